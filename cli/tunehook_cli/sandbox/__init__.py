@@ -1,0 +1,19 @@
+"""Stand-ins of the three providers, an asset host and a webhook receiver: for the demo and tests."""
+
+from tunehook_cli.sandbox.books import ReceivedRequest, TaskBook
+from tunehook_cli.sandbox.scenario import DEMO_SCENARIO, Kind, Scenario, TaskRule, load_scenario, parse
+from tunehook_cli.sandbox.server import Sandbox, run_sandbox, serve
+
+__all__ = [
+    "DEMO_SCENARIO",
+    "Kind",
+    "ReceivedRequest",
+    "Sandbox",
+    "Scenario",
+    "TaskBook",
+    "TaskRule",
+    "load_scenario",
+    "parse",
+    "run_sandbox",
+    "serve",
+]

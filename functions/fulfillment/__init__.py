@@ -1,0 +1,1 @@
+"""The function that keeps the results of ended tasks and makes the deliveries."""

@@ -1,0 +1,107 @@
+"""Who is told about an ended task: the matching subscriptions, and the webhook named on the task itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aws_lambda_powertools import Logger
+
+from tunehook.aws.subscriptions import SubscriptionsTable
+from tunehook.errors import InvalidInput
+from tunehook.http.guard import NetworkPolicy, check_url
+from tunehook.signatures import notify_hook_subscription_id
+from tunehook.subscriptions import Subscription, WebhookType, check_subscription
+from tunehook.tasks import Format
+
+logger = Logger(child=True)
+
+CACHED_S: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """One receiver of one event; `url` is set for a task's own hook alone."""
+
+    subscription_id: str
+    format: Format
+    url: str | None = None
+
+
+class Receivers:
+    """The subscriptions, read at most every 15 s.
+
+    Parameters
+    ----------
+    table : SubscriptionsTable
+        Where they are.
+    policy : NetworkPolicy
+        Where a URL may point.
+    clock : callable, optional
+        Seconds that never go back.
+    """
+
+    def __init__(
+        self, table: SubscriptionsTable, policy: NetworkPolicy, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._table = table
+        self._policy = policy
+        self._clock = clock
+        self._read_at_s = float("-inf")
+        self._subscriptions: list[Subscription] = []
+
+    def of(self, kind: WebhookType, provider: str, item: Mapping[str, Any] | None) -> list[Receiver]:
+        """Return who is told.
+
+        Parameters
+        ----------
+        kind : WebhookType
+            What happened.
+        provider : str
+            At which provider.
+        item : mapping or None
+            The task's item, which may name a hook of its own.
+        """
+        self._refresh()
+        receivers = [
+            Receiver(subscription.subscription_id, subscription.format)
+            for subscription in self._subscriptions
+            if subscription.wants(kind, provider)
+        ]
+        hook = self._hook_of(item or {})
+        return [*receivers, hook] if hook else receivers
+
+    def _hook_of(self, item: Mapping[str, Any]) -> Receiver | None:
+        url, form = item.get("notify_hook"), item.get("notify_format", Format.STANDARD)
+        # A rejected item may hold anything at all; an acceptable hook on it is told nevertheless.
+        if not isinstance(url, str) or form not in tuple(Format):
+            return None
+        try:
+            check_url(url, self._policy, field="notify_hook")
+        except InvalidInput:
+            return None
+        return Receiver(notify_hook_subscription_id(url), Format(form), url)
+
+    def _refresh(self) -> None:
+        if self._clock() - self._read_at_s < CACHED_S:
+            return
+        items = self._table.all()
+        self._read_at_s = self._clock()
+        self._subscriptions = [
+            subscription for item in items if (subscription := self._checked(item)) is not None
+        ]
+
+    def _checked(self, item: Mapping[str, Any]) -> Subscription | None:
+        subscription_id = item["subscription_id"]
+        try:
+            subscription = check_subscription(item, self._policy)
+        except InvalidInput as error:
+            if item.get("disabled_reason") != str(error):
+                logger.warning("subscription_unusable", subscription_id=subscription_id, field=error.field)
+                self._table.mark(subscription_id, str(error))
+            return None
+        if subscription.enabled and "disabled_reason" in item:
+            self._table.mark(subscription_id, None)
+        return subscription

@@ -1,0 +1,1 @@
+"""The function that asks the providers about pending tasks."""

@@ -1,0 +1,130 @@
+"""What an invocation of the poller does: one pass over one shard, or the start of one invocation a shard."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from aws_lambda_powertools import Logger
+from pydantic import BaseModel, ConfigDict, Field
+
+from poller.directory import ProviderDirectory
+from poller.outbox import Outbox
+from poller.settings import PollerSettings
+from poller.shard_pass import ShardPass, StopReason
+from tunehook.aws.bus import EventBus
+from tunehook.aws.leases import Leases
+from tunehook.aws.secrets import read_secret
+from tunehook.aws.tasks import TasksTable
+from tunehook.http.client import open_client
+from tunehook.times import now_ms
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+logger = Logger(child=True)
+
+CONNECTIONS_MAX = 1000
+"""The bound of a provider's own `max_concurrency` is reached long before."""
+
+
+class PollerStart(BaseModel):
+    """Why the poller was invoked. Anything but intake's own start counts as the schedule's."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    started_by: Literal["schedule", "intake"] = "schedule"
+    shard: int | None = Field(None, ge=0)
+
+
+class Poller:
+    """The poller of one execution environment.
+
+    Parameters
+    ----------
+    settings : PollerSettings
+        The environment.
+    dynamodb, events, lambdas, secrets
+        Low-level boto3 clients.
+    clock : callable, optional
+        Returns the present moment in milliseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        settings: PollerSettings,
+        *,
+        dynamodb: DynamoDBClient,
+        events: EventBridgeClient,
+        lambdas: LambdaClient,
+        secrets: SecretsManagerClient,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self._settings = settings
+        self._tasks = TasksTable(dynamodb, settings.tasks_table)
+        self._leases = Leases(dynamodb, settings.leases_table)
+        self._bus = EventBus(events, settings.event_bus)
+        self._lambdas = lambdas
+        self._secrets = secrets
+        self._clock = clock
+
+    def run(
+        self, start: PollerStart, owner: str, function: str, remaining_ms: Callable[[], int]
+    ) -> dict[str, Any]:
+        """Do what `start` asks for.
+
+        Parameters
+        ----------
+        start : PollerStart
+            The invocation's event.
+        owner : str
+            A name for this invocation that no other has.
+        function : str
+            The name of this very function.
+        remaining_ms : callable
+            Returns how long the invocation may still run, in milliseconds.
+
+        Returns
+        -------
+        dict
+            ``{"shards": n}`` where invocations were started, ``{"shard": n, "stopped": reason}`` after a pass.
+        """
+        if start.shard is None and self._settings.shard_count > 1:
+            return self._start_shards(start, function)
+        shard = start.shard or 0
+        reason = asyncio.run(self._pass(shard, owner, start.started_by == "schedule", remaining_ms))
+        logger.info("pass_ended", shard=shard, started_by=start.started_by, stopped=reason.value)
+        return {"shard": shard, "stopped": reason.value}
+
+    def _start_shards(self, start: PollerStart, function: str) -> dict[str, Any]:
+        for shard in range(self._settings.shard_count):
+            self._lambdas.invoke(
+                FunctionName=function,
+                InvocationType="Event",
+                Payload=json.dumps({"started_by": start.started_by, "shard": shard}).encode(),
+            )
+        return {"shards": self._settings.shard_count}
+
+    async def _pass(
+        self, shard: int, owner: str, take_over: bool, remaining_ms: Callable[[], int]
+    ) -> StopReason:
+        async with open_client(max_connections=CONNECTIONS_MAX) as http:
+            providers = ProviderDirectory(
+                lambda: read_secret(self._secrets, self._settings.providers_secret), http, self._clock
+            )
+            shard_pass = ShardPass(
+                shard=shard,
+                owner=owner,
+                tasks=self._tasks,
+                leases=self._leases,
+                outbox=Outbox(self._tasks, self._bus, shard),
+                providers=providers,
+                clock=self._clock,
+                remaining_ms=remaining_ms,
+            )
+            return await shard_pass.run(take_over=take_over)

@@ -1,0 +1,13 @@
+"""The environment of the poller function."""
+
+from pydantic import BaseModel, Field
+
+
+class PollerSettings(BaseModel):
+    """What the template declares for the poller function."""
+
+    tasks_table: str = Field(min_length=1)
+    leases_table: str = Field(min_length=1)
+    event_bus: str = Field(min_length=1)
+    providers_secret: str = Field(min_length=1)
+    shard_count: int = Field(ge=1)

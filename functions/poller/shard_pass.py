@@ -1,0 +1,301 @@
+"""One pass of the poller over one shard: ticks of a second until nothing is left, or another poller took over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Final
+
+from aws_lambda_powertools import Logger
+
+from poller.directory import ProviderDirectory
+from poller.judge import End, judge, timed_out
+from poller.outbox import Outbox
+from tunehook.aws.faults import AWS_FAULTS, code_of
+from tunehook.aws.leases import RENEW_EVERY_MS, Leases
+from tunehook.aws.tasks import TasksTable
+from tunehook.cadence import next_question_ms
+from tunehook.providers import Outcome, Provider
+from tunehook.tasks import PendingTask, TaskEnd, TaskKey
+
+logger = Logger(child=True)
+
+TICK_S: Final = 1.0
+STOP_BEFORE_MS: Final = 15_000
+"""How long before the invocation's end no more is asked, so that what is known can be settled."""
+
+WIND_UP_MARGIN_S: Final = 3.0
+"""What remains of the invocation when even settling is given up."""
+
+INDEX_LAG_MS: Final = 10_000
+"""How long the work index may hide a new item behind a newer one."""
+
+UNCONFIGURED_EVERY_S: Final = 5.0
+
+
+class StopReason(StrEnum):
+    """Why a pass ended."""
+
+    NOTHING_PENDING = "nothing_pending"
+    ALREADY_RUNNING = "already_running"
+    TAKEN_OVER = "taken_over"
+    OUT_OF_TIME = "out_of_time"
+
+
+@dataclass(slots=True)
+class _Watched:
+    task: PendingTask
+    due_ms: int
+    is_asked: bool = False
+
+
+class ShardPass:
+    """Watches the pending tasks of a shard.
+
+    Parameters
+    ----------
+    shard : int
+        Which part of the work index.
+    owner : str
+        Who holds the lease: the invocation's request id.
+    tasks, leases : TasksTable, Leases
+        The tables.
+    outbox : Outbox
+        Ends tasks and emits their events.
+    providers : ProviderDirectory
+        Whom to ask.
+    clock : callable
+        Returns the present moment in milliseconds since 1970.
+    remaining_ms : callable
+        Returns how long the invocation may still run, in milliseconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        shard: int,
+        owner: str,
+        tasks: TasksTable,
+        leases: Leases,
+        outbox: Outbox,
+        providers: ProviderDirectory,
+        clock: Callable[[], int],
+        remaining_ms: Callable[[], int],
+    ) -> None:
+        self._shard = shard
+        self._owner = owner
+        self._tasks = tasks
+        self._leases = leases
+        self._outbox = outbox
+        self._providers = providers
+        self._clock = clock
+        self._remaining_ms = remaining_ms
+        self._watched: dict[TaskKey, _Watched] = {}
+        self._gone: dict[TaskKey, int] = {}
+        self._seen_until_ms = 0
+        self._renewed_at_ms = 0
+        self._handed_over_at_ms = 0
+        self._asking: set[asyncio.Task[None]] = set()
+        self._settling: set[asyncio.Task[None]] = set()
+
+    async def run(self, *, take_over: bool) -> StopReason:
+        """Watch the shard until there is a reason to stop.
+
+        Parameters
+        ----------
+        take_over : bool
+            Whether to take the lease from a poller that holds it (the schedule's way), or to leave the work to it.
+
+        Returns
+        -------
+        StopReason
+            Why the pass ended. What it did not finish, the next one finds in the work index.
+        """
+        try:
+            if not await self._look():
+                return StopReason.NOTHING_PENDING
+            await self._providers.refresh()
+            if not await self._take_lease(take_over):
+                return StopReason.ALREADY_RUNNING
+            return await self._tick_until_stopped()
+        finally:
+            await self._wind_up()
+
+    async def _tick_until_stopped(self) -> StopReason:
+        while True:
+            if await self._providers.refresh():
+                self._ask_due()
+            await asyncio.sleep(TICK_S)
+            if self._remaining_ms() < STOP_BEFORE_MS:
+                return StopReason.OUT_OF_TIME
+            if not await self._hold_lease():
+                return StopReason.TAKEN_OVER
+            if await self._look() or self._asking or self._settling:
+                continue
+            # The lease goes first: a task put after this look finds no live lease, and its intake starts a poller.
+            await asyncio.to_thread(self._leases.give_up, self._shard, self._owner)
+            if not await self._look():
+                return StopReason.NOTHING_PENDING
+            if not await self._take_lease(take_over=False):
+                return StopReason.TAKEN_OVER
+
+    async def _take_lease(self, take_over: bool) -> bool:
+        now_ms = self._clock()
+        if take_over:
+            was_held = await asyncio.to_thread(self._leases.take_over, self._shard, self._owner, now_ms)
+            # The poller before goes on asking until it misses the lease: its tasks are looked after up to now.
+            self._handed_over_at_ms = now_ms if was_held else 0
+        elif not await asyncio.to_thread(self._leases.take_if_free, self._shard, self._owner, now_ms):
+            return False
+        self._renewed_at_ms = now_ms
+        for watched in self._watched.values():
+            watched.due_ms = self._first_due_ms(watched.task)
+        return True
+
+    async def _hold_lease(self) -> bool:
+        now_ms = self._clock()
+        if now_ms - self._renewed_at_ms < RENEW_EVERY_MS:
+            return True
+        self._renewed_at_ms = now_ms
+        try:
+            return await asyncio.to_thread(self._leases.renew, self._shard, self._owner, now_ms)
+        except AWS_FAULTS as error:
+            logger.warning("lease_not_renewed", shard=self._shard, error=code_of(error))
+            return True
+
+    async def _look(self) -> bool:
+        """Look into the work index for what is new; return whether there is anything to do."""
+        since_ms = max(0, self._seen_until_ms - INDEX_LAG_MS)
+        try:
+            pending, unsent = await asyncio.gather(
+                asyncio.to_thread(self._tasks.pending, self._shard, since_ms),
+                asyncio.to_thread(self._tasks.unsent, self._shard),
+            )
+            for task in pending:
+                self._seen_until_ms = max(self._seen_until_ms, task.since_ms)
+                self._watch(task)
+            await self._outbox.emit_left_over(unsent)
+        except AWS_FAULTS as error:
+            logger.warning("look_failed", shard=self._shard, error=code_of(error))
+            return True
+        return bool(self._watched or unsent)
+
+    def _watch(self, task: PendingTask) -> None:
+        known = self._watched.get(task.key)
+        if (known and known.task.since_ms >= task.since_ms) or self._gone.get(task.key, 0) >= task.since_ms:
+            return
+        self._watched[task.key] = _Watched(task, self._first_due_ms(task))
+
+    def _first_due_ms(self, task: PendingTask) -> int:
+        """A task is asked at once, unless the poller before this one has been asking it."""
+        if task.since_ms > self._handed_over_at_ms - INDEX_LAG_MS:
+            return 0
+        return self._next_due_ms(task, self._handed_over_at_ms)
+
+    def _next_due_ms(self, task: PendingTask, after_ms: int) -> int:
+        provider = self._providers.get(task.key.provider)
+        every_s = provider.poll_every_s if provider else UNCONFIGURED_EVERY_S
+        return min(
+            next_question_ms(task.submitted_at_ms, after_ms, every_s), max(task.deadline_ms, after_ms + 1)
+        )
+
+    def _ask_due(self) -> None:
+        now_ms = self._clock()
+        due: defaultdict[str, list[_Watched]] = defaultdict(list)
+        for watched in self._watched.values():
+            if watched.due_ms <= now_ms and not watched.is_asked:
+                watched.is_asked = True
+                due[watched.task.key.provider].append(watched)
+        for name, group in due.items():
+            provider = self._providers.get(name)
+            if provider is None:
+                self._start(self._wait_for_provider(name, group), self._settling)
+            else:
+                self._start(self._ask(provider, group), self._asking)
+
+    async def _ask(self, provider: Provider, group: list[_Watched]) -> None:
+        unanswered = {watched.task.key.task_id: watched for watched in group}
+        try:
+            async with aclosing(provider.ask_many(tuple(unanswered))) as answers:
+                async for task_id, outcome in answers:
+                    self._start(self._settle(unanswered.pop(task_id), outcome), self._settling)
+        finally:
+            for watched in unanswered.values():
+                watched.is_asked = False
+
+    async def _settle(self, watched: _Watched, outcome: Outcome) -> None:
+        task = watched.task
+        now_ms = self._clock()
+        verdict = judge(task, outcome, now_ms)
+        watched.due_ms = self._next_due_ms(task, now_ms)
+        try:
+            if isinstance(verdict, End):
+                await self._end(watched, verdict.end)
+            elif verdict.changes:
+                await self._note(watched, verdict.changes)
+        finally:
+            watched.is_asked = False
+
+    async def _wait_for_provider(self, name: str, group: list[_Watched]) -> None:
+        now_ms = self._clock()
+        error = f"the provider {name} is not configured"
+        for watched in group:
+            watched.due_ms = self._next_due_ms(watched.task, now_ms)
+            watched.is_asked = False
+            if now_ms >= watched.task.deadline_ms:
+                await self._end(watched, timed_out(watched.task, now_ms))
+            elif watched.task.last_error != error:
+                await self._note(watched, {"last_error": error})
+
+    async def _end(self, watched: _Watched, end: TaskEnd) -> None:
+        try:
+            await self._outbox.end(watched.task, end)
+        except AWS_FAULTS as error:
+            logger.warning("task_not_ended", task_id=watched.task.key.task_id, error=code_of(error))
+        else:
+            self._forget(watched)
+
+    async def _note(self, watched: _Watched, changes: dict[str, Any]) -> None:
+        try:
+            is_pending = await asyncio.to_thread(self._tasks.note, watched.task, changes)
+        except AWS_FAULTS as error:
+            logger.warning("change_not_noted", task_id=watched.task.key.task_id, error=code_of(error))
+            return
+        if not is_pending:
+            self._forget(watched)
+            return
+        counts = {name: 0 for name in ("not_found_count", "empty_count") if changes.get(name, 0) is None}
+        watched.task = replace(watched.task, **(changes | counts))
+
+    def _forget(self, watched: _Watched) -> None:
+        """Watch a run no longer; the work index may go on showing it for a while."""
+        key = watched.task.key
+        self._gone[key] = watched.task.since_ms
+        if self._watched.get(key) is watched:
+            del self._watched[key]
+
+    def _start(self, work: Coroutine[Any, Any, None], under_way: set[asyncio.Task[None]]) -> None:
+        def finish(task: asyncio.Task[None]) -> None:
+            under_way.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logger.error("unexpected_error", exc_info=error)
+
+        task = asyncio.create_task(work)
+        under_way.add(task)
+        task.add_done_callback(finish)
+
+    async def _wind_up(self) -> None:
+        """Stop asking, and settle what was answered while there is time."""
+        for task in self._asking:
+            task.cancel()
+        patience_s = max(0.0, self._remaining_ms() / 1000 - WIND_UP_MARGIN_S)
+        while self._settling and patience_s > 0:
+            _, unsettled = await asyncio.wait(tuple(self._settling), timeout=patience_s)
+            patience_s = 0.0 if unsettled else patience_s
+        for task in (*self._asking, *self._settling):
+            task.cancel()
+        await asyncio.gather(*self._asking, *self._settling, return_exceptions=True)

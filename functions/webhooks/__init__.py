@@ -1,0 +1,1 @@
+"""The webhooks function: one signed POST a message, its record, and the next attempt."""

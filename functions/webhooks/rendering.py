@@ -1,0 +1,139 @@
+"""The body of a webhook in the three formats of docs/webhook-contract.md, "The request"."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+from tunehook.deliveries import Delivery
+from tunehook.tasks import Format
+from tunehook.times import from_ms, iso
+
+MAX_BODY_BYTES: Final = 20_000
+"""A body that we make up is shorter than this; the provider's own object is sent as it is."""
+
+LINK_LIFE_S: Final = 3600
+"""How long a download link lasts."""
+
+_MAX_REASON_LENGTH: Final = 1000
+
+Data = dict[str, Any]
+SignLink = Callable[[str], str]
+"""A function that makes a download link, lasting `LINK_LIFE_S`, of an S3 key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The bytes to sign and to send, and their media type."""
+
+    content: bytes
+    content_type: str
+
+
+def render(delivery: Delivery, sign_link: SignLink, now_ms: int) -> Body:
+    """Write the body of an attempt.
+
+    Parameters
+    ----------
+    delivery : Delivery
+        What to tell, and in which format.
+    sign_link : callable
+        Makes the download links.
+    now_ms : int
+        When the links are made.
+
+    Returns
+    -------
+    Body
+        Below 20,000 bytes in the formats ``standard`` and ``cloudevents``: what does not fit is left out, and
+        ``data.truncated`` says so.
+    """
+    if delivery.format is Format.PROVIDER:
+        return Body(delivery.payload.encode("utf-8", "replace"), "application/json; charset=utf-8")
+    # NaN and the infinities, which Python's parser lets through, have no form in JSON.
+    data = json.loads(delivery.payload, parse_constant=lambda _: None)
+    _add_links(data, sign_link, iso(from_ms(now_ms + LINK_LIFE_S * 1000)))
+    if delivery.format is Format.CLOUDEVENTS:
+        return Body(_fitting(data, _cloud_event(delivery)), "application/cloudevents+json; charset=utf-8")
+    return Body(_fitting(data, _standard(delivery)), "application/json; charset=utf-8")
+
+
+def _standard(delivery: Delivery) -> Data:
+    return {"type": delivery.type, "timestamp": iso(from_ms(delivery.event_at_ms))}
+
+
+def _cloud_event(delivery: Delivery) -> Data:
+    """Return the attributes of CloudEvents 1.0.2, section 3.1."""
+    return {
+        "specversion": "1.0",
+        "id": delivery.event_id,
+        "source": f"tunehook/{quote(delivery.provider, safe='')}",
+        "type": delivery.type,
+        "subject": delivery.task_id,
+        "time": iso(from_ms(delivery.event_at_ms)),
+        "datacontenttype": "application/json",
+    }
+
+
+def _add_links(data: Data, sign_link: SignLink, expires_at: str) -> None:
+    for asset in _assets(data):
+        key = asset.get("key")
+        asset["url"] = sign_link(key) if key else None
+        asset["url_expires_at"] = expires_at if key else None
+
+
+def _assets(data: Data) -> list[Data]:
+    return [asset for clip in data.get("clips", ()) for asset in clip.get("assets", ())]
+
+
+def _fitting(data: Data, envelope: Data) -> bytes:
+    content = _json(envelope | {"data": data})
+    for leave_out in _REDUCTIONS:
+        if len(content) < MAX_BODY_BYTES:
+            break
+        leave_out(data)
+        data["truncated"] = True
+        content = _json(envelope | {"data": data})
+    return content
+
+
+def _json(value: Data) -> bytes:
+    # A provider's text may hold half a surrogate pair, which UTF-8 cannot carry.
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _leave_out_prompts(data: Data) -> None:
+    for clip in data.get("clips", ()):
+        clip.pop("prompt", None)
+
+
+def _leave_out_lesser_links(data: Data) -> None:
+    for asset in _assets(data):
+        if asset.get("type") != "audio":
+            asset["url"] = asset["url_expires_at"] = None
+
+
+def _leave_out_clips(data: Data) -> None:
+    data["clips"] = []
+
+
+def _leave_out_metadata(data: Data) -> None:
+    data["metadata"] = {}
+
+
+def _shorten_reason(data: Data) -> None:
+    if failure := data.get("failure"):
+        failure["reason"] = str(failure.get("reason"))[:_MAX_REASON_LENGTH]
+
+
+# In this order, until the body fits; the manifest in S3 holds everything.
+_REDUCTIONS: Final = (
+    _leave_out_prompts,
+    _leave_out_lesser_links,
+    _shorten_reason,
+    _leave_out_clips,
+    _leave_out_metadata,
+)

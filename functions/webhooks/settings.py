@@ -1,0 +1,16 @@
+"""The environment of the webhooks function."""
+
+from pydantic import BaseModel
+
+from tunehook.http.guard import NetworkPolicy
+
+
+class WebhooksSettings(BaseModel):
+    """What the template tells the function; each field is the variable of that name in capitals."""
+
+    deliveries_table: str
+    deliveries_queue: str
+    subscriptions_table: str
+    results_bucket: str
+    master_secret: str
+    network_policy: NetworkPolicy

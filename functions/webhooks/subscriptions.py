@@ -1,0 +1,123 @@
+"""The subscriptions, as they are at the moment of an attempt."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+from pydantic import BaseModel, Field, ValidationError
+
+from tunehook.aws.faults import is_condition_failure
+from tunehook.aws.items import from_attributes, to_attributes
+from tunehook.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from tunehook.deliveries import Delivery
+
+CACHED_S: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Where an attempt goes, what it carries, and which versions of the secret sign it, newest first."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    secret_versions: tuple[int, ...] = (1,)
+
+
+class Subscriptions:
+    """The items of the Subscriptions table, each read at most every 15 s.
+
+    Parameters
+    ----------
+    client : DynamoDBClient
+        A low-level boto3 client.
+    name : str
+        The table's name.
+    clock : callable
+        Seconds that never go back.
+    """
+
+    def __init__(
+        self, client: DynamoDBClient, name: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client = client
+        self._name = name
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._cache: dict[str, tuple[float, dict[str, Any] | None]] = {}
+
+    def get(self, subscription_id: str) -> dict[str, Any] | None:
+        """Return a subscription's item as plain values, at most 15 s old, or None if there is none."""
+        with self._lock:
+            read_at, item = self._cache.get(subscription_id, (float("-inf"), None))
+            if self._clock() - read_at >= CACHED_S:
+                item = self._read(subscription_id)
+                self._cache[subscription_id] = (self._clock(), item)
+            return item
+
+    def disable(self, subscription_id: str, reason: str) -> None:
+        """Disable a subscription and say why; one that has been deleted stays so."""
+        try:
+            self._client.update_item(
+                TableName=self._name,
+                Key=to_attributes({"subscription_id": subscription_id}),
+                UpdateExpression="SET enabled = :enabled, disabled_reason = :reason",
+                ConditionExpression="attribute_exists(subscription_id)",
+                ExpressionAttributeValues=to_attributes({":enabled": False, ":reason": reason}),
+            )
+        except ClientError as error:
+            if not is_condition_failure(error):
+                raise
+        with self._lock:
+            self._cache.pop(subscription_id, None)
+
+    def _read(self, subscription_id: str) -> dict[str, Any] | None:
+        answer = self._client.get_item(
+            TableName=self._name, Key=to_attributes({"subscription_id": subscription_id})
+        )
+        return from_attributes(answer["Item"]) if "Item" in answer else None
+
+
+def receiver_of(delivery: Delivery, item: Mapping[str, Any] | None, now_ms: int) -> Receiver:
+    """Return where a delivery goes.
+
+    Parameters
+    ----------
+    delivery : Delivery
+        The delivery. Where it belongs to a task's own hook, its record says where to.
+    item : mapping or None
+        Otherwise: the subscription's item.
+    now_ms : int
+        The present moment: after a rotation the older secret signs too, until ``previous_secret_until_ms``.
+
+    Raises
+    ------
+    InvalidInput
+        If the item, which its user may have written by hand, is no usable subscription.
+    """
+    if delivery.url is not None:
+        return Receiver(delivery.url)
+    try:
+        subscription = _Subscription.model_validate(item)
+    except ValidationError as error:
+        problem = error.errors(include_input=False)[0]
+        raise InvalidInput(".".join(map(str, problem["loc"])), problem["msg"]) from None
+    version = subscription.secret_version
+    rotated = version > 1 and subscription.previous_secret_until_ms > now_ms
+    return Receiver(subscription.url, subscription.headers, (version, version - 1) if rotated else (version,))
+
+
+class _Subscription(BaseModel):
+    url: str
+    headers: dict[str, str] = Field(default_factory=dict)
+    secret_version: int = Field(1, ge=1)
+    previous_secret_until_ms: int = 0

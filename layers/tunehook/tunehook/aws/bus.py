@@ -1,0 +1,89 @@
+"""The event bus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from pydantic import BaseModel
+
+from tunehook.events import SOURCE, size_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+
+_ENTRIES_MAX: Final = 10
+_REQUEST_MAX_BYTES: Final = 240_000
+_ROUNDS: Final = 3
+
+
+class EventBus:
+    """The bus that tunehook's events go to.
+
+    Parameters
+    ----------
+    client : EventBridgeClient
+        A low-level boto3 client.
+    name : str
+        The bus's name.
+    """
+
+    def __init__(self, client: EventBridgeClient, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def put(self, events: Sequence[BaseModel]) -> list[bool]:
+        """Emit events, in as few calls as the service's limits allow.
+
+        An answer with status 200 may still refuse entries: those alone are sent again.
+
+        Parameters
+        ----------
+        events : sequence of pydantic.BaseModel
+            Events of the models in `tunehook.events`; a model's name is its detail type.
+
+        Returns
+        -------
+        list of bool
+            For each event, in order, whether the bus has it.
+        """
+        accepted = [False] * len(events)
+        for batch in _batches(events):
+            waiting = batch
+            for _ in range(_ROUNDS):
+                waiting = self._put_batch(events, waiting, accepted)
+                if not waiting:
+                    break
+        return accepted
+
+    def _put_batch(
+        self, events: Sequence[BaseModel], positions: list[int], accepted: list[bool]
+    ) -> list[int]:
+        answer = self._client.put_events(
+            Entries=[
+                {
+                    "EventBusName": self._name,
+                    "Source": SOURCE,
+                    "DetailType": type(events[position]).__name__,
+                    "Detail": events[position].model_dump_json(),
+                }
+                for position in positions
+            ]
+        )
+        for position, entry in zip(positions, answer["Entries"], strict=True):
+            accepted[position] = "ErrorCode" not in entry
+        return [position for position in positions if not accepted[position]]
+
+
+def _batches(events: Sequence[BaseModel]) -> Iterator[list[int]]:
+    batch: list[int] = []
+    size = 0
+    for position, event in enumerate(events):
+        event_size = size_of(event)
+        if batch and (len(batch) == _ENTRIES_MAX or size + event_size > _REQUEST_MAX_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(position)
+        size += event_size
+    if batch:
+        yield batch

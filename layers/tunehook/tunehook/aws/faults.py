@@ -1,0 +1,22 @@
+"""The errors of boto3 calls: which classes they have, what to log of them, and the one that is an answer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+AWS_FAULTS: Final = (BotoCoreError, ClientError)
+"""What a boto3 call raises, after it has tried again by itself."""
+
+
+def code_of(fault: Exception) -> str:
+    """Return a short name of what went wrong, fit for a log: the service's error code, or the error's class."""
+    if isinstance(fault, ClientError):
+        return str(fault.response.get("Error", {}).get("Code", "ClientError"))
+    return type(fault).__name__
+
+
+def is_condition_failure(fault: ClientError) -> bool:
+    """Return whether a conditional write was refused because its condition does not hold."""
+    return code_of(fault) == "ConditionalCheckFailedException"

@@ -1,0 +1,72 @@
+"""Plain Python values to DynamoDB attribute values and back, with the low-level client (which is thread-safe)."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from boto3.dynamodb.types import Binary, TypeDeserializer, TypeSerializer
+
+_serializer = TypeSerializer()
+_deserializer = TypeDeserializer()
+
+
+def to_attributes(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `item` as DynamoDB attribute values. Floats become decimals, which is what DynamoDB stores."""
+    return {name: _serializer.serialize(_storable(value)) for name, value in item.items()}
+
+
+def from_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return DynamoDB attribute values as plain Python: numbers as int where whole, otherwise as float."""
+    return {name: _plain(_deserializer.deserialize(value)) for name, value in attributes.items()}
+
+
+def from_stream(image: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an item image of a stream event as Python values that serialise to the very same attribute values.
+
+    Numbers stay decimals, so that a condition on equality holds; bytes, which Lambda gives as base64, are bytes again.
+    """
+    return {name: _deserializer.deserialize(_with_bytes(value)) for name, value in image.items()}
+
+
+def _with_bytes(attribute: Mapping[str, Any]) -> Any:
+    ((kind, value),) = attribute.items()
+    match kind:
+        case "B":
+            return {kind: base64.b64decode(value)}
+        case "BS":
+            return {kind: [base64.b64decode(each) for each in value]}
+        case "M":
+            return {kind: {name: _with_bytes(each) for name, each in value.items()}}
+        case "L":
+            return {kind: [_with_bytes(each) for each in value]}
+        case _:
+            return {kind: value}
+
+
+def _storable(value: Any) -> Any:
+    match value:
+        case float():
+            return Decimal(repr(value))
+        case Mapping():
+            return {key: _storable(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_storable(each) for each in value]
+        case _:
+            return value
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case Binary():
+            return value.value  # type: ignore[attr-defined]
+        case dict():
+            return {key: _plain(each) for key, each in value.items()}
+        case list():
+            return [_plain(each) for each in value]
+        case _:
+            return value

@@ -1,0 +1,56 @@
+"""The Subscriptions table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from tunehook.aws.faults import is_condition_failure
+from tunehook.aws.items import from_attributes, to_attributes
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+class SubscriptionsTable:
+    """The Subscriptions table.
+
+    Parameters
+    ----------
+    client : DynamoDBClient
+        A low-level boto3 client.
+    name : str
+        The table's name.
+    """
+
+    def __init__(self, client: DynamoDBClient, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def all(self) -> list[dict[str, Any]]:
+        """Return every item as plain Python values."""
+        pages = self._client.get_paginator("scan").paginate(TableName=self._name)
+        return [from_attributes(attributes) for page in pages for attributes in page["Items"]]
+
+    def mark(self, subscription_id: str, disabled_reason: str | None) -> None:
+        """Say on a subscription why nothing is delivered to it, or, with None, that something is again.
+
+        A subscription that was deleted meanwhile stays deleted.
+        """
+        update: dict[str, Any] = {"UpdateExpression": "REMOVE disabled_reason"}
+        if disabled_reason is not None:
+            update = {
+                "UpdateExpression": "SET disabled_reason = :reason",
+                "ExpressionAttributeValues": to_attributes({":reason": disabled_reason}),
+            }
+        try:
+            self._client.update_item(
+                TableName=self._name,
+                Key=to_attributes({"subscription_id": subscription_id}),
+                ConditionExpression="attribute_exists(subscription_id)",
+                **update,
+            )
+        except ClientError as error:
+            if not is_condition_failure(error):
+                raise

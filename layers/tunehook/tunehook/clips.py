@@ -1,0 +1,55 @@
+"""One piece of music as tunehook sees it, whichever provider made it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """A clip of a task: what it is and where its files are.
+
+    Every link is an absolute http(s) URL or None, and each kind of link stands under its own name only.
+    `audio_url` and `audio_source_url` are files; a live stream is never among them
+    (docs/provider-contracts.md, rows 8 and 13).
+
+    Parameters
+    ----------
+    clip_id : str
+        The provider's id of the clip, unique within its task. Provider's text: not fit for a path as it is.
+    title : str or None
+    tags : tuple of str
+    prompt : str or None
+        The lyrics or the description it was made from.
+    duration_s : float or None
+        Length in seconds.
+    model : str or None
+    created_at, expires_at : datetime or None
+        In UTC. `expires_at` is when the provider's links die; None when it never said, or never.
+    audio_url, audio_source_url : str or None
+        The file, and the upstream copy that is a fallback at best.
+    cover_url, cover_source_url, large_cover_url, video_url : str or None
+    stream_url, stream_source_url : str or None
+        Live streams, which are not the file.
+    """
+
+    clip_id: str
+    title: str | None
+    tags: tuple[str, ...]
+    prompt: str | None
+    duration_s: float | None
+    model: str | None
+    created_at: datetime | None
+    expires_at: datetime | None
+    audio_url: str | None
+    audio_source_url: str | None
+    cover_url: str | None
+    cover_source_url: str | None
+    large_cover_url: str | None
+    video_url: str | None
+    stream_url: str | None
+    stream_source_url: str | None
+
+    @property
+    def playable(self) -> bool:
+        """Whether there is a link to the audio file itself."""
+        return self.audio_url is not None or self.audio_source_url is not None

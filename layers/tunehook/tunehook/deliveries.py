@@ -1,0 +1,147 @@
+"""The delivery of one event to one receiver: its record, its message on the queue, its identifier."""
+
+from enum import StrEnum
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+from tunehook.identifiers import digest
+from tunehook.tasks import Format
+
+KEPT_S: Final = 30 * 24 * 3600
+"""How long a delivery and its attempts are kept (docs/webhook-contract.md, "Bookkeeping")."""
+
+
+class DeliveryStatus(StrEnum):
+    """Where a delivery stands.
+
+    ``PENDING``: an attempt is due. ``DELIVERED``: the receiver has it. ``FAILED``: all attempts failed, or
+    the receiver is gone for good. ``ABORTED``: the receiver does not want this one, or the subscription was
+    disabled or deleted.
+    """
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    ABORTED = "aborted"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Attempt(_Model):
+    """One attempt: its `status_code`, or the class of its `error` such as ``TlsFailure``; never both."""
+
+    run: int
+    attempt: int
+    at_ms: int
+    duration_ms: int
+    status_code: int | None = None
+    error: str | None = None
+    excerpt: str | None = None
+
+
+class Delivery(_Model):
+    """An item of the Deliveries table.
+
+    Attributes
+    ----------
+    delivery_id : str
+        ``msg_...``, the value of ``webhook-id``.
+    subscription_id : str
+        The subscription, or `tunehook.signatures.notify_hook_subscription_id` of a task's own hook.
+    type : str
+        ``task.completed``, ``task.failed`` or ``webhook.test``.
+    event_at_ms : int
+        When the event happened.
+    url : str or None
+        Where to, for a task's own hook; a subscription's own URL counts as it is at each attempt.
+    payload : str
+        JSON. Format ``provider``: the body. Otherwise the body's ``data``, in which each asset has its S3
+        ``key`` and no link yet.
+    run, next_attempt : int
+        The run of the schedule, and which of its attempts comes next; both from 1.
+    next_attempt_at_ms : int or None
+        When that is due, while the delivery is pending.
+    reason : str or None
+        Why it ended, other than by delivery.
+    expires_at : int
+        When DynamoDB removes the item, in seconds since 1970.
+    """
+
+    delivery_id: str
+    subscription_id: str
+    event_id: str
+    task_id: str
+    provider: str
+    type: str
+    event_at_ms: int
+    format: Format
+    payload: str
+    url: str | None = None
+    created_at_ms: int
+    expires_at: int
+    status: DeliveryStatus = DeliveryStatus.PENDING
+    run: int = 1
+    next_attempt: int = 1
+    next_attempt_at_ms: int | None = None
+    attempts: tuple[Attempt, ...] = ()
+    reason: str | None = None
+
+
+class DeliveryMessage(_Model):
+    """A message on the deliveries queue: which attempt of which delivery is due, and when."""
+
+    delivery_id: str
+    subscription_id: str
+    attempt: int
+    run: int
+    due_at_ms: int
+
+
+def delivery_id(event_id: str, subscription_id: str) -> str:
+    """Return the identifier of the one delivery of an event to a subscription, which has no dot in it."""
+    return f"msg_{digest(event_id, subscription_id)}"
+
+
+def new_delivery(
+    *,
+    event_id: str,
+    subscription_id: str,
+    task_id: str,
+    provider: str,
+    type: str,  # noqa: A002 - the record's own name for it
+    event_at_ms: int,
+    format: Format,  # noqa: A002
+    payload: str,
+    now_ms: int,
+    url: str | None = None,
+) -> Delivery:
+    """Return a delivery whose first attempt is due now. The parameters are attributes of `Delivery`."""
+    return Delivery(
+        delivery_id=delivery_id(event_id, subscription_id),
+        subscription_id=subscription_id,
+        event_id=event_id,
+        task_id=task_id,
+        provider=provider,
+        type=type,
+        event_at_ms=event_at_ms,
+        format=format,
+        payload=payload,
+        url=url,
+        created_at_ms=now_ms,
+        expires_at=now_ms // 1000 + KEPT_S,
+        next_attempt_at_ms=now_ms,
+    )
+
+
+def message_for(delivery: Delivery) -> DeliveryMessage:
+    """Return the message for the next attempt of a pending delivery."""
+    return DeliveryMessage(
+        delivery_id=delivery.delivery_id,
+        subscription_id=delivery.subscription_id,
+        attempt=delivery.next_attempt,
+        run=delivery.run,
+        due_at_ms=delivery.next_attempt_at_ms or delivery.created_at_ms,
+    )

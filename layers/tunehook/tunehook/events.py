@@ -1,0 +1,171 @@
+"""The events that tunehook puts on its bus. Their JSON Schemas in ``events/schemas/`` are generated from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+from tunehook.clips import Clip
+from tunehook.identifiers import event_id
+from tunehook.tasks import EndedTask, Status, TaskKey
+from tunehook.times import from_ms, iso
+
+SOURCE: Final = "tunehook"
+DETAIL_MAX_BYTES: Final = 200_000
+
+Moment = Annotated[datetime, PlainSerializer(iso, return_type=str, when_used="json")]
+
+
+class _Detail(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ClipDetail(_Detail):
+    """One clip of a task, with the provider's own links, which die within days."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
+
+    clip_id: str
+    title: str | None = None
+    tags: tuple[str, ...] = ()
+    prompt: str | None = None
+    duration_s: float | None = None
+    model: str | None = None
+    created_at: Moment | None = None
+    expires_at: Moment | None = None
+    audio_url: str | None = None
+    audio_source_url: str | None = None
+    cover_url: str | None = None
+    cover_source_url: str | None = None
+    large_cover_url: str | None = None
+    video_url: str | None = None
+    stream_url: str | None = None
+    stream_source_url: str | None = None
+
+    def to_clip(self) -> Clip:
+        """Return the clip that this part of an event describes."""
+        return Clip(**dict(self))
+
+
+class FailureDetail(_Detail):
+    """Why a task failed: `code` for programs, `reason` for people."""
+
+    code: str
+    reason: str
+
+
+class _TaskEnded(_Detail):
+    version: Literal["1"] = "1"
+    event_id: str
+    task_id: str
+    provider: str
+    submitted_at: Moment
+    finished_at: Moment | None = None
+    detected_at: Moment
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    clips: tuple[ClipDetail, ...] = ()
+    truncated: bool = Field(
+        False, description="True where prompts were left out; the manifest in S3 has them."
+    )
+
+
+class TaskCompleted(_TaskEnded):
+    """A task has ended with results."""
+
+    status: Literal["completed"] = "completed"
+
+
+class TaskFailed(_TaskEnded):
+    """A task has ended without being completed; a playable clip may be there all the same."""
+
+    status: Literal["failed", "rejected"]
+    failure: FailureDetail
+
+
+class ArchivedAsset(_Detail):
+    """One file of a task: where it lies, or why it could not be had."""
+
+    clip_id: str
+    type: Literal["audio", "cover", "large_cover", "video"]
+    source_url: str
+    status: Literal["archived", "unavailable"]
+    key: str | None = None
+    content_type: str | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+    reason: str | None = None
+
+
+class ManifestLocation(_Detail):
+    """The S3 object that holds everything that is known of a task."""
+
+    bucket: str
+    key: str
+
+
+class TaskArchived(_Detail):
+    """The results of an ended task lie in S3 for good."""
+
+    version: Literal["1"] = "1"
+    event_id: str
+    task_event_id: str
+    task_id: str
+    provider: str
+    archived_at: Moment
+    archive: Literal["complete", "partial", "empty"]
+    manifest: ManifestLocation
+    assets: tuple[ArchivedAsset, ...] = ()
+
+
+EVENT_MODELS: Final[Mapping[str, type[BaseModel]]] = {
+    model.__name__: model for model in (TaskCompleted, TaskFailed, TaskArchived)
+}
+"""The model of each detail type."""
+
+
+def task_ended(task: EndedTask) -> TaskCompleted | TaskFailed:
+    """Return the event that says how a run of a task ended, at most `DETAIL_MAX_BYTES` of JSON long.
+
+    The same run always gives the same event, ``event_id`` included. Where it would be too long, first the prompts are
+    left out, then all clips; ``truncated`` says so.
+    """
+    end = task.end
+    kind = _kind(end.status)
+    common: dict[str, Any] = {
+        "event_id": event_id_of(task.key, end.status, task.since_ms),
+        "task_id": task.key.task_id,
+        "provider": task.key.provider,
+        "status": end.status.value,
+        "submitted_at": from_ms(end.submitted_at_ms),
+        "finished_at": None if end.finished_at_ms is None else from_ms(end.finished_at_ms),
+        "detected_at": from_ms(end.detected_at_ms),
+        "metadata": task.metadata,
+        "truncated": end.truncated,
+    }
+    if end.failure is not None:
+        common["failure"] = FailureDetail(code=end.failure.code.value, reason=end.failure.reason)
+    clips = tuple(ClipDetail.model_validate(clip) for clip in end.clips)
+    event = kind(**common, clips=clips)
+    if size_of(event) > DETAIL_MAX_BYTES:
+        without_prompts = tuple(clip.model_copy(update={"prompt": None}) for clip in clips)
+        event = kind(**common | {"clips": without_prompts, "truncated": True})
+    if size_of(event) > DETAIL_MAX_BYTES:
+        event = kind(**common | {"truncated": True})
+    return event
+
+
+def event_id_of(key: TaskKey, status: Status, run_ms: int) -> str:
+    """Return the identifier of the event that a run of a task, accepted at `run_ms`, leads to when it ends so."""
+    return event_id(_kind(status).__name__, key.provider, key.task_id, run_ms)
+
+
+def _kind(status: Status) -> type[TaskCompleted] | type[TaskFailed]:
+    return TaskCompleted if status is Status.COMPLETED else TaskFailed
+
+
+def size_of(event: BaseModel) -> int:
+    """Return the length of an event's detail in bytes of UTF-8."""
+    return len(event.model_dump_json().encode())

@@ -1,0 +1,164 @@
+"""Where a request may go: the rules for a URL and for the addresses that its name resolves to.
+
+The one home of docs/webhook-contract.md, "Where a request may go". A URL is checked when it is given and
+again by the client before each request (`tunehook.http.client`); the addresses of its name when the
+connection is made (`tunehook.http.resolver`).
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import SplitResult, urlsplit
+
+from tunehook.errors import InvalidInput
+from tunehook.http.networks import forbidden_reason
+
+MAX_URL_LENGTH = 2048
+
+# Stricter than urllib.parse, whose reading of brackets differs between Python versions.
+_AUTHORITY = re.compile(r"(?:\[(?P<v6>[^\[\]]*)\]|(?P<name>[^\[\]:]*))(?::(?P<port>[0-9]{0,5}))?")
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"(?=.{{1,254}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
+
+class NetworkPolicy(StrEnum):
+    """Which addresses the deployment may reach with the URLs of its users.
+
+    ``PUBLIC``: https to public addresses only. ``ANY``: no such rule, for a development stack.
+    """
+
+    PUBLIC = "public"
+    ANY = "any"
+
+
+class ForbiddenAddress(InvalidInput):
+    """A URL leads to an address that the network policy forbids."""
+
+
+def check_url(url: str, policy: NetworkPolicy, *, field: str = "url") -> None:
+    """Refuse a URL that no request may be sent to.
+
+    Nothing is resolved: a host that is a name is judged by its addresses when a connection is made. A
+    host that is an address, however it is spelled, is judged here already.
+
+    Parameters
+    ----------
+    url : str
+        An absolute URL of at most 2,048 characters without user name, password and fragment.
+    policy : NetworkPolicy
+        ``PUBLIC``: scheme https, port 443 or from 1024, and no forbidden address. ``ANY``: http too, any
+        port and address.
+    field : str
+        What the URL's giver calls it, for the error.
+
+    Raises
+    ------
+    InvalidInput
+        If the URL is not acceptable.
+    ForbiddenAddress
+        If its host is an address that the policy forbids.
+    """
+    parts = _split(url, field)
+    schemes = ("https",) if policy is NetworkPolicy.PUBLIC else ("https", "http")
+    if parts.scheme not in schemes:
+        raise InvalidInput(field, f"the scheme must be {' or '.join(schemes)}")
+    if "@" in parts.netloc:
+        raise InvalidInput(field, "a user name or password in a URL is not allowed")
+    if "#" in url:
+        raise InvalidInput(field, "a fragment is not allowed")
+    authority = _AUTHORITY.fullmatch(parts.netloc)
+    if authority is None:
+        raise InvalidInput(field, "the host or the port is not valid")
+    _check_port(authority["port"], policy, field)
+    name = "" if authority["name"] is None else _ascii_name(authority["name"].lower(), field)
+    address = _ipv4_address(name, field) if name else _ipv6_address(authority["v6"], field)
+    if address is not None and policy is NetworkPolicy.PUBLIC:
+        _check_public(address, field)
+    if isinstance(address, IPv4Address) and name != str(address):
+        raise InvalidInput(field, f"the host must be written as {address}")
+
+
+def check_address(address: str, policy: NetworkPolicy, *, field: str = "url") -> None:
+    """Refuse an address that the policy forbids.
+
+    Parameters
+    ----------
+    address : str
+        An IPv4 or IPv6 address in text, as a name resolved to it.
+    policy : NetworkPolicy
+        ``ANY`` forbids nothing.
+    field : str
+        What the giver of the URL calls it, for the error.
+
+    Raises
+    ------
+    ForbiddenAddress
+        If the address is not public.
+    """
+    if policy is NetworkPolicy.PUBLIC:
+        _check_public(ip_address(address), field)
+
+
+def _split(url: str, field: str) -> SplitResult:
+    if len(url) > MAX_URL_LENGTH:
+        raise InvalidInput(field, f"longer than {MAX_URL_LENGTH} characters")
+    # Parsers differ in what they make of these, so none gets to see them.
+    if not url.isprintable() or " " in url or "\\" in url:
+        raise InvalidInput(field, "white space, control characters and backslashes are not allowed")
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise InvalidInput(field, "not a valid URL") from None
+
+
+def _check_port(digits: str | None, policy: NetworkPolicy, field: str) -> None:
+    if not digits:
+        return
+    port = int(digits)
+    if not 1 <= port <= 65535:
+        raise InvalidInput(field, "the port must be from 1 to 65535")
+    if policy is NetworkPolicy.PUBLIC and port != 443 and port < 1024:
+        raise InvalidInput(field, "the port must be 443 or at least 1024")
+
+
+def _ipv6_address(text: str, field: str) -> IPv6Address:
+    if "%" in text:
+        raise InvalidInput(field, "a zone in an IPv6 address is not allowed")
+    try:
+        return IPv6Address(text)
+    except ValueError:
+        raise InvalidInput(field, "the host is not a valid IPv6 address") from None
+
+
+def _ipv4_address(name: str, field: str) -> IPv4Address | None:
+    """Return the address that a name spells, read as the C library would; None for a real name."""
+    bare = name.removesuffix(".")
+    if _NUMBER.fullmatch(bare.rpartition(".")[2]) is None:
+        return None
+    try:
+        return IPv4Address(socket.inet_aton(bare))
+    except OSError:
+        raise InvalidInput(field, "the host is not a valid IPv4 address") from None
+
+
+def _ascii_name(host: str, field: str) -> str:
+    name = host
+    if not host.isascii():
+        import idna  # its tables are large, and such hosts rare
+
+        try:
+            name = idna.encode(host).decode()
+        except idna.IDNAError:
+            raise InvalidInput(field, "the host is not a valid internationalised name") from None
+    if _NAME.fullmatch(name) is None:
+        raise InvalidInput(field, "the host is not a valid name")
+    return name
+
+
+def _check_public(address: IPv4Address | IPv6Address, field: str) -> None:
+    if reason := forbidden_reason(address):
+        raise ForbiddenAddress(field, f"leads to {address}, which is not a public address ({reason})")

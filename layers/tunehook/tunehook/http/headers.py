@@ -1,0 +1,71 @@
+"""The headers that a subscription may add to its requests."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tunehook.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_HEADERS = 10
+MAX_VALUE_LENGTH = 2048
+
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")  # a token, RFC 9110 section 5.6.2
+_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?|")
+_RESERVED = frozenset(
+    {
+        # The contract's own (docs/webhook-contract.md, "The request"), and those that describe the message.
+        "accept-encoding",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "user-agent",
+        # Hop by hop (RFC 9110 section 7.6.1).
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Refuse headers that a subscription must not add.
+
+    Parameters
+    ----------
+    headers : mapping of str to str
+        At most 10 names and values: printable ASCII without line breaks, none of the contract's own or
+        hop-by-hop headers, no name twice.
+
+    Raises
+    ------
+    InvalidInput
+        For the first that is not acceptable. The error names the header and never its value.
+    """
+    if len(headers) > MAX_HEADERS:
+        raise InvalidInput("headers", f"more than {MAX_HEADERS}")
+    seen: set[str] = set()
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name):
+            raise InvalidInput("headers", "a name holds characters that a header's name cannot hold")
+        lower = name.lower()
+        if lower in _RESERVED or lower.startswith("webhook-"):
+            raise InvalidInput(f"headers.{name}", "this header is not yours to set")
+        if lower in seen:
+            raise InvalidInput(f"headers.{name}", "given twice")
+        seen.add(lower)
+        if len(value) > MAX_VALUE_LENGTH or not _VALUE.fullmatch(value):
+            raise InvalidInput(
+                f"headers.{name}", f"the value must be at most {MAX_VALUE_LENGTH} printable ASCII characters"
+            )

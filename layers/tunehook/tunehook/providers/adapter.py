@@ -1,0 +1,214 @@
+"""What a kind of provider has to say: how to ask, and what an answer means. No I/O happens here."""
+
+from __future__ import annotations
+
+import json
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from urllib.parse import quote
+
+from tunehook.providers import fields
+from tunehook.providers.outcomes import Outcome, Throttled, Transient, Trouble, Unauthorised
+from tunehook.providers.payload import UnreadablePayloadError, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MAX_RETRY_AFTER_S = 300.0
+
+_THROTTLED = frozenset({405, 429, 430})  # row 4: resellers use the other two for limits
+_REFUSED = frozenset({401, 403})
+_MANY_UNKNOWN = frozenset({400, 404, 405})
+_MAX_DETAIL = 300
+_SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A question to a provider.
+
+    Parameters
+    ----------
+    method : {"GET", "POST"}
+    path : str
+        Percent-encoded, from the slash that follows the base URL.
+    body : mapping or None
+        Sent as JSON.
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    body: Mapping[str, Any] | None = None
+
+    def content(self) -> bytes | None:
+        """Return the body's bytes, if there is one."""
+        return None if self.body is None else json.dumps(self.body).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back.
+
+    Parameters
+    ----------
+    status : int
+    headers : mapping
+        Names in lower case.
+    body : bytes
+        Decompressed.
+    received_at : datetime
+        In UTC; a `Retry-After` date counts from here.
+    secret : str
+        The API key, so that it can be blotted out where the provider quotes it.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    received_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    secret: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """What one query-many answer says.
+
+    Parameters
+    ----------
+    found : mapping of str to Outcome or None
+        Each task in the answer by its id; None when only a single query can tell its outcome.
+    last : bool
+        Whether there is no further page to ask for.
+    """
+
+    found: Mapping[str, Outcome | None]
+    last: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ManyUnknown:
+    """The gateway does not know query-many."""
+
+
+def encoded_id(task_id: str) -> str:
+    """Return a task id as one segment of a path, which it can neither leave nor end.
+
+    Raises
+    ------
+    ValueError
+        If no path can carry it: it is empty, ``.`` or ``..`` (which URLs resolve), or has a lone surrogate.
+    """
+    if task_id in ("", ".", ".."):
+        raise ValueError("not a path segment")
+    return quote(task_id, safe="")
+
+
+class Adapter(ABC):
+    """A kind of provider. One instance a kind; it holds no state.
+
+    Attributes
+    ----------
+    kind : str
+        The name of the kind in a provider's configuration.
+    poll_every_s : int
+        How often asking it about one young task gains anything, in seconds (docs/design.md, "When a task is
+        asked").
+    ids_per_call : int or None
+        How many tasks one query-many round screens; None when the kind has no query-many.
+    """
+
+    kind: ClassVar[str]
+    poll_every_s: ClassVar[int]
+    ids_per_call: ClassVar[int | None] = None
+
+    @abstractmethod
+    def request(self, task_id: str) -> Request:
+        """Return the question about one task.
+
+        Raises
+        ------
+        ValueError
+            If no path can carry the id.
+        """
+
+    @abstractmethod
+    def read_payload(self, status: int, payload: Mapping[str, Any]) -> Outcome | None:
+        """Return what a JSON object means that came with this status; None when it lacks the envelope."""
+
+    @abstractmethod
+    def has_envelope(self, payload: Mapping[str, Any]) -> bool:
+        """Return whether a JSON object is this kind's envelope, be it of success or of an error."""
+
+    def many_request(self, task_ids: Sequence[str], page: int, /) -> Request:
+        """Return the question about many tasks; `page` counts from 1."""
+        raise NotImplementedError(f"{self.kind} has no query-many")
+
+    def read_many_payload(self, status: int, payload: Mapping[str, Any]) -> Screening | Outcome | None:
+        """Return what the JSON object of a query-many answer means; None when it lacks the envelope."""
+        raise NotImplementedError(f"{self.kind} has no query-many")
+
+    def read(self, answer: Answer) -> Outcome:
+        """Turn any answer at all into exactly one outcome. Raises nothing."""
+        payload = _parsed(answer)
+        outcome = self.read_payload(answer.status, payload) if isinstance(payload, dict) else None
+        return outcome or _by_status(answer, payload)
+
+    def read_many(self, answer: Answer) -> Screening | ManyUnknown | Trouble:
+        """Turn any answer to a query-many into what it says or what is the matter. Raises nothing."""
+        payload = _parsed(answer)
+        known = isinstance(payload, dict) and self.has_envelope(payload)
+        if answer.status in _MANY_UNKNOWN and not known:
+            return ManyUnknown()
+        outcome = self.read_many_payload(answer.status, payload) if isinstance(payload, dict) else None
+        if isinstance(outcome, Screening | Throttled | Unauthorised | Transient):
+            return outcome
+        return _by_status(answer, payload)
+
+
+def described(status: int, payload: Any) -> str:
+    """Return a status and the provider's own words about it, shortened."""
+    return f"HTTP {status}: {message}" if (message := _message(payload)) else f"HTTP {status}"
+
+
+def _parsed(answer: Answer) -> Any:
+    try:
+        return parse(answer.body, answer.secret)
+    except UnreadablePayloadError as error:
+        return error
+
+
+def _by_status(answer: Answer, payload: Any) -> Trouble:
+    if answer.status in _THROTTLED:
+        return Throttled(_retry_after_s(answer))
+    if answer.status in _REFUSED:
+        return Unauthorised(described(answer.status, payload))
+    if 200 <= answer.status < 300:
+        if isinstance(payload, UnreadablePayloadError):
+            return Transient(f"HTTP {answer.status}: {payload}")
+        return Transient(f"{described(answer.status, payload)} (not the expected envelope)")
+    return Transient(described(answer.status, payload))
+
+
+def _message(payload: Any) -> str | None:
+    if not isinstance(payload, dict):
+        return None
+    error = payload.get("error")
+    source = error if isinstance(error, dict) else payload
+    words = (fields.text(source.get(name), _MAX_DETAIL) for name in ("code", "message"))
+    return " ".join(word for word in words if word) or None
+
+
+def _retry_after_s(answer: Answer) -> float | None:
+    value = answer.headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(value):
+        return min(float(value), MAX_RETRY_AFTER_S)
+    try:
+        moment = parsedate_to_datetime(value)
+        wait_s = (moment.replace(tzinfo=moment.tzinfo or UTC) - answer.received_at).total_seconds()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)

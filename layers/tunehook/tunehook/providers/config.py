@@ -1,0 +1,171 @@
+"""The configured providers, as they stand in one secret (docs/design.md, "Providers")."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from tunehook.errors import InvalidInput
+from tunehook.providers.kinds import ADAPTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NAME = r"^[A-Za-z0-9._-]{1,64}$"
+_KEY = re.compile(r"[\x21-\x7e]+")
+_HARMLESS_FIELD = re.compile(r"[a-z_]{1,32}")
+_URL = re.compile(r"[\x21-\x7e]+")
+
+
+def _known_kind(kind: str) -> str:
+    if kind not in ADAPTERS:
+        raise ValueError(f"is none of {', '.join(sorted(ADAPTERS))}")
+    return kind
+
+
+def _usable_base_url(url: str) -> str:
+    url = url.strip()
+    problem = "is not an http(s) URL"
+    if not _URL.fullmatch(url):
+        raise ValueError(problem)
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(problem)
+    if "@" in parts.netloc:
+        raise ValueError("must not hold a user name or password")
+    if "?" in url or "#" in url:
+        raise ValueError("must not hold a query or a fragment")
+    return url.rstrip("/")
+
+
+def _sendable_key(key: SecretStr) -> SecretStr:
+    value = key.get_secret_value().strip()
+    if not _KEY.fullmatch(value):
+        raise ValueError("is empty or holds characters that no header can carry")
+    return SecretStr(value)
+
+
+class ProviderConfig(BaseModel):
+    """One configured provider.
+
+    Parameters
+    ----------
+    name : str
+        What tasks carry: 1 to 64 letters, digits, ``.``, ``_``, ``-``.
+    kind : str
+        One of the kinds in `tunehook.providers.kinds`.
+    base_url : str
+        An http(s) URL without user name, query and fragment; a path in it is kept, a trailing slash is not.
+    api_key : SecretStr
+    max_concurrency : int
+        Requests at a time.
+    requests_per_second : float or None
+    batch : bool
+        Whether to ask about many tasks in one call where the kind can.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False, defer_build=True
+    )
+
+    name: Annotated[str, Field(pattern=_NAME)]
+    kind: Annotated[str, AfterValidator(_known_kind)]
+    base_url: Annotated[str, AfterValidator(_usable_base_url)]
+    api_key: Annotated[SecretStr, AfterValidator(_sendable_key)]
+    max_concurrency: Annotated[int, Field(ge=1, le=1000)] = 32
+    requests_per_second: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    batch: bool = True
+
+
+class ConfiguredProviders(NamedTuple):
+    """The providers that can be used, and what is wrong with the others, both by name."""
+
+    usable: Mapping[str, ProviderConfig]
+    errors: Mapping[str, InvalidInput]
+
+
+def read_providers(secret_json: str) -> ConfiguredProviders:
+    """Read the secret, so that one bad entry does not make the others unusable.
+
+    Parameters
+    ----------
+    secret_json : str
+        ``{"<name>": {"kind", "base_url", "api_key", ...}}``.
+
+    Returns
+    -------
+    ConfiguredProviders
+        An entry whose name is unacceptable is listed in `errors` by its position (``#2``): a name that breaks
+        the rules may be a key put in the wrong place.
+
+    Raises
+    ------
+    InvalidInput
+        If the secret as a whole is no JSON object. No message quotes a value.
+    """
+    entries = _json_object(secret_json)
+    if entries is None:
+        raise InvalidInput("providers", "is not a JSON object")
+    usable: dict[str, ProviderConfig] = {}
+    errors: dict[str, InvalidInput] = {}
+    for position, (name, entry) in enumerate(entries.items(), start=1):
+        if not re.fullmatch(_NAME, name):
+            errors[f"#{position}"] = InvalidInput(
+                f"providers.#{position}", "its name is not 1 to 64 letters, digits, '.', '_' and '-'"
+            )
+            continue
+        config = _read_entry(name, entry)
+        if isinstance(config, ProviderConfig):
+            usable[name] = config
+        else:
+            errors[name] = config
+    return ConfiguredProviders(usable, errors)
+
+
+def parse_providers(secret_json: str) -> dict[str, ProviderConfig]:
+    """Read the secret and insist that all of it is right.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the first field at fault (``providers.my-gw.base_url``), never a value.
+    """
+    providers = read_providers(secret_json)
+    for error in providers.errors.values():
+        raise error
+    return dict(providers.usable)
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except (
+        ValueError,
+        RecursionError,
+    ):  # the error holds the whole text, so nothing may be raised from in here
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _read_entry(name: str, entry: Any) -> ProviderConfig | InvalidInput:
+    field = f"providers.{name}"
+    if not isinstance(entry, dict):
+        return InvalidInput(field, "is not a JSON object")
+    if "name" in entry:
+        return InvalidInput(f"{field}.name", "is the entry's key and no field")
+    try:
+        return ProviderConfig.model_validate({**entry, "name": name})
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(str(part) for part in problem["loc"][:1])
+    if problem["type"] == "extra_forbidden" and not _HARMLESS_FIELD.fullmatch(where):
+        return InvalidInput(field, "has an unknown field")
+    return InvalidInput(f"{field}.{where}", problem["msg"].removeprefix("Value error, "))

@@ -1,0 +1,122 @@
+"""musicmint: `POST /api/v1/task/{id}`, and `POST /api/v1/tasks` for a list of summaries, newest first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tunehook.providers import fields
+from tunehook.providers.adapter import Adapter, Request, Screening, described, encoded_id
+from tunehook.providers.outcomes import Failed, NotFound, Outcome, Pending, Unauthorised
+from tunehook.providers.results import completed, read_clip, read_result
+from tunehook.providers.words import Words, pending
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_WORDS = Words(
+    queued={"", "queuing"},
+    processing={"processing"},
+    succeeded={"completed"},
+    failed={"failed", "failure"},
+)
+_LISTED_NUMBERS = {0: "queuing", 1: "processing"}
+_PAGE_SIZE = 100
+_ALL = -1
+_KEY_REFUSED = frozenset({1003, 1004})
+_RESULT_EXPIRED = 4005
+_MAX_ID = 512
+_MAX_REASON = 1000
+
+
+class Musicmint(Adapter):
+    """Reads ``{"code": <integer, 0 is success>, "message", "request_id", "data"}``; errors have no `data`."""
+
+    kind = "musicmint"
+    poll_every_s = 5
+    ids_per_call = 5000
+
+    def request(self, task_id: str) -> Request:
+        """Return the question about one task; see the base class."""
+        return Request("POST", f"/api/v1/task/{encoded_id(task_id)}", {})
+
+    def many_request(self, _task_ids: Sequence[str], page: int, /) -> Request:
+        """Return the question about one page of the key's tasks, whichever ids are wanted."""
+        return Request("POST", "/api/v1/tasks", {"page": page, "page_size": _PAGE_SIZE, "status": _ALL})
+
+    def has_envelope(self, payload: Mapping[str, Any]) -> bool:
+        """Return whether there is a `code` that is an integer."""
+        return type(payload.get("code")) is int
+
+    def read_payload(self, status: int, payload: Mapping[str, Any]) -> Outcome | None:
+        """Read the answer about one task; of an error its code decides, not the HTTP status (row 1)."""
+        if (trouble := self._refused(status, payload)) is not None:
+            return trouble
+        if self.has_envelope(payload) and payload["code"] != 0 and _says_not_found(status, payload):
+            return NotFound()
+        if not self._worked(status, payload):
+            return None
+        data = payload.get("data")
+        if data is None:
+            return pending("queued", "")
+        return read_task(data) if isinstance(data, dict) else None
+
+    def read_many_payload(self, status: int, payload: Mapping[str, Any]) -> Screening | Outcome | None:
+        """Read one page: who is listed as pending is; any other status takes a single query to tell."""
+        if (trouble := self._refused(status, payload)) is not None:
+            return trouble
+        data = payload.get("data")
+        items = data.get("items") if isinstance(data, dict) else None
+        if not self._worked(status, payload) or not isinstance(items, list):
+            return None
+        tasks = ((fields.text(task.get("id"), _MAX_ID), task) for task in fields.objects(items))
+        found = {task_id: _listed(task) for task_id, task in tasks if task_id is not None}
+        return Screening(found, last=len(items) < _PAGE_SIZE)
+
+    def _refused(self, status: int, payload: Mapping[str, Any]) -> Unauthorised | None:
+        if self.has_envelope(payload) and payload["code"] in _KEY_REFUSED:
+            return Unauthorised(described(status, payload))
+        return None
+
+    def _worked(self, status: int, payload: Mapping[str, Any]) -> bool:
+        return 200 <= status < 300 and self.has_envelope(payload) and payload["code"] == 0
+
+
+def read_task(task: Mapping[str, Any]) -> Outcome:
+    """Read a task object; only its `status` says whether it has ended."""
+    status = task.get("status")
+    verdict = _WORDS.verdict(status)
+    if verdict not in ("succeeded", "failed"):
+        return pending(verdict, status, task.get("created_at"))
+    clips = (read_clip(source, tags_split_at_spaces=True) for source in fields.objects(task.get("results")))
+    result = read_result(task, clips, submitted_at=task.get("created_at"))
+    if verdict == "succeeded":
+        return completed(result)
+    error = task.get("error")
+    words = error.get("message") if isinstance(error, dict) else error
+    return Failed(fields.text(words, _MAX_REASON) or "the provider gave no reason", result)
+
+
+def _says_not_found(status: int, payload: Mapping[str, Any]) -> bool:
+    """Return whether an error says that the result is gone (4005) or, as a 404, that there is no such task.
+
+    The code for an unknown id is not documented. A 404 without `request_id` comes from something else than
+    the task API.
+    """
+    return payload["code"] == _RESULT_EXPIRED or (
+        status == 404 and isinstance(payload.get("request_id"), str)
+    )
+
+
+def _listed(task: Mapping[str, Any]) -> Pending | None:
+    status = task.get("status")
+    if type(status) is int:
+        status = _LISTED_NUMBERS.get(status)
+    verdict = _WORDS.verdict(status)
+    return (
+        pending(verdict, status, task.get("created_at"))
+        if verdict in ("queued", "processing") and status
+        else None
+    )
+
+
+ADAPTER = Musicmint()

@@ -1,0 +1,20 @@
+"""qhaigc: one task a query, `GET /v1/music/tasks/{id}`."""
+
+from __future__ import annotations
+
+from tunehook.providers.adapter import Request, encoded_id
+from tunehook.providers.newapi import NewApiAdapter
+
+
+class Qhaigc(NewApiAdapter):
+    """Clips are in camel case; no query-many is known."""
+
+    kind = "qhaigc"
+    poll_every_s = 5
+
+    def request(self, task_id: str) -> Request:
+        """Return the question about one task; see the base class."""
+        return Request("GET", f"/v1/music/tasks/{encoded_id(task_id)}")
+
+
+ADAPTER = Qhaigc()

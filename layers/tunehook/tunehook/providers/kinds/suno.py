@@ -1,0 +1,43 @@
+"""suno: any gateway of the new-api / Suno-API family, `GET /suno/fetch/{id}` and `POST /suno/fetch`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tunehook.providers import fields
+from tunehook.providers.adapter import Request, Screening, encoded_id
+from tunehook.providers.newapi import NewApiAdapter, read_task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tunehook.providers.outcomes import Outcome
+
+_MAX_ID = 512
+
+
+class Suno(NewApiAdapter):
+    """Query-many answers with whole tasks, in any order, and leaves unknown ids out without a word."""
+
+    kind = "suno"
+    poll_every_s = 15  # gateways refresh their own database that often (row 15)
+    ids_per_call = 100
+
+    def request(self, task_id: str) -> Request:
+        """Return the question about one task; see the base class."""
+        return Request("GET", f"/suno/fetch/{encoded_id(task_id)}")
+
+    def many_request(self, task_ids: Sequence[str], _page: int, /) -> Request:
+        """Return the question about up to 100 tasks, which has one page."""
+        return Request("POST", "/suno/fetch", {"ids": list(task_ids)})
+
+    def read_many_payload(self, status: int, payload: Mapping[str, Any]) -> Screening | Outcome | None:
+        """Read the list of tasks; `data: null` is an empty one."""
+        data = payload.get("data")
+        if not self.worked(status, payload) or not isinstance(data, list | None):
+            return None
+        tasks = ((fields.text(task.get("task_id"), _MAX_ID), task) for task in fields.objects(data))
+        return Screening({task_id: read_task(task) for task_id, task in tasks if task_id is not None})
+
+
+ADAPTER = Suno()

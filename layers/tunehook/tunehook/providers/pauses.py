@@ -1,0 +1,116 @@
+"""When a provider is not to be asked: after too many requests, a refused key, or a row of failures."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tunehook.providers.outcomes import Throttled, Transient, Trouble, Unauthorised
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FIRST_PAUSE_S = 5.0
+LONGEST_PAUSE_S = 60.0
+REFUSED_KEY_PAUSE_S = 60.0
+TRANSIENTS_IN_A_ROW = 5
+
+_SHORTEST_WAIT_S = 1.0  # "Retry-After: 0" must not become a busy loop
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Leave to send one request; `pause_number` tells which pauses had begun by then."""
+
+    pause_number: int
+    is_probe: bool
+
+
+class Pauses:
+    """The pauses of one provider.
+
+    A pause ends with one probe: a single request goes out while the others wait for what becomes of it.
+    Requests that were under way when a pause began say nothing new, so they do not lengthen it (other than by
+    a Retry-After).
+
+    Parameters
+    ----------
+    clock : callable
+        A monotonic clock in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._number = 0
+        self._until = -math.inf
+        self._reason: str | None = None
+        self._probe: asyncio.Event | None = None
+        self._transients = 0
+        self._next_throttle_s = FIRST_PAUSE_S
+        self._next_transient_s = FIRST_PAUSE_S
+
+    @property
+    def until(self) -> float:
+        """The clock's time at which the latest pause ends or ended; minus infinity before the first."""
+        return self._until
+
+    @property
+    def reason(self) -> str | None:
+        """The name of the outcome that the provider paused for, until a good answer; None otherwise."""
+        return self._reason
+
+    def is_paused(self, now: float | None = None) -> bool:
+        """Return whether asking is of no use at `now`, by the clock: paused, or a probe is under way."""
+        return self._probe is not None or (self._clock() if now is None else now) < self._until
+
+    async def admit(self) -> Admission | None:
+        """Return leave to send a request, waiting while a probe is under way; None when paused."""
+        while self._clock() >= self._until:
+            if self._reason is None:
+                return Admission(self._number, is_probe=False)
+            if self._probe is None:
+                self._probe = asyncio.Event()
+                return Admission(self._number, is_probe=True)
+            await self._probe.wait()
+        return None
+
+    def settle(self, admission: Admission, trouble: Trouble | None) -> None:
+        """Learn what became of an admitted request: the trouble it met, or None for a good answer."""
+        self.release(admission)
+        timely = admission.pause_number == self._number
+        if isinstance(trouble, Throttled) and trouble.retry_after_s is not None:
+            self._transients = 0
+            self._pause(trouble.name, max(trouble.retry_after_s, _SHORTEST_WAIT_S))
+        elif not timely:
+            return
+        elif isinstance(trouble, Throttled):
+            self._transients = 0
+            self._pause(trouble.name, self._next_throttle_s)
+            self._next_throttle_s = min(2 * self._next_throttle_s, LONGEST_PAUSE_S)
+        elif isinstance(trouble, Unauthorised):
+            self._transients = 0
+            self._pause(trouble.name, REFUSED_KEY_PAUSE_S)
+        elif isinstance(trouble, Transient):
+            self._transients += 1
+            if self._transients >= TRANSIENTS_IN_A_ROW:
+                self._pause(trouble.name, self._next_transient_s)
+                self._next_transient_s = min(2 * self._next_transient_s, LONGEST_PAUSE_S)
+            else:
+                self._reason = None
+        else:
+            self._transients = 0
+            self._reason = None
+            self._next_throttle_s = self._next_transient_s = FIRST_PAUSE_S
+
+    def release(self, admission: Admission) -> None:
+        """Let those who wait for a probe go on. After one that was cancelled, the next takes its place."""
+        if admission.is_probe and self._probe is not None:
+            self._probe.set()
+            self._probe = None
+
+    def _pause(self, reason: str, seconds: float) -> None:
+        self._number += 1
+        self._reason = reason
+        self._until = max(self._until, self._clock() + seconds)

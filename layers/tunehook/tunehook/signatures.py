@@ -1,0 +1,136 @@
+"""Signatures of webhooks: Standard Webhooks 1.0.0, symmetric ``v1``, with secrets that are derived and
+never stored.
+
+Source: docs/webhook-contract.md, "The request", and the Standard Webhooks specification.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from typing import TYPE_CHECKING
+
+from tunehook.errors import InvalidInput, Misconfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MIN_MASTER_SECRET_LENGTH = 32
+
+_PREFIX = "whsec_"
+_SECRET_BYTES = 32
+_HASH = hashlib.sha256
+_SALT = b"tunehook/webhook-signing/v1"
+
+
+def sign(message_id: str, timestamp_s: int, body: bytes, secrets: Sequence[bytes | str]) -> str:
+    """Sign one attempt.
+
+    Parameters
+    ----------
+    message_id : str
+        The value of ``webhook-id``; no dot in it.
+    timestamp_s : int
+        The value of ``webhook-timestamp``: seconds since 1970, of this attempt.
+    body : bytes
+        Exactly the bytes that are sent.
+    secrets : sequence of bytes or str
+        Keys, or secrets as `derive_secret` writes them; newest first.
+
+    Returns
+    -------
+    str
+        The value of ``webhook-signature``: one ``v1,<base64>`` a secret, joined by one space.
+
+    Raises
+    ------
+    InvalidInput
+        If a secret in text is not ``whsec_`` and base64.
+    """
+    content = b"%s.%d.%s" % (message_id.encode(), timestamp_s, body)
+    digests = (hmac.digest(_key(secret), content, "sha256") for secret in secrets)
+    return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
+
+
+def derive_secret(master_secret: str, subscription_id: str, version: int) -> str:
+    """Derive the signing secret of a subscription.
+
+    Parameters
+    ----------
+    master_secret : str
+        The deployment's one secret: any text of at least 32 characters.
+    subscription_id : str
+        Whose secret; `notify_hook_subscription_id` for a task's own hook.
+    version : int
+        From 1; a rotation raises it.
+
+    Returns
+    -------
+    str
+        ``whsec_`` and the standard base64 of 32 bytes.
+
+    Raises
+    ------
+    Misconfigured
+        If the master secret is too short.
+    """
+    if len(master_secret) < MIN_MASTER_SECRET_LENGTH:
+        raise Misconfigured(f"the master secret has fewer than {MIN_MASTER_SECRET_LENGTH} characters")
+    # The number comes first, so that no two pairs of version and id make the same text.
+    info = f"{version}/{subscription_id}".encode()
+    key = hkdf_sha256(master_secret.encode(), salt=_SALT, info=info, length=_SECRET_BYTES)
+    return _PREFIX + base64.b64encode(key).decode()
+
+
+def notify_hook_subscription_id(url: str) -> str:
+    """Name the subscription that a task's own ``notify_hook`` stands for.
+
+    Each URL has its own, and with it its own secret: one receiver cannot forge what another gets.
+
+    Parameters
+    ----------
+    url : str
+        The ``notify_hook`` as the task carries it.
+
+    Returns
+    -------
+    str
+        ``hook_`` and 32 hexadecimal digits.
+    """
+    return f"hook_{_HASH(url.encode()).hexdigest()[:32]}"
+
+
+def hkdf_sha256(key_material: bytes, *, salt: bytes, info: bytes, length: int) -> bytes:
+    """Derive a key with HKDF-SHA256 (RFC 5869, sections 2.2 and 2.3).
+
+    Parameters
+    ----------
+    key_material : bytes
+        The secret to derive from.
+    salt, info : bytes
+        Public; what the key is for.
+    length : int
+        Bytes wanted, at most 8,160.
+
+    Returns
+    -------
+    bytes
+        The derived key.
+    """
+    pseudorandom_key = hmac.digest(salt or bytes(_HASH().digest_size), key_material, "sha256")
+    output = block = b""
+    for counter in range(1, -(-length // _HASH().digest_size) + 1):
+        block = hmac.digest(pseudorandom_key, block + info + bytes([counter]), "sha256")
+        output += block
+    return output[:length]
+
+
+def _key(secret: bytes | str) -> bytes:
+    if isinstance(secret, bytes):
+        return secret
+    try:
+        return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+    except binascii.Error:
+        raise InvalidInput("secret", f"not {_PREFIX} and base64") from None

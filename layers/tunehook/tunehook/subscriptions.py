@@ -1,0 +1,103 @@
+"""The subscription model, and the rules that a subscription must meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from tunehook.errors import InvalidInput
+from tunehook.http.guard import NetworkPolicy, check_url
+from tunehook.tasks import Format
+
+
+class WebhookType(StrEnum):
+    """What a webhook tells of (`docs/webhook-contract.md`, "The request")."""
+
+    TASK_COMPLETED = "task.completed"
+    TASK_FAILED = "task.failed"
+    WEBHOOK_TEST = "webhook.test"
+
+
+SUBSCRIBABLE: Final = (WebhookType.TASK_COMPLETED, WebhookType.TASK_FAILED)
+"""What a subscription can ask for; a test is sent to one subscription by hand."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """A receiver of webhooks; `providers` empty means every provider."""
+
+    subscription_id: str
+    url: str
+    events: frozenset[WebhookType] = frozenset(SUBSCRIBABLE)
+    providers: frozenset[str] = frozenset()
+    format: Format = Format.STANDARD
+    enabled: bool = True
+
+    def wants(self, kind: WebhookType, provider: str) -> bool:
+        """Return whether an event of `kind` about a task of `provider` is to be delivered."""
+        return self.enabled and kind in self.events and (not self.providers or provider in self.providers)
+
+
+def check_subscription(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscription:
+    """Check an item of the Subscriptions table, which its user may have written by hand.
+
+    Parameters
+    ----------
+    item : mapping
+        The item as plain Python values.
+    policy : NetworkPolicy
+        Where its URL may point.
+
+    Returns
+    -------
+    Subscription
+        The subscription, with defaults filled in.
+
+    Raises
+    ------
+    InvalidInput
+        For the first field that is not acceptable.
+    """
+    url = item.get("url")
+    if not isinstance(url, str):
+        raise InvalidInput("url", "must be a string")
+    check_url(url, policy)
+    enabled = item.get("enabled", True)
+    if not isinstance(enabled, bool):
+        raise InvalidInput("enabled", "must be true or false")
+    return Subscription(
+        subscription_id=str(item["subscription_id"]),
+        url=url,
+        events=_events(item.get("events")),
+        providers=frozenset(_texts(item.get("providers"), "providers")),
+        format=_format(item.get("format")),
+        enabled=enabled,
+    )
+
+
+def _events(value: object) -> frozenset[WebhookType]:
+    names = _texts(value, "events")
+    for name in names:
+        if name not in SUBSCRIBABLE:
+            raise InvalidInput("events", f"must be among {', '.join(SUBSCRIBABLE)}")
+    return frozenset(map(WebhookType, names)) or frozenset(SUBSCRIBABLE)
+
+
+def _format(value: object) -> Format:
+    if value is None:
+        return Format.STANDARD
+    if not isinstance(value, str) or value not in tuple(Format):
+        raise InvalidInput("format", f"must be one of {', '.join(Format)}")
+    return Format(value)
+
+
+def _texts(value: object, name: str) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple | set | frozenset) or not all(
+        isinstance(each, str) for each in value
+    ):
+        raise InvalidInput(name, "must be a list of strings")
+    return tuple(value)

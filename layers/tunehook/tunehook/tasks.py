@@ -1,0 +1,246 @@
+"""The task model: what a user may ask for, the states of a task, and the rules that a new task must meet."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final
+
+from tunehook.clips import Clip
+from tunehook.errors import InvalidInput
+from tunehook.http.guard import NetworkPolicy, check_url
+
+TASK_ID_MAX_LENGTH: Final = 256
+METADATA_MAX_BYTES: Final = 2048
+TIMEOUT_MIN_S: Final = 60
+TIMEOUT_MAX_S: Final = 7 * 24 * 3600
+TIMEOUT_DEFAULT_S: Final = 3600
+ENDED_KEPT_S: Final = 90 * 24 * 3600
+
+USER_FIELDS: Final = ("notify_hook", "notify_format", "metadata", "timeout_s")
+"""What a user may write beside the key."""
+
+_PROVIDER_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class Status(StrEnum):
+    """Where a task stands."""
+
+    PENDING = "pending"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    REJECTED = "rejected"
+
+
+class Format(StrEnum):
+    """How the body of a webhook looks (`docs/webhook-contract.md`, "The request")."""
+
+    STANDARD = "standard"
+    PROVIDER = "provider"
+    CLOUDEVENTS = "cloudevents"
+
+
+class FailureCode(StrEnum):
+    """Why a task ended without being completed."""
+
+    INVALID = "invalid"
+    PROVIDER_FAILED = "provider_failed"
+    NOT_FOUND = "not_found"
+    COMPLETED_WITHOUT_RESULTS = "completed_without_results"
+    TIMED_OUT = "timed_out"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskKey:
+    """The key of a task: its id at the provider, and the provider's name in this deployment."""
+
+    task_id: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a task failed, for programs (`code`) and for people (`reason`)."""
+
+    code: FailureCode
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRequest:
+    """What a user asks for, checked."""
+
+    key: TaskKey
+    timeout_s: int = TIMEOUT_DEFAULT_S
+    notify_hook: str | None = None
+    notify_format: Format = Format.STANDARD
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingTask:
+    """A task that is being watched, as the work index shows it.
+
+    `since_ms` is when this run of the task was accepted and names the run; `submitted_at_ms` is when the provider
+    took the task, as far as that is known. Both are milliseconds since 1970.
+    """
+
+    key: TaskKey
+    queue: str
+    since_ms: int
+    deadline_ms: int
+    submitted_at_ms: int
+    phase: str | None = None
+    last_error: str | None = None
+    not_found_count: int = 0
+    empty_count: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskEnd:
+    """How a run of a task ended."""
+
+    status: Status
+    detected_at_ms: int
+    submitted_at_ms: int
+    finished_at_ms: int | None = None
+    failure: Failure | None = None
+    clips: tuple[Clip, ...] = ()
+    provider_object: str | None = None
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedTask:
+    """A run of a task that has ended, with all that its event says."""
+
+    key: TaskKey
+    queue: str
+    since_ms: int
+    end: TaskEnd
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def pending_queue(shard: int) -> str:
+    """Return the partition of the work index that holds the pending tasks of `shard`."""
+    return f"pending#{shard}"
+
+
+def emit_queue(shard: int) -> str:
+    """Return the partition of the work index that holds the ended tasks of `shard` whose event is not out yet."""
+    return f"emit#{shard}"
+
+
+def check_request(item: Mapping[str, Any], policy: NetworkPolicy) -> TaskRequest:
+    """Check what a user put into the Tasks table.
+
+    Parameters
+    ----------
+    item : mapping
+        The item as plain Python values; fields that are not the user's are ignored.
+    policy : NetworkPolicy
+        Where a `notify_hook` may point.
+
+    Returns
+    -------
+    TaskRequest
+        The request, with defaults filled in.
+
+    Raises
+    ------
+    InvalidInput
+        For the first field that is not acceptable.
+    """
+    task_id = _text(item, "task_id")
+    if (
+        task_id != task_id.strip()
+        or not task_id
+        or any(unicodedata.category(char)[0] == "C" for char in task_id)
+    ):
+        raise InvalidInput(
+            "task_id", "must not be blank, begin or end with space, or hold control characters"
+        )
+    if len(task_id) > TASK_ID_MAX_LENGTH:
+        raise InvalidInput("task_id", f"is longer than {TASK_ID_MAX_LENGTH} characters")
+    provider = _text(item, "provider")
+    if not _PROVIDER_NAME.fullmatch(provider):
+        raise InvalidInput("provider", "must be 1 to 64 letters, digits, dots, underscores or hyphens")
+    return TaskRequest(
+        key=TaskKey(task_id, provider),
+        timeout_s=_timeout_s(item.get("timeout_s")),
+        notify_hook=_notify_hook(item, policy),
+        notify_format=_notify_format(item.get("notify_format")),
+        metadata=_metadata(item.get("metadata")),
+    )
+
+
+def _text(item: Mapping[str, Any], name: str) -> str:
+    value = item.get(name)
+    if not isinstance(value, str):
+        raise InvalidInput(name, "must be a string")
+    return value
+
+
+def _timeout_s(value: object) -> int:
+    if value is None:
+        return TIMEOUT_DEFAULT_S
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or value != int(value):
+        raise InvalidInput("timeout_s", "must be a whole number of seconds")
+    if not TIMEOUT_MIN_S <= value <= TIMEOUT_MAX_S:
+        raise InvalidInput("timeout_s", f"must lie between {TIMEOUT_MIN_S} and {TIMEOUT_MAX_S}")
+    return int(value)
+
+
+def _notify_hook(item: Mapping[str, Any], policy: NetworkPolicy) -> str | None:
+    if item.get("notify_hook") is None:
+        return None
+    url = _text(item, "notify_hook")
+    check_url(url, policy, field="notify_hook")
+    return url
+
+
+def _notify_format(value: object) -> Format:
+    if value is None:
+        return Format.STANDARD
+    if not isinstance(value, str) or value not in tuple(Format):
+        raise InvalidInput("notify_format", f"must be one of {', '.join(Format)}")
+    return Format(value)
+
+
+def _metadata(value: object) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidInput("metadata", "must be a map")
+    plain = plain_json(value, "metadata")
+    size = len(json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
+    if size > METADATA_MAX_BYTES:
+        raise InvalidInput("metadata", f"is {size} bytes of JSON, more than {METADATA_MAX_BYTES}")
+    return dict(plain)
+
+
+def plain_json(value: object, path: str) -> Any:
+    """Return `value` with DynamoDB's decimals as int or float.
+
+    Raises
+    ------
+    InvalidInput
+        If a value below `path` has no form in JSON (bytes, a set, a number beyond a float's range).
+    """
+    match value:
+        case None | bool() | str() | int():
+            return value
+        case Decimal() | float():
+            if value == value.__class__(int(value)):
+                return int(value)
+            return float(value)
+        case Mapping():
+            return {str(key): plain_json(each, f"{path}.{key}") for key, each in value.items()}
+        case list() | tuple():
+            return [plain_json(each, f"{path}[{index}]") for index, each in enumerate(value)]
+    raise InvalidInput(path, "has no form in JSON")

@@ -1,0 +1,38 @@
+"""Conversions between the three ways in which tunehook writes a time.
+
+Inside: ``datetime`` in UTC. In DynamoDB: integers of milliseconds since 1970. In events and webhooks: ISO-8601 in UTC.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def now_ms() -> int:
+    """Return the present moment in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def to_ms(moment: datetime) -> int:
+    """Return an aware `moment` in milliseconds since 1970, rounded down."""
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def from_ms(value: int) -> datetime:
+    """Return the UTC moment that is `value` milliseconds after 1970.
+
+    Raises
+    ------
+    OverflowError
+        If the moment lies outside the years 1 to 9999.
+    """
+    return _EPOCH + timedelta(milliseconds=value)
+
+
+def iso(moment: datetime) -> str:
+    """Return `moment` as ISO-8601 in UTC with milliseconds: ``2026-11-20T16:01:57.123Z``."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

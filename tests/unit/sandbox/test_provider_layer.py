@@ -1,0 +1,185 @@
+"""The real provider layer asks the sandbox: what the sandbox plays is what the layer understands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import httpx_aiohttp
+import pytest
+
+from tunehook.providers import Completed, Failed, Outcome, Pending, Provider, Throttled, parse_providers
+from tunehook_cli.sandbox import Sandbox
+
+KINDS = ("musicmint", "qhaigc", "suno")
+LIFE = [
+    {"phase": "queued", "until_s": 2},
+    {"phase": "processing", "until_s": 8},
+    {"phase": "completed"},
+]
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(transport=httpx_aiohttp.AiohttpTransport(), trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def provider_of(http: httpx.AsyncClient) -> Callable[[Sandbox, str], Provider]:
+    def make(sandbox: Sandbox, kind: str) -> Provider:
+        return Provider(parse_providers(json.dumps(sandbox.providers_secret()))[kind], http)
+
+    return make
+
+
+def in_words(outcome: Outcome) -> str:
+    """The name of an outcome, with the phase of one that is pending."""
+    return getattr(outcome, "phase", outcome.name)
+
+
+async def in_time_order(provider: Provider, clock: Any) -> list[str]:
+    words = []
+    for wait_s in (0, 2, 5.9, 0.1):
+        clock.pass_s(wait_s)
+        words.append(in_words(await provider.ask("song")))
+    return words
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_task_goes_from_queued_to_completed(
+    start: Any, clock: Any, provider_of: Any, kind: str
+) -> None:
+    sandbox = await start({"tasks": [{"answers": LIFE}]})
+    assert await in_time_order(provider_of(sandbox, kind), clock) == [
+        "queued",
+        "processing",
+        "processing",
+        "completed",
+    ]
+
+
+@pytest.mark.parametrize(("kind", "clips"), [("musicmint", 1), ("qhaigc", 2), ("suno", 2)])
+async def test_every_link_of_a_completed_task_leads_to_a_file(
+    start: Any, client: Any, clock: Any, provider_of: Any, kind: str, clips: int
+) -> None:
+    sandbox = await start({"tasks": [{"video": True, "answers": [{"phase": "completed"}]}]})
+    outcome = await provider_of(sandbox, kind).ask("song")
+    assert isinstance(outcome, Completed)
+    assert len(outcome.result.clips) == clips
+    for clip in outcome.result.clips:
+        assert clip.audio_url is not None
+        assert clip.cover_url is not None
+        assert (clip.video_url is not None) == (kind == "suno")
+        links = (getattr(clip, name) for name in clip.__slots__ if name.endswith("_url"))
+        for link in filter(None, links):
+            async with client.get(link) as response:
+                assert response.status == 200
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_times_of_a_task_are_understood(
+    start: Any, clock: Any, provider_of: Any, kind: str
+) -> None:
+    sandbox = await start({"tasks": [{"answers": LIFE}]})
+    submitted_at = clock()
+    provider = provider_of(sandbox, kind)
+    await provider.ask("song")
+    clock.pass_s(10)
+    outcome = await provider.ask("song")
+    assert isinstance(outcome, Completed)
+    assert abs((outcome.result.submitted_at - submitted_at).total_seconds()) < 1
+    if kind != "musicmint":
+        assert abs((outcome.result.finished_at - submitted_at).total_seconds() - 8) < 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_failed_task_has_its_reason(start: Any, provider_of: Any, kind: str) -> None:
+    sandbox = await start({"tasks": [{"answers": [{"phase": "failed", "reason": "too rude"}]}]})
+    outcome = await provider_of(sandbox, kind).ask("song")
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "too rude"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        ({"phase": "not_found"}, "not_found"),
+        ({"phase": "unauthorised"}, "unauthorised"),
+        ({"phase": "completed", "clips": 0}, "completed_without_results"),
+        ({"phase": "completed", "cut_after_bytes": 40}, "transient"),
+        ({"phase": "completed", "reset": True}, "transient"),
+        ({"status": 200, "headers": {"content-type": "text/html"}, "body": "<html></html>"}, "transient"),
+        ({"status": 500}, "transient"),
+        ({"status": 429}, "throttled"),
+    ],
+)
+async def test_an_odd_answer_is_what_it_is_meant_to_be(
+    start: Any, provider_of: Any, kind: str, answer: dict[str, Any], word: str
+) -> None:
+    sandbox = await start({"tasks": [{"answers": [answer]}]})
+    assert in_words(await provider_of(sandbox, kind).ask("song")) == word
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_word_that_nobody_knows_is_pending(start: Any, provider_of: Any, kind: str) -> None:
+    sandbox = await start({"tasks": [{"answers": [{"phase": "completed", "word": "Warming-Up"}]}]})
+    outcome = await provider_of(sandbox, kind).ask("song")
+    assert isinstance(outcome, Pending)
+    assert (outcome.word, outcome.known) == ("Warming-Up", False)
+
+
+async def test_a_throttled_answer_says_for_how_long(start: Any, provider_of: Any) -> None:
+    answer = {"status": 429, "headers": {"Retry-After": "7"}}
+    sandbox = await start({"tasks": [{"answers": [answer]}]})
+    assert await provider_of(sandbox, "suno").ask("song") == Throttled(7.0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_many_tasks_are_understood_together(start: Any, provider_of: Any, kind: str) -> None:
+    sandbox = await start(
+        {
+            "tasks": [
+                {"task_id": "done", "answers": [{"phase": "completed"}]},
+                {"task_id": "bad", "answers": [{"phase": "failed"}]},
+                {"task_id": "odd", "answers": [{"status": 502}]},
+                {"task_id": "new", "answers": [{"phase": "queued"}]},
+            ]
+        }
+    )
+    for task_id in ("done", "bad", "odd", "new"):
+        sandbox.create_task(kind, task_id)
+    asked = ["done", "bad", "odd", "new", "unknown"]
+    outcomes = {
+        task_id: in_words(outcome) async for task_id, outcome in provider_of(sandbox, kind).ask_many(asked)
+    }
+    assert outcomes == {
+        "done": "completed",
+        "bad": "failed",
+        "odd": "transient",
+        "new": "queued",
+        "unknown": "not_found",
+    }
+    assert (
+        sandbox.queries(kind)
+        == {
+            "musicmint": {"many": 1, "one": 4},
+            "qhaigc": {"many": 0, "one": 5},
+            "suno": {"many": 1, "one": 2},
+        }[kind]
+    )
+
+
+async def test_a_gateway_without_the_query_of_many_is_asked_one_by_one(start: Any, provider_of: Any) -> None:
+    sandbox = await start(
+        {
+            "tasks": [{"answers": [{"phase": "queued"}]}],
+            "query_many": [{"kind": "suno", "answers": [{"status": 404, "body": "404 page not found"}]}],
+        }
+    )
+    asked = provider_of(sandbox, "suno").ask_many(["a", "b"])
+    assert {task_id: in_words(outcome) async for task_id, outcome in asked} == {"a": "queued", "b": "queued"}
+    assert sandbox.queries("suno") == {"many": 1, "one": 2}
