@@ -20,6 +20,12 @@ CONCURRENCY: Final = 8
 WAITS_S: Final = (0.0, 1.0, 2.0, 4.0)
 """The waits before each try of one link."""
 
+LINK_S: Final = 45.0
+"""How long the tries of one link may take together, however the server drips."""
+
+KEEP_S: Final = 90.0
+"""How long all of it may take: the function's time, less what telling the receivers needs."""
+
 
 class Archive:
     """The kept results of tasks.
@@ -53,26 +59,31 @@ class Archive:
 
         Raises
         ------
-        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
-            If S3 did not take a file.
+        ExceptionGroup
+            Of `tunehook.aws.faults.AWS_FAULTS`, if S3 did not take a file.
         """
         slots = asyncio.Semaphore(CONCURRENCY)
+        until_s = asyncio.get_running_loop().time() + KEEP_S
 
         async def keep_one(asset: Asset) -> ArchivedAsset:
             async with slots:
-                return await self._keep_one(key, asset)
+                return await self._keep_one(key, asset, until_s)
 
         async with asyncio.TaskGroup() as group:
             kept = [group.create_task(keep_one(asset)) for asset in assets]
         return [task.result() for task in kept]
 
-    async def _keep_one(self, key: TaskKey, asset: Asset) -> ArchivedAsset:
+    async def _keep_one(self, key: TaskKey, asset: Asset, until_s: float) -> ArchivedAsset:
         reasons: list[str] = []
         for url in asset.urls:
             try:
-                copied = await self._copy_patiently(key, asset, url)
+                async with asyncio.timeout_at(min(until_s, asyncio.get_running_loop().time() + LINK_S)):
+                    copied = await self._copy_patiently(key, asset, url)
             except NotCopied as error:
                 reasons.append(str(error))
+                continue
+            except TimeoutError:
+                reasons.append("not copied in time")
                 continue
             return ArchivedAsset(
                 clip_id=asset.clip_id,

@@ -81,7 +81,7 @@ class Fulfillment:
 
         Raises
         ------
-        Unavailable, botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
+        Unavailable, botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError, ExceptionGroup
             If something was not possible this time; to do it again from the start is safe.
         """
         key = TaskKey(event.task_id, event.provider)
@@ -112,30 +112,20 @@ class Fulfillment:
         item: dict[str, Any] | None,
         manifest: ManifestLocation,
     ) -> TaskArchived:
-        archived_at_ms = (item or {}).get("archived_at_ms")
-        if item is not None and archived_at_ms is not None:
-            assets = [ArchivedAsset.model_validate(asset) for asset in item.get("assets", ())]
-        else:
-            files = [asset for clip in event.clips for asset in assets_of(clip.to_clip())]
-            assets = await self._archive.keep(key, files)
-            await asyncio.to_thread(
-                self._s3.put_object,
-                Bucket=manifest.bucket,
-                Key=manifest.key,
-                Body=manifest_of(event, item, assets),
-                ContentType="application/json",
-            )
-            archived_at_ms = self._clock()
-        archived = TaskArchived(
-            event_id=f"evt_{digest('TaskArchived', event.event_id)}",
-            task_event_id=event.event_id,
-            task_id=key.task_id,
-            provider=key.provider,
-            archived_at=from_ms(archived_at_ms),
-            archive=_completeness(assets),
-            manifest=manifest,
-            assets=tuple(assets),
+        if item is not None and "archived_at_ms" in item:
+            kept = [ArchivedAsset.model_validate(asset) for asset in item.get("assets", ())]
+            return _archived(event, kept, manifest, item["archived_at_ms"])
+        files = [asset for clip in event.clips for asset in assets_of(clip.to_clip())]
+        assets = await self._archive.keep(key, files)
+        await asyncio.to_thread(
+            self._s3.put_object,
+            Bucket=manifest.bucket,
+            Key=manifest.key,
+            Body=manifest_of(event, item, assets),
+            ContentType="application/json",
         )
+        archived_at_ms = self._clock()
+        archived = _archived(event, assets, manifest, archived_at_ms)
         if not all(await asyncio.to_thread(self._bus.put, [archived])):
             raise Unavailable("the bus did not take TaskArchived")
         # After the event: where the item says archived, the event is out.
@@ -188,6 +178,24 @@ class Fulfillment:
         # The message goes out even if the record was there: a crash may have come between the two.
         self._deliveries.create(delivery)
         self._queue.send(message_for(delivery), moment_ms)
+
+
+def _archived(
+    event: TaskCompleted | TaskFailed,
+    assets: list[ArchivedAsset],
+    manifest: ManifestLocation,
+    archived_at_ms: int,
+) -> TaskArchived:
+    return TaskArchived(
+        event_id=f"evt_{digest('TaskArchived', event.event_id)}",
+        task_event_id=event.event_id,
+        task_id=event.task_id,
+        provider=event.provider,
+        archived_at=from_ms(archived_at_ms),
+        archive=_completeness(assets),
+        manifest=manifest,
+        assets=tuple(assets),
+    )
 
 
 def _completeness(assets: list[ArchivedAsset]) -> Literal["complete", "partial", "empty"]:

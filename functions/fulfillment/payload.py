@@ -29,7 +29,7 @@ def payload_of(
     event : TaskCompleted or TaskFailed
         How the task ended.
     provider_object : dict or None
-        The provider's own task object; a task that ended without one gets one that says why.
+        The provider's own task object; without one, the event itself is written in a gateway's way.
     assets : sequence of ArchivedAsset
         The kept files.
     manifest : ManifestLocation
@@ -69,12 +69,24 @@ def _asset(asset: ArchivedAsset) -> dict[str, Any]:
 
 
 def _stand_in(event: TaskCompleted | TaskFailed) -> dict[str, Any]:
-    """The shape of a gateway's own failed task (`docs/provider-contracts.md`, "At a glance")."""
-    reason = event.failure.reason if isinstance(event, TaskFailed) else ""
+    """Write an event as the task object of a suno gateway (`docs/provider-contracts.md`, "At a glance")."""
+    failure = event.failure if isinstance(event, TaskFailed) else None
     return {
         "task_id": event.task_id,
-        "status": "FAILURE",
-        "fail_reason": reason,
+        "status": "FAILURE" if failure else "SUCCESS",
+        "fail_reason": failure.reason if failure else "",
         "progress": "100%",
-        "data": [],
+        "data": [
+            {
+                "id": clip.clip_id,
+                "title": clip.title,
+                "tags": ", ".join(clip.tags),
+                "prompt": clip.prompt,
+                "duration": clip.duration_s,
+                "audio_url": clip.audio_url or clip.audio_source_url,
+                "image_url": clip.cover_url or clip.cover_source_url,
+                "video_url": clip.video_url,
+            }
+            for clip in event.clips
+        ],
     }

@@ -74,7 +74,8 @@ class Receivers:
         return [*receivers, hook] if hook else receivers
 
     def _hook_of(self, item: Mapping[str, Any]) -> Receiver | None:
-        url, form = item.get("notify_hook"), item.get("notify_format", Format.STANDARD)
+        url, form = item.get("notify_hook"), item.get("notify_format")
+        form = Format.STANDARD if form is None else form
         # A rejected item may hold anything at all; an acceptable hook on it is told nevertheless.
         if not isinstance(url, str) or form not in tuple(Format):
             return None

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final, cast
 from urllib.parse import quote
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 PART_BYTES: Final = 8 * 1024 * 1024
 MAX_ASSET_BYTES: Final = 512 * 1024 * 1024
 SILENCE_S: Final = 20.0
+SOURCE_URL_MAX_LENGTH: Final = 1024
+"""Of the link, in the object's metadata, which S3 limits to 2 kB together; the manifest has the whole link."""
 
 _RETRIED: Final = frozenset({403, 404, 408, 425, 429})
 """A fresh object of a CDN may answer 403 or 404 first (`docs/provider-contracts.md`, row 13)."""
@@ -102,7 +105,7 @@ class Transfer:
                 if response.status_code != httpx.codes.OK:
                     raise _refused(response.status_code)
                 return await self._store(_Body(response.aiter_raw()), url, kind, key_of)
-        except (httpx.TransportError, httpx.TooManyRedirects) as error:
+        except (httpx.TransportError, httpx.TooManyRedirects, httpx.InvalidURL) as error:
             raise NotCopied(type(error).__name__) from error
         except NotThatMedia as error:
             raise NotCopied(error.reason) from error
@@ -115,7 +118,7 @@ class Transfer:
         head = await body.read(PART_BYTES)
         media = media_type_of(kind, head[:SNIFFED_BYTES])
         key = key_of(media)
-        metadata = {"source-url": quote(url, safe=":/?&=%+,;@~!$'()*")}
+        metadata = {"source-url": quote(url, safe=":/?&=%+,;@~!$'()*")[:SOURCE_URL_MAX_LENGTH]}
         if len(head) < PART_BYTES:
             await asyncio.to_thread(
                 self._s3.put_object,
@@ -126,14 +129,18 @@ class Transfer:
                 Metadata=metadata | {"sha256": body.sha256},
             )
         else:
-            await asyncio.to_thread(
-                self._s3.upload_fileobj,
-                cast("IO[bytes]", _BlockingReader(head, body, asyncio.get_running_loop())),
-                self._bucket,
-                key,
-                ExtraArgs={"ContentType": media.content_type, "Metadata": metadata},
-                Config=TransferConfig(multipart_chunksize=PART_BYTES, use_threads=False),
-            )
+            reader = _BlockingReader(head, body, asyncio.get_running_loop())
+            try:
+                await asyncio.to_thread(
+                    self._s3.upload_fileobj,
+                    cast("IO[bytes]", reader),
+                    self._bucket,
+                    key,
+                    ExtraArgs={"ContentType": media.content_type, "Metadata": metadata},
+                    Config=TransferConfig(multipart_chunksize=PART_BYTES, use_threads=False),
+                )
+            finally:
+                reader.stop()
         return Copied(key, media.content_type, body.count, body.sha256)
 
 
@@ -178,6 +185,8 @@ class _BlockingReader(io.RawIOBase):
         self._head = head
         self._body = body
         self._loop = loop
+        self._reading: Future[bytes] | None = None
+        self._stopped = False
 
     def readable(self) -> bool:
         return True
@@ -188,4 +197,13 @@ class _BlockingReader(io.RawIOBase):
         if self._head:
             data, self._head = self._head[:size], self._head[size:]
             return data
-        return asyncio.run_coroutine_threadsafe(self._body.read(size), self._loop).result()
+        self._reading = asyncio.run_coroutine_threadsafe(self._body.read(size), self._loop)
+        if self._stopped:
+            self._reading.cancel()
+        return self._reading.result()
+
+    def stop(self) -> None:
+        """Make what the thread reads fail, so that nothing goes on after whoever waited for it has gone."""
+        self._stopped = True
+        if self._reading is not None:
+            self._reading.cancel()

@@ -40,7 +40,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> Any:
     woken: set[int] = set()
 
     def take_in(record: Any) -> None:
-        shard = intake().take_in(record.raw_event["dynamodb"]["NewImage"])
+        try:
+            shard = intake().take_in(record.raw_event["dynamodb"]["NewImage"])
+        except Exception:
+            logger.exception("record_failed")
+            raise
         if shard is not None:
             woken.add(shard)
 

@@ -95,7 +95,7 @@ def _verdict(task: PendingTask, outcome: Outcome, now_ms: int) -> Verdict:
 def _without_results(task: PendingTask, result: TaskResult, now_ms: int) -> Verdict:
     count = task.empty_count + 1
     if count < EMPTY_ENDS_AT:
-        return Wait({"empty_count": count})
+        return Wait(_good_answer(task) | {"empty_count": count})
     failure = Failure(
         FailureCode.COMPLETED_WITHOUT_RESULTS, "the provider calls it completed and names no audio file"
     )

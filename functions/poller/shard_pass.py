@@ -231,13 +231,14 @@ class ShardPass:
         task = watched.task
         now_ms = self._clock()
         verdict = judge(task, outcome, now_ms)
-        watched.due_ms = self._next_due_ms(task, now_ms)
         try:
             if isinstance(verdict, End):
                 await self._end(watched, verdict.end)
             elif verdict.changes:
                 await self._note(watched, verdict.changes)
         finally:
+            # Only now: the answer may have told that the task is older than it was known to be.
+            watched.due_ms = self._next_due_ms(watched.task, now_ms)
             watched.is_asked = False
 
     async def _wait_for_provider(self, name: str, group: list[_Watched]) -> None:

@@ -1,23 +1,18 @@
 """The handler of the webhooks function: messages of the deliveries queue."""
 
-from __future__ import annotations
-
 import asyncio
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from tunehook.settings import load_settings
-from webhooks.report import report, report_fault
+from webhooks.report import report
 from webhooks.settings import WebhooksSettings
 from webhooks.worker import Worker
-
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 logger = Logger()
 metrics = Metrics(namespace="tunehook")
@@ -33,15 +28,11 @@ def _worker() -> Worker:
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Make the attempts that the messages ask for; report the messages that must come again."""
     bodies = [record["body"] for record in event["Records"]]
-    metrics.add_metric("MessagesReceived", MetricUnit.Count, len(bodies))
+    metrics.add_metric("MessagesReceived", "Count", len(bodies))
     outcomes = iter(asyncio.run(_worker().handle(bodies, context.get_remaining_time_in_millis)))
 
     def settle(record: object) -> None:  # noqa: ARG001 - Powertools passes it by this name
-        outcome = next(outcomes)
-        if isinstance(outcome, BaseException):
-            report_fault(outcome, logger, metrics)
-            raise outcome
-        report(outcome, logger, metrics)
+        report(next(outcomes), logger, metrics)
 
     processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
     return process_partial_response(event, settle, processor, context)

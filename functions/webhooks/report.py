@@ -15,8 +15,17 @@ if TYPE_CHECKING:
     from webhooks.delivery import Outcome
 
 
-def report(outcome: Outcome, logger: Logger, metrics: Metrics) -> None:
-    """Log and count what became of a message; no URL, no header and no payload among it."""
+def report(outcome: Outcome | BaseException, logger: Logger, metrics: Metrics) -> None:
+    """Log and count what became of a message; no URL, no header and no payload among it.
+
+    Raises
+    ------
+    BaseException
+        The fault that `outcome` is, if it is one: the message is to come again.
+    """
+    if isinstance(outcome, BaseException):
+        _report_fault(outcome, logger, metrics)
+        raise outcome
     delivery, attempt = outcome.delivery, outcome.attempt
     logger.info(
         f"message_{outcome.step}",
@@ -45,8 +54,7 @@ def report(outcome: Outcome, logger: Logger, metrics: Metrics) -> None:
         metrics.add_metric("EventToFirstAttempt", MetricUnit.Milliseconds, delay_ms)
 
 
-def report_fault(fault: BaseException, logger: Logger, metrics: Metrics) -> None:
-    """Log and count a fault of ours, for which a message comes again."""
+def _report_fault(fault: BaseException, logger: Logger, metrics: Metrics) -> None:
     metrics.add_metric("MessagesComingAgain", MetricUnit.Count, 1)
     if isinstance(fault, Unavailable):
         logger.warning("message_comes_again", extra={"reason": str(fault)})

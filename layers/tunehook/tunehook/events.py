@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from tunehook.clips import Clip
 from tunehook.identifiers import event_id
@@ -16,7 +16,11 @@ from tunehook.times import from_ms, iso
 SOURCE: Final = "tunehook"
 DETAIL_MAX_BYTES: Final = 200_000
 
-Moment = Annotated[datetime, PlainSerializer(iso, return_type=str, when_used="json")]
+Moment = Annotated[
+    datetime,
+    PlainSerializer(iso, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 
 
 class _Detail(BaseModel):

@@ -26,6 +26,8 @@ USER_FIELDS: Final = ("notify_hook", "notify_format", "metadata", "timeout_s")
 """What a user may write beside the key."""
 
 _PROVIDER_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_PATH_MAX_LENGTH: Final = 256
+"""The names in a path are the user's, and an error is kept on the item."""
 
 
 class Status(StrEnum):
@@ -175,7 +177,7 @@ def check_request(item: Mapping[str, Any], policy: NetworkPolicy) -> TaskRequest
         timeout_s=_timeout_s(item.get("timeout_s")),
         notify_hook=_notify_hook(item, policy),
         notify_format=_notify_format(item.get("notify_format")),
-        metadata=_metadata(item.get("metadata")),
+        metadata=check_metadata(item.get("metadata")),
     )
 
 
@@ -212,7 +214,14 @@ def _notify_format(value: object) -> Format:
     return Format(value)
 
 
-def _metadata(value: object) -> Mapping[str, Any]:
+def check_metadata(value: object) -> dict[str, Any]:
+    """Return the metadata of a task as plain JSON values; none is none.
+
+    Raises
+    ------
+    InvalidInput
+        If it is no map, has no form in JSON, or takes more than `METADATA_MAX_BYTES`.
+    """
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -243,4 +252,4 @@ def plain_json(value: object, path: str) -> Any:
             return {str(key): plain_json(each, f"{path}.{key}") for key, each in value.items()}
         case list() | tuple():
             return [plain_json(each, f"{path}[{index}]") for index, each in enumerate(value)]
-    raise InvalidInput(path, "has no form in JSON")
+    raise InvalidInput(path[:_PATH_MAX_LENGTH], "has no form in JSON")

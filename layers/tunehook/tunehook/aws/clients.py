@@ -11,13 +11,19 @@ CONNECTIONS: Final = 32
 """How many calls of one client may be under way at once."""
 
 
-def client(service: str, **overrides: Any) -> Any:
+def client(
+    service: str, *, session: boto3.Session | None = None, endpoint_url: str | None = None, **overrides: Any
+) -> Any:
     """Return a boto3 client that tries again by itself (`standard` mode) and gives up on a silent peer within seconds.
 
     Parameters
     ----------
     service : str
         The service's name for boto3, such as ``dynamodb``.
+    session : boto3.Session, optional
+        Whose region and credentials; the process's own by default.
+    endpoint_url : str, optional
+        Where the service is, if not where boto3 finds it by itself.
     **overrides
         Further settings of `botocore.config.Config`.
     """
@@ -27,4 +33,5 @@ def client(service: str, **overrides: Any) -> Any:
         "read_timeout": 10,
         "max_pool_connections": CONNECTIONS,
     }
-    return boto3.client(service, config=Config(**settings | overrides))  # type: ignore[call-overload]
+    maker: Any = session or boto3
+    return maker.client(service, endpoint_url=endpoint_url, config=Config(**settings | overrides))

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 CLAIM_MS: Final = 45_000
 """How long a claim lasts: longer than an attempt and its record, shorter than its message stays invisible."""
 
+BY_TASK_INDEX: Final = "by_task"
+BY_SUBSCRIPTION_INDEX: Final = "by_subscription"
+
 MAX_DELAY_S: Final = 900
 """The longest delay of a message that SQS knows."""
 
@@ -68,6 +71,40 @@ class DeliveriesTable:
                 return False
             raise
         return True
+
+    def get(self, delivery_id: str) -> Delivery | None:
+        """Return a delivery with its attempts, as of all writes so far, or None."""
+        answer = self._client.get_item(
+            TableName=self._name, Key=to_attributes({"delivery_id": delivery_id}), ConsistentRead=True
+        )
+        return Delivery.model_validate(from_attributes(answer["Item"])) if "Item" in answer else None
+
+    def ids_of_task(self, task_id: str, since_ms: int = 0) -> list[str]:
+        """Return the deliveries that tell of a task, of any provider, created at or after `since_ms`, newest first.
+
+        One that was created within the last second may be missing.
+        """
+        return self._ids(BY_TASK_INDEX, "task_id", task_id, since_ms)
+
+    def ids_of_subscription(self, subscription_id: str, limit: int) -> list[str]:
+        """Return the latest deliveries to a subscription, at most `limit`, newest first.
+
+        One that was created within the last second may be missing.
+        """
+        return self._ids(BY_SUBSCRIPTION_INDEX, "subscription_id", subscription_id, 0, limit)
+
+    def _ids(self, index: str, key: str, value: str, since_ms: int, limit: int | None = None) -> list[str]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._name,
+            IndexName=index,
+            KeyConditionExpression="#key = :value AND created_at_ms >= :since_ms",
+            ExpressionAttributeNames={"#key": key},
+            ExpressionAttributeValues=to_attributes({":value": value, ":since_ms": since_ms}),
+            ProjectionExpression="delivery_id",
+            ScanIndexForward=False,
+            PaginationConfig={} if limit is None else {"MaxItems": limit},
+        )
+        return [from_attributes(attributes)["delivery_id"] for page in pages for attributes in page["Items"]]
 
     def claim(self, message: DeliveryMessage, now_ms: int) -> tuple[Claim, Delivery | None]:
         """Take the attempt that a message asks for, and read its delivery, in one call.

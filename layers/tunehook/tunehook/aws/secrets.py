@@ -1,4 +1,4 @@
-"""Reading a secret."""
+"""Reading and writing a secret."""
 
 from __future__ import annotations
 
@@ -30,3 +30,19 @@ def read_secret(client: SecretsManagerClient, secret: str) -> str:
     if "SecretString" not in answer:
         raise Misconfigured(f"the secret {secret} holds no text")
     return answer["SecretString"]
+
+
+def write_secret(client: SecretsManagerClient, secret: str, text: str) -> None:
+    """Replace the text of a secret that is there.
+
+    Raises
+    ------
+    Misconfigured
+        If it is not there.
+    """
+    try:
+        client.put_secret_value(SecretId=secret, SecretString=text)
+    except ClientError as error:
+        if code_of(error) == "ResourceNotFoundException":
+            raise Misconfigured(f"the secret {secret} is not there") from error
+        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -33,6 +34,32 @@ class SubscriptionsTable:
         pages = self._client.get_paginator("scan").paginate(TableName=self._name)
         return [from_attributes(attributes) for page in pages for attributes in page["Items"]]
 
+    def get(self, subscription_id: str) -> dict[str, Any] | None:
+        """Return an item as plain Python values, as of all writes so far, or None."""
+        answer = self._client.get_item(TableName=self._name, Key=_key(subscription_id), ConsistentRead=True)
+        return from_attributes(answer["Item"]) if "Item" in answer else None
+
+    def create(self, item: Mapping[str, Any]) -> bool:
+        """Put a new item; return False, and change nothing, if its ``subscription_id`` is taken."""
+        try:
+            self._client.put_item(
+                TableName=self._name,
+                Item=to_attributes(item),
+                ConditionExpression="attribute_not_exists(subscription_id)",
+            )
+        except ClientError as error:
+            if is_condition_failure(error):
+                return False
+            raise
+        return True
+
+    def delete(self, subscription_id: str) -> bool:
+        """Delete an item; return False if there is none."""
+        answer = self._client.delete_item(
+            TableName=self._name, Key=_key(subscription_id), ReturnValues="ALL_OLD"
+        )
+        return "Attributes" in answer
+
     def mark(self, subscription_id: str, disabled_reason: str | None) -> None:
         """Say on a subscription why nothing is delivered to it, or, with None, that something is again.
 
@@ -47,10 +74,14 @@ class SubscriptionsTable:
         try:
             self._client.update_item(
                 TableName=self._name,
-                Key=to_attributes({"subscription_id": subscription_id}),
+                Key=_key(subscription_id),
                 ConditionExpression="attribute_exists(subscription_id)",
                 **update,
             )
         except ClientError as error:
             if not is_condition_failure(error):
                 raise
+
+
+def _key(subscription_id: str) -> dict[str, Any]:
+    return to_attributes({"subscription_id": subscription_id})

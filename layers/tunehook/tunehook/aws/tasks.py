@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -26,9 +26,9 @@ from tunehook.tasks import (
     TaskEnd,
     TaskKey,
     TaskRequest,
+    check_metadata,
     emit_queue,
     pending_queue,
-    plain_json,
 )
 from tunehook.times import from_ms, to_ms
 
@@ -76,6 +76,11 @@ class TasksTable:
     def __init__(self, client: DynamoDBClient, name: str) -> None:
         self._client = client
         self._name = name
+
+    def put(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Put an item as a user does, which begins a new run of its task; return the item that it replaces, or None."""
+        answer = self._client.put_item(TableName=self._name, Item=to_attributes(item), ReturnValues="ALL_OLD")
+        return from_attributes(answer["Attributes"]) if "Attributes" in answer else None
 
     def accept(self, request: TaskRequest, item: Mapping[str, Any], shard: int, now_ms: int) -> bool:
         """Make a new item a pending task of `shard`.
@@ -168,6 +173,29 @@ class TasksTable:
         """Return the item of a task as plain Python values, as of all writes so far, or None."""
         answer = self._client.get_item(TableName=self._name, Key=_key(key), ConsistentRead=True)
         return from_attributes(answer["Item"]) if "Item" in answer else None
+
+    def of_id(self, task_id: str) -> list[dict[str, Any]]:
+        """Return the items of a task id, one a provider, as plain Python values, as of all writes so far."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._name,
+            KeyConditionExpression="task_id = :task_id",
+            ExpressionAttributeValues=to_attributes({":task_id": task_id}),
+            ConsistentRead=True,
+        )
+        return [from_attributes(attributes) for page in pages for attributes in page["Items"]]
+
+    def scan(self, attributes: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield the named attributes of every item, in no order, as of all writes so far; it reads the whole table."""
+        names = {f"#{name}": name for name in attributes}
+        pages = self._client.get_paginator("scan").paginate(
+            TableName=self._name,
+            ProjectionExpression=", ".join(names),
+            ExpressionAttributeNames=names,
+            ConsistentRead=True,
+        )
+        for page in pages:
+            for item in page["Items"]:
+                yield from_attributes(item)
 
     def get_ended(self, task: PendingTask) -> EndedTask | None:
         """Return the run of a task that `unsent` showed, or None if it has left the index meanwhile."""
@@ -326,11 +354,14 @@ def _ended_task(task: PendingTask, item: Mapping[str, Any]) -> EndedTask:
 
 
 def metadata_of(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata of an item, or nothing where a rejected item holds something that is no metadata."""
-    metadata = item.get("metadata")
-    if item.get("status") == Status.REJECTED or not isinstance(metadata, Mapping):
+    """Return the metadata of an item, or nothing where it holds something that is not acceptable as such.
+
+    A rejected item may hold anything, and so may one that its user has updated since it was accepted.
+    """
+    try:
+        return check_metadata(item.get("metadata"))
+    except InvalidInput:
         return {}
-    return dict(plain_json(metadata, "metadata"))
 
 
 def _clips_to_item(clips: tuple[Clip, ...], room: int) -> list[dict[str, Any]]:

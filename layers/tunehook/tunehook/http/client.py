@@ -217,18 +217,14 @@ def _httpx_errors() -> Iterator[None]:
     try:
         yield
     except httpx.TransportError as error:
-        raise _translated(
-            error.__cause__ if isinstance(error.__cause__, Exception) else error
-        ) from error.__cause__
+        cause = error.__cause__
+        raise (_translated(cause) if isinstance(cause, Exception) else error) from cause
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise _translated(error) from error
 
 
 def _translated(error: Exception) -> httpx.TransportError:
-    if isinstance(error, httpx.TransportError):
-        return error
     translation = next(to for known, to in _ERRORS if isinstance(error, known))
     # The other texts of aiohttp may hold the URL, whose path is often a secret.
-    return translation(
-        str(error) if isinstance(error, aiohttp.ClientConnectorError) else type(error).__name__
-    )
+    telling = isinstance(error, aiohttp.ClientConnectorError)
+    return translation(str(error) if telling else type(error).__name__)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -135,8 +134,7 @@ class Provider:
             await work
         finally:
             work.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await work
+            await asyncio.wait([work])
 
     async def _ask_all(self, ids: Sequence[str], deliver: _Deliver) -> None:
         size = self._adapter.ids_per_call

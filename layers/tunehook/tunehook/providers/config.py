@@ -81,7 +81,7 @@ class ProviderConfig(BaseModel):
     base_url: Annotated[str, AfterValidator(_usable_base_url)]
     api_key: Annotated[SecretStr, AfterValidator(_sendable_key)]
     max_concurrency: Annotated[int, Field(ge=1, le=1000)] = 32
-    requests_per_second: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    requests_per_second: Annotated[float, Field(ge=0.001, le=10_000)] | None = None
     batch: bool = True
 
 

@@ -1,0 +1,1 @@
+"""The demonstration: the whole job on an embedded AWS, checked to the last byte."""

@@ -1,0 +1,24 @@
+"""What is deployed to the embedded AWS."""
+
+from __future__ import annotations
+
+from tunehook.aws.faults import AWS_FAULTS
+from tunehook_cli.local.state import LocalEnvironment
+
+
+def stack_status(environment: LocalEnvironment) -> str | None:
+    """Return the stack's status as CloudFormation calls it, or None if there is no stack."""
+    import boto3
+
+    cloudformation = boto3.client(
+        "cloudformation",
+        endpoint_url=environment.endpoint,
+        region_name=environment.region,
+        aws_access_key_id=environment.access_key_id,
+        aws_secret_access_key=environment.secret_access_key,
+    )
+    try:
+        stacks = cloudformation.describe_stacks(StackName=environment.stack_name)["Stacks"]
+    except AWS_FAULTS:
+        return None
+    return stacks[0]["StackStatus"] if stacks else None

@@ -1,0 +1,167 @@
+"""The process of the embedded AWS."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from tunehook.errors import Misconfigured, Unavailable
+from tunehook_cli.local.state import Home, LocalEnvironment, checkout, is_alive
+
+DEFAULT_PORT: Final = 4566
+REGION: Final = "us-east-1"
+STACK_NAME: Final = "tunehook"
+
+_HOST: Final = "127.0.0.1"
+_KEY: Final = "test"
+"""The key that MiniStack takes for the account's root."""
+
+_START_S: Final = 30.0
+_STOP_S: Final = 20.0
+
+_children: dict[int, subprocess.Popen[bytes]] = {}
+"""What this very process has started, which only it can wait for."""
+
+
+def start(home: Home, port: int = DEFAULT_PORT) -> LocalEnvironment:
+    """Start the embedded AWS with IAM enforced, and wait until it answers.
+
+    Parameters
+    ----------
+    home : Home
+        Where its state lies.
+    port : int
+        Where to listen, on loopback alone.
+
+    Returns
+    -------
+    LocalEnvironment
+        How to reach it.
+
+    Raises
+    ------
+    Misconfigured
+        If it is not installed, or the port is in use.
+    Unavailable
+        If it does not come up.
+    """
+    program = checkout() / ".tunehook" / "tools" / "ministack" / "bin" / "ministack"
+    if not program.is_file():
+        raise Misconfigured("the embedded AWS is not installed: run `make setup`")
+    if not _is_free(port):
+        raise Misconfigured(f"port {port} is in use by another program: choose another with --port")
+    for folder in (home.data, home.temporary, home.log.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    with home.log.open("ab") as log:
+        process = subprocess.Popen(
+            [str(program)],
+            cwd=home.folder,
+            env=_environment(home, port),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    _children[process.pid] = process
+    environment = LocalEnvironment(
+        endpoint=f"http://{_HOST}:{port}",
+        region=REGION,
+        access_key_id=_KEY,
+        secret_access_key=_KEY,
+        stack_name=STACK_NAME,
+        pid=process.pid,
+    )
+    home.remember(environment)
+    _wait_until_it_answers(environment, process, home)
+    return environment
+
+
+def stop(home: Home, environment: LocalEnvironment) -> None:
+    """Let the embedded AWS write its state down and end, with the functions that it runs."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(environment.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_S
+    while _runs(environment.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    # It is the leader of its process group, in which the functions are.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(environment.pid, signal.SIGKILL)
+    if (child := _children.pop(environment.pid, None)) is not None:
+        child.wait()
+    home.forget()
+    shutil.rmtree(home.temporary, ignore_errors=True)
+
+
+def _runs(pid: int) -> bool:
+    child = _children.get(pid)
+    return is_alive(pid) if child is None else child.poll() is None
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _environment(home: Home, port: int) -> dict[str, str]:
+    """The user's environment without what would lead an AWS client of the functions elsewhere."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "MINISTACK_", "LAMBDA_")) and not name.lower().endswith("_proxy")
+    }
+    return inherited | {
+        "AUTH": "true",
+        "AWS_ACCESS_KEY_ID": _KEY,
+        "AWS_SECRET_ACCESS_KEY": _KEY,
+        "BIND_HOST": _HOST,
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_HOST": _HOST,
+        "MINISTACK_REGION": REGION,
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(home.data),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(home.data / "s3"),
+        "TMPDIR": str(home.temporary),
+        "SFTP_ENABLED": "0",
+        "IOT_MTLS_ENABLED": "0",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _wait_until_it_answers(
+    environment: LocalEnvironment, process: subprocess.Popen[bytes], home: Home
+) -> None:
+    deadline = time.monotonic() + _START_S
+    with httpx.Client(trust_env=False, timeout=2.0) as http:
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                break
+            try:
+                if http.get(f"{environment.endpoint}/_ministack/health").is_success:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+    stop(home, environment)
+    raise Unavailable(f"the embedded AWS did not come up: {last_words(home.log)} (log: {home.log})")
+
+
+def last_words(log: Path) -> str:
+    """Return what a program printed last: the line that names the error, if one of the last lines does."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines[-20:] if "error" in line.lower()]
+    return (errors or lines or ["nothing"])[-1]

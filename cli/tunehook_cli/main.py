@@ -1,0 +1,52 @@
+"""The `tunehook` command."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tunehook import __version__
+from tunehook_cli.boundary import CommandGroup
+from tunehook_cli.commands import providers, subscriptions, tasks
+from tunehook_cli.commands.sandbox import sandbox
+from tunehook_cli.commands.submit import submit
+from tunehook_cli.commands.watch import watch
+from tunehook_cli.local.commands import app as local_app
+
+# Typer's own tracebacks print local variables, and with them secrets.
+app = typer.Typer(
+    cls=CommandGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Watches AI music-generation tasks, keeps their results, and tells whoever asked.",
+)
+app.command()(submit)
+app.command()(watch)
+app.add_typer(tasks.app, name="tasks")
+app.command()(subscriptions.subscribe)
+app.add_typer(subscriptions.app, name="subscriptions")
+app.add_typer(providers.app, name="providers")
+app.add_typer(local_app, name="local")
+app.command()(sandbox)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"tunehook {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def run() -> None:
+    """Run the command; what `tunehook` on the command line does."""
+    app(prog_name="tunehook")

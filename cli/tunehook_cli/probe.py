@@ -1,0 +1,108 @@
+"""Asking a live provider once, and what its answer means in words."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tunehook.http.client import open_client
+from tunehook.providers import (
+    Completed,
+    CompletedWithoutResults,
+    Failed,
+    NotFound,
+    Outcome,
+    Pending,
+    Provider,
+    ProviderConfig,
+    Throttled,
+    Transient,
+    Unauthorised,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What came of one question.
+
+    Parameters
+    ----------
+    task_id : str
+        The task that was asked about.
+    answer : str or None
+        The HTTP answer in a few words; None if there was none.
+    seconds : float
+        How long it took.
+    outcome : Outcome
+        What the provider layer makes of it.
+    """
+
+    task_id: str
+    answer: str | None
+    seconds: float
+    outcome: Outcome
+
+    @property
+    def useful(self) -> bool:
+        """Whether the provider has taken the key and answered the question."""
+        return self.answer is not None and not isinstance(self.outcome, Throttled | Unauthorised | Transient)
+
+
+async def ask_once(config: ProviderConfig, task_id: str | None) -> Probe:
+    """Ask a provider about one task.
+
+    Parameters
+    ----------
+    config : ProviderConfig
+        The provider.
+    task_id : str or None
+        The task; by default one that cannot be there, which tells whether the key is taken.
+    """
+    asked = task_id or f"tunehook-check-{secrets.token_hex(8)}"
+    answers: list[str] = []
+
+    async def note(response: httpx.Response) -> None:
+        content_type = response.headers.get("content-type", "no content type")
+        answers.append(f"HTTP {response.status_code}, {content_type}")
+
+    async with open_client() as http:
+        http.event_hooks = {"response": [note]}
+        started = time.monotonic()
+        outcome = await Provider(config, http).ask(asked)
+        return Probe(asked, answers[0] if answers else None, time.monotonic() - started, outcome)
+
+
+def in_words(probe: Probe) -> str:
+    """Return what the outcome of a probe means."""
+    match probe.outcome:
+        case Completed(result):
+            return f"completed, with {_count(len(result.clips), 'clip')}"
+        case CompletedWithoutResults():
+            return "completed, but no clip has a link to its audio file (yet)"
+        case Failed(reason):
+            return f"failed at the provider: {reason}"
+        case Pending(phase, word, known=known):
+            written = f'its status word is "{word}"' if word else "it names no status"
+            return f"pending ({phase}): {written}" + (
+                "" if known else ", which tunehook does not know and takes for pending"
+            )
+        case NotFound() if probe.answer is None:
+            return "not asked: no request can carry this task id"
+        case NotFound():
+            return "not found: the provider takes the key and knows no such task"
+        case Throttled(retry_after_s):
+            wait = "" if retry_after_s is None else f", for {retry_after_s:.0f} s"
+            return f"throttled: the provider does not want to be asked now{wait}"
+        case Unauthorised(detail):
+            return f"unauthorised: the provider refuses the key: {detail}"
+        case Transient(cause):
+            return f"no usable answer: {cause}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,159 @@
+"""Following tasks until they have ended, their event is out, and their webhooks are settled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from tunehook.deliveries import Delivery, DeliveryStatus, delivery_id
+from tunehook.errors import InvalidInput
+from tunehook.http.guard import NetworkPolicy, check_url
+from tunehook.signatures import notify_hook_subscription_id
+from tunehook.subscriptions import WebhookType, check_subscription
+from tunehook.tasks import Format, Status, TaskKey
+from tunehook_cli.task_words import is_pending
+
+if TYPE_CHECKING:
+    from tunehook.aws.deliveries import DeliveriesTable
+    from tunehook.aws.subscriptions import SubscriptionsTable
+    from tunehook.aws.tasks import TasksTable
+
+LOOK_EVERY_S: Final = 1.0
+
+MISSING_S: Final = 20.0
+"""How long a delivery is waited for. Fulfillment reads the subscriptions every 15 s: it may know others than we do."""
+
+_CLOCKS_DIFFER_MS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """A task as it was seen last; `item` is None where it has been deleted."""
+
+    key: TaskKey
+    item: Mapping[str, Any] | None
+    deliveries: tuple[Delivery, ...] = ()
+    settled: bool = False
+
+    @property
+    def completed(self) -> bool:
+        """Whether the task has ended well."""
+        return self.item is not None and self.item.get("status") == Status.COMPLETED
+
+
+class Watcher:
+    """Looks at tasks.
+
+    Parameters
+    ----------
+    tasks, deliveries, subscriptions
+        The tables.
+    policy : NetworkPolicy
+        Where a URL may point: no webhook is sent elsewhere.
+    clock : callable, optional
+        Seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        tasks: TasksTable,
+        deliveries: DeliveriesTable,
+        subscriptions: SubscriptionsTable,
+        policy: NetworkPolicy,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._tasks = tasks
+        self._deliveries = deliveries
+        self._subscriptions = subscriptions
+        self._policy = policy
+        self._clock = clock
+        self._archived_at: dict[TaskKey, float] = {}
+
+    def look(self, key: TaskKey) -> TaskState:
+        """Return how a task stands now."""
+        item = self._tasks.get(key)
+        if item is None:
+            return TaskState(key, None, settled=True)
+        # Deliveries are made after the files are kept, and both after the event is out.
+        if is_pending(item) or "queue" in item or "archived_at_ms" not in item:
+            self._archived_at.pop(key, None)
+            return TaskState(key, item)
+        archived_at = self._archived_at.setdefault(key, self._clock())
+        expected = self._expected(key, item)
+        deliveries = self._deliveries_of(item, expected)
+        missing = expected - {delivery.delivery_id for delivery in deliveries}
+        settled = not any(delivery.status is DeliveryStatus.PENDING for delivery in deliveries) and (
+            not missing or self._clock() - archived_at >= MISSING_S
+        )
+        return TaskState(key, item, deliveries, settled)
+
+    def _deliveries_of(self, item: Mapping[str, Any], expected: Iterable[str]) -> tuple[Delivery, ...]:
+        since_ms = item.get("detected_at_ms", 0) - _CLOCKS_DIFFER_MS
+        # The index lags behind the table, so that it alone does not know the latest.
+        ids = dict.fromkeys([*self._deliveries.ids_of_task(item["task_id"], since_ms), *expected])
+        found = (self._deliveries.get(each) for each in ids)
+        return tuple(
+            delivery
+            for delivery in found
+            if delivery is not None and delivery.event_id == item.get("event_id")
+        )
+
+    def _expected(self, key: TaskKey, item: Mapping[str, Any]) -> set[str]:
+        """Return the deliveries that the subscriptions, and the task's own hook, lead to."""
+        kind = WebhookType.TASK_COMPLETED if item["status"] == Status.COMPLETED else WebhookType.TASK_FAILED
+        receivers = [each for each in self._subscriptions.all() if self._wants(each, kind, key.provider)]
+        ids = [each["subscription_id"] for each in receivers]
+        hook, form = item.get("notify_hook"), item.get("notify_format", Format.STANDARD)
+        if isinstance(hook, str) and form in tuple(Format) and self._is_acceptable(hook):
+            ids.append(notify_hook_subscription_id(hook))
+        return {delivery_id(item.get("event_id", ""), each) for each in ids}
+
+    def _wants(self, subscription: Mapping[str, Any], kind: WebhookType, provider: str) -> bool:
+        try:
+            return check_subscription(subscription, self._policy).wants(kind, provider)
+        except InvalidInput:
+            return False
+
+    def _is_acceptable(self, url: str) -> bool:
+        try:
+            check_url(url, self._policy)
+        except InvalidInput:
+            return False
+        return True
+
+
+def follow(
+    watcher: Watcher,
+    keys: Sequence[TaskKey],
+    show: Callable[[Sequence[TaskState]], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[TaskState]:
+    """Look at tasks once a second until all are settled.
+
+    Parameters
+    ----------
+    watcher : Watcher
+        Looks.
+    keys : sequence of TaskKey
+        The tasks; a settled one is not looked at again.
+    show : callable
+        Is given all states after every round.
+    sleep : callable, optional
+        Waits for a number of seconds.
+
+    Returns
+    -------
+    list of TaskState
+        The last states, in the order of `keys`.
+    """
+    states: dict[TaskKey, TaskState] = {}
+    while True:
+        for key in keys:
+            if key not in states or not states[key].settled:
+                states[key] = watcher.look(key)
+        show(list(states.values()))
+        if all(state.settled for state in states.values()):
+            return list(states.values())
+        sleep(LOOK_EVERY_S)

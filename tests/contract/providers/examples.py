@@ -1,0 +1,85 @@
+"""The recorded answers, and outcomes in the form in which they are recorded (see recorded/README.md)."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tunehook.clips import Clip
+from tunehook.providers import ADAPTERS, Adapter, Answer, Outcome
+from tunehook.providers.adapter import ManyUnknown, Screening
+from tunehook.times import iso
+
+RECEIVED_AT = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)
+RECORDED = Path(__file__).parent / "recorded"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One recorded answer."""
+
+    name: str
+    kind: str
+    record: dict[str, Any]
+
+    @property
+    def adapter(self) -> Adapter:
+        return ADAPTERS[self.kind]
+
+    @property
+    def is_many(self) -> bool:
+        return "task_ids" in self.record
+
+    @property
+    def body(self) -> bytes:
+        answer = self.record["answer"]
+        if "body_base64" in answer:
+            return base64.b64decode(answer["body_base64"])
+        body = answer["body"]
+        return (body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)).encode()
+
+    def answer(self, body: bytes | None = None) -> Answer:
+        """The answer, with another body if one is given."""
+        recorded = self.record["answer"]
+        return Answer(
+            recorded["status"], recorded["headers"], self.body if body is None else body, RECEIVED_AT
+        )
+
+
+def load() -> list[Example]:
+    return [
+        Example(f"{path.parent.name}/{path.stem}", path.parent.name, json.loads(path.read_text()))
+        for path in sorted(RECORDED.glob("*/*.json"))
+    ]
+
+
+def as_recorded(outcome: Outcome | Screening | ManyUnknown) -> dict[str, Any]:
+    """Write an outcome as the files do."""
+    if isinstance(outcome, ManyUnknown):
+        return {"name": "many_unknown"}
+    if isinstance(outcome, Screening):
+        found = {key: None if value is None else as_recorded(value) for key, value in outcome.found.items()}
+        return {"found": found, "last": outcome.last}
+    written = {"name": outcome.name, **_fields(outcome)}
+    if (result := getattr(outcome, "result", None)) is not None:
+        written["result"] = _fields(result)
+        del written["result"]["provider_object"], written["result"]["truncated"]
+    return written
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    pairs = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+    return {name: _plain(item) for name, item in pairs if item is not None and (name, item) != ("tags", ())}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, Clip):
+        return _fields(value)
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value

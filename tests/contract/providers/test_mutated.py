@@ -1,0 +1,302 @@
+"""Whatever is done to a recorded answer: reading it raises nothing, and ends no task whose status word does not."""
+
+from __future__ import annotations
+
+import copy
+import json
+from datetime import UTC
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.contract.providers.examples import Example, load
+
+from tunehook.clips import Clip
+from tunehook.providers import Answer, Completed, CompletedWithoutResults, Failed, Outcome, TaskResult
+from tunehook.providers.adapter import ManyUnknown, Screening
+
+MUTATIONS_PER_KIND = 3_500  # of three kinds, so more than 10,000 together
+
+EXAMPLES = load()
+KINDS = sorted({example.kind for example in EXAMPLES})
+SUCCESS = {"musicmint": {"completed"}, "qhaigc": {"success"}, "suno": {"success"}}
+FAILURE = {"failed", "failure"}
+CLIP_SUCCESS = {"complete", "completed", "succeeded", "success"}
+CLIP_FAILURE = FAILURE | {"error"}
+
+ODD_NUMBERS = [
+    0,
+    1,
+    -1,
+    0.5,
+    1e308,
+    5e-324,
+    float("nan"),
+    float("inf"),
+    float("-inf"),
+    10**30,
+    -(10**4000),
+    1e300,
+]
+ODD_CODES = [1003, 4005, "task_not_exist", "success", "SUCCESS", True, False]
+ODD_TIMES = [
+    2**63,
+    253402300800,
+    253402300800000,
+    "1733717599",
+    "1733717599000",
+    "2024-12-09T04:13:19Z",
+    "20241209",
+]
+ODD_DATES = ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2024-13-45"]
+ODD_TEXTS = [
+    "",
+    " ",
+    "-1",
+    "1e999",
+    "nan",
+    "9" * 5000,
+    "٣",
+    "\ud800",
+    "a\udfffb",
+    "\x00",
+    "\ufeff",
+    "詞" * 70_000,
+]
+ODD_WORDS = [
+    "completed",
+    "failed",
+    "FAILURE",
+    "complete",
+    "error",
+    "streaming",
+    "İ",
+    "succeß",
+    "SUCCE\u017fS",
+]
+ODD_LINKS = [
+    "http://[::1",
+    "https://h:99999/a.mp3",
+    "ftp://h/a.mp3",
+    "//h/a.mp3",
+    "https://a b/c.mp3",
+    "https://h/ok",
+]
+ODD_LISTS = [[], [[]], [None], [{}], [{"status": "complete"}], [{"status": "error"}], list(range(2000))]
+ODD_OBJECTS = [{}, {"": None}, {"status": "SUCCESS"}, {"songs": [{}]}, {"message": "x"}]
+ODD_CLIPS = [[{"id": "a", "audio_url": "https://h/a.mp3", "prompt": "詞" * 500} for _ in range(300)]]
+ODD_VALUES: list[Any] = [
+    *[None, *ODD_NUMBERS, *ODD_CODES, *ODD_TIMES, *ODD_DATES, *ODD_TEXTS],
+    *[*ODD_WORDS, *ODD_LINKS, *ODD_LISTS, *ODD_OBJECTS, *ODD_CLIPS],
+]
+KEYS = [
+    "code",
+    "data",
+    "status",
+    "results",
+    "task_id",
+    "metadata",
+    "state",
+    "songs",
+    "audio_url",
+    "\ud800",
+    "x" * 5000,
+]
+STATUSES = [None, None, 200, 200, 201, 204, 302, 400, 401, 403, 404, 405, 429, 430, 500, 503, 999]
+ODD_DELAYS = [
+    "",
+    "9" * 400,
+    "-1",
+    "nan",
+    "1.5",
+    "²",
+    "Fri, 99 Foo 2026 99:99:99 GMT",
+    "Mon, 01 Jan 0001 00:00:00 +2359",
+]
+BYTE_EDITS = [
+    "cut",
+    "bad utf-8",
+    "overlong",
+    "utf-16",
+    "nul",
+    "twice",
+    "deep lists",
+    "deep objects",
+    "escapes",
+]
+
+Edit = tuple[str, int, int, int]
+edits = st.lists(
+    st.tuples(
+        st.sampled_from(["set", "set", "delete", "insert", "wrap", "unwrap", "repeat"]),
+        st.integers(0, 10_000),
+        st.integers(0, len(ODD_VALUES) - 1),
+        st.integers(0, len(KEYS) - 1),
+    ),
+    max_size=4,
+)
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Every (container, key) in a JSON value."""
+    keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    return [place for key in keys for place in [(value, key), *places(value[key])]]
+
+
+def edited(value: Any, how: list[Edit]) -> Any:
+    root = [copy.deepcopy(value)]
+    for operation, where, odd, key in how:
+        found = places(root)
+        container, at = found[where % len(found)]
+        inner = container[at]
+        if operation == "set":
+            container[at] = copy.deepcopy(ODD_VALUES[odd])
+        elif operation == "delete" and container is not root:
+            del container[at]
+        elif operation == "insert" and isinstance(container, dict):
+            container[KEYS[key]] = copy.deepcopy(ODD_VALUES[odd])
+        elif operation == "wrap":
+            container[at] = [inner] if odd % 2 else {KEYS[key]: inner}
+        elif operation == "unwrap" and isinstance(inner, dict | list) and inner:
+            container[at] = next(iter(inner.values())) if isinstance(inner, dict) else inner[0]
+        elif operation == "repeat" and isinstance(container, list):
+            container.extend(copy.deepcopy(inner) for _ in range(3))
+    return root[0]
+
+
+def written(text: str, how: str | None, where: int) -> bytes:
+    whole = text.encode()
+    at = where % (len(whole) + 1)
+    depth = where % 2_000
+    match how:
+        case "cut":
+            return whole[:at]
+        case "bad utf-8":
+            return whole[:at] + b"\xff\xc0" + whole[at:]
+        case "overlong":
+            return whole.replace(b"S", b"\xc1\x93", 1)
+        case "utf-16":
+            return text.encode("utf-16")
+        case "nul":
+            return whole[:at] + b"\x00" + whole[at:]
+        case "twice":
+            return whole * 2
+        case "deep lists":
+            return whole[:at] + b"[" * 50_000 + whole[at:]
+        case "deep objects":
+            return whole.replace(b'"data":', b'"data":' + b'{"data":' * depth, 1) + b"}" * depth
+        case "escapes":
+            return whole.replace(b"e", b"\\u0065")
+    return whole
+
+
+def leniently(body: bytes) -> Any:
+    try:
+        return json.loads(body.decode("utf-8-sig", "replace"), parse_int=lambda digits: digits)
+    except (ValueError, RecursionError):
+        return None
+
+
+def word(value: Any) -> str:
+    return value.strip().lower() if isinstance(value, str) else ""
+
+
+def called_ended(kind: str, task: Any) -> tuple[bool, bool]:
+    """Whether the status words in a task call it completed, and whether they call it failed; read independently."""
+    if isinstance(task, dict):
+        return word(task.get("status")) in SUCCESS[kind], word(task.get("status")) in FAILURE
+    clips = [item for item in task if isinstance(item, dict)] if isinstance(task, list) else []
+    words = {word(clip.get("status") or clip.get("state")) for clip in clips}
+    ended = bool(words) and words <= CLIP_SUCCESS | CLIP_FAILURE and kind != "musicmint"
+    return ended and bool(words & CLIP_SUCCESS), ended and words <= CLIP_FAILURE
+
+
+def check(outcome: Outcome | None, kind: str, task: Any) -> None:
+    if not isinstance(outcome, Completed | CompletedWithoutResults | Failed):
+        return
+    completed, failed = called_ended(kind, task)
+    assert failed if isinstance(outcome, Failed) else completed
+    if isinstance(outcome, Completed):
+        assert any(clip.playable for clip in outcome.result.clips)
+    if isinstance(outcome, Failed):
+        assert outcome.reason.encode()
+    check_result(outcome.result)
+
+
+def check_result(result: TaskResult) -> None:
+    whole = json.dumps(result.provider_object, ensure_ascii=False, allow_nan=False).encode()
+    assert len(whole) <= 200_000
+    assert sum(len(str(clip).encode()) for clip in result.clips) <= 150_000
+    assert len({clip.clip_id for clip in result.clips}) == len(result.clips)
+    for clip in result.clips:
+        check_clip(clip)
+
+
+def check_clip(clip: Clip) -> None:
+    assert clip.clip_id
+    assert clip.duration_s is None or 0 < clip.duration_s <= 1_000_000
+    assert all(tag.encode() for tag in clip.tags)
+    for moment in (clip.created_at, clip.expires_at):
+        assert moment is None or (moment.tzinfo is UTC and 2000 <= moment.year < 2200)
+    links = (clip.audio_url, clip.audio_source_url, clip.cover_url, clip.video_url, clip.stream_url)
+    assert all(link is None or link.encode().startswith((b"http://", b"https://")) for link in links)
+
+
+def check_many(example: Example, answer: Answer, tasks: Any) -> None:
+    screening = example.adapter.read_many(answer)
+    if not isinstance(screening, Screening):
+        assert isinstance(screening, ManyUnknown | Outcome)
+        return
+    ended = (
+        [task for task in tasks or () if any(called_ended(example.kind, task))]
+        if isinstance(tasks, list)
+        else []
+    )
+    for outcome in screening.found.values():
+        if isinstance(outcome, Completed | CompletedWithoutResults | Failed):
+            assert ended
+            check_result(outcome.result)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_mutation_raises_or_ends_a_task_without_its_word(kind: str) -> None:
+    @settings(
+        max_examples=MUTATIONS_PER_KIND,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(
+        st.sampled_from([example for example in EXAMPLES if example.kind == kind]),
+        edits,
+        st.sampled_from([*[None] * 2 * len(BYTE_EDITS), *BYTE_EDITS]),
+        st.integers(0, 100_000),
+        st.sampled_from(STATUSES),
+        st.sampled_from([None, *ODD_DELAYS]),
+    )
+    def hold(
+        example: Example,
+        how: list[Edit],
+        bytes_how: str | None,
+        where: int,
+        status: int | None,
+        delay: str | None,
+    ) -> None:
+        text = json.dumps(edited(leniently(example.body), how))
+        recorded = example.answer(written(text, bytes_how, where))
+        answer = Answer(
+            status=recorded.status if status is None else status,
+            headers=recorded.headers if delay is None else {"retry-after": delay},
+            body=recorded.body,
+            received_at=recorded.received_at,
+        )
+        outcome = example.adapter.read(answer)
+        assert isinstance(outcome, Outcome)
+        payload = leniently(answer.body)
+        data = payload.get("data") if isinstance(payload, dict) else None
+        check(outcome, kind, data)
+        if example.adapter.ids_per_call is not None:
+            check_many(example, answer, data)
+
+    hold()

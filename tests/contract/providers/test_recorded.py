@@ -1,0 +1,69 @@
+"""Each recorded answer means what its file says, and the files cover what docs/provider-contracts.md says."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from tests.contract.providers.examples import Example, as_recorded, load
+
+EXAMPLES = load()
+ROWS = {
+    "musicmint": {1, 4, 5, 7, 8, 9, 10, 11, 12, 13, 16},
+    "qhaigc": set(range(2, 17)),
+    "suno": set(range(2, 17)),
+}
+FAMILY_WORDS = {
+    *("not-start", "submitted", "queued", "pending", "unknown", "in-progress", "processing"),
+    *("success", "failure", "failed"),
+}
+WORDS = {
+    "musicmint": {"queuing", "processing", "completed", "failed"},
+    "qhaigc": FAMILY_WORDS,
+    "suno": FAMILY_WORDS,
+}
+
+
+def named(name: str) -> Any:
+    return pytest.mark.parametrize(name, EXAMPLES, ids=[example.name for example in EXAMPLES])
+
+
+@named("example")
+def test_an_answer_means_what_is_recorded(example: Example) -> None:
+    read = example.adapter.read_many if example.is_many else example.adapter.read
+    assert as_recorded(read(example.answer())) == example.record["outcome"]
+
+
+@named("example")
+def test_the_question_is_the_recorded_one(example: Example) -> None:
+    if example.is_many:
+        request = example.adapter.many_request(example.record["task_ids"], example.record["page"])
+    else:
+        request = example.adapter.request(example.record["task_id"])
+    asked = {"method": request.method, "path": request.path, "body": request.body}
+    assert {name: value for name, value in asked.items() if value is not None} == example.record["request"]
+
+
+@pytest.mark.parametrize(
+    "example",
+    [example for example in EXAMPLES if "result" in example.record["outcome"]],
+    ids=lambda example: example.name,
+)
+def test_the_providers_own_object_is_kept_whole(example: Example) -> None:
+    data = json.loads(example.body.decode("utf-8-sig", "replace"))["data"]
+    result: Any = example.adapter.read(example.answer())
+    assert result.result.provider_object == (data if isinstance(data, dict) else {"data": data})
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_every_row_of_the_contract_that_applies_is_recorded(kind: str) -> None:
+    numbers = (re.match(rf"{kind}/row-(\d+)", example.name) for example in EXAMPLES)
+    assert {int(match[1]) for match in numbers if match} >= ROWS[kind]
+
+
+@pytest.mark.parametrize("kind", WORDS)
+def test_every_status_word_is_recorded_in_three_spellings(kind: str) -> None:
+    names = {example.name for example in EXAMPLES}
+    assert {f"{kind}/word-{word}-{n}" for word in WORDS[kind] for n in (1, 2, 3)} <= names

@@ -1,0 +1,62 @@
+"""The real template, built and deployed to an embedded AWS of its own, with the sandbox beside it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from tests.stack.driving import DeployedStack, free_port
+
+from tunehook.signatures import derive_secret
+from tunehook_cli.local import ministack
+from tunehook_cli.local.state import Home
+from tunehook_cli.local.up import bring_up
+from tunehook_cli.sandbox import Sandbox, Scenario, parse, run_sandbox
+
+SCENARIO = {
+    "tasks": [{"task_id": "*", "answers": [{"phase": "completed"}]}],
+    "receivers": [{"name": "refuses-once", "answers": [{"status": 500, "times": 1}, {"status": 204}]}],
+}
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack]:
+    home = Home(tmp_path_factory.mktemp("embedded"))
+    environment = bring_up(home, free_port())
+    try:
+        cloudformation = DeployedStack(environment, {}).client("cloudformation")
+        (description,) = cloudformation.describe_stacks(StackName=environment.stack_name)["Stacks"]
+        yield DeployedStack(
+            environment, {each["OutputKey"]: each["OutputValue"] for each in description["Outputs"]}
+        )
+    finally:
+        ministack.stop(home, environment)
+
+
+@pytest.fixture(scope="session")
+def sandbox(stack: DeployedStack) -> Iterator[Sandbox]:
+    """The providers, configured, and three subscriptions: ``main``, and two that are not acceptable."""
+    with run_sandbox(parse(Scenario, SCENARIO)) as running:
+        stack.client("secretsmanager").put_secret_value(
+            SecretId=stack.outputs["ProvidersSecret"], SecretString=json.dumps(running.providers_secret())
+        )
+        stack.put(
+            "SubscriptionsTable", subscription_id="bad-format", url="https://example.com", format="morse"
+        )
+        stack.put("SubscriptionsTable", subscription_id="bad-url", url="not a url")
+        stack.put("SubscriptionsTable", subscription_id="main", url=running.receiver_url("main"))
+        yield running
+
+
+@pytest.fixture(scope="session")
+def main_secret(stack: DeployedStack) -> str:
+    """What the deliveries to the subscription ``main`` are signed with."""
+    return derive_secret(stack.master_secret(), "main", 1)
+
+
+@pytest.fixture
+def unique() -> str:
+    """Something to put into ids, so that tests do not meet each other's tasks."""
+    return uuid.uuid4().hex[:8]

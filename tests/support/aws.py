@@ -1,0 +1,121 @@
+"""moto's AWS, with what the template describes in it."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+from tests.support.template import table_definition
+
+from tunehook.aws.items import from_attributes, to_attributes
+
+REGION = "eu-west-1"
+BUCKET = "results"
+BUS = "tunehook"
+
+
+@functools.cache
+def client(service: str) -> Any:
+    """Return a client that is made once for all tests: to make one costs more than most tests do."""
+    session = boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION)
+    return session.client(service)
+
+
+def create_table(logical_id: str) -> None:
+    client("dynamodb").create_table(**table_definition(logical_id))
+
+
+def put(table: str, item: dict[str, Any]) -> None:
+    client("dynamodb").put_item(TableName=table, Item=to_attributes(item))
+
+
+def items(table: str) -> list[dict[str, Any]]:
+    return [from_attributes(item) for item in client("dynamodb").scan(TableName=table)["Items"]]
+
+
+def watched_bus() -> Callable[[], list[dict[str, Any]]]:
+    """Make the bus, and a queue behind it; return what empties the queue of the events that have come."""
+    sqs, events = client("sqs"), client("events")
+    queue = sqs.create_queue(QueueName="watch")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    events.create_event_bus(Name=BUS)
+    events.put_rule(Name="all", EventBusName=BUS, EventPattern=json.dumps({"source": ["tunehook"]}))
+    events.put_targets(Rule="all", EventBusName=BUS, Targets=[{"Id": "watch", "Arn": arn}])
+    return lambda: received(queue)
+
+
+def received(queue: str) -> list[dict[str, Any]]:
+    """Take all messages from a queue and return their bodies."""
+    bodies = []
+    while messages := client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
+        for message in messages:
+            bodies.append(json.loads(message["Body"]))
+            client("sqs").delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    return bodies
+
+
+def fault(code: str = "ProvisionedThroughputExceededException", operation: str = "UpdateItem") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "as the test wants it"}}, operation)
+
+
+class Faulty:
+    """A client that does what the real one does, except that some calls fail.
+
+    Each method of a faulty client takes its next fault from `faults`; where that is None, or when there is none
+    left, the call goes through. All calls are counted in `calls`.
+    """
+
+    def __init__(self, real: Any, **faults: list[Exception | None]) -> None:
+        self._real = real
+        self._faults = faults
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._real, name)
+        if name.startswith("_") or not callable(attribute):
+            return attribute
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.calls.append((name, kwargs))
+            waiting = self._faults.get(name)
+            if waiting and (error := waiting.pop(0)) is not None:
+                raise error
+            return attribute(*args, **kwargs)
+
+        return call
+
+
+class Context:
+    """What Lambda hands to a handler."""
+
+    function_name = "function"
+    memory_limit_in_mb = 512
+    invoked_function_arn = "arn:aws:lambda:eu-west-1:123456789012:function:function"
+    aws_request_id = "request-1"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 120_000
+
+
+def stream_image(item: dict[str, Any]) -> dict[str, Any]:
+    """Return an item as Lambda shows it in a stream's record: bytes are base64 text there."""
+    return {name: _in_json(attribute) for name, attribute in to_attributes(item).items()}
+
+
+def _in_json(attribute: dict[str, Any]) -> dict[str, Any]:
+    ((kind, value),) = attribute.items()
+    match kind:
+        case "B":
+            value = base64.b64encode(value).decode()
+        case "BS":
+            value = [base64.b64encode(each).decode() for each in value]
+        case "M":
+            value = {name: _in_json(each) for name, each in value.items()}
+        case "L":
+            value = [_in_json(each) for each in value]
+    return {kind: value}

@@ -1,0 +1,185 @@
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from tunehook.aws.deliveries import CLAIM_MS, Claim, DeliveriesQueue, DeliveriesTable
+from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, DeliveryStatus, message_for, new_delivery
+from tunehook.tasks import Format
+
+NOW_MS = 1_800_000_000_000
+DELIVERY = new_delivery(
+    event_id="evt_1",
+    subscription_id="my sub",
+    task_id="task",
+    provider="suno",
+    type="task.completed",
+    event_at_ms=NOW_MS - 1,
+    format=Format.STANDARD,
+    payload='{"title": "我的曲目"}',
+    now_ms=NOW_MS,
+)
+MESSAGE = message_for(DELIVERY)
+ATTEMPT = Attempt(run=1, attempt=1, at_ms=NOW_MS, duration_ms=5, error="ReadTimeout")
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeliveriesTable]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    with mock_aws():
+        client: Any = boto3.client("dynamodb", region_name="eu-west-1")
+        client.create_table(
+            TableName="deliveries",
+            KeySchema=[{"AttributeName": "delivery_id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "delivery_id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        yield DeliveriesTable(client, "deliveries")
+
+
+def record(table: DeliveriesTable, **options: Any) -> bool:
+    values = {"status": DeliveryStatus.PENDING, "attempt": ATTEMPT, "next_attempt_at_ms": NOW_MS + 5_000}
+    return table.record(MESSAGE, **(values | options))  # type: ignore[arg-type]
+
+
+def test_a_delivery_is_read_as_it_was_created(table: DeliveriesTable) -> None:
+    assert table.create(DELIVERY)
+    assert table.claim(MESSAGE, NOW_MS) == (Claim.TAKEN, DELIVERY)
+
+
+def test_a_delivery_is_created_once(table: DeliveriesTable) -> None:
+    assert table.create(DELIVERY)
+    table.claim(MESSAGE, NOW_MS)
+    record(table)
+    assert not table.create(DELIVERY)
+    assert table.claim(MESSAGE, NOW_MS)[0] is Claim.RECORDED
+
+
+def test_a_claim_holds_until_its_time_is_over(table: DeliveriesTable) -> None:
+    table.create(DELIVERY)
+    table.claim(MESSAGE, NOW_MS)
+    assert table.claim(MESSAGE, NOW_MS + CLAIM_MS - 1)[0] is Claim.BUSY
+    assert table.claim(MESSAGE, NOW_MS + CLAIM_MS)[0] is Claim.TAKEN
+
+
+def test_a_record_lets_go_of_the_claim(table: DeliveriesTable) -> None:
+    table.create(DELIVERY)
+    table.claim(MESSAGE, NOW_MS)
+    record(table)
+    following = MESSAGE.model_copy(update={"attempt": 2})
+    assert table.claim(following, NOW_MS)[0] is Claim.TAKEN
+
+
+def test_a_recorded_attempt_is_told_with_what_comes_next(table: DeliveriesTable) -> None:
+    table.create(DELIVERY)
+    record(table)
+    claim, delivery = table.claim(MESSAGE, NOW_MS)
+    assert claim is Claim.RECORDED
+    assert delivery is not None
+    assert delivery.attempts == (ATTEMPT,)
+    assert message_for(delivery) == MESSAGE.model_copy(update={"attempt": 2, "due_at_ms": NOW_MS + 5_000})
+
+
+@pytest.mark.parametrize("status", [DeliveryStatus.DELIVERED, DeliveryStatus.FAILED, DeliveryStatus.ABORTED])
+def test_an_ended_delivery_is_over(table: DeliveriesTable, status: DeliveryStatus) -> None:
+    table.create(DELIVERY)
+    record(table, status=status, next_attempt_at_ms=None, reason="because")
+    claim, delivery = table.claim(MESSAGE, NOW_MS)
+    assert claim is Claim.OVER
+    assert delivery is not None
+    assert (delivery.status, delivery.reason, delivery.next_attempt_at_ms) == (status, "because", None)
+
+
+@pytest.mark.parametrize("changes", [{"run": 2}, {"run": 0}, {"attempt": 2}, {"delivery_id": "msg_other"}])
+def test_a_message_that_fits_no_attempt_is_over(table: DeliveriesTable, changes: dict[str, Any]) -> None:
+    table.create(DELIVERY)
+    assert table.claim(MESSAGE.model_copy(update=changes), NOW_MS)[0] is Claim.OVER
+
+
+def test_a_refused_claim_creates_no_item(table: DeliveriesTable) -> None:
+    assert table.claim(MESSAGE, NOW_MS) == (Claim.OVER, None)
+    assert table.claim(MESSAGE, NOW_MS) == (Claim.OVER, None)
+
+
+def test_an_attempt_is_recorded_once(table: DeliveriesTable) -> None:
+    table.create(DELIVERY)
+    assert record(table)
+    assert not record(table, status=DeliveryStatus.DELIVERED, next_attempt_at_ms=None)
+    delivery = table.claim(MESSAGE, NOW_MS)[1]
+    assert delivery is not None
+    assert len(delivery.attempts) == 1
+
+
+def test_attempts_are_kept_in_their_order(table: DeliveriesTable) -> None:
+    table.create(DELIVERY)
+    record(table)
+    second = MESSAGE.model_copy(update={"attempt": 2})
+    made = ATTEMPT.model_copy(update={"attempt": 2, "error": None, "status_code": 200, "excerpt": "ok"})
+    table.record(second, status=DeliveryStatus.DELIVERED, attempt=made)
+    delivery = table.claim(second, NOW_MS)[1]
+    assert delivery is not None
+    assert delivery.attempts == (ATTEMPT, made)
+
+
+@pytest.mark.parametrize(
+    ("due_in_ms", "delay_s"),
+    [(-5, 0), (0, 0), (1, 1), (5_000, 5), (5_001, 6), (900_000, 900), (86_400_000, 900)],
+)
+def test_a_message_is_delayed_until_it_is_due_and_at_most_15_minutes(due_in_ms: int, delay_s: int) -> None:
+    sent: list[dict[str, Any]] = []
+
+    class Client:
+        def send_message(self, **arguments: Any) -> None:
+            sent.append(arguments)
+
+    client: Any = Client()
+    message = MESSAGE.model_copy(update={"due_at_ms": NOW_MS + due_in_ms})
+    DeliveriesQueue(client, "url").send(message, NOW_MS)
+    assert sent[0]["DelaySeconds"] == delay_s
+    assert DeliveryMessage.model_validate_json(sent[0]["MessageBody"]) == message
+
+
+def test_messages_are_grouped_by_subscription_whatever_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    with mock_aws():
+        client: Any = boto3.client("sqs", region_name="eu-west-1")
+        url = client.create_queue(QueueName="deliveries")["QueueUrl"]
+        queue = DeliveriesQueue(client, url)
+        for name in ("a b", "音乐", "x" * 500):
+            queue.send(MESSAGE.model_copy(update={"subscription_id": name}), NOW_MS)
+        received = client.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"]
+        )["Messages"]
+    groups = {message["Attributes"]["MessageGroupId"] for message in received}
+    assert len(groups) == 3
+    assert all(group.isalnum() and len(group) <= 128 for group in groups)
+    assert json.loads(received[0]["Body"])["attempt"] == 1
+
+
+def test_a_delivery_is_named_after_event_and_subscription() -> None:
+    def named(event_id: str, subscription_id: str) -> Delivery:
+        return new_delivery(
+            event_id=event_id,
+            subscription_id=subscription_id,
+            task_id="t",
+            provider="p",
+            type="webhook.test",
+            event_at_ms=0,
+            format=Format.STANDARD,
+            payload="{}",
+            now_ms=NOW_MS,
+        )
+
+    names = {named(event, sub).delivery_id for event in ("a", "ab") for sub in ("c", "bc")}
+    assert len(names) == 4
+    assert all(name.startswith("msg_") and "." not in name for name in names)
+    assert named("a", "c").delivery_id == named("a", "c").delivery_id
+
+
+def test_a_delivery_is_kept_30_days() -> None:
+    assert DELIVERY.expires_at == NOW_MS // 1000 + 30 * 24 * 3600

@@ -1,0 +1,24 @@
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+from tests.support.aws import fault
+
+from tunehook.aws.faults import AWS_FAULTS, code_of, is_condition_failure
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (fault("ThrottlingException"), "ThrottlingException"),
+        (ClientError({}, "PutItem"), "ClientError"),
+        (EndpointConnectionError(endpoint_url="https://x"), "EndpointConnectionError"),
+        (ReadTimeoutError(endpoint_url="https://x"), "ReadTimeoutError"),
+    ],
+)
+def test_a_fault_has_a_short_name(error: Exception, code: str) -> None:
+    assert isinstance(error, AWS_FAULTS)
+    assert code_of(error) == code
+
+
+def test_a_condition_that_does_not_hold_is_told_from_other_errors() -> None:
+    assert is_condition_failure(fault("ConditionalCheckFailedException"))
+    assert not is_condition_failure(fault("ValidationException"))

@@ -1,0 +1,79 @@
+import base64
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunehook.aws.items import from_attributes, from_stream, to_attributes
+
+PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats(-1e30, 1e30).filter(lambda value: value == 0 or abs(value) > 1e-30)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(PLAIN)
+def test_plain_values_come_back_as_they_were_stored(value: Any) -> None:
+    assert from_attributes(to_attributes({"value": value})) == {"value": value}
+
+
+def test_a_float_is_stored_as_the_decimal_that_people_read() -> None:
+    assert to_attributes({"duration_s": 87.4}) == {"duration_s": {"N": "87.4"}}
+
+
+def test_whole_numbers_come_back_as_int_and_others_as_float() -> None:
+    item = from_attributes({"a": {"N": "60"}, "b": {"N": "60.0"}, "c": {"N": "87.4"}})
+    assert [(value, type(value)) for value in item.values()] == [(60, int), (60, int), (87.4, float)]
+
+
+def test_tuples_are_stored_as_lists() -> None:
+    assert to_attributes({"tags": ("a",)}) == {"tags": {"L": [{"S": "a"}]}}
+
+
+def test_bytes_come_back_as_bytes() -> None:
+    assert from_attributes(to_attributes({"x": b"\x00\xff"})) == {"x": b"\x00\xff"}
+
+
+DIGITS = "1.2345678901234567890123456789012345678"
+IMAGE: dict[str, Any] = {
+    "text": {"S": "歌"},
+    "number": {"N": DIGITS},
+    "large": {"N": "9.99E+125"},
+    "null": {"NULL": True},
+    "yes": {"BOOL": True},
+    "bytes": {"B": base64.b64encode(b"\x00\xff").decode()},
+    "texts": {"SS": ["a", "b"]},
+    "numbers": {"NS": ["1", "2.5"]},
+    "byte_strings": {"BS": [base64.b64encode(each).decode() for each in (b"\x00", b"\xff")]},
+    "map": {"M": {"inner": {"L": [{"B": base64.b64encode(b"deep").decode()}, {"N": "1"}]}}},
+}
+STORED = {
+    **IMAGE,
+    "bytes": {"B": b"\x00\xff"},
+    "byte_strings": {"BS": [b"\x00", b"\xff"]},
+    "map": {"M": {"inner": {"L": [{"B": b"deep"}, {"N": "1"}]}}},
+}
+
+
+@pytest.mark.parametrize("name", IMAGE)
+def test_a_value_of_a_stream_image_makes_the_attribute_that_is_stored(name: str) -> None:
+    (attribute,) = to_attributes(from_stream({name: IMAGE[name]})).values()
+    ((kind, value),) = attribute.items()
+    if kind in ("SS", "NS", "BS"):
+        value = sorted(value)
+    if kind == "N":
+        value, expected = Decimal(value), {"N": Decimal(STORED[name]["N"])}
+    else:
+        expected = STORED[name]
+    assert {kind: value} == expected
+
+
+def test_numbers_of_a_stream_image_stay_exact() -> None:
+    assert from_stream({"number": {"N": DIGITS}}) == {"number": Decimal(DIGITS)}

@@ -1,0 +1,40 @@
+import pytest
+from tests.support.aws import Faulty, client, create_table, fault, items, put
+
+from tunehook.aws.subscriptions import SubscriptionsTable
+
+NAME = "SubscriptionsTable"
+
+
+@pytest.fixture
+def table(aws: None) -> SubscriptionsTable:
+    create_table(NAME)
+    return SubscriptionsTable(client("dynamodb"), NAME)
+
+
+def test_every_page_is_read(table: SubscriptionsTable) -> None:
+    for number in range(15):
+        put(NAME, {"subscription_id": f"sub-{number}", "description": "x" * 100_000})
+    assert {item["subscription_id"] for item in table.all()} == {f"sub-{number}" for number in range(15)}
+
+
+def test_a_mark_says_why_and_can_be_taken_back(table: SubscriptionsTable) -> None:
+    put(NAME, {"subscription_id": "sub", "url": "x"})
+    table.mark("sub", "url: not a valid URL")
+    assert items(NAME) == [
+        {"subscription_id": "sub", "url": "x", "disabled_reason": "url: not a valid URL"}
+    ]
+    table.mark("sub", None)
+    assert items(NAME) == [{"subscription_id": "sub", "url": "x"}]
+
+
+def test_a_subscription_that_was_deleted_stays_deleted(table: SubscriptionsTable) -> None:
+    table.mark("sub", "url: not a valid URL")
+    table.mark("sub", None)
+    assert items(NAME) == []
+
+
+def test_a_fault_while_marking_is_raised(table: SubscriptionsTable) -> None:
+    faulty = SubscriptionsTable(Faulty(client("dynamodb"), update_item=[fault()]), NAME)
+    with pytest.raises(type(fault())):
+        faulty.mark("sub", None)

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tunehook.errors import InvalidInput
+from tunehook.providers import ADAPTERS, parse_providers, read_providers
+
+KEY = "sk-0123456789abcdef"
+
+
+def secret(name: str = "my-gw", /, **fields: Any) -> str:
+    entry = {"kind": "suno", "base_url": "https://gw.example.com", "api_key": KEY, **fields}
+    return json.dumps({name: {field: value for field, value in entry.items() if value is not ...}})
+
+
+def test_defaults_are_32_at_a_time_no_rate_and_batches() -> None:
+    config = parse_providers(secret())["my-gw"]
+    assert (config.max_concurrency, config.requests_per_second, config.batch) == (32, None, True)
+
+
+def test_the_name_is_the_entrys_key() -> None:
+    assert parse_providers(secret("a.B_9-"))["a.B_9-"].name == "a.B_9-"
+
+
+def test_space_around_a_key_is_no_part_of_it() -> None:
+    assert parse_providers(secret(api_key=f" {KEY}\n"))["my-gw"].api_key.get_secret_value() == KEY
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://h", "https://h"),
+        ("https://h/", "https://h"),
+        ("http://h:8080/api/v2//", "http://h:8080/api/v2"),
+        ("HTTPS://H/x", "HTTPS://H/x"),
+        ("https://[::1]:8443", "https://[::1]:8443"),
+    ],
+)
+def test_a_base_url_keeps_its_path_and_loses_its_last_slash(url: str, kept: str) -> None:
+    assert parse_providers(secret(base_url=url))["my-gw"].base_url == kept
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *[
+            ("base_url", url)
+            for url in ("", "h", "ftp://h", "//h", "https://", "https://h:0", "https://h:99999")
+        ],
+        *[
+            ("base_url", url)
+            for url in ("https://u:p@h", "https://h?x=1", "https://h/#f", "https://a b", "https://h\n.x")
+        ],
+        *[("base_url", url) for url in ("https://[::1", "javascript:alert(1)", 7, None, ...)],
+        *[("kind", kind) for kind in ("", "udio", "SUNO", None, ...)],
+        *[("api_key", key) for key in ("", " ", "a\nb", "schlüssel", None, 7, ...)],
+        *[("max_concurrency", count) for count in (0, -1, 1001, "many", 1.5)],
+        *[("requests_per_second", rate) for rate in (0, -1, 1e-320, "nan", "inf", 1e9)],
+        ("batch", "perhaps"),
+        ("name", "other"),
+        ("max_concurency", 3),
+    ],
+)
+def test_an_unacceptable_field_is_named(field: str, value: Any) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_providers(secret(**{field: value}))
+    assert caught.value.field == f"providers.my-gw.{field}"
+
+
+def test_an_unknown_kind_is_told_the_known_ones() -> None:
+    with pytest.raises(InvalidInput, match="musicmint, qhaigc, suno"):
+        parse_providers(secret(kind="udio"))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{", '"x"', "[" * 100_000, '{"a": 1', "{'a': 1}"])
+def test_a_secret_that_is_no_json_object_is_unacceptable_as_a_whole(text: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        read_providers(text)
+    assert caught.value.field == "providers"
+
+
+@pytest.mark.parametrize("entry", [None, [], "x", 7])
+def test_an_entry_that_is_no_object_is_named(entry: Any) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_providers(json.dumps({"my-gw": entry}))
+    assert caught.value.field == "providers.my-gw"
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "a" * 65, "ключ", "a\n", "a#b"])
+def test_an_unacceptable_name_is_told_by_its_position(name: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_providers(secret(name))
+    assert caught.value.field == "providers.#1"
+
+
+def test_one_bad_entry_leaves_the_others_usable() -> None:
+    entries = {**json.loads(secret("good")), **json.loads(secret("bad", kind="udio")), "worse": None}
+    usable, errors = read_providers(json.dumps(entries))
+    assert set(usable) == {"good"}
+    assert {name: error.field for name, error in errors.items()} == {
+        "bad": "providers.bad.kind",
+        "worse": "providers.worse",
+    }
+
+
+def test_the_kinds_are_the_modules_of_the_folder() -> None:
+    assert set(ADAPTERS) == {"musicmint", "qhaigc", "suno"}
+
+
+@pytest.mark.parametrize(("kind", "seconds"), [("musicmint", 5), ("qhaigc", 5), ("suno", 15)])
+def test_a_kind_is_polled_no_faster_than_it_gains_anything(kind: str, seconds: int) -> None:
+    assert ADAPTERS[kind].poll_every_s == seconds

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import pytest
+from tests.unit.providers.support import Clock
+
+from tunehook.providers import Throttled, Transient, Unauthorised
+from tunehook.providers.outcomes import Trouble
+from tunehook.providers.pauses import Admission, Pauses
+
+
+async def admitted(pauses: Pauses) -> Admission:
+    admission = await pauses.admit()
+    assert admission is not None
+    return admission
+
+
+async def meet(pauses: Pauses, *troubles: Trouble | None) -> None:
+    for trouble in troubles:
+        pauses.settle(await admitted(pauses), trouble)
+
+
+async def pause_lengths(clock: Clock, pauses: Pauses, trouble: Trouble, count: int) -> list[float]:
+    """Meet the same trouble at the end of each pause, and say how long each pause was."""
+    lengths = []
+    for _ in range(count):
+        await meet(pauses, trouble)
+        lengths.append(pauses.until - clock.now)
+        clock.now = pauses.until
+    return lengths
+
+
+async def test_throttling_without_retry_after_pauses_5_s_doubling_to_60_s() -> None:
+    clock = Clock()
+    assert await pause_lengths(clock, Pauses(clock), Throttled(), 6) == [5, 10, 20, 40, 60, 60]
+
+
+async def test_a_good_answer_starts_the_doubling_over() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    await pause_lengths(clock, pauses, Throttled(), 3)
+    await meet(pauses, None)
+    assert await pause_lengths(clock, pauses, Throttled(), 1) == [5]
+
+
+@pytest.mark.parametrize(("retry_after_s", "pause_s"), [(0.0, 1), (30.0, 30), (300.0, 300)])
+async def test_retry_after_is_obeyed_but_never_makes_a_busy_loop(
+    retry_after_s: float, pause_s: float
+) -> None:
+    clock = Clock()
+    assert await pause_lengths(clock, Pauses(clock), Throttled(retry_after_s), 1) == [pause_s]
+
+
+async def test_a_refused_key_pauses_60_s_every_time() -> None:
+    clock = Clock()
+    assert await pause_lengths(clock, Pauses(clock), Unauthorised("no"), 3) == [60, 60, 60]
+
+
+async def test_four_transients_in_a_row_pause_nothing() -> None:
+    pauses = Pauses(Clock())
+    await meet(pauses, *[Transient("x")] * 4)
+    assert not pauses.is_paused()
+
+
+async def test_five_transients_in_a_row_pause_5_s_doubling_to_60_s() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    await meet(pauses, *[Transient("x")] * 4)
+    assert await pause_lengths(clock, pauses, Transient("x"), 6) == [5, 10, 20, 40, 60, 60]
+
+
+async def test_a_good_answer_between_transients_starts_the_row_over() -> None:
+    pauses = Pauses(Clock())
+    await meet(pauses, *[Transient("x")] * 4, None, *[Transient("x")] * 4)
+    assert not pauses.is_paused()
+
+
+async def test_failures_of_requests_already_under_way_do_not_lengthen_a_pause() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    admissions = [await admitted(pauses) for _ in range(32)]
+    for admission in admissions:
+        pauses.settle(admission, Transient("x"))
+    assert pauses.until - clock.now == 5
+
+
+async def test_a_good_answer_of_a_request_already_under_way_does_not_end_a_pause() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    earlier = await admitted(pauses)
+    await meet(pauses, Unauthorised("no"))
+    pauses.settle(earlier, None)
+    assert pauses.is_paused()
+
+
+async def test_a_late_retry_after_lengthens_a_pause_and_never_shortens_it() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    admissions = [await admitted(pauses) for _ in range(3)]
+    for admission, wait_s in zip(admissions, (10.0, 20.0, 5.0), strict=True):
+        pauses.settle(admission, Throttled(wait_s))
+    assert pauses.until - clock.now == 20
+
+
+async def test_nobody_is_admitted_during_a_pause() -> None:
+    pauses = Pauses(Clock())
+    await meet(pauses, Throttled(10.0))
+    assert await pauses.admit() is None
+
+
+async def test_the_reason_is_told_until_a_good_answer() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    await meet(pauses, Throttled(10.0))
+    clock.now += 10
+    assert (pauses.reason, pauses.is_paused()) == ("throttled", False)
+    await meet(pauses, None)
+    assert pauses.reason is None

@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import Any
+
+import httpx
+import pytest
+from tests.unit.providers.support import PENDING, Clock, json_answer, provider
+
+from tunehook.providers import (
+    Completed,
+    Failed,
+    NotFound,
+    Outcome,
+    Pending,
+    Provider,
+    Throttled,
+    Transient,
+    Unauthorised,
+)
+
+NOT_FOUND = json_answer({"code": "task_not_exist", "message": "", "data": None}, 400)
+
+
+class Gateway:
+    """A suno gateway that knows these tasks by their status word, and remembers what it was asked."""
+
+    def __init__(self, tasks: dict[str, str], many: httpx.Response | None = None) -> None:
+        self.tasks = tasks
+        self.many_answer = many
+        self.together: list[list[str]] = []
+        self.singly: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            ids = json.loads(request.content)["ids"]
+            self.together.append(ids)
+            known = [self.task(task_id) for task_id in reversed(ids) if task_id in self.tasks]
+            return self.many_answer or json_answer({"code": "success", "data": known})
+        task_id = request.url.path.rpartition("/")[2]
+        self.singly.append(task_id)
+        return (
+            json_answer({"code": "success", "data": self.task(task_id)})
+            if task_id in self.tasks
+            else NOT_FOUND
+        )
+
+    def task(self, task_id: str) -> dict[str, Any]:
+        clips = [{"id": "c", "audio_url": "https://h/c.mp3"}]
+        return {"task_id": task_id, "status": self.tasks[task_id], "data": clips}
+
+
+class Musicmint:
+    """A musicmint that lists these tasks, newest first."""
+
+    def __init__(self, statuses: dict[str, str]) -> None:
+        self.statuses = statuses
+        self.pages: list[int] = []
+        self.singly: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/api/v1/tasks":
+            task_id = request.url.path.rpartition("/")[2]
+            self.singly.append(task_id)
+            return json_answer({"code": 0, "data": {"id": task_id, "status": self.statuses[task_id]}})
+        asked = json.loads(request.content)
+        self.pages.append(asked["page"])
+        first = (asked["page"] - 1) * asked["page_size"]
+        listed = list(self.statuses.items())[first : first + asked["page_size"]]
+        items = [{"id": task_id, "status": status} for task_id, status in listed]
+        return json_answer({"code": 0, "data": {"items": items, "total": len(self.statuses)}})
+
+
+async def ask_many(asked: Provider, ids: list[str]) -> dict[str, Outcome]:
+    outcomes = [item async for item in asked.ask_many(ids)]
+    assert len(outcomes) == len(dict(outcomes))
+    return dict(outcomes)
+
+
+async def test_two_hundred_and_fifty_suno_tasks_cost_three_calls() -> None:
+    gateway = Gateway({f"t{number}": "IN_PROGRESS" for number in range(250)})
+    outcomes = await ask_many(provider(gateway), list(gateway.tasks))
+    assert [len(ids) for ids in gateway.together] == [100, 100, 50]
+    assert gateway.singly == []
+    assert outcomes.keys() == gateway.tasks.keys()
+
+
+async def test_tasks_are_told_apart_whatever_their_order() -> None:
+    gateway = Gateway({"a": "SUCCESS", "b": "FAILURE", "c": "QUEUED"})
+    outcomes = await ask_many(provider(gateway), ["a", "b", "c"])
+    assert [type(outcomes[task_id]) for task_id in "abc"] == [Completed, Failed, Pending]
+
+
+async def test_one_task_is_asked_about_singly() -> None:
+    gateway = Gateway({"a": "QUEUED"})
+    await ask_many(provider(gateway), ["a", "a"])
+    assert (gateway.together, gateway.singly) == ([], ["a"])
+
+
+async def test_no_task_costs_no_call() -> None:
+    gateway = Gateway({})
+    assert await ask_many(provider(gateway), []) == {}
+    assert (gateway.together, gateway.singly) == ([], [])
+
+
+async def test_an_id_that_is_left_out_is_checked_by_a_single_query() -> None:
+    gateway = Gateway({"a": "QUEUED", "b": "QUEUED"})
+    outcomes = await ask_many(provider(gateway), ["a", "gone", "b"])
+    assert gateway.singly == ["gone"]
+    assert outcomes["gone"] == NotFound()
+
+
+async def test_an_id_that_was_not_asked_for_is_passed_over() -> None:
+    foreign = json_answer({"code": "success", "data": [{"task_id": "x", "status": "FAILURE"}]})
+    gateway = Gateway({"a": "QUEUED", "b": "QUEUED"}, many=foreign)
+    assert (await ask_many(provider(gateway), ["a", "b"])).keys() == {"a", "b"}
+
+
+async def test_batch_false_asks_one_by_one() -> None:
+    gateway = Gateway({"a": "QUEUED", "b": "QUEUED"})
+    await ask_many(provider(gateway, batch=False), ["a", "b"])
+    assert gateway.together == []
+
+
+async def test_qhaigc_is_asked_one_by_one() -> None:
+    asked: list[str] = []
+    gateway = provider(lambda request: (asked.append(request.method), json_answer(PENDING))[1], "qhaigc")
+    await ask_many(gateway, ["a", "b"])
+    assert asked == ["GET", "GET"]
+
+
+@pytest.mark.parametrize("status", [400, 404, 405])
+async def test_a_gateway_without_query_many_is_asked_one_by_one_from_then_on(status: int) -> None:
+    gateway = Gateway({"a": "QUEUED", "b": "QUEUED"}, many=httpx.Response(status, text="no such route"))
+    asked = provider(gateway)
+    for _ in range(2):
+        outcomes = await ask_many(asked, ["a", "b"])
+        assert all(isinstance(outcome, Pending) for outcome in outcomes.values())
+    assert len(gateway.together) == 1
+
+
+async def test_a_broken_query_many_does_not_keep_tasks_from_being_asked_singly() -> None:
+    gateway = Gateway({"a": "QUEUED", "b": "SUCCESS", "c": "QUEUED"}, many=httpx.Response(500))
+    outcomes = await ask_many(provider(gateway), ["a", "b", "c"])
+    assert isinstance(outcomes["b"], Completed)
+
+
+async def test_a_gateway_that_is_down_is_not_asked_about_every_task() -> None:
+    asked: list[str] = []
+    gateway = provider(lambda request: (asked.append(request.method), httpx.Response(502))[1])
+    outcomes = await ask_many(gateway, [str(number) for number in range(50)])
+    assert asked == ["POST", "GET"]
+    assert all(isinstance(outcome, Transient) for outcome in outcomes.values())
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(429, Throttled), (401, Unauthorised)])
+async def test_trouble_of_the_provider_is_every_tasks_outcome(status: int, outcome: type[Outcome]) -> None:
+    gateway = Gateway({}, many=httpx.Response(status))
+    asked = provider(gateway, clock=Clock())
+    assert {type(item) for item in (await ask_many(asked, ["a", "b"])).values()} == {outcome}
+    assert asked.is_paused()
+
+
+async def test_a_paused_provider_answers_for_many_without_a_request() -> None:
+    gateway = Gateway({}, many=httpx.Response(401))
+    asked = provider(gateway, clock=Clock())
+    await ask_many(asked, ["a", "b"])
+    outcomes = await ask_many(asked, ["a", "b"])
+    assert outcomes == {"a": Throttled(60.0, asked=False), "b": Throttled(60.0, asked=False)}
+
+
+async def test_musicmint_is_screened_by_pages_and_asked_about_what_has_ended() -> None:
+    gateway = Musicmint(
+        {f"t{number}": "processing" for number in range(250)} | {"t7": "completed", "t240": "failed"}
+    )
+    outcomes = await ask_many(provider(gateway, "musicmint"), list(gateway.statuses))
+    assert gateway.pages == [1, 2, 3]
+    assert sorted(gateway.singly) == ["t240", "t7"]
+    assert isinstance(outcomes["t240"], Failed)
+
+
+async def test_musicmint_pages_end_when_every_task_was_seen() -> None:
+    gateway = Musicmint({f"t{number}": "processing" for number in range(1000)})
+    await ask_many(provider(gateway, "musicmint"), ["t1", "t2", "t150"])
+    assert gateway.pages == [1, 2] or (gateway.pages, gateway.singly) == ([1], ["t150"])
+
+
+async def test_musicmint_never_pages_further_than_single_queries_would_cost() -> None:
+    gateway = Musicmint({f"t{number}": "processing" for number in range(5000)})
+    await ask_many(provider(gateway, "musicmint"), ["t4990", "t4991", "t4992"])
+    assert len(gateway.pages) <= 3
+    assert sorted(gateway.singly) == ["t4990", "t4991", "t4992"]
+
+
+async def test_outcomes_come_as_they_are_known() -> None:
+    late = asyncio.Event()
+
+    async def gateway(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("slow"):
+            await late.wait()
+        return json_answer(PENDING)
+
+    async with contextlib.aclosing(provider(gateway, batch=False).ask_many(["slow", "fast"])) as outcomes:
+        assert (await anext(outcomes))[0] == "fast"
+        late.set()
+        assert (await anext(outcomes))[0] == "slow"
+
+
+async def test_leaving_early_stops_the_requests_under_way() -> None:
+    stopped = asyncio.Event()
+
+    async def gateway(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("slow"):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                stopped.set()
+        return json_answer(PENDING)
+
+    async with (
+        asyncio.timeout(2),
+        contextlib.aclosing(provider(gateway, batch=False).ask_many(["slow", "fast"])) as outcomes,
+    ):
+        await anext(outcomes)
+    assert stopped.is_set()

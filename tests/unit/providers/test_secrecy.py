@@ -1,0 +1,135 @@
+"""The API key stands in nothing that leaves the layer, whatever goes wrong and whoever repeats it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import traceback
+from typing import Any
+
+import httpx
+import pytest
+from tests.unit.providers.support import API_KEY, Clock, config, provider
+
+from tunehook.errors import InvalidInput
+from tunehook.providers import ADAPTERS, Answer, Outcome, read_providers
+
+SAID = f"the key {API_KEY} is bad"
+CLIP = {
+    "id": API_KEY,
+    "title": SAID,
+    "audio_url": f"https://h/a.mp3?key={API_KEY}",
+    "tags": [SAID],
+    API_KEY: 1,
+}
+TASKS: list[dict[str, Any]] = [
+    {"status": word, "fail_reason": SAID, "error": SAID, "data": [CLIP], "results": [CLIP]}
+    for word in ("SUCCESS", "FAILURE", "completed", "failed", SAID)
+]
+BODIES: list[Any] = [
+    *(
+        {"code": code, "message": SAID, "data": data}
+        for code in ("success", 0, 1003, SAID)
+        for data in [*TASKS, SAID]
+    ),
+    {"code": "success", "data": [{**CLIP, "status": "complete"}]},
+    {"code": "success", "data": [{**CLIP, "status": "error", "msg": SAID}]},
+    {"error": {"message": SAID, "code": SAID}},
+    SAID,
+    [SAID],
+]
+STATUSES = [200, 302, 400, 401, 403, 404, 429, 500]
+
+
+def shown(value: object) -> str:
+    return f"{value!r} {value!s} " + (
+        repr(dataclasses.asdict(value)) if dataclasses.is_dataclass(value) else ""
+    )  # type: ignore[arg-type]
+
+
+async def outcomes_of_echoing(kind: str) -> list[Outcome]:
+    outcomes = []
+    for status in STATUSES:
+        for body in [*BODIES, None]:
+            content = f"<html>{SAID}".encode() if body is None else json.dumps(body).encode()
+            headers = {"retry-after": SAID, "x-echo": SAID}
+            response = httpx.Response(status, headers=headers, content=content)
+            gateway = provider(lambda _request, response=response: response, kind, Clock())  # type: ignore[misc]
+            outcomes.append(await gateway.ask("t"))
+    return outcomes
+
+
+@pytest.mark.parametrize("kind", ADAPTERS)
+async def test_no_outcome_repeats_a_key_that_the_provider_repeats(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    outcomes = await outcomes_of_echoing(kind)
+    assert {outcome.name for outcome in outcomes} >= {
+        "completed",
+        "failed",
+        "throttled",
+        "unauthorised",
+        "transient",
+    }
+    assert API_KEY not in "".join(map(shown, outcomes))
+    assert API_KEY not in caplog.text
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError, OSError, ValueError], ids=lambda error: error.__name__)
+async def test_no_outcome_repeats_a_key_that_a_transport_error_repeats(
+    error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise error(f"bad header {request.headers['authorization']}")
+
+    assert API_KEY not in shown(await provider(fail).ask("t"))
+    assert API_KEY not in caplog.text
+
+
+def test_a_configuration_and_an_answer_do_not_show_the_key() -> None:
+    given = config()
+    assert API_KEY not in f"{given!r} {given} {given.model_dump()} {given.model_dump_json()}"
+    assert API_KEY not in shown_repr(Answer(200, {}, b"", secret=API_KEY))
+    assert API_KEY not in shown_repr(provider(lambda _request: httpx.Response(200)))
+
+
+def shown_repr(value: object) -> str:
+    return f"{value!r} {value}"
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        f"{API_KEY} no json",
+        f'"{API_KEY}"',
+        json.dumps({f"{API_KEY} {API_KEY}": {}}),
+        json.dumps({"gw": API_KEY}),
+        json.dumps({"gw": {"kind": API_KEY, "base_url": "https://h", "api_key": API_KEY}}),
+        json.dumps({"gw": {"kind": "suno", "base_url": API_KEY, "api_key": API_KEY}}),
+        json.dumps({"gw": {"kind": "suno", "base_url": f"https://{API_KEY}@h", "api_key": API_KEY}}),
+        json.dumps({"gw": {"kind": "suno", "base_url": "https://h", "api_key": [API_KEY]}}),
+        json.dumps({"gw": {"kind": "suno", "base_url": "https://h", "api_key": f"{API_KEY}\n{API_KEY}"}}),
+        json.dumps({"gw": {"kind": "suno", "base_url": "https://h", "api_key": API_KEY, API_KEY: 1}}),
+        json.dumps({"gw": {"kind": "suno", "base_url": "https://h", "api_key": API_KEY, "batch": API_KEY}}),
+        json.dumps(
+            {"gw": {"kind": "suno", "base_url": "https://h", "api_key": API_KEY, "max_concurrency": API_KEY}}
+        ),
+    ],
+)
+def test_no_complaint_about_a_configuration_repeats_the_key(secret: str) -> None:
+    errors = []
+    try:
+        errors.extend(read_providers(secret).errors.values())
+    except InvalidInput as error:
+        errors.append(error)
+    assert errors
+    for error in errors:
+        chain: BaseException | None = error
+        while chain is not None:
+            assert API_KEY not in f"{chain!r} {chain} {vars(chain)}"
+            chain = chain.__context__
+        assert API_KEY not in "".join(traceback.format_exception(error))

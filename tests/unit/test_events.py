@@ -1,0 +1,98 @@
+import json
+from typing import Any
+
+import pytest
+from tests.support.tasks import KEY, NOW_MS, clip, completed, ended
+
+from tunehook.events import DETAIL_MAX_BYTES, ClipDetail, TaskCompleted, TaskFailed, size_of, task_ended
+from tunehook.tasks import Failure, FailureCode, Status, TaskEnd
+
+FAILED = TaskEnd(
+    status=Status.FAILED,
+    detected_at_ms=NOW_MS + 5,
+    submitted_at_ms=NOW_MS,
+    failure=Failure(FailureCode.PROVIDER_FAILED, "all platforms unavailable"),
+)
+
+
+def written(event: Any) -> dict[str, Any]:
+    return json.loads(event.model_dump_json())
+
+
+def test_a_completed_task_makes_taskcompleted_with_all_that_is_known() -> None:
+    event = task_ended(ended())
+    assert isinstance(event, TaskCompleted)
+    detail = written(event)
+    assert (detail["task_id"], detail["provider"], detail["status"]) == ("task-1", "suno", "completed")
+    assert detail["submitted_at"] == "2027-01-15T07:59:59.500Z"
+    assert detail["finished_at"] == "2027-01-15T08:00:58.000Z"
+    assert detail["detected_at"] == "2027-01-15T08:01:00.000Z"
+    assert detail["metadata"] == {"order": 7}
+    assert [each["clip_id"] for each in detail["clips"]] == ["clip-1", "clip-2"]
+    assert detail["clips"][0]["created_at"] == "2026-11-20T16:01:57.123Z"
+    assert (detail["version"], detail["truncated"]) == ("1", False)
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.REJECTED])
+def test_any_other_end_makes_taskfailed_with_a_code_and_a_reason(status: Status) -> None:
+    end = TaskEnd(status=status, detected_at_ms=NOW_MS, submitted_at_ms=NOW_MS, failure=FAILED.failure)
+    event = task_ended(ended(end=end))
+    assert isinstance(event, TaskFailed)
+    assert written(event)["status"] == status.value
+    assert written(event)["failure"] == {"code": "provider_failed", "reason": "all platforms unavailable"}
+
+
+def test_the_same_run_always_makes_the_same_event() -> None:
+    assert task_ended(ended()).model_dump_json() == task_ended(ended()).model_dump_json()
+
+
+def test_the_event_id_tells_runs_and_ends_apart() -> None:
+    events = [
+        task_ended(ended()),
+        task_ended(ended(since_ms=NOW_MS + 1)),
+        task_ended(ended(end=FAILED)),
+        task_ended(ended(key=type(KEY)("task-1", "other"))),
+    ]
+    assert len({event.event_id for event in events}) == 4
+
+
+def test_prompts_are_left_out_where_the_event_would_be_too_long() -> None:
+    clips = tuple(clip(f"clip-{number}", prompt="歌" * 40_000) for number in range(2))
+    event = task_ended(ended(end=completed(clips=clips)))
+    assert size_of(event) <= DETAIL_MAX_BYTES
+    assert event.truncated
+    assert [each.prompt for each in event.clips] == [None, None]
+    assert event.clips[0].title == "我的曲目"
+
+
+def test_clips_are_left_out_where_that_is_not_enough() -> None:
+    clips = tuple(clip(f"clip-{number}", title="t" * 50_000) for number in range(5))
+    event = task_ended(ended(end=completed(clips=clips)))
+    assert size_of(event) <= DETAIL_MAX_BYTES
+    assert (event.truncated, event.clips) == (True, ())
+
+
+def test_an_event_that_fits_is_not_cut() -> None:
+    event = task_ended(ended(end=completed(clips=(clip(prompt="x" * 190_000),))))
+    assert not event.truncated
+    assert event.clips[0].prompt is not None
+
+
+def test_an_event_tells_what_the_provider_layer_has_cut_already() -> None:
+    assert task_ended(ended(end=completed(truncated=True))).truncated
+
+
+def test_a_clip_survives_its_event() -> None:
+    original = clip(duration_s=None, video_url="https://cdn.example.com/1.mp4")
+    detail = ClipDetail.model_validate(original).model_dump_json()
+    assert ClipDetail.model_validate_json(detail).to_clip() == original
+
+
+def test_an_event_is_measured_in_bytes() -> None:
+    event = task_ended(ended())
+    assert size_of(event) == len(event.model_dump_json().encode()) > len(event.model_dump_json())
+
+
+def test_metadata_with_any_number_that_dynamodb_holds_can_be_written() -> None:
+    event = task_ended(ended(metadata={"large": 10**125, "small": 1e-130}))
+    assert written(event)["metadata"] == {"large": 10**125, "small": 1e-130}

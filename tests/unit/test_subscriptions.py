@@ -1,0 +1,83 @@
+from typing import Any
+
+import pytest
+
+from tunehook.errors import InvalidInput
+from tunehook.http.guard import NetworkPolicy
+from tunehook.subscriptions import SUBSCRIBABLE, Subscription, WebhookType, check_subscription
+from tunehook.tasks import Format
+
+COMPLETED, FAILED = WebhookType.TASK_COMPLETED, WebhookType.TASK_FAILED
+
+
+def checked(policy: NetworkPolicy = NetworkPolicy.PUBLIC, **fields: Any) -> Subscription:
+    return check_subscription(
+        {"subscription_id": "sub", "url": "https://hook.example.com/", **fields}, policy
+    )
+
+
+def refused(policy: NetworkPolicy = NetworkPolicy.PUBLIC, **fields: Any) -> str:
+    with pytest.raises(InvalidInput) as caught:
+        checked(policy, **fields)
+    return caught.value.field
+
+
+def test_an_id_and_a_url_make_a_subscription_to_everything() -> None:
+    subscription = checked()
+    assert all(subscription.wants(kind, provider) for kind in SUBSCRIBABLE for provider in ("a", "b"))
+    assert subscription.format is Format.STANDARD
+
+
+def test_a_test_webhook_is_wanted_by_nobody() -> None:
+    assert not checked().wants(WebhookType.WEBHOOK_TEST, "suno")
+
+
+@pytest.mark.parametrize("events", [["task.failed"], {"task.failed"}, ("task.failed",)])
+def test_only_the_named_events_are_wanted(events: object) -> None:
+    subscription = checked(events=events)
+    assert subscription.wants(FAILED, "suno")
+    assert not subscription.wants(COMPLETED, "suno")
+
+
+def test_only_the_named_providers_are_wanted() -> None:
+    subscription = checked(providers=["suno", "gw"])
+    assert subscription.wants(COMPLETED, "gw")
+    assert not subscription.wants(COMPLETED, "musicmint")
+
+
+@pytest.mark.parametrize("name", ["events", "providers"])
+@pytest.mark.parametrize("value", [[], None])
+def test_an_empty_filter_lets_everything_through(name: str, value: object) -> None:
+    assert checked(**{name: value}) == checked()
+
+
+def test_a_disabled_subscription_wants_nothing() -> None:
+    assert not checked(enabled=False).wants(COMPLETED, "suno")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("url", None),
+        ("url", 7),
+        ("url", "not a url"),
+        ("url", "http://hook.example.com/"),
+        ("events", "task.failed"),
+        ("events", ["task.exploded"]),
+        ("events", ["webhook.test"]),
+        ("events", [1]),
+        ("providers", "suno"),
+        ("providers", [b"suno"]),
+        ("format", "xml"),
+        ("format", 1),
+        ("enabled", "true"),
+        ("enabled", 1),
+        ("enabled", None),
+    ],
+)
+def test_a_field_that_is_not_acceptable_is_named(name: str, value: object) -> None:
+    assert refused(**{name: value}) == name
+
+
+def test_a_private_url_is_a_matter_of_the_policy() -> None:
+    assert checked(NetworkPolicy.ANY, url="http://127.0.0.1:8080/").url == "http://127.0.0.1:8080/"

@@ -1,0 +1,179 @@
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from boto3.dynamodb.types import Binary
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunehook.errors import InvalidInput
+from tunehook.http.guard import NetworkPolicy
+from tunehook.tasks import (
+    METADATA_MAX_BYTES,
+    Format,
+    TaskKey,
+    TaskRequest,
+    check_metadata,
+    check_request,
+    emit_queue,
+    pending_queue,
+    plain_json,
+)
+
+
+def checked(policy: NetworkPolicy = NetworkPolicy.PUBLIC, **fields: Any) -> TaskRequest:
+    return check_request({"task_id": "task-1", "provider": "suno", **fields}, policy)
+
+
+def refused(policy: NetworkPolicy = NetworkPolicy.PUBLIC, **fields: Any) -> str:
+    """Check a request that must be refused; return the field that is named."""
+    with pytest.raises(InvalidInput) as caught:
+        checked(policy, **fields)
+    return caught.value.field
+
+
+def test_the_key_alone_makes_a_request_with_an_hour_and_the_standard_format() -> None:
+    request = checked()
+    assert request.key == TaskKey("task-1", "suno")
+    assert (request.timeout_s, request.notify_format) == (3600, Format.STANDARD)
+    assert (request.notify_hook, request.metadata) == (None, {})
+
+
+def test_everything_that_a_user_may_write_is_taken() -> None:
+    request = checked(
+        timeout_s=Decimal(600),
+        notify_hook="https://hook.example.com/x?y=1",
+        notify_format="provider",
+        metadata={"order": Decimal(7), "price": Decimal("1.5"), "tags": ["a"], "none": None, "yes": True},
+    )
+    assert request.timeout_s == 600
+    assert request.notify_hook == "https://hook.example.com/x?y=1"
+    assert request.notify_format is Format.PROVIDER
+    assert request.metadata == {"order": 7, "price": 1.5, "tags": ["a"], "none": None, "yes": True}
+
+
+def test_fields_that_are_not_the_users_are_ignored() -> None:
+    assert checked(status_note=b"\x00", clips=[b"x"]) == checked()
+
+
+@pytest.mark.parametrize("name", ["notify_hook", "notify_format", "metadata", "timeout_s"])
+def test_a_field_that_is_null_counts_as_not_given(name: str) -> None:
+    assert checked(**{name: None}) == checked()
+
+
+@pytest.mark.parametrize(
+    "task_id",
+    ["", " ", " task", "task ", "ta\tsk", "ta\x00sk", "ta\x7fsk", "ta\u200bsk", "\u3000", "\ud800", "x" * 257],
+)
+def test_a_task_id_that_is_blank_or_invisible_or_too_long_is_refused(task_id: str) -> None:
+    assert refused(task_id=task_id) == "task_id"
+
+
+@pytest.mark.parametrize("task_id", ["x" * 256, "a b", "任务/1", "..", "a%2Fb", "🎵"])
+def test_a_task_id_of_up_to_256_visible_characters_is_taken(task_id: str) -> None:
+    assert checked(task_id=task_id).key.task_id == task_id
+
+
+@pytest.mark.parametrize("name", ["task_id", "provider", "notify_hook"])
+@pytest.mark.parametrize("value", [7, b"x", ["x"], {"x": "y"}, True])
+def test_a_text_that_is_no_text_is_refused(name: str, value: object) -> None:
+    assert refused(**{name: value}) == name
+
+
+@pytest.mark.parametrize("provider", ["", " ", "a b", "a/b", "é", "suno\n", "x" * 65])
+def test_a_provider_that_no_configuration_can_name_is_refused(provider: str) -> None:
+    assert refused(provider=provider) == "provider"
+
+
+@pytest.mark.parametrize("provider", ["a", "My-gw_2.x", "x" * 64])
+def test_a_provider_of_letters_digits_and_marks_is_taken(provider: str) -> None:
+    assert checked(provider=provider).key.provider == provider
+
+
+@pytest.mark.parametrize("timeout_s", [60, 604_800, Decimal(60), Decimal("60.0"), Decimal("6E+1")])
+def test_a_timeout_from_a_minute_to_a_week_is_taken(timeout_s: object) -> None:
+    assert checked(timeout_s=timeout_s).timeout_s in (60, 604_800)
+    assert type(checked(timeout_s=timeout_s).timeout_s) is int
+
+
+@pytest.mark.parametrize("timeout_s", [59, 604_801, 0, -60, Decimal("1E+125")])
+def test_a_timeout_outside_of_a_minute_and_a_week_is_refused(timeout_s: object) -> None:
+    assert refused(timeout_s=timeout_s) == "timeout_s"
+
+
+@pytest.mark.parametrize("timeout_s", [True, False, 90.5, 90.0, Decimal("90.5"), "90", [90], b"90"])
+def test_a_timeout_that_is_no_whole_number_is_refused(timeout_s: object) -> None:
+    assert refused(timeout_s=timeout_s) == "timeout_s"
+
+
+@pytest.mark.parametrize("url", ["http://hook.example.com/", "https://127.0.0.1/", "https://[fd00::1]/"])
+def test_a_private_hook_is_a_matter_of_the_policy(url: str) -> None:
+    assert refused(notify_hook=url) == "notify_hook"
+    assert checked(NetworkPolicy.ANY, notify_hook=url).notify_hook == url
+
+
+@pytest.mark.parametrize("url", ["", "hook.example.com", "ftp://hook.example.com/", "https://u:p@h.example/"])
+@pytest.mark.parametrize("policy", NetworkPolicy)
+def test_a_hook_that_is_no_usable_url_is_refused_by_every_policy(url: str, policy: NetworkPolicy) -> None:
+    assert refused(policy, notify_hook=url) == "notify_hook"
+
+
+@pytest.mark.parametrize("form", Format)
+def test_each_format_is_taken(form: Format) -> None:
+    assert checked(notify_format=form.value).notify_format is form
+
+
+@pytest.mark.parametrize("form", ["", "Standard", "xml", 1, ["standard"], {}])
+def test_an_unknown_format_is_refused(form: object) -> None:
+    assert refused(notify_format=form) == "notify_format"
+
+
+@pytest.mark.parametrize("metadata", ["text", ["list"], 1, b"x", {"a"}])
+def test_metadata_that_is_no_map_is_refused(metadata: object) -> None:
+    assert refused(metadata=metadata) == "metadata"
+
+
+def test_metadata_is_measured_in_bytes_of_json() -> None:
+    frame = len('{"k":""}')
+    assert checked(metadata={"k": "x" * (METADATA_MAX_BYTES - frame)})
+    assert refused(metadata={"k": "x" * (METADATA_MAX_BYTES - frame + 1)}) == "metadata"
+    assert refused(metadata={"k": "歌" * ((METADATA_MAX_BYTES - frame) // 3 + 1)}) == "metadata"
+
+
+@pytest.mark.parametrize("value", [b"x", Binary(b"x"), {"a", "b"}, {Decimal(1)}, object()])
+def test_metadata_without_a_form_in_json_is_refused_by_its_path(value: object) -> None:
+    assert refused(metadata={"a": {"b": [1, value]}}) == "metadata.a.b[1]"
+
+
+def test_a_path_of_the_users_names_stays_short() -> None:
+    assert len(refused(metadata={"k" * 300_000: b"x"})) <= 256
+
+
+def test_no_metadata_is_empty_metadata() -> None:
+    assert check_metadata(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("stored", "plain"),
+    [("1", 1), ("1.0", 1), ("-2.50", -2.5), ("1E+2", 100), ("0.1", 0.1), ("1E-130", 1e-130)],
+)
+def test_decimals_become_int_where_whole_and_float_otherwise(stored: str, plain: float) -> None:
+    value = plain_json(Decimal(stored), "metadata")
+    assert value == plain
+    assert type(value) is type(plain)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(JSON)
+def test_what_is_plain_json_already_stays_as_it_is(value: Any) -> None:
+    assert plain_json(value, "metadata") == value
+
+
+def test_the_two_queues_of_a_shard_differ() -> None:
+    assert (pending_queue(3), emit_queue(3)) == ("pending#3", "emit#3")

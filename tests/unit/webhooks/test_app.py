@@ -1,0 +1,210 @@
+import io
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import boto3
+import pytest
+from standardwebhooks import Webhook
+from tests.unit.webhooks.world import create_tables, delivery
+
+from tunehook.aws.deliveries import DeliveriesTable
+from tunehook.aws.items import from_attributes, to_attributes
+from tunehook.deliveries import message_for
+from tunehook.errors import Misconfigured
+from tunehook.signatures import derive_secret
+from tunehook.times import now_ms
+from webhooks import app
+
+MASTER = "a-master-secret-of-some-length-in-the-test"
+PAYLOAD = json.dumps(
+    {"task_id": "task", "clips": [{"clip_id": "c", "assets": [{"type": "audio", "key": "results/a b.mp3"}]}]}
+)
+
+
+class Context:
+    function_name = "webhooks"
+    memory_limit_in_mb = 512
+    invoked_function_arn = "arn:aws:lambda:eu-west-1:123456789012:function:webhooks"
+    aws_request_id = "request"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 60_000
+
+
+class Hooks(ThreadingHTTPServer):
+    """A receiver that answers 200, or 500 on the path ``/fail``."""
+
+    def __init__(self) -> None:
+        self.received: list[tuple[dict[str, str], bytes]] = []
+        hooks = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                hooks.received.append((dict(self.headers), body))
+                self.send_response(500 if self.path == "/fail" else 200)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    def url(self, path: str = "/") -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}{path}"
+
+
+@pytest.fixture
+def hooks() -> Iterator[Hooks]:
+    with Hooks() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+class Stack:
+    def __init__(self) -> None:
+        self.dynamodb = boto3.client("dynamodb")
+        self.sqs = boto3.client("sqs")
+        create_tables(self.dynamodb)
+        self.queue_url = self.sqs.create_queue(QueueName="deliveries")["QueueUrl"]
+        self.secret = boto3.client("secretsmanager").create_secret(Name="master", SecretString=MASTER)["ARN"]
+        self.deliveries: Any = DeliveriesTable(self.dynamodb, "deliveries")
+
+    def event(self, *bodies: str) -> dict[str, Any]:
+        return {
+            "Records": [
+                {"messageId": f"m{number}", "body": body, "eventSource": "aws:sqs", "attributes": {}}
+                for number, body in enumerate(bodies)
+            ]
+        }
+
+    def deliver_to(self, subscription_id: str, url: str) -> str:
+        item = to_attributes({"subscription_id": subscription_id, "url": url})
+        self.dynamodb.put_item(TableName="subscriptions", Item=item)
+        record = delivery(subscription_id=subscription_id, payload=PAYLOAD, now_ms=now_ms())
+        self.deliveries.create(record)
+        return message_for(record).model_dump_json()
+
+    def statuses(self) -> dict[str, str]:
+        items = map(from_attributes, self.dynamodb.scan(TableName="deliveries")["Items"])
+        return {item["subscription_id"]: item["status"] for item in items}
+
+
+@pytest.fixture
+def stack(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    stack = Stack()
+    for name, value in {
+        "DELIVERIES_TABLE": "deliveries",
+        "DELIVERIES_QUEUE": stack.queue_url,
+        "SUBSCRIPTIONS_TABLE": "subscriptions",
+        "RESULTS_BUCKET": "results",
+        "MASTER_SECRET": stack.secret,
+        "NETWORK_POLICY": "any",
+    }.items():
+        monkeypatch.setenv(name, value)
+    app._worker.cache_clear()
+    yield stack
+    app._worker.cache_clear()
+
+
+def handle(event: dict[str, Any]) -> Any:
+    return app.handler(event, Context())  # type: ignore[arg-type]
+
+
+def test_a_message_ends_as_a_verified_webhook_with_a_link(stack: Stack, hooks: Hooks) -> None:
+    assert handle(stack.event(stack.deliver_to("one", hooks.url()))) == {"batchItemFailures": []}
+    headers, body = hooks.received[0]
+    verified = Webhook(derive_secret(MASTER, "one", 1)).verify(body, headers)
+    (asset,) = verified["data"]["clips"][0]["assets"]
+    assert "/results/a%20b.mp3?X-Amz-Algorithm=AWS4-HMAC-SHA256" in asset["url"]
+    assert "X-Amz-Expires=3600" in asset["url"]
+    assert stack.statuses() == {"one": "delivered"}
+
+
+def test_a_failed_attempt_is_no_failure_of_the_batch_and_sends_the_next_message(
+    stack: Stack, hooks: Hooks
+) -> None:
+    assert handle(stack.event(stack.deliver_to("one", hooks.url("/fail")))) == {"batchItemFailures": []}
+    assert stack.statuses() == {"one": "pending"}
+    attributes = stack.sqs.get_queue_attributes(QueueUrl=stack.queue_url, AttributeNames=["All"])[
+        "Attributes"
+    ]
+    assert attributes["ApproximateNumberOfMessagesDelayed"] == "1"
+
+
+def test_only_the_messages_that_failed_come_again(stack: Stack, hooks: Hooks) -> None:
+    good = stack.deliver_to("good", hooks.url())
+    busy = stack.deliver_to("busy", hooks.url())
+    stack.deliveries.claim(message_for(delivery(subscription_id="busy")), now_ms())
+    answer = handle(stack.event("no json", good, busy))
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}, {"itemIdentifier": "m2"}]}
+    assert stack.statuses() == {"good": "delivered", "busy": "pending"}
+
+
+def test_a_batch_that_fails_as_a_whole_is_reported_and_not_raised(stack: Stack) -> None:
+    assert handle(stack.event("no json")) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+
+
+def test_the_attempts_of_a_batch_are_made_at_the_same_time(stack: Stack, hooks: Hooks) -> None:
+    together = threading.Barrier(5, timeout=5)
+    finish = hooks.RequestHandlerClass.do_POST  # type: ignore[attr-defined]
+
+    def wait_for_the_others(self: Any) -> None:
+        together.wait()
+        finish(self)
+
+    hooks.RequestHandlerClass.do_POST = wait_for_the_others  # type: ignore[attr-defined]
+    bodies = [stack.deliver_to(f"sub{number}", hooks.url()) for number in range(5)]
+    assert handle(stack.event(*bodies)) == {"batchItemFailures": []}
+    assert set(stack.statuses().values()) == {"delivered"}
+
+
+def test_the_master_secret_is_read_once_for_many_batches(
+    stack: Stack, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        handle(stack.event(stack.deliver_to(f"sub{number}", hooks.url())))
+        boto3.client("secretsmanager").put_secret_value(SecretId=stack.secret, SecretString="b" * 40)
+    headers, body = hooks.received[-1]
+    Webhook(derive_secret(MASTER, "sub2", 1)).verify(body, headers)
+
+
+def test_the_log_has_a_line_an_attempt_with_the_task_and_without_secrets(
+    stack: Stack, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(app.logger.registered_handler, "stream", log)
+    handle(stack.event(stack.deliver_to("one", hooks.url("/path-token"))))
+    (line,) = [json.loads(line) for line in log.getvalue().splitlines() if "message_attempted" in line]
+    assert (line["task_id"], line["status"], line["status_code"], line["attempt"]) == (
+        "task",
+        "delivered",
+        200,
+        1,
+    )
+    assert "path-token" not in log.getvalue()
+    assert MASTER not in log.getvalue()
+    assert "whsec_" not in log.getvalue()
+
+
+def test_the_figures_of_an_attempt_are_emitted(
+    stack: Stack, hooks: Hooks, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handle(stack.event(stack.deliver_to("one", hooks.url()), stack.deliver_to("two", hooks.url("/fail"))))
+    (figures,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    assert figures["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "tunehook"
+    assert (figures["AttemptsDelivered"], figures["AttemptsFailed"]) == ([1.0], [1.0])
+    assert len(figures["AttemptDuration"]) == len(figures["EventToFirstAttempt"]) == 2
+
+
+def test_a_missing_variable_is_named(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MASTER_SECRET")
+    with pytest.raises(Misconfigured, match="MASTER_SECRET"):
+        handle(stack.event("{}"))

@@ -1,0 +1,181 @@
+import json
+import time
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook
+from tests.unit.http.wire import OK, Script, answering, dripping, serving, silent
+from tests.unit.webhooks.world import delivery
+
+from tunehook.deliveries import Delivery
+from tunehook.http.client import open_client
+from tunehook.http.guard import NetworkPolicy
+from tunehook.http.resolver import Lookup, system_lookup
+from tunehook.signatures import derive_secret, notify_hook_subscription_id
+from tunehook.tasks import Format
+from tunehook.times import now_ms
+from webhooks import attempt as module
+from webhooks.attempt import Result, Sender
+from webhooks.verdict import Verdict
+
+MASTER = "m" * 40
+ANY = NetworkPolicy.ANY
+
+
+async def attempt(
+    record: Delivery,
+    subscription: dict[str, Any] | None,
+    *,
+    policy: NetworkPolicy = ANY,
+    lookup: Lookup = system_lookup,
+) -> Result:
+    async with open_client(guard=policy, timeout=None, lookup=lookup) as client:
+        sender = Sender(client, policy, "https://bucket/{}".format)
+        return await sender.attempt(record, subscription, MASTER, now_ms())
+
+
+async def post_to(script: Script, **subscription: Any) -> Result:
+    async with serving(script) as wire:
+        return await attempt(delivery(), {"url": wire.url} | subscription)
+
+
+@pytest.mark.parametrize("kind", Format)
+async def test_the_bytes_on_the_wire_verify_with_the_reference_library(kind: Format) -> None:
+    record = delivery(format=kind, payload='{"task_id": "词", "clips": []}')
+    async with serving(OK) as wire:
+        await attempt(record, {"url": wire.url})
+    headers, body = wire.requests[0]
+    verified = Webhook(derive_secret(MASTER, "sub", 1)).verify(body, headers)
+    assert verified == json.loads(body)
+
+
+async def test_every_header_of_the_contract_is_on_the_wire() -> None:
+    async with serving(OK) as wire:
+        await attempt(delivery(), {"url": wire.url})
+    headers, body = wire.requests[0]
+    assert headers["content-type"] == "application/json; charset=utf-8"
+    assert headers["accept-encoding"] == "identity"
+    assert headers["user-agent"].startswith("tunehook/")
+    assert headers["webhook-id"] == delivery().delivery_id
+    assert abs(int(headers["webhook-timestamp"]) - time.time()) < 5
+    assert headers["content-length"] == str(len(body))
+    assert "cookie" not in headers
+
+
+async def test_during_a_rotation_both_secrets_verify() -> None:
+    async with serving(OK) as wire:
+        rotated = {"secret_version": 2, "previous_secret_until_ms": now_ms() + 60_000}
+        await attempt(delivery(), {"url": wire.url} | rotated)
+    headers, body = wire.requests[0]
+    for version in (1, 2):
+        Webhook(derive_secret(MASTER, "sub", version)).verify(body, headers)
+
+
+async def test_a_hook_is_signed_with_a_secret_of_its_own() -> None:
+    async with serving(OK) as wire:
+        subscription_id = notify_hook_subscription_id(wire.url)
+        await attempt(delivery(url=wire.url, subscription_id=subscription_id), None)
+    headers, body = wire.requests[0]
+    Webhook(derive_secret(MASTER, subscription_id, 1)).verify(body, headers)
+
+
+async def test_the_subscriptions_own_headers_are_added() -> None:
+    async with serving(OK) as wire:
+        await attempt(delivery(), {"url": wire.url, "headers": {"Authorization": "Bearer abc"}})
+    assert wire.requests[0][0]["authorization"] == "Bearer abc"
+
+
+async def test_an_answer_is_recorded_with_status_and_excerpt() -> None:
+    result = await post_to(OK)
+    assert result.verdict is Verdict.DELIVERED
+    assert (result.attempt.status_code, result.attempt.excerpt, result.attempt.error) == (200, "ok", None)
+
+
+async def test_one_kibibyte_of_the_answer_is_kept() -> None:
+    body = "é".encode() * 10_000
+    head = f"HTTP/1.1 500 Oh\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    result = await post_to(answering(head + body))
+    assert result.attempt.excerpt == "é" * 512
+
+
+async def test_retry_after_is_handed_on() -> None:
+    script = answering(b"HTTP/1.1 429 Slow\r\nretry-after: 77\r\ncontent-length: 0\r\n\r\n")
+    result = await post_to(script)
+    assert (result.verdict, result.retry_after) == (Verdict.FAILED, "77")
+
+
+async def test_a_redirect_is_a_failure_and_not_followed() -> None:
+    async with serving(OK) as target:
+        script = answering(f"HTTP/1.1 307 Go\r\nlocation: {target.url}\r\ncontent-length: 0\r\n\r\n".encode())
+        result = await post_to(script)
+    assert (result.verdict, result.attempt.status_code) == (Verdict.FAILED, 307)
+    assert target.connections == 0
+
+
+@pytest.mark.parametrize("status", [b"204 No Content", b"410 Gone"])
+async def test_an_answer_to_disable_ends_the_subscription(status: bytes) -> None:
+    script = answering(b"HTTP/1.1 " + status + b"\r\nWebhook-Delivery: disable\r\ncontent-length: 0\r\n\r\n")
+    assert (await post_to(script)).verdict is Verdict.GONE
+
+
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        (silent, "DeadlineExceeded"),
+        (dripping(b"HTTP/1.1 200 ", b"O"), "DeadlineExceeded"),
+        (dripping(b"HTTP/1.1 200 OK\r\ncontent-length: 99999\r\n\r\n", b"x"), "DeadlineExceeded"),
+        (answering(b""), "RemoteProtocolError"),
+        (answering(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nx"), "RemoteProtocolError"),
+    ],
+    ids=["silent", "status line", "body", "closed", "cut"],
+)
+async def test_a_receiver_that_does_not_answer_properly_has_failed(
+    script: Script, error: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ATTEMPT_S", 0.3)
+    result = await post_to(script)
+    assert (result.verdict, result.attempt.error) == (Verdict.FAILED, error)
+    assert result.attempt.status_code is None
+    assert result.attempt.duration_ms < 1_000
+
+
+def test_an_attempt_has_15_seconds_and_reads_16_kibibytes() -> None:
+    assert (module.ATTEMPT_S, module.MAX_ANSWER_BYTES, module.EXCERPT_BYTES) == (15.0, 16_384, 1_024)
+
+
+@pytest.mark.parametrize(
+    ("subscription", "error"),
+    [
+        ({"url": "http://user:pass@127.0.0.1/"}, "InvalidInput"),
+        ({"url": "not a url"}, "InvalidInput"),
+        ({"url": 7}, "InvalidInput"),
+        ({"url": "http://127.0.0.1/", "headers": {"x-a": "b\r\nc: d"}}, "InvalidInput"),
+        ({"url": "http://127.0.0.1/", "headers": {"webhook-id": "msg_forged"}}, "InvalidInput"),
+    ],
+)
+async def test_a_subscription_that_cannot_be_used_is_a_failed_attempt(
+    subscription: dict[str, Any], error: str
+) -> None:
+    result = await attempt(delivery(), subscription)
+    assert (result.verdict, result.attempt.error) == (Verdict.FAILED, error)
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1/", "https://localhost:8443/", "https://127.1/"])
+async def test_a_forbidden_address_is_a_failed_attempt_with_its_own_error(url: str) -> None:
+    result = await attempt(delivery(), {"url": url}, policy=NetworkPolicy.PUBLIC)
+    assert (result.verdict, result.attempt.error) == (Verdict.FAILED, "ForbiddenAddress")
+
+
+async def test_a_name_that_does_not_resolve_is_a_failed_attempt() -> None:
+    def no_name(*_: object) -> Any:
+        raise OSError
+
+    result = await attempt(delivery(), {"url": "https://nowhere.example/"}, lookup=no_name)
+    assert (result.verdict, result.attempt.error) == (Verdict.FAILED, "NameNotResolved")
+
+
+async def test_a_refused_connection_is_a_failed_attempt() -> None:
+    async with serving(OK) as wire:
+        pass
+    result = await attempt(delivery(), {"url": wire.url})
+    assert (result.verdict, result.attempt.error) == (Verdict.FAILED, "ConnectError")
