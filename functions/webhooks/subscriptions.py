@@ -7,18 +7,14 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
 from pydantic import BaseModel, Field, ValidationError
 
-from tunehook.aws.faults import is_condition_failure
-from tunehook.aws.items import from_attributes, to_attributes
 from tunehook.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mypy_boto3_dynamodb import DynamoDBClient
-
+    from tunehook.aws.subscriptions import SubscriptionsTable
     from tunehook.deliveries import Delivery
 
 CACHED_S: Final = 15.0
@@ -34,23 +30,18 @@ class Receiver:
 
 
 class Subscriptions:
-    """The items of the Subscriptions table, each read at most every 15 s.
+    """The subscriptions, each read at most every 15 s.
 
     Parameters
     ----------
-    client : DynamoDBClient
-        A low-level boto3 client.
-    name : str
-        The table's name.
+    table : SubscriptionsTable
+        Where they are.
     clock : callable
         Seconds that never go back.
     """
 
-    def __init__(
-        self, client: DynamoDBClient, name: str, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._client = client
-        self._name = name
+    def __init__(self, table: SubscriptionsTable, clock: Callable[[], float] = time.monotonic) -> None:
+        self._table = table
         self._clock = clock
         self._lock = threading.Lock()
         self._cache: dict[str, tuple[float, dict[str, Any] | None]] = {}
@@ -60,31 +51,15 @@ class Subscriptions:
         with self._lock:
             read_at, item = self._cache.get(subscription_id, (float("-inf"), None))
             if self._clock() - read_at >= CACHED_S:
-                item = self._read(subscription_id)
+                item = self._table.get(subscription_id)
                 self._cache[subscription_id] = (self._clock(), item)
             return item
 
     def disable(self, subscription_id: str, reason: str) -> None:
         """Disable a subscription and say why; one that has been deleted stays so."""
-        try:
-            self._client.update_item(
-                TableName=self._name,
-                Key=to_attributes({"subscription_id": subscription_id}),
-                UpdateExpression="SET enabled = :enabled, disabled_reason = :reason",
-                ConditionExpression="attribute_exists(subscription_id)",
-                ExpressionAttributeValues=to_attributes({":enabled": False, ":reason": reason}),
-            )
-        except ClientError as error:
-            if not is_condition_failure(error):
-                raise
+        self._table.disable(subscription_id, reason)
         with self._lock:
             self._cache.pop(subscription_id, None)
-
-    def _read(self, subscription_id: str) -> dict[str, Any] | None:
-        answer = self._client.get_item(
-            TableName=self._name, Key=to_attributes({"subscription_id": subscription_id})
-        )
-        return from_attributes(answer["Item"]) if "Item" in answer else None
 
 
 def receiver_of(delivery: Delivery, item: Mapping[str, Any] | None, now_ms: int) -> Receiver:

@@ -10,6 +10,7 @@ from aws_lambda_powertools.utilities.parameters import SecretsProvider
 
 from tunehook.aws.clients import client
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
+from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.deliveries import DeliveryMessage
 from tunehook.http.client import open_client
 from tunehook.times import now_ms
@@ -41,7 +42,7 @@ class Worker:
         self._policy = settings.network_policy
         self._deliveries = DeliveriesTable(dynamodb, settings.deliveries_table)
         self._queue = DeliveriesQueue(client("sqs"), settings.deliveries_queue)
-        self._subscriptions = Subscriptions(dynamodb, settings.subscriptions_table)
+        self._subscriptions = Subscriptions(SubscriptionsTable(dynamodb, settings.subscriptions_table))
         self._jitter = SystemRandom().random
         secrets = SecretsProvider(boto3_client=client("secretsmanager"))
 

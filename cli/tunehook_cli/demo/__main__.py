@@ -122,7 +122,7 @@ def _demonstrate(console: Console, environment: LocalEnvironment, sandbox_url: s
         console, environment, "subscribe", f"{sandbox_url}/receiver/{SUBSCRIBED}", "--json"
     )
     hook = _tunehook(console, environment, "subscriptions", "secret", hook_url, "--json")
-    secrets = {SUBSCRIBED: subscription["secret"], HOOK: hook["secret"]}
+    secrets = {SUBSCRIBED: subscription["signing_secret"], HOOK: hook["signing_secret"]}
 
     console.print("\nputting the tasks into the table, with PutItem:")
     for task in TASKS:

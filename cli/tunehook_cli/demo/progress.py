@@ -28,8 +28,8 @@ class Progress:
         self._console = console
         self._world = world
         self._started = time.monotonic()
-        self._states: dict[DemoTask, str] = {}
-        self._file_counts: dict[DemoTask, int] = {}
+        self._states: dict[str, str] = {}
+        self._file_counts: dict[str, int] = {}
         self._webhooks = 0
 
     def look(self) -> bool:
@@ -54,13 +54,13 @@ class Progress:
         item = self._world.task(task.provider, task.task_id)
         status = item.get("status", "put into the table")
         state = item.get("phase", "accepted") if status == "pending" else status
-        if state != self._states.get(task):
-            self._states[task] = state
+        if state != self._states.get(task.task_id):
+            self._states[task.task_id] = state
             reason = f": {item['failure']['reason']}" if "failure" in item else ""
             self.say(task.task_id, f"{state}{reason}", _STYLES.get(state, ""))
         count = self._world.count_files(task.provider, task.task_id)
-        if count != self._file_counts.get(task, 0):
-            self._file_counts[task] = count
+        if count != self._file_counts.get(task.task_id, 0):
+            self._file_counts[task.task_id] = count
             self.say(task.task_id, f"{count} object{'s' * (count > 1)} in S3")
 
     def _tell_webhook(self, webhook: Received) -> None:

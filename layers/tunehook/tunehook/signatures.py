@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 MIN_MASTER_SECRET_LENGTH = 32
 
+NOTIFY_HOOK_PREFIX = "hook_"
+"""No subscription of a user may begin so: it would share the secret of a task's own hook."""
+
 _PREFIX = "whsec_"
 _SECRET_BYTES = 32
 _HASH = hashlib.sha256
@@ -99,7 +102,7 @@ def notify_hook_subscription_id(url: str) -> str:
     str
         ``hook_`` and 32 hexadecimal digits.
     """
-    return f"hook_{_HASH(url.encode()).hexdigest()[:32]}"
+    return f"{NOTIFY_HOOK_PREFIX}{_HASH(url.encode()).hexdigest()[:32]}"
 
 
 def hkdf_sha256(key_material: bytes, *, salt: bytes, info: bytes, length: int) -> bytes:

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy, check_url
+from tunehook.http.headers import check_headers
+from tunehook.signatures import NOTIFY_HOOK_PREFIX
 from tunehook.tasks import Format
 
 
@@ -60,6 +62,12 @@ def check_subscription(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscr
     InvalidInput
         For the first field that is not acceptable.
     """
+    subscription_id = str(item["subscription_id"])
+    if subscription_id.startswith(NOTIFY_HOOK_PREFIX):
+        raise InvalidInput(
+            "subscription_id",
+            f"must not begin with {NOTIFY_HOOK_PREFIX}, which stands for the hooks of tasks",
+        )
     url = item.get("url")
     if not isinstance(url, str):
         raise InvalidInput("url", "must be a string")
@@ -67,8 +75,9 @@ def check_subscription(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscr
     enabled = item.get("enabled", True)
     if not isinstance(enabled, bool):
         raise InvalidInput("enabled", "must be true or false")
+    _check_headers(item.get("headers"))
     return Subscription(
-        subscription_id=str(item["subscription_id"]),
+        subscription_id=subscription_id,
         url=url,
         events=_events(item.get("events")),
         providers=frozenset(_texts(item.get("providers"), "providers")),
@@ -83,6 +92,14 @@ def _events(value: object) -> frozenset[WebhookType]:
         if name not in SUBSCRIBABLE:
             raise InvalidInput("events", f"must be among {', '.join(SUBSCRIBABLE)}")
     return frozenset(map(WebhookType, names)) or frozenset(SUBSCRIBABLE)
+
+
+def _check_headers(value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value.values()):
+        raise InvalidInput("headers", "must be a map of strings")
+    check_headers(value)
 
 
 def _format(value: object) -> Format:

@@ -12,7 +12,7 @@ PLAIN = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(10**30), 10**30)
-    | st.floats(-1e30, 1e30).filter(lambda value: value == 0 or abs(value) > 1e-30)
+    | st.floats(-1e15, 1e15).filter(lambda value: value == 0 or abs(value) > 1e-30)
     | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=10,

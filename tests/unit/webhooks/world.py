@@ -12,6 +12,7 @@ import boto3
 
 from tunehook.aws.deliveries import MAX_DELAY_S, DeliveriesTable
 from tunehook.aws.items import from_attributes, to_attributes
+from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, message_for, new_delivery
 from tunehook.signatures import notify_hook_subscription_id
 from tunehook.tasks import Format
@@ -93,7 +94,9 @@ class World:
         self.client = boto3.client("dynamodb", region_name="eu-west-1")
         create_tables(self.client)
         self.table: Any = DeliveriesTable(self.client, "deliveries")
-        self.subscriptions = Subscriptions(self.client, "subscriptions", clock=lambda: self.now_ms / 1000)
+        self.subscriptions = Subscriptions(
+            SubscriptionsTable(self.client, "subscriptions"), clock=lambda: self.now_ms / 1000
+        )
         self._order = itertools.count()
         self._heap: list[tuple[int, int, DeliveryMessage]] = []
 

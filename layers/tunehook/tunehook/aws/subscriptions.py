@@ -61,16 +61,26 @@ class SubscriptionsTable:
         return "Attributes" in answer
 
     def mark(self, subscription_id: str, disabled_reason: str | None) -> None:
-        """Say on a subscription why nothing is delivered to it, or, with None, that something is again.
+        """Say on a subscription why nothing is delivered to it, or, with None, that something is again."""
+        if disabled_reason is None:
+            self._update(subscription_id, UpdateExpression="REMOVE disabled_reason")
+        else:
+            self._update(
+                subscription_id,
+                UpdateExpression="SET disabled_reason = :reason",
+                ExpressionAttributeValues=to_attributes({":reason": disabled_reason}),
+            )
 
-        A subscription that was deleted meanwhile stays deleted.
-        """
-        update: dict[str, Any] = {"UpdateExpression": "REMOVE disabled_reason"}
-        if disabled_reason is not None:
-            update = {
-                "UpdateExpression": "SET disabled_reason = :reason",
-                "ExpressionAttributeValues": to_attributes({":reason": disabled_reason}),
-            }
+    def disable(self, subscription_id: str, reason: str) -> None:
+        """Disable a subscription and say why."""
+        self._update(
+            subscription_id,
+            UpdateExpression="SET enabled = :enabled, disabled_reason = :reason",
+            ExpressionAttributeValues=to_attributes({":enabled": False, ":reason": reason}),
+        )
+
+    def _update(self, subscription_id: str, **update: Any) -> None:
+        """Update an item; one that was deleted meanwhile stays deleted."""
         try:
             self._client.update_item(
                 TableName=self._name,

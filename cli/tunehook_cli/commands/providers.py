@@ -1,0 +1,172 @@
+"""`tunehook providers`: which providers are watched, and with which keys."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tunehook.errors import InvalidInput
+from tunehook_cli import output
+from tunehook_cli.commands.options import AsJson, StackName, refused_as
+from tunehook_cli.stack import find_stack
+
+if TYPE_CHECKING:
+    from tunehook.providers import ProviderConfig
+
+app = typer.Typer(no_args_is_help=True, help="The providers that are watched, and their API keys.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The name that tasks carry.", show_default=False)]
+
+
+@app.command("set")
+def set_provider(
+    name: Name,
+    kind: Annotated[
+        str, typer.Option(help="What it speaks, such as musicmint, qhaigc or suno.", show_default=False)
+    ],
+    base_url: Annotated[
+        str, typer.Option(help="What the paths of its API are appended to.", show_default=False)
+    ],
+    api_key: Annotated[
+        str,
+        typer.Option(
+            envvar="TUNEHOOK_API_KEY",
+            help="Its key. With '-' it is read from standard input, and stays out of the shell's history.",
+            show_default=False,
+        ),
+    ],
+    max_concurrency: Annotated[
+        int | None, typer.Option(help="Requests at a time.", show_default="32")
+    ] = None,
+    requests_per_second: Annotated[
+        float | None, typer.Option(help="Requests in a second.", show_default="no limit")
+    ] = None,
+    no_batch: Annotated[
+        bool, typer.Option("--no-batch", help="Ask about one task in each request, never about many.")
+    ] = False,
+    stack: StackName = None,
+) -> None:
+    """Add a provider, or replace the one of that name. Pollers see it within 10 seconds."""
+    from tunehook_cli.providers_secret import checked_entry, with_provider
+
+    entry: dict[str, Any] = {"kind": kind, "base_url": base_url, "api_key": _key(api_key)}
+    if max_concurrency is not None:
+        entry["max_concurrency"] = max_concurrency
+    if requests_per_second is not None:
+        entry["requests_per_second"] = requests_per_second
+    if no_batch:
+        entry["batch"] = False
+    with refused_as(
+        name="NAME",
+        kind="--kind",
+        base_url="--base-url",
+        api_key="--api-key",
+        max_concurrency="--max-concurrency",
+        requests_per_second="--requests-per-second",
+    ):
+        config = checked_entry(name, entry)
+    found = find_stack(stack)
+    secret, replaced = with_provider(found.providers_json(), config)
+    found.write_providers_json(secret)
+    if config.base_url.startswith("http://"):
+        output.warn(f"{config.base_url} is plain http: the API key travels unencrypted")
+    print(f"{'Replaced' if replaced else 'Added'} the provider {name}, {config.kind} at {config.base_url}.")
+
+
+@app.command("list")
+def list_providers(as_json: AsJson = False, stack: StackName = None) -> None:
+    """List the providers; of a key only its end is shown."""
+    from tunehook.providers import read_providers
+    from tunehook_cli.providers_secret import masked
+
+    providers = read_providers(find_stack(stack).providers_json())
+    if as_json:
+        output.print_json(
+            [config.model_dump(mode="json", exclude={"api_key"}) for config in providers.usable.values()]
+            + [{"name": name, "error": str(error)} for name, error in providers.errors.items()]
+        )
+        return
+    if not providers.usable and not providers.errors:
+        output.note("No provider is configured: add one with `tunehook providers set`.")
+        return
+    rows: list[tuple[object, ...]] = [
+        (
+            config.name,
+            config.kind,
+            masked(config.api_key.get_secret_value()),
+            _limits(config),
+            config.base_url,
+        )
+        for config in providers.usable.values()
+    ]
+    rows += [
+        (name, "unusable", None, None, f"{error.field.removeprefix('providers.')}: {error.reason}")
+        for name, error in providers.errors.items()
+    ]
+    output.print_table(("NAME", "KIND", "KEY", "LIMITS", "BASE URL"), rows)
+
+
+@app.command("remove")
+def remove_provider(name: Name, stack: StackName = None) -> None:
+    """Remove a provider. Its pending tasks wait for one of that name until their deadline."""
+    from tunehook_cli.providers_secret import without_provider
+
+    found = find_stack(stack)
+    secret = without_provider(found.providers_json(), name)
+    if secret is None:
+        raise InvalidInput("NAME", f"no provider {name} is configured")
+    found.write_providers_json(secret)
+    print(f"Removed the provider {name}.")
+
+
+@app.command("check")
+def check_provider(
+    name: Name,
+    task_id: Annotated[
+        str | None,
+        typer.Argument(metavar="TASK_ID", help="A task to ask about; without one, only the key is tried."),
+    ] = None,
+    stack: StackName = None,
+) -> None:
+    """Ask the live provider once, from this machine, and say what came back; exit with 1 if it is of no use."""
+    from tunehook.providers import read_providers
+    from tunehook_cli.probe import ask_once, in_words
+
+    providers = read_providers(find_stack(stack).providers_json())
+    if name in providers.errors:
+        raise providers.errors[name]
+    if name not in providers.usable:
+        raise InvalidInput("NAME", f"no provider {name} is configured")
+    config = providers.usable[name]
+    probe = asyncio.run(ask_once(config, task_id))
+    output.print_fields(
+        (
+            ("provider", f"{name}, {config.kind} at {config.base_url}"),
+            ("asked about", f"task {probe.task_id}" + ("" if task_id else ", which cannot be there")),
+            ("came back", f"{probe.answer or 'nothing'}, after {probe.seconds:.2f} s"),
+            ("outcome", in_words(probe)),
+        )
+    )
+    if not probe.useful:
+        raise typer.Exit(1)
+
+
+def _key(option: str) -> str:
+    if option != "-":
+        return option
+    if sys.stdin.isatty():
+        return str(typer.prompt("API key", hide_input=True, err=True))
+    return sys.stdin.readline()
+
+
+def _limits(config: ProviderConfig) -> str:
+    rate = config.requests_per_second
+    parts = [f"{config.max_concurrency} at a time"]
+    if rate is not None:
+        parts.append(f"{rate:g}/s")
+    if not config.batch:
+        parts.append("one by one")
+    return ", ".join(parts)

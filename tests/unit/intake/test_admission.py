@@ -1,0 +1,148 @@
+import json
+from typing import Any
+
+import pytest
+from intake.admission import Intake
+from tests.support.aws import Faulty, client, create_table, fault, items, put, stream_image
+from tests.support.tasks import NOW_MS
+
+from tunehook.aws.leases import LEASE_MS, Leases
+from tunehook.aws.tasks import TasksTable
+from tunehook.http.guard import NetworkPolicy
+from tunehook.identifiers import shard_of
+
+SHARDS = 4
+NEW: dict[str, Any] = {"task_id": "task-1", "provider": "suno"}
+
+
+class Lambdas:
+    """The Lambda service, as far as intake uses it."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.invocations: list[dict[str, Any]] = []
+        self._error = error
+
+    def invoke(self, **invocation: Any) -> None:
+        self.invocations.append(invocation)
+        if self._error:
+            raise self._error
+
+
+class World:
+    def __init__(self, lambdas: Lambdas | None = None, dynamodb: Any = None) -> None:
+        self.now_ms = NOW_MS
+        self.lambdas = lambdas or Lambdas()
+        dynamodb = dynamodb or client("dynamodb")
+        self.leases = Leases(dynamodb, "PollerLeasesTable")
+        self.intake = Intake(
+            TasksTable(dynamodb, "TasksTable"),
+            self.leases,
+            self.lambdas,  # type: ignore[arg-type]
+            poller_function="the-poller",
+            shard_count=SHARDS,
+            policy=NetworkPolicy.PUBLIC,
+            clock=lambda: self.now_ms,
+        )
+
+    def take_in(self, item: dict[str, Any], **now_there: Any) -> int | None:
+        put("TasksTable", item | now_there)
+        return self.intake.take_in(stream_image(item))
+
+
+@pytest.fixture
+def world(aws: None) -> World:
+    create_table("TasksTable")
+    create_table("PollerLeasesTable")
+    return World()
+
+
+def test_a_good_item_becomes_pending_in_the_shard_that_is_returned(world: World) -> None:
+    shard = world.take_in(NEW)
+    assert shard == shard_of("task-1", SHARDS)
+    (item,) = items("TasksTable")
+    assert (item["status"], item["queue"]) == ("pending", f"pending#{shard}")
+    assert item["deadline_ms"] == NOW_MS + 3_600_000
+
+
+def test_a_bad_item_is_rejected_with_its_field_and_its_shard_gets_work(world: World) -> None:
+    shard = world.take_in(NEW | {"timeout_s": 5})
+    assert shard == shard_of("task-1", SHARDS)
+    (item,) = items("TasksTable")
+    assert item["status"] == "rejected"
+    assert item["error"].startswith("timeout_s: ")
+    assert item["queue"] == f"emit#{shard}"
+
+
+def test_a_private_hook_is_rejected(world: World) -> None:
+    world.take_in(NEW | {"notify_hook": "http://127.0.0.1/"})
+    assert items("TasksTable")[0]["error"].startswith("notify_hook: ")
+
+
+@pytest.mark.parametrize("metadata", [{"a": {"x", "y"}}, {"a": b"x"}, {"a": {b"x"}}, {"k" * 300_000: b"x"}])
+def test_metadata_of_any_kind_is_rejected_and_not_stuck(world: World, metadata: dict[str, Any]) -> None:
+    world.take_in(NEW | {"metadata": metadata})
+    (item,) = items("TasksTable")
+    assert item["status"] == "rejected"
+    assert item["error"].startswith("metadata.")
+
+
+def test_an_item_that_has_a_status_is_not_new(world: World) -> None:
+    assert world.take_in(NEW | {"status": "completed"}) is None
+    assert items("TasksTable") == [NEW | {"status": "completed"}]
+
+
+@pytest.mark.parametrize("item", [NEW, NEW | {"timeout_s": 5}], ids=["good", "bad"])
+def test_an_item_that_was_changed_meanwhile_gives_no_work(world: World, item: dict[str, Any]) -> None:
+    assert world.take_in(item, timeout_s=900) is None
+    assert items("TasksTable") == [NEW | {"timeout_s": 900}]
+
+
+def test_the_same_record_twice_changes_nothing(world: World) -> None:
+    world.take_in(NEW)
+    before = items("TasksTable")
+    world.now_ms += 1
+    assert world.intake.take_in(stream_image(NEW)) is None
+    assert items("TasksTable") == before
+
+
+def test_a_fault_of_the_table_is_raised_so_that_the_record_comes_again(world: World) -> None:
+    faulty = World(dynamodb=Faulty(client("dynamodb"), update_item=[fault()]))
+    with pytest.raises(type(fault())):
+        faulty.take_in(NEW)
+
+
+def test_a_poller_is_started_for_the_shard_without_waiting_for_it(world: World) -> None:
+    world.intake.wake_poller(3)
+    (invocation,) = world.lambdas.invocations
+    assert (invocation["FunctionName"], invocation["InvocationType"]) == ("the-poller", "Event")
+    assert json.loads(invocation["Payload"]) == {"started_by": "intake", "shard": 3}
+
+
+def test_no_poller_is_started_while_one_runs(world: World) -> None:
+    world.leases.take_over(3, "someone", NOW_MS - LEASE_MS + 1)
+    world.intake.wake_poller(3)
+    assert world.lambdas.invocations == []
+
+
+def test_a_poller_of_another_shard_does_not_count(world: World) -> None:
+    world.leases.take_over(2, "someone", NOW_MS)
+    world.intake.wake_poller(3)
+    assert len(world.lambdas.invocations) == 1
+
+
+def test_a_lease_that_has_run_out_does_not_count(world: World) -> None:
+    world.leases.take_over(3, "someone", NOW_MS - LEASE_MS)
+    world.intake.wake_poller(3)
+    assert len(world.lambdas.invocations) == 1
+
+
+def test_a_start_that_fails_is_no_failure(world: World) -> None:
+    throttled = Lambdas(fault("TooManyRequestsException", "Invoke"))
+    World(lambdas=throttled).intake.wake_poller(3)
+    assert len(throttled.invocations) == 1
+
+
+def test_a_lease_that_cannot_be_read_is_no_failure(world: World) -> None:
+    faulty = World(dynamodb=Faulty(client("dynamodb"), get_item=[fault(operation="GetItem")]))
+    faulty.intake.wake_poller(3)
+    assert faulty.lambdas.invocations == []

@@ -1,0 +1,196 @@
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from poller.outbox import Outbox
+from tests.support.aws import BUS, Faulty, client, create_table, fault, items, put, watched_bus
+from tests.support.tasks import NOW_MS, completed, pending
+
+from tunehook.aws.bus import EventBus
+from tunehook.aws.tasks import TasksTable
+from tunehook.tasks import PendingTask, TaskKey
+
+REFUSED = {"ErrorCode": "ThrottlingException"}
+
+
+class World:
+    """An outbox over moto, some of whose calls fail; `next_pass` is the next invocation's, with nothing in memory."""
+
+    def __init__(self, emitted: Callable[[], list[dict[str, Any]]]) -> None:
+        self._emitted = emitted
+        self.healthy = TasksTable(client("dynamodb"), "TasksTable")
+
+    def outbox(self, dynamodb: Any = None, events: Any = None) -> Outbox:
+        tasks = TasksTable(dynamodb or client("dynamodb"), "TasksTable")
+        return Outbox(tasks, EventBus(events or client("events"), BUS), shard=0)
+
+    def tasks(self, count: int) -> list[PendingTask]:
+        for number in range(count):
+            item = {"task_id": f"task-{number}", "provider": "suno", "status": "pending"}
+            put("TasksTable", item | {"queue": "pending#0", "since_ms": NOW_MS, "submitted_at_ms": NOW_MS})
+        return [pending(TaskKey(f"task-{number}", "suno")) for number in range(count)]
+
+    async def next_pass(self) -> None:
+        await self.outbox().emit_left_over(self.healthy.unsent(0))
+
+    def emitted(self) -> list[str]:
+        """The tasks whose events have come out since the last call."""
+        return sorted(event["detail"]["task_id"] for event in self._emitted())
+
+    def emitted_ids(self) -> list[str]:
+        return [event["detail"]["event_id"] for event in self._emitted()]
+
+    def unsent(self) -> list[str]:
+        return sorted(task.key.task_id for task in self.healthy.unsent(0))
+
+
+@pytest.fixture
+def world(aws: None) -> World:
+    create_table("TasksTable")
+    return World(watched_bus())
+
+
+class Refusing:
+    """A bus client that refuses the entries of one task, every time or as often as told."""
+
+    def __init__(self, task_id: str, times: int = 1_000) -> None:
+        self._task_id = task_id
+        self._times = times
+
+    def put_events(self, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        refused = [f'"{self._task_id}"' in entry["Detail"] for entry in Entries] if self._times else []
+        self._times -= bool(refused)
+        taken = [entry for number, entry in enumerate(Entries) if not (refused and refused[number])]
+        if taken:
+            client("events").put_events(Entries=taken)
+        return {"Entries": [REFUSED if each else {} for each in refused] or [{}] * len(Entries)}
+
+
+async def test_an_end_is_written_then_emitted_then_out_of_the_index(world: World) -> None:
+    (task,) = world.tasks(1)
+    assert await world.outbox().end(task, completed())
+    assert items("TasksTable")[0]["status"] == "completed"
+    assert (world.emitted(), world.unsent()) == (["task-0"], [])
+
+
+async def test_the_event_on_the_bus_has_the_id_that_the_item_has(world: World) -> None:
+    (task,) = world.tasks(1)
+    await world.outbox().end(task, completed())
+    assert world.emitted_ids() == [items("TasksTable")[0]["event_id"]]
+
+
+async def test_a_task_that_somebody_else_has_ended_is_not_emitted_again(world: World) -> None:
+    (task,) = world.tasks(1)
+    await world.outbox().end(task, completed())
+    world.emitted()
+    assert not await world.outbox().end(task, completed())
+    assert world.emitted() == []
+
+
+async def test_an_end_that_cannot_be_written_is_raised_and_emits_nothing(world: World) -> None:
+    (task,) = world.tasks(1)
+    with pytest.raises(type(fault())):
+        await world.outbox(dynamodb=Faulty(client("dynamodb"), update_item=[fault()])).end(task, completed())
+    assert (world.emitted(), world.unsent()) == ([], [])
+    assert items("TasksTable")[0]["status"] == "pending"
+
+
+async def test_a_crash_after_the_update_loses_nothing(world: World) -> None:
+    (task,) = world.tasks(1)
+    assert world.healthy.end(task, completed(), 0)
+    assert world.emitted() == []
+    await world.next_pass()
+    assert (world.emitted(), world.unsent()) == (["task-0"], [])
+
+
+async def test_a_crash_after_the_event_emits_it_again_with_the_same_id(world: World) -> None:
+    (task,) = world.tasks(1)
+    outbox = world.outbox(dynamodb=Faulty(client("dynamodb"), update_item=[None, fault()]))
+    assert await outbox.end(task, completed())
+    assert world.unsent() == ["task-0"]
+    await world.next_pass()
+    first, second = world.emitted_ids()
+    assert first == second
+    assert world.unsent() == []
+
+
+async def test_a_bus_that_fails_for_all_keeps_all_in_the_index(world: World) -> None:
+    failing = Faulty(client("events"), put_events=[fault("InternalException", "PutEvents")])
+    (task,) = world.tasks(1)
+    assert await world.outbox(events=failing).end(task, completed())
+    assert (world.emitted(), world.unsent()) == ([], ["task-0"])
+    await world.next_pass()
+    assert (world.emitted(), world.unsent()) == (["task-0"], [])
+
+
+async def test_a_bus_that_fails_is_tried_again_by_the_same_pass(world: World) -> None:
+    failing = Faulty(client("events"), put_events=[fault("ThrottlingException", "PutEvents")])
+    (task,) = world.tasks(1)
+    outbox = world.outbox(events=failing)
+    await outbox.end(task, completed())
+    await outbox.emit_left_over(world.healthy.unsent(0))
+    assert (world.emitted(), world.unsent()) == (["task-0"], [])
+
+
+async def test_a_bus_that_refuses_one_keeps_that_one_in_the_index(world: World) -> None:
+    for task in world.tasks(3):
+        world.healthy.end(task, completed(), 0)
+    await world.outbox(events=Refusing("task-1")).emit_left_over(world.healthy.unsent(0))
+    assert (world.emitted(), world.unsent()) == (["task-0", "task-2"], ["task-1"])
+    await world.next_pass()
+    assert (world.emitted(), world.unsent()) == (["task-1"], [])
+
+
+async def test_a_bus_that_throttles_everything_once_is_asked_again(world: World) -> None:
+    for task in world.tasks(3):
+        world.healthy.end(task, completed(), 0)
+    outbox = world.outbox(events=Refusing("suno", times=1))
+    await outbox.emit_left_over(world.healthy.unsent(0))
+    assert (world.emitted(), world.unsent()) == (["task-0", "task-1", "task-2"], [])
+
+
+async def test_one_that_cannot_leave_the_index_does_not_hold_up_the_others(world: World) -> None:
+    for task in world.tasks(3):
+        world.healthy.end(task, completed(), 0)
+    outbox = world.outbox(dynamodb=Faulty(client("dynamodb"), update_item=[fault()]))
+    await outbox.emit_left_over(world.healthy.unsent(0))
+    assert world.emitted() == ["task-0", "task-1", "task-2"]
+    assert len(world.unsent()) == 1
+
+
+async def test_what_the_index_still_shows_is_not_emitted_again_by_the_same_pass(world: World) -> None:
+    (task,) = world.tasks(1)
+    outbox = world.outbox()
+    world.healthy.end(task, completed(), 0)
+    lagging = world.healthy.unsent(0)
+    await outbox.emit_left_over(lagging)
+    await outbox.emit_left_over(lagging)
+    assert world.emitted() == ["task-0"]
+
+
+async def test_what_was_put_again_meanwhile_is_not_emitted_from_the_later_run(world: World) -> None:
+    (task,) = world.tasks(1)
+    world.healthy.end(task, completed(), 0)
+    left = world.healthy.unsent(0)
+    world.tasks(1)
+    await world.outbox().emit_left_over(left)
+    assert world.emitted() == []
+
+
+async def test_ends_at_the_same_time_share_their_calls(world: World) -> None:
+    events = Faulty(client("events"))
+    outbox = world.outbox(events=events)
+    await asyncio.gather(*(outbox.end(task, completed()) for task in world.tasks(8)))
+    assert (len(world.emitted()), world.unsent()) == (8, [])
+    assert len(events.calls) < 8
+
+
+async def test_two_pollers_that_end_the_same_tasks_emit_each_once(world: World) -> None:
+    tasks = world.tasks(5)
+    one, other = world.outbox(), world.outbox()
+    won = await asyncio.gather(
+        *(outbox.end(task, completed()) for task in tasks for outbox in (one, other))
+    )
+    assert sum(won) == 5
+    assert world.emitted() == [f"task-{number}" for number in range(5)]
