@@ -35,10 +35,11 @@ test: setup ## run every test that this machine can run
 	$(BIN)/pytest tests/unit tests/contract tests/stack
 
 .PHONY: lint
-lint: setup ## check style and types
+lint: setup ## check style, types and the template
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(SAM) validate --lint
 
 .PHONY: format
 format: setup ## put the code into the house's format

@@ -16,6 +16,7 @@ from botocore.exceptions import (
     SSOError,
     TokenRetrievalError,
 )
+from botocore.exceptions import ConnectionError as AwsConnectionError
 
 from tunehook.aws.faults import code_of
 
@@ -56,7 +57,7 @@ def in_words(error: Exception) -> str | None:
             return f"cannot get AWS credentials: {error}"
         case ParamValidationError():
             return None
-        case HTTPClientError():
+        case AwsConnectionError() | HTTPClientError():
             return f"AWS does not answer: {error}"
         case BotoCoreError():
             return f"AWS: {error}"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _WIDE: Final = 500
 """The width where there is no terminal: whoever reads the output there wants whole lines."""
 
+_LAST_COLUMN_MIN: Final = 16
+
 _STYLES: Final = {
     "completed": "green",
     "delivered": "green",
@@ -50,10 +52,15 @@ def make_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Tabl
     """Return a table for `rich`; the last column is the one that may be folded into several lines."""
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for header in headers:
         last = header == headers[-1]
-        table.add_column(header, no_wrap=not last, overflow="fold" if last else "ellipsis")
+        table.add_column(
+            header,
+            no_wrap=not last,
+            overflow="fold" if last else "ellipsis",
+            min_width=_LAST_COLUMN_MIN if last else None,
+        )
     for row in rows:
         table.add_row(*(cell(value) for value in row))
     return table

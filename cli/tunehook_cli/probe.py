@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class Probe:
         return self.answer is not None and not isinstance(self.outcome, Throttled | Unauthorised | Transient)
 
 
-async def ask_once(config: ProviderConfig, task_id: str | None) -> Probe:
+def ask_once(config: ProviderConfig, task_id: str | None) -> Probe:
     """Ask a provider about one task.
 
     Parameters
@@ -63,7 +64,10 @@ async def ask_once(config: ProviderConfig, task_id: str | None) -> Probe:
     task_id : str or None
         The task; by default one that cannot be there, which tells whether the key is taken.
     """
-    asked = task_id or f"tunehook-check-{secrets.token_hex(8)}"
+    return asyncio.run(_ask(config, task_id or f"tunehook-check-{secrets.token_hex(8)}"))
+
+
+async def _ask(config: ProviderConfig, task_id: str) -> Probe:
     answers: list[str] = []
 
     async def note(response: httpx.Response) -> None:
@@ -73,8 +77,8 @@ async def ask_once(config: ProviderConfig, task_id: str | None) -> Probe:
     async with open_client() as http:
         http.event_hooks = {"response": [note]}
         started = time.monotonic()
-        outcome = await Provider(config, http).ask(asked)
-        return Probe(asked, answers[0] if answers else None, time.monotonic() - started, outcome)
+        outcome = await Provider(config, http).ask(task_id)
+        return Probe(task_id, answers[0] if answers else None, time.monotonic() - started, outcome)
 
 
 def in_words(probe: Probe) -> str:

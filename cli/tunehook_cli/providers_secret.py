@@ -22,7 +22,9 @@ def checked_entry(name: str, entry: Mapping[str, Any]) -> ProviderConfig:
         return parse_providers(json.dumps({name: entry}))[name]
     except InvalidInput as error:
         field = error.field.removeprefix(f"providers.{name}.")
-        raise InvalidInput("name" if field.startswith("providers.") else field, error.reason) from None
+        if field == error.field:
+            raise InvalidInput("name", error.reason.removeprefix("its name ")) from None
+        raise InvalidInput(field, error.reason) from None
 
 
 def with_provider(secret_json: str, config: ProviderConfig) -> tuple[str, bool]:

@@ -19,11 +19,13 @@ def is_pending(item: Mapping[str, Any]) -> bool:
 
 
 def status(item: Mapping[str, Any]) -> str:
-    """Return where a task stands, such as ``pending, processing``."""
-    if "status" not in item:
-        return "new"
-    phase = item.get("phase")
-    return f"{item['status']}, {phase}" if phase and is_pending(item) else str(item["status"])
+    """Return the status of a task; a new item has none yet."""
+    return str(item.get("status", "new"))
+
+
+def phase(item: Mapping[str, Any]) -> str | None:
+    """Return what the provider says of a pending task: ``queued``, ``processing``."""
+    return str(item["phase"]) if is_pending(item) and "phase" in item else None
 
 
 def trouble(item: Mapping[str, Any]) -> str | None:
@@ -74,11 +76,9 @@ def last_answer(delivery: Delivery) -> str:
     return f"HTTP {attempt.status_code}" if attempt.status_code is not None else attempt.error or "no answer"
 
 
-def progress(item: Mapping[str, Any], deliveries: Sequence[Delivery]) -> str:
-    """Return in one line how far a task has come, its files and webhooks included."""
-    words = [status(item)]
-    if (problem := trouble(item)) is not None:
-        words.append(problem)
+def remarks(item: Mapping[str, Any], deliveries: Sequence[Delivery] = ()) -> str:
+    """Return what there is to say of a task beside its status, its files and webhooks included."""
+    words = [trouble(item) or phase(item)]
     if not is_pending(item):
         if "queue" in item:
             words.append("its event is on the way")
@@ -86,4 +86,4 @@ def progress(item: Mapping[str, Any], deliveries: Sequence[Delivery]) -> str:
             words.append("its files are being copied")
         else:
             words += [f"files: {kept}", f"webhooks: {webhooks(deliveries)}"]
-    return "; ".join(words)
+    return "; ".join(filter(None, words))

@@ -16,8 +16,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     What it is given to run in a thread (`asyncio.to_thread`) runs at once, in no time.
     """
 
-    def __init__(self) -> None:
-        self.passed_s = 0.0
+    def __init__(self, passed_s: float = 0.0) -> None:
+        self.passed_s = passed_s
         super().__init__(_Skipping(self))
 
     def time(self) -> float:
@@ -45,21 +45,22 @@ class _Skipping(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
 
 
 class Clock:
-    """The time of day in milliseconds, which passes with a virtual loop."""
+    """The time of day in milliseconds; it passes while `run` runs, and only then."""
 
     def __init__(self, start_ms: int) -> None:
         self._start_ms = start_ms
-        self.loop = VirtualLoop()
+        self._passed_s = 0.0
+        self._loop: VirtualLoop | None = None
 
     def __call__(self) -> int:
-        return self._start_ms + round(self.loop.passed_s * 1000)
+        passed_s = self._passed_s if self._loop is None else self._loop.passed_s
+        return self._start_ms + round(passed_s * 1000)
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run a coroutine in virtual time."""
-        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+        with asyncio.Runner(loop_factory=lambda: VirtualLoop(self._passed_s)) as runner:
+            self._loop = runner.get_loop()  # type: ignore[assignment]
             result = runner.run(work)
-            # The loop is closed now; time goes on in the next one.
-            passed_s = self.loop.passed_s
-        self.loop = VirtualLoop()
-        self.loop.passed_s = passed_s
+            self._passed_s = self._loop.passed_s
+        self._loop = None
         return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -141,7 +140,7 @@ def check_provider(
     if name not in providers.usable:
         raise InvalidInput("NAME", f"no provider {name} is configured")
     config = providers.usable[name]
-    probe = asyncio.run(ask_once(config, task_id))
+    probe = ask_once(config, task_id)
     output.print_fields(
         (
             ("provider", f"{name}, {config.kind} at {config.base_url}"),

@@ -205,6 +205,8 @@ def _state(subscription: Subscription) -> str:
 
 
 def _events(subscription: Subscription) -> str:
+    if subscription.events == frozenset(SUBSCRIBABLE):
+        return "all"
     return ", ".join(sorted(subscription.events))
 
 

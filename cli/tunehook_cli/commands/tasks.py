@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -76,7 +77,7 @@ def _row(item: Mapping[str, Any], now: int) -> tuple[object, ...]:
         task_words.status(item),
         None if submitted is None else output.clock_time(submitted),
         None if took is None else output.duration(took),
-        task_words.trouble(item),
+        task_words.trouble(item) or task_words.phase(item),
     )
 
 
@@ -127,6 +128,7 @@ def _fields(item: Mapping[str, Any]) -> list[tuple[str, object]]:
         ("task", item["task_id"]),
         ("provider", item["provider"]),
         ("status", task_words.status(item)),
+        ("phase", task_words.phase(item)),
         ("failure" if not pending else "last error", task_words.trouble(item)),
         ("submitted", output.moment(item.get("submitted_at_ms"))),
         ("finished", output.moment(item.get("finished_at_ms"))),
@@ -150,33 +152,36 @@ def _print_files(item: Mapping[str, Any], bucket: str) -> None:
     if not assets:
         return
     titles = {clip.get("clip_id"): clip.get("title") for clip in item.get("clips", ())}
+    keys = [asset["key"] for asset in assets if asset.get("key")]
+    folder = f"{posixpath.commonpath(map(posixpath.dirname, keys))}/" if keys else ""
     rows = [
         (
             titles.get(asset["clip_id"]) or asset["clip_id"],
             asset["type"],
             output.size(asset.get("bytes")),
             asset.get("content_type"),
-            f"s3://{bucket}/{asset['key']}" if asset.get("key") else f"not kept: {asset.get('reason')}",
+            asset["key"].removeprefix(folder) if asset.get("key") else f"not kept: {asset.get('reason')}",
         )
         for asset in assets
     ]
-    output.print_section("Files", output.make_table(("CLIP", "WHAT", "SIZE", "TYPE", "WHERE"), rows))
+    title = f"Files in s3://{bucket}/{folder}" if folder else "Files"
+    output.print_section(title, output.make_table(("CLIP", "WHAT", "SIZE", "TYPE", "NAME"), rows))
 
 
 def print_deliveries(deliveries: Sequence[Delivery]) -> None:
     """Print webhooks and what became of them."""
     rows = [
         (
-            output.moment(each.created_at_ms),
+            output.clock_time(each.created_at_ms),
             each.type,
             each.status.value,
             len(each.attempts),
-            each.subscription_id,
+            "notify hook" if each.url is not None else each.subscription_id,
             _came_back(each),
         )
         for each in deliveries
     ]
-    headers = ("MADE", "EVENT", "STATUS", "ATTEMPTS", "SUBSCRIPTION", "LAST ANSWER")
+    headers = ("MADE", "EVENT", "STATUS", "TRIES", "TO", "LAST ANSWER")
     output.print_section("Webhooks", output.make_table(headers, rows))
 
 

@@ -96,27 +96,26 @@ def _lines() -> Iterator[Show]:
 
 
 def _progress(state: TaskState) -> str:
-    return "deleted" if state.item is None else task_words.progress(state.item, state.deliveries)
+    if state.item is None:
+        return "deleted"
+    remarks = task_words.remarks(state.item, state.deliveries)
+    return f"{task_words.status(state.item)}; {remarks}" if remarks else task_words.status(state.item)
 
 
 def _table(states: Sequence[TaskState]) -> Table:
-    return output.make_table(
-        ("TASK", "PROVIDER", "STATUS", "TIME", "FILES", "WEBHOOKS", ""), [_row(state) for state in states]
-    )
+    headers = ("TASK", "PROVIDER", "STATUS", "TIME", "REMARKS")
+    return output.make_table(headers, [_row(state, now_ms()) for state in states])
 
 
-def _row(state: TaskState) -> tuple[object, ...]:
-    item = state.item
+def _row(state: TaskState, now: int) -> tuple[object, ...]:
+    key, item = state.key, state.item
     if item is None:
-        return state.key.task_id, state.key.provider, "deleted", None, None, None, " "
-    took = task_words.took_s(item, now_ms())
-    archived = "archived_at_ms" in item and "queue" not in item and not task_words.is_pending(item)
+        return key.task_id, key.provider, "deleted", None, None
+    took = task_words.took_s(item, now)
     return (
-        state.key.task_id,
-        state.key.provider,
+        key.task_id,
+        key.provider,
         task_words.status(item),
         None if took is None else output.duration(took),
-        task_words.files(item) if archived else None,
-        task_words.webhooks(state.deliveries) if archived else None,
-        task_words.trouble(item) or " ",
+        task_words.remarks(item, state.deliveries),
     )

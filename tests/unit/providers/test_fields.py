@@ -99,6 +99,7 @@ def test_what_is_no_http_url_is_no_link(value: Any) -> None:
     [
         "https://cdn1.suno.ai/forbidden.mp3",
         "https://h/Forbidden/x.mp3",
+        "https://h/x.mp3?error=forbidden",
         "https://h/None.mp3",
         "https://h/x/none.mp3?a=b",
         "https://audiopipe.suno.ai/?item_id=a",
@@ -110,7 +111,14 @@ def test_a_link_that_only_looks_like_a_file_is_none(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["https://h/a.mp3", "http://h:8080/x?y=z", "https://h/Nonesuch.mp3", "https://h/歌.mp3"]
+    "url",
+    [
+        "https://h/a.mp3",
+        "http://h:8080/x?y=z",
+        "https://h/Nonesuch.mp3",
+        "https://h/歌.mp3",
+        "https://h/forbidden-love.mp3",
+    ],
 )
 def test_a_link_to_a_file_is_kept_as_it_is(url: str) -> None:
     assert fields.file_link(url) == url

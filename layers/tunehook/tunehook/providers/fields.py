@@ -21,6 +21,8 @@ _FIRST_MS = 100_000_000_000  # as seconds this is the year 5138, as milliseconds
 _COMMAS = re.compile(r"[,，、;；\n]")
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 _NO_FILE = frozenset({"none.mp3", "null.mp3", "undefined.mp3"})
+_FORBIDDEN = re.compile(r"(?<![\w-])forbidden(?![\w-])", re.IGNORECASE)
+"""The word on its own: a song may be called ``forbidden-love.mp3``."""
 
 
 def text(value: Any, longest: int) -> str | None:
@@ -113,7 +115,7 @@ def is_stream(url: str) -> bool:
 def file_link(value: Any) -> str | None:
     """Return a link to an audio file: no stream, and none of the links that only look like one (row 13)."""
     url = link(value)
-    if url is None or is_stream(url) or "forbidden" in url.lower():
+    if url is None or is_stream(url) or _FORBIDDEN.search(url):
         return None
     return None if urlsplit(url).path.rpartition("/")[2].lower() in _NO_FILE else url
 

@@ -1,0 +1,129 @@
+import json
+from typing import Any
+
+import httpx
+import pytest
+from poller.directory import RELOAD_EVERY_MS, RETRY_AFTER_MS, ProviderDirectory
+from tests.support.aws import fault
+from tests.support.tasks import NOW_MS
+
+from tunehook.errors import Misconfigured
+
+
+def entry(**fields: Any) -> dict[str, Any]:
+    return {"kind": "suno", "base_url": "https://gw.example.com", "api_key": "sk-12345678", **fields}
+
+
+class Secret:
+    """The secret and the clock of a directory."""
+
+    def __init__(self, **providers: Any) -> None:
+        self.now_ms = NOW_MS
+        self.reads = 0
+        self.error: Exception | None = None
+        self.text = json.dumps(providers)
+        self.directory = ProviderDirectory(self._read, httpx.AsyncClient(), lambda: self.now_ms)
+
+    def _read(self) -> str:
+        self.reads += 1
+        if self.error:
+            raise self.error
+        return self.text
+
+    def write(self, **providers: Any) -> None:
+        self.text = json.dumps(providers)
+
+    async def later(self, milliseconds: int = RELOAD_EVERY_MS) -> bool:
+        self.now_ms += milliseconds
+        return await self.directory.refresh()
+
+
+async def test_a_provider_is_found_by_its_name() -> None:
+    secret = Secret(gw=entry(), other=entry(kind="musicmint"))
+    assert await secret.directory.refresh()
+    found = {name: secret.directory.get(name) for name in ("gw", "other", "unknown")}
+    assert {name: provider and provider.kind for name, provider in found.items()} == {
+        "gw": "suno",
+        "other": "musicmint",
+        "unknown": None,
+    }
+
+
+async def test_the_secret_is_read_every_ten_seconds_at_most() -> None:
+    secret = Secret(gw=entry())
+    await secret.directory.refresh()
+    await secret.later(RELOAD_EVERY_MS - 1)
+    assert secret.reads == 1
+    await secret.later(1)
+    assert secret.reads == 2
+
+
+async def test_a_new_provider_is_found_soon() -> None:
+    secret = Secret(gw=entry())
+    await secret.directory.refresh()
+    secret.write(gw=entry(), new=entry())
+    await secret.later()
+    assert secret.directory.get("new") is not None
+
+
+async def test_a_removed_provider_is_gone() -> None:
+    secret = Secret(gw=entry(), old=entry())
+    await secret.directory.refresh()
+    secret.write(gw=entry())
+    await secret.later()
+    assert secret.directory.get("old") is None
+
+
+async def test_a_provider_whose_entry_is_the_same_stays_pauses_and_all() -> None:
+    secret = Secret(gw=entry(), other=entry())
+    await secret.directory.refresh()
+    gw, other = secret.directory.get("gw"), secret.directory.get("other")
+    secret.write(gw=entry(), other=entry(api_key="sk-87654321"))
+    await secret.later()
+    assert secret.directory.get("gw") is gw
+    assert secret.directory.get("other") is not other
+
+
+async def test_a_bad_entry_does_not_disturb_the_others() -> None:
+    secret = Secret(gw=entry(), bad=entry(kind="unknown"))
+    assert await secret.directory.refresh()
+    assert secret.directory.get("gw") is not None
+    assert secret.directory.get("bad") is None
+
+
+async def test_a_secret_that_becomes_nonsense_leaves_the_providers_as_they_are() -> None:
+    secret = Secret(gw=entry())
+    await secret.directory.refresh()
+    secret.text = "no JSON"
+    assert await secret.later()
+    assert secret.directory.get("gw") is not None
+
+
+@pytest.mark.parametrize("error", [fault("ThrottlingException", "GetSecretValue"), Misconfigured("gone")])
+async def test_a_secret_that_cannot_be_read_is_not_known(error: Exception) -> None:
+    secret = Secret(gw=entry())
+    secret.error = error
+    assert not await secret.directory.refresh()
+
+
+async def test_a_secret_that_cannot_be_read_again_is_still_known() -> None:
+    secret = Secret(gw=entry())
+    await secret.directory.refresh()
+    secret.error = fault("ThrottlingException", "GetSecretValue")
+    assert await secret.later()
+    assert secret.directory.get("gw") is not None
+
+
+async def test_a_secret_that_could_not_be_read_is_tried_again_after_five_seconds() -> None:
+    secret = Secret(gw=entry())
+    secret.error = fault("ThrottlingException", "GetSecretValue")
+    await secret.directory.refresh()
+    secret.error = None
+    assert not await secret.later(RETRY_AFTER_MS - 1)
+    assert await secret.later(1)
+
+
+async def test_no_key_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    await Secret(gw=entry(base_url="nowhere"), bad=entry(kind="sk-12345678")).directory.refresh()
+    assert "provider_misconfigured" in caplog.text
+    assert "sk-12345678" not in caplog.text

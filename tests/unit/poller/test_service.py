@@ -1,0 +1,124 @@
+import json
+from typing import Any
+
+import pytest
+from poller import app
+from poller.service import Poller, PollerStart
+from poller.settings import PollerSettings
+from pydantic import ValidationError
+from tests.support.aws import BUS, Context, client, create_table, items, put
+from tests.support.events import sample
+
+from tunehook.times import now_ms
+
+
+class Lambdas:
+    """The Lambda service, as far as the poller uses it."""
+
+    def __init__(self) -> None:
+        self.started: list[dict[str, Any]] = []
+
+    def invoke(self, **invocation: Any) -> None:
+        assert invocation["InvocationType"] == "Event"
+        self.started.append({"function": invocation["FunctionName"], **json.loads(invocation["Payload"])})
+
+
+class World:
+    def __init__(self, shard_count: int = 1) -> None:
+        self.lambdas = Lambdas()
+        settings = PollerSettings(
+            tasks_table="TasksTable",
+            leases_table="PollerLeasesTable",
+            event_bus=BUS,
+            providers_secret="providers",
+            shard_count=shard_count,
+        )
+        self.poller = Poller(
+            settings,
+            dynamodb=client("dynamodb"),
+            events=client("events"),
+            lambdas=self.lambdas,  # type: ignore[arg-type]
+            secrets=client("secretsmanager"),
+        )
+
+    def run(self, remaining_ms: int = 120_000, **event: Any) -> dict[str, Any]:
+        start = PollerStart.model_validate(event)
+        return self.poller.run(start, "request-1", "the-poller", lambda: remaining_ms)
+
+
+@pytest.fixture(autouse=True)
+def _tables(aws: None) -> None:
+    create_table("TasksTable")
+    create_table("PollerLeasesTable")
+    client("secretsmanager").create_secret(Name="providers", SecretString="{}")
+
+
+def add_task(shard: int = 0) -> None:
+    item = {"task_id": "task-1", "provider": "gw", "status": "pending", "queue": f"pending#{shard}"}
+    put("TasksTable", item | {"since_ms": now_ms(), "deadline_ms": now_ms() + 60_000})
+
+
+def test_with_one_shard_the_schedules_invocation_is_the_pass() -> None:
+    assert World().run(started_by="schedule") == {"shard": 0, "stopped": "nothing_pending"}
+
+
+def test_with_several_shards_it_starts_one_invocation_each() -> None:
+    world = World(shard_count=3)
+    assert world.run(started_by="schedule") == {"shards": 3}
+    assert world.lambdas.started == [
+        {"function": "the-poller", "started_by": "schedule", "shard": shard} for shard in range(3)
+    ]
+
+
+def test_an_invocation_for_a_shard_is_a_pass_over_that_shard() -> None:
+    world = World(shard_count=3)
+    assert world.run(started_by="schedule", shard=2) == {"shard": 2, "stopped": "nothing_pending"}
+    assert world.lambdas.started == []
+
+
+def test_a_pass_reads_the_secret_and_writes_to_the_tables() -> None:
+    add_task(shard=1)
+    result = World(shard_count=2).run(started_by="intake", shard=1, remaining_ms=14_000)
+    assert result == {"shard": 1, "stopped": "out_of_time"}
+    assert items("TasksTable")[0]["last_error"] == "the provider gw is not configured"
+    assert items("PollerLeasesTable")[0] | {"until_ms": 0} == {
+        "shard": 1,
+        "owner": "request-1",
+        "until_ms": 0,
+    }
+
+
+@pytest.mark.parametrize(("started_by", "stopped"), [("schedule", "out_of_time"), ("intake", "already_running")])
+def test_only_the_schedule_takes_a_live_lease_over(started_by: str, stopped: str) -> None:
+    add_task()
+    put("PollerLeasesTable", {"shard": 0, "owner": "other", "until_ms": now_ms() + 60_000})
+    assert World().run(started_by=started_by, remaining_ms=14_000)["stopped"] == stopped
+
+
+@pytest.mark.parametrize("event", [{}, {"version": "0", "detail-type": "Scheduled Event"}])
+def test_an_event_of_any_other_kind_counts_as_the_schedules(event: dict[str, Any]) -> None:
+    assert PollerStart.model_validate(event) == PollerStart(started_by="schedule", shard=None)
+
+
+@pytest.mark.parametrize("event", [{"shard": -1}, {"shard": "x"}, {"started_by": "somebody"}])
+def test_an_event_that_makes_no_sense_is_refused(event: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        PollerStart.model_validate(event)
+
+
+def test_the_handler_runs_a_pass_for_the_sample_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {
+        "TASKS_TABLE": "TasksTable",
+        "LEASES_TABLE": "PollerLeasesTable",
+        "EVENT_BUS": BUS,
+        "PROVIDERS_SECRET": "providers",
+        "SHARD_COUNT": "1",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    app.poller.cache_clear()
+    assert app.handler(sample("schedule"), Context()) == {  # type: ignore[arg-type]
+        "shard": 0,
+        "stopped": "nothing_pending",
+    }
+    app.poller.cache_clear()

@@ -1,0 +1,435 @@
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from poller.shard_pass import StopReason
+from tests.support.aws import Faulty, client, fault, items
+from tests.support.tasks import NOW_MS
+from tests.unit.poller.world import COMPLETED, FAILED, PROCESSING, Answer, World
+
+from tunehook.aws.leases import LEASE_MS, RENEW_EVERY_MS, Leases
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+SECOND_MS = 1_000
+
+
+class TestAsking:
+    def test_a_new_task_is_asked_at_once_then_not_before_20_s_then_every_5_s(self) -> None:
+        world = World()
+        world.add()
+        world.run(lasts_s=45)
+        assert world.times_of() == [0, 20, 25, 30, 35, 40, 45]
+
+    def test_a_task_that_comes_during_a_pass_is_seen_within_two_seconds(self) -> None:
+        world = World()
+        world.add("first")
+        world.run_together(
+            world.shard_pass(lasts_s=10).run(take_over=True), world.later(4.5, lambda: world.add("second"))
+        )
+        (asked_s,) = world.times_of("second")
+        assert 4.5 <= asked_s <= 6.5
+
+    def test_an_old_task_is_asked_as_seldom_as_its_age_allows(self) -> None:
+        world = World()
+        world.add(age_s=640)
+        world.run()
+        assert world.times_of() == [0, 20, 80]
+
+    def test_a_task_that_is_older_at_its_provider_is_asked_by_that_age(self) -> None:
+        world = World(gw=lambda _: PROCESSING | {"created_at": NOW_MS - 100 * SECOND_MS})
+        world.add()
+        world.run(lasts_s=12)
+        assert world.times_of() == [0, 5, 10]
+        assert world.item()["submitted_at_ms"] == NOW_MS - 100 * SECOND_MS
+
+    def test_an_uneventful_question_writes_nothing(self) -> None:
+        world = World()
+        world.add(phase="processing")
+        world.dynamodb = Faulty(client("dynamodb"))
+        world.run(lasts_s=60)
+        assert len(world.asked) > 5
+        assert {name for name, _ in world.dynamodb.calls} <= {"get_paginator"}
+
+    def test_a_phase_is_noted_once(self) -> None:
+        world = World()
+        world.add()
+        world.dynamodb = Faulty(client("dynamodb"))
+        world.run(lasts_s=40)
+        assert world.item()["phase"] == "processing"
+        assert [name for name, _ in world.dynamodb.calls].count("update_item") == 1
+
+
+class TestEnding:
+    @pytest.mark.parametrize(
+        ("answer", "status", "kind"),
+        [(COMPLETED, "completed", "TaskCompleted"), (FAILED, "failed", "TaskFailed")],
+    )
+    def test_a_task_that_has_ended_is_settled_and_its_event_emitted(
+        self, answer: Answer, status: str, kind: str
+    ) -> None:
+        world = World(gw=lambda _: answer)
+        world.add()
+        assert world.run() is StopReason.NOTHING_PENDING
+        item = world.item()
+        assert (item["status"], "queue" in item) == (status, False)
+        assert world.emitted() == [(kind, "task-1")]
+
+    def test_a_pass_ends_soon_after_its_last_task(self) -> None:
+        world = World(gw=lambda _: COMPLETED)
+        world.add()
+        world.run()
+        assert world.seconds() <= 2
+
+    def test_a_task_that_ended_is_not_asked_again(self) -> None:
+        world = World(gw=lambda task_id: COMPLETED if task_id == "done" else PROCESSING)
+        world.add("done")
+        world.add("going")
+        world.run(lasts_s=30)
+        assert world.times_of("done") == [0]
+
+    def test_a_task_that_was_put_again_is_asked_again_at_once(self) -> None:
+        world = World(gw=lambda _: COMPLETED)
+        world.add("keeps the pass alive", provider="unknown")
+        world.add()
+        world.run_together(
+            world.shard_pass(lasts_s=10).run(take_over=True), world.later(5, lambda: world.add())
+        )
+        assert len(world.times_of()) == 2
+        assert len(world.emitted()) == 2
+
+    def test_an_end_that_cannot_be_written_is_found_again(self) -> None:
+        world = World(gw=lambda _: COMPLETED)
+        world.add()
+        world.dynamodb = Faulty(client("dynamodb"), update_item=[fault()])
+        world.run()
+        assert world.times_of() == [0, 20]
+        assert world.item()["status"] == "completed"
+
+    def test_a_task_without_an_answer_times_out_at_its_deadline(self) -> None:
+        world = World()
+        world.add(deadline_ms=NOW_MS + 33 * SECOND_MS)
+        assert world.run() is StopReason.NOTHING_PENDING
+        assert world.item()["failure"]["code"] == "timed_out"
+        assert world.item()["detected_at_ms"] == NOW_MS + 33 * SECOND_MS
+        assert world.emitted() == [("TaskFailed", "task-1")]
+
+    def test_what_an_earlier_pass_left_unsent_is_emitted(self) -> None:
+        world = World()
+        world.add(status="completed", queue="emit#0", detected_at_ms=NOW_MS)
+        assert world.run() is StopReason.NOTHING_PENDING
+        assert world.emitted() == [("TaskCompleted", "task-1")]
+        assert "queue" not in world.item()
+
+    def test_an_item_that_its_user_spoilt_holds_nothing_up(self) -> None:
+        world = World(gw=lambda _: COMPLETED)
+        world.add("spoilt", metadata={"set": {"a"}})
+        world.add("good")
+        assert world.run() is StopReason.NOTHING_PENDING
+        assert sorted(world.emitted()) == [("TaskCompleted", "good"), ("TaskCompleted", "spoilt")]
+
+
+class TestProviders:
+    def test_a_task_of_an_unknown_provider_waits_and_says_why(self) -> None:
+        world = World()
+        world.add(provider="unknown")
+        world.run(lasts_s=30)
+        assert world.item()["status"] == "pending"
+        assert world.item()["last_error"] == "the provider unknown is not configured"
+
+    def test_that_is_written_once(self) -> None:
+        world = World()
+        world.add(provider="unknown")
+        world.dynamodb = Faulty(client("dynamodb"))
+        world.run(lasts_s=60)
+        assert [name for name, _ in world.dynamodb.calls].count("update_item") == 1
+
+    def test_a_task_of_an_unknown_provider_times_out_at_its_deadline(self) -> None:
+        world = World()
+        world.add(provider="unknown", deadline_ms=NOW_MS + 60 * SECOND_MS)
+        assert world.run() is StopReason.NOTHING_PENDING
+        assert world.item()["failure"]["code"] == "timed_out"
+        assert world.item()["failure"]["reason"].endswith("last: the provider unknown is not configured")
+
+    def test_a_provider_that_is_configured_later_is_asked_then(self) -> None:
+        world = World(gw=lambda _: PROCESSING)
+        world.add(provider="new")
+        world.run_together(
+            world.shard_pass(lasts_s=60).run(take_over=True),
+            world.later(15, lambda: world.gateways.update(new=lambda _: PROCESSING)),
+        )
+        assert min(world.times_of()) <= 31
+        assert "last_error" not in world.item()
+
+    def test_a_provider_that_hangs_delays_no_other(self) -> None:
+        async def hanging(_: str) -> Answer:
+            await asyncio.sleep(3_600)
+            return PROCESSING
+
+        world = World(slow=hanging, gw=lambda _: PROCESSING)
+        world.add("hanging", provider="slow")
+        world.add("good")
+        world.run(lasts_s=35)
+        assert world.times_of("good") == [0, 20, 25, 30, 35]
+
+    def test_a_slow_answer_delays_no_other_of_the_same_provider(self) -> None:
+        async def answer(task_id: str) -> Answer:
+            await asyncio.sleep(9 if task_id == "slow" else 0)
+            return COMPLETED
+
+        world = World(gw=answer)
+        world.add("slow")
+        world.add("quick")
+        world.run()
+        assert world.item("quick")["detected_at_ms"] == NOW_MS
+        assert world.item("slow")["detected_at_ms"] == NOW_MS + 9 * SECOND_MS
+
+    def test_a_provider_that_raises_stops_no_other(self, caplog: pytest.LogCaptureFixture) -> None:
+        class Raising:
+            poll_every_s = 5
+
+            async def ask_many(self, task_ids: tuple[str, ...]) -> AsyncIterator[Any]:
+                raise RuntimeError("nobody has thought of this")
+                yield
+
+        class Directory:
+            def __init__(self, real: Any) -> None:
+                self._real = real
+
+            async def refresh(self) -> bool:
+                return bool(await self._real.refresh())
+
+            def get(self, name: str) -> Any:
+                return Raising() if name == "raising" else self._real.get(name)
+
+        world = World()
+        world.add("bad", provider="raising")
+        world.add("good")
+        directory = Directory(world.shard_pass()._providers)
+        world.run(lasts_s=25, providers=directory)
+        assert world.times_of("good") == [0, 20, 25]
+        assert "unexpected_error" in caplog.text
+
+    def test_while_the_configuration_is_not_known_nobody_is_asked_and_nothing_is_written(self) -> None:
+        world = World()
+        world.add()
+        before = world.item()
+
+        class Unread:
+            async def refresh(self) -> bool:
+                return False
+
+            def get(self, name: str) -> None:
+                return None
+
+        world.run(lasts_s=30, providers=Unread())
+        assert (world.asked, world.item()) == ([], before)
+
+
+class TestStopping:
+    def test_with_nothing_pending_a_pass_ends_at_once_and_touches_nothing(self) -> None:
+        world = World()
+        assert world.run() is StopReason.NOTHING_PENDING
+        assert (world.seconds(), world.secret_reads, items("PollerLeasesTable")) == (0, 0, [])
+
+    def test_a_pass_that_intake_started_leaves_the_work_to_the_one_that_runs(self) -> None:
+        world = World()
+        world.add()
+        world.leases.take_over(0, "someone", world.clock())
+        assert world.run(take_over=False) is StopReason.ALREADY_RUNNING
+        assert world.asked == []
+        assert items("PollerLeasesTable")[0]["owner"] == "someone"
+
+    def test_a_pass_that_intake_started_takes_a_lease_that_has_run_out(self) -> None:
+        world = World()
+        world.add()
+        world.leases.take_over(0, "someone", world.clock() - LEASE_MS)
+        world.run(take_over=False, lasts_s=5)
+        assert world.times_of() == [0]
+
+    def test_a_pass_holds_its_lease_as_long_as_it_runs(self) -> None:
+        world = World()
+        world.add()
+        lived: list[bool] = []
+
+        async def watch() -> None:
+            for _ in range(40):
+                await asyncio.sleep(1)
+                lived.append(world.leases.is_live(0, world.clock()))
+
+        world.run_together(world.shard_pass(lasts_s=45).run(take_over=True), watch())
+        assert all(lived)
+
+    def test_no_question_is_asked_in_the_last_15_s(self) -> None:
+        world = World()
+        world.add(age_s=60)
+        assert world.run(lasts_s=20) is StopReason.OUT_OF_TIME
+        assert max(world.times_of()) <= 20
+        assert world.seconds() <= 22
+
+    def test_an_answer_that_is_under_way_at_the_end_is_not_waited_for(self) -> None:
+        async def hanging(_: str) -> Answer:
+            await asyncio.sleep(9)
+            return COMPLETED
+
+        world = World(gw=hanging)
+        world.add()
+        assert world.run(lasts_s=2) is StopReason.OUT_OF_TIME
+        assert world.seconds() <= 4
+        assert world.item()["status"] == "pending"
+
+    def test_the_lease_is_given_up_when_nothing_is_left(self) -> None:
+        world = World(gw=lambda _: COMPLETED)
+        world.add()
+        world.run()
+        assert not world.leases.is_live(0, world.clock())
+
+    def test_a_task_that_comes_while_the_lease_is_given_up_is_not_missed(self) -> None:
+        world = World(gw=lambda _: COMPLETED)
+
+        class Late(Leases):
+            def give_up(self, shard: int, owner: str) -> bool:
+                if not world.times_of("late"):
+                    world.add("late")
+                return super().give_up(shard, owner)
+
+        world.add()
+        late = Late(world.dynamodb, "PollerLeasesTable")
+        assert world.run(leases=late) is StopReason.NOTHING_PENDING
+        assert world.item("late")["status"] == "completed"
+        assert world.seconds() <= 4
+
+    def test_a_task_that_comes_then_is_left_to_the_poller_that_its_intake_started(self) -> None:
+        world = World(gw=lambda _: COMPLETED)
+
+        class Late(Leases):
+            def give_up(self, shard: int, owner: str) -> bool:
+                world.add("late")
+                given_up = super().give_up(shard, owner)
+                assert self.take_if_free(shard, "started by intake", world.clock())
+                return given_up
+
+        world.add()
+        late = Late(world.dynamodb, "PollerLeasesTable")
+        assert world.run(leases=late) is StopReason.TAKEN_OVER
+        assert world.times_of("late") == []
+
+
+class TestHandover:
+    def test_a_pass_that_was_taken_over_stops_within_its_renewal(self) -> None:
+        world = World()
+        world.add()
+        ends: list[float] = []
+
+        async def first() -> StopReason:
+            reason = await world.shard_pass("a").run(take_over=True)
+            ends.append(world.seconds())
+            return reason
+
+        (reason, _) = world.run_together(
+            first(), world.later(30, lambda: world.shard_pass("b", lasts_s=20).run(take_over=True))
+        )
+        assert reason is StopReason.TAKEN_OVER
+        assert ends[0] <= 30 + RENEW_EVERY_MS / 1000 + 2
+
+    def test_a_handover_leaves_no_gap_and_does_not_ask_all_again(self) -> None:
+        world = World()
+        world.add(age_s=60)
+        world.run_together(
+            world.shard_pass("a").run(take_over=True),
+            world.later(33, lambda: world.shard_pass("b", lasts_s=27).run(take_over=True)),
+        )
+        asked = world.times_of()
+        assert asked[0] == 0
+        assert sorted(set(asked[1:])) == list(range(5, 61, 5))
+        # Both may ask what falls due before the first one misses its lease.
+        assert len(asked) - len(set(asked)) <= 2
+
+    def test_a_task_that_came_just_before_a_handover_is_asked_at_once(self) -> None:
+        world = World()
+        world.leases.take_over(0, "someone", world.clock() - SECOND_MS)
+        world.add("old", age_s=60.5)
+        world.add("new", age_s=3)
+        world.run(lasts_s=3)
+        assert world.times_of("new") == [0]
+        assert 0 not in world.times_of("old")
+
+    def test_after_a_poller_that_was_killed_all_are_asked_at_once(self) -> None:
+        world = World()
+        world.leases.take_over(0, "killed", world.clock() - LEASE_MS)
+        world.add("old", age_s=300)
+        world.run(lasts_s=3)
+        assert world.times_of("old") == [0]
+
+    def test_two_pollers_at_the_same_time_emit_each_event_once(self) -> None:
+        world = World(gw=lambda _: COMPLETED)
+        for number in range(5):
+            world.add(f"task-{number}")
+        world.run_together(
+            world.shard_pass("a").run(take_over=True), world.shard_pass("b").run(take_over=True)
+        )
+        assert sorted(world.emitted()) == [("TaskCompleted", f"task-{number}") for number in range(5)]
+
+
+class TestFaults:
+    def test_a_look_that_fails_ends_no_pass(self) -> None:
+        world = World(gw=lambda _: COMPLETED)
+        world.add()
+
+        class Failing:
+            """Tasks of which the first three looks fail."""
+
+            def __init__(self, real: Any) -> None:
+                self._real = real
+                self._looks = 0
+
+            def pending(self, *args: Any) -> Any:
+                self._looks += 1
+                if self._looks <= 3:
+                    raise fault(operation="Query")
+                return self._real.pending(*args)
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._real, name)
+
+        tasks = Failing(world.shard_pass()._tasks)
+        assert world.run(tasks=tasks) is StopReason.NOTHING_PENDING
+        assert world.emitted() == [("TaskCompleted", "task-1")]
+
+    def test_a_renewal_that_fails_ends_no_pass(self) -> None:
+        world = World()
+        world.add()
+        leases = Leases(
+            Faulty(client("dynamodb"), update_item=[None, fault(), fault()]), "PollerLeasesTable"
+        )
+        assert world.run(lasts_s=30, leases=leases) is StopReason.OUT_OF_TIME
+
+    def test_a_note_that_fails_is_made_up_for(self) -> None:
+        world = World()
+        world.add()
+        world.dynamodb = Faulty(client("dynamodb"), update_item=[fault()])
+        world.run(lasts_s=25)
+        assert world.item()["phase"] == "processing"
+
+    def test_a_deleted_task_is_forgotten_at_its_next_news(self) -> None:
+        world = World(gw=lambda _: PROCESSING)
+        world.add()
+
+        def delete() -> None:
+            client("dynamodb").delete_item(
+                TableName="TasksTable", Key={"task_id": {"S": "task-1"}, "provider": {"S": "gw"}}
+            )
+            world.gateways["gw"] = lambda _: COMPLETED
+
+        world.run_together(world.shard_pass().run(take_over=True), world.later(10, delete))
+        assert (items("TasksTable"), world.emitted()) == ([], [])
+        assert world.times_of() == [0, 20]
+
+
+def test_the_pass_leaves_the_tables_of_other_shards_alone() -> None:
+    world = World()
+    world.add(queue="pending#1")
+    assert world.run() is StopReason.NOTHING_PENDING
+    assert world.asked == []
+
