@@ -17,7 +17,6 @@ from tunehook.providers import (
     Outcome,
     Pending,
     Provider,
-    ProviderConfig,
     Throttled,
     Transient,
     Unauthorised,
@@ -25,6 +24,8 @@ from tunehook.providers import (
 
 if TYPE_CHECKING:
     import httpx
+
+    from tunehook.providers.config import ProviderConfig
 
 
 @dataclass(frozen=True, slots=True)

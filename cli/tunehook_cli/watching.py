@@ -128,7 +128,7 @@ def follow(
     watcher: Watcher,
     keys: Sequence[TaskKey],
     show: Callable[[Sequence[TaskState]], None],
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None],
 ) -> list[TaskState]:
     """Look at tasks once a second until all are settled.
 
@@ -140,7 +140,7 @@ def follow(
         The tasks; a settled one is not looked at again.
     show : callable
         Is given all states after every round.
-    sleep : callable, optional
+    sleep : callable
         Waits for a number of seconds.
 
     Returns

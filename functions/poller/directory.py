@@ -11,7 +11,8 @@ from aws_lambda_powertools import Logger
 
 from tunehook.aws.faults import AWS_FAULTS, code_of
 from tunehook.errors import InvalidInput, Misconfigured
-from tunehook.providers import Provider, ProviderConfig, read_providers
+from tunehook.providers import Provider
+from tunehook.providers.config import ProviderConfig, read_providers
 
 logger = Logger(child=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Iterator
 
@@ -22,8 +21,13 @@ SCENARIO = {
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack]:
-    home = Home(tmp_path_factory.mktemp("embedded"))
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Where the embedded AWS of this run keeps its files."""
+    return Home(tmp_path_factory.mktemp("embedded"))
+
+
+@pytest.fixture(scope="session")
+def stack(home: Home) -> Iterator[DeployedStack]:
     environment = bring_up(home, free_port())
     try:
         cloudformation = DeployedStack(environment, {}).client("cloudformation")
@@ -39,9 +43,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack]:
 def sandbox(stack: DeployedStack) -> Iterator[Sandbox]:
     """The providers, configured, and three subscriptions: ``main``, and two that are not acceptable."""
     with run_sandbox(parse(Scenario, SCENARIO)) as running:
-        stack.client("secretsmanager").put_secret_value(
-            SecretId=stack.outputs["ProvidersSecret"], SecretString=json.dumps(running.providers_secret())
-        )
+        stack.configure(running.providers_secret())
         stack.put(
             "SubscriptionsTable", subscription_id="bad-format", url="https://example.com", format="morse"
         )

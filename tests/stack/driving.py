@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -52,6 +53,23 @@ class DeployedStack:
             aws_access_key_id=self.environment.access_key_id,
             aws_secret_access_key=self.environment.secret_access_key,
         )
+
+    def configure(self, providers: dict[str, Any]) -> None:
+        """Set the providers; pollers see it within 10 s."""
+        self.client("secretsmanager").put_secret_value(
+            SecretId=self.outputs["ProvidersSecret"], SecretString=json.dumps(providers)
+        )
+
+    @contextmanager
+    def configured(self, providers: dict[str, Any]) -> Iterator[None]:
+        """Set the providers for a while."""
+        secrets = self.client("secretsmanager")
+        before = secrets.get_secret_value(SecretId=self.outputs["ProvidersSecret"])["SecretString"]
+        self.configure(providers)
+        try:
+            yield
+        finally:
+            self.configure(json.loads(before))
 
     def put(self, table: str, **attributes: Any) -> None:
         self.client("dynamodb").put_item(TableName=self.outputs[table], Item=to_attributes(attributes))

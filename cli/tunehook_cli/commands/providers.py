@@ -13,7 +13,7 @@ from tunehook_cli.commands.options import AsJson, StackName, refused_as
 from tunehook_cli.stack import find_stack
 
 if TYPE_CHECKING:
-    from tunehook.providers import ProviderConfig
+    from tunehook.providers.config import ProviderConfig
 
 app = typer.Typer(no_args_is_help=True, help="The providers that are watched, and their API keys.")
 
@@ -78,7 +78,7 @@ def set_provider(
 @app.command("list")
 def list_providers(as_json: AsJson = False, stack: StackName = None) -> None:
     """List the providers; of a key only its end is shown."""
-    from tunehook.providers import read_providers
+    from tunehook.providers.config import read_providers
     from tunehook_cli.providers_secret import masked
 
     providers = read_providers(find_stack(stack).providers_json())
@@ -131,7 +131,7 @@ def check_provider(
     stack: StackName = None,
 ) -> None:
     """Ask the live provider once, from this machine, and say what came back; exit with 1 if it is of no use."""
-    from tunehook.providers import read_providers
+    from tunehook.providers.config import read_providers
     from tunehook_cli.probe import ask_once, in_words
 
     providers = read_providers(find_stack(stack).providers_json())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Final
@@ -49,7 +50,7 @@ def watch(
         return
     watcher = Watcher(found.tasks, found.deliveries, found.subscriptions, found.network_policy)
     with _live() if sys.stdout.isatty() else _lines() as show:
-        states = follow(watcher, keys, show)
+        states = follow(watcher, keys, show, time.sleep)
     if not all(state.completed for state in states):
         raise typer.Exit(1)
 

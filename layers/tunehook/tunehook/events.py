@@ -24,13 +24,13 @@ Moment = Annotated[
 
 
 class _Detail(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", json_schema_serialization_defaults_required=True)
 
 
 class ClipDetail(_Detail):
     """One clip of a task, with the provider's own links, which die within days."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
+    model_config = ConfigDict(from_attributes=True)
 
     clip_id: str
     title: str | None = None

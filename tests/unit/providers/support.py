@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 
-from tunehook.providers import Provider, ProviderConfig
+from tunehook.providers import Provider
+from tunehook.providers.config import ProviderConfig
 
 API_KEY = "sk-0123456789abcdef"
 PENDING = {"code": "success", "message": "", "data": {"task_id": "t", "status": "IN_PROGRESS"}}

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tunehook.errors import InvalidInput
-from tunehook.providers import ADAPTERS, parse_providers, read_providers
+from tunehook.providers import ADAPTERS
+from tunehook.providers.config import parse_providers, read_providers
 
 KEY = "sk-0123456789abcdef"
 

@@ -13,7 +13,8 @@ import pytest
 from tests.unit.providers.support import API_KEY, Clock, config, provider
 
 from tunehook.errors import InvalidInput
-from tunehook.providers import ADAPTERS, Answer, Outcome, read_providers
+from tunehook.providers import ADAPTERS, Answer, Outcome
+from tunehook.providers.config import read_providers
 
 SAID = f"the key {API_KEY} is bad"
 CLIP = {

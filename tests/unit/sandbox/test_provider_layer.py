@@ -10,7 +10,8 @@ import httpx
 import httpx_aiohttp
 import pytest
 
-from tunehook.providers import Completed, Failed, Outcome, Pending, Provider, Throttled, parse_providers
+from tunehook.providers import Completed, Failed, Outcome, Pending, Provider, Throttled
+from tunehook.providers.config import parse_providers
 from tunehook_cli.sandbox import Sandbox
 
 KINDS = ("musicmint", "qhaigc", "suno")

@@ -1,11 +1,11 @@
 """The provider layer: asks a provider about tasks and says what its answers mean.
 
-Nothing of AWS is imported here.
+Nothing of AWS is imported here, and no more than asking needs: what reads the configuration, and is heavy for its
+models, stands apart in `tunehook.providers.config`.
 """
 
 from tunehook.providers.adapter import Adapter, Answer, Request
 from tunehook.providers.client import Provider
-from tunehook.providers.config import ConfiguredProviders, ProviderConfig, parse_providers, read_providers
 from tunehook.providers.kinds import ADAPTERS
 from tunehook.providers.outcomes import (
     Completed,
@@ -27,19 +27,15 @@ __all__ = [
     "Answer",
     "Completed",
     "CompletedWithoutResults",
-    "ConfiguredProviders",
     "Failed",
     "NotFound",
     "Outcome",
     "Pending",
     "Phase",
     "Provider",
-    "ProviderConfig",
     "Request",
     "TaskResult",
     "Throttled",
     "Transient",
     "Unauthorised",
-    "parse_providers",
-    "read_providers",
 ]

@@ -1,0 +1,99 @@
+"""A deployed stack on moto, and the command as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+from tests.support.aws import client, create_table
+from typer.testing import CliRunner, Result
+
+from tunehook_cli.main import app
+
+MASTER_SECRET = "m" * 64
+PROVIDERS_SECRET = "providers"
+OUTPUTS = {
+    "TasksTable": "TasksTable",
+    "SubscriptionsTable": "SubscriptionsTable",
+    "DeliveriesTable": "DeliveriesTable",
+    "ResultsBucket": "results",
+    "ProvidersSecret": PROVIDERS_SECRET,
+    "MasterSecret": "master",
+}
+
+Run = Callable[..., Result]
+
+
+def deploy_stack(
+    name: str = "tunehook", *, network_policy: str = "public", outputs: dict[str, str] = OUTPUTS
+) -> None:
+    """Make a stack that says of itself what a tunehook stack says."""
+    body = {
+        "Parameters": {"NetworkPolicy": {"Type": "String"}},
+        "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
+        "Outputs": {key: {"Value": value} for key, value in outputs.items()},
+    }
+    client("cloudformation").create_stack(
+        StackName=name,
+        TemplateBody=json.dumps(body),
+        Parameters=[{"ParameterKey": "NetworkPolicy", "ParameterValue": network_policy}],
+    )
+
+
+@pytest.fixture
+def no_embedded_aws(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Let no embedded AWS run, whatever this machine has; the module can be given another `running`."""
+    module = ModuleType("tunehook_cli.local.state")
+    module.running = lambda: None  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tunehook_cli.local.state", module)
+    return module
+
+
+@pytest.fixture
+def tunehook(monkeypatch: pytest.MonkeyPatch, no_embedded_aws: ModuleType) -> Run:
+    """Return what runs the command."""
+    for name in ("TUNEHOOK_STACK", "TUNEHOOK_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*args: str, **options: Any) -> Result:
+        return CliRunner().invoke(app, args, prog_name="tunehook", **options)
+
+    return run
+
+
+@pytest.fixture
+def stack(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deployed stack that sends webhooks anywhere, reached through clients that are made once for all tests."""
+    monkeypatch.setattr("tunehook.aws.clients.client", lambda service, **_: client(service))
+    for table in ("TasksTable", "SubscriptionsTable", "DeliveriesTable"):
+        create_table(table)
+    secrets = client("secretsmanager")
+    secrets.create_secret(Name=PROVIDERS_SECRET, SecretString="{}")
+    secrets.create_secret(Name="master", SecretString=MASTER_SECRET)
+    deploy_stack(network_policy="any")
+    return
+
+
+@pytest.fixture
+def providers(stack: None) -> Callable[..., dict[str, Any]]:
+    """Return what reads the providers secret, after writing it if it is given a text."""
+
+    def read_or_write(text: str | None = None) -> dict[str, Any]:
+        secrets = client("secretsmanager")
+        if text is not None:
+            secrets.put_secret_value(SecretId=PROVIDERS_SECRET, SecretString=text)
+        read: dict[str, Any] = json.loads(secrets.get_secret_value(SecretId=PROVIDERS_SECRET)["SecretString"])
+        return read
+
+    return read_or_write
+
+
+@pytest.fixture
+def deploy(aws: None) -> Callable[..., None]:
+    """Return what makes a further stack."""
+    return deploy_stack

@@ -1,0 +1,51 @@
+import pytest
+
+from tunehook_cli import output
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (-1, "0 s"),
+        (42.4, "42 s"),
+        (60, "1 min"),
+        (200, "3 min 20 s"),
+        (7_500, "2 h 5 min"),
+        (7_205, "2 h"),
+        (90_000, "1 d 1 h"),
+    ],
+)
+def test_a_duration_is_told_in_its_two_largest_units(seconds: float, words: str) -> None:
+    assert output.duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (None, None),
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (3_240_000, "3.2 MB"),
+        (999_960_000, "1.0 GB"),
+    ],
+)
+def test_a_size_is_told_in_decimal_units(count: int | None, words: str | None) -> None:
+    assert output.size(count) == words
+
+
+def test_control_characters_are_written_out() -> None:
+    assert output.printable("a\x1b[31m\n春\u202e") == "a\\x1b[31m\\n春\\u202e"
+
+
+def test_nothing_is_a_dash_in_a_table() -> None:
+    assert output.cell(None).plain == output.cell("").plain == "-"
+
+
+def test_without_a_terminal_no_line_is_folded(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    output.print_table(("A", "B"), [("x" * 150, "y" * 150)])
+    assert len(capsys.readouterr().out.splitlines()) == 2

@@ -1,0 +1,201 @@
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tunehook_cli.sandbox import Sandbox, run_sandbox
+
+KEY = "sk-a-key-that-nobody-may-see-0123"
+SET = ("providers", "set", "my-gw", "--kind", "suno", "--base-url", "https://gw.example/api/")
+ENTRY = {"kind": "suno", "base_url": "https://gw.example/api", "api_key": KEY}
+
+Providers = Callable[..., dict[str, Any]]
+
+
+def test_set_adds_a_provider(tunehook: Any, providers: Providers) -> None:
+    result = tunehook(*SET, "--api-key", KEY)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "Added the provider my-gw, suno at https://gw.example/api.\n"
+    assert providers() == {"my-gw": ENTRY}
+
+
+def test_set_stores_the_limits_that_are_given(tunehook: Any, providers: Providers) -> None:
+    limits = ("--max-concurrency", "4", "--requests-per-second", "2.5", "--no-batch")
+    assert tunehook(*SET, "--api-key", KEY, *limits).exit_code == 0
+    assert providers()["my-gw"] == ENTRY | {
+        "max_concurrency": 4,
+        "requests_per_second": 2.5,
+        "batch": False,
+    }
+
+
+def test_set_replaces_one_entry_and_keeps_the_others_whatever_they_are(
+    tunehook: Any, providers: Providers
+) -> None:
+    others = {"broken": {"kind": "nope", "x": [1]}, "a name!": 7, "other": ENTRY}
+    providers(json.dumps({"my-gw": {"kind": "qhaigc"}} | others))
+    result = tunehook(*SET, "--api-key", KEY)
+    assert result.stdout.startswith("Replaced the provider my-gw")
+    assert providers() == {"my-gw": ENTRY} | others
+
+
+def test_set_leaves_a_secret_that_is_no_json_object_alone(tunehook: Any, providers: Providers) -> None:
+    providers("[]")
+    result = tunehook(*SET, "--api-key", KEY)
+    assert (result.exit_code, result.stderr) == (2, "tunehook: providers: is not a JSON object\n")
+    assert providers() == []
+
+
+def test_the_key_may_come_from_the_environment(tunehook: Any, providers: Providers) -> None:
+    assert tunehook(*SET, env={"TUNEHOOK_API_KEY": KEY}).exit_code == 0
+    assert providers()["my-gw"]["api_key"] == KEY
+
+
+def test_the_key_may_come_from_standard_input(tunehook: Any, providers: Providers) -> None:
+    assert tunehook(*SET, "--api-key", "-", input=f"{KEY}\n").exit_code == 0
+    assert providers()["my-gw"]["api_key"] == KEY
+
+
+def test_plain_http_is_warned_of(tunehook: Any, providers: Providers) -> None:
+    result = tunehook(*SET[:-1], "http://gw.example", "--api-key", KEY)
+    assert result.exit_code == 0
+    assert result.stderr == "warning: http://gw.example is plain http: the API key travels unencrypted\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        ((*SET[:4], "nope", *SET[5:]), "--kind: is none of musicmint, qhaigc, suno"),
+        ((*SET[:-1], "ftp://gw.example"), "--base-url: is not an http(s) URL"),
+        ((*SET[:2], "my gw", *SET[3:]), "NAME: is not 1 to 64 letters, digits, '.', '_' and '-'"),
+        ((*SET, "--max-concurrency", "0"), "--max-concurrency: Input should be greater than or equal to 1"),
+        ((*SET, "--requests-per-second", "nan"), "--requests-per-second: Input should be a finite number"),
+    ],
+)
+def test_a_bad_option_is_refused_by_its_name(
+    tunehook: Any, providers: Providers, args: tuple[str, ...], complaint: str
+) -> None:
+    result = tunehook(*args, "--api-key", KEY)
+    assert (result.exit_code, result.output) == (2, f"tunehook: {complaint}\n")
+    assert providers() == {}
+
+
+def test_a_bad_key_is_refused_and_not_shown(tunehook: Any, providers: Providers) -> None:
+    result = tunehook(*SET, "--api-key", f"{KEY}\n{KEY}")
+    assert result.stderr.startswith("tunehook: --api-key: ")
+    assert KEY not in result.output
+
+
+def test_a_missing_key_is_asked_for_in_one_line(tunehook: Any, providers: Providers) -> None:
+    result = tunehook(*SET)
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert "--api-key" in result.stderr
+    assert "TUNEHOOK_API_KEY" in result.stderr
+
+
+def test_the_list_shows_of_a_key_its_end_alone(tunehook: Any, providers: Providers) -> None:
+    providers(json.dumps({"my-gw": ENTRY, "short": ENTRY | {"api_key": "short-key"}}))
+    result = tunehook("providers", "list")
+    assert "****0123" in result.stdout
+    assert KEY not in result.output
+    assert "short-key" not in result.output
+    assert "-key" not in result.output
+
+
+def test_the_list_says_what_is_wrong_with_an_entry(tunehook: Any, providers: Providers) -> None:
+    providers(json.dumps({"my-gw": ENTRY | {"base_url": "gw.example"}}))
+    (row,) = tunehook("providers", "list").stdout.splitlines()[1:]
+    assert row.split() == [
+        "my-gw",
+        "unusable",
+        "-",
+        "-",
+        *["my-gw.base_url:", "is", "not", "an", "http(s)", "URL"],
+    ]
+
+
+def test_the_list_as_json_holds_no_key(tunehook: Any, providers: Providers) -> None:
+    providers(json.dumps({"my-gw": ENTRY, "broken": {}}))
+    result = tunehook("providers", "list", "--json")
+    usable, broken = json.loads(result.stdout)
+    assert usable == {
+        "name": "my-gw",
+        "kind": "suno",
+        "base_url": "https://gw.example/api",
+        "max_concurrency": 32,
+        "requests_per_second": None,
+        "batch": True,
+    }
+    assert broken == {"name": "broken", "error": "providers.broken.kind: Field required"}
+    assert KEY not in result.output
+
+
+def test_an_empty_list_says_so_on_stderr(tunehook: Any, providers: Providers) -> None:
+    result = tunehook("providers", "list")
+    assert result.stdout == ""
+    assert "tunehook providers set" in result.stderr
+
+
+def test_remove_takes_one_entry_out(tunehook: Any, providers: Providers) -> None:
+    providers(json.dumps({"my-gw": ENTRY, "a name!": 7}))
+    assert tunehook("providers", "remove", "my-gw").exit_code == 0
+    assert providers() == {"a name!": 7}
+
+
+@pytest.mark.parametrize("command", ["remove", "check"])
+def test_a_provider_that_is_not_there_is_an_error(tunehook: Any, providers: Providers, command: str) -> None:
+    result = tunehook("providers", command, "nope")
+    assert (result.exit_code, result.stderr) == (2, "tunehook: NAME: no provider nope is configured\n")
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with run_sandbox() as running:
+        yield running
+
+
+def test_check_says_what_came_back(tunehook: Any, providers: Providers, sandbox: Sandbox) -> None:
+    providers(json.dumps(sandbox.providers_secret()))
+    sandbox.create_task("suno", "task-1", age_s=60)
+    result = tunehook("providers", "check", "suno", "task-1")
+    assert result.exit_code == 0
+    lines = {line[:13].strip(): line[13:].strip() for line in result.stdout.splitlines()}
+    assert lines["asked about"] == "task task-1"
+    assert lines["came back"].startswith("HTTP 200, application/json")
+    assert lines["outcome"] == "completed, with 2 clips"
+
+
+def test_check_without_a_task_tries_the_key(tunehook: Any, providers: Providers, sandbox: Sandbox) -> None:
+    providers(json.dumps(sandbox.providers_secret()))
+    result = tunehook("providers", "check", "musicmint")
+    assert result.exit_code == 0
+    assert "task tunehook-check-" in result.stdout
+    assert sandbox.queries("musicmint") == {"one": 1, "many": 0}
+
+
+def test_check_of_a_refused_key_fails_and_does_not_show_it(
+    tunehook: Any, providers: Providers, sandbox: Sandbox
+) -> None:
+    secret = sandbox.providers_secret()["suno"] | {"api_key": f"wrong-{KEY}"}
+    providers(json.dumps({"suno": secret}))
+    result = tunehook("providers", "check", "suno")
+    assert result.exit_code == 1
+    assert "unauthorised: the provider refuses the key" in result.stdout
+    assert "HTTP 401" in result.stdout
+    assert KEY not in result.output
+
+
+def test_check_of_a_provider_that_does_not_answer_fails(tunehook: Any, providers: Providers) -> None:
+    providers(json.dumps({"my-gw": ENTRY | {"base_url": "http://127.0.0.1:9"}}))
+    result = tunehook("providers", "check", "my-gw")
+    assert result.exit_code == 1
+    assert "nothing, after" in result.stdout
+    assert "no usable answer: ConnectError" in result.stdout
+
+
+def test_check_of_an_unusable_entry_names_its_field(tunehook: Any, providers: Providers) -> None:
+    providers(json.dumps({"my-gw": ENTRY | {"kind": "nope"}}))
+    result = tunehook("providers", "check", "my-gw")
+    assert (result.exit_code, result.stderr.split(": ")[1]) == (2, "providers.my-gw.kind")
