@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tunehook.deliveries import Delivery, DeliveryStatus, delivery_id
 from tunehook.errors import InvalidInput
-from tunehook.http.guard import NetworkPolicy, check_url
-from tunehook.signatures import notify_hook_subscription_id
-from tunehook.subscriptions import WebhookType, check_subscription
-from tunehook.tasks import Format, Status, TaskKey
+from tunehook.http.guard import NetworkPolicy
+from tunehook.subscriptions import Subscription, WebhookType, check_subscription, receivers_of
+from tunehook.tasks import Status, TaskKey
 from tunehook_cli.task_words import is_pending
 
 if TYPE_CHECKING:
@@ -103,25 +103,13 @@ class Watcher:
     def _expected(self, key: TaskKey, item: Mapping[str, Any]) -> set[str]:
         """Return the deliveries that the subscriptions, and the task's own hook, lead to."""
         kind = WebhookType.TASK_COMPLETED if item["status"] == Status.COMPLETED else WebhookType.TASK_FAILED
-        receivers = [each for each in self._subscriptions.all() if self._wants(each, kind, key.provider)]
-        ids = [each["subscription_id"] for each in receivers]
-        hook, form = item.get("notify_hook"), item.get("notify_format", Format.STANDARD)
-        if isinstance(hook, str) and form in tuple(Format) and self._is_acceptable(hook):
-            ids.append(notify_hook_subscription_id(hook))
-        return {delivery_id(item.get("event_id", ""), each) for each in ids}
+        receivers = receivers_of(kind, key.provider, self._usable_subscriptions(), item, self._policy)
+        return {delivery_id(item.get("event_id", ""), receiver.subscription_id) for receiver in receivers}
 
-    def _wants(self, subscription: Mapping[str, Any], kind: WebhookType, provider: str) -> bool:
-        try:
-            return check_subscription(subscription, self._policy).wants(kind, provider)
-        except InvalidInput:
-            return False
-
-    def _is_acceptable(self, url: str) -> bool:
-        try:
-            check_url(url, self._policy)
-        except InvalidInput:
-            return False
-        return True
+    def _usable_subscriptions(self) -> Iterator[Subscription]:
+        for item in self._subscriptions.all():
+            with contextlib.suppress(InvalidInput):
+                yield check_subscription(item, self._policy)
 
 
 def follow(

@@ -13,7 +13,7 @@ from fulfillment.assets import assets_of
 from fulfillment.keys import manifest_key
 from fulfillment.manifest import manifest_of, provider_object_of
 from fulfillment.payload import payload_of
-from fulfillment.receivers import Receiver, Receivers
+from fulfillment.receivers import Receivers
 from tunehook.aws.bus import EventBus
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.tasks import TasksTable
@@ -21,7 +21,7 @@ from tunehook.deliveries import message_for, new_delivery
 from tunehook.errors import Unavailable
 from tunehook.events import ArchivedAsset, ManifestLocation, TaskArchived, TaskCompleted, TaskFailed
 from tunehook.identifiers import digest
-from tunehook.subscriptions import WebhookType
+from tunehook.subscriptions import Receiver, WebhookType
 from tunehook.tasks import TaskKey
 from tunehook.times import from_ms, now_ms, to_ms
 

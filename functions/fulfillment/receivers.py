@@ -1,33 +1,21 @@
-"""Who is told about an ended task: the matching subscriptions, and the webhook named on the task itself."""
+"""The subscriptions as fulfillment reads them, and who of them is told about an ended task."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from aws_lambda_powertools import Logger
 
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.errors import InvalidInput
-from tunehook.http.guard import NetworkPolicy, check_url
-from tunehook.signatures import notify_hook_subscription_id
-from tunehook.subscriptions import Subscription, WebhookType, check_subscription
-from tunehook.tasks import Format
+from tunehook.http.guard import NetworkPolicy
+from tunehook.subscriptions import Receiver, Subscription, WebhookType, check_subscription, receivers_of
 
 logger = Logger(child=True)
 
 CACHED_S: Final = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class Receiver:
-    """One receiver of one event; `url` is set for a task's own hook alone."""
-
-    subscription_id: str
-    format: Format
-    url: str | None = None
 
 
 class Receivers:
@@ -65,25 +53,7 @@ class Receivers:
             The task's item, which may name a hook of its own.
         """
         self._refresh()
-        receivers = [
-            Receiver(subscription.subscription_id, subscription.format)
-            for subscription in self._subscriptions
-            if subscription.wants(kind, provider)
-        ]
-        hook = self._hook_of(item or {})
-        return [*receivers, hook] if hook else receivers
-
-    def _hook_of(self, item: Mapping[str, Any]) -> Receiver | None:
-        url, form = item.get("notify_hook"), item.get("notify_format")
-        form = Format.STANDARD if form is None else form
-        # A rejected item may hold anything at all; an acceptable hook on it is told nevertheless.
-        if not isinstance(url, str) or form not in tuple(Format):
-            return None
-        try:
-            check_url(url, self._policy, field="notify_hook")
-        except InvalidInput:
-            return None
-        return Receiver(notify_hook_subscription_id(url), Format(form), url)
+        return receivers_of(kind, provider, self._subscriptions, item or {}, self._policy)
 
     def _refresh(self) -> None:
         if self._clock() - self._read_at_s < CACHED_S:

@@ -1,4 +1,4 @@
-"""Copies one file from a link to S3, streaming: at most one part of it is in memory at a time."""
+"""Copies one file from a link to S3, streaming: no more than a few parts of it are in memory at a time."""
 
 from __future__ import annotations
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
+from intake.settings import IntakeSettings
+from tunehook.aws.clients import client
 from tunehook.aws.faults import AWS_FAULTS, code_of
 from tunehook.aws.items import from_stream
 from tunehook.aws.leases import Leases
@@ -25,7 +27,7 @@ logger = Logger(child=True)
 
 
 class Intake:
-    """Takes new items in, and remembers which shards have got work.
+    """Takes new items in, and starts the pollers of the shards that have got work by them.
 
     Parameters
     ----------
@@ -115,3 +117,16 @@ class Intake:
             logger.warning("poller_not_started", shard=shard, error=code_of(error))
         else:
             logger.info("poller_started", shard=shard)
+
+
+def open_intake(settings: IntakeSettings) -> Intake:
+    """Make the intake that a function's environment describes."""
+    dynamodb = client("dynamodb")
+    return Intake(
+        TasksTable(dynamodb, settings.tasks_table),
+        Leases(dynamodb, settings.leases_table),
+        client("lambda"),
+        poller_function=settings.poller_function,
+        shard_count=settings.shard_count,
+        policy=settings.network_policy,
+    )

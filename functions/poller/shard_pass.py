@@ -131,13 +131,14 @@ class ShardPass:
                 self._ask_due()
             await asyncio.sleep(TICK_S)
             if self._remaining_ms() < STOP_BEFORE_MS:
+                await self._give_up_lease()
                 return StopReason.OUT_OF_TIME
             if not await self._hold_lease():
                 return StopReason.TAKEN_OVER
             if await self._look() or self._asking or self._settling:
                 continue
             # The lease goes first: a task put after this look finds no live lease, and its intake starts a poller.
-            await asyncio.to_thread(self._leases.give_up, self._shard, self._owner)
+            await self._give_up_lease()
             if not await self._look():
                 return StopReason.NOTHING_PENDING
             if not await self._take_lease(take_over=False):
@@ -166,6 +167,13 @@ class ShardPass:
         except AWS_FAULTS as error:
             logger.warning("lease_not_renewed", shard=self._shard, error=code_of(error))
             return True
+
+    async def _give_up_lease(self) -> None:
+        try:
+            await asyncio.to_thread(self._leases.give_up, self._shard, self._owner)
+        except AWS_FAULTS as error:
+            # It ends by itself within seconds.
+            logger.warning("lease_not_given_up", shard=self._shard, error=code_of(error))
 
     async def _look(self) -> bool:
         """Look into the work index for what is new; return whether there is anything to do."""

@@ -13,7 +13,7 @@ KEY = TaskKey("task-1", "suno")
 
 
 def clip(clip_id: str = "clip-1", **fields: Any) -> Clip:
-    values: dict[str, Any] = {name: None for name in Clip.__slots__} | {
+    values: dict[str, Any] = dict.fromkeys(Clip.__slots__) | {
         "clip_id": clip_id,
         "title": "我的曲目",
         "tags": ("流行", "欢快"),

@@ -1,9 +1,9 @@
 import pytest
+from pydantic import BaseModel, Field
+
 from fulfillment.settings import FulfillmentSettings
 from intake.settings import IntakeSettings
 from poller.settings import PollerSettings
-from pydantic import BaseModel, Field
-
 from tunehook.errors import Misconfigured
 from tunehook.http.guard import NetworkPolicy
 from tunehook.settings import load_settings

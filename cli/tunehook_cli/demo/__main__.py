@@ -19,13 +19,14 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from tunehook.aws.faults import AWS_FAULTS
 from tunehook.errors import TunehookError, Unavailable
 from tunehook_cli.demo.check import Finding, examine
 from tunehook_cli.demo.plan import HOOK, SUBSCRIBED, TASKS
 from tunehook_cli.demo.progress import Progress
 from tunehook_cli.demo.world import World
 from tunehook_cli.local import ministack
-from tunehook_cli.local.state import Home, LocalEnvironment, checkout
+from tunehook_cli.local.state import HOME_VARIABLE, Home, LocalEnvironment, checkout
 from tunehook_cli.local.up import bring_up
 
 PATIENCE_S: Final = 120.0
@@ -43,15 +44,16 @@ def main() -> int:
     try:
         with (
             _embedded_stack(home, console, keep) as environment,
-            _sandbox(home, console, keep) as sandbox_url,
+            _sandbox(home, console, keep) as (sandbox_url, sandbox_pid),
         ):
             findings = _demonstrate(console, environment, sandbox_url)
             is_all_there = _report(console, findings, home)
             if keep:
-                _tell_how_to_go_on(console, home, sandbox_url)
+                _tell_how_to_go_on(console, home, sandbox_url, sandbox_pid)
             return 0 if is_all_there else 1
-    except TunehookError as error:
-        console.print(f"[red]demo: {error}[/]")
+    except (TunehookError, *AWS_FAULTS, httpx.HTTPError) as error:
+        console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
+        console.print(f"logs: {home.log.parent}", soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         console.print("stopped")
@@ -74,7 +76,7 @@ def _embedded_stack(home: Home, console: Console, keep: bool) -> Iterator[LocalE
 
 
 @contextmanager
-def _sandbox(home: Home, console: Console, keep: bool) -> Iterator[str]:
+def _sandbox(home: Home, console: Console, keep: bool) -> Iterator[tuple[str, int]]:
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     log_path = home.log.with_name("sandbox.log")
@@ -89,7 +91,7 @@ def _sandbox(home: Home, console: Console, keep: bool) -> Iterator[str]:
     try:
         _wait_for(url, process, log_path)
         console.print(f"sandbox providers and receivers at {url}")
-        yield url
+        yield url, process.pid
     finally:
         if not keep:
             process.terminate()
@@ -195,10 +197,14 @@ def _webhook_line(finding: Finding, position: int) -> str:
     return f"{webhook.content['type']} at {webhook.receiver}: {'NOT VERIFIED' if bad else 'verified'}"
 
 
-def _tell_how_to_go_on(console: Console, home: Home, sandbox_url: str) -> None:
+def _tell_how_to_go_on(console: Console, home: Home, sandbox_url: str, sandbox_pid: int) -> None:
     console.print(f"\nstill running (KEEP=1): the stack, and the sandbox at {sandbox_url}", soft_wrap=True)
-    console.print(f"  export TUNEHOOK_HOME={home.folder}", soft_wrap=True)
-    console.print("  .venv/bin/tunehook tasks list        stop the stack with: .venv/bin/tunehook local down")
+    for line in (
+        f"export {HOME_VARIABLE}={home.folder}",
+        ".venv/bin/tunehook tasks list",
+        f".venv/bin/tunehook local down; kill {sandbox_pid}      # stops both",
+    ):
+        console.print(f"  {line}", soft_wrap=True)
 
 
 def _free_port() -> int:

@@ -12,8 +12,6 @@ import time
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 from tunehook.errors import Misconfigured, Unavailable
 from tunehook_cli.local.state import Home, LocalEnvironment, checkout, is_alive
 
@@ -145,6 +143,8 @@ def _environment(home: Home, port: int) -> dict[str, str]:
 def _wait_until_it_answers(
     environment: LocalEnvironment, process: subprocess.Popen[bytes], home: Home
 ) -> None:
+    import httpx
+
     deadline = time.monotonic() + _START_S
     with httpx.Client(trust_env=False, timeout=2.0) as http:
         while time.monotonic() < deadline:

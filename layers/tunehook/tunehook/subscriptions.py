@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -10,7 +10,7 @@ from typing import Any, Final
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.http.headers import check_headers
-from tunehook.signatures import NOTIFY_HOOK_PREFIX
+from tunehook.signatures import NOTIFY_HOOK_PREFIX, notify_hook_subscription_id
 from tunehook.tasks import Format
 
 
@@ -40,6 +40,48 @@ class Subscription:
     def wants(self, kind: WebhookType, provider: str) -> bool:
         """Return whether an event of `kind` about a task of `provider` is to be delivered."""
         return self.enabled and kind in self.events and (not self.providers or provider in self.providers)
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """One receiver of one event; `url` is set for a task's own hook alone."""
+
+    subscription_id: str
+    format: Format
+    url: str | None = None
+
+
+def receivers_of(
+    kind: WebhookType,
+    provider: str,
+    subscriptions: Iterable[Subscription],
+    item: Mapping[str, Any],
+    policy: NetworkPolicy,
+) -> list[Receiver]:
+    """Return who is told that a task has ended: the matching subscriptions, and the hook named on the task itself.
+
+    Parameters
+    ----------
+    kind : WebhookType
+        What happened.
+    provider : str
+        At which provider.
+    subscriptions : iterable of Subscription
+        All of them.
+    item : mapping
+        The task's item. A rejected one may hold anything at all; an acceptable hook on it is told nevertheless.
+    policy : NetworkPolicy
+        Where a hook may point.
+    """
+    receivers = [
+        Receiver(subscription.subscription_id, subscription.format)
+        for subscription in subscriptions
+        if subscription.wants(kind, provider)
+    ]
+    url, form = item.get("notify_hook"), item.get("notify_format")
+    if isinstance(url, str) and form in (None, *Format) and _is_acceptable(url, policy):
+        receivers.append(Receiver(notify_hook_subscription_id(url), _format(form), url))
+    return receivers
 
 
 def check_subscription(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscription:
@@ -84,6 +126,14 @@ def check_subscription(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscr
         format=_format(item.get("format")),
         enabled=enabled,
     )
+
+
+def _is_acceptable(url: str, policy: NetworkPolicy) -> bool:
+    try:
+        check_url(url, policy)
+    except InvalidInput:
+        return False
+    return True
 
 
 def _events(value: object) -> frozenset[WebhookType]:

@@ -21,9 +21,7 @@ def test_every_page_is_read(table: SubscriptionsTable) -> None:
 def test_a_mark_says_why_and_can_be_taken_back(table: SubscriptionsTable) -> None:
     put(NAME, {"subscription_id": "sub", "url": "x"})
     table.mark("sub", "url: not a valid URL")
-    assert items(NAME) == [
-        {"subscription_id": "sub", "url": "x", "disabled_reason": "url: not a valid URL"}
-    ]
+    assert items(NAME) == [{"subscription_id": "sub", "url": "x", "disabled_reason": "url: not a valid URL"}]
     table.mark("sub", None)
     assert items(NAME) == [{"subscription_id": "sub", "url": "x"}]
 

@@ -2,10 +2,10 @@ import json
 from typing import Any
 
 import pytest
-from intake.admission import Intake
 from tests.support.aws import Faulty, client, create_table, fault, items, put, stream_image
 from tests.support.tasks import NOW_MS
 
+from intake.admission import Intake
 from tunehook.aws.leases import LEASE_MS, Leases
 from tunehook.aws.tasks import TasksTable
 from tunehook.http.guard import NetworkPolicy

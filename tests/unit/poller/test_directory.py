@@ -3,10 +3,10 @@ from typing import Any
 
 import httpx
 import pytest
-from poller.directory import RELOAD_EVERY_MS, RETRY_AFTER_MS, ProviderDirectory
 from tests.support.aws import fault
 from tests.support.tasks import NOW_MS
 
+from poller.directory import RELOAD_EVERY_MS, RETRY_AFTER_MS, ProviderDirectory
 from tunehook.errors import Misconfigured
 
 

@@ -3,9 +3,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from poller.judge import EMPTY_ENDS_AT, NOT_FOUND_MIN_AGE_MS, End, Wait, judge, timed_out
 from tests.support.tasks import NOW_MS, clip, pending
 
+from poller.judge import EMPTY_ENDS_AT, NOT_FOUND_MIN_AGE_MS, End, Wait, judge, timed_out
 from tunehook.providers import (
     Completed,
     CompletedWithoutResults,

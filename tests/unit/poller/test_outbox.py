@@ -1,13 +1,14 @@
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from poller.outbox import Outbox
 from tests.support.aws import BUS, Faulty, client, create_table, fault, items, put, watched_bus
 from tests.support.tasks import NOW_MS, completed, pending
 from tests.support.virtual import Clock
 
+from poller.outbox import Outbox
 from tunehook.aws.bus import EventBus
 from tunehook.aws.tasks import TasksTable
 from tunehook.tasks import PendingTask, TaskKey
@@ -160,6 +161,26 @@ async def test_one_that_cannot_leave_the_index_does_not_hold_up_the_others(world
     assert len(world.unsent()) == 1
 
 
+async def test_a_look_while_an_event_is_on_its_way_does_not_emit_it_a_second_time(world: World) -> None:
+    under_way, looked = threading.Event(), threading.Event()
+
+    class Slow:
+        def put_events(self, **request: Any) -> Any:
+            under_way.set()
+            assert looked.wait(5)
+            return client("events").put_events(**request)
+
+    (task,) = world.tasks(1)
+    outbox = world.outbox(events=Slow())
+    ending = asyncio.create_task(outbox.end(task, completed()))
+    await asyncio.to_thread(under_way.wait, 5)
+    looking = asyncio.create_task(outbox.emit_left_over(world.healthy.unsent(0)))
+    await asyncio.sleep(0.05)
+    looked.set()
+    await asyncio.gather(ending, looking)
+    assert world.emitted() == ["task-0"]
+
+
 async def test_what_the_index_still_shows_is_not_emitted_again_by_the_same_pass(world: World) -> None:
     (task,) = world.tasks(1)
     outbox = world.outbox()
@@ -192,9 +213,7 @@ def test_two_pollers_that_end_the_same_tasks_emit_each_once(world: World) -> Non
 
     async def end_all() -> list[bool]:
         outboxes = (world.outbox(), world.outbox())
-        return await asyncio.gather(
-            *(outbox.end(task, completed()) for task in tasks for outbox in outboxes)
-        )
+        return await asyncio.gather(*(outbox.end(task, completed()) for task in tasks for outbox in outboxes))
 
     # In threads, moto's conditions do not hold.
     assert sum(Clock(NOW_MS).run(end_all())) == 5

@@ -2,13 +2,13 @@ import json
 from typing import Any
 
 import pytest
-from poller import app
-from poller.service import Poller, PollerStart
-from poller.settings import PollerSettings
 from pydantic import ValidationError
 from tests.support.aws import BUS, Context, client, create_table, items, put
 from tests.support.events import sample
 
+from poller import app
+from poller.service import Poller, PollerStart
+from poller.settings import PollerSettings
 from tunehook.times import now_ms
 
 
@@ -88,7 +88,9 @@ def test_a_pass_reads_the_secret_and_writes_to_the_tables() -> None:
     }
 
 
-@pytest.mark.parametrize(("started_by", "stopped"), [("schedule", "out_of_time"), ("intake", "already_running")])
+@pytest.mark.parametrize(
+    ("started_by", "stopped"), [("schedule", "out_of_time"), ("intake", "already_running")]
+)
 def test_only_the_schedule_takes_a_live_lease_over(started_by: str, stopped: str) -> None:
     add_task()
     put("PollerLeasesTable", {"shard": 0, "owner": "other", "until_ms": now_ms() + 60_000})

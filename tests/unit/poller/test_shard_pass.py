@@ -3,16 +3,27 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from poller.shard_pass import StopReason
 from tests.support.aws import Faulty, client, fault, items
-from tests.support.tasks import NOW_MS
+from tests.support.tasks import NOW_MS, pending
 from tests.unit.poller.world import COMPLETED, FAILED, PROCESSING, Answer, World
 
+from poller.shard_pass import StopReason
 from tunehook.aws.leases import LEASE_MS, RENEW_EVERY_MS, Leases
+from tunehook.tasks import TaskKey
 
 pytestmark = pytest.mark.usefixtures("aws")
 
 SECOND_MS = 1_000
+
+
+class Looks:
+    """Tasks as they are, for a test to change how they are looked for."""
+
+    def __init__(self, real: Any) -> None:
+        self.real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
 
 
 class TestAsking:
@@ -98,6 +109,35 @@ class TestEnding:
         )
         assert len(world.times_of()) == 2
         assert len(world.emitted()) == 2
+
+    def test_a_task_that_was_put_again_while_it_was_pending_is_asked_again_at_once(self) -> None:
+        world = World()
+        world.add()
+        world.run_together(world.shard_pass(lasts_s=10).run(take_over=True), world.later(5, world.add))
+        assert len(world.times_of()) == 2
+
+    def test_a_task_that_the_index_goes_on_showing_is_not_asked_again(self) -> None:
+        world = World(gw=lambda _: COMPLETED)
+        world.add()
+
+        class Lagging(Looks):
+            def pending(self, *args: Any) -> Any:
+                return [pending(TaskKey("task-1", "gw"))] if world.seconds() < 5 else []
+
+        world.run(tasks=Lagging(world.shard_pass()._tasks))
+        assert world.times_of() == [0]
+
+    def test_a_task_that_somebody_else_has_ended_is_forgotten_at_its_next_news(self) -> None:
+        world = World()
+        world.add()
+
+        def end() -> None:
+            world.add(status="completed", since_ms=NOW_MS, queue="elsewhere")
+            world.gateways["gw"] = lambda _: {"status": "queuing"}
+
+        (reason, _) = world.run_together(world.shard_pass().run(take_over=True), world.later(10, end))
+        assert reason is StopReason.NOTHING_PENDING
+        assert world.times_of() == [0, 20]
 
     def test_an_end_that_cannot_be_written_is_found_again(self) -> None:
         world = World(gw=lambda _: COMPLETED)
@@ -188,8 +228,10 @@ class TestProviders:
     def test_a_provider_that_raises_stops_no_other(self, caplog: pytest.LogCaptureFixture) -> None:
         class Raising:
             poll_every_s = 5
+            asked = 0
 
             async def ask_many(self, task_ids: tuple[str, ...]) -> AsyncIterator[Any]:
+                self.asked += 1
                 raise RuntimeError("nobody has thought of this")
                 yield
 
@@ -201,8 +243,9 @@ class TestProviders:
                 return bool(await self._real.refresh())
 
             def get(self, name: str) -> Any:
-                return Raising() if name == "raising" else self._real.get(name)
+                return raising if name == "raising" else self._real.get(name)
 
+        raising = Raising()
         world = World()
         world.add("bad", provider="raising")
         world.add("good")
@@ -210,6 +253,7 @@ class TestProviders:
         world.run(lasts_s=25, providers=directory)
         assert world.times_of("good") == [0, 20, 25]
         assert "unexpected_error" in caplog.text
+        assert raising.asked > 1
 
     def test_while_the_configuration_is_not_known_nobody_is_asked_and_nothing_is_written(self) -> None:
         world = World()
@@ -377,21 +421,11 @@ class TestFaults:
         world = World(gw=lambda _: COMPLETED)
         world.add()
 
-        class Failing:
-            """Tasks of which the first three looks fail."""
-
-            def __init__(self, real: Any) -> None:
-                self._real = real
-                self._looks = 0
-
+        class Failing(Looks):
             def pending(self, *args: Any) -> Any:
-                self._looks += 1
-                if self._looks <= 3:
+                if world.seconds() < 3:
                     raise fault(operation="Query")
-                return self._real.pending(*args)
-
-            def __getattr__(self, name: str) -> Any:
-                return getattr(self._real, name)
+                return self.real.pending(*args)
 
         tasks = Failing(world.shard_pass()._tasks)
         assert world.run(tasks=tasks) is StopReason.NOTHING_PENDING
@@ -400,9 +434,7 @@ class TestFaults:
     def test_a_renewal_that_fails_ends_no_pass(self) -> None:
         world = World()
         world.add()
-        leases = Leases(
-            Faulty(client("dynamodb"), update_item=[None, fault(), fault()]), "PollerLeasesTable"
-        )
+        leases = Leases(Faulty(client("dynamodb"), update_item=[None, fault(), fault()]), "PollerLeasesTable")
         assert world.run(lasts_s=30, leases=leases) is StopReason.OUT_OF_TIME
 
     def test_a_note_that_fails_is_made_up_for(self) -> None:
@@ -432,4 +464,3 @@ def test_the_pass_leaves_the_tables_of_other_shards_alone() -> None:
     world.add(queue="pending#1")
     assert world.run() is StopReason.NOTHING_PENDING
     assert world.asked == []
-

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
-from poller.directory import ProviderDirectory
-from poller.outbox import Outbox
-from poller.shard_pass import ShardPass, StopReason
 from tests.support.aws import BUS, client, create_table, items, put, watched_bus
 from tests.support.tasks import NOW_MS
 from tests.support.virtual import Clock
 
+from poller.directory import ProviderDirectory
+from poller.outbox import Outbox
+from poller.shard_pass import ShardPass, StopReason
 from tunehook.aws.bus import EventBus
 from tunehook.aws.leases import Leases
 from tunehook.aws.tasks import TasksTable

@@ -1,0 +1,168 @@
+"""The contract of the events: their schemas, the samples, and the rule that passes them on."""
+
+import json
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator, ValidationError
+from moto.events.models import EventPattern
+from tests.support.events import sample
+from tests.support.tasks import NOW_MS, clip, completed, ended
+from tests.support.template import ROOT, resources
+
+from tunehook.events import (
+    EVENT_MODELS,
+    SOURCE,
+    ArchivedAsset,
+    ManifestLocation,
+    TaskArchived,
+    TaskCompleted,
+    task_ended,
+)
+from tunehook.tasks import Failure, FailureCode, Status, TaskEnd
+from tunehook.times import from_ms
+from tunehook_cli import schemas
+
+FAILED = TaskEnd(
+    status=Status.FAILED,
+    detected_at_ms=NOW_MS,
+    submitted_at_ms=NOW_MS,
+    failure=Failure(FailureCode.NOT_FOUND, "the provider suno knows no such task"),
+)
+ARCHIVED = TaskArchived(
+    event_id="evt_2",
+    task_event_id="evt_1",
+    task_id="task-1",
+    provider="suno",
+    archived_at=from_ms(NOW_MS),
+    archive="partial",
+    manifest=ManifestLocation(bucket="results", key="results/suno/task-1/manifest.json"),
+    assets=(
+        ArchivedAsset(
+            clip_id="clip-1",
+            type="audio",
+            source_url="https://cdn.example.com/1.mp3",
+            status="archived",
+            key="results/suno/task-1/clip-1/audio.mp3",
+            content_type="audio/mpeg",
+            bytes=7,
+            sha256="00ff",
+        ),
+        ArchivedAsset(
+            clip_id="clip-1",
+            type="cover",
+            source_url="https://cdn.example.com/1.jpeg",
+            status="unavailable",
+            reason="HTTP 410",
+        ),
+    ),
+)
+LONG = completed(clips=tuple(clip(f"clip-{number}", prompt="歌" * 40_000) for number in range(2)))
+EMITTED = {
+    "completed": task_ended(ended()),
+    "completed, truncated": task_ended(ended(end=LONG)),
+    "completed, bare": task_ended(ended(end=completed(clips=(), finished_at_ms=None), metadata={})),
+    "failed": task_ended(ended(end=FAILED)),
+    "rejected": task_ended(
+        ended(
+            end=TaskEnd(
+                status=Status.REJECTED,
+                detected_at_ms=NOW_MS,
+                submitted_at_ms=NOW_MS,
+                failure=Failure(FailureCode.INVALID, "timeout_s: must be a whole number of seconds"),
+            )
+        )
+    ),
+    "archived": ARCHIVED,
+}
+
+
+def kept_schema(detail_type: str) -> dict[str, Any]:
+    return json.loads((schemas.FOLDER / f"{detail_type}.json").read_text())
+
+
+def validate(detail_type: str, detail: dict[str, Any]) -> None:
+    validator = Draft202012Validator(
+        kept_schema(detail_type), format_checker=Draft202012Validator.FORMAT_CHECKER
+    )
+    validator.validate(detail)
+
+
+def envelope_of(name: str) -> dict[str, Any]:
+    return json.loads(sample(name)["Records"][0]["body"])
+
+
+def test_there_is_one_schema_for_each_event() -> None:
+    assert {path.stem for path in schemas.FOLDER.glob("*")} == set(EVENT_MODELS)
+
+
+@pytest.mark.parametrize("detail_type", EVENT_MODELS)
+def test_the_kept_schema_is_that_of_the_model(detail_type: str) -> None:
+    assert kept_schema(detail_type) == schemas.schemas()[detail_type], "run `make schemas`"
+
+
+@pytest.mark.parametrize("detail_type", EVENT_MODELS)
+def test_a_schema_is_one(detail_type: str) -> None:
+    Draft202012Validator.check_schema(kept_schema(detail_type))
+
+
+def test_the_generator_writes_what_is_kept_and_removes_what_is_no_more(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schemas, "FOLDER", tmp_path / "schemas")
+    schemas.main()
+    (tmp_path / "schemas" / "TaskForgotten.json").write_text("{}")
+    schemas.main()
+    written = {path.name: path.read_text() for path in (tmp_path / "schemas").iterdir()}
+    assert written == {path.name: path.read_text() for path in (ROOT / "events" / "schemas").iterdir()}
+
+
+@pytest.mark.parametrize("event", EMITTED.values(), ids=EMITTED)
+def test_what_is_emitted_obeys_its_schema(event: Any) -> None:
+    validate(type(event).__name__, json.loads(event.model_dump_json()))
+
+
+@pytest.mark.parametrize("name", ["task_completed", "task_failed"])
+def test_the_sample_events_obey_their_schemas(name: str) -> None:
+    envelope = envelope_of(name)
+    validate(envelope["detail-type"], envelope["detail"])
+
+
+@pytest.mark.parametrize("name", ["task_completed", "task_failed"])
+def test_the_sample_events_are_what_the_code_would_write(name: str) -> None:
+    envelope = envelope_of(name)
+    event = EVENT_MODELS[envelope["detail-type"]].model_validate(envelope["detail"])
+    assert json.loads(event.model_dump_json()) == envelope["detail"]
+
+
+@pytest.mark.parametrize(
+    "spoilt", [{"detected_at": 1}, {"status": "failed"}, {"clips": [{}]}, {"version": "2"}]
+)
+def test_a_schema_tells_a_wrong_event(spoilt: dict[str, Any]) -> None:
+    detail = json.loads(EMITTED["completed"].model_dump_json()) | spoilt
+    with pytest.raises(ValidationError):
+        validate("TaskCompleted", detail)
+
+
+def test_a_consumer_may_rely_on_every_field_being_there() -> None:
+    assert set(kept_schema("TaskCompleted")["required"]) == set(TaskCompleted.model_fields)
+
+
+def passed_on(detail_type: str, source: str = SOURCE) -> bool:
+    """Whether the template's rule sends an event to fulfillment, by moto's reading of its pattern."""
+    (rule,) = resources("AWS::Events::Rule").values()
+    pattern = EventPattern.load(json.dumps(rule["EventPattern"]))
+    return pattern.matches_event({"source": source, "detail-type": detail_type, "detail": {}})
+
+
+def test_the_rule_passes_on_the_ends_of_tasks_alone() -> None:
+    assert {name for name in EVENT_MODELS if passed_on(name)} == {"TaskCompleted", "TaskFailed"}
+
+
+def test_the_rule_does_not_pass_on_what_others_emit() -> None:
+    assert not passed_on("TaskCompleted", source="somebody")
+
+
+@pytest.mark.parametrize("event", EMITTED.values(), ids=EMITTED)
+def test_the_detail_type_of_an_event_is_the_name_of_its_model(event: Any) -> None:
+    assert EVENT_MODELS[type(event).__name__] is type(event)

@@ -1,0 +1,79 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.media import HTML, JPEG, MP3, MP3_WITHOUT_TAG, MP4, PNG
+from tests.support.tasks import clip
+
+from fulfillment.assets import Asset, AssetType, MediaType, NotThatMedia, assets_of, media_type_of
+
+CDN = "https://cdn.example.com/"
+
+
+def test_a_clip_has_a_file_for_each_kind_of_link() -> None:
+    full = clip(cover_url=f"{CDN}c", large_cover_url=f"{CDN}l", video_url=f"{CDN}v")
+    assert [asset.type for asset in assets_of(full)] == ["audio", "cover", "large_cover", "video"]
+
+
+def test_a_stream_is_no_file() -> None:
+    only_streams = clip(
+        audio_url=None, cover_url=None, stream_url=f"{CDN}live", stream_source_url=f"{CDN}live2"
+    )
+    assert list(assets_of(only_streams)) == []
+
+
+def test_the_upstream_copy_is_the_second_choice() -> None:
+    audio, cover = assets_of(clip(audio_source_url=f"{CDN}up.mp3", cover_source_url=f"{CDN}up.jpeg"))
+    assert audio == Asset("clip-1", "audio", (f"{CDN}clip-1.mp3", f"{CDN}up.mp3"))
+    assert cover.urls[1] == f"{CDN}up.jpeg"
+
+
+def test_the_upstream_copy_is_the_only_one_where_there_is_no_other() -> None:
+    audio, _ = assets_of(clip(audio_url=None, audio_source_url=f"{CDN}up.mp3"))
+    assert audio.urls == (f"{CDN}up.mp3",)
+
+
+def test_the_same_link_twice_is_tried_once() -> None:
+    audio, _ = assets_of(clip(audio_source_url=f"{CDN}clip-1.mp3"))
+    assert audio.urls == (f"{CDN}clip-1.mp3",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "head", "media"),
+    [
+        ("audio", MP3, MediaType("audio/mpeg", "mp3")),
+        ("audio", MP3_WITHOUT_TAG, MediaType("audio/mpeg", "mp3")),
+        ("cover", JPEG, MediaType("image/jpeg", "jpg")),
+        ("large_cover", PNG, MediaType("image/png", "png")),
+        ("video", MP4, MediaType("video/mp4", "mp4")),
+    ],
+)
+def test_a_file_is_what_its_bytes_say(kind: AssetType, head: bytes, media: MediaType) -> None:
+    assert media_type_of(kind, head) == media
+
+
+@pytest.mark.parametrize(
+    ("kind", "head"),
+    [
+        ("audio", HTML),
+        ("audio", b'{"error": "forbidden"}'),
+        ("audio", b""),
+        ("audio", b"\x00"),
+        ("audio", JPEG),
+        ("audio", MP4),
+        ("cover", MP3),
+        ("cover", b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
+        ("video", JPEG),
+        ("large_cover", HTML),
+    ],
+)
+def test_a_file_that_is_something_else_is_refused(kind: AssetType, head: bytes) -> None:
+    with pytest.raises(NotThatMedia):
+        media_type_of(kind, head)
+
+
+@given(st.binary(max_size=64) | st.sampled_from([MP3, JPEG, MP4]).flatmap(lambda b: st.just(b[:12])))
+def test_no_beginning_of_a_file_makes_it_stumble(head: bytes) -> None:
+    try:
+        media_type_of("audio", head)
+    except NotThatMedia:
+        return

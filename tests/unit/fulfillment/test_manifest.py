@@ -1,0 +1,64 @@
+import json
+from typing import Any
+
+from tests.support.tasks import clip, completed, ended
+
+from fulfillment.manifest import manifest_of, provider_object_of
+from tunehook.events import ArchivedAsset, task_ended
+
+ASSET = ArchivedAsset(
+    clip_id="clip-1",
+    type="audio",
+    source_url="https://cdn.example.com/clip-1.mp3",
+    status="archived",
+    key="results/suno/task-1/clip-1/audio.mp3",
+    content_type="audio/mpeg",
+    bytes=7,
+    sha256="00ff",
+)
+EVENT = task_ended(ended())
+ITEM: dict[str, Any] = {
+    "clips": [{"clip_id": "clip-1", "prompt": "[Verse]\nWalking down the streets"}],
+    "provider_object": '{"task_id": "task-1", "title": "歌"}',
+}
+
+
+def manifest(event: Any = EVENT, item: dict[str, Any] | None = ITEM) -> dict[str, Any]:
+    return json.loads(manifest_of(event, item, [ASSET]))
+
+
+def test_a_manifest_holds_the_event_the_assets_and_the_providers_object() -> None:
+    content = manifest()
+    assert content["event_id"] == EVENT.event_id
+    assert content["clips"] == json.loads(EVENT.model_dump_json())["clips"]
+    assert content["assets"] == [ASSET.model_dump(mode="json")]
+    assert content["provider_object"] == {"task_id": "task-1", "title": "歌"}
+
+
+def test_a_manifest_has_the_prompts_that_the_event_left_out() -> None:
+    prompt = "歌" * 40_000
+    clips = (clip("clip-1", prompt=prompt), clip("clip-2", prompt=prompt))
+    event = task_ended(ended(end=completed(clips=clips)))
+    item = {"clips": [{"clip_id": name, "prompt": prompt} for name in ("clip-1", "clip-2")]}
+    assert event.truncated
+    content = manifest(event, item)
+    assert [each["prompt"] for each in content["clips"]] == [prompt, prompt]
+    assert "truncated" not in content
+
+
+def test_without_the_item_a_manifest_holds_what_the_event_has() -> None:
+    content = manifest(item=None)
+    assert content["clips"][0]["prompt"] == "[Verse]\nWalking down the streets"
+    assert content["provider_object"] is None
+
+
+def test_the_same_input_gives_the_same_bytes() -> None:
+    assert manifest_of(EVENT, ITEM, [ASSET]) == manifest_of(EVENT, dict(reversed(ITEM.items())), [ASSET])
+
+
+def test_a_manifest_is_utf_8_for_people() -> None:
+    assert "我的曲目".encode() in manifest_of(EVENT, ITEM, [ASSET])
+
+
+def test_a_task_that_ended_without_an_object_has_none() -> None:
+    assert (provider_object_of(None), provider_object_of({})) == (None, None)

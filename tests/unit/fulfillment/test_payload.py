@@ -1,0 +1,118 @@
+import json
+from typing import Any
+
+import pytest
+from tests.support.tasks import NOW_MS, clip, completed, ended
+
+from fulfillment.payload import payload_of
+from tunehook.events import ArchivedAsset, ManifestLocation, TaskCompleted, TaskFailed, task_ended
+from tunehook.tasks import Failure, FailureCode, Format, Status, TaskEnd
+
+MANIFEST = ManifestLocation(bucket="results", key="results/suno/task-1/manifest.json")
+PROVIDER_OBJECT = {"task_id": "task-1", "status": "SUCCESS", "data": [{"title": "歌", "odd": None}]}
+EVENT = task_ended(ended())
+TIMED_OUT = task_ended(
+    ended(
+        end=TaskEnd(
+            status=Status.FAILED,
+            detected_at_ms=NOW_MS,
+            submitted_at_ms=NOW_MS,
+            failure=Failure(FailureCode.TIMED_OUT, "not ended within 3600 s"),
+        )
+    )
+)
+
+
+def asset(clip_id: str = "clip-1", **fields: Any) -> ArchivedAsset:
+    values: dict[str, Any] = {
+        "type": "audio",
+        "source_url": "https://cdn.example.com/x",
+        "status": "archived",
+        "key": f"results/suno/task-1/{clip_id}/audio.mp3",
+        "content_type": "audio/mpeg",
+        "bytes": 7,
+        "sha256": "00ff",
+    }
+    return ArchivedAsset(clip_id=clip_id, **values | fields)
+
+
+def payload(
+    format: Format = Format.STANDARD,  # noqa: A002 - the contract's own name for it
+    event: TaskCompleted | TaskFailed = EVENT,
+    provider_object: dict[str, Any] | None = PROVIDER_OBJECT,
+    assets: tuple[ArchivedAsset, ...] = (),
+) -> dict[str, Any]:
+    return json.loads(payload_of(format, event, provider_object, assets, MANIFEST))
+
+
+def test_the_standard_payload_is_the_data_of_a_webhook() -> None:
+    data = payload()
+    assert {name: data[name] for name in ("task_id", "provider", "status", "metadata", "truncated")} == {
+        "task_id": "task-1",
+        "provider": "suno",
+        "status": "completed",
+        "metadata": {"order": 7},
+        "truncated": False,
+    }
+    assert data["detected_at"] == "2027-01-15T08:01:00.000Z"
+    assert data["manifest"] == {"bucket": "results", "key": "results/suno/task-1/manifest.json"}
+    assert data["failure"] is None
+
+
+def test_the_payload_of_cloudevents_is_the_same_data() -> None:
+    assert payload(Format.CLOUDEVENTS) == payload(Format.STANDARD)
+
+
+def test_each_clip_has_its_own_assets() -> None:
+    unavailable = asset("clip-2", status="unavailable", key=None, reason="HTTP 410")
+    data = payload(assets=(asset("clip-1"), asset("clip-1", type="cover"), unavailable))
+    first, second = data["clips"]
+    assert [each["type"] for each in first["assets"]] == ["audio", "cover"]
+    assert first["assets"][0]["key"] == "results/suno/task-1/clip-1/audio.mp3"
+    assert (second["assets"][0]["status"], second["assets"][0]["reason"]) == ("unavailable", "HTTP 410")
+    assert "key" not in second["assets"][0]
+
+
+def test_links_of_the_provider_are_not_told() -> None:
+    assert "cdn.example.com" not in json.dumps(payload(assets=(asset(),)))
+
+
+def test_a_failed_task_is_told_with_code_and_reason() -> None:
+    data = payload(event=TIMED_OUT)
+    assert data["failure"] == {"code": "timed_out", "reason": "not ended within 3600 s"}
+
+
+def test_the_providers_own_object_is_the_whole_payload_of_its_format() -> None:
+    assert payload(Format.PROVIDER) == PROVIDER_OBJECT
+
+
+def test_a_task_that_timed_out_is_told_in_the_providers_format_too() -> None:
+    assert payload(Format.PROVIDER, TIMED_OUT, None) == {
+        "task_id": "task-1",
+        "status": "FAILURE",
+        "fail_reason": "not ended within 3600 s",
+        "progress": "100%",
+        "data": [],
+    }
+
+
+def test_a_completed_task_whose_object_is_gone_is_no_failure() -> None:
+    body = payload(Format.PROVIDER, EVENT, None)
+    assert (body["status"], body["fail_reason"]) == ("SUCCESS", "")
+    assert [each["id"] for each in body["data"]] == ["clip-1", "clip-2"]
+    assert body["data"][0]["audio_url"] == "https://cdn.example.com/clip-1.mp3"
+    assert body["data"][0]["tags"] == "流行, 欢快"
+
+
+def test_without_its_first_link_a_clip_is_told_with_the_upstream_copy() -> None:
+    upstream = clip(audio_url=None, audio_source_url="https://up.example.com/1.mp3")
+    event = task_ended(ended(end=completed(clips=(upstream,))))
+    (told,) = payload(Format.PROVIDER, event, None)["data"]
+    assert told["audio_url"] == "https://up.example.com/1.mp3"
+
+
+@pytest.mark.parametrize("form", Format)
+def test_a_payload_is_compact_and_not_escaped(form: Format) -> None:
+    text = payload_of(form, EVENT, PROVIDER_OBJECT, (), MANIFEST)
+    assert '": ' not in text
+    assert "\\u" not in text

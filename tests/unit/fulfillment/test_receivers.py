@@ -1,0 +1,136 @@
+from typing import Any
+
+import pytest
+from tests.support.aws import Faulty, client, create_table, fault, items, put
+
+from fulfillment.receivers import CACHED_S, Receiver, Receivers
+from tunehook.aws.subscriptions import SubscriptionsTable
+from tunehook.http.guard import NetworkPolicy
+from tunehook.signatures import notify_hook_subscription_id
+from tunehook.subscriptions import WebhookType
+from tunehook.tasks import Format
+
+NAME = "SubscriptionsTable"
+HOOK = "https://hook.example.com/"
+COMPLETED, FAILED = WebhookType.TASK_COMPLETED, WebhookType.TASK_FAILED
+
+
+class World:
+    def __init__(self, dynamodb: Any = None) -> None:
+        self.now_s = 1000.0
+        table = SubscriptionsTable(dynamodb or client("dynamodb"), NAME)
+        self.receivers = Receivers(table, NetworkPolicy.PUBLIC, lambda: self.now_s)
+
+    def told(
+        self, kind: WebhookType = COMPLETED, provider: str = "suno", item: dict[str, Any] | None = None
+    ) -> list[str]:
+        return sorted(each.subscription_id for each in self.receivers.of(kind, provider, item))
+
+
+@pytest.fixture
+def world(aws: None) -> World:
+    create_table(NAME)
+    return World()
+
+
+def subscribe(subscription_id: str, **fields: Any) -> None:
+    put(NAME, {"subscription_id": subscription_id, "url": HOOK, **fields})
+
+
+def marks() -> dict[str, str | None]:
+    return {item["subscription_id"]: item.get("disabled_reason") for item in items(NAME)}
+
+
+def test_without_subscriptions_and_hook_nobody_is_told(world: World) -> None:
+    assert world.told() == []
+
+
+def test_whoever_wants_the_kind_of_the_provider_is_told(world: World) -> None:
+    subscribe("all")
+    subscribe("failures", events=["task.failed"])
+    subscribe("musicmint", providers=["musicmint"])
+    subscribe("off", enabled=False)
+    assert world.told() == ["all"]
+    assert world.told(FAILED) == ["all", "failures"]
+    assert world.told(provider="musicmint") == ["all", "musicmint"]
+
+
+def test_a_receiver_has_its_subscriptions_format_and_no_url_of_its_own(world: World) -> None:
+    subscribe("sub", format="cloudevents")
+    assert world.receivers.of(COMPLETED, "suno", None) == [Receiver("sub", Format.CLOUDEVENTS)]
+
+
+def test_a_bad_subscription_is_marked_and_the_others_are_told(world: World) -> None:
+    subscribe("bad", url="http://127.0.0.1/")
+    subscribe("worse", events=["task.exploded"])
+    subscribe("good")
+    assert world.told() == ["good"]
+    assert marks() == {
+        "bad": "url: the scheme must be https",
+        "worse": "events: must be among task.completed, task.failed",
+        "good": None,
+    }
+
+
+def test_a_mark_is_written_once(world: World) -> None:
+    subscribe("bad", url="nonsense")
+    world.told()
+    dynamodb = Faulty(client("dynamodb"))
+    World(dynamodb).told()
+    assert "update_item" not in [name for name, _ in dynamodb.calls]
+
+
+def test_a_mark_is_taken_back_when_the_subscription_is_mended(world: World) -> None:
+    subscribe("sub", url=HOOK, disabled_reason="url: not a valid URL")
+    assert world.told() == ["sub"]
+    assert marks() == {"sub": None}
+
+
+def test_the_mark_of_a_disabled_subscription_stays(world: World) -> None:
+    subscribe("sub", enabled=False, disabled_reason="the receiver answered 410")
+    assert world.told() == []
+    assert marks() == {"sub": "the receiver answered 410"}
+
+
+def test_subscriptions_are_read_anew_after_15_s(world: World) -> None:
+    world.told()
+    subscribe("new")
+    world.now_s += CACHED_S - 0.1
+    assert world.told() == []
+    world.now_s += 0.1
+    assert world.told() == ["new"]
+
+
+def test_subscriptions_that_cannot_be_read_are_an_error_and_not_none(world: World) -> None:
+    with pytest.raises(type(fault())):
+        World(Faulty(client("dynamodb"), get_paginator=[fault(operation="Scan")])).told()
+
+
+def test_a_tasks_own_hook_is_told_besides(world: World) -> None:
+    subscribe("sub")
+    item = {"notify_hook": "https://own.example.com/", "notify_format": "provider"}
+    receivers = world.receivers.of(COMPLETED, "suno", item)
+    hook_id = notify_hook_subscription_id("https://own.example.com/")
+    assert receivers[1:] == [Receiver(hook_id, Format.PROVIDER, "https://own.example.com/")]
+
+
+@pytest.mark.parametrize("form", [{}, {"notify_format": None}])
+def test_a_hook_without_a_format_is_told_in_the_standard_one(world: World, form: dict[str, Any]) -> None:
+    (receiver,) = world.receivers.of(COMPLETED, "suno", {"notify_hook": HOOK, **form})
+    assert receiver.format is Format.STANDARD
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"notify_hook": 7},
+        {"notify_hook": "http://127.0.0.1/"},
+        {"notify_hook": HOOK, "notify_format": "xml"},
+        {"notify_hook": HOOK, "notify_format": ["standard"]},
+        {"notify_hook": None},
+    ],
+)
+def test_what_a_rejected_item_holds_as_its_hook_is_told_only_if_acceptable(
+    world: World, item: dict[str, Any]
+) -> None:
+    assert world.told(item=item) == []
