@@ -36,7 +36,8 @@ def stack(home: Home) -> Iterator[DeployedStack]:
             environment, {each["OutputKey"]: each["OutputValue"] for each in description["Outputs"]}
         )
     finally:
-        ministack.stop(home, environment)
+        if (running := home.running()) is not None:
+            ministack.stop(home, running)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -59,6 +60,7 @@ def start(home: Home, port: int = DEFAULT_PORT) -> LocalEnvironment:
         raise Misconfigured(f"port {port} is in use by another program: choose another with --port")
     for folder in (home.data, home.temporary, home.log.parent):
         folder.mkdir(parents=True, exist_ok=True)
+    _forget_stream_positions(home)
     with home.log.open("ab") as log:
         process = subprocess.Popen(
             [str(program)],
@@ -102,6 +104,22 @@ def stop(home: Home, environment: LocalEnvironment) -> None:
 def _runs(pid: int) -> bool:
     child = _children.get(pid)
     return is_alive(pid) if child is None else child.poll() is None
+
+
+def _forget_stream_positions(home: Home) -> None:
+    """Let stream mappings begin at the beginning.
+
+    MiniStack keeps how many records of a table's stream a mapping has read, and not the records: after a restart the
+    stream begins anew, and as many new records would be skipped.
+    """
+    state = home.data / "lambda.json"
+    if not state.is_file():
+        return
+    content = json.loads(state.read_text())
+    positions = content.get("payload", {}).get("dynamodb_stream_positions")
+    if positions:
+        positions["data"] = {}
+        state.write_text(json.dumps(content))
 
 
 def _is_free(port: int) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from tunehook.errors import Misconfigured
 
@@ -109,7 +111,17 @@ class Home:
             environment = LocalEnvironment(**json.loads(self._record.read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
-        return environment if is_alive(environment.pid) else None
+        return environment if is_alive(environment.pid) and _listens(environment.endpoint) else None
+
+
+def _listens(endpoint: str) -> bool:
+    """Return whether somebody listens there: the process may be dead and nobody have taken notice of it yet."""
+    address = urlsplit(endpoint)
+    try:
+        socket.create_connection((address.hostname or "", address.port or 0), timeout=2.0).close()
+    except OSError:
+        return False
+    return True
 
 
 def is_alive(pid: int) -> bool:

@@ -1,0 +1,29 @@
+"""What the embedded stack holds survives its end, and its streams go on."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from tests.stack.driving import DeployedStack, begin_ended
+
+from tunehook_cli.local import ministack
+from tunehook_cli.local.state import Home
+from tunehook_cli.sandbox import Sandbox
+
+
+def test_tasks_are_there_and_new_ones_are_taken_in_after_a_restart(
+    stack: DeployedStack, home: Home, sandbox: Sandbox, unique: str
+) -> None:
+    begin_ended(sandbox, "musicmint", f"before-{unique}")
+    stack.put("TasksTable", task_id=f"before-{unique}", provider="musicmint")
+    before = stack.ended_task(f"before-{unique}", "musicmint")
+    running = home.running()
+    assert running is not None
+    ministack.stop(home, running)
+    ministack.start(home, urlsplit(running.endpoint).port or 0)
+
+    begin_ended(sandbox, "musicmint", f"after-{unique}")
+    stack.put("TasksTable", task_id=f"after-{unique}", provider="musicmint")
+
+    assert stack.task(f"before-{unique}", "musicmint")["event_id"] == before["event_id"]
+    assert stack.ended_task(f"after-{unique}", "musicmint", within_s=100)["status"] == "completed"

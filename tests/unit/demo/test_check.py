@@ -1,0 +1,125 @@
+"""The demonstration's checks can fail: each defect is found and named."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from standardwebhooks.webhooks import Webhook
+
+from tunehook_cli.demo.check import examine
+from tunehook_cli.demo.plan import HOOK, SUBSCRIBED, DemoTask
+from tunehook_cli.demo.world import Received, StoredFile
+
+SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
+TASK = DemoTask("suno", "t", "completed", {"audio/mpeg": 1}, has_hook=True)
+AUDIO = b"ID3 some music"
+DIGEST = "c3f7f2ac6d0c5d1c2a4de8f8c8c3b2b7"
+
+
+class FakeWorld:
+    """A world in which everything is as it should be, until a test spoils something."""
+
+    def __init__(self) -> None:
+        self.item: dict[str, Any] = {
+            "status": "completed",
+            "assets": [{"key": "k/audio.mp3", "sha256": DIGEST}],
+        }
+        self.stored = [
+            StoredFile("k/audio.mp3", 14, "audio/mpeg", DIGEST),
+            StoredFile("k/manifest.json", 2, "application/json", "x"),
+        ]
+        self.linked = AUDIO
+
+    def task(self, provider: str, task_id: str) -> dict[str, Any]:
+        return self.item
+
+    def files(self, provider: str, task_id: str) -> list[StoredFile]:
+        return self.stored
+
+    def download(self, link: str) -> bytes:
+        return self.linked
+
+
+def webhook(receiver: str, secret: str = SECRET, kind: str = "task.completed") -> Received:
+    import hashlib
+
+    asset = {"url": "http://h/a", "sha256": hashlib.sha256(AUDIO).hexdigest()}
+    data = {"task_id": "t", "clips": [{"assets": [asset]}]}
+    body = json.dumps({"type": kind, "data": data}).encode()
+    now = datetime.now(UTC)
+    signature = Webhook(secret).sign("msg_1", now, body.decode())
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(time.time())),
+        "webhook-signature": signature,
+    }
+    return Received(receiver, headers, body)
+
+
+def problems(world: FakeWorld, webhooks: list[Received]) -> list[str]:
+    return examine(world, TASK, webhooks, {SUBSCRIBED: SECRET, HOOK: SECRET}).problems  # type: ignore[arg-type]
+
+
+GOOD = [webhook(SUBSCRIBED), webhook(HOOK)]
+OTHER_SECRET = "whsec_" + base64.b64encode(b"o" * 32).decode()
+
+
+def test_nothing_is_wrong_where_everything_is_there() -> None:
+    assert problems(FakeWorld(), GOOD) == []
+
+
+def drop_manifest(world: FakeWorld) -> None:
+    world.stored.pop()
+
+
+def drop_audio(world: FakeWorld) -> None:
+    world.stored.pop(0)
+
+
+def other_bytes(world: FakeWorld) -> None:
+    world.stored[0] = replace(world.stored[0], sha256="other")
+
+
+def failed(world: FakeWorld) -> None:
+    world.item["status"] = "failed"
+
+
+def other_link(world: FakeWorld) -> None:
+    world.linked = b"something else"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (drop_manifest, "has no manifest"),
+        (drop_audio, "has no files in S3"),
+        (other_bytes, "is not what the task's item says"),
+        (failed, "is failed, not completed"),
+        (other_link, "leads to other bytes"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_named(spoil: Callable[[FakeWorld], None], words: str) -> None:
+    world = FakeWorld()
+    spoil(world)
+    assert any(words in problem for problem in problems(world, GOOD))
+
+
+@pytest.mark.parametrize(
+    ("webhooks", "words"),
+    [
+        ([], "no receiver"),
+        ([webhook(SUBSCRIBED)], "has webhooks at"),
+        ([*GOOD, webhook(HOOK)], "has webhooks at"),
+        ([webhook(SUBSCRIBED), webhook(HOOK, OTHER_SECRET)], "whose signature does not verify"),
+        ([webhook(SUBSCRIBED), webhook(HOOK, kind="task.failed")], "of type task.failed"),
+    ],
+)
+def test_a_webhook_that_is_missing_or_wrong_is_named(webhooks: list[Received], words: str) -> None:
+    assert any(words in problem for problem in problems(FakeWorld(), webhooks))
