@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
+from botocore.exceptions import ClientError
 
 from intake.settings import IntakeSettings
 from tunehook.aws.clients import client
-from tunehook.aws.faults import AWS_FAULTS, code_of
+from tunehook.aws.faults import AWS_FAULTS, code_of, is_oversized
 from tunehook.aws.items import from_stream
 from tunehook.aws.leases import Leases
 from tunehook.aws.tasks import TasksTable
@@ -86,6 +87,16 @@ class Intake:
         key = TaskKey(item["task_id"], item["provider"])
         shard = shard_of(key.task_id, self._shard_count)
         try:
+            return shard if self._decide(key, item, shard) else None
+        except ClientError as error:
+            if not is_oversized(error):
+                raise
+            # Not even a rejection fits on it: to try again would only hold up the items behind it.
+            logger.error("task_too_large", task_id=key.task_id, provider=key.provider)
+            return None
+
+    def _decide(self, key: TaskKey, item: Mapping[str, Any], shard: int) -> bool:
+        try:
             request = check_request(item, self._policy)
         except InvalidInput as error:
             changed = self._tasks.reject(key, item, error, shard, self._clock())
@@ -100,7 +111,7 @@ class Intake:
             logger.info(
                 "task_accepted" if changed else "task_superseded", task_id=key.task_id, provider=key.provider
             )
-        return shard if changed else None
+        return changed
 
     def wake_poller(self, shard: int) -> None:
         """Start a poller for `shard` unless one is running; the schedule mends a start that is lost."""

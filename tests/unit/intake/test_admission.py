@@ -2,6 +2,7 @@ import json
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from tests.support.aws import Faulty, client, create_table, fault, items, put, stream_image
 from tests.support.tasks import NOW_MS
 
@@ -146,3 +147,10 @@ def test_a_lease_that_cannot_be_read_is_no_failure(world: World) -> None:
     faulty = World(dynamodb=Faulty(client("dynamodb"), get_item=[fault(operation="GetItem")]))
     faulty.intake.wake_poller(3)
     assert faulty.lambdas.invocations == []
+
+
+def test_an_item_that_not_even_a_rejection_fits_on_does_not_hold_up_others(world: World) -> None:
+    message = "Item size to update has exceeded the maximum allowed size"
+    refusal = ClientError({"Error": {"Code": "ValidationException", "Message": message}}, "UpdateItem")
+    full = World(dynamodb=Faulty(client("dynamodb"), update_item=[refusal]))
+    assert full.take_in(NEW | {"timeout_s": 1}) is None

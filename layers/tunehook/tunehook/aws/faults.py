@@ -17,6 +17,12 @@ def code_of(fault: Exception) -> str:
     return type(fault).__name__
 
 
+def is_oversized(fault: ClientError) -> bool:
+    """Return whether a write was refused because the item would be larger than DynamoDB's 400 kB."""
+    message = str(fault.response.get("Error", {}).get("Message", "")).lower()
+    return code_of(fault) == "ValidationException" and "item size" in message
+
+
 def is_condition_failure(fault: ClientError) -> bool:
     """Return whether a conditional write was refused because its condition does not hold."""
     return code_of(fault) == "ConditionalCheckFailedException"
