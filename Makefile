@@ -46,6 +46,11 @@ format: setup ## put the code into the house's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: bench
+bench: setup ## run the benchmarks (some minutes; one needs nginx)
+	$(BIN)/python -m benchmarks.cadence
+	$(BIN)/python -m benchmarks.poll_throughput
+
 .PHONY: build
 build: setup ## build the stack for AWS
 	LAYER_PYTHON_VERSION=$(PYTHON_VERSION) PYTHON="$(CURDIR)/$(BIN)/python" \

@@ -14,7 +14,7 @@ from tunehook.aws.bus import EventBus
 from tunehook.aws.faults import AWS_FAULTS, code_of
 from tunehook.aws.tasks import TasksTable
 from tunehook.events import task_ended
-from tunehook.tasks import EndedTask, PendingTask, TaskEnd, TaskKey
+from tunehook.tasks import EndedTask, PendingTask, Status, TaskEnd, TaskKey
 
 logger = Logger(child=True)
 
@@ -62,23 +62,30 @@ class Outbox:
             provider=task.key.provider,
             status=end.status.value,
             code=end.failure and end.failure.code.value,
-            detection_delay_ms=None
-            if end.finished_at_ms is None
-            else end.detected_at_ms - end.finished_at_ms,
+            detection_delay_ms=end.detection_delay_ms,
         )
         self._add(ended)
         await self._flush()
         return True
 
-    async def emit_left_over(self, left: Iterable[PendingTask]) -> None:
-        """Emit the events of tasks that the work index shows as ended, except those that this outbox knows of."""
+    async def emit_left_over(self, left: Iterable[PendingTask]) -> int:
+        """Emit the events of tasks that the work index shows as ended, except those that this outbox knows of.
+
+        Returns
+        -------
+        int
+            How many of them another pass should have emitted; a rejected task's event is this pass's to emit.
+        """
+        left_by_others = 0
         for task in left:
             if (task.key, task.since_ms) in self._in_hand:
                 continue
             ended = await asyncio.to_thread(self._tasks.get_ended, task)
             if ended is not None:
                 self._add(ended)
+                left_by_others += ended.end.status is not Status.REJECTED
         await self._flush()
+        return left_by_others
 
     def _add(self, task: EndedTask) -> None:
         self._in_hand.add((task.key, task.since_ms))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,13 +12,16 @@ from aws_lambda_powertools import Logger
 from pydantic import BaseModel, ConfigDict, Field
 
 from poller.directory import ProviderDirectory
+from poller.figures import Figures
 from poller.outbox import Outbox
 from poller.settings import PollerSettings
 from poller.shard_pass import ShardPass, StopReason
 from tunehook.aws.bus import EventBus
+from tunehook.aws.faults import AWS_FAULTS, code_of
 from tunehook.aws.leases import Leases
 from tunehook.aws.secrets import read_secret
 from tunehook.aws.tasks import TasksTable
+from tunehook.errors import Unavailable
 from tunehook.http.client import open_client
 from tunehook.times import now_ms
 
@@ -31,6 +35,10 @@ logger = Logger(child=True)
 
 CONNECTIONS_MAX = 1000
 """The bound of a provider's own `max_concurrency` is reached long before."""
+
+
+START_AGAIN_AFTER_S = (2.0, 5.0, 10.0, 13.0)
+"""The waits before a shard that could not be started is tried again, within the same minute."""
 
 
 class PollerStart(BaseModel):
@@ -53,6 +61,8 @@ class Poller:
         Low-level boto3 clients.
     clock : callable, optional
         Returns the present moment in milliseconds since 1970.
+    sleep : callable, optional
+        Waits for seconds.
     """
 
     def __init__(
@@ -64,6 +74,7 @@ class Poller:
         lambdas: LambdaClient,
         secrets: SecretsManagerClient,
         clock: Callable[[], int] = now_ms,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._settings = settings
         self._tasks = TasksTable(dynamodb, settings.tasks_table)
@@ -72,6 +83,7 @@ class Poller:
         self._lambdas = lambdas
         self._secrets = secrets
         self._clock = clock
+        self._sleep = sleep
 
     def run(
         self, start: PollerStart, owner: str, function: str, remaining_ms: Callable[[], int]
@@ -102,16 +114,49 @@ class Poller:
         return {"shard": shard, "stopped": reason.value}
 
     def _start_shards(self, start: PollerStart, function: str) -> dict[str, Any]:
-        for shard in range(self._settings.shard_count):
+        """Start an invocation a shard; one that cannot start is tried again until half the minute is over.
+
+        Raises
+        ------
+        Unavailable
+            If a shard could not be started all the same; the others run.
+        """
+        waiting = list(range(self._settings.shard_count))
+        for wait_s in (0.0, *START_AGAIN_AFTER_S):
+            self._sleep(wait_s)
+            waiting = [shard for shard in waiting if not self._start_shard(start, function, shard)]
+            if not waiting:
+                return {"shards": self._settings.shard_count}
+        raise Unavailable(f"the shards {waiting} could not be started")
+
+    def _start_shard(self, start: PollerStart, function: str, shard: int) -> bool:
+        try:
             self._lambdas.invoke(
                 FunctionName=function,
                 InvocationType="Event",
                 Payload=json.dumps({"started_by": start.started_by, "shard": shard}).encode(),
             )
-        return {"shards": self._settings.shard_count}
+        except AWS_FAULTS as error:
+            logger.warning("shard_not_started", shard=shard, error=code_of(error))
+            return False
+        return True
 
     async def _pass(
         self, shard: int, owner: str, take_over: bool, remaining_ms: Callable[[], int]
+    ) -> StopReason:
+        figures = Figures()
+        try:
+            return await self._watch(shard, owner, take_over, remaining_ms, figures)
+        finally:
+            figures.tell()
+
+    async def _watch(
+        self,
+        shard: int,
+        owner: str,
+        take_over: bool,
+        remaining_ms: Callable[[], int],
+        figures: Figures,
     ) -> StopReason:
         async with open_client(max_connections=CONNECTIONS_MAX) as http:
             providers = ProviderDirectory(
@@ -124,6 +169,7 @@ class Poller:
                 leases=self._leases,
                 outbox=Outbox(self._tasks, self._bus, shard),
                 providers=providers,
+                figures=figures,
                 clock=self._clock,
                 remaining_ms=remaining_ms,
             )

@@ -13,13 +13,14 @@ from typing import Any, Final
 from aws_lambda_powertools import Logger
 
 from poller.directory import ProviderDirectory
+from poller.figures import Figures
 from poller.judge import End, judge, timed_out
 from poller.outbox import Outbox
 from tunehook.aws.faults import AWS_FAULTS, code_of
 from tunehook.aws.leases import RENEW_EVERY_MS, Leases
 from tunehook.aws.tasks import TasksTable
 from tunehook.cadence import next_question_ms
-from tunehook.providers import Outcome, Provider
+from tunehook.providers import Outcome, Provider, Throttled
 from tunehook.tasks import PendingTask, TaskEnd, TaskKey
 
 logger = Logger(child=True)
@@ -68,6 +69,8 @@ class ShardPass:
         Ends tasks and emits their events.
     providers : ProviderDirectory
         Whom to ask.
+    figures : Figures
+        Counts what the pass does.
     clock : callable
         Returns the present moment in milliseconds since 1970.
     remaining_ms : callable
@@ -83,6 +86,7 @@ class ShardPass:
         leases: Leases,
         outbox: Outbox,
         providers: ProviderDirectory,
+        figures: Figures,
         clock: Callable[[], int],
         remaining_ms: Callable[[], int],
     ) -> None:
@@ -92,6 +96,7 @@ class ShardPass:
         self._leases = leases
         self._outbox = outbox
         self._providers = providers
+        self._figures = figures
         self._clock = clock
         self._remaining_ms = remaining_ms
         self._watched: dict[TaskKey, _Watched] = {}
@@ -186,7 +191,7 @@ class ShardPass:
             for task in pending:
                 self._seen_until_ms = max(self._seen_until_ms, task.since_ms)
                 self._watch(task)
-            await self._outbox.emit_left_over(unsent)
+            self._figures.emitted_again(await self._outbox.emit_left_over(unsent))
         except AWS_FAULTS as error:
             logger.warning("look_failed", shard=self._shard, error=code_of(error))
             return True
@@ -213,6 +218,8 @@ class ShardPass:
 
     def _ask_due(self) -> None:
         now_ms = self._clock()
+        oldest_ms = min((watched.task.since_ms for watched in self._watched.values()), default=now_ms)
+        self._figures.backlog(len(self._watched), now_ms - oldest_ms)
         due: defaultdict[str, list[_Watched]] = defaultdict(list)
         for watched in self._watched.values():
             if watched.due_ms <= now_ms and not watched.is_asked:
@@ -227,6 +234,7 @@ class ShardPass:
 
     async def _ask(self, provider: Provider, group: list[_Watched]) -> None:
         unanswered = {watched.task.key.task_id: watched for watched in group}
+        paused_until = provider.paused_until
         try:
             async with aclosing(provider.ask_many(tuple(unanswered))) as answers:
                 async for task_id, outcome in answers:
@@ -234,10 +242,14 @@ class ShardPass:
         finally:
             for watched in unanswered.values():
                 watched.is_asked = False
+            if provider.paused_until != paused_until:
+                self._figures.paused(provider.name, provider.pause_reason or "")
 
     async def _settle(self, watched: _Watched, outcome: Outcome) -> None:
         task = watched.task
         now_ms = self._clock()
+        if not (isinstance(outcome, Throttled) and not outcome.asked):
+            self._figures.question(task.key.provider, outcome.name)
         verdict = judge(task, outcome, now_ms)
         try:
             if isinstance(verdict, End):
@@ -262,7 +274,8 @@ class ShardPass:
 
     async def _end(self, watched: _Watched, end: TaskEnd) -> None:
         try:
-            await self._outbox.end(watched.task, end)
+            if await self._outbox.end(watched.task, end):
+                self._figures.ended(watched.task.key.provider, end.status, end.detection_delay_ms)
         except AWS_FAULTS as error:
             logger.warning("task_not_ended", task_id=watched.task.key.task_id, error=code_of(error))
         else:

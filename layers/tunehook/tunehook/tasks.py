@@ -116,6 +116,11 @@ class TaskEnd:
     provider_object: str | None = None
     truncated: bool = False
 
+    @property
+    def detection_delay_ms(self) -> int | None:
+        """How long after its end the task was found ended; None where the provider does not say when that was."""
+        return None if self.finished_at_ms is None else self.detected_at_ms - self.finished_at_ms
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndedTask:

@@ -3,12 +3,13 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.support.aws import BUS, Context, client, create_table, items, put
+from tests.support.aws import BUS, Context, client, create_table, fault, items, put
 from tests.support.events import sample
 
 from poller import app
 from poller.service import Poller, PollerStart
 from poller.settings import PollerSettings
+from tunehook.errors import Unavailable
 from tunehook.times import now_ms
 
 
@@ -17,15 +18,20 @@ class Lambdas:
 
     def __init__(self) -> None:
         self.started: list[dict[str, Any]] = []
+        self.refusals: list[int] = []
 
     def invoke(self, **invocation: Any) -> None:
         assert invocation["InvocationType"] == "Event"
+        if (shard := json.loads(invocation["Payload"])["shard"]) in self.refusals:
+            self.refusals.remove(shard)
+            raise fault("TooManyRequestsException", operation="Invoke")
         self.started.append({"function": invocation["FunctionName"], **json.loads(invocation["Payload"])})
 
 
 class World:
     def __init__(self, shard_count: int = 1) -> None:
         self.lambdas = Lambdas()
+        self.slept: list[float] = []
         settings = PollerSettings(
             tasks_table="TasksTable",
             leases_table="PollerLeasesTable",
@@ -39,6 +45,7 @@ class World:
             events=client("events"),
             lambdas=self.lambdas,  # type: ignore[arg-type]
             secrets=client("secretsmanager"),
+            sleep=self.slept.append,
         )
 
     def run(self, remaining_ms: int = 120_000, **event: Any) -> dict[str, Any]:
@@ -68,6 +75,23 @@ def test_with_several_shards_it_starts_one_invocation_each() -> None:
     assert world.lambdas.started == [
         {"function": "the-poller", "started_by": "schedule", "shard": shard} for shard in range(3)
     ]
+
+
+def test_a_shard_that_cannot_start_is_started_again_and_alone_within_the_minute() -> None:
+    world = World(shard_count=3)
+    world.lambdas.refusals = [1, 1]
+    assert world.run(started_by="schedule") == {"shards": 3}
+    assert [start["shard"] for start in world.lambdas.started] == [0, 2, 1]
+    assert 0 < sum(world.slept) < 60
+
+
+def test_a_shard_that_cannot_start_at_all_is_an_error_and_the_others_run() -> None:
+    world = World(shard_count=3)
+    world.lambdas.refusals = [1] * 10
+    with pytest.raises(Unavailable, match=r"\[1\]"):
+        world.run(started_by="schedule")
+    assert [start["shard"] for start in world.lambdas.started] == [0, 2]
+    assert sum(world.slept) < 60
 
 
 def test_an_invocation_for_a_shard_is_a_pass_over_that_shard() -> None:

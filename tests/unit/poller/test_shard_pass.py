@@ -2,14 +2,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
 from tests.support.aws import Faulty, client, fault, items
 from tests.support.tasks import NOW_MS, pending
 from tests.unit.poller.world import COMPLETED, FAILED, PROCESSING, Answer, World
 
+from poller.figures import Figures
 from poller.shard_pass import StopReason
 from tunehook.aws.leases import LEASE_MS, RENEW_EVERY_MS, Leases
-from tunehook.tasks import TaskKey
+from tunehook.tasks import Status, TaskKey
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -227,7 +229,9 @@ class TestProviders:
 
     def test_a_provider_that_raises_stops_no_other(self, caplog: pytest.LogCaptureFixture) -> None:
         class Raising:
+            name = "raising"
             poll_every_s = 5
+            paused_until = 0.0
             asked = 0
 
             async def ask_many(self, task_ids: tuple[str, ...]) -> AsyncIterator[Any]:
@@ -464,3 +468,55 @@ def test_the_pass_leaves_the_tables_of_other_shards_alone() -> None:
     world.add(queue="pending#1")
     assert world.run() is StopReason.NOTHING_PENDING
     assert world.asked == []
+
+
+class Spy(Figures):
+    """Remembers what it is told to count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[Any, ...]] = []
+
+    def question(self, provider: str, outcome: str) -> None:
+        self.told.append(("question", provider, outcome))
+
+    def ended(self, provider: str, status: Status, detection_delay_ms: int | None) -> None:
+        self.told.append(("ended", provider, status.value, detection_delay_ms))
+
+    def paused(self, provider: str, reason: str) -> None:
+        self.told.append(("paused", provider, reason))
+
+    def emitted_again(self, count: int) -> None:
+        if count:
+            self.told.append(("emitted_again", count))
+
+
+class TestFigures:
+    def test_a_question_and_the_end_it_finds_are_counted(self) -> None:
+        world = World(gw=lambda _: COMPLETED)
+        world.add()
+        spy = Spy()
+        world.run(figures=spy)
+        assert spy.told == [("question", "gw", "completed"), ("ended", "gw", "completed", None)]
+
+    def test_an_answer_that_pauses_the_provider_is_counted_and_what_the_pause_holds_back_is_not(self) -> None:
+        async def refuse(request: httpx.Request) -> httpx.Response:
+            return httpx.Response(401, json={"error": {"message": "no"}})
+
+        world = World()
+        world._http = httpx.AsyncClient(transport=httpx.MockTransport(refuse))
+        world.add()
+        spy = Spy()
+        world.run(figures=spy, lasts_s=40)
+        assert spy.told == [("question", "gw", "unauthorised"), ("paused", "gw", "unauthorised")]
+
+    def test_an_event_that_another_pass_left_over_is_counted_and_a_rejection_is_not(self) -> None:
+        world = World()
+        ended = {"queue": "emit#0", "detected_at_ms": NOW_MS, "phase": "queued"}
+        failure = {"code": "timed_out", "reason": "late"}
+        world.add("left", **ended | {"status": "failed", "failure": failure})
+        world.add("rejected", **ended | {"status": "rejected", "failure": failure | {"code": "invalid"}})
+        spy = Spy()
+        world.run(figures=spy)
+        assert spy.told == [("emitted_again", 1)]
+        assert sorted(task_id for _, task_id in world.emitted()) == ["left", "rejected"]

@@ -13,6 +13,7 @@ from tests.support.tasks import NOW_MS
 from tests.support.virtual import Clock
 
 from poller.directory import ProviderDirectory
+from poller.figures import Figures
 from poller.outbox import Outbox
 from poller.shard_pass import ShardPass, StopReason
 from tunehook.aws.bus import EventBus
@@ -104,6 +105,7 @@ class World:
             "leases": self.leases,
             "outbox": Outbox(tasks, EventBus(client("events"), BUS), 0),
             "providers": ProviderDirectory(self.secret, self._http, self.clock),
+            "figures": Figures(),
         }
         return ShardPass(
             shard=0,

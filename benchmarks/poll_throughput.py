@@ -1,0 +1,171 @@
+"""How many questions a second one process asks: the provider layer beside a bare client and beside the seed's loop.
+
+Every round asks in each way in turn; rates are the medians of the rounds, ratios the medians of each round's own
+ratio, so that a slow moment of the machine counts for both sides. Run it with ``python -m benchmarks.poll_throughput``;
+it takes about a minute and needs nginx.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import requests
+
+from benchmarks.gateway import NginxMissingError, gateway, task_ids
+from benchmarks.report import Row, report
+from poller.service import CONNECTIONS_MAX
+from tunehook.http.client import open_client
+from tunehook.providers import Pending, Provider
+from tunehook.providers.config import ProviderConfig
+
+TASKS = 10_000
+LOOP_TASKS = 2_000
+"""Fewer for the loop on threads, which is slow: it is the rate that is compared."""
+
+ROUNDS = 5
+CONCURRENCY = 32
+"""A provider's `max_concurrency` where nothing else is configured; more makes neither client faster."""
+
+THREADS = 64
+API_KEY = "sk-mm-0123456789abcdef"
+_HEADERS = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
+_PEAK_MEMORY = "--peak-memory"
+
+
+async def ask_with_layer(base_url: str, kind: str, ids: Sequence[str], *, batch: bool) -> None:
+    """Ask about each task as the poller does, and insist on an outcome for each."""
+    config = ProviderConfig.model_validate(
+        {
+            "name": "gateway",
+            "kind": kind,
+            "base_url": base_url,
+            "api_key": API_KEY,
+            "max_concurrency": CONCURRENCY,
+            "batch": batch,
+        }
+    )
+    async with open_client(max_connections=CONNECTIONS_MAX) as http:
+        answered = 0
+        async for _, outcome in Provider(config, http).ask_many(ids):
+            answered += isinstance(outcome, Pending)
+    _insist(answered, ids)
+
+
+async def ask_bare(base_url: str, ids: Sequence[str]) -> None:
+    """Ask about each task with aiohttp alone, and read the bodies without a look at them."""
+    waiting = iter(ids)
+    answered = 0
+
+    async def work(session: aiohttp.ClientSession) -> None:
+        nonlocal answered
+        for task_id in waiting:
+            async with session.post(
+                f"{base_url}/api/v1/task/{task_id}", data=b"{}", headers=_HEADERS
+            ) as response:
+                answered += bool(await response.read()) and response.status == 200
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONCURRENCY)) as session:
+        await asyncio.gather(*(work(session) for _ in range(CONCURRENCY)))
+    _insist(answered, ids)
+
+
+def ask_on_threads(base_url: str, ids: Sequence[str]) -> None:
+    """Ask about each task as the provider's example does, on `THREADS` threads."""
+
+    def ask(task_id: str) -> bool:
+        url = f"{base_url}/api/v1/task/{task_id}"
+        answer = requests.post(url, json={}, headers=_HEADERS, timeout=10).json()
+        return bool(answer["data"]["status"] == "processing")
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        _insist(sum(threads.map(ask, ids)), ids)
+
+
+def _insist(answered: int, ids: Sequence[str]) -> None:
+    if answered != len(ids):
+        raise RuntimeError(f"only {answered} of {len(ids)} questions were answered")
+
+
+def _rate(number: int, work: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    work()
+    return number / (time.perf_counter() - started)
+
+
+def _run(work: Coroutine[Any, Any, None]) -> Callable[[], None]:
+    return lambda: asyncio.run(work)
+
+
+def peak_memory_mb() -> float:
+    """Return the largest resident size that this process has had, the poller's imports included, in MB.
+
+    From ``/proc``: what `resource.getrusage` says can be that of the process that started this one.
+    """
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise RuntimeError("this system does not tell the peak of a process's memory")
+
+
+def _peak_memory_of_a_pass_mb(base_url: str) -> float:
+    child = subprocess.run(
+        [sys.executable, "-m", "benchmarks.poll_throughput", _PEAK_MEMORY, base_url],
+        check=True,
+        stdout=subprocess.PIPE,
+        timeout=120,
+    )
+    return float(child.stdout)
+
+
+def measure(base_url: str) -> list[Row]:
+    """Ask in each way, round by round."""
+    ids = task_ids(TASKS)
+    layer, bare, threads, many = [], [], [], []
+    for _ in range(ROUNDS):
+        layer.append(_rate(TASKS, _run(ask_with_layer(base_url, "musicmint", ids, batch=False))))
+        bare.append(_rate(TASKS, _run(ask_bare(base_url, ids))))
+        threads.append(_rate(LOOP_TASKS, lambda: ask_on_threads(base_url, ids[:LOOP_TASKS])))
+        many.append(_rate(TASKS, _run(ask_with_layer(base_url, "suno", ids, batch=True))))
+    return [
+        Row("tunehook: one by one", statistics.median(layer), "questions/s"),
+        Row("bare aiohttp, bodies only read", statistics.median(bare), "questions/s"),
+        Row(f"requests loop, {THREADS} threads", statistics.median(threads), "questions/s"),
+        Row("tunehook / bare aiohttp", _ratio(layer, bare), "ratio", at_least=0.45),
+        Row("tunehook / requests loop", _ratio(layer, threads), "ratio", at_least=4),
+        Row("tunehook: query-many", statistics.median(many), "tasks/s", at_least=20_000),
+        Row("tunehook: peak memory of a pass", _peak_memory_of_a_pass_mb(base_url), "MB", at_most=200),
+    ]
+
+
+def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    return statistics.median(our / their for our, their in zip(ours, theirs, strict=True))
+
+
+def main() -> None:
+    """Report how fast a pass is; with `--peak-memory <base URL>` make one and print its peak in MB."""
+    if sys.argv[1:2] == [_PEAK_MEMORY]:
+        asyncio.run(ask_with_layer(sys.argv[2], "musicmint", task_ids(TASKS), batch=False))
+        print(peak_memory_mb())
+        return
+    try:
+        with gateway(TASKS) as base_url:
+            rows = measure(base_url)
+    except NginxMissingError as error:
+        sys.exit(str(error))
+    title = (
+        f"{TASKS:,} pending tasks, {CONCURRENCY} connections, nginx on loopback, median of {ROUNDS} rounds"
+    )
+    report("poll_throughput", title, rows)
+
+
+if __name__ == "__main__":
+    main()

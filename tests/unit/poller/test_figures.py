@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from poller.figures import Figures
+from tunehook.tasks import Status
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """Each EMF line without its technical part, and the names of its dimensions."""
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for line in lines:
+        (directive,) = line.pop("_aws")["CloudWatchMetrics"]
+        assert directive["Namespace"] == "tunehook"
+        assert line.pop("service") == "poller"
+        line["dimensions"] = sorted(set(directive["Dimensions"][0]) - {"service"})
+    return lines
+
+
+def figure(capsys: pytest.CaptureFixture[str], name: str) -> list[dict[str, Any]]:
+    return [line for line in told(capsys) if name in line]
+
+
+def test_a_pass_that_did_nothing_tells_that_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    Figures().tell()
+    assert told(capsys) == [{"Passes": [1.0], "PendingTasks": [0.0], "dimensions": []}]
+
+
+def test_questions_are_counted_by_provider_and_outcome(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = Figures()
+    figures.question("a", "pending")
+    figures.question("a", "pending")
+    figures.question("b", "transient")
+    figures.tell()
+    dimensions = {"dimensions": ["outcome", "provider"]}
+    assert figure(capsys, "Questions") == [
+        {"Questions": [2.0], "provider": "a", "outcome": "pending"} | dimensions,
+        {"Questions": [1.0], "provider": "b", "outcome": "transient"} | dimensions,
+    ]
+
+
+def test_refused_keys_are_counted_by_provider_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = Figures()
+    figures.question("a", "unauthorised")
+    figures.tell()
+    assert figure(capsys, "UnauthorisedAnswers") == [
+        {"UnauthorisedAnswers": [1.0], "provider": "a", "dimensions": ["provider"]}
+    ]
+
+
+def test_ended_tasks_are_counted_by_status(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = Figures()
+    figures.ended("a", Status.FAILED, None)
+    figures.tell()
+    assert figure(capsys, "TasksEnded") == [
+        {"TasksEnded": [1.0], "provider": "a", "status": "failed", "dimensions": ["provider", "status"]}
+    ]
+
+
+def test_each_detection_delay_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = Figures()
+    for delay_ms in range(150):
+        figures.ended("a", Status.COMPLETED, delay_ms)
+    figures.tell()
+    delays = [delay for line in figure(capsys, "DetectionDelay") for delay in line["DetectionDelay"]]
+    assert sorted(delays) == [float(delay_ms) for delay_ms in range(150)]
+
+
+def test_a_task_whose_end_is_not_known_has_no_delay(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = Figures()
+    figures.ended("a", Status.COMPLETED, None)
+    figures.tell()
+    assert figure(capsys, "DetectionDelay") == []
+
+
+def test_pauses_are_counted_by_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = Figures()
+    figures.paused("a", "throttled")
+    figures.tell()
+    assert figure(capsys, "ProviderPauses") == [
+        {
+            "ProviderPauses": [1.0],
+            "provider": "a",
+            "reason": "throttled",
+            "dimensions": ["provider", "reason"],
+        }
+    ]
+
+
+def test_the_largest_backlog_of_a_pass_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = Figures()
+    figures.backlog(3, 5_000)
+    figures.backlog(2, 6_000)
+    figures.tell()
+    lines = told(capsys)
+    assert [line["PendingTasks"] for line in lines if "PendingTasks" in line] == [[3.0]]
+    assert [line["OldestPendingAge"] for line in lines if "OldestPendingAge" in line] == [[6_000.0]]
+
+
+def test_events_that_others_left_over_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = Figures()
+    figures.emitted_again(2)
+    figures.tell()
+    assert figure(capsys, "EventsEmittedAgain") == [{"EventsEmittedAgain": [2.0], "dimensions": []}]
