@@ -8,7 +8,8 @@ from tests.support.aws import client, create_table, items, put, stream_image
 from tests.support.tasks import KEY, NOW_MS, clip, completed, pending
 
 from tunehook.aws.items import from_stream, to_attributes
-from tunehook.aws.tasks import TasksTable, metadata_of
+from tunehook.aws.task_items import metadata_of
+from tunehook.aws.tasks import TasksTable
 from tunehook.errors import InvalidInput
 from tunehook.events import task_ended
 from tunehook.http.guard import NetworkPolicy

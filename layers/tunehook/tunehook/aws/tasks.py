@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
 from tunehook.aws.faults import is_condition_failure
 from tunehook.aws.items import from_attributes, to_attributes
-from tunehook.clips import Clip
+from tunehook.aws.task_items import end_to_item, ended_task, metadata_of, pending_task
 from tunehook.errors import InvalidInput
 from tunehook.events import event_id_of
 from tunehook.tasks import (
     ENDED_KEPT_S,
     USER_FIELDS,
     EndedTask,
-    Failure,
     FailureCode,
     PendingTask,
     Status,
     TaskEnd,
     TaskKey,
     TaskRequest,
-    check_metadata,
     emit_queue,
     pending_queue,
 )
-from tunehook.times import from_ms, to_ms
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -57,9 +51,6 @@ _NOT_THE_USERS: Final = (
     "expires_at",
 )
 """What an earlier run of the task may have left on its item."""
-
-_ITEM_TEXT_MAX_BYTES: Final = 350_000
-"""Below DynamoDB's limit of 400 kB an item, with room for what is not text."""
 
 
 class TasksTable:
@@ -151,11 +142,11 @@ class TasksTable:
 
     def pending(self, shard: int, since_ms: int = 0) -> list[PendingTask]:
         """Return the pending tasks of `shard` that were accepted at or after `since_ms`, oldest first."""
-        return [_pending_task(item) for item in self._work(pending_queue(shard), since_ms)]
+        return [pending_task(item) for item in self._work(pending_queue(shard), since_ms)]
 
     def unsent(self, shard: int) -> list[PendingTask]:
         """Return the ended tasks of `shard` whose event is not known to be on the bus, oldest first."""
-        return [_pending_task(item) for item in self._work(emit_queue(shard), 0)]
+        return [pending_task(item) for item in self._work(emit_queue(shard), 0)]
 
     def _work(self, queue: str, since_ms: int) -> Iterator[dict[str, Any]]:
         pages = self._client.get_paginator("query").paginate(
@@ -202,7 +193,7 @@ class TasksTable:
         item = self.get(task.key)
         if item is None or item.get("queue") != task.queue or item.get("since_ms") != task.since_ms:
             return None
-        return _ended_task(task, item)
+        return ended_task(task, item)
 
     def note(self, task: PendingTask, changes: Mapping[str, Any]) -> bool:
         """Set attributes of a task that is still pending; one whose value is None is removed."""
@@ -221,22 +212,10 @@ class TasksTable:
         EndedTask or None
             The ended run; None if it is not pending any more: somebody else has ended it.
         """
-        values: dict[str, Any] = {
-            "status": end.status.value,
-            "queue": emit_queue(shard),
-            "event_id": event_id_of(task.key, end.status, task.since_ms),
-            "submitted_at_ms": end.submitted_at_ms,
-            "finished_at_ms": end.finished_at_ms,
-            "detected_at_ms": end.detected_at_ms,
-            "expires_at": end.detected_at_ms // 1000 + ENDED_KEPT_S,
-            "provider_object": end.provider_object,
-            "truncated": end.truncated or None,
-            "failure": end.failure and {"code": end.failure.code.value, "reason": end.failure.reason},
-            "clips": _clips_to_item(end.clips, room=_ITEM_TEXT_MAX_BYTES - _size(end.provider_object)),
-        }
+        values = end_to_item(task, end) | {"queue": emit_queue(shard)}
         item = self._update_run(
             task,
-            {name: value for name, value in values.items() if value is not None},
+            values,
             remove=["phase", "last_error", "not_found_count", "empty_count"],
         )
         if item is None:
@@ -316,79 +295,3 @@ class TasksTable:
 
 def _key(key: TaskKey) -> dict[str, Any]:
     return to_attributes({"task_id": key.task_id, "provider": key.provider})
-
-
-def _pending_task(item: Mapping[str, Any]) -> PendingTask:
-    since_ms = item["since_ms"]
-    return PendingTask(
-        key=TaskKey(item["task_id"], item["provider"]),
-        queue=item["queue"],
-        since_ms=since_ms,
-        deadline_ms=item.get("deadline_ms", since_ms),
-        submitted_at_ms=item.get("submitted_at_ms", since_ms),
-        phase=item.get("phase"),
-        last_error=item.get("last_error"),
-        not_found_count=item.get("not_found_count", 0),
-        empty_count=item.get("empty_count", 0),
-    )
-
-
-def _ended_task(task: PendingTask, item: Mapping[str, Any]) -> EndedTask:
-    failure = item.get("failure")
-    return EndedTask(
-        key=task.key,
-        queue=task.queue,
-        since_ms=task.since_ms,
-        metadata=metadata_of(item),
-        end=TaskEnd(
-            status=Status(item["status"]),
-            detected_at_ms=item["detected_at_ms"],
-            submitted_at_ms=item["submitted_at_ms"],
-            finished_at_ms=item.get("finished_at_ms"),
-            failure=failure and Failure(FailureCode(failure["code"]), failure["reason"]),
-            clips=tuple(_clip_from_item(clip) for clip in item.get("clips", ())),
-            provider_object=item.get("provider_object"),
-            truncated=item.get("truncated", False),
-        ),
-    )
-
-
-def metadata_of(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata of an item, or nothing where it holds something that is not acceptable as such.
-
-    A rejected item may hold anything, and so may one that its user has updated since it was accepted.
-    """
-    try:
-        return check_metadata(item.get("metadata"))
-    except InvalidInput:
-        return {}
-
-
-def _clips_to_item(clips: tuple[Clip, ...], room: int) -> list[dict[str, Any]]:
-    items = [_clip_to_item(clip) for clip in clips]
-    if _size(json.dumps(items, ensure_ascii=False)) > room:
-        items = [{name: value for name, value in item.items() if name != "prompt"} for item in items]
-    return items
-
-
-def _clip_to_item(clip: Clip) -> dict[str, Any]:
-    item: dict[str, Any] = {}
-    for name, value in asdict(clip).items():
-        if isinstance(value, datetime):
-            item[f"{name}_ms"] = to_ms(value)
-        elif value is not None:
-            item[name] = value
-    return item
-
-
-def _clip_from_item(item: Mapping[str, Any]) -> Clip:
-    fields: dict[str, Any] = dict.fromkeys(Clip.__slots__)
-    fields |= {name: item[name] for name in fields if name in item}
-    fields |= {
-        name: from_ms(item[f"{name}_ms"]) for name in ("created_at", "expires_at") if f"{name}_ms" in item
-    }
-    return Clip(**fields | {"tags": tuple(item.get("tags", ()))})
-
-
-def _size(text: str | None) -> int:
-    return len(text.encode()) if text else 0

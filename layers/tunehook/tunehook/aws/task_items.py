@@ -1,0 +1,123 @@
+"""How a task looks as an item of the Tasks table, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, Final
+
+from tunehook.clips import Clip
+from tunehook.errors import InvalidInput
+from tunehook.events import event_id_of
+from tunehook.tasks import (
+    ENDED_KEPT_S,
+    EndedTask,
+    Failure,
+    FailureCode,
+    PendingTask,
+    Status,
+    TaskEnd,
+    TaskKey,
+    check_metadata,
+)
+from tunehook.times import from_ms, to_ms
+
+_ITEM_TEXT_MAX_BYTES: Final = 350_000
+"""Below DynamoDB's limit of 400 kB an item, with room for what is not text."""
+
+
+def end_to_item(task: PendingTask, end: TaskEnd) -> dict[str, Any]:
+    """Return the attributes that tell how a run of a task ended, without those that would be empty."""
+    values: dict[str, Any] = {
+        "status": end.status.value,
+        "event_id": event_id_of(task.key, end.status, task.since_ms),
+        "submitted_at_ms": end.submitted_at_ms,
+        "finished_at_ms": end.finished_at_ms,
+        "detected_at_ms": end.detected_at_ms,
+        "expires_at": end.detected_at_ms // 1000 + ENDED_KEPT_S,
+        "provider_object": end.provider_object,
+        "truncated": end.truncated or None,
+        "failure": end.failure and {"code": end.failure.code.value, "reason": end.failure.reason},
+        "clips": _clips_to_item(end.clips, room=_ITEM_TEXT_MAX_BYTES - _size(end.provider_object)),
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def pending_task(item: Mapping[str, Any]) -> PendingTask:
+    """Return the task that an item of the work index shows."""
+    since_ms = item["since_ms"]
+    return PendingTask(
+        key=TaskKey(item["task_id"], item["provider"]),
+        queue=item["queue"],
+        since_ms=since_ms,
+        deadline_ms=item.get("deadline_ms", since_ms),
+        submitted_at_ms=item.get("submitted_at_ms", since_ms),
+        phase=item.get("phase"),
+        last_error=item.get("last_error"),
+        not_found_count=item.get("not_found_count", 0),
+        empty_count=item.get("empty_count", 0),
+    )
+
+
+def ended_task(task: PendingTask, item: Mapping[str, Any]) -> EndedTask:
+    """Return the ended run that the whole item of `task` tells of."""
+    failure = item.get("failure")
+    return EndedTask(
+        key=task.key,
+        queue=task.queue,
+        since_ms=task.since_ms,
+        metadata=metadata_of(item),
+        end=TaskEnd(
+            status=Status(item["status"]),
+            detected_at_ms=item["detected_at_ms"],
+            submitted_at_ms=item["submitted_at_ms"],
+            finished_at_ms=item.get("finished_at_ms"),
+            failure=failure and Failure(FailureCode(failure["code"]), failure["reason"]),
+            clips=tuple(_clip_from_item(clip) for clip in item.get("clips", ())),
+            provider_object=item.get("provider_object"),
+            truncated=item.get("truncated", False),
+        ),
+    )
+
+
+def metadata_of(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of an item, or nothing where it holds something that is not acceptable as such.
+
+    A rejected item may hold anything, and so may one that its user has updated since it was accepted.
+    """
+    try:
+        return check_metadata(item.get("metadata"))
+    except InvalidInput:
+        return {}
+
+
+def _clips_to_item(clips: tuple[Clip, ...], room: int) -> list[dict[str, Any]]:
+    items = [_clip_to_item(clip) for clip in clips]
+    if _size(json.dumps(items, ensure_ascii=False)) > room:
+        items = [{name: value for name, value in item.items() if name != "prompt"} for item in items]
+    return items
+
+
+def _clip_to_item(clip: Clip) -> dict[str, Any]:
+    item: dict[str, Any] = {}
+    for name, value in asdict(clip).items():
+        if isinstance(value, datetime):
+            item[f"{name}_ms"] = to_ms(value)
+        elif value is not None:
+            item[name] = value
+    return item
+
+
+def _clip_from_item(item: Mapping[str, Any]) -> Clip:
+    fields: dict[str, Any] = dict.fromkeys(Clip.__slots__)
+    fields |= {name: item[name] for name in fields if name in item}
+    fields |= {
+        name: from_ms(item[f"{name}_ms"]) for name in ("created_at", "expires_at") if f"{name}_ms" in item
+    }
+    return Clip(**fields | {"tags": tuple(item.get("tags", ()))})
+
+
+def _size(text: str | None) -> int:
+    return len(text.encode()) if text else 0
