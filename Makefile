@@ -47,9 +47,11 @@ format: setup ## put the code into the house's format
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: setup ## run the benchmarks (some minutes; one needs nginx)
+bench: setup ## run the benchmarks (a quarter of an hour; one needs nginx)
 	$(BIN)/python -m benchmarks.cadence
 	$(BIN)/python -m benchmarks.poll_throughput
+	$(BIN)/python -m benchmarks.end_to_end
+	$(BIN)/python -m benchmarks.awake
 
 .PHONY: build
 build: setup ## build the stack for AWS

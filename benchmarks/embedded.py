@@ -1,0 +1,80 @@
+"""The real template on an embedded AWS of its own, with the sandbox's providers and receivers beside it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from tunehook_cli.local import ministack
+from tunehook_cli.local.state import Home, LocalEnvironment
+from tunehook_cli.local.up import bring_up
+from tunehook_cli.sandbox import Kind, Sandbox, TaskRule, parse, run_sandbox
+
+
+class EmbeddedStack:
+    """A deployed stack whose providers are the sandbox's.
+
+    Parameters
+    ----------
+    environment : LocalEnvironment
+        The embedded AWS.
+    sandbox : Sandbox
+        The providers and receivers.
+    """
+
+    def __init__(self, environment: LocalEnvironment, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self._session = boto3.Session(
+            environment.access_key_id, environment.secret_access_key, region_name=environment.region
+        )
+        self._endpoint = environment.endpoint
+        stacks = self._client("cloudformation").describe_stacks(StackName=environment.stack_name)["Stacks"]
+        self._outputs = {each["OutputKey"]: each["OutputValue"] for each in stacks[0]["Outputs"]}
+        self._dynamodb = self._client("dynamodb")
+        self._client("secretsmanager").put_secret_value(
+            SecretId=self._outputs["ProvidersSecret"], SecretString=json.dumps(sandbox.providers_secret())
+        )
+
+    def subscribe(self, receiver: str) -> None:
+        """Have webhooks sent to a receiver of the sandbox."""
+        self._put("SubscriptionsTable", subscription_id=receiver, url=self.sandbox.receiver_url(receiver))
+
+    def submit(self, kind: Kind, task_id: str, lasts_s: float) -> None:
+        """Let a task begin that lasts `lasts_s`, and put it into the table."""
+        answers = [{"phase": "processing", "until_s": lasts_s}] if lasts_s else []
+        rule = {"task_id": "*", "answers": [*answers, {"phase": "completed"}]}
+        self.sandbox.create_task(kind, task_id, rule=parse(TaskRule, rule))
+        self._put("TasksTable", task_id=task_id, provider=kind.value)
+
+    def _put(self, table: str, **attributes: str) -> None:
+        item = {name: {"S": value} for name, value in attributes.items()}
+        self._dynamodb.put_item(TableName=self._outputs[table], Item=item)
+
+    def _client(self, service: str) -> Any:
+        return self._session.client(service, endpoint_url=self._endpoint)  # type: ignore[call-overload]
+
+
+@contextmanager
+def embedded_stack() -> Iterator[EmbeddedStack]:
+    """Build and deploy the stack, for as long as the context lasts."""
+    with tempfile.TemporaryDirectory(prefix="tunehook-bench-") as folder:
+        home = Home(Path(folder))
+        environment = bring_up(home, _free_port())
+        try:
+            with run_sandbox() as sandbox:
+                yield EmbeddedStack(environment, sandbox)
+        finally:
+            ministack.stop(home, environment)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
