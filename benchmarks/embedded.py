@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import boto3
 
 from tunehook_cli.local import ministack
 from tunehook_cli.local.state import Home, LocalEnvironment
@@ -31,14 +27,9 @@ class EmbeddedStack:
 
     def __init__(self, environment: LocalEnvironment, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        self._session = boto3.Session(
-            environment.access_key_id, environment.secret_access_key, region_name=environment.region
-        )
-        self._endpoint = environment.endpoint
-        stacks = self._client("cloudformation").describe_stacks(StackName=environment.stack_name)["Stacks"]
-        self._outputs = {each["OutputKey"]: each["OutputValue"] for each in stacks[0]["Outputs"]}
-        self._dynamodb = self._client("dynamodb")
-        self._client("secretsmanager").put_secret_value(
+        self._outputs = environment.outputs()
+        self._dynamodb = environment.client("dynamodb")
+        environment.client("secretsmanager").put_secret_value(
             SecretId=self._outputs["ProvidersSecret"], SecretString=json.dumps(sandbox.providers_secret())
         )
 
@@ -57,24 +48,15 @@ class EmbeddedStack:
         item = {name: {"S": value} for name, value in attributes.items()}
         self._dynamodb.put_item(TableName=self._outputs[table], Item=item)
 
-    def _client(self, service: str) -> Any:
-        return self._session.client(service, endpoint_url=self._endpoint)  # type: ignore[call-overload]
-
 
 @contextmanager
 def embedded_stack() -> Iterator[EmbeddedStack]:
     """Build and deploy the stack, for as long as the context lasts."""
     with tempfile.TemporaryDirectory(prefix="tunehook-bench-") as folder:
         home = Home(Path(folder))
-        environment = bring_up(home, _free_port())
+        environment = bring_up(home, ministack.free_port())
         try:
             with run_sandbox() as sandbox:
                 yield EmbeddedStack(environment, sandbox)
         finally:
             ministack.stop(home, environment)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

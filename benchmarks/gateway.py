@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tunehook_cli.local.ministack import free_port
+
 GROUP = 100
 """Tasks in one answer to suno's query-many."""
 
@@ -93,7 +95,7 @@ def gateway(number: int) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="tunehook-gateway-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # started by root, nginx reads as another user
-        port = _free_port()
+        port = free_port()
         ids = task_ids(number)
         for start in range(0, number, GROUP):
             (folder / f"{start // GROUP:04}.json").write_bytes(_many(ids[start : start + GROUP]))
@@ -106,12 +108,6 @@ def gateway(number: int) -> Iterator[str]:
         finally:
             server.terminate()
             server.wait()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_for(server: subprocess.Popen[bytes], port: int) -> None:

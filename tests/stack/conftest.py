@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from tests.stack.driving import DeployedStack, free_port
+from tests.stack.driving import DeployedStack
 
 from tunehook.signatures import derive_secret
 from tunehook_cli.local import ministack
@@ -28,13 +28,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture(scope="session")
 def stack(home: Home) -> Iterator[DeployedStack]:
-    environment = bring_up(home, free_port())
+    environment = bring_up(home, ministack.free_port())
     try:
-        cloudformation = DeployedStack(environment, {}).client("cloudformation")
-        (description,) = cloudformation.describe_stacks(StackName=environment.stack_name)["Stacks"]
-        yield DeployedStack(
-            environment, {each["OutputKey"]: each["OutputValue"] for each in description["Outputs"]}
-        )
+        yield DeployedStack(environment, environment.outputs())
     finally:
         if (running := home.running()) is not None:
             ministack.stop(home, running)

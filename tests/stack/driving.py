@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import boto3
 import pytest
 
 from tunehook.aws.items import from_attributes, to_attributes
@@ -18,12 +16,6 @@ from tunehook_cli.local.state import LocalEnvironment
 from tunehook_cli.sandbox import Kind, ReceivedRequest, Sandbox, TaskRule, parse
 
 Answer = TypeVar("Answer")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def eventually(look: Callable[[], Answer | None], within_s: float, every_s: float = 0.25) -> Answer:
@@ -46,13 +38,7 @@ class DeployedStack:
     outputs: dict[str, str]
 
     def client(self, service: str) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=self.environment.endpoint,
-            region_name=self.environment.region,
-            aws_access_key_id=self.environment.access_key_id,
-            aws_secret_access_key=self.environment.secret_access_key,
-        )
+        return self.environment.client(service)
 
     def configure(self, providers: dict[str, Any]) -> None:
         """Set the providers; pollers see it within 10 s."""

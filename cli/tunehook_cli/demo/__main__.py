@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -67,7 +66,7 @@ def _embedded_stack(home: Home, console: Console, keep: bool) -> Iterator[LocalE
         ministack.stop(home, left_over)
     shutil.rmtree(home.data, ignore_errors=True)
     home.log.unlink(missing_ok=True)
-    environment = bring_up(home, _free_port(), lambda line: console.print(line))
+    environment = bring_up(home, ministack.free_port(), lambda line: console.print(line))
     try:
         yield environment
     finally:
@@ -77,7 +76,7 @@ def _embedded_stack(home: Home, console: Console, keep: bool) -> Iterator[LocalE
 
 @contextmanager
 def _sandbox(home: Home, console: Console, keep: bool) -> Iterator[tuple[str, int]]:
-    port = _free_port()
+    port = ministack.free_port()
     url = f"http://127.0.0.1:{port}"
     log_path = home.log.with_name("sandbox.log")
     with log_path.open("wb") as log:
@@ -205,12 +204,6 @@ def _tell_how_to_go_on(console: Console, home: Home, sandbox_url: str, sandbox_p
         f".venv/bin/tunehook local down; kill {sandbox_pid}      # stops both",
     ):
         console.print(f"  {line}", soft_wrap=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

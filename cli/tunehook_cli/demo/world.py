@@ -59,18 +59,9 @@ class World:
     """
 
     def __init__(self, environment: LocalEnvironment, sandbox_url: str) -> None:
-        import boto3
-
-        session = boto3.Session(
-            aws_access_key_id=environment.access_key_id,
-            aws_secret_access_key=environment.secret_access_key,
-            region_name=environment.region,
-        )
-        cloudformation = session.client("cloudformation", endpoint_url=environment.endpoint)
-        (stack,) = cloudformation.describe_stacks(StackName=environment.stack_name)["Stacks"]
-        outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
-        self._dynamodb = session.client("dynamodb", endpoint_url=environment.endpoint)
-        self._s3 = session.client("s3", endpoint_url=environment.endpoint)
+        outputs = environment.outputs()
+        self._dynamodb = environment.client("dynamodb")
+        self._s3 = environment.client("s3")
         self._tasks_table = outputs["TasksTable"]
         self.bucket = outputs["ResultsBucket"]
         self._sandbox = httpx.Client(base_url=sandbox_url, trust_env=False, timeout=5.0)

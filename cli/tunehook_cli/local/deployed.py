@@ -8,15 +8,7 @@ from tunehook_cli.local.state import LocalEnvironment
 
 def stack_status(environment: LocalEnvironment) -> str | None:
     """Return the stack's status as CloudFormation calls it, or None if there is no stack."""
-    import boto3
-
-    cloudformation = boto3.client(
-        "cloudformation",
-        endpoint_url=environment.endpoint,
-        region_name=environment.region,
-        aws_access_key_id=environment.access_key_id,
-        aws_secret_access_key=environment.secret_access_key,
-    )
+    cloudformation = environment.client("cloudformation")
     try:
         stacks = cloudformation.describe_stacks(StackName=environment.stack_name)["Stacks"]
     except AWS_FAULTS:

@@ -75,15 +75,7 @@ def _printed(home: Home) -> Iterator[str]:
 
 
 def _in_cloudwatch(environment: LocalEnvironment) -> Iterator[str]:
-    import boto3
-
-    logs = boto3.client(
-        "logs",
-        endpoint_url=environment.endpoint,
-        region_name=environment.region,
-        aws_access_key_id=environment.access_key_id,
-        aws_secret_access_key=environment.secret_access_key,
-    )
+    logs = environment.client("logs")
     for function in FUNCTIONS:
         group = f"/aws/lambda/{environment.stack_name}-{function}"
         try:

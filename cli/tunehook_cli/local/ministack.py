@@ -106,6 +106,13 @@ def _runs(pid: int) -> bool:
     return is_alive(pid) if child is None else child.poll() is None
 
 
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        return int(probe.getsockname()[1])
+
+
 def _forget_stream_positions(home: Home) -> None:
     """Let stream mappings begin at the beginning.
 

@@ -7,7 +7,7 @@ import os
 import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tunehook.errors import Misconfigured
@@ -38,6 +38,18 @@ class LocalEnvironment:
             "AWS_SESSION_TOKEN": "",
             "TUNEHOOK_STACK": self.stack_name,
         }
+
+    def client(self, service: str) -> Any:
+        """Return a plain boto3 client of it, whatever the process's own environment says."""
+        import boto3
+
+        session = boto3.Session(self.access_key_id, self.secret_access_key, region_name=self.region)
+        return session.client(service, endpoint_url=self.endpoint)  # type: ignore[call-overload]
+
+    def outputs(self) -> dict[str, str]:
+        """Return the outputs of the deployed stack."""
+        (stack,) = self.client("cloudformation").describe_stacks(StackName=self.stack_name)["Stacks"]
+        return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
 
 
 def checkout() -> Path:
