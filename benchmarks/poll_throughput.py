@@ -14,16 +14,16 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import requests
 
 from benchmarks.gateway import NginxMissingError, gateway, task_ids
+from benchmarks.memory import peak_memory_mb
 from benchmarks.report import Row, report
-from poller.service import CONNECTIONS_MAX
-from tunehook.http.client import open_client
+from poller.directory import CONNECTIONS_MAX
+from tunehook.http.direct import DirectClient
 from tunehook.providers import Pending, Provider
 from tunehook.providers.config import ProviderConfig
 
@@ -53,7 +53,7 @@ async def ask_with_layer(base_url: str, kind: str, ids: Sequence[str], *, batch:
             "batch": batch,
         }
     )
-    async with open_client(max_connections=CONNECTIONS_MAX) as http:
+    async with DirectClient(max_connections=CONNECTIONS_MAX) as http:
         answered = 0
         async for _, outcome in Provider(config, http).ask_many(ids):
             answered += isinstance(outcome, Pending)
@@ -103,17 +103,6 @@ def _rate(number: int, work: Callable[[], None]) -> float:
 
 def _run(work: Coroutine[Any, Any, None]) -> Callable[[], None]:
     return lambda: asyncio.run(work)
-
-
-def peak_memory_mb() -> float:
-    """Return the largest resident size that this process has had, the poller's imports included, in MB.
-
-    From ``/proc``: what `resource.getrusage` says can be that of the process that started this one.
-    """
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise RuntimeError("this system does not tell the peak of a process's memory")
 
 
 def _peak_memory_of_a_pass_mb(base_url: str) -> float:

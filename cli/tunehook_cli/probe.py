@@ -8,7 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunehook.http.client import open_client
+from tunehook.http.direct import DirectClient
+from tunehook.http.transport import Reply, Transport
 from tunehook.providers import (
     Completed,
     CompletedWithoutResults,
@@ -23,7 +24,7 @@ from tunehook.providers import (
 )
 
 if TYPE_CHECKING:
-    import httpx
+    from collections.abc import Mapping
 
     from tunehook.providers.config import ProviderConfig
 
@@ -69,17 +70,26 @@ def ask_once(config: ProviderConfig, task_id: str | None) -> Probe:
 
 
 async def _ask(config: ProviderConfig, task_id: str) -> Probe:
-    answers: list[str] = []
-
-    async def note(response: httpx.Response) -> None:
-        content_type = response.headers.get("content-type", "no content type")
-        answers.append(f"HTTP {response.status_code}, {content_type}")
-
-    async with open_client() as http:
-        http.event_hooks = {"response": [note]}
+    async with DirectClient() as http:
+        noting = _Noting(http)
         started = time.monotonic()
-        outcome = await Provider(config, http).ask(task_id)
-        return Probe(task_id, answers[0] if answers else None, time.monotonic() - started, outcome)
+        outcome = await Provider(config, noting).ask(task_id)
+        return Probe(task_id, noting.answer, time.monotonic() - started, outcome)
+
+
+class _Noting:
+    """Notes the answer that another transport brings."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self.answer: str | None = None
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, max_bytes: int
+    ) -> Reply:
+        reply = await self._transport.send(method, url, headers, body, max_bytes=max_bytes)
+        self.answer = f"HTTP {reply.status}, {reply.headers.get('content-type', 'no content type')}"
+        return reply
 
 
 def in_words(probe: Probe) -> str:

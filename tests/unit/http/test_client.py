@@ -233,7 +233,7 @@ async def test_an_answer_that_changes_after_the_check_changes_nothing(
 
     lookup = Lookup("8.8.8.8", "127.0.0.1")
     async with open_client(guard=PUBLIC, lookup=lookup) as client:
-        monkeypatch.setattr("tunehook.http.client.check_address", refuse)
+        monkeypatch.setattr("tunehook.http.connections.check_address", refuse)
         with pytest.raises(ForbiddenAddress, match="no network in tests"):
             await client.get("https://rebinding.example/")
     assert dialled == ["8.8.8.8"]
@@ -253,7 +253,7 @@ async def test_every_hop_of_a_followed_redirect_is_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, trust = server_and_client_contexts(tmp_path, "cdn.example")
-    monkeypatch.setattr("tunehook.http.client.check_address", lambda address, policy: None)
+    monkeypatch.setattr("tunehook.http.connections.check_address", lambda address, policy: None)
     monkeypatch.setattr("tunehook.http.resolver.check_address", lambda address, policy: None)
     script = answering(
         b"HTTP/1.1 302 Found\r\nlocation: https://169.254.169.254/#x\r\ncontent-length: 0\r\n\r\n"

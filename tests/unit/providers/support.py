@@ -9,14 +9,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx
+from tests.support.gateways import Handler, PlayedTransport
 
 from tunehook.providers import Provider
 from tunehook.providers.config import ProviderConfig
 
 API_KEY = "sk-0123456789abcdef"
 PENDING = {"code": "success", "message": "", "data": {"task_id": "t", "status": "IN_PROGRESS"}}
-
-Handler = Callable[[httpx.Request], httpx.Response] | Callable[[httpx.Request], Awaitable[httpx.Response]]
 
 
 class Clock:
@@ -34,9 +33,12 @@ def config(kind: str = "suno", **fields: Any) -> ProviderConfig:
     return ProviderConfig.model_validate({**given, **fields})
 
 
-def provider(handler: Handler, kind: str = "suno", clock: Clock | None = None, **fields: Any) -> Provider:
-    http = httpx.AsyncClient(transport=httpx.MockTransport(handler))
-    return Provider(config(kind, **fields), http, **({} if clock is None else {"clock": clock}))
+def provider(
+    handler: Handler, kind: str = "suno", clock: Callable[[], float] | None = None, **fields: Any
+) -> Provider:
+    return Provider(
+        config(kind, **fields), PlayedTransport(handler), **({} if clock is None else {"clock": clock})
+    )
 
 
 def answering(*answers: httpx.Response) -> Handler:

@@ -5,7 +5,7 @@ from tests.unit.providers.support import Clock
 
 from tunehook.providers import Throttled, Transient, Unauthorised
 from tunehook.providers.outcomes import Trouble
-from tunehook.providers.pauses import Admission, Pauses
+from tunehook.providers.pauses import SLOW_S, TRANSIENTS_IN_A_ROW, Admission, Pauses
 
 
 async def admitted(pauses: Pauses) -> Admission:
@@ -68,6 +68,32 @@ async def test_five_transients_in_a_row_pause_5_s_doubling_to_60_s() -> None:
     assert await pause_lengths(clock, pauses, Transient("x"), 6) == [5, 10, 20, 40, 60, 60]
 
 
+async def test_slow_failures_pause_5_s_and_no_longer() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    lengths = []
+    for _ in range(TRANSIENTS_IN_A_ROW + 3):
+        admission = await admitted(pauses)
+        clock.now += SLOW_S
+        pauses.settle(admission, Transient("hung"))
+        if pauses.is_paused():
+            lengths.append(pauses.until - clock.now)
+            clock.now = pauses.until
+    assert lengths == [5] * 4
+
+
+async def test_slow_failures_beside_good_answers_pause_nothing() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    hung = [await admitted(pauses) for _ in range(20)]
+    clock.now += SLOW_S
+    await meet(pauses, None)
+    clock.now += SLOW_S
+    for admission in hung:
+        pauses.settle(admission, Transient("hung"))
+    assert not pauses.is_paused()
+
+
 async def test_a_good_answer_between_transients_starts_the_row_over() -> None:
     pauses = Pauses(Clock())
     await meet(pauses, *[Transient("x")] * 4, None, *[Transient("x")] * 4)
@@ -107,11 +133,11 @@ async def test_nobody_is_admitted_during_a_pause() -> None:
     assert await pauses.admit() is None
 
 
-async def test_the_reason_is_told_until_a_good_answer() -> None:
+async def test_the_reason_of_the_latest_pause_is_told_before_and_after_its_end() -> None:
     clock = Clock()
     pauses = Pauses(clock)
     await meet(pauses, Throttled(10.0))
     clock.now += 10
     assert (pauses.reason, pauses.is_paused()) == ("throttled", False)
     await meet(pauses, None)
-    assert pauses.reason is None
+    assert (pauses.reason, pauses.is_paused()) == ("throttled", False)

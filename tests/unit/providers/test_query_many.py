@@ -141,6 +141,13 @@ async def test_a_gateway_without_query_many_is_asked_one_by_one_from_then_on(sta
     assert len(gateway.together) == 1
 
 
+async def test_what_one_batch_learns_of_a_gateway_counts_for_those_that_wait() -> None:
+    gateway = Gateway({str(number): "QUEUED" for number in range(250)}, many=httpx.Response(404))
+    outcomes = await ask_many(provider(gateway, max_concurrency=1), list(gateway.tasks))
+    assert len(gateway.together) == 1
+    assert sorted(gateway.singly) == sorted(outcomes) == sorted(gateway.tasks)
+
+
 async def test_a_broken_query_many_does_not_keep_tasks_from_being_asked_singly() -> None:
     gateway = Gateway({"a": "QUEUED", "b": "SUCCESS", "c": "QUEUED"}, many=httpx.Response(500))
     outcomes = await ask_many(provider(gateway), ["a", "b", "c"])

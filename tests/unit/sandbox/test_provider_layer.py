@@ -6,10 +6,9 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import httpx
-import httpx_aiohttp
 import pytest
 
+from tunehook.http.direct import DirectClient
 from tunehook.providers import Completed, Failed, Outcome, Pending, Provider, Throttled
 from tunehook.providers.config import parse_providers
 from tunehook_cli.sandbox import Sandbox
@@ -23,13 +22,13 @@ LIFE = [
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(transport=httpx_aiohttp.AiohttpTransport(), trust_env=False) as client:
+async def http() -> AsyncIterator[DirectClient]:
+    async with DirectClient() as client:
         yield client
 
 
 @pytest.fixture
-def provider_of(http: httpx.AsyncClient) -> Callable[[Sandbox, str], Provider]:
+def provider_of(http: DirectClient) -> Callable[[Sandbox, str], Provider]:
     def make(sandbox: Sandbox, kind: str) -> Provider:
         return Provider(parse_providers(json.dumps(sandbox.providers_secret()))[kind], http)
 

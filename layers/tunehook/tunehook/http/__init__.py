@@ -1,5 +1,5 @@
-"""Outgoing HTTP: where a request may go, the client that goes there, and how much of an answer is read.
+"""Outgoing HTTP: where a request may go, the clients that go there, and how much of an answer is read.
 
-``guard`` is cheap to import and knows no HTTP library; ``client``, ``resolver`` and ``exchange`` import
-httpx and aiohttp.
+``guard`` and ``transport`` are cheap to import and know no HTTP library; the clients (``client``, ``direct``) and
+what they share (``connections``, ``resolver``, ``errors``), and ``exchange``, import httpx and aiohttp.
 """

@@ -6,7 +6,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import httpx
+    from tunehook.http.transport import Reply
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 
@@ -14,38 +14,30 @@ _IDENTITY = frozenset({"", "identity"})
 _ZLIB = frozenset({"gzip", "x-gzip", "deflate"})
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # zlib tells the two apart by their header
 _RAW_DEFLATE = -zlib.MAX_WBITS
+_TOO_LARGE = "the body exceeds 2 MiB"
 
 
 class UnusableBodyError(ValueError):
     """The body is too large or cannot be decompressed; the message quotes nothing of it."""
 
 
-async def read_body(response: httpx.Response) -> bytes:
-    """Read a streamed answer's body, decompressed.
+def plain_body(reply: Reply) -> bytes:
+    """Return an answer's body, decompressed.
 
     Raises
     ------
     UnusableBodyError
         If it exceeds 2 MiB raw or decompressed, or is compressed otherwise than by gzip or deflate, or is
         broken.
-    httpx.TransportError
-        If the connection fails.
     """
-    if response.is_stream_consumed:  # the transport gave the whole answer at once, and httpx has read it
-        return _checked(response.content)
-    chunks, size = [], 0
-    async for chunk in response.aiter_raw():
-        size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            raise UnusableBodyError("the body exceeds 2 MiB")
-        chunks.append(chunk)
-    raw = b"".join(chunks)
-    encoding = response.headers.get("content-encoding", "").strip().lower()
+    if reply.truncated:
+        raise UnusableBodyError(_TOO_LARGE)
+    encoding = reply.headers.get("content-encoding", "").strip().lower()
     if encoding in _IDENTITY:
-        return raw
+        return reply.body
     if encoding not in _ZLIB:
         raise UnusableBodyError("the body is compressed in a way that was not asked for")
-    return _decompressed(raw)
+    return _decompressed(reply.body)
 
 
 def _decompressed(raw: bytes) -> bytes:
@@ -55,13 +47,9 @@ def _decompressed(raw: bytes) -> bytes:
             body = inflater.decompress(raw, MAX_BODY_BYTES + 1)
         except zlib.error:
             continue
-        if len(body) <= MAX_BODY_BYTES and not inflater.eof:
+        if len(body) > MAX_BODY_BYTES:
+            raise UnusableBodyError(_TOO_LARGE)
+        if not inflater.eof:
             raise UnusableBodyError("the compressed body is truncated")
-        return _checked(body)
+        return body
     raise UnusableBodyError("the compressed body is broken")
-
-
-def _checked(body: bytes) -> bytes:
-    if len(body) > MAX_BODY_BYTES:
-        raise UnusableBodyError("the body exceeds 2 MiB")
-    return body

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from urllib.parse import quote
 
 from aiolimiter import AsyncLimiter
 
 from tunehook.providers.adapter import Answer, ManyUnknown, Request, Screening
-from tunehook.providers.bodies import UnusableBodyError, read_body
+from tunehook.providers.bodies import MAX_BODY_BYTES, UnusableBodyError, plain_body
 from tunehook.providers.kinds import ADAPTERS
 from tunehook.providers.outcomes import NotFound, Outcome, Throttled, Transient, Trouble, Unauthorised
 from tunehook.providers.pauses import Pauses
 from tunehook.providers.payload import redact
+from tunehook.providers.turns import Crew, Rank, Turns
 
 if TYPE_CHECKING:
-    import httpx
-
+    from tunehook.http.transport import Transport
     from tunehook.providers.config import ProviderConfig
 
 REQUEST_DEADLINE_S = 10.0
 
 _MAX_CAUSE = 300
 _MAX_PAGES = 50
+_TROUBLE = (Throttled, Unauthorised, Transient)
+_URL_PUNCTUATION = "%!$&'()*+,/:;=@[]~"
 
 _Read = TypeVar("_Read")
 _Deliver: TypeAlias = Callable[[str, Outcome], None]
@@ -40,9 +45,9 @@ class Provider:
     Parameters
     ----------
     config : ProviderConfig
-    http : httpx.AsyncClient
-        Shared with other providers; must allow `max_concurrency` connections, and use no proxy of the
-        environment.
+    http : Transport
+        Such as `tunehook.http.direct.DirectClient`. Shared with other providers; must allow `max_concurrency`
+        connections.
     clock : callable
         A monotonic clock in seconds, for the pauses.
     utc_now : callable
@@ -52,7 +57,7 @@ class Provider:
     def __init__(
         self,
         config: ProviderConfig,
-        http: httpx.AsyncClient,
+        http: Transport,
         *,
         clock: Callable[[], float] = time.monotonic,
         utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -63,9 +68,14 @@ class Provider:
         self._utc_now = utc_now
         self._pauses = Pauses(clock)
         self._clock = clock
-        self._slots = asyncio.Semaphore(config.max_concurrency)
+        self._base_url = quote(config.base_url, safe=_URL_PUNCTUATION)
+        self._secret = config.api_key.get_secret_value()
+        self._headers = {"accept": "application/json", "authorization": f"Bearer {self._secret}"}
+        self._slots = Turns(config.max_concurrency)
         rate = config.requests_per_second
         self._bucket: AsyncLimiter | None = None if rate is None else AsyncLimiter(1, 1 / rate)
+        self._bucket_turns = Turns(1)
+        self._ranks: dict[str, Rank] = {}
         self._knows_many = config.batch and self._adapter.ids_per_call is not None
 
     @property
@@ -90,7 +100,7 @@ class Provider:
 
     @property
     def pause_reason(self) -> str | None:
-        """The name of the outcome that the provider paused for, until a good answer; None otherwise."""
+        """The name of the outcome that the latest pause began for; None before the first."""
         return self._pauses.reason
 
     def is_paused(self, now: float | None = None) -> bool:
@@ -106,14 +116,23 @@ class Provider:
             While the provider is paused `Throttled` with `asked` false, at once and without a request. An id
             that no URL can carry is `NotFound`. Nothing is raised but `asyncio.CancelledError`.
         """
-        try:
-            request = self._adapter.request(task_id)
-        except ValueError:
-            return NotFound()
-        return await self._call(request, self._adapter.read)
+        return await self._ask(task_id, line=object())
 
-    async def ask_many(self, task_ids: Iterable[str]) -> AsyncGenerator[tuple[str, Outcome], None]:
+    async def ask_many(
+        self, task_ids: Iterable[str], *, old: Iterable[str] = ()
+    ) -> AsyncGenerator[tuple[str, Outcome], None]:
         """Ask about tasks in as few calls as the provider allows.
+
+        Tasks not asked about before go first, calls of this method at the same time in turns; then those that got
+        an answer, and as many of those that got none the last time. The latter, and the `old` that were not asked
+        about before, never have the last quarter of the requests at a time to themselves: where they hang, the
+        others need not wait.
+
+        Parameters
+        ----------
+        task_ids : iterable of str
+        old : iterable of str
+            Those among them that have been waiting for so long that they may well hang.
 
         Yields
         ------
@@ -122,15 +141,24 @@ class Provider:
             asked about singly. Nothing is raised but `asyncio.CancelledError`; leaving early stops the
             requests under way when the iterator is closed (`contextlib.aclosing`).
         """
-        ids = list(dict.fromkeys(task_ids))
-        known: asyncio.Queue[tuple[str, Outcome] | None] = asyncio.Queue()
-        work = asyncio.create_task(
-            self._ask_all(ids, lambda task_id, outcome: known.put_nowait((task_id, outcome)))
-        )
-        work.add_done_callback(lambda _: known.put_nowait(None))
+        for task_id in old:
+            self._ranks.setdefault(task_id, Rank.DOUBTED)
+        ids = sorted(dict.fromkeys(task_ids), key=self._rank)
+        known: deque[tuple[str, Outcome]] = deque()
+        news = asyncio.Event()
+
+        def deliver(task_id: str, outcome: Outcome) -> None:
+            known.append((task_id, outcome))
+            news.set()
+
+        work = asyncio.create_task(self._ask_all(ids, deliver))
+        work.add_done_callback(lambda _: news.set())
         try:
-            while (item := await known.get()) is not None:
-                yield item
+            while not work.done():
+                await news.wait()
+                news.clear()
+                while known:
+                    yield known.popleft()
             await work
         finally:
             work.cancel()
@@ -138,23 +166,23 @@ class Provider:
 
     async def _ask_all(self, ids: Sequence[str], deliver: _Deliver) -> None:
         size = self._adapter.ids_per_call
-        if size is None or not self._knows_many or len(ids) < 2:
-            await self._ask_singly(ids, deliver)
-            return
         async with asyncio.TaskGroup() as group:
-            for start in range(0, len(ids), size):
-                group.create_task(self._ask_together(ids[start : start + size], deliver))
+            crew = Crew(group, self.config.max_concurrency)
+            if size is None or not self._knows_many or len(ids) < 2:
+                self._ask_singly(ids, deliver, crew)
+            else:
+                batches = (ids[start : start + size] for start in range(0, len(ids), size))
+                crew.add(partial(self._ask_together, batch, deliver, crew) for batch in batches)
 
-    async def _ask_singly(self, ids: Iterable[str], deliver: _Deliver) -> None:
+    def _ask_singly(self, ids: Iterable[str], deliver: _Deliver, crew: Crew) -> None:
         async def ask(task_id: str) -> None:
-            deliver(task_id, await self.ask(task_id))
+            deliver(task_id, await self._ask(task_id, line=crew))
 
-        async with asyncio.TaskGroup() as group:
-            for task_id in ids:
-                group.create_task(ask(task_id))
+        crew.add(partial(ask, task_id) for task_id in ids)
 
-    async def _ask_together(self, ids: Sequence[str], deliver: _Deliver) -> None:
-        screened = await self._screen(ids)
+    async def _ask_together(self, ids: Sequence[str], deliver: _Deliver, crew: Crew) -> None:
+        # What another batch has learnt since this one was put together counts.
+        screened = await self._screen(ids, line=crew) if self._knows_many else ManyUnknown()
         if isinstance(screened, Throttled | Unauthorised):
             for task_id in ids:
                 deliver(task_id, screened)
@@ -165,7 +193,7 @@ class Provider:
             # A gateway whose query-many is broken, or whose answer about these tasks is too large, may still
             # answer singly.
             first, *ids = ids
-            outcome = await self.ask(first)
+            outcome = await self._ask(first, line=crew)
             deliver(first, outcome)
             if isinstance(outcome, Throttled | Unauthorised | Transient):
                 for task_id in ids:
@@ -175,9 +203,11 @@ class Provider:
             for task_id, outcome in screened.items():
                 deliver(task_id, outcome)
             ids = [task_id for task_id in ids if task_id not in screened]
-        await self._ask_singly(ids, deliver)
+        self._ask_singly(ids, deliver, crew)
 
-    async def _screen(self, ids: Sequence[str]) -> Mapping[str, Outcome] | ManyUnknown | Trouble:
+    async def _screen(
+        self, ids: Sequence[str], line: Hashable
+    ) -> Mapping[str, Outcome] | ManyUnknown | Trouble:
         """Ask for many, page by page; what is missing in the answer needs a single query.
 
         Another page is asked for only while there are more tasks unseen than pages asked: beyond that single
@@ -187,7 +217,7 @@ class Provider:
         known: dict[str, Outcome] = {}
         for page in range(1, _MAX_PAGES + 1):
             screening = await self._call(
-                self._adapter.many_request(list(unseen), page), self._adapter.read_many
+                self._adapter.many_request(list(unseen), page), self._adapter.read_many, line, Rank.NEW
             )
             if not isinstance(screening, Screening):
                 return known or screening
@@ -199,53 +229,76 @@ class Provider:
                 break
         return known
 
-    async def _call(self, request: Request, read: Callable[[Answer], _Read]) -> _Read | Throttled | Transient:
+    async def _ask(self, task_id: str, line: Hashable) -> Outcome:
+        try:
+            request = self._adapter.request(task_id)
+        except ValueError:
+            return NotFound()
+        outcome = await self._call(request, self._adapter.read, line, self._rank(task_id))
+        if isinstance(outcome, Transient):
+            self._ranks[task_id] = Rank.DOUBTED
+        elif not (isinstance(outcome, Throttled) and not outcome.asked):
+            self._ranks[task_id] = Rank.KNOWN
+        return outcome
+
+    def _rank(self, task_id: str) -> Rank:
+        return self._ranks.get(task_id, Rank.NEW)
+
+    async def _call(
+        self, request: Request, read: Callable[[Answer], _Read], line: Hashable, rank: Rank
+    ) -> _Read | Throttled | Transient:
         if self._clock() < self._pauses.until:
             return self._refusal()
-        async with self._slots:
-            if self._bucket is not None and self._clock() >= self._pauses.until:
-                await self._bucket.acquire()
+        await self._take_slot(line, rank)
+        try:
             admission = await self._pauses.admit()
             if admission is None:
                 return self._refusal()
             try:
                 result = await self._send(request, read)
-                trouble = result if isinstance(result, Throttled | Unauthorised | Transient) else None
+                trouble = result if isinstance(result, _TROUBLE) else None
                 self._pauses.settle(admission, trouble)
             finally:
                 self._pauses.release(admission)
+        finally:
+            self._slots.give_back(rank)
         return result
+
+    async def _take_slot(self, line: Hashable, rank: Rank) -> None:
+        if self._bucket is None:
+            await self._slots.take(line, rank)
+            return
+        # One at a time before the bucket: it knows no lines, and what it gave must not pile up behind a probe.
+        await self._bucket_turns.take(line, rank)
+        try:
+            await self._slots.take(line, rank)
+            try:
+                await self._pauses.probe_ended()
+                if self._clock() >= self._pauses.until:
+                    await self._bucket.acquire()
+            except BaseException:
+                self._slots.give_back(rank)
+                raise
+        finally:
+            self._bucket_turns.give_back(rank)
 
     def _refusal(self) -> Throttled:
         return Throttled(max(0.0, self._pauses.until - self._clock()), asked=False)
 
     async def _send(self, request: Request, read: Callable[[Answer], _Read]) -> _Read | Transient:
-        secret = self.config.api_key.get_secret_value()
-        headers = {
-            "accept": "application/json",
-            "accept-encoding": "identity",
-            "authorization": f"Bearer {secret}",
-        }
-        content = request.content()
+        headers, content = self._headers, request.content()
         if content is not None:
-            headers["content-type"] = "application/json"
+            headers = {**headers, "content-type": "application/json"}
         try:
-            async with (
-                asyncio.timeout(REQUEST_DEADLINE_S),
-                self._http.stream(
-                    request.method,
-                    self.config.base_url + request.path,
-                    headers=headers,
-                    content=content,
-                    follow_redirects=False,
-                    timeout=REQUEST_DEADLINE_S,
-                ) as response,
-            ):
-                body = await read_body(response)
-                return read(Answer(response.status_code, response.headers, body, self._utc_now(), secret))
+            async with asyncio.timeout(REQUEST_DEADLINE_S):
+                reply = await self._http.send(
+                    request.method, self._base_url + request.path, headers, content, max_bytes=MAX_BODY_BYTES
+                )
+            body = plain_body(reply)
+            return read(Answer(reply.status, reply.headers, body, self._utc_now(), self._secret))
         except TimeoutError:
             return Transient(f"no answer within {REQUEST_DEADLINE_S:g} s")
         except UnusableBodyError as error:
             return Transient(str(error))
         except Exception as error:  # noqa: BLE001 - whatever a transport raises becomes an outcome
-            return Transient(redact(f"{type(error).__name__}: {error}", secret)[:_MAX_CAUSE])
+            return Transient(redact(f"{type(error).__name__}: {error}", self._secret)[:_MAX_CAUSE])

@@ -16,6 +16,8 @@ FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 60.0
 REFUSED_KEY_PAUSE_S = 60.0
 TRANSIENTS_IN_A_ROW = 5
+SLOW_S = 5.0
+"""A failure that took so long says less of its provider, and does not need to be kept from coming too often."""
 
 _SHORTEST_WAIT_S = 1.0  # "Retry-After: 0" must not become a busy loop
 
@@ -26,6 +28,7 @@ class Admission:
 
     pause_number: int
     is_probe: bool
+    at_s: float
 
 
 class Pauses:
@@ -45,9 +48,11 @@ class Pauses:
         self._clock = clock
         self._number = 0
         self._until = -math.inf
-        self._reason: str | None = None
+        self._reason: str | None = None  # of the pause that no good answer has ended yet
+        self._latest_reason: str | None = None
         self._probe: asyncio.Event | None = None
         self._transients = 0
+        self._good_at_s = -math.inf
         self._next_throttle_s = FIRST_PAUSE_S
         self._next_transient_s = FIRST_PAUSE_S
 
@@ -58,8 +63,8 @@ class Pauses:
 
     @property
     def reason(self) -> str | None:
-        """The name of the outcome that the provider paused for, until a good answer; None otherwise."""
-        return self._reason
+        """The name of the outcome that the latest pause began for; None before the first."""
+        return self._latest_reason
 
     def is_paused(self, now: float | None = None) -> bool:
         """Return whether asking is of no use at `now`, by the clock: paused, or a probe is under way."""
@@ -69,12 +74,17 @@ class Pauses:
         """Return leave to send a request, waiting while a probe is under way; None when paused."""
         while self._clock() >= self._until:
             if self._reason is None:
-                return Admission(self._number, is_probe=False)
+                return Admission(self._number, is_probe=False, at_s=self._clock())
             if self._probe is None:
                 self._probe = asyncio.Event()
-                return Admission(self._number, is_probe=True)
-            await self._probe.wait()
+                return Admission(self._number, is_probe=True, at_s=self._clock())
+            await self.probe_ended()
         return None
+
+    async def probe_ended(self) -> None:
+        """Wait while a probe is under way."""
+        while self._probe is not None:
+            await self._probe.wait()
 
     def settle(self, admission: Admission, trouble: Trouble | None) -> None:
         """Learn what became of an admitted request: the trouble it met, or None for a good answer."""
@@ -93,14 +103,19 @@ class Pauses:
             self._transients = 0
             self._pause(trouble.name, REFUSED_KEY_PAUSE_S)
         elif isinstance(trouble, Transient):
+            is_slow = self._clock() - admission.at_s >= SLOW_S
+            if is_slow and self._good_at_s > admission.at_s:
+                return  # some of its tasks hang; the provider does not
             self._transients += 1
             if self._transients >= TRANSIENTS_IN_A_ROW:
-                self._pause(trouble.name, self._next_transient_s)
-                self._next_transient_s = min(2 * self._next_transient_s, LONGEST_PAUSE_S)
+                self._pause(trouble.name, FIRST_PAUSE_S if is_slow else self._next_transient_s)
+                if not is_slow:
+                    self._next_transient_s = min(2 * self._next_transient_s, LONGEST_PAUSE_S)
             else:
                 self._reason = None
         else:
             self._transients = 0
+            self._good_at_s = self._clock()
             self._reason = None
             self._next_throttle_s = self._next_transient_s = FIRST_PAUSE_S
 
@@ -112,5 +127,5 @@ class Pauses:
 
     def _pause(self, reason: str, seconds: float) -> None:
         self._number += 1
-        self._reason = reason
+        self._reason = self._latest_reason = reason
         self._until = max(self._until, self._clock() + seconds)

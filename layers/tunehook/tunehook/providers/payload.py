@@ -53,18 +53,19 @@ def parse(body: bytes, secret: str = "") -> Any:
     """
     if not body.strip():
         raise UnreadablePayloadError("the body is empty")
+    text = body.decode("utf-8-sig", "replace")
     try:
-        value = json.loads(
-            body.decode("utf-8-sig", "replace"),
-            parse_int=_integer,
-            parse_float=_number,
-            parse_constant=lambda _name: None,
-        )
+        value = _DECODER.decode(text)
     except RecursionError:
         raise UnreadablePayloadError("the body nests too deeply") from None
     except ValueError:
         raise UnreadablePayloadError("the body is no JSON") from None
-    return _clean(value, lambda text: _SURROGATE.sub("\ufffd", redact(text, secret)), _MAX_DEPTH)
+    # Only an escape can hide a surrogate, or the secret. Most answers have neither, and nest little.
+    if "\\" in text or redact(text, secret) != text:
+        return _clean(value, lambda text: _SURROGATE.sub("\ufffd", redact(text, secret)), _MAX_DEPTH)
+    if text.count("[") + text.count("{") > _MAX_DEPTH:
+        return _clean(value, str, _MAX_DEPTH)
+    return value
 
 
 def bounded(value: dict[str, Any], limit: int) -> tuple[dict[str, Any], bool]:
@@ -108,6 +109,9 @@ def _integer(digits: str) -> int | str:
 def _number(digits: str) -> float | str:
     number = float(digits)
     return number if math.isfinite(number) else digits
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_number, parse_constant=lambda _name: None)
 
 
 def _clean(value: Any, clean_text: Callable[[str], str], depth: int) -> Any:

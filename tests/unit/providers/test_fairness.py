@@ -1,0 +1,270 @@
+"""Who is asked next while there is more to ask than a provider takes at a time; in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import httpx
+import pytest
+from tests.support.virtual import Clock
+from tests.unit.providers.support import PENDING, json_answer, provider
+
+from tunehook.providers import Pending, Provider
+
+ANSWER_S = 1.0
+OLD = [f"old-{number}" for number in range(400)]
+NEW = [f"new-{number}" for number in range(8)]
+
+
+class Slow:
+    """A gateway that answers after a second, and notes who was asked about when, and how many at a time."""
+
+    def __init__(self) -> None:
+        self.running = self.most = 0
+        self.asked: list[tuple[float, str]] = []
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append((asyncio.get_running_loop().time(), request.url.path.rpartition("/")[2]))
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await asyncio.sleep(ANSWER_S)
+        finally:
+            self.running -= 1
+        return json_answer(PENDING)
+
+    def times(self, prefix: str) -> list[float]:
+        return [at for at, task_id in self.asked if task_id.startswith(prefix)]
+
+
+def run(work: Callable[[], Any]) -> Any:
+    return Clock(0).run(work())
+
+
+async def ask_many(asked: Provider, ids: Iterable[str], after_s: float = 0.0) -> float:
+    """Ask after some seconds; return how long it took."""
+    await asyncio.sleep(after_s)
+    began = asyncio.get_running_loop().time()
+    outcomes = [outcome async for _, outcome in asked.ask_many(ids)]
+    assert all(isinstance(outcome, Pending) for outcome in outcomes)
+    return asyncio.get_running_loop().time() - began
+
+
+def test_new_tasks_do_not_wait_for_the_many_of_an_earlier_call() -> None:
+    gateway = Slow()
+    asked = provider(gateway, batch=False, max_concurrency=4)
+
+    async def work() -> list[float]:
+        return await asyncio.gather(ask_many(asked, OLD), ask_many(asked, NEW, after_s=10.5))
+
+    old_s, new_s = run(work)
+    assert new_s <= len(NEW) / 2 + 2 * ANSWER_S
+    assert old_s == pytest.approx((len(OLD) + len(NEW)) / 4, abs=ANSWER_S)
+
+
+def test_the_old_ones_go_on_being_asked_beside_the_new() -> None:
+    gateway = Slow()
+    asked = provider(gateway, batch=False, max_concurrency=4)
+
+    async def work() -> None:
+        await asyncio.gather(ask_many(asked, OLD[:40]), ask_many(asked, OLD[40:], after_s=2.5))
+
+    run(work)
+    first = gateway.times("old-")[: 4 * 12]
+    assert len(set(first)) == 12
+    by_second = [
+        [task_id for at, task_id in gateway.asked if at == second] for second in sorted(set(first))[4:10]
+    ]
+    for ids in by_second:
+        numbers = [int(task_id.rpartition("-")[2]) for task_id in ids]
+        assert sum(number < 40 for number in numbers) == 2
+
+
+def test_a_single_question_has_the_next_slot() -> None:
+    gateway = Slow()
+    asked = provider(gateway, batch=False, max_concurrency=4)
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(ask_many(asked, OLD[:100]))
+            await asyncio.sleep(3.5)
+            group.create_task(asked.ask("single"))
+
+    run(work)
+    assert gateway.times("single") == [4.0]
+
+
+def test_new_tasks_do_not_wait_for_the_old_at_a_bounded_rate_either() -> None:
+    gateway = Slow()
+    asked = provider(gateway, batch=False, requests_per_second=2)
+
+    async def work() -> None:
+        await asyncio.gather(ask_many(asked, OLD[:100]), ask_many(asked, NEW, after_s=10.1))
+
+    run(work)
+    assert gateway.times("new-")[-1] <= 10.1 + len(NEW) + 1
+    times = gateway.times("")
+    assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= 0.499
+
+
+def test_a_bounded_rate_keeps_to_max_concurrency() -> None:
+    gateway = Slow()
+    asked = provider(gateway, batch=False, requests_per_second=64, max_concurrency=3)
+    run(lambda: ask_many(asked, OLD[:20]))
+    assert gateway.most == 3
+
+
+def test_those_who_waited_for_a_probe_keep_to_the_rate() -> None:
+    gateway = Slow()
+    refusals = 0
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal refusals
+        response = await gateway(request)
+        refusals += 1
+        return httpx.Response(503) if refusals <= 5 else response
+
+    def clock() -> float:
+        return asyncio.get_running_loop().time()
+
+    asked = provider(answer, clock=clock, batch=False, requests_per_second=4)
+
+    async def work() -> None:
+        for _ in range(5):
+            await asked.ask("before")
+        await asyncio.sleep(asked.paused_until - clock())
+        await ask_many(asked, NEW)
+
+    run(work)
+    times = gateway.times("new-")
+    assert times[1] - times[0] >= ANSWER_S
+    assert [later - earlier for earlier, later in itertools.pairwise(times[1:])] == [0.25] * 6
+
+
+def test_all_calls_together_keep_to_max_concurrency() -> None:
+    gateway = Slow()
+    asked = provider(gateway, batch=False, max_concurrency=5)
+
+    async def work() -> None:
+        calls = (ask_many(asked, [f"{call}-{number}" for number in range(20)]) for call in range(4))
+        await asyncio.gather(*calls, *(asked.ask(f"single-{number}") for number in range(10)))
+
+    run(work)
+    assert gateway.most == 5
+    assert len(gateway.asked) == 90
+
+
+def test_a_call_that_is_left_gives_its_slots_to_the_others() -> None:
+    gateway = Slow()
+    asked = provider(gateway, batch=False, max_concurrency=4)
+
+    async def work() -> float:
+        async with asyncio.TaskGroup() as group, contextlib.aclosing(asked.ask_many(OLD)) as outcomes:
+            await anext(outcomes)
+            staying = group.create_task(ask_many(asked, NEW))
+            await asyncio.sleep(0)
+        return await staying
+
+    assert run(work) <= len(NEW) / 4 + ANSWER_S
+    assert len(gateway.times("old-")) <= 8
+
+
+def test_a_call_left_before_its_bucket_gave_a_drop_lets_the_others_go_on() -> None:
+    gateway = Slow()
+    asked = provider(gateway, batch=False, requests_per_second=0.5, max_concurrency=1)
+
+    async def work() -> float:
+        leaving = asyncio.create_task(ask_many(asked, OLD))
+        await asyncio.sleep(5.5)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        return await ask_many(asked, NEW[:3])
+
+    assert run(work) <= 3 * 2 + ANSWER_S
+
+
+def test_however_many_are_asked_about_the_loop_has_no_more_tasks_than_may_run_at_a_time() -> None:
+    most = 0
+
+    async def count(_request: httpx.Request) -> httpx.Response:
+        nonlocal most
+        most = max(most, len(asyncio.all_tasks()))
+        await asyncio.sleep(0.1)
+        return json_answer(PENDING)
+
+    asked = provider(count, batch=False, max_concurrency=32)
+    run(lambda: ask_many(asked, [str(number) for number in range(1_000)]))
+    assert most <= 32 + 3
+
+
+def test_of_query_many_too_a_later_call_has_its_turn() -> None:
+    asked_at: list[tuple[float, int]] = []
+
+    async def gateway(request: httpx.Request) -> httpx.Response:
+        ids = json.loads(request.content)["ids"]
+        asked_at.append((asyncio.get_running_loop().time(), len(ids)))
+        await asyncio.sleep(ANSWER_S)
+        tasks = [{"task_id": task_id, "status": "IN_PROGRESS"} for task_id in ids]
+        return json_answer({"code": "success", "data": tasks})
+
+    asked = provider(gateway, max_concurrency=1)
+
+    async def work() -> list[float]:
+        many = [str(number) for number in range(2_000)]
+        return await asyncio.gather(ask_many(asked, many), ask_many(asked, NEW, after_s=3.5))
+
+    assert run(work)[1] <= 2 * ANSWER_S
+    assert len(asked_at) == 21
+
+
+def test_new_tasks_do_not_wait_for_old_ones_that_hang() -> None:
+    answered: list[float] = []
+
+    async def gateway(request: httpx.Request) -> httpx.Response:
+        if "old-" in request.url.path:
+            await asyncio.sleep(3600)
+        answered.append(asyncio.get_running_loop().time())
+        return json_answer(PENDING)
+
+    def clock() -> float:
+        return asyncio.get_running_loop().time()
+
+    asked = provider(gateway, clock=clock, batch=False, max_concurrency=8)
+
+    async def ask_old() -> None:
+        async for _ in asked.ask_many(OLD, old=OLD):
+            pass
+
+    async def work() -> None:
+        old = asyncio.create_task(ask_old())
+        for _ in range(12):
+            await asyncio.sleep(5)
+            await ask_many(asked, NEW)
+        old.cancel()
+        await asyncio.wait([old])
+
+    run(work)
+    assert answered == [float(5 * call) for call in range(1, 13) for _ in NEW]
+
+
+def test_those_asked_again_and_again_do_not_keep_out_those_not_asked_yet() -> None:
+    gateway = Slow()
+    asked = provider(gateway, batch=False, max_concurrency=4)
+
+    async def ask_again(after_s: float) -> None:
+        await ask_many(asked, OLD[:40], after_s)
+
+    async def work() -> None:
+        await ask_many(asked, OLD[:40])
+        first = asyncio.create_task(ask_many(asked, OLD[40:120]))
+        again = [asyncio.create_task(ask_again(number)) for number in range(10)]
+        await asyncio.gather(first, *again)
+
+    run(work)
+    first_asked = dict(reversed([(task_id, at) for at, task_id in gateway.asked]))
+    assert max(first_asked.values()) == pytest.approx(120 / 4, abs=2 * ANSWER_S)
