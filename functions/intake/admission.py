@@ -66,6 +66,7 @@ class Intake:
         self._shard_count = shard_count
         self._policy = policy
         self._clock = clock
+        self._registered: set[int] = set()
 
     def take_in(self, image: Mapping[str, Any]) -> int | None:
         """Give a new item its status, its deadline and its place in the work index.
@@ -86,6 +87,7 @@ class Intake:
             return None
         key = TaskKey(item["task_id"], item["provider"])
         shard = shard_of(key.task_id, self._shard_count)
+        self._register(shard)
         try:
             return shard if self._decide(key, item, shard) else None
         except ClientError as error:
@@ -94,6 +96,12 @@ class Intake:
             # Not even a rejection fits on it: to try again would only hold up the items behind it.
             logger.error("task_too_large", task_id=key.task_id, provider=key.provider)
             return None
+
+    def _register(self, shard: int) -> None:
+        """Make the shard known before it gets its first task: whatever happens then, the task is polled."""
+        if shard not in self._registered:
+            self._leases.register(shard, self._clock())
+            self._registered.add(shard)
 
     def _decide(self, key: TaskKey, item: Mapping[str, Any], shard: int) -> bool:
         try:

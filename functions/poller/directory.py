@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
-import httpx
 from aws_lambda_powertools import Logger
 
 from tunehook.aws.faults import AWS_FAULTS, code_of
 from tunehook.errors import InvalidInput, Misconfigured
+from tunehook.http.transport import Transport
 from tunehook.providers import Provider
 from tunehook.providers.config import ProviderConfig, read_providers
 
@@ -18,6 +18,9 @@ logger = Logger(child=True)
 
 RELOAD_EVERY_MS: Final = 10_000
 RETRY_AFTER_MS: Final = 5_000
+
+CONNECTIONS_MAX: Final = 900
+"""Connections of all providers together: what Lambda's limit of 1,024 open files leaves beside those to AWS."""
 
 
 class ProviderDirectory:
@@ -27,13 +30,13 @@ class ProviderDirectory:
     ----------
     read : callable
         Returns the text of the providers secret; may block.
-    http : httpx.AsyncClient
+    http : Transport
         What requests are made with.
     clock : callable
         Returns the present moment in milliseconds since 1970.
     """
 
-    def __init__(self, read: Callable[[], str], http: httpx.AsyncClient, clock: Callable[[], int]) -> None:
+    def __init__(self, read: Callable[[], str], http: Transport, clock: Callable[[], int]) -> None:
         self._read = read
         self._http = http
         self._clock = clock
@@ -73,8 +76,8 @@ class ProviderDirectory:
         for name, problem in configured.errors.items():
             logger.error("provider_misconfigured", provider=name, field=problem.field, reason=problem.reason)
         self._providers = {
-            name: self._kept(config) or Provider(config, self._http)
-            for name, config in configured.usable.items()
+            config.name: self._kept(config) or Provider(config, self._http)
+            for config in _within_connections(configured.usable.values())
         }
 
     def _kept(self, config: ProviderConfig) -> Provider | None:
@@ -85,3 +88,15 @@ class ProviderDirectory:
     def get(self, name: str) -> Provider | None:
         """Return the provider that is configured as `name`, or None."""
         return self._providers.get(name)
+
+
+def _within_connections(configs: Collection[ProviderConfig]) -> Iterator[ProviderConfig]:
+    """Divide the connections, so that a provider that holds all of its own takes none of another's.
+
+    Those that want least get what they want, the others equal parts of what is left.
+    """
+    left = CONNECTIONS_MAX
+    for position, config in enumerate(sorted(configs, key=lambda config: config.max_concurrency)):
+        granted = min(config.max_concurrency, max(1, left // (len(configs) - position)))
+        left -= granted
+        yield config.model_copy(update={"max_concurrency": granted})

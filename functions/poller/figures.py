@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from tunehook.figures import function_dimension
 from tunehook.tasks import Status
 
 
@@ -58,6 +59,10 @@ class Figures:
             self._write({"provider": provider, "outcome": outcome}, ("Questions", MetricUnit.Count, [count]))
             if outcome == "unauthorised":
                 self._write({"provider": provider}, ("UnauthorisedAnswers", MetricUnit.Count, [count]))
+        if refused := sum(
+            count for (_, outcome), count in self._questions.items() if outcome == "unauthorised"
+        ):
+            self._write({}, ("UnauthorisedAnswers", MetricUnit.Count, [refused]))
         for (provider, status), count in self._ended.items():
             self._write({"provider": provider, "status": status}, ("TasksEnded", MetricUnit.Count, [count]))
         for (provider, reason), count in self._pauses.items():
@@ -69,7 +74,7 @@ class Figures:
 
     def _write(self, dimensions: Mapping[str, str], *metrics: tuple[str, MetricUnit, list[int]]) -> None:
         record = EphemeralMetrics(namespace="tunehook", service="poller")
-        for dimension, label in dimensions.items():
+        for dimension, label in (function_dimension() | dict(dimensions)).items():
             record.add_dimension(dimension, label)
         for name, unit, values in metrics:
             for value in values:

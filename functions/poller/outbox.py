@@ -13,6 +13,7 @@ from aws_lambda_powertools import Logger
 from tunehook.aws.bus import EventBus
 from tunehook.aws.faults import AWS_FAULTS, code_of
 from tunehook.aws.tasks import TasksTable
+from tunehook.errors import InvalidInput
 from tunehook.events import task_ended
 from tunehook.tasks import EndedTask, PendingTask, Status, TaskEnd, TaskKey
 
@@ -22,23 +23,29 @@ logger = Logger(child=True)
 class Outbox:
     """The ended tasks of one shard on their way to the bus.
 
+    What fails on that way stays in memory, and `flush` tries it again; what is lost with the process, the next pass
+    finds in the work index.
+
     Parameters
     ----------
     tasks : TasksTable
         Where tasks are ended.
     bus : EventBus
         Where their events go.
-    shard : int
-        The shard of the work index.
     """
 
-    def __init__(self, tasks: TasksTable, bus: EventBus, shard: int) -> None:
+    def __init__(self, tasks: TasksTable, bus: EventBus) -> None:
         self._tasks = tasks
         self._bus = bus
-        self._shard = shard
-        self._waiting: list[EndedTask] = []
-        self._in_hand: set[tuple[TaskKey, int]] = set()
+        self._to_emit: list[EndedTask] = []
+        self._to_leave: list[EndedTask] = []
+        self._known: set[tuple[TaskKey, int]] = set()
         self._flushing = asyncio.Lock()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether every task that the outbox knows of is through."""
+        return not (self._to_emit or self._to_leave)
 
     async def end(self, task: PendingTask, end: TaskEnd) -> bool:
         """End a pending task and emit its event.
@@ -53,7 +60,7 @@ class Outbox:
         botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
             If the update failed; the task is still pending then.
         """
-        ended = await asyncio.to_thread(self._tasks.end, task, end, self._shard)
+        ended = await asyncio.to_thread(self._tasks.end, task, end)
         if ended is None:
             return False
         logger.info(
@@ -65,7 +72,7 @@ class Outbox:
             detection_delay_ms=end.detection_delay_ms,
         )
         self._add(ended)
-        await self._flush()
+        await self.flush()
         return True
 
     async def emit_left_over(self, left: Iterable[PendingTask]) -> int:
@@ -75,46 +82,61 @@ class Outbox:
         -------
         int
             How many of them another pass should have emitted; a rejected task's event is this pass's to emit.
+
+        Raises
+        ------
+        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
+            If an item could not be read; the others are emitted.
         """
-        left_by_others = 0
-        for task in left:
-            if (task.key, task.since_ms) in self._in_hand:
-                continue
+        unknown = [task for task in left if (task.key, task.since_ms) not in self._known]
+        try:
+            found = await asyncio.gather(*(self._left_over(task) for task in unknown))
+        finally:
+            await self.flush()
+        return sum(ended is not None and ended.end.status is not Status.REJECTED for ended in found)
+
+    async def _left_over(self, task: PendingTask) -> EndedTask | None:
+        try:
             ended = await asyncio.to_thread(self._tasks.get_ended, task)
-            if ended is not None:
-                self._add(ended)
-                left_by_others += ended.end.status is not Status.REJECTED
-        await self._flush()
-        return left_by_others
+        except InvalidInput as error:
+            self._known.add((task.key, task.since_ms))
+            logger.error("item_unreadable", task_id=task.key.task_id, reason=error.reason)
+            return None
+        if ended is not None:
+            self._add(ended)
+        return ended
 
     def _add(self, task: EndedTask) -> None:
-        self._in_hand.add((task.key, task.since_ms))
-        self._waiting.append(task)
+        self._known.add((task.key, task.since_ms))
+        self._to_emit.append(task)
 
-    async def _flush(self) -> None:
+    async def flush(self) -> None:
+        """Emit what waits for it, and take what was emitted out of the index."""
         # Whoever comes while a batch is under way finds a larger one waiting afterwards.
         async with self._flushing:
-            batch, self._waiting = self._waiting, []
+            batch, self._to_emit = self._to_emit, []
             if batch:
-                await self._emit(batch)
+                self._to_leave += await self._emit(batch)
+            leaving, self._to_leave = self._to_leave, []
+            await asyncio.gather(*(self._leave(task) for task in leaving))
 
-    async def _emit(self, batch: list[EndedTask]) -> None:
+    async def _emit(self, batch: list[EndedTask]) -> list[EndedTask]:
+        """Return those whose event is on the bus; the others wait again."""
         try:
             accepted = await asyncio.to_thread(self._bus.put, [task_ended(task) for task in batch])
         except AWS_FAULTS as error:
             logger.warning("events_not_emitted", count=len(batch), error=code_of(error))
             accepted = [False] * len(batch)
-        for task, is_accepted in zip(batch, accepted, strict=True):
-            if not is_accepted:
-                self._in_hand.discard((task.key, task.since_ms))
-        await asyncio.gather(
-            *(self._leave(task) for task, is_accepted in zip(batch, accepted, strict=True) if is_accepted)
-        )
+        except BaseException:
+            self._to_emit += batch
+            raise
+        outcome = tuple(zip(batch, accepted, strict=True))
+        self._to_emit += [task for task, is_accepted in outcome if not is_accepted]
+        return [task for task, is_accepted in outcome if is_accepted]
 
     async def _leave(self, task: EndedTask) -> None:
         try:
             await asyncio.to_thread(self._tasks.leave_index, task)
         except AWS_FAULTS as error:
-            # The event goes out once more, with the same id.
-            self._in_hand.discard((task.key, task.since_ms))
+            self._to_leave.append(task)
             logger.warning("index_not_left", task_id=task.key.task_id, error=code_of(error))

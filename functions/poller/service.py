@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from aws_lambda_powertools import Logger
 from pydantic import BaseModel, ConfigDict, Field
 
-from poller.directory import ProviderDirectory
+from poller.directory import CONNECTIONS_MAX, ProviderDirectory
 from poller.figures import Figures
 from poller.outbox import Outbox
 from poller.settings import PollerSettings
 from poller.shard_pass import ShardPass, StopReason
 from tunehook.aws.bus import EventBus
+from tunehook.aws.clients import CONNECTIONS
 from tunehook.aws.faults import AWS_FAULTS, code_of
 from tunehook.aws.leases import Leases
 from tunehook.aws.secrets import read_secret
 from tunehook.aws.tasks import TasksTable
 from tunehook.errors import Unavailable
-from tunehook.http.client import open_client
+from tunehook.http.direct import DirectClient
+from tunehook.threads import UnawaitedThreads
 from tunehook.times import now_ms
 
 if TYPE_CHECKING:
@@ -33,12 +34,17 @@ if TYPE_CHECKING:
 
 logger = Logger(child=True)
 
-CONNECTIONS_MAX = 1000
-"""The bound of a provider's own `max_concurrency` is reached long before."""
-
+THREADS = CONNECTIONS + 8
+"""As many as may call AWS at once, and some for DNS."""
 
 START_AGAIN_AFTER_S = (2.0, 5.0, 10.0, 13.0)
 """The waits before a shard that could not be started is tried again, within the same minute."""
+
+START_WITHIN_S = 50.0
+"""How long it may take, calls that hang included: the next minute starts them all once more."""
+
+SHARDS_KNOWN_FOR_MS = 600_000
+"""How long the list of shards beyond `ShardCount` is good: they only ever get fewer while this code runs."""
 
 
 class PollerStart(BaseModel):
@@ -74,12 +80,14 @@ class Poller:
         lambdas: LambdaClient,
         secrets: SecretsManagerClient,
         clock: Callable[[], int] = now_ms,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._settings = settings
         self._tasks = TasksTable(dynamodb, settings.tasks_table)
         self._leases = Leases(dynamodb, settings.leases_table)
         self._bus = EventBus(events, settings.event_bus)
+        self._shards: list[int] = []
+        self._shards_known_until_ms = 0
         self._lambdas = lambdas
         self._secrets = secrets
         self._clock = clock
@@ -106,14 +114,37 @@ class Poller:
         dict
             ``{"shards": n}`` where invocations were started, ``{"shard": n, "stopped": reason}`` after a pass.
         """
-        if start.shard is None and self._settings.shard_count > 1:
-            return self._start_shards(start, function)
+        if start.shard is None and len(self._known_shards()) > 1:
+            return asyncio.run(self._start_shards(start, function))
         shard = start.shard or 0
         reason = asyncio.run(self._pass(shard, owner, start.started_by == "schedule", remaining_ms))
         logger.info("pass_ended", shard=shard, started_by=start.started_by, stopped=reason.value)
+        if reason is StopReason.NOTHING_PENDING and shard >= self._settings.shard_count:
+            self._retire(shard)
         return {"shard": shard, "stopped": reason.value}
 
-    def _start_shards(self, start: PollerStart, function: str) -> dict[str, Any]:
+    def _known_shards(self) -> list[int]:
+        """Return the shards of `ShardCount`, and those that are left from when it was larger."""
+        now_ms = self._clock()
+        if now_ms >= self._shards_known_until_ms:
+            try:
+                registered = self._leases.shards()
+            except AWS_FAULTS as error:
+                logger.warning("shards_not_read", error=code_of(error))
+                registered = set(self._shards)
+            else:
+                self._shards_known_until_ms = now_ms + SHARDS_KNOWN_FOR_MS
+            self._shards = sorted(registered | set(range(self._settings.shard_count)))
+        return self._shards
+
+    def _retire(self, shard: int) -> None:
+        try:
+            if self._leases.retire(shard, self._clock()):
+                logger.info("shard_retired", shard=shard)
+        except AWS_FAULTS as error:
+            logger.warning("shard_not_retired", shard=shard, error=code_of(error))
+
+    async def _start_shards(self, start: PollerStart, function: str) -> dict[str, Any]:
         """Start an invocation a shard; one that cannot start is tried again until half the minute is over.
 
         Raises
@@ -121,13 +152,23 @@ class Poller:
         Unavailable
             If a shard could not be started all the same; the others run.
         """
-        waiting = list(range(self._settings.shard_count))
-        for wait_s in (0.0, *START_AGAIN_AFTER_S):
-            self._sleep(wait_s)
-            waiting = [shard for shard in waiting if not self._start_shard(start, function, shard)]
-            if not waiting:
-                return {"shards": self._settings.shard_count}
-        raise Unavailable(f"the shards {waiting} could not be started")
+        asyncio.get_running_loop().set_default_executor(UnawaitedThreads(THREADS))
+        waiting = set(self._shards)
+
+        async def start_one(shard: int) -> None:
+            if await asyncio.to_thread(self._start_shard, start, function, shard):
+                waiting.discard(shard)
+
+        try:
+            async with asyncio.timeout(START_WITHIN_S):
+                for wait_s in (0.0, *START_AGAIN_AFTER_S):
+                    await self._sleep(wait_s)
+                    await asyncio.gather(*(start_one(shard) for shard in sorted(waiting)))
+                    if not waiting:
+                        return {"shards": len(self._shards)}
+        except TimeoutError:
+            logger.warning("shards_not_started_in_time", shards=sorted(waiting))
+        raise Unavailable(f"the shards {sorted(waiting)} could not be started")
 
     def _start_shard(self, start: PollerStart, function: str, shard: int) -> bool:
         try:
@@ -144,6 +185,7 @@ class Poller:
     async def _pass(
         self, shard: int, owner: str, take_over: bool, remaining_ms: Callable[[], int]
     ) -> StopReason:
+        asyncio.get_running_loop().set_default_executor(UnawaitedThreads(THREADS))
         figures = Figures()
         try:
             return await self._watch(shard, owner, take_over, remaining_ms, figures)
@@ -158,7 +200,7 @@ class Poller:
         remaining_ms: Callable[[], int],
         figures: Figures,
     ) -> StopReason:
-        async with open_client(max_connections=CONNECTIONS_MAX) as http:
+        async with DirectClient(max_connections=CONNECTIONS_MAX) as http:
             providers = ProviderDirectory(
                 lambda: read_secret(self._secrets, self._settings.providers_secret), http, self._clock
             )
@@ -167,7 +209,7 @@ class Poller:
                 owner=owner,
                 tasks=self._tasks,
                 leases=self._leases,
-                outbox=Outbox(self._tasks, self._bus, shard),
+                outbox=Outbox(self._tasks, self._bus),
                 providers=providers,
                 figures=figures,
                 clock=self._clock,

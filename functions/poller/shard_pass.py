@@ -14,7 +14,7 @@ from aws_lambda_powertools import Logger
 
 from poller.directory import ProviderDirectory
 from poller.figures import Figures
-from poller.judge import End, judge, timed_out
+from poller.judge import End, Verdict, Wait, judge, timed_out
 from poller.outbox import Outbox
 from tunehook.aws.faults import AWS_FAULTS, code_of
 from tunehook.aws.leases import RENEW_EVERY_MS, Leases
@@ -29,13 +29,22 @@ TICK_S: Final = 1.0
 STOP_BEFORE_MS: Final = 15_000
 """How long before the invocation's end no more is asked, so that what is known can be settled."""
 
+STUCK_BEFORE_MS: Final = 10_000
+"""How long before the invocation's end even a call that hangs keeps it from stopping no longer."""
+
 WIND_UP_MARGIN_S: Final = 3.0
 """What remains of the invocation when even settling is given up."""
 
 INDEX_LAG_MS: Final = 10_000
 """How long the work index may hide a new item behind a newer one."""
 
+OLD_FROM_MS: Final = 180_000
+"""The age beyond which few tasks are still at work (docs/provider-contracts.md, "Figures") and many that hang."""
+
 UNCONFIGURED_EVERY_S: Final = 5.0
+
+UNREADABLE_CONFIGURATION_GRACE_MS: Final = 60_000
+"""How long after its deadline a task ends unasked, while nobody can tell who its provider is."""
 
 
 class StopReason(StrEnum):
@@ -101,6 +110,8 @@ class ShardPass:
         self._remaining_ms = remaining_ms
         self._watched: dict[TaskKey, _Watched] = {}
         self._gone: dict[TaskKey, int] = {}
+        self._unreadable: set[TaskKey] = set()
+        self._pauses: dict[str, float] = {}
         self._seen_until_ms = 0
         self._renewed_at_ms = 0
         self._handed_over_at_ms = 0
@@ -121,19 +132,24 @@ class ShardPass:
             Why the pass ended. What it did not finish, the next one finds in the work index.
         """
         try:
-            if not await self._look():
-                return StopReason.NOTHING_PENDING
-            await self._providers.refresh()
-            if not await self._take_lease(take_over):
-                return StopReason.ALREADY_RUNNING
-            return await self._tick_until_stopped()
+            async with asyncio.timeout((self._remaining_ms() - STUCK_BEFORE_MS) / 1000) as limit:
+                return await self._watch_until_stopped(take_over)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return StopReason.OUT_OF_TIME
         finally:
             await self._wind_up()
 
-    async def _tick_until_stopped(self) -> StopReason:
+    async def _watch_until_stopped(self, take_over: bool) -> StopReason:
+        if not await self._look():
+            return StopReason.NOTHING_PENDING
+        await self._providers.refresh()
+        if not await self._take_lease(take_over):
+            return StopReason.ALREADY_RUNNING
+        logger.info("pass_began", shard=self._shard, pending=len(self._watched))
         while True:
-            if await self._providers.refresh():
-                self._ask_due()
+            self._ask_due(is_configured=await self._providers.refresh())
             await asyncio.sleep(TICK_S)
             if self._remaining_ms() < STOP_BEFORE_MS:
                 await self._give_up_lease()
@@ -175,7 +191,7 @@ class ShardPass:
 
     async def _give_up_lease(self) -> None:
         try:
-            await asyncio.to_thread(self._leases.give_up, self._shard, self._owner)
+            await asyncio.to_thread(self._leases.give_up, self._shard, self._owner, self._clock())
         except AWS_FAULTS as error:
             # It ends by itself within seconds.
             logger.warning("lease_not_given_up", shard=self._shard, error=code_of(error))
@@ -184,18 +200,19 @@ class ShardPass:
         """Look into the work index for what is new; return whether there is anything to do."""
         since_ms = max(0, self._seen_until_ms - INDEX_LAG_MS)
         try:
-            pending, unsent = await asyncio.gather(
-                asyncio.to_thread(self._tasks.pending, self._shard, since_ms),
-                asyncio.to_thread(self._tasks.unsent, self._shard),
-            )
-            for task in pending:
-                self._seen_until_ms = max(self._seen_until_ms, task.since_ms)
+            work = await asyncio.to_thread(self._tasks.work, self._shard, since_ms)
+            for task in work.pending:
                 self._watch(task)
-            self._figures.emitted_again(await self._outbox.emit_left_over(unsent))
+            for key in set(work.unreadable) - self._unreadable:
+                self._unreadable.add(key)
+                logger.error("item_unreadable", task_id=key.task_id, provider=key.provider)
+            self._figures.emitted_again(await self._outbox.emit_left_over(work.unsent))
         except AWS_FAULTS as error:
             logger.warning("look_failed", shard=self._shard, error=code_of(error))
             return True
-        return bool(self._watched or unsent)
+        # Only now, when nothing of this look is lost; and no moment in the future hides what comes before it.
+        self._seen_until_ms = max(self._seen_until_ms, min(work.seen_until_ms, self._clock()))
+        return bool(self._watched) or not self._outbox.is_empty
 
     def _watch(self, task: PendingTask) -> None:
         known = self._watched.get(task.key)
@@ -216,61 +233,103 @@ class ShardPass:
             next_question_ms(task.submitted_at_ms, after_ms, every_s), max(task.deadline_ms, after_ms + 1)
         )
 
-    def _ask_due(self) -> None:
+    def _ask_due(self, *, is_configured: bool) -> None:
         now_ms = self._clock()
         oldest_ms = min((watched.task.since_ms for watched in self._watched.values()), default=now_ms)
         self._figures.backlog(len(self._watched), now_ms - oldest_ms)
         due: defaultdict[str, list[_Watched]] = defaultdict(list)
         for watched in self._watched.values():
             if watched.due_ms <= now_ms and not watched.is_asked:
-                watched.is_asked = True
                 due[watched.task.key.provider].append(watched)
+        held: set[str] = set()
         for name, group in due.items():
-            provider = self._providers.get(name)
-            if provider is None:
-                self._start(self._wait_for_provider(name, group), self._settling)
+            if not is_configured:
+                self._wait_for_configuration(group, now_ms)
+            elif (provider := self._providers.get(name)) is None:
+                self._wait_for_provider(name, group, now_ms)
+            elif provider.is_paused():
+                # They stay due, so that the first question after the pause can be one about a new task.
+                self._end_overdue(group, now_ms)
+                held.add(name)
             else:
+                for watched in group:
+                    watched.is_asked = True
                 self._start(self._ask(provider, group), self._asking)
+        if due.keys() > held:
+            logger.info(
+                "tick",
+                shard=self._shard,
+                pending=len(self._watched),
+                due={name: len(group) for name, group in due.items() if name not in held},
+            )
 
     async def _ask(self, provider: Provider, group: list[_Watched]) -> None:
         unanswered = {watched.task.key.task_id: watched for watched in group}
-        paused_until = provider.paused_until
         try:
-            async with aclosing(provider.ask_many(tuple(unanswered))) as answers:
+            async with aclosing(provider.ask_many(tuple(unanswered), old=self._old(group))) as answers:
                 async for task_id, outcome in answers:
-                    self._start(self._settle(unanswered.pop(task_id), outcome), self._settling)
+                    self._take(unanswered.pop(task_id), outcome)
         finally:
             for watched in unanswered.values():
                 watched.is_asked = False
-            if provider.paused_until != paused_until:
-                self._figures.paused(provider.name, provider.pause_reason or "")
+            self._count_pause(provider)
 
-    async def _settle(self, watched: _Watched, outcome: Outcome) -> None:
-        task = watched.task
+    def _count_pause(self, provider: Provider) -> None:
+        """Count the provider's latest pause, once of all the questions that it refuses."""
+        if provider.pause_reason is not None and provider.paused_until > self._pauses.get(provider.name, 0.0):
+            self._pauses[provider.name] = provider.paused_until
+            self._figures.paused(provider.name, provider.pause_reason)
+
+    def _old(self, group: list[_Watched]) -> list[str]:
+        old_since_ms = self._clock() - OLD_FROM_MS
+        return [each.task.key.task_id for each in group if each.task.submitted_at_ms < old_since_ms]
+
+    def _take(self, watched: _Watched, outcome: Outcome) -> None:
         now_ms = self._clock()
         if not (isinstance(outcome, Throttled) and not outcome.asked):
-            self._figures.question(task.key.provider, outcome.name)
-        verdict = judge(task, outcome, now_ms)
+            self._figures.question(watched.task.key.provider, outcome.name)
+        self._act(watched, judge(watched.task, outcome, now_ms), now_ms)
+
+    def _wait_for_provider(self, name: str, group: list[_Watched], now_ms: int) -> None:
+        error = f"the provider {name} is not configured"
+        for watched in group:
+            if now_ms >= watched.task.deadline_ms:
+                self._act(watched, End(timed_out(watched.task, now_ms)), now_ms)
+            else:
+                news = {"last_error": error} if watched.task.last_error != error else {}
+                self._act(watched, Wait(news), now_ms)
+
+    def _end_overdue(self, group: list[_Watched], now_ms: int) -> None:
+        for watched in group:
+            if now_ms >= watched.task.deadline_ms:
+                self._act(watched, End(timed_out(watched.task, now_ms)), now_ms)
+
+    def _wait_for_configuration(self, group: list[_Watched], now_ms: int) -> None:
+        for watched in group:
+            if now_ms >= watched.task.deadline_ms + UNREADABLE_CONFIGURATION_GRACE_MS:
+                self._act(watched, End(timed_out(watched.task, now_ms)), now_ms)
+
+    def _act(self, watched: _Watched, verdict: Verdict, now_ms: int) -> None:
+        """Do what a verdict wants; the usual one wants nothing, and costs no more than that."""
+        if isinstance(verdict, Wait) and not verdict.changes:
+            self._plan(watched, now_ms)
+        else:
+            watched.is_asked = True
+            self._start(self._settle(watched, verdict, now_ms), self._settling)
+
+    async def _settle(self, watched: _Watched, verdict: Verdict, now_ms: int) -> None:
         try:
             if isinstance(verdict, End):
                 await self._end(watched, verdict.end)
-            elif verdict.changes:
+            else:
                 await self._note(watched, verdict.changes)
         finally:
             # Only now: the answer may have told that the task is older than it was known to be.
-            watched.due_ms = self._next_due_ms(watched.task, now_ms)
-            watched.is_asked = False
+            self._plan(watched, now_ms)
 
-    async def _wait_for_provider(self, name: str, group: list[_Watched]) -> None:
-        now_ms = self._clock()
-        error = f"the provider {name} is not configured"
-        for watched in group:
-            watched.due_ms = self._next_due_ms(watched.task, now_ms)
-            watched.is_asked = False
-            if now_ms >= watched.task.deadline_ms:
-                await self._end(watched, timed_out(watched.task, now_ms))
-            elif watched.task.last_error != error:
-                await self._note(watched, {"last_error": error})
+    def _plan(self, watched: _Watched, asked_at_ms: int) -> None:
+        watched.due_ms = self._next_due_ms(watched.task, asked_at_ms)
+        watched.is_asked = False
 
     async def _end(self, watched: _Watched, end: TaskEnd) -> None:
         try:

@@ -29,7 +29,7 @@ def clip(clip_id: str = "clip-1", **fields: Any) -> Clip:
 
 def pending(key: TaskKey = KEY, **fields: Any) -> PendingTask:
     values: dict[str, Any] = {
-        "queue": "pending#0",
+        "queue": "work#0",
         "since_ms": NOW_MS,
         "submitted_at_ms": NOW_MS,
         "deadline_ms": NOW_MS + 3_600_000,
@@ -50,5 +50,5 @@ def completed(**fields: Any) -> TaskEnd:
 
 
 def ended(key: TaskKey = KEY, end: TaskEnd | None = None, **fields: Any) -> EndedTask:
-    values: dict[str, Any] = {"queue": "emit#0", "since_ms": NOW_MS, "metadata": {"order": 7}}
+    values: dict[str, Any] = {"queue": "work#0", "since_ms": NOW_MS, "metadata": {"order": 7}}
     return EndedTask(key=key, end=end or completed(), **values | fields)

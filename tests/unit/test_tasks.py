@@ -15,9 +15,8 @@ from tunehook.tasks import (
     TaskRequest,
     check_metadata,
     check_request,
-    emit_queue,
-    pending_queue,
     plain_json,
+    work_queue,
 )
 
 
@@ -188,5 +187,24 @@ def test_what_is_plain_json_already_stays_as_it_is(value: Any) -> None:
     assert plain_json(value, "metadata") == value
 
 
-def test_the_two_queues_of_a_shard_differ() -> None:
-    assert (pending_queue(3), emit_queue(3)) == ("pending#3", "emit#3")
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x" * 40_000,
+        "歌" * 13_400,
+        b"x" * 40_000,
+        ["x" * 1_000] * 40,
+        {str(number): number for number in range(2_000)},
+        {"x" * 20_000, "y" * 20_000},
+    ],
+)
+def test_an_item_that_leaves_no_room_for_its_result_is_refused(value: Any) -> None:
+    assert refused(anything=value) == "item"
+
+
+def test_what_is_not_ours_may_stand_on_an_item() -> None:
+    assert checked(anything="x" * 39_000).key == TaskKey("task-1", "suno")
+
+
+def test_each_shard_has_a_queue_of_its_own() -> None:
+    assert (work_queue(3), work_queue(4)) == ("work#3", "work#4")

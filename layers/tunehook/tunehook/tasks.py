@@ -17,6 +17,9 @@ from tunehook.http.guard import NetworkPolicy, check_url
 
 TASK_ID_MAX_LENGTH: Final = 256
 METADATA_MAX_BYTES: Final = 2048
+ITEM_MAX_BYTES: Final = 40_000
+"""Of a new item: DynamoDB takes 400 kB, and the result comes to rest beside what the user wrote."""
+
 TIMEOUT_MIN_S: Final = 60
 TIMEOUT_MAX_S: Final = 7 * 24 * 3600
 TIMEOUT_DEFAULT_S: Final = 3600
@@ -86,7 +89,7 @@ class TaskRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingTask:
-    """A task that is being watched, as the work index shows it.
+    """A task as the work index shows it: one that is being watched, or an ended one whose event is to be emitted.
 
     `since_ms` is when this run of the task was accepted and names the run; `submitted_at_ms` is when the provider
     took the task, as far as that is known. Both are milliseconds since 1970.
@@ -101,6 +104,30 @@ class PendingTask:
     last_error: str | None = None
     not_found_count: int = 0
     empty_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What there is to do on the tasks of a shard, each list oldest first.
+
+    Attributes
+    ----------
+    pending : list of PendingTask
+        To be asked about.
+    unsent : list of PendingTask
+        Ended; the event is not known to be on the bus.
+    unreadable : list of TaskKey
+        Nothing can be done: attributes that are tunehook's own hold what tunehook never writes.
+    """
+
+    pending: list[PendingTask] = field(default_factory=list)
+    unsent: list[PendingTask] = field(default_factory=list)
+    unreadable: list[TaskKey] = field(default_factory=list)
+
+    @property
+    def seen_until_ms(self) -> int:
+        """The latest `since_ms` of all, or 0."""
+        return max((task.since_ms for task in (*self.pending, *self.unsent)), default=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,14 +160,9 @@ class EndedTask:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-def pending_queue(shard: int) -> str:
-    """Return the partition of the work index that holds the pending tasks of `shard`."""
-    return f"pending#{shard}"
-
-
-def emit_queue(shard: int) -> str:
-    """Return the partition of the work index that holds the ended tasks of `shard` whose event is not out yet."""
-    return f"emit#{shard}"
+def work_queue(shard: int) -> str:
+    """Return the partition of the work index that holds the tasks of `shard` on which there is work to do."""
+    return f"work#{shard}"
 
 
 def check_request(item: Mapping[str, Any], policy: NetworkPolicy) -> TaskRequest:
@@ -177,13 +199,33 @@ def check_request(item: Mapping[str, Any], policy: NetworkPolicy) -> TaskRequest
     provider = _text(item, "provider")
     if not _PROVIDER_NAME.fullmatch(provider):
         raise InvalidInput("provider", "must be 1 to 64 letters, digits, dots, underscores or hyphens")
-    return TaskRequest(
+    request = TaskRequest(
         key=TaskKey(task_id, provider),
         timeout_s=_timeout_s(item.get("timeout_s")),
         notify_hook=_notify_hook(item, policy),
         notify_format=_notify_format(item.get("notify_format")),
         metadata=check_metadata(item.get("metadata")),
     )
+    if (size := _size(item)) > ITEM_MAX_BYTES:
+        raise InvalidInput(
+            "item", f"is {size} bytes, more than {ITEM_MAX_BYTES}: its result would not fit beside"
+        )
+    return request
+
+
+def _size(value: object) -> int:
+    """Return how much of DynamoDB's limit a value takes: the text's bytes, and at most 21 for what is none."""
+    match value:
+        case str():
+            return len(value.encode("utf-8", "surrogatepass"))
+        case bytes():
+            return len(value)
+        case Mapping():
+            return 3 + sum(1 + _size(name) + _size(each) for name, each in value.items())
+        case list() | tuple() | set() | frozenset():
+            return 3 + sum(1 + _size(each) for each in value)
+        case _:
+            return 21
 
 
 def _text(item: Mapping[str, Any], name: str) -> str:

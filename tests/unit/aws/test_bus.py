@@ -94,3 +94,8 @@ def test_a_fault_of_the_service_is_raised(aws: None) -> None:
     faulty = Faulty(client("events"), put_events=[fault("InternalException", "PutEvents")])
     with pytest.raises(type(fault()), match="InternalException"):
         EventBus(faulty, BUS).put(events(1))
+
+
+def test_a_call_that_fails_after_others_does_not_hide_that_those_went_through() -> None:
+    failing = Faulty(Service(), put_events=[None, fault("ThrottlingException", "PutEvents")])
+    assert EventBus(failing, BUS).put(events(25)) == [True] * 10 + [False] * 15

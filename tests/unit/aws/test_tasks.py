@@ -66,7 +66,7 @@ def accepted(table: TasksTable, item: dict[str, Any] = USER_ITEM, now_ms: int = 
     """Put and accept an item, and return it as the work index shows it."""
     put(NAME, item)
     assert accept(table, item, now_ms)
-    return next(task for task in table.pending(0) if task.key.task_id == item["task_id"])
+    return next(task for task in table.work(0).pending if task.key.task_id == item["task_id"])
 
 
 def item_of(table: TasksTable) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class TestAccept:
         assert accept(table)
         assert item_of(table) == USER_ITEM | {
             "status": "pending",
-            "queue": "pending#0",
+            "queue": "work#0",
             "since_ms": NOW_MS,
             "submitted_at_ms": NOW_MS,
             "deadline_ms": NOW_MS + 600_000,
@@ -92,8 +92,8 @@ class TestAccept:
     def test_an_accepted_item_is_in_the_work_index_of_its_shard(self, table: TasksTable) -> None:
         put(NAME, USER_ITEM)
         accept(table, shard=3)
-        expected = pending(queue="pending#3", deadline_ms=NOW_MS + 600_000)
-        assert (table.pending(3), table.pending(0)) == ([expected], [])
+        expected = pending(queue="work#3", deadline_ms=NOW_MS + 600_000)
+        assert (table.work(3).pending, table.work(0).pending) == ([expected], [])
 
     def test_an_item_is_accepted_once(self, table: TasksTable) -> None:
         accepted(table)
@@ -102,7 +102,7 @@ class TestAccept:
 
     @pytest.mark.parametrize("end", [completed(), FAILED], ids=["completed", "failed"])
     def test_an_item_that_is_put_again_is_a_new_run(self, table: TasksTable, end: TaskEnd) -> None:
-        table.end(accepted(table), end, 0)
+        table.end(accepted(table), end)
         put(NAME, USER_ITEM)
         assert accept(table, now_ms=LATER_MS)
         assert item_of(table)["since_ms"] == LATER_MS
@@ -110,7 +110,7 @@ class TestAccept:
     def test_an_item_whose_status_was_removed_begins_anew_with_nothing_of_the_run_before(
         self, table: TasksTable
     ) -> None:
-        ended = table.end(accepted(table), replace(completed(), truncated=True), 0)
+        ended = table.end(accepted(table), replace(completed(), truncated=True))
         assert ended is not None
         table.leave_index(ended)
         table.record_assets(KEY, item_of(table)["event_id"], [{"key": "results/x"}], LATER_MS)
@@ -169,7 +169,7 @@ class TestAccept:
         other = {"task_id": "task-1", "provider": "gw"}
         put(NAME, other)
         assert accept(table, other)
-        assert {task.key for task in table.pending(0)} == {KEY, TaskKey("task-1", "gw")}
+        assert {task.key for task in table.work(0).pending} == {KEY, TaskKey("task-1", "gw")}
 
 
 class TestReject:
@@ -207,13 +207,13 @@ class TestReject:
     def test_a_rejected_item_is_not_pending_and_waits_for_its_event(self, table: TasksTable) -> None:
         put(NAME, USER_ITEM)
         self.reject(table, USER_ITEM)
-        assert table.pending(0) == []
-        assert [task.key for task in table.unsent(0)] == [KEY]
+        assert table.work(0).pending == []
+        assert [task.key for task in table.work(0).unsent] == [KEY]
 
     def test_the_event_of_a_rejected_item_says_why(self, table: TasksTable) -> None:
         put(NAME, USER_ITEM)
         self.reject(table, USER_ITEM)
-        (unsent,) = table.unsent(0)
+        (unsent,) = table.work(0).unsent
         ended = table.get_ended(unsent)
         assert ended is not None
         assert ended.end.failure == Failure(FailureCode.INVALID, "metadata: has no form in JSON")
@@ -241,17 +241,17 @@ class TestNote:
             "empty_count": 1,
         }
         assert table.note(task, changes)
-        assert table.pending(0) == [replace(task, **changes)]
+        assert table.work(0).pending == [replace(task, **changes)]
 
     def test_none_removes(self, table: TasksTable) -> None:
         task = accepted(table)
         table.note(task, {"not_found_count": 2, "last_error": "x"})
         assert table.note(task, {"not_found_count": None, "last_error": None, "phase": "queued"})
-        assert table.pending(0) == [replace(task, phase="queued")]
+        assert table.work(0).pending == [replace(task, phase="queued")]
 
     def test_a_task_that_has_ended_takes_no_note(self, table: TasksTable) -> None:
         task = accepted(table)
-        table.end(task, FAILED, 0)
+        table.end(task, FAILED)
         before = item_of(table)
         assert not table.note(task, {"phase": "processing"})
         assert item_of(table) == before
@@ -268,61 +268,61 @@ class TestNote:
 
 class TestEnd:
     def test_an_ended_task_leaves_the_pending_ones_for_the_unsent_ones(self, table: TasksTable) -> None:
-        ended = table.end(accepted(table), completed(), 0)
+        ended = table.end(accepted(table), completed())
         assert ended is not None
-        assert (table.pending(0), [task.key for task in table.unsent(0)]) == ([], [KEY])
+        assert (table.work(0).pending, [task.key for task in table.work(0).unsent]) == ([], [KEY])
 
     def test_the_event_from_the_item_is_the_event_from_memory(self, table: TasksTable) -> None:
-        ended = table.end(accepted(table), completed(truncated=True), 0)
-        (unsent,) = table.unsent(0)
+        ended = table.end(accepted(table), completed(truncated=True))
+        (unsent,) = table.work(0).unsent
         assert ended is not None
         assert table.get_ended(unsent) == ended
         assert ended.metadata == USER_ITEM["metadata"]
 
     def test_a_failure_is_kept_with_its_code_and_reason(self, table: TasksTable) -> None:
-        table.end(accepted(table), FAILED, 0)
+        table.end(accepted(table), FAILED)
         assert item_of(table)["failure"] == {"code": "timed_out", "reason": "not ended within 600 s"}
-        (unsent,) = table.unsent(0)
+        (unsent,) = table.work(0).unsent
         ended = table.get_ended(unsent)
         assert ended is not None
         assert ended.end == FAILED
 
     def test_the_item_holds_the_id_of_its_event(self, table: TasksTable) -> None:
-        ended = table.end(accepted(table), completed(), 0)
+        ended = table.end(accepted(table), completed())
         assert ended is not None
         assert item_of(table)["event_id"] == task_ended(ended).event_id
 
     def test_nothing_of_the_waiting_is_left(self, table: TasksTable) -> None:
         task = accepted(table)
         table.note(task, {"phase": "processing", "not_found_count": 1, "empty_count": 1, "last_error": "x"})
-        table.end(task, completed(), 0)
+        table.end(task, completed())
         assert not {"phase", "not_found_count", "empty_count", "last_error"} & set(item_of(table))
 
     def test_a_task_ends_once_whoever_ends_it(self, table: TasksTable) -> None:
         task = accepted(table)
-        assert table.end(task, completed(), 0) is not None
-        assert table.end(task, FAILED, 0) is None
+        assert table.end(task, completed()) is not None
+        assert table.end(task, FAILED) is None
         assert item_of(table)["status"] == "completed"
 
     def test_a_later_run_is_not_ended_by_an_earlier_one(self, table: TasksTable) -> None:
         task = accepted(table)
         accepted(table, now_ms=LATER_MS)
-        assert table.end(task, completed(), 0) is None
+        assert table.end(task, completed()) is None
         assert item_of(table)["status"] == "pending"
 
     def test_a_deleted_task_does_not_come_back(self, table: TasksTable) -> None:
-        assert table.end(pending(), completed(), 0) is None
+        assert table.end(pending(), completed()) is None
         assert items(NAME) == []
 
     def test_an_ended_item_is_removed_90_days_after_its_end(self, table: TasksTable) -> None:
-        table.end(accepted(table), completed(), 0)
+        table.end(accepted(table), completed())
         assert item_of(table)["expires_at"] == (NOW_MS + 60_000) // 1000 + 90 * 24 * 3600
 
     def test_the_longest_result_fits_into_an_item(self, table: TasksTable) -> None:
         provider_object = '{"lyrics": "' + "歌" * 66_000 + '"}'
         clips = (clip(prompt="歌" * 30_000), clip("clip-2", prompt="歌" * 30_000))
         end = completed(provider_object=provider_object, clips=clips)
-        assert table.end(accepted(table), end, 0) is not None
+        assert table.end(accepted(table), end) is not None
         assert item_of(table)["provider_object"] == provider_object
 
     @pytest.mark.parametrize("metadata", [{"set": {"a"}}, {"b": b"x"}, "text", {"long": "x" * 300_000}])
@@ -336,22 +336,22 @@ class TestEnd:
             UpdateExpression="SET metadata = :metadata",
             ExpressionAttributeValues=to_attributes({":metadata": metadata}),
         )
-        ended = table.end(task, completed(), 0)
+        ended = table.end(task, completed())
         assert ended is not None
         assert ended.metadata == {}
-        (unsent,) = table.unsent(0)
+        (unsent,) = table.work(0).unsent
         assert table.get_ended(unsent) == ended
 
 
 class TestLeaveIndex:
     def ended(self, table: TasksTable) -> EndedTask:
-        ended = table.end(accepted(table), completed(), 0)
+        ended = table.end(accepted(table), completed())
         assert ended is not None
         return ended
 
     def test_a_task_whose_event_is_out_is_in_no_queue(self, table: TasksTable) -> None:
         assert table.leave_index(self.ended(table))
-        assert (table.pending(0), table.unsent(0)) == ([], [])
+        assert (table.work(0).pending, table.work(0).unsent) == ([], [])
         assert item_of(table)["status"] == "completed"
 
     def test_it_leaves_once(self, table: TasksTable) -> None:
@@ -363,24 +363,24 @@ class TestLeaveIndex:
         ended = self.ended(table)
         accepted(table, now_ms=LATER_MS)
         assert not table.leave_index(ended)
-        assert len(table.pending(0)) == 1
+        assert len(table.work(0).pending) == 1
 
     def test_a_later_run_that_has_ended_too_stays_in_the_index(self, table: TasksTable) -> None:
         ended = self.ended(table)
-        table.end(accepted(table, now_ms=LATER_MS), FAILED, 0)
+        table.end(accepted(table, now_ms=LATER_MS), FAILED)
         assert not table.leave_index(ended)
-        assert len(table.unsent(0)) == 1
+        assert len(table.work(0).unsent) == 1
 
     def test_what_has_left_is_not_found_again(self, table: TasksTable) -> None:
         ended = self.ended(table)
-        (unsent,) = table.unsent(0)
+        (unsent,) = table.work(0).unsent
         table.leave_index(ended)
         assert table.get_ended(unsent) is None
 
     def test_an_earlier_run_is_not_read_from_the_item_of_a_later_one(self, table: TasksTable) -> None:
         self.ended(table)
-        (unsent,) = table.unsent(0)
-        table.end(accepted(table, now_ms=LATER_MS), FAILED, 0)
+        (unsent,) = table.work(0).unsent
+        table.end(accepted(table, now_ms=LATER_MS), FAILED)
         assert table.get_ended(unsent) is None
 
 
@@ -388,15 +388,15 @@ class TestRecordAssets:
     ASSETS: list[dict[str, Any]] = [{"clip_id": "clip-1", "type": "audio", "bytes": 7}]  # noqa: RUF012
 
     def test_assets_are_kept_with_their_time(self, table: TasksTable) -> None:
-        table.end(accepted(table), completed(), 0)
+        table.end(accepted(table), completed())
         assert table.record_assets(KEY, item_of(table)["event_id"], self.ASSETS, LATER_MS)
         assert item_of(table)["assets"] == self.ASSETS
         assert item_of(table)["archived_at_ms"] == LATER_MS
 
     def test_assets_of_another_run_are_not(self, table: TasksTable) -> None:
-        table.end(accepted(table), completed(), 0)
+        table.end(accepted(table), completed())
         event_id = item_of(table)["event_id"]
-        table.end(accepted(table, now_ms=LATER_MS), completed(), 0)
+        table.end(accepted(table, now_ms=LATER_MS), completed())
         assert not table.record_assets(KEY, event_id, self.ASSETS, LATER_MS)
         assert "assets" not in item_of(table)
 
@@ -409,25 +409,25 @@ class TestWorkIndex:
     def test_tasks_come_oldest_first_from_a_moment_on(self, table: TasksTable) -> None:
         for number in (3, 1, 2):
             accepted(table, {"task_id": f"task-{number}", "provider": "suno"}, NOW_MS + number)
-        assert [task.key.task_id for task in table.pending(0)] == ["task-1", "task-2", "task-3"]
-        assert [task.key.task_id for task in table.pending(0, NOW_MS + 2)] == ["task-2", "task-3"]
+        assert [task.key.task_id for task in table.work(0).pending] == ["task-1", "task-2", "task-3"]
+        assert [task.key.task_id for task in table.work(0, NOW_MS + 2).pending] == ["task-2", "task-3"]
 
     def test_every_page_is_read(self, table: TasksTable) -> None:
         for number in range(25):
-            for queue in ("pending#0", "emit#0"):
+            for status in ("pending", "failed"):
                 put(
                     NAME,
                     {
-                        "task_id": f"{queue}-{number}",
+                        "task_id": f"{status}-{number}",
                         "provider": "suno",
-                        "status": "pending",
-                        "queue": queue,
+                        "status": status,
+                        "queue": "work#0",
                         "since_ms": NOW_MS + number,
                         # The index does not hold it, but moto's pages are as long as the whole items are.
                         "provider_object": "x" * 100_000,
                     },
                 )
-        assert (len(table.pending(0)), len(table.unsent(0))) == (25, 25)
+        assert (len(table.work(0).pending), len(table.work(0).unsent)) == (25, 25)
 
 
 @pytest.mark.parametrize(

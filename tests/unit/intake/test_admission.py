@@ -61,7 +61,7 @@ def test_a_good_item_becomes_pending_in_the_shard_that_is_returned(world: World)
     shard = world.take_in(NEW)
     assert shard == shard_of("task-1", SHARDS)
     (item,) = items("TasksTable")
-    assert (item["status"], item["queue"]) == ("pending", f"pending#{shard}")
+    assert (item["status"], item["queue"]) == ("pending", f"work#{shard}")
     assert item["deadline_ms"] == NOW_MS + 3_600_000
 
 
@@ -71,7 +71,22 @@ def test_a_bad_item_is_rejected_with_its_field_and_its_shard_gets_work(world: Wo
     (item,) = items("TasksTable")
     assert item["status"] == "rejected"
     assert item["error"].startswith("timeout_s: ")
-    assert item["queue"] == f"emit#{shard}"
+    assert item["queue"] == f"work#{shard}"
+
+
+def test_the_shard_is_known_before_it_gets_its_first_task(world: World) -> None:
+    full = World(dynamodb=Faulty(client("dynamodb"), update_item=[None, fault()]))
+    with pytest.raises(type(fault())):
+        full.take_in(NEW)
+    assert world.leases.shards() == {shard_of("task-1", SHARDS)}
+
+
+def test_a_shard_is_made_known_once(world: World) -> None:
+    counting = World(dynamodb=Faulty(client("dynamodb")))
+    counting.take_in(NEW)
+    counting.take_in(NEW)
+    tables = [call["TableName"] for name, call in counting.leases._client.calls if name == "update_item"]  # type: ignore[attr-defined]
+    assert tables == ["PollerLeasesTable", "TasksTable", "TasksTable"]
 
 
 def test_a_private_hook_is_rejected(world: World) -> None:
@@ -152,5 +167,5 @@ def test_a_lease_that_cannot_be_read_is_no_failure(world: World) -> None:
 def test_an_item_that_not_even_a_rejection_fits_on_does_not_hold_up_others(world: World) -> None:
     message = "Item size to update has exceeded the maximum allowed size"
     refusal = ClientError({"Error": {"Code": "ValidationException", "Message": message}}, "UpdateItem")
-    full = World(dynamodb=Faulty(client("dynamodb"), update_item=[refusal]))
+    full = World(dynamodb=Faulty(client("dynamodb"), update_item=[None, refusal]))
     assert full.take_in(NEW | {"timeout_s": 1}) is None

@@ -89,7 +89,7 @@ def test_a_bad_item_does_not_disturb_the_others(stack: Stack) -> None:
 
 def test_only_records_that_failed_come_again(stack: Stack) -> None:
     event = put_all(task(0), task(1), task(2))
-    stack.use(Faulty(client("dynamodb"), update_item=[None, fault()]))
+    stack.use(Faulty(client("dynamodb"), update_item=[None, None, fault()]))
     assert stack.handle(event) == ["seq-1"]
     assert statuses() == {"task-0": "pending", "task-1": None, "task-2": "pending"}
 
@@ -153,6 +153,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_the_environment_makes_the_intake_once(aws: None, environment: None) -> None:
     create_table("TasksTable")
+    create_table("PollerLeasesTable")
     put("TasksTable", task(0))
     app.intake().take_in({"task_id": {"S": "task-0"}, "provider": {"S": "suno"}})
     assert statuses() == {"task-0": "pending"}

@@ -1,13 +1,13 @@
 import json
 from typing import Any
 
-import httpx
 import pytest
 from tests.support.aws import fault
 from tests.support.tasks import NOW_MS
 
-from poller.directory import RELOAD_EVERY_MS, RETRY_AFTER_MS, ProviderDirectory
+from poller.directory import CONNECTIONS_MAX, RELOAD_EVERY_MS, RETRY_AFTER_MS, ProviderDirectory
 from tunehook.errors import Misconfigured
+from tunehook.http.direct import DirectClient
 
 
 def entry(**fields: Any) -> dict[str, Any]:
@@ -22,7 +22,7 @@ class Secret:
         self.reads = 0
         self.error: Exception | None = None
         self.text = json.dumps(providers)
-        self.directory = ProviderDirectory(self._read, httpx.AsyncClient(), lambda: self.now_ms)
+        self.directory = ProviderDirectory(self._read, DirectClient(), lambda: self.now_ms)
 
     def _read(self) -> str:
         self.reads += 1
@@ -127,3 +127,11 @@ async def test_no_key_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     await Secret(gw=entry(base_url="nowhere"), bad=entry(kind="sk-12345678")).directory.refresh()
     assert "provider_misconfigured" in caplog.text
     assert "sk-12345678" not in caplog.text
+
+
+async def test_the_connections_are_divided_so_that_no_provider_takes_anothers() -> None:
+    secret = Secret(a=entry(max_concurrency=1000), b=entry(max_concurrency=1000), c=entry(max_concurrency=32))
+    await secret.directory.refresh()
+    found = [secret.directory.get(name) for name in "abc"]
+    granted = [provider.config.max_concurrency for provider in found if provider]
+    assert granted == [(CONNECTIONS_MAX - 32) // 2, (CONNECTIONS_MAX - 32) // 2, 32]

@@ -42,13 +42,24 @@ def test_questions_are_counted_by_provider_and_outcome(capsys: pytest.CaptureFix
     ]
 
 
-def test_refused_keys_are_counted_by_provider_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_refused_keys_are_counted_by_provider_and_in_all(capsys: pytest.CaptureFixture[str]) -> None:
     figures = Figures()
     figures.question("a", "unauthorised")
+    figures.question("b", "unauthorised")
+    figures.question("b", "pending")
     figures.tell()
     assert figure(capsys, "UnauthorisedAnswers") == [
-        {"UnauthorisedAnswers": [1.0], "provider": "a", "dimensions": ["provider"]}
+        {"UnauthorisedAnswers": [1.0], "provider": "a", "dimensions": ["provider"]},
+        {"UnauthorisedAnswers": [1.0], "provider": "b", "dimensions": ["provider"]},
+        {"UnauthorisedAnswers": [2.0], "dimensions": []},
     ]
+
+
+def test_answers_that_took_the_key_count_as_no_refusal(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = Figures()
+    figures.question("a", "pending")
+    figures.tell()
+    assert figure(capsys, "UnauthorisedAnswers") == []
 
 
 def test_ended_tasks_are_counted_by_status(capsys: pytest.CaptureFixture[str]) -> None:

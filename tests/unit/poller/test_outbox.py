@@ -25,16 +25,16 @@ class World:
 
     def outbox(self, dynamodb: Any = None, events: Any = None) -> Outbox:
         tasks = TasksTable(dynamodb or client("dynamodb"), "TasksTable")
-        return Outbox(tasks, EventBus(events or client("events"), BUS), shard=0)
+        return Outbox(tasks, EventBus(events or client("events"), BUS))
 
     def tasks(self, count: int) -> list[PendingTask]:
         for number in range(count):
             item = {"task_id": f"task-{number}", "provider": "suno", "status": "pending"}
-            put("TasksTable", item | {"queue": "pending#0", "since_ms": NOW_MS, "submitted_at_ms": NOW_MS})
+            put("TasksTable", item | {"queue": "work#0", "since_ms": NOW_MS, "submitted_at_ms": NOW_MS})
         return [pending(TaskKey(f"task-{number}", "suno")) for number in range(count)]
 
     async def next_pass(self) -> None:
-        await self.outbox().emit_left_over(self.healthy.unsent(0))
+        await self.outbox().emit_left_over(self.healthy.work(0).unsent)
 
     def emitted(self) -> list[str]:
         """The tasks whose events have come out since the last call."""
@@ -44,7 +44,7 @@ class World:
         return [event["detail"]["event_id"] for event in self._emitted()]
 
     def unsent(self) -> list[str]:
-        return sorted(task.key.task_id for task in self.healthy.unsent(0))
+        return sorted(task.key.task_id for task in self.healthy.work(0).unsent)
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ async def test_an_end_that_cannot_be_written_is_raised_and_emits_nothing(world: 
 
 async def test_a_crash_after_the_update_loses_nothing(world: World) -> None:
     (task,) = world.tasks(1)
-    assert world.healthy.end(task, completed(), 0)
+    assert world.healthy.end(task, completed())
     assert world.emitted() == []
     await world.next_pass()
     assert (world.emitted(), world.unsent()) == (["task-0"], [])
@@ -131,14 +131,35 @@ async def test_a_bus_that_fails_is_tried_again_by_the_same_pass(world: World) ->
     (task,) = world.tasks(1)
     outbox = world.outbox(events=failing)
     await outbox.end(task, completed())
-    await outbox.emit_left_over(world.healthy.unsent(0))
+    await outbox.emit_left_over(world.healthy.work(0).unsent)
     assert (world.emitted(), world.unsent()) == (["task-0"], [])
+
+
+async def test_what_the_bus_did_not_take_is_emitted_by_the_next_flush(world: World) -> None:
+    failing = Faulty(client("events"), put_events=[fault("ThrottlingException", "PutEvents")])
+    (task,) = world.tasks(1)
+    outbox = world.outbox(events=failing)
+    await outbox.end(task, completed())
+    assert not outbox.is_empty
+    await outbox.flush()
+    assert (world.emitted(), world.unsent(), outbox.is_empty) == (["task-0"], [], True)
+
+
+async def test_what_could_not_leave_the_index_leaves_it_at_the_next_flush_without_an_event(
+    world: World,
+) -> None:
+    (task,) = world.tasks(1)
+    outbox = world.outbox(dynamodb=Faulty(client("dynamodb"), update_item=[None, fault()]))
+    await outbox.end(task, completed())
+    assert (len(world.emitted()), outbox.is_empty) == (1, False)
+    await outbox.flush()
+    assert (world.emitted(), world.unsent(), outbox.is_empty) == ([], [], True)
 
 
 async def test_a_bus_that_refuses_one_keeps_that_one_in_the_index(world: World) -> None:
     for task in world.tasks(3):
-        world.healthy.end(task, completed(), 0)
-    await world.outbox(events=Refusing("task-1")).emit_left_over(world.healthy.unsent(0))
+        world.healthy.end(task, completed())
+    await world.outbox(events=Refusing("task-1")).emit_left_over(world.healthy.work(0).unsent)
     assert (world.emitted(), world.unsent()) == (["task-0", "task-2"], ["task-1"])
     await world.next_pass()
     assert (world.emitted(), world.unsent()) == (["task-1"], [])
@@ -146,17 +167,17 @@ async def test_a_bus_that_refuses_one_keeps_that_one_in_the_index(world: World) 
 
 async def test_a_bus_that_throttles_everything_once_is_asked_again(world: World) -> None:
     for task in world.tasks(3):
-        world.healthy.end(task, completed(), 0)
+        world.healthy.end(task, completed())
     outbox = world.outbox(events=Refusing("suno", times=1))
-    await outbox.emit_left_over(world.healthy.unsent(0))
+    await outbox.emit_left_over(world.healthy.work(0).unsent)
     assert (world.emitted(), world.unsent()) == (["task-0", "task-1", "task-2"], [])
 
 
 async def test_one_that_cannot_leave_the_index_does_not_hold_up_the_others(world: World) -> None:
     for task in world.tasks(3):
-        world.healthy.end(task, completed(), 0)
+        world.healthy.end(task, completed())
     outbox = world.outbox(dynamodb=Faulty(client("dynamodb"), update_item=[fault()]))
-    await outbox.emit_left_over(world.healthy.unsent(0))
+    await outbox.emit_left_over(world.healthy.work(0).unsent)
     assert world.emitted() == ["task-0", "task-1", "task-2"]
     assert len(world.unsent()) == 1
 
@@ -174,7 +195,7 @@ async def test_a_look_while_an_event_is_on_its_way_does_not_emit_it_a_second_tim
     outbox = world.outbox(events=Slow())
     ending = asyncio.create_task(outbox.end(task, completed()))
     await asyncio.to_thread(under_way.wait, 5)
-    looking = asyncio.create_task(outbox.emit_left_over(world.healthy.unsent(0)))
+    looking = asyncio.create_task(outbox.emit_left_over(world.healthy.work(0).unsent))
     await asyncio.sleep(0.05)
     looked.set()
     await asyncio.gather(ending, looking)
@@ -184,8 +205,8 @@ async def test_a_look_while_an_event_is_on_its_way_does_not_emit_it_a_second_tim
 async def test_what_the_index_still_shows_is_not_emitted_again_by_the_same_pass(world: World) -> None:
     (task,) = world.tasks(1)
     outbox = world.outbox()
-    world.healthy.end(task, completed(), 0)
-    lagging = world.healthy.unsent(0)
+    world.healthy.end(task, completed())
+    lagging = world.healthy.work(0).unsent
     await outbox.emit_left_over(lagging)
     await outbox.emit_left_over(lagging)
     assert world.emitted() == ["task-0"]
@@ -193,8 +214,8 @@ async def test_what_the_index_still_shows_is_not_emitted_again_by_the_same_pass(
 
 async def test_what_was_put_again_meanwhile_is_not_emitted_from_the_later_run(world: World) -> None:
     (task,) = world.tasks(1)
-    world.healthy.end(task, completed(), 0)
-    left = world.healthy.unsent(0)
+    world.healthy.end(task, completed())
+    left = world.healthy.work(0).unsent
     world.tasks(1)
     await world.outbox().emit_left_over(left)
     assert world.emitted() == []

@@ -1,4 +1,6 @@
 import json
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -6,7 +8,7 @@ from pydantic import ValidationError
 from tests.support.aws import BUS, Context, client, create_table, fault, items, put
 from tests.support.events import sample
 
-from poller import app
+from poller import app, service
 from poller.service import Poller, PollerStart
 from poller.settings import PollerSettings
 from tunehook.errors import Unavailable
@@ -45,8 +47,11 @@ class World:
             events=client("events"),
             lambdas=self.lambdas,  # type: ignore[arg-type]
             secrets=client("secretsmanager"),
-            sleep=self.slept.append,
+            sleep=self._sleep,
         )
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
 
     def run(self, remaining_ms: int = 120_000, **event: Any) -> dict[str, Any]:
         start = PollerStart.model_validate(event)
@@ -61,7 +66,7 @@ def _tables(aws: None) -> None:
 
 
 def add_task(shard: int = 0) -> None:
-    item = {"task_id": "task-1", "provider": "gw", "status": "pending", "queue": f"pending#{shard}"}
+    item = {"task_id": "task-1", "provider": "gw", "status": "pending", "queue": f"work#{shard}"}
     put("TasksTable", item | {"since_ms": now_ms(), "deadline_ms": now_ms() + 60_000})
 
 
@@ -72,7 +77,7 @@ def test_with_one_shard_the_schedules_invocation_is_the_pass() -> None:
 def test_with_several_shards_it_starts_one_invocation_each() -> None:
     world = World(shard_count=3)
     assert world.run(started_by="schedule") == {"shards": 3}
-    assert world.lambdas.started == [
+    assert sorted(world.lambdas.started, key=lambda start: start["shard"]) == [
         {"function": "the-poller", "started_by": "schedule", "shard": shard} for shard in range(3)
     ]
 
@@ -81,7 +86,8 @@ def test_a_shard_that_cannot_start_is_started_again_and_alone_within_the_minute(
     world = World(shard_count=3)
     world.lambdas.refusals = [1, 1]
     assert world.run(started_by="schedule") == {"shards": 3}
-    assert [start["shard"] for start in world.lambdas.started] == [0, 2, 1]
+    assert [start["shard"] for start in world.lambdas.started][2:] == [1]
+    assert {start["shard"] for start in world.lambdas.started} == {0, 1, 2}
     assert 0 < sum(world.slept) < 60
 
 
@@ -90,8 +96,70 @@ def test_a_shard_that_cannot_start_at_all_is_an_error_and_the_others_run() -> No
     world.lambdas.refusals = [1] * 10
     with pytest.raises(Unavailable, match=r"\[1\]"):
         world.run(started_by="schedule")
-    assert [start["shard"] for start in world.lambdas.started] == [0, 2]
+    assert sorted(start["shard"] for start in world.lambdas.started) == [0, 2]
     assert sum(world.slept) < 60
+
+
+def test_a_start_that_hangs_holds_up_no_other_shard(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, free = World(shard_count=3), threading.Event()
+    invoke = world.lambdas.invoke
+
+    def hang(**invocation: Any) -> None:
+        if json.loads(invocation["Payload"])["shard"] == 0:
+            free.wait(20)
+        invoke(**invocation)
+
+    monkeypatch.setattr(world.lambdas, "invoke", hang)
+    monkeypatch.setattr(service, "START_WITHIN_S", 0.3)
+    began_s = time.monotonic()
+    with pytest.raises(Unavailable, match=r"\[0\]"):
+        world.run(started_by="schedule")
+    assert time.monotonic() - began_s < 5
+    assert sorted(start["shard"] for start in world.lambdas.started) == [1, 2]
+    free.set()
+
+
+def test_the_shards_of_a_larger_count_before_are_started_too() -> None:
+    for shard in (0, 1, 5):
+        put("PollerLeasesTable", {"shard": shard, "owner": "nobody", "until_ms": now_ms() - 1_000})
+    world = World(shard_count=1)
+    assert world.run(started_by="schedule") == {"shards": 3}
+    assert sorted(start["shard"] for start in world.lambdas.started) == [0, 1, 5]
+
+
+def test_tasks_of_a_larger_count_before_are_still_asked_about() -> None:
+    add_task(shard=5)
+    assert World(shard_count=2).run(shard=5, remaining_ms=16_200)["stopped"] == "out_of_time"
+    assert items("TasksTable")[0]["last_error"] == "the provider gw is not configured"
+
+
+@pytest.mark.parametrize(
+    ("shard", "idle_ms", "known"), [(5, 3_700_000, set()), (5, 1_000, {5}), (1, 3_700_000, {1})]
+)
+def test_a_shard_beyond_the_count_is_forgotten_once_it_has_had_no_work_for_long(
+    shard: int, idle_ms: int, known: set[int]
+) -> None:
+    put("PollerLeasesTable", {"shard": shard, "owner": "nobody", "until_ms": now_ms() - idle_ms})
+    assert World(shard_count=2).run(shard=shard)["stopped"] == "nothing_pending"
+    assert {item["shard"] for item in items("PollerLeasesTable")} == known
+
+
+def test_an_idle_minute_costs_one_query() -> None:
+    world = World()
+    world.run(started_by="schedule")
+    calls: list[str] = []
+
+    def note(model: Any, **_: Any) -> None:
+        calls.append(model.name)
+
+    for name in ("dynamodb", "events", "secretsmanager"):
+        client(name).meta.events.register("before-call", note, unique_id="idle")
+    try:
+        world.run(started_by="schedule")
+    finally:
+        for name in ("dynamodb", "events", "secretsmanager"):
+            client(name).meta.events.unregister("before-call", unique_id="idle")
+    assert calls == ["Query"]
 
 
 def test_an_invocation_for_a_shard_is_a_pass_over_that_shard() -> None:
@@ -102,7 +170,7 @@ def test_an_invocation_for_a_shard_is_a_pass_over_that_shard() -> None:
 
 def test_a_pass_reads_the_secret_and_writes_to_the_tables() -> None:
     add_task(shard=1)
-    result = World(shard_count=2).run(started_by="intake", shard=1, remaining_ms=14_000)
+    result = World(shard_count=2).run(started_by="intake", shard=1, remaining_ms=16_200)
     assert result == {"shard": 1, "stopped": "out_of_time"}
     assert items("TasksTable")[0]["last_error"] == "the provider gw is not configured"
     assert items("PollerLeasesTable")[0] | {"until_ms": 0} == {
@@ -118,7 +186,7 @@ def test_a_pass_reads_the_secret_and_writes_to_the_tables() -> None:
 def test_only_the_schedule_takes_a_live_lease_over(started_by: str, stopped: str) -> None:
     add_task()
     put("PollerLeasesTable", {"shard": 0, "owner": "other", "until_ms": now_ms() + 60_000})
-    assert World().run(started_by=started_by, remaining_ms=14_000)["stopped"] == stopped
+    assert World().run(started_by=started_by, remaining_ms=16_200)["stopped"] == stopped
 
 
 @pytest.mark.parametrize("event", [{}, {"version": "0", "detail-type": "Scheduled Event"}])

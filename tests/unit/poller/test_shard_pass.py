@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.support.aws import Faulty, client, fault, items
+from tests.support.gateways import PlayedTransport
 from tests.support.tasks import NOW_MS, pending
 from tests.unit.poller.world import COMPLETED, FAILED, PROCESSING, Answer, World
 
@@ -159,7 +160,7 @@ class TestEnding:
 
     def test_what_an_earlier_pass_left_unsent_is_emitted(self) -> None:
         world = World()
-        world.add(status="completed", queue="emit#0", detected_at_ms=NOW_MS)
+        world.add(status="completed", queue="work#0", detected_at_ms=NOW_MS)
         assert world.run() is StopReason.NOTHING_PENDING
         assert world.emitted() == [("TaskCompleted", "task-1")]
         assert "queue" not in world.item()
@@ -234,7 +235,10 @@ class TestProviders:
             paused_until = 0.0
             asked = 0
 
-            async def ask_many(self, task_ids: tuple[str, ...]) -> AsyncIterator[Any]:
+            def is_paused(self) -> bool:
+                return False
+
+            async def ask_many(self, task_ids: tuple[str, ...], *, old: list[str]) -> AsyncIterator[Any]:
                 self.asked += 1
                 raise RuntimeError("nobody has thought of this")
                 yield
@@ -258,6 +262,22 @@ class TestProviders:
         assert world.times_of("good") == [0, 20, 25]
         assert "unexpected_error" in caplog.text
         assert raising.asked > 1
+
+    def test_a_task_of_a_provider_that_is_paused_times_out_at_its_deadline_unasked(self) -> None:
+        asked = 0
+
+        async def refuse(request: httpx.Request) -> httpx.Response:
+            nonlocal asked
+            asked += 1
+            return httpx.Response(401, json={"error": {"message": "no"}})
+
+        world = World()
+        world._http = PlayedTransport(refuse)
+        world.add(deadline_ms=NOW_MS + 60 * SECOND_MS)
+        assert world.run() is StopReason.NOTHING_PENDING
+        assert world.item()["failure"]["code"] == "timed_out"
+        assert world.item()["detected_at_ms"] == NOW_MS + 60 * SECOND_MS
+        assert asked == 1
 
     def test_while_the_configuration_is_not_known_nobody_is_asked_and_nothing_is_written(self) -> None:
         world = World()
@@ -337,10 +357,10 @@ class TestStopping:
         world = World(gw=lambda _: COMPLETED)
 
         class Late(Leases):
-            def give_up(self, shard: int, owner: str) -> bool:
+            def give_up(self, shard: int, owner: str, now_ms: int) -> bool:
                 if not world.times_of("late"):
                     world.add("late")
-                return super().give_up(shard, owner)
+                return super().give_up(shard, owner, now_ms)
 
         world.add()
         late = Late(world.dynamodb, "PollerLeasesTable")
@@ -352,9 +372,9 @@ class TestStopping:
         world = World(gw=lambda _: COMPLETED)
 
         class Late(Leases):
-            def give_up(self, shard: int, owner: str) -> bool:
+            def give_up(self, shard: int, owner: str, now_ms: int) -> bool:
                 world.add("late")
-                given_up = super().give_up(shard, owner)
+                given_up = super().give_up(shard, owner, now_ms)
                 assert self.take_if_free(shard, "started by intake", world.clock())
                 return given_up
 
@@ -426,10 +446,10 @@ class TestFaults:
         world.add()
 
         class Failing(Looks):
-            def pending(self, *args: Any) -> Any:
+            def work(self, *args: Any) -> Any:
                 if world.seconds() < 3:
                     raise fault(operation="Query")
-                return self.real.pending(*args)
+                return self.real.work(*args)
 
         tasks = Failing(world.shard_pass()._tasks)
         assert world.run(tasks=tasks) is StopReason.NOTHING_PENDING
@@ -462,10 +482,69 @@ class TestFaults:
         assert (items("TasksTable"), world.emitted()) == ([], [])
         assert world.times_of() == [0, 20]
 
+    def test_what_could_not_be_read_of_an_ended_task_is_read_at_the_next_look(self) -> None:
+        world = World()
+        world.add("pending")
+        failure = {"code": "timed_out", "reason": "late"}
+        world.add("left", age_s=60, status="failed", detected_at_ms=NOW_MS, failure=failure)
+        world.dynamodb = Faulty(client("dynamodb"), get_item=[fault(operation="GetItem")])
+        world.run(lasts_s=3)
+        assert world.emitted() == [("TaskFailed", "left")]
+
+    @pytest.mark.parametrize(
+        "fields", [{"deadline_ms": "soon"}, {"since_ms": 1.5}, {"phase": 7}, {"not_found_count": [1]}]
+    )
+    def test_an_item_that_makes_no_sense_holds_no_other_up(self, fields: dict[str, Any]) -> None:
+        world = World(gw=lambda _: COMPLETED)
+        world.add("odd", **fields)
+        world.add("good")
+        assert world.run() is StopReason.NOTHING_PENDING
+        assert world.emitted() == [("TaskCompleted", "good")]
+
+    @pytest.mark.parametrize("fields", [{"status": "strange"}, {"status": "failed", "failure": "x"}])
+    def test_an_ended_item_that_makes_no_sense_holds_no_other_up(self, fields: dict[str, Any]) -> None:
+        world = World(gw=lambda _: COMPLETED)
+        world.add("odd", **fields)
+        world.add("good")
+        assert world.run() is StopReason.NOTHING_PENDING
+        assert world.emitted() == [("TaskCompleted", "good")]
+
+    def test_an_item_from_the_future_hides_no_new_one(self) -> None:
+        world = World()
+        world.add("odd", age_s=-1_000_000)
+        world.run_together(
+            world.shard_pass(lasts_s=10).run(take_over=True), world.later(4.5, lambda: world.add("new"))
+        )
+        assert world.times_of("new")
+
+
+class TestUnreadableConfiguration:
+    def run(self, deadline_s: int, lasts_s: int) -> tuple[World, Any]:
+        world = World()
+        world.add(deadline_ms=NOW_MS + deadline_s * 1000)
+
+        def unreadable() -> str:
+            raise fault("AccessDeniedException", "GetSecretValue")
+
+        world.secret = unreadable  # type: ignore[method-assign]
+        return world, world.run(lasts_s=lasts_s)
+
+    def test_a_task_waits_for_it_a_minute_beyond_its_deadline(self) -> None:
+        world, _ = self.run(deadline_s=10, lasts_s=68)
+        assert world.item()["status"] == "pending"
+
+    def test_a_task_that_has_waited_for_it_long_enough_is_timed_out(self) -> None:
+        world, reason = self.run(deadline_s=10, lasts_s=75)
+        assert (reason, world.item()["failure"]["code"]) == (StopReason.NOTHING_PENDING, "timed_out")
+
+    def test_it_costs_no_write_while_a_task_waits(self) -> None:
+        world, _ = self.run(deadline_s=3600, lasts_s=30)
+        assert "last_error" not in world.item()
+
 
 def test_the_pass_leaves_the_tables_of_other_shards_alone() -> None:
     world = World()
-    world.add(queue="pending#1")
+    world.add(queue="work#1")
     assert world.run() is StopReason.NOTHING_PENDING
     assert world.asked == []
 
@@ -504,7 +583,7 @@ class TestFigures:
             return httpx.Response(401, json={"error": {"message": "no"}})
 
         world = World()
-        world._http = httpx.AsyncClient(transport=httpx.MockTransport(refuse))
+        world._http = PlayedTransport(refuse)
         world.add()
         spy = Spy()
         world.run(figures=spy, lasts_s=40)
@@ -512,7 +591,7 @@ class TestFigures:
 
     def test_an_event_that_another_pass_left_over_is_counted_and_a_rejection_is_not(self) -> None:
         world = World()
-        ended = {"queue": "emit#0", "detected_at_ms": NOW_MS, "phase": "queued"}
+        ended = {"queue": "work#0", "detected_at_ms": NOW_MS, "phase": "queued"}
         failure = {"code": "timed_out", "reason": "late"}
         world.add("left", **ended | {"status": "failed", "failure": failure})
         world.add("rejected", **ended | {"status": "rejected", "failure": failure | {"code": "invalid"}})

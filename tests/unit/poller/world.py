@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 from tests.support.aws import BUS, client, create_table, items, put, watched_bus
+from tests.support.gateways import PlayedTransport
 from tests.support.tasks import NOW_MS
 from tests.support.virtual import Clock
 
@@ -44,7 +45,7 @@ class World:
         self.leases = Leases(self.dynamodb, "PollerLeasesTable")
         self.secret_reads = 0
         self._emitted = watched_bus()
-        self._http = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
+        self._http = PlayedTransport(self._answer)
 
     def secret(self) -> str:
         self.secret_reads += 1
@@ -78,7 +79,7 @@ class World:
             "task_id": task_id,
             "provider": provider,
             "status": "pending",
-            "queue": "pending#0",
+            "queue": "work#0",
             "since_ms": since_ms,
             "submitted_at_ms": since_ms,
             "deadline_ms": since_ms + 3_600_000,
@@ -92,6 +93,10 @@ class World:
         """The kinds and tasks of the events that have come out since the last call."""
         return [(event["detail-type"], event["detail"]["task_id"]) for event in self._emitted()]
 
+    def all_emitted(self) -> list[dict[str, Any]]:
+        """The events that have come out since the last call, whole."""
+        return self._emitted()
+
     def times_of(self, task_id: str = "task-1") -> list[float]:
         """When a task was asked."""
         return [at_s for at_s, each in self.asked if each == task_id]
@@ -103,7 +108,7 @@ class World:
         given: dict[str, Any] = {
             "tasks": tasks,
             "leases": self.leases,
-            "outbox": Outbox(tasks, EventBus(client("events"), BUS), 0),
+            "outbox": Outbox(tasks, EventBus(client("events"), BUS)),
             "providers": ProviderDirectory(self.secret, self._http, self.clock),
             "figures": Figures(),
         }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel
 
+from tunehook.aws.faults import AWS_FAULTS
 from tunehook.events import SOURCE, size_of
 
 if TYPE_CHECKING:
@@ -45,15 +46,24 @@ class EventBus:
         Returns
         -------
         list of bool
-            For each event, in order, whether the bus has it.
+            For each event, in order, whether the bus has it. After a call that failed, those behind it are not tried.
+
+        Raises
+        ------
+        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
+            If a call failed before the bus had any event.
         """
         accepted = [False] * len(events)
-        for batch in _batches(events):
-            waiting = batch
-            for _ in range(_ROUNDS):
-                waiting = self._put_batch(events, waiting, accepted)
-                if not waiting:
-                    break
+        try:
+            for batch in _batches(events):
+                waiting = batch
+                for _ in range(_ROUNDS):
+                    waiting = self._put_batch(events, waiting, accepted)
+                    if not waiting:
+                        break
+        except AWS_FAULTS:
+            if not any(accepted):
+                raise
         return accepted
 
     def _put_batch(

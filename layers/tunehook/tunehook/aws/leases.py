@@ -1,4 +1,8 @@
-"""The PollerLeases table: whether a poller runs for a shard. It saves questions; correctness never rests on it."""
+"""The PollerLeases table: whether a poller runs for a shard, and which shards there are.
+
+That two pollers never share a shard rests on no lease: it would only cost questions. But a shard whose number is beyond
+`ShardCount`, because that was larger once, is known by its lease alone.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,11 @@ if TYPE_CHECKING:
 
 LEASE_MS: Final = 12_000
 RENEW_EVERY_MS: Final = 5_000
+RETIRE_AFTER_MS: Final = 3_600_000
+"""How long no poller has held the lease of a shard beyond `ShardCount` before it is forgotten."""
+
+_FREE_SINCE_MS: Final = 1_000
+"""A lease that is let go ended that long ago, so that clocks which differ a little agree that it is free."""
 
 
 class Leases:
@@ -32,6 +41,31 @@ class Leases:
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client = client
         self._table = table
+
+    def register(self, shard: int, now_ms: int) -> None:
+        """Make the shard known, so that its tasks are polled even if `ShardCount` is lowered."""
+        self._set(shard, "nobody", now_ms - _FREE_SINCE_MS, "attribute_not_exists(#until_ms)")
+
+    def shards(self) -> set[int]:
+        """Return the shards that are known, as of all writes so far."""
+        pages = self._client.get_paginator("scan").paginate(TableName=self._table, ConsistentRead=True)
+        return {int(from_attributes(item)["shard"]) for page in pages for item in page["Items"]}
+
+    def retire(self, shard: int, now_ms: int) -> bool:
+        """Forget a shard that has had no work for `RETIRE_AFTER_MS`; return whether it is forgotten."""
+        try:
+            self._client.delete_item(
+                TableName=self._table,
+                Key=to_attributes({"shard": shard}),
+                ConditionExpression="#until_ms < :limit_ms",
+                ExpressionAttributeNames={"#until_ms": "until_ms"},
+                ExpressionAttributeValues=to_attributes({":limit_ms": now_ms - RETIRE_AFTER_MS}),
+            )
+        except ClientError as error:
+            if is_condition_failure(error):
+                return False
+            raise
+        return True
 
     def is_live(self, shard: int, now_ms: int) -> bool:
         """Return whether a poller holds the lease of `shard`."""
@@ -61,9 +95,9 @@ class Leases:
         """Hold the lease for longer; return False if another poller has taken it over."""
         return self._set(shard, owner, now_ms + LEASE_MS, "#owner = :owner")
 
-    def give_up(self, shard: int, owner: str) -> bool:
+    def give_up(self, shard: int, owner: str, now_ms: int) -> bool:
         """Let the lease go; return False if another poller has taken it over."""
-        return self._set(shard, owner, 0, "#owner = :owner")
+        return self._set(shard, owner, now_ms - _FREE_SINCE_MS, "#owner = :owner")
 
     def _set(
         self,

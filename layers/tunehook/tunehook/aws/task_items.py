@@ -46,23 +46,49 @@ def end_to_item(task: PendingTask, end: TaskEnd) -> dict[str, Any]:
 
 
 def pending_task(item: Mapping[str, Any]) -> PendingTask:
-    """Return the task that an item of the work index shows."""
-    since_ms = item["since_ms"]
+    """Return the task that an item of the work index shows.
+
+    Raises
+    ------
+    InvalidInput
+        If an attribute that is tunehook's own is of another type than tunehook writes.
+    """
+    since_ms = _of_type(int, item, "since_ms", None)
     return PendingTask(
         key=TaskKey(item["task_id"], item["provider"]),
         queue=item["queue"],
         since_ms=since_ms,
-        deadline_ms=item.get("deadline_ms", since_ms),
-        submitted_at_ms=item.get("submitted_at_ms", since_ms),
-        phase=item.get("phase"),
-        last_error=item.get("last_error"),
-        not_found_count=item.get("not_found_count", 0),
-        empty_count=item.get("empty_count", 0),
+        deadline_ms=_of_type(int, item, "deadline_ms", since_ms),
+        submitted_at_ms=_of_type(int, item, "submitted_at_ms", since_ms),
+        phase=_of_type(str, item, "phase", None),
+        last_error=_of_type(str, item, "last_error", None),
+        not_found_count=_of_type(int, item, "not_found_count", 0),
+        empty_count=_of_type(int, item, "empty_count", 0),
     )
 
 
+def _of_type(kind: type, item: Mapping[str, Any], name: str, default: Any) -> Any:
+    value = item.get(name, default)
+    if value is not default and type(value) is not kind:
+        raise InvalidInput(name, f"is not of the type {kind.__name__}")
+    return value
+
+
 def ended_task(task: PendingTask, item: Mapping[str, Any]) -> EndedTask:
-    """Return the ended run that the whole item of `task` tells of."""
+    """Return the ended run that the whole item of `task` tells of.
+
+    Raises
+    ------
+    InvalidInput
+        If the item's attributes tell of no end.
+    """
+    try:
+        return _ended_task(task, item)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidInput("item", f"tells of no end: {type(error).__name__} {error}") from error
+
+
+def _ended_task(task: PendingTask, item: Mapping[str, Any]) -> EndedTask:
     failure = item.get("failure")
     return EndedTask(
         key=task.key,

@@ -22,8 +22,8 @@ from tunehook.tasks import (
     TaskEnd,
     TaskKey,
     TaskRequest,
-    emit_queue,
-    pending_queue,
+    Work,
+    work_queue,
 )
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class TasksTable:
         """
         values = {
             "status": Status.PENDING.value,
-            "queue": pending_queue(shard),
+            "queue": work_queue(shard),
             "since_ms": now_ms,
             "submitted_at_ms": now_ms,
             "deadline_ms": now_ms + request.timeout_s * 1000,
@@ -113,7 +113,7 @@ class TasksTable:
             "error": str(error),
             "event_id": event_id_of(key, Status.REJECTED, now_ms),
             "failure": {"code": FailureCode.INVALID.value, "reason": str(error)},
-            "queue": emit_queue(shard),
+            "queue": work_queue(shard),
             "since_ms": now_ms,
             "submitted_at_ms": now_ms,
             "detected_at_ms": now_ms,
@@ -140,15 +140,19 @@ class TasksTable:
         )
         return item_now is not None
 
-    def pending(self, shard: int, since_ms: int = 0) -> list[PendingTask]:
-        """Return the pending tasks of `shard` that were accepted at or after `since_ms`, oldest first."""
-        return [pending_task(item) for item in self._work(pending_queue(shard), since_ms)]
+    def work(self, shard: int, since_ms: int = 0) -> Work:
+        """Return what there is to do on the tasks of `shard` that were accepted at or after `since_ms`."""
+        work = Work()
+        for item in self._in_index(work_queue(shard), since_ms):
+            try:
+                task = pending_task(item)
+            except InvalidInput:
+                work.unreadable.append(TaskKey(item["task_id"], item["provider"]))
+            else:
+                (work.pending if item.get("status") == Status.PENDING else work.unsent).append(task)
+        return work
 
-    def unsent(self, shard: int) -> list[PendingTask]:
-        """Return the ended tasks of `shard` whose event is not known to be on the bus, oldest first."""
-        return [pending_task(item) for item in self._work(emit_queue(shard), 0)]
-
-    def _work(self, queue: str, since_ms: int) -> Iterator[dict[str, Any]]:
+    def _in_index(self, queue: str, since_ms: int) -> Iterator[dict[str, Any]]:
         pages = self._client.get_paginator("query").paginate(
             TableName=self._name,
             IndexName=WORK_INDEX,
@@ -189,7 +193,13 @@ class TasksTable:
                 yield from_attributes(item)
 
     def get_ended(self, task: PendingTask) -> EndedTask | None:
-        """Return the run of a task that `unsent` showed, or None if it has left the index meanwhile."""
+        """Return the ended run of a task that the work index showed, or None if it has left the index meanwhile.
+
+        Raises
+        ------
+        InvalidInput
+            If the item's attributes tell of no end.
+        """
         item = self.get(task.key)
         if item is None or item.get("queue") != task.queue or item.get("since_ms") != task.since_ms:
             return None
@@ -204,24 +214,23 @@ class TasksTable:
         )
         return item is not None
 
-    def end(self, task: PendingTask, end: TaskEnd, shard: int) -> EndedTask | None:
-        """End a pending task and enter it for its event, in one conditional update.
+    def end(self, task: PendingTask, end: TaskEnd) -> EndedTask | None:
+        """End a pending task in one conditional update; it stays in the work index for its event.
 
         Returns
         -------
         EndedTask or None
             The ended run; None if it is not pending any more: somebody else has ended it.
         """
-        values = end_to_item(task, end) | {"queue": emit_queue(shard)}
         item = self._update_run(
             task,
-            values,
+            end_to_item(task, end),
             remove=["phase", "last_error", "not_found_count", "empty_count"],
         )
         if item is None:
             return None
         return EndedTask(
-            key=task.key, queue=item["queue"], since_ms=task.since_ms, end=end, metadata=metadata_of(item)
+            key=task.key, queue=task.queue, since_ms=task.since_ms, end=end, metadata=metadata_of(item)
         )
 
     def leave_index(self, task: EndedTask) -> bool:
@@ -237,13 +246,44 @@ class TasksTable:
         return item is not None
 
     def record_assets(
-        self, key: TaskKey, event_id: str, assets: list[dict[str, Any]], archived_at_ms: int
+        self,
+        key: TaskKey,
+        event_id: str,
+        assets: list[dict[str, Any]],
+        archived_at_ms: int | None,
+        *,
+        truncated: bool = False,
+        without: tuple[str, ...] = (),
     ) -> bool:
-        """Set the kept files of the run that `event_id` names; False if the task was put again meanwhile."""
+        """Set the kept files of the run that `event_id` names.
+
+        Parameters
+        ----------
+        key, event_id : TaskKey, str
+            The task, and the event of the run.
+        assets : list of dict
+            The files.
+        archived_at_ms : int or None
+            When all was kept that can be; None while some of it is waited for.
+        truncated : bool
+            Whether to say that the item lacks what the manifest has.
+        without : tuple of str
+            Attributes to remove, so that the item is not too long.
+
+        Returns
+        -------
+        bool
+            False if the task was put again meanwhile, or is gone.
+        """
+        values: dict[str, Any] = {
+            "assets": assets,
+            "archived_at_ms": archived_at_ms,
+            "truncated": truncated or None,
+        }
         item = self._update(
             key,
-            {"assets": assets, "archived_at_ms": archived_at_ms},
-            remove=[],
+            {name: value for name, value in values.items() if value is not None},
+            remove=list(without),
             condition="#event_id = :is_event_id",
             condition_names=("event_id",),
             condition_values={":is_event_id": event_id},

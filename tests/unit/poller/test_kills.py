@@ -1,0 +1,121 @@
+"""A poller that dies at any of its calls to AWS: the next pass brings every task to the same end."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from tests.support.aws import BUS, client
+from tests.support.tasks import NOW_MS
+from tests.unit.poller.world import COMPLETED, FAILED, PROCESSING, Answer, World
+
+from poller.outbox import Outbox
+from poller.shard_pass import StopReason
+from tunehook.aws.bus import EventBus
+from tunehook.aws.leases import Leases
+from tunehook.aws.tasks import TasksTable
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+TASKS = ("task-0", "task-1", "task-2")
+CALLS = 10
+"""Of a pass over them: the lease, three ends, their events in two batches, three ways out of the index, the lease."""
+
+
+class Killed(SystemExit):
+    """The process is gone."""
+
+
+class Process:
+    """What a process may do of AWS: so many calls. The last one goes through or not; then it is dead."""
+
+    def __init__(self, calls: int | None, *, last_goes_through: bool = True) -> None:
+        self._left = calls
+        self._last_goes_through = last_goes_through
+        self.made: list[str] = []
+
+    def client(self, service: str) -> Any:
+        return _Client(self, client(service))
+
+    def call(self, name: str, method: Any, *args: Any, **kwargs: Any) -> Any:
+        self.made.append(name)
+        if self._left is not None:
+            self._left -= 1
+            if self._left == 0 and self._last_goes_through:
+                method(*args, **kwargs)
+            if self._left <= 0:
+                raise Killed
+        return method(*args, **kwargs)
+
+
+class _Client:
+    def __init__(self, process: Process, real: Any) -> None:
+        self._process = process
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._real, name)
+        if name == "get_paginator":
+            return method
+        return lambda *args, **kwargs: self._process.call(name, method, *args, **kwargs)
+
+
+def answer(task_id: str) -> Answer:
+    return {"task-0": COMPLETED, "task-1": FAILED, "task-2": COMPLETED}[task_id]
+
+
+def run(world: World, process: Process) -> None:
+    dynamodb = process.client("dynamodb")
+    tasks = TasksTable(dynamodb, "TasksTable")
+    bus = EventBus(process.client("events"), BUS)
+    world.run(
+        tasks=tasks,
+        leases=Leases(dynamodb, "PollerLeasesTable"),
+        outbox=Outbox(tasks, bus),
+        owner=f"owner-{id(process)}",
+    )
+
+
+def started(**gateways: Any) -> World:
+    world = World(**(gateways or {"gw": answer}))
+    for task_id in TASKS:
+        world.add(task_id)
+    return world
+
+
+def test_a_pass_that_is_not_killed_makes_so_many_calls() -> None:
+    process = Process(None)
+    run(started(), process)
+    assert Counter(process.made) == {"update_item": 2 + 2 * len(TASKS), "put_events": 2}
+    assert len(process.made) == CALLS
+
+
+@pytest.mark.parametrize("last_goes_through", [False, True])
+@pytest.mark.parametrize("calls", range(1, CALLS + 1))
+def test_a_pass_that_dies_at_any_call_loses_no_end_and_no_event(calls: int, last_goes_through: bool) -> None:
+    world = started()
+    with pytest.raises(Killed):
+        run(world, Process(calls, last_goes_through=last_goes_through))
+    before = {task_id: world.item(task_id) for task_id in TASKS}
+    run(world, Process(None))
+    for task_id in TASKS:
+        item = world.item(task_id)
+        assert item["status"] == ("failed" if task_id == "task-1" else "completed")
+        assert "queue" not in item
+        if before[task_id]["status"] != "pending":
+            assert item["detected_at_ms"] == before[task_id]["detected_at_ms"]
+    events = [(event["detail"]["task_id"], event["detail"]["event_id"]) for event in world.all_emitted()]
+    assert set(events) == {(task_id, world.item(task_id)["event_id"]) for task_id in TASKS}
+
+
+def test_counts_survive_a_pass_that_dies() -> None:
+    def unknown(task_id: str) -> Answer:
+        return PROCESSING if world.seconds() < 1 else {"status": "completed", "results": []}
+
+    world = World(gw=unknown)
+    world.add("task-0", age_s=30)
+    assert world.run(lasts_s=7) is StopReason.OUT_OF_TIME
+    assert world.item("task-0")["empty_count"] == 1
+    world.run()
+    assert world.item("task-0")["failure"]["code"] == "completed_without_results"
+    assert world.times_of("task-0")[-1] - world.times_of("task-0")[1] < 20
+    assert world.clock() > NOW_MS

@@ -1,0 +1,230 @@
+"""A pass against the clock of its invocation, in real time: the real function over loopback gateways and moto's AWS."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from tests.support.aws import BUS, client, create_table, items, put
+
+from poller.service import Poller, PollerStart
+from poller.settings import PollerSettings
+from poller.shard_pass import STOP_BEFORE_MS, STUCK_BEFORE_MS, WIND_UP_MARGIN_S
+from tunehook.tasks import work_queue
+from tunehook.times import now_ms
+from tunehook_cli.sandbox import Kind, Sandbox, TaskRule, parse, run_sandbox
+
+HANGS_FOR_S = 20.0
+"""A call that is waited for after all takes longer than any invocation here."""
+
+LITTLE_S = (STOP_BEFORE_MS + 500) / 1000
+"""Time enough to ask once."""
+
+TASKS_OF_A_KIND = 40
+GATEWAY = "gateway.example.com"
+
+
+class Invocation:
+    """What is left of an invocation."""
+
+    def __init__(self, seconds: float) -> None:
+        self.leave(seconds)
+
+    def leave(self, seconds: float) -> None:
+        """Have so many seconds left from now on."""
+        self._ends = time.monotonic() + seconds
+
+    def left_ms(self) -> int:
+        return round(1000 * (self._ends - time.monotonic()))
+
+
+class Hanging:
+    """A client that does what the real one does, except that one of its operations hangs.
+
+    Parameters
+    ----------
+    real : boto3 client
+        Where the other calls go, and this one in the end.
+    operation : str
+        The name of its method.
+    table : str, optional
+        Of which table alone.
+    """
+
+    def __init__(self, real: Any, operation: str, table: str | None = None) -> None:
+        self._real = real
+        self._operation = operation
+        self._table = table
+        self.on_hang: Callable[[], None] = lambda: None
+        self.has_hung = threading.Event()
+        self.released = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._real, name)
+        if name == "get_paginator":
+            return lambda operation: self._call(operation, method, operation)
+        return lambda **given: self._call(name, method, **given)
+
+    def _call(self, name: str, method: Callable[..., Any], *args: Any, **given: Any) -> Any:
+        if name == self._operation and self._table in (None, given.get("TableName")):
+            self.on_hang()
+            self.has_hung.set()
+            self.released.wait(HANGS_FOR_S)
+        return method(*args, **given)
+
+
+@pytest.fixture
+def hanging() -> Iterator[Callable[..., Hanging]]:
+    """Make clients of a service that hang, until the test is over."""
+    made: list[Hanging] = []
+
+    def make(service: str, *operation: str) -> Hanging:
+        made.append(Hanging(client(service), *operation))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.released.set()
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with run_sandbox() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _parts(aws: None, sandbox: Sandbox) -> None:
+    create_table("TasksTable")
+    create_table("PollerLeasesTable")
+    client("events").create_event_bus(Name=BUS)
+    client("secretsmanager").create_secret(
+        Name="providers", SecretString=json.dumps(sandbox.providers_secret())
+    )
+
+
+def add(sandbox: Sandbox, kind: Kind, task_id: str, **answer: Any) -> None:
+    """Put a task of which its provider says `answer`."""
+    rule = {"task_id": "*", "answers": [{"phase": "processing"} | answer]}
+    sandbox.create_task(kind, task_id, rule=parse(TaskRule, rule))
+    times = {"since_ms": now_ms(), "deadline_ms": now_ms() + 60_000}
+    item = {"task_id": task_id, "provider": kind.value, "status": "pending", "queue": work_queue(0)}
+    put("TasksTable", item | times)
+
+
+def add_everywhere(sandbox: Sandbox, **answer: Any) -> None:
+    """Put tasks of every kind of provider, more than are asked at a time."""
+    for kind in Kind:
+        for number in range(TASKS_OF_A_KIND):
+            add(sandbox, kind, f"task-{number}", **answer)
+
+
+def run(invocation: Invocation, **clients: Hanging) -> str:
+    """Make the pass of an invocation, with some clients of its services replaced; return why it stopped."""
+    settings = PollerSettings(
+        tasks_table="TasksTable",
+        leases_table="PollerLeasesTable",
+        event_bus=BUS,
+        providers_secret="providers",
+        shard_count=1,
+    )
+    services = {name: client(name) for name in ("dynamodb", "events", "lambda", "secretsmanager")} | clients
+    poller = Poller(
+        settings,
+        dynamodb=services["dynamodb"],
+        events=services["events"],
+        lambdas=services["lambda"],
+        secrets=services["secretsmanager"],
+    )
+    return poller.run(PollerStart(), "request-1", "the-poller", invocation.left_ms)["stopped"]
+
+
+@pytest.mark.parametrize(
+    "answer", [{"hang": True}, {"drip_bytes": 1, "drip_every_s": 1.0}], ids=["hang", "drip"]
+)
+def test_a_pass_stops_in_time_whatever_all_its_providers_do(sandbox: Sandbox, answer: dict[str, Any]) -> None:
+    add_everywhere(sandbox, **answer)
+    invocation = Invocation(LITTLE_S)
+    assert run(invocation) == "out_of_time"
+    assert any(book.asked_at for book in sandbox.books())
+    assert invocation.left_ms() > STOP_BEFORE_MS - 3000
+
+
+def test_a_pass_stops_in_time_although_no_name_resolves(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up, released, look_up = threading.Event(), threading.Event(), socket.getaddrinfo
+
+    def hang(host: Any, *args: Any, **options: Any) -> Any:
+        if host != GATEWAY:
+            return look_up(host, *args, **options)
+        looked_up.set()
+        released.wait(HANGS_FOR_S)
+        raise socket.gaierror(socket.EAI_AGAIN, "as the test wants it")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    providers = {
+        name: config | {"base_url": f"http://{GATEWAY}"}
+        for name, config in sandbox.providers_secret().items()
+    }
+    client("secretsmanager").put_secret_value(SecretId="providers", SecretString=json.dumps(providers))
+    add_everywhere(sandbox)
+    invocation = Invocation(LITTLE_S)
+    try:
+        assert run(invocation) == "out_of_time"
+        assert looked_up.is_set()
+        assert invocation.left_ms() > STOP_BEFORE_MS - 3000
+    finally:
+        released.set()
+
+
+@pytest.mark.parametrize(
+    ("service", "call"),
+    [
+        ("dynamodb", ("query",)),
+        ("dynamodb", ("update_item", "PollerLeasesTable")),
+        ("secretsmanager", ("get_secret_value",)),
+    ],
+    ids=["work index", "lease", "providers"],
+)
+def test_a_pass_whose_first_calls_of_aws_hang_stops_in_time(
+    sandbox: Sandbox, hanging: Callable[..., Hanging], service: str, call: tuple[str, ...]
+) -> None:
+    add(sandbox, Kind.SUNO, "task-1")
+    hung = hanging(service, *call)
+    invocation = Invocation((STUCK_BEFORE_MS + 300) / 1000)
+    assert run(invocation, **{service: hung}) == "out_of_time"
+    assert hung.has_hung.is_set()
+    assert invocation.left_ms() > STUCK_BEFORE_MS - 3000
+
+
+@pytest.mark.parametrize(
+    ("service", "call"),
+    [("dynamodb", ("update_item", "TasksTable")), ("events", ("put_events",))],
+    ids=["end", "event"],
+)
+def test_a_pass_that_cannot_settle_what_it_knows_stops_in_time(
+    sandbox: Sandbox, hanging: Callable[..., Hanging], service: str, call: tuple[str, ...]
+) -> None:
+    add(sandbox, Kind.SUNO, "task-1", phase="completed")
+    hung = hanging(service, *call)
+    invocation = Invocation(60)
+    hung.on_hang = lambda: invocation.leave(WIND_UP_MARGIN_S + 1.2)
+    assert run(invocation, **{service: hung}) == "out_of_time"
+    assert hung.has_hung.is_set()
+    assert invocation.left_ms() > 0
+
+
+def test_what_was_answered_is_settled_although_all_else_hangs(
+    sandbox: Sandbox, hanging: Callable[..., Hanging]
+) -> None:
+    add(sandbox, Kind.MUSICMINT, "ended", phase="completed")
+    add_everywhere(sandbox, hang=True)
+    slow = hanging("dynamodb", "update_item", "TasksTable")
+    slow.on_hang = threading.Timer(1.5, slow.released.set).start  # longer than the pass goes on asking
+    run(Invocation(LITTLE_S), dynamodb=slow)
+    ended = [item["task_id"] for item in items("TasksTable") if item["status"] != "pending"]
+    assert ended == ["ended"]
