@@ -10,7 +10,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
 from fulfillment.settings import FulfillmentSettings
-from fulfillment.worker import Worker
+from fulfillment.worker import Worker, report
 from tunehook.settings import load_settings
 
 if TYPE_CHECKING:
@@ -28,12 +28,11 @@ def _worker() -> Worker:
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Do what follows the end of each task; report the messages that must come again."""
-    results = iter(asyncio.run(_worker().handle([record["body"] for record in event["Records"]])))
+    remaining_ms = context.get_remaining_time_in_millis
+    results = iter(asyncio.run(_worker().handle(event["Records"], remaining_ms)))
 
     def settle(record: object) -> None:  # noqa: ARG001 - Powertools passes it by this name
-        if (problem := next(results)) is not None:
-            logger.error("message_failed", exc_info=problem)
-            raise problem
+        report(next(results))
 
     processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
     return process_partial_response(event, settle, processor, context)

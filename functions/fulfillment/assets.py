@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
 import filetype
@@ -26,11 +27,13 @@ _FAMILY: Final[dict[AssetType, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file to keep: the links to it, the preferred one first."""
+    """A file to keep: the links to it, the preferred one first, and when they die."""
 
     clip_id: str
     type: AssetType
     urls: tuple[str, ...]
+    title: str | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def assets_of(clip: Clip) -> Iterator[Asset]:
     for kind, links in candidates:
         urls = tuple(dict.fromkeys(link for link in links if link))
         if urls:
-            yield Asset(clip.clip_id, kind, urls)
+            yield Asset(clip.clip_id, kind, urls, clip.title, clip.expires_at)
 
 
 def media_type_of(kind: AssetType, head: bytes) -> MediaType:

@@ -6,22 +6,39 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from tunehook.events import ArchivedAsset, TaskCompleted, TaskFailed
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from tunehook.events import ArchivedAsset, TaskEnded
+from tunehook.times import from_ms, iso
+
+
+class Manifest(BaseModel):
+    """What fulfillment reads of a manifest that it has written."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    event_id: str
+    detected_at: AwareDatetime
+    archived_at: AwareDatetime
+    assets: tuple[ArchivedAsset, ...]
+    provider_object: dict[str, Any] | None
 
 
 def manifest_of(
-    event: TaskCompleted | TaskFailed, item: dict[str, Any] | None, assets: Sequence[ArchivedAsset]
+    event: TaskEnded, item: dict[str, Any] | None, assets: Sequence[ArchivedAsset], archived_at_ms: int
 ) -> bytes:
     """Write the manifest of an ended task.
 
     Parameters
     ----------
-    event : TaskCompleted or TaskFailed
+    event : TaskEnded
         How the task ended.
     item : dict or None
         The task's item, if it is still of this run: it has what was too long for the event.
     assets : sequence of ArchivedAsset
         The kept files.
+    archived_at_ms : int
+        When they were kept.
 
     Returns
     -------
@@ -33,9 +50,18 @@ def manifest_of(
         prompts = {clip["clip_id"]: clip["prompt"] for clip in item.get("clips", ()) if "prompt" in clip}
         for clip in content["clips"]:
             clip["prompt"] = clip["prompt"] or prompts.get(clip["clip_id"])
+    content["archived_at"] = iso(from_ms(archived_at_ms))
     content["assets"] = [asset.model_dump(mode="json") for asset in assets]
     content["provider_object"] = provider_object_of(item)
-    return json.dumps(content, ensure_ascii=False, indent=2).encode()
+    return json.dumps(content, ensure_ascii=False, indent=2).encode("utf-8", "replace")
+
+
+def read_manifest(body: bytes) -> Manifest | None:
+    """Return the manifest that an object holds; None if it is none, whoever put it there."""
+    try:
+        return Manifest.model_validate_json(body)
+    except ValidationError:
+        return None
 
 
 def provider_object_of(item: dict[str, Any] | None) -> dict[str, Any] | None:

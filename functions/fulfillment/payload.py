@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from tunehook.events import ArchivedAsset, ManifestLocation, TaskCompleted, TaskFailed
+from tunehook.events import ArchivedAsset, ManifestLocation, TaskEnded, TaskFailed
 from tunehook.tasks import Format
+
+PAYLOAD_MAX_BYTES: Final = 300_000
+"""Of the text on a delivery's record, which DynamoDB limits to 400 kB an item."""
 
 _CLIP_FIELDS = ("clip_id", "title", "tags", "duration_s", "prompt", "model", "created_at")
 _ASSET_FIELDS = ("type", "status", "key", "content_type", "bytes", "sha256", "reason")
@@ -15,12 +18,14 @@ _ASSET_FIELDS = ("type", "status", "key", "content_type", "bytes", "sha256", "re
 
 def payload_of(
     format: Format,  # noqa: A002 - the contract's own name for it
-    event: TaskCompleted | TaskFailed,
+    event: TaskEnded,
     provider_object: dict[str, Any] | None,
     assets: Sequence[ArchivedAsset],
     manifest: ManifestLocation,
 ) -> str:
-    """Return the JSON that a delivery's record carries.
+    """Return the JSON that a delivery's record carries, at most `PAYLOAD_MAX_BYTES` long.
+
+    Of what is longer, the prompts are left out, then the clips; ``truncated`` says so.
 
     Parameters
     ----------
@@ -35,15 +40,27 @@ def payload_of(
     manifest : ManifestLocation
         Where everything is.
     """
-    content = (
-        provider_object or _stand_in(event) if format is Format.PROVIDER else _data(event, assets, manifest)
-    )
+    if format is Format.PROVIDER:
+        return _json(provider_object or _stand_in(event))
+    data = _data(event, assets, manifest)
+    text = _json(data)
+    if _is_too_long(text):
+        data["truncated"] = True
+        for clip in data["clips"]:
+            clip["prompt"] = None
+        text = _json(data)
+    return _json(data | {"clips": []}) if _is_too_long(text) else text
+
+
+def _json(content: dict[str, Any]) -> str:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
-def _data(
-    event: TaskCompleted | TaskFailed, assets: Sequence[ArchivedAsset], manifest: ManifestLocation
-) -> dict[str, Any]:
+def _is_too_long(text: str) -> bool:
+    return len(text.encode("utf-8", "replace")) > PAYLOAD_MAX_BYTES
+
+
+def _data(event: TaskEnded, assets: Sequence[ArchivedAsset], manifest: ManifestLocation) -> dict[str, Any]:
     told = event.model_dump(mode="json")
     return {
         "task_id": event.task_id,
@@ -68,7 +85,7 @@ def _asset(asset: ArchivedAsset) -> dict[str, Any]:
     return asset.model_dump(mode="json", include=set(_ASSET_FIELDS), exclude_none=True)
 
 
-def _stand_in(event: TaskCompleted | TaskFailed) -> dict[str, Any]:
+def _stand_in(event: TaskEnded) -> dict[str, Any]:
     """Write an event as the task object of a suno gateway (`docs/provider-contracts.md`, "At a glance")."""
     failure = event.failure if isinstance(event, TaskFailed) else None
     return {

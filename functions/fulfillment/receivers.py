@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -39,6 +40,7 @@ class Receivers:
         self._clock = clock
         self._read_at_s = float("-inf")
         self._subscriptions: list[Subscription] = []
+        self._reading = threading.Lock()
 
     def of(self, kind: WebhookType, provider: str, item: Mapping[str, Any] | None) -> list[Receiver]:
         """Return who is told.
@@ -52,7 +54,9 @@ class Receivers:
         item : mapping or None
             The task's item, which may name a hook of its own.
         """
-        self._refresh()
+        # The tasks of a batch ask at the same time; the first one reads.
+        with self._reading:
+            self._refresh()
         return receivers_of(kind, provider, self._subscriptions, item or {}, self._policy)
 
     def _refresh(self) -> None:

@@ -1,8 +1,13 @@
 """The environment of the fulfillment function."""
 
+from typing import Final
+
 from pydantic import BaseModel, Field
 
 from tunehook.http.guard import NetworkPolicy
+
+ASSET_MAX_BYTES: Final = 5 * 1024**3
+"""The largest object that S3 copies in one call: so does a large file get the rest of its metadata."""
 
 
 class FulfillmentSettings(BaseModel):
@@ -12,6 +17,8 @@ class FulfillmentSettings(BaseModel):
     subscriptions_table: str = Field(min_length=1)
     deliveries_table: str = Field(min_length=1)
     deliveries_queue: str = Field(min_length=1)
+    fulfillment_queue: str = Field(min_length=1)
     results_bucket: str = Field(min_length=1)
     event_bus: str = Field(min_length=1)
     network_policy: NetworkPolicy
+    max_asset_bytes: int = Field(gt=0, le=ASSET_MAX_BYTES)

@@ -4,87 +4,64 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Final, cast
+from typing import Final
 from urllib.parse import quote
 
-import httpx
-from boto3.s3.transfer import TransferConfig
+from fulfillment.assets import SNIFFED_BYTES, Asset, NotThatMedia, media_type_of
+from fulfillment.disposition import content_disposition
+from fulfillment.download import Download, NotCopied, StartOver
+from fulfillment.results import PART_BYTES, PUT_BYTES, About, Clash, Copied, Results, Stored
+from tunehook.result_keys import asset_key
+from tunehook.tasks import TaskKey
 
-from fulfillment.assets import SNIFFED_BYTES, AssetType, MediaType, NotThatMedia, media_type_of
-from tunehook.errors import InvalidInput, TunehookError
+BUFFERS: Final = 64
+"""How many parts may be in memory at once, of all files that are copied at the same time: at most 512 MiB."""
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-PART_BYTES: Final = 8 * 1024 * 1024
-MAX_ASSET_BYTES: Final = 512 * 1024 * 1024
-SILENCE_S: Final = 20.0
 SOURCE_URL_MAX_LENGTH: Final = 1024
 """Of the link, in the object's metadata, which S3 limits to 2 kB together; the manifest has the whole link."""
 
-_RETRIED: Final = frozenset({403, 404, 408, 425, 429})
-"""A fresh object of a CDN may answer 403 or 404 first (`docs/provider-contracts.md`, row 13)."""
-
-
-class NotCopied(TunehookError):
-    """A file could not be copied.
-
-    Parameters
-    ----------
-    reason : str
-        Why, without the link.
-    is_final : bool
-        Whether asking the same link again is of no use.
-    """
-
-    def __init__(self, reason: str, *, is_final: bool = False) -> None:
-        super().__init__(reason)
-        self.is_final = is_final
-
 
 @dataclass(frozen=True, slots=True)
-class Copied:
-    """A file that lies in S3 now; `sha256` is in hexadecimal."""
+class Run:
+    """The run of a task whose files are copied; a later one has a larger `run_ms`."""
 
-    key: str
-    content_type: str
-    bytes: int
-    sha256: str
+    key: TaskKey
+    run_ms: int
 
 
 class Transfer:
-    """Copies files to a bucket.
+    """Copies files to the results bucket; for one event loop.
 
     Parameters
     ----------
-    s3 : S3Client
-        A low-level boto3 client.
-    bucket : str
-        Where to.
-    http : httpx.AsyncClient
-        A guarded client: the links are the provider's.
+    results : Results
+        The bucket.
     """
 
-    def __init__(self, s3: S3Client, bucket: str, http: httpx.AsyncClient) -> None:
-        self._s3 = s3
-        self._bucket = bucket
-        self._http = http
+    def __init__(self, results: Results) -> None:
+        self._results = results
+        self._buffers = asyncio.Semaphore(BUFFERS)
 
-    async def copy(self, url: str, kind: AssetType, key_of: Callable[[MediaType], str]) -> Copied:
+    async def copy(
+        self, run: Run, asset: Asset, url: str, download: Download, seen: dict[str, Stored]
+    ) -> Copied:
         """Copy a file, if its bytes are what its name says.
 
         Parameters
         ----------
+        run : Run
+            Whose file it is.
+        asset : Asset
+            The file.
         url : str
-            Where from; redirects are followed, each as guarded as the first request.
-        kind : str
-            What the file is called.
-        key_of : callable
-            Gives the key for what the file turns out to be.
+            Which of its links `download` asks.
+        download : Download
+            Its bytes.
+        seen : dict
+            The objects of the task, by key, as they were last looked at; kept up to date.
 
         Returns
         -------
@@ -98,58 +75,94 @@ class Transfer:
         botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
             If S3 did not take it.
         """
-        try:
-            async with self._http.stream(
-                "GET", url, follow_redirects=True, timeout=httpx.Timeout(SILENCE_S)
-            ) as response:
-                if response.status_code != httpx.codes.OK:
-                    raise _refused(response.status_code)
-                return await self._store(_Body(response.aiter_raw()), url, kind, key_of)
-        except (httpx.TransportError, httpx.TooManyRedirects, httpx.InvalidURL) as error:
-            raise NotCopied(type(error).__name__) from error
-        except NotThatMedia as error:
-            raise NotCopied(error.reason) from error
-        except InvalidInput as error:
-            raise NotCopied(f"the link is not acceptable: {error.reason}", is_final=True) from error
-
-    async def _store(
-        self, body: _Body, url: str, kind: AssetType, key_of: Callable[[MediaType], str]
-    ) -> Copied:
-        head = await body.read(PART_BYTES)
-        media = media_type_of(kind, head[:SNIFFED_BYTES])
-        key = key_of(media)
-        metadata = {"source-url": quote(url, safe=":/?&=%+,;@~!$'()*")[:SOURCE_URL_MAX_LENGTH]}
-        if len(head) < PART_BYTES:
-            await asyncio.to_thread(
-                self._s3.put_object,
-                Bucket=self._bucket,
-                Key=key,
-                Body=head,
-                ContentType=media.content_type,
-                Metadata=metadata | {"sha256": body.sha256},
-            )
-        else:
-            reader = _BlockingReader(head, body, asyncio.get_running_loop())
+        while True:
             try:
-                await asyncio.to_thread(
-                    self._s3.upload_fileobj,
-                    cast("IO[bytes]", reader),
-                    self._bucket,
-                    key,
-                    ExtraArgs={"ContentType": media.content_type, "Metadata": metadata},
-                    Config=TransferConfig(multipart_chunksize=PART_BYTES, use_threads=False),
-                )
-            finally:
-                reader.stop()
+                async with aclosing(download.chunks()) as chunks:
+                    return await self._store(run, asset, url, _Body(chunks), seen)
+            except StartOver:
+                continue
+            except NotThatMedia as error:
+                # A proxy's page with status 200 may give way to the file.
+                await download.wait(NotCopied(error.reason))
+            except Clash as error:
+                await download.wait(NotCopied(str(error)))
+
+    async def _store(self, run: Run, asset: Asset, url: str, body: _Body, seen: dict[str, Stored]) -> Copied:
+        head = await body.read(SNIFFED_BYTES)
+        media = media_type_of(asset.type, bytes(head))
+        key = asset_key(run.key.provider, run.key.task_id, asset.clip_id, asset.type, media.extension)
+        about = About(
+            content_type=media.content_type,
+            disposition=content_disposition(asset, media.extension),
+            metadata={"source-url": source_in_metadata(url), "run": str(run.run_ms)},
+        )
+        etag = seen[key].etag if key in seen else None
+        try:
+            await self._write(key, about, etag, head, body)
+        except Clash:
+            stored = await self._look_again(key, seen)
+            if stored is None or not stored.is_whole:
+                raise
+            if stored.sha256 != body.sha256 and not stored.is_later_than(run.run_ms):
+                raise
+            return stored.copied()
         return Copied(key, media.content_type, body.count, body.sha256)
 
+    async def _write(self, key: str, about: About, etag: str | None, head: bytearray, body: _Body) -> None:
+        buffers = _Buffers(self._buffers)
+        try:
+            await buffers.take()
+            part = await body.read(PUT_BYTES - len(head))
+            part[:0] = head
+            if len(part) < PUT_BYTES:
+                await self._results.put(key, part, etag, **about.headers(**body.metadata()))
+                return
+            async with self._results.upload(key, about, etag) as upload:
+                while part:
+                    buffers.give_back_after(await upload.add(part))
+                    await buffers.take()
+                    part = await body.read(PART_BYTES)
+                await upload.complete(**body.metadata())
+        finally:
+            buffers.give_back()
 
-def _refused(status: int) -> NotCopied:
-    return NotCopied(f"HTTP {status}", is_final=400 <= status < 500 and status not in _RETRIED)
+    async def _look_again(self, key: str, seen: dict[str, Stored]) -> Stored | None:
+        stored = await self._results.look(key)
+        if stored is None:
+            seen.pop(key, None)
+        else:
+            seen[key] = stored
+        return stored
+
+
+def source_in_metadata(url: str) -> str:
+    """Return a link as an object's metadata names it: in ASCII, and cut where it is very long."""
+    return quote(url, safe=":/?&=%+,;@~!$'()*", errors="replace")[:SOURCE_URL_MAX_LENGTH]
+
+
+class _Buffers:
+    """What one file holds of the parts that may be in memory."""
+
+    def __init__(self, free: asyncio.Semaphore) -> None:
+        self._free = free
+        self._held = 0
+
+    async def take(self) -> None:
+        await self._free.acquire()
+        self._held += 1
+
+    def give_back_after(self, sending: asyncio.Task[str]) -> None:
+        self._held -= 1
+        sending.add_done_callback(lambda _: self._free.release())
+
+    def give_back(self) -> None:
+        while self._held:
+            self._held -= 1
+            self._free.release()
 
 
 class _Body:
-    """The body of an answer, counted and digested as it is read."""
+    """A file's bytes, counted and digested as they are read."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks = chunks
@@ -162,48 +175,18 @@ class _Body:
         """The digest of what was read so far, in hexadecimal."""
         return self._hasher.hexdigest()
 
-    async def read(self, size: int) -> bytes:
+    def metadata(self) -> dict[str, str]:
+        """Return what an object's metadata says of its bytes, once all are read."""
+        return {"sha256": self.sha256, "bytes": str(self.count)}
+
+    async def read(self, size: int) -> bytearray:
         """Return the next `size` bytes, fewer at the end."""
-        parts = [self._rest]
-        room = size - len(self._rest)
-        while room > 0 and (chunk := await anext(self._chunks, b"")):
+        data = bytearray(self._rest[:size])
+        self._rest = self._rest[size:]
+        while len(data) < size and (chunk := await anext(self._chunks, b"")):
             self._hasher.update(chunk)
             self.count += len(chunk)
-            if self.count > MAX_ASSET_BYTES:
-                raise NotCopied(f"the file is larger than {MAX_ASSET_BYTES} bytes", is_final=True)
-            parts.append(chunk)
-            room -= len(chunk)
-        data = b"".join(parts)
-        self._rest = data[size:]
-        return data[:size]
-
-
-class _BlockingReader(io.RawIOBase):
-    """Lets a thread read what the event loop downloads."""
-
-    def __init__(self, head: bytes, body: _Body, loop: asyncio.AbstractEventLoop) -> None:
-        self._head = head
-        self._body = body
-        self._loop = loop
-        self._reading: Future[bytes] | None = None
-        self._stopped = False
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        if size < 0:
-            raise ValueError("a file of unknown length is read in parts")
-        if self._head:
-            data, self._head = self._head[:size], self._head[size:]
-            return data
-        self._reading = asyncio.run_coroutine_threadsafe(self._body.read(size), self._loop)
-        if self._stopped:
-            self._reading.cancel()
-        return self._reading.result()
-
-    def stop(self) -> None:
-        """Make what the thread reads fail, so that nothing goes on after whoever waited for it has gone."""
-        self._stopped = True
-        if self._reading is not None:
-            self._reading.cancel()
+            room = size - len(data)
+            data += chunk[:room]
+            self._rest = chunk[room:]
+        return data

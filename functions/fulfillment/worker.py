@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from aws_lambda_powertools import Logger
 
-from fulfillment.archive import Archive
+from fulfillment.archive import KEEP_S, Archive
 from fulfillment.fulfil import Fulfillment
+from fulfillment.messages import Message, content_of, event_of_item
+from fulfillment.patience import ComesAgain, after_fault_s
 from fulfillment.receivers import Receivers
+from fulfillment.results import S3_SETTINGS, Results
 from fulfillment.settings import FulfillmentSettings
-from fulfillment.transfer import Transfer
+from fulfillment.telling import Telling
+from tunehook.archiving import ArchiveRequest
 from tunehook.aws.bus import EventBus
-from tunehook.aws.clients import client
+from tunehook.aws.clients import CONNECTIONS, client
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
+from tunehook.aws.faults import AWS_FAULTS, code_of
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
-from tunehook.errors import InvalidInput
-from tunehook.events import TaskCompleted, TaskFailed
 from tunehook.http.client import open_client
+from tunehook.tasks import TaskKey
+from tunehook.threads import UnawaitedThreads
 
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
 
-class _Envelope(BaseModel):
-    """An EventBridge event in the body of a queue's message; more of it than this is nobody's concern."""
+logger = Logger(child=True)
 
-    model_config = ConfigDict(extra="ignore")
+RESERVE_S: Final = 30.0
+"""How much of the function's time is kept for what comes after copying."""
 
-    detail_type: str = Field(alias="detail-type")
-    detail: TaskCompleted | TaskFailed = Field(union_mode="left_to_right")
+LAST_S: Final = 5.0
+"""How much of the function's time is kept for its answer."""
 
 
 class Worker:
@@ -43,58 +51,97 @@ class Worker:
     def __init__(self, settings: FulfillmentSettings) -> None:
         dynamodb = client("dynamodb")
         self._settings = settings
-        self._s3 = client("s3", read_timeout=60)
+        self._sqs: SQSClient = client("sqs")
+        self._results = Results(client("s3", **S3_SETTINGS), settings.results_bucket)
         self._tasks = TasksTable(dynamodb, settings.tasks_table)
         self._bus = EventBus(client("events"), settings.event_bus)
-        self._receivers = Receivers(
-            SubscriptionsTable(dynamodb, settings.subscriptions_table), settings.network_policy
+        self._telling = Telling(
+            Receivers(SubscriptionsTable(dynamodb, settings.subscriptions_table), settings.network_policy),
+            DeliveriesTable(dynamodb, settings.deliveries_table),
+            DeliveriesQueue(self._sqs, settings.deliveries_queue),
         )
-        self._deliveries = DeliveriesTable(dynamodb, settings.deliveries_table)
-        self._queue = DeliveriesQueue(client("sqs"), settings.deliveries_queue)
 
-    async def handle(self, bodies: Sequence[str]) -> list[BaseException | None]:
+    async def handle(
+        self, records: Sequence[Mapping[str, Any]], remaining_ms: Callable[[], int]
+    ) -> list[BaseException | None]:
         """Handle the messages of a batch at the same time.
 
         Parameters
         ----------
-        bodies : sequence of str
-            The messages' bodies: events as the bus hands them on.
+        records : sequence of mapping
+            The records of Lambda's event.
+        remaining_ms : callable
+            Returns how long the invocation may still run, in milliseconds.
 
         Returns
         -------
         list of BaseException or None
-            For each message, in order: what went wrong, or None.
+            For each message, in order: what went wrong, or `ComesAgain`, or None.
         """
+        asyncio.get_running_loop().set_default_executor(UnawaitedThreads(CONNECTIONS))
         async with open_client(guard=self._settings.network_policy, timeout=None) as http:
             fulfillment = Fulfillment(
-                archive=Archive(Transfer(self._s3, self._settings.results_bucket, http)),
-                s3=self._s3,
-                bucket=self._settings.results_bucket,
+                archive=Archive(self._results, http, max_asset_bytes=self._settings.max_asset_bytes),
+                results=self._results,
                 tasks=self._tasks,
                 bus=self._bus,
-                receivers=self._receivers,
-                deliveries=self._deliveries,
-                queue=self._queue,
+                telling=self._telling,
             )
             return await asyncio.gather(
-                *(_handle(fulfillment, body) for body in bodies), return_exceptions=True
+                *(self._handle(fulfillment, Message.of(record), remaining_ms) for record in records)
             )
 
+    async def _handle(
+        self, fulfillment: Fulfillment, message: Message, remaining_ms: Callable[[], int]
+    ) -> BaseException | None:
+        remaining_s = remaining_ms() / 1000
+        try:
+            async with asyncio.timeout(remaining_s - LAST_S):
+                await self._fulfil(fulfillment, message, min(KEEP_S, remaining_s - RESERVE_S))
+        except ComesAgain as again:
+            await self._come_again(message, again.after_s)
+            return again
+        except Exception as fault:  # noqa: BLE001 - one message's fault is not the others'
+            await self._come_again(message, after_fault_s(message.receive_count))
+            return fault
+        return None
 
-async def _handle(fulfillment: Fulfillment, body: str) -> None:
-    await fulfillment.fulfil(event_of(body))
+    async def _fulfil(self, fulfillment: Fulfillment, message: Message, within_s: float) -> None:
+        content = content_of(message.body)
+        if not isinstance(content, ArchiveRequest):
+            await fulfillment.fulfil(content, since_ms=message.since_ms(content), within_s=within_s)
+            return
+        key = TaskKey(content.task_id, content.provider)
+        if (item := await asyncio.to_thread(self._tasks.get, key)) is None:
+            logger.warning("task_gone", task_id=key.task_id, provider=key.provider)
+            return
+        await fulfillment.fulfil(event_of_item(item), within_s=within_s, again_ms=content.requested_at_ms)
+
+    async def _come_again(self, message: Message, after_s: int) -> None:
+        try:
+            async with asyncio.timeout(LAST_S / 2):
+                await asyncio.to_thread(
+                    self._sqs.change_message_visibility,
+                    QueueUrl=self._settings.fulfillment_queue,
+                    ReceiptHandle=message.receipt,
+                    VisibilityTimeout=after_s,
+                )
+        except (*AWS_FAULTS, TimeoutError) as error:
+            # Then it comes when the queue lets it: later.
+            logger.warning("visibility_not_changed", error=code_of(error))
 
 
-def event_of(body: str) -> TaskCompleted | TaskFailed:
-    """Return the event in a message.
+def report(result: BaseException | None) -> None:
+    """Log what became of a message.
 
     Raises
     ------
-    InvalidInput
-        If the message is no event of an ended task.
+    BaseException
+        That is, `result`, if it is one: the message is to come again.
     """
-    try:
-        return _Envelope.model_validate_json(body).detail
-    except ValidationError as error:
-        problem = error.errors(include_input=False, include_url=False)[0]
-        raise InvalidInput(".".join(map(str, problem["loc"])) or "message", problem["msg"]) from None
+    if isinstance(result, ComesAgain):
+        logger.info("message_comes_again", reason=str(result))
+    elif result is not None:
+        logger.error("message_failed", exc_info=result)
+    if result is not None:
+        raise result

@@ -1,16 +1,22 @@
+import contextlib
 import json
-from collections.abc import Iterator
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from tests.support.aws import BUCKET, BUS, Context, client, create_table, items, put, received, watched_bus
 from tests.support.events import queue_event, sample
-from tests.support.tasks import NOW_MS
+from tests.support.tasks import NOW_MS, ended, pending
 
 from fulfillment import app
-from fulfillment.worker import event_of
+from fulfillment.messages import content_of, event_of_item
+from tunehook.archiving import ArchiveRequest
+from tunehook.aws.task_items import end_to_item
 from tunehook.errors import InvalidInput
-from tunehook.events import TaskCompleted, TaskFailed
+from tunehook.events import TaskCompleted, TaskFailed, task_ended
 
 POISON = "{not json"
 
@@ -33,9 +39,11 @@ def queue(aws: None, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
         "SUBSCRIPTIONS_TABLE": "SubscriptionsTable",
         "DELIVERIES_TABLE": "DeliveriesTable",
         "DELIVERIES_QUEUE": queue,
+        "FULFILLMENT_QUEUE": client("sqs").create_queue(QueueName="fulfillment")["QueueUrl"],
+        "MAX_ASSET_BYTES": "1000000",
         "RESULTS_BUCKET": BUCKET,
         "EVENT_BUS": BUS,
-        "NETWORK_POLICY": "public",
+        "NETWORK_POLICY": "any",
     }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
@@ -45,9 +53,9 @@ def queue(aws: None, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
     app._worker.cache_clear()
 
 
-def handle(event: dict[str, Any]) -> list[str]:
+def handle(event: dict[str, Any], context: Context | None = None) -> list[str]:
     """Handle an event; return which messages are to come again."""
-    answer = app.handler(event, Context())  # type: ignore[arg-type]
+    answer = app.handler(event, context or Context())  # type: ignore[arg-type]
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
 
@@ -73,6 +81,116 @@ def test_a_batch_of_poison_alone_comes_again_message_by_message(queue: str) -> N
     assert handle(queue_event(POISON, "{}")) == ["message-0", "message-1"]
 
 
+class Host:
+    """A host of files on loopback that answers with a status, or hangs; stopped by itself."""
+
+    def __init__(self, status: int | None) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._status = status
+        self._open: list[socket.socket] = []
+        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}/"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._server.accept()
+                self._open.append(connection)
+                if self._status is not None:
+                    connection.recv(65_536)
+                    connection.sendall(f"HTTP/1.1 {self._status} x\r\nContent-Length: 0\r\n\r\n".encode())
+
+    def close(self) -> None:
+        for each in (self._server, *self._open):
+            each.close()
+
+
+@pytest.fixture
+def host() -> Iterator[Callable[[int | None], str]]:
+    hosts: list[Host] = []
+
+    def begin(status: int | None) -> str:
+        hosts.append(Host(status))
+        return hosts[-1].url
+
+    yield begin
+    for each in hosts:
+        each.close()
+
+
+def completed_body(url: str, task_id: str = "task-1") -> str:
+    envelope = json.loads(sample("task_completed")["Records"][0]["body"])
+    (one, _) = envelope["detail"]["clips"]
+    links = dict.fromkeys((name for name in one if name.endswith("_url")), None)
+    clips = [one | links | {"audio_url": url}]
+    envelope["detail"] |= {"task_id": task_id, "event_id": f"evt_{task_id}", "clips": clips}
+    return json.dumps(envelope)
+
+
+def first_received_now(event: dict[str, Any]) -> dict[str, Any]:
+    now_ms = str(int(time.time() * 1000))
+    records = [
+        record | {"attributes": record["attributes"] | {"ApproximateFirstReceiveTimestamp": now_ms}}
+        for record in event["Records"]
+    ]
+    return {"Records": records}
+
+
+class Soon(Context):
+    """An invocation that has little time left."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 31_500
+
+
+def test_a_task_whose_host_hangs_comes_again_alone(queue: str, host: Any) -> None:
+    bodies = [body(f"task-{number}") for number in range(9)]
+    event = first_received_now(queue_event(*bodies, completed_body(host(None), "hanging")))
+    began_s = time.monotonic()
+    assert handle(event, Soon()) == ["message-9"]
+    assert time.monotonic() - began_s < 5
+    assert told() == sorted(f"task-{number}" for number in range(9))
+
+
+def test_a_message_that_comes_again_is_hidden_until_then(
+    queue: str, host: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden: list[tuple[str, int]] = []
+    sqs = app._worker()._sqs
+    monkeypatch.setattr(
+        sqs,
+        "change_message_visibility",
+        lambda QueueUrl, ReceiptHandle, VisibilityTimeout: hidden.append(  # noqa: N803 - boto3's names
+            (QueueUrl.rpartition("/")[2], VisibilityTimeout)
+        ),
+        raising=False,
+    )
+    handle(first_received_now(queue_event(completed_body(host(None)))), Soon())
+    handle(queue_event(POISON))
+    assert hidden == [("fulfillment", 10), ("fulfillment", 10)]
+
+
+def test_after_ten_minutes_nothing_comes_again(queue: str, host: Any) -> None:
+    assert handle(queue_event(completed_body(host(410)))) == []
+    assert told() == ["task-1"]
+
+
+def test_a_request_to_archive_again_is_done(queue: str, host: Any) -> None:
+    detail = json.loads(completed_body(host(410)))["detail"]
+    clips = [{"clip_id": "clip-1", "audio_url": detail["clips"][0]["audio_url"]}]
+    item = {"task_id": "task-1", "provider": "suno", "status": "completed", "event_id": "evt_1"}
+    put("TasksTable", item | {"submitted_at_ms": 1, "detected_at_ms": 2, "clips": clips})
+    request = ArchiveRequest(task_id="task-1", provider="suno", requested_at_ms=NOW_MS)
+    assert handle(queue_event(request.model_dump_json())) == []
+    (after,) = items("TasksTable")
+    assert [asset["reason"] for asset in after["assets"]] == ["HTTP 410"]
+
+
+def test_a_request_about_a_task_that_is_gone_asks_for_nothing(queue: str) -> None:
+    request = ArchiveRequest(task_id="gone", provider="suno", requested_at_ms=1)
+    assert handle(queue_event(request.model_dump_json())) == []
+
+
 def test_a_message_that_failed_is_told_in_the_log(queue: str, caplog: pytest.LogCaptureFixture) -> None:
     handle(queue_event(POISON))
     assert "message_failed" in caplog.text
@@ -84,10 +202,10 @@ def test_the_handler_can_be_used_for_batch_after_batch(queue: str) -> None:
     assert told() == ["task-1", "task-2"]
 
 
-class TestEventOf:
+class TestContentOf:
     def test_the_sample_events_are_understood(self) -> None:
-        completed = event_of(sample("task_completed")["Records"][0]["body"])
-        failed = event_of(sample("task_failed")["Records"][0]["body"])
+        completed = content_of(sample("task_completed")["Records"][0]["body"])
+        failed = content_of(sample("task_failed")["Records"][0]["body"])
         assert isinstance(completed, TaskCompleted)
         assert isinstance(failed, TaskFailed)
         assert len(completed.clips) == 2
@@ -98,7 +216,7 @@ class TestEventOf:
         for name in ("account", "version", "id", "time", "region", "resources"):
             del envelope[name]
         envelope["detail"]["new_field"] = 1
-        assert event_of(json.dumps(envelope)) == event_of(body())
+        assert content_of(json.dumps(envelope)) == content_of(body())
 
     @pytest.mark.parametrize(
         "text",
@@ -115,10 +233,21 @@ class TestEventOf:
     )
     def test_what_is_no_event_of_an_ended_task_is_refused(self, text: str) -> None:
         with pytest.raises(InvalidInput):
-            event_of(text)
+            content_of(text)
 
     def test_the_refusal_does_not_quote_the_message(self) -> None:
         with pytest.raises(InvalidInput) as caught:
-            event_of(body(detected_at=f"secret-{NOW_MS}"))
+            content_of(body(detected_at=f"secret-{NOW_MS}"))
         assert "secret" not in str(caught.value)
         assert caught.value.__cause__ is None
+
+
+class TestEventOfItem:
+    def test_it_is_the_event_that_told_of_the_end(self) -> None:
+        task = ended()
+        item = end_to_item(pending(), task.end) | {"task_id": "task-1", "provider": "suno"}
+        assert event_of_item(item | {"metadata": {"order": 7}}) == task_ended(task)
+
+    def test_a_task_that_has_not_ended_has_none(self) -> None:
+        with pytest.raises(InvalidInput, match="not ended"):
+            event_of_item({"task_id": "task-1", "provider": "suno", "status": "pending"})

@@ -1,58 +1,96 @@
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
-from tests.support.aws import fault
-from tests.support.tasks import KEY
-from tests.support.virtual import Clock
+from tests.support.aws import BUCKET, Faulty, client, fault
+from tests.support.media import HTML, MP3
+from tests.support.tasks import KEY, NOW_MS
+from tests.unit.fulfillment.world import keys
 
-from fulfillment.archive import CONCURRENCY, KEEP_S, LINK_S, WAITS_S, Archive
-from fulfillment.assets import Asset, MediaType
-from fulfillment.transfer import Copied, NotCopied
+from fulfillment.archive import CONCURRENCY, EXPIRED, KEEP_S, Archive, Kept
+from fulfillment.assets import Asset
+from fulfillment.download import WAITS_S
+from fulfillment.results import Results
+from fulfillment.transfer import Run
 from tunehook.events import ArchivedAsset
+from tunehook.times import from_ms
 
 BEST, SECOND = "https://cdn.example.com/1.mp3", "https://up.example.com/1.mp3"
 AUDIO = Asset("clip-1", "audio", (BEST, SECOND))
-REFUSED = NotCopied("HTTP 403")
-FINAL = NotCopied("HTTP 410", is_final=True)
+ONLY = Asset("clip-1", "audio", (BEST,))
+RUN = Run(KEY, NOW_MS)
+Answer = Callable[[httpx.Request], Any]
 
 
-class Links:
-    """Stands where `Transfer` does: each link gives its answers in turn, and the last one from then on."""
+class Hosts:
+    """Answers each link in turn, the last answer from then on; a link that is not named gives an mp3.
 
-    def __init__(self, takes_s: float = 0, **answers: Any) -> None:
-        self._answers = answers
-        self._takes_s = takes_s
-        self.tried: list[str] = []
+    A number is a status, bytes are a file, a float is a file that takes so many seconds.
+    """
+
+    def __init__(self, answers: dict[str, list[Any]] | None = None) -> None:
+        self._answers = answers or {}
+        self.asked: list[str] = []
         self.at_once = 0
         self.most_at_once = 0
 
-    async def copy(self, url: str, kind: str, key_of: Callable[[MediaType], str]) -> Copied:
-        self.tried.append(url)
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        try:
-            await asyncio.sleep(self._takes_s)
-        finally:
-            self.at_once -= 1
-        answers = self._answers.get({BEST: "best", SECOND: "second"}.get(url, "other"), [None])
+    async def handle(self, request: httpx.Request) -> httpx.Response:
+        url = str(request.url)
+        self.asked.append(url)
+        answers = self._answers.get(url, [MP3])
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        if answer is not None:
-            raise answer
-        return Copied(key_of(MediaType("audio/mpeg", "mp3")), "audio/mpeg", 7, "00ff")
+        if isinstance(answer, float):
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+            try:
+                await asyncio.sleep(answer)
+            finally:
+                self.at_once -= 1
+            answer = MP3
+        if isinstance(answer, httpx.Response):
+            return answer
+        if isinstance(answer, int):
+            return httpx.Response(answer)
+        return httpx.Response(200, stream=httpx.ByteStream(answer))
 
 
-def keep(links: Links, *assets: Asset) -> tuple[list[ArchivedAsset], float]:
-    """Keep files in virtual time; return what came of it, and how many seconds it took."""
-    clock = Clock(0)
-    kept = clock.run(Archive(links).keep(KEY, assets or (AUDIO,)))  # type: ignore[arg-type]
-    return kept, clock() / 1000
+class Clock:
+    """The seconds that the archive has slept."""
+
+    def __init__(self) -> None:
+        self.slept_s = 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept_s += seconds
 
 
-def test_a_kept_file_says_where_it_lies_and_what_it_is() -> None:
-    kept, took_s = keep(Links())
-    assert kept == [
+async def keep(
+    hosts: Hosts,
+    *assets: Asset,
+    within_s: float = KEEP_S,
+    now_ms: int = NOW_MS,
+    clock: Clock | None = None,
+    s3: Any = None,
+    run: Run = RUN,
+    **options: Any,
+) -> list[Kept]:
+    async with httpx.AsyncClient(transport=httpx.MockTransport(hosts.handle), max_redirects=3) as http:
+        archive = Archive(
+            Results(s3 or client("s3"), BUCKET),
+            http,
+            max_asset_bytes=1_000_000,
+            sleep=(clock or Clock()).sleep,
+            clock=lambda: now_ms,
+        )
+        return await archive.keep(run, assets or (AUDIO,), within_s=within_s, **options)
+
+
+async def test_a_kept_file_says_where_it_lies_and_what_it_is(bucket: str) -> None:
+    (kept,) = await keep(Hosts())
+    assert kept == Kept(
         ArchivedAsset(
             clip_id="clip-1",
             type="audio",
@@ -60,82 +98,169 @@ def test_a_kept_file_says_where_it_lies_and_what_it_is() -> None:
             status="archived",
             key="results/suno/task-1/clip-1/audio.mp3",
             content_type="audio/mpeg",
-            bytes=7,
-            sha256="00ff",
+            bytes=len(MP3),
+            sha256=kept.asset.sha256,
         )
+    )
+
+
+async def test_a_fresh_file_that_is_refused_first_is_asked_again(bucket: str) -> None:
+    clock = Clock()
+    (kept,) = await keep(Hosts({BEST: [403, 404, MP3]}), clock=clock)
+    assert (kept.asset.source_url, clock.slept_s) == (BEST, WAITS_S[1] + WAITS_S[2])
+
+
+async def test_a_link_that_is_refused_every_time_gives_way_to_the_second_best(bucket: str) -> None:
+    hosts = Hosts({BEST: [403]})
+    (kept,) = await keep(hosts)
+    assert (kept.asset.status, kept.asset.source_url) == ("archived", SECOND)
+    assert hosts.asked == [BEST] * len(WAITS_S) + [SECOND]
+
+
+async def test_a_link_that_is_refused_for_good_is_not_asked_again(bucket: str) -> None:
+    hosts = Hosts({BEST: [410]})
+    await keep(hosts)
+    assert hosts.asked == [BEST, SECOND]
+
+
+async def test_a_file_that_may_come_is_told_so_with_all_reasons(bucket: str) -> None:
+    (kept,) = await keep(Hosts({BEST: [403], SECOND: [410]}))
+    assert (kept.asset.status, kept.asset.reason, kept.may_come) == (
+        "unavailable",
+        "HTTP 403; HTTP 410",
+        True,
+    )
+    assert (kept.asset.source_url, kept.asset.key) == (BEST, None)
+
+
+async def test_a_file_that_is_refused_for_good_by_all_is_not_waited_for(bucket: str) -> None:
+    (kept,) = await keep(Hosts({BEST: [410], SECOND: [401]}))
+    assert (kept.asset.reason, kept.may_come) == ("HTTP 410; HTTP 401", False)
+
+
+async def test_a_page_in_place_of_the_file_may_give_way_to_it(bucket: str) -> None:
+    (kept,) = await keep(Hosts({BEST: [HTML]}), ONLY)
+    assert (kept.asset.status, kept.may_come) == ("unavailable", True)
+
+
+async def test_a_long_retry_after_is_handed_on(bucket: str) -> None:
+    busy = httpx.Response(429, headers={"retry-after": "500"})
+    hosts = Hosts({BEST: [busy]})
+    (kept,) = await keep(hosts, ONLY)
+    assert (kept.retry_after_s, kept.may_come, len(hosts.asked)) == (500, True, 1)
+
+
+async def test_one_file_that_cannot_be_had_does_not_take_the_others_along(bucket: str) -> None:
+    others = [Asset("clip-2", "audio", ("https://x/2",)), Asset("clip-3", "audio", ("https://x/3",))]
+    kept = await keep(Hosts({BEST: [410], SECOND: [410]}), AUDIO, *others)
+    assert [(each.asset.clip_id, each.asset.status) for each in kept] == [
+        ("clip-1", "unavailable"),
+        ("clip-2", "archived"),
+        ("clip-3", "archived"),
     ]
-    assert took_s == 0
 
 
-def test_a_fresh_file_that_is_refused_first_is_asked_again() -> None:
-    links = Links(best=[REFUSED, REFUSED, None])
-    (asset,), took_s = keep(links)
-    assert (asset.status, asset.source_url, took_s) == ("archived", BEST, 3)
+async def test_a_link_that_hangs_has_half_of_the_time_where_there_is_another(bucket: str) -> None:
+    (kept,) = await keep(Hosts({BEST: [3600.0]}), within_s=0.4)
+    assert (kept.asset.status, kept.asset.source_url) == ("archived", SECOND)
 
 
-def test_a_link_that_is_refused_every_time_gives_way_to_the_second_best() -> None:
-    links = Links(best=[REFUSED])
-    (asset,), took_s = keep(links)
-    assert (asset.status, asset.source_url) == ("archived", SECOND)
-    assert links.tried == [BEST] * len(WAITS_S) + [SECOND]
-    assert took_s == sum(WAITS_S)
+async def test_files_that_hang_are_given_up_when_the_time_is_over(bucket: str) -> None:
+    hosts = Hosts({f"https://x/{number}": [3600.0] for number in range(3 * CONCURRENCY)})
+    many = [Asset(f"c{number}", "audio", (f"https://x/{number}",)) for number in range(3 * CONCURRENCY)]
+    kept = await keep(hosts, *many, within_s=0.3)
+    assert {each.asset.reason for each in kept} == {"not copied in time"}
+    assert all(each.may_come for each in kept)
 
 
-def test_a_link_that_is_refused_for_good_is_not_asked_again() -> None:
-    links = Links(best=[FINAL])
-    keep(links)
-    assert links.tried == [BEST, SECOND]
+async def test_no_more_than_a_few_files_are_copied_at_once(bucket: str) -> None:
+    links = [f"https://x/{number}" for number in range(2 * CONCURRENCY)]
+    hosts = Hosts({link: [0.05] for link in links})
+    await keep(hosts, *(Asset(link, "audio", (link,)) for link in links))
+    assert hosts.most_at_once == CONCURRENCY
 
 
-def test_a_file_that_cannot_be_had_is_told_with_all_reasons() -> None:
-    (asset,), _ = keep(Links(best=[REFUSED], second=[FINAL]))
-    assert (asset.status, asset.reason) == ("unavailable", "HTTP 403; HTTP 410")
-    assert (asset.source_url, asset.key) == (BEST, None)
-
-
-def test_one_file_that_cannot_be_had_does_not_take_the_others_along() -> None:
-    others = [Asset("clip-2", "audio", ("https://x/2",)), Asset("clip-2", "cover", ("https://x/c",))]
-    kept, _ = keep(Links(best=[FINAL], second=[FINAL]), AUDIO, *others)
-    assert [(asset.clip_id, asset.type, asset.status) for asset in kept] == [
-        ("clip-1", "audio", "unavailable"),
-        ("clip-2", "audio", "archived"),
-        ("clip-2", "cover", "archived"),
-    ]
-
-
-def test_a_link_that_drips_gives_way_to_the_second_best() -> None:
-    class Dripping(Links):
-        async def copy(self, url: str, kind: str, key_of: Callable[[MediaType], str]) -> Copied:
-            if url == BEST:
-                await asyncio.sleep(3600)
-            return await super().copy(url, kind, key_of)
-
-    (asset,), took_s = keep(Dripping())
-    assert (asset.status, asset.source_url, took_s) == ("archived", SECOND, LINK_S)
-
-
-def test_files_that_drip_are_given_up_before_the_functions_time_is_over() -> None:
-    many = [Asset(f"clip-{number}", "audio", (BEST, SECOND)) for number in range(3 * CONCURRENCY)]
-    kept, took_s = keep(Links(takes_s=3600), *many)
-    assert {asset.status for asset in kept} == {"unavailable"}
-    assert kept[0].reason == "not copied in time; not copied in time"
-    assert took_s == KEEP_S
-
-
-def test_no_more_than_a_few_files_are_copied_at_once() -> None:
-    links = Links(takes_s=1)
-    keep(links, *(Asset(f"clip-{number}", "audio", (BEST,)) for number in range(3 * CONCURRENCY)))
-    assert links.most_at_once == CONCURRENCY
-
-
-def test_trouble_with_s3_is_raised() -> None:
+async def test_trouble_with_s3_is_raised(bucket: str) -> None:
     with pytest.raises(ExceptionGroup) as caught:
-        keep(Links(best=[fault("SlowDown", "PutObject")]))
+        await keep(Hosts(), s3=Faulty(client("s3"), put_object=[fault("SlowDown", "PutObject")]))
     assert caught.group_contains(type(fault()), match="SlowDown")
 
 
-def test_nothing_to_keep_is_nothing_kept() -> None:
-    async def none() -> list[ArchivedAsset]:
-        return await Archive(Links()).keep(KEY, [])  # type: ignore[arg-type]
+async def test_nothing_to_keep_asks_nobody() -> None:
+    class Nobody:
+        pass
 
-    assert Clock(0).run(none()) == []
+    archive = Archive(Results(Nobody(), BUCKET), httpx.AsyncClient(), max_asset_bytes=1)  # type: ignore[arg-type]
+    assert await archive.keep(RUN, []) == []
+
+
+class TestExpired:
+    async def test_a_link_that_the_provider_says_has_died_is_not_tried(self, bucket: str) -> None:
+        hosts = Hosts()
+        (kept,) = await keep(hosts, Asset("clip-1", "audio", (BEST,), expires_at=from_ms(NOW_MS)))
+        assert (kept.asset.status, kept.asset.reason, kept.may_come) == ("unavailable", EXPIRED, False)
+        assert hosts.asked == []
+
+    async def test_a_link_that_lives_is_tried(self, bucket: str) -> None:
+        moment = from_ms(NOW_MS) + timedelta(milliseconds=1)
+        (kept,) = await keep(Hosts(), Asset("clip-1", "audio", (BEST,), expires_at=moment))
+        assert kept.asset.status == "archived"
+
+    async def test_what_was_kept_before_it_died_stays_kept(self, bucket: str) -> None:
+        dying = Asset("clip-1", "audio", (BEST,), expires_at=from_ms(NOW_MS + 1))
+        await keep(Hosts(), dying)
+        (kept,) = await keep(Hosts(), dying, now_ms=NOW_MS + 2)
+        assert kept.asset.status == "archived"
+
+
+class TestAgain:
+    async def test_what_lies_there_whole_is_not_copied_again(self, bucket: str) -> None:
+        first = await keep(Hosts({BEST: [410]}))
+        hosts = Hosts()
+        assert await keep(hosts) == first
+        assert hosts.asked == []
+
+    @pytest.mark.parametrize(
+        ("body", "metadata"),
+        [
+            (MP3[:-1], {}),
+            (MP3, {"sha256": None}),
+            (MP3, {"bytes": None}),
+            (MP3, {"source-url": "https://elsewhere/"}),
+        ],
+        ids=["other length", "no digest", "no length", "another link"],
+    )
+    async def test_what_is_not_known_to_be_whole_is_copied_again(
+        self, bucket: str, body: bytes, metadata: dict[str, str | None]
+    ) -> None:
+        (kept,) = await keep(Hosts())
+        assert kept.asset.key is not None
+        said = client("s3").head_object(Bucket=BUCKET, Key=kept.asset.key)["Metadata"] | metadata
+        client("s3").put_object(
+            Bucket=BUCKET,
+            Key=kept.asset.key,
+            Body=body,
+            Metadata={name: value for name, value in said.items() if value is not None},
+        )
+        hosts = Hosts()
+        assert (await keep(hosts))[0].asset == kept.asset
+        assert hosts.asked == [BEST]
+
+    async def test_what_a_later_run_has_copied_is_left_to_it(self, bucket: str) -> None:
+        later = Asset("clip-1", "audio", ("https://x/later",))
+        (kept,) = await keep(Hosts(), later, run=Run(KEY, NOW_MS + 1))
+        hosts = Hosts()
+        (mine,) = await keep(hosts)
+        assert (mine.asset.key, mine.asset.sha256, hosts.asked) == (kept.asset.key, kept.asset.sha256, [])
+
+    async def test_what_is_known_not_to_be_had_is_not_tried(self, bucket: str) -> None:
+        hosts = Hosts()
+        missing = ArchivedAsset(clip_id="clip-1", type="audio", status="unavailable", reason="HTTP 410")
+        assert await keep(hosts, given_up={("clip-1", "audio"): missing}) == [Kept(missing)]
+        assert (hosts.asked, keys()) == ([], [])
+
+    async def test_the_files_of_another_clip_are_not_taken_for_its_own(self, bucket: str) -> None:
+        await keep(Hosts(), Asset("clip-10", "audio", (BEST,)))
+        hosts = Hosts()
+        await keep(hosts, Asset("clip-1", "audio", (BEST,)))
+        assert hosts.asked == [BEST]

@@ -23,7 +23,7 @@ def test_a_stream_is_no_file() -> None:
 
 def test_the_upstream_copy_is_the_second_choice() -> None:
     audio, cover = assets_of(clip(audio_source_url=f"{CDN}up.mp3", cover_source_url=f"{CDN}up.jpeg"))
-    assert audio == Asset("clip-1", "audio", (f"{CDN}clip-1.mp3", f"{CDN}up.mp3"))
+    assert audio == Asset("clip-1", "audio", (f"{CDN}clip-1.mp3", f"{CDN}up.mp3"), "我的曲目")
     assert cover.urls[1] == f"{CDN}up.jpeg"
 
 

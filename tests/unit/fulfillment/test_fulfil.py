@@ -1,129 +1,31 @@
+import bisect
 import json
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
-from tests.support.aws import (
+from botocore.exceptions import ClientError
+from tests.support.aws import Faulty, client, fault, items
+from tests.support.tasks import KEY, NOW_MS, clip, completed
+from tests.unit.fulfillment.world import (
     BUCKET,
-    BUS,
-    Faulty,
-    client,
-    create_table,
-    fault,
-    items,
-    put,
-    received,
-    watched_bus,
+    FAILED,
+    HOOK,
+    MANIFEST,
+    World,
+    keys,
+    manifest,
+    subscribe,
 )
-from tests.support.media import HTML, JPEG, MP3
-from tests.support.tasks import KEY, NOW_MS, completed, pending
 
-from fulfillment.archive import Archive
-from fulfillment.fulfil import Fulfillment
-from fulfillment.receivers import Receivers
-from fulfillment.transfer import Transfer
-from tunehook.aws.bus import EventBus
-from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
-from tunehook.aws.subscriptions import SubscriptionsTable
-from tunehook.aws.tasks import TasksTable
+from fulfillment.patience import ComesAgain
 from tunehook.errors import Unavailable
-from tunehook.events import TaskCompleted, TaskFailed, task_ended
-from tunehook.http.guard import NetworkPolicy
-from tunehook.tasks import EndedTask, Failure, FailureCode, Status, TaskEnd
-
-HOOK = "https://own.example.com/"
-FAILED = TaskEnd(
-    status=Status.FAILED,
-    detected_at_ms=NOW_MS + 5,
-    submitted_at_ms=NOW_MS,
-    failure=Failure(FailureCode.TIMED_OUT, "not ended within 3600 s"),
-)
-MANIFEST = "results/suno/task-1/manifest.json"
-
-
-class World:
-    """A fulfillment over moto whose downloads a function answers."""
-
-    def __init__(self, http: Any) -> None:
-        for table in ("TasksTable", "SubscriptionsTable", "DeliveriesTable"):
-            create_table(table)
-        self.now_ms = NOW_MS + 90_000
-        self.queue = client("sqs").create_queue(QueueName="deliveries")["QueueUrl"]
-        self.downloads: list[str] = []
-        self.refused: set[str] = set()
-        self._emitted = watched_bus()
-        self._http = http(self._answer)
-
-    def _answer(self, request: httpx.Request) -> httpx.Response:
-        self.downloads.append(str(request.url))
-        name = request.url.path
-        content = HTML if name in self.refused else JPEG if name.endswith("jpeg") else MP3
-        return httpx.Response(200, stream=httpx.ByteStream(content))
-
-    def end(
-        self, end: TaskEnd | None = None, now_ms: int = NOW_MS, **fields: Any
-    ) -> TaskCompleted | TaskFailed:
-        """End a run of the task as the poller does; return its event."""
-        item = {"task_id": "task-1", "provider": "suno", "status": "pending", "metadata": {"order": 7}}
-        put("TasksTable", item | {"queue": "pending#0", "since_ms": now_ms} | fields)
-        table = TasksTable(client("dynamodb"), "TasksTable")
-        ended = table.end(pending(since_ms=now_ms), end or completed(), 0)
-        assert isinstance(ended, EndedTask)
-        table.leave_index(ended)
-        return task_ended(ended)
-
-    async def fulfil(self, event: Any, **clients: Any) -> None:
-        async def no_wait(_: float) -> None:
-            return
-
-        dynamodb = clients.get("dynamodb", client("dynamodb"))
-        s3 = clients.get("s3", client("s3"))
-        await Fulfillment(
-            archive=Archive(Transfer(s3, BUCKET, self._http), no_wait),
-            s3=s3,
-            bucket=BUCKET,
-            tasks=TasksTable(dynamodb, "TasksTable"),
-            bus=EventBus(clients.get("events", client("events")), BUS),
-            receivers=Receivers(SubscriptionsTable(dynamodb, "SubscriptionsTable"), NetworkPolicy.PUBLIC),
-            deliveries=DeliveriesTable(dynamodb, "DeliveriesTable"),
-            queue=DeliveriesQueue(clients.get("sqs", client("sqs")), self.queue),
-            clock=lambda: self.now_ms,
-        ).fulfil(event)
-
-    def archived(self) -> list[dict[str, Any]]:
-        return [event["detail"] for event in self._emitted() if event["detail-type"] == "TaskArchived"]
-
-    def item(self) -> dict[str, Any]:
-        (item,) = items("TasksTable")
-        return item
-
-    def deliveries(self) -> dict[str, dict[str, Any]]:
-        return {item["subscription_id"]: item for item in items("DeliveriesTable")}
-
-    def messages(self) -> list[dict[str, Any]]:
-        return received(self.queue)
+from tunehook.tasks import Status, TaskEnd
 
 
 @pytest.fixture
 def world(bucket: str, http: Callable[..., Any]) -> World:
     return World(http)
-
-
-def subscribe(*subscription_ids: str, **fields: Any) -> None:
-    for subscription_id in subscription_ids:
-        put(
-            "SubscriptionsTable",
-            {"subscription_id": subscription_id, "url": "https://hook.example.com/", **fields},
-        )
-
-
-def keys() -> list[str]:
-    return [each["Key"] for each in client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", [])]
-
-
-def manifest() -> dict[str, Any]:
-    return json.loads(client("s3").get_object(Bucket=BUCKET, Key=MANIFEST)["Body"].read())
 
 
 async def test_every_file_of_a_completed_task_is_kept_with_a_manifest(world: World) -> None:
@@ -157,11 +59,242 @@ async def test_taskarchived_tells_where_everything_is(world: World) -> None:
 
 async def test_a_file_that_cannot_be_had_makes_the_archive_partial(world: World) -> None:
     world.refused = {"/clip-2.mp3"}
-    await world.fulfil(world.end())
+    event = world.end()
+    await world.fulfil(event, since_ms=world.now_ms - 600_000)
     (archived,) = world.archived()
     assert archived["archive"] == "partial"
     assert [asset["status"] for asset in archived["assets"]].count("unavailable") == 1
     assert "results/suno/task-1/clip-2/audio.mp3" not in keys()
+    assert world.item()["status"] == "completed"
+
+
+class TestWaiting:
+    async def test_files_that_may_come_are_waited_for_before_anybody_is_told(self, world: World) -> None:
+        subscribe("sub")
+        world.refused = {"/clip-2.mp3"}
+        with pytest.raises(ComesAgain) as caught:
+            await world.fulfil(world.end())
+        assert caught.value.after_s == 10
+        assert (world.archived(), world.deliveries(), MANIFEST in keys()) == ([], {}, False)
+        assert len(world.item()["assets"]) == 3
+        assert "archived_at_ms" not in world.item()
+
+    async def test_only_what_is_missing_is_asked_for_again(self, world: World) -> None:
+        subscribe("sub")
+        world.refused = {"/clip-2.mp3"}
+        event = world.end()
+        with pytest.raises(ComesAgain):
+            await world.fulfil(event)
+        world.refused.clear()
+        world.downloads.clear()
+        await world.fulfil(event, since_ms=world.now_ms - 30_000)
+        assert world.downloads == ["https://cdn.example.com/clip-2.mp3"]
+        assert world.archived()[0]["archive"] == "complete"
+        assert list(world.deliveries()) == ["sub"]
+
+    async def test_what_was_refused_for_good_is_not_asked_for_again(self, world: World) -> None:
+        clips = (clip(cover_url=None), clip("clip-2", cover_url=None))
+        world.gone = {"/clip-2.mp3"}
+        world.refused = {"/clip-1.mp3"}
+        event = world.end(completed(clips=clips))
+        with pytest.raises(ComesAgain):
+            await world.fulfil(event)
+        (given_up,) = world.item()["assets"]
+        assert (given_up["clip_id"], given_up["status"]) == ("clip-2", "unavailable")
+        world.refused.clear()
+        world.gone.clear()
+        await world.fulfil(event)
+        assert [asset["status"] for asset in manifest()["assets"]] == ["archived", "unavailable"]
+
+    @pytest.mark.parametrize(
+        ("elapsed_s", "comes_again"), [(0, True), (560, True), (570, False), (9999, False)]
+    )
+    async def test_after_ten_minutes_a_task_is_told_of_without_its_missing_files(
+        self, world: World, elapsed_s: int, comes_again: bool
+    ) -> None:
+        world.refused = {"/clip-2.mp3"}
+        event = world.end()
+        work = world.fulfil(event, since_ms=world.now_ms - elapsed_s * 1000)
+        if comes_again:
+            with pytest.raises(ComesAgain):
+                await work
+        else:
+            await work
+            assert "archived_at_ms" in world.item()
+
+
+class TestAgain:
+    async def test_what_is_missing_is_copied_and_nobody_is_told_twice(self, world: World) -> None:
+        subscribe("sub")
+        world.refused = {"/clip-2.mp3"}
+        event = world.end()
+        await world.fulfil(event, since_ms=0)
+        first, deliveries, _ = world.archived(), world.deliveries(), world.messages()
+        world.refused.clear()
+        world.downloads.clear()
+        world.now_ms += 1000
+        await world.fulfil(event, again_ms=world.now_ms)
+        (second,) = world.archived()
+        assert world.downloads == ["https://cdn.example.com/clip-2.mp3"]
+        assert (second["archive"], manifest()["assets"][2]["status"]) == ("complete", "archived")
+        assert second["event_id"] != first[0]["event_id"]
+        assert (world.deliveries(), world.messages()) == (deliveries, [])
+        assert (world.item()["archived_at_ms"], len(world.item()["assets"])) == (world.now_ms, 4)
+
+    async def test_a_request_that_comes_twice_is_done_once(self, world: World) -> None:
+        event = world.end()
+        await world.fulfil(event)
+        world.now_ms += 1000
+        request = world.now_ms
+        await world.fulfil(event, again_ms=request)
+        (first,) = world.archived()[1:]
+        world.now_ms += 1000
+        await world.fulfil(event, again_ms=request)
+        (second,) = world.archived()
+        assert second == first
+
+    async def test_what_still_cannot_be_had_is_not_waited_for(self, world: World) -> None:
+        world.refused = {"/clip-2.mp3"}
+        event = world.end()
+        await world.fulfil(event, since_ms=0)
+        await world.fulfil(event, again_ms=world.now_ms + 1)
+        assert [each["archive"] for each in world.archived()] == ["partial", "partial"]
+
+    async def test_a_task_that_was_never_told_of_is_told_of(self, world: World) -> None:
+        subscribe("sub")
+        await world.fulfil(world.end(), again_ms=world.now_ms)
+        assert list(world.deliveries()) == ["sub"]
+
+
+class TestLaterRun:
+    async def test_an_old_run_that_comes_late_leaves_the_manifest_of_the_later_one(
+        self, world: World
+    ) -> None:
+        subscribe("sub")
+        old = world.end()
+        new = world.end(
+            completed(
+                detected_at_ms=NOW_MS + 80_000,
+                clips=(clip("clip-1", audio_url="https://cdn.example.com/new.mp3"),),
+            ),
+            now_ms=NOW_MS + 70_000,
+        )
+        await world.fulfil(new)
+        before, item = manifest(), world.item()
+        world.downloads.clear()
+        await world.fulfil(old)
+        assert (manifest(), world.item(), world.downloads) == (before, item, [])
+        _, told = world.archived()
+        assert (told["task_event_id"], told["archive"]) == (old.event_id, "partial")
+        assert {each["event_id"] for each in items("DeliveriesTable")} == {old.event_id, new.event_id}
+
+    async def test_the_later_run_replaces_the_manifest_of_the_old_one(self, world: World) -> None:
+        await world.fulfil(world.end())
+        new = world.end(completed(detected_at_ms=NOW_MS + 80_000), now_ms=NOW_MS + 70_000)
+        await world.fulfil(new)
+        assert manifest()["event_id"] == new.event_id
+
+    async def test_a_later_run_that_writes_its_manifest_meanwhile_keeps_it(self, world: World) -> None:
+        old = world.end()
+        new = world.end(completed(detected_at_ms=NOW_MS + 80_000), now_ms=NOW_MS + 70_000)
+        await world.fulfil(new)
+        before = manifest()
+
+        class Late:
+            """An S3 that shows the manifest only to whoever looks for the second time."""
+
+            looks = 0
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(client("s3"), name)
+
+            def get_object(self, **where: Any) -> Any:
+                self.looks += 1
+                if self.looks == 1:
+                    raise fault("NoSuchKey", "GetObject")
+                return client("s3").get_object(**where)
+
+        await world.fulfil(old, clients={"s3": Late()})
+        assert manifest() == before
+
+    async def test_what_lies_in_the_manifests_place_and_is_none_is_replaced(self, world: World) -> None:
+        client("s3").put_object(Bucket=BUCKET, Key=MANIFEST, Body=b"<html>")
+        event = world.end()
+        await world.fulfil(event)
+        assert manifest()["event_id"] == event.event_id
+
+
+class TestBounds:
+    def many(self) -> tuple[Any, ...]:
+        long = "x" * 1500
+        return tuple(
+            clip(
+                f"{position:02}-{'歌' * 115}",
+                prompt=None,
+                audio_url=f"https://cdn.example.com/{position}.mp3?{long}",
+                cover_url=f"https://cdn.example.com/{position}.jpeg?{long}",
+            )
+            for position in range(46)
+        )
+
+    async def test_what_is_told_of_very_many_files_stays_within_bounds(self, world: World) -> None:
+        subscribe("sub")
+        await world.fulfil(world.end(completed(clips=self.many())))
+        (told,) = world.archived()
+        assert len(json.dumps(told, ensure_ascii=False).encode()) <= 200_000 + 2000
+        assert (told["truncated"], told["archive"]) == (True, "complete")
+        assert len(manifest()["assets"]) == 92
+        assert world.item()["archived_at_ms"] == world.now_ms
+        assert len(world.deliveries()["sub"]["payload"].encode()) <= 300_000
+
+    @pytest.mark.parametrize(("room", "assets", "links"), [(3000, 4, 4), (800, 4, 0), (300, 0, 0)])
+    async def test_a_full_item_says_what_there_is_room_for_and_that_the_manifest_has_the_rest(
+        self, world: World, room: int, assets: int, links: int
+    ) -> None:
+        event = world.end()
+        fill(room)
+        await world.fulfil(event)
+        item = world.item()
+        assert item["archived_at_ms"] == world.now_ms
+        assert len(item["assets"]) == assets
+        assert len([asset for asset in item["assets"] if "source_url" in asset]) == links
+        assert item.get("truncated", False) == (room < 3000)
+        assert len(manifest()["assets"]) == 4
+
+    async def test_an_item_without_any_room_gives_up_what_the_manifest_has(self, world: World) -> None:
+        event = world.end()
+        full = ClientError(
+            {"Error": {"Code": "ValidationException", "Message": "Item size to update has exceeded"}},
+            "UpdateItem",
+        )
+        await world.fulfil(
+            event, clients={"dynamodb": Faulty(client("dynamodb"), update_item=[full, full, full])}
+        )
+        item = world.item()
+        assert (item["archived_at_ms"], item["truncated"], item["assets"]) == (world.now_ms, True, [])
+        assert not {"clips", "provider_object"} & set(item)
+        assert manifest()["provider_object"] == {"task_id": "task-1", "status": "SUCCESS"}
+
+
+def fill(room: int) -> None:
+    """Fill the item of the task until DynamoDB would take `room` bytes more."""
+
+    dynamodb = client("dynamodb")
+    where: Any = {"TableName": "TasksTable", "Key": {"task_id": {"S": "task-1"}, "provider": {"S": "suno"}}}
+
+    def fits(size: int) -> bool:
+        dynamodb.update_item(**where, UpdateExpression="REMOVE filler")
+        try:
+            dynamodb.update_item(
+                **where,
+                UpdateExpression="SET filler = :filler",
+                ExpressionAttributeValues={":filler": {"S": "z" * size}},
+            )
+        except dynamodb.exceptions.ClientError:
+            return False
+        return True
+
+    assert fits(bisect.bisect_left(range(410_000), True, key=lambda size: not fits(size)) - 1 - room)
 
 
 async def test_a_task_without_clips_has_an_empty_archive_and_a_manifest(world: World) -> None:
@@ -226,8 +359,9 @@ async def test_to_do_it_twice_changes_nothing(world: World) -> None:
 async def test_a_second_time_still_sends_the_messages_that_a_crash_may_have_cost(world: World) -> None:
     subscribe("sub")
     event = world.end()
-    with pytest.raises(type(fault())):
-        await world.fulfil(event, sqs=Faulty(client("sqs"), send_message=[fault(operation="SendMessage")]))
+    broken = Faulty(client("sqs"), send_message_batch=[fault(operation="SendMessageBatch")])
+    with pytest.raises(ExceptionGroup):
+        await world.fulfil(event, clients={"sqs": broken})
     assert (len(world.deliveries()), world.messages()) == (1, [])
     await world.fulfil(event)
     (message,) = world.messages()
@@ -246,7 +380,7 @@ async def test_a_second_time_tells_the_same_of_the_kept_files(world: World) -> N
 async def test_a_crash_before_the_record_begins_anew(world: World) -> None:
     event = world.end()
     with pytest.raises(type(fault())):
-        await world.fulfil(event, dynamodb=Faulty(client("dynamodb"), update_item=[fault()]))
+        await world.fulfil(event, clients={"dynamodb": Faulty(client("dynamodb"), update_item=[fault()])})
     await world.fulfil(event)
     first, second = world.archived()
     assert first["event_id"] == second["event_id"]
@@ -260,7 +394,7 @@ async def test_a_bus_that_does_not_take_the_event_is_tried_again_later(world: Wo
 
     event = world.end()
     with pytest.raises(Unavailable):
-        await world.fulfil(event, events=Refusing())
+        await world.fulfil(event, clients={"events": Refusing()})
     assert "archived_at_ms" not in world.item()
 
 
@@ -268,7 +402,9 @@ async def test_trouble_with_s3_tells_nobody_yet(world: World) -> None:
     subscribe("sub")
     event = world.end(FAILED)
     with pytest.raises(type(fault())):
-        await world.fulfil(event, s3=Faulty(client("s3"), put_object=[fault("SlowDown", "PutObject")]))
+        await world.fulfil(
+            event, clients={"s3": Faulty(client("s3"), put_object=[fault("SlowDown", "PutObject")])}
+        )
     assert (world.archived(), world.deliveries()) == ([], {})
 
 

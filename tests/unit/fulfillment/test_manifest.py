@@ -1,7 +1,7 @@
 import json
 from typing import Any
 
-from tests.support.tasks import clip, completed, ended
+from tests.support.tasks import NOW_MS, clip, completed, ended
 
 from fulfillment.manifest import manifest_of, provider_object_of
 from tunehook.events import ArchivedAsset, task_ended
@@ -24,7 +24,7 @@ ITEM: dict[str, Any] = {
 
 
 def manifest(event: Any = EVENT, item: dict[str, Any] | None = ITEM) -> dict[str, Any]:
-    return json.loads(manifest_of(event, item, [ASSET]))
+    return json.loads(manifest_of(event, item, [ASSET], NOW_MS))
 
 
 def test_a_manifest_holds_the_event_the_assets_and_the_providers_object() -> None:
@@ -53,11 +53,13 @@ def test_without_the_item_a_manifest_holds_what_the_event_has() -> None:
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:
-    assert manifest_of(EVENT, ITEM, [ASSET]) == manifest_of(EVENT, dict(reversed(ITEM.items())), [ASSET])
+    assert manifest_of(EVENT, ITEM, [ASSET], NOW_MS) == manifest_of(
+        EVENT, dict(reversed(ITEM.items())), [ASSET], NOW_MS
+    )
 
 
 def test_a_manifest_is_utf_8_for_people() -> None:
-    assert "我的曲目".encode() in manifest_of(EVENT, ITEM, [ASSET])
+    assert "我的曲目".encode() in manifest_of(EVENT, ITEM, [ASSET], NOW_MS)
 
 
 def test_a_task_that_ended_without_an_object_has_none() -> None:

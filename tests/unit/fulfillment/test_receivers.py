@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -134,3 +135,12 @@ def test_what_a_rejected_item_holds_as_its_hook_is_told_only_if_acceptable(
     world: World, item: dict[str, Any]
 ) -> None:
     assert world.told(item=item) == []
+
+
+def test_tasks_of_a_batch_that_ask_at_the_same_time_read_once(aws: None) -> None:
+    create_table(NAME)
+    dynamodb = Faulty(client("dynamodb"))
+    world = World(dynamodb)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: world.told(), range(8)))
+    assert [name for name, _ in dynamodb.calls].count("get_paginator") == 1

@@ -8,19 +8,19 @@ import httpx
 import pytest
 from tests.support.aws import BUCKET, Faulty, client, fault
 from tests.support.media import HTML, JPEG, MP3
+from tests.support.tasks import KEY
+from tests.unit.fulfillment.world import keys, unfinished_uploads
 
-from fulfillment import transfer
-from fulfillment.assets import MediaType
-from fulfillment.transfer import MAX_ASSET_BYTES, PART_BYTES, NotCopied, Transfer
-from tunehook.errors import InvalidInput
-from tunehook.http.guard import ForbiddenAddress
+from fulfillment.assets import Asset
+from fulfillment.download import Download, NotCopied
+from fulfillment.results import PUT_BYTES, Copied, Results, Stored
+from fulfillment.transfer import Run, Transfer
 
 URL = "https://cdn.example.com/歌.mp3?token=a b"
+AUDIO = Asset("clip-1", "audio", (URL,), "我的曲目")
+OBJECT = "results/suno/task-1/clip-1/audio.mp3"
+RUN = Run(KEY, 1_000)
 Http = Callable[[Callable[[httpx.Request], Any]], httpx.AsyncClient]
-
-
-def key_of(media: MediaType) -> str:
-    return f"results/file.{media.extension}"
 
 
 class Stream(httpx.AsyncByteStream):
@@ -38,73 +38,93 @@ class Stream(httpx.AsyncByteStream):
             raise self._then
 
 
-async def copy(client_: httpx.AsyncClient, url: str = URL, s3: Any = None) -> transfer.Copied:
-    return await Transfer(s3 or client("s3"), BUCKET, client_).copy(url, "audio", key_of)
+def serves(*chunks: bytes, **headers: str) -> Callable[[httpx.Request], httpx.Response]:
+    return lambda _: httpx.Response(200, stream=Stream(*chunks), headers=headers)
 
 
-def keys() -> list[str]:
-    return [each["Key"] for each in client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+async def no_wait(_: float) -> None:
+    return
 
 
-def unfinished_uploads() -> list[Any]:
-    return list(client("s3").list_multipart_uploads(Bucket=BUCKET).get("Uploads", []))
+async def copy(
+    http: httpx.AsyncClient,
+    url: str = URL,
+    s3: Any = None,
+    asset: Asset = AUDIO,
+    seen: dict[str, Stored] | None = None,
+    run: Run = RUN,
+) -> Copied:
+    download = Download(http, url, max_bytes=10 * PUT_BYTES, sleep=no_wait)
+    transfer = Transfer(Results(s3 or client("s3"), BUCKET))
+    return await transfer.copy(run, asset, url, download, {} if seen is None else seen)
 
 
-async def test_a_small_file_is_one_put(bucket: str, http: Http) -> None:
+def head(key: str = OBJECT) -> dict[str, Any]:
+    return dict(client("s3").head_object(Bucket=BUCKET, Key=key))
+
+
+def sized(size: int) -> bytes:
+    return MP3 + bytes(range(256)) * ((size - len(MP3)) // 256) + bytes((size - len(MP3)) % 256)
+
+
+async def test_a_small_file_is_one_conditional_put(bucket: str, http: Http) -> None:
     s3 = Faulty(client("s3"))
-    copied = await copy(http(lambda _: httpx.Response(200, stream=Stream(MP3[:7], MP3[7:]))), s3=s3)
-    assert copied == transfer.Copied(
-        "results/file.mp3", "audio/mpeg", len(MP3), hashlib.sha256(MP3).hexdigest()
-    )
-    assert [name for name, _ in s3.calls] == ["put_object"]
-    stored = client("s3").get_object(Bucket=BUCKET, Key="results/file.mp3")
-    assert (stored["Body"].read(), stored["ContentType"]) == (MP3, "audio/mpeg")
-    assert stored["Metadata"]["sha256"] == copied.sha256
+    copied = await copy(http(serves(MP3[:7], MP3[7:])), s3=s3)
+    assert copied == Copied(OBJECT, "audio/mpeg", len(MP3), hashlib.sha256(MP3).hexdigest())
+    ((name, options),) = s3.calls
+    assert (name, options["IfNoneMatch"]) == ("put_object", "*")
 
 
-async def test_the_object_names_the_link_in_ascii(bucket: str, http: Http) -> None:
-    await copy(http(lambda _: httpx.Response(200, stream=Stream(MP3))))
-    metadata = client("s3").head_object(Bucket=BUCKET, Key="results/file.mp3")["Metadata"]
-    assert metadata["source-url"] == "https://cdn.example.com/%E6%AD%8C.mp3?token=a%20b"
+@pytest.mark.parametrize("size", [len(MP3), PUT_BYTES - 1, PUT_BYTES, 2 * PUT_BYTES + 77])
+async def test_an_object_says_all_of_itself_whatever_its_size(bucket: str, http: Http, size: int) -> None:
+    data = sized(size)
+    chunks = [data[start : start + 1_000_003] for start in range(0, len(data), 1_000_003)]
+    copied = await copy(http(serves(*chunks)))
+    stored = client("s3").get_object(Bucket=BUCKET, Key=OBJECT)
+    assert stored["Body"].read() == data
+    assert stored["ContentType"] == "audio/mpeg"
+    assert stored["ContentDisposition"].startswith('attachment; filename="____.mp3"; filename*=UTF-8')
+    assert stored["Metadata"] == {
+        "source-url": "https://cdn.example.com/%E6%AD%8C.mp3?token=a%20b",
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": str(size),
+        "run": "1000",
+    }
+    assert (copied.bytes, copied.sha256) == (size, stored["Metadata"]["sha256"])
+    assert unfinished_uploads() == []
 
 
 async def test_a_very_long_link_is_no_obstacle(bucket: str, http: Http) -> None:
-    await copy(http(lambda _: httpx.Response(200, stream=Stream(MP3))), url=f"{URL}{'x' * 3000}")
-    metadata = client("s3").head_object(Bucket=BUCKET, Key="results/file.mp3")["Metadata"]
+    await copy(http(serves(MP3)), url=f"{URL}{'x' * 3000}")
     # moto does not hold what S3 does: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
-    assert sum(len(name) + len(value) for name, value in metadata.items()) <= 2048
-
-
-@pytest.mark.parametrize("extra", [0, 1, PART_BYTES])
-async def test_a_large_file_comes_in_parts_and_whole(bucket: str, http: Http, extra: int) -> None:
-    data = MP3 + bytes(range(256)) * ((PART_BYTES - len(MP3)) // 256) + b"x" * 256
-    data = data[:PART_BYTES] + b"y" * extra
-    chunks = [data[start : start + 1_000_003] for start in range(0, len(data), 1_000_003)]
-    copied = await copy(http(lambda _: httpx.Response(200, stream=Stream(*chunks))))
-    stored = client("s3").get_object(Bucket=BUCKET, Key="results/file.mp3")
-    assert (copied.bytes, copied.sha256) == (len(data), hashlib.sha256(data).hexdigest())
-    assert hashlib.sha256(stored["Body"].read()).hexdigest() == copied.sha256
-    assert stored["ContentType"] == "audio/mpeg"
+    assert sum(len(name) + len(value) for name, value in head()["Metadata"].items()) <= 2048
 
 
 class Swallowing:
-    """An S3 that reads what is uploaded and keeps nothing."""
+    """An S3 that takes what is uploaded and keeps nothing."""
 
     def __init__(self) -> None:
         self.count = 0
 
-    def upload_fileobj(self, fileobj: Any, *_: Any, **__: Any) -> None:
-        while part := fileobj.read(PART_BYTES):
-            self.count += len(part)
+    def create_multipart_upload(self, **_: Any) -> dict[str, str]:
+        return {"UploadId": "1"}
+
+    def upload_part(self, Body: bytearray, **_: Any) -> dict[str, str]:  # noqa: N803 - boto3's name
+        self.count += len(Body)
+        return {"ETag": "e"}
+
+    def complete_multipart_upload(self, **_: Any) -> dict[str, str]:
+        return {"ETag": "e"}
+
+    def copy_object(self, **_: Any) -> None:
+        return
 
 
 async def test_memory_does_not_grow_with_the_file(http: Http) -> None:
-    megabyte = bytes(1_000_000)
-
     async def body() -> AsyncIterator[bytes]:
         yield MP3
-        for _ in range(100):
-            yield megabyte
+        for _ in range(76):
+            yield bytes(1_000_000)
 
     s3 = Swallowing()
     tracemalloc.start()
@@ -113,11 +133,11 @@ async def test_memory_does_not_grow_with_the_file(http: Http) -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert s3.count == len(MP3) + 100_000_000
-    assert peak < 5 * PART_BYTES
+    assert s3.count == len(MP3) + 76_000_000
+    assert peak < 40_000_000
 
 
-@pytest.mark.parametrize("sent", [len(MP3), PART_BYTES + 1], ids=["small", "large"])
+@pytest.mark.parametrize("sent", [len(MP3), PUT_BYTES + 1], ids=["small", "large"])
 async def test_a_download_that_breaks_leaves_no_object(bucket: str, http: Http, sent: int) -> None:
     body = Stream(MP3.ljust(sent, b"\x00"), then=httpx.ReadError("connection lost"))
     with pytest.raises(NotCopied, match="ReadError") as caught:
@@ -126,124 +146,144 @@ async def test_a_download_that_breaks_leaves_no_object(bucket: str, http: Http, 
     assert (keys(), unfinished_uploads()) == ([], [])
 
 
-async def test_a_download_that_is_given_up_leaves_no_object_and_no_thread(bucket: str, http: Http) -> None:
+async def test_a_large_download_that_breaks_goes_on_in_the_same_upload(bucket: str, http: Http) -> None:
+    data, cut = sized(2 * PUT_BYTES), PUT_BYTES + 5
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "range" not in request.headers:
+            lost = httpx.ReadError("connection lost")
+            return httpx.Response(200, stream=Stream(data[:cut], then=lost), headers={"etag": '"v1"'})
+        place = f"bytes {cut}-{len(data) - 1}/{len(data)}"
+        return httpx.Response(
+            206, stream=Stream(data[cut:]), headers={"etag": '"v1"', "content-range": place}
+        )
+
+    s3 = Faulty(client("s3"))
+    copied = await copy(http(answer), s3=s3)
+    assert copied.sha256 == hashlib.sha256(data).hexdigest() == head()["Metadata"]["sha256"]
+    assert [name for name, _ in s3.calls].count("create_multipart_upload") == 1
+
+
+async def test_a_large_download_that_starts_over_keeps_nothing_of_the_first_start(
+    bucket: str, http: Http
+) -> None:
+    old, new = sized(2 * PUT_BYTES), sized(PUT_BYTES + 9)
+    answers = [Stream(old, then=httpx.ReadError("connection lost")), Stream(new)]
+    copied = await copy(http(lambda _: httpx.Response(200, stream=answers.pop(0))))
+    assert copied.sha256 == hashlib.sha256(new).hexdigest()
+    assert (head()["ContentLength"], unfinished_uploads()) == (len(new), [])
+
+
+async def test_a_download_that_is_given_up_leaves_no_object(bucket: str, http: Http) -> None:
     class Hanging(Stream):
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            yield MP3.ljust(PART_BYTES + 1, b"\x00")
+            yield MP3.ljust(PUT_BYTES + 1, b"\x00")
             await asyncio.sleep(3600)
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
             await copy(http(lambda _: httpx.Response(200, stream=Hanging())))
-    # The thread that uploads ends with what it reads, and takes its parts back.
-    await asyncio.wait_for(asyncio.get_running_loop().shutdown_default_executor(), timeout=5)
     assert (keys(), unfinished_uploads()) == ([], [])
 
 
-@pytest.mark.parametrize(
-    ("status", "is_final"),
-    [
-        *((status, False) for status in (204, 304, 403, 404, 408, 425, 429, 500, 503)),
-        *((status, True) for status in (400, 401, 410)),
-    ],
-)
-async def test_a_refusal_tells_whether_to_ask_again(http: Http, status: int, is_final: bool) -> None:
-    with pytest.raises(NotCopied, match=f"HTTP {status}") as caught:
-        await copy(http(lambda _: httpx.Response(status)))
-    assert caught.value.is_final == is_final
+async def test_an_html_page_with_status_200_is_no_mp3(bucket: str, http: Http) -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, stream=Stream(HTML), headers={"content-type": "audio/mpeg"})
+
+    with pytest.raises(NotCopied, match="of no known type") as caught:
+        await copy(http(answer))
+    assert (keys(), len(asked), caught.value.is_final) == ([], 4, False)
 
 
-async def test_an_html_page_is_no_mp3(bucket: str, http: Http) -> None:
-    page = httpx.Response(200, stream=Stream(HTML), headers={"content-type": "audio/mpeg"})
-    with pytest.raises(NotCopied, match="of no known type"):
-        await copy(http(lambda _: page))
-    assert keys() == []
+async def test_a_page_may_give_way_to_the_file(bucket: str, http: Http) -> None:
+    answers = [Stream(HTML), Stream(MP3)]
+    assert (await copy(http(lambda _: httpx.Response(200, stream=answers.pop(0))))).bytes == len(MP3)
 
 
 async def test_the_content_type_is_told_by_the_bytes(bucket: str, http: Http) -> None:
-    picture = httpx.Response(200, stream=Stream(JPEG), headers={"content-type": "text/html"})
-    moved = http(lambda _: picture)
-    copied = await Transfer(client("s3"), BUCKET, moved).copy(URL, "cover", key_of)
-    assert copied.content_type == "image/jpeg"
+    picture = http(serves(JPEG, **{"content-type": "text/html"}))
+    copied = await copy(picture, asset=Asset("clip-1", "cover", (URL,)))
+    assert (copied.content_type, copied.key) == ("image/jpeg", "results/suno/task-1/clip-1/cover.jpg")
 
 
 async def test_an_empty_file_is_none(http: Http) -> None:
     with pytest.raises(NotCopied, match="empty"):
-        await copy(http(lambda _: httpx.Response(200, stream=Stream())))
+        await copy(http(serves()))
 
 
-async def test_a_file_without_end_is_cut_off(
-    bucket: str, http: Http, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert MAX_ASSET_BYTES >= 512 * 1024 * 1024
-    monkeypatch.setattr(transfer, "MAX_ASSET_BYTES", PART_BYTES + 10)
-    body = Stream(MP3.ljust(PART_BYTES, b"\x00"), b"\x00" * 11)
+async def test_a_file_without_end_leaves_no_object(bucket: str, http: Http) -> None:
     with pytest.raises(NotCopied, match="larger") as caught:
-        await copy(http(lambda _: httpx.Response(200, stream=body)))
+        await copy(http(serves(MP3.ljust(PUT_BYTES, b"\x00"), *[bytes(PUT_BYTES)] * 10)))
     assert caught.value.is_final
     assert (keys(), unfinished_uploads()) == ([], [])
 
 
-async def test_redirects_are_followed(bucket: str, http: Http) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.host == "cdn.example.com":
-            return httpx.Response(302, headers={"location": "https://far.example.com/x"})
-        return httpx.Response(200, stream=Stream(MP3))
-
-    assert (await copy(http(answer))).bytes == len(MP3)
-
-
-async def test_redirects_without_end_are_given_up(http: Http) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(302, headers={"location": f"{request.url}x"})
-
-    with pytest.raises(NotCopied, match="TooManyRedirects"):
-        await copy(http(answer))
-
-
-async def test_a_redirect_to_a_forbidden_address_is_final(http: Http) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.host == "10.0.0.1":
-            raise ForbiddenAddress("url", "leads to 10.0.0.1, which is not a public address (private)")
-        return httpx.Response(302, headers={"location": "https://10.0.0.1/"})
-
-    with pytest.raises(NotCopied, match="not acceptable") as caught:
-        await copy(http(answer))
-    assert caught.value.is_final
-
-
-@pytest.mark.parametrize("error", [httpx.ConnectError("x"), httpx.ReadTimeout("x"), httpx.PoolTimeout("x")])
-async def test_trouble_with_the_network_may_pass(http: Http, error: Exception) -> None:
-    def answer(_: httpx.Request) -> httpx.Response:
-        raise error
-
-    with pytest.raises(NotCopied, match=type(error).__name__) as caught:
-        await copy(http(answer))
-    assert not caught.value.is_final
-
-
-@pytest.mark.parametrize("url", ["https://[bad", "https://x:99999999/", "https://a\x00b/", "ftp://x/"])
-async def test_a_link_that_no_client_can_use_is_not_copied(http: Http, url: str) -> None:
-    def answer(_: httpx.Request) -> httpx.Response:
-        raise InvalidInput("url", "not a valid URL")
-
-    with pytest.raises(NotCopied):
-        await copy(http(answer), url=url)
-
-
-async def test_no_message_holds_the_link(http: Http) -> None:
-    def answer(_: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("cannot connect to https://cdn.example.com/?token=secret")
-
-    with pytest.raises(NotCopied) as caught:
-        await copy(http(answer))
-    assert "secret" not in str(caught.value)
-
-
-@pytest.mark.parametrize(("size", "operation"), [(500, "put_object"), (PART_BYTES, "upload_fileobj")])
+@pytest.mark.parametrize(
+    ("size", "operation"),
+    [
+        (500, "put_object"),
+        (PUT_BYTES, "create_multipart_upload"),
+        (PUT_BYTES, "upload_part"),
+        (PUT_BYTES, "complete_multipart_upload"),
+    ],
+)
 async def test_trouble_with_s3_is_not_the_links_fault(
     bucket: str, http: Http, size: int, operation: str
 ) -> None:
-    s3 = Faulty(client("s3"), **{operation: [fault("SlowDown", "PutObject")]})
+    s3 = Faulty(client("s3"), **{operation: [fault("SlowDown", operation)]})
     with pytest.raises(type(fault()), match="SlowDown"):
-        await copy(http(lambda _: httpx.Response(200, stream=Stream(MP3.ljust(size, b"\x00")))), s3=s3)
+        await copy(http(serves(MP3.ljust(size, b"\x00"))), s3=s3)
+    assert (keys(), unfinished_uploads()) == ([], [])
+
+
+async def test_what_cannot_be_aborted_hides_no_other_trouble(bucket: str, http: Http) -> None:
+    s3 = Faulty(
+        client("s3"),
+        upload_part=[fault("SlowDown", "UploadPart")],
+        abort_multipart_upload=[fault("InternalError", "Abort")],
+    )
+    with pytest.raises(type(fault()), match="SlowDown"):
+        await copy(http(serves(MP3.ljust(PUT_BYTES, b"\x00"))), s3=s3)
+
+
+class TestTwoAtOnce:
+    @pytest.mark.parametrize("size", [500, PUT_BYTES], ids=["small", "large"])
+    async def test_what_another_has_written_meanwhile_is_taken_if_it_is_the_same(
+        self, bucket: str, http: Http, size: int
+    ) -> None:
+        data = sized(size)
+        first = await copy(http(serves(data)))
+        before = head()["ETag"]
+        operation = "put_object" if size < PUT_BYTES else "complete_multipart_upload"
+        late = Faulty(client("s3"), **{operation: [fault("PreconditionFailed", operation)]})
+        assert await copy(http(serves(data)), s3=late) == first
+        assert (head()["ETag"], unfinished_uploads()) == (before, [])
+
+    async def test_what_another_has_written_of_a_later_run_stays(self, bucket: str, http: Http) -> None:
+        later = await copy(http(serves(sized(700))), run=Run(KEY, 2_000))
+        assert await copy(http(serves(sized(900)))) == later
+        assert head()["ContentLength"] == 700
+
+    async def test_what_another_has_written_of_an_earlier_run_is_replaced(
+        self, bucket: str, http: Http
+    ) -> None:
+        await copy(http(serves(sized(700))))
+        copied = await copy(http(serves(sized(900))), run=Run(KEY, 2_000))
+        assert (copied.bytes, head()["ContentLength"]) == (900, 900)
+
+    async def test_what_lies_there_unfinished_is_replaced(self, bucket: str, http: Http) -> None:
+        client("s3").put_object(Bucket=BUCKET, Key=OBJECT, Body=b"half")
+        copied = await copy(http(serves(MP3)))
+        assert head()["Metadata"]["sha256"] == copied.sha256
+
+    async def test_what_was_seen_is_replaced_only_while_it_is_that(self, bucket: str, http: Http) -> None:
+        client("s3").put_object(Bucket=BUCKET, Key=OBJECT, Body=b"half")
+        seen = await Results(client("s3"), BUCKET).below("results/")
+        s3 = Faulty(client("s3"))
+        await copy(http(serves(MP3)), s3=s3, seen=seen)
+        assert [options.get("IfMatch") for name, options in s3.calls if name == "put_object"] == [
+            seen[OBJECT].etag
+        ]

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fulfillment.keys import asset_key, manifest_key, safe_part, task_prefix
+from tunehook.result_keys import asset_key, manifest_key, safe_part, task_prefix
 
 
 def test_the_keys_of_a_task_lie_under_its_provider_and_id() -> None:

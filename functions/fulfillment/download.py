@@ -1,0 +1,232 @@
+"""The bytes of one file behind one link: asked for up to four times, and resumed where its server can."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import httpx
+
+from tunehook.errors import InvalidInput, TunehookError
+from tunehook.times import now_ms, to_ms
+
+WAITS_S: Final = (0.0, 1.0, 2.0, 4.0)
+"""The waits before each try of one link."""
+
+SILENCE_S: Final = 20.0
+"""How long a host may send nothing."""
+
+_RETRIED: Final = frozenset({403, 404, 408, 425, 429})
+"""A fresh object of a CDN may answer 403 or 404 first (`docs/provider-contracts.md`, row 13)."""
+
+
+class NotCopied(TunehookError):
+    """A file could not be copied.
+
+    Parameters
+    ----------
+    reason : str
+        Why, without the link.
+    is_final : bool
+        Whether asking the same link again is of no use.
+    retry_after_s : float
+        How long the host wants to be left alone.
+    """
+
+    def __init__(self, reason: str, *, is_final: bool = False, retry_after_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.is_final = is_final
+        self.retry_after_s = retry_after_s
+
+
+class StartOver(TunehookError):
+    """The connection broke, and the rest cannot be had by itself: the bytes that came are worth nothing."""
+
+
+class Download:
+    """The tries of one link.
+
+    Parameters
+    ----------
+    http : httpx.AsyncClient
+        A guarded client: the link is the provider's.
+    url : str
+        The link; redirects are followed, each as guarded as the first request.
+    max_bytes : int
+        How long the file may be.
+    until_s : float
+        When there is no use in waiting any more, in the event loop's time.
+    silence_s : float
+        How long the host may send nothing.
+    sleep : callable
+        Waits for seconds.
+    clock : callable
+        The time of day in milliseconds, for a ``Retry-After`` that is a date.
+    """
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        url: str,
+        *,
+        max_bytes: int,
+        until_s: float = float("inf"),
+        silence_s: float = SILENCE_S,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self._http = http
+        self._url = url
+        self._max_bytes = max_bytes
+        self._until_s = until_s
+        self._silence_s = silence_s
+        self._sleep = sleep
+        self._clock = clock
+        self._tries = 0
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """Yield the file's bytes from its beginning, over as many connections as it takes.
+
+        To be called again after `StartOver`, with the tries that are left.
+
+        Raises
+        ------
+        NotCopied
+            If the link was refused for good, or as often as it is asked.
+        StartOver
+            If what was yielded cannot be continued.
+        """
+        version: _Version | None = None
+        count = 0
+        while True:
+            self._tries += 1
+            try:
+                async with self._ask(version, count) as response:
+                    version = self._check(response, version, count)
+                    # What is compressed, although nobody asked for that, is not the file.
+                    async for chunk in response.aiter_bytes() if version.is_encoded else response.aiter_raw():
+                        count += len(chunk)
+                        self._check_size(count)
+                        yield chunk
+                    if version.length is not None and count != version.length:
+                        raise NotCopied(f"incomplete: {count} of {version.length} bytes")
+                    return
+            except NotCopied as error:
+                problem = error
+            except (httpx.RequestError, httpx.InvalidURL) as error:
+                problem = NotCopied(type(error).__name__)
+            except InvalidInput as error:
+                problem = NotCopied(f"the link is not acceptable: {error.reason}", is_final=True)
+            await self.wait(problem)
+            if not count:
+                version = None
+            elif version is None or not version.can_be_resumed or isinstance(problem, _Changed):
+                raise StartOver(str(problem))
+
+    async def wait(self, problem: NotCopied) -> None:
+        """Wait until the link may be tried again.
+
+        Raises
+        ------
+        NotCopied
+            That is, `problem`, if it is final, no try is left, or the wait would be too long.
+        """
+        if problem.is_final or self._tries >= len(WAITS_S):
+            raise problem
+        wait_s = max(WAITS_S[self._tries], problem.retry_after_s)
+        if asyncio.get_running_loop().time() + wait_s >= self._until_s:
+            raise problem
+        await self._sleep(wait_s)
+
+    def _ask(self, version: _Version | None, count: int) -> AbstractAsyncContextManager[httpx.Response]:
+        headers = {}
+        if version is not None and version.etag is not None:
+            headers = {"range": f"bytes={count}-", "if-range": version.etag}
+        return self._http.stream(
+            "GET",
+            self._url,
+            headers=headers,
+            follow_redirects=True,
+            timeout=httpx.Timeout(self._silence_s),
+        )
+
+    def _check(self, response: httpx.Response, version: _Version | None, count: int) -> _Version:
+        """Return which version of the file an answer holds, or the rest of.
+
+        Raises
+        ------
+        NotCopied
+            If it is none.
+        """
+        status = response.status_code
+        if version is not None and status in (200, 206, 416):
+            if not version.goes_on(response, count):
+                raise _Changed("the file has changed, or cannot be resumed")
+            return version
+        if status != httpx.codes.OK:
+            raise NotCopied(
+                f"HTTP {status}",
+                is_final=400 <= status < 500 and status not in _RETRIED,
+                retry_after_s=self._retry_after_s(response),
+            )
+        version = _Version.of(response)
+        self._check_size(version.length or 0)
+        return version
+
+    def _check_size(self, count: int) -> None:
+        if count > self._max_bytes:
+            raise NotCopied(f"the file is larger than {self._max_bytes} bytes", is_final=True)
+
+    def _retry_after_s(self, response: httpx.Response) -> float:
+        value = response.headers.get("retry-after", "").strip()
+        if value.isascii() and value.isdigit():
+            return float(value)
+        try:
+            moment = parsedate_to_datetime(value)
+        except ValueError:
+            return 0.0
+        # A date without a zone is not of RFC 9110, section 5.6.7.
+        return 0.0 if moment.tzinfo is None else max((to_ms(moment) - self._clock()) / 1000, 0.0)
+
+
+class _Changed(NotCopied):
+    """The rest of the file is not to be had any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """What an answer said of the file: by its ETag the rest can be asked for (RFC 9110, section 13.1.5)."""
+
+    etag: str | None
+    length: int | None
+    is_encoded: bool
+
+    @classmethod
+    def of(cls, response: httpx.Response) -> _Version:
+        etag = response.headers.get("etag", "")
+        is_encoded = response.headers.get("content-encoding", "identity").strip().lower() != "identity"
+        length = response.headers.get("content-length", "")
+        return cls(
+            etag=etag if etag and not etag.startswith("W/") else None,
+            length=int(length) if length.isascii() and length.isdigit() and not is_encoded else None,
+            is_encoded=is_encoded,
+        )
+
+    @property
+    def can_be_resumed(self) -> bool:
+        return self.etag is not None and not self.is_encoded
+
+    def goes_on(self, response: httpx.Response, count: int) -> bool:
+        """Return whether an answer holds this very version from the byte `count` on."""
+        total = "*" if self.length is None else self.length
+        given, _, given_total = response.headers.get("content-range", "").partition("/")
+        return bool(
+            response.status_code == httpx.codes.PARTIAL_CONTENT
+            and response.headers.get("etag") == self.etag
+            and given.startswith(f"bytes {count}-")
+            and (total == "*" or given_total in ("*", str(total)))
+        )

@@ -1,0 +1,51 @@
+"""The figures of archiving, as CloudWatch metrics (EMF lines in the log, namespace ``tunehook``)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+from tunehook.events import ArchivedAsset
+from tunehook.figures import function_dimension
+
+
+def tell_archived(provider: str, archive: str, assets: Sequence[ArchivedAsset], duration_ms: int) -> None:
+    """Write what was kept of a task.
+
+    Parameters
+    ----------
+    provider : str
+        Whose task it is.
+    archive : str
+        ``complete``, ``partial`` or ``empty``.
+    assets : sequence of ArchivedAsset
+        Its files. ``AssetsUnavailable``, which an alarm watches, counts those that could not be had.
+    duration_ms : int
+        From the moment when the task's end was noticed until its files were kept.
+    """
+    _write({"provider": provider, "archive": archive}, TasksArchived=(MetricUnit.Count, 1))
+    _write({"provider": provider}, ArchiveDuration=(MetricUnit.Milliseconds, max(duration_ms, 0)))
+    by_status = Counter(asset.status for asset in assets)
+    for status, count in by_status.items():
+        _write({"provider": provider, "status": status}, Assets=(MetricUnit.Count, count))
+    if assets:
+        _write(
+            {"provider": provider}, BytesArchived=(MetricUnit.Bytes, sum(each.bytes or 0 for each in assets))
+        )
+        _write({}, AssetsUnavailable=(MetricUnit.Count, by_status["unavailable"]))
+
+
+def tell_coming_again(provider: str, missing: int) -> None:
+    """Write how many files of a task did not come, and may come later."""
+    _write({"provider": provider}, AssetsWaitedFor=(MetricUnit.Count, missing))
+
+
+def _write(dimensions: Mapping[str, str], **metrics: tuple[MetricUnit, int]) -> None:
+    record = EphemeralMetrics(namespace="tunehook", service="fulfillment")
+    for dimension, label in (function_dimension() | dict(dimensions)).items():
+        record.add_dimension(dimension, label)
+    for name, (unit, value) in metrics.items():
+        record.add_metric(name, unit, value)
+    record.flush_metrics()

@@ -1,0 +1,97 @@
+"""Results are kept although their host refuses at first, and many receivers are told at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.stack.driving import DeployedStack, begin_ended, eventually, webhooks_about
+
+from tunehook.aws.items import to_attributes
+from tunehook_cli.sandbox import Sandbox, Scenario, parse, run_sandbox
+
+RECEIVERS = 1000
+FRESH_S = 16
+"""After that, fulfillment knows a new subscription."""
+
+REFUSING = {
+    "tasks": [{"task_id": "*", "answers": [{"phase": "completed"}]}],
+    "assets": [{"path": "*/late-*/*", "answers": [{"status": 403, "until_s": 12}]}],
+}
+
+
+@contextmanager
+def subscriptions(stack: DeployedStack, items: list[dict[str, Any]]) -> Iterator[None]:
+    """Let subscriptions be there for a while."""
+    dynamodb, table = stack.client("dynamodb"), stack.outputs["SubscriptionsTable"]
+
+    def write(requests: list[dict[str, Any]]) -> None:
+        for start in range(0, len(requests), 25):
+            dynamodb.batch_write_item(RequestItems={table: requests[start : start + 25]})
+
+    write([{"PutRequest": {"Item": to_attributes(item)}} for item in items])
+    try:
+        yield
+    finally:
+        keys = [to_attributes({"subscription_id": item["subscription_id"]}) for item in items]
+        write([{"DeleteRequest": {"Key": key}} for key in keys])
+
+
+def delivery_count(stack: DeployedStack, task_id: str) -> int:
+    pages = (
+        stack.client("dynamodb")
+        .get_paginator("query")
+        .paginate(
+            TableName=stack.outputs["DeliveriesTable"],
+            IndexName="by_task",
+            KeyConditionExpression="task_id = :task_id",
+            ExpressionAttributeValues=to_attributes({":task_id": task_id}),
+            Select="COUNT",
+        )
+    )
+    return sum(page["Count"] for page in pages)
+
+
+def test_a_host_that_refuses_at_first_is_asked_again_through_the_queue(
+    stack: DeployedStack, unique: str
+) -> None:
+    task_id = f"late-{unique}"
+    with run_sandbox(parse(Scenario, REFUSING)) as refusing, stack.configured(refusing.providers_secret()):
+        hook = refusing.receiver_url("patient")
+        begin_ended(refusing, "musicmint", task_id)
+        stack.put("TasksTable", task_id=task_id, provider="musicmint", notify_hook=hook)
+        ended = stack.ended_task(task_id, "musicmint")
+        eventually(lambda: webhooks_about(refusing, "patient", task_id), within_s=90)
+
+    item = stack.task(task_id, "musicmint")
+    assert {asset["status"] for asset in item["assets"]} == {"archived"}
+    assert item["archived_at_ms"] - ended["detected_at_ms"] > 12_000
+    keys = stack.keys("musicmint", task_id)
+    assert keys[-1].endswith("/manifest.json")
+    assert len(keys) == len(item["assets"]) + 1
+
+
+def test_a_thousand_receivers_have_their_deliveries_within_10_s(
+    stack: DeployedStack, sandbox: Sandbox, unique: str
+) -> None:
+    task_id, provider = f"crowd-{unique}", f"crowd-{unique}"
+    url = sandbox.receiver_url("crowd")
+    crowd = [
+        {"subscription_id": f"{provider}-{number}", "url": url, "providers": [provider]}
+        for number in range(RECEIVERS)
+    ]
+    secret = sandbox.providers_secret()
+    with (
+        stack.configured(secret | {provider: secret["musicmint"]}),
+        subscriptions(stack, crowd),
+    ):
+        time.sleep(FRESH_S)
+        begin_ended(sandbox, "musicmint", task_id)
+        stack.put("TasksTable", task_id=task_id, provider=provider)
+        stack.ended_task(task_id, provider)
+        archived_at_ms = eventually(lambda: stack.task(task_id, provider).get("archived_at_ms"), 60)
+        eventually(lambda: delivery_count(stack, task_id) >= RECEIVERS, within_s=60)
+
+    assert time.time() * 1000 - archived_at_ms < 10_000

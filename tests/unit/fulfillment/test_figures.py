@@ -1,0 +1,45 @@
+import json
+from typing import Any
+
+import pytest
+
+from fulfillment.figures import tell_archived, tell_coming_again
+from tunehook.events import ArchivedAsset
+
+KEPT = ArchivedAsset(clip_id="1", type="audio", status="archived", key="k", bytes=7)
+MISSING = ArchivedAsset(clip_id="1", type="cover", status="unavailable")
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, ...], list[Any]]:
+    """Every metric with its dimensions' values."""
+    found = {}
+    for line in capsys.readouterr().out.splitlines():
+        record = json.loads(line)
+        for directive in record["_aws"]["CloudWatchMetrics"]:
+            assert directive["Namespace"] == "tunehook"
+            for metric in directive["Metrics"]:
+                labels = [str(record[name]) for name in directive["Dimensions"][0] if name != "service"]
+                found[metric["Name"], *sorted(labels)] = record[metric["Name"]]
+    return found
+
+
+def test_what_was_kept_is_counted_by_status_with_its_bytes_and_its_duration(capsys: Any) -> None:
+    tell_archived("suno", "partial", [KEPT, KEPT, MISSING], 1500)
+    assert told(capsys) == {
+        ("TasksArchived", "partial", "suno"): [1],
+        ("ArchiveDuration", "suno"): [1500],
+        ("Assets", "archived", "suno"): [2],
+        ("Assets", "suno", "unavailable"): [1],
+        ("BytesArchived", "suno"): [14],
+        ("AssetsUnavailable",): [1],
+    }
+
+
+def test_the_figure_of_the_alarm_comes_without_trouble_too(capsys: Any) -> None:
+    tell_archived("suno", "complete", [KEPT], 5)
+    assert told(capsys)[("AssetsUnavailable",)] == [0]
+
+
+def test_what_is_waited_for_is_counted(capsys: Any) -> None:
+    tell_coming_again("suno", 3)
+    assert told(capsys) == {("AssetsWaitedFor", "suno"): [3]}

@@ -1,0 +1,38 @@
+import pytest
+
+from fulfillment.patience import LAST_PASS_S, PATIENCE_S, after_fault_s, again_after_s, pass_s
+
+
+@pytest.mark.parametrize(
+    ("elapsed_s", "after_s"),
+    [(0, 10), (7, 10), (60, 30), (119, 59), (120, 60), (500, 60), (540, 30), (565, 5), (569, 1), (570, None)],
+)
+def test_a_fresh_task_is_looked_at_again_sooner(elapsed_s: float, after_s: int | None) -> None:
+    assert again_after_s(elapsed_s) == after_s
+
+
+def test_a_host_that_wants_to_be_left_alone_is_while_there_is_patience() -> None:
+    assert again_after_s(0, retry_after_s=200) == 200
+    assert again_after_s(0, retry_after_s=9999) == PATIENCE_S - LAST_PASS_S
+
+
+@pytest.mark.parametrize("pass_takes_s", [0.0, 7.0, 90.0])
+def test_the_looks_are_few_and_end_within_ten_minutes(pass_takes_s: float) -> None:
+    elapsed_s, looks = 0.0, 0
+    while True:
+        looks += 1
+        elapsed_s += min(pass_takes_s, pass_s(elapsed_s))
+        if (after_s := again_after_s(elapsed_s)) is None:
+            break
+        elapsed_s += after_s
+    assert looks <= 20
+    assert PATIENCE_S - LAST_PASS_S - 1 <= elapsed_s <= PATIENCE_S
+
+
+def test_a_pass_that_comes_late_has_its_time() -> None:
+    assert pass_s(PATIENCE_S - LAST_PASS_S) == LAST_PASS_S
+    assert pass_s(3600) == PATIENCE_S
+
+
+def test_what_failed_comes_again_later_and_later() -> None:
+    assert [after_fault_s(count) for count in (1, 2, 3, 7, 40)] == [10, 20, 40, 640, 720]
