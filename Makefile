@@ -8,6 +8,8 @@ PYTHON ?= python3
 PYTHON_VERSION ?= 3.13
 
 BIN = .venv/bin
+BUILD = .aws-sam/build
+PROCESSOR = $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 TOOLS = .tunehook/tools
 SAM = $(TOOLS)/sam/bin/sam
 SETUP = .venv/.made $(TOOLS)/sam/.made $(TOOLS)/ministack/.made
@@ -31,7 +33,7 @@ demo: setup ## show the whole job on an embedded AWS
 	@$(BIN)/python -m tunehook_cli.demo
 
 .PHONY: test
-test: setup ## run every test that this machine can run
+test: setup $(TOOLS)/node/.made ## run every test that this machine can run
 	$(BIN)/pytest tests/unit tests/contract tests/stack
 
 .PHONY: lint
@@ -47,16 +49,34 @@ format: setup ## put the code into the house's format
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: setup ## run the benchmarks (a quarter of an hour; one needs nginx)
+bench: setup ## run the benchmarks (three quarters of an hour on a quiet machine; some need nginx)
 	$(BIN)/python -m benchmarks.cadence
 	$(BIN)/python -m benchmarks.poll_throughput
+	$(BIN)/python -m benchmarks.aws_calls
+	$(BIN)/python -m benchmarks.wide
+	$(BIN)/python -m benchmarks.fairness
+	$(BIN)/python -m benchmarks.archive
+	$(BIN)/python -m benchmarks.webhooks
 	$(BIN)/python -m benchmarks.end_to_end
 	$(BIN)/python -m benchmarks.awake
+	$(BIN)/python -m benchmarks.takeover
 
 .PHONY: build
 build: setup ## build the stack for AWS
 	LAYER_PYTHON_VERSION=$(PYTHON_VERSION) PYTHON="$(CURDIR)/$(BIN)/python" \
 		$(SAM) build --parameter-overrides PythonVersion=$(PYTHON_VERSION)
+
+# The environment file leads the container to what `tunehook local up --containers` has started.
+INVOKE_USAGE = make invoke FUNCTION=PollerFunction EVENT=events/schedule.json
+
+.PHONY: invoke
+invoke: setup ## run the built FUNCTION in a container, on the file EVENT
+	@test -n "$(FUNCTION)" && test -n "$(EVENT)" || { echo 'usage: $(INVOKE_USAGE)' >&2; exit 2; }
+	@test -f $(BUILD)/template.yaml || { echo 'nothing is built: run `make build`' >&2; exit 2; }
+	@$(BIN)/tunehook local env --sam >$(BUILD)/environment.json
+	@eval "$$($(BIN)/tunehook local env)" && $(SAM) local invoke $(FUNCTION) --event $(EVENT) \
+		--template-file $(BUILD)/template.yaml --env-vars $(BUILD)/environment.json \
+		--parameter-overrides PythonVersion=$(PYTHON_VERSION) Architecture=$(PROCESSOR)
 
 .PHONY: deploy
 deploy: build ## build the stack and deploy it to AWS, asking what it needs to know
@@ -86,6 +106,10 @@ CREATE = $(PYTHON) requirements/environment.py
 
 $(TOOLS)/sam/.made: requirements/sam.txt requirements/environment.py
 	@$(CREATE) $(TOOLS)/sam requirements/sam.txt
+	@touch $@
+
+$(TOOLS)/node/.made: requirements/node/package.json requirements/node/package-lock.json requirements/node/install.py
+	@$(PYTHON) requirements/node/install.py $(TOOLS)/node
 	@touch $@
 
 $(TOOLS)/ministack/.made: requirements/ministack.txt requirements/environment.py

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -10,7 +12,7 @@ import httpx
 
 from tunehook.deliveries import Attempt
 from tunehook.errors import InvalidInput
-from tunehook.http.exchange import Answer, exchange
+from tunehook.http.exchange import DeadlineExceeded
 from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.http.headers import check_headers
 from tunehook.signatures import derive_secret, sign
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tunehook.deliveries import Delivery
+    from tunehook.http.transport import Reply, Transport
 
 ATTEMPT_S: Final = 15.0
 MAX_ANSWER_BYTES: Final = 16 * 1024
@@ -30,10 +33,23 @@ EXCERPT_BYTES: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An attempt as it is recorded, what it means, and the answer's ``Retry-After``."""
+    """What an attempt came to.
+
+    Attributes
+    ----------
+    attempt : Attempt
+        As it is recorded.
+    verdict : Verdict
+        What it means.
+    answered : bool or None
+        Whether the receiver answered, whatever it said; None if nothing was asked of it.
+    retry_after : str or None
+        The answer's ``Retry-After``.
+    """
 
     attempt: Attempt
     verdict: Verdict
+    answered: bool | None
     retry_after: str | None = None
 
 
@@ -43,22 +59,25 @@ class Sender:
 
     Parameters
     ----------
-    client : httpx.AsyncClient
+    transport : Transport
         Guarded by `policy`.
     policy : NetworkPolicy
         Where requests may go.
     sign_link : callable
         Makes a download link of an S3 key.
+    deadline_s : float
+        When an attempt ends, whatever the receiver does.
     """
 
-    client: httpx.AsyncClient
+    transport: Transport
     policy: NetworkPolicy
     sign_link: SignLink
+    deadline_s: float = ATTEMPT_S
 
     async def attempt(
         self, delivery: Delivery, subscription: Mapping[str, Any] | None, master_secret: str, now_ms: int
     ) -> Result:
-        """Make the next attempt of a delivery. It ends 15 s after it began.
+        """Make the next attempt of a delivery. DNS and TLS and reading the answer included, it ends by the deadline.
 
         Parameters
         ----------
@@ -77,11 +96,11 @@ class Sender:
             Whatever the receiver does, and also if its URL or headers are not acceptable.
         """
         started = time.monotonic()
-        answer: Answer | None = None
+        answer: Reply | None = None
         failure: Exception | None = None
         try:
-            request = self._request(delivery, subscription, master_secret, now_ms)
-            answer = await exchange(self.client, request, deadline_s=ATTEMPT_S, max_bytes=MAX_ANSWER_BYTES)
+            url, headers, body = self._request(delivery, subscription, master_secret, now_ms)
+            answer = await self._post(url, headers, body)
         except (InvalidInput, httpx.TransportError, httpx.InvalidURL) as error:
             failure = error
         attempt = Attempt(
@@ -89,24 +108,31 @@ class Sender:
             attempt=delivery.next_attempt,
             at_ms=now_ms,
             duration_ms=round((time.monotonic() - started) * 1000),
-            status_code=answer.status_code if answer else None,
+            status_code=answer.status if answer else None,
             error=type(failure).__name__ if failure else None,
             excerpt=answer.body[:EXCERPT_BYTES].decode("utf-8", "replace") if answer else None,
         )
         if answer is None:
-            return Result(attempt, Verdict.FAILED)
-        return Result(attempt, judge(answer.status_code, answer.headers), answer.headers.get("retry-after"))
+            return Result(attempt, Verdict.FAILED, False if isinstance(failure, _UNANSWERED) else None)
+        retry_after = answer.headers.get("retry-after")
+        return Result(attempt, judge(answer.status, answer.headers), True, retry_after)
+
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        try:
+            async with asyncio.timeout(self.deadline_s):
+                return await self.transport.send("POST", url, headers, body, max_bytes=MAX_ANSWER_BYTES)
+        except TimeoutError:
+            raise DeadlineExceeded(f"no complete answer within {self.deadline_s:g} s") from None
 
     def _request(
         self, delivery: Delivery, subscription: Mapping[str, Any] | None, master_secret: str, now_ms: int
-    ) -> httpx.Request:
+    ) -> tuple[str, Mapping[str, str], bytes]:
         receiver = receiver_of(delivery, subscription, now_ms)
-        check_url(receiver.url, self.policy)
+        url = _checked(receiver.url, self.policy)
         check_headers(receiver.headers)
         body = render(delivery, self.sign_link, now_ms)
         secrets = [
-            derive_secret(master_secret, delivery.subscription_id, version)
-            for version in receiver.secret_versions
+            _key(master_secret, delivery.subscription_id, version) for version in receiver.secret_versions
         ]
         timestamp_s = now_ms // 1000
         contract = {
@@ -115,6 +141,19 @@ class Sender:
             "webhook-timestamp": str(timestamp_s),
             "webhook-signature": sign(delivery.delivery_id, timestamp_s, body.content, secrets),
         }
-        return self.client.build_request(
-            "POST", receiver.url, content=body.content, headers={**receiver.headers, **contract}
-        )
+        return url, {**receiver.headers, **contract}, body.content
+
+
+_UNANSWERED: Final = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
+
+
+@functools.lru_cache(maxsize=256)
+def _checked(url: str, policy: NetworkPolicy) -> str:
+    """Return an acceptable URL as it goes over the wire: its name in IDNA, the rest percent-encoded."""
+    check_url(url, policy)
+    return str(httpx.URL(url))
+
+
+@functools.lru_cache(maxsize=256)
+def _key(master_secret: str, subscription_id: str, version: int) -> str:
+    return derive_secret(master_secret, subscription_id, version)

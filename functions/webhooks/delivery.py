@@ -1,4 +1,9 @@
-"""One message of the deliveries queue: claim its attempt, make it, record it, arrange the next."""
+"""One message of the deliveries queue: claim its attempt, make it, record it, arrange the next.
+
+A message may come twice, too early, or after its attempt was made, and the process may die between any two calls. So
+the record is written before the next message is sent, every write holds for the very attempt that it is made for, and
+what a message asks for is done only where the record says that it is still to be done.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +13,21 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from tunehook.aws.deliveries import Claim, DeliveriesQueue, DeliveriesTable
+from tunehook.aws.deliveries import Claim
 from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, DeliveryStatus, message_for
 from tunehook.errors import Unavailable
 from webhooks.attempt import ATTEMPT_S, Result, Sender
+from webhooks.breaker import Admission, Breaker
+from webhooks.health import Change, Health
+from webhooks.outbox import Outbox
+from webhooks.records import Records
 from webhooks.schedule import next_attempt_at_ms
+from webhooks.secret import MasterSecret
 from webhooks.verdict import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from webhooks.subscriptions import Subscriptions
 
 EARLY_MS: Final = 100
@@ -28,13 +40,15 @@ RESERVE_MS: Final = 5_000
 class Step(StrEnum):
     """What a message led to.
 
-    ``ATTEMPTED``: an attempt. ``SENT_ON``: it came early. ``SENT_AGAIN``: its attempt had been recorded, so the next
-    message was sent once more. ``DROPPED``: its delivery has ended or is gone. ``WITHDRAWN``: there is no enabled
+    ``ATTEMPTED``: an attempt. ``SENT_ON``: it came early. ``HELD_BACK``: its receiver hangs, or nobody knows yet
+    whether it does, so it was sent on; that uses up no attempt. ``SENT_AGAIN``: its attempt had been recorded, so the
+    next message was sent once more. ``DROPPED``: its delivery has ended or is gone. ``WITHDRAWN``: there is no enabled
     subscription any more, which ended the delivery.
     """
 
     ATTEMPTED = "attempted"
     SENT_ON = "sent_on"
+    HELD_BACK = "held_back"
     SENT_AGAIN = "sent_again"
     DROPPED = "dropped"
     WITHDRAWN = "withdrawn"
@@ -42,13 +56,14 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a message: the step, the delivery as it was before, and what an attempt came to."""
+    """What became of a message: the step, the delivery as it was before, what an attempt came to and changed."""
 
     step: Step
     message: DeliveryMessage
     delivery: Delivery | None = None
     attempt: Attempt | None = None
     status: DeliveryStatus | None = None
+    change: Change = Change.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +72,20 @@ class Deliverer:
 
     Attributes
     ----------
-    deliveries, queue, subscriptions
-        The tables and the queue.
+    records : Records
+        The deliveries.
+    subscriptions : Subscriptions
+        The subscriptions.
+    outbox : Outbox
+        Where messages for later go.
+    breaker : Breaker
+        Says to whom an attempt may be made now.
+    health : Health
+        Keeps the books on subscriptions.
     sender : Sender
         Makes the attempts.
-    master_secret : callable
-        Returns the deployment's master secret.
+    master_secret : MasterSecret
+        The deployment's master secret.
     now_ms : callable
         The wall clock, in milliseconds since 1970.
     jitter : callable
@@ -71,11 +94,13 @@ class Deliverer:
         How much is left of the function's time.
     """
 
-    deliveries: DeliveriesTable
-    queue: DeliveriesQueue
+    records: Records
+    outbox: Outbox
     subscriptions: Subscriptions
+    breaker: Breaker
+    health: Health
     sender: Sender
-    master_secret: Callable[[], str]
+    master_secret: MasterSecret
     now_ms: Callable[[], int]
     jitter: Callable[[], float]
     remaining_ms: Callable[[], int]
@@ -104,53 +129,93 @@ class Deliverer:
         """
         now_ms = self.now_ms()
         if message.due_at_ms - now_ms > EARLY_MS:
-            await asyncio.to_thread(self.queue.send, message, now_ms)
+            await self.outbox.send(message)
             return Outcome(step=Step.SENT_ON, message=message)
-        master_secret = await asyncio.to_thread(self.master_secret)
-        claim, delivery = await asyncio.to_thread(self.deliveries.claim, message, now_ms)
+        admission = await self.breaker.admit(message.subscription_id)
+        if admission.wait_until_ms is not None:
+            later = message.model_copy(update={"due_at_ms": admission.wait_until_ms})
+            await self.outbox.send(later)
+            return Outcome(step=Step.HELD_BACK, message=message)
+        answered = None
+        try:
+            outcome, answered = await self._claimed(message, admission)
+        finally:
+            await self.breaker.settle(admission, answered=answered)
+        return outcome
+
+    async def _claimed(self, message: DeliveryMessage, admission: Admission) -> tuple[Outcome, bool | None]:
+        master_secret = await self.master_secret.get()
+        now_ms = self.now_ms()
+        claim, delivery = await self.records.claim(message, now_ms)
         if claim is Claim.BUSY:
             raise Unavailable("another worker is making this attempt")
         if claim is Claim.OVER or delivery is None:
-            return Outcome(step=Step.DROPPED, message=message, delivery=delivery)
+            return Outcome(step=Step.DROPPED, message=message, delivery=delivery), None
         if claim is Claim.RECORDED:
-            await asyncio.to_thread(self.queue.send, message_for(delivery), now_ms)
-            return Outcome(step=Step.SENT_AGAIN, message=message, delivery=delivery)
-        return await self._attempt(message, delivery, master_secret)
-
-    async def _attempt(self, message: DeliveryMessage, delivery: Delivery, master_secret: str) -> Outcome:
+            await self.outbox.send(message_for(delivery))
+            return Outcome(step=Step.SENT_AGAIN, message=message, delivery=delivery), None
         subscription = None
         if delivery.url is None:
-            subscription = await asyncio.to_thread(self.subscriptions.get, delivery.subscription_id)
-            if subscription is None or subscription.get("enabled") is False:
-                reason = "subscription deleted" if subscription is None else "subscription disabled"
-                await self._record(message, DeliveryStatus.ABORTED, reason=reason)
-                return Outcome(
-                    step=Step.WITHDRAWN, message=message, delivery=delivery, status=DeliveryStatus.ABORTED
-                )
+            known, subscription = self.subscriptions.cached(delivery.subscription_id)
+            if not known:
+                subscription = await asyncio.to_thread(self.subscriptions.get, delivery.subscription_id)
+            if known and _takes_nothing(subscription):
+                # It may have been enabled since: what it was sent for must not end by what was true before.
+                subscription = await asyncio.to_thread(self.subscriptions.fresh, delivery.subscription_id)
+            if _takes_nothing(subscription):
+                return await self._withdraw(message, delivery, subscription), None
         if self.remaining_ms() < ATTEMPT_S * 1000 + RESERVE_MS:
             raise Unavailable("too little time is left for an attempt")
         result = await self.sender.attempt(delivery, subscription, master_secret, self.now_ms())
-        status = await self._settle(message, delivery, result)
-        return Outcome(
-            step=Step.ATTEMPTED, message=message, delivery=delivery, attempt=result.attempt, status=status
-        )
+        self.breaker.note(admission, answered=result.answered)
+        outcome = await self._settle(message, delivery, subscription, result)
+        return outcome, result.answered
 
-    async def _settle(self, message: DeliveryMessage, delivery: Delivery, result: Result) -> DeliveryStatus:
+    async def _withdraw(
+        self, message: DeliveryMessage, delivery: Delivery, subscription: Mapping[str, object] | None
+    ) -> Outcome:
+        reason = "subscription deleted" if subscription is None else "subscription disabled"
+        await self._record(message, DeliveryStatus.ABORTED, reason=reason)
+        return Outcome(step=Step.WITHDRAWN, message=message, delivery=delivery, status=DeliveryStatus.ABORTED)
+
+    async def _settle(
+        self,
+        message: DeliveryMessage,
+        delivery: Delivery,
+        subscription: Mapping[str, object] | None,
+        result: Result,
+    ) -> Outcome:
+        """Record an attempt, arrange the next, then keep the books on the subscription, which can be made up for."""
+        at_ms = result.attempt.at_ms
+        change = Change.NONE
         match result.verdict:
             case Verdict.DELIVERED:
-                return await self._record(message, DeliveryStatus.DELIVERED, result.attempt)
+                status = await self._record(message, DeliveryStatus.DELIVERED, result.attempt)
+                if subscription is not None:
+                    again = (message.run, message.attempt) > (1, 1)
+                    change = await self.health.delivered(subscription, again=again)
             case Verdict.ABORTED:
-                return await self._record(
+                status = await self._record(
                     message, DeliveryStatus.ABORTED, result.attempt, reason="refused by the receiver"
                 )
             case Verdict.GONE:
                 reason = f"the receiver asked for no more ({result.attempt.status_code})"
                 # First, so that a crash in between leads to the same end.
-                if delivery.url is None:
-                    await asyncio.to_thread(self.subscriptions.disable, delivery.subscription_id, reason)
-                return await self._record(message, DeliveryStatus.FAILED, result.attempt, reason=reason)
+                if subscription is not None:
+                    change = await self.health.gone(subscription, at_ms, reason)
+                status = await self._record(message, DeliveryStatus.FAILED, result.attempt, reason=reason)
             case Verdict.FAILED:
-                return await self._try_again(message, result)
+                status = await self._try_again(message, result)
+                if subscription is not None:
+                    change = await self.health.failed(subscription, at_ms)
+        return Outcome(
+            step=Step.ATTEMPTED,
+            message=message,
+            delivery=delivery,
+            attempt=result.attempt,
+            status=status,
+            change=change,
+        )
 
     async def _try_again(self, message: DeliveryMessage, result: Result) -> DeliveryStatus:
         now_ms = self.now_ms()
@@ -163,7 +228,7 @@ class Deliverer:
             )
         await self._record(message, DeliveryStatus.PENDING, result.attempt, next_attempt_at_ms=due_at_ms)
         following = message.model_copy(update={"attempt": message.attempt + 1, "due_at_ms": due_at_ms})
-        await asyncio.to_thread(self.queue.send, following, now_ms)
+        await self.outbox.send(following)
         return DeliveryStatus.PENDING
 
     async def _record(
@@ -175,8 +240,7 @@ class Deliverer:
         next_attempt_at_ms: int | None = None,
         reason: str | None = None,
     ) -> DeliveryStatus:
-        recorded = await asyncio.to_thread(
-            self.deliveries.record,
+        recorded = await self.records.record(
             message,
             status=status,
             attempt=attempt,
@@ -187,3 +251,7 @@ class Deliverer:
             # It took longer than its claim. The message comes again and finds what the other worker recorded.
             raise Unavailable("another worker has recorded this attempt")
         return status
+
+
+def _takes_nothing(subscription: Mapping[str, object] | None) -> bool:
+    return subscription is None or subscription.get("enabled") is False

@@ -1,62 +1,74 @@
-"""What the function tells about its work: a log line and a few figures for each message."""
+"""What the function tells about its work: a log line for each message, and the figures of the batch."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from aws_lambda_powertools.metrics import MetricUnit
-
-from tunehook.deliveries import DeliveryStatus
 from tunehook.errors import Unavailable
+from webhooks.delivery import Step
+from webhooks.figures import Figures
+from webhooks.health import Change
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools import Logger, Metrics
+    from aws_lambda_powertools import Logger
 
     from webhooks.delivery import Outcome
 
+_ON_THEIR_WAY: Final = (Step.SENT_ON, Step.HELD_BACK)
 
-def report(outcome: Outcome | BaseException, logger: Logger, metrics: Metrics) -> None:
-    """Log and count what became of a message; no URL, no header and no payload among it.
 
-    Raises
-    ------
-    BaseException
-        The fault that `outcome` is, if it is one: the message is to come again.
+class Report:
+    """Tells what became of the messages of a batch; no URL, no header and no payload among it.
+
+    Parameters
+    ----------
+    logger : Logger
+        Where the lines go.
     """
-    if isinstance(outcome, BaseException):
-        _report_fault(outcome, logger, metrics)
-        raise outcome
-    delivery, attempt = outcome.delivery, outcome.attempt
-    logger.info(
-        f"message_{outcome.step}",
-        extra={
-            "delivery_id": outcome.message.delivery_id,
-            "subscription_id": outcome.message.subscription_id,
-            "task_id": delivery.task_id if delivery else None,
-            "provider": delivery.provider if delivery else None,
-            "run": outcome.message.run,
-            "attempt": outcome.message.attempt,
-            "status": outcome.status,
-            "status_code": attempt.status_code if attempt else None,
-            "error": attempt.error if attempt else None,
-            "duration_ms": attempt.duration_ms if attempt else None,
-        },
-    )
-    if delivery is None or attempt is None:
-        return
-    delivered = outcome.status is DeliveryStatus.DELIVERED
-    metrics.add_metric("AttemptsDelivered" if delivered else "AttemptsFailed", MetricUnit.Count, 1)
-    metrics.add_metric("AttemptDuration", MetricUnit.Milliseconds, attempt.duration_ms)
-    if outcome.status is DeliveryStatus.FAILED:
-        metrics.add_metric("DeliveriesGivenUp", MetricUnit.Count, 1)
-    if attempt.run == attempt.attempt == 1:
-        delay_ms = max(attempt.at_ms - delivery.event_at_ms, 0)
-        metrics.add_metric("EventToFirstAttempt", MetricUnit.Milliseconds, delay_ms)
 
+    def __init__(self, logger: Logger) -> None:
+        self._logger = logger
+        self._figures = Figures()
 
-def _report_fault(fault: BaseException, logger: Logger, metrics: Metrics) -> None:
-    metrics.add_metric("MessagesComingAgain", MetricUnit.Count, 1)
-    if isinstance(fault, Unavailable):
-        logger.warning("message_comes_again", extra={"reason": str(fault)})
-    else:
-        logger.error("message_comes_again", extra={"reason": type(fault).__name__}, exc_info=fault)
+    def add(self, outcome: Outcome | BaseException) -> None:
+        """Log and count what became of a message.
+
+        Raises
+        ------
+        BaseException
+            The fault that `outcome` is, if it is one: the message is to come again.
+        """
+        if isinstance(outcome, BaseException):
+            self._fault(outcome)
+            raise outcome
+        self._figures.outcome(outcome)
+        delivery, attempt = outcome.delivery, outcome.attempt
+        # Of a wait of 20 hours there are 80 of these.
+        write = self._logger.debug if outcome.step in _ON_THEIR_WAY else self._logger.info
+        write(
+            f"message_{outcome.step}",
+            extra={
+                "delivery_id": outcome.message.delivery_id,
+                "subscription_id": outcome.message.subscription_id,
+                "task_id": delivery.task_id if delivery else None,
+                "provider": delivery.provider if delivery else None,
+                "run": outcome.message.run,
+                "attempt": outcome.message.attempt,
+                "status": outcome.status,
+                "status_code": attempt.status_code if attempt else None,
+                "error": attempt.error if attempt else None,
+                "duration_ms": attempt.duration_ms if attempt else None,
+                "subscription": None if outcome.change is Change.NONE else outcome.change,
+            },
+        )
+
+    def tell(self) -> None:
+        """Write the figures of the batch."""
+        self._figures.tell()
+
+    def _fault(self, fault: BaseException) -> None:
+        self._figures.fault()
+        if isinstance(fault, Unavailable):
+            self._logger.warning("message_comes_again", extra={"reason": str(fault)})
+        else:
+            self._logger.error("message_comes_again", extra={"reason": type(fault).__name__}, exc_info=fault)

@@ -11,6 +11,8 @@ class WebhooksSettings(BaseModel):
     deliveries_table: str
     deliveries_queue: str
     subscriptions_table: str
+    gates_table: str
+    event_bus: str
     results_bucket: str
     master_secret: str
     network_policy: NetworkPolicy

@@ -46,6 +46,11 @@ class Subscriptions:
         self._lock = threading.Lock()
         self._cache: dict[str, tuple[float, dict[str, Any] | None]] = {}
 
+    def cached(self, subscription_id: str) -> tuple[bool, dict[str, Any] | None]:
+        """Return whether an item needs no reading, and if so, what `get` would return."""
+        read_at, item = self._cache.get(subscription_id, (float("-inf"), None))
+        return self._clock() - read_at < CACHED_S, item
+
     def get(self, subscription_id: str) -> dict[str, Any] | None:
         """Return a subscription's item as plain values, at most 15 s old, or None if there is none."""
         with self._lock:
@@ -55,9 +60,33 @@ class Subscriptions:
                 self._cache[subscription_id] = (self._clock(), item)
             return item
 
+    def fresh(self, subscription_id: str) -> dict[str, Any] | None:
+        """Return a subscription's item as of all writes so far, or None if there is none."""
+        self._forget(subscription_id)
+        return self.get(subscription_id)
+
+    def mark_failing(self, subscription_id: str, since_ms: int) -> dict[str, Any] | None:
+        """See `tunehook.aws.subscriptions.SubscriptionsTable.mark_failing`."""
+        item = self._table.mark_failing(subscription_id, since_ms)
+        self._forget(subscription_id)
+        return item
+
+    def mark_warned(self, subscription_id: str, moment_ms: int) -> None:
+        """Say up to which moment of its failing a subscription has been warned of."""
+        self._table.mark_warned(subscription_id, moment_ms)
+        self._forget(subscription_id)
+
+    def mark_well(self, subscription_id: str) -> None:
+        """Say that a subscription does not fail any more."""
+        self._table.mark_well(subscription_id)
+        self._forget(subscription_id)
+
     def disable(self, subscription_id: str, reason: str) -> None:
         """Disable a subscription and say why; one that has been deleted stays so."""
         self._table.disable(subscription_id, reason)
+        self._forget(subscription_id)
+
+    def _forget(self, subscription_id: str) -> None:
         with self._lock:
             self._cache.pop(subscription_id, None)
 

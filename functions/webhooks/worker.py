@@ -1,30 +1,43 @@
-"""What lasts from batch to batch: the clients of AWS, and the caches over them."""
+"""What lasts from batch to batch: the clients of AWS, what is known of receivers, and the connections to them."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final
 
-from aws_lambda_powertools.utilities.parameters import SecretsProvider
-
+from tunehook.aws.bus import EventBus
 from tunehook.aws.clients import client
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
+from tunehook.aws.gates import ReceiverGates
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.deliveries import DeliveryMessage
-from tunehook.http.client import open_client
+from tunehook.http.direct import DirectClient
 from tunehook.times import now_ms
 from webhooks.attempt import Sender
+from webhooks.breaker import Breaker
 from webhooks.delivery import Deliverer, Outcome
+from webhooks.health import Health
+from webhooks.outbox import Outbox
+from webhooks.records import Records
 from webhooks.rendering import LINK_LIFE_S
+from webhooks.secret import MasterSecret
 from webhooks.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from mypy_boto3_dynamodb import DynamoDBClient
+
     from webhooks.settings import WebhooksSettings
 
-SECRET_CACHED_S: Final = 300
+CONNECTIONS_KEPT_S: Final = 1.0
+"""How long after a batch its connections serve the next one.
+
+Lambda halts a process between two batches. After a longer halt the receiver may have closed a connection unnoticed, and
+an attempt over it would fail by our own fault.
+"""
 
 
 class Worker:
@@ -34,31 +47,37 @@ class Worker:
     ----------
     settings : WebhooksSettings
         The function's environment.
+    dynamodb : DynamoDBClient
+        A low-level boto3 client.
+    records : Records, optional
+        The deliveries; those of the table in the settings by default.
     """
 
-    def __init__(self, settings: WebhooksSettings) -> None:
-        dynamodb: Any = client("dynamodb")
+    def __init__(
+        self, settings: WebhooksSettings, dynamodb: DynamoDBClient, records: Records | None = None
+    ) -> None:
         s3: Any = client("s3", signature_version="s3v4")
         self._policy = settings.network_policy
-        self._deliveries = DeliveriesTable(dynamodb, settings.deliveries_table)
+        deliveries = DeliveriesTable(dynamodb, settings.deliveries_table)
+        self._records = records or Records(deliveries)
         self._queue = DeliveriesQueue(client("sqs"), settings.deliveries_queue)
         self._subscriptions = Subscriptions(SubscriptionsTable(dynamodb, settings.subscriptions_table))
+        self._breaker = Breaker(ReceiverGates(dynamodb, settings.gates_table), now_ms)
+        bus = EventBus(client("events"), settings.event_bus)
+        self._health = Health(self._subscriptions, deliveries, bus)
         self._jitter = SystemRandom().random
-        secrets = SecretsProvider(boto3_client=client("secretsmanager"))
-
-        def master_secret() -> str:
-            return str(secrets.get(settings.master_secret, max_age=SECRET_CACHED_S))
+        self._master_secret = MasterSecret(client("secretsmanager"), settings.master_secret)
+        self._loop = asyncio.new_event_loop()
+        self._transport: DirectClient | None = None
+        self._used_at_s = 0.0
 
         def sign_link(key: str) -> str:
             location = {"Bucket": settings.results_bucket, "Key": key}
             return str(s3.generate_presigned_url("get_object", Params=location, ExpiresIn=LINK_LIFE_S))
 
-        self._master_secret = master_secret
         self._sign_link = sign_link
 
-    async def handle(
-        self, bodies: Sequence[str], remaining_ms: Callable[[], int]
-    ) -> list[Outcome | BaseException]:
+    def handle(self, bodies: Sequence[str], remaining_ms: Callable[[], int]) -> list[Outcome | BaseException]:
         """Handle the messages of a batch at the same time.
 
         Parameters
@@ -73,20 +92,49 @@ class Worker:
         list of Outcome or BaseException
             For each message, in order: what became of it, or what went wrong.
         """
-        async with open_client(guard=self._policy, timeout=None) as http:
-            deliverer = Deliverer(
-                deliveries=self._deliveries,
-                queue=self._queue,
-                subscriptions=self._subscriptions,
-                sender=Sender(http, self._policy, self._sign_link),
-                master_secret=self._master_secret,
-                now_ms=now_ms,
-                jitter=self._jitter,
-                remaining_ms=remaining_ms,
-            )
+        return self._loop.run_until_complete(self._handle(bodies, remaining_ms))
+
+    def close(self) -> None:
+        """Close the connections; the worker is of no use any more."""
+        self._loop.run_until_complete(self._disconnect())
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+
+    async def _handle(
+        self, bodies: Sequence[str], remaining_ms: Callable[[], int]
+    ) -> list[Outcome | BaseException]:
+        deliverer = Deliverer(
+            records=self._records,
+            outbox=Outbox(self._queue, now_ms),
+            subscriptions=self._subscriptions,
+            breaker=self._breaker,
+            health=self._health,
+            sender=Sender(await self._connected(), self._policy, self._sign_link),
+            master_secret=self._master_secret,
+            now_ms=now_ms,
+            jitter=self._jitter,
+            remaining_ms=remaining_ms,
+        )
+        try:
             return await asyncio.gather(
                 *(_handle(deliverer, body) for body in bodies), return_exceptions=True
             )
+        finally:
+            self._used_at_s = time.time()
+
+    async def _connected(self) -> DirectClient:
+        # By the wall clock, which goes on while the process is halted.
+        if self._transport is not None and 0 <= time.time() - self._used_at_s < CONNECTIONS_KEPT_S:
+            return self._transport
+        await self._disconnect()
+        transport = DirectClient(guard=self._policy)
+        self._transport = await transport.__aenter__()
+        return self._transport
+
+    async def _disconnect(self) -> None:
+        if self._transport is not None:
+            await self._transport.__aexit__(None, None, None)
+            self._transport = None
 
 
 async def _handle(deliverer: Deliverer, body: str) -> Outcome:

@@ -15,6 +15,8 @@ from tunehook.events import (
     SOURCE,
     ArchivedAsset,
     ManifestLocation,
+    SubscriptionDisabled,
+    SubscriptionFailing,
     TaskArchived,
     TaskCompleted,
     task_ended,
@@ -74,6 +76,20 @@ EMITTED = {
         )
     ),
     "archived": ARCHIVED,
+    "failing": SubscriptionFailing(
+        event_id="evt_3",
+        subscription_id="sub",
+        failing_since=from_ms(NOW_MS),
+        percent=50,
+        disabled_at=from_ms(NOW_MS + 1),
+    ),
+    "disabled": SubscriptionDisabled(
+        event_id="evt_4",
+        subscription_id="sub",
+        disabled_at=from_ms(NOW_MS + 1),
+        failing_since=from_ms(NOW_MS),
+        reason="every attempt has failed for 5 days",
+    ),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
@@ -89,12 +89,16 @@ class TaskFailed(_TaskEnded):
     failure: FailureDetail
 
 
+TaskEnded: TypeAlias = TaskCompleted | TaskFailed
+"""What follows from a task that has ended, either way."""
+
+
 class ArchivedAsset(_Detail):
     """One file of a task: where it lies, or why it could not be had."""
 
     clip_id: str
     type: Literal["audio", "cover", "large_cover", "video"]
-    source_url: str
+    source_url: str | None = None
     status: Literal["archived", "unavailable"]
     key: str | None = None
     content_type: str | None = None
@@ -122,10 +126,36 @@ class TaskArchived(_Detail):
     archive: Literal["complete", "partial", "empty"]
     manifest: ManifestLocation
     assets: tuple[ArchivedAsset, ...] = ()
+    truncated: bool = Field(
+        False, description="True where links or files were left out; the manifest in S3 has them."
+    )
+
+
+class SubscriptionFailing(_Detail):
+    """Every attempt to reach a subscription has failed for a while; it is disabled if that goes on."""
+
+    version: Literal["1"] = "1"
+    event_id: str
+    subscription_id: str
+    failing_since: Moment
+    percent: Literal[50, 70, 90] = Field(description="How much of the time until it is disabled has passed.")
+    disabled_at: Moment = Field(description="When it is disabled, if nothing is delivered until then.")
+
+
+class SubscriptionDisabled(_Detail):
+    """Nothing is delivered to a subscription any more, until somebody enables it."""
+
+    version: Literal["1"] = "1"
+    event_id: str
+    subscription_id: str
+    disabled_at: Moment
+    failing_since: Moment
+    reason: str
 
 
 EVENT_MODELS: Final[Mapping[str, type[BaseModel]]] = {
-    model.__name__: model for model in (TaskCompleted, TaskFailed, TaskArchived)
+    model.__name__: model
+    for model in (TaskCompleted, TaskFailed, TaskArchived, SubscriptionFailing, SubscriptionDisabled)
 }
 """The model of each detail type."""
 

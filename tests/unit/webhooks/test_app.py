@@ -16,7 +16,7 @@ from tunehook.deliveries import message_for
 from tunehook.errors import Misconfigured
 from tunehook.signatures import derive_secret
 from tunehook.times import now_ms
-from webhooks import app
+from webhooks import app, worker
 
 MASTER = "a-master-secret-of-some-length-in-the-test"
 PAYLOAD = json.dumps(
@@ -35,9 +35,10 @@ class Context:
 
 
 class Hooks(ThreadingHTTPServer):
-    """A receiver that answers 200, or 500 on the path ``/fail``."""
+    """A receiver that answers 200, or 500 on the path ``/fail``, or 410 on ``/gone``."""
 
     def __init__(self) -> None:
+        self.connections = 0
         self.received: list[tuple[dict[str, str], bytes]] = []
         hooks = self
 
@@ -45,7 +46,7 @@ class Hooks(ThreadingHTTPServer):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 hooks.received.append((dict(self.headers), body))
-                self.send_response(500 if self.path == "/fail" else 200)
+                self.send_response({"/fail": 500, "/gone": 410}.get(self.path, 200))
                 self.send_header("content-length", "0")
                 self.end_headers()
 
@@ -53,6 +54,10 @@ class Hooks(ThreadingHTTPServer):
                 pass
 
         super().__init__(("127.0.0.1", 0), Handler)
+
+    def verify_request(self, *_: object) -> bool:
+        self.connections += 1
+        return True
 
     def url(self, path: str = "/") -> str:
         return f"http://127.0.0.1:{self.server_address[1]}{path}"
@@ -104,13 +109,16 @@ def stack(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
         "DELIVERIES_TABLE": "deliveries",
         "DELIVERIES_QUEUE": stack.queue_url,
         "SUBSCRIPTIONS_TABLE": "subscriptions",
+        "GATES_TABLE": "gates",
+        "EVENT_BUS": "tunehook",
         "RESULTS_BUCKET": "results",
         "MASTER_SECRET": stack.secret,
         "NETWORK_POLICY": "any",
     }.items():
         monkeypatch.setenv(name, value)
-    app._worker.cache_clear()
     yield stack
+    if app._worker.cache_info().currsize:
+        app._worker().close()
     app._worker.cache_clear()
 
 
@@ -194,14 +202,61 @@ def test_the_log_has_a_line_an_attempt_with_the_task_and_without_secrets(
     assert "whsec_" not in log.getvalue()
 
 
-def test_the_figures_of_an_attempt_are_emitted(
+def figures(capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, ...], Any]:
+    """The metrics by name and dimensions, the service left out."""
+    found = {}
+    for line in capsys.readouterr().out.splitlines():
+        if '"_aws"' not in line:
+            continue
+        record = json.loads(line)
+        (directive,) = record["_aws"]["CloudWatchMetrics"]
+        assert (directive["Namespace"], record["service"]) == ("tunehook", "webhooks")
+        labels = [record[name] for name in sorted(directive["Dimensions"][0]) if name != "service"]
+        found |= {(each["Name"], *labels): record[each["Name"]] for each in directive["Metrics"]}
+    return found
+
+
+def test_attempts_are_counted_by_outcome_and_error_class(
     stack: Stack, hooks: Hooks, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    handle(stack.event(stack.deliver_to("one", hooks.url()), stack.deliver_to("two", hooks.url("/fail"))))
-    (figures,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
-    assert figures["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "tunehook"
-    assert (figures["AttemptsDelivered"], figures["AttemptsFailed"]) == ([1.0], [1.0])
-    assert len(figures["AttemptDuration"]) == len(figures["EventToFirstAttempt"]) == 2
+    good, bad = stack.deliver_to("one", hooks.url()), stack.deliver_to("two", hooks.url("/fail"))
+    refused = stack.deliver_to("three", "http://127.0.0.1:1/")
+    handle(stack.event(good, bad, refused))
+    told = figures(capsys)
+    assert told["Attempts", "none", "delivered"] == [1.0]
+    assert told["Attempts", "5xx", "failed"] == [1.0]
+    assert told["Attempts", "ConnectError", "failed"] == [1.0]
+    assert told["DeliveriesEnded", "delivered"] == [1.0]
+    assert told["SubscriptionsFailing",] == [2.0]
+    assert len(told["AttemptDuration",]) == len(told["EventToFirstAttempt",]) == 3
+    assert told["Messages", "attempted"] == [3.0]
+
+
+def test_a_disabled_subscription_and_a_delivery_given_up_are_counted(
+    stack: Stack, hooks: Hooks, capsys: pytest.CaptureFixture[str]
+) -> None:
+    boto3.client("events").create_event_bus(Name="tunehook")
+    handle(stack.event(stack.deliver_to("one", hooks.url("/gone"))))
+    told = figures(capsys)
+    assert told["DeliveriesGivenUp",] == told["SubscriptionsDisabled",] == [1.0]
+    assert told["DeliveriesEnded", "failed"] == [1.0]
+
+
+def test_a_message_that_comes_again_is_counted(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    handle(stack.event("no json"))
+    assert figures(capsys) == {("Messages", "fault"): [1.0]}
+
+
+def test_the_connections_of_a_batch_serve_the_next_one_for_a_second(
+    stack: Stack, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks.RequestHandlerClass, "protocol_version", "HTTP/1.1")
+    clock_s = [1_000.0]
+    monkeypatch.setattr(worker.time, "time", lambda: clock_s[0])
+    for pause_s in (0.0, 0.9, 1.0):
+        clock_s[0] += pause_s
+        handle(stack.event(stack.deliver_to(f"sub{pause_s}", hooks.url())))
+    assert hooks.connections == 2
 
 
 def test_a_missing_variable_is_named(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

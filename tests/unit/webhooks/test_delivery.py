@@ -329,6 +329,22 @@ async def test_deliveries_of_a_deleted_subscription_are_aborted_without_an_attem
     assert (world.item(record)["status"], world.item(record)["reason"]) == ("aborted", "subscription deleted")
 
 
+@pytest.mark.parametrize("before", [{"enabled": False}, None])
+async def test_a_delivery_that_follows_right_after_enabling_or_subscribing_is_made(
+    before: dict[str, Any] | None,
+) -> None:
+    world = World(Receiver(OK))
+    if before is not None:
+        world.subscribe(**before)
+    world.add(delivery(event_id="evt_0"))
+    await world.run()  # which remembers that there is nothing to send to
+    world.subscribe()
+    record = delivery()
+    world.add(record)
+    await world.run()
+    assert world.item(record)["status"] == "delivered"
+
+
 async def test_a_subscription_disabled_between_attempts_gets_no_more() -> None:
     world = World(Receiver(FAILED))
     world.subscribe()
@@ -341,10 +357,11 @@ async def test_a_subscription_disabled_between_attempts_gets_no_more() -> None:
     assert world.item(record)["status"] == "aborted"
 
 
-async def test_an_attempt_takes_two_calls_of_dynamodb(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_attempt_takes_two_calls_of_dynamodb() -> None:
     world = World(Receiver(OK))
     world.subscribe()
-    world.subscriptions.get("sub")
+    world.add(delivery(event_id="evt_0"))
+    await world.run()  # which reads the subscription, and proves that it answers
     world.add(delivery())
     calls: list[str] = []
     world.client.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))

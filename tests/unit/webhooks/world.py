@@ -9,21 +9,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
+from tests.support.template import table_definition
 
 from tunehook.aws.deliveries import MAX_DELAY_S, DeliveriesTable
+from tunehook.aws.gates import ReceiverGates
 from tunehook.aws.items import from_attributes, to_attributes
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, message_for, new_delivery
 from tunehook.signatures import notify_hook_subscription_id
 from tunehook.tasks import Format
 from webhooks.attempt import Result
+from webhooks.breaker import Breaker
 from webhooks.delivery import Deliverer, Outcome
+from webhooks.health import Health
+from webhooks.outbox import Outbox
+from webhooks.records import Records
 from webhooks.subscriptions import Subscriptions
 from webhooks.verdict import Verdict
 
 START_MS = 1_800_000_000_000
 VISIBILITY_MS = 360_000
 HOOK = "https://hook.example/"
+TABLES = {
+    "deliveries": "DeliveriesTable",
+    "subscriptions": "SubscriptionsTable",
+    "gates": "ReceiverGatesTable",
+}
 
 
 def delivery(**changes: Any) -> Delivery:
@@ -46,19 +57,14 @@ def hook_delivery(**changes: Any) -> Delivery:
 
 
 def create_tables(client: Any) -> None:
-    for name, key in (("deliveries", "delivery_id"), ("subscriptions", "subscription_id")):
-        client.create_table(
-            TableName=name,
-            KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
+    for name, logical_id in TABLES.items():
+        client.create_table(**table_definition(logical_id) | {"TableName": name})
 
 
 class Receiver:
-    """Stands where `webhooks.attempt.Sender` does: each attempt gets the next of its verdicts."""
+    """Stands where `webhooks.attempt.Sender` does: each attempt gets the next of its verdicts; None hangs."""
 
-    def __init__(self, *verdicts: Verdict | Exception, retry_after: str | None = None) -> None:
+    def __init__(self, *verdicts: Verdict | BaseException | None, retry_after: str | None = None) -> None:
         self.verdicts = list(verdicts)
         self.retry_after = retry_after
         self.attempts: list[tuple[int, int, int]] = []
@@ -66,8 +72,10 @@ class Receiver:
     async def attempt(self, delivery: Delivery, subscription: Any, master_secret: str, now_ms: int) -> Result:
         self.attempts.append((delivery.run, delivery.next_attempt, now_ms))
         verdict = self.verdicts.pop(0) if len(self.verdicts) > 1 else self.verdicts[0]
-        if isinstance(verdict, Exception):
+        if isinstance(verdict, BaseException):
             raise verdict
+        if verdict is None:
+            return self.hang(delivery, now_ms)
         attempt = Attempt(
             run=delivery.run,
             attempt=delivery.next_attempt,
@@ -76,7 +84,40 @@ class Receiver:
             status_code=200 if verdict is Verdict.DELIVERED else 503,
             excerpt="",
         )
-        return Result(attempt, verdict, self.retry_after)
+        return Result(attempt, verdict, True, self.retry_after)
+
+    def hang(self, delivery: Delivery, now_ms: int) -> Result:
+        attempt = Attempt(
+            run=delivery.run,
+            attempt=delivery.next_attempt,
+            at_ms=now_ms,
+            duration_ms=15_000,
+            error="DeadlineExceeded",
+        )
+        return Result(attempt, Verdict.FAILED, False)
+
+
+@dataclass
+class Secret:
+    """Stands where `webhooks.secret.MasterSecret` does."""
+
+    read: Callable[[], str]
+
+    async def get(self) -> str:
+        return self.read()
+
+
+class Bus:
+    """Stands where `EventBus` does: keeps what is put, or refuses it."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+        self.refuses = False
+
+    def put(self, events: Any) -> list[bool]:
+        if not self.refuses:
+            self.events += events
+        return [not self.refuses] * len(events)
 
 
 @dataclass
@@ -97,17 +138,33 @@ class World:
         self.subscriptions = Subscriptions(
             SubscriptionsTable(self.client, "subscriptions"), clock=lambda: self.now_ms / 1000
         )
+        self.bus = Bus()
+        bus: Any = self.bus
+        self.gates: Any = ReceiverGates(self.client, "gates")
+        self.breaker = Breaker(self.gates, lambda: self.now_ms)
+        self.health = Health(self.subscriptions, self.table, bus)
         self._order = itertools.count()
         self._heap: list[tuple[int, int, DeliveryMessage]] = []
 
+    def send_batch(self, messages: list[DeliveryMessage], now_ms: int) -> None:
+        """Stands where `DeliveriesQueue.send_batch` does."""
+        for message in messages:
+            self.send(message, now_ms)
+
     def send(self, message: DeliveryMessage, now_ms: int) -> None:
-        """Stands where `DeliveriesQueue.send` does."""
         self.sent.append(message)
         wait_ms = min(max(message.due_at_ms - now_ms, 0), MAX_DELAY_S * 1000)
         self.arrive(message, self.now_ms + -(-wait_ms // 1000) * 1000)
 
     def arrive(self, message: DeliveryMessage, at_ms: int) -> None:
         heapq.heappush(self._heap, (at_ms, next(self._order), message))
+
+    def next_arrival(self) -> tuple[int, DeliveryMessage] | None:
+        """Take the next message off the queue, with the moment at which it comes."""
+        if not self._heap:
+            return None
+        at_ms, _, message = heapq.heappop(self._heap)
+        return at_ms, message
 
     def subscribe(self, **item: Any) -> None:
         item = {"subscription_id": "sub", "url": "https://example.com/"} | item
@@ -131,12 +188,15 @@ class World:
     def deliverer(self) -> Deliverer:
         queue: Any = self
         sender: Any = self.receiver
+        secret: Any = Secret(self.master_secret)
         return Deliverer(
-            deliveries=self.table,
-            queue=queue,
+            records=Records(self.table),
+            outbox=Outbox(queue, lambda: self.now_ms),
             subscriptions=self.subscriptions,
+            breaker=self.breaker,
+            health=self.health,
             sender=sender,
-            master_secret=self.master_secret,
+            master_secret=secret,
             now_ms=lambda: self.now_ms,
             jitter=lambda: self.jitter,
             remaining_ms=lambda: self.remaining_ms,
@@ -145,9 +205,10 @@ class World:
     async def run(self, messages: int = 1_000) -> None:
         """Handle what arrives, in order, until nothing is left; what fails becomes visible again later."""
         for _ in range(messages):
-            if not self._heap:
+            arrival = self.next_arrival()
+            if arrival is None:
                 return
-            at_ms, _, message = heapq.heappop(self._heap)
+            at_ms, message = arrival
             self.now_ms = max(self.now_ms, at_ms)
             try:
                 self.outcomes.append(await self.deliverer.handle(message))

@@ -6,6 +6,7 @@ is made for. So a message that comes twice finds in the record what has been don
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum, auto
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +16,7 @@ from botocore.exceptions import ClientError
 from tunehook.aws.faults import is_condition_failure
 from tunehook.aws.items import from_attributes, to_attributes
 from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, DeliveryStatus
+from tunehook.errors import Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -28,6 +30,11 @@ BY_SUBSCRIPTION_INDEX: Final = "by_subscription"
 
 MAX_DELAY_S: Final = 900
 """The longest delay of a message that SQS knows."""
+
+BATCH_MAX: Final = 10
+"""How many messages SQS takes in one call."""
+
+_ROUNDS: Final = 3
 
 
 class Claim(Enum):
@@ -105,6 +112,24 @@ class DeliveriesTable:
             PaginationConfig={} if limit is None else {"MaxItems": limit},
         )
         return [from_attributes(attributes)["delivery_id"] for page in pages for attributes in page["Items"]]
+
+    def delivered_since(self, subscription_id: str, since_ms: int) -> bool:
+        """Return whether a delivery that was created at or after `since_ms` has been delivered to a subscription.
+
+        One that was delivered within the last second may be missed.
+        """
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._name,
+            IndexName=BY_SUBSCRIPTION_INDEX,
+            KeyConditionExpression="subscription_id = :id AND created_at_ms >= :since_ms",
+            FilterExpression="#status = :delivered",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues=to_attributes(
+                {":id": subscription_id, ":since_ms": since_ms, ":delivered": DeliveryStatus.DELIVERED.value}
+            ),
+            Select="COUNT",
+        )
+        return any(page["Count"] for page in pages)
 
     def claim(self, message: DeliveryMessage, now_ms: int) -> tuple[Claim, Delivery | None]:
         """Take the attempt that a message asks for, and read its delivery, in one call.
@@ -233,14 +258,34 @@ class DeliveriesQueue:
 
     def send(self, message: DeliveryMessage, now_ms: int) -> None:
         """Send a message that comes when it is due, or after 15 minutes if that is later."""
-        delay_s = -(-(message.due_at_ms - now_ms) // 1000)
-        self._client.send_message(
-            QueueUrl=self._url,
-            MessageBody=message.model_dump_json(),
-            DelaySeconds=min(max(delay_s, 0), MAX_DELAY_S),
-            # A subscription's id is the user's own text, and SQS does not take every character.
-            MessageGroupId=sha256(message.subscription_id.encode()).hexdigest(),
-        )
+        self._client.send_message(QueueUrl=self._url, **_entry(message, now_ms))
+
+    def send_batch(self, messages: Sequence[DeliveryMessage], now_ms: int) -> None:
+        """Send up to `BATCH_MAX` messages in one call, each as `send` does; those that SQS refuses are sent again.
+
+        Raises
+        ------
+        Unavailable
+            If SQS refuses some of them each time.
+        """
+        waiting = {str(number): _entry(message, now_ms) for number, message in enumerate(messages)}
+        for _ in range(_ROUNDS):
+            entries: Any = [{"Id": number, **entry} for number, entry in waiting.items()]
+            answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
+            waiting = {refused["Id"]: waiting[refused["Id"]] for refused in answer.get("Failed", ())}
+            if not waiting:
+                return
+        raise Unavailable(f"the deliveries queue did not take {len(waiting)} messages")
+
+
+def _entry(message: DeliveryMessage, now_ms: int) -> dict[str, Any]:
+    delay_s = -(-(message.due_at_ms - now_ms) // 1000)
+    return {
+        "MessageBody": message.model_dump_json(),
+        "DelaySeconds": min(max(delay_s, 0), MAX_DELAY_S),
+        # A subscription's id is the user's own text, and SQS does not take every character.
+        "MessageGroupId": sha256(message.subscription_id.encode()).hexdigest(),
+    }
 
 
 _THIS_ATTEMPT: Final = "#status = :pending AND #run = :run AND next_attempt = :attempt"

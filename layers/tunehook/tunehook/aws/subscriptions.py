@@ -71,26 +71,58 @@ class SubscriptionsTable:
                 ExpressionAttributeValues=to_attributes({":reason": disabled_reason}),
             )
 
-    def disable(self, subscription_id: str, reason: str) -> None:
-        """Disable a subscription and say why."""
+    def mark_failing(self, subscription_id: str, since_ms: int) -> dict[str, Any] | None:
+        """Say since when an enabled subscription fails, unless it says so already.
+
+        Returns
+        -------
+        dict or None
+            The item as it is now; None if there is none, or if it is disabled.
+        """
+        return self._update(
+            subscription_id,
+            UpdateExpression="SET failing_since_ms = if_not_exists(failing_since_ms, :since_ms)",
+            ConditionExpression="attribute_exists(subscription_id) AND NOT enabled = :disabled",
+            ExpressionAttributeValues=to_attributes({":since_ms": since_ms, ":disabled": False}),
+            ReturnValues="ALL_NEW",
+        )
+
+    def mark_warned(self, subscription_id: str, moment_ms: int) -> None:
+        """Say up to which moment of its failing a subscription has been warned of."""
         self._update(
             subscription_id,
-            UpdateExpression="SET enabled = :enabled, disabled_reason = :reason",
+            UpdateExpression="SET failing_warned_ms = :moment_ms",
+            ExpressionAttributeValues=to_attributes({":moment_ms": moment_ms}),
+        )
+
+    def mark_well(self, subscription_id: str) -> None:
+        """Say that a subscription does not fail any more."""
+        self._update(
+            subscription_id,
+            UpdateExpression="REMOVE failing_since_ms",
+            ConditionExpression="attribute_exists(failing_since_ms)",
+        )
+
+    def disable(self, subscription_id: str, reason: str) -> None:
+        """Disable a subscription and say why. How it has failed is forgotten: once enabled, it starts anew."""
+        self._update(
+            subscription_id,
+            UpdateExpression=(
+                "SET enabled = :enabled, disabled_reason = :reason REMOVE failing_since_ms, failing_warned_ms"
+            ),
             ExpressionAttributeValues=to_attributes({":enabled": False, ":reason": reason}),
         )
 
-    def _update(self, subscription_id: str, **update: Any) -> None:
-        """Update an item; one that was deleted meanwhile stays deleted."""
+    def _update(self, subscription_id: str, **update: Any) -> dict[str, Any] | None:
+        """Update an item and return what was asked for of it; one that was deleted meanwhile stays deleted."""
+        options = {"ConditionExpression": "attribute_exists(subscription_id)"} | update
         try:
-            self._client.update_item(
-                TableName=self._name,
-                Key=_key(subscription_id),
-                ConditionExpression="attribute_exists(subscription_id)",
-                **update,
-            )
+            answer = self._client.update_item(TableName=self._name, Key=_key(subscription_id), **options)
         except ClientError as error:
             if not is_condition_failure(error):
                 raise
+            return None
+        return from_attributes(answer.get("Attributes", {}))
 
 
 def _key(subscription_id: str) -> dict[str, Any]:

@@ -1,0 +1,289 @@
+"""How many webhooks a second one worker process delivers, beside a bare client that posts the same bytes.
+
+A delivery is: message in, claimed, signed, POSTed, recorded. The receiver is nginx, DynamoDB the embedded AWS, each
+a process of its own. Every round delivers in each way in turn; rates are the medians of the rounds, ratios the medians
+of each round's own ratio. Run it with ``python -m benchmarks.webhooks``; it takes about a minute and needs nginx.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from benchmarks.gateway import NginxMissingError, gateway
+from benchmarks.report import Row, report
+from tunehook.aws.clients import client
+from tunehook.aws.deliveries import Claim, DeliveriesTable
+from tunehook.aws.items import to_attributes
+from tunehook.deliveries import Delivery, DeliveryMessage, message_for, new_delivery
+from tunehook.http.guard import NetworkPolicy
+from tunehook.tasks import Format
+from tunehook.times import now_ms
+from tunehook_cli.local import ministack
+from tunehook_cli.local.state import Home
+from webhooks.delivery import Outcome, Step
+from webhooks.records import Records
+from webhooks.rendering import render
+from webhooks.settings import WebhooksSettings
+from webhooks.worker import Worker
+
+DELIVERIES: Final = 3_000
+DELIVERIES_WITH_DYNAMODB: Final = 500
+"""Fewer where DynamoDB is called, which is slow: it is the rate that is compared."""
+
+BATCH: Final = 10
+"""Messages in one invocation of the function (template.yaml), and requests of the bare client at once."""
+
+ROUNDS: Final = 5
+SUBSCRIPTION: Final = "sub_benchmark"
+_REGION: Final = "us-east-1"
+_TABLES: Final = {"deliveries": "delivery_id", "subscriptions": "subscription_id", "gates": "receiver"}
+_PAYLOAD: Final = json.dumps(
+    {
+        "event_id": "evt_0123456789abcdef0123456789abcdef",
+        "task_id": "0b2a4cb5-8087-40c4-9cdb-b2e77915b7df",
+        "provider": "my-gateway",
+        "status": "completed",
+        "submitted_at": "2026-11-20T16:00:00.000Z",
+        "finished_at": "2026-11-20T16:01:57.123Z",
+        "metadata": {"order": "17"},
+        "clips": [
+            {
+                "clip_id": f"clip-{number}",
+                "title": "我的曲目",
+                "tags": ["pop"],
+                "prompt": "la " * 200,
+                "assets": [],
+            }
+            for number in range(2)
+        ],
+        "truncated": False,
+    }
+)
+
+
+class NoDynamoDB:
+    """Knows one subscription, and nothing of a receiver: what is asked about receivers costs nothing here."""
+
+    def __init__(self, url: str) -> None:
+        self._subscription = to_attributes({"subscription_id": SUBSCRIPTION, "url": url})
+
+    def get_item(self, **_: Any) -> dict[str, Any]:
+        """Read the subscription."""
+        return {"Item": self._subscription}
+
+    def update_item(self, **_: Any) -> dict[str, Any]:
+        """Ask for the receiver's gate."""
+        return {"Attributes": {}}
+
+
+class NoRecords(Records):
+    """Claims and records at once, without a table.
+
+    Parameters
+    ----------
+    deliveries : sequence of Delivery
+        What can be claimed.
+    """
+
+    def __init__(self, deliveries: Sequence[Delivery]) -> None:
+        self._deliveries = {each.delivery_id: each for each in deliveries}
+
+    async def claim(self, message: DeliveryMessage, now_ms: int) -> tuple[Claim, Delivery | None]:  # noqa: ARG002
+        """Take an attempt."""
+        return Claim.TAKEN, self._deliveries[message.delivery_id]
+
+    async def record(self, message: DeliveryMessage, **_: Any) -> bool:  # noqa: ARG002
+        """Forget an attempt."""
+        return True
+
+
+def deliveries_for(number: int, round_name: str) -> list[Delivery]:
+    """Return deliveries whose first attempt is due."""
+    return [
+        new_delivery(
+            event_id=f"{round_name}-{index}",
+            subscription_id=SUBSCRIPTION,
+            task_id="task",
+            provider="my-gateway",
+            type="task.completed",
+            event_at_ms=now_ms(),
+            format=Format.STANDARD,
+            payload=_PAYLOAD,
+            now_ms=now_ms(),
+        )
+        for index in range(number)
+    ]
+
+
+def deliver(worker: Worker, deliveries: Sequence[Delivery]) -> float:
+    """Handle the deliveries' messages, batch by batch, and return the seconds that it took."""
+    bodies = [message_for(each).model_dump_json() for each in deliveries]
+    started = time.perf_counter()
+    outcomes = [
+        outcome
+        for start in range(0, len(bodies), BATCH)
+        for outcome in worker.handle(bodies[start : start + BATCH], lambda: 60_000)
+    ]
+    seconds = time.perf_counter() - started
+    for outcome in outcomes:
+        if (
+            not isinstance(outcome, Outcome)
+            or outcome.step is not Step.ATTEMPTED
+            or outcome.status != "delivered"
+        ):
+            raise RuntimeError(f"a delivery came to {outcome}")
+    return seconds
+
+
+def post_bare(url: str, body: bytes, number: int) -> float:
+    """Post the same bytes with aiohttp alone, `BATCH` at once, and return the seconds that it took."""
+    headers = {
+        "content-type": "application/json; charset=utf-8",
+        "webhook-id": "msg_0123456789abcdef0123456789abcdef",
+        "webhook-timestamp": "1800000000",
+        "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    }
+    waiting = iter(range(number))
+
+    async def work(session: aiohttp.ClientSession) -> None:
+        for _ in waiting:
+            async with session.post(url, data=body, headers=headers) as response:
+                await response.read()
+                response.raise_for_status()
+
+    async def all_of_it() -> None:
+        async with aiohttp.ClientSession() as session:
+            await asyncio.gather(*(work(session) for _ in range(BATCH)))
+
+    started = time.perf_counter()
+    asyncio.run(all_of_it())
+    return time.perf_counter() - started
+
+
+@contextmanager
+def embedded_aws() -> Iterator[WebhooksSettings]:
+    """Run an empty embedded AWS with the function's tables, secret and queue, and lead boto3 there."""
+    with tempfile.TemporaryDirectory(prefix="tunehook-bench-") as folder:
+        home = Home(Path(folder))
+        environment = ministack.start(home, ministack.free_port())
+        os.environ |= {
+            "AWS_ENDPOINT_URL": environment.endpoint,
+            "AWS_DEFAULT_REGION": _REGION,
+            "AWS_ACCESS_KEY_ID": environment.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": environment.secret_access_key,
+        }
+        try:
+            for name, key in _TABLES.items():
+                client("dynamodb").create_table(
+                    TableName=name,
+                    KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+                    AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
+                    BillingMode="PAY_PER_REQUEST",
+                )
+            secret = client("secretsmanager").create_secret(Name="master", SecretString="m" * 64)["ARN"]
+            queue = client("sqs").create_queue(QueueName="deliveries")["QueueUrl"]
+            yield WebhooksSettings(
+                deliveries_table="deliveries",
+                deliveries_queue=queue,
+                subscriptions_table="subscriptions",
+                gates_table="gates",
+                event_bus="default",
+                results_bucket="results",
+                master_secret=secret,
+                network_policy=NetworkPolicy.ANY,
+            )
+        finally:
+            ministack.stop(home, environment)
+
+
+@contextmanager
+def working(worker: Worker) -> Iterator[Worker]:
+    """Close the worker at the end."""
+    try:
+        yield worker
+    finally:
+        worker.close()
+
+
+def measure(settings: WebhooksSettings, url: str) -> list[Row]:
+    """Deliver in each way, round by round."""
+    dynamodb: Any = client("dynamodb")
+    table = DeliveriesTable(dynamodb, "deliveries")
+    dynamodb.put_item(
+        TableName="subscriptions", Item=to_attributes({"subscription_id": SUBSCRIPTION, "url": url})
+    )
+    body = render(deliveries_for(1, "body")[0], str, now_ms()).content
+    whole, without, bare = [], [], []
+    calls: Counter[str] = Counter()
+    with working(Worker(settings, dynamodb)) as worker:
+        for number in range(ROUNDS):
+            stored = deliveries_for(DELIVERIES_WITH_DYNAMODB, f"stored-{number}")
+            for each in stored:
+                table.create(each)
+            with counting(dynamodb, calls):
+                whole.append(len(stored) / deliver(worker, stored))
+            given = deliveries_for(DELIVERIES, f"given-{number}")
+            stand_in: Any = NoDynamoDB(url)
+            with working(Worker(settings, stand_in, NoRecords(given))) as unburdened:
+                without.append(len(given) / deliver(unburdened, given))
+            bare.append(len(given) / post_bare(url, body, len(given)))
+    delivered = ROUNDS * DELIVERIES_WITH_DYNAMODB
+    of_deliveries = calls["UpdateItem:deliveries"]
+    return [
+        Row("tunehook", statistics.median(whole), "deliveries/s"),
+        Row("tunehook, its DynamoDB calls taken out", statistics.median(without), "deliveries/s"),
+        Row("bare aiohttp, the same bytes", statistics.median(bare), "deliveries/s"),
+        Row("tunehook without DynamoDB / bare aiohttp", _ratio(without, bare), "ratio", at_least=0.4),
+        Row("DynamoDB calls of a delivery", of_deliveries / delivered, "calls", at_most=2),
+        Row(
+            "DynamoDB calls beside, about the receiver, in all rounds",
+            sum(calls.values()) - of_deliveries,
+            "calls",
+        ),
+    ]
+
+
+@contextmanager
+def counting(dynamodb: Any, calls: Counter[str]) -> Iterator[None]:
+    """Count the calls that a client makes, by operation and table."""
+
+    def count(model: Any, params: Mapping[str, Any], **_: Any) -> None:
+        calls[f"{model.name}:{json.loads(params['body'])['TableName']}"] += 1
+
+    dynamodb.meta.events.register("before-call.dynamodb", count, unique_id="counting")
+    try:
+        yield
+    finally:
+        dynamodb.meta.events.unregister("before-call.dynamodb", unique_id="counting")
+
+
+def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    return statistics.median(our / their for our, their in zip(ours, theirs, strict=True))
+
+
+def main() -> None:
+    """Report how fast a worker delivers."""
+    try:
+        with gateway(1) as base_url, embedded_aws() as settings:
+            rows = measure(settings, f"{base_url}/api/v1/task/hook")
+    except NginxMissingError as error:
+        sys.exit(str(error))
+    title = f"one worker process, batches of {BATCH}, nginx and the embedded AWS on loopback, median of {ROUNDS} rounds"
+    report("webhooks", title, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""Who may be sent to now, so that a receiver that hangs delays no other.
+
+An attempt that hangs holds up its worker for 15 s. So a receiver that has not answered lately is tried with one attempt
+at a time, of all workers together; whatever else is there for it waits, without using up attempts. One that does answer
+is proven for a minute, in which nobody asks. After three timeouts or connection failures in a row within a minute it is
+left alone for 30 s, then tried with one attempt, and if that fails too, left alone for twice as long, up to 10 minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tunehook.aws.gates import LONGEST_WAIT_MS, PROVEN_MS, TRIAL_MS
+
+if TYPE_CHECKING:
+    from tunehook.aws.gates import Gate, ReceiverGates
+
+FIRST_WAIT_MS: Final = 30_000
+WITHIN_MS: Final = 60_000
+"""Three failures within this time shut the gate."""
+
+PATIENCE_HERE_S: Final = 0.5
+"""How long a message waits for a trial of its own worker, which is held up by that anyway."""
+
+PATIENCE_ELSEWHERE_S: Final = 0.1
+"""How long a message waits for another worker's trial: longer, and a receiver that hangs would hold up many workers."""
+
+LOOK_AGAIN_MS: Final = 2_000
+"""When at the earliest a message comes again that a trial made wait."""
+
+_POLL_HERE_S: Final = 0.01
+_POLL_ELSEWHERE_S: Final = 0.04
+_REMEMBERED: Final = 1_000
+"""So many receivers are remembered before those are forgotten of whom there is nothing to know any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Whether an attempt may be made now.
+
+    Attributes
+    ----------
+    receiver : str
+        To whom.
+    trial : bool
+        Whether it is the one attempt that tries the receiver.
+    wait_until_ms : int or None
+        When to ask again, where none may be made.
+    """
+
+    receiver: str
+    trial: bool = False
+    wait_until_ms: int | None = None
+
+
+@dataclass(slots=True)
+class _Known:
+    proven_until_ms: int = 0
+    wait_until_ms: int = 0
+    trying: bool = False
+    trying_since_s: float = 0.0
+
+
+class Breaker:
+    """Admits attempts; made once for the life of the function's process.
+
+    Parameters
+    ----------
+    gates : ReceiverGates
+        What all workers know. It is asked about receivers that this worker has no answer of, and told of changes.
+    now_ms : callable
+        The wall clock, in milliseconds since 1970.
+    """
+
+    def __init__(self, gates: ReceiverGates, now_ms: Callable[[], int]) -> None:
+        self._gates = gates
+        self._now_ms = now_ms
+        self._known: dict[str, _Known] = {}
+
+    async def admit(self, receiver: str) -> Admission:
+        """Say whether an attempt may be made now. One that may is to be settled, whatever becomes of it.
+
+        Parameters
+        ----------
+        receiver : str
+            The id of a subscription, or that which stands for a task's own hook.
+
+        Returns
+        -------
+        Admission
+            At once for a receiver that has answered lately, after a moment for others.
+        """
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + PATIENCE_ELSEWHERE_S
+        known = self._of(receiver)
+        while True:
+            now_ms = self._now_ms()
+            if (
+                now_ms < known.proven_until_ms <= now_ms + PROVEN_MS
+            ):  # further ahead: the clock has jumped back
+                return Admission(receiver)
+            if now_ms < known.wait_until_ms <= now_ms + LONGEST_WAIT_MS:
+                return Admission(receiver, wait_until_ms=known.wait_until_ms)
+            here = known.trying
+            if not here and await self._enter(receiver, known, now_ms):
+                return Admission(receiver, trial=True)
+            if not here and max(known.proven_until_ms, known.wait_until_ms) > now_ms:
+                continue
+            if loop.time() >= (known.trying_since_s + PATIENCE_HERE_S if here else give_up_at):
+                return Admission(receiver, wait_until_ms=now_ms + LOOK_AGAIN_MS)
+            await asyncio.sleep(_POLL_HERE_S if here else _POLL_ELSEWHERE_S)
+
+    def note(self, admission: Admission, *, answered: bool | None) -> None:
+        """Let the messages of this worker that wait for a trial know at once how it ended."""
+        known = self._of(admission.receiver)
+        if answered and admission.trial:
+            known.proven_until_ms = self._now_ms() + PROVEN_MS
+        elif answered is False:
+            known.proven_until_ms = 0
+
+    async def settle(self, admission: Admission, *, answered: bool | None) -> None:
+        """Say what came of an admission.
+
+        Parameters
+        ----------
+        admission : Admission
+            One that let an attempt be made.
+        answered : bool or None
+            Whether an answer came, whatever it said; False for timeouts and connection failures; None if no attempt
+            was made, or if it showed something else.
+        """
+        known = self._of(admission.receiver)
+        try:
+            if answered is False:
+                wait_until_ms = await asyncio.to_thread(self._fail, admission)
+                known.wait_until_ms = max(known.wait_until_ms, wait_until_ms)
+            elif admission.trial and answered:
+                await asyncio.to_thread(self._gates.prove, admission.receiver, self._now_ms())
+            elif admission.trial:
+                await asyncio.to_thread(self._gates.leave, admission.receiver)
+        finally:
+            if admission.trial:
+                known.trying = False
+
+    async def _enter(self, receiver: str, known: _Known, now_ms: int) -> bool:
+        known.trying, known.trying_since_s = True, asyncio.get_running_loop().time()
+        entered = False
+        try:
+            entered, gate = await asyncio.to_thread(self._gates.enter, receiver, now_ms)
+        finally:
+            known.trying = entered
+        if not entered:
+            known.proven_until_ms = _unless_void(gate.proven_until_ms, now_ms + PROVEN_MS)
+            known.wait_until_ms = _wait_until_ms(gate, now_ms)
+        return entered
+
+    def _fail(self, admission: Admission) -> int:
+        now_ms = self._now_ms()
+        gate = self._gates.fail(admission.receiver, now_ms)
+        wait_ms = 0
+        if gate.wait_ms and admission.trial:
+            wait_ms = min(2 * gate.wait_ms, LONGEST_WAIT_MS)
+        elif not gate.wait_ms and now_ms - gate.third_last_failure_ms <= WITHIN_MS:
+            wait_ms = FIRST_WAIT_MS
+        if wait_ms and self._gates.shut(admission.receiver, now_ms, wait_ms, after_ms=gate.wait_ms):
+            return now_ms + wait_ms
+        if admission.trial:
+            self._gates.leave(admission.receiver)
+        return 0
+
+    def _of(self, receiver: str) -> _Known:
+        if len(self._known) > _REMEMBERED:
+            now_ms = self._now_ms()
+            self._known = {
+                name: known
+                for name, known in self._known.items()
+                if known.trying or max(known.proven_until_ms, known.wait_until_ms) > now_ms
+            }
+        return self._known.setdefault(receiver, _Known())
+
+
+def _wait_until_ms(gate: Gate, now_ms: int) -> int:
+    """Return until when to wait without asking: 0 where a trial has only just begun."""
+    shut_until_ms = _unless_void(gate.shut_until_ms, now_ms + LONGEST_WAIT_MS)
+    if shut_until_ms > now_ms:
+        return shut_until_ms
+    age_ms = now_ms - gate.trial_since_ms
+    if gate.proven_until_ms > now_ms or age_ms < PATIENCE_ELSEWHERE_S * 1000:
+        return 0
+    # Longer and longer, so that many messages that wait for one trial do not keep the workers busy.
+    return min(now_ms + max(age_ms, LOOK_AGAIN_MS), max(gate.trial_since_ms + TRIAL_MS, now_ms + 1))
+
+
+def _unless_void(moment_ms: int, latest_ms: int) -> int:
+    """Return a moment, or 0 if it lies so far ahead that a clock was wrong."""
+    return moment_ms if moment_ms <= latest_ms else 0

@@ -1,0 +1,251 @@
+"""The breaker, over the real table code and moto."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.unit.webhooks.world import START_MS, Receiver, World, delivery, hook_delivery
+
+from tunehook.aws.gates import PROVEN_MS, TRIAL_MS
+from webhooks import breaker as module
+from webhooks.breaker import Admission, Breaker
+from webhooks.delivery import Step
+from webhooks.verdict import Verdict
+
+HANGS = None
+OK = Verdict.DELIVERED
+SECOND = 1_000
+
+
+@pytest.fixture
+def world(aws: None) -> World:
+    return World(Receiver(OK))
+
+
+def another_worker(world: World) -> Breaker:
+    return Breaker(world.gates, lambda: world.now_ms)
+
+
+async def answer(breaker: Breaker, *, answered: bool | None = True) -> Admission:
+    admission = await breaker.admit("sub")
+    assert admission.wait_until_ms is None
+    breaker.note(admission, answered=answered)
+    await breaker.settle(admission, answered=answered)
+    return admission
+
+
+async def fail(world: World, times: int, every_ms: int = 15 * SECOND) -> None:
+    for _ in range(times):
+        world.now_ms += every_ms
+        await answer(another_worker(world), answered=False)
+
+
+async def waits_ms(world: World) -> int:
+    """How long the next message of a worker that knows nothing has to wait; 0 if it is admitted."""
+    breaker = another_worker(world)
+    admission = await breaker.admit("sub")
+    if admission.wait_until_ms is not None:
+        return admission.wait_until_ms - world.now_ms
+    await breaker.settle(admission, answered=None)
+    return 0
+
+
+async def test_an_unknown_receiver_is_tried_with_one_attempt(world: World) -> None:
+    first = await world.breaker.admit("sub")
+    second = await world.breaker.admit("sub")
+    assert (first.trial, first.wait_until_ms) == (True, None)
+    assert second.wait_until_ms == START_MS + module.LOOK_AGAIN_MS
+
+
+async def test_the_workers_try_a_receiver_with_one_attempt_together(world: World) -> None:
+    await world.breaker.admit("sub")
+    assert (await another_worker(world).admit("sub")).wait_until_ms is not None
+
+
+async def test_an_answer_admits_all_that_waits_in_the_same_worker_at_once(world: World) -> None:
+    trial = await world.breaker.admit("sub")
+    waiting = [asyncio.create_task(world.breaker.admit("sub")) for _ in range(9)]
+    await asyncio.sleep(0.03)
+    world.breaker.note(trial, answered=True)
+    admissions = await asyncio.wait_for(asyncio.gather(*waiting), 0.2)
+    assert {(each.trial, each.wait_until_ms) for each in admissions} == {(False, None)}
+
+
+async def test_an_answer_admits_the_other_workers(world: World) -> None:
+    await answer(world.breaker)
+    admission = await another_worker(world).admit("sub")
+    assert (admission.trial, admission.wait_until_ms) == (False, None)
+
+
+async def test_a_proven_receiver_is_not_asked_about_for_a_minute(world: World) -> None:
+    calls: list[str] = []
+    world.client.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
+    await answer(world.breaker)
+    assert calls == ["UpdateItem", "UpdateItem"]
+    world.now_ms += PROVEN_MS - 1
+    assert not (await answer(world.breaker)).trial
+    assert len(calls) == 2
+    world.now_ms += 1
+    assert (await answer(world.breaker)).trial
+
+
+async def test_receivers_do_not_wait_for_each_other(world: World) -> None:
+    await world.breaker.admit("hanging")
+    assert (await world.breaker.admit("sub")).wait_until_ms is None
+
+
+async def test_messages_that_wait_for_a_long_trial_come_again_later_and_later(world: World) -> None:
+    await world.breaker.admit("sub")
+    waits = []
+    for _ in range(3):
+        world.now_ms += 3 * SECOND
+        waits.append(await waits_ms(world))
+    assert waits == [3 * SECOND, 6 * SECOND, 9 * SECOND]
+
+
+async def test_a_trial_whose_worker_died_is_made_by_another_one(world: World) -> None:
+    await world.breaker.admit("sub")
+    world.now_ms += TRIAL_MS - 1
+    assert (await another_worker(world).admit("sub")).wait_until_ms is not None
+    world.now_ms += 1
+    assert (await another_worker(world).admit("sub")).trial
+
+
+async def test_after_three_failures_in_a_row_within_a_minute_the_receiver_is_left_alone_for_30_s(
+    world: World,
+) -> None:
+    await fail(world, 2)
+    assert await waits_ms(world) == 0
+    await fail(world, 1)
+    assert await waits_ms(world) == 30 * SECOND
+
+
+async def test_failures_further_apart_than_a_minute_shut_nothing(world: World) -> None:
+    await fail(world, 6, every_ms=31 * SECOND)
+    assert await waits_ms(world) == 0
+
+
+async def test_the_minute_is_that_before_the_third_failure_and_not_that_after_the_first(world: World) -> None:
+    await fail(world, 1)
+    await fail(world, 1, every_ms=50 * SECOND)
+    await fail(world, 1, every_ms=15 * SECOND)
+    assert await waits_ms(world) == 0
+    await fail(world, 1, every_ms=SECOND)
+    assert await waits_ms(world) == 30 * SECOND
+
+
+async def test_an_answer_between_failures_begins_the_row_anew(world: World) -> None:
+    await fail(world, 2)
+    await answer(another_worker(world))
+    world.now_ms += PROVEN_MS
+    await fail(world, 2, every_ms=SECOND)
+    assert await waits_ms(world) == 0
+
+
+async def test_one_probe_is_made_after_the_wait_and_doubles_it_up_to_10_minutes(world: World) -> None:
+    await fail(world, 3)
+    waits = []
+    for _ in range(7):
+        waits.append(await waits_ms(world))
+        world.now_ms += waits[-1]
+        probe = another_worker(world)
+        admission = await probe.admit("sub")
+        assert admission.trial
+        assert await waits_ms(world) == module.LOOK_AGAIN_MS
+        await probe.settle(admission, answered=False)
+    assert [wait // SECOND for wait in waits] == [30, 60, 120, 240, 480, 600, 600]
+
+
+async def test_a_probe_that_is_answered_lets_everything_in(world: World) -> None:
+    await fail(world, 3)
+    world.now_ms += 30 * SECOND
+    await answer(another_worker(world))
+    assert await waits_ms(world) == 0
+    world.now_ms += PROVEN_MS
+    await fail(world, 2, every_ms=SECOND)
+    assert await waits_ms(world) == 0
+
+
+async def test_proven_attempts_that_fail_together_shut_the_receiver_once(world: World) -> None:
+    await answer(world.breaker)
+    admissions = [await world.breaker.admit("sub") for _ in range(10)]
+    world.now_ms += 15 * SECOND
+    for admission in admissions:
+        await world.breaker.settle(admission, answered=False)
+    assert await waits_ms(world) == 30 * SECOND
+
+
+async def test_an_attempt_that_was_not_made_ends_the_trial_and_shows_nothing(world: World) -> None:
+    assert (await answer(world.breaker, answered=None)).trial
+    assert (await answer(another_worker(world))).trial
+
+
+async def test_a_wait_written_by_a_clock_that_was_days_ahead_is_void(world: World) -> None:
+    world.now_ms += 48 * 3600 * SECOND
+    await fail(world, 3)
+    world.now_ms = START_MS
+    assert await waits_ms(world) == 0
+
+
+async def test_a_worker_whose_clock_jumps_back_forgets_what_it_knew(world: World) -> None:
+    await fail(world, 2)
+    world.now_ms += SECOND
+    admission = await world.breaker.admit("sub")
+    await world.breaker.settle(admission, answered=False)
+    world.now_ms -= 48 * 3600 * SECOND
+    assert (await world.breaker.admit("sub")).trial
+
+
+async def test_receivers_of_whom_there_is_nothing_to_know_are_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_REMEMBERED", 5)
+    for number in range(20):
+        await world.breaker.settle(await world.breaker.admit(f"hook_{number}"), answered=True)
+        world.now_ms += PROVEN_MS
+    assert len(world.breaker._known) <= 6
+
+
+async def test_messages_that_wait_use_up_no_attempt(world: World) -> None:
+    world.receiver = Receiver(HANGS)
+    records = [hook_delivery(event_id=f"evt_{number}") for number in range(5)]
+    for record in records:
+        world.add(record)
+    await world.run(messages=8)
+    attempts = [len(world.item(record)["attempts"]) for record in records]
+    assert sum(attempts) == len(world.receiver.attempts) == 3
+    assert {outcome.step for outcome in world.outcomes} >= {Step.ATTEMPTED, Step.HELD_BACK}
+
+
+async def test_a_receiver_that_comes_back_gets_everything_that_waited(world: World) -> None:
+    world.receiver = Receiver(HANGS, HANGS, HANGS, HANGS, OK)
+    world.subscribe()
+    records = [delivery(event_id=f"evt_{number}") for number in range(20)]
+    for record in records:
+        world.add(record)
+    await world.run()
+    assert {world.item(record)["status"] for record in records} == {"delivered"}
+    assert len(world.receiver.attempts) == 24
+    assert world.faults == []
+
+
+async def test_the_schedule_of_a_receiver_that_hangs_is_made_in_full(world: World) -> None:
+    world.receiver = Receiver(HANGS)
+    record = hook_delivery()
+    world.add(record)
+    await world.run()
+    assert [made["attempt"] for made in world.item(record)["attempts"]] == list(range(1, 11))
+    assert world.item(record)["status"] == "failed"
+
+
+async def test_a_fault_while_asking_leaves_the_worker_able_to_ask_again(world: World) -> None:
+    enter = world.gates.enter
+
+    def throttled(*_: Any) -> Any:
+        world.gates.enter = enter
+        raise OSError("throttled")
+
+    world.gates.enter = throttled
+    with pytest.raises(OSError, match="throttled"):
+        await world.breaker.admit("sub")
+    assert (await world.breaker.admit("sub")).trial

@@ -1,0 +1,190 @@
+from typing import Any
+
+import pytest
+from tests.unit.webhooks.world import START_MS, Receiver, World, delivery, hook_delivery
+
+from tunehook.deliveries import DeliveryStatus, message_for
+from tunehook.errors import Unavailable
+from tunehook.events import SubscriptionDisabled, SubscriptionFailing
+from webhooks.health import FAILING_MS, Change
+from webhooks.verdict import Verdict
+
+HOUR = 3_600_000
+DAY = 24 * HOUR
+OK, FAILED, GONE = Verdict.DELIVERED, Verdict.FAILED, Verdict.GONE
+
+
+@pytest.fixture
+def world(aws: None) -> World:
+    world = World(Receiver(FAILED))
+    world.subscribe()
+    return world
+
+
+async def attempt(world: World, *, after_ms: int = 0, verdict: Any = FAILED) -> Change:
+    """A first attempt of a delivery of its own, by a worker that knows nothing."""
+    world.now_ms += after_ms
+    world.receiver.verdicts = [verdict]
+    world.subscriptions._cache.clear()
+    record = delivery(event_id=f"evt_{len(world.receiver.attempts)}", now_ms=world.now_ms)
+    assert world.table.create(record)
+    return (await world.deliverer.handle(message_for(record))).change
+
+
+def told(world: World) -> list[Any]:
+    return [getattr(event, "percent", "disabled") for event in world.bus.events]
+
+
+async def test_the_first_failure_says_since_when_a_subscription_fails(world: World) -> None:
+    assert await attempt(world) is Change.FAILING
+    assert world.subscription()["failing_since_ms"] == START_MS
+    assert await attempt(world, after_ms=HOUR) is Change.NONE
+    assert world.subscription()["failing_since_ms"] == START_MS
+
+
+async def test_a_success_forgets_the_failures(world: World) -> None:
+    await attempt(world)
+    assert await attempt(world, after_ms=DAY, verdict=OK) is Change.WELL
+    assert "failing_since_ms" not in world.subscription()
+
+
+async def test_a_success_of_a_retry_forgets_a_failure_that_the_worker_has_not_seen(world: World) -> None:
+    world.receiver.verdicts = [FAILED, OK]
+    world.subscriptions.get("sub")
+    cached = dict(world.subscriptions._cache)
+    world.add(delivery())
+    await world.run(messages=1)
+    world.subscriptions._cache = cached
+    await world.run()
+    assert "failing_since_ms" not in world.subscription()
+
+
+async def test_it_is_warned_of_at_50_70_and_90_per_cent_of_5_days_and_disabled_then(world: World) -> None:
+    for _ in range(5 * 24 + 1):
+        await attempt(world, after_ms=HOUR)
+    assert told(world) == [50, 70, 90, "disabled"]
+    moments = [world.bus.events[0].failing_since, world.bus.events[-1].disabled_at]
+    assert (moments[1] - moments[0]).total_seconds() * 1000 == FAILING_MS
+    assert world.subscription()["enabled"] is False
+    assert "5 days" in world.subscription()["disabled_reason"]
+
+
+async def test_a_warning_says_since_when_and_until_when(world: World) -> None:
+    await attempt(world)
+    assert await attempt(world, after_ms=FAILING_MS // 2) is Change.WARNED
+    (event,) = world.bus.events
+    assert isinstance(event, SubscriptionFailing)
+    assert (event.subscription_id, event.percent) == ("sub", 50)
+    assert event.failing_since.timestamp() * 1000 == START_MS
+    assert event.disabled_at.timestamp() * 1000 == START_MS + FAILING_MS
+
+
+async def test_of_warnings_that_are_due_together_the_last_is_given(world: World) -> None:
+    await attempt(world)
+    await attempt(world, after_ms=FAILING_MS * 75 // 100)
+    await attempt(world, after_ms=HOUR)
+    assert told(world) == [70]
+
+
+async def test_one_millisecond_less_than_5_days_disables_nothing(world: World) -> None:
+    await attempt(world)
+    await attempt(world, after_ms=FAILING_MS - 1)
+    assert world.subscription().get("enabled") is None
+    await attempt(world, after_ms=1)
+    assert world.subscription()["enabled"] is False
+
+
+async def test_failures_within_12_hours_disable_nothing(world: World) -> None:
+    for _ in range(50):
+        await attempt(world, after_ms=12 * HOUR // 50)
+    assert told(world) == []
+
+
+async def test_a_delivery_that_another_worker_made_meanwhile_begins_the_5_days_anew(world: World) -> None:
+    await attempt(world)
+    record = delivery(event_id="evt_other", now_ms=world.now_ms + HOUR)
+    assert world.table.create(record)
+    assert world.table.record(message_for(record), status=DeliveryStatus.DELIVERED)
+    assert await attempt(world, after_ms=FAILING_MS) is Change.FAILING
+    assert told(world) == []
+    assert world.subscription()["failing_since_ms"] == START_MS + FAILING_MS
+
+
+async def test_once_enabled_again_it_has_5_days_again(world: World) -> None:
+    await attempt(world)
+    await attempt(world, after_ms=FAILING_MS)
+    world.subscribe(**world.subscription() | {"enabled": True})
+    assert await attempt(world, after_ms=DAY) is Change.FAILING
+    assert await attempt(world, after_ms=DAY) is Change.NONE
+    await attempt(world, after_ms=FAILING_MS // 2 - DAY)
+    assert told(world) == ["disabled", 50]
+
+
+async def test_a_receiver_that_is_gone_is_told_of(world: World) -> None:
+    assert await attempt(world, verdict=GONE) is Change.DISABLED
+    (event,) = world.bus.events
+    assert isinstance(event, SubscriptionDisabled)
+    assert (event.subscription_id, event.disabled_at, event.failing_since) == (
+        "sub",
+        event.failing_since,
+        event.disabled_at,
+    )
+    assert "410" in event.reason or "503" in event.reason
+
+
+async def test_a_subscription_is_disabled_once(world: World) -> None:
+    records = [delivery(event_id=f"evt_{number}") for number in range(3)]
+    world.receiver.verdicts = [GONE]
+    stale = world.subscriptions.get("sub")
+    for record in records:
+        world.add(record)
+        world.subscriptions._cache["sub"] = (world.now_ms / 1000, stale)
+        await world.run(messages=1)
+    assert told(world) == ["disabled"]
+
+
+async def test_the_same_disabling_always_has_the_same_event_id(world: World) -> None:
+    world.bus.put = lambda events: [True] * len(events)  # type: ignore[method-assign]
+    seen: list[str] = []
+    world.bus.put = lambda events: seen.extend(each.event_id for each in events) or [True]  # type: ignore[method-assign, func-returns-value]
+    disable = world.subscriptions.disable
+
+    def die(*_: Any) -> None:
+        world.subscriptions.disable = disable  # type: ignore[method-assign]
+        raise OSError("the process dies")
+
+    world.subscriptions.disable = die  # type: ignore[method-assign]
+    world.receiver.verdicts = [GONE]
+    world.add(delivery())
+    await world.run()
+    assert len(seen) == 2
+    assert len(set(seen)) == 1
+    assert world.subscription()["enabled"] is False
+
+
+async def test_a_bus_that_takes_nothing_disables_nothing_and_the_next_failure_makes_up_for_it(
+    world: World,
+) -> None:
+    await attempt(world)
+    world.bus.refuses = True
+    with pytest.raises(Unavailable):
+        await attempt(world, after_ms=FAILING_MS)
+    assert world.subscription().get("enabled") is None
+    world.bus.refuses = False
+    assert await attempt(world, after_ms=HOUR) is Change.DISABLED
+
+
+async def test_a_hook_of_a_task_has_no_books_to_keep(world: World) -> None:
+    world.add(hook_delivery())
+    await world.run()
+    assert world.bus.events == []
+    assert set(world.subscription()) == {"subscription_id", "url"}
+
+
+async def test_a_subscription_that_was_deleted_meanwhile_stays_deleted(world: World) -> None:
+    item = world.subscriptions.get("sub")
+    world.client.delete_item(TableName="subscriptions", Key={"subscription_id": {"S": "sub"}})
+    assert item is not None
+    assert await world.health.gone(item, world.now_ms, "gone") is Change.NONE
+    await world.health.failed(item, world.now_ms)
+    assert world.client.scan(TableName="subscriptions")["Count"] == 0

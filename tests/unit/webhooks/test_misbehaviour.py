@@ -1,0 +1,260 @@
+"""Receivers that misbehave, on a raw socket: none holds an attempt beyond its deadline or reads as what it is not."""
+
+import asyncio
+import gzip
+import itertools
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from tests.unit.http.wire import Script, answering, dripping, serving, silent
+from tests.unit.webhooks.world import START_MS, delivery
+
+from tunehook.http.direct import DirectClient
+from tunehook.http.guard import NetworkPolicy
+from tunehook.http.resolver import Lookup, system_lookup
+from webhooks.attempt import MAX_ANSWER_BYTES, Result, Sender
+from webhooks.verdict import Verdict
+
+MASTER = "m" * 40
+DEADLINE_S = 0.4
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+
+
+async def attempt(url: str, *, deadline_s: float = DEADLINE_S, lookup: Lookup = system_lookup) -> Result:
+    async with DirectClient(lookup=lookup) as client:
+        sender = Sender(client, NetworkPolicy.ANY, "https://bucket/{}".format, deadline_s)
+        return await sender.attempt(delivery(), {"url": url}, MASTER, START_MS)
+
+
+async def post_to(script: Script, **options: Any) -> Result:
+    async with serving(script) as wire:
+        result = await attempt(wire.url, **options)
+    assert wire.connections == 1
+    return result
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        silent,
+        dripping(b"H", b""),
+        dripping(b"HTTP/1.1 200 ", b"O"),
+        dripping(HEAD, b"x-a: b\r\n"),
+        dripping(HEAD + b"x-a: ", b"b"),
+        dripping(HEAD + b"content-length: 16000\r\n\r\n", b"x"),
+        dripping(CHUNKED, b"1\r\nx\r\n"),
+        dripping(CHUNKED + b"1", b""),
+        dripping(HEAD + b"\r\n", b"x"),
+        dripping(b"HTTP/1.0 200 OK\r\n\r\n", b"x"),
+        dripping(HEAD + b"content-length: 2\r\n\r\n", b""),
+    ],
+    ids=[
+        "silence",
+        "first byte",
+        "status line",
+        "headers",
+        "one header",
+        "body",
+        "chunks",
+        "a chunk's size",
+        "body until close",
+        "HTTP/1.0 body",
+        "no body",
+    ],
+)
+async def test_an_attempt_ends_at_its_deadline_whatever_drips(script: Script) -> None:
+    started = time.monotonic()
+    result = await post_to(script)
+    assert time.monotonic() - started < DEADLINE_S + 0.8
+    assert (result.verdict, result.attempt.error, result.answered) == (
+        Verdict.FAILED,
+        "DeadlineExceeded",
+        False,
+    )
+    assert result.attempt.status_code is None
+    assert result.attempt.duration_ms >= DEADLINE_S * 1000 - 1
+
+
+@pytest.mark.parametrize("interim", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n"])
+async def test_interim_answers_without_end_are_no_answer(interim: bytes) -> None:
+    started = time.monotonic()
+    result = await post_to(dripping(b"", interim))
+    assert time.monotonic() - started < DEADLINE_S + 0.8
+    assert result.verdict is Verdict.FAILED
+    assert result.attempt.status_code is None
+
+
+async def test_a_tls_handshake_that_is_not_answered_ends_at_the_deadline() -> None:
+    async with bare_server() as port:
+        result = await attempt(f"https://127.0.0.1:{port}/")
+    assert (result.attempt.error, result.answered) == ("DeadlineExceeded", False)
+
+
+async def test_a_name_server_that_does_not_answer_ends_at_the_deadline() -> None:
+    release = threading.Event()
+
+    def lookup(*_: object) -> Any:
+        release.wait(10)
+        raise OSError
+
+    try:
+        result = await attempt("http://receiver.example/", lookup=lookup)
+    finally:
+        release.set()
+    assert result.attempt.error == "DeadlineExceeded"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        dripping(HEAD + b"content-length: 1000000000\r\n\r\n", b"x" * 65_536, pause_s=0),
+        dripping(CHUNKED, b"ffff\r\n" + b"x" * 65_535 + b"\r\n", pause_s=0),
+        dripping(HEAD + b"\r\n", b"x" * 65_536, pause_s=0),
+        dripping(HEAD + b"content-encoding: gzip\r\n\r\n", gzip.compress(bytes(10_000_000)), pause_s=0),
+    ],
+    ids=["content-length", "chunked", "until close", "compressed"],
+)
+async def test_an_answer_without_end_counts_by_its_status(script: Script) -> None:
+    started = time.monotonic()
+    result = await post_to(script, deadline_s=5)
+    assert time.monotonic() - started < 3
+    assert (result.verdict, result.attempt.status_code) == (Verdict.DELIVERED, 200)
+    assert len((result.attempt.excerpt or "").encode()) <= 3 * 1024
+
+
+async def test_of_an_answer_without_end_16_kibibytes_are_taken_and_the_connection_is_dropped() -> None:
+    sent = itertools.count()
+    gone = asyncio.Event()
+
+    async def script(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + b"content-length: 1000000000\r\n\r\n")
+        try:
+            while True:
+                next(sent)
+                writer.write(b"x" * 65_536)
+                await writer.drain()
+        except ConnectionError:
+            gone.set()
+            raise
+
+    async with serving(script) as wire:
+        await attempt(wire.url, deadline_s=5)
+        await asyncio.wait_for(gone.wait(), 3)
+    # The rest of it lay in the buffers of the two sockets.
+    assert next(sent) * 65_536 < 20_000_000
+    assert MAX_ANSWER_BYTES == 16 * 1024
+
+
+async def test_a_compressed_answer_is_kept_as_it_came() -> None:
+    bomb = gzip.compress(bytes(10_000_000))
+    head = HEAD + f"content-encoding: gzip\r\ncontent-length: {len(bomb)}\r\n\r\n".encode()
+    result = await post_to(answering(head + bomb), deadline_s=5)
+    assert result.attempt.excerpt == bomb[:1024].decode("utf-8", "replace")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 2",
+        HEAD,
+        HEAD + b"content-length: 99\r\n\r\nx",
+        CHUNKED + b"5\r\nhel",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+    ],
+    ids=["at once", "status line", "headers", "body", "chunk", "after an interim answer"],
+)
+async def test_a_receiver_that_closes_in_the_middle_has_failed(answer: bytes) -> None:
+    result = await post_to(answering(answer), deadline_s=5)
+    assert (result.verdict, result.attempt.error, result.answered) == (
+        Verdict.FAILED,
+        "RemoteProtocolError",
+        False,
+    )
+
+
+async def test_a_receiver_that_resets_the_connection_has_failed() -> None:
+    async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer: Any = writer.get_extra_info("socket")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+
+    result = await post_to(reset, deadline_s=5)
+    assert (result.verdict, result.answered) == (Verdict.FAILED, False)
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict", "status_code", "excerpt"),
+    [
+        (b"HTTP/1.0 200 OK\r\n\r\nhello", Verdict.DELIVERED, 200, "hello"),
+        (b"HTTP/1.0 500 Oh\r\ncontent-length: 2\r\n\r\nno", Verdict.FAILED, 500, "no"),
+        (
+            b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + b"content-length: 2\r\n\r\nok",
+            Verdict.DELIVERED,
+            200,
+            "ok",
+        ),
+        (
+            b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+            b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n",
+            Verdict.FAILED,
+            503,
+            "",
+        ),
+        (b"HTTP/1.1 204 No Content\r\n\r\nhello", Verdict.DELIVERED, 204, ""),
+        (b"HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\nhello", Verdict.DELIVERED, 204, ""),
+        (
+            b"HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            Verdict.DELIVERED,
+            204,
+            "",
+        ),
+        (b"HTTP/1.1 200 \xff\xfe\r\ncontent-length: 2\r\n\r\nok", Verdict.DELIVERED, 200, "ok"),
+        (b"HTTP/1.1 304 Not Modified\r\n\r\n", Verdict.FAILED, 304, ""),
+    ],
+    ids=[
+        "1.0",
+        "1.0 failure",
+        "100",
+        "102 and 103",
+        "204 with a body",
+        "204 with a length",
+        "204 chunked",
+        "odd reason",
+        "304",
+    ],
+)
+async def test_an_odd_answer_counts_as_what_it_says(
+    answer: bytes, verdict: Verdict, status_code: int, excerpt: str
+) -> None:
+    result = await post_to(answering(answer), deadline_s=5)
+    assert (result.verdict, result.attempt.status_code, result.attempt.excerpt) == (
+        verdict,
+        status_code,
+        excerpt,
+    )
+    assert result.answered is True
+
+
+async def test_a_receiver_that_asks_for_nothing_is_sent_no_expect_header() -> None:
+    async with serving(answering(HEAD + b"content-length: 0\r\n\r\n")) as wire:
+        await attempt(wire.url, deadline_s=5)
+    assert "expect" not in wire.requests[0][0]
+
+
+async def test_a_receiver_that_never_reads_does_not_hold_an_attempt() -> None:
+    async with bare_server() as port:
+        result = await attempt(f"http://127.0.0.1:{port}/")
+    assert result.attempt.error == "DeadlineExceeded"
+
+
+@asynccontextmanager
+async def bare_server() -> AsyncIterator[int]:
+    """A socket that accepts in the kernel alone: nobody reads from it, and nobody answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]

@@ -1,0 +1,41 @@
+from typing import Any
+
+import pytest
+
+from webhooks.secret import MasterSecret
+
+
+class Secrets:
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def get_secret_value(self, *, SecretId: str) -> dict[str, str]:  # noqa: N803 - boto3's name
+        self.asked.append(SecretId)
+        return {"SecretString": f"secret-{len(self.asked)}"}
+
+
+async def test_the_secret_is_read_anew_after_five_minutes() -> None:
+    secrets: Any = Secrets()
+    now_s = [0.0]
+    master = MasterSecret(secrets, "arn", clock=lambda: now_s[0])
+    assert await master.get() == "secret-1"
+    now_s[0] = 299.9
+    assert await master.get() == "secret-1"
+    now_s[0] = 300.0
+    assert await master.get() == "secret-2"
+    assert secrets.asked == ["arn", "arn"]
+
+
+async def test_a_secret_that_cannot_be_read_is_asked_for_again() -> None:
+    secrets: Any = Secrets()
+    read = secrets.get_secret_value
+
+    def throttled(**_: str) -> Any:
+        secrets.get_secret_value = read
+        raise OSError("throttled")
+
+    secrets.get_secret_value = throttled
+    master = MasterSecret(secrets, "arn")
+    with pytest.raises(OSError, match="throttled"):
+        await master.get()
+    assert await master.get() == "secret-1"
