@@ -8,8 +8,13 @@ import typer
 
 from tunehook import __version__
 from tunehook_cli.boundary import CommandGroup
-from tunehook_cli.commands import providers, subscriptions, tasks
+from tunehook_cli.commands import deliveries, dlq, providers, subscriptions, tasks
+from tunehook_cli.commands.archive import archive
+from tunehook_cli.commands.doctor import doctor
+from tunehook_cli.commands.listen import listen
+from tunehook_cli.commands.results import results
 from tunehook_cli.commands.sandbox import sandbox
+from tunehook_cli.commands.status import status
 from tunehook_cli.commands.submit import submit
 from tunehook_cli.commands.watch import watch
 from tunehook_cli.local.commands import app as local_app
@@ -25,9 +30,16 @@ app = typer.Typer(
 app.command()(submit)
 app.command()(watch)
 app.add_typer(tasks.app, name="tasks")
+app.command()(results)
+app.command()(archive)
 app.command()(subscriptions.subscribe)
 app.add_typer(subscriptions.app, name="subscriptions")
+app.add_typer(deliveries.app, name="deliveries")
+app.command()(listen)
 app.add_typer(providers.app, name="providers")
+app.command()(status)
+app.add_typer(dlq.app, name="dlq")
+app.command()(doctor)
 app.add_typer(local_app, name="local")
 app.command()(sandbox)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 from tunehook.errors import Misconfigured
 from tunehook.http.guard import NetworkPolicy
@@ -15,9 +16,14 @@ from tunehook.http.guard import NetworkPolicy
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
-    from tunehook.aws.deliveries import DeliveriesTable
+    from tunehook.archiving import ArchiveRequest
+    from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
+    from tunehook.aws.delivery_log import DeliveryLog
+    from tunehook.aws.redeliveries import Redeliveries
+    from tunehook.aws.subscription_changes import SubscriptionChanges
     from tunehook.aws.subscriptions import SubscriptionsTable
     from tunehook.aws.tasks import TasksTable
+    from tunehook_cli.kept_files import KeptFiles
     from tunehook_cli.local.state import LocalEnvironment
 
 DEFAULT_NAME: Final = "tunehook"
@@ -36,6 +42,8 @@ _CHOSEN_BY: Final = (
 )
 """Variables by which somebody has said which AWS is meant."""
 
+_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+
 
 class Stack:
     """A deployed stack.
@@ -48,6 +56,8 @@ class Stack:
         What CloudFormation says of it.
     open_client : callable
         Makes clients for its region and account.
+    status : str, optional
+        What CloudFormation says of its last change.
     """
 
     def __init__(
@@ -58,12 +68,15 @@ class Stack:
         outputs: Mapping[str, str],
         parameters: Mapping[str, str],
         open_client: OpenClient,
+        status: str = "CREATE_COMPLETE",
     ) -> None:
         self.name = name
         self.region = region
+        self.status = status
         self._outputs = outputs
         self._parameters = parameters
         self._open_client = open_client
+        self._clients: dict[str, Any] = {}
 
     def output(self, name: str) -> str:
         """Return the value of an output.
@@ -80,6 +93,11 @@ class Stack:
                 f"the stack {self.name} in {self.region} has no output {name}: it is no tunehook stack, or one of "
                 "another version; deploy it again with `sam build && sam deploy`"
             ) from None
+
+    @property
+    def shard_count(self) -> int:
+        """How many shards new tasks are put into."""
+        return int(self._parameters.get("ShardCount", 1))
 
     @property
     def network_policy(self) -> NetworkPolicy:
@@ -108,6 +126,80 @@ class Stack:
         return DeliveriesTable(self._dynamodb, self.output("DeliveriesTable"))
 
     @cached_property
+    def subscription_changes(self) -> SubscriptionChanges:
+        """What changes the Subscriptions table by hand."""
+        from tunehook.aws.subscription_changes import SubscriptionChanges
+
+        return SubscriptionChanges(self._dynamodb, self.output("SubscriptionsTable"))
+
+    @cached_property
+    def delivery_log(self) -> DeliveryLog:
+        """The Deliveries table, to be looked through."""
+        from tunehook.aws.delivery_log import DeliveryLog
+
+        return DeliveryLog(self._dynamodb, self.output("DeliveriesTable"))
+
+    @cached_property
+    def deliveries_queue(self) -> DeliveriesQueue:
+        """The queue that says which attempt is due."""
+        from tunehook.aws.deliveries import DeliveriesQueue
+
+        return DeliveriesQueue(self._open_client("sqs"), self.output("DeliveriesQueue"))
+
+    @cached_property
+    def redeliveries(self) -> Redeliveries:
+        """What begins new runs of deliveries."""
+        from tunehook.aws.redeliveries import Redeliveries
+
+        return Redeliveries(
+            self._dynamodb,
+            self.output("DeliveriesTable"),
+            table=self.deliveries,
+            queue=self.deliveries_queue,
+        )
+
+    @property
+    def is_on_this_machine(self) -> bool:
+        """Whether this AWS runs on this machine, as the embedded one does, and so reaches its loopback."""
+        host = urlsplit(self._dynamodb.meta.endpoint_url).hostname
+        if host in _LOOPBACK:
+            return True
+        embedded = _embedded()
+        # For containers to reach it, it listens on another address of this machine.
+        return embedded is not None and embedded.host == host
+
+    def client(self, service: str, **settings: Any) -> Any:
+        """Return a low-level boto3 client for its region and account.
+
+        Parameters
+        ----------
+        service : str
+            The service's name for boto3, such as ``sqs``.
+        **settings
+            Of the client, as `tunehook.aws.clients.client` takes them; without any it is made once.
+        """
+        if settings:
+            return self._open_client(service, **settings)
+        if service not in self._clients:
+            self._clients[service] = self._open_client(service)
+        return self._clients[service]
+
+    @cached_property
+    def kept_files(self) -> KeptFiles:
+        """The results bucket."""
+        from tunehook_cli.kept_files import KeptFiles
+
+        return KeptFiles(
+            self._open_client("s3", signature_version="s3v4", read_timeout=60), self.output("ResultsBucket")
+        )
+
+    def ask_to_archive(self, request: ArchiveRequest) -> None:
+        """Have copied what is missing of a task's files."""
+        self._open_client("sqs").send_message(
+            QueueUrl=self.output("FulfillmentQueue"), MessageBody=request.model_dump_json()
+        )
+
+    @cached_property
     def _dynamodb(self) -> Any:
         return self._open_client("dynamodb")
 
@@ -134,16 +226,15 @@ class Stack:
         write_secret(self._secrets, self.output("ProvidersSecret"), text)
 
 
-def find_stack(name: str | None) -> Stack:
+def find_stack(name: str | None, account: Account | None = None) -> Stack:
     """Find a stack.
-
-    Region and credentials are what boto3 finds. Where the environment says nothing of them and an embedded AWS of
-    this checkout runs, it is taken, and a line on stderr says so.
 
     Parameters
     ----------
     name : str or None
         The stack's name; by default that of the embedded AWS, or ``tunehook``.
+    account : Account, optional
+        Where to look; by default what `find_account` finds.
 
     Returns
     -------
@@ -157,7 +248,7 @@ def find_stack(name: str | None) -> Stack:
     botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError
         If AWS cannot be asked.
     """
-    account = _account()
+    account = account or find_account()
     stack_name = name or account.stack_name
     # One more try is enough for somebody who waits.
     cloudformation = account.open_client(
@@ -173,21 +264,29 @@ def find_stack(name: str | None) -> Stack:
             each["ParameterKey"]: each["ParameterValue"] for each in description.get("Parameters", ())
         },
         open_client=account.open_client,
+        status=description["StackStatus"],
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Account:
+class Account:
+    """The AWS to work with: what makes its clients, and the name that a stack has there by default."""
+
     open_client: OpenClient
     stack_name: str
 
 
-def _account() -> _Account:
+def find_account() -> Account:
+    """Return the AWS to work with.
+
+    Region and credentials are what boto3 finds. Where the environment says nothing of them and an embedded AWS of
+    this checkout runs, it is taken, and a line on stderr says so.
+    """
     local = None if any(os.environ.get(variable) for variable in _CHOSEN_BY) else _embedded()
     if local is None:
-        return _Account(_open_client, DEFAULT_NAME)
+        return Account(_open_client, DEFAULT_NAME)
     print(f"using the embedded AWS at {local.endpoint}", file=sys.stderr)
-    return _Account(_embedded_client(local), local.stack_name)
+    return Account(_embedded_client(local), local.stack_name)
 
 
 def _embedded() -> LocalEnvironment | None:

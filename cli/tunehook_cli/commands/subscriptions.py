@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tunehook.errors import InvalidInput
+from tunehook.errors import InvalidInput, Unavailable
 from tunehook.http.guard import NetworkPolicy
+from tunehook.http.headers import check_headers
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
 from tunehook.subscriptions import SUBSCRIBABLE, Subscription, check_subscription
-from tunehook_cli import output
+from tunehook.times import from_ms, iso, now_ms
+from tunehook_cli import delivery_words, output
 from tunehook_cli.commands.options import AsJson, StackName, refused_as
+from tunehook_cli.spans import parse_span
 from tunehook_cli.stack import Stack, find_stack
+
+if TYPE_CHECKING:
+    from tunehook.deliveries import Delivery
 
 app = typer.Typer(no_args_is_help=True, help="The receivers of webhooks.")
 
 SHOWN_DELIVERIES: Final = 10
+
+LONGEST_GRACE: Final = "7d"
+"""docs/webhook-contract.md, "The request"."""
+
+DISABLED_BY_HAND: Final = "disabled by hand"
+
+_LOOK_EVERY_S: Final = 0.5
 
 SubscriptionId = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 
@@ -41,6 +55,10 @@ def subscribe(
             "--format", help="The body: standard, provider or cloudevents.", show_default="standard"
         ),
     ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(help="'NAME: VALUE' that each request carries; up to 10 times.", show_default=False),
+    ] = None,
     description: Annotated[
         str | None, typer.Option(help="What it is for; for people.", show_default=False)
     ] = None,
@@ -55,6 +73,7 @@ def subscribe(
         "events": event,
         "providers": provider,
         "format": body_format,
+        "headers": _headers(header or []),
         "description": description,
     }
     item = {name: value for name, value in fields.items() if value}
@@ -63,10 +82,27 @@ def subscribe(
     secret = derive_secret(found.master_secret(), subscription.subscription_id, 1)
     found.subscriptions.create(item)
     if as_json:
-        output.print_json(item | {"signing_secret": secret})
+        output.print_json(_without_header_values(item) | {"signing_secret": secret})
         return
     print(f"Subscribed {url} as {subscription.subscription_id}.")
     print(f"Signing secret: {secret}")
+
+
+def _headers(texts: list[str]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for text in texts:
+        name, colon, value = text.partition(":")
+        if not colon:
+            raise InvalidInput("--header", "must be 'NAME: VALUE'")
+        if name in headers:
+            raise InvalidInput(f"--header {output.printable(name)}", "given twice")
+        headers[name] = value.strip(" ")
+    try:
+        check_headers(headers)
+    except InvalidInput as error:
+        _, dot, name = error.field.partition(".")
+        raise InvalidInput(f"--header {name}" if dot else "--header", error.reason) from None
+    return headers
 
 
 @app.command("list")
@@ -136,11 +172,26 @@ def _fields(item: Mapping[str, Any], policy: NetworkPolicy) -> list[tuple[str, o
         *first,
         ("state", _state(subscription)),
         ("reason", item.get("disabled_reason")),
+        ("failing since", _moment(item.get("failing_since_ms"))),
         ("events", _events(subscription)),
         ("providers", _providers(subscription)),
         ("format", subscription.format.value),
+        ("secret", _secret_words(item)),
         *last,
     ]
+
+
+def _secret_words(item: Mapping[str, Any]) -> str | None:
+    """Say how far the secret has been rotated."""
+    until_ms = item.get("previous_secret_until_ms")
+    if not isinstance(until_ms, int):
+        return None
+    words = f"version {item.get('secret_version')}"
+    return f"{words}; the one before signs too until {_moment(until_ms)}" if until_ms > now_ms() else words
+
+
+def _moment(at_ms: object) -> str | None:
+    return output.moment(at_ms) if isinstance(at_ms, int) else None
 
 
 @app.command("delete")
@@ -149,6 +200,124 @@ def delete_subscription(subscription_id: SubscriptionId, stack: StackName = None
     if not find_stack(stack).subscriptions.delete(subscription_id):
         raise _unknown(subscription_id)
     print(f"Deleted {output.printable(subscription_id)}.")
+
+
+@app.command("disable")
+def disable_subscription(subscription_id: SubscriptionId, stack: StackName = None) -> None:
+    """Send no more webhooks to a subscription. Those that are under way are given up."""
+    found = find_stack(stack)
+    name = output.printable(subscription_id)
+    if _item(found, subscription_id).get("enabled") is False:
+        print(f"{name} is disabled already.")
+        return
+    found.subscriptions.disable(subscription_id, DISABLED_BY_HAND)
+    print(
+        f"Disabled {name}. This counts within 15 seconds; `tunehook subscriptions enable {name}` undoes it."
+    )
+
+
+@app.command("enable")
+def enable_subscription(subscription_id: SubscriptionId, stack: StackName = None) -> None:
+    """Send webhooks to a subscription again, and forget how it has failed."""
+    found = find_stack(stack)
+    item = _item(found, subscription_id)
+    # One that cannot be used would be enabled in name alone.
+    check_subscription({**item, "enabled": True}, found.network_policy)
+    if not found.subscription_changes.enable(subscription_id):
+        raise _unknown(subscription_id)
+    name = output.printable(subscription_id)
+    print(f"Enabled {name}. This counts within 15 seconds.")
+    if item.get("enabled") is False:
+        print(f"What it missed: `tunehook deliveries recover {name} --since 2h`.")
+
+
+@app.command("rotate-secret")
+def rotate_secret(
+    subscription_id: SubscriptionId,
+    grace: Annotated[
+        str, typer.Option(help="How long the old secret signs too, such as 90s, 12h; 0s to 7d.")
+    ] = "24h",
+    as_json: AsJson = False,
+    stack: StackName = None,
+) -> None:
+    """Sign with a new secret, and for a while with the old one too; print the new one."""
+    grace_ms = parse_span(grace, "--grace", at_most=LONGEST_GRACE)
+    found = find_stack(stack)
+    item = _item(found, subscription_id)
+    version, now = _secret_version(item), now_ms()
+    # First, so that whoever may not read the master secret gets to know it while nothing has happened yet.
+    secret = derive_secret(found.master_secret(), subscription_id, version + 1)
+    until_ms = now + grace_ms
+    if not found.subscription_changes.rotate(subscription_id, version=version, previous_until_ms=until_ms):
+        raise Unavailable(
+            f"{output.printable(subscription_id)} was changed at the same moment: look at it with "
+            "`tunehook subscriptions show`, and try again"
+        )
+    earlier_until_ms = item.get("previous_secret_until_ms")
+    if isinstance(earlier_until_ms, int) and earlier_until_ms > now:
+        output.warn(
+            f"the secret of version {version - 1} would have signed until {_moment(earlier_until_ms)}; it has stopped"
+        )
+    if as_json:
+        output.print_json(
+            {
+                "subscription_id": subscription_id,
+                "secret_version": version + 1,
+                "signing_secret": secret,
+                "previous_secret_until": iso(from_ms(until_ms)),
+            }
+        )
+        return
+    print(f"New signing secret: {secret}")
+    if grace_ms:
+        print(f"It signs within 15 seconds. The old one signs too until {_moment(until_ms)}.")
+    else:
+        print("It signs within 15 seconds, and the old one no more.")
+
+
+@app.command("test")
+def send_test(
+    subscription_id: SubscriptionId,
+    wait: Annotated[
+        float, typer.Option(min=0, max=300, help="Seconds to wait for the receiver's answer.")
+    ] = 30,
+    as_json: AsJson = False,
+    stack: StackName = None,
+) -> None:
+    """Send a `webhook.test` to a subscription; exit with 1 if it is not taken within the time to wait."""
+    from tunehook.deliveries import DeliveryStatus, message_for
+    from tunehook_cli.sample_event import sample_delivery
+
+    found = find_stack(stack)
+    subscription = check_subscription(_item(found, subscription_id), found.network_policy)
+    if not subscription.enabled:
+        raise disabled(subscription_id)
+    delivery = sample_delivery(subscription, now_ms())
+    found.deliveries.create(delivery)
+    found.deliveries_queue.send(message_for(delivery), now_ms())
+    delivery = _tried(found, delivery, wait)
+    if as_json:
+        output.print_json(delivery.model_dump(mode="json", exclude_none=True))
+    else:
+        print(f"Sent {delivery.delivery_id} to {subscription.url}: {_came_of_it(delivery)}.")
+    if wait and delivery.status is not DeliveryStatus.DELIVERED:
+        raise typer.Exit(1)
+
+
+def _tried(stack: Stack, delivery: Delivery, wait_s: float) -> Delivery:
+    """Return a delivery as it is after its first attempt, or when the time is over."""
+    until = time.monotonic() + wait_s
+    while time.monotonic() < until and not delivery.attempts and delivery.reason is None:
+        time.sleep(_LOOK_EVERY_S)
+        delivery = stack.deliveries.get(delivery.delivery_id) or delivery
+    return delivery
+
+
+def _came_of_it(delivery: Delivery) -> str:
+    if not delivery.attempts:
+        look = f"`tunehook deliveries show {delivery.delivery_id}` tells what comes of it"
+        return f"{delivery.reason or 'no attempt yet'}; {look}"
+    return f"{delivery_words.came_back(delivery)} ({delivery.attempts[-1].duration_ms} ms)"
 
 
 @app.command("secret")
@@ -190,7 +359,18 @@ def _item(stack: Stack, subscription_id: str) -> dict[str, Any]:
 
 
 def _unknown(subscription_id: str) -> InvalidInput:
-    return InvalidInput("ID", f"there is no subscription {output.printable(subscription_id)}")
+    return InvalidInput("ID", no_such_subscription(subscription_id))
+
+
+def no_such_subscription(subscription_id: str) -> str:
+    """Return what to say where no subscription has this id."""
+    return f"there is no subscription {output.printable(subscription_id)}: `tunehook subscriptions list` names them"
+
+
+def disabled(subscription_id: str, field: str = "ID") -> InvalidInput:
+    """Return the error that a disabled subscription gets nothing."""
+    name = output.printable(subscription_id)
+    return InvalidInput(field, f"{name} is disabled: `tunehook subscriptions enable {name}` first")
 
 
 def _checked(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscription | InvalidInput:

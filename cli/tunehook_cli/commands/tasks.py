@@ -11,7 +11,7 @@ import typer
 from tunehook.errors import InvalidInput
 from tunehook.tasks import Status
 from tunehook.times import now_ms
-from tunehook_cli import output, task_words
+from tunehook_cli import delivery_words, output, task_words
 from tunehook_cli.commands.options import AsJson, ProviderName, StackName
 from tunehook_cli.commands.watch import no_such_task
 from tunehook_cli.stack import Stack, find_stack
@@ -92,7 +92,7 @@ def show_task(
 ) -> None:
     """Show a task, its files and its webhooks."""
     found = find_stack(stack)
-    item = _item(found, task_id, provider)
+    item = task_item(found, task_id, provider)
     deliveries = _deliveries(found, item)
     if as_json:
         output.print_json(
@@ -105,7 +105,14 @@ def show_task(
         print_deliveries(deliveries)
 
 
-def _item(stack: Stack, task_id: str, provider: str | None) -> dict[str, Any]:
+def task_item(stack: Stack, task_id: str, provider: str | None) -> dict[str, Any]:
+    """Return the item of a task.
+
+    Raises
+    ------
+    InvalidInput
+        If there is none, or several and no `provider` says which.
+    """
     items = [item for item in stack.tasks.of_id(task_id) if provider in (None, item["provider"])]
     if not items:
         raise InvalidInput("TASK_ID", no_such_task(task_id, provider))
@@ -177,18 +184,9 @@ def print_deliveries(deliveries: Sequence[Delivery]) -> None:
             each.status.value,
             len(each.attempts),
             "notify hook" if each.url is not None else each.subscription_id,
-            _came_back(each),
+            delivery_words.came_back(each),
         )
         for each in deliveries
     ]
     headers = ("MADE", "EVENT", "STATUS", "TRIES", "TO", "LAST ANSWER")
     output.print_section("Webhooks", output.make_table(headers, rows))
-
-
-def _came_back(delivery: Delivery) -> str:
-    words = task_words.last_answer(delivery)
-    if delivery.reason:
-        words += f"; {delivery.reason}"
-    if delivery.next_attempt_at_ms is not None:
-        words += f"; next attempt {output.clock_time(delivery.next_attempt_at_ms)}"
-    return words

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from tunehook_cli.local import ministack
+from tunehook_cli.local.containers import listening_address
 from tunehook_cli.local.state import Home, LocalEnvironment
 from tunehook_cli.local.up import bring_up, say_on_stderr
 
@@ -42,18 +43,25 @@ def _running(home: Home) -> LocalEnvironment:
 def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it running and return.")] = False,
     port: Annotated[
-        int, typer.Option(min=1, max=65535, help="Where to listen, on loopback alone.")
+        int, typer.Option(min=1, max=65535, help="The port to listen on.")
     ] = ministack.DEFAULT_PORT,
+    containers: Annotated[
+        bool,
+        typer.Option(
+            "--containers", help="Listen where this machine's containers reach it, rather than on loopback."
+        ),
+    ] = False,
     reset: Annotated[bool, typer.Option("--reset", help="Forget all that was kept before.")] = False,
 ) -> None:
     """Start the embedded AWS, build the stack and deploy it; if it runs, update the stack."""
     home = Home()
+    host = listening_address() if containers else None
     environment = home.running()
     if reset:
         if environment is not None:
             ministack.stop(home, environment)
         shutil.rmtree(home.data, ignore_errors=True)
-    environment = bring_up(home, port)
+    environment = bring_up(home, port, host=host)
     say_on_stderr(f"the stack {environment.stack_name} is at {environment.endpoint}")
     if detach:
         say_on_stderr('use it with: eval "$(tunehook local env)"   stop it with: tunehook local down')
@@ -66,9 +74,20 @@ def up(
 
 
 @app.command()
-def env() -> None:
+def env(
+    sam: Annotated[
+        bool, typer.Option("--sam", help="Print the file for `sam local invoke --env-vars` instead.")
+    ] = False,
+) -> None:
     """Print `export` lines for a shell: eval "$(tunehook local env)"."""
-    for name, value in _running(Home()).variables().items():
+    environment = _running(Home())
+    if sam:
+        from tunehook_cli.local.invocation import environment_file
+
+        json.dump(environment_file(environment), sys.stdout, indent=2)
+        print()
+        return
+    for name, value in environment.variables().items():
         print(f"export {name}='{value}'")
 
 

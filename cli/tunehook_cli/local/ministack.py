@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Final
 
 from tunehook.errors import Misconfigured, Unavailable
+from tunehook_cli.local.containers import LOOPBACK
 from tunehook_cli.local.state import Home, LocalEnvironment, checkout, is_alive
 
 DEFAULT_PORT: Final = 4566
 REGION: Final = "us-east-1"
 STACK_NAME: Final = "tunehook"
 
-_HOST: Final = "127.0.0.1"
 _KEY: Final = "test"
 """The key that MiniStack takes for the account's root."""
 
@@ -31,7 +31,7 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 """What this very process has started, which only it can wait for."""
 
 
-def start(home: Home, port: int = DEFAULT_PORT) -> LocalEnvironment:
+def start(home: Home, port: int = DEFAULT_PORT, host: str = LOOPBACK) -> LocalEnvironment:
     """Start the embedded AWS with IAM enforced, and wait until it answers.
 
     Parameters
@@ -39,7 +39,9 @@ def start(home: Home, port: int = DEFAULT_PORT) -> LocalEnvironment:
     home : Home
         Where its state lies.
     port : int
-        Where to listen, on loopback alone.
+        Where to listen.
+    host : str
+        The one address to listen on: loopback, or what `tunehook_cli.local.containers` names.
 
     Returns
     -------
@@ -56,7 +58,7 @@ def start(home: Home, port: int = DEFAULT_PORT) -> LocalEnvironment:
     program = checkout() / ".tunehook" / "tools" / "ministack" / "bin" / "ministack"
     if not program.is_file():
         raise Misconfigured("the embedded AWS is not installed: run `make setup`")
-    if not _is_free(port):
+    if not _is_free(host, port):
         raise Misconfigured(f"port {port} is in use by another program: choose another with --port")
     for folder in (home.data, home.temporary, home.log.parent):
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +67,7 @@ def start(home: Home, port: int = DEFAULT_PORT) -> LocalEnvironment:
         process = subprocess.Popen(
             [str(program)],
             cwd=home.folder,
-            env=_environment(home, port),
+            env=_environment(home, port, host),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -73,7 +75,7 @@ def start(home: Home, port: int = DEFAULT_PORT) -> LocalEnvironment:
         )
     _children[process.pid] = process
     environment = LocalEnvironment(
-        endpoint=f"http://{_HOST}:{port}",
+        endpoint=_endpoint(host, port),
         region=REGION,
         access_key_id=_KEY,
         secret_access_key=_KEY,
@@ -109,7 +111,7 @@ def _runs(pid: int) -> bool:
 def free_port() -> int:
     """Return a port of loopback that nobody listens on."""
     with socket.socket() as probe:
-        probe.bind((_HOST, 0))
+        probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
@@ -129,40 +131,50 @@ def _forget_stream_positions(home: Home) -> None:
         state.write_text(json.dumps(content))
 
 
-def _is_free(port: int) -> bool:
+def _is_free(host: str, port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((_HOST, port))
+            probe.bind((host, port))
         except OSError:
             return False
     return True
 
 
-def _environment(home: Home, port: int) -> dict[str, str]:
+def _endpoint(host: str, port: int) -> str:
+    return f"http://{host}:{port}"
+
+
+def _environment(home: Home, port: int, host: str = LOOPBACK) -> dict[str, str]:
     """The user's environment without what would lead an AWS client of the functions elsewhere."""
     inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("AWS_", "MINISTACK_", "LAMBDA_")) and not name.lower().endswith("_proxy")
     }
-    return inherited | {
-        "AUTH": "true",
-        "AWS_ACCESS_KEY_ID": _KEY,
-        "AWS_SECRET_ACCESS_KEY": _KEY,
-        "BIND_HOST": _HOST,
-        "GATEWAY_PORT": str(port),
-        "MINISTACK_HOST": _HOST,
-        "MINISTACK_REGION": REGION,
-        "PERSIST_STATE": "1",
-        "STATE_DIR": str(home.data),
-        "S3_PERSIST": "1",
-        "S3_DATA_DIR": str(home.data / "s3"),
-        "TMPDIR": str(home.temporary),
-        "SFTP_ENABLED": "0",
-        "IOT_MTLS_ENABLED": "0",
-        "PYTHONUNBUFFERED": "1",
-    }
+    # Where nothing is said, MiniStack sends its functions to loopback.
+    endpoint = {} if host == LOOPBACK else {"AWS_ENDPOINT_URL": _endpoint(host, port)}
+    return (
+        inherited
+        | endpoint
+        | {
+            "AUTH": "true",
+            "AWS_ACCESS_KEY_ID": _KEY,
+            "AWS_SECRET_ACCESS_KEY": _KEY,
+            "BIND_HOST": host,
+            "GATEWAY_PORT": str(port),
+            "MINISTACK_HOST": host,
+            "MINISTACK_REGION": REGION,
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(home.data),
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(home.data / "s3"),
+            "TMPDIR": str(home.temporary),
+            "SFTP_ENABLED": "0",
+            "IOT_MTLS_ENABLED": "0",
+            "PYTHONUNBUFFERED": "1",
+        }
+    )
 
 
 def _wait_until_it_answers(

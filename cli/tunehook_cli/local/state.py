@@ -27,6 +27,11 @@ class LocalEnvironment:
     stack_name: str
     pid: int
 
+    @property
+    def host(self) -> str:
+        """The address that it listens on."""
+        return str(urlsplit(self.endpoint).hostname)
+
     def variables(self) -> dict[str, str]:
         """Return the environment variables by which boto3, the SAM CLI and `tunehook` find it."""
         return {

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from tunehook.errors import Misconfigured
 from tunehook_cli.local import deploy, ministack
+from tunehook_cli.local.containers import LOOPBACK
 from tunehook_cli.local.state import Home, LocalEnvironment
 
 Say = Callable[[str], None]
@@ -18,7 +20,7 @@ def say_on_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def bring_up(home: Home, port: int, say: Say = say_on_stderr) -> LocalEnvironment:
+def bring_up(home: Home, port: int, say: Say = say_on_stderr, *, host: str | None = None) -> LocalEnvironment:
     """Start the embedded AWS unless it runs, then build and deploy the stack.
 
     Parameters
@@ -29,6 +31,8 @@ def bring_up(home: Home, port: int, say: Say = say_on_stderr) -> LocalEnvironmen
         Where to listen, if it does not run yet.
     say : callable
         Is given a line a step.
+    host : str, optional
+        The address to listen on; loopback by default. One that runs must listen there already.
 
     Returns
     -------
@@ -44,8 +48,12 @@ def bring_up(home: Home, port: int, say: Say = say_on_stderr) -> LocalEnvironmen
     was_running = environment is not None
     if environment is None:
         with _step("starting the embedded AWS", say):
-            environment = ministack.start(home, port)
+            environment = ministack.start(home, port, host or LOOPBACK)
     else:
+        if host not in (None, environment.host):
+            raise Misconfigured(
+                f"the embedded AWS runs at {environment.endpoint} and not at {host}: stop it with `tunehook local down`"
+            )
         say(f"the embedded AWS runs at {environment.endpoint}")
     try:
         with _step("building the stack (sam build)", say):

@@ -36,3 +36,32 @@ def test_a_fault_while_marking_is_raised(table: SubscriptionsTable) -> None:
     faulty = SubscriptionsTable(Faulty(client("dynamodb"), update_item=[fault()]), NAME)
     with pytest.raises(type(fault())):
         faulty.mark("sub", None)
+
+
+def test_the_beginning_of_failing_is_kept_from_the_first_failure_on(table: SubscriptionsTable) -> None:
+    put(NAME, {"subscription_id": "sub", "url": "x"})
+    assert table.mark_failing("sub", 5) == {"subscription_id": "sub", "url": "x", "failing_since_ms": 5}
+    assert (table.mark_failing("sub", 9) or {})["failing_since_ms"] == 5
+    table.mark_well("sub")
+    assert items(NAME) == [{"subscription_id": "sub", "url": "x"}]
+
+
+def test_a_disabled_subscription_does_not_begin_to_fail(table: SubscriptionsTable) -> None:
+    put(NAME, {"subscription_id": "sub", "url": "x", "enabled": False})
+    assert table.mark_failing("sub", 5) is None
+    assert items(NAME) == [{"subscription_id": "sub", "url": "x", "enabled": False}]
+
+
+def test_disabling_forgets_how_it_has_failed(table: SubscriptionsTable) -> None:
+    put(NAME, {"subscription_id": "sub", "url": "x", "failing_since_ms": 5, "failing_warned_ms": 7})
+    table.disable("sub", "gone")
+    assert items(NAME) == [
+        {"subscription_id": "sub", "url": "x", "enabled": False, "disabled_reason": "gone"}
+    ]
+
+
+def test_the_books_on_a_deleted_subscription_bring_nothing_back(table: SubscriptionsTable) -> None:
+    assert table.mark_failing("sub", 5) is None
+    table.mark_warned("sub", 5)
+    table.mark_well("sub")
+    assert items(NAME) == []

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from tests.support.aws import client, create_table
+from tests.support.aws import REGION, client, create_table
 from typer.testing import CliRunner, Result
 
 from tunehook_cli.main import app
@@ -20,6 +20,17 @@ OUTPUTS = {
     "TasksTable": "TasksTable",
     "SubscriptionsTable": "SubscriptionsTable",
     "DeliveriesTable": "DeliveriesTable",
+    "DeliveriesQueue": f"https://sqs.{REGION}.amazonaws.com/123456789012/deliveries",
+    "FulfillmentQueue": f"https://sqs.{REGION}.amazonaws.com/123456789012/fulfillment",
+    **{
+        f"{name.capitalize()}DeadLetters": f"https://sqs.{REGION}.amazonaws.com/123456789012/{name}-dead"
+        for name in ("fulfillment", "deliveries", "intake", "poller")
+    },
+    **{
+        f"{name.capitalize()}Function": f"tunehook-{name}"
+        for name in ("intake", "poller", "fulfillment", "webhooks")
+    },
+    "PollerLeasesTable": "PollerLeasesTable",
     "ResultsBucket": "results",
     "ProvidersSecret": PROVIDERS_SECRET,
     "MasterSecret": "master",
@@ -72,11 +83,24 @@ def stack(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tunehook.aws.clients.client", lambda service, **_: client(service))
     for table in ("TasksTable", "SubscriptionsTable", "DeliveriesTable"):
         create_table(table)
+    client("sqs").create_queue(QueueName="deliveries")
     secrets = client("secretsmanager")
     secrets.create_secret(Name=PROVIDERS_SECRET, SecretString="{}")
     secrets.create_secret(Name="master", SecretString=MASTER_SECRET)
     deploy_stack(network_policy="any")
     return
+
+
+@pytest.fixture
+def operated(stack: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stack's leases and its other queues beside it, all empty."""
+    monkeypatch.setattr("tunehook_cli.operating.dead_letters._WAIT_S", 0)
+    create_table("PollerLeasesTable")
+    for name in (
+        "fulfillment",
+        *(f"{each}-dead" for each in ("fulfillment", "deliveries", "intake", "poller")),
+    ):
+        client("sqs").create_queue(QueueName=name)
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
-from types import ModuleType
+from dataclasses import replace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from tunehook_cli.local.state import LocalEnvironment
-from tunehook_cli.stack import find_stack
+from tunehook_cli.stack import Stack, find_stack
 
 LOCAL = LocalEnvironment(
     endpoint="http://127.0.0.1:9",
@@ -165,3 +166,22 @@ def test_an_endpoint_that_is_no_url_is_one_line(tunehook: Any, monkeypatch: pyte
     monkeypatch.setenv("AWS_ENDPOINT_URL", "nope")
     result = tunehook("tasks", "list")
     assert (result.exit_code, result.output) == (2, "tunehook: Invalid endpoint: nope\n")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"), [("http://172.17.0.1:4566", True), ("http://172.17.0.2:4566", False)]
+)
+def test_the_embedded_aws_is_on_this_machine_where_it_listens_for_containers(
+    no_embedded_aws: ModuleType, endpoint: str, expected: bool
+) -> None:
+    no_embedded_aws.running = lambda: replace(LOCAL, endpoint="http://172.17.0.1:4566")  # type: ignore[attr-defined]
+    dynamodb = SimpleNamespace(meta=SimpleNamespace(endpoint_url=endpoint))
+    stack = Stack("s", "r", outputs={}, parameters={}, open_client=lambda _: dynamodb)
+    assert stack.is_on_this_machine is expected
+
+
+def test_a_stack_tells_its_shard_count() -> None:
+    def stack(**parameters: str) -> Stack:
+        return Stack("s", "r", outputs={}, parameters=parameters, open_client=lambda _: None)
+
+    assert (stack(ShardCount="8").shard_count, stack().shard_count) == (8, 1)

@@ -1,13 +1,16 @@
 import json
+import threading
+import time
 from typing import Any
 
 import pytest
-from tests.support.aws import client, items, put
+from tests.support.aws import Faulty, client, fault, items, put, received
 
 from tunehook.aws.deliveries import DeliveriesTable
-from tunehook.deliveries import new_delivery
+from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, DeliveryStatus, new_delivery
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
 from tunehook.tasks import Format
+from tunehook.times import now_ms
 
 NOW_MS = 1_800_000_000_000
 URL = "https://receiver.example/inbox"
@@ -126,10 +129,14 @@ def test_delete_takes_the_item_away(tunehook: Any, stack: None) -> None:
     assert items(TABLE) == []
 
 
-@pytest.mark.parametrize("command", ["show", "delete", "secret"])
+@pytest.mark.parametrize(
+    "command", ["show", "delete", "secret", "disable", "enable", "rotate-secret", "test"]
+)
 def test_a_subscription_that_is_not_there_is_an_error(tunehook: Any, stack: None, command: str) -> None:
     result = tunehook("subscriptions", command, "nope")
-    assert (result.exit_code, result.output) == (2, "tunehook: ID: there is no subscription nope\n")
+    complaint = "ID: there is no subscription nope: `tunehook subscriptions list` names them"
+    assert (result.exit_code, result.output) == (2, f"tunehook: {complaint}\n")
+    assert items(TABLE) == items("DeliveriesTable") == []
 
 
 def test_secret_prints_the_secret_of_the_present_version_alone(tunehook: Any, stack: None) -> None:
@@ -162,3 +169,232 @@ def test_a_master_secret_that_is_too_short_is_an_error(tunehook: Any, stack: Non
     result = tunehook("subscribe", URL)
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert items(TABLE) == []
+
+
+HEADERS = ("--header", "X-Token: very: secret", "--header", "x-empty:")
+
+
+def test_subscribe_takes_headers_and_does_not_show_their_values(tunehook: Any, stack: None) -> None:
+    result = tunehook("subscribe", URL, *HEADERS, "--json")
+    (item,) = items(TABLE)
+    assert item["headers"] == {"X-Token": "very: secret", "x-empty": ""}
+    assert json.loads(result.stdout)["headers"] == {"X-Token": "****", "x-empty": "****"}
+
+
+@pytest.mark.parametrize(
+    ("texts", "complaint"),
+    [
+        (["x-token"], "--header: must be 'NAME: VALUE'"),
+        (["x-a: b\r\nx-c: d"], "--header x-a: the value must be at most 2048 printable ASCII characters"),
+        (["x-a: b", "x-a: c"], "--header x-a: given twice"),
+        (["x-a: b", "X-A: c"], "--header X-A: given twice"),
+        (["webhook-id: b"], "--header webhook-id: this header is not yours to set"),
+        (["Connection: close"], "--header Connection: this header is not yours to set"),
+        (["a b: c"], "--header: a name holds characters that a header's name cannot hold"),
+        ([f"x-{n}: y" for n in range(11)], "--header: more than 10"),
+    ],
+)
+def test_a_header_that_is_not_acceptable_is_refused(
+    tunehook: Any, stack: None, texts: list[str], complaint: str
+) -> None:
+    result = tunehook("subscribe", URL, *(part for text in texts for part in ("--header", text)))
+    assert (result.exit_code, result.output) == (2, f"tunehook: {complaint}\n")
+    assert items(TABLE) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:word@receiver.example/",
+        f"{URL}#part",
+        f"{URL}?{'x' * 3000}",
+        "https://receiver.example:0/",
+    ],
+)
+def test_a_url_that_no_policy_lets_through_is_refused_by_its_name(
+    tunehook: Any, stack: None, url: str
+) -> None:
+    result = tunehook("subscribe", url)
+    assert (result.exit_code, result.stderr.startswith("tunehook: URL: "), items(TABLE)) == (2, True, [])
+
+
+def test_disable_says_so_on_the_item(tunehook: Any, stack: None) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL})
+    assert tunehook("subscriptions", "disable", "a").exit_code == 0
+    assert items(TABLE) == [
+        {"subscription_id": "a", "url": URL, "enabled": False, "disabled_reason": "disabled by hand"}
+    ]
+
+
+def test_disable_leaves_alone_what_is_disabled(tunehook: Any, stack: None) -> None:
+    item = {"subscription_id": "a", "url": URL, "enabled": False, "disabled_reason": "gone (410)"}
+    put(TABLE, item)
+    result = tunehook("subscriptions", "disable", "a")
+    assert (result.exit_code, result.output) == (0, "a is disabled already.\n")
+    assert items(TABLE) == [item]
+
+
+def test_enable_forgets_why_it_was_disabled_and_how_it_has_failed(tunehook: Any, stack: None) -> None:
+    item = {"subscription_id": "a", "url": URL, "headers": {"x": "y"}}
+    put(TABLE, item | {"enabled": False, "disabled_reason": "failed for 5 days", "failing_since_ms": NOW_MS})
+    result = tunehook("subscriptions", "enable", "a")
+    assert items(TABLE) == [item | {"enabled": True}]
+    assert "`tunehook deliveries recover a --since 2h`" in result.stdout
+
+
+def test_enable_refuses_what_could_not_be_used_and_names_the_field(tunehook: Any, stack: None) -> None:
+    item = {"subscription_id": "a", "url": "ftp://x", "enabled": False}
+    put(TABLE, item)
+    result = tunehook("subscriptions", "enable", "a")
+    assert (result.exit_code, result.output) == (2, "tunehook: url: the scheme must be https or http\n")
+    assert items(TABLE) == [item]
+
+
+def test_rotate_secret_prints_the_new_secret_and_until_when_the_old_one_signs(
+    tunehook: Any, stack: None
+) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL})
+    began_ms = now_ms()
+    result = tunehook("subscriptions", "rotate-secret", "a")
+    (item,) = items(TABLE)
+    day_ms = 24 * 3600 * 1000
+    assert item["secret_version"] == 2
+    assert began_ms + day_ms <= item["previous_secret_until_ms"] <= now_ms() + day_ms
+    assert result.output.count(secret_of("a", 2)) == 1
+    assert secret_of("a", 1) not in result.output
+    assert "The old one signs too until " in result.output
+    shown = tunehook("subscriptions", "show", "a").stdout
+    assert "version 2; the one before signs too until" in shown
+
+
+def test_rotate_secret_as_json(tunehook: Any, stack: None) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL, "secret_version": 4})
+    told = json.loads(tunehook("subscriptions", "rotate-secret", "a", "--grace", "0s", "--json").stdout)
+    until = told.pop("previous_secret_until")
+    assert told == {"subscription_id": "a", "secret_version": 5, "signing_secret": secret_of("a", 5)}
+    assert until.endswith("Z")
+    assert items(TABLE)[0]["previous_secret_until_ms"] <= now_ms()
+
+
+@pytest.mark.parametrize("grace", ["7d", "168h", "90s", "0s"])
+def test_a_grace_from_none_to_7_days_is_taken(tunehook: Any, stack: None, grace: str) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL})
+    assert tunehook("subscriptions", "rotate-secret", "a", "--grace", grace).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("grace", "complaint"),
+    [
+        ("8d", "must be at most 7d"),
+        ("604801s", "must be at most 7d"),
+        ("1 day", "must be a whole number and a unit, such as 90s, 30m, 2h or 7d"),
+        ("-1h", "must be a whole number and a unit, such as 90s, 30m, 2h or 7d"),
+    ],
+)
+def test_another_grace_is_refused(tunehook: Any, stack: None, grace: str, complaint: str) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL})
+    result = tunehook("subscriptions", "rotate-secret", "a", "--grace", grace)
+    assert (result.exit_code, result.output) == (2, f"tunehook: --grace: {complaint}\n")
+    assert items(TABLE) == [{"subscription_id": "a", "url": URL}]
+
+
+def test_a_second_rotation_warns_of_the_secret_that_it_cuts_off(tunehook: Any, stack: None) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL})
+    assert "warning" not in tunehook("subscriptions", "rotate-secret", "a").output
+    assert "warning: the secret of version 1" in tunehook("subscriptions", "rotate-secret", "a").stderr
+
+
+def test_a_rotation_that_meets_another_changes_nothing(
+    tunehook: Any, stack: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL})
+    meeting = Faulty(client("dynamodb"), update_item=[fault("ConditionalCheckFailedException", "UpdateItem")])
+    monkeypatch.setattr(
+        "tunehook.aws.clients.client",
+        lambda service, **_: meeting if service == "dynamodb" else client(service),
+    )
+    result = tunehook("subscriptions", "rotate-secret", "a")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "try again" in result.stderr
+
+
+def messages() -> list[dict[str, Any]]:
+    url = client("sqs").get_queue_url(QueueName="deliveries")["QueueUrl"]
+    return received(url)
+
+
+@pytest.mark.parametrize("form", ["standard", "provider", "cloudevents"])
+def test_a_test_is_a_delivery_of_its_own_that_is_due_now(tunehook: Any, stack: None, form: str) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL, "format": form, "events": ["task.failed"]})
+    for _ in range(2):
+        assert tunehook("subscriptions", "test", "a", "--wait", "0").exit_code == 0
+    first, second = (Delivery.model_validate(item) for item in items("DeliveriesTable"))
+    assert first.delivery_id != second.delivery_id
+    assert (first.type, first.format, first.subscription_id) == ("webhook.test", form, "a")
+    assert first.status is DeliveryStatus.PENDING
+    wanted = {each.delivery_id: each.next_attempt_at_ms for each in (first, second)}
+    sent = [DeliveryMessage.model_validate(each) for each in messages()]
+    assert {each.delivery_id: each.due_at_ms for each in sent} == wanted
+
+
+def answered(status: DeliveryStatus, code: int) -> threading.Thread:
+    """Let the delivery that comes be attempted, as the function would."""
+
+    def attempt() -> None:
+        while not (found := items("DeliveriesTable")):
+            time.sleep(0.02)
+        message = DeliveryMessage(
+            delivery_id=found[0]["delivery_id"], subscription_id="a", attempt=1, run=1, due_at_ms=0
+        )
+        made = Attempt(run=1, attempt=1, at_ms=now_ms(), duration_ms=42, status_code=code)
+        DeliveriesTable(client("dynamodb"), "DeliveriesTable").record(
+            message,
+            status=status,
+            attempt=made,
+            next_attempt_at_ms=NOW_MS if status is DeliveryStatus.PENDING else None,
+        )
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "exit_code", "words"),
+    [
+        (DeliveryStatus.DELIVERED, 204, 0, "HTTP 204 (42 ms)"),
+        (DeliveryStatus.PENDING, 503, 1, "HTTP 503; next attempt "),
+    ],
+)
+def test_a_test_tells_what_the_receiver_answered(
+    tunehook: Any, stack: None, status: DeliveryStatus, code: int, exit_code: int, words: str
+) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL})
+    worker = answered(status, code)
+    result = tunehook("subscriptions", "test", "a", "--wait", "20")
+    worker.join()
+    assert (result.exit_code, words in result.stdout) == (exit_code, True)
+
+
+def test_a_test_that_nobody_attempts_in_time_is_not_taken(tunehook: Any, stack: None) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL})
+    result = tunehook("subscriptions", "test", "a", "--wait", "0.1")
+    (item,) = items("DeliveriesTable")
+    assert result.exit_code == 1
+    assert f"no attempt yet; `tunehook deliveries show {item['delivery_id']}`" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"enabled": False}, "ID: a is disabled: `tunehook subscriptions enable a` first"),
+        ({"format": "xml"}, "format: must be one of standard, provider, cloudevents"),
+    ],
+)
+def test_what_gets_no_webhooks_gets_no_test(
+    tunehook: Any, stack: None, fields: dict[str, Any], complaint: str
+) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL} | fields)
+    result = tunehook("subscriptions", "test", "a")
+    assert (result.exit_code, result.output) == (2, f"tunehook: {complaint}\n")
+    assert items("DeliveriesTable") == messages() == []

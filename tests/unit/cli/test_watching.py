@@ -73,8 +73,8 @@ def world(stack: None) -> World:
     "fields",
     [
         {},
-        {"status": "pending", "queue": "pending#0"},
-        {"status": "completed", "queue": "emit#0", "archived_at_ms": 1},
+        {"status": "pending", "queue": "work#0"},
+        {"status": "completed", "queue": "work#0", "archived_at_ms": 1},
         {"status": "completed"},
     ],
 )

@@ -1,0 +1,208 @@
+"""A local receiver of webhooks: it verifies what arrives, forwards it if asked, and hands it over to be shown."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
+
+import httpx
+from aiohttp import web
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from tunehook.http.client import open_client
+from tunehook.http.exchange import exchange
+from tunehook.times import now_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+FORWARD_S: Final = 14.0
+"""How long a forwarded request may take: the attempt that it belongs to ends after 15 s."""
+
+_MAX_ANSWER_BYTES: Final = 16 * 1024
+_SHUTDOWN_S: Final = 1.0
+
+_CHANGED_ON_THE_WAY: Final = frozenset(
+    {"connection", "content-length", "host", "keep-alive", "transfer-encoding"}
+)
+"""Headers that belong to one connection and are made anew for the next."""
+
+_ANSWERED: Final = ("content-type", "retry-after", "webhook-delivery")
+"""Headers of an answer that count (docs/webhook-contract.md, "What counts"), and the body's type."""
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A request that has arrived.
+
+    Attributes
+    ----------
+    at_ms : int
+        When, in milliseconds since 1970.
+    path : str
+        Its path with the query string.
+    headers : tuple of pairs
+        Names and values as they came.
+    body : bytes
+        As it came.
+    problem : str or None
+        Why it is not genuine; None if its signature has been verified.
+    times : int
+        How often a genuine request with this ``webhook-id`` has arrived, this one included.
+    answer : int
+        The status that it was answered with.
+    forwarded : str or None
+        What came of forwarding it; None if it was not forwarded.
+    """
+
+    at_ms: int
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    problem: str | None
+    times: int
+    answer: int
+    forwarded: str | None = None
+
+    def header(self, name: str) -> str | None:
+        """Return the value of a header, given by its lower-case name."""
+        return next((value for key, value in self.headers if key.lower() == name), None)
+
+
+Arrivals: TypeAlias = "asyncio.Queue[Arrival | None]"
+"""What has arrived, in order; None where somebody wants it to end."""
+
+
+class Listener:
+    """A server for as long as the context lasts.
+
+    Parameters
+    ----------
+    listening : socket.socket
+        Where requests arrive; closed at the end.
+    secret : str
+        What they are to be signed with.
+    forward_to : str, optional
+        A URL that genuine requests are sent on to, with their own headers and bytes; its answer is the answer.
+    """
+
+    def __init__(self, listening: socket.socket, secret: str, forward_to: str | None = None) -> None:
+        self.arrivals: Arrivals = asyncio.Queue()
+        self._socket = listening
+        self._webhook = Webhook(secret)
+        self._forward_to = forward_to
+        self._times: Counter[str] = Counter()
+        self._resources = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self._client = await self._resources.enter_async_context(open_client(timeout=None))
+        app = web.Application()
+        app.router.add_post("/{rest:.*}", self._receive)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        await runner.setup()
+        self._resources.push_async_callback(runner.cleanup)
+        await web.SockSite(runner, self._socket).start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._resources.aclose()
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        headers = tuple(request.headers.items())
+        problem = self._problem(request.headers, body)
+        forwarded = None
+        times = 0
+        if problem is not None:
+            response = web.Response(status=401, text=problem)
+        else:
+            message_id = request.headers["webhook-id"]
+            self._times[message_id] += 1
+            times = self._times[message_id]
+            if self._forward_to is None:
+                response = web.Response(status=204)
+            else:
+                response, forwarded = await self._forward(self._forward_to, headers, body)
+        self.arrivals.put_nowait(
+            Arrival(
+                at_ms=now_ms(),
+                path=request.path_qs,
+                headers=headers,
+                body=body,
+                problem=problem,
+                times=times,
+                answer=response.status,
+                forwarded=forwarded,
+            )
+        )
+        return response
+
+    def _problem(self, headers: Mapping[str, str], body: bytes) -> str | None:
+        try:
+            self._webhook.verify(body, dict(headers), json_parse=False)
+        except WebhookVerificationError as error:
+            return str(error)
+        except ValueError:
+            return "The signature cannot be read"
+        return None
+
+    async def _forward(
+        self, url: str, headers: tuple[tuple[str, str], ...], body: bytes
+    ) -> tuple[web.Response, str]:
+        kept = [(name, value) for name, value in headers if name.lower() not in _CHANGED_ON_THE_WAY]
+        request = self._client.build_request("POST", url, headers=kept, content=body)
+        try:
+            answer = await exchange(self._client, request, deadline_s=FORWARD_S, max_bytes=_MAX_ANSWER_BYTES)
+        except httpx.TransportError as error:
+            words = f"{type(error).__name__} at {url}"
+            return web.Response(status=502, text=words), words
+        told = {name: answer.headers[name] for name in _ANSWERED if name in answer.headers}
+        response = web.Response(status=answer.status_code, headers=told, body=answer.body)
+        return response, f"HTTP {answer.status_code} from {url}"
+
+
+async def listen(
+    listener: Listener,
+    *,
+    subscribe: Callable[[], None],
+    unsubscribe: Callable[[], None],
+    show: Callable[[Arrival], None],
+) -> None:
+    """Subscribe, show what arrives until the process is told to end (SIGINT, SIGTERM or SIGHUP), and unsubscribe.
+
+    Parameters
+    ----------
+    listener : Listener
+        The receiver, not yet running.
+    subscribe, unsubscribe : callable
+        Called once each: when the receiver listens, and at the end, whatever has ended it.
+    show : callable
+        Is given each request that has arrived. An error that it raises is an end like any other.
+    """
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, listener.arrivals.put_nowait, None)
+    async with listener:
+        await asyncio.to_thread(subscribe)
+        try:
+            while (arrival := await listener.arrivals.get()) is not None:
+                show(arrival)
+        finally:
+            await asyncio.to_thread(unsubscribe)
+    while not listener.arrivals.empty():
+        if (last := listener.arrivals.get_nowait()) is not None:
+            show(last)

@@ -1,0 +1,299 @@
+"""What `tunehook doctor` looks at, one function a part, each of which says what is wrong with it and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from tunehook.aws.faults import AWS_FAULTS
+from tunehook.errors import TunehookError
+from tunehook.providers import Throttled, Unauthorised
+from tunehook.providers.config import read_providers
+from tunehook.signatures import derive_secret
+from tunehook.times import now_ms
+from tunehook_cli import output
+from tunehook_cli.faults import in_words
+from tunehook_cli.operating import figures, passes
+from tunehook_cli.operating.queues import WORK_QUEUES, DeadLetters, depth
+from tunehook_cli.probe import ask_once
+from tunehook_cli.probe import in_words as outcome_in_words
+from tunehook_cli.stack import Account, Stack, find_stack
+
+if TYPE_CHECKING:
+    from tunehook.providers.config import ProviderConfig
+
+LATE_S: Final = 150
+"""For so long work may lie without a poller: the schedule starts one every minute."""
+
+STOPPED_S: Final = 300
+"""What the alarm on the poller's passes goes by."""
+
+_FUNCTIONS: Final = ("IntakeFunction", "PollerFunction", "FulfillmentFunction", "WebhooksFunction")
+_FED: Final = {
+    "IntakeFunction": "the Tasks stream",
+    "FulfillmentFunction": "the fulfillment queue",
+    "WebhooksFunction": "the deliveries queue",
+}
+_PROBES_AT_ONCE: Final = 8
+_DELETED_BY_HAND: Final = "it was deleted by hand; docs/deploying.md says how to get it back"
+
+
+class State(StrEnum):
+    """How what was looked at is.
+
+    ``WARN``: the stack works, and somebody should know. ``FAIL``: something is not done until it is mended.
+    """
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found at one point; `advice` is what to do, where that is anything."""
+
+    check: str
+    state: State
+    words: str
+    advice: str | None = None
+
+
+Found = Iterator[tuple[State, str, str | None]]
+
+
+def examine(account: Account, stack_name: str | None) -> Iterator[Finding]:
+    """Look at a stack and all that it rests on, and yield what is found, part by part.
+
+    Without credentials or without the stack there is nothing else to look at.
+
+    Parameters
+    ----------
+    account : Account
+        Where to look.
+    stack_name : str or None
+        The stack's name; None for the account's own default.
+    """
+    stacks: list[Stack] = []
+
+    def stack() -> Found:
+        stacks.append(find_stack(stack_name, account))
+        return _stack(stacks[0])
+
+    for name, check in (("credentials", partial(_credentials, account)), ("stack", stack)):
+        findings = list(_findings(name, check))
+        yield from findings
+        if any(each.state is State.FAIL for each in findings):
+            return
+    for name, look in _CHECKS.items():
+        yield from _findings(name, partial(look, stacks[0]))
+
+
+def _findings(name: str, check: Callable[[], Found]) -> Iterator[Finding]:
+    """Yield what a check finds; one that cannot be made is a finding too."""
+    try:
+        for state, words, advice in check():
+            yield Finding(name, state, words, advice)
+    except TunehookError as error:
+        yield Finding(name, State.FAIL, str(error))
+    except AWS_FAULTS as error:
+        if (trouble := in_words(error)) is None:
+            raise
+        yield Finding(name, State.FAIL, trouble)
+
+
+def _credentials(account: Account) -> Found:
+    sts = account.open_client("sts", retries={"mode": "standard", "total_max_attempts": 2})
+    caller = sts.get_caller_identity()
+    yield State.OK, f"{caller['Arn']} in {sts.meta.region_name}", None
+
+
+def _stack(stack: Stack) -> Found:
+    words = f"{stack.name} is {stack.status}"
+    if stack.status.endswith("_IN_PROGRESS"):
+        yield State.WARN, words, "look again when it is done"
+    elif "ROLLBACK" in stack.status or stack.status.endswith("_FAILED"):
+        yield (
+            State.WARN,
+            f"{words}: its last update failed",
+            f"`aws cloudformation describe-stack-events --stack-name {stack.name}` says why",
+        )
+    else:
+        yield State.OK, words, None
+
+
+def _secrets(stack: Stack) -> Found:
+    # What signs webhooks refuses a master secret that is too short.
+    derive_secret(stack.master_secret(), "doctor", 1)
+    yield State.OK, "the master secret can be read and is long enough", None
+    read_providers(stack.providers_json())
+    yield State.OK, "the providers secret can be read", None
+
+
+def _providers(stack: Stack) -> Found:
+    configured = read_providers(stack.providers_json())
+    if not configured.usable and not configured.errors:
+        yield State.WARN, "none is configured, so tasks wait", "add one with `tunehook providers set`"
+    for name, error in configured.errors.items():
+        yield (
+            State.FAIL,
+            f"{name} cannot be used: {error}",
+            f"set it anew with `tunehook providers set {name}`",
+        )
+    with ThreadPoolExecutor(_PROBES_AT_ONCE) as threads:
+        yield from threads.map(_provider, configured.usable.values())
+
+
+def _provider(config: ProviderConfig) -> tuple[State, str, str | None]:
+    probe = ask_once(config, None)
+    words = f"{config.name}, {config.kind}: {outcome_in_words(probe)}"
+    if probe.useful:
+        return State.OK, words, None
+    if isinstance(probe.outcome, Throttled):
+        return State.WARN, words, "lower its --requests-per-second or --max-concurrency if this goes on"
+    if isinstance(probe.outcome, Unauthorised):
+        return State.FAIL, words, f"give it a good key with `tunehook providers set {config.name}`"
+    return (
+        State.FAIL,
+        words,
+        f"it was asked from this machine; `tunehook providers check {config.name}` tells more",
+    )
+
+
+def _schedule(stack: Stack) -> Found:
+    name = f"{stack.name}-every-minute"
+    scheduler = stack.client("scheduler")
+    try:
+        schedule = scheduler.get_schedule(Name=name)
+    except scheduler.exceptions.ResourceNotFoundException:
+        yield State.FAIL, f"{name} is not there", _DELETED_BY_HAND
+        return
+    if schedule["State"] == "ENABLED":
+        yield State.OK, f"{name} is enabled, {schedule['ScheduleExpression']}", None
+    else:
+        yield (
+            State.FAIL,
+            f"{name} is {schedule['State'].lower()}: nothing replaces a poller that ended or was lost",
+            f"enable the schedule {name} in the console of EventBridge Scheduler",
+        )
+
+
+def _functions(stack: Stack) -> Found:
+    lambdas = stack.client("lambda")
+    for output_name in _FUNCTIONS:
+        name = stack.output(output_name)
+        answer = lambdas.get_function(FunctionName=name)
+        configuration = answer["Configuration"]
+        if answer.get("Concurrency", {}).get("ReservedConcurrentExecutions") == 0:
+            yield (
+                State.FAIL,
+                f"{name} is switched off: it may run 0 times at once",
+                f"`aws lambda delete-function-concurrency --function-name {name}`",
+            )
+        elif configuration.get("State", "Active") not in ("Active", "Inactive"):
+            reason = configuration.get("StateReason") or "no reason given"
+            yield State.FAIL, f"{name} is {configuration['State']}: {reason}", "deploy the stack again"
+        else:
+            yield State.OK, f"{name} is ready, {configuration['Runtime']}", None
+
+
+def _mappings(stack: Stack) -> Found:
+    lambdas = stack.client("lambda")
+    for output_name, source in _FED.items():
+        name = stack.output(output_name)
+        found = lambdas.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
+        if not found:
+            yield (
+                State.FAIL,
+                f"{name} is not fed from {source}",
+                _DELETED_BY_HAND,
+            )
+        for mapping in found:
+            yield _mapping(name, source, mapping)
+
+
+def _mapping(name: str, source: str, mapping: Any) -> tuple[State, str, str | None]:
+    words = f"{name} is fed from {source}"
+    match mapping["State"]:
+        case "Enabled" if str(mapping.get("LastProcessingResult", "")).startswith("PROBLEM"):
+            return State.WARN, f"{words}, with trouble: {mapping['LastProcessingResult']}", None
+        case "Enabled":
+            return State.OK, words, None
+        case "Disabled" | "Disabling":
+            advice = f"`aws lambda update-event-source-mapping --uuid {mapping['UUID']} --enabled`"
+            return State.FAIL, f"{name} is not fed: its mapping to {source} is disabled", advice
+        case state:
+            return State.WARN, f"the mapping of {name} to {source} is {state}", "look again in a minute"
+
+
+def _queues(stack: Stack) -> Found:
+    sqs = stack.client("sqs")
+    for name, output_name in WORK_QUEUES.items():
+        held = depth(sqs, stack.output(output_name))
+        yield (
+            State.OK,
+            f"{name}: {held.waiting} waiting, {held.taken} worked on, {held.later} for later",
+            None,
+        )
+
+
+def _dead_letters(stack: Stack) -> Found:
+    held = figures.dead_letters(stack)
+    for queue in DeadLetters:
+        count = held[queue.value]
+        if not count:
+            continue
+        advice = f"`tunehook dlq list {queue}` shows them; `tunehook dlq redrive {queue}` deals with them"
+        # What the poller did not do its next start does; of the others the work itself lies there.
+        state = State.WARN if queue is DeadLetters.POLLER else State.FAIL
+        yield state, f"{queue}: {count}", advice
+    if not any(held.values()):
+        yield State.OK, "there are none", None
+
+
+def _poller(stack: Stack) -> Found:
+    now = now_ms()
+    dynamodb = stack.client("dynamodb")
+    for watch in passes.watches(dynamodb, stack.output("PollerLeasesTable"), stack.shard_count, now):
+        work = stack.tasks.work(watch.shard)
+        since_ms = min((task.since_ms for task in (*work.pending[:1], *work.unsent[:1])), default=None)
+        if watch.live:
+            yield State.OK, f"shard {watch.shard}: a poller watches {len(work.pending)} pending tasks", None
+        elif since_ms is None:
+            yield State.OK, f"shard {watch.shard}: there is nothing to watch", None
+        else:
+            yield _unwatched(watch.shard, (now - max(since_ms, watch.seen_ms or 0)) / 1000)
+
+
+def _unwatched(shard: int, for_s: float) -> tuple[State, str, str | None]:
+    words = f"shard {shard}: there is work, and no poller for {output.duration(for_s)}"
+    if for_s <= LATE_S:
+        return State.OK, words, None
+    advice = "see to the schedule, and to what the poller's log says"
+    return State.FAIL if for_s > STOPPED_S else State.WARN, words, advice
+
+
+def _subscriptions(stack: Stack) -> Found:
+    counts = figures.subscriptions(stack)
+    words = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "there is none"
+    if counts["failing"] or counts["disabled"] or counts["unusable"]:
+        yield State.WARN, words, "`tunehook subscriptions list` and `tunehook subscriptions show` say why"
+    else:
+        yield State.OK, words, None
+
+
+_CHECKS: Final[dict[str, Callable[[Stack], Found]]] = {
+    "secrets": _secrets,
+    "providers": _providers,
+    "schedule": _schedule,
+    "functions": _functions,
+    "mappings": _mappings,
+    "queues": _queues,
+    "dead letters": _dead_letters,
+    "poller": _poller,
+    "subscriptions": _subscriptions,
+}

@@ -1,0 +1,334 @@
+"""What docs/webhooks.md shows to receivers is what is sent, and its code verifies it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.template import ROOT
+
+from fulfillment.payload import payload_of
+from tunehook.deliveries import Delivery, new_delivery
+from tunehook.events import ArchivedAsset, ClipDetail, ManifestLocation, TaskCompleted
+from tunehook.signatures import derive_secret, sign
+from tunehook.tasks import FailureCode, Format
+from tunehook.times import to_ms
+from webhooks.attempt import ATTEMPT_S
+from webhooks.rendering import render
+from webhooks.schedule import WAITS_MS
+
+PAGE = (ROOT / "docs" / "webhooks.md").read_text()
+
+SECRET = "whsec_SvC8jDGLuBtSmj+FKXjVXOF+KwLSD8w+UC5Yx8nCDYE="
+TASK_ID = "0b2a4cb5-8087-40c4-9cdb-b2e77915b7df"
+CLIP_ID = "a06015d0-9e04-4f30-85db-401494940394"
+FOLDER = f"results/my-gateway/{TASK_ID}"
+ENDED = datetime(2026, 11, 20, 16, 1, 57, 123_000, UTC)
+SENT_MS = to_ms(ENDED) + 4_000
+
+EVENT = TaskCompleted(
+    event_id="evt_6d0f2b1c9a8e47d3b5c4f1a2e3d40596",
+    task_id=TASK_ID,
+    provider="my-gateway",
+    submitted_at=datetime(2026, 11, 20, 16, 0, 3, tzinfo=UTC),
+    finished_at=datetime(2026, 11, 20, 16, 1, 54, tzinfo=UTC),
+    detected_at=ENDED,
+    metadata={"order": "17"},
+    clips=(
+        ClipDetail(
+            clip_id=CLIP_ID,
+            title="City Lights",
+            tags=("emotional", "punk"),
+            prompt="[Verse]\nWalking down the streets",
+            duration_s=219,
+            model="chirp-v4",
+            created_at=datetime(2026, 11, 20, 16, 0, 9, tzinfo=UTC),
+        ),
+    ),
+)
+ASSETS = (
+    ArchivedAsset(
+        clip_id=CLIP_ID,
+        type="audio",
+        status="archived",
+        key=f"{FOLDER}/{CLIP_ID}/audio.mp3",
+        content_type="audio/mpeg",
+        bytes=3_504_117,
+        sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    ),
+    ArchivedAsset(clip_id=CLIP_ID, type="cover", status="unavailable", reason="HTTP 403"),
+)
+PROVIDER_OBJECT = {
+    "task_id": TASK_ID,
+    "action": "MUSIC",
+    "status": "SUCCESS",
+    "fail_reason": "",
+    "submit_time": 1795190403,
+    "start_time": 1795190404,
+    "finish_time": 1795190514,
+    "progress": "100%",
+    "data": [
+        {
+            "id": CLIP_ID,
+            "title": "City Lights",
+            "tags": "emotional punk",
+            "prompt": "[Verse]\nWalking down the streets",
+            "duration": 219,
+            "audio_url": f"https://cdn.example.com/{CLIP_ID}.mp3",
+            "image_url": f"https://cdn.example.com/{CLIP_ID}.jpeg",
+        }
+    ],
+}
+
+
+def delivery(form: Format) -> Delivery:
+    manifest = ManifestLocation(bucket="tunehook-results", key=f"{FOLDER}/manifest.json")
+    return new_delivery(
+        event_id=EVENT.event_id,
+        subscription_id="sub_4c1f0a9be7d25638",
+        task_id=TASK_ID,
+        provider="my-gateway",
+        type="task.completed",
+        event_at_ms=to_ms(ENDED),
+        format=form,
+        payload=payload_of(form, EVENT, PROVIDER_OBJECT, ASSETS, manifest),
+        now_ms=SENT_MS,
+    )
+
+
+def link(key: str) -> str:
+    return f"https://tunehook-results.s3.amazonaws.com/{key}?X-Amz-Signature=..."
+
+
+def body(form: Format) -> bytes:
+    return render(delivery(form), link, SENT_MS).content
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def code(language: str) -> str:
+    (block,) = blocks(language)
+    return block
+
+
+@functools.cache
+def section(title: str) -> str:
+    match = re.search(rf"^(#+) {re.escape(title)}\n(.*?)(?=^#|\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    assert match, title
+    return match[2]
+
+
+@pytest.mark.parametrize("form", Format)
+def test_the_example_of_a_format_is_what_is_sent(form: Format) -> None:
+    (shown,) = re.findall(r"^```json\n(.*?)^```$", section(f"`{form}`"), re.MULTILINE | re.DOTALL)
+    assert json.loads(shown) == json.loads(body(form))
+
+
+@pytest.mark.parametrize("form", Format)
+def test_the_content_type_of_a_format_is_the_one_that_the_page_says(form: Format) -> None:
+    assert f"`{render(delivery(form), link, SENT_MS).content_type}`" in section("The formats") + section(
+        f"`{form}`"
+    )
+
+
+def test_the_example_request_is_signed_with_the_example_secret() -> None:
+    headers = dict(line.split(": ", 1) for line in code("http").splitlines()[1:] if ": " in line)
+    sample = delivery(Format.STANDARD)
+    assert headers["webhook-id"] == sample.delivery_id
+    assert headers["webhook-timestamp"] == str(SENT_MS // 1000)
+    assert headers["webhook-signature"] == sign(
+        sample.delivery_id, SENT_MS // 1000, body(Format.STANDARD), [SECRET]
+    )
+    assert SECRET in PAGE
+
+
+def cases() -> list[dict[str, Any]]:
+    """Requests, and whether each is genuine."""
+    now_s = int(time.time())
+    secret, other, older = (derive_secret("m" * 32, name, 1) for name in ("sub", "other", "older"))
+
+    def case(
+        genuine: bool,
+        *,
+        at_s: int = now_s,
+        content: bytes | None = None,
+        secrets: tuple[str, ...] = (secret,),
+    ) -> dict[str, Any]:
+        signed = body(Format.STANDARD)
+        headers = {
+            "webhook-id": "msg_1",
+            "webhook-timestamp": str(at_s),
+            "webhook-signature": sign("msg_1", at_s, signed, secrets),
+        }
+        text = (signed if content is None else content).decode()
+        return {"genuine": genuine, "secret": secret, "headers": headers, "body": text}
+
+    def without(name: str) -> dict[str, Any]:
+        whole = case(False)
+        return whole | {"headers": {key: value for key, value in whole["headers"].items() if key != name}}
+
+    def with_header(name: str, value: str) -> dict[str, Any]:
+        whole = case(False)
+        return whole | {"headers": whole["headers"] | {name: value}}
+
+    return [
+        case(True),
+        case(True, secrets=(other, secret)),
+        case(True, secrets=(secret, older)),
+        case(True, at_s=now_s - 240),
+        case(True, at_s=now_s + 240),
+        case(False, secrets=(other,)),
+        case(False, at_s=now_s - 360),
+        case(False, at_s=now_s + 360),
+        case(False, content=body(Format.STANDARD) + b" "),
+        case(False, content=b""),
+        *map(without, ("webhook-id", "webhook-timestamp", "webhook-signature")),
+        with_header("webhook-id", "msg_2"),
+        with_header("webhook-timestamp", "soon"),
+        with_header("webhook-timestamp", "-1"),
+        with_header("webhook-signature", ""),
+        with_header("webhook-signature", "v1,"),
+        with_header("webhook-signature", "v2,x v1,x"),
+    ]
+
+
+PYTHON = """
+import json, sys
+from verify import verify
+
+def genuine(case):
+    try:
+        verify(case["secret"], case["headers"], case["body"].encode())
+    except ValueError:
+        return False
+    return True
+
+print(json.dumps([genuine(case) for case in json.load(sys.stdin)]))
+"""
+
+NODE = """
+import { readFileSync } from "node:fs";
+import { verify } from "./verify.mjs";
+
+const genuine = ({ secret, headers, body }) => {
+  try {
+    verify(secret, headers, Buffer.from(body));
+  } catch (error) {
+    if (error.constructor !== Error) throw error;
+    return false;
+  }
+  return true;
+};
+console.log(JSON.stringify(JSON.parse(readFileSync(0)).map(genuine)));
+"""
+
+GO = """
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+
+	"example.com/receiver/webhooks"
+)
+
+func main() {
+	var cases []struct {
+		Secret  string
+		Headers map[string]string
+		Body    string
+	}
+	if err := json.NewDecoder(os.Stdin).Decode(&cases); err != nil {
+		panic(err)
+	}
+	verdicts := []bool{}
+	for _, each := range cases {
+		header := http.Header{}
+		for name, value := range each.Headers {
+			header.Set(name, value)
+		}
+		verdicts = append(verdicts, webhooks.Verify(each.Secret, header, []byte(each.Body)) == nil)
+	}
+	json.NewEncoder(os.Stdout).Encode(verdicts)
+}
+"""
+
+
+def verdicts(folder: Path, command: list[str], **environment: str) -> list[bool]:
+    ran = subprocess.run(
+        command,
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder)} | environment,
+        input=json.dumps(cases()),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stderr
+    told: list[bool] = json.loads(ran.stdout)
+    return told
+
+
+def expected() -> list[bool]:
+    return [case["genuine"] for case in cases()]
+
+
+def test_the_python_code_tells_genuine_from_forged(tmp_path: Path) -> None:
+    (tmp_path / "verify.py").write_text(code("python"))
+    (tmp_path / "check.py").write_text(PYTHON)
+    assert verdicts(tmp_path, [sys.executable, "check.py"]) == expected()
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not there to run the page's code")
+def test_the_node_code_tells_genuine_from_forged(tmp_path: Path) -> None:
+    (tmp_path / "verify.mjs").write_text(code("js"))
+    (tmp_path / "check.mjs").write_text(NODE)
+    assert verdicts(tmp_path, ["node", "check.mjs"]) == expected()
+
+
+@pytest.mark.skipif(shutil.which("go") is None, reason="go is not there to run the page's code")
+def test_the_go_code_tells_genuine_from_forged(tmp_path: Path) -> None:
+    (tmp_path / "webhooks").mkdir()
+    (tmp_path / "webhooks" / "verify.go").write_text(code("go"))
+    (tmp_path / "check.go").write_text(GO)
+    (tmp_path / "go.mod").write_text("module example.com/receiver\n\ngo 1.21\n")
+    assert verdicts(tmp_path, ["go", "run", "."], GOTOOLCHAIN="local", GOFLAGS="-mod=mod") == expected()
+
+
+def test_the_schedule_is_the_one_that_is_kept() -> None:
+    units = {"s": 1, "min": 60, "h": 3600}
+    rows = re.findall(r"^\| (\d+) \| (?:at once|(\d+) (s|min|h)) \|", section("When it fails"), re.MULTILINE)
+    assert [int(number) for number, _, _ in rows] == list(range(1, len(WAITS_MS) + 2))
+    assert [int(count) * units[unit] * 1000 for _, count, unit in rows[1:]] == list(WAITS_MS)
+
+
+def test_each_time_after_the_first_attempt_is_the_sum_of_the_waits() -> None:
+    units = {"s": 1, "min": 60, "h": 3600}
+    totals = re.findall(r"^\| \d+ \| .* \| (.*) \|$", section("When it fails"), re.MULTILINE)
+    seconds = [
+        sum(int(count) * units[unit] for count, unit in re.findall(r"(\d+) (s|min|h)\b", total))
+        for total in totals
+    ]
+    assert seconds == [sum(WAITS_MS[:count]) // 1000 for count in range(1, len(WAITS_MS) + 1)]
+
+
+def test_the_time_to_answer_is_that_of_an_attempt() -> None:
+    assert f"within {ATTEMPT_S:g} seconds" in PAGE
+
+
+@pytest.mark.parametrize("failure", FailureCode)
+def test_every_code_of_a_failure_is_named(failure: FailureCode) -> None:
+    assert f"`{failure.value}`" in PAGE

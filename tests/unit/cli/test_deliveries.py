@@ -1,0 +1,327 @@
+import json
+from typing import Any
+
+import pytest
+from tests.support.aws import client, items, put, received
+
+from tunehook.deliveries import new_delivery
+from tunehook.signatures import notify_hook_subscription_id
+from tunehook.tasks import Format
+from tunehook.times import now_ms
+
+HOUR_MS = 3_600_000
+HOOK = "https://hook.example/x"
+TABLE = "DeliveriesTable"
+
+
+def attempt(number: int = 1, run: int = 1, **answer: Any) -> dict[str, Any]:
+    return {"run": run, "attempt": number, "at_ms": now_ms(), "duration_ms": 42, "status_code": 503} | answer
+
+
+FAILED = {"status": "failed", "next_attempt": 10, "reason": "all attempts failed", "attempts": [attempt(10)]}
+REFUSED = {"status": "aborted", "next_attempt": 1, "reason": "refused", "attempts": [attempt(1)]}
+WITHDRAWN = {
+    "status": "aborted",
+    "next_attempt": 2,
+    "reason": "subscription disabled",
+    "attempts": [attempt(1)],
+}
+
+
+def put_delivery(delivery_id: str, *, ago_ms: int = 0, **changes: Any) -> None:
+    delivery = new_delivery(
+        event_id="evt",
+        subscription_id="sub",
+        task_id="task",
+        provider="suno",
+        type="task.completed",
+        event_at_ms=now_ms() - ago_ms,
+        format=Format.STANDARD,
+        payload='{"secret": "of the customer"}',
+        now_ms=now_ms() - ago_ms,
+    )
+    item = delivery.model_dump(mode="json", exclude_none=True) | {"delivery_id": delivery_id}
+    if changes.get("status", "pending") != "pending":
+        del item["next_attempt_at_ms"]
+    put(TABLE, item | changes)
+
+
+def subscribe(**fields: Any) -> None:
+    put("SubscriptionsTable", {"subscription_id": "sub", "url": "https://receiver.example/"} | fields)
+
+
+def delivery(delivery_id: str) -> dict[str, Any]:
+    (found,) = [item for item in items(TABLE) if item["delivery_id"] == delivery_id]
+    return found
+
+
+def messages() -> list[dict[str, Any]]:
+    return received(client("sqs").get_queue_url(QueueName="deliveries")["QueueUrl"])
+
+
+def listed(tunehook: Any, *args: str) -> list[str]:
+    result = tunehook("deliveries", "list", "--json", *args)
+    assert result.exit_code == 0, result.output
+    return [each["delivery_id"] for each in json.loads(result.stdout)]
+
+
+def test_the_list_says_what_went_where_and_what_came_back(tunehook: Any, stack: None) -> None:
+    put_delivery("msg_1", **FAILED)
+    put_delivery("msg_2", ago_ms=HOUR_MS, url=HOOK, subscription_id=notify_hook_subscription_id(HOOK))
+    header, first, second = tunehook("deliveries", "list", env={"COLUMNS": "300"}).stdout.splitlines()
+    assert header.split()[:7] == ["DELIVERY", "MADE", "EVENT", "STATUS", "TASK", "TO", "TRIES"]
+    words = first.split()
+    assert (words[0], words[2:7]) == ("msg_1", ["task.completed", "failed", "task", "sub", "1"])
+    assert "HTTP 503; all attempts failed" in first
+    assert HOOK in second
+    assert "no attempt yet; next attempt" in second
+
+
+def test_nothing_of_the_list_is_lost_on_a_narrow_terminal(tunehook: Any, stack: None) -> None:
+    name, task = f"msg_{'0123456789abcdef' * 2}", f"{'t' * 30}the-end"
+    put_delivery(name, task_id=task, **FAILED)
+    _, *lines = tunehook("deliveries", "list", env={"COLUMNS": "100"}).stdout.splitlines()
+    assert name in lines[0]
+    together = "".join("".join(line.split()) for line in lines)
+    assert "…" not in together
+    # In the status, and in the last answer, which a table that is too wide would have cut off.
+    assert together.count("failed") == 2
+
+
+def test_the_list_is_narrowed_by_what_is_asked_for(tunehook: Any, stack: None) -> None:
+    put_delivery("msg_1", ago_ms=1_000, task_id="other")
+    put_delivery("msg_2", ago_ms=2_000, **FAILED)
+    put_delivery("msg_3", ago_ms=3 * HOUR_MS)
+    put_delivery("msg_4", ago_ms=4 * HOUR_MS, subscription_id="another")
+    put_delivery("msg_5", ago_ms=5 * HOUR_MS, subscription_id=notify_hook_subscription_id(HOOK), url=HOOK)
+    assert listed(tunehook) == ["msg_1", "msg_2", "msg_3", "msg_4", "msg_5"]
+    assert listed(tunehook, "--task", "task") == ["msg_2", "msg_3", "msg_4", "msg_5"]
+    assert listed(tunehook, "--subscription", "another") == ["msg_4"]
+    assert listed(tunehook, "--subscription", HOOK) == ["msg_5"]
+    assert listed(tunehook, "--status", "failed") == ["msg_2"]
+    assert listed(tunehook, "--since", "200m") == ["msg_1", "msg_2", "msg_3"]
+    assert listed(
+        tunehook, "--task", "task", "--subscription", "sub", "--since", "4h", "--status", "pending"
+    ) == ["msg_3"]
+
+
+def test_the_list_says_when_there_are_more(tunehook: Any, stack: None) -> None:
+    for number in range(3):
+        put_delivery(f"msg_{number}", ago_ms=number * 1_000)
+    assert "--limit shows more" in tunehook("deliveries", "list", "--limit", "2").stderr
+    assert "--limit" not in tunehook("deliveries", "list", "--limit", "3").stderr
+    assert listed(tunehook, "--limit", "2") == ["msg_0", "msg_1"]
+
+
+def test_a_list_shows_no_payload(tunehook: Any, stack: None) -> None:
+    put_delivery("msg_1")
+    for args in ((), ("--json",)):
+        assert "customer" not in tunehook("deliveries", "list", *args).output
+
+
+def test_an_empty_list_says_so_and_is_json_all_the_same(tunehook: Any, stack: None) -> None:
+    assert tunehook("deliveries", "list").stderr == "There is no delivery.\n"
+    subscribe()
+    result = tunehook("deliveries", "list", "--subscription", "sub")
+    assert (result.exit_code, result.stderr) == (0, "There is no such delivery.\n")
+    put("TasksTable", {"task_id": "task", "provider": "suno"})
+    assert listed(tunehook, "--task", "task") == []
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        (("--task", "nope"), "--task: there is no task nope: `tunehook tasks list` names them"),
+        (
+            ("--subscription", "nope"),
+            "--subscription: there is no subscription nope: `tunehook subscriptions list` names them",
+        ),
+        (("--subscription", HOOK), f"--subscription: nothing was sent to a notify hook {HOOK}"),
+        (("--status", "lost"), "--status: must be one of pending, delivered, failed, aborted"),
+        (("--since", "yesterday"), "--since: must be a whole number and a unit, such as 90s, 30m, 2h or 7d"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_by_its_name(
+    tunehook: Any, stack: None, args: tuple[str, ...], complaint: str
+) -> None:
+    put_delivery("msg_1")
+    result = tunehook("deliveries", "list", *args)
+    assert (result.exit_code, result.output) == (2, f"tunehook: {complaint}\n")
+
+
+def test_what_went_to_a_subscription_that_was_deleted_is_no_error(tunehook: Any, stack: None) -> None:
+    put_delivery("msg_1")
+    result = tunehook("deliveries", "list", "--subscription", "sub", "--status", "failed")
+    assert (result.exit_code, result.stderr) == (0, "There is no such delivery.\n")
+
+
+def test_show_tells_of_every_attempt(tunehook: Any, stack: None) -> None:
+    attempts = [
+        attempt(1, excerpt="busy\x1b[31m\nsorry"),
+        attempt(2, status_code=None, error="TlsFailure") | {},
+        attempt(1, run=2, status_code=410),
+    ]
+    del attempts[1]["status_code"]
+    put_delivery(
+        "msg_1", status="failed", reason="the receiver asked for no more (410)", run=2, attempts=attempts
+    )
+    out = tunehook("deliveries", "show", "msg_1").stdout
+    assert "the receiver asked for no more (410)" in out
+    rows = [line.split() for line in out[out.index("Attempts") :].splitlines()[2:]]
+    assert [(row[0], row[1], row[4], row[5], *row[6:8]) for row in rows] == [
+        ("1", "1", "42", "ms", "HTTP", "503"),
+        ("1", "2", "42", "ms", "TlsFailure", "-"),
+        ("2", "1", "42", "ms", "HTTP", "410"),
+    ]
+    assert r"busy\x1b[31m\nsorry" in out
+
+
+def test_show_as_json_is_the_whole_record(tunehook: Any, stack: None) -> None:
+    put_delivery("msg_1", **FAILED)
+    assert json.loads(tunehook("deliveries", "show", "msg_1", "--json").stdout) == delivery("msg_1") | {
+        "run": 1
+    }
+
+
+@pytest.mark.parametrize("command", ["show", "redeliver"])
+def test_a_delivery_that_is_not_there_is_an_error(tunehook: Any, stack: None, command: str) -> None:
+    result = tunehook("deliveries", command, "msg_nope")
+    assert result.exit_code == 2
+    assert result.output.startswith("tunehook: ID: there is no delivery msg_nope: `tunehook deliveries list`")
+
+
+@pytest.mark.parametrize("fields", [FAILED, REFUSED, {"status": "delivered", "attempts": [attempt()]}])
+def test_redeliver_begins_a_new_run_with_the_same_id(
+    tunehook: Any, stack: None, fields: dict[str, Any]
+) -> None:
+    subscribe()
+    put_delivery("msg_1", **fields)
+    result = tunehook("deliveries", "redeliver", "msg_1")
+    assert (result.exit_code, result.output) == (0, "Redelivering msg_1: run 2, its first attempt now.\n")
+    now = delivery("msg_1")
+    assert (now["status"], now["run"], now["next_attempt"]) == ("pending", 2, 1)
+    assert [(each["delivery_id"], each["run"], each["attempt"]) for each in messages()] == [("msg_1", 2, 1)]
+
+
+def test_redeliver_as_json_is_the_new_record(tunehook: Any, stack: None) -> None:
+    subscribe()
+    put_delivery("msg_1", **FAILED)
+    told = json.loads(tunehook("deliveries", "redeliver", "msg_1", "--json").stdout)
+    assert told == delivery("msg_1")
+
+
+def test_what_went_to_a_notify_hook_needs_no_subscription(tunehook: Any, stack: None) -> None:
+    put_delivery("msg_1", url=HOOK, subscription_id=notify_hook_subscription_id(HOOK), **FAILED)
+    assert tunehook("deliveries", "redeliver", "msg_1").exit_code == 0
+    assert len(messages()) == 1
+
+
+def test_a_pending_delivery_is_not_doubled(tunehook: Any, stack: None) -> None:
+    subscribe()
+    put_delivery("msg_1", next_attempt=3, next_attempt_at_ms=now_ms() + HOUR_MS)
+    result = tunehook("deliveries", "redeliver", "msg_1")
+    assert result.exit_code == 2
+    assert result.output.startswith("tunehook: ID: msg_1 is still pending")
+    assert "its attempt 3 is due at" in result.output
+    assert (delivery("msg_1")["run"], messages()) == (1, [])
+
+
+def test_a_pending_delivery_whose_message_is_lost_is_asked_for_again(tunehook: Any, stack: None) -> None:
+    subscribe()
+    put_delivery("msg_1", ago_ms=HOUR_MS, next_attempt=3)
+    result = tunehook("deliveries", "redeliver", "msg_1")
+    assert result.output == "msg_1 was pending and overdue: asked for its attempt 3 once more.\n"
+    assert [(each["run"], each["attempt"]) for each in messages()] == [(1, 3)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        (
+            None,
+            "ID: it went to a subscription of the past: there is no subscription sub: "
+            "`tunehook subscriptions list` names them",
+        ),
+        ({"enabled": False}, "ID: sub is disabled: `tunehook subscriptions enable sub` first"),
+    ],
+)
+def test_what_nobody_would_get_is_not_redelivered(
+    tunehook: Any, stack: None, fields: dict[str, Any] | None, complaint: str
+) -> None:
+    if fields is not None:
+        subscribe(**fields)
+    put_delivery("msg_1", **FAILED)
+    result = tunehook("deliveries", "redeliver", "msg_1")
+    assert (result.exit_code, result.output) == (2, f"tunehook: {complaint}\n")
+    assert (delivery("msg_1")["status"], messages()) == ("failed", [])
+
+
+def test_recover_takes_what_has_failed_since_then_the_oldest_first(tunehook: Any, stack: None) -> None:
+    subscribe()
+    put_delivery("msg_new", ago_ms=HOUR_MS, **FAILED)
+    put_delivery("msg_older", ago_ms=HOUR_MS + 1000, **FAILED)
+    put_delivery("msg_withdrawn", ago_ms=HOUR_MS + 2000, **WITHDRAWN)
+    put_delivery("msg_refused", ago_ms=HOUR_MS, **REFUSED)
+    put_delivery("msg_delivered", ago_ms=HOUR_MS, status="delivered")
+    put_delivery("msg_pending", ago_ms=HOUR_MS)
+    put_delivery("msg_too_old", ago_ms=3 * HOUR_MS, **FAILED)
+    put_delivery("msg_of_another", ago_ms=HOUR_MS, **FAILED | {"subscription_id": "another"})
+    result = tunehook("deliveries", "recover", "sub", "--since", "2h", "--json")
+    assert json.loads(result.stdout) == {
+        "subscription": "sub",
+        "recovered": ["msg_withdrawn", "msg_older", "msg_new"],
+    }
+    runs = {item["delivery_id"]: item["run"] for item in items(TABLE)}
+    assert {each for each, run in runs.items() if run == 2} == {"msg_withdrawn", "msg_older", "msg_new"}
+    assert {each["delivery_id"] for each in messages()} == {"msg_withdrawn", "msg_older", "msg_new"}
+
+
+def test_recover_twice_begins_no_second_run(tunehook: Any, stack: None) -> None:
+    subscribe()
+    put_delivery("msg_1", **FAILED)
+    assert tunehook("deliveries", "recover", "sub", "--since", "2h").output == "Redelivering 1 delivery.\n"
+    again = tunehook("deliveries", "recover", "sub", "--since", "2h")
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert again.stderr == "Nothing to recover: no delivery of the last 2h has failed.\n"
+    assert len(messages()) == 1
+
+
+def test_recover_takes_the_url_of_a_notify_hook(tunehook: Any, stack: None) -> None:
+    put_delivery("msg_1", **FAILED, url=HOOK, subscription_id=notify_hook_subscription_id(HOOK))
+    assert tunehook("deliveries", "recover", HOOK, "--since", "14d").exit_code == 0
+    assert len(messages()) == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        (("sub", "--since", "15d"), "--since: must be at most 14d"),
+        (("sub", "--since", "337h"), "--since: must be at most 14d"),
+        (("sub", "--since", "2"), "--since: must be a whole number and a unit, such as 90s, 30m, 2h or 7d"),
+        (
+            ("nope", "--since", "2h"),
+            "SUBSCRIPTION: there is no subscription nope: `tunehook subscriptions list` names them",
+        ),
+        (
+            ("https://x.example/", "--since", "2h"),
+            "SUBSCRIPTION: nothing was sent to a notify hook https://x.example/",
+        ),
+        (
+            ("sub", "--since", "2h"),
+            "SUBSCRIPTION: sub is disabled: `tunehook subscriptions enable sub` first",
+        ),
+    ],
+)
+def test_what_cannot_be_recovered_is_refused_by_its_name(
+    tunehook: Any, stack: None, args: tuple[str, ...], complaint: str
+) -> None:
+    subscribe(enabled=False)
+    put_delivery("msg_1", **FAILED)
+    result = tunehook("deliveries", "recover", *args)
+    assert (result.exit_code, result.output) == (2, f"tunehook: {complaint}\n")
+    assert (delivery("msg_1")["status"], messages()) == ("failed", [])
+
+
+def test_recover_asks_since_when(tunehook: Any, stack: None) -> None:
+    result = tunehook("deliveries", "recover", "sub")
+    assert (result.exit_code, "--since" in result.stderr) == (2, True)

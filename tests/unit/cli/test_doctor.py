@@ -1,0 +1,319 @@
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import NoCredentialsError
+from tests.support.aws import Faulty, client, fault, put
+from tests.unit.cli.conftest import OUTPUTS
+from tests.unit.cli.test_stack import set_status
+
+from tunehook.aws.leases import Leases
+from tunehook.times import now_ms
+from tunehook_cli.operating.checks import LATE_S, STOPPED_S
+from tunehook_cli.sandbox import run_sandbox
+
+SCHEDULE = "tunehook-every-minute"
+KEY = "sk-a-key-that-nobody-may-see"
+
+
+class Lambdas:
+    """Lambda with the stack's four functions, as the test wants them."""
+
+    def __init__(self) -> None:
+        self.functions: dict[str, dict[str, Any]] = {
+            OUTPUTS[name]: {"Configuration": {"State": "Active", "Runtime": "python3.13"}}
+            for name in OUTPUTS
+            if name.endswith("Function")
+        }
+        self.mappings: dict[str, list[dict[str, Any]]] = {
+            name: [{"UUID": f"uuid-of-{name}", "State": "Enabled", "LastProcessingResult": "OK"}]
+            for name in self.functions
+        }
+
+    def get_function(self, FunctionName: str) -> Any:  # noqa: N803
+        return self.functions[FunctionName]
+
+    def list_event_source_mappings(self, FunctionName: str) -> Any:  # noqa: N803
+        return {"EventSourceMappings": self.mappings[FunctionName]}
+
+
+@pytest.fixture
+def clients(operated: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Clients of the test's own in the place of moto's, by service."""
+    own: dict[str, Any] = {"lambda": Lambdas()}
+    monkeypatch.setattr(
+        "tunehook.aws.clients.client", lambda service, **_: own.get(service) or client(service)
+    )
+    return own
+
+
+@pytest.fixture
+def healthy(clients: dict[str, Any], providers: Any) -> Iterator[Lambdas]:
+    """A stack with which all is well."""
+    client("scheduler").create_schedule(
+        Name=SCHEDULE,
+        ScheduleExpression="rate(1 minute)",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target={"Arn": "arn:aws:lambda:eu-west-1:1:function:x", "RoleArn": "arn:aws:iam::1:role/x"},
+    )
+    Leases(client("dynamodb"), "PollerLeasesTable").take_over(0, "a poller", now_ms())
+    with run_sandbox() as sandbox:
+        providers(json.dumps({"suno": sandbox.providers_secret()["suno"]}))
+        yield clients["lambda"]
+
+
+def findings(tunehook: Any, state: str | None = None) -> list[tuple[str, str, str | None]]:
+    """Return check, words and advice of what was found in a state; by default of all that is not well."""
+    result = tunehook("doctor", "--json")
+    found = json.loads(result.stdout)
+    assert result.exit_code == (1 if any(each["state"] == "fail" for each in found) else 0)
+    return [
+        (each["check"], each["words"], each["advice"])
+        for each in found
+        if (each["state"] == state if state else each["state"] != "ok")
+    ]
+
+
+def test_a_healthy_stack_is_well_in_every_part(tunehook: Any, healthy: Lambdas) -> None:
+    result = tunehook("doctor")
+    assert (result.exit_code, result.stderr) == (0, "All is well.\n")
+    assert {line.split("  ")[0] for line in result.stdout.splitlines()} == {"ok"}
+    found = json.loads(tunehook("doctor", "--json").stdout)
+    assert list(dict.fromkeys(each["check"] for each in found)) == [
+        "credentials",
+        "stack",
+        "secrets",
+        "providers",
+        "schedule",
+        "functions",
+        "mappings",
+        "queues",
+        "dead letters",
+        "poller",
+        "subscriptions",
+    ]
+
+
+def test_what_is_wrong_stands_with_what_to_do(tunehook: Any, healthy: Lambdas) -> None:
+    healthy.mappings["tunehook-webhooks"][0]["State"] = "Disabled"
+    result = tunehook("doctor")
+    assert (result.exit_code, result.stderr) == (1, "1 fail\n")
+    lines = result.stdout.splitlines()
+    (number,) = (number for number, line in enumerate(lines) if line.startswith("fail"))
+    assert "tunehook-webhooks is not fed: its mapping to the deliveries queue is disabled" in lines[number]
+    assert lines[number + 1].strip() == (
+        "-> `aws lambda update-event-source-mapping --uuid uuid-of-tunehook-webhooks --enabled`"
+    )
+
+
+def test_without_credentials_nothing_else_is_looked_at(tunehook: Any, clients: dict[str, Any]) -> None:
+    def refuse() -> Any:
+        raise NoCredentialsError
+
+    clients["sts"] = SimpleNamespace(get_caller_identity=refuse)
+    ((check, words, _),) = findings(tunehook)
+    assert (check, words.split(":")[0]) == ("credentials", "no AWS credentials")
+
+
+def test_a_stack_that_is_not_there_ends_the_examination(tunehook: Any, aws: None) -> None:
+    ((check, words, _),) = findings(tunehook)
+    assert (check, words.split(":")[0]) == ("stack", "no stack named tunehook in eu-west-1")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("UPDATE_IN_PROGRESS", "tunehook is UPDATE_IN_PROGRESS"),
+        ("UPDATE_ROLLBACK_COMPLETE", "tunehook is UPDATE_ROLLBACK_COMPLETE: its last update failed"),
+    ],
+)
+def test_a_stack_whose_update_is_under_way_or_failed_is_warned_of(
+    tunehook: Any, healthy: Lambdas, monkeypatch: pytest.MonkeyPatch, status: str, words: str
+) -> None:
+    set_status(monkeypatch, status)
+    assert [found[:2] for found in findings(tunehook, "warn")] == [("stack", words)]
+
+
+def test_a_master_secret_that_is_too_short_is_a_failure(tunehook: Any, healthy: Lambdas) -> None:
+    client("secretsmanager").put_secret_value(SecretId="master", SecretString="short")
+    ((check, words, _),) = findings(tunehook)
+    assert (check, words) == ("secrets", "the master secret has fewer than 32 characters")
+
+
+def test_no_provider_is_warned_of(tunehook: Any, healthy: Lambdas, providers: Any) -> None:
+    providers("{}")
+    assert findings(tunehook, "warn") == [
+        ("providers", "none is configured, so tasks wait", "add one with `tunehook providers set`")
+    ]
+
+
+def test_a_providers_secret_that_is_no_json_is_a_failure(
+    tunehook: Any, healthy: Lambdas, providers: Any
+) -> None:
+    client("secretsmanager").put_secret_value(SecretId="providers", SecretString="nope")
+    assert {found[0] for found in findings(tunehook, "fail")} == {"secrets", "providers"}
+
+
+def test_each_provider_is_asked(tunehook: Any, healthy: Lambdas, providers: Any) -> None:
+    with run_sandbox() as sandbox:
+        good = sandbox.providers_secret()["suno"]
+        entries = {
+            "good": good,
+            "refused": good | {"api_key": f"wrong-{KEY}"},
+            "away": good | {"base_url": "http://127.0.0.1:9"},
+            "broken": good | {"kind": "nope"},
+        }
+        providers(json.dumps(entries))
+        result = tunehook("doctor", "--json")
+    assert KEY not in result.output
+    found = {
+        each["words"].split(" ")[0].rstrip(","): (each["state"], each["advice"])
+        for each in json.loads(result.stdout)
+        if each["check"] == "providers"
+    }
+    assert found["good"] == ("ok", None)
+    assert found["refused"] == ("fail", "give it a good key with `tunehook providers set refused`")
+    assert found["away"][0] == "fail"
+    assert found["broken"] == ("fail", "set it anew with `tunehook providers set broken`")
+
+
+def test_a_provider_that_throttles_is_warned_of(
+    tunehook: Any, healthy: Lambdas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tunehook.providers import Throttled
+    from tunehook_cli.operating import checks
+    from tunehook_cli.probe import Probe
+
+    probe = Probe("t", "HTTP 429", 0.1, Throttled(3.0))
+    monkeypatch.setattr(checks, "ask_once", lambda config, task_id: probe)
+    ((check, words, _),) = findings(tunehook, "warn")
+    assert (check, words.startswith("suno, suno: throttled")) == ("providers", True)
+
+
+def test_a_schedule_that_is_disabled_is_a_failure(tunehook: Any, healthy: Lambdas) -> None:
+    kept = ("ScheduleExpression", "FlexibleTimeWindow", "Target")
+    schedule = client("scheduler").get_schedule(Name=SCHEDULE)
+    client("scheduler").update_schedule(
+        Name=SCHEDULE, State="DISABLED", **{name: schedule[name] for name in kept}
+    )
+    ((check, words, advice),) = findings(tunehook, "fail")
+    assert (check, words.split(":")[0]) == ("schedule", f"{SCHEDULE} is disabled")
+    assert advice == f"enable the schedule {SCHEDULE} in the console of EventBridge Scheduler"
+
+
+def test_a_schedule_that_was_deleted_is_a_failure(tunehook: Any, healthy: Lambdas) -> None:
+    client("scheduler").delete_schedule(Name=SCHEDULE)
+    ((check, words, advice),) = findings(tunehook, "fail")
+    assert (check, words) == ("schedule", f"{SCHEDULE} is not there")
+    assert advice is not None
+    assert "docs/deploying.md" in advice
+
+
+def test_a_function_that_may_not_run_is_a_failure(tunehook: Any, healthy: Lambdas) -> None:
+    healthy.functions["tunehook-poller"]["Concurrency"] = {"ReservedConcurrentExecutions": 0}
+    assert findings(tunehook, "fail") == [
+        (
+            "functions",
+            "tunehook-poller is switched off: it may run 0 times at once",
+            "`aws lambda delete-function-concurrency --function-name tunehook-poller`",
+        )
+    ]
+
+
+def test_a_function_with_a_bound_is_well(tunehook: Any, healthy: Lambdas) -> None:
+    healthy.functions["tunehook-webhooks"]["Concurrency"] = {"ReservedConcurrentExecutions": 5}
+    assert findings(tunehook) == []
+
+
+def test_a_function_that_is_broken_is_a_failure(tunehook: Any, healthy: Lambdas) -> None:
+    healthy.functions["tunehook-intake"]["Configuration"] |= {"State": "Failed", "StateReason": "no subnet"}
+    ((check, words, _),) = findings(tunehook, "fail")
+    assert (check, words) == ("functions", "tunehook-intake is Failed: no subnet")
+
+
+def test_a_function_that_is_fed_from_nowhere_is_a_failure(tunehook: Any, healthy: Lambdas) -> None:
+    healthy.mappings["tunehook-intake"] = []
+    ((check, words, _),) = findings(tunehook, "fail")
+    assert (check, words) == ("mappings", "tunehook-intake is not fed from the Tasks stream")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"State": "Enabling"}, {"LastProcessingResult": "PROBLEM: the role may not read"}],
+)
+def test_a_mapping_in_trouble_is_warned_of(tunehook: Any, healthy: Lambdas, change: dict[str, str]) -> None:
+    healthy.mappings["tunehook-fulfillment"][0] |= change
+    ((check, words, _),) = findings(tunehook, "warn")
+    assert (check, next(iter(change.values())) in words) == ("mappings", True)
+
+
+@pytest.mark.parametrize(
+    ("queue", "state"),
+    [("fulfillment", "fail"), ("deliveries", "fail"), ("intake", "fail"), ("poller", "warn")],
+)
+def test_dead_letters_are_named_with_what_to_do(
+    tunehook: Any, healthy: Lambdas, queue: str, state: str
+) -> None:
+    client("sqs").send_message(QueueUrl=OUTPUTS[f"{queue.capitalize()}DeadLetters"], MessageBody="{}")
+    advice = f"`tunehook dlq list {queue}` shows them; `tunehook dlq redrive {queue}` deals with them"
+    assert findings(tunehook, state) == [("dead letters", f"{queue}: 1", advice)]
+
+
+def put_work(since_ms: int, status: str = "pending") -> None:
+    fields = {"status": status, "submitted_at_ms": since_ms, "deadline_ms": since_ms + 3_600_000}
+    put(
+        "TasksTable",
+        {"task_id": "t", "provider": "my-gw", "queue": "work#0", "since_ms": since_ms, **fields},
+    )
+
+
+@pytest.mark.parametrize(
+    ("ago_s", "state"), [(LATE_S - 5, None), (LATE_S + 5, "warn"), (STOPPED_S + 5, "fail")]
+)
+@pytest.mark.parametrize("status", ["pending", "completed"])
+@pytest.mark.parametrize("by", ["since the last pass", "since it came"])
+def test_work_that_no_poller_watches_is_named(
+    tunehook: Any, healthy: Lambdas, ago_s: int, state: str | None, status: str, by: str
+) -> None:
+    at_ms = now_ms() - ago_s * 1000
+    earlier_ms = at_ms - 7_200_000
+    watched_ms, came_ms = (at_ms, earlier_ms) if by == "since the last pass" else (earlier_ms, at_ms)
+    put("PollerLeasesTable", {"shard": 0, "owner": "a poller", "until_ms": watched_ms})
+    put_work(came_ms, status)
+    found = [each for each in json.loads(tunehook("doctor", "--json").stdout) if each["state"] != "ok"]
+    assert [(each["check"], each["state"]) for each in found] == ([("poller", state)] if state else [])
+
+
+def test_work_that_no_poller_has_ever_watched_is_named(tunehook: Any, healthy: Lambdas) -> None:
+    client("dynamodb").delete_item(TableName="PollerLeasesTable", Key={"shard": {"N": "0"}})
+    Leases(client("dynamodb"), "PollerLeasesTable").register(0, now_ms())
+    put_work(now_ms() - 1000 * STOPPED_S - 5000)
+    ((check, words, _),) = findings(tunehook, "fail")
+    assert check == "poller"
+    assert words.startswith("shard 0: there is work, and no poller for 5 min ")
+
+
+def test_an_idle_stack_needs_no_poller(tunehook: Any, healthy: Lambdas) -> None:
+    put("PollerLeasesTable", {"shard": 0, "owner": "a poller", "until_ms": 1})
+    assert findings(tunehook) == []
+
+
+@pytest.mark.parametrize(
+    "item", [{"enabled": False}, {"failing_since_ms": 1}, {"url": "nope"}], ids=lambda item: next(iter(item))
+)
+def test_subscriptions_that_get_nothing_are_warned_of(
+    tunehook: Any, healthy: Lambdas, item: dict[str, Any]
+) -> None:
+    put("SubscriptionsTable", {"subscription_id": "s", "url": "https://example.com", **item})
+    assert [check for check, _, _ in findings(tunehook, "warn")] == ["subscriptions"]
+
+
+def test_a_check_that_aws_refuses_is_a_failure_and_the_others_go_on(
+    tunehook: Any, healthy: Lambdas, clients: dict[str, Any]
+) -> None:
+    refused: list[Exception | None] = [fault("AccessDenied", "GetQueueAttributes")]
+    clients["sqs"] = Faulty(client("sqs"), get_queue_attributes=refused)
+    ((check, words, _),) = findings(tunehook, "fail")
+    assert (check, words.split(":")[0]) == ("queues", "AWS denies GetQueueAttributes (AccessDenied)")
