@@ -5,7 +5,7 @@ import json
 from tests.support.events import sample
 from tests.support.template import ROOT, resources
 
-from fulfillment.worker import event_of
+from fulfillment.messages import content_of
 from poller.service import PollerStart
 from tunehook.aws.items import from_stream
 from tunehook.deliveries import DeliveryMessage, delivery_id
@@ -33,11 +33,11 @@ def test_the_schedules_event_is_the_templates() -> None:
 
 def test_the_ended_tasks_are_events_of_ended_tasks() -> None:
     bodies = [sample(name)["Records"][0]["body"] for name in ("task_completed", "task_failed")]
-    assert [type(event_of(body)) for body in bodies] == [TaskCompleted, TaskFailed]
+    assert [type(content_of(body)) for body in bodies] == [TaskCompleted, TaskFailed]
 
 
 def test_the_delivery_tells_of_the_completed_task() -> None:
     message = DeliveryMessage.model_validate_json(sample("delivery")["Records"][0]["body"])
-    event = event_of(sample("task_completed")["Records"][0]["body"])
+    event = content_of(sample("task_completed")["Records"][0]["body"])
     assert message.delivery_id == delivery_id(event.event_id, message.subscription_id)
     assert (message.attempt, message.run) == (1, 1)

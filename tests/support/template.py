@@ -1,14 +1,24 @@
-"""template.yaml as the tests read it: CloudFormation's short tags kept as plain dicts."""
+"""template.yaml as the tests read it: CloudFormation's short tags kept as plain dicts, and what SAM makes of it."""
 
 from __future__ import annotations
 
 import functools
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 ROOT = Path(__file__).parents[2]
+REGION = "us-east-1"
+STACK = "tunehook"
+ACCOUNT = "123456789012"
+
+SAM_PYTHON = ROOT / ".tunehook" / "tools" / "sam" / "bin" / "python"
+_VARIABLE = re.compile(r"\$\{([^}]+)\}")
 
 
 class _Loader(yaml.SafeLoader):
@@ -55,3 +65,109 @@ def table_definition(logical_id: str) -> dict[str, Any]:
     properties = resources("AWS::DynamoDB::Table")[logical_id]
     kept = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
     return {"TableName": logical_id} | {name: properties[name] for name in kept if name in properties}
+
+
+@functools.cache
+def translated() -> dict[str, Any]:
+    """Return the CloudFormation template that the SAM CLI's own translator makes of the template."""
+    finished = subprocess.run(
+        [
+            str(SAM_PYTHON),
+            str(Path(__file__).with_name("translate.py")),
+            str(ROOT / "template.yaml"),
+            REGION,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout)
+
+
+def translated_resources(kind: str) -> dict[str, dict[str, Any]]:
+    """Return all resources of a type of the translated template, by logical id, with what stands beside Properties."""
+    return {name: each for name, each in translated()["Resources"].items() if each["Type"] == kind}
+
+
+def statements(template: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every statement of every policy of a template, with the logical id of what it is attached to."""
+    for name, resource in template["Resources"].items():
+        properties = resource.get("Properties", {})
+        documents = [each["PolicyDocument"] for each in properties.get("Policies", ())]
+        if "PolicyDocument" in properties:
+            documents.append(properties["PolicyDocument"])
+        for document in documents:
+            for statement in document["Statement"]:
+                yield name, statement
+
+
+def many(value: Any) -> list[Any]:
+    """Return a policy's value as the list that it may be written as."""
+    return value if isinstance(value, list) else [value]
+
+
+def resolved(value: Any, parameters: Mapping[str, Any] | None = None) -> Any:
+    """Return a value of the translated template as CloudFormation would, with its parameters' defaults.
+
+    A reference to a resource becomes its name if the template gives it one, and else its logical id; an attribute
+    becomes `<that>.<attribute>`.
+
+    Parameters
+    ----------
+    value : Any
+        What to resolve.
+    parameters : mapping, optional
+        Other values than the defaults, by parameter.
+    """
+    match value:
+        case {"Ref": str(name)}:
+            return _reference(name, parameters or {})
+        case {"Fn::GetAtt": [str(name), str(attribute)]}:
+            return f"{_reference(name, parameters or {})}.{attribute}"
+        case {"Fn::Sub": str(text)}:
+            return substituted(text, parameters)
+        case {"Fn::If": [str(condition), yes, no]}:
+            holds = _holds(translated()["Conditions"][condition], parameters or {})
+            return resolved(yes if holds else no, parameters)
+        case dict():
+            pairs = ((key, resolved(each, parameters)) for key, each in value.items())
+            return {key: each for key, each in pairs if each is not None}
+        case list():
+            return [resolved(each, parameters) for each in value]
+    return value
+
+
+def substituted(text: str, parameters: Mapping[str, Any] | None = None) -> str:
+    """Return a text of `Fn::Sub` with what stands for its variables."""
+
+    def replace(match: re.Match[str]) -> str:
+        name, _, attribute = match[1].partition(".")
+        if name.startswith("!"):
+            return "${" + match[1].removeprefix("!") + "}"
+        reference = str(_reference(name, parameters or {}))
+        return f"{reference}.{attribute}" if attribute else reference
+
+    return _VARIABLE.sub(replace, text)
+
+
+def _reference(name: str, parameters: Mapping[str, Any]) -> Any:
+    pseudo = {"AWS::StackName": STACK, "AWS::Region": REGION, "AWS::NoValue": None}
+    pseudo |= {"AWS::Partition": "aws", "AWS::AccountId": ACCOUNT}
+    if name in pseudo:
+        return pseudo[name]
+    whole = translated()
+    if name in whole["Parameters"]:
+        return parameters.get(name, whole["Parameters"][name].get("Default"))
+    named = whole["Resources"][name]["Properties"]
+    given = named.get("FunctionName") if whole["Resources"][name]["Type"] == "AWS::Lambda::Function" else None
+    return name if given is None else resolved(given, parameters)
+
+
+def _holds(condition: Any, parameters: Mapping[str, Any]) -> bool:
+    match condition:
+        case {"Fn::Not": [inner]}:
+            return not _holds(inner, parameters)
+        case {"Fn::Equals": [one, other]}:
+            return bool(resolved(one, parameters) == resolved(other, parameters))
+    raise AssertionError(f"a condition of a kind that these tests do not read: {condition}")

@@ -1,0 +1,63 @@
+"""What docs/deploying.md says of the stack is what the template and the code do."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from tests.support.template import ROOT, resources, template
+
+from poller.directory import RELOAD_EVERY_MS
+from tunehook.signatures import MIN_MASTER_SECRET_LENGTH
+from tunehook_cli.operating.figures import PAGES_MAX
+from tunehook_cli.operating.queues import DeadLetters
+from webhooks.secret import CACHED_S
+
+PAGE = (ROOT / "docs" / "deploying.md").read_text()
+
+
+def section(title: str) -> str:
+    match = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#|\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    assert match, title
+    return match[1]
+
+
+def first_column(text: str) -> list[str]:
+    cells = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    return [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
+
+
+def test_every_parameter_is_explained() -> None:
+    assert set(first_column(section("The first time"))) == set(template()["Parameters"])
+
+
+def test_what_stays_is_what_the_template_retains() -> None:
+    retained = {
+        name for name, each in template()["Resources"].items() if each.get("DeletionPolicy") == "Retain"
+    }
+    assert set(first_column(section("Remove it"))) == retained
+
+
+def test_every_dead_letter_queue_is_explained() -> None:
+    assert first_column(section("Dead letters")) == [queue.value for queue in DeadLetters]
+
+
+@pytest.mark.parametrize("queue", [queue.output for queue in DeadLetters] + ["DeliveriesQueue"])
+def test_messages_are_kept_for_as_long_as_the_page_says(queue: str) -> None:
+    (days,) = set(re.findall(r"(\d+) days", section("Dead letters") + section("Change the master secret")))
+    assert resources("AWS::SQS::Queue")[queue]["MessageRetentionPeriod"] == int(days) * 86_400
+
+
+def test_figures_are_those_of_the_code() -> None:
+    secret = section("Change the master secret")
+    assert f"at least {MIN_MASTER_SECRET_LENGTH} characters" in secret
+    assert f"at the earliest {CACHED_S / 60:g} minutes after" in secret
+    assert f"at most {PAGES_MAX} MB" in section("Look after it")
+    assert f"within {RELOAD_EVERY_MS // 1000} seconds" in section("Configure it")
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", PAGE):
+        assert (ROOT / "docs" / target).is_file(), target
+    titles = {title.lower().replace(" ", "-") for title in re.findall(r"^#+ (.*)$", PAGE, re.MULTILINE)}
+    assert set(re.findall(r"\]\(#(.*?)\)", PAGE)) <= titles

@@ -1,0 +1,345 @@
+"""The template's alarms and its dashboard watch metrics that the functions really write, and that AWS itself has.
+
+CloudWatch takes any name and any dimensions: an alarm on a metric that nobody writes stays silent for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from tests.support.template import REGION, STACK, resolved, resources, substituted, translated_resources
+
+from fulfillment.figures import tell_archived, tell_coming_again
+from poller.figures import Figures as PollerFigures
+from tunehook.deliveries import Attempt, DeliveryStatus, message_for, new_delivery
+from tunehook.events import ArchivedAsset
+from tunehook.tasks import Format, Status
+from webhooks.delivery import Outcome, Step
+from webhooks.figures import Figures as WebhooksFigures
+from webhooks.health import Change
+
+FUNCTIONS = ("intake", "poller", "fulfillment", "webhooks")
+DEAD_LETTERS = {name for name in resources("AWS::SQS::Queue") if name.endswith("DeadLetters")}
+OF_AWS = {
+    "AWS/Lambda": {
+        "FunctionName": {"ConcurrentExecutions", "Duration", "Errors", "Invocations", "Throttles"},
+    },
+    "AWS/SQS": {
+        "QueueName": {"ApproximateAgeOfOldestMessage", "ApproximateNumberOfMessagesVisible"},
+    },
+}
+"""What AWS writes of its own accord, by namespace and dimension (from its page on each service's metrics)."""
+
+SEARCH = re.compile(
+    r"""(?P<sum>SUM\()?SEARCH\('\{(?P<namespace>[\w/]+),(?P<names>[\w,]+)\}\ MetricName="(?P<metric>\w+)"
+        (?P<labels>(?:\ \w+="[^"]+")*)',\ '(?P<statistic>\w+)',\ (?P<period>\d+)\)(?(sum)\))""",
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric as CloudWatch tells it from others: all dimensions count."""
+
+    namespace: str
+    name: str
+    dimensions: frozenset[tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def written() -> set[Metric]:
+    """Everything that the functions' figures write, once each of their methods is called in every way."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        for function, tell in (
+            ("poller", _tell_of_the_poller),
+            ("fulfillment", _tell_of_fulfillment),
+            ("webhooks", _tell_of_webhooks),
+        ):
+            patch.setenv("AWS_LAMBDA_FUNCTION_NAME", f"{STACK}-{function}")
+            tell()
+    return {metric for line in printed.getvalue().splitlines() for metric in _metrics_of(json.loads(line))}
+
+
+def _metrics_of(record: dict[str, Any]) -> Iterator[Metric]:
+    for directive in record["_aws"]["CloudWatchMetrics"]:
+        for names in directive["Dimensions"]:
+            for metric in directive["Metrics"]:
+                dimensions = frozenset((name, record[name]) for name in names)
+                yield Metric(directive["Namespace"], metric["Name"], dimensions)
+
+
+def _tell_of_the_poller() -> None:
+    figures = PollerFigures()
+    for outcome in ("pending", "unauthorised", "throttled"):
+        figures.question("suno", outcome)
+    for status in (Status.COMPLETED, Status.FAILED):
+        figures.ended("suno", status, 1)
+    figures.paused("suno", "throttled")
+    figures.emitted_again(1)
+    figures.backlog(1, 1)
+    figures.tell()
+
+
+def _tell_of_fulfillment() -> None:
+    statuses: tuple[Any, ...] = ("archived", "unavailable")
+    assets = [ArchivedAsset(clip_id="1", type="audio", status=status, bytes=1) for status in statuses]
+    tell_archived("suno", "partial", assets, 1)
+    tell_coming_again("suno", 1)
+
+
+def _tell_of_webhooks() -> None:
+    figures = WebhooksFigures()
+    delivery = new_delivery(
+        event_id="evt_1",
+        subscription_id="sub",
+        task_id="task",
+        provider="suno",
+        type="task.completed",
+        event_at_ms=1,
+        format=Format.STANDARD,
+        payload="{}",
+        now_ms=1,
+    )
+    for status in DeliveryStatus:
+        for change in Change:
+            code = 200 if status is DeliveryStatus.DELIVERED else 500
+            attempt = Attempt(run=1, attempt=1, at_ms=2, duration_ms=1, status_code=code)
+            figures.outcome(
+                Outcome(
+                    step=Step.ATTEMPTED,
+                    message=message_for(delivery),
+                    delivery=delivery,
+                    attempt=attempt,
+                    status=status,
+                    change=change,
+                )
+            )
+    figures.fault()
+    figures.tell()
+
+
+def alarms() -> dict[str, dict[str, Any]]:
+    return {
+        name: resolved(each["Properties"])
+        for name, each in translated_resources("AWS::CloudWatch::Alarm").items()
+    }
+
+
+def metric_of(alarm: dict[str, Any]) -> Metric:
+    dimensions = frozenset((each["Name"], each["Value"]) for each in alarm["Dimensions"])
+    return Metric(alarm["Namespace"], alarm["MetricName"], dimensions)
+
+
+def watched(namespace: str, name: str) -> list[dict[str, Any]]:
+    return [
+        alarm for alarm in alarms().values() if (alarm["Namespace"], alarm["MetricName"]) == (namespace, name)
+    ]
+
+
+def is_of_aws(metric: Metric) -> bool:
+    """Whether AWS writes it for a queue or a function of this stack."""
+    if len(metric.dimensions) != 1:
+        return False
+    ((dimension, label),) = metric.dimensions
+    ours = {f"{STACK}-{function}" for function in FUNCTIONS}
+    ours |= {f"{queue}.QueueName" for queue in resources("AWS::SQS::Queue")}
+    return metric.name in OF_AWS.get(metric.namespace, {}).get(dimension, ()) and label in ours
+
+
+def dashboard() -> list[dict[str, Any]]:
+    (each,) = translated_resources("AWS::CloudWatch::Dashboard").values()
+    return json.loads(substituted(each["Properties"]["DashboardBody"]["Fn::Sub"]))["widgets"]
+
+
+def graphs() -> list[dict[str, Any]]:
+    return [widget for widget in dashboard() if widget["type"] == "metric"]
+
+
+def title(widget: dict[str, Any]) -> str:
+    return widget["properties"].get("title", widget["properties"].get("markdown"))
+
+
+def lines_of(widget: dict[str, Any]) -> Iterator[tuple[list[str], dict[str, Any]]]:
+    """Each line of a graph: what names its metric, and its settings."""
+    for line in widget["properties"]["metrics"]:
+        settings = line[-1] if isinstance(line[-1], dict) else {}
+        yield [part for part in line if isinstance(part, str)], settings
+
+
+class TestAlarms:
+    @pytest.mark.parametrize("name", resources("AWS::CloudWatch::Alarm"))
+    def test_an_alarm_watches_a_metric_that_is_written(self, name: str, written: set[Metric]) -> None:
+        metric = metric_of(alarms()[name])
+        assert metric in written or is_of_aws(metric)
+
+    @pytest.mark.parametrize("name", resources("AWS::CloudWatch::Alarm"))
+    def test_an_alarm_tells_the_topic_if_there_is_one(self, name: str) -> None:
+        alarm = translated_resources("AWS::CloudWatch::Alarm")[name]
+        assert "Condition" not in alarm
+        told = resolved(alarm["Properties"], {"AlarmTopicArn": "arn:topic"})
+        assert told["AlarmActions"] == told["OKActions"] == ["arn:topic"]
+        assert not {"AlarmActions", "OKActions"} & set(resolved(alarm["Properties"]))
+
+    @pytest.mark.parametrize("name", resources("AWS::CloudWatch::Alarm"))
+    def test_an_alarm_is_named_after_the_stack_and_says_what_is_wrong(self, name: str) -> None:
+        assert alarms()[name]["AlarmName"].startswith(f"{STACK}-")
+        assert alarms()[name]["AlarmDescription"].endswith(".")
+
+    def test_no_two_alarms_have_one_name(self) -> None:
+        names = [alarm["AlarmName"] for alarm in alarms().values()]
+        assert len(set(names)) == len(names)
+
+    def test_one_dead_letter_in_any_queue_is_enough(self) -> None:
+        found = watched("AWS/SQS", "ApproximateNumberOfMessagesVisible")
+        queues = {alarm["Dimensions"][0]["Value"].partition(".")[0] for alarm in found}
+        assert queues == DEAD_LETTERS
+        for alarm in found:
+            assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == (
+                "Maximum",
+                "GreaterThanThreshold",
+                0,
+            )
+
+    def test_five_minutes_without_a_pass_are_enough_and_silence_is_none(self) -> None:
+        (alarm,) = watched("tunehook", "Passes")
+        assert alarm["Period"] * alarm["EvaluationPeriods"] == 300
+        assert alarm["TreatMissingData"] == "breaching"
+        assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == (
+            "Sum",
+            "LessThanThreshold",
+            1,
+        )
+
+    def test_silence_of_every_other_metric_is_well(self) -> None:
+        others = [alarm for alarm in alarms().values() if alarm["MetricName"] != "Passes"]
+        assert {alarm["TreatMissingData"] for alarm in others} == {"notBreaching"}
+
+    def test_a_task_may_be_pending_as_long_as_the_parameter_says(self) -> None:
+        (alarm,) = (
+            resolved(each["Properties"], {"OldestPendingAlarmSeconds": 90})
+            for each in translated_resources("AWS::CloudWatch::Alarm").values()
+            if each["Properties"]["MetricName"] == "OldestPendingAge"
+        )
+        assert float(alarm["Threshold"]) == 90_000
+        assert (alarm["Statistic"], alarm["ComparisonOperator"]) == ("Maximum", "GreaterThanThreshold")
+
+    @pytest.mark.parametrize(
+        "name",
+        ["UnauthorisedAnswers", "AssetsUnavailable", "DeliveriesGivenUp", "SubscriptionsDisabled"],
+    )
+    def test_one_is_enough_whoever_it_is(self, name: str) -> None:
+        (alarm,) = watched("tunehook", name)
+        assert {each["Name"] for each in alarm["Dimensions"]} == {"function_name", "service"}
+        assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == (
+            "Sum",
+            "GreaterThanThreshold",
+            0,
+        )
+
+    @pytest.mark.parametrize("name", ["Errors", "Throttles"])
+    def test_every_function_is_watched(self, name: str) -> None:
+        found = watched("AWS/Lambda", name)
+        assert sorted(alarm["Dimensions"][0]["Value"] for alarm in found) == sorted(
+            f"{STACK}-{function}" for function in FUNCTIONS
+        )
+        for alarm in found:
+            assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == (
+                "Sum",
+                "GreaterThanThreshold",
+                0,
+            )
+
+
+class TestDashboard:
+    def test_its_name_is_no_other_regions(self) -> None:
+        (each,) = translated_resources("AWS::CloudWatch::Dashboard").values()
+        assert resolved(each["Properties"]["DashboardName"]) == f"{STACK}-{REGION}"
+
+    def test_its_widgets_are_of_kinds_that_cloudwatch_knows(self) -> None:
+        assert {widget["type"] for widget in dashboard()} == {"text", "metric", "alarm"}
+
+    def test_its_widgets_lie_on_the_grid_and_not_on_each_other(self) -> None:
+        taken: dict[tuple[int, int], str] = {}
+        for widget in dashboard():
+            x, y = widget["x"], widget["y"]
+            assert 0 <= x < x + widget["width"] <= 24
+            for column in range(x, x + widget["width"]):
+                for row in range(y, y + widget["height"]):
+                    assert (column, row) not in taken, (title(widget), taken[column, row])
+                    taken[column, row] = title(widget)
+
+    def test_its_graphs_say_what_and_where_they_show(self) -> None:
+        titles = [title(widget) for widget in graphs()]
+        assert len(set(titles)) == len(titles)
+        for widget in graphs():
+            assert widget["properties"]["region"] == REGION
+            assert widget["properties"]["view"] == "timeSeries"
+            assert widget["properties"]["yAxis"]["left"]["label"]
+
+    def test_its_lines_show_metrics_that_are_written(self, written: set[Metric]) -> None:
+        for widget in graphs():
+            for parts, settings in lines_of(widget):
+                if parts:
+                    namespace, name, *pairs = parts
+                    dimensions = frozenset(zip(pairs[::2], pairs[1::2], strict=True))
+                    metric = Metric(namespace, name, dimensions)
+                    assert metric in written or is_of_aws(metric), title(widget)
+                else:
+                    self.holds_for_a_search(settings, written)
+
+    def holds_for_a_search(self, settings: dict[str, Any], written: set[Metric]) -> None:
+        expression = settings["expression"]
+        search = SEARCH.fullmatch(expression)
+        assert search is not None, expression
+        labels = dict(re.findall(r'(\w+)="([^"]+)"', search["labels"]))
+        names = set(search["names"].split(","))
+        assert labels["function_name"].startswith(f"{STACK}-")
+        assert [
+            metric
+            for metric in written
+            if (metric.namespace, metric.name) == (search["namespace"], search["metric"])
+            and {name for name, _ in metric.dimensions} == names
+            and set(labels.items()) <= metric.dimensions
+        ], expression
+        assert set(re.findall(r"PROP\('Dim\.(\w+)'\)", settings["label"])) <= names
+
+    def test_the_business_comes_first(self) -> None:
+        def rows(ours: bool) -> list[int]:
+            return [
+                widget["y"]
+                for widget in graphs()
+                if any(
+                    (("tunehook" in parts) or "expression" in line) is ours
+                    for parts, line in lines_of(widget)
+                )
+            ]
+
+        assert max(rows(True)) < min(rows(False))
+
+    def test_the_business_is_tasks_delay_archive_and_deliveries(self) -> None:
+        shown = [json.dumps(widget["properties"]["metrics"]) for widget in graphs()]
+        order = ("TasksEnded", "DetectionDelay", "PendingTasks", "Assets", "BytesArchived", "DeliveriesEnded")
+        first = [next(at for at, text in enumerate(shown) if metric in text) for metric in order]
+        assert first == sorted(first)
+        for delay in ("DetectionDelay", "EventToFirstAttempt"):
+            (text,) = (text for text in shown if delay in text)
+            assert "p50" in text
+            assert "p95" in text
+
+    def test_every_alarm_is_on_it(self) -> None:
+        (widget,) = (widget for widget in dashboard() if widget["type"] == "alarm")
+        assert widget["properties"]["alarms"] == [f"{name}.Arn" for name in alarms()]
+
+    def test_every_queue_and_every_function_is_on_it(self) -> None:
+        shown = {parts[3] for widget in graphs() for parts, _ in lines_of(widget) if len(parts) == 4}
+        assert shown == {f"{STACK}-{function}" for function in FUNCTIONS} | {
+            f"{queue}.QueueName" for queue in resources("AWS::SQS::Queue")
+        }

@@ -1,0 +1,483 @@
+"""What the stack promises once the SAM translator has made CloudFormation resources of template.yaml.
+
+`sam validate --lint` lets all of this pass: a visibility below the function's timeout, a queue whose messages vanish, a
+role that may do everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from tests.support.template import (
+    ACCOUNT,
+    REGION,
+    ROOT,
+    STACK,
+    function_name,
+    many,
+    resolved,
+    resources,
+    statements,
+    translated,
+    translated_resources,
+)
+
+from fulfillment.settings import FulfillmentSettings
+from intake.settings import IntakeSettings
+from poller.settings import PollerSettings
+from tunehook.events import SOURCE
+from tunehook.settings import load_settings
+from webhooks.settings import WebhooksSettings
+
+SETTINGS: dict[str, type[BaseModel]] = {
+    "IntakeFunction": IntakeSettings,
+    "PollerFunction": PollerSettings,
+    "FulfillmentFunction": FulfillmentSettings,
+    "WebhooksFunction": WebhooksSettings,
+}
+FUNCTIONS = sorted(resources("AWS::Serverless::Function"))
+QUEUES = sorted(resources("AWS::SQS::Queue"))
+TABLES = sorted(resources("AWS::DynamoDB::Table"))
+WORTH_KEEPING = (
+    "DeliveriesTable",
+    "MasterSecret",
+    "ProvidersSecret",
+    "ResultsBucket",
+    "SubscriptionsTable",
+    "TasksTable",
+)
+DATA = ("AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SecretsManager::Secret")
+RESULTS = "ResultsBucket.Arn/results/*"
+POLLER = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{STACK}-poller"
+ALLOWED = {
+    "IntakeRole": {
+        "TasksTable.StreamArn": {
+            "dynamodb:DescribeStream",
+            "dynamodb:GetRecords",
+            "dynamodb:GetShardIterator",
+        },
+        "*": {"dynamodb:ListStreams"},
+        "TasksTable.Arn": {"dynamodb:UpdateItem"},
+        "PollerLeasesTable.Arn": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        POLLER: {"lambda:InvokeFunction"},
+        "IntakeDeadLetters.Arn": {"sqs:SendMessage"},
+    },
+    "PollerRole": {
+        "TasksTable.Arn/index/work": {"dynamodb:Query"},
+        "TasksTable.Arn": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "PollerLeasesTable.Arn": {"dynamodb:DeleteItem", "dynamodb:Scan", "dynamodb:UpdateItem"},
+        "EventBus.Arn": {"events:PutEvents"},
+        "ProvidersSecret.Id": {"secretsmanager:GetSecretValue"},
+        POLLER: {"lambda:InvokeFunction"},
+        "PollerDeadLetters.Arn": {"sqs:SendMessage"},
+    },
+    "FulfillmentRole": {
+        "FulfillmentQueue.Arn": {
+            "sqs:ChangeMessageVisibility",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:ReceiveMessage",
+        },
+        "TasksTable.Arn": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "SubscriptionsTable.Arn": {"dynamodb:Scan", "dynamodb:UpdateItem"},
+        "DeliveriesTable.Arn": {"dynamodb:PutItem"},
+        "DeliveriesQueue.Arn": {"sqs:SendMessage", "sqs:SendMessageBatch"},
+        "ResultsBucket.Arn": {"s3:ListBucket"},
+        RESULTS: {"s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"},
+        "EventBus.Arn": {"events:PutEvents"},
+    },
+    "WebhooksRole": {
+        "DeliveriesQueue.Arn": {
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:ReceiveMessage",
+            "sqs:SendMessage",
+            "sqs:SendMessageBatch",
+        },
+        "DeliveriesTable.Arn": {"dynamodb:UpdateItem"},
+        "DeliveriesTable.Arn/index/by_subscription": {"dynamodb:Query"},
+        "SubscriptionsTable.Arn": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "ReceiverGatesTable.Arn": {"dynamodb:UpdateItem"},
+        RESULTS: {"s3:GetObject"},
+        "MasterSecret.Id": {"secretsmanager:GetSecretValue"},
+        "EventBus.Arn": {"events:PutEvents"},
+    },
+    "ScheduleRole": {
+        POLLER: {"lambda:InvokeFunction"},
+        "PollerDeadLetters.Arn": {"sqs:SendMessage"},
+    },
+}
+"""What each role may do, by resource; beside that, every function may write its own log and traces."""
+SHORT_LIVED_TABLES = {"PollerLeasesTable", "ReceiverGatesTable"}
+LONGEST_RETENTION_S = 14 * 24 * 3600
+
+
+def properties(name: str) -> dict[str, Any]:
+    return translated()["Resources"][name]["Properties"]
+
+
+def target(reference: Any) -> str:
+    """The logical id that a reference or an attribute is of."""
+    match reference:
+        case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), _]}:
+            return name
+    raise AssertionError(f"no reference to a resource: {reference}")
+
+
+def mappings() -> list[dict[str, Any]]:
+    return [each["Properties"] for each in translated_resources("AWS::Lambda::EventSourceMapping").values()]
+
+
+def queue_mappings() -> Iterator[tuple[str, str]]:
+    """The function and the queue of each mapping of a queue."""
+    for mapping in mappings():
+        source = target(mapping["EventSourceArn"])
+        if source in QUEUES:
+            yield target(mapping["FunctionName"]), source
+
+
+def stream_mappings() -> list[dict[str, Any]]:
+    return [each for each in mappings() if each["EventSourceArn"]["Fn::GetAtt"][1] == "StreamArn"]
+
+
+def grants(owner: str, action: str) -> list[Any]:
+    """The resources on which a role, or the function of that name, may do something."""
+    role = target(properties(owner)["Role"]) if owner in FUNCTIONS else owner
+    return [
+        resource
+        for name, each in statements(translated())
+        if name == role and each["Effect"] == "Allow" and action in many(each["Action"])
+        for resource in many(each["Resource"])
+    ]
+
+
+def may_send(owner: str, queue: str) -> bool:
+    return {"Fn::GetAtt": [queue, "Arn"]} in grants(owner, "sqs:SendMessage")
+
+
+def allowed() -> list[tuple[str, dict[str, Any]]]:
+    return [(name, each) for name, each in statements(translated()) if each["Effect"] == "Allow"]
+
+
+def asynchronously_invoked() -> set[str]:
+    """The functions that a schedule starts, or that a role of the stack may start."""
+    started = {
+        target(each["Properties"]["Target"]["Arn"])
+        for each in translated_resources("AWS::Scheduler::Schedule").values()
+    }
+    by_name = {resolved(properties(name)["FunctionName"]): name for name in FUNCTIONS}
+    for _, each in allowed():
+        if "lambda:InvokeFunction" in many(each["Action"]):
+            started |= {by_name[resolved(resource).rpartition(":")[2]] for resource in many(each["Resource"])}
+    return started
+
+
+class TestQueues:
+    def test_what_feeds_the_functions_is_what_these_tests_speak_of(self) -> None:
+        assert sorted(queue_mappings()) == [
+            ("FulfillmentFunction", "FulfillmentQueue"),
+            ("WebhooksFunction", "DeliveriesQueue"),
+        ]
+        assert [target(each["FunctionName"]) for each in stream_mappings()] == ["IntakeFunction"]
+        assert len(mappings()) == 3
+
+    def test_a_message_stays_invisible_for_six_times_its_functions_time(self) -> None:
+        for function, queue in queue_mappings():
+            assert properties(queue)["VisibilityTimeout"] >= 6 * properties(function)["Timeout"], queue
+
+    def test_batches_are_answered_message_by_message(self) -> None:
+        for mapping in mappings():
+            assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"], mapping
+
+    @pytest.mark.parametrize("name", QUEUES)
+    def test_messages_are_kept_as_long_as_sqs_can(self, name: str) -> None:
+        assert properties(name)["MessageRetentionPeriod"] == LONGEST_RETENTION_S
+
+    @pytest.mark.parametrize("name", QUEUES)
+    def test_messages_are_encrypted(self, name: str) -> None:
+        assert properties(name)["SqsManagedSseEnabled"] is True
+
+
+class TestDeadLetters:
+    def test_behind_every_queue_that_feeds_a_function(self) -> None:
+        for _, queue in queue_mappings():
+            redrive = properties(queue)["RedrivePolicy"]
+            dead_letters = target(redrive["deadLetterTargetArn"])
+            assert dead_letters in set(QUEUES) - {queue}
+            assert redrive["maxReceiveCount"] >= 5
+
+    def test_every_queue_feeds_a_function_or_holds_dead_letters(self) -> None:
+        feeding = {queue for _, queue in queue_mappings()}
+        behind = {target(properties(queue)["RedrivePolicy"]["deadLetterTargetArn"]) for queue in feeding}
+        behind |= {
+            target(each["DestinationConfig"]["OnFailure"]["Destination"]) for each in stream_mappings()
+        }
+        behind |= {
+            target(each["Properties"]["DestinationConfig"]["OnFailure"]["Destination"])
+            for each in translated_resources("AWS::Lambda::EventInvokeConfig").values()
+        }
+        assert feeding | behind == set(QUEUES)
+        assert not feeding & behind
+
+    def test_behind_every_stream_with_the_leave_to_write_there(self) -> None:
+        for mapping in stream_mappings():
+            dead_letters = target(mapping["DestinationConfig"]["OnFailure"]["Destination"])
+            assert dead_letters in QUEUES
+            assert may_send(target(mapping["FunctionName"]), dead_letters)
+
+    def test_a_stream_gives_a_record_up_some_time_and_not_its_neighbours_with_it(self) -> None:
+        for mapping in stream_mappings():
+            assert 0 < mapping["MaximumRetryAttempts"] <= 100
+            assert mapping["BisectBatchOnFunctionError"] is True
+
+    def test_behind_every_schedule_with_the_leave_to_write_there(self) -> None:
+        schedules = translated_resources("AWS::Scheduler::Schedule")
+        assert schedules
+        for schedule in schedules.values():
+            to = schedule["Properties"]["Target"]
+            dead_letters = target(to["DeadLetterConfig"]["Arn"])
+            assert dead_letters in QUEUES
+            assert may_send(target(to["RoleArn"]), dead_letters)
+
+    def test_behind_every_function_that_is_invoked_asynchronously(self) -> None:
+        assert asynchronously_invoked() == {"PollerFunction"}
+        configured = {
+            target(each["Properties"]["FunctionName"]): each["Properties"]
+            for each in translated_resources("AWS::Lambda::EventInvokeConfig").values()
+        }
+        for function in asynchronously_invoked():
+            dead_letters = target(configured[function]["DestinationConfig"]["OnFailure"]["Destination"])
+            assert dead_letters in QUEUES
+            assert may_send(function, dead_letters)
+
+    def test_behind_every_rule_with_the_leave_to_write_to_both(self) -> None:
+        rules = translated_resources("AWS::Events::Rule")
+        assert rules
+        for name, rule in rules.items():
+            for each in rule["Properties"]["Targets"]:
+                for queue in (each["Arn"], each["DeadLetterConfig"]["Arn"]):
+                    (policy,) = (
+                        policy["Properties"]
+                        for policy in translated_resources("AWS::SQS::QueuePolicy").values()
+                        if {"Ref": target(queue)} in policy["Properties"]["Queues"]
+                    )
+                    (statement,) = policy["PolicyDocument"]["Statement"]
+                    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+                    assert queue in many(statement["Resource"])
+                    source = {"aws:SourceArn": {"Fn::GetAtt": [name, "Arn"]}}
+                    assert statement["Condition"] == {"ArnEquals": source}
+
+
+class TestLogs:
+    @pytest.mark.parametrize("name", FUNCTIONS)
+    def test_a_function_writes_to_a_group_of_the_stack(self, name: str) -> None:
+        group = properties(target(properties(name)["LoggingConfig"]["LogGroup"]))
+        assert resolved(group["LogGroupName"]) == f"/aws/lambda/{resolved(properties(name)['FunctionName'])}"
+
+    def test_every_group_is_kept_as_long_as_the_parameter_says(self) -> None:
+        groups = translated_resources("AWS::Logs::LogGroup")
+        assert len(groups) == len(FUNCTIONS)
+        for name, group in groups.items():
+            assert group["Properties"].get("RetentionInDays") == {"Ref": "LogRetentionDays"}, name
+
+    def test_no_function_may_make_a_group_that_is_kept_for_ever(self) -> None:
+        assert not [name for name, each in allowed() if "logs:CreateLogGroup" in many(each["Action"])]
+
+
+class TestData:
+    @pytest.mark.parametrize("name", TABLES)
+    def test_a_table_is_encrypted_and_can_be_brought_back_to_any_moment(self, name: str) -> None:
+        table = properties(name)
+        assert table["SSESpecification"]["SSEEnabled"] is True
+        assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+
+    def test_what_is_worth_keeping_outlives_the_stack_and_its_own_replacement(self) -> None:
+        kept = {
+            name
+            for kind in DATA
+            for name, each in translated_resources(kind).items()
+            if (each.get("DeletionPolicy"), each.get("UpdateReplacePolicy")) == ("Retain", "Retain")
+        }
+        assert kept == set(WORTH_KEEPING)
+        assert set(TABLES) - kept == SHORT_LIVED_TABLES
+
+    def test_every_bucket_is_encrypted_and_closed_to_the_public(self) -> None:
+        buckets = translated_resources("AWS::S3::Bucket")
+        assert set(buckets) == {"ResultsBucket"}
+        for bucket in buckets.values():
+            (rule,) = bucket["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+            assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] in ("AES256", "aws:kms")
+            assert bucket["Properties"]["PublicAccessBlockConfiguration"] == {
+                "BlockPublicAcls": True,
+                "BlockPublicPolicy": True,
+                "IgnorePublicAcls": True,
+                "RestrictPublicBuckets": True,
+            }
+            (owner,) = bucket["Properties"]["OwnershipControls"]["Rules"]
+            assert owner == {"ObjectOwnership": "BucketOwnerEnforced"}
+
+    def test_the_bucket_asks_everybody_for_tls(self) -> None:
+        ((_, policy),) = translated_resources("AWS::S3::BucketPolicy").items()
+        assert policy["Properties"]["Bucket"] == {"Ref": "ResultsBucket"}
+        (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
+        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+        assert resolved(statement["Resource"]) == ["ResultsBucket.Arn", "ResultsBucket.Arn/*"]
+
+    def test_the_bucket_goes_without_tls_in_development_stacks_alone(self) -> None:
+        ((_, policy),) = translated_resources("AWS::S3::BucketPolicy").items()
+        assert translated()["Conditions"][policy["Condition"]] == {
+            "Fn::Equals": [{"Ref": "NetworkPolicy"}, "public"]
+        }
+        assert translated()["Parameters"]["NetworkPolicy"]["Default"] == "public"
+
+
+class TestPermissions:
+    def test_every_permission_is_written_where_these_tests_look(self) -> None:
+        for name, role in translated_resources("AWS::IAM::Role").items():
+            assert "ManagedPolicyArns" not in role["Properties"], name
+        kinds = {each["Type"] for each in translated()["Resources"].values()}
+        assert not kinds & {"AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::Lambda::Permission"}
+
+    @pytest.mark.parametrize("role", ALLOWED)
+    def test_a_role_may_do_what_its_function_does_and_no_more(self, role: str) -> None:
+        found: dict[str, set[str]] = {}
+        for name, each in allowed():
+            for resource in resolved(many(each["Resource"])) if name == role else ():
+                found.setdefault(resource, set()).update(many(each["Action"]))
+        function = role.replace("Role", "Function")
+        if function in FUNCTIONS:
+            logs = found.pop(f"{target(properties(function)['LoggingConfig']['LogGroup'])}.Arn")
+            assert logs == {"logs:CreateLogStream", "logs:PutLogEvents"}
+            traces = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+            assert traces <= found["*"]
+            found["*"] -= traces
+        assert {resource: actions for resource, actions in found.items() if actions} == ALLOWED[role]
+
+    def test_the_table_of_permissions_leaves_no_role_out(self) -> None:
+        assert set(ALLOWED) == set(translated_resources("AWS::IAM::Role"))
+
+    def test_no_action_is_a_pattern(self) -> None:
+        for name, each in allowed():
+            assert not {"NotAction", "NotResource", "NotPrincipal"} & set(each), name
+            assert not [action for action in many(each["Action"]) if "*" in action], name
+
+    def test_nothing_but_tracing_and_the_finding_of_streams_is_allowed_on_everything(self) -> None:
+        on_everything = {
+            action
+            for _, each in allowed()
+            if "*" in many(each["Resource"])
+            for action in many(each["Action"])
+        }
+        assert on_everything == {
+            "dynamodb:ListStreams",
+            "xray:PutTelemetryRecords",
+            "xray:PutTraceSegments",
+        }
+
+    def test_what_is_allowed_on_everything_says_why(self) -> None:
+        lines = (ROOT / "template.yaml").read_text().splitlines()
+        for sid in {each["Sid"] for _, each in allowed() if "*" in many(each["Resource"])}:
+            (at,) = (number for number, line in enumerate(lines) if f"Sid: {sid}" in line.split(" #")[0])
+            start = max(number for number in range(at + 1) if lines[number].lstrip().startswith("- "))
+            indent = lines[start].index("-")
+            end = next(
+                number
+                for number in range(start + 1, len(lines))
+                if lines[number].strip() and len(lines[number]) - len(lines[number].lstrip()) <= indent
+            )
+            assert any("knows no resource but *" in line for line in lines[start:end]), sid
+
+    def test_a_pattern_in_a_resource_is_that_of_the_results(self) -> None:
+        patterns = {
+            text
+            for _, each in allowed()
+            for text in map(str, resolved(many(each["Resource"])))
+            if "*" in text and text != "*"
+        }
+        assert patterns == {"ResultsBucket.Arn/results/*"}
+
+    def test_events_are_emitted_under_our_own_name_alone(self) -> None:
+        emitting = [each for _, each in allowed() if "events:PutEvents" in many(each["Action"])]
+        assert emitting
+        for statement in emitting:
+            assert statement["Condition"] == {"ForAllValues:StringEquals": {"events:source": [SOURCE]}}
+            assert many(statement["Resource"]) == [{"Fn::GetAtt": ["EventBus", "Arn"]}]
+
+    def test_each_function_has_a_role_of_its_own_that_lambda_alone_takes_on(self) -> None:
+        roles = [target(properties(name)["Role"]) for name in FUNCTIONS]
+        assert len(set(roles)) == len(FUNCTIONS)
+        for role in roles:
+            (statement,) = properties(role)["AssumeRolePolicyDocument"]["Statement"]
+            assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+
+    def test_every_role_can_be_bounded(self) -> None:
+        for name in translated_resources("AWS::IAM::Role"):
+            bounded = resolved(properties(name), {"PermissionsBoundaryArn": "arn:bound"})
+            assert bounded["PermissionsBoundary"] == "arn:bound"
+            assert "PermissionsBoundary" not in resolved(properties(name))
+
+
+class TestFunctions:
+    def test_the_template_has_the_functions_that_have_settings(self) -> None:
+        assert sorted(translated_resources("AWS::Lambda::Function")) == FUNCTIONS == sorted(SETTINGS)
+
+    @pytest.mark.parametrize("name", FUNCTIONS)
+    def test_what_the_settings_read_is_declared_and_nothing_else(self, name: str) -> None:
+        declared = resolved(properties(name)["Environment"]["Variables"])
+        ours = {variable for variable in declared if not variable.startswith("POWERTOOLS_")}
+        assert ours == {field.upper() for field in SETTINGS[name].model_fields}
+
+    @pytest.mark.parametrize("name", FUNCTIONS)
+    def test_the_settings_take_what_the_parameters_may_be(self, name: str) -> None:
+        variables = properties(name)["Environment"]["Variables"]
+        choices: list[dict[str, Any]] = [{}]
+        for parameter, declaration in translated()["Parameters"].items():
+            bounds = (declaration.get("MinValue"), declaration.get("MaxValue"))
+            values = declaration.get("AllowedValues", [each for each in bounds if each is not None])
+            choices += [{parameter: value} for value in values]
+        for parameters in choices:
+            environment = {key: str(value) for key, value in resolved(variables, parameters).items()}
+            load_settings(SETTINGS[name], environment)
+
+    @pytest.mark.parametrize("name", FUNCTIONS)
+    def test_the_variables_of_powertools_name_the_function(self, name: str) -> None:
+        variables = resolved(properties(name)["Environment"]["Variables"])
+        assert variables["POWERTOOLS_SERVICE_NAME"] == function_name(name)
+        assert resolved(properties(name)["FunctionName"]) == f"{STACK}-{function_name(name)}"
+
+    @pytest.mark.parametrize("name", FUNCTIONS)
+    def test_function_and_layers_agree_on_python_and_processor(self, name: str) -> None:
+        function = properties(name)
+        layers = [properties(target(layer)) for layer in function["Layers"]]
+        assert {resolved(layer["LayerName"]) for layer in layers} == {"TunehookLayer", "DependenciesLayer"}
+        parameters = translated()["Parameters"]
+        for python in parameters["PythonVersion"]["AllowedValues"]:
+            for processor in parameters["Architecture"]["AllowedValues"]:
+                chosen = {"PythonVersion": python, "Architecture": processor}
+                runtime = resolved(function["Runtime"], chosen)
+                (architecture,) = resolved(function["Architectures"], chosen)
+                assert (runtime, architecture) == (f"python{python}", processor)
+                for layer in layers:
+                    assert runtime in resolved(layer["CompatibleRuntimes"], chosen)
+                    assert architecture in resolved(layer["CompatibleArchitectures"], chosen)
+
+    def test_the_layer_is_built_for_the_python_and_the_processors_of_the_template(self) -> None:
+        parameters = translated()["Parameters"]
+        made = (ROOT / "layers" / "dependencies" / "Makefile").read_text()
+        python = parameters["PythonVersion"]["Default"]
+        wheels = [
+            "aarch64" if each == "arm64" else each for each in parameters["Architecture"]["AllowedValues"]
+        ]
+        assert f"\nLAYER_PYTHON_VERSION ?= {python}\n" in made
+        assert f"\nLAYER_PROCESSORS ?= {' '.join(wheels)}\n" in made
+        assert f"\nPYTHON_VERSION ?= {python}\n" in (ROOT / "Makefile").read_text()
+
+    def test_the_functions_that_feed_their_own_queue_are_those_that_may_loop(self) -> None:
+        feeding_themselves = {name for name, queue in queue_mappings() if may_send(name, queue)}
+        assert feeding_themselves
+        loops = {name for name in FUNCTIONS if properties(name).get("RecursiveLoop") == "Allow"}
+        assert loops == feeding_themselves

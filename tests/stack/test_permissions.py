@@ -1,0 +1,293 @@
+"""What each role of the deployed stack may do, with the embedded AWS enforcing the policies of the template.
+
+A role is taken on as Lambda and the Scheduler take it on, and makes the call; the table says who must come through.
+Where a call comes through, it changes nothing that the stack works with.
+
+That an event's source is `tunehook` the embedded AWS cannot enforce (docs/decisions/006): the test of the translated
+template holds it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from tests.stack.driving import DeployedStack
+
+from tunehook.deliveries import DeliveryMessage
+
+ROLES = ("IntakeRole", "PollerRole", "FulfillmentRole", "WebhooksRole", "ScheduleRole")
+FUNCTION_ROLES = ROLES[:4]
+INTAKE, POLLER, FULFILLMENT, WEBHOOKS, SCHEDULE = ROLES
+TASK = {"task_id": {"S": "nobody's"}, "provider": {"S": "nobody"}}
+SUBSCRIPTION = {"subscription_id": {"S": "nobody's"}}
+DELIVERY = {"delivery_id": {"S": "nobody's"}}
+OBJECT = "results/nobody/permissions.txt"
+DENIALS = {"AccessDenied", "AccessDeniedException", "403"}
+
+Call = Callable[["As"], Any]
+
+
+@dataclass(frozen=True)
+class As:
+    """A role at work on the stack."""
+
+    session: Any
+    endpoint: str
+    names: dict[str, str]
+
+    def client(self, service: str) -> Any:
+        return self.session.client(service, endpoint_url=self.endpoint)
+
+    def __getitem__(self, logical_id: str) -> str:
+        """The name that a resource of the template has got."""
+        return self.names[logical_id]
+
+
+def get(table: str, key: dict[str, Any]) -> Call:
+    return lambda role: role.client("dynamodb").get_item(TableName=role[table], Key=key)
+
+
+def put(table: str, key: dict[str, Any]) -> Call:
+    return lambda role: role.client("dynamodb").put_item(
+        TableName=role[table], Item=key, ConditionExpression=f"attribute_exists({next(iter(key))})"
+    )
+
+
+def update(table: str, key: dict[str, Any]) -> Call:
+    return lambda role: role.client("dynamodb").update_item(
+        TableName=role[table],
+        Key=key,
+        UpdateExpression="SET probe = :probe",
+        ExpressionAttributeValues={":probe": {"S": "probe"}},
+        ConditionExpression=f"attribute_exists({next(iter(key))})",
+    )
+
+
+def delete(table: str, key: dict[str, Any]) -> Call:
+    return lambda role: role.client("dynamodb").delete_item(TableName=role[table], Key=key)
+
+
+def query(table: str, index: str, attribute: str) -> Call:
+    return lambda role: role.client("dynamodb").query(
+        TableName=role[table],
+        IndexName=index,
+        KeyConditionExpression="#key = :key",
+        ExpressionAttributeNames={"#key": attribute},
+        ExpressionAttributeValues={":key": {"S": "nobody's"}},
+    )
+
+
+def scan(table: str) -> Call:
+    return lambda role: role.client("dynamodb").scan(TableName=role[table], Limit=1)
+
+
+def secret(name: str) -> Call:
+    return lambda role: role.client("secretsmanager").get_secret_value(SecretId=role[name])
+
+
+def emit(bus: str) -> Call:
+    entry = {"Source": "tunehook", "DetailType": "Probe", "Detail": "{}"}
+    return lambda role: role.client("events").put_events(
+        Entries=[entry | {"EventBusName": role.names.get(bus, bus)}]
+    )
+
+
+def invoke(function: str) -> Call:
+    return lambda role: role.client("lambda").invoke(FunctionName=role[function], InvocationType="DryRun")
+
+
+def receive(queue: str) -> Call:
+    return lambda role: role.client("sqs").receive_message(QueueUrl=role[queue], VisibilityTimeout=0)
+
+
+def send(queue: str) -> Call:
+    message = DeliveryMessage(
+        delivery_id="msg_nobodys", subscription_id="nobody", attempt=1, run=1, due_at_ms=0
+    )
+    return lambda role: role.client("sqs").send_message(
+        QueueUrl=role[queue], MessageBody=message.model_dump_json()
+    )
+
+
+CALLS: dict[str, tuple[Call, set[str]]] = {
+    # tasks
+    "read a task": (get("TasksTable", TASK), {POLLER, FULFILLMENT}),
+    "write on a task": (update("TasksTable", TASK), {INTAKE, POLLER, FULFILLMENT}),
+    "put a task": (put("TasksTable", TASK), set()),
+    "remove a task": (delete("TasksTable", TASK), set()),
+    "look through the tasks": (scan("TasksTable"), set()),
+    "find work": (query("TasksTable", "work", "queue"), {POLLER}),
+    # subscriptions
+    "read a subscription": (get("SubscriptionsTable", SUBSCRIPTION), {WEBHOOKS}),
+    "write on a subscription": (update("SubscriptionsTable", SUBSCRIPTION), {FULFILLMENT, WEBHOOKS}),
+    "put a subscription": (put("SubscriptionsTable", SUBSCRIPTION), set()),
+    "remove a subscription": (delete("SubscriptionsTable", SUBSCRIPTION), set()),
+    "look through the subscriptions": (scan("SubscriptionsTable"), {FULFILLMENT}),
+    # deliveries
+    "read a delivery": (get("DeliveriesTable", DELIVERY), set()),
+    "write on a delivery": (update("DeliveriesTable", DELIVERY), {WEBHOOKS}),
+    "put a delivery": (put("DeliveriesTable", DELIVERY), {FULFILLMENT}),
+    "remove a delivery": (delete("DeliveriesTable", DELIVERY), set()),
+    "look through the deliveries": (scan("DeliveriesTable"), set()),
+    "list the deliveries of a subscription": (
+        query("DeliveriesTable", "by_subscription", "subscription_id"),
+        {WEBHOOKS},
+    ),
+    "list the deliveries of a task": (query("DeliveriesTable", "by_task", "task_id"), set()),
+    # leases and gates
+    "read a lease": (get("PollerLeasesTable", {"shard": {"N": "99"}}), {INTAKE}),
+    "write on a lease": (update("PollerLeasesTable", {"shard": {"N": "99"}}), {INTAKE, POLLER}),
+    "remove a lease": (delete("PollerLeasesTable", {"shard": {"N": "99"}}), {POLLER}),
+    "look through the leases": (scan("PollerLeasesTable"), {POLLER}),
+    "read a gate": (get("ReceiverGatesTable", {"receiver": {"S": "nobody"}}), set()),
+    "write on a gate": (update("ReceiverGatesTable", {"receiver": {"S": "nobody"}}), {WEBHOOKS}),
+    # results
+    "read a result": (
+        lambda role: role.client("s3").get_object(Bucket=role["ResultsBucket"], Key=OBJECT),
+        {FULFILLMENT, WEBHOOKS},
+    ),
+    "keep a result": (
+        lambda role: role.client("s3").put_object(Bucket=role["ResultsBucket"], Key=OBJECT, Body=b"probe"),
+        {FULFILLMENT},
+    ),
+    "keep something elsewhere in the bucket": (
+        lambda role: role.client("s3").put_object(
+            Bucket=role["ResultsBucket"], Key="elsewhere", Body=b"probe"
+        ),
+        set(),
+    ),
+    "remove a result": (
+        lambda role: role.client("s3").delete_object(Bucket=role["ResultsBucket"], Key=OBJECT),
+        set(),
+    ),
+    "list the results": (
+        lambda role: role.client("s3").list_objects_v2(Bucket=role["ResultsBucket"], MaxKeys=1),
+        {FULFILLMENT},
+    ),
+    "take the bucket's policy away": (
+        lambda role: role.client("s3").delete_bucket_policy(Bucket=role["ResultsBucket"]),
+        set(),
+    ),
+    # secrets
+    "read the providers' keys": (secret("ProvidersSecret"), {POLLER}),
+    "read the master secret": (secret("MasterSecret"), {WEBHOOKS}),
+    "write the master secret": (
+        lambda role: role.client("secretsmanager").put_secret_value(
+            SecretId=role["MasterSecret"], SecretString="probe"
+        ),
+        set(),
+    ),
+    # events, queues, functions
+    "emit an event": (emit("EventBus"), {POLLER, FULFILLMENT, WEBHOOKS}),
+    "emit an event on the account's own bus": (emit("default"), set()),
+    "take an ended task": (receive("FulfillmentQueue"), {FULFILLMENT}),
+    "take a delivery": (receive("DeliveriesQueue"), {WEBHOOKS}),
+    "send a delivery": (send("DeliveriesQueue"), {FULFILLMENT, WEBHOOKS}),
+    "send an ended task": (send("FulfillmentQueue"), set()),
+    "take a dead letter": (receive("DeliveriesDeadLetters"), set()),
+    "start intake": (invoke("IntakeFunction"), set()),
+    "start the poller": (invoke("PollerFunction"), {INTAKE, POLLER, SCHEDULE}),
+    "start fulfillment": (invoke("FulfillmentFunction"), set()),
+    "start webhooks": (invoke("WebhooksFunction"), set()),
+    # the stack itself
+    "remove the tasks' table": (
+        lambda role: role.client("dynamodb").delete_table(TableName=role["TasksTable"]),
+        set(),
+    ),
+    "remove the deliveries' table": (
+        lambda role: role.client("dynamodb").delete_table(TableName=role["DeliveriesTable"]),
+        set(),
+    ),
+    "remove a queue": (
+        lambda role: role.client("sqs").delete_queue(QueueUrl=role["DeliveriesDeadLetters"]),
+        set(),
+    ),
+    "change a role": (
+        lambda role: role.client("iam").put_role_policy(
+            RoleName=role["ScheduleRole"],
+            PolicyName="probe",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": []}),
+        ),
+        set(),
+    ),
+    "read a function's environment": (
+        lambda role: role.client("lambda").get_function_configuration(FunctionName=role["WebhooksFunction"]),
+        set(),
+    ),
+    "make a log group": (lambda role: role.client("logs").create_log_group(logGroupName="/probe"), set()),
+    "stop the schedule": (
+        lambda role: role.client("scheduler").delete_schedule(Name=role["PollerFunctionEveryMinute"]),
+        set(),
+    ),
+}
+"""What may be tried, and whose roles come through."""
+
+
+@pytest.fixture(scope="module")
+def names(stack: DeployedStack) -> dict[str, str]:
+    pages = stack.client("cloudformation").get_paginator("list_stack_resources")
+    found = pages.paginate(StackName=stack.environment.stack_name)
+    return {
+        each["LogicalResourceId"]: each["PhysicalResourceId"]
+        for page in found
+        for each in page["StackResourceSummaries"]
+    }
+
+
+@pytest.fixture(scope="module")
+def roles(stack: DeployedStack, names: dict[str, str]) -> dict[str, As]:
+    """Each role of the template, taken on."""
+    sts, taken_on = stack.client("sts"), {}
+    for name in ROLES:
+        arn = stack.client("iam").get_role(RoleName=names[name])["Role"]["Arn"]
+        credentials = sts.assume_role(RoleArn=arn, RoleSessionName="permissions")["Credentials"]
+        session = boto3.Session(
+            credentials["AccessKeyId"],
+            credentials["SecretAccessKey"],
+            credentials["SessionToken"],
+            region_name=stack.environment.region,
+        )
+        taken_on[name] = As(session, stack.environment.endpoint, names)
+    return taken_on
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _a_result_to_read(stack: DeployedStack) -> Iterator[None]:
+    place = {"Bucket": stack.outputs["ResultsBucket"], "Key": OBJECT}
+    stack.client("s3").put_object(**place, Body=b"probe")
+    yield
+    stack.client("s3").delete_object(**place)
+
+
+def comes_through(call: Call, role: As) -> bool:
+    """Whether the policies let a call through, whatever becomes of it then."""
+    try:
+        call(role)
+    except ClientError as error:
+        return error.response["Error"]["Code"] not in DENIALS
+    return True
+
+
+def test_the_table_leaves_no_role_out(names: dict[str, str]) -> None:
+    assert {name for name in names if name.endswith("Role")} == set(ROLES)
+
+
+def test_the_functions_work_under_the_roles_of_the_table(stack: DeployedStack, names: dict[str, str]) -> None:
+    for role in FUNCTION_ROLES:
+        function = names[role.replace("Role", "Function")]
+        configured = stack.client("lambda").get_function_configuration(FunctionName=function)["Role"]
+        assert configured.rpartition("/")[2] == names[role]
+
+
+@pytest.mark.parametrize("what", CALLS)
+def test_a_role_may_do_what_its_work_asks_for_and_is_refused_the_rest(
+    what: str, roles: dict[str, As]
+) -> None:
+    call, expected = CALLS[what]
+    assert {name for name, role in roles.items() if comes_through(call, role)} == expected
