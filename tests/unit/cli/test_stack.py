@@ -185,3 +185,13 @@ def test_a_stack_tells_its_shard_count() -> None:
         return Stack("s", "r", outputs={}, parameters=parameters, open_client=lambda _: None)
 
     assert (stack(ShardCount="8").shard_count, stack().shard_count) == (8, 1)
+
+
+def test_a_client_without_settings_of_its_own_is_made_once() -> None:
+    made: list[dict[str, Any]] = []
+    stack = Stack(
+        "s", "r", outputs={}, parameters={}, open_client=lambda _, **settings: made.append(settings) or {}
+    )
+    assert stack.client("sqs") is stack.client("sqs")
+    assert stack.client("sqs") is not stack.client("lambda", read_timeout=60)
+    assert made == [{}, {"read_timeout": 60}]
