@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -95,14 +96,16 @@ class Worker:
         self, fulfillment: Fulfillment, message: Message, remaining_ms: Callable[[], int]
     ) -> BaseException | None:
         remaining_s = remaining_ms() / 1000
+        # The queue hides a message for six times the function's time. If this process dies, that is far too long.
+        await self._hide(message, math.ceil(remaining_s))
         try:
             async with asyncio.timeout(remaining_s - LAST_S):
                 await self._fulfil(fulfillment, message, min(KEEP_S, remaining_s - RESERVE_S))
         except ComesAgain as again:
-            await self._come_again(message, again.after_s)
+            await self._hide(message, again.after_s)
             return again
         except Exception as fault:  # noqa: BLE001 - one message's fault is not the others'
-            await self._come_again(message, after_fault_s(message.receive_count))
+            await self._hide(message, after_fault_s(message.receive_count))
             return fault
         return None
 
@@ -117,14 +120,15 @@ class Worker:
             return
         await fulfillment.fulfil(event_of_item(item), within_s=within_s, again_ms=content.requested_at_ms)
 
-    async def _come_again(self, message: Message, after_s: int) -> None:
+    async def _hide(self, message: Message, for_s: int) -> None:
+        """Have the message come again after that time, unless it is acknowledged."""
         try:
             async with asyncio.timeout(LAST_S / 2):
                 await asyncio.to_thread(
                     self._sqs.change_message_visibility,
                     QueueUrl=self._settings.fulfillment_queue,
                     ReceiptHandle=message.receipt,
-                    VisibilityTimeout=after_s,
+                    VisibilityTimeout=for_s,
                 )
         except (*AWS_FAULTS, TimeoutError) as error:
             # Then it comes when the queue lets it: later.

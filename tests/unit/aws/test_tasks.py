@@ -83,6 +83,7 @@ class TestAccept:
         assert accept(table)
         assert item_of(table) == USER_ITEM | {
             "status": "pending",
+            "phase": "queued",
             "queue": "work#0",
             "since_ms": NOW_MS,
             "submitted_at_ms": NOW_MS,
@@ -92,7 +93,7 @@ class TestAccept:
     def test_an_accepted_item_is_in_the_work_index_of_its_shard(self, table: TasksTable) -> None:
         put(NAME, USER_ITEM)
         accept(table, shard=3)
-        expected = pending(queue="work#3", deadline_ms=NOW_MS + 600_000)
+        expected = pending(queue="work#3", phase="queued", deadline_ms=NOW_MS + 600_000)
         assert (table.work(3).pending, table.work(0).pending) == ([expected], [])
 
     def test_an_item_is_accepted_once(self, table: TasksTable) -> None:
@@ -121,7 +122,7 @@ class TestAccept:
             ExpressionAttributeNames={"#status": "status"},
         )
         assert accept(table, now_ms=LATER_MS)
-        ours = {"status", "queue", "since_ms", "submitted_at_ms", "deadline_ms"}
+        ours = {"status", "phase", "queue", "since_ms", "submitted_at_ms", "deadline_ms"}
         assert set(item_of(table)) == set(USER_ITEM) | ours
 
     @pytest.mark.parametrize(

@@ -167,7 +167,29 @@ def test_a_message_that_comes_again_is_hidden_until_then(
     )
     handle(first_received_now(queue_event(completed_body(host(None)))), Soon())
     handle(queue_event(POISON))
-    assert hidden == [("fulfillment", 10), ("fulfillment", 10)]
+    assert [seconds for _, seconds in hidden][1::2] == [10, 10]
+    assert {queue for queue, _ in hidden} == {"fulfillment"}
+
+
+def test_a_message_whose_function_dies_comes_again_when_the_function_would_have_ended(
+    queue: str, host: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden: list[int] = []
+
+    class Dies(Exception):
+        """The process is gone."""
+
+    def hide(VisibilityTimeout: int, **_: Any) -> None:  # noqa: N803 - boto3's name
+        hidden.append(VisibilityTimeout)
+
+    async def die(*_: Any, **__: Any) -> None:
+        assert hidden == [32]
+        raise Dies
+
+    worker = app._worker()
+    monkeypatch.setattr(worker._sqs, "change_message_visibility", hide, raising=False)
+    monkeypatch.setattr(worker, "_fulfil", die)
+    assert handle(queue_event(body()), Soon()) == ["message-0"]
 
 
 def test_after_ten_minutes_nothing_comes_again(queue: str, host: Any) -> None:
