@@ -27,6 +27,7 @@ class EmbeddedStack:
 
     def __init__(self, environment: LocalEnvironment, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
+        self.environment = environment
         self._outputs = environment.outputs()
         self._dynamodb = environment.client("dynamodb")
         environment.client("secretsmanager").put_secret_value(
@@ -37,11 +38,11 @@ class EmbeddedStack:
         """Have webhooks sent to a receiver of the sandbox."""
         self._put("SubscriptionsTable", subscription_id=receiver, url=self.sandbox.receiver_url(receiver))
 
-    def submit(self, kind: Kind, task_id: str, lasts_s: float) -> None:
-        """Let a task begin that lasts `lasts_s`, and put it into the table."""
+    def submit(self, kind: Kind, task_id: str, lasts_s: float, age_s: float = 0) -> None:
+        """Let a task begin that lasts `lasts_s`, and has lasted `age_s` already, and put it into the table."""
         answers = [{"phase": "processing", "until_s": lasts_s}] if lasts_s else []
         rule = {"task_id": "*", "answers": [*answers, {"phase": "completed"}]}
-        self.sandbox.create_task(kind, task_id, rule=parse(TaskRule, rule))
+        self.sandbox.create_task(kind, task_id, rule=parse(TaskRule, rule), age_s=age_s)
         self._put("TasksTable", task_id=task_id, provider=kind.value)
 
     def _put(self, table: str, **attributes: str) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 LEASE_MS: Final = 12_000
-RENEW_EVERY_MS: Final = 5_000
+RENEW_EVERY_MS: Final = 4_000
 RETIRE_AFTER_MS: Final = 3_600_000
 """How long no poller has held the lease of a shard beyond `ShardCount` before it is forgotten."""
 

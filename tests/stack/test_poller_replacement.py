@@ -1,0 +1,57 @@
+"""The minute's schedule heals what is lost: a poller that was killed is replaced."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.stack.driving import DeployedStack, eventually
+
+from tunehook_cli.local.state import Home
+from tunehook_cli.sandbox import Kind, Sandbox, TaskRule, parse
+
+ONE_FIRING_S = 75
+"""The embedded AWS looks at its schedules every 10 s, so that one of a minute fires every 60 to 70 s, and a new worker
+takes a few to come up."""
+
+
+def poller_processes(stack: DeployedStack, home: Home) -> list[int]:
+    """Return the workers of the poller function in the embedded AWS of this run."""
+    script = f"{home.temporary}/ministack-lambda-{stack.outputs['PollerFunction']}-"
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # a process that has just ended
+            if script in (process / "cmdline").read_text("utf-8", "replace"):
+                found.append(int(process.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="no /proc tells the processes apart")
+def test_a_killed_poller_is_replaced_within_one_firing_of_the_schedule(
+    stack: DeployedStack, home: Home, sandbox: Sandbox, unique: str
+) -> None:
+    task_id = f"goes-on-{unique}"
+    answers = [{"phase": "processing", "until_s": 170}, {"phase": "completed"}]
+    # Old enough to be asked every 5 s from the first question on.
+    sandbox.create_task(Kind.MUSICMINT, task_id, rule=parse(TaskRule, {"answers": answers}), age_s=30)
+    stack.put("TasksTable", task_id=task_id, provider="musicmint")
+
+    def questions_since(moment: datetime) -> list[datetime]:
+        (book,) = (book for book in sandbox.books() if book.task_id == task_id)
+        return [asked_at for asked_at in book.asked_at if asked_at > moment]
+
+    begun_at = datetime.now(UTC)
+    eventually(lambda: len(questions_since(begun_at)) >= 2, within_s=90)
+    running = poller_processes(stack, home)
+    for process in running:
+        os.kill(process, signal.SIGKILL)
+    killed_at = datetime.now(UTC)
+
+    eventually(lambda: questions_since(killed_at), within_s=ONE_FIRING_S)
+
+    assert running
+    assert set(poller_processes(stack, home)).isdisjoint(running)
