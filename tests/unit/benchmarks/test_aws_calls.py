@@ -1,0 +1,87 @@
+import os
+import sys
+
+import boto3
+import pytest
+from benchmarks.aws_calls import PACES, Pace, measure, tasks_at
+from benchmarks.aws_cost import PACES as BILLED
+from benchmarks.aws_life import Stack, Task, opened
+
+import poller.service
+import webhooks.app
+
+TASKS = 4
+
+
+@pytest.fixture(scope="module")
+def figures() -> dict[str, float]:
+    with opened() as stack:
+        return {row.name: row.value for row in measure(stack, [Pace("at once", TASKS, 0.0)])}
+
+
+def test_an_idle_minute_is_one_query(figures: dict[str, float]) -> None:
+    assert figures["idle minute: dynamodb Query"] == figures["idle minute: AWS calls"] == 1
+
+
+def test_an_uneventful_question_asks_nothing_of_aws(figures: dict[str, float]) -> None:
+    assert figures["uneventful question: AWS calls"] == 0
+
+
+def test_the_whole_life_is_counted(figures: dict[str, float]) -> None:
+    for call in (
+        "user: dynamodb PutItem",
+        "intake: dynamodb UpdateItem",
+        "poller: dynamodb UpdateItem",
+        "poller: events PutEvents",
+        "fulfillment: s3 PutObject",
+        "webhooks: dynamodb UpdateItem",
+    ):
+        assert figures[f"at once: {call}"] > 0, call
+
+
+def test_intake_writes_once_to_a_tasks_item_and_to_the_index(figures: dict[str, float]) -> None:
+    assert figures["at once: intake: dynamodb UpdateItem"] == 1
+    assert figures["at once: intake: write units, tables"] == 1
+    assert figures["at once: intake: write units, indexes"] == 1
+
+
+def test_tasks_put_at_once_come_in_one_batch(figures: dict[str, float]) -> None:
+    assert figures["at once: intake: invocations"] == 1 / TASKS
+
+
+def test_each_task_has_an_event_and_a_message(figures: dict[str, float]) -> None:
+    assert figures["at once: poller: events"] == figures["at once: fulfillment: messages"] == 1
+    assert figures["at once: webhooks: messages"] == 1
+
+
+def test_a_task_that_is_not_delivered_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stack, "_handle", lambda *_: None)
+    with opened() as stack, pytest.raises(RuntimeError, match="0 of 1 tasks were delivered"):
+        stack.live(tasks_at(Pace("lost", 1, 0.0)))
+
+
+def test_nothing_of_the_process_stays_changed() -> None:
+    changed = (
+        lambda: sys.stdout,
+        lambda: dict(os.environ),
+        lambda: poller.service.DirectClient,
+        lambda: boto3.DEFAULT_SESSION,
+        lambda: webhooks.app.logger.registered_handler.stream,
+    )
+    before = [each() for each in changed]
+    with opened() as stack:
+        stack.live([Task("short", 0.0, 30.0), Task("long", 0.0, 90.0)])
+        assert sys.stdout is not before[0]
+    assert [each() for each in changed] == before
+
+
+def test_tasks_come_at_their_pace_and_are_the_same_at_every_call() -> None:
+    first, second, third = tasks_at(Pace("a pace", 3, 3.6))
+    assert second.put_s - first.put_s == pytest.approx(third.put_s - second.put_s) == pytest.approx(3.6)
+    assert all(30 <= task.lasts_s <= 120 for task in (first, second, third))
+    assert " " not in first.task_id
+    assert tasks_at(Pace("a pace", 3, 3.6)) == [first, second, third]
+
+
+def test_the_paces_that_are_counted_are_those_that_are_billed() -> None:
+    assert [pace.name for pace in PACES] == list(BILLED)
