@@ -9,6 +9,9 @@ from tests.stack.driving import DeployedStack, begin_ended, eventually, webhooks
 
 from tunehook_cli.sandbox import Sandbox
 
+# The subscription is there before the first event is: fulfillment knows a new one only after 15 s.
+pytestmark = pytest.mark.usefixtures("sandbox")
+
 
 @pytest.mark.parametrize(
     ("field", "attributes"),

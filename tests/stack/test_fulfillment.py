@@ -58,18 +58,25 @@ def delivery_count(stack: DeployedStack, task_id: str) -> int:
 def test_a_host_that_refuses_at_first_is_asked_again_through_the_queue(
     stack: DeployedStack, unique: str
 ) -> None:
-    task_id = f"late-{unique}"
-    with run_sandbox(parse(Scenario, REFUSING)) as refusing, stack.configured(refusing.providers_secret()):
-        hook = refusing.receiver_url("patient")
-        begin_ended(refusing, "musicmint", task_id)
-        stack.put("TasksTable", task_id=task_id, provider="musicmint", notify_hook=hook)
-        ended = stack.ended_task(task_id, "musicmint")
-        eventually(lambda: webhooks_about(refusing, "patient", task_id), within_s=90)
+    task_id, provider = f"late-{unique}", f"late-{unique}"
+    with run_sandbox(parse(Scenario, REFUSING)) as refusing:
+        # Under a name of its own: a running poller goes on with the providers that it knows for 10 s.
+        secret = {provider: refusing.providers_secret()["musicmint"]}
+        with stack.configured(secret):
+            begin_ended(refusing, "musicmint", task_id)
+            stack.put(
+                "TasksTable",
+                task_id=task_id,
+                provider=provider,
+                notify_hook=refusing.receiver_url("patient"),
+            )
+            ended = stack.ended_task(task_id, provider)
+            eventually(lambda: webhooks_about(refusing, "patient", task_id), within_s=90)
 
-    item = stack.task(task_id, "musicmint")
+    item = stack.task(task_id, provider)
     assert {asset["status"] for asset in item["assets"]} == {"archived"}
     assert item["archived_at_ms"] - ended["detected_at_ms"] > 10_000
-    keys = stack.keys("musicmint", task_id)
+    keys = stack.keys(provider, task_id)
     assert keys[-1].endswith("/manifest.json")
     assert len(keys) == len(item["assets"]) + 1
 
