@@ -53,6 +53,7 @@ bench: setup ## run the benchmarks (three quarters of an hour on a quiet machine
 	$(BIN)/python -m benchmarks.cadence
 	$(BIN)/python -m benchmarks.poll_throughput
 	$(BIN)/python -m benchmarks.aws_calls
+	$(BIN)/python -m benchmarks.imports
 	$(BIN)/python -m benchmarks.wide
 	$(BIN)/python -m benchmarks.fairness
 	$(BIN)/python -m benchmarks.archive

@@ -15,7 +15,7 @@ from tunehook.times import from_ms, iso
 class Manifest(BaseModel):
     """What fulfillment reads of a manifest that it has written."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     event_id: str
     detected_at: AwareDatetime

@@ -19,13 +19,15 @@ from tunehook.times import to_ms
 class _Envelope(BaseModel):
     """An EventBridge event in the body of a queue's message; more of it than this is nobody's concern."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
 
     detail_type: Literal["TaskCompleted", "TaskFailed"] = Field(alias="detail-type")
     detail: TaskCompleted | TaskFailed = Field(union_mode="left_to_right")
 
 
-_CONTENT: TypeAdapter[_Envelope | ArchiveRequest] = TypeAdapter(_Envelope | ArchiveRequest)
+_CONTENT: TypeAdapter[_Envelope | ArchiveRequest] = TypeAdapter(
+    _Envelope | ArchiveRequest, config=ConfigDict(defer_build=True)
+)
 
 
 @dataclass(frozen=True, slots=True)

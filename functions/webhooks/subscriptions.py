@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tunehook.errors import InvalidInput
 
@@ -121,6 +121,8 @@ def receiver_of(delivery: Delivery, item: Mapping[str, Any] | None, now_ms: int)
 
 
 class _Subscription(BaseModel):
+    model_config = ConfigDict(defer_build=True)
+
     url: str
     headers: dict[str, str] = Field(default_factory=dict)
     secret_version: int = Field(1, ge=1)

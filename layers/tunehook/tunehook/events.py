@@ -24,7 +24,10 @@ Moment = Annotated[
 
 
 class _Detail(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", json_schema_serialization_defaults_required=True)
+    # No function uses every event, so each is built when it is first used (`benchmarks/imports.py`).
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", json_schema_serialization_defaults_required=True, defer_build=True
+    )
 
 
 class ClipDetail(_Detail):
