@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import statistics
 import subprocess
 import sys
@@ -26,8 +25,8 @@ from typing import Any, Final
 import boto3
 import requests
 
-from benchmarks.gateway import NginxMissingError
 from benchmarks.memory import peak_memory_mb
+from benchmarks.nginx import NginxMissingError, nginx
 from benchmarks.report import Row, report
 from fulfillment.archive import Archive
 from fulfillment.assets import Asset
@@ -49,22 +48,9 @@ _BUCKET: Final = "results"
 _MP3: Final = b"ID3\x04\x00\x00\x00\x00\x00\x00"
 _START_WITHIN_S: Final = 10.0
 
-_CONFIG: Final = """
-daemon off;
-worker_processes 1;
-pid nginx.pid;
-error_log stderr error;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off;
+_HTTP: Final = """
     sendfile on;
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
     server {{ listen 127.0.0.1:{port}; root {folder}; }}
-}}
 """
 
 
@@ -138,12 +124,8 @@ def file_host() -> Iterator[str]:
     NginxMissingError
         If nginx is not installed.
     """
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-    if program is None:
-        raise NginxMissingError("nginx is missing; on Debian: apt-get install nginx-light")
-    with tempfile.TemporaryDirectory(prefix="tunehook-files-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)  # started by root, nginx reads as another user
+
+    def prepare(folder: Path, port: int) -> str:
         sizes = dict.fromkeys(names_of_many(), MANY_BYTES) | {
             "large.mp3": LARGE_BYTES,
             "small.mp3": SMALL_BYTES,
@@ -152,28 +134,10 @@ def file_host() -> Iterator[str]:
             with (folder / file).open("wb") as content:
                 content.write(_MP3)
                 content.truncate(size)
-        port = ministack.free_port()
-        config = folder / "nginx.conf"
-        config.write_text(_CONFIG.format(port=port, folder=folder), encoding="utf-8")
-        server = subprocess.Popen([program, "-p", name, "-c", str(config), "-e", "stderr"])
-        try:
-            _wait_for(server, f"http://127.0.0.1:{port}")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
-            server.wait()
+        return _HTTP.format(port=port, folder=folder)
 
-
-def _wait_for(server: subprocess.Popen[bytes], host: str) -> None:
-    give_up_at = time.monotonic() + _START_WITHIN_S
-    while server.poll() is None and time.monotonic() < give_up_at:
-        try:
-            requests.head(f"{host}/small.mp3", timeout=1).raise_for_status()
-        except requests.ConnectionError:
-            time.sleep(0.02)
-        else:
-            return
-    raise RuntimeError("nginx did not start")
+    with nginx(prepare) as base_url:
+        yield base_url
 
 
 @contextmanager

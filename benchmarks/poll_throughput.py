@@ -19,8 +19,9 @@ from typing import Any
 import aiohttp
 import requests
 
-from benchmarks.gateway import NginxMissingError, gateway, task_ids
+from benchmarks.gateway import gateway, task_ids
 from benchmarks.memory import peak_memory_mb
+from benchmarks.nginx import NginxMissingError
 from benchmarks.report import Row, report
 from poller.directory import CONNECTIONS_MAX
 from tunehook.http.direct import DirectClient

@@ -22,7 +22,8 @@ from typing import Any, Final
 
 import aiohttp
 
-from benchmarks.gateway import NginxMissingError, gateway
+from benchmarks.gateway import gateway
+from benchmarks.nginx import NginxMissingError
 from benchmarks.report import Row, report
 from tunehook.aws.clients import client
 from tunehook.aws.deliveries import Claim, DeliveriesTable

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
     from tunehook.aws.delivery_log import DeliveryLog
     from tunehook.aws.redeliveries import Redeliveries
-    from tunehook.aws.subscription_changes import SubscriptionChanges
     from tunehook.aws.subscriptions import SubscriptionsTable
     from tunehook.aws.tasks import TasksTable
     from tunehook_cli.kept_files import KeptFiles
@@ -124,13 +123,6 @@ class Stack:
         from tunehook.aws.deliveries import DeliveriesTable
 
         return DeliveriesTable(self._dynamodb, self.output("DeliveriesTable"))
-
-    @cached_property
-    def subscription_changes(self) -> SubscriptionChanges:
-        """What changes the Subscriptions table by hand."""
-        from tunehook.aws.subscription_changes import SubscriptionChanges
-
-        return SubscriptionChanges(self._dynamodb, self.output("SubscriptionsTable"))
 
     @cached_property
     def delivery_log(self) -> DeliveryLog:

@@ -223,7 +223,7 @@ def enable_subscription(subscription_id: SubscriptionId, stack: StackName = None
     item = _item(found, subscription_id)
     # One that cannot be used would be enabled in name alone.
     check_subscription({**item, "enabled": True}, found.network_policy)
-    if not found.subscription_changes.enable(subscription_id):
+    if not found.subscriptions.enable(subscription_id):
         raise _unknown(subscription_id)
     name = output.printable(subscription_id)
     print(f"Enabled {name}. This counts within 15 seconds.")
@@ -248,7 +248,7 @@ def rotate_secret(
     # First, so that whoever may not read the master secret gets to know it while nothing has happened yet.
     secret = derive_secret(found.master_secret(), subscription_id, version + 1)
     until_ms = now + grace_ms
-    if not found.subscription_changes.rotate(subscription_id, version=version, previous_until_ms=until_ms):
+    if not found.subscriptions.rotate(subscription_id, version=version, previous_until_ms=until_ms):
         raise Unavailable(
             f"{output.printable(subscription_id)} was changed at the same moment: look at it with "
             "`tunehook subscriptions show`, and try again"
