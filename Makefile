@@ -58,6 +58,7 @@ bench: setup ## run the benchmarks (three quarters of an hour on a quiet machine
 	$(BIN)/python -m benchmarks.fairness
 	$(BIN)/python -m benchmarks.archive
 	$(BIN)/python -m benchmarks.webhooks
+	$(BIN)/python -m benchmarks.isolation
 	$(BIN)/python -m benchmarks.end_to_end
 	$(BIN)/python -m benchmarks.awake
 	$(BIN)/python -m benchmarks.takeover
