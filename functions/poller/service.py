@@ -44,7 +44,7 @@ START_WITHIN_S = 50.0
 """How long it may take, calls that hang included: the next minute starts them all once more."""
 
 SHARDS_KNOWN_FOR_MS = 600_000
-"""How long the list of shards beyond `ShardCount` is good: they only ever get fewer while this code runs."""
+"""How long the list of shards is good: one beyond `ShardCount` can only come from an intake not yet updated."""
 
 
 class PollerStart(BaseModel):

@@ -4,14 +4,17 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.support.aws import Faulty, client, fault, items
+from tests.support.aws import BUS, Faulty, client, fault, items
 from tests.support.gateways import PlayedTransport
 from tests.support.tasks import NOW_MS, pending
 from tests.unit.poller.world import COMPLETED, FAILED, PROCESSING, Answer, World
 
 from poller.figures import Figures
+from poller.outbox import Outbox
 from poller.shard_pass import StopReason
+from tunehook.aws.bus import EventBus
 from tunehook.aws.leases import LEASE_MS, RENEW_EVERY_MS, Leases
+from tunehook.aws.tasks import TasksTable
 from tunehook.tasks import Status, TaskKey
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -490,6 +493,14 @@ class TestFaults:
         world.dynamodb = Faulty(client("dynamodb"), get_item=[fault(operation="GetItem")])
         world.run(lasts_s=3)
         assert world.emitted() == [("TaskFailed", "left")]
+
+    def test_a_pass_goes_on_until_the_bus_has_its_last_event(self) -> None:
+        world = World(gw=lambda _: COMPLETED)
+        world.add()
+        refusing = Faulty(client("events"), put_events=[fault("InternalException", "PutEvents")] * 5)
+        outbox = Outbox(TasksTable(world.dynamodb, "TasksTable"), EventBus(refusing, BUS))
+        assert world.run(outbox=outbox) is StopReason.NOTHING_PENDING
+        assert world.emitted() == [("TaskCompleted", "task-1")]
 
     @pytest.mark.parametrize(
         "fields", [{"deadline_ms": "soon"}, {"since_ms": 1.5}, {"phase": 7}, {"not_found_count": [1]}]
