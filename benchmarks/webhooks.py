@@ -131,12 +131,15 @@ def deliveries_for(number: int, round_name: str) -> list[Delivery]:
 
 def deliver(worker: Worker, deliveries: Sequence[Delivery]) -> float:
     """Handle the deliveries' messages, batch by batch, and return the seconds that it took."""
-    bodies = [message_for(each).model_dump_json() for each in deliveries]
+    records = [
+        {"body": message_for(each).model_dump_json(), "receiptHandle": each.delivery_id}
+        for each in deliveries
+    ]
     started = time.perf_counter()
     outcomes = [
         outcome
-        for start in range(0, len(bodies), BATCH)
-        for outcome in worker.handle(bodies[start : start + BATCH], lambda: 60_000)
+        for start in range(0, len(records), BATCH)
+        for outcome in worker.handle(records[start : start + BATCH], lambda: 60_000)
     ]
     seconds = time.perf_counter() - started
     for outcome in outcomes:

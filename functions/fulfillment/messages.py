@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from tunehook.archiving import ArchiveRequest
+from tunehook.aws.messages import Message
 from tunehook.aws.task_items import ended_task, pending_task
 from tunehook.errors import InvalidInput
 from tunehook.events import TaskCompleted, TaskEnded, TaskFailed, task_ended
@@ -30,30 +30,9 @@ _CONTENT: TypeAdapter[_Envelope | ArchiveRequest] = TypeAdapter(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message as SQS hands it over."""
-
-    body: str
-    receipt: str
-    receive_count: int
-    first_received_ms: int | None
-
-    @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Message:
-        """Return the message of a record of Lambda's event."""
-        attributes = record.get("attributes", {})
-        first_ms = attributes.get("ApproximateFirstReceiveTimestamp")
-        return cls(
-            body=record["body"],
-            receipt=record["receiptHandle"],
-            receive_count=int(attributes.get("ApproximateReceiveCount", 1)),
-            first_received_ms=None if first_ms is None else int(first_ms),
-        )
-
-    def since_ms(self, event: TaskEnded) -> int:
-        """Return when the message was tried first."""
-        return to_ms(event.detected_at) if self.first_received_ms is None else self.first_received_ms
+def since_ms(message: Message, event: TaskEnded) -> int:
+    """Return when a message was tried first, in milliseconds since 1970."""
+    return to_ms(event.detected_at) if message.first_received_ms is None else message.first_received_ms
 
 
 def content_of(body: str) -> TaskEnded | ArchiveRequest:

@@ -14,7 +14,6 @@ LAST_PASS_S: Final = 30.0
 
 _SHORTEST_S: Final = 10.0
 _LONGEST_S: Final = 60.0
-_FAULT_LONGEST_S: Final = 720.0
 
 
 class ComesAgain(TunehookError):
@@ -63,8 +62,3 @@ def again_after_s(elapsed_s: float, retry_after_s: float = 0.0) -> int | None:
         return None
     usual_s = min(max(elapsed_s / 2, _SHORTEST_S), _LONGEST_S)
     return int(min(max(usual_s, retry_after_s), last_s))
-
-
-def after_fault_s(receive_count: int) -> int:
-    """Return when a message comes again that something of ours failed, for the n-th time, in seconds from now."""
-    return int(min(_SHORTEST_S * 2 ** min(receive_count - 1, 10), _FAULT_LONGEST_S))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,8 +10,8 @@ from aws_lambda_powertools import Logger
 
 from fulfillment.archive import KEEP_S, Archive
 from fulfillment.fulfil import Fulfillment
-from fulfillment.messages import Message, content_of, event_of_item
-from fulfillment.patience import ComesAgain, after_fault_s
+from fulfillment.messages import content_of, event_of_item, since_ms
+from fulfillment.patience import ComesAgain
 from fulfillment.receivers import Receivers
 from fulfillment.results import S3_SETTINGS, Results
 from fulfillment.settings import FulfillmentSettings
@@ -21,7 +20,8 @@ from tunehook.archiving import ArchiveRequest
 from tunehook.aws.bus import EventBus
 from tunehook.aws.clients import CONNECTIONS, client
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
-from tunehook.aws.faults import AWS_FAULTS, code_of
+from tunehook.aws.faults import code_of
+from tunehook.aws.messages import Hold, Message, after_fault_s
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
 from tunehook.http.client import open_client
@@ -80,7 +80,9 @@ class Worker:
             For each message, in order: what went wrong, or `ComesAgain`, or None.
         """
         asyncio.get_running_loop().set_default_executor(UnawaitedThreads(CONNECTIONS))
-        async with open_client(guard=self._settings.network_policy, timeout=None) as http:
+        messages = [Message.of(record) for record in records]
+        hold = Hold(self._sqs, self._settings.fulfillment_queue, messages, on_fault=_not_hidden)
+        async with hold, open_client(guard=self._settings.network_policy, timeout=None) as http:
             fulfillment = Fulfillment(
                 archive=Archive(self._results, http, max_asset_bytes=self._settings.max_asset_bytes),
                 results=self._results,
@@ -89,30 +91,28 @@ class Worker:
                 telling=self._telling,
             )
             return await asyncio.gather(
-                *(self._handle(fulfillment, Message.of(record), remaining_ms) for record in records)
+                *(self._handle(fulfillment, message, hold, remaining_ms) for message in messages)
             )
 
     async def _handle(
-        self, fulfillment: Fulfillment, message: Message, remaining_ms: Callable[[], int]
+        self, fulfillment: Fulfillment, message: Message, hold: Hold, remaining_ms: Callable[[], int]
     ) -> BaseException | None:
         remaining_s = remaining_ms() / 1000
-        # The queue hides a message for six times the function's time. If this process dies, that is far too long.
-        await self._hide(message, math.ceil(remaining_s))
         try:
             async with asyncio.timeout(remaining_s - LAST_S):
                 await self._fulfil(fulfillment, message, min(KEEP_S, remaining_s - RESERVE_S))
         except ComesAgain as again:
-            await self._hide(message, again.after_s)
+            await hold.come_again(message, again.after_s)
             return again
         except Exception as fault:  # noqa: BLE001 - one message's fault is not the others'
-            await self._hide(message, after_fault_s(message.receive_count))
+            await hold.come_again(message, after_fault_s(message.receive_count))
             return fault
         return None
 
     async def _fulfil(self, fulfillment: Fulfillment, message: Message, within_s: float) -> None:
         content = content_of(message.body)
         if not isinstance(content, ArchiveRequest):
-            await fulfillment.fulfil(content, since_ms=message.since_ms(content), within_s=within_s)
+            await fulfillment.fulfil(content, since_ms=since_ms(message, content), within_s=within_s)
             return
         key = TaskKey(content.task_id, content.provider)
         if (item := await asyncio.to_thread(self._tasks.get, key)) is None:
@@ -120,19 +120,9 @@ class Worker:
             return
         await fulfillment.fulfil(event_of_item(item), within_s=within_s, again_ms=content.requested_at_ms)
 
-    async def _hide(self, message: Message, for_s: int) -> None:
-        """Have the message come again after that time, unless it is acknowledged."""
-        try:
-            async with asyncio.timeout(LAST_S / 2):
-                await asyncio.to_thread(
-                    self._sqs.change_message_visibility,
-                    QueueUrl=self._settings.fulfillment_queue,
-                    ReceiptHandle=message.receipt,
-                    VisibilityTimeout=for_s,
-                )
-        except (*AWS_FAULTS, TimeoutError) as error:
-            # Then it comes when the queue lets it: later.
-            logger.warning("visibility_not_changed", error=code_of(error))
+
+def _not_hidden(fault: Exception) -> None:
+    logger.warning("visibility_not_changed", error=code_of(fault))
 
 
 def report(result: BaseException | None) -> None:

@@ -25,8 +25,7 @@ def _worker() -> Worker:
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Make the attempts that the messages ask for; report the messages that must come again."""
-    bodies = [record["body"] for record in event["Records"]]
-    outcomes = iter(_worker().handle(bodies, context.get_remaining_time_in_millis))
+    outcomes = iter(_worker().handle(event["Records"], context.get_remaining_time_in_millis))
     report = Report(logger)
 
     def settle(record: object) -> None:  # noqa: ARG001 - Powertools passes it by this name

@@ -28,7 +28,7 @@ PATIENCE_HERE_S: Final = 0.5
 PATIENCE_ELSEWHERE_S: Final = 0.1
 """How long a message waits for another worker's trial: longer, and a receiver that hangs would hold up many workers."""
 
-LOOK_AGAIN_MS: Final = 2_000
+LOOK_AGAIN_MS: Final = 1_000
 """When at the earliest a message comes again that a trial made wait."""
 
 _POLL_HERE_S: Final = 0.01
@@ -62,6 +62,7 @@ class _Known:
     wait_until_ms: int = 0
     trying: bool = False
     trying_since_s: float = 0.0
+    proof: asyncio.Task[None] | None = None
 
 
 class Breaker:
@@ -114,10 +115,18 @@ class Breaker:
             await asyncio.sleep(_POLL_HERE_S if here else _POLL_ELSEWHERE_S)
 
     def note(self, admission: Admission, *, answered: bool | None) -> None:
-        """Let the messages of this worker that wait for a trial know at once how it ended."""
+        """Let everything that waits for a trial know how it ended, before the attempt is recorded.
+
+        Parameters
+        ----------
+        admission : Admission
+            One that let an attempt be made, and that is still to be settled.
+        answered : bool or None
+            As `settle` takes it.
+        """
         known = self._of(admission.receiver)
         if answered and admission.trial:
-            known.proven_until_ms = self._now_ms() + PROVEN_MS
+            known.proof = self._prove(admission.receiver, known)
         elif answered is False:
             known.proven_until_ms = 0
 
@@ -137,13 +146,18 @@ class Breaker:
             if answered is False:
                 wait_until_ms = await asyncio.to_thread(self._fail, admission)
                 known.wait_until_ms = max(known.wait_until_ms, wait_until_ms)
-            elif admission.trial and answered:
-                await asyncio.to_thread(self._gates.prove, admission.receiver, self._now_ms())
+            elif admission.trial and (answered or known.proof):
+                await (known.proof or self._prove(admission.receiver, known))
             elif admission.trial:
                 await asyncio.to_thread(self._gates.leave, admission.receiver)
         finally:
             if admission.trial:
-                known.trying = False
+                known.trying, known.proof = False, None
+
+    def _prove(self, receiver: str, known: _Known) -> asyncio.Task[None]:
+        now_ms = self._now_ms()
+        known.proven_until_ms = now_ms + PROVEN_MS
+        return asyncio.create_task(asyncio.to_thread(self._gates.prove, receiver, now_ms))
 
     async def _enter(self, receiver: str, known: _Known, now_ms: int) -> bool:
         known.trying, known.trying_since_s = True, asyncio.get_running_loop().time()

@@ -7,10 +7,14 @@ import time
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final
 
+from aws_lambda_powertools import Logger
+
 from tunehook.aws.bus import EventBus
 from tunehook.aws.clients import client
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
+from tunehook.aws.faults import code_of
 from tunehook.aws.gates import ReceiverGates
+from tunehook.aws.messages import Hold, Message, after_fault_s
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.deliveries import DeliveryMessage
 from tunehook.http.direct import DirectClient
@@ -26,11 +30,16 @@ from webhooks.secret import MasterSecret
 from webhooks.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from webhooks.settings import WebhooksSettings
+
+logger = Logger(child=True)
+
+GRACE_S: Final = 0.25
+"""How long a batch has until its messages are held. Most are done by then, and are spared the call."""
 
 CONNECTIONS_KEPT_S: Final = 1.0
 """How long after a batch its connections serve the next one.
@@ -60,7 +69,9 @@ class Worker:
         self._policy = settings.network_policy
         deliveries = DeliveriesTable(dynamodb, settings.deliveries_table)
         self._records = records or Records(deliveries)
-        self._queue = DeliveriesQueue(client("sqs"), settings.deliveries_queue)
+        self._sqs = client("sqs")
+        self._deliveries_queue = settings.deliveries_queue
+        self._queue = DeliveriesQueue(self._sqs, settings.deliveries_queue)
         self._subscriptions = Subscriptions(SubscriptionsTable(dynamodb, settings.subscriptions_table))
         self._breaker = Breaker(ReceiverGates(dynamodb, settings.gates_table), now_ms)
         bus = EventBus(client("events"), settings.event_bus)
@@ -77,13 +88,15 @@ class Worker:
 
         self._sign_link = sign_link
 
-    def handle(self, bodies: Sequence[str], remaining_ms: Callable[[], int]) -> list[Outcome | BaseException]:
+    def handle(
+        self, records: Sequence[Mapping[str, Any]], remaining_ms: Callable[[], int]
+    ) -> list[Outcome | BaseException]:
         """Handle the messages of a batch at the same time.
 
         Parameters
         ----------
-        bodies : sequence of str
-            The messages' bodies.
+        records : sequence of mapping
+            The records of Lambda's event.
         remaining_ms : callable
             How much is left of the function's time.
 
@@ -92,7 +105,8 @@ class Worker:
         list of Outcome or BaseException
             For each message, in order: what became of it, or what went wrong.
         """
-        return self._loop.run_until_complete(self._handle(bodies, remaining_ms))
+        messages = [Message.of(record) for record in records]
+        return self._loop.run_until_complete(self._handle(messages, remaining_ms))
 
     def close(self) -> None:
         """Close the connections; the worker is of no use any more."""
@@ -101,7 +115,7 @@ class Worker:
         self._loop.close()
 
     async def _handle(
-        self, bodies: Sequence[str], remaining_ms: Callable[[], int]
+        self, messages: Sequence[Message], remaining_ms: Callable[[], int]
     ) -> list[Outcome | BaseException]:
         deliverer = Deliverer(
             records=self._records,
@@ -115,10 +129,10 @@ class Worker:
             jitter=self._jitter,
             remaining_ms=remaining_ms,
         )
+        hold = Hold(self._sqs, self._deliveries_queue, messages, on_fault=_not_hidden, grace_s=GRACE_S)
         try:
-            return await asyncio.gather(
-                *(_handle(deliverer, body) for body in bodies), return_exceptions=True
-            )
+            async with hold:
+                return await asyncio.gather(*(_handle(deliverer, message, hold) for message in messages))
         finally:
             self._used_at_s = time.time()
 
@@ -137,5 +151,13 @@ class Worker:
             self._transport = None
 
 
-async def _handle(deliverer: Deliverer, body: str) -> Outcome:
-    return await deliverer.handle(DeliveryMessage.model_validate_json(body))
+async def _handle(deliverer: Deliverer, message: Message, hold: Hold) -> Outcome | BaseException:
+    try:
+        return await deliverer.handle(DeliveryMessage.model_validate_json(message.body))
+    except Exception as fault:  # noqa: BLE001 - one message's fault is not the others'
+        await hold.come_again(message, after_fault_s(message.receive_count))
+        return fault
+
+
+def _not_hidden(fault: Exception) -> None:
+    logger.warning("visibility_not_changed", error=code_of(fault))

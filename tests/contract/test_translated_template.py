@@ -77,6 +77,7 @@ ALLOWED = {
     "FulfillmentRole": {
         "FulfillmentQueue.Arn": {
             "sqs:ChangeMessageVisibility",
+            "sqs:ChangeMessageVisibilityBatch",
             "sqs:DeleteMessage",
             "sqs:GetQueueAttributes",
             "sqs:ReceiveMessage",
@@ -91,6 +92,8 @@ ALLOWED = {
     },
     "WebhooksRole": {
         "DeliveriesQueue.Arn": {
+            "sqs:ChangeMessageVisibility",
+            "sqs:ChangeMessageVisibilityBatch",
             "sqs:DeleteMessage",
             "sqs:GetQueueAttributes",
             "sqs:ReceiveMessage",

@@ -13,6 +13,7 @@ from tunehook.aws.deliveries import BATCH_MAX, DeliveriesQueue, DeliveriesTable
 from tunehook.deliveries import Delivery, message_for, new_delivery
 from tunehook.tasks import Format
 from tunehook.times import now_ms
+from webhooks.attempt import ATTEMPT_S
 
 DELIVERIES = 200
 
@@ -111,6 +112,12 @@ class Sender:
         received = self._receivers.received_at_s
         eventually(lambda: sent_at_s.keys() <= received.keys(), within_s=60, every_s=0.1)
         return statistics.quantiles((received[each] - sent_at_s[each] for each in sent_at_s), n=20)[-1]
+
+    def clear(self) -> None:
+        """Take away what still goes to the receivers that hang, and wait until no worker waits for one."""
+        self._stack.client("sqs").purge_queue(QueueUrl=self._stack.outputs["DeliveriesQueue"])
+        time.sleep(ATTEMPT_S + 2)
+        self._stack.client("sqs").purge_queue(QueueUrl=self._stack.outputs["DeliveriesQueue"])
 
     def _create(self, subscription_id: str, number: int) -> Delivery:
         delivery = new_delivery(

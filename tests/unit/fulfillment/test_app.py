@@ -1,3 +1,4 @@
+import asyncio
 import contextlib
 import json
 import socket
@@ -14,6 +15,7 @@ from tests.support.tasks import NOW_MS, ended, pending
 from fulfillment import app
 from fulfillment.messages import content_of, event_of_item
 from tunehook.archiving import ArchiveRequest
+from tunehook.aws.messages import LEASE_S
 from tunehook.aws.task_items import end_to_item
 from tunehook.errors import InvalidInput
 from tunehook.events import TaskCompleted, TaskFailed, task_ended
@@ -152,44 +154,44 @@ def test_a_task_whose_host_hangs_comes_again_alone(queue: str, host: Any) -> Non
     assert told() == sorted(f"task-{number}" for number in range(9))
 
 
+class Hiding:
+    """Stands where the client of SQS hides messages: keeps the seconds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds: list[int] = []
+        monkeypatch.setattr(app._worker()._sqs, "change_message_visibility_batch", self._hide, raising=False)
+
+    def _hide(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+        assert QueueUrl.endswith("/fulfillment")
+        self.seconds += [each["VisibilityTimeout"] for each in Entries]
+        return {}
+
+
 def test_a_message_that_comes_again_is_hidden_until_then(
     queue: str, host: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hidden: list[tuple[str, int]] = []
-    sqs = app._worker()._sqs
-    monkeypatch.setattr(
-        sqs,
-        "change_message_visibility",
-        lambda QueueUrl, ReceiptHandle, VisibilityTimeout: hidden.append(  # noqa: N803 - boto3's names
-            (QueueUrl.rpartition("/")[2], VisibilityTimeout)
-        ),
-        raising=False,
-    )
+    hiding = Hiding(monkeypatch)
     handle(first_received_now(queue_event(completed_body(host(None)))), Soon())
     handle(queue_event(POISON))
-    assert [seconds for _, seconds in hidden][1::2] == [10, 10]
-    assert {queue for queue, _ in hidden} == {"fulfillment"}
+    assert [each for each in hiding.seconds if each != LEASE_S] == [10, 10]
 
 
-def test_a_message_whose_function_dies_comes_again_when_the_function_would_have_ended(
+def test_a_message_is_hidden_for_a_short_time_before_anything_else_is_done(
     queue: str, host: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hidden: list[int] = []
+    hiding = Hiding(monkeypatch)
 
     class Dies(Exception):
         """The process is gone."""
 
-    def hide(VisibilityTimeout: int, **_: Any) -> None:  # noqa: N803 - boto3's name
-        hidden.append(VisibilityTimeout)
-
     async def die(*_: Any, **__: Any) -> None:
-        assert hidden == [32]
+        await asyncio.sleep(0.2)
+        assert hiding.seconds == [LEASE_S]
         raise Dies
 
-    worker = app._worker()
-    monkeypatch.setattr(worker._sqs, "change_message_visibility", hide, raising=False)
-    monkeypatch.setattr(worker, "_fulfil", die)
+    monkeypatch.setattr(app._worker(), "_fulfil", die)
     assert handle(queue_event(body()), Soon()) == ["message-0"]
+    assert hiding.seconds == [LEASE_S, 10]
 
 
 def test_after_ten_minutes_nothing_comes_again(queue: str, host: Any) -> None:

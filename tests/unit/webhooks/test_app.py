@@ -1,6 +1,7 @@
 import io
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -10,13 +11,15 @@ import pytest
 from standardwebhooks import Webhook
 from tests.unit.webhooks.world import create_tables, delivery
 
-from tunehook.aws.deliveries import DeliveriesTable
+from tunehook.aws.deliveries import CLAIM_MS, DeliveriesTable
 from tunehook.aws.items import from_attributes, to_attributes
+from tunehook.aws.messages import LEASE_S, after_fault_s
 from tunehook.deliveries import message_for
 from tunehook.errors import Misconfigured
 from tunehook.signatures import derive_secret
 from tunehook.times import now_ms
 from webhooks import app, worker
+from webhooks.attempt import ATTEMPT_S
 
 MASTER = "a-master-secret-of-some-length-in-the-test"
 PAYLOAD = json.dumps(
@@ -85,7 +88,13 @@ class Stack:
     def event(self, *bodies: str) -> dict[str, Any]:
         return {
             "Records": [
-                {"messageId": f"m{number}", "body": body, "eventSource": "aws:sqs", "attributes": {}}
+                {
+                    "messageId": f"m{number}",
+                    "receiptHandle": f"receipt-{number}",
+                    "body": body,
+                    "eventSource": "aws:sqs",
+                    "attributes": {"ApproximateReceiveCount": "2"},
+                }
                 for number, body in enumerate(bodies)
             ]
         }
@@ -257,6 +266,47 @@ def test_the_connections_of_a_batch_serve_the_next_one_for_a_second(
         clock_s[0] += pause_s
         handle(stack.event(stack.deliver_to(f"sub{pause_s}", hooks.url())))
     assert hooks.connections == 2
+
+
+class Hiding:
+    """Stands where the client of SQS hides messages: keeps the seconds for each."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[dict[str, int]] = []
+        sqs = app._worker()._sqs
+        monkeypatch.setattr(sqs, "change_message_visibility_batch", self._hide, raising=False)
+
+    def _hide(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+        assert QueueUrl.endswith("/deliveries")
+        self.calls.append({each["ReceiptHandle"]: each["VisibilityTimeout"] for each in Entries})
+        return {}
+
+
+def test_a_message_that_failed_by_our_fault_comes_again_sooner_than_its_queue_would_have_it(
+    stack: Stack, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hiding = Hiding(monkeypatch)
+    handle(stack.event(stack.deliver_to("one", hooks.url()), "no json"))
+    assert hiding.calls == [{"receipt-1": after_fault_s(2)}]
+
+
+def test_while_a_receiver_is_slow_the_batch_is_hidden_for_a_short_time(
+    stack: Stack, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hiding = Hiding(monkeypatch)
+    answer = hooks.RequestHandlerClass.do_POST  # type: ignore[attr-defined]
+
+    def answer_late(self: Any) -> None:
+        time.sleep(3 * worker.GRACE_S)
+        answer(self)
+
+    hooks.RequestHandlerClass.do_POST = answer_late  # type: ignore[attr-defined]
+    handle(stack.event(*(stack.deliver_to(f"sub{number}", hooks.url()) for number in range(2))))
+    assert hiding.calls == [{"receipt-0": LEASE_S, "receipt-1": LEASE_S}]
+
+
+def test_a_claim_has_lapsed_when_the_message_of_a_dead_worker_comes_again() -> None:
+    assert ATTEMPT_S < CLAIM_MS / 1000 < LEASE_S
 
 
 def test_a_missing_variable_is_named(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,22 @@ async def test_an_answer_admits_the_other_workers(world: World) -> None:
     assert (admission.trial, admission.wait_until_ms) == (False, None)
 
 
+async def test_an_answer_admits_the_other_workers_before_the_attempt_is_recorded(world: World) -> None:
+    trial = await world.breaker.admit("sub")
+    other = asyncio.create_task(another_worker(world).admit("sub"))
+    world.breaker.note(trial, answered=True)
+    assert (await other).wait_until_ms is None
+    await world.breaker.settle(trial, answered=True)
+
+
+async def test_an_answer_counts_although_its_record_failed(world: World) -> None:
+    trial = await world.breaker.admit("sub")
+    world.breaker.note(trial, answered=True)
+    await world.breaker.settle(trial, answered=None)
+    admission = await another_worker(world).admit("sub")
+    assert (admission.trial, admission.wait_until_ms) == (False, None)
+
+
 async def test_a_proven_receiver_is_not_asked_about_for_a_minute(world: World) -> None:
     calls: list[str] = []
     world.client.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))

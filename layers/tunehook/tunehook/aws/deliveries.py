@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
 
-CLAIM_MS: Final = 45_000
-"""How long a claim lasts: longer than an attempt and its record, shorter than its message stays invisible."""
+CLAIM_MS: Final = 25_000
+"""How long a claim lasts: longer than an attempt and its record, shorter than a dead worker's message is hidden."""
 
 BY_TASK_INDEX: Final = "by_task"
 BY_SUBSCRIPTION_INDEX: Final = "by_subscription"

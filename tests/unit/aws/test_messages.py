@@ -1,0 +1,145 @@
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tunehook.aws import messages as module
+from tunehook.aws.messages import LEASE_S, Hold, Message, after_fault_s
+
+BATCH = [Message(body="{}", receipt=f"receipt-{number}") for number in range(3)]
+
+
+class Queue:
+    """Keeps what it is asked to hide; does with each call what `answers` say, and takes the rest."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.hidden: list[dict[str, int]] = []
+        self.answers = list(answers)
+
+    def change_message_visibility_batch(self, *, QueueUrl: str, Entries: list[Any]) -> Any:  # noqa: N803
+        assert QueueUrl == "queue"
+        self.hidden.append({each["ReceiptHandle"]: each["VisibilityTimeout"] for each in Entries})
+        assert len({each["Id"] for each in Entries}) == len(Entries)
+        answer = self.answers.pop(0) if self.answers else {"Successful": []}
+        if isinstance(answer, Exception):
+            raise answer
+        if callable(answer):
+            return answer()
+        return answer
+
+
+def hold(queue: Any, faults: list[Exception] | None = None, grace_s: float = 0.0) -> Hold:
+    told = [] if faults is None else faults
+    return Hold(queue, "queue", BATCH, on_fault=told.append, grace_s=grace_s)
+
+
+def test_a_record_of_lambda_is_read() -> None:
+    attributes = {"ApproximateReceiveCount": "3", "ApproximateFirstReceiveTimestamp": "1800000000000"}
+    record = {"body": "text", "receiptHandle": "handle", "attributes": attributes}
+    assert Message.of(record) == Message("text", "handle", 3, 1_800_000_000_000)
+
+
+def test_a_record_without_attributes_was_received_once() -> None:
+    assert Message.of({"body": "", "receiptHandle": "handle"}) == Message("", "handle", 1, None)
+
+
+@pytest.mark.parametrize(("count", "seconds"), [(1, 10), (2, 20), (4, 80), (7, 640), (8, 720), (1000, 720)])
+def test_a_message_comes_again_later_and_later(count: int, seconds: int) -> None:
+    assert after_fault_s(count) == seconds
+
+
+def test_twenty_receives_after_faults_take_hours() -> None:
+    assert sum(map(after_fault_s, range(1, 20))) > 2 * 3600
+
+
+async def test_the_whole_batch_is_hidden_at_once_for_a_short_time() -> None:
+    queue = Queue()
+    async with hold(queue):
+        await asyncio.sleep(0.05)
+        assert queue.hidden == [{each.receipt: LEASE_S for each in BATCH}]
+    assert len(queue.hidden) == 1
+
+
+async def test_it_is_hidden_again_while_the_worker_is_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BEAT_S", 0.02)
+    queue = Queue()
+    async with hold(queue):
+        await asyncio.sleep(0.2)
+    assert len(queue.hidden) >= 3
+    assert all(each == queue.hidden[0] for each in queue.hidden)
+
+
+async def test_a_batch_that_is_done_within_its_grace_costs_no_call() -> None:
+    queue = Queue()
+    async with hold(queue, grace_s=5):
+        await asyncio.sleep(0.01)
+    assert queue.hidden == []
+
+
+async def test_one_that_is_not_is_hidden_then() -> None:
+    queue = Queue()
+    async with hold(queue, grace_s=0.02):
+        await asyncio.sleep(0.2)
+    assert len(queue.hidden) == 1
+
+
+async def test_the_end_is_not_waited_for_by_a_beat() -> None:
+    started = time.monotonic()
+    async with hold(Queue()):
+        await asyncio.sleep(0.02)
+    assert time.monotonic() - started < 1
+
+
+async def test_a_message_that_comes_again_is_not_hidden_any_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BEAT_S", 0.02)
+    queue = Queue()
+    async with hold(queue) as held:
+        await asyncio.sleep(0.01)
+        await held.come_again(BATCH[1], 700)
+        after = len(queue.hidden)
+        await asyncio.sleep(0.1)
+    assert {"receipt-1": 700} in queue.hidden
+    assert all(each.keys() == {"receipt-0", "receipt-2"} for each in queue.hidden[after:])
+    assert len(queue.hidden) > after
+
+
+async def test_a_beat_that_is_under_way_does_not_undo_when_a_message_comes_again() -> None:
+    def slow() -> Any:
+        time.sleep(0.1)
+        return {}
+
+    queue = Queue(slow)
+    async with hold(queue) as held:
+        await asyncio.sleep(0.02)
+        await held.come_again(BATCH[0], 10)
+    assert queue.hidden == [{each.receipt: LEASE_S for each in BATCH}, {"receipt-0": 10}]
+
+
+async def test_a_fault_of_the_queue_is_told_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BEAT_S", 0.02)
+    fault = ClientError({"Error": {"Code": "ServiceUnavailable"}}, "ChangeMessageVisibilityBatch")
+    queue, faults = Queue(fault), list[Exception]()
+    async with hold(queue, faults):
+        await asyncio.sleep(0.1)
+    assert faults == [fault]
+    assert len(queue.hidden) >= 2
+
+
+async def test_messages_that_the_queue_refuses_to_hide_are_told_of() -> None:
+    refusal = {"Failed": [{"Id": "0", "Code": "ReceiptHandleIsInvalid", "SenderFault": True}]}
+    faults: list[Exception] = []
+    async with hold(Queue(refusal), faults):
+        await asyncio.sleep(0.05)
+    assert [str(each) for each in faults] == ["1 messages could not be hidden: ReceiptHandleIsInvalid"]
+
+
+async def test_a_call_that_hangs_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CALL_S", 0.05)
+    faults: list[Exception] = []
+    started = time.monotonic()
+    async with hold(Queue(lambda: time.sleep(0.5)), faults):
+        await asyncio.sleep(0.01)
+    assert time.monotonic() - started < 0.4
+    assert isinstance(faults[0], TimeoutError)
