@@ -63,6 +63,10 @@ bench: setup ## run the benchmarks (three quarters of an hour on a quiet machine
 	$(BIN)/python -m benchmarks.awake
 	$(BIN)/python -m benchmarks.takeover
 
+.PHONY: soak
+soak: setup ## break everything that can break while 2,000 tasks run, and count (half an hour)
+	$(BIN)/python -m tests.stack.faults --size long --write
+
 .PHONY: build
 build: setup ## build the stack for AWS
 	LAYER_PYTHON_VERSION=$(PYTHON_VERSION) PYTHON="$(CURDIR)/$(BIN)/python" \

@@ -104,7 +104,12 @@ class Context:
 
 def stream_image(item: dict[str, Any]) -> dict[str, Any]:
     """Return an item as Lambda shows it in a stream's record: bytes are base64 text there."""
-    return {name: _in_json(attribute) for name, attribute in to_attributes(item).items()}
+    return stream_attributes(to_attributes(item))
+
+
+def stream_attributes(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return attribute values as Lambda shows them in a stream's record."""
+    return {name: _in_json(attribute) for name, attribute in attributes.items()}
 
 
 def _in_json(attribute: dict[str, Any]) -> dict[str, Any]:

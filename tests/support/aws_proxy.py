@@ -8,12 +8,14 @@ hold: the embedded AWS verifies them over the name of the host that the client h
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import re
 import socket
 import struct
 import sys
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -29,7 +31,7 @@ from botocore.credentials import Credentials
 from multidict import CIMultiDict
 from yarl import URL
 
-_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
+_SCOPE = re.compile(r"Credential=(?P<key>[^/]+)/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 _OF_ONE_CONNECTION = ("connection", "expect", "keep-alive", "transfer-encoding")
 _OF_A_SIGNATURE = ("authorization", "content-length", "x-amz-content-sha256", "x-amz-date")
 _JSON = {"content-type": "application/x-amz-json-1.0"}
@@ -40,6 +42,13 @@ _THROTTLED = {
     "lambda": (429, "TooManyRequestsException"),
     "s3": (503, "SlowDown"),
 }
+_BROKEN = {
+    "dynamodb": (500, "InternalServerError"),
+    "events": (500, "InternalException"),
+    "lambda": (500, "ServiceException"),
+    "s3": (500, "InternalError"),
+    "secretsmanager": (500, "InternalServiceError"),
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,8 @@ class Call:
     """One AWS request.
 
     `service` is the name that it is signed for (``dynamodb``, ``events``, ``lambda``, ``s3``); `operation` is its
-    name (``UpdateItem``), or method and path where the protocol knows no names (``PUT /bucket/key``).
+    name (``UpdateItem``), or method and path where the protocol knows no names (``PUT /bucket/key``). `access_key_id`
+    tells whose it is. Of a link that was signed beforehand, both service and key are empty.
     """
 
     service: str
@@ -56,6 +66,7 @@ class Call:
     target: str
     headers: CIMultiDict[str]
     body: bytes
+    access_key_id: str = ""
     is_altered: bool = False
 
     @property
@@ -148,6 +159,15 @@ def throttled() -> Act:
     return act
 
 
+def broken() -> Act:
+    """Answer with the service's own error for a fault within it."""
+
+    async def act(call: Call, forward: Forward) -> Answer:
+        return _error(call, *_BROKEN.get(call.service, (500, "InternalError")))
+
+    return act
+
+
 async def forwarded(call: Call, forward: Forward) -> Answer:
     """Let the call through."""
     return await forward(call)
@@ -207,7 +227,8 @@ def _error(call: Call, status: int, code: str) -> Answer:
 class AwsProxy:
     """A proxy that runs: where it is, its rules, and the calls that have come, oldest first.
 
-    Rules may be added at any time and from any thread.
+    Rules may be added and removed at any time and from any thread. While the embedded AWS is not there, connections
+    break off.
 
     Parameters
     ----------
@@ -215,11 +236,13 @@ class AwsProxy:
         The URL of the embedded AWS.
     credentials : botocore.credentials.Credentials
         What a call is signed with whose body an act has changed.
+    kept : int or None
+        How many of the last calls are kept; all of them by default.
     """
 
-    def __init__(self, upstream: str, credentials: Credentials) -> None:
+    def __init__(self, upstream: str, credentials: Credentials, kept: int | None = None) -> None:
         self.url = ""
-        self.calls: list[Call] = []
+        self.calls: deque[Call] = deque(maxlen=kept)
         self._upstream = URL(upstream)
         self._credentials = credentials
         self._rules: list[Rule] = []
@@ -227,6 +250,10 @@ class AwsProxy:
     def add(self, *rules: Rule) -> None:
         """Add rules, behind those that are there."""
         self._rules.extend(rules)
+
+    def remove(self, *rules: Rule) -> None:
+        """Take rules away; calls that they have taken already are not let go."""
+        self._rules = [rule for rule in self._rules if not any(rule is each for each in rules)]
 
     def made(self, service: str, operation: str) -> list[Call]:
         """Return the calls of an operation (a pattern of `fnmatch`) that have come so far."""
@@ -258,11 +285,15 @@ class AwsProxy:
         self.calls.append(call)
         # Each rule counts the calls that match it, whether or not another one decides.
         taking = [rule for rule in tuple(self._rules) if rule.takes(call)]
-        answer = await (taking[0].act(call, self._forward) if taking else self._forward(call))
+        try:
+            answer = await (taking[0].act(call, self._forward) if taking else self._forward(call))
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError):
+            answer = None
         if answer is None:
             _break_off(request)
             return web.Response()
-        return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+        body = None if call.method == "HEAD" else answer.body
+        return web.Response(status=answer.status, headers=answer.headers, body=body)
 
     async def _forward(self, call: Call) -> Answer:
         if call.is_altered:
@@ -271,11 +302,14 @@ class AwsProxy:
             call.method,
             self._upstream.join(URL(call.target, encoded=True)),
             headers=_without(call.headers, _OF_ONE_CONNECTION),
-            data=call.body,
+            # Of large bodies in plain bytes aiohttp warns.
+            data=io.BytesIO(call.body),
             allow_redirects=False,
             skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
         ) as answer:
-            headers = _without(answer.headers, (*_OF_ONE_CONNECTION, "content-length"))
+            # That of an answer to HEAD is of a body that does not come.
+            own = _OF_ONE_CONNECTION if call.method == "HEAD" else (*_OF_ONE_CONNECTION, "content-length")
+            headers = _without(answer.headers, own)
             return Answer(answer.status, headers, await answer.read())
 
     def _signed_anew(self, call: Call) -> Call:
@@ -306,6 +340,7 @@ async def _read(request: web.Request) -> Call:
         target=request.raw_path,
         headers=headers,
         body=body,
+        access_key_id=scope["key"] if scope else "",
     )
 
 
@@ -321,9 +356,11 @@ def _break_off(request: web.Request) -> None:
 
 
 @contextmanager
-def run_aws_proxy(upstream: str, access_key_id: str = "test", secret: str = "test") -> Iterator[AwsProxy]:
+def run_aws_proxy(
+    upstream: str, access_key_id: str = "test", secret: str = "test", *, kept: int | None = None
+) -> Iterator[AwsProxy]:
     """Run a proxy before the AWS at `upstream`, in a thread of its own, for as long as the context lasts."""
-    proxy = AwsProxy(upstream, Credentials(access_key_id, secret))
+    proxy = AwsProxy(upstream, Credentials(access_key_id, secret), kept)
     stopped = asyncio.Event()
     ready = threading.Event()
     loop = asyncio.new_event_loop()

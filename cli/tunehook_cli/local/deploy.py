@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Final
 
 from tunehook.errors import Misconfigured, Unavailable
@@ -16,8 +17,15 @@ from tunehook_cli.local.state import Home, LocalEnvironment, checkout
 SUPPORTED_PYTHONS: Final = ((3, 11), (3, 12), (3, 13), (3, 14))
 
 
-def build(home: Home) -> None:
+def build(home: Home, source: Path | None = None) -> None:
     """Run `sam build` for the Python that the embedded AWS runs functions with, which is this one's version.
+
+    Parameters
+    ----------
+    home : Home
+        Where it is built.
+    source : Path, optional
+        The folder of the template and its code, such as another version's checkout; this checkout by default.
 
     Raises
     ------
@@ -32,6 +40,8 @@ def build(home: Home) -> None:
     _sam(
         home,
         "build",
+        "--template-file",
+        str((source or checkout()) / "template.yaml"),
         "--build-dir",
         str(home.build),
         # The key of SAM's cache is the source alone: another Python must not meet it.

@@ -31,7 +31,9 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 """What this very process has started, which only it can wait for."""
 
 
-def start(home: Home, port: int = DEFAULT_PORT, host: str = LOOPBACK) -> LocalEnvironment:
+def start(
+    home: Home, port: int = DEFAULT_PORT, host: str = LOOPBACK, *, functions_endpoint: str | None = None
+) -> LocalEnvironment:
     """Start the embedded AWS with IAM enforced, and wait until it answers.
 
     Parameters
@@ -42,6 +44,8 @@ def start(home: Home, port: int = DEFAULT_PORT, host: str = LOOPBACK) -> LocalEn
         Where to listen.
     host : str
         The one address to listen on: loopback, or what `tunehook_cli.local.containers` names.
+    functions_endpoint : str, optional
+        The URL at which the functions find it, where something stands between; its own by default.
 
     Returns
     -------
@@ -67,7 +71,7 @@ def start(home: Home, port: int = DEFAULT_PORT, host: str = LOOPBACK) -> LocalEn
         process = subprocess.Popen(
             [str(program)],
             cwd=home.folder,
-            env=_environment(home, port, host),
+            env=_environment(home, port, host, functions_endpoint),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -145,7 +149,9 @@ def _endpoint(host: str, port: int) -> str:
     return f"http://{host}:{port}"
 
 
-def _environment(home: Home, port: int, host: str = LOOPBACK) -> dict[str, str]:
+def _environment(
+    home: Home, port: int, host: str = LOOPBACK, functions_endpoint: str | None = None
+) -> dict[str, str]:
     """The user's environment without what would lead an AWS client of the functions elsewhere."""
     inherited = {
         name: value
@@ -153,7 +159,9 @@ def _environment(home: Home, port: int, host: str = LOOPBACK) -> dict[str, str]:
         if not name.startswith(("AWS_", "MINISTACK_", "LAMBDA_")) and not name.lower().endswith("_proxy")
     }
     # Where nothing is said, MiniStack sends its functions to loopback.
-    endpoint = {} if host == LOOPBACK else {"AWS_ENDPOINT_URL": _endpoint(host, port)}
+    if functions_endpoint is None and host != LOOPBACK:
+        functions_endpoint = _endpoint(host, port)
+    endpoint = {} if functions_endpoint is None else {"AWS_ENDPOINT_URL": functions_endpoint}
     return (
         inherited
         | endpoint

@@ -113,6 +113,10 @@ class Answer(Strict):
         Reset the connection (TCP RST): at once, or after `cut_after_bytes` bytes of the body.
     cut_after_bytes : int, optional
         Announce the whole body and close the connection after so many bytes of it.
+    length_off_by : int
+        Announce so many bytes more than the body has, or fewer, and close the connection after the body.
+    chunked : bool
+        Announce no length; the body comes in chunks.
     drip_bytes : int, optional
         Send the body in pieces of so many bytes, one every `drip_every_s` seconds.
     """
@@ -130,6 +134,8 @@ class Answer(Strict):
     hang: bool = False
     reset: bool = False
     cut_after_bytes: Annotated[int, Field(ge=0)] | None = None
+    length_off_by: int = 0
+    chunked: bool = False
     drip_bytes: Annotated[int, Field(ge=1)] | None = None
     drip_every_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1
 
@@ -144,6 +150,16 @@ class Answer(Strict):
     def bounded(self) -> bool:
         """Whether this answer gives way to the next at some point."""
         return self.until_s is not None or self.times is not None
+
+    @property
+    def is_framed_oddly(self) -> bool:
+        """Whether the body goes out otherwise than whole, at once, and with its length before it."""
+        return (
+            self.cut_after_bytes is not None
+            or self.drip_bytes is not None
+            or self.chunked
+            or self.length_off_by != 0
+        )
 
     @model_validator(mode="before")
     @classmethod
@@ -162,6 +178,12 @@ class Answer(Strict):
             raise ValueError("give one of body, body_base64 and body_file")
         if bodies and self.status is None:
             raise ValueError("a body needs a status")
+        return self
+
+    @model_validator(mode="after")
+    def _one_word_on_the_length(self) -> Self:
+        if self.chunked and self.length_off_by:
+            raise ValueError("give one of chunked and length_off_by")
         return self
 
     @field_validator("until_s")
@@ -207,8 +229,7 @@ class TaskAnswer(Answer):
             or self.hang
             or self.reset
             or self.delay_s > 0
-            or self.cut_after_bytes is not None
-            or self.drip_bytes is not None
+            or self.is_framed_oddly
         )
 
     @model_validator(mode="after")

@@ -48,12 +48,17 @@ class Song(Strict):
 
 
 class TaskRule(Strict):
-    """How the tasks whose id matches behave; `video` gives the clips of suno an mp4."""
+    """How the tasks whose id matches behave.
+
+    `video` gives the clips of suno an mp4. `assets_url` is where the links of the clips lead, without a slash at the
+    end; by default to the sandbox's own asset host.
+    """
 
     kind: Kind | None = None
     task_id: str = "*"
     song: Song = Song()
     video: bool = False
+    assets_url: Annotated[str, Field(pattern=r"^https?://\S*[^\s/]$")] | None = None
     answers: Annotated[tuple[TaskAnswer, ...], Field(min_length=1)]
 
     @field_validator("answers")

@@ -17,6 +17,7 @@ from tunehook_cli.sandbox.control import add_control_routes
 from tunehook_cli.sandbox.providers import Providers
 from tunehook_cli.sandbox.receiver import add_receiver_routes
 from tunehook_cli.sandbox.scenario import DEMO_SCENARIO, Kind, Scenario, TaskRule, load_scenario
+from tunehook_cli.sandbox.wire import forget_who_has_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ _SHUTDOWN_S = 0.5
 
 def make_app(books: Books) -> web.Application:
     """Return the web application over a set of books."""
-    app = web.Application()
+    app = web.Application(middlewares=[forget_who_has_gone])
     Providers(books).add_routes(app)
     add_asset_routes(app, books)
     add_receiver_routes(app, books)

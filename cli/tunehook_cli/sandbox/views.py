@@ -59,7 +59,10 @@ class TaskView:
 
 
 def view_of(task: Task, answer: TaskAnswer, now: datetime, assets_url: str) -> TaskView:
-    """Return the view of a task that `answer` gives, which must have a phase."""
+    """Return the view of a task that `answer` gives, which must have a phase.
+
+    `assets_url` is where the sandbox's own asset host is; the task's rule may name another one.
+    """
     assert answer.phase is not None
     usual_count = _CLIPS_OF_A_SUCCESS[task.kind] if answer.phase is Phase.COMPLETED else 0
     count = usual_count if answer.clips is None else answer.clips
@@ -71,7 +74,7 @@ def view_of(task: Task, answer: TaskAnswer, now: datetime, assets_url: str) -> T
         song=task.rule.song,
         video=task.rule.video,
         clips=tuple(Clip(task.kind, task.task_id, index) for index in range(count)),
-        assets_url=assets_url,
+        assets_url=task.rule.assets_url or assets_url,
         submitted_at=task.submitted_at,
         now=now,
         ended_at=task.ended_at(now),

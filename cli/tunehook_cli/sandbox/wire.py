@@ -15,6 +15,8 @@ from multidict import CIMultiDict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aiohttp.typedefs import Handler
+
     from tunehook_cli.sandbox.answers import Answer
 
 # SO_LINGER on with zero seconds: closing such a socket sends RST instead of FIN.
@@ -43,6 +45,15 @@ async def read_json(request: web.Request) -> object:
     except ValueError:
         return None
     return document
+
+
+@web.middleware
+async def forget_who_has_gone(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Make nothing of a client that goes away while it is being answered: it has given up, or was killed."""
+    try:
+        return await handler(request)
+    except ConnectionResetError:
+        return web.Response()
 
 
 async def send(request: web.Request, usual: Content, answer: Answer | None = None) -> web.StreamResponse:
@@ -74,10 +85,13 @@ async def send(request: web.Request, usual: Content, answer: Answer | None = Non
     content = usual if answer.status is None else _content_of(answer.status, answer.content)
     headers = CIMultiDict(content.headers)
     headers.update(answer.headers)
-    if answer.cut_after_bytes is None and answer.drip_bytes is None:
+    if not answer.is_framed_oddly:
         return web.Response(status=content.status, headers=headers, body=content.body)
 
-    headers.setdefault("content-length", str(len(content.body)))
+    announced = max(0, len(content.body) + answer.length_off_by)
+    # Without it, the response is sent in chunks.
+    if not answer.chunked:
+        headers.setdefault("content-length", str(announced))
     response = web.StreamResponse(status=content.status, headers=headers)
     await response.prepare(request)
     piece_bytes = answer.drip_bytes or max(1, len(content.body))
@@ -86,7 +100,10 @@ async def send(request: web.Request, usual: Content, answer: Answer | None = Non
         if start:
             await asyncio.sleep(answer.drip_every_s)
         await response.write(sent[start : start + piece_bytes])
-    if answer.cut_after_bytes is not None:
+    if answer.length_off_by < 0 and request.transport is not None:
+        # The response itself sends no more than it has announced.
+        request.transport.write(sent[announced:])
+    if answer.cut_after_bytes is not None or answer.length_off_by:
         _break_off(request, reset=answer.reset)
     return response
 

@@ -52,6 +52,14 @@ def test_the_users_own_aws_and_proxies_do_not_reach_the_functions(
     assert not {"AWS_PROFILE", "AWS_ENDPOINT_URL", "https_proxy"} & environment.keys()
 
 
+def test_functions_are_sent_to_what_stands_before_the_embedded_aws(tmp_path: Path) -> None:
+    environment = ministack._environment(
+        Home(tmp_path), 4566, "127.0.0.9", functions_endpoint="http://127.0.0.1:8080"
+    )
+    assert environment["AWS_ENDPOINT_URL"] == "http://127.0.0.1:8080"
+    assert environment["GATEWAY_PORT"] == "4566"
+
+
 def test_iam_is_enforced_and_loopback_alone_listened_on(tmp_path: Path) -> None:
     environment = ministack._environment(Home(tmp_path), 4566)
     assert (environment["AUTH"], environment["BIND_HOST"]) == ("true", "127.0.0.1")

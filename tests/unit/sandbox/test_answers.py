@@ -23,6 +23,8 @@ def test_a_plain_phase_can_stand_in_a_list(phase: str) -> None:
         {"phase": "queued", "delay_s": 0.1},
         {"phase": "queued", "cut_after_bytes": 0},
         {"phase": "queued", "drip_bytes": 1},
+        {"phase": "queued", "length_off_by": -1},
+        {"phase": "queued", "chunked": True},
     ],
 )
 def test_an_answer_that_is_more_than_a_phase_cannot_stand_in_a_list(answer: dict[str, Any]) -> None:

@@ -72,6 +72,26 @@ async def test_a_key_can_be_refused_for_one_task_at_a_moment(start: Any, client:
     assert statuses == [401, 200]
 
 
+@pytest.mark.parametrize(
+    ("path", "link"),
+    [
+        ("/musicmint/api/v1/task/a", "audio_url"),
+        ("/qhaigc/v1/music/tasks/a", "audioUrl"),
+        ("/suno/suno/fetch/a", "image_url"),
+    ],
+)
+async def test_the_links_of_a_task_may_lead_to_another_host(
+    start: Any, client: Any, path: str, link: str
+) -> None:
+    rule = {"answers": [{"phase": "completed"}], "assets_url": "http://cdn.example.com:8080/kept"}
+    sandbox = await start({"tasks": [rule]})
+    kind = path.split("/")[1]
+    async with client.request("POST" if kind == "musicmint" else "GET", sandbox.url + path) as response:
+        data = (await response.json())["data"]
+    clip = (data.get("results") or data["data"])[0]
+    assert clip[link].startswith(f"http://cdn.example.com:8080/kept/{kind}/a/")
+
+
 async def test_the_scenario_may_spell_the_status_word(start: Any, client: Any) -> None:
     sandbox = await start({"tasks": [{"answers": [{"phase": "processing", "word": "Warming-Up"}]}]})
     async with client.get(f"{sandbox.base_url('suno')}/suno/fetch/a") as response:

@@ -90,6 +90,7 @@ def test_a_sequence_whose_answers_would_never_be_given_is_refused(
         ({}, "either a phase or a status"),
         (DONE | {"status": 200}, "either a phase or a status"),
         (DONE | {"body": "x"}, "a body needs a status"),
+        (DONE | {"chunked": True, "length_off_by": 1}, "one of chunked and length_off_by"),
         ({"status": 200, "body": "x", "body_base64": "eA=="}, "give one of body"),
     ],
 )
@@ -97,6 +98,13 @@ def test_an_answer_that_contradicts_itself_is_refused(answer: dict[str, Any], re
     error = refused({"tasks": [{"answers": [answer]}]})
     assert error.field == "tasks.0.answers.0"
     assert reason in error.reason
+
+
+def test_the_links_of_a_task_lead_to_a_url() -> None:
+    assert (
+        refused({"tasks": [{"answers": [DONE], "assets_url": "cdn.example.com/"}]}).field
+        == "tasks.0.assets_url"
+    )
 
 
 def test_a_receiver_may_go_back_to_its_usual_answer() -> None:

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 
 async def raw_answer(sandbox: Any, *, method: str = "GET", path: str = "/suno/suno/fetch/a") -> bytes:
@@ -74,6 +75,41 @@ async def test_an_answer_of_a_phase_can_be_truncated_too(play: Any) -> None:
     assert body == b'{"code": "success", '
 
 
+async def test_a_length_can_be_announced_that_is_too_large(play: Any) -> None:
+    sandbox = await play({"status": 200, "body": "0123456789", "length_off_by": 5})
+    head, body = (await raw_answer(sandbox)).split(b"\r\n\r\n")
+    assert b"content-length: 15" in head.lower()
+    assert body == b"0123456789"
+
+
+async def test_a_length_can_be_announced_that_is_too_small(play: Any) -> None:
+    sandbox = await play({"status": 200, "body": "0123456789", "length_off_by": -4})
+    head, body = (await raw_answer(sandbox)).split(b"\r\n\r\n")
+    assert b"content-length: 6" in head.lower()
+    assert body == b"0123456789"
+
+
+async def test_a_length_that_is_less_than_nothing_is_none(play: Any) -> None:
+    sandbox = await play({"status": 200, "body": "0123", "length_off_by": -40})
+    head, body = (await raw_answer(sandbox)).split(b"\r\n\r\n")
+    assert b"content-length: 0" in head.lower()
+    assert body == b"0123"
+
+
+async def test_a_body_can_come_without_its_length(play: Any, client: Any) -> None:
+    sandbox = await play({"phase": "queued", "chunked": True})
+    async with client.get(f"{sandbox.url}/suno/suno/fetch/a") as response:
+        assert "content-length" not in response.headers
+        assert (await response.json())["data"]["status"] == "QUEUED"
+
+
+async def test_a_body_in_chunks_can_be_cut(play: Any) -> None:
+    sandbox = await play({"status": 200, "body": "0123456789", "chunked": True, "cut_after_bytes": 4})
+    head, body = (await raw_answer(sandbox)).split(b"\r\n\r\n", 1)
+    assert b"transfer-encoding: chunked" in head.lower()
+    assert body == b"4\r\n0123\r\n"
+
+
 @pytest.mark.parametrize("cut", [{}, {"cut_after_bytes": 3}])
 async def test_a_connection_can_be_reset(play: Any, cut: dict[str, int]) -> None:
     sandbox = await play({"status": 200, "body": "0123456789", "reset": True} | cut)
@@ -109,4 +145,16 @@ async def test_a_client_that_gives_up_leaves_no_trace_of_an_error(play: Any, cap
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(raw_answer(sandbox), 0.1)
     await asyncio.sleep(0.1)
+    assert caplog.records == []
+
+
+async def test_a_client_that_is_killed_while_it_is_answered_leaves_no_trace_either(
+    play: Any, caplog: Any, monkeypatch: Any
+) -> None:
+    async def write(*_: Any) -> None:
+        raise ConnectionResetError("Cannot write to closing transport")
+
+    sandbox = await play({"status": 200, "body": "x", "drip_bytes": 1})
+    monkeypatch.setattr(web.StreamResponse, "write", write)
+    await raw_answer(sandbox)
     assert caplog.records == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import boto3
@@ -15,6 +14,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientEr
 from tests.support.aws_proxy import (
     AwsProxy,
     Rule,
+    broken,
     dropped,
     entries_refused,
     failed,
@@ -23,49 +23,7 @@ from tests.support.aws_proxy import (
     together,
     unanswered,
 )
-
-
-class Upstream:
-    """An AWS that takes whatever comes for good, and remembers it."""
-
-    def __init__(self) -> None:
-        self.requests: list[tuple[str, dict[str, str], bytes]] = []
-        upstream = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                upstream.requests.append((f"{self.command} {self.path}", headers, body))
-                answer = b"{}" if "x-amz-target" in headers else b""
-                if headers.get("x-amz-target") == "AWSEvents.PutEvents":
-                    taken = [{"EventId": "taken"} for _ in json.loads(body)["Entries"]]
-                    answer = json.dumps({"Entries": taken}).encode()
-                self.send_response(200)
-                self.send_header("content-type", "application/x-amz-json-1.0")
-                self.send_header("content-length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-            do_PUT = do_POST  # noqa: N815
-
-            def log_message(self, *_args: Any) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Upstream:
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+from tests.support.upstream import Upstream
 
 
 @pytest.fixture
@@ -241,3 +199,61 @@ def test_calls_that_are_held_together_happen_when_the_last_has_come(
     first.join()
 
     assert len(upstream.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("service", "call", "code"),
+    [
+        ("dynamodb", lambda aws: aws.update_item(TableName="Tasks", Key={}), "InternalServerError"),
+        ("sqs", lambda aws: aws.delete_message(QueueUrl="http://q", ReceiptHandle="r"), "InternalError"),
+        ("s3", lambda aws: aws.put_object(Bucket="results", Key="key"), "InternalError"),
+    ],
+)
+def test_a_broken_call_fails_with_the_code_that_its_service_has_for_it(
+    proxy: AwsProxy, service: str, call: Any, code: str
+) -> None:
+    proxy.add(Rule(service, "*", broken()))
+
+    with pytest.raises(ClientError) as caught:
+        call(client(proxy, service))
+
+    assert caught.value.response["Error"]["Code"] == code
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+
+
+def test_a_rule_that_was_removed_takes_no_more_calls_and_its_equals_go_on(proxy: AwsProxy) -> None:
+    act = failed("ValidationException")
+    rules = [Rule("dynamodb", "UpdateItem", act, calls={1}) for _ in range(2)]
+    proxy.add(*rules)
+    proxy.remove(rules[0])
+    with pytest.raises(ClientError, match="ValidationException"):
+        update(proxy)
+    proxy.remove(rules[1])
+
+    update(proxy)
+
+    assert [rule.matched for rule in rules] == [0, 1]
+
+
+def test_a_call_tells_which_key_it_is_signed_with(proxy: AwsProxy) -> None:
+    aws = boto3.client(
+        "dynamodb", endpoint_url=proxy.url, aws_access_key_id="ASIAPOLLER", aws_secret_access_key="secret"
+    )
+    aws.update_item(TableName="Tasks", Key={})
+
+    assert [call.access_key_id for call in proxy.calls] == ["ASIAPOLLER"]
+
+
+def test_no_more_calls_are_kept_than_wanted(upstream: Upstream) -> None:
+    with run_aws_proxy(upstream.url, kept=1) as proxy:
+        update(proxy, "first")
+        update(proxy, "second")
+
+        assert [call.parameters["Key"]["task_id"]["S"] for call in proxy.calls] == ["second"]
+
+
+def test_connections_break_off_while_the_embedded_aws_is_not_there() -> None:
+    with Upstream() as gone:
+        pass
+    with run_aws_proxy(gone.url) as proxy, pytest.raises((ConnectionClosedError, HTTPClientError)):
+        update(proxy)
