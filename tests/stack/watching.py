@@ -48,17 +48,21 @@ class BusWatch:
         self._events.delete_rule(Name=self._name, EventBusName=self._bus)
         self._sqs.delete_queue(QueueUrl=self._queue)
 
-    def about(self, task_id: str, detail_type: str) -> list[dict[str, Any]]:
-        """Return the events of a type about a task that the bus has taken so far, in the order of their coming."""
+    def seen(self) -> list[dict[str, Any]]:
+        """Return the events that the bus has taken so far, in the order of their coming."""
         while messages := self._sqs.receive_message(
             QueueUrl=self._queue, MaxNumberOfMessages=10, WaitTimeSeconds=0
         ).get("Messages"):
             for message in messages:
                 self._seen.append(json.loads(message["Body"]))
                 self._sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
+        return list(self._seen)
+
+    def about(self, task_id: str, detail_type: str) -> list[dict[str, Any]]:
+        """Return those of a type about a task."""
         return [
             event
-            for event in self._seen
+            for event in self.seen()
             if event["detail-type"] == detail_type and event["detail"]["task_id"] == task_id
         ]
 
