@@ -117,7 +117,9 @@ class Download:
                     return
             except NotCopied as error:
                 problem = error
-            except (httpx.RequestError, httpx.InvalidURL) as error:
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+                problem = NotCopied("the link is not acceptable: not a valid URL", is_final=True)
+            except httpx.RequestError as error:
                 problem = NotCopied(type(error).__name__)
             except InvalidInput as error:
                 problem = NotCopied(f"the link is not acceptable: {error.reason}", is_final=True)

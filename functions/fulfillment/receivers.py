@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from aws_lambda_powertools import Logger
 
+from tunehook.aws.faults import AWS_FAULTS, code_of
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy
@@ -62,11 +63,12 @@ class Receivers:
     def _refresh(self) -> None:
         if self._clock() - self._read_at_s < CACHED_S:
             return
+        read_at_s = self._clock()
         items = self._table.all()
-        self._read_at_s = self._clock()
         self._subscriptions = [
             subscription for item in items if (subscription := self._checked(item)) is not None
         ]
+        self._read_at_s = read_at_s
 
     def _checked(self, item: Mapping[str, Any]) -> Subscription | None:
         subscription_id = item["subscription_id"]
@@ -75,8 +77,15 @@ class Receivers:
         except InvalidInput as error:
             if item.get("disabled_reason") != str(error):
                 logger.warning("subscription_unusable", subscription_id=subscription_id, field=error.field)
-                self._table.mark(subscription_id, str(error))
+                self._mark(subscription_id, str(error))
             return None
         if subscription.enabled and "disabled_reason" in item:
-            self._table.mark(subscription_id, None)
+            self._mark(subscription_id, None)
         return subscription
+
+    def _mark(self, subscription_id: str, reason: str | None) -> None:
+        # What cannot be said on an item (a throttled call, no room on it) must not keep the others from being told.
+        try:
+            self._table.mark(subscription_id, reason)
+        except AWS_FAULTS as error:
+            logger.warning("subscription_not_marked", subscription_id=subscription_id, error=code_of(error))

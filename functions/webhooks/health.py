@@ -136,7 +136,7 @@ class Health:
         item = self._subscriptions.mark_failing(subscription_id, at_ms)
         if item is None:
             return Change.NONE
-        since_ms = item["failing_since_ms"]
+        since_ms = item.get("failing_since_ms", at_ms)
         self._emit(
             SubscriptionDisabled(
                 event_id=f"evt_{digest('SubscriptionDisabled', subscription_id, str(since_ms))}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tunehook.errors import Unavailable
+from tunehook.errors import InvalidInput, Unavailable
 from webhooks.delivery import Step
 from webhooks.figures import Figures
 from webhooks.health import Change
@@ -68,7 +68,7 @@ class Report:
 
     def _fault(self, fault: BaseException) -> None:
         self._figures.fault()
-        if isinstance(fault, Unavailable):
+        if isinstance(fault, (Unavailable, InvalidInput)):
             self._logger.warning("message_comes_again", extra={"reason": str(fault)})
         else:
             self._logger.error("message_comes_again", extra={"reason": type(fault).__name__}, exc_info=fault)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tunehook.errors import InvalidInput
+from tunehook.times import is_moment_ms
+from tunehook.validation import first_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,7 +57,7 @@ class Subscriptions:
         with self._lock:
             read_at, item = self._cache.get(subscription_id, (float("-inf"), None))
             if self._clock() - read_at >= CACHED_S:
-                item = self._table.get(subscription_id)
+                item = _with_moments(self._table.get(subscription_id))
                 self._cache[subscription_id] = (self._clock(), item)
             return item
 
@@ -67,7 +68,7 @@ class Subscriptions:
 
     def mark_failing(self, subscription_id: str, since_ms: int) -> dict[str, Any] | None:
         """See `tunehook.aws.subscriptions.SubscriptionsTable.mark_failing`."""
-        item = self._table.mark_failing(subscription_id, since_ms)
+        item = _with_moments(self._table.mark_failing(subscription_id, since_ms))
         self._forget(subscription_id)
         return item
 
@@ -89,6 +90,14 @@ class Subscriptions:
     def _forget(self, subscription_id: str) -> None:
         with self._lock:
             self._cache.pop(subscription_id, None)
+
+
+def _with_moments(item: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return an item without what says when it failed, where its user has written there what is no moment."""
+    for name in ("failing_since_ms", "failing_warned_ms"):
+        if item is not None and name in item and not is_moment_ms(item[name]):
+            item = {key: value for key, value in item.items() if key != name}
+    return item
 
 
 def receiver_of(delivery: Delivery, item: Mapping[str, Any] | None, now_ms: int) -> Receiver:
@@ -113,8 +122,7 @@ def receiver_of(delivery: Delivery, item: Mapping[str, Any] | None, now_ms: int)
     try:
         subscription = _Subscription.model_validate(item)
     except ValidationError as error:
-        problem = error.errors(include_input=False)[0]
-        raise InvalidInput(".".join(map(str, problem["loc"])), problem["msg"]) from None
+        raise first_problem(error, "subscription") from None
     version = subscription.secret_version
     rotated = version > 1 and subscription.previous_secret_until_ms > now_ms
     return Receiver(subscription.url, subscription.headers, (version, version - 1) if rotated else (version,))

@@ -16,7 +16,7 @@ from tunehook.aws.faults import code_of
 from tunehook.aws.gates import ReceiverGates
 from tunehook.aws.messages import Hold, Message, after_fault_s
 from tunehook.aws.subscriptions import SubscriptionsTable
-from tunehook.deliveries import DeliveryMessage
+from tunehook.deliveries import message_of
 from tunehook.http.direct import DirectClient
 from tunehook.times import now_ms
 from webhooks.attempt import Sender
@@ -153,7 +153,7 @@ class Worker:
 
 async def _handle(deliverer: Deliverer, message: Message, hold: Hold) -> Outcome | BaseException:
     try:
-        return await deliverer.handle(DeliveryMessage.model_validate_json(message.body))
+        return await deliverer.handle(message_of(message.body))
     except Exception as fault:  # noqa: BLE001 - one message's fault is not the others'
         await hold.come_again(message, after_fault_s(message.receive_count))
         return fault

@@ -1,7 +1,9 @@
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from tests.support.tasks import KEY, NOW_MS, clip, completed, ended
 
 from tunehook.events import DETAIL_MAX_BYTES, ClipDetail, TaskCompleted, TaskFailed, size_of, task_ended
@@ -96,3 +98,30 @@ def test_an_event_is_measured_in_bytes() -> None:
 def test_metadata_with_any_number_that_dynamodb_holds_can_be_written() -> None:
     event = task_ended(ended(metadata={"large": 10**125, "small": 1e-130}))
     assert written(event)["metadata"] == {"large": 10**125, "small": 1e-130}
+
+
+@pytest.mark.parametrize("name", ["submitted_at", "finished_at", "detected_at"])
+@pytest.mark.parametrize(
+    "moment",
+    ["2026-11-20T16:00:00", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00", "yesterday"],
+)
+def test_what_cannot_be_written_as_a_moment_of_utc_is_refused(name: str, moment: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        TaskCompleted.model_validate(written(task_ended(ended())) | {name: moment})
+    assert refused.value.errors()[0]["loc"] == (name,)
+
+
+def test_a_moment_of_another_zone_is_the_same_in_utc() -> None:
+    detail = written(task_ended(ended())) | {"detected_at": "2026-11-20T16:00:00+08:00"}
+    event = TaskCompleted.model_validate(detail)
+    assert event.detected_at == datetime(2026, 11, 20, 8, tzinfo=UTC)
+    assert written(event)["detected_at"] == "2026-11-20T08:00:00.000Z"
+
+
+@pytest.mark.parametrize(("name", "longest"), [("task_id", 2_048), ("provider", 1_024)])
+def test_an_event_is_about_a_task_that_a_table_can_hold(name: str, longest: int) -> None:
+    detail = written(task_ended(ended()))
+    assert TaskCompleted.model_validate(detail | {name: "x" * longest})
+    for text in ("", "x" * (longest + 1)):
+        with pytest.raises(ValidationError):
+            TaskCompleted.model_validate(detail | {name: text})

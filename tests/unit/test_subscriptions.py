@@ -81,3 +81,17 @@ def test_a_field_that_is_not_acceptable_is_named(name: str, value: object) -> No
 
 def test_a_private_url_is_a_matter_of_the_policy() -> None:
     assert checked(NetworkPolicy.ANY, url="http://127.0.0.1:8080/").url == "http://127.0.0.1:8080/"
+
+
+BOOKKEEPING = ("secret_version", "previous_secret_until_ms", "failing_since_ms", "failing_warned_ms")
+
+
+@pytest.mark.parametrize("name", BOOKKEEPING)
+@pytest.mark.parametrize("value", ["1", -1, 1.5, True, None, 10**30, b"1", [1]])
+def test_bookkeeping_that_tunehook_cannot_have_written_is_named(name: str, value: object) -> None:
+    assert refused(**{name: value}) == name
+
+
+@pytest.mark.parametrize("name", BOOKKEEPING)
+def test_bookkeeping_as_tunehook_writes_it_changes_nothing(name: str) -> None:
+    assert checked(**{name: 7}) == checked()

@@ -208,3 +208,8 @@ def test_what_is_not_ours_may_stand_on_an_item() -> None:
 
 def test_each_shard_has_a_queue_of_its_own() -> None:
     assert (work_queue(3), work_queue(4)) == ("work#3", "work#4")
+
+
+@pytest.mark.parametrize("metadata", [{"half": "\ud800"}, {"\udfff": 1}, {"deep": [{"half": "x\udc00"}]}])
+def test_metadata_with_half_a_surrogate_pair_is_refused(metadata: dict[str, object]) -> None:
+    assert refused(metadata=metadata) == "metadata"

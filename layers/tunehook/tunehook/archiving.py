@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from tunehook.keys import HashKey, RangeKey
+from tunehook.times import LATEST_MS
 
 
 class ArchiveRequest(BaseModel):
@@ -13,6 +16,6 @@ class ArchiveRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     request: Literal["archive"] = "archive"
-    task_id: str
-    provider: str
-    requested_at_ms: int
+    task_id: HashKey
+    provider: RangeKey
+    requested_at_ms: int = Field(ge=0, le=LATEST_MS)

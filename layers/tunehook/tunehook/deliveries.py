@@ -3,13 +3,20 @@
 from enum import StrEnum
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tunehook.identifiers import digest
+from tunehook.keys import HashKey
 from tunehook.tasks import Format
+from tunehook.times import LATEST_MS
+from tunehook.validation import first_problem
 
 KEPT_S: Final = 30 * 24 * 3600
 """How long a delivery and its attempts are kept (docs/webhook-contract.md, "Bookkeeping")."""
+
+
+_COUNT_MAX: Final = 1_000_000_000
+"""Of runs and attempts: more than there can be, and within what DynamoDB takes as a number."""
 
 
 class DeliveryStatus(StrEnum):
@@ -93,11 +100,25 @@ class Delivery(_Model):
 class DeliveryMessage(_Model):
     """A message on the deliveries queue: which attempt of which delivery is due, and when."""
 
-    delivery_id: str
-    subscription_id: str
-    attempt: int
-    run: int
-    due_at_ms: int
+    delivery_id: HashKey
+    subscription_id: HashKey
+    attempt: int = Field(ge=1, le=_COUNT_MAX)
+    run: int = Field(ge=1, le=_COUNT_MAX)
+    due_at_ms: int = Field(ge=0, le=LATEST_MS)
+
+
+def message_of(body: str) -> DeliveryMessage:
+    """Return the message that is the body of one of the deliveries queue.
+
+    Raises
+    ------
+    InvalidInput
+        If it is none; the error names the first field at fault.
+    """
+    try:
+        return DeliveryMessage.model_validate_json(body)
+    except ValidationError as error:
+        raise first_problem(error, "message") from None
 
 
 def delivery_id(event_id: str, subscription_id: str) -> str:

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 
 from tunehook.clips import Clip
 from tunehook.identifiers import event_id
+from tunehook.keys import HashKey, RangeKey
 from tunehook.tasks import EndedTask, Status, TaskKey
 from tunehook.times import from_ms, iso
 
 SOURCE: Final = "tunehook"
 DETAIL_MAX_BYTES: Final = 200_000
 
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies outside the years 1 to 9999 of UTC") from None
+
+
 Moment = Annotated[
-    datetime,
+    AwareDatetime,
+    AfterValidator(_in_utc),
     PlainSerializer(iso, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
@@ -67,8 +85,8 @@ class FailureDetail(_Detail):
 class _TaskEnded(_Detail):
     version: Literal["1"] = "1"
     event_id: str
-    task_id: str
-    provider: str
+    task_id: HashKey
+    provider: RangeKey
     submitted_at: Moment
     finished_at: Moment | None = None
     detected_at: Moment

@@ -12,6 +12,7 @@ from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.http.headers import check_headers
 from tunehook.signatures import NOTIFY_HOOK_PREFIX, notify_hook_subscription_id
 from tunehook.tasks import Format
+from tunehook.times import LATEST_MS
 
 
 class WebhookType(StrEnum):
@@ -24,6 +25,17 @@ class WebhookType(StrEnum):
 
 SUBSCRIBABLE: Final = (WebhookType.TASK_COMPLETED, WebhookType.TASK_FAILED)
 """What a subscription can ask for; a test is sent to one subscription by hand."""
+
+
+_SECRET_VERSION_MAX: Final = 1_000_000_000
+
+_BOOKKEEPING: Final = {
+    "secret_version": (1, _SECRET_VERSION_MAX),
+    "previous_secret_until_ms": (0, LATEST_MS),
+    "failing_since_ms": (0, LATEST_MS),
+    "failing_warned_ms": (0, LATEST_MS),
+}
+"""What tunehook itself writes on a subscription and reckons with, and between which numbers it lies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +130,9 @@ def check_subscription(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscr
     if not isinstance(enabled, bool):
         raise InvalidInput("enabled", "must be true or false")
     _check_headers(item.get("headers"))
+    for name, (least, most) in _BOOKKEEPING.items():
+        if name in item:
+            _check_whole(item[name], name, least, most)
     return Subscription(
         subscription_id=subscription_id,
         url=url,
@@ -150,6 +165,11 @@ def _check_headers(value: object) -> None:
     if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value.values()):
         raise InvalidInput("headers", "must be a map of strings")
     check_headers(value)
+
+
+def _check_whole(value: object, name: str, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise InvalidInput(name, f"must be a whole number from {least} to {most}")
 
 
 def _format(value: object) -> Format:

@@ -267,14 +267,17 @@ def check_metadata(value: object) -> dict[str, Any]:
     Raises
     ------
     InvalidInput
-        If it is no map, has no form in JSON, or takes more than `METADATA_MAX_BYTES`.
+        If it is no map, has no form in JSON or UTF-8, or takes more than `METADATA_MAX_BYTES`.
     """
     if value is None:
         return {}
     if not isinstance(value, Mapping):
         raise InvalidInput("metadata", "must be a map")
     plain = plain_json(value, "metadata")
-    size = len(json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
+    try:
+        size = len(json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode())
+    except UnicodeEncodeError:
+        raise InvalidInput("metadata", "holds half a surrogate pair, which no text may") from None
     if size > METADATA_MAX_BYTES:
         raise InvalidInput("metadata", f"is {size} bytes of JSON, more than {METADATA_MAX_BYTES}")
     return dict(plain)

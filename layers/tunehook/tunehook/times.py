@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Final
+
+LATEST_MS: Final = 253_402_300_799_999
+"""The end of the year 9999: no moment can be written beyond it."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -36,3 +40,8 @@ def from_ms(value: int) -> datetime:
 def iso(moment: datetime) -> str:
     """Return `moment` as ISO-8601 in UTC with milliseconds: ``2026-11-20T16:01:57.123Z``."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def is_moment_ms(value: object) -> bool:
+    """Return whether a value is a moment: a whole number of milliseconds from 1970 to `LATEST_MS`."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LATEST_MS

@@ -77,3 +77,30 @@ def test_a_value_of_a_stream_image_makes_the_attribute_that_is_stored(name: str)
 
 def test_numbers_of_a_stream_image_stay_exact() -> None:
     assert from_stream({"number": {"N": DIGITS}}) == {"number": Decimal(DIGITS)}
+
+
+LARGEST = "9" * 38 + "0" * 88
+"""DynamoDB's largest number, written out as it comes back: 126 digits, of which boto3 takes 38."""
+
+
+@pytest.mark.parametrize("text", [LARGEST, f"-{LARGEST}", "1" + "0" * 125, "0." + "0" * 129 + "1"])
+def test_every_number_that_dynamodb_holds_can_be_read_and_written_back(text: str) -> None:
+    for read in (from_stream({"number": {"N": text}}), from_attributes({"number": {"N": text}})):
+        assert read["number"] == Decimal(text) or read["number"] == float(text)
+        assert Decimal(to_attributes(read)["number"]["N"]) == Decimal(text)
+
+
+def test_every_number_of_a_set_can_be_read() -> None:
+    assert from_attributes({"numbers": {"NS": [LARGEST, "1"]}}) == {"numbers": {Decimal(LARGEST), Decimal(1)}}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ({"B": "AP8="}, b"\x00\xff"),
+        ({"BS": ["AP8="]}, {b"\x00\xff"}),
+        ({"M": {"k": {"L": [{"B": "AP8="}]}}}, {"k": [b"\x00\xff"]}),
+    ],
+)
+def test_bytes_of_a_stream_image_are_plain_bytes(attribute: dict[str, Any], value: Any) -> None:
+    assert repr(from_stream({"x": attribute})) == repr({"x": value})

@@ -253,11 +253,31 @@ class TestContentOf:
             body(failure=None),
             body(detected_at="yesterday"),
             json.dumps({"detail-type": "TaskArchived", "detail": {}}),
+            body(task_id="\ud800"),
+            "\ud800",
+            "[" * 1_000 + "]" * 1_000,
+            body(metadata={"text": "x" * 256 * 1024}),
         ],
     )
     def test_what_is_no_event_of_an_ended_task_is_refused(self, text: str) -> None:
         with pytest.raises(InvalidInput):
             content_of(text)
+
+    @pytest.mark.parametrize(
+        ("text", "field"),
+        [
+            (POISON, "message"),
+            ("[]", "message"),
+            ("{}", "task_id"),
+            (json.dumps({"detail-type": "TaskArchived"}), "detail-type"),
+            (body(status="pondering"), "detail.status"),
+            (body(failure={"code": 7, "reason": "none"}), "detail.failure.code"),
+        ],
+    )
+    def test_the_refusal_names_the_field(self, text: str, field: str) -> None:
+        with pytest.raises(InvalidInput) as caught:
+            content_of(text)
+        assert caught.value.field == field
 
     def test_the_refusal_does_not_quote_the_message(self) -> None:
         with pytest.raises(InvalidInput) as caught:

@@ -266,7 +266,13 @@ def test_trouble_with_the_network_may_pass(error: Exception) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [InvalidInput("url", "not a valid URL"), ForbiddenAddress("url", "leads to 10.0.0.1")]
+    "error",
+    [
+        InvalidInput("url", "not a valid URL"),
+        ForbiddenAddress("url", "leads to 10.0.0.1"),
+        httpx.InvalidURL("Invalid IPv4 address: '0177.0.0.1'"),
+        httpx.UnsupportedProtocol("Request URL has an unsupported protocol 'ftp://'."),
+    ],
 )
 def test_a_link_that_must_not_be_asked_is_final(error: Exception) -> None:
     problem, host = refusal(error)

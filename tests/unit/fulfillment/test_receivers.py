@@ -107,6 +107,24 @@ def test_subscriptions_that_cannot_be_read_are_an_error_and_not_none(world: Worl
         World(Faulty(client("dynamodb"), get_paginator=[fault(operation="Scan")])).told()
 
 
+def test_a_read_that_failed_is_made_again_at_once(world: World) -> None:
+    subscribe("sub")
+    faulty = World(Faulty(client("dynamodb"), get_paginator=[fault(operation="Scan")]))
+    with pytest.raises(type(fault())):
+        faulty.told()
+    assert faulty.told() == ["sub"]
+
+
+@pytest.mark.parametrize("reason", [None, "url: not a valid URL"])
+def test_a_mark_that_cannot_be_written_keeps_nobody_from_being_told(world: World, reason: str | None) -> None:
+    subscribe("bad", url="nonsense")
+    subscribe("sub", **({} if reason is None else {"disabled_reason": reason}))
+    unwritable = World(Faulty(client("dynamodb"), update_item=[fault(operation="UpdateItem") for _ in "12"]))
+    assert unwritable.told() == ["sub"]
+    assert unwritable.told() == ["sub"]
+    assert marks() == {"bad": None, "sub": reason}
+
+
 def test_a_tasks_own_hook_is_told_besides(world: World) -> None:
     subscribe("sub")
     item = {"notify_hook": "https://own.example.com/", "notify_format": "provider"}

@@ -1,4 +1,5 @@
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -100,6 +101,18 @@ def test_metadata_of_any_kind_is_rejected_and_not_stuck(world: World, metadata: 
     (item,) = items("TasksTable")
     assert item["status"] == "rejected"
     assert item["error"].startswith("metadata.")
+
+
+@pytest.mark.parametrize("ballast", [b"\xff" * 50_000, {b"x" * 50_000}, {"deep": [b"x" * 50_000]}])
+def test_bytes_count_for_the_size_of_an_item(world: World, ballast: object) -> None:
+    world.take_in(NEW | {"ballast": ballast})
+    assert items("TasksTable")[0]["error"].startswith("item: is 50")
+
+
+def test_a_number_of_126_digits_is_taken_in_like_any_other(world: World) -> None:
+    image = stream_image(NEW) | {"metadata": {"M": {"large": {"N": "9" * 38 + "0" * 88}}}}
+    put("TasksTable", NEW | {"metadata": {"large": Decimal("9" * 38 + "E+88")}})
+    assert world.intake.take_in(image) is not None
 
 
 def test_an_item_that_has_a_status_is_not_new(world: World) -> None:

@@ -251,6 +251,18 @@ def test_a_disabled_subscription_and_a_delivery_given_up_are_counted(
     assert told["DeliveriesEnded", "failed"] == [1.0]
 
 
+def test_the_log_names_the_field_of_a_message_that_is_none_and_quotes_nothing(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(app.logger.registered_handler, "stream", log)
+    body = json.loads(message_for(delivery()).model_dump_json()) | {"run": "a-token"}
+    handle(stack.event(json.dumps(body)))
+    (line,) = [json.loads(line) for line in log.getvalue().splitlines() if "comes_again" in line]
+    assert line["reason"].startswith("run: ")
+    assert "a-token" not in log.getvalue()
+
+
 def test_a_message_that_comes_again_is_counted(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     handle(stack.event("no json"))
     assert figures(capsys) == {("Messages", "fault"): [1.0]}

@@ -113,6 +113,17 @@ async def test_a_clock_that_jumps_back_delays_and_loses_nothing() -> None:
     assert len(world.receiver.attempts) == 2
 
 
+async def test_a_message_that_a_clock_far_ahead_has_written_does_not_hop_for_ever() -> None:
+    world = World(Receiver(OK))
+    record = hook_delivery()
+    message = world.add(record)
+    world.next_arrival()
+    world.arrive(message.model_copy(update={"due_at_ms": START_MS + 3650 * 24 * HOUR}), START_MS)
+    await world.run(messages=2)
+    assert world.item(record)["status"] == "delivered"
+    assert world.sent == []
+
+
 async def test_a_clock_that_jumps_forward_makes_no_attempt_twice() -> None:
     world = World(Receiver(FAILED))
     record = hook_delivery()

@@ -42,6 +42,17 @@ async def test_the_first_failure_says_since_when_a_subscription_fails(world: Wor
     assert world.subscription()["failing_since_ms"] == START_MS
 
 
+@pytest.mark.parametrize("nonsense", ["yesterday", -1, 10**30, True, None, ["x"]])
+@pytest.mark.parametrize("name", ["failing_since_ms", "failing_warned_ms"])
+@pytest.mark.parametrize("verdict", [OK, FAILED, GONE])
+async def test_what_a_user_has_written_in_place_of_a_moment_keeps_no_attempt_from_its_record(
+    world: World, name: str, nonsense: Any, verdict: Verdict
+) -> None:
+    world.subscribe(**{"failing_since_ms": START_MS - 6 * DAY, name: nonsense})
+    await attempt(world, verdict=verdict)
+    assert world.item(delivery(event_id="evt_0"))["attempts"]
+
+
 async def test_a_success_forgets_the_failures(world: World) -> None:
     await attempt(world)
     assert await attempt(world, after_ms=DAY, verdict=OK) is Change.WELL

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from decimal import Decimal
-from typing import Any
+from decimal import Context, Decimal
+from typing import Any, Final
 
 from boto3.dynamodb.types import Binary, TypeDeserializer, TypeSerializer
 
+_DIGITS_MAX: Final = 38
+"""Of a number, beside zeros at its end: DynamoDB's own limit."""
+
+_WIDE: Final = Context(prec=200)
+
+
+class _Deserializer(TypeDeserializer):
+    """boto3's, which raises for large numbers: it counts the zeros of those that DynamoDB writes out in 126 digits."""
+
+    def _deserialize_n(self, value: str) -> Decimal:
+        return _without_zeros(Decimal(value))
+
+
 _serializer = TypeSerializer()
-_deserializer = TypeDeserializer()
+_deserializer = _Deserializer()
 
 
 def to_attributes(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,7 +41,7 @@ def from_stream(image: Mapping[str, Any]) -> dict[str, Any]:
 
     Numbers stay decimals, so that a condition on equality holds; bytes, which Lambda gives as base64, are bytes again.
     """
-    return {name: _deserializer.deserialize(_with_bytes(value)) for name, value in image.items()}
+    return {name: _unwrapped(_deserializer.deserialize(_with_bytes(value))) for name, value in image.items()}
 
 
 def _with_bytes(attribute: Mapping[str, Any]) -> Any:
@@ -46,10 +59,32 @@ def _with_bytes(attribute: Mapping[str, Any]) -> Any:
             return {kind: value}
 
 
+def _without_zeros(number: Decimal) -> Decimal:
+    """Return the same number with no more digits than boto3 takes, where zeros at its end make them too many."""
+    return number if len(number.as_tuple().digits) <= _DIGITS_MAX else number.normalize(_WIDE)
+
+
+def _unwrapped(value: Any) -> Any:
+    """Return a value with bytes where boto3 has its own class around them, which is none of theirs."""
+    match value:
+        case Binary():
+            return value.value  # type: ignore[attr-defined]
+        case dict():
+            return {key: _unwrapped(each) for key, each in value.items()}
+        case list():
+            return [_unwrapped(each) for each in value]
+        case set():
+            return {_unwrapped(each) for each in value}
+        case _:
+            return value
+
+
 def _storable(value: Any) -> Any:
     match value:
         case float():
             return Decimal(repr(value))
+        case int() if not isinstance(value, bool):
+            return _without_zeros(Decimal(value))
         case Mapping():
             return {key: _storable(each) for key, each in value.items()}
         case list() | tuple():

@@ -8,9 +8,11 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from tunehook.clips import Clip
 from tunehook.errors import InvalidInput
-from tunehook.events import event_id_of
+from tunehook.events import event_id_of, size_of, task_ended
 from tunehook.tasks import (
     ENDED_KEPT_S,
     EndedTask,
@@ -22,10 +24,13 @@ from tunehook.tasks import (
     TaskKey,
     check_metadata,
 )
-from tunehook.times import from_ms, to_ms
+from tunehook.times import LATEST_MS, from_ms, to_ms
+from tunehook.validation import first_problem
 
 _ITEM_TEXT_MAX_BYTES: Final = 350_000
 """Below DynamoDB's limit of 400 kB an item, with room for what is not text."""
+
+_COUNT_MAX: Final = 1_000_000
 
 
 def end_to_item(task: PendingTask, end: TaskEnd) -> dict[str, Any]:
@@ -51,20 +56,27 @@ def pending_task(item: Mapping[str, Any]) -> PendingTask:
     Raises
     ------
     InvalidInput
-        If an attribute that is tunehook's own is of another type than tunehook writes.
+        If an attribute that is tunehook's own holds what tunehook never writes.
     """
-    since_ms = _of_type(int, item, "since_ms", None)
+    since_ms = _whole(item, "since_ms", None, LATEST_MS)
     return PendingTask(
         key=TaskKey(item["task_id"], item["provider"]),
         queue=item["queue"],
         since_ms=since_ms,
-        deadline_ms=_of_type(int, item, "deadline_ms", since_ms),
-        submitted_at_ms=_of_type(int, item, "submitted_at_ms", since_ms),
+        deadline_ms=_whole(item, "deadline_ms", since_ms, LATEST_MS),
+        submitted_at_ms=_whole(item, "submitted_at_ms", since_ms, LATEST_MS),
         phase=_of_type(str, item, "phase", None),
         last_error=_of_type(str, item, "last_error", None),
-        not_found_count=_of_type(int, item, "not_found_count", 0),
-        empty_count=_of_type(int, item, "empty_count", 0),
+        not_found_count=_whole(item, "not_found_count", 0, _COUNT_MAX),
+        empty_count=_whole(item, "empty_count", 0, _COUNT_MAX),
     )
+
+
+def _whole(item: Mapping[str, Any], name: str, default: int | None, most: int) -> Any:
+    value = _of_type(int, item, name, default)
+    if value is None or not 0 <= value <= most:
+        raise InvalidInput(name, f"is not from 0 to {most}")
+    return value
 
 
 def _of_type(kind: type, item: Mapping[str, Any], name: str, default: Any) -> Any:
@@ -80,12 +92,17 @@ def ended_task(task: PendingTask, item: Mapping[str, Any]) -> EndedTask:
     Raises
     ------
     InvalidInput
-        If the item's attributes tell of no end.
+        If the item's attributes tell of no end, or of one that no event can tell of.
     """
     try:
-        return _ended_task(task, item)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        ended = _ended_task(task, item)
+        # Whoever emits events does so for many tasks at once, and must not find out by failing them all.
+        size_of(task_ended(ended))
+    except ValidationError as error:
+        raise InvalidInput("item", f"tells of no end: {first_problem(error, 'item')}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InvalidInput("item", f"tells of no end: {type(error).__name__} {error}") from error
+    return ended
 
 
 def _ended_task(task: PendingTask, item: Mapping[str, Any]) -> EndedTask:

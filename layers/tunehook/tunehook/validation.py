@@ -1,0 +1,24 @@
+"""What pydantic refuses, as the house's own error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunehook.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+
+def first_problem(error: ValidationError, whole: str) -> InvalidInput:
+    """Return an error that names the first field at fault, and quotes nothing of its value.
+
+    Parameters
+    ----------
+    error : ValidationError
+        What a model has raised.
+    whole : str
+        What to name where the fault is no field's: it is no JSON, or not of the type at all.
+    """
+    problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    return InvalidInput(".".join(map(str, problem["loc"])) or whole, problem["msg"])

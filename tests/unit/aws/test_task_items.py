@@ -1,0 +1,83 @@
+from typing import Any
+
+import pytest
+from tests.support.tasks import KEY, NOW_MS
+
+from tunehook.aws.task_items import ended_task, pending_task
+from tunehook.errors import InvalidInput
+from tunehook.events import task_ended
+from tunehook.tasks import FailureCode, Status
+
+PLACE: dict[str, Any] = {
+    "task_id": KEY.task_id,
+    "provider": KEY.provider,
+    "queue": "work#0",
+    "since_ms": NOW_MS,
+}
+FAILED: dict[str, Any] = PLACE | {
+    "status": "failed",
+    "submitted_at_ms": NOW_MS,
+    "detected_at_ms": NOW_MS + 5,
+    "failure": {"code": "timed_out", "reason": "not ended within 60 s"},
+}
+
+
+@pytest.mark.parametrize("name", ["since_ms", "deadline_ms", "submitted_at_ms"])
+@pytest.mark.parametrize("value", [-1, 253_402_300_800_000, 10**30, 1.5, "1800000000000", None, True])
+def test_what_is_no_moment_makes_an_item_of_the_index_unreadable(name: str, value: object) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        pending_task(PLACE | {name: value})
+    assert refused.value.field == name
+
+
+@pytest.mark.parametrize("name", ["not_found_count", "empty_count"])
+@pytest.mark.parametrize("value", [-1, 10**38, 0.5, "1"])
+def test_what_is_no_count_makes_an_item_of_the_index_unreadable(name: str, value: object) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        pending_task(PLACE | {name: value})
+    assert refused.value.field == name
+
+
+def test_an_end_is_read_as_it_was_written() -> None:
+    end = ended_task(pending_task(FAILED), FAILED).end
+    assert (end.status, end.failure and end.failure.code) == (Status.FAILED, FailureCode.TIMED_OUT)
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"detected_at_ms": 10**30},
+        {"detected_at_ms": "x"},
+        {"submitted_at_ms": -(10**15)},
+        {"finished_at_ms": 10**30},
+        {"status": "pending"},
+        {"status": {"a": 1}},
+        {"failure": None},
+        {"failure": {"code": "timed_out", "reason": 7}},
+        {"failure": {"code": "of no kind", "reason": "x"}},
+        {"clips": [{}]},
+        {"clips": [{"clip_id": "c", "title": 7}]},
+        {"clips": [{"clip_id": "c", "created_at_ms": 10**30}]},
+        {"clips": 7},
+        {"truncated": "maybe"},
+        {"task_id": "\ud800"},
+    ],
+)
+def test_an_end_that_no_event_can_tell_of_is_refused_before_it_meets_others(spoilt: dict[str, Any]) -> None:
+    task = pending_task(FAILED | {"task_id": spoilt.get("task_id", KEY.task_id)})
+    with pytest.raises(InvalidInput) as refused:
+        ended_task(task, FAILED | spoilt)
+    assert refused.value.field == "item"
+
+
+def test_the_words_about_a_spoilt_end_quote_no_value() -> None:
+    spoilt = FAILED | {"clips": [{"clip_id": "c", "title": ["a secret"]}]}
+    with pytest.raises(InvalidInput) as refused:
+        ended_task(pending_task(FAILED), spoilt)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("metadata", [{"half": "\ud800"}, {"\udfff": 1}, {"deep": [{"half": "x\udc00"}]}])
+def test_metadata_with_half_a_surrogate_pair_is_not_told(metadata: dict[str, Any]) -> None:
+    ended = ended_task(pending_task(FAILED), FAILED | {"metadata": metadata})
+    assert task_ended(ended).metadata == {}

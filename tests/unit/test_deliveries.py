@@ -1,0 +1,57 @@
+import json
+from typing import Any
+
+import pytest
+
+from tunehook.deliveries import DeliveryMessage, message_of
+from tunehook.errors import InvalidInput
+
+WHOLE: dict[str, Any] = {
+    "delivery_id": "msg_1",
+    "subscription_id": "sub",
+    "attempt": 2,
+    "run": 1,
+    "due_at_ms": 1_800_000_000_000,
+}
+
+
+def test_a_message_is_read_as_it_was_written() -> None:
+    message = DeliveryMessage(**WHOLE)
+    assert message_of(message.model_dump_json()) == message
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("delivery_id", ""),
+        ("delivery_id", "x" * 2_049),
+        ("delivery_id", None),
+        ("subscription_id", ""),
+        ("subscription_id", "歌" * 683),
+        ("attempt", 0),
+        ("attempt", 10**40),
+        ("attempt", "one"),
+        ("run", -1),
+        ("run", 10**40),
+        ("due_at_ms", -1),
+        ("due_at_ms", 10**40),
+        ("due_at_ms", 253_402_300_800_000),
+    ],
+)
+def test_a_field_that_no_table_could_hold_is_named(field: str, value: object) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        message_of(json.dumps(WHOLE | {field: value}))
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize("body", ["", "{", "[]", "7", "[" * 100_000, "\ufeff{}", '"\\ud800"'])
+def test_what_is_no_message_is_refused(body: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        message_of(body)
+    assert refused.value.field == "message"
+
+
+def test_a_refusal_quotes_nothing_of_the_message() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        message_of(json.dumps(WHOLE | {"run": "a secret"}))
+    assert "secret" not in str(refused.value)
