@@ -1,0 +1,91 @@
+"""Brings the books of a run together: what was wanted, and what AWS, the asset host and the receivers say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tests.stack.driving import DeployedStack
+from tests.stack.faults import looking
+from tests.stack.faults.books import Books, End, Serving, Wanted, WantedFile
+from tests.stack.faults.breaking import Done
+from tests.stack.faults.links import paths_of
+from tests.stack.faults.plan import Plan
+from tests.stack.faults.reading import Reader
+from tests.stack.faults.world import World
+
+from tunehook.times import to_ms
+
+
+def gathered(
+    plan: Plan,
+    world: World,
+    stack: DeployedStack,
+    *,
+    put_at_ms: Mapping[str, int],
+    receivers: Mapping[str, str],
+    reader: Reader,
+    ends: set[End],
+    events: Sequence[dict[str, Any]],
+    done: Sequence[Done],
+) -> Books:
+    """Return the books of a run whose tasks have been put.
+
+    Parameters
+    ----------
+    plan, world, stack
+        What was put in, who served and received, where it was put.
+    put_at_ms : mapping of str to int
+        When each task was put, in milliseconds since 1970.
+    receivers : mapping of str to str
+        The receivers' names by the ids of their subscriptions.
+    reader : Reader
+        Has verified what came.
+    ends : set of End
+        The ends that items have shown.
+    events : sequence of dict
+        What the bus has taken.
+    done : sequence of Done
+        What was broken.
+    """
+    ended = {book.task_id: book.ended_at for book in world.task_books()}
+    planned = {task.task_id for task in plan.tasks}
+    subscriptions = frozenset(each.subscription_id for each in plan.subscriptions)
+    wanted = tuple(
+        Wanted(
+            provider=task.kind,
+            task_id=task.task_id,
+            put_at_ms=put_at_ms[task.task_id],
+            status=task.status,
+            receivers=subscriptions | ({task.hook_name} if task.hook_name else set()),
+            ended_at_ms=None if (at := ended.get(task.task_id)) is None else to_ms(at),
+            files=tuple(WantedFile(*name, paths) for name, paths in paths_of(task).items()),
+        )
+        for task in plan.tasks
+    )
+    items = [item for item in looking.items(stack, "TasksTable") if item["task_id"] in planned]
+    digests, manifests = looking.objects(stack)
+    return Books(
+        wanted=wanted,
+        items={f"{item['provider']}/{item['task_id']}": item for item in items},
+        ends=frozenset(ends | {end for item in items if (end := looking.end_of(item)) is not None}),
+        emitted=looking.emitted(events),
+        served=tuple(
+            Serving(path, served.sha256)
+            for each in wanted
+            for file in each.files
+            for path in file.paths
+            for served in world.served(path)
+            if served.whole and served.sha256 is not None
+        ),
+        objects=digests,
+        manifests=looking.parsed(manifests),
+        receipts=tuple(reader.read(world.received())),
+        records=tuple(
+            looking.record_of(item, receivers)
+            for item in looking.items(stack, "DeliveriesTable")
+            if item["task_id"] in planned
+        ),
+        # A kill may have found nothing to kill.
+        done=tuple(each for each in done if each.moment.act != "kill" or each.what.startswith("killed")),
+    )

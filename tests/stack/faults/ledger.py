@@ -1,0 +1,409 @@
+"""What is counted when a run is over. Whatever must be 0 names each task or delivery that it is not 0 for."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import quantiles
+from typing import Any, Final
+
+from tests.stack.faults.books import Books, Receipt, Record, Wanted, WantedFile
+from tests.stack.faults.explaining import matched, why_dead, why_not_recorded, why_twice
+
+ENDED: Final = ("completed", "failed")
+_EVENT: Final = {"completed": "TaskCompleted", "failed": "TaskFailed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Something that must be 0: out of how many, and what it is not 0 for."""
+
+    name: str
+    title: str
+    of: int
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The middle and the slow end of some delays, in seconds."""
+
+    p50_s: float
+    p95_s: float
+
+    @classmethod
+    def of(cls, delays_ms: Sequence[float]) -> Spread:
+        """Return that of delays in milliseconds, at least one."""
+        cuts = quantiles(delays_ms, n=100, method="inclusive") if len(delays_ms) > 1 else [delays_ms[0]] * 99
+        return cls(round(cuts[49] / 1000, 3), round(cuts[94] / 1000, 3))
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What has come of a run.
+
+    Attributes
+    ----------
+    counts : tuple of Count
+        What must be 0.
+    tasks, webhooks, requests : int
+        How many tasks were put, how many webhooks had to come of them, how many requests the receivers got.
+    twice : mapping of str to int
+        The webhooks that were accepted once more, by what explains it.
+    dead : mapping of str to int
+        The messages in dead-letter queues, by what explains them.
+    detection : Spread or None
+        From a task's end at its provider, or from when it was put if that is later, to its end in its item.
+    first_attempt : Spread or None
+        From the event of a task's end to the first request at a receiver: the copying of its files lies in between.
+    waiting : Spread or None
+        From when a delivery was made to its first request.
+    attempts : mapping of int to int
+        Deliveries by how many requests they took.
+    happened : mapping of str to int
+        How often each fault has happened.
+    """
+
+    counts: tuple[Count, ...]
+    tasks: int
+    webhooks: int
+    requests: int
+    twice: Mapping[str, int] = field(default_factory=dict)
+    dead: Mapping[str, int] = field(default_factory=dict)
+    detection: Spread | None = None
+    first_attempt: Spread | None = None
+    waiting: Spread | None = None
+    attempts: Mapping[int, int] = field(default_factory=dict)
+    happened: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def missed(self) -> tuple[Count, ...]:
+        """The counts that are not 0."""
+        return tuple(count for count in self.counts if count.problems)
+
+    def __getitem__(self, name: str) -> Count:
+        return next(count for count in self.counts if count.name == name)
+
+
+def count(books: Books) -> Findings:
+    """Count what became of a run's tasks."""
+    ledger = _Ledger(books)
+    counts = tuple(
+        Count(name, title, of(ledger), tuple(dict.fromkeys(problems(ledger))))
+        for name, title, of, problems in COUNTED
+    )
+    return Findings(
+        counts=counts,
+        tasks=len(books.wanted),
+        webhooks=len(ledger.pairs),
+        requests=len(books.receipts),
+        twice=Counter(why for _, why in ledger.twice if why is not None),
+        dead=Counter(why for _, why in ledger.dead if why is not None),
+        detection=_spread(ledger.detection_ms()),
+        first_attempt=_spread(ledger.first_attempt_ms()),
+        waiting=_spread(ledger.waiting_ms()),
+        attempts=dict(sorted(Counter(len(each) for each in ledger.by_delivery.values()).items())),
+    )
+
+
+def _spread(delays_ms: Iterable[float]) -> Spread | None:
+    delays = list(delays_ms)
+    return Spread.of(delays) if delays else None
+
+
+class _Ledger:
+    """The books of a run, ordered for counting."""
+
+    def __init__(self, books: Books) -> None:
+        self.books = books
+        self.wanted = {each.task_id: each for each in books.wanted}
+        self.pairs = [(each, receiver) for each in books.wanted for receiver in sorted(each.receivers)]
+        self.by_pair: dict[tuple[str, str], list[Receipt]] = defaultdict(list)
+        self.by_delivery: dict[str, list[Receipt]] = defaultdict(list)
+        for receipt in sorted(books.receipts, key=lambda each: each.at_ms):
+            self.by_pair[receipt.task_id, receipt.receiver].append(receipt)
+            self.by_delivery[receipt.delivery_id].append(receipt)
+        self.records = {record.delivery_id: record for record in books.records}
+        self.record_of_pair = {(record.task_id, record.receiver): record for record in books.records}
+        self.matches = {
+            record.delivery_id: matched(record, self.by_delivery.get(record.delivery_id, ()))
+            for record in books.records
+        }
+        self.served: dict[str, set[str]] = defaultdict(set)
+        for serving in books.served:
+            self.served[serving.path].add(serving.sha256)
+        self.twice = list(self._twice())
+        self.dead = [(letter, why_dead(letter, books.done)) for letter in books.dead_letters]
+
+    def item(self, wanted: Wanted) -> Mapping[str, Any]:
+        return self.books.items.get(wanted.name, {})
+
+    def tasks_lost(self) -> Iterator[str]:
+        for wanted in self.books.wanted:
+            item = self.item(wanted)
+            if not item:
+                yield f"{wanted.name} has no item"
+            elif item.get("status") in (None, "pending"):
+                yield f"{wanted.name} is still {item.get('status', 'not taken in')}: {item.get('last_error', '')}"
+            elif item.get("archived_at_ms") is None:
+                yield f"{wanted.name} has ended, and nobody has looked after its files"
+
+    def tasks_ended_wrongly(self) -> Iterator[str]:
+        ends = defaultdict(set)
+        for end in self.books.ends:
+            ends[end.task_id].add(end)
+        emitted = defaultdict(set)
+        for event in self.books.emitted:
+            if event.detail_type in _EVENT.values():
+                emitted[event.task_id].add((event.detail_type, event.event_id))
+        for wanted in self.books.wanted:
+            item = self.item(wanted)
+            status = item.get("status")
+            if status not in (None, "pending", wanted.status):
+                yield f"{wanted.name} is {status}, not {wanted.status}: {item.get('failure') or item.get('error')}"
+            if len(ends[wanted.task_id]) > 1:
+                yield f"{wanted.name} has changed its end: {sorted(map(str, ends[wanted.task_id]))}"
+            told = emitted[wanted.task_id]
+            if len(told) > 1:
+                yield f"{wanted.name} has {len(told)} ends on the bus: {sorted(told)}"
+            if told and not all(kind == _EVENT[wanted.status] for kind, _ in told):
+                yield f"{wanted.name} is on the bus as {sorted(kind for kind, _ in told)}"
+            if told and item and item.get("event_id") not in {event_id for _, event_id in told}:
+                yield f"{wanted.name} has another event on the bus than in its item"
+        for receipt in self.books.receipts:
+            wanted_one = self.wanted.get(receipt.task_id)
+            if wanted_one and receipt.told_status not in ("", wanted_one.status):
+                yield f"{receipt.name} was told of as {receipt.told_status}"
+
+    def events_missing(self) -> Iterator[str]:
+        emitted = {(event.task_id, event.detail_type) for event in self.books.emitted}
+        for wanted in self.books.wanted:
+            for kind in (_EVENT[wanted.status], "TaskArchived"):
+                if (wanted.task_id, kind) not in emitted:
+                    yield f"{wanted.name} has no {kind} on the bus"
+
+    def files(self) -> Iterator[tuple[Wanted, WantedFile]]:
+        for wanted in self.books.wanted:
+            for file in wanted.files:
+                yield wanted, file
+
+    def _digests(self, file: WantedFile) -> set[str]:
+        """Return what its host has given whole as this file."""
+        return {digest for path in file.paths for digest in self.served.get(path, ())}
+
+    def assets_missing(self) -> Iterator[str]:
+        for wanted, file in self.files():
+            was_served = bool(self._digests(file))
+            if not was_served and not file.is_served:
+                continue
+            name = f"{wanted.name}: {file.type} of {file.clip_id}"
+            how = "was served whole" if was_served else "is there to be had"
+            for place, assets in self._told_assets(wanted):
+                asset = assets.get((file.clip_id, file.type), {})
+                if asset.get("key") not in self.books.objects:
+                    yield f"{name} {how}; by {place}: {asset.get('reason') or asset.get('key') or 'nothing'}"
+
+    def objects_differ(self) -> Iterator[str]:
+        told: dict[str, set[str]] = defaultdict(set)
+        for receipt in self.books.receipts:
+            for key, digest in receipt.told_files.items():
+                told[key].add(digest)
+        for wanted, file in self.files():
+            for place, assets in self._told_assets(wanted):
+                asset = assets.get((file.clip_id, file.type), {})
+                key = asset.get("key")
+                if key not in self.books.objects:
+                    continue
+                if self.books.objects[key] not in self._digests(file):
+                    yield f"{wanted.name}: {key} has other bytes than the host"
+                if self.books.objects[key] != asset.get("sha256"):
+                    yield f"{wanted.name}: {key} has other bytes than {place} says"
+        for key, digests in told.items():
+            if key not in self.books.objects:
+                yield f"{key} was told of, and is not there"
+            elif digests != {self.books.objects[key]}:
+                yield f"{key} has other bytes than a webhook says"
+
+    def _told_assets(self, wanted: Wanted) -> Iterator[tuple[str, dict[tuple[str, str], Mapping[str, Any]]]]:
+        places = (
+            ("its item", self.item(wanted)),
+            ("its manifest", self.books.manifests.get(wanted.name, {})),
+        )
+        for place, content in places:
+            yield place, {(each["clip_id"], each["type"]): each for each in content.get("assets", ())}
+
+    def deliveries_lost(self) -> Iterator[str]:
+        for wanted, receiver in self.pairs:
+            record = self.record_of_pair.get((wanted.task_id, receiver))
+            if record is not None and record.status == "pending":
+                continue
+            if not any(receipt.is_accepted for receipt in self.by_pair[wanted.task_id, receiver]):
+                state = "no record" if record is None else f"{record.delivery_id}, {record.status}"
+                yield f"{wanted.name} never came to {receiver} ({state})"
+
+    def deliveries_unfinished(self) -> Iterator[str]:
+        for record in self.books.records:
+            accepted = any(receipt.is_accepted for receipt in self.by_delivery.get(record.delivery_id, ()))
+            if record.status == "pending":
+                yield f"{record.name} is still pending after {len(record.attempts)} attempts"
+            elif record.status != "delivered" and accepted:
+                yield f"{record.name} was accepted and is {record.status}"
+
+    def deliveries_unasked(self) -> Iterator[str]:
+        asked = {(wanted.task_id, receiver) for wanted, receiver in self.pairs}
+        ids: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for receipt in self.books.receipts:
+            pair = (receipt.task_id, receipt.receiver)
+            ids[pair].add(receipt.delivery_id)
+            if pair not in asked:
+                yield f"{receipt.name} was for somebody else"
+            elif receipt.delivery_id not in self.records:
+                yield f"{receipt.name} is of no record"
+        for (task_id, receiver), found in ids.items():
+            if len(found) > 1:
+                yield f"task {task_id} came to {receiver} under {len(found)} ids: {sorted(found)}"
+
+    def signatures_wrong(self) -> Iterator[str]:
+        for receipt in self.books.receipts:
+            if receipt.fault:
+                yield f"{receipt.name}: {receipt.fault}"
+
+    def requests_forbidden(self) -> Iterator[str]:
+        yield from self.books.trespasses
+
+    def refusals_missing(self) -> Iterator[str]:
+        for refused in self.books.refused:
+            if not refused.on_record:
+                yield f"{refused.what}: nothing says that it was refused"
+
+    def _twice(self) -> Iterator[tuple[str, str | None]]:
+        """Yield each acceptance of a delivery beyond its first: which one, and what explains it."""
+        for delivery_id, receipts in self.by_delivery.items():
+            accepted = [receipt for receipt in receipts if receipt.is_accepted]
+            attempt_of = {
+                id(receipt): tried
+                for tried, receipt in self.matches.get(delivery_id, ())
+                if receipt is not None
+            }
+            for earlier, later in itertools.pairwise(accepted):
+                why = why_twice(earlier, attempt_of.get(id(earlier)), later, self.books.done)
+                yield f"{later.name}, {(later.at_ms - earlier.at_ms) / 1000:.1f} s after the first", why
+
+    def twice_unexplained(self) -> Iterator[str]:
+        for name, why in self.twice:
+            if why is None:
+                yield name
+
+    def dead_unexplained(self) -> Iterator[str]:
+        for letter, why in self.dead:
+            if why is None:
+                yield f"a message of the {letter.function}: {letter.text[:300]}"
+
+    def attempts_differ(self) -> Iterator[str]:
+        for record in self.books.records:
+            receipts = self.by_delivery.get(record.delivery_id, [])
+            for tried, receipt in self.matches[record.delivery_id]:
+                if tried is not None and tried.status_code is not None and receipt is None:
+                    yield f"{record.name}: an attempt answered {tried.status_code} that no receiver saw"
+                if tried is None and receipt is not None:
+                    later = next(
+                        (each.at_ms for each in receipts if each.at_ms > receipt.at_ms), float("inf")
+                    )
+                    if why_not_recorded(receipt, later, self.books.done) is None:
+                        yield f"{record.name}: a request answered {receipt.status} that no record tells of"
+            last = max(record.attempts, key=lambda each: each.at_ms, default=None)
+            if record.status == "delivered" and (last is None or not 200 <= (last.status_code or 0) <= 299):
+                yield f"{record.name} is delivered by an attempt that was not accepted"
+
+    def detection_ms(self) -> Iterator[float]:
+        for wanted in self.books.wanted:
+            detected_ms = self.item(wanted).get("detected_at_ms")
+            if detected_ms is not None and wanted.ended_at_ms is not None:
+                yield max(detected_ms - max(wanted.ended_at_ms, wanted.put_at_ms), 0)
+
+    def _first_receipts(self) -> Iterator[tuple[Record, Receipt]]:
+        for delivery_id, receipts in self.by_delivery.items():
+            if (record := self.records.get(delivery_id)) is not None:
+                yield record, receipts[0]
+
+    def first_attempt_ms(self) -> Iterator[float]:
+        for record, receipt in self._first_receipts():
+            wanted = self.wanted.get(record.task_id)
+            detected_ms = self.item(wanted).get("detected_at_ms") if wanted else None
+            if detected_ms is not None:
+                yield receipt.at_ms - detected_ms
+
+    def waiting_ms(self) -> Iterator[float]:
+        for record, receipt in self._first_receipts():
+            yield receipt.at_ms - record.created_at_ms
+
+
+_Of = Callable[[_Ledger], int]
+_Problems = Callable[[_Ledger], Iterator[str]]
+
+
+def _tasks(ledger: _Ledger) -> int:
+    return len(ledger.books.wanted)
+
+
+def _files(ledger: _Ledger) -> int:
+    return sum(1 for _ in ledger.files())
+
+
+def _webhooks(ledger: _Ledger) -> int:
+    return len(ledger.pairs)
+
+
+def _requests(ledger: _Ledger) -> int:
+    return len(ledger.books.receipts)
+
+
+COUNTED: Final[tuple[tuple[str, str, _Of, _Problems], ...]] = (
+    ("tasks_lost", "tasks lost", _tasks, _Ledger.tasks_lost),
+    ("tasks_ended_wrongly", "tasks ended twice or wrongly", _tasks, _Ledger.tasks_ended_wrongly),
+    ("events_missing", "events never emitted", lambda ledger: 2 * _tasks(ledger), _Ledger.events_missing),
+    ("assets_missing", "files missing although their host served them", _files, _Ledger.assets_missing),
+    (
+        "objects_differ",
+        "objects whose bytes differ",
+        lambda ledger: len(ledger.books.objects),
+        _Ledger.objects_differ,
+    ),
+    ("deliveries_lost", "webhooks lost", _webhooks, _Ledger.deliveries_lost),
+    (
+        "deliveries_unfinished",
+        "deliveries whose record has no right end",
+        _webhooks,
+        _Ledger.deliveries_unfinished,
+    ),
+    ("deliveries_unasked", "webhooks that nobody asked for", _requests, _Ledger.deliveries_unasked),
+    ("signatures_wrong", "wrong or missing signatures", _requests, _Ledger.signatures_wrong),
+    (
+        "requests_forbidden",
+        "requests to forbidden addresses",
+        lambda ledger: len(ledger.books.refused),
+        _Ledger.requests_forbidden,
+    ),
+    (
+        "refusals_missing",
+        "refusals that are not on record",
+        lambda ledger: len(ledger.books.refused),
+        _Ledger.refusals_missing,
+    ),
+    (
+        "twice_unexplained",
+        "webhooks accepted twice that nothing explains",
+        _webhooks,
+        _Ledger.twice_unexplained,
+    ),
+    (
+        "dead_unexplained",
+        "dead letters that nothing explains",
+        lambda ledger: len(ledger.books.dead_letters),
+        _Ledger.dead_unexplained,
+    ),
+    ("attempts_differ", "attempts whose record and receiver differ", _requests, _Ledger.attempts_differ),
+)
+"""What must be 0: its name, what people call it, out of how many it is, and what finds what is wrong."""

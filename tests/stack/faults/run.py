@@ -1,0 +1,245 @@
+"""A run: the stack as its users drive it, while what a plan says breaks; then everything is counted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+from tests.stack.faults import looking, report
+from tests.stack.faults.books import Books
+from tests.stack.faults.breaking import Breaking
+from tests.stack.faults.deployment import Deployment, deployment
+from tests.stack.faults.forbidding import try_forbidden
+from tests.stack.faults.gathering import gathered
+from tests.stack.faults.ledger import ENDED, Findings, count
+from tests.stack.faults.plan import Plan
+from tests.stack.faults.reading import Reader
+from tests.stack.faults.world import World
+from tests.stack.watching import BusWatch
+
+from tunehook.signatures import derive_secret, notify_hook_subscription_id
+from tunehook.times import now_ms
+from tunehook_cli.operating.queues import WORK_QUEUES
+
+LOOK_EVERY_S: Final = 1.0
+TELL_EVERY_S: Final = 5.0
+
+QUIET_S: Final = {1: 90.0, 2: 450.0}
+"""How long nothing may change before a run is stuck, by how often a receiver refuses: the second wait is 5 min."""
+
+HIDDEN_S: Final = {1: 30, 2: 120}
+"""How long the queues themselves hide a message, by the same: what a worker had that died at its very beginning comes
+back so late; in 3 and in 24 min by the template."""
+
+GRACE: Final = 4.0
+"""How much longer than planned a run may take, as a factor: the machine may have other things to do."""
+
+STREAM_LOST_S: Final = 4.0
+"""How long an item may be without a status, with nothing broken, before an operator has intake look at the table."""
+
+_AWS_AWAY: Final = (BotoCoreError, ClientError)
+
+Say = Callable[[str], None]
+
+
+def run(plan: Plan, folder: Path, say: Say = print) -> Findings:
+    """Run a plan on a stack of its own, and count.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is put in, and what is broken.
+    folder : Path
+        Where the plan, the results, the books, what is wrong, and the log of the embedded AWS are left.
+    say : callable
+        Takes a line at a time.
+
+    Returns
+    -------
+    Findings
+        What has come of it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "plan.json").write_text(plan.to_json(), encoding="utf-8")
+    say(f"a run of size {plan.size.name}, seed {plan.seed}; its plan is {folder / 'plan.json'}")
+    for moment in plan.moments:
+        lasts = f" for {moment.for_s:g} s, {moment.share:.0%} of the calls" if moment.for_s else ""
+        say(f"  at {moment.at_s:6.1f} s: {moment.act} {moment.target}{lasts}")
+    with World(plan) as world, deployment() as stack:
+        stack.configure(world.providers_secret())
+        for subscription in world.subscriptions():
+            stack.put("SubscriptionsTable", **subscription)
+        for output in WORK_QUEUES.values():
+            stack.client("sqs").set_queue_attributes(
+                QueueUrl=stack.outputs[output],
+                Attributes={"VisibilityTimeout": str(HIDDEN_S[plan.size.refusals])},
+            )
+        try:
+            with BusWatch(stack) as bus:
+                running = _Run(plan, world, stack, bus, say)
+                books = running.go()
+            say(f"{running.elapsed_s():6.1f} s: settled, and the books are read; now for what is forbidden")
+            refused = try_forbidden(world, stack)
+            running.letters.look()
+            say(f"{running.elapsed_s():6.1f} s: all of it refused or given up")
+        finally:
+            shutil.copy(stack.home.log, folder / "ministack.log")
+        trespasses = tuple(f"{each.first_line!r} at {each.at:%H:%M:%S}" for each in world.tripped())
+        books = replace(books, trespasses=trespasses, refused=refused, dead_letters=running.letters.all)
+    findings = replace(count(books), happened=report.happened(plan, books))
+    report.tell(plan, findings, folder)
+    problems = [f"{each.title}: {problem}" for each in findings.missed for problem in each.problems]
+    (folder / "books.json").write_text(json.dumps(asdict(books), default=str, indent=1), encoding="utf-8")
+    (folder / "problems.txt").write_text("\n".join(problems), encoding="utf-8")
+    for problem in problems[:50]:
+        say(problem)
+    return findings
+
+
+class _Run:
+    """One run, from the first put until everything is settled."""
+
+    def __init__(self, plan: Plan, world: World, stack: Deployment, bus: BusWatch, say: Say) -> None:
+        self._plan = plan
+        self._world = world
+        self._stack = stack
+        self._bus = bus
+        self._say = say
+        self.letters = looking.Letters(stack)
+        self._stream = looking.Stream(stack)
+        self._put_at_ms: dict[str, int] = {}
+        self._receivers = _receivers_of(plan, world)
+        master = stack.master_secret()
+        self._reader = Reader(
+            {name: derive_secret(master, identifier, 1) for identifier, name in self._receivers.items()},
+            {task.task_id for task in plan.tasks},
+        )
+        self._began_s = time.time()
+        self._told_s = 0.0
+        self._new_since_s: float | None = None
+        self._state: tuple[object, ...] = ()
+        self._changed_s = 0.0
+
+    def go(self) -> Books:
+        """Put the tasks while things break, wait until everything is settled, and bring the books together."""
+        breaking = Breaking(self._stack, self._plan.moments, self._began_s, seed=self._plan.seed)
+        putting = threading.Thread(target=self._put_all, name="putting", daemon=True)
+        breaking.start()
+        putting.start()
+        try:
+            self._wait(putting, breaking)
+        finally:
+            breaking.stop()
+        putting.join()
+        self._look()
+        return gathered(
+            self._plan,
+            self._world,
+            self._stack,
+            put_at_ms=self._put_at_ms,
+            receivers=self._receivers,
+            reader=self._reader,
+            ends=self._stream.ends,
+            events=self._bus.seen(),
+            done=breaking.done,
+        )
+
+    def elapsed_s(self) -> float:
+        """Return how long it has lasted."""
+        return time.time() - self._began_s
+
+    def _put_all(self) -> None:
+        """Put each task at its moment, with what a user says of it; as a user, once more if AWS is away."""
+        for task in sorted(self._plan.tasks, key=lambda each: each.put_at_s):
+            time.sleep(max(task.put_at_s - self.elapsed_s(), 0))
+            hook = self._world.hook_url(task)
+            item = {"task_id": task.task_id, "provider": task.kind} | ({"notify_hook": hook} if hook else {})
+            self._world.begin(task)
+            while True:
+                try:
+                    self._stack.put("TasksTable", **item)
+                    break
+                except _AWS_AWAY:
+                    time.sleep(1.0)
+            self._put_at_ms[task.task_id] = now_ms()
+
+    def _wait(self, putting: threading.Thread, breaking: Breaking) -> None:
+        """Look on until everything is settled, or for as long as there is patience."""
+        deadline_s = self._plan.size.settled_within_s * GRACE
+        settled = 0
+        while settled < 2:
+            time.sleep(LOOK_EVERY_S)
+            is_over = not putting.is_alive() and breaking.is_over
+            try:
+                self._look()
+                settled = settled + 1 if self._is_settled() and is_over else 0
+                if is_over:
+                    self._mend_the_stream()
+            except _AWS_AWAY as error:
+                settled = 0
+                self._say(f"{self.elapsed_s():6.1f} s: AWS is away: {type(error).__name__}")
+            is_stuck = is_over and self.elapsed_s() - self._changed_s > QUIET_S[self._plan.size.refusals]
+            if is_stuck or self.elapsed_s() > deadline_s:
+                self._say(f"not settled after {self.elapsed_s():.0f} s")
+                return
+
+    def _look(self) -> None:
+        self._reader.verify(self._world.received())
+        self._bus.seen()
+        self._stream.look()
+        self.letters.look()
+
+    def _is_settled(self) -> bool:
+        tasks = list(looking.items(self._stack, "TasksTable", "task_id", "status", "archived_at_ms"))
+        deliveries = list(looking.items(self._stack, "DeliveriesTable", "delivery_id", "status"))
+        statuses = Counter(str(each.get("status", "new")) for each in tasks)
+        archived = sum("archived_at_ms" in each for each in tasks)
+        pending = sum(each["status"] == "pending" for each in deliveries)
+        state = (statuses, archived, len(deliveries), pending, len(self._world.received()))
+        if state != self._state:
+            self._state, self._changed_s = state, self.elapsed_s()
+        if "new" not in statuses:
+            self._new_since_s = None
+        elif self._new_since_s is None:
+            self._new_since_s = time.time()
+        if self.elapsed_s() - self._told_s >= TELL_EVERY_S:
+            self._told_s = self.elapsed_s()
+            self._say(
+                f"{self._told_s:6.1f} s: {len(self._put_at_ms)} of {len(self._plan.tasks)} tasks put,"
+                f" {', '.join(f'{often} {status}' for status, often in sorted(statuses.items()))},"
+                f" {archived} archived; {len(deliveries)} deliveries, {pending} pending"
+            )
+        wanted = len(self._plan.tasks) * len(self._plan.subscriptions) + sum(t.hook for t in self._plan.tasks)
+        return (
+            archived == len(self._plan.tasks)
+            and sum(statuses[status] for status in ENDED) == len(tasks)
+            and len(deliveries) >= wanted
+            and not pending
+            and looking.is_empty(self._stack)
+        )
+
+    def _mend_the_stream(self) -> None:
+        """Have intake take in what is still without a status, as an operator would after a failure."""
+        if self._new_since_s is None or time.time() - self._new_since_s < STREAM_LOST_S:
+            return
+        taken = self._stack.take_in_what_the_stream_lost().taken_in
+        self._new_since_s = None
+        self._say(
+            f"{self.elapsed_s():6.1f} s: {taken} items that the embedded AWS's stream lost were taken in"
+        )
+
+
+def _receivers_of(plan: Plan, world: World) -> dict[str, str]:
+    """Return the receivers' names by the ids of their subscriptions; a task's own hook has one too."""
+    hooks = {world.hook_url(task): task.hook_name for task in plan.tasks if task.hook_name is not None}
+    return {each.subscription_id: each.subscription_id for each in plan.subscriptions} | {
+        notify_hook_subscription_id(url): name for url, name in hooks.items()
+    }

@@ -1,0 +1,620 @@
+"""What is counted is seen when it is there: books without a fault, and one thing broken in them at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.stack.faults.books import (
+    Books,
+    DeadLetter,
+    Emitted,
+    End,
+    Receipt,
+    Record,
+    Refused,
+    Serving,
+    Tried,
+    Wanted,
+    WantedFile,
+)
+from tests.stack.faults.breaking import Done, HitCall
+from tests.stack.faults.ledger import COUNTED, Findings, Spread, count
+from tests.stack.faults.plan import Moment
+
+PUT_MS = 1_000_000
+ENDED_MS = PUT_MS + 5_000
+DETECTED_MS = ENDED_MS + 2_000
+MADE_MS = DETECTED_MS + 1_000
+TOLD_MS = MADE_MS + 500
+
+
+def wanted(task_id: str, status: str = "completed", receivers: tuple[str, ...] = ("main",)) -> Wanted:
+    files = (
+        WantedFile("clip-1", "audio", (f"suno/{task_id}/audio", f"suno/{task_id}/audio-source")),
+        WantedFile("clip-1", "cover", (f"suno/{task_id}/cover",)),
+    )
+    return Wanted(
+        "suno",
+        task_id,
+        PUT_MS,
+        status,
+        frozenset(receivers),
+        ENDED_MS,
+        files if status == "completed" else (),
+    )
+
+
+TASKS = (wanted("one", receivers=("main", "hook")), wanted("two"), wanted("three", "failed"))
+
+
+def key_of(task: Wanted, file: WantedFile) -> str:
+    return f"results/{task.name}/{file.clip_id}/{file.type}"
+
+
+def digest_of(file: WantedFile) -> str:
+    return f"bytes of {file.paths[0]}"
+
+
+def assets_of(task: Wanted) -> list[dict[str, Any]]:
+    return [
+        {
+            "clip_id": file.clip_id,
+            "type": file.type,
+            "status": "archived",
+            "key": key_of(task, file),
+            "sha256": digest_of(file),
+        }
+        for file in task.files
+    ]
+
+
+def receipt_of(task: Wanted, receiver: str, at_ms: int = TOLD_MS, status: int | None = 204) -> Receipt:
+    return Receipt(
+        receiver=receiver,
+        delivery_id=f"msg_{task.task_id}_{receiver}",
+        task_id=task.task_id,
+        at_ms=at_ms,
+        status=status,
+        answered_at_ms=None if status is None else at_ms + 5,
+        told_status=task.status,
+        told_files={key_of(task, file): digest_of(file) for file in task.files},
+    )
+
+
+def record_of(task: Wanted, receiver: str, *tried: Tried, status: str = "delivered") -> Record:
+    attempts = tried or (Tried(TOLD_MS - 10, 20, 204),)
+    return Record(f"msg_{task.task_id}_{receiver}", task.task_id, receiver, status, MADE_MS, attempts)
+
+
+def faultless() -> Books:
+    return Books(
+        wanted=TASKS,
+        items={
+            task.name: {
+                "status": task.status,
+                "event_id": f"evt_{task.task_id}",
+                "detected_at_ms": DETECTED_MS,
+                "archived_at_ms": MADE_MS,
+                "assets": assets_of(task),
+            }
+            for task in TASKS
+        },
+        ends=frozenset(End(task.task_id, task.status, f"evt_{task.task_id}", DETECTED_MS) for task in TASKS),
+        emitted=tuple(
+            Emitted(kind, event_id, task.task_id)
+            for task in TASKS
+            for kind, event_id in (
+                ("TaskFailed" if task.status == "failed" else "TaskCompleted", f"evt_{task.task_id}"),
+                ("TaskArchived", f"evt_{task.task_id}_archived"),
+            )
+        ),
+        served=tuple(Serving(file.paths[0], digest_of(file)) for task in TASKS for file in task.files),
+        objects={key_of(task, file): digest_of(file) for task in TASKS for file in task.files},
+        manifests={task.name: {"assets": assets_of(task)} for task in TASKS},
+        receipts=tuple(receipt_of(task, receiver) for task in TASKS for receiver in sorted(task.receivers)),
+        records=tuple(record_of(task, receiver) for task in TASKS for receiver in sorted(task.receivers)),
+        refused=(Refused("a hook at loopback", "the address is forbidden"),),
+    )
+
+
+def without(books: Books, field: str, drop: Callable[[Any], bool]) -> Books:
+    """Take out of a list what `drop` wants out; it must be there."""
+    before = getattr(books, field)
+    after = tuple(each for each in before if not drop(each))
+    assert len(after) < len(before)
+    return replace(books, **{field: after})
+
+
+def with_item(books: Books, name: str, **changes: Any) -> Books:
+    return replace(books, items={**books.items, name: {**books.items[name], **changes}})
+
+
+def only_problem(findings: Findings, name: str) -> str:
+    """Return the one problem of a count, after making sure that no other count has one."""
+    assert [each.name for each in findings.missed] == [name]
+    (problem,) = findings[name].problems
+    return problem
+
+
+def kill(at_ms: int, function: str = "webhooks") -> Done:
+    return Done(Moment(0.0, "kill", function), at_ms, f"killed a worker of {function}")
+
+
+def hit(act: str, at_ms: int, about: str, operation: str = "UpdateItem") -> Done:
+    call = HitCall(at_ms, "dynamodb", operation, (about,), "webhooks")
+    return Done(Moment(0.0, act, f"dynamodb:{operation}", 10.0, 0.3), at_ms - 1_000, act, (call,))
+
+
+def test_nothing_is_counted_where_there_is_no_fault() -> None:
+    findings = count(faultless())
+
+    assert findings.missed == ()
+    assert [each.name for each in findings.counts] == [name for name, *_ in COUNTED]
+
+
+def test_what_is_reported_of_a_run_without_faults() -> None:
+    findings = count(faultless())
+
+    assert (findings.tasks, findings.webhooks, findings.requests) == (3, 4, 4)
+    assert (findings.twice, findings.dead) == ({}, {})
+    assert findings.attempts == {1: 4}
+    assert findings.detection == Spread(2.0, 2.0)
+    assert findings.first_attempt == Spread(1.5, 1.5)
+    assert findings.waiting == Spread(0.5, 0.5)
+
+
+class TestTasksLost:
+    def test_a_task_without_an_item(self) -> None:
+        books = faultless()
+        findings = count(
+            replace(books, items={name: books.items[name] for name in ("suno/one", "suno/three")})
+        )
+
+        assert findings["tasks_lost"].problems == ("suno/two has no item",)
+
+    @pytest.mark.parametrize("status", ["pending", None])
+    def test_a_task_that_has_not_ended(self, status: str | None) -> None:
+        problem = only_problem(count(with_item(faultless(), "suno/two", status=status)), "tasks_lost")
+
+        assert problem.startswith("suno/two is still")
+
+    def test_a_task_that_nobody_has_archived(self) -> None:
+        problem = only_problem(count(with_item(faultless(), "suno/two", archived_at_ms=None)), "tasks_lost")
+
+        assert problem.startswith("suno/two has ended")
+
+
+class TestTasksEndedWrongly:
+    @pytest.mark.parametrize("status", ["failed", "rejected"])
+    def test_another_status_than_wanted(self, status: str) -> None:
+        problem = only_problem(
+            count(with_item(faultless(), "suno/two", status=status)), "tasks_ended_wrongly"
+        )
+
+        assert problem.startswith(f"suno/two is {status}, not completed")
+
+    def test_two_event_ids_on_the_bus(self) -> None:
+        books = faultless()
+        books = replace(books, emitted=(*books.emitted, Emitted("TaskCompleted", "evt_other", "two")))
+
+        assert only_problem(count(books), "tasks_ended_wrongly").startswith("suno/two has 2 ends on the bus")
+
+    def test_an_event_that_comes_twice_is_no_second_end(self) -> None:
+        books = faultless()
+
+        assert count(replace(books, emitted=books.emitted * 2)).missed == ()
+
+    def test_the_other_kind_of_event(self) -> None:
+        books = without(faultless(), "emitted", lambda event: event.event_id == "evt_two")
+        books = replace(books, emitted=(*books.emitted, Emitted("TaskFailed", "evt_two", "two")))
+
+        assert "suno/two is on the bus as ['TaskFailed']" in count(books)["tasks_ended_wrongly"].problems
+
+    def test_another_event_than_in_the_item(self) -> None:
+        problem = only_problem(
+            count(with_item(faultless(), "suno/two", event_id="evt_x")), "tasks_ended_wrongly"
+        )
+
+        assert problem == "suno/two has another event on the bus than in its item"
+
+    def test_an_item_that_has_changed_its_end(self) -> None:
+        books = faultless()
+        books = replace(books, ends=books.ends | {End("two", "completed", "evt_two", DETECTED_MS + 9)})
+
+        assert only_problem(count(books), "tasks_ended_wrongly").startswith("suno/two has changed its end")
+
+    def test_a_webhook_that_tells_of_another_end(self) -> None:
+        books = faultless()
+        books = replace(
+            books,
+            receipts=tuple(
+                replace(each, told_status="failed") if each.task_id == "two" else each
+                for each in books.receipts
+            ),
+        )
+
+        assert "msg_two_main at main, task two" in only_problem(count(books), "tasks_ended_wrongly")
+
+
+@pytest.mark.parametrize("kind", ["TaskCompleted", "TaskArchived"])
+def test_an_event_that_was_never_emitted_is_counted(kind: str) -> None:
+    books = without(faultless(), "emitted", lambda event: (event.task_id, event.detail_type) == ("two", kind))
+
+    assert only_problem(count(books), "events_missing") == f"suno/two has no {kind} on the bus"
+
+
+def unavailable(books: Books, name: str, *, is_served: bool, was_served: bool) -> Books:
+    """Let the audio of a task be missing everywhere."""
+    lost = {"clip_id": "clip-1", "type": "audio", "status": "unavailable", "reason": "answered 503"}
+    assets = [lost, *(each for each in books.items[name]["assets"] if each["type"] != "audio")]
+    task = next(task for task in books.wanted if task.name == name)
+    files = tuple(replace(file, is_served=is_served) if file.type == "audio" else file for file in task.files)
+    path = f"{name}/audio"
+    key = f"results/{name}/clip-1/audio"
+    return replace(
+        with_item(books, name, assets=assets),
+        wanted=tuple(replace(each, files=files) if each.name == name else each for each in books.wanted),
+        manifests={**books.manifests, name: {"assets": assets}},
+        objects={each: digest for each, digest in books.objects.items() if each != key},
+        served=tuple(each for each in books.served if was_served or each.path != path),
+        receipts=tuple(
+            replace(each, told_files={k: v for k, v in each.told_files.items() if k != key})
+            for each in books.receipts
+        ),
+    )
+
+
+class TestAssetsMissing:
+    def test_a_file_that_was_served_whole(self) -> None:
+        findings = count(unavailable(faultless(), "suno/two", is_served=False, was_served=True))
+
+        assert [each.name for each in findings.missed] == ["assets_missing"]
+        assert findings["assets_missing"].problems == (
+            "suno/two: audio of clip-1 was served whole; by its item: answered 503",
+            "suno/two: audio of clip-1 was served whole; by its manifest: answered 503",
+        )
+
+    def test_a_file_that_would_have_been_served(self) -> None:
+        findings = count(unavailable(faultless(), "suno/two", is_served=True, was_served=False))
+
+        assert [each.name for each in findings.missed] == ["assets_missing"]
+
+    def test_a_file_that_its_host_never_serves_is_none(self) -> None:
+        assert count(unavailable(faultless(), "suno/two", is_served=False, was_served=False)).missed == ()
+
+    def test_what_else_was_served_is_no_matter(self) -> None:
+        books = unavailable(faultless(), "suno/two", is_served=False, was_served=False)
+        books = replace(books, served=(*books.served, Serving("suno/two/a.mp3", "other bytes")))
+
+        assert count(books).missed == ()
+
+    def test_a_file_that_only_the_item_knows(self) -> None:
+        books = faultless()
+        findings = count(replace(books, manifests={**books.manifests, "suno/two": {"assets": []}}))
+
+        assert [each.name for each in findings.missed] == ["assets_missing"]
+        assert findings["assets_missing"].problems[0].endswith("by its manifest: nothing")
+
+
+class TestObjectsDiffer:
+    def test_other_bytes_than_the_hosts(self) -> None:
+        books = faultless()
+        key = "results/suno/two/clip-1/audio"
+        findings = count(replace(books, objects={**books.objects, key: "other bytes"}))
+
+        assert [each.name for each in findings.missed] == ["objects_differ"]
+        assert f"suno/two: {key} has other bytes than the host" in findings["objects_differ"].problems
+        assert f"suno/two: {key} has other bytes than its item says" in findings["objects_differ"].problems
+        assert (
+            f"suno/two: {key} has other bytes than its manifest says" in findings["objects_differ"].problems
+        )
+        assert f"{key} has other bytes than a webhook says" in findings["objects_differ"].problems
+
+    def test_another_of_its_links_is_as_good(self) -> None:
+        books = faultless()
+        served = (Serving("suno/two/audio-source", "bytes of suno/two/audio"),)
+        served += tuple(each for each in books.served if each.path != "suno/two/audio")
+
+        assert count(replace(books, served=served)).missed == ()
+
+    def test_another_digest_in_the_item(self) -> None:
+        assets = assets_of(TASKS[1])
+        books = with_item(faultless(), "suno/two", assets=[{**assets[0], "sha256": "x"}, assets[1]])
+
+        assert only_problem(count(books), "objects_differ").endswith("has other bytes than its item says")
+
+    def test_another_digest_in_a_webhook(self) -> None:
+        books = faultless()
+        receipts = tuple(
+            replace(each, told_files=dict.fromkeys(each.told_files, "x")) if each.task_id == "two" else each
+            for each in books.receipts
+        )
+
+        assert len(count(replace(books, receipts=receipts))["objects_differ"].problems) == 2
+
+    def test_an_object_that_only_a_webhook_knows(self) -> None:
+        books = faultless()
+        receipts = (replace(books.receipts[0], told_files={"results/gone": "x"}), *books.receipts[1:])
+        problem = only_problem(count(replace(books, receipts=receipts)), "objects_differ")
+
+        assert problem == "results/gone was told of, and is not there"
+
+
+class TestDeliveriesLost:
+    def test_a_webhook_that_never_came(self) -> None:
+        books = without(faultless(), "receipts", lambda each: each.delivery_id == "msg_one_hook")
+        findings = count(books)
+
+        assert findings["deliveries_lost"].problems == (
+            "suno/one never came to hook (msg_one_hook, delivered)",
+        )
+
+    def test_a_webhook_of_which_there_is_no_record(self) -> None:
+        books = without(faultless(), "receipts", lambda each: each.delivery_id == "msg_one_hook")
+        books = without(books, "records", lambda each: each.delivery_id == "msg_one_hook")
+
+        assert only_problem(count(books), "deliveries_lost") == "suno/one never came to hook (no record)"
+
+    def test_a_webhook_that_was_refused_each_time(self) -> None:
+        books = without(faultless(), "receipts", lambda each: each.task_id == "two")
+        books = without(books, "records", lambda each: each.task_id == "two")
+        books = replace(
+            books,
+            receipts=(*books.receipts, receipt_of(TASKS[1], "main", status=500)),
+            records=(
+                *books.records,
+                record_of(TASKS[1], "main", Tried(TOLD_MS - 10, 20, 500), status="failed"),
+            ),
+        )
+
+        assert (
+            only_problem(count(books), "deliveries_lost")
+            == "suno/two never came to main (msg_two_main, failed)"
+        )
+
+    def test_a_webhook_that_is_still_pending_is_unfinished(self) -> None:
+        books = without(faultless(), "receipts", lambda each: each.task_id == "two")
+        books = without(books, "records", lambda each: each.task_id == "two")
+        books = replace(
+            books,
+            receipts=(*books.receipts, receipt_of(TASKS[1], "main", status=500)),
+            records=(
+                *books.records,
+                record_of(TASKS[1], "main", Tried(TOLD_MS - 10, 20, 500), status="pending"),
+            ),
+        )
+        problem = only_problem(count(books), "deliveries_unfinished")
+
+        assert problem == "msg_two_main to main, task two is still pending after 1 attempts"
+
+    def test_a_webhook_that_was_accepted_and_is_recorded_otherwise_is_unfinished(self) -> None:
+        books = without(faultless(), "records", lambda each: each.task_id == "two")
+        books = replace(books, records=(*books.records, record_of(TASKS[1], "main", status="failed")))
+
+        assert only_problem(count(books), "deliveries_unfinished").endswith("was accepted and is failed")
+
+
+class TestDeliveriesUnasked:
+    def test_a_webhook_at_somebody_else(self) -> None:
+        books = faultless()
+        stray = replace(receipt_of(TASKS[1], "hook"), delivery_id="msg_two_main", at_ms=TOLD_MS + 1)
+        problems = count(replace(books, receipts=(*books.receipts, stray)))["deliveries_unasked"].problems
+
+        assert problems == ("msg_two_main at hook, task two was for somebody else",)
+
+    def test_a_second_id_for_one_webhook(self) -> None:
+        books = faultless()
+        second = replace(receipt_of(TASKS[1], "main"), delivery_id="msg_second")
+        books = replace(
+            books,
+            receipts=(*books.receipts, second),
+            records=(*books.records, replace(record_of(TASKS[1], "main"), delivery_id="msg_second")),
+        )
+        problem = only_problem(count(books), "deliveries_unasked")
+
+        assert problem == "task two came to main under 2 ids: ['msg_second', 'msg_two_main']"
+
+    def test_a_webhook_without_a_record(self) -> None:
+        books = without(faultless(), "records", lambda each: each.task_id == "two")
+
+        assert (
+            only_problem(count(books), "deliveries_unasked")
+            == "msg_two_main at main, task two is of no record"
+        )
+
+
+def test_a_signature_that_does_not_verify_is_counted() -> None:
+    books = faultless()
+    receipts = (replace(books.receipts[0], fault="No matching signature found"), *books.receipts[1:])
+    problem = only_problem(count(replace(books, receipts=receipts)), "signatures_wrong")
+
+    assert problem == "msg_one_hook at hook, task one: No matching signature found"
+
+
+def test_a_request_where_none_may_go_is_counted() -> None:
+    books = replace(faultless(), trespasses=("POST /hook/one",))
+
+    assert only_problem(count(books), "requests_forbidden") == "POST /hook/one"
+
+
+def test_a_refusal_that_is_not_on_record_is_counted() -> None:
+    books = replace(faultless(), refused=(Refused("https://127.0.0.1/ as a hook", ""),))
+
+    assert only_problem(count(books), "refusals_missing").startswith("https://127.0.0.1/ as a hook")
+
+
+def accepted_twice(*done: Done, tried: tuple[Tried, ...] | None = None, answer_ms: int = 5) -> Books:
+    """Let a webhook be accepted once more 30 s later; by default the record has the later attempt alone."""
+    books = without(faultless(), "receipts", lambda each: each.task_id == "two")
+    books = without(books, "records", lambda each: each.task_id == "two")
+    first = replace(receipt_of(TASKS[1], "main"), answered_at_ms=TOLD_MS + answer_ms)
+    later = receipt_of(TASKS[1], "main", TOLD_MS + 30_000)
+    attempts = (Tried(TOLD_MS + 29_990, 20, 204),) if tried is None else tried
+    return replace(
+        books,
+        receipts=(*books.receipts, first, later),
+        records=(*books.records, record_of(TASKS[1], "main", *attempts)),
+        done=done,
+    )
+
+
+class TestAcceptedTwice:
+    def test_without_a_reason_it_is_counted(self) -> None:
+        findings = count(accepted_twice())
+
+        assert [each.name for each in findings.missed] == ["twice_unexplained", "attempts_differ"]
+        (problem,) = findings["twice_unexplained"].problems
+        assert problem == "msg_two_main at main, task two, 30.0 s after the first"
+        assert findings.twice == {}
+
+    @pytest.mark.parametrize(
+        ("done", "why"),
+        [
+            (kill(TOLD_MS + 50), "kill of a webhooks worker"),
+            (Done(Moment(0.0, "restart", ""), TOLD_MS + 50, "restarted"), "restart of the embedded AWS"),
+            (hit("fail", TOLD_MS + 50, "msg_two_main"), "fail of the record's UpdateItem"),
+            (hit("drop", TOLD_MS + 50, "msg_two_main"), "drop of the record's UpdateItem"),
+            (hit("throttle", TOLD_MS + 50, "msg_two_main"), "throttle of the record's UpdateItem"),
+        ],
+    )
+    def test_what_befell_its_worker_or_its_record_explains_it(self, done: Done, why: str) -> None:
+        findings = count(accepted_twice(done))
+
+        assert findings.missed == ()
+        assert findings.twice == {why: 1}
+
+    @pytest.mark.parametrize(
+        "done",
+        [
+            kill(TOLD_MS - 5_000),
+            kill(TOLD_MS + 29_000),
+            kill(TOLD_MS + 31_000),
+            kill(TOLD_MS + 50, "fulfillment"),
+            hit("fail", TOLD_MS + 50, "msg_one_main"),
+            hit("fail", TOLD_MS + 50, "msg_two_main", "PutItem"),
+            hit("fail", TOLD_MS - 5_000, "msg_two_main"),
+            hit("fail", TOLD_MS + 31_000, "msg_two_main"),
+        ],
+    )
+    def test_what_befell_others_or_came_at_another_time_explains_nothing(self, done: Done) -> None:
+        assert [each.name for each in count(accepted_twice(done)).missed] == [
+            "twice_unexplained",
+            "attempts_differ",
+        ]
+
+    def test_nothing_explains_it_where_the_record_says_that_the_first_was_delivered(self) -> None:
+        both = (Tried(TOLD_MS - 10, 20, 204), Tried(TOLD_MS + 29_990, 20, 204))
+        findings = count(accepted_twice(kill(TOLD_MS + 50), tried=both))
+
+        assert [each.name for each in findings.missed] == ["twice_unexplained"]
+
+    def test_an_answer_slower_than_an_attempt_explains_it(self) -> None:
+        attempts = (Tried(TOLD_MS - 10, 15_000, error="DeadlineExceeded"), Tried(TOLD_MS + 29_990, 20, 204))
+        findings = count(accepted_twice(tried=attempts, answer_ms=15_100))
+
+        assert findings.missed == ()
+        assert findings.twice == {"answer slower than an attempt may take": 1}
+
+    def test_an_error_on_record_for_a_quick_answer_explains_nothing(self) -> None:
+        attempts = (Tried(TOLD_MS - 10, 20, error="ReadError"), Tried(TOLD_MS + 29_990, 20, 204))
+
+        assert [each.name for each in count(accepted_twice(tried=attempts)).missed] == ["twice_unexplained"]
+
+
+class TestDeadLetters:
+    @pytest.mark.parametrize("function", ["intake", "poller", "fulfillment", "webhooks"])
+    def test_one_without_a_reason_is_counted(self, function: str) -> None:
+        books = replace(faultless(), dead_letters=(DeadLetter(function, TOLD_MS, "about two"),))
+
+        assert only_problem(count(books), "dead_unexplained") == f"a message of the {function}: about two"
+
+    @pytest.mark.parametrize("function", ["intake", "poller"])
+    def test_a_kill_of_its_function_explains_one(self, function: str) -> None:
+        books = replace(
+            faultless(),
+            dead_letters=(DeadLetter(function, TOLD_MS, "about two"),),
+            done=(kill(TOLD_MS - 100, function),),
+        )
+        findings = count(books)
+
+        assert findings.missed == ()
+        assert findings.dead == {f"kill of the {function}": 1}
+
+    @pytest.mark.parametrize("done", [kill(TOLD_MS - 100, "intake"), kill(TOLD_MS + 100, "poller")])
+    def test_a_kill_of_another_or_after_it_explains_none(self, done: Done) -> None:
+        books = replace(faultless(), dead_letters=(DeadLetter("poller", TOLD_MS, "about two"),), done=(done,))
+
+        assert [each.name for each in count(books).missed] == ["dead_unexplained"]
+
+    @pytest.mark.parametrize("function", ["fulfillment", "webhooks"])
+    def test_nothing_explains_those_of_the_queues(self, function: str) -> None:
+        books = replace(
+            faultless(),
+            dead_letters=(DeadLetter(function, TOLD_MS, "about two"),),
+            done=(kill(TOLD_MS - 100, function), hit("fail", TOLD_MS - 100, "msg_two_main")),
+        )
+
+        assert [each.name for each in count(books).missed] == ["dead_unexplained"]
+
+
+class TestAttemptsDiffer:
+    def test_an_attempt_that_no_receiver_saw(self) -> None:
+        books = without(faultless(), "records", lambda each: each.task_id == "two")
+        tried = (Tried(TOLD_MS - 9_000, 20, 500), Tried(TOLD_MS - 10, 20, 204))
+        books = replace(books, records=(*books.records, record_of(TASKS[1], "main", *tried)))
+
+        assert only_problem(count(books), "attempts_differ").endswith("answered 500 that no receiver saw")
+
+    def test_an_attempt_without_an_answer_need_not_have_been_seen(self) -> None:
+        books = without(faultless(), "records", lambda each: each.task_id == "two")
+        tried = (Tried(TOLD_MS - 9_000, 20, error="ConnectError"), Tried(TOLD_MS - 10, 20, 204))
+
+        assert (
+            count(replace(books, records=(*books.records, record_of(TASKS[1], "main", *tried)))).missed == ()
+        )
+
+    def test_another_answer_than_the_receivers(self) -> None:
+        books = without(faultless(), "records", lambda each: each.task_id == "two")
+        books = replace(
+            books, records=(*books.records, record_of(TASKS[1], "main", Tried(TOLD_MS - 10, 20, 200)))
+        )
+
+        assert [each.name for each in count(books).missed] == ["attempts_differ"]
+
+    def test_a_refused_request_of_which_nothing_is_recorded(self) -> None:
+        books = faultless()
+        refused = receipt_of(TASKS[1], "main", TOLD_MS - 6_000, 503)
+        findings = count(replace(books, receipts=(refused, *books.receipts)))
+
+        assert only_problem(findings, "attempts_differ").endswith("answered 503 that no record tells of")
+        assert (
+            count(
+                replace(books, receipts=(refused, *books.receipts), done=(kill(refused.at_ms + 20),))
+            ).missed
+            == ()
+        )
+
+    def test_a_delivery_that_ended_well_by_a_refusal(self) -> None:
+        books = without(faultless(), "receipts", lambda each: each.task_id == "two")
+        books = without(books, "records", lambda each: each.task_id == "two")
+        books = replace(
+            books,
+            receipts=(*books.receipts, receipt_of(TASKS[1], "main", status=500)),
+            records=(*books.records, record_of(TASKS[1], "main", Tried(TOLD_MS - 10, 20, 500))),
+        )
+
+        assert any("not accepted" in problem for problem in count(books)["attempts_differ"].problems)
+
+
+def test_delays_count_from_the_putting_of_a_task_that_had_ended_before() -> None:
+    books = faultless()
+    early = tuple(replace(task, ended_at_ms=PUT_MS - 60_000) for task in books.wanted)
+
+    assert count(replace(books, wanted=early)).detection == Spread(7.0, 7.0)
+
+
+def test_a_delivery_is_counted_by_the_requests_that_it_took() -> None:
+    assert count(accepted_twice(kill(TOLD_MS + 50))).attempts == {1: 3, 2: 1}
