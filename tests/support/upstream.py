@@ -34,6 +34,11 @@ class Upstream:
 
             do_PUT = do_POST  # noqa: N815
 
+            def do_HEAD(self) -> None:
+                self.send_response(200)
+                self.send_header("content-length", "12345")
+                self.end_headers()
+
             def log_message(self, *_args: Any) -> None:
                 """Say nothing."""
 

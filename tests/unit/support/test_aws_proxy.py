@@ -68,6 +68,17 @@ def test_a_path_is_not_encoded_anew(proxy: AwsProxy, upstream: Upstream) -> None
     assert upstream.requests[0][0] == "PUT /results/a%20b/%C3%BC%2B%252F.mp3"
 
 
+def test_a_large_body_goes_through(proxy: AwsProxy, upstream: Upstream) -> None:
+    body = bytes(range(256)) * 8192
+    client(proxy, "s3").put_object(Bucket="results", Key="song.mp3", Body=body)
+
+    assert upstream.requests[0][2].count(bytes(range(256))) == 8192
+
+
+def test_the_length_of_an_object_that_is_only_asked_about_comes_back(proxy: AwsProxy) -> None:
+    assert client(proxy, "s3").head_object(Bucket="results", Key="song.mp3")["ContentLength"] == 12345
+
+
 def test_calls_are_named_by_the_service_and_the_operation_of_their_protocol(proxy: AwsProxy) -> None:
     update(proxy)
     client(proxy, "events").put_events(Entries=[{"Detail": "{}"}])
