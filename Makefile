@@ -34,7 +34,8 @@ demo: setup ## show the whole job on an embedded AWS
 
 .PHONY: test
 test: setup $(TOOLS)/node/.made ## run every test that this machine can run
-	$(BIN)/pytest tests/unit tests/contract tests/stack
+	$(BIN)/pytest --numprocesses=auto --maxprocesses=8 tests/unit tests/contract
+	$(BIN)/pytest tests/stack
 
 .PHONY: lint
 lint: setup ## check style, types and the template
