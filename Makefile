@@ -65,7 +65,7 @@ bench: setup ## run the benchmarks (three quarters of an hour on a quiet machine
 	$(BIN)/python -m benchmarks.takeover
 
 .PHONY: soak
-soak: setup ## break everything that can break while 2,000 tasks run, and count (half an hour)
+soak: setup ## break everything that can break while 2,000 tasks run, and count (some twenty minutes)
 	$(BIN)/python -m tests.stack.faults --size long --write
 
 .PHONY: build

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 import httpx
 from aiohttp import web
+from multidict import CIMultiDict
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from tunehook.http.client import open_client
+from tunehook.http.direct import DirectClient
 from tunehook.http.exchange import exchange
 from tunehook.times import now_ms
 
@@ -99,12 +100,12 @@ class Listener:
         self.arrivals: Arrivals = asyncio.Queue()
         self._socket = listening
         self._webhook = Webhook(secret)
-        self._forward_to = forward_to
+        self._forward_to = None if forward_to is None else str(httpx.URL(forward_to))
         self._times: Counter[str] = Counter()
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._client = await self._resources.enter_async_context(open_client(timeout=None))
+        self._client = await self._resources.enter_async_context(DirectClient())
         app = web.Application()
         app.router.add_post("/{rest:.*}", self._receive)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
@@ -164,15 +165,22 @@ class Listener:
         self, url: str, headers: tuple[tuple[str, str], ...], body: bytes
     ) -> tuple[web.Response, str]:
         kept = [(name, value) for name, value in headers if name.lower() not in _CHANGED_ON_THE_WAY]
-        request = self._client.build_request("POST", url, headers=kept, content=body)
         try:
-            answer = await exchange(self._client, request, deadline_s=FORWARD_S, max_bytes=_MAX_ANSWER_BYTES)
+            answer = await exchange(
+                self._client,
+                "POST",
+                url,
+                CIMultiDict(kept),
+                body,
+                deadline_s=FORWARD_S,
+                max_bytes=_MAX_ANSWER_BYTES,
+            )
         except httpx.TransportError as error:
             words = f"{type(error).__name__} at {url}"
             return web.Response(status=502, text=words), words
         told = {name: answer.headers[name] for name in _ANSWERED if name in answer.headers}
-        response = web.Response(status=answer.status_code, headers=told, body=answer.body)
-        return response, f"HTTP {answer.status_code} from {url}"
+        response = web.Response(status=answer.status, headers=told, body=answer.body)
+        return response, f"HTTP {answer.status} from {url}"
 
 
 async def listen(

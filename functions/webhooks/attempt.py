@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import time
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import httpx
 
 from tunehook.deliveries import Attempt
 from tunehook.errors import InvalidInput
-from tunehook.http.exchange import DeadlineExceeded
+from tunehook.http.exchange import exchange
 from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.http.headers import check_headers
 from tunehook.signatures import derive_secret, sign
@@ -100,7 +99,15 @@ class Sender:
         failure: Exception | None = None
         try:
             url, headers, body = self._request(delivery, subscription, master_secret, now_ms)
-            answer = await self._post(url, headers, body)
+            answer = await exchange(
+                self.transport,
+                "POST",
+                url,
+                headers,
+                body,
+                deadline_s=self.deadline_s,
+                max_bytes=MAX_ANSWER_BYTES,
+            )
         except (InvalidInput, httpx.TransportError, httpx.InvalidURL) as error:
             failure = error
         attempt = Attempt(
@@ -116,13 +123,6 @@ class Sender:
             return Result(attempt, Verdict.FAILED, False if isinstance(failure, _UNANSWERED) else None)
         retry_after = answer.headers.get("retry-after")
         return Result(attempt, judge(answer.status, answer.headers), True, retry_after)
-
-    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        try:
-            async with asyncio.timeout(self.deadline_s):
-                return await self.transport.send("POST", url, headers, body, max_bytes=MAX_ANSWER_BYTES)
-        except TimeoutError:
-            raise DeadlineExceeded(f"no complete answer within {self.deadline_s:g} s") from None
 
     def _request(
         self, delivery: Delivery, subscription: Mapping[str, Any] | None, master_secret: str, now_ms: int

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 EARLY_MS: Final = 100
 """Clocks differ: a message that is early by less than this is due."""
 
-LONGEST_WAIT_MS: Final = 48 * 3600 * 1000
+FURTHEST_AHEAD_MS: Final = 48 * 3600 * 1000
 """No attempt is further ahead than that: 24 h, with jitter. What says so was written by a clock that was wrong."""
 
 RESERVE_MS: Final = 5_000
@@ -131,7 +131,7 @@ class Deliverer:
             If AWS did not do its part.
         """
         now_ms = self.now_ms()
-        if EARLY_MS < message.due_at_ms - now_ms <= LONGEST_WAIT_MS:
+        if EARLY_MS < message.due_at_ms - now_ms <= FURTHEST_AHEAD_MS:
             await self.outbox.send(message)
             return Outcome(step=Step.SENT_ON, message=message)
         admission = await self.breaker.admit(message.subscription_id)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tunehook.times import is_moment_ms
-from tunehook.validation import first_problem
+from tunehook.times import LATEST_MS
+from tunehook.validation import first_problem, is_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -95,7 +95,7 @@ class Subscriptions:
 def _with_moments(item: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return an item without what says when it failed, where its user has written there what is no moment."""
     for name in ("failing_since_ms", "failing_warned_ms"):
-        if item is not None and name in item and not is_moment_ms(item[name]):
+        if item is not None and name in item and not is_whole(item[name], 0, LATEST_MS):
             item = {key: value for key, value in item.items() if key != name}
     return item
 

@@ -195,6 +195,11 @@ class TestQueues:
         for mapping in mappings():
             assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"], mapping
 
+    def test_webhooks_leave_room_for_what_else_the_account_runs(self) -> None:
+        (webhooks,) = (each for each in mappings() if target(each["FunctionName"]) == "WebhooksFunction")
+        # Plain numbers: of a parameter the embedded AWS makes text, and hands out no message any more.
+        assert webhooks["ScalingConfig"] == {"MaximumConcurrency": {"Fn::If": ["RequiresTls", 100, 10]}}
+
     @pytest.mark.parametrize("name", QUEUES)
     def test_messages_are_kept_as_long_as_sqs_can(self, name: str) -> None:
         assert properties(name)["MessageRetentionPeriod"] == LONGEST_RETENTION_S

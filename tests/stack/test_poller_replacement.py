@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from tests.stack.driving import DeployedStack, eventually
+from tests.stack.faults.kills import CAN_KILL, kill_workers, worker_pids
 
 from tunehook_cli.local.state import Home
 from tunehook_cli.sandbox import Kind, Sandbox, TaskRule, parse
@@ -19,18 +16,7 @@ ONE_FIRING_S = 75
 takes a few to come up."""
 
 
-def poller_processes(stack: DeployedStack, home: Home) -> list[int]:
-    """Return the workers of the poller function in the embedded AWS of this run."""
-    script = f"{home.temporary}/ministack-lambda-{stack.outputs['PollerFunction']}-"
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # a process that has just ended
-            if script in (process / "cmdline").read_text("utf-8", "replace"):
-                found.append(int(process.name))
-    return found
-
-
-@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="no /proc tells the processes apart")
+@pytest.mark.skipif(not CAN_KILL, reason="nothing tells the processes apart")
 def test_a_killed_poller_is_replaced_within_one_firing_of_the_schedule(
     stack: DeployedStack, home: Home, sandbox: Sandbox, unique: str
 ) -> None:
@@ -46,12 +32,11 @@ def test_a_killed_poller_is_replaced_within_one_firing_of_the_schedule(
 
     begun_at = datetime.now(UTC)
     eventually(lambda: len(questions_since(begun_at)) >= 2, within_s=90)
-    running = poller_processes(stack, home)
-    for process in running:
-        os.kill(process, signal.SIGKILL)
+    poller = stack.outputs["PollerFunction"]
+    killed = kill_workers(home, poller)
     killed_at = datetime.now(UTC)
 
     eventually(lambda: questions_since(killed_at), within_s=ONE_FIRING_S)
 
-    assert running
-    assert set(poller_processes(stack, home)).isdisjoint(running)
+    assert killed
+    assert set(worker_pids(home, poller)).isdisjoint(killed)

@@ -25,6 +25,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, ValidationError, field_validator
 
 from tunehook.errors import InvalidInput
+from tunehook.validation import first_problem
 from tunehook_cli.sandbox.answers import Answer, Strict, TaskAnswer, check_order
 
 DEMO_SCENARIO = Path(__file__).with_name("scenarios") / "demo.toml"
@@ -147,9 +148,7 @@ def parse(model: type[Model], document: object, *, folder: Path | None = None) -
     try:
         return model.model_validate(document, context={"folder": folder})
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        field = ".".join(map(str, problem["loc"])) or "document"
-        raise InvalidInput(field, problem["msg"].removeprefix("Value error, ")) from None
+        raise first_problem(error, "document") from None
 
 
 def load_scenario(path: Path) -> Scenario:

@@ -13,6 +13,7 @@ from tunehook.http.headers import check_headers
 from tunehook.signatures import NOTIFY_HOOK_PREFIX, notify_hook_subscription_id
 from tunehook.tasks import Format
 from tunehook.times import LATEST_MS
+from tunehook.validation import is_whole
 
 
 class WebhookType(StrEnum):
@@ -131,8 +132,8 @@ def check_subscription(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscr
         raise InvalidInput("enabled", "must be true or false")
     _check_headers(item.get("headers"))
     for name, (least, most) in _BOOKKEEPING.items():
-        if name in item:
-            _check_whole(item[name], name, least, most)
+        if name in item and not is_whole(item[name], least, most):
+            raise InvalidInput(name, f"must be a whole number from {least} to {most}")
     return Subscription(
         subscription_id=subscription_id,
         url=url,
@@ -165,11 +166,6 @@ def _check_headers(value: object) -> None:
     if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value.values()):
         raise InvalidInput("headers", "must be a map of strings")
     check_headers(value)
-
-
-def _check_whole(value: object, name: str, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise InvalidInput(name, f"must be a whole number from {least} to {most}")
 
 
 def _format(value: object) -> Format:

@@ -40,8 +40,3 @@ def from_ms(value: int) -> datetime:
 def iso(moment: datetime) -> str:
     """Return `moment` as ISO-8601 in UTC with milliseconds: ``2026-11-20T16:01:57.123Z``."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def is_moment_ms(value: object) -> bool:
-    """Return whether a value is a moment: a whole number of milliseconds from 1970 to `LATEST_MS`."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LATEST_MS

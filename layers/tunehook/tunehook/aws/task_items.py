@@ -25,7 +25,7 @@ from tunehook.tasks import (
     check_metadata,
 )
 from tunehook.times import LATEST_MS, from_ms, to_ms
-from tunehook.validation import first_problem
+from tunehook.validation import first_problem, is_whole
 
 _ITEM_TEXT_MAX_BYTES: Final = 350_000
 """Below DynamoDB's limit of 400 kB an item, with room for what is not text."""
@@ -73,9 +73,9 @@ def pending_task(item: Mapping[str, Any]) -> PendingTask:
 
 
 def _whole(item: Mapping[str, Any], name: str, default: int | None, most: int) -> Any:
-    value = _of_type(int, item, name, default)
-    if value is None or not 0 <= value <= most:
-        raise InvalidInput(name, f"is not from 0 to {most}")
+    value = item.get(name, default)
+    if not is_whole(value, 0, most):
+        raise InvalidInput(name, f"is no whole number from 0 to {most}")
     return value
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 WORK_INDEX: Final = "work"
 
-_NOT_THE_USERS: Final = (
+NOT_THE_USERS: Final = (
     "phase",
     "submitted_at_ms",
     "deadline_ms",
@@ -129,7 +129,7 @@ class TasksTable:
             f"#{name} = :given_{name}" if name in given else f"attribute_not_exists(#{name})"
             for name in USER_FIELDS
         ]
-        stale = [name for name in _NOT_THE_USERS if name not in values]
+        stale = [name for name in NOT_THE_USERS if name not in values]
         item_now = self._update(
             key,
             values,

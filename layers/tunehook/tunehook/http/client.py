@@ -48,8 +48,7 @@ def open_client(
         included, obeys docs/webhook-contract.md, "Where a request may go". ``ANY`` for those of the
         deployment itself (gateways).
     timeout : httpx.Timeout or float or None
-        Seconds for each step (connect, read, pool), not for the whole: that is
-        `tunehook.http.exchange.exchange`.
+        Seconds for each step (connect, read, pool), not for the whole.
     max_connections : int
         Connections that may be open at once.
     keepalive_s : float

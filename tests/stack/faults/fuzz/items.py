@@ -10,32 +10,14 @@ from typing import Final
 
 from tests.stack.faults.fuzz.values import NUMBERS, TEXTS, Attribute, attribute, nested, text
 
+from tunehook.aws.tasks import NOT_THE_USERS
+
 PROVIDER: Final = "musicmint"
 
 ITEM_MAX_BYTES: Final = 399_000
 """The longest item that is put: one more kilobyte or ten, and DynamoDB has no room for what is written about it."""
 
-TASK_OWN: Final = (
-    "phase",
-    "submitted_at_ms",
-    "deadline_ms",
-    "finished_at_ms",
-    "detected_at_ms",
-    "clips",
-    "failure",
-    "assets",
-    "archived_at_ms",
-    "provider_object",
-    "truncated",
-    "event_id",
-    "error",
-    "last_error",
-    "not_found_count",
-    "empty_count",
-    "expires_at",
-    "shard",
-    "ttl",
-)
+TASK_OWN: Final = (*NOT_THE_USERS, "shard", "ttl")
 """Attributes of a task that are tunehook's own, and two that look so."""
 
 SUBSCRIPTION_OWN: Final = (
