@@ -1,6 +1,7 @@
 """The breaker, over the real table code and moto."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -85,10 +86,20 @@ async def test_an_answer_admits_the_other_workers_before_the_attempt_is_recorded
     await world.breaker.settle(trial, answered=True)
 
 
-async def test_an_answer_counts_although_its_record_failed(world: World) -> None:
+async def test_an_answer_counts_although_its_record_failed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prove = world.gates.prove
+
+    def prove_late(*arguments: Any) -> None:
+        time.sleep(0.1)
+        prove(*arguments)
+
+    monkeypatch.setattr(world.gates, "prove", prove_late)
     trial = await world.breaker.admit("sub")
     world.breaker.note(trial, answered=True)
     await world.breaker.settle(trial, answered=None)
+    assert world.gates.enter("sub", world.now_ms)[1].proven_until_ms > world.now_ms
     admission = await another_worker(world).admit("sub")
     assert (admission.trial, admission.wait_until_ms) == (False, None)
 
