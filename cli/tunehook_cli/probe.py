@@ -18,6 +18,7 @@ from tunehook.providers import (
     Outcome,
     Pending,
     Provider,
+    SeemsFailed,
     Throttled,
     Transient,
     Unauthorised,
@@ -101,6 +102,8 @@ def in_words(probe: Probe) -> str:
             return "completed, but no clip has a link to its audio file (yet)"
         case Failed(reason):
             return f"failed at the provider: {reason}"
+        case SeemsFailed(reason):
+            return f"pending, but it seems to have failed: {reason}"
         case Pending(phase, word, known=known):
             written = f'its status word is "{word}"' if word else "it names no status"
             return f"pending ({phase}): {written}" + (

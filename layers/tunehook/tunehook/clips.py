@@ -30,6 +30,11 @@ class Clip:
     cover_url, cover_source_url, large_cover_url, video_url : str or None
     stream_url, stream_source_url : str or None
         Live streams, which are not the file.
+    text : str or None
+        A text that is itself the result, such as lyrics.
+    inline : tuple of str
+        The types of those of its files (``audio``, ``cover``, ``large_cover``, ``video``) that came inside the
+        provider's answer as ``data:`` URIs, and so have no link.
     """
 
     clip_id: str
@@ -48,6 +53,8 @@ class Clip:
     video_url: str | None
     stream_url: str | None
     stream_source_url: str | None
+    text: str | None = None
+    inline: tuple[str, ...] = ()
 
     @property
     def playable(self) -> bool:

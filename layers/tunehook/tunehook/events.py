@@ -69,6 +69,10 @@ class ClipDetail(_Detail):
     video_url: str | None = None
     stream_url: str | None = None
     stream_source_url: str | None = None
+    text: str | None = Field(None, description="A text that is itself the result, such as lyrics.")
+    inline: tuple[str, ...] = Field(
+        (), description="Types of the files that came inside the provider's answer, and have no link."
+    )
 
     def to_clip(self) -> Clip:
         """Return the clip that this part of an event describes."""
@@ -93,7 +97,7 @@ class _TaskEnded(_Detail):
     metadata: dict[str, Any] = Field(default_factory=dict)
     clips: tuple[ClipDetail, ...] = ()
     truncated: bool = Field(
-        False, description="True where prompts were left out; the manifest in S3 has them."
+        False, description="True where prompts or texts were left out; the manifest in S3 has them."
     )
 
 
@@ -118,7 +122,7 @@ class ArchivedAsset(_Detail):
     """One file of a task: where it lies, or why it could not be had."""
 
     clip_id: str
-    type: Literal["audio", "cover", "large_cover", "video"]
+    type: Literal["audio", "cover", "large_cover", "video", "lyrics"]
     source_url: str | None = None
     status: Literal["archived", "unavailable"]
     key: str | None = None
@@ -184,8 +188,8 @@ EVENT_MODELS: Final[Mapping[str, type[BaseModel]]] = {
 def task_ended(task: EndedTask) -> TaskCompleted | TaskFailed:
     """Return the event that says how a run of a task ended, at most `DETAIL_MAX_BYTES` of JSON long.
 
-    The same run always gives the same event, ``event_id`` included. Where it would be too long, first the prompts are
-    left out, then all clips; ``truncated`` says so.
+    The same run always gives the same event, ``event_id`` included. Where it would be too long, first the prompts
+    and texts are left out, then all clips; ``truncated`` says so.
     """
     end = task.end
     kind = _kind(end.status)
@@ -205,8 +209,8 @@ def task_ended(task: EndedTask) -> TaskCompleted | TaskFailed:
     clips = tuple(ClipDetail.model_validate(clip) for clip in end.clips)
     event = kind(**common, clips=clips)
     if size_of(event) > DETAIL_MAX_BYTES:
-        without_prompts = tuple(clip.model_copy(update={"prompt": None}) for clip in clips)
-        event = kind(**common | {"clips": without_prompts, "truncated": True})
+        without_texts = tuple(clip.model_copy(update={"prompt": None, "text": None}) for clip in clips)
+        event = kind(**common | {"clips": without_texts, "truncated": True})
     if size_of(event) > DETAIL_MAX_BYTES:
         event = kind(**common | {"truncated": True})
     return event

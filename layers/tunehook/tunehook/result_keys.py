@@ -25,6 +25,11 @@ def asset_key(provider: str, task_id: str, clip_id: str, name: str, extension: s
     return f"{task_prefix(provider, task_id)}{safe_part(clip_id)}/{name}.{extension}"
 
 
+def inline_key(event_id: str, clip_id: str, name: str) -> str:
+    """Return where the poller puts a file that came inside a provider's answer, for fulfillment to keep."""
+    return f"inline/{event_id}/{safe_part(clip_id)}/{name}"
+
+
 def safe_part(text: str) -> str:
     """Return `text` as one part of a key: ASCII without slash, never ``.`` or ``..``, and different for every text.
 

@@ -17,6 +17,9 @@ from tunehook.times import iso
 
 RECEIVED_AT = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)
 RECORDED = Path(__file__).parent / "recorded"
+_LEFT_OUT_BY_DEFAULT = frozenset(
+    {"detail", "inline", "inline_files", "is_streaming", "is_too_large", "reason"}
+)
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,20 @@ def as_recorded(outcome: Outcome | Screening | ManyUnknown) -> dict[str, Any]:
     written = {"name": outcome.name, **_fields(outcome)}
     if (result := getattr(outcome, "result", None)) is not None:
         written["result"] = _fields(result)
-        del written["result"]["provider_object"], written["result"]["truncated"]
+        del written["result"]["provider_object"]
+        written["result"].pop("truncated", None)
     return written
 
 
 def _fields(value: Any) -> dict[str, Any]:
-    pairs = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
-    return {name: _plain(item) for name, item in pairs if item is not None and (name, item) != ("tags", ())}
+    pairs = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
+    return {
+        field.name: _plain(item)
+        for field, item in pairs
+        if (field.name, item) != ("tags", ())
+        and item is not None
+        and (item != field.default or field.name not in _LEFT_OUT_BY_DEFAULT)
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -148,7 +148,7 @@ def _clip_to_item(clip: Clip) -> dict[str, Any]:
     for name, value in asdict(clip).items():
         if isinstance(value, datetime):
             item[f"{name}_ms"] = to_ms(value)
-        elif value is not None:
+        elif value is not None and (value or name != "inline"):
             item[name] = value
     return item
 
@@ -159,7 +159,7 @@ def _clip_from_item(item: Mapping[str, Any]) -> Clip:
     fields |= {
         name: from_ms(item[f"{name}_ms"]) for name in ("created_at", "expires_at") if f"{name}_ms" in item
     }
-    return Clip(**fields | {"tags": tuple(item.get("tags", ()))})
+    return Clip(**fields | {name: tuple(item.get(name, ())) for name in ("tags", "inline")})
 
 
 def _size(text: str | None) -> int:

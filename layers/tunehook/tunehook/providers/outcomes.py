@@ -13,6 +13,24 @@ from tunehook.clips import Clip
 Phase: TypeAlias = Literal["queued", "processing"]
 
 
+@dataclass(frozen=True, slots=True)
+class InlineFile:
+    """A file that came inside an answer, as a ``data:`` URI.
+
+    Parameters
+    ----------
+    clip_id : str
+        The clip that it belongs to.
+    type : str
+        Which of the clip's files it is: one of `Clip.inline`.
+    content : bytes
+    """
+
+    clip_id: str
+    type: str
+    content: bytes = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskResult:
     """What a provider says about a task that has ended.
@@ -27,6 +45,8 @@ class TaskResult:
         The provider's own task object: at most 200 kB of JSON in UTF-8.
     truncated : bool
         Whether anything was cut to keep those bounds.
+    inline_files : tuple of InlineFile
+        The files that came inside the answer; they stand nowhere else in the result.
     """
 
     clips: tuple[Clip, ...]
@@ -35,6 +55,7 @@ class TaskResult:
     finished_at: datetime | None
     provider_object: dict[str, Any] = field(repr=False)
     truncated: bool = False
+    inline_files: tuple[InlineFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +71,8 @@ class Pending:
         When the task was submitted, in UTC, if the provider says so.
     known : bool
         False for a status word that no document mentions: worth counting (row 10).
+    refreshed_at : datetime or None
+        When the gateway itself last looked at the task, in UTC, if it says so.
     """
 
     name: ClassVar[str] = "pending"
@@ -57,19 +80,48 @@ class Pending:
     word: str
     submitted_at: datetime | None = None
     known: bool = True
+    refreshed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeemsFailed:
+    """Not called failed by a word that means so, and yet it may well have: worth belief when said again and again.
+
+    Parameters
+    ----------
+    reason : str
+        The reason as the provider gives it, or its status word; never empty.
+    result : TaskResult
+    evidence : {"word", "progress"}
+        ``word``: an unknown status word that ends like a failure (``..._FAILED``). ``progress``: an unfinished status
+        beside a progress of 100% and a reason in words.
+    """
+
+    name: ClassVar[str] = "seems_failed"
+    reason: str
+    result: TaskResult
+    evidence: Literal["word", "progress"]
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """Ended well, with at least one playable clip."""
+    """Ended well, with a result: a clip with audio, a video, or a text.
+
+    Parameters
+    ----------
+    result : TaskResult
+    is_streaming : bool
+        Whether a clip is there only as a live stream so far, so that its file may still come.
+    """
 
     name: ClassVar[str] = "completed"
     result: TaskResult
+    is_streaming: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CompletedWithoutResults:
-    """The provider says that it ended well, but no clip is playable (yet)."""
+    """The provider says that it ended well, but there is no audio, video or text (yet)."""
 
     name: ClassVar[str] = "completed_without_results"
     result: TaskResult
@@ -93,9 +145,16 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class NotFound:
-    """The provider says that it has no such task; one such answer proves nothing yet."""
+    """The provider says that it has no such task; one such answer proves nothing yet.
+
+    Parameters
+    ----------
+    detail : str
+        The provider's words, shortened, never with the key in them; empty when it only left the task out.
+    """
 
     name: ClassVar[str] = "not_found"
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,25 +167,32 @@ class Throttled:
         The wait in seconds that was asked for, if any.
     asked : bool
         False when nothing was sent because the provider is paused: not an answer, not to be counted as one.
+    detail : str
+        The provider's words, shortened, never with the key in them.
     """
 
     name: ClassVar[str] = "throttled"
     retry_after_s: float | None = None
     asked: bool = True
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Unauthorised:
-    """The key is refused.
+    """The provider itself refuses the key.
 
     Parameters
     ----------
     detail : str
-        The provider's words, shortened, never with the key in them.
+        What is refused in plain words, then the provider's own, shortened, never with the key in them.
+    reason : {"key", "credit", "access"}
+        ``key``: the key is not accepted. ``credit``: the account has no credit left. ``access``: the key is accepted
+        but may not ask this (banned, address not allowed, limited to models).
     """
 
     name: ClassVar[str] = "unauthorised"
     detail: str
+    reason: Literal["key", "credit", "access"] = "key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +202,26 @@ class Transient:
     Parameters
     ----------
     cause : str
-        What was wrong, in a few words, never with the key in them.
+        What was wrong and who said so, in a few words, never with the key in them.
+    is_too_large : bool
+        Whether the answer was longer than may be read: fewer tasks in one question may help.
     """
 
     name: ClassVar[str] = "transient"
     cause: str
+    is_too_large: bool = False
 
 
 Outcome: TypeAlias = (
-    Pending | Completed | CompletedWithoutResults | Failed | NotFound | Throttled | Unauthorised | Transient
+    Pending
+    | SeemsFailed
+    | Completed
+    | CompletedWithoutResults
+    | Failed
+    | NotFound
+    | Throttled
+    | Unauthorised
+    | Transient
 )
 Trouble: TypeAlias = Throttled | Unauthorised | Transient
 """The outcomes that are about the provider, not about a task."""
