@@ -9,14 +9,20 @@ left alone for 30 s, then tried with one attempt, and if that fails too, left al
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from aws_lambda_powertools import Logger
+
+from tunehook.aws.faults import AWS_FAULTS, code_of
 from tunehook.aws.gates import LONGEST_WAIT_MS, PROVEN_MS, TRIAL_MS
 
 if TYPE_CHECKING:
     from tunehook.aws.gates import Gate, ReceiverGates
+
+logger = Logger(child=True)
 
 FIRST_WAIT_MS: Final = 30_000
 WITHIN_MS: Final = 60_000
@@ -33,8 +39,8 @@ LOOK_AGAIN_MS: Final = 1_000
 
 _POLL_HERE_S: Final = 0.01
 _POLL_ELSEWHERE_S: Final = 0.04
-_REMEMBERED: Final = 1_000
-"""So many receivers are remembered before those are forgotten of whom there is nothing to know any more."""
+REMEMBERED: Final = 10_000
+"""So many receivers are remembered at most: those that were met last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,7 @@ class _Known:
     wait_until_ms: int = 0
     trying: bool = False
     trying_since_s: float = 0.0
+    failing: bool = False
     proof: asyncio.Task[None] | None = None
 
 
@@ -79,7 +86,7 @@ class Breaker:
     def __init__(self, gates: ReceiverGates, now_ms: Callable[[], int]) -> None:
         self._gates = gates
         self._now_ms = now_ms
-        self._known: dict[str, _Known] = {}
+        self._known: OrderedDict[str, _Known] = OrderedDict()
 
     async def admit(self, receiver: str) -> Admission:
         """Say whether an attempt may be made now. One that may is to be settled, whatever becomes of it.
@@ -125,13 +132,15 @@ class Breaker:
             As `settle` takes it.
         """
         known = self._of(admission.receiver)
-        if answered and admission.trial:
+        # An answer between failures ends their row, whichever attempt it is of.
+        if answered and (admission.trial or known.failing) and known.proof is None:
             known.proof = self._prove(admission.receiver, known)
         elif answered is False:
             known.proven_until_ms = 0
+            known.failing = True
 
     async def settle(self, admission: Admission, *, answered: bool | None) -> None:
-        """Say what came of an admission.
+        """Say what came of an admission. What cannot be written is logged: the attempt is made and counts all the same.
 
         Parameters
         ----------
@@ -143,20 +152,32 @@ class Breaker:
         """
         known = self._of(admission.receiver)
         try:
-            if answered is False:
-                wait_until_ms = await asyncio.to_thread(self._fail, admission)
-                known.wait_until_ms = max(known.wait_until_ms, wait_until_ms)
-            elif admission.trial and (answered or known.proof):
-                await (known.proof or self._prove(admission.receiver, known))
-            elif admission.trial:
-                await asyncio.to_thread(self._gates.leave, admission.receiver)
+            await self._settle(admission, known, answered)
+        except AWS_FAULTS as fault:
+            logger.warning("gate_not_written", receiver=admission.receiver, error=code_of(fault))
         finally:
             if admission.trial:
-                known.trying, known.proof = False, None
+                known.trying = False
+
+    async def _settle(self, admission: Admission, known: _Known, answered: bool | None) -> None:
+        if answered is False:
+            wait_until_ms = await asyncio.to_thread(self._fail, admission)
+            known.wait_until_ms = max(known.wait_until_ms, wait_until_ms)
+        elif known.proof is not None and (admission.trial or answered):
+            proof = known.proof
+            try:
+                await proof
+            finally:
+                known.proof = None if known.proof is proof else known.proof
+        elif admission.trial and answered:
+            await self._prove(admission.receiver, known)
+        elif admission.trial:
+            await asyncio.to_thread(self._gates.leave, admission.receiver)
 
     def _prove(self, receiver: str, known: _Known) -> asyncio.Task[None]:
         now_ms = self._now_ms()
         known.proven_until_ms = now_ms + PROVEN_MS
+        known.failing = False
         return asyncio.create_task(asyncio.to_thread(self._gates.prove, receiver, now_ms))
 
     async def _enter(self, receiver: str, known: _Known, now_ms: int) -> bool:
@@ -186,14 +207,13 @@ class Breaker:
         return 0
 
     def _of(self, receiver: str) -> _Known:
-        if len(self._known) > _REMEMBERED:
-            now_ms = self._now_ms()
-            self._known = {
-                name: known
-                for name, known in self._known.items()
-                if known.trying or max(known.proven_until_ms, known.wait_until_ms) > now_ms
-            }
-        return self._known.setdefault(receiver, _Known())
+        known = self._known.setdefault(receiver, _Known())
+        self._known.move_to_end(receiver)
+        if len(self._known) > REMEMBERED:
+            oldest = next(iter(self._known))
+            if not self._known[oldest].trying:
+                del self._known[oldest]
+        return known
 
 
 def _wait_until_ms(gate: Gate, now_ms: int) -> int:

@@ -44,8 +44,9 @@ class Step(StrEnum):
     """What a message led to.
 
     ``ATTEMPTED``: an attempt. ``SENT_ON``: it came early. ``HELD_BACK``: its receiver hangs, or nobody knows yet
-    whether it does, so it was sent on; that uses up no attempt. ``SENT_AGAIN``: its attempt had been recorded, so the
-    next message was sent once more. ``DROPPED``: its delivery has ended or is gone. ``WITHDRAWN``: there is no enabled
+    whether it does, so it was sent on; that uses up no attempt. ``SENT_AGAIN``: its attempt had been recorded by a
+    worker that may have died before it sent the next message, so that was sent once more. ``DROPPED``: its delivery
+    has ended or is gone, or it is a duplicate of a message that is done. ``WITHDRAWN``: there is no enabled
     subscription any more, which ended the delivery.
     """
 
@@ -108,7 +109,7 @@ class Deliverer:
     jitter: Callable[[], float]
     remaining_ms: Callable[[], int]
 
-    async def handle(self, message: DeliveryMessage) -> Outcome:
+    async def handle(self, message: DeliveryMessage, receive_count: int = 1) -> Outcome:
         """Do what a message asks for.
 
         A fault of ours is raised, and the message comes again: it uses up no attempt.
@@ -117,6 +118,8 @@ class Deliverer:
         ----------
         message : DeliveryMessage
             The message.
+        receive_count : int
+            How often the queue has handed this very message over, this time included.
 
         Returns
         -------
@@ -141,18 +144,25 @@ class Deliverer:
             return Outcome(step=Step.HELD_BACK, message=message)
         answered = None
         try:
-            outcome, answered = await self._claimed(message, admission)
+            outcome, answered = await self._claimed(message, receive_count, admission)
         finally:
             await self.breaker.settle(admission, answered=answered)
         return outcome
 
-    async def _claimed(self, message: DeliveryMessage, admission: Admission) -> tuple[Outcome, bool | None]:
+    async def _claimed(
+        self, message: DeliveryMessage, receive_count: int, admission: Admission
+    ) -> tuple[Outcome, bool | None]:
         master_secret = await self.master_secret.get()
+        if self.remaining_ms() < ATTEMPT_S * 1000 + RESERVE_MS:
+            raise Unavailable("too little time is left for an attempt")
         now_ms = self.now_ms()
         claim, delivery = await self.records.claim(message, now_ms)
         if claim is Claim.BUSY:
             raise Unavailable("another worker is making this attempt")
         if claim is Claim.OVER or delivery is None:
+            return Outcome(step=Step.DROPPED, message=message, delivery=delivery), None
+        if claim is Claim.RECORDED and receive_count == 1:
+            # Nobody has had this message before, so nobody died over it: whoever recorded sent the next one.
             return Outcome(step=Step.DROPPED, message=message, delivery=delivery), None
         if claim is Claim.RECORDED:
             await self.outbox.send(message_for(delivery))
@@ -167,8 +177,6 @@ class Deliverer:
                 subscription = await asyncio.to_thread(self.subscriptions.fresh, delivery.subscription_id)
             if _takes_nothing(subscription):
                 return await self._withdraw(message, delivery, subscription), None
-        if self.remaining_ms() < ATTEMPT_S * 1000 + RESERVE_MS:
-            raise Unavailable("too little time is left for an attempt")
         result = await self.sender.attempt(delivery, subscription, master_secret, self.now_ms())
         self.breaker.note(admission, answered=result.answered)
         outcome = await self._settle(message, delivery, subscription, result)

@@ -94,8 +94,10 @@ class Health:
         """
         subscription_id = str(item["subscription_id"])
         if "failing_since_ms" not in item:
-            await asyncio.to_thread(self._subscriptions.mark_failing, subscription_id, at_ms)
-            return Change.FAILING
+            marked = await asyncio.to_thread(self._subscriptions.mark_failing, subscription_id, at_ms)
+            # The item is as it was up to 15 s ago: another attempt may have been the first to fail.
+            began = marked is not None and marked.get("failing_since_ms") == at_ms
+            return Change.FAILING if began else Change.NONE
         if not _is_due(item, at_ms):
             return Change.NONE
         async with self._one_at_a_time:

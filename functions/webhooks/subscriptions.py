@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from tunehook.deliveries import Delivery
 
 CACHED_S: Final = 15.0
+REMEMBERED: Final = 10_000
+"""So many are remembered at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class Subscriptions:
         self._clock = clock
         self._lock = threading.Lock()
         self._cache: dict[str, tuple[float, dict[str, Any] | None]] = {}
+        self._readers: dict[str, threading.Lock] = {}
+        self._changes: Counter[str] = Counter()
 
     def cached(self, subscription_id: str) -> tuple[bool, dict[str, Any] | None]:
         """Return whether an item needs no reading, and if so, what `get` would return."""
@@ -55,11 +60,24 @@ class Subscriptions:
     def get(self, subscription_id: str) -> dict[str, Any] | None:
         """Return a subscription's item as plain values, at most 15 s old, or None if there is none."""
         with self._lock:
-            read_at, item = self._cache.get(subscription_id, (float("-inf"), None))
-            if self._clock() - read_at >= CACHED_S:
+            reader = self._readers.setdefault(subscription_id, threading.Lock())
+        # One read at a time of each subscription; a slow one holds up none of another.
+        with reader:
+            known, item = self.cached(subscription_id)
+            if not known:
+                changes = self._changes[subscription_id]
                 item = _with_moments(self._table.get(subscription_id))
-                self._cache[subscription_id] = (self._clock(), item)
+                self._remember(subscription_id, item, changes)
             return item
+
+    def _remember(self, subscription_id: str, item: dict[str, Any] | None, changes: int) -> None:
+        with self._lock:
+            if self._changes[subscription_id] != changes:
+                return  # changed while it was read: the next one reads again
+            if len(self._cache) >= REMEMBERED:
+                for cache in (self._cache, self._readers, self._changes):
+                    cache.clear()
+            self._cache[subscription_id] = (self._clock(), item)
 
     def fresh(self, subscription_id: str) -> dict[str, Any] | None:
         """Return a subscription's item as of all writes so far, or None if there is none."""
@@ -89,6 +107,7 @@ class Subscriptions:
 
     def _forget(self, subscription_id: str) -> None:
         with self._lock:
+            self._changes[subscription_id] += 1
             self._cache.pop(subscription_id, None)
 
 

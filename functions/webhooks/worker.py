@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aws_lambda_powertools import Logger
 
 from tunehook.aws.bus import EventBus
-from tunehook.aws.clients import client
+from tunehook.aws.clients import CONNECTIONS, client
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.faults import code_of
 from tunehook.aws.gates import ReceiverGates
@@ -18,6 +18,7 @@ from tunehook.aws.messages import Hold, Message, after_fault_s
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.deliveries import message_of
 from tunehook.http.direct import DirectClient
+from tunehook.threads import UnawaitedThreads
 from tunehook.times import now_ms
 from webhooks.attempt import Sender
 from webhooks.breaker import Breaker
@@ -79,6 +80,8 @@ class Worker:
         self._jitter = SystemRandom().random
         self._master_secret = MasterSecret(client("secretsmanager"), settings.master_secret)
         self._loop = asyncio.new_event_loop()
+        # By default there would be as few as the machine has processors, and ten messages to handle.
+        self._loop.set_default_executor(UnawaitedThreads(CONNECTIONS))
         self._transport: DirectClient | None = None
         self._used_at_s = 0.0
 
@@ -153,7 +156,7 @@ class Worker:
 
 async def _handle(deliverer: Deliverer, message: Message, hold: Hold) -> Outcome | BaseException:
     try:
-        return await deliverer.handle(message_of(message.body))
+        return await deliverer.handle(message_of(message.body), message.receive_count)
     except Exception as fault:  # noqa: BLE001 - one message's fault is not the others'
         await hold.come_again(message, after_fault_s(message.receive_count))
         return fault

@@ -3,8 +3,10 @@
 import asyncio
 import time
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from botocore.exceptions import ClientError
 from tests.unit.webhooks.world import START_MS, Receiver, World, delivery, hook_delivery
 
 from tunehook.aws.gates import PROVEN_MS, TRIAL_MS
@@ -223,14 +225,49 @@ async def test_a_worker_whose_clock_jumps_back_forgets_what_it_knew(world: World
     assert (await world.breaker.admit("sub")).trial
 
 
-async def test_receivers_of_whom_there_is_nothing_to_know_are_forgotten(
+async def test_the_receivers_that_were_met_last_are_remembered(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_REMEMBERED", 5)
+    monkeypatch.setattr(module, "REMEMBERED", 5)
     for number in range(20):
         await world.breaker.settle(await world.breaker.admit(f"hook_{number}"), answered=True)
-        world.now_ms += PROVEN_MS
-    assert len(world.breaker._known) <= 6
+        await world.breaker.settle(await world.breaker.admit("sub"), answered=True)
+    assert set(world.breaker._known) == {"sub", "hook_16", "hook_17", "hook_18", "hook_19"}
+
+
+async def test_answers_between_timeouts_of_attempts_at_the_same_time_end_their_row(world: World) -> None:
+    await answer(world.breaker)
+    admissions = [await world.breaker.admit("sub") for _ in range(10)]
+    for number, admission in enumerate(admissions):
+        world.now_ms += 100
+        answered = number not in (1, 4, 7)
+        world.breaker.note(admission, answered=answered)
+        await world.breaker.settle(admission, answered=answered)
+    assert await waits_ms(world) == 0
+
+
+async def test_an_attempt_that_was_not_made_ends_no_row(world: World) -> None:
+    await answer(world.breaker)
+    admissions = [await world.breaker.admit("sub") for _ in range(5)]
+    for admission, answered in zip(admissions, (False, None, False, None, False), strict=True):
+        world.now_ms += 100
+        world.breaker.note(admission, answered=answered)
+        await world.breaker.settle(admission, answered=answered)
+    assert await waits_ms(world) == 30 * SECOND
+
+
+async def test_what_cannot_be_written_of_an_attempt_raises_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "UpdateItem")
+    for answered, call in ((True, "prove"), (False, "fail"), (None, "leave")):
+        with monkeypatch.context() as patch:
+            patch.setattr(world.gates, call, Mock(side_effect=refused))
+            admission = await world.breaker.admit(f"hook-{call}")
+            assert admission.trial
+            world.breaker.note(admission, answered=answered)
+            await world.breaker.settle(admission, answered=answered)
+            assert getattr(world.gates, call).called
 
 
 async def test_messages_that_wait_use_up_no_attempt(world: World) -> None:

@@ -107,18 +107,18 @@ class MortalWorld(World):
         self.receiver.attempt = attempt  # type: ignore[method-assign]
         self.arrive(message_for(record), self.now_ms)
         while (arrival := self.next_arrival()) is not None:
-            at_ms, message = arrival
+            at_ms, message, receive_count = arrival
             self.now_ms = max(self.now_ms, at_ms)
             try:
-                self.outcomes.append(await self.deliverer.handle(message))
+                self.outcomes.append(await self.deliverer.handle(message, receive_count))
             except Death:
                 self.deaths += 1
                 made = len(self.receiver.attempts)
                 self.unrecorded += made - len(self.item(record).get("attempts", ()))
                 self.incarnate()
-                self.arrive(message, self.now_ms + VISIBILITY_MS)
+                self.arrive(message, self.now_ms + VISIBILITY_MS, receive_count + 1)
             except Unavailable:
-                self.arrive(message, self.now_ms + VISIBILITY_MS)
+                self.arrive(message, self.now_ms + VISIBILITY_MS, receive_count + 1)
 
     async def _attempt(self, deliver: Callable[..., Any], *args: Any) -> Any:
         made = deliver(*args)

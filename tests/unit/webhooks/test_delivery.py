@@ -1,8 +1,10 @@
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from botocore.exceptions import ClientError
 from tests.unit.webhooks.world import START_MS, VISIBILITY_MS, Receiver, World, delivery, hook_delivery
 
 from tunehook.aws.deliveries import CLAIM_MS
@@ -148,8 +150,29 @@ async def test_a_message_whose_attempt_is_recorded_sends_the_next_one_again() ->
     message = world.add(hook_delivery())
     await world.run(messages=1)
     (following,) = world.sent
-    await world.deliverer.handle(message)
+    await world.deliverer.handle(message, receive_count=2)
     assert world.sent == [following, following]
+
+
+async def test_a_duplicate_that_nobody_had_before_sends_nothing() -> None:
+    world = World(Receiver(FAILED))
+    message = world.add(hook_delivery())
+    await world.run(messages=1)
+    outcome = await world.deliverer.handle(message, receive_count=1)
+    assert outcome.step is Step.DROPPED
+    assert len(world.sent) == 1
+
+
+async def test_late_duplicates_of_a_message_cost_no_more_messages() -> None:
+    sent = []
+    world = World(Receiver(FAILED))
+    for copies in (1, 3):
+        message = world.add(hook_delivery(event_id=f"evt_{copies}", now_ms=world.now_ms))
+        for copy in range(1, copies):
+            world.arrive(message, world.now_ms + copy * 30_000)
+        await world.run(messages=5_000)
+        sent.append(len([each for each in world.sent if each.delivery_id == message.delivery_id]))
+    assert sent[1] == sent[0]
 
 
 async def test_duplicates_of_every_message_double_no_attempt() -> None:
@@ -271,9 +294,27 @@ async def test_with_too_little_time_left_no_attempt_is_begun() -> None:
     world.add(record)
     await world.run(messages=1)
     assert world.receiver.attempts == []
+    assert "claimed_until_ms" not in world.item(record)
     world.remaining_ms = 20_000
     await world.run()
     assert world.item(record)["status"] == "delivered"
+
+
+async def test_a_fault_of_the_gates_after_the_attempt_was_recorded_is_no_fault_of_the_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(Receiver(FAILED, OK))
+    record = hook_delivery()
+    world.add(record)
+    refused = ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "UpdateItem")
+    with monkeypatch.context() as patch:
+        patch.setattr(world.gates, "prove", Mock(side_effect=refused))
+        await world.run(messages=1)
+    assert world.faults == []
+    assert world.outcomes[0].status is DeliveryStatus.PENDING
+    await world.run()
+    assert [number for _, number, _ in world.receiver.attempts] == [1, 2]
+    assert len([each for each in world.sent if each.attempt == 2]) == 1
 
 
 async def test_a_worker_that_comes_late_with_its_record_changes_nothing() -> None:

@@ -1,10 +1,12 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from tests.unit.webhooks.world import START_MS, Receiver, World, delivery, hook_delivery
 
 from tunehook.errors import InvalidInput
-from webhooks.subscriptions import receiver_of
+from webhooks.subscriptions import Subscriptions, receiver_of
 from webhooks.verdict import Verdict
 
 
@@ -25,6 +27,60 @@ def test_an_item_is_read_again_after_15_seconds(world: World) -> None:
 
 def test_a_missing_subscription_is_none(world: World) -> None:
     assert world.subscriptions.get("sub") is None
+
+
+class _Table:
+    """Waits for `go` before it answers about `slow`."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.go = threading.Event()
+        self.reads: list[str] = []
+
+    def get(self, subscription_id: str) -> dict[str, Any]:
+        self.reads.append(subscription_id)
+        if subscription_id == "slow":
+            self.asked.set()
+            assert self.go.wait(10)
+        return {"subscription_id": subscription_id, "enabled": True}
+
+    def disable(self, subscription_id: str, reason: str) -> None:
+        pass
+
+
+def test_a_subscription_that_is_read_slowly_holds_up_no_other_one() -> None:
+    table: Any = _Table()
+    subscriptions = Subscriptions(table)
+    with ThreadPoolExecutor(2) as threads:
+        threads.submit(subscriptions.get, "slow")
+        assert table.asked.wait(10)
+        other = threads.submit(subscriptions.get, "other")
+        try:
+            assert other.result(timeout=10)
+        finally:
+            table.go.set()
+
+
+def test_a_subscription_that_many_want_at_once_is_read_once() -> None:
+    table: Any = _Table()
+    subscriptions = Subscriptions(table)
+    with ThreadPoolExecutor(8) as threads:
+        wanted = [threads.submit(subscriptions.get, "slow") for _ in range(8)]
+        assert table.asked.wait(10)
+        table.go.set()
+        assert all(each.result() for each in wanted)
+    assert table.reads == ["slow"]
+
+
+def test_what_was_read_before_a_change_is_not_remembered_after_it() -> None:
+    table: Any = _Table()
+    subscriptions = Subscriptions(table)
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(subscriptions.get, "slow")
+        assert table.asked.wait(10)
+        subscriptions.disable("slow", "410")
+        table.go.set()
+    assert subscriptions.cached("slow") == (False, None)
 
 
 def test_disabling_takes_effect_at_once_and_keeps_the_rest(world: World) -> None:

@@ -144,7 +144,7 @@ class World:
         self.breaker = Breaker(self.gates, lambda: self.now_ms)
         self.health = Health(self.subscriptions, self.table, bus)
         self._order = itertools.count()
-        self._heap: list[tuple[int, int, DeliveryMessage]] = []
+        self._heap: list[tuple[int, int, DeliveryMessage, int]] = []
 
     def send_batch(self, messages: list[DeliveryMessage], now_ms: int) -> None:
         """Stands where `DeliveriesQueue.send_batch` does."""
@@ -156,15 +156,15 @@ class World:
         wait_ms = min(max(message.due_at_ms - now_ms, 0), MAX_DELAY_S * 1000)
         self.arrive(message, self.now_ms + -(-wait_ms // 1000) * 1000)
 
-    def arrive(self, message: DeliveryMessage, at_ms: int) -> None:
-        heapq.heappush(self._heap, (at_ms, next(self._order), message))
+    def arrive(self, message: DeliveryMessage, at_ms: int, receive_count: int = 1) -> None:
+        heapq.heappush(self._heap, (at_ms, next(self._order), message, receive_count))
 
-    def next_arrival(self) -> tuple[int, DeliveryMessage] | None:
-        """Take the next message off the queue, with the moment at which it comes."""
+    def next_arrival(self) -> tuple[int, DeliveryMessage, int] | None:
+        """Take the next message off the queue, with the moment at which it comes and how often it has come by then."""
         if not self._heap:
             return None
-        at_ms, _, message = heapq.heappop(self._heap)
-        return at_ms, message
+        at_ms, _, message, receive_count = heapq.heappop(self._heap)
+        return at_ms, message, receive_count
 
     def subscribe(self, **item: Any) -> None:
         item = {"subscription_id": "sub", "url": "https://example.com/"} | item
@@ -208,13 +208,13 @@ class World:
             arrival = self.next_arrival()
             if arrival is None:
                 return
-            at_ms, message = arrival
+            at_ms, message, receive_count = arrival
             self.now_ms = max(self.now_ms, at_ms)
             try:
-                self.outcomes.append(await self.deliverer.handle(message))
+                self.outcomes.append(await self.deliverer.handle(message, receive_count))
             except Exception as fault:  # noqa: BLE001 - whatever it is, the message comes again
                 self.faults.append(fault)
-                self.arrive(message, self.now_ms + VISIBILITY_MS)
+                self.arrive(message, self.now_ms + VISIBILITY_MS, receive_count + 1)
 
     @property
     def idle(self) -> bool:
