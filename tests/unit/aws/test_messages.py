@@ -1,5 +1,7 @@
 import asyncio
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -149,3 +151,21 @@ async def test_a_call_that_hangs_holds_nothing_up(monkeypatch: pytest.MonkeyPatc
         await asyncio.sleep(0.01)
     assert time.monotonic() - started < 0.4
     assert isinstance(faults[0], TimeoutError)
+
+
+async def test_it_is_hidden_although_every_thread_of_the_loop_is_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "BEAT_S", 0.02)
+    queue, over = Queue(), threading.Event()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    busy = asyncio.create_task(asyncio.to_thread(over.wait, 10))
+    try:
+        async with hold(queue):
+            async with asyncio.timeout(10):
+                while len(queue.hidden) < 3:
+                    await asyncio.sleep(0.01)
+    finally:
+        over.set()
+        await busy
+    assert all(each == queue.hidden[0] for each in queue.hidden)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from tunehook.aws.faults import AWS_FAULTS
 from tunehook.errors import Unavailable
+from tunehook.threads import UnawaitedThreads
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -100,6 +101,8 @@ class Hold:
         self._receipts = {message.receipt for message in messages}
         self._on_fault = on_fault
         self._grace_s = grace_s
+        # Of its own: those of the loop may all be busy, with the parts of large files for example.
+        self._thread = UnawaitedThreads(1, thread_name_prefix="hold")
         self._over = asyncio.Event()
         self._one_call = asyncio.Lock()
 
@@ -114,7 +117,10 @@ class Hold:
         traceback: TracebackType | None,
     ) -> None:
         self._over.set()
-        await self._beating
+        try:
+            await self._beating
+        finally:
+            self._thread.shutdown()
 
     async def come_again(self, message: Message, after_s: int) -> None:
         """Have a message come again after that time, unless it is acknowledged.
@@ -152,8 +158,11 @@ class Hold:
         ]
         try:
             async with asyncio.timeout(_CALL_S):
-                answer = await asyncio.to_thread(
-                    self._client.change_message_visibility_batch, QueueUrl=self._queue_url, Entries=entries
+                answer = await asyncio.get_running_loop().run_in_executor(
+                    self._thread,
+                    lambda: self._client.change_message_visibility_batch(
+                        QueueUrl=self._queue_url, Entries=entries
+                    ),
                 )
         except (*AWS_FAULTS, TimeoutError) as fault:
             self._on_fault(fault)
