@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from tunehook.clips import Clip
-from tunehook.providers import ADAPTERS, Adapter, Answer, Outcome
+from tunehook.providers import ADAPTERS, Adapter, Answer, InlineFile, Outcome
 from tunehook.providers.adapter import ManyUnknown, Screening
 from tunehook.times import iso
 
 RECEIVED_AT = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)
 RECORDED = Path(__file__).parent / "recorded"
 _LEFT_OUT_BY_DEFAULT = frozenset(
-    {"detail", "inline", "inline_files", "is_streaming", "is_too_large", "reason"}
+    {"detail", "inline", "inline_files", "is_streaming", "is_too_large", "reason", "unusable_links"}
 )
 
 
@@ -90,6 +90,8 @@ def _fields(value: Any) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return iso(value)
-    if isinstance(value, Clip):
+    if isinstance(value, Clip | InlineFile):
         return _fields(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     return [_plain(item) for item in value] if isinstance(value, tuple) else value

@@ -51,7 +51,7 @@ def test_an_id_that_no_segment_can_be_is_refused(task_id: str) -> None:
 )
 def test_retry_after_is_seconds_or_a_date_and_at_most_five_minutes(value: str, seconds: float | None) -> None:
     answer = Answer(429, {"retry-after": value}, b"", RECEIVED_AT)
-    assert ADAPTERS["suno"].read(answer) == Throttled(seconds)
+    assert ADAPTERS["suno"].read(answer) == Throttled(seconds, detail="HTTP 429")
 
 
 def test_what_a_provider_says_about_a_refused_key_is_shortened() -> None:

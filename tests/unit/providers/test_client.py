@@ -292,7 +292,7 @@ async def test_a_throttled_provider_is_not_asked_until_retry_after_has_passed() 
     gateway = provider(
         answering(httpx.Response(429, headers={"retry-after": "30"}), json_answer(PENDING)), clock=clock
     )
-    assert await gateway.ask("t") == Throttled(30.0)
+    assert await gateway.ask("t") == Throttled(30.0, detail="HTTP 429")
     clock.now += 29
     assert await gateway.ask("t") == Throttled(1.0, asked=False)
     assert gateway.is_paused()

@@ -47,7 +47,8 @@ def test_a_duration_is_a_number_or_its_text(value: Any, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, "", 0, -3, True, "3:39", "nan", "inf", float("nan"), 1e300, [], {}, 10**400]
+    "value",
+    [None, "", 0, -3, True, "3:9", "1:2:3:4", "3 min", "nan", "inf", float("nan"), 1e300, [], {}, 10**400],
 )
 def test_what_is_no_length_is_none(value: Any) -> None:
     assert fields.duration_s(value) is None
@@ -82,32 +83,42 @@ def test_tags_are_bounded() -> None:
     assert (len(tags), len(tags[0])) == (50, 200)
 
 
+BASE = "https://gw.example/v2"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        *(("3:39", 219.0), ("1:02:05", 3725.0), ("2:05.5", 125.5), ("125.4s", 125.4), ("125 sec", 125.0)),
+        *(("PT2M5S", 125.0), ("pt1h", 3600.0), (" 2:05 ", 125.0), ("125.4", 125.4)),
+    ],
+)
+def test_a_length_is_read_in_any_of_the_usual_ways(value: str, seconds: float) -> None:
+    assert fields.duration_s(value) == seconds
+
+
 @pytest.mark.parametrize(
     "value",
     [
-        *(None, 7, "", "h/a.mp3", "//h/a.mp3", "ftp://h/a", "file:///etc/passwd", "https://", "https:///a"),
-        *("https://a b/", "https://h/\n", "http://[::1", "https://h:99999/", "https://h/" + "a" * 5000),
+        *(
+            None,
+            7,
+            "",
+            "h/a.mp3",
+            "//h/a.mp3",
+            "ftp://h/a",
+            "file:///etc/passwd",
+            "https://",
+            "none",
+            "pending",
+        ),
+        *("https://a b/", "https://a%20b/", "http://[::1", "https://h:99999/", "https://h/" + "a" * 9000),
+        *("data:audio/mpeg;base64,AAAA", "javascript:alert(1)", ["https://h/a.mp3"]),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:40],
 )
 def test_what_is_no_http_url_is_no_link(value: Any) -> None:
-    assert fields.link(value if value != "https://h/\n" else "https://h/\nx") is None
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://cdn1.suno.ai/forbidden.mp3",
-        "https://h/Forbidden/x.mp3",
-        "https://h/x.mp3?error=forbidden",
-        "https://h/None.mp3",
-        "https://h/x/none.mp3?a=b",
-        "https://audiopipe.suno.ai/?item_id=a",
-        "https://AUDIOPIPE.suno.ai/x.mp3",
-    ],
-)
-def test_a_link_that_only_looks_like_a_file_is_none(url: str) -> None:
-    assert fields.file_link(url) is None
+    assert fields.link(value) is None
 
 
 @pytest.mark.parametrize(
@@ -115,13 +126,93 @@ def test_a_link_that_only_looks_like_a_file_is_none(url: str) -> None:
     [
         "https://h/a.mp3",
         "http://h:8080/x?y=z",
-        "https://h/Nonesuch.mp3",
-        "https://h/歌.mp3",
-        "https://h/forbidden-love.mp3",
+        "https://h/a%2Fb%2f%41%zz'()[]|;,+@:!$&=~.mp3?x=a+b%20c&amp;y=/?z",
+        "https://h/a/../b/./c//d",
+        "https://user@h/a.mp3",
+        "https://h/" + "a" * 6000,
+        "https://cdn1.suno.ai/forbidden.mp3",
+        "https://h/Forbidden%20Love.mp3?error=forbidden",
+    ],
+    ids=lambda url: str(url)[:40],
+)
+def test_a_url_stays_as_it_is(url: str) -> None:
+    assert fields.file_link(url, BASE) == url
+
+
+@pytest.mark.parametrize(
+    ("value", "url"),
+    [
+        ("https://h/Summer Rain.mp3", "https://h/Summer%20Rain.mp3"),
+        ("https://h/歌.mp3", "https://h/%E6%AD%8C.mp3"),
+        ("https://h/a\x01\x7f<b>.mp3", "https://h/a%01%7F%3Cb%3E.mp3"),
+        ("https://h/a\nb\t.mp3", "https://h/ab.mp3"),
+        (' "https://h/a.mp3"\n', "https://h/a.mp3"),
+        ("HTTPS://h/a.mp3", "https://h/a.mp3"),
+        ("https:///h/a.mp3", "https://h/a.mp3"),
+        ("https:\\/\\/h\\/a.mp3", "https://h/a.mp3"),
+        ("https://h/a.mp3#t=10", "https://h/a.mp3"),
+        ("https://müsik.example/ä", "https://xn--msik-0ra.example/%C3%A4"),
+        ("//cdn.example/a.mp3", "https://cdn.example/a.mp3"),
+        ("cdn.example.com/a.mp3", "https://cdn.example.com/a.mp3"),
+        ("/files/a b.mp3", "https://gw.example/files/a%20b.mp3"),
+        ("files/a.mp3", "https://gw.example/v2/files/a.mp3"),
+        ("a.mp3", "https://gw.example/v2/a.mp3"),
     ],
 )
-def test_a_link_to_a_file_is_kept_as_it_is(url: str) -> None:
-    assert fields.file_link(url) == url
+def test_what_can_be_made_a_url_is_one(value: str, url: str) -> None:
+    assert fields.link(value, BASE) == url
+
+
+@pytest.mark.parametrize("url", ["https://audiopipe.suno.ai/?item_id=a", "https://AUDIOPIPE.suno.ai/x.mp3"])
+def test_a_stream_is_no_file(url: str) -> None:
+    assert fields.file_link(url) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "is_one"),
+    [
+        *(
+            ("https://h/None.mp3", True),
+            ("https://h/x/null.mp3?a=b", True),
+            ("https://h/api/forbidden", True),
+        ),
+        *(("https://h/forbidden.mp3", False), ("https://h/forbidden/a.mp3", False)),
+        *(("https://h/Nonesuch.mp3", False), ("https://h/a.mp3?x=None.mp3", False)),
+    ],
+)
+def test_a_placeholder_is_told_by_its_whole_last_part(url: str, is_one: bool) -> None:
+    assert fields.is_placeholder(url) is is_one
+
+
+@pytest.mark.parametrize(
+    ("value", "content"),
+    [
+        ("data:audio/mpeg;base64,SUQz", b"ID3"),
+        ("data:audio/mpeg;base64,SUQ", b"ID"),
+        (" DATA:audio/mpeg;name=a;BASE64,SU\nQz ", b"ID3"),
+        ("data:image/png;base64,-_8=", b"\xfb\xff"),
+        ("data:;base64,SUQz", b"ID3"),
+        ("data:video/mp4,a%20b", b"a b"),
+        *(
+            (value, None)
+            for value in ("data:text/html;base64,SUQz", "data:audio/mpeg;base64,%%%", "https://h/", 7)
+        ),
+    ],
+)
+def test_a_file_inside_the_answer_is_decoded(value: Any, content: bytes | None) -> None:
+    assert fields.data_file(value) == content
+
+
+@pytest.mark.parametrize(
+    ("value", "is_known"),
+    [
+        *(("2026-11-20 15:59:59", False), ("2026-11-20T16:00:01", True)),
+        *(("2026-11-20T15:59:59Z", True), ("2026-11-20T23:59:59+08:00", True), (1700000000, True)),
+    ],
+)
+def test_a_time_without_a_zone_is_utc_unless_that_makes_it_past(value: Any, is_known: bool) -> None:
+    received_at = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)
+    assert (fields.moment(value, zoneless_after=received_at) is not None) is is_known
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ async def test_an_id_that_is_left_out_is_checked_by_a_single_query() -> None:
     gateway = Gateway({"a": "QUEUED", "b": "QUEUED"})
     outcomes = await ask_many(provider(gateway), ["a", "gone", "b"])
     assert gateway.singly == ["gone"]
-    assert outcomes["gone"] == NotFound()
+    assert outcomes["gone"] == NotFound("HTTP 400: task_not_exist")
 
 
 async def test_an_id_that_was_not_asked_for_is_passed_over() -> None:

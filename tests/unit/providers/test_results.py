@@ -7,20 +7,20 @@ from tunehook.providers.results import MAX_OBJECT_BYTES, read_clip, read_result
 
 
 def test_a_field_outside_metadata_wins_over_one_in_it() -> None:
-    clip = read_clip({"id": "a", "tags": "pop", "metadata": {"tags": "rock", "duration": 3}})
+    clip = read_clip({"id": "a", "tags": "pop", "metadata": {"tags": "rock", "duration": 3}}).clip
     assert (clip.tags, clip.duration_s) == (("pop",), 3.0)
 
 
 def test_an_empty_field_outside_metadata_does_not_hide_one_in_it() -> None:
-    assert read_clip({"id": "a", "prompt": "", "metadata": {"prompt": "la"}}).prompt == "la"
+    assert read_clip({"id": "a", "prompt": "", "metadata": {"prompt": "la"}}).clip.prompt == "la"
 
 
 def test_the_clip_id_goes_before_the_id() -> None:
-    assert read_clip({"id": "row-7", "clip_id": "a"}).clip_id == "a"
+    assert read_clip({"id": "row-7", "clip_id": "a"}).clip.clip_id == "a"
 
 
 def test_a_stream_in_the_place_of_the_file_becomes_the_stream() -> None:
-    clip = read_clip({"audio_url": "https://audiopipe.suno.ai/?item_id=a"})
+    clip = read_clip({"audio_url": "https://audiopipe.suno.ai/?item_id=a"}).clip
     assert (clip.audio_url, clip.stream_url, clip.playable) == (
         None,
         "https://audiopipe.suno.ai/?item_id=a",
@@ -29,12 +29,12 @@ def test_a_stream_in_the_place_of_the_file_becomes_the_stream() -> None:
 
 
 def test_a_stream_does_not_replace_the_stream_link() -> None:
-    clip = read_clip({"audio_url": "https://audiopipe.suno.ai/x", "streamAudioUrl": "https://h/s"})
+    clip = read_clip({"audio_url": "https://audiopipe.suno.ai/x", "streamAudioUrl": "https://h/s"}).clip
     assert clip.stream_url == "https://h/s"
 
 
 def test_a_clip_with_the_upstream_copy_alone_is_playable() -> None:
-    assert read_clip({"sourceAudioUrl": "https://h/a.mp3"}).playable
+    assert read_clip({"sourceAudioUrl": "https://h/a.mp3"}).clip.playable
 
 
 def test_ids_are_unique_even_where_the_made_up_ones_are_taken() -> None:

@@ -135,7 +135,7 @@ async def test_a_word_that_nobody_knows_is_pending(start: Any, provider_of: Any,
 async def test_a_throttled_answer_says_for_how_long(start: Any, provider_of: Any) -> None:
     answer = {"status": 429, "headers": {"Retry-After": "7"}}
     sandbox = await start({"tasks": [{"answers": [answer]}]})
-    assert await provider_of(sandbox, "suno").ask("song") == Throttled(7.0)
+    assert await provider_of(sandbox, "suno").ask("song") == Throttled(7.0, detail="HTTP 429")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,9 +11,11 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import quote
 
-from tunehook.providers import fields
-from tunehook.providers.outcomes import Outcome, Throttled, Transient, Trouble, Unauthorised
+from tunehook.providers.outcomes import NotFound, Outcome, Throttled, Transient, Trouble, Unauthorised
+from tunehook.providers.pages import CHALLENGE_HEADERS, page
 from tunehook.providers.payload import UnreadablePayloadError, parse
+from tunehook.providers.refusals import described, own_status, refusal, says_not_found
+from tunehook.providers.results import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,9 +23,7 @@ if TYPE_CHECKING:
 MAX_RETRY_AFTER_S = 300.0
 
 _THROTTLED = frozenset({405, 429, 430})  # row 4: resellers use the other two for limits
-_REFUSED = frozenset({401, 403})
-_MANY_UNKNOWN = frozenset({400, 404, 405})
-_MAX_DETAIL = 300
+_MANY_UNKNOWN = frozenset({400, 404, 405, 501})
 _SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
 
 
@@ -64,6 +64,8 @@ class Answer:
         In UTC; a `Retry-After` date counts from here.
     secret : str
         The API key, so that it can be blotted out where the provider quotes it.
+    base_url : str
+        The provider's, which relative links are relative to.
     """
 
     status: int
@@ -71,6 +73,12 @@ class Answer:
     body: bytes
     received_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     secret: str = field(default="", repr=False)
+    base_url: str = ""
+
+    @property
+    def origin(self) -> Origin:
+        """Where it comes from."""
+        return Origin(self.base_url, self.received_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +144,8 @@ class Adapter(ABC):
         """
 
     @abstractmethod
-    def read_payload(self, status: int, payload: Mapping[str, Any]) -> Outcome | None:
-        """Return what a JSON object means that came with this status; None when it lacks the envelope."""
+    def read_payload(self, answer: Answer, payload: Mapping[str, Any]) -> Outcome | None:
+        """Return what the JSON object of an answer means; None when it lacks the envelope."""
 
     @abstractmethod
     def has_envelope(self, payload: Mapping[str, Any]) -> bool:
@@ -147,59 +155,67 @@ class Adapter(ABC):
         """Return the question about many tasks; `page` counts from 1."""
         raise NotImplementedError(f"{self.kind} has no query-many")
 
-    def read_many_payload(self, status: int, payload: Mapping[str, Any]) -> Screening | Outcome | None:
+    def read_many_payload(self, answer: Answer, payload: Mapping[str, Any]) -> Screening | Outcome | None:
         """Return what the JSON object of a query-many answer means; None when it lacks the envelope."""
         raise NotImplementedError(f"{self.kind} has no query-many")
 
     def read(self, answer: Answer) -> Outcome:
         """Turn any answer at all into exactly one outcome. Raises nothing."""
         payload = _parsed(answer)
-        outcome = self.read_payload(answer.status, payload) if isinstance(payload, dict) else None
-        return outcome or _by_status(answer, payload)
+        outcome = self.read_payload(answer, payload) if isinstance(payload, dict) else None
+        return outcome or _not_of_a_task(answer, payload, may_name_task=True)
 
     def read_many(self, answer: Answer) -> Screening | ManyUnknown | Trouble:
         """Turn any answer to a query-many into what it says or what is the matter. Raises nothing."""
         payload = _parsed(answer)
         known = isinstance(payload, dict) and self.has_envelope(payload)
-        if answer.status in _MANY_UNKNOWN and not known:
-            return ManyUnknown()
-        outcome = self.read_many_payload(answer.status, payload) if isinstance(payload, dict) else None
+        outcome = self.read_many_payload(answer, payload) if isinstance(payload, dict) else None
         if isinstance(outcome, Screening | Throttled | Unauthorised | Transient):
             return outcome
-        return _by_status(answer, payload)
-
-
-def described(status: int, payload: Any) -> str:
-    """Return a status and the provider's own words about it, shortened."""
-    return f"HTTP {status}: {message}" if (message := _message(payload)) else f"HTTP {status}"
+        if answer.status in _MANY_UNKNOWN and not known:
+            return ManyUnknown()
+        trouble = _not_of_a_task(answer, payload, may_name_task=False)
+        assert not isinstance(trouble, NotFound)
+        return trouble
 
 
 def _parsed(answer: Answer) -> Any:
     try:
-        return parse(answer.body, answer.secret)
+        return parse(answer.body, answer.secret, answer.headers.get("content-type", ""))
     except UnreadablePayloadError as error:
         return error
 
 
-def _by_status(answer: Answer, payload: Any) -> Trouble:
-    if answer.status in _THROTTLED:
-        return Throttled(_retry_after_s(answer))
-    if answer.status in _REFUSED:
-        return Unauthorised(described(answer.status, payload))
-    if 200 <= answer.status < 300:
-        if isinstance(payload, UnreadablePayloadError):
-            return Transient(f"HTTP {answer.status}: {payload}")
-        return Transient(f"{described(answer.status, payload)} (not the expected envelope)")
-    return Transient(described(answer.status, payload))
-
-
-def _message(payload: Any) -> str | None:
-    if not isinstance(payload, dict):
-        return None
-    error = payload.get("error")
-    source = error if isinstance(error, dict) else payload
-    words = (fields.text(source.get(name), _MAX_DETAIL) for name in ("code", "message"))
-    return " ".join(word for word in words if word) or None
+def _not_of_a_task(answer: Answer, payload: Any, *, may_name_task: bool) -> Trouble | NotFound:
+    """Say what is the matter with an answer that tells nothing of a task, and who says so."""
+    status = answer.status
+    if isinstance(payload, dict) and not any(name in answer.headers for name in CHALLENGE_HEADERS):
+        if may_name_task and status < 500 and says_not_found(payload):
+            return NotFound(described(status, payload))
+        said = own_status(payload) if 200 <= status < 300 else None
+        what = described(status, payload)
+        if (refused := refusal(said or status, payload, what)) is not None:
+            return refused
+        if (said or status) in _THROTTLED:
+            return Throttled(_retry_after_s(answer), detail=what)
+        return Transient(what if said or not 200 <= status < 300 else f"{what} (not the expected envelope)")
+    if (shown := page(status, answer.headers, answer.body)) is not None and status not in (429, 430):
+        return Transient(f"HTTP {status}: {shown}")
+    if status in _THROTTLED:
+        return Throttled(_retry_after_s(answer), detail=f"HTTP {status}")
+    if status == 401:
+        return Unauthorised("HTTP 401")
+    if status == 403:
+        return Transient(
+            "HTTP 403: not in the gateway's own form; a firewall or a proxy in front of it may say so"
+        )
+    if status == 402:
+        return Unauthorised("no credit left: HTTP 402", "credit")
+    if isinstance(payload, UnreadablePayloadError) and 200 <= status < 300:
+        return Transient(f"HTTP {status}: {payload}")
+    return Transient(
+        f"HTTP {status}" if not 200 <= status < 300 else f"HTTP {status} (not the expected envelope)"
+    )
 
 
 def _retry_after_s(answer: Answer) -> float | None:

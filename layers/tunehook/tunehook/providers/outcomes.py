@@ -47,6 +47,8 @@ class TaskResult:
         Whether anything was cut to keep those bounds.
     inline_files : tuple of InlineFile
         The files that came inside the answer; they stand nowhere else in the result.
+    unusable_links : tuple of str
+        What the provider gives for links to files and what cannot be made a URL: the field, and the beginning of it.
     """
 
     clips: tuple[Clip, ...]
@@ -56,6 +58,7 @@ class TaskResult:
     provider_object: dict[str, Any] = field(repr=False)
     truncated: bool = False
     inline_files: tuple[InlineFile, ...] = ()
+    unusable_links: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tunehook.providers import fields
-from tunehook.providers.adapter import Adapter, Request, Screening, described, encoded_id
-from tunehook.providers.outcomes import Failed, NotFound, Outcome, Pending, Unauthorised
-from tunehook.providers.results import completed, read_clip, read_result
-from tunehook.providers.words import Words, pending
+from tunehook.providers.adapter import Adapter, Request, Screening, encoded_id
+from tunehook.providers.outcomes import Failed, NotFound, Outcome, Pending, SeemsFailed, Unauthorised
+from tunehook.providers.refusals import described, says_not_found
+from tunehook.providers.results import Origin, completed, read_clip, read_result
+from tunehook.providers.statuses import ENDED, StatusVocabulary, pending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_WORDS = Words(
+    from tunehook.providers.adapter import Answer
+
+_STATUSES = StatusVocabulary(
     queued={"", "queuing"},
     processing={"processing"},
     succeeded={"completed"},
@@ -47,26 +50,26 @@ class Musicmint(Adapter):
         """Return whether there is a `code` that is an integer."""
         return type(payload.get("code")) is int
 
-    def read_payload(self, status: int, payload: Mapping[str, Any]) -> Outcome | None:
+    def read_payload(self, answer: Answer, payload: Mapping[str, Any]) -> Outcome | None:
         """Read the answer about one task; of an error its code decides, not the HTTP status (row 1)."""
-        if (trouble := self._refused(status, payload)) is not None:
+        if (trouble := self._refused(answer.status, payload)) is not None:
             return trouble
-        if self.has_envelope(payload) and payload["code"] != 0 and _says_not_found(status, payload):
-            return NotFound()
-        if not self._worked(status, payload):
+        if self.has_envelope(payload) and payload["code"] != 0 and _is_gone(answer.status, payload):
+            return NotFound(described(answer.status, payload))
+        if not self._worked(answer.status, payload):
             return None
         data = payload.get("data")
         if data is None:
             return pending("queued", "")
-        return read_task(data) if isinstance(data, dict) else None
+        return read_task(data, answer.origin) if isinstance(data, dict) else None
 
-    def read_many_payload(self, status: int, payload: Mapping[str, Any]) -> Screening | Outcome | None:
+    def read_many_payload(self, answer: Answer, payload: Mapping[str, Any]) -> Screening | Outcome | None:
         """Read one page: who is listed as pending is; any other status takes a single query to tell."""
-        if (trouble := self._refused(status, payload)) is not None:
+        if (trouble := self._refused(answer.status, payload)) is not None:
             return trouble
         data = payload.get("data")
         items = data.get("items") if isinstance(data, dict) else None
-        if not self._worked(status, payload) or not isinstance(items, list):
+        if not self._worked(answer.status, payload) or not isinstance(items, list):
             return None
         tasks = ((fields.text(task.get("id"), _MAX_ID), task) for task in fields.objects(items))
         found = {task_id: _listed(task) for task_id, task in tasks if task_id is not None}
@@ -81,29 +84,35 @@ class Musicmint(Adapter):
         return 200 <= status < 300 and self.has_envelope(payload) and payload["code"] == 0
 
 
-def read_task(task: Mapping[str, Any]) -> Outcome:
+def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     """Read a task object; only its `status` says whether it has ended."""
-    status = task.get("status")
-    verdict = _WORDS.verdict(status)
-    if verdict not in ("succeeded", "failed"):
-        return pending(verdict, status, task.get("created_at"))
-    clips = (read_clip(source, tags_split_at_spaces=True) for source in fields.objects(task.get("results")))
+    word = task.get("status")
+    status = _STATUSES.classify(word)
+    if status not in ENDED and status != "seems_failed":
+        return pending(status, word, task.get("created_at"))
+    clips = [
+        read_clip(source, origin, tags_split_at_spaces=True) for source in fields.objects(task.get("results"))
+    ]
     result = read_result(task, clips, submitted_at=task.get("created_at"))
-    if verdict == "succeeded":
-        return completed(result)
+    if status == "succeeded":
+        return completed(result, is_streaming=any(not each.is_settled for each in clips))
     error = task.get("error")
-    words = error.get("message") if isinstance(error, dict) else error
-    return Failed(fields.text(words, _MAX_REASON) or "the provider gave no reason", result)
+    said = fields.text(error.get("message") if isinstance(error, dict) else error, _MAX_REASON)
+    if status == "seems_failed":
+        return SeemsFailed(said or fields.text(word, _MAX_REASON) or "", result, "word")
+    return Failed(said or "the provider gave no reason", result)
 
 
-def _says_not_found(status: int, payload: Mapping[str, Any]) -> bool:
-    """Return whether an error says that the result is gone (4005) or, as a 404, that there is no such task.
+def _is_gone(status: int, payload: Mapping[str, Any]) -> bool:
+    """Return whether an error says that the result is gone (4005), or that there is no such task.
 
-    The code for an unknown id is not documented. A 404 without `request_id` comes from something else than
-    the task API.
+    The code for an unknown id is not documented: its words count, and a 404 of the task API itself, which is told by
+    its `request_id`.
     """
-    return payload["code"] == _RESULT_EXPIRED or (
-        status == 404 and isinstance(payload.get("request_id"), str)
+    return (
+        payload["code"] == _RESULT_EXPIRED
+        or (status == 404 and isinstance(payload.get("request_id"), str))
+        or (status < 500 and says_not_found(payload))
     )
 
 
@@ -111,10 +120,10 @@ def _listed(task: Mapping[str, Any]) -> Pending | None:
     status = task.get("status")
     if type(status) is int:
         status = _LISTED_NUMBERS.get(status)
-    verdict = _WORDS.verdict(status)
+    status_class = _STATUSES.classify(status)
     return (
-        pending(verdict, status, task.get("created_at"))
-        if verdict in ("queued", "processing") and status
+        pending(status_class, status, task.get("created_at"))
+        if status_class in ("queued", "processing") and status
         else None
     )
 

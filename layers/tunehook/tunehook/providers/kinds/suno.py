@@ -11,6 +11,7 @@ from tunehook.providers.newapi import NewApiAdapter, read_task
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tunehook.providers.adapter import Answer
     from tunehook.providers.outcomes import Outcome
 
 _MAX_ID = 512
@@ -31,13 +32,15 @@ class Suno(NewApiAdapter):
         """Return the question about up to 100 tasks, which has one page."""
         return Request("POST", "/suno/fetch", {"ids": list(task_ids)})
 
-    def read_many_payload(self, status: int, payload: Mapping[str, Any]) -> Screening | Outcome | None:
+    def read_many_payload(self, answer: Answer, payload: Mapping[str, Any]) -> Screening | Outcome | None:
         """Read the list of tasks; `data: null` is an empty one."""
         data = payload.get("data")
-        if not self.worked(status, payload) or not isinstance(data, list | None):
+        if not self.worked(answer.status, payload) or not isinstance(data, list | None):
             return None
         tasks = ((fields.text(task.get("task_id"), _MAX_ID), task) for task in fields.objects(data))
-        return Screening({task_id: read_task(task) for task_id, task in tasks if task_id is not None})
+        return Screening(
+            {task_id: read_task(task, answer.origin) for task_id, task in tasks if task_id is not None}
+        )
 
 
 ADAPTER = Suno()

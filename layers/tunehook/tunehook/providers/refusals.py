@@ -1,0 +1,125 @@
+"""What the words of an error say: no such task, no credit, a key that is not accepted or may not ask this.
+
+Gateways say the same things under different codes and HTTP statuses, in English and in Chinese
+(docs/provider-contracts.md, "Errors").
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from tunehook.providers import fields
+from tunehook.providers.outcomes import Unauthorised
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_MAX_DETAIL: Final = 300
+
+_NOT_FOUND_CODES: Final = frozenset(
+    {
+        "task_not_exist",
+        "task_not_exists",
+        "task_not_found",
+        "tasknotfound",
+        "not_found",
+        "notfound",
+        "record_not_found",
+    }
+)
+_NOT_FOUND: Final = re.compile(
+    r"(?:task|job|record|song|music|clip|request_?id|task_?id)[\w\s'\":#.-]{0,80}?"
+    r"(?:(?:is|was|could|can)?\s?_?not[\s_]?(?:be\s)?(?:found|exist)|(?:does|do|did)(?:\snot|n't)\sexist|unknown)"
+    r"|(?:no\ssuch|unknown|can(?:not|'t|\snot)\sfind(?:\sthe)?|invalid|non-?existent)\s(?:task|job|record|song)"
+    r"|(?:任务|任務|记录|記錄|作业|歌曲)[^。，,]{0,20}(?:不存在|未找到|找不到|无效)"
+    r"|(?:找不到|未找到|没有找到|不存在|查无|查無|无此)[^。，,]{0,10}(?:任务|任務|记录|記錄|作业|歌曲)",
+    re.IGNORECASE,
+)
+_NOT_ABOUT_A_TASK: Final = re.compile(
+    r"invalid url|\broute\b|\bendpoint\b|cannot (?:get|post)|page not found|\bmodel\b|\bchannel\b|\btoken\b|\buser\b"
+    r"|接口|路径|路由|模型|渠道|令牌|用户",
+    re.IGNORECASE,
+)
+_NO_CREDIT: Final = re.compile(
+    r"insufficient[\s_](?:user[\s_])?(?:quota|credits?|balance|funds)|(?:quota|credits?|balance)[\w\s]{0,30}"
+    r"(?:insufficient|exhausted|used\sup|run\sout|not\senough|too\slow|exceeded)|out\sof\s(?:quota|credits?)"
+    r"|not\senough\s(?:quota|credits?|balance|points)|no\s(?:credits?|quota|balance)\b|payment\srequired|top[\s-]?up"
+    r"|exceeded\syour\s(?:current\s)?quota|arrears|recharge|billing"
+    r"|(?:余额|餘額|额度|額度|积分|點數|点数|配额)[^。]{0,12}(?:不足|不够|用尽|已用完|耗尽|为0)|欠费|请充值|請充值",
+    re.IGNORECASE,
+)
+_MODELS: Final = re.compile(r"\bmodel\b|模型", re.IGNORECASE)
+_MAY_BE_CREDIT: Final = frozenset({200, 400, 401, 403, 429, 430})
+_WORDS: Final = ("code", "message", "msg", "err_msg", "error_msg", "errorMessage", "detail", "description")
+_WRONG_KEY: Final = re.compile(
+    r"invalid[\s_](?:api[\s_-]?)?(?:key|token)|incorrect api key|unauthori[sz]ed|authentication|not logged in"
+    r"|(?:api[\s_-]?key|token)[\w\s]{0,20}(?:invalid|expired|disabled|revoked|required)"
+    r"|(?:令牌|密钥|金鑰|api ?key)[^。]{0,12}(?:无效|無效|错误|过期|已过期|不正确|禁用)"
+    r"|无效的(?:令牌|密钥)|未提供令牌|未授权|未登录",
+    re.IGNORECASE,
+)
+
+
+def message(payload: Any) -> str | None:
+    """Return the words of an error object, its code first, shortened; None where it has none."""
+    if not isinstance(payload, dict):
+        return None
+    words = dict.fromkeys(word for word in _words(payload) if word)
+    return " ".join(words)[:_MAX_DETAIL] or None
+
+
+def described(status: int, payload: Any) -> str:
+    """Return a status and the provider's own words about it, shortened."""
+    return f"HTTP {status}: {words}" if (words := message(payload)) else f"HTTP {status}"
+
+
+def says_not_found(payload: Mapping[str, Any]) -> bool:
+    """Return whether an error says in words that there is no such task, and not that there is no such path or model."""
+    words = message(payload) or ""
+    if _NOT_ABOUT_A_TASK.search(words) and not _NOT_FOUND.search(words):
+        return False
+    codes = {word.strip().lower().replace("-", "_") for word in _words(payload)}
+    if codes & _NOT_FOUND_CODES:
+        return _NOT_ABOUT_A_TASK.search(words) is None
+    return _NOT_FOUND.search(words) is not None and re.search(r"invalid url", words, re.IGNORECASE) is None
+
+
+def refusal(status: int, payload: Mapping[str, Any], what: str) -> Unauthorised | None:
+    """Return what an error object says about the key; None if it is about something else.
+
+    Parameters
+    ----------
+    status : int
+        The HTTP status, or the error's own code where that is one.
+    payload : mapping
+    what : str
+        The error as it is told.
+    """
+    words = " ".join(_words(payload, with_type=True))
+    if status == 402 or (status in _MAY_BE_CREDIT and _NO_CREDIT.search(words)):
+        return Unauthorised(f"no credit left: {what}", "credit")
+    if status == 403 and not _WRONG_KEY.search(words):
+        hint = ": make a key without a model list" if _MODELS.search(words) else ""
+        return Unauthorised(f"the key may not ask this{hint}: {what}", "access")
+    if status in (401, 403) or (status in (200, 400) and _WRONG_KEY.search(words)):
+        return Unauthorised(what)
+    return None
+
+
+def own_status(payload: Mapping[str, Any]) -> int | None:
+    """Return an error's own code where it has the meaning of an HTTP status, as some gateways send beside 200."""
+    error = payload.get("error")
+    code = payload.get("code", error.get("code") if isinstance(error, dict) else None)
+    if isinstance(code, str) and code.strip().isascii() and code.strip().isdigit():
+        code = int(code.strip()[:6])
+    return code if type(code) is int and 400 <= code < 600 else None
+
+
+def _words(payload: Mapping[str, Any], *, with_type: bool = False) -> Iterator[str]:
+    error = payload.get("error")
+    source = error if isinstance(error, dict) else payload
+    names = (*_WORDS, "type") if with_type and source is error else _WORDS
+    for value in (*(source.get(name) for name in names), error):
+        if (word := fields.text(value, _MAX_DETAIL)) is not None:
+            yield word
