@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Mapping, Sequence
@@ -103,6 +104,20 @@ class Provider:
         """The name of the outcome that the latest pause began for; None before the first."""
         return self._pauses.reason
 
+    @property
+    def knows_many(self) -> bool:
+        """Whether query-many works, as far as is known."""
+        return self._knows_many
+
+    @property
+    def key_digest(self) -> str:
+        """A digest of name and key, by which a key is known again without being kept: 32 hexadecimal characters."""
+        return hashlib.sha256(f"{self.name}\0{self._secret}".encode()).hexdigest()[:32]
+
+    def restore_pause(self, seconds: float, reason: str) -> None:
+        """Go on with a pause that an earlier pass began, for `seconds` from now; `reason` is an outcome's name."""
+        self._pauses.restore(seconds, reason)
+
     def is_paused(self, now: float | None = None) -> bool:
         """Return whether asking is of no use at `now` (the clock's time; the present one by default)."""
         return self._pauses.is_paused(now)
@@ -119,7 +134,7 @@ class Provider:
         return await self._ask(task_id, line=object())
 
     async def ask_many(
-        self, task_ids: Iterable[str], *, old: Iterable[str] = ()
+        self, task_ids: Iterable[str], *, old: Iterable[str] = (), overdue: Iterable[str] = ()
     ) -> AsyncGenerator[tuple[str, Outcome], None]:
         """Ask about tasks in as few calls as the provider allows.
 
@@ -133,6 +148,8 @@ class Provider:
         task_ids : iterable of str
         old : iterable of str
             Those among them that have been waiting for so long that they may well hang.
+        overdue : iterable of str
+            Those among them whose deadline has passed: they go before all others.
 
         Yields
         ------
@@ -143,7 +160,8 @@ class Provider:
         """
         for task_id in old:
             self._ranks.setdefault(task_id, Rank.DOUBTED)
-        ids = sorted(dict.fromkeys(task_ids), key=self._rank)
+        first = frozenset(overdue)
+        ids = sorted(dict.fromkeys(task_ids), key=lambda task_id: (task_id not in first, self._rank(task_id)))
         known: deque[tuple[str, Outcome]] = deque()
         news = asyncio.Event()
 

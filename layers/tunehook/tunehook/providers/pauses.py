@@ -70,6 +70,10 @@ class Pauses:
         """Return whether asking is of no use at `now`, by the clock: paused, or a probe is under way."""
         return self._probe is not None or (self._clock() if now is None else now) < self._until
 
+    def restore(self, seconds: float, reason: str) -> None:
+        """Go on with a pause that was begun elsewhere, for `seconds` from now."""
+        self._pause(reason, seconds)
+
     async def admit(self) -> Admission | None:
         """Return leave to send a request, waiting while a probe is under way; None when paused."""
         while self._clock() >= self._until:
