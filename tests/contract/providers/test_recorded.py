@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.contract.providers.examples import Example, as_recorded, load
 
+from tunehook.providers.payload import parse
 from tunehook.providers.results import INTERNAL_FIELDS
 
 EXAMPLES = load()
@@ -54,7 +55,8 @@ def test_the_question_is_the_recorded_one(example: Example) -> None:
     ids=lambda example: example.name,
 )
 def test_the_providers_own_object_is_kept_but_for_its_own_business(example: Example) -> None:
-    data = json.loads(example.body.decode("utf-8-sig", "replace"), strict=False)["data"]
+    data = parse(example.body, "", example.answer().headers["content-type"])["data"]
+    data = json.loads(data) if isinstance(data, str) else data
     result: Any = example.adapter.read(example.answer())
     task = data if isinstance(data, dict) else {"data": data}
     kept = {name: value for name, value in task.items() if name not in INTERNAL_FIELDS}

@@ -198,7 +198,7 @@ async def test_a_body_of_two_mib_is_read() -> None:
 async def test_a_body_beyond_two_mib_is_refused() -> None:
     body = json.dumps(PENDING).encode()
     gateway = provider(streaming(body, b" " * (TWO_MIB + 1 - len(body))))
-    assert await gateway.ask("t") == Transient("the body exceeds 2 MiB")
+    assert await gateway.ask("t") == Transient("the body exceeds 2 MiB", is_too_large=True)
 
 
 async def test_the_connection_of_a_body_beyond_two_mib_is_dropped() -> None:
@@ -219,7 +219,7 @@ async def test_the_connection_of_a_body_beyond_two_mib_is_dropped() -> None:
     async with asyncio.timeout(5), raw_server(respond) as (url, _), DirectClient() as http:
         outcome = await Provider(config(base_url=url), http).ask("t")
         await gone.wait()
-    assert outcome == Transient("the body exceeds 2 MiB")
+    assert outcome == Transient("the body exceeds 2 MiB", is_too_large=True)
     assert written < 10 * TWO_MIB
 
 
@@ -243,7 +243,7 @@ async def test_a_decompression_bomb_is_not_unpacked() -> None:
     gateway = provider(streaming(bomb, content_encoding="gzip"))
     tracemalloc.start()
     try:
-        assert await gateway.ask("t") == Transient("the body exceeds 2 MiB")
+        assert await gateway.ask("t") == Transient("the body exceeds 2 MiB", is_too_large=True)
         assert tracemalloc.get_traced_memory()[1] < 8 * 1024 * 1024
     finally:
         tracemalloc.stop()

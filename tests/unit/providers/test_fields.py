@@ -105,7 +105,7 @@ def test_a_length_is_read_in_any_of_the_usual_ways(value: str, seconds: float) -
             7,
             "",
             "h/a.mp3",
-            "//h/a.mp3",
+            "//",
             "ftp://h/a",
             "file:///etc/passwd",
             "https://",

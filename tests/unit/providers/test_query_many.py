@@ -232,3 +232,84 @@ async def test_leaving_early_stops_the_requests_under_way() -> None:
     ):
         await anext(outcomes)
     assert stopped.is_set()
+
+
+class Fragile(Gateway):
+    """A gateway that cannot read some of its rows, and fails as a whole about every batch with one of them."""
+
+    def __init__(self, tasks: dict[str, str], unreadable: set[str]) -> None:
+        super().__init__(tasks)
+        self.unreadable = unreadable
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        answer = super().__call__(request)
+        asked = set(self.together[-1]) if request.method == "POST" else {self.singly[-1]}
+        return json_answer({"code": "get_task_failed"}, 500) if asked & self.unreadable else answer
+
+
+async def test_a_row_that_spoils_its_batch_is_found_by_halves() -> None:
+    ids = [f"t{number:02}" for number in range(100)]
+    gateway = Fragile(dict.fromkeys(ids, "QUEUED"), {"t37", "t80"})
+    asked = provider(gateway)
+    outcomes = await ask_many(asked, ids)
+    assert {task_id for task_id, outcome in outcomes.items() if not isinstance(outcome, Pending)} == {
+        "t37",
+        "t80",
+    }
+    assert len(gateway.together) + len(gateway.singly) <= 50
+
+
+async def test_a_row_that_spoils_its_batch_is_asked_about_alone_from_then_on() -> None:
+    ids = [f"t{number:02}" for number in range(100)]
+    gateway = Fragile(dict.fromkeys(ids, "QUEUED"), {"t37"})
+    asked = provider(gateway)
+    await ask_many(asked, ids)
+    gateway.together.clear()
+    gateway.singly.clear()
+    outcomes = await ask_many(asked, ids)
+    assert len(gateway.together) == 1
+    assert len(gateway.singly) <= 4
+    assert isinstance(outcomes["t37"], Transient)
+
+
+async def test_a_batch_whose_answer_is_too_large_is_halved() -> None:
+    ids = [f"t{number:02}" for number in range(100)]
+    gateway = Gateway(dict.fromkeys(ids, "QUEUED"))
+    plain = gateway.task
+
+    def long_task(task_id: str) -> dict[str, Any]:
+        return plain(task_id) | {"lyrics": "x" * 40_000}
+
+    gateway.task = long_task  # type: ignore[method-assign]
+    outcomes = await ask_many(provider(gateway), ids)
+    assert all(isinstance(outcome, Pending) for outcome in outcomes.values())
+    assert len(outcomes) == 100
+    assert gateway.singly == []
+    assert [len(batch) for batch in gateway.together] == [100, 50, 50]
+
+
+async def test_query_many_that_never_works_is_given_up_although_single_questions_are_answered() -> None:
+    ids = [f"t{number:03}" for number in range(400)]
+    gateway = Gateway(dict.fromkeys(ids, "QUEUED"), many=json_answer({"code": "x"}, 500))
+    asked = provider(gateway, max_concurrency=1)
+    outcomes = await ask_many(asked, ids)
+    assert all(isinstance(outcome, Pending) for outcome in outcomes.values())
+    assert len(gateway.together) <= 12
+    assert not asked.knows_many
+
+
+async def test_overdue_tasks_are_in_the_first_batch() -> None:
+    ids = [f"t{number:03}" for number in range(250)]
+    gateway = Gateway(dict.fromkeys(ids, "QUEUED"))
+    asked = provider(gateway, max_concurrency=1)
+    async for _ in asked.ask_many(ids, overdue=ids[-100:]):
+        pass
+    assert set(gateway.together[0]) == set(ids[-100:])
+
+
+@pytest.mark.parametrize(("status", "knows"), [(405, False), (404, False), (429, True), (503, True)])
+async def test_too_many_requests_do_not_mean_that_query_many_is_not_known(status: int, knows: bool) -> None:
+    gateway = Gateway({"a": "QUEUED", "b": "QUEUED"}, many=httpx.Response(status))
+    asked = provider(gateway)
+    await ask_many(asked, ["a", "b"])
+    assert asked.knows_many is knows

@@ -18,7 +18,17 @@ _TOO_LARGE = "the body exceeds 2 MiB"
 
 
 class UnusableBodyError(ValueError):
-    """The body is too large or cannot be decompressed; the message quotes nothing of it."""
+    """The body is too large or cannot be decompressed; the message quotes nothing of it.
+
+    Parameters
+    ----------
+    reason : str
+    is_too_large : bool
+    """
+
+    def __init__(self, reason: str, *, is_too_large: bool = False) -> None:
+        super().__init__(reason)
+        self.is_too_large = is_too_large
 
 
 def plain_body(reply: Reply) -> bytes:
@@ -31,7 +41,7 @@ def plain_body(reply: Reply) -> bytes:
         broken.
     """
     if reply.truncated:
-        raise UnusableBodyError(_TOO_LARGE)
+        raise UnusableBodyError(_TOO_LARGE, is_too_large=True)
     encoding = reply.headers.get("content-encoding", "").strip().lower()
     if encoding in _IDENTITY:
         return reply.body
@@ -48,7 +58,7 @@ def _decompressed(raw: bytes) -> bytes:
         except zlib.error:
             continue
         if len(body) > MAX_BODY_BYTES:
-            raise UnusableBodyError(_TOO_LARGE)
+            raise UnusableBodyError(_TOO_LARGE, is_too_large=True)
         if not inflater.eof:
             raise UnusableBodyError("the compressed body is truncated")
         return body

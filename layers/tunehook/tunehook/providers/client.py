@@ -30,6 +30,12 @@ REQUEST_DEADLINE_S = 10.0
 
 _MAX_CAUSE = 300
 _MAX_PAGES = 50
+_MANY_FAILURES = 8
+"""So many batches in a row that fail although single questions are answered mean that query-many does not work."""
+
+_SMALLEST_BATCH = 4
+"""Fewer tasks than that are asked about singly, rather than in halves again."""
+
 _TROUBLE = (Throttled, Unauthorised, Transient)
 _URL_PUNCTUATION = "%!$&'()*+,/:;=@[]~"
 
@@ -78,6 +84,8 @@ class Provider:
         self._bucket_turns = Turns(1)
         self._ranks: dict[str, Rank] = {}
         self._knows_many = config.batch and self._adapter.ids_per_call is not None
+        self._many_failures = 0
+        self._spoilers: set[str] = set()
 
     @property
     def name(self) -> str:
@@ -138,10 +146,10 @@ class Provider:
     ) -> AsyncGenerator[tuple[str, Outcome], None]:
         """Ask about tasks in as few calls as the provider allows.
 
-        Tasks not asked about before go first, calls of this method at the same time in turns; then those that got
-        an answer, and as many of those that got none the last time. The latter, and the `old` that were not asked
-        about before, never have the last quarter of the requests at a time to themselves: where they hang, the
-        others need not wait.
+        Overdue tasks go first, then those not asked about before, calls of this method at the same time in turns; then
+        those that got an answer, and as many of those that got none the last time. The latter, the overdue, and the
+        `old` that were not asked about before, never have the last quarter of the requests at a time to themselves:
+        where they hang, the others need not wait.
 
         Parameters
         ----------
@@ -160,8 +168,8 @@ class Provider:
         """
         for task_id in old:
             self._ranks.setdefault(task_id, Rank.DOUBTED)
-        first = frozenset(overdue)
-        ids = sorted(dict.fromkeys(task_ids), key=lambda task_id: (task_id not in first, self._rank(task_id)))
+        self._ranks |= dict.fromkeys(overdue, Rank.OVERDUE)
+        ids = sorted(dict.fromkeys(task_ids), key=self._rank)
         known: deque[tuple[str, Outcome]] = deque()
         news = asyncio.Event()
 
@@ -189,8 +197,11 @@ class Provider:
             if size is None or not self._knows_many or len(ids) < 2:
                 self._ask_singly(ids, deliver, crew)
             else:
+                alone = [task_id for task_id in ids if task_id in self._spoilers]
+                ids = [task_id for task_id in ids if task_id not in self._spoilers]
                 batches = (ids[start : start + size] for start in range(0, len(ids), size))
                 crew.add(partial(self._ask_together, batch, deliver, crew) for batch in batches)
+                self._ask_singly(alone, deliver, crew)
 
     def _ask_singly(self, ids: Iterable[str], deliver: _Deliver, crew: Crew) -> None:
         async def ask(task_id: str) -> None:
@@ -198,9 +209,11 @@ class Provider:
 
         crew.add(partial(ask, task_id) for task_id in ids)
 
-    async def _ask_together(self, ids: Sequence[str], deliver: _Deliver, crew: Crew) -> None:
+    async def _ask_together(
+        self, ids: Sequence[str], deliver: _Deliver, crew: Crew, *, is_well: bool = False
+    ) -> None:
         # What another batch has learnt since this one was put together counts.
-        screened = await self._screen(ids, line=crew) if self._knows_many else ManyUnknown()
+        screened = await self._screen(ids, line=crew) if self._knows_many and ids else ManyUnknown()
         if isinstance(screened, Throttled | Unauthorised):
             for task_id in ids:
                 deliver(task_id, screened)
@@ -208,20 +221,45 @@ class Provider:
         if isinstance(screened, ManyUnknown):
             self._knows_many = False
         elif isinstance(screened, Transient):
-            # A gateway whose query-many is broken, or whose answer about these tasks is too large, may still
-            # answer singly.
-            first, *ids = ids
-            outcome = await self._ask(first, line=crew)
-            deliver(first, outcome)
-            if isinstance(outcome, Throttled | Unauthorised | Transient):
-                for task_id in ids:
-                    deliver(task_id, outcome)
-                return
+            await self._ask_in_halves(ids, screened, deliver, crew, is_well=is_well)
+            return
         else:
+            self._many_failures = 0
             for task_id, outcome in screened.items():
                 deliver(task_id, outcome)
             ids = [task_id for task_id in ids if task_id not in screened]
         self._ask_singly(ids, deliver, crew)
+
+    async def _ask_in_halves(
+        self, ids: Sequence[str], trouble: Transient, deliver: _Deliver, crew: Crew, *, is_well: bool
+    ) -> None:
+        """Ask once more about a batch that failed as a whole, half by half: what spoils it may be one of its tasks.
+
+        An answer that was too large says so, and that the gateway is well. After any other failure a single question
+        tells whether it is, before more are sent; the task that it was about is known then. Where it `is_well`, since
+        the question about another part of the batch was answered, only that task is in trouble.
+        """
+        if not trouble.is_too_large:
+            first, *ids = ids
+            outcome = await self._ask(first, line=crew)
+            deliver(first, outcome)
+            if isinstance(outcome, Transient):
+                self._spoilers.add(first)
+            if isinstance(outcome, Throttled | Unauthorised) or (
+                isinstance(outcome, Transient) and not is_well
+            ):
+                for task_id in ids:
+                    deliver(task_id, outcome)
+                return
+            self._many_failures += 1
+            self._knows_many &= self._many_failures < _MANY_FAILURES
+        if len(ids) < _SMALLEST_BATCH:
+            self._spoilers |= set(ids)
+            self._ask_singly(ids, deliver, crew)
+            return
+        middle = len(ids) // 2
+        halves = (ids[:middle], ids[middle:])
+        crew.add(partial(self._ask_together, half, deliver, crew, is_well=True) for half in halves)
 
     async def _screen(
         self, ids: Sequence[str], line: Hashable
@@ -313,10 +351,12 @@ class Provider:
                     request.method, self._base_url + request.path, headers, content, max_bytes=MAX_BODY_BYTES
                 )
             body = plain_body(reply)
-            return read(Answer(reply.status, reply.headers, body, self._utc_now(), self._secret))
+            return read(
+                Answer(reply.status, reply.headers, body, self._utc_now(), self._secret, self.config.base_url)
+            )
         except TimeoutError:
             return Transient(f"no answer within {REQUEST_DEADLINE_S:g} s")
         except UnusableBodyError as error:
-            return Transient(str(error))
+            return Transient(str(error), is_too_large=error.is_too_large)
         except Exception as error:  # noqa: BLE001 - whatever a transport raises becomes an outcome
             return Transient(redact(f"{type(error).__name__}: {error}", self._secret)[:_MAX_CAUSE])

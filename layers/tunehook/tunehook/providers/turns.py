@@ -14,25 +14,29 @@ Job: TypeAlias = Callable[[], Awaitable[None]]
 class Rank(IntEnum):
     """What is known of who waits."""
 
-    NEW = 0
-    """Nothing yet: it goes before all others, so that those who come again and again do not keep it out."""
+    OVERDUE = 0
+    """It waits for an answer that ends it one way or the other, and goes before all others."""
 
-    KNOWN = 1
+    NEW = 1
+    """Nothing yet: it goes before those who come again and again, so that they do not keep it out."""
+
+    KNOWN = 2
     """It gave its place back soon the last time."""
 
-    DOUBTED = 2
+    DOUBTED = 3
     """It did not, or may well not: some places are kept from its like."""
 
 
-_KNOWN_BEFORE_DOUBTED = (Rank.NEW, Rank.KNOWN, Rank.DOUBTED)
-_DOUBTED_BEFORE_KNOWN = (Rank.NEW, Rank.DOUBTED, Rank.KNOWN)
+_KNOWN_BEFORE_DOUBTED = (Rank.OVERDUE, Rank.NEW, Rank.KNOWN, Rank.DOUBTED)
+_DOUBTED_BEFORE_KNOWN = (Rank.OVERDUE, Rank.NEW, Rank.DOUBTED, Rank.KNOWN)
+_MAY_HANG = frozenset({Rank.OVERDUE, Rank.DOUBTED})
 
 
 class Turns:
     """A semaphore that is fair to lines, however long one of them is, and to those who do not stay long.
 
-    The new go first, line by line in turn; then the known and the doubted, in turn as well. A quarter of the places,
-    and at least one of several, is never given to the doubted.
+    The overdue go first, then the new, line by line in turn; then the known and the doubted, in turn as well. A quarter
+    of the places, and at least one of several, is never given to the overdue and the doubted, which may well hang.
 
     Parameters
     ----------
@@ -64,7 +68,7 @@ class Turns:
     def give_back(self, rank: Rank) -> None:
         """Give up a place taken with this rank to the one whose turn it is."""
         self._free += 1
-        self._free_for_doubted += rank is Rank.DOUBTED
+        self._free_for_doubted += rank in _MAY_HANG
         if not self._is_choosing and self._next_rank() is not None:
             # A moment later: who gives it back may well come again at once, and be the one to go first.
             self._is_choosing = True
@@ -90,12 +94,12 @@ class Turns:
         return next((rank for rank in order if self._lines[rank] and self._is_open(rank)), None)
 
     def _is_open(self, rank: Rank) -> bool:
-        return self._free > 0 and (rank is not Rank.DOUBTED or self._free_for_doubted > 0)
+        return self._free > 0 and (rank not in _MAY_HANG or self._free_for_doubted > 0)
 
     def _give(self, rank: Rank) -> None:
         self._free -= 1
-        self._free_for_doubted -= rank is Rank.DOUBTED
-        if rank is not Rank.NEW:
+        self._free_for_doubted -= rank in _MAY_HANG
+        if rank in (Rank.KNOWN, Rank.DOUBTED):
             self._last = rank
 
 
