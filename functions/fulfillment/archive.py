@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +16,7 @@ from fulfillment.download import SILENCE_S, Download, NotCopied
 from fulfillment.results import Copied, Results, Stored
 from fulfillment.transfer import Run, Transfer, source_in_metadata
 from tunehook.events import ArchivedAsset
-from tunehook.result_keys import safe_part, task_prefix
+from tunehook.result_keys import inline_key, safe_part, task_prefix
 from tunehook.times import from_ms, now_ms
 
 logger = Logger(child=True)
@@ -59,6 +60,8 @@ class Archive:
         Waits for seconds.
     clock : callable, optional
         The present moment in milliseconds since 1970.
+    https_only : bool
+        Whether the client takes no plain http: such links are asked for over https.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Archive:
         http: httpx.AsyncClient,
         *,
         max_asset_bytes: int,
+        https_only: bool = False,
         silence_s: float = SILENCE_S,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], int] = now_ms,
@@ -75,6 +79,7 @@ class Archive:
         self._transfer = Transfer(results)
         self._http = http
         self._max_asset_bytes = max_asset_bytes
+        self._https_only = https_only
         self._silence_s = silence_s
         self._sleep = sleep
         self._clock = clock
@@ -86,6 +91,7 @@ class Archive:
         *,
         within_s: float = KEEP_S,
         given_up: Mapping[AssetName, ArchivedAsset] | None = None,
+        event_id: str = "",
     ) -> list[Kept]:
         """Copy the files of a task that do not lie in the bucket yet.
 
@@ -99,6 +105,8 @@ class Archive:
             How many seconds it may take.
         given_up : mapping, optional
             What is known not to be had, and not tried.
+        event_id : str
+            The event of the task's end, by which files that came inside the provider's answer are found.
 
         Returns
         -------
@@ -123,14 +131,21 @@ class Archive:
             if (missing := known.get((asset.clip_id, asset.type))) is not None:
                 return Kept(missing)
             async with slots:
-                return await self._keep_one(run, asset, until_s, seen)
+                return await self._keep_one(run, asset, until_s, seen, event_id)
 
         async with asyncio.TaskGroup() as group:
             kept = [group.create_task(keep_one(asset)) for asset in assets]
         return [task.result() for task in kept]
 
-    async def _keep_one(self, run: Run, asset: Asset, until_s: float, seen: dict[str, Stored]) -> Kept:
+    async def _keep_one(
+        self, run: Run, asset: Asset, until_s: float, seen: dict[str, Stored], event_id: str
+    ) -> Kept:
         problems: list[NotCopied] = []
+        try:
+            if (here := await self._keep_what_is_here(run, asset, seen, event_id)) is not None:
+                return Kept(_archived(asset, None, here))
+        except NotCopied as error:
+            problems.append(error)
         for left, url in zip(range(len(asset.urls), 0, -1), asset.urls, strict=True):
             try:
                 return Kept(_archived(asset, url, await self._copy(run, asset, url, until_s, left, seen)))
@@ -150,7 +165,7 @@ class Archive:
             ArchivedAsset(
                 clip_id=asset.clip_id,
                 type=asset.type,
-                source_url=asset.urls[0],
+                source_url=asset.urls[0] if asset.urls else None,
                 status="unavailable",
                 reason="; ".join(reasons),
             ),
@@ -158,24 +173,73 @@ class Archive:
             retry_after_s=min((problem.retry_after_s for problem in passing), default=0.0),
         )
 
+    async def _keep_what_is_here(
+        self, run: Run, asset: Asset, seen: dict[str, Stored], event_id: str
+    ) -> Copied | None:
+        """Keep a text, or a file that the poller found inside the answer; None where an asset has links alone."""
+        content = asset.content
+        if asset.is_inline:
+            found = await self._results.read(inline_key(event_id, asset.clip_id, asset.type))
+            if found is None:
+                raise NotCopied(
+                    "the file came inside the provider's answer, and is not kept any more", is_final=True
+                )
+            content = found[0]
+        if content is None:
+            return None
+        return await self._transfer.keep(run, asset, _source_of(asset), content, seen)
+
     async def _copy(
         self, run: Run, asset: Asset, url: str, until_s: float, links_left: int, seen: dict[str, Stored]
     ) -> Copied:
+        """Copy from a link, in the ways in which it may be meant; the link as it is given comes first.
+
+        Where plain http is not taken, the same host is asked over https. ``&amp;`` is taken for what it stands for in
+        HTML only after the host has refused it as it is.
+        """
         if asset.expires_at is not None and asset.expires_at <= from_ms(self._clock()):
             raise NotCopied(EXPIRED, is_final=True)
         now_s = asyncio.get_running_loop().time()
         link_until_s = now_s + (until_s - now_s) / links_left
+        is_plain = self._https_only and url.startswith("http://")
+        asked = _over_https(url) if is_plain else url
+        try:
+            try:
+                return await self._copy_from(asked, run, asset, url, link_until_s, seen)
+            except NotCopied as error:
+                unescaped = html.unescape(asked)
+                if (
+                    unescaped == asked
+                    or "&amp;" not in asked
+                    or error.status is None
+                    or error.status // 100 != 4
+                ):
+                    raise
+                return await self._copy_from(unescaped, run, asset, url, link_until_s, seen)
+        except NotCopied as error:
+            if not is_plain:
+                raise
+            raise NotCopied(
+                f"plain http is not allowed; asked for over https: {error}",
+                is_final=error.is_final,
+                retry_after_s=error.retry_after_s,
+                status=error.status,
+            ) from None
+
+    async def _copy_from(
+        self, asked: str, run: Run, asset: Asset, url: str, until_s: float, seen: dict[str, Stored]
+    ) -> Copied:
         download = Download(
             self._http,
-            url,
+            asked,
             max_bytes=self._max_asset_bytes,
-            until_s=link_until_s,
+            until_s=until_s,
             silence_s=self._silence_s,
             sleep=self._sleep,
             clock=self._clock,
         )
         try:
-            async with asyncio.timeout_at(link_until_s):
+            async with asyncio.timeout_at(until_s):
                 return await self._transfer.copy(run, asset, url, download, seen)
         except TimeoutError:
             raise NotCopied("not copied in time") from None
@@ -190,12 +254,25 @@ def _lying_there(run: Run, asset: Asset, found: Collection[Stored]) -> Kept | No
         for url in asset.urls:
             if stored.source == source_in_metadata(url):
                 return Kept(_archived(asset, url, stored.copied()))
+        if not asset.urls and stored.source == _source_of(asset) and stored.run_ms == run.run_ms:
+            return Kept(_archived(asset, None, stored.copied()))
         if stored.is_later_than(run.run_ms):
-            return Kept(_archived(asset, asset.urls[0], stored.copied()))
+            return Kept(_archived(asset, asset.urls[0] if asset.urls else None, stored.copied()))
     return None
 
 
-def _archived(asset: Asset, url: str, copied: Copied) -> ArchivedAsset:
+def _source_of(asset: Asset) -> str:
+    """Return what stands for the link of a file that has none."""
+    return f"answer:{asset.type}"
+
+
+def _over_https(url: str) -> str:
+    """Return an http link as one of the same host over https; the port of plain http goes."""
+    host, slash, rest = url.removeprefix("http://").partition("/")
+    return f"https://{host.removesuffix(':80')}{slash}{rest}"
+
+
+def _archived(asset: Asset, url: str | None, copied: Copied) -> ArchivedAsset:
     return ArchivedAsset(
         clip_id=asset.clip_id,
         type=asset.type,
@@ -205,4 +282,5 @@ def _archived(asset: Asset, url: str, copied: Copied) -> ArchivedAsset:
         content_type=copied.content_type,
         bytes=copied.bytes,
         sha256=copied.sha256,
+        remark=copied.remark,
     )

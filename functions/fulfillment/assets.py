@@ -1,47 +1,58 @@
-"""Which files a clip has, and what a file must begin with to be what it is called."""
+"""Which files a clip has, and what a file must be to be what it is called."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
-import filetype
-
+from fulfillment.media import MediaType, is_text, recognise
 from tunehook.clips import Clip
 from tunehook.errors import InvalidInput
 
-AssetType: TypeAlias = Literal["audio", "cover", "large_cover", "video"]
+AssetType: TypeAlias = Literal["audio", "cover", "large_cover", "video", "lyrics"]
 
-SNIFFED_BYTES: Final = 8192
-"""How much of a file's beginning tells what it is."""
+LYRICS: Final = MediaType("text/plain; charset=utf-8", "txt")
+UNRECOGNISED: Final = "unrecognised"
+"""The remark on a file of an unknown kind that is kept on its host's word."""
 
-_FAMILY: Final[dict[AssetType, str]] = {
-    "audio": "audio/",
-    "cover": "image/",
-    "large_cover": "image/",
-    "video": "video/",
+_FAMILY: Final[Mapping[str, str]] = {
+    "audio": "audio",
+    "cover": "image",
+    "large_cover": "image",
+    "video": "video",
 }
+_MEDIA_FAMILIES: Final = ("audio/", "image/", "video/")
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file to keep: the links to it, the preferred one first, and when they die."""
+    """A file to keep.
+
+    Parameters
+    ----------
+    clip_id, type : str
+        Which file it is.
+    urls : tuple of str
+        The links to it, the preferred one first.
+    title : str or None
+        The clip's.
+    expires_at : datetime or None
+        When the links die.
+    is_inline : bool
+        Whether it came inside the provider's answer, and so lies in the results bucket already (`inline_key`).
+    content : bytes or None
+        The file itself, where it is a text of the clip.
+    """
 
     clip_id: str
     type: AssetType
     urls: tuple[str, ...]
     title: str | None = None
     expires_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class MediaType:
-    """What a file is, by its bytes."""
-
-    content_type: str
-    extension: str
+    is_inline: bool = False
+    content: bytes | None = None
 
 
 class NotThatMedia(InvalidInput):
@@ -49,42 +60,70 @@ class NotThatMedia(InvalidInput):
 
 
 def assets_of(clip: Clip) -> Iterator[Asset]:
-    """Yield the files of a clip. A stream is no file, and is not among them."""
+    """Yield the files of a clip. A stream is no file, and is not among them; a text is one."""
     candidates: tuple[tuple[AssetType, tuple[str | None, ...]], ...] = (
         ("audio", (clip.audio_url, clip.audio_source_url)),
         ("cover", (clip.cover_url, clip.cover_source_url)),
         ("large_cover", (clip.large_cover_url,)),
         ("video", (clip.video_url,)),
     )
+    inline = clip.inline or ()
     for kind, links in candidates:
         urls = tuple(dict.fromkeys(link for link in links if link))
-        if urls:
-            yield Asset(clip.clip_id, kind, urls, clip.title, clip.expires_at)
+        if urls or kind in inline:
+            yield Asset(clip.clip_id, kind, urls, clip.title, clip.expires_at, kind in inline)
+    if clip.text is not None:
+        yield Asset(clip.clip_id, "lyrics", (), clip.title, content=clip.text.encode("utf-8", "replace"))
 
 
-def media_type_of(kind: AssetType, head: bytes) -> MediaType:
-    """Tell what a file is from its first bytes.
+def media_type_of(
+    kind: AssetType, head: bytes, *, is_whole: bool = True, host_says: str = ""
+) -> tuple[MediaType, str | None]:
+    """Tell what a file is from its beginning.
 
     Parameters
     ----------
     kind : str
         What the provider calls it.
     head : bytes
-        The first `SNIFFED_BYTES` of the file, or all of it.
+        The beginning of the file.
+    is_whole : bool
+        Whether that is all of it.
+    host_says : str
+        The ``Content-Type`` that its host gave.
 
     Returns
     -------
-    MediaType
+    media : MediaType
         The content type and the extension without a dot.
+    remark : str or None
+        `UNRECOGNISED` where its kind is not known, and the host's word is all there is.
 
     Raises
     ------
     NotThatMedia
         If it is empty, or something else than the provider says: an HTML page is no mp3.
     """
+    if kind == "lyrics":
+        return LYRICS, None
     if not head:
         raise NotThatMedia(kind, "the file is empty")
-    guess = filetype.guess(head)
-    if guess is None or not guess.mime.startswith(_FAMILY[kind]):
-        raise NotThatMedia(kind, f"the file is {guess.mime if guess else 'of no known type'}")
-    return MediaType(guess.mime, guess.extension)
+    media = recognise(head, is_whole=is_whole, wanted=_FAMILY[kind])
+    if media is not None and media.family == _FAMILY[kind]:
+        return media, None
+    if media is not None:
+        raise NotThatMedia(kind, f"the file is {media.content_type}")
+    if is_text(head):
+        raise NotThatMedia(kind, "the file is of no known type: it is text, such as a web page")
+    said = host_says.partition(";")[0].strip().lower()
+    if (
+        said.startswith(_MEDIA_FAMILIES)
+        and said.isascii()
+        and said.isprintable()
+        and len(said) <= _TYPE_MAX_LENGTH
+    ):
+        return MediaType(said, "bin"), UNRECOGNISED
+    raise NotThatMedia(kind, "the file is of no known type")
+
+
+_TYPE_MAX_LENGTH: Final = 100

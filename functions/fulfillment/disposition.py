@@ -16,7 +16,13 @@ _REPLACED: Final = frozenset('<>:"/\\|?*')
 _PLAIN: Final = frozenset("!#$&+-.^_`|~")
 """What stays as it is beside letters and digits (RFC 5987, section 3.2.1)."""
 
-_SUFFIX: Final = {"audio": "", "cover": " cover", "large_cover": " large cover", "video": ""}
+_SUFFIX: Final = {
+    "audio": "",
+    "cover": " cover",
+    "large_cover": " large cover",
+    "video": "",
+    "lyrics": " lyrics",
+}
 
 
 def content_disposition(asset: Asset, extension: str) -> str:

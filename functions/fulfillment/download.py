@@ -35,12 +35,22 @@ class NotCopied(TunehookError):
         Whether asking the same link again is of no use.
     retry_after_s : float
         How long the host wants to be left alone.
+    status : int or None
+        The HTTP status of its answer, if that was the problem.
     """
 
-    def __init__(self, reason: str, *, is_final: bool = False, retry_after_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        is_final: bool = False,
+        retry_after_s: float = 0.0,
+        status: int | None = None,
+    ) -> None:
         super().__init__(reason)
         self.is_final = is_final
         self.retry_after_s = retry_after_s
+        self.status = status
 
 
 class StartOver(TunehookError):
@@ -87,6 +97,7 @@ class Download:
         self._sleep = sleep
         self._clock = clock
         self._tries = 0
+        self.content_type = ""
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the file's bytes from its beginning, over as many connections as it takes.
@@ -174,9 +185,11 @@ class Download:
                 f"HTTP {status}",
                 is_final=400 <= status < 500 and status not in _RETRIED,
                 retry_after_s=self._retry_after_s(response),
+                status=status,
             )
         version = _Version.of(response)
         self._check_size(version.length or 0)
+        self.content_type = response.headers.get("content-type", "")
         return version
 
     def _check_size(self, count: int) -> None:

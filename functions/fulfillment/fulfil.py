@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from aws_lambda_powertools import Logger
@@ -13,7 +13,7 @@ from fulfillment.archive import Archive, AssetName, Kept
 from fulfillment.archived import archived_event, completeness, record_assets
 from fulfillment.assets import Asset, assets_of
 from fulfillment.figures import tell_archived, tell_coming_again
-from fulfillment.manifest import Manifest, manifest_of, provider_object_of, read_manifest
+from fulfillment.manifest import Manifest, manifest_of, provider_object_of, read_manifest, texts_of
 from fulfillment.patience import ComesAgain, again_after_s, pass_s
 from fulfillment.results import Clash, Results
 from fulfillment.telling import Telling
@@ -172,7 +172,8 @@ class Fulfillment:
                 return _of_later_run(event, item, manifest), was_told
             kept = await self._archive.keep(
                 Run(TaskKey(event.task_id, event.provider), to_ms(event.detected_at)),
-                _files(event),
+                _files(event, item),
+                event_id=event.event_id,
                 within_s=wait.within_s if again_ms is not None else wait.pass_s(),
                 given_up=given_up,
             )
@@ -232,8 +233,13 @@ class Fulfillment:
         )
 
 
-def _files(event: TaskEnded) -> list[Asset]:
-    return [asset for clip in event.clips for asset in assets_of(clip.to_clip())]
+def _files(event: TaskEnded, item: dict[str, Any] | None) -> list[Asset]:
+    texts = texts_of(item, "text")
+    return [
+        asset
+        for clip in event.clips
+        for asset in assets_of(replace(clip.to_clip(), text=clip.text or texts.get(clip.clip_id)))
+    ]
 
 
 def _given_up(item: dict[str, Any] | None) -> dict[AssetName, ArchivedAsset]:
@@ -254,10 +260,10 @@ def _of_later_run(event: TaskEnded, item: dict[str, Any] | None, manifest: Manif
         or ArchivedAsset(
             clip_id=file.clip_id,
             type=file.type,
-            source_url=file.urls[0],
+            source_url=file.urls[0] if file.urls else None,
             status="unavailable",
             reason=SUPERSEDED,
         )
-        for file in _files(event)
+        for file in _files(event, item)
     ]
     return _Settled(tuple(assets), to_ms(manifest.archived_at), provider_object_of(item))

@@ -47,13 +47,20 @@ def manifest_of(
     """
     content = event.model_dump(mode="json", exclude={"truncated"})
     if item is not None:
-        prompts = {clip["clip_id"]: clip["prompt"] for clip in item.get("clips", ()) if "prompt" in clip}
-        for clip in content["clips"]:
-            clip["prompt"] = clip["prompt"] or prompts.get(clip["clip_id"])
+        for name in ("prompt", "text"):
+            whole = texts_of(item, name)
+            for clip in content["clips"]:
+                clip[name] = clip[name] or whole.get(clip["clip_id"])
     content["archived_at"] = iso(from_ms(archived_at_ms))
     content["assets"] = [asset.model_dump(mode="json") for asset in assets]
     content["provider_object"] = provider_object_of(item)
     return json.dumps(content, ensure_ascii=False, indent=2).encode("utf-8", "replace")
+
+
+def texts_of(item: dict[str, Any] | None, name: str) -> dict[str, str]:
+    """Return the texts of a task's clips that its item has, by clip id: an event leaves out what is too long for it."""
+    clips = (item or {}).get("clips", ())
+    return {clip["clip_id"]: clip[name] for clip in clips if name in clip}
 
 
 def read_manifest(body: bytes) -> Manifest | None:

@@ -13,7 +13,7 @@ PAYLOAD_MAX_BYTES: Final = 300_000
 """Of the text on a delivery's record, which DynamoDB limits to 400 kB an item."""
 
 _CLIP_FIELDS = ("clip_id", "title", "tags", "duration_s", "prompt", "model", "created_at")
-_ASSET_FIELDS = ("type", "status", "key", "content_type", "bytes", "sha256", "reason")
+_ASSET_FIELDS = ("type", "status", "key", "content_type", "bytes", "sha256", "remark", "reason")
 
 
 def payload_of(
@@ -25,7 +25,7 @@ def payload_of(
 ) -> str:
     """Return the JSON that a delivery's record carries, at most `PAYLOAD_MAX_BYTES` long.
 
-    Of what is longer, the prompts are left out, then the clips; ``truncated`` says so.
+    Of what is longer, the prompts and texts are left out, then the clips; ``truncated`` says so.
 
     Parameters
     ----------
@@ -48,6 +48,7 @@ def payload_of(
         data["truncated"] = True
         for clip in data["clips"]:
             clip["prompt"] = None
+            clip.pop("text", None)
         text = _json(data)
     return _json(data | {"clips": []}) if _is_too_long(text) else text
 
@@ -72,6 +73,7 @@ def _data(event: TaskEnded, assets: Sequence[ArchivedAsset], manifest: ManifestL
         "metadata": told["metadata"],
         "clips": [
             {name: clip[name] for name in _CLIP_FIELDS}
+            | ({"text": clip["text"]} if clip["text"] is not None else {})
             | {"assets": [_asset(asset) for asset in assets if asset.clip_id == clip["clip_id"]]}
             for clip in told["clips"]
         ],
@@ -104,6 +106,7 @@ def _stand_in(event: TaskEnded) -> dict[str, Any]:
                 "image_url": clip.cover_url or clip.cover_source_url,
                 "video_url": clip.video_url,
             }
+            | ({"text": clip.text} if clip.text is not None else {})
             for clip in event.clips
         ],
     }

@@ -43,17 +43,18 @@ class Clash(TunehookError):
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """A file that lies in S3; `sha256` is in hexadecimal."""
+    """A file that lies in S3; `sha256` is in hexadecimal, and `remark` what is odd about it, if anything."""
 
     key: str
     content_type: str
     bytes: int
     sha256: str
+    remark: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object; `source`, `sha256`, `bytes` and `run_ms` are what its metadata says, None where it says nothing."""
+    """An object; from `source` on, what its metadata says, None where it says nothing."""
 
     key: str
     etag: str
@@ -63,6 +64,7 @@ class Stored:
     sha256: str | None
     bytes: int | None
     run_ms: int | None
+    remark: str | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -75,7 +77,7 @@ class Stored:
 
     def copied(self) -> Copied:
         """Return a whole object as the file that it is."""
-        return Copied(self.key, self.content_type, self.size, self.sha256 or "")
+        return Copied(self.key, self.content_type, self.size, self.sha256 or "", self.remark)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +141,7 @@ class Results:
             sha256=metadata.get("sha256"),
             bytes=_number(metadata.get("bytes")),
             run_ms=_number(metadata.get("run")),
+            remark=metadata.get("remark"),
         )
 
     async def read(self, key: str) -> tuple[bytes, str] | None:

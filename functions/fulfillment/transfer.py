@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from fulfillment.assets import SNIFFED_BYTES, Asset, NotThatMedia, media_type_of
+from fulfillment.assets import Asset, NotThatMedia, media_type_of
 from fulfillment.disposition import content_disposition
 from fulfillment.download import Download, NotCopied, StartOver
 from fulfillment.results import PART_BYTES, PUT_BYTES, About, Clash, Copied, Results, Stored
@@ -19,6 +19,8 @@ from tunehook.tasks import TaskKey
 
 BUFFERS: Final = 64
 """How many parts may be in memory at once, of all files that are copied at the same time: at most 512 MiB."""
+
+_TRIES: Final = 3
 
 SOURCE_URL_MAX_LENGTH: Final = 1024
 """Of the link, in the object's metadata, which S3 limits to 2 kB together; the manifest has the whole link."""
@@ -78,7 +80,9 @@ class Transfer:
         while True:
             try:
                 async with aclosing(download.chunks()) as chunks:
-                    return await self._store(run, asset, url, _Body(chunks), seen)
+                    return await self._store(
+                        run, asset, url, _Body(chunks), seen, lambda: download.content_type
+                    )
             except StartOver:
                 continue
             except NotThatMedia as error:
@@ -87,44 +91,73 @@ class Transfer:
             except Clash as error:
                 await download.wait(NotCopied(str(error)))
 
-    async def _store(self, run: Run, asset: Asset, url: str, body: _Body, seen: dict[str, Stored]) -> Copied:
-        head = await body.read(SNIFFED_BYTES)
-        media = media_type_of(asset.type, bytes(head))
-        key = asset_key(run.key.provider, run.key.task_id, asset.clip_id, asset.type, media.extension)
-        about = About(
-            content_type=media.content_type,
-            disposition=content_disposition(asset, media.extension),
-            metadata={"source-url": source_in_metadata(url), "run": str(run.run_ms)},
-        )
-        etag = seen[key].etag if key in seen else None
-        try:
-            await self._write(key, about, etag, head, body)
-        except Clash:
-            stored = await self._look_again(key, seen)
-            if stored is None or not stored.is_whole:
-                raise
-            if stored.sha256 != body.sha256 and not stored.is_later_than(run.run_ms):
-                raise
-            return stored.copied()
-        return Copied(key, media.content_type, body.count, body.sha256)
+    async def keep(
+        self, run: Run, asset: Asset, source: str, content: bytes, seen: dict[str, Stored]
+    ) -> Copied:
+        """Keep a file whose bytes are here already; parameters, result and errors are those of `copy`."""
 
-    async def _write(self, key: str, about: About, etag: str | None, head: bytearray, body: _Body) -> None:
+        async def all_of_it() -> AsyncIterator[bytes]:
+            yield content
+
+        for _ in range(_TRIES):
+            try:
+                return await self._store(run, asset, source, _Body(all_of_it()), seen, str)
+            except NotThatMedia as error:
+                raise NotCopied(error.reason, is_final=True) from None
+            except Clash:
+                continue
+        raise NotCopied("written by others each time")
+
+    async def _store(
+        self,
+        run: Run,
+        asset: Asset,
+        url: str,
+        body: _Body,
+        seen: dict[str, Stored],
+        host_says: Callable[[], str],
+    ) -> Copied:
         buffers = _Buffers(self._buffers)
         try:
             await buffers.take()
-            part = await body.read(PUT_BYTES - len(head))
-            part[:0] = head
-            if len(part) < PUT_BYTES:
-                await self._results.put(key, part, etag, **about.headers(**body.metadata()))
-                return
-            async with self._results.upload(key, about, etag) as upload:
-                while part:
-                    buffers.give_back_after(await upload.add(part))
-                    await buffers.take()
-                    part = await body.read(PART_BYTES)
-                await upload.complete(**body.metadata())
+            # All of this first part is looked at: of most files it is the whole, with an index at its end too.
+            part = await body.read(PUT_BYTES)
+            is_whole = len(part) < PUT_BYTES
+            media, remark = media_type_of(asset.type, bytes(part), is_whole=is_whole, host_says=host_says())
+            name = asset.type
+            key = asset_key(run.key.provider, run.key.task_id, asset.clip_id, name, media.extension)
+            metadata = {"source-url": source_in_metadata(url), "run": str(run.run_ms)}
+            about = About(
+                content_type=media.content_type,
+                disposition=content_disposition(asset, media.extension),
+                metadata=metadata if remark is None else metadata | {"remark": remark},
+            )
+            etag = seen[key].etag if key in seen else None
+            try:
+                await self._write(key, about, etag, part, body, buffers)
+            except Clash:
+                stored = await self._look_again(key, seen)
+                if stored is None or not stored.is_whole:
+                    raise
+                if stored.sha256 != body.sha256 and not stored.is_later_than(run.run_ms):
+                    raise
+                return stored.copied()
+            return Copied(key, media.content_type, body.count, body.sha256, remark)
         finally:
             buffers.give_back()
+
+    async def _write(
+        self, key: str, about: About, etag: str | None, part: bytearray, body: _Body, buffers: _Buffers
+    ) -> None:
+        if len(part) < PUT_BYTES:
+            await self._results.put(key, part, etag, **about.headers(**body.metadata()))
+            return
+        async with self._results.upload(key, about, etag) as upload:
+            while part:
+                buffers.give_back_after(await upload.add(part))
+                await buffers.take()
+                part = await body.read(PART_BYTES)
+            await upload.complete(**body.metadata())
 
     async def _look_again(self, key: str, seen: dict[str, Stored]) -> Stored | None:
         stored = await self._results.look(key)

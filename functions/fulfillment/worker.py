@@ -25,6 +25,7 @@ from tunehook.aws.messages import Hold, Message, after_fault_s
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
 from tunehook.http.client import open_client
+from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import TaskKey
 from tunehook.threads import UnawaitedThreads
 
@@ -84,7 +85,12 @@ class Worker:
         hold = Hold(self._sqs, self._settings.fulfillment_queue, messages, on_fault=_not_hidden)
         async with hold, open_client(guard=self._settings.network_policy, timeout=None) as http:
             fulfillment = Fulfillment(
-                archive=Archive(self._results, http, max_asset_bytes=self._settings.max_asset_bytes),
+                archive=Archive(
+                    self._results,
+                    http,
+                    max_asset_bytes=self._settings.max_asset_bytes,
+                    https_only=self._settings.network_policy is NetworkPolicy.PUBLIC,
+                ),
                 results=self._results,
                 tasks=self._tasks,
                 bus=self._bus,

@@ -105,9 +105,10 @@ def _json(value: Data) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def _leave_out_prompts(data: Data) -> None:
+def _leave_out_texts(data: Data) -> None:
     for clip in data.get("clips", ()):
         clip.pop("prompt", None)
+        clip.pop("text", None)
 
 
 def _leave_out_lesser_links(data: Data) -> None:
@@ -131,7 +132,7 @@ def _shorten_reason(data: Data) -> None:
 
 # In this order, until the body fits; the manifest in S3 holds everything.
 _REDUCTIONS: Final = (
-    _leave_out_prompts,
+    _leave_out_texts,
     _leave_out_lesser_links,
     _shorten_reason,
     _leave_out_clips,

@@ -129,6 +129,10 @@ class ArchivedAsset(_Detail):
     content_type: str | None = None
     bytes: int | None = None
     sha256: str | None = None
+    remark: str | None = Field(
+        None,
+        description='"unrecognised" where the kind of the file is not known and its host\'s word is all there is.',
+    )
     reason: str | None = None
 
 

@@ -75,6 +75,7 @@ async def keep(
     clock: Clock | None = None,
     s3: Any = None,
     run: Run = RUN,
+    https_only: bool = False,
     **options: Any,
 ) -> list[Kept]:
     async with httpx.AsyncClient(transport=httpx.MockTransport(hosts.handle), max_redirects=3) as http:
@@ -82,6 +83,7 @@ async def keep(
             Results(s3 or client("s3"), BUCKET),
             http,
             max_asset_bytes=1_000_000,
+            https_only=https_only,
             sleep=(clock or Clock()).sleep,
             clock=lambda: now_ms,
         )
@@ -264,3 +266,114 @@ class TestAgain:
         hosts = Hosts()
         await keep(hosts, Asset("clip-1", "audio", (BEST,)))
         assert hosts.asked == [BEST]
+
+
+UNKNOWN = b"\x07\x00\x9a\x11" * 100
+PLAIN = "http://gw.example.com/1.mp3"
+OVER_TLS = "https://gw.example.com/1.mp3"
+
+
+def plain(url: str = PLAIN) -> Asset:
+    return Asset("clip-1", "audio", (url,))
+
+
+async def test_a_plain_link_is_asked_for_over_https_where_nothing_else_is_allowed(bucket: str) -> None:
+    hosts = Hosts()
+    (kept,) = await keep(hosts, plain(), https_only=True)
+    assert hosts.asked == [OVER_TLS]
+    assert (kept.asset.status, kept.asset.source_url) == ("archived", PLAIN)
+    await keep(hosts, plain(), https_only=True)
+    assert hosts.asked == [OVER_TLS]
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("http://h.example:80/a:80?b", "https://h.example/a:80?b"),
+        ("http://h.example:8080/a", "https://h.example:8080/a"),
+        ("http://h.example", "https://h.example"),
+    ],
+)
+async def test_the_host_stays_and_the_port_of_plain_http_goes(bucket: str, url: str, asked: str) -> None:
+    hosts = Hosts()
+    await keep(hosts, plain(url), https_only=True)
+    assert [each.removesuffix("/") for each in hosts.asked] == [asked]
+
+
+async def test_a_plain_link_that_fails_over_https_says_both(bucket: str) -> None:
+    (kept,) = await keep(Hosts({OVER_TLS: [410]}), plain(), https_only=True)
+    assert kept.asset.reason == "plain http is not allowed; asked for over https: HTTP 410"
+    assert not kept.may_come
+
+
+async def test_a_plain_link_stays_one_where_it_is_allowed(bucket: str) -> None:
+    hosts = Hosts()
+    await keep(hosts, plain())
+    assert hosts.asked == [PLAIN]
+
+
+ESCAPED = "https://cdn.example.com/1.mp3?a=1&amp;sig=x"
+UNESCAPED = "https://cdn.example.com/1.mp3?a=1&sig=x"
+
+
+async def test_an_escaped_link_is_asked_for_as_it_is(bucket: str) -> None:
+    hosts = Hosts()
+    await keep(hosts, plain(ESCAPED))
+    assert hosts.asked == [ESCAPED]
+
+
+@pytest.mark.parametrize("status", [400, 403, 410])
+async def test_an_escaped_link_that_its_host_refuses_is_unescaped(bucket: str, status: int) -> None:
+    hosts = Hosts({ESCAPED: [status]})
+    (kept,) = await keep(hosts, plain(ESCAPED))
+    assert hosts.asked[-1] == UNESCAPED
+    assert (kept.asset.status, kept.asset.source_url) == ("archived", ESCAPED)
+
+
+async def test_an_escaped_link_of_a_host_in_trouble_is_not_unescaped(bucket: str) -> None:
+    hosts = Hosts({ESCAPED: [503]})
+    await keep(hosts, plain(ESCAPED))
+    assert UNESCAPED not in hosts.asked
+
+
+async def test_a_file_of_an_unknown_kind_is_kept_with_a_remark(bucket: str) -> None:
+    answer = httpx.Response(200, headers={"content-type": "audio/x-new"}, stream=httpx.ByteStream(UNKNOWN))
+    hosts = Hosts({BEST: [answer]})
+    (kept,) = await keep(hosts, ONLY)
+    assert kept.asset.key == "results/suno/task-1/clip-1/audio.bin"
+    assert (kept.asset.content_type, kept.asset.remark) == ("audio/x-new", "unrecognised")
+    (again,) = await keep(hosts, ONLY)
+    assert (again.asset, hosts.asked) == (kept.asset, [BEST])
+
+
+async def test_a_text_is_kept_without_asking_anybody(bucket: str) -> None:
+    hosts = Hosts()
+    text = Asset("lyrics-1", "lyrics", (), "夏の雨", content="夏の雨".encode())
+    (kept,) = await keep(hosts, text)
+    assert hosts.asked == []
+    assert (kept.asset.key, kept.asset.bytes) == ("results/suno/task-1/lyrics-1/lyrics.txt", 9)
+    stored = client("s3").get_object(Bucket=BUCKET, Key=kept.asset.key)
+    assert (stored["Body"].read().decode(), stored["ContentType"]) == ("夏の雨", "text/plain; charset=utf-8")
+    assert "%20lyrics.txt" in stored["ContentDisposition"]
+    assert await keep(hosts, text) == [kept]
+
+
+async def test_a_file_that_came_inside_the_answer_is_kept_by_its_content(bucket: str) -> None:
+    client("s3").put_object(Bucket=BUCKET, Key="inline/evt_1/clip-1/audio", Body=MP3)
+    hosts = Hosts()
+    inside = Asset("clip-1", "audio", (), is_inline=True)
+    (kept,) = await keep(hosts, inside, event_id="evt_1")
+    assert kept.asset.key == "results/suno/task-1/clip-1/audio.mp3"
+    client("s3").delete_object(Bucket=BUCKET, Key="inline/evt_1/clip-1/audio")
+    assert await keep(hosts, inside, event_id="evt_1") == [kept]
+
+
+async def test_a_file_that_came_inside_the_answer_and_is_gone_is_unavailable(bucket: str) -> None:
+    (kept,) = await keep(Hosts(), Asset("clip-1", "audio", (), is_inline=True), event_id="evt_1")
+    assert (kept.asset.status, kept.may_come) == ("unavailable", False)
+    assert "inside the provider's answer" in (kept.asset.reason or "")
+
+
+async def test_a_link_beside_the_file_inside_the_answer_is_the_second_choice(bucket: str) -> None:
+    (kept,) = await keep(Hosts(), Asset("clip-1", "audio", (BEST,), is_inline=True), event_id="evt_1")
+    assert (kept.asset.status, kept.asset.source_url) == ("archived", BEST)

@@ -41,6 +41,31 @@ async def test_every_file_of_a_completed_task_is_kept_with_a_manifest(world: Wor
     assert manifest()["provider_object"] == {"task_id": "task-1", "status": "SUCCESS"}
 
 
+async def test_lyrics_are_kept_whole_and_told_of(world: World) -> None:
+    text = "[Verse]\n" + "la " * 10
+    lyrics = clip("lyrics-1", prompt=None, audio_url=None, cover_url=None, text=text)
+    subscribe("sub")
+    await world.fulfil(world.end(completed(clips=(lyrics,))))
+    assert keys() == ["results/suno/task-1/lyrics-1/lyrics.txt", MANIFEST]
+    assert manifest()["clips"][0]["text"] == text
+    (told,) = json.loads(world.deliveries()["sub"]["payload"])["clips"]
+    assert (told["text"], told["assets"][0]["type"]) == (text, "lyrics")
+
+
+async def test_lyrics_that_are_too_long_for_the_event_are_whole_in_the_manifest(world: World) -> None:
+    texts = ["詞" * 25_000, "歌" * 25_000, "曲" * 25_000]
+    clips = [
+        clip(f"lyrics-{number}", prompt=None, audio_url=None, cover_url=None, text=text)
+        for number, text in enumerate(texts)
+    ]
+    event = world.end(completed(clips=tuple(clips)))
+    assert [each.text for each in event.clips] == [None] * 3
+    await world.fulfil(event)
+    assert [each["text"] for each in manifest()["clips"]] == texts
+    (text, *_) = [client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read().decode() for key in keys()]
+    assert text == texts[0]
+
+
 async def test_the_item_says_what_is_kept_and_since_when(world: World) -> None:
     await world.fulfil(world.end())
     assert [asset["status"] for asset in world.item()["assets"]] == ["archived"] * 4
