@@ -52,6 +52,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "NETWORK_POLICY": "public",
     "POLLER_FUNCTION": "poller",
     "PROVIDERS_SECRET": "providers",
+    "PROVIDER_STATES_TABLE": "states",
     "RESULTS_BUCKET": "results",
     "SHARD_COUNT": "1",
     "SUBSCRIPTIONS_TABLE": "subscriptions",

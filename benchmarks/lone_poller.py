@@ -31,6 +31,7 @@ from tunehook_cli.local.state import Home, LocalEnvironment
 
 TASKS: Final = "TasksTable"
 LEASES: Final = "PollerLeasesTable"
+STATES: Final = "ProviderStatesTable"
 BUS: Final = "tunehook"
 SECRET: Final = "providers"
 LAMBDA_FILES_MAX: Final = 1024
@@ -67,12 +68,12 @@ class Surroundings:
             What the providers secret is to hold.
         """
         self._secrets.put_secret_value(SecretId=SECRET, SecretString=json.dumps(providers))
-        for table in (TASKS, LEASES):
+        for table in (TASKS, LEASES, STATES):
             self._dynamodb.delete_table(TableName=table)
         self._create_tables()
 
     def _create_tables(self) -> None:
-        for table in (TASKS, LEASES):
+        for table in (TASKS, LEASES, STATES):
             self._dynamodb.create_table(**table_definition(table))
 
     def add(self, tasks: Iterable[PendingItem]) -> None:
@@ -103,6 +104,8 @@ class Surroundings:
             "POWERTOOLS_SERVICE_NAME": "poller",
             "TASKS_TABLE": TASKS,
             "LEASES_TABLE": LEASES,
+            "PROVIDER_STATES_TABLE": STATES,
+            "RESULTS_BUCKET": "results",
             "EVENT_BUS": BUS,
             "PROVIDERS_SECRET": SECRET,
             "SHARD_COUNT": str(shard_count),

@@ -16,6 +16,7 @@ class Figures:
 
     def __init__(self) -> None:
         self._questions: Counter[tuple[str, str]] = Counter()
+        self._no_longer_accepted: Counter[str] = Counter()
         self._ended: Counter[tuple[str, str]] = Counter()
         self._delays_ms: defaultdict[str, list[int]] = defaultdict(list)
         self._pauses: Counter[tuple[str, str]] = Counter()
@@ -26,6 +27,10 @@ class Figures:
     def question(self, provider: str, outcome: str) -> None:
         """Count an answer of a provider by what it came to."""
         self._questions[provider, outcome] += 1
+
+    def no_longer_accepted(self, provider: str) -> None:
+        """Count an answer that refuses a key which the provider accepted before; it is counted as a question too."""
+        self._no_longer_accepted[provider] += 1
 
     def ended(self, provider: str, status: Status, detection_delay_ms: int | None) -> None:
         """Count an ended task; the delay is None where the provider did not say when it ended."""
@@ -63,6 +68,10 @@ class Figures:
             count for (_, outcome), count in self._questions.items() if outcome == "unauthorised"
         ):
             self._write({}, ("UnauthorisedAnswers", MetricUnit.Count, [refused]))
+        for provider, count in self._no_longer_accepted.items():
+            self._write({"provider": provider}, ("KeysNoLongerAccepted", MetricUnit.Count, [count]))
+        if lost := self._no_longer_accepted.total():
+            self._write({}, ("KeysNoLongerAccepted", MetricUnit.Count, [lost]))
         for (provider, status), count in self._ended.items():
             self._write({"provider": provider, "status": status}, ("TasksEnded", MetricUnit.Count, [count]))
         for (provider, reason), count in self._pauses.items():

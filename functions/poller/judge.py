@@ -7,25 +7,44 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
+from poller.troubles import UNKNOWN_WORD, cause_of
+from tunehook.clips import Clip
 from tunehook.providers import (
     Completed,
     CompletedWithoutResults,
     Failed,
+    InlineFile,
     NotFound,
     Outcome,
     Pending,
+    SeemsFailed,
     TaskResult,
 )
-from tunehook.tasks import Failure, FailureCode, PendingTask, Status, TaskEnd
-from tunehook.times import to_ms
+from tunehook.tasks import Failure, FailureCode, PendingTask, Status, Suspicion, TaskEnd
+from tunehook.times import from_ms, iso, to_ms
 
 NOT_FOUND_ENDS_AT: Final = 3
 NOT_FOUND_MIN_AGE_MS: Final = 60_000
 EMPTY_ENDS_AT: Final = 4
 """One answer without results, and a few more questions."""
 
+SUSPICION_ENDS_AT: Final = 3
+WORD_APART_MS: Final = 30_000
+"""How long after the one counted before an answer counts whose word only seems to mean a failure."""
+
+PROGRESS_SPAN_MS: Final = 60_000
+"""How long unfinished answers with a progress of 100 % and a reason go on before they count as a failure."""
+
+STREAMING_MAX_MS: Final = 600_000
+"""How long the file of a clip that still streams is waited for."""
+
+UNASKED_MAX_MS: Final = 24 * 3_600_000
+"""How long beyond its deadline a task waits while it cannot be asked about."""
+
 _SUBMISSION_WORTH_A_WRITE_MS: Final = 20_000
 """Below this, the provider's own submission time changes too little of when the task is asked."""
+
+_LINKS_NAMED_MAX: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +56,16 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The task has ended."""
+    """The task has ended; `inline_files` came inside the answer and are to be kept before anybody is told."""
 
     end: TaskEnd
+    inline_files: tuple[InlineFile, ...] = ()
 
 
 Verdict: TypeAlias = Wait | End
 
 
-def judge(task: PendingTask, outcome: Outcome, now_ms: int) -> Verdict:
+def judge(task: PendingTask, outcome: Outcome, now_ms: int, trouble: str | None = None) -> Verdict:
     """Decide what one answer means for a pending task.
 
     Parameters
@@ -56,69 +76,183 @@ def judge(task: PendingTask, outcome: Outcome, now_ms: int) -> Verdict:
         What the provider's answer came to.
     now_ms : int
         The present moment in milliseconds since 1970.
+    trouble : str, optional
+        Why the task could not be asked about, where the caller knows more than the outcome says.
 
     Returns
     -------
     Wait or End
-        A deadline that has passed ends the task unless this very answer ends it otherwise.
+        A deadline that has passed ends the task by an answer that still calls it unended. Where there is none, the task
+        waits on for `UNASKED_MAX_MS`.
     """
-    verdict = _verdict(task, outcome, now_ms)
-    if isinstance(verdict, Wait) and now_ms >= task.deadline_ms:
-        return End(timed_out(task, now_ms))
-    return verdict
-
-
-def timed_out(task: PendingTask, now_ms: int) -> TaskEnd:
-    """Return the end of a task whose deadline has passed."""
-    seconds = (task.deadline_ms - task.since_ms) // 1000
-    reason = f"not ended within {seconds} s" + (f"; last: {task.last_error}" if task.last_error else "")
-    return _failure(task, FailureCode.TIMED_OUT, reason, now_ms)
-
-
-def _verdict(task: PendingTask, outcome: Outcome, now_ms: int) -> Verdict:
     match outcome:
-        case Completed(result):
-            return End(_ended(task, Status.COMPLETED, None, result, now_ms))
+        case Pending():
+            if now_ms >= task.deadline_ms:
+                return End(timed_out(task, now_ms, None if outcome.known else _words(outcome)))
+            return Wait(_good_answer(task, outcome) | _news(task, outcome))
+        case Completed():
+            return _completed(task, outcome, now_ms)
         case Failed(reason, result):
-            failure = Failure(FailureCode.PROVIDER_FAILED, reason)
-            return End(_ended(task, Status.FAILED, failure, result, now_ms))
+            return _provider_failed(task, reason, result, now_ms)
+        case SeemsFailed():
+            return _seems_failed(task, outcome, now_ms)
         case CompletedWithoutResults(result):
             return _without_results(task, result, now_ms)
         case NotFound():
-            return _not_found(task, now_ms)
-        case Pending():
-            return Wait(_good_answer(task) | _news(task, outcome))
+            verdict = _not_found(task, outcome, now_ms)
         case _:
-            return Wait({})
+            verdict = Wait({})
+    if isinstance(verdict, Wait) and now_ms >= task.deadline_ms + UNASKED_MAX_MS:
+        return End(unasked(task, now_ms, trouble or _words(outcome)))
+    return verdict
+
+
+def timed_out(task: PendingTask, now_ms: int, last: str | None = None) -> TaskEnd:
+    """Return the end of a task that an answer after its deadline still called unended.
+
+    Parameters
+    ----------
+    task : PendingTask
+    now_ms : int
+        The present moment in milliseconds since 1970.
+    last : str, optional
+        What that answer said, where it was out of the ordinary; the task's last error by default.
+    """
+    last = last or task.last_error
+    reason = f"not ended within {_timeout_s(task)} s" + (f"; last: {last}" if last else "")
+    return _failure(task, FailureCode.TIMED_OUT, reason, now_ms)
+
+
+def unasked(task: PendingTask, now_ms: int, trouble: str, since_ms: int | None = None) -> TaskEnd:
+    """Return the end of a task about which nobody could ask after its deadline, for as long as that is waited for.
+
+    Parameters
+    ----------
+    task : PendingTask
+    now_ms : int
+        The present moment in milliseconds since 1970.
+    trouble : str
+        Why it could not be asked about, in the words of whoever stood in the way.
+    since_ms : int, optional
+        Since when, in milliseconds since 1970, where the task itself does not know.
+    """
+    if task.trouble is not None:
+        since_ms = task.trouble.since_ms
+    since = "" if since_ms is None else f" (since {iso(from_ms(since_ms))})"
+    reason = f"not ended within {_timeout_s(task)} s; could not be asked after that{since}: {trouble}"
+    return _failure(task, FailureCode.TIMED_OUT, reason, now_ms)
+
+
+def is_given_up(task: PendingTask, now_ms: int) -> bool:
+    """Return whether a task that cannot be asked about has waited for that long enough."""
+    return now_ms >= task.deadline_ms + UNASKED_MAX_MS
+
+
+def _timeout_s(task: PendingTask) -> int:
+    return (task.deadline_ms - task.since_ms) // 1000
+
+
+def _words(outcome: Outcome) -> str:
+    cause = cause_of(outcome)
+    return outcome.name if cause is None else cause.words
+
+
+def _completed(task: PendingTask, outcome: Completed, now_ms: int) -> Verdict:
+    if outcome.is_streaming and now_ms < task.deadline_ms:
+        changes = _good_answer(task, outcome)
+        if task.streaming_since_ms is None:
+            return Wait(changes | {"streaming_since_ms": now_ms})
+        if now_ms - task.streaming_since_ms < STREAMING_MAX_MS:
+            return Wait(changes)
+    return _ended(task, Status.COMPLETED, None, outcome.result, now_ms)
+
+
+def _provider_failed(task: PendingTask, reason: str, result: TaskResult, now_ms: int) -> End:
+    return _ended(task, Status.FAILED, Failure(FailureCode.PROVIDER_FAILED, reason), result, now_ms)
+
+
+def _seems_failed(task: PendingTask, outcome: SeemsFailed, now_ms: int) -> Verdict:
+    suspicion = _suspicion(task.suspicion, outcome, now_ms)
+    if suspicion.count >= SUSPICION_ENDS_AT and (
+        outcome.evidence == "word" or now_ms - suspicion.since_ms >= PROGRESS_SPAN_MS
+    ):
+        return _provider_failed(task, outcome.reason, outcome.result, now_ms)
+    said = f"the task seems to have failed: {outcome.reason}"
+    if now_ms >= task.deadline_ms:
+        return End(timed_out(task, now_ms, said))
+    changes = _good_answer(task, outcome)
+    if suspicion.count < SUSPICION_ENDS_AT and suspicion != task.suspicion:
+        changes["suspicion"] = suspicion
+    if task.suspicion is None:
+        changes["last_error"] = said
+    return Wait(changes)
+
+
+def _suspicion(before: Suspicion | None, outcome: SeemsFailed, now_ms: int) -> Suspicion:
+    """Return what is suspected with this answer, which may be the same as before: too early to count."""
+    if before is None or before.evidence != outcome.evidence:
+        return Suspicion(evidence=outcome.evidence, count=1, since_ms=now_ms, at_ms=now_ms)
+    if outcome.evidence == "word" and now_ms - before.at_ms < WORD_APART_MS:
+        return before
+    return Suspicion(evidence=before.evidence, count=before.count + 1, since_ms=before.since_ms, at_ms=now_ms)
 
 
 def _without_results(task: PendingTask, result: TaskResult, now_ms: int) -> Verdict:
     count = task.empty_count + 1
-    if count < EMPTY_ENDS_AT:
+    if count < EMPTY_ENDS_AT and now_ms < task.deadline_ms:
         return Wait(_good_answer(task) | {"empty_count": count})
-    failure = Failure(
-        FailureCode.COMPLETED_WITHOUT_RESULTS, "the provider calls it completed and names no audio file"
+    if any(map(_is_worth_keeping, result.clips)):
+        return _ended(task, Status.COMPLETED, None, result, now_ms)
+    reason = "the provider calls it completed and names no audio, video or text"
+    if unusable := result.unusable_links[:_LINKS_NAMED_MAX]:
+        reason += f"; what cannot be made a link: {', '.join(unusable)}"
+    failure = Failure(FailureCode.COMPLETED_WITHOUT_RESULTS, reason)
+    return _ended(task, Status.FAILED, failure, result, now_ms)
+
+
+def _is_worth_keeping(clip: Clip) -> bool:
+    """Return whether a clip has any file, or is a text."""
+    return bool(
+        clip.audio_url
+        or clip.audio_source_url
+        or clip.video_url
+        or clip.text
+        or clip.inline
+        or clip.cover_url
+        or clip.large_cover_url
+        or clip.cover_source_url
     )
-    return End(_ended(task, Status.FAILED, failure, result, now_ms))
 
 
-def _not_found(task: PendingTask, now_ms: int) -> Verdict:
+def _not_found(task: PendingTask, outcome: NotFound, now_ms: int) -> Verdict:
     count = task.not_found_count + 1
     if count < NOT_FOUND_ENDS_AT or now_ms - task.since_ms < NOT_FOUND_MIN_AGE_MS:
         return Wait({"not_found_count": count} if count <= NOT_FOUND_ENDS_AT else {})
-    return End(
-        _failure(task, FailureCode.NOT_FOUND, f"the provider {task.key.provider} knows no such task", now_ms)
-    )
+    reason = f"the provider {task.key.provider} knows no such task"
+    if outcome.detail:
+        reason += f": {outcome.detail}"
+    return End(_failure(task, FailureCode.NOT_FOUND, reason, now_ms))
 
 
-def _good_answer(task: PendingTask) -> dict[str, Any]:
-    """Reset what counts in a row, where anything was counted."""
+def _good_answer(task: PendingTask, outcome: Outcome | None = None) -> dict[str, Any]:
+    """Reset what counts in a row, where anything was counted and this answer does not go on with it."""
+    goes_on: tuple[str, ...] = ()
+    if isinstance(outcome, SeemsFailed):
+        goes_on = ("suspicion", "last_error") if task.suspicion is not None else ("suspicion",)
+    elif isinstance(outcome, Pending) and not outcome.known and _told_kind(task) == UNKNOWN_WORD:
+        goes_on = ("last_error", "trouble")
     counted = {
         "not_found_count": task.not_found_count,
         "empty_count": task.empty_count,
+        "suspicion": task.suspicion,
         "last_error": task.last_error,
+        "trouble": task.trouble is not None and task.trouble.is_kept,
     }
-    return {name: None for name, value in counted.items() if value}
+    return {name: None for name, value in counted.items() if value and name not in goes_on}
+
+
+def _told_kind(task: PendingTask) -> str | None:
+    return task.trouble.kind if task.trouble is not None else None
 
 
 def _news(task: PendingTask, answer: Pending) -> dict[str, Any]:
@@ -138,8 +272,8 @@ def _submitted_at_ms(task: PendingTask, submitted_at: datetime | None) -> int:
 
 def _ended(
     task: PendingTask, status: Status, failure: Failure | None, result: TaskResult, now_ms: int
-) -> TaskEnd:
-    return TaskEnd(
+) -> End:
+    end = TaskEnd(
         status=status,
         failure=failure,
         detected_at_ms=now_ms,
@@ -149,6 +283,7 @@ def _ended(
         provider_object=json.dumps(result.provider_object, ensure_ascii=False),
         truncated=result.truncated,
     )
+    return End(end, result.inline_files)
 
 
 def _failure(task: PendingTask, code: FailureCode, reason: str, now_ms: int) -> TaskEnd:

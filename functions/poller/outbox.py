@@ -6,15 +6,16 @@ A crash between two of these steps leaves the task where the next pass finds it 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from aws_lambda_powertools import Logger
 
 from tunehook.aws.bus import EventBus
 from tunehook.aws.faults import AWS_FAULTS, code_of
 from tunehook.aws.tasks import TasksTable
-from tunehook.errors import InvalidInput
-from tunehook.events import task_ended
+from tunehook.errors import InvalidInput, Misconfigured
+from tunehook.events import event_id_of, task_ended
+from tunehook.providers import InlineFile
 from tunehook.tasks import EndedTask, PendingTask, Status, TaskEnd, TaskKey
 
 logger = Logger(child=True)
@@ -32,11 +33,17 @@ class Outbox:
         Where tasks are ended.
     bus : EventBus
         Where their events go.
+    keep : callable, optional
+        Keeps a file that came inside a provider's answer, for the event that the identifier names; may block. See
+        `poller.inline_files`.
     """
 
-    def __init__(self, tasks: TasksTable, bus: EventBus) -> None:
+    def __init__(
+        self, tasks: TasksTable, bus: EventBus, keep: Callable[[str, InlineFile], None] | None = None
+    ) -> None:
         self._tasks = tasks
         self._bus = bus
+        self._keep = keep
         self._to_emit: list[EndedTask] = []
         self._to_leave: list[EndedTask] = []
         self._known: set[tuple[TaskKey, int]] = set()
@@ -47,8 +54,15 @@ class Outbox:
         """Whether every task that the outbox knows of is through."""
         return not (self._to_emit or self._to_leave)
 
-    async def end(self, task: PendingTask, end: TaskEnd) -> bool:
+    async def end(self, task: PendingTask, end: TaskEnd, files: Sequence[InlineFile] = ()) -> bool:
         """End a pending task and emit its event.
+
+        Parameters
+        ----------
+        task : PendingTask
+        end : TaskEnd
+        files : sequence of InlineFile
+            What came inside the answer. They are kept first: once the task has ended, nobody asks for them again.
 
         Returns
         -------
@@ -58,8 +72,10 @@ class Outbox:
         Raises
         ------
         botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
-            If the update failed; the task is still pending then.
+            If a file could not be kept, or the update failed; the task is still pending then.
         """
+        if files:
+            await self._keep_all(event_id_of(task.key, end.status, task.since_ms), files)
         ended = await asyncio.to_thread(self._tasks.end, task, end)
         if ended is None:
             return False
@@ -74,6 +90,12 @@ class Outbox:
         self._add(ended)
         await self.flush()
         return True
+
+    async def _keep_all(self, event_id: str, files: Sequence[InlineFile]) -> None:
+        if self._keep is None:
+            raise Misconfigured("there is no place for files that come inside an answer")
+        for file in files:
+            await asyncio.to_thread(self._keep, event_id, file)
 
     async def emit_left_over(self, left: Iterable[PendingTask]) -> int:
         """Emit the events of tasks that the work index shows as ended, except those that this outbox knows of.

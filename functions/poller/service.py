@@ -12,13 +12,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from poller.directory import CONNECTIONS_MAX, ProviderDirectory
 from poller.figures import Figures
+from poller.inline_files import InlineFiles
 from poller.outbox import Outbox
+from poller.provider_memory import ProviderMemory
 from poller.settings import PollerSettings
 from poller.shard_pass import ShardPass, StopReason
 from tunehook.aws.bus import EventBus
-from tunehook.aws.clients import CONNECTIONS
+from tunehook.aws.clients import CONNECTIONS, client
 from tunehook.aws.faults import AWS_FAULTS, code_of
 from tunehook.aws.leases import Leases
+from tunehook.aws.provider_states import ProviderStates
 from tunehook.aws.secrets import read_secret
 from tunehook.aws.tasks import TasksTable
 from tunehook.errors import Unavailable
@@ -85,7 +88,9 @@ class Poller:
         self._settings = settings
         self._tasks = TasksTable(dynamodb, settings.tasks_table)
         self._leases = Leases(dynamodb, settings.leases_table)
+        self._states = ProviderStates(dynamodb, settings.provider_states_table)
         self._bus = EventBus(events, settings.event_bus)
+        self._files = InlineFiles(lambda: client("s3"), settings.results_bucket)
         self._shards: list[int] = []
         self._shards_known_until_ms = 0
         self._lambdas = lambdas
@@ -209,8 +214,9 @@ class Poller:
                 owner=owner,
                 tasks=self._tasks,
                 leases=self._leases,
-                outbox=Outbox(self._tasks, self._bus),
+                outbox=Outbox(self._tasks, self._bus, self._files.keep),
                 providers=providers,
+                memory=ProviderMemory(self._states, self._clock),
                 figures=figures,
                 clock=self._clock,
                 remaining_ms=remaining_ms,

@@ -8,6 +8,8 @@ class PollerSettings(BaseModel):
 
     tasks_table: str = Field(min_length=1)
     leases_table: str = Field(min_length=1)
+    provider_states_table: str = Field(min_length=1)
+    results_bucket: str = Field(min_length=1)
     event_bus: str = Field(min_length=1)
     providers_secret: str = Field(min_length=1)
     shard_count: int = Field(ge=1)

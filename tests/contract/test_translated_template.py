@@ -51,6 +51,7 @@ WORTH_KEEPING = (
 )
 DATA = ("AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SecretsManager::Secret")
 RESULTS = "ResultsBucket.Arn/results/*"
+INLINE = "ResultsBucket.Arn/inline/*"
 POLLER = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{STACK}-poller"
 ALLOWED = {
     "IntakeRole": {
@@ -69,6 +70,8 @@ ALLOWED = {
         "TasksTable.Arn/index/work": {"dynamodb:Query"},
         "TasksTable.Arn": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
         "PollerLeasesTable.Arn": {"dynamodb:DeleteItem", "dynamodb:Scan", "dynamodb:UpdateItem"},
+        "ProviderStatesTable.Arn": {"dynamodb:BatchGetItem", "dynamodb:UpdateItem"},
+        INLINE: {"s3:PutObject"},
         "EventBus.Arn": {"events:PutEvents"},
         "ProvidersSecret.Id": {"secretsmanager:GetSecretValue"},
         POLLER: {"lambda:InvokeFunction"},
@@ -88,6 +91,7 @@ ALLOWED = {
         "DeliveriesQueue.Arn": {"sqs:SendMessage", "sqs:SendMessageBatch"},
         "ResultsBucket.Arn": {"s3:ListBucket"},
         RESULTS: {"s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"},
+        INLINE: {"s3:GetObject"},
         "EventBus.Arn": {"events:PutEvents"},
     },
     "WebhooksRole": {
@@ -114,7 +118,7 @@ ALLOWED = {
     },
 }
 """What each role may do, by resource; beside that, every function may write its own log and traces."""
-SHORT_LIVED_TABLES = {"PollerLeasesTable", "ReceiverGatesTable"}
+SHORT_LIVED_TABLES = {"PollerLeasesTable", "ProviderStatesTable", "ReceiverGatesTable"}
 LONGEST_RETENTION_S = 14 * 24 * 3600
 
 

@@ -28,6 +28,7 @@ TASK = {"task_id": {"S": "nobody's"}, "provider": {"S": "nobody"}}
 SUBSCRIPTION = {"subscription_id": {"S": "nobody's"}}
 DELIVERY = {"delivery_id": {"S": "nobody's"}}
 OBJECT = "results/nobody/permissions.txt"
+INLINE = "inline/nobody/permissions.txt"
 DENIALS = {"AccessDenied", "AccessDeniedException", "403"}
 
 Call = Callable[["As"], Any]
@@ -140,11 +141,22 @@ CALLS: dict[str, tuple[Call, set[str]]] = {
         {WEBHOOKS},
     ),
     "list the deliveries of a task": (query("DeliveriesTable", "by_task", "task_id"), set()),
-    # leases and gates
+    # leases, states of providers, gates
     "read a lease": (get("PollerLeasesTable", {"shard": {"N": "99"}}), {INTAKE}),
     "write on a lease": (update("PollerLeasesTable", {"shard": {"N": "99"}}), {INTAKE, POLLER}),
     "remove a lease": (delete("PollerLeasesTable", {"shard": {"N": "99"}}), {POLLER}),
     "look through the leases": (scan("PollerLeasesTable"), {POLLER}),
+    "read the states of providers": (
+        lambda role: role.client("dynamodb").batch_get_item(
+            RequestItems={role["ProviderStatesTable"]: {"Keys": [{"provider": {"S": "nobody"}}]}}
+        ),
+        {POLLER},
+    ),
+    "write on the state of a provider": (
+        update("ProviderStatesTable", {"provider": {"S": "nobody"}}),
+        {POLLER},
+    ),
+    "remove the state of a provider": (delete("ProviderStatesTable", {"provider": {"S": "nobody"}}), set()),
     "read a gate": (get("ReceiverGatesTable", {"receiver": {"S": "nobody"}}), set()),
     "write on a gate": (update("ReceiverGatesTable", {"receiver": {"S": "nobody"}}), {WEBHOOKS}),
     # results
@@ -161,6 +173,14 @@ CALLS: dict[str, tuple[Call, set[str]]] = {
             Bucket=role["ResultsBucket"], Key="elsewhere", Body=b"probe"
         ),
         set(),
+    ),
+    "put a file that came inside an answer": (
+        lambda role: role.client("s3").put_object(Bucket=role["ResultsBucket"], Key=INLINE, Body=b"probe"),
+        {POLLER},
+    ),
+    "read a file that came inside an answer": (
+        lambda role: role.client("s3").get_object(Bucket=role["ResultsBucket"], Key=INLINE),
+        {FULFILLMENT},
     ),
     "remove a result": (
         lambda role: role.client("s3").delete_object(Bucket=role["ResultsBucket"], Key=OBJECT),
@@ -259,10 +279,12 @@ def roles(stack: DeployedStack, names: dict[str, str]) -> dict[str, As]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _a_result_to_read(stack: DeployedStack) -> Iterator[None]:
-    place = {"Bucket": stack.outputs["ResultsBucket"], "Key": OBJECT}
-    stack.client("s3").put_object(**place, Body=b"probe")
+    places = [{"Bucket": stack.outputs["ResultsBucket"], "Key": key} for key in (OBJECT, INLINE)]
+    for place in places:
+        stack.client("s3").put_object(**place, Body=b"probe")
     yield
-    stack.client("s3").delete_object(**place)
+    for place in places:
+        stack.client("s3").delete_object(**place)
 
 
 def comes_through(call: Call, role: As) -> bool:

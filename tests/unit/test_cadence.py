@@ -1,64 +1,59 @@
-from itertools import pairwise
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunehook.cadence import next_question_ms
+from tunehook.cadence import DIRECT, GATEWAY, GATEWAY_ONE_BY_ONE, Pace, next_question_ms, pace_of
 
 SUBMITTED_MS = 1_800_000_000_000
 SECOND_MS = 1_000
 HOUR_MS = 3_600_000
+PACES = (DIRECT, GATEWAY, GATEWAY_ONE_BY_ONE)
 
 
-def questions_s(poll_every_s: float, until_s: int = 3600, after_s: float = 0) -> list[float]:
+def questions_s(pace: Pace, until_s: int = 3600, after_s: float = 0) -> list[float]:
     """The ages at which a task is asked, each question following the one before."""
     ages, now_ms = [], SUBMITTED_MS + round(after_s * 1000)
-    while (now_ms := next_question_ms(SUBMITTED_MS, now_ms, poll_every_s)) <= SUBMITTED_MS + until_s * 1000:
+    while (now_ms := next_question_ms(SUBMITTED_MS, now_ms, pace)) <= SUBMITTED_MS + until_s * 1000:
         ages.append((now_ms - SUBMITTED_MS) / 1000)
     return ages
 
 
-def test_nothing_is_asked_before_20_s() -> None:
-    assert next_question_ms(SUBMITTED_MS, SUBMITTED_MS, 5) == SUBMITTED_MS + 20 * SECOND_MS
-    assert next_question_ms(SUBMITTED_MS, SUBMITTED_MS + 19_999, 5) == SUBMITTED_MS + 20 * SECOND_MS
+@pytest.mark.parametrize("kind", ["musicmint", "qhaigc"])
+@pytest.mark.parametrize("knows_many", [True, False])
+def test_a_provider_whose_answers_are_fresh_is_asked_every_5_s_from_20_s_on(
+    kind: str, knows_many: bool
+) -> None:
+    asked = questions_s(pace_of(kind, knows_many=knows_many))
+    assert asked == [*range(20, 180, 5), *range(180, 600, 15), *range(600, 3601, 60)]
 
 
-def test_a_young_task_is_asked_every_5_s() -> None:
-    assert questions_s(5, until_s=179) == list(range(20, 180, 5))
+def test_a_gateway_with_query_many_is_asked_every_5_then_10_then_30_s() -> None:
+    asked = questions_s(pace_of("suno", knows_many=True))
+    assert asked == [*range(5, 180, 5), *range(180, 600, 10), *range(600, 3601, 30)]
 
 
-def test_a_young_task_of_suno_is_asked_every_15_s() -> None:
-    assert questions_s(15, until_s=179) == [20, 35, 50, 65, 80, 95, 110, 125, 140, 155, 170]
+def test_a_gateway_without_it_is_asked_every_10_then_20_then_60_s() -> None:
+    asked = questions_s(pace_of("suno", knows_many=False))
+    assert asked == [*range(10, 180, 10), *range(180, 600, 20), *range(600, 3601, 60)]
 
 
-@pytest.mark.parametrize("poll_every_s", [5, 15])
-def test_from_3_to_10_minutes_a_task_is_asked_every_15_s(poll_every_s: int) -> None:
-    asked = [age for age in questions_s(poll_every_s, until_s=599) if age >= 180]
-    assert asked == list(range(180, 600, 15))
+def test_a_task_from_the_future_waits_for_its_first_step() -> None:
+    assert next_question_ms(SUBMITTED_MS, SUBMITTED_MS - HOUR_MS, DIRECT) == SUBMITTED_MS + 20 * SECOND_MS
 
 
-@pytest.mark.parametrize("poll_every_s", [5, 15])
-def test_from_10_minutes_on_a_task_is_asked_every_60_s(poll_every_s: int) -> None:
-    asked = [age for age in questions_s(poll_every_s) if age >= 600]
-    assert asked == list(range(600, 3601, 60))
+@pytest.mark.parametrize(
+    ("age_s", "every_s"), [(-5, 5), (0, 5), (179.9, 5), (180, 10), (599, 10), (600, 30), (9000, 30)]
+)
+def test_the_interval_of_an_age_is_that_of_its_step(age_s: float, every_s: int) -> None:
+    assert GATEWAY.interval_ms(round(age_s * 1000)) == every_s * SECOND_MS
 
 
-def test_a_provider_that_is_slower_than_a_span_keeps_its_own_interval() -> None:
-    asked = questions_s(90)
-    assert [later - earlier for earlier, later in pairwise(age for age in asked if age >= 600)] == [90.0] * 33
+@given(st.integers(-HOUR_MS, 24 * HOUR_MS), st.sampled_from(PACES))
+def test_the_next_question_always_comes_later(age_ms: int, pace: Pace) -> None:
+    assert next_question_ms(SUBMITTED_MS, SUBMITTED_MS + age_ms, pace) > SUBMITTED_MS + age_ms
 
 
-def test_a_task_from_the_future_waits_for_its_first_20_s() -> None:
-    assert next_question_ms(SUBMITTED_MS, SUBMITTED_MS - HOUR_MS, 5) == SUBMITTED_MS + 20 * SECOND_MS
-
-
-@given(st.integers(-HOUR_MS, 24 * HOUR_MS), st.sampled_from([0.5, 5, 15, 60]))
-def test_the_next_question_always_comes_later(age_ms: int, poll_every_s: float) -> None:
-    assert next_question_ms(SUBMITTED_MS, SUBMITTED_MS + age_ms, poll_every_s) > SUBMITTED_MS + age_ms
-
-
-@given(st.integers(0, 2 * HOUR_MS), st.sampled_from([5, 15]))
-def test_due_ages_do_not_depend_on_who_asks_or_when(age_ms: int, poll_every_s: int) -> None:
-    joined = questions_s(poll_every_s, until_s=9000, after_s=age_ms / 1000)
-    assert joined == [age for age in questions_s(poll_every_s, until_s=9000) if age * 1000 > age_ms]
+@given(st.integers(0, 2 * HOUR_MS), st.sampled_from(PACES))
+def test_due_ages_do_not_depend_on_who_asks_or_when(age_ms: int, pace: Pace) -> None:
+    joined = questions_s(pace, until_s=9000, after_s=age_ms / 1000)
+    assert joined == [age for age in questions_s(pace, until_s=9000) if age * 1000 > age_ms]

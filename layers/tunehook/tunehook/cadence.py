@@ -1,18 +1,63 @@
-"""When a pending task is asked: a pure function of its age and its provider's kind, so that waiting costs no write.
+"""Polling intervals: when a pending task is asked next, a pure function, so that waiting costs no write.
 
 The rule is `docs/design.md`, "When a task is asked".
 """
 
 from __future__ import annotations
 
-_QUIET_UNTIL_S = 20
-_EAGER_UNTIL_S = 180
-_STEADY_UNTIL_S = 600
-_STEADY_EVERY_S = 15
-_SLOW_EVERY_S = 60
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
 
 
-def next_question_ms(submitted_at_ms: int, after_ms: int, poll_every_s: float) -> int:
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often a task is asked at which age.
+
+    Attributes
+    ----------
+    steps : tuple of tuple of int and int
+        From which age on, and how often from there on, both in seconds, youngest first. Before the first step
+        nothing is asked, but for the one question at once that every new task gets.
+    """
+
+    steps: tuple[tuple[int, int], ...]
+
+    def interval_ms(self, age_ms: int) -> int:
+        """Return how often a task of this age is asked, in milliseconds."""
+        every_s = self.steps[0][1]
+        for start_s, step_s in self.steps:
+            if age_ms >= start_s * 1000:
+                every_s = step_s
+        return every_s * 1000
+
+
+DIRECT: Final = Pace(((20, 5), (180, 15), (600, 60)))
+"""For providers whose answers are as fresh as they are (docs/provider-contracts.md, "Figures")."""
+
+GATEWAY: Final = Pace(((0, 5), (180, 10), (600, 30)))
+"""For gateways that refresh a database of their own every 15 s, and are asked about 100 tasks in one call."""
+
+GATEWAY_ONE_BY_ONE: Final = Pace(((0, 10), (180, 20), (600, 60)))
+"""For such gateways without query-many."""
+
+
+def pace_of(kind: str, *, knows_many: bool) -> Pace:
+    """Return how often tasks of a kind of provider are asked about.
+
+    Parameters
+    ----------
+    kind : str
+        The provider's kind.
+    knows_many : bool
+        Whether it can be asked about many tasks in one call.
+    """
+    if kind != "suno":
+        return DIRECT
+    return GATEWAY if knows_many else GATEWAY_ONE_BY_ONE
+
+
+def next_question_ms(submitted_at_ms: int, after_ms: int, pace: Pace) -> int:
     """Return the first moment after `after_ms` at which a task is due to be asked.
 
     Due moments lie at fixed ages, whoever asks, so a new poller goes on exactly where another stopped. That a new
@@ -24,8 +69,8 @@ def next_question_ms(submitted_at_ms: int, after_ms: int, poll_every_s: float) -
         When the provider took the task, in milliseconds since 1970.
     after_ms : int
         The moment up to which the task has been looked after, in milliseconds since 1970.
-    poll_every_s : float
-        The interval of the provider's kind in a task's first three minutes, in seconds.
+    pace : Pace
+        How often its provider is asked.
 
     Returns
     -------
@@ -33,18 +78,15 @@ def next_question_ms(submitted_at_ms: int, after_ms: int, poll_every_s: float) -
         Milliseconds since 1970; always greater than `after_ms`.
     """
     age_ms = after_ms - submitted_at_ms
-    spans = (
-        (_QUIET_UNTIL_S, _EAGER_UNTIL_S, poll_every_s),
-        (_EAGER_UNTIL_S, _STEADY_UNTIL_S, max(_STEADY_EVERY_S, poll_every_s)),
-    )
-    for start_s, end_s, every_s in spans:
+    steps = pace.steps
+    for (start_s, every_s), (end_s, _) in pairwise(steps):
         due_ms = _first_step_after(age_ms, start_s, every_s)
         if due_ms < end_s * 1000:
             return submitted_at_ms + due_ms
-    return submitted_at_ms + _first_step_after(age_ms, _STEADY_UNTIL_S, max(_SLOW_EVERY_S, poll_every_s))
+    return submitted_at_ms + _first_step_after(age_ms, *steps[-1])
 
 
-def _first_step_after(age_ms: int, start_s: int, every_s: float) -> int:
-    start_ms, every_ms = start_s * 1000, round(every_s * 1000)
+def _first_step_after(age_ms: int, start_s: int, every_s: int) -> int:
+    start_ms, every_ms = start_s * 1000, every_s * 1000
     steps = max(0, (age_ms - start_ms) // every_ms + 1)
     return start_ms + steps * every_ms

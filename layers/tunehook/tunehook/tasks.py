@@ -88,11 +88,57 @@ class TaskRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Questions about a task in a row that came to nothing.
+
+    Attributes
+    ----------
+    kind : str
+        What they met, without details: the same trouble met again has the same kind.
+    count : int
+        How many there were, as far as that matters.
+    since_ms : int
+        When the first was, in milliseconds since 1970.
+    is_told : bool
+        Whether the task's `last_error` says it.
+    is_kept : bool
+        Whether the item knows of it. A few questions are counted in memory only, so that they cost no write.
+    """
+
+    kind: str
+    count: int
+    since_ms: int
+    is_told: bool = False
+    is_kept: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspicion:
+    """Answers in a row by which a task seems to have failed, though no word of failure says so.
+
+    Attributes
+    ----------
+    evidence : str
+        By what: see `tunehook.providers.SeemsFailed`.
+    count : int
+        How many of them were counted.
+    since_ms, at_ms : int
+        When the first and the last of these were, in milliseconds since 1970.
+    """
+
+    evidence: str
+    count: int
+    since_ms: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PendingTask:
     """A task as the work index shows it: one that is being watched, or an ended one whose event is to be emitted.
 
     `since_ms` is when this run of the task was accepted and names the run; `submitted_at_ms` is when the provider
-    took the task, as far as that is known. Both are milliseconds since 1970.
+    took the task, as far as that is known; `streaming_since_ms` is when it was first seen completed with a clip that
+    still streams. All are milliseconds since 1970.
     """
 
     key: TaskKey
@@ -104,6 +150,9 @@ class PendingTask:
     last_error: str | None = None
     not_found_count: int = 0
     empty_count: int = 0
+    streaming_since_ms: int | None = None
+    suspicion: Suspicion | None = None
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,19 @@ from tests.support.tasks import NOW_MS
 from tests.unit.poller.world import COMPLETED, FAILED, PROCESSING, Answer, World
 
 from poller.outbox import Outbox
+from poller.provider_memory import ProviderMemory
 from poller.shard_pass import StopReason
 from tunehook.aws.bus import EventBus
 from tunehook.aws.leases import Leases
+from tunehook.aws.provider_states import ProviderStates
 from tunehook.aws.tasks import TasksTable
 
 pytestmark = pytest.mark.usefixtures("aws")
 
 TASKS = ("task-0", "task-1", "task-2")
-CALLS = 10
-"""Of a pass over them: the lease, three ends, their events in two batches, three ways out of the index, the lease."""
+CALLS = 12
+"""Of a pass over them: the lease, what is known of the provider, three ends, their events in two batches, three ways out
+of the index, the lease, what is known of the provider now."""
 
 
 class Killed(SystemExit):
@@ -71,6 +74,7 @@ def run(world: World, process: Process) -> None:
         tasks=tasks,
         leases=Leases(dynamodb, "PollerLeasesTable"),
         outbox=Outbox(tasks, bus),
+        memory=ProviderMemory(ProviderStates(dynamodb, "ProviderStatesTable"), world.clock),
         owner=f"owner-{id(process)}",
     )
 
@@ -85,7 +89,11 @@ def started(**gateways: Any) -> World:
 def test_a_pass_that_is_not_killed_makes_so_many_calls() -> None:
     process = Process(None)
     run(started(), process)
-    assert Counter(process.made) == {"update_item": 2 + 2 * len(TASKS), "put_events": 2}
+    assert Counter(process.made) == {
+        "update_item": 3 + 2 * len(TASKS),
+        "batch_get_item": 1,
+        "put_events": 2,
+    }
     assert len(process.made) == CALLS
 
 

@@ -100,6 +100,7 @@ def sandbox() -> Iterator[Sandbox]:
 def _parts(aws: None, sandbox: Sandbox) -> None:
     create_table("TasksTable")
     create_table("PollerLeasesTable")
+    create_table("ProviderStatesTable")
     client("events").create_event_bus(Name=BUS)
     client("secretsmanager").create_secret(
         Name="providers", SecretString=json.dumps(sandbox.providers_secret())
@@ -127,6 +128,8 @@ def run(invocation: Invocation, **clients: Hanging) -> str:
     settings = PollerSettings(
         tasks_table="TasksTable",
         leases_table="PollerLeasesTable",
+        provider_states_table="ProviderStatesTable",
+        results_bucket="results",
         event_bus=BUS,
         providers_secret="providers",
         shard_count=1,

@@ -37,6 +37,8 @@ class World:
         settings = PollerSettings(
             tasks_table="TasksTable",
             leases_table="PollerLeasesTable",
+            provider_states_table="ProviderStatesTable",
+            results_bucket="results",
             event_bus=BUS,
             providers_secret="providers",
             shard_count=shard_count,
@@ -62,6 +64,7 @@ class World:
 def _tables(aws: None) -> None:
     create_table("TasksTable")
     create_table("PollerLeasesTable")
+    create_table("ProviderStatesTable")
     client("secretsmanager").create_secret(Name="providers", SecretString="{}")
 
 
@@ -204,6 +207,8 @@ def test_the_handler_runs_a_pass_for_the_sample_event(monkeypatch: pytest.Monkey
     values = {
         "TASKS_TABLE": "TasksTable",
         "LEASES_TABLE": "PollerLeasesTable",
+        "PROVIDER_STATES_TABLE": "ProviderStatesTable",
+        "RESULTS_BUCKET": "results",
         "EVENT_BUS": BUS,
         "PROVIDERS_SECRET": "providers",
         "SHARD_COUNT": "1",

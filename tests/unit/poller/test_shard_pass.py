@@ -191,13 +191,6 @@ class TestProviders:
         world.run(lasts_s=60)
         assert [name for name, _ in world.dynamodb.calls].count("update_item") == 1
 
-    def test_a_task_of_an_unknown_provider_times_out_at_its_deadline(self) -> None:
-        world = World()
-        world.add(provider="unknown", deadline_ms=NOW_MS + 60 * SECOND_MS)
-        assert world.run() is StopReason.NOTHING_PENDING
-        assert world.item()["failure"]["code"] == "timed_out"
-        assert world.item()["failure"]["reason"].endswith("last: the provider unknown is not configured")
-
     def test_a_provider_that_is_configured_later_is_asked_then(self) -> None:
         world = World(gw=lambda _: PROCESSING)
         world.add(provider="new")
@@ -234,14 +227,19 @@ class TestProviders:
     def test_a_provider_that_raises_stops_no_other(self, caplog: pytest.LogCaptureFixture) -> None:
         class Raising:
             name = "raising"
-            poll_every_s = 5
+            kind = "musicmint"
+            knows_many = False
+            key_digest = "0" * 32
             paused_until = 0.0
+            pause_reason = None
             asked = 0
 
             def is_paused(self) -> bool:
                 return False
 
-            async def ask_many(self, task_ids: tuple[str, ...], *, old: list[str]) -> AsyncIterator[Any]:
+            async def ask_many(
+                self, task_ids: tuple[str, ...], *, old: list[str], overdue: list[str]
+            ) -> AsyncIterator[Any]:
                 self.asked += 1
                 raise RuntimeError("nobody has thought of this")
                 yield
@@ -265,22 +263,6 @@ class TestProviders:
         assert world.times_of("good") == [0, 20, 25]
         assert "unexpected_error" in caplog.text
         assert raising.asked > 1
-
-    def test_a_task_of_a_provider_that_is_paused_times_out_at_its_deadline_unasked(self) -> None:
-        asked = 0
-
-        async def refuse(request: httpx.Request) -> httpx.Response:
-            nonlocal asked
-            asked += 1
-            return httpx.Response(401, json={"error": {"message": "no"}})
-
-        world = World()
-        world._http = PlayedTransport(refuse)
-        world.add(deadline_ms=NOW_MS + 60 * SECOND_MS)
-        assert world.run() is StopReason.NOTHING_PENDING
-        assert world.item()["failure"]["code"] == "timed_out"
-        assert world.item()["detected_at_ms"] == NOW_MS + 60 * SECOND_MS
-        assert asked == 1
 
     def test_while_the_configuration_is_not_known_nobody_is_asked_and_nothing_is_written(self) -> None:
         world = World()
@@ -530,26 +512,15 @@ class TestFaults:
 
 
 class TestUnreadableConfiguration:
-    def run(self, deadline_s: int, lasts_s: int) -> tuple[World, Any]:
+    def test_it_costs_no_write_while_a_task_waits(self) -> None:
         world = World()
-        world.add(deadline_ms=NOW_MS + deadline_s * 1000)
+        world.add()
 
         def unreadable() -> str:
             raise fault("AccessDeniedException", "GetSecretValue")
 
         world.secret = unreadable  # type: ignore[method-assign]
-        return world, world.run(lasts_s=lasts_s)
-
-    def test_a_task_waits_for_it_a_minute_beyond_its_deadline(self) -> None:
-        world, _ = self.run(deadline_s=10, lasts_s=68)
-        assert world.item()["status"] == "pending"
-
-    def test_a_task_that_has_waited_for_it_long_enough_is_timed_out(self) -> None:
-        world, reason = self.run(deadline_s=10, lasts_s=75)
-        assert (reason, world.item()["failure"]["code"]) == (StopReason.NOTHING_PENDING, "timed_out")
-
-    def test_it_costs_no_write_while_a_task_waits(self) -> None:
-        world, _ = self.run(deadline_s=3600, lasts_s=30)
+        world.run(lasts_s=30)
         assert "last_error" not in world.item()
 
 

@@ -16,20 +16,22 @@ from tests.support.virtual import Clock
 from poller.directory import ProviderDirectory
 from poller.figures import Figures
 from poller.outbox import Outbox
+from poller.provider_memory import ProviderMemory
 from poller.shard_pass import ShardPass, StopReason
 from tunehook.aws.bus import EventBus
 from tunehook.aws.leases import Leases
+from tunehook.aws.provider_states import ProviderState, ProviderStates
 from tunehook.aws.tasks import TasksTable
 
-Answer = dict[str, Any]
+Answer = dict[str, Any] | httpx.Response
 Gateway = Callable[[str], Answer | Awaitable[Answer]]
 
-PROCESSING: Answer = {"status": "processing"}
-COMPLETED: Answer = {
+PROCESSING: dict[str, Any] = {"status": "processing"}
+COMPLETED: dict[str, Any] = {
     "status": "completed",
     "results": [{"id": "clip-1", "audio_url": "https://cdn.example.com/clip-1.mp3"}],
 }
-FAILED: Answer = {"status": "failed", "error": "all platforms unavailable"}
+FAILED: dict[str, Any] = {"status": "failed", "error": "all platforms unavailable"}
 
 
 class World:
@@ -38,13 +40,17 @@ class World:
     def __init__(self, **gateways: Gateway) -> None:
         create_table("TasksTable")
         create_table("PollerLeasesTable")
+        create_table("ProviderStatesTable")
         self.clock = Clock(NOW_MS)
         self.gateways = gateways or {"gw": lambda _: PROCESSING}
         self.asked: list[tuple[float, str]] = []
         self.dynamodb = client("dynamodb")
+        self.states = ProviderStates(client("dynamodb"), "ProviderStatesTable")
         self.leases = Leases(self.dynamodb, "PollerLeasesTable")
         self.secret_reads = 0
         self._emitted = watched_bus()
+        self.api_key = "sk-12345678"
+        self.entry: dict[str, Any] = {}
         self._http = PlayedTransport(self._answer)
 
     def secret(self) -> str:
@@ -54,9 +60,10 @@ class World:
                 name: {
                     "kind": "musicmint",
                     "base_url": f"https://{name}.example.com",
-                    "api_key": "sk-12345678",
+                    "api_key": self.api_key,
                     "batch": False,
                 }
+                | self.entry
                 for name in self.gateways
             }
         )
@@ -65,7 +72,9 @@ class World:
         name, task_id = request.url.host.split(".")[0], request.url.path.rsplit("/", 1)[-1]
         self.asked.append((self.seconds(), task_id))
         answer = self.gateways[name](task_id)
-        data = answer if isinstance(answer, dict) else await answer
+        data = await answer if isinstance(answer, Awaitable) else answer
+        if isinstance(data, httpx.Response):
+            return data
         return httpx.Response(200, json={"code": 0, "message": "ok", "data": {"id": task_id, **data}})
 
     def seconds(self) -> float:
@@ -89,6 +98,10 @@ class World:
     def item(self, task_id: str = "task-1") -> dict[str, Any]:
         return next(item for item in items("TasksTable") if item["task_id"] == task_id)
 
+    def state(self, provider: str = "gw") -> ProviderState:
+        """What is kept of a provider."""
+        return self.states.get(provider)
+
     def emitted(self) -> list[tuple[str, str]]:
         """The kinds and tasks of the events that have come out since the last call."""
         return [(event["detail-type"], event["detail"]["task_id"]) for event in self._emitted()]
@@ -109,7 +122,8 @@ class World:
             "tasks": tasks,
             "leases": self.leases,
             "outbox": Outbox(tasks, EventBus(client("events"), BUS)),
-            "providers": ProviderDirectory(self.secret, self._http, self.clock),
+            "providers": ProviderDirectory(self.secret, self._http, self.clock, self.seconds),
+            "memory": ProviderMemory(self.states, self.clock),
             "figures": Figures(),
         }
         return ShardPass(

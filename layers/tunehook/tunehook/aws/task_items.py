@@ -20,8 +20,10 @@ from tunehook.tasks import (
     FailureCode,
     PendingTask,
     Status,
+    Suspicion,
     TaskEnd,
     TaskKey,
+    Trouble,
     check_metadata,
 )
 from tunehook.times import LATEST_MS, from_ms, to_ms
@@ -69,6 +71,50 @@ def pending_task(item: Mapping[str, Any]) -> PendingTask:
         last_error=_of_type(str, item, "last_error", None),
         not_found_count=_whole(item, "not_found_count", 0, _COUNT_MAX),
         empty_count=_whole(item, "empty_count", 0, _COUNT_MAX),
+        streaming_since_ms=(
+            _whole(item, "streaming_since_ms", None, LATEST_MS) if "streaming_since_ms" in item else None
+        ),
+        suspicion=_suspicion(item),
+        trouble=_trouble(item),
+    )
+
+
+def note_to_item(value: Any) -> Any:
+    """Return what a pending task has learnt, as an attribute of its item."""
+    match value:
+        case Trouble():
+            return {
+                "kind": value.kind,
+                "count": value.count,
+                "since_ms": value.since_ms,
+                "is_told": value.is_told,
+            }
+        case Suspicion():
+            return asdict(value)
+    return value
+
+
+def _trouble(item: Mapping[str, Any]) -> Trouble | None:
+    if (noted := _of_type(dict, item, "trouble", None)) is None:
+        return None
+    return Trouble(
+        kind=_of_type(str, noted, "kind", ""),
+        count=_whole(noted, "count", 0, _COUNT_MAX),
+        since_ms=_whole(noted, "since_ms", None, LATEST_MS),
+        is_told=_of_type(bool, noted, "is_told", False),
+        is_kept=True,
+    )
+
+
+def _suspicion(item: Mapping[str, Any]) -> Suspicion | None:
+    if (noted := _of_type(dict, item, "suspicion", None)) is None:
+        return None
+    since_ms = _whole(noted, "since_ms", None, LATEST_MS)
+    return Suspicion(
+        evidence=_of_type(str, noted, "evidence", ""),
+        count=_whole(noted, "count", 0, _COUNT_MAX),
+        since_ms=since_ms,
+        at_ms=_whole(noted, "at_ms", since_ms, LATEST_MS),
     )
 
 

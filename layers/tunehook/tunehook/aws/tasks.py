@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from tunehook.aws.faults import is_condition_failure
 from tunehook.aws.items import from_attributes, to_attributes
-from tunehook.aws.task_items import end_to_item, ended_task, metadata_of, pending_task
+from tunehook.aws.task_items import end_to_item, ended_task, metadata_of, note_to_item, pending_task
 from tunehook.errors import InvalidInput
 from tunehook.events import event_id_of
 from tunehook.tasks import (
@@ -48,9 +48,23 @@ NOT_THE_USERS: Final = (
     "last_error",
     "not_found_count",
     "empty_count",
+    "streaming_since_ms",
+    "suspicion",
+    "trouble",
     "expires_at",
 )
 """What an earlier run of the task may have left on its item."""
+
+_OF_PENDING_TASKS: Final = (
+    "phase",
+    "last_error",
+    "not_found_count",
+    "empty_count",
+    "streaming_since_ms",
+    "suspicion",
+    "trouble",
+)
+"""What the item of an ended task holds no more."""
 
 
 class TasksTable:
@@ -208,10 +222,10 @@ class TasksTable:
         return ended_task(task, item)
 
     def note(self, task: PendingTask, changes: Mapping[str, Any]) -> bool:
-        """Set attributes of a task that is still pending; one whose value is None is removed."""
+        """Set attributes of a task that is still pending, as `PendingTask` has them; one that is None is removed."""
         item = self._update_run(
             task,
-            {name: value for name, value in changes.items() if value is not None},
+            {name: note_to_item(value) for name, value in changes.items() if value is not None},
             remove=[name for name, value in changes.items() if value is None],
         )
         return item is not None
@@ -227,7 +241,7 @@ class TasksTable:
         item = self._update_run(
             task,
             end_to_item(task, end),
-            remove=["phase", "last_error", "not_found_count", "empty_count"],
+            remove=list(_OF_PENDING_TASKS),
         )
         if item is None:
             return None
