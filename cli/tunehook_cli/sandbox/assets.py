@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import mimetypes
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from aiohttp import web
 
-from tunehook_cli.sandbox.clips import file_behind
+from tunehook_cli.sandbox.clips import file_behind, signature
 from tunehook_cli.sandbox.scenario import Kind
 from tunehook_cli.sandbox.wire import Content, send
 
@@ -23,6 +24,11 @@ def add_asset_routes(app: web.Application, books: Books) -> None:
         path = file_behind(Kind(kind), task_id, name)
         if path is None:
             raise web.HTTPNotFound
+        if books.is_signed(Kind(kind), task_id):
+            signed = f"{kind}/{quote(task_id, safe='')}/{name}"
+            # As signed links are checked: the spelling counts, not what it means.
+            if request.raw_path != f"/assets/{signed}?{signature(signed)}":
+                raise web.HTTPForbidden
         answer = books.play_asset(f"{kind}/{task_id}/{name}")
         if answer is None:
             return web.FileResponse(path)

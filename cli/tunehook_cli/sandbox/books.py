@@ -212,6 +212,12 @@ class Books:
         rule = self.scenario.asset_rule(path)
         return None if rule is None else self._play("assets", path, rule.answers)
 
+    def is_signed(self, kind: Kind, task_id: str) -> bool:
+        """Return whether the links of a task's clips hold a signature."""
+        task = self._tasks.get((kind, task_id))
+        rule = self.scenario.task_rule(kind, task_id) if task is None else task.rule
+        return rule is not None and rule.signed
+
     def play_receiver(self, name: str) -> Answer | None:
         """Return what the scenario has for a receiver, and count it as given."""
         rule = self.scenario.receiver_rule(name)

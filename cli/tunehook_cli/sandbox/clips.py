@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,11 +47,14 @@ class Clip:
         The task's id.
     index : int
         The clip's place in its task, from 0.
+    signed : bool
+        Whether its links hold a signature.
     """
 
     kind: Kind
     task_id: str
     index: int
+    signed: bool = False
 
     @property
     def clip_id(self) -> str:
@@ -71,7 +76,8 @@ class Clip:
         ending : str
             Which file: one of the keys of `files`.
         """
-        return f"{assets_url}/{self.kind}/{quote(self.task_id, safe='')}/{self.clip_id}{ending}"
+        path = f"{self.kind}/{quote(self.task_id, safe='')}/{self.clip_id}{ending}"
+        return f"{assets_url}/{path}{f'?{signature(path)}' if self.signed else ''}"
 
     def files(self) -> dict[str, Path]:
         """Return the file behind each ending of the clip's links."""
@@ -84,6 +90,12 @@ class Clip:
             "-large.jpeg": LARGE_COVER,
             ".mp4": VIDEO,
         }
+
+
+def signature(path: str) -> str:
+    """Return the query of a signed link: base64, whose slashes and equals signs are percent-encoded."""
+    digest = base64.b64encode(hashlib.sha256(path.encode()).digest()).decode()
+    return f"Signature={quote(f'v1/{digest}', safe='')}"
 
 
 def file_behind(kind: Kind, task_id: str, name: str) -> Path | None:

@@ -51,14 +51,16 @@ class Song(Strict):
 class TaskRule(Strict):
     """How the tasks whose id matches behave.
 
-    `video` gives the clips of suno an mp4. `assets_url` is where the links of the clips lead, without a slash at the
-    end; by default to the sandbox's own asset host.
+    `video` gives the clips of suno an mp4. `signed` puts a signature into the links, with percent-encoded slashes, and
+    the asset host refuses any other spelling of them. `assets_url` is where the links of the clips lead, without a
+    slash at the end; by default to the sandbox's own asset host.
     """
 
     kind: Kind | None = None
     task_id: str = "*"
     song: Song = Song()
     video: bool = False
+    signed: bool = False
     assets_url: Annotated[str, Field(pattern=r"^https?://\S*[^\s/]$")] | None = None
     answers: Annotated[tuple[TaskAnswer, ...], Field(min_length=1)]
 

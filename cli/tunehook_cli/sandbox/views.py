@@ -73,7 +73,7 @@ def view_of(task: Task, answer: TaskAnswer, now: datetime, assets_url: str) -> T
         reason=answer.reason if answer.phase is Phase.FAILED else "",
         song=task.rule.song,
         video=task.rule.video,
-        clips=tuple(Clip(task.kind, task.task_id, index) for index in range(count)),
+        clips=tuple(Clip(task.kind, task.task_id, index, task.rule.signed) for index in range(count)),
         assets_url=task.rule.assets_url or assets_url,
         submitted_at=task.submitted_at,
         now=now,
