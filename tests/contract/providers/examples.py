@@ -17,6 +17,7 @@ from tunehook.times import iso
 
 RECEIVED_AT = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)
 RECORDED = Path(__file__).parent / "recorded"
+SEQUENCES = RECORDED / "sequences"
 _LEFT_OUT_BY_DEFAULT = frozenset(
     {"detail", "inline", "inline_files", "is_streaming", "is_too_large", "reason", "unusable_links"}
 )
@@ -55,10 +56,12 @@ class Example:
 
 
 def load() -> list[Example]:
-    return [
-        Example(f"{path.parent.name}/{path.stem}", path.parent.name, json.loads(path.read_text()))
-        for path in sorted(RECORDED.glob("*/*.json"))
-    ]
+    return [example_of(path) for path in sorted(RECORDED.glob("*/*.json")) if path.parent != SEQUENCES]
+
+
+def example_of(path: Path) -> Example:
+    """The recorded answer in a file."""
+    return Example(f"{path.parent.name}/{path.stem}", path.parent.name, json.loads(path.read_text()))
 
 
 def as_recorded(outcome: Outcome | Screening | ManyUnknown) -> dict[str, Any]:
