@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tunehook.errors import Misconfigured
 from tunehook.http.direct import DirectClient
 from tunehook.http.transport import Reply, Transport
 from tunehook.providers import (
@@ -23,11 +25,14 @@ from tunehook.providers import (
     Transient,
     Unauthorised,
 )
+from tunehook.providers.client import key_digest
+from tunehook.providers.config import better_base_urls
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tunehook.providers.config import ProviderConfig
+    from tunehook_cli.stack import Stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +49,18 @@ class Probe:
         How long it took.
     outcome : Outcome
         What the provider layer makes of it.
+    status : int or None
+        The answer's HTTP status.
+    is_page : bool
+        Whether the answer is a web page.
     """
 
     task_id: str
     answer: str | None
     seconds: float
     outcome: Outcome
+    status: int | None = None
+    is_page: bool = False
 
     @property
     def useful(self) -> bool:
@@ -75,7 +86,8 @@ async def _ask(config: ProviderConfig, task_id: str) -> Probe:
         noting = _Noting(http)
         started = time.monotonic()
         outcome = await Provider(config, noting).ask(task_id)
-        return Probe(task_id, noting.answer, time.monotonic() - started, outcome)
+        seconds = time.monotonic() - started
+        return Probe(task_id, noting.answer, seconds, outcome, noting.status, noting.is_page)
 
 
 class _Noting:
@@ -84,22 +96,84 @@ class _Noting:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self.answer: str | None = None
+        self.status: int | None = None
+        self.is_page = False
 
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, max_bytes: int
     ) -> Reply:
         reply = await self._transport.send(method, url, headers, body, max_bytes=max_bytes)
-        self.answer = f"HTTP {reply.status}, {reply.headers.get('content-type', 'no content type')}"
+        content_type = reply.headers.get("content-type", "no content type")
+        self.answer = f"HTTP {reply.status}, {content_type}"
+        self.status = reply.status
+        self.is_page = "html" in content_type or reply.body.lstrip().startswith(b"<")
         return reply
 
 
-def in_words(probe: Probe) -> str:
-    """Return what the outcome of a probe means."""
+def better_places(config: ProviderConfig, task_id: str | None) -> list[str]:
+    """Ask where the base URL was probably meant to lead, and return where the provider was found."""
+    return [
+        base_url
+        for base_url in better_base_urls(config.kind, config.base_url)
+        if ask_once(config.model_copy(update={"base_url": base_url}), task_id).useful
+    ]
+
+
+def is_known_key(stack: Stack, config: ProviderConfig) -> bool:
+    """Return whether the provider has accepted this very key before, as far as that is remembered."""
+    try:
+        state = stack.provider_states.get(config.name)
+    except Misconfigured:  # a stack of an earlier version, which remembers nothing
+        return False
+    return state.is_no_longer_accepted(_digest(config))
+
+
+def remember(stack: Stack, config: ProviderConfig) -> None:
+    """Have remembered that the provider has accepted this key."""
+    with contextlib.suppress(Misconfigured):
+        stack.provider_states.accept(config.name, _digest(config))
+
+
+def _digest(config: ProviderConfig) -> str:
+    return key_digest(config.name, config.api_key.get_secret_value())
+
+
+def advice(probe: Probe, better: Sequence[str], *, was_accepted: bool) -> str | None:
+    """Return what would be right; None where nothing is wrong, or nobody can know.
+
+    Parameters
+    ----------
+    probe : Probe
+    better : sequence of str
+        Base URLs at which the provider was found.
+    was_accepted : bool
+        Whether the key was accepted before.
+    """
+    if better:
+        return f"the provider is at {better[0]}: set it as the base URL"
+    match probe.outcome:
+        case Unauthorised(reason="credit"):
+            return "top up the account, or give another key"
+        case Unauthorised(reason="key") if was_accepted:
+            return "the key was accepted before: look whether it is used up, expired or withdrawn"
+        case Unauthorised(reason="key"):
+            return "give the right key with `tunehook providers set`"
+        case Unauthorised():
+            return "make a key that may ask this: without a model list, and from this address"
+        case Transient() if probe.is_page:
+            return "the base URL is that of a web page, or something stands before the gateway: give the API's address"
+        case Transient() if probe.status == 404:
+            return "the gateway has no such path: look at the base URL and the kind"
+    return None
+
+
+def in_words(probe: Probe, *, was_accepted: bool = False) -> str:
+    """Return what the outcome of a probe means; `was_accepted` says whether its key was accepted before."""
     match probe.outcome:
         case Completed(result):
             return f"completed, with {_count(len(result.clips), 'clip')}"
         case CompletedWithoutResults():
-            return "completed, but no clip has a link to its audio file (yet)"
+            return "completed, but there is no audio, video or text (yet)"
         case Failed(reason):
             return f"failed at the provider: {reason}"
         case SeemsFailed(reason):
@@ -111,11 +185,14 @@ def in_words(probe: Probe) -> str:
             )
         case NotFound() if probe.answer is None:
             return "not asked: no request can carry this task id"
-        case NotFound():
-            return "not found: the provider takes the key and knows no such task"
-        case Throttled(retry_after_s):
+        case NotFound(detail):
+            return f"not found: the provider takes the key and knows no such task{f': {detail}' if detail else ''}"
+        case Throttled(retry_after_s, detail=detail):
             wait = "" if retry_after_s is None else f", for {retry_after_s:.0f} s"
-            return f"throttled: the provider does not want to be asked now{wait}"
+            said = f": {detail}" if detail else ""
+            return f"throttled: the provider does not want to be asked now{wait}{said}"
+        case Unauthorised(detail, reason="key") if was_accepted:
+            return f"unauthorised: the provider no longer accepts the key (used up, expired or withdrawn): {detail}"
         case Unauthorised(detail):
             return f"unauthorised: the provider refuses the key: {detail}"
         case Transient(cause):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tunehook.archiving import ArchiveRequest
     from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
     from tunehook.aws.delivery_log import DeliveryLog
+    from tunehook.aws.provider_states import ProviderStates
     from tunehook.aws.redeliveries import Redeliveries
     from tunehook.aws.subscriptions import SubscriptionsTable
     from tunehook.aws.tasks import TasksTable
@@ -149,6 +150,13 @@ class Stack:
             table=self.deliveries,
             queue=self.deliveries_queue,
         )
+
+    @cached_property
+    def provider_states(self) -> ProviderStates:
+        """What pollers remember of the providers."""
+        from tunehook.aws.provider_states import ProviderStates
+
+        return ProviderStates(self._dynamodb, self.output("ProviderStatesTable"))
 
     @property
     def is_on_this_machine(self) -> bool:

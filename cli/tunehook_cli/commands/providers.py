@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="The providers that are watched, and their API keys.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name that tasks carry.", show_default=False)]
+
+
+_SANDBOX: Final = re.compile(r"http://(?:127\.0\.0\.1|localhost):\d+/suno")
+"""Where `tunehook sandbox` has its suno gateway: a base URL that only looks like a mistake."""
 
 
 @app.command("set")
@@ -49,6 +54,7 @@ def set_provider(
     stack: StackName = None,
 ) -> None:
     """Add a provider, or replace the one of that name. Pollers see it within 10 seconds."""
+    from tunehook.providers.config import better_base_urls
     from tunehook_cli.providers_secret import checked_entry, with_provider
 
     entry: dict[str, Any] = {"kind": kind, "base_url": base_url, "api_key": _key(api_key)}
@@ -72,6 +78,12 @@ def set_provider(
     found.write_providers_json(secret)
     if config.base_url.startswith("http://"):
         output.warn(f"{config.base_url} is plain http: the API key travels unencrypted")
+    better = better_base_urls(config.kind, config.base_url)
+    if better and not _SANDBOX.fullmatch(config.base_url):
+        output.warn(
+            f"the paths of the API are appended to the base URL: {better[0]} is probably meant; "
+            f"`tunehook providers check {name}` tries both"
+        )
     print(f"{'Replaced' if replaced else 'Added'} the provider {name}, {config.kind} at {config.base_url}.")
 
 
@@ -132,25 +144,30 @@ def check_provider(
 ) -> None:
     """Ask the live provider once, from this machine, and say what came back; exit with 1 if it is of no use."""
     from tunehook.providers.config import read_providers
-    from tunehook_cli.probe import ask_once, in_words
+    from tunehook_cli.probe import advice, ask_once, better_places, in_words, is_known_key, remember
 
-    providers = read_providers(find_stack(stack).providers_json())
+    found = find_stack(stack)
+    providers = read_providers(found.providers_json())
     if name in providers.errors:
         raise providers.errors[name]
     if name not in providers.usable:
         raise InvalidInput("NAME", f"no provider {name} is configured")
     config = providers.usable[name]
     probe = ask_once(config, task_id)
+    was_accepted = is_known_key(found, config)
+    better = [] if probe.useful else better_places(config, task_id)
     output.print_fields(
         (
             ("provider", f"{name}, {config.kind} at {config.base_url}"),
             ("asked about", f"task {probe.task_id}" + ("" if task_id else ", which cannot be there")),
             ("came back", f"{probe.answer or 'nothing'}, after {probe.seconds:.2f} s"),
-            ("outcome", in_words(probe)),
+            ("outcome", in_words(probe, was_accepted=was_accepted)),
+            ("what to do", advice(probe, better, was_accepted=was_accepted)),
         )
     )
     if not probe.useful:
         raise typer.Exit(1)
+    remember(found, config)
 
 
 def _key(option: str) -> str:

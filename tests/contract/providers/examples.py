@@ -56,7 +56,7 @@ class Example:
 
 
 def load() -> list[Example]:
-    return [example_of(path) for path in sorted(RECORDED.glob("*/*.json")) if path.parent != SEQUENCES]
+    return [example_of(path) for path in sorted(RECORDED.glob("*/*.json"))]
 
 
 def example_of(path: Path) -> Example:

@@ -14,7 +14,7 @@ from tests.support.tasks import NOW_MS, pending
 from poller.judge import End, judge
 from tunehook.providers import ADAPTERS
 
-FILES = sorted(SEQUENCES.glob("*.json"))
+FILES = sorted(SEQUENCES.glob("*/*.json"))
 COUNTS = ("not_found_count", "empty_count")
 
 

@@ -31,6 +31,7 @@ OUTPUTS = {
         for name in ("intake", "poller", "fulfillment", "webhooks")
     },
     "PollerLeasesTable": "PollerLeasesTable",
+    "ProviderStatesTable": "ProviderStatesTable",
     "ResultsBucket": "results",
     "ProvidersSecret": PROVIDERS_SECRET,
     "MasterSecret": "master",
@@ -81,7 +82,7 @@ def tunehook(monkeypatch: pytest.MonkeyPatch, no_embedded_aws: ModuleType) -> Ru
 def stack(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A deployed stack that sends webhooks anywhere, reached through clients that are made once for all tests."""
     monkeypatch.setattr("tunehook.aws.clients.client", lambda service, **_: client(service))
-    for table in ("TasksTable", "SubscriptionsTable", "DeliveriesTable"):
+    for table in ("TasksTable", "SubscriptionsTable", "DeliveriesTable", "ProviderStatesTable"):
         create_table(table)
     client("sqs").create_queue(QueueName="deliveries")
     secrets = client("secretsmanager")

@@ -21,7 +21,7 @@ RESULT = TaskResult(clips=(), submitted_at=None, started_at=None, finished_at=No
     ("outcome", "useful", "words"),
     [
         (Completed(RESULT), True, "completed, with 0 clips"),
-        (CompletedWithoutResults(RESULT), True, "completed, but no clip has a link"),
+        (CompletedWithoutResults(RESULT), True, "completed, but there is no audio, video or text"),
         (Failed("bad lyrics", RESULT), True, "failed at the provider: bad lyrics"),
         (
             Pending("queued", "NEW", known=False),

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from tunehook_cli.sandbox import Sandbox, run_sandbox
+from tunehook_cli.sandbox import Sandbox, TaskRule, parse, run_sandbox
 
 KEY = "sk-a-key-that-nobody-may-see-0123"
-SET = ("providers", "set", "my-gw", "--kind", "suno", "--base-url", "https://gw.example/api/")
-ENTRY = {"kind": "suno", "base_url": "https://gw.example/api", "api_key": KEY}
+SET = ("providers", "set", "my-gw", "--kind", "suno", "--base-url", "https://gw.example/de/")
+ENTRY = {"kind": "suno", "base_url": "https://gw.example/de", "api_key": KEY}
 
 Providers = Callable[..., dict[str, Any]]
 
@@ -16,7 +16,7 @@ Providers = Callable[..., dict[str, Any]]
 def test_set_adds_a_provider(tunehook: Any, providers: Providers) -> None:
     result = tunehook(*SET, "--api-key", KEY)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == "Added the provider my-gw, suno at https://gw.example/api.\n"
+    assert result.stdout == "Added the provider my-gw, suno at https://gw.example/de.\n"
     assert providers() == {"my-gw": ENTRY}
 
 
@@ -61,6 +61,25 @@ def test_plain_http_is_warned_of(tunehook: Any, providers: Providers) -> None:
     result = tunehook(*SET[:-1], "http://gw.example", "--api-key", KEY)
     assert result.exit_code == 0
     assert result.stderr == "warning: http://gw.example is plain http: the API key travels unencrypted\n"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "meant"),
+    [
+        ("https://gw.example/v1", "https://gw.example"),
+        ("https://gw.example/suno/", "https://gw.example"),
+        ("https://gw.example/api", "https://gw.example"),
+        ("https://gw.example/de/suno/fetch", "https://gw.example/de"),
+        ("https://gw.example/console", "https://gw.example"),
+    ],
+)
+def test_a_base_url_that_holds_a_part_of_the_path_is_warned_of_and_saved(
+    tunehook: Any, providers: Providers, base_url: str, meant: str
+) -> None:
+    result = tunehook(*SET[:-1], base_url, "--api-key", KEY)
+    assert result.exit_code == 0
+    assert f"{meant} is probably meant" in result.stderr
+    assert providers()["my-gw"]["base_url"] == base_url.rstrip("/")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +142,7 @@ def test_the_list_as_json_holds_no_key(tunehook: Any, providers: Providers) -> N
     assert usable == {
         "name": "my-gw",
         "kind": "suno",
-        "base_url": "https://gw.example/api",
+        "base_url": "https://gw.example/de",
         "max_concurrency": 32,
         "requests_per_second": None,
         "batch": True,
@@ -199,3 +218,62 @@ def test_check_of_an_unusable_entry_names_its_field(tunehook: Any, providers: Pr
     providers(json.dumps({"my-gw": ENTRY | {"kind": "nope"}}))
     result = tunehook("providers", "check", "my-gw")
     assert (result.exit_code, result.stderr.split(": ")[1]) == (2, "providers.my-gw.kind")
+
+
+def test_check_finds_where_a_wrong_base_url_was_meant_to_lead(
+    tunehook: Any, providers: Providers, sandbox: Sandbox
+) -> None:
+    secret = sandbox.providers_secret()["suno"]
+    providers(json.dumps({"suno": secret | {"base_url": f"{secret['base_url']}/v1"}}))
+    result = tunehook("providers", "check", "suno")
+    assert result.exit_code == 1
+    assert f"the provider is at {secret['base_url']}: set it as the base URL" in result.stdout
+
+
+def test_check_tells_a_key_that_was_accepted_from_one_that_never_was(
+    tunehook: Any, providers: Providers, sandbox: Sandbox
+) -> None:
+    providers(json.dumps(sandbox.providers_secret()))
+    refusal = {"status": 401, "body": '{"error": {"message": "Invalid token"}}'}
+    rule = {"answers": [{"phase": "processing", "times": 1}, refusal]}
+    sandbox.create_task("suno", "task-1", rule=parse(TaskRule, rule))
+    assert tunehook("providers", "check", "suno", "task-1").exit_code == 0
+    result = tunehook("providers", "check", "suno", "task-1")
+    assert result.exit_code == 1
+    assert (
+        "no longer accepts the key (used up, expired or withdrawn): HTTP 401: Invalid token" in result.stdout
+    )
+    providers(json.dumps({"suno": sandbox.providers_secret()["suno"] | {"api_key": f"wrong-{KEY}"}}))
+    result = tunehook("providers", "check", "suno", "task-1")
+    assert "refuses the key" in result.stdout
+    assert "give the right key" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({"status": 402, "body": '{"error": {"message": "Payment Required"}}'}, "top up the account"),
+        ({"status": 403, "body": '{"error": {"message": "no access to model "}}'}, "without a model list"),
+        (
+            {"status": 200, "headers": {"content-type": "text/html"}, "body": "<html><title>New API</title>"},
+            "the base URL is that of a web page",
+        ),
+        ({"status": 404, "body": '{"error": {"message": "Invalid URL (GET /x)"}}'}, "has no such path"),
+        (
+            {
+                "status": 403,
+                "headers": {"cf-mitigated": "challenge"},
+                "body": "<title>Just a moment...</title>",
+            },
+            "a challenge page of Cloudflare (Just a moment...), not the gateway",
+        ),
+    ],
+)
+def test_check_says_who_refused_and_what_to_do(
+    tunehook: Any, providers: Providers, sandbox: Sandbox, answer: dict[str, Any], words: str
+) -> None:
+    providers(json.dumps(sandbox.providers_secret()))
+    sandbox.create_task("suno", "task-1", rule=parse(TaskRule, {"answers": [answer]}))
+    result = tunehook("providers", "check", "suno", "task-1")
+    assert result.exit_code == 1
+    assert words in " ".join(result.stdout.split())

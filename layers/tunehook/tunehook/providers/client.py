@@ -43,6 +43,11 @@ _Read = TypeVar("_Read")
 _Deliver: TypeAlias = Callable[[str, Outcome], None]
 
 
+def key_digest(name: str, api_key: str) -> str:
+    """Return a digest of a provider's name and key, by which the key is known again without being kept."""
+    return hashlib.sha256(f"{name}\0{api_key}".encode()).hexdigest()[:32]
+
+
 class Provider:
     """Asks one provider about tasks, and never faster, longer or more than it should.
 
@@ -120,7 +125,7 @@ class Provider:
     @property
     def key_digest(self) -> str:
         """A digest of name and key, by which a key is known again without being kept: 32 hexadecimal characters."""
-        return hashlib.sha256(f"{self.name}\0{self._secret}".encode()).hexdigest()[:32]
+        return key_digest(self.name, self._secret)
 
     def restore_pause(self, seconds: float, reason: str) -> None:
         """Go on with a pause that an earlier pass began, for `seconds` from now; `reason` is an outcome's name."""

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 _NAME = r"^[A-Za-z0-9._-]{1,64}$"
 _KEY = re.compile(r"[\x21-\x7e]+")
 _HARMLESS_FIELD = re.compile(r"[a-z_]{1,32}")
+_PATH_SEGMENTS = frozenset({"v1", "v2", "suno", "api", "fetch", "submit", "task", "tasks", "music"})
+"""Parts of paths that the kinds append themselves, or that other APIs of the same gateways have."""
+
+_WEB_SEGMENTS = frozenset(
+    {"console", "dashboard", "panel", "login", "register", "token", "home", "index.html", "web"}
+)
+"""Parts of the paths of gateways' web pages."""
+
 _URL = re.compile(r"[\x21-\x7e]+")
 
 
@@ -142,6 +150,35 @@ def parse_providers(secret_json: str) -> dict[str, ProviderConfig]:
     for error in providers.errors.values():
         raise error
     return dict(providers.usable)
+
+
+def better_base_urls(kind: str, base_url: str) -> list[str]:
+    """Return what was probably meant by a base URL that holds a part of the API's paths, or of a web page's.
+
+    The paths of the API are appended to it: a path of its own is rarely right, and yet it can be.
+
+    Parameters
+    ----------
+    kind : str
+        The kind of the provider, whose paths these are.
+    base_url : str
+
+    Returns
+    -------
+    list of str
+        The likeliest first; none where nothing is odd about it.
+    """
+    parts = urlsplit(base_url.strip().rstrip("/"))
+    origin = f"{parts.scheme}://{parts.netloc}"
+    segments = [segment for segment in parts.path.split("/") if segment]
+    odd = _PATH_SEGMENTS | _WEB_SEGMENTS
+    kept = list(segments)
+    while kept and kept[-1].lower() in odd:
+        kept.pop()
+    if kept == segments or kind not in ADAPTERS:
+        return []
+    fewer = [segments[:length] for length in range(len(kept), len(segments))]
+    return list(dict.fromkeys("/".join([origin, *path]) for path in (*fewer, [])))
 
 
 def _json_object(text: str) -> dict[str, Any] | None:
