@@ -17,7 +17,7 @@ from tunehook.aws.gates import ReceiverGates
 from tunehook.aws.messages import Hold, Message, after_fault_s
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.deliveries import message_of
-from tunehook.http.direct import DirectClient
+from tunehook.http.transport import HttpTransport
 from tunehook.times import now_ms
 from webhooks.attempt import Sender
 from webhooks.breaker import Breaker
@@ -79,7 +79,7 @@ class Worker:
         self._jitter = SystemRandom().random
         self._master_secret = MasterSecret(client("secretsmanager"), settings.master_secret)
         self._loop = asyncio.new_event_loop()
-        self._transport: DirectClient | None = None
+        self._transport: HttpTransport | None = None
         self._used_at_s = 0.0
 
         def sign_link(key: str) -> str:
@@ -136,12 +136,12 @@ class Worker:
         finally:
             self._used_at_s = time.time()
 
-    async def _connected(self) -> DirectClient:
+    async def _connected(self) -> HttpTransport:
         # By the wall clock, which goes on while the process is halted.
         if self._transport is not None and 0 <= time.time() - self._used_at_s < CONNECTIONS_KEPT_S:
             return self._transport
         await self._disconnect()
-        transport = DirectClient(guard=self._policy)
+        transport = HttpTransport(guard=self._policy)
         self._transport = await transport.__aenter__()
         return self._transport
 
