@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import math
 import re
@@ -31,6 +30,7 @@ _LIKE_A_PATH = re.compile(r"/|[^/\s]+/.+|[^/\s]+\.[a-z0-9]{2,4}$", re.IGNORECASE
 _DATA_URI = re.compile(
     r"data:(?P<type>[^,;]*)(?P<parameters>(?:;[^,;]*)*),(?P<data>.*)", re.IGNORECASE | re.DOTALL
 )
+_URL_SAFE_BASE64 = bytes.maketrans(b"-_", b"+/")
 _MEDIA = ("audio/", "image/", "video/", "application/octet-stream", "application/ogg")
 _NO_FILE = frozenset({"none.mp3", "null.mp3", "undefined.mp3", "forbidden", "none", "null", "undefined"})
 _CLOCK = re.compile(r"(?:(\d{1,2}):)?(\d{1,3}):(\d{2}(?:\.\d+)?)", re.ASCII)
@@ -230,13 +230,9 @@ def data_file(value: Any) -> bytes | None:
     if not match["parameters"].lower().endswith(";base64"):
         return raw or None
     try:
-        return (
-            base64.b64decode(
-                b"".join(raw.split()) + b"==", altchars=b"-_" if b"-" in raw or b"_" in raw else None
-            )
-            or None
-        )
-    except (binascii.Error, ValueError):
+        standard = b"".join(raw.split()).translate(_URL_SAFE_BASE64)
+        return binascii.a2b_base64(standard + b"==") or None
+    except binascii.Error:
         return None
 
 

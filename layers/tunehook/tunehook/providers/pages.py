@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 _LOOKED_AT: Final = 20_000
 _MAX_TITLE: Final = 80
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
-_CHALLENGES: Final = re.compile(
+_TITLE: Final = r"(?is)<title[^>]*>(.*?)</title"
+_CHALLENGES: Final = (
+    "(?i)"
     r"just a moment|attention required|checking your browser|cf-chl|challenge-platform|verify you are (?:a )?human"
-    r"|enable javascript and cookies|captcha|ddos protection|人机验证|安全验证|滑动验证",
-    re.IGNORECASE,
+    r"|enable javascript and cookies|captcha|ddos protection|人机验证|安全验证|滑动验证"
 )
-_BLOCKS: Final = re.compile(
-    r"access denied|request blocked|web application firewall|error code: ?1\d{3}|you have been blocked|被拦截|拦截",
-    re.IGNORECASE,
+_BLOCKS: Final = (
+    "(?i)"
+    r"access denied|request blocked|web application firewall|error code: ?1\d{3}|you have been blocked|被拦截|拦截"
 )
 CHALLENGE_HEADERS: Final = ("cf-mitigated", "x-amzn-waf-action", "x-vercel-mitigated")
 """Whoever sends one of these did not let the question through."""
@@ -53,16 +53,16 @@ _BY_HEADER: Final = (
     ("server", "envoy", "Envoy"),
 )
 _BY_BODY: Final = (
-    (re.compile(r"cloudflare|cf-chl|cf-error|error code: ?1\d{3}", re.IGNORECASE), "Cloudflare"),
-    (re.compile(r"_incapsula_|imperva", re.IGNORECASE), "Imperva"),
-    (re.compile(r"awswaf|aws waf", re.IGNORECASE), "AWS WAF"),
-    (re.compile(r"cloudfront", re.IGNORECASE), "CloudFront"),
-    (re.compile(r"edgesuite|akamai", re.IGNORECASE), "Akamai"),
-    (re.compile(r"sucuri", re.IGNORECASE), "Sucuri"),
-    (re.compile(r"ddos-guard", re.IGNORECASE), "DDoS-Guard"),
-    (re.compile(r"aliyun|acw_sc__", re.IGNORECASE), "Alibaba Cloud"),
-    (re.compile(r"openresty", re.IGNORECASE), "OpenResty"),
-    (re.compile(r"nginx", re.IGNORECASE), "nginx"),
+    (r"(?i)cloudflare|cf-chl|cf-error|error code: ?1\d{3}", "Cloudflare"),
+    (r"(?i)_incapsula_|imperva", "Imperva"),
+    (r"(?i)awswaf|aws waf", "AWS WAF"),
+    (r"(?i)cloudfront", "CloudFront"),
+    (r"(?i)edgesuite|akamai", "Akamai"),
+    (r"(?i)sucuri", "Sucuri"),
+    (r"(?i)ddos-guard", "DDoS-Guard"),
+    (r"(?i)aliyun|acw_sc__", "Alibaba Cloud"),
+    (r"(?i)openresty", "OpenResty"),
+    (r"(?i)nginx", "nginx"),
 )
 
 
@@ -80,9 +80,9 @@ def page(status: int, headers: Mapping[str, str], body: bytes) -> str | None:
     text = body[:_LOOKED_AT].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     is_html = text.startswith("<") or "html" in headers.get("content-type", "").lower()
     is_challenge = any(name in headers for name in CHALLENGE_HEADERS) or (
-        is_html and _CHALLENGES.search(text) is not None
+        is_html and re.search(_CHALLENGES, text) is not None
     )
-    is_block = _BLOCKS.search(text) is not None
+    is_block = re.search(_BLOCKS, text) is not None
     asks_password = status in (401, 407) and headers.get("www-authenticate", "").lower().startswith(
         ("basic", "digest", "negotiate", "ntlm")
     )
@@ -107,10 +107,10 @@ def _owner(headers: Mapping[str, str], text: str) -> str | None:
         value = headers.get(name)
         if value is not None and part in value.lower():
             return owner
-    return next((owner for pattern, owner in _BY_BODY if pattern.search(text)), None)
+    return next((owner for pattern, owner in _BY_BODY if re.search(pattern, text)), None)
 
 
 def _title(text: str) -> str:
-    match = _TITLE.search(text)
+    match = re.search(_TITLE, text)
     words = " ".join(html.unescape(match[1]).split()) if match else ""
     return "".join(char for char in words if char.isprintable())[:_MAX_TITLE].strip()

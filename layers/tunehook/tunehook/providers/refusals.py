@@ -28,36 +28,35 @@ _NOT_FOUND_CODES: Final = frozenset(
         "record_not_found",
     }
 )
-_NOT_FOUND: Final = re.compile(
+_NOT_FOUND: Final = (
+    "(?i)"
     r"(?:task|job|record|song|music|clip|request_?id|task_?id)[\w\s'\":#.-]{0,80}?"
-    r"(?:(?:is|was|could|can)?\s?_?not[\s_]?(?:be\s)?(?:found|exist)|(?:does|do|did)(?:\snot|n't)\sexist|unknown)"
+    r"(?:(?:is|was|could|can)?\s?_?not[\s_]?(?:be\s)?(?:found|exist)|(?:does|do|did)(?:\snot|n't)\sexist)"
     r"|(?:no\ssuch|unknown|can(?:not|'t|\snot)\sfind(?:\sthe)?|invalid|non-?existent)\s(?:task|job|record|song)"
     r"|(?:任务|任務|记录|記錄|作业|歌曲)[^。，,]{0,20}(?:不存在|未找到|找不到|无效)"
-    r"|(?:找不到|未找到|没有找到|不存在|查无|查無|无此)[^。，,]{0,10}(?:任务|任務|记录|記錄|作业|歌曲)",
-    re.IGNORECASE,
+    r"|(?:找不到|未找到|没有找到|不存在|查无|查無|无此)[^。，,]{0,10}(?:任务|任務|记录|記錄|作业|歌曲)"
 )
-_NOT_ABOUT_A_TASK: Final = re.compile(
-    r"invalid url|\broute\b|\bendpoint\b|cannot (?:get|post)|page not found|\bmodel\b|\bchannel\b|\btoken\b|\buser\b"
-    r"|接口|路径|路由|模型|渠道|令牌|用户",
-    re.IGNORECASE,
+_NO_SUCH_PATH: Final = (
+    r"(?i)invalid url|\broute\b|\bendpoint\b|cannot (?:get|post)|page not found|接口|路径|路由"
 )
-_NO_CREDIT: Final = re.compile(
+_NOT_ABOUT_A_TASK: Final = r"(?i)\bmodel\b|\bchannel\b|\btoken\b|\buser\b|模型|渠道|令牌|用户"
+_NO_CREDIT: Final = (
+    "(?i)"
     r"insufficient[\s_](?:user[\s_])?(?:quota|credits?|balance|funds)|(?:quota|credits?|balance)[\w\s]{0,30}"
     r"(?:insufficient|exhausted|used\sup|run\sout|not\senough|too\slow|exceeded)|out\sof\s(?:quota|credits?)"
     r"|not\senough\s(?:quota|credits?|balance|points)|no\s(?:credits?|quota|balance)\b|payment\srequired|top[\s-]?up"
     r"|exceeded\syour\s(?:current\s)?quota|arrears|recharge|billing"
-    r"|(?:余额|餘額|额度|額度|积分|點數|点数|配额)[^。]{0,12}(?:不足|不够|用尽|已用完|耗尽|为0)|欠费|请充值|請充值",
-    re.IGNORECASE,
+    r"|(?:余额|餘額|额度|額度|积分|點數|点数|配额)[^。]{0,12}(?:不足|不够|用尽|已用完|耗尽|为0)|欠费|请充值|請充值"
 )
-_MODELS: Final = re.compile(r"\bmodel\b|模型", re.IGNORECASE)
+_MODELS: Final = r"(?i)\bmodel\b|模型"
 _MAY_BE_CREDIT: Final = frozenset({200, 400, 401, 403, 429, 430})
 _WORDS: Final = ("code", "message", "msg", "err_msg", "error_msg", "errorMessage", "detail", "description")
-_WRONG_KEY: Final = re.compile(
+_WRONG_KEY: Final = (
+    "(?i)"
     r"invalid[\s_](?:api[\s_-]?)?(?:key|token)|incorrect api key|unauthori[sz]ed|authentication|not logged in"
     r"|(?:api[\s_-]?key|token)[\w\s]{0,20}(?:invalid|expired|disabled|revoked|required)"
     r"|(?:令牌|密钥|金鑰|api ?key)[^。]{0,12}(?:无效|無效|错误|过期|已过期|不正确|禁用)"
-    r"|无效的(?:令牌|密钥)|未提供令牌|未授权|未登录",
-    re.IGNORECASE,
+    r"|无效的(?:令牌|密钥)|未提供令牌|未授权|未登录"
 )
 
 
@@ -77,12 +76,12 @@ def described(status: int, payload: Any) -> str:
 def says_not_found(payload: Mapping[str, Any]) -> bool:
     """Return whether an error says in words that there is no such task, and not that there is no such path or model."""
     words = message(payload) or ""
-    if _NOT_ABOUT_A_TASK.search(words) and not _NOT_FOUND.search(words):
+    if re.search(_NO_SUCH_PATH, words):
         return False
+    if re.search(_NOT_FOUND, words):
+        return True
     codes = {word.strip().lower().replace("-", "_") for word in _words(payload)}
-    if codes & _NOT_FOUND_CODES:
-        return _NOT_ABOUT_A_TASK.search(words) is None
-    return _NOT_FOUND.search(words) is not None and re.search(r"invalid url", words, re.IGNORECASE) is None
+    return bool(codes & _NOT_FOUND_CODES) and not re.search(_NOT_ABOUT_A_TASK, words)
 
 
 def refusal(status: int, payload: Mapping[str, Any], what: str) -> Unauthorised | None:
@@ -97,12 +96,12 @@ def refusal(status: int, payload: Mapping[str, Any], what: str) -> Unauthorised 
         The error as it is told.
     """
     words = " ".join(_words(payload, with_type=True))
-    if status == 402 or (status in _MAY_BE_CREDIT and _NO_CREDIT.search(words)):
+    if status == 402 or (status in _MAY_BE_CREDIT and re.search(_NO_CREDIT, words)):
         return Unauthorised(f"no credit left: {what}", "credit")
-    if status == 403 and not _WRONG_KEY.search(words):
-        hint = ": make a key without a model list" if _MODELS.search(words) else ""
+    if status == 403 and not re.search(_WRONG_KEY, words):
+        hint = ": make a key without a model list" if re.search(_MODELS, words) else ""
         return Unauthorised(f"the key may not ask this{hint}: {what}", "access")
-    if status in (401, 403) or (status in (200, 400) and _WRONG_KEY.search(words)):
+    if status in (401, 403) or (status in (200, 400) and re.search(_WRONG_KEY, words)):
         return Unauthorised(what)
     return None
 
