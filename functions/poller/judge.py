@@ -252,7 +252,7 @@ def _good_answer(task: PendingTask, outcome: Outcome | None = None) -> dict[str,
 
 
 def _told_kind(task: PendingTask) -> str | None:
-    return task.trouble.kind if task.trouble is not None else None
+    return None if task.trouble is None else task.trouble.told
 
 
 def _news(task: PendingTask, answer: Pending) -> dict[str, Any]:

@@ -395,8 +395,7 @@ class ShardPass:
     def _tell_all(self, group: Iterable[_Watched], cause: Cause, now_ms: int) -> None:
         """Tell tasks that were not asked about what everybody meets who asks; as many of them as may be told now."""
         for watched in group:
-            trouble = watched.task.trouble
-            if trouble is None or trouble.kind != cause.kind or not trouble.is_told:
+            if watched.task.trouble is None or watched.task.trouble.told != cause.kind:
                 if not self._may_tell(now_ms):
                     return
                 _, telling = noted(watched.task, cause, now_ms, is_question=False)

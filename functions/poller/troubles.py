@@ -106,19 +106,13 @@ def noted(
         Attributes of the task that tell its user; empty where it is too early for that, or where they tell already.
     """
     before = task.trouble
-    trouble = Trouble(kind=cause.kind, count=1 if is_question else 0, since_ms=now_ms)
-    if before is not None:
-        is_same = before.kind == cause.kind
-        # Told of one thing, the user is told of another only when that goes on too.
-        count = before.count if is_same or not before.is_told else 0
-        trouble = Trouble(
-            kind=cause.kind,
-            count=min(count + is_question, TOLD_AT),
-            since_ms=before.since_ms,
-            is_told=is_same and before.is_told,
-            is_kept=before.is_kept,
-        )
-    is_due = trouble.count >= TOLD_AT or cause.is_certain or not is_question
-    if trouble.is_told or not is_due:
+    if before is None:
+        before = Trouble(kind=cause.kind, count=0, since_ms=now_ms)
+    # Told of one thing, the user is told of another only when that goes on too.
+    goes_on = before.told is None or before.kind == cause.kind
+    count = (before.count if goes_on else 0) + is_question
+    trouble = replace(before, kind=cause.kind, count=min(count, TOLD_AT))
+    is_due = count >= TOLD_AT or cause.is_certain or not is_question
+    if trouble.told == cause.kind or not is_due:
         return trouble, {}
-    return trouble, {"last_error": cause.words, "trouble": replace(trouble, is_told=True, is_kept=True)}
+    return trouble, {"last_error": cause.words, "trouble": replace(trouble, told=cause.kind, is_kept=True)}

@@ -19,6 +19,7 @@ DOMAIN = (
     "subscriptions",
     "deliveries",
     "cadence",
+    "rhythm",
     "identifiers",
     "errors",
     "times",

@@ -80,6 +80,7 @@ def _tell_of_the_poller() -> None:
     figures = PollerFigures()
     for outcome in ("pending", "unauthorised", "throttled"):
         figures.question("suno", outcome)
+    figures.no_longer_accepted("suno")
     for status in (Status.COMPLETED, Status.FAILED):
         figures.ended("suno", status, 1)
     figures.paused("suno", "throttled")
@@ -233,7 +234,13 @@ class TestAlarms:
 
     @pytest.mark.parametrize(
         "name",
-        ["UnauthorisedAnswers", "AssetsUnavailable", "DeliveriesGivenUp", "SubscriptionsDisabled"],
+        [
+            "UnauthorisedAnswers",
+            "KeysNoLongerAccepted",
+            "AssetsUnavailable",
+            "DeliveriesGivenUp",
+            "SubscriptionsDisabled",
+        ],
     )
     def test_one_is_enough_whoever_it_is(self, name: str) -> None:
         (alarm,) = watched("tunehook", name)

@@ -346,6 +346,17 @@ class TestData:
         }
         assert translated()["Parameters"]["NetworkPolicy"]["Default"] == "public"
 
+    def test_files_on_their_way_expire_when_no_queue_can_ask_for_them_any_more(self) -> None:
+        (bucket,) = translated_resources("AWS::S3::Bucket").values()
+        expiring = [
+            rule
+            for rule in bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+            if "ExpirationInDays" in rule
+        ]
+        assert [(rule["Prefix"], rule["Status"], rule["ExpirationInDays"]) for rule in expiring] == [
+            ("inline/", "Enabled", LONGEST_RETENTION_S // 86_400)
+        ]
+
 
 class TestPermissions:
     def test_every_permission_is_written_where_these_tests_look(self) -> None:
@@ -403,14 +414,14 @@ class TestPermissions:
             )
             assert any("knows no resource but *" in line for line in lines[start:end]), sid
 
-    def test_a_pattern_in_a_resource_is_that_of_the_results(self) -> None:
+    def test_a_pattern_in_a_resource_is_that_of_the_results_or_of_files_on_their_way_there(self) -> None:
         patterns = {
             text
             for _, each in allowed()
             for text in map(str, resolved(many(each["Resource"])))
             if "*" in text and text != "*"
         }
-        assert patterns == {"ResultsBucket.Arn/results/*"}
+        assert patterns == {RESULTS, INLINE}
 
     def test_events_are_emitted_under_our_own_name_alone(self) -> None:
         emitting = [each for _, each in allowed() if "events:PutEvents" in many(each["Action"])]

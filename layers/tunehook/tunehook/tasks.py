@@ -94,13 +94,13 @@ class Trouble:
     Attributes
     ----------
     kind : str
-        What they met, without details: the same trouble met again has the same kind.
+        What the last one met, without details: the same trouble met again has the same kind.
     count : int
-        How many there were, as far as that matters.
+        How many there were, as far as that matters; once `last_error` tells of one kind, how many of another kind.
     since_ms : int
         When the first was, in milliseconds since 1970.
-    is_told : bool
-        Whether the task's `last_error` says it.
+    told : str or None
+        The kind that the task's `last_error` tells of.
     is_kept : bool
         Whether the item knows of it. A few questions are counted in memory only, so that they cost no write.
     """
@@ -108,7 +108,7 @@ class Trouble:
     kind: str
     count: int
     since_ms: int
-    is_told: bool = False
+    told: str | None = None
     is_kept: bool = False
 
 

@@ -38,6 +38,36 @@ def test_what_is_no_count_makes_an_item_of_the_index_unreadable(name: str, value
     assert refused.value.field == name
 
 
+GOOD_TROUBLE = {"kind": "x", "count": 1, "since_ms": NOW_MS}
+GOOD_SUSPICION = {"evidence": "word", "count": 1, "since_ms": NOW_MS, "at_ms": NOW_MS}
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "field"),
+    [
+        ({"streaming_since_ms": "x"}, "streaming_since_ms"),
+        ({"streaming_since_ms": None}, "streaming_since_ms"),
+        ({"trouble": "x"}, "trouble"),
+        ({"trouble": {}}, "since_ms"),
+        ({"trouble": GOOD_TROUBLE | {"kind": 7}}, "kind"),
+        ({"trouble": GOOD_TROUBLE | {"count": -1}}, "count"),
+        ({"trouble": GOOD_TROUBLE | {"since_ms": 10**30}}, "since_ms"),
+        ({"trouble": GOOD_TROUBLE | {"told": True}}, "told"),
+        ({"suspicion": [1]}, "suspicion"),
+        ({"suspicion": {}}, "since_ms"),
+        ({"suspicion": GOOD_SUSPICION | {"at_ms": "x"}}, "at_ms"),
+        ({"suspicion": GOOD_SUSPICION | {"evidence": 1}}, "evidence"),
+    ],
+)
+def test_what_tunehook_never_notes_makes_an_item_of_the_index_unreadable(
+    spoilt: dict[str, Any], field: str
+) -> None:
+    assert pending_task(PLACE | {"trouble": GOOD_TROUBLE, "suspicion": GOOD_SUSPICION})
+    with pytest.raises(InvalidInput) as refused:
+        pending_task(PLACE | spoilt)
+    assert refused.value.field == field
+
+
 def test_an_end_is_read_as_it_was_written() -> None:
     end = ended_task(pending_task(FAILED), FAILED).end
     assert (end.status, end.failure and end.failure.code) == (Status.FAILED, FailureCode.TIMED_OUT)

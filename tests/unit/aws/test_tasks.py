@@ -19,9 +19,11 @@ from tunehook.tasks import (
     FailureCode,
     PendingTask,
     Status,
+    Suspicion,
     TaskEnd,
     TaskKey,
     TaskRequest,
+    Trouble,
     check_request,
 )
 
@@ -41,6 +43,7 @@ FAILED = TaskEnd(
     submitted_at_ms=NOW_MS,
     failure=Failure(FailureCode.TIMED_OUT, "not ended within 600 s"),
 )
+TROUBLE = Trouble(kind="throttled", count=1, since_ms=NOW_MS)
 
 
 @pytest.fixture
@@ -240,14 +243,18 @@ class TestNote:
             "last_error": "the provider suno is not configured",
             "not_found_count": 2,
             "empty_count": 1,
+            "streaming_since_ms": NOW_MS,
+            "suspicion": Suspicion(evidence="word", count=2, since_ms=NOW_MS, at_ms=NOW_MS + 1),
+            "trouble": Trouble(kind="throttled", count=3, since_ms=NOW_MS, told="x", is_kept=True),
         }
         assert table.note(task, changes)
         assert table.work(0).pending == [replace(task, **changes)]
 
     def test_none_removes(self, table: TasksTable) -> None:
         task = accepted(table)
-        table.note(task, {"not_found_count": 2, "last_error": "x"})
-        assert table.note(task, {"not_found_count": None, "last_error": None, "phase": "queued"})
+        table.note(task, {"not_found_count": 2, "last_error": "x", "trouble": TROUBLE})
+        none = {"not_found_count": None, "last_error": None, "trouble": None}
+        assert table.note(task, none | {"phase": "queued"})
         assert table.work(0).pending == [replace(task, phase="queued")]
 
     def test_a_task_that_has_ended_takes_no_note(self, table: TasksTable) -> None:
@@ -295,9 +302,18 @@ class TestEnd:
 
     def test_nothing_of_the_waiting_is_left(self, table: TasksTable) -> None:
         task = accepted(table)
-        table.note(task, {"phase": "processing", "not_found_count": 1, "empty_count": 1, "last_error": "x"})
+        noted = {
+            "phase": "processing",
+            "not_found_count": 1,
+            "empty_count": 1,
+            "last_error": "x",
+            "streaming_since_ms": NOW_MS,
+            "suspicion": Suspicion(evidence="word", count=1, since_ms=NOW_MS, at_ms=NOW_MS),
+            "trouble": TROUBLE,
+        }
+        table.note(task, noted)
         table.end(task, completed())
-        assert not {"phase", "not_found_count", "empty_count", "last_error"} & set(item_of(table))
+        assert not noted.keys() & item_of(table).keys()
 
     def test_a_task_ends_once_whoever_ends_it(self, table: TasksTable) -> None:
         task = accepted(table)

@@ -84,7 +84,7 @@ def test_row_1_an_unknown_word_is_pending() -> None:
 
 
 def test_what_an_unknown_word_was_told_by_is_not_taken_back_by_another() -> None:
-    trouble = Trouble(kind="unknown_word", count=3, since_ms=NOW_MS, is_told=True, is_kept=True)
+    trouble = Trouble(kind="unknown_word", count=3, since_ms=NOW_MS, told="unknown_word", is_kept=True)
     task = replace(TASK, phase="queued", last_error="PONDERING is not known", trouble=trouble)
     assert changes_of(task, Pending("queued", "PONDERING", known=False)) == {}
     assert changes_of(task, Pending("queued", "QUEUED")) == {"last_error": None, "trouble": None}

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.usefixtures("aws")
 
 TASKS = ("task-0", "task-1", "task-2")
 CALLS = 12
-"""Of a pass over them: the lease, what is known of the provider, three ends, their events in two batches, three ways out
-of the index, the lease, what is known of the provider now."""
+"""Of a pass over them: the lease, what is known of the provider, three ends, their events in two batches, three ways
+out of the index, the lease, what is known of the provider now."""
 
 
 class Killed(SystemExit):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from tests.support.aws import BUS, Faulty, client, create_table, fault, items, put, watched_bus
 from tests.support.tasks import NOW_MS, completed, pending
 from tests.support.virtual import Clock
@@ -11,6 +12,8 @@ from tests.support.virtual import Clock
 from poller.outbox import Outbox
 from tunehook.aws.bus import EventBus
 from tunehook.aws.tasks import TasksTable
+from tunehook.errors import Misconfigured
+from tunehook.providers import InlineFile
 from tunehook.tasks import PendingTask, TaskKey
 
 REFUSED = {"ErrorCode": "ThrottlingException"}
@@ -23,9 +26,9 @@ class World:
         self._emitted = emitted
         self.healthy = TasksTable(client("dynamodb"), "TasksTable")
 
-    def outbox(self, dynamodb: Any = None, events: Any = None) -> Outbox:
+    def outbox(self, dynamodb: Any = None, events: Any = None, keep: Any = None) -> Outbox:
         tasks = TasksTable(dynamodb or client("dynamodb"), "TasksTable")
-        return Outbox(tasks, EventBus(events or client("events"), BUS))
+        return Outbox(tasks, EventBus(events or client("events"), BUS), keep)
 
     def tasks(self, count: int) -> list[PendingTask]:
         for number in range(count):
@@ -239,3 +242,35 @@ def test_two_pollers_that_end_the_same_tasks_emit_each_once(world: World) -> Non
     # In threads, moto's conditions do not hold.
     assert sum(Clock(NOW_MS).run(end_all())) == 5
     assert world.emitted() == [f"task-{number}" for number in range(5)]
+
+
+class TestInlineFiles:
+    files = (InlineFile("clip-1", "audio", b"ID3"), InlineFile("clip-1", "cover", b"PNG"))
+
+    async def test_they_are_kept_under_the_event_before_the_task_ends(self, world: World) -> None:
+        (task,) = world.tasks(1)
+        kept: list[tuple[str, str, str]] = []
+
+        def keep(event_id: str, file: InlineFile) -> None:
+            kept.append((event_id, file.type, items("TasksTable")[0]["status"]))
+
+        assert await world.outbox(keep=keep).end(task, completed(), self.files)
+        (event_id,) = world.emitted_ids()
+        assert kept == [(event_id, "audio", "pending"), (event_id, "cover", "pending")]
+
+    async def test_a_task_whose_file_cannot_be_kept_stays_pending(self, world: World) -> None:
+        (task,) = world.tasks(1)
+
+        def keep(_event_id: str, _file: InlineFile) -> None:
+            raise fault("SlowDown", "PutObject")
+
+        with pytest.raises(ClientError):
+            await world.outbox(keep=keep).end(task, completed(), self.files)
+        assert items("TasksTable")[0]["status"] == "pending"
+        assert world.emitted() == []
+
+    async def test_without_a_place_for_them_no_task_ends_without_its_files(self, world: World) -> None:
+        (task,) = world.tasks(1)
+        with pytest.raises(Misconfigured):
+            await world.outbox().end(task, completed(), self.files)
+        assert items("TasksTable")[0]["status"] == "pending"

@@ -109,8 +109,3 @@ def test_one_bad_entry_leaves_the_others_usable() -> None:
 
 def test_the_kinds_are_the_modules_of_the_folder() -> None:
     assert set(ADAPTERS) == {"musicmint", "qhaigc", "suno"}
-
-
-@pytest.mark.parametrize(("kind", "seconds"), [("musicmint", 5), ("qhaigc", 5), ("suno", 15)])
-def test_a_kind_is_polled_no_faster_than_it_gains_anything(kind: str, seconds: int) -> None:
-    assert ADAPTERS[kind].poll_every_s == seconds

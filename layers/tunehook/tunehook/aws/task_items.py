@@ -83,12 +83,8 @@ def note_to_item(value: Any) -> Any:
     """Return what a pending task has learnt, as an attribute of its item."""
     match value:
         case Trouble():
-            return {
-                "kind": value.kind,
-                "count": value.count,
-                "since_ms": value.since_ms,
-                "is_told": value.is_told,
-            }
+            noted = {"kind": value.kind, "count": value.count, "since_ms": value.since_ms}
+            return noted if value.told is None else noted | {"told": value.told}
         case Suspicion():
             return asdict(value)
     return value
@@ -101,7 +97,7 @@ def _trouble(item: Mapping[str, Any]) -> Trouble | None:
         kind=_of_type(str, noted, "kind", ""),
         count=_whole(noted, "count", 0, _COUNT_MAX),
         since_ms=_whole(noted, "since_ms", None, LATEST_MS),
-        is_told=_of_type(bool, noted, "is_told", False),
+        told=_of_type(str, noted, "told", None),
         is_kept=True,
     )
 

@@ -120,15 +120,11 @@ class Adapter(ABC):
     ----------
     kind : str
         The name of the kind in a provider's configuration.
-    poll_every_s : int
-        How often asking it about one young task gains anything, in seconds (docs/design.md, "When a task is
-        asked").
     ids_per_call : int or None
         How many tasks one query-many round screens; None when the kind has no query-many.
     """
 
     kind: ClassVar[str]
-    poll_every_s: ClassVar[int]
     ids_per_call: ClassVar[int | None] = None
 
     @abstractmethod

@@ -103,11 +103,6 @@ class Provider:
         return self.config.kind
 
     @property
-    def poll_every_s(self) -> int:
-        """How often asking about one young task gains anything, in seconds."""
-        return self._adapter.poll_every_s
-
-    @property
     def paused_until(self) -> float:
         """The clock's time at which the latest pause ends or ended; minus infinity before the first."""
         return self._pauses.until

@@ -35,7 +35,6 @@ class Musicmint(Adapter):
     """Reads ``{"code": <integer, 0 is success>, "message", "request_id", "data"}``; errors have no `data`."""
 
     kind = "musicmint"
-    poll_every_s = 5
     ids_per_call = 5000
 
     def request(self, task_id: str) -> Request:

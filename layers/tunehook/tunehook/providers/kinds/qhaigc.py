@@ -10,7 +10,6 @@ class Qhaigc(NewApiAdapter):
     """Clips are in camel case; no query-many is known."""
 
     kind = "qhaigc"
-    poll_every_s = 5
 
     def request(self, task_id: str) -> Request:
         """Return the question about one task; see the base class."""

@@ -21,7 +21,6 @@ class Suno(NewApiAdapter):
     """Query-many answers with whole tasks, in any order, and leaves unknown ids out without a word."""
 
     kind = "suno"
-    poll_every_s = 15  # gateways refresh their own database that often (row 15)
     ids_per_call = 100
 
     def request(self, task_id: str) -> Request:

@@ -1,0 +1,112 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.support.aws import Faulty, client, create_table, items, put
+from tests.support.tasks import NOW_MS
+
+from tunehook.aws.provider_states import KEYS_A_CALL, Pause, ProviderState, ProviderStates, Refusal
+from tunehook.errors import Unavailable
+
+NAME = "ProviderStatesTable"
+UNKNOWN = ProviderState(provider="gw")
+KNOWN = ProviderState(
+    provider="gw",
+    accepted_key="a" * 32,
+    refusal=Refusal(reason="key", words="HTTP 401: Invalid token", since_ms=NOW_MS, key="b" * 32),
+    pause=Pause(until_ms=NOW_MS, reason="throttled", kind="throttled", words="HTTP 429", key="a" * 32),
+    refresh_every_ms=15_000,
+)
+
+
+@pytest.fixture
+def states(aws: None) -> ProviderStates:
+    create_table(NAME)
+    return ProviderStates(client("dynamodb"), NAME)
+
+
+def test_of_a_provider_without_an_item_nothing_is_known(states: ProviderStates) -> None:
+    assert states.get("gw") == UNKNOWN
+
+
+def test_what_is_saved_is_known(states: ProviderStates) -> None:
+    states.save(UNKNOWN, KNOWN)
+    assert states.get("gw") == KNOWN
+
+
+def test_what_is_no_longer_so_is_removed(states: ProviderStates) -> None:
+    states.save(UNKNOWN, KNOWN)
+    states.save(KNOWN, replace(KNOWN, refusal=None, pause=None))
+    assert items(NAME) == [{"provider": "gw", "accepted_key": "a" * 32, "refresh_every_ms": 15_000}]
+
+
+def test_only_what_has_changed_is_written(states: ProviderStates) -> None:
+    states.save(UNKNOWN, KNOWN)
+    other = replace(KNOWN, accepted_key="c" * 32)
+    states.save(KNOWN, replace(KNOWN, refresh_every_ms=20_000))
+    states.save(KNOWN, other)
+    assert states.get("gw") == replace(other, refresh_every_ms=20_000)
+
+
+def test_without_a_change_nothing_is_written(aws: None) -> None:
+    dynamodb = Faulty(client("dynamodb"))
+    ProviderStates(dynamodb, NAME).save(KNOWN, KNOWN)
+    assert dynamodb.calls == []
+
+
+def test_many_are_read_in_one_call(states: ProviderStates) -> None:
+    states.save(UNKNOWN, KNOWN)
+    dynamodb = Faulty(client("dynamodb"))
+    found = ProviderStates(dynamodb, NAME).get_many(["gw", "other"])
+    assert found == {"gw": KNOWN, "other": ProviderState(provider="other")}
+    assert [name for name, _ in dynamodb.calls] == ["batch_get_item"]
+
+
+def test_a_call_reads_no_more_than_dynamodb_takes(states: ProviderStates) -> None:
+    names = [f"gw-{number}" for number in range(KEYS_A_CALL + 1)]
+    states.save(UNKNOWN, replace(KNOWN, provider=names[-1]))
+    assert states.get_many(names)[names[-1]] == replace(KNOWN, provider=names[-1])
+
+
+def test_what_dynamodb_leaves_unread_is_not_taken_for_unknown(states: ProviderStates) -> None:
+    class Busy:
+        def batch_get_item(self, **call: Any) -> Any:
+            return {"Responses": {}, "UnprocessedKeys": call["RequestItems"]}
+
+    with pytest.raises(Unavailable):
+        ProviderStates(Busy(), NAME).get_many(["gw"])  # type: ignore[arg-type]
+
+
+def test_all_are_found(states: ProviderStates) -> None:
+    states.save(UNKNOWN, KNOWN)
+    states.accept("other", "d" * 32)
+    assert states.all() == {"gw": KNOWN, "other": ProviderState(provider="other", accepted_key="d" * 32)}
+
+
+def test_a_key_that_was_accepted_is_told_from_one_that_never_was() -> None:
+    assert KNOWN.is_no_longer_accepted("a" * 32)
+    assert not KNOWN.is_no_longer_accepted("b" * 32)
+    assert not UNKNOWN.is_no_longer_accepted("a" * 32)
+
+
+def test_that_a_key_was_accepted_takes_nothing_else_back(states: ProviderStates) -> None:
+    states.save(UNKNOWN, KNOWN)
+    states.accept("gw", "e" * 32)
+    assert states.get("gw") == replace(KNOWN, accepted_key="e" * 32)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"accepted_key": 7},
+        {"refusal": "x"},
+        {"refusal": {"reason": "key", "words": "x", "since_ms": "y", "key": "z"}},
+        {"refusal": {"reason": "key", "words": "x" * 2_000, "since_ms": 1, "key": "z"}},
+        {"pause": {"until_ms": 1}},
+        {"refresh_every_ms": -1},
+        {"refresh_every_ms": True},
+    ],
+)
+def test_what_tunehook_cannot_have_written_says_nothing(states: ProviderStates, fields: Any) -> None:
+    put(NAME, {"provider": "gw"} | fields)
+    assert states.get("gw") == UNKNOWN
