@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -130,7 +131,7 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     ):
         return _pending(status, task)
     clips = _Clips(task, origin)
-    reason = fields.text(task.get("fail_reason"), _MAX_REASON) or ""
+    reason = _reason(task.get("fail_reason"))
     if status == "succeeded":
         return completed(clips.result, is_streaming=clips.are_coming)
     if is_undelivered:
@@ -311,6 +312,13 @@ def _is_hundred(progress: Any) -> bool:
     if isinstance(progress, str):
         return _HUNDRED.fullmatch(progress.strip()) is not None
     return isinstance(progress, int | float) and not isinstance(progress, bool) and progress == 100
+
+
+def _reason(value: Any) -> str:
+    """Return a task's reason, empty where there is none; what is no text counts as words, and is written as JSON."""
+    if value is None or (isinstance(value, str | int | float) and not isinstance(value, bool)):
+        return fields.text(value, _MAX_REASON) or ""
+    return json.dumps(value, ensure_ascii=False)[:_MAX_REASON]
 
 
 def _says_why(reason: str) -> bool:
