@@ -21,7 +21,7 @@ from poller.troubles import Cause, noted
 from tunehook.aws.faults import AWS_FAULTS, code_of
 from tunehook.aws.leases import RENEW_EVERY_MS, Leases
 from tunehook.aws.tasks import TasksTable
-from tunehook.cadence import next_question_ms, pace_of
+from tunehook.cadence import next_question_ms
 from tunehook.providers import InlineFile, Outcome, Pending, Provider, Throttled
 from tunehook.rhythm import Refresh
 from tunehook.tasks import PendingTask, TaskEnd, TaskKey
@@ -263,7 +263,7 @@ class ShardPass:
         if provider is None:
             due_ms = after_ms + UNCONFIGURED_EVERY_MS
         else:
-            pace = pace_of(provider.kind, knows_many=provider.knows_many)
+            pace = provider.pace
             due_ms = next_question_ms(task.submitted_at_ms, after_ms, pace)
             if watched.refresh is not None:
                 every_ms = pace.interval_ms(after_ms - task.submitted_at_ms)
@@ -419,8 +419,7 @@ class ShardPass:
         provider = self._providers.get(task.key.provider)
         if provider is None:
             return False
-        pace = pace_of(provider.kind, knows_many=provider.knows_many)
-        return pace.interval_ms(now_ms - task.submitted_at_ms) >= SELDOM_MS
+        return provider.pace.interval_ms(now_ms - task.submitted_at_ms) >= SELDOM_MS
 
     def _wait_for_pause(self, provider: Provider, group: list[_Watched], now_ms: int) -> None:
         standing = self._memory.standing(provider)

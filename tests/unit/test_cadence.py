@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunehook.cadence import DIRECT, GATEWAY, GATEWAY_ONE_BY_ONE, Pace, next_question_ms, pace_of
+from tunehook.cadence import DIRECT, GATEWAY, GATEWAY_ONE_BY_ONE, Pace, next_question_ms
+from tunehook.providers import ADAPTERS
 
 SUBMITTED_MS = 1_800_000_000_000
 SECOND_MS = 1_000
@@ -19,21 +20,19 @@ def questions_s(pace: Pace, until_s: int = 3600, after_s: float = 0) -> list[flo
 
 
 @pytest.mark.parametrize("kind", ["musicmint", "qhaigc"])
-@pytest.mark.parametrize("knows_many", [True, False])
-def test_a_provider_whose_answers_are_fresh_is_asked_every_5_s_from_20_s_on(
-    kind: str, knows_many: bool
-) -> None:
-    asked = questions_s(pace_of(kind, knows_many=knows_many))
+@pytest.mark.parametrize("name", ["pace", "pace_one_by_one"])
+def test_a_provider_whose_answers_are_fresh_is_asked_every_5_s_from_20_s_on(kind: str, name: str) -> None:
+    asked = questions_s(getattr(ADAPTERS[kind], name))
     assert asked == [*range(20, 180, 5), *range(180, 600, 15), *range(600, 3601, 60)]
 
 
 def test_a_gateway_with_query_many_is_asked_every_5_then_10_then_30_s() -> None:
-    asked = questions_s(pace_of("suno", knows_many=True))
+    asked = questions_s(ADAPTERS["suno"].pace)
     assert asked == [*range(5, 180, 5), *range(180, 600, 10), *range(600, 3601, 30)]
 
 
 def test_a_gateway_without_it_is_asked_every_10_then_20_then_60_s() -> None:
-    asked = questions_s(pace_of("suno", knows_many=False))
+    asked = questions_s(ADAPTERS["suno"].pace_one_by_one)
     assert asked == [*range(10, 180, 10), *range(180, 600, 20), *range(600, 3601, 60)]
 
 

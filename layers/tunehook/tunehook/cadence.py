@@ -42,21 +42,6 @@ GATEWAY_ONE_BY_ONE: Final = Pace(((0, 10), (180, 20), (600, 60)))
 """For such gateways without query-many."""
 
 
-def pace_of(kind: str, *, knows_many: bool) -> Pace:
-    """Return how often tasks of a kind of provider are asked about.
-
-    Parameters
-    ----------
-    kind : str
-        The provider's kind.
-    knows_many : bool
-        Whether it can be asked about many tasks in one call.
-    """
-    if kind != "suno":
-        return DIRECT
-    return GATEWAY if knows_many else GATEWAY_ONE_BY_ONE
-
-
 def next_question_ms(submitted_at_ms: int, after_ms: int, pace: Pace) -> int:
     """Return the first moment after `after_ms` at which a task is due to be asked.
 

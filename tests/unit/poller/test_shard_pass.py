@@ -15,6 +15,7 @@ from poller.shard_pass import StopReason
 from tunehook.aws.bus import EventBus
 from tunehook.aws.leases import LEASE_MS, RENEW_EVERY_MS, Leases
 from tunehook.aws.tasks import TasksTable
+from tunehook.cadence import DIRECT
 from tunehook.tasks import Status, TaskKey
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -227,8 +228,7 @@ class TestProviders:
     def test_a_provider_that_raises_stops_no_other(self, caplog: pytest.LogCaptureFixture) -> None:
         class Raising:
             name = "raising"
-            kind = "musicmint"
-            knows_many = False
+            pace = DIRECT
             key_digest = "0" * 32
             paused_until = 0.0
             pause_reason = None

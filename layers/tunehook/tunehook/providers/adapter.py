@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import quote
 
+from tunehook.cadence import DIRECT, Pace
 from tunehook.http.retry_after import retry_after_s
 from tunehook.providers.outcomes import NotFound, Outcome, Throttled, Transient, Trouble, Unauthorised
 from tunehook.providers.pages import CHALLENGE_HEADERS, page
@@ -122,10 +123,14 @@ class Adapter(ABC):
         The name of the kind in a provider's configuration.
     ids_per_call : int or None
         How many tasks one query-many round screens; None when the kind has no query-many.
+    pace, pace_one_by_one : Pace
+        How often a task is asked about, with query-many and where that is not known.
     """
 
     kind: ClassVar[str]
     ids_per_call: ClassVar[int | None] = None
+    pace: ClassVar[Pace] = DIRECT
+    pace_one_by_one: ClassVar[Pace] = DIRECT
 
     @abstractmethod
     def request(self, task_id: str) -> Request:

@@ -23,6 +23,7 @@ from tunehook.providers.payload import redact
 from tunehook.providers.turns import Crew, Rank, Turns
 
 if TYPE_CHECKING:
+    from tunehook.cadence import Pace
     from tunehook.http.reply import Transport
     from tunehook.providers.config import ProviderConfig
 
@@ -111,6 +112,11 @@ class Provider:
     def pause_reason(self) -> str | None:
         """The name of the outcome that the latest pause began for; None before the first."""
         return self._pauses.reason
+
+    @property
+    def pace(self) -> Pace:
+        """How often a task is asked about, as far as query-many is known to work."""
+        return self._adapter.pace if self._knows_many else self._adapter.pace_one_by_one
 
     @property
     def knows_many(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tunehook.cadence import GATEWAY, GATEWAY_ONE_BY_ONE
 from tunehook.providers import fields
 from tunehook.providers.adapter import Request, Screening, encoded_id
 from tunehook.providers.newapi import NewApiAdapter, read_task
@@ -22,6 +23,8 @@ class Suno(NewApiAdapter):
 
     kind = "suno"
     ids_per_call = 100
+    pace = GATEWAY
+    pace_one_by_one = GATEWAY_ONE_BY_ONE
 
     def request(self, task_id: str) -> Request:
         """Return the question about one task; see the base class."""
