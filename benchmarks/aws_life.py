@@ -40,7 +40,7 @@ from poller.shard_pass import StopReason
 from tunehook.aws.clients import client
 from tunehook.aws.leases import Leases
 from tunehook.aws.tasks import TasksTable
-from tunehook.http.transport import Reply
+from tunehook.http.reply import Reply
 from tunehook.settings import load_settings
 from tunehook.tasks import Status
 from tunehook.times import from_ms, now_ms
@@ -156,7 +156,7 @@ class Gateway:
         *,
         max_bytes: int,  # noqa: ARG002
     ) -> Reply:
-        """Answer a question, as `tunehook.http.transport.Transport` has it."""
+        """Answer a question, as `tunehook.http.reply.Transport` has it."""
         self.questions += 1
         submitted_ms, task = self._tasks[url.rsplit("/", 1)[-1]]
         age_s = (self._clock() - submitted_ms) / 1000
@@ -289,7 +289,7 @@ class Stack:
 
     def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run in virtual time, with the gateway where the poller's HTTP client would be."""
-        with patch("poller.service.DirectClient", lambda **_: self._gateway):
+        with patch("poller.service.HttpTransport", lambda **_: self._gateway):
             result: Result = self._clock.run(work)
         return result
 

@@ -24,7 +24,7 @@ from benchmarks.memory import peak_memory_mb
 from benchmarks.nginx import NginxMissingError
 from benchmarks.report import Row, report
 from poller.directory import CONNECTIONS_MAX
-from tunehook.http.direct import DirectClient
+from tunehook.http.transport import HttpTransport
 from tunehook.providers import Pending, Provider
 from tunehook.providers.config import ProviderConfig
 
@@ -54,7 +54,7 @@ async def ask_with_layer(base_url: str, kind: str, ids: Sequence[str], *, batch:
             "batch": batch,
         }
     )
-    async with DirectClient(max_connections=CONNECTIONS_MAX) as http:
+    async with HttpTransport(max_connections=CONNECTIONS_MAX) as http:
         answered = 0
         async for _, outcome in Provider(config, http).ask_many(ids):
             answered += isinstance(outcome, Pending)

@@ -16,8 +16,8 @@ from aiohttp import web
 from multidict import CIMultiDict
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from tunehook.http.direct import DirectClient
 from tunehook.http.exchange import exchange
+from tunehook.http.transport import HttpTransport
 from tunehook.times import now_ms
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Listener:
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._client = await self._resources.enter_async_context(DirectClient())
+        self._client = await self._resources.enter_async_context(HttpTransport())
         app = web.Application()
         app.router.add_post("/{rest:.*}", self._receive)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)

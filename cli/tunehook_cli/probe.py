@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunehook.errors import Misconfigured
-from tunehook.http.direct import DirectClient
-from tunehook.http.transport import Reply, Transport
+from tunehook.http.reply import Reply, Transport
+from tunehook.http.transport import HttpTransport
 from tunehook.providers import (
     Completed,
     CompletedWithoutResults,
@@ -82,7 +82,7 @@ def ask_once(config: ProviderConfig, task_id: str | None) -> Probe:
 
 
 async def _ask(config: ProviderConfig, task_id: str) -> Probe:
-    async with DirectClient() as http:
+    async with HttpTransport() as http:
         noting = _Noting(http)
         started = time.monotonic()
         outcome = await Provider(config, noting).ask(task_id)

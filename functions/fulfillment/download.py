@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 import httpx
 
 from tunehook.errors import InvalidInput, TunehookError
-from tunehook.times import now_ms, to_ms
+from tunehook.http.client import get
+from tunehook.http.decompress import Decompressor, UnreadableCoding, codings
+from tunehook.http.errors import words_of
+from tunehook.http.retry_after import retry_after_s
+from tunehook.times import from_ms, now_ms
 
 WAITS_S: Final = (0.0, 1.0, 2.0, 4.0)
 """The waits before each try of one link."""
@@ -36,7 +40,7 @@ class NotCopied(TunehookError):
     retry_after_s : float
         How long the host wants to be left alone.
     status : int or None
-        The HTTP status of its answer, if that was the problem.
+        The HTTP status of the answer; None where there was none.
     """
 
     def __init__(
@@ -65,9 +69,9 @@ class Download:
     http : httpx.AsyncClient
         A guarded client: the link is the provider's.
     url : str
-        The link; redirects are followed, each as guarded as the first request.
+        The link, as the provider gave it; redirects are followed, each as guarded as the first request.
     max_bytes : int
-        How long the file may be.
+        How long the file may be, decompressed.
     until_s : float
         When there is no use in waiting any more, in the event loop's time.
     silence_s : float
@@ -118,20 +122,25 @@ class Download:
             try:
                 async with self._ask(version, count) as response:
                     version = self._check(response, version, count)
-                    # What is compressed, although nobody asked for that, is not the file.
-                    async for chunk in response.aiter_bytes() if version.is_encoded else response.aiter_raw():
+                    async for chunk in _plain_chunks(response, version):
                         count += len(chunk)
                         self._check_size(count)
                         yield chunk
                     if version.length is not None and count != version.length:
-                        raise NotCopied(f"incomplete: {count} of {version.length} bytes")
+                        raise NotCopied(
+                            f"incomplete: {count} of {version.length} bytes", status=response.status_code
+                        )
                     return
             except NotCopied as error:
                 problem = error
+            except UnreadableCoding as error:
+                problem = NotCopied(str(error), status=httpx.codes.OK)
             except (httpx.InvalidURL, httpx.UnsupportedProtocol):
                 problem = NotCopied("the link is not acceptable: not a valid URL", is_final=True)
+            except httpx.TooManyRedirects as error:
+                problem = NotCopied(f"TooManyRedirects: {error}")
             except httpx.RequestError as error:
-                problem = NotCopied(type(error).__name__)
+                problem = NotCopied(words_of(error))
             except InvalidInput as error:
                 problem = NotCopied(f"the link is not acceptable: {error.reason}", is_final=True)
             await self.wait(problem)
@@ -155,17 +164,16 @@ class Download:
             raise problem
         await self._sleep(wait_s)
 
-    def _ask(self, version: _Version | None, count: int) -> AbstractAsyncContextManager[httpx.Response]:
+    @asynccontextmanager
+    async def _ask(self, version: _Version | None, count: int) -> AsyncIterator[httpx.Response]:
         headers = {}
         if version is not None and version.etag is not None:
             headers = {"range": f"bytes={count}-", "if-range": version.etag}
-        return self._http.stream(
-            "GET",
-            self._url,
-            headers=headers,
-            follow_redirects=True,
-            timeout=httpx.Timeout(self._silence_s),
-        )
+        response = await get(self._http, self._url, headers, httpx.Timeout(self._silence_s))
+        try:
+            yield response
+        finally:
+            await response.aclose()
 
     def _check(self, response: httpx.Response, version: _Version | None, count: int) -> _Version:
         """Return which version of the file an answer holds, or the rest of.
@@ -178,13 +186,14 @@ class Download:
         status = response.status_code
         if version is not None and status in (200, 206, 416):
             if not version.goes_on(response, count):
-                raise _Changed("the file has changed, or cannot be resumed")
+                raise _Changed("the file has changed, or cannot be resumed", status=status)
             return version
-        if status != httpx.codes.OK:
+        if status != httpx.codes.OK and not _is_whole(response):
+            now = from_ms(self._clock())
             raise NotCopied(
                 f"HTTP {status}",
                 is_final=400 <= status < 500 and status not in _RETRIED,
-                retry_after_s=self._retry_after_s(response),
+                retry_after_s=retry_after_s(response.headers.get("retry-after"), now) or 0.0,
                 status=status,
             )
         version = _Version.of(response)
@@ -194,22 +203,47 @@ class Download:
 
     def _check_size(self, count: int) -> None:
         if count > self._max_bytes:
-            raise NotCopied(f"the file is larger than {self._max_bytes} bytes", is_final=True)
+            raise NotCopied(
+                f"the file is larger than {self._max_bytes} bytes", is_final=True, status=httpx.codes.OK
+            )
 
-    def _retry_after_s(self, response: httpx.Response) -> float:
-        value = response.headers.get("retry-after", "").strip()
-        if value.isascii() and value.isdigit():
-            return float(value)
-        try:
-            moment = parsedate_to_datetime(value)
-        except ValueError:
-            return 0.0
-        # A date without a zone is not of RFC 9110, section 5.6.7.
-        return 0.0 if moment.tzinfo is None else max((to_ms(moment) - self._clock()) / 1000, 0.0)
+
+async def _plain_chunks(response: httpx.Response, version: _Version) -> AsyncIterator[bytes]:
+    """Yield a body's bytes; what is compressed, although nobody asked for that, is not the file."""
+    if not version.is_encoded:
+        async for chunk in response.aiter_raw():
+            yield chunk
+        return
+    decompressor = Decompressor(response.headers["content-encoding"])
+    async for chunk in response.aiter_raw():
+        for piece in decompressor.feed(chunk):
+            yield piece
+    for piece in decompressor.finish():
+        yield piece
 
 
 class _Changed(NotCopied):
     """The rest of the file is not to be had any more."""
+
+
+_LENGTH: Final = re.compile(r"[0-9]{1,18}")
+_STRONG_ETAG: Final = re.compile(r"(?!W/)[\x21-\x7e]{1,1024}")
+_RANGE: Final = re.compile(
+    r"bytes[ =]+(?P<first>[0-9]{1,18})-(?P<last>[0-9]{1,18})/(?P<total>[0-9]{1,18}|\*)", re.I
+)
+
+
+def _is_whole(response: httpx.Response) -> bool:
+    """Return whether an answer to a question about the whole file says 206, and that it holds all of it."""
+    if response.status_code != httpx.codes.PARTIAL_CONTENT:
+        return False
+    held = _RANGE.fullmatch(response.headers.get("content-range", "").strip())
+    return (
+        held is not None
+        and int(held["first"]) == 0
+        and held["total"] != "*"
+        and int(held["last"]) + 1 == int(held["total"])
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +257,11 @@ class _Version:
     @classmethod
     def of(cls, response: httpx.Response) -> _Version:
         etag = response.headers.get("etag", "")
-        is_encoded = response.headers.get("content-encoding", "identity").strip().lower() != "identity"
-        length = response.headers.get("content-length", "")
+        is_encoded = bool(codings(response.headers.get("content-encoding", "")))
+        length = response.headers.get("content-length", "").strip()
         return cls(
-            etag=etag if etag and not etag.startswith("W/") else None,
-            length=int(length) if length.isascii() and length.isdigit() and not is_encoded else None,
+            etag=etag if _STRONG_ETAG.fullmatch(etag) else None,
+            length=int(length) if _LENGTH.fullmatch(length) and not is_encoded else None,
             is_encoded=is_encoded,
         )
 
@@ -237,11 +271,11 @@ class _Version:
 
     def goes_on(self, response: httpx.Response, count: int) -> bool:
         """Return whether an answer holds this very version from the byte `count` on."""
-        total = "*" if self.length is None else self.length
-        given, _, given_total = response.headers.get("content-range", "").partition("/")
+        held = _RANGE.fullmatch(response.headers.get("content-range", "").strip())
         return bool(
             response.status_code == httpx.codes.PARTIAL_CONTENT
             and response.headers.get("etag") == self.etag
-            and given.startswith(f"bytes {count}-")
-            and (total == "*" or given_total in ("*", str(total)))
+            and held is not None
+            and int(held["first"]) == count
+            and (self.length is None or held["total"] in ("*", str(self.length)))
         )

@@ -11,7 +11,7 @@ from aws_lambda_powertools import Logger
 
 from tunehook.aws.faults import AWS_FAULTS, code_of
 from tunehook.errors import InvalidInput, Misconfigured
-from tunehook.http.transport import Transport
+from tunehook.http.reply import Transport
 from tunehook.providers import Provider
 from tunehook.providers.config import ProviderConfig, read_providers
 

@@ -25,7 +25,7 @@ from tunehook.aws.provider_states import ProviderStates
 from tunehook.aws.secrets import read_secret
 from tunehook.aws.tasks import TasksTable
 from tunehook.errors import Unavailable
-from tunehook.http.direct import DirectClient
+from tunehook.http.transport import HttpTransport
 from tunehook.threads import UnawaitedThreads
 from tunehook.times import now_ms
 
@@ -205,7 +205,7 @@ class Poller:
         remaining_ms: Callable[[], int],
         figures: Figures,
     ) -> StopReason:
-        async with DirectClient(max_connections=CONNECTIONS_MAX) as http:
+        async with HttpTransport(max_connections=CONNECTIONS_MAX) as http:
             providers = ProviderDirectory(
                 lambda: read_secret(self._secrets, self._settings.providers_secret), http, self._clock
             )

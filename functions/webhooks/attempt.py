@@ -14,6 +14,7 @@ from tunehook.errors import InvalidInput
 from tunehook.http.exchange import exchange
 from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.http.headers import check_headers
+from tunehook.http.urls import wire_url
 from tunehook.signatures import derive_secret, sign
 from webhooks.rendering import SignLink, render
 from webhooks.subscriptions import receiver_of
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tunehook.deliveries import Delivery
-    from tunehook.http.transport import Reply, Transport
+    from tunehook.http.reply import Reply, Transport
 
 ATTEMPT_S: Final = 15.0
 MAX_ANSWER_BYTES: Final = 16 * 1024
@@ -108,7 +109,7 @@ class Sender:
                 deadline_s=self.deadline_s,
                 max_bytes=MAX_ANSWER_BYTES,
             )
-        except (InvalidInput, httpx.TransportError, httpx.InvalidURL) as error:
+        except (InvalidInput, httpx.TransportError) as error:
             failure = error
         attempt = Attempt(
             run=delivery.run,
@@ -149,9 +150,9 @@ _UNANSWERED: Final = (httpx.TimeoutException, httpx.NetworkError, httpx.RemotePr
 
 @functools.lru_cache(maxsize=256)
 def _checked(url: str, policy: NetworkPolicy) -> str:
-    """Return an acceptable URL as it goes over the wire: its name in IDNA, the rest percent-encoded."""
+    """Return an acceptable URL as it goes over the wire: its name in IDNA, what no URL may hold percent-encoded."""
     check_url(url, policy)
-    return str(httpx.URL(url))
+    return wire_url(url)
 
 
 @functools.lru_cache(maxsize=256)

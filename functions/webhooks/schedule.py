@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Final
 
-from tunehook.times import from_ms, to_ms
+from tunehook.http.retry_after import retry_after_s
+from tunehook.times import from_ms
 
 WAITS_MS: Final = tuple(
     seconds * 1000
@@ -41,18 +40,5 @@ def next_attempt_at_ms(attempt: int, now_ms: int, *, jitter: float, retry_after:
     if attempt > len(WAITS_MS):
         return None
     wait_ms = round(WAITS_MS[attempt - 1] * (1 + MAX_JITTER * jitter))
-    asked_ms = min(_retry_after_ms(retry_after, now_ms), MAX_RETRY_AFTER_MS)
-    return now_ms + max(wait_ms, asked_ms)
-
-
-def _retry_after_ms(value: str | None, now_ms: int) -> int:
-    text = (value or "").strip()
-    if text.isascii() and text.isdigit():
-        return int(text[:10]) * 1000
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return 0
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return to_ms(moment) - to_ms(from_ms(now_ms))
+    asked_ms = round((retry_after_s(retry_after, from_ms(now_ms)) or 0.0) * 1000)
+    return now_ms + max(wait_ms, min(asked_ms, MAX_RETRY_AFTER_MS))

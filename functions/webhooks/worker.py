@@ -17,7 +17,7 @@ from tunehook.aws.gates import ReceiverGates
 from tunehook.aws.messages import Hold, Message, after_fault_s
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.deliveries import message_of
-from tunehook.http.direct import DirectClient
+from tunehook.http.transport import HttpTransport
 from tunehook.threads import UnawaitedThreads
 from tunehook.times import now_ms
 from webhooks.attempt import Sender
@@ -82,7 +82,7 @@ class Worker:
         self._loop = asyncio.new_event_loop()
         # By default there would be as few as the machine has processors, and ten messages to handle.
         self._loop.set_default_executor(UnawaitedThreads(CONNECTIONS))
-        self._transport: DirectClient | None = None
+        self._transport: HttpTransport | None = None
         self._used_at_s = 0.0
 
         def sign_link(key: str) -> str:
@@ -139,12 +139,12 @@ class Worker:
         finally:
             self._used_at_s = time.time()
 
-    async def _connected(self) -> DirectClient:
+    async def _connected(self) -> HttpTransport:
         # By the wall clock, which goes on while the process is halted.
         if self._transport is not None and 0 <= time.time() - self._used_at_s < CONNECTIONS_KEPT_S:
             return self._transport
         await self._disconnect()
-        transport = DirectClient(guard=self._policy)
+        transport = HttpTransport(guard=self._policy)
         self._transport = await transport.__aenter__()
         return self._transport
 

@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import httpx
 
-from tunehook.http.transport import Reply
+from tunehook.http.reply import Reply
 
 Handler = Callable[[httpx.Request], httpx.Response] | Callable[[httpx.Request], Awaitable[httpx.Response]]
 
 
 class PlayedTransport:
-    """A `tunehook.http.transport.Transport` whose every answer `handler` makes of the request."""
+    """A `tunehook.http.reply.Transport` whose every answer `handler` makes of the request."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler

@@ -22,8 +22,8 @@ from fulfillment.assets import media_type_of
 from fulfillment.download import Download, StartOver
 from poller.judge import End, judge
 from tunehook.http.client import open_client
-from tunehook.http.direct import DirectClient
 from tunehook.http.guard import NetworkPolicy
+from tunehook.http.transport import HttpTransport
 from tunehook.providers import Outcome, Provider
 from tunehook.providers.config import parse_providers
 from tunehook.tasks import PendingTask, TaskKey
@@ -79,13 +79,13 @@ async def get_broken(client: aiohttp.ClientSession, world: World, path: str) -> 
 # --- tasks ----------------------------------------------------------------------------------------------
 
 
-async def ask(http: DirectClient, world: World, kind: str, task_id: str) -> Outcome:
+async def ask(http: HttpTransport, world: World, kind: str, task_id: str) -> Outcome:
     """Ask as a poller does whose provider does not pause."""
     provider = Provider(parse_providers(json.dumps(world.providers_secret()))[kind], http)
     return await provider.ask(task_id)
 
 
-async def ended(http: DirectClient, world: World, kind: str, task_id: str) -> End:
+async def ended(http: HttpTransport, world: World, kind: str, task_id: str) -> End:
     """Ask about a task until the poller's own judgement ends it."""
     key = TaskKey(task_id, kind)
     task = PendingTask(key=key, queue="work#0", since_ms=0, deadline_ms=1_000_000, submitted_at_ms=0)
@@ -101,7 +101,7 @@ async def ended(http: DirectClient, world: World, kind: str, task_id: str) -> En
 @pytest.mark.parametrize("word", FAST)
 async def test_a_task_that_meets_trouble_ends_as_planned(run: Any, kind: str, word: str) -> None:
     world = run()
-    async with DirectClient() as http:
+    async with HttpTransport() as http:
         for seed in range(3):
             answers = troubles.of_provider(word, {"phase": "processing"}, 2, Dice(seed))
             rule = {"answers": [*answers, {"phase": "failed", "reason": "no"}]}
@@ -130,7 +130,7 @@ async def test_the_links_of_a_task_lead_to_its_files(run: Any, client: Any) -> N
     ):
         task = PlannedTask(kind, f"of-{kind}", 0, 0, None, "completed", TASK.rule | rule)
         world.begin(task)
-        async with DirectClient() as http:
+        async with HttpTransport() as http:
             outcome: Any = await ask(http, world, kind, task.task_id)
         named = {
             (clip.clip_id, name): tuple(world.path_of(url) for url in urls if url)
@@ -484,7 +484,7 @@ async def test_a_forbidden_task_ends_well_with_links_to_the_tripwire(run: Any, c
     assert len({each.task.task_id for each in forbidden}) == len(forbidden) >= 10
     for each in forbidden:
         world.begin_forbidden(each)
-        async with DirectClient() as http:
+        async with HttpTransport() as http:
             outcome: Any = await ask(http, world, each.task.kind, each.task.task_id)
         assert all(clip.audio_url.startswith(each.assets_url) for clip in outcome.result.clips)
     async with client.get(forbidden[-1].assets_url):

@@ -64,7 +64,7 @@ def test_nothing_of_the_process_stays_changed() -> None:
     changed = (
         lambda: sys.stdout,
         lambda: dict(os.environ),
-        lambda: poller.service.DirectClient,
+        lambda: poller.service.HttpTransport,
         lambda: boto3.DEFAULT_SESSION,
         lambda: webhooks.app.logger.registered_handler.stream,
     )

@@ -239,7 +239,8 @@ def test_what_is_compressed_is_not_resumed() -> None:
 
 
 def test_what_is_badly_compressed_may_come_well() -> None:
-    bad = httpx.Response(200, stream=httpx.ByteStream(b"no gzip"), headers={"content-encoding": "gzip"})
+    cut = gzip.compress(DATA)[:-1]
+    bad = httpx.Response(200, stream=httpx.ByteStream(cut), headers={"content-encoding": "gzip"})
     assert fetch(Host(bad, whole()))[0] == DATA
 
 
@@ -296,18 +297,18 @@ def test_redirects_are_followed_and_each_is_guarded() -> None:
     assert caught.value.is_final
 
 
-def test_no_more_than_three_redirects_are_followed() -> None:
+def test_no_more_than_twenty_redirects_are_followed() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         hops = request.url.path.count("x")
-        return whole() if hops == 3 else httpx.Response(302, headers={"location": f"{request.url}x"})
+        return whole() if hops == 20 else httpx.Response(302, headers={"location": f"{request.url}x"})
 
     async def work(url: str) -> bytes:
         async with httpx.AsyncClient(transport=httpx.MockTransport(answer), max_redirects=3) as http:
             return b"".join([chunk async for chunk in Download(http, url, max_bytes=999).chunks()])
 
     assert Clock(NOW_MS).run(work("https://a/")) == DATA
-    with pytest.raises(NotCopied, match="TooManyRedirects"):
-        Clock(NOW_MS).run(work("https://a/xxxx"))
+    with pytest.raises(NotCopied, match="more than 20 redirects"):
+        Clock(NOW_MS).run(work("https://a/" + "x" * 21))
 
 
 def test_no_message_holds_the_link() -> None:
@@ -343,4 +344,4 @@ async def test_a_host_that_falls_silent_is_given_up() -> None:
             except (StartOver, NotCopied) as error:
                 problems.append(error)
     await asyncio.gather(*served)
-    assert [str(problem) for problem in problems] == ["ReadTimeout"] * 4
+    assert [str(problem) for problem in problems] == ["ReadTimeout: the host sent nothing in time"] * 4

@@ -10,7 +10,8 @@ from tests.unit.http.certificates import server_and_client_contexts
 from tests.unit.http.wire import OK, answering, serving, silent
 
 from tunehook.errors import InvalidInput
-from tunehook.http.client import NameNotResolved, TlsFailure, open_client
+from tunehook.http.client import open_client
+from tunehook.http.errors import NameNotResolved, TlsFailure
 from tunehook.http.guard import ForbiddenAddress, NetworkPolicy
 
 PUBLIC = NetworkPolicy.PUBLIC
@@ -208,7 +209,7 @@ async def test_a_guarded_client_does_not_connect_to_a_forbidden_literal(host: st
 async def test_the_last_gate_holds_even_where_the_url_was_not_checked(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tunehook.http.client.check_url", lambda url, policy: None)
+    monkeypatch.setattr("tunehook.http.transport.check_url", lambda url, policy, **_: None)
     async with serving(OK) as wire, open_client(guard=PUBLIC) as client:
         with pytest.raises(ForbiddenAddress):
             await client.get(f"http://{host}:{wire.port}/")

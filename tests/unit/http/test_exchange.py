@@ -4,15 +4,15 @@ import httpx
 import pytest
 from tests.unit.http.wire import OK, Script, dripping, serving, silent
 
-from tunehook.http.direct import DirectClient
 from tunehook.http.exchange import DeadlineExceeded, exchange
-from tunehook.http.transport import Reply
+from tunehook.http.reply import Reply
+from tunehook.http.transport import HttpTransport
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
 
 async def post(script: Script, *, deadline_s: float = 3.0, max_bytes: int = 16_384) -> Reply:
-    async with serving(script) as wire, DirectClient() as client:
+    async with serving(script) as wire, HttpTransport() as client:
         return await exchange(client, "POST", wire.url, {}, b"{}", deadline_s=deadline_s, max_bytes=max_bytes)
 
 
@@ -34,6 +34,6 @@ async def test_what_takes_longer_than_the_deadline_is_given_up(script: Script) -
 
 
 async def test_another_failure_is_the_transports_own() -> None:
-    async with DirectClient() as client:
+    async with HttpTransport() as client:
         with pytest.raises(httpx.ConnectError):
             await exchange(client, "POST", "http://127.0.0.1:1/", {}, b"", deadline_s=3, max_bytes=1)

@@ -7,9 +7,9 @@ import pytest
 from tests.unit.http.wire import OK, answering, serving
 from tests.unit.webhooks.world import START_MS, delivery
 
-from tunehook.http.direct import DirectClient
 from tunehook.http.guard import NetworkPolicy
 from tunehook.http.resolver import Lookup, system_lookup
+from tunehook.http.transport import HttpTransport
 from webhooks.attempt import Result, Sender
 from webhooks.verdict import Verdict
 
@@ -35,7 +35,7 @@ class Answers:
 
 
 async def attempt(url: str, policy: NetworkPolicy = PUBLIC, lookup: Lookup = system_lookup) -> Result:
-    async with DirectClient(guard=policy, lookup=lookup) as client:
+    async with HttpTransport(guard=policy, lookup=lookup) as client:
         sender = Sender(client, policy, "https://bucket/{}".format, 5)
         return await sender.attempt(delivery(), {"url": url}, "m" * 40, START_MS)
 

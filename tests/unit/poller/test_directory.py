@@ -7,7 +7,7 @@ from tests.support.tasks import NOW_MS
 
 from poller.directory import CONNECTIONS_MAX, RELOAD_EVERY_MS, RETRY_AFTER_MS, ProviderDirectory
 from tunehook.errors import Misconfigured
-from tunehook.http.direct import DirectClient
+from tunehook.http.transport import HttpTransport
 
 
 def entry(**fields: Any) -> dict[str, Any]:
@@ -22,7 +22,7 @@ class Secret:
         self.reads = 0
         self.error: Exception | None = None
         self.text = json.dumps(providers)
-        self.directory = ProviderDirectory(self._read, DirectClient(), lambda: self.now_ms)
+        self.directory = ProviderDirectory(self._read, HttpTransport(), lambda: self.now_ms)
 
     def _read(self) -> str:
         self.reads += 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tunehook.http.direct import DirectClient
+from tunehook.http.transport import HttpTransport
 from tunehook.providers import Completed, Failed, Outcome, Pending, Provider, Throttled
 from tunehook.providers.config import parse_providers
 from tunehook_cli.sandbox import Sandbox
@@ -22,13 +22,13 @@ LIFE = [
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[DirectClient]:
-    async with DirectClient() as client:
+async def http() -> AsyncIterator[HttpTransport]:
+    async with HttpTransport() as client:
         yield client
 
 
 @pytest.fixture
-def provider_of(http: DirectClient) -> Callable[[Sandbox, str], Provider]:
+def provider_of(http: HttpTransport) -> Callable[[Sandbox, str], Provider]:
     def make(sandbox: Sandbox, kind: str) -> Provider:
         return Provider(parse_providers(json.dumps(sandbox.providers_secret()))[kind], http)
 

@@ -10,8 +10,8 @@ import pytest
 from tests.support.gateways import PlayedTransport
 from tests.unit.http.wire import answering, serving
 
-from tunehook.http.direct import DirectClient
-from tunehook.http.transport import Reply, Transport
+from tunehook.http.reply import Reply, Transport
+from tunehook.http.transport import HttpTransport
 
 Seen = tuple[dict[str, str], bytes]
 Opener = Callable[
@@ -24,7 +24,7 @@ async def real(
     status: int, headers: dict[str, str], body: bytes
 ) -> AsyncIterator[tuple[Transport, str, list[Seen]]]:
     lines = [f"HTTP/1.1 {status} X", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-    async with serving(answering("\r\n".join(lines).encode() + body)) as wire, DirectClient() as client:
+    async with serving(answering("\r\n".join(lines).encode() + body)) as wire, HttpTransport() as client:
         yield client, wire.url, wire.requests
 
 

@@ -8,9 +8,9 @@ from tests.unit.http.wire import OK, Script, answering, serving
 from tests.unit.webhooks.world import delivery
 
 from tunehook.deliveries import Delivery
-from tunehook.http.direct import DirectClient
 from tunehook.http.guard import NetworkPolicy
 from tunehook.http.resolver import Lookup, system_lookup
+from tunehook.http.transport import HttpTransport
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
 from tunehook.tasks import Format
 from tunehook.times import now_ms
@@ -29,7 +29,7 @@ async def attempt(
     policy: NetworkPolicy = ANY,
     lookup: Lookup = system_lookup,
 ) -> Result:
-    async with DirectClient(guard=policy, lookup=lookup) as client:
+    async with HttpTransport(guard=policy, lookup=lookup) as client:
         sender = Sender(client, policy, "https://bucket/{}".format)
         return await sender.attempt(record, subscription, MASTER, now_ms())
 

@@ -14,9 +14,9 @@ import pytest
 from tests.unit.http.wire import Script, answering, dripping, serving, silent
 from tests.unit.webhooks.world import START_MS, delivery
 
-from tunehook.http.direct import DirectClient
 from tunehook.http.guard import NetworkPolicy
 from tunehook.http.resolver import Lookup, system_lookup
+from tunehook.http.transport import HttpTransport
 from webhooks.attempt import MAX_ANSWER_BYTES, Result, Sender
 from webhooks.verdict import Verdict
 
@@ -27,7 +27,7 @@ CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 
 
 async def attempt(url: str, *, deadline_s: float = DEADLINE_S, lookup: Lookup = system_lookup) -> Result:
-    async with DirectClient(lookup=lookup) as client:
+    async with HttpTransport(lookup=lookup) as client:
         sender = Sender(client, NetworkPolicy.ANY, "https://bucket/{}".format, deadline_s)
         return await sender.attempt(delivery(), {"url": url}, MASTER, START_MS)
 

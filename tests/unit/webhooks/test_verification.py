@@ -10,8 +10,8 @@ from tests.unit.webhooks.world import Receiver, World, delivery
 
 from tunehook.aws.redeliveries import Redeliveries, Redelivery
 from tunehook.deliveries import Delivery
-from tunehook.http.direct import DirectClient
 from tunehook.http.guard import NetworkPolicy
+from tunehook.http.transport import HttpTransport
 from tunehook.signatures import derive_secret, notify_hook_subscription_id, sign
 from tunehook.tasks import Format
 from tunehook.times import now_ms
@@ -37,14 +37,14 @@ class Sending(World):
         super().__init__(Receiver(Verdict.DELIVERED), now_ms=now_ms())
 
     async def send(self, record: Delivery, messages: int = 1) -> None:  # type: ignore[override]
-        async with DirectClient() as client:
+        async with HttpTransport() as client:
             self.receiver = Sender(client, NetworkPolicy.ANY, "https://bucket.example/{}".format)  # type: ignore[assignment]
             self.add(record)
             await self.run(messages)
         assert self.faults == []
 
     async def go_on(self, messages: int = 1) -> None:
-        async with DirectClient() as client:
+        async with HttpTransport() as client:
             self.receiver = Sender(client, NetworkPolicy.ANY, "https://bucket.example/{}".format)  # type: ignore[assignment]
             await self.run(messages)
 

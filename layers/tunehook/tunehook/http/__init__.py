@@ -1,5 +1,6 @@
-"""Outgoing HTTP: where a request may go, the clients that go there, and how much of an answer is read.
+"""Outgoing HTTP: where a request may go, the one way that it goes, and how much of an answer is read.
 
-``guard`` and ``transport`` are cheap to import and know no HTTP library; the clients (``client``, ``direct``) and
-what they share (``connections``, ``resolver``, ``errors``), and ``exchange``, import httpx and aiohttp.
+``guard``, ``reply``, ``urls``, ``heads``, ``headers``, ``retry_after`` and ``decompress`` are cheap to import and know
+no HTTP library. ``transport`` (over aiohttp's connector) and what it stands on, ``client`` (httpx's interface over it),
+and ``exchange`` (a deadline over either) import aiohttp and httpx.
 """

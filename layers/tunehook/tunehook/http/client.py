@@ -1,30 +1,33 @@
-"""The client of requests that anything may come of: httpx's interface over aiohttp's connections.
+"""httpx's client over the one way to the wire, for whoever wants its interface: downloads, and tools of users.
 
-What httpx-aiohttp leaves open is settled here and in `tunehook.http.connections`: its session would keep cookies,
-its errors mislead, and it knows no network policy. `tunehook.http.direct` does less, and is much faster.
+httpx reads a URL in its own way and writes it out as it sees fit. A request that is to carry its target byte for byte
+says so in the extension ``target``, as with httpx's own transport.
 """
 
 from __future__ import annotations
 
-import functools
 import http.cookiejar
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
-from httpx_aiohttp.transport import AiohttpResponseStream
+from multidict import CIMultiDict
 
-from tunehook.http.connections import OUR_HEADERS, Connections
-from tunehook.http.errors import TRANSLATED, NameNotResolved, TlsFailure, translated
-from tunehook.http.guard import NetworkPolicy, check_url
+from tunehook.errors import InvalidInput
+from tunehook.http.errors import TRANSLATED, translated
+from tunehook.http.guard import NetworkPolicy
 from tunehook.http.resolver import Lookup, system_lookup
+from tunehook.http.transport import OUR_HEADERS, HttpTransport
+from tunehook.http.urls import as_https, resolved, split_wire_url, wire_url
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Mapping
 
-__all__ = ["NameNotResolved", "TlsFailure", "open_client"]
+MAX_REDIRECTS: Final = 20
+
+_PIECE_BYTES: Final = 512 * 1024
+"""How much of a body is read, and handed on, at a time at most: files of hundreds of MB come this way."""
 
 
 def open_client(
@@ -38,34 +41,24 @@ def open_client(
 ) -> httpx.AsyncClient:
     """Make a client for outgoing requests.
 
-    It follows no redirects, keeps no cookies, uses no proxy or ``.netrc`` of the environment, and asks
-    for answers that are not compressed. It belongs to the event loop that it is first used in.
+    It follows no redirects unless it is told to, keeps no cookies, uses no proxy or ``.netrc`` of the environment, and
+    asks for answers that are not compressed. It belongs to the event loop that it is first used in.
 
     Parameters
     ----------
-    guard : NetworkPolicy
-        ``PUBLIC`` for URLs that a user gave (receivers, results): each request, each hop of a redirect
-        included, obeys docs/webhook-contract.md, "Where a request may go". ``ANY`` for those of the
-        deployment itself (gateways).
     timeout : httpx.Timeout or float or None
         Seconds for each step (connect, read, pool), not for the whole.
-    max_connections : int
-        Connections that may be open at once.
-    keepalive_s : float
-        Seconds that an idle connection is kept for another request.
-    ssl_context : ssl.SSLContext, optional
-        Whom to trust; by default certifi's authorities, or those of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``.
-    lookup : callable
-        What resolves names.
+    guard, max_connections, keepalive_s, ssl_context, lookup
+        See `tunehook.http.transport.HttpTransport`.
 
     Returns
     -------
     httpx.AsyncClient
-        To be closed by the caller. Its requests raise `httpx.TransportError` (of which `NameNotResolved` and
-        `TlsFailure` are two) and, with a guard, `tunehook.http.guard.ForbiddenAddress` or
-        `tunehook.errors.InvalidInput`; nothing of aiohttp's.
+        To be closed by the caller. Its requests raise `httpx.TransportError` (of which
+        `tunehook.http.errors.NameNotResolved` and `TlsFailure` are two) and, with a guard,
+        `tunehook.http.guard.ForbiddenAddress` or `tunehook.errors.InvalidInput`; nothing of aiohttp's.
     """
-    connections = Connections(
+    transport = HttpTransport(
         guard=guard,
         max_connections=max_connections,
         keepalive_s=keepalive_s,
@@ -73,64 +66,129 @@ def open_client(
         lookup=lookup,
     )
     return httpx.AsyncClient(
-        transport=_Transport(connections),
+        transport=_HttpxTransport(transport),
         timeout=timeout,
         headers=OUR_HEADERS,
         cookies=http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[])),
         trust_env=False,
         follow_redirects=False,
-        max_redirects=3,
+        max_redirects=MAX_REDIRECTS,
     )
 
 
-_PIECE_BYTES: Final = 512 * 1024
-"""How much of a body is read, and handed on, at a time at most: files of hundreds of MB come this way."""
+async def get(
+    client: httpx.AsyncClient,
+    url: str,
+    headers: Mapping[str, str],
+    limits: httpx.Timeout,
+    *,
+    max_redirects: int = MAX_REDIRECTS,
+) -> httpx.Response:
+    """GET what a link leads to, the link and each ``Location`` byte for byte as they were given.
+
+    A redirect to http where only https is allowed is asked for as https.
+
+    Parameters
+    ----------
+    client : httpx.AsyncClient
+        Of `open_client`; each hop is as guarded as the first request.
+    url : str
+        As its giver wrote it; see `tunehook.http.urls.wire_url`.
+    headers : mapping of str to str
+        On every hop.
+    limits : httpx.Timeout
+        For each step of each hop.
+    max_redirects : int
+        How many redirects are followed.
+
+    Returns
+    -------
+    httpx.Response
+        The first that is no redirect, or one that does not say where to. Its body is yet to be read; to be closed by
+        the caller.
+
+    Raises
+    ------
+    httpx.TransportError, httpx.InvalidURL
+        If a hop failed.
+    httpx.TooManyRedirects
+        If there was no end.
+    InvalidInput
+        If the link or a redirect is no URL, or leads where it must not.
+    """
+    hop = wire_url(url)
+    for followed in range(max_redirects + 1):
+        try:
+            response = await _get_once(client, hop, headers, limits)
+        except InvalidInput:
+            if not followed or (secure := as_https(hop)) == hop:
+                raise
+            hop = secure
+            response = await _get_once(client, hop, headers, limits)
+        location = next((value for name, value in response.headers.raw if name.lower() == b"location"), b"")
+        if not (response.has_redirect_location and location.strip()):
+            return response
+        await response.aclose()
+        hop = resolved(hop, location.decode("utf-8", "surrogateescape"))
+    raise httpx.TooManyRedirects(f"more than {max_redirects} redirects", request=response.request)
 
 
-class _Transport(AiohttpTransport):
-    def __init__(self, connections: Connections) -> None:
-        super().__init__(
-            verify=connections.ssl_context,
-            client=functools.partial(connections.open_session, read_bufsize=_PIECE_BYTES),
-        )
-        self._connections = connections
+async def _get_once(
+    client: httpx.AsyncClient, url: str, headers: Mapping[str, str], limits: httpx.Timeout
+) -> httpx.Response:
+    _, target = split_wire_url(url)
+    request = client.build_request(
+        "GET", url, headers=headers, timeout=limits, extensions={"target": target.encode()}
+    )
+    return await client.send(request, stream=True, follow_redirects=False)
+
+
+class _HttpxTransport(httpx.AsyncBaseTransport):
+    def __init__(self, transport: HttpTransport) -> None:
+        self._transport = transport
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        guard = self._connections.guard
-        if guard is NetworkPolicy.PUBLIC:
-            check_url(str(request.url.copy_with(fragment=None)), guard)
-        with _httpx_errors():
-            response = await super().handle_async_request(request)
-        assert isinstance(response.stream, AiohttpResponseStream)
-        response.stream.CHUNK_SIZE = _PIECE_BYTES
-        response.stream = _Stream(response.stream)
-        return response
+        timeout = request.extensions.get("timeout", {})
+        response = await self._transport.open(
+            request.method,
+            _wire_url_of(request),
+            CIMultiDict(
+                (name, value) for name, value in request.headers.multi_items() if name != "transfer-encoding"
+            ),
+            await request.aread(),
+            limits=aiohttp.ClientTimeout(
+                connect=timeout.get("pool"),
+                sock_connect=timeout.get("connect"),
+                sock_read=timeout.get("read"),
+            ),
+            read_bytes=_PIECE_BYTES,
+        )
+        return httpx.Response(
+            response.status, headers=list(response.raw_headers), stream=_Stream(response), request=request
+        )
 
     async def aclose(self) -> None:
-        await super().aclose()
-        await self._connections.close()
+        await self._transport.close()
+
+
+def _wire_url_of(request: httpx.Request) -> str:
+    url = request.url
+    userinfo = f"{url.userinfo.decode()}@" if url.userinfo else ""
+    target: bytes = request.extensions.get("target", url.raw_path)
+    return f"{url.scheme}://{userinfo}{url.netloc.decode()}{target.decode()}"
 
 
 class _Stream(httpx.AsyncByteStream):
-    def __init__(self, stream: httpx.AsyncByteStream) -> None:
-        self._stream = stream
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _httpx_errors():
-            async for chunk in self._stream:
-                yield chunk
+        try:
+            while piece := await self._response.content.read(_PIECE_BYTES):
+                yield piece
+        except TRANSLATED as error:
+            raise translated(error) from error
 
     async def aclose(self) -> None:
-        with _httpx_errors():
-            await self._stream.aclose()
-
-
-@contextmanager
-def _httpx_errors() -> Iterator[None]:
-    try:
-        yield
-    except httpx.TransportError as error:
-        cause = error.__cause__
-        raise (translated(cause) if isinstance(cause, Exception) else error) from cause
-    except TRANSLATED as error:
-        raise translated(error) from error
+        # Of an answer that was not read to its end this drops the connection.
+        self._response.release()

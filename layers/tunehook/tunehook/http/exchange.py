@@ -10,7 +10,7 @@ import httpx
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tunehook.http.transport import Reply, Transport
+    from tunehook.http.reply import Reply, Transport
 
 
 class DeadlineExceeded(httpx.TimeoutException):
@@ -32,7 +32,7 @@ async def exchange(
     Parameters
     ----------
     transport, method, url, headers, body, max_bytes
-        See `tunehook.http.transport.Transport.send`.
+        See `tunehook.http.reply.Transport.send`.
     deadline_s : float
         Seconds for everything: DNS, TLS, sending, headers and body.
 

@@ -1,7 +1,7 @@
 """Where a request may go: the rules for a URL and for the addresses that its name resolves to.
 
 The one home of docs/webhook-contract.md, "Where a request may go". A URL is checked when it is given and
-again by the client before each request (`tunehook.http.client`); the addresses of its name when the
+again by the transport before each request (`tunehook.http.transport`); the addresses of its name when the
 connection is made (`tunehook.http.resolver`).
 """
 
@@ -39,7 +39,9 @@ class ForbiddenAddress(InvalidInput):
     """A URL leads to an address that the network policy forbids."""
 
 
-def check_url(url: str, policy: NetworkPolicy, *, field: str = "url") -> None:
+def check_url(
+    url: str, policy: NetworkPolicy, *, field: str = "url", max_length: int = MAX_URL_LENGTH
+) -> None:
     """Refuse a URL that no request may be sent to.
 
     Nothing is resolved: a host that is a name is judged by its addresses when a connection is made. A
@@ -48,12 +50,14 @@ def check_url(url: str, policy: NetworkPolicy, *, field: str = "url") -> None:
     Parameters
     ----------
     url : str
-        An absolute URL of at most 2,048 characters without user name, password and fragment.
+        An absolute URL without user name, password and fragment.
     policy : NetworkPolicy
         ``PUBLIC``: scheme https, port 443 or from 1024, and no forbidden address. ``ANY``: http too, any
         port and address.
     field : str
         What the URL's giver calls it, for the error.
+    max_length : int
+        How many characters it may have.
 
     Raises
     ------
@@ -62,7 +66,7 @@ def check_url(url: str, policy: NetworkPolicy, *, field: str = "url") -> None:
     ForbiddenAddress
         If its host is an address that the policy forbids.
     """
-    parts = _split(url, field)
+    parts = _split(url, field, max_length)
     schemes = ("https",) if policy is NetworkPolicy.PUBLIC else ("https", "http")
     if parts.scheme not in schemes:
         raise InvalidInput(field, f"the scheme must be {' or '.join(schemes)}")
@@ -74,7 +78,7 @@ def check_url(url: str, policy: NetworkPolicy, *, field: str = "url") -> None:
     if authority is None:
         raise InvalidInput(field, "the host or the port is not valid")
     _check_port(authority["port"], policy, field)
-    name = "" if authority["name"] is None else _ascii_name(authority["name"].lower(), field)
+    name = "" if authority["name"] is None else ascii_name(authority["name"].lower(), field)
     address = _ipv4_address(name, field) if name else _ipv6_address(authority["v6"], field)
     if address is not None and policy is NetworkPolicy.PUBLIC:
         _check_public(address, field)
@@ -103,9 +107,9 @@ def check_address(address: str, policy: NetworkPolicy, *, field: str = "url") ->
         _check_public(ip_address(address), field)
 
 
-def _split(url: str, field: str) -> SplitResult:
-    if len(url) > MAX_URL_LENGTH:
-        raise InvalidInput(field, f"longer than {MAX_URL_LENGTH} characters")
+def _split(url: str, field: str, max_length: int) -> SplitResult:
+    if len(url) > max_length:
+        raise InvalidInput(field, f"longer than {max_length} characters")
     # Parsers differ in what they make of these, so none gets to see them.
     if not url.isprintable() or " " in url or "\\" in url:
         raise InvalidInput(field, "white space, control characters and backslashes are not allowed")
@@ -145,7 +149,21 @@ def _ipv4_address(name: str, field: str) -> IPv4Address | None:
         raise InvalidInput(field, "the host is not a valid IPv4 address") from None
 
 
-def _ascii_name(host: str, field: str) -> str:
+def ascii_name(host: str, field: str) -> str:
+    """Return a host's name as DNS carries it: in IDNA, if it is not ASCII.
+
+    Parameters
+    ----------
+    host : str
+        In lower case.
+    field : str
+        What the URL's giver calls it, for the error.
+
+    Raises
+    ------
+    InvalidInput
+        If it cannot be a name.
+    """
     name = host
     if not host.isascii():
         import idna  # its tables are large, and such hosts rare

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import quote
 
+from tunehook.http.retry_after import retry_after_s
 from tunehook.providers.outcomes import NotFound, Outcome, Throttled, Transient, Trouble, Unauthorised
 from tunehook.providers.pages import CHALLENGE_HEADERS, page
 from tunehook.providers.payload import UnreadablePayloadError, parse
@@ -24,7 +23,6 @@ MAX_RETRY_AFTER_S = 300.0
 
 _THROTTLED = frozenset({405, 429, 430})  # row 4: resellers use the other two for limits
 _MANY_UNKNOWN = frozenset({400, 404, 405, 501})
-_SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,12 +217,5 @@ def _not_of_a_task(answer: Answer, payload: Any, *, may_name_task: bool) -> Trou
 
 
 def _retry_after_s(answer: Answer) -> float | None:
-    value = answer.headers.get("retry-after", "").strip()
-    if _SECONDS.fullmatch(value):
-        return min(float(value), MAX_RETRY_AFTER_S)
-    try:
-        moment = parsedate_to_datetime(value)
-        wait_s = (moment.replace(tzinfo=moment.tzinfo or UTC) - answer.received_at).total_seconds()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)
+    wait_s = retry_after_s(answer.headers.get("retry-after"), answer.received_at)
+    return None if wait_s is None else min(wait_s, MAX_RETRY_AFTER_S)

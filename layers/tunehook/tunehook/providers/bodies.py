@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING
 
+from tunehook.http.decompress import UnreadableCoding, content_encoding, decompressed
+
 if TYPE_CHECKING:
-    from tunehook.http.transport import Reply
+    from tunehook.http.reply import Reply
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
-
-_IDENTITY = frozenset({"", "identity"})
-_ZLIB = frozenset({"gzip", "x-gzip", "deflate"})
-_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # zlib tells the two apart by their header
-_RAW_DEFLATE = -zlib.MAX_WBITS
-_TOO_LARGE = "the body exceeds 2 MiB"
 
 
 class UnusableBodyError(ValueError):
@@ -23,7 +18,9 @@ class UnusableBodyError(ValueError):
     Parameters
     ----------
     reason : str
+        What is wrong with it.
     is_too_large : bool
+        Whether it is longer than may be read.
     """
 
     def __init__(self, reason: str, *, is_too_large: bool = False) -> None:
@@ -37,29 +34,18 @@ def plain_body(reply: Reply) -> bytes:
     Raises
     ------
     UnusableBodyError
-        If it exceeds 2 MiB raw or decompressed, or is compressed otherwise than by gzip or deflate, or is
-        broken.
+        If it exceeds 2 MiB raw or decompressed, or is compressed in a way that nothing here undoes, or is broken.
     """
     if reply.truncated:
-        raise UnusableBodyError(_TOO_LARGE, is_too_large=True)
-    encoding = reply.headers.get("content-encoding", "").strip().lower()
-    if encoding in _IDENTITY:
-        return reply.body
-    if encoding not in _ZLIB:
-        raise UnusableBodyError("the body is compressed in a way that was not asked for")
-    return _decompressed(reply.body)
+        raise _too_large()
+    try:
+        body = decompressed(reply.body, content_encoding(reply.headers), MAX_BODY_BYTES)
+    except UnreadableCoding as error:
+        raise UnusableBodyError(str(error)) from error
+    if body is None:
+        raise _too_large()
+    return body
 
 
-def _decompressed(raw: bytes) -> bytes:
-    for window in (_GZIP_OR_ZLIB, _RAW_DEFLATE):  # servers send both and call them deflate
-        inflater = zlib.decompressobj(window)
-        try:
-            body = inflater.decompress(raw, MAX_BODY_BYTES + 1)
-        except zlib.error:
-            continue
-        if len(body) > MAX_BODY_BYTES:
-            raise UnusableBodyError(_TOO_LARGE, is_too_large=True)
-        if not inflater.eof:
-            raise UnusableBodyError("the compressed body is truncated")
-        return body
-    raise UnusableBodyError("the compressed body is broken")
+def _too_large() -> UnusableBodyError:
+    return UnusableBodyError("the body exceeds 2 MiB", is_too_large=True)

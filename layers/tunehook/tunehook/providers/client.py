@@ -23,7 +23,7 @@ from tunehook.providers.payload import redact
 from tunehook.providers.turns import Crew, Rank, Turns
 
 if TYPE_CHECKING:
-    from tunehook.http.transport import Transport
+    from tunehook.http.reply import Transport
     from tunehook.providers.config import ProviderConfig
 
 REQUEST_DEADLINE_S = 10.0
@@ -58,7 +58,7 @@ class Provider:
     ----------
     config : ProviderConfig
     http : Transport
-        Such as `tunehook.http.direct.DirectClient`. Shared with other providers; must allow `max_concurrency`
+        Such as `tunehook.http.transport.HttpTransport`. Shared with other providers; must allow `max_concurrency`
         connections.
     clock : callable
         A monotonic clock in seconds, for the pauses.

@@ -1,4 +1,4 @@
-"""The direct client keeps every rule of the other (test_client.py), and a few of its own."""
+"""The one way to the wire, on a raw socket: what goes over it, and what comes of any answer."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.unit.http.certificates import server_and_client_contexts
 from tests.unit.http.wire import OK, Script, Wire, answering, dripping, serving, silent
 
 from tunehook.errors import InvalidInput
-from tunehook.http.direct import DirectClient
 from tunehook.http.errors import NameNotResolved, TlsFailure
 from tunehook.http.guard import ForbiddenAddress, NetworkPolicy
-from tunehook.http.transport import Reply
+from tunehook.http.reply import Reply
+from tunehook.http.transport import HttpTransport
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 ENDLESS = dripping(HEAD + b"content-length: 1000000000\r\n\r\n", b"x" * 65_536, pause_s=0)
@@ -34,12 +34,12 @@ def no_name(host: str, port: int, family: socket.AddressFamily) -> list[tuple[An
     raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
-async def get(client: DirectClient, url: str, max_bytes: int = 16_384) -> Reply:
+async def get(client: HttpTransport, url: str, max_bytes: int = 16_384) -> Reply:
     return await client.send("GET", url, {}, None, max_bytes=max_bytes)
 
 
 async def reply_to(script: Script, max_bytes: int = 16_384) -> Reply:
-    async with asyncio.timeout(5), serving(script) as wire, DirectClient() as client:
+    async with asyncio.timeout(5), serving(script) as wire, HttpTransport() as client:
         return await get(client, wire.url, max_bytes)
 
 
@@ -52,7 +52,7 @@ async def target_on_the_wire(path: str) -> str:
         writer.close()
 
     server = await asyncio.start_server(note, "127.0.0.1", 0)
-    async with server, DirectClient() as client:
+    async with server, HttpTransport() as client:
         await get(client, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{path}")
     return lines[0].split(b" ")[1].decode()
 
@@ -79,7 +79,7 @@ async def test_a_url_goes_over_the_wire_as_it_is(path: str) -> None:
 
 
 async def test_headers_and_body_arrive_as_given() -> None:
-    async with serving(OK) as wire, DirectClient() as client:
+    async with serving(OK) as wire, HttpTransport() as client:
         await client.send("POST", wire.url, {"content-type": "a/b", "x-a": "1"}, "ü".encode(), max_bytes=9)
     headers, body = wire.requests[0]
     assert body == "ü".encode()
@@ -88,7 +88,7 @@ async def test_headers_and_body_arrive_as_given() -> None:
 
 
 async def test_requests_carry_our_name_and_ask_for_no_compression() -> None:
-    async with serving(OK) as wire, DirectClient() as client:
+    async with serving(OK) as wire, HttpTransport() as client:
         await get(client, wire.url)
     headers, _ = wire.requests[0]
     assert headers["user-agent"].startswith("tunehook/")
@@ -107,7 +107,7 @@ async def test_a_connection_serves_one_question_after_the_other() -> None:
             writer.write(HEAD + b"content-length: 2\r\n\r\nok")
             await reader.readuntil(b"\r\n\r\n")
 
-    async with serving(keep_answering) as wire, DirectClient() as client:
+    async with serving(keep_answering) as wire, HttpTransport() as client:
         for _ in range(3):
             assert (await get(client, wire.url)).body == b"ok"
     assert wire.connections == 1
@@ -116,7 +116,7 @@ async def test_a_connection_serves_one_question_after_the_other() -> None:
 async def test_no_more_connections_are_open_than_allowed() -> None:
     async with (
         serving(answering(HEAD + b"connection: close\r\n\r\nok", pause_s=0.2)) as wire,
-        DirectClient(max_connections=2) as client,
+        HttpTransport(max_connections=2) as client,
         asyncio.TaskGroup() as group,
     ):
         for _ in range(4):
@@ -128,14 +128,14 @@ async def test_no_more_connections_are_open_than_allowed() -> None:
 
 async def test_cookies_are_not_kept() -> None:
     script = answering(HEAD + b"set-cookie: a=b; path=/\r\ncontent-length: 0\r\n\r\n")
-    async with serving(script) as wire, DirectClient(lookup=at_loopback) as client:
+    async with serving(script) as wire, HttpTransport(lookup=at_loopback) as client:
         for _ in range(2):
             await get(client, f"http://gateway.example:{wire.port}/")
     assert [headers.get("cookie") for headers, _ in wire.requests] == [None, None]
 
 
 async def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with serving(silent) as proxy, serving(OK) as wire, DirectClient() as client:
+    async with serving(silent) as proxy, serving(OK) as wire, HttpTransport() as client:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
         monkeypatch.delenv("NO_PROXY", raising=False)
@@ -148,14 +148,14 @@ async def test_no_netrc_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login a password b\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    async with serving(OK) as wire, DirectClient() as client:
+    async with serving(OK) as wire, HttpTransport() as client:
         await get(client, wire.url)
     assert "authorization" not in wire.requests[0][0]
 
 
 async def test_redirects_are_not_followed() -> None:
     script = answering(b"HTTP/1.1 302 Found\r\nlocation: /other\r\ncontent-length: 0\r\n\r\n")
-    async with serving(script) as wire, DirectClient() as client:
+    async with serving(script) as wire, HttpTransport() as client:
         assert (await get(client, wire.url)).status == 302
     assert wire.connections == 1
 
@@ -199,7 +199,7 @@ async def test_the_connection_of_a_truncated_answer_is_dropped() -> None:
         finally:
             gone.set()
 
-    async with asyncio.timeout(5), serving(endless) as wire, DirectClient() as client:
+    async with asyncio.timeout(5), serving(endless) as wire, HttpTransport() as client:
         assert (await get(client, wire.url, max_bytes=100)).truncated
         await gone.wait()
         assert (await get(client, wire.url, max_bytes=100)).truncated
@@ -215,7 +215,7 @@ async def test_cancelling_stops_a_request_and_drops_its_connection(start: bytes)
         await reader.read()
         gone.set()
 
-    async with asyncio.timeout(5), serving(drip) as wire, DirectClient() as client:
+    async with asyncio.timeout(5), serving(drip) as wire, HttpTransport() as client:
         asking = asyncio.create_task(get(client, wire.url))
         await asyncio.sleep(0.1)
         asking.cancel()
@@ -238,7 +238,7 @@ async def test_cancelling_stops_a_request_and_drops_its_connection(start: bytes)
 )
 async def test_a_time_limit_of_the_caller_holds_whatever_drips(script: Script) -> None:
     started = asyncio.get_running_loop().time()
-    async with serving(script) as wire, DirectClient() as client:
+    async with serving(script) as wire, HttpTransport() as client:
         with pytest.raises((TimeoutError, httpx.RemoteProtocolError)):
             async with asyncio.timeout(0.4):
                 await get(client, wire.url)
@@ -291,7 +291,7 @@ async def test_a_broken_answer_is_a_protocol_error(parts: list[bytes]) -> None:
 async def test_a_refused_connection_is_a_connect_error_that_does_not_tell_the_path() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        async with DirectClient() as client:
+        async with HttpTransport() as client:
             with pytest.raises(httpx.ConnectError) as caught:
                 await get(client, f"http://127.0.0.1:{unused.getsockname()[1]}/secret-path")
     assert type(caught.value) is httpx.ConnectError
@@ -310,21 +310,21 @@ async def test_a_refused_connection_is_a_connect_error_that_does_not_tell_the_pa
 async def test_a_url_that_no_client_can_use_is_an_error_that_does_not_tell_the_path(
     url: str, error: type[Exception]
 ) -> None:
-    async with DirectClient() as client:
+    async with HttpTransport() as client:
         with pytest.raises(error) as caught:
             await get(client, url)
     assert "secret-path" not in str(caught.value)
 
 
 async def test_a_header_that_no_request_can_carry_is_an_error() -> None:
-    async with serving(OK) as wire, DirectClient() as client:
+    async with serving(OK) as wire, HttpTransport() as client:
         with pytest.raises(httpx.LocalProtocolError):
             await client.send("GET", wire.url, {"x-a": "1\r\nx-b: 2"}, None, max_bytes=9)
     assert wire.requests == []
 
 
 async def test_a_name_that_does_not_resolve_has_its_own_error() -> None:
-    async with DirectClient(lookup=no_name) as client:
+    async with HttpTransport(lookup=no_name) as client:
         with pytest.raises(NameNotResolved):
             await get(client, "http://nowhere.example/")
 
@@ -335,7 +335,7 @@ async def test_a_name_that_takes_long_to_resolve_can_be_given_up() -> None:
         return no_name(host, port, family)
 
     started = time.monotonic()
-    async with DirectClient(lookup=hang) as client:
+    async with HttpTransport(lookup=hang) as client:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await get(client, "http://nowhere.example/")
@@ -344,14 +344,14 @@ async def test_a_name_that_takes_long_to_resolve_can_be_given_up() -> None:
 
 async def test_a_certificate_for_another_name_has_its_own_error(tmp_path: Path) -> None:
     server, trust = server_and_client_contexts(tmp_path, "other.example")
-    async with serving(OK, server) as wire, DirectClient(ssl_context=trust, lookup=at_loopback) as client:
+    async with serving(OK, server) as wire, HttpTransport(ssl_context=trust, lookup=at_loopback) as client:
         with pytest.raises(TlsFailure):
             await get(client, f"https://gateway.example:{wire.port}/")
 
 
 async def test_a_certificate_of_nobody_known_has_its_own_error(tmp_path: Path) -> None:
     server, _ = server_and_client_contexts(tmp_path, "gateway.example")
-    async with serving(OK, server) as wire, DirectClient(lookup=at_loopback) as client:
+    async with serving(OK, server) as wire, HttpTransport(lookup=at_loopback) as client:
         with pytest.raises(TlsFailure):
             await get(client, f"https://gateway.example:{wire.port}/")
 
@@ -361,12 +361,12 @@ async def test_a_certificate_for_the_name_is_accepted_however_it_is_spelled(
     tmp_path: Path, name: str
 ) -> None:
     server, trust = server_and_client_contexts(tmp_path, "gateway.example")
-    async with serving(OK, server) as wire, DirectClient(ssl_context=trust, lookup=at_loopback) as client:
+    async with serving(OK, server) as wire, HttpTransport(ssl_context=trust, lookup=at_loopback) as client:
         assert (await get(client, f"https://{name}:{wire.port}/")).body == b"ok"
 
 
 async def refused(make_url: Callable[[Wire], str], error: type[Exception], **options: Any) -> None:
-    async with serving(OK) as wire, DirectClient(guard=PUBLIC, **options) as client:
+    async with serving(OK) as wire, HttpTransport(guard=PUBLIC, **options) as client:
         with pytest.raises(error):
             await get(client, make_url(wire))
     assert wire.connections == 0
@@ -383,5 +383,5 @@ async def test_a_guarded_client_does_not_connect_to_a_name_with_a_forbidden_addr
 async def test_the_last_gate_holds_even_where_the_url_was_not_checked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tunehook.http.direct.check_url", lambda url, policy: None)
+    monkeypatch.setattr("tunehook.http.transport.check_url", lambda url, policy, **_: None)
     await refused(lambda wire: wire.url, ForbiddenAddress)

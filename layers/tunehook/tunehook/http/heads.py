@@ -1,0 +1,145 @@
+"""The head of an answer, mended as curl and browsers read it before a strict parser sees it.
+
+What is mended: lines that end with a bare LF, white space before a colon, lines that are no header, folded lines, NUL
+bytes, versions beyond 1.1, the same ``Content-Length`` twice, one beside chunked (chunked counts: RFC 9112, section
+6.3), one that is no number, and a head that ends with the connection instead of a blank line. Whoever mends a head does
+not use its connection again: where the next answer begins is not certain any more (RFC 9112, section 11.1).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MAX_LINE_BYTES: Final = 64 * 1024
+MAX_LINES: Final = 500
+MAX_HEAD_BYTES: Final = 256 * 1024
+
+LINE_TOO_LONG: Final = f"a header line of the answer is longer than {MAX_LINE_BYTES // 1024} kB"
+TOO_MANY_LINES: Final = f"the answer has more than {MAX_LINES} header lines"
+HEAD_TOO_LARGE: Final = f"the headers of the answer are larger than {MAX_HEAD_BYTES // 1024} kB"
+
+_END: Final = re.compile(rb"\n\r?\n")
+_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"  # RFC 9110, section 5.6.2
+_NAME: Final = re.compile(_TOKEN + rb"+")
+_PLAIN: Final = rb"(?:(?!(?i:content-length|transfer-encoding))" + _TOKEN + rb"++:[^\r\n\0]*+\r\n)*+"
+_FRAMING: Final = rb"(?i:content-length:[ \t]*+[0-9]{1,18}|transfer-encoding:[ \t]*+chunked)[ \t]*+\r\n"
+_CLEAN: Final = re.compile(
+    rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [^\r\n\0]*+)?\r\n" + _PLAIN + rb"(?:" + _FRAMING + _PLAIN + rb")?\r\n"
+)
+_STATUS: Final = re.compile(
+    rb"(?:HTTP/1\.(?P<minor>[0-9])|ICY)[ \t]+(?P<code>[1-9][0-9]{2})(?P<reason>[ \t].*)?"
+)
+_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+
+
+class UnreadableHead(ValueError):
+    """The head of an answer is beyond its bounds, or contradicts itself; the message quotes nothing of it."""
+
+
+def end_of_head(data: bytes, start: int = 0) -> int | None:
+    """Return where the first blank line at or after `start` ends; None if there is none."""
+    found = _END.search(data, start)
+    return None if found is None else found.end()
+
+
+def mended(head: bytes) -> tuple[bytes, bool]:
+    """Return a head that a strict parser takes, and whether it had to be changed.
+
+    Parameters
+    ----------
+    head : bytes
+        From the status line to the blank line. What is no answer at all comes back as it is.
+
+    Raises
+    ------
+    UnreadableHead
+        If it is too large, or its lengths contradict each other.
+    """
+    if len(head) <= MAX_LINE_BYTES and head.count(b"\n") <= MAX_LINES and _CLEAN.fullmatch(head):
+        return head, False
+    lines = [line.removesuffix(b"\r") for line in head.rstrip(b"\r\n").split(b"\n")]
+    _check(head, lines)
+    status = _STATUS.fullmatch(lines[0].replace(b"\0", b" "))
+    if status is None:
+        return head, False
+    version = b"1.0" if status["minor"] in (None, b"0") else b"1.1"
+    start = b"HTTP/" + version + b" " + status["code"] + (status["reason"] or b"")
+    whole = b"\r\n".join([start, *_framed(_fields(lines[1:])), b"", b""])
+    return whole, whole != head
+
+
+def completed(cut: bytes) -> bytes | None:
+    """Return the head that a connection ended in the middle of, with its blank line.
+
+    None where less came than a status line and one whole header: then nothing tells that there was no more to come.
+    """
+    whole = cut[: cut.rfind(b"\n") + 1]
+    return whole + b"\r\n" if whole.count(b"\n") > 1 else None
+
+
+def check_growing(head: bytes) -> None:
+    """Refuse a head that is not whole yet and already too large.
+
+    Raises
+    ------
+    UnreadableHead
+        If it is.
+    """
+    if len(head) - head.rfind(b"\n") > MAX_LINE_BYTES + 2:
+        raise UnreadableHead(LINE_TOO_LONG)
+    if len(head) > MAX_HEAD_BYTES:
+        raise UnreadableHead(HEAD_TOO_LARGE)
+
+
+def _check(head: bytes, lines: list[bytes]) -> None:
+    if max(map(len, lines)) > MAX_LINE_BYTES:
+        raise UnreadableHead(LINE_TOO_LONG)
+    if len(lines) > MAX_LINES + 1:
+        raise UnreadableHead(TOO_MANY_LINES)
+    if len(head) > MAX_HEAD_BYTES:
+        raise UnreadableHead(HEAD_TOO_LARGE)
+
+
+def _fields(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
+    """Return names and values; what is no header is left out, and folded lines are one (RFC 9112, section 5.2)."""
+    fields: list[tuple[bytes, bytes]] = []
+    is_kept = False
+    for line in lines:
+        text = line.replace(b"\0", b" ").replace(b"\r", b" ")
+        if text[:1] in (b" ", b"\t"):
+            if is_kept:
+                name, value = fields[-1]
+                fields[-1] = (name, value + b" " + text.strip(b" \t"))
+            continue
+        name, colon, value = text.partition(b":")
+        name = name.rstrip(b" \t")
+        is_kept = bool(colon) and _NAME.fullmatch(name) is not None
+        if is_kept:
+            fields.append((name, value.strip(b" \t")))
+    return fields
+
+
+def _framed(fields: list[tuple[bytes, bytes]]) -> list[bytes]:
+    """Return header lines of which one at most says where the body ends."""
+    codings = _values(fields, b"transfer-encoding")
+    lengths = _values(fields, b"content-length")
+    lines = [
+        name + b": " + value
+        for name, value in fields
+        if name.lower() not in (b"transfer-encoding", b"content-length")
+    ]
+    applied = [coding.lower() for coding in codings if coding.lower() != b"identity"]
+    if applied:
+        is_chunked_alone = set(applied) == {b"chunked"}
+        return [*lines, b"Transfer-Encoding: " + (b"chunked" if is_chunked_alone else b", ".join(applied))]
+    known = {int(length) for length in lengths if _LENGTH.fullmatch(length)}
+    if len(known) > 1:
+        raise UnreadableHead("the Content-Length headers of the answer contradict each other")
+    return [*lines, *(b"Content-Length: %d" % length for length in known)]
+
+
+def _values(fields: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
+    """Return the members of a list header, however many lines it has."""
+    given = b",".join(value for each, value in fields if each.lower() == name)
+    return [value for part in given.split(b",") if (value := part.strip(b" \t"))]

@@ -1,0 +1,151 @@
+"""URLs as they go over the wire: byte for byte as they were given, but for what no URL may hold.
+
+Libraries for URLs normalise: `%2F`, `'`, `[`, `;` or a trailing `?` come out otherwise than they went in, and a link
+that is signed is refused then. So a URL is a text here, and its target is never parsed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from tunehook.errors import InvalidInput
+from tunehook.http.guard import ascii_name
+
+MAX_WIRE_URL_LENGTH: Final = 64 * 1024
+
+_ABSOLUTE: Final = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#\\]*)(?P<target>[^#]*)", re.I | re.S)
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*:", re.I | re.A)
+_HOST_AND_PORT: Final = re.compile(r"(?P<host>.*?)(?P<port>:[0-9]*)?", re.S)
+_NOT_OF_A_URL: Final = re.compile(r"[^\x21-\x5b\x5d-\x7e]+")
+_BLANK: Final = "".join(map(chr, range(0x21)))
+
+
+def wire_url(url: str, *, field: str = "url") -> str:
+    """Encode what no URL may hold (white space, control characters, backslashes, all beyond ASCII), and nothing else.
+
+    Parameters
+    ----------
+    url : str
+        Absolute. White space around it and its fragment are left out. A byte that is not of UTF-8 may stand in it as a
+        lone surrogate, as Python's ``surrogateescape`` makes them.
+    field : str
+        What the URL's giver calls it, for the error.
+
+    Returns
+    -------
+    str
+        In ASCII: scheme, host (in IDNA), and the target from its slash on.
+
+    Raises
+    ------
+    InvalidInput
+        If it is not of http or https, or its host cannot be a name.
+    """
+    found = _ABSOLUTE.fullmatch(url.strip(_BLANK).partition("#")[0])
+    if found is None:
+        raise InvalidInput(field, "not an http or https URL")
+    target = found["target"]
+    if not target.startswith("/"):
+        target = f"/{target}"
+    return (
+        f"{found['scheme'].lower()}://{_ascii_authority(found['authority'], field)}{_encoded(target, field)}"
+    )
+
+
+def split_wire_url(url: str) -> tuple[str, str]:
+    """Split a URL as `wire_url` makes them into origin and target.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    found = _ABSOLUTE.fullmatch(url.partition("#")[0])
+    if found is None or not found["authority"]:
+        raise ValueError("not a URL for the wire")
+    target = found["target"]
+    if not target.startswith("/"):
+        target = f"/{target}"
+    if _NOT_OF_A_URL.search(target):
+        raise ValueError("not a URL for the wire")
+    return f"{found['scheme'].lower()}://{found['authority']}", target
+
+
+def resolved(base: str, reference: str, *, field: str = "location") -> str:
+    """Resolve a reference, such as a ``Location``, against the URL that it came from (RFC 3986, section 5.2).
+
+    Dot segments are removed only from a path that is relative: nothing else of what was given is changed.
+
+    Parameters
+    ----------
+    base : str
+        As `wire_url` makes them.
+    reference : str
+        Absolute, or relative in any way; may hold what `wire_url` encodes.
+    field : str
+        What the reference's giver calls it, for the error.
+
+    Raises
+    ------
+    InvalidInput
+        If it is empty, or what comes out is not of http or https.
+    """
+    text = reference.strip(_BLANK).partition("#")[0]
+    if not text:
+        raise InvalidInput(field, "empty")
+    if _SCHEME.match(text):
+        return wire_url(text, field=field)
+    origin, target = split_wire_url(base)
+    if text.startswith("//"):
+        return wire_url(f"{origin.partition(':')[0]}:{text}", field=field)
+    if text.startswith("/"):
+        return wire_url(origin + text, field=field)
+    path = target.partition("?")[0]
+    if text.startswith("?"):
+        return wire_url(origin + path + text, field=field)
+    relative, mark, query = text.partition("?")
+    merged = _without_dots(path[: path.rfind("/") + 1] + relative)
+    return wire_url(origin + merged + mark + query, field=field)
+
+
+def as_https(url: str) -> str:
+    """Return a URL as `wire_url` makes them with https in the place of http, on the same host; a port of 80 goes."""
+    if not url.startswith("http://"):
+        return url
+    origin, target = split_wire_url(url)
+    return f"https://{origin.removeprefix('http://').removesuffix(':80')}{target}"
+
+
+def _without_dots(path: str) -> str:
+    kept: list[str] = []
+    segments = path.split("/")[1:]
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if segments[-1] in (".", ".."):
+        kept.append("")
+    return "/" + "/".join(kept)
+
+
+def _ascii_authority(authority: str, field: str) -> str:
+    if authority.isascii():
+        if not authority or _NOT_OF_A_URL.search(authority):
+            raise InvalidInput(field, "the host is not a valid name")
+        return authority
+    found = _HOST_AND_PORT.fullmatch(authority)
+    assert found is not None  # it matches any text
+    return ascii_name(found["host"].lower(), field) + (found["port"] or "")
+
+
+def _encoded(text: str, field: str) -> str:
+    try:
+        return _NOT_OF_A_URL.sub(_percent, text)
+    except UnicodeEncodeError:
+        raise InvalidInput(field, "holds what is no character") from None
+
+
+def _percent(found: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "surrogateescape"))
