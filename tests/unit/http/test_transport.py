@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import socket
+import ssl
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -385,3 +388,300 @@ async def test_the_last_gate_holds_even_where_the_url_was_not_checked(
 ) -> None:
     monkeypatch.setattr("tunehook.http.transport.check_url", lambda url, policy, **_: None)
     await refused(lambda wire: wire.url, ForbiddenAddress)
+
+
+class Peer:
+    """Answers the first request of a connection well, and breaks the second; counts what came whole."""
+
+    def __init__(self, *, answers_first: bool = True, begin: bytes = b"", is_reset: bool = False) -> None:
+        self.connections = 0
+        self.bodies: list[bytes] = []
+        self._answers_first = answers_first
+        self._begin = begin
+        self._is_reset = is_reset
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            if self._answers_first:
+                await self._request(reader)
+                writer.write(HEAD + b"content-length: 2\r\n\r\nok")
+            await reader.read(1)
+            writer.write(self._begin)
+            if self._is_reset:
+                linger = b"\1\0\0\0\0\0\0\0"
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.close()
+
+    async def _request(self, reader: asyncio.StreamReader) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
+        self.bodies.append(await reader.readexactly(length))
+
+
+async def sent_to(
+    peer: Peer, *methods: str, client: HttpTransport | None = None, tls: ssl.SSLContext | None = None
+) -> list[Reply | Exception]:
+    """What came of requests one after the other."""
+    server = await asyncio.start_server(peer, "127.0.0.1", 0, ssl=tls)
+    scheme = "https" if tls else "http"
+    url = f"{scheme}://gateway.example:{server.sockets[0].getsockname()[1]}/"
+    outcomes: list[Reply | Exception] = []
+    async with server, client or HttpTransport(lookup=at_loopback) as http:
+        for method in methods:
+            try:
+                body = b"{}" if method == "POST" else None
+                outcomes.append(await http.send(method, url, {}, body, max_bytes=99))
+            except httpx.TransportError as error:
+                outcomes.append(error)
+    return outcomes
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("is_reset", [False, True])
+async def test_a_request_over_a_kept_connection_that_breaks_is_sent_again_over_a_fresh_one(
+    method: str, is_reset: bool
+) -> None:
+    peer = Peer(is_reset=is_reset)
+    outcomes = await sent_to(peer, method, method, method)
+    assert [outcome.status for outcome in outcomes if isinstance(outcome, Reply)] == [200] * 3
+    assert peer.connections == 3
+    assert peer.bodies == [b"{}" if method == "POST" else b""] * 3
+
+
+async def test_the_same_holds_for_tls(tmp_path: Path) -> None:
+    tls, trust = server_and_client_contexts(tmp_path, "gateway.example")
+    peer = Peer()
+    client = HttpTransport(ssl_context=trust, lookup=at_loopback)
+    outcomes = await sent_to(peer, "POST", "POST", client=client, tls=tls)
+    assert [outcome.status for outcome in outcomes if isinstance(outcome, Reply)] == [200] * 2
+    assert peer.bodies == [b"{}"] * 2
+
+
+async def test_a_connection_that_closed_while_the_loop_stood_still_is_not_missed() -> None:
+    def run(loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(serve())
+
+    peers: list[int] = []
+    ready, done = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(HEAD + b"content-length: 2\r\n\r\nok")
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(closing, "127.0.0.1", 0)
+        peers.append(server.sockets[0].getsockname()[1])
+        ready.set()
+        async with server:
+            await asyncio.to_thread(done.wait)
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=run, args=(loop,))
+    thread.start()
+    try:
+        ready.wait()
+        url = f"http://127.0.0.1:{peers[0]}/"
+        async with HttpTransport() as client:
+            for _ in range(3):
+                assert (await client.send("POST", url, {}, b"", max_bytes=9)).status == 200
+                time.sleep(0.05)  # noqa: ASYNC251 - as Lambda halts the process
+    finally:
+        done.set()
+        thread.join()
+        loop.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_request_over_a_fresh_connection_that_breaks_is_not_sent_again(method: str) -> None:
+    peer = Peer(answers_first=False)
+    (outcome,) = await sent_to(peer, method)
+    assert isinstance(outcome, httpx.RemoteProtocolError)
+    assert peer.connections == 1
+
+
+@pytest.mark.parametrize("begin", [b"H", HEAD, HEAD + b"content-length: 9\r\n\r\nx"])
+async def test_a_request_whose_answer_has_begun_is_not_sent_again(begin: bytes) -> None:
+    peer = Peer(begin=begin)
+    outcomes = await sent_to(peer, "GET", "GET")
+    assert isinstance(outcomes[1], httpx.RemoteProtocolError)
+    assert peer.connections == 1
+
+
+async def test_a_request_is_sent_again_once_and_never_over_another_kept_connection() -> None:
+    whole = 0
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal whole, connections
+        connections += 1
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            if whole < 3:
+                whole += 1
+                while whole < 3:
+                    await asyncio.sleep(0.01)
+                writer.write(HEAD + b"content-length: 2\r\n\r\nok")
+                await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with server, HttpTransport() as client:
+        await asyncio.gather(*(get(client, url) for _ in range(3)))
+        assert connections == 3
+        with pytest.raises(httpx.RemoteProtocolError, match="closed before the answer"):
+            await get(client, url)
+    assert connections == 4
+
+
+async def test_headers_do_not_come_twice_however_they_are_spelled() -> None:
+    async with serving(OK) as wire, HttpTransport() as client:
+        await client.send("GET", wire.url, {"User-Agent": "me", "ACCEPT-encoding": "br"}, None, max_bytes=9)
+    headers, _ = wire.requests[0]
+    assert (headers["user-agent"], headers["accept-encoding"]) == ("me", "br")
+    assert len(wire.lines[0]) == len(headers) + 1
+
+
+@pytest.mark.parametrize("body", [None, b""])
+async def test_a_get_without_a_body_has_no_header_of_one(body: bytes | None) -> None:
+    given = {"content-type": "a/b", "Content-Length": "0", "transfer-encoding": "chunked", "x-a": "1"}
+    async with serving(OK) as wire, HttpTransport() as client:
+        await client.send("GET", wire.url, given, body, max_bytes=9)
+    headers, _ = wire.requests[0]
+    assert headers.keys() == {"host", "user-agent", "accept-encoding", "accept", "x-a"}
+
+
+CHUNKED_OK = b"2\r\nok\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        HEAD + b"content-length: 2\r\nContent-Length: 2\r\n\r\nok",
+        HEAD + b"content-length: 2, 2\r\n\r\nok",
+        HEAD + b"content-length: 9\r\ntransfer-encoding: chunked\r\n\r\n" + CHUNKED_OK,
+        HEAD + b"transfer-encoding: chunked\r\ncontent-length: 1\r\n\r\n" + CHUNKED_OK,
+        HEAD + b"X-Foo : bar\r\ncontent-length : 2\r\n\r\nok",
+        HEAD + b"garbage\r\ncontent-length: 2\r\n\r\nok",
+        HEAD + b"x y: z\r\n: v\r\ncontent-length: 2\r\n\r\nok",
+        HEAD + b"x-a: b\r\n folded\r\ncontent-length: 2\r\n\r\nok",
+        HEAD + b"x-a: b\0c\r\ncontent-length: 2\r\n\r\nok",
+        HEAD + b"content-length: " + b"9" * 5000 + b"\r\nconnection: close\r\n\r\nok",
+        HEAD + b"content-length: two\r\nconnection: close\r\n\r\nok",
+        b"HTTP/1.1 200 OK\ncontent-length: 2\n\nok",
+        b"HTTP/1.2 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        b"\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.1 100 Continue\n\nHTTP/1.1 200 OK\ncontent-length: 2\n\nok",
+    ],
+    ids=[
+        "the same length twice",
+        "the same length as a list",
+        "a length beside chunked",
+        "chunked beside a length",
+        "a space before the colon",
+        "a line without colon",
+        "names that are none",
+        "a folded line",
+        "a NUL byte",
+        "an absurd length",
+        "a length that is no number",
+        "bare line feeds",
+        "HTTP/1.2",
+        "a blank line first",
+        "an interim answer with bare line feeds",
+    ],
+)
+@pytest.mark.parametrize("step", [1, 1_000_000])
+async def test_a_sloppy_answer_is_read_as_curl_reads_it(answer: bytes, step: int) -> None:
+    parts = [answer[at : at + step] for at in range(0, len(answer), step)]
+    reply = await reply_to(answering(*parts))
+    assert (reply.status, reply.body) == (200, b"ok")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"content-length: 2\r\ncontent-length: 2\r\n",
+        b"content-length: 2\r\ngarbage\r\n",
+        b"content-length : 2\r\n",
+    ],
+)
+async def test_a_connection_whose_head_was_mended_is_not_used_again(head: bytes) -> None:
+    async def keep_answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            writer.write(HEAD + head + b"\r\nok")
+            await reader.readuntil(b"\r\n\r\n")
+
+    async with serving(keep_answering) as wire, HttpTransport() as client:
+        for _ in range(2):
+            assert (await get(client, wire.url)).body == b"ok"
+    assert wire.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [(b"HTTP/1.1 302 Found\r\nlocation: /x\r\n", 302), (HEAD + b"x-a: b\r\nx-half", 200)],
+)
+async def test_a_head_that_ends_with_the_connection_counts(answer: bytes, status: int) -> None:
+    reply = await reply_to(answering(answer))
+    assert (reply.status, reply.body) == (status, b"")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"content-security-policy: ".ljust(60_000, b"x") + b"\r\n",
+        b"".join(b"x-%d: 1\r\n" % number for number in range(499)),
+        b"".join(b"x-%d: ".ljust(60_000, b"x") % number + b"\r\n" for number in range(4)),
+    ],
+    ids=["a long line", "many lines", "much in all"],
+)
+async def test_headers_within_their_bounds_are_read(head: bytes) -> None:
+    reply = await reply_to(answering(HEAD + head + b"content-length: 2\r\n\r\nok"))
+    assert (reply.status, reply.body) == (200, b"ok")
+
+
+@pytest.mark.parametrize(
+    ("head", "reason"),
+    [
+        (b"x: ".ljust(70_000, b"x") + b"\r\n", "a header line of the answer is longer than 64 kB"),
+        (b"x: 1\r\n" * 501, "the answer has more than 500 header lines"),
+        ((b"x: ".ljust(60_000, b"x") + b"\r\n") * 5, "the headers of the answer are larger than 256 kB"),
+        (b"content-length: 1\r\ncontent-length: 2\r\n", "contradict each other"),
+    ],
+)
+async def test_headers_beyond_their_bounds_are_an_error_that_says_so(head: bytes, reason: str) -> None:
+    with pytest.raises(httpx.RemoteProtocolError, match=reason):
+        await reply_to(answering(HEAD + head + b"\r\nok"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"", "the connection was closed before the answer"),
+        (HEAD + b"conte", "the connection was closed in the middle of the headers"),
+        (HEAD + b"content-length: 50\r\n\r\nhello", "the body ended before it was whole"),
+        (b"SSH-2.0-secret\r\n\r\n", "the answer is no valid HTTP"),
+        (b"<html>secret</html>\r\n\r\n", "the answer is no valid HTTP"),
+    ],
+)
+async def test_an_answer_that_cannot_be_read_says_why_and_quotes_nothing(answer: bytes, reason: str) -> None:
+    with pytest.raises(httpx.RemoteProtocolError, match=reason) as caught:
+        await reply_to(answering(answer))
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_body_until_the_end_of_a_connection_that_is_reset_is_not_whole() -> None:
+    async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + b"\r\nhel")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        peer: Any = writer.get_extra_info("socket")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    with pytest.raises(httpx.RemoteProtocolError, match="broke in the middle of the body"):
+        await reply_to(reset)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MAX_REDIRECTS: Final = 20
 
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+
 _PIECE_BYTES: Final = 512 * 1024
 """How much of a body is read, and handed on, at a time at most: files of hundreds of MB come this way."""
 
@@ -125,12 +127,19 @@ async def get(
                 raise
             hop = secure
             response = await _get_once(client, hop, headers, limits)
-        location = next((value for name, value in response.headers.raw if name.lower() == b"location"), b"")
-        if not (response.has_redirect_location and location.strip()):
+        location = _location_of(response)
+        if response.status_code not in _REDIRECTS or not location.strip():
             return response
         await response.aclose()
         hop = resolved(hop, location.decode("utf-8", "surrogateescape"))
     raise httpx.TooManyRedirects(f"more than {max_redirects} redirects", request=response.request)
+
+
+def _location_of(response: httpx.Response) -> bytes:
+    given = response.extensions.get("location")
+    if isinstance(given, bytes):
+        return given
+    return next((value for name, value in response.headers.raw if name.lower() == b"location"), b"")
 
 
 async def _get_once(
@@ -163,8 +172,20 @@ class _HttpxTransport(httpx.AsyncBaseTransport):
             ),
             read_bytes=_PIECE_BYTES,
         )
+        headers = list(response.raw_headers)
+        extensions = {}
+        if "target" in request.extensions:
+            # Whoever writes targets follows redirects as well: httpx would parse a Location even if it does not follow.
+            extensions = {
+                "location": next((value for name, value in headers if name.lower() == b"location"), b"")
+            }
+            headers = [header for header in headers if header[0].lower() != b"location"]
         return httpx.Response(
-            response.status, headers=list(response.raw_headers), stream=_Stream(response), request=request
+            response.status,
+            headers=headers,
+            stream=_Stream(response),
+            request=request,
+            extensions=extensions,
         )
 
     async def aclose(self) -> None:

@@ -276,7 +276,7 @@ class _Brotli:
                 raise UnreadableCoding("the compressed body is broken") from None
             for start in range(0, len(piece), PIECE_BYTES):  # it gives a little more than it is asked for
                 yield piece[start : start + PIECE_BYTES]
-            if self._inflater.is_finished() or self._inflater.can_accept_more_data():
+            if self._inflater.is_finished() or not piece:
                 return
             data = b""
 

@@ -1,0 +1,221 @@
+"""Content codings, undone whole and in bounded pieces, or refused."""
+
+import gzip
+import random
+import tracemalloc
+import zlib
+from collections.abc import Callable
+
+import brotli
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from tunehook.http.decompress import (
+    PIECE_BYTES,
+    Decompressor,
+    UnreadableCoding,
+    codings,
+    content_encoding,
+    decompressed,
+)
+
+DATA = random.Random(1).randbytes(3_000) + b"a" * 3_000
+MANY = 10_000_000
+
+
+def raw_deflate(data: bytes) -> bytes:
+    return zlib.compress(data, wbits=-15)
+
+
+def two_members(data: bytes) -> bytes:
+    return gzip.compress(data[:1000]) + gzip.compress(data[1000:])
+
+
+CODED: list[tuple[str, Callable[[bytes], bytes]]] = [
+    ("gzip", gzip.compress),
+    ("x-gzip", gzip.compress),
+    ("GZIP", gzip.compress),
+    ("gzip", two_members),
+    ("deflate", zlib.compress),
+    ("deflate", raw_deflate),
+    ("br", brotli.compress),
+    ("gzip, br", lambda data: brotli.compress(gzip.compress(data))),
+    ("br, gzip", lambda data: gzip.compress(brotli.compress(data))),
+    ("utf-8, gzip", gzip.compress),
+    ("gzip, gzip", gzip.compress),
+    ("gzip, gzip", lambda data: gzip.compress(gzip.compress(data))),
+]
+each_coding = pytest.mark.parametrize(("header", "compress"), CODED)
+
+
+def in_steps(header: str, body: bytes, step: int) -> bytes:
+    decompressor = Decompressor(header)
+    pieces = [piece for at in range(0, len(body), step) for piece in decompressor.feed(body[at : at + step])]
+    pieces += decompressor.finish()
+    assert all(0 < len(piece) <= PIECE_BYTES for piece in pieces)
+    return b"".join(pieces)
+
+
+@each_coding
+@pytest.mark.parametrize("step", [1, 7, 1000, 1_000_000])
+def test_a_coded_body_comes_out_whole_however_it_comes_in(
+    header: str, compress: Callable[[bytes], bytes], step: int
+) -> None:
+    assert in_steps(header, compress(DATA), step) == DATA
+
+
+@each_coding
+def test_a_short_body_comes_out_as_well(header: str, compress: Callable[[bytes], bytes]) -> None:
+    assert decompressed(compress(b'{"a": 1}'), header, 100) == b'{"a": 1}'
+
+
+@each_coding
+def test_an_empty_body_comes_out_empty(header: str, compress: Callable[[bytes], bytes]) -> None:
+    assert decompressed(compress(b""), header, 100) == b""
+    assert decompressed(b"", header, 100) == b""
+
+
+@each_coding
+@pytest.mark.parametrize("cut", [1, 8, 40])
+def test_a_body_that_is_cut_is_refused(header: str, compress: Callable[[bytes], bytes], cut: int) -> None:
+    with pytest.raises(UnreadableCoding):
+        in_steps(header, compress(DATA)[:-cut], 1000)
+
+
+@each_coding
+def test_a_body_is_refused_or_whole_wherever_it_is_cut(
+    header: str, compress: Callable[[bytes], bytes]
+) -> None:
+    body = compress(b"The quick brown fox, and what became of it. " * 20)
+    # What ends where a member does is whole, as far as anybody can tell.
+    first_member = len(gzip.compress(b""))
+    for end in range(20, len(body) - (first_member if compress is two_members else 0)):
+        with pytest.raises(UnreadableCoding):
+            decompressed(body[:end], header, 10_000)
+
+
+def test_a_second_member_that_is_cut_in_its_first_bytes_is_refused() -> None:
+    for rest in (b"\x1f", b"\x1f\x8b", b"\x1f\x8b\x08", b"\x1f\x8b\x08\x00"):
+        with pytest.raises(UnreadableCoding, match="truncated"):
+            decompressed(gzip.compress(DATA) + rest, "gzip", 10_000)
+
+
+@pytest.mark.parametrize("rest", [b"\0", b"\0" * 512, b"garbage", b"\x1fgarbage", b"\r\n"])
+@pytest.mark.parametrize("step", [1, 1_000_000])
+def test_what_follows_the_last_member_of_a_gzip_is_left_out(rest: bytes, step: int) -> None:
+    assert in_steps("gzip", gzip.compress(DATA) + rest, step) == DATA
+
+
+def test_a_gzip_whose_checksum_is_wrong_is_refused() -> None:
+    body = bytearray(gzip.compress(DATA))
+    body[-6] ^= 1
+    with pytest.raises(UnreadableCoding, match="broken"):
+        decompressed(bytes(body), "gzip", 10_000)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "identity",
+        "identity, identity",
+        "utf-8",
+        "UTF-8",
+        "none",
+        "binary",
+        "aws-chunked",
+        "application/json",
+        "8bit",
+        "null",
+        ",,",
+        "\xff",
+    ],
+)
+def test_names_that_mean_no_compression_are_none(header: str) -> None:
+    assert codings(header) == ()
+    assert decompressed(DATA, header, 10_000) == DATA
+
+
+PLAIN = [
+    b'{"code": "success", "data": {"task_id": "t", "status": "SUCCESS"}}' * 3,
+    b'{"a": 1}',
+    "運命".encode() * 40,
+    b"<!doctype html><title>x</title>",
+    b"ID3\x04\x00\x00\x00\x00\x0f\x76" + DATA,
+    b"\xff\xfb\x90\x64" + DATA,
+    b"\xff\xf1\x50\x80" + DATA,
+    b"\x00\x00\x00\x20ftypM4A " + DATA,
+    b"OggS\x00\x02" + DATA,
+    b"\xff\xd8\xff\xe0" + DATA,
+    b"\x89PNG\r\n\x1a\n" + DATA,
+    b"RIFF\x00\x00\x00\x00WEBP" + DATA,
+    b"\x1a\x45\xdf\xa3" + DATA,
+]
+
+
+@pytest.mark.parametrize("header", ["gzip", "deflate", "br", "zstd", "compress", "gzip, gzip"])
+@pytest.mark.parametrize("body", PLAIN)
+def test_a_body_that_is_not_compressed_is_taken_as_it_is(header: str, body: bytes) -> None:
+    assert in_steps(header, body, 1000) == body
+
+
+@pytest.mark.parametrize(
+    ("header", "start"),
+    [("zstd", b"\x28\xb5\x2f\xfd"), ("compress", b"\x1f\x9d"), ("x-compress", b"\x1f\x9d")],
+)
+def test_a_compression_that_nothing_here_undoes_is_refused_by_name(header: str, start: bytes) -> None:
+    with pytest.raises(UnreadableCoding, match=header.removeprefix("x-")):
+        decompressed(start + DATA, header, 10_000)
+
+
+@pytest.mark.parametrize(
+    ("header", "bomb"),
+    [
+        ("gzip", gzip.compress(bytes(MANY))),
+        ("deflate", raw_deflate(bytes(MANY))),
+        ("br", brotli.compress(bytes(MANY))),
+        ("gzip, gzip", gzip.compress(gzip.compress(bytes(MANY)))),
+        ("br, br", brotli.compress(brotli.compress(bytes(MANY)))),
+    ],
+    ids=["gzip", "deflate", "br", "gzip twice", "br twice"],
+)
+def test_a_bomb_never_holds_more_than_a_few_pieces(header: str, bomb: bytes) -> None:
+    tracemalloc.start()
+    try:
+        decompressor = Decompressor(header)
+        count = sum(map(len, decompressor.feed(bomb))) + sum(map(len, decompressor.finish()))
+        assert count == MANY
+        assert tracemalloc.get_traced_memory()[1] < 6 * PIECE_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("header", "body"),
+    [("", b"x" * 101), ("gzip", gzip.compress(b"x" * 101)), ("br", brotli.compress(b"x" * 101))],
+    ids=["plain", "gzip", "br"],
+)
+def test_a_body_beyond_its_bound_is_none(header: str, body: bytes) -> None:
+    assert decompressed(body, header, 100) is None
+    assert decompressed(body, header, 101) == b"x" * 101
+
+
+def test_a_content_encoding_in_several_lines_is_one_list() -> None:
+    assert (
+        content_encoding(CIMultiDict([("Content-Encoding", "gzip"), ("content-encoding", "br")]))
+        == "gzip, br"
+    )
+    assert content_encoding({"content-encoding": "gzip"}) == "gzip"
+    assert content_encoding({}) == ""
+
+
+@given(st.sampled_from(["gzip", "deflate", "br", "gzip, br", "br, deflate"]), st.binary(max_size=300))
+def test_nothing_else_is_raised(header: str, body: bytes) -> None:
+    for each in (body, gzip.compress(body)[:10] + body, b"\x78\x9c" + body, brotli.compress(body) + body):
+        try:
+            result = decompressed(each, header, 100_000)
+        except UnreadableCoding:
+            continue
+        assert result is None or isinstance(result, bytes)
