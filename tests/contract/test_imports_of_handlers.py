@@ -58,7 +58,7 @@ NOT_BY = {
         "aiolimiter",
         "filetype",
         "httpx",
-        "httpx_aiohttp",
+        "brotli",
         "tunehook.http.connections",
         "tunehook.providers",
         "tunehook.signatures",
@@ -67,7 +67,7 @@ NOT_BY = {
     "poller": {
         "aws_lambda_powertools.utilities.batch",
         "filetype",
-        "httpx_aiohttp",
+        "brotli",
         "tunehook.deliveries",
         "tunehook.signatures",
         "tunehook.subscriptions",
@@ -76,7 +76,7 @@ NOT_BY = {
     "webhooks": {
         "aiolimiter",
         "filetype",
-        "httpx_aiohttp",
+        "brotli",
         "tunehook.cadence",
         "tunehook.providers",
     },

@@ -1,8 +1,12 @@
 import asyncio
+import contextlib
 import gzip
+import tracemalloc
+import zlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import brotli
 import httpx
 import pytest
 from tests.support.tasks import NOW_MS
@@ -242,6 +246,148 @@ def test_what_is_badly_compressed_may_come_well() -> None:
     cut = gzip.compress(DATA)[:-1]
     bad = httpx.Response(200, stream=httpx.ByteStream(cut), headers={"content-encoding": "gzip"})
     assert fetch(Host(bad, whole()))[0] == DATA
+
+
+def coded(body: bytes, coding: str, status: int = 200, **headers: str) -> httpx.Response:
+    return httpx.Response(
+        status, stream=httpx.ByteStream(body), headers={"content-encoding": coding, **headers}
+    )
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("gzip", gzip.compress(DATA[:100]) + gzip.compress(DATA[100:])),
+        ("gzip", gzip.compress(DATA) + b"garbage"),
+        ("deflate", zlib.compress(DATA)),
+        ("br", brotli.compress(DATA)),
+        ("gzip, br", brotli.compress(gzip.compress(DATA))),
+        ("utf-8", DATA),
+        ("aws-chunked", DATA),
+        ("none, identity", DATA),
+        ("gzip", b"ID3" + DATA),
+        ("br", b"ID3" + DATA),
+    ],
+)
+def test_what_is_archived_is_the_file_whatever_its_coding_is_called(coding: str, body: bytes) -> None:
+    expected = body if body.startswith(b"ID3") else DATA
+    assert fetch(Host(coded(body, coding)))[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "reason"),
+    [
+        ("gzip", gzip.compress(DATA)[:-40], "the compressed body is truncated"),
+        (
+            "gzip",
+            gzip.compress(DATA[:100]) + gzip.compress(DATA[100:])[:-1],
+            "the compressed body is truncated",
+        ),
+        ("br", brotli.compress(DATA)[:-1], "the compressed body is truncated"),
+        ("gzip", gzip.compress(DATA)[:-8] + bytes(8), "the compressed body is broken"),
+        ("zstd", b"\x28\xb5\x2f\xfd" + DATA, "the body is compressed by zstd, which was not asked for"),
+    ],
+)
+def test_a_coded_file_that_is_not_whole_is_refused(coding: str, body: bytes, reason: str) -> None:
+    error, host = refusal(lambda: coded(body, coding))
+    assert (str(error), error.status, len(host.requests)) == (reason, 200, 4)
+
+
+def test_a_name_that_means_no_coding_leaves_a_file_that_can_be_resumed() -> None:
+    first = broken(50)
+    first.headers["content-encoding"] = "utf-8"
+    host = Host(first, rest(50))
+    assert (fetch(host)[0], host.ranges) == (DATA, [None, "bytes=50-"])
+
+
+def test_a_bomb_is_cut_off_at_the_largest_size_and_never_in_memory() -> None:
+    bomb = gzip.compress(bytes(50_000_000))
+    tracemalloc.start()
+    try:
+        error, _ = refusal(coded(bomb, "gzip"), max_bytes=2_000_000)
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
+    assert (str(error), error.is_final) == ("the file is larger than 2000000 bytes", True)
+
+
+def partial(content_range: str | None) -> httpx.Response:
+    headers = {} if content_range is None else {"content-range": content_range}
+    return httpx.Response(206, stream=httpx.ByteStream(DATA), headers=headers)
+
+
+@pytest.mark.parametrize("content_range", ["bytes 0-199/200", "Bytes 0-199/200", "bytes=0-199/200"])
+def test_a_206_with_all_of_a_file_is_the_file(content_range: str) -> None:
+    assert fetch(Host(partial(content_range)))[0] == DATA
+
+
+@pytest.mark.parametrize(
+    "content_range",
+    [
+        None,
+        "bytes 0-198/200",
+        "bytes 1-199/200",
+        "bytes 0-199/*",
+        "bytes */200",
+        "items 0-199/200",
+        "bytes 0-" + "9" * 5000 + "/1" + "0" * 5000,
+        "bytes \u0660-199/200",
+    ],
+)
+def test_a_206_with_a_part_to_a_question_about_all_is_not_the_file(content_range: str | None) -> None:
+    if content_range is not None and not content_range.isascii():
+        headers = httpx.Headers([(b"content-range", content_range.encode())])
+        answer = httpx.Response(206, stream=httpx.ByteStream(DATA), headers=headers)
+    else:
+        answer = partial(content_range)
+    error, _ = refusal(answer)
+    assert (str(error), error.is_final, error.status) == ("HTTP 206", False, 206)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (httpx.Response(404), 404),
+        (httpx.Response(410), 410),
+        (httpx.ConnectError("x"), None),
+        (InvalidInput("url", "no"), None),
+    ],
+)
+def test_a_refusal_says_its_status(answer: Any, status: int | None) -> None:
+    assert refusal(answer)[0].status == status
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"retry-after": "Mon, 20 Nov 9999999999 00:00:00 GMT"},
+        {"retry-after": "9" * 5000},
+        {"content-length": "9" * 5000},
+        {"content-range": "bytes " + "9" * 5000},
+        {"content-encoding": ";;,,;gzip;,"},
+        {"location": "http://[::1"},
+        {"etag": '"' + "x" * 5000 + '"'},
+        {"content-type": "audio/mpeg; charset=\xff"},
+    ],
+    ids=lambda headers: next(iter(headers)),
+)
+@pytest.mark.parametrize("status", [200, 206, 302, 416, 429, 503])
+def test_no_header_of_a_host_raises(status: int, headers: dict[str, str]) -> None:
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    host = Host(lambda: httpx.Response(status, stream=httpx.ByteStream(DATA), headers=raw))
+    with contextlib.suppress(NotCopied):
+        assert fetch(host, until_s=600)[0] == DATA
+    assert host.requests
+
+
+@pytest.mark.parametrize("etag", [b'"\xe9"', b"\xff", b"x" * 5000, b'"a\tb"'])
+def test_an_etag_that_no_question_can_carry_is_none(etag: bytes) -> None:
+    def first() -> httpx.Response:
+        headers = [(b"etag", etag), (b"content-length", b"200")]
+        return httpx.Response(200, stream=Broken(DATA[:50]), headers=headers)
+
+    host = Host(first, whole(etag=None))
+    assert (fetch(host)[0], host.ranges) == (DATA, [None, None])
 
 
 def test_a_file_that_says_it_is_too_large_is_not_read() -> None:

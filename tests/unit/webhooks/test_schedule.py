@@ -36,6 +36,7 @@ def test_the_jitter_adds_at_most_20_percent(attempt: int) -> None:
     [
         "60",
         " 60 ",
+        "60.0",
         "Fri, 15 Jan 2027 08:01:00 GMT",
         "Friday, 15-Jan-27 08:01:00 GMT",
         "Fri Jan 15 08:01:00 2027",
@@ -70,6 +71,8 @@ def test_retry_after_is_obeyed_up_to_24_hours(value: str) -> None:
         "Fri, 32 Jan 2027 08:00:00 GMT",
         "Fri, 15 Jan 1999 08:00:00 GMT",
         "Fri, 15 Jan 99999 08:00:00 GMT",
+        "Fri, 31 Dec 99999999999 23:59:59 GMT",
+        "Fri, 15 Jan 2027 08:01:00 +9999999999",
         "\x00",
     ],
 )

@@ -1,0 +1,68 @@
+"""Bodies of providers' answers: read as the big clients read them, whole, and within their bound."""
+
+import gzip
+import zlib
+from collections.abc import Mapping
+
+import brotli
+import pytest
+from multidict import CIMultiDict
+
+from tunehook.http.reply import Reply
+from tunehook.providers.bodies import MAX_BODY_BYTES, UnusableBodyError, plain_body
+
+BODY = b'{"code": "success", "message": "", "data": {"task_id": "t", "status": "IN_PROGRESS"}}'
+
+
+def reply(body: bytes, headers: Mapping[str, str] | None = None, *, truncated: bool = False) -> Reply:
+    return Reply(200, headers or {}, body, truncated)
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("utf-8", BODY),
+        ("UTF8", BODY),
+        ("none", BODY),
+        ("binary", BODY),
+        ("aws-chunked", BODY),
+        ("identity, identity", BODY),
+        ("gzip", gzip.compress(BODY)),
+        ("gzip", gzip.compress(BODY[:9]) + gzip.compress(BODY[9:])),
+        ("deflate", zlib.compress(BODY)),
+        ("br", brotli.compress(BODY)),
+        ("gzip, br", brotli.compress(gzip.compress(BODY))),
+        ("gzip", BODY),
+        ("deflate", BODY),
+        ("br", BODY),
+    ],
+)
+def test_a_body_is_read_whatever_its_coding_is_called(coding: str, body: bytes) -> None:
+    assert plain_body(reply(body, {"content-encoding": coding})) == BODY
+
+
+def test_codings_in_lines_of_their_own_count_together() -> None:
+    headers = CIMultiDict([("content-encoding", "gzip"), ("content-encoding", "br")])
+    assert plain_body(reply(brotli.compress(gzip.compress(BODY)), headers)) == BODY
+
+
+@pytest.mark.parametrize("body", [gzip.compress(BODY)[:-9], gzip.compress(BODY) + gzip.compress(BODY)[:30]])
+def test_a_body_that_is_cut_is_refused_and_not_called_large(body: bytes) -> None:
+    with pytest.raises(UnusableBodyError, match="truncated") as caught:
+        plain_body(reply(body, {"content-encoding": "gzip"}))
+    assert not caught.value.is_too_large
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        reply(BODY, truncated=True),
+        reply(gzip.compress(bytes(MAX_BODY_BYTES + 1)), {"content-encoding": "gzip"}),
+        reply(brotli.compress(bytes(MAX_BODY_BYTES + 1)), {"content-encoding": "br"}),
+    ],
+    ids=["raw", "gzip", "br"],
+)
+def test_a_body_beyond_2_mib_says_that_it_is_too_large(large: Reply) -> None:
+    with pytest.raises(UnusableBodyError, match="exceeds 2 MiB") as caught:
+        plain_body(large)
+    assert caught.value.is_too_large
