@@ -14,6 +14,7 @@ from tests.unit.http.wire import Asked, Host, conversing, ok, redirect
 
 from tunehook.errors import InvalidInput
 from tunehook.http.client import MAX_REDIRECTS, get, open_client
+from tunehook.http.errors import words_of
 from tunehook.http.guard import ForbiddenAddress, NetworkPolicy
 
 NAME = "cdn.example"
@@ -211,6 +212,19 @@ async def test_a_redirect_to_http_is_asked_for_as_https_where_http_is_not_allowe
 
     response, host = await guarded(monkeypatch, tmp_path, answer)
     assert (response.status_code, host.targets) == (200, ["/start", "/x%2Fy"])
+
+
+async def test_where_that_fails_the_reason_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def answer(asked: Asked) -> bytes | None:
+        authority = asked.head.lower().partition(b"host: ")[2].partition(b"\r\n")[0]
+        return None if asked.place else redirect(302, b"http://" + authority + b"/x")
+
+    with pytest.raises(httpx.RemoteProtocolError) as caught:
+        await guarded(monkeypatch, tmp_path, answer)
+    assert words_of(caught.value) == (
+        "RemoteProtocolError: a redirect to plain http, which is not allowed; asked for over https: "
+        "the connection was closed before the answer"
+    )
 
 
 @pytest.mark.parametrize("location", [b"https://169.254.169.254/", b"http://10.0.0.1/", b"//[::1]/"])

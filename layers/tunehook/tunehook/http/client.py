@@ -126,7 +126,11 @@ async def get(
             if not followed or (secure := as_https(hop)) == hop:
                 raise
             hop = secure
-            response = await _get_once(client, hop, headers, limits)
+            try:
+                response = await _get_once(client, hop, headers, limits)
+            except httpx.TransportError as error:
+                reason = f"a redirect to plain http, which is not allowed; asked for over https: {error}"
+                raise type(error)(reason) from error.__cause__
         location = _location_of(response)
         if response.status_code not in _REDIRECTS or not location.strip():
             return response
