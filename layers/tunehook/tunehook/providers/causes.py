@@ -49,7 +49,9 @@ def cause_of(error: BaseException, host: str) -> str:
         Whom was to be asked: named where the name is at fault.
     """
     chain = list(_chain(error))
-    for link in chain:
+    for link in reversed(
+        chain
+    ):  # libraries' own errors may be of these types as well, and lack what they tell
         if isinstance(link, ssl.SSLError):
             return f"TLS: {_of_tls(link, host)}"
         if isinstance(link, socket.gaierror):
@@ -58,9 +60,9 @@ def cause_of(error: BaseException, host: str) -> str:
         if isinstance(link, OSError) and link.errno in _OF_THE_SYSTEM:
             return _OF_THE_SYSTEM[link.errno]
     text = _URL.sub(r"\1\2", " ".join(str(error).split()))
-    if " " in text:
+    if " " in text and not _is_broken(error):
         return text[:_MAX_CAUSE]
-    if any(isinstance(link, OSError) and link.errno in _BROKEN for link in chain):
+    if any(map(_is_broken, chain)):
         return "the connection broke"
     name = type(error).__name__
     return f"{name}: {text}"[:_MAX_CAUSE] if text else name
@@ -75,13 +77,19 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
+def _is_broken(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in _BROKEN
+
+
 def _of_tls(error: ssl.SSLError, host: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        if error.verify_code in _WRONG_NAME:
+        code = getattr(error, "verify_code", 0)
+        if code in _WRONG_NAME:
             return f"the certificate is not valid for the name {host}"
-        return _CERTIFICATE.get(error.verify_code) or str(
-            error.verify_message or "the certificate is not valid"
+        return (
+            _CERTIFICATE.get(code) or getattr(error, "verify_message", "") or "the certificate is not valid"
         )
-    if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"):
+    reason = getattr(error, "reason", None) or "the handshake failed"
+    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"):
         return "the host speaks no TLS on this port (plain http?)"
-    return (error.reason or "the handshake failed").replace("_", " ").lower()
+    return str(reason).replace("_", " ").lower()

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 REQUEST_DEADLINE_S = 10.0
 
 _MAX_PAGES = 50
-_MAX_FAILED_PARTS = 16
-"""How many parts of a batch may fail, and none succeed, before query-many counts as broken."""
+_FAILED_PARTS_AT_FIRST = 8
+_FAILED_PARTS_LATER = 32
+"""How many parts of batches may fail in a row before query-many counts as broken; fewer if none ever succeeded."""
 
 _DIGEST_ROUNDS = 10_000
 _TROUBLE = (Throttled, Unauthorised, Transient)
@@ -103,6 +104,7 @@ class Provider:
         self._wanted = 0
         self._knows_many = config.batch and self._adapter.ids_per_call is not None
         self._many_worked = False
+        self._failed_parts = 0
         self._batch_limits: dict[str, int] = {}
 
     @property
@@ -276,7 +278,7 @@ class Provider:
 
     async def _ask_together(self, ids: Sequence[str], call: _Call, part: _Part | None = None) -> None:
         # What another batch has learnt since this one was put together counts.
-        if not self._knows_many or (part is not None and part.split.is_given_up):
+        if not self._knows_many:
             self._ask_singly(ids, call)
             return
         # Of what fails about many at once, a single question tells whether the provider is at fault.
@@ -300,8 +302,7 @@ class Provider:
             await self._ask_in_parts(ids, call, part, screened)
         else:
             self._many_worked = True
-            if part is not None:
-                part.split.has_succeeded = True
+            self._failed_parts = 0
             for task_id, outcome in screened.items():
                 call.deliver(task_id, outcome)
             self._ask_singly([task_id for task_id in ids if task_id not in screened], call)
@@ -310,24 +311,22 @@ class Provider:
         self, ids: Sequence[str], call: _Call, part: _Part | None, trouble: Transient
     ) -> None:
         """Halve a batch that failed; once a single question has shown that the gateway answers at all."""
-        if part is None and not trouble.is_too_large:
-            ids = await self._ask_first(ids, call)
-            if not ids:
-                return
-        split = _Split() if part is None else part.split
         if not trouble.is_too_large:
-            split.failures += 1
-        if split.is_given_up and not self._many_worked:
-            self._knows_many = False
+            if part is None and not (ids := await self._ask_first(ids, call)):
+                return
+            if part is not None:
+                self._failed_parts += 1
+                most = _FAILED_PARTS_LATER if self._many_worked else _FAILED_PARTS_AT_FIRST
+                self._knows_many &= self._failed_parts < most
         if part is not None:
             self._forgive(part)
         middle = (len(ids) + 1) // 2
-        if split.is_given_up or not self._is_told_by_ids(ids, ids[:middle]):
+        if not self._knows_many or not self._is_told_by_ids(ids, ids[:middle]):
             self._ask_singly(ids, call)
             return
         self._batch_limits.update(dict.fromkeys(ids, middle))
         for half, other in ((ids[:middle], ids[middle:]), (ids[middle:], ids[:middle])):
-            half_of = _Part(other, middle, split)
+            half_of = _Part(other, middle)
             if len(half) == 1:
                 call.crew(half).add([partial(self._ask_last, half[0], call, half_of)])
             elif half:
@@ -353,7 +352,9 @@ class Provider:
         """Ask about one task of a batch, and return the others; none where its outcome is all the others'."""
         rest = list(ids)
         while rest:
-            first = min(rest, key=self._trust)
+            first = min(
+                reversed(rest), key=self._trust
+            )  # those that no gateway can read are likely the oldest
             rest.remove(first)
             outcome = await self._ask(first, call.crew([first]), call.overdue)
             call.deliver(first, outcome)
@@ -512,26 +513,12 @@ class Provider:
             return Transient(redact(cause_of(error, self._host), self._secret))
 
 
-@dataclass(slots=True)
-class _Split:
-    """A batch that failed and is being halved."""
-
-    failures: int = 0
-    has_succeeded: bool = False
-
-    @property
-    def is_given_up(self) -> bool:
-        """Whether so many parts have failed that halving is of no use."""
-        return self.failures >= _MAX_FAILED_PARTS and not self.has_succeeded
-
-
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One half of a batch that failed: the other half, to what size both were limited for it, and what it is of."""
+    """Of one half of a batch that failed: the other half, and to what size both were limited for it."""
 
     others: Sequence[str]
     limit: int
-    split: _Split
 
 
 class _Call:
@@ -550,11 +537,10 @@ class _Call:
         return self._usual if self.overdue.isdisjoint(ids) else self._late
 
     def by_crew(self, ids: Iterable[str]) -> Iterable[tuple[Crew, Iterable[str]]]:
-        """Divide tasks by who asks about them singly."""
+        """Divide tasks by who asks about them singly; the crew of the first task comes first."""
         if not self.overdue:
             return [(self._usual, ids)]
-        ids = list(ids)
-        return [
-            (self._late, [task_id for task_id in ids if task_id in self.overdue]),
-            (self._usual, [task_id for task_id in ids if task_id not in self.overdue]),
-        ]
+        members: dict[Crew, list[str]] = {}
+        for task_id in ids:
+            members.setdefault(self._late if task_id in self.overdue else self._usual, []).append(task_id)
+        return members.items()

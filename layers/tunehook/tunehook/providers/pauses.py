@@ -103,9 +103,8 @@ class Pauses:
 
     def restore(self, seconds: float, reason: str, detail: str = "") -> None:
         """Go on with a pause that began elsewhere: for `seconds` from now, 300 at most, and then one probe."""
-        if not seconds > 0:
-            return
-        self._pause(reason, min(seconds, LONGEST_RESTORED_S), detail)
+        # NaN and what is over already are 0: the next question is the probe.
+        self._pause(reason, min(seconds, LONGEST_RESTORED_S) if seconds > 0 else 0.0, detail)
         if reason == Transient.name:
             self._transients = TRANSIENTS_IN_A_ROW  # so that a probe that fails as well does not end it
 
