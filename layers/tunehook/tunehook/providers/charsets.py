@@ -83,15 +83,15 @@ def texts(body: bytes, content_type: str, secret: bytes = b"") -> Iterator[str]:
     str
         At least one, without a byte order mark.
     """
+    declared = declared_codec(content_type)
+    utf8 = _strictly(body, "utf-8")
+    if utf8 is not None and "\0" not in utf8[:4] and (declared is None or _is_utf8(body, declared)):
+        yield utf8.removeprefix("\ufeff")
+        return
     for mark, codec in _BOMS:
         if body.startswith(mark):
             yield body[len(mark) :].decode(codec, "replace")
             return
-    declared = declared_codec(content_type)
-    utf8 = _strictly(body, "utf-8")
-    if utf8 is not None and "\0" not in utf8[:4] and (declared is None or _is_utf8(body, declared)):
-        yield utf8
-        return
     if (shown := _shown_by_zeros(body)) is not None:
         yield body.decode(shown, "replace")
     if secret:
@@ -129,7 +129,7 @@ def _is_utf8(body: bytes, declared: str) -> bool:
 
     Characters of two bytes alone can as well be Chinese in GBK. Longer ones by chance are next to impossible.
     """
-    if declared == "utf-8":
+    if declared == "utf-8" or body.startswith(codecs.BOM_UTF8):
         return True
     return declared not in _STATEFUL and (declared in _WESTERN or _WIDE.search(body) is not None)
 

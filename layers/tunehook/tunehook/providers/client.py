@@ -98,9 +98,8 @@ class Provider:
         self._bucket_turns = Turns(1)
         self._ranks: dict[str, Rank] = {}
         self._hung: set[str] = set()
-        self._failed_after: dict[
-            str, int
-        ] = {}  # of tasks whose last question failed: how many good answers before
+        # Of tasks whose last question failed: how many good answers had come before.
+        self._failed_after: dict[str, int] = {}
         self._wanted = 0
         self._knows_many = config.batch and self._adapter.ids_per_call is not None
         self._many_worked = False
