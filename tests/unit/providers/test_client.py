@@ -1,17 +1,25 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import json
+import re
+import socket
+import ssl
 import time
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import httpx
 import pytest
+from tests.support.gateways import PlayedTransport
+from tests.unit.http.certificates import server_and_client_contexts
+from tests.unit.http.wire import serving, silent
 from tests.unit.providers.support import (
     API_KEY,
     PENDING,
@@ -24,7 +32,17 @@ from tests.unit.providers.support import (
 )
 
 from tunehook.http.transport import HttpTransport
-from tunehook.providers import NotFound, Pending, Provider, Throttled, Transient, Unauthorised, client
+from tunehook.providers import (
+    ADAPTERS,
+    Answer,
+    NotFound,
+    Pending,
+    Provider,
+    Throttled,
+    Transient,
+    Unauthorised,
+    client,
+)
 
 TWO_MIB = 2 * 1024 * 1024
 
@@ -374,3 +392,148 @@ async def test_cancelling_is_not_swallowed() -> None:
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
+
+
+async def cause_at(base_url: str, **options: Any) -> str:
+    async with HttpTransport(**options) as http:
+        outcome = await Provider(config(base_url=base_url), http).ask("t")
+    assert isinstance(outcome, Transient)
+    return outcome.cause
+
+
+async def test_a_refused_connection_is_told_in_words() -> None:
+    assert await cause_at("http://127.0.0.1:1/secret-path") == "the connection was refused"
+
+
+async def test_a_name_without_an_address_is_told_in_words() -> None:
+    def no_name(host: str, port: int, family: socket.AddressFamily) -> list[tuple[Any, ...]]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    cause = await cause_at("https://gw.example.com/secret-path", lookup=no_name)
+    assert cause == "the name does not resolve: gw.example.com"
+
+
+async def test_a_certificate_for_another_name_is_told_in_words(tmp_path: Path) -> None:
+    server, client_context = server_and_client_contexts(tmp_path, "other.example")
+    async with serving(silent, server) as wire:
+        cause = await cause_at(f"https://localhost:{wire.port}", ssl_context=client_context)
+    assert cause == "TLS: the certificate is not valid for the name localhost"
+
+
+async def test_a_certificate_of_an_unknown_issuer_is_told_in_words(tmp_path: Path) -> None:
+    server, _ = server_and_client_contexts(tmp_path, "localhost")
+    async with serving(silent, server) as wire:
+        cause = await cause_at(f"https://localhost:{wire.port}", ssl_context=ssl.create_default_context())
+    assert cause == "TLS: the certificate is signed by itself, by no known issuer"
+
+
+async def test_plain_http_behind_https_is_told_in_words() -> None:
+    async def speak_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(speak_http, "127.0.0.1", 0) as server:
+        cause = await cause_at(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    assert cause == "TLS: the host speaks no TLS on this port (plain http?)"
+
+
+async def test_a_time_limit_of_the_transports_own_is_not_called_ours() -> None:
+    def fail(_request: httpx.Request) -> httpx.Response:
+        raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+    assert await provider(fail).ask("t") == Transient("the host does not take the connection")
+
+
+async def test_relative_links_are_read_against_the_base_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Answer] = []
+    gateway = provider(answering(json_answer(PENDING)), base_url="https://gw.example.com/sub/")
+    monkeypatch.setattr(type(ADAPTERS["suno"]), "read", lambda _, answer: read.append(answer))
+    await gateway.ask("t")
+    assert read[0].base_url == "https://gw.example.com/sub"
+
+
+def test_a_key_digest_tells_keys_and_providers_apart_and_does_not_hold_the_key() -> None:
+    http = PlayedTransport(answering(json_answer(PENDING)))
+    digests = {
+        Provider(config(name=name, api_key=key), http).key_digest
+        for name in ("gw", "other")
+        for key in (API_KEY, f"{API_KEY}x")
+    }
+    assert len(digests) == 4
+    assert all(re.fullmatch("[0-9a-f]{32}", digest) for digest in digests)
+    assert Provider(config(), http).key_digest in digests
+
+
+async def test_a_restored_pause_keeps_from_asking_until_it_ends() -> None:
+    clock = Clock()
+    asked: list[httpx.Request] = []
+    gateway = provider(lambda request: (asked.append(request), json_answer(PENDING))[1], clock=clock)
+    gateway.restore_pause(20.0, "unauthorised", "HTTP 401: no")
+    assert await gateway.ask("t") == Throttled(20.0, asked=False)
+    assert (gateway.is_paused(), gateway.pause_reason, gateway.pause_detail) == (
+        True,
+        "unauthorised",
+        "HTTP 401: no",
+    )
+    clock.now += 20
+    assert isinstance(await gateway.ask("t"), Pending)
+    assert len(asked) == 1
+
+
+def refusing(*refused: str) -> tuple[Any, list[str]]:
+    """A gateway that refuses the key for these tasks alone, and whom it was asked about."""
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path.rpartition("/")[2])
+        return httpx.Response(401) if asked[-1] in refused else json_answer(PENDING)
+
+    return answer, asked
+
+
+@pytest.mark.parametrize("max_concurrency", [1, 4])
+@pytest.mark.parametrize("others", [{"old": ()}, {"overdue": ("x",)}], ids=["usual", "overdue"])
+async def test_a_refusal_about_one_task_holds_up_no_others(max_concurrency: int, others: Any) -> None:
+    gateway, _ = refusing("x")
+    asked = provider(gateway, clock=Clock(), batch=False, max_concurrency=max_concurrency)
+    for _ in range(5):
+        outcomes = dict([item async for item in asked.ask_many(["x", "a", "b"], **others)])
+        assert isinstance(outcomes["x"], Unauthorised)
+        assert isinstance(outcomes["a"], Pending)
+        assert isinstance(outcomes["b"], Pending)
+        assert not asked.is_paused()
+
+
+async def test_a_refusal_about_one_task_holds_up_none_after_a_pause_of_an_earlier_pass() -> None:
+    clock = Clock()
+    gateway, _ = refusing("x")
+    asked = provider(gateway, clock=clock, batch=False)
+    asked.restore_pause(10.0, "unauthorised")
+    clock.now += 10
+    outcomes = dict([item async for item in asked.ask_many(["x", "a", "b"], overdue=["x"])])
+    assert isinstance(outcomes["a"], Pending)
+    assert not asked.is_paused()
+
+
+async def test_a_key_that_is_refused_for_two_tasks_in_a_row_is_not_tried_for_a_third() -> None:
+    gateway, singly = refusing("a", "b", "c", "d")
+    asked = provider(gateway, clock=Clock(), batch=False, max_concurrency=1)
+    outcomes = [outcome async for _, outcome in asked.ask_many("abcd")]
+    assert singly == ["a", "b"]
+    assert [outcome.name for outcome in outcomes] == ["unauthorised"] * 2 + ["throttled"] * 2
+    assert asked.pause_reason == "unauthorised"
+
+
+async def test_a_task_that_fails_again_and_again_beside_good_answers_pauses_nothing() -> None:
+    def gateway(request: httpx.Request) -> httpx.Response:
+        if request.url.path.rpartition("/")[2].startswith("bad"):
+            return httpx.Response(404, text="<html>no such page</html>")
+        return json_answer(PENDING)
+
+    asked = provider(gateway, clock=Clock(), batch=False, max_concurrency=1)
+    for _ in range(10):
+        await asked.ask("good")
+        for number in range(4):
+            await asked.ask(f"bad-{number}")
+    assert not asked.is_paused()

@@ -268,3 +268,154 @@ def test_those_asked_again_and_again_do_not_keep_out_those_not_asked_yet() -> No
     run(work)
     first_asked = dict(reversed([(task_id, at) for at, task_id in gateway.asked]))
     assert max(first_asked.values()) == pytest.approx(120 / 4, abs=2 * ANSWER_S)
+
+
+LATE = [f"late-{number}" for number in range(6)]
+
+
+def asked_ids(gateway: Slow) -> list[str]:
+    return [task_id for _, task_id in gateway.asked]
+
+
+@pytest.mark.parametrize("limits", [{"max_concurrency": 1}, {"requests_per_second": 2}])
+def test_overdue_tasks_are_asked_about_before_all_others(limits: dict[str, Any]) -> None:
+    gateway = Slow()
+    asked = provider(gateway, batch=False, **limits)
+
+    async def work() -> None:
+        async for _ in asked.ask_many([*NEW, *LATE], old=LATE, overdue=LATE):
+            pass
+
+    run(work)
+    assert asked_ids(gateway) == [*LATE, *NEW]
+
+
+def test_overdue_tasks_go_before_those_that_wait_since_an_earlier_call() -> None:
+    gateway = Slow()
+    asked = provider(gateway, batch=False, max_concurrency=4)
+
+    async def ask_late() -> float:
+        await asyncio.sleep(5.5)
+        async for _ in asked.ask_many(LATE[:3], overdue=LATE):
+            pass
+        return asyncio.get_running_loop().time()
+
+    async def work() -> list[float]:
+        return await asyncio.gather(ask_many(asked, OLD[:60]), ask_late())
+
+    run(work)
+    assert gateway.times("late-") == [6.0] * 3
+
+
+@pytest.mark.parametrize("is_one_call", [True, False])
+def test_new_tasks_do_not_wait_for_overdue_ones_that_hang(is_one_call: bool) -> None:
+    answered: list[str] = []
+    late = [f"late-{number}" for number in range(400)]
+
+    async def gateway(request: httpx.Request) -> httpx.Response:
+        task_id = request.url.path.rpartition("/")[2]
+        if task_id in late:
+            await asyncio.sleep(3600)
+        answered.append(task_id)
+        return json_answer(PENDING)
+
+    def clock() -> float:
+        return asyncio.get_running_loop().time()
+
+    asked = provider(gateway, clock=clock, batch=False, max_concurrency=8)
+
+    async def ask(ids: list[str]) -> None:
+        async for _ in asked.ask_many(ids, old=late, overdue=late):
+            pass
+
+    async def work() -> None:
+        calls = [late + NEW] if is_one_call else [late, NEW]
+        asking = [asyncio.create_task(ask(ids)) for ids in calls]
+        await asyncio.sleep(1)
+        for task in asking:
+            task.cancel()
+        await asyncio.wait(asking)
+
+    run(work)
+    assert sorted(answered) == NEW
+
+
+def test_an_overdue_task_that_hung_is_no_longer_before_the_others() -> None:
+    order: list[str] = []
+
+    async def gateway(request: httpx.Request) -> httpx.Response:
+        order.append(request.url.path.rpartition("/")[2])
+        if order[-1] == "late":
+            await asyncio.sleep(3600)
+        return json_answer(PENDING)
+
+    def clock() -> float:
+        return asyncio.get_running_loop().time()
+
+    asked = provider(gateway, clock=clock, batch=False, max_concurrency=1)
+
+    async def work() -> None:
+        for _ in range(2):
+            async for _ in asked.ask_many(["a", "b", "late"], overdue=["late"]):
+                pass
+
+    run(work)
+    assert order[0] == "late"
+    assert order[3:] != ["late", "a", "b"]
+
+
+def test_after_an_outage_the_overdue_are_asked_about_first() -> None:
+    order: list[str] = []
+    is_up = False
+
+    async def gateway(request: httpx.Request) -> httpx.Response:
+        order.append(request.url.path.rpartition("/")[2])
+        return json_answer(PENDING) if is_up else httpx.Response(502)
+
+    def clock() -> float:
+        return asyncio.get_running_loop().time()
+
+    asked = provider(gateway, clock=clock, batch=False, max_concurrency=1)
+
+    async def ask() -> None:
+        async for _ in asked.ask_many(["a", "b", "c", "late"], overdue=["late"]):
+            pass
+
+    async def work() -> None:
+        nonlocal is_up
+        await ask()
+        await ask()
+        is_up = True
+        await asyncio.sleep(60)
+        order.clear()
+        await ask()
+
+    run(work)
+    assert order[0] == "late"
+    assert sorted(order) == ["a", "b", "c", "late"]
+
+
+@pytest.mark.parametrize("limits", [{"max_concurrency": 1}, {"requests_per_second": 0.5}])
+def test_the_batch_of_the_overdue_goes_before_those_that_wait(limits: dict[str, Any]) -> None:
+    batches: list[list[str]] = []
+
+    async def gateway(request: httpx.Request) -> httpx.Response:
+        ids = json.loads(request.content)["ids"]
+        batches.append(ids)
+        await asyncio.sleep(ANSWER_S)
+        tasks = [{"task_id": task_id, "status": "IN_PROGRESS"} for task_id in ids]
+        return json_answer({"code": "success", "data": tasks})
+
+    asked = provider(gateway, **limits)
+
+    async def ask_late() -> None:
+        await asyncio.sleep(ANSWER_S / 2)
+        async for _ in asked.ask_many([*NEW, *LATE], overdue=LATE):
+            pass
+
+    async def work() -> None:
+        await asyncio.gather(ask_many(asked, [str(number) for number in range(600)]), ask_late())
+
+    run(work)
+    # One has been sent by then, and with a budget of requests one has got its part of it.
+    assert [set(LATE) <= set(ids) for ids in batches].index(True) <= 2

@@ -141,3 +141,81 @@ async def test_the_reason_of_the_latest_pause_is_told_before_and_after_its_end()
     assert (pauses.reason, pauses.is_paused()) == ("throttled", False)
     await meet(pauses, None)
     assert (pauses.reason, pauses.is_paused()) == ("throttled", False)
+
+
+async def test_what_the_provider_said_is_told_with_the_pause() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    for trouble, detail in (
+        (Unauthorised("HTTP 401: no"), "HTTP 401: no"),
+        (Throttled(7.0, detail="slow down"), "slow down"),
+        (Throttled(detail="slower"), "slower"),
+    ):
+        await meet(pauses, trouble)
+        assert pauses.detail == detail
+        clock.now = pauses.until
+    await meet(pauses, None, *[Transient("x")] * 4, Transient("HTTP 503: busy"))
+    assert pauses.detail == "HTTP 503: busy"
+
+
+async def test_a_doubtful_refusal_is_believed_when_it_is_said_twice_in_a_row() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    pauses.settle(await admitted(pauses), Unauthorised("no"), is_doubtful=True)
+    assert not pauses.is_paused()
+    pauses.settle(await admitted(pauses), Unauthorised("no"), is_doubtful=True)
+    assert pauses.until - clock.now == 60
+
+
+async def test_a_good_answer_between_two_doubtful_refusals_clears_the_key() -> None:
+    pauses = Pauses(Clock())
+    for _ in range(5):
+        pauses.settle(await admitted(pauses), Unauthorised("no"), is_doubtful=True)
+        await meet(pauses, None)
+    assert not pauses.is_paused()
+
+
+async def test_a_restored_pause_lasts_as_long_as_it_says_and_ends_with_one_probe() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    pauses.restore(30.0, "unauthorised", "HTTP 401: no")
+    assert (pauses.until - clock.now, pauses.reason, pauses.detail) == (30, "unauthorised", "HTTP 401: no")
+    assert await pauses.admit() is None
+    clock.now += 30
+    probe = await admitted(pauses)
+    assert probe.is_probe
+    assert pauses.is_paused()
+    pauses.settle(probe, None)
+    assert not (await admitted(pauses)).is_probe
+
+
+async def test_a_probe_that_fails_after_a_restored_pause_of_an_outage_pauses_again() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    pauses.restore(30.0, "transient")
+    clock.now += 30
+    await meet(pauses, Transient("x"))
+    assert pauses.until - clock.now == 5
+
+
+@pytest.mark.parametrize("seconds", [0.0, -5.0, float("nan"), float("-inf")])
+async def test_a_restored_pause_that_is_over_leaves_the_probe(seconds: float) -> None:
+    pauses = Pauses(Clock())
+    pauses.restore(seconds, "throttled")
+    assert (await admitted(pauses)).is_probe
+
+
+@pytest.mark.parametrize("seconds", [301.0, 1e300, float("inf")])
+async def test_a_restored_pause_is_bounded(seconds: float) -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    pauses.restore(seconds, "throttled")
+    assert pauses.until - clock.now == 300
+
+
+async def test_a_restored_pause_never_shortens_one_that_has_begun_since() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    await meet(pauses, Throttled(40.0))
+    pauses.restore(10.0, "unauthorised")
+    assert pauses.until - clock.now == 40

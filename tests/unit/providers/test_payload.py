@@ -45,6 +45,69 @@ def test_what_is_no_json_is_unreadable(body: bytes) -> None:
         parse(body)
 
 
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (b'{"title": "line one\nline\ttwo\r\n"}', {"title": "line one\nline\ttwo\r\n"}),
+        (b'{"title": "\x00\x01\x1f\x7f"}', {"title": "\x00\x01\x1f\x7f"}),
+        (b"[1]\x00\x00\x00", [1]),
+        (b"\r\n\t [1] \n\x00\n", [1]),
+        (b"\xef\xbb\xbf\xef\xbb\xbf\n[1]", [1]),
+    ],
+)
+def test_control_characters_and_padding_hide_nothing(body: bytes, value: Any) -> None:
+    assert parse(body) == value
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"", "the body is empty"),
+        (b" \r\n\x00", "the body is empty"),
+        (b"<!DOCTYPE html><html><head></head>", "the body is HTML, not JSON"),
+        (b"\n<html><head><title>502 Bad Gateway</title></head>", "the body is HTML, not JSON"),
+        (b"<br />\n<b>Notice</b>: Undefined index {}", "the body is HTML, not JSON"),
+        (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "the body is XML, not JSON"),
+        (b"error code: 1015", 'the body is no JSON but says "error code: 1015"'),
+        (b"upstream\n  timed out", 'the body is no JSON but says "upstream timed out"'),
+        (b"\x1f\x8b\x08\x00\x01\x02", "the body is no JSON"),
+        (b'{"a": 1} x', "something follows the JSON of the body"),
+        (b'{"a": 1}{"a": 1}', "something follows the JSON of the body"),
+        (b"{'a': 1}", "the body is no JSON"),
+        (b'{"a": 1,}', "the body is no JSON"),
+        (b"[" * 100_000, "the body nests too deeply"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_what_cannot_be_read_says_what_it_is(body: bytes, why: str) -> None:
+    with pytest.raises(UnreadablePayloadError) as caught:
+        parse(body)
+    assert str(caught.value) == why
+
+
+CUT = rb'{"code": "success", "data": {"n": -12, "s": "a\"b\u6b4c", "t": [true, null]}}'
+
+
+@pytest.mark.parametrize("length", range(1, len(CUT)))
+def test_wherever_json_is_cut_off_it_is_called_so(length: int) -> None:
+    with pytest.raises(UnreadablePayloadError, match=r"^the body is cut off$"):
+        parse(CUT[:length])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"the key sk-secret/1 is bad",
+        b"x" * 75 + b"sk-secret/1",
+        b"x" * 155 + b"sk-secret/1",
+    ],
+)
+def test_what_cannot_be_read_is_quoted_without_the_key(body: bytes) -> None:
+    with pytest.raises(UnreadablePayloadError) as caught:
+        parse(body, "sk-secret/1")
+    assert "sk-" not in str(caught.value)
+
+
 @pytest.mark.parametrize("body", [b"[" * 100 + b"]" * 100, b'{"a":' * 100 + b"1" + b"}" * 100])
 def test_nesting_ends_at_32_levels(body: bytes) -> None:
     assert depth(parse(body)) == 32

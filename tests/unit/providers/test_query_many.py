@@ -313,3 +313,197 @@ async def test_too_many_requests_do_not_mean_that_query_many_is_not_known(status
     asked = provider(gateway)
     await ask_many(asked, ["a", "b"])
     assert asked.knows_many is knows
+
+
+TOO_LARGE = httpx.Response(200, content=b" " * (2 * 1024 * 1024 + 1))
+
+
+class Particular(Gateway):
+    """A gateway that fails for batches that are too long, or that hold what it cannot read; and fails differently."""
+
+    def __init__(self, count: int, *, most: int = 1000, unreadable: frozenset[str] = frozenset()) -> None:
+        super().__init__({f"t{number}": "IN_PROGRESS" for number in range(count)})
+        self.most = most
+        self.unreadable = unreadable
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        answer = super().__call__(request)
+        asked = self.together[-1] if request.method == "POST" else self.singly[-1:]
+        if not self.unreadable.isdisjoint(asked):
+            return httpx.Response(500, text="cannot scan row")
+        return TOO_LARGE if len(asked) > self.most else answer
+
+    def forget(self) -> None:
+        self.together.clear()
+        self.singly.clear()
+
+
+def unreadable(*numbers: int) -> frozenset[str]:
+    return frozenset(f"t{number}" for number in numbers)
+
+
+def names(outcomes: dict[str, Outcome]) -> dict[str, str]:
+    return {task_id: outcome.name for task_id, outcome in outcomes.items()}
+
+
+def expected(gateway: Particular) -> dict[str, str]:
+    return {task_id: "transient" if task_id in gateway.unreadable else "pending" for task_id in gateway.tasks}
+
+
+@pytest.mark.parametrize(
+    ("most", "sizes"), [(60, [100, 50, 50]), (30, [100, 50, 50, 25, 25, 25, 25]), (99, [100, 50, 50])]
+)
+async def test_an_answer_that_is_too_large_is_asked_for_in_halves(most: int, sizes: list[int]) -> None:
+    gateway = Particular(100, most=most)
+    asked = provider(gateway, clock=Clock())
+    assert names(await ask_many(asked, list(gateway.tasks))) == expected(gateway)
+    assert [len(ids) for ids in gateway.together] == sizes
+    assert gateway.singly == []
+
+
+async def test_the_size_that_succeeded_is_where_the_next_call_begins() -> None:
+    gateway = Particular(300, most=60)
+    asked = provider(gateway, clock=Clock())
+    await ask_many(asked, list(gateway.tasks))
+    gateway.forget()
+    assert names(await ask_many(asked, list(gateway.tasks))) == expected(gateway)
+    assert [len(ids) for ids in gateway.together] == [50] * 6
+    assert gateway.singly == []
+
+
+async def test_answers_that_are_too_large_are_no_reason_to_pause() -> None:
+    gateway = Particular(2_000, most=10)
+    asked = provider(gateway, clock=Clock())
+    assert names(await ask_many(asked, list(gateway.tasks))) == expected(gateway)
+    assert asked.pause_reason is None
+    assert asked.knows_many
+
+
+async def test_down_to_single_questions_answers_are_halved() -> None:
+    gateway = Particular(8, most=1)
+    outcomes = await ask_many(provider(gateway, clock=Clock()), list(gateway.tasks))
+    assert names(outcomes) == expected(gateway)
+    assert sorted(gateway.singly) == sorted(gateway.tasks)
+
+
+@pytest.mark.parametrize("bad", [(7, 211), (0, 1), (0, 299), (100,), (5, 6, 7), (1, 101, 201, 202)])
+async def test_tasks_that_the_gateway_cannot_read_keep_no_others_from_being_told(
+    bad: tuple[int, ...],
+) -> None:
+    gateway = Particular(300, unreadable=unreadable(*bad))
+    asked = provider(gateway, clock=Clock())
+    # The single question that tells whether the gateway is up may be about one of them: then it is the next call.
+    for _ in range(2):
+        outcomes = await ask_many(asked, list(gateway.tasks))
+    assert names(outcomes) == expected(gateway)
+    assert asked.pause_reason is None
+
+
+async def test_finding_two_unreadable_tasks_among_three_hundred_takes_few_calls() -> None:
+    gateway = Particular(300, unreadable=unreadable(57, 211))
+    assert names(await ask_many(provider(gateway, clock=Clock()), list(gateway.tasks))) == expected(gateway)
+    assert len(gateway.together) <= 3 + 2 * 2 * 7
+    assert len(gateway.singly) <= 2 + 2 * 3
+
+
+async def test_unreadable_tasks_that_were_found_are_asked_about_singly_from_then_on() -> None:
+    gateway = Particular(300, unreadable=unreadable(57, 211))
+    asked = provider(gateway, clock=Clock())
+    await ask_many(asked, list(gateway.tasks))
+    gateway.forget()
+    assert names(await ask_many(asked, list(gateway.tasks))) == expected(gateway)
+    assert [len(ids) for ids in gateway.together] == [100, 100, 98]
+    assert sorted(gateway.singly) == ["t211", "t57"]
+
+
+async def test_unreadable_tasks_in_every_batch_are_no_reason_to_pause() -> None:
+    gateway = Particular(2_000, unreadable=unreadable(*range(50, 2_000, 100)))
+    asked = provider(gateway, clock=Clock())
+    for _ in range(10):
+        outcomes = await ask_many(asked, list(gateway.tasks))
+        assert names(outcomes) == expected(gateway)
+    assert asked.pause_reason is None
+    assert asked.knows_many
+
+
+async def test_a_query_many_that_never_succeeds_is_given_up() -> None:
+    gateway = Particular(100, most=1000)
+    gateway.many_answer = httpx.Response(500)
+    asked = provider(gateway, clock=Clock())
+    assert names(await ask_many(asked, list(gateway.tasks))) == expected(gateway)
+    assert len(gateway.together) <= 32
+    assert not asked.knows_many
+    gateway.forget()
+    await ask_many(asked, list(gateway.tasks))
+    assert gateway.together == []
+
+
+async def test_a_list_that_is_the_same_for_fewer_tasks_is_not_asked_for_in_halves() -> None:
+    gateway = Musicmint({f"t{number}": "processing" for number in range(50)})
+    lists = 0
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal lists
+        if request.url.path != "/api/v1/tasks":
+            return gateway(request)
+        lists += 1
+        return httpx.Response(500)
+
+    outcomes = await ask_many(provider(answer, "musicmint", clock=Clock()), list(gateway.statuses))
+    assert {outcome.name for outcome in outcomes.values()} == {"pending"}
+    assert lists == 1
+
+
+async def test_query_many_that_alone_is_refused_the_key_leaves_single_questions() -> None:
+    clock = Clock()
+    gateway = Gateway({"a": "QUEUED", "b": "QUEUED"}, many=httpx.Response(401))
+    asked = provider(gateway, clock=clock)
+    assert {outcome.name for outcome in (await ask_many(asked, ["a", "b"])).values()} == {"unauthorised"}
+    clock.now += 60
+    for _ in range(3):
+        assert {outcome.name for outcome in (await ask_many(asked, ["a", "b"])).values()} == {"pending"}
+    assert len(gateway.together) == 2
+    assert not asked.knows_many
+
+
+async def test_a_pause_ends_with_a_single_question() -> None:
+    clock = Clock()
+    gateway = Gateway({str(number): "QUEUED" for number in range(200)})
+    asked = provider(gateway, clock=clock)
+    asked.restore_pause(10.0, "transient")
+    clock.now += 10
+    outcomes = await ask_many(asked, list(gateway.tasks))
+    assert {outcome.name for outcome in outcomes.values()} == {"pending"}
+    assert len(gateway.singly) <= 2
+    assert len(gateway.together) == 2
+
+
+async def test_an_outage_costs_one_question_a_pause() -> None:
+    clock = Clock()
+    methods: list[str] = []
+    asked = provider(lambda request: (methods.append(request.method), httpx.Response(502))[1], clock=clock)
+    ids = [str(number) for number in range(1_000)]
+    while not asked.is_paused():
+        await ask_many(asked, ids)
+    for _ in range(5):
+        clock.now = asked.paused_until
+        methods.clear()
+        await ask_many(asked, ids)
+        assert methods == ["GET"]
+
+
+async def test_a_refusal_about_the_one_task_that_is_asked_about_first_is_not_that_of_all() -> None:
+    clock = Clock()
+    gateway = Gateway({"a": "QUEUED", "b": "QUEUED", "c": "QUEUED"})
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(401) if request.url.path.endswith("/c") else gateway(request)
+
+    asked = provider(answer, clock=clock)
+    asked.restore_pause(10.0, "unauthorised")
+    clock.now += 10
+    assert names(await ask_many(asked, ["a", "b", "c"])) == {
+        "a": "pending",
+        "b": "pending",
+        "c": "unauthorised",
+    }

@@ -78,6 +78,26 @@ async def test_no_outcome_repeats_a_key_that_the_provider_repeats(
     assert API_KEY not in caplog.text
 
 
+@pytest.mark.parametrize("kind", ADAPTERS)
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize(
+    "title",
+    [
+        SAID,
+        SAID.replace("s", "&#115;"),
+        "x" * (80 - len(API_KEY) // 2) + API_KEY,
+        f"{API_KEY[:9]}\x01{API_KEY[9:]}",
+    ],
+    ids=["plain", "escaped", "at the end of what is quoted", "with a character that is left out"],
+)
+async def test_no_title_of_a_page_repeats_the_key(kind: str, status: int, title: str) -> None:
+    content = f"<html><head><title>{title}</title></head></html>".encode()
+    shown_outcome = shown(
+        await provider(lambda _request: httpx.Response(status, content=content), kind).ask("t")
+    )
+    assert API_KEY[: len(API_KEY) // 2 - 1] not in shown_outcome
+
+
 @pytest.mark.parametrize("error", [httpx.ConnectError, OSError, ValueError], ids=lambda error: error.__name__)
 async def test_no_outcome_repeats_a_key_that_a_transport_error_repeats(
     error: type[Exception], caplog: pytest.LogCaptureFixture

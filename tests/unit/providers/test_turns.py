@@ -69,6 +69,28 @@ async def test_the_new_go_first_and_then_the_known_and_the_doubted_in_turn() -> 
     assert place.order[2:] == [f"{rank} {number}" for number in range(3) for rank in ("known", "doubted")]
 
 
+async def test_the_overdue_go_before_all_others() -> None:
+    place = Place()
+    await place.take()
+    waiting = [place.queue(rank.name, rank.name, rank) for rank in (Rank.DOUBTED, Rank.KNOWN, Rank.NEW)]
+    waiting += [place.queue(f"overdue {number}", "a", Rank.OVERDUE) for number in range(2)]
+    await settle()
+    place.turns.give_back(Rank.NEW)
+    await asyncio.gather(*waiting)
+    assert place.order == ["overdue 0", "overdue 1", "NEW", "KNOWN", "DOUBTED"]
+
+
+async def test_the_overdue_and_the_doubted_together_leave_some_places() -> None:
+    turns = Turns(4)
+    taken = [asyncio.create_task(turns.take("line", rank)) for rank in [Rank.OVERDUE, Rank.DOUBTED] * 2]
+    await settle()
+    assert sum(taker.done() for taker in taken) == 3
+    async with asyncio.timeout(1):
+        await turns.take("line", Rank.NEW)
+    for taker in taken:
+        taker.cancel()
+
+
 @pytest.mark.parametrize(("places", "for_doubted"), [(1, 1), (2, 1), (8, 6), (32, 24)])
 async def test_some_of_several_places_are_kept_from_the_doubted(places: int, for_doubted: int) -> None:
     turns = Turns(places)

@@ -198,7 +198,10 @@ def _not_of_a_task(answer: Answer, payload: Any, *, may_name_task: bool) -> Trou
         if (said or status) in _THROTTLED:
             return Throttled(_retry_after_s(answer), detail=what)
         return Transient(what if said or not 200 <= status < 300 else f"{what} (not the expected envelope)")
-    if (shown := page(status, answer.headers, answer.body)) is not None and status not in (429, 430):
+    if (shown := page(status, answer.headers, answer.body, answer.secret)) is not None and status not in (
+        429,
+        430,
+    ):
         return Transient(f"HTTP {status}: {shown}")
     if status in _THROTTLED:
         return Throttled(_retry_after_s(answer), detail=f"HTTP {status}")

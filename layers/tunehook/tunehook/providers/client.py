@@ -7,18 +7,20 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from aiolimiter import AsyncLimiter
 
 from tunehook.providers.adapter import Answer, ManyUnknown, Request, Screening
 from tunehook.providers.bodies import MAX_BODY_BYTES, UnusableBodyError, plain_body
+from tunehook.providers.causes import cause_of
 from tunehook.providers.kinds import ADAPTERS
 from tunehook.providers.outcomes import NotFound, Outcome, Throttled, Transient, Trouble, Unauthorised
-from tunehook.providers.pauses import Pauses
+from tunehook.providers.pauses import SLOW_S, Pauses
 from tunehook.providers.payload import redact
 from tunehook.providers.turns import Crew, Rank, Turns
 
@@ -29,14 +31,12 @@ if TYPE_CHECKING:
 
 REQUEST_DEADLINE_S = 10.0
 
-_MAX_CAUSE = 300
 _MAX_PAGES = 50
-_MANY_FAILURES = 8
-"""So many batches in a row that fail although single questions are answered mean that query-many does not work."""
+_FAILED_PARTS_AT_FIRST = 8
+_FAILED_PARTS_LATER = 32
+"""How many parts of batches may fail in a row before query-many counts as broken; fewer if none ever succeeded."""
 
-_SMALLEST_BATCH = 4
-"""Fewer tasks than that are asked about singly, rather than in halves again."""
-
+_DIGEST_ROUNDS = 10_000
 _TROUBLE = (Throttled, Unauthorised, Transient)
 _URL_PUNCTUATION = "%!$&'()*+,/:;=@[]~"
 
@@ -45,15 +45,23 @@ _Deliver: TypeAlias = Callable[[str, Outcome], None]
 
 
 def key_digest(name: str, api_key: str) -> str:
-    """Return a digest of a provider's name and key, by which the key is known again without being kept."""
-    return hashlib.sha256(f"{name}\0{api_key}".encode()).hexdigest()[:32]
+    """Return a digest of a provider's name and key, by which the key is known again without being kept.
+
+    It is slow on purpose: a key may be short enough to be guessed.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits.
+    """
+    return hashlib.pbkdf2_hmac("sha256", api_key.encode(), name.encode(), _DIGEST_ROUNDS, 16).hex()
 
 
 class Provider:
     """Asks one provider about tasks, and never faster, longer or more than it should.
 
     It belongs to one event loop and one pass of the poller: what it learns (a pause, a gateway without
-    query-many) is forgotten with it.
+    query-many, tasks that spoil a batch) is forgotten with it.
 
     Parameters
     ----------
@@ -82,6 +90,7 @@ class Provider:
         self._pauses = Pauses(clock)
         self._clock = clock
         self._base_url = quote(config.base_url, safe=_URL_PUNCTUATION)
+        self._host = urlsplit(config.base_url).hostname or ""
         self._secret = config.api_key.get_secret_value()
         self._headers = {"accept": "application/json", "authorization": f"Bearer {self._secret}"}
         self._slots = Turns(config.max_concurrency)
@@ -89,9 +98,14 @@ class Provider:
         self._bucket: AsyncLimiter | None = None if rate is None else AsyncLimiter(1, 1 / rate)
         self._bucket_turns = Turns(1)
         self._ranks: dict[str, Rank] = {}
+        self._hung: set[str] = set()
+        # Of tasks whose last question failed: how many good answers had come before.
+        self._failed_after: dict[str, int] = {}
+        self._wanted = 0
         self._knows_many = config.batch and self._adapter.ids_per_call is not None
-        self._many_failures = 0
-        self._spoilers: set[str] = set()
+        self._many_worked = False
+        self._failed_parts = 0
+        self._batch_limits: dict[str, int] = {}
 
     @property
     def name(self) -> str:
@@ -102,6 +116,16 @@ class Provider:
     def kind(self) -> str:
         """The kind of provider."""
         return self.config.kind
+
+    @property
+    def knows_many(self) -> bool:
+        """Whether query-many works, as far as is known."""
+        return self._knows_many
+
+    @cached_property
+    def key_digest(self) -> str:
+        """The digest of name and key: see `key_digest`."""
+        return key_digest(self.name, self._secret)
 
     @property
     def paused_until(self) -> float:
@@ -119,18 +143,23 @@ class Provider:
         return self._adapter.pace if self._knows_many else self._adapter.pace_one_by_one
 
     @property
-    def knows_many(self) -> bool:
-        """Whether query-many works, as far as is known."""
-        return self._knows_many
+    def pause_detail(self) -> str:
+        """What the provider said when the latest pause began, as far as it said anything."""
+        return self._pauses.detail
 
-    @property
-    def key_digest(self) -> str:
-        """A digest of name and key, by which a key is known again without being kept: 32 hexadecimal characters."""
-        return key_digest(self.name, self._secret)
+    def restore_pause(self, seconds: float, reason: str, detail: str = "") -> None:
+        """Go on with a pause that an earlier pass began. It ends with one probe, as any other.
 
-    def restore_pause(self, seconds: float, reason: str) -> None:
-        """Go on with a pause that an earlier pass began, for `seconds` from now; `reason` is an outcome's name."""
-        self._pauses.restore(seconds, reason)
+        Parameters
+        ----------
+        seconds : float
+            How long from now; at most 300 count, and none where it is not above 0.
+        reason : str
+            The name of the outcome that it began for.
+        detail : str
+            What the provider said then.
+        """
+        self._pauses.restore(seconds, reason, detail)
 
     def is_paused(self, now: float | None = None) -> bool:
         """Return whether asking is of no use at `now` (the clock's time; the present one by default)."""
@@ -145,17 +174,26 @@ class Provider:
             While the provider is paused `Throttled` with `asked` false, at once and without a request. An id
             that no URL can carry is `NotFound`. Nothing is raised but `asyncio.CancelledError`.
         """
-        return await self._ask(task_id, line=object())
+        self._wanted += 1
+        try:
+            return await self._ask(task_id, line=object())
+        finally:
+            self._wanted -= 1
 
     async def ask_many(
         self, task_ids: Iterable[str], *, old: Iterable[str] = (), overdue: Iterable[str] = ()
     ) -> AsyncGenerator[tuple[str, Outcome], None]:
         """Ask about tasks in as few calls as the provider allows.
 
-        Overdue tasks go first, then those not asked about before, calls of this method at the same time in turns; then
+        The overdue go first; then tasks not asked about before, calls of this method at the same time in turns; then
         those that got an answer, and as many of those that got none the last time. The latter, the overdue, and the
         `old` that were not asked about before, never have the last quarter of the requests at a time to themselves:
-        where they hang, the others need not wait.
+        where they hang, the others need not wait. An overdue task that hung, or failed while others did not, is no
+        longer before them.
+
+        A batch that fails as a whole, for its answer is too large or for tasks in it that the gateway cannot read, is
+        halved until the parts succeed. What was learnt of it counts for later calls: fewer tasks a batch, and tasks
+        that spoil one asked about singly.
 
         Parameters
         ----------
@@ -163,7 +201,7 @@ class Provider:
         old : iterable of str
             Those among them that have been waiting for so long that they may well hang.
         overdue : iterable of str
-            Those among them whose deadline has passed: they go before all others.
+            Those among them whose deadline has passed.
 
         Yields
         ------
@@ -174,16 +212,21 @@ class Provider:
         """
         for task_id in old:
             self._ranks.setdefault(task_id, Rank.DOUBTED)
-        self._ranks |= dict.fromkeys(overdue, Rank.OVERDUE)
-        ids = sorted(dict.fromkeys(task_ids), key=self._rank)
+        late = frozenset(overdue)
+        ids = sorted(dict.fromkeys(task_ids), key=partial(self._rank, overdue=late))
         known: deque[tuple[str, Outcome]] = deque()
         news = asyncio.Event()
+        unanswered = len(ids)
+        self._wanted += unanswered
 
         def deliver(task_id: str, outcome: Outcome) -> None:
+            nonlocal unanswered
+            unanswered -= 1
+            self._wanted -= 1
             known.append((task_id, outcome))
             news.set()
 
-        work = asyncio.create_task(self._ask_all(ids, deliver))
+        work = asyncio.create_task(self._ask_all(ids, late, deliver))
         work.add_done_callback(lambda _: news.set())
         try:
             while not work.done():
@@ -195,80 +238,141 @@ class Provider:
         finally:
             work.cancel()
             await asyncio.wait([work])
+            self._wanted -= unanswered
 
-    async def _ask_all(self, ids: Sequence[str], deliver: _Deliver) -> None:
-        size = self._adapter.ids_per_call
+    async def _ask_all(self, ids: Sequence[str], overdue: frozenset[str], deliver: _Deliver) -> None:
         async with asyncio.TaskGroup() as group:
-            crew = Crew(group, self.config.max_concurrency)
-            if size is None or not self._knows_many or len(ids) < 2:
-                self._ask_singly(ids, deliver, crew)
-            else:
-                alone = [task_id for task_id in ids if task_id in self._spoilers]
-                ids = [task_id for task_id in ids if task_id not in self._spoilers]
-                batches = (ids[start : start + size] for start in range(0, len(ids), size))
-                crew.add(partial(self._ask_together, batch, deliver, crew) for batch in batches)
-                self._ask_singly(alone, deliver, crew)
-
-    def _ask_singly(self, ids: Iterable[str], deliver: _Deliver, crew: Crew) -> None:
-        async def ask(task_id: str) -> None:
-            deliver(task_id, await self._ask(task_id, line=crew))
-
-        crew.add(partial(ask, task_id) for task_id in ids)
-
-    async def _ask_together(
-        self, ids: Sequence[str], deliver: _Deliver, crew: Crew, *, is_well: bool = False
-    ) -> None:
-        # What another batch has learnt since this one was put together counts.
-        screened = await self._screen(ids, line=crew) if self._knows_many and ids else ManyUnknown()
-        if isinstance(screened, Throttled | Unauthorised):
-            for task_id in ids:
-                deliver(task_id, screened)
-            return
-        if isinstance(screened, ManyUnknown):
-            self._knows_many = False
-        elif isinstance(screened, Transient):
-            await self._ask_in_halves(ids, screened, deliver, crew, is_well=is_well)
-            return
-        else:
-            self._many_failures = 0
-            for task_id, outcome in screened.items():
-                deliver(task_id, outcome)
-            ids = [task_id for task_id in ids if task_id not in screened]
-        self._ask_singly(ids, deliver, crew)
-
-    async def _ask_in_halves(
-        self, ids: Sequence[str], trouble: Transient, deliver: _Deliver, crew: Crew, *, is_well: bool
-    ) -> None:
-        """Ask once more about a batch that failed as a whole, half by half: what spoils it may be one of its tasks.
-
-        An answer that was too large says so, and that the gateway is well. After any other failure a single question
-        tells whether it is, before more are sent; the task that it was about is known then. Where it `is_well`, since
-        the question about another part of the batch was answered, only that task is in trouble.
-        """
-        if not trouble.is_too_large:
-            first, *ids = ids
-            outcome = await self._ask(first, line=crew)
-            deliver(first, outcome)
-            if isinstance(outcome, Transient):
-                self._spoilers.add(first)
-            if isinstance(outcome, Throttled | Unauthorised) or (
-                isinstance(outcome, Transient) and not is_well
-            ):
-                for task_id in ids:
-                    deliver(task_id, outcome)
+            call = _Call(group, self.config.max_concurrency, overdue, deliver)
+            if not self._knows_many or len(ids) < 2:
+                self._ask_singly(ids, call)
                 return
-            self._many_failures += 1
-            self._knows_many &= self._many_failures < _MANY_FAILURES
-        if len(ids) < _SMALLEST_BATCH:
-            self._spoilers |= set(ids)
-            self._ask_singly(ids, deliver, crew)
+            for batch in self._batches(ids):
+                if len(batch) == 1 and self._batch_limits:
+                    self._ask_singly(batch, call)
+                else:
+                    call.crew(batch).add([partial(self._ask_together, batch, call)])
+
+    def _batches(self, ids: Sequence[str]) -> list[Sequence[str]]:
+        """Divide tasks into batches of what is known to succeed, in the order of their first tasks."""
+        size = self._adapter.ids_per_call or 1
+        if not self._batch_limits:
+            return [ids[start : start + size] for start in range(0, len(ids), size)]
+        batches: list[Sequence[str]] = []
+        filling: dict[int, list[str]] = {}
+        for task_id in ids:
+            limit = min(size, self._batch_limits.get(task_id, size))
+            batch = filling.setdefault(limit, [])
+            if not batch:
+                batches.append(batch)
+            batch.append(task_id)
+            if len(batch) == limit:
+                del filling[limit]
+        return batches
+
+    def _ask_singly(self, ids: Iterable[str], call: _Call) -> None:
+        async def ask(crew: Crew, task_id: str) -> None:
+            call.deliver(task_id, await self._ask(task_id, crew, call.overdue))
+
+        for crew, members in call.by_crew(ids):
+            crew.add(partial(ask, crew, task_id) for task_id in members)
+
+    async def _ask_together(self, ids: Sequence[str], call: _Call, part: _Part | None = None) -> None:
+        # What another batch has learnt since this one was put together counts.
+        if not self._knows_many:
+            self._ask_singly(ids, call)
             return
-        middle = len(ids) // 2
-        halves = (ids[:middle], ids[middle:])
-        crew.add(partial(self._ask_together, half, deliver, crew, is_well=True) for half in halves)
+        # Of what fails about many at once, a single question tells whether the provider is at fault.
+        forgiven: tuple[type[Trouble], ...] = (Transient,)
+        if (unresolved := self._pauses.unresolved) is not None:
+            ids = await self._ask_first(ids, call)
+            if unresolved == Unauthorised.name:
+                forgiven = (Transient, Unauthorised)
+        if not ids:
+            return
+        screened = await self._screen(ids, call, forgiven)
+        if isinstance(screened, Throttled) or (
+            isinstance(screened, Unauthorised) and Unauthorised not in forgiven
+        ):
+            for task_id in ids:
+                call.deliver(task_id, screened)
+        elif isinstance(screened, ManyUnknown | Unauthorised):
+            self._knows_many = False
+            self._ask_singly(ids, call)
+        elif isinstance(screened, Transient):
+            await self._ask_in_parts(ids, call, part, screened)
+        else:
+            self._many_worked = True
+            self._failed_parts = 0
+            for task_id, outcome in screened.items():
+                call.deliver(task_id, outcome)
+            self._ask_singly([task_id for task_id in ids if task_id not in screened], call)
+
+    async def _ask_in_parts(
+        self, ids: Sequence[str], call: _Call, part: _Part | None, trouble: Transient
+    ) -> None:
+        """Halve a batch that failed; once a single question has shown that the gateway answers at all."""
+        if not trouble.is_too_large:
+            if part is None and not (ids := await self._ask_first(ids, call)):
+                return
+            if part is not None:
+                self._failed_parts += 1
+                most = _FAILED_PARTS_LATER if self._many_worked else _FAILED_PARTS_AT_FIRST
+                self._knows_many &= self._failed_parts < most
+        if part is not None:
+            self._forgive(part)
+        middle = (len(ids) + 1) // 2
+        if not self._knows_many or not self._is_told_by_ids(ids, ids[:middle]):
+            self._ask_singly(ids, call)
+            return
+        self._batch_limits.update(dict.fromkeys(ids, middle))
+        for half, other in ((ids[:middle], ids[middle:]), (ids[middle:], ids[:middle])):
+            half_of = _Part(other, middle)
+            if len(half) == 1:
+                call.crew(half).add([partial(self._ask_last, half[0], call, half_of)])
+            elif half:
+                call.crew(half).add([partial(self._ask_together, half, call, half_of)])
+
+    async def _ask_last(self, task_id: str, call: _Call, part: _Part) -> None:
+        """Ask singly about what is left of a batch by halving it."""
+        outcome = await self._ask(task_id, call.crew([task_id]), call.overdue)
+        if isinstance(outcome, Transient):
+            self._forgive(part)
+        call.deliver(task_id, outcome)
+
+    def _forgive(self, part: _Part) -> None:
+        """Clear the other half of a batch of suspicion: this one explains why it failed."""
+        for task_id in part.others:
+            if self._batch_limits.get(task_id) == part.limit:
+                del self._batch_limits[task_id]
+
+    def _is_told_by_ids(self, ids: Sequence[str], fewer: Sequence[str]) -> bool:
+        return self._adapter.many_request(ids, 1) != self._adapter.many_request(fewer, 1)
+
+    async def _ask_first(self, ids: Sequence[str], call: _Call) -> Sequence[str]:
+        """Ask about one task of a batch, and return the others; none where its outcome is all the others'."""
+        rest = list(ids)
+        while rest:
+            first = min(
+                reversed(rest), key=self._trust
+            )  # those that no gateway can read are likely the oldest
+            rest.remove(first)
+            outcome = await self._ask(first, call.crew([first]), call.overdue)
+            call.deliver(first, outcome)
+            if not isinstance(outcome, _TROUBLE):
+                return rest
+            if isinstance(outcome, Unauthorised) and self._clock() >= self._pauses.until:
+                continue  # that may be about this one task: it is believed when the next one says so too
+            for task_id in rest:
+                call.deliver(task_id, outcome)
+            break
+        return ()
+
+    def _trust(self, task_id: str) -> tuple[bool, bool]:
+        """Rank tasks by how likely a question about one fails: the least likely first."""
+        return task_id in self._failed_after, self._rank(task_id) is Rank.DOUBTED
 
     async def _screen(
-        self, ids: Sequence[str], line: Hashable
+        self, ids: Sequence[str], call: _Call, forgiven: tuple[type[Trouble], ...]
     ) -> Mapping[str, Outcome] | ManyUnknown | Trouble:
         """Ask for many, page by page; what is missing in the answer needs a single query.
 
@@ -277,9 +381,12 @@ class Provider:
         """
         unseen = dict.fromkeys(ids)
         known: dict[str, Outcome] = {}
+        ranks = (self._rank(task_id, call.overdue) for task_id in ids if task_id in call.overdue)
+        rank = Rank.OVERDUE if Rank.OVERDUE in ranks else Rank.NEW
         for page in range(1, _MAX_PAGES + 1):
+            request = self._adapter.many_request(list(unseen), page)
             screening = await self._call(
-                self._adapter.many_request(list(unseen), page), self._adapter.read_many, line, Rank.NEW
+                request, self._adapter.read_many, call.crew(ids), rank, forgiven=forgiven
             )
             if not isinstance(screening, Screening):
                 return known or screening
@@ -291,24 +398,50 @@ class Provider:
                 break
         return known
 
-    async def _ask(self, task_id: str, line: Hashable) -> Outcome:
+    async def _ask(self, task_id: str, line: Hashable, overdue: frozenset[str] = frozenset()) -> Outcome:
         try:
             request = self._adapter.request(task_id)
         except ValueError:
             return NotFound()
-        outcome = await self._call(request, self._adapter.read, line, self._rank(task_id))
-        if isinstance(outcome, Transient):
+        outcome = await self._call(request, self._adapter.read, line, self._rank(task_id, overdue), task_id)
+        if isinstance(outcome, Transient | Unauthorised):
             self._ranks[task_id] = Rank.DOUBTED
+            self._failed_after[task_id] = self._pauses.good_answers
         elif not (isinstance(outcome, Throttled) and not outcome.asked):
             self._ranks[task_id] = Rank.KNOWN
+            self._failed_after.pop(task_id, None)
+            self._hung.discard(task_id)
         return outcome
 
-    def _rank(self, task_id: str) -> Rank:
+    def _rank(self, task_id: str, overdue: frozenset[str] = frozenset()) -> Rank:
+        if task_id in overdue and task_id not in self._hung and not self._is_own_trouble(task_id):
+            return Rank.OVERDUE
         return self._ranks.get(task_id, Rank.NEW)
 
+    def _is_own_trouble(self, task_id: str) -> bool:
+        """Return whether the last question about a task failed, and others have been answered since."""
+        good_answers = self._failed_after.get(task_id)
+        return good_answers is not None and good_answers < self._pauses.good_answers
+
     async def _call(
-        self, request: Request, read: Callable[[Answer], _Read], line: Hashable, rank: Rank
+        self,
+        request: Request,
+        read: Callable[[Answer], _Read],
+        line: Hashable,
+        rank: Rank,
+        task_id: str | None = None,
+        *,
+        forgiven: tuple[type[Trouble], ...] = (),
     ) -> _Read | Throttled | Transient:
+        """Send one request when its turn has come, and learn from what became of it.
+
+        Parameters
+        ----------
+        task_id : str or None
+            The one task that is asked about.
+        forgiven : tuple of types
+            The troubles that say nothing new of the provider.
+        """
         if self._clock() < self._pauses.until:
             return self._refusal()
         await self._take_slot(line, rank)
@@ -318,13 +451,24 @@ class Provider:
                 return self._refusal()
             try:
                 result = await self._send(request, read)
-                trouble = result if isinstance(result, _TROUBLE) else None
-                self._pauses.settle(admission, trouble)
+                if task_id is not None and self._clock() - admission.at_s >= SLOW_S:
+                    self._hung.add(task_id)
+                if not isinstance(result, _TROUBLE):
+                    self._pauses.settle(admission, None)
+                elif not isinstance(result, forgiven) and not self._is_of_the_task(result, task_id):
+                    is_doubtful = task_id is not None and (self._wanted > 1 or self._pauses.was_well_lately)
+                    self._pauses.settle(admission, result, is_doubtful=is_doubtful)
             finally:
                 self._pauses.release(admission)
         finally:
             self._slots.give_back(rank)
         return result
+
+    def _is_of_the_task(self, trouble: Trouble, task_id: str | None) -> bool:
+        """Return whether a trouble is one of the tasks that were asked about, and not of the provider."""
+        if isinstance(trouble, Transient) and trouble.is_too_large:
+            return True
+        return task_id is not None and not isinstance(trouble, Throttled) and self._is_own_trouble(task_id)
 
     async def _take_slot(self, line: Hashable, rank: Rank) -> None:
         if self._bucket is None:
@@ -352,17 +496,51 @@ class Provider:
         if content is not None:
             headers = {**headers, "content-type": "application/json"}
         try:
-            async with asyncio.timeout(REQUEST_DEADLINE_S):
+            async with asyncio.timeout(REQUEST_DEADLINE_S) as limit:
                 reply = await self._http.send(
                     request.method, self._base_url + request.path, headers, content, max_bytes=MAX_BODY_BYTES
                 )
             body = plain_body(reply)
-            return read(
-                Answer(reply.status, reply.headers, body, self._utc_now(), self._secret, self.config.base_url)
+            answer = Answer(
+                reply.status, reply.headers, body, self._utc_now(), self._secret, self.config.base_url
             )
-        except TimeoutError:
-            return Transient(f"no answer within {REQUEST_DEADLINE_S:g} s")
+            return read(answer)
         except UnusableBodyError as error:
             return Transient(str(error), is_too_large=error.is_too_large)
         except Exception as error:  # noqa: BLE001 - whatever a transport raises becomes an outcome
-            return Transient(redact(f"{type(error).__name__}: {error}", self._secret)[:_MAX_CAUSE])
+            if isinstance(error, TimeoutError) and limit.expired():
+                return Transient(f"no answer within {REQUEST_DEADLINE_S:g} s")
+            return Transient(redact(cause_of(error, self._host), self._secret))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Of one half of a batch that failed: the other half, and to what size both were limited for it."""
+
+    others: Sequence[str]
+    limit: int
+
+
+class _Call:
+    """One call of `ask_many`: whom it tells, and two crews, so that overdue tasks that hang keep no others waiting."""
+
+    def __init__(
+        self, group: asyncio.TaskGroup, size: int, overdue: frozenset[str], deliver: _Deliver
+    ) -> None:
+        self.overdue = overdue
+        self.deliver = deliver
+        self._late = Crew(group, size)
+        self._usual = Crew(group, size)
+
+    def crew(self, ids: Sequence[str]) -> Crew:
+        """Return who asks about these tasks together: those for the overdue if any of them is."""
+        return self._usual if self.overdue.isdisjoint(ids) else self._late
+
+    def by_crew(self, ids: Iterable[str]) -> Iterable[tuple[Crew, Iterable[str]]]:
+        """Divide tasks by who asks about them singly; the crew of the first task comes first."""
+        if not self.overdue:
+            return [(self._usual, ids)]
+        members: dict[Crew, list[str]] = {}
+        for task_id in ids:
+            members.setdefault(self._late if task_id in self.overdue else self._usual, []).append(task_id)
+        return members.items()

@@ -10,6 +10,8 @@ import html
 import re
 from typing import TYPE_CHECKING, Final
 
+from tunehook.providers.payload import redact
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -66,7 +68,7 @@ _BY_BODY: Final = (
 )
 
 
-def page(status: int, headers: Mapping[str, str], body: bytes) -> str | None:
+def page(status: int, headers: Mapping[str, str], body: bytes, secret: str = "") -> str | None:
     """Describe what came in place of the gateway's answer; None where that may be the gateway's own.
 
     Parameters
@@ -76,6 +78,8 @@ def page(status: int, headers: Mapping[str, str], body: bytes) -> str | None:
         Names in lower case.
     body : bytes
         Decompressed; no JSON object.
+    secret : str
+        The API key, which is blotted out where the page's title quotes it.
     """
     text = body[:_LOOKED_AT].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     is_html = text.startswith("<") or "html" in headers.get("content-type", "").lower()
@@ -98,7 +102,7 @@ def page(status: int, headers: Mapping[str, str], body: bytes) -> str | None:
         else "a web page"
     )
     owner = _owner(headers, text)
-    title = _title(text)
+    title = _title(text, secret)
     return f"{what}{f' of {owner}' if owner else ''}{f' ({title})' if title else ''}, not the gateway"
 
 
@@ -110,7 +114,9 @@ def _owner(headers: Mapping[str, str], text: str) -> str | None:
     return next((owner for pattern, owner in _BY_BODY if re.search(pattern, text)), None)
 
 
-def _title(text: str) -> str:
+def _title(text: str, secret: str) -> str:
     match = re.search(_TITLE, text)
     words = " ".join(html.unescape(match[1]).split()) if match else ""
-    return "".join(char for char in words if char.isprintable())[:_MAX_TITLE].strip()
+    printable = "".join(char for char in words if char.isprintable())
+    # Redacted before it is cut: of a key that was cut, the beginning would be left.
+    return redact(printable, secret)[:_MAX_TITLE].strip()

@@ -1,17 +1,17 @@
 """From the bytes of an answer to plain values that every later step can carry.
 
-What browsers and the usual clients read is read: any charset that the header or the bytes tell, and line breaks inside
-of texts, which JSON forbids. And JSON allows what DynamoDB, UTF-8 and JSON writers do not: lone surrogates, integers of
-any length, and Python's reader adds NaN. None of them leaves this module.
+JSON allows what DynamoDB, UTF-8 and JSON writers do not: lone surrogates, integers of any length, and
+Python's reader adds NaN. None of them leaves this module.
 """
 
 from __future__ import annotations
 
-import codecs
 import json
 import math
 import re
 from typing import TYPE_CHECKING, Any
+
+from tunehook.providers.charsets import texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,25 +23,14 @@ _MAX_DIGITS = 38  # DynamoDB's limit of precision
 _SHORTEST_SECRET = 8  # anything shorter would also match ordinary words
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CUT = "…"
-_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:+-]+)", re.IGNORECASE | re.ASCII)
-_TEXT_CHARSET = re.compile(
-    r"(?:utf|gb|big5|euc|shift|sjis|s_jis|iso|latin|l1|windows|cp|ks|koi8|ascii|us-ascii|hz)[\w.:+-]*",
-    re.IGNORECASE,
-)
-_SIMPLIFIED_CHINESE = frozenset({"gbk", "gb2312", "gb18030", "hz"})
-_HIGH_BYTES = re.compile(rb"[\x80-\xff]{2}")
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-_PADDING = "\ufeff\x00 \t\r\n"
+_PADDING = " \t\r\n\v\f\0\ufeff"
+_MAX_SEARCHED = 20_000
+_MAX_QUOTED = 80
+_HTML = re.compile(r"<(!doctype\s+html|html|head|title|body|div|center|h1|p|br|b|script)\b", re.IGNORECASE)
 
 
 class UnreadablePayloadError(ValueError):
-    """The body is no JSON that can be read; the message quotes nothing of it."""
+    """The body is no JSON that can be read; the message says what it is instead, never with the key in it."""
 
 
 def redact(text: str, secret: str) -> str:
@@ -50,10 +39,15 @@ def redact(text: str, secret: str) -> str:
 
 
 def parse(body: bytes, secret: str = "", content_type: str = "") -> Any:
-    """Read the JSON of an answer.
+    """Decode and read the JSON of an answer, as tolerantly as curl, requests or a browser hand it on.
 
-    Broken UTF-8 becomes U+FFFD: a bad byte in a title must not hide that a task ended. So do lone surrogates; NaN and
-    infinities become None, numbers beyond 38 digits their text, and what nests deeper than 32 levels None.
+    Taken are any charset (see `tunehook.providers.charsets`), a byte order mark, white space and zero bytes around
+    the JSON, and control characters in its texts (raw line breaks in lyrics). Not taken is what none of them reads:
+    anything else before or after the JSON, comments, trailing commas, single quotes.
+
+    What cannot be decoded becomes U+FFFD: a bad byte in a title must not hide that a task ended. NaN and
+    infinities become None, numbers beyond 38 digits their text, lone surrogates U+FFFD, and what nests deeper
+    than 32 levels None.
 
     Parameters
     ----------
@@ -62,73 +56,23 @@ def parse(body: bytes, secret: str = "", content_type: str = "") -> Any:
     secret : str
         The API key, which is blotted out wherever the provider quotes it.
     content_type : str
-        The header's value, for the charset. A byte order mark counts for more, and so does valid UTF-8.
+        The header's value, for its charset.
 
     Raises
     ------
     UnreadablePayloadError
-        If it is empty or no JSON, is cut off, or nests too deeply to be read.
+        If it is empty or no JSON in any charset that fits, or nests too deeply to be read.
     """
-    text = _text_of(body, content_type).strip(_PADDING)
-    if not text:
-        raise UnreadablePayloadError("the body is empty")
-    try:
-        value = _DECODER.decode(text)
-    except RecursionError:
-        raise UnreadablePayloadError("the body nests too deeply") from None
-    except json.JSONDecodeError as error:
-        is_cut = text[0] in "{[" and (error.pos >= len(text) or error.msg.startswith("Unterminated string"))
-        raise UnreadablePayloadError("the body is cut off" if is_cut else "the body is no JSON") from None
-    except ValueError:
-        raise UnreadablePayloadError("the body is no JSON") from None
-    # Only an escape can hide a surrogate, or the secret. Most answers have neither, and nest little.
-    if "\\" in text or redact(text, secret) != text:
-        return _clean(value, lambda text: _SURROGATE.sub("\ufffd", redact(text, secret)), _MAX_DEPTH)
-    if text.count("[") + text.count("{") > _MAX_DEPTH:
-        return _clean(value, str, _MAX_DEPTH)
-    return value
-
-
-def _text_of(body: bytes, content_type: str) -> str:
-    for mark, charset in _BOMS:
-        if body.startswith(mark):
-            return body.decode(charset, "replace")
-    try:
-        if 0 not in body[:4]:
-            return body.decode()
-    except UnicodeDecodeError:
-        pass
-    else:
-        guessed = json.detect_encoding(body)
-        if guessed not in ("utf-8", "utf-8-sig"):
-            return body.decode(guessed, "replace")
-    declared = _charset(content_type)
-    if declared is not None:
-        return body.decode(declared, "replace")
-    text = body.decode("utf-8", "replace")
-    # Many gateways write in GBK and do not say so. A bad byte in UTF-8 leaves most of its letters readable.
-    bad = text.count("\ufffd")
-    good = sum(not char.isascii() for char in text) - bad
-    if bad > good and _HIGH_BYTES.search(body):
+    problem: UnreadablePayloadError | None = None
+    for text in texts(body, content_type, secret.encode() if len(secret) >= _SHORTEST_SECRET else b""):
+        text = text.strip(_PADDING)
         try:
-            return body.decode("gb18030")
-        except UnicodeDecodeError:
-            pass
-    return text
-
-
-def _charset(content_type: str) -> str | None:
-    """Return the charset that a ``Content-Type`` names, if it is one of texts and not UTF-8, which was tried."""
-    match = _CHARSET.search(content_type)
-    if match is None or not _TEXT_CHARSET.fullmatch(match[1]):
-        return None
-    try:
-        name = codecs.lookup(match[1]).name
-    except LookupError:
-        return None
-    if name in _SIMPLIFIED_CHINESE:
-        return "gb18030"  # of which the others are parts, and which many mean
-    return None if name in ("utf-8", "utf-8-sig", "utf-7") else name
+            value = _decoded(text, secret)
+        except UnreadablePayloadError as error:
+            problem = problem or error
+            continue
+        return _plain(value, text, secret)
+    raise problem or UnreadablePayloadError("the body is no JSON")
 
 
 def bounded(value: dict[str, Any], limit: int) -> tuple[dict[str, Any], bool]:
@@ -165,6 +109,56 @@ def json_size(value: Any) -> int:
     return len(json.dumps(value, ensure_ascii=False).encode())
 
 
+def _decoded(text: str, secret: str) -> Any:
+    if not text:
+        raise UnreadablePayloadError("the body is empty")
+    try:
+        return _DECODER.decode(text)
+    except RecursionError:
+        raise UnreadablePayloadError("the body nests too deeply") from None
+    except json.JSONDecodeError as error:
+        problem = error
+    raise UnreadablePayloadError(_what_it_is(text, problem, secret))
+
+
+def _plain(value: Any, text: str, secret: str) -> Any:
+    # Only an escape can hide a surrogate, or the secret. Most answers have neither, and nest little.
+    if "\\" in text or redact(text, secret) != text:
+        return _clean(value, lambda text: _SURROGATE.sub("\ufffd", redact(text, secret)), _MAX_DEPTH)
+    if text.count("[") + text.count("{") > _MAX_DEPTH:
+        return _clean(value, str, _MAX_DEPTH)
+    return value
+
+
+def _what_it_is(text: str, problem: json.JSONDecodeError, secret: str) -> str:
+    if text.startswith("<"):
+        return f"the body is {'HTML' if _HTML.search(text[:_MAX_SEARCHED]) else 'XML'}, not JSON"
+    if text[0] in '{["':
+        if problem.msg == "Extra data":
+            return "something follows the JSON of the body"
+        return "the body is cut off" if _is_cut_off(text, problem) else "the body is no JSON"
+    words = _quotable(text, secret)
+    return f'the body is no JSON but says "{words}"' if words[:1].isalpha() else "the body is no JSON"
+
+
+def _is_cut_off(text: str, problem: json.JSONDecodeError) -> bool:
+    rest = text[problem.pos :]
+    return (
+        problem.msg.startswith("Unterminated string")
+        or any(word.startswith(rest) for word in ("true", "false", "null", "-"))
+        or ("escape" in problem.msg and len(rest) < len(r"\u0000"))
+    )
+
+
+def _quotable(text: str, secret: str) -> str:
+    """Return the beginning of a text as one line; nothing of one that is not made for readers."""
+    # Redacted first: of a key that was cut, the beginning would be left.
+    words = " ".join(redact(text, secret)[: 2 * _MAX_QUOTED].split())
+    if not words.isprintable():
+        return ""
+    return words if len(words) <= _MAX_QUOTED else words[:_MAX_QUOTED] + _CUT
+
+
 def _integer(digits: str) -> int | str:
     return int(digits) if len(digits) <= _MAX_DIGITS else digits
 
@@ -175,7 +169,7 @@ def _number(digits: str) -> float | str:
 
 
 _DECODER = json.JSONDecoder(
-    strict=False, parse_int=_integer, parse_float=_number, parse_constant=lambda _name: None
+    parse_int=_integer, parse_float=_number, parse_constant=lambda _name: None, strict=False
 )
 
 

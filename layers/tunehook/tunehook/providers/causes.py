@@ -1,0 +1,95 @@
+"""Say in words why an exchange with a provider came to nothing, whatever library raised it."""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MAX_CAUSE = 300
+_URL = re.compile(r"(https?://)(?:[^\s/@]*@)?([^\s/?#'\"]+)[^\s'\"]*", re.IGNORECASE)
+_CERTIFICATE = {  # by OpenSSL's X509_V_ERR numbers
+    9: "the certificate is not valid yet",
+    10: "the certificate has expired",
+    18: "the certificate is signed by itself, by no known issuer",
+    19: "the certificate is of an unknown issuer",
+    20: "the certificate is of an unknown issuer",
+    21: "the certificate is of an unknown issuer (its chain is not complete)",
+    23: "the certificate was revoked",
+}
+_WRONG_NAME = frozenset({62, 64})
+_OF_THE_SYSTEM = {
+    errno.ECONNREFUSED: "the connection was refused",
+    errno.EHOSTUNREACH: "the host cannot be reached",
+    errno.ENETUNREACH: "the network cannot be reached",
+    errno.ETIMEDOUT: "the host does not take the connection",
+    errno.EMFILE: "too many connections are open here",
+    errno.EADDRNOTAVAIL: "the host's address cannot be connected to",
+}
+_BROKEN = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
+
+
+def cause_of(error: BaseException, host: str) -> str:
+    """Return what an exception means for a user, as a phrase of at most 300 characters.
+
+    Names, TLS and connections are told by the operating system's error, wherever it stands in the chain of causes.
+    Of anything else the text is passed on where it is one, otherwise behind the exception's name; of a URL in it
+    only scheme and host are left, since a path may be a secret.
+
+    Parameters
+    ----------
+    error : BaseException
+        What a transport raised.
+    host : str
+        Whom was to be asked: named where the name is at fault.
+    """
+    chain = list(_chain(error))
+    for link in reversed(
+        chain
+    ):  # libraries' own errors may be of these types as well, and lack what they tell
+        if isinstance(link, ssl.SSLError):
+            return f"TLS: {_of_tls(link, host)}"
+        if isinstance(link, socket.gaierror):
+            return f"the name does not resolve: {host}"
+    for link in chain:
+        if isinstance(link, OSError) and link.errno in _OF_THE_SYSTEM:
+            return _OF_THE_SYSTEM[link.errno]
+    text = _URL.sub(r"\1\2", " ".join(str(error).split()))
+    if " " in text and not _is_broken(error):
+        return text[:_MAX_CAUSE]
+    if any(map(_is_broken, chain)):
+        return "the connection broke"
+    name = type(error).__name__
+    return f"{name}: {text}"[:_MAX_CAUSE] if text else name
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def _is_broken(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in _BROKEN
+
+
+def _of_tls(error: ssl.SSLError, host: str) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        code = getattr(error, "verify_code", 0)
+        if code in _WRONG_NAME:
+            return f"the certificate is not valid for the name {host}"
+        return (
+            _CERTIFICATE.get(code) or getattr(error, "verify_message", "") or "the certificate is not valid"
+        )
+    reason = getattr(error, "reason", None) or "the handshake failed"
+    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"):
+        return "the host speaks no TLS on this port (plain http?)"
+    return str(reason).replace("_", " ").lower()
