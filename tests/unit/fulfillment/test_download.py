@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import functools
 import gzip
 import tracemalloc
 import zlib
@@ -16,6 +17,9 @@ from fulfillment.download import WAITS_S, Download, NotCopied, StartOver
 from tunehook.errors import InvalidInput
 from tunehook.http.client import open_client
 from tunehook.http.guard import ForbiddenAddress
+
+gzipped = functools.partial(gzip.compress, mtime=0)
+"""The same bytes each time: they name tests, and workers must agree on these."""
 
 URL = "https://cdn.example.com/1.mp3"
 DATA = bytes(range(200))
@@ -224,7 +228,7 @@ def test_a_content_length_that_lies_is_no_whole_file(length: int) -> None:
 
 
 def test_the_length_of_what_is_compressed_is_not_that_of_the_file() -> None:
-    packed = gzip.compress(DATA)
+    packed = gzipped(DATA)
     assert len(packed) != len(DATA)
     assert (
         fetch(
@@ -235,7 +239,7 @@ def test_the_length_of_what_is_compressed_is_not_that_of_the_file() -> None:
 
 
 def test_what_is_compressed_is_not_resumed() -> None:
-    packed = gzip.compress(DATA)
+    packed = gzipped(DATA)
     headers = {"content-encoding": "gzip", "etag": ETAG}
     first = httpx.Response(200, stream=Broken(packed[:-9], packed[-9:-8]), headers=headers)
     host = Host(first, httpx.Response(200, stream=httpx.ByteStream(packed), headers=headers))
@@ -243,7 +247,7 @@ def test_what_is_compressed_is_not_resumed() -> None:
 
 
 def test_what_is_badly_compressed_may_come_well() -> None:
-    cut = gzip.compress(DATA)[:-1]
+    cut = gzipped(DATA)[:-1]
     bad = httpx.Response(200, stream=httpx.ByteStream(cut), headers={"content-encoding": "gzip"})
     assert fetch(Host(bad, whole()))[0] == DATA
 
@@ -257,11 +261,11 @@ def coded(body: bytes, coding: str, status: int = 200, **headers: str) -> httpx.
 @pytest.mark.parametrize(
     ("coding", "body"),
     [
-        ("gzip", gzip.compress(DATA[:100]) + gzip.compress(DATA[100:])),
-        ("gzip", gzip.compress(DATA) + b"garbage"),
+        ("gzip", gzipped(DATA[:100]) + gzipped(DATA[100:])),
+        ("gzip", gzipped(DATA) + b"garbage"),
         ("deflate", zlib.compress(DATA)),
         ("br", brotli.compress(DATA)),
-        ("gzip, br", brotli.compress(gzip.compress(DATA))),
+        ("gzip, br", brotli.compress(gzipped(DATA))),
         ("utf-8", DATA),
         ("aws-chunked", DATA),
         ("none, identity", DATA),
@@ -277,14 +281,14 @@ def test_what_is_archived_is_the_file_whatever_its_coding_is_called(coding: str,
 @pytest.mark.parametrize(
     ("coding", "body", "reason"),
     [
-        ("gzip", gzip.compress(DATA)[:-40], "the compressed body is truncated"),
+        ("gzip", gzipped(DATA)[:-40], "the compressed body is truncated"),
         (
             "gzip",
-            gzip.compress(DATA[:100]) + gzip.compress(DATA[100:])[:-1],
+            gzipped(DATA[:100]) + gzipped(DATA[100:])[:-1],
             "the compressed body is truncated",
         ),
         ("br", brotli.compress(DATA)[:-1], "the compressed body is truncated"),
-        ("gzip", gzip.compress(DATA)[:-8] + bytes(8), "the compressed body is broken"),
+        ("gzip", gzipped(DATA)[:-8] + bytes(8), "the compressed body is broken"),
         ("zstd", b"\x28\xb5\x2f\xfd" + DATA, "the body is compressed by zstd, which was not asked for"),
     ],
 )
@@ -301,7 +305,7 @@ def test_a_name_that_means_no_coding_leaves_a_file_that_can_be_resumed() -> None
 
 
 def test_a_bomb_is_cut_off_at_the_largest_size_and_never_in_memory() -> None:
-    bomb = gzip.compress(bytes(50_000_000))
+    bomb = gzipped(bytes(50_000_000))
     tracemalloc.start()
     try:
         error, _ = refusal(coded(bomb, "gzip"), max_bytes=2_000_000)
