@@ -162,6 +162,7 @@ class Gateway:
         age_s = (self._clock() - submitted_ms) / 1000
         phase = Phase.QUEUED if age_s < QUEUED_S else Phase.PROCESSING
         is_ended = age_s >= task.lasts_s
+        changed_s = task.lasts_s if is_ended else QUEUED_S if phase is Phase.PROCESSING else 0
         view = TaskView(
             task_id=task.task_id,
             phase=Phase.COMPLETED if is_ended else phase,
@@ -169,9 +170,11 @@ class Gateway:
             reason="",
             song=Song(prompt=_LYRICS),
             video=False,
+            lyrics=False,
             clips=tuple(Clip(KIND, task.task_id, index) for index in range(CLIPS)),
             assets_url=self._assets_url,
             submitted_at=from_ms(submitted_ms),
+            updated_at=from_ms(submitted_ms + round(changed_s * 1000)),
             now=from_ms(self._clock()),
             ended_at=from_ms(submitted_ms + round(task.lasts_s * 1000)) if is_ended else None,
         )

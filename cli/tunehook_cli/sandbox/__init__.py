@@ -1,11 +1,20 @@
 """Stand-ins of the three providers, an asset host and a webhook receiver: for the demo and tests."""
 
 from tunehook_cli.sandbox.books import ReceivedRequest, TaskBook
-from tunehook_cli.sandbox.scenario import DEMO_SCENARIO, Kind, Scenario, TaskRule, load_scenario, parse
+from tunehook_cli.sandbox.scenario import (
+    DEMO_SCENARIO,
+    KINDS_SCENARIO,
+    Kind,
+    Scenario,
+    TaskRule,
+    load_scenario,
+    parse,
+)
 from tunehook_cli.sandbox.server import Sandbox, run_sandbox, serve
 
 __all__ = [
     "DEMO_SCENARIO",
+    "KINDS_SCENARIO",
     "Kind",
     "ReceivedRequest",
     "Sandbox",

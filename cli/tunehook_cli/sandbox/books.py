@@ -118,6 +118,9 @@ class Task:
         self.asked_at: list[datetime] = []
         self._playback = Playback(rule.answers, submitted_at, spread_of(kind, task_id))
         self._seen_ended_at: datetime | None = None
+        self._last_answer: TaskAnswer | None = None
+        self.updated_at = submitted_at
+        """When the answer that was given last began to hold: as far as that can be told, else when it was given."""
 
     def look(self, now: datetime) -> TaskAnswer:
         """Return the answer that holds at `now` without giving it."""
@@ -140,6 +143,9 @@ class Task:
 
     def _noted(self, answer: TaskAnswer | None, now: datetime) -> TaskAnswer:
         assert answer is not None, "the last answer of a task holds for ever"
+        if answer is not self._last_answer:
+            self._last_answer = answer
+            self.updated_at = self._playback.begins_at(lambda each: each is answer) or now
         if answer.final and self._seen_ended_at is None:
             self._seen_ended_at = now
         return answer

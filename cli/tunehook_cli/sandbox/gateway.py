@@ -1,6 +1,6 @@
 """What the gateways of the new-api family have in common: envelopes, errors, and the task around its clips.
 
-Times of a task are whole seconds, 0 when not set (docs/provider-contracts.md, rows 2, 3, 11).
+Times of a task are whole seconds, 0 when not set (docs/provider-contracts.md, rows 2, 3, 11). The words are new-api's.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ def not_found() -> Content:
 
 
 def unauthorised() -> Content:
-    """Return the answer to a bad key, which has no top-level `code`."""
-    return json_content(
-        {"error": {"message": "Invalid token", "type": "new_api_error", "code": "invalid_token"}}, 401
-    )
+    """Return the answer to a key that is wrong, expired, withdrawn or used up: nothing tells these apart (row 3)."""
+    error = {
+        "code": "",
+        "message": "Invalid token (request id: 20261128024758911842613)",
+        "type": "new_api_error",
+    }
+    return json_content({"error": error}, 401)
 
 
 def task(

@@ -73,7 +73,7 @@ class Providers:
 
         def content(now: datetime) -> Content:
             tasks = [self._books.asked_about(Kind.SUNO, task_id) for task_id in dict.fromkeys(wanted)]
-            return suno.many(self._listable(request, tasks, now))
+            return suno.many(self._listable(request, tasks, now), asked=len(tasks))
 
         return await self._many(Kind.SUNO, request, content)
 

@@ -29,6 +29,8 @@ from tunehook.validation import first_problem
 from tunehook_cli.sandbox.answers import Answer, Strict, TaskAnswer, check_order
 
 DEMO_SCENARIO = Path(__file__).with_name("scenarios") / "demo.toml"
+KINDS_SCENARIO = DEMO_SCENARIO.with_name("kinds.toml")
+"""What gateways and hosts really do, a task a kind."""
 
 
 class Kind(StrEnum):
@@ -51,15 +53,17 @@ class Song(Strict):
 class TaskRule(Strict):
     """How the tasks whose id matches behave.
 
-    `video` gives the clips of suno an mp4. `signed` puts a signature into the links, with percent-encoded slashes, and
-    the asset host refuses any other spelling of them. `assets_url` is where the links of the clips lead, without a
-    slash at the end; by default to the sandbox's own asset host.
+    `video` gives the clips of suno an mp4. `lyrics` makes a suno task one that writes a text: instead of clips it has
+    the song's title and, as its text, the prompt. `signed` puts a signature into the links, with percent-encoded
+    slashes, and the asset host refuses any other spelling of them. `assets_url` is where the links of the clips lead,
+    without a slash at the end; by default to the sandbox's own asset host.
     """
 
     kind: Kind | None = None
     task_id: str = "*"
     song: Song = Song()
     video: bool = False
+    lyrics: bool = False
     signed: bool = False
     assets_url: Annotated[str, Field(pattern=r"^https?://\S*[^\s/]$")] | None = None
     answers: Annotated[tuple[TaskAnswer, ...], Field(min_length=1)]

@@ -35,12 +35,14 @@ class TaskView:
         What the clips say of their music.
     video : bool
         Whether clips have an mp4.
+    lyrics : bool
+        Whether the task makes a text instead of clips.
     clips : tuple of Clip
         The clips that this answer carries.
     assets_url : str
         Where the asset host is.
-    submitted_at, now : datetime
-        The task's beginning, the moment of the question; in UTC.
+    submitted_at, updated_at, now : datetime
+        The task's beginning, when it changed last, the moment of the question; in UTC.
     ended_at : datetime or None
         The task's end; None while it runs.
     """
@@ -51,9 +53,11 @@ class TaskView:
     reason: str
     song: Song
     video: bool
+    lyrics: bool
     clips: tuple[Clip, ...]
     assets_url: str
     submitted_at: datetime
+    updated_at: datetime
     now: datetime
     ended_at: datetime | None
 
@@ -73,9 +77,11 @@ def view_of(task: Task, answer: TaskAnswer, now: datetime, assets_url: str) -> T
         reason=answer.reason if answer.phase is Phase.FAILED else "",
         song=task.rule.song,
         video=task.rule.video,
+        lyrics=task.rule.lyrics,
         clips=tuple(Clip(task.kind, task.task_id, index, task.rule.signed) for index in range(count)),
         assets_url=task.rule.assets_url or assets_url,
         submitted_at=task.submitted_at,
+        updated_at=task.updated_at,
         now=now,
         ended_at=task.ended_at(now),
     )

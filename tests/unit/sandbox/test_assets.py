@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from tunehook_cli.sandbox.clips import MEDIA, Clip
 from tunehook_cli.sandbox.scenario import Kind
@@ -43,6 +44,31 @@ async def test_every_file_of_a_clip_is_served(
         body = await response.read()
     assert int(response.headers["content-length"]) == len(body)
     assert body == CLIP.files()[ending].read_bytes()
+
+
+def test_a_signed_link_holds_what_a_client_may_spell_otherwise() -> None:
+    _, _, query = Clip(Kind.SUNO, "a", 0, signed=True).url("x", ".mp3").partition("?")
+    assert "%2F" in query
+    assert "%3D" in query
+
+
+async def test_a_signed_link_is_served_as_it_is_spelled_and_no_otherwise(start: Any, client: Any) -> None:
+    rule = {"task_id": "a*", "signed": True, "answers": [{"phase": "completed"}]}
+    sandbox = await start({"tasks": [rule]})
+    link = Clip(Kind.SUNO, "a song", 0, signed=True).url(f"{sandbox.url}/assets", ".mp3")
+    spellings = {
+        link: 200,
+        link.replace("%2F", "/"): 403,
+        link.replace("%2F", "%2f"): 403,
+        link.replace("%3D", "="): 403,
+        link.partition("?")[0]: 403,
+        f"{link}&more": 403,
+    }
+    found = {}
+    for spelling in spellings:
+        async with client.get(URL(spelling, encoded=True)) as response:
+            found[spelling] = response.status
+    assert found == spellings
 
 
 async def test_a_range_of_a_file_can_be_had(start: Any, client: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tunehook_cli.sandbox.clips import LARGE_COVER, TRACKS, VIDEO
+from tunehook_cli.sandbox.clips import LARGE_COVER, MEDIA, TRACKS, VIDEO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +84,15 @@ def test_the_video_is_an_mp4_with_h264_and_aac() -> None:
     assert b"avc1" in data
     assert b"mp4a" in data
     assert len(data) < 150_000
+
+
+def test_the_m4a_is_sound_alone_though_its_brand_does_not_say_so() -> None:
+    data = (MEDIA / "tone.m4a").read_bytes()
+    assert data[4:12] == b"ftypisom"
+    assert {b"moov", b"mdat"} < set(mp4_boxes(data))
+    assert b"mp4a" in data
+    assert b"vide" not in data
+    assert len(data) < 5_000
 
 
 def test_the_recordings_and_covers_differ() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from tunehook.http.transport import HttpTransport
 from tunehook.providers import Completed, Failed, Outcome, Pending, Provider, Throttled
 from tunehook.providers.config import parse_providers
-from tunehook_cli.sandbox import Sandbox
+from tunehook_cli.sandbox import KINDS_SCENARIO, Sandbox
 
 KINDS = ("musicmint", "qhaigc", "suno")
 LIFE = [
@@ -183,3 +184,45 @@ async def test_a_gateway_without_the_query_of_many_is_asked_one_by_one(start: An
     asked = provider_of(sandbox, "suno").ask_many(["a", "b"])
     assert {task_id: in_words(outcome) async for task_id, outcome in asked} == {"a": "queued", "b": "queued"}
     assert sandbox.queries("suno") == {"many": 1, "one": 2}
+
+
+@pytest.mark.parametrize(
+    ("task_id", "answers"),
+    [
+        ("lyrics", [(0, "processing"), (1, "completed")]),
+        ("quota", [(0, "processing"), (5, "unauthorised"), (64, "unauthorised"), (65, "completed")]),
+        ("failure", [(0, "processing"), (1, "completed")]),
+        ("refused", [(0, "unauthorised"), (58, "unauthorised"), (59, "completed")]),
+        ("m4a", [(0, "processing"), (1, "completed")]),
+        ("signed", [(0, "processing"), (1, "completed")]),
+    ],
+)
+async def test_the_scenario_of_the_kinds_plays_what_its_names_say(
+    clock: Any, provider_of: Any, task_id: str, answers: list[tuple[int, str]]
+) -> None:
+    async with Sandbox(KINDS_SCENARIO, clock=clock) as sandbox:
+        sandbox.create_task("suno", task_id)
+        started, heard = clock(), []
+        for at_s, _ in answers:
+            clock.moment = started + timedelta(seconds=at_s)
+            # Another each time: one whose key was refused asks no more for a while.
+            heard.append((at_s, in_words(await provider_of(sandbox, "suno").ask(task_id))))
+    assert heard == answers
+
+
+async def test_a_lyrics_task_is_understood_as_its_text(start: Any, provider_of: Any) -> None:
+    rule = {"lyrics": True, "song": {"title": "Rain", "prompt": "la la"}, "answers": [{"phase": "completed"}]}
+    sandbox = await start({"tasks": [rule]})
+    outcome = await provider_of(sandbox, "suno").ask("song")
+    assert isinstance(outcome, Completed)
+    assert [(clip.title, clip.text, clip.playable) for clip in outcome.result.clips] == [
+        ("Rain", "la la", False)
+    ]
+
+
+async def test_what_is_the_gateways_own_business_is_not_passed_on(start: Any, provider_of: Any) -> None:
+    sandbox = await start({"tasks": [{"answers": [{"phase": "completed"}]}]})
+    outcome = await provider_of(sandbox, "suno").ask("song")
+    own = {"user_id", "group", "channel_id", "quota", "username"}
+    assert not own & outcome.result.provider_object.keys()
+    assert outcome.result.provider_object.get("properties", {}).keys() <= {"input"}

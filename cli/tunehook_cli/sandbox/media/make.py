@@ -113,6 +113,11 @@ def make_video(wav: Path, name: str) -> None:
     ffmpeg("-f", "lavfi", "-i", source, "-i", str(wav), "-t", "3", *picture, *sound, name)
 
 
+def make_m4a(wav: Path, name: str) -> None:
+    """Make a short AAC in an MP4 whose brand does not say that it is sound alone, as hosts call an mp3."""
+    ffmpeg("-i", str(wav), "-t", "0.5", *shlex.split("-c:a aac -b:a 32k -f mp4"), name)
+
+
 def main() -> None:
     """Make every file of this folder anew."""
     with tempfile.TemporaryDirectory() as folder:
@@ -120,6 +125,7 @@ def main() -> None:
         make_audio(MORNING, "Sandbox Morning", morning_wav, "morning.mp3")
         make_audio(EVENING, "Sandbox Evening", evening_wav, "evening.mp3")
         make_video(morning_wav, "video.mp4")
+        make_m4a(morning_wav, "tone.m4a")
     make_cover(256, "0xf7b733", "0xfc4a1a", "cover-morning.jpeg")
     make_cover(256, "0x243b55", "0x8e54e9", "cover-evening.jpeg")
     make_cover(1024, "0xf7b733", "0x8e54e9", "cover-large.jpeg")
