@@ -2,7 +2,7 @@
 
 Each import is that of a fresh process, of the functions and the layer as they are packed for Lambda (byte code
 included), with the wheels and the boto3 of this environment. The baseline, in the same rounds, is boto3 with the
-clients that the function makes, httpx-aiohttp, and pydantic alone: its `BaseModel`, for the package by itself loads
+clients that the function makes, aiohttp and httpx, and pydantic alone: its `BaseModel`, for the package by itself loads
 next to nothing before one of its names is used. The interpreter's own start is in no figure.
 
 A function makes its clients at its first event. So it is measured twice: the import alone, as Lambda does it before any
@@ -176,7 +176,7 @@ def measure(pack: Pack, name: str, rounds: int) -> Iterator[Row]:
     services = clients_of(pack, name)
     baseline = (
         f"import boto3\nfor service in {services!r}:\n    boto3.client(service)\n"
-        "import httpx_aiohttp\nfrom pydantic import BaseModel\n"
+        "import aiohttp, httpx\nfrom pydantic import BaseModel\n"
     )
     alone = f"import {name}.app"
     ways = {

@@ -58,8 +58,8 @@ NOT_BY = {
         "aiolimiter",
         "filetype",
         "httpx",
-        "brotli",
         "tunehook.http.connections",
+        "tunehook.http.transport",
         "tunehook.providers",
         "tunehook.signatures",
         "yarl",
@@ -67,7 +67,7 @@ NOT_BY = {
     "poller": {
         "aws_lambda_powertools.utilities.batch",
         "filetype",
-        "brotli",
+        "tunehook.http.client",
         "tunehook.deliveries",
         "tunehook.signatures",
         "tunehook.subscriptions",
@@ -76,7 +76,7 @@ NOT_BY = {
     "webhooks": {
         "aiolimiter",
         "filetype",
-        "brotli",
+        "tunehook.http.client",
         "tunehook.cadence",
         "tunehook.providers",
     },
