@@ -7,9 +7,10 @@ import contextlib
 import secrets
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from tunehook.errors import Misconfigured
+from tunehook.aws.faults import AWS_FAULTS
+from tunehook.errors import Misconfigured, TunehookError
 from tunehook.http.reply import Reply, Transport
 from tunehook.http.transport import HttpTransport
 from tunehook.providers import (
@@ -27,12 +28,17 @@ from tunehook.providers import (
 )
 from tunehook.providers.client import key_digest
 from tunehook.providers.config import better_base_urls
+from tunehook_cli import output
+from tunehook_cli.faults import in_words as fault_in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tunehook.providers.config import ProviderConfig
     from tunehook_cli.stack import Stack
+
+_BASE_URL_STATUSES: Final = (200, 404, 405)
+"""With these a web server answers where no API is; with others something stands before one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,30 +126,45 @@ def better_places(config: ProviderConfig, task_id: str | None) -> list[str]:
 
 
 def is_known_key(stack: Stack, config: ProviderConfig) -> bool:
-    """Return whether the provider has accepted this very key before, as far as that is remembered."""
-    try:
-        state = stack.provider_states.get(config.name)
-    except Misconfigured:  # a stack of an earlier version, which remembers nothing
-        return False
-    return state.is_no_longer_accepted(_digest(config))
+    """Return whether the provider has accepted this very key before, as far as that is remembered and can be read."""
+    with _told("whether the key was accepted before cannot be read"):
+        return stack.provider_states.get(config.name).is_no_longer_accepted(_digest(config))
+    return False
 
 
 def remember(stack: Stack, config: ProviderConfig) -> None:
     """Have remembered that the provider has accepted this key."""
-    with contextlib.suppress(Misconfigured):
+    with _told("that the key was accepted cannot be remembered"):
         stack.provider_states.accept(config.name, _digest(config))
+
+
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Tell what could not be done, where AWS refuses it: the answer of the provider is worth printing all the same."""
+    try:
+        yield
+    except Misconfigured:  # a stack of an earlier version, which remembers nothing
+        return
+    except (TunehookError, *AWS_FAULTS) as error:
+        if (words := str(error) if isinstance(error, TunehookError) else fault_in_words(error)) is None:
+            raise
+        output.note(f"{what}: {words}")
 
 
 def _digest(config: ProviderConfig) -> str:
     return key_digest(config.name, config.api_key.get_secret_value())
 
 
-def advice(probe: Probe, better: Sequence[str], *, was_accepted: bool) -> str | None:
+def advice(
+    probe: Probe, config: ProviderConfig, better: Sequence[str] = (), *, was_accepted: bool
+) -> str | None:
     """Return what would be right; None where nothing is wrong, or nobody can know.
 
     Parameters
     ----------
     probe : Probe
+    config : ProviderConfig
+        Who was asked.
     better : sequence of str
         Base URLs at which the provider was found.
     was_accepted : bool
@@ -157,11 +178,18 @@ def advice(probe: Probe, better: Sequence[str], *, was_accepted: bool) -> str | 
         case Unauthorised(reason="key") if was_accepted:
             return "the key was accepted before: look whether it is used up, expired or withdrawn"
         case Unauthorised(reason="key"):
-            return "give the right key with `tunehook providers set`"
+            return f"give the right key with `tunehook providers set {config.name}`"
         case Unauthorised():
-            return "make a key that may ask this: without a model list, and from this address"
+            return (
+                "make a key without a model list; if it has none, look whether the account is blocked, or the key "
+                "is for other addresses"
+            )
+        case Transient() if probe.is_page and probe.status not in _BASE_URL_STATUSES:
+            return "something before the gateway answers: have it let requests through, from AWS too"
         case Transient() if probe.is_page:
-            return "the base URL is that of a web page, or something stands before the gateway: give the API's address"
+            origin = "/".join(config.base_url.split("/")[:3])
+            meant = f"usually {origin}" if origin != config.base_url else "which may be another host"
+            return f"the base URL leads to a web page: give the API's address, {meant}"
         case Transient() if probe.status == 404:
             return "the gateway has no such path: look at the base URL and the kind"
     return None

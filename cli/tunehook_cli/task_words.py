@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from tunehook.tasks import Status
 from tunehook_cli import output
 
 if TYPE_CHECKING:
     from tunehook.deliveries import Delivery
+
+TEXT_LINES: Final = 8
+TEXT_CHARS: Final = 600
+"""How much of a text that is a result is shown, at most."""
+
+_SHORT_CHARS: Final = 160
 
 
 def is_pending(item: Mapping[str, Any]) -> bool:
@@ -24,17 +30,59 @@ def status(item: Mapping[str, Any]) -> str:
 
 
 def phase(item: Mapping[str, Any]) -> str | None:
-    """Return what the provider says of a pending task: ``queued``, ``processing``."""
-    return str(item["phase"]) if is_pending(item) and "phase" in item else None
+    """Return what the provider says of a pending task: ``queued``, ``processing``, or done but for a file."""
+    if not is_pending(item):
+        return None
+    if "streaming_since_ms" in item:
+        return "completed, but a clip still streams: its file is waited for"
+    return str(item["phase"]) if "phase" in item else None
 
 
-def trouble(item: Mapping[str, Any]) -> str | None:
-    """Return why a task has failed, or what keeps a pending one from being asked about; None if all is well."""
+def is_overdue(item: Mapping[str, Any], now_ms: int) -> bool:
+    """Return whether a pending task is past its deadline, and waits for an answer that ends it."""
+    deadline_ms = item.get("deadline_ms")
+    return is_pending(item) and isinstance(deadline_ms, int) and deadline_ms <= now_ms
+
+
+def trouble(item: Mapping[str, Any], now_ms: int) -> str | None:
+    """Return why a task has failed, or why a pending one does not go on; None if all is well."""
     failure = item.get("failure")
-    if not is_pending(item) and isinstance(failure, Mapping):
-        return f"{failure.get('code')}: {failure.get('reason')}"
+    if not is_pending(item):
+        return f"{failure.get('code')}: {failure.get('reason')}" if isinstance(failure, Mapping) else None
     last_error = item.get("last_error")
-    return str(last_error) if is_pending(item) and last_error else None
+    if is_overdue(item, now_ms):
+        could_not = f"could not be asked: {last_error}" if last_error else "waits for its question"
+        return f"past its deadline; {could_not}"
+    return str(last_error) if last_error else None
+
+
+def short(words: str | None) -> str | None:
+    """Return words for one row of a listing: a provider's may be long, and `tasks show` has all of them."""
+    return words if words is None or len(words) <= _SHORT_CHARS else f"{words[: _SHORT_CHARS - 1].rstrip()}…"
+
+
+def texts(item: Mapping[str, Any]) -> Iterator[tuple[str, list[str], int]]:
+    """Yield the texts that are results of a task.
+
+    Yields
+    ------
+    title : str
+        The clip's, or its id.
+    lines : list of str
+        How the text begins, at most `TEXT_LINES` and `TEXT_CHARS`.
+    left_out : int
+        How many characters follow.
+    """
+    for clip in item.get("clips") or ():
+        text = clip.get("text") if isinstance(clip, Mapping) else None
+        if isinstance(text, str):
+            shown = "\n".join(text.split("\n")[:TEXT_LINES])[:TEXT_CHARS]
+            yield str(clip.get("title") or clip.get("clip_id")), shown.splitlines(), len(text) - len(shown)
+
+
+def media_type(asset: Mapping[str, Any]) -> str | None:
+    """Return the content type of a file, with the remark on it: ``audio/x-new, unrecognised``."""
+    return ", ".join(str(asset[name]) for name in ("content_type", "remark") if asset.get(name)) or None
 
 
 def took_s(item: Mapping[str, Any], now_ms: int) -> float | None:
@@ -76,9 +124,9 @@ def last_answer(delivery: Delivery) -> str:
     return f"HTTP {attempt.status_code}" if attempt.status_code is not None else attempt.error or "no answer"
 
 
-def remarks(item: Mapping[str, Any], deliveries: Sequence[Delivery] = ()) -> str:
+def remarks(item: Mapping[str, Any], now_ms: int, deliveries: Sequence[Delivery] = ()) -> str:
     """Return what there is to say of a task beside its status, its files and webhooks included."""
-    words = [trouble(item) or phase(item)]
+    words = [trouble(item, now_ms) or phase(item)]
     if not is_pending(item):
         if "queue" in item:
             words.append("its event is on the way")

@@ -122,7 +122,7 @@ def list_providers(as_json: AsJson = False, stack: StackName = None) -> None:
 
 @app.command("remove")
 def remove_provider(name: Name, stack: StackName = None) -> None:
-    """Remove a provider. Its pending tasks wait for one of that name until their deadline."""
+    """Remove a provider. Its pending tasks wait for one of that name, at most 24 hours beyond their deadline."""
     from tunehook_cli.providers_secret import without_provider
 
     found = find_stack(stack)
@@ -162,7 +162,7 @@ def check_provider(
             ("asked about", f"task {probe.task_id}" + ("" if task_id else ", which cannot be there")),
             ("came back", f"{probe.answer or 'nothing'}, after {probe.seconds:.2f} s"),
             ("outcome", in_words(probe, was_accepted=was_accepted)),
-            ("what to do", advice(probe, better, was_accepted=was_accepted)),
+            ("what to do", advice(probe, config, better, was_accepted=was_accepted)),
         )
     )
     if not probe.useful:

@@ -10,7 +10,7 @@ import typer
 
 from tunehook.errors import InvalidInput
 from tunehook.times import now_ms
-from tunehook_cli import output
+from tunehook_cli import output, task_words
 from tunehook_cli.commands.options import AsJson, ProviderName, StackName
 from tunehook_cli.commands.tasks import task_item
 from tunehook_cli.stack import find_stack
@@ -67,7 +67,7 @@ def print_files(
                 titles.get(asset.clip_id) or asset.clip_id,
                 asset.type,
                 output.size(asset.bytes),
-                asset.content_type,
+                task_words.media_type(asset.model_dump()),
                 places.get(asset.key, "") if asset.key else f"not kept: {asset.reason}",
             )
             for asset in assets

@@ -101,6 +101,8 @@ def _tasks(part: Mapping[str, Any], now: int) -> list[str]:
     if (oldest := part["oldest"]) is not None:
         age = output.duration((now - oldest["since_ms"]) / 1000)
         lines = [f"{part['pending']} pending, the oldest for {age}: {oldest['provider']} {oldest['task_id']}"]
+    if part["overdue"]:
+        lines.append(f"{part['overdue']} past their deadline, and waiting for an answer")
     lines += [f"{each['count']} pending with trouble: {each['last_error']}" for each in part["troubles"]]
     if part["event_not_out"]:
         lines.append(f"{part['event_not_out']} ended, and the event is on the way")

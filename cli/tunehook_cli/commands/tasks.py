@@ -33,6 +33,7 @@ _LISTED: Final = (
     "archived_at_ms",
     "failure",
     "last_error",
+    "streaming_since_ms",
     "notify_hook",
     "metadata",
 )
@@ -77,7 +78,7 @@ def _row(item: Mapping[str, Any], now: int) -> tuple[object, ...]:
         task_words.status(item),
         None if submitted is None else output.clock_time(submitted),
         None if took is None else output.duration(took),
-        task_words.trouble(item) or task_words.phase(item),
+        task_words.short(task_words.trouble(item, now) or task_words.phase(item)),
     )
 
 
@@ -100,6 +101,7 @@ def show_task(
         )
         return
     output.print_fields(_fields(item))
+    _print_texts(item)
     _print_files(item, found.output("ResultsBucket"))
     if deliveries:
         print_deliveries(deliveries)
@@ -128,7 +130,8 @@ def _deliveries(stack: Stack, item: Mapping[str, Any]) -> list[Delivery]:
 
 
 def _fields(item: Mapping[str, Any]) -> list[tuple[str, object]]:
-    took = task_words.took_s(item, now_ms())
+    now = now_ms()
+    took = task_words.took_s(item, now)
     metadata = item.get("metadata")
     pending = task_words.is_pending(item)
     return [
@@ -136,7 +139,7 @@ def _fields(item: Mapping[str, Any]) -> list[tuple[str, object]]:
         ("provider", item["provider"]),
         ("status", task_words.status(item)),
         ("phase", task_words.phase(item)),
-        ("failure" if not pending else "last error", task_words.trouble(item)),
+        ("failure" if not pending else "last error", task_words.trouble(item, now)),
         ("submitted", output.moment(item.get("submitted_at_ms"))),
         ("finished", output.moment(item.get("finished_at_ms"))),
         ("end noticed", output.moment(item.get("detected_at_ms"))),
@@ -154,6 +157,13 @@ def _fields(item: Mapping[str, Any]) -> list[tuple[str, object]]:
     ]
 
 
+def _print_texts(item: Mapping[str, Any]) -> None:
+    for title, lines, left_out in task_words.texts(item):
+        more = [f"… and {left_out} characters: `tunehook results` leads to all of them"] if left_out else []
+        text = "\n".join(map(output.printable, [*lines, *more]))
+        output.print_section(output.printable(title), text)
+
+
 def _print_files(item: Mapping[str, Any], bucket: str) -> None:
     assets = item.get("assets")
     if not assets:
@@ -166,7 +176,7 @@ def _print_files(item: Mapping[str, Any], bucket: str) -> None:
             titles.get(asset["clip_id"]) or asset["clip_id"],
             asset["type"],
             output.size(asset.get("bytes")),
-            asset.get("content_type"),
+            task_words.media_type(asset),
             asset["key"].removeprefix(folder) if asset.get("key") else f"not kept: {asset.get('reason')}",
         )
         for asset in assets

@@ -99,7 +99,7 @@ def _lines() -> Iterator[Show]:
 def _progress(state: TaskState) -> str:
     if state.item is None:
         return "deleted"
-    remarks = task_words.remarks(state.item, state.deliveries)
+    remarks = task_words.remarks(state.item, now_ms(), state.deliveries)
     return f"{task_words.status(state.item)}; {remarks}" if remarks else task_words.status(state.item)
 
 
@@ -118,5 +118,5 @@ def _row(state: TaskState, now: int) -> tuple[object, ...]:
         key.provider,
         task_words.status(item),
         None if took is None else output.duration(took),
-        task_words.remarks(item, state.deliveries),
+        task_words.short(task_words.remarks(item, now, state.deliveries)),
     )

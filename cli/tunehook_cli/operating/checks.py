@@ -19,7 +19,7 @@ from tunehook_cli import output
 from tunehook_cli.faults import in_words
 from tunehook_cli.operating import figures, passes
 from tunehook_cli.operating.queues import WORK_QUEUES, DeadLetters, depth
-from tunehook_cli.probe import ask_once
+from tunehook_cli.probe import advice, ask_once, is_known_key
 from tunehook_cli.probe import in_words as outcome_in_words
 from tunehook_cli.stack import Account, Stack, find_stack
 
@@ -145,18 +145,19 @@ def _providers(stack: Stack) -> Found:
             f"set it anew with `tunehook providers set {name}`",
         )
     with ThreadPoolExecutor(_PROBES_AT_ONCE) as threads:
-        yield from threads.map(_provider, configured.usable.values())
+        yield from threads.map(partial(_provider, stack), configured.usable.values())
 
 
-def _provider(config: ProviderConfig) -> tuple[State, str, str | None]:
+def _provider(stack: Stack, config: ProviderConfig) -> tuple[State, str, str | None]:
     probe = ask_once(config, None)
-    words = f"{config.name}, {config.kind}: {outcome_in_words(probe)}"
+    was_accepted = isinstance(probe.outcome, Unauthorised) and is_known_key(stack, config)
+    words = f"{config.name}, {config.kind}: {outcome_in_words(probe, was_accepted=was_accepted)}"
     if probe.useful:
         return State.OK, words, None
     if isinstance(probe.outcome, Throttled):
         return State.WARN, words, "lower its --requests-per-second or --max-concurrency if this goes on"
     if isinstance(probe.outcome, Unauthorised):
-        return State.FAIL, words, f"give it a good key with `tunehook providers set {config.name}`"
+        return State.FAIL, words, advice(probe, config, was_accepted=was_accepted)
     return (
         State.FAIL,
         words,

@@ -7,7 +7,7 @@ is counted over a bounded piece of the table, and the figures say when there was
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -43,9 +43,16 @@ def tasks(stack: Stack, now_ms: int) -> dict[str, Any]:
         unsent += len(work.unsent)
         unreadable += len(work.unreadable)
     oldest = min(pending, key=lambda task: task.since_ms, default=None)
-    troubles = Counter(task.last_error for task in pending if task.last_error)
+    # The words of one trouble differ by request ids and the like.
+    troubles: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for task in pending:
+        if task.last_error:
+            kind = task.last_error if task.trouble is None else task.trouble.told or task.trouble.kind
+            troubles[task.key.provider, kind].append(task.last_error)
+    common = sorted(troubles.values(), key=len, reverse=True)[:_SHOWN]
     return {
         "pending": len(pending),
+        "overdue": sum(task.deadline_ms <= now_ms for task in pending),
         "oldest": None
         if oldest is None
         else {
@@ -53,7 +60,7 @@ def tasks(stack: Stack, now_ms: int) -> dict[str, Any]:
             "provider": oldest.key.provider,
             "since_ms": oldest.since_ms,
         },
-        "troubles": [{"count": count, "last_error": words} for words, count in troubles.most_common(_SHOWN)],
+        "troubles": [{"count": len(words), "last_error": words[0]} for words in common],
         "event_not_out": unsent,
         "unreadable": unreadable,
     }

@@ -174,9 +174,25 @@ def test_each_provider_is_asked(tunehook: Any, healthy: Lambdas, providers: Any)
         if each["check"] == "providers"
     }
     assert found["good"] == ("ok", None)
-    assert found["refused"] == ("fail", "give it a good key with `tunehook providers set refused`")
+    assert found["refused"] == ("fail", "give the right key with `tunehook providers set refused`")
     assert found["away"][0] == "fail"
     assert found["broken"] == ("fail", "set it anew with `tunehook providers set broken`")
+
+
+def test_a_key_that_was_accepted_is_told_from_one_that_never_was(
+    tunehook: Any, healthy: Lambdas, providers: Any
+) -> None:
+    from tunehook.providers.client import key_digest
+
+    with run_sandbox() as sandbox:
+        entry = sandbox.providers_secret()["suno"] | {"api_key": f"wrong-{KEY}"}
+        providers(json.dumps({"suno": entry}))
+        accepted = {"provider": "suno", "accepted_key": key_digest("suno", entry["api_key"])}
+        put("ProviderStatesTable", accepted)
+        ((check, words, advice),) = findings(tunehook, "fail")
+    assert check == "providers"
+    assert "no longer accepts the key (used up, expired or withdrawn)" in words
+    assert "look whether it is used up" in str(advice)
 
 
 def test_a_provider_that_throttles_is_warned_of(

@@ -3,7 +3,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.support.aws import client
 
+from tunehook.providers import Transient
+from tunehook.providers.config import parse_providers
+from tunehook_cli.probe import Probe, advice
 from tunehook_cli.sandbox import Sandbox, TaskRule, parse, run_sandbox
 
 KEY = "sk-a-key-that-nobody-may-see-0123"
@@ -256,7 +260,11 @@ def test_check_tells_a_key_that_was_accepted_from_one_that_never_was(
         ({"status": 403, "body": '{"error": {"message": "no access to model "}}'}, "without a model list"),
         (
             {"status": 200, "headers": {"content-type": "text/html"}, "body": "<html><title>New API</title>"},
-            "the base URL is that of a web page",
+            "web page: give the API's address, usually http://127.0.0.1:",
+        ),
+        (
+            {"status": 503, "headers": {"content-type": "text/html"}, "body": "<html>Service Unavailable"},
+            "something before the gateway answers",
         ),
         ({"status": 404, "body": '{"error": {"message": "Invalid URL (GET /x)"}}'}, "has no such path"),
         (
@@ -277,3 +285,21 @@ def test_check_says_who_refused_and_what_to_do(
     result = tunehook("providers", "check", "suno", "task-1")
     assert result.exit_code == 1
     assert words in " ".join(result.stdout.split())
+
+
+def test_check_answers_where_what_pollers_know_cannot_be_read(
+    tunehook: Any, providers: Providers, sandbox: Sandbox
+) -> None:
+    client("dynamodb").delete_table(TableName="ProviderStatesTable")
+    providers(json.dumps(sandbox.providers_secret()))
+    sandbox.create_task("suno", "task-1", age_s=60)
+    result = tunehook("providers", "check", "suno", "task-1")
+    assert result.exit_code == 0
+    assert "completed, with 2 clips" in result.stdout
+    assert "that the key was accepted cannot be remembered: " in result.stderr
+
+
+def test_check_of_a_web_page_at_a_bare_host_does_not_name_the_same_host_again() -> None:
+    probe = Probe("t", "HTTP 200, text/html", 0.1, Transient("a web page"), 200, is_page=True)
+    config = parse_providers(json.dumps({"my-gw": ENTRY | {"base_url": "https://gw.example"}}))["my-gw"]
+    assert str(advice(probe, config, was_accepted=False)).endswith("which may be another host")

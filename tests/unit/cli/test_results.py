@@ -62,6 +62,32 @@ def test_files_are_downloaded_and_lie_below_the_folder(tunehook: Any, stack: Non
     assert "path" not in missing
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "content_type", "remark"),
+    [
+        ("lyrics", "lyrics.txt", "text/plain; charset=utf-8", None),
+        ("audio", "audio.bin", "audio/x-new", "unrecognised"),
+    ],
+)
+def test_texts_and_files_of_no_known_kind_are_listed_and_downloaded(
+    tunehook: Any,
+    stack: None,
+    tmp_path: Path,
+    kind: str,
+    name: str,
+    content_type: str,
+    remark: str | None,
+) -> None:
+    key = f"results/suno/task-1/text-1/{name}"
+    more = {} if remark is None else {"remark": remark}
+    keep(ASSET | {"clip_id": "text-1", "type": kind, "key": key, "content_type": content_type} | more)
+    client("s3").put_object(Bucket="results", Key=key, Body=DATA)
+    listed = tunehook("results", "task-1").stdout
+    assert ", ".join(filter(None, (content_type, remark))) in listed
+    tunehook("results", "task-1", "--download", str(tmp_path))
+    assert (tmp_path / "text-1" / name).read_bytes() == DATA
+
+
 def test_a_file_that_is_not_what_was_kept_is_an_error_and_not_left_there(
     tunehook: Any, stack: None, tmp_path: Path
 ) -> None:

@@ -77,6 +77,24 @@ def test_pending_tasks_of_all_shards_are_counted_and_the_oldest_is_named(tunehoo
     assert others == ["2 pending with trouble: no provider my-gw is configured"]
 
 
+def test_tasks_with_one_trouble_are_counted_together_whatever_else_its_words_hold(
+    tunehook: Any, now: int
+) -> None:
+    for number in range(3):
+        trouble = {"kind": "unauthorised key", "count": 3, "since_ms": now, "told": "unauthorised key"}
+        words = f"the provider refuses the key: HTTP 401: Invalid token (request id: {number})"
+        put_pending(f"task-{number}", now - 1_000 + number, last_error=words, trouble=trouble)
+    _, trouble_line = shown(tunehook)["tasks"]
+    assert trouble_line.startswith("3 pending with trouble: the provider refuses the key: HTTP 401: Invalid")
+
+
+def test_tasks_past_their_deadline_are_counted(tunehook: Any, now: int) -> None:
+    put_pending("late", now - 100_000, deadline_ms=now - 1)
+    put_pending("early", now - 100_000, deadline_ms=now + 60_000)
+    assert told(tunehook)["tasks"]["overdue"] == 1
+    assert "1 past their deadline, and waiting for an answer" in shown(tunehook)["tasks"]
+
+
 @pytest.fixture
 def reads(now: int) -> Iterator[list[tuple[str, str, str | None]]]:
     """The reads of tables, as they come: operation, table, index."""

@@ -38,6 +38,31 @@ def test_the_list_says_why_a_task_failed_and_what_a_pending_one_waits_for(tuneho
     assert out[2].rstrip().endswith("processing")
 
 
+def test_a_task_past_its_deadline_says_that_it_waits_for_an_answer_and_why(
+    tunehook: Any, stack: None
+) -> None:
+    refused = "the provider refuses the key: HTTP 401: Invalid token"
+    put_task("a", status="pending", submitted_at_ms=2, deadline_ms=1, last_error=refused)
+    put_task("b", status="pending", submitted_at_ms=1, deadline_ms=1, phase="processing")
+    out = tunehook("tasks", "list").stdout.splitlines()[1:]
+    assert out[0].rstrip().endswith(f"past its deadline; could not be asked: {refused}")
+    assert out[1].rstrip().endswith("past its deadline; waits for its question")
+    assert "past its deadline; could not be asked" in tunehook("tasks", "show", "a").stdout
+
+
+def test_the_list_shortens_what_a_provider_says_and_show_does_not(tunehook: Any, stack: None) -> None:
+    put_task("a", status="pending", submitted_at_ms=1, last_error="x" * 400)
+    (row,) = tunehook("tasks", "list", env={"COLUMNS": "900"}).stdout.splitlines()[1:]
+    assert row.split()[-1] == "x" * 159 + "…"
+    assert "x" * 400 in tunehook("tasks", "show", "a", env={"COLUMNS": "900"}).stdout
+
+
+def test_a_task_that_waits_for_a_file_of_a_clip_says_so(tunehook: Any, stack: None) -> None:
+    put_task("a", status="pending", submitted_at_ms=1, phase="processing", streaming_since_ms=1)
+    assert "completed, but a clip still streams" in tunehook("tasks", "list").stdout
+    assert "completed, but a clip still streams" in tunehook("tasks", "show", "a").stdout
+
+
 def test_the_list_can_be_narrowed(tunehook: Any, stack: None) -> None:
     put_task("a", status="failed", submitted_at_ms=1)
     put_task("b", status="pending", submitted_at_ms=2)
@@ -134,6 +159,64 @@ def test_show_tells_of_the_files_and_the_webhooks_of_a_task(tunehook: Any, stack
     assert "sub_1" in out
     assert "HTTP 503; next attempt" in out
     assert "sub_2" not in out
+
+
+def put_lyrics(text: str) -> None:
+    put_task(
+        "task-1",
+        status="completed",
+        submitted_at_ms=NOW_MS,
+        archived_at_ms=NOW_MS,
+        clips=[{"clip_id": "text-1", "title": "Rain", "text": text}],
+        assets=[
+            {
+                "clip_id": "text-1",
+                "type": "lyrics",
+                "status": "archived",
+                "key": "results/suno/task-1/text-1/lyrics.txt",
+                "bytes": 6,
+                "content_type": "text/plain; charset=utf-8",
+            }
+        ],
+    )
+
+
+def test_show_has_a_text_that_is_a_result_and_its_file(tunehook: Any, stack: None) -> None:
+    put_lyrics("[Verse]\nIt rains on 夏\x1b[2J")
+    out = tunehook("tasks", "show", "task-1").stdout
+    assert "\nRain\n[Verse]\nIt rains on 夏\\x1b[2J\n" in out
+    assert "lyrics" in out
+    assert "lyrics.txt" in out
+
+
+def test_show_has_the_beginning_of_a_long_text(tunehook: Any, stack: None) -> None:
+    put_lyrics("\n".join(f"line {number}" for number in range(1, 100)))
+    out = tunehook("tasks", "show", "task-1").stdout
+    assert "line 8\n… and " in out
+    assert "line 9\n" not in out
+    put_lyrics("x" * 10_000)
+    assert f"… and {10_000 - 600} characters" in tunehook("tasks", "show", "task-1").stdout
+
+
+def test_show_takes_clips_that_a_user_has_made_up(tunehook: Any, stack: None) -> None:
+    put_task("task-1", status="completed", clips=["x", {"clip_id": "c", "text": 7}])
+    assert tunehook("tasks", "show", "task-1").exit_code == 0
+
+
+def test_show_says_which_file_is_of_no_known_kind(tunehook: Any, stack: None) -> None:
+    asset = {
+        "clip_id": "c1",
+        "type": "audio",
+        "status": "archived",
+        "key": "results/suno/task-1/c1/audio.bin",
+        "bytes": 6,
+        "content_type": "audio/x-new",
+        "remark": "unrecognised",
+    }
+    put_task("task-1", status="completed", submitted_at_ms=NOW_MS, clips=[], assets=[asset])
+    out = tunehook("tasks", "show", "task-1").stdout
+    assert "audio/x-new, unrecognised" in out
+    assert "audio.bin" in out
 
 
 def test_show_as_json_is_the_item_with_its_deliveries(tunehook: Any, stack: None) -> None:
