@@ -525,6 +525,28 @@ async def test_a_key_that_is_refused_for_two_tasks_in_a_row_is_not_tried_for_a_t
     assert asked.pause_reason == "unauthorised"
 
 
+async def test_a_key_that_is_refused_for_a_task_that_it_was_accepted_for_is_believed_at_once() -> None:
+    gateway = provider(answering(json_answer(PENDING), httpx.Response(401)), clock=Clock(), batch=False)
+    await gateway.ask("t")
+    assert isinstance(await gateway.ask("t"), Unauthorised)
+    assert gateway.is_paused()
+
+
+async def test_a_task_that_query_many_leaves_out_and_that_is_refused_holds_up_no_others() -> None:
+    def gateway(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(401)
+        known = [{"task_id": task_id, "status": "QUEUED"} for task_id in json.loads(request.content)["ids"]]
+        return json_answer({"code": "success", "data": [task for task in known if task["task_id"] != "x"]})
+
+    asked = provider(gateway, clock=Clock())
+    for _ in range(5):
+        outcomes = dict([item async for item in asked.ask_many(["x", "a", "b"])])
+        assert isinstance(outcomes["x"], Unauthorised)
+        assert isinstance(outcomes["a"], Pending)
+    assert not asked.is_paused()
+
+
 async def test_a_task_that_fails_again_and_again_beside_good_answers_pauses_nothing() -> None:
     def gateway(request: httpx.Request) -> httpx.Response:
         if request.url.path.rpartition("/")[2].startswith("bad"):

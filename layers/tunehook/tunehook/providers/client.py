@@ -456,7 +456,7 @@ class Provider:
                 if not isinstance(result, _TROUBLE):
                     self._pauses.settle(admission, None)
                 elif not isinstance(result, forgiven) and not self._is_of_the_task(result, task_id):
-                    is_doubtful = task_id is not None and (self._wanted > 1 or self._pauses.was_well_lately)
+                    is_doubtful = task_id is not None and self._may_be_refused_alone(task_id)
                     self._pauses.settle(admission, result, is_doubtful=is_doubtful)
             finally:
                 self._pauses.release(admission)
@@ -469,6 +469,11 @@ class Provider:
         if isinstance(trouble, Transient) and trouble.is_too_large:
             return True
         return task_id is not None and not isinstance(trouble, Throttled) and self._is_own_trouble(task_id)
+
+    def _may_be_refused_alone(self, task_id: str) -> bool:
+        """Return whether a refusal of the key may be about this task: it never got an answer, and others may."""
+        never_answered = self._ranks.get(task_id) is not Rank.KNOWN
+        return never_answered and (self._wanted > 1 or self._pauses.was_well_lately)
 
     async def _take_slot(self, line: Hashable, rank: Rank) -> None:
         if self._bucket is None:
