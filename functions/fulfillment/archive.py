@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import html
+import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +15,9 @@ from fulfillment.assets import Asset
 from fulfillment.download import SILENCE_S, Download, NotCopied
 from fulfillment.results import Copied, Results, Stored
 from fulfillment.transfer import Run, Transfer, source_in_metadata
+from tunehook.errors import InvalidInput
 from tunehook.events import ArchivedAsset
+from tunehook.http.urls import as_https, wire_url
 from tunehook.result_keys import inline_key, safe_part, task_prefix
 from tunehook.times import from_ms, now_ms
 
@@ -26,6 +28,9 @@ KEEP_S: Final = 200.0
 """How long all of it may take: the function's time, less what telling the receivers needs."""
 
 EXPIRED: Final = "the link has expired"
+
+_AMPERSAND: Final = re.compile(r"&(?:(?:amp|#0*38|#x0*26);)+", re.IGNORECASE)
+"""An ampersand as HTML writes it, once or several times over."""
 
 AssetName = tuple[str, str]
 """A file within its task: the clip's id and the file's type."""
@@ -61,7 +66,7 @@ class Archive:
     clock : callable, optional
         The present moment in milliseconds since 1970.
     https_only : bool
-        Whether the client takes no plain http: such links are asked for over https.
+        Whether the client allows no plain http: such links are asked for over https.
     """
 
     def __init__(
@@ -185,6 +190,8 @@ class Archive:
                     "the file came inside the provider's answer, and is not kept any more", is_final=True
                 )
             content = found[0]
+        if content is None and not asset.urls:
+            raise NotCopied("the text was too long to be passed on, and is not kept any more", is_final=True)
         if content is None:
             return None
         return await self._transfer.keep(run, asset, _source_of(asset), content, seen)
@@ -194,37 +201,21 @@ class Archive:
     ) -> Copied:
         """Copy from a link, in the ways in which it may be meant; the link as it is given comes first.
 
-        Where plain http is not taken, the same host is asked over https. ``&amp;`` is taken for what it stands for in
-        HTML only after the host has refused it as it is.
+        Where plain http is not allowed, the same host is asked over https. ``&amp;`` is read as HTML has it only after
+        the host has refused it as it is.
         """
         if asset.expires_at is not None and asset.expires_at <= from_ms(self._clock()):
             raise NotCopied(EXPIRED, is_final=True)
         now_s = asyncio.get_running_loop().time()
         link_until_s = now_s + (until_s - now_s) / links_left
-        is_plain = self._https_only and url.startswith("http://")
-        asked = _over_https(url) if is_plain else url
+        asked = _over_https(url) if self._https_only else url
         try:
-            try:
-                return await self._copy_from(asked, run, asset, url, link_until_s, seen)
-            except NotCopied as error:
-                unescaped = html.unescape(asked)
-                if (
-                    unescaped == asked
-                    or "&amp;" not in asked
-                    or error.status is None
-                    or error.status // 100 != 4
-                ):
-                    raise
-                return await self._copy_from(unescaped, run, asset, url, link_until_s, seen)
+            return await self._copy_from(asked, run, asset, url, link_until_s, seen)
         except NotCopied as error:
-            if not is_plain:
+            unescaped = _AMPERSAND.sub("&", asked)
+            if unescaped == asked or error.status is None or error.status // 100 != 4:
                 raise
-            raise NotCopied(
-                f"plain http is not allowed; asked for over https: {error}",
-                is_final=error.is_final,
-                retry_after_s=error.retry_after_s,
-                status=error.status,
-            ) from None
+        return await self._copy_from(unescaped, run, asset, url, link_until_s, seen)
 
     async def _copy_from(
         self, asked: str, run: Run, asset: Asset, url: str, until_s: float, seen: dict[str, Stored]
@@ -242,7 +233,18 @@ class Archive:
             async with asyncio.timeout_at(until_s):
                 return await self._transfer.copy(run, asset, url, download, seen)
         except TimeoutError:
-            raise NotCopied("not copied in time") from None
+            problem = NotCopied("not copied in time")
+        except NotCopied as error:
+            problem = error
+        if not (self._https_only and _is_plain(url)):
+            raise problem
+        raise NotCopied(
+            f"plain http is not allowed; asked for over https: {problem}",
+            # A host that does not speak https will not learn it while the receivers wait.
+            is_final=problem.is_final or not download.was_answered,
+            retry_after_s=problem.retry_after_s,
+            status=problem.status,
+        )
 
 
 def _lying_there(run: Run, asset: Asset, found: Collection[Stored]) -> Kept | None:
@@ -254,7 +256,7 @@ def _lying_there(run: Run, asset: Asset, found: Collection[Stored]) -> Kept | No
         for url in asset.urls:
             if stored.source == source_in_metadata(url):
                 return Kept(_archived(asset, url, stored.copied()))
-        if not asset.urls and stored.source == _source_of(asset) and stored.run_ms == run.run_ms:
+        if stored.source == _source_of(asset) and stored.run_ms == run.run_ms:
             return Kept(_archived(asset, None, stored.copied()))
         if stored.is_later_than(run.run_ms):
             return Kept(_archived(asset, asset.urls[0] if asset.urls else None, stored.copied()))
@@ -266,10 +268,16 @@ def _source_of(asset: Asset) -> str:
     return f"answer:{asset.type}"
 
 
+def _is_plain(url: str) -> bool:
+    return url[:7].lower() == "http://"
+
+
 def _over_https(url: str) -> str:
-    """Return an http link as one of the same host over https; the port of plain http goes."""
-    host, slash, rest = url.removeprefix("http://").partition("/")
-    return f"https://{host.removesuffix(':80')}{slash}{rest}"
+    """Return an http link as one of the same host over https; any other as it is."""
+    try:
+        return as_https(wire_url(url)) if _is_plain(url) else url
+    except InvalidInput:  # which the download tells in its own words
+        return url
 
 
 def _archived(asset: Asset, url: str | None, copied: Copied) -> ArchivedAsset:

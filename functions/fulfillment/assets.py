@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +24,8 @@ _FAMILY: Final[Mapping[str, str]] = {
     "large_cover": "image",
     "video": "video",
 }
-_MEDIA_FAMILIES: Final = ("audio/", "image/", "video/")
+_MEDIA_TYPE: Final = re.compile(r"(?:audio|image|video)/[a-z0-9][a-z0-9!#$&^_.+-]{0,79}")
+"""RFC 6838, section 4.2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Asset:
     is_inline : bool
         Whether it came inside the provider's answer, and so lies in the results bucket already (`inline_key`).
     content : bytes or None
-        The file itself, where it is a text of the clip.
+        The file itself, where it is a text of the clip; None where that text is lost.
     """
 
     clip_id: str
@@ -76,9 +78,7 @@ def assets_of(clip: Clip) -> Iterator[Asset]:
         yield Asset(clip.clip_id, "lyrics", (), clip.title, content=clip.text.encode("utf-8", "replace"))
 
 
-def media_type_of(
-    kind: AssetType, head: bytes, *, is_whole: bool = True, host_says: str = ""
-) -> tuple[MediaType, str | None]:
+def media_type_of(kind: AssetType, head: bytes, *, host_says: str = "") -> MediaType:
     """Tell what a file is from its beginning.
 
     Parameters
@@ -87,17 +87,13 @@ def media_type_of(
         What the provider calls it.
     head : bytes
         The beginning of the file.
-    is_whole : bool
-        Whether that is all of it.
     host_says : str
         The ``Content-Type`` that its host gave.
 
     Returns
     -------
-    media : MediaType
-        The content type and the extension without a dot.
-    remark : str or None
-        `UNRECOGNISED` where its kind is not known, and the host's word is all there is.
+    MediaType
+        With the remark `UNRECOGNISED` where its kind is not known, and the host's word is all there is.
 
     Raises
     ------
@@ -105,25 +101,17 @@ def media_type_of(
         If it is empty, or something else than the provider says: an HTML page is no mp3.
     """
     if kind == "lyrics":
-        return LYRICS, None
+        return LYRICS
     if not head:
         raise NotThatMedia(kind, "the file is empty")
-    media = recognise(head, is_whole=is_whole, wanted=_FAMILY[kind])
+    media = recognise(head, wanted=_FAMILY[kind])
     if media is not None and media.family == _FAMILY[kind]:
-        return media, None
+        return media
     if media is not None:
         raise NotThatMedia(kind, f"the file is {media.content_type}")
     if is_text(head):
         raise NotThatMedia(kind, "the file is of no known type: it is text, such as a web page")
     said = host_says.partition(";")[0].strip().lower()
-    if (
-        said.startswith(_MEDIA_FAMILIES)
-        and said.isascii()
-        and said.isprintable()
-        and len(said) <= _TYPE_MAX_LENGTH
-    ):
-        return MediaType(said, "bin"), UNRECOGNISED
+    if _MEDIA_TYPE.fullmatch(said):
+        return MediaType(said, "bin", UNRECOGNISED)
     raise NotThatMedia(kind, "the file is of no known type")
-
-
-_TYPE_MAX_LENGTH: Final = 100

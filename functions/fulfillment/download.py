@@ -80,6 +80,13 @@ class Download:
         Waits for seconds.
     clock : callable
         The time of day in milliseconds, for a ``Retry-After`` that is a date.
+
+    Attributes
+    ----------
+    content_type : str
+        What the host calls the file; empty until it was given.
+    was_answered : bool
+        Whether there was an HTTP answer at all, whichever.
     """
 
     def __init__(
@@ -102,6 +109,7 @@ class Download:
         self._clock = clock
         self._tries = 0
         self.content_type = ""
+        self.was_answered = False
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the file's bytes from its beginning, over as many connections as it takes.
@@ -121,6 +129,7 @@ class Download:
             self._tries += 1
             try:
                 async with self._ask(version, count) as response:
+                    self.was_answered = True
                     version = self._check(response, version, count)
                     async for chunk in _plain_chunks(response, version):
                         count += len(chunk)

@@ -8,12 +8,20 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from aws_lambda_powertools import Logger
+from pydantic import ValidationError
 
 from fulfillment.archive import Archive, AssetName, Kept
 from fulfillment.archived import archived_event, completeness, record_assets
 from fulfillment.assets import Asset, assets_of
 from fulfillment.figures import tell_archived, tell_coming_again
-from fulfillment.manifest import Manifest, manifest_of, provider_object_of, read_manifest, texts_of
+from fulfillment.manifest import (
+    Manifest,
+    list_on,
+    manifest_of,
+    provider_object_of,
+    read_manifest,
+    texts_of,
+)
 from fulfillment.patience import ComesAgain, again_after_s, pass_s
 from fulfillment.results import Clash, Results
 from fulfillment.telling import Telling
@@ -21,7 +29,7 @@ from fulfillment.transfer import Run
 from tunehook.aws.bus import EventBus
 from tunehook.aws.tasks import TasksTable
 from tunehook.errors import Unavailable
-from tunehook.events import ArchivedAsset, ManifestLocation, TaskEnded
+from tunehook.events import ArchivedAsset, ManifestLocation, TaskCompleted, TaskEnded
 from tunehook.result_keys import manifest_key
 from tunehook.tasks import TaskKey
 from tunehook.times import now_ms, to_ms
@@ -235,17 +243,29 @@ class Fulfillment:
 
 def _files(event: TaskEnded, item: dict[str, Any] | None) -> list[Asset]:
     texts = texts_of(item, "text")
-    return [
-        asset
-        for clip in event.clips
-        for asset in assets_of(replace(clip.to_clip(), text=clip.text or texts.get(clip.clip_id)))
-    ]
+    files: list[Asset] = []
+    for detail in event.clips:
+        clip = replace(detail.to_clip(), text=detail.text or texts.get(detail.clip_id))
+        found = list(assets_of(clip))
+        is_bare = not (found or clip.stream_url or clip.stream_source_url)
+        if is_bare and event.truncated and isinstance(event, TaskCompleted):
+            # A clip with nothing in it, of a task that has a result: its text was left out.
+            found = [Asset(clip.clip_id, "lyrics", (), clip.title)]
+        files += found
+    return files
 
 
 def _given_up(item: dict[str, Any] | None) -> dict[AssetName, ArchivedAsset]:
-    """Return the files that an earlier pass has found not to be had at all."""
-    recorded = [ArchivedAsset.model_validate(asset) for asset in (item or {}).get("assets", ())]
-    return {(asset.clip_id, asset.type): asset for asset in recorded if asset.status == "unavailable"}
+    """Return the files that an earlier pass has found not to be had at all; what a user put there is none."""
+    given_up: dict[AssetName, ArchivedAsset] = {}
+    for recorded in list_on(item, "assets"):
+        try:
+            asset = ArchivedAsset.model_validate(recorded)
+        except ValidationError:
+            continue
+        if asset.status == "unavailable":
+            given_up[asset.clip_id, asset.type] = asset
+    return given_up
 
 
 def _settled(manifest: Manifest) -> _Settled:

@@ -59,8 +59,17 @@ def manifest_of(
 
 def texts_of(item: dict[str, Any] | None, name: str) -> dict[str, str]:
     """Return the texts of a task's clips that its item has, by clip id: an event leaves out what is too long for it."""
-    clips = (item or {}).get("clips", ())
-    return {clip["clip_id"]: clip[name] for clip in clips if name in clip}
+    return {
+        clip["clip_id"]: clip[name]
+        for clip in list_on(item, "clips")
+        if isinstance(clip, dict) and isinstance(clip.get("clip_id"), str) and isinstance(clip.get(name), str)
+    }
+
+
+def list_on(item: dict[str, Any] | None, name: str) -> list[Any]:
+    """Return what an item has under a name, empty where that is no list: items may be changed by hand."""
+    value = (item or {}).get(name)
+    return value if isinstance(value, list) else []
 
 
 def read_manifest(body: bytes) -> Manifest | None:
@@ -72,6 +81,12 @@ def read_manifest(body: bytes) -> Manifest | None:
 
 
 def provider_object_of(item: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return the provider's own task object, or None where the task ended without one."""
+    """Return the provider's own task object; None where there is none, or none that can be read."""
     text = (item or {}).get("provider_object")
-    return None if text is None else dict(json.loads(text))
+    if not isinstance(text, str):
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,4 +1,4 @@
-"""What a file is, by its content: the container by its first bytes, audio or video by its tracks.
+"""Sniff the media type of a file: the container by its first bytes, audio or video by its tracks.
 
 `filetype` knows the simple formats; containers are looked into here, since a brand says nothing of what is in them
 (`docs/decisions/021-media-by-content.md`). What is recognised, and as what: `docs/media.md`.
@@ -6,22 +6,32 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import filetype
-
-Family = Literal["audio", "image", "video"]
 
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
-    """What a file is."""
+    """What a file is.
+
+    Parameters
+    ----------
+    content_type : str
+        For the header of that name.
+    extension : str
+        Without a dot.
+    remark : str or None
+        What is odd about it, if anything.
+    """
 
     content_type: str
     extension: str
+    remark: str | None = None
 
     @property
     def family(self) -> str:
@@ -33,45 +43,131 @@ MP3: Final = MediaType("audio/mpeg", "mp3")
 AAC: Final = MediaType("audio/aac", "aac")
 FLAC: Final = MediaType("audio/flac", "flac")
 M4A: Final = MediaType("audio/mp4", "m4a")
+OGG: Final = MediaType("audio/ogg", "ogg")
+WEBM_AUDIO: Final = MediaType("audio/webm", "webm")
+MKA: Final = MediaType("audio/x-matroska", "mka")
+WAV: Final = MediaType("audio/wav", "wav")
+AIFF: Final = MediaType("audio/aiff", "aiff")
+WMA: Final = MediaType("audio/x-ms-wma", "wma")
+AMR: Final = MediaType("audio/amr", "amr")
+CAF: Final = MediaType("audio/x-caf", "caf")
+AU: Final = MediaType("audio/basic", "au")
+MIDI: Final = MediaType("audio/midi", "mid")
+APE: Final = MediaType("audio/x-ape", "ape")
+WAVPACK: Final = MediaType("audio/x-wavpack", "wv")
+MUSEPACK: Final = MediaType("audio/x-musepack", "mpc")
+TTA: Final = MediaType("audio/x-tta", "tta")
+DSF: Final = MediaType("audio/x-dsf", "dsf")
+W64: Final = MediaType("audio/x-w64", "w64")
+AC3: Final = MediaType("audio/ac3", "ac3")
+EAC3: Final = MediaType("audio/eac3", "eac3")
+DTS: Final = MediaType("audio/vnd.dts", "dts")
+FLV_AUDIO: Final = MediaType("audio/x-flv", "flv")
+TS_AUDIO: Final = MediaType("audio/mp2t", "ts")
 MP4: Final = MediaType("video/mp4", "mp4")
 MOV: Final = MediaType("video/quicktime", "mov")
+WEBM: Final = MediaType("video/webm", "webm")
+MKV: Final = MediaType("video/x-matroska", "mkv")
+OGV: Final = MediaType("video/ogg", "ogv")
+AVI: Final = MediaType("video/x-msvideo", "avi")
+FLV: Final = MediaType("video/x-flv", "flv")
+MPG: Final = MediaType("video/mpeg", "mpg")
+TS: Final = MediaType("video/mp2t", "ts")
+WMV: Final = MediaType("video/x-ms-wmv", "wmv")
+JPEG: Final = MediaType("image/jpeg", "jpg")
+PNG: Final = MediaType("image/png", "png")
+WEBP: Final = MediaType("image/webp", "webp")
+GIF: Final = MediaType("image/gif", "gif")
+BMP: Final = MediaType("image/bmp", "bmp")
+TIFF: Final = MediaType("image/tiff", "tif")
+AVIF: Final = MediaType("image/avif", "avif")
+HEIC: Final = MediaType("image/heic", "heic")
+JXL: Final = MediaType("image/jxl", "jxl")
+JP2: Final = MediaType("image/jp2", "jp2")
+ICO: Final = MediaType("image/x-icon", "ico")
 
-_SIMPLE: Final = (
-    (0, b"fLaC", FLAC),
-    (0, b"#!AMR", MediaType("audio/amr", "amr")),
-    (0, b"MThd", MediaType("audio/midi", "mid")),
-    (0, b"caff", MediaType("audio/x-caf", "caf")),
-    (0, b".snd", MediaType("audio/basic", "au")),
-    (0, b"MAC ", MediaType("audio/x-ape", "ape")),
-    (0, b"wvpk", MediaType("audio/x-wavpack", "wv")),
-    (0, b"ADIF", AAC),
-    (0, b"FLV\x01", MediaType("video/x-flv", "flv")),
-    (0, b"\x00\x00\x01\xba", MediaType("video/mpeg", "mpg")),
-    (0, b"\x00\x00\x01\xb3", MediaType("video/mpeg", "mpg")),
+_BY_LIBRARY: Final = {
+    "image/jpeg": JPEG,
+    "image/png": PNG,
+    "image/apng": PNG,
+    "image/webp": WEBP,
+    "image/gif": GIF,
+    "image/bmp": BMP,
+    "image/tiff": TIFF,
+    "image/jpx": JP2,
+    "image/x-icon": ICO,
+    "video/x-msvideo": AVI,
+    "video/mpeg": MPG,
+}
+_SIGNATURES: Final = (
+    (b"fLaC", FLAC),
+    (b"#!AMR", AMR),
+    (b"MThd", MIDI),
+    (b"caff", CAF),
+    (b".snd", AU),
+    (b"MAC ", APE),
+    (b"wvpk", WAVPACK),
+    (b"MPCK", MUSEPACK),
+    (b"MP+", MUSEPACK),
+    (b"TTA1", TTA),
+    (b"DSD ", DSF),
+    (bytes.fromhex("726966662e91cf11a5d628db04c10000"), W64),
+    (b"ADIF", AAC),
+    (b"\x7f\xfe\x80\x01", DTS),
+    (b"\x00\x00\x01\xba", MPG),
+    (b"\x00\x00\x01\xb3", MPG),
+    (b"\xff\x0a", JXL),
+    (b"\x00\x00\x00\x0cJXL \r\n\x87\n", JXL),
 )
 _WAVE: Final = (b"RIFF", b"RIFX", b"RF64", b"BW64")
-_BOXES: Final = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"pnot"})
+_BOXES: Final = frozenset(
+    {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"sidx", b"moof", b"pnot"}
+)
 _AVIF: Final = frozenset({b"avif", b"avis"})
-_HEIC: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_HEIC: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
+_STILLS: Final = frozenset({b"mif1", b"mif2", b"msf1", b"miaf"})
+"""Brands of pictures of any coding: the other brands tell which."""
+
 _AUDIO_BRANDS: Final = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B "})
 _VIDEO_BRANDS: Final = frozenset({b"M4V ", b"M4VH", b"M4VP", b"avc1", b"hvc1", b"hev1", b"av01", b"F4V "})
+_PICTURE_CODINGS: Final = frozenset({b"jpeg", b"png ", b"gif ", b"tiff"})
+_JPEG_OR_PNG_IN_MP4: Final = re.compile(
+    # ISO/IEC 14496-1, 7.2.6: an ES_Descriptor, and in it the objectTypeIndication of a DecoderConfigDescriptor.
+    rb"esds.{4}\x03[\x80-\xff]{0,3}[\x00-\x7f].{3}\x04[\x80-\xff]{0,3}[\x00-\x7f][\x6c\x6d]",
+    re.DOTALL,
+)
 _ASF: Final = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_VIDEO: Final = bytes.fromhex("c0ef19bc4d5bcf11a8fd00805f5c442b")
 _EBML: Final = b"\x1a\x45\xdf\xa3"
+_OGG_VIDEO: Final = (b"\x80theora", b"BBCD\x00", b"KW-DIRAC", b"OVP80", b"\x80daala", b"\x01video")
 _TS_PACKET: Final = 188
-_PADDING_MAX: Final = 64 * 1024
-_NOT_TEXT: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_TS_VIDEO: Final = frozenset({0x01, 0x02, 0x10, 0x1B, 0x20, 0x24, 0x33, 0x42, 0xD1, 0xD2, 0xEA})
+_TS_AUDIO: Final = frozenset({0x03, 0x04, 0x0F, 0x11, 0x81, 0x87})
+
+_JUNK_MAX: Final = 64 * 1024
+"""How much may lie before the first frame of an MP3 that is no zeros: the rest of a frame that was cut, say."""
+
+_SURE_FRAMES: Final = 4
+"""So many frames in a row are no accident, whatever lies before them."""
+
+_STEPS_MAX: Final = 20_000
+"""How many boxes or elements of one file are looked at: nobody's file is to hold up the others."""
+
+_TAGS_MAX: Final = 16
+_OGG_STREAMS_MAX: Final = 64
+
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_MARKUP: Final = re.compile(rb"""(?:\xef\xbb\xbf)?\s*(?:<[!?/A-Za-z]|\{\s*["}]|\[\s*[]\[{"])""")
+_TEXT_LOOKED_AT: Final = 4096
 
 
-def recognise(head: bytes, *, is_whole: bool, wanted: str) -> MediaType | None:
+def recognise(head: bytes, *, wanted: str) -> MediaType | None:
     """Tell what a file is.
 
     Parameters
     ----------
     head : bytes
         Its beginning; the more, the surer.
-    is_whole : bool
-        Whether that is all of it.
     wanted : str
         What a container is taken for whose tracks lie beyond `head`: ``audio`` or ``video``.
 
@@ -80,99 +176,148 @@ def recognise(head: bytes, *, is_whole: bool, wanted: str) -> MediaType | None:
     MediaType or None
         None for what is of no known kind, text and HTML among it.
     """
-    for offset, mark, media in _SIMPLE:
-        if head.startswith(mark, offset):
+    if _is_utf8_text(head):
+        return None
+    start = _after_tags(head)
+    media = _recognise(head[start:] if start else head, wanted)
+    if not start:
+        return media
+    # A tag stands before audio alone. What comes behind a long one may lie beyond what is known.
+    return media if media is not None and media.family == "audio" else MP3
+
+
+def _recognise(head: bytes, wanted: str) -> MediaType | None:
+    for mark, media in _SIGNATURES:
+        if head.startswith(mark):
             return media
     if head[4:8] in _BOXES:
-        return _of_boxes(head, is_whole=is_whole, wanted=wanted)
+        return _of_boxes(head, wanted)
     if head.startswith(_EBML):
-        return _of_matroska(head, wanted=wanted)
+        return _of_matroska(head, wanted)
     if head.startswith(b"OggS"):
-        return _of_ogg(head)
+        return OGV if any(page.startswith(_OGG_VIDEO) for page in _first_pages(head)) else OGG
     if head.startswith(_WAVE) and head[8:12] == b"WAVE":
-        return MediaType("audio/wav", "wav")
+        return WAV
     if head.startswith(b"FORM") and head[8:12] in (b"AIFF", b"AIFC"):
-        return MediaType("audio/aiff", "aiff")
+        return AIFF
+    if head.startswith(b"FLV\x01"):
+        return FLV_AUDIO if head[4:5] == b"\x04" else FLV
     if head.startswith(_ASF):
-        return (
-            MediaType("video/x-ms-wmv", "wmv") if _ASF_VIDEO in head else MediaType("audio/x-ms-wma", "wma")
-        )
+        return WMV if _ASF_VIDEO in head[: int.from_bytes(head[16:24], "little")] else WMA
+    if head.startswith(b"\x0b\x77") and len(head) > 5:
+        return EAC3 if head[5] >> 3 > 10 else AC3  # bsid: ETSI TS 102 366, E.1.1
     if (audio := _of_mpeg_audio(head)) is not None:
         return audio
     if len(head) > 2 * _TS_PACKET and head[0] == head[_TS_PACKET] == head[2 * _TS_PACKET] == 0x47:
-        return MediaType("video/mp2t", "ts")
+        return _of_transport_stream(head)
     guess = filetype.guess(head)
-    if guess is None or guess.mime.partition("/")[0] not in ("image", "video"):
-        return None
-    return MediaType(guess.mime, guess.extension)
+    if guess is not None and guess.mime in _BY_LIBRARY:
+        return _BY_LIBRARY[guess.mime]
+    return _of_frames_behind_junk(head)
 
 
 def is_text(head: bytes) -> bool:
-    """Return whether a file's beginning is text, HTML and JSON among it: what hosts send in place of a file."""
-    if not head.strip():
+    """Return whether a file's beginning is text, HTML and JSON among it: what hosts send in place of a file.
+
+    Whatever its charset; text of UTF-16 without a mark of its own is told by the zeros between its ASCII.
+    """
+    head = head[:_TEXT_LOOKED_AT]
+    if not head.strip() or head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return True
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"{", b"[")):
-        return True
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return True
-    return _NOT_TEXT.search(head[:4096]) is None
+    for part in (head[::2], head[1::2]):
+        if len(head) >= 4 and not any(part):
+            return is_text(head.replace(b"\x00", b"") or b"\x00")
+    return _MARKUP.match(head) is not None or _CONTROL.search(head) is None
 
 
-def _of_boxes(head: bytes, *, is_whole: bool, wanted: str) -> MediaType:
-    """Read an ISO base media file (MP4, M4A, MOV, 3GP, AVIF, HEIC): ISO/IEC 14496-12."""
-    brands: set[bytes] = set()
-    major = b""
-    for kind, body in _boxes(head, 0, len(head)):
-        if kind == b"ftyp":
-            major = bytes(body[:4])
-            brands = {bytes(body[at : at + 4]) for at in range(0, len(body) - 3, 4) if at != 4}
-        elif kind == b"moov":
+def _is_utf8_text(head: bytes) -> bool:
+    head = head[:_TEXT_LOOKED_AT]
+    try:
+        # Not to its end: the last character may be cut.
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return _CONTROL.search(head) is None
+
+
+def _after_tags(head: bytes) -> int:
+    """Return where the tags end that stand before audio: ID3v2 (id3.org, 2.4.0, section 3.1), and APEv2."""
+    at = 0
+    for _ in range(_TAGS_MAX):
+        if head[at : at + 3] == b"ID3" and len(head) >= at + 10:
+            size = 0
+            for byte in head[at + 6 : at + 10]:
+                size = size << 7 | byte & 0x7F
+            at += 10 + size + (10 if head[at + 5] & 0x10 else 0)
+        elif head[at : at + 8] == b"APETAGEX" and len(head) >= at + 16:
+            at += 32 + int.from_bytes(head[at + 12 : at + 16], "little")
+        else:
             break
-    if major in _AVIF or (major in _HEIC and brands & _AVIF):
-        return MediaType("image/avif", "avif")
-    if major in _HEIC:
-        return MediaType("image/heic", "heic")
-    is_quicktime = major in (b"qt  ", b"")
-    tracks = _tracks(head)
-    if b"vide" in tracks:
-        return MOV if is_quicktime else MP4
-    if b"soun" in tracks:
+    return at
+
+
+def _of_boxes(head: bytes, wanted: str) -> MediaType:
+    """Read an ISO base media file (MP4, M4A, MOV, 3GP, AVIF, HEIC): ISO/IEC 14496-12."""
+    steps = iter(range(_STEPS_MAX))
+    brands: frozenset[bytes] = frozenset()
+    major = b""
+    tracks: list[tuple[bytes, bool]] = []
+    for kind, start, end in _boxes(head, 0, len(head), steps):
+        if kind == b"ftyp":
+            body = head[start : min(end, start + 1024)]
+            major = body[:4]
+            brands = frozenset(body[at : at + 4] for at in range(0, len(body) - 3, 4) if at != 4)
+        elif kind == b"moov":
+            tracks = list(_tracks(head, start, end, steps))
+            break
+    if major in _AVIF or (major in _STILLS and brands & _AVIF):
+        return AVIF
+    if major in _HEIC | _STILLS:
+        return HEIC
+    video = MOV if major in (b"qt  ", b"") else MP4
+    has_sound = any(handler == b"soun" for handler, _ in tracks)
+    for handler, is_still in tracks:
+        # A picture beside sound is its cover, or those of its chapters; of a video, it may be all there is.
+        if handler == b"vide" and not (is_still and has_sound and wanted != "video"):
+            return video
+    if has_sound or major in _AUDIO_BRANDS:
         return M4A
     # Its index lies beyond what is known, at the end of the file as a rule: the brand may tell, or else the link does.
-    if major in _AUDIO_BRANDS:
-        return M4A
-    if brands & _VIDEO_BRANDS or is_whole or wanted == "video":
-        return MOV if is_quicktime else MP4
-    return M4A
+    return video if brands & _VIDEO_BRANDS or wanted == "video" else M4A
 
 
-def _tracks(head: bytes) -> set[bytes]:
-    """Return the handler of each track; a still picture, as an album's cover, is none."""
-    found: set[bytes] = set()
-    for kind, start, end in _ranges(head, 0, len(head)):
-        if kind != b"moov":
+def _tracks(head: bytes, start: int, end: int, steps: Iterator[int]) -> Iterator[tuple[bytes, bool]]:
+    """Yield the handler of each track of a movie box, and whether it shows still pictures."""
+    for kind, track_start, track_end in _boxes(head, start, end, steps):
+        if kind != b"trak":
             continue
-        for inner, track_start, track_end in _ranges(head, start, end):
-            if inner != b"trak":
-                continue
-            for media, media_start, media_end in _ranges(head, track_start, track_end):
-                if media != b"mdia":
-                    continue
-                for leaf, leaf_start, _ in _ranges(head, media_start, media_end):
-                    if leaf == b"hdlr":
-                        found.add(head[leaf_start + 8 : leaf_start + 12])
-    return found
+        handler = b""
+        is_still = False
+        for name, at, until in _boxes_within(head, track_start, track_end, b"mdia", steps):
+            if name == b"hdlr":
+                handler = head[at + 8 : at + 12]
+            elif name == b"minf":
+                for leaf, leaf_at, leaf_until in _boxes_within(head, at, until, b"stbl", steps):
+                    if leaf == b"stsd":
+                        entry = head[leaf_at + 8 : min(leaf_until, leaf_at + 1024)]
+                        is_still = (
+                            entry[4:8] in _PICTURE_CODINGS or _JPEG_OR_PNG_IN_MP4.search(entry) is not None
+                        )
+        yield handler, is_still
 
 
-def _boxes(head: bytes, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
-    for kind, body_start, body_end in _ranges(head, start, end):
-        yield kind, head[body_start:body_end]
+def _boxes_within(
+    head: bytes, start: int, end: int, parent: bytes, steps: Iterator[int]
+) -> Iterator[tuple[bytes, int, int]]:
+    for kind, body_start, body_end in _boxes(head, start, end, steps):
+        if kind == parent:
+            yield from _boxes(head, body_start, body_end, steps)
 
 
-def _ranges(head: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def _boxes(head: bytes, start: int, end: int, steps: Iterator[int]) -> Iterator[tuple[bytes, int, int]]:
     """Yield the boxes between two places: the type, and where the content begins and ends as far as it is known."""
     at = start
-    while at + 8 <= end:
+    while at + 8 <= end and next(steps, None) is not None:
         size = int.from_bytes(head[at : at + 4])
         kind = head[at + 4 : at + 8]
         content = at + 8
@@ -187,35 +332,43 @@ def _ranges(head: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int
         at += size
 
 
-def _of_matroska(head: bytes, *, wanted: str) -> MediaType:
+def _of_matroska(head: bytes, wanted: str) -> MediaType:
     """Read a Matroska or WebM file (RFC 8794, RFC 9559): a track entry's type is 1 for video, 2 for audio."""
-    is_webm = b"webm" in head[:64]
-    types = set(_track_types(head))
+    steps = iter(range(_STEPS_MAX))
+    is_webm = False
+    types: set[int] = set()
+    for element, start, end in _elements(head, 0, len(head), steps):
+        if element == 0x1A45DFA3:  # EBML
+            is_webm = any(
+                leaf == 0x4282 and head[leaf_start:leaf_end].startswith(b"webm")  # DocType
+                for leaf, leaf_start, leaf_end in _elements(head, start, end, steps)
+            )
+        elif element == 0x18538067:  # Segment
+            types = set(_track_types(head, start, end, steps))
+            break
     is_video = 1 in types if types else wanted == "video"
     if is_webm:
-        return MediaType("video/webm" if is_video else "audio/webm", "webm")
-    return MediaType("video/x-matroska", "mkv") if is_video else MediaType("audio/x-matroska", "mka")
+        return WEBM if is_video else WEBM_AUDIO
+    return MKV if is_video else MKA
 
 
-def _track_types(head: bytes) -> Iterator[int]:
-    for element, start, end in _elements(head, 0, len(head)):
-        if element != 0x18538067:  # Segment
+def _track_types(head: bytes, start: int, end: int, steps: Iterator[int]) -> Iterator[int]:
+    for inner, inner_start, inner_end in _elements(head, start, end, steps):
+        if inner != 0x1654AE6B:  # Tracks
             continue
-        for inner, inner_start, inner_end in _elements(head, start, end):
-            if inner != 0x1654AE6B:  # Tracks
+        for entry, entry_start, entry_end in _elements(head, inner_start, inner_end, steps):
+            if entry != 0xAE:  # TrackEntry
                 continue
-            for entry, entry_start, entry_end in _elements(head, inner_start, inner_end):
-                if entry != 0xAE:  # TrackEntry
-                    continue
-                for leaf, leaf_start, leaf_end in _elements(head, entry_start, entry_end):
-                    if leaf == 0x83:  # TrackType
-                        yield int.from_bytes(head[leaf_start:leaf_end])
+            for leaf, leaf_start, leaf_end in _elements(head, entry_start, entry_end, steps):
+                if leaf == 0x83:  # TrackType
+                    yield int.from_bytes(head[leaf_start:leaf_end])
+        return
 
 
-def _elements(head: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+def _elements(head: bytes, start: int, end: int, steps: Iterator[int]) -> Iterator[tuple[int, int, int]]:
     """Yield the elements between two places: the id, and where the content begins and ends as far as it is known."""
     at = start
-    while at < end:
+    while at < end and next(steps, None) is not None:
         id_length = 9 - head[at].bit_length()
         if id_length > 4 or at + id_length >= end:
             return
@@ -233,35 +386,76 @@ def _elements(head: bytes, start: int, end: int) -> Iterator[tuple[int, int, int
         at = stop
 
 
-def _of_ogg(head: bytes) -> MediaType:
-    """Read an Ogg file (RFC 3533): each logical stream's first page says what it is."""
-    if any(mark in head[:4096] for mark in (b"\x80theora", b"\x01video", b"BBCD\x00")):
-        return MediaType("video/ogg", "ogv")
-    return MediaType("audio/ogg", "ogg")
+def _first_pages(head: bytes) -> Iterator[bytes]:
+    """Yield how the first page of each logical stream of an Ogg file begins: it says what the stream is (RFC 3533)."""
+    at = 0
+    for _ in range(_OGG_STREAMS_MAX):
+        if head[at : at + 4] != b"OggS" or len(head) < at + 27 or not head[at + 5] & 2:
+            return
+        content = at + 27 + head[at + 26]
+        yield head[content : content + 16]
+        at = content + sum(head[at + 27 : content])
+
+
+def _of_transport_stream(head: bytes) -> MediaType:
+    """Read an MPEG transport stream (ISO/IEC 13818-1, 2.4.4): the program map names the type of each stream."""
+    map_pids: set[int] = set()
+    for at in range(0, min(len(head), 512 * _TS_PACKET) - _TS_PACKET + 1, _TS_PACKET):
+        packet = head[at : at + _TS_PACKET]
+        pid = int.from_bytes(packet[1:3]) & 0x1FFF
+        if packet[0] != 0x47 or not packet[1] & 0x40 or not packet[3] & 0x10:
+            continue
+        content = packet[5 + packet[4] :] if packet[3] & 0x20 else packet[4:]
+        section = content[1 + content[0] :] if content else b""
+        body = section[8 : max((int.from_bytes(section[1:3]) & 0xFFF) - 1, 8)]
+        if pid == 0 and section[:1] == b"\x00":
+            map_pids.update(
+                int.from_bytes(body[place + 2 : place + 4]) & 0x1FFF for place in range(0, len(body) - 3, 4)
+            )
+        elif pid in map_pids and section[:1] == b"\x02":
+            types = set(_stream_types(body))
+            return TS_AUDIO if types & _TS_AUDIO and not types & _TS_VIDEO else TS
+    return TS
+
+
+def _stream_types(program: bytes) -> Iterator[int]:
+    at = 4 + (int.from_bytes(program[2:4]) & 0xFFF)
+    while at + 5 <= len(program):
+        yield program[at]
+        at += 5 + (int.from_bytes(program[at + 3 : at + 5]) & 0xFFF)
 
 
 def _of_mpeg_audio(head: bytes) -> MediaType | None:
-    """Read an MP3 (every layer and rate) or ADTS AAC, behind tags and padding."""
-    at, had_tag = 0, False
-    while head[at : at + 3] == b"ID3" and len(head) >= at + 10:
-        size = 0
-        for byte in head[at + 6 : at + 10]:
-            size = size << 7 | byte & 0x7F
-        at += 10 + size + (10 if head[at + 5] & 0x10 else 0)
-        had_tag = True
-    if had_tag and at >= len(head):
-        return MP3
-    rest = head[at : at + _PADDING_MAX].lstrip(b"\x00")
-    is_padded = head[at : at + 1] == b"\x00"
-    if had_tag and rest.startswith(b"fLaC"):
-        return FLAC
-    media = _frame(rest)
-    if media is None:
-        return MP3 if had_tag else None
-    # A single header is two bytes of luck; a second one where the first says is none.
-    is_sure = had_tag or _frame(rest[_frame_length(rest) :]) == media
+    """Read an MP3 (every layer and rate) or ADTS AAC, behind zeros if need be."""
+    is_padded = head.startswith(b"\x00")
+    frames = head.lstrip(b"\x00") if is_padded else head
+    if (media := _frame(frames)) is None:
+        return None
+    # A single header is two bytes of luck, and those of UTF-16 besides; a second one where the first says is none.
     is_plain = not is_padded and not head.startswith((b"\xff\xfe", b"\xff\xff"))
-    return media if is_sure or is_plain else None
+    return media if is_plain or _frames_in_a_row(frames, 0) > 1 else None
+
+
+def _of_frames_behind_junk(head: bytes) -> MediaType | None:
+    """Find frames in a row behind whatever else: a stream that was recorded begins within a frame."""
+    for found in re.finditer(rb"\xff(?=[\xe0-\xff])", head[:_JUNK_MAX]):
+        if _frames_in_a_row(head, found.start()) >= _SURE_FRAMES:
+            return _frame(head[found.start() : found.start() + 4])
+    return None
+
+
+def _frames_in_a_row(data: bytes, at: int) -> int:
+    """Count the frames of one stream, one right behind the other, up to `_SURE_FRAMES`."""
+    first = data[at : at + 3]
+    count = 0
+    while count < _SURE_FRAMES and len(data) >= at + 4:
+        header = data[at : at + 6]
+        is_alike = header[0] == first[0] and header[1] == first[1] and not (header[2] ^ first[2]) & 0x0C
+        if _frame(header) is None or not is_alike:
+            break
+        count += 1
+        at += _frame_length(header) or len(data)
+    return count
 
 
 _BITRATES: Final = {
@@ -285,17 +479,18 @@ def _frame(data: bytes) -> MediaType | None:
     return None if version == 1 or bitrate == 15 or rate == 3 else MP3
 
 
-def _frame_length(data: bytes) -> int:
-    version, layer = data[1] >> 3 & 3, 4 - (data[1] >> 1 & 3)
+def _frame_length(header: bytes) -> int:
+    """Return how long a frame is in bytes, by its first 6 bytes; 0 where they do not tell."""
+    version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
     if layer == 4:
-        return max((data[3] & 3) << 11 | data[4] << 3 | data[5] >> 5, 7) if len(data) > 5 else len(data)
-    index = data[2] >> 4
-    if index == 0:  # free format: no length is told
-        return len(data)
+        return max((header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5, 7) if len(header) > 5 else 0
+    index = header[2] >> 4
+    if index == 0:  # of free format
+        return 0
     generation = 1 if version == 3 else 2
     kbps = _BITRATES[generation, layer if generation == 1 else min(layer, 2)][index - 1]
-    rate = _RATES[version][data[2] >> 2 & 3]
-    padding = data[2] >> 1 & 1
+    rate = _RATES[version][header[2] >> 2 & 3]
+    padding = header[2] >> 1 & 1
     if layer == 1:
         return (12_000 * kbps // rate + padding) * 4
     samples = 72_000 if layer == 3 and generation == 2 else 144_000

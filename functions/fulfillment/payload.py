@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from tunehook.events import ArchivedAsset, ManifestLocation, TaskEnded, TaskFailed
+from tunehook.events import ArchivedAsset, ClipDetail, ManifestLocation, TaskEnded, TaskFailed
 from tunehook.tasks import Format
 
 PAYLOAD_MAX_BYTES: Final = 300_000
@@ -90,23 +90,28 @@ def _asset(asset: ArchivedAsset) -> dict[str, Any]:
 def _stand_in(event: TaskEnded) -> dict[str, Any]:
     """Write an event as the task object of a suno gateway (`docs/provider-contracts.md`, "At a glance")."""
     failure = event.failure if isinstance(event, TaskFailed) else None
+    clips = [_clip(clip) for clip in event.clips]
+    # A lyrics task has an object where others have a list.
+    is_text = len(clips) == 1 and "text" in clips[0]
     return {
         "task_id": event.task_id,
         "status": "FAILURE" if failure else "SUCCESS",
         "fail_reason": failure.reason if failure else "",
         "progress": "100%",
-        "data": [
-            {
-                "id": clip.clip_id,
-                "title": clip.title,
-                "tags": ", ".join(clip.tags),
-                "prompt": clip.prompt,
-                "duration": clip.duration_s,
-                "audio_url": clip.audio_url or clip.audio_source_url,
-                "image_url": clip.cover_url or clip.cover_source_url,
-                "video_url": clip.video_url,
-            }
-            | ({"text": clip.text} if clip.text is not None else {})
-            for clip in event.clips
-        ],
+        "data": clips[0] if is_text else clips,
+    }
+
+
+def _clip(clip: ClipDetail) -> dict[str, Any]:
+    if clip.text is not None and not (clip.audio_url or clip.audio_source_url):
+        return {"id": clip.clip_id, "title": clip.title, "text": clip.text, "status": "complete"}
+    return {
+        "id": clip.clip_id,
+        "title": clip.title,
+        "tags": ", ".join(clip.tags),
+        "prompt": clip.prompt,
+        "duration": clip.duration_s,
+        "audio_url": clip.audio_url or clip.audio_source_url,
+        "image_url": clip.cover_url or clip.cover_source_url,
+        "video_url": clip.video_url,
     }

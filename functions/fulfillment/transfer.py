@@ -122,15 +122,13 @@ class Transfer:
             await buffers.take()
             # All of this first part is looked at: of most files it is the whole, with an index at its end too.
             part = await body.read(PUT_BYTES)
-            is_whole = len(part) < PUT_BYTES
-            media, remark = media_type_of(asset.type, bytes(part), is_whole=is_whole, host_says=host_says())
-            name = asset.type
-            key = asset_key(run.key.provider, run.key.task_id, asset.clip_id, name, media.extension)
+            media = media_type_of(asset.type, bytes(part), host_says=host_says())
+            key = asset_key(run.key.provider, run.key.task_id, asset.clip_id, asset.type, media.extension)
             metadata = {"source-url": source_in_metadata(url), "run": str(run.run_ms)}
             about = About(
                 content_type=media.content_type,
                 disposition=content_disposition(asset, media.extension),
-                metadata=metadata if remark is None else metadata | {"remark": remark},
+                metadata=metadata if media.remark is None else metadata | {"remark": media.remark},
             )
             etag = seen[key].etag if key in seen else None
             try:
@@ -142,7 +140,7 @@ class Transfer:
                 if stored.sha256 != body.sha256 and not stored.is_later_than(run.run_ms):
                     raise
                 return stored.copied()
-            return Copied(key, media.content_type, body.count, body.sha256, remark)
+            return Copied(key, media.content_type, body.count, body.sha256, media.remark)
         finally:
             buffers.give_back()
 

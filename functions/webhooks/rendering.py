@@ -113,7 +113,7 @@ def _leave_out_texts(data: Data) -> None:
 
 def _leave_out_lesser_links(data: Data) -> None:
     for asset in _assets(data):
-        if asset.get("type") != "audio":
+        if asset.get("type") not in ("audio", "lyrics"):
             asset["url"] = asset["url_expires_at"] = None
 
 

@@ -292,6 +292,8 @@ async def test_a_plain_link_is_asked_for_over_https_where_nothing_else_is_allowe
         ("http://h.example:80/a:80?b", "https://h.example/a:80?b"),
         ("http://h.example:8080/a", "https://h.example:8080/a"),
         ("http://h.example", "https://h.example"),
+        ("HTTP://h.example/a", "https://h.example/a"),
+        ("http://h.example:80?b", "https://h.example/?b"),
     ],
 )
 async def test_the_host_stays_and_the_port_of_plain_http_goes(bucket: str, url: str, asked: str) -> None:
@@ -303,6 +305,36 @@ async def test_the_host_stays_and_the_port_of_plain_http_goes(bucket: str, url: 
 async def test_a_plain_link_that_fails_over_https_says_both(bucket: str) -> None:
     (kept,) = await keep(Hosts({OVER_TLS: [410]}), plain(), https_only=True)
     assert kept.asset.reason == "plain http is not allowed; asked for over https: HTTP 410"
+    assert not kept.may_come
+
+
+class Unreachable(Hosts):
+    async def handle(self, request: httpx.Request) -> httpx.Response:
+        await super().handle(request)
+        raise httpx.ConnectError("refused", request=request)
+
+
+async def test_a_host_that_does_not_speak_https_is_not_waited_for(bucket: str) -> None:
+    hosts = Unreachable()
+    (kept,) = await keep(hosts, plain(), https_only=True)
+    assert hosts.asked == [OVER_TLS] * len(WAITS_S)
+    assert (kept.asset.status, kept.may_come) == ("unavailable", False)
+    assert "asked for over https: ConnectError" in (kept.asset.reason or "")
+
+
+async def test_a_host_that_does_and_is_in_trouble_is(bucket: str) -> None:
+    (kept,) = await keep(Hosts({OVER_TLS: [503]}), plain(), https_only=True)
+    assert kept.may_come
+
+
+async def test_an_https_link_whose_host_cannot_be_reached_is_waited_for(bucket: str) -> None:
+    (kept,) = await keep(Unreachable(), plain(OVER_TLS), https_only=True)
+    assert (kept.asset.reason, kept.may_come) == ("ConnectError", True)
+
+
+async def test_a_plain_link_that_is_no_url_is_told_so(bucket: str) -> None:
+    (kept,) = await keep(Hosts(), plain("http://"), https_only=True)
+    assert "the link is not acceptable" in (kept.asset.reason or "")
     assert not kept.may_come
 
 
@@ -328,6 +360,34 @@ async def test_an_escaped_link_that_its_host_refuses_is_unescaped(bucket: str, s
     (kept,) = await keep(hosts, plain(ESCAPED))
     assert hosts.asked[-1] == UNESCAPED
     assert (kept.asset.status, kept.asset.source_url) == ("archived", ESCAPED)
+
+
+@pytest.mark.parametrize(
+    ("escaped", "unescaped"),
+    [
+        ("?a=1&amp;reg=eu&copy=2&lt;=3", "?a=1&reg=eu&copy=2&lt;=3"),
+        ("?a=1&AMP;b=2&#38;c=3&#x26;d=4", "?a=1&b=2&c=3&d=4"),
+        ("?a=1&amp;amp;b=2", "?a=1&b=2"),
+    ],
+)
+async def test_only_ampersands_are_unescaped(bucket: str, escaped: str, unescaped: str) -> None:
+    link = "https://cdn.example.com/1.mp3"
+    hosts = Hosts({link + escaped.partition("#")[0]: [410]})
+    await keep(hosts, plain(link + escaped))
+    assert hosts.asked[-1] == link + unescaped
+
+
+async def test_an_escaped_plain_link_is_unescaped_over_https(bucket: str) -> None:
+    hosts = Hosts({ESCAPED: [410]})
+    (kept,) = await keep(hosts, plain(ESCAPED.replace("https", "http")), https_only=True)
+    assert hosts.asked == [ESCAPED, UNESCAPED]
+    assert kept.asset.status == "archived"
+
+
+async def test_a_link_without_an_escape_is_asked_once(bucket: str) -> None:
+    hosts = Hosts({BEST: [410]})
+    await keep(hosts, ONLY)
+    assert hosts.asked == [BEST]
 
 
 async def test_an_escaped_link_of_a_host_in_trouble_is_not_unescaped(bucket: str) -> None:
@@ -377,3 +437,25 @@ async def test_a_file_that_came_inside_the_answer_and_is_gone_is_unavailable(buc
 async def test_a_link_beside_the_file_inside_the_answer_is_the_second_choice(bucket: str) -> None:
     (kept,) = await keep(Hosts(), Asset("clip-1", "audio", (BEST,), is_inline=True), event_id="evt_1")
     assert (kept.asset.status, kept.asset.source_url) == ("archived", BEST)
+
+
+async def test_a_file_inside_the_answer_is_kept_once_whatever_links_stand_beside_it(bucket: str) -> None:
+    client("s3").put_object(Bucket=BUCKET, Key="inline/evt_1/clip-1/audio", Body=MP3)
+    hosts = Hosts()
+    inside = Asset("clip-1", "audio", (BEST,), is_inline=True)
+    (kept,) = await keep(hosts, inside, event_id="evt_1")
+    client("s3").delete_object(Bucket=BUCKET, Key="inline/evt_1/clip-1/audio")
+    assert await keep(hosts, inside, event_id="evt_1") == [kept]
+    assert (kept.asset.status, hosts.asked) == ("archived", [])
+
+
+async def test_what_came_inside_the_answer_and_is_no_such_file_is_unavailable(bucket: str) -> None:
+    client("s3").put_object(Bucket=BUCKET, Key="inline/evt_1/clip-1/audio", Body=HTML)
+    (kept,) = await keep(Hosts(), Asset("clip-1", "audio", (), is_inline=True), event_id="evt_1")
+    assert (kept.asset.status, kept.may_come) == ("unavailable", False)
+
+
+async def test_a_text_that_is_lost_is_unavailable(bucket: str) -> None:
+    (kept,) = await keep(Hosts(), Asset("clip-1", "lyrics", ()))
+    assert (kept.asset.status, kept.may_come) == ("unavailable", False)
+    assert kept.asset.reason == "the text was too long to be passed on, and is not kept any more"

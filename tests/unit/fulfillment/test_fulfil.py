@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.support.aws import Faulty, client, fault, items
+from tests.support.aws import Faulty, client, fault, items, put
 from tests.support.tasks import KEY, NOW_MS, clip, completed
 from tests.unit.fulfillment.world import (
     BUCKET,
@@ -64,6 +64,30 @@ async def test_lyrics_that_are_too_long_for_the_event_are_whole_in_the_manifest(
     assert [each["text"] for each in manifest()["clips"]] == texts
     (text, *_) = [client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read().decode() for key in keys()]
     assert text == texts[0]
+
+
+async def test_a_text_that_event_and_item_lack_is_told_as_unavailable(world: World) -> None:
+    clips = [
+        clip(f"lyrics-{number}", prompt=None, audio_url=None, cover_url=None, text="詞" * 25_000)
+        for number in range(3)
+    ]
+    event = world.end(completed(clips=tuple(clips)))
+    put("TasksTable", world.item() | {"clips": []})
+    await world.fulfil(event)
+    assert [(each["type"], each["status"]) for each in manifest()["assets"]] == [
+        ("lyrics", "unavailable")
+    ] * 3
+
+
+@pytest.mark.parametrize("name", ["clips", "assets", "provider_object"])
+@pytest.mark.parametrize("value", ["{", "[1]", 5, None, [1, {"clip_id": 3}], {"a": 1}])
+async def test_an_item_that_was_changed_by_hand_stops_no_webhook(world: World, name: str, value: Any) -> None:
+    subscribe("sub")
+    event = world.end()
+    put("TasksTable", world.item() | {name: value})
+    await world.fulfil(event)
+    assert len(manifest()["assets"]) == 4
+    assert set(world.deliveries()) == {"sub"}
 
 
 async def test_the_item_says_what_is_kept_and_since_when(world: World) -> None:

@@ -1,9 +1,10 @@
 import json
 from typing import Any
 
+import pytest
 from tests.support.tasks import NOW_MS, clip, completed, ended
 
-from fulfillment.manifest import manifest_of, provider_object_of
+from fulfillment.manifest import manifest_of, provider_object_of, texts_of
 from tunehook.events import ArchivedAsset, task_ended
 
 ASSET = ArchivedAsset(
@@ -64,3 +65,19 @@ def test_a_manifest_is_utf_8_for_people() -> None:
 
 def test_a_task_that_ended_without_an_object_has_none() -> None:
     assert (provider_object_of(None), provider_object_of({})) == (None, None)
+
+
+@pytest.mark.parametrize("value", ["{", "[1]", "5", 5, None, [1], {"a": 1}])
+def test_a_providers_object_that_cannot_be_read_is_none(value: Any) -> None:
+    assert provider_object_of({"provider_object": value}) is None
+
+
+def test_texts_that_are_none_are_left_out() -> None:
+    clips = [
+        1,
+        {"text": "a"},
+        {"clip_id": 1, "text": "a"},
+        {"clip_id": "b", "text": 2},
+        {"clip_id": "c", "text": "c"},
+    ]
+    assert texts_of({"clips": clips}, "text") == {"c": "c"}

@@ -111,6 +111,35 @@ def test_without_its_first_link_a_clip_is_told_with_the_upstream_copy() -> None:
     assert told["audio_url"] == "https://up.example.com/1.mp3"
 
 
+LYRICS = clip("lyrics-1", audio_url=None, cover_url=None, text="夏の雨")
+
+
+def test_a_text_is_told_in_its_clip() -> None:
+    (told,) = payload(event=task_ended(ended(end=completed(clips=(LYRICS,)))))["clips"]
+    assert told["text"] == "夏の雨"
+
+
+def test_a_clip_of_music_has_no_text() -> None:
+    assert "text" not in payload()["clips"][0]
+
+
+def test_a_lyrics_task_whose_object_is_gone_is_told_as_a_gateway_does() -> None:
+    body = payload(Format.PROVIDER, task_ended(ended(end=completed(clips=(LYRICS,)))), None)
+    assert body["data"] == {
+        "id": "lyrics-1",
+        "title": LYRICS.title,
+        "text": "夏の雨",
+        "status": "complete",
+    }
+
+
+def test_an_unrecognised_file_is_told_with_its_remark() -> None:
+    data = payload(assets=(asset(remark="unrecognised"), asset("clip-2")))
+    first, second = (each["assets"][0] for each in data["clips"])
+    assert first["remark"] == "unrecognised"
+    assert "remark" not in second
+
+
 @pytest.mark.parametrize("form", Format)
 def test_a_payload_is_compact_and_not_escaped(form: Format) -> None:
     text = payload_of(form, EVENT, PROVIDER_OBJECT, (), MANIFEST)

@@ -120,6 +120,23 @@ def test_long_prompts_are_left_out_and_nothing_else() -> None:
     assert result["truncated"] is True
 
 
+def test_long_texts_are_left_out_with_the_prompts() -> None:
+    payload = data()
+    payload["clips"][0]["text"] = "la " * 7_000
+    told = body(payload)["data"]
+    assert told["truncated"] is True
+    assert {"prompt", "text"}.isdisjoint(told["clips"][0])
+
+
+def test_the_link_of_a_text_stays_as_long_as_that_of_audio() -> None:
+    texts = [asset("lyrics", f"results/p/t/{number}/lyrics.txt") for number in range(12)]
+    covers = [asset("cover", f"results/p/t/{number}/cover.jpg") for number in range(12)]
+    payload = data()
+    payload["clips"][0]["assets"] = texts + covers
+    told = body(payload, link=LINK + "x" * 700)["data"]["clips"][0]["assets"]
+    assert {each["type"] for each in told if each["url"] is not None} == {"lyrics"}
+
+
 def test_if_that_does_not_do_the_links_of_the_audio_stay_longest() -> None:
     clip = data()["clips"][0]
     audio, cover = body(data(clips=[clip]), link="https://b/{}?" + "x" * 12_000)["data"]["clips"][0]["assets"]
