@@ -15,7 +15,7 @@ from tunehook.providers.outcomes import NotFound, Outcome, Throttled, Transient,
 from tunehook.providers.pages import CHALLENGE_HEADERS, page
 from tunehook.providers.payload import UnreadablePayloadError, parse
 from tunehook.providers.refusals import described, own_status, refusal, says_not_found
-from tunehook.providers.results import Origin
+from tunehook.providers.results import Origin, unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -180,7 +180,8 @@ class Adapter(ABC):
 
 def _parsed(answer: Answer) -> Any:
     try:
-        return parse(answer.body, answer.secret, answer.headers.get("content-type", ""))
+        value = parse(answer.body, answer.secret, answer.headers.get("content-type", ""))
+        return unwrapped(value) if isinstance(value, str) else value
     except UnreadablePayloadError as error:
         return error
 

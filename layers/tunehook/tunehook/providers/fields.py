@@ -6,36 +6,70 @@ import binascii
 import math
 import re
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_MAX_URL = 8192
+_MAX_URL = 16_384
+_MAX_DATA_HEAD = 300
 _MAX_TAGS = 50
 _MAX_TAG = 200
 _MAX_DURATION_S = 1_000_000.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLAUSIBLE = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
 _FIRST_MS = 100_000_000_000  # as seconds this is the year 5138, as milliseconds 1973
+_FIRST_US = 100_000_000_000_000  # as milliseconds this is the year 5138, as microseconds 1973
+_SLASHED = re.compile(r"(\d{4})/(\d{1,2})/(\d{1,2})", re.ASCII)
+_ZONE_NAME = re.compile(r"\s*(?:UTC|GMT|Z)$|(?<=[+-]\d{4})\s+[A-Z]{3,4}$", re.ASCII)
 _COMMAS = re.compile(r"[,，、;；\n]")
 _LINE_BREAKS = re.compile(r"[\t\r\n]")
+_AROUND = " \t\r\n\x00\ufeff\u200b\u200c\u200d\u2060\u00a0\"'`"
+_BRACKETS = {"<": ">", "(": ")", "[": "]", "{": "}"}
+_URL_INSIDE = re.compile(r"[\s(\[<\"'=](https?:/{2}[^\s<>\"'()\[\]]+)", re.IGNORECASE)
+_NEXT_URL = re.compile(r"\s+(?=https?://)", re.IGNORECASE)
+_FRAGMENT_OF_A_NAME = re.compile(
+    r"#[^/?#]*\.(?:mp3|m4a|wav|flac|ogg|opus|aac|mp4|webm|mov|jpe?g|png|webp)$", re.IGNORECASE
+)
 _NOT_IN_A_URL = re.compile(r"[^\x21-\x7e]|[\"<>\\^`{}]")
 _NOT_IN_A_HOST = re.compile(r"[^\x21-\x7e]|[\"<>\\^`{}|%]")
-_ABSOLUTE = re.compile(r"(https?):/{2,}", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"(https?)[:：][/\\／]+", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _HOST_AND_PATH = re.compile(r"(?:[a-z0-9-]+\.)+[a-z]{2,}(?::\d+)?/", re.IGNORECASE)
-_LIKE_A_PATH = re.compile(r"/|[^/\s]+/.+|[^/\s]+\.[a-z0-9]{2,4}$", re.IGNORECASE)
+_LIKE_A_PATH = re.compile(
+    r"/|[^\s?]*\?[^\s=]+=|[^/\s]+/.+|.*[^\s.]\.[a-z0-9]{2,4}(?:\?\S*)?$", re.IGNORECASE | re.DOTALL
+)
+_NO_LINK = frozenset({"n/a", "none", "null", "undefined", "nil", "nan", "false", "-"})
 _DATA_URI = re.compile(
     r"data:(?P<type>[^,;]*)(?P<parameters>(?:;[^,;]*)*),(?P<data>.*)", re.IGNORECASE | re.DOTALL
 )
 _URL_SAFE_BASE64 = bytes.maketrans(b"-_", b"+/")
-_MEDIA = ("audio/", "image/", "video/", "application/octet-stream", "application/ogg")
+_MEDIA = (
+    "audio/",
+    "image/",
+    "video/",
+    "application/octet-stream",
+    "binary/octet-stream",
+    "application/ogg",
+    "application/mp4",
+)
 _NO_FILE = frozenset({"none.mp3", "null.mp3", "undefined.mp3", "forbidden", "none", "null", "undefined"})
-_CLOCK = re.compile(r"(?:(\d{1,2}):)?(\d{1,3}):(\d{2}(?:\.\d+)?)", re.ASCII)
-_SECONDS = re.compile(r"(\d+(?:\.\d+)?)\s*(?:s|sec|secs|second|seconds)", re.ASCII | re.IGNORECASE)
-_ISO_DURATION = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?", re.ASCII | re.IGNORECASE)
+_CLOCK = re.compile(r"(?:(\d{1,2}):)?(\d{1,3}):(\d{2}(?:[.,]\d+)?)", re.ASCII)
+_MILLISECONDS = re.compile(r"(\d+(?:\.\d+)?)\s*(?:ms|msec|milliseconds?|毫秒)", re.ASCII | re.IGNORECASE)
+_LENGTH = re.compile(
+    r"(?:P(?:0D)?T)?(?:(\d+)\s*(?:h|hrs?|hours?|小时|时)[\s,]*)?"
+    r"(?:(\d+(?:\.\d+)?)\s*(?:m|mins?|minutes?|分钟|分)[\s,]*)?"
+    r"(?:(\d+(?:[.,]\d+)?)\s*(?:s|secs?|seconds?|秒钟?))?",
+    re.ASCII | re.IGNORECASE,
+)
+_PARAMETERS = r"(?:;[^,;]{0,100}){0,10}"
+_DATA_INSIDE = re.compile(
+    rf"data:(?:(?:[\w.+-]{{1,60}}/[\w.+-]{{1,100}})?{_PARAMETERS};\s*base64,[\w+/=%\r\n-]*"
+    rf"|(?:audio|image|video)/[\w.+-]{{1,100}}{_PARAMETERS},[^\s\"'\\<>]*)",
+    re.ASCII | re.IGNORECASE,
+)
 
 
 def text(value: Any, longest: int) -> str | None:
@@ -61,7 +95,7 @@ def number(value: Any) -> float | None:
 def duration_s(value: Any) -> float | None:
     """Return a length in seconds; zero and less mean that it is not known.
 
-    A number, or a text: digits, ``125.4s``, ``2:05``, ``1:02:05``, or ISO 8601 (``PT2M5S``).
+    A number, or a text: digits, ``125.4s``, ``125400ms``, ``2:05``, ``1:02:05``, ``2m 5s``, or ISO 8601 (``PT2M5S``).
     """
     seconds = number(value)
     if seconds is None and isinstance(value, str):
@@ -70,20 +104,22 @@ def duration_s(value: Any) -> float | None:
 
 
 def _seconds_in(written: str) -> float | None:
-    if match := _SECONDS.fullmatch(written):
-        return float(match[1])
-    match = _CLOCK.fullmatch(written) or _ISO_DURATION.fullmatch(written)
-    if match is None:
+    written = written.replace("：", ":").strip("~≈ ")
+    if match := _MILLISECONDS.fullmatch(written):
+        return float(match[1]) / 1000
+    match = _CLOCK.fullmatch(written) or _LENGTH.fullmatch(written)
+    if match is None or (match[3] is None and written[:1] not in ("P", "p")):  # "3 min" is rounded
         return None
-    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    hours, minutes, seconds = (float((part or "0").replace(",", ".")) for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds
 
 
 def moment(value: Any, *, zoneless_after: datetime | None = None) -> datetime | None:
     """Return a time in UTC.
 
-    Seconds or milliseconds since 1970, as a number or a text, told apart by their size; or ISO-8601, taken
-    for UTC when it names no zone. Zero means "not set", and so does a time before 2000 or after 2199.
+    Seconds, milliseconds or microseconds since 1970, as a number or a text, told apart by their size; or ISO-8601, the
+    same with slashes, or the form of HTTP's dates; taken for UTC when it names no zone. Zero means "not set", and so
+    does a time before 2000 or after 2199.
 
     Parameters
     ----------
@@ -94,9 +130,10 @@ def moment(value: Any, *, zoneless_after: datetime | None = None) -> datetime | 
     count = number(value)
     try:
         if count is not None:
-            result = _EPOCH + timedelta(milliseconds=round(count if count >= _FIRST_MS else count * 1000))
+            scale = 1000 if count < _FIRST_MS else 1 if count < _FIRST_US else 0.001
+            result = _EPOCH + timedelta(milliseconds=round(count * scale))
         elif isinstance(value, str):
-            result = datetime.fromisoformat(value.strip())
+            result = _written_moment(value.strip())
             if result.tzinfo is not None:
                 result = result.astimezone(UTC)
             else:
@@ -105,9 +142,20 @@ def moment(value: Any, *, zoneless_after: datetime | None = None) -> datetime | 
                     return None
         else:
             return None
-    except (ValueError, OverflowError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return result if _PLAUSIBLE[0] <= result < _PLAUSIBLE[1] else None
+
+
+def _written_moment(written: str) -> datetime:
+    if written[:1].isalpha():
+        return parsedate_to_datetime(written)
+    iso = _SLASHED.sub(lambda match: f"{match[1]}-{int(match[2]):02}-{int(match[3]):02}", written)
+    named = _ZONE_NAME.search(iso)
+    if named is None:
+        return datetime.fromisoformat(iso)
+    moment = datetime.fromisoformat(iso[: named.start()])
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def tags(value: Any, *, split_at_spaces: bool = False) -> tuple[str, ...]:
@@ -132,11 +180,11 @@ def tags(value: Any, *, split_at_spaces: bool = False) -> tuple[str, ...]:
 
 
 def link(value: Any, base_url: str = "") -> str | None:
-    """Return what a provider calls a link as an absolute http(s) URL of at most 8192 characters, or None.
+    """Return what a provider calls a link as an absolute http(s) URL of at most 16,384 characters, or None.
 
     What is a URL stays as it is, byte for byte. Only what no URL may hold is encoded (spaces, letters beyond ASCII,
     control characters, ``"<>\\^`{}``), line breaks go as browsers have it, and so does a fragment, which is never
-    sent.
+    sent. Quotes and brackets around it go, and so does text before it (``[listen](https://h.example/a.mp3)``).
 
     Parameters
     ----------
@@ -145,11 +193,13 @@ def link(value: Any, base_url: str = "") -> str | None:
     base_url : str
         Of the provider; without one, no relative link is usable.
     """
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) > _MAX_URL:
         return None
-    url = _LINE_BREAKS.sub("", value.strip().strip("\"'<>`")).strip().replace("\\/", "/")
-    if not url or len(url) > _MAX_URL or (absolute := _absolute(url, base_url)) is None:
+    url = _unwrapped(value)
+    if not url or url.lower() in _NO_LINK or (absolute := _absolute(url, base_url)) is None:
         return None
+    if _FRAGMENT_OF_A_NAME.search(absolute):  # "Song #1.mp3": a fragment is no file's ending
+        absolute = absolute.replace("#", "%23")
     url = _encoded(absolute.partition("#")[0])
     try:
         parts = urlsplit(url)
@@ -159,9 +209,33 @@ def link(value: Any, base_url: str = "") -> str | None:
     return url if usable and len(url) <= _MAX_URL else None
 
 
+def address(value: Any) -> Any:
+    """Return the link in an object or a list that stands in a link's place; anything else as it is."""
+    if isinstance(value, list):
+        value = next((each for each in value if each not in (None, "")), None)
+    if isinstance(value, dict):
+        value = first(value, "url", "src", "href", "uri", "link", "path", "audio_url", "audioUrl")
+    return value
+
+
+def _unwrapped(written: str) -> str:
+    url = _LINE_BREAKS.sub("", written.strip(_AROUND)).replace("\\/", "/")
+    for _ in range(3):
+        if len(url) > 1 and _BRACKETS.get(url[0]) == url[-1]:
+            url = url[1:-1].strip(_AROUND)
+    if not _ABSOLUTE.match(url) and url[:1] not in ("/", ".", "?"):
+        inside = _URL_INSIDE.search(url)
+        if inside is not None and "?" not in url[: inside.start()]:
+            url = inside[1]
+    return _NEXT_URL.split(url.rstrip(">"), maxsplit=1)[0] if _ABSOLUTE.match(url) else url
+
+
 def _absolute(url: str, base_url: str) -> str | None:
     if match := _ABSOLUTE.match(url):
-        return f"{match[1].lower()}://{url[match.end() :]}"
+        rest = url[match.end() :]
+        if "\\" in match[0]:
+            rest = rest.replace("\\", "/")
+        return f"{match[1].lower()}://{rest}"
     if url.startswith("//"):
         return f"{'http' if base_url.startswith('http://') else 'https'}:{url}"
     if _HOST_AND_PATH.match(url):
@@ -170,7 +244,7 @@ def _absolute(url: str, base_url: str) -> str | None:
         return None
     # Encoded first: joined, an odd character could make another URL of it.
     try:
-        return urljoin(f"{base_url}/", _NOT_IN_A_URL.sub(_percent, url))
+        return urljoin(f"{base_url.rstrip('/')}/", _NOT_IN_A_URL.sub(_percent, url))
     except ValueError:
         return None
 
@@ -217,23 +291,38 @@ def is_placeholder(url: str) -> bool:
     return urlsplit(url).path.rpartition("/")[2].lower() in _NO_FILE
 
 
+def is_data(value: Any) -> bool:
+    """Return whether a text is a ``data:`` URI (RFC 2397), of whatever type and however broken."""
+    return isinstance(value, str) and _DATA_INSIDE.match(value[:_MAX_DATA_HEAD].strip(_AROUND)) is not None
+
+
+def data_type(value: Any) -> str:
+    """Return the media type that a ``data:`` URI names, in lower case; empty where it names none."""
+    match = _DATA_URI.match(value[:_MAX_DATA_HEAD].strip(_AROUND)) if isinstance(value, str) else None
+    return match["type"].strip().lower() if match else ""
+
+
 def data_file(value: Any) -> bytes | None:
     """Return the bytes of a media file that stands in the answer itself, as a ``data:`` URI (RFC 2397)."""
-    match = (
-        _DATA_URI.fullmatch(value.strip())
-        if isinstance(value, str) and value[:64].lstrip()[:5].lower() == "data:"
-        else None
-    )
-    if match is None or (match["type"] and not match["type"].lower().startswith(_MEDIA)):
+    if not is_data(value):
+        return None
+    match = _DATA_URI.fullmatch(value.strip(_AROUND))
+    if match is None or (match["type"].strip() and not match["type"].strip().lower().startswith(_MEDIA)):
         return None
     raw = unquote_to_bytes(match["data"])
-    if not match["parameters"].lower().endswith(";base64"):
+    if not match["parameters"].replace(" ", "").lower().endswith(";base64"):
         return raw or None
+    raw = b"".join(raw.partition(b"#")[0].split())
     try:
-        standard = b"".join(raw.split()).translate(_URL_SAFE_BASE64)
-        return binascii.a2b_base64(standard + b"==") or None
+        decoded = binascii.a2b_base64(raw.translate(_URL_SAFE_BASE64) + b"==")
     except binascii.Error:
         return None
+    return decoded or None
+
+
+def without_data(value: str) -> str:
+    """Return a text with each ``data:`` URI in it replaced by ``data:``, so that no file stands in it."""
+    return _DATA_INSIDE.sub("data:", value) if "data:" in value.lower() else value
 
 
 def objects(value: Any) -> Iterator[Mapping[str, Any]]:

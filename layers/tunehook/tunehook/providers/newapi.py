@@ -8,23 +8,29 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tunehook.providers import fields
 from tunehook.providers.adapter import Adapter
-from tunehook.providers.outcomes import Failed, NotFound, Outcome, SeemsFailed, TaskResult
-from tunehook.providers.payload import UnreadablePayloadError, parse
-from tunehook.providers.refusals import described
+from tunehook.providers.outcomes import Failed, NotFound, Outcome, SeemsFailed, TaskResult, Transient
+from tunehook.providers.refusals import described, refusal, says_not_found
 from tunehook.providers.results import (
     Origin,
     ReadClip,
     completed,
+    entries,
     has_file,
+    is_media,
+    is_words,
+    quoted,
     read_clip,
     read_links,
     read_result,
     read_text,
+    text_clip,
+    unwrapped,
+    with_files_of,
 )
 from tunehook.providers.statuses import StatusVocabulary, normal, pending
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from tunehook.providers.adapter import Answer
 
@@ -32,38 +38,70 @@ if TYPE_CHECKING:
 _TASK_STATUSES: Final = StatusVocabulary(
     queued={
         *("", "unknown", "not_start", "submitted", "queued", "queueing", "queuing", "pending"),
-        *("in_queue", "staged", "waiting", "created"),
+        *("in_queue", "on_queue", "pending_queue", "staged", "waiting", "wait", "created", "preparing"),
     },
     processing={
-        *("in_progress", "processing", "running", "starting", "started", "generating"),
+        *("in_progress", "processing", "running", "starting", "started", "generating", "streaming"),
         *("text_success", "first_success", "callback_exception"),
     },
-    succeeded={"success", "succeeded", "succeed", "complete", "completed"},
+    succeeded={"success", "succeeded", "succeed", "successful", "complete", "completed", "finished", "done"},
     failed={
-        *("failure", "failed", "fail", "error", "canceled", "cancelled", "aborted"),
+        *("failure", "failed", "fail", "error", "canceled", "cancelled", "aborted", "timeouted"),
         *("create_task_failed", "generate_audio_failed", "generate_lyrics_failed", "sensitive_word_error"),
     },
 )
 _CLIP_STATUSES: Final = StatusVocabulary(
-    queued={"", "submitted", "queued", "pending"},
-    processing={"streaming", "processing", "in_progress", "running"},
-    succeeded={"complete", "completed", "succeeded", "success"},
-    failed={"error", "failed", "failure"},
+    queued={"", "submitted", "queued", "pending", "waiting"},
+    processing={"streaming", "processing", "in_progress", "running", "generating"},
+    succeeded={"complete", "completed", "succeeded", "success", "finished", "done"},
+    failed={"error", "failed", "failure", "fail", "canceled", "cancelled", "aborted"},
 )
 _CALLBACK_EXCEPTION: Final = "callback_exception"
-_WORKED: Final = frozenset({"success", "ok", "0", "1", "200"})
-_CLIP_LISTS: Final = (
-    "clips",
-    "songs",
-    "sunoData",
-    "suno_data",
-    "data",
-    "results",
-    "result",
-    "response",
-    "output",
+_WORKED: Final = frozenset({"success", "succeed", "succeeded", "ok", "true", "0", "1", "200"})
+_TASK_IDS: Final = ("task_id", "taskId", "id")
+_STATUS: Final = ("status", "task_status", "taskStatus", "state")
+_OF_A_TASK: Final = (
+    "progress",
+    "fail_reason",
+    "submit_time",
+    "start_time",
+    "finish_time",
+    "action",
+    "platform",
 )
+_TASK_INSIDE: Final = ("task", "task_info", "taskInfo", "record")
+_CLIP_LISTS: Final = (
+    *("clips", "songs", "sunoData", "suno_data", "data", "results", "result", "response", "output"),
+    *(
+        "tracks",
+        "music",
+        "musics",
+        "audios",
+        "lyricsData",
+        "lyrics_data",
+        "lyrics",
+        "resultJson",
+        "result_json",
+    ),
+)
+_MAPS_BY_ID: Final = ("clips", "songs", "tracks")
+_LINKS: Final = (
+    *("result_url", "resultUrl", "audio_url", "audioUrl", "video_url", "videoUrl"),
+    *("media_urls", "mediaUrls", "result_urls", "resultUrls", "urls", "output", "result"),
+)
+"""Where a task or its `data` may have links outside of all clips."""
+
+_RESULTS: Final = ("resultJson", "result_json", "response", "output", "result")
+_FAIL_REASON: Final = ("fail_reason", "failReason", "fail_msg", "failMsg")
+_REASONS: Final = (
+    *("error_message", "errorMessage", "error_msg", "errorMsg", "err_msg", "error", "failure_reason"),
+    *("msg", "message", "detail", "reason"),
+)
+_NO_WORDS: Final = frozenset({"", "success", "ok", "null", "none"})
 _URL = re.compile(r"https?://\S+", re.IGNORECASE)
+_NOT_IT = re.compile(r"stream|source|origin|input|reference|callback|hook", re.IGNORECASE)
+"""Fields whose links are not the result, even where they end like it."""
+
 _HUNDRED = re.compile(r"100(?:\.0*)?\s*%?", re.ASCII)
 _MAX_REASON = 1000
 _MAX_ID = 512
@@ -73,7 +111,7 @@ _NO_REASON = "the provider gave no reason"
 class NewApiAdapter(Adapter):
     """Reads the family's envelope: ``{"code": "success" | <error word>, "message", "data"}``.
 
-    Members of the family have a number for the word (0, 1 or 200), or ``"success": true``.
+    Members of the family have a number for the word (0, 1 or 200), ``"success": true``, or the task alone.
     """
 
     def has_envelope(self, payload: Mapping[str, Any]) -> bool:
@@ -84,7 +122,12 @@ class NewApiAdapter(Adapter):
     def read_payload(self, answer: Answer, payload: Mapping[str, Any]) -> Outcome | None:
         """Read the answer about one task; see the base class."""
         if self.worked(answer.status, payload):
-            return read_data(payload.get("data"), answer.origin)
+            if _is_task(payload):
+                return read_task(payload, answer.origin)
+            data = fields.first(payload, "data") if "data" in payload else payload.get("result")
+            if data is None and (trouble := _said_beside_nothing(answer.status, payload)) is not None:
+                return trouble
+            return read_data(data, answer.origin)
         if payload.get("code") == "invalid_request" and answer.status == 400:
             return NotFound(described(400, payload))  # Suno-API's word for an unknown id (row 2)
         return None
@@ -92,27 +135,82 @@ class NewApiAdapter(Adapter):
     @staticmethod
     def worked(status: int, payload: Mapping[str, Any]) -> bool:
         """Return whether the query itself worked, which says nothing about the task."""
-        if not 200 <= status < 300:
+        success = payload.get("success")
+        if not 200 <= status < 300 or success is False or success == "false":
             return False
-        code, success = payload.get("code"), payload.get("success")
-        if code is None:
-            return success is True
-        if isinstance(code, bool):
-            return code
-        return success is not False and isinstance(code, str | int) and str(code).strip().lower() in _WORKED
+        if (code := _code(payload)) in (None, ""):
+            return success is True or success in (1, "true") or _is_answer_without_code(payload)
+        return code in _WORKED
+
+
+def _code(payload: Mapping[str, Any]) -> str | None:
+    """Return the envelope's code as a word in lower case; zeros before a number do not count."""
+    code = payload.get("code")
+    if isinstance(code, float) and code.is_integer():
+        code = int(code)
+    if not isinstance(code, str | int | float):
+        return None if code is None else "?"
+    word = str(code).strip().lower()
+    return (word.lstrip("0") or "0") if word.isascii() and word.isdigit() else word
+
+
+def _is_answer_without_code(payload: Mapping[str, Any]) -> bool:
+    """Return whether an object without any code can only be the answer: it is a task, or holds one and no error."""
+    if _is_task(payload):
+        return True
+    data = payload.get("data")
+    data = unwrapped(data) if isinstance(data, str) else data
+    if payload.get("error") or not isinstance(data, dict):
+        return False
+    return isinstance(fields.first(data, *_STATUS), str) and fields.first(data, *_TASK_IDS) is not None
+
+
+def _is_task(payload: Mapping[str, Any]) -> bool:
+    """Return whether an object without an envelope, or flat in it, is a task, and no error that quotes its id."""
+    word = fields.first(payload, *_STATUS)
+    if not isinstance(word, str) or fields.first(payload, *_TASK_IDS) is None:
+        return False
+    return any(name in payload for name in _OF_A_TASK)
+
+
+def _said_beside_nothing(status: int, payload: Mapping[str, Any]) -> Outcome | None:
+    """Return what a query that seems to have worked says instead of a task, if that is an error's words.
+
+    The number 1 means success to some and an error to others.
+    """
+    what = described(status, payload)
+    if says_not_found(payload):
+        return NotFound(what)
+    if (refused := refusal(status, payload, what)) is not None:
+        return refused
+    said = fields.text(fields.first(payload, "message", "msg"), _MAX_REASON) or ""
+    return Transient(what) if _code(payload) == "1" and said.lower() not in _NO_WORDS else None
 
 
 def read_data(data: Any, origin: Origin) -> Outcome | None:
     """Read the `data` of a query that worked; None when it is nothing that could tell of a task."""
     if isinstance(data, str) and data.strip():
-        data = _unwrapped(data)
+        data = unwrapped(data)
     if data is None or data == "":  # legal, and not an answer yet (row 5)
         return pending("queued", "")
     if isinstance(data, list):
-        if len(data) == 1 and isinstance(data[0], dict) and {"task_id", "status", "data"} <= data[0].keys():
+        if len(data) == 1 and isinstance(data[0], dict) and _is_listed_task(data[0]):
             return read_task(data[0], origin)
+        if any(_is_listed_task(each) for each in fields.objects(data)):
+            return None
         return read_clip_list(data, origin)
-    return read_task(data, origin) if isinstance(data, dict) else None
+    if not isinstance(data, dict):
+        return None
+    if fields.first(data, *_STATUS) is None:
+        inside = next((data[name] for name in _TASK_INSIDE if isinstance(data.get(name), dict)), None)
+        if inside is not None and fields.first(inside, *_STATUS) is not None:
+            return read_task(inside, origin)
+    return read_task(data, origin)
+
+
+def _is_listed_task(item: Mapping[str, Any]) -> bool:
+    has_clips = "data" in item or any(name in item for name in ("result_url", "clips", "songs"))
+    return "task_id" in item and "status" in item and has_clips
 
 
 def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
@@ -122,7 +220,7 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     failure without a reason a success, and a progress of 100 % beside a reason makes an unfinished status look like a
     failure.
     """
-    word = task.get("status")
+    word = fields.first(task, *_STATUS)
     status = _TASK_STATUSES.classify(word)
     is_undelivered = isinstance(word, str) and normal(word) == _CALLBACK_EXCEPTION
     is_unfinished = status in ("queued", "processing")
@@ -131,21 +229,20 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     ):
         return _pending(status, task)
     clips = _Clips(task, origin)
-    reason = _reason(task.get("fail_reason"))
+    reason = _fail_reason(task)
     if status == "succeeded":
-        return completed(clips.result, is_streaming=clips.are_coming)
+        return completed(clips.result, is_streaming=clips.are_coming, reason=clips.reason)
     if is_undelivered:
         return completed(clips.result) if clips.are_there(unsaid=True) else _pending(status, task)
-    if clips.are_there() and not _says_why(reason):
+    if not _says_why(reason) and clips.are_there():
         return completed(clips.result)
     if status == "failed":
-        return Failed(reason or clips.reason or _NO_REASON, clips.result)
+        return Failed(_words_of(task, reason) or clips.reason or _no_reason(reason), clips.result)
     if status == "seems_failed":
-        return SeemsFailed(
-            reason or clips.reason or fields.text(word, _MAX_REASON) or "", clips.result, "word"
-        )
+        said = _words_of(task, reason) or clips.reason or fields.text(word, _MAX_REASON) or ""
+        return SeemsFailed(said, clips.result, "word")
     if _says_why(reason):
-        return SeemsFailed(reason, clips.result, "progress")
+        return SeemsFailed(fields.without_data(reason), clips.result, "progress")
     return _pending(status, task)
 
 
@@ -157,14 +254,17 @@ def read_clip_list(data: list[Any], origin: Origin) -> Outcome:
     """
     clips = _Clips({"data": data}, origin)
     for status, word in clips.statuses:
-        if status == "seems_failed":
-            return SeemsFailed(fields.text(word, _MAX_REASON) or _NO_REASON, clips.result, "word")
-        if status not in ("succeeded", "failed"):
+        if status not in ("succeeded", "failed", "seems_failed"):
             return pending(status, word)
     if not clips.statuses:
         return pending("queued", "")
+    for status, word in clips.statuses:
+        if status == "seems_failed":
+            return SeemsFailed(
+                clips.reason or fields.text(word, _MAX_REASON) or _NO_REASON, clips.result, "word"
+            )
     if any(status == "succeeded" for status, _ in clips.statuses):
-        return completed(clips.result)
+        return completed(clips.result, is_streaming=clips.are_coming, reason=clips.reason)
     return Failed(clips.reason or _NO_REASON, clips.result)
 
 
@@ -174,13 +274,13 @@ class _Clips:
     def __init__(self, task: Mapping[str, Any], origin: Origin) -> None:
         self._task = task
         self._origin = origin
-        self._task_id = fields.text(fields.first(task, "task_id", "taskId", "id"), _MAX_ID) or ""
+        self._task_id = fields.text(fields.first(task, *_TASK_IDS), _MAX_ID) or ""
+        self._is_text = _is_text_task(task)
+        self._unusable: list[str] = []
         data = task.get("data")
-        if isinstance(data, str):
-            unwrapped = _unwrapped(data)
-            data = [{"text": unwrapped}] if isinstance(unwrapped, str) and self._is_text() else unwrapped
-        self.sources = list(_clip_objects(data))
-        if not self.sources and data in (None, "", [], {}):
+        self._data = unwrapped(data) if isinstance(data, str) else data
+        self.sources = list(_clip_objects(self._data))
+        if not self.sources and self._data in (None, "", [], {}):
             self.sources = list(
                 _clip_objects({name: task.get(name) for name in _CLIP_LISTS if name != "data"})
             )
@@ -193,36 +293,61 @@ class _Clips:
             for source, (status, _) in zip(self.sources, self.statuses, strict=True)
         ]
         if not any(has_file(each.clip) for each in self._read):
-            self._read = self._with_links()
-
-    def _is_text(self) -> bool:
-        action = self._task.get("action")
-        return isinstance(action, str) and action.strip().lower() in ("lyrics", "lyric")
+            self._read = self._outside()
 
     def _clip(self, source: Mapping[str, Any], status: str) -> ReadClip:
-        if (text := read_text(source, self._task_id)) is not None and status != "failed":
+        text = read_text(source, self._task_id, is_wanted=self._is_text)
+        if text is not None and status != "failed":
             return text
         state = fields.first(source, "status", "state")
         is_expected = status in ("queued", "processing") and state is not None
         clip = read_clip(source, self._origin, is_expected=is_expected)
-        return ReadClip(clip.clip, clip.files, True, clip.unusable) if status == "failed" else clip
+        has_failed = status in ("failed", "seems_failed")
+        return ReadClip(clip.clip, clip.files, True, clip.unusable) if has_failed else clip
 
-    def _with_links(self) -> list[ReadClip]:
-        """Add what stands outside of the clips, where none of them has a file (rows 20 and 21)."""
-        task = self._task
-        urls = task.get("media_urls")
-        entries = urls if isinstance(urls, list) else [urls]
-        entries = [
-            *entries,
-            *(task.get(name) for name in ("result_url", "resultUrl", "audio_url", "video_url")),
-        ]
-        found = {
-            (each.clip.audio_url, each.clip.video_url, each.clip.cover_url, *each.clip.inline): each
-            for each in read_links(
-                (entry for entry in entries if entry not in (None, "")), self._task_id, self._origin
-            )
-        }
-        return [*self._read, *found.values()]
+    def _outside(self) -> list[ReadClip]:
+        """Add what stands outside of the clips, where none of them has a file (rows 22 and 26)."""
+        links = [entry for entry in self._links() if not is_words(entry)]
+        if not links and not _says_why(reason := _fail_reason(self._task)):
+            links = [reason]  # where gateways have stored the result's URL (row 7)
+        found = read_links(links, self._task_id, self._origin)
+        if len(found) == len(self._read) == 1:
+            return [with_files_of(self._read[0], found[0])]
+        self._unusable = [] if found else [f"result_url: {quoted(link)}" for link in links if link]
+        return [*self._read, *(found or self._texts())]
+
+    def _links(self) -> Iterator[Any]:
+        places = [self._task, self._data]
+        for name in _RESULTS:
+            inner = self._task.get(name)
+            places.append(unwrapped(inner) if isinstance(inner, str) else inner)
+        for place in places:
+            if isinstance(place, dict):
+                yield from (entry for name in _LINKS for entry in entries(place.get(name)))
+        if isinstance(self._data, str | list):
+            yield from (entry for entry in entries(self._data) if isinstance(entry, str))
+        for place in (self._data, *self.sources):
+            if isinstance(place, dict):
+                yield from (
+                    each for name, each in place.items() if is_media(each) and not _NOT_IT.search(name)
+                )
+
+    def _texts(self) -> list[ReadClip]:
+        """Return the texts of a task for texts that stand in it without an object of their own."""
+        if self._is_text is False:
+            return []
+        if isinstance(self._data, str) and self._data.strip():
+            return [text_clip(self._data.strip(), self._task_id, self._task)]
+        if isinstance(self._data, list):
+            lines = [line.strip() for line in self._data if isinstance(line, str) and line.strip()]
+            if lines and len(lines) == len(self._data):
+                return [text_clip(line, self._task_id, {}) for line in lines]
+        places = [self._task, self._data] if isinstance(self._data, dict) else [self._task]
+        for place in places:
+            for name in ("text", "lyrics", "lyric", *(("output", "result") if self._is_text else ())):
+                if isinstance(value := place.get(name), str) and value.strip() and _URL.match(value) is None:
+                    return [text_clip(value.strip(), self._task_id, place if "title" in place else {})]
+        return []
 
     @property
     def result(self) -> TaskResult:
@@ -233,6 +358,7 @@ class _Clips:
             submitted_at=self._task.get("submit_time"),
             started_at=self._task.get("start_time"),
             finished_at=self._task.get("finish_time"),
+            unusable=self._unusable,
         )
 
     def are_there(self, *, unsaid: bool = False) -> bool:
@@ -260,33 +386,31 @@ class _Clips:
             metadata = source.get("metadata")
             places = (source, metadata) if isinstance(metadata, dict) else (source,)
             for place in places:
-                for name in ("error_message", "errorMessage", "fail_reason", "msg", "error"):
-                    if reason := fields.text(place.get(name), _MAX_REASON):
-                        return reason
-        return ""
+                if reason := _words_in(place, (*_REASONS, *_FAIL_REASON)):
+                    return reason
+        data = self._data
+        if isinstance(data, dict):
+            return _words_in(data, (*_FAIL_REASON, *_REASONS))
+        return "" if not isinstance(data, str) or fields.is_data(data) else data.strip()[:_MAX_REASON]
 
 
 def _pending(status: Any, task: Mapping[str, Any]) -> Outcome:
-    return pending(status, task.get("status"), task.get("submit_time"), task.get("updated_at"))
+    word = fields.first(task, *_STATUS)
+    return pending(status, word, task.get("submit_time"), task.get("updated_at"))
 
 
-def _unwrapped(text: str) -> Any:
-    """Return what a text holds as JSON, once or twice encoded; the text itself where it is no JSON."""
-    value: Any = text
-    for _ in range(2):
-        if not isinstance(value, str) or not value.strip():
-            break
-        try:
-            value = parse(value.encode("utf-8", "replace"))
-        except UnreadablePayloadError:
-            break
-    return value
+def _is_text_task(task: Mapping[str, Any]) -> bool | None:
+    """Return whether a task is one for texts; None where it does not say what it is for."""
+    action = fields.first(task, "action", "task_type", "taskType", "type")
+    if not isinstance(action, str):
+        return None
+    return "lyric" in action.lower() or action.strip().lower() == "text"
 
 
 def _clip_objects(data: Any, depth: int = 3) -> Iterable[Mapping[str, Any]]:
     """Return the clips in a task's `data`: a list, a map by id, an object that holds either, or a single clip."""
     if isinstance(data, str):
-        data = _unwrapped(data)
+        data = unwrapped(data)
     if isinstance(data, list):
         return list(fields.objects(data))
     if not isinstance(data, dict) or depth == 0:
@@ -294,31 +418,73 @@ def _clip_objects(data: Any, depth: int = 3) -> Iterable[Mapping[str, Any]]:
     for name in _CLIP_LISTS:
         inner = data.get(name)
         if isinstance(inner, str):
-            inner = _unwrapped(inner)
-        if (
-            isinstance(inner, dict)
-            and name in ("clips", "songs")
-            and inner
-            and all(isinstance(each, dict) for each in inner.values())
-        ):
-            return [{"id": clip_id, **clip} for clip_id, clip in inner.items()]
+            inner = unwrapped(inner)
+        if isinstance(inner, dict) and name in _MAPS_BY_ID and _is_map(inner):
+            return _of_map(inner)
         if isinstance(inner, list | dict) and (found := _clip_objects(inner, depth - 1)):
             return found
-    is_clip = read_text(data, "") is not None or has_file(read_clip(data).clip) or "audio_url" in data
-    return [data] if is_clip else []
+    if _is_clip(data):
+        return [data]
+    return _of_map(data) if _is_map(data) and all(map(_is_clip, data.values())) else []
+
+
+def _is_map(value: Mapping[str, Any]) -> bool:
+    return bool(value) and all(isinstance(each, dict) for each in value.values())
+
+
+def _of_map(clips: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [{"id": clip_id, **clip} for clip_id, clip in clips.items()]
+
+
+def _is_clip(value: Mapping[str, Any]) -> bool:
+    return (
+        read_text(value, "") is not None
+        or has_file(read_clip(value).clip)
+        or any(name in value for name in ("audio_url", "audioUrl"))
+    )
+
+
+def _fail_reason(task: Mapping[str, Any]) -> str:
+    """Return what stands where a failure's reason should be: words, the result's URL, or whatever else."""
+    value = fields.first(task, *_FAIL_REASON)
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        value = _words_in(value, _REASONS) or json.dumps(value, ensure_ascii=False)
+    return (fields.text(value, _MAX_REASON) if isinstance(value, str) else str(value)[:_MAX_REASON]) or ""
+
+
+def _words_of(task: Mapping[str, Any], fail_reason: str) -> str:
+    """Return a failure's reason in words, from wherever a task has it; empty if it has none."""
+    if said := _words_in(task, _FAIL_REASON):
+        return said
+    if _says_why(fail_reason) and not fields.is_data(fail_reason):
+        return fields.without_data(fail_reason)
+    # `result_url` falls back to the failure's text (row 7).
+    return _words_in(task, _REASONS) or _words_in(task, ("result_url",))
+
+
+def _words_in(place: Mapping[str, Any], names: Iterable[str]) -> str:
+    for name in names:
+        value = place.get(name)
+        if isinstance(value, str) and value[:1] == "{":
+            value = unwrapped(value)
+        if isinstance(value, dict):
+            value = fields.first(value, "message", "msg", "detail", "reason", "raw_message", "code")
+        words = fields.text(value, _MAX_REASON) or ""
+        if words.lower() not in _NO_WORDS and _says_why(words) and not fields.is_data(words):
+            return fields.without_data(words)
+    return ""
+
+
+def _no_reason(fail_reason: str) -> str:
+    return f"{_NO_REASON}, but a link: {fail_reason}" if _URL.fullmatch(fail_reason) else _NO_REASON
 
 
 def _is_hundred(progress: Any) -> bool:
     if isinstance(progress, str):
         return _HUNDRED.fullmatch(progress.strip()) is not None
     return isinstance(progress, int | float) and not isinstance(progress, bool) and progress == 100
-
-
-def _reason(value: Any) -> str:
-    """Return a task's reason, empty where there is none; what is no text counts as words, and is written as JSON."""
-    if value is None or (isinstance(value, str | int | float) and not isinstance(value, bool)):
-        return fields.text(value, _MAX_REASON) or ""
-    return json.dumps(value, ensure_ascii=False)[:_MAX_REASON]
 
 
 def _says_why(reason: str) -> bool:

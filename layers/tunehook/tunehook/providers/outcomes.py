@@ -124,10 +124,18 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class CompletedWithoutResults:
-    """The provider says that it ended well, but there is no audio, video or text (yet)."""
+    """The provider says that it ended well, but there is no audio, video or text (yet).
+
+    Parameters
+    ----------
+    result : TaskResult
+    reason : str
+        Why a clip of it has failed, shortened; empty if none says so.
+    """
 
     name: ClassVar[str] = "completed_without_results"
     result: TaskResult
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

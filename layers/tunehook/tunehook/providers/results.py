@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from tunehook.clips import Clip
 from tunehook.providers import fields
 from tunehook.providers.outcomes import Completed, CompletedWithoutResults, InlineFile, TaskResult
-from tunehook.providers.payload import bounded, json_size
+from tunehook.providers.payload import UnreadablePayloadError, bounded, json_size, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,11 +32,35 @@ _MAX_TEXT_BYTES = 80_000
 _MAX_UNUSABLE = 10
 _MAX_QUOTED = 80
 
-_AUDIO = ("audio_url", "audioUrl", "song_url", "songUrl", "mp3_url")
-_COVER = ("image_url", "imageUrl", "cover_url", "coverUrl")
+_AUDIO = (
+    *("audio_url", "audioUrl", "song_url", "songUrl", "song_path", "songPath", "mp3_url", "mp3Url", "audio"),
+    *("sound_url", "soundUrl", "music_url", "musicUrl", "audio_file", "audioFile", "wav_url", "wavUrl"),
+    *("audio_wav_url", "audioWavUrl"),
+)
+"""What the family calls the link to the audio file, the commonest first."""
+
+_ANY_FILE = ("file_url", "fileUrl", "download_url", "downloadUrl", "play_url", "playUrl", "url")
+"""Links whose name does not say to what: they count where there is no other, and their ending says what they are."""
+
+_SOURCE_AUDIO = ("source_audio_url", "sourceAudioUrl")
+_COVER = ("image_url", "imageUrl", "cover_url", "coverUrl", "image_path", "imagePath")
 _LARGE_COVER = ("image_large_url", "imageLargeUrl")
-_VIDEO = ("video_url", "videoUrl", "mp4_url")
+_VIDEO = ("video_url", "videoUrl", "mp4_url", "mp4Url", "video")
 _TEXT = ("text", "lyrics", "lyric", "content")
+_DURATION = (
+    *(
+        "duration",
+        "duration_s",
+        "duration_seconds",
+        "durationSeconds",
+        "duration_formatted",
+        "durationFormatted",
+    ),
+    *("audio_length", "audioLength"),
+)
+_DURATION_MS = ("duration_ms", "durationMs")
+_SECRETS = frozenset({"secret", "webhook_secret"})
+_AUDIO_EXTENSIONS = ("mp3", "m4a", "wav", "flac", "ogg", "opus", "aac", "aiff", "weba")
 _VIDEO_EXTENSIONS = ("mp4", "m4v", "mov", "webm", "mkv")
 _IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "gif", "avif", "heic")
 
@@ -106,19 +130,22 @@ def read_clip(
         source = {**metadata, **{name: value for name, value in source.items() if value not in (None, "")}}
     first = fields.first
     base = origin.base_url
-    media = [_media_link(entry, base) for entry in _entries(source.get("media_urls"))]
-    audio = [fields.link(first(source, *_AUDIO), base), *(url for kind, url in media if kind == "audio")]
+    media = [_media_link(entry, base) for entry in entries(source.get("media_urls"))]
+    if not any(name in source for name in (*_AUDIO, *_SOURCE_AUDIO, *_VIDEO)):
+        media += [_media_link(source[name], base) for name in _ANY_FILE if is_media(source.get(name), base)]
+    named = (_link(source[name], base) for name in _AUDIO if source.get(name) not in (None, ""))
+    audio = [*named, *(url for kind, url in media if kind == "audio")]
     files, streams = _parted(url for url in audio if url is not None)
-    audio_source = fields.file_link(first(source, "source_audio_url", "sourceAudioUrl"), base)
+    audio_source = fields.file_link(fields.address(first(source, *_SOURCE_AUDIO)), base)
     if audio_source is not None and files and fields.is_placeholder(files[0]):
         files = []
-    stream = fields.link(first(source, "stream_audio_url", "streamAudioUrl"), base)
-    video = fields.link(first(source, *_VIDEO), base)
+    stream = _link(first(source, "stream_audio_url", "streamAudioUrl"), base)
+    video = next((url for name in _VIDEO if (url := _link(source.get(name), base)) is not None), None)
     inline = {
         name: content
         for name, keys in (
-            ("audio", (*_AUDIO, "media_urls")),
-            ("cover", _COVER),
+            ("audio", (*_AUDIO, *_SOURCE_AUDIO, "media_urls")),
+            ("cover", (*_COVER, "source_image_url", "sourceImageUrl")),
             ("large_cover", _LARGE_COVER),
             ("video", _VIDEO),
         )
@@ -126,17 +153,10 @@ def read_clip(
     }
     clip = Clip(
         clip_id=fields.text(first(source, "clip_id", "clipId", "id"), _MAX_ID) or "",
-        title=fields.text(source.get("title"), _MAX_LINE),
+        title=fields.text(first(source, "title", "song_name", "songName"), _MAX_LINE),
         tags=fields.tags(source.get("tags"), split_at_spaces=tags_split_at_spaces),
-        prompt=fields.text(first(source, "prompt", "lyric", "lyrics"), _MAX_PROMPT),
-        duration_s=next(
-            (
-                seconds
-                for name in ("duration", "duration_s", "duration_formatted", "durationFormatted")
-                if (seconds := fields.duration_s(source.get(name))) is not None
-            ),
-            None,
-        ),
+        prompt=_prompt(source),
+        duration_s=_duration_s(source),
         model=fields.text(first(source, "mv", "model_name", "modelName", "model"), _MAX_LINE),
         created_at=fields.moment(first(source, "create_time", "createTime", "created_at", "createdAt")),
         expires_at=fields.moment(
@@ -145,34 +165,50 @@ def read_clip(
         ),
         audio_url=files[0] if files else None,
         audio_source_url=audio_source or (files[1] if len(files) > 1 else None),
-        cover_url=fields.link(first(source, *_COVER), base),
-        cover_source_url=fields.link(first(source, "source_image_url", "sourceImageUrl"), base),
-        large_cover_url=fields.link(first(source, *_LARGE_COVER), base),
+        cover_url=_link(first(source, *_COVER), base),
+        cover_source_url=_link(first(source, "source_image_url", "sourceImageUrl"), base),
+        large_cover_url=_link(first(source, *_LARGE_COVER), base),
         video_url=video or next((url for kind, url in media if kind == "video"), None),
         stream_url=stream or (streams[0] if streams else None),
-        stream_source_url=fields.link(first(source, "source_stream_audio_url", "sourceStreamAudioUrl"), base),
+        stream_source_url=_link(first(source, "source_stream_audio_url", "sourceStreamAudioUrl"), base),
         inline=tuple(inline),
     )
-    is_there = has_file(clip)
+    is_streaming = bool(clip.stream_url or clip.stream_source_url)
     return ReadClip(
         clip=clip,
         files=inline,
-        is_settled=is_there or not (is_expected or clip.stream_url or clip.stream_source_url),
-        unusable=() if is_there else tuple(_unusable(source, base)),
+        is_settled=has_audio(clip) or not (is_expected or is_streaming),
+        unusable=() if has_file(clip) else tuple(_unusable(source, base)),
     )
 
 
-def read_text(source: Mapping[str, Any], task_id: str) -> ReadClip | None:
+def read_text(source: Mapping[str, Any], task_id: str, *, is_wanted: bool | None = None) -> ReadClip | None:
     """Read a text that is itself the result, such as lyrics; None where an object holds none.
 
-    An object with a field for audio or video is a clip, whatever texts stand in it.
+    An object with a link to audio or video is a clip, whatever texts stand in it; so is one whose links are empty so
+    far, unless its task is one for texts.
+
+    Parameters
+    ----------
+    source : mapping
+        The provider's object.
+    task_id : str
+        What the clip goes by where the text has no id.
+    is_wanted : bool, optional
+        Whether the task is one for texts, or for music; None where it does not say.
     """
-    if any(name in source for name in (*_AUDIO, *_VIDEO, "media_urls")):
+    links = [source[name] for name in (*_AUDIO, *_SOURCE_AUDIO, *_VIDEO, "media_urls") if name in source]
+    if any(each not in (None, "", [], {}) for each in links):
         return None
-    text = fields.text(fields.first(source, *_TEXT), _MAX_TEXT_BYTES)
-    if text is None:
-        return None
-    return text_clip(text, task_id, source)
+    if links and not is_wanted:
+        names: tuple[str, ...] = () if is_wanted is False else ("text",)
+    else:
+        names = (*_TEXT, "prompt") if is_wanted else _TEXT
+    value = fields.first(source, *names)
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        value = "\n".join(value)
+    text = fields.text(value, _MAX_TEXT_BYTES)
+    return None if text is None else text_clip(text, task_id, source)
 
 
 def text_clip(text: str, task_id: str, source: Mapping[str, Any]) -> ReadClip:
@@ -180,21 +216,59 @@ def text_clip(text: str, task_id: str, source: Mapping[str, Any]) -> ReadClip:
     bare = read_clip(
         {"id": fields.first(source, "id", "clip_id", "lyrics_id") or task_id, "title": source.get("title")}
     )
-    bounded_text = text.encode("utf-8", "replace")[:_MAX_TEXT_BYTES].decode("utf-8", "ignore")
+    bounded_text = (
+        fields.without_data(text).encode("utf-8", "replace")[:_MAX_TEXT_BYTES].decode("utf-8", "ignore")
+    )
     clip = dataclasses.replace(bare.clip, tags=fields.tags(source.get("tags")), text=bounded_text)
     return ReadClip(clip)
 
 
-def read_links(links: Iterable[Any], clip_id: str, origin: Origin) -> Iterator[ReadClip]:
-    """Yield one clip for each link that stands outside of all clips: `result_url` and `media_urls` of a task."""
-    names = {"audio": "audio_url", "video": "video_url", "cover": "cover_url"}
+def read_links(links: Iterable[Any], clip_id: str, origin: Origin) -> list[ReadClip]:
+    """Return the clips of links that stand outside of all clips, such as `result_url` and `media_urls` of a task.
+
+    Each audio file is a clip. A video and a cover belong to the first, or are one where there is no audio.
+    """
+    found: dict[str, dict[Any, None]] = {"audio": {}, "video": {}, "cover": {}}
+    files: list[tuple[str, bytes]] = []
     for entry in links:
         kind, url = _media_link(entry, origin.base_url)
         if url is not None:
-            yield read_clip({"id": clip_id, names[kind]: url})
-        elif (content := fields.data_file(_address(entry))) is not None:
-            bare = read_clip({"id": clip_id}).clip
-            yield ReadClip(dataclasses.replace(bare, inline=("audio",)), {"audio": content})
+            found[kind][url] = None
+        elif (content := fields.data_file(fields.address(entry))) is not None and (
+            kind,
+            content,
+        ) not in files:
+            files.append((kind, content))
+    audio, videos, covers = (list(found[kind]) for kind in ("audio", "video", "cover"))
+    count = max(len(audio), sum(kind == "audio" for kind, _ in files), len(videos) if not audio else 0, 1)
+    read: list[ReadClip] = []
+    for at in range(count):
+        source = {"id": clip_id}
+        for name, urls in (("audio_url", audio), ("video_url", videos), ("image_url", covers)):
+            if at < len(urls):
+                source[name] = urls[at]
+        clip = read_clip(source)
+        inside = {
+            kind: each[at] for kind in ("audio", "video", "cover") if at < len(each := _of_kind(files, kind))
+        }
+        if len(source) > 1 or inside:
+            read.append(
+                ReadClip(dataclasses.replace(clip.clip, inline=tuple(inside)), inside, clip.is_settled)
+            )
+    return read
+
+
+def with_files_of(clip: ReadClip, other: ReadClip) -> ReadClip:
+    """Return a clip that has no file, with those of another."""
+    links = ("audio_url", "video_url", "cover_url", "stream_url")
+    given = {name: url for name in links if (url := getattr(other.clip, name)) is not None}
+    merged = dataclasses.replace(clip.clip, **given, inline=other.clip.inline or clip.clip.inline)
+    settled = has_audio(merged) or (clip.is_settled and other.is_settled)
+    return ReadClip(merged, {**clip.files, **other.files}, settled, () if has_file(merged) else clip.unusable)
+
+
+def _of_kind(files: Iterable[tuple[str, bytes]], kind: str) -> list[bytes]:
+    return [content for each, content in files if each == kind]
 
 
 def read_result(
@@ -204,6 +278,7 @@ def read_result(
     submitted_at: Any = None,
     started_at: Any = None,
     finished_at: Any = None,
+    unusable: Sequence[str] = (),
 ) -> TaskResult:
     """Put a task's result together and keep it within its bounds.
 
@@ -217,6 +292,8 @@ def read_result(
         the end. A missing or repeated id is made unique, since files are kept under it.
     submitted_at, started_at, finished_at : Any
         As the provider wrote them.
+    unusable : sequence of str
+        Links outside of all clips that cannot be made URLs.
     """
     read = tuple(_with_unique_ids(clips))
     given = tuple(each.clip for each in read)
@@ -236,11 +313,13 @@ def read_result(
             if each.clip.clip_id in kept_ids
             for name, content in each.files.items()
         ),
-        unusable_links=tuple(link for each in read for link in each.unusable)[:_MAX_UNUSABLE],
+        unusable_links=(*(link for each in read for link in each.unusable), *unusable)[:_MAX_UNUSABLE],
     )
 
 
-def completed(result: TaskResult, *, is_streaming: bool = False) -> Completed | CompletedWithoutResults:
+def completed(
+    result: TaskResult, *, is_streaming: bool = False, reason: str = ""
+) -> Completed | CompletedWithoutResults:
     """Return which of the two good ends this is: with a result, or without.
 
     A clip that is still a stream counts as a result that is coming; a link that is known to stand where there is no
@@ -248,12 +327,17 @@ def completed(result: TaskResult, *, is_streaming: bool = False) -> Completed | 
     """
     if is_streaming or any(has_file(clip) for clip in result.clips):
         return Completed(result, is_streaming=is_streaming)
-    return CompletedWithoutResults(result)
+    return CompletedWithoutResults(result, reason)
 
 
 def has_file(clip: Clip) -> bool:
     """Return whether a clip has what a task is for: audio, a video, or a text."""
-    if clip.text is not None or clip.video_url is not None or {"audio", "video"} & set(clip.inline):
+    return has_audio(clip) or clip.text is not None or clip.video_url is not None or "video" in clip.inline
+
+
+def has_audio(clip: Clip) -> bool:
+    """Return whether a clip has audio, of which a link that is known to stand where there is no file is none."""
+    if "audio" in clip.inline:
         return True
     links = (clip.audio_url, clip.audio_source_url)
     return any(url is not None and not fields.is_placeholder(url) for url in links)
@@ -269,37 +353,94 @@ def published(task: Mapping[str, Any]) -> dict[str, Any]:
 
 def _without_data(value: Any) -> Any:
     if isinstance(value, str):
-        return None if "data:" in value[:64].lower() and fields.data_file(value) is not None else value
+        return None if fields.is_data(value) else fields.without_data(value)
     if isinstance(value, dict):
-        return {name: _without_data(each) for name, each in value.items()}
+        return {name: _without_data(each) for name, each in value.items() if name not in _SECRETS}
     return [_without_data(each) for each in value] if isinstance(value, list) else value
 
 
-def _entries(value: Any) -> Sequence[Any]:
+def entries(value: Any) -> Sequence[Any]:
+    """Return the links in a list, or in an object by what they are, or in the JSON of either; or one link alone."""
+    if isinstance(value, str) and value[:1] in ("[", "{"):
+        value = unwrapped(value)
+    if isinstance(value, dict) and fields.address(value) is None:
+        return [{"url": each, "type": name} for name, each in value.items() if isinstance(each, str) and each]
     if isinstance(value, list):
         return value
     return () if value in (None, "") else (value,)
 
 
-def _address(entry: Any) -> Any:
-    return fields.first(entry, "url", "src", "href") if isinstance(entry, dict) else entry
+def unwrapped(text: str) -> Any:
+    """Return what a text holds as JSON, once or twice encoded; the text itself where it is no JSON."""
+    value: Any = text
+    for _ in range(2):
+        if not isinstance(value, str) or not value.strip():
+            break
+        try:
+            value = parse(value.encode("utf-8", "replace"))
+        except UnreadablePayloadError:
+            break
+    return value
+
+
+def _prompt(source: Mapping[str, Any]) -> str | None:
+    prompt = fields.text(fields.first(source, "prompt", "lyric", "lyrics"), _MAX_PROMPT)
+    return None if prompt is None else fields.without_data(prompt)
+
+
+def _duration_s(source: Mapping[str, Any]) -> float | None:
+    for name in _DURATION:
+        if (seconds := fields.duration_s(source.get(name))) is not None:
+            return seconds
+    milliseconds = fields.number(fields.first(source, *_DURATION_MS))
+    return None if milliseconds is None else fields.duration_s(milliseconds / 1000)
 
 
 def _media_link(entry: Any, base_url: str) -> tuple[str, str | None]:
     """Return which of a clip's files a link of a list leads to, by its type or its name, and the link."""
-    url = fields.link(_address(entry), base_url)
+    address = fields.address(entry)
+    url = fields.link(address, base_url)
     said = (
         fields.text(fields.first(entry, "content_type", "mime_type", "type"), 64)
         if isinstance(entry, dict)
         else None
     )
-    said = (said or "").lower()
+    said = (said or fields.data_type(address)).lower()
     extension = urlsplit(url).path.rpartition(".")[2].lower() if url else ""
-    if "video" in said or (not said and extension in _VIDEO_EXTENSIONS):
+    if "video" in said or said == "mp4" or (not said and extension in _VIDEO_EXTENSIONS):
         return "video", url
-    if "image" in said or "cover" in said or (not said and extension in _IMAGE_EXTENSIONS):
+    if any(part in said for part in ("image", "cover", "thumb")) or (
+        not said and extension in _IMAGE_EXTENSIONS
+    ):
         return "cover", url
     return "audio", url
+
+
+def is_media(value: Any, base_url: str = "") -> bool:
+    """Return whether something is a link to audio or video by its ending."""
+    url = _link(value, base_url)
+    extension = urlsplit(url).path.rpartition(".")[2].lower() if url else ""
+    return extension in (*_AUDIO_EXTENSIONS, *_VIDEO_EXTENSIONS)
+
+
+def _link(value: Any, base_url: str) -> str | None:
+    return fields.link(fields.address(value), base_url)
+
+
+def is_words(entry: Any) -> bool:
+    """Return whether a text is more than a link: `result_url` holds a failure's words on failed tasks."""
+    if not isinstance(entry, str):
+        return False
+    entry = entry.strip()
+    return len(entry.split()) > 1 and fields.link(entry) is None and not fields.is_data(entry)
+
+
+def quoted(value: Any) -> str:
+    """Return the beginning of what cannot be made a link, as it may be told; never what a ``data:`` URI holds."""
+    value = fields.address(value)
+    return (
+        "data: (not a file that can be read)" if fields.is_data(value) else str(value).strip()[:_MAX_QUOTED]
+    )
 
 
 def _parted(urls: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -311,17 +452,18 @@ def _parted(urls: Iterable[str]) -> tuple[list[str], list[str]]:
 
 def _inline(source: Mapping[str, Any], keys: Iterable[str]) -> bytes | None:
     for key in keys:
-        for entry in _entries(source.get(key)):
-            if (content := fields.data_file(_address(entry))) is not None:
+        for entry in entries(source.get(key)):
+            if (content := fields.data_file(fields.address(entry))) is not None:
                 return content
     return None
 
 
 def _unusable(source: Mapping[str, Any], base_url: str) -> Iterator[str]:
-    for name in (*_AUDIO, "source_audio_url", "sourceAudioUrl", *_VIDEO):
-        value = source.get(name)
-        if isinstance(value, str) and value.strip() and fields.link(value, base_url) is None:
-            yield f"{name}: {value.strip()[:_MAX_QUOTED]}"
+    for name in (*_AUDIO, *_SOURCE_AUDIO, *_VIDEO, "media_urls"):
+        for entry in entries(source.get(name)):
+            value = fields.address(entry)
+            if isinstance(value, str) and value.strip() and fields.link(value, base_url) is None:
+                yield f"{name}: {quoted(value)}"
 
 
 def _with_unique_ids(clips: Iterable[ReadClip]) -> Iterable[ReadClip]:
