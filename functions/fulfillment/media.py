@@ -147,6 +147,8 @@ _TS_AUDIO: Final = frozenset({0x03, 0x04, 0x0F, 0x11, 0x81, 0x87})
 _JUNK_MAX: Final = 64 * 1024
 """How much may lie before the first frame of an MP3 that is no zeros: the rest of a frame that was cut, say."""
 
+_SYNC: Final = re.compile(rb"\xff(?=[\xe2-\xe7\xf0-\xff][\x00-\xef])")
+
 _SURE_FRAMES: Final = 4
 """So many frames in a row are no accident, whatever lies before them."""
 
@@ -438,7 +440,7 @@ def _of_mpeg_audio(head: bytes) -> MediaType | None:
 
 def _of_frames_behind_junk(head: bytes) -> MediaType | None:
     """Find frames in a row behind whatever else: a stream that was recorded begins within a frame."""
-    for found in re.finditer(rb"\xff(?=[\xe0-\xff])", head[:_JUNK_MAX]):
+    for found in _SYNC.finditer(head[:_JUNK_MAX]):
         if _frames_in_a_row(head, found.start()) >= _SURE_FRAMES:
             return _frame(head[found.start() : found.start() + 4])
     return None
