@@ -134,6 +134,15 @@ class Ledger:
             case "GetItem":
                 found = [parsed["Item"]] if "Item" in parsed else []
                 self.read_units[self._who.get()] += read_units(found, consistent=consistent)
+            case "BatchGetItem":
+                # Each item is rounded up by itself; one that is not there costs as the smallest.
+                for table, keys in params["RequestItems"].items():
+                    found = [[item] for item in parsed["Responses"].get(table, [])]
+                    missing: list[list[Attributes]] = [[]] * (len(keys["Keys"]) - len(found))
+                    self.read_units[self._who.get()] += sum(
+                        read_units(item, consistent=keys.get("ConsistentRead", False))
+                        for item in (*found, *missing)
+                    )
             case "Query" | "Scan":
                 self.read_units[self._who.get()] += read_units(parsed["Items"], consistent=consistent)
             case _:

@@ -55,6 +55,8 @@ class Standing:
         What the last question met, unless it was answered.
     general_cause : Cause or None
         What everybody who asks this provider meets, as far as is known.
+    refusal : Unauthorised or None
+        The last answer that refused the key.
     troubles, same : int
         How many questions in a row met something, and how many of the last ones the same.
     since_ms : int
@@ -74,6 +76,7 @@ class Standing:
     rhythm: Rhythm
     cause: Cause | None = None
     general_cause: Cause | None = None
+    refusal: Unauthorised | None = None
     troubles: int = 0
     same: int = 0
     since_ms: int = 0
@@ -165,13 +168,13 @@ class ProviderMemory:
         if refusal is not None and refusal.key == key:
             standing.met(_cause_of_refusal(standing, refusal), refusal.since_ms)
             # Over or not: one question tells whether the key is accepted by now, before all others ask.
-            standing.provider.restore_pause(0.0, Unauthorised.name)
+            standing.provider.restore_pause(0.0, Unauthorised.name, refusal.words)
         if pause is not None and pause.key == key and pause.until_ms > now_ms:
             left_s = (pause.until_ms - now_ms) / 1000
             if standing.cause is None:
                 standing.met(Cause(pause.kind, pause.words), now_ms)
                 self._say_if_long(standing, left_s)
-            standing.provider.restore_pause(left_s, pause.reason)
+            standing.provider.restore_pause(left_s, pause.reason, pause.words)
 
     def standing(self, provider: Provider) -> Standing:
         """Return how a provider stands; nothing is known of one that was not loaded."""
@@ -201,19 +204,14 @@ class ProviderMemory:
             return cause
         standing.met(cause, now_ms)
         if isinstance(outcome, Unauthorised):
-            self._refused(standing, outcome, now_ms)
+            standing.refusal = outcome
         return cause
-
-    def _refused(self, standing: Standing, outcome: Unauthorised, now_ms: int) -> None:
-        key, known = standing.key, standing.known.refusal
-        if known is None or (known.key, known.reason) != (key, outcome.reason):
-            since_ms = now_ms if known is None or known.key != key else known.since_ms
-            refusal = Refusal(reason=outcome.reason, words=outcome.detail, since_ms=since_ms, key=key)
-            standing.known = replace(standing.known, refusal=refusal)
 
     def paused(self, standing: Standing, seconds: float, reason: str, now_ms: int) -> None:
         """Take in that the provider is not asked for some time from now on."""
         self._say_if_long(standing, seconds)
+        if reason == Unauthorised.name and standing.refusal is not None:
+            self._refused(standing, standing.refusal, now_ms)
         if seconds < PAUSE_WORTH_A_WRITE_S:
             return
         pause = Pause(
@@ -224,6 +222,14 @@ class ProviderMemory:
             key=standing.key,
         )
         standing.known = replace(standing.known, pause=pause)
+
+    def _refused(self, standing: Standing, outcome: Unauthorised, now_ms: int) -> None:
+        """Keep a refusal that led to a pause: one that did not concerns a task, and not the key."""
+        key, known = standing.key, standing.known.refusal
+        if known is None or (known.key, known.reason) != (key, outcome.reason):
+            since_ms = now_ms if known is None or known.key != key else known.since_ms
+            refusal = Refusal(reason=outcome.reason, words=outcome.detail, since_ms=since_ms, key=key)
+            standing.known = replace(standing.known, refusal=refusal)
 
     def _say_if_long(self, standing: Standing, seconds: float) -> None:
         """There will be no second question soon that could show whether the trouble is everybody's."""

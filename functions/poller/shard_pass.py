@@ -384,7 +384,8 @@ class ShardPass:
 
     def _told(self, watched: _Watched, cause: Cause, now_ms: int, verdict: Wait) -> Wait:
         """Count a question that came to nothing; add to its verdict what tells the task's user, when it is time."""
-        trouble, telling = noted(watched.task, cause, now_ms)
+        task = replace(watched.task, trouble=None) if "trouble" in verdict.changes else watched.task
+        trouble, telling = noted(task, cause, now_ms)
         if not telling and trouble != watched.task.trouble and self._is_asked_seldom(watched.task, now_ms):
             telling = {"trouble": replace(trouble, is_kept=True)}
         if telling and self._may_tell(now_ms):
@@ -399,7 +400,15 @@ class ShardPass:
                 if not self._may_tell(now_ms):
                     return
                 _, telling = noted(watched.task, cause, now_ms, is_question=False)
-                self._settle_soon(watched, Wait(telling), now_ms)
+                watched.is_settling = True
+                self._start(self._tell(watched, telling), self._settling)
+
+    async def _tell(self, watched: _Watched, telling: dict[str, Any]) -> None:
+        """Tell a task that was not asked about; it stays due when it was."""
+        try:
+            await self._note(watched, telling)
+        finally:
+            watched.is_settling = False
 
     def _within_bounds(self, verdict: Wait, now_ms: int) -> Wait:
         """Leave what only tells that a trouble is over to the next answer, where there is too much of it at once."""

@@ -17,7 +17,13 @@ def everything_seen(stack: DeployedStack, home: Home, sandbox: Sandbox) -> Itera
     yield home.log.read_text(errors="replace")
     yield from (str(line) for line in lines(home, stack.environment, None))
     dynamodb, s3 = stack.client("dynamodb"), stack.client("s3")
-    for table in ("TasksTable", "SubscriptionsTable", "DeliveriesTable", "PollerLeasesTable"):
+    for table in (
+        "TasksTable",
+        "SubscriptionsTable",
+        "DeliveriesTable",
+        "PollerLeasesTable",
+        "ProviderStatesTable",
+    ):
         for page in dynamodb.get_paginator("scan").paginate(TableName=stack.outputs[table]):
             yield json.dumps(page["Items"])
     bucket = stack.outputs["ResultsBucket"]

@@ -84,6 +84,13 @@ def test_reads_cost_by_what_they_return(ledger: Ledger, dynamodb: Any) -> None:
     assert ledger.read_units["us"] == 2.5
 
 
+def test_a_read_of_many_items_costs_by_each_of_them(ledger: Ledger, dynamodb: Any) -> None:
+    put(dynamodb, clips={"S": "x" * 6000})
+    missing = KEY | {"provider": {"S": "nobody"}}
+    dynamodb.batch_get_item(RequestItems={"TasksTable": {"Keys": [KEY, missing]}})
+    assert ledger.read_units["us"] == 1 + 0.5
+
+
 def test_a_read_whose_answer_does_not_tell_its_size_is_refused(ledger: Ledger, dynamodb: Any) -> None:
     with pytest.raises(NotImplementedError):
         dynamodb.scan(TableName="TasksTable", ProjectionExpression="task_id")
@@ -91,7 +98,7 @@ def test_a_read_whose_answer_does_not_tell_its_size_is_refused(ledger: Ledger, d
 
 def test_an_operation_whose_cost_is_not_known_is_refused(ledger: Ledger, dynamodb: Any) -> None:
     with pytest.raises(NotImplementedError):
-        dynamodb.batch_get_item(RequestItems={"TasksTable": {"Keys": [KEY]}})
+        dynamodb.transact_get_items(TransactItems=[{"Get": {"TableName": "TasksTable", "Key": KEY}}])
 
 
 def test_events_are_counted_each(ledger: Ledger, dynamodb: Any) -> None:

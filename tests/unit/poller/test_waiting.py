@@ -255,6 +255,27 @@ class TestTelling:
         world.run(lasts_s=25)
         assert "the provider throttles" in world.item("one")["last_error"]
 
+    def test_a_task_that_was_told_is_asked_as_soon_as_the_pause_is_over(self) -> None:
+        world = World(gw=lambda _: throttled(**{"retry-after": "85"}) if world.seconds() < 5 else PROCESSING)
+        world.add(age_s=640)
+        world.run(lasts_s=95)
+        assert [round(at_s) for at_s in world.times_of()] == [0, 85]
+
+    def test_another_trouble_after_an_answer_is_told_anew(self) -> None:
+        def answer(_: str) -> Answer:
+            if world.seconds() < 30 or world.seconds() > 60:
+                return broken()
+            return {"status": "PONDERING"}
+
+        world = World(gw=answer)
+        world.add(age_s=60)
+        world.run(lasts_s=28)
+        assert "HTTP 502" in world.item()["last_error"]
+        world.run(owner="b", lasts_s=30)
+        assert "PONDERING" in world.item()["last_error"]
+        world.run(owner="c", lasts_s=60)
+        assert "HTTP 502" in world.item()["last_error"]
+
     def test_in_an_outage_at_most_100_tasks_a_second_are_told(self) -> None:
         world = World(gw=lambda _: refused())
         for number in range(3 * TOLD_A_SECOND):
