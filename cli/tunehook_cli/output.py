@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _WIDE: Final = 500
 """The width where there is no terminal: whoever reads the output there wants whole lines."""
 
-_LAST_COLUMN_MIN: Final = 16
+_COLUMN_MIN: Final = 8
+_GAP: Final = 2
 
 _STYLES: Final = {
     "completed": "green",
@@ -44,25 +45,28 @@ def console() -> Console:
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows below headers; the last column is the one that may be folded into several lines."""
+    """Print rows below headers."""
     console().print(make_table(headers, rows))
 
 
 def make_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """Return a table for `rich`; the last column is the one that may be folded into several lines."""
+    """Return a table for `rich`; what is too wide for the terminal is folded, the widest columns first, never cut.
+
+    The first column, which names the row, is left in one line where that leaves the others enough to be read.
+    """
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for header in headers:
-        last = header == headers[-1]
-        table.add_column(
-            header,
-            no_wrap=not last,
-            overflow="fold" if last else "ellipsis",
-            min_width=_LAST_COLUMN_MIN if last else None,
-        )
-    for row in rows:
-        table.add_row(*(cell(value) for value in row))
+    cells = [[cell(value) for value in row] for row in rows]
+    widths = [
+        max(len(header), *(row[number].cell_len for row in cells), 0) for number, header in enumerate(headers)
+    ]
+    narrowest = sum(min(width, _COLUMN_MIN) + _GAP for width in widths[1:])
+    leaves_room = widths[0] + _GAP + narrowest <= console().width
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for number, header in enumerate(headers):
+        table.add_column(header, overflow="fold", no_wrap=leaves_room and number == 0)
+    for row in cells:
+        table.add_row(*row)
     return table
 
 

@@ -49,3 +49,17 @@ def test_without_a_terminal_no_line_is_folded(
     monkeypatch.delenv("COLUMNS", raising=False)
     output.print_table(("A", "B"), [("x" * 150, "y" * 150)])
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_on_a_narrow_terminal_what_is_too_wide_is_folded_and_nothing_is_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    task_id, remark = "task_s5sudYVSO0UYEjmvuHiVN6cbmPSiUKbC", "why it does not go on " * 8
+    output.print_table(("TASK", "STATUS", "REMARK"), [(task_id, "completed", remark)])
+    header, *lines = capsys.readouterr().out.splitlines()
+    remark_at = header.index("REMARK")
+    assert all(len(line.rstrip()) <= 80 for line in (header, *lines))
+    assert "".join(line[: header.index("STATUS")].strip() for line in lines) == task_id
+    assert " ".join(line[remark_at:].strip() for line in lines).split() == remark.split()
+    assert lines[0][header.index("STATUS") : remark_at].strip() == "completed"
