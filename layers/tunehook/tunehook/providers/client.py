@@ -20,7 +20,7 @@ from tunehook.providers.bodies import MAX_BODY_BYTES, UnusableBodyError, plain_b
 from tunehook.providers.causes import cause_of
 from tunehook.providers.kinds import ADAPTERS
 from tunehook.providers.outcomes import NotFound, Outcome, Throttled, Transient, Trouble, Unauthorised
-from tunehook.providers.pauses import SLOW_S, Pauses
+from tunehook.providers.pauses import SLOW_S, Admission, Pauses
 from tunehook.providers.payload import redact
 from tunehook.providers.turns import Crew, Rank, Turns
 
@@ -407,10 +407,11 @@ class Provider:
         if isinstance(outcome, Transient | Unauthorised):
             self._ranks[task_id] = Rank.DOUBTED
             self._failed_after[task_id] = self._pauses.good_answers
-        elif not (isinstance(outcome, Throttled) and not outcome.asked):
+        elif not isinstance(outcome, Throttled) or outcome.asked:
             self._ranks[task_id] = Rank.KNOWN
-            self._failed_after.pop(task_id, None)
-            self._hung.discard(task_id)
+            if self._failed_after:
+                self._failed_after.pop(task_id, None)
+                self._hung.discard(task_id)
         return outcome
 
     def _rank(self, task_id: str, overdue: frozenset[str] = frozenset()) -> Rank:
@@ -451,18 +452,29 @@ class Provider:
                 return self._refusal()
             try:
                 result = await self._send(request, read)
-                if task_id is not None and self._clock() - admission.at_s >= SLOW_S:
-                    self._hung.add(task_id)
-                if not isinstance(result, _TROUBLE):
+                if isinstance(result, _TROUBLE):
+                    self._learn(admission, result, task_id, forgiven)
+                else:
                     self._pauses.settle(admission, None)
-                elif not isinstance(result, forgiven) and not self._is_of_the_task(result, task_id):
-                    is_doubtful = task_id is not None and self._may_be_refused_alone(task_id)
-                    self._pauses.settle(admission, result, is_doubtful=is_doubtful)
             finally:
                 self._pauses.release(admission)
         finally:
             self._slots.give_back(rank)
         return result
+
+    def _learn(
+        self,
+        admission: Admission,
+        trouble: Trouble,
+        task_id: str | None,
+        forgiven: tuple[type[Trouble], ...],
+    ) -> None:
+        """Learn from a trouble, of the provider or of the one task that was asked about."""
+        if task_id is not None and self._clock() - admission.at_s >= SLOW_S:
+            self._hung.add(task_id)
+        if not isinstance(trouble, forgiven) and not self._is_of_the_task(trouble, task_id):
+            is_doubtful = task_id is not None and self._may_be_refused_alone(task_id)
+            self._pauses.settle(admission, trouble, is_doubtful=is_doubtful)
 
     def _is_of_the_task(self, trouble: Trouble, task_id: str | None) -> bool:
         """Return whether a trouble is one of the tasks that were asked about, and not of the provider."""
