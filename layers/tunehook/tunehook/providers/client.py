@@ -295,6 +295,10 @@ class Provider:
         ):
             for task_id in ids:
                 call.deliver(task_id, screened)
+        elif isinstance(screened, ManyUnknown) and screened.may_be_limit:
+            rest = await self._ask_first(ids, call)
+            self._knows_many = self._clock() < self._pauses.until
+            self._ask_singly(rest, call)
         elif isinstance(screened, ManyUnknown | Unauthorised):
             self._knows_many = False
             self._ask_singly(ids, call)
@@ -453,7 +457,9 @@ class Provider:
                 result = await self._send(request, read)
                 if task_id is not None and self._clock() - admission.at_s >= SLOW_S:
                     self._hung.add(task_id)
-                if not isinstance(result, _TROUBLE):
+                if isinstance(result, ManyUnknown) and result.may_be_limit:
+                    pass  # no good answer, and perhaps no trouble either: a single question will tell
+                elif not isinstance(result, _TROUBLE):
                     self._pauses.settle(admission, None)
                 elif not isinstance(result, forgiven) and not self._is_of_the_task(result, task_id):
                     is_doubtful = task_id is not None and self._may_be_refused_alone(task_id)

@@ -123,7 +123,8 @@ class NewApiAdapter(Adapter):
         """Read the answer about one task; see the base class."""
         if self.worked(answer.status, payload):
             if _is_task(payload):
-                return read_task(payload, answer.origin)
+                task = {name: value for name, value in payload.items() if name not in ("code", "success")}
+                return read_task(task, answer.origin)
             data = fields.first(payload, "data") if "data" in payload else payload.get("result")
             if data is None and (trouble := _said_beside_nothing(answer.status, payload)) is not None:
                 return trouble
