@@ -96,8 +96,8 @@ def judge(task: PendingTask, outcome: Outcome, now_ms: int, trouble: str | None 
             return _provider_failed(task, reason, result, now_ms)
         case SeemsFailed():
             return _seems_failed(task, outcome, now_ms)
-        case CompletedWithoutResults(result):
-            return _without_results(task, result, now_ms)
+        case CompletedWithoutResults():
+            return _without_results(task, outcome, now_ms)
         case NotFound():
             verdict = _not_found(task, outcome, now_ms)
         case _:
@@ -197,13 +197,16 @@ def _suspicion(before: Suspicion | None, outcome: SeemsFailed, now_ms: int) -> S
     return Suspicion(evidence=before.evidence, count=before.count + 1, since_ms=before.since_ms, at_ms=now_ms)
 
 
-def _without_results(task: PendingTask, result: TaskResult, now_ms: int) -> Verdict:
+def _without_results(task: PendingTask, outcome: CompletedWithoutResults, now_ms: int) -> Verdict:
+    result = outcome.result
     count = task.empty_count + 1
     if count < EMPTY_ENDS_AT and now_ms < task.deadline_ms:
         return Wait(_good_answer(task) | {"empty_count": count})
     if any(map(_is_worth_keeping, result.clips)):
         return _ended(task, Status.COMPLETED, None, result, now_ms)
     reason = "the provider calls it completed and names no audio, video or text"
+    if outcome.reason:
+        reason += f"; it says: {outcome.reason}"
     if unusable := result.unusable_links[:_LINKS_NAMED_MAX]:
         reason += f"; what cannot be made a link: {', '.join(unusable)}"
     failure = Failure(FailureCode.COMPLETED_WITHOUT_RESULTS, reason)

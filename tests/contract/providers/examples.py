@@ -51,7 +51,11 @@ class Example:
         """The answer, with another body if one is given."""
         recorded = self.record["answer"]
         return Answer(
-            recorded["status"], recorded["headers"], self.body if body is None else body, RECEIVED_AT
+            recorded["status"],
+            recorded["headers"],
+            self.body if body is None else body,
+            RECEIVED_AT,
+            base_url=recorded.get("base_url", ""),
         )
 
 
@@ -67,7 +71,7 @@ def example_of(path: Path) -> Example:
 def as_recorded(outcome: Outcome | Screening | ManyUnknown) -> dict[str, Any]:
     """Write an outcome as the files do."""
     if isinstance(outcome, ManyUnknown):
-        return {"name": "many_unknown"}
+        return {"name": "many_unknown", **({"may_be_limit": True} if outcome.may_be_limit else {})}
     if isinstance(outcome, Screening):
         found = {key: None if value is None else as_recorded(value) for key, value in outcome.found.items()}
         return {"found": found, "last": outcome.last}

@@ -315,6 +315,15 @@ async def test_too_many_requests_do_not_mean_that_query_many_is_not_known(status
     assert asked.knows_many is knows
 
 
+async def test_a_405_to_many_is_a_limit_where_a_single_question_is_refused_as_well() -> None:
+    gateway = Gateway({"a": "QUEUED", "b": "QUEUED"}, many=httpx.Response(405))
+    asked = provider(lambda request: gateway(request) if request.method == "POST" else httpx.Response(405))
+    outcomes = await ask_many(asked, ["a", "b"])
+    assert all(isinstance(outcome, Throttled) for outcome in outcomes.values())
+    assert asked.knows_many
+    assert asked.pause_reason == "throttled"
+
+
 TOO_LARGE = httpx.Response(200, content=b" " * (2 * 1024 * 1024 + 1))
 
 

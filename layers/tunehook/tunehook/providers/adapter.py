@@ -12,9 +12,16 @@ from urllib.parse import quote
 from tunehook.cadence import DIRECT, Pace
 from tunehook.http.retry_after import retry_after_s
 from tunehook.providers.outcomes import NotFound, Outcome, Throttled, Transient, Trouble, Unauthorised
-from tunehook.providers.pages import CHALLENGE_HEADERS, page
+from tunehook.providers.pages import CHALLENGE_HEADERS, bars, object_in_front, page
 from tunehook.providers.payload import UnreadablePayloadError, parse
-from tunehook.providers.refusals import described, own_status, refusal, says_not_found
+from tunehook.providers.refusals import (
+    described,
+    own_status,
+    refusal,
+    says_no_such_path,
+    says_not_found,
+    says_too_often,
+)
 from tunehook.providers.results import Origin, unwrapped
 
 if TYPE_CHECKING:
@@ -98,7 +105,15 @@ class Screening:
 
 @dataclass(frozen=True, slots=True)
 class ManyUnknown:
-    """The gateway does not know query-many."""
+    """The gateway does not know query-many.
+
+    Parameters
+    ----------
+    may_be_limit : bool
+        Whether the answer may be a limit instead (row 4): then a single question is refused as well.
+    """
+
+    may_be_limit: bool = False
 
 
 def encoded_id(task_id: str) -> str:
@@ -171,8 +186,10 @@ class Adapter(ABC):
         outcome = self.read_many_payload(answer, payload) if isinstance(payload, dict) else None
         if isinstance(outcome, Screening | Throttled | Unauthorised | Transient):
             return outcome
-        if answer.status in _MANY_UNKNOWN and not known:
-            return ManyUnknown()
+        if answer.status in _MANY_UNKNOWN and not known and not _is_of_another(answer, payload):
+            if answer.status == 405 and _asks_to_wait(answer, payload):
+                return Throttled(_retry_after_s(answer), detail=described(405, payload))
+            return ManyUnknown(may_be_limit=answer.status == 405 and not _denies_method(answer, payload))
         trouble = _not_of_a_task(answer, payload, may_name_task=False)
         assert not isinstance(trouble, NotFound)
         return trouble
@@ -186,39 +203,76 @@ def _parsed(answer: Answer) -> Any:
         return error
 
 
+def _is_of_another(answer: Answer, payload: Any) -> bool:
+    """Return whether something in front of the gateway answers that challenges or bars, and so says nothing of it."""
+    if any(name in answer.headers for name in CHALLENGE_HEADERS):
+        return True
+    if isinstance(payload, dict):
+        return object_in_front(answer.status, answer.headers, payload) is not None
+    return bars(answer.status, answer.headers, answer.body)
+
+
+def _asks_to_wait(answer: Answer, payload: Any) -> bool:
+    return "retry-after" in answer.headers or (isinstance(payload, dict) and says_too_often(payload))
+
+
+def _denies_method(answer: Answer, payload: Any) -> bool:
+    """Return whether a 405 says what HTTP means by it: that the path takes no such method."""
+    if "allow" in answer.headers or page(405, answer.headers, answer.body) is not None:
+        return True
+    return isinstance(payload, dict) and says_no_such_path(payload)
+
+
 def _not_of_a_task(answer: Answer, payload: Any, *, may_name_task: bool) -> Trouble | NotFound:
     """Say what is the matter with an answer that tells nothing of a task, and who says so."""
-    status = answer.status
     if isinstance(payload, dict) and not any(name in answer.headers for name in CHALLENGE_HEADERS):
-        if may_name_task and status < 500 and says_not_found(payload):
-            return NotFound(described(status, payload))
-        said = own_status(payload) if 200 <= status < 300 else None
-        what = described(status, payload)
-        if (refused := refusal(said or status, payload, what)) is not None:
-            return refused
-        if (said or status) in _THROTTLED:
-            return Throttled(_retry_after_s(answer), detail=what)
-        return Transient(what if said or not 200 <= status < 300 else f"{what} (not the expected envelope)")
-    if (shown := page(status, answer.headers, answer.body, answer.secret)) is not None and status not in (
-        429,
-        430,
-    ):
-        return Transient(f"HTTP {status}: {shown}")
+        if (shown := object_in_front(answer.status, answer.headers, payload)) is not None:
+            return _in_front(answer, shown)
+        return _error_of_gateway(answer, payload, may_name_task=may_name_task)
+    if (shown := page(answer.status, answer.headers, answer.body, answer.secret)) is not None:
+        return _in_front(answer, shown)
+    return _wordless(answer, payload)
+
+
+def _in_front(answer: Answer, shown: str) -> Trouble:
+    what = f"HTTP {answer.status}: {shown}"
+    return Throttled(_retry_after_s(answer), detail=what) if answer.status in (429, 430) else Transient(what)
+
+
+def _error_of_gateway(
+    answer: Answer, payload: Mapping[str, Any], *, may_name_task: bool
+) -> Trouble | NotFound:
+    status = answer.status
+    if may_name_task and status < 500 and says_not_found(payload):
+        return NotFound(described(status, payload))
+    said = own_status(payload) if 200 <= status < 300 else None
+    what = described(status, payload)
+    if (said or status) == 403 and says_too_often(payload):
+        return Throttled(_retry_after_s(answer), detail=what)
+    if (refused := refusal(said or status, payload, what)) is not None:
+        return refused
+    if (said or status) in _THROTTLED:
+        return Throttled(_retry_after_s(answer), detail=what)
+    return Transient(what if said or not 200 <= status < 300 else f"{what} (not the expected envelope)")
+
+
+def _wordless(answer: Answer, payload: Any) -> Trouble:
+    status = answer.status
     if status in _THROTTLED:
         return Throttled(_retry_after_s(answer), detail=f"HTTP {status}")
     if status == 401:
         return Unauthorised("HTTP 401")
+    if status == 402:
+        return Unauthorised("no credit left: HTTP 402", "credit")
     if status == 403:
         return Transient(
             "HTTP 403: not in the gateway's own form; a firewall or a proxy in front of it may say so"
         )
-    if status == 402:
-        return Unauthorised("no credit left: HTTP 402", "credit")
-    if isinstance(payload, UnreadablePayloadError) and 200 <= status < 300:
+    if not 200 <= status < 300:
+        return Transient(f"HTTP {status}")
+    if isinstance(payload, UnreadablePayloadError):
         return Transient(f"HTTP {status}: {payload}")
-    return Transient(
-        f"HTTP {status}" if not 200 <= status < 300 else f"HTTP {status} (not the expected envelope)"
-    )
+    return Transient(f"HTTP {status} (not the expected envelope)")
 
 
 def _retry_after_s(answer: Answer) -> float | None:

@@ -295,6 +295,10 @@ class Provider:
         ):
             for task_id in ids:
                 call.deliver(task_id, screened)
+        elif isinstance(screened, ManyUnknown) and screened.may_be_limit:
+            rest = await self._ask_first(ids, call)
+            self._knows_many = self._clock() < self._pauses.until
+            self._ask_singly(rest, call)
         elif isinstance(screened, ManyUnknown | Unauthorised):
             self._knows_many = False
             self._ask_singly(ids, call)
@@ -452,7 +456,9 @@ class Provider:
                 return self._refusal()
             try:
                 result = await self._send(request, read)
-                if isinstance(result, _TROUBLE):
+                if isinstance(result, ManyUnknown) and result.may_be_limit:
+                    pass  # no good answer, and perhaps no trouble either: a single question will tell
+                elif isinstance(result, _TROUBLE):
                     self._learn(admission, result, task_id, forgiven)
                 else:
                     self._pauses.settle(admission, None)

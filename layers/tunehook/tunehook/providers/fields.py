@@ -22,16 +22,29 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLAUSIBLE = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
 _FIRST_MS = 100_000_000_000  # as seconds this is the year 5138, as milliseconds 1973
 _FIRST_US = 100_000_000_000_000  # as milliseconds this is the year 5138, as microseconds 1973
-_SLASHED = re.compile(r"(\d{4})/(\d{1,2})/(\d{1,2})", re.ASCII)
-_ZONE_NAME = re.compile(r"\s*(?:UTC|GMT|Z)$|(?<=[+-]\d{4})\s+[A-Z]{3,4}$", re.ASCII)
+_SLASHED = (
+    "(?a)"
+    r"(\d{4})/(\d{1,2})/(\d{1,2})"
+)
+_ZONE_NAME = (
+    "(?a)"
+    r"\s*(?:UTC|GMT|Z)$|(?<=[+-]\d{4})\s+[A-Z]{3,4}$"
+)
 _COMMAS = re.compile(r"[,，、;；\n]")
 _LINE_BREAKS = re.compile(r"[\t\r\n]")
 _AROUND = " \t\r\n\x00\ufeff\u200b\u200c\u200d\u2060\u00a0\"'`"
 _BRACKETS = {"<": ">", "(": ")", "[": "]", "{": "}"}
-_URL_INSIDE = re.compile(r"[\s(\[<\"'=](https?:/{2}[^\s<>\"'()\[\]]+)", re.IGNORECASE)
-_NEXT_URL = re.compile(r"\s+(?=https?://)", re.IGNORECASE)
-_FRAGMENT_OF_A_NAME = re.compile(
-    r"#[^/?#]*\.(?:mp3|m4a|wav|flac|ogg|opus|aac|mp4|webm|mov|jpe?g|png|webp)$", re.IGNORECASE
+_URL_INSIDE = (
+    "(?i)"
+    r"[\s(\[<\"'=](https?:/{2}[^\s<>\"'()\[\]]+)"
+)
+_NEXT_URL = (
+    "(?i)"
+    r"\s+(?=https?://)"
+)
+_FRAGMENT_OF_A_NAME = (
+    "(?i)"
+    r"#[^/?#]*\.(?:mp3|m4a|wav|flac|ogg|opus|aac|mp4|webm|mov|jpe?g|png|webp)$"
 )
 _NOT_IN_A_URL = re.compile(r"[^\x21-\x7e]|[\"<>\\^`{}]")
 _NOT_IN_A_HOST = re.compile(r"[^\x21-\x7e]|[\"<>\\^`{}|%]")
@@ -57,28 +70,34 @@ _MEDIA = (
 )
 _NO_FILE = frozenset({"none.mp3", "null.mp3", "undefined.mp3", "forbidden", "none", "null", "undefined"})
 _CLOCK = re.compile(r"(?:(\d{1,2}):)?(\d{1,3}):(\d{2}(?:[.,]\d+)?)", re.ASCII)
-_MILLISECONDS = re.compile(r"(\d+(?:\.\d+)?)\s*(?:ms|msec|milliseconds?|毫秒)", re.ASCII | re.IGNORECASE)
-_LENGTH = re.compile(
+_MILLISECONDS = (
+    "(?ai)"
+    r"(\d+(?:\.\d+)?)\s*(?:ms|msec|milliseconds?|毫秒)"
+)
+_LENGTH = (
+    "(?ai)"
     r"(?:P(?:0D)?T)?(?:(\d+)\s*(?:h|hrs?|hours?|小时|时)[\s,]*)?"
     r"(?:(\d+(?:\.\d+)?)\s*(?:m|mins?|minutes?|分钟|分)[\s,]*)?"
-    r"(?:(\d+(?:[.,]\d+)?)\s*(?:s|secs?|seconds?|秒钟?))?",
-    re.ASCII | re.IGNORECASE,
+    r"(?:(\d+(?:[.,]\d+)?)\s*(?:s|secs?|seconds?|秒钟?))?"
 )
 _PARAMETERS = r"(?:;[^,;]{0,100}){0,10}"
-_DATA_INSIDE = re.compile(
+_DATA_INSIDE = (
+    "(?ai)"
     rf"data:(?:(?:[\w.+-]{{1,60}}/[\w.+-]{{1,100}})?{_PARAMETERS};\s*base64,[\w+/=%\r\n-]*"
-    rf"|(?:audio|image|video)/[\w.+-]{{1,100}}{_PARAMETERS},[^\s\"'\\<>]*)",
-    re.ASCII | re.IGNORECASE,
+    rf"|(?:audio|image|video)/[\w.+-]{{1,100}}{_PARAMETERS},[^\s\"'\\<>]*)"
 )
 
 
 def text(value: Any, longest: int) -> str | None:
-    """Return a text that is not blank, stripped and cut to `longest` characters; a number as digits."""
+    """Return a text that is not blank, stripped and cut to `longest` characters; a number as digits.
+
+    No file stands in it: of a ``data:`` URI only ``data:`` is left.
+    """
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
         return None
-    return value.strip()[:longest] or None
+    return without_data(value.strip())[:longest] or None
 
 
 def number(value: Any) -> float | None:
@@ -105,9 +124,9 @@ def duration_s(value: Any) -> float | None:
 
 def _seconds_in(written: str) -> float | None:
     written = written.replace("：", ":").strip("~≈ ")
-    if match := _MILLISECONDS.fullmatch(written):
+    if match := re.fullmatch(_MILLISECONDS, written):
         return float(match[1]) / 1000
-    match = _CLOCK.fullmatch(written) or _LENGTH.fullmatch(written)
+    match = _CLOCK.fullmatch(written) or re.fullmatch(_LENGTH, written)
     if match is None or (match[3] is None and written[:1] not in ("P", "p")):  # "3 min" is rounded
         return None
     hours, minutes, seconds = (float((part or "0").replace(",", ".")) for part in match.groups())
@@ -150,8 +169,8 @@ def moment(value: Any, *, zoneless_after: datetime | None = None) -> datetime | 
 def _written_moment(written: str) -> datetime:
     if written[:1].isalpha():
         return parsedate_to_datetime(written)
-    iso = _SLASHED.sub(lambda match: f"{match[1]}-{int(match[2]):02}-{int(match[3]):02}", written)
-    named = _ZONE_NAME.search(iso)
+    iso = re.sub(_SLASHED, lambda match: f"{match[1]}-{int(match[2]):02}-{int(match[3]):02}", written)
+    named = re.search(_ZONE_NAME, iso)
     if named is None:
         return datetime.fromisoformat(iso)
     moment = datetime.fromisoformat(iso[: named.start()])
@@ -198,7 +217,7 @@ def link(value: Any, base_url: str = "") -> str | None:
     url = _unwrapped(value)
     if not url or url.lower() in _NO_LINK or (absolute := _absolute(url, base_url)) is None:
         return None
-    if _FRAGMENT_OF_A_NAME.search(absolute):  # "Song #1.mp3": a fragment is no file's ending
+    if re.search(_FRAGMENT_OF_A_NAME, absolute):  # "Song #1.mp3": a fragment is no file's ending
         absolute = absolute.replace("#", "%23")
     url = _encoded(absolute.partition("#")[0])
     try:
@@ -224,10 +243,10 @@ def _unwrapped(written: str) -> str:
         if len(url) > 1 and _BRACKETS.get(url[0]) == url[-1]:
             url = url[1:-1].strip(_AROUND)
     if not _ABSOLUTE.match(url) and url[:1] not in ("/", ".", "?"):
-        inside = _URL_INSIDE.search(url)
+        inside = re.search(_URL_INSIDE, url)
         if inside is not None and "?" not in url[: inside.start()]:
             url = inside[1]
-    return _NEXT_URL.split(url.rstrip(">"), maxsplit=1)[0] if _ABSOLUTE.match(url) else url
+    return re.split(_NEXT_URL, url.rstrip(">"), maxsplit=1)[0] if _ABSOLUTE.match(url) else url
 
 
 def _absolute(url: str, base_url: str) -> str | None:
@@ -293,7 +312,9 @@ def is_placeholder(url: str) -> bool:
 
 def is_data(value: Any) -> bool:
     """Return whether a text is a ``data:`` URI (RFC 2397), of whatever type and however broken."""
-    return isinstance(value, str) and _DATA_INSIDE.match(value[:_MAX_DATA_HEAD].strip(_AROUND)) is not None
+    return (
+        isinstance(value, str) and re.match(_DATA_INSIDE, value[:_MAX_DATA_HEAD].strip(_AROUND)) is not None
+    )
 
 
 def data_type(value: Any) -> str:
@@ -322,7 +343,7 @@ def data_file(value: Any) -> bytes | None:
 
 def without_data(value: str) -> str:
     """Return a text with each ``data:`` URI in it replaced by ``data:``, so that no file stands in it."""
-    return _DATA_INSIDE.sub("data:", value) if "data:" in value.lower() else value
+    return re.sub(_DATA_INSIDE, "data:", value) if "data:" in value.lower() else value
 
 
 def objects(value: Any) -> Iterator[Mapping[str, Any]]:

@@ -97,7 +97,7 @@ _REASONS: Final = (
     *("error_message", "errorMessage", "error_msg", "errorMsg", "err_msg", "error", "failure_reason"),
     *("msg", "message", "detail", "reason"),
 )
-_NO_WORDS: Final = frozenset({"", "success", "ok", "null", "none"})
+_NO_WORDS: Final = frozenset({"", "success", "ok", "null", "none", "data:"})
 _URL = re.compile(r"https?://\S+", re.IGNORECASE)
 _NOT_IT = re.compile(r"stream|source|origin|input|reference|callback|hook", re.IGNORECASE)
 """Fields whose links are not the result, even where they end like it."""
@@ -123,7 +123,8 @@ class NewApiAdapter(Adapter):
         """Read the answer about one task; see the base class."""
         if self.worked(answer.status, payload):
             if _is_task(payload):
-                return read_task(payload, answer.origin)
+                task = {name: value for name, value in payload.items() if name not in ("code", "success")}
+                return read_task(task, answer.origin)
             data = fields.first(payload, "data") if "data" in payload else payload.get("result")
             if data is None and (trouble := _said_beside_nothing(answer.status, payload)) is not None:
                 return trouble
@@ -242,7 +243,7 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
         said = _words_of(task, reason) or clips.reason or fields.text(word, _MAX_REASON) or ""
         return SeemsFailed(said, clips.result, "word")
     if _says_why(reason):
-        return SeemsFailed(fields.without_data(reason), clips.result, "progress")
+        return SeemsFailed(_words_of(task, reason) or reason, clips.result, "progress")
     return _pending(status, task)
 
 
@@ -308,8 +309,11 @@ class _Clips:
     def _outside(self) -> list[ReadClip]:
         """Add what stands outside of the clips, where none of them has a file (rows 22 and 26)."""
         links = [entry for entry in self._links() if not is_words(entry)]
-        if not links and not _says_why(reason := _fail_reason(self._task)):
-            links = [reason]  # where gateways have stored the result's URL (row 7)
+        if not links:
+            reason = fields.first(
+                self._task, *_FAIL_REASON
+            )  # where gateways have stored the result's URL (row 7)
+            links = [reason] if fields.is_data(reason) or not _says_why(_fail_reason(self._task)) else []
         found = read_links(links, self._task_id, self._origin)
         if len(found) == len(self._read) == 1:
             return [with_files_of(self._read[0], found[0])]
@@ -458,8 +462,8 @@ def _words_of(task: Mapping[str, Any], fail_reason: str) -> str:
     """Return a failure's reason in words, from wherever a task has it; empty if it has none."""
     if said := _words_in(task, _FAIL_REASON):
         return said
-    if _says_why(fail_reason) and not fields.is_data(fail_reason):
-        return fields.without_data(fail_reason)
+    if _says_why(fail_reason) and fail_reason not in _NO_WORDS:
+        return fail_reason
     # `result_url` falls back to the failure's text (row 7).
     return _words_in(task, _REASONS) or _words_in(task, ("result_url",))
 
@@ -472,8 +476,8 @@ def _words_in(place: Mapping[str, Any], names: Iterable[str]) -> str:
         if isinstance(value, dict):
             value = fields.first(value, "message", "msg", "detail", "reason", "raw_message", "code")
         words = fields.text(value, _MAX_REASON) or ""
-        if words.lower() not in _NO_WORDS and _says_why(words) and not fields.is_data(words):
-            return fields.without_data(words)
+        if words.lower() not in _NO_WORDS and _says_why(words):
+            return words
     return ""
 
 

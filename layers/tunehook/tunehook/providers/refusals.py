@@ -28,18 +28,27 @@ _NOT_FOUND_CODES: Final = frozenset(
         "record_not_found",
     }
 )
+_THING: Final = (
+    r"(?:tasks?|jobs?|records?|songs?|music|clips?|generations?|predictions?|lyrics|data"
+    r"|request[\s_-]?id|task[\s_-]?id)"
+)
+_ITEM: Final = r"(?:任务|任務|记录|記錄|作业|作業|歌曲|作品|音乐|音樂|数据|數據)"
 _NOT_FOUND: Final = (
     "(?i)"
-    r"(?:task|job|record|song|music|clip|request_?id|task_?id)[\w\s'\":#.-]{0,80}?"
-    r"(?:(?:is|was|could|can)?\s?_?not[\s_]?(?:be\s)?(?:found|exist)|(?:does|do|did)(?:\snot|n't)\sexist)"
-    r"|(?:no\ssuch|unknown|can(?:not|'t|\snot)\sfind(?:\sthe)?|invalid|non-?existent)\s(?:task|job|record|song)"
-    r"|(?:任务|任務|记录|記錄|作业|歌曲)[^。，,]{0,20}(?:不存在|未找到|找不到|无效)"
-    r"|(?:找不到|未找到|没有找到|不存在|查无|查無|无此)[^。，,]{0,10}(?:任务|任務|记录|記錄|作业|歌曲)"
+    rf"\b{_THING}[\w\s'\"`:#.-]{{0,80}}?(?:(?:is|was|could|can)?\s?_?not[\s_]?(?:be\s)?(?:found|exist)"
+    r"|(?:does|do|did)(?:\snot|n't)\sexist|no\slonger\sexists?|(?:has\s|have\s|was\s|were\s|is\s)?(?:been\s|already\s)?"
+    r"(?:expired|deleted|removed|purged))"
+    rf"|(?:no\ssuch|unknown|can(?:not|'t|\snot)\sfind(?:\sthe)?|invalid|non-?existent)\s{_THING}\b"
+    rf"|\bno\s{_THING}\s(?:with|for|found|by|matching|exists)\b|\bno\smatching\s{_THING}\b"
+    r"|task[\s_-]?id\W{0,3}(?:is\s)?(?:invalid|unknown|incorrect|no\srecord)"
+    rf"|{_ITEM}[^。，,]{{0,20}}(?:不存在|未找到|找不到|查不到|无效|無效|已过期|已過期|已删除|已被删除|已失效)"
+    rf"|(?:找不到|未找到|没有找到|不存在|查无|查無|无此|無此|没有)[^。，,]{{0,10}}{_ITEM}"
 )
 _NO_SUCH_PATH: Final = (
     r"(?i)invalid url|\broute\b|\bendpoint\b|cannot (?:get|post)|page not found|接口|路径|路由"
 )
 _NOT_ABOUT_A_TASK: Final = r"(?i)\bmodel\b|\bchannel\b|\btoken\b|\buser\b|模型|渠道|令牌|用户"
+_A_TASK: Final = r"(?i)\b(?:tasks?|jobs?)(?:\b|[\s_-]?id|_not)|任务|任務"
 _NO_CREDIT: Final = (
     "(?i)"
     r"insufficient[\s_](?:user[\s_])?(?:quota|credits?|balance|funds)|(?:quota|credits?|balance)[\w\s]{0,30}"
@@ -47,6 +56,13 @@ _NO_CREDIT: Final = (
     r"|not\senough\s(?:quota|credits?|balance|points)|no\s(?:credits?|quota|balance)\b|payment\srequired|top[\s-]?up"
     r"|exceeded\syour\s(?:current\s)?quota|arrears|recharge|billing"
     r"|(?:余额|餘額|额度|額度|积分|點數|点数|配额)[^。]{0,12}(?:不足|不够|用尽|已用完|耗尽|为0)|欠费|请充值|請充值"
+)
+_OF_MONEY: Final = (
+    r"(?i)balance|credit|billing|payment|recharge|insufficient_(?:user_)?quota|余额|餘額|积分|点数|欠费|充值"
+)
+_TOO_OFTEN: Final = (
+    r"(?i)too many|rate[\s_-]?limit|limit exceeded|per (?:second|minute|hour|day)\b|frequen|concurren|slow down|throttl"
+    r"|频率|頻率|频繁|頻繁|限流|请求过多|請求過多|并发|稍后再试"
 )
 _MODELS: Final = r"(?i)\bmodel\b|模型"
 _MAY_BE_CREDIT: Final = frozenset({200, 400, 401, 403, 429, 430})
@@ -79,7 +95,7 @@ def says_not_found(payload: Mapping[str, Any]) -> bool:
     if re.search(_NO_SUCH_PATH, words):
         return False
     if re.search(_NOT_FOUND, words):
-        return True
+        return re.search(_A_TASK, words) is not None or re.search(_NOT_ABOUT_A_TASK, words) is None
     codes = {word.strip().lower().replace("-", "_") for word in _words(payload)}
     return bool(codes & _NOT_FOUND_CODES) and not re.search(_NOT_ABOUT_A_TASK, words)
 
@@ -96,7 +112,7 @@ def refusal(status: int, payload: Mapping[str, Any], what: str) -> Unauthorised 
         The error as it is told.
     """
     words = " ".join(_words(payload, with_type=True))
-    if status == 402 or (status in _MAY_BE_CREDIT and re.search(_NO_CREDIT, words)):
+    if status == 402 or (status in _MAY_BE_CREDIT and _says_no_credit(words)):
         return Unauthorised(f"no credit left: {what}", "credit")
     if status == 403 and not re.search(_WRONG_KEY, words):
         hint = ": make a key without a model list" if re.search(_MODELS, words) else ""
@@ -104,6 +120,25 @@ def refusal(status: int, payload: Mapping[str, Any], what: str) -> Unauthorised 
     if status in (401, 403) or (status in (200, 400) and re.search(_WRONG_KEY, words)):
         return Unauthorised(what)
     return None
+
+
+def says_no_such_path(payload: Mapping[str, Any]) -> bool:
+    """Return whether an error says in words that there is no such path, or none for this method."""
+    words = " ".join(_words(payload, with_type=True))
+    return re.search(_NO_SUCH_PATH, words) is not None or re.search(r"(?i)\bmethod\b|方法", words) is not None
+
+
+def says_too_often(payload: Mapping[str, Any]) -> bool:
+    """Return whether an error says in words that questions come too often, and not that no credit is left."""
+    words = " ".join(_words(payload, with_type=True))
+    return re.search(_TOO_OFTEN, words) is not None and re.search(_OF_MONEY, words) is None
+
+
+def _says_no_credit(words: str) -> bool:
+    if re.search(_NO_CREDIT, words) is None:
+        return False
+    # "Quota exceeded: 60 requests per minute" is about questions, not about money.
+    return re.search(_TOO_OFTEN, words) is None or re.search(_OF_MONEY, words) is not None
 
 
 def own_status(payload: Mapping[str, Any]) -> int | None:
@@ -119,6 +154,10 @@ def _words(payload: Mapping[str, Any], *, with_type: bool = False) -> Iterator[s
     error = payload.get("error")
     source = error if isinstance(error, dict) else payload
     names = (*_WORDS, "type") if with_type and source is error else _WORDS
-    for value in (*(source.get(name) for name in names), error):
+    for value in (*(source.get(name) for name in names), error, payload.get("errors")):
+        if isinstance(value, list):
+            value = next(iter(value), None)
+            if isinstance(value, dict):
+                value = fields.first(value, "message", "msg", "detail", "title")
         if (word := fields.text(value, _MAX_DETAIL)) is not None:
-            yield word
+            yield word.replace("’", "'")

@@ -155,7 +155,7 @@ def read_clip(
         clip_id=fields.text(first(source, "clip_id", "clipId", "id"), _MAX_ID) or "",
         title=fields.text(first(source, "title", "song_name", "songName"), _MAX_LINE),
         tags=fields.tags(source.get("tags"), split_at_spaces=tags_split_at_spaces),
-        prompt=_prompt(source),
+        prompt=fields.text(first(source, "prompt", "lyric", "lyrics"), _MAX_PROMPT),
         duration_s=_duration_s(source),
         model=fields.text(first(source, "mv", "model_name", "modelName", "model"), _MAX_LINE),
         created_at=fields.moment(first(source, "create_time", "createTime", "created_at", "createdAt")),
@@ -381,11 +381,6 @@ def unwrapped(text: str) -> Any:
         except UnreadablePayloadError:
             break
     return value
-
-
-def _prompt(source: Mapping[str, Any]) -> str | None:
-    prompt = fields.text(fields.first(source, "prompt", "lyric", "lyrics"), _MAX_PROMPT)
-    return None if prompt is None else fields.without_data(prompt)
 
 
 def _duration_s(source: Mapping[str, Any]) -> float | None:

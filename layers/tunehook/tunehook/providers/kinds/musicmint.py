@@ -8,7 +8,7 @@ from tunehook.providers import fields
 from tunehook.providers.adapter import Adapter, Request, Screening, encoded_id
 from tunehook.providers.outcomes import Failed, NotFound, Outcome, Pending, SeemsFailed, Unauthorised
 from tunehook.providers.refusals import described, says_not_found
-from tunehook.providers.results import Origin, completed, read_clip, read_result
+from tunehook.providers.results import Origin, completed, read_clip, read_result, read_text, unwrapped
 from tunehook.providers.statuses import ENDED, StatusVocabulary, pending
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _LISTED_NUMBERS = {0: "queuing", 1: "processing"}
 _PAGE_SIZE = 100
 _ALL = -1
 _KEY_REFUSED = frozenset({1003, 1004})
-_RESULT_EXPIRED = 4005
+_GONE = frozenset({4004, 4005})  # no such task; its result has expired
 _MAX_ID = 512
 _MAX_REASON = 1000
 
@@ -60,6 +60,7 @@ class Musicmint(Adapter):
         data = payload.get("data")
         if data is None:
             return pending("queued", "")
+        data = unwrapped(data) if isinstance(data, str) else data
         return read_task(data, answer.origin) if isinstance(data, dict) else None
 
     def read_many_payload(self, answer: Answer, payload: Mapping[str, Any]) -> Screening | Outcome | None:
@@ -89,27 +90,35 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     status = _STATUSES.classify(word)
     if status not in ENDED and status != "seems_failed":
         return pending(status, word, task.get("created_at"))
+    results = task.get("results")
+    results = unwrapped(results) if isinstance(results, str) else results
+    if isinstance(results, dict):
+        results = [{"id": clip_id, **clip} for clip_id, clip in results.items() if isinstance(clip, dict)]
     clips = [
-        read_clip(source, origin, tags_split_at_spaces=True) for source in fields.objects(task.get("results"))
+        read_text(source, fields.text(task.get("id"), _MAX_ID) or "")
+        or read_clip(source, origin, tags_split_at_spaces=True)
+        for source in fields.objects(results)
     ]
     result = read_result(task, clips, submitted_at=task.get("created_at"))
     if status == "succeeded":
         return completed(result, is_streaming=any(not each.is_settled for each in clips))
-    error = task.get("error")
-    said = fields.text(error.get("message") if isinstance(error, dict) else error, _MAX_REASON)
+    error = fields.first(task, "error", "error_message", "fail_reason", "message")
+    said = fields.text(
+        fields.first(error, "message", "msg") if isinstance(error, dict) else error, _MAX_REASON
+    )
     if status == "seems_failed":
         return SeemsFailed(said or fields.text(word, _MAX_REASON) or "", result, "word")
     return Failed(said or "the provider gave no reason", result)
 
 
 def _is_gone(status: int, payload: Mapping[str, Any]) -> bool:
-    """Return whether an error says that the result is gone (4005), or that there is no such task.
+    """Return whether an error says that the result is gone (4005), or that there is no such task (4004).
 
-    The code for an unknown id is not documented: its words count, and a 404 of the task API itself, which is told by
-    its `request_id`.
+    Only the former is documented. So words count as well, and a 404 of the task API itself, which is told by its
+    `request_id`.
     """
     return (
-        payload["code"] == _RESULT_EXPIRED
+        payload["code"] in _GONE
         or (status == 404 and isinstance(payload.get("request_id"), str))
         or (status < 500 and says_not_found(payload))
     )

@@ -8,6 +8,7 @@ from tunehook.cadence import GATEWAY, GATEWAY_ONE_BY_ONE
 from tunehook.providers import fields
 from tunehook.providers.adapter import Request, Screening, encoded_id
 from tunehook.providers.newapi import NewApiAdapter, read_task
+from tunehook.providers.results import unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,9 +38,14 @@ class Suno(NewApiAdapter):
     def read_many_payload(self, answer: Answer, payload: Mapping[str, Any]) -> Screening | Outcome | None:
         """Read the list of tasks; `data: null` is an empty one."""
         data = payload.get("data")
+        if isinstance(data, str) and data.strip():
+            data = unwrapped(data)
         if not self.worked(answer.status, payload) or not isinstance(data, list | None):
             return None
-        tasks = ((fields.text(task.get("task_id"), _MAX_ID), task) for task in fields.objects(data))
+        tasks = (
+            (fields.text(fields.first(task, "task_id", "taskId"), _MAX_ID), task)
+            for task in fields.objects(data)
+        )
         return Screening(
             {task_id: read_task(task, answer.origin) for task_id, task in tasks if task_id is not None}
         )
