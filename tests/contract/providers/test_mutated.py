@@ -59,7 +59,7 @@ FAMILY_UNFINISHED = {
         "staged",
     ),
     *("waiting", "created", "in_progress", "processing", "running", "starting", "started", "generating"),
-    *("text_success", "first_success", "on_queue", "pending_queue", "wait", "preparing", "streaming"),
+    *("text_success", "first_success", "on_queue", "pending_queue", "wait", "preparing"),
 }
 SUCCESS = {"musicmint": {"completed"}, "qhaigc": FAMILY_SUCCESS, "suno": FAMILY_SUCCESS}
 FAILURE = {"musicmint": {"failed", "failure"}, "qhaigc": FAMILY_FAILURE, "suno": FAMILY_FAILURE}

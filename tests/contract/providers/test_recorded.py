@@ -29,7 +29,7 @@ WORDS = {
 }
 
 
-FLAT = {"suno/row-20-task-alone", "suno/row-20-task-flat"}
+FLAT = {"suno/row-20-task-flat"}
 CLEANED = {
     *(
         "suno/row-21-piapi",

@@ -176,6 +176,12 @@ def test_row_3_the_reason_names_what_cannot_be_made_a_link() -> None:
     )
 
 
+def test_row_3_the_failure_says_why_a_clip_has_failed() -> None:
+    failure = end_of(EMPTY, CompletedWithoutResults(NOTHING, "moderated")).failure
+    assert failure is not None
+    assert failure.reason.endswith("; it says: moderated")
+
+
 def test_row_3_an_answer_without_results_shows_that_the_task_is_known() -> None:
     task = replace(TASK, not_found_count=2, last_error="x")
     expected = {"empty_count": 1, "not_found_count": None, "last_error": None}

@@ -41,7 +41,7 @@ _TASK_STATUSES: Final = StatusVocabulary(
         *("in_queue", "on_queue", "pending_queue", "staged", "waiting", "wait", "created", "preparing"),
     },
     processing={
-        *("in_progress", "processing", "running", "starting", "started", "generating", "streaming"),
+        *("in_progress", "processing", "running", "starting", "started", "generating"),
         *("text_success", "first_success", "callback_exception"),
     },
     succeeded={"success", "succeeded", "succeed", "successful", "complete", "completed", "finished", "done"},
@@ -58,6 +58,7 @@ _CLIP_STATUSES: Final = StatusVocabulary(
 )
 _CALLBACK_EXCEPTION: Final = "callback_exception"
 _WORKED: Final = frozenset({"success", "succeed", "succeeded", "ok", "true", "0", "1", "200"})
+_CODES: Final = ("code", "status_code", "statusCode", "errcode", "errno", "ret")
 _TASK_IDS: Final = ("task_id", "taskId", "id")
 _STATUS: Final = ("status", "task_status", "taskStatus", "state")
 _OF_A_TASK: Final = (
@@ -111,7 +112,7 @@ _NO_REASON = "the provider gave no reason"
 class NewApiAdapter(Adapter):
     """Reads the family's envelope: ``{"code": "success" | <error word>, "message", "data"}``.
 
-    Members of the family have a number for the word (0, 1 or 200), ``"success": true``, or the task alone.
+    Members of the family have a number for the word (0, 1 or 200), ``"success": true``, or the task's fields beside it.
     """
 
     def has_envelope(self, payload: Mapping[str, Any]) -> bool:
@@ -139,14 +140,14 @@ class NewApiAdapter(Adapter):
         success = payload.get("success")
         if not 200 <= status < 300 or success is False or success == "false":
             return False
-        if (code := _code(payload)) in (None, ""):
-            return success is True or success in (1, "true") or _is_answer_without_code(payload)
-        return code in _WORKED
+        if (code := _code(payload)) is not None:
+            return code in _WORKED
+        return success is True or success in (1, "true") or _status_says_so(payload)
 
 
 def _code(payload: Mapping[str, Any]) -> str | None:
     """Return the envelope's code as a word in lower case; zeros before a number do not count."""
-    code = payload.get("code")
+    code = fields.first(payload, *_CODES)
     if isinstance(code, float) and code.is_integer():
         code = int(code)
     if not isinstance(code, str | int | float):
@@ -155,19 +156,14 @@ def _code(payload: Mapping[str, Any]) -> str | None:
     return (word.lstrip("0") or "0") if word.isascii() and word.isdigit() else word
 
 
-def _is_answer_without_code(payload: Mapping[str, Any]) -> bool:
-    """Return whether an object without any code can only be the answer: it is a task, or holds one and no error."""
-    if _is_task(payload):
-        return True
-    data = payload.get("data")
-    data = unwrapped(data) if isinstance(data, str) else data
-    if payload.get("error") or not isinstance(data, dict):
-        return False
-    return isinstance(fields.first(data, *_STATUS), str) and fields.first(data, *_TASK_IDS) is not None
+def _status_says_so(payload: Mapping[str, Any]) -> bool:
+    """Return whether a `status` beside the `data` stands for the code."""
+    status = payload.get("status")
+    return "data" in payload and isinstance(status, str | int) and str(status).strip().lower() in _WORKED
 
 
 def _is_task(payload: Mapping[str, Any]) -> bool:
-    """Return whether an object without an envelope, or flat in it, is a task, and no error that quotes its id."""
+    """Return whether an envelope is the task itself, and no error that quotes its id."""
     word = fields.first(payload, *_STATUS)
     if not isinstance(word, str) or fields.first(payload, *_TASK_IDS) is None:
         return False
