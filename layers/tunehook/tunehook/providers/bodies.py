@@ -38,6 +38,8 @@ def plain_body(reply: Reply) -> bytes:
     """
     if reply.truncated:
         raise _too_large()
+    if "content-encoding" not in reply.headers and len(reply.body) <= MAX_BODY_BYTES:
+        return reply.body
     try:
         body = decompressed(reply.body, content_encoding(reply.headers), MAX_BODY_BYTES)
     except UnreadableCoding as error:

@@ -93,6 +93,8 @@ def text(value: Any, longest: int) -> str | None:
 
     No file stands in it: of a ``data:`` URI only ``data:`` is left.
     """
+    if type(value) is str:
+        return value.strip()[:longest] or None
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
@@ -146,6 +148,8 @@ def moment(value: Any, *, zoneless_after: datetime | None = None) -> datetime | 
     zoneless_after : datetime, optional
         A time without a zone that would be before this one is not known: it was written in another zone.
     """
+    if value is None:
+        return None
     count = number(value)
     try:
         if count is not None:
@@ -354,4 +358,8 @@ def objects(value: Any) -> Iterator[Mapping[str, Any]]:
 
 def first(source: Mapping[str, Any], *names: str) -> Any:
     """Return the first value among these fields that is neither absent, null nor an empty text."""
-    return next((source[name] for name in names if source.get(name) not in (None, "")), None)
+    for name in names:  # asked for each task of every answer
+        value = source.get(name)
+        if value is not None and value != "":
+            return value
+    return None

@@ -27,7 +27,7 @@ from tunehook.providers.results import (
     unwrapped,
     with_files_of,
 )
-from tunehook.providers.statuses import StatusVocabulary, normal, pending
+from tunehook.providers.statuses import StatusClass, StatusVocabulary, normal, pending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -219,18 +219,18 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     """
     word = fields.first(task, *_STATUS)
     status = _TASK_STATUSES.classify(word)
-    is_undelivered = isinstance(word, str) and normal(word) == _CALLBACK_EXCEPTION
+    is_undelivered = status == "processing" and normal(word) == _CALLBACK_EXCEPTION
     is_unfinished = status in ("queued", "processing")
     if status == "unknown" or (
         is_unfinished and not is_undelivered and not _is_hundred(task.get("progress"))
     ):
-        return _pending(status, task)
+        return _pending(status, word, task)
     clips = _Clips(task, origin)
     reason = _fail_reason(task)
     if status == "succeeded":
         return completed(clips.result, is_streaming=clips.are_coming, reason=clips.reason)
     if is_undelivered:
-        return completed(clips.result) if clips.are_there(unsaid=True) else _pending(status, task)
+        return completed(clips.result) if clips.are_there(unsaid=True) else _pending(status, word, task)
     if not _says_why(reason) and clips.are_there():
         return completed(clips.result)
     if status == "failed":
@@ -240,7 +240,7 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
         return SeemsFailed(said, clips.result, "word")
     if _says_why(reason):
         return SeemsFailed(_words_of(task, reason) or reason, clips.result, "progress")
-    return _pending(status, task)
+    return _pending(status, word, task)
 
 
 def read_clip_list(data: list[Any], origin: Origin) -> Outcome:
@@ -394,8 +394,7 @@ class _Clips:
         return "" if not isinstance(data, str) or fields.is_data(data) else data.strip()[:_MAX_REASON]
 
 
-def _pending(status: Any, task: Mapping[str, Any]) -> Outcome:
-    word = fields.first(task, *_STATUS)
+def _pending(status: StatusClass, word: Any, task: Mapping[str, Any]) -> Outcome:
     return pending(status, word, task.get("submit_time"), task.get("updated_at"))
 
 

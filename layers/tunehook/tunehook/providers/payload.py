@@ -125,9 +125,19 @@ def _plain(value: Any, text: str, secret: str) -> Any:
     # Only an escape can hide a surrogate, or the secret. Most answers have neither, and nest little.
     if "\\" in text or redact(text, secret) != text:
         return _clean(value, lambda text: _SURROGATE.sub("\ufffd", redact(text, secret)), _MAX_DEPTH)
-    if text.count("[") + text.count("{") > _MAX_DEPTH:
+    if text.count("[") + text.count("{") > _MAX_DEPTH and _is_deeper(value, _MAX_DEPTH):
         return _clean(value, str, _MAX_DEPTH)
     return value
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    """Return whether a value nests deeper than `depth` levels: to look is much cheaper than to copy."""
+    if type(value) is not dict and type(value) is not list:
+        return False
+    children = value.values() if type(value) is dict else value
+    return depth == 0 or any(
+        _is_deeper(child, depth - 1) for child in children if type(child) is dict or type(child) is list
+    )
 
 
 def _what_it_is(text: str, problem: json.JSONDecodeError, secret: str) -> str:

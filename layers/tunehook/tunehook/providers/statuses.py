@@ -15,6 +15,9 @@ StatusClass: TypeAlias = Literal["queued", "processing", "succeeded", "failed", 
 ENDED: Final[frozenset[StatusClass]] = frozenset({"succeeded", "failed"})
 
 _MAX_WORD = 64
+_SPELLINGS = 1_000
+"""So many spellings of known words are remembered, as nearly every answer has one that was met before."""
+
 _ENDS_LIKE_A_FAILURE = (
     *("failed", "error", "exception", "rejected", "canceled", "cancelled", "expired", "timeout"),
 )
@@ -37,6 +40,7 @@ class StatusVocabulary:
             "succeeded": succeeded,
             "failed": failed,
         }
+        self._spelled: dict[str, StatusClass] = {}
         self._classes = {word: status for status, members in words.items() for word in members}
 
     def classify(self, value: Any) -> StatusClass:
@@ -49,8 +53,12 @@ class StatusVocabulary:
             value = ""
         if not isinstance(value, str):
             return "unknown"
+        if (spelled := self._spelled.get(value)) is not None:
+            return spelled
         word = normal(value)
         if (known := self._classes.get(word)) is not None:
+            if len(self._spelled) < _SPELLINGS:
+                self._spelled[value] = known
             return known
         return "seems_failed" if word.endswith(_ENDS_LIKE_A_FAILURE) else "unknown"
 
