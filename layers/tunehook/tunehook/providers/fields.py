@@ -93,8 +93,6 @@ def text(value: Any, longest: int) -> str | None:
 
     No file stands in it: of a ``data:`` URI only ``data:`` is left.
     """
-    if type(value) is str:
-        return value.strip()[:longest] or None
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
