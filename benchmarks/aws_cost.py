@@ -43,6 +43,7 @@ class Design(StrEnum):
 
 
 OPERATIONS: Mapping[str, str | None] = {
+    "dynamodb BatchGetItem": None,
     "dynamodb DeleteItem": None,
     "dynamodb GetItem": None,
     "dynamodb PutItem": None,
