@@ -47,8 +47,7 @@ def print_json_line(arrival: Arrival) -> None:
         "forwarded": arrival.forwarded,
         "answer": arrival.answer,
     }
-    # By way of the console, which ends quietly where nobody reads on.
-    output.console().out(json.dumps(document, ensure_ascii=False), highlight=False)
+    output.print_json_line(document)
 
 
 def _content(arrival: Arrival) -> Any:

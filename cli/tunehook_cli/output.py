@@ -1,8 +1,13 @@
-"""What the commands print: tables for people, JSON for programs, times and sizes in human form."""
+"""What the commands print: tables for people, JSON for programs, times and sizes in human form.
+
+All of it fits any terminal from 40 columns and any encoding of stdout: what is too wide is folded, and what has no
+bytes there is written as an escape.
+"""
 
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import sys
@@ -14,7 +19,6 @@ from tunehook.times import from_ms
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.table import Table
     from rich.text import Text
 
 _WIDE: Final = 500
@@ -22,6 +26,10 @@ _WIDE: Final = 500
 
 _COLUMN_MIN: Final = 8
 _GAP: Final = 2
+_FIELD_GAP: Final = 3
+_INDENT: Final = 2
+
+_DOTS: Final = "…"
 
 _STYLES: Final = {
     "completed": "green",
@@ -34,6 +42,13 @@ _STYLES: Final = {
     "unusable": "red",
     "pending": "cyan",
 }
+
+
+def prepare_streams() -> None:
+    """Let nothing that is printed end the command: what an encoding has no bytes for is written as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def console() -> Console:
@@ -49,10 +64,11 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     console().print(make_table(headers, rows))
 
 
-def make_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+def make_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> RenderableType:
     """Return a table for `rich`; what is too wide for the terminal is folded, the widest columns first, never cut.
 
-    The first column, which names the row, is left in one line where that leaves the others enough to be read.
+    The first column, which names the row, stays in one line. Where that leaves the others too little to be read, each
+    row is a block: the name, and a line for each other column.
     """
     from rich.table import Table
 
@@ -60,27 +76,59 @@ def make_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Tabl
     widths = [
         max(len(header), *(row[number].cell_len for row in cells), 0) for number, header in enumerate(headers)
     ]
-    narrowest = sum(min(width, _COLUMN_MIN) + _GAP for width in widths[1:])
-    leaves_room = widths[0] + _GAP + narrowest <= console().width
+    width = console().width
+    if widths[0] + sum(_GAP + min(each, _COLUMN_MIN) for each in widths[1:]) > width:
+        return _blocks(headers, cells, width)
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     for number, header in enumerate(headers):
-        table.add_column(header, overflow="fold", no_wrap=leaves_room and number == 0)
+        table.add_column(header, overflow="fold", no_wrap=number == 0)
     for row in cells:
         table.add_row(*row)
     return table
 
 
+def _blocks(headers: Sequence[str], rows: Iterable[Sequence[Text]], width: int) -> RenderableType:
+    from rich.console import Group
+    from rich.padding import Padding
+
+    labels = [header.lower() for header in headers]
+    parts: list[RenderableType] = []
+    for name, *others in rows:
+        name.stylize("bold")
+        name.overflow = "fold"
+        told = [(label, value) for label, value in zip(labels[1:], others, strict=True) if value.plain != "-"]
+        parts += [name, Padding(_fields(told, width - _INDENT), (0, 0, 0, _INDENT))]
+    return Group(*parts)
+
+
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     """Print names and values, one pair a line, without those whose value is None."""
-    from rich.table import Table
+    page = console()
+    page.print(_fields([(name, cell(value)) for name, value in fields if value is not None], page.width))
 
-    grid = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=False)
-    grid.add_column(no_wrap=True, style="dim")
-    grid.add_column(overflow="fold")
+
+def _fields(fields: Sequence[tuple[str, Text]], width: int) -> RenderableType:
+    """Return names and values; a value of which a word does not fit beside the names stands below its own."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    label_width = max((len(name) for name, _ in fields), default=0)
+    parts: list[RenderableType] = []
     for name, value in fields:
-        if value is not None:
-            grid.add_row(name, cell(value))
-    console().print(grid)
+        value.overflow = "fold"
+        label = Text(name, style="dim")
+        longest = max((word.cell_len for word in value.split(" ")), default=0)
+        if longest > width - label_width - _FIELD_GAP:
+            parts += [label, Padding(value, (0, 0, 0, _INDENT))]
+            continue
+        line = Table(box=None, pad_edge=False, padding=(0, _FIELD_GAP, 0, 0), show_header=False)
+        line.add_column(no_wrap=True, width=label_width)
+        line.add_column(overflow="fold")
+        line.add_row(label, value)
+        parts.append(line)
+    return Group(*parts)
 
 
 def print_section(title: str, content: RenderableType) -> None:
@@ -95,7 +143,24 @@ def print_section(title: str, content: RenderableType) -> None:
 
 def print_json(value: object) -> None:
     """Print JSON and nothing else."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=_json_value))
+    print(_json(value, indent=2))
+
+
+def print_json_line(value: object) -> None:
+    """Print JSON as one line, at once: for what comes little by little."""
+    print(_json(value), flush=True)
+
+
+def _json(value: object, indent: int | None = None) -> str:
+    return json.dumps(value, indent=indent, ensure_ascii=not _speaks_unicode(), default=_json_value)
+
+
+def _encoding() -> str:
+    return getattr(sys.stdout, "encoding", None) or "utf-8"
+
+
+def _speaks_unicode() -> bool:
+    return _encoding().lower().replace("_", "-") in ("utf-8", "utf8")
 
 
 def warn(message: str) -> None:
@@ -117,25 +182,46 @@ def cell(value: object) -> Text:
 
 
 def printable(text: str) -> str:
-    """Return `text` with control characters written out: providers' and users' words do not steer a terminal."""
-    return "".join(
+    """Return `text` with what stdout must not or cannot show written out.
+
+    These are control characters, as providers' and users' words do not steer a terminal, and what its encoding lacks.
+    """
+    shown = "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
     )
+    return shown if _speaks_unicode() else _encodable(shown, _encoding())
+
+
+def _encodable(text: str, encoding: str) -> str:
+    try:
+        _DOTS.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.replace(_DOTS, "...")
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def moment(at_ms: int | None) -> str | None:
-    """Return a moment in local time, such as ``2026-11-20 17:01:57``."""
-    return None if at_ms is None else f"{_local(at_ms):%Y-%m-%d %H:%M:%S}"
+    """Return a moment in local time, such as ``2026-11-20 17:01:57``; a number that is none as it is."""
+    if at_ms is None:
+        return None
+    at = _local(at_ms)
+    return f"{at_ms} ms" if at is None else f"{at:%Y-%m-%d %H:%M:%S}"
 
 
 def clock_time(at_ms: int) -> str:
-    """Return a moment of today as ``17:01:57``, any other with its date."""
+    """Return a moment of today as ``17:01:57``, any other as `moment` does."""
     at = _local(at_ms)
-    return f"{at:%H:%M:%S}" if at.date() == datetime.now().astimezone().date() else f"{at:%Y-%m-%d %H:%M:%S}"
+    if at is not None and at.date() == datetime.now().astimezone().date():
+        return f"{at:%H:%M:%S}"
+    return str(moment(at_ms))
 
 
-def _local(at_ms: int) -> datetime:
-    return from_ms(at_ms).astimezone()
+def _local(at_ms: int) -> datetime | None:
+    try:
+        return from_ms(at_ms).astimezone()
+    except (OverflowError, ValueError, OSError):
+        # Whoever writes items by hand may write years that no calendar has.
+        return None
 
 
 def duration(seconds: float) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import shutil
 import signal
-import sys
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from tunehook_cli import output
+from tunehook_cli.commands.options import AsJson
+from tunehook_cli.endings import ToldToEnd, told_by_signals
 from tunehook_cli.local import ministack
 from tunehook_cli.local.containers import listening_address
 from tunehook_cli.local.state import Home, LocalEnvironment
@@ -52,25 +52,53 @@ def up(
         ),
     ] = False,
     reset: Annotated[bool, typer.Option("--reset", help="Forget all that was kept before.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Start the embedded AWS, build the stack and deploy it; if it runs, update the stack."""
+    """Start the embedded AWS, build the stack and deploy it; if it runs, update the stack.
+
+    Without --detach it runs until Ctrl-C, or another signal to end, and the exit status is 0 then.
+    """
     home = Home()
     host = listening_address() if containers else None
+    ran_before = home.running()
+    is_up = False
+    try:
+        with told_by_signals():
+            if reset:
+                _forget_all(home, ran_before)
+                ran_before = None
+            environment = bring_up(home, port, host=host)
+            is_up = True
+            if as_json:
+                output.print_json(_report(home, environment))
+            say_on_stderr(f"the stack {environment.stack_name} is at {environment.endpoint}")
+            if detach:
+                say_on_stderr('use it with: eval "$(tunehook local env)"   stop it with: tunehook local down')
+                return
+            say_on_stderr("Ctrl-C stops it")
+            while True:
+                signal.pause()
+    except ToldToEnd as told:
+        # One that ran before is only stopped by whoever has seen it up.
+        if is_up or ran_before is None:
+            _stop(home)
+        if not is_up:
+            raise typer.Exit(told.status) from None
+
+
+def _forget_all(home: Home, environment: LocalEnvironment | None) -> None:
+    if environment is not None:
+        ministack.stop(home, environment)
+    shutil.rmtree(home.data, ignore_errors=True)
+
+
+def _stop(home: Home) -> bool:
+    """Stop what runs, and say whether that was anything."""
     environment = home.running()
-    if reset:
-        if environment is not None:
-            ministack.stop(home, environment)
-        shutil.rmtree(home.data, ignore_errors=True)
-    environment = bring_up(home, port, host=host)
-    say_on_stderr(f"the stack {environment.stack_name} is at {environment.endpoint}")
-    if detach:
-        say_on_stderr('use it with: eval "$(tunehook local env)"   stop it with: tunehook local down')
-        return
-    say_on_stderr("Ctrl-C stops it")
-    with contextlib.suppress(KeyboardInterrupt):
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
-    ministack.stop(home, environment)
-    say_on_stderr("stopped; what it holds is kept")
+    if environment is not None:
+        ministack.stop(home, environment)
+    say_on_stderr("the embedded AWS does not run" if environment is None else "stopped; what it holds is kept")
+    return environment is not None
 
 
 @app.command()
@@ -78,54 +106,55 @@ def env(
     sam: Annotated[
         bool, typer.Option("--sam", help="Print the file for `sam local invoke --env-vars` instead.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print `export` lines for a shell: eval "$(tunehook local env)"."""
     environment = _running(Home())
     if sam:
         from tunehook_cli.local.invocation import environment_file
 
-        json.dump(environment_file(environment), sys.stdout, indent=2)
-        print()
-        return
-    for name, value in environment.variables().items():
-        print(f"export {name}='{value}'")
+        output.print_json(environment_file(environment))
+    elif as_json:
+        output.print_json(environment.variables())
+    else:
+        for name, value in environment.variables().items():
+            print(f"export {name}='{value}'")
 
 
 @app.command()
-def status(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
-) -> None:
+def status(as_json: AsJson = False) -> None:
     """Say whether the embedded AWS runs and the stack is there; exit with 1 if not."""
+    home = Home()
+    report = _report(home, home.running())
+    if as_json:
+        output.print_json(report)
+    else:
+        output.print_fields((name, "-" if value is None else value) for name, value in report.items())
+    if not report["running"] or report["stack_status"] is None:
+        raise typer.Exit(1)
+
+
+def _report(home: Home, environment: LocalEnvironment | None) -> dict[str, object]:
     from tunehook_cli.local.deployed import stack_status
 
-    home = Home()
-    environment = home.running()
-    stack = None if environment is None else stack_status(environment)
-    report = {
+    return {
         "running": environment is not None,
         "endpoint": environment and environment.endpoint,
         "pid": environment and environment.pid,
         "stack": environment and environment.stack_name,
-        "stack_status": stack,
+        "stack_status": environment and stack_status(environment),
         "state": str(home.data),
         "log": str(home.log),
     }
-    if as_json:
-        json.dump(report, sys.stdout, indent=2)
-        print()
-    else:
-        for name, value in report.items():
-            print(f"{name:<13}{'-' if value is None else value}")
-    if environment is None or stack is None:
-        raise typer.Exit(1)
 
 
 @app.command()
 def logs(
     function: Annotated[Function | None, typer.Argument(help="One function; all of them by default.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Print what the functions have logged."""
+    """Print what the functions have logged; with --json, each line as it was logged, which is JSON."""
     from tunehook_cli.local import logs as function_logs
 
     home = Home()
@@ -133,18 +162,17 @@ def logs(
     read = function_logs.follow if follow else function_logs.lines
     try:
         for line in read(home, environment, function):
-            print(line, flush=follow)
+            if as_json:
+                output.print_json_line(line.fields)
+            else:
+                print(output.printable(str(line)), flush=follow)
     except KeyboardInterrupt:
         pass
 
 
 @app.command()
-def down() -> None:
+def down(as_json: AsJson = False) -> None:
     """Stop the embedded AWS; what it holds is kept for the next `up`."""
-    home = Home()
-    environment = home.running()
-    if environment is None:
-        say_on_stderr("the embedded AWS does not run")
-        return
-    ministack.stop(home, environment)
-    say_on_stderr("stopped; what it holds is kept")
+    stopped = _stop(Home())
+    if as_json:
+        output.print_json({"stopped": stopped})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tunehook.aws.faults import AWS_FAULTS
@@ -41,6 +41,8 @@ class LogLine:
     level: str
     message: str
     rest: str
+    fields: dict[str, Any] = field(compare=False, repr=False)
+    """All of it, as it was logged."""
 
     def __str__(self) -> str:
         return (
@@ -70,7 +72,7 @@ def follow(home: Home, environment: LocalEnvironment, function: str | None) -> I
 
 
 def _printed(home: Home) -> Iterator[str]:
-    with home.log.open(errors="replace") as log:
+    with home.log.open(encoding="utf-8", errors="replace") as log:
         yield from (line for line in log if line.startswith("{"))
 
 
@@ -99,4 +101,4 @@ def _parse(text: str) -> LogLine | None:
         for name, value in fields.items()
         if name not in _SHOWN_APART | _LEFT_OUT and value is not None
     )
-    return LogLine(timestamp, function, fields.get("level", ""), str(message), rest)
+    return LogLine(str(timestamp), function, str(fields.get("level", "")), str(message), rest, fields)

@@ -15,7 +15,8 @@ from typing import Final
 
 from tunehook.errors import Misconfigured, Unavailable
 from tunehook_cli.local.containers import LOOPBACK
-from tunehook_cli.local.state import Home, LocalEnvironment, checkout, is_alive
+from tunehook_cli.local.processes import Process
+from tunehook_cli.local.state import HEALTH_PATH, Home, LocalEnvironment, checkout
 
 DEFAULT_PORT: Final = 4566
 REGION: Final = "us-east-1"
@@ -86,30 +87,51 @@ def start(
         stack_name=STACK_NAME,
         pid=process.pid,
     )
-    home.remember(environment)
-    _wait_until_it_answers(environment, process, home)
+    try:
+        home.remember(environment)
+        _wait_until_it_answers(environment, process, home)
+    except BaseException:
+        stop(home, environment)
+        raise
     return environment
 
 
 def stop(home: Home, environment: LocalEnvironment) -> None:
-    """Let the embedded AWS write its state down and end, with the functions that it runs."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(environment.pid, signal.SIGTERM)
-    deadline = time.monotonic() + _STOP_S
-    while _runs(environment.pid) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    # It is the leader of its process group, in which the functions are.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(environment.pid, signal.SIGKILL)
-    if (child := _children.pop(environment.pid, None)) is not None:
-        child.wait()
-    home.forget()
-    shutil.rmtree(home.temporary, ignore_errors=True)
+    """Let the embedded AWS write its state down and end, with the functions that it runs.
+
+    A process that `start` has not started is left alone, whatever its id. A second Ctrl-C ends the waiting.
+    """
+    child = _children.get(environment.pid)
+    process = home.process_of(environment)
+    if child is not None and child.returncode is None:
+        # Nobody else can have its id before it was asked for.
+        process = Process.of(environment.pid)
+    if child is None and process is None:
+        return
+    try:
+        if process is not None and process.is_there:
+            _end(process)
+    finally:
+        if child is not None:
+            child.wait()
+            del _children[environment.pid]
+        if home.process_of(environment) is not None:
+            home.forget()
+        shutil.rmtree(home.temporary, ignore_errors=True)
 
 
-def _runs(pid: int) -> bool:
-    child = _children.get(pid)
-    return is_alive(pid) if child is None else child.poll() is None
+def _end(process: Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGTERM)
+    try:
+        deadline = time.monotonic() + _STOP_S
+        while process.is_alive and time.monotonic() < deadline:
+            time.sleep(0.1)
+    finally:
+        # It is the leader of its process group, in which the functions are.
+        if not process.is_replaced:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def free_port() -> int:
@@ -128,11 +150,11 @@ def _forget_stream_positions(home: Home) -> None:
     state = home.data / "lambda.json"
     if not state.is_file():
         return
-    content = json.loads(state.read_text())
+    content = json.loads(state.read_text(encoding="utf-8"))
     positions = content.get("payload", {}).get("dynamodb_stream_positions")
     if positions:
         positions["data"] = {}
-        state.write_text(json.dumps(content))
+        state.write_text(json.dumps(content), encoding="utf-8")
 
 
 def _is_free(host: str, port: int) -> bool:
@@ -196,17 +218,16 @@ def _wait_until_it_answers(
             if process.poll() is not None:
                 break
             try:
-                if http.get(f"{environment.endpoint}/_ministack/health").is_success:
+                if http.get(f"{environment.endpoint}{HEALTH_PATH}").is_success:
                     return
             except httpx.TransportError:
                 pass
             time.sleep(0.1)
-    stop(home, environment)
     raise Unavailable(f"the embedded AWS did not come up: {last_words(home.log)} (log: {home.log})")
 
 
 def last_words(log: Path) -> str:
     """Return what a program printed last: the line that names the error, if one of the last lines does."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines[-20:] if "error" in line.lower()]
     return (errors or lines or ["nothing"])[-1]

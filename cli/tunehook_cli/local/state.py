@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from dataclasses import asdict, dataclass
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tunehook.errors import Misconfigured
+from tunehook_cli.local.processes import Process
 
 HOME_VARIABLE: Final = "TUNEHOOK_HOME"
 """Names another folder for the state than ``.tunehook/`` in the checkout."""
+
+HEALTH_PATH: Final = "/_ministack/health"
+
+_ANSWERS_WITHIN_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,40 +119,60 @@ class Home:
         return self.folder / "running.json"
 
     def remember(self, environment: LocalEnvironment) -> None:
-        """Write down which embedded AWS runs."""
+        """Write down which embedded AWS runs, and when its process was started."""
+        process = Process.of(environment.pid)
+        started = {} if process is None else {"started": process.started}
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._record.write_text(json.dumps(asdict(environment)))
+        self._record.write_text(json.dumps(asdict(environment) | started), encoding="utf-8")
 
     def forget(self) -> None:
         """Strike that out."""
         self._record.unlink(missing_ok=True)
 
     def running(self) -> LocalEnvironment | None:
-        """Return the embedded AWS that runs, or None."""
-        try:
-            environment = LocalEnvironment(**json.loads(self._record.read_text()))
-        except (FileNotFoundError, ValueError, TypeError):
+        """Return the embedded AWS that runs, or None.
+
+        It runs as long as the very process lives that was written down, and an embedded AWS answers there: after a
+        restart of the machine its id may be anybody's, and LocalStack listens at the same port.
+        """
+        written = self._written()
+        if written is None:
             return None
-        return environment if is_alive(environment.pid) and _listens(environment.endpoint) else None
+        environment, process = written
+        return environment if process.is_alive and _answers(environment.endpoint) else None
+
+    def process_of(self, environment: LocalEnvironment) -> Process | None:
+        """Return the process of an embedded AWS, alive or not; None if nothing is written down of it."""
+        written = self._written()
+        return None if written is None or written[0] != environment else written[1]
+
+    def _written(self) -> tuple[LocalEnvironment, Process] | None:
+        try:
+            record = json.loads(self._record.read_text(encoding="utf-8"))
+            started = record.pop("started")
+            environment = LocalEnvironment(**record)
+        except (FileNotFoundError, ValueError, TypeError, AttributeError, KeyError):
+            return None
+        if not isinstance(started, str) or not isinstance(environment.pid, int):
+            return None
+        return environment, Process(environment.pid, started)
 
 
-def _listens(endpoint: str) -> bool:
-    """Return whether somebody listens there: the process may be dead and nobody have taken notice of it yet."""
+def _answers(endpoint: str) -> bool:
+    """Return whether an embedded AWS answers there, or somebody who is too busy to answer."""
     address = urlsplit(endpoint)
+    connection = HTTPConnection(address.hostname or "", address.port, timeout=_ANSWERS_WITHIN_S)
     try:
-        socket.create_connection((address.hostname or "", address.port or 0), timeout=2.0).close()
-    except OSError:
+        connection.connect()
+        try:
+            connection.request("GET", HEALTH_PATH)
+            return connection.getresponse().status == 200
+        except TimeoutError:
+            return True
+    except (OSError, HTTPException):
         return False
-    return True
-
-
-def is_alive(pid: int) -> bool:
-    """Return whether a process of ours with this id runs."""
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
+    finally:
+        connection.close()
 
 
 def running() -> LocalEnvironment | None:

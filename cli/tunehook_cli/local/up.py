@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,8 +17,9 @@ Say = Callable[[str], None]
 
 
 def say_on_stderr(line: str) -> None:
-    """Print a line where it is not taken for a command's output."""
-    print(line, file=sys.stderr, flush=True)
+    """Print a line where it is not taken for a command's output, as long as there is a terminal to print it on."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def bring_up(home: Home, port: int, say: Say = say_on_stderr, *, host: str | None = None) -> LocalEnvironment:
