@@ -229,7 +229,7 @@ class ShardPass:
         """Look into the work index for what is new; return whether there is anything to do."""
         since_ms = max(0, self._seen_until_ms - INDEX_LAG_MS)
         try:
-            work = await asyncio.to_thread(self._tasks.work, self._shard, since_ms)
+            work = await asyncio.to_thread(self._tasks.work, self._shard, since_ms, self._knows)
             for task in work.pending:
                 self._watch(task)
             for key in set(work.unreadable) - self._unreadable:
@@ -243,9 +243,13 @@ class ShardPass:
         self._seen_until_ms = max(self._seen_until_ms, min(work.seen_until_ms, self._clock()))
         return bool(self._watched) or not self._outbox.is_empty
 
+    def _knows(self, key: TaskKey, since_ms: int) -> bool:
+        """Return whether a run, or a later one of the same task, is watched or was; any thread may ask."""
+        known = self._watched.get(key)
+        return (known is not None and known.task.since_ms >= since_ms) or self._gone.get(key, 0) >= since_ms
+
     def _watch(self, task: PendingTask) -> None:
-        known = self._watched.get(task.key)
-        if (known and known.task.since_ms >= task.since_ms) or self._gone.get(task.key, 0) >= task.since_ms:
+        if self._knows(task.key, task.since_ms):
             return
         watched = self._watched[task.key] = _Watched(task, 0)
         watched.due_ms = self._first_due_ms(watched)

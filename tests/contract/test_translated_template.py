@@ -68,7 +68,7 @@ ALLOWED = {
     },
     "PollerRole": {
         "TasksTable.Arn/index/work": {"dynamodb:Query"},
-        "TasksTable.Arn": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "TasksTable.Arn": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:UpdateItem"},
         "PollerLeasesTable.Arn": {"dynamodb:DeleteItem", "dynamodb:Scan", "dynamodb:UpdateItem"},
         "ProviderStatesTable.Arn": {"dynamodb:BatchGetItem", "dynamodb:UpdateItem"},
         INLINE: {"s3:PutObject"},

@@ -43,7 +43,12 @@ _Loader.add_multi_constructor("!", _short_tag)
 @functools.cache
 def template() -> dict[str, Any]:
     """Return the whole template."""
-    return yaml.load((ROOT / "template.yaml").read_text(), Loader=_Loader)
+    return read_template((ROOT / "template.yaml").read_text())
+
+
+def read_template(text: str) -> dict[str, Any]:
+    """Return a template as plain values."""
+    return yaml.load(text, Loader=_Loader)
 
 
 def resources(kind: str) -> dict[str, dict[str, Any]]:

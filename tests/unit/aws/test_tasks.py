@@ -7,9 +7,9 @@ import pytest
 from tests.support.aws import client, create_table, items, put, stream_image
 from tests.support.tasks import KEY, NOW_MS, clip, completed, pending
 
-from tunehook.aws.items import from_stream, to_attributes
+from tunehook.aws.items import from_attributes, from_stream, to_attributes
 from tunehook.aws.task_items import metadata_of
-from tunehook.aws.tasks import TasksTable
+from tunehook.aws.tasks import LEARNT_MARK, OUTSIDE_THE_INDEX, TasksTable
 from tunehook.errors import InvalidInput
 from tunehook.events import task_ended
 from tunehook.http.guard import NetworkPolicy
@@ -43,7 +43,7 @@ FAILED = TaskEnd(
     submitted_at_ms=NOW_MS,
     failure=Failure(FailureCode.TIMED_OUT, "not ended within 600 s"),
 )
-TROUBLE = Trouble(kind="throttled", count=1, since_ms=NOW_MS)
+TROUBLE = Trouble(kind="throttled", count=1, since_ms=NOW_MS, is_kept=True)
 
 
 @pytest.fixture
@@ -70,6 +70,13 @@ def accepted(table: TasksTable, item: dict[str, Any] = USER_ITEM, now_ms: int = 
     put(NAME, item)
     assert accept(table, item, now_ms)
     return next(task for task in table.work(0).pending if task.key.task_id == item["task_id"])
+
+
+def index_entry() -> dict[str, Any]:
+    """The one item of the work index, as that shows it."""
+    answer = client("dynamodb").scan(TableName=NAME, IndexName="work")
+    (entry,) = map(from_attributes, answer["Items"])
+    return entry
 
 
 def item_of(table: TasksTable) -> dict[str, Any]:
@@ -256,6 +263,109 @@ class TestNote:
         none = {"not_found_count": None, "last_error": None, "trouble": None}
         assert table.note(task, none | {"phase": "queued"})
         assert table.work(0).pending == [replace(task, phase="queued")]
+
+    @pytest.mark.parametrize(
+        "learnt",
+        [
+            {"streaming_since_ms": NOW_MS},
+            {"suspicion": Suspicion(evidence="word", count=2, since_ms=NOW_MS, at_ms=NOW_MS + 1)},
+            {"trouble": TROUBLE},
+        ],
+        ids=str,
+    )
+    def test_what_the_index_does_not_show_is_read_from_the_item(
+        self, table: TasksTable, learnt: dict[str, Any]
+    ) -> None:
+        (name,) = learnt
+        task = accepted(table)
+        table.note(task, learnt)
+        assert {*OUTSIDE_THE_INDEX}.isdisjoint(index_entry())
+        assert table.work(0).pending == [replace(task, **learnt)]
+        table.note(replace(task, **learnt), {name: None})
+        assert LEARNT_MARK not in item_of(table)
+        assert table.work(0).pending == [task]
+
+    def test_the_mark_stays_as_long_as_anything_is_left(self, table: TasksTable) -> None:
+        task = accepted(table)
+        learnt = {"streaming_since_ms": NOW_MS, "trouble": TROUBLE, "empty_count": 2}
+        table.note(task, learnt)
+        task = replace(task, **learnt)
+        table.note(task, {"trouble": None, "empty_count": None})
+        task = replace(task, trouble=None, empty_count=0)
+        assert table.work(0).pending == [task]
+        table.note(task, {"phase": "processing"})
+        assert table.work(0).pending == [replace(task, phase="processing")]
+
+    def test_a_trouble_that_is_counted_in_memory_alone_marks_nothing(self, table: TasksTable) -> None:
+        task = replace(accepted(table), trouble=replace(TROUBLE, is_kept=False), empty_count=1)
+        table.note(task, {"empty_count": None})
+        assert LEARNT_MARK not in item_of(table)
+
+    def test_the_items_of_runs_that_the_caller_knows_are_not_read(self, table: TasksTable) -> None:
+        task = accepted(table)
+        table.note(task, {"trouble": TROUBLE})
+        asked: list[tuple[TaskKey, int]] = []
+
+        def is_known(key: TaskKey, since_ms: int) -> bool:
+            asked.append((key, since_ms))
+            return True
+
+        assert table.work(0, 0, is_known).pending == [task]
+        assert asked == [(KEY, NOW_MS)]
+
+    def test_items_are_read_a_hundred_at_a_time_and_what_is_left_unread_is_asked_for_again(
+        self, table: TasksTable
+    ) -> None:
+        for number in range(101):
+            task = accepted(table, USER_ITEM | {"task_id": f"task-{number}"})
+            table.note(task, {"trouble": TROUBLE})
+        reads: list[int] = []
+
+        class Busy:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(client("dynamodb"), name)
+
+            def batch_get_item(self, RequestItems: Any) -> Any:  # noqa: N803
+                keys = RequestItems[NAME]["Keys"]
+                reads.append(len(keys))
+                served = {NAME: RequestItems[NAME] | {"Keys": keys[:60]}}
+                rest = {NAME: RequestItems[NAME] | {"Keys": keys[60:]}} if keys[60:] else {}
+                return client("dynamodb").batch_get_item(RequestItems=served) | {"UnprocessedKeys": rest}
+
+        found = TasksTable(Busy(), NAME).work(0).pending
+        assert (len(found), {task.trouble for task in found}) == (101, {TROUBLE})
+        assert reads == [100, 40, 1]
+
+    def test_a_task_that_dynamodb_is_too_busy_to_tell_of_is_as_the_index_shows_it(
+        self, table: TasksTable
+    ) -> None:
+        task = accepted(table)
+        table.note(task, {"trouble": TROUBLE})
+
+        class Overloaded:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(client("dynamodb"), name)
+
+            def batch_get_item(self, RequestItems: Any) -> Any:  # noqa: N803
+                return {"Responses": {}, "UnprocessedKeys": RequestItems}
+
+        assert TasksTable(Overloaded(), NAME).work(0).pending == [task]
+
+    def test_what_an_earlier_run_learnt_is_not_taken_for_a_later_ones(self, table: TasksTable) -> None:
+        table.note(accepted(table), {"trouble": TROUBLE})
+
+        class Late:
+            """The run is another one by the time that the item is read."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(client("dynamodb"), name)
+
+            def batch_get_item(self, **call: Any) -> Any:
+                table.note(accepted(table, now_ms=LATER_MS), {"trouble": replace(TROUBLE, count=1)})
+                return client("dynamodb").batch_get_item(**call)
+
+        (task,) = TasksTable(Late(), NAME).work(0).pending
+        assert (task.since_ms, task.trouble) == (NOW_MS, None)
 
     def test_a_task_that_has_ended_takes_no_note(self, table: TasksTable) -> None:
         task = accepted(table)

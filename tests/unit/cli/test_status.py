@@ -83,7 +83,7 @@ def test_tasks_with_one_trouble_are_counted_together_whatever_else_its_words_hol
     for number in range(3):
         trouble = {"kind": "unauthorised key", "count": 3, "since_ms": now, "told": "unauthorised key"}
         words = f"the provider refuses the key: HTTP 401: Invalid token (request id: {number})"
-        put_pending(f"task-{number}", now - 1_000 + number, last_error=words, trouble=trouble)
+        put_pending(f"task-{number}", now - 1_000 + number, last_error=words, trouble=trouble, empty_count=0)
     _, trouble_line = shown(tunehook)["tasks"]
     assert trouble_line.startswith("3 pending with trouble: the provider refuses the key: HTTP 401: Invalid")
 

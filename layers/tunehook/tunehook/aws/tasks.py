@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
@@ -30,6 +30,18 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 WORK_INDEX: Final = "work"
+
+OUTSIDE_THE_INDEX: Final = ("streaming_since_ms", "suspicion", "trouble")
+"""What a pending task may have learnt that the work index does not show: what an index shows cannot be changed."""
+
+LEARNT_MARK: Final = "empty_count"
+"""What the work index shows of a task that has any of these; 0 where it counts nothing else."""
+
+_KEYS_A_CALL: Final = 100
+"""How many items BatchGetItem reads at most."""
+
+_READS_MAX: Final = 3
+"""How often what DynamoDB leaves unread is asked for."""
 
 NOT_THE_USERS: Final = (
     "phase",
@@ -156,10 +168,32 @@ class TasksTable:
         )
         return item_now is not None
 
-    def work(self, shard: int, since_ms: int = 0) -> Work:
-        """Return what there is to do on the tasks of `shard` that were accepted at or after `since_ms`."""
+    def work(
+        self,
+        shard: int,
+        since_ms: int = 0,
+        is_known: Callable[[TaskKey, int], bool] = lambda _key, _since: False,
+    ) -> Work:
+        """Return what there is to do on the tasks of a shard.
+
+        The work index is queried, and what it does not show of a few tasks is read from their items.
+
+        Parameters
+        ----------
+        shard : int
+        since_ms : int
+            Tasks that were accepted before are left out.
+        is_known : callable, optional
+            Whether the caller knows a run, given its key and its `since_ms`, better than its item does: such items are
+            not read.
+
+        Returns
+        -------
+        Work
+            A task whose item could not be read, as DynamoDB was too busy, is as the index shows it.
+        """
         work = Work()
-        for item in self._in_index(work_queue(shard), since_ms):
+        for item in self._with_what_they_learnt(list(self._in_index(work_queue(shard), since_ms)), is_known):
             try:
                 task = pending_task(item)
             except InvalidInput:
@@ -167,6 +201,37 @@ class TasksTable:
             else:
                 (work.pending if item.get("status") == Status.PENDING else work.unsent).append(task)
         return work
+
+    def _with_what_they_learnt(
+        self, entries: list[dict[str, Any]], is_known: Callable[[TaskKey, int], bool]
+    ) -> list[dict[str, Any]]:
+        marked = {
+            TaskKey(entry["task_id"], entry["provider"]): entry
+            for entry in entries
+            if LEARNT_MARK in entry and entry.get("status") == Status.PENDING
+        }
+        unknown = [key for key, entry in marked.items() if not is_known(key, entry["since_ms"])]
+        for item in self._learnt(unknown):
+            entry = marked[TaskKey(item["task_id"], item["provider"])]
+            if item.get("since_ms") == entry["since_ms"]:
+                entry.update({name: item[name] for name in OUTSIDE_THE_INDEX if name in item})
+        return entries
+
+    def _learnt(self, keys: Sequence[TaskKey]) -> Iterator[dict[str, Any]]:
+        names = {f"#{name}": name for name in ("task_id", "provider", "since_ms", *OUTSIDE_THE_INDEX)}
+        for start in range(0, len(keys), _KEYS_A_CALL):
+            request: Any = {
+                self._name: {
+                    "Keys": [_key(key) for key in keys[start : start + _KEYS_A_CALL]],
+                    "ProjectionExpression": ", ".join(names),
+                    "ExpressionAttributeNames": names,
+                }
+            }
+            for _ in range(_READS_MAX):
+                answer = self._client.batch_get_item(RequestItems=request)
+                yield from map(from_attributes, answer["Responses"].get(self._name, ()))
+                if not (request := answer.get("UnprocessedKeys")):
+                    break
 
     def _in_index(self, queue: str, since_ms: int) -> Iterator[dict[str, Any]]:
         pages = self._client.get_paginator("query").paginate(
@@ -223,10 +288,13 @@ class TasksTable:
 
     def note(self, task: PendingTask, changes: Mapping[str, Any]) -> bool:
         """Set attributes of a task that is still pending, as `PendingTask` has them; one that is None is removed."""
+        marked = dict(changes)
+        if not changes.keys().isdisjoint((*OUTSIDE_THE_INDEX, LEARNT_MARK)):
+            marked[LEARNT_MARK] = _mark(task, changes)
         item = self._update_run(
             task,
-            {name: note_to_item(value) for name, value in changes.items() if value is not None},
-            remove=[name for name, value in changes.items() if value is None],
+            {name: note_to_item(value) for name, value in marked.items() if value is not None},
+            remove=[name for name, value in marked.items() if value is None],
         )
         return item is not None
 
@@ -347,6 +415,19 @@ class TasksTable:
                 return None
             raise
         return from_attributes(answer["Attributes"])
+
+
+def _mark(task: PendingTask, changes: Mapping[str, Any]) -> int | None:
+    """Return the count that marks a task of which the work index does not show everything, once it has changed."""
+    trouble = task.trouble if task.trouble is not None and task.trouble.is_kept else None
+    after = {
+        "streaming_since_ms": task.streaming_since_ms,
+        "suspicion": task.suspicion,
+        "trouble": trouble,
+        **changes,
+    }
+    count: int = changes.get(LEARNT_MARK, task.empty_count) or 0
+    return count if count or any(after[name] is not None for name in OUTSIDE_THE_INDEX) else None
 
 
 def _key(key: TaskKey) -> dict[str, Any]:

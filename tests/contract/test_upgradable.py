@@ -1,0 +1,66 @@
+"""That a stack of the deployed version can be upgraded to the template as it is, and keeps all that lies in it.
+
+`tests/stack/test_upgrade.py` upgrades one; this holds what the embedded AWS does not mind, and AWS does: an index cannot
+be changed, an update of a table makes or removes one index at most, and what is replaced begins empty.
+"""
+
+import json
+from typing import Any
+
+import pytest
+from tests.support.deployed import RECORD, shape
+from tests.support.template import template
+
+DEPLOYED = json.loads(RECORD.read_text())
+NOW = shape(template())
+
+TABLES = [name for name, each in DEPLOYED["resources"].items() if each["Type"] == "AWS::DynamoDB::Table"]
+BESIDE = ("attributes", "indexes", "stream")
+
+
+def now(name: str) -> dict[str, Any]:
+    assert name in NOW["resources"], f"{name} would be deleted, or forgotten with all that it holds"
+    return NOW["resources"][name]
+
+
+@pytest.mark.parametrize("name", DEPLOYED["resources"])
+def test_what_holds_something_is_not_replaced(name: str) -> None:
+    before, after = (
+        {key: value for key, value in each.items() if key not in BESIDE}
+        for each in (DEPLOYED["resources"][name], now(name))
+    )
+    assert after == before
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_no_index_of_a_table_is_changed(name: str) -> None:
+    kept = {
+        index: after
+        for index, after in now(name)["indexes"].items()
+        if index in DEPLOYED["resources"][name]["indexes"]
+    }
+    assert kept == {index: DEPLOYED["resources"][name]["indexes"][index] for index in kept}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_one_index_of_a_table_is_made_or_removed_at_most(name: str) -> None:
+    assert len(now(name)["indexes"].keys() ^ DEPLOYED["resources"][name]["indexes"].keys()) <= 1
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_no_attribute_of_a_key_becomes_one_of_another_type(name: str) -> None:
+    before, after = DEPLOYED["resources"][name]["attributes"], now(name)["attributes"]
+    assert {each: after[each] for each in after if each in before} == {
+        each: before[each] for each in after if each in before
+    }
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_stream_stays_the_same_stream(name: str) -> None:
+    assert now(name).get("stream") == DEPLOYED["resources"][name].get("stream")
+
+
+def test_parameters_stay_and_new_ones_need_no_value() -> None:
+    parameters = template()["Parameters"]
+    assert set(DEPLOYED["parameters"]) <= parameters.keys()
+    assert [name for name, each in parameters.items() if "Default" not in each] == []
