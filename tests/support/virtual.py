@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import selectors
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
@@ -64,3 +66,15 @@ class Clock:
             self._passed_s = self._loop.passed_s
         self._loop = None
         return result
+
+
+def in_virtual_time(
+    test: Callable[Parameters, Coroutine[Any, Any, None]],
+) -> Callable[Parameters, None]:
+    """Make of an asynchronous test one whose loop's time is virtual; its fixtures may not need the loop."""
+
+    @functools.wraps(test)
+    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        Clock(0).run(test(*args, **kwargs))
+
+    return run
