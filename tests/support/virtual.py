@@ -13,8 +13,9 @@ import random
 import selectors
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
+Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 FOR_EVER_S: Final = 1e9
@@ -201,3 +202,15 @@ class Clock:
             self._passed_s = self._loop.passed_s
         self._loop = None
         return result
+
+
+def in_virtual_time(
+    test: Callable[Parameters, Coroutine[Any, Any, None]],
+) -> Callable[Parameters, None]:
+    """Make of an asynchronous test one whose loop's time is virtual; its fixtures may not need the loop."""
+
+    @functools.wraps(test)
+    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        Clock(0).run(test(*args, **kwargs))
+
+    return run

@@ -1,14 +1,15 @@
 import asyncio
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from tests.support.patience import HANG_S
+from tests.support.virtual import in_virtual_time
 
 from tunehook.aws import messages as module
-from tunehook.aws.messages import LEASE_S, Hold, Message, after_fault_s
+from tunehook.aws.messages import BEAT_S, LEASE_S, Hold, Message, after_fault_s
 
 BATCH = [Message(body="{}", receipt=f"receipt-{number}") for number in range(3)]
 
@@ -56,62 +57,66 @@ def test_twenty_receives_after_faults_take_hours() -> None:
     assert sum(map(after_fault_s, range(1, 20))) > 2 * 3600
 
 
+@in_virtual_time
 async def test_the_whole_batch_is_hidden_at_once_for_a_short_time() -> None:
     queue = Queue()
     async with hold(queue):
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(BEAT_S / 2)
         assert queue.hidden == [{each.receipt: LEASE_S for each in BATCH}]
     assert len(queue.hidden) == 1
 
 
-async def test_it_is_hidden_again_while_the_worker_is_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BEAT_S", 0.02)
+@in_virtual_time
+async def test_it_is_hidden_again_while_the_worker_is_at_it() -> None:
     queue = Queue()
     async with hold(queue):
-        await asyncio.sleep(0.2)
-    assert len(queue.hidden) >= 3
-    assert all(each == queue.hidden[0] for each in queue.hidden)
+        await asyncio.sleep(3.5 * BEAT_S)
+    assert queue.hidden == [{each.receipt: LEASE_S for each in BATCH}] * 4
 
 
+@in_virtual_time
 async def test_a_batch_that_is_done_within_its_grace_costs_no_call() -> None:
     queue = Queue()
     async with hold(queue, grace_s=5):
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(4.9)
     assert queue.hidden == []
 
 
+@in_virtual_time
 async def test_one_that_is_not_is_hidden_then() -> None:
     queue = Queue()
-    async with hold(queue, grace_s=0.02):
-        await asyncio.sleep(0.2)
+    async with hold(queue, grace_s=5):
+        await asyncio.sleep(5.1)
     assert len(queue.hidden) == 1
 
 
+@in_virtual_time
 async def test_the_end_is_not_waited_for_by_a_beat() -> None:
-    started = time.monotonic()
+    loop = asyncio.get_running_loop()
     async with hold(Queue()):
-        await asyncio.sleep(0.02)
-    assert time.monotonic() - started < 1
+        await asyncio.sleep(1)
+    assert loop.time() == 1
 
 
-async def test_a_message_that_comes_again_is_not_hidden_any_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BEAT_S", 0.02)
+@in_virtual_time
+async def test_a_message_that_comes_again_is_not_hidden_any_longer() -> None:
     queue = Queue()
     async with hold(queue) as held:
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(1)
         await held.come_again(BATCH[1], 700)
-        after = len(queue.hidden)
-        await asyncio.sleep(0.1)
-    assert {"receipt-1": 700} in queue.hidden
-    assert all(each.keys() == {"receipt-0", "receipt-2"} for each in queue.hidden[after:])
-    assert len(queue.hidden) > after
+        await asyncio.sleep(1.5 * BEAT_S)
+    everything, again, *others = queue.hidden
+    assert (everything.keys(), again) == ({each.receipt for each in BATCH}, {"receipt-1": 700})
+    assert [each.keys() for each in others] == [{"receipt-0", "receipt-2"}]
 
 
 async def test_a_beat_that_is_under_way_does_not_undo_when_a_message_comes_again() -> None:
     taken: list[int] = []
+    under_way, released = threading.Event(), threading.Event()
 
     def slow() -> Any:
-        time.sleep(0.1)
+        under_way.set()
+        assert released.wait(HANG_S)
         taken.append(LEASE_S)
         return {}
 
@@ -120,36 +125,47 @@ async def test_a_beat_that_is_under_way_does_not_undo_when_a_message_comes_again
         return {}
 
     async with hold(Queue(slow, quick)) as held:
-        await asyncio.sleep(0.02)
-        await held.come_again(BATCH[0], 10)
+        await asyncio.to_thread(under_way.wait, HANG_S)
+        again = asyncio.create_task(held.come_again(BATCH[0], 10))
+        await asyncio.sleep(0)
+        released.set()
+        await again
     assert taken == [LEASE_S, 10]
 
 
-async def test_a_fault_of_the_queue_is_told_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BEAT_S", 0.02)
+@in_virtual_time
+async def test_a_fault_of_the_queue_is_told_and_tried_again() -> None:
     fault = ClientError({"Error": {"Code": "ServiceUnavailable"}}, "ChangeMessageVisibilityBatch")
     queue, faults = Queue(fault), list[Exception]()
     async with hold(queue, faults):
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(1.5 * BEAT_S)
     assert faults == [fault]
-    assert len(queue.hidden) >= 2
+    assert len(queue.hidden) == 2
 
 
+@in_virtual_time
 async def test_messages_that_the_queue_refuses_to_hide_are_told_of() -> None:
     refusal = {"Failed": [{"Id": "0", "Code": "ReceiptHandleIsInvalid", "SenderFault": True}]}
     faults: list[Exception] = []
     async with hold(Queue(refusal), faults):
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(1)
     assert [str(each) for each in faults] == ["1 messages could not be hidden: ReceiptHandleIsInvalid"]
 
 
 async def test_a_call_that_hangs_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_CALL_S", 0.05)
     faults: list[Exception] = []
-    started = time.monotonic()
-    async with hold(Queue(lambda: time.sleep(0.5)), faults):
-        await asyncio.sleep(0.01)
-    assert time.monotonic() - started < 0.4
+    under_way, released, over = threading.Event(), threading.Event(), threading.Event()
+
+    def hang() -> Any:
+        under_way.set()
+        released.wait(HANG_S)
+        over.set()
+
+    async with hold(Queue(hang), faults):
+        await asyncio.to_thread(under_way.wait, HANG_S)
+    assert not over.is_set()
+    released.set()
     assert isinstance(faults[0], TimeoutError)
 
 
@@ -159,10 +175,10 @@ async def test_it_is_hidden_although_every_thread_of_the_loop_is_busy(
     monkeypatch.setattr(module, "BEAT_S", 0.02)
     queue, over = Queue(), threading.Event()
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
-    busy = asyncio.create_task(asyncio.to_thread(over.wait, 10))
+    busy = asyncio.create_task(asyncio.to_thread(over.wait, HANG_S))
     try:
         async with hold(queue):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(HANG_S / 2):
                 while len(queue.hidden) < 3:
                     await asyncio.sleep(0.01)
     finally:

@@ -8,6 +8,7 @@ import pytest
 from tests.support.aws import BUCKET, Faulty, client, fault
 from tests.support.media import HTML, MP3
 from tests.support.tasks import KEY, NOW_MS
+from tests.support.virtual import in_virtual_time
 from tests.unit.fulfillment.world import keys
 
 from fulfillment.archive import CONCURRENCY, EXPIRED, KEEP_S, Archive, Kept
@@ -162,22 +163,25 @@ async def test_one_file_that_cannot_be_had_does_not_take_the_others_along(bucket
     ]
 
 
+@in_virtual_time
 async def test_a_link_that_hangs_has_half_of_the_time_where_there_is_another(bucket: str) -> None:
-    (kept,) = await keep(Hosts({BEST: [3600.0]}), within_s=0.4)
+    (kept,) = await keep(Hosts({BEST: [3600.0]}), within_s=40)
     assert (kept.asset.status, kept.asset.source_url) == ("archived", SECOND)
 
 
+@in_virtual_time
 async def test_files_that_hang_are_given_up_when_the_time_is_over(bucket: str) -> None:
     hosts = Hosts({f"https://x/{number}": [3600.0] for number in range(3 * CONCURRENCY)})
     many = [Asset(f"c{number}", "audio", (f"https://x/{number}",)) for number in range(3 * CONCURRENCY)]
-    kept = await keep(hosts, *many, within_s=0.3)
+    kept = await keep(hosts, *many, within_s=30)
     assert {each.asset.reason for each in kept} == {"not copied in time"}
     assert all(each.may_come for each in kept)
 
 
+@in_virtual_time
 async def test_no_more_than_a_few_files_are_copied_at_once(bucket: str) -> None:
     links = [f"https://x/{number}" for number in range(2 * CONCURRENCY)]
-    hosts = Hosts({link: [0.05] for link in links})
+    hosts = Hosts({link: [5.0] for link in links})
     await keep(hosts, *(Asset(link, "audio", (link,)) for link in links))
     assert hosts.most_at_once == CONCURRENCY
 

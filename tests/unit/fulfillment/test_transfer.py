@@ -8,6 +8,7 @@ import httpx
 import pytest
 from tests.support.aws import BUCKET, Faulty, client, fault
 from tests.support.media import HTML, JPEG, MP3
+from tests.support.patience import HANG_S
 from tests.support.tasks import KEY
 from tests.unit.fulfillment.world import keys, unfinished_uploads
 
@@ -178,11 +179,15 @@ async def test_a_download_that_is_given_up_leaves_no_object(bucket: str, http: H
     class Hanging(Stream):
         async def __aiter__(self) -> AsyncIterator[bytes]:
             yield MP3.ljust(PUT_BYTES + 1, b"\x00")
-            await asyncio.sleep(3600)
+            await asyncio.Event().wait()
 
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(5):  # enough for the upload to have begun, on any machine
-            await copy(http(lambda _: httpx.Response(200, stream=Hanging())))
+    copying = asyncio.create_task(copy(http(lambda _: httpx.Response(200, stream=Hanging()))))
+    async with asyncio.timeout(HANG_S):
+        while not unfinished_uploads():
+            await asyncio.sleep(0.01)
+    copying.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await copying
     assert (keys(), unfinished_uploads()) == ([], [])
 
 

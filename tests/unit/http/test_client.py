@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.patience import HANG_S
 from tests.unit.http.certificates import server_and_client_contexts
 from tests.unit.http.wire import OK, answering, serving, silent
 
@@ -119,7 +120,7 @@ async def test_the_connection_of_an_answer_longer_than_it_says_is_not_used_again
 
 async def test_a_malformed_body_is_an_error_even_if_its_head_came_alone() -> None:
     script = answering(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"zz\r\nhello", pause_s=0.05)
-    async with serving(script) as wire, open_client(timeout=5) as client:
+    async with serving(script) as wire, open_client(timeout=HANG_S) as client:
         with pytest.raises(httpx.RemoteProtocolError):
             await client.get(wire.url)
 
@@ -153,7 +154,7 @@ async def test_a_refused_connection_is_a_connect_error() -> None:
 
 
 async def test_an_answer_that_does_not_come_is_a_read_timeout() -> None:
-    async with serving(silent) as wire, open_client(timeout=httpx.Timeout(5, read=0.1)) as client:
+    async with serving(silent) as wire, open_client(timeout=httpx.Timeout(HANG_S, read=0.1)) as client:
         with pytest.raises(httpx.ReadTimeout):
             await client.get(wire.url)
 

@@ -1,7 +1,6 @@
-import time
-
 import httpx
 import pytest
+from tests.support.patience import HANG_S
 from tests.unit.http.wire import OK, Script, dripping, serving, silent
 
 from tunehook.http.exchange import DeadlineExceeded, exchange
@@ -11,7 +10,7 @@ from tunehook.http.transport import HttpTransport
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
 
-async def post(script: Script, *, deadline_s: float = 3.0, max_bytes: int = 16_384) -> Reply:
+async def post(script: Script, *, deadline_s: float = HANG_S, max_bytes: int = 16_384) -> Reply:
     async with serving(script) as wire, HttpTransport() as client:
         return await exchange(client, "POST", wire.url, {}, b"{}", deadline_s=deadline_s, max_bytes=max_bytes)
 
@@ -27,10 +26,8 @@ async def test_what_comes_in_time_is_the_transports_reply() -> None:
     ids=["silence", "headers", "body"],
 )
 async def test_what_takes_longer_than_the_deadline_is_given_up(script: Script) -> None:
-    started = time.monotonic()
     with pytest.raises(DeadlineExceeded):
         await post(script, deadline_s=0.4)
-    assert time.monotonic() - started < 1.2
 
 
 async def test_another_failure_is_the_transports_own() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from tests.support.patience import HANG_S
 
 from tunehook.http.guard import ForbiddenAddress, NetworkPolicy
 from tunehook.http.resolver import GuardedResolver, Lookup
@@ -91,7 +92,7 @@ async def test_a_lookup_that_hangs_does_not_hold_up_others(stuck: threading.Even
 
     resolver = GuardedResolver(PUBLIC, lookup)
     hanging = [asyncio.create_task(resolver.resolve("hanging.example", 443)) for _ in range(20)]
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(HANG_S):
         assert await resolver.resolve("quick.example", 443)
     for task in hanging:
         task.cancel()
@@ -110,5 +111,5 @@ def test_a_lookup_that_hangs_does_not_hold_up_the_end_of_the_loop(stuck: threadi
 
     runner = threading.Thread(target=lambda: asyncio.run(give_up()))
     runner.start()
-    runner.join(2)
+    runner.join(HANG_S)
     assert not runner.is_alive()

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.patience import HANG_S
 from tests.unit.http.certificates import server_and_client_contexts
 from tests.unit.http.wire import OK, Script, Wire, answering, dripping, serving, silent
 
@@ -42,7 +43,7 @@ async def get(client: HttpTransport, url: str, max_bytes: int = 16_384) -> Reply
 
 
 async def reply_to(script: Script, max_bytes: int = 16_384) -> Reply:
-    async with asyncio.timeout(5), serving(script) as wire, HttpTransport() as client:
+    async with asyncio.timeout(HANG_S), serving(script) as wire, HttpTransport() as client:
         return await get(client, wire.url, max_bytes)
 
 
@@ -202,7 +203,7 @@ async def test_the_connection_of_a_truncated_answer_is_dropped() -> None:
         finally:
             gone.set()
 
-    async with asyncio.timeout(5), serving(endless) as wire, HttpTransport() as client:
+    async with asyncio.timeout(HANG_S), serving(endless) as wire, HttpTransport() as client:
         assert (await get(client, wire.url, max_bytes=100)).truncated
         await gone.wait()
         assert (await get(client, wire.url, max_bytes=100)).truncated
@@ -218,7 +219,7 @@ async def test_cancelling_stops_a_request_and_drops_its_connection(start: bytes)
         await reader.read()
         gone.set()
 
-    async with asyncio.timeout(5), serving(drip) as wire, HttpTransport() as client:
+    async with asyncio.timeout(HANG_S), serving(drip) as wire, HttpTransport() as client:
         asking = asyncio.create_task(get(client, wire.url))
         await asyncio.sleep(0.1)
         asking.cancel()
@@ -240,12 +241,10 @@ async def test_cancelling_stops_a_request_and_drops_its_connection(start: bytes)
     ids=["silence", "first byte", "headers", "body", "chunks", "100 without end"],
 )
 async def test_a_time_limit_of_the_caller_holds_whatever_drips(script: Script) -> None:
-    started = asyncio.get_running_loop().time()
     async with serving(script) as wire, HttpTransport() as client:
         with pytest.raises((TimeoutError, httpx.RemoteProtocolError)):
             async with asyncio.timeout(0.4):
                 await get(client, wire.url)
-    assert asyncio.get_running_loop().time() - started < 1.2
 
 
 async def test_a_compressed_answer_is_not_decompressed() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from tests.support.aws import BUS, Faulty, client, create_table, fault, items, put, watched_bus
+from tests.support.patience import HANG_S
 from tests.support.tasks import NOW_MS, completed, pending
 from tests.support.virtual import Clock
 
@@ -191,13 +192,13 @@ async def test_a_look_while_an_event_is_on_its_way_does_not_emit_it_a_second_tim
     class Slow:
         def put_events(self, **request: Any) -> Any:
             under_way.set()
-            assert looked.wait(5)
+            assert looked.wait(HANG_S)
             return client("events").put_events(**request)
 
     (task,) = world.tasks(1)
     outbox = world.outbox(events=Slow())
     ending = asyncio.create_task(outbox.end(task, completed()))
-    await asyncio.to_thread(under_way.wait, 5)
+    await asyncio.to_thread(under_way.wait, HANG_S)
     looking = asyncio.create_task(outbox.emit_left_over(world.healthy.work(0).unsent))
     await asyncio.sleep(0.05)
     looked.set()

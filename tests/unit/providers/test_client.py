@@ -18,6 +18,7 @@ from urllib.parse import unquote
 import httpx
 import pytest
 from tests.support.gateways import PlayedTransport
+from tests.support.patience import HANG_S
 from tests.unit.http.certificates import server_and_client_contexts
 from tests.unit.http.wire import serving, silent
 from tests.unit.providers.support import (
@@ -182,15 +183,13 @@ async def test_a_dripping_body_ends_at_the_deadline(monkeypatch: pytest.MonkeyPa
 
     async def drip(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
-        for _ in range(100):
+        while True:
             writer.write(b" ")
             await writer.drain()
             await asyncio.sleep(0.05)
 
     async with raw_server(drip) as (url, _), HttpTransport() as http:
-        began = time.monotonic()
         assert await Provider(config(base_url=url), http).ask("t") == Transient("no answer within 0.3 s")
-    assert time.monotonic() - began < 2
 
 
 async def test_dripping_headers_end_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +197,7 @@ async def test_dripping_headers_end_at_the_deadline(monkeypatch: pytest.MonkeyPa
 
     async def drip(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n")
-        for number in range(100):
+        for number in range(10_000):
             writer.write(b"x-%d: y\r\n" % number)
             await writer.drain()
             await asyncio.sleep(0.05)
@@ -234,7 +233,7 @@ async def test_the_connection_of_a_body_beyond_two_mib_is_dropped() -> None:
         finally:
             gone.set()
 
-    async with asyncio.timeout(5), raw_server(respond) as (url, _), HttpTransport() as http:
+    async with asyncio.timeout(HANG_S), raw_server(respond) as (url, _), HttpTransport() as http:
         outcome = await Provider(config(base_url=url), http).ask("t")
         await gone.wait()
     assert outcome == Transient("the body exceeds 2 MiB", is_too_large=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.patience import HANG_S
 from tests.unit.providers.support import PENDING, Clock, json_answer, provider
 
 from tunehook.providers import (
@@ -227,7 +228,7 @@ async def test_leaving_early_stops_the_requests_under_way() -> None:
         return json_answer(PENDING)
 
     async with (
-        asyncio.timeout(2),
+        asyncio.timeout(HANG_S),
         contextlib.aclosing(provider(gateway, batch=False).ask_many(["slow", "fast"])) as outcomes,
     ):
         await anext(outcomes)

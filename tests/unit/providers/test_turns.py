@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Hashable
 
 import pytest
+from tests.support.patience import HANG_S
 
 from tunehook.providers.turns import Crew, Rank, Turns
 
@@ -85,7 +86,7 @@ async def test_the_overdue_and_the_doubted_together_leave_some_places() -> None:
     taken = [asyncio.create_task(turns.take("line", rank)) for rank in [Rank.OVERDUE, Rank.DOUBTED] * 2]
     await settle()
     assert sum(taker.done() for taker in taken) == 3
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(HANG_S):
         await turns.take("line", Rank.NEW)
     for taker in taken:
         taker.cancel()
@@ -97,7 +98,7 @@ async def test_some_of_several_places_are_kept_from_the_doubted(places: int, for
     doubted = [asyncio.create_task(turns.take("line", Rank.DOUBTED)) for _ in range(places + 1)]
     await settle()
     assert sum(taker.done() for taker in doubted) == for_doubted
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(HANG_S):
         for _ in range(places - for_doubted):
             await turns.take("line", Rank.KNOWN)
     turns.give_back(Rank.DOUBTED)
@@ -127,7 +128,7 @@ async def test_places_that_nobody_waits_for_any_more_are_free() -> None:
     waiting.cancel()
     await settle()
     place.turns.give_back(Rank.NEW)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(HANG_S):
         await place.take()
 
 
@@ -138,7 +139,7 @@ async def test_a_place_given_to_one_who_is_cancelled_in_that_moment_goes_to_the_
     await settle()
     place.turns.give_back(Rank.NEW)
     waiting[0].cancel()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(HANG_S):
         await waiting[1]
     assert place.order == ["next"]
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from tests.support.patience import HANG_S
 
 from tunehook_cli.sandbox import Sandbox, Scenario, parse
 
@@ -47,7 +48,7 @@ async def start(clock: FakeClock) -> AsyncIterator[Callable[..., Awaitable[Sandb
 
 @pytest.fixture
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(headers=KEY, timeout=aiohttp.ClientTimeout(total=5)) as session:
+    async with aiohttp.ClientSession(headers=KEY, timeout=aiohttp.ClientTimeout(total=HANG_S)) as session:
         yield session
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from tests.support.patience import HANG_S
 
 
 async def raw_answer(sandbox: Any, *, method: str = "GET", path: str = "/suno/suno/fetch/a") -> bytes:
@@ -17,7 +18,7 @@ async def raw_answer(sandbox: Any, *, method: str = "GET", path: str = "/suno/su
     )
     writer.write(request.encode())
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             return await reader.read()
     finally:
         writer.close()

@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from standardwebhooks import Webhook
+from tests.support.patience import HANG_S
 from tests.unit.webhooks.world import create_tables, delivery
 
 from tunehook.aws.deliveries import CLAIM_MS, DeliveriesTable
@@ -170,7 +171,7 @@ def test_a_batch_that_fails_as_a_whole_is_reported_and_not_raised(stack: Stack) 
 
 
 def test_the_attempts_of_a_batch_are_made_at_the_same_time(stack: Stack, hooks: Hooks) -> None:
-    together = threading.Barrier(5, timeout=5)
+    together = threading.Barrier(5, timeout=HANG_S)
     finish = hooks.RequestHandlerClass.do_POST  # type: ignore[attr-defined]
 
     def wait_for_the_others(self: Any) -> None:

@@ -5,12 +5,12 @@ import gzip
 import itertools
 import socket
 import threading
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from tests.support.patience import HANG_S
 from tests.unit.http.wire import Script, answering, dripping, serving, silent
 from tests.unit.webhooks.world import START_MS, delivery
 
@@ -69,9 +69,7 @@ async def post_to(script: Script, **options: Any) -> Result:
     ],
 )
 async def test_an_attempt_ends_at_its_deadline_whatever_drips(script: Script) -> None:
-    started = time.monotonic()
     result = await post_to(script)
-    assert time.monotonic() - started < DEADLINE_S + 0.8
     assert (result.verdict, result.attempt.error, result.answered) == (
         Verdict.FAILED,
         "DeadlineExceeded",
@@ -83,9 +81,7 @@ async def test_an_attempt_ends_at_its_deadline_whatever_drips(script: Script) ->
 
 @pytest.mark.parametrize("interim", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n"])
 async def test_interim_answers_without_end_are_no_answer(interim: bytes) -> None:
-    started = time.monotonic()
     result = await post_to(dripping(b"", interim))
-    assert time.monotonic() - started < DEADLINE_S + 0.8
     assert result.verdict is Verdict.FAILED
     assert result.attempt.status_code is None
 
@@ -100,7 +96,7 @@ async def test_a_name_server_that_does_not_answer_ends_at_the_deadline() -> None
     release = threading.Event()
 
     def lookup(*_: object) -> Any:
-        release.wait(10)
+        release.wait(HANG_S)
         raise OSError
 
     try:
@@ -121,9 +117,7 @@ async def test_a_name_server_that_does_not_answer_ends_at_the_deadline() -> None
     ids=["content-length", "chunked", "until close", "compressed"],
 )
 async def test_an_answer_without_end_counts_by_its_status(script: Script) -> None:
-    started = time.monotonic()
-    result = await post_to(script, deadline_s=5)
-    assert time.monotonic() - started < 3
+    result = await post_to(script, deadline_s=HANG_S)
     assert (result.verdict, result.attempt.status_code) == (Verdict.DELIVERED, 200)
     assert len((result.attempt.excerpt or "").encode()) <= 3 * 1024
 
@@ -144,8 +138,8 @@ async def test_of_an_answer_without_end_16_kibibytes_are_taken_and_the_connectio
             raise
 
     async with serving(script) as wire:
-        await attempt(wire.url, deadline_s=5)
-        await asyncio.wait_for(gone.wait(), 3)
+        await attempt(wire.url, deadline_s=HANG_S)
+        await asyncio.wait_for(gone.wait(), HANG_S)
     # The rest of it lay in the buffers of the two sockets.
     assert next(sent) * 65_536 < 20_000_000
     assert MAX_ANSWER_BYTES == 16 * 1024
@@ -154,7 +148,7 @@ async def test_of_an_answer_without_end_16_kibibytes_are_taken_and_the_connectio
 async def test_a_compressed_answer_is_kept_as_it_came() -> None:
     bomb = gzip.compress(bytes(10_000_000))
     head = HEAD + f"content-encoding: gzip\r\ncontent-length: {len(bomb)}\r\n\r\n".encode()
-    result = await post_to(answering(head + bomb), deadline_s=5)
+    result = await post_to(answering(head + bomb), deadline_s=HANG_S)
     assert result.attempt.excerpt == bomb[:1024].decode("utf-8", "replace")
 
 
@@ -171,7 +165,7 @@ async def test_a_compressed_answer_is_kept_as_it_came() -> None:
     ids=["at once", "status line", "headers", "body", "chunk", "after an interim answer"],
 )
 async def test_a_receiver_that_closes_in_the_middle_has_failed(answer: bytes) -> None:
-    result = await post_to(answering(answer), deadline_s=5)
+    result = await post_to(answering(answer), deadline_s=HANG_S)
     assert (result.verdict, result.attempt.error, result.answered) == (
         Verdict.FAILED,
         "RemoteProtocolError",
@@ -184,7 +178,7 @@ async def test_a_receiver_that_resets_the_connection_has_failed() -> None:
         peer: Any = writer.get_extra_info("socket")
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
 
-    result = await post_to(reset, deadline_s=5)
+    result = await post_to(reset, deadline_s=HANG_S)
     assert (result.verdict, result.answered) == (Verdict.FAILED, False)
 
 
@@ -232,7 +226,7 @@ async def test_a_receiver_that_resets_the_connection_has_failed() -> None:
 async def test_an_odd_answer_counts_as_what_it_says(
     answer: bytes, verdict: Verdict, status_code: int, excerpt: str
 ) -> None:
-    result = await post_to(answering(answer), deadline_s=5)
+    result = await post_to(answering(answer), deadline_s=HANG_S)
     assert (result.verdict, result.attempt.status_code, result.attempt.excerpt) == (
         verdict,
         status_code,
@@ -243,7 +237,7 @@ async def test_an_odd_answer_counts_as_what_it_says(
 
 async def test_a_receiver_that_asks_for_nothing_is_sent_no_expect_header() -> None:
     async with serving(answering(HEAD + b"content-length: 0\r\n\r\n")) as wire:
-        await attempt(wire.url, deadline_s=5)
+        await attempt(wire.url, deadline_s=HANG_S)
     assert "expect" not in wire.requests[0][0]
 
 

@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from tests.support.patience import HANG_S
 from tests.unit.webhooks.world import START_MS, Receiver, World, delivery, hook_delivery
 
 from tunehook.errors import InvalidInput
@@ -41,7 +42,7 @@ class _Table:
         self.reads.append(subscription_id)
         if subscription_id == "slow":
             self.asked.set()
-            assert self.go.wait(10)
+            assert self.go.wait(HANG_S)
         return {"subscription_id": subscription_id, "enabled": True}
 
     def disable(self, subscription_id: str, reason: str) -> None:
@@ -53,10 +54,10 @@ def test_a_subscription_that_is_read_slowly_holds_up_no_other_one() -> None:
     subscriptions = Subscriptions(table)
     with ThreadPoolExecutor(2) as threads:
         threads.submit(subscriptions.get, "slow")
-        assert table.asked.wait(10)
+        assert table.asked.wait(HANG_S)
         other = threads.submit(subscriptions.get, "other")
         try:
-            assert other.result(timeout=10)
+            assert other.result(timeout=HANG_S)
         finally:
             table.go.set()
 
@@ -66,7 +67,7 @@ def test_a_subscription_that_many_want_at_once_is_read_once() -> None:
     subscriptions = Subscriptions(table)
     with ThreadPoolExecutor(8) as threads:
         wanted = [threads.submit(subscriptions.get, "slow") for _ in range(8)]
-        assert table.asked.wait(10)
+        assert table.asked.wait(HANG_S)
         table.go.set()
         assert all(each.result() for each in wanted)
     assert table.reads == ["slow"]
@@ -77,7 +78,7 @@ def test_what_was_read_before_a_change_is_not_remembered_after_it() -> None:
     subscriptions = Subscriptions(table)
     with ThreadPoolExecutor(1) as threads:
         threads.submit(subscriptions.get, "slow")
-        assert table.asked.wait(10)
+        assert table.asked.wait(HANG_S)
         subscriptions.disable("slow", "410")
         table.go.set()
     assert subscriptions.cached("slow") == (False, None)
