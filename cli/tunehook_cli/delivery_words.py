@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 
 def answer(attempt: Attempt) -> str:
-    """Return what an attempt came to: ``HTTP 204``, or the class of its error."""
-    return f"HTTP {attempt.status_code}" if attempt.status_code is not None else attempt.error or "no answer"
+    """Return what an attempt came to: ``HTTP 204``, or the class of its error, and in brackets what else is known."""
+    words = f"HTTP {attempt.status_code}" if attempt.status_code is not None else attempt.error or "no answer"
+    return f"{words} ({attempt.detail})" if attempt.detail else words
 
 
 def came_back(delivery: Delivery) -> str:

@@ -17,7 +17,9 @@ from multidict import CIMultiDict
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from tunehook.http.exchange import exchange
+from tunehook.http.headers import HOP_BY_HOP
 from tunehook.http.transport import HttpTransport
+from tunehook.http.urls import wire_url
 from tunehook.times import now_ms
 
 if TYPE_CHECKING:
@@ -30,10 +32,8 @@ FORWARD_S: Final = 14.0
 _MAX_ANSWER_BYTES: Final = 16 * 1024
 _SHUTDOWN_S: Final = 1.0
 
-_CHANGED_ON_THE_WAY: Final = frozenset(
-    {"connection", "content-length", "host", "keep-alive", "transfer-encoding"}
-)
-"""Headers that belong to one connection and are made anew for the next."""
+_NOT_SENT_ON: Final = HOP_BY_HOP | {"content-length", "expect", "host"}
+"""Headers that are made anew for the next connection, or that its receiver would wait for somebody to act upon."""
 
 _ANSWERED: Final = ("content-type", "retry-after", "webhook-delivery")
 """Headers of an answer that count (docs/webhook-contract.md, "What counts"), and the body's type."""
@@ -100,7 +100,7 @@ class Listener:
         self.arrivals: Arrivals = asyncio.Queue()
         self._socket = listening
         self._webhook = Webhook(secret)
-        self._forward_to = None if forward_to is None else str(httpx.URL(forward_to))
+        self._forward_to = None if forward_to is None else wire_url(forward_to)
         self._times: Counter[str] = Counter()
         self._resources = AsyncExitStack()
 
@@ -164,7 +164,8 @@ class Listener:
     async def _forward(
         self, url: str, headers: tuple[tuple[str, str], ...], body: bytes
     ) -> tuple[web.Response, str]:
-        kept = [(name, value) for name, value in headers if name.lower() not in _CHANGED_ON_THE_WAY]
+        left_out = _NOT_SENT_ON | _named_by_connection(headers)
+        kept = [(name, value) for name, value in headers if name.lower() not in left_out]
         try:
             answer = await exchange(
                 self._client,
@@ -180,7 +181,13 @@ class Listener:
             return web.Response(status=502, text=words), words
         told = {name: answer.headers[name] for name in _ANSWERED if name in answer.headers}
         response = web.Response(status=answer.status, headers=told, body=answer.body)
-        return response, f"HTTP {answer.status} from {url}"
+        words = f"HTTP {answer.status} from {url}"
+        return response, f"{words} ({answer.fault})" if answer.fault else words
+
+
+def _named_by_connection(headers: tuple[tuple[str, str], ...]) -> set[str]:
+    named = ",".join(value for name, value in headers if name.lower() == "connection")
+    return {each.strip().lower() for each in named.split(",")}
 
 
 async def listen(

@@ -11,10 +11,11 @@ import httpx
 
 from tunehook.deliveries import Attempt
 from tunehook.errors import InvalidInput
+from tunehook.http.errors import InvalidAnswer
 from tunehook.http.exchange import exchange
 from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.http.headers import check_headers
-from tunehook.http.urls import wire_url
+from tunehook.http.urls import wire_url, without_secrets
 from tunehook.signatures import derive_secret, sign
 from webhooks.rendering import SignLink, render
 from webhooks.subscriptions import receiver_of
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tunehook.deliveries import Delivery
-    from tunehook.http.reply import Reply, Transport
+    from tunehook.http.reply import Reply
+    from tunehook.http.transport import HttpTransport
 
 ATTEMPT_S: Final = 15.0
 MAX_ANSWER_BYTES: Final = 16 * 1024
 EXCERPT_BYTES: Final = 1024
+DETAIL_LENGTH: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Result:
     verdict : Verdict
         What it means.
     answered : bool or None
-        Whether the receiver answered, whatever it said; None if nothing was asked of it.
+        Whether the receiver answered, whatever it said, be it no valid HTTP; None if nothing was asked of it.
     retry_after : str or None
         The answer's ``Retry-After``.
     """
@@ -59,7 +62,7 @@ class Sender:
 
     Parameters
     ----------
-    transport : Transport
+    transport : HttpTransport
         Guarded by `policy`.
     policy : NetworkPolicy
         Where requests may go.
@@ -69,7 +72,7 @@ class Sender:
         When an attempt ends, whatever the receiver does.
     """
 
-    transport: Transport
+    transport: HttpTransport
     policy: NetworkPolicy
     sign_link: SignLink
     deadline_s: float = ATTEMPT_S
@@ -118,10 +121,11 @@ class Sender:
             duration_ms=round((time.monotonic() - started) * 1000),
             status_code=answer.status if answer else None,
             error=type(failure).__name__ if failure else None,
+            detail=_detail_of(answer, failure),
             excerpt=answer.body[:EXCERPT_BYTES].decode("utf-8", "replace") if answer else None,
         )
         if answer is None:
-            return Result(attempt, Verdict.FAILED, False if isinstance(failure, _UNANSWERED) else None)
+            return Result(attempt, Verdict.FAILED, _was_answered(failure))
         retry_after = answer.headers.get("retry-after")
         return Result(attempt, judge(answer.status, answer.headers), True, retry_after)
 
@@ -146,6 +150,24 @@ class Sender:
 
 
 _UNANSWERED: Final = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
+
+
+def _was_answered(failure: Exception | None) -> bool | None:
+    if isinstance(failure, InvalidAnswer):
+        return True  # not as HTTP wants it, but whoever answers does not hang
+    return False if isinstance(failure, _UNANSWERED) else None
+
+
+def _detail_of(answer: Reply | None, failure: Exception | None) -> str | None:
+    """Return what the log says beside status or class; no query of a URL and no header's value is in it."""
+    if answer is None:
+        return str(failure)[:DETAIL_LENGTH] or None
+    parts = []
+    if 300 <= answer.status <= 399 and (location := answer.headers.get("location")):
+        parts.append(f"location: {without_secrets(location)}")
+    if answer.fault is not None:
+        parts.append(answer.fault)
+    return "; ".join(parts)[:DETAIL_LENGTH] or None
 
 
 @functools.lru_cache(maxsize=256)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,13 +41,6 @@ logger = Logger(child=True)
 GRACE_S: Final = 0.25
 """How long a batch has until its messages are held. Most are done by then, and are spared the call."""
 
-CONNECTIONS_KEPT_S: Final = 1.0
-"""How long after a batch its connections serve the next one.
-
-Lambda halts a process between two batches. After a longer halt the receiver may have closed a connection unnoticed, and
-an attempt over it would fail by our own fault.
-"""
-
 
 class Worker:
     """Handles batches of messages; made once for the life of the function's process.
@@ -82,8 +74,8 @@ class Worker:
         self._loop = asyncio.new_event_loop()
         # By default there would be as few as the machine has processors, and ten messages to handle.
         self._loop.set_default_executor(UnawaitedThreads(CONNECTIONS))
-        self._transport: HttpTransport | None = None
-        self._used_at_s = 0.0
+        # Its connections outlive a batch: each is looked at before it carries another request.
+        self._transport = HttpTransport(guard=self._policy)
 
         def sign_link(key: str) -> str:
             location = {"Bucket": settings.results_bucket, "Key": key}
@@ -113,7 +105,7 @@ class Worker:
 
     def close(self) -> None:
         """Close the connections; the worker is of no use any more."""
-        self._loop.run_until_complete(self._disconnect())
+        self._loop.run_until_complete(self._transport.close())
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
 
@@ -126,32 +118,15 @@ class Worker:
             subscriptions=self._subscriptions,
             breaker=self._breaker,
             health=self._health,
-            sender=Sender(await self._connected(), self._policy, self._sign_link),
+            sender=Sender(self._transport, self._policy, self._sign_link),
             master_secret=self._master_secret,
             now_ms=now_ms,
             jitter=self._jitter,
             remaining_ms=remaining_ms,
         )
         hold = Hold(self._sqs, self._deliveries_queue, messages, on_fault=_not_hidden, grace_s=GRACE_S)
-        try:
-            async with hold:
-                return await asyncio.gather(*(_handle(deliverer, message, hold) for message in messages))
-        finally:
-            self._used_at_s = time.time()
-
-    async def _connected(self) -> HttpTransport:
-        # By the wall clock, which goes on while the process is halted.
-        if self._transport is not None and 0 <= time.time() - self._used_at_s < CONNECTIONS_KEPT_S:
-            return self._transport
-        await self._disconnect()
-        transport = HttpTransport(guard=self._policy)
-        self._transport = await transport.__aenter__()
-        return self._transport
-
-    async def _disconnect(self) -> None:
-        if self._transport is not None:
-            await self._transport.__aexit__(None, None, None)
-            self._transport = None
+        async with hold:
+            return await asyncio.gather(*(_handle(deliverer, message, hold) for message in messages))
 
 
 async def _handle(deliverer: Deliverer, message: Message, hold: Hold) -> Outcome | BaseException:

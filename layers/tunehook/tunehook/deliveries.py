@@ -38,7 +38,11 @@ class _Model(BaseModel):
 
 
 class Attempt(_Model):
-    """One attempt: its `status_code`, or the class of its `error` such as ``TlsFailure``; never both."""
+    """One attempt: its `status_code`, or the class of its `error` such as ``CertificateExpired``; never both.
+
+    `detail` says more, in words: the field of an `InvalidInput`, the ``Location`` of a redirect without its query, how
+    the body of an answer ended badly.
+    """
 
     run: int
     attempt: int
@@ -46,6 +50,7 @@ class Attempt(_Model):
     duration_ms: int
     status_code: int | None = None
     error: str | None = None
+    detail: str | None = None
     excerpt: str | None = None
 
 

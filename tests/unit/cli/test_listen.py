@@ -181,9 +181,13 @@ class Target(BaseHTTPRequestHandler):
         pass
 
 
+class OnIPv6(HTTPServer):
+    address_family = socket.AF_INET6
+
+
 @contextmanager
-def target() -> Iterator[Any]:
-    server: Any = HTTPServer(("127.0.0.1", 0), Target)
+def target(kind: type[HTTPServer] = HTTPServer, host: str = "127.0.0.1") -> Iterator[Any]:
+    server: Any = kind((host, 0), Target)
     server.got = []
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -214,6 +218,71 @@ def test_what_is_verified_is_forwarded_as_it_came_and_its_answer_counts(listen: 
     assert answer.headers["webhook-delivery"] == "abort-message"
     assert "set-cookie" not in answer.headers
     assert (line["answer"], line["forwarded"]) == (429, f"HTTP 429 from {url}")
+
+
+def test_what_belongs_to_one_connection_is_not_forwarded(listen: Listen) -> None:
+    """A tunnel before the listener adds such headers; a server that is asked to expect something waits for it."""
+    hop_by_hop = {
+        "connection": "keep-alive, x-of-the-tunnel",
+        "x-of-the-tunnel": "1",
+        "keep-alive": "timeout=5",
+        "te": "trailers",
+        "trailer": "x-a",
+        "proxy-connection": "keep-alive",
+        "proxy-authorization": "Basic abc",
+        "expect": "100-continue",
+        "upgrade": "h2c",
+    }
+    answers = []
+    with target() as server:
+        url = f"http://127.0.0.1:{server.server_port}/"
+        listen(lambda item: answers.append(raw_post(item, **hop_by_hop)), "--forward", url)
+        ((_, headers, body),) = server.got
+    assert answers == [429]
+    assert body == BODY
+    assert not hop_by_hop.keys() & {name.lower() for name in headers}
+
+
+def raw_post(item: dict[str, Any], **headers: str) -> int:
+    """What a client says that does not wait for ``100 Continue``, and any header goes out of."""
+    now_s = int(time.time())
+    signed = {
+        "host": "listener",
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(now_s),
+        "webhook-signature": sign(
+            "msg_1", now_s, BODY, [derive_secret("m" * 64, item["subscription_id"], 1)]
+        ),
+        "content-length": str(len(BODY)),
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in {**signed, **headers}.items())
+    url = httpx.URL(item["url"])
+    with socket.create_connection((url.host, url.port)) as peer:
+        peer.sendall(f"POST {url.raw_path.decode()} HTTP/1.1\r\n{lines}\r\n".encode() + BODY)
+        answer = peer.makefile("rb")
+        while (status := int(answer.readline().split()[1])) == 100:
+            answer.readline()
+    return status
+
+
+def test_a_target_that_listens_on_the_ipv6_loopback_alone_is_found_by_its_name(listen: Listen) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+    answers = []
+    with target(OnIPv6, "::1") as server:
+        url = f"http://localhost:{server.server_port}/"
+        listen(lambda item: answers.append(post(item).status_code), "--forward", url)
+    assert answers == [429]
+
+
+def test_a_forwarded_url_goes_over_the_wire_as_it_was_given(listen: Listen) -> None:
+    with target() as server:
+        url = f"http://127.0.0.1:{server.server_port}/a;b%2Fc'[d]?x=%7e&y"
+        listen(post, "--forward", url)
+        ((path, _, _),) = server.got
+    assert path == "/a;b%2Fc'[d]?x=%7e&y"
 
 
 def test_what_is_forged_is_not_forwarded(listen: Listen) -> None:

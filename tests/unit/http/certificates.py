@@ -12,7 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def server_and_client_contexts(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+def server_and_client_contexts(
+    folder: Path, name: str, *, days_left: int = 1
+) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """A context for a server called `name`, and one for clients that trust it and nobody else."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -23,8 +25,8 @@ def server_and_client_contexts(folder: Path, name: str) -> tuple[ssl.SSLContext,
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - datetime.timedelta(days=9))
+        .not_valid_after(now + datetime.timedelta(days=days_left))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         .sign(key, hashes.SHA256())
     )

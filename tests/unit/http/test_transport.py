@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import os
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,13 @@ from tests.unit.http.certificates import server_and_client_contexts
 from tests.unit.http.wire import OK, Script, Wire, answering, dripping, serving, silent
 
 from tunehook.errors import InvalidInput
-from tunehook.http.errors import NameNotResolved, TlsFailure
+from tunehook.http.errors import (
+    CertificateExpired,
+    CertificateForAnotherName,
+    CertificateOfUnknownIssuer,
+    NameNotResolved,
+    TlsFailure,
+)
 from tunehook.http.guard import ForbiddenAddress, NetworkPolicy
 from tunehook.http.reply import Reply
 from tunehook.http.transport import HttpTransport
@@ -332,30 +339,108 @@ async def test_a_name_that_does_not_resolve_has_its_own_error() -> None:
 
 
 async def test_a_name_that_takes_long_to_resolve_can_be_given_up() -> None:
+    release = threading.Event()
+
     def hang(host: str, port: int, family: socket.AddressFamily) -> list[tuple[Any, ...]]:
-        time.sleep(1)
+        release.wait()
         return no_name(host, port, family)
 
-    started = time.monotonic()
-    async with HttpTransport(lookup=hang) as client:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await get(client, "http://nowhere.example/")
-    assert time.monotonic() - started < 0.6
+    try:
+        async with HttpTransport(lookup=hang) as client:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await get(client, "http://nowhere.example/")
+    finally:
+        release.set()
 
 
-async def test_a_certificate_for_another_name_has_its_own_error(tmp_path: Path) -> None:
-    server, trust = server_and_client_contexts(tmp_path, "other.example")
-    async with serving(OK, server) as wire, HttpTransport(ssl_context=trust, lookup=at_loopback) as client:
-        with pytest.raises(TlsFailure):
-            await get(client, f"https://gateway.example:{wire.port}/")
+@pytest.mark.parametrize(
+    ("name", "days_left", "is_trusted", "kind", "words"),
+    [
+        ("gateway.example", -1, True, CertificateExpired, "the certificate has expired"),
+        ("other.example", 1, True, CertificateForAnotherName, "the certificate is not valid for the name"),
+        (
+            "gateway.example",
+            1,
+            False,
+            CertificateOfUnknownIssuer,
+            "the certificate is signed by itself, by no known issuer",
+        ),
+    ],
+    ids=["expired", "another name", "unknown issuer"],
+)
+async def test_what_is_wrong_with_a_certificate_can_be_told_apart(
+    tmp_path: Path, name: str, days_left: int, is_trusted: bool, kind: type[TlsFailure], words: str
+) -> None:
+    server, trust = server_and_client_contexts(tmp_path, name, days_left=days_left)
+    async with serving(OK, server) as wire:
+        failure = await failure_at(wire.port, trust if is_trusted else None)
+    assert (type(failure), str(failure)) == (kind, words)
 
 
-async def test_a_certificate_of_nobody_known_has_its_own_error(tmp_path: Path) -> None:
-    server, _ = server_and_client_contexts(tmp_path, "gateway.example")
-    async with serving(OK, server) as wire, HttpTransport(lookup=at_loopback) as client:
-        with pytest.raises(TlsFailure):
-            await get(client, f"https://gateway.example:{wire.port}/")
+@contextlib.contextmanager
+def blocking(serve: Callable[[socket.socket], object]) -> Iterator[int]:
+    """A server in a thread, for one connection: asyncio's own ends a handshake that fails without its alert."""
+
+    def run() -> None:
+        with contextlib.suppress(OSError):
+            peer, _ = listening.accept()
+            with peer, contextlib.suppress(OSError):
+                serve(peer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=run)
+        thread.start()
+        yield listening.getsockname()[1]
+    thread.join()
+
+
+async def failure_at(port: int, trust: ssl.SSLContext | None = None) -> httpx.TransportError:
+    async with HttpTransport(ssl_context=trust, lookup=at_loopback) as client:
+        with pytest.raises(httpx.TransportError) as caught:
+            await get(client, f"https://gateway.example:{port}/secret-path")
+    assert "secret-path" not in str(caught.value)
+    return caught.value
+
+
+async def test_a_server_without_tls_is_told_apart() -> None:
+    def serve(peer: socket.socket) -> None:
+        peer.recv(9_999)
+        peer.sendall(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+        peer.recv(9_999)
+
+    with blocking(serve) as port:
+        failure = await failure_at(port)
+    assert (type(failure), str(failure)) == (
+        TlsFailure,
+        "the host speaks no TLS on this port (plain http?)",
+    )
+
+
+async def test_an_alert_in_the_handshake_is_a_tls_failure(tmp_path: Path) -> None:
+    server, trust = server_and_client_contexts(tmp_path, "gateway.example")
+    server.maximum_version = ssl.TLSVersion.TLSv1_2
+    trust.minimum_version = ssl.TLSVersion.TLSv1_3
+    with blocking(lambda peer: server.wrap_socket(peer, server_side=True)) as port:
+        failure = await failure_at(port, trust)
+    assert (type(failure), str(failure)) == (TlsFailure, "tlsv1 alert protocol version")
+
+
+async def test_an_alert_after_the_handshake_is_a_tls_failure(tmp_path: Path) -> None:
+    server, trust = server_and_client_contexts(tmp_path, "gateway.example")
+    server.verify_mode = ssl.CERT_REQUIRED  # with TLS 1.3 the client is connected when it hears of it
+    server.load_verify_locations(tmp_path / "certificate.pem")
+
+    def serve(peer: socket.socket) -> None:
+        with server.wrap_socket(peer, server_side=True, do_handshake_on_connect=False) as tls:
+            with contextlib.suppress(ssl.SSLError):
+                tls.do_handshake()
+            while os.read(tls.fileno(), 9_999):  # with something unread, its end would overtake the alert
+                pass
+
+    with blocking(serve) as port:
+        failure = await failure_at(port, trust)
+    assert (type(failure), str(failure)) == (TlsFailure, "tlsv13 alert certificate required")
 
 
 @pytest.mark.parametrize("name", ["gateway.example", "Gateway.EXAMPLE"])
@@ -535,6 +620,51 @@ async def test_a_request_is_sent_again_once_and_never_over_another_kept_connecti
         with pytest.raises(httpx.RemoteProtocolError, match="closed before the answer"):
             await get(client, url)
     assert connections == 4
+
+
+GIVEN_UP = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+async def test_a_get_over_a_kept_connection_that_is_given_up_with_408_is_sent_again() -> None:
+    peer = Peer(begin=GIVEN_UP)
+    outcomes = await sent_to(peer, "GET", "GET")
+    assert [outcome.status for outcome in outcomes if isinstance(outcome, Reply)] == [200, 200]
+    assert peer.connections == 2
+
+
+async def test_a_post_whose_answer_has_come_is_never_sent_again_be_it_408() -> None:
+    peer = Peer(begin=GIVEN_UP)
+    outcomes = await sent_to(peer, "POST", "POST")
+    assert [outcome.status for outcome in outcomes if isinstance(outcome, Reply)] == [200, 408]
+    assert peer.connections == 1
+
+
+async def test_408_over_a_fresh_connection_is_the_answer() -> None:
+    peer = Peer(answers_first=False, begin=GIVEN_UP)
+    (outcome,) = await sent_to(peer, "POST")
+    assert isinstance(outcome, Reply)
+    assert (outcome.status, peer.connections) == (408, 1)
+
+
+async def test_an_answer_that_nobody_asked_for_is_not_that_to_the_next_request() -> None:
+    unasked = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + b"content-length: 2\r\n\r\nok")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        writer.write(HEAD + b"content-length: 7\r\n\r\nunasked")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        unasked.set()
+        await reader.read()
+
+    async with asyncio.timeout(5), serving(serve) as wire, HttpTransport() as client:
+        for _ in range(2):
+            assert (await get(client, wire.url)).body == b"ok"
+            await unasked.wait()
+            unasked.clear()
+    assert wire.connections == 2
 
 
 async def test_headers_do_not_come_twice_however_they_are_spelled() -> None:

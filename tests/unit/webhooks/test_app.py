@@ -17,6 +17,7 @@ from tunehook.aws.items import from_attributes, to_attributes
 from tunehook.aws.messages import LEASE_S, after_fault_s
 from tunehook.deliveries import message_for
 from tunehook.errors import Misconfigured
+from tunehook.http import connections
 from tunehook.signatures import derive_secret
 from tunehook.times import now_ms
 from webhooks import app, worker
@@ -269,16 +270,41 @@ def test_a_message_that_comes_again_is_counted(stack: Stack, capsys: pytest.Capt
     assert figures(capsys) == {("Messages", "fault"): [1.0]}
 
 
-def test_the_connections_of_a_batch_serve_the_next_one_for_a_second(
+def test_the_connections_of_a_batch_serve_the_next_ones(
     stack: Stack, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hooks.RequestHandlerClass, "protocol_version", "HTTP/1.1")
     clock_s = [1_000.0]
-    monkeypatch.setattr(worker.time, "time", lambda: clock_s[0])
-    for pause_s in (0.0, 0.9, 1.0):
+    monkeypatch.setattr(connections.time, "time", lambda: clock_s[0])
+    for pause_s in (0.0, 0.9, 14.0, 16.0):  # by the wall clock: Lambda halts the process between two batches
         clock_s[0] += pause_s
         handle(stack.event(stack.deliver_to(f"sub{pause_s}", hooks.url())))
     assert hooks.connections == 2
+
+
+def test_a_connection_that_was_closed_between_two_batches_costs_no_attempt(
+    stack: Stack, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = threading.Event()
+    monkeypatch.setattr(hooks.RequestHandlerClass, "protocol_version", "HTTP/1.1")
+    monkeypatch.setattr(hooks.RequestHandlerClass, "timeout", 0.01)  # then it closes what is idle
+    finish = hooks.shutdown_request
+
+    def shutdown(request: Any) -> None:
+        finish(request)
+        closed.set()
+
+    monkeypatch.setattr(hooks, "shutdown_request", shutdown)
+    for number in range(3):
+        handle(stack.event(stack.deliver_to(f"sub{number}", hooks.url())))
+        assert closed.wait(30)  # nothing runs the worker's loop meanwhile
+        closed.clear()
+    assert set(stack.statuses().values()) == {"delivered"}
+    records = [from_attributes(item) for item in stack.dynamodb.scan(TableName="deliveries")["Items"]]
+    assert [len(record["attempts"]) for record in records] == [1, 1, 1]
+    assert (hooks.connections, len(hooks.received)) == (3, 3)
+    gates = [from_attributes(item) for item in stack.dynamodb.scan(TableName="gates")["Items"]]
+    assert not any(name.startswith("failure_") for gate in gates for name in gate)
 
 
 class Hiding:

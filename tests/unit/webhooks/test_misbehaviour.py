@@ -5,7 +5,7 @@ import gzip
 import itertools
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from tests.support.patience import HANG_S
 from tests.unit.http.wire import Script, answering, dripping, serving, silent
 from tests.unit.webhooks.world import START_MS, delivery
 
+from tunehook.http.exchange import BODY_S
 from tunehook.http.guard import NetworkPolicy
 from tunehook.http.resolver import Lookup, system_lookup
 from tunehook.http.transport import HttpTransport
@@ -47,28 +48,10 @@ async def post_to(script: Script, **options: Any) -> Result:
         dripping(b"HTTP/1.1 200 ", b"O"),
         dripping(HEAD, b"x-a: b\r\n"),
         dripping(HEAD + b"x-a: ", b"b"),
-        dripping(HEAD + b"content-length: 16000\r\n\r\n", b"x"),
-        dripping(CHUNKED, b"1\r\nx\r\n"),
-        dripping(CHUNKED + b"1", b""),
-        dripping(HEAD + b"\r\n", b"x"),
-        dripping(b"HTTP/1.0 200 OK\r\n\r\n", b"x"),
-        dripping(HEAD + b"content-length: 2\r\n\r\n", b""),
     ],
-    ids=[
-        "silence",
-        "first byte",
-        "status line",
-        "headers",
-        "one header",
-        "body",
-        "chunks",
-        "a chunk's size",
-        "body until close",
-        "HTTP/1.0 body",
-        "no body",
-    ],
+    ids=["silence", "first byte", "status line", "headers", "one header"],
 )
-async def test_an_attempt_ends_at_its_deadline_whatever_drips(script: Script) -> None:
+async def test_an_attempt_without_a_status_ends_at_its_deadline_whatever_drips(script: Script) -> None:
     result = await post_to(script)
     assert (result.verdict, result.attempt.error, result.answered) == (
         Verdict.FAILED,
@@ -153,32 +136,188 @@ async def test_a_compressed_answer_is_kept_as_it_came() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "script",
     [
-        b"",
-        b"HTTP/1.1 2",
-        HEAD,
-        HEAD + b"content-length: 99\r\n\r\nx",
-        CHUNKED + b"5\r\nhel",
-        b"HTTP/1.1 100 Continue\r\n\r\n",
+        dripping(HEAD + b"content-length: 16000\r\n\r\n", b"x"),
+        dripping(CHUNKED, b"1\r\nx\r\n"),
+        dripping(CHUNKED + b"1", b""),
+        dripping(HEAD + b"\r\n", b"x"),
+        dripping(b"HTTP/1.0 200 OK\r\n\r\n", b"x"),
+        dripping(HEAD + b"content-length: 2\r\n\r\n", b""),
     ],
-    ids=["at once", "status line", "headers", "body", "chunk", "after an interim answer"],
+    ids=["body", "chunks", "a chunk's size", "body until close", "HTTP/1.0 body", "no body"],
 )
-async def test_a_receiver_that_closes_in_the_middle_has_failed(answer: bytes) -> None:
+@pytest.mark.parametrize("deadline_s", [DEADLINE_S, 30], ids=["until the deadline", "for a moment"])
+async def test_once_the_status_is_there_a_body_that_drips_changes_nothing(
+    script: Script, deadline_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if deadline_s > 1:
+        monkeypatch.setattr("tunehook.http.exchange.BODY_S", 0.2)
+    result = await post_to(script, deadline_s=deadline_s)
+    assert (result.verdict, result.attempt.status_code, result.answered) == (Verdict.DELIVERED, 200, True)
+    assert (result.attempt.error, result.attempt.detail) == (None, "the body did not end in time")
+    assert set(result.attempt.excerpt or "x") == {"x"}
+
+
+def test_a_body_is_read_for_a_second() -> None:
+    assert BODY_S == 1.0
+
+
+CUT_BODY = b"content-length: 20\r\n\r\nok"
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict", "status_code", "detail"),
+    [
+        (HEAD + CUT_BODY, Verdict.DELIVERED, 200, "the body ended before it was whole"),
+        (CHUNKED + b"2\r\nok\r\n", Verdict.DELIVERED, 200, "the body ended before it was whole"),
+        (CHUNKED + b"5\r\nhel", Verdict.DELIVERED, 200, "the body ended before it was whole"),
+        (CHUNKED + b"zz\r\nhello\r\n", Verdict.DELIVERED, 200, "the answer is no valid HTTP"),
+        (b"HTTP/1.1 410 Gone\r\n" + CUT_BODY, Verdict.GONE, 410, "the body ended before it was whole"),
+        (
+            b"HTTP/1.1 500 X\r\nwebhook-delivery: disable\r\n" + CUT_BODY,
+            Verdict.GONE,
+            500,
+            "the body ended before it was whole",
+        ),
+        (
+            b"HTTP/1.1 500 X\r\nwebhook-delivery: abort-message\r\n" + CUT_BODY,
+            Verdict.ABORTED,
+            500,
+            "the body ended before it was whole",
+        ),
+        (HEAD, Verdict.DELIVERED, 200, "the connection was closed in the middle of the headers"),
+        (b"HTTP/1.1 410 Gone\n", Verdict.GONE, 410, "the connection was closed in the middle of the headers"),
+        (HEAD + b"x-a: b\r\nx-h", Verdict.DELIVERED, 200, None),
+        (HEAD + b"webhook-delivery: disable\r\n", Verdict.GONE, 200, None),
+        (
+            HEAD + b"content-length: 1\r\ncontent-length: 2\r\n\r\nok",
+            Verdict.DELIVERED,
+            200,
+            "the Content-Length headers of the answer contradict each other",
+        ),
+        (
+            HEAD + b"content-encoding: gzip\r\ncontent-length: 3\r\n\r\n\x1f\x8b\x08",
+            Verdict.DELIVERED,
+            200,
+            None,
+        ),
+        (
+            HEAD + b"transfer-encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+            Verdict.DELIVERED,
+            200,
+            None,
+        ),
+        (HEAD + b"transfer-encoding: gzip\r\n\r\nok", Verdict.DELIVERED, 200, None),
+    ],
+    ids=[
+        "short",
+        "no last chunk",
+        "in the middle of a chunk",
+        "a chunk's size that is none",
+        "short 410",
+        "short disable",
+        "short abort",
+        "a status line alone",
+        "a status line alone with a bare line feed",
+        "in the middle of a header",
+        "no blank line",
+        "contradictory lengths",
+        "gzip that is cut",
+        "chunked and more",
+        "a coding that is not chunked",
+    ],
+)
+async def test_how_an_answer_ends_changes_nothing_about_its_status(
+    answer: bytes, verdict: Verdict, status_code: int, detail: str | None
+) -> None:
     result = await post_to(answering(answer), deadline_s=HANG_S)
+    assert (result.verdict, result.attempt.status_code, result.answered) == (verdict, status_code, True)
+    assert result.attempt.error is None
+    assert (result.attempt.detail or "")[: len(detail or "")] == (detail or "")
+    assert (result.attempt.detail is None) == (detail is None)
+
+
+def reset(start: bytes) -> Script:
+    async def script(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(start)
+        await writer.drain()
+        await asyncio.sleep(0.05)  # what lies unread at the receiver is lost with a reset
+        peer: Any = writer.get_extra_info("socket")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+
+    return script
+
+
+@pytest.mark.parametrize(
+    "start", [HEAD, HEAD + b"x-a: b\r\n", HEAD + CUT_BODY, HEAD + b"\r\nok", CHUNKED + b"2\r\nok"]
+)
+async def test_a_reset_after_the_status_changes_nothing_about_it(start: bytes) -> None:
+    result = await post_to(reset(start), deadline_s=HANG_S)
+    assert (result.verdict, result.attempt.status_code, result.answered) == (Verdict.DELIVERED, 200, True)
+    assert result.attempt.detail
+
+
+LINES = b"".join(b"x-%d: 1\r\n" % number for number in range(600))
+LARGE = b"".join(b"x-%d: ".ljust(60_000, b"x") % number + b"\r\n" for number in range(5))
+NO_HTTP = "the answer is no valid HTTP"
+UNPARSABLE = {
+    "a status that is none": (b"HTTP/1.1 2x0 OK\r\n\r\n", NO_HTTP),
+    "SSH": (b"SSH-2.0-secret\r\n", NO_HTTP),
+    "a page without a head": (b"<html>secret</html>", NO_HTTP),
+    "a TLS alert": (b"\x15\x03\x03\x00\x02\x02\x28", NO_HTTP),
+    "a frame of HTTP/2": (b"\x00\x00\x12\x04\x00\x00\x00\x00\x00", NO_HTTP),
+    "600 header lines": (HEAD + LINES + b"\r\n", "the answer has more than 500 header lines"),
+    "300 kB of headers": (HEAD + LARGE + b"\r\n", "the headers of the answer are larger than 256 kB"),
+    "a line of 70 kB": (
+        HEAD + b"x: ".ljust(70_000, b"x") + b"\r\n\r\n",
+        "a header line of the answer is longer than 64 kB",
+    ),
+}
+"""What no more bytes can make an answer of."""
+
+CUT_BEFORE_A_STATUS = {
+    "half a status line": b"HTTP/1.1 2",
+    "an interim answer alone": b"HTTP/1.1 100 Continue\r\n\r\n",
+}
+
+
+async def assert_it_does_not_hang(script: Script, detail: str) -> None:
+    result = await post_to(script, deadline_s=HANG_S)
+    assert (result.verdict, result.attempt.error, result.answered) == (Verdict.FAILED, "InvalidAnswer", True)
+    assert (result.attempt.detail or "").startswith(detail)
+    assert "secret" not in (result.attempt.detail or "")
+
+
+@pytest.mark.parametrize("name", UNPARSABLE)
+@pytest.mark.parametrize("script", [answering, lambda answer: dripping(answer, b"")], ids=["closes", "stays"])
+async def test_what_cannot_be_parsed_is_a_failed_attempt_of_a_receiver_that_does_not_hang(
+    name: str, script: Callable[[bytes], Script]
+) -> None:
+    answer, detail = UNPARSABLE[name]
+    await assert_it_does_not_hang(script(answer), detail)
+
+
+@pytest.mark.parametrize("name", CUT_BEFORE_A_STATUS)
+@pytest.mark.parametrize("end", [answering, lambda answer: reset(answer)], ids=["closes", "resets"])
+async def test_so_is_an_answer_that_ends_before_its_status(name: str, end: Callable[[bytes], Script]) -> None:
+    await assert_it_does_not_hang(
+        end(CUT_BEFORE_A_STATUS[name]), "the connection was closed in the middle of the headers"
+    )
+
+
+async def test_a_receiver_that_closes_without_a_byte_has_failed() -> None:
+    result = await post_to(answering(b""), deadline_s=HANG_S)
     assert (result.verdict, result.attempt.error, result.answered) == (
         Verdict.FAILED,
         "RemoteProtocolError",
         False,
     )
+    assert result.attempt.detail == "the connection was closed before the answer"
 
 
 async def test_a_receiver_that_resets_the_connection_has_failed() -> None:
-    async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer: Any = writer.get_extra_info("socket")
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
-
-    result = await post_to(reset, deadline_s=HANG_S)
+    result = await post_to(reset(b""), deadline_s=HANG_S)
     assert (result.verdict, result.answered) == (Verdict.FAILED, False)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import re
+import select
 import socket
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -12,12 +14,14 @@ import httpx
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-from tunehook.http.errors import UnreadableAnswer
+from tunehook.http.errors import BrokenBody, UnreadableAnswer
 from tunehook.http.guard import NetworkPolicy, check_address
 from tunehook.http.heads import (
     HEAD_TOO_LARGE,
     MAX_HEAD_BYTES,
     MAX_LINES,
+    NO_ANSWER,
+    Mended,
     UnreadableHead,
     check_growing,
     completed,
@@ -63,6 +67,7 @@ class Connector(aiohttp.TCPConnector):
         super().__init__(
             ssl=ssl_context or _trusted(),
             resolver=self._guarded_resolver,
+            use_dns_cache=False,  # the resolver has one that goes by the wall clock
             socket_factory=self._open_socket,
             limit=max_connections,
             keepalive_timeout=keepalive_s,
@@ -97,15 +102,34 @@ class AnswerProtocol(ResponseHandler):
         How many requests the connection has carried, the present one included.
     has_begun : bool
         Whether a byte of the present answer has come.
+    heard_at_s : float
+        When the peer was heard last, by the wall clock: Lambda halts a process, and its other clocks.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self.requests = 0
         self.has_begun = False
+        self.heard_at_s = time.time()
         self._in_head = False
         self._head = b""
         self._heads_bytes = 0
+
+    def is_stale(self, kept_s: float) -> bool:
+        """Return whether a kept connection can carry no other request.
+
+        That is one which was idle for longer than `kept_s`, which the peer has closed, or over which something came
+        that nobody has asked for: it would pass for the next answer. The socket is looked at itself, since the event
+        loop has not heard of what came while the process was halted.
+        """
+        if self.should_close or not 0 <= time.time() - self.heard_at_s <= kept_s:
+            return True
+        peer = None if self.transport is None else self.transport.get_extra_info("socket")
+        if peer is None or peer.fileno() < 0:
+            return True
+        waiting = select.poll()
+        waiting.register(peer.fileno(), select.POLLIN)
+        return bool(waiting.poll(0))
 
     def set_response_params(self, **options: Any) -> None:
         """Expect the answer to one more request."""
@@ -116,6 +140,7 @@ class AnswerProtocol(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take what the peer sent."""
+        self.heard_at_s = time.time()
         if not self._in_head or self._parser is None or not data:
             super().data_received(data)
             return
@@ -147,14 +172,21 @@ class AnswerProtocol(ResponseHandler):
             if self._heads_bytes > MAX_HEAD_BYTES:
                 raise UnreadableHead(HEAD_TOO_LARGE)
             self._head = b""
-            head, is_changed = mended(data[:end])
-            if is_changed:
-                self.force_close()
+            head = mended(data[:end])
             data = data[end:]
-            self._in_head = head[9:10] == b"1" and head[9:12] != b"101"
-            super().data_received(head)
+            self._take(head)
             if not self._in_head:
                 return data
+
+    def _take(self, given: Mended) -> None:
+        """Hand on a whole head."""
+        head, is_changed, fault = given
+        if is_changed:
+            self.force_close()
+        self._in_head = head[9:10] == b"1" and head[9:12] != b"101"
+        super().data_received(head)
+        if fault is not None and not self._in_head:
+            self._break_payload(fault)
 
     def _refuse(self, reason: str) -> None:
         self._in_head = False
@@ -164,13 +196,13 @@ class AnswerProtocol(ResponseHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Take the end of the connection, which ends a head as well, and a body only where it was orderly."""
-        if self._in_head and exc is None and self._parser is not None:
+        if self._in_head and self._parser is not None:
+            try:
+                if (head := completed(self._head)) is not None:
+                    self._take(head)
+            except UnreadableHead as error:
+                self._refuse(str(error))
             self._in_head = False
-            if (whole := completed(self._head)) is not None:
-                try:
-                    super().data_received(mended(whole)[0])
-                except UnreadableHead as error:
-                    self._refuse(str(error))
         if exc is not None:
             self._break_payload("the connection broke in the middle of the body")
         super().connection_lost(exc)
@@ -185,8 +217,8 @@ class AnswerProtocol(ResponseHandler):
         super().set_exception(exc, *cause)
 
     def _break_payload(self, reason: str) -> None:
-        if self._payload is not None and not self._payload.is_eof():
-            self._payload.set_exception(UnreadableAnswer(reason))
+        if self._payload is not None and not self._payload.is_eof() and self._payload.exception() is None:
+            self._payload.set_exception(BrokenBody(reason))
 
 
 _WORDS: Final = re.compile(r"[A-Za-z][A-Za-z0-9 ,/.()'-]*")
@@ -195,7 +227,7 @@ _WORDS: Final = re.compile(r"[A-Za-z][A-Za-z0-9 ,/.()'-]*")
 def _in_words(error: HttpProcessingError) -> str:
     """Return what aiohttp's parser found wrong: the first words of its message, since the rest quotes the answer."""
     found = _WORDS.match(error.message)
-    return f"the answer is no valid HTTP ({found[0].strip()})" if found else "the answer is no valid HTTP"
+    return f"{NO_ANSWER} ({found[0].strip()})" if found else NO_ANSWER
 
 
 class Response(aiohttp.ClientResponse):

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+import ssl
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import httpx
+from aiohttp.http_exceptions import HttpProcessingError
+
+from tunehook.http.tls import TlsProblem, tls_cause
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class NameNotResolved(httpx.ConnectError):
@@ -13,21 +20,49 @@ class NameNotResolved(httpx.ConnectError):
 
 
 class TlsFailure(httpx.ConnectError):
-    """The server's certificate is not valid for the name, or the TLS handshake failed."""
+    """The server's certificate is not valid, or the TLS handshake failed."""
+
+
+class CertificateExpired(TlsFailure):
+    """The server's certificate has expired."""
+
+
+class CertificateForAnotherName(TlsFailure):
+    """The server's certificate is not valid for the name that was asked for."""
+
+
+class CertificateOfUnknownIssuer(TlsFailure):
+    """The server's certificate is of an issuer that is not known here, or its chain is not complete."""
+
+
+class InvalidAnswer(httpx.RemoteProtocolError):
+    """The peer answered, and its answer has no status that can be read."""
 
 
 class UnreadableAnswer(aiohttp.ClientError):
     """The answer is no HTTP that can be read, or beyond our bounds; the message says how, and quotes nothing of it."""
 
 
+class BrokenBody(aiohttp.ClientError):
+    """The body of an answer did not end as it should; the message quotes nothing of it."""
+
+
 _BROKEN: Final = "the connection broke"
+
+_OF_TLS: Final = {
+    TlsProblem.EXPIRED: CertificateExpired,
+    TlsProblem.ANOTHER_NAME: CertificateForAnotherName,
+    TlsProblem.UNKNOWN_ISSUER: CertificateOfUnknownIssuer,
+    TlsProblem.OTHER: TlsFailure,
+}
 
 # The first that fits counts: subclasses come before their bases. The texts of aiohttp may hold the URL, whose path is
 # often a secret; None stands for those that do not.
 _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError], str | None], ...] = (
-    (UnreadableAnswer, httpx.RemoteProtocolError, None),
+    (UnreadableAnswer, InvalidAnswer, None),
+    (BrokenBody, httpx.RemoteProtocolError, None),
     (aiohttp.ClientConnectorDNSError, NameNotResolved, None),
-    (aiohttp.ClientSSLError, TlsFailure, None),
+    (aiohttp.ClientSSLError, TlsFailure, "the TLS handshake failed"),
     (aiohttp.ClientConnectorError, httpx.ConnectError, None),
     (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout, "no connection in time"),
     (aiohttp.SocketTimeoutError, httpx.ReadTimeout, "the host sent nothing in time"),
@@ -38,7 +73,8 @@ _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError], str | None], .
         "the connection was closed before the answer",
     ),
     (aiohttp.ClientPayloadError, httpx.RemoteProtocolError, "the body ended before it was whole"),
-    (aiohttp.ClientResponseError, httpx.RemoteProtocolError, "the answer is no valid HTTP"),
+    (aiohttp.ClientResponseError, InvalidAnswer, "the answer is no valid HTTP"),
+    (HttpProcessingError, InvalidAnswer, "the answer is no valid HTTP"),
     (aiohttp.NonHttpUrlClientError, httpx.UnsupportedProtocol, "the URL is not of http or https"),
     (aiohttp.InvalidURL, httpx.LocalProtocolError, "the URL is not valid"),
     (aiohttp.ClientError, httpx.ReadError, _BROKEN),
@@ -47,7 +83,7 @@ _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError], str | None], .
 )
 
 
-TRANSLATED: Final = (aiohttp.ClientError, OSError, ValueError)
+TRANSLATED: Final = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
 """What aiohttp raises, and `translated` knows."""
 
 
@@ -59,7 +95,21 @@ def words_of(error: httpx.RequestError) -> str:
 
 def translated(error: Exception) -> httpx.TransportError:
     """Return the error of httpx that says what one of `TRANSLATED` means."""
+    if (failure := next(_tls_errors(error), None)) is not None:
+        problem, words = tls_cause(failure)
+        return _OF_TLS[problem](words)
     for known, to, text in _ERRORS:
         if isinstance(error, known):
             return to(str(error) if text is None else text)
     return httpx.TransportError(type(error).__name__)
+
+
+def _tls_errors(error: BaseException | None) -> Iterator[ssl.SSLError]:
+    """Yield what TLS failed by, innermost first: aiohttp's own errors hide it, some of which are of such types too.
+
+    An alert that comes after the handshake is behind an error of a broken connection.
+    """
+    if isinstance(error, aiohttp.ClientError | OSError):
+        yield from _tls_errors(error.__cause__)
+    if isinstance(error, ssl.SSLError) and not isinstance(error, aiohttp.ClientError):
+        yield error

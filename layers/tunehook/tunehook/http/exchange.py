@@ -1,24 +1,27 @@
-"""One request and its answer, within a total time."""
+"""One request and its answer, within a total time, where the status is what counts."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import httpx
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tunehook.http.reply import Reply, Transport
+    from tunehook.http.reply import Reply
+    from tunehook.http.transport import HttpTransport
+
+BODY_S: Final = 1.0
+"""How long the body of an answer is read at most: its status is there, and nobody need wait for more."""
 
 
 class DeadlineExceeded(httpx.TimeoutException):
-    """The exchange did not end in its time."""
+    """No status came in time."""
 
 
 async def exchange(
-    transport: Transport,
+    transport: HttpTransport,
     method: str,
     url: str,
     headers: Mapping[str, str],
@@ -27,24 +30,30 @@ async def exchange(
     deadline_s: float,
     max_bytes: int,
 ) -> Reply:
-    """Send a request and read the beginning of its answer.
+    """Send a request, and read the status of its answer and the beginning of the body.
 
     Parameters
     ----------
     transport, method, url, headers, body, max_bytes
         See `tunehook.http.reply.Transport.send`.
     deadline_s : float
-        Seconds for everything: DNS, TLS, sending, headers and body.
+        Seconds for everything: DNS, TLS, sending, headers and body. The body has `BODY_S` of it at most.
+
+    Returns
+    -------
+    Reply
+        However its body ended; `Reply.fault` says so.
 
     Raises
     ------
     DeadlineExceeded
-        If the answer was not there, or not read, in time.
+        If no status came in time.
     Exception
         What the transport raises.
     """
     try:
-        async with asyncio.timeout(deadline_s):
-            return await transport.send(method, url, headers, body, max_bytes=max_bytes)
+        return await transport.send_for_status(
+            method, url, headers, body, max_bytes=max_bytes, deadline_s=deadline_s, body_s=BODY_S
+        )
     except TimeoutError:
-        raise DeadlineExceeded(f"no complete answer within {deadline_s:g} s") from None
+        raise DeadlineExceeded(f"no answer within {deadline_s:g} s") from None

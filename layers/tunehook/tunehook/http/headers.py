@@ -15,17 +15,9 @@ MAX_VALUE_LENGTH = 2048
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")  # a token, RFC 9110 section 5.6.2
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?|")
-_RESERVED = frozenset(
+
+HOP_BY_HOP = frozenset(
     {
-        # The contract's own (docs/webhook-contract.md, "The request"), and those that describe the message.
-        "accept-encoding",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "expect",
-        "host",
-        "user-agent",
-        # Hop by hop (RFC 9110 section 7.6.1).
         "connection",
         "keep-alive",
         "proxy-authenticate",
@@ -37,6 +29,18 @@ _RESERVED = frozenset(
         "upgrade",
     }
 )
+"""Headers that belong to one connection and are never sent on (RFC 9110 section 7.6.1)."""
+
+_RESERVED = HOP_BY_HOP | {
+    # The contract's own (docs/webhook-contract.md, "The request"), and those that describe the message.
+    "accept-encoding",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "user-agent",
+}
 
 
 def check_headers(headers: Mapping[str, str]) -> None:

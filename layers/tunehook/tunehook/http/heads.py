@@ -2,14 +2,15 @@
 
 What is mended: lines that end with a bare LF, white space before a colon, lines that are no header, folded lines, NUL
 bytes, versions beyond 1.1, the same ``Content-Length`` twice, one beside chunked (chunked counts: RFC 9112, section
-6.3), one that is no number, and a head that ends with the connection instead of a blank line. Whoever mends a head does
-not use its connection again: where the next answer begins is not certain any more (RFC 9112, section 11.1).
+6.3), one that is no number, and a head that ends with the connection instead of a blank line. Where lengths contradict
+each other, or the connection ended before a whole header, the status counts and the body is broken. Whoever mends a
+head does not use its connection again: where the next answer begins is not certain any more (RFC 9112, section 11.1).
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 MAX_LINE_BYTES: Final = 64 * 1024
 MAX_LINES: Final = 500
@@ -18,6 +19,9 @@ MAX_HEAD_BYTES: Final = 256 * 1024
 LINE_TOO_LONG: Final = f"a header line of the answer is longer than {MAX_LINE_BYTES // 1024} kB"
 TOO_MANY_LINES: Final = f"the answer has more than {MAX_LINES} header lines"
 HEAD_TOO_LARGE: Final = f"the headers of the answer are larger than {MAX_HEAD_BYTES // 1024} kB"
+NO_ANSWER: Final = "the answer is no valid HTTP"
+CONTRADICTION: Final = "the Content-Length headers of the answer contradict each other"
+CUT: Final = "the connection was closed in the middle of the headers"
 
 _END: Final = re.compile(rb"\n\r?\n")
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"  # RFC 9110, section 5.6.2
@@ -33,8 +37,20 @@ _STATUS: Final = re.compile(
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 
 
+_LONGEST_BEGINNING: Final = 5
+_BEGINNINGS: Final = (b"HTTP/", b"ICY ")
+
+
 class UnreadableHead(ValueError):
-    """The head of an answer is beyond its bounds, or contradicts itself; the message quotes nothing of it."""
+    """The head of an answer is beyond its bounds, or that of no answer; the message quotes nothing of it."""
+
+
+class Mended(NamedTuple):
+    """A head that a strict parser takes, whether it had to be changed, and why its body is broken if it is."""
+
+    head: bytes
+    is_changed: bool = False
+    fault: str | None = None
 
 
 def end_of_head(data: bytes, start: int = 0) -> int | None:
@@ -43,8 +59,8 @@ def end_of_head(data: bytes, start: int = 0) -> int | None:
     return None if found is None else found.end()
 
 
-def mended(head: bytes) -> tuple[bytes, bool]:
-    """Return a head that a strict parser takes, and whether it had to be changed.
+def mended(head: bytes) -> Mended:
+    """Return a head that a strict parser takes.
 
     Parameters
     ----------
@@ -54,32 +70,43 @@ def mended(head: bytes) -> tuple[bytes, bool]:
     Raises
     ------
     UnreadableHead
-        If it is too large, or its lengths contradict each other.
+        If it is too large.
     """
     if len(head) <= MAX_LINE_BYTES and head.count(b"\n") <= MAX_LINES and _CLEAN.fullmatch(head):
-        return head, False
+        return Mended(head)
     lines = [line.removesuffix(b"\r") for line in head.rstrip(b"\r\n").split(b"\n")]
     _check(head, lines)
-    status = _STATUS.fullmatch(lines[0].replace(b"\0", b" "))
+    status = _status_of(lines[0])
     if status is None:
-        return head, False
+        return Mended(head)
     version = b"1.0" if status["minor"] in (None, b"0") else b"1.1"
     start = b"HTTP/" + version + b" " + status["code"] + (status["reason"] or b"")
-    whole = b"\r\n".join([start, *_framed(_fields(lines[1:])), b"", b""])
-    return whole, whole != head
+    framed, fault = _framed(_fields(lines[1:]))
+    whole = b"\r\n".join([start, *framed, b"", b""])
+    return Mended(whole, whole != head, fault)
 
 
-def completed(cut: bytes) -> bytes | None:
+def completed(cut: bytes) -> Mended | None:
     """Return the head that a connection ended in the middle of, with its blank line.
 
-    None where less came than a status line and one whole header: then nothing tells that there was no more to come.
+    None where not even the status line is whole. Where no header is whole either, nothing tells that there was no more
+    to come, and the body is broken.
+
+    Raises
+    ------
+    UnreadableHead
+        If it is too large.
     """
     whole = cut[: cut.rfind(b"\n") + 1]
-    return whole + b"\r\n" if whole.count(b"\n") > 1 else None
+    line = whole.partition(b"\n")[0].removesuffix(b"\r")
+    if _status_of(line) is None:
+        return None
+    head = mended(whole + b"\r\n")
+    return head if whole.count(b"\n") > 1 else head._replace(fault=CUT)
 
 
 def check_growing(head: bytes) -> None:
-    """Refuse a head that is not whole yet and already too large.
+    """Refuse a head that is not whole yet, and already too large or that of no answer.
 
     Raises
     ------
@@ -90,6 +117,16 @@ def check_growing(head: bytes) -> None:
         raise UnreadableHead(LINE_TOO_LONG)
     if len(head) > MAX_HEAD_BYTES:
         raise UnreadableHead(HEAD_TOO_LARGE)
+    begun = head[:_LONGEST_BEGINNING]
+    if not any(begun.startswith(known) or known.startswith(begun) for known in _BEGINNINGS):
+        raise UnreadableHead(NO_ANSWER)
+    line, is_whole, _ = head.partition(b"\n")
+    if is_whole and _status_of(line.removesuffix(b"\r")) is None:
+        raise UnreadableHead(NO_ANSWER)
+
+
+def _status_of(line: bytes) -> re.Match[bytes] | None:
+    return _STATUS.fullmatch(line.replace(b"\0", b" "))
 
 
 def _check(head: bytes, lines: list[bytes]) -> None:
@@ -120,8 +157,8 @@ def _fields(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
     return fields
 
 
-def _framed(fields: list[tuple[bytes, bytes]]) -> list[bytes]:
-    """Return header lines of which one at most says where the body ends."""
+def _framed(fields: list[tuple[bytes, bytes]]) -> tuple[list[bytes], str | None]:
+    """Return header lines of which one at most says where the body ends, and why none can be believed."""
     codings = _values(fields, b"transfer-encoding")
     lengths = _values(fields, b"content-length")
     lines = [
@@ -132,11 +169,12 @@ def _framed(fields: list[tuple[bytes, bytes]]) -> list[bytes]:
     applied = [coding.lower() for coding in codings if coding.lower() != b"identity"]
     if applied:
         is_chunked_alone = set(applied) == {b"chunked"}
-        return [*lines, b"Transfer-Encoding: " + (b"chunked" if is_chunked_alone else b", ".join(applied))]
+        coding = b"chunked" if is_chunked_alone else b", ".join(applied)
+        return [*lines, b"Transfer-Encoding: " + coding], None
     known = {int(length) for length in lengths if _LENGTH.fullmatch(length)}
     if len(known) > 1:
-        raise UnreadableHead("the Content-Length headers of the answer contradict each other")
-    return [*lines, *(b"Content-Length: %d" % length for length in known)]
+        return lines, CONTRADICTION
+    return [*lines, *(b"Content-Length: %d" % length for length in known)], None
 
 
 def _values(fields: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:

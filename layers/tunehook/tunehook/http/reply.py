@@ -21,12 +21,15 @@ class Reply:
         The beginning of its body, as it came over the wire: never decompressed.
     truncated : bool
         Whether the body went on.
+    fault : str or None
+        How the body ended badly, in words that quote nothing of it. Only `tunehook.http.exchange` gives such replies.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     truncated: bool
+    fault: str | None = None
 
 
 class Transport(Protocol):

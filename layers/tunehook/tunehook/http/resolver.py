@@ -3,32 +3,59 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import socket
+import threading
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final, TypeAlias
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from tunehook.http.guard import NetworkPolicy, check_address
+from tunehook.threads import UnawaitedThreads
 
 Lookup = Callable[[str, int, socket.AddressFamily], Sequence[tuple[Any, ...]]]
 """A function of host, port and family with the answers of `socket.getaddrinfo`."""
 
-_MAX_LOOKUPS = 32
-_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+KEPT_S: Final = 10.0
+"""How long the addresses of a name are good for, by the wall clock: Lambda halts a process, and its other clocks."""
+
+MAX_LOOKUPS: Final = 128
+"""Look-ups at a time in this process: a name whose servers do not answer keeps a thread while the system asks them."""
+
+_NAMES_KEPT: Final = 1000
+_NUMERIC: Final = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+
+_Key: TypeAlias = "tuple[Lookup, str, int, socket.AddressFamily]"
+_Answers: TypeAlias = "Sequence[tuple[Any, ...]]"
 
 
 def system_lookup(host: str, port: int, family: socket.AddressFamily) -> Sequence[tuple[Any, ...]]:
-    """Ask the operating system for a name's addresses, of the families that this machine can reach."""
-    return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    """Ask the operating system for a name's addresses, of the families that this machine can reach.
+
+    ``localhost`` and what ends so is this machine in both families, whatever the system knows of it (RFC 6761, section
+    6.3): a server may listen on ``::1`` alone, and the system may name ``127.0.0.1`` alone.
+    """
+    name = host.rstrip(".").lower()
+    if name != "localhost" and not name.endswith(".localhost"):
+        return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    return [
+        answer
+        for address in ("127.0.0.1", "::1")
+        for answer in socket.getaddrinfo(address, port, socket.AF_UNSPEC, socket.SOCK_STREAM, flags=_NUMERIC)
+        if family in (socket.AF_UNSPEC, answer[0])
+    ]
 
 
 class GuardedResolver(AbstractResolver):
     """Resolve names for aiohttp and refuse those with a forbidden address.
 
-    Look-ups run in threads of their own: one that hangs holds up neither other work nor the end of the
-    event loop.
+    Look-ups run in threads of the process's own: one that hangs holds up neither other work nor the end of the event
+    loop, and whoever asks for the same name meanwhile, in whatever client, waits for that one.
 
     Parameters
     ----------
@@ -36,12 +63,20 @@ class GuardedResolver(AbstractResolver):
         What is forbidden.
     lookup : callable
         Where the answers come from.
+    clock : callable
+        The wall clock, in seconds.
     """
 
-    def __init__(self, policy: NetworkPolicy, lookup: Lookup = system_lookup) -> None:
+    def __init__(
+        self,
+        policy: NetworkPolicy,
+        lookup: Lookup = system_lookup,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._policy = policy
         self._lookup = lookup
-        self._threads = ThreadPoolExecutor(_MAX_LOOKUPS, thread_name_prefix="lookup")
+        self._clock = clock
+        self._kept: OrderedDict[_Key, tuple[float, _Answers]] = OrderedDict()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -55,11 +90,7 @@ class GuardedResolver(AbstractResolver):
         OSError
             If the name does not resolve.
         """
-        loop = asyncio.get_running_loop()
-        try:
-            answers = await loop.run_in_executor(self._threads, self._lookup, host, port, family)
-        except UnicodeError:
-            raise socket.gaierror(socket.EAI_NONAME, "not a name that DNS can carry") from None
+        answers = await self._answers((self._lookup, host, port, family))
         if not answers:
             raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
         for *_, address in answers:
@@ -71,6 +102,53 @@ class GuardedResolver(AbstractResolver):
             for family, _, protocol, _, address in answers
         ]
 
+    async def _answers(self, key: _Key) -> _Answers:
+        at_s, kept = self._kept.get(key, (float("-inf"), ()))
+        if kept and 0 <= self._clock() - at_s < KEPT_S:
+            return kept
+        answers = await _result_of(_begun(key))
+        self._kept[key] = (self._clock(), answers)
+        self._kept.move_to_end(key)
+        if len(self._kept) > _NAMES_KEPT:
+            self._kept.popitem(last=False)
+        return answers
+
     async def close(self) -> None:
-        """Let go of the threads without waiting for look-ups that hang."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Forget what was resolved; nobody waits for look-ups that hang."""
+        self._kept.clear()
+
+
+_under_way: dict[_Key, Future[_Answers]] = {}
+_lock = threading.Lock()
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return UnawaitedThreads(MAX_LOOKUPS, thread_name_prefix="lookup")
+
+
+def _begun(key: _Key) -> Future[_Answers]:
+    """Return the look-up for `key`, which is begun unless it is under way."""
+    with _lock:
+        if (found := _under_way.get(key)) is not None:
+            return found
+        lookup, *question = key
+        begun = _under_way[key] = _threads().submit(lookup, *question)
+    begun.add_done_callback(lambda _: _under_way.pop(key, None))
+    return begun
+
+
+async def _result_of(lookup: Future[_Answers]) -> _Answers:
+    loop = asyncio.get_running_loop()
+    is_over = asyncio.Event()
+
+    def tell(_: Future[_Answers]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(is_over.set)
+
+    lookup.add_done_callback(tell)
+    await is_over.wait()
+    try:
+        return lookup.result()
+    except UnicodeError:
+        raise socket.gaierror(socket.EAI_NONAME, "not a name that DNS can carry") from None

@@ -17,6 +17,7 @@ from tunehook import __version__
 from tunehook.http.connections import PARSER_LIMITS, AnswerProtocol, Connector, Response
 from tunehook.http.errors import TRANSLATED, UnreadableAnswer, translated
 from tunehook.http.guard import NetworkPolicy, check_url
+from tunehook.http.heads import CUT
 from tunehook.http.reply import Reply
 from tunehook.http.resolver import Lookup, system_lookup
 from tunehook.http.urls import MAX_WIRE_URL_LENGTH, split_wire_url
@@ -35,6 +36,7 @@ _NO_TIME_LIMIT: Final = aiohttp.ClientTimeout()
 _READ_BYTES: Final = 64 * 1024
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD"})
 _OF_A_BODY: Final = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding"})
+_REQUEST_TIMEOUT: Final = 408
 _NEVER_ARRIVED: Final = (aiohttp.ClientConnectionError, OSError)
 
 
@@ -52,7 +54,7 @@ class HttpTransport:
     max_connections : int
         Connections that may be open at once.
     keepalive_s : float
-        Seconds that an idle connection is kept for another request.
+        Seconds that an idle connection is kept for another request, by the wall clock.
     ssl_context : ssl.SSLContext, optional
         Whom to trust; by default certifi's authorities, or those of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``.
     lookup : callable
@@ -69,6 +71,7 @@ class HttpTransport:
         lookup: Lookup = system_lookup,
     ) -> None:
         self._guard = guard
+        self._keepalive_s = keepalive_s
         self._make_connector = functools.partial(
             Connector,
             guard=guard,
@@ -116,6 +119,59 @@ class HttpTransport:
             raise translated(error) from error
         return Reply(response.status, response.headers, answer, truncated)
 
+    async def send_for_status(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        *,
+        max_bytes: int,
+        deadline_s: float,
+        body_s: float,
+    ) -> Reply:
+        """Send a request and read the status of its answer, and of the body what comes soon.
+
+        Parameters
+        ----------
+        method, url, headers, body, max_bytes
+            See `tunehook.http.reply.Transport.send`.
+        deadline_s : float
+            Seconds for everything: DNS, TLS, sending, headers and body.
+        body_s : float
+            How long the body is read at most, once the head is there.
+
+        Returns
+        -------
+        Reply
+            Once there is a status, whatever becomes of the body.
+
+        Raises
+        ------
+        TimeoutError
+            If there was no status in time.
+        httpx.TransportError, ForbiddenAddress, InvalidInput
+            As of `send`, but not for what comes after the head.
+        """
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + deadline_s
+        async with asyncio.timeout_at(until_s):
+            response = await self.open(method, url, headers, body)
+        answer = bytearray()
+        fault = None
+        try:
+            async with asyncio.timeout_at(min(loop.time() + body_s, until_s)) as limit:
+                await _read_into(answer, response.content, max_bytes)
+        except TimeoutError as error:
+            fault = "the body did not end in time" if limit.expired() else str(translated(error))
+        except TRANSLATED as error:
+            fault = str(translated(error))
+        finally:
+            response.release()
+        return Reply(
+            response.status, response.headers, bytes(answer[:max_bytes]), len(answer) > max_bytes, fault
+        )
+
     async def open(
         self,
         method: str,
@@ -130,7 +186,8 @@ class HttpTransport:
 
         A request that went over a connection which had been used before, and which broke before a byte of the answer,
         is sent once more over a fresh one, whatever its method: the peer had closed it as idle (RFC 9112, section
-        9.3.1).
+        9.3.1). So is a GET that is answered by 408 and the end of such a connection. What changes something is not sent
+        again once a byte of an answer came.
 
         Parameters
         ----------
@@ -190,10 +247,20 @@ class HttpTransport:
             )
             response = await request.send(connection)
             try:
-                return await response.start(connection)
+                await response.start(connection)
             except BaseException:
                 response.close()
                 raise
+            if (
+                response.status == _REQUEST_TIMEOUT
+                and protocol.requests > 1
+                and protocol.should_close
+                and request.method in _WITHOUT_BODY
+            ):
+                # Proxies say so on a connection that was idle for too long, before they close it.
+                response.close()
+                return None
+            return response
         except TimeoutError:
             connection.close()
             raise
@@ -201,8 +268,8 @@ class HttpTransport:
             connection.close()
             if protocol.requests > 1 and not protocol.has_begun:
                 return None
-            if protocol.has_begun and isinstance(error, aiohttp.ServerDisconnectedError):
-                raise UnreadableAnswer("the connection was closed in the middle of the headers") from error
+            if protocol.has_begun:
+                raise UnreadableAnswer(CUT) from error
             raise
         except BaseException:
             connection.close()
@@ -219,7 +286,7 @@ class HttpTransport:
                 raise aiohttp.ConnectionTimeoutError from error
             protocol = connection.protocol
             assert isinstance(protocol, AnswerProtocol)
-            if not (is_fresh and protocol.requests):
+            if not protocol.requests or not (is_fresh or protocol.is_stale(self._keepalive_s)):
                 return connection
             connection.close()
 
@@ -256,7 +323,11 @@ async def _read(content: aiohttp.StreamReader, max_bytes: int) -> tuple[bytes, b
     body = await content.readany()
     if not content.at_eof():  # few answers come in more than one piece
         whole = bytearray(body)
-        while len(whole) <= max_bytes and (piece := await content.readany()):
-            whole += piece
+        await _read_into(whole, content, max_bytes)
         body = bytes(whole)
     return body[:max_bytes], len(body) > max_bytes
+
+
+async def _read_into(whole: bytearray, content: aiohttp.StreamReader, max_bytes: int) -> None:
+    while len(whole) <= max_bytes and (piece := await content.readany()):
+        whole += piece

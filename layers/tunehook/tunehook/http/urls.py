@@ -16,6 +16,7 @@ MAX_WIRE_URL_LENGTH: Final = 64 * 1024
 
 _ABSOLUTE: Final = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#\\]*)(?P<target>[^#]*)", re.I | re.S)
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*:", re.I | re.A)
+_USER: Final = re.compile(r"((?:[a-z][a-z0-9+.-]*:)?//)[^/]*@", re.I)
 _HOST_AND_PORT: Final = re.compile(r"(?P<host>.*?)(?P<port>:[0-9]*)?", re.S)
 _NOT_OF_A_URL: Final = re.compile(r"[^\x21-\x5b\x5d-\x7e]+")
 _BLANK: Final = "".join(map(chr, range(0x21)))
@@ -115,6 +116,17 @@ def as_https(url: str) -> str:
         return url
     origin, target = split_wire_url(url)
     return f"https://{origin.removeprefix('http://').removesuffix(':80')}{target}"
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL or a reference, such as a ``Location``, as it may be shown: what often is a secret is left out.
+
+    That is a user name with its password, the values of a query, and a fragment. What comes out is printable ASCII,
+    whatever went in.
+    """
+    text = url.strip(_BLANK).partition("#")[0]
+    place, mark, _ = text.partition("?")
+    return _encoded(_USER.sub(r"\1", place, count=1), "url") + (f"{mark}..." if mark else "")
 
 
 def _without_dots(path: str) -> str:

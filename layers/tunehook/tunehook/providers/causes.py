@@ -8,21 +8,13 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
+from tunehook.http.tls import TlsProblem, tls_cause
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MAX_CAUSE = 300
 _URL = re.compile(r"(https?://)(?:[^\s/@]*@)?([^\s/?#'\"]+)[^\s'\"]*", re.IGNORECASE)
-_CERTIFICATE = {  # by OpenSSL's X509_V_ERR numbers
-    9: "the certificate is not valid yet",
-    10: "the certificate has expired",
-    18: "the certificate is signed by itself, by no known issuer",
-    19: "the certificate is of an unknown issuer",
-    20: "the certificate is of an unknown issuer",
-    21: "the certificate is of an unknown issuer (its chain is not complete)",
-    23: "the certificate was revoked",
-}
-_WRONG_NAME = frozenset({62, 64})
 _OF_THE_SYSTEM = {
     errno.ECONNREFUSED: "the connection was refused",
     errno.EHOSTUNREACH: "the host cannot be reached",
@@ -82,14 +74,5 @@ def _is_broken(error: BaseException) -> bool:
 
 
 def _of_tls(error: ssl.SSLError, host: str) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        code = getattr(error, "verify_code", 0)
-        if code in _WRONG_NAME:
-            return f"the certificate is not valid for the name {host}"
-        return (
-            _CERTIFICATE.get(code) or getattr(error, "verify_message", "") or "the certificate is not valid"
-        )
-    reason = getattr(error, "reason", None) or "the handshake failed"
-    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"):
-        return "the host speaks no TLS on this port (plain http?)"
-    return str(reason).replace("_", " ").lower()
+    problem, words = tls_cause(error)
+    return f"{words} {host}" if problem is TlsProblem.ANOTHER_NAME else words

@@ -1,0 +1,55 @@
+"""What TLS failed by, in words, and in the kinds that an owner mends differently. No HTTP library is imported here."""
+
+from __future__ import annotations
+
+import ssl
+from enum import Enum
+from typing import Final, NamedTuple
+
+
+class TlsProblem(Enum):
+    """What is wrong with the TLS of a server."""
+
+    EXPIRED = "expired"
+    ANOTHER_NAME = "another name"
+    UNKNOWN_ISSUER = "unknown issuer"
+    OTHER = "other"
+
+
+class TlsCause(NamedTuple):
+    """A problem, and what it is in words."""
+
+    problem: TlsProblem
+    words: str
+
+
+_ANOTHER_NAME: Final = TlsCause(TlsProblem.ANOTHER_NAME, "the certificate is not valid for the name")
+_UNKNOWN_ISSUER: Final = TlsCause(TlsProblem.UNKNOWN_ISSUER, "the certificate is of an unknown issuer")
+
+# By OpenSSL's X509_V_ERR numbers.
+_OF_CERTIFICATES: Final = {
+    9: TlsCause(TlsProblem.OTHER, "the certificate is not valid yet"),
+    10: TlsCause(TlsProblem.EXPIRED, "the certificate has expired"),
+    18: TlsCause(TlsProblem.UNKNOWN_ISSUER, "the certificate is signed by itself, by no known issuer"),
+    19: _UNKNOWN_ISSUER,
+    20: _UNKNOWN_ISSUER,
+    21: TlsCause(
+        TlsProblem.UNKNOWN_ISSUER, "the certificate is of an unknown issuer (its chain is not complete)"
+    ),
+    23: TlsCause(TlsProblem.OTHER, "the certificate was revoked"),
+    62: _ANOTHER_NAME,
+    64: _ANOTHER_NAME,
+}
+_NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"})
+
+
+def tls_cause(error: ssl.SSLError) -> TlsCause:
+    """Return what an error of the ``ssl`` module means; nothing of the peer is quoted but OpenSSL's own words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        known = _OF_CERTIFICATES.get(getattr(error, "verify_code", 0))
+        words = getattr(error, "verify_message", "") or "the certificate is not valid"
+        return known or TlsCause(TlsProblem.OTHER, words)
+    reason = getattr(error, "reason", None) or "the handshake failed"
+    if reason in _NO_TLS:
+        return TlsCause(TlsProblem.OTHER, "the host speaks no TLS on this port (plain http?)")
+    return TlsCause(TlsProblem.OTHER, str(reason).replace("_", " ").lower())
