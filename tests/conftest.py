@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from moto import mock_aws
-from tests.support.aws import REGION
+from tests.support.aws import REGION, mend_secrets
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +18,7 @@ def _no_aws_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def aws() -> Iterator[None]:
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    mend_secrets(monkeypatch.setattr)
     with mock_aws():
         yield

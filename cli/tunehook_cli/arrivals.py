@@ -34,7 +34,7 @@ def print_arrival(arrival: Arrival) -> None:
     page.print(JSONHighlighter()(Text(_body(arrival, content))), soft_wrap=True)
 
 
-def print_json_line(arrival: Arrival) -> None:
+def print_json_arrival(arrival: Arrival) -> None:
     """Print what has arrived as one line of JSON, with the body as the text that was signed."""
     document = {
         "received_at": iso(from_ms(arrival.at_ms)),

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Ctrl-C, `kill`, and the end of the terminal."""
+ENDINGS: Final = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP")]
+"""Ctrl-C, `kill`, and the end of the terminal, where the system has it."""
 
 
 class ToldToEnd(BaseException):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import signal
+import contextlib
 import socket
+import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -21,6 +22,7 @@ from tunehook.http.headers import HOP_BY_HOP
 from tunehook.http.transport import HttpTransport
 from tunehook.http.urls import wire_url
 from tunehook.times import now_ms
+from tunehook_cli.endings import wanted_signals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +40,8 @@ _NOT_SENT_ON: Final = HOP_BY_HOP | {"content-length", "expect", "host"}
 _ANSWERED: Final = ("content-type", "retry-after", "webhook-delivery")
 """Headers of an answer that count (docs/webhook-contract.md, "What counts"), and the body's type."""
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+UNHURRIED_S: Final = 1.0
+"""How long the subscription is removed for, however often the process is told to end meanwhile: some are told twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +193,10 @@ def _named_by_connection(headers: tuple[tuple[str, str], ...]) -> set[str]:
     return {each.strip().lower() for each in named.split(",")}
 
 
+class Hurried(Exception):
+    """The process was told to end once more, while it was ending or had not begun yet."""
+
+
 async def listen(
     listener: Listener,
     *,
@@ -207,17 +214,77 @@ async def listen(
         Called once each: when the receiver listens, and at the end, whatever has ended it.
     show : callable
         Is given each request that has arrived. An error that it raises is an end like any other.
+
+    Raises
+    ------
+    Hurried
+        If the process is told to end once more while `subscribe` or `unsubscribe` runs, which may hang for a minute.
+        It goes on in a thread that ends with the process: nobody knows whether it was done.
     """
     loop = asyncio.get_running_loop()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, listener.arrivals.put_nowait, None)
+    told = _Told()
+    for number in wanted_signals():
+        loop.add_signal_handler(number, told.once_more, listener.arrivals)
     async with listener:
-        await asyncio.to_thread(subscribe)
+        await told.unless_hurried(subscribe)
         try:
             while (arrival := await listener.arrivals.get()) is not None:
                 show(arrival)
         finally:
-            await asyncio.to_thread(unsubscribe)
+            await told.unless_hurried(unsubscribe)
     while not listener.arrivals.empty():
         if (last := listener.arrivals.get_nowait()) is not None:
             show(last)
+
+
+class _Told:
+    """How often the process was told to end."""
+
+    def __init__(self) -> None:
+        self._times = 0
+        self._hurry = asyncio.Event()
+
+    def once_more(self, arrivals: Arrivals) -> None:
+        self._times += 1
+        if self._times == 1:
+            arrivals.put_nowait(None)
+        else:
+            self._hurry.set()
+
+    async def unless_hurried(self, call: Callable[[], None]) -> None:
+        """Call in a thread, and wait for its end, or for the second time that the process is told to end."""
+        working = _in_thread(call)
+        await asyncio.wait({working}, timeout=UNHURRIED_S)
+        hurry = asyncio.ensure_future(self._hurry.wait())
+        await asyncio.wait({working, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        if not working.done():
+            raise Hurried
+        working.result()
+
+
+def _in_thread(call: Callable[[], None]) -> asyncio.Future[None]:
+    """Call in a thread that the process does not wait for when it ends, as it does for those of an executor."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def settle(error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        error: BaseException | None = None
+        try:
+            call()
+        except BaseException as raised:  # noqa: BLE001 - raised again where it is waited for
+            error = raised
+        # The loop may be over by now.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return done

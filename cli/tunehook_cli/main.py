@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated
 
 import typer
 
 from tunehook import __version__
-from tunehook_cli.boundary import CommandGroup
+from tunehook_cli.boundary import ERROR_STATUS, CommandGroup
 from tunehook_cli.commands import deliveries, dlq, providers, subscriptions, tasks
 from tunehook_cli.commands.archive import archive
 from tunehook_cli.commands.doctor import doctor
@@ -61,4 +63,7 @@ def _options(
 
 def run() -> None:
     """Run the command; what `tunehook` on the command line does."""
+    if os.name != "posix":
+        print("tunehook: runs on Linux and macOS; on Windows, run it in WSL", file=sys.stderr)
+        sys.exit(ERROR_STATUS)
     app(prog_name="tunehook")

@@ -42,8 +42,8 @@ def with_provider(secret_json: str, config: ProviderConfig) -> tuple[str, bool]:
     return json.dumps(entries, indent=2, ensure_ascii=False), replaced
 
 
-def without_provider(secret_json: str, name: str) -> str | None:
-    """Return the secret without one provider, or None if it has no such entry.
+def without_provider(secret_json: str, name: str) -> tuple[str, bool]:
+    """Return the secret without one provider, and whether there was one of that name.
 
     Raises
     ------
@@ -52,9 +52,9 @@ def without_provider(secret_json: str, name: str) -> str | None:
     """
     entries = _entries(secret_json)
     if name not in entries:
-        return None
+        return secret_json, False
     del entries[name]
-    return json.dumps(entries, indent=2, ensure_ascii=False)
+    return json.dumps(entries, indent=2, ensure_ascii=False), True
 
 
 def _entries(secret_json: str) -> dict[str, Any]:

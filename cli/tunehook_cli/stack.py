@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from tunehook.errors import Misconfigured
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from tunehook_cli.local.state import LocalEnvironment
 
 DEFAULT_NAME: Final = "tunehook"
+
+Told = TypeVar("Told")
 
 OpenClient: TypeAlias = Callable[..., Any]
 """Takes a service's name and settings of its client, as `tunehook.aws.clients.client` does."""
@@ -219,11 +221,11 @@ class Stack:
 
         return read_secret(self._secrets, self.output("ProvidersSecret"))
 
-    def write_providers_json(self, text: str) -> None:
-        """Replace the text of the providers secret."""
-        from tunehook.aws.secrets import write_secret
+    def change_providers(self, change: Callable[[str], tuple[str, Told]]) -> Told:
+        """Change the text of the providers secret, as `tunehook.aws.secrets.change_secret` does."""
+        from tunehook.aws.secrets import change_secret
 
-        write_secret(self._secrets, self.output("ProvidersSecret"), text)
+        return change_secret(self._secrets, self.output("ProvidersSecret"), change)
 
 
 def find_stack(name: str | None, account: Account | None = None) -> Stack:

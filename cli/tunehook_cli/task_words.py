@@ -1,16 +1,17 @@
-"""What an item of the Tasks table and its deliveries say, in words. An item may have been written by hand."""
+"""What a task and its deliveries say, in words."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
 
-from tunehook.tasks import Status
 from tunehook_cli import output
 
 if TYPE_CHECKING:
     from tunehook.deliveries import Delivery
+    from tunehook.events import ArchivedAsset
+    from tunehook_cli.task_view import AssetView, TaskView
 
 TEXT_LINES: Final = 8
 TEXT_CHARS: Final = 600
@@ -19,41 +20,26 @@ TEXT_CHARS: Final = 600
 _SHORT_CHARS: Final = 160
 
 
-def is_pending(item: Mapping[str, Any]) -> bool:
-    """Return whether a run of the task is under way; a new item, which has no status yet, counts."""
-    return item.get("status") in (None, Status.PENDING)
-
-
-def status(item: Mapping[str, Any]) -> str:
-    """Return the status of a task; a new item has none yet."""
-    return str(item.get("status", "new"))
-
-
-def phase(item: Mapping[str, Any]) -> str | None:
+def phase(task: TaskView) -> str | None:
     """Return what the provider says of a pending task: ``queued``, ``processing``, or done but for a file."""
-    if not is_pending(item):
+    if not task.is_pending:
         return None
-    if "streaming_since_ms" in item:
-        return "completed, but a clip still streams: its file is waited for"
-    return str(item["phase"]) if "phase" in item else None
+    return "completed, but a clip still streams: its file is waited for" if task.streams else task.phase
 
 
-def is_overdue(item: Mapping[str, Any], now_ms: int) -> bool:
+def is_overdue(task: TaskView, now_ms: int) -> bool:
     """Return whether a pending task is past its deadline, and waits for an answer that ends it."""
-    deadline_ms = item.get("deadline_ms")
-    return is_pending(item) and isinstance(deadline_ms, int) and deadline_ms <= now_ms
+    return task.is_pending and task.deadline_ms is not None and task.deadline_ms <= now_ms
 
 
-def trouble(item: Mapping[str, Any], now_ms: int) -> str | None:
+def trouble(task: TaskView, now_ms: int) -> str | None:
     """Return why a task has failed, or why a pending one does not go on; None if all is well."""
-    failure = item.get("failure")
-    if not is_pending(item):
-        return f"{failure.get('code')}: {failure.get('reason')}" if isinstance(failure, Mapping) else None
-    last_error = item.get("last_error")
-    if is_overdue(item, now_ms):
-        could_not = f"could not be asked: {last_error}" if last_error else "waits for its question"
+    if not task.is_pending:
+        return None if task.failure is None else f"{task.failure.code}: {task.failure.reason}"
+    if is_overdue(task, now_ms):
+        could_not = f"could not be asked: {task.last_error}" if task.last_error else "waits for its question"
         return f"past its deadline; {could_not}"
-    return str(last_error) if last_error else None
+    return task.last_error or None
 
 
 def short(words: str | None) -> str | None:
@@ -61,7 +47,7 @@ def short(words: str | None) -> str | None:
     return words if words is None or len(words) <= _SHORT_CHARS else f"{words[: _SHORT_CHARS - 1].rstrip()}…"
 
 
-def texts(item: Mapping[str, Any]) -> Iterator[tuple[str, list[str], int]]:
+def texts(task: TaskView) -> Iterator[tuple[str, list[str], int]]:
     """Yield the texts that are results of a task.
 
     Yields
@@ -73,35 +59,32 @@ def texts(item: Mapping[str, Any]) -> Iterator[tuple[str, list[str], int]]:
     left_out : int
         How many characters follow.
     """
-    for clip in item.get("clips") or ():
-        text = clip.get("text") if isinstance(clip, Mapping) else None
-        if isinstance(text, str):
-            shown = "\n".join(text.split("\n")[:TEXT_LINES])[:TEXT_CHARS]
-            yield str(clip.get("title") or clip.get("clip_id")), shown.splitlines(), len(text) - len(shown)
+    for clip in task.clips:
+        if clip.text is not None:
+            shown = "\n".join(clip.text.split("\n")[:TEXT_LINES])[:TEXT_CHARS]
+            yield str(clip.title or clip.clip_id), shown.splitlines(), len(clip.text) - len(shown)
 
 
-def media_type(asset: Mapping[str, Any]) -> str | None:
+def media_type(asset: AssetView | ArchivedAsset) -> str | None:
     """Return the content type of a file, with the remark on it: ``audio/x-new, unrecognised``."""
-    return ", ".join(str(asset[name]) for name in ("content_type", "remark") if asset.get(name)) or None
+    return ", ".join(filter(None, (asset.content_type, asset.remark))) or None
 
 
-def took_s(item: Mapping[str, Any], now_ms: int) -> float | None:
+def took_s(task: TaskView, now_ms: int) -> float | None:
     """Return the seconds from the task's submission to its end, or to now."""
-    since = item.get("submitted_at_ms")
-    until = now_ms if is_pending(item) else item.get("detected_at_ms")
-    return None if not isinstance(since, int) or not isinstance(until, int) else (until - since) / 1000
+    since, until = task.submitted_at_ms, now_ms if task.is_pending else task.detected_at_ms
+    return None if since is None or until is None else (until - since) / 1000
 
 
-def files(item: Mapping[str, Any]) -> str | None:
+def files(task: TaskView) -> str | None:
     """Return how many files were kept, and their size; None while that is not known."""
-    if "archived_at_ms" not in item:
+    if not task.is_archived:
         return None
-    assets = item.get("assets", ())
-    kept = [asset for asset in assets if asset.get("status") == "archived"]
-    if not assets:
+    kept = [asset for asset in task.assets if asset.status == "archived"]
+    if not task.assets:
         return "none"
-    total = output.size(sum(asset.get("bytes", 0) for asset in kept))
-    return f"{len(kept)}, {total}" if len(kept) == len(assets) else f"{len(kept)} of {len(assets)}, {total}"
+    total = output.size(sum(asset.bytes or 0 for asset in kept))
+    return f"{len(kept)}{'' if len(kept) == len(task.assets) else f' of {len(task.assets)}'}, {total}"
 
 
 def webhooks(deliveries: Sequence[Delivery]) -> str:
@@ -124,13 +107,13 @@ def last_answer(delivery: Delivery) -> str:
     return f"HTTP {attempt.status_code}" if attempt.status_code is not None else attempt.error or "no answer"
 
 
-def remarks(item: Mapping[str, Any], now_ms: int, deliveries: Sequence[Delivery] = ()) -> str:
+def remarks(task: TaskView, now_ms: int, deliveries: Sequence[Delivery] = ()) -> str:
     """Return what there is to say of a task beside its status, its files and webhooks included."""
-    words = [trouble(item, now_ms) or phase(item)]
-    if not is_pending(item):
-        if "queue" in item:
+    words = [trouble(task, now_ms) or phase(task)]
+    if not task.is_pending:
+        if task.is_in_index:
             words.append("its event is on the way")
-        elif (kept := files(item)) is None:
+        elif (kept := files(task)) is None:
             words.append("its files are being copied")
         else:
             words += [f"files: {kept}", f"webhooks: {webhooks(deliveries)}"]

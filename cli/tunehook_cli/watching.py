@@ -13,7 +13,7 @@ from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy
 from tunehook.subscriptions import Subscription, WebhookType, check_subscription, receivers_of
 from tunehook.tasks import Status, TaskKey
-from tunehook_cli.task_words import is_pending
+from tunehook_cli.task_view import TaskView
 
 if TYPE_CHECKING:
     from tunehook.aws.deliveries import DeliveriesTable
@@ -30,17 +30,17 @@ _CLOCKS_DIFFER_MS: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class TaskState:
-    """A task as it was seen last; `item` is None where it has been deleted."""
+    """A task as it was seen last; `task` is None where it has been deleted."""
 
     key: TaskKey
-    item: Mapping[str, Any] | None
+    task: TaskView | None
     deliveries: tuple[Delivery, ...] = ()
     settled: bool = False
 
     @property
     def completed(self) -> bool:
         """Whether the task has ended well."""
-        return self.item is not None and self.item.get("status") == Status.COMPLETED
+        return self.task is not None and self.task.status == Status.COMPLETED
 
 
 class Watcher:
@@ -76,35 +76,36 @@ class Watcher:
         item = self._tasks.get(key)
         if item is None:
             return TaskState(key, None, settled=True)
+        task = TaskView.of(item)
         # Deliveries are made after the files are kept, and both after the event is out.
-        if is_pending(item) or "queue" in item or "archived_at_ms" not in item:
+        if task.is_pending or task.is_in_index or not task.is_archived:
             self._archived_at.pop(key, None)
-            return TaskState(key, item)
+            return TaskState(key, task)
         archived_at = self._archived_at.setdefault(key, self._clock())
-        expected = self._expected(key, item)
-        deliveries = self._deliveries_of(item, expected)
+        expected = self._expected(task, item)
+        deliveries = self._deliveries_of(task, expected)
         missing = expected - {delivery.delivery_id for delivery in deliveries}
         settled = not any(delivery.status is DeliveryStatus.PENDING for delivery in deliveries) and (
             not missing or self._clock() - archived_at >= MISSING_S
         )
-        return TaskState(key, item, deliveries, settled)
+        return TaskState(key, task, deliveries, settled)
 
-    def _deliveries_of(self, item: Mapping[str, Any], expected: Iterable[str]) -> tuple[Delivery, ...]:
-        since_ms = item.get("detected_at_ms", 0) - _CLOCKS_DIFFER_MS
+    def _deliveries_of(self, task: TaskView, expected: Iterable[str]) -> tuple[Delivery, ...]:
+        since_ms = (task.detected_at_ms or 0) - _CLOCKS_DIFFER_MS
         # The index lags behind the table, so that it alone does not know the latest.
-        ids = dict.fromkeys([*self._deliveries.ids_of_task(item["task_id"], since_ms), *expected])
+        ids = dict.fromkeys([*self._deliveries.ids_of_task(task.task_id, since_ms), *expected])
         found = (self._deliveries.get(each) for each in ids)
         return tuple(
-            delivery
-            for delivery in found
-            if delivery is not None and delivery.event_id == item.get("event_id")
+            delivery for delivery in found if delivery is not None and delivery.event_id == task.event_id
         )
 
-    def _expected(self, key: TaskKey, item: Mapping[str, Any]) -> set[str]:
+    def _expected(self, task: TaskView, item: Mapping[str, Any]) -> set[str]:
         """Return the deliveries that the subscriptions, and the task's own hook, lead to."""
-        kind = WebhookType.TASK_COMPLETED if item["status"] == Status.COMPLETED else WebhookType.TASK_FAILED
-        receivers = receivers_of(kind, key.provider, self._usable_subscriptions(), item, self._policy)
-        return {delivery_id(item.get("event_id", ""), receiver.subscription_id) for receiver in receivers}
+        if task.event_id is None:
+            return set()
+        kind = WebhookType.TASK_COMPLETED if task.status == Status.COMPLETED else WebhookType.TASK_FAILED
+        receivers = receivers_of(kind, task.provider, self._usable_subscriptions(), item, self._policy)
+        return {delivery_id(task.event_id, receiver.subscription_id) for receiver in receivers}
 
     def _usable_subscriptions(self) -> Iterator[Subscription]:
         for item in self._subscriptions.all():

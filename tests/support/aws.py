@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
+from moto.secretsmanager.models import SecretsManagerBackend
 from tests.support.template import table_definition
 
 from tunehook.aws.items import from_attributes, to_attributes
@@ -24,6 +25,19 @@ def client(service: str) -> Any:
     """Return a client that is made once for all tests: to make one costs more than most tests do."""
     session = boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION)
     return session.client(service)
+
+
+def mend_secrets(setattr_: Callable[[Any, str, Any], None]) -> None:
+    """Let moto give the version that was made current by its label: it goes on giving the one that was put as such."""
+    move = SecretsManagerBackend.update_secret_version_stage
+
+    def move_and_note(backend: Any, *, secret_id: str, version_stage: str, **versions: Any) -> Any:
+        answer = move(backend, secret_id=secret_id, version_stage=version_stage, **versions)
+        if version_stage == "AWSCURRENT":
+            backend.secrets[secret_id].default_version_id = versions["move_to_version_id"]
+        return answer
+
+    setattr_(SecretsManagerBackend, "update_secret_version_stage", move_and_note)
 
 
 def create_table(logical_id: str) -> None:

@@ -8,9 +8,9 @@ from typing import Annotated, Final
 import typer
 
 from tunehook.errors import InvalidInput, Unavailable
-from tunehook.times import now_ms
+from tunehook.times import LATEST_MS, now_ms
 from tunehook_cli import output
-from tunehook_cli.commands.options import ProviderName, StackName
+from tunehook_cli.commands.options import AsJson, ProviderName, StackName
 from tunehook_cli.commands.results import print_files
 from tunehook_cli.commands.tasks import task_item
 from tunehook_cli.stack import find_stack
@@ -29,38 +29,48 @@ def archive(
     wait: Annotated[
         bool, typer.Option(help="Wait for the outcome; 1 is the exit status if files are missing.")
     ] = True,
+    as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
     """Copy again what is missing of the files of a task that has ended. Nobody is told of it by a webhook."""
     from tunehook.archiving import ArchiveRequest  # heavy: pydantic
+    from tunehook_cli.task_view import TaskView
 
     found = find_stack(stack)
-    item = task_item(found, task_id, provider)
-    if "event_id" not in item:
-        raise InvalidInput("TASK_ID", f"{task_id} has not ended (its status is {item.get('status', 'new')})")
-    before = item.get("archived_at_ms", 0)
+    task = TaskView.of(task_item(found, task_id, provider))
+    if not task.has_event:
+        raise InvalidInput("TASK_ID", f"{task_id} has not ended (its status is {task.status})")
+    before = task.archived_at_ms or 0
+    if before >= LATEST_MS:
+        raise InvalidInput("archived_at_ms", f"the item's is no moment: {before}")
     found.ask_to_archive(
         ArchiveRequest(
             task_id=task_id,
-            provider=item["provider"],
+            provider=task.provider,
             # Later than the last time, whatever this machine's clock says.
             requested_at_ms=max(now_ms(), before + 1),
         )
     )
     if not wait:
-        print("Asked for.")
+        if as_json:
+            output.print_json({"task_id": task_id, "provider": task.provider, "assets": None})
+        else:
+            print("Asked for.")
         return
     until_s = time.monotonic() + WAIT_S
-    while item.get("archived_at_ms", 0) <= before:
+    while (task.archived_at_ms or 0) <= before:
         if time.monotonic() > until_s:
             raise Unavailable(f"no outcome within {WAIT_S:.0f} s; `tunehook results {task_id}` will show it")
         time.sleep(_LOOK_EVERY_S)
-        item = task_item(found, task_id, item["provider"])
+        task = TaskView.of(task_item(found, task_id, task.provider))
     kept = found.kept_files
-    assets = kept.of(item["provider"], task_id) or []
-    if not assets:
+    assets = kept.of(task.provider, task_id) or []
+    if as_json:
+        told = [asset.model_dump(mode="json", exclude_none=True) for asset in assets]
+        output.print_json({"task_id": task_id, "provider": task.provider, "assets": told})
+    elif assets:
+        print_files(assets, task, {asset.key: f"s3://{kept.bucket}/{asset.key}" for asset in assets})
+    else:
         output.note("The provider named no file.")
-        return
-    print_files(assets, item, {asset.key: f"s3://{kept.bucket}/{asset.key}" for asset in assets})
     if any(asset.key is None for asset in assets):
         raise typer.Exit(1)

@@ -78,12 +78,7 @@ def list_deliveries(
         output.note("There is no such delivery." if narrowed else "There is no delivery.")
         return
     headers = ("DELIVERY", "MADE", "EVENT", "STATUS", "TASK", "TO", "TRIES", "LAST ANSWER")
-    table = output.make_table(headers, map(_row, shown))
-    # An id that is cut off is of no use: on a narrow terminal, these make room, folded.
-    for column in table.columns:
-        if column.header in ("EVENT", "TASK", "TO", "LAST ANSWER"):
-            column.no_wrap, column.overflow, column.min_width = False, "fold", None
-    output.console().print(table)
+    output.print_table(headers, map(_row, shown))
     if len(deliveries) > limit:
         output.note(f"The latest {limit}; --limit shows more.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -69,6 +70,7 @@ def _row(letter: Letter) -> tuple[object, ...]:
 def redrive(
     queue: Queue,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 10_000,
+    as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
     """Have done what lies in a dead-letter queue; exit with 1 if some of it is still not.
@@ -82,22 +84,38 @@ def redrive(
     found = find_stack(stack)
     match queue:
         case DeadLetters.INTAKE:
-            _take_in(found, limit)
+            _take_in(found, limit, as_json=as_json)
         case DeadLetters.POLLER:
             removed = clear(found, queue, limit)
-            print(
-                f"Removed {_count(removed, 'record')}: every start of the poller does what those before it have left."
-            )
+            words = f"Removed {_count(removed, 'record')}: every start of the poller does what those before it have left."
+            _say(words, {"queue": queue, "removed": removed}, as_json=as_json)
         case _:
             moved = move_back(found, queue, limit)
-            print(f"Moved {_count(moved, 'message')} back to the {queue} queue.")
+            words = f"Moved {_count(moved, 'message')} back to the {queue} queue."
+            _say(words, {"queue": queue, "moved": moved}, as_json=as_json)
 
 
-def _take_in(stack: Stack, limit: int) -> None:
+def _say(words: str, document: Mapping[str, object], *, as_json: bool) -> None:
+    if as_json:
+        output.print_json(document)
+    else:
+        print(words)
+
+
+def _take_in(stack: Stack, limit: int, *, as_json: bool) -> None:
     from tunehook_cli.operating.dead_letters import take_in
 
     result = take_in(stack, limit)
-    print(f"Had {_count(result.taken_in, 'item')} taken in, and removed {_count(result.removed, 'record')}.")
+    _say(
+        f"Had {_count(result.taken_in, 'item')} taken in, and removed {_count(result.removed, 'record')}.",
+        {
+            "queue": DeadLetters.INTAKE,
+            "taken_in": result.taken_in,
+            "removed": result.removed,
+            "left": [{"task_id": key.task_id, "provider": key.provider} for key in result.left],
+        },
+        as_json=as_json,
+    )
     if result.left:
         names = ", ".join(output.printable(f"{key.provider} {key.task_id}") for key in result.left[:_NAMED])
         more = f" and {len(result.left) - _NAMED} more" if len(result.left) > _NAMED else ""

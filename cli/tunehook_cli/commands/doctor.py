@@ -44,8 +44,8 @@ def _table(findings: Iterable[Finding]) -> Table:
     from rich.text import Text
 
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    for overflow in ("ellipsis", "ellipsis", "fold"):
-        grid.add_column(no_wrap=overflow == "ellipsis", overflow=overflow)
+    for no_wrap in (True, True, False):
+        grid.add_column(no_wrap=no_wrap, overflow="fold")
     named = ""
     for each in findings:
         state = Text(each.state.value, style=_STYLES[each.state])

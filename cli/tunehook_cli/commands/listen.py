@@ -89,8 +89,8 @@ def _listen(
     import asyncio
 
     from tunehook.aws.faults import AWS_FAULTS
-    from tunehook_cli.arrivals import print_arrival, print_json_line
-    from tunehook_cli.listener import Listener
+    from tunehook_cli.arrivals import print_arrival, print_json_arrival
+    from tunehook_cli.listener import Hurried, Listener
     from tunehook_cli.listener import listen as receive
 
     local_url = f"http://{HOST}:{listening.getsockname()[1]}/"
@@ -130,10 +130,16 @@ def _listen(
             Listener(listening, secret, forward),
             subscribe=subscribe,
             unsubscribe=unsubscribe,
-            show=print_json_line if as_json else print_arrival,
+            show=print_json_arrival if as_json else print_arrival,
         )
 
-    asyncio.run(run())
+    try:
+        asyncio.run(run())
+    except Hurried:
+        raise Unavailable(
+            f"ended before the subscription {subscription_id} was removed for certain: "
+            f"`tunehook subscriptions delete {subscription_id}` does that, and so does the next `tunehook listen`"
+        ) from None
 
 
 def _by_way_of(public_url: str | None) -> str:

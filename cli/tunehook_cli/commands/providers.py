@@ -51,6 +51,7 @@ def set_provider(
     no_batch: Annotated[
         bool, typer.Option("--no-batch", help="Ask about one task in each request, never about many.")
     ] = False,
+    as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
     """Add a provider, or replace the one of that name. Pollers see it within 10 seconds."""
@@ -74,8 +75,7 @@ def set_provider(
     ):
         config = checked_entry(name, entry)
     found = find_stack(stack)
-    secret, replaced = with_provider(found.providers_json(), config)
-    found.write_providers_json(secret)
+    replaced = found.change_providers(lambda secret: with_provider(secret, config))
     if config.base_url.startswith("http://"):
         output.warn(f"{config.base_url} is plain http: the API key travels unencrypted")
     better = better_base_urls(config.kind, config.base_url)
@@ -84,7 +84,16 @@ def set_provider(
             f"the paths of the API are appended to the base URL: {better[0]} is probably meant; "
             f"`tunehook providers check {name}` tries both"
         )
-    print(f"{'Replaced' if replaced else 'Added'} the provider {name}, {config.kind} at {config.base_url}.")
+    if as_json:
+        output.print_json(_without_key(config) | {"replaced": replaced})
+    else:
+        print(
+            f"{'Replaced' if replaced else 'Added'} the provider {name}, {config.kind} at {config.base_url}."
+        )
+
+
+def _without_key(config: ProviderConfig) -> dict[str, Any]:
+    return config.model_dump(mode="json", exclude={"api_key"})
 
 
 @app.command("list")
@@ -96,7 +105,7 @@ def list_providers(as_json: AsJson = False, stack: StackName = None) -> None:
     providers = read_providers(find_stack(stack).providers_json())
     if as_json:
         output.print_json(
-            [config.model_dump(mode="json", exclude={"api_key"}) for config in providers.usable.values()]
+            [*map(_without_key, providers.usable.values())]
             + [{"name": name, "error": str(error)} for name, error in providers.errors.items()]
         )
         return
@@ -121,16 +130,20 @@ def list_providers(as_json: AsJson = False, stack: StackName = None) -> None:
 
 
 @app.command("remove")
-def remove_provider(name: Name, stack: StackName = None) -> None:
+def remove_provider(name: Name, as_json: AsJson = False, stack: StackName = None) -> None:
     """Remove a provider. Its pending tasks wait for one of that name, at most 24 hours beyond their deadline."""
     from tunehook_cli.providers_secret import without_provider
 
-    found = find_stack(stack)
-    secret = without_provider(found.providers_json(), name)
-    if secret is None:
-        raise InvalidInput("NAME", f"no provider {name} is configured")
-    found.write_providers_json(secret)
-    print(f"Removed the provider {name}.")
+    if not find_stack(stack).change_providers(lambda secret: without_provider(secret, name)):
+        raise _unknown(name)
+    if as_json:
+        output.print_json({"name": name, "removed": True})
+    else:
+        print(f"Removed the provider {name}.")
+
+
+def _unknown(name: str) -> InvalidInput:
+    return InvalidInput("NAME", f"no provider {name} is configured")
 
 
 @app.command("check")
@@ -140,6 +153,7 @@ def check_provider(
         str | None,
         typer.Argument(metavar="TASK_ID", help="A task to ask about; without one, only the key is tried."),
     ] = None,
+    as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
     """Ask the live provider once, from this machine, and say what came back; exit with 1 if it is of no use."""
@@ -151,20 +165,37 @@ def check_provider(
     if name in providers.errors:
         raise providers.errors[name]
     if name not in providers.usable:
-        raise InvalidInput("NAME", f"no provider {name} is configured")
+        raise _unknown(name)
     config = providers.usable[name]
     probe = ask_once(config, task_id)
     was_accepted = is_known_key(found, config)
     better = [] if probe.useful else better_places(config, task_id)
-    output.print_fields(
-        (
-            ("provider", f"{name}, {config.kind} at {config.base_url}"),
-            ("asked about", f"task {probe.task_id}" + ("" if task_id else ", which cannot be there")),
-            ("came back", f"{probe.answer or 'nothing'}, after {probe.seconds:.2f} s"),
-            ("outcome", in_words(probe, was_accepted=was_accepted)),
-            ("what to do", advice(probe, config, better, was_accepted=was_accepted)),
+    outcome = in_words(probe, was_accepted=was_accepted)
+    to_do = advice(probe, config, better, was_accepted=was_accepted)
+    if as_json:
+        output.print_json(
+            {
+                "provider": name,
+                "kind": config.kind,
+                "base_url": config.base_url,
+                "task_id": probe.task_id,
+                "useful": probe.useful,
+                "answer": probe.answer,
+                "seconds": round(probe.seconds, 3),
+                "outcome": outcome,
+                "advice": to_do,
+            }
         )
-    )
+    else:
+        output.print_fields(
+            (
+                ("provider", f"{name}, {config.kind} at {config.base_url}"),
+                ("asked about", f"task {probe.task_id}" + ("" if task_id else ", which cannot be there")),
+                ("came back", f"{probe.answer or 'nothing'}, after {probe.seconds:.2f} s"),
+                ("outcome", outcome),
+                ("what to do", to_do),
+            )
+        )
     if not probe.useful:
         raise typer.Exit(1)
     remember(found, config)
@@ -175,7 +206,10 @@ def _key(option: str) -> str:
         return option
     if sys.stdin.isatty():
         return str(typer.prompt("API key", hide_input=True, err=True))
-    return sys.stdin.readline()
+    try:
+        return sys.stdin.readline()
+    except UnicodeDecodeError:
+        raise InvalidInput("--api-key", "what came from standard input is no text") from None
 
 
 def _limits(config: ProviderConfig) -> str:

@@ -18,6 +18,7 @@ from tunehook_cli.stack import find_stack
 if TYPE_CHECKING:
     from tunehook.events import ArchivedAsset
     from tunehook_cli.kept_files import KeptFiles
+    from tunehook_cli.task_view import TaskView
 
 
 def results(
@@ -33,16 +34,16 @@ def results(
     stack: StackName = None,
 ) -> None:
     """List the kept files of a task with fresh links, or download them."""
+    from tunehook_cli.task_view import TaskView
+
     found = find_stack(stack)
-    item = task_item(found, task_id, provider)
+    task = TaskView.of(task_item(found, task_id, provider))
     kept = found.kept_files
-    assets = kept.of(item["provider"], task_id)
+    assets = kept.of(task.provider, task_id)
     if assets is None:
-        raise InvalidInput(
-            "TASK_ID", f"nothing is kept of {task_id} (its status is {item.get('status', 'new')})"
-        )
+        raise InvalidInput("TASK_ID", f"nothing is kept of {task_id} (its status is {task.status})")
     if download is not None:
-        _download(kept, assets, item, download, as_json=as_json)
+        _download(kept, assets, task, download, as_json=as_json)
         return
     if as_json:
         output.print_json([_linked(kept, asset) for asset in assets])
@@ -51,15 +52,13 @@ def results(
         output.note("The provider named no file.")
         return
     until = output.clock_time(now_ms() + _link_life_ms())
-    print_files(assets, item, {asset.key: kept.link(asset.key) for asset in assets if asset.key})
+    print_files(assets, task, {asset.key: kept.link(asset.key) for asset in assets if asset.key})
     output.note(f"The links last until {until}, if your credentials do.")
 
 
-def print_files(
-    assets: Sequence[ArchivedAsset], item: Mapping[str, Any], places: Mapping[str | None, str]
-) -> None:
+def print_files(assets: Sequence[ArchivedAsset], task: TaskView, places: Mapping[str, str]) -> None:
     """Print files, each with its place, or the reason why it is not kept."""
-    titles = {clip.get("clip_id"): clip.get("title") for clip in item.get("clips", ())}
+    titles = {clip.clip_id: clip.title for clip in task.clips}
     output.print_table(
         ("CLIP", "WHAT", "SIZE", "TYPE", "WHERE"),
         [
@@ -67,7 +66,7 @@ def print_files(
                 titles.get(asset.clip_id) or asset.clip_id,
                 asset.type,
                 output.size(asset.bytes),
-                task_words.media_type(asset.model_dump()),
+                task_words.media_type(asset),
                 places.get(asset.key, "") if asset.key else f"not kept: {asset.reason}",
             )
             for asset in assets
@@ -92,31 +91,32 @@ def _linked(kept: KeptFiles, asset: ArchivedAsset) -> dict[str, Any]:
 
 
 def _download(
-    kept: KeptFiles, assets: Sequence[ArchivedAsset], item: Mapping[str, Any], folder: Path, *, as_json: bool
+    kept: KeptFiles, assets: Sequence[ArchivedAsset], task: TaskView, folder: Path, *, as_json: bool
 ) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    there = [asset for asset in assets if asset.key is not None]
-    places: dict[str | None, str] = {}
+    from tunehook_cli.kept_files import NotWritable, places_of
+
+    places = places_of(assets, task.provider, task.task_id, folder)
     # On stderr: what is printed on stdout is the outcome.
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task("downloading", total=sum(asset.bytes or 0 for asset in there))
-        for asset in there:
-            path = kept.path_of(asset, item["provider"], item["task_id"], folder)
+        bar = progress.add_task("downloading", total=sum(asset.bytes or 0 for asset in assets if asset.key))
+        for asset in assets:
+            if asset.key is None:
+                continue
             try:
-                kept.download(asset, path, lambda count: progress.advance(bar, count))
-            except OSError as error:
-                raise InvalidInput("--download", f"cannot write {path}: {error.strerror}") from None
-            places[asset.key] = str(path)
+                kept.download(asset, places[asset.key], lambda count: progress.advance(bar, count))
+            except NotWritable as error:
+                raise InvalidInput("--download", str(error)) from None
     if as_json:
         output.print_json(
             [
                 asset.model_dump(mode="json", exclude_none=True)
-                | ({"path": places[asset.key]} if asset.key else {})
+                | ({"path": str(places[asset.key])} if asset.key else {})
                 for asset in assets
             ]
         )
     else:
-        print_files(assets, item, places)
+        print_files(assets, task, {key: str(path) for key, path in places.items()})

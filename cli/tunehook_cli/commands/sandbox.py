@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from tunehook.errors import Unavailable
+from tunehook_cli import output
+from tunehook_cli.commands.options import AsJson
 
 if TYPE_CHECKING:
     from tunehook_cli.sandbox import Sandbox
@@ -24,16 +26,28 @@ def sandbox(
     scenario: Annotated[
         Path | None, typer.Option(help="A scenario file (TOML).", show_default="the demo's")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Run stand-ins of the three providers and a webhook receiver, until Ctrl-C."""
     from tunehook_cli.sandbox import serve
 
     try:
-        serve(host, port, scenario, _announce)
+        serve(host, port, scenario, _announce_as_json if as_json else _announce)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise Unavailable(f"port {port} of {host} is in use: choose another with --port") from None
         raise Unavailable(f"cannot listen on port {port} of {host}: {error.strerror}") from None
+
+
+def _announce_as_json(sandbox: Sandbox) -> None:
+    output.print_json_line(
+        {
+            "url": sandbox.url,
+            "receiver_url": sandbox.receiver_url("inbox"),
+            "received_url": f"{sandbox.url}/control/received",
+            "providers": sandbox.providers_secret(),
+        }
+    )
 
 
 def _announce(sandbox: Sandbox) -> None:

@@ -195,29 +195,44 @@ def _moment(at_ms: object) -> str | None:
 
 
 @app.command("delete")
-def delete_subscription(subscription_id: SubscriptionId, stack: StackName = None) -> None:
+def delete_subscription(
+    subscription_id: SubscriptionId, as_json: AsJson = False, stack: StackName = None
+) -> None:
     """Delete a subscription. Its webhooks that are under way are given up."""
     if not find_stack(stack).subscriptions.delete(subscription_id):
         raise _unknown(subscription_id)
-    print(f"Deleted {output.printable(subscription_id)}.")
+    if as_json:
+        output.print_json({"subscription_id": subscription_id, "deleted": True})
+    else:
+        print(f"Deleted {output.printable(subscription_id)}.")
 
 
 @app.command("disable")
-def disable_subscription(subscription_id: SubscriptionId, stack: StackName = None) -> None:
+def disable_subscription(
+    subscription_id: SubscriptionId, as_json: AsJson = False, stack: StackName = None
+) -> None:
     """Send no more webhooks to a subscription. Those that are under way are given up."""
     found = find_stack(stack)
     name = output.printable(subscription_id)
-    if _item(found, subscription_id).get("enabled") is False:
+    was_disabled = _item(found, subscription_id).get("enabled") is False
+    if not was_disabled:
+        found.subscriptions.disable(subscription_id, DISABLED_BY_HAND)
+    if as_json:
+        output.print_json(
+            {"subscription_id": subscription_id, "enabled": False, "was_enabled": not was_disabled}
+        )
+    elif was_disabled:
         print(f"{name} is disabled already.")
-        return
-    found.subscriptions.disable(subscription_id, DISABLED_BY_HAND)
-    print(
-        f"Disabled {name}. This counts within 15 seconds; `tunehook subscriptions enable {name}` undoes it."
-    )
+    else:
+        print(
+            f"Disabled {name}. This counts within 15 seconds; `tunehook subscriptions enable {name}` undoes it."
+        )
 
 
 @app.command("enable")
-def enable_subscription(subscription_id: SubscriptionId, stack: StackName = None) -> None:
+def enable_subscription(
+    subscription_id: SubscriptionId, as_json: AsJson = False, stack: StackName = None
+) -> None:
     """Send webhooks to a subscription again, and forget how it has failed."""
     found = find_stack(stack)
     item = _item(found, subscription_id)
@@ -225,6 +240,10 @@ def enable_subscription(subscription_id: SubscriptionId, stack: StackName = None
     check_subscription({**item, "enabled": True}, found.network_policy)
     if not found.subscriptions.enable(subscription_id):
         raise _unknown(subscription_id)
+    if as_json:
+        was_enabled = item.get("enabled") is not False
+        output.print_json({"subscription_id": subscription_id, "enabled": True, "was_enabled": was_enabled})
+        return
     name = output.printable(subscription_id)
     print(f"Enabled {name}. This counts within 15 seconds.")
     if item.get("enabled") is False:

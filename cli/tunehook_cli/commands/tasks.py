@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import posixpath
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -18,6 +18,7 @@ from tunehook_cli.stack import Stack, find_stack
 
 if TYPE_CHECKING:
     from tunehook.deliveries import Delivery
+    from tunehook_cli.task_view import TaskView
 
 app = typer.Typer(no_args_is_help=True, help="The tasks that are or were watched.")
 
@@ -48,13 +49,14 @@ def list_tasks(
     stack: StackName = None,
 ) -> None:
     """List tasks, the latest first. This reads the whole table."""
+    from tunehook_cli.task_view import TaskView
+
     items = [
         item
         for item in find_stack(stack).tasks.scan(_LISTED)
         if status in (None, item.get("status")) and provider in (None, item["provider"])
     ]
-    # One that intake has not seen yet has no times, and is the latest.
-    items.sort(key=lambda item: item.get("submitted_at_ms", float("inf")), reverse=True)
+    items.sort(key=_age, reverse=True)
     if as_json:
         output.print_json(items[:limit])
         return
@@ -64,21 +66,27 @@ def list_tasks(
     now = now_ms()
     output.print_table(
         ("TASK", "PROVIDER", "STATUS", "SUBMITTED", "TOOK", "REMARK"),
-        [_row(item, now) for item in items[:limit]],
+        [_row(TaskView.of(item), now) for item in items[:limit]],
     )
     if len(items) > limit:
         output.note(f"The latest {limit} of {len(items)} tasks; --limit shows more.")
 
 
-def _row(item: Mapping[str, Any], now: int) -> tuple[object, ...]:
-    took, submitted = task_words.took_s(item, now), item.get("submitted_at_ms")
+def _age(item: Mapping[str, Any]) -> float:
+    """One that intake has not seen yet has no times, and is the latest."""
+    submitted = item.get("submitted_at_ms")
+    return submitted if isinstance(submitted, int | float) else float("inf")
+
+
+def _row(task: TaskView, now: int) -> tuple[object, ...]:
+    took = task_words.took_s(task, now)
     return (
-        item["task_id"],
-        item["provider"],
-        task_words.status(item),
-        None if submitted is None else output.clock_time(submitted),
+        task.task_id,
+        task.provider,
+        task.status,
+        None if task.submitted_at_ms is None else output.clock_time(task.submitted_at_ms),
         None if took is None else output.duration(took),
-        task_words.short(task_words.trouble(item, now) or task_words.phase(item)),
+        task_words.short(task_words.trouble(task, now) or task_words.phase(task)),
     )
 
 
@@ -92,6 +100,8 @@ def show_task(
     stack: StackName = None,
 ) -> None:
     """Show a task, its files and its webhooks."""
+    from tunehook_cli.task_view import TaskView
+
     found = find_stack(stack)
     item = task_item(found, task_id, provider)
     deliveries = _deliveries(found, item)
@@ -100,9 +110,10 @@ def show_task(
             item | {"deliveries": [each.model_dump(mode="json", exclude_none=True) for each in deliveries]}
         )
         return
-    output.print_fields(_fields(item))
-    _print_texts(item)
-    _print_files(item, found.output("ResultsBucket"))
+    task = TaskView.of(item)
+    output.print_fields(_fields(task))
+    _print_texts(task)
+    _print_files(task, found.output("ResultsBucket"))
     if deliveries:
         print_deliveries(deliveries)
 
@@ -129,60 +140,67 @@ def _deliveries(stack: Stack, item: Mapping[str, Any]) -> list[Delivery]:
     return [each for each in found if each is not None and each.provider == item["provider"]]
 
 
-def _fields(item: Mapping[str, Any]) -> list[tuple[str, object]]:
+def _fields(task: TaskView) -> list[tuple[str, object]]:
     now = now_ms()
-    took = task_words.took_s(item, now)
-    metadata = item.get("metadata")
-    pending = task_words.is_pending(item)
+    took = task_words.took_s(task, now)
+    metadata = task.metadata
     return [
-        ("task", item["task_id"]),
-        ("provider", item["provider"]),
-        ("status", task_words.status(item)),
-        ("phase", task_words.phase(item)),
-        ("failure" if not pending else "last error", task_words.trouble(item, now)),
-        ("submitted", output.moment(item.get("submitted_at_ms"))),
-        ("finished", output.moment(item.get("finished_at_ms"))),
-        ("end noticed", output.moment(item.get("detected_at_ms"))),
-        ("took" if not pending else "age", None if took is None else output.duration(took)),
-        ("deadline", output.moment(item.get("deadline_ms")) if pending else None),
-        ("files kept", output.moment(item.get("archived_at_ms"))),
-        ("notify hook", item.get("notify_hook")),
-        ("notify format", item.get("notify_format")),
+        ("task", task.task_id),
+        ("provider", task.provider),
+        ("status", task.status),
+        ("phase", task_words.phase(task)),
+        ("last error" if task.is_pending else "failure", task_words.trouble(task, now)),
+        ("submitted", output.moment(task.submitted_at_ms)),
+        ("finished", output.moment(task.finished_at_ms)),
+        ("end noticed", output.moment(task.detected_at_ms)),
+        ("age" if task.is_pending else "took", None if took is None else output.duration(took)),
+        ("deadline", output.moment(task.deadline_ms) if task.is_pending else None),
+        ("files kept", output.moment(task.archived_at_ms)),
+        ("notify hook", task.notify_hook),
+        ("notify format", task.notify_format),
         (
             "metadata",
             ", ".join(f"{key}={value}" for key, value in metadata.items())
             if isinstance(metadata, Mapping)
             else metadata,
         ),
+        ("unreadable", ", ".join(task.unreadable) or None),
     ]
 
 
-def _print_texts(item: Mapping[str, Any]) -> None:
-    for title, lines, left_out in task_words.texts(item):
+def _print_texts(task: TaskView) -> None:
+    for title, lines, left_out in task_words.texts(task):
         more = [f"… and {left_out} characters: `tunehook results` leads to all of them"] if left_out else []
         text = "\n".join(map(output.printable, [*lines, *more]))
         output.print_section(output.printable(title), text)
 
 
-def _print_files(item: Mapping[str, Any], bucket: str) -> None:
-    assets = item.get("assets")
-    if not assets:
+def _print_files(task: TaskView, bucket: str) -> None:
+    if not task.assets:
         return
-    titles = {clip.get("clip_id"): clip.get("title") for clip in item.get("clips", ())}
-    keys = [asset["key"] for asset in assets if asset.get("key")]
-    folder = f"{posixpath.commonpath(map(posixpath.dirname, keys))}/" if keys else ""
+    titles = {clip.clip_id: clip.title for clip in task.clips}
+    folder = _folder([asset.key for asset in task.assets if asset.key])
     rows = [
         (
-            titles.get(asset["clip_id"]) or asset["clip_id"],
-            asset["type"],
-            output.size(asset.get("bytes")),
+            titles.get(asset.clip_id) or asset.clip_id,
+            asset.type,
+            output.size(asset.bytes),
             task_words.media_type(asset),
-            asset["key"].removeprefix(folder) if asset.get("key") else f"not kept: {asset.get('reason')}",
+            asset.key.removeprefix(folder) if asset.key else f"not kept: {asset.reason}",
         )
-        for asset in assets
+        for asset in task.assets
     ]
     title = f"Files in s3://{bucket}/{folder}" if folder else "Files"
     output.print_section(title, output.make_table(("CLIP", "WHAT", "SIZE", "TYPE", "NAME"), rows))
+
+
+def _folder(keys: Sequence[str]) -> str:
+    """Return the folder that all keys lie in, slash included; nothing if there is none."""
+    return (
+        os.path.commonprefix([key.rpartition("/")[0] + "/" for key in keys]).rpartition("/")[0] + "/"
+        if keys
+        else ""
+    )
 
 
 def print_deliveries(deliveries: Sequence[Delivery]) -> None:

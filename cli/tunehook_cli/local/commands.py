@@ -97,7 +97,9 @@ def _stop(home: Home) -> bool:
     environment = home.running()
     if environment is not None:
         ministack.stop(home, environment)
-    say_on_stderr("the embedded AWS does not run" if environment is None else "stopped; what it holds is kept")
+    say_on_stderr(
+        "the embedded AWS does not run" if environment is None else "stopped; what it holds is kept"
+    )
     return environment is not None
 
 

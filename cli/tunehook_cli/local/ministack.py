@@ -228,6 +228,10 @@ def _wait_until_it_answers(
 
 def last_words(log: Path) -> str:
     """Return what a program printed last: the line that names the error, if one of the last lines does."""
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    lines = [
+        line.strip()
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.strip()
+    ]
     errors = [line for line in lines[-20:] if "error" in line.lower()]
     return (errors or lines or ["nothing"])[-1]

@@ -22,6 +22,7 @@ from tunehook.tasks import PendingTask, Status
 from tunehook_cli.operating import passes
 from tunehook_cli.operating.queues import WORK_QUEUES, DeadLetters, depth
 from tunehook_cli.stack import Stack
+from tunehook_cli.task_view import TaskView
 
 PAGES_MAX: Final = 10
 """How many pages of a Scan are read, each of 1 MB as it is stored."""
@@ -71,7 +72,7 @@ def ended(stack: Stack, since_ms: int) -> dict[str, Any]:
 
     This reads the Tasks table, at most `PAGES_MAX` pages of it; ``complete`` says whether that was all.
     """
-    names = ("status", "detected_at_ms", "archived_at_ms", "assets")
+    names = ("task_id", "provider", "status", "detected_at_ms", "archived_at_ms", "assets")
     items, complete = _first_pages(
         stack,
         TableName=stack.output("TasksTable"),
@@ -83,9 +84,10 @@ def ended(stack: Stack, since_ms: int) -> dict[str, Any]:
     by_status: Counter[str] = Counter()
     by_files: Counter[str] = Counter()
     for item in items:
-        by_status[item["status"]] += 1
-        if item["status"] == Status.COMPLETED:
-            by_files[_files(item)] += 1
+        task = TaskView.of(item)
+        by_status[task.status] += 1
+        if task.status == Status.COMPLETED:
+            by_files[_files(task)] += 1
     return {
         "since_ms": since_ms,
         **{status.value: by_status[status] for status in Status if status is not Status.PENDING},
@@ -94,11 +96,10 @@ def ended(stack: Stack, since_ms: int) -> dict[str, Any]:
     }
 
 
-def _files(item: Mapping[str, Any]) -> str:
-    if "archived_at_ms" not in item:
+def _files(task: TaskView) -> str:
+    if not task.is_archived:
         return "on_the_way"
-    lacking = any(asset.get("status") != "archived" for asset in item.get("assets", ()))
-    return "partial" if lacking else "complete"
+    return "complete" if all(asset.status == "archived" for asset in task.assets) else "partial"
 
 
 def deliveries(stack: Stack, now_ms: int, since_ms: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from tunehook.errors import Unavailable
+from tunehook_cli import main
 from tunehook_cli.boundary import CommandGroup
 
 
@@ -64,6 +65,28 @@ def test_the_bare_command_shows_its_help(tunehook: Any) -> None:
     result = tunehook()
     assert "Usage: tunehook" in result.output
     assert "tunehook:" not in result.output
+
+
+def test_on_a_system_that_is_not_supported_the_command_says_where_it_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(main.os, "name", "nt")
+    with pytest.raises(SystemExit) as ended:
+        main.run()
+    monkeypatch.undo()
+    assert ended.value.code == 2
+    assert capsys.readouterr() == ("", "tunehook: runs on Linux and macOS; on Windows, run it in WSL\n")
+
+
+def test_the_command_is_imported_where_terminals_send_no_signal_at_their_end() -> None:
+    code = (
+        "import enum, signal\n"
+        "names = {each.name: each.value for each in signal.Signals if each.name != 'SIGHUP'}\n"
+        "signal.Signals = enum.IntEnum('Signals', names)\n"
+        "del signal.SIGHUP\n"
+        "import tunehook_cli.main, tunehook_cli.listener"
+    )
+    subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, check=True)
 
 
 def test_help_imports_neither_boto3_nor_the_provider_layer() -> None:

@@ -16,6 +16,7 @@ from tests.support.aws import Faulty, client, fault, items, put
 from typer.testing import Result
 
 from tunehook.signatures import derive_secret, sign
+from tunehook_cli import listener
 from tunehook_cli.stack import Stack
 
 TABLE = "SubscriptionsTable"
@@ -319,6 +320,105 @@ def test_an_error_in_the_middle_removes_the_subscription(
     result = listen(drive)
     assert isinstance(result.exception, ZeroDivisionError)
     assert items(TABLE) == []
+
+
+class Hanging:
+    """A DynamoDB that does not answer to one kind of call, until it is let go."""
+
+    def __init__(self, call: str) -> None:
+        self._call = call
+        self.asked = threading.Event()
+        self._let_go = threading.Event()
+        self._answered = threading.Event()
+
+    def let_go(self) -> None:
+        self._let_go.set()
+        assert self._answered.wait(60)
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(client("dynamodb"), name)
+
+        def hang(**arguments: Any) -> Any:
+            self.asked.set()
+            self._let_go.wait(60)
+            try:
+                return real(**arguments)
+            finally:
+                self._answered.set()
+
+        return hang if name == self._call else real
+
+
+def hang(call: str, monkeypatch: pytest.MonkeyPatch) -> Hanging:
+    hanging = Hanging(call)
+    monkeypatch.setattr(
+        "tunehook.aws.clients.client",
+        lambda service, **_: hanging if service == "dynamodb" else client(service),
+    )
+    return hanging
+
+
+def test_a_second_ctrl_c_ends_it_though_the_subscription_is_not_removed_and_says_so(
+    listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging = hang("delete_item", monkeypatch)
+    try:
+
+        def drive(item: dict[str, Any]) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert hanging.asked.wait(10)
+
+        # The second one follows the driver.
+        result = listen(drive, ended_by=signal.SIGINT)
+        (item,) = items(TABLE)
+    finally:
+        hanging.let_go()
+    assert result.exit_code == 2
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith(f"tunehook: ended before the subscription {item['subscription_id']} was removed")
+    assert f"`tunehook subscriptions delete {item['subscription_id']}`" in line
+
+
+def test_a_second_ctrl_c_ends_it_though_the_subscription_is_not_made(
+    tunehook: Any, stack: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stack, "is_on_this_machine", True)
+    hanging = hang("put_item", monkeypatch)
+
+    def drive() -> None:
+        assert hanging.asked.wait(10)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=drive)
+    thread.start()
+    try:
+        result = tunehook("listen", "--port", "0")
+    finally:
+        hanging.let_go()
+        thread.join()
+    assert result.exit_code == 2
+    assert "ended before the subscription" in result.stderr
+
+
+async def test_being_told_once_more_while_the_subscription_is_removed_in_no_time_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listener, "UNHURRIED_S", 60)
+    removed = []
+
+    def unsubscribe() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        removed.append(True)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        await listener.listen(
+            listener.Listener(listening, derive_secret("m" * 64, "sub", 1)),
+            subscribe=lambda: os.kill(os.getpid(), signal.SIGHUP),
+            unsubscribe=unsubscribe,
+            show=lambda _: None,
+        )
+    assert removed == [True]
 
 
 def test_what_a_killed_listener_left_behind_is_taken_over(tunehook: Any, listen: Listen) -> None:
