@@ -20,16 +20,6 @@ async def test_what_comes_in_time_is_the_transports_reply() -> None:
     assert (answer.status, answer.body, answer.truncated) == (200, b"o", True)
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize(
-    "script",
-    [silent, dripping(HEAD, b"x-a: b\r\n"), dripping(HEAD + b"content-length: 9000\r\n\r\n", b"x")],
-    ids=["silence", "headers", "body"],
-)
-async def test_what_takes_longer_than_the_deadline_is_given_up(script: Script) -> None:
-    with pytest.raises(DeadlineExceeded):
-        await post(script, deadline_s=0.4)
-=======
 @pytest.mark.parametrize("script", [silent, dripping(HEAD, b"x-a: b\r\n")], ids=["silence", "headers"])
 async def test_what_has_no_status_by_the_deadline_is_given_up(script: Script) -> None:
     with pytest.raises(DeadlineExceeded):
@@ -40,7 +30,6 @@ async def test_a_body_that_drips_is_given_up_and_the_status_counts() -> None:
     answer = await post(dripping(HEAD + b"content-length: 9000\r\n\r\n", b"x"), deadline_s=0.4)
     assert (answer.status, answer.truncated, answer.fault) == (200, False, "the body did not end in time")
     assert answer.body.strip(b"x") == b""
->>>>>>> wire
 
 
 async def test_another_failure_is_the_transports_own() -> None:
