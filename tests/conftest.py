@@ -21,3 +21,11 @@ def _no_aws_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def aws() -> Iterator[None]:
     with mock_aws():
         yield
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses before what AWS refused of a batch is sent again, in seconds; nobody waits for them."""
+    waited: list[float] = []
+    monkeypatch.setattr("tunehook.aws.resend.sleep", waited.append)
+    return waited
