@@ -22,3 +22,11 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     mend_secrets(monkeypatch.setattr)
     with mock_aws():
         yield
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses before what AWS refused of a batch is sent again, in seconds; nobody waits for them."""
+    waited: list[float] = []
+    monkeypatch.setattr("tunehook.aws.resend.sleep", waited.append)
+    return waited

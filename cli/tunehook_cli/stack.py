@@ -146,12 +146,7 @@ class Stack:
         """What begins new runs of deliveries."""
         from tunehook.aws.redeliveries import Redeliveries
 
-        return Redeliveries(
-            self._dynamodb,
-            self.output("DeliveriesTable"),
-            table=self.deliveries,
-            queue=self.deliveries_queue,
-        )
+        return Redeliveries(self.deliveries, self.deliveries_queue)
 
     @cached_property
     def provider_states(self) -> ProviderStates:

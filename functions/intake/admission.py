@@ -14,7 +14,7 @@ from tunehook.aws.clients import client
 from tunehook.aws.faults import AWS_FAULTS, code_of, is_oversized
 from tunehook.aws.items import from_stream
 from tunehook.aws.leases import Leases
-from tunehook.aws.tasks import TasksTable
+from tunehook.aws.tasks import Start, TasksTable
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy
 from tunehook.identifiers import shard_of
@@ -79,8 +79,9 @@ class Intake:
         Returns
         -------
         int or None
-            The shard that has got work by it; None if it is not new, or was changed meanwhile, which the
-            stream tells of too.
+            The shard that has work by it, also where an earlier record of the same item, or an earlier try of this
+            one, has given it its status: whoever did may have died before it woke the poller. None if it is not new,
+            or was changed meanwhile, which the stream tells of too.
         """
         item = from_stream(image)
         if "status" in item:
@@ -89,7 +90,7 @@ class Intake:
         shard = shard_of(key.task_id, self._shard_count)
         self._register(shard)
         try:
-            return shard if self._decide(key, item, shard) else None
+            return None if self._decide(key, item, shard) is Start.SUPERSEDED else shard
         except ClientError as error:
             if not is_oversized(error):
                 raise
@@ -103,23 +104,17 @@ class Intake:
             self._leases.register(shard, self._clock())
             self._registered.add(shard)
 
-    def _decide(self, key: TaskKey, item: Mapping[str, Any], shard: int) -> bool:
+    def _decide(self, key: TaskKey, item: Mapping[str, Any], shard: int) -> Start:
+        names = {"task_id": key.task_id, "provider": key.provider}
         try:
             request = check_request(item, self._policy)
         except InvalidInput as error:
-            changed = self._tasks.reject(key, item, error, shard, self._clock())
-            logger.warning(
-                "task_rejected" if changed else "task_superseded",
-                task_id=key.task_id,
-                provider=key.provider,
-                field=error.field,
-            )
+            start = self._tasks.reject(key, item, error, shard, self._clock())
+            logger.warning(_word_for(start, "task_rejected"), **names, field=error.field)
         else:
-            changed = self._tasks.accept(request, item, shard, self._clock())
-            logger.info(
-                "task_accepted" if changed else "task_superseded", task_id=key.task_id, provider=key.provider
-            )
-        return changed
+            start = self._tasks.accept(request, item, shard, self._clock())
+            logger.info(_word_for(start, "task_accepted"), **names)
+        return start
 
     def wake_poller(self, shard: int) -> None:
         """Start a poller for `shard` unless one is running; the schedule mends a start that is lost."""
@@ -136,6 +131,10 @@ class Intake:
             logger.warning("poller_not_started", shard=shard, error=code_of(error))
         else:
             logger.info("poller_started", shard=shard)
+
+
+def _word_for(start: Start, begun: str) -> str:
+    return {Start.BEGUN: begun, Start.BEGUN_BEFORE: "task_known"}.get(start, "task_superseded")
 
 
 def open_intake(settings: IntakeSettings) -> Intake:

@@ -194,7 +194,9 @@ class Breaker:
 
     def _fail(self, admission: Admission) -> int:
         now_ms = self._now_ms()
-        gate = self._gates.fail(admission.receiver, now_ms)
+        gate = self._gates.fail(admission.receiver, now_ms, trial=admission.trial)
+        if gate is None:
+            return 0
         wait_ms = 0
         if gate.wait_ms and admission.trial:
             wait_ms = min(2 * gate.wait_ms, LONGEST_WAIT_MS)

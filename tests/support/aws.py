@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
+from moto.core.models import botocore_stubber
 from moto.secretsmanager.models import SecretsManagerBackend
 from tests.support.template import table_definition
 
+from tunehook.aws.clients import client as made_client
 from tunehook.aws.items import from_attributes, to_attributes
 
 REGION = "eu-west-1"
@@ -102,6 +106,81 @@ class Faulty:
             return attribute(*args, **kwargs)
 
         return call
+
+
+WRITES = ("update_item", "put_item", "delete_item")
+
+
+class Losing:
+    """A DynamoDB client that loses answers after the writes were applied.
+
+    Parameters
+    ----------
+    real : DynamoDBClient
+        What applies the writes.
+    at : collection of int, optional
+        Which writes, counted from 0; by default all.
+    gives_up : bool
+        Whether it raises then, as botocore does when no try was answered; otherwise it makes the call again, as
+        botocore does first, and says so as botocore does.
+    """
+
+    def __init__(self, real: Any, at: Collection[int] | None = None, *, gives_up: bool = False) -> None:
+        self._real = real
+        self._at = at
+        self._gives_up = gives_up
+        self.writes: list[str] = []
+        self.lost = 0
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._real, name)
+        if name not in WRITES:
+            return attribute
+
+        def call(**kwargs: Any) -> Any:
+            number = len(self.writes)
+            self.writes.append(name)
+            if self._at is not None and number not in self._at:
+                return attribute(**kwargs)
+            self.lost += 1
+            with contextlib.suppress(ClientError):
+                attribute(**kwargs)
+            if self._gives_up:
+                raise ReadTimeoutError(endpoint_url="https://dynamodb.example")
+            try:
+                answer = attribute(**kwargs)
+            except ClientError as error:
+                error.response["ResponseMetadata"]["RetryAttempts"] = 1
+                raise
+            answer["ResponseMetadata"]["RetryAttempts"] = 1
+            return answer
+
+        return call
+
+
+def losing_client(at: Collection[int] | None = None) -> Any:
+    """Return a client of DynamoDB whose botocore makes calls again whose answers are lost; parameters as of `Losing`.
+
+    For use with moto. botocore waits up to a second before it makes a call again.
+    """
+    real = made_client("dynamodb")
+    numbers = itertools.count()
+    again = False
+
+    def lose(request: Any, event_name: str, **_: Any) -> Any:
+        nonlocal again
+        if again:
+            again = False
+            return
+        if at is not None and next(numbers) not in at:
+            return
+        again = True
+        botocore_stubber(event_name, request)
+        raise ReadTimeoutError(endpoint_url=request.url)
+
+    for operation in ("UpdateItem", "PutItem", "DeleteItem"):
+        real.meta.events.register_first(f"before-send.dynamodb.{operation}", lose)
+    return real
 
 
 class Context:

@@ -5,7 +5,8 @@ import pytest
 from tests.support.aws import Faulty, client, create_table, items, put
 from tests.support.tasks import NOW_MS
 
-from tunehook.aws.provider_states import KEYS_A_CALL, Pause, ProviderState, ProviderStates, Refusal
+from tunehook.aws.provider_states import Pause, ProviderState, ProviderStates, Refusal
+from tunehook.aws.table import KEYS_A_CALL
 from tunehook.errors import Unavailable
 
 NAME = "ProviderStatesTable"

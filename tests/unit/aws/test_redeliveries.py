@@ -1,5 +1,5 @@
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from tests.support.aws import Faulty, client, create_table, fault, items, put, received
@@ -33,7 +33,7 @@ class World:
 
     def redeliveries(self, sqs: Any = None) -> Redeliveries:
         queue = DeliveriesQueue(sqs or client("sqs"), self.url)
-        return Redeliveries(client("dynamodb"), TABLE, table=self.table, queue=queue)
+        return Redeliveries(self.table, queue)
 
     def begin(self, now_ms: int = NOW_MS) -> tuple[Redelivery, Delivery | None]:
         return self.redeliveries().begin(DELIVERY.delivery_id, now_ms)
@@ -104,16 +104,14 @@ def test_of_two_at_once_one_begins_a_run(world: World) -> None:
     stale = world.table.get(DELIVERY.delivery_id)
     assert world.begin()[0] is Redelivery.STARTED
 
-    class Late:
-        def __init__(self) -> None:
-            self.answers = [stale]
+    class Late(DeliveriesTable):
+        answers: ClassVar = [stale]
 
         def get(self, delivery_id: str) -> Delivery | None:
-            return self.answers.pop() if self.answers else world.table.get(delivery_id)
+            return self.answers.pop() if self.answers else super().get(delivery_id)
 
-    late: Any = Late()
     queue = DeliveriesQueue(client("sqs"), world.url)
-    second = Redeliveries(client("dynamodb"), TABLE, table=late, queue=queue)
+    second = Redeliveries(Late(client("dynamodb"), TABLE), queue)
     redelivery, delivery = second.begin(DELIVERY.delivery_id, NOW_MS)
     assert (redelivery, delivery.run if delivery else None) == (Redelivery.PENDING, 2)
     assert len(world.messages()) == 1

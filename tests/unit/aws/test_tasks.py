@@ -9,7 +9,7 @@ from tests.support.tasks import KEY, NOW_MS, clip, completed, pending
 
 from tunehook.aws.items import from_attributes, from_stream, to_attributes
 from tunehook.aws.task_items import metadata_of
-from tunehook.aws.tasks import LEARNT_MARK, OUTSIDE_THE_INDEX, TasksTable
+from tunehook.aws.tasks import LEARNT_MARK, OUTSIDE_THE_INDEX, Start, TasksTable
 from tunehook.errors import InvalidInput
 from tunehook.events import task_ended
 from tunehook.http.guard import NetworkPolicy
@@ -61,14 +61,16 @@ def request(item: Mapping[str, Any]) -> TaskRequest:
     return check_request(item, NetworkPolicy.PUBLIC)
 
 
-def accept(table: TasksTable, item: dict[str, Any] = USER_ITEM, now_ms: int = NOW_MS, shard: int = 0) -> bool:
+def accept(
+    table: TasksTable, item: dict[str, Any] = USER_ITEM, now_ms: int = NOW_MS, shard: int = 0
+) -> Start:
     return table.accept(request(image(item)), image(item), shard, now_ms)
 
 
 def accepted(table: TasksTable, item: dict[str, Any] = USER_ITEM, now_ms: int = NOW_MS) -> PendingTask:
     """Put and accept an item, and return it as the work index shows it."""
     put(NAME, item)
-    assert accept(table, item, now_ms)
+    assert accept(table, item, now_ms) is Start.BEGUN
     return next(task for task in table.work(0).pending if task.key.task_id == item["task_id"])
 
 
@@ -90,7 +92,7 @@ class TestAccept:
         self, table: TasksTable
     ) -> None:
         put(NAME, USER_ITEM)
-        assert accept(table)
+        assert accept(table) is Start.BEGUN
         assert item_of(table) == USER_ITEM | {
             "status": "pending",
             "phase": "queued",
@@ -108,14 +110,14 @@ class TestAccept:
 
     def test_an_item_is_accepted_once(self, table: TasksTable) -> None:
         accepted(table)
-        assert not accept(table, now_ms=LATER_MS)
+        assert accept(table, now_ms=LATER_MS) is Start.BEGUN_BEFORE
         assert item_of(table)["since_ms"] == NOW_MS
 
     @pytest.mark.parametrize("end", [completed(), FAILED], ids=["completed", "failed"])
     def test_an_item_that_is_put_again_is_a_new_run(self, table: TasksTable, end: TaskEnd) -> None:
         table.end(accepted(table), end)
         put(NAME, USER_ITEM)
-        assert accept(table, now_ms=LATER_MS)
+        assert accept(table, now_ms=LATER_MS) is Start.BEGUN
         assert item_of(table)["since_ms"] == LATER_MS
 
     def test_an_item_whose_status_was_removed_begins_anew_with_nothing_of_the_run_before(
@@ -131,7 +133,7 @@ class TestAccept:
             UpdateExpression="REMOVE #status",
             ExpressionAttributeNames={"#status": "status"},
         )
-        assert accept(table, now_ms=LATER_MS)
+        assert accept(table, now_ms=LATER_MS) is Start.BEGUN
         ours = {"status", "phase", "queue", "since_ms", "submitted_at_ms", "deadline_ms"}
         assert set(item_of(table)) == set(USER_ITEM) | ours
 
@@ -149,15 +151,15 @@ class TestAccept:
         self, table: TasksTable, now_there: dict[str, Any]
     ) -> None:
         put(NAME, now_there)
-        assert not accept(table, USER_ITEM)
+        assert accept(table, USER_ITEM) is Start.SUPERSEDED
         assert item_of(table) == now_there
 
     def test_a_field_that_was_added_meanwhile_is_a_change(self, table: TasksTable) -> None:
         put(NAME, USER_ITEM)
-        assert not accept(table, {"task_id": "task-1", "provider": "suno"})
+        assert accept(table, {"task_id": "task-1", "provider": "suno"}) is Start.SUPERSEDED
 
     def test_an_item_that_was_deleted_meanwhile_stays_deleted(self, table: TasksTable) -> None:
-        assert not accept(table)
+        assert accept(table) is Start.SUPERSEDED
         assert table.get(KEY) is None
 
     @pytest.mark.parametrize(
@@ -173,20 +175,20 @@ class TestAccept:
     ) -> None:
         item = {"task_id": "task-1", "provider": "suno", "metadata": metadata}
         put(NAME, item)
-        assert accept(table, item)
+        assert accept(table, item) is Start.BEGUN
 
     def test_the_same_task_of_two_providers_is_two_tasks(self, table: TasksTable) -> None:
         accepted(table)
         other = {"task_id": "task-1", "provider": "gw"}
         put(NAME, other)
-        assert accept(table, other)
+        assert accept(table, other) is Start.BEGUN
         assert {task.key for task in table.work(0).pending} == {KEY, TaskKey("task-1", "gw")}
 
 
 class TestReject:
     ERROR = InvalidInput("metadata", "has no form in JSON")
 
-    def reject(self, table: TasksTable, item: dict[str, Any]) -> bool:
+    def reject(self, table: TasksTable, item: dict[str, Any]) -> Start:
         key = TaskKey(item["task_id"], item["provider"])
         return table.reject(key, image(item), self.ERROR, 0, NOW_MS)
 
@@ -209,7 +211,7 @@ class TestReject:
     ) -> None:
         item = {"task_id": "task-1", "provider": "suno", "metadata": metadata}
         put(NAME, item)
-        assert self.reject(table, item)
+        assert self.reject(table, item) is Start.BEGUN
         stored = item_of(table)
         assert stored["status"] == "rejected"
         assert stored["error"] == "metadata: has no form in JSON"
@@ -237,7 +239,7 @@ class TestReject:
 
     def test_an_item_that_was_mended_meanwhile_is_not_rejected(self, table: TasksTable) -> None:
         put(NAME, USER_ITEM)
-        assert not self.reject(table, USER_ITEM | {"metadata": {"set": {"a"}}})
+        assert self.reject(table, USER_ITEM | {"metadata": {"set": {"a"}}}) is Start.SUPERSEDED
         assert "status" not in item_of(table)
 
 
@@ -481,10 +483,10 @@ class TestLeaveIndex:
         assert (table.work(0).pending, table.work(0).unsent) == ([], [])
         assert item_of(table)["status"] == "completed"
 
-    def test_it_leaves_once(self, table: TasksTable) -> None:
+    def test_one_that_has_left_is_out_of_it(self, table: TasksTable) -> None:
         ended = self.ended(table)
         assert table.leave_index(ended)
-        assert not table.leave_index(ended)
+        assert table.leave_index(ended)
 
     def test_a_later_run_stays_in_the_index(self, table: TasksTable) -> None:
         ended = self.ended(table)

@@ -8,7 +8,7 @@ from tests.support.events import sample, stream_event
 
 from intake import app
 from intake.admission import Intake
-from tunehook.aws.items import from_stream
+from tunehook.aws.items import from_stream, to_attributes
 from tunehook.aws.leases import Leases
 from tunehook.aws.tasks import TasksTable
 from tunehook.http.guard import NetworkPolicy
@@ -115,10 +115,23 @@ def test_a_poller_is_started_once_for_all_tasks_of_a_shard(stack: Stack) -> None
     assert stack.started == [{"started_by": "intake", "shard": 0}]
 
 
-def test_no_poller_is_started_for_records_that_change_nothing(stack: Stack) -> None:
+def test_records_that_come_again_start_a_poller_as_the_invocation_before_may_have_died(stack: Stack) -> None:
     event = put_all(task(0))
     stack.handle(event)
     stack.started.clear()
+    assert stack.handle(event) == []
+    assert stack.started == [{"started_by": "intake", "shard": 0}]
+
+
+def test_no_poller_is_started_for_records_that_were_overtaken(stack: Stack) -> None:
+    event = put_all(task(0))
+    stack.handle(event)
+    stack.started.clear()
+    client("dynamodb").update_item(
+        TableName="TasksTable",
+        Key=to_attributes({"task_id": "task-0", "provider": "suno"}),
+        UpdateExpression="REMOVE queue, since_ms",
+    )
     assert stack.handle(event) == []
     assert stack.started == []
 

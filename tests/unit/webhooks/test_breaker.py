@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from tests.support.patience import HANG_S
 from tests.unit.webhooks.world import START_MS, Receiver, World, delivery, hook_delivery
 
-from tunehook.aws.gates import PROVEN_MS, TRIAL_MS
+from tunehook.aws.gates import PROVEN_MS, TRIAL_MS, ReceiverGates
 from webhooks import breaker as module
 from webhooks.breaker import Admission, Breaker
 from webhooks.delivery import Step
@@ -27,7 +27,7 @@ def world(aws: None) -> World:
 
 
 def another_worker(world: World) -> Breaker:
-    return Breaker(world.gates, lambda: world.now_ms)
+    return Breaker(ReceiverGates(world.client, "gates"), lambda: world.now_ms)
 
 
 async def answer(breaker: Breaker, *, answered: bool | None = True) -> Admission:

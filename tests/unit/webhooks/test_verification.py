@@ -111,7 +111,7 @@ async def test_after_a_rotation_the_old_secret_verifies_no_more(verify: Verify) 
 async def test_a_redelivery_verifies_with_the_same_id(verify: Verify) -> None:
     world = Sending()
     queue: Any = type("Queue", (), {"send": lambda _, message, now_ms: world.arrive(message, now_ms)})()
-    redeliveries = Redeliveries(world.client, "deliveries", table=world.table, queue=queue)
+    redeliveries = Redeliveries(world.table, queue)
     async with serving(OK) as wire:
         world.subscribe(url=wire.url)
         await world.send(record())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel
 
 from tunehook.aws.faults import AWS_FAULTS
+from tunehook.aws.resend import resend
 from tunehook.events import SOURCE, size_of
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 _ENTRIES_MAX: Final = 10
 _REQUEST_MAX_BYTES: Final = 240_000
-_ROUNDS: Final = 3
 
 
 class EventBus:
@@ -56,11 +56,7 @@ class EventBus:
         accepted = [False] * len(events)
         try:
             for batch in _batches(events):
-                waiting = batch
-                for _ in range(_ROUNDS):
-                    waiting = self._put_batch(events, waiting, accepted)
-                    if not waiting:
-                        break
+                resend(lambda waiting: self._put_batch(events, waiting, accepted), batch)
         except AWS_FAULTS:
             if not any(accepted):
                 raise

@@ -11,14 +11,15 @@ from enum import Enum, auto
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
+from boto3.dynamodb.conditions import Attr, Key
 
-from tunehook.aws.faults import is_condition_failure
-from tunehook.aws.items import from_attributes, to_attributes
-from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, DeliveryStatus
+from tunehook.aws.resend import resend
+from tunehook.aws.table import Appended, Table, Tokens
+from tunehook.deliveries import KEPT_S, Attempt, Delivery, DeliveryMessage, DeliveryStatus
 from tunehook.errors import Unavailable
 
 if TYPE_CHECKING:
+    from boto3.dynamodb.conditions import ConditionBase
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
 
@@ -33,8 +34,6 @@ MAX_DELAY_S: Final = 900
 
 BATCH_MAX: Final = 10
 """How many messages SQS takes in one call."""
-
-_ROUNDS: Final = 3
 
 
 class Claim(Enum):
@@ -62,29 +61,18 @@ class DeliveriesTable:
     """
 
     def __init__(self, client: DynamoDBClient, name: str) -> None:
-        self._client = client
-        self._name = name
+        self._table = Table(client, name)
+        self._claims = Tokens()
 
     def create(self, delivery: Delivery) -> bool:
         """Put a new delivery; return False, and change nothing, if it is there already."""
-        try:
-            self._client.put_item(
-                TableName=self._name,
-                Item=to_attributes(delivery.model_dump(mode="json", exclude_none=True)),
-                ConditionExpression="attribute_not_exists(delivery_id)",
-            )
-        except ClientError as error:
-            if is_condition_failure(error):
-                return False
-            raise
-        return True
+        item = delivery.model_dump(mode="json", exclude_none=True)
+        return self._table.create(_key(delivery.delivery_id), item).done
 
     def get(self, delivery_id: str) -> Delivery | None:
-        """Return a delivery with its attempts, as of all writes so far, or None."""
-        answer = self._client.get_item(
-            TableName=self._name, Key=to_attributes({"delivery_id": delivery_id}), ConsistentRead=True
-        )
-        return Delivery.model_validate(from_attributes(answer["Item"])) if "Item" in answer else None
+        """Return a delivery with its attempts (strongly consistent), or None."""
+        item = self._table.get(_key(delivery_id))
+        return None if item is None else Delivery.model_validate(item)
 
     def ids_of_task(self, task_id: str, since_ms: int = 0) -> list[str]:
         """Return the deliveries that tell of a task, of any provider, created at or after `since_ms`, newest first.
@@ -101,35 +89,27 @@ class DeliveriesTable:
         return self._ids(BY_SUBSCRIPTION_INDEX, "subscription_id", subscription_id, 0, limit)
 
     def _ids(self, index: str, key: str, value: str, since_ms: int, limit: int | None = None) -> list[str]:
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._name,
-            IndexName=index,
-            KeyConditionExpression="#key = :value AND created_at_ms >= :since_ms",
-            ExpressionAttributeNames={"#key": key},
-            ExpressionAttributeValues=to_attributes({":value": value, ":since_ms": since_ms}),
-            ProjectionExpression="delivery_id",
-            ScanIndexForward=False,
-            PaginationConfig={} if limit is None else {"MaxItems": limit},
+        found = self._table.query(
+            Key(key).eq(value) & Key("created_at_ms").gte(since_ms),
+            index=index,
+            attributes=["delivery_id"],
+            newest_first=True,
+            paging={} if limit is None else {"MaxItems": limit},
         )
-        return [from_attributes(attributes)["delivery_id"] for page in pages for attributes in page["Items"]]
+        return [item["delivery_id"] for item in found]
 
     def delivered_since(self, subscription_id: str, since_ms: int) -> bool:
         """Return whether a delivery that was created at or after `since_ms` has been delivered to a subscription.
 
         One that was delivered within the last second may be missed.
         """
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._name,
-            IndexName=BY_SUBSCRIPTION_INDEX,
-            KeyConditionExpression="subscription_id = :id AND created_at_ms >= :since_ms",
-            FilterExpression="#status = :delivered",
-            ExpressionAttributeNames={"#status": "status"},
-            ExpressionAttributeValues=to_attributes(
-                {":id": subscription_id, ":since_ms": since_ms, ":delivered": DeliveryStatus.DELIVERED.value}
-            ),
-            Select="COUNT",
+        found = self._table.query(
+            Key("subscription_id").eq(subscription_id) & Key("created_at_ms").gte(since_ms),
+            index=BY_SUBSCRIPTION_INDEX,
+            where=Attr("status").eq(DeliveryStatus.DELIVERED.value),
+            attributes=["delivery_id"],
         )
-        return any(page["Count"] for page in pages)
+        return any(True for _ in found)
 
     def claim(self, message: DeliveryMessage, now_ms: int) -> tuple[Claim, Delivery | None]:
         """Take the attempt that a message asks for, and read its delivery, in one call.
@@ -148,20 +128,16 @@ class DeliveriesTable:
         delivery : Delivery or None
             The record; None if there is none.
         """
-        try:
-            answer = self._update(
-                message,
-                update="SET claimed_until_ms = :until_ms",
-                condition=f"{_THIS_ATTEMPT} AND ({_UNCLAIMED})",
-                values={":until_ms": now_ms + CLAIM_MS, ":now_ms": now_ms},
-                ReturnValues="ALL_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        is_unclaimed = Attr("claimed_until_ms").not_exists() | Attr("claimed_until_ms").lte(now_ms)
+        with self._claims.of(message.delivery_id) as token:
+            write = self._table.update(
+                _key(message.delivery_id),
+                set={"claimed_until_ms": now_ms + CLAIM_MS, "claimed_by": token},
+                condition=_is_due(message) & (is_unclaimed | Attr("claimed_by").eq(token)),
+                read=True,
             )
-        except ClientError as error:
-            if not is_condition_failure(error):
-                raise
-            return _refused(message, error.response.get("Item"))
-        return Claim.TAKEN, Delivery.model_validate(from_attributes(answer["Attributes"]))
+        delivery = None if write.item is None else Delivery.model_validate(write.item)
+        return (Claim.TAKEN if write.done else _refused(message, delivery)), delivery
 
     def record(
         self,
@@ -192,53 +168,68 @@ class DeliveriesTable:
         bool
             False if another worker has recorded this attempt.
         """
-        made = [attempt.model_dump(mode="json", exclude_none=True)] if attempt else []
-        values: dict[str, Any] = {":new_status": status.value, ":made": made, ":none": []}
-        assignments = [
-            "#status = :new_status",
-            "attempts = list_append(if_not_exists(attempts, :none), :made)",
-        ]
-        removals = ["claimed_until_ms"]
-        if next_attempt_at_ms is None:
-            removals.append("next_attempt_at_ms")
-        else:
-            assignments += ["next_attempt_at_ms = :next_at_ms", "next_attempt = :next_attempt"]
-            values |= {":next_at_ms": next_attempt_at_ms, ":next_attempt": message.attempt + 1}
+        made = attempt and attempt.model_dump(mode="json", exclude_none=True)
+        state: dict[str, Any] = {"status": status.value}
+        remove = ["claimed_until_ms", "claimed_by"]
         if reason is not None:
-            assignments.append("reason = :reason")
-            values[":reason"] = reason
-        try:
-            self._update(
-                message,
-                update=f"SET {', '.join(assignments)} REMOVE {', '.join(removals)}",
-                condition=_THIS_ATTEMPT,
-                values=values,
-            )
-        except ClientError as error:
-            if is_condition_failure(error):
-                return False
-            raise
-        return True
+            state["reason"] = reason
+        if next_attempt_at_ms is None:
+            remove.append("next_attempt_at_ms")
+        else:
+            state |= {"next_attempt_at_ms": next_attempt_at_ms, "next_attempt": message.attempt + 1}
 
-    def _update(
-        self, message: DeliveryMessage, *, update: str, condition: str, values: dict[str, Any], **options: Any
-    ) -> dict[str, Any]:
-        this_attempt = {
-            ":pending": DeliveryStatus.PENDING.value,
-            ":run": message.run,
-            ":attempt": message.attempt,
-        }
-        return dict(
-            self._client.update_item(
-                TableName=self._name,
-                Key=to_attributes({"delivery_id": message.delivery_id}),
-                UpdateExpression=update,
-                ConditionExpression=condition,
-                ExpressionAttributeNames={"#status": "status", "#run": "run"},
-                ExpressionAttributeValues=to_attributes(values | this_attempt),
-                **options,
-            )
+        def is_recorded(item: dict[str, Any]) -> bool:
+            if made and made not in item.get("attempts", ()):
+                return False
+            # Without an attempt it ends in the same way, whoever says so.
+            return item.get("run") == message.run and state.items() <= item.items()
+
+        write = self._table.update(
+            _key(message.delivery_id),
+            set=state | ({"attempts": Appended([made])} if made else {}),
+            remove=remove,
+            condition=_is_due(message),
+            mine=is_recorded,
         )
+        return write.done
+
+    def begin_run(self, delivery: Delivery, attempts: Sequence[Attempt], now_ms: int) -> Delivery | None:
+        """Begin a new run of a delivery that has ended.
+
+        Parameters
+        ----------
+        delivery : Delivery
+            As it was read.
+        attempts : sequence of Attempt
+            What is kept of those that were made.
+        now_ms : int
+            The present moment, at which the first attempt is due.
+
+        Returns
+        -------
+        Delivery or None
+            As it is now; None if somebody else has begun a run of it since it was read.
+        """
+        begun = {
+            "status": DeliveryStatus.PENDING.value,
+            "run": delivery.run + 1,
+            "next_attempt": 1,
+            "next_attempt_at_ms": now_ms,
+        }
+        write = self._table.update(
+            _key(delivery.delivery_id),
+            set=begun
+            | {
+                "expires_at": max(delivery.expires_at, now_ms // 1000 + KEPT_S),
+                "attempts": [each.model_dump(mode="json", exclude_none=True) for each in attempts],
+            },
+            remove=["reason", "claimed_until_ms", "claimed_by"],
+            condition=Attr("status").eq(delivery.status.value) & Attr("run").eq(delivery.run),
+            mine=lambda item: begun.items() <= item.items(),
+            only_in_doubt=True,
+            read=True,
+        )
+        return Delivery.model_validate(write.item) if write.done else None
 
 
 class DeliveriesQueue:
@@ -268,14 +259,17 @@ class DeliveriesQueue:
         Unavailable
             If SQS refuses some of them each time.
         """
-        waiting = {str(number): _entry(message, now_ms) for number, message in enumerate(messages)}
-        for _ in range(_ROUNDS):
-            entries: Any = [{"Id": number, **entry} for number, entry in waiting.items()]
-            answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
-            waiting = {refused["Id"]: waiting[refused["Id"]] for refused in answer.get("Failed", ())}
-            if not waiting:
-                return
-        raise Unavailable(f"the deliveries queue did not take {len(waiting)} messages")
+        entries: list[Any] = [
+            {"Id": str(number)} | _entry(message, now_ms) for number, message in enumerate(messages)
+        ]
+
+        def send(waiting: list[Any]) -> list[Any]:
+            answer = self._client.send_message_batch(QueueUrl=self._url, Entries=waiting)
+            refused = {each["Id"] for each in answer.get("Failed", ())}
+            return [entry for entry in waiting if entry["Id"] in refused]
+
+        if left := resend(send, entries):
+            raise Unavailable(f"the deliveries queue did not take {len(left)} messages")
 
 
 def _entry(message: DeliveryMessage, now_ms: int) -> dict[str, Any]:
@@ -288,16 +282,22 @@ def _entry(message: DeliveryMessage, now_ms: int) -> dict[str, Any]:
     }
 
 
-_THIS_ATTEMPT: Final = "#status = :pending AND #run = :run AND next_attempt = :attempt"
-_UNCLAIMED: Final = "attribute_not_exists(claimed_until_ms) OR claimed_until_ms <= :now_ms"
+def _is_due(message: DeliveryMessage) -> ConditionBase:
+    """Return the condition that the attempt which a message asks for has not been recorded."""
+    return (
+        Attr("status").eq(DeliveryStatus.PENDING.value)
+        & Attr("run").eq(message.run)
+        & Attr("next_attempt").eq(message.attempt)
+    )
 
 
-def _refused(message: DeliveryMessage, item: Any) -> tuple[Claim, Delivery | None]:
-    if item is None:
-        return Claim.OVER, None
-    delivery = Delivery.model_validate(from_attributes(item))
-    if delivery.status is not DeliveryStatus.PENDING or delivery.run != message.run:
-        return Claim.OVER, delivery
+def _refused(message: DeliveryMessage, delivery: Delivery | None) -> Claim:
+    if delivery is None or delivery.status is not DeliveryStatus.PENDING or delivery.run != message.run:
+        return Claim.OVER
     if delivery.next_attempt != message.attempt:
-        return Claim.RECORDED if delivery.next_attempt > message.attempt else Claim.OVER, delivery
-    return Claim.BUSY, delivery
+        return Claim.RECORDED if delivery.next_attempt > message.attempt else Claim.OVER
+    return Claim.BUSY
+
+
+def _key(delivery_id: str) -> dict[str, Any]:
+    return {"delivery_id": delivery_id}

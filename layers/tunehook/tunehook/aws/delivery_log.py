@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from boto3.dynamodb.conditions import Attr, Key
 from pydantic import Field
 
 from tunehook.aws.deliveries import BY_SUBSCRIPTION_INDEX, BY_TASK_INDEX
-from tunehook.aws.items import from_attributes, to_attributes
+from tunehook.aws.table import KEYS_A_CALL, Table
 from tunehook.deliveries import Delivery, DeliveryStatus
 
 if TYPE_CHECKING:
+    from boto3.dynamodb.conditions import ConditionBase
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _PAGE: Final = 500
-_BATCH: Final = 100
-"""How many items BatchGetItem takes at once."""
 
 
 class LoggedDelivery(Delivery):
@@ -28,9 +28,7 @@ class LoggedDelivery(Delivery):
     payload: str = Field("", exclude=True, repr=False)
 
 
-_READ: Final = {
-    f"#{number}": name for number, name in enumerate(LoggedDelivery.model_fields) if name != "payload"
-}
+_READ: Final = [name for name in LoggedDelivery.model_fields if name != "payload"]
 
 
 class DeliveryLog:
@@ -45,8 +43,7 @@ class DeliveryLog:
     """
 
     def __init__(self, client: DynamoDBClient, name: str) -> None:
-        self._client = client
-        self._name = name
+        self._table = Table(client, name)
 
     def latest(
         self,
@@ -95,73 +92,35 @@ class DeliveryLog:
     def _query(
         self, index: str, key: str, value: str, statuses: Collection[DeliveryStatus], since_ms: int
     ) -> Iterator[str]:
-        names, values = {"#key": key}, {":key": value, ":since_ms": since_ms}
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._name,
-            IndexName=index,
-            KeyConditionExpression="#key = :key AND created_at_ms >= :since_ms",
-            ProjectionExpression="delivery_id",
-            ScanIndexForward=False,
-            PaginationConfig={"PageSize": _PAGE},
-            **_filtered([], statuses, names, values),
+        found = self._table.query(
+            Key(key).eq(value) & Key("created_at_ms").gte(since_ms),
+            index=index,
+            where=_stands_as(statuses) if statuses else None,
+            attributes=["delivery_id"],
+            newest_first=True,
+            paging={"PageSize": _PAGE},
         )
-        for page in pages:
-            yield from (from_attributes(attributes)["delivery_id"] for attributes in page["Items"])
+        return (item["delivery_id"] for item in found)
 
     def _scan(self, statuses: Collection[DeliveryStatus], since_ms: int, limit: int | None) -> Iterator[str]:
-        pages = self._client.get_paginator("scan").paginate(
-            TableName=self._name,
-            ProjectionExpression="delivery_id, created_at_ms",
-            **_filtered(["created_at_ms >= :since_ms"], statuses, {}, {":since_ms": since_ms}),
+        is_late = Attr("created_at_ms").gte(since_ms)
+        items = self._table.scan(
+            where=is_late & _stands_as(statuses) if statuses else is_late,
+            attributes=["delivery_id", "created_at_ms"],
+            consistent=False,
         )
-        found = (
-            (item["created_at_ms"], item["delivery_id"])
-            for page in pages
-            for item in map(from_attributes, page["Items"])
-        )
+        found = ((item["created_at_ms"], item["delivery_id"]) for item in items)
         newest = sorted(found, reverse=True) if limit is None else heapq.nlargest(limit, found)
         return map(itemgetter(1), newest)
 
     def _read(self, ids: Iterable[str]) -> Iterator[LoggedDelivery]:
         waiting = iter(ids)
-        while batch := list(itertools.islice(waiting, _BATCH)):
-            found = self._read_batch(batch)
+        while batch := list(itertools.islice(waiting, KEYS_A_CALL)):
+            items = self._table.get_many([{"delivery_id": each} for each in batch], attributes=_READ)
+            found = {item["delivery_id"]: LoggedDelivery.model_validate(item) for item in items}
             # One whose time is over may be gone by now.
             yield from (found[each] for each in batch if each in found)
 
-    def _read_batch(self, ids: list[str]) -> dict[str, LoggedDelivery]:
-        request: Any = {
-            self._name: {
-                "Keys": [to_attributes({"delivery_id": each}) for each in ids],
-                "ConsistentRead": True,
-                "ProjectionExpression": ", ".join(_READ),
-                "ExpressionAttributeNames": _READ,
-            }
-        }
-        found = {}
-        while request:
-            answer = self._client.batch_get_item(RequestItems=request)
-            for attributes in answer["Responses"].get(self._name, ()):
-                delivery = LoggedDelivery.model_validate(from_attributes(attributes))
-                found[delivery.delivery_id] = delivery
-            request = answer.get("UnprocessedKeys")
-        return found
 
-
-def _filtered(
-    conditions: Sequence[str],
-    statuses: Collection[DeliveryStatus],
-    names: Mapping[str, str],
-    values: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return what a query or a scan takes to see those alone that meet the conditions and stand as wanted."""
-    wanted = {f":status{number}": status.value for number, status in enumerate(sorted(statuses))}
-    if wanted:
-        conditions = [*conditions, f"#status IN ({', '.join(wanted)})"]
-        names = {**names, "#status": "status"}
-    expressions: dict[str, Any] = {"ExpressionAttributeValues": to_attributes({**values, **wanted})}
-    if names:
-        expressions["ExpressionAttributeNames"] = names
-    if conditions:
-        expressions["FilterExpression"] = " AND ".join(conditions)
-    return expressions
+def _stands_as(statuses: Collection[DeliveryStatus]) -> ConditionBase:
+    return Attr("status").is_in([status.value for status in sorted(statuses)])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -26,3 +27,8 @@ def is_oversized(fault: ClientError) -> bool:
 def is_condition_failure(fault: ClientError) -> bool:
     """Return whether a conditional write was refused because its condition does not hold."""
     return code_of(fault) == "ConditionalCheckFailedException"
+
+
+def was_repeated(response: Mapping[str, Any]) -> bool:
+    """Return whether boto3 made a call more than once until it had this response, so that an earlier try may count."""
+    return response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0

@@ -7,13 +7,14 @@ after ten minutes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
+from boto3.dynamodb.conditions import Attr
 
-from tunehook.aws.faults import is_condition_failure
-from tunehook.aws.items import from_attributes, to_attributes
+from tunehook.aws.table import Table, ValueOf
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -28,6 +29,9 @@ LONGEST_WAIT_MS: Final = 600_000
 """How long a receiver is left alone at most."""
 
 _KEPT_S: Final = 3600
+
+_TRIAL: Final = ("trial_since_ms", "trial_by")
+_FAILURES: Final = ("failure_1_ms", "failure_2_ms", "failure_3_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class Gate:
 
 
 class ReceiverGates:
-    """The gates of all receivers.
+    """The gates of all receivers, for one worker, which makes one trial of a receiver at a time.
 
     Parameters
     ----------
@@ -67,8 +71,8 @@ class ReceiverGates:
     """
 
     def __init__(self, client: DynamoDBClient, name: str) -> None:
-        self._client = client
-        self._name = name
+        self._table = Table(client, name)
+        self._worker = token_hex(8)
 
     def enter(self, receiver: str, now_ms: int) -> tuple[bool, Gate]:
         """Begin a trial, unless the receiver is proven, being tried, or left alone.
@@ -87,52 +91,64 @@ class ReceiverGates:
         gate : Gate
             What is known of the receiver.
         """
-        try:
-            answer = self._update(
-                receiver,
-                "SET trial_since_ms = :now, expires_at = :expires_at",
-                {
-                    ":now": now_ms,
-                    ":ahead": now_ms + 1,
-                    ":proven_max": now_ms + PROVEN_MS,
-                    ":shut_max": now_ms + LONGEST_WAIT_MS,
-                    ":trial_min": now_ms - TRIAL_MS + 1,
-                    ":trial_max": now_ms + TRIAL_MS,
-                    ":expires_at": now_ms // 1000 + _KEPT_S,
-                },
-                ConditionExpression=(
-                    "(NOT proven_until_ms BETWEEN :ahead AND :proven_max)"
-                    " AND (NOT shut_until_ms BETWEEN :ahead AND :shut_max)"
-                    " AND (NOT trial_since_ms BETWEEN :trial_min AND :trial_max)"
-                ),
-                ReturnValues="ALL_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except ClientError as error:
-            if not is_condition_failure(error):
-                raise
-            return False, _gate(error.response.get("Item", {}))
-        return True, _gate(answer["Attributes"])
+        write = self._table.update(
+            {"receiver": receiver},
+            set={"trial_since_ms": now_ms, "trial_by": self._worker, "expires_at": now_ms // 1000 + _KEPT_S},
+            condition=~Attr("proven_until_ms").between(now_ms + 1, now_ms + PROVEN_MS)
+            & ~Attr("shut_until_ms").between(now_ms + 1, now_ms + LONGEST_WAIT_MS)
+            & (
+                ~Attr("trial_since_ms").between(now_ms - TRIAL_MS + 1, now_ms + TRIAL_MS)
+                # One of this worker that it does not know of: the answer to its beginning was lost.
+                | Attr("trial_by").eq(self._worker)
+            ),
+            read=True,
+        )
+        return write.done, _gate(write.item)
 
     def prove(self, receiver: str, now_ms: int) -> None:
         """Say that the receiver has answered, and forget what went before."""
-        self._update(
-            receiver,
-            "SET proven_until_ms = :until, expires_at = :expires_at"
-            " REMOVE trial_since_ms, shut_until_ms, wait_ms, failure_1_ms, failure_2_ms, failure_3_ms",
-            {":until": now_ms + PROVEN_MS, ":expires_at": now_ms // 1000 + _KEPT_S},
+        self._table.update(
+            {"receiver": receiver},
+            set={"proven_until_ms": now_ms + PROVEN_MS, "expires_at": now_ms // 1000 + _KEPT_S},
+            remove=[*_TRIAL, "shut_until_ms", "wait_ms", *_FAILURES, "failed"],
         )
 
-    def fail(self, receiver: str, now_ms: int) -> Gate:
-        """Say that no connection or no answer came, and return what is known with that."""
-        answer = self._update(
-            receiver,
-            "SET failure_3_ms = if_not_exists(failure_2_ms, :none), failure_2_ms = if_not_exists(failure_1_ms, :none),"
-            " failure_1_ms = :now, expires_at = :expires_at REMOVE proven_until_ms",
-            {":none": 0, ":now": now_ms, ":expires_at": now_ms // 1000 + _KEPT_S},
-            ReturnValues="ALL_NEW",
+    def fail(self, receiver: str, now_ms: int, *, trial: bool = False) -> Gate | None:
+        """Say that no connection or no answer came, and return what is known with that.
+
+        Parameters
+        ----------
+        receiver : str
+            As for `enter`.
+        now_ms : int
+            The present moment.
+        trial : bool
+            Whether the attempt was a trial, whose failure counts only while it is the present one.
+
+        Returns
+        -------
+        Gate or None
+            None, and nothing is changed, if another worker has begun a trial since, or has had an answer: what it
+            finds out counts.
+        """
+        token = token_hex(8)
+        condition = Attr("failed").ne(token)
+        write = self._table.update(
+            {"receiver": receiver},
+            set={
+                "failure_3_ms": ValueOf("failure_2_ms", 0),
+                "failure_2_ms": ValueOf("failure_1_ms", 0),
+                "failure_1_ms": now_ms,
+                # So that a second try of this very call does not count as a second failure.
+                "failed": token,
+                "expires_at": now_ms // 1000 + _KEPT_S,
+            },
+            remove=["proven_until_ms"],
+            condition=condition & Attr("trial_by").eq(self._worker) if trial else condition,
+            mine=lambda item: item.get("failed") == token,
+            read=True,
         )
-        return _gate(answer["Attributes"])
+        return _gate(write.item) if write.done else None
 
     def shut(self, receiver: str, now_ms: int, wait_ms: int, *, after_ms: int) -> bool:
         """Leave the receiver alone for `wait_ms`, if it was left alone for `after_ms` the last time, 0 being never.
@@ -142,43 +158,27 @@ class ReceiverGates:
         bool
             False if another worker has changed that meanwhile.
         """
-        try:
-            self._update(
-                receiver,
-                "SET shut_until_ms = :until, wait_ms = :wait_ms REMOVE trial_since_ms, proven_until_ms",
-                {":until": now_ms + wait_ms, ":wait_ms": wait_ms}
-                | ({":after": after_ms} if after_ms else {}),
-                ConditionExpression="wait_ms = :after" if after_ms else "attribute_not_exists(wait_ms)",
-            )
-        except ClientError as error:
-            if is_condition_failure(error):
-                return False
-            raise
-        return True
+        shut = {"shut_until_ms": now_ms + wait_ms, "wait_ms": wait_ms}
+        write = self._table.update(
+            {"receiver": receiver},
+            set=shut,
+            remove=[*_TRIAL, "proven_until_ms"],
+            condition=Attr("wait_ms").eq(after_ms) if after_ms else Attr("wait_ms").not_exists(),
+            mine=lambda item: shut.items() <= item.items(),
+        )
+        return write.done
 
     def leave(self, receiver: str) -> None:
-        """End a trial that showed nothing."""
-        self._update(receiver, "REMOVE trial_since_ms", {})
-
-    def _update(self, receiver: str, update: str, values: dict[str, int], **options: Any) -> dict[str, Any]:
-        if values:
-            options["ExpressionAttributeValues"] = to_attributes(values)
-        return dict(
-            self._client.update_item(
-                TableName=self._name,
-                Key=to_attributes({"receiver": receiver}),
-                UpdateExpression=update,
-                **options,
-            )
-        )
+        """End a trial of one's own that showed nothing; another's goes on."""
+        self._table.update({"receiver": receiver}, remove=_TRIAL, condition=Attr("trial_by").eq(self._worker))
 
 
-def _gate(attributes: Any) -> Gate:
-    item = from_attributes(attributes)
+def _gate(item: Mapping[str, Any] | None) -> Gate:
+    known = item or {}
     return Gate(
-        proven_until_ms=item.get("proven_until_ms", 0),
-        trial_since_ms=item.get("trial_since_ms", 0),
-        shut_until_ms=item.get("shut_until_ms", 0),
-        wait_ms=item.get("wait_ms", 0),
-        third_last_failure_ms=item.get("failure_3_ms", 0),
+        proven_until_ms=known.get("proven_until_ms", 0),
+        trial_since_ms=known.get("trial_since_ms", 0),
+        shut_until_ms=known.get("shut_until_ms", 0),
+        wait_ms=known.get("wait_ms", 0),
+        third_last_failure_ms=known.get("failure_3_ms", 0),
     )

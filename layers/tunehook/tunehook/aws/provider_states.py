@@ -10,16 +10,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from tunehook.aws.items import from_attributes, to_attributes
-from tunehook.errors import Unavailable
+from tunehook.aws.table import Table
 from tunehook.times import LATEST_MS
 from tunehook.validation import is_whole
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-KEYS_A_CALL: Final = 100
-"""How many items BatchGetItem reads at most."""
 
 _TEXT_MAX: Final = 1_000
 
@@ -109,8 +105,7 @@ class ProviderStates:
     """
 
     def __init__(self, client: DynamoDBClient, name: str) -> None:
-        self._client = client
-        self._name = name
+        self._table = Table(client, name)
 
     def get(self, provider: str) -> ProviderState:
         """Return what is known of a provider; nothing where it has no item."""
@@ -125,21 +120,14 @@ class ProviderStates:
             If DynamoDB left items unread.
         """
         found = {name: ProviderState(provider=name) for name in providers}
-        names = list(found)
-        for start in range(0, len(names), KEYS_A_CALL):
-            keys = [to_attributes({"provider": name}) for name in names[start : start + KEYS_A_CALL]]
-            answer = self._client.batch_get_item(RequestItems={self._name: {"Keys": keys}})
-            if answer.get("UnprocessedKeys"):
-                raise Unavailable("DynamoDB left states of providers unread")
-            for attributes in answer["Responses"].get(self._name, []):
-                state = _state(from_attributes(attributes))
-                found[state.provider] = state
+        for item in self._table.get_many([{"provider": name} for name in found], consistent=False):
+            state = _state(item)
+            found[state.provider] = state
         return found
 
     def all(self) -> dict[str, ProviderState]:
         """Return what is known, by the providers' names; it reads the whole table."""
-        pages = self._client.get_paginator("scan").paginate(TableName=self._name)
-        states = (_state(from_attributes(item)) for page in pages for item in page["Items"])
+        states = map(_state, self._table.scan(consistent=False))
         return {state.provider: state for state in states}
 
     def save(self, before: ProviderState, after: ProviderState) -> None:
@@ -147,22 +135,8 @@ class ProviderStates:
         old, new = _attributes(before), _attributes(after)
         values = {name: value for name, value in new.items() if value is not None and value != old[name]}
         remove = [name for name, value in new.items() if value is None and old[name] is not None]
-        if not values and not remove:
-            return
-        setting = "SET " + ", ".join(f"#{name} = :{name}" for name in values) if values else ""
-        removing = "REMOVE " + ", ".join(f"#{name}" for name in remove) if remove else ""
-        options: dict[str, Any] = {}
-        if values:
-            options["ExpressionAttributeValues"] = to_attributes(
-                {f":{name}": value for name, value in values.items()}
-            )
-        self._client.update_item(
-            TableName=self._name,
-            Key=to_attributes({"provider": after.provider}),
-            UpdateExpression=f"{setting} {removing}".strip(),
-            ExpressionAttributeNames={f"#{name}": name for name in (*values, *remove)},
-            **options,
-        )
+        if values or remove:
+            self._table.update({"provider": after.provider}, set=values, remove=remove)
 
     def accept(self, provider: str, key: str) -> None:
         """Say that a provider has accepted a key: by an answer about a task, or by taking a task.

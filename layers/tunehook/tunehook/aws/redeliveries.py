@@ -8,15 +8,9 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
-from botocore.exceptions import ClientError
-
-from tunehook.aws.faults import is_condition_failure
-from tunehook.aws.items import from_attributes, to_attributes
-from tunehook.deliveries import KEPT_S, Attempt, Delivery, DeliveryStatus, message_for
+from tunehook.deliveries import Attempt, Delivery, DeliveryStatus, message_for
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-
     from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 
 OVERDUE_MS: Final = 60_000
@@ -45,21 +39,13 @@ class Redeliveries:
 
     Parameters
     ----------
-    client : DynamoDBClient
-        A low-level boto3 client.
-    name : str
-        The name of the Deliveries table.
     table : DeliveriesTable
-        The same table.
+        The deliveries.
     queue : DeliveriesQueue
         Where the message for the first attempt goes.
     """
 
-    def __init__(
-        self, client: DynamoDBClient, name: str, *, table: DeliveriesTable, queue: DeliveriesQueue
-    ) -> None:
-        self._client = client
-        self._name = name
+    def __init__(self, table: DeliveriesTable, queue: DeliveriesQueue) -> None:
         self._table = table
         self._queue = queue
 
@@ -89,44 +75,12 @@ class Redeliveries:
                 return Redelivery.PENDING, delivery
             self._queue.send(message_for(delivery), now_ms)
             return Redelivery.SENT_AGAIN, delivery
-        begun = self._begin_run(delivery, now_ms)
+        begun = self._table.begin_run(delivery, _kept(delivery.attempts), now_ms)
         if begun is None:
             # Somebody else was faster, and has begun the run that this one would have been.
             return Redelivery.PENDING, self._table.get(delivery_id)
         self._queue.send(message_for(begun), now_ms)
         return Redelivery.STARTED, begun
-
-    def _begin_run(self, delivery: Delivery, now_ms: int) -> Delivery | None:
-        values = {
-            ":ended": delivery.status.value,
-            ":run": delivery.run,
-            ":pending": DeliveryStatus.PENDING.value,
-            ":next_run": delivery.run + 1,
-            ":first": 1,
-            ":now_ms": now_ms,
-            ":expires_at": max(delivery.expires_at, now_ms // 1000 + KEPT_S),
-            ":attempts": [
-                each.model_dump(mode="json", exclude_none=True) for each in _kept(delivery.attempts)
-            ],
-        }
-        try:
-            answer = self._client.update_item(
-                TableName=self._name,
-                Key=to_attributes({"delivery_id": delivery.delivery_id}),
-                UpdateExpression=(
-                    "SET #status = :pending, #run = :next_run, next_attempt = :first, next_attempt_at_ms = :now_ms, "
-                    "expires_at = :expires_at, attempts = :attempts REMOVE reason, claimed_until_ms"
-                ),
-                ConditionExpression="#status = :ended AND #run = :run",
-                ExpressionAttributeNames={"#status": "status", "#run": "run"},
-                ExpressionAttributeValues=to_attributes(values),
-                ReturnValues="ALL_NEW",
-            )
-        except ClientError as error:
-            if is_condition_failure(error):
-                return None
-            raise
-        return Delivery.model_validate(from_attributes(answer["Attributes"]))
 
 
 def _kept(attempts: tuple[Attempt, ...]) -> list[Attempt]:

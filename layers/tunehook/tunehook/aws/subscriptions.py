@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
+from boto3.dynamodb.conditions import Attr
 
-from tunehook.aws.faults import is_condition_failure
-from tunehook.aws.items import from_attributes, to_attributes
+from tunehook.aws.table import Table, ValueOf
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -26,50 +25,30 @@ class SubscriptionsTable:
     """
 
     def __init__(self, client: DynamoDBClient, name: str) -> None:
-        self._client = client
-        self._name = name
+        self._table = Table(client, name)
 
     def all(self) -> list[dict[str, Any]]:
-        """Return every item as plain Python values."""
-        pages = self._client.get_paginator("scan").paginate(TableName=self._name)
-        return [from_attributes(attributes) for page in pages for attributes in page["Items"]]
+        """Return every item as plain Python values (strongly consistent)."""
+        return list(self._table.scan())
 
     def get(self, subscription_id: str) -> dict[str, Any] | None:
-        """Return an item as plain Python values, as of all writes so far, or None."""
-        answer = self._client.get_item(TableName=self._name, Key=_key(subscription_id), ConsistentRead=True)
-        return from_attributes(answer["Item"]) if "Item" in answer else None
+        """Return an item as plain Python values (strongly consistent), or None."""
+        return self._table.get(_key(subscription_id))
 
     def create(self, item: Mapping[str, Any]) -> bool:
-        """Put a new item; return False, and change nothing, if its ``subscription_id`` is taken."""
-        try:
-            self._client.put_item(
-                TableName=self._name,
-                Item=to_attributes(item),
-                ConditionExpression="attribute_not_exists(subscription_id)",
-            )
-        except ClientError as error:
-            if is_condition_failure(error):
-                return False
-            raise
-        return True
+        """Put a new item; return False, and change nothing, if its ``subscription_id`` is another item's."""
+        return self._table.create(_key(item["subscription_id"]), item).done
 
     def delete(self, subscription_id: str) -> bool:
         """Delete an item; return False if there is none."""
-        answer = self._client.delete_item(
-            TableName=self._name, Key=_key(subscription_id), ReturnValues="ALL_OLD"
-        )
-        return "Attributes" in answer
+        return self._table.delete(_key(subscription_id)).done
 
     def mark(self, subscription_id: str, disabled_reason: str | None) -> None:
         """Say on a subscription why nothing is delivered to it, or, with None, that something is again."""
         if disabled_reason is None:
-            self._update(subscription_id, UpdateExpression="REMOVE disabled_reason")
+            self._update(subscription_id, remove=["disabled_reason"])
         else:
-            self._update(
-                subscription_id,
-                UpdateExpression="SET disabled_reason = :reason",
-                ExpressionAttributeValues=to_attributes({":reason": disabled_reason}),
-            )
+            self._update(subscription_id, {"disabled_reason": disabled_reason})
 
     def mark_failing(self, subscription_id: str, since_ms: int) -> dict[str, Any] | None:
         """Say since when an enabled subscription fails, unless it says so already.
@@ -79,50 +58,33 @@ class SubscriptionsTable:
         dict or None
             The item as it is now; None if there is none, or if it is disabled.
         """
-        return self._update(
-            subscription_id,
-            UpdateExpression="SET failing_since_ms = if_not_exists(failing_since_ms, :since_ms)",
-            ConditionExpression="attribute_exists(subscription_id) AND NOT enabled = :disabled",
-            ExpressionAttributeValues=to_attributes({":since_ms": since_ms, ":disabled": False}),
-            ReturnValues="ALL_NEW",
+        write = self._table.update(
+            _key(subscription_id),
+            set={"failing_since_ms": ValueOf("failing_since_ms", since_ms)},
+            condition=_IS_THERE & ~Attr("enabled").eq(False),
+            read=True,
         )
+        return write.item if write.done else None
 
     def mark_warned(self, subscription_id: str, moment_ms: int) -> None:
         """Say up to which moment of its failing a subscription has been warned of."""
-        self._update(
-            subscription_id,
-            UpdateExpression="SET failing_warned_ms = :moment_ms",
-            ExpressionAttributeValues=to_attributes({":moment_ms": moment_ms}),
-        )
+        self._update(subscription_id, {"failing_warned_ms": moment_ms})
 
     def mark_well(self, subscription_id: str) -> None:
         """Say that a subscription does not fail any more."""
-        self._update(
-            subscription_id,
-            UpdateExpression="REMOVE failing_since_ms",
-            ConditionExpression="attribute_exists(failing_since_ms)",
+        self._table.update(
+            _key(subscription_id),
+            remove=["failing_since_ms"],
+            condition=Attr("failing_since_ms").exists(),
         )
 
     def disable(self, subscription_id: str, reason: str) -> None:
         """Disable a subscription and say why. How it has failed is forgotten: once enabled, it starts anew."""
-        self._update(
-            subscription_id,
-            UpdateExpression=(
-                "SET enabled = :enabled, disabled_reason = :reason REMOVE failing_since_ms, failing_warned_ms"
-            ),
-            ExpressionAttributeValues=to_attributes({":enabled": False, ":reason": reason}),
-        )
+        self._update(subscription_id, {"enabled": False, "disabled_reason": reason}, _FAILING)
 
     def enable(self, subscription_id: str) -> bool:
         """Enable a subscription, and forget how it has failed; return False if there is none."""
-        item = self._update(
-            subscription_id,
-            UpdateExpression=(
-                "SET enabled = :enabled REMOVE disabled_reason, failing_since_ms, failing_warned_ms"
-            ),
-            ExpressionAttributeValues=to_attributes({":enabled": True}),
-        )
-        return item is not None
+        return self._update(subscription_id, {"enabled": True}, ["disabled_reason", *_FAILING])
 
     def rotate(self, subscription_id: str, *, version: int, previous_until_ms: int) -> bool:
         """Raise the version of a subscription's secret.
@@ -142,28 +104,28 @@ class SubscriptionsTable:
         bool
             False, and nothing is changed, if there is no such subscription or its version is another one.
         """
-        unversioned = " OR attribute_not_exists(secret_version)" if version == 1 else ""
-        item = self._update(
-            subscription_id,
-            UpdateExpression="SET secret_version = :next, previous_secret_until_ms = :until_ms",
-            ConditionExpression=f"attribute_exists(subscription_id) AND (secret_version = :version{unversioned})",
-            ExpressionAttributeValues=to_attributes(
-                {":version": version, ":next": version + 1, ":until_ms": previous_until_ms}
-            ),
+        is_the_version = Attr("secret_version").eq(version)
+        if version == 1:
+            is_the_version |= Attr("secret_version").not_exists()
+        rotated = {"secret_version": version + 1, "previous_secret_until_ms": previous_until_ms}
+        write = self._table.update(
+            _key(subscription_id),
+            set=rotated,
+            condition=_IS_THERE & is_the_version,
+            mine=lambda item: rotated.items() <= item.items(),
         )
-        return item is not None
+        return write.done
 
-    def _update(self, subscription_id: str, **update: Any) -> dict[str, Any] | None:
-        """Update an item and return what was asked for of it; one that was deleted meanwhile stays deleted."""
-        options = {"ConditionExpression": "attribute_exists(subscription_id)"} | update
-        try:
-            answer = self._client.update_item(TableName=self._name, Key=_key(subscription_id), **options)
-        except ClientError as error:
-            if not is_condition_failure(error):
-                raise
-            return None
-        return from_attributes(answer.get("Attributes", {}))
+    def _update(
+        self, subscription_id: str, values: Mapping[str, Any] | None = None, remove: Iterable[str] = ()
+    ) -> bool:
+        """Update an item; one that was deleted meanwhile stays deleted."""
+        return self._table.update(_key(subscription_id), set=values, remove=remove, condition=_IS_THERE).done
+
+
+_IS_THERE: Final = Attr("subscription_id").exists()
+_FAILING: Final = ("failing_since_ms", "failing_warned_ms")
 
 
 def _key(subscription_id: str) -> dict[str, Any]:
-    return to_attributes({"subscription_id": subscription_id})
+    return {"subscription_id": subscription_id}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum, auto
+from functools import reduce
+from operator import and_
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
+from boto3.dynamodb.conditions import Attr, Key
 
-from tunehook.aws.faults import is_condition_failure
-from tunehook.aws.items import from_attributes, to_attributes
+from tunehook.aws.table import KEYS_A_CALL, Table
 from tunehook.aws.task_items import end_to_item, ended_task, metadata_of, note_to_item, pending_task
-from tunehook.errors import InvalidInput
+from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import event_id_of
 from tunehook.tasks import (
     ENDED_KEPT_S,
@@ -27,6 +29,7 @@ from tunehook.tasks import (
 )
 
 if TYPE_CHECKING:
+    from boto3.dynamodb.conditions import ConditionBase
     from mypy_boto3_dynamodb import DynamoDBClient
 
 WORK_INDEX: Final = "work"
@@ -36,12 +39,6 @@ OUTSIDE_THE_INDEX: Final = ("streaming_since_ms", "suspicion", "trouble")
 
 LEARNT_MARK: Final = "empty_count"
 """What the work index shows of a task that has any of these; 0 where it counts nothing else."""
-
-_KEYS_A_CALL: Final = 100
-"""How many items BatchGetItem reads at most."""
-
-_READS_MAX: Final = 3
-"""How often what DynamoDB leaves unread is asked for."""
 
 NOT_THE_USERS: Final = (
     "phase",
@@ -79,6 +76,18 @@ _OF_PENDING_TASKS: Final = (
 """What the item of an ended task holds no more."""
 
 
+class Start(Enum):
+    """What became of a new item.
+
+    ``BEGUN``: it is a run of its task now. ``BEGUN_BEFORE``: it was one already, and is still in the work index, as
+    where the process died before it could say so. ``SUPERSEDED``: it was put again meanwhile, has ended, or is gone.
+    """
+
+    BEGUN = auto()
+    BEGUN_BEFORE = auto()
+    SUPERSEDED = auto()
+
+
 class TasksTable:
     """The Tasks table.
 
@@ -91,15 +100,13 @@ class TasksTable:
     """
 
     def __init__(self, client: DynamoDBClient, name: str) -> None:
-        self._client = client
-        self._name = name
+        self._table = Table(client, name)
 
     def put(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
         """Put an item as a user does, which begins a new run of its task; return the item that it replaces, or None."""
-        answer = self._client.put_item(TableName=self._name, Item=to_attributes(item), ReturnValues="ALL_OLD")
-        return from_attributes(answer["Attributes"]) if "Attributes" in answer else None
+        return self._table.put(item)
 
-    def accept(self, request: TaskRequest, item: Mapping[str, Any], shard: int, now_ms: int) -> bool:
+    def accept(self, request: TaskRequest, item: Mapping[str, Any], shard: int, now_ms: int) -> Start:
         """Make a new item a pending task of `shard`.
 
         Parameters
@@ -115,8 +122,8 @@ class TasksTable:
 
         Returns
         -------
-        bool
-            False if the item has a status already, is gone, or was put again meanwhile.
+        Start
+            What became of it.
         """
         values = {
             "status": Status.PENDING.value,
@@ -131,7 +138,7 @@ class TasksTable:
 
     def reject(
         self, key: TaskKey, item: Mapping[str, Any], error: InvalidInput, shard: int, now_ms: int
-    ) -> bool:
+    ) -> Start:
         """End a new item as rejected, with an `error` that names the field; its event goes out like any other.
 
         Parameters and result are those of `accept`.
@@ -149,24 +156,20 @@ class TasksTable:
         }
         return self._update_new(key, item, values)
 
-    def _update_new(self, key: TaskKey, item: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
-        given = {name: item[name] for name in USER_FIELDS if name in item}
+    def _update_new(self, key: TaskKey, item: Mapping[str, Any], values: Mapping[str, Any]) -> Start:
         unchanged = [
-            f"#{name} = :given_{name}" if name in given else f"attribute_not_exists(#{name})"
-            for name in USER_FIELDS
+            Attr(name).eq(item[name]) if name in item else Attr(name).not_exists() for name in USER_FIELDS
         ]
-        stale = [name for name in NOT_THE_USERS if name not in values]
-        item_now = self._update(
-            key,
-            values,
-            remove=stale,
-            condition=" AND ".join(
-                ["attribute_exists(#task_id)", "attribute_not_exists(#status)", *unchanged]
-            ),
-            condition_names=("task_id", "status", *USER_FIELDS),
-            condition_values={f":given_{name}": value for name, value in given.items()},
+        write = self._table.update(
+            _key(key),
+            set=values,
+            remove=[name for name in NOT_THE_USERS if name not in values],
+            condition=reduce(and_, [Attr("task_id").exists(), Attr("status").not_exists(), *unchanged]),
+            mine=lambda found: found.get("since_ms") == values["since_ms"],
         )
-        return item_now is not None
+        if write.done:
+            return Start.BEGUN
+        return Start.BEGUN_BEFORE if "queue" in (write.item or {}) else Start.SUPERSEDED
 
     def work(
         self,
@@ -218,60 +221,28 @@ class TasksTable:
         return entries
 
     def _learnt(self, keys: Sequence[TaskKey]) -> Iterator[dict[str, Any]]:
-        names = {f"#{name}": name for name in ("task_id", "provider", "since_ms", *OUTSIDE_THE_INDEX)}
-        for start in range(0, len(keys), _KEYS_A_CALL):
-            request: Any = {
-                self._name: {
-                    "Keys": [_key(key) for key in keys[start : start + _KEYS_A_CALL]],
-                    "ProjectionExpression": ", ".join(names),
-                    "ExpressionAttributeNames": names,
-                }
-            }
-            for _ in range(_READS_MAX):
-                answer = self._client.batch_get_item(RequestItems=request)
-                yield from map(from_attributes, answer["Responses"].get(self._name, ()))
-                if not (request := answer.get("UnprocessedKeys")):
-                    break
+        wanted = ("task_id", "provider", "since_ms", *OUTSIDE_THE_INDEX)
+        for start in range(0, len(keys), KEYS_A_CALL):
+            batch = [_key(key) for key in keys[start : start + KEYS_A_CALL]]
+            try:
+                yield from self._table.get_many(batch, attributes=wanted, consistent=False)
+            except Unavailable:
+                continue  # what a task has learnt saves time: without it, it learns it again
 
     def _in_index(self, queue: str, since_ms: int) -> Iterator[dict[str, Any]]:
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._name,
-            IndexName=WORK_INDEX,
-            KeyConditionExpression="#queue = :queue AND #since_ms >= :since_ms",
-            ExpressionAttributeNames={"#queue": "queue", "#since_ms": "since_ms"},
-            ExpressionAttributeValues=to_attributes({":queue": queue, ":since_ms": since_ms}),
-        )
-        for page in pages:
-            for attributes in page["Items"]:
-                yield from_attributes(attributes)
+        return self._table.query(Key("queue").eq(queue) & Key("since_ms").gte(since_ms), index=WORK_INDEX)
 
     def get(self, key: TaskKey) -> dict[str, Any] | None:
-        """Return the item of a task as plain Python values, as of all writes so far, or None."""
-        answer = self._client.get_item(TableName=self._name, Key=_key(key), ConsistentRead=True)
-        return from_attributes(answer["Item"]) if "Item" in answer else None
+        """Return the item of a task as plain Python values (strongly consistent), or None."""
+        return self._table.get(_key(key))
 
     def of_id(self, task_id: str) -> list[dict[str, Any]]:
-        """Return the items of a task id, one a provider, as plain Python values, as of all writes so far."""
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._name,
-            KeyConditionExpression="task_id = :task_id",
-            ExpressionAttributeValues=to_attributes({":task_id": task_id}),
-            ConsistentRead=True,
-        )
-        return [from_attributes(attributes) for page in pages for attributes in page["Items"]]
+        """Return the items of a task id, one a provider, as plain Python values (strongly consistent)."""
+        return list(self._table.query(Key("task_id").eq(task_id), consistent=True))
 
     def scan(self, attributes: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield the named attributes of every item, in no order, as of all writes so far; it reads the whole table."""
-        names = {f"#{name}": name for name in attributes}
-        pages = self._client.get_paginator("scan").paginate(
-            TableName=self._name,
-            ProjectionExpression=", ".join(names),
-            ExpressionAttributeNames=names,
-            ConsistentRead=True,
-        )
-        for page in pages:
-            for item in page["Items"]:
-                yield from_attributes(item)
+        """Yield the named attributes of every item, in no order (strongly consistent); it reads the whole table."""
+        return self._table.scan(attributes=attributes)
 
     def get_ended(self, task: PendingTask) -> EndedTask | None:
         """Return the ended run of a task that the work index showed, or None if it has left the index meanwhile.
@@ -291,12 +262,13 @@ class TasksTable:
         marked = dict(changes)
         if not changes.keys().isdisjoint((*OUTSIDE_THE_INDEX, LEARNT_MARK)):
             marked[LEARNT_MARK] = _mark(task, changes)
-        item = self._update_run(
-            task,
-            {name: note_to_item(value) for name, value in marked.items() if value is not None},
+        write = self._table.update(
+            _key(task.key),
+            set={name: note_to_item(value) for name, value in marked.items() if value is not None},
             remove=[name for name, value in marked.items() if value is None],
+            condition=_is_pending(task),
         )
-        return item is not None
+        return write.done
 
     def end(self, task: PendingTask, end: TaskEnd) -> EndedTask | None:
         """End a pending task in one conditional update; it stays in the work index for its event.
@@ -306,28 +278,36 @@ class TasksTable:
         EndedTask or None
             The ended run; None if it is not pending any more: somebody else has ended it.
         """
-        item = self._update_run(
-            task,
-            end_to_item(task, end),
-            remove=list(_OF_PENDING_TASKS),
+        values = end_to_item(task, end)
+        write = self._table.update(
+            _key(task.key),
+            set=values,
+            remove=_OF_PENDING_TASKS,
+            condition=_is_pending(task),
+            mine=lambda item: item.get("event_id") == values["event_id"] and "queue" in item,
+            # Two pollers may end a task in the same way, even in the same millisecond; one of them emits its event.
+            only_in_doubt=True,
+            read=True,
         )
-        if item is None:
+        if not write.done:
             return None
-        return EndedTask(
-            key=task.key, queue=task.queue, since_ms=task.since_ms, end=end, metadata=metadata_of(item)
-        )
+        item = write.item or {}
+        if item.get("detected_at_ms", end.detected_at_ms) != end.detected_at_ms:
+            # A call before this one has ended it: what is on the item is what counts.
+            return ended_task(task, item)
+        metadata = metadata_of(item)
+        return EndedTask(key=task.key, queue=task.queue, since_ms=task.since_ms, end=end, metadata=metadata)
 
     def leave_index(self, task: EndedTask) -> bool:
-        """Take an ended task whose event is on the bus out of the work index."""
-        item = self._update(
-            task.key,
-            {},
+        """Take an ended task whose event is on the bus out of the work index; return whether it is out of it."""
+        event_id = event_id_of(task.key, task.end.status, task.since_ms)
+        write = self._table.update(
+            _key(task.key),
             remove=["queue", "since_ms"],
-            condition="#queue = :is_queue AND #since_ms = :is_since_ms",
-            condition_names=("queue", "since_ms"),
-            condition_values={":is_queue": task.queue, ":is_since_ms": task.since_ms},
+            condition=Attr("queue").eq(task.queue) & Attr("since_ms").eq(task.since_ms),
+            mine=lambda item: item.get("event_id") == event_id and "queue" not in item,
         )
-        return item is not None
+        return write.done
 
     def record_assets(
         self,
@@ -350,7 +330,7 @@ class TasksTable:
         archived_at_ms : int or None
             When all was kept that can be; None while some of it is waited for.
         truncated : bool
-            Whether to say that the item lacks what the manifest has.
+            Whether to say that the item lacks what the manifest has; otherwise what is said of that stays.
         without : tuple of str
             Attributes to remove, so that the item is not too long.
 
@@ -359,62 +339,21 @@ class TasksTable:
         bool
             False if the task was put again meanwhile, or is gone.
         """
-        values: dict[str, Any] = {
-            "assets": assets,
-            "archived_at_ms": archived_at_ms,
-            "truncated": truncated or None,
-        }
-        item = self._update(
-            key,
-            {name: value for name, value in values.items() if value is not None},
-            remove=list(without),
-            condition="#event_id = :is_event_id",
-            condition_names=("event_id",),
-            condition_values={":is_event_id": event_id},
-        )
-        return item is not None
+        values: dict[str, Any] = {"assets": assets}
+        remove = list(without)
+        if archived_at_ms is None:
+            remove.append("archived_at_ms")
+        else:
+            values["archived_at_ms"] = archived_at_ms
+        if truncated:
+            values["truncated"] = True
+        return self._table.update(
+            _key(key), set=values, remove=remove, condition=Attr("event_id").eq(event_id)
+        ).done
 
-    def _update_run(
-        self, task: PendingTask, values: Mapping[str, Any], remove: list[str]
-    ) -> dict[str, Any] | None:
-        return self._update(
-            task.key,
-            values,
-            remove=remove,
-            condition="#status = :is_status AND #since_ms = :is_since_ms",
-            condition_names=("status", "since_ms"),
-            condition_values={":is_status": Status.PENDING.value, ":is_since_ms": task.since_ms},
-        )
 
-    def _update(
-        self,
-        key: TaskKey,
-        values: Mapping[str, Any],
-        *,
-        remove: list[str],
-        condition: str,
-        condition_names: tuple[str, ...],
-        condition_values: Mapping[str, Any],
-    ) -> dict[str, Any] | None:
-        """Update one item and return it whole; None if the condition does not hold."""
-        set_clause = "SET " + ", ".join(f"#{name} = :{name}" for name in values) if values else ""
-        remove_clause = "REMOVE " + ", ".join(f"#{name}" for name in remove) if remove else ""
-        attribute_values = {f":{name}": value for name, value in values.items()} | dict(condition_values)
-        try:
-            answer = self._client.update_item(
-                TableName=self._name,
-                Key=_key(key),
-                UpdateExpression=f"{set_clause} {remove_clause}".strip(),
-                ConditionExpression=condition,
-                ExpressionAttributeNames={f"#{name}": name for name in (*values, *remove, *condition_names)},
-                ExpressionAttributeValues=to_attributes(attribute_values),
-                ReturnValues="ALL_NEW",
-            )
-        except ClientError as error:
-            if is_condition_failure(error):
-                return None
-            raise
-        return from_attributes(answer["Attributes"])
+def _is_pending(task: PendingTask) -> ConditionBase:
+    return Attr("status").eq(Status.PENDING.value) & Attr("since_ms").eq(task.since_ms)
 
 
 def _mark(task: PendingTask, changes: Mapping[str, Any]) -> int | None:
@@ -431,4 +370,4 @@ def _mark(task: PendingTask, changes: Mapping[str, Any]) -> int | None:
 
 
 def _key(key: TaskKey) -> dict[str, Any]:
-    return to_attributes({"task_id": key.task_id, "provider": key.provider})
+    return {"task_id": key.task_id, "provider": key.provider}

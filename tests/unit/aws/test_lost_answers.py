@@ -1,0 +1,367 @@
+"""A write that was applied and whose answer was lost: boto3 makes the call again, and it must be known as one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+from moto import mock_aws
+from tests.support.aws import Losing, client, create_table, items, losing_client, put
+from tests.support.tasks import KEY, NOW_MS, completed, ended, pending
+from tests.unit.aws.writes import others_that_write, writing_methods
+
+from tunehook.aws.deliveries import CLAIM_MS, Claim, DeliveriesTable
+from tunehook.aws.gates import ReceiverGates
+from tunehook.aws.leases import LEASE_MS, RETIRE_AFTER_MS, Leases
+from tunehook.aws.provider_states import ProviderState, ProviderStates
+from tunehook.aws.subscriptions import SubscriptionsTable
+from tunehook.aws.tasks import Start, TasksTable
+from tunehook.deliveries import Attempt, DeliveryStatus, message_for, new_delivery
+from tunehook.errors import InvalidInput
+from tunehook.events import event_id_of
+from tunehook.http.guard import NetworkPolicy
+from tunehook.tasks import Format, Status, check_request
+
+TOKENS = {"claimed_by", "trial_by", "failed"}
+NEW: dict[str, Any] = {"task_id": "task-1", "provider": "suno"}
+PENDING = NEW | {
+    "status": "pending",
+    "queue": "work#0",
+    "since_ms": NOW_MS,
+    "submitted_at_ms": NOW_MS,
+    "deadline_ms": NOW_MS + 3_600_000,
+}
+ENDED = NEW | {
+    "status": "completed",
+    "queue": "work#0",
+    "since_ms": NOW_MS,
+    "event_id": event_id_of(KEY, Status.COMPLETED, NOW_MS),
+}
+DELIVERY = new_delivery(
+    event_id="evt_1",
+    subscription_id="sub",
+    task_id="task-1",
+    provider="suno",
+    type="task.completed",
+    event_at_ms=NOW_MS,
+    format=Format.STANDARD,
+    payload="{}",
+    now_ms=NOW_MS,
+)
+MESSAGE = message_for(DELIVERY)
+ATTEMPT = Attempt(run=1, attempt=1, at_ms=NOW_MS, duration_ms=5, error="ReadTimeout")
+MADE = DELIVERY.model_dump(mode="json", exclude_none=True)
+OVER = DELIVERY.model_copy(update={"status": DeliveryStatus.FAILED, "next_attempt_at_ms": None})
+SUBSCRIPTION = {"subscription_id": "sub", "url": "https://receiver.example/"}
+LEASE = {"shard": 0, "owner": "another", "until_ms": NOW_MS - 1}
+MY_LEASE = {"shard": 0, "owner": "me", "until_ms": NOW_MS + 1}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One write: the class of the table, what lies in it before, the call, and what it must say."""
+
+    write: str
+    before: dict[str, Any] | None
+    call: Callable[[Any], Any]
+    says: Any = True
+    what: str = ""
+
+    @property
+    def table(self) -> Any:
+        return TABLES[self.write.partition(".")[0]]
+
+
+TABLES: dict[str, tuple[Any, str]] = {
+    "TasksTable": (TasksTable, "TasksTable"),
+    "Leases": (Leases, "PollerLeasesTable"),
+    "DeliveriesTable": (DeliveriesTable, "DeliveriesTable"),
+    "ReceiverGates": (ReceiverGates, "ReceiverGatesTable"),
+    "SubscriptionsTable": (SubscriptionsTable, "SubscriptionsTable"),
+    "ProviderStates": (ProviderStates, "ProviderStatesTable"),
+}
+STATE = ProviderState(provider="gw")
+
+
+def fail_a_trial(gates: ReceiverGates) -> Any:
+    gates.enter("sub", NOW_MS)
+    return gates.fail("sub", NOW_MS + 1, trial=True)
+
+
+def leave_a_trial(gates: ReceiverGates) -> Any:
+    gates.enter("sub", NOW_MS)
+    return gates.leave("sub")
+
+
+CASES = [
+    Case("TasksTable.put", None, lambda tasks: tasks.put(NEW), None),
+    Case(
+        "TasksTable.accept",
+        NEW,
+        lambda tasks: tasks.accept(check_request(NEW, NetworkPolicy.PUBLIC), NEW, 0, NOW_MS),
+        Start.BEGUN,
+    ),
+    Case(
+        "TasksTable.reject",
+        NEW,
+        lambda tasks: tasks.reject(KEY, NEW, InvalidInput("metadata", "is bad"), 0, NOW_MS),
+        Start.BEGUN,
+    ),
+    Case("TasksTable.note", PENDING, lambda tasks: tasks.note(pending(), {"phase": "x", "last_error": None})),
+    Case("TasksTable.end", PENDING, lambda tasks: tasks.end(pending(), completed()), ended(metadata={})),
+    Case("TasksTable.leave_index", ENDED, lambda tasks: tasks.leave_index(ended())),
+    Case(
+        "TasksTable.record_assets",
+        ENDED,
+        lambda tasks: tasks.record_assets(KEY, ENDED["event_id"], [{"key": "x"}], NOW_MS),
+    ),
+    Case("Leases.register", None, lambda leases: leases.register(0, NOW_MS), None),
+    Case("Leases.retire", LEASE, lambda leases: leases.retire(0, NOW_MS + RETIRE_AFTER_MS)),
+    Case("Leases.take_over", None, lambda leases: leases.take_over(0, "me", NOW_MS), False, "free"),
+    Case("Leases.take_over", LEASE, lambda leases: leases.take_over(0, "me", NOW_MS - 5), True, "held"),
+    Case("Leases.take_if_free", None, lambda leases: leases.take_if_free(0, "me", NOW_MS), what="new"),
+    Case("Leases.take_if_free", LEASE, lambda leases: leases.take_if_free(0, "me", NOW_MS), what="run out"),
+    Case("Leases.renew", MY_LEASE, lambda leases: leases.renew(0, "me", NOW_MS)),
+    Case("Leases.give_up", MY_LEASE, lambda leases: leases.give_up(0, "me", NOW_MS)),
+    Case("DeliveriesTable.create", None, lambda table: table.create(DELIVERY)),
+    Case("DeliveriesTable.claim", MADE, lambda table: table.claim(MESSAGE, NOW_MS), (Claim.TAKEN, DELIVERY)),
+    Case(
+        "DeliveriesTable.record",
+        MADE,
+        lambda table: table.record(
+            MESSAGE, status=DeliveryStatus.PENDING, attempt=ATTEMPT, next_attempt_at_ms=NOW_MS + 5_000
+        ),
+        what="to go on",
+    ),
+    Case(
+        "DeliveriesTable.record",
+        MADE,
+        lambda table: table.record(
+            MESSAGE, status=DeliveryStatus.FAILED, attempt=ATTEMPT, reason="all attempts failed"
+        ),
+        what="the last one",
+    ),
+    Case(
+        "DeliveriesTable.record",
+        MADE,
+        lambda table: table.record(MESSAGE, status=DeliveryStatus.ABORTED, reason="subscription deleted"),
+        what="none made",
+    ),
+    Case(
+        "DeliveriesTable.begin_run",
+        OVER.model_dump(mode="json", exclude_none=True),
+        lambda table: table.begin_run(OVER, [ATTEMPT], NOW_MS).run,
+        2,
+    ),
+    Case("ReceiverGates.enter", None, lambda gates: gates.enter("sub", NOW_MS)[0]),
+    Case("ReceiverGates.prove", None, lambda gates: gates.prove("sub", NOW_MS), None),
+    Case(
+        "ReceiverGates.fail",
+        {"receiver": "sub", "failure_1_ms": 5, "failure_2_ms": 3},
+        lambda gates: gates.fail("sub", NOW_MS).third_last_failure_ms,
+        3,
+        "of many",
+    ),
+    Case(
+        "ReceiverGates.fail", None, lambda gates: fail_a_trial(gates).third_last_failure_ms, 0, "of a trial"
+    ),
+    Case(
+        "ReceiverGates.shut", None, lambda gates: gates.shut("sub", NOW_MS, 30_000, after_ms=0), what="first"
+    ),
+    Case(
+        "ReceiverGates.shut",
+        {"receiver": "sub", "wait_ms": 30_000},
+        lambda gates: gates.shut("sub", NOW_MS, 60_000, after_ms=30_000),
+        what="again",
+    ),
+    Case("ReceiverGates.leave", None, leave_a_trial, None),
+    Case("SubscriptionsTable.create", None, lambda table: table.create(SUBSCRIPTION)),
+    Case("SubscriptionsTable.delete", SUBSCRIPTION, lambda table: table.delete("sub")),
+    Case(
+        "SubscriptionsTable.mark", SUBSCRIPTION, lambda table: table.mark("sub", "url: no URL"), None, "set"
+    ),
+    Case(
+        "SubscriptionsTable.mark",
+        SUBSCRIPTION | {"disabled_reason": "x"},
+        lambda table: table.mark("sub", None),
+        None,
+        "taken back",
+    ),
+    Case(
+        "SubscriptionsTable.mark_failing",
+        SUBSCRIPTION,
+        lambda table: table.mark_failing("sub", NOW_MS),
+        SUBSCRIPTION | {"failing_since_ms": NOW_MS},
+    ),
+    Case("SubscriptionsTable.mark_warned", SUBSCRIPTION, lambda table: table.mark_warned("sub", 5), None),
+    Case(
+        "SubscriptionsTable.mark_well",
+        SUBSCRIPTION | {"failing_since_ms": 5},
+        lambda table: table.mark_well("sub"),
+        None,
+    ),
+    Case("SubscriptionsTable.disable", SUBSCRIPTION, lambda table: table.disable("sub", "gone"), None),
+    Case("SubscriptionsTable.enable", SUBSCRIPTION, lambda table: table.enable("sub")),
+    Case(
+        "SubscriptionsTable.rotate",
+        SUBSCRIPTION,
+        lambda table: table.rotate("sub", version=1, previous_until_ms=NOW_MS),
+    ),
+    Case(
+        "ProviderStates.save",
+        {"provider": "gw", "refresh_every_ms": 5},
+        lambda states: states.save(replace(STATE, refresh_every_ms=5), replace(STATE, accepted_key="a")),
+        None,
+    ),
+    Case("ProviderStates.accept", None, lambda states: states.accept("gw", "a"), None),
+]
+EACH = pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.write} {case.what}".strip())
+
+
+def play(case: Case, dynamodb: Any) -> tuple[Any, list[dict[str, Any]]]:
+    """Make a write with a client; return what it says, and what lies in the table then."""
+    table_class, name = case.table
+    create_table(name)
+    if case.before is not None:
+        put(name, case.before)
+    said = case.call(table_class(dynamodb, name))
+    left = [{key: value for key, value in item.items() if key not in TOKENS} for item in items(name)]
+    client("dynamodb").delete_table(TableName=name)
+    return said, left
+
+
+def test_every_write_of_the_code_is_looked_at_here() -> None:
+    assert {case.write for case in CASES} == writing_methods()
+
+
+def test_nobody_writes_past_the_table() -> None:
+    # The demonstration puts a task as any user does, without a condition.
+    assert others_that_write() == {"cli/tunehook_cli/demo/world.py"}
+
+
+@EACH
+def test_a_write_whose_answer_was_lost_says_what_it_would_have_said(aws: None, case: Case) -> None:
+    losing = Losing(client("dynamodb"))
+    undisturbed = play(case, client("dynamodb"))
+    assert undisturbed[0] == case.says
+    assert play(case, losing) == undisturbed
+    assert losing.lost > 0
+
+
+@EACH
+def test_so_it_does_where_botocore_itself_makes_the_call_again(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
+    with mock_aws():
+        undisturbed = play(case, client("dynamodb"))
+        assert play(case, losing_client()) == undisturbed
+
+
+class TestWhatIsAnothersStaysSo:
+    """A lost answer is no reason to take what somebody else has written for one's own."""
+
+    @pytest.fixture(params=[False, True], ids=["answered", "lost"])
+    def dynamodb(self, aws: None, request: pytest.FixtureRequest) -> Any:
+        return Losing(client("dynamodb")) if request.param else client("dynamodb")
+
+    def test_a_task_that_another_has_ended_otherwise(self, dynamodb: Any) -> None:
+        create_table("TasksTable")
+        put("TasksTable", ENDED | {"status": "failed", "event_id": "evt_other", "detected_at_ms": NOW_MS})
+        assert TasksTable(dynamodb, "TasksTable").end(pending(), completed()) is None
+
+    def test_a_task_that_another_has_accepted(self, dynamodb: Any) -> None:
+        create_table("TasksTable")
+        put("TasksTable", PENDING)
+        request = check_request(NEW, NetworkPolicy.PUBLIC)
+        start = TasksTable(dynamodb, "TasksTable").accept(request, NEW, 0, NOW_MS + 1)
+        assert start is Start.BEGUN_BEFORE
+
+    def test_a_lease(self, dynamodb: Any) -> None:
+        create_table("PollerLeasesTable")
+        put("PollerLeasesTable", LEASE | {"until_ms": NOW_MS + LEASE_MS})
+        leases = Leases(dynamodb, "PollerLeasesTable")
+        assert not leases.take_if_free(0, "me", NOW_MS)
+        assert not leases.renew(0, "me", NOW_MS)
+        assert not leases.give_up(0, "me", NOW_MS)
+
+    def test_a_claim(self, dynamodb: Any) -> None:
+        create_table("DeliveriesTable")
+        put("DeliveriesTable", MADE | {"claimed_by": "another", "claimed_until_ms": NOW_MS + CLAIM_MS})
+        assert DeliveriesTable(dynamodb, "DeliveriesTable").claim(MESSAGE, NOW_MS)[0] is Claim.BUSY
+
+    def test_an_attempt(self, dynamodb: Any) -> None:
+        create_table("DeliveriesTable")
+        other = ATTEMPT.model_copy(update={"duration_ms": 6}).model_dump(mode="json", exclude_none=True)
+        put("DeliveriesTable", MADE | {"next_attempt": 2, "attempts": [other]})
+        table = DeliveriesTable(dynamodb, "DeliveriesTable")
+        assert not table.record(MESSAGE, status=DeliveryStatus.DELIVERED, attempt=ATTEMPT)
+
+    def test_a_trial(self, dynamodb: Any) -> None:
+        create_table("ReceiverGatesTable")
+        trial = {"receiver": "sub", "trial_since_ms": NOW_MS, "trial_by": "another"}
+        put("ReceiverGatesTable", trial)
+        gates = ReceiverGates(dynamodb, "ReceiverGatesTable")
+        assert not gates.enter("sub", NOW_MS)[0]
+        assert gates.fail("sub", NOW_MS, trial=True) is None
+        gates.leave("sub")
+        assert items("ReceiverGatesTable") == [trial]
+
+    def test_a_rotation(self, dynamodb: Any) -> None:
+        create_table("SubscriptionsTable")
+        put(
+            "SubscriptionsTable", SUBSCRIPTION | {"secret_version": 2, "previous_secret_until_ms": NOW_MS - 1}
+        )
+        table = SubscriptionsTable(dynamodb, "SubscriptionsTable")
+        assert not table.rotate("sub", version=1, previous_until_ms=NOW_MS)
+
+    def test_an_id_that_is_taken(self, dynamodb: Any) -> None:
+        create_table("SubscriptionsTable")
+        put("SubscriptionsTable", SUBSCRIPTION | {"url": "https://another.example/"})
+        assert not SubscriptionsTable(dynamodb, "SubscriptionsTable").create(SUBSCRIPTION)
+
+    def test_a_run(self, dynamodb: Any) -> None:
+        create_table("DeliveriesTable")
+        put("DeliveriesTable", MADE | {"run": 2, "next_attempt_at_ms": NOW_MS - 1})
+        assert DeliveriesTable(dynamodb, "DeliveriesTable").begin_run(OVER, [], NOW_MS) is None
+
+
+class TestAWriteThatBotocoreGaveUp:
+    """No try was answered: the caller makes the write again, later and as another call."""
+
+    def test_a_claim_is_not_busy_against_itself(self, aws: None) -> None:
+        create_table("DeliveriesTable")
+        put("DeliveriesTable", MADE)
+        table = DeliveriesTable(Losing(client("dynamodb"), {0}, gives_up=True), "DeliveriesTable")
+        with pytest.raises(ReadTimeoutError):
+            table.claim(MESSAGE, NOW_MS)
+        assert table.claim(MESSAGE, NOW_MS + 10_000)[0] is Claim.TAKEN
+        assert table.claim(MESSAGE, NOW_MS + 10_000)[0] is Claim.BUSY
+
+    def test_a_task_has_ended_by_us(self, aws: None) -> None:
+        create_table("TasksTable")
+        put("TasksTable", PENDING)
+        table = TasksTable(Losing(client("dynamodb"), {0}, gives_up=True), "TasksTable")
+        with pytest.raises(ReadTimeoutError):
+            table.end(pending(), completed())
+        later = completed(detected_at_ms=NOW_MS + 70_000)
+        assert table.end(pending(), later) == ended(metadata={})
+        assert table.end(pending(), later) is None
+
+    def test_a_trial_is_ours(self, aws: None) -> None:
+        create_table("ReceiverGatesTable")
+        gates = ReceiverGates(Losing(client("dynamodb"), {0}, gives_up=True), "ReceiverGatesTable")
+        with pytest.raises(ReadTimeoutError):
+            gates.enter("sub", NOW_MS)
+        assert gates.enter("sub", NOW_MS + 5_000)[0]
+
+    def test_a_lease_is_ours(self, aws: None) -> None:
+        create_table("PollerLeasesTable")
+        leases = Leases(Losing(client("dynamodb"), {0}, gives_up=True), "PollerLeasesTable")
+        with pytest.raises(ReadTimeoutError):
+            leases.take_if_free(0, "me", NOW_MS)
+        assert leases.take_if_free(0, "me", NOW_MS + 1)
