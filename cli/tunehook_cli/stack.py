@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tunehook.aws.delivery_log import DeliveryLog
     from tunehook.aws.provider_states import ProviderStates
     from tunehook.aws.redeliveries import Redeliveries
+    from tunehook.aws.secret_versions import SecretVersionsTable
     from tunehook.aws.subscriptions import SubscriptionsTable
     from tunehook.aws.tasks import TasksTable
     from tunehook_cli.kept_files import KeptFiles
@@ -117,6 +118,13 @@ class Stack:
         from tunehook.aws.subscriptions import SubscriptionsTable
 
         return SubscriptionsTable(self._dynamodb, self.output("SubscriptionsTable"))
+
+    @cached_property
+    def secret_versions(self) -> SecretVersionsTable:
+        """Which version of each subscription's secret signs."""
+        from tunehook.aws.secret_versions import SecretVersionsTable
+
+        return SecretVersionsTable(self._dynamodb, self.output("SecretVersionsTable"))
 
     @cached_property
     def deliveries(self) -> DeliveriesTable:

@@ -22,6 +22,7 @@ from tunehook.aws.clients import CONNECTIONS, client
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.faults import code_of
 from tunehook.aws.messages import Hold, Message, after_fault_s
+from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
 from tunehook.http.client import open_client
@@ -58,7 +59,11 @@ class Worker:
         self._tasks = TasksTable(dynamodb, settings.tasks_table)
         self._bus = EventBus(client("events"), settings.event_bus)
         self._telling = Telling(
-            Receivers(SubscriptionsTable(dynamodb, settings.subscriptions_table), settings.network_policy),
+            Receivers(
+                SubscriptionsTable(dynamodb, settings.subscriptions_table),
+                settings.network_policy,
+                versions=SecretVersionsTable(dynamodb, settings.secret_versions_table),
+            ),
             DeliveriesTable(dynamodb, settings.deliveries_table),
             DeliveriesQueue(self._sqs, settings.deliveries_queue),
         )

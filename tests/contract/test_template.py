@@ -75,7 +75,7 @@ class TestStream:
 class TestTables:
     def test_the_work_index_holds_exactly_what_a_pending_task_is_read_from(self) -> None:
         table = resources("AWS::DynamoDB::Table")["TasksTable"]
-        (index,) = table["GlobalSecondaryIndexes"]
+        index, _ = table["GlobalSecondaryIndexes"]
         keys = {key["AttributeName"] for key in [*table["KeySchema"], *index["KeySchema"]]}
         read = {field.name for field in dataclasses.fields(PendingTask)} - {"key"}
         read |= {field.name for field in dataclasses.fields(TaskKey)}

@@ -295,7 +295,8 @@ def _timeout_s(value: object) -> int:
 
 
 def _notify_hook(item: Mapping[str, Any], policy: NetworkPolicy) -> str | None:
-    if item.get("notify_hook") is None:
+    # A form whose field was left empty means none.
+    if item.get("notify_hook") in (None, ""):
         return None
     url = _text(item, "notify_hook")
     check_url(url, policy, field="notify_hook")

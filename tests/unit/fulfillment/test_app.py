@@ -32,13 +32,14 @@ def body(task_id: str = "task-1", **fields: Any) -> str:
 
 @pytest.fixture
 def queue(aws: None, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    for table in ("TasksTable", "SubscriptionsTable", "DeliveriesTable"):
+    for table in ("TasksTable", "SubscriptionsTable", "SecretVersionsTable", "DeliveriesTable"):
         create_table(table)
     watched_bus()
     queue = client("sqs").create_queue(QueueName="deliveries")["QueueUrl"]
     values = {
         "TASKS_TABLE": "TasksTable",
         "SUBSCRIPTIONS_TABLE": "SubscriptionsTable",
+        "SECRET_VERSIONS_TABLE": "SecretVersionsTable",
         "DELIVERIES_TABLE": "DeliveriesTable",
         "DELIVERIES_QUEUE": queue,
         "FULFILLMENT_QUEUE": client("sqs").create_queue(QueueName="fulfillment")["QueueUrl"],

@@ -124,35 +124,6 @@ class SubscriptionsTable:
         )
         return item is not None
 
-    def rotate(self, subscription_id: str, *, version: int, previous_until_ms: int) -> bool:
-        """Raise the version of a subscription's secret.
-
-        Parameters
-        ----------
-        subscription_id : str
-            Whose secret.
-        version : int
-            The version until now, which an item without ``secret_version`` has as 1.
-        previous_until_ms : int
-            Until when the secret of that version signs too, in milliseconds since 1970
-            (docs/webhook-contract.md, "The request").
-
-        Returns
-        -------
-        bool
-            False, and nothing is changed, if there is no such subscription or its version is another one.
-        """
-        unversioned = " OR attribute_not_exists(secret_version)" if version == 1 else ""
-        item = self._update(
-            subscription_id,
-            UpdateExpression="SET secret_version = :next, previous_secret_until_ms = :until_ms",
-            ConditionExpression=f"attribute_exists(subscription_id) AND (secret_version = :version{unversioned})",
-            ExpressionAttributeValues=to_attributes(
-                {":version": version, ":next": version + 1, ":until_ms": previous_until_ms}
-            ),
-        )
-        return item is not None
-
     def _update(self, subscription_id: str, **update: Any) -> dict[str, Any] | None:
         """Update an item and return what was asked for of it; one that was deleted meanwhile stays deleted."""
         options = {"ConditionExpression": "attribute_exists(subscription_id)"} | update
