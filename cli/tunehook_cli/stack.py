@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
-from tunehook.errors import Misconfigured
+from tunehook.errors import Misconfigured, Unavailable
 from tunehook.http.guard import NetworkPolicy
 
 if TYPE_CHECKING:
@@ -24,10 +24,14 @@ if TYPE_CHECKING:
     from tunehook.aws.secret_versions import SecretVersionsTable
     from tunehook.aws.subscriptions import SubscriptionsTable
     from tunehook.aws.tasks import TasksTable
+    from tunehook.delivery_request import DeliveryRequest
     from tunehook_cli.kept_files import KeptFiles
     from tunehook_cli.local.state import LocalEnvironment
 
 DEFAULT_NAME: Final = "tunehook"
+
+_MESSAGES_AT_ONCE: Final = 10
+"""How many SQS takes in one call."""
 
 OpenClient: TypeAlias = Callable[..., Any]
 """Takes a service's name and settings of its client, as `tunehook.aws.clients.client` does."""
@@ -206,6 +210,25 @@ class Stack:
         self._open_client("sqs").send_message(
             QueueUrl=self.output("FulfillmentQueue"), MessageBody=request.model_dump_json()
         )
+
+    def ask_to_deliver(self, requests: Sequence[DeliveryRequest]) -> None:
+        """Have deliveries made that were never made.
+
+        Raises
+        ------
+        Unavailable
+            If the queue does not take some of them; those before are on their way.
+        """
+        sqs, url = self._open_client("sqs"), self.output("FulfillmentQueue")
+        for start in range(0, len(requests), _MESSAGES_AT_ONCE):
+            entries = [
+                {"Id": str(number), "MessageBody": request.model_dump_json()}
+                for number, request in enumerate(requests[start : start + _MESSAGES_AT_ONCE])
+            ]
+            if refused := sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed"):
+                raise Unavailable(
+                    f"the fulfillment queue does not take {len(refused)} messages ({refused[0]['Code']}): try again"
+                )
 
     @cached_property
     def _dynamodb(self) -> Any:

@@ -234,7 +234,10 @@ def enable_subscription(subscription_id: SubscriptionId, stack: StackName = None
     name = output.printable(subscription_id)
     print(f"Enabled {name}. This counts within 15 seconds.")
     if item.get("enabled") is False:
-        print(f"What it missed: `tunehook deliveries recover {name} --since 2h`.")
+        print(
+            f"What it missed: `tunehook deliveries recover {name} --since 2h`, or as long ago as it was disabled, "
+            "at most 14d."
+        )
 
 
 @app.command("rotate-secret")

@@ -11,7 +11,7 @@ from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.http.headers import check_headers
 from tunehook.signatures import NOTIFY_HOOK_PREFIX, notify_hook_subscription_id
-from tunehook.tasks import Format
+from tunehook.tasks import Format, Status
 from tunehook.times import LATEST_MS
 from tunehook.validation import is_whole
 
@@ -22,6 +22,11 @@ class WebhookType(StrEnum):
     TASK_COMPLETED = "task.completed"
     TASK_FAILED = "task.failed"
     WEBHOOK_TEST = "webhook.test"
+
+    @classmethod
+    def of_end(cls, status: Status) -> WebhookType:
+        """Return which webhook tells of a task that ended so."""
+        return cls.TASK_COMPLETED if status is Status.COMPLETED else cls.TASK_FAILED
 
 
 SUBSCRIBABLE: Final = (WebhookType.TASK_COMPLETED, WebhookType.TASK_FAILED)

@@ -1,5 +1,3 @@
-from typing import Any
-
 import pytest
 from tests.support.aws import Faulty, client, create_table, fault, items, put
 

@@ -57,7 +57,7 @@ class DeliveryLog:
         since_ms: int = 0,
         limit: int | None = None,
     ) -> list[LoggedDelivery]:
-        """Return deliveries, newest first. Where neither task nor subscription is given, this reads the whole table.
+        """Return deliveries, newest first. Without task and subscription, this reads the whole of an index.
 
         Parameters
         ----------
@@ -111,6 +111,8 @@ class DeliveryLog:
     def _scan(self, statuses: Collection[DeliveryStatus], since_ms: int, limit: int | None) -> Iterator[str]:
         pages = self._client.get_paginator("scan").paginate(
             TableName=self._name,
+            # It has all deliveries, and little of each: the table itself has payloads of up to 300 kB.
+            IndexName=BY_SUBSCRIPTION_INDEX,
             ProjectionExpression="delivery_id, created_at_ms",
             **_filtered(["created_at_ms >= :since_ms"], statuses, {}, {":since_ms": since_ms}),
         )
