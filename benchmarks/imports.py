@@ -41,6 +41,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "nobody",
     "AWS_SECRET_ACCESS_KEY": "nothing",
+    "DEAD_LETTERS": "dead-letters",
     "DELIVERIES_QUEUE": "deliveries",
     "DELIVERIES_TABLE": "deliveries",
     "EVENT_BUS": "bus",
@@ -55,6 +56,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "PROVIDER_STATES_TABLE": "states",
     "RESULTS_BUCKET": "results",
     "SHARD_COUNT": "1",
+    "SECRET_VERSIONS_TABLE": "versions",
     "SUBSCRIPTIONS_TABLE": "subscriptions",
     "TASKS_TABLE": "tasks",
 }

@@ -50,7 +50,12 @@ BATCH: Final = 10
 ROUNDS: Final = 5
 SUBSCRIPTION: Final = "sub_benchmark"
 _REGION: Final = "us-east-1"
-_TABLES: Final = {"deliveries": "delivery_id", "subscriptions": "subscription_id", "gates": "receiver"}
+_TABLES: Final = {
+    "deliveries": "delivery_id",
+    "subscriptions": "subscription_id",
+    "versions": "subscription_id",
+    "gates": "receiver",
+}
 _PAYLOAD: Final = json.dumps(
     {
         "event_id": "evt_0123456789abcdef0123456789abcdef",
@@ -199,10 +204,13 @@ def embedded_aws() -> Iterator[WebhooksSettings]:
                 )
             secret = client("secretsmanager").create_secret(Name="master", SecretString="m" * 64)["ARN"]
             queue = client("sqs").create_queue(QueueName="deliveries")["QueueUrl"]
+            dead_letters = client("sqs").create_queue(QueueName="dead-letters")["QueueUrl"]
             yield WebhooksSettings(
                 deliveries_table="deliveries",
                 deliveries_queue=queue,
+                dead_letters=dead_letters,
                 subscriptions_table="subscriptions",
+                secret_versions_table="versions",
                 gates_table="gates",
                 event_bus="default",
                 results_bucket="results",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-from tunehook.errors import Misconfigured
+from tunehook.errors import Misconfigured, Unavailable
 from tunehook.http.guard import NetworkPolicy
 
 if TYPE_CHECKING:
@@ -21,14 +21,19 @@ if TYPE_CHECKING:
     from tunehook.aws.delivery_log import DeliveryLog
     from tunehook.aws.provider_states import ProviderStates
     from tunehook.aws.redeliveries import Redeliveries
+    from tunehook.aws.secret_versions import SecretVersionsTable
     from tunehook.aws.subscriptions import SubscriptionsTable
     from tunehook.aws.tasks import TasksTable
+    from tunehook.delivery_request import DeliveryRequest
     from tunehook_cli.kept_files import KeptFiles
     from tunehook_cli.local.state import LocalEnvironment
 
 DEFAULT_NAME: Final = "tunehook"
 
 Told = TypeVar("Told")
+
+_MESSAGES_AT_ONCE: Final = 10
+"""How many SQS takes in one call."""
 
 OpenClient: TypeAlias = Callable[..., Any]
 """Takes a service's name and settings of its client, as `tunehook.aws.clients.client` does."""
@@ -121,6 +126,13 @@ class Stack:
         return SubscriptionsTable(self._dynamodb, self.output("SubscriptionsTable"))
 
     @cached_property
+    def secret_versions(self) -> SecretVersionsTable:
+        """Which version of each subscription's secret signs."""
+        from tunehook.aws.secret_versions import SecretVersionsTable
+
+        return SecretVersionsTable(self._dynamodb, self.output("SecretVersionsTable"))
+
+    @cached_property
     def deliveries(self) -> DeliveriesTable:
         """The Deliveries table."""
         from tunehook.aws.deliveries import DeliveriesTable
@@ -195,6 +207,25 @@ class Stack:
         self._open_client("sqs").send_message(
             QueueUrl=self.output("FulfillmentQueue"), MessageBody=request.model_dump_json()
         )
+
+    def ask_to_deliver(self, requests: Sequence[DeliveryRequest]) -> None:
+        """Have deliveries made that were never made.
+
+        Raises
+        ------
+        Unavailable
+            If the queue does not take some of them; those before are on their way.
+        """
+        sqs, url = self._open_client("sqs"), self.output("FulfillmentQueue")
+        for start in range(0, len(requests), _MESSAGES_AT_ONCE):
+            entries = [
+                {"Id": str(number), "MessageBody": request.model_dump_json()}
+                for number, request in enumerate(requests[start : start + _MESSAGES_AT_ONCE])
+            ]
+            if refused := sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed"):
+                raise Unavailable(
+                    f"the fulfillment queue does not take {len(refused)} messages ({refused[0]['Code']}): try again"
+                )
 
     @cached_property
     def _dynamodb(self) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from tunehook.events import ArchivedAsset, TaskEnded
+from tunehook.events import ArchivedAsset, TaskCompleted, TaskEnded, TaskFailed
 from tunehook.times import from_ms, iso
 
 
@@ -78,6 +78,16 @@ def read_manifest(body: bytes) -> Manifest | None:
         return Manifest.model_validate_json(body)
     except ValidationError:
         return None
+
+
+def event_in(body: bytes) -> TaskEnded | None:
+    """Return the event that a manifest was written of; None if it is none. Long texts are in it, too."""
+    for kind in (TaskCompleted, TaskFailed):
+        try:
+            return kind.model_validate_json(body)
+        except ValidationError:
+            continue
+    return None
 
 
 def provider_object_of(item: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The messages of the fulfillment queue: events of ended tasks, and requests to copy again what is missing."""
+"""The messages of the fulfillment queue: ended tasks, and requests to copy what is missing or to tell somebody."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tunehook.archiving import ArchiveRequest
 from tunehook.aws.messages import Message
 from tunehook.aws.task_items import ended_task, pending_task
+from tunehook.delivery_request import DeliveryRequest
 from tunehook.errors import InvalidInput
 from tunehook.events import TaskCompleted, TaskEnded, TaskFailed, task_ended
 from tunehook.times import to_ms
@@ -27,6 +28,7 @@ class _Part(BaseModel):
 
 class _Kind(_Part):
     detail_type: Literal["TaskCompleted", "TaskFailed"] | None = Field(None, alias="detail-type")
+    request: Any = None
 
 
 class _Completed(_Part):
@@ -42,23 +44,26 @@ def since_ms(message: Message, event: TaskEnded) -> int:
     return to_ms(event.detected_at) if message.first_received_ms is None else message.first_received_ms
 
 
-def content_of(body: str) -> TaskEnded | ArchiveRequest:
+def content_of(body: str) -> TaskEnded | ArchiveRequest | DeliveryRequest:
     """Return what a message asks for.
 
     Raises
     ------
     InvalidInput
-        If it is neither an event of an ended task nor a request.
+        If it is neither an event of an ended task nor one of the requests.
     """
     if len(body.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise InvalidInput("message", f"is longer than {MAX_BYTES} bytes")
     try:
         # Pydantic's own parser refuses what could not be written again: halves of surrogate pairs, a thousand levels.
-        match _Kind.model_validate_json(body).detail_type:
+        kind = _Kind.model_validate_json(body)
+        match kind.detail_type:
             case "TaskCompleted":
                 return _Completed.model_validate_json(body).detail
             case "TaskFailed":
                 return _Failed.model_validate_json(body).detail
+            case None if kind.request == "deliver":
+                return DeliveryRequest.model_validate_json(body)
             case None:
                 return ArchiveRequest.model_validate_json(body)
     except ValidationError as error:

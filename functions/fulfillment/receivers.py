@@ -10,9 +10,11 @@ from typing import Any, Final
 from aws_lambda_powertools import Logger
 
 from tunehook.aws.faults import AWS_FAULTS, code_of
+from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy
+from tunehook.secret_versions import FIRST, versions_on
 from tunehook.subscriptions import Receiver, Subscription, WebhookType, check_subscription, receivers_of
 
 logger = Logger(child=True)
@@ -31,13 +33,23 @@ class Receivers:
         Where a URL may point.
     clock : callable, optional
         Seconds that never go back.
+    versions : SecretVersionsTable
+        Where it is kept which versions of their secrets sign: an item that says so by itself is from an earlier
+        tunehook, and may be put again before anything is sent to it.
     """
 
     def __init__(
-        self, table: SubscriptionsTable, policy: NetworkPolicy, clock: Callable[[], float] = time.monotonic
+        self,
+        table: SubscriptionsTable,
+        policy: NetworkPolicy,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        versions: SecretVersionsTable,
     ) -> None:
         self._table = table
         self._policy = policy
+        self._versions = versions
+        self._versions_kept: set[str] = set()
         self._clock = clock
         self._read_at_s = float("-inf")
         self._subscriptions: list[Subscription] = []
@@ -69,6 +81,21 @@ class Receivers:
             subscription for item in items if (subscription := self._checked(item)) is not None
         ]
         self._read_at_s = read_at_s
+        self._keep_versions(items)
+
+    def _keep_versions(self, items: list[dict[str, Any]]) -> None:
+        """Keep what items say of their secrets, where nothing is kept yet. Nobody is left untold if it fails."""
+        said = {str(item["subscription_id"]): versions_on(item) for item in items}
+        rotated = {name for name, versions in said.items() if versions != FIRST} - self._versions_kept
+        if not rotated:
+            return
+        try:
+            for subscription_id in rotated - self._versions.ids():
+                self._versions.keep(subscription_id, said[subscription_id])
+        except AWS_FAULTS as error:
+            logger.warning("secret_versions_not_kept", error=code_of(error))
+        else:
+            self._versions_kept |= rotated
 
     def _checked(self, item: Mapping[str, Any]) -> Subscription | None:
         subscription_id = item["subscription_id"]

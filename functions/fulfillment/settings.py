@@ -15,6 +15,7 @@ class FulfillmentSettings(BaseModel):
 
     tasks_table: str = Field(min_length=1)
     subscriptions_table: str = Field(min_length=1)
+    secret_versions_table: str = Field(min_length=1)
     deliveries_table: str = Field(min_length=1)
     deliveries_queue: str = Field(min_length=1)
     fulfillment_queue: str = Field(min_length=1)

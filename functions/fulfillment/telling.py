@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from fulfillment.payload import payload_of
-from fulfillment.receivers import Receivers
 from tunehook.aws.deliveries import BATCH_MAX, DeliveriesQueue, DeliveriesTable
 from tunehook.deliveries import Delivery, message_for, new_delivery
 from tunehook.events import ArchivedAsset, ManifestLocation, TaskCompleted, TaskEnded
@@ -15,12 +14,20 @@ from tunehook.subscriptions import Receiver, WebhookType
 from tunehook.times import now_ms, to_ms
 
 
+class KnowsReceivers(Protocol):
+    """Who is told: `fulfillment.receivers.Receivers`, or what stands for it."""
+
+    def of(self, kind: WebhookType, provider: str, item: Mapping[str, Any] | None) -> list[Receiver]:
+        """See `fulfillment.receivers.Receivers.of`."""
+        ...
+
+
 class Telling:
     """Makes the deliveries.
 
     Parameters
     ----------
-    receivers : Receivers
+    receivers : KnowsReceivers
         Who is told.
     deliveries, queue
         The Deliveries table and the deliveries queue.
@@ -30,7 +37,7 @@ class Telling:
 
     def __init__(
         self,
-        receivers: Receivers,
+        receivers: KnowsReceivers,
         deliveries: DeliveriesTable,
         queue: DeliveriesQueue,
         clock: Callable[[], int] = now_ms,

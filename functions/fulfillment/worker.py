@@ -13,6 +13,7 @@ from fulfillment.fulfil import Fulfillment
 from fulfillment.messages import content_of, event_of_item, since_ms
 from fulfillment.patience import ComesAgain
 from fulfillment.receivers import Receivers
+from fulfillment.recovery import Recovery
 from fulfillment.results import S3_SETTINGS, Results
 from fulfillment.settings import FulfillmentSettings
 from fulfillment.telling import Telling
@@ -22,8 +23,10 @@ from tunehook.aws.clients import CONNECTIONS, client
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.faults import code_of
 from tunehook.aws.messages import Hold, Message, after_fault_s
+from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
+from tunehook.delivery_request import DeliveryRequest
 from tunehook.http.client import open_client
 from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import TaskKey
@@ -57,10 +60,25 @@ class Worker:
         self._results = Results(client("s3", **S3_SETTINGS), settings.results_bucket)
         self._tasks = TasksTable(dynamodb, settings.tasks_table)
         self._bus = EventBus(client("events"), settings.event_bus)
+        subscriptions = SubscriptionsTable(dynamodb, settings.subscriptions_table)
+        deliveries = DeliveriesTable(dynamodb, settings.deliveries_table)
+        queue = DeliveriesQueue(self._sqs, settings.deliveries_queue)
         self._telling = Telling(
-            Receivers(SubscriptionsTable(dynamodb, settings.subscriptions_table), settings.network_policy),
-            DeliveriesTable(dynamodb, settings.deliveries_table),
-            DeliveriesQueue(self._sqs, settings.deliveries_queue),
+            Receivers(
+                subscriptions,
+                settings.network_policy,
+                versions=SecretVersionsTable(dynamodb, settings.secret_versions_table),
+            ),
+            deliveries,
+            queue,
+        )
+        self._recovery = Recovery(
+            tasks=self._tasks,
+            subscriptions=subscriptions,
+            deliveries=deliveries,
+            queue=queue,
+            results=self._results,
+            policy=settings.network_policy,
         )
 
     async def handle(
@@ -117,6 +135,9 @@ class Worker:
 
     async def _fulfil(self, fulfillment: Fulfillment, message: Message, within_s: float) -> None:
         content = content_of(message.body)
+        if isinstance(content, DeliveryRequest):
+            await self._recovery.deliver(content)
+            return
         if not isinstance(content, ArchiveRequest):
             await fulfillment.fulfil(content, since_ms=since_ms(message, content), within_s=within_s)
             return

@@ -1,18 +1,21 @@
 """The handler of the webhooks function: messages of the deliveries queue."""
 
+from __future__ import annotations
+
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
-from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from tunehook.aws.clients import client
 from tunehook.settings import load_settings
 from webhooks.report import Report
 from webhooks.settings import WebhooksSettings
 from webhooks.worker import Worker
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 logger = Logger()
 
@@ -25,14 +28,13 @@ def _worker() -> Worker:
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Make the attempts that the messages ask for; report the messages that must come again."""
-    outcomes = iter(_worker().handle(event["Records"], context.get_remaining_time_in_millis))
+    records = event["Records"]
+    outcomes = _worker().handle(records, context.get_remaining_time_in_millis)
     report = Report(logger)
-
-    def settle(record: object) -> None:  # noqa: ARG001 - Powertools passes it by this name
-        report.add(next(outcomes))
-
-    processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
     try:
-        return process_partial_response(event, settle, processor, context)
+        failed = [
+            each["messageId"] for each, outcome in zip(records, outcomes, strict=True) if report.add(outcome)
+        ]
     finally:
         report.tell()
+    return {"batchItemFailures": [{"itemIdentifier": each} for each in failed]}

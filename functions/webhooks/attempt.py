@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import httpx
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tunehook.deliveries import Delivery
     from tunehook.http.reply import Reply
     from tunehook.http.transport import HttpTransport
+    from webhooks.subscriptions import Subscribed
 
 ATTEMPT_S: Final = 15.0
 MAX_ANSWER_BYTES: Final = 16 * 1024
@@ -78,7 +79,7 @@ class Sender:
     deadline_s: float = ATTEMPT_S
 
     async def attempt(
-        self, delivery: Delivery, subscription: Mapping[str, Any] | None, master_secret: str, now_ms: int
+        self, delivery: Delivery, subscription: Subscribed | None, master_secret: str, now_ms: int
     ) -> Result:
         """Make the next attempt of a delivery. DNS and TLS and reading the answer included, it ends by the deadline.
 
@@ -86,8 +87,8 @@ class Sender:
         ----------
         delivery : Delivery
             What to send.
-        subscription : mapping or None
-            The item of its subscription, unless it belongs to a task's own hook.
+        subscription : Subscribed or None
+            Its subscription, unless it belongs to a task's own hook.
         master_secret : str
             What signing secrets are derived from.
         now_ms : int
@@ -130,7 +131,7 @@ class Sender:
         return Result(attempt, judge(answer.status, answer.headers), True, retry_after)
 
     def _request(
-        self, delivery: Delivery, subscription: Mapping[str, Any] | None, master_secret: str, now_ms: int
+        self, delivery: Delivery, subscription: Subscribed | None, master_secret: str, now_ms: int
     ) -> tuple[str, Mapping[str, str], bytes]:
         receiver = receiver_of(delivery, subscription, now_ms)
         url = _checked(receiver.url, self.policy)

@@ -26,9 +26,7 @@ from webhooks.secret import MasterSecret
 from webhooks.verdict import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from webhooks.subscriptions import Subscriptions
+    from webhooks.subscriptions import Subscribed, Subscriptions
 
 EARLY_MS: Final = 100
 """Clocks differ: a message that is early by less than this is due."""
@@ -172,10 +170,10 @@ class Deliverer:
             known, subscription = self.subscriptions.cached(delivery.subscription_id)
             if not known:
                 subscription = await asyncio.to_thread(self.subscriptions.get, delivery.subscription_id)
-            if known and _takes_nothing(subscription):
+            if known and (subscription is None or subscription.is_disabled):
                 # It may have been enabled since: what it was sent for must not end by what was true before.
                 subscription = await asyncio.to_thread(self.subscriptions.fresh, delivery.subscription_id)
-            if _takes_nothing(subscription):
+            if subscription is None or subscription.is_disabled:
                 return await self._withdraw(message, delivery, subscription), None
         result = await self.sender.attempt(delivery, subscription, master_secret, self.now_ms())
         self.breaker.note(admission, answered=result.answered)
@@ -183,7 +181,7 @@ class Deliverer:
         return outcome, result.answered
 
     async def _withdraw(
-        self, message: DeliveryMessage, delivery: Delivery, subscription: Mapping[str, object] | None
+        self, message: DeliveryMessage, delivery: Delivery, subscription: Subscribed | None
     ) -> Outcome:
         reason = "subscription deleted" if subscription is None else "subscription disabled"
         await self._record(message, DeliveryStatus.ABORTED, reason=reason)
@@ -193,7 +191,7 @@ class Deliverer:
         self,
         message: DeliveryMessage,
         delivery: Delivery,
-        subscription: Mapping[str, object] | None,
+        subscription: Subscribed | None,
         result: Result,
     ) -> Outcome:
         """Record an attempt, arrange the next, then keep the books on the subscription, which can be made up for."""
@@ -204,7 +202,7 @@ class Deliverer:
                 status = await self._record(message, DeliveryStatus.DELIVERED, result.attempt)
                 if subscription is not None:
                     again = (message.run, message.attempt) > (1, 1)
-                    change = await self.health.delivered(subscription, again=again)
+                    change = await self.health.delivered(subscription.item, again=again)
             case Verdict.ABORTED:
                 status = await self._record(
                     message, DeliveryStatus.ABORTED, result.attempt, reason="refused by the receiver"
@@ -213,12 +211,12 @@ class Deliverer:
                 reason = f"the receiver asked for no more ({result.attempt.status_code})"
                 # First, so that a crash in between leads to the same end.
                 if subscription is not None:
-                    change = await self.health.gone(subscription, at_ms, reason)
+                    change = await self.health.gone(subscription.item, at_ms, reason)
                 status = await self._record(message, DeliveryStatus.FAILED, result.attempt, reason=reason)
             case Verdict.FAILED:
                 status = await self._try_again(message, result)
                 if subscription is not None:
-                    change = await self.health.failed(subscription, at_ms)
+                    change = await self.health.failed(subscription.item, at_ms)
         return Outcome(
             step=Step.ATTEMPTED,
             message=message,
@@ -262,7 +260,3 @@ class Deliverer:
             # It took longer than its claim. The message comes again and finds what the other worker recorded.
             raise Unavailable("another worker has recorded this attempt")
         return status
-
-
-def _takes_nothing(subscription: Mapping[str, object] | None) -> bool:
-    return subscription is None or subscription.get("enabled") is False

@@ -37,6 +37,10 @@ class Figures:
         """Count a message that comes again through a fault of ours."""
         self._messages["fault"] += 1
 
+    def given_up(self) -> None:
+        """Count a message that nothing can come of."""
+        self._messages["given_up"] += 1
+
     def outcome(self, outcome: Outcome) -> None:
         """Count a message by what it led to."""
         self._messages[outcome.step.value] += 1

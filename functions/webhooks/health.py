@@ -109,8 +109,9 @@ class Health:
             return await asyncio.to_thread(self._disable, str(item["subscription_id"]), at_ms, reason)
 
     def _act(self, subscription_id: str, at_ms: int) -> Change:
-        item = self._subscriptions.fresh(subscription_id)
-        if item is None or "failing_since_ms" not in item or not _is_due(item, at_ms):
+        found = self._subscriptions.fresh(subscription_id)
+        item = {} if found is None else found.item
+        if "failing_since_ms" not in item or not _is_due(item, at_ms):
             return Change.NONE
         since_ms = item["failing_since_ms"]
         # Another worker may have delivered without knowing that there was a failure to forget.

@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from tunehook.deliveries import Delivery
+from tunehook.errors import InvalidInput
 from tunehook.tasks import Format
 from tunehook.times import from_ms, iso
 
@@ -50,12 +51,20 @@ def render(delivery: Delivery, sign_link: SignLink, now_ms: int) -> Body:
     Body
         Below 20,000 bytes in the formats ``standard`` and ``cloudevents``: what does not fit is left out, and
         ``data.truncated`` says so.
+
+    Raises
+    ------
+    InvalidInput
+        If the record's payload was changed by hand into something else.
     """
     if delivery.format is Format.PROVIDER:
         return Body(delivery.payload.encode("utf-8", "replace"), "application/json; charset=utf-8")
-    # NaN and the infinities, which Python's parser lets through, have no form in JSON.
-    data = json.loads(delivery.payload, parse_constant=lambda _: None)
-    _add_links(data, sign_link, iso(from_ms(now_ms + LINK_LIFE_S * 1000)))
+    try:
+        # NaN and the infinities, which Python's parser lets through, have no form in JSON.
+        data = json.loads(delivery.payload, parse_constant=lambda _: None)
+        _add_links(data, sign_link, iso(from_ms(now_ms + LINK_LIFE_S * 1000)))
+    except (ValueError, TypeError, AttributeError):
+        raise InvalidInput("payload", "is not as tunehook writes it") from None
     if delivery.format is Format.CLOUDEVENTS:
         return Body(_fitting(data, _cloud_event(delivery)), "application/cloudevents+json; charset=utf-8")
     return Body(_fitting(data, _standard(delivery)), "application/json; charset=utf-8")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tunehook.errors import InvalidInput, Unavailable
+from tunehook.errors import Unavailable
 from webhooks.delivery import Step
 from webhooks.figures import Figures
 from webhooks.health import Change
+from webhooks.worker import GivenUp
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -30,17 +31,15 @@ class Report:
         self._logger = logger
         self._figures = Figures()
 
-    def add(self, outcome: Outcome | BaseException) -> None:
-        """Log and count what became of a message.
-
-        Raises
-        ------
-        BaseException
-            The fault that `outcome` is, if it is one: the message is to come again.
-        """
+    def add(self, outcome: Outcome | GivenUp | BaseException) -> bool:
+        """Log and count what became of a message; return whether it is to come again."""
         if isinstance(outcome, BaseException):
             self._fault(outcome)
-            raise outcome
+            return True
+        if isinstance(outcome, GivenUp):
+            self._figures.given_up()
+            self._logger.error("message_given_up", extra={"reason": str(outcome.error)})
+            return False
         self._figures.outcome(outcome)
         delivery, attempt = outcome.delivery, outcome.attempt
         # Of a wait of 20 hours there are 80 of these.
@@ -61,6 +60,7 @@ class Report:
                 "subscription": None if outcome.change is Change.NONE else outcome.change,
             },
         )
+        return False
 
     def tell(self) -> None:
         """Write the figures of the batch."""
@@ -68,7 +68,7 @@ class Report:
 
     def _fault(self, fault: BaseException) -> None:
         self._figures.fault()
-        if isinstance(fault, (Unavailable, InvalidInput)):
+        if isinstance(fault, Unavailable):
             self._logger.warning("message_comes_again", extra={"reason": str(fault)})
         else:
             self._logger.error("message_comes_again", extra={"reason": type(fault).__name__}, exc_info=fault)

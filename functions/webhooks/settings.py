@@ -10,7 +10,9 @@ class WebhooksSettings(BaseModel):
 
     deliveries_table: str
     deliveries_queue: str
+    dead_letters: str
     subscriptions_table: str
+    secret_versions_table: str
     gates_table: str
     event_bus: str
     results_bucket: str

@@ -8,18 +8,24 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
+from tunehook.errors import InvalidInput
+from tunehook.http.guard import NetworkPolicy
+from tunehook.secret_versions import FIRST, SecretVersions
+from tunehook.subscriptions import check_subscription
 from tunehook.times import LATEST_MS
-from tunehook.validation import first_problem, is_whole
+from tunehook.validation import is_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tunehook.aws.secret_versions import SecretVersionsTable
     from tunehook.aws.subscriptions import SubscriptionsTable
     from tunehook.deliveries import Delivery
+    from tunehook.subscriptions import Subscription
 
 CACHED_S: Final = 15.0
+"""How long what was read counts, by the wall clock: Lambda halts the process, and its other clocks, between batches."""
+
 REMEMBERED: Final = 10_000
 """So many are remembered at most."""
 
@@ -33,6 +39,30 @@ class Receiver:
     secret_versions: tuple[int, ...] = (1,)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribed:
+    """A subscription as it was read.
+
+    Attributes
+    ----------
+    item : dict
+        Its item as plain values.
+    usable : Subscription or InvalidInput
+        What the item says, or what is wrong with it.
+    secret : SecretVersions
+        Which versions of its secret sign.
+    """
+
+    item: dict[str, Any]
+    usable: Subscription | InvalidInput
+    secret: SecretVersions = FIRST
+
+    @property
+    def is_disabled(self) -> bool:
+        """Whether nothing is to be sent. One that cannot be used is not disabled: it may be mended."""
+        return self.item.get("enabled") is False
+
+
 class Subscriptions:
     """The subscriptions, each read at most every 15 s.
 
@@ -40,47 +70,70 @@ class Subscriptions:
     ----------
     table : SubscriptionsTable
         Where they are.
+    versions : SecretVersionsTable
+        Where it is kept which versions of their secrets sign.
+    policy : NetworkPolicy
+        Where their URLs may point.
     clock : callable
-        Seconds that never go back.
+        The wall clock, in seconds.
     """
 
-    def __init__(self, table: SubscriptionsTable, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        table: SubscriptionsTable,
+        versions: SecretVersionsTable,
+        policy: NetworkPolicy,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._table = table
+        self._versions = versions
+        self._policy = policy
         self._clock = clock
         self._lock = threading.Lock()
-        self._cache: dict[str, tuple[float, dict[str, Any] | None]] = {}
+        self._cache: dict[str, tuple[float, Subscribed | None]] = {}
         self._readers: dict[str, threading.Lock] = {}
         self._changes: Counter[str] = Counter()
 
-    def cached(self, subscription_id: str) -> tuple[bool, dict[str, Any] | None]:
-        """Return whether an item needs no reading, and if so, what `get` would return."""
-        read_at, item = self._cache.get(subscription_id, (float("-inf"), None))
-        return self._clock() - read_at < CACHED_S, item
+    def cached(self, subscription_id: str) -> tuple[bool, Subscribed | None]:
+        """Return whether a subscription needs no reading, and if so, what `get` would return."""
+        read_at, found = self._cache.get(subscription_id, (float("-inf"), None))
+        return 0 <= self._clock() - read_at < CACHED_S, found
 
-    def get(self, subscription_id: str) -> dict[str, Any] | None:
-        """Return a subscription's item as plain values, at most 15 s old, or None if there is none."""
+    def get(self, subscription_id: str) -> Subscribed | None:
+        """Return a subscription, at most 15 s old, or None if there is none."""
         with self._lock:
             reader = self._readers.setdefault(subscription_id, threading.Lock())
         # One read at a time of each subscription; a slow one holds up none of another.
         with reader:
-            known, item = self.cached(subscription_id)
+            known, found = self.cached(subscription_id)
             if not known:
-                changes = self._changes[subscription_id]
-                item = _with_moments(self._table.get(subscription_id))
-                self._remember(subscription_id, item, changes)
-            return item
+                changes, read_at = self._changes[subscription_id], self._clock()
+                found = self._read(subscription_id)
+                self._remember(subscription_id, read_at, found, changes)
+            return found
 
-    def _remember(self, subscription_id: str, item: dict[str, Any] | None, changes: int) -> None:
+    def _read(self, subscription_id: str) -> Subscribed | None:
+        item = _with_moments(self._table.get(subscription_id))
+        if item is None:
+            return None
+        usable: Subscription | InvalidInput
+        try:
+            usable = check_subscription(item, self._policy)
+        except InvalidInput as error:
+            usable = error
+        return Subscribed(item=item, usable=usable, secret=self._versions.of(item))
+
+    def _remember(self, subscription_id: str, read_at: float, found: Subscribed | None, changes: int) -> None:
         with self._lock:
             if self._changes[subscription_id] != changes:
                 return  # changed while it was read: the next one reads again
             if len(self._cache) >= REMEMBERED:
                 for cache in (self._cache, self._readers, self._changes):
                     cache.clear()
-            self._cache[subscription_id] = (self._clock(), item)
+            self._cache[subscription_id] = (read_at, found)
 
-    def fresh(self, subscription_id: str) -> dict[str, Any] | None:
-        """Return a subscription's item as of all writes so far, or None if there is none."""
+    def fresh(self, subscription_id: str) -> Subscribed | None:
+        """Return a subscription as of all writes so far, or None if there is none."""
         self._forget(subscription_id)
         return self.get(subscription_id)
 
@@ -119,38 +172,29 @@ def _with_moments(item: dict[str, Any] | None) -> dict[str, Any] | None:
     return item
 
 
-def receiver_of(delivery: Delivery, item: Mapping[str, Any] | None, now_ms: int) -> Receiver:
+def receiver_of(delivery: Delivery, subscription: Subscribed | None, now_ms: int) -> Receiver:
     """Return where a delivery goes.
 
     Parameters
     ----------
     delivery : Delivery
         The delivery. Where it belongs to a task's own hook, its record says where to.
-    item : mapping or None
-        Otherwise: the subscription's item.
+    subscription : Subscribed or None
+        Otherwise: its subscription.
     now_ms : int
-        The present moment: after a rotation the older secret signs too, until ``previous_secret_until_ms``.
+        The present moment: for a while after a rotation the older secret signs too.
 
     Raises
     ------
     InvalidInput
-        If the item, which its user may have written by hand, is no usable subscription.
+        If the subscription's item, which its user may have written by hand, cannot be used.
     """
     if delivery.url is not None:
         return Receiver(delivery.url)
-    try:
-        subscription = _Subscription.model_validate(item)
-    except ValidationError as error:
-        raise first_problem(error, "subscription") from None
-    version = subscription.secret_version
-    rotated = version > 1 and subscription.previous_secret_until_ms > now_ms
-    return Receiver(subscription.url, subscription.headers, (version, version - 1) if rotated else (version,))
-
-
-class _Subscription(BaseModel):
-    model_config = ConfigDict(defer_build=True)
-
-    url: str
-    headers: dict[str, str] = Field(default_factory=dict)
-    secret_version: int = Field(1, ge=1)
-    previous_secret_until_ms: int = 0
+    if subscription is None:
+        raise InvalidInput("subscription_id", "there is no such subscription")
+    if isinstance(subscription.usable, InvalidInput):
+        # It is raised at each attempt; without this it would grow by each.
+        raise subscription.usable.with_traceback(None)
+    usable = subscription.usable
+    return Receiver(usable.url, usable.headers, subscription.secret.signing(now_ms))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools import Logger
+from pydantic import ValidationError
 
 from tunehook.aws.bus import EventBus
 from tunehook.aws.clients import CONNECTIONS, client
@@ -14,11 +16,14 @@ from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.faults import code_of
 from tunehook.aws.gates import ReceiverGates
 from tunehook.aws.messages import Hold, Message, after_fault_s
+from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.deliveries import message_of
+from tunehook.errors import InvalidInput
 from tunehook.http.transport import HttpTransport
 from tunehook.threads import UnawaitedThreads
 from tunehook.times import now_ms
+from tunehook.validation import first_problem
 from webhooks.attempt import Sender
 from webhooks.breaker import Breaker
 from webhooks.delivery import Deliverer, Outcome
@@ -40,6 +45,13 @@ logger = Logger(child=True)
 
 GRACE_S: Final = 0.25
 """How long a batch has until its messages are held. Most are done by then, and are spared the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A message that lies in the dead letters, as nothing can come of it, and what is wrong with it."""
+
+    error: InvalidInput
 
 
 class Worker:
@@ -65,7 +77,12 @@ class Worker:
         self._sqs = client("sqs")
         self._deliveries_queue = settings.deliveries_queue
         self._queue = DeliveriesQueue(self._sqs, settings.deliveries_queue)
-        self._subscriptions = Subscriptions(SubscriptionsTable(dynamodb, settings.subscriptions_table))
+        self._dead_letters = settings.dead_letters
+        self._subscriptions = Subscriptions(
+            SubscriptionsTable(dynamodb, settings.subscriptions_table),
+            SecretVersionsTable(dynamodb, settings.secret_versions_table),
+            settings.network_policy,
+        )
         self._breaker = Breaker(ReceiverGates(dynamodb, settings.gates_table), now_ms)
         bus = EventBus(client("events"), settings.event_bus)
         self._health = Health(self._subscriptions, deliveries, bus)
@@ -85,7 +102,7 @@ class Worker:
 
     def handle(
         self, records: Sequence[Mapping[str, Any]], remaining_ms: Callable[[], int]
-    ) -> list[Outcome | BaseException]:
+    ) -> list[Outcome | GivenUp | BaseException]:
         """Handle the messages of a batch at the same time.
 
         Parameters
@@ -97,8 +114,9 @@ class Worker:
 
         Returns
         -------
-        list of Outcome or BaseException
-            For each message, in order: what became of it, or what went wrong.
+        list of Outcome or GivenUp or BaseException
+            For each message, in order: what became of it; what is wrong with it, where no worker can ever do what it
+            asks for; or the fault for which it comes again.
         """
         messages = [Message.of(record) for record in records]
         return self._loop.run_until_complete(self._handle(messages, remaining_ms))
@@ -111,7 +129,7 @@ class Worker:
 
     async def _handle(
         self, messages: Sequence[Message], remaining_ms: Callable[[], int]
-    ) -> list[Outcome | BaseException]:
+    ) -> list[Outcome | GivenUp | BaseException]:
         deliverer = Deliverer(
             records=self._records,
             outbox=Outbox(self._queue, now_ms),
@@ -126,15 +144,35 @@ class Worker:
         )
         hold = Hold(self._sqs, self._deliveries_queue, messages, on_fault=_not_hidden, grace_s=GRACE_S)
         async with hold:
-            return await asyncio.gather(*(_handle(deliverer, message, hold) for message in messages))
+            return await asyncio.gather(*(self._handle_one(deliverer, message, hold) for message in messages))
 
+    async def _handle_one(
+        self, deliverer: Deliverer, message: Message, hold: Hold
+    ) -> Outcome | GivenUp | BaseException:
+        try:
+            return await self._do(deliverer, message)
+        except Exception as fault:  # noqa: BLE001 - one message's fault is not the others'
+            await hold.come_again(message, after_fault_s(message.receive_count))
+            return fault
 
-async def _handle(deliverer: Deliverer, message: Message, hold: Hold) -> Outcome | BaseException:
-    try:
-        return await deliverer.handle(message_of(message.body), message.receive_count)
-    except Exception as fault:  # noqa: BLE001 - one message's fault is not the others'
-        await hold.come_again(message, after_fault_s(message.receive_count))
-        return fault
+    async def _do(self, deliverer: Deliverer, message: Message) -> Outcome | GivenUp:
+        try:
+            return await deliverer.handle(message_of(message.body), message.receive_count)
+        except (InvalidInput, ValidationError) as error:
+            # The message, or the record of its delivery, is none of ours, and is so however often it comes.
+            given_up = GivenUp(error if isinstance(error, InvalidInput) else first_problem(error, "delivery"))
+        await asyncio.to_thread(self._put_aside, message, given_up)
+        return given_up
+
+    def _put_aside(self, message: Message, given_up: GivenUp) -> None:
+        """Put a message into the dead letters at once, with the reason as EventBridge writes one."""
+        reasons: Any = {
+            "ERROR_CODE": {"DataType": "String", "StringValue": type(given_up.error).__name__},
+            "ERROR_MESSAGE": {"DataType": "String", "StringValue": str(given_up.error)},
+        }
+        self._sqs.send_message(
+            QueueUrl=self._dead_letters, MessageBody=message.body, MessageAttributes=reasons
+        )
 
 
 def _not_hidden(fault: Exception) -> None:

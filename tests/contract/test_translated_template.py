@@ -43,6 +43,7 @@ QUEUES = sorted(resources("AWS::SQS::Queue"))
 TABLES = sorted(resources("AWS::DynamoDB::Table"))
 WORTH_KEEPING = (
     "DeliveriesTable",
+    "SecretVersionsTable",
     "MasterSecret",
     "ProvidersSecret",
     "ResultsBucket",
@@ -86,7 +87,8 @@ ALLOWED = {
             "sqs:ReceiveMessage",
         },
         "TasksTable.Arn": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
-        "SubscriptionsTable.Arn": {"dynamodb:Scan", "dynamodb:UpdateItem"},
+        "SubscriptionsTable.Arn": {"dynamodb:GetItem", "dynamodb:Scan", "dynamodb:UpdateItem"},
+        "SecretVersionsTable.Arn": {"dynamodb:PutItem", "dynamodb:Scan"},
         "DeliveriesTable.Arn": {"dynamodb:PutItem"},
         "DeliveriesQueue.Arn": {"sqs:SendMessage", "sqs:SendMessageBatch"},
         "ResultsBucket.Arn": {"s3:ListBucket"},
@@ -107,6 +109,8 @@ ALLOWED = {
         "DeliveriesTable.Arn": {"dynamodb:UpdateItem"},
         "DeliveriesTable.Arn/index/by_subscription": {"dynamodb:Query"},
         "SubscriptionsTable.Arn": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "SecretVersionsTable.Arn": {"dynamodb:GetItem", "dynamodb:PutItem"},
+        "DeliveriesDeadLetters.Arn": {"sqs:SendMessage"},
         "ReceiverGatesTable.Arn": {"dynamodb:UpdateItem"},
         RESULTS: {"s3:GetObject"},
         "MasterSecret.Id": {"secretsmanager:GetSecretValue"},

@@ -124,7 +124,14 @@ def test_a_private_hook_is_a_matter_of_the_policy(url: str) -> None:
     assert checked(NetworkPolicy.ANY, notify_hook=url).notify_hook == url
 
 
-@pytest.mark.parametrize("url", ["", "hook.example.com", "ftp://hook.example.com/", "https://u:p@h.example/"])
+@pytest.mark.parametrize("empty", ["", None])
+def test_an_empty_hook_is_none(empty: str | None) -> None:
+    assert checked(notify_hook=empty).notify_hook is None
+
+
+@pytest.mark.parametrize(
+    "url", [" ", "hook.example.com", "ftp://hook.example.com/", "https://u:p@h.example/"]
+)
 @pytest.mark.parametrize("policy", NetworkPolicy)
 def test_a_hook_that_is_no_usable_url_is_refused_by_every_policy(url: str, policy: NetworkPolicy) -> None:
     assert refused(policy, notify_hook=url) == "notify_hook"

@@ -9,6 +9,7 @@ import typer
 
 from tunehook.errors import InvalidInput
 from tunehook.signatures import notify_hook_subscription_id
+from tunehook.subscriptions import WebhookType, check_subscription
 from tunehook.times import now_ms
 from tunehook_cli import delivery_words, output
 from tunehook_cli.commands.options import AsJson, StackName
@@ -20,11 +21,15 @@ from tunehook_cli.stack import Stack, find_stack
 if TYPE_CHECKING:
     from tunehook.aws.delivery_log import LoggedDelivery
     from tunehook.deliveries import Attempt, Delivery, DeliveryStatus
+    from tunehook.subscriptions import Subscription
 
 app = typer.Typer(no_args_is_help=True, help="The webhooks that were sent, and every attempt.")
 
 RECOVERED_AT_MOST: Final = "14d"
 """docs/webhook-contract.md, "Bookkeeping"."""
+
+_CLOCKS_DIFFER_MS: Final = 600_000
+"""A delivery is made after its task was found ended; by another clock, it may seem to be before."""
 
 _SUBSCRIPTION: Final = "A subscription, or the URL of a notify hook."
 
@@ -55,7 +60,7 @@ def list_deliveries(
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """List deliveries, the latest first. Without a task or a subscription this reads the whole table."""
+    """List deliveries, the latest first. Without a task or a subscription this reads all there are."""
     statuses = () if status is None else (_status(status),)
     since_ms = 0 if since is None else now_ms() - parse_span(since, "--since")
     found = find_stack(stack)
@@ -218,21 +223,25 @@ def recover(
     since: Annotated[
         str,
         typer.Option(
-            help=f"What was made since then: 90s, 30m, 2h or 7d ago; at most {RECOVERED_AT_MOST}.",
+            help=f"What ended or was made since then: 90s, 30m, 2h or 7d ago; at most {RECOVERED_AT_MOST}.",
             show_default=False,
         ),
     ],
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Redeliver all that failed, and all that was given up while the subscription was disabled."""
+    """Redeliver all that failed or was given up, and have made what never was, as the subscription was disabled or new.
+
+    What was never made is made from the tasks that ended since then, if their events and providers are those that the
+    subscription wants.
+    """
     from tunehook.aws.redeliveries import Redelivery, withdrawn
     from tunehook.deliveries import DeliveryStatus
 
     since_ms = now_ms() - parse_span(since, "--since", at_most=RECOVERED_AT_MOST)
     found = find_stack(stack)
-    if "://" not in subscription:
-        _check_receiver(found, subscription, "SUBSCRIPTION")
+    is_hook = "://" in subscription
+    wanted = None if is_hook else _check_receiver(found, subscription, "SUBSCRIPTION")
     lost = [
         each.delivery_id
         for each in found.delivery_log.latest(
@@ -242,18 +251,55 @@ def recover(
         )
         if each.status is DeliveryStatus.FAILED or withdrawn(each)
     ]
-    if not lost and "://" in subscription:
+    if not lost and is_hook:
         _refuse_unknown_hook(found, subscription)
     # The oldest first, as they came.
     outcomes = {each: found.redeliveries.begin(each, now_ms())[0] for each in reversed(lost)}
     recovered = [each for each, outcome in outcomes.items() if outcome is Redelivery.STARTED]
+    # A hook is told of its task in any case: nothing can be missing.
+    made = [] if wanted is None else _make_missing(found, wanted, since_ms)
     if as_json:
-        output.print_json({"subscription": subscription, "recovered": recovered})
+        output.print_json({"subscription": subscription, "recovered": recovered, "made": made})
         return
-    if not recovered:
-        output.note(f"Nothing to recover: no delivery of the last {since} has failed.")
-        return
-    print(f"Redelivering {len(recovered)} {'delivery' if len(recovered) == 1 else 'deliveries'}.")
+    if recovered:
+        print(f"Redelivering {_deliveries(len(recovered))}.")
+    if made:
+        print(f"Making {_deliveries(len(made))} that {'was' if len(made) == 1 else 'were'} never made.")
+    if not recovered and not made:
+        missing = "" if is_hook else ", and none is missing"
+        output.note(f"Nothing to recover: no delivery of the last {since} has failed{missing}.")
+
+
+def _make_missing(stack: Stack, wanted: Subscription, since_ms: int) -> list[str]:
+    """Ask for the deliveries of tasks that ended since then of which there is no record; return their ids."""
+    from tunehook.deliveries import delivery_id
+    from tunehook.delivery_request import DeliveryRequest
+
+    subscription_id = wanted.subscription_id
+    known = set(stack.deliveries.ids_to(subscription_id, since_ms - _CLOCKS_DIFFER_MS))
+    missing = {
+        delivery_id(run.event_id, subscription_id): run
+        for run in stack.tasks.ended(since_ms, wanted.providers)
+        if wanted.wants(WebhookType.of_end(run.status), run.key.provider)
+        and delivery_id(run.event_id, subscription_id) not in known
+    }
+    ids = sorted(missing, key=lambda each: missing[each].detected_at_ms)
+    stack.ask_to_deliver(
+        [
+            DeliveryRequest(
+                task_id=missing[each].key.task_id,
+                provider=missing[each].key.provider,
+                event_id=missing[each].event_id,
+                subscription_id=subscription_id,
+            )
+            for each in ids
+        ]
+    )
+    return ids
+
+
+def _deliveries(count: int) -> str:
+    return f"{count} {'delivery' if count == 1 else 'deliveries'}"
 
 
 def _refuse_unknown_hook(stack: Stack, url: str) -> None:
@@ -261,8 +307,8 @@ def _refuse_unknown_hook(stack: Stack, url: str) -> None:
         raise InvalidInput("SUBSCRIPTION", _nobody(url))
 
 
-def _check_receiver(stack: Stack, subscription_id: str, field: str) -> None:
-    """Refuse what would end at once, as there is nobody to send it to."""
+def _check_receiver(stack: Stack, subscription_id: str, field: str) -> Subscription:
+    """Return the subscription; refuse what would end at once, as there is nobody to send it to."""
     item = stack.subscriptions.get(subscription_id)
     if item is None:
         words = no_such_subscription(subscription_id)
@@ -271,6 +317,11 @@ def _check_receiver(stack: Stack, subscription_id: str, field: str) -> None:
         )
     if item.get("enabled") is False:
         raise disabled(subscription_id, field)
+    try:
+        return check_subscription(item, stack.network_policy)
+    except InvalidInput as error:
+        name = output.printable(subscription_id)
+        raise InvalidInput(field, f"{name} cannot be used as it stands: {error}") from None
 
 
 def _unknown(delivery_id: str) -> InvalidInput:

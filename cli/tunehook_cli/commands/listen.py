@@ -105,7 +105,8 @@ def _listen(
         item["format"] = body_format
     with refused_as(url="--url", format="--format"):
         subscription_id = check_subscription(item, stack.network_policy).subscription_id
-    secret = derive_secret(stack.master_secret(), subscription_id, 1)
+    # One that was rotated is signed so when it is made anew, too.
+    secret = derive_secret(stack.master_secret(), subscription_id, stack.secret_versions.of(item).present)
 
     def subscribe() -> None:
         try:

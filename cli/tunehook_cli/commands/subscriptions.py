@@ -22,6 +22,7 @@ from tunehook_cli.stack import Stack, find_stack
 
 if TYPE_CHECKING:
     from tunehook.deliveries import Delivery
+    from tunehook.secret_versions import SecretVersions
 
 app = typer.Typer(no_args_is_help=True, help="The receivers of webhooks.")
 
@@ -147,18 +148,22 @@ def show_subscription(
     item = _item(found, subscription_id)
     ids = found.deliveries.ids_of_subscription(subscription_id, SHOWN_DELIVERIES)
     deliveries = [each for each in map(found.deliveries.get, ids) if each is not None]
+    secret = found.secret_versions.of(item)
     if as_json:
         output.print_json(
             _without_header_values(item)
+            | {"secret_version": secret.present}
             | {"deliveries": [each.model_dump(mode="json", exclude_none=True) for each in deliveries]}
         )
         return
-    output.print_fields(_fields(item, found.network_policy))
+    output.print_fields(_fields(item, found.network_policy, secret))
     if deliveries:
         print_deliveries(deliveries)
 
 
-def _fields(item: Mapping[str, Any], policy: NetworkPolicy) -> list[tuple[str, object]]:
+def _fields(
+    item: Mapping[str, Any], policy: NetworkPolicy, secret: SecretVersions
+) -> list[tuple[str, object]]:
     subscription = _checked(item, policy)
     headers = item.get("headers")
     first = [("subscription", item["subscription_id"]), ("url", item.get("url"))]
@@ -176,18 +181,19 @@ def _fields(item: Mapping[str, Any], policy: NetworkPolicy) -> list[tuple[str, o
         ("events", _events(subscription)),
         ("providers", _providers(subscription)),
         ("format", subscription.format.value),
-        ("secret", _secret_words(item)),
+        ("secret", _secret_words(secret)),
         *last,
     ]
 
 
-def _secret_words(item: Mapping[str, Any]) -> str | None:
+def _secret_words(secret: SecretVersions) -> str | None:
     """Say how far the secret has been rotated."""
-    until_ms = item.get("previous_secret_until_ms")
-    if not isinstance(until_ms, int):
+    if secret.present == 1:
         return None
-    words = f"version {item.get('secret_version')}"
-    return f"{words}; the one before signs too until {_moment(until_ms)}" if until_ms > now_ms() else words
+    words = f"version {secret.present}"
+    if len(secret.signing(now_ms())) == 1:
+        return words
+    return f"{words}; the one before signs too until {_moment(secret.previous_until_ms)}"
 
 
 def _moment(at_ms: object) -> str | None:
@@ -247,7 +253,10 @@ def enable_subscription(
     name = output.printable(subscription_id)
     print(f"Enabled {name}. This counts within 15 seconds.")
     if item.get("enabled") is False:
-        print(f"What it missed: `tunehook deliveries recover {name} --since 2h`.")
+        print(
+            f"What it missed: `tunehook deliveries recover {name} --since 2h`, or as long ago as it was disabled, "
+            "at most 14d."
+        )
 
 
 @app.command("rotate-secret")
@@ -263,25 +272,28 @@ def rotate_secret(
     grace_ms = parse_span(grace, "--grace", at_most=LONGEST_GRACE)
     found = find_stack(stack)
     item = _item(found, subscription_id)
-    version, now = _secret_version(item), now_ms()
+    before, now = found.secret_versions.of(item), now_ms()
     # First, so that whoever may not read the master secret gets to know it while nothing has happened yet.
-    secret = derive_secret(found.master_secret(), subscription_id, version + 1)
+    secret = derive_secret(found.master_secret(), subscription_id, before.present + 1)
     until_ms = now + grace_ms
-    if not found.subscriptions.rotate(subscription_id, version=version, previous_until_ms=until_ms):
+    rotated = found.secret_versions.rotate(
+        item, before, previous_until_ms=until_ms, rotation=secrets.token_hex(8)
+    )
+    if rotated is None:
         raise Unavailable(
-            f"{output.printable(subscription_id)} was changed at the same moment: look at it with "
+            f"{output.printable(subscription_id)} was rotated at the same moment: look at it with "
             "`tunehook subscriptions show`, and try again"
         )
-    earlier_until_ms = item.get("previous_secret_until_ms")
-    if isinstance(earlier_until_ms, int) and earlier_until_ms > now:
+    for retired in before.signing(now)[1:]:
         output.warn(
-            f"the secret of version {version - 1} would have signed until {_moment(earlier_until_ms)}; it has stopped"
+            f"the secret of version {retired} would have signed until {_moment(before.previous_until_ms)}; "
+            "it has stopped"
         )
     if as_json:
         output.print_json(
             {
                 "subscription_id": subscription_id,
-                "secret_version": version + 1,
+                "secret_version": rotated.present,
                 "signing_secret": secret,
                 "previous_secret_until": iso(from_ms(until_ms)),
             }
@@ -355,19 +367,13 @@ def print_secret(
     if "://" in subscription:
         subscription_id, version = notify_hook_subscription_id(subscription), 1
     else:
-        subscription_id, version = subscription, _secret_version(_item(found, subscription))
+        item = _item(found, subscription)
+        subscription_id, version = subscription, found.secret_versions.of(item).present
     secret = derive_secret(found.master_secret(), subscription_id, version)
     if as_json:
         output.print_json({"subscription_id": subscription_id, "signing_secret": secret})
     else:
         print(secret)
-
-
-def _secret_version(item: Mapping[str, Any]) -> int:
-    version = item.get("secret_version", 1)
-    if not isinstance(version, int) or version < 1:
-        raise InvalidInput("secret_version", "the item's is no whole number from 1")
-    return version
 
 
 def _item(stack: Stack, subscription_id: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.http.headers import check_headers
 from tunehook.signatures import NOTIFY_HOOK_PREFIX, notify_hook_subscription_id
-from tunehook.tasks import Format
+from tunehook.tasks import Format, Status
 from tunehook.times import LATEST_MS
 from tunehook.validation import is_whole
 
@@ -23,25 +23,23 @@ class WebhookType(StrEnum):
     TASK_FAILED = "task.failed"
     WEBHOOK_TEST = "webhook.test"
 
+    @classmethod
+    def of_end(cls, status: Status) -> WebhookType:
+        """Return which webhook tells of a task that ended so."""
+        return cls.TASK_COMPLETED if status is Status.COMPLETED else cls.TASK_FAILED
+
 
 SUBSCRIBABLE: Final = (WebhookType.TASK_COMPLETED, WebhookType.TASK_FAILED)
 """What a subscription can ask for; a test is sent to one subscription by hand."""
 
 
-_SECRET_VERSION_MAX: Final = 1_000_000_000
-
-_BOOKKEEPING: Final = {
-    "secret_version": (1, _SECRET_VERSION_MAX),
-    "previous_secret_until_ms": (0, LATEST_MS),
-    "failing_since_ms": (0, LATEST_MS),
-    "failing_warned_ms": (0, LATEST_MS),
-}
-"""What tunehook itself writes on a subscription and reckons with, and between which numbers it lies."""
+_BOOKKEEPING: Final = ("failing_since_ms", "failing_warned_ms")
+"""What tunehook itself writes on a subscription and reckons with: moments, in milliseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """A receiver of webhooks; `providers` empty means every provider."""
+    """A receiver of webhooks; `providers` empty means every provider. The values of `headers` may be secrets."""
 
     subscription_id: str
     url: str
@@ -49,6 +47,7 @@ class Subscription:
     providers: frozenset[str] = frozenset()
     format: Format = Format.STANDARD
     enabled: bool = True
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
 
     def wants(self, kind: WebhookType, provider: str) -> bool:
         """Return whether an event of `kind` about a task of `provider` is to be delivered."""
@@ -100,10 +99,12 @@ def receivers_of(
 def check_subscription(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscription:
     """Check an item of the Subscriptions table, which its user may have written by hand.
 
+    Whoever reads subscriptions goes by this one check: what is made for one that it lets through can be sent.
+
     Parameters
     ----------
     item : mapping
-        The item as plain Python values.
+        The item as plain Python values. An attribute that is DynamoDB's NULL counts as not given.
     policy : NetworkPolicy
         Where its URL may point.
 
@@ -117,6 +118,7 @@ def check_subscription(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscr
     InvalidInput
         For the first field that is not acceptable.
     """
+    item = {name: value for name, value in item.items() if value is not None}
     subscription_id = str(item["subscription_id"])
     if subscription_id.startswith(NOTIFY_HOOK_PREFIX):
         raise InvalidInput(
@@ -130,10 +132,10 @@ def check_subscription(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscr
     enabled = item.get("enabled", True)
     if not isinstance(enabled, bool):
         raise InvalidInput("enabled", "must be true or false")
-    _check_headers(item.get("headers"))
-    for name, (least, most) in _BOOKKEEPING.items():
-        if name in item and not is_whole(item[name], least, most):
-            raise InvalidInput(name, f"must be a whole number from {least} to {most}")
+    headers = _headers(item.get("headers"))
+    for name in _BOOKKEEPING:
+        if name in item and not is_whole(item[name], 0, LATEST_MS):
+            raise InvalidInput(name, f"must be a whole number from 0 to {LATEST_MS}")
     return Subscription(
         subscription_id=subscription_id,
         url=url,
@@ -141,6 +143,7 @@ def check_subscription(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscr
         providers=frozenset(_texts(item.get("providers"), "providers")),
         format=_format(item.get("format")),
         enabled=enabled,
+        headers=headers,
     )
 
 
@@ -160,12 +163,16 @@ def _events(value: object) -> frozenset[WebhookType]:
     return frozenset(map(WebhookType, names)) or frozenset(SUBSCRIBABLE)
 
 
-def _check_headers(value: object) -> None:
+def _headers(value: object) -> dict[str, str]:
     if value is None:
-        return
-    if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value.values()):
+        return {}
+    if not isinstance(value, Mapping):
         raise InvalidInput("headers", "must be a map of strings")
-    check_headers(value)
+    headers = {name: each for name, each in value.items() if each is not None}
+    if not all(isinstance(each, str) for each in headers.values()):
+        raise InvalidInput("headers", "must be a map of strings")
+    check_headers(headers)
+    return headers
 
 
 def _format(value: object) -> Format:

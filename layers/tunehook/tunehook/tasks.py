@@ -209,6 +209,16 @@ class EndedTask:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedRun:
+    """An ended run of a task as the index of ended ones shows it; `event_id` names the run's event."""
+
+    key: TaskKey
+    status: Status
+    event_id: str
+    detected_at_ms: int
+
+
 def work_queue(shard: int) -> str:
     """Return the partition of the work index that holds the tasks of `shard` on which there is work to do."""
     return f"work#{shard}"
@@ -295,7 +305,8 @@ def _timeout_s(value: object) -> int:
 
 
 def _notify_hook(item: Mapping[str, Any], policy: NetworkPolicy) -> str | None:
-    if item.get("notify_hook") is None:
+    # A form whose field was left empty means none.
+    if item.get("notify_hook") in (None, ""):
         return None
     url = _text(item, "notify_hook")
     check_url(url, policy, field="notify_hook")

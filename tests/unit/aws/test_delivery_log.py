@@ -1,7 +1,8 @@
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
-from tests.support.aws import client, create_table, put
+from tests.support.aws import Faulty, client, create_table, put
 
 from tunehook.aws.delivery_log import DeliveryLog
 from tunehook.deliveries import Attempt, DeliveryStatus, new_delivery
@@ -126,3 +127,24 @@ def test_a_status_that_the_index_has_not_heard_of_yet_counts(log: DeliveryLog) -
 
     lagging: Any = Lagging()
     assert DeliveryLog(lagging, TABLE).latest(subscription_id="sub", statuses=[DeliveryStatus.FAILED]) == []
+
+
+def test_a_list_of_all_reads_no_payload_but_of_those_that_it_shows(log: DeliveryLog) -> None:
+    for number in range(3):
+        put_delivery(number)
+    watched = Faulty(client("dynamodb"))
+    pages = watched.get_paginator("scan")
+    asked: list[dict[str, Any]] = []
+    paginate = pages.paginate
+
+    def watch(**request: Any) -> Any:
+        asked.append(request)
+        return paginate(**request)
+
+    pages.paginate = watch
+    looking: Any = Mock(wraps=watched)
+    looking.get_paginator = lambda _: pages
+    assert ids(DeliveryLog(looking, TABLE), limit=2) == ["msg_2", "msg_1"]
+    assert [each["IndexName"] for each in asked] == ["by_subscription"]
+    (read,) = [request for name, request in watched.calls if name == "batch_get_item"]
+    assert len(read["RequestItems"][TABLE]["Keys"]) == 2

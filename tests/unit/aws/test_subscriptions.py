@@ -1,15 +1,9 @@
-from typing import Any
-
 import pytest
 from tests.support.aws import Faulty, client, create_table, fault, items, put
 
 from tunehook.aws.subscriptions import SubscriptionsTable
-from tunehook.deliveries import new_delivery
-from tunehook.tasks import Format
-from webhooks.subscriptions import receiver_of
 
 NAME = "SubscriptionsTable"
-NOW_MS = 1_800_000_000_000
 ITEM = {"subscription_id": "a", "url": "https://receiver.example/"}
 
 
@@ -83,40 +77,4 @@ def test_enabling_forgets_how_it_has_failed(table: SubscriptionsTable) -> None:
 
 def test_what_is_not_there_is_not_made(table: SubscriptionsTable) -> None:
     assert not table.enable("a")
-    assert not table.rotate("a", version=1, previous_until_ms=0)
     assert items(NAME) == []
-
-
-@pytest.mark.parametrize(
-    ("fields", "version"), [({}, 1), ({"secret_version": 1}, 1), ({"secret_version": 7}, 7)]
-)
-def test_after_a_rotation_both_versions_sign_for_a_while_the_newest_first(
-    table: SubscriptionsTable, fields: dict[str, Any], version: int
-) -> None:
-    put(NAME, ITEM | fields)
-    assert table.rotate("a", version=version, previous_until_ms=NOW_MS)
-    (item,) = items(NAME)
-    delivery = new_delivery(
-        event_id="evt",
-        subscription_id="a",
-        task_id="task",
-        provider="suno",
-        type="task.completed",
-        event_at_ms=NOW_MS,
-        format=Format.STANDARD,
-        payload="{}",
-        now_ms=NOW_MS,
-    )
-    assert receiver_of(delivery, item, NOW_MS - 1).secret_versions == (version + 1, version)
-    assert receiver_of(delivery, item, NOW_MS).secret_versions == (version + 1,)
-
-
-@pytest.mark.parametrize(
-    "fields", [{"secret_version": 2}, {"secret_version": 2, "previous_secret_until_ms": 9}]
-)
-def test_a_version_that_was_raised_meanwhile_is_not_raised_again(
-    table: SubscriptionsTable, fields: dict[str, Any]
-) -> None:
-    put(NAME, ITEM | fields)
-    assert not table.rotate("a", version=1, previous_until_ms=NOW_MS)
-    assert items(NAME) == [ITEM | fields]

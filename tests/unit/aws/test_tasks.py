@@ -14,6 +14,7 @@ from tunehook.errors import InvalidInput
 from tunehook.events import task_ended
 from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import (
+    EndedRun,
     EndedTask,
     Failure,
     FailureCode,
@@ -572,3 +573,55 @@ class TestWorkIndex:
 )
 def test_metadata_is_told_where_it_is_acceptable(item: dict[str, Any], metadata: dict[str, Any]) -> None:
     assert metadata_of(item) == metadata
+
+
+def put_ended(task_id: str, at_ms: int, provider: str = "suno", **fields: Any) -> None:
+    item = {"task_id": task_id, "provider": provider, "status": "completed", "event_id": f"evt_{task_id}"}
+    put(NAME, item | {"detected_at_ms": at_ms, "clips": ["x" * 1000]} | fields)
+
+
+def test_ended_tasks_are_found_by_when_they_ended(table: TasksTable) -> None:
+    put_ended("early", NOW_MS - 1)
+    put_ended("second", NOW_MS + 1, "musicmint", status="rejected")
+    put_ended("first", NOW_MS, "musicmint")
+    put_ended("other", NOW_MS)
+    assert {run.key for run in table.ended(NOW_MS)} == {
+        TaskKey("first", "musicmint"),
+        TaskKey("second", "musicmint"),
+        TaskKey("other", "suno"),
+    }
+    assert list(table.ended(NOW_MS, {"musicmint", "nobody"})) == [
+        EndedRun(
+            key=TaskKey("first", "musicmint"),
+            status=Status.COMPLETED,
+            event_id="evt_first",
+            detected_at_ms=NOW_MS,
+        ),
+        EndedRun(
+            key=TaskKey("second", "musicmint"),
+            status=Status.REJECTED,
+            event_id="evt_second",
+            detected_at_ms=NOW_MS + 1,
+        ),
+    ]
+
+
+def test_a_task_that_is_pending_is_not_among_the_ended_ones(table: TasksTable) -> None:
+    put(NAME, USER_ITEM)
+    table.accept(request(USER_ITEM), USER_ITEM, 0, NOW_MS)
+    assert list(table.ended(0)) == []
+    ended = table.end(pending(), completed())
+    assert [run.event_id for run in table.ended(0)] == [task_ended(ended).event_id if ended else None]
+    put(NAME, USER_ITEM)
+    assert list(table.ended(0)) == []
+
+
+@pytest.mark.parametrize(
+    "by_hand", [{"status": "pending"}, {"status": "done"}, {"status": None}, {"event_id": 7}]
+)
+def test_what_a_user_has_written_with_our_attributes_has_not_ended(
+    table: TasksTable, by_hand: dict[str, Any]
+) -> None:
+    put_ended("ended", NOW_MS)
+    put_ended("by-hand", NOW_MS, **by_hand)
+    assert [run.key.task_id for run in table.ended(0)] == ["ended"]

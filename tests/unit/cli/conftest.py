@@ -19,6 +19,7 @@ PROVIDERS_SECRET = "providers"
 OUTPUTS = {
     "TasksTable": "TasksTable",
     "SubscriptionsTable": "SubscriptionsTable",
+    "SecretVersionsTable": "SecretVersionsTable",
     "DeliveriesTable": "DeliveriesTable",
     "DeliveriesQueue": f"https://sqs.{REGION}.amazonaws.com/123456789012/deliveries",
     "FulfillmentQueue": f"https://sqs.{REGION}.amazonaws.com/123456789012/fulfillment",
@@ -82,7 +83,13 @@ def tunehook(monkeypatch: pytest.MonkeyPatch, no_embedded_aws: ModuleType) -> Ru
 def stack(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A deployed stack that sends webhooks anywhere, reached through clients that are made once for all tests."""
     monkeypatch.setattr("tunehook.aws.clients.client", lambda service, **_: client(service))
-    for table in ("TasksTable", "SubscriptionsTable", "DeliveriesTable", "ProviderStatesTable"):
+    for table in (
+        "TasksTable",
+        "SubscriptionsTable",
+        "SecretVersionsTable",
+        "DeliveriesTable",
+        "ProviderStatesTable",
+    ):
         create_table(table)
     client("sqs").create_queue(QueueName="deliveries")
     secrets = client("secretsmanager")

@@ -1,10 +1,13 @@
 import json
+import re
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from tests.support.aws import client, items, put, received
 
-from tunehook.deliveries import new_delivery
+from tunehook.deliveries import delivery_id, new_delivery
+from tunehook.delivery_request import DeliveryRequest
 from tunehook.signatures import notify_hook_subscription_id
 from tunehook.tasks import Format
 from tunehook.times import now_ms
@@ -270,6 +273,7 @@ def test_recover_takes_what_has_failed_since_then_the_oldest_first(tunehook: Any
     assert json.loads(result.stdout) == {
         "subscription": "sub",
         "recovered": ["msg_withdrawn", "msg_older", "msg_new"],
+        "made": [],
     }
     runs = {item["delivery_id"]: item["run"] for item in items(TABLE)}
     assert {each for each, run in runs.items() if run == 2} == {"msg_withdrawn", "msg_older", "msg_new"}
@@ -282,7 +286,7 @@ def test_recover_twice_begins_no_second_run(tunehook: Any, stack: None) -> None:
     assert tunehook("deliveries", "recover", "sub", "--since", "2h").output == "Redelivering 1 delivery.\n"
     again = tunehook("deliveries", "recover", "sub", "--since", "2h")
     assert (again.exit_code, again.stdout) == (0, "")
-    assert again.stderr == "Nothing to recover: no delivery of the last 2h has failed.\n"
+    assert again.stderr == "Nothing to recover: no delivery of the last 2h has failed, and none is missing.\n"
     assert len(messages()) == 1
 
 
@@ -290,6 +294,108 @@ def test_recover_takes_the_url_of_a_notify_hook(tunehook: Any, stack: None) -> N
     put_delivery("msg_1", **FAILED, url=HOOK, subscription_id=notify_hook_subscription_id(HOOK))
     assert tunehook("deliveries", "recover", HOOK, "--since", "14d").exit_code == 0
     assert len(messages()) == 1
+
+
+def put_ended(task_id: str, *, ago_ms: int = HOUR_MS, provider: str = "suno", **fields: Any) -> str:
+    """Put a task that has ended; return the id of its delivery to the subscription."""
+    item = {"task_id": task_id, "provider": provider, "status": "completed", "event_id": f"evt_{task_id}"}
+    put("TasksTable", item | {"detected_at_ms": now_ms() - ago_ms, "archived_at_ms": now_ms()} | fields)
+    return delivery_id(f"evt_{task_id}", "sub")
+
+
+def asked() -> list[DeliveryRequest]:
+    """Take what fulfillment is asked for."""
+    url = client("sqs").get_queue_url(QueueName="fulfillment")["QueueUrl"]
+    return [DeliveryRequest.model_validate(each) for each in received(url)]
+
+
+def test_recover_has_made_what_was_never_made_the_oldest_first(tunehook: Any, operated: None) -> None:
+    subscribe()
+    new, old = put_ended("new"), put_ended("old", ago_ms=HOUR_MS + 60_000)
+    rejected = put_ended("rejected", status="rejected", provider="no such provider!")
+    put_ended("too-old", ago_ms=3 * HOUR_MS)
+    put_ended("put-again", status="pending")
+    put_delivery(put_ended("told"), ago_ms=HOUR_MS, status="delivered")
+    put_delivery(put_ended("failed"), ago_ms=HOUR_MS, **FAILED)
+    result = tunehook("deliveries", "recover", "sub", "--since", "2h", "--json")
+    told = json.loads(result.stdout)
+    assert told["recovered"] == [delivery_id("evt_failed", "sub")]
+    assert (told["made"][0], set(told["made"])) == (old, {old, new, rejected})
+    requests = asked()
+    assert {(each.task_id, each.provider, each.event_id) for each in requests} == {
+        ("old", "suno", "evt_old"),
+        ("new", "suno", "evt_new"),
+        ("rejected", "no such provider!", "evt_rejected"),
+    }
+    assert {each.subscription_id for each in requests} == {"sub"}
+
+
+def test_recover_makes_what_the_subscription_wants_and_no_more(tunehook: Any, operated: None) -> None:
+    subscribe(events=["task.failed"], providers=["suno", "musicmint"])
+    put_ended("completed")
+    put_ended("other", provider="qhaigc", status="failed")
+    wanted = {
+        put_ended("failed", status="failed"),
+        put_ended("mint", status="rejected", provider="musicmint"),
+    }
+    result = tunehook("deliveries", "recover", "sub", "--since", "2h", "--json")
+    assert set(json.loads(result.stdout)["made"]) == wanted
+    assert {each.task_id for each in asked()} == {"failed", "mint"}
+
+
+def test_what_enable_advises_finds_what_was_missed(tunehook: Any, operated: None) -> None:
+    subscribe(enabled=False, disabled_reason="the receiver asked for no more (410)")
+    for number in range(12):
+        put_ended(f"task-{number}")
+    enabled = tunehook("subscriptions", "enable", "sub").stdout
+    command = re.search(r"`tunehook (deliveries recover sub --since 2h)`", enabled)
+    assert command is not None
+    result = tunehook(*command[1].split())
+    assert (result.exit_code, result.output) == (0, "Making 12 deliveries that were never made.\n")
+    assert len(asked()) == 12
+
+
+def test_recover_says_both_what_is_sent_again_and_what_is_made(tunehook: Any, operated: None) -> None:
+    subscribe()
+    put_ended("missed")
+    put_delivery(put_ended("failed"), ago_ms=HOUR_MS, **FAILED)
+    result = tunehook("deliveries", "recover", "sub", "--since", "2h")
+    assert result.output == "Redelivering 1 delivery.\nMaking 1 delivery that was never made.\n"
+
+
+def test_nothing_is_missing_of_a_notify_hook(tunehook: Any, operated: None) -> None:
+    put_delivery("msg_1", **FAILED, url=HOOK, subscription_id=notify_hook_subscription_id(HOOK))
+    put_ended("task", notify_hook=HOOK)
+    told = json.loads(tunehook("deliveries", "recover", HOOK, "--since", "2h", "--json").stdout)
+    assert (told["recovered"], told["made"]) == (["msg_1"], [])
+    assert asked() == []
+
+
+def test_a_subscription_that_cannot_be_used_is_not_recovered(tunehook: Any, operated: None) -> None:
+    subscribe(format="xml")
+    put_ended("missed")
+    result = tunehook("deliveries", "recover", "sub", "--since", "2h")
+    assert result.exit_code == 2
+    assert result.output.startswith(
+        "tunehook: SUBSCRIPTION: sub cannot be used as it stands: format: must be"
+    )
+    assert asked() == []
+
+
+def test_what_the_queue_does_not_take_is_said(
+    tunehook: Any, operated: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscribe()
+    put_ended("missed")
+    refusing = Mock(wraps=client("sqs"))
+    refusing.send_message_batch = Mock(return_value={"Failed": [{"Id": "0", "Code": "InternalError"}]})
+    monkeypatch.setattr(
+        "tunehook.aws.clients.client",
+        lambda service, **_: refusing if service == "sqs" else client(service),
+    )
+    result = tunehook("deliveries", "recover", "sub", "--since", "2h")
+    assert result.exit_code != 0
+    assert "the fulfillment queue does not take 1 messages (InternalError): try again" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from fulfillment.messages import content_of, event_of_item
 from tunehook.archiving import ArchiveRequest
 from tunehook.aws.messages import LEASE_S
 from tunehook.aws.task_items import end_to_item
+from tunehook.delivery_request import DeliveryRequest
 from tunehook.errors import InvalidInput
 from tunehook.events import TaskCompleted, TaskFailed, task_ended
 
@@ -33,13 +34,14 @@ def body(task_id: str = "task-1", **fields: Any) -> str:
 
 @pytest.fixture
 def queue(aws: None, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    for table in ("TasksTable", "SubscriptionsTable", "DeliveriesTable"):
+    for table in ("TasksTable", "SubscriptionsTable", "SecretVersionsTable", "DeliveriesTable"):
         create_table(table)
     watched_bus()
     queue = client("sqs").create_queue(QueueName="deliveries")["QueueUrl"]
     values = {
         "TASKS_TABLE": "TasksTable",
         "SUBSCRIPTIONS_TABLE": "SubscriptionsTable",
+        "SECRET_VERSIONS_TABLE": "SecretVersionsTable",
         "DELIVERIES_TABLE": "DeliveriesTable",
         "DELIVERIES_QUEUE": queue,
         "FULFILLMENT_QUEUE": client("sqs").create_queue(QueueName="fulfillment")["QueueUrl"],
@@ -71,6 +73,18 @@ def test_the_sample_event_of_a_failed_task_makes_a_delivery(queue: str) -> None:
     (delivery,) = items("DeliveriesTable")
     assert delivery["type"] == "task.failed"
     assert [message["delivery_id"] for message in received(queue)] == [delivery["delivery_id"]]
+
+
+def test_a_request_to_tell_one_subscription_makes_its_delivery(queue: str) -> None:
+    client("dynamodb").delete_item(TableName="SubscriptionsTable", Key={"subscription_id": {"S": "sub"}})
+    ended = {"status": "rejected", "event_id": "evt_1", "submitted_at_ms": 1, "detected_at_ms": 2}
+    failure = {"failure": {"code": "invalid", "reason": "by the test"}, "archived_at_ms": 3}
+    put("TasksTable", {"task_id": "task", "provider": "suno"} | ended | failure)
+    put("SubscriptionsTable", {"subscription_id": "late", "url": "https://hook.example.com/"})
+    request = DeliveryRequest(task_id="task", provider="suno", event_id="evt_1", subscription_id="late")
+    assert handle(queue_event(request.model_dump_json())) == []
+    (delivery,) = items("DeliveriesTable")
+    assert (delivery["subscription_id"], delivery["type"]) == ("late", "task.failed")
 
 
 def test_one_poison_message_leaves_the_nine_others_done(queue: str) -> None:

@@ -5,6 +5,7 @@ import pytest
 from tests.support.aws import Faulty, client, create_table, fault, items, put
 
 from fulfillment.receivers import CACHED_S, Receiver, Receivers
+from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.http.guard import NetworkPolicy
 from tunehook.signatures import notify_hook_subscription_id
@@ -12,6 +13,7 @@ from tunehook.subscriptions import WebhookType
 from tunehook.tasks import Format
 
 NAME = "SubscriptionsTable"
+VERSIONS = "SecretVersionsTable"
 HOOK = "https://hook.example.com/"
 COMPLETED, FAILED = WebhookType.TASK_COMPLETED, WebhookType.TASK_FAILED
 
@@ -20,7 +22,12 @@ class World:
     def __init__(self, dynamodb: Any = None) -> None:
         self.now_s = 1000.0
         table = SubscriptionsTable(dynamodb or client("dynamodb"), NAME)
-        self.receivers = Receivers(table, NetworkPolicy.PUBLIC, lambda: self.now_s)
+        self.receivers = Receivers(
+            table,
+            NetworkPolicy.PUBLIC,
+            lambda: self.now_s,
+            versions=SecretVersionsTable(dynamodb or client("dynamodb"), VERSIONS),
+        )
 
     def told(
         self, kind: WebhookType = COMPLETED, provider: str = "suno", item: dict[str, Any] | None = None
@@ -31,6 +38,7 @@ class World:
 @pytest.fixture
 def world(aws: None) -> World:
     create_table(NAME)
+    create_table(VERSIONS)
     return World()
 
 
@@ -162,3 +170,42 @@ def test_tasks_of_a_batch_that_ask_at_the_same_time_read_once(aws: None) -> None
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda _: world.told(), range(8)))
     assert [name for name, _ in dynamodb.calls].count("get_paginator") == 1
+
+
+def test_what_items_of_an_earlier_tunehook_say_of_their_secrets_is_kept_from_then_on(world: World) -> None:
+    subscribe("never")
+    subscribe("rotated", secret_version=3, previous_secret_until_ms=5)
+    world.told()
+    kept = {"subscription_id": "rotated", "secret_version": 3, "previous_secret_until_ms": 5}
+    assert items(VERSIONS) == [kept]
+    subscribe("rotated", secret_version=2)
+    world.now_s += 16
+    world.told()
+    assert World().told() == ["never", "rotated"]
+    assert items(VERSIONS) == [kept]
+
+
+def test_what_is_kept_already_is_asked_for_once(aws: None) -> None:
+    for table in (NAME, VERSIONS):
+        create_table(table)
+    watched = Faulty(client("dynamodb"))
+    world = World(watched)
+    for _ in range(3):
+        subscribe("rotated", secret_version=3)
+        world.told()
+        world.now_s += 16
+    assert [name for name, _ in watched.calls] == ["get_paginator", "get_paginator", "put_item"] + [
+        "get_paginator"
+    ] * 2
+
+
+def test_versions_that_cannot_be_kept_leave_nobody_untold_and_are_kept_the_next_time(aws: None) -> None:
+    for table in (NAME, VERSIONS):
+        create_table(table)
+    world = World(Faulty(client("dynamodb"), put_item=[fault(operation="PutItem")]))
+    subscribe("rotated", secret_version=3)
+    assert world.told() == ["rotated"]
+    assert items(VERSIONS) == []
+    world.now_s += 16
+    assert world.told() == ["rotated"]
+    assert [each["secret_version"] for each in items(VERSIONS)] == [3]

@@ -8,6 +8,7 @@ from tests.unit.fulfillment.world import subscribe
 from fulfillment.receivers import Receivers
 from fulfillment.telling import Telling
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
+from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.deliveries import DeliveryMessage
 from tunehook.errors import Unavailable
@@ -29,7 +30,11 @@ def queue(aws: None) -> str:
 async def tell(queue: str, sqs: Any = None) -> int:
     dynamodb = client("dynamodb")
     telling = Telling(
-        Receivers(SubscriptionsTable(dynamodb, "SubscriptionsTable"), NetworkPolicy.PUBLIC),
+        Receivers(
+            SubscriptionsTable(dynamodb, "SubscriptionsTable"),
+            NetworkPolicy.PUBLIC,
+            versions=SecretVersionsTable(dynamodb, "SecretVersionsTable"),
+        ),
         DeliveriesTable(dynamodb, "DeliveriesTable"),
         DeliveriesQueue(sqs or client("sqs"), queue),
         lambda: NOW_MS,

@@ -18,6 +18,7 @@ from fulfillment.results import Results
 from fulfillment.telling import Telling
 from tunehook.aws.bus import EventBus
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
+from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
 from tunehook.events import TaskEnded, task_ended
@@ -45,7 +46,7 @@ class World:
     """
 
     def __init__(self, http: Callable[[Handler], httpx.AsyncClient]) -> None:
-        for table in ("TasksTable", "SubscriptionsTable", "DeliveriesTable"):
+        for table in ("TasksTable", "SubscriptionsTable", "SecretVersionsTable", "DeliveriesTable"):
             create_table(table)
         self.now_ms = NOW_MS + 90_000
         self.queue = client("sqs").create_queue(QueueName="deliveries")["QueueUrl"]
@@ -97,7 +98,11 @@ class World:
             tasks=TasksTable(use("dynamodb"), "TasksTable"),
             bus=EventBus(use("events"), BUS),
             telling=Telling(
-                Receivers(SubscriptionsTable(use("dynamodb"), "SubscriptionsTable"), NetworkPolicy.PUBLIC),
+                Receivers(
+                    SubscriptionsTable(use("dynamodb"), "SubscriptionsTable"),
+                    NetworkPolicy.PUBLIC,
+                    versions=SecretVersionsTable(use("dynamodb"), "SecretVersionsTable"),
+                ),
                 DeliveriesTable(use("dynamodb"), "DeliveriesTable"),
                 DeliveriesQueue(use("sqs"), self.queue),
                 clock,

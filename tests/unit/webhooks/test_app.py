@@ -15,7 +15,7 @@ from tests.unit.webhooks.world import create_tables, delivery
 from tunehook.aws.deliveries import CLAIM_MS, DeliveriesTable
 from tunehook.aws.items import from_attributes, to_attributes
 from tunehook.aws.messages import LEASE_S, after_fault_s
-from tunehook.deliveries import message_for
+from tunehook.deliveries import message_for, message_of
 from tunehook.errors import Misconfigured
 from tunehook.http import connections
 from tunehook.signatures import derive_secret
@@ -84,6 +84,7 @@ class Stack:
         self.sqs = boto3.client("sqs")
         create_tables(self.dynamodb)
         self.queue_url = self.sqs.create_queue(QueueName="deliveries")["QueueUrl"]
+        self.dead_letters = self.sqs.create_queue(QueueName="dead")["QueueUrl"]
         self.secret = boto3.client("secretsmanager").create_secret(Name="master", SecretString=MASTER)["ARN"]
         self.deliveries: Any = DeliveriesTable(self.dynamodb, "deliveries")
 
@@ -108,6 +109,12 @@ class Stack:
         self.deliveries.create(record)
         return message_for(record).model_dump_json()
 
+    def busy(self, subscription_id: str) -> str:
+        """Return a message whose attempt another worker is making."""
+        body = self.deliver_to(subscription_id, "https://example.com/")
+        self.deliveries.claim(message_of(body), now_ms())
+        return body
+
     def statuses(self) -> dict[str, str]:
         items = map(from_attributes, self.dynamodb.scan(TableName="deliveries")["Items"])
         return {item["subscription_id"]: item["status"] for item in items}
@@ -120,6 +127,8 @@ def stack(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
         "DELIVERIES_TABLE": "deliveries",
         "DELIVERIES_QUEUE": stack.queue_url,
         "SUBSCRIPTIONS_TABLE": "subscriptions",
+        "SECRET_VERSIONS_TABLE": "versions",
+        "DEAD_LETTERS": stack.dead_letters,
         "GATES_TABLE": "gates",
         "EVENT_BUS": "tunehook",
         "RESULTS_BUCKET": "results",
@@ -160,15 +169,13 @@ def test_a_failed_attempt_is_no_failure_of_the_batch_and_sends_the_next_message(
 
 def test_only_the_messages_that_failed_come_again(stack: Stack, hooks: Hooks) -> None:
     good = stack.deliver_to("good", hooks.url())
-    busy = stack.deliver_to("busy", hooks.url())
-    stack.deliveries.claim(message_for(delivery(subscription_id="busy")), now_ms())
-    answer = handle(stack.event("no json", good, busy))
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}, {"itemIdentifier": "m2"}]}
+    answer = handle(stack.event(good, stack.busy("busy")))
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
     assert stack.statuses() == {"good": "delivered", "busy": "pending"}
 
 
 def test_a_batch_that_fails_as_a_whole_is_reported_and_not_raised(stack: Stack) -> None:
-    assert handle(stack.event("no json")) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert handle(stack.event(stack.busy("one"))) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
 
 
 def test_the_attempts_of_a_batch_are_made_at_the_same_time(stack: Stack, hooks: Hooks) -> None:
@@ -260,14 +267,46 @@ def test_the_log_names_the_field_of_a_message_that_is_none_and_quotes_nothing(
     monkeypatch.setattr(app.logger.registered_handler, "stream", log)
     body = json.loads(message_for(delivery()).model_dump_json()) | {"run": "a-token"}
     handle(stack.event(json.dumps(body)))
-    (line,) = [json.loads(line) for line in log.getvalue().splitlines() if "comes_again" in line]
+    (line,) = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert (line["level"], line["message"]) == ("ERROR", "message_given_up")
     assert line["reason"].startswith("run: ")
+    assert "exception" not in line
     assert "a-token" not in log.getvalue()
 
 
 def test_a_message_that_comes_again_is_counted(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
-    handle(stack.event("no json"))
-    assert figures(capsys) == {("Messages", "fault"): [1.0]}
+    handle(stack.event(stack.busy("one")))
+    assert figures(capsys)["Messages", "fault"] == [1.0]
+
+
+def test_what_can_never_succeed_lies_in_the_dead_letters_at_once_with_its_reason(
+    stack: Stack, hooks: Hooks, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = stack.deliver_to("good", hooks.url())
+    unreadable = stack.deliver_to("unreadable", hooks.url())
+    stack.dynamodb.update_item(
+        TableName="deliveries",
+        Key=to_attributes({"delivery_id": json.loads(unreadable)["delivery_id"]}),
+        UpdateExpression="SET payload = :by_hand",
+        ExpressionAttributeValues=to_attributes({":by_hand": 7}),
+    )
+    assert handle(stack.event("no json", good, unreadable)) == {"batchItemFailures": []}
+    assert figures(capsys)["Messages", "given_up"] == [2.0]
+    lying = stack.sqs.receive_message(
+        QueueUrl=stack.dead_letters, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+    )["Messages"]
+    reasons = {each["Body"]: each["MessageAttributes"]["ERROR_MESSAGE"]["StringValue"] for each in lying}
+    assert set(reasons) == {"no json", unreadable}
+    assert reasons["no json"].startswith("message: ")
+    assert reasons[unreadable].startswith("payload: ")
+    assert stack.statuses()["good"] == "delivered"
+
+
+def test_a_message_that_cannot_be_put_aside_comes_again(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEAD_LETTERS", f"{stack.dead_letters}-that-are-not-there")
+    assert handle(stack.event("no json")) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
 
 
 def test_the_connections_of_a_batch_serve_the_next_ones(
@@ -325,7 +364,7 @@ def test_a_message_that_failed_by_our_fault_comes_again_sooner_than_its_queue_wo
     stack: Stack, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hiding = Hiding(monkeypatch)
-    handle(stack.event(stack.deliver_to("one", hooks.url()), "no json"))
+    handle(stack.event(stack.deliver_to("one", hooks.url()), stack.busy("two")))
     assert hiding.calls == [{"receipt-1": after_fault_s(2)}]
 
 

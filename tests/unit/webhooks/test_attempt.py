@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 from tests.unit.http.wire import OK, Script, answering, serving
-from tests.unit.webhooks.world import delivery
+from tests.unit.webhooks.world import delivery, subscribed
 
 from tunehook.deliveries import Delivery
 from tunehook.http.guard import NetworkPolicy
 from tunehook.http.resolver import Lookup, system_lookup
 from tunehook.http.transport import HttpTransport
+from tunehook.secret_versions import FIRST, SecretVersions
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
 from tunehook.tasks import Format
 from tunehook.times import now_ms
@@ -28,10 +29,12 @@ async def attempt(
     *,
     policy: NetworkPolicy = ANY,
     lookup: Lookup = system_lookup,
+    secret: SecretVersions = FIRST,
 ) -> Result:
+    found = None if subscription is None else subscribed(subscription, policy, secret)
     async with HttpTransport(guard=policy, lookup=lookup) as client:
         sender = Sender(client, policy, "https://bucket/{}".format)
-        return await sender.attempt(record, subscription, MASTER, now_ms())
+        return await sender.attempt(record, found, MASTER, now_ms())
 
 
 async def post_to(script: Script, **subscription: Any) -> Result:
@@ -64,8 +67,8 @@ async def test_every_header_of_the_contract_is_on_the_wire() -> None:
 
 async def test_during_a_rotation_both_secrets_verify() -> None:
     async with serving(OK) as wire:
-        rotated = {"secret_version": 2, "previous_secret_until_ms": now_ms() + 60_000}
-        await attempt(delivery(), {"url": wire.url} | rotated)
+        rotated = SecretVersions(present=2, previous_until_ms=now_ms() + 60_000)
+        await attempt(delivery(), {"url": wire.url}, secret=rotated)
     headers, body = wire.requests[0]
     for version in (1, 2):
         Webhook(derive_secret(MASTER, "sub", version)).verify(body, headers)

@@ -10,13 +10,13 @@ from tests.unit.webhooks.world import START_MS, VISIBILITY_MS, Bus, Receiver, Wo
 
 from tunehook.aws.deliveries import DeliveriesTable
 from tunehook.aws.gates import ReceiverGates
+from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.deliveries import Delivery, message_for
 from tunehook.errors import Unavailable
 from webhooks.breaker import Breaker
 from webhooks.delivery import Step
 from webhooks.health import Health
-from webhooks.subscriptions import Subscriptions
 from webhooks.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -84,8 +84,9 @@ class MortalWorld(World):
         self.life.dead = False
         client: Any = MortalClient(self.client, self.life)
         self.table = DeliveriesTable(client, "deliveries")
-        subscriptions = SubscriptionsTable(client, "subscriptions")
-        self.subscriptions = Subscriptions(subscriptions, clock=lambda: self.now_ms / 1000)
+        self.subscriptions = self.read_subscriptions(
+            SubscriptionsTable(client, "subscriptions"), SecretVersionsTable(client, "versions")
+        )
         self.breaker = Breaker(ReceiverGates(client, "gates"), lambda: self.now_ms)
         self.mortal_bus = Bus()
         self.mortal_bus.put = self.life.mortal("put_events", self.bus.put)  # type: ignore[method-assign]
@@ -158,7 +159,7 @@ async def test_a_death_at_any_call_loses_nothing_and_records_nothing_twice(story
     expected = [each["attempt"] for each in ended["attempts"]]
     told = {event.event_id for event in unhurt.bus.events}
     for dies_at in range(len(unhurt.life.calls)):
-        for table in ("deliveries", "subscriptions", "gates"):
+        for table in ("deliveries", "subscriptions", "versions", "gates"):
             unhurt.client.delete_table(TableName=table)
         world = await live(story, dies_at, after=after)
         item = world.item(delivery())

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.support.patience import HANG_S
 from tests.unit.http.wire import Script, answering, dripping, serving, silent
-from tests.unit.webhooks.world import START_MS, delivery
+from tests.unit.webhooks.world import START_MS, delivery, subscribed
 
 from tunehook.http.exchange import BODY_S
 from tunehook.http.guard import NetworkPolicy
@@ -30,7 +30,7 @@ CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 async def attempt(url: str, *, deadline_s: float = DEADLINE_S, lookup: Lookup = system_lookup) -> Result:
     async with HttpTransport(lookup=lookup) as client:
         sender = Sender(client, NetworkPolicy.ANY, "https://bucket/{}".format, deadline_s)
-        return await sender.attempt(delivery(), {"url": url}, MASTER, START_MS)
+        return await sender.attempt(delivery(), subscribed({"url": url}), MASTER, START_MS)
 
 
 async def post_to(script: Script, **options: Any) -> Result:

@@ -1,6 +1,11 @@
+import asyncio
+import inspect
+import time
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from tests.support.aws import fault
 
 from webhooks.secret import MasterSecret
 
@@ -39,3 +44,29 @@ async def test_a_secret_that_cannot_be_read_is_asked_for_again() -> None:
     with pytest.raises(OSError, match="throttled"):
         await master.get()
     assert await master.get() == "secret-1"
+
+
+async def test_all_who_wait_for_it_share_one_read() -> None:
+    secrets: Any = Secrets()
+    master = MasterSecret(secrets, "arn")
+    assert await asyncio.gather(*(master.get() for _ in range(10))) == ["secret-1"] * 10
+    assert secrets.asked == ["arn"]
+
+
+async def test_a_read_that_fails_leaves_what_is_known_for_half_a_minute() -> None:
+    secrets: Any = Secrets()
+    now_s = [0.0]
+    master = MasterSecret(secrets, "arn", clock=lambda: now_s[0])
+    assert await master.get() == "secret-1"
+    read = secrets.get_secret_value
+    secrets.get_secret_value = Mock(side_effect=fault("ThrottlingException", "GetSecretValue"))
+    for now_s[0] in (300.0, 329.9, 330.0):
+        assert await master.get() == "secret-1"
+    assert secrets.get_secret_value.call_count == 2
+    secrets.get_secret_value = read
+    now_s[0] = 360.0
+    assert await master.get() == "secret-2"
+
+
+async def test_its_age_goes_by_the_wall_clock_which_goes_on_while_lambda_halts_the_process() -> None:
+    assert inspect.signature(MasterSecret).parameters["clock"].default is time.time

@@ -14,9 +14,14 @@ from tests.support.template import table_definition
 from tunehook.aws.deliveries import MAX_DELAY_S, DeliveriesTable
 from tunehook.aws.gates import ReceiverGates
 from tunehook.aws.items import from_attributes, to_attributes
+from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, message_for, new_delivery
+from tunehook.errors import InvalidInput
+from tunehook.http.guard import NetworkPolicy
+from tunehook.secret_versions import FIRST, SecretVersions
 from tunehook.signatures import notify_hook_subscription_id
+from tunehook.subscriptions import check_subscription
 from tunehook.tasks import Format
 from webhooks.attempt import Result
 from webhooks.breaker import Breaker
@@ -24,7 +29,7 @@ from webhooks.delivery import Deliverer, Outcome
 from webhooks.health import Health
 from webhooks.outbox import Outbox
 from webhooks.records import Records
-from webhooks.subscriptions import Subscriptions
+from webhooks.subscriptions import Subscribed, Subscriptions
 from webhooks.verdict import Verdict
 
 START_MS = 1_800_000_000_000
@@ -33,6 +38,7 @@ HOOK = "https://hook.example/"
 TABLES = {
     "deliveries": "DeliveriesTable",
     "subscriptions": "SubscriptionsTable",
+    "versions": "SecretVersionsTable",
     "gates": "ReceiverGatesTable",
 }
 
@@ -54,6 +60,17 @@ def delivery(**changes: Any) -> Delivery:
 
 def hook_delivery(**changes: Any) -> Delivery:
     return delivery(url=HOOK, subscription_id=notify_hook_subscription_id(HOOK), **changes)
+
+
+def subscribed(
+    item: dict[str, Any], policy: NetworkPolicy = NetworkPolicy.ANY, secret: SecretVersions = FIRST
+) -> Subscribed:
+    """Return a subscription as the worker reads it from this item."""
+    item = {"subscription_id": "sub"} | item
+    try:
+        return Subscribed(item=item, usable=check_subscription(item, policy), secret=secret)
+    except InvalidInput as error:
+        return Subscribed(item=item, usable=error, secret=secret)
 
 
 def create_tables(client: Any) -> None:
@@ -135,9 +152,8 @@ class World:
         self.client = boto3.client("dynamodb", region_name="eu-west-1")
         create_tables(self.client)
         self.table: Any = DeliveriesTable(self.client, "deliveries")
-        self.subscriptions = Subscriptions(
-            SubscriptionsTable(self.client, "subscriptions"), clock=lambda: self.now_ms / 1000
-        )
+        self.versions: Any = SecretVersionsTable(self.client, "versions")
+        self.subscriptions = self.read_subscriptions(SubscriptionsTable(self.client, "subscriptions"))
         self.bus = Bus()
         bus: Any = self.bus
         self.gates: Any = ReceiverGates(self.client, "gates")
@@ -145,6 +161,11 @@ class World:
         self.health = Health(self.subscriptions, self.table, bus)
         self._order = itertools.count()
         self._heap: list[tuple[int, int, DeliveryMessage, int]] = []
+
+    def read_subscriptions(self, table: Any, versions: Any = None) -> Subscriptions:
+        return Subscriptions(
+            table, versions or self.versions, NetworkPolicy.ANY, clock=lambda: self.now_ms / 1000
+        )
 
     def send_batch(self, messages: list[DeliveryMessage], now_ms: int) -> None:
         """Stands where `DeliveriesQueue.send_batch` does."""
@@ -169,6 +190,14 @@ class World:
     def subscribe(self, **item: Any) -> None:
         item = {"subscription_id": "sub", "url": "https://example.com/"} | item
         self.client.put_item(TableName="subscriptions", Item=to_attributes(item))
+
+    def rotate(self, previous_until_ms: int = 0) -> None:
+        """Rotate the subscription's secret as the command does."""
+        item = self.subscription()
+        rotated = self.versions.rotate(
+            item, self.versions.of(item), previous_until_ms=previous_until_ms, rotation="rotation"
+        )
+        assert rotated is not None
 
     def subscription(self) -> dict[str, Any]:
         key = to_attributes({"subscription_id": "sub"})

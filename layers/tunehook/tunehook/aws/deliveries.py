@@ -98,6 +98,13 @@ class DeliveriesTable:
         )
         return [item["delivery_id"] for item in found]
 
+    def ids_to(self, subscription_id: str, since_ms: int) -> list[str]:
+        """Return the deliveries to a subscription that were created at or after `since_ms`, newest first.
+
+        One that was created within the last second may be missing.
+        """
+        return self._ids(BY_SUBSCRIPTION_INDEX, "subscription_id", subscription_id, since_ms)
+
     def delivered_since(self, subscription_id: str, since_ms: int) -> bool:
         """Return whether a delivery that was created at or after `since_ms` has been delivered to a subscription.
 

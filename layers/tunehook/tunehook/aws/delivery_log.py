@@ -54,7 +54,7 @@ class DeliveryLog:
         since_ms: int = 0,
         limit: int | None = None,
     ) -> list[LoggedDelivery]:
-        """Return deliveries, newest first. Where neither task nor subscription is given, this reads the whole table.
+        """Return deliveries, newest first. Without task and subscription, this reads the whole of an index.
 
         Parameters
         ----------
@@ -105,6 +105,8 @@ class DeliveryLog:
     def _scan(self, statuses: Collection[DeliveryStatus], since_ms: int, limit: int | None) -> Iterator[str]:
         is_late = Attr("created_at_ms").gte(since_ms)
         items = self._table.scan(
+            # It has all deliveries, and little of each: the table itself has payloads of up to 300 kB.
+            index=BY_SUBSCRIPTION_INDEX,
             where=is_late & _stands_as(statuses) if statuses else is_late,
             attributes=["delivery_id", "created_at_ms"],
             consistent=False,

@@ -86,36 +86,6 @@ class SubscriptionsTable:
         """Enable a subscription, and forget how it has failed; return False if there is none."""
         return self._update(subscription_id, {"enabled": True}, ["disabled_reason", *_FAILING])
 
-    def rotate(self, subscription_id: str, *, version: int, previous_until_ms: int) -> bool:
-        """Raise the version of a subscription's secret.
-
-        Parameters
-        ----------
-        subscription_id : str
-            Whose secret.
-        version : int
-            The version until now, which an item without ``secret_version`` has as 1.
-        previous_until_ms : int
-            Until when the secret of that version signs too, in milliseconds since 1970
-            (docs/webhook-contract.md, "The request").
-
-        Returns
-        -------
-        bool
-            False, and nothing is changed, if there is no such subscription or its version is another one.
-        """
-        is_the_version = Attr("secret_version").eq(version)
-        if version == 1:
-            is_the_version |= Attr("secret_version").not_exists()
-        rotated = {"secret_version": version + 1, "previous_secret_until_ms": previous_until_ms}
-        write = self._table.update(
-            _key(subscription_id),
-            set=rotated,
-            condition=_IS_THERE & is_the_version,
-            mine=lambda item: rotated.items() <= item.items(),
-        )
-        return write.done
-
     def _update(
         self, subscription_id: str, values: Mapping[str, Any] | None = None, remove: Iterable[str] = ()
     ) -> bool:

@@ -189,12 +189,15 @@ class Table:
     def scan(
         self,
         *,
+        index: str | None = None,
         where: ConditionBase | None = None,
         attributes: Sequence[str] = (),
         consistent: bool = True,
     ) -> Iterator[dict[str, Any]]:
-        """Yield every item of the table, in no order; the parameters are those of `query`."""
+        """Yield every item of the table or of an index, in no order; the parameters are those of `query`."""
         request: dict[str, Any] = {"ConsistentRead": consistent}
+        if index is not None:
+            request["IndexName"] = index
         return self._pages("scan", request, ConditionExpressionBuilder(), where, attributes, None)
 
     def _pages(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from enum import Enum, auto
 from functools import reduce
 from operator import and_
@@ -17,6 +17,7 @@ from tunehook.events import event_id_of
 from tunehook.tasks import (
     ENDED_KEPT_S,
     USER_FIELDS,
+    EndedRun,
     EndedTask,
     FailureCode,
     PendingTask,
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 WORK_INDEX: Final = "work"
+ENDED_INDEX: Final = "ended"
+
+_ENDS: Final = (Status.COMPLETED, Status.FAILED, Status.REJECTED)
 
 OUTSIDE_THE_INDEX: Final = ("streaming_since_ms", "suspicion", "trouble")
 """What a pending task may have learnt that the work index does not show: what an index shows cannot be changed."""
@@ -350,6 +354,37 @@ class TasksTable:
         return self._table.update(
             _key(key), set=values, remove=remove, condition=Attr("event_id").eq(event_id)
         ).done
+
+    def ended(self, since_ms: int, providers: Collection[str] = ()) -> Iterator[EndedRun]:
+        """Yield the latest run of each task that was found ended at or after `since_ms`, of each provider oldest first.
+
+        One that ended within the last second may be missing.
+
+        Parameters
+        ----------
+        since_ms : int
+            From when on, in milliseconds since 1970.
+        providers : collection of str
+            At which providers. Without any, at all that there are: this reads the whole index, which has a hundred
+            bytes or two of each ended task.
+        """
+        for item in self._ended(since_ms, providers):
+            # What a user has put there with attributes that are tunehook's is none; intake takes them off it.
+            if item.get("status") in _ENDS and isinstance(item.get("event_id"), str):
+                yield EndedRun(
+                    key=TaskKey(item["task_id"], item["provider"]),
+                    status=Status(item["status"]),
+                    event_id=item["event_id"],
+                    detected_at_ms=item["detected_at_ms"],
+                )
+
+    def _ended(self, since_ms: int, providers: Collection[str]) -> Iterator[dict[str, Any]]:
+        if not providers:
+            is_late = Attr("detected_at_ms").gte(since_ms)
+            yield from self._table.scan(index=ENDED_INDEX, where=is_late, consistent=False)
+        for provider in sorted(providers):
+            condition = Key("provider").eq(provider) & Key("detected_at_ms").gte(since_ms)
+            yield from self._table.query(condition, index=ENDED_INDEX)
 
 
 def _is_pending(task: PendingTask) -> ConditionBase:

@@ -1,0 +1,125 @@
+"""Deliveries that were never made: of tasks that ended while a subscription was disabled, or before there was one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from pydantic import ValidationError
+
+from fulfillment.manifest import event_in, list_on, provider_object_of, read_manifest
+from fulfillment.messages import event_of_item
+from fulfillment.results import Results
+from fulfillment.telling import Telling
+from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
+from tunehook.aws.subscriptions import SubscriptionsTable
+from tunehook.aws.tasks import TasksTable
+from tunehook.delivery_request import DeliveryRequest
+from tunehook.errors import InvalidInput, Unavailable
+from tunehook.events import ArchivedAsset, ManifestLocation, TaskEnded
+from tunehook.http.guard import NetworkPolicy
+from tunehook.result_keys import manifest_key
+from tunehook.subscriptions import Receiver, WebhookType, check_subscription
+from tunehook.tasks import TaskKey
+from tunehook.times import now_ms
+
+logger = Logger(child=True)
+
+
+@dataclass(frozen=True, slots=True)
+class OneSubscription:
+    """Stands where `fulfillment.receivers.Receivers` does: of all there are, one subscription, strongly consistent."""
+
+    table: SubscriptionsTable
+    policy: NetworkPolicy
+    subscription_id: str
+
+    def of(self, kind: WebhookType, provider: str, item: Mapping[str, Any] | None) -> list[Receiver]:  # noqa: ARG002
+        """Return the subscription if it is to be told of this; see `fulfillment.receivers.Receivers.of`."""
+        found = self.table.get(self.subscription_id)
+        try:
+            subscription = None if found is None else check_subscription(found, self.policy)
+        except InvalidInput as error:
+            logger.warning("subscription_unusable", subscription_id=self.subscription_id, field=error.field)
+            return []
+        if subscription is None or not subscription.wants(kind, provider):
+            return []
+        return [Receiver(subscription.subscription_id, subscription.format)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """Makes the delivery to one subscription that fulfillment would have made when the task ended.
+
+    Attributes
+    ----------
+    tasks, subscriptions, deliveries, queue
+        The tables, and the deliveries queue.
+    results : Results
+        Where the manifests are.
+    policy : NetworkPolicy
+        Where a URL may point.
+    clock : callable
+        The present moment in milliseconds since 1970.
+    """
+
+    tasks: TasksTable
+    subscriptions: SubscriptionsTable
+    deliveries: DeliveriesTable
+    queue: DeliveriesQueue
+    results: Results
+    policy: NetworkPolicy
+    clock: Callable[[], int] = now_ms
+
+    async def deliver(self, request: DeliveryRequest) -> None:
+        """Make a delivery; one that is there already stays as it is.
+
+        Raises
+        ------
+        Unavailable
+            If the task's files are still waited for: who is told then is told with what came.
+        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError, ExceptionGroup
+            If something was not possible this time; to do it again from the start is safe.
+        """
+        key = TaskKey(request.task_id, request.provider)
+        item = await asyncio.to_thread(self.tasks.get, key)
+        if item is None or item.get("event_id") != request.event_id:
+            logger.warning("task_put_again", task_id=key.task_id, provider=key.provider)
+            return
+        if "archived_at_ms" not in item:
+            raise Unavailable("the task's files are still waited for")
+        location = ManifestLocation(bucket=self.results.bucket, key=manifest_key(key.provider, key.task_id))
+        event, provider_object, assets = await self._kept(item, location.key)
+        receivers = OneSubscription(self.subscriptions, self.policy, request.subscription_id)
+        telling = Telling(receivers, self.deliveries, self.queue, self.clock)
+        told = await telling.tell(event, None, provider_object, assets, location)
+        logger.info(
+            "delivery_recovered" if told else "delivery_not_wanted",
+            task_id=key.task_id,
+            provider=key.provider,
+            subscription_id=request.subscription_id,
+        )
+
+    async def _kept(
+        self, item: dict[str, Any], key: str
+    ) -> tuple[TaskEnded, dict[str, Any] | None, tuple[ArchivedAsset, ...]]:
+        """Return what is kept of a run: by its manifest, or where that is lost, by its item."""
+        found = await self.results.read(key)
+        if found is not None:
+            manifest, event = read_manifest(found[0]), event_in(found[0])
+            if manifest is not None and event is not None and event.event_id == item["event_id"]:
+                return event, manifest.provider_object, manifest.assets
+        return event_of_item(item), provider_object_of(item), tuple(_assets_on(item))
+
+
+def _assets_on(item: Mapping[str, Any]) -> list[ArchivedAsset]:
+    assets = []
+    for recorded in list_on(dict(item), "assets"):
+        try:
+            assets.append(ArchivedAsset.model_validate(recorded))
+        except ValidationError:
+            logger.warning("asset_unreadable", task_id=item["task_id"], provider=item["provider"])
+    return assets

@@ -1,0 +1,50 @@
+"""Which versions of a subscription's secret sign: the present one, and for a while after a rotation the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tunehook.times import LATEST_MS
+from tunehook.validation import is_whole
+
+VERSION_MAX: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretVersions:
+    """The present version of a subscription's secret.
+
+    Attributes
+    ----------
+    present : int
+        Its number, from 1; a rotation raises it by one.
+    previous_until_ms : int
+        Until when the version before signs too, in milliseconds since 1970.
+    """
+
+    present: int = 1
+    previous_until_ms: int = 0
+
+    def signing(self, now_ms: int) -> tuple[int, ...]:
+        """Return the versions that sign at this moment, newest first."""
+        both = self.present > 1 and self.previous_until_ms > now_ms
+        return (self.present, self.present - 1) if both else (self.present,)
+
+
+FIRST: Final = SecretVersions()
+"""Of a subscription whose secret was never rotated."""
+
+
+def versions_on(item: Mapping[str, Any]) -> SecretVersions:
+    """Return what a subscription's own item says of its secret; what tunehook cannot have written is not given.
+
+    It is no more than where the count begins: from then on `tunehook.aws.secret_versions.SecretVersionsTable` has it.
+    """
+    version, until_ms = item.get("secret_version"), item.get("previous_secret_until_ms")
+    if not is_whole(version, 2, VERSION_MAX):
+        return FIRST
+    return SecretVersions(
+        present=version, previous_until_ms=until_ms if is_whole(until_ms, 0, LATEST_MS) else 0
+    )
