@@ -171,7 +171,7 @@ def test_a_batch_that_fails_as_a_whole_is_reported_and_not_raised(stack: Stack) 
 
 
 def test_the_attempts_of_a_batch_are_made_at_the_same_time(stack: Stack, hooks: Hooks) -> None:
-    together = threading.Barrier(5, timeout=5)
+    together = threading.Barrier(5, timeout=60)
     finish = hooks.RequestHandlerClass.do_POST  # type: ignore[attr-defined]
 
     def wait_for_the_others(self: Any) -> None:
@@ -179,7 +179,7 @@ def test_the_attempts_of_a_batch_are_made_at_the_same_time(stack: Stack, hooks: 
         finish(self)
 
     hooks.RequestHandlerClass.do_POST = wait_for_the_others  # type: ignore[attr-defined]
-    bodies = [stack.deliver_to(f"sub{number}", hooks.url()) for number in range(5)]
+    bodies = [stack.deliver_to(f"sub{number}", hooks.url(f"/{number}")) for number in range(5)]
     assert handle(stack.event(*bodies)) == {"batchItemFailures": []}
     assert set(stack.statuses().values()) == {"delivered"}
 
