@@ -4,6 +4,9 @@ An attempt that hangs holds up its worker for 15 s. So a receiver that has not a
 at a time, of all workers together; whatever else is there for it waits, without using up attempts. One that does answer
 is proven for a minute, in which nobody asks. After three timeouts or connection failures in a row within a minute it is
 left alone for 30 s, then tried with one attempt, and if that fails too, left alone for twice as long, up to 10 minutes.
+
+A receiver is a URL: subscriptions and hooks with the same one share what is known of it, and a subscription whose URL
+is changed has nothing to do with what the old one did.
 """
 
 from __future__ import annotations
@@ -12,14 +15,17 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools import Logger
 
 from tunehook.aws.faults import AWS_FAULTS, code_of
 from tunehook.aws.gates import LONGEST_WAIT_MS, PROVEN_MS, TRIAL_MS
+from tunehook.signatures import notify_hook_subscription_id
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tunehook.aws.gates import Gate, ReceiverGates
 
 logger = Logger(child=True)
@@ -27,6 +33,9 @@ logger = Logger(child=True)
 FIRST_WAIT_MS: Final = 30_000
 WITHIN_MS: Final = 60_000
 """Three failures within this time shut the gate."""
+
+ANSWERS_TOLD_EVERY_MS: Final = 5_000
+"""How often a worker tells the others, at most, that a receiver goes on answering: their failures make no row then."""
 
 PATIENCE_HERE_S: Final = 0.5
 """How long a message waits for a trial of its own worker, which is held up by that anyway."""
@@ -50,7 +59,7 @@ class Admission:
     Attributes
     ----------
     receiver : str
-        To whom.
+        To whom; see `gate_of`.
     trial : bool
         Whether it is the one attempt that tries the receiver.
     wait_until_ms : int or None
@@ -65,6 +74,7 @@ class Admission:
 @dataclass(slots=True)
 class _Known:
     proven_until_ms: int = 0
+    told_at_ms: int = 0
     wait_until_ms: int = 0
     trying: bool = False
     trying_since_s: float = 0.0
@@ -94,7 +104,7 @@ class Breaker:
         Parameters
         ----------
         receiver : str
-            The id of a subscription, or that which stands for a task's own hook.
+            See `gate_of`.
 
         Returns
         -------
@@ -132,9 +142,11 @@ class Breaker:
             As `settle` takes it.
         """
         known = self._of(admission.receiver)
-        # An answer between failures ends their row, whichever attempt it is of.
-        if answered and (admission.trial or known.failing) and known.proof is None:
-            known.proof = self._prove(admission.receiver, known)
+        # An answer between failures ends their row, whichever attempt it is of, and whichever worker's.
+        if answered and known.proof is None:
+            age_ms = self._now_ms() - known.told_at_ms
+            if admission.trial or known.failing or not 0 <= age_ms < ANSWERS_TOLD_EVERY_MS:
+                known.proof = self._prove(admission.receiver, known)
         elif answered is False:
             known.proven_until_ms = 0
             known.failing = True
@@ -177,6 +189,7 @@ class Breaker:
     def _prove(self, receiver: str, known: _Known) -> asyncio.Task[None]:
         now_ms = self._now_ms()
         known.proven_until_ms = now_ms + PROVEN_MS
+        known.told_at_ms = now_ms
         known.failing = False
         return asyncio.create_task(asyncio.to_thread(self._gates.prove, receiver, now_ms))
 
@@ -216,6 +229,26 @@ class Breaker:
             if not self._known[oldest].trying:
                 del self._known[oldest]
         return known
+
+
+def gate_of(subscription_id: str, item: Mapping[str, Any] | None) -> str:
+    """Return by which name the gates know where a message goes.
+
+    Parameters
+    ----------
+    subscription_id : str
+        The subscription, or that which stands for a task's own hook and is made of its URL.
+    item : mapping or None
+        The subscription's item, unless it is a hook.
+
+    Returns
+    -------
+    str
+        What stands for the URL, in which it cannot be read; for a subscription without one, from which no request can
+        come, its own id.
+    """
+    url = None if item is None else item.get("url")
+    return notify_hook_subscription_id(url) if isinstance(url, str) else subscription_id
 
 
 def _wait_until_ms(gate: Gate, now_ms: int) -> int:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final
 from tunehook.aws.deliveries import Claim
 from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, DeliveryStatus, message_for
 from tunehook.errors import Unavailable
+from tunehook.signatures import NOTIFY_HOOK_PREFIX
 from webhooks.attempt import ATTEMPT_S, Result, Sender
-from webhooks.breaker import Admission, Breaker
+from webhooks.breaker import Admission, Breaker, gate_of
 from webhooks.health import Change, Health
 from webhooks.outbox import Outbox
 from webhooks.records import Records
@@ -135,7 +136,7 @@ class Deliverer:
         if EARLY_MS < message.due_at_ms - now_ms <= FURTHEST_AHEAD_MS:
             await self.outbox.send(message)
             return Outcome(step=Step.SENT_ON, message=message)
-        admission = await self.breaker.admit(message.subscription_id)
+        admission = await self.breaker.admit(await self._gate(message))
         if admission.wait_until_ms is not None:
             later = message.model_copy(update={"due_at_ms": admission.wait_until_ms})
             await self.outbox.send(later)
@@ -146,6 +147,14 @@ class Deliverer:
         finally:
             await self.breaker.settle(admission, answered=answered)
         return outcome
+
+    async def _gate(self, message: DeliveryMessage) -> str:
+        if message.subscription_id.startswith(NOTIFY_HOOK_PREFIX):
+            return message.subscription_id
+        known, subscription = self.subscriptions.cached(message.subscription_id)
+        if not known:
+            subscription = await asyncio.to_thread(self.subscriptions.get, message.subscription_id)
+        return gate_of(message.subscription_id, subscription and subscription.item)
 
     async def _claimed(
         self, message: DeliveryMessage, receive_count: int, admission: Admission
@@ -176,9 +185,12 @@ class Deliverer:
             if subscription is None or subscription.is_disabled:
                 return await self._withdraw(message, delivery, subscription), None
         result = await self.sender.attempt(delivery, subscription, master_secret, self.now_ms())
-        self.breaker.note(admission, answered=result.answered)
+        # Where the URL was changed since the message was let in, the answer is another receiver's.
+        is_same = gate_of(message.subscription_id, subscription and subscription.item) == admission.receiver
+        answered = result.answered if is_same else None
+        self.breaker.note(admission, answered=answered)
         outcome = await self._settle(message, delivery, subscription, result)
-        return outcome, result.answered
+        return outcome, answered
 
     async def _withdraw(
         self, message: DeliveryMessage, delivery: Delivery, subscription: Subscribed | None

@@ -169,8 +169,9 @@ def _headers(value: object) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise InvalidInput("headers", "must be a map of strings")
     headers = {name: each for name, each in value.items() if each is not None}
-    if not all(isinstance(each, str) for each in headers.values()):
-        raise InvalidInput("headers", "must be a map of strings")
+    for name, each in headers.items():
+        if not isinstance(each, str):
+            raise InvalidInput(f"headers.{name}", "must be a text")
     check_headers(headers)
     return headers
 

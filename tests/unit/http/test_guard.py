@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from tunehook.errors import InvalidInput
@@ -186,3 +188,30 @@ def test_an_address_is_judged_by_the_policy() -> None:
 def test_a_scoped_address_is_judged_without_its_zone() -> None:
     with pytest.raises(ForbiddenAddress, match="link local"):
         check_address("fe80::1%lo", PUBLIC)
+
+
+@pytest.mark.parametrize(
+    ("host", "form"),
+    [
+        ("i\u2764.ws", "xn--i-7iq.ws"),
+        ("I\u2764\ufe0f.ws", "xn--i-7iq.ws"),
+        ("hooks.\u2603.net", "hooks.xn--n3h.net"),
+        ("cafe\u0301.example", "xn--caf-dma.example"),
+        ("\uff45xample.com", "example.com"),
+    ],
+    ids=["emoji", "emoji as a picture", "a symbol", "decomposed", "full width"],
+)
+@pytest.mark.parametrize("policy", NetworkPolicy)
+def test_of_a_host_that_idna_refuses_the_form_is_named_that_is_taken(
+    host: str, form: str, policy: NetworkPolicy
+) -> None:
+    with pytest.raises(InvalidInput, match=f"^notify_hook: the host must be written as {re.escape(form)}$"):
+        check_url(f"https://{host}/hook", policy, field="notify_hook")
+    check_url(f"https://{form}/hook", policy)
+
+
+@pytest.mark.parametrize("host", ["\uff11\uff12\uff17.0.0.1", "a..\xfc", "\xfc" * 70])
+def test_of_a_host_that_has_no_such_form_none_is_named(host: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        check_url(f"https://{host}/", NetworkPolicy.ANY)
+    assert "written as" not in str(caught.value)

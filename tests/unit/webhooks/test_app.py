@@ -187,7 +187,7 @@ def test_the_attempts_of_a_batch_are_made_at_the_same_time(stack: Stack, hooks: 
         finish(self)
 
     hooks.RequestHandlerClass.do_POST = wait_for_the_others  # type: ignore[attr-defined]
-    bodies = [stack.deliver_to(f"sub{number}", hooks.url()) for number in range(5)]
+    bodies = [stack.deliver_to(f"sub{number}", hooks.url(f"/{number}")) for number in range(5)]
     assert handle(stack.event(*bodies)) == {"batchItemFailures": []}
     assert set(stack.statuses().values()) == {"delivered"}
 

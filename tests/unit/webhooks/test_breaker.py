@@ -11,8 +11,11 @@ from tests.support.patience import HANG_S
 from tests.unit.webhooks.world import START_MS, Receiver, World, delivery, hook_delivery
 
 from tunehook.aws.gates import PROVEN_MS, TRIAL_MS, ReceiverGates
+from tunehook.aws.items import from_attributes
+from tunehook.deliveries import message_for
+from tunehook.signatures import notify_hook_subscription_id
 from webhooks import breaker as module
-from webhooks.breaker import Admission, Breaker
+from webhooks.breaker import Admission, Breaker, gate_of
 from webhooks.delivery import Step
 from webhooks.verdict import Verdict
 
@@ -116,10 +119,99 @@ async def test_a_proven_receiver_is_not_asked_about_for_a_minute(world: World) -
     await answer(world.breaker)
     assert calls == ["UpdateItem", "UpdateItem"]
     world.now_ms += PROVEN_MS - 1
-    assert not (await answer(world.breaker)).trial
+    assert not (await answer(world.breaker, answered=None)).trial
     assert len(calls) == 2
     world.now_ms += 1
     assert (await answer(world.breaker)).trial
+
+
+async def test_that_a_receiver_goes_on_answering_is_told_every_5_s_and_keeps_it_proven(world: World) -> None:
+    await answer(world.breaker)
+    calls: list[str] = []
+    world.client.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
+    for _ in range(100):  # over 100 s
+        world.now_ms += SECOND
+        assert not (await answer(world.breaker)).trial
+    assert calls == ["UpdateItem"] * 20
+    assert (await another_worker(world).admit("sub")).wait_until_ms is None
+
+
+async def test_answers_of_another_worker_between_failures_end_their_row(world: World) -> None:
+    other = another_worker(world)
+    await answer(world.breaker)
+    await answer(other)
+    for _ in range(6):
+        world.now_ms += 6 * SECOND
+        await answer(world.breaker, answered=False)
+        world.now_ms += 6 * SECOND
+        await answer(other)
+    assert await waits_ms(world) == 0
+
+
+async def test_what_another_worker_heard_long_before_the_failures_ends_no_row(world: World) -> None:
+    await answer(another_worker(world))
+    await fail(world, 3)
+    assert await waits_ms(world) == 30 * SECOND
+
+
+HOOK_URL = "https://hook.example/"
+
+
+@pytest.mark.parametrize(
+    ("item", "name"),
+    [
+        ({"url": HOOK_URL}, notify_hook_subscription_id(HOOK_URL)),
+        ({"url": 7}, "sub"),
+        ({}, "sub"),
+        (None, "sub"),
+    ],
+)
+def test_a_receiver_is_a_url_and_the_hooks_with_the_same_one_are_the_same(
+    item: dict[str, Any] | None, name: str
+) -> None:
+    assert gate_of("sub", item) == name
+
+
+async def test_a_subscription_whose_url_is_changed_waits_for_no_gate_of_the_old_one(world: World) -> None:
+    world.receiver = Receiver(HANGS, HANGS, HANGS, OK)
+    world.subscribe(url="https://old.example/")
+    records = [delivery(event_id=f"evt_{number}") for number in range(5)]
+    for record in records:
+        world.add(record)
+    await world.run(messages=8)
+    assert len(world.receiver.attempts) == 3
+    assert world.outcomes[-1].step is Step.HELD_BACK
+    world.subscribe(url="https://new.example/")
+    world.now_ms += (
+        15 * SECOND
+    )  # what was read of it is forgotten; the old one's gate is shut for as long again
+    world.arrive(message_for(world.table.get(records[-1].delivery_id)), world.now_ms)
+    await world.run(messages=1)
+    assert world.outcomes[-1].step is Step.ATTEMPTED
+    assert world.outcomes[-1].status == "delivered"
+
+
+async def test_the_answer_of_a_url_that_was_changed_meanwhile_proves_nothing_of_the_old_one(
+    world: World,
+) -> None:
+    world.subscribe(url="https://old.example/")
+    message = world.add(delivery())
+    get, read = world.subscriptions.get, []
+
+    def changed(subscription_id: str) -> Any:
+        found = get(subscription_id)
+        if not read:
+            read.append(found)
+            world.subscribe(url="https://new.example/")
+            world.now_ms += 16 * SECOND
+        return found
+
+    world.subscriptions.get = changed  # type: ignore[method-assign]
+    outcome = await world.deliverer.handle(message)
+    assert outcome.status == "delivered"
+    gates = [from_attributes(item) for item in world.client.scan(TableName="gates")["Items"]]
+    assert [gate["receiver"] for gate in gates] == [notify_hook_subscription_id("https://old.example/")]
+    assert not any("proven_until_ms" in gate or "trial_since_ms" in gate for gate in gates)
 
 
 async def test_receivers_do_not_wait_for_each_other(world: World) -> None:

@@ -80,7 +80,7 @@ class ReceiverGates:
         Parameters
         ----------
         receiver : str
-            The id of a subscription, or that which stands for a task's own hook.
+            What stands for its URL.
         now_ms : int
             The present moment. What lies further ahead than can be was written by a clock that was wrong, and is void.
 

@@ -22,6 +22,7 @@ MAX_URL_LENGTH = 2048
 _AUTHORITY = re.compile(r"(?:\[(?P<v6>[^\[\]]*)\]|(?P<name>[^\[\]:]*))(?::(?P<port>[0-9]{0,5}))?")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"(?=.{{1,254}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
+_NO_NAME = "the host is not a valid internationalised name"
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
@@ -171,10 +172,30 @@ def ascii_name(host: str, field: str) -> str:
         try:
             name = idna.encode(host).decode()
         except idna.IDNAError:
-            raise InvalidInput(field, "the host is not a valid internationalised name") from None
+            form = _as_punycode(host)
+            reason = f"the host must be written as {form}" if form else _NO_NAME
+            raise InvalidInput(field, reason) from None
     if _NAME.fullmatch(name) is None:
         raise InvalidInput(field, "the host is not a valid name")
     return name
+
+
+def _as_punycode(host: str) -> str | None:
+    """Return the ASCII form of a name that IDNA 2008 refuses, such as one with emoji or decomposed accents.
+
+    It is the form that browsers make of it and its registry knows (UTS 46); None if there is none, or it is an address.
+    """
+    import idna
+
+    try:
+        labels = idna.uts46_remap(host, std3_rules=False, transitional=False).split(".")
+    except idna.IDNAError:
+        return None
+    form = ".".join(
+        label if label.isascii() else f"xn--{label.encode('punycode').decode()}" for label in labels
+    )
+    is_address = _NUMBER.fullmatch(form.removesuffix(".").rpartition(".")[2])
+    return form if _NAME.fullmatch(form) and not is_address else None
 
 
 def _check_public(address: IPv4Address | IPv6Address, field: str) -> None:
