@@ -11,7 +11,8 @@ from aws_lambda_powertools import Logger
 from fulfillment.archive import KEEP_S, Archive
 from fulfillment.fulfil import Fulfillment
 from fulfillment.messages import content_of, event_of_item, since_ms
-from fulfillment.patience import ComesAgain
+from fulfillment.notices import Notices
+from fulfillment.patience import ComesAgain, due_at_ms
 from fulfillment.receivers import Receivers
 from fulfillment.results import S3_SETTINGS, Results
 from fulfillment.settings import FulfillmentSettings
@@ -24,10 +25,12 @@ from tunehook.aws.faults import code_of
 from tunehook.aws.messages import Hold, Message, after_fault_s
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
+from tunehook.events import TaskCompleted, TaskEnded, TaskFailed
 from tunehook.http.client import open_client
 from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import TaskKey
 from tunehook.threads import UnawaitedThreads
+from tunehook.times import now_ms
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -39,6 +42,9 @@ RESERVE_S: Final = 30.0
 
 LAST_S: Final = 5.0
 """How much of the function's time is kept for its answer."""
+
+SOONEST_S: Final = 5
+"""How long a message that something failed is left alone, however soon its receivers are due to be told."""
 
 
 class Worker:
@@ -61,6 +67,7 @@ class Worker:
             Receivers(SubscriptionsTable(dynamodb, settings.subscriptions_table), settings.network_policy),
             DeliveriesTable(dynamodb, settings.deliveries_table),
             DeliveriesQueue(self._sqs, settings.deliveries_queue),
+            Notices(self._results),
         )
 
     async def handle(
@@ -95,6 +102,7 @@ class Worker:
                 tasks=self._tasks,
                 bus=self._bus,
                 telling=self._telling,
+                patience_s=self._settings.archive_patience_s,
             )
             return await asyncio.gather(
                 *(self._handle(fulfillment, message, hold, remaining_ms) for message in messages)
@@ -104,21 +112,42 @@ class Worker:
         self, fulfillment: Fulfillment, message: Message, hold: Hold, remaining_ms: Callable[[], int]
     ) -> BaseException | None:
         remaining_s = remaining_ms() / 1000
+        content: TaskEnded | ArchiveRequest | None = None
         try:
+            content = content_of(message.body)
             async with asyncio.timeout(remaining_s - LAST_S):
-                await self._fulfil(fulfillment, message, min(KEEP_S, remaining_s - RESERVE_S))
+                await self._fulfil(fulfillment, message, content, min(KEEP_S, remaining_s - RESERVE_S))
         except ComesAgain as again:
             await hold.come_again(message, again.after_s)
             return again
         except Exception as fault:  # noqa: BLE001 - one message's fault is not the others'
-            await hold.come_again(message, after_fault_s(message.receive_count))
+            await hold.come_again(message, self._after_fault_s(message, content))
             return fault
         return None
 
-    async def _fulfil(self, fulfillment: Fulfillment, message: Message, within_s: float) -> None:
-        content = content_of(message.body)
+    def _after_fault_s(self, message: Message, content: TaskEnded | ArchiveRequest | None) -> int:
+        """Return when a message comes again that something failed: sooner where its receivers are due to be told."""
+        after_s = after_fault_s(message.receive_count)
+        if isinstance(content, TaskCompleted | TaskFailed):
+            due_ms = due_at_ms(content, since_ms(message, content), self._settings.archive_patience_s * 1000)
+            if (due_s := (due_ms - now_ms()) / 1000) > 0:
+                return min(after_s, max(int(due_s), SOONEST_S))
+        return after_s
+
+    async def _fulfil(
+        self,
+        fulfillment: Fulfillment,
+        message: Message,
+        content: TaskEnded | ArchiveRequest,
+        within_s: float,
+    ) -> None:
         if not isinstance(content, ArchiveRequest):
-            await fulfillment.fulfil(content, since_ms=since_ms(message, content), within_s=within_s)
+            await fulfillment.fulfil(
+                content,
+                since_ms=since_ms(message, content),
+                within_s=within_s,
+                is_first=message.receive_count == 1,
+            )
             return
         key = TaskKey(content.task_id, content.provider)
         if (item := await asyncio.to_thread(self._tasks.get, key)) is None:

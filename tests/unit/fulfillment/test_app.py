@@ -43,6 +43,7 @@ def queue(aws: None, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
         "DELIVERIES_QUEUE": queue,
         "FULFILLMENT_QUEUE": client("sqs").create_queue(QueueName="fulfillment")["QueueUrl"],
         "MAX_ASSET_BYTES": "1000000",
+        "ARCHIVE_PATIENCE_S": "60",
         "RESULTS_BUCKET": BUCKET,
         "EVENT_BUS": BUS,
         "NETWORK_POLICY": "any",
@@ -170,6 +171,7 @@ class Hiding:
 def test_a_message_that_comes_again_is_hidden_until_then(
     queue: str, host: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("ARCHIVE_PATIENCE_S", "0")
     hiding = Hiding(monkeypatch)
     handle(first_received_now(queue_event(completed_body(host(None)))), Soon())
     handle(queue_event(POISON))
@@ -195,8 +197,8 @@ def test_a_message_is_hidden_for_a_short_time_before_anything_else_is_done(
 
 
 def test_after_ten_minutes_nothing_comes_again(queue: str, host: Any) -> None:
-    assert handle(queue_event(completed_body(host(410)))) == []
-    assert told() == ["task-1"]
+    assert handle(queue_event(completed_body(host(404)))) == []
+    assert [each["type"] for each in items("DeliveriesTable")] == ["task.completed", "task.archived"]
 
 
 def test_a_request_to_archive_again_is_done(queue: str, host: Any) -> None:
