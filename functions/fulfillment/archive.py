@@ -14,7 +14,7 @@ from aws_lambda_powertools import Logger
 from fulfillment.assets import Asset, AssetName
 from fulfillment.download import SILENCE_S, Download, NotCopied
 from fulfillment.results import Copied, Results, Stored
-from fulfillment.transfer import Run, Transfer, source_in_metadata
+from fulfillment.transfer import Run, Transfer, settles, source_of, source_without_link
 from tunehook.errors import InvalidInput
 from tunehook.events import ArchivedAsset
 from tunehook.http.urls import as_https, wire_url
@@ -228,7 +228,7 @@ class Archive:
             raise NotCopied("the text was too long to be passed on, and is not kept any more", is_final=True)
         if content is None:
             return None
-        return await self._transfer.keep(run, asset, _source_of(asset), content, seen)
+        return await self._transfer.keep(run, asset, source_without_link(asset), content, seen)
 
     async def _copy(
         self, run: Run, asset: Asset, url: str, until_s: float, links_left: int, seen: dict[str, Stored]
@@ -285,21 +285,12 @@ def _lying_there(run: Run, asset: Asset, found: Collection[Stored]) -> Kept | No
     """Return a file that this run, or another of the same links, has copied whole; or a later run, whose it is now."""
     start = f"{task_prefix(run.key.provider, run.key.task_id)}{safe_part(asset.clip_id)}/{asset.type}."
     for stored in found:
-        if not stored.key.startswith(start) or not stored.is_whole:
-            continue
-        for url in asset.urls:
-            if stored.source == source_in_metadata(url):
-                return Kept(_archived(asset, url, stored.copied()))
-        if stored.source == _source_of(asset) and stored.run_ms == run.run_ms:
-            return Kept(_archived(asset, None, stored.copied()))
-        if stored.is_later_than(run.run_ms):
-            return Kept(_archived(asset, asset.urls[0] if asset.urls else None, stored.copied()))
+        if stored.key.startswith(start) and settles(stored, run, asset):
+            url = source_of(asset, stored)
+            if url is None and stored.is_later_than(run.run_ms) and asset.urls:
+                url = asset.urls[0]
+            return Kept(_archived(asset, url, stored.copied()))
     return None
-
-
-def _source_of(asset: Asset) -> str:
-    """Return what stands for the link of a file that has none."""
-    return f"answer:{asset.type}"
 
 
 def _is_plain(url: str) -> bool:
