@@ -22,6 +22,7 @@ class FulfillmentSettings(BaseModel):
     deliveries_table: str = Field(min_length=1)
     deliveries_queue: str = Field(min_length=1)
     fulfillment_queue: str = Field(min_length=1)
+    dead_letters: str = Field(min_length=1)
     results_bucket: str = Field(min_length=1)
     event_bus: str = Field(min_length=1)
     network_policy: NetworkPolicy

@@ -86,6 +86,7 @@ ALLOWED = {
             "sqs:GetQueueAttributes",
             "sqs:ReceiveMessage",
         },
+        "FulfillmentDeadLetters.Arn": {"sqs:SendMessage"},
         "TasksTable.Arn": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
         "SubscriptionsTable.Arn": {"dynamodb:Scan", "dynamodb:UpdateItem"},
         "DeliveriesTable.Arn": {"dynamodb:GetItem", "dynamodb:PutItem"},
