@@ -7,7 +7,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
 from fulfillment.settings import FulfillmentSettings
 from fulfillment.worker import Worker, report
@@ -28,11 +27,7 @@ def _worker() -> Worker:
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Do what follows the end of each task; report the messages that must come again."""
-    remaining_ms = context.get_remaining_time_in_millis
-    results = iter(asyncio.run(_worker().handle(event["Records"], remaining_ms)))
-
-    def settle(record: object) -> None:  # noqa: ARG001 - Powertools passes it by this name
-        report(next(results))
-
-    processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
-    return process_partial_response(event, settle, processor, context)
+    records = event["Records"]
+    results = asyncio.run(_worker().handle(records, context.get_remaining_time_in_millis))
+    failed = [each["messageId"] for each, result in zip(records, results, strict=True) if report(result)]
+    return {"batchItemFailures": [{"itemIdentifier": each} for each in failed]}

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import httpx
 from aws_lambda_powertools import Logger
 
-from fulfillment.assets import Asset
+from fulfillment.assets import Asset, AssetName
 from fulfillment.download import SILENCE_S, Download, NotCopied
 from fulfillment.results import Copied, Results, Stored
-from fulfillment.transfer import Run, Transfer, source_in_metadata
+from fulfillment.transfer import Run, Transfer, settles, source_of, source_without_link
 from tunehook.errors import InvalidInput
 from tunehook.events import ArchivedAsset
 from tunehook.http.urls import as_https, wire_url
@@ -32,9 +32,6 @@ EXPIRED: Final = "the link has expired"
 _AMPERSAND: Final = re.compile(r"&(?:(?:amp|#0*38|#x0*26);)+", re.IGNORECASE)
 """An ampersand as HTML writes it, once or several times over."""
 
-AssetName = tuple[str, str]
-"""A file within its task: the clip's id and the file's type."""
-
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -46,6 +43,14 @@ class Kept:
     asset: ArchivedAsset
     may_come: bool = False
     retry_after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is known of a task's files so far: what came of each, and what was seen in the bucket."""
+
+    kept: dict[AssetName, Kept] = field(default_factory=dict)
+    seen: dict[str, Stored] = field(default_factory=dict)
 
 
 class Archive:
@@ -89,13 +94,46 @@ class Archive:
         self._sleep = sleep
         self._clock = clock
 
+    async def look(
+        self,
+        run: Run,
+        assets: Sequence[Asset],
+        given_up: Mapping[AssetName, ArchivedAsset] | None = None,
+    ) -> Progress:
+        """Return what is known of a task's files before any host is asked.
+
+        Parameters
+        ----------
+        run : Run
+            Whose files they are.
+        assets : sequence of Asset
+            The files.
+        given_up : mapping, optional
+            What is known not to be had, and is not tried.
+
+        Raises
+        ------
+        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
+            If S3 does not say what lies there.
+        """
+        progress = Progress()
+        if not assets:
+            return progress
+        progress.seen.update(await self._results.below(task_prefix(run.key.provider, run.key.task_id)))
+        for asset in assets:
+            if (already := _lying_there(run, asset, progress.seen.values())) is not None:
+                progress.kept[asset.name] = already
+            elif given_up is not None and asset.name in given_up:
+                progress.kept[asset.name] = Kept(given_up[asset.name])
+        return progress
+
     async def keep(
         self,
         run: Run,
         assets: Sequence[Asset],
         *,
         within_s: float = KEEP_S,
-        given_up: Mapping[AssetName, ArchivedAsset] | None = None,
+        progress: Progress | None = None,
         event_id: str = "",
     ) -> list[Kept]:
         """Copy the files of a task that do not lie in the bucket yet.
@@ -108,8 +146,8 @@ class Archive:
             The files.
         within_s : float
             How many seconds it may take.
-        given_up : mapping, optional
-            What is known not to be had, and not tried.
+        progress : Progress, optional
+            What `look` found, brought up to date with each file.
         event_id : str
             The event of the task's end, by which files that came inside the provider's answer are found.
 
@@ -123,24 +161,20 @@ class Archive:
         ExceptionGroup
             Of `tunehook.aws.faults.AWS_FAULTS`, if S3 did not take a file.
         """
-        if not assets:
-            return []
         slots = asyncio.Semaphore(CONCURRENCY)
         until_s = asyncio.get_running_loop().time() + within_s
-        seen = await self._results.below(task_prefix(run.key.provider, run.key.task_id))
-        known = given_up or {}
+        progress = progress or await self.look(run, assets)
+        kept, seen = progress.kept, progress.seen
 
-        async def keep_one(asset: Asset) -> Kept:
-            if (already := _lying_there(run, asset, seen.values())) is not None:
-                return already
-            if (missing := known.get((asset.clip_id, asset.type))) is not None:
-                return Kept(missing)
+        async def keep_one(asset: Asset) -> None:
             async with slots:
-                return await self._keep_one(run, asset, until_s, seen, event_id)
+                kept[asset.name] = await self._keep_one(run, asset, until_s, seen, event_id)
 
         async with asyncio.TaskGroup() as group:
-            kept = [group.create_task(keep_one(asset)) for asset in assets]
-        return [task.result() for task in kept]
+            for asset in assets:
+                if asset.name not in kept:
+                    group.create_task(keep_one(asset))
+        return [kept[asset.name] for asset in assets]
 
     async def _keep_one(
         self, run: Run, asset: Asset, until_s: float, seen: dict[str, Stored], event_id: str
@@ -194,7 +228,7 @@ class Archive:
             raise NotCopied("the text was too long to be passed on, and is not kept any more", is_final=True)
         if content is None:
             return None
-        return await self._transfer.keep(run, asset, _source_of(asset), content, seen)
+        return await self._transfer.keep(run, asset, source_without_link(asset), content, seen)
 
     async def _copy(
         self, run: Run, asset: Asset, url: str, until_s: float, links_left: int, seen: dict[str, Stored]
@@ -251,21 +285,12 @@ def _lying_there(run: Run, asset: Asset, found: Collection[Stored]) -> Kept | No
     """Return a file that this run, or another of the same links, has copied whole; or a later run, whose it is now."""
     start = f"{task_prefix(run.key.provider, run.key.task_id)}{safe_part(asset.clip_id)}/{asset.type}."
     for stored in found:
-        if not stored.key.startswith(start) or not stored.is_whole:
-            continue
-        for url in asset.urls:
-            if stored.source == source_in_metadata(url):
-                return Kept(_archived(asset, url, stored.copied()))
-        if stored.source == _source_of(asset) and stored.run_ms == run.run_ms:
-            return Kept(_archived(asset, None, stored.copied()))
-        if stored.is_later_than(run.run_ms):
-            return Kept(_archived(asset, asset.urls[0] if asset.urls else None, stored.copied()))
+        if stored.key.startswith(start) and settles(stored, run, asset):
+            url = source_of(asset, stored)
+            if url is None and stored.is_later_than(run.run_ms) and asset.urls:
+                url = asset.urls[0]
+            return Kept(_archived(asset, url, stored.copied()))
     return None
-
-
-def _source_of(asset: Asset) -> str:
-    """Return what stands for the link of a file that has none."""
-    return f"answer:{asset.type}"
 
 
 def _is_plain(url: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
@@ -12,12 +12,14 @@ from tunehook.aws.tasks import TasksTable
 from tunehook.events import (
     DETAIL_MAX_BYTES,
     ArchivedAsset,
+    KnownAsset,
     ManifestLocation,
     TaskArchived,
     TaskEnded,
+    archived_event_id,
+    archived_part,
     size_of,
 )
-from tunehook.identifiers import digest
 from tunehook.tasks import TaskKey
 from tunehook.times import from_ms
 
@@ -52,18 +54,13 @@ def archived_event(
     TaskArchived
         Where it would be too long, without the links, or without the files; ``truncated`` says so.
     """
-    parts = (
-        ("TaskArchived", event.event_id)
-        if again_ms is None
-        else ("TaskArchived", event.event_id, str(again_ms))
-    )
     told = TaskArchived(
-        event_id=f"evt_{digest(*parts)}",
+        event_id=archived_event_id(event.event_id, again_ms),
         task_event_id=event.event_id,
         task_id=event.task_id,
         provider=event.provider,
         archived_at=from_ms(archived_at_ms),
-        archive=completeness(assets),
+        archive=archived_part(assets),
         manifest=manifest,
         assets=tuple(assets),
     )
@@ -75,18 +72,11 @@ def archived_event(
     return told
 
 
-def completeness(assets: Sequence[ArchivedAsset]) -> Literal["complete", "partial", "empty"]:
-    """Return how much of what the provider named is kept."""
-    if not assets:
-        return "empty"
-    return "complete" if all(asset.status == "archived" for asset in assets) else "partial"
-
-
 def record_assets(
     tasks: TasksTable,
     key: TaskKey,
     event_id: str,
-    assets: Sequence[ArchivedAsset],
+    assets: Sequence[KnownAsset],
     archived_at_ms: int | None,
 ) -> bool:
     """Write on a task's item what is kept of it, as far as DynamoDB's 400 kB an item allow.
@@ -97,8 +87,8 @@ def record_assets(
         Where the item is.
     key, event_id : TaskKey, str
         The task, and the event of the run that this is about.
-    assets : sequence of ArchivedAsset
-        Its files, or those of them of which it is known.
+    assets : sequence of KnownAsset
+        Its files.
     archived_at_ms : int or None
         When they were kept; None while some are waited for.
 

@@ -14,6 +14,9 @@ from tunehook.errors import InvalidInput
 
 AssetType: TypeAlias = Literal["audio", "cover", "large_cover", "video", "lyrics"]
 
+AssetName: TypeAlias = tuple[str, str]
+"""A file within its task: the clip's id and the file's type."""
+
 LYRICS: Final = MediaType("text/plain; charset=utf-8", "txt")
 UNRECOGNISED: Final = "unrecognised"
 """The remark on a file of an unknown kind that is kept on its host's word."""
@@ -55,6 +58,11 @@ class Asset:
     expires_at: datetime | None = None
     is_inline: bool = False
     content: bytes | None = None
+
+    @property
+    def name(self) -> AssetName:
+        """Which file of its task it is."""
+        return self.clip_id, self.type
 
 
 class NotThatMedia(InvalidInput):

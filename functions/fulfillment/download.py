@@ -284,6 +284,7 @@ class _Version:
         return bool(
             response.status_code == httpx.codes.PARTIAL_CONTENT
             and response.headers.get("etag") == self.etag
+            and not codings(response.headers.get("content-encoding", ""))
             and held is not None
             and int(held["first"]) == count
             and (self.length is None or held["total"] in ("*", str(self.length)))

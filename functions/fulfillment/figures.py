@@ -42,6 +42,11 @@ def tell_coming_again(provider: str, missing: int) -> None:
     _write({"provider": provider}, AssetsWaitedFor=(MetricUnit.Count, missing))
 
 
+def tell_pending(provider: str) -> None:
+    """Write that the receivers of a task were told of its end before all of its files were settled."""
+    _write({"provider": provider}, TasksToldPending=(MetricUnit.Count, 1))
+
+
 def _write(dimensions: Mapping[str, str], **metrics: tuple[MetricUnit, int]) -> None:
     record = EphemeralMetrics(namespace="tunehook", service="fulfillment")
     for dimension, label in (function_dimension() | dict(dimensions)).items():

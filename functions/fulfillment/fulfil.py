@@ -10,10 +10,10 @@ from typing import Any, Final
 from aws_lambda_powertools import Logger
 from pydantic import ValidationError
 
-from fulfillment.archive import Archive, AssetName, Kept
-from fulfillment.archived import archived_event, completeness, record_assets
-from fulfillment.assets import Asset, assets_of
-from fulfillment.figures import tell_archived, tell_coming_again
+from fulfillment.archive import Archive, Kept, Progress
+from fulfillment.archived import archived_event, record_assets
+from fulfillment.assets import Asset, AssetName, assets_of
+from fulfillment.figures import tell_archived, tell_coming_again, tell_pending
 from fulfillment.manifest import (
     Manifest,
     list_on,
@@ -22,14 +22,23 @@ from fulfillment.manifest import (
     read_manifest,
     texts_of,
 )
-from fulfillment.patience import ComesAgain, again_after_s, pass_s
+from fulfillment.patience import ComesAgain, again_after_s, due_at_ms, pass_s
 from fulfillment.results import Clash, Results
-from fulfillment.telling import Telling
+from fulfillment.telling import News, Telling
 from fulfillment.transfer import Run
 from tunehook.aws.bus import EventBus
 from tunehook.aws.tasks import TasksTable
 from tunehook.errors import Unavailable
-from tunehook.events import ArchivedAsset, ManifestLocation, TaskCompleted, TaskEnded
+from tunehook.events import (
+    ArchivedAsset,
+    KnownAsset,
+    ManifestLocation,
+    PendingAsset,
+    TaskCompleted,
+    TaskEnded,
+    archived_part,
+    completeness,
+)
 from tunehook.result_keys import manifest_key
 from tunehook.tasks import TaskKey
 from tunehook.times import now_ms, to_ms
@@ -38,14 +47,21 @@ logger = Logger(child=True)
 
 SUPERSEDED: Final = "the task was put again, and its later run has no such file"
 
+CLOCKS_DIFFER_MS: Final = 10_000
+"""By how much the clocks of two machines may differ."""
+
 _ROUNDS: Final = 3
+
+_SOON_S: Final = 1.0
+"""For so short a time no message is put back into the queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Wait:
-    """How long a task's files may take: all in all, and this time."""
+    """How long a task's files may take: all in all, this time, and until its receivers are told without them."""
 
     since_ms: int
+    due_ms: int
     within_s: float
     clock: Callable[[], int]
 
@@ -53,7 +69,14 @@ class _Wait:
         return min(self.within_s, pass_s(self._elapsed_s()))
 
     def again_after_s(self, retry_after_s: float) -> int | None:
-        return again_after_s(self._elapsed_s(), retry_after_s)
+        """Return when to look again; not later than when the receivers are due to be told."""
+        after_s = again_after_s(self._elapsed_s(), retry_after_s)
+        due_s = self.due_s()
+        return after_s if after_s is None or not due_s else min(after_s, max(int(due_s), 1))
+
+    def due_s(self) -> float:
+        """Return in how many seconds the receivers are told, whatever is missing then; 0 if that is over."""
+        return max(self.due_ms - self.clock(), 0) / 1000
 
     def _elapsed_s(self) -> float:
         return max(self.clock() - self.since_ms, 0) / 1000
@@ -61,11 +84,17 @@ class _Wait:
 
 @dataclass(frozen=True, slots=True)
 class _Settled:
-    """What is kept of a task for good, as its manifest says it."""
+    """What is kept of a task for good, as its manifest says it.
+
+    `was_there` says whether an earlier pass had settled it, `copied_again` whether what was missing was asked for after
+    the task had been told of.
+    """
 
     assets: tuple[ArchivedAsset, ...]
     archived_at_ms: int
     provider_object: dict[str, Any] | None
+    was_there: bool = False
+    copied_again: bool = False
 
 
 class Fulfillment:
@@ -79,6 +108,8 @@ class Fulfillment:
         Where they are kept, and the manifests.
     tasks, bus, telling
         The Tasks table, the bus, and what makes the deliveries.
+    patience_s : int
+        How long after a task's end its receivers are told even if files are missing that may come.
     clock : callable, optional
         Returns the present moment in milliseconds since 1970.
     """
@@ -91,6 +122,7 @@ class Fulfillment:
         tasks: TasksTable,
         bus: EventBus,
         telling: Telling,
+        patience_s: int,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self._archive = archive
@@ -98,6 +130,7 @@ class Fulfillment:
         self._tasks = tasks
         self._bus = bus
         self._telling = telling
+        self._patience_ms = patience_s * 1000
         self._clock = clock
 
     async def fulfil(
@@ -107,6 +140,7 @@ class Fulfillment:
         since_ms: int | None = None,
         within_s: float = float("inf"),
         again_ms: int | None = None,
+        is_first: bool = False,
     ) -> None:
         """Do all that follows the end of a task.
 
@@ -121,11 +155,13 @@ class Fulfillment:
         again_ms : int, optional
             When somebody asked to have copied what is missing of a task that has been told of already. Nobody is told
             once more.
+        is_first : bool
+            Whether nobody can have tried this before, other than at the same time.
 
         Raises
         ------
         ComesAgain
-            If files are missing that may come later; nobody has been told yet.
+            If files are missing that may come later.
         Unavailable, botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError, ExceptionGroup
             If something was not possible this time; to do it again from the start is safe.
         """
@@ -134,20 +170,28 @@ class Fulfillment:
         location = ManifestLocation(
             bucket=self._results.bucket, key=manifest_key(event.provider, event.task_id)
         )
-        wait = _Wait(self._clock() if since_ms is None else since_ms, within_s, self._clock)
-        settled, was_told = await self._settle(event, item, location.key, wait, again_ms)
+        since_ms = self._clock() if since_ms is None else since_ms
+        due_ms = due_at_ms(event, since_ms, self._patience_ms)
+        wait = _Wait(since_ms, due_ms, within_s, self._clock)
+        settled = await self._settle(event, item, location, wait, again_ms)
         if item is None or "archived_at_ms" not in item or again_ms is not None:
-            await self._announce(key, event, settled, location, again_ms if was_told else None)
-        if again_ms is not None and was_told:
+            await self._announce(key, event, settled, location, again_ms if settled.copied_again else None)
+        if settled.copied_again and again_ms is not None:
             return
-        receivers = await self._telling.tell(event, item, settled.provider_object, settled.assets, location)
+        told = await self._telling.tell(
+            News(event, item, settled.provider_object, settled.assets, location),
+            settled.archived_at_ms,
+            may_have_been_told=settled.was_there
+            or not is_first
+            or self._clock() >= due_ms - CLOCKS_DIFFER_MS,
+        )
         logger.info(
             "task_fulfilled",
             task_id=key.task_id,
             provider=key.provider,
             assets=len(settled.assets),
-            archive=completeness(settled.assets),
-            receivers=receivers,
+            archive=archived_part(settled.assets),
+            deliveries=told,
         )
 
     def _item_of_run(self, key: TaskKey, event_id: str) -> dict[str, Any] | None:
@@ -162,67 +206,126 @@ class Fulfillment:
         self,
         event: TaskEnded,
         item: dict[str, Any] | None,
-        key: str,
+        location: ManifestLocation,
         wait: _Wait,
         again_ms: int | None,
-    ) -> tuple[_Settled, bool]:
-        """Return what is kept of a task, and whether that had been settled before; copy and write what is missing."""
-        given_up = {} if again_ms is not None else _given_up(item)
-        was_told = False
+    ) -> _Settled:
+        """Return what is kept of a task; copy and write what is missing."""
+        copied_again = again_ms is not None and _was_told(item, again_ms)
         for _ in range(_ROUNDS):
-            manifest, etag = await self._manifest(key)
+            manifest, etag = await self._manifest(location.key)
             if manifest is not None and manifest.event_id == event.event_id:
-                was_told = True
                 if again_ms is None or to_ms(manifest.archived_at) >= again_ms:
-                    return _settled(manifest), was_told
+                    return _settled(manifest)
+                copied_again |= manifest.copied_again
             elif manifest is not None and manifest.detected_at > event.detected_at:
                 logger.warning("later_run_is_kept", task_id=event.task_id, provider=event.provider)
-                return _of_later_run(event, item, manifest), was_told
-            kept = await self._archive.keep(
-                Run(TaskKey(event.task_id, event.provider), to_ms(event.detected_at)),
-                _files(event, item),
-                event_id=event.event_id,
-                within_s=wait.within_s if again_ms is not None else wait.pass_s(),
-                given_up=given_up,
-            )
+                return _of_later_run(event, item, manifest, copied_again=copied_again)
             if again_ms is None:
-                await self._wait_for_what_may_come(event, item, kept, wait)
-            assets = [each.asset for each in kept]
-            archived_at_ms = self._clock()
-            body = manifest_of(event, item, assets, archived_at_ms)
+                kept = await self._keep_and_tell(event, item, location, wait)
+            else:
+                kept = await self._keep(event, _files(event, item), wait.within_s, None)
+            assets = tuple(each.asset for each in kept)
+            archived_at_ms = max(self._clock(), again_ms or 0)
+            body = manifest_of(event, item, assets, archived_at_ms, copied_again=copied_again)
             try:
-                await self._results.put(key, body, etag, ContentType="application/json")
+                await self._results.put(location.key, body, etag, ContentType="application/json")
             except Clash:
                 continue
             tell_archived(
-                event.provider, completeness(assets), assets, archived_at_ms - to_ms(event.detected_at)
+                event.provider, archived_part(assets), assets, archived_at_ms - to_ms(event.detected_at)
             )
-            return _Settled(tuple(assets), archived_at_ms, provider_object_of(item)), was_told
+            return _Settled(assets, archived_at_ms, provider_object_of(item), copied_again=copied_again)
         raise Unavailable("the manifest was written by others each time")
 
     async def _manifest(self, key: str) -> tuple[Manifest | None, str | None]:
         found = await self._results.read(key)
         return (None, None) if found is None else (read_manifest(found[0]), found[1])
 
-    async def _wait_for_what_may_come(
+    async def _keep(
+        self, event: TaskEnded, files: Sequence[Asset], within_s: float, progress: Progress | None
+    ) -> list[Kept]:
+        return await self._archive.keep(
+            _run(event), files, within_s=within_s, progress=progress, event_id=event.event_id
+        )
+
+    async def _keep_and_tell(
+        self, event: TaskEnded, item: dict[str, Any] | None, location: ManifestLocation, wait: _Wait
+    ) -> list[Kept]:
+        """Copy what is missing, and tell the receivers meanwhile if it takes longer than they are to wait.
+
+        Raises
+        ------
+        ComesAgain
+            While there is patience left for files that may come.
+        """
+        files = _files(event, item)
+        progress = await self._archive.look(_run(event), files, _given_up(item))
+        is_over = asyncio.Event()
+
+        async def keep() -> list[Kept]:
+            is_settled = False
+            try:
+                kept = await self._keep(event, files, wait.pass_s(), progress)
+                is_settled = self._again_after_s(kept, wait) is None
+                return kept
+            finally:
+                # Otherwise the receivers are due now, whatever went wrong with the files.
+                if is_settled or wait.due_s() > _SOON_S:
+                    is_over.set()
+
+        async def tell_when_due() -> None:
+            try:
+                async with asyncio.timeout(wait.due_s()):
+                    await is_over.wait()
+            except TimeoutError:
+                await self._tell_pending(event, item, location, _as_known(files, progress))
+
+        kept, told = await asyncio.gather(keep(), tell_when_due(), return_exceptions=True)
+        if isinstance(kept, BaseException):
+            raise kept
+        if (after_s := self._again_after_s(kept, wait)) is None:
+            # Whoever could not be told before is told now, or that fails once more.
+            return kept
+        if told is not None:
+            raise told
+        await self._note(event, item, _as_known(files, progress))
+        missing = sum(each.may_come for each in kept)
+        tell_coming_again(event.provider, missing)
+        raise ComesAgain(missing, after_s)
+
+    def _again_after_s(self, kept: Sequence[Kept], wait: _Wait) -> int | None:
+        """Return when to look again for what may come; None where there is nothing more to wait for."""
+        missing = [each.retry_after_s for each in kept if each.may_come]
+        return wait.again_after_s(min(missing)) if missing else None
+
+    async def _tell_pending(
         self,
         event: TaskEnded,
         item: dict[str, Any] | None,
-        kept: Sequence[Kept],
-        wait: _Wait,
+        location: ManifestLocation,
+        assets: Sequence[KnownAsset],
     ) -> None:
-        """Have the message come again while there is patience left for files that may come."""
-        missing = [each for each in kept if each.may_come]
-        retry_after_s = min((each.retry_after_s for each in missing), default=0.0)
-        after_s = wait.again_after_s(retry_after_s) if missing else None
-        if after_s is None:
-            return
-        known = [each.asset for each in kept if not each.may_come]
+        if completeness(assets) != "pending":
+            return  # which is told as such in a moment
+        told = await self._telling.tell_pending(News(event, item, provider_object_of(item), assets, location))
+        if told:
+            tell_pending(event.provider)
+            logger.info(
+                "task_told_pending",
+                task_id=event.task_id,
+                provider=event.provider,
+                missing=sum(asset.status == "pending" for asset in assets),
+                deliveries=told,
+            )
+
+    async def _note(
+        self, event: TaskEnded, item: dict[str, Any] | None, assets: Sequence[KnownAsset]
+    ) -> None:
+        """Say on the item what is known of the files, so that the next pass asks for what may come alone."""
         if item is not None:
             key = TaskKey(event.task_id, event.provider)
-            await asyncio.to_thread(record_assets, self._tasks, key, event.event_id, known, None)
-        tell_coming_again(event.provider, len(missing))
-        raise ComesAgain(len(missing), after_s)
+            await asyncio.to_thread(record_assets, self._tasks, key, event.event_id, assets, None)
 
     async def _announce(
         self,
@@ -268,11 +371,46 @@ def _given_up(item: dict[str, Any] | None) -> dict[AssetName, ArchivedAsset]:
     return given_up
 
 
+def _run(event: TaskEnded) -> Run:
+    return Run(TaskKey(event.task_id, event.provider), to_ms(event.detected_at))
+
+
+def _as_known(files: Sequence[Asset], progress: Progress) -> list[KnownAsset]:
+    """Return each file as it is known now: kept, not to be had at all, or still to come."""
+
+    def as_known(file: Asset) -> KnownAsset:
+        kept = progress.kept.get(file.name)
+        if kept is not None and not kept.may_come:
+            return kept.asset
+        return PendingAsset(
+            clip_id=file.clip_id,
+            type=file.type,
+            source_url=file.urls[0] if file.urls else None,
+            reason=None if kept is None else kept.asset.reason,
+        )
+
+    return [as_known(file) for file in files]
+
+
+def _was_told(item: dict[str, Any] | None, before_ms: int) -> bool:
+    """Return whether a task had been told of before that moment; what a user has put there says nothing."""
+    archived_at_ms = (item or {}).get("archived_at_ms")
+    return isinstance(archived_at_ms, int) and archived_at_ms < before_ms
+
+
 def _settled(manifest: Manifest) -> _Settled:
-    return _Settled(manifest.assets, to_ms(manifest.archived_at), manifest.provider_object)
+    return _Settled(
+        manifest.assets,
+        to_ms(manifest.archived_at),
+        manifest.provider_object,
+        was_there=True,
+        copied_again=manifest.copied_again,
+    )
 
 
-def _of_later_run(event: TaskEnded, item: dict[str, Any] | None, manifest: Manifest) -> _Settled:
+def _of_later_run(
+    event: TaskEnded, item: dict[str, Any] | None, manifest: Manifest, *, copied_again: bool
+) -> _Settled:
     """Return what is kept of a run whose place a later one has taken: what that one has of the same clips."""
     later = {(asset.clip_id, asset.type): asset for asset in manifest.assets}
     assets = [
@@ -286,4 +424,10 @@ def _of_later_run(event: TaskEnded, item: dict[str, Any] | None, manifest: Manif
         )
         for file in _files(event, item)
     ]
-    return _Settled(tuple(assets), to_ms(manifest.archived_at), provider_object_of(item))
+    return _Settled(
+        tuple(assets),
+        to_ms(manifest.archived_at),
+        provider_object_of(item),
+        was_there=True,
+        copied_again=copied_again,
+    )

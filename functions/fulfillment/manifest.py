@@ -22,10 +22,16 @@ class Manifest(BaseModel):
     archived_at: AwareDatetime
     assets: tuple[ArchivedAsset, ...]
     provider_object: dict[str, Any] | None
+    copied_again: bool = False
 
 
 def manifest_of(
-    event: TaskEnded, item: dict[str, Any] | None, assets: Sequence[ArchivedAsset], archived_at_ms: int
+    event: TaskEnded,
+    item: dict[str, Any] | None,
+    assets: Sequence[ArchivedAsset],
+    archived_at_ms: int,
+    *,
+    copied_again: bool = False,
 ) -> bytes:
     """Write the manifest of an ended task.
 
@@ -39,6 +45,8 @@ def manifest_of(
         The kept files.
     archived_at_ms : int
         When they were kept.
+    copied_again : bool
+        Whether somebody asked for that after the task had been told of.
 
     Returns
     -------
@@ -53,6 +61,7 @@ def manifest_of(
                 clip[name] = clip[name] or whole.get(clip["clip_id"])
     content["archived_at"] = iso(from_ms(archived_at_ms))
     content["assets"] = [asset.model_dump(mode="json") for asset in assets]
+    content["copied_again"] = copied_again
     content["provider_object"] = provider_object_of(item)
     return json.dumps(content, ensure_ascii=False, indent=2).encode("utf-8", "replace")
 

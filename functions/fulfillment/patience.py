@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import Final
 
 from tunehook.errors import TunehookError
+from tunehook.events import TaskEnded
+from tunehook.times import to_ms
 
 PATIENCE_S: Final = 600.0
-"""How long files that may come are asked for, from the first look at the task on; its webhooks wait for them."""
+"""How long files that may come are asked for, from the first look at the task on, the telling of it included."""
+
+TELLING_S: Final = 5.0
+"""How much of that is for telling."""
 
 LAST_PASS_S: Final = 30.0
 """How long before the end of that the last pass begins."""
+
+_FIRST_LOOK_MS: Final = 5_000
+"""What the first look has to settle all files, where it comes when the receivers were to be told already."""
 
 _SHORTEST_S: Final = 10.0
 _LONGEST_S: Final = 60.0
@@ -32,13 +40,28 @@ class ComesAgain(TunehookError):
         self.after_s = after_s
 
 
+def due_at_ms(event: TaskEnded, since_ms: int, patience_ms: int) -> int:
+    """Return when the receivers of a task are told whatever is missing, in milliseconds since 1970.
+
+    Parameters
+    ----------
+    event : TaskEnded
+        How the task ended.
+    since_ms : int
+        When its files were asked for first. After a backlog most are there within seconds: so much is left for it.
+    patience_ms : int
+        How long after the end was detected they are told at the latest.
+    """
+    return max(to_ms(event.detected_at) + patience_ms, since_ms + min(patience_ms, _FIRST_LOOK_MS))
+
+
 def pass_s(elapsed_s: float) -> float:
     """Return how long a pass that begins `elapsed_s` after the first may wait for files, in seconds.
 
     One that comes late (the function was throttled, S3 out of order) has all the time that the function has: it is
     the only look that is left.
     """
-    left_s = PATIENCE_S - elapsed_s
+    left_s = PATIENCE_S - TELLING_S - elapsed_s
     return left_s if left_s >= LAST_PASS_S / 2 else PATIENCE_S
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from tunehook.events import ArchivedAsset, ClipDetail, ManifestLocation, TaskEnded, TaskFailed
+from tunehook.events import ClipDetail, KnownAsset, ManifestLocation, TaskEnded, TaskFailed, completeness
 from tunehook.tasks import Format
 
 PAYLOAD_MAX_BYTES: Final = 300_000
@@ -20,7 +20,7 @@ def payload_of(
     format: Format,  # noqa: A002 - the contract's own name for it
     event: TaskEnded,
     provider_object: dict[str, Any] | None,
-    assets: Sequence[ArchivedAsset],
+    assets: Sequence[KnownAsset],
     manifest: ManifestLocation,
 ) -> str:
     """Return the JSON that a delivery's record carries, at most `PAYLOAD_MAX_BYTES` long.
@@ -35,8 +35,8 @@ def payload_of(
         How the task ended.
     provider_object : dict or None
         The provider's own task object; without one, the event itself is written in a gateway's way.
-    assets : sequence of ArchivedAsset
-        The kept files.
+    assets : sequence of KnownAsset
+        Its files.
     manifest : ManifestLocation
         Where everything is.
     """
@@ -61,7 +61,7 @@ def _is_too_long(text: str) -> bool:
     return len(text.encode("utf-8", "replace")) > PAYLOAD_MAX_BYTES
 
 
-def _data(event: TaskEnded, assets: Sequence[ArchivedAsset], manifest: ManifestLocation) -> dict[str, Any]:
+def _data(event: TaskEnded, assets: Sequence[KnownAsset], manifest: ManifestLocation) -> dict[str, Any]:
     told = event.model_dump(mode="json")
     return {
         "task_id": event.task_id,
@@ -78,13 +78,16 @@ def _data(event: TaskEnded, assets: Sequence[ArchivedAsset], manifest: ManifestL
             for clip in told["clips"]
         ],
         "failure": told.get("failure"),
+        "archive": completeness(assets),
         "manifest": manifest.model_dump(mode="json"),
         "truncated": event.truncated,
     }
 
 
-def _asset(asset: ArchivedAsset) -> dict[str, Any]:
-    return asset.model_dump(mode="json", include=set(_ASSET_FIELDS), exclude_none=True)
+def _asset(asset: KnownAsset) -> dict[str, Any]:
+    told = asset.model_dump(mode="json", include=set(_ASSET_FIELDS), exclude_none=True)
+    # The provider's link dies: it is told while there is no other one.
+    return told | {"source_url": asset.source_url} if asset.status == "pending" else told
 
 
 def _stand_in(event: TaskEnded) -> dict[str, Any]:

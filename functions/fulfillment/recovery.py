@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from fulfillment.manifest import event_in, list_on, provider_object_of, read_manifest
 from fulfillment.messages import event_of_item
+from fulfillment.notices import Notices
 from fulfillment.results import Results
-from fulfillment.telling import Telling
+from fulfillment.telling import News, Telling
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
@@ -94,8 +95,13 @@ class Recovery:
         location = ManifestLocation(bucket=self.results.bucket, key=manifest_key(key.provider, key.task_id))
         event, provider_object, assets = await self._kept(item, location.key)
         receivers = OneSubscription(self.subscriptions, self.policy, request.subscription_id)
-        telling = Telling(receivers, self.deliveries, self.queue, self.clock)
-        told = await telling.tell(event, None, provider_object, assets, location)
+        telling = Telling(receivers, self.deliveries, self.queue, Notices(self.results), self.clock)
+        told = await telling.tell(
+            News(event, None, provider_object, assets, location),
+            item["archived_at_ms"],
+            # Of others that were told before the files were settled; what this one was told, its own delivery says.
+            may_have_been_told=False,
+        )
         logger.info(
             "delivery_recovered" if told else "delivery_not_wanted",
             task_id=key.task_id,

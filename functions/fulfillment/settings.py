@@ -10,6 +10,10 @@ ASSET_MAX_BYTES: Final = 5 * 1024**3
 """The largest object that S3 copies in one call: so does a large file get the rest of its metadata."""
 
 
+ARCHIVE_PATIENCE_MAX_S: Final = 600
+"""As long as files are asked for at all."""
+
+
 class FulfillmentSettings(BaseModel):
     """What the template declares for the fulfillment function."""
 
@@ -19,7 +23,9 @@ class FulfillmentSettings(BaseModel):
     deliveries_table: str = Field(min_length=1)
     deliveries_queue: str = Field(min_length=1)
     fulfillment_queue: str = Field(min_length=1)
+    dead_letters: str = Field(min_length=1)
     results_bucket: str = Field(min_length=1)
     event_bus: str = Field(min_length=1)
     network_policy: NetworkPolicy
     max_asset_bytes: int = Field(gt=0, le=ASSET_MAX_BYTES)
+    archive_patience_s: int = Field(ge=0, le=ARCHIVE_PATIENCE_MAX_S)

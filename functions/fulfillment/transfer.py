@@ -14,6 +14,7 @@ from fulfillment.assets import Asset, NotThatMedia, media_type_of
 from fulfillment.disposition import content_disposition
 from fulfillment.download import Download, NotCopied, StartOver
 from fulfillment.results import PART_BYTES, PUT_BYTES, About, Clash, Copied, Results, Stored
+from tunehook.identifiers import digest
 from tunehook.result_keys import asset_key
 from tunehook.tasks import TaskKey
 
@@ -135,9 +136,10 @@ class Transfer:
                 await self._write(key, about, etag, part, body, buffers)
             except Clash:
                 stored = await self._look_again(key, seen)
-                if stored is None or not stored.is_whole:
+                if stored is None or not settles(stored, run, asset):
                     raise
-                if stored.sha256 != body.sha256 and not stored.is_later_than(run.run_ms):
+                # Of this run even with other bytes: some hosts mark each download, and of those it may have been told.
+                if stored.sha256 != body.sha256 and (stored.run_ms or 0) < run.run_ms:
                     raise
                 return stored.copied()
             return Copied(key, media.content_type, body.count, body.sha256, media.remark)
@@ -166,9 +168,32 @@ class Transfer:
         return stored
 
 
+def settles(stored: Stored, run: Run, asset: Asset) -> bool:
+    """Return whether an object is the file that a run asks for, whole: from one of its links, or a later run's."""
+    if not stored.is_whole:
+        return False
+    if stored.is_later_than(run.run_ms) or source_of(asset, stored) is not None:
+        return True
+    return stored.source == source_without_link(asset) and stored.run_ms == run.run_ms
+
+
+def source_of(asset: Asset, stored: Stored) -> str | None:
+    """Return which of a file's links an object came from; None if from none of them."""
+    return next((url for url in asset.urls if stored.source == source_in_metadata(url)), None)
+
+
+def source_without_link(asset: Asset) -> str:
+    """Return what stands for the link of a file that came inside the provider's answer, or is a text of it."""
+    return f"answer:{asset.type}"
+
+
 def source_in_metadata(url: str) -> str:
-    """Return a link as an object's metadata names it: in ASCII, and cut where it is very long."""
-    return quote(url, safe=":/?&=%+,;@~!$'()*", errors="replace")[:SOURCE_URL_MAX_LENGTH]
+    """Return a link as an object's metadata names it: in ASCII, and of a very long one its beginning and a digest."""
+    quoted = quote(url, safe=":/?&=%+,;@~!$'()*", errors="replace")
+    if len(quoted) <= SOURCE_URL_MAX_LENGTH:
+        return quoted
+    end = f"~{digest(url)}"
+    return f"{quoted[: SOURCE_URL_MAX_LENGTH - len(end)]}{end}"
 
 
 class _Buffers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools import Logger
@@ -11,7 +12,8 @@ from aws_lambda_powertools import Logger
 from fulfillment.archive import KEEP_S, Archive
 from fulfillment.fulfil import Fulfillment
 from fulfillment.messages import content_of, event_of_item, since_ms
-from fulfillment.patience import ComesAgain
+from fulfillment.notices import Notices
+from fulfillment.patience import ComesAgain, due_at_ms
 from fulfillment.receivers import Receivers
 from fulfillment.recovery import Recovery
 from fulfillment.results import S3_SETTINGS, Results
@@ -21,16 +23,19 @@ from tunehook.archiving import ArchiveRequest
 from tunehook.aws.bus import EventBus
 from tunehook.aws.clients import CONNECTIONS, client
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
-from tunehook.aws.faults import code_of
+from tunehook.aws.faults import AWS_FAULTS, code_of
 from tunehook.aws.messages import Hold, Message, after_fault_s
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
 from tunehook.delivery_request import DeliveryRequest
+from tunehook.errors import InvalidInput, Unavailable
+from tunehook.events import TaskCompleted, TaskEnded, TaskFailed
 from tunehook.http.client import open_client
 from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import TaskKey
 from tunehook.threads import UnawaitedThreads
+from tunehook.times import now_ms
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -42,6 +47,16 @@ RESERVE_S: Final = 30.0
 
 LAST_S: Final = 5.0
 """How much of the function's time is kept for its answer."""
+
+SOONEST_S: Final = 5
+"""How long a message that something failed is left alone, however soon its receivers are due to be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A message that lies in the dead letters, as nothing can come of it, and what is wrong with it."""
+
+    error: InvalidInput
 
 
 class Worker:
@@ -71,6 +86,7 @@ class Worker:
             ),
             deliveries,
             queue,
+            Notices(self._results),
         )
         self._recovery = Recovery(
             tasks=self._tasks,
@@ -83,7 +99,7 @@ class Worker:
 
     async def handle(
         self, records: Sequence[Mapping[str, Any]], remaining_ms: Callable[[], int]
-    ) -> list[BaseException | None]:
+    ) -> list[GivenUp | BaseException | None]:
         """Handle the messages of a batch at the same time.
 
         Parameters
@@ -95,8 +111,9 @@ class Worker:
 
         Returns
         -------
-        list of BaseException or None
-            For each message, in order: what went wrong, or `ComesAgain`, or None.
+        list of GivenUp or BaseException or None
+            For each message, in order: None if it is done; what is wrong with it, where nothing can ever come of it; or
+            why it comes again, as `ComesAgain` or a fault.
         """
         asyncio.get_running_loop().set_default_executor(UnawaitedThreads(CONNECTIONS))
         messages = [Message.of(record) for record in records]
@@ -113,6 +130,7 @@ class Worker:
                 tasks=self._tasks,
                 bus=self._bus,
                 telling=self._telling,
+                patience_s=self._settings.archive_patience_s,
             )
             return await asyncio.gather(
                 *(self._handle(fulfillment, message, hold, remaining_ms) for message in messages)
@@ -120,26 +138,64 @@ class Worker:
 
     async def _handle(
         self, fulfillment: Fulfillment, message: Message, hold: Hold, remaining_ms: Callable[[], int]
-    ) -> BaseException | None:
+    ) -> GivenUp | BaseException | None:
         remaining_s = remaining_ms() / 1000
+        content: TaskEnded | ArchiveRequest | DeliveryRequest | None = None
         try:
             async with asyncio.timeout(remaining_s - LAST_S):
-                await self._fulfil(fulfillment, message, min(KEEP_S, remaining_s - RESERVE_S))
+                try:
+                    content = content_of(message.body)
+                    await self._fulfil(fulfillment, message, content, min(KEEP_S, remaining_s - RESERVE_S))
+                except InvalidInput as error:
+                    # The message, or the item that it is about, is none of ours, however often it comes.
+                    await asyncio.to_thread(self._put_aside, message, error)
+                    return GivenUp(error)
         except ComesAgain as again:
             await hold.come_again(message, again.after_s)
             return again
         except Exception as fault:  # noqa: BLE001 - one message's fault is not the others'
-            await hold.come_again(message, after_fault_s(message.receive_count))
+            await hold.come_again(message, self._after_fault_s(message, content))
             return fault
         return None
 
-    async def _fulfil(self, fulfillment: Fulfillment, message: Message, within_s: float) -> None:
-        content = content_of(message.body)
+    def _put_aside(self, message: Message, error: InvalidInput) -> None:
+        """Put a message into the dead letters at once, with the reason as EventBridge writes one."""
+        reasons: Any = {
+            "ERROR_CODE": {"DataType": "String", "StringValue": type(error).__name__},
+            "ERROR_MESSAGE": {"DataType": "String", "StringValue": str(error)},
+        }
+        self._sqs.send_message(
+            QueueUrl=self._settings.dead_letters, MessageBody=message.body, MessageAttributes=reasons
+        )
+
+    def _after_fault_s(
+        self, message: Message, content: TaskEnded | ArchiveRequest | DeliveryRequest | None
+    ) -> int:
+        """Return when a message comes again that something failed: sooner where its receivers are due to be told."""
+        after_s = after_fault_s(message.receive_count)
+        if isinstance(content, TaskCompleted | TaskFailed):
+            due_ms = due_at_ms(content, since_ms(message, content), self._settings.archive_patience_s * 1000)
+            if (due_s := (due_ms - now_ms()) / 1000) > 0:
+                return min(after_s, max(int(due_s), SOONEST_S))
+        return after_s
+
+    async def _fulfil(
+        self,
+        fulfillment: Fulfillment,
+        message: Message,
+        content: TaskEnded | ArchiveRequest | DeliveryRequest,
+        within_s: float,
+    ) -> None:
         if isinstance(content, DeliveryRequest):
             await self._recovery.deliver(content)
             return
         if not isinstance(content, ArchiveRequest):
-            await fulfillment.fulfil(content, since_ms=since_ms(message, content), within_s=within_s)
+            await fulfillment.fulfil(
+                content,
+                since_ms=since_ms(message, content),
+                within_s=within_s,
+                is_first=message.receive_count == 1,
+            )
             return
         key = TaskKey(content.task_id, content.provider)
         if (item := await asyncio.to_thread(self._tasks.get, key)) is None:
@@ -152,17 +208,30 @@ def _not_hidden(fault: Exception) -> None:
     logger.warning("visibility_not_changed", error=code_of(fault))
 
 
-def report(result: BaseException | None) -> None:
-    """Log what became of a message.
+def report(result: GivenUp | BaseException | None) -> bool:
+    """Log what became of a message; return whether it is to come again."""
+    match result:
+        case None:
+            return False
+        case GivenUp(error):
+            logger.error("message_given_up", reason=str(error))
+            return False
+        case ComesAgain():
+            logger.info("message_comes_again", reason=str(result))
+        case _ if passing := passing_words(result):
+            logger.warning("message_comes_again", reason=passing)
+        case _:
+            logger.error("message_failed", exc_info=result)
+    return True
 
-    Raises
-    ------
-    BaseException
-        That is, `result`, if it is one: the message is to come again.
-    """
-    if isinstance(result, ComesAgain):
-        logger.info("message_comes_again", reason=str(result))
-    elif result is not None:
-        logger.error("message_failed", exc_info=result)
-    if result is not None:
-        raise result
+
+def passing_words(fault: BaseException) -> str | None:
+    """Return what a fault was, if it is one of AWS or of what we depend on, and so may pass; None if it is a bug."""
+    if isinstance(fault, BaseExceptionGroup):
+        words = [passing_words(each) for each in fault.exceptions]
+        return None if None in words else ", ".join(sorted(set(filter(None, words))))
+    if isinstance(fault, TimeoutError):
+        return "not done in time"
+    if isinstance(fault, Unavailable):
+        return str(fault)
+    return code_of(fault) if isinstance(fault, AWS_FAULTS) else None

@@ -124,6 +124,7 @@ def _leave_out_lesser_links(data: Data) -> None:
     for asset in _assets(data):
         if asset.get("type") not in ("audio", "lyrics"):
             asset["url"] = asset["url_expires_at"] = None
+            asset.pop("source_url", None)
 
 
 def _leave_out_clips(data: Data) -> None:

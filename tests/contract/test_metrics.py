@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from tests.support.template import REGION, STACK, resolved, resources, substituted, translated_resources
 
-from fulfillment.figures import tell_archived, tell_coming_again
+from fulfillment.figures import tell_archived, tell_coming_again, tell_pending
 from poller.figures import Figures as PollerFigures
 from tunehook.deliveries import Attempt, DeliveryStatus, message_for, new_delivery
 from tunehook.events import ArchivedAsset
@@ -94,6 +94,7 @@ def _tell_of_fulfillment() -> None:
     assets = [ArchivedAsset(clip_id="1", type="audio", status=status, bytes=1) for status in statuses]
     tell_archived("suno", "partial", assets, 1)
     tell_coming_again("suno", 1)
+    tell_pending("suno")
 
 
 def _tell_of_webhooks() -> None:

@@ -53,6 +53,7 @@ WORTH_KEEPING = (
 DATA = ("AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SecretsManager::Secret")
 RESULTS = "ResultsBucket.Arn/results/*"
 INLINE = "ResultsBucket.Arn/inline/*"
+NOTICES = "ResultsBucket.Arn/notices/*"
 POLLER = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{STACK}-poller"
 ALLOWED = {
     "IntakeRole": {
@@ -86,13 +87,15 @@ ALLOWED = {
             "sqs:GetQueueAttributes",
             "sqs:ReceiveMessage",
         },
+        "FulfillmentDeadLetters.Arn": {"sqs:SendMessage"},
         "TasksTable.Arn": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
         "SubscriptionsTable.Arn": {"dynamodb:GetItem", "dynamodb:Scan", "dynamodb:UpdateItem"},
         "SecretVersionsTable.Arn": {"dynamodb:PutItem", "dynamodb:Scan"},
-        "DeliveriesTable.Arn": {"dynamodb:PutItem"},
+        "DeliveriesTable.Arn": {"dynamodb:GetItem", "dynamodb:PutItem"},
         "DeliveriesQueue.Arn": {"sqs:SendMessage", "sqs:SendMessageBatch"},
         "ResultsBucket.Arn": {"s3:ListBucket"},
         RESULTS: {"s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"},
+        NOTICES: {"s3:GetObject", "s3:PutObject"},
         INLINE: {"s3:GetObject"},
         "EventBus.Arn": {"events:PutEvents"},
     },
@@ -358,7 +361,8 @@ class TestData:
             if "ExpirationInDays" in rule
         ]
         assert [(rule["Prefix"], rule["Status"], rule["ExpirationInDays"]) for rule in expiring] == [
-            ("inline/", "Enabled", LONGEST_RETENTION_S // 86_400)
+            ("inline/", "Enabled", LONGEST_RETENTION_S // 86_400),
+            ("notices/", "Enabled", LONGEST_RETENTION_S // 86_400),
         ]
 
 
@@ -425,7 +429,7 @@ class TestPermissions:
             for text in map(str, resolved(many(each["Resource"])))
             if "*" in text and text != "*"
         }
-        assert patterns == {RESULTS, INLINE}
+        assert patterns == {RESULTS, INLINE, NOTICES}
 
     def test_events_are_emitted_under_our_own_name_alone(self) -> None:
         emitting = [each for _, each in allowed() if "events:PutEvents" in many(each["Action"])]

@@ -10,17 +10,27 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from tests.support.template import ROOT
 
 from fulfillment.payload import payload_of
 from tunehook.deliveries import Delivery, new_delivery
-from tunehook.events import ArchivedAsset, ClipDetail, ManifestLocation, TaskCompleted
+from tunehook.events import (
+    ArchivedAsset,
+    ClipDetail,
+    KnownAsset,
+    ManifestLocation,
+    PendingAsset,
+    TaskCompleted,
+    completeness,
+)
 from tunehook.signatures import derive_secret, sign
+from tunehook.subscriptions import WebhookType
 from tunehook.tasks import FailureCode, Format
 from tunehook.times import to_ms
 from webhooks.attempt import ATTEMPT_S
@@ -91,7 +101,7 @@ PROVIDER_OBJECT = {
 }
 
 
-def delivery(form: Format) -> Delivery:
+def delivery(form: Format, assets: Sequence[KnownAsset] = ASSETS) -> Delivery:
     manifest = ManifestLocation(bucket="tunehook-results", key=f"{FOLDER}/manifest.json")
     return new_delivery(
         event_id=EVENT.event_id,
@@ -101,7 +111,7 @@ def delivery(form: Format) -> Delivery:
         type="task.completed",
         event_at_ms=to_ms(ENDED),
         format=form,
-        payload=payload_of(form, EVENT, PROVIDER_OBJECT, ASSETS, manifest),
+        payload=payload_of(form, EVENT, PROVIDER_OBJECT, assets, manifest),
         now_ms=SENT_MS,
     )
 
@@ -110,8 +120,8 @@ def link(key: str) -> str:
     return f"https://tunehook-results.s3.amazonaws.com/{key}?X-Amz-Signature=..."
 
 
-def body(form: Format) -> bytes:
-    return render(delivery(form), link, SENT_MS).content
+def body(form: Format, assets: Sequence[KnownAsset] = ASSETS) -> bytes:
+    return render(delivery(form, assets), link, SENT_MS).content
 
 
 def blocks(language: str) -> list[str]:
@@ -141,6 +151,25 @@ def test_the_content_type_of_a_format_is_the_one_that_the_page_says(form: Format
     assert f"`{render(delivery(form), link, SENT_MS).content_type}`" in section("The formats") + section(
         f"`{form}`"
     )
+
+
+def test_the_example_of_a_file_that_may_come_is_what_is_sent() -> None:
+    (shown,) = re.findall(r"^```json\n(.*?)^```$", section("Prompt"), re.MULTILINE | re.DOTALL)
+    url = json.loads(shown)["source_url"]
+    missing = PendingAsset(clip_id=CLIP_ID, type="video", source_url=url, reason="HTTP 404")
+    data = json.loads(body(Format.STANDARD, (missing,)))["data"]
+    assert data["archive"] == "pending"
+    assert data["clips"][0]["assets"] == [json.loads(shown)]
+
+
+@pytest.mark.parametrize("word", get_args(get_type_hints(completeness)["return"]))
+def test_every_state_of_an_archive_is_named(word: str) -> None:
+    assert f"| `{word}` |" in section("Prompt")
+
+
+@pytest.mark.parametrize("kind", WebhookType)
+def test_every_type_of_a_webhook_is_named(kind: WebhookType) -> None:
+    assert f"| `{kind}` |" in section("The formats")
 
 
 def test_the_example_request_is_signed_with_the_example_secret() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy
-from tunehook.subscriptions import SUBSCRIBABLE, Subscription, WebhookType, check_subscription
+from tunehook.subscriptions import ENDS, Subscription, WebhookType, check_subscription, receivers_of
 from tunehook.tasks import Format
 
 COMPLETED, FAILED = WebhookType.TASK_COMPLETED, WebhookType.TASK_FAILED
@@ -22,9 +22,9 @@ def refused(policy: NetworkPolicy = NetworkPolicy.PUBLIC, **fields: Any) -> str:
     return caught.value.field
 
 
-def test_an_id_and_a_url_make_a_subscription_to_everything() -> None:
+def test_an_id_and_a_url_make_a_subscription_to_every_end() -> None:
     subscription = checked()
-    assert all(subscription.wants(kind, provider) for kind in SUBSCRIBABLE for provider in ("a", "b"))
+    assert all(subscription.wants(kind, provider) for kind in ENDS for provider in ("a", "b"))
     assert subscription.format is Format.STANDARD
 
 
@@ -110,3 +110,26 @@ def test_a_header_that_is_null_is_not_given() -> None:
 
 def test_headers_are_shown_by_no_message_of_the_model() -> None:
     assert "a-token" not in repr(checked(headers={"authorization": "a-token"}))
+
+
+ARCHIVED = WebhookType.TASK_ARCHIVED
+
+
+def test_kept_files_are_told_of_only_where_that_is_named() -> None:
+    assert not checked().wants(ARCHIVED, "suno")
+    named = checked(events=["task.archived"])
+    assert named.wants(ARCHIVED, "suno")
+    assert not named.wants(COMPLETED, "suno")
+
+
+def test_the_providers_format_has_no_word_for_kept_files() -> None:
+    named = checked(events=["task.archived", "task.failed"], format="provider")
+    assert named.wants(FAILED, "suno")
+    assert not named.wants(ARCHIVED, "suno")
+    assert refused(events=["task.archived"], format="provider") == "events"
+
+
+def test_a_hook_of_a_task_is_told_of_its_end_alone() -> None:
+    item = {"notify_hook": "https://own.example.com/"}
+    told = [len(receivers_of(kind, "suno", [], item, NetworkPolicy.PUBLIC)) for kind in (*ENDS, ARCHIVED)]
+    assert told == [1, 1, 0]

@@ -1,5 +1,8 @@
 """The delivery of one event to one receiver: its record, its message on the queue, its identifier."""
 
+from __future__ import annotations
+
+import json
 from enum import StrEnum
 from typing import Final
 
@@ -64,7 +67,7 @@ class Delivery(_Model):
     subscription_id : str
         The subscription, or `tunehook.signatures.notify_hook_subscription_id` of a task's own hook.
     type : str
-        ``task.completed``, ``task.failed`` or ``webhook.test``.
+        ``task.completed``, ``task.failed``, ``task.archived`` or ``webhook.test``.
     event_at_ms : int
         When the event happened.
     url : str or None
@@ -100,6 +103,17 @@ class Delivery(_Model):
     next_attempt_at_ms: int | None = None
     attempts: tuple[Attempt, ...] = ()
     reason: str | None = None
+
+    @property
+    def says_pending(self) -> bool:
+        """Whether it tells of a task whose files are waited for, so that ``task.archived`` is to follow."""
+        if self.format is Format.PROVIDER:
+            return False
+        try:
+            data = json.loads(self.payload)
+        except ValueError:  # a record that was changed by hand
+            return False
+        return isinstance(data, dict) and data.get("archive") == "pending"
 
 
 class DeliveryMessage(_Model):

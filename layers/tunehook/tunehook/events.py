@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from tunehook.clips import Clip
-from tunehook.identifiers import event_id
+from tunehook.identifiers import digest, event_id
 from tunehook.keys import HashKey, RangeKey
 from tunehook.tasks import EndedTask, Status, TaskKey
 from tunehook.times import from_ms, iso
@@ -136,6 +136,20 @@ class ArchivedAsset(_Detail):
     reason: str | None = None
 
 
+class PendingAsset(_Detail):
+    """A file of a task that may still come; `reason` says why it has not, where it has been asked for."""
+
+    clip_id: str
+    type: Literal["audio", "cover", "large_cover", "video", "lyrics"]
+    source_url: str | None = None
+    status: Literal["pending"] = "pending"
+    reason: str | None = None
+
+
+KnownAsset: TypeAlias = ArchivedAsset | PendingAsset
+"""A file as it is known while others may still come."""
+
+
 class ManifestLocation(_Detail):
     """The S3 object that holds everything that is known of a task."""
 
@@ -223,6 +237,33 @@ def task_ended(task: EndedTask) -> TaskCompleted | TaskFailed:
 def event_id_of(key: TaskKey, status: Status, run_ms: int) -> str:
     """Return the identifier of the event that a run of a task, accepted at `run_ms`, leads to when it ends so."""
     return event_id(_kind(status).__name__, key.provider, key.task_id, run_ms)
+
+
+def archived_event_id(task_event_id: str, again_ms: int | None = None) -> str:
+    """Return the identifier of the event that says what is kept of an ended task.
+
+    Parameters
+    ----------
+    task_event_id : str
+        The event of the task's end.
+    again_ms : int, optional
+        When somebody asked to have it done again: it is another event then.
+    """
+    parts = () if again_ms is None else (str(again_ms),)
+    return f"evt_{digest('TaskArchived', task_event_id, *parts)}"
+
+
+def archived_part(assets: Sequence[ArchivedAsset]) -> Literal["complete", "partial", "empty"]:
+    """Return how much is kept of what the provider named, once that is settled."""
+    if not assets:
+        return "empty"
+    return "complete" if all(asset.status == "archived" for asset in assets) else "partial"
+
+
+def completeness(assets: Sequence[KnownAsset]) -> Literal["complete", "partial", "empty", "pending"]:
+    """Return how much is kept of what the provider named; ``pending`` while some of it may still come."""
+    settled = [asset for asset in assets if isinstance(asset, ArchivedAsset)]
+    return archived_part(settled) if len(settled) == len(assets) else "pending"
 
 
 def _kind(status: Status) -> type[TaskCompleted] | type[TaskFailed]:

@@ -30,6 +30,11 @@ def inline_key(event_id: str, clip_id: str, name: str) -> str:
     return f"inline/{event_id}/{safe_part(clip_id)}/{name}"
 
 
+def notice_key(event_id: str) -> str:
+    """Return where fulfillment notes who is told of a task before all of its files are settled."""
+    return f"notices/{safe_part(event_id)}.json"
+
+
 def safe_part(text: str) -> str:
     """Return `text` as one part of a key: ASCII without slash, never ``.`` or ``..``, and different for every text.
 

@@ -21,6 +21,7 @@ class WebhookType(StrEnum):
 
     TASK_COMPLETED = "task.completed"
     TASK_FAILED = "task.failed"
+    TASK_ARCHIVED = "task.archived"
     WEBHOOK_TEST = "webhook.test"
 
     @classmethod
@@ -29,7 +30,10 @@ class WebhookType(StrEnum):
         return cls.TASK_COMPLETED if status is Status.COMPLETED else cls.TASK_FAILED
 
 
-SUBSCRIBABLE: Final = (WebhookType.TASK_COMPLETED, WebhookType.TASK_FAILED)
+ENDS: Final = (WebhookType.TASK_COMPLETED, WebhookType.TASK_FAILED)
+"""What tells of a task's end, and what a subscription gets that names nothing."""
+
+SUBSCRIBABLE: Final = (*ENDS, WebhookType.TASK_ARCHIVED)
 """What a subscription can ask for; a test is sent to one subscription by hand."""
 
 
@@ -43,7 +47,7 @@ class Subscription:
 
     subscription_id: str
     url: str
-    events: frozenset[WebhookType] = frozenset(SUBSCRIBABLE)
+    events: frozenset[WebhookType] = frozenset(ENDS)
     providers: frozenset[str] = frozenset()
     format: Format = Format.STANDARD
     enabled: bool = True
@@ -51,7 +55,17 @@ class Subscription:
 
     def wants(self, kind: WebhookType, provider: str) -> bool:
         """Return whether an event of `kind` about a task of `provider` is to be delivered."""
-        return self.enabled and kind in self.events and (not self.providers or provider in self.providers)
+        return (
+            self.enabled
+            and kind in self.events
+            and (not self.providers or provider in self.providers)
+            and can_tell(self.format, kind)
+        )
+
+
+def can_tell(form: Format, kind: WebhookType) -> bool:
+    """Return whether a format has words for an event: the provider's own object says nothing of kept files."""
+    return not (form is Format.PROVIDER and kind is WebhookType.TASK_ARCHIVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +84,7 @@ def receivers_of(
     item: Mapping[str, Any],
     policy: NetworkPolicy,
 ) -> list[Receiver]:
-    """Return who is told that a task has ended: the matching subscriptions, and the hook named on the task itself.
+    """Return who is told of a task: the matching subscriptions, and of its end the hook named on the task itself.
 
     Parameters
     ----------
@@ -90,6 +104,8 @@ def receivers_of(
         for subscription in subscriptions
         if subscription.wants(kind, provider)
     ]
+    if kind not in ENDS:
+        return receivers
     url, form = item.get("notify_hook"), item.get("notify_format")
     if isinstance(url, str) and form in (None, *Format) and _is_acceptable(url, policy):
         receivers.append(Receiver(notify_hook_subscription_id(url), _format(form), url))
@@ -136,12 +152,15 @@ def check_subscription(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscr
     for name in _BOOKKEEPING:
         if name in item and not is_whole(item[name], 0, LATEST_MS):
             raise InvalidInput(name, f"must be a whole number from 0 to {LATEST_MS}")
+    events, form = _events(item.get("events")), _format(item.get("format"))
+    if not any(can_tell(form, kind) for kind in events):
+        raise InvalidInput("events", f"the format {form} tells of none of these: {', '.join(sorted(events))}")
     return Subscription(
         subscription_id=subscription_id,
         url=url,
-        events=_events(item.get("events")),
+        events=events,
         providers=frozenset(_texts(item.get("providers"), "providers")),
-        format=_format(item.get("format")),
+        format=form,
         enabled=enabled,
         headers=headers,
     )
@@ -160,7 +179,7 @@ def _events(value: object) -> frozenset[WebhookType]:
     for name in names:
         if name not in SUBSCRIBABLE:
             raise InvalidInput("events", f"must be among {', '.join(SUBSCRIBABLE)}")
-    return frozenset(map(WebhookType, names)) or frozenset(SUBSCRIBABLE)
+    return frozenset(map(WebhookType, names)) or frozenset(ENDS)
 
 
 def _headers(value: object) -> dict[str, str]:

@@ -4,23 +4,35 @@ import io
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.support.aws import BUCKET, BUS, Context, client, create_table, items, put, received, watched_bus
+from tests.support.aws import (
+    BUCKET,
+    BUS,
+    Context,
+    client,
+    create_table,
+    fault,
+    items,
+    put,
+    received,
+    watched_bus,
+)
 from tests.support.events import queue_event, sample
 from tests.support.tasks import NOW_MS, ended, pending
 
 from fulfillment import app
 from fulfillment.messages import content_of, event_of_item
+from fulfillment.worker import report
 from tunehook.archiving import ArchiveRequest
 from tunehook.aws.messages import LEASE_S
 from tunehook.aws.task_items import end_to_item
 from tunehook.delivery_request import DeliveryRequest
-from tunehook.errors import InvalidInput
+from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import TaskCompleted, TaskFailed, task_ended
+from tunehook.times import from_ms, iso, now_ms
 
 POISON = "{not json"
 
@@ -46,6 +58,8 @@ def queue(aws: None, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
         "DELIVERIES_QUEUE": queue,
         "FULFILLMENT_QUEUE": client("sqs").create_queue(QueueName="fulfillment")["QueueUrl"],
         "MAX_ASSET_BYTES": "1000000",
+        "ARCHIVE_PATIENCE_S": "60",
+        "DEAD_LETTERS": client("sqs").create_queue(QueueName="dead")["QueueUrl"],
         "RESULTS_BUCKET": BUCKET,
         "EVENT_BUS": BUS,
         "NETWORK_POLICY": "any",
@@ -87,15 +101,63 @@ def test_a_request_to_tell_one_subscription_makes_its_delivery(queue: str) -> No
     assert (delivery["subscription_id"], delivery["type"]) == ("late", "task.failed")
 
 
+def dead() -> dict[str, str]:
+    """What lies in the dead letters, and why."""
+    url = client("sqs").get_queue_url(QueueName="dead")["QueueUrl"]
+    messages = client("sqs").receive_message(
+        QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+    )
+    return {
+        each["Body"]: each["MessageAttributes"]["ERROR_MESSAGE"]["StringValue"]
+        for each in messages.get("Messages", [])
+    }
+
+
 def test_one_poison_message_leaves_the_nine_others_done(queue: str) -> None:
     bodies = [body(f"task-{number}") for number in range(10)]
     bodies[4] = POISON
-    assert handle(queue_event(*bodies)) == ["message-4"]
+    assert handle(queue_event(*bodies)) == []
     assert told() == [f"task-{number}" for number in range(10) if number != 4]
 
 
-def test_a_batch_of_poison_alone_comes_again_message_by_message(queue: str) -> None:
-    assert handle(queue_event(POISON, "{}")) == ["message-0", "message-1"]
+def test_what_nothing_can_come_of_lies_in_the_dead_letters_at_once_with_its_reason(
+    queue: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    put("TasksTable", {"task_id": "task-1", "provider": "suno", "status": "pending"})
+    request = ArchiveRequest(task_id="task-1", provider="suno", requested_at_ms=1).model_dump_json()
+    assert handle(queue_event(POISON, "{}", request)) == []
+    assert dead() == {
+        POISON: "message: Invalid JSON: key must be a string at line 1 column 2",
+        "{}": "task_id: Field required",
+        request: "task_id: the task has not ended",
+    }
+    errors = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert [each.message for each in errors] == ["message_given_up"] * 3
+    assert not any(each.exc_info for each in errors)
+
+
+def test_what_cannot_be_put_aside_comes_again(queue: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEAD_LETTERS", f"{queue}-that-are-not-there")
+    assert handle(queue_event(POISON, body())) == ["message-0"]
+    assert told() == ["task-1"]
+
+
+@pytest.mark.parametrize(
+    ("error", "level", "reason"),
+    [
+        (fault("ThrottlingException"), "WARNING", "ThrottlingException"),
+        (ExceptionGroup("", [fault("SlowDown"), Unavailable("no")]), "WARNING", "SlowDown, no"),
+        (TimeoutError(), "WARNING", "not done in time"),
+        (ExceptionGroup("", [fault(), KeyError("x")]), "ERROR", None),
+    ],
+)
+def test_a_fault_that_may_pass_is_a_line_without_a_traceback(
+    caplog: pytest.LogCaptureFixture, error: Exception, level: str, reason: str | None
+) -> None:
+    assert report(error)
+    (line,) = caplog.records
+    assert (line.levelname, bool(line.exc_info)) == (level, reason is None)
+    assert getattr(line, "reason", None) == reason
 
 
 class Host:
@@ -145,9 +207,9 @@ def completed_body(url: str, task_id: str = "task-1") -> str:
 
 
 def first_received_now(event: dict[str, Any]) -> dict[str, Any]:
-    now_ms = str(int(time.time() * 1000))
+    received_ms = str(now_ms())
     records = [
-        record | {"attributes": record["attributes"] | {"ApproximateFirstReceiveTimestamp": now_ms}}
+        record | {"attributes": record["attributes"] | {"ApproximateFirstReceiveTimestamp": received_ms}}
         for record in event["Records"]
     ]
     return {"Records": records}
@@ -164,7 +226,9 @@ def test_a_task_whose_host_hangs_comes_again_alone(
     queue: str, host: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bodies = [body(f"task-{number}") for number in range(9)]
-    event = first_received_now(queue_event(*bodies, completed_body(host(None), "hanging")))
+    envelope = json.loads(completed_body(host(None), "hanging"))
+    envelope["detail"]["detected_at"] = iso(from_ms(now_ms()))
+    event = first_received_now(queue_event(*bodies, json.dumps(envelope)))
     log = io.StringIO()
     monkeypatch.setattr(app.logger.registered_handler, "stream", log)
     assert handle(event, Soon()) == ["message-9"]
@@ -189,8 +253,10 @@ class Hiding:
 def test_a_message_that_comes_again_is_hidden_until_then(
     queue: str, host: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("ARCHIVE_PATIENCE_S", "0")
     hiding = Hiding(monkeypatch)
     handle(first_received_now(queue_event(completed_body(host(None)))), Soon())
+    monkeypatch.setattr(app._worker()._settings, "dead_letters", f"{queue}-that-are-not-there")
     handle(queue_event(POISON))
     assert [each for each in hiding.seconds if each != LEASE_S] == [10, 10]
 
@@ -216,7 +282,8 @@ def test_a_message_is_hidden_for_a_short_time_before_anything_else_is_done(
 
 def test_after_ten_minutes_nothing_comes_again(queue: str, host: Any) -> None:
     assert handle(queue_event(completed_body(host(410)))) == []
-    assert told() == ["task-1"]
+    told = {each["type"] for each in items("DeliveriesTable")}
+    assert told == {"task.completed", "task.archived"}
 
 
 def test_a_request_to_archive_again_is_done(queue: str, host: Any) -> None:
@@ -233,11 +300,6 @@ def test_a_request_to_archive_again_is_done(queue: str, host: Any) -> None:
 def test_a_request_about_a_task_that_is_gone_asks_for_nothing(queue: str) -> None:
     request = ArchiveRequest(task_id="gone", provider="suno", requested_at_ms=1)
     assert handle(queue_event(request.model_dump_json())) == []
-
-
-def test_a_message_that_failed_is_told_in_the_log(queue: str, caplog: pytest.LogCaptureFixture) -> None:
-    handle(queue_event(POISON))
-    assert "message_failed" in caplog.text
 
 
 def test_the_handler_can_be_used_for_batch_after_batch(queue: str) -> None:

@@ -260,9 +260,11 @@ class TestAgain:
         assert (mine.asset.key, mine.asset.sha256, hosts.asked) == (kept.asset.key, kept.asset.sha256, [])
 
     async def test_what_is_known_not_to_be_had_is_not_tried(self, bucket: str) -> None:
-        hosts = Hosts()
         missing = ArchivedAsset(clip_id="clip-1", type="audio", status="unavailable", reason="HTTP 410")
-        assert await keep(hosts, given_up={("clip-1", "audio"): missing}) == [Kept(missing)]
+        archive = Archive(Results(client("s3"), BUCKET), httpx.AsyncClient(), max_asset_bytes=1)
+        progress = await archive.look(RUN, [AUDIO], {AUDIO.name: missing})
+        hosts = Hosts()
+        assert await keep(hosts, progress=progress) == [Kept(missing)]
         assert (hosts.asked, keys()) == ([], [])
 
     async def test_the_files_of_another_clip_are_not_taken_for_its_own(self, bucket: str) -> None:

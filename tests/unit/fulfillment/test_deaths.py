@@ -121,7 +121,7 @@ def test_wherever_a_run_dies_the_next_one_comes_to_the_same_end(mortality: Morta
             _wipe(mortality)
             with pytest.raises(BaseException) as caught:  # noqa: PT011 - within a group or by itself
                 mortality.live(Life(last, after=after))
-            assert _was_killed(caught.value)
+            assert was_killed(caught.value)
             mortality.live(Life())
             assert mortality.state() == expected, f"died at call {last}, after it: {after}"
 
@@ -159,7 +159,7 @@ def _wipe(mortality: Mortality) -> None:
     mortality.world.emitted()
 
 
-def _was_killed(error: BaseException) -> bool:
+def was_killed(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
-        return any(_was_killed(each) for each in error.exceptions)
+        return any(was_killed(each) for each in error.exceptions)
     return isinstance(error, Killed)

@@ -184,6 +184,15 @@ def test_a_connection_that_breaks_before_the_first_byte_is_tried_anew() -> None:
             stream=httpx.ByteStream(DATA[50:]),
             headers={"etag": ETAG, "content-range": "bytes 50-99/100"},
         ),
+        httpx.Response(
+            206,
+            stream=httpx.ByteStream(DATA[50:]),
+            headers={
+                "etag": ETAG,
+                "content-range": f"bytes 50-{len(DATA) - 1}/{len(DATA)}",
+                "content-encoding": "gzip",
+            },
+        ),
         whole(etag='"v2"'),
         whole(),
         httpx.Response(416),
@@ -193,6 +202,7 @@ def test_a_connection_that_breaks_before_the_first_byte_is_tried_anew() -> None:
         "other place",
         "no place",
         "other length",
+        "compressed",
         "changed",
         "range ignored",
         "no such range",

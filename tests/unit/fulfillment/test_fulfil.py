@@ -1,11 +1,15 @@
 import bisect
+import hashlib
+import itertools
 import json
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 from botocore.exceptions import ClientError
 from tests.support.aws import Faulty, client, fault, items, put
+from tests.support.media import JPEG, MP3
 from tests.support.tasks import KEY, NOW_MS, clip, completed
 from tests.unit.fulfillment.world import (
     BUCKET,
@@ -125,7 +129,14 @@ class TestWaiting:
             await world.fulfil(world.end())
         assert caught.value.after_s == 10
         assert (world.archived(), world.deliveries(), MANIFEST in keys()) == ([], {}, False)
-        assert len(world.item()["assets"]) == 3
+        (missing,) = (each for each in world.item()["assets"] if each["status"] != "archived")
+        assert missing == {
+            "clip_id": "clip-2",
+            "type": "audio",
+            "status": "pending",
+            "source_url": "https://cdn.example.com/clip-2.mp3",
+            "reason": "the file is of no known type: it is text, such as a web page",
+        }
         assert "archived_at_ms" not in world.item()
 
     async def test_only_what_is_missing_is_asked_for_again(self, world: World) -> None:
@@ -148,8 +159,10 @@ class TestWaiting:
         event = world.end(completed(clips=clips))
         with pytest.raises(ComesAgain):
             await world.fulfil(event)
-        (given_up,) = world.item()["assets"]
-        assert (given_up["clip_id"], given_up["status"]) == ("clip-2", "unavailable")
+        assert {each["clip_id"]: each["status"] for each in world.item()["assets"]} == {
+            "clip-1": "pending",
+            "clip-2": "unavailable",
+        }
         world.refused.clear()
         world.gone.clear()
         await world.fulfil(event)
@@ -170,6 +183,29 @@ class TestWaiting:
         else:
             await work
             assert "archived_at_ms" in world.item()
+
+
+async def test_two_at_once_tell_of_the_same_bytes_though_their_host_marks_each_download(world: World) -> None:
+    subscribe("sub")
+    downloads = itertools.count()
+
+    def marked(request: httpx.Request) -> httpx.Response:
+        body = JPEG if request.url.path.endswith("jpeg") else MP3
+        return httpx.Response(200, stream=httpx.ByteStream(body + b"%06d" % next(downloads)))
+
+    event = world.end()
+    world.http = httpx.AsyncClient(transport=httpx.MockTransport(marked))
+
+    async def marked_late(request: httpx.Request) -> httpx.Response:
+        if not world.deliveries():  # the other worker does all of it meanwhile
+            await world.fulfil(event)
+        return marked(request)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(marked_late)) as http:
+        await world.fulfil(event, clients={"http": http})
+    for asset in manifest()["assets"]:
+        body = client("s3").get_object(Bucket=BUCKET, Key=asset["key"])["Body"].read()
+        assert hashlib.sha256(body).hexdigest() == asset["sha256"]
 
 
 class TestAgain:
@@ -213,6 +249,40 @@ class TestAgain:
         subscribe("sub")
         await world.fulfil(world.end(), again_ms=world.now_ms)
         assert list(world.deliveries()) == ["sub"]
+
+    @pytest.mark.parametrize(
+        "broken",
+        [
+            {"events": Faulty(client("events"), put_events=[fault(operation="PutEvents")])},
+            {"dynamodb": Faulty(client("dynamodb"), update_item=[fault()])},
+            {"dynamodb": Faulty(client("dynamodb"), put_item=[fault()])},
+            {"sqs": Faulty(client("sqs"), send_message_batch=[fault(operation="SendMessageBatch")])},
+        ],
+        ids=["bus", "item", "delivery", "message"],
+    )
+    async def test_it_is_told_of_whatever_failed_the_first_time(
+        self, world: World, broken: dict[str, Any]
+    ) -> None:
+        subscribe("sub")
+        event, request_ms = world.end(), world.now_ms + 60_000  # by a clock that is before ours
+        with pytest.raises((ClientError, ExceptionGroup)):
+            await world.fulfil(event, again_ms=request_ms, clients=broken)
+        world.now_ms += 1_000
+        await world.fulfil(event, again_ms=request_ms)
+        (message,) = world.messages()
+        assert message["delivery_id"] == world.deliveries()["sub"]["delivery_id"]
+        assert len({each["event_id"] for each in world.archived()}) == 1
+
+    async def test_a_request_that_failed_tells_no_new_subscription_of_an_old_task(self, world: World) -> None:
+        event = world.end()
+        await world.fulfil(event)
+        subscribe("late")
+        world.now_ms += 1_000
+        broken = Faulty(client("dynamodb"), update_item=[fault()])
+        with pytest.raises(ClientError):
+            await world.fulfil(event, again_ms=world.now_ms, clients={"dynamodb": broken})
+        await world.fulfil(event, again_ms=world.now_ms)
+        assert world.deliveries() == {}
 
 
 class TestLaterRun:

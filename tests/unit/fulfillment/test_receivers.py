@@ -76,7 +76,7 @@ def test_a_bad_subscription_is_marked_and_the_others_are_told(world: World) -> N
     assert world.told() == ["good"]
     assert marks() == {
         "bad": "url: the scheme must be https",
-        "worse": "events: must be among task.completed, task.failed",
+        "worse": "events: must be among task.completed, task.failed, task.archived",
         "good": None,
     }
 

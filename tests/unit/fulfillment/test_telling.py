@@ -1,12 +1,14 @@
 from typing import Any
 
 import pytest
-from tests.support.aws import Faulty, client, create_table, items, received
+from tests.support.aws import BUCKET, Faulty, client, create_table, items, received
 from tests.support.tasks import NOW_MS, ended
 from tests.unit.fulfillment.world import subscribe
 
+from fulfillment.notices import Notices
 from fulfillment.receivers import Receivers
-from fulfillment.telling import Telling
+from fulfillment.results import Results
+from fulfillment.telling import News, Telling
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
@@ -20,7 +22,7 @@ MANIFEST = ManifestLocation(bucket="results", key="manifest.json")
 
 
 @pytest.fixture
-def queue(aws: None) -> str:
+def queue(bucket: str) -> str:
     for table in ("SubscriptionsTable", "DeliveriesTable"):
         create_table(table)
     url: str = client("sqs").create_queue(QueueName="deliveries")["QueueUrl"]
@@ -37,9 +39,10 @@ async def tell(queue: str, sqs: Any = None) -> int:
         ),
         DeliveriesTable(dynamodb, "DeliveriesTable"),
         DeliveriesQueue(sqs or client("sqs"), queue),
+        Notices(Results(client("s3"), BUCKET)),
         lambda: NOW_MS,
     )
-    return await telling.tell(EVENT, None, None, (), MANIFEST)
+    return await telling.tell(News(EVENT, None, None, (), MANIFEST), NOW_MS)
 
 
 async def test_each_receiver_has_one_record_and_one_message_in_as_few_calls_as_sqs_allows(queue: str) -> None:

@@ -15,7 +15,7 @@ from tests.unit.fulfillment.world import keys, unfinished_uploads
 from fulfillment.assets import Asset
 from fulfillment.download import Download, NotCopied
 from fulfillment.results import PUT_BYTES, Copied, Results, Stored
-from fulfillment.transfer import Run, Transfer
+from fulfillment.transfer import Run, Transfer, settles
 
 URL = "https://cdn.example.com/歌.mp3?token=a b"
 AUDIO = Asset("clip-1", "audio", (URL,), "我的曲目")
@@ -99,6 +99,14 @@ async def test_a_very_long_link_is_no_obstacle(bucket: str, http: Http) -> None:
     await copy(http(serves(MP3)), url=f"{URL}{'x' * 3000}")
     # moto does not hold what S3 does: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
     assert sum(len(name) + len(value) for name, value in head()["Metadata"].items()) <= 2048
+
+
+async def test_two_long_links_that_differ_at_their_end_are_two(bucket: str, http: Http) -> None:
+    one, other = (f"{URL}{'x' * 3000}{end}" for end in "ab")
+    await copy(http(serves(MP3)), url=one)
+    (stored,) = (await Results(client("s3"), BUCKET).below("results/")).values()
+    assert settles(stored, RUN, Asset("clip-1", "audio", (one,)))
+    assert not settles(stored, RUN, Asset("clip-1", "audio", (other,)))
 
 
 class Swallowing:
@@ -266,6 +274,14 @@ class TestTwoAtOnce:
         late = Faulty(client("s3"), **{operation: [fault("PreconditionFailed", operation)]})
         assert await copy(http(serves(data)), s3=late) == first
         assert (head()["ETag"], unfinished_uploads()) == (before, [])
+
+    @pytest.mark.parametrize("size", [900, PUT_BYTES + 9])
+    async def test_what_another_has_written_of_the_same_run_stays_though_its_host_marks_each_download(
+        self, bucket: str, http: Http, size: int
+    ) -> None:
+        first = await copy(http(serves(sized(size))))
+        assert await copy(http(serves(sized(size + 1)))) == first
+        assert (head()["ContentLength"], unfinished_uploads()) == (size, [])
 
     async def test_what_another_has_written_of_a_later_run_stays(self, bucket: str, http: Http) -> None:
         later = await copy(http(serves(sized(700))), run=Run(KEY, 2_000))

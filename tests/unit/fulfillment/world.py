@@ -13,6 +13,7 @@ from tests.support.tasks import NOW_MS, completed, pending
 
 from fulfillment.archive import Archive
 from fulfillment.fulfil import Fulfillment
+from fulfillment.notices import Notices
 from fulfillment.receivers import Receivers
 from fulfillment.results import Results
 from fulfillment.telling import Telling
@@ -49,6 +50,8 @@ class World:
         for table in ("TasksTable", "SubscriptionsTable", "SecretVersionsTable", "DeliveriesTable"):
             create_table(table)
         self.now_ms = NOW_MS + 90_000
+        self.clock: Callable[[], int] = lambda: self.now_ms
+        self.patience_s = 60
         self.queue = client("sqs").create_queue(QueueName="deliveries")["QueueUrl"]
         self.downloads: list[str] = []
         self.refused: set[str] = set()
@@ -82,9 +85,7 @@ class World:
         def use(service: str) -> Any:
             return (clients or {}).get(service) or client(service)
 
-        def clock() -> int:
-            return self.now_ms
-
+        clock = self.clock
         results = Results(use("s3"), BUCKET)
         await Fulfillment(
             archive=Archive(
@@ -105,8 +106,10 @@ class World:
                 ),
                 DeliveriesTable(use("dynamodb"), "DeliveriesTable"),
                 DeliveriesQueue(use("sqs"), self.queue),
+                Notices(results),
                 clock,
             ),
+            patience_s=self.patience_s,
             clock=clock,
         ).fulfil(event, **options)
 
@@ -117,8 +120,20 @@ class World:
         (item,) = items("TasksTable")
         return item
 
-    def deliveries(self) -> dict[str, dict[str, Any]]:
-        return {item["subscription_id"]: item for item in items("DeliveriesTable")}
+    def deliveries(self, kind: str | None = None) -> dict[str, dict[str, Any]]:
+        """The deliveries by subscription; of one type, or of a task's end."""
+        return {
+            item["subscription_id"]: item
+            for item in items("DeliveriesTable")
+            if item["type"] == kind or (kind is None and item["type"] != "task.archived")
+        }
+
+    def told(self, kind: str | None = None) -> dict[str, str]:
+        """What each delivery says of the archive, by subscription."""
+        return {
+            name: json.loads(each["payload"]).get("archive", "")
+            for name, each in self.deliveries(kind).items()
+        }
 
     def messages(self) -> list[dict[str, Any]]:
         return received(self.queue)
