@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,8 +19,7 @@ from tests.support.aws_proxy import AwsProxy, run_aws_proxy
 from tunehook.aws.clients import client
 from tunehook_cli.local import deploy, ministack
 from tunehook_cli.local.containers import LOOPBACK
-from tunehook_cli.local.state import Home, checkout
-from tunehook_cli.local.up import bring_up
+from tunehook_cli.local.state import Home
 from tunehook_cli.operating.dead_letters import TakenIn, take_in
 from tunehook_cli.operating.queues import WORK_QUEUES
 from tunehook_cli.stack import Stack
@@ -101,16 +99,9 @@ class Deployment(DeployedStack):
                 QueueUrl=self.outputs[queue], Attributes={"VisibilityTimeout": str(seconds)}
             )
 
-    def build(self, change: Callable[[Path], None]) -> None:
-        """Build the stack once more, from a copy of the checkout's code that `change` has changed."""
-        # It stays: what the template names beside the code is read when it is deployed.
-        source = Path(tempfile.mkdtemp(prefix="source-", dir=self.home.folder))
-        for name in ("template.yaml", "LICENSE", "README.md"):
-            shutil.copy(checkout() / name, source)
-        for name in ("functions", "layers"):
-            shutil.copytree(checkout() / name, source / name)
-        change(source)
-        deploy.build(self.home, source)
+    def build(self) -> None:
+        """Build the stack of this checkout, for `upgrade`."""
+        deploy.build(self.home)
 
     def upgrade(self) -> None:
         """Deploy what was built last."""
@@ -128,15 +119,16 @@ def _open_client(stack: DeployedStack, service: str, **settings: Any) -> Any:
 
 
 @contextmanager
-def deployment() -> Iterator[Deployment]:
-    """Build and deploy the stack, for as long as the context lasts."""
+def deployment(source: Path | None = None) -> Iterator[Deployment]:
+    """Build and deploy the stack, for as long as the context lasts: that of this checkout, or of another folder."""
     with tempfile.TemporaryDirectory(prefix="tunehook-faults-") as folder:
         home = Home(Path(folder))
         port = ministack.free_port()
         with run_aws_proxy(f"http://{LOOPBACK}:{port}", kept=0) as proxy:
-            ministack.start(home, port, functions_endpoint=proxy.url)
+            environment = ministack.start(home, port, functions_endpoint=proxy.url)
             try:
-                environment = bring_up(home, port)
+                deploy.build(home, source)
+                deploy.deploy(home, environment)
                 yield Deployment(environment, environment.outputs(), home, proxy)
             finally:
                 if (running := home.running()) is not None:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from tunehook.aws.items import from_attributes, to_attributes
+from tunehook.aws.stream_marks import MARK
 from tunehook.errors import Unavailable
 from tunehook.times import LATEST_MS
 from tunehook.validation import is_whole
@@ -140,7 +141,7 @@ class ProviderStates:
         """Return what is known, by the providers' names; it reads the whole table."""
         pages = self._client.get_paginator("scan").paginate(TableName=self._name)
         states = (_state(from_attributes(item)) for page in pages for item in page["Items"])
-        return {state.provider: state for state in states}
+        return {state.provider: state for state in states if state.provider != MARK}
 
     def save(self, before: ProviderState, after: ProviderState) -> None:
         """Write what differs between what was known and what is known now of one provider."""

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from tunehook.aws.faults import is_condition_failure
-from tunehook.aws.items import from_attributes, to_attributes
-from tunehook.aws.task_items import end_to_item, ended_task, metadata_of, note_to_item, pending_task
+from tunehook.aws.items import exactly_from_attributes, from_attributes, to_attributes
+from tunehook.aws.task_items import (
+    OF_A_RUN,
+    PARKED,
+    end_to_item,
+    ended_task,
+    metadata_of,
+    note_to_item,
+    parked_key,
+    pending_task,
+)
 from tunehook.errors import InvalidInput
 from tunehook.events import event_id_of
 from tunehook.tasks import (
@@ -251,27 +260,96 @@ class TasksTable:
         return from_attributes(answer["Item"]) if "Item" in answer else None
 
     def of_id(self, task_id: str) -> list[dict[str, Any]]:
-        """Return the items of a task id, one a provider, as plain Python values, as of all writes so far."""
+        """Return the items of a task id, one a provider, as plain Python values, as of all writes so far.
+
+        Runs that are parked are left out.
+        """
         pages = self._client.get_paginator("query").paginate(
             TableName=self._name,
             KeyConditionExpression="task_id = :task_id",
             ExpressionAttributeValues=to_attributes({":task_id": task_id}),
             ConsistentRead=True,
         )
-        return [from_attributes(attributes) for page in pages for attributes in page["Items"]]
+        items = (from_attributes(attributes) for page in pages for attributes in page["Items"])
+        return [item for item in items if PARKED not in item]
 
     def scan(self, attributes: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield the named attributes of every item, in no order, as of all writes so far; it reads the whole table."""
+        """Yield the named attributes of every item, in no order, as of all writes so far; it reads the whole table.
+
+        Runs that are parked are left out.
+        """
         names = {f"#{name}": name for name in attributes}
         pages = self._client.get_paginator("scan").paginate(
             TableName=self._name,
             ProjectionExpression=", ".join(names),
-            ExpressionAttributeNames=names,
+            FilterExpression=f"attribute_not_exists(#{PARKED})",
+            ExpressionAttributeNames=names | {f"#{PARKED}": PARKED},
             ConsistentRead=True,
         )
         for page in pages:
             for item in page["Items"]:
                 yield from_attributes(item)
+
+    def new_items(
+        self, after: TaskKey | None = None
+    ) -> Iterator[tuple[list[dict[str, Any]], TaskKey | None]]:
+        """Read the whole table for items without a status, as of all writes so far.
+
+        Parameters
+        ----------
+        after : TaskKey, optional
+            Where an earlier look stopped, to go on from there.
+
+        Yields
+        ------
+        items : list of dict
+            Those of about a megabyte of the table, mostly none, as `tunehook.aws.items.from_stream` gives them.
+        stopped_at : TaskKey or None
+            Where to go on after these; None after the last.
+        """
+        key = None if after is None else _key(after)
+        while True:
+            start: Any = {} if key is None else {"ExclusiveStartKey": key}
+            answer = self._client.scan(
+                TableName=self._name,
+                FilterExpression="attribute_not_exists(#status)",
+                ExpressionAttributeNames={"#status": "status"},
+                ConsistentRead=True,
+                **start,
+            )
+            key = answer.get("LastEvaluatedKey")
+            stopped_at = None if key is None else TaskKey(**from_attributes(key))
+            yield [exactly_from_attributes(item) for item in answer["Items"]], stopped_at
+            if key is None:
+                return
+
+    def park(self, task: PendingTask, item: Mapping[str, Any]) -> bool:
+        """Keep an ended run of a task, whose item another run has taken or its user deleted, for its event.
+
+        It gets an item of its own, which is in the work index like the one before.
+
+        Parameters
+        ----------
+        task : PendingTask
+            The run.
+        item : mapping
+            The item as it was.
+
+        Returns
+        -------
+        bool
+            False if the run is parked already, or was.
+        """
+        values = {name: item[name] for name in OF_A_RUN if name in item} | {PARKED: True}
+        parked = self._update(
+            parked_key(task),
+            values,
+            remove=[],
+            condition=f"attribute_not_exists(#{PARKED})",
+            condition_names=(PARKED,),
+            condition_values={},
+        )
+        return parked is not None
 
     def get_ended(self, task: PendingTask) -> EndedTask | None:
         """Return the ended run of a task that the work index showed, or None if it has left the index meanwhile.
@@ -281,10 +359,11 @@ class TasksTable:
         InvalidInput
             If the item's attributes tell of no end.
         """
-        item = self.get(task.key)
-        if item is None or item.get("queue") != task.queue or item.get("since_ms") != task.since_ms:
-            return None
-        return ended_task(task, item)
+        for key in (task.key, parked_key(task)):
+            item = self.get(key)
+            if item is not None and item.get("queue") == task.queue and item.get("since_ms") == task.since_ms:
+                return ended_task(task, item)
+        return None
 
     def note(self, task: PendingTask, changes: Mapping[str, Any]) -> bool:
         """Set attributes of a task that is still pending, as `PendingTask` has them; one that is None is removed."""
@@ -318,10 +397,15 @@ class TasksTable:
         )
 
     def leave_index(self, task: EndedTask) -> bool:
-        """Take an ended task whose event is on the bus out of the work index."""
+        """Take an ended task whose event is on the bus out of the work index; one that is parked may go altogether."""
+        if self._leave_index(task.key, task, {}):
+            return True
+        return self._leave_index(parked_key(task), task, {"expires_at": task.end.detected_at_ms // 1000})
+
+    def _leave_index(self, key: TaskKey, task: EndedTask, values: Mapping[str, Any]) -> bool:
         item = self._update(
-            task.key,
-            {},
+            key,
+            values,
             remove=["queue", "since_ms"],
             condition="#queue = :is_queue AND #since_ms = :is_since_ms",
             condition_names=("queue", "since_ms"),
