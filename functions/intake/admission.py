@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools import Logger
@@ -46,8 +47,8 @@ class Intake:
         Where the items are.
     leases : Leases
         Whether a poller runs for a shard.
-    bus : EventBus
-        Where the ends go that nobody was told of.
+    bus : callable
+        Returns where the ends go that nobody was told of; it is needed seldom, and its client takes a while to make.
     marks : StreamMarks
         Of which stream the table was looked through.
     lambdas : LambdaClient
@@ -68,7 +69,7 @@ class Intake:
         self,
         tasks: TasksTable,
         leases: Leases,
-        bus: EventBus,
+        bus: Callable[[], EventBus],
         marks: StreamMarks,
         lambdas: LambdaClient,
         *,
@@ -171,7 +172,7 @@ class Intake:
 
     def _is_told(self, ended: EndedTask) -> bool:
         try:
-            (is_accepted,) = self._bus.put([task_ended(ended)])
+            (is_accepted,) = self._bus().put([task_ended(ended)])
         except AWS_FAULTS as error:
             logger.warning("events_not_emitted", count=1, error=code_of(error))
             return False
@@ -258,7 +259,7 @@ def open_intake(settings: IntakeSettings) -> Intake:
     return Intake(
         TasksTable(dynamodb, settings.tasks_table),
         Leases(dynamodb, settings.leases_table),
-        EventBus(client("events"), settings.event_bus),
+        cache(lambda: EventBus(client("events"), settings.event_bus)),
         StreamMarks(dynamodb, settings.provider_states_table),
         client("lambda"),
         stream=settings.tasks_stream,

@@ -62,7 +62,7 @@ def intake(tables: Tables) -> Intake:
     return Intake(
         TasksTable(dynamodb, "TasksTable"),
         Leases(dynamodb, "PollerLeasesTable"),
-        EventBus(client("events"), BUS),
+        lambda: EventBus(client("events"), BUS),
         StreamMarks(dynamodb, "ProviderStatesTable"),
         client("lambda"),
         stream="arn:of-the-stream",

@@ -41,7 +41,7 @@ class World:
         self.intake = Intake(
             TasksTable(dynamodb, "TasksTable"),
             self.leases,
-            EventBus(events or client("events"), BUS),
+            lambda: EventBus(events or client("events"), BUS),
             StreamMarks(dynamodb, "ProviderStatesTable"),
             self.lambdas,  # type: ignore[arg-type]
             stream="arn:of-the-stream",

@@ -35,7 +35,7 @@ class Stack:
         intake = Intake(
             TasksTable(dynamodb, "TasksTable"),
             Leases(dynamodb, "PollerLeasesTable"),
-            EventBus(client("events"), BUS),
+            lambda: EventBus(client("events"), BUS),
             StreamMarks(dynamodb, "ProviderStatesTable"),
             self,  # type: ignore[arg-type]
             stream="arn:of-the-stream",

@@ -51,7 +51,7 @@ class Stack(World):
         intake = Intake(
             self.tasks,
             self.leases,
-            self.bus,
+            lambda: self.bus,
             StreamMarks(self.dynamodb, "ProviderStatesTable"),
             self,  # type: ignore[arg-type]
             stream="arn:of-the-stream",
