@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import boto3
 from tests.stack.driving import DeployedStack
+from tests.stack.faults.hands import edit_items, move_subscription
 from tests.stack.faults.kills import access_key_of, worker_pids
 from tests.support.aws_proxy import AwsProxy, run_aws_proxy
 
@@ -98,6 +100,14 @@ class Deployment(DeployedStack):
             self.client("sqs").set_queue_attributes(
                 QueueUrl=self.outputs[queue], Attributes={"VisibilityTimeout": str(seconds)}
             )
+
+    def edit_items(self, chance: Random, share: float) -> int:
+        """Edit a share of the tasks' items as users do; return how many."""
+        return edit_items(self, chance, share)
+
+    def move_subscription(self, subscription_id: str, number: int) -> str | None:
+        """Give a subscription another URL that leads to the same receiver, as users do; return it."""
+        return move_subscription(self, subscription_id, number)
 
     def build(self) -> None:
         """Build the stack of this checkout, for `upgrade`."""
