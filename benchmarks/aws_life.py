@@ -37,8 +37,10 @@ from intake.settings import IntakeSettings
 from poller.service import Poller, PollerStart
 from poller.settings import PollerSettings
 from poller.shard_pass import StopReason
+from tunehook.aws.bus import EventBus
 from tunehook.aws.clients import client
 from tunehook.aws.leases import Leases
+from tunehook.aws.stream_marks import MARK, StreamMarks
 from tunehook.aws.tasks import TasksTable
 from tunehook.http.reply import Reply
 from tunehook.settings import load_settings
@@ -215,7 +217,10 @@ class Stack:
         self._intake = Intake(
             self._tasks,
             Leases(dynamodb, settings.leases_table),
+            lambda: EventBus(client("events"), settings.event_bus),
+            StreamMarks(dynamodb, settings.provider_states_table),
             lambdas,
+            stream=settings.tasks_stream,
             poller_function=settings.poller_function,
             shard_count=settings.shard_count,
             policy=settings.network_policy,
@@ -484,6 +489,7 @@ def _create(sandbox: Sandbox) -> dict[str, str]:
     """Make what the template describes; return where each resource is, by its logical id."""
     for table in resources("AWS::DynamoDB::Table"):
         aws.create_table(table)
+    aws.put("ProviderStatesTable", {"provider": MARK, "stream": "TasksTable"})
     aws.put("SubscriptionsTable", {"subscription_id": "receiver", "url": sandbox.receiver_url("receiver")})
     sqs, events = aws.client("sqs"), aws.client("events")
     # Much virtual time lies between the moment in which a message comes and the one in which it is handled.

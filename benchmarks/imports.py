@@ -47,6 +47,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "EVENT_BUS": "bus",
     "FULFILLMENT_QUEUE": "fulfillment",
     "GATES_TABLE": "gates",
+    "INTAKE_FUNCTION": "intake",
     "LEASES_TABLE": "leases",
     "MASTER_SECRET": "master",
     "MAX_ASSET_BYTES": "1000000",
@@ -58,6 +59,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "SHARD_COUNT": "1",
     "SECRET_VERSIONS_TABLE": "versions",
     "SUBSCRIPTIONS_TABLE": "subscriptions",
+    "TASKS_STREAM": "stream",
     "TASKS_TABLE": "tasks",
 }
 """All that the functions read of their environment; nothing is asked of AWS."""

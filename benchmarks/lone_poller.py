@@ -103,6 +103,8 @@ class Surroundings:
         return self._environment.variables() | {
             "POWERTOOLS_SERVICE_NAME": "poller",
             "TASKS_TABLE": TASKS,
+            "TASKS_STREAM": "none",
+            "INTAKE_FUNCTION": "none",
             "LEASES_TABLE": LEASES,
             "PROVIDER_STATES_TABLE": STATES,
             "RESULTS_BUCKET": "results",

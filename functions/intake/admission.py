@@ -1,30 +1,41 @@
-"""Whether a new item becomes a pending task or a rejected one, and the start of a poller for it."""
+"""Whether a new item becomes a pending task or a rejected one, and the start of a poller for it.
+
+What a new item, or nothing, has taken the place of may be an end that nobody was told of yet.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
 
 from intake.settings import IntakeSettings
+from tunehook.aws.bus import EventBus
 from tunehook.aws.clients import client
 from tunehook.aws.faults import AWS_FAULTS, code_of, is_oversized
-from tunehook.aws.items import from_stream
+from tunehook.aws.items import from_stream, plainly_from_stream
 from tunehook.aws.leases import Leases
+from tunehook.aws.stream_marks import StreamMark, StreamMarks
+from tunehook.aws.task_items import PARKED, ended_task, pending_task
 from tunehook.aws.tasks import Start, TasksTable
 from tunehook.errors import InvalidInput
+from tunehook.events import task_ended
 from tunehook.http.guard import NetworkPolicy
 from tunehook.identifiers import shard_of
-from tunehook.tasks import TaskKey, check_request
+from tunehook.tasks import EndedTask, Status, TaskKey, check_request
 from tunehook.times import now_ms
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 logger = Logger(child=True)
+
+STOP_BEFORE_MS: Final = 15_000
+"""How long before the invocation's end a look through the table stops, to go on in another one."""
 
 
 class Intake:
@@ -36,8 +47,14 @@ class Intake:
         Where the items are.
     leases : Leases
         Whether a poller runs for a shard.
+    bus : callable
+        Returns where the ends go that nobody was told of; it is needed seldom, and its client takes a while to make.
+    marks : StreamMarks
+        Of which stream the table was looked through.
     lambdas : LambdaClient
         A low-level boto3 client.
+    stream : str
+        The ARN of the table's stream.
     poller_function : str
         The name of the function to start.
     shard_count : int
@@ -52,8 +69,11 @@ class Intake:
         self,
         tasks: TasksTable,
         leases: Leases,
+        bus: Callable[[], EventBus],
+        marks: StreamMarks,
         lambdas: LambdaClient,
         *,
+        stream: str,
         poller_function: str,
         shard_count: int,
         policy: NetworkPolicy,
@@ -61,12 +81,33 @@ class Intake:
     ) -> None:
         self._tasks = tasks
         self._leases = leases
+        self._bus = bus
+        self._marks = marks
+        self._stream = stream
         self._lambdas = lambdas
         self._poller_function = poller_function
         self._shard_count = shard_count
         self._policy = policy
         self._clock = clock
         self._registered: set[int] = set()
+
+    def take_change(self, change: Mapping[str, Any]) -> set[int]:
+        """Take in what a record of the stream tells of; return the shard that has got work by it, if any has.
+
+        Parameters
+        ----------
+        change : mapping
+            The record's ``dynamodb``: ``OldImage`` and ``NewImage``, as far as there are any.
+
+        Raises
+        ------
+        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
+            If the record is to come again.
+        """
+        if "OldImage" in change:
+            self.rescue(change["OldImage"])
+        shard = self.take_in(change["NewImage"]) if "NewImage" in change else None
+        return set() if shard is None else {shard}
 
     def take_in(self, image: Mapping[str, Any]) -> int | None:
         """Give a new item its status, its deadline and its place in the work index.
@@ -83,7 +124,9 @@ class Intake:
             one, has given it its status: whoever did may have died before it woke the poller. None if it is not new,
             or was changed meanwhile, which the stream tells of too.
         """
-        item = from_stream(image)
+        return self._take_in(from_stream(image))
+
+    def _take_in(self, item: Mapping[str, Any]) -> int | None:
         if "status" in item:
             return None
         key = TaskKey(item["task_id"], item["provider"])
@@ -97,6 +140,78 @@ class Intake:
             # Not even a rejection fits on it: to try again would only hold up the items behind it.
             logger.error("task_too_large", task_id=key.task_id, provider=key.provider)
             return None
+
+    def rescue(self, image: Mapping[str, Any]) -> None:
+        """Tell of the end that an item showed before its user put it again or deleted it, unless it was told of.
+
+        The event goes to the bus at once, before the run that follows can have one. Where the bus does not take it, the
+        run is parked: it gets an item of its own, and the poller finds it.
+
+        Parameters
+        ----------
+        image : mapping
+            The item as it was before, as the stream shows it.
+
+        Raises
+        ------
+        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
+            If it could neither be told of nor be parked.
+        """
+        item = plainly_from_stream(image)
+        if item.get("status") in (None, Status.PENDING) or "queue" not in item or PARKED in item:
+            return
+        try:
+            task = pending_task(item)
+            ended = ended_task(task, item)
+        except InvalidInput as error:
+            logger.error("item_unreadable", task_id=item["task_id"], reason=error.reason)
+            return
+        if self._is_told(ended):
+            logger.info("overwritten_end_told", task_id=task.key.task_id, provider=task.key.provider)
+        elif self._tasks.park(task, item):
+            logger.warning("overwritten_end_parked", task_id=task.key.task_id, provider=task.key.provider)
+
+    def _is_told(self, ended: EndedTask) -> bool:
+        try:
+            (is_accepted,) = self._bus().put([task_ended(ended)])
+        except AWS_FAULTS as error:
+            logger.warning("events_not_emitted", count=1, error=code_of(error))
+            return False
+        return is_accepted
+
+    def look_for_missed(self, remaining_ms: Callable[[], int]) -> None:
+        """Take in what was put before the stream began, and so is in the table alone.
+
+        It reads the whole table, once a stream, and stops in time: the next call goes on from there.
+
+        Parameters
+        ----------
+        remaining_ms : callable
+            Returns how long the invocation may still run, in milliseconds.
+        """
+        mark = self._marks.get()
+        if mark == StreamMark(self._stream):
+            return
+        stopped_at = mark.stopped_at if mark is not None and mark.stream == self._stream else None
+        woken: set[int] = set()
+        is_complete = True
+        for items, next_at in self._tasks.new_items(stopped_at):
+            stopped_at = next_at
+            for item in items:
+                try:
+                    shard = self._take_in(item)
+                except AWS_FAULTS as error:
+                    is_complete = False
+                    logger.warning("task_not_taken_in", task_id=item["task_id"], error=code_of(error))
+                else:
+                    woken |= set() if shard is None else {shard}
+            if remaining_ms() < STOP_BEFORE_MS:
+                break
+        if is_complete:
+            self._marks.set(StreamMark(self._stream, stopped_at))
+        logger.info("table_looked_through", is_over=is_complete and stopped_at is None, shards=sorted(woken))
+        for shard in sorted(woken):
+            self.wake_poller(shard)
 
     def _register(self, shard: int) -> None:
         """Make the shard known before it gets its first task: whatever happens then, the task is polled."""
@@ -143,7 +258,10 @@ def open_intake(settings: IntakeSettings) -> Intake:
     return Intake(
         TasksTable(dynamodb, settings.tasks_table),
         Leases(dynamodb, settings.leases_table),
+        cache(lambda: EventBus(client("events"), settings.event_bus)),
+        StreamMarks(dynamodb, settings.provider_states_table),
         client("lambda"),
+        stream=settings.tasks_stream,
         poller_function=settings.poller_function,
         shard_count=settings.shard_count,
         policy=settings.network_policy,

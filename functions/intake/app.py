@@ -1,4 +1,4 @@
-"""Handler of the intake function: new items of the Tasks table, from its stream."""
+"""Handler of the intake function: what users change in the Tasks table, from its stream."""
 
 from functools import cache
 from typing import Any
@@ -23,15 +23,17 @@ def intake() -> Intake:
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """Take the new items in; answer with the records that are to come again."""
+    """Take in what has changed, and answer with the records that are to come again; without records, look for more."""
+    if "Records" not in event:
+        intake().look_for_missed(context.get_remaining_time_in_millis)
+        return {"batchItemFailures": []}
     woken: set[int] = set()
 
-    def take_in(record: Any) -> None:
-        if (shard := intake().take_in(record.raw_event["dynamodb"]["NewImage"])) is not None:
-            woken.add(shard)
+    def take(record: Any) -> None:
+        woken.update(intake().take_change(record.raw_event["dynamodb"]))
 
     processor = BatchProcessor(EventType.DynamoDBStreams, raise_on_entire_batch_failure=False, logger=logger)  # type: ignore[arg-type]
-    answer = process_partial_response(event, take_in, processor, context)
+    answer = process_partial_response(event, take, processor, context)
     for shard in sorted(woken):
         intake().wake_poller(shard)
     return answer

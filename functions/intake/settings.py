@@ -9,7 +9,10 @@ class IntakeSettings(BaseModel):
     """What the template declares for the intake function."""
 
     tasks_table: str = Field(min_length=1)
+    tasks_stream: str = Field(min_length=1)
     leases_table: str = Field(min_length=1)
+    provider_states_table: str = Field(min_length=1)
+    event_bus: str = Field(min_length=1)
     poller_function: str = Field(min_length=1)
     shard_count: int = Field(ge=1)
     network_policy: NetworkPolicy

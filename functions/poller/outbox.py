@@ -136,7 +136,7 @@ class Outbox:
         """Emit what waits for it, and take what was emitted out of the index."""
         # Whoever comes while a batch is under way finds a larger one waiting afterwards.
         async with self._flushing:
-            batch, self._to_emit = self._to_emit, []
+            batch, self._to_emit = _earlier_and_later(self._to_emit)
             if batch:
                 self._to_leave += await self._emit(batch)
             leaving, self._to_leave = self._to_leave, []
@@ -162,3 +162,14 @@ class Outbox:
         except AWS_FAULTS as error:
             self._to_leave.append(task)
             logger.warning("index_not_left", task_id=task.key.task_id, error=code_of(error))
+
+
+def _earlier_and_later(waiting: list[EndedTask]) -> tuple[list[EndedTask], list[EndedTask]]:
+    """Split runs into the first of each task, and those that wait until its event is on the bus."""
+    first: dict[TaskKey, int] = {}
+    for task in waiting:
+        first[task.key] = min(task.since_ms, first.get(task.key, task.since_ms))
+    return (
+        [task for task in waiting if task.since_ms == first[task.key]],
+        [task for task in waiting if task.since_ms > first[task.key]],
+    )

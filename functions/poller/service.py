@@ -23,6 +23,7 @@ from tunehook.aws.faults import AWS_FAULTS, code_of
 from tunehook.aws.leases import Leases
 from tunehook.aws.provider_states import ProviderStates
 from tunehook.aws.secrets import read_secret
+from tunehook.aws.stream_marks import StreamMark, StreamMarks
 from tunehook.aws.tasks import TasksTable
 from tunehook.errors import Unavailable
 from tunehook.http.transport import HttpTransport
@@ -94,6 +95,8 @@ class Poller:
         self._shards: list[int] = []
         self._shards_known_until_ms = 0
         self._lambdas = lambdas
+        self._marks = StreamMarks(dynamodb, settings.provider_states_table)
+        self._is_stream_known = False
         self._secrets = secrets
         self._clock = clock
         self._sleep = sleep
@@ -119,6 +122,8 @@ class Poller:
         dict
             ``{"shards": n}`` where invocations were started, ``{"shard": n, "stopped": reason}`` after a pass.
         """
+        if start.started_by == "schedule" and start.shard is None:
+            self._make_sure_of_the_stream()
         if start.shard is None and len(self._known_shards()) > 1:
             return asyncio.run(self._start_shards(start, function))
         shard = start.shard or 0
@@ -127,6 +132,25 @@ class Poller:
         if reason is StopReason.NOTHING_PENDING and shard >= self._settings.shard_count:
             self._retire(shard)
         return {"shard": shard, "stopped": reason.value}
+
+    def _make_sure_of_the_stream(self) -> None:
+        """Have intake look through the table where its stream is another one than the last time.
+
+        That can be so only after an upgrade, and then this execution environment is a new one: one read each.
+        """
+        if self._is_stream_known:
+            return
+        try:
+            self._is_stream_known = self._marks.get() == StreamMark(self._settings.tasks_stream)
+            if not self._is_stream_known:
+                self._lambdas.invoke(
+                    FunctionName=self._settings.intake_function,
+                    InvocationType="Event",
+                    Payload=json.dumps({"look_for_missed": True}).encode(),
+                )
+        except AWS_FAULTS as error:
+            # The next minute's run tries again.
+            logger.warning("stream_not_made_sure_of", error=code_of(error))
 
     def _known_shards(self) -> list[int]:
         """Return the shards of `ShardCount`, and those that are left from when it was larger."""

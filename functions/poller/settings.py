@@ -7,6 +7,8 @@ class PollerSettings(BaseModel):
     """What the template declares for the poller function."""
 
     tasks_table: str = Field(min_length=1)
+    tasks_stream: str = Field(min_length=1)
+    intake_function: str = Field(min_length=1)
     leases_table: str = Field(min_length=1)
     provider_states_table: str = Field(min_length=1)
     results_bucket: str = Field(min_length=1)

@@ -10,15 +10,17 @@ import pytest
 from tests.stack.faults.fuzz.items import End, FuzzedItem, subscription_items, task_items
 from tests.stack.faults.fuzz.seeds import generator, words
 from tests.stack.faults.fuzz.values import LARGEST
-from tests.support.aws import client, stream_attributes
+from tests.support.aws import BUS, client, stream_attributes
 from tests.support.tasks import NOW_MS
 from tests.unit.poller.world import COMPLETED, World
 
 from fulfillment.receivers import Receivers
 from intake.admission import Intake
 from poller.shard_pass import StopReason
+from tunehook.aws.bus import EventBus
 from tunehook.aws.items import from_attributes
 from tunehook.aws.leases import Leases
+from tunehook.aws.stream_marks import StreamMarks
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.task_items import ended_task, pending_task
 from tunehook.aws.tasks import TasksTable
@@ -60,7 +62,10 @@ def intake(tables: Tables) -> Intake:
     return Intake(
         TasksTable(dynamodb, "TasksTable"),
         Leases(dynamodb, "PollerLeasesTable"),
+        lambda: EventBus(client("events"), BUS),
+        StreamMarks(dynamodb, "ProviderStatesTable"),
         client("lambda"),
+        stream="arn:of-the-stream",
         poller_function="poller",
         shard_count=1,
         policy=NetworkPolicy.ANY,

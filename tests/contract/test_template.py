@@ -45,11 +45,13 @@ class TestFunctions:
         assert FUNCTIONS["FulfillmentFunction"]["Timeout"] - KEEP_S >= 30
 
     def test_names_that_are_spelt_twice_are_the_same(self) -> None:
-        poller = FUNCTIONS["PollerFunction"]["FunctionName"]
+        poller, intake = (FUNCTIONS[f"{name}Function"]["FunctionName"] for name in ("Poller", "Intake"))
         assert FUNCTIONS["IntakeFunction"]["Environment"]["Variables"]["POLLER_FUNCTION"] == poller
+        assert FUNCTIONS["PollerFunction"]["Environment"]["Variables"]["INTAKE_FUNCTION"] == intake
         for _, statement in statements(template()):
             if statement["Action"] == "lambda:InvokeFunction":
-                assert statement["Resource"]["Fn::Sub"].endswith(f":function:{poller['Fn::Sub']}")
+                name = statement["Resource"]["Fn::Sub"].partition(":function:")[2]
+                assert name in (poller["Fn::Sub"], intake["Fn::Sub"])
 
 
 class TestSchedule:
@@ -68,9 +70,17 @@ class TestStream:
             "dynamodb": {"NewImage": {"status": {"S": [{"exists": False}]}}},
         }
 
-    def test_the_stream_shows_the_item_as_it_is_now(self) -> None:
+    def test_the_filter_lets_deleted_items_through_whose_end_may_be_untold(self) -> None:
+        (source,) = (source for _, source in event_sources("DynamoDB"))
+        pattern = json.loads(source["FilterCriteria"]["Filters"][2]["Pattern"])
+        assert pattern == {
+            "eventName": ["REMOVE"],
+            "dynamodb": {"OldImage": {"queue": {"S": [{"exists": True}]}}},
+        }
+
+    def test_the_stream_shows_the_item_as_it_is_and_as_it_was(self) -> None:
         table = resources("AWS::DynamoDB::Table")["TasksTable"]
-        assert table["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
+        assert table["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
 
 
 class TestTables:

@@ -55,6 +55,7 @@ RESULTS = "ResultsBucket.Arn/results/*"
 INLINE = "ResultsBucket.Arn/inline/*"
 NOTICES = "ResultsBucket.Arn/notices/*"
 POLLER = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{STACK}-poller"
+INTAKE = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{STACK}-intake"
 ALLOWED = {
     "IntakeRole": {
         "TasksTable.StreamArn": {
@@ -63,8 +64,10 @@ ALLOWED = {
             "dynamodb:GetShardIterator",
         },
         "*": {"dynamodb:ListStreams"},
-        "TasksTable.Arn": {"dynamodb:UpdateItem"},
+        "TasksTable.Arn": {"dynamodb:Scan", "dynamodb:UpdateItem"},
         "PollerLeasesTable.Arn": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "ProviderStatesTable.Arn": {"dynamodb:GetItem", "dynamodb:PutItem"},
+        "EventBus.Arn": {"events:PutEvents"},
         POLLER: {"lambda:InvokeFunction"},
         "IntakeDeadLetters.Arn": {"sqs:SendMessage"},
     },
@@ -72,11 +75,12 @@ ALLOWED = {
         "TasksTable.Arn/index/work": {"dynamodb:Query"},
         "TasksTable.Arn": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:UpdateItem"},
         "PollerLeasesTable.Arn": {"dynamodb:DeleteItem", "dynamodb:Scan", "dynamodb:UpdateItem"},
-        "ProviderStatesTable.Arn": {"dynamodb:BatchGetItem", "dynamodb:UpdateItem"},
+        "ProviderStatesTable.Arn": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:UpdateItem"},
         INLINE: {"s3:PutObject"},
         "EventBus.Arn": {"events:PutEvents"},
         "ProvidersSecret.Id": {"secretsmanager:GetSecretValue"},
         POLLER: {"lambda:InvokeFunction"},
+        INTAKE: {"lambda:InvokeFunction"},
         "PollerDeadLetters.Arn": {"sqs:SendMessage"},
     },
     "FulfillmentRole": {
@@ -262,7 +266,7 @@ class TestDeadLetters:
             assert may_send(target(to["RoleArn"]), dead_letters)
 
     def test_behind_every_function_that_is_invoked_asynchronously(self) -> None:
-        assert asynchronously_invoked() == {"PollerFunction"}
+        assert asynchronously_invoked() == {"IntakeFunction", "PollerFunction"}
         configured = {
             target(each["Properties"]["FunctionName"]): each["Properties"]
             for each in translated_resources("AWS::Lambda::EventInvokeConfig").values()

@@ -42,6 +42,11 @@ def test_an_action_is_of_the_same_commit_everywhere() -> None:
     assert len(pins) == len({pin.partition("@")[0] for pin in pins})
 
 
+def test_the_tests_have_the_history_that_the_upgraded_version_is_taken_from() -> None:
+    (checkout,) = (each for each in JOBS["test"]["steps"] if "actions/checkout" in each.get("uses", ""))
+    assert checkout["with"]["fetch-depth"] == "0"
+
+
 def test_it_may_read_the_repository_and_nothing_else() -> None:
     assert WORKFLOW["permissions"] == {"contents": "read"}
     assert not [job for job in JOBS if "permissions" in JOBS[job]]

@@ -122,7 +122,7 @@ CALLS: dict[str, tuple[Call, set[str]]] = {
     "write on a task": (update("TasksTable", TASK), {INTAKE, POLLER, FULFILLMENT}),
     "put a task": (put("TasksTable", TASK), set()),
     "remove a task": (delete("TasksTable", TASK), set()),
-    "look through the tasks": (scan("TasksTable"), set()),
+    "look through the tasks": (scan("TasksTable"), {INTAKE}),
     "find work": (query("TasksTable", "work", "queue"), {POLLER}),
     # subscriptions
     "read a subscription": (get("SubscriptionsTable", SUBSCRIPTION), {WEBHOOKS}),
@@ -155,6 +155,14 @@ CALLS: dict[str, tuple[Call, set[str]]] = {
     "write on the state of a provider": (
         update("ProviderStatesTable", {"provider": {"S": "nobody"}}),
         {POLLER},
+    ),
+    "read how far the table was looked through": (
+        get("ProviderStatesTable", {"provider": {"S": "nobody"}}),
+        {INTAKE, POLLER},
+    ),
+    "note how far the table was looked through": (
+        put("ProviderStatesTable", {"provider": {"S": "nobody"}}),
+        {INTAKE},
     ),
     "remove the state of a provider": (delete("ProviderStatesTable", {"provider": {"S": "nobody"}}), set()),
     "read a gate": (get("ReceiverGatesTable", {"receiver": {"S": "nobody"}}), set()),
@@ -204,14 +212,14 @@ CALLS: dict[str, tuple[Call, set[str]]] = {
         set(),
     ),
     # events, queues, functions
-    "emit an event": (emit("EventBus"), {POLLER, FULFILLMENT, WEBHOOKS}),
+    "emit an event": (emit("EventBus"), {INTAKE, POLLER, FULFILLMENT, WEBHOOKS}),
     "emit an event on the account's own bus": (emit("default"), set()),
     "take an ended task": (receive("FulfillmentQueue"), {FULFILLMENT}),
     "take a delivery": (receive("DeliveriesQueue"), {WEBHOOKS}),
     "send a delivery": (send("DeliveriesQueue"), {FULFILLMENT, WEBHOOKS}),
     "send an ended task": (send("FulfillmentQueue"), set()),
     "take a dead letter": (receive("DeliveriesDeadLetters"), set()),
-    "start intake": (invoke("IntakeFunction"), set()),
+    "start intake": (invoke("IntakeFunction"), {POLLER}),
     "start the poller": (invoke("PollerFunction"), {INTAKE, POLLER, SCHEDULE}),
     "start fulfillment": (invoke("FulfillmentFunction"), set()),
     "start webhooks": (invoke("WebhooksFunction"), set()),

@@ -141,6 +141,16 @@ def unanswered(then: Callable[[], None] = lambda: None) -> Act:
     return act
 
 
+def doubled() -> Act:
+    """Let the call happen twice at once, as if it had been made twice; the answer is that of one of them."""
+
+    async def act(call: Call, forward: Forward) -> Answer:
+        answer, _ = await asyncio.gather(forward(call), forward(call))
+        return answer
+
+    return act
+
+
 def failed(code: str, status: int = 400) -> Act:
     """Answer with an error of the service; the call does not happen."""
 

@@ -10,6 +10,9 @@ from tunehook.settings import load_settings
 
 INTAKE = {
     "TASKS_TABLE": "tasks",
+    "TASKS_STREAM": "stream",
+    "PROVIDER_STATES_TABLE": "states",
+    "EVENT_BUS": "bus",
     "LEASES_TABLE": "leases",
     "POLLER_FUNCTION": "poller",
     "SHARD_COUNT": "2",

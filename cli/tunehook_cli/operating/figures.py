@@ -14,6 +14,7 @@ from typing import Any, Final
 from tunehook.aws.deliveries import BY_SUBSCRIPTION_INDEX
 from tunehook.aws.items import from_attributes
 from tunehook.aws.redeliveries import OVERDUE_MS
+from tunehook.aws.task_items import PARKED
 from tunehook.deliveries import DeliveryStatus
 from tunehook.errors import InvalidInput
 from tunehook.providers.config import read_providers
@@ -72,12 +73,12 @@ def ended(stack: Stack, since_ms: int) -> dict[str, Any]:
 
     This reads the Tasks table, at most `PAGES_MAX` pages of it; ``complete`` says whether that was all.
     """
-    names = ("task_id", "provider", "status", "detected_at_ms", "archived_at_ms", "assets")
+    names = ("task_id", "provider", "status", "detected_at_ms", "archived_at_ms", "assets", PARKED)
     items, complete = _first_pages(
         stack,
         TableName=stack.output("TasksTable"),
         ProjectionExpression=", ".join(f"#{name}" for name in names),
-        FilterExpression="#detected_at_ms >= :since_ms",
+        FilterExpression=f"#detected_at_ms >= :since_ms AND attribute_not_exists(#{PARKED})",
         ExpressionAttributeNames={f"#{name}": name for name in names},
         ExpressionAttributeValues={":since_ms": {"N": str(since_ms)}},
     )

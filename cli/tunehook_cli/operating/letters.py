@@ -78,6 +78,8 @@ def _about(content: Mapping[str, Any]) -> str:
             return f"attempt {attempt} of run {run} of {delivery_id}"
         case {"DDBStreamBatchInfo": {"batchSize": size}}:
             return f"{size} new items of the Tasks table" if size != 1 else "1 new item of the Tasks table"
+        case {"requestPayload": {"look_for_missed": _}}:
+            return "a look through the Tasks table for new items that no stream has told of"
         case {"requestPayload": {"started_by": started_by, **start}} | {"started_by": started_by, **start}:
             shard = f" for shard {start['shard']}" if "shard" in start else ""
             return f"a start of the poller by the {started_by}{shard}"

@@ -12,6 +12,7 @@ from typing import Final
 from aiohttp import web
 from tests.stack.faults.media import Media
 from tests.stack.faults.plan import AssetTrouble
+from tests.stack.faults.troubles import DIFFERS
 
 from tunehook_cli.sandbox import Kind, parse
 from tunehook_cli.sandbox.answers import Answer
@@ -65,6 +66,7 @@ class _Entry:
     start: int = 0
     sent: int = 0
     whole_bytes: int | None = None
+    version: int = 0
 
 
 class AssetHost:
@@ -103,7 +105,9 @@ class AssetHost:
                     start=entry.start,
                     sent=entry.sent,
                     whole=whole_bytes is not None,
-                    sha256=None if whole_bytes is None else self._media.sha256(entry.path, whole_bytes),
+                    sha256=None
+                    if whole_bytes is None
+                    else self._media.sha256(entry.path, whole_bytes, entry.version),
                 )
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
@@ -111,10 +115,10 @@ class AssetHost:
         if file_behind(Kind(kind), task_id, name) is None:
             raise web.HTTPNotFound
         path = f"{kind}/{task_id}/{name}"
-        entry = _Entry(path, utc_now())
+        entry = _Entry(path, utc_now(), version=self._version(path))
         self._entries[path].append(entry)
-        body = self._media.body(path)
-        etag = self._etag(path)
+        body = self._media.body(path, entry.version)
+        etag = self._etag(path, entry.version)
         start = _start_of(request, etag)
         answer = self._play(path)
         if answer is not None and answer.status is not None:
@@ -135,9 +139,15 @@ class AssetHost:
             return await _serve(request, content, entry)
         return await _disturb(request, content, answer, entry)
 
-    def _etag(self, path: str) -> str | None:
+    def _version(self, path: str) -> int:
+        """Return which version of a file the next answer has: where it differs a download, one more each time."""
         trouble = self._troubles.get(path)
-        return f'"{path}"' if trouble is None or trouble.resumable else None
+        differs = trouble is not None and trouble.word == DIFFERS
+        return len(self._entries[path]) if differs else 0
+
+    def _etag(self, path: str, version: int) -> str | None:
+        trouble = self._troubles.get(path)
+        return f'"{path} {version}"' if trouble is None or trouble.resumable else None
 
     def _play(self, path: str) -> Answer | None:
         trouble = self._troubles.get(path)

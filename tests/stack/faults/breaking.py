@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, Final
 
 from tests.stack.faults.deployment import FUNCTIONS, Deployment
-from tests.stack.faults.kills import kill_worker
+from tests.stack.faults.kills import halt_worker, kill_worker
 from tests.stack.faults.plan import Moment
 from tests.support.aws_proxy import (
     Act,
@@ -23,6 +23,7 @@ from tests.support.aws_proxy import (
     Rule,
     broken,
     delayed,
+    doubled,
     dropped,
     throttled,
     unanswered,
@@ -69,12 +70,27 @@ class HitCall:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A moment of the plan that has come: when it began, what was done in words, and the calls that it hit."""
+    """A moment of the plan that has come.
+
+    Attributes
+    ----------
+    moment : Moment
+        What was planned.
+    at_ms : int
+        When it began.
+    what : str
+        What was done, in words.
+    calls : tuple of HitCall
+        The calls that it hit.
+    often : int
+        How much of it was done: 0 if there was nothing to do it to.
+    """
 
     moment: Moment
     at_ms: int
     what: str
     calls: tuple[HitCall, ...] = ()
+    often: int = 1
 
 
 class Breaking:
@@ -155,6 +171,12 @@ class Breaking:
         match moment.act:
             case "kill":
                 await self._kill(moment, chance)
+            case "halt":
+                await self._halt(moment, chance)
+            case "edit":
+                await self._edit(moment, chance)
+            case "move":
+                await self._move(moment)
             case "restart":
                 await self._restart(moment)
             case _:
@@ -181,11 +203,44 @@ class Breaking:
             within_s=BUSY_WITHIN_S,
         )
         if killed is None:
-            self._done.append(Done(moment, came_at_ms, f"{function} had no worker to kill"))
+            self._done.append(Done(moment, came_at_ms, f"{function} had no worker to kill", often=0))
             return
         state = "at work" if killed.was_busy else "idle"
         what = f"killed a worker of {function} ({killed.pid}), which was {state}"
         self._done.append(Done(moment, killed.at_ms, what))
+
+    async def _halt(self, moment: Moment, chance: Random) -> None:
+        function = moment.target
+        assert function in FUNCTIONS, f"no function is called {function}"
+        came_at_ms = now_ms()
+        halted = await asyncio.to_thread(
+            halt_worker,
+            self._deployment.home,
+            self._deployment.function_name(function),
+            chance,
+            within_s=BUSY_WITHIN_S,
+        )
+        if halted is None:
+            self._done.append(Done(moment, came_at_ms, f"{function} had no worker to halt", often=0))
+            return
+        try:
+            await self._is_due(time.time() - self._started_at_s + moment.for_s)
+        finally:
+            halted.resume()
+        state = "at work" if halted.was_busy else "idle"
+        what = f"halted a worker of {function} ({halted.pid}), which was {state}, for {moment.for_s:g} s"
+        self._done.append(Done(moment, halted.at_ms, what))
+
+    async def _edit(self, moment: Moment, chance: Random) -> None:
+        began_at_ms = now_ms()
+        edited = await asyncio.to_thread(self._deployment.edit_items, chance, moment.share)
+        self._done.append(Done(moment, began_at_ms, f"edited {edited} items by hand", often=edited))
+
+    async def _move(self, moment: Moment) -> None:
+        began_at_ms = now_ms()
+        url = await asyncio.to_thread(self._deployment.move_subscription, moment.target, began_at_ms)
+        what = f"moved {moment.target} to {url}" if url else f"did not move {moment.target}: AWS is away"
+        self._done.append(Done(moment, began_at_ms, what, often=int(url is not None)))
 
     async def _restart(self, moment: Moment) -> None:
         began_at_ms = now_ms()
@@ -250,6 +305,7 @@ def _act(moment: Moment, chance: Random) -> Act:
         "drop": dropped,
         "unanswered": unanswered,
         "delay": lambda: _delayed(chance),
+        "double": doubled,
     }
     return acts[moment.act]()
 

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import boto3
 from tests.stack.driving import DeployedStack
+from tests.stack.faults.hands import edit_items, move_subscription
 from tests.stack.faults.kills import access_key_of, worker_pids
 from tests.support.aws_proxy import AwsProxy, run_aws_proxy
 
 from tunehook.aws.clients import client
 from tunehook_cli.local import deploy, ministack
 from tunehook_cli.local.containers import LOOPBACK
-from tunehook_cli.local.state import Home, checkout
-from tunehook_cli.local.up import bring_up
+from tunehook_cli.local.state import Home
 from tunehook_cli.operating.dead_letters import TakenIn, take_in
 from tunehook_cli.operating.queues import WORK_QUEUES
 from tunehook_cli.stack import Stack
@@ -101,16 +101,17 @@ class Deployment(DeployedStack):
                 QueueUrl=self.outputs[queue], Attributes={"VisibilityTimeout": str(seconds)}
             )
 
-    def build(self, change: Callable[[Path], None]) -> None:
-        """Build the stack once more, from a copy of the checkout's code that `change` has changed."""
-        # It stays: what the template names beside the code is read when it is deployed.
-        source = Path(tempfile.mkdtemp(prefix="source-", dir=self.home.folder))
-        for name in ("template.yaml", "LICENSE", "README.md"):
-            shutil.copy(checkout() / name, source)
-        for name in ("functions", "layers"):
-            shutil.copytree(checkout() / name, source / name)
-        change(source)
-        deploy.build(self.home, source)
+    def edit_items(self, chance: Random, share: float) -> int:
+        """Edit a share of the tasks' items as users do; return how many."""
+        return edit_items(self, chance, share)
+
+    def move_subscription(self, subscription_id: str, number: int) -> str | None:
+        """Give a subscription another URL that leads to the same receiver, as users do; return it."""
+        return move_subscription(self, subscription_id, number)
+
+    def build(self) -> None:
+        """Build the stack of this checkout, for `upgrade`."""
+        deploy.build(self.home)
 
     def upgrade(self) -> None:
         """Deploy what was built last."""
@@ -128,15 +129,16 @@ def _open_client(stack: DeployedStack, service: str, **settings: Any) -> Any:
 
 
 @contextmanager
-def deployment() -> Iterator[Deployment]:
-    """Build and deploy the stack, for as long as the context lasts."""
+def deployment(source: Path | None = None) -> Iterator[Deployment]:
+    """Build and deploy the stack, for as long as the context lasts: that of this checkout, or of another folder."""
     with tempfile.TemporaryDirectory(prefix="tunehook-faults-") as folder:
         home = Home(Path(folder))
         port = ministack.free_port()
         with run_aws_proxy(f"http://{LOOPBACK}:{port}", kept=0) as proxy:
-            ministack.start(home, port, functions_endpoint=proxy.url)
+            environment = ministack.start(home, port, functions_endpoint=proxy.url)
             try:
-                environment = bring_up(home, port)
+                deploy.build(home, source)
+                deploy.deploy(home, environment)
                 yield Deployment(environment, environment.outputs(), home, proxy)
             finally:
                 if (running := home.running()) is not None:

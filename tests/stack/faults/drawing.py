@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -37,16 +37,22 @@ CALLS: Final = {
     "dynamodb:Query": ("throttle", "fail", "delay"),
     "dynamodb:Scan": ("fail",),
     "dynamodb:UpdateItem": ("throttle", "fail", "drop", "unanswered", "delay"),
-    "events:PutEvents": ("throttle", "fail", "drop", "unanswered"),
-    "lambda:POST *": ("throttle", "fail", "drop", "unanswered"),
+    "events:PutEvents": ("throttle", "fail", "drop", "unanswered", "double"),
+    "lambda:POST *": ("throttle", "fail", "drop", "unanswered", "double"),
     "s3:GET *": ("throttle", "fail", "drop"),
     "s3:HEAD *": ("fail", "drop"),
     "s3:PUT *": ("throttle", "fail", "drop", "unanswered", "delay"),
     "secretsmanager:GetSecretValue": ("throttle", "fail", "drop", "delay"),
-    _HIDES: ("fail", "drop"),
-    "sqs:SendMessage*": ("throttle", "fail", "drop", "unanswered"),
+    _HIDES: ("fail", "drop", "unanswered"),
+    "sqs:SendMessage*": ("throttle", "fail", "drop", "unanswered", "double"),
 }
-"""What the functions ask of AWS, and what may become of it."""
+"""What the functions ask of AWS, and what may become of it.
+
+What is doubled has two runs of one message, or two pollers of one shard, at once.
+"""
+
+_LOST_WRITES: Final = ("unanswered", "dynamodb:UpdateItem")
+"""What meets every conditional write: made, and its answer lost. In every plan."""
 
 _REASONS: Final = (
     "The lyrics were rejected by the content filter",
@@ -67,6 +73,18 @@ _KILLED_WITHIN: Final = {
 """In a short run, as shares of the time in which tasks are put: a dead poller's lease must end before the last of them,
 whose intake starts another one; files and webhooks are under way once the first tasks have ended, and what a dead
 worker had comes back after half a minute."""
+
+_HALTED_WITHIN: Final = {
+    "intake": (0.4, 0.7),
+    "poller": (0.4, 0.8),
+    "fulfillment": (0.6, 1.0),
+    "webhooks": (0.6, 1.0),
+}
+"""In a short run, as shares of the same time."""
+
+_HALTED_S: Final = {True: (2.0, 5.0), False: (5.0, 20.0)}
+"""How long, in a short run and in a long one: there a poller's lease of 12 s may end meanwhile, and a claim of a
+delivery too."""
 
 _WORK_BEGINS: Final = 0.6
 _DISTURBED_UNTIL: Final = 1.1
@@ -106,7 +124,7 @@ def draw(seed: int, size: Size) -> Plan:
         tasks=tuple(_with_trouble(tasks, assets, receivers)),
         assets=tuple(assets),
         receivers=tuple(receivers),
-        moments=tuple(sorted(_moments(size, dice), key=lambda moment: moment.at_s)),
+        moments=tuple(sorted(_moments(size, subscriptions, dice), key=lambda moment: moment.at_s)),
         subscriptions=subscriptions,
         query_many=tuple(_query_many(kind, size, dice) for kind in (Kind.MUSICMINT, Kind.SUNO)),
     )
@@ -262,7 +280,7 @@ def _with_trouble(
         yield replace(task, trouble=(*task.trouble, *sorted(words[task.task_id])))
 
 
-def _moments(size: Size, dice: Dice) -> Iterator[Moment]:
+def _moments(size: Size, subscriptions: Sequence[PlannedSubscription], dice: Dice) -> Iterator[Moment]:
     for function in FUNCTIONS:
         for _ in range(size.kills):
             first, last = _KILLED_WITHIN[function] if size is SHORT else (0.0, 1.0)
@@ -271,6 +289,17 @@ def _moments(size: Size, dice: Dice) -> Iterator[Moment]:
         gone_for_s = dice.number(3, 8)
         at_s = dice.number(0.4 * size.put_within_s, 0.6 * size.put_within_s)
         yield Moment(at_s, "restart", "aws", gone_for_s)
+    for function in FUNCTIONS:
+        for _ in range(size.halts):
+            first, last = _HALTED_WITHIN[function] if size is SHORT else (0.0, 1.0)
+            at_s = dice.number(first * size.put_within_s, last * size.put_within_s)
+            yield Moment(at_s, "halt", function, dice.number(*_HALTED_S[size is SHORT]))
+    for _ in range(size.edits):
+        at_s = dice.number(0.2 * size.put_within_s, size.put_within_s)
+        yield Moment(at_s, "edit", "TasksTable", share=dice.number(0.3, 0.6))
+    for _ in range(size.moves):
+        at_s = dice.number(0.4 * size.put_within_s, size.put_within_s)
+        yield Moment(at_s, "move", dice.pick(subscriptions).subscription_id)
     for act, target in _disturbed(size, dice):
         for_s = dice.number(2, 4) if size is SHORT else dice.number(5, 15)
         first, last = 0.05, 1.0
@@ -284,7 +313,7 @@ def _disturbed(size: Size, dice: Dice) -> list[tuple[str, str]]:
     """Return which calls meet what: every service and every act first, then whatever comes."""
     calls = {target: acts for target, acts in CALLS.items() if size is not SHORT or target != _HIDES}
     pairs = dice.shuffled([(act, target) for target, acts in calls.items() for act in acts])
-    first: list[tuple[str, str]] = []
+    first = [_LOST_WRITES]
     for seen in (lambda pair: pair[1].partition(":")[0], lambda pair: pair[0]):
         have = {seen(pair) for pair in first}
         for pair in pairs:

@@ -84,9 +84,17 @@ def why_not_recorded(receipt: Receipt, until_ms: float, done: Iterable[Done]) ->
                 return "kill of a webhooks worker"
             case "restart" if is_then:
                 return "restart of the embedded AWS"
+            case "halt" if each.moment.target == "webhooks" and _is_halted(each, receipt.at_ms, last_ms):
+                return "halt of a webhooks worker"
             case act if act in _LOST and _hits_record(each, receipt, last_ms):
                 return f"{act} of the record's UpdateItem"
     return None
+
+
+def _is_halted(done: Done, from_ms: float, until_ms: float) -> bool:
+    """Return whether a halt lies between two moments, if only in part."""
+    resumed_ms = done.at_ms + done.moment.for_s * 1000
+    return done.at_ms <= until_ms + _CLOCKS_MS and resumed_ms >= from_ms - _CLOCKS_MS
 
 
 def _hits_record(done: Done, receipt: Receipt, last_ms: float) -> bool:
@@ -122,6 +130,13 @@ def why_twice(earlier: Receipt, tried: Tried | None, later: Receipt, done: Itera
         and (earlier.answered_at_ms or earlier.at_ms) - tried.at_ms >= ATTEMPT_MS - 500
     ):
         return "answer slower than an attempt may take"
+    if tried.error is not None and any(
+        (each.moment.act, each.moment.target) == ("halt", "webhooks")
+        and _is_halted(each, tried.at_ms, earlier.answered_at_ms or earlier.at_ms)
+        for each in done
+    ):
+        # What was answered meanwhile is read when the attempt's time is over.
+        return "halt of a webhooks worker"
     return None
 
 
@@ -138,6 +153,10 @@ def why_dead(letter: DeadLetter, done: Iterable[Done]) -> str | None:
         is_then = letter.at_ms - lasts_ms <= each.at_ms <= letter.at_ms
         if is_then and each.moment.act == "kill" and each.moment.target == letter.function:
             return f"kill of the {letter.function}"
+        if (each.moment.act, each.moment.target) == ("halt", letter.function) and _is_halted(
+            each, letter.at_ms - lasts_ms, letter.at_ms
+        ):
+            return f"halt of the {letter.function}"
         if is_then and each.moment.act == "restart":
             return "restart of the embedded AWS"
         if any(

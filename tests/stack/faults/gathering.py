@@ -86,6 +86,6 @@ def gathered(
             for item in looking.items(stack, "DeliveriesTable")
             if item["task_id"] in planned
         ),
-        # A kill may have found nothing to kill.
-        done=tuple(each for each in done if each.moment.act != "kill" or each.what.startswith("killed")),
+        # A kill may have found nothing to kill, and so may a halt.
+        done=tuple(each for each in done if each.often),
     )

@@ -1,4 +1,4 @@
-"""SIGKILL to the worker processes of a deployment's functions, and to no others.
+"""SIGKILL and SIGSTOP to the worker processes of a deployment's functions, and to no others.
 
 A worker is told by the script that it runs, which lies below the deployment's own folder for temporary files. That a
 kernel tells so of its processes (in ``/proc``), and takes signals for a process rather than for its number, is Linux's.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,26 @@ def access_key_of(pid: int) -> str | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """A worker that was halted: of which function, when, and whether it was at work."""
+
+    function: str
+    pid: int
+    at_ms: int
+    was_busy: bool
+    process: int
+
+    def resume(self) -> None:
+        """Let it go on, if it is still there; to be called once."""
+        try:
+            signal.pidfd_send_signal(self.process, signal.SIGCONT)
+        except ProcessLookupError:
+            pass
+        finally:
+            os.close(self.process)
+
+
 def kill_worker(home: Home, function_name: str, chance: Random, *, within_s: float = 0.0) -> Killed | None:
     """Kill a worker of a function at once, one that is at work if there is one.
 
@@ -80,23 +101,42 @@ def kill_worker(home: Home, function_name: str, chance: Random, *, within_s: flo
     Killed or None
         What was killed; None if the function has no worker.
     """
+    for pid, is_at_work in _chosen(home, function_name, chance, within_s):
+        if _kill(pid, home, function_name):
+            return Killed(function_name, pid, now_ms(), is_at_work)
+    return None
+
+
+def halt_worker(home: Home, function_name: str, chance: Random, *, within_s: float = 0.0) -> Halted | None:
+    """Halt a worker of a function, one that is at work if there is one, until it is resumed.
+
+    Parameters and what is returned are those of `kill_worker`.
+    """
+    for pid, is_at_work in _chosen(home, function_name, chance, within_s):
+        process = _signalled(pid, home, function_name, signal.SIGSTOP)
+        if process is not None:
+            return Halted(function_name, pid, now_ms(), is_at_work, process)
+    return None
+
+
+def _chosen(home: Home, function_name: str, chance: Random, within_s: float) -> Iterator[tuple[int, bool]]:
+    """Yield a worker, and whether it is at work; another one if that has gone meanwhile."""
     deadline = time.monotonic() + within_s
     has_waited = False
     while True:
         workers = worker_pids(home, function_name)
         busy = [pid for pid in workers if is_busy(pid)]
         if busy and has_waited:
-            # Otherwise each would die at the very beginning of its work.
+            # Otherwise each would be met at the very beginning of its work.
             has_waited = False
             time.sleep(chance.uniform(0, 0.3))
             continue
         out_of_time = time.monotonic() > deadline
         if busy or (workers and out_of_time):
             pid = chance.choice(busy or workers)
-            if _kill(pid, home, function_name):
-                return Killed(function_name, pid, now_ms(), pid in busy)
+            yield pid, pid in busy
         if out_of_time:
-            return None
+            return
         has_waited = True
         time.sleep(_LOOK_EVERY_S)
 
@@ -117,16 +157,24 @@ def _is_worker(pid: int, home: Home, function_name: str) -> bool:
 
 def _kill(pid: int, home: Home, function_name: str) -> bool:
     """Kill a worker, unless it has ended and another process has got its number."""
+    process = _signalled(pid, home, function_name, signal.SIGKILL)
+    if process is None:
+        return False
+    os.close(process)
+    return True
+
+
+def _signalled(pid: int, home: Home, function_name: str, number: signal.Signals) -> int | None:
+    """Send a worker a signal, unless it has ended and another process has got its number; return it as an open file."""
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:
-        return False
+        return None
     try:
-        if not _is_worker(pid, home, function_name):
-            return False
-        signal.pidfd_send_signal(process, signal.SIGKILL)
+        if _is_worker(pid, home, function_name):
+            signal.pidfd_send_signal(process, number)
+            return process
     except ProcessLookupError:
-        return False
-    finally:
-        os.close(process)
-    return True
+        pass
+    os.close(process)
+    return None

@@ -41,16 +41,18 @@ class Media:
         share = int.from_bytes(self._digest(path)[:8], "big") / 2**64
         return int(SMALLEST_BYTES * (largest / SMALLEST_BYTES) ** share)
 
-    def body(self, path: str) -> bytes:
-        """Return the bytes of the file at a path."""
+    def body(self, path: str, version: int = 0) -> bytes:
+        """Return the bytes of the file at a path, of which there are other versions of the same length."""
         digest = self._digest(path)
-        head = _BEGINNINGS[path.rpartition(".")[2]] + digest
+        head = _BEGINNINGS[path.rpartition(".")[2]] + (
+            self._digest(f"{path} {version}") if version else digest
+        )
         start = int.from_bytes(digest[8:16], "big") % _BLOCK_BYTES
         return head + self._pool[start : start + self.size(path) - len(head)]
 
-    def _sha256(self, path: str, size: int | None = None) -> str:
+    def _sha256(self, path: str, size: int | None = None, version: int = 0) -> str:
         """Return the digest of the file at a path, or of its first `size` bytes, in hexadecimal."""
-        return hashlib.sha256(memoryview(self.body(path))[:size]).hexdigest()
+        return hashlib.sha256(memoryview(self.body(path, version))[:size]).hexdigest()
 
     def _digest(self, path: str) -> bytes:
         return hashlib.sha256(f"{self._seed} {path}".encode()).digest()

@@ -31,6 +31,12 @@ class Size:
         How many deliveries hang, each at a receiver of its own.
     kills : int
         How often each of the four functions loses a worker.
+    halts : int
+        How often each of the four functions has a worker that is halted for a while.
+    edits : int
+        How often a user edits items of tasks by hand.
+    moves : int
+        How often the URL of a subscription changes.
     windows : int
         How many times calls to AWS are disturbed for a while.
     restarts : int
@@ -48,6 +54,9 @@ class Size:
     refusals: int
     hangs: int
     kills: int
+    halts: int
+    edits: int
+    moves: int
     windows: int
     restarts: int
 
@@ -64,7 +73,10 @@ SHORT: Final = Size(
     refusals=1,
     hangs=1,
     kills=1,
-    windows=10,
+    halts=1,
+    edits=2,
+    moves=1,
+    windows=12,
     restarts=0,
 )
 LONG: Final = Size(
@@ -79,7 +91,10 @@ LONG: Final = Size(
     refusals=2,
     hangs=6,
     kills=10,
-    windows=60,
+    halts=10,
+    edits=20,
+    moves=6,
+    windows=66,
     restarts=1,
 )
 SIZES: Final = {size.name: size for size in (SHORT, LONG)}
@@ -154,14 +169,16 @@ class Moment:
     at_s : float
         When it begins, in seconds after the run's start.
     act : str
-        ``kill``, ``throttle``, ``fail``, ``drop``, ``unanswered``, ``delay`` or ``restart``.
+        ``kill``, ``halt``, ``edit``, ``move``, ``restart``, or what is done to calls: ``throttle``, ``fail``, ``drop``,
+        ``unanswered``, ``delay``, ``double``.
     target : str
-        Of a kill the function; of a restart ``aws``; otherwise ``<service>:<operation>``, the operation a pattern
+        Of a kill and a halt the function; of an edit ``TasksTable``; of a move the subscription; of a restart ``aws``;
+        otherwise ``<service>:<operation>``, the operation a pattern
         of `fnmatch` over what `tests.support.aws_proxy.Call` calls it.
     for_s : float
         How long it lasts.
     share : float
-        Which share of the calls it hits, from 0 to 1.
+        Which share of the calls, or of the items, it hits, from 0 to 1.
     """
 
     at_s: float

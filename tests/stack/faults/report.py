@@ -36,6 +36,7 @@ _ACTS: Final = {
     "drop": "dropped before they happened",
     "unanswered": "done and never answered",
     "delay": "delayed",
+    "double": "made twice at once",
 }
 
 
@@ -100,6 +101,12 @@ def happened(plan: Plan, books: Books) -> dict[str, int]:
         match done.moment.act:
             case "kill":
                 found[f"SIGKILL: {done.moment.target}"] += 1
+            case "halt":
+                found[f"SIGSTOP, and SIGCONT seconds later: {done.moment.target}"] += 1
+            case "edit":
+                found["a user: item of a task edited by hand"] += done.often
+            case "move":
+                found["a user: URL of a subscription changed"] += 1
             case "restart":
                 found["embedded AWS stopped and started again"] += 1
             case act:

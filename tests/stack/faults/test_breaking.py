@@ -115,6 +115,8 @@ class Broken:
     keys: dict[str, str] = field(default_factory=dict)
     restarts: int = 0
     take_ins: int = 0
+    edited: int = 7
+    moved: list[str] = field(default_factory=list)
     faults: list[Exception] = field(default_factory=list)
 
     def function_name(self, function: str) -> str:
@@ -125,6 +127,13 @@ class Broken:
 
     def restart(self) -> None:
         self.restarts += 1
+
+    def edit_items(self, chance: Random, share: float) -> int:
+        return self.edited
+
+    def move_subscription(self, subscription_id: str, number: int) -> str | None:
+        self.moved.append(subscription_id)
+        return "http://elsewhere"
 
     def take_in_what_the_stream_lost(self) -> TakenIn:
         if self.faults:
@@ -219,6 +228,15 @@ class TestWindows:
         assert done.what == f"{act}: 1 calls of dynamodb:Update*"
         assert len(upstream.requests) == 2 + happens
 
+    def test_a_doubled_call_happens_twice_and_is_answered_once(
+        self, deployment: Broken, upstream: Upstream
+    ) -> None:
+        with window(deployment, "double", "sqs:SendMessage*"):
+            assert (
+                call(deployment, "sqs", "send_message", QueueUrl="http://queue", MessageBody="{}") == "well"
+            )
+        assert len(upstream.requests) == 2
+
     def test_a_delayed_call_happens_and_is_answered_later(
         self, deployment: Broken, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -294,6 +312,60 @@ def test_a_planned_kill_hits_the_function_that_it_names(deployment: Broken, home
         assert other.poll() is None
     assert [done.what for done in breaking.done] == [
         f"killed a worker of fulfillment ({meant.pid}), which was at work"
+    ]
+
+
+def state_of(pid: int) -> str:
+    """What a process is at, as its kernel says: T where it is halted."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@needs_proc
+def test_a_planned_halt_halts_the_function_that_it_names_for_as_long_as_it_says(
+    deployment: Broken, home: Home
+) -> None:
+    with (
+        worker(home, "tunehook-poller", WORKING) as meant,
+        worker(home, "tunehook-webhooks", WORKING) as other,
+    ):
+        with broken_by(deployment, Moment(0, "halt", "poller", for_s=0.5)) as breaking:
+            eventually(lambda: state_of(meant.pid) == "T", within_s=10, every_s=0.01)
+            assert state_of(other.pid) != "T"
+            eventually(lambda: breaking.is_over, within_s=10, every_s=0.01)
+        assert state_of(meant.pid) != "T"
+        assert meant.poll() is None
+    assert [(done.what, done.often) for done in breaking.done] == [
+        (f"halted a worker of poller ({meant.pid}), which was at work, for 0.5 s", 1)
+    ]
+
+
+@needs_proc
+def test_what_is_halted_when_it_is_stopped_goes_on(deployment: Broken, home: Home) -> None:
+    with worker(home, "tunehook-intake", WORKING) as meant:
+        with broken_by(deployment, Moment(0, "halt", "intake", for_s=600)):
+            eventually(lambda: state_of(meant.pid) == "T", within_s=10, every_s=0.01)
+        assert state_of(meant.pid) != "T"
+
+
+@needs_proc
+@pytest.mark.parametrize("act", ["kill", "halt"])
+def test_where_there_is_no_worker_nothing_is_done(
+    deployment: Broken, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    monkeypatch.setattr(breaking_module, "BUSY_WITHIN_S", 0.0)
+    with broken_by(deployment, Moment(0, act, "poller", for_s=1)) as breaking:
+        eventually(lambda: breaking.is_over, within_s=10, every_s=0.01)
+    assert [(done.what, done.often) for done in breaking.done] == [(f"poller had no worker to {act}", 0)]
+
+
+def test_what_users_do_by_hand_is_counted(deployment: Broken) -> None:
+    moments = [Moment(0, "edit", "TasksTable", share=0.5), Moment(0.1, "move", "to-standard")]
+    with broken_by(deployment, *moments) as breaking:
+        eventually(lambda: breaking.is_over, within_s=10, every_s=0.01)
+    assert deployment.moved == ["to-standard"]
+    assert [(done.what, done.often) for done in breaking.done] == [
+        ("edited 7 items by hand", 7),
+        ("moved to-standard to http://elsewhere", 1),
     ]
 
 

@@ -461,6 +461,10 @@ def accepted_twice(*done: Done, tried: tuple[Tried, ...] | None = None, answer_m
     )
 
 
+def halt(at_ms: int, function: str = "webhooks") -> Done:
+    return Done(Moment(0.0, "halt", function, for_s=2.5), at_ms, f"halted a worker of {function}")
+
+
 class TestAcceptedTwice:
     def test_without_a_reason_it_is_counted(self) -> None:
         findings = count(accepted_twice())
@@ -478,6 +482,8 @@ class TestAcceptedTwice:
             (hit("fail", TOLD_MS + 50, "msg_two_main"), "fail of the record's UpdateItem"),
             (hit("drop", TOLD_MS + 50, "msg_two_main"), "drop of the record's UpdateItem"),
             (hit("throttle", TOLD_MS + 50, "msg_two_main"), "throttle of the record's UpdateItem"),
+            (halt(TOLD_MS + 50), "halt of a webhooks worker"),
+            (halt(TOLD_MS - 2_400), "halt of a webhooks worker"),
         ],
     )
     def test_what_befell_its_worker_or_its_record_explains_it(self, done: Done, why: str) -> None:
@@ -493,6 +499,9 @@ class TestAcceptedTwice:
             kill(TOLD_MS + 29_000),
             kill(TOLD_MS + 31_000),
             kill(TOLD_MS + 50, "fulfillment"),
+            halt(TOLD_MS - 5_000),
+            halt(TOLD_MS + 31_000),
+            halt(TOLD_MS + 50, "fulfillment"),
             hit("fail", TOLD_MS + 50, "msg_one_main"),
             hit("fail", TOLD_MS + 50, "msg_two_main", "PutItem"),
             hit("fail", TOLD_MS - 5_000, "msg_two_main"),
@@ -517,6 +526,13 @@ class TestAcceptedTwice:
 
         assert findings.missed == ()
         assert findings.twice == {"answer slower than an attempt may take": 1}
+
+    def test_an_answer_that_came_while_its_worker_was_halted_explains_it(self) -> None:
+        attempts = (Tried(TOLD_MS - 10, 15_000, error="DeadlineExceeded"), Tried(TOLD_MS + 29_990, 20, 204))
+        findings = count(accepted_twice(halt(TOLD_MS - 5), tried=attempts))
+
+        assert findings.missed == ()
+        assert findings.twice == {"halt of a webhooks worker": 1}
 
     def test_an_error_on_record_for_a_quick_answer_explains_nothing(self) -> None:
         attempts = (Tried(TOLD_MS - 10, 20, error="ReadError"), Tried(TOLD_MS + 29_990, 20, 204))

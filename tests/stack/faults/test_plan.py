@@ -12,6 +12,7 @@ from tests.stack.faults.media import LARGEST_BYTES, SMALLEST_BYTES, Media
 from tests.stack.faults.plan import LONG, SHORT, Plan, Size
 
 from fulfillment.download import WAITS_S
+from tunehook.aws.leases import LEASE_MS
 from tunehook_cli.sandbox import Scenario, parse
 
 SEEDS = range(20)
@@ -213,10 +214,35 @@ def test_every_service_is_disturbed_and_every_act_done(plans: list[Plan], long: 
     services = {target.partition(":")[0] for target in CALLS}
     acts = {act for acts in CALLS.values() for act in acts}
     for plan in (*plans, long):
-        windows = [moment for moment in plan.moments if moment.act not in ("kill", "restart")]
+        windows = [moment for moment in plan.moments if moment.act in acts]
         assert len(windows) == plan.size.windows
         assert {moment.target.partition(":")[0] for moment in windows} == services
         assert {moment.act for moment in windows} == acts
+
+
+def test_every_function_is_halted(plans: list[Plan], long: Plan) -> None:
+    for plan in (*plans, long):
+        halts = Counter(moment.target for moment in plan.moments if moment.act == "halt")
+        assert halts == dict.fromkeys(FUNCTIONS, plan.size.halts)
+        assert all(moment.for_s > 0 for moment in plan.moments if moment.act == "halt")
+
+
+def test_in_a_long_run_a_worker_is_halted_for_longer_than_a_lease_lasts(long: Plan) -> None:
+    assert max(moment.for_s * 1000 for moment in long.moments if moment.act == "halt") > LEASE_MS
+
+
+def test_users_edit_items_and_move_subscriptions(plans: list[Plan], long: Plan) -> None:
+    for plan in (*plans, long):
+        edits = [moment for moment in plan.moments if moment.act == "edit"]
+        moved = [moment.target for moment in plan.moments if moment.act == "move"]
+        assert (len(edits), len(moved)) == (plan.size.edits, plan.size.moves)
+        assert all(0 < moment.share < 1 for moment in edits)
+        assert set(moved) <= {each.subscription_id for each in plan.subscriptions}
+
+
+def test_the_answers_of_conditional_writes_are_lost_in_every_run(plans: list[Plan], long: Plan) -> None:
+    for plan in (*plans, long):
+        assert ("unanswered", "dynamodb:UpdateItem") in {(each.act, each.target) for each in plan.moments}
 
 
 def test_in_a_short_run_workers_can_keep_their_messages(plans: list[Plan]) -> None:

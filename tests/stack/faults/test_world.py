@@ -49,10 +49,12 @@ def path_of_audio(world: World) -> str:
     return world.links(TASK)[next(name for name in world.links(TASK) if name[1] == "audio")][0]
 
 
-def with_trouble(run: Any, answers: list[dict[str, Any]], *, resumable: bool = True) -> tuple[World, str]:
+def with_trouble(
+    run: Any, answers: list[dict[str, Any]], *, resumable: bool = True, word: str = "word"
+) -> tuple[World, str]:
     """A world whose host does something with the first file of the task."""
     path = path_of_audio(run())
-    return run(assets=(AssetTrouble(path, "word", answers, resumable),)), path
+    return run(assets=(AssetTrouble(path, word, answers, resumable),)), path
 
 
 async def noted(look: Callable[[], bool]) -> None:
@@ -193,6 +195,29 @@ async def test_a_rest_that_is_none_is_refused(run: Any, client: Any) -> None:
     assert not world.served(path)[0].whole
 
 
+async def test_a_file_that_differs_a_download_says_so_and_is_in_the_book_as_it_was_sent(
+    run: Any, client: Any
+) -> None:
+    world, path = with_trouble(run, [{"status": 503, "times": 1}], word=troubles.DIFFERS)
+    await get(client, world, path)
+    _, first = await get(client, world, path)
+    _, second = await get(client, world, path)
+    assert first != second
+    assert [each.sha256 for each in world.served(path)] == [
+        None,
+        *(hashlib.sha256(body).hexdigest() for body in (first, second)),
+    ]
+
+
+async def test_the_rest_of_a_file_that_differs_is_all_of_another(run: Any, client: Any) -> None:
+    world, path = with_trouble(run, [{"status": 503, "times": 1}], word=troubles.DIFFERS)
+    await get(client, world, path)
+    async with client.get(f"{world.url}/assets/{path}") as response:
+        etag, whole = response.headers["etag"], await response.read()
+    status, body = await get(client, world, path, **{"range": "bytes=100-", "if-range": etag})
+    assert (status, len(body)) == (200, len(whole))
+
+
 async def test_a_host_without_etags_begins_anew(run: Any, client: Any) -> None:
     world, path = with_trouble(run, [{"status": 503, "times": 1}], resumable=False)
     await get(client, world, path)
@@ -310,11 +335,12 @@ async def test_a_file_in_trouble_comes_as_its_host_has_served_it(
     media = Media(EMPTY.seed)
     for seed in range(4):
         size = media.size(path_of_audio(run()))
-        world, path = with_trouble(run, troubles.of_asset(word, size, 2, Dice(seed)), resumable=resumable)
+        answers = troubles.of_asset(word, size, 2, Dice(seed))
+        world, path = with_trouble(run, answers, resumable=resumable, word=word)
         digest = await downloaded(world, path)
         await noted(lambda world=world, path=path: world.served(path)[-1].whole)
         assert digest in {served.sha256 for served in world.served(path)}
-        assert digest == world.sha256(path) or word == "length_too_small"
+        assert digest == world.sha256(path) or word in ("length_too_small", troubles.DIFFERS)
 
 
 async def test_a_file_that_no_clip_has_is_not_found(run: Any, client: Any) -> None:

@@ -21,8 +21,11 @@ PROVIDER: Final = (
     "lost",
     "out_of_order",
 )
-ASSET: Final = ("refused", "cut", "length_too_large", "length_too_small", "no_length")
-RECEIVER: Final = ("5xx", "429", "reset", "redirect", "slow")
+DIFFERS: Final = "differs"
+"""The host has other bytes for each download, and says so by its ETag."""
+
+ASSET: Final = ("refused", "cut", "length_too_large", "length_too_small", "no_length", DIFFERS, "headers")
+RECEIVER: Final = ("5xx", "429", "reset", "redirect", "slow", "headers")
 HANG: Final = "hang"
 """The receivers' sixth, which holds up a worker for 15 s: planned apart from the others, and rarely."""
 
@@ -30,6 +33,10 @@ QUERY_MANY: Final = ("5xx", "html", "truncated", "throttled", "reset", "drip")
 
 TRIPWIRE: Final = "{tripwire}"
 """Stands in a header for the URL to which no request may go."""
+
+HEADER_LINE_BYTES: Final = 7_000
+HEADERS: Final = 90
+"""How long a header is at most, and how many there are beside the usual ones, where they are absurd."""
 
 _PAGE: Final = "<!DOCTYPE html><html><body><h1>Just a moment...</h1></body></html>"
 
@@ -94,6 +101,10 @@ def of_asset(word: str, size: int, times: int, dice: Dice) -> Answers:
             return [{"length_off_by": dice.whole(1, 5000), "times": times}]
         case "length_too_small":
             return [{"length_off_by": -dice.whole(1, size // 2), "times": 1}]
+        case "differs":
+            return [_cut(size, dice) | {"times": 1}]
+        case "headers":
+            return [{"headers": _absurd_headers(dice), "times": times}]
         case "no_length":
             first = [{"chunked": True, "cut_after_bytes": dice.whole(1, size - 1), "times": 1}]
             return [*dice.pick(([], first)), {"chunked": True}]
@@ -107,6 +118,22 @@ def _refusal(dice: Dice) -> dict[str, Any]:
 
 def _cut(size: int, dice: Dice) -> dict[str, Any]:
     return {"cut_after_bytes": dice.whole(1, size - 1), "reset": dice.chance(0.5)}
+
+
+def _absurd_headers(dice: Dice) -> dict[str, str]:
+    """Return headers that nobody needs, and none of which may change what becomes of an answer."""
+    return {
+        "date": dice.pick(("yesterday", "", "Thu, 01 Jan 1970 00:00:00 GMT")),
+        "age": "-1",
+        "retry-after": dice.pick(("soon", "-5", "1e9", "")),
+        "last-modified": "0",
+        "content-disposition": "attachment; filename=\"../../x\"; filename*=UTF-8''%ff%fe",
+        "link": "<>; rel=next, <",
+        "set-cookie": "a=b; " * 100,
+        "x-names": '\u00fc\u00e9 ; , " = \\',
+        "x-line": "x" * dice.whole(1, HEADER_LINE_BYTES),
+        **{f"x-{number}": "y" * dice.whole(0, 60) for number in range(dice.whole(1, HEADERS))},
+    }
 
 
 def of_receiver(word: str, longest_retry_after_s: int, dice: Dice) -> dict[str, Any]:
@@ -126,6 +153,8 @@ def of_receiver(word: str, longest_retry_after_s: int, dice: Dice) -> dict[str, 
             answer = {"delay_s": dice.number(3, 8)}
         case "hang":
             answer = {"hang": True}
+        case "headers":
+            answer = {"status": 200, "headers": _absurd_headers(dice), "body": "thank you"}
         case _:
             raise ValueError(word)
     return answer | {"times": 1}

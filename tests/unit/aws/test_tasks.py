@@ -625,3 +625,44 @@ def test_what_a_user_has_written_with_our_attributes_has_not_ended(
     put_ended("ended", NOW_MS)
     put_ended("by-hand", NOW_MS, **by_hand)
     assert [run.key.task_id for run in table.ended(0)] == ["ended"]
+
+
+class TestNewItems:
+    """The look through the whole table for what no stream has told of."""
+
+    def test_items_without_a_status_are_found_as_the_stream_would_show_them(self, table: TasksTable) -> None:
+        odd = USER_ITEM | {
+            "task_id": "task-2",
+            "metadata": {"price": Decimal("1.50"), "raw": b"x", "of": {1, 2}},
+        }
+        accepted(table)
+        put(NAME, odd)
+        ((found, stopped_at),) = table.new_items()
+        assert (found, stopped_at) == ([image(odd)], None)
+
+    def test_it_goes_on_where_it_stopped(self, aws: None) -> None:
+        create_table(NAME)
+        for number in range(7):
+            put(NAME, USER_ITEM | {"task_id": f"task-{number}"})
+        table = TasksTable(TwoAPage(), NAME)
+        begun = table.new_items()
+        first, stopped_at = next(begun)
+        assert stopped_at is not None
+        begun.close()
+        rest = [item for found, _ in table.new_items(stopped_at) for item in found]
+        assert sorted(item["task_id"] for item in [*first, *rest]) == [
+            f"task-{number}" for number in range(7)
+        ]
+
+    def test_an_empty_table_has_none(self, table: TasksTable) -> None:
+        assert list(table.new_items()) == [([], None)]
+
+
+class TwoAPage:
+    """A client whose scans end after two items."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(client("dynamodb"), name)
+
+    def scan(self, **call: Any) -> Any:
+        return client("dynamodb").scan(**call, Limit=2)

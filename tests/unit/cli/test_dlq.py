@@ -5,13 +5,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.support.aws import Context, Faulty, client, fault, items
+from tests.support.aws import BUS, Context, Faulty, client, fault, items
 from tests.unit.cli.conftest import OUTPUTS
 
 from intake import app
 from intake.admission import Intake
+from tunehook.aws.bus import EventBus
 from tunehook.aws.items import to_attributes
 from tunehook.aws.leases import Leases
+from tunehook.aws.stream_marks import StreamMarks
 from tunehook.aws.tasks import TasksTable
 from tunehook.http.guard import NetworkPolicy
 
@@ -68,7 +70,10 @@ class IntakeFunction:
         intake = Intake(
             TasksTable(dynamodb, "TasksTable"),
             Leases(dynamodb, "PollerLeasesTable"),
+            lambda: EventBus(client("events"), BUS),
+            StreamMarks(dynamodb, "ProviderStatesTable"),
             self,  # type: ignore[arg-type]
+            stream="arn:of-the-stream",
             poller_function="tunehook-poller",
             shard_count=1,
             policy=NetworkPolicy.PUBLIC,

@@ -45,6 +45,11 @@ def message(body: Any, attributes: dict[str, str] | None = None, **own: str) -> 
         ("intake", FAILED_BATCH, "3 new items of the Tasks table"),
         ("poller", FAILED_START, "a start of the poller by the intake for shard 2"),
         ("poller", {"started_by": "schedule"}, "a start of the poller by the schedule"),
+        (
+            "intake",
+            {"requestPayload": {"look_for_missed": True}},
+            "a look through the Tasks table for new items that no stream has told of",
+        ),
         ("poller", "no JSON", "a message that tunehook has not sent"),
         ("fulfillment", [1], "a message that tunehook has not sent"),
         ("fulfillment", {"detail-type": "x", "detail": 1}, "a message that tunehook has not sent"),

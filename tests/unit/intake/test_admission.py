@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.support.aws import Faulty, client, create_table, fault, items, put, stream_image
+from tests.support.aws import BUS, Faulty, client, create_table, fault, items, put, stream_image
 from tests.support.tasks import NOW_MS
 
 from intake.admission import Intake
+from tunehook.aws.bus import EventBus
 from tunehook.aws.items import to_attributes
 from tunehook.aws.leases import LEASE_MS, Leases
+from tunehook.aws.stream_marks import StreamMarks
 from tunehook.aws.tasks import TasksTable
 from tunehook.http.guard import NetworkPolicy
 from tunehook.identifiers import shard_of
@@ -32,7 +34,7 @@ class Lambdas:
 
 
 class World:
-    def __init__(self, lambdas: Lambdas | None = None, dynamodb: Any = None) -> None:
+    def __init__(self, lambdas: Lambdas | None = None, dynamodb: Any = None, events: Any = None) -> None:
         self.now_ms = NOW_MS
         self.lambdas = lambdas or Lambdas()
         dynamodb = dynamodb or client("dynamodb")
@@ -40,7 +42,10 @@ class World:
         self.intake = Intake(
             TasksTable(dynamodb, "TasksTable"),
             self.leases,
+            lambda: EventBus(events or client("events"), BUS),
+            StreamMarks(dynamodb, "ProviderStatesTable"),
             self.lambdas,  # type: ignore[arg-type]
+            stream="arn:of-the-stream",
             poller_function="the-poller",
             shard_count=SHARDS,
             policy=NetworkPolicy.PUBLIC,

@@ -3,13 +3,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.support.aws import Context, Faulty, client, create_table, fault, items, put
+from tests.support.aws import BUS, Context, Faulty, client, create_table, fault, items, put
 from tests.support.events import sample, stream_event
 
 from intake import app
 from intake.admission import Intake
+from tunehook.aws.bus import EventBus
 from tunehook.aws.items import from_stream, to_attributes
 from tunehook.aws.leases import Leases
+from tunehook.aws.stream_marks import StreamMarks
 from tunehook.aws.tasks import TasksTable
 from tunehook.http.guard import NetworkPolicy
 from tunehook.times import now_ms
@@ -33,7 +35,10 @@ class Stack:
         intake = Intake(
             TasksTable(dynamodb, "TasksTable"),
             Leases(dynamodb, "PollerLeasesTable"),
+            lambda: EventBus(client("events"), BUS),
+            StreamMarks(dynamodb, "ProviderStatesTable"),
             self,  # type: ignore[arg-type]
+            stream="arn:of-the-stream",
             poller_function="poller",
             shard_count=1,
             policy=NetworkPolicy.PUBLIC,
@@ -152,6 +157,9 @@ def test_a_poller_that_cannot_be_started_fails_no_record(stack: Stack) -> None:
 def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     values = {
         "TASKS_TABLE": "TasksTable",
+        "TASKS_STREAM": "arn:of-the-stream",
+        "PROVIDER_STATES_TABLE": "ProviderStatesTable",
+        "EVENT_BUS": BUS,
         "LEASES_TABLE": "PollerLeasesTable",
         "POLLER_FUNCTION": "poller",
         "SHARD_COUNT": "1",

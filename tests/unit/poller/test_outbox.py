@@ -1,6 +1,8 @@
 import asyncio
+import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -275,3 +277,39 @@ class TestInlineFiles:
         with pytest.raises(Misconfigured):
             await world.outbox().end(task, completed(), self.files)
         assert items("TasksTable")[0]["status"] == "pending"
+
+
+async def test_while_the_bus_refuses_the_event_of_a_run_that_of_the_tasks_next_run_waits(
+    world: World,
+) -> None:
+    """The run before is parked: its item was taken by the next one."""
+    (first,) = world.tasks(1)
+    world.healthy.end(first, completed())
+    (item,) = items("TasksTable")
+    world.healthy.park(first, item)
+    second = replace(first, since_ms=NOW_MS + 1_000, deadline_ms=NOW_MS + 3_601_000)
+    put(
+        "TasksTable",
+        {"task_id": "task-0", "provider": "suno", "status": "pending", "queue": "work#0"}
+        | {name: getattr(second, name) for name in ("since_ms", "submitted_at_ms", "deadline_ms")},
+    )
+    refused: list[str] = []
+
+    class RefusingOne:
+        def put_events(self, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 - boto3's name
+            ids = [json.loads(entry["Detail"])["event_id"] for entry in Entries]
+            bad = [each == item["event_id"] and len(refused) < 9 for each in ids]
+            refused.extend(each for each, is_bad in zip(ids, bad, strict=True) if is_bad)
+            taken = [entry for entry, is_bad in zip(Entries, bad, strict=True) if not is_bad]
+            if taken:
+                client("events").put_events(Entries=taken)
+            return {"Entries": [REFUSED if is_bad else {} for is_bad in bad]}
+
+    outbox = world.outbox(events=RefusingOne())
+    await outbox.emit_left_over(world.healthy.work(0).unsent)
+    assert await outbox.end(second, completed())
+    assert (world.emitted_ids(), outbox.is_empty) == ([], False)
+    while not outbox.is_empty:
+        await outbox.emit_left_over(world.healthy.work(0).unsent)
+    assert world.emitted_ids() == [item["event_id"], world.healthy.of_id("task-0")[0]["event_id"]]
+    assert world.healthy.work(0).unsent == []

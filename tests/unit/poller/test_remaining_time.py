@@ -134,6 +134,8 @@ def run(invocation: Invocation, **clients: Hanging) -> str:
     """Make the pass of an invocation, with some clients of its services replaced; return why it stopped."""
     settings = PollerSettings(
         tasks_table="TasksTable",
+        tasks_stream="arn:aws:dynamodb:eu-west-1:123456789012:table/TasksTable/stream/1",
+        intake_function="intake",
         leases_table="PollerLeasesTable",
         provider_states_table="ProviderStatesTable",
         results_bucket="results",

@@ -5,15 +5,19 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.support.aws import BUS, Context, client, create_table, fault, items, put
+from tests.support.aws import BUS, Context, Faulty, client, create_table, fault, items, put
 from tests.support.events import sample
 from tests.support.patience import HANG_S
 
 from poller import app, service
 from poller.service import Poller, PollerStart
 from poller.settings import PollerSettings
+from tunehook.aws.stream_marks import MARK, StreamMark, StreamMarks
 from tunehook.errors import Unavailable
+from tunehook.tasks import TaskKey
 from tunehook.times import now_ms
+
+STREAM = "arn:aws:dynamodb:eu-west-1:123456789012:table/TasksTable/stream/2026-11-28"
 
 
 class Lambdas:
@@ -25,18 +29,20 @@ class Lambdas:
 
     def invoke(self, **invocation: Any) -> None:
         assert invocation["InvocationType"] == "Event"
-        if (shard := json.loads(invocation["Payload"])["shard"]) in self.refusals:
+        if (shard := json.loads(invocation["Payload"]).get("shard")) in self.refusals:
             self.refusals.remove(shard)
             raise fault("TooManyRequestsException", operation="Invoke")
         self.started.append({"function": invocation["FunctionName"], **json.loads(invocation["Payload"])})
 
 
 class World:
-    def __init__(self, shard_count: int = 1) -> None:
+    def __init__(self, shard_count: int = 1, dynamodb: Any = None) -> None:
         self.lambdas = Lambdas()
         self.slept: list[float] = []
         settings = PollerSettings(
             tasks_table="TasksTable",
+            tasks_stream=STREAM,
+            intake_function="intake",
             leases_table="PollerLeasesTable",
             provider_states_table="ProviderStatesTable",
             results_bucket="results",
@@ -44,9 +50,11 @@ class World:
             providers_secret="providers",
             shard_count=shard_count,
         )
+        self.marks = StreamMarks(client("dynamodb"), "ProviderStatesTable")
+        self.marks.set(StreamMark(STREAM))
         self.poller = Poller(
             settings,
-            dynamodb=client("dynamodb"),
+            dynamodb=dynamodb or client("dynamodb"),
             events=client("events"),
             lambdas=self.lambdas,  # type: ignore[arg-type]
             secrets=client("secretsmanager"),
@@ -77,6 +85,70 @@ def add_task(shard: int = 0) -> None:
 
 def task_has_waited() -> bool:
     return "last_error" in items("TasksTable")[0]
+
+
+LOOKING = {"function": "intake", "look_for_missed": True}
+
+
+class TestTheStream:
+    """The pollers' part in that nothing is lost where an upgrade has replaced the table's stream."""
+
+    @pytest.mark.parametrize(
+        "mark",
+        [
+            StreamMark("arn:of-the-stream-before"),
+            StreamMark(STREAM, TaskKey("task-7", "gw")),
+        ],
+        ids=["another stream", "half-way through"],
+    )
+    def test_each_minute_intake_is_started_until_it_has_looked_through_the_table(
+        self, mark: StreamMark
+    ) -> None:
+        world = World()
+        world.marks.set(mark)
+        for _ in range(2):
+            world.run(started_by="schedule")
+        assert world.lambdas.started == [LOOKING, LOOKING]
+        world.marks.set(StreamMark(STREAM))
+        world.run(started_by="schedule")
+        assert world.lambdas.started == [LOOKING, LOOKING]
+
+    def test_a_stack_without_a_mark_is_looked_through(self) -> None:
+        world = World()
+        client("dynamodb").delete_item(TableName="ProviderStatesTable", Key={"provider": {"S": MARK}})
+        world.run(started_by="schedule")
+        assert world.lambdas.started == [LOOKING]
+
+    def test_one_read_an_execution_environment_is_enough(self) -> None:
+        dynamodb = Faulty(client("dynamodb"))
+        world = World(dynamodb=dynamodb)
+        for _ in range(3):
+            world.run(started_by="schedule")
+        reads = [call for name, call in dynamodb.calls if name == "get_item"]
+        assert [read["Key"] for read in reads] == [{"provider": {"S": MARK}}]
+        assert world.lambdas.started == []
+
+    def test_with_many_shards_the_first_invocation_sees_to_it(self) -> None:
+        world = World(shard_count=2)
+        world.marks.set(StreamMark("arn:of-the-stream-before"))
+        world.run(started_by="schedule")
+        assert [each["function"] for each in world.lambdas.started].count("intake") == 1
+
+    @pytest.mark.parametrize(
+        "event", [{"started_by": "intake"}, {"started_by": "schedule", "shard": 0}], ids=str
+    )
+    def test_no_other_invocation_does(self, event: dict[str, Any]) -> None:
+        world = World()
+        world.marks.set(StreamMark("arn:of-the-stream-before"))
+        world.run(**event)
+        assert world.lambdas.started == []
+
+    def test_a_fault_keeps_no_pass_from_its_work(self) -> None:
+        world = World(dynamodb=Faulty(client("dynamodb"), get_item=[fault(operation="GetItem")]))
+        assert world.run(started_by="schedule") == {"shard": 0, "stopped": "nothing_pending"}
+        world.marks.set(StreamMark("arn:of-the-stream-before"))
+        world.run(started_by="schedule")
+        assert world.lambdas.started == [LOOKING]
 
 
 def test_with_one_shard_the_schedules_invocation_is_the_pass() -> None:
@@ -212,6 +284,8 @@ def test_an_event_that_makes_no_sense_is_refused(event: dict[str, Any]) -> None:
 def test_the_handler_runs_a_pass_for_the_sample_event(monkeypatch: pytest.MonkeyPatch) -> None:
     values = {
         "TASKS_TABLE": "TasksTable",
+        "TASKS_STREAM": STREAM,
+        "INTAKE_FUNCTION": "intake",
         "LEASES_TABLE": "PollerLeasesTable",
         "PROVIDER_STATES_TABLE": "ProviderStatesTable",
         "RESULTS_BUCKET": "results",
@@ -221,6 +295,7 @@ def test_the_handler_runs_a_pass_for_the_sample_event(monkeypatch: pytest.Monkey
     }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
+    StreamMarks(client("dynamodb"), "ProviderStatesTable").set(StreamMark(STREAM))
     app.poller.cache_clear()
     assert app.handler(sample("schedule"), Context()) == {  # type: ignore[arg-type]
         "shard": 0,

@@ -41,7 +41,17 @@ def from_stream(image: Mapping[str, Any]) -> dict[str, Any]:
 
     Numbers stay decimals, so that a condition on equality holds; bytes, which Lambda gives as base64, are bytes again.
     """
-    return {name: _unwrapped(_deserializer.deserialize(_with_bytes(value))) for name, value in image.items()}
+    return exactly_from_attributes({name: _with_bytes(value) for name, value in image.items()})
+
+
+def exactly_from_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attribute values, as a client gives them, as the Python values that `from_stream` gives."""
+    return {name: _unwrapped(_deserializer.deserialize(value)) for name, value in attributes.items()}
+
+
+def plainly_from_stream(image: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an item image of a stream event as `from_attributes` gives an item."""
+    return {name: _plain(value) for name, value in from_stream(image).items()}
 
 
 def _with_bytes(attribute: Mapping[str, Any]) -> Any:

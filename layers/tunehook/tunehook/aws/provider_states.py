@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from tunehook.aws.stream_marks import MARK
 from tunehook.aws.table import Table
 from tunehook.times import LATEST_MS
 from tunehook.validation import is_whole
@@ -128,7 +129,7 @@ class ProviderStates:
     def all(self) -> dict[str, ProviderState]:
         """Return what is known, by the providers' names; it reads the whole table."""
         states = map(_state, self._table.scan(consistent=False))
-        return {state.provider: state for state in states}
+        return {state.provider: state for state in states if state.provider != MARK}
 
     def save(self, before: ProviderState, after: ProviderState) -> None:
         """Write what differs between what was known and what is known now of one provider."""

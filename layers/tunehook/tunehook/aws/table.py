@@ -200,6 +200,40 @@ class Table:
             request["IndexName"] = index
         return self._pages("scan", request, ConditionExpressionBuilder(), where, attributes, None)
 
+    def pages(
+        self, after: Mapping[str, Any] | None = None, *, where: ConditionBase
+    ) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any] | None]]:
+        """Read the table page by page (strongly consistent), in no order.
+
+        Parameters
+        ----------
+        after : mapping, optional
+            The key where an earlier reading stopped, to go on from there.
+        where : ConditionBase
+            A condition on attributes.
+
+        Yields
+        ------
+        items : list of dict
+            Those of about a megabyte of the table, as DynamoDB's own attribute values.
+        stopped_at : dict or None
+            The key to go on after; None after the last page.
+        """
+        built = ConditionExpressionBuilder().build_expression(where)
+        request: dict[str, Any] = {
+            "FilterExpression": built.condition_expression,
+            "ConsistentRead": True,
+        } | _placeholders(built.attribute_name_placeholders, built.attribute_value_placeholders)
+        if after is not None:
+            request["ExclusiveStartKey"] = to_attributes(after)
+        while True:
+            answer = self._client.scan(TableName=self._name, **request)
+            key = answer.get("LastEvaluatedKey")
+            yield answer["Items"], None if key is None else from_attributes(key)
+            if key is None:
+                return
+            request["ExclusiveStartKey"] = key
+
     def _pages(
         self,
         operation: str,

@@ -35,6 +35,40 @@ _ITEM_TEXT_MAX_BYTES: Final = 350_000
 _COUNT_MAX: Final = 1_000_000
 
 
+PARKED: Final = "parked"
+"""What an item has that holds an earlier run of a task, beside the item of the task itself."""
+
+OF_A_RUN: Final = (
+    "status",
+    "queue",
+    "since_ms",
+    "event_id",
+    "submitted_at_ms",
+    "finished_at_ms",
+    "detected_at_ms",
+    "expires_at",
+    "provider_object",
+    "truncated",
+    "failure",
+    "error",
+    "clips",
+    "metadata",
+)
+"""What is kept of a run that is parked: what its event is made of."""
+
+
+def parked_key(task: PendingTask | EndedTask) -> TaskKey:
+    """Return the key of the item that holds a run when another one has taken the task's own.
+
+    No task has such a key: the name of no provider holds the sign, and nobody knows the moment beforehand.
+    """
+    return TaskKey(task.key.task_id, f"{task.key.provider}#{task.since_ms}")
+
+
+def _task_key(item: Mapping[str, Any], since_ms: int) -> TaskKey:
+    return TaskKey(item["task_id"], item["provider"].removesuffix(f"#{since_ms}"))
+
+
 def end_to_item(task: PendingTask, end: TaskEnd) -> dict[str, Any]:
     """Return the attributes that tell how a run of a task ended, without those that would be empty."""
     values: dict[str, Any] = {
@@ -62,8 +96,8 @@ def pending_task(item: Mapping[str, Any]) -> PendingTask:
     """
     since_ms = _whole(item, "since_ms", None, LATEST_MS)
     return PendingTask(
-        key=TaskKey(item["task_id"], item["provider"]),
-        queue=item["queue"],
+        key=_task_key(item, since_ms),
+        queue=_of_type(str, item, "queue", ""),
         since_ms=since_ms,
         deadline_ms=_whole(item, "deadline_ms", since_ms, LATEST_MS),
         submitted_at_ms=_whole(item, "submitted_at_ms", since_ms, LATEST_MS),

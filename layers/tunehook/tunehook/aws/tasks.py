@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from boto3.dynamodb.conditions import Attr, Key
 
+from tunehook.aws.items import exactly_from_attributes
 from tunehook.aws.table import KEYS_A_CALL, Table
-from tunehook.aws.task_items import end_to_item, ended_task, metadata_of, note_to_item, pending_task
+from tunehook.aws.task_items import (
+    OF_A_RUN,
+    PARKED,
+    end_to_item,
+    ended_task,
+    metadata_of,
+    note_to_item,
+    parked_key,
+    pending_task,
+)
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import event_id_of
 from tunehook.tasks import (
@@ -241,12 +251,63 @@ class TasksTable:
         return self._table.get(_key(key))
 
     def of_id(self, task_id: str) -> list[dict[str, Any]]:
-        """Return the items of a task id, one a provider, as plain Python values (strongly consistent)."""
-        return list(self._table.query(Key("task_id").eq(task_id), consistent=True))
+        """Return the items of a task id, one a provider, as plain Python values (strongly consistent).
+
+        Runs that are parked are left out.
+        """
+        found = self._table.query(
+            Key("task_id").eq(task_id), where=Attr(PARKED).not_exists(), consistent=True
+        )
+        return list(found)
 
     def scan(self, attributes: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield the named attributes of every item, in no order (strongly consistent); it reads the whole table."""
-        return self._table.scan(attributes=attributes)
+        """Yield the named attributes of every item, in no order (strongly consistent); it reads the whole table.
+
+        Runs that are parked are left out.
+        """
+        return self._table.scan(attributes=attributes, where=Attr(PARKED).not_exists())
+
+    def new_items(
+        self, after: TaskKey | None = None
+    ) -> Iterator[tuple[list[dict[str, Any]], TaskKey | None]]:
+        """Read the whole table for items without a status, as of all writes so far.
+
+        Parameters
+        ----------
+        after : TaskKey, optional
+            Where an earlier look stopped, to go on from there.
+
+        Yields
+        ------
+        items : list of dict
+            Those of about a megabyte of the table, mostly none, as `tunehook.aws.items.from_stream` gives them.
+        stopped_at : TaskKey or None
+            Where to go on after these; None after the last.
+        """
+        start = None if after is None else _key(after)
+        for items, key in self._table.pages(start, where=Attr("status").not_exists()):
+            yield [exactly_from_attributes(item) for item in items], None if key is None else TaskKey(**key)
+
+    def park(self, task: PendingTask, item: Mapping[str, Any]) -> bool:
+        """Keep an ended run of a task, whose item another run has taken or its user deleted, for its event.
+
+        It gets an item of its own, which is in the work index like the one before.
+
+        Parameters
+        ----------
+        task : PendingTask
+            The run.
+        item : mapping
+            The item as it was.
+
+        Returns
+        -------
+        bool
+            False if the run is parked already, or was.
+        """
+        values = {name: item[name] for name in OF_A_RUN if name in item} | {PARKED: True}
+        key = _key(parked_key(task))
+        return self._table.create(key, values | key).done
 
     def get_ended(self, task: PendingTask) -> EndedTask | None:
         """Return the ended run of a task that the work index showed, or None if it has left the index meanwhile.
@@ -256,10 +317,11 @@ class TasksTable:
         InvalidInput
             If the item's attributes tell of no end.
         """
-        item = self.get(task.key)
-        if item is None or item.get("queue") != task.queue or item.get("since_ms") != task.since_ms:
-            return None
-        return ended_task(task, item)
+        for key in (task.key, parked_key(task)):
+            item = self.get(key)
+            if item is not None and item.get("queue") == task.queue and item.get("since_ms") == task.since_ms:
+                return ended_task(task, item)
+        return None
 
     def note(self, task: PendingTask, changes: Mapping[str, Any]) -> bool:
         """Set attributes of a task that is still pending, as `PendingTask` has them; one that is None is removed."""
@@ -303,10 +365,21 @@ class TasksTable:
         return EndedTask(key=task.key, queue=task.queue, since_ms=task.since_ms, end=end, metadata=metadata)
 
     def leave_index(self, task: EndedTask) -> bool:
-        """Take an ended task whose event is on the bus out of the work index; return whether it is out of it."""
+        """Take an ended task whose event is on the bus out of the work index; one that is parked may go altogether.
+
+        Returns
+        -------
+        bool
+            Whether it is out of it.
+        """
+        parked = {"expires_at": task.end.detected_at_ms // 1000}
+        return self._leave_index(task.key, task, {}) or self._leave_index(parked_key(task), task, parked)
+
+    def _leave_index(self, key: TaskKey, task: EndedTask, values: Mapping[str, Any]) -> bool:
         event_id = event_id_of(task.key, task.end.status, task.since_ms)
         write = self._table.update(
-            _key(task.key),
+            _key(key),
+            set=values,
             remove=["queue", "since_ms"],
             condition=Attr("queue").eq(task.queue) & Attr("since_ms").eq(task.since_ms),
             mine=lambda item: item.get("event_id") == event_id and "queue" not in item,
@@ -369,8 +442,13 @@ class TasksTable:
             bytes or two of each ended task.
         """
         for item in self._ended(since_ms, providers):
-            # What a user has put there with attributes that are tunehook's is none; intake takes them off it.
-            if item.get("status") in _ENDS and isinstance(item.get("event_id"), str):
+            # What a user has put there with attributes that are tunehook's is none; intake takes them off it. A run
+            # that is parked is on no item of a task any more.
+            if (
+                "#" not in item["provider"]
+                and item.get("status") in _ENDS
+                and isinstance(item.get("event_id"), str)
+            ):
                 yield EndedRun(
                     key=TaskKey(item["task_id"], item["provider"]),
                     status=Status(item["status"]),
