@@ -7,14 +7,21 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from aws_lambda_powertools import Logger
+
+from tunehook.aws.faults import code_of
+from tunehook.cache import Cache
+
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
+
+logger = Logger(child=True)
 
 CACHED_S: Final = 300.0
 
 
 class MasterSecret:
-    """Reads the secret that signing secrets are derived from.
+    """Reads the secret that signing secrets are derived from; all messages of a batch together read it once.
 
     Parameters
     ----------
@@ -22,28 +29,34 @@ class MasterSecret:
         A low-level boto3 client.
     name : str
         The secret's name or ARN.
-    clock : callable
-        Seconds that never go back.
+    clock : callable, optional
+        Seconds of the wall clock.
     """
 
     def __init__(
-        self, client: SecretsManagerClient, name: str, clock: Callable[[], float] = time.monotonic
+        self, client: SecretsManagerClient, name: str, clock: Callable[[], float] = time.time
     ) -> None:
-        self._client = client
         self._name = name
-        self._clock = clock
-        self._value = ""
-        self._read_at_s = float("-inf")
+        self._cache: Cache[str, str] = Cache(
+            lambda name: client.get_secret_value(SecretId=name)["SecretString"],
+            max_age_s=CACHED_S,
+            on_fault=_not_read,
+            clock=clock,
+        )
 
     async def get(self) -> str:
-        """Return the secret, at most five minutes old.
+        """Return the secret, at most five minutes old, or the last one that is known if it cannot be read now.
 
         Raises
         ------
         botocore.exceptions.ClientError
-            If it cannot be read.
+            If it could never be read.
         """
-        if self._clock() - self._read_at_s >= CACHED_S:
-            answer = await asyncio.to_thread(self._client.get_secret_value, SecretId=self._name)
-            self._value, self._read_at_s = answer["SecretString"], self._clock()
-        return self._value
+        is_fresh, secret = self._cache.peek(self._name)
+        if is_fresh and secret is not None:
+            return secret
+        return await asyncio.to_thread(self._cache.get, self._name)
+
+
+def _not_read(fault: Exception) -> None:
+    logger.warning("master_secret_not_read", error=code_of(fault))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from aws_lambda_powertools import Logger
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tunehook.aws.faults import code_of
+from tunehook.cache import Cache
 from tunehook.times import LATEST_MS
 from tunehook.validation import first_problem, is_whole
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from tunehook.aws.subscriptions import SubscriptionsTable
     from tunehook.deliveries import Delivery
+
+logger = Logger(child=True)
 
 CACHED_S: Final = 15.0
 REMEMBERED: Final = 10_000
@@ -40,75 +43,60 @@ class Subscriptions:
     ----------
     table : SubscriptionsTable
         Where they are.
-    clock : callable
-        Seconds that never go back.
+    clock : callable, optional
+        Seconds of the wall clock.
     """
 
-    def __init__(self, table: SubscriptionsTable, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, table: SubscriptionsTable, clock: Callable[[], float] = time.time) -> None:
         self._table = table
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._cache: dict[str, tuple[float, dict[str, Any] | None]] = {}
-        self._readers: dict[str, threading.Lock] = {}
-        self._changes: Counter[str] = Counter()
+        self._cache: Cache[str, dict[str, Any] | None] = Cache(
+            lambda subscription_id: _with_moments(table.get(subscription_id)),
+            max_age_s=CACHED_S,
+            on_fault=_not_read,
+            max_size=REMEMBERED,
+            clock=clock,
+        )
 
     def cached(self, subscription_id: str) -> tuple[bool, dict[str, Any] | None]:
         """Return whether an item needs no reading, and if so, what `get` would return."""
-        read_at, item = self._cache.get(subscription_id, (float("-inf"), None))
-        return self._clock() - read_at < CACHED_S, item
+        return self._cache.peek(subscription_id)
 
     def get(self, subscription_id: str) -> dict[str, Any] | None:
-        """Return a subscription's item as plain values, at most 15 s old, or None if there is none."""
-        with self._lock:
-            reader = self._readers.setdefault(subscription_id, threading.Lock())
-        # One read at a time of each subscription; a slow one holds up none of another.
-        with reader:
-            known, item = self.cached(subscription_id)
-            if not known:
-                changes = self._changes[subscription_id]
-                item = _with_moments(self._table.get(subscription_id))
-                self._remember(subscription_id, item, changes)
-            return item
+        """Return a subscription's item as plain values, or None if there is none.
 
-    def _remember(self, subscription_id: str, item: dict[str, Any] | None, changes: int) -> None:
-        with self._lock:
-            if self._changes[subscription_id] != changes:
-                return  # changed while it was read: the next one reads again
-            if len(self._cache) >= REMEMBERED:
-                for cache in (self._cache, self._readers, self._changes):
-                    cache.clear()
-            self._cache[subscription_id] = (self._clock(), item)
+        It is at most 15 s old, unless it cannot be read anew.
+        """
+        return self._cache.get(subscription_id)
 
     def fresh(self, subscription_id: str) -> dict[str, Any] | None:
-        """Return a subscription's item as of all writes so far, or None if there is none."""
-        self._forget(subscription_id)
+        """Return a subscription's item (strongly consistent), or None if there is none."""
+        self._cache.forget(subscription_id)
         return self.get(subscription_id)
 
     def mark_failing(self, subscription_id: str, since_ms: int) -> dict[str, Any] | None:
         """See `tunehook.aws.subscriptions.SubscriptionsTable.mark_failing`."""
         item = _with_moments(self._table.mark_failing(subscription_id, since_ms))
-        self._forget(subscription_id)
+        self._cache.forget(subscription_id)
         return item
 
     def mark_warned(self, subscription_id: str, moment_ms: int) -> None:
         """Say up to which moment of its failing a subscription has been warned of."""
         self._table.mark_warned(subscription_id, moment_ms)
-        self._forget(subscription_id)
+        self._cache.forget(subscription_id)
 
     def mark_well(self, subscription_id: str) -> None:
         """Say that a subscription does not fail any more."""
         self._table.mark_well(subscription_id)
-        self._forget(subscription_id)
+        self._cache.forget(subscription_id)
 
     def disable(self, subscription_id: str, reason: str) -> None:
         """Disable a subscription and say why; one that has been deleted stays so."""
         self._table.disable(subscription_id, reason)
-        self._forget(subscription_id)
+        self._cache.forget(subscription_id)
 
-    def _forget(self, subscription_id: str) -> None:
-        with self._lock:
-            self._changes[subscription_id] += 1
-            self._cache.pop(subscription_id, None)
+
+def _not_read(fault: Exception) -> None:
+    logger.warning("subscription_not_read", error=code_of(fault))
 
 
 def _with_moments(item: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -1,3 +1,5 @@
+import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -24,6 +26,38 @@ async def test_the_secret_is_read_anew_after_five_minutes() -> None:
     now_s[0] = 300.0
     assert await master.get() == "secret-2"
     assert secrets.asked == ["arn", "arn"]
+
+
+async def test_the_messages_of_a_cold_batch_read_it_once() -> None:
+    secrets: Any = Secrets()
+    go = threading.Event()
+    read = secrets.get_secret_value
+
+    def slow(**name: str) -> Any:
+        assert go.wait(10)
+        return read(**name)
+
+    secrets.get_secret_value = slow
+    master = MasterSecret(secrets, "arn")
+    batch = [asyncio.create_task(master.get()) for _ in range(10)]
+    await asyncio.sleep(0.01)
+    go.set()
+    assert await asyncio.gather(*batch) == ["secret-1"] * 10
+    assert secrets.asked == ["arn"]
+
+
+async def test_a_known_secret_is_kept_while_it_cannot_be_read_anew() -> None:
+    secrets: Any = Secrets()
+    now_s = [0.0]
+    master = MasterSecret(secrets, "arn", clock=lambda: now_s[0])
+    await master.get()
+    now_s[0] = 301.0
+
+    def down(**_: str) -> Any:
+        raise OSError("InternalServiceError")
+
+    secrets.get_secret_value = down
+    assert await master.get() == "secret-1"
 
 
 async def test_a_secret_that_cannot_be_read_is_asked_for_again() -> None:

@@ -3,8 +3,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from tests.support.aws import Faulty, fault
 from tests.unit.webhooks.world import START_MS, Receiver, World, delivery, hook_delivery
 
+from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.errors import InvalidInput
 from webhooks.subscriptions import Subscriptions, receiver_of
 from webhooks.verdict import Verdict
@@ -23,6 +25,17 @@ def test_an_item_is_read_again_after_15_seconds(world: World) -> None:
     assert (world.subscriptions.get("sub") or {})["url"] == "https://old.example/"
     world.now_ms += 1
     assert (world.subscriptions.get("sub") or {})["url"] == "https://new.example/"
+
+
+def test_an_item_that_cannot_be_read_anew_is_used_as_it_was(world: World) -> None:
+    world.subscribe()
+    faulty = Faulty(world.client, get_item=[None, fault(operation="GetItem")])
+    table = SubscriptionsTable(faulty, "subscriptions")
+    subscriptions = Subscriptions(table, clock=lambda: world.now_ms / 1000)
+    known = subscriptions.get("sub")
+    world.now_ms += 15_000
+    assert known is not None
+    assert subscriptions.get("sub") == known
 
 
 def test_a_missing_subscription_is_none(world: World) -> None:
