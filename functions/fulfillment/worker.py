@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from aws_lambda_powertools import Logger
 
@@ -21,16 +21,13 @@ from tunehook.aws.bus import EventBus
 from tunehook.aws.clients import CONNECTIONS, client
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.faults import code_of
-from tunehook.aws.messages import Hold, Message, after_fault_s
+from tunehook.aws.messages import Hold, Message, after_fault_s, visibility_client
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
 from tunehook.http.client import open_client
 from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import TaskKey
 from tunehook.threads import UnawaitedThreads
-
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
 
 logger = Logger(child=True)
 
@@ -53,14 +50,14 @@ class Worker:
     def __init__(self, settings: FulfillmentSettings) -> None:
         dynamodb = client("dynamodb")
         self._settings = settings
-        self._sqs: SQSClient = client("sqs")
+        self._visibility = visibility_client()
         self._results = Results(client("s3", **S3_SETTINGS), settings.results_bucket)
         self._tasks = TasksTable(dynamodb, settings.tasks_table)
         self._bus = EventBus(client("events"), settings.event_bus)
         self._telling = Telling(
             Receivers(SubscriptionsTable(dynamodb, settings.subscriptions_table), settings.network_policy),
             DeliveriesTable(dynamodb, settings.deliveries_table),
-            DeliveriesQueue(self._sqs, settings.deliveries_queue),
+            DeliveriesQueue(client("sqs"), settings.deliveries_queue),
         )
 
     async def handle(
@@ -82,7 +79,7 @@ class Worker:
         """
         asyncio.get_running_loop().set_default_executor(UnawaitedThreads(CONNECTIONS))
         messages = [Message.of(record) for record in records]
-        hold = Hold(self._sqs, self._settings.fulfillment_queue, messages, on_fault=_not_hidden)
+        hold = Hold(self._visibility, self._settings.fulfillment_queue, messages, on_fault=_not_hidden)
         async with hold, open_client(guard=self._settings.network_policy, timeout=None) as http:
             fulfillment = Fulfillment(
                 archive=Archive(
