@@ -10,6 +10,7 @@ from boto3.dynamodb.conditions import Attr
 from tunehook.aws.table import Table, ValueOf
 
 if TYPE_CHECKING:
+    from boto3.dynamodb.conditions import ConditionBase
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
@@ -104,7 +105,7 @@ class SubscriptionsTable:
         bool
             False, and nothing is changed, if there is no such subscription or its version is another one.
         """
-        is_the_version = Attr("secret_version").eq(version)
+        is_the_version: ConditionBase = Attr("secret_version").eq(version)
         if version == 1:
             is_the_version |= Attr("secret_version").not_exists()
         rotated = {"secret_version": version + 1, "previous_secret_until_ms": previous_until_ms}
