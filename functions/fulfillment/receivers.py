@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from aws_lambda_powertools import Logger
 from tunehook.aws.faults import AWS_FAULTS, code_of
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
+from tunehook.cache import Cache
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy
 from tunehook.secret_versions import FIRST, versions_on
@@ -23,7 +25,9 @@ CACHED_S: Final = 15.0
 
 
 class Receivers:
-    """The subscriptions, read at most every 15 s.
+    """The subscriptions, read at most every 15 s, and once for all tasks that ask meanwhile.
+
+    Those that were read last are used where they cannot be read anew.
 
     Parameters
     ----------
@@ -32,7 +36,7 @@ class Receivers:
     policy : NetworkPolicy
         Where a URL may point.
     clock : callable, optional
-        Seconds that never go back.
+        Seconds of the wall clock.
     versions : SecretVersionsTable
         Where it is kept which versions of their secrets sign: an item that says so by itself is from an earlier
         tunehook, and may be put again before anything is sent to it.
@@ -42,7 +46,7 @@ class Receivers:
         self,
         table: SubscriptionsTable,
         policy: NetworkPolicy,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
         *,
         versions: SecretVersionsTable,
     ) -> None:
@@ -50,10 +54,10 @@ class Receivers:
         self._policy = policy
         self._versions = versions
         self._versions_kept: set[str] = set()
-        self._clock = clock
-        self._read_at_s = float("-inf")
-        self._subscriptions: list[Subscription] = []
-        self._reading = threading.Lock()
+        self._cache: Cache[None, list[Subscription]] = Cache(
+            lambda _: self._read(), max_age_s=CACHED_S, on_fault=_not_read, clock=clock
+        )
+        self._marks: deque[tuple[str, str | None]] = deque()
 
     def of(self, kind: WebhookType, provider: str, item: Mapping[str, Any] | None) -> list[Receiver]:
         """Return who is told.
@@ -67,21 +71,18 @@ class Receivers:
         item : mapping or None
             The task's item, which may name a hook of its own.
         """
-        # The tasks of a batch ask at the same time; the first one reads.
-        with self._reading:
-            self._refresh()
-        return receivers_of(kind, provider, self._subscriptions, item or {}, self._policy)
+        receivers = receivers_of(kind, provider, self._cache.get(None), item or {}, self._policy)
+        # By whoever comes first, and after the read: nobody else waits for them.
+        with contextlib.suppress(IndexError):
+            while True:
+                self._mark(*self._marks.popleft())
+        return receivers
 
-    def _refresh(self) -> None:
-        if self._clock() - self._read_at_s < CACHED_S:
-            return
-        read_at_s = self._clock()
+    def _read(self) -> list[Subscription]:
         items = self._table.all()
-        self._subscriptions = [
-            subscription for item in items if (subscription := self._checked(item)) is not None
-        ]
-        self._read_at_s = read_at_s
         self._keep_versions(items)
+        checked = (self._checked(item) for item in items)
+        return [subscription for subscription in checked if subscription is not None]
 
     def _keep_versions(self, items: list[dict[str, Any]]) -> None:
         """Keep what items say of their secrets, where nothing is kept yet. Nobody is left untold if it fails."""
@@ -104,10 +105,10 @@ class Receivers:
         except InvalidInput as error:
             if item.get("disabled_reason") != str(error):
                 logger.warning("subscription_unusable", subscription_id=subscription_id, field=error.field)
-                self._mark(subscription_id, str(error))
+                self._marks.append((subscription_id, str(error)))
             return None
         if subscription.enabled and "disabled_reason" in item:
-            self._mark(subscription_id, None)
+            self._marks.append((subscription_id, None))
         return subscription
 
     def _mark(self, subscription_id: str, reason: str | None) -> None:
@@ -116,3 +117,7 @@ class Receivers:
             self._table.mark(subscription_id, reason)
         except AWS_FAULTS as error:
             logger.warning("subscription_not_marked", subscription_id=subscription_id, error=code_of(error))
+
+
+def _not_read(fault: Exception) -> None:
+    logger.warning("subscriptions_not_read", error=code_of(fault))

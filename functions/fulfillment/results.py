@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -31,8 +32,10 @@ PARTS_AT_ONCE: Final = 2
 S3_SETTINGS: Final[dict[str, Any]] = {"read_timeout": 60, "s3": {"payload_signing_enabled": False}}
 """Of the client: copying a large object takes time; and S3 checks a CRC of each part, which TLS guards."""
 
-_CLASHES: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"})
-"""What S3 says of a condition that does not hold, of two writes at once, and of an object that is gone."""
+_CLASHES: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "NoSuchUpload"})
+"""What S3 says of a condition that does not hold, of two writes at once, and of an object or upload that is gone."""
+
+_ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 
 _LAST_PARTS_S: Final = 5.0
 
@@ -128,7 +131,7 @@ class Results:
         try:
             head = await asyncio.to_thread(self._s3.head_object, Bucket=self.bucket, Key=key)
         except ClientError as error:
-            if code_of(error) in ("404", "NoSuchKey", "NotFound"):
+            if code_of(error) in _ABSENT:
                 return None
             raise
         metadata = head["Metadata"]
@@ -175,12 +178,19 @@ class Results:
         Raises
         ------
         Clash
-            If another object lies there, or none.
+            If another object lies there, or none. The very same one is what a try before this one has written, whose
+            answer was lost.
         """
-        with _clashes():
-            await asyncio.to_thread(
-                self._s3.put_object, Bucket=self.bucket, Key=key, Body=body, **_condition(seen), **headers
-            )
+        where: Any = {"Bucket": self.bucket, "Key": key}
+        try:
+            with _clashes():
+                await asyncio.to_thread(
+                    self._s3.put_object, **where, Body=body, **_condition(seen), **headers
+                )
+        except Clash:
+            written = await asyncio.to_thread(_etag_of_put, body)
+            if not await _lies_there(self._s3, where, written, headers.get("Metadata", {})):
+                raise
 
     def upload(self, key: str, about: About, seen: str | None) -> Upload:
         """Begin a multipart upload; `seen` as in `put`."""
@@ -262,22 +272,52 @@ class Upload:
         """
         etags = await asyncio.gather(*self._parts)
         parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, start=1)]
+        try:
+            with _clashes():
+                completed = await asyncio.to_thread(
+                    self._s3.complete_multipart_upload,
+                    **self._upload,
+                    MultipartUpload={"Parts": parts},
+                    **_condition(self._seen),
+                )
+                etag = completed["ETag"]
+        except Clash:
+            # A try before this one may have completed it.
+            etag = _etag_of_parts(etags)
+            if not await _lies_there(self._s3, self._where, etag, self._about.metadata):
+                raise
+        self._is_complete = True
         with _clashes():
-            completed = await asyncio.to_thread(
-                self._s3.complete_multipart_upload,
-                **self._upload,
-                MultipartUpload={"Parts": parts},
-                **_condition(self._seen),
-            )
-            self._is_complete = True
             await asyncio.to_thread(
                 self._s3.copy_object,
                 **self._where,
                 CopySource=self._where,
-                CopySourceIfMatch=completed["ETag"],
+                CopySourceIfMatch=etag,
                 MetadataDirective="REPLACE",
                 **self._about.headers(**metadata),
             )
+
+
+def _etag_of_put(body: bytes | bytearray) -> str:
+    """Return the ETag that S3 gives an object of one put (without a key of KMS, as here)."""
+    return f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+
+
+def _etag_of_parts(etags: Sequence[str]) -> str:
+    """Return the ETag that S3 gives an object of several parts."""
+    digests = b"".join(bytes.fromhex(etag.strip('"')) for etag in etags)
+    return f'"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(etags)}"'
+
+
+async def _lies_there(s3: Any, where: Any, etag: str, metadata: Mapping[str, str]) -> bool:
+    """Return whether an object with these bytes and this metadata lies under a key."""
+    try:
+        head = await asyncio.to_thread(s3.head_object, **where)
+    except ClientError as error:
+        if code_of(error) in _ABSENT:
+            return False
+        raise
+    return bool(head["ETag"] == etag and head["Metadata"] == metadata)
 
 
 def _condition(seen: str | None) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from aws_lambda_powertools import Logger
 
@@ -24,7 +24,7 @@ from tunehook.aws.bus import EventBus
 from tunehook.aws.clients import CONNECTIONS, client
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.faults import AWS_FAULTS, code_of
-from tunehook.aws.messages import Hold, Message, after_fault_s
+from tunehook.aws.messages import Hold, Message, after_fault_s, visibility_client
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
@@ -36,9 +36,6 @@ from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import TaskKey
 from tunehook.threads import UnawaitedThreads
 from tunehook.times import now_ms
-
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
 
 logger = Logger(child=True)
 
@@ -71,7 +68,8 @@ class Worker:
     def __init__(self, settings: FulfillmentSettings) -> None:
         dynamodb = client("dynamodb")
         self._settings = settings
-        self._sqs: SQSClient = client("sqs")
+        self._sqs = client("sqs")
+        self._visibility = visibility_client()
         self._results = Results(client("s3", **S3_SETTINGS), settings.results_bucket)
         self._tasks = TasksTable(dynamodb, settings.tasks_table)
         self._bus = EventBus(client("events"), settings.event_bus)
@@ -117,7 +115,7 @@ class Worker:
         """
         asyncio.get_running_loop().set_default_executor(UnawaitedThreads(CONNECTIONS))
         messages = [Message.of(record) for record in records]
-        hold = Hold(self._sqs, self._settings.fulfillment_queue, messages, on_fault=_not_hidden)
+        hold = Hold(self._visibility, self._settings.fulfillment_queue, messages, on_fault=_not_hidden)
         async with hold, open_client(guard=self._settings.network_policy, timeout=None) as http:
             fulfillment = Fulfillment(
                 archive=Archive(

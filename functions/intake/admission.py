@@ -220,15 +220,19 @@ class Intake:
             self._registered.add(shard)
 
     def _decide(self, key: TaskKey, item: Mapping[str, Any], shard: int) -> Start:
-        names = {"task_id": key.task_id, "provider": key.provider}
         try:
             request = check_request(item, self._policy)
         except InvalidInput as error:
             start = self._tasks.reject(key, item, error, shard, self._clock())
-            logger.warning(_word_for(start, "task_rejected"), **names, field=error.field)
+            logger.warning(
+                _word_for(start, "task_rejected"),
+                task_id=key.task_id,
+                provider=key.provider,
+                field=error.field,
+            )
         else:
             start = self._tasks.accept(request, item, shard, self._clock())
-            logger.info(_word_for(start, "task_accepted"), **names)
+            logger.info(_word_for(start, "task_accepted"), task_id=key.task_id, provider=key.provider)
         return start
 
     def wake_poller(self, shard: int) -> None:

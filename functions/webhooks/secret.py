@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from aws_lambda_powertools import Logger
 
-from tunehook.aws.faults import AWS_FAULTS, code_of
+from tunehook.aws.faults import code_of
+from tunehook.cache import Cache
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -17,12 +18,10 @@ if TYPE_CHECKING:
 logger = Logger(child=True)
 
 CACHED_S: Final = 300.0
-RETRIED_S: Final = 30.0
-"""When a secret that is known is asked for again after that has failed."""
 
 
 class MasterSecret:
-    """Reads the secret that signing secrets are derived from, once for all who wait for it.
+    """Reads the secret that signing secrets are derived from; all messages of a batch together read it once.
 
     Parameters
     ----------
@@ -30,43 +29,34 @@ class MasterSecret:
         A low-level boto3 client.
     name : str
         The secret's name or ARN.
-    clock : callable
-        The wall clock, in seconds: Lambda halts any other one between two batches.
+    clock : callable, optional
+        Seconds of the wall clock.
     """
 
     def __init__(
         self, client: SecretsManagerClient, name: str, clock: Callable[[], float] = time.time
     ) -> None:
-        self._client = client
         self._name = name
-        self._clock = clock
-        self._value = ""
-        self._read_at_s = float("-inf")
-        self._reading: asyncio.Task[None] | None = None
+        self._cache: Cache[str, str] = Cache(
+            lambda name: client.get_secret_value(SecretId=name)["SecretString"],
+            max_age_s=CACHED_S,
+            on_fault=_not_read,
+            clock=clock,
+        )
 
     async def get(self) -> str:
-        """Return the secret, at most five minutes old; where it cannot be read now, as it was known.
+        """Return the secret, at most five minutes old, or the last one that is known if it cannot be read now.
 
         Raises
         ------
-        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
-            If it cannot be read, and never was.
+        botocore.exceptions.ClientError
+            If it could never be read.
         """
-        if not 0 <= self._clock() - self._read_at_s < CACHED_S:
-            if self._reading is None or self._reading.done():
-                self._reading = asyncio.create_task(self._read())
-            # One of those who wait may be cancelled; the others go on waiting.
-            await asyncio.shield(self._reading)
-        return self._value
+        is_fresh, secret = self._cache.peek(self._name)
+        if is_fresh and secret is not None:
+            return secret
+        return await asyncio.to_thread(self._cache.get, self._name)
 
-    async def _read(self) -> None:
-        asked_at_s = self._clock()
-        try:
-            answer = await asyncio.to_thread(self._client.get_secret_value, SecretId=self._name)
-        except AWS_FAULTS as fault:
-            if not self._value:
-                raise
-            logger.warning("master_secret_not_read", error=code_of(fault))
-            self._read_at_s = asked_at_s - CACHED_S + RETRIED_S
-            return
-        self._value, self._read_at_s = answer["SecretString"], asked_at_s
+
+def _not_read(fault: Exception) -> None:
+    logger.warning("master_secret_not_read", error=code_of(fault))

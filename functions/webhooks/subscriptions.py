@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from aws_lambda_powertools import Logger
+
+from tunehook.aws.faults import code_of
+from tunehook.cache import Cache
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy
 from tunehook.secret_versions import FIRST, SecretVersions
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from tunehook.aws.subscriptions import SubscriptionsTable
     from tunehook.deliveries import Delivery
     from tunehook.subscriptions import Subscription
+
+logger = Logger(child=True)
 
 CACHED_S: Final = 15.0
 """How long what was read counts, by the wall clock: Lambda halts the process, and its other clocks, between batches."""
@@ -74,8 +78,8 @@ class Subscriptions:
         Where it is kept which versions of their secrets sign.
     policy : NetworkPolicy
         Where their URLs may point.
-    clock : callable
-        The wall clock, in seconds.
+    clock : callable, optional
+        Seconds of the wall clock.
     """
 
     def __init__(
@@ -88,29 +92,17 @@ class Subscriptions:
         self._table = table
         self._versions = versions
         self._policy = policy
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._cache: dict[str, tuple[float, Subscribed | None]] = {}
-        self._readers: dict[str, threading.Lock] = {}
-        self._changes: Counter[str] = Counter()
+        self._cache: Cache[str, Subscribed | None] = Cache(
+            self._read, max_age_s=CACHED_S, on_fault=_not_read, max_size=REMEMBERED, clock=clock
+        )
 
     def cached(self, subscription_id: str) -> tuple[bool, Subscribed | None]:
         """Return whether a subscription needs no reading, and if so, what `get` would return."""
-        read_at, found = self._cache.get(subscription_id, (float("-inf"), None))
-        return 0 <= self._clock() - read_at < CACHED_S, found
+        return self._cache.peek(subscription_id)
 
     def get(self, subscription_id: str) -> Subscribed | None:
-        """Return a subscription, at most 15 s old, or None if there is none."""
-        with self._lock:
-            reader = self._readers.setdefault(subscription_id, threading.Lock())
-        # One read at a time of each subscription; a slow one holds up none of another.
-        with reader:
-            known, found = self.cached(subscription_id)
-            if not known:
-                changes, read_at = self._changes[subscription_id], self._clock()
-                found = self._read(subscription_id)
-                self._remember(subscription_id, read_at, found, changes)
-            return found
+        """Return a subscription, or None if there is none. It is at most 15 s old, unless it cannot be read anew."""
+        return self._cache.get(subscription_id)
 
     def _read(self, subscription_id: str) -> Subscribed | None:
         item = _with_moments(self._table.get(subscription_id))
@@ -123,45 +115,35 @@ class Subscriptions:
             usable = error
         return Subscribed(item=item, usable=usable, secret=self._versions.of(item))
 
-    def _remember(self, subscription_id: str, read_at: float, found: Subscribed | None, changes: int) -> None:
-        with self._lock:
-            if self._changes[subscription_id] != changes:
-                return  # changed while it was read: the next one reads again
-            if len(self._cache) >= REMEMBERED:
-                for cache in (self._cache, self._readers, self._changes):
-                    cache.clear()
-            self._cache[subscription_id] = (read_at, found)
-
     def fresh(self, subscription_id: str) -> Subscribed | None:
-        """Return a subscription as of all writes so far, or None if there is none."""
-        self._forget(subscription_id)
+        """Return a subscription (strongly consistent), or None if there is none."""
+        self._cache.forget(subscription_id)
         return self.get(subscription_id)
 
     def mark_failing(self, subscription_id: str, since_ms: int) -> dict[str, Any] | None:
         """See `tunehook.aws.subscriptions.SubscriptionsTable.mark_failing`."""
         item = _with_moments(self._table.mark_failing(subscription_id, since_ms))
-        self._forget(subscription_id)
+        self._cache.forget(subscription_id)
         return item
 
     def mark_warned(self, subscription_id: str, moment_ms: int) -> None:
         """Say up to which moment of its failing a subscription has been warned of."""
         self._table.mark_warned(subscription_id, moment_ms)
-        self._forget(subscription_id)
+        self._cache.forget(subscription_id)
 
     def mark_well(self, subscription_id: str) -> None:
         """Say that a subscription does not fail any more."""
         self._table.mark_well(subscription_id)
-        self._forget(subscription_id)
+        self._cache.forget(subscription_id)
 
     def disable(self, subscription_id: str, reason: str) -> None:
         """Disable a subscription and say why; one that has been deleted stays so."""
         self._table.disable(subscription_id, reason)
-        self._forget(subscription_id)
+        self._cache.forget(subscription_id)
 
-    def _forget(self, subscription_id: str) -> None:
-        with self._lock:
-            self._changes[subscription_id] += 1
-            self._cache.pop(subscription_id, None)
+
+def _not_read(fault: Exception) -> None:
+    logger.warning("subscription_not_read", error=code_of(fault))
 
 
 def _with_moments(item: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from tunehook.aws.clients import CONNECTIONS, client
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.faults import code_of
 from tunehook.aws.gates import ReceiverGates
-from tunehook.aws.messages import Hold, Message, after_fault_s
+from tunehook.aws.messages import Hold, Message, after_fault_s, visibility_client
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.deliveries import message_of
@@ -74,8 +74,9 @@ class Worker:
         self._policy = settings.network_policy
         deliveries = DeliveriesTable(dynamodb, settings.deliveries_table)
         self._records = records or Records(deliveries)
-        self._sqs = client("sqs")
+        self._visibility = visibility_client()
         self._deliveries_queue = settings.deliveries_queue
+        self._sqs = client("sqs")
         self._queue = DeliveriesQueue(self._sqs, settings.deliveries_queue)
         self._dead_letters = settings.dead_letters
         self._subscriptions = Subscriptions(
@@ -142,7 +143,7 @@ class Worker:
             jitter=self._jitter,
             remaining_ms=remaining_ms,
         )
-        hold = Hold(self._sqs, self._deliveries_queue, messages, on_fault=_not_hidden, grace_s=GRACE_S)
+        hold = Hold(self._visibility, self._deliveries_queue, messages, on_fault=_not_hidden, grace_s=GRACE_S)
         async with hold:
             return await asyncio.gather(*(self._handle_one(deliverer, message, hold) for message in messages))
 

@@ -108,15 +108,22 @@ class Faulty:
         return call
 
 
-WRITES = ("update_item", "put_item", "delete_item")
+WRITES = (
+    "update_item",
+    "put_item",
+    "delete_item",
+    "put_object",
+    "complete_multipart_upload",
+    "copy_object",
+)
 
 
 class Losing:
-    """A DynamoDB client that loses answers after the writes were applied.
+    """A client of DynamoDB or S3 that loses answers after the writes were applied.
 
     Parameters
     ----------
-    real : DynamoDBClient
+    real : DynamoDBClient or S3Client
         What applies the writes.
     at : collection of int, optional
         Which writes, counted from 0; by default all.

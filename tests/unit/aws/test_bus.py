@@ -72,19 +72,20 @@ def test_a_request_stays_below_the_services_256_kb() -> None:
     assert all(size < 256_000 for size in sizes)
 
 
-def test_only_the_refused_entries_are_sent_again() -> None:
+def test_only_the_refused_entries_are_sent_again_after_a_pause(pauses: list[float]) -> None:
     service = Service({1, 3}, {0})
     assert EventBus(service, BUS).put(events(4)) == [True] * 4  # type: ignore[arg-type]
     assert service.numbers() == [[0, 1, 2, 3], [1, 3], [1]]
+    assert len(pauses) == 2
 
 
-def test_an_event_that_is_refused_every_time_is_reported_as_such() -> None:
+def test_an_event_that_is_refused_every_time_is_reported_as_such(pauses: list[float]) -> None:
     service = Service({2}, {0}, {0}, {0})
     assert EventBus(service, BUS).put(events(4)) == [True, True, False, True]  # type: ignore[arg-type]
     assert len(service.requests) == 3
 
 
-def test_a_refusal_in_one_request_does_not_touch_the_next() -> None:
+def test_a_refusal_in_one_request_does_not_touch_the_next(pauses: list[float]) -> None:
     service = Service({0}, {0}, {0})
     accepted = EventBus(service, BUS).put(events(12))  # type: ignore[arg-type]
     assert accepted == [False] + [True] * 11

@@ -96,7 +96,9 @@ def test_attempts_come_along_and_the_payload_does_not(log: DeliveryLog) -> None:
     assert "ppp" not in repr(delivery)
 
 
-def test_what_the_table_could_not_answer_at_once_is_asked_for_again(log: DeliveryLog) -> None:
+def test_what_the_table_could_not_answer_at_once_is_asked_for_again_after_a_pause(
+    log: DeliveryLog, pauses: list[float]
+) -> None:
     for number in range(3):
         put_delivery(number)
 
@@ -112,6 +114,7 @@ def test_what_the_table_could_not_answer_at_once_is_asked_for_again(log: Deliver
 
     hesitant: Any = Hesitant()
     assert ids(DeliveryLog(hesitant, TABLE)) == ["msg_2", "msg_1", "msg_0"]
+    assert len(pauses) == 2
 
 
 def test_a_status_that_the_index_has_not_heard_of_yet_counts(log: DeliveryLog) -> None:

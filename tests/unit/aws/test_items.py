@@ -96,6 +96,16 @@ def test_every_number_of_a_set_can_be_read() -> None:
 
 @pytest.mark.parametrize(
     ("attribute", "value"),
+    [({"NS": ["1", "2.5"]}, {1, 2.5}), ({"BS": [b"x"]}, {b"x"}), ({"SS": ["a"]}, {"a"})],
+)
+def test_sets_come_back_as_sets_of_plain_values(attribute: dict[str, Any], value: set[Any]) -> None:
+    (found,) = from_attributes({"x": {"L": [attribute]}})["x"]
+    assert found == value
+    assert {type(each) for each in found} == {type(each) for each in value}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
     [
         ({"B": "AP8="}, b"\x00\xff"),
         ({"BS": ["AP8="]}, {b"\x00\xff"}),

@@ -18,12 +18,15 @@ from tunehook.aws.deliveries import CLAIM_MS, Claim, DeliveriesTable
 from tunehook.aws.gates import ReceiverGates
 from tunehook.aws.leases import LEASE_MS, RETIRE_AFTER_MS, Leases
 from tunehook.aws.provider_states import ProviderState, ProviderStates
+from tunehook.aws.secret_versions import SecretVersionsTable
+from tunehook.aws.stream_marks import StreamMark, StreamMarks
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import Start, TasksTable
 from tunehook.deliveries import Attempt, DeliveryStatus, message_for, new_delivery
 from tunehook.errors import InvalidInput
 from tunehook.events import event_id_of
 from tunehook.http.guard import NetworkPolicy
+from tunehook.secret_versions import FIRST, SecretVersions
 from tunehook.tasks import Format, Status, check_request
 
 TOKENS = {"claimed_by", "trial_by", "failed"}
@@ -57,6 +60,8 @@ ATTEMPT = Attempt(run=1, attempt=1, at_ms=NOW_MS, duration_ms=5, error="ReadTime
 MADE = DELIVERY.model_dump(mode="json", exclude_none=True)
 OVER = DELIVERY.model_copy(update={"status": DeliveryStatus.FAILED, "next_attempt_at_ms": None})
 SUBSCRIPTION = {"subscription_id": "sub", "url": "https://receiver.example/"}
+ROTATED = SUBSCRIPTION | {"secret_version": 2}
+THIRD = SecretVersions(present=3, previous_until_ms=NOW_MS)
 LEASE = {"shard": 0, "owner": "another", "until_ms": NOW_MS - 1}
 MY_LEASE = {"shard": 0, "owner": "me", "until_ms": NOW_MS + 1}
 
@@ -82,7 +87,9 @@ TABLES: dict[str, tuple[Any, str]] = {
     "DeliveriesTable": (DeliveriesTable, "DeliveriesTable"),
     "ReceiverGates": (ReceiverGates, "ReceiverGatesTable"),
     "SubscriptionsTable": (SubscriptionsTable, "SubscriptionsTable"),
+    "SecretVersionsTable": (SecretVersionsTable, "SecretVersionsTable"),
     "ProviderStates": (ProviderStates, "ProviderStatesTable"),
+    "StreamMarks": (StreamMarks, "ProviderStatesTable"),
 }
 STATE = ProviderState(provider="gw")
 
@@ -113,6 +120,7 @@ CASES = [
     ),
     Case("TasksTable.note", PENDING, lambda tasks: tasks.note(pending(), {"phase": "x", "last_error": None})),
     Case("TasksTable.end", PENDING, lambda tasks: tasks.end(pending(), completed()), ended(metadata={})),
+    Case("TasksTable.park", ENDED, lambda tasks: tasks.park(ended(), ENDED)),
     Case("TasksTable.leave_index", ENDED, lambda tasks: tasks.leave_index(ended())),
     Case(
         "TasksTable.record_assets",
@@ -206,10 +214,13 @@ CASES = [
     ),
     Case("SubscriptionsTable.disable", SUBSCRIPTION, lambda table: table.disable("sub", "gone"), None),
     Case("SubscriptionsTable.enable", SUBSCRIPTION, lambda table: table.enable("sub")),
+    Case("SecretVersionsTable.of", None, lambda table: table.of(ROTATED), SecretVersions(present=2)),
+    Case("SecretVersionsTable.keep", None, lambda table: table.keep("sub", THIRD), THIRD),
     Case(
-        "SubscriptionsTable.rotate",
-        SUBSCRIPTION,
-        lambda table: table.rotate("sub", version=1, previous_until_ms=NOW_MS),
+        "SecretVersionsTable.rotate",
+        None,
+        lambda table: table.rotate(SUBSCRIPTION, FIRST, previous_until_ms=NOW_MS, rotation="r"),
+        SecretVersions(present=2, previous_until_ms=NOW_MS),
     ),
     Case(
         "ProviderStates.save",
@@ -218,6 +229,7 @@ CASES = [
         None,
     ),
     Case("ProviderStates.accept", None, lambda states: states.accept("gw", "a"), None),
+    Case("StreamMarks.set", None, lambda marks: marks.set(StreamMark("arn", KEY)), None),
 ]
 EACH = pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.write} {case.what}".strip())
 
@@ -312,12 +324,11 @@ class TestWhatIsAnothersStaysSo:
         assert items("ReceiverGatesTable") == [trial]
 
     def test_a_rotation(self, dynamodb: Any) -> None:
-        create_table("SubscriptionsTable")
-        put(
-            "SubscriptionsTable", SUBSCRIPTION | {"secret_version": 2, "previous_secret_until_ms": NOW_MS - 1}
-        )
-        table = SubscriptionsTable(dynamodb, "SubscriptionsTable")
-        assert not table.rotate("sub", version=1, previous_until_ms=NOW_MS)
+        create_table("SecretVersionsTable")
+        others = {"secret_version": 2, "previous_secret_until_ms": NOW_MS, "rotation": "another"}
+        put("SecretVersionsTable", {"subscription_id": "sub"} | others)
+        table = SecretVersionsTable(dynamodb, "SecretVersionsTable")
+        assert table.rotate(SUBSCRIPTION, FIRST, previous_until_ms=NOW_MS, rotation="mine") is None
 
     def test_an_id_that_is_taken(self, dynamodb: Any) -> None:
         create_table("SubscriptionsTable")

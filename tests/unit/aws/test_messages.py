@@ -9,7 +9,7 @@ from tests.support.patience import HANG_S
 from tests.support.virtual import in_virtual_time
 
 from tunehook.aws import messages as module
-from tunehook.aws.messages import BEAT_S, LEASE_S, Hold, Message, after_fault_s
+from tunehook.aws.messages import BEAT_S, LEASE_S, Hold, Message, after_fault_s, visibility_client
 
 BATCH = [Message(body="{}", receipt=f"receipt-{number}") for number in range(3)]
 
@@ -152,21 +152,36 @@ async def test_messages_that_the_queue_refuses_to_hide_are_told_of() -> None:
     assert [str(each) for each in faults] == ["1 messages could not be hidden: ReceiptHandleIsInvalid"]
 
 
-async def test_a_call_that_hangs_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_CALL_S", 0.05)
-    faults: list[Exception] = []
-    under_way, released, over = threading.Event(), threading.Event(), threading.Event()
+def test_a_call_is_given_up_soon_and_never_made_again(aws: None) -> None:
+    config = visibility_client().meta.config
+    assert (config.connect_timeout, config.read_timeout) == (1, 2)
+    assert config.retries["total_max_attempts"] == 1
 
-    def hang() -> Any:
-        under_way.set()
-        released.wait(HANG_S)
-        over.set()
 
-    async with hold(Queue(hang), faults):
-        await asyncio.to_thread(under_way.wait, HANG_S)
-    assert not over.is_set()
-    released.set()
-    assert isinstance(faults[0], TimeoutError)
+async def test_a_call_whose_waiter_is_gone_comes_before_a_later_one() -> None:
+    taken: list[int] = []
+    go, begun = threading.Event(), threading.Event()
+
+    def slow() -> Any:
+        begun.set()
+        assert go.wait(10)
+        taken.append(720)
+        return {}
+
+    def quick() -> Any:
+        taken.append(30)
+        return {}
+
+    async with hold(Queue(slow, quick), grace_s=60) as held:
+        first = asyncio.create_task(held.come_again(BATCH[0], 720))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        first.cancel()
+        second = asyncio.create_task(held.come_again(BATCH[0], 30))
+        await asyncio.sleep(0.01)
+        go.set()
+        await second
+    assert taken == [720, 30]
 
 
 async def test_it_is_hidden_although_every_thread_of_the_loop_is_busy(

@@ -69,13 +69,16 @@ def test_a_call_reads_no_more_than_dynamodb_takes(states: ProviderStates) -> Non
     assert states.get_many(names)[names[-1]] == replace(KNOWN, provider=names[-1])
 
 
-def test_what_dynamodb_leaves_unread_is_not_taken_for_unknown(states: ProviderStates) -> None:
+def test_what_dynamodb_leaves_unread_is_not_taken_for_unknown(
+    states: ProviderStates, pauses: list[float]
+) -> None:
     class Busy:
         def batch_get_item(self, **call: Any) -> Any:
             return {"Responses": {}, "UnprocessedKeys": call["RequestItems"]}
 
     with pytest.raises(Unavailable):
         ProviderStates(Busy(), NAME).get_many(["gw"])  # type: ignore[arg-type]
+    assert len(pauses) == 4
 
 
 def test_all_are_found(states: ProviderStates) -> None:

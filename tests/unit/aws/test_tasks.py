@@ -523,6 +523,13 @@ class TestRecordAssets:
         assert item_of(table)["assets"] == self.ASSETS
         assert item_of(table)["archived_at_ms"] == LATER_MS
 
+    def test_while_some_are_waited_for_there_is_no_time_of_before(self, table: TasksTable) -> None:
+        table.end(accepted(table), completed())
+        event_id = item_of(table)["event_id"]
+        table.record_assets(KEY, event_id, self.ASSETS, LATER_MS)
+        assert table.record_assets(KEY, event_id, [], None)
+        assert "archived_at_ms" not in item_of(table)
+
     def test_assets_of_another_run_are_not(self, table: TasksTable) -> None:
         table.end(accepted(table), completed())
         event_id = item_of(table)["event_id"]

@@ -242,7 +242,9 @@ class Hiding:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seconds: list[int] = []
-        monkeypatch.setattr(app._worker()._sqs, "change_message_visibility_batch", self._hide, raising=False)
+        monkeypatch.setattr(
+            app._worker()._visibility, "change_message_visibility_batch", self._hide, raising=False
+        )
 
     def _hide(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
         assert QueueUrl.endswith("/fulfillment")

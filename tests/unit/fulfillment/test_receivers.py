@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -121,6 +122,26 @@ def test_a_read_that_failed_is_made_again_at_once(world: World) -> None:
     with pytest.raises(type(fault())):
         faulty.told()
     assert faulty.told() == ["sub"]
+
+
+def test_subscriptions_that_cannot_be_read_anew_are_used_as_they_were(world: World) -> None:
+    subscribe("sub")
+    faulty = World(Faulty(client("dynamodb"), get_paginator=[None, fault(operation="Scan")]))
+    assert faulty.told() == ["sub"]
+    faulty.now_s += CACHED_S
+    assert faulty.told() == ["sub"]
+
+
+def test_subscriptions_are_read_strongly_consistent(world: World) -> None:
+    scans: list[dict[str, Any]] = []
+
+    class Watched:
+        def get_paginator(self, operation: str) -> Any:
+            paginator = client("dynamodb").get_paginator(operation)
+            return SimpleNamespace(paginate=lambda **scan: scans.append(scan) or paginator.paginate(**scan))
+
+    World(Watched()).told()
+    assert [scan["ConsistentRead"] for scan in scans] == [True]
 
 
 @pytest.mark.parametrize("reason", [None, "url: not a valid URL"])

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.support.aws import BUCKET, Faulty, client, fault
+from tests.support.aws import BUCKET, Faulty, Losing, client, fault
 from tests.support.media import HTML, JPEG, MP3
 from tests.support.patience import HANG_S
 from tests.support.tasks import KEY
@@ -74,6 +74,31 @@ async def test_a_small_file_is_one_conditional_put(bucket: str, http: Http) -> N
     assert copied == Copied(OBJECT, "audio/mpeg", len(MP3), hashlib.sha256(MP3).hexdigest())
     ((name, options),) = s3.calls
     assert (name, options["IfNoneMatch"]) == ("put_object", "*")
+
+
+@pytest.mark.parametrize(
+    ("size", "write"),
+    [
+        (len(MP3), "put_object"),
+        (PUT_BYTES + 77, "complete_multipart_upload"),
+        (PUT_BYTES + 77, "copy_object"),
+    ],
+)
+async def test_an_object_whose_answer_was_lost_is_ones_own_and_the_file_is_not_had_again(
+    bucket: str, http: Http, size: int, write: str
+) -> None:
+    data, asked = sized(size), list[str]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return serves(data)(request)
+
+    s3 = Losing(client("s3"))
+    copied = await copy(http(answer), s3=s3)
+    assert copied == Copied(OBJECT, "audio/mpeg", len(data), hashlib.sha256(data).hexdigest())
+    assert (keys(), unfinished_uploads(), len(asked)) == ([OBJECT], [], 1)
+    assert write in s3.writes
+    assert head()["Metadata"]["sha256"] == copied.sha256
 
 
 @pytest.mark.parametrize("size", [len(MP3), PUT_BYTES - 1, PUT_BYTES, 2 * PUT_BYTES + 77])

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.support.aws import BUS, Context, Faulty, client, create_table, fault, items, put
+from tests.support.aws import BUS, Context, Faulty, Losing, client, create_table, fault, items, put
 from tests.support.events import sample, stream_event
 
 from intake import app
@@ -126,6 +126,22 @@ def test_records_that_come_again_start_a_poller_as_the_invocation_before_may_hav
     stack.started.clear()
     assert stack.handle(event) == []
     assert stack.started == [{"started_by": "intake", "shard": 0}]
+
+
+@pytest.mark.parametrize("gives_up", [False, True], ids=["made again", "given up"])
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_poller_is_started_although_the_answer_to_a_write_was_lost(
+    stack: Stack, number: int, gives_up: bool
+) -> None:
+    losing = Losing(client("dynamodb"), {number}, gives_up=gives_up)
+    stack.use(losing)
+    event = put_all(task(0), task(1) | {"timeout_s": 1})
+    for _ in range(2):
+        if not stack.handle(event):
+            break
+    assert statuses() == {"task-0": "pending", "task-1": "rejected"}
+    assert {"started_by": "intake", "shard": 0} in stack.started
+    assert losing.lost == 1
 
 
 def test_no_poller_is_started_for_records_that_were_overtaken(stack: Stack) -> None:

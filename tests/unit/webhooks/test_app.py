@@ -351,7 +351,7 @@ class Hiding:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[dict[str, int]] = []
-        sqs = app._worker()._sqs
+        sqs = app._worker()._visibility
         monkeypatch.setattr(sqs, "change_message_visibility_batch", self._hide, raising=False)
 
     def _hide(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
@@ -364,6 +364,7 @@ def test_a_message_that_failed_by_our_fault_comes_again_sooner_than_its_queue_wo
     stack: Stack, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hiding = Hiding(monkeypatch)
+    monkeypatch.setattr(worker, "GRACE_S", 60.0)
     handle(stack.event(stack.deliver_to("one", hooks.url()), stack.busy("two")))
     assert hiding.calls == [{"receipt-1": after_fault_s(2)}]
 

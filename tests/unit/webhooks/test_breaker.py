@@ -267,6 +267,16 @@ async def test_an_answer_between_failures_begins_the_row_anew(world: World) -> N
     assert await waits_ms(world) == 0
 
 
+async def test_a_trial_that_outlived_its_time_ends_nobody_elses(world: World) -> None:
+    late, other = another_worker(world), another_worker(world)
+    outlived = await late.admit("sub")
+    world.now_ms += TRIAL_MS
+    assert (await other.admit("sub")).trial
+    for answered in (None, False):
+        await late.settle(outlived, answered=answered)
+        assert (await another_worker(world).admit("sub")).wait_until_ms is not None
+
+
 async def test_one_probe_is_made_after_the_wait_and_doubles_it_up_to_10_minutes(world: World) -> None:
     await fail(world, 3)
     waits = []

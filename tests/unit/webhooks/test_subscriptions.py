@@ -5,11 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from tests.support.aws import Faulty, fault
 from tests.support.patience import HANG_S
 from tests.unit.webhooks.world import START_MS, Receiver, World, delivery, hook_delivery, subscribed
 
 from tunehook.aws.items import to_attributes
 from tunehook.aws.secret_versions import SecretVersionsTable
+from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy
 from tunehook.secret_versions import SecretVersions
@@ -54,6 +56,17 @@ def test_a_clock_that_goes_back_makes_no_item_count_for_longer(world: World) -> 
 
 def test_the_age_of_an_item_goes_by_the_wall_clock_which_goes_on_while_lambda_halts_the_process() -> None:
     assert inspect.signature(Subscriptions).parameters["clock"].default is time.time
+
+
+def test_an_item_that_cannot_be_read_anew_is_used_as_it_was(world: World) -> None:
+    world.subscribe()
+    faulty = Faulty(world.client, get_item=[None, fault(operation="GetItem")])
+    table = SubscriptionsTable(faulty, "subscriptions")
+    subscriptions = Subscriptions(table, _NoVersions(), NetworkPolicy.ANY, clock=lambda: world.now_ms / 1000)
+    known = subscriptions.get("sub")
+    world.now_ms += 15_000
+    assert known is not None
+    assert subscriptions.get("sub") == known
 
 
 def test_a_missing_subscription_is_none(world: World) -> None:
@@ -174,7 +187,7 @@ def test_after_a_rotation_both_secrets_sign_until_its_end() -> None:
         ({"url": None}, "url"),
         ({"url": 7}, "url"),
         ({"url": "https://a.example/", "headers": "x"}, "headers"),
-        ({"url": "https://a.example/", "headers": {"x-a": 1}}, "headers"),
+        ({"url": "https://a.example/", "headers": {"x-a": 1}}, "headers.x-a"),
         ({"url": "https://a.example/", "enabled": "yes"}, "enabled"),
         ({"url": "https://a.example/", "format": "xml"}, "format"),
     ],

@@ -31,4 +31,4 @@ def is_condition_failure(fault: ClientError) -> bool:
 
 def was_repeated(response: Mapping[str, Any]) -> bool:
     """Return whether boto3 made a call more than once until it had this response, so that an earlier try may count."""
-    return response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
+    return bool(response.get("ResponseMetadata", {}).get("RetryAttempts", 0))

@@ -113,5 +113,7 @@ def _plain(value: Any) -> Any:
             return {key: _plain(each) for key, each in value.items()}
         case list():
             return [_plain(each) for each in value]
+        case set():
+            return {_plain(each) for each in value}
         case _:
             return value

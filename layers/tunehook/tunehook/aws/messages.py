@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from tunehook.aws.clients import client
 from tunehook.aws.faults import AWS_FAULTS
 from tunehook.errors import Unavailable
 from tunehook.threads import UnawaitedThreads
@@ -26,7 +27,6 @@ LEASE_S: Final = 30
 BEAT_S: Final = 10.0
 """How often that is renewed: two calls may fail."""
 
-_CALL_S: Final = 2.5
 _FAULT_SHORTEST_S: Final = 10.0
 _FAULT_LONGEST_S: Final = 720.0
 
@@ -70,13 +70,24 @@ def after_fault_s(receive_count: int) -> int:
     return int(min(_FAULT_SHORTEST_S * 2 ** min(receive_count - 1, 10), _FAULT_LONGEST_S))
 
 
+def visibility_client() -> SQSClient:
+    """Return a client of SQS for `Hold`, which gives a call up after two seconds and never makes it again.
+
+    One that came late would undo a later one: a message that is to come in 30 s would come in 12 minutes.
+    """
+    made: SQSClient = client(
+        "sqs", connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 1}
+    )
+    return made
+
+
 class Hold:
     """Keeps the messages of a batch hidden for as long as the context lasts, and not much longer.
 
     Parameters
     ----------
     client : SQSClient
-        A low-level boto3 client.
+        Of `visibility_client`.
     queue_url : str
         The queue that the messages are of.
     messages : iterable of Message
@@ -101,7 +112,8 @@ class Hold:
         self._receipts = {message.receipt for message in messages}
         self._on_fault = on_fault
         self._grace_s = grace_s
-        # Of its own: those of the loop may all be busy, with the parts of large files for example.
+        # Of its own: those of the loop may all be busy, with the parts of large files for example. And one: a call
+        # is made when the one before it is over, whatever became of whoever waited for that.
         self._thread = UnawaitedThreads(1, thread_name_prefix="hold")
         self._over = asyncio.Event()
         self._one_call = asyncio.Lock()
@@ -157,14 +169,13 @@ class Hold:
             for number, receipt in enumerate(receipts)
         ]
         try:
-            async with asyncio.timeout(_CALL_S):
-                answer = await asyncio.get_running_loop().run_in_executor(
-                    self._thread,
-                    lambda: self._client.change_message_visibility_batch(
-                        QueueUrl=self._queue_url, Entries=entries
-                    ),
-                )
-        except (*AWS_FAULTS, TimeoutError) as fault:
+            answer = await asyncio.get_running_loop().run_in_executor(
+                self._thread,
+                lambda: self._client.change_message_visibility_batch(
+                    QueueUrl=self._queue_url, Entries=entries
+                ),
+            )
+        except AWS_FAULTS as fault:
             self._on_fault(fault)
             return
         if refused := answer.get("Failed"):

@@ -370,7 +370,7 @@ class Table:
                 self._remember_unanswered(item_key)
                 raise
             in_doubt = self._forget_unanswered(item_key) or was_repeated(error.response)
-            found = error.response.get("Item")
+            found: Any = error.response.get("Item")
             if not found:
                 return Write(done=operation == "delete_item" and in_doubt)
             item = from_attributes(found)
