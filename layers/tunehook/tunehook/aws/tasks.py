@@ -26,6 +26,8 @@ from tunehook.tasks import (
     Work,
     work_queue,
 )
+from tunehook.times import LATEST_MS
+from tunehook.validation import is_whole
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -325,6 +327,8 @@ class TasksTable:
         """
         for item in self._ended(since_ms, providers):
             # What a user has put there with attributes that are tunehook's is none; intake takes them off it.
+            if not is_whole(item["detected_at_ms"], 0, LATEST_MS):
+                continue
             if item.get("status") in _ENDS and isinstance(item.get("event_id"), str):
                 yield EndedRun(
                     key=TaskKey(item["task_id"], item["provider"]),
