@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from tunehook.aws.faults import AWS_FAULTS
 from tunehook.deliveries import Delivery, DeliveryStatus, delivery_id
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy
 from tunehook.subscriptions import Subscription, WebhookType, check_subscription, receivers_of
 from tunehook.tasks import Status, TaskKey
+from tunehook_cli import output
+from tunehook_cli.faults import in_words, may_pass
 from tunehook_cli.task_view import TaskView
 
 if TYPE_CHECKING:
@@ -21,6 +25,23 @@ if TYPE_CHECKING:
     from tunehook.aws.tasks import TasksTable
 
 LOOK_EVERY_S: Final = 1.0
+
+SUBSCRIPTIONS_EVERY_S: Final = 15.0
+"""How often the subscriptions are read: fulfillment knows them no better."""
+
+INDEX_EVERY_S: Final = 5.0
+"""How often a task's deliveries are looked for beyond those that it must have."""
+
+PROMPT_S: Final = 15.0
+"""For so long after its files are kept, a task's webhooks are looked at in every round."""
+
+LATER_ROUNDS: Final = 5
+"""After that, every so many rounds: what has not been delivered by then waits for its next attempt."""
+
+TROUBLED_ROUNDS: Final = 10
+"""After so many rounds in a row in which AWS refused something, the trouble is told and the watch ends."""
+
+_LONGEST_PAUSE_S: Final = 30.0
 
 MISSING_S: Final = 20.0
 """How long a delivery is waited for. Fulfillment reads the subscriptions every 15 s: it may know others than we do."""
@@ -36,6 +57,8 @@ class TaskState:
     task: TaskView | None
     deliveries: tuple[Delivery, ...] = ()
     settled: bool = False
+    rounds: int = 1
+    """In how many rounds it is to be looked at again."""
 
     @property
     def completed(self) -> bool:
@@ -43,8 +66,18 @@ class TaskState:
         return self.task is not None and self.task.status == Status.COMPLETED
 
 
+@dataclass(slots=True)
+class _Told:
+    """What is known of the webhooks of a run whose files are kept."""
+
+    event_id: object
+    archived_at: float
+    found: dict[str, Delivery | None] = field(default_factory=dict)
+    looked_for_at: float = float("-inf")
+
+
 class Watcher:
-    """Looks at tasks.
+    """Looks at tasks, and reads no more than may have changed: a delivery that has ended is not read again.
 
     Parameters
     ----------
@@ -69,7 +102,9 @@ class Watcher:
         self._subscriptions = subscriptions
         self._policy = policy
         self._clock = clock
-        self._archived_at: dict[TaskKey, float] = {}
+        self._told: dict[TaskKey, _Told] = {}
+        self._usable: list[Subscription] = []
+        self._usable_at = float("-inf")
 
     def look(self, key: TaskKey) -> TaskState:
         """Return how a task stands now."""
@@ -79,24 +114,36 @@ class Watcher:
         task = TaskView.of(item)
         # Deliveries are made after the files are kept, and both after the event is out.
         if task.is_pending or task.is_in_index or not task.is_archived:
-            self._archived_at.pop(key, None)
+            self._told.pop(key, None)
             return TaskState(key, task)
-        archived_at = self._archived_at.setdefault(key, self._clock())
+        told = self._told.get(key)
+        if told is None or told.event_id != task.event_id:
+            told = self._told[key] = _Told(task.event_id, self._clock())
         expected = self._expected(task, item)
-        deliveries = self._deliveries_of(task, expected)
+        deliveries = self._deliveries_of(task, expected, told)
         missing = expected - {delivery.delivery_id for delivery in deliveries}
+        age_s = self._clock() - told.archived_at
         settled = not any(delivery.status is DeliveryStatus.PENDING for delivery in deliveries) and (
-            not missing or self._clock() - archived_at >= MISSING_S
+            not missing or age_s >= MISSING_S
         )
-        return TaskState(key, task, deliveries, settled)
+        rounds = 1 if age_s < PROMPT_S else LATER_ROUNDS
+        return TaskState(key, task, deliveries, settled, rounds)
 
-    def _deliveries_of(self, task: TaskView, expected: Iterable[str]) -> tuple[Delivery, ...]:
-        since_ms = (task.detected_at_ms or 0) - _CLOCKS_DIFFER_MS
+    def _deliveries_of(self, task: TaskView, expected: Iterable[str], told: _Told) -> tuple[Delivery, ...]:
         # The index lags behind the table, so that it alone does not know the latest.
-        ids = dict.fromkeys([*self._deliveries.ids_of_task(task.task_id, since_ms), *expected])
-        found = (self._deliveries.get(each) for each in ids)
+        ids = dict.fromkeys(expected)
+        if self._clock() - told.looked_for_at >= INDEX_EVERY_S:
+            told.looked_for_at = self._clock()
+            since_ms = (task.detected_at_ms or 0) - _CLOCKS_DIFFER_MS
+            ids = dict.fromkeys([*self._deliveries.ids_of_task(task.task_id, since_ms), *ids])
+        for each in [*(each for each in ids if each not in told.found), *told.found]:
+            known = told.found.get(each)
+            if known is None or known.status is DeliveryStatus.PENDING:
+                told.found[each] = self._deliveries.get(each)
         return tuple(
-            delivery for delivery in found if delivery is not None and delivery.event_id == task.event_id
+            delivery
+            for delivery in told.found.values()
+            if delivery is not None and delivery.event_id == told.event_id
         )
 
     def _expected(self, task: TaskView, item: Mapping[str, Any]) -> set[str]:
@@ -107,10 +154,14 @@ class Watcher:
         receivers = receivers_of(kind, task.provider, self._usable_subscriptions(), item, self._policy)
         return {delivery_id(task.event_id, receiver.subscription_id) for receiver in receivers}
 
-    def _usable_subscriptions(self) -> Iterator[Subscription]:
-        for item in self._subscriptions.all():
-            with contextlib.suppress(InvalidInput):
-                yield check_subscription(item, self._policy)
+    def _usable_subscriptions(self) -> list[Subscription]:
+        if self._clock() - self._usable_at >= SUBSCRIPTIONS_EVERY_S:
+            items = self._subscriptions.all()
+            self._usable, self._usable_at = [], self._clock()
+            for item in items:
+                with contextlib.suppress(InvalidInput):
+                    self._usable.append(check_subscription(item, self._policy))
+        return self._usable
 
 
 def follow(
@@ -119,7 +170,10 @@ def follow(
     show: Callable[[Sequence[TaskState]], None],
     sleep: Callable[[float], None],
 ) -> list[TaskState]:
-    """Look at tasks once a second until all are settled.
+    """Look at tasks in rounds, once a second, until all are settled.
+
+    A call that AWS refuses (it is throttled, or the network is away) leaves what was known, and the next round comes
+    later: a watch of hours does not end by it.
 
     Parameters
     ----------
@@ -136,13 +190,35 @@ def follow(
     -------
     list of TaskState
         The last states, in the order of `keys`.
+
+    Raises
+    ------
+    botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
+        If AWS refuses what it will always refuse, or anything in `TROUBLED_ROUNDS` rounds in a row. Until then the
+        tasks are shown as they were seen last, and a remark says why.
     """
     states: dict[TaskKey, TaskState] = {}
+    due = dict.fromkeys(keys, 0)
+    troubled = 0
+    number = 0
     while True:
-        for key in keys:
-            if key not in states or not states[key].settled:
+        try:
+            for key in [each for each in due if due[each] <= number]:
                 states[key] = watcher.look(key)
-        show(list(states.values()))
-        if all(state.settled for state in states.values()):
-            return list(states.values())
-        sleep(LOOK_EVERY_S)
+                due[key] = number + states[key].rounds
+                if states[key].settled:
+                    due[key] = sys.maxsize
+            troubled = 0
+        except AWS_FAULTS as error:
+            # What is left of the round would only add to the load.
+            troubled += 1
+            if not may_pass(error) or troubled == TROUBLED_ROUNDS:
+                raise
+            if troubled == 1:
+                output.note(f"{in_words(error)}; still watching")
+        found = [states[key] for key in due if key in states]
+        show(found)
+        if len(found) == len(due) and all(state.settled for state in found):
+            return found
+        sleep(min(LOOK_EVERY_S * 2**troubled, _LONGEST_PAUSE_S))
+        number += 1

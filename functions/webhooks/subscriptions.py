@@ -105,7 +105,7 @@ class Subscriptions:
         return self._cache.get(subscription_id)
 
     def _read(self, subscription_id: str) -> Subscribed | None:
-        item = _with_moments(self._table.get(subscription_id))
+        item = self._table.get(subscription_id)
         if item is None:
             return None
         usable: Subscription | InvalidInput
@@ -113,7 +113,7 @@ class Subscriptions:
             usable = check_subscription(item, self._policy)
         except InvalidInput as error:
             usable = error
-        return Subscribed(item=item, usable=usable, secret=self._versions.of(item))
+        return Subscribed(item=_with_moments(item), usable=usable, secret=self._versions.of(item))
 
     def fresh(self, subscription_id: str) -> Subscribed | None:
         """Return a subscription (strongly consistent), or None if there is none."""
@@ -122,9 +122,13 @@ class Subscriptions:
 
     def mark_failing(self, subscription_id: str, since_ms: int) -> dict[str, Any] | None:
         """See `tunehook.aws.subscriptions.SubscriptionsTable.mark_failing`."""
-        item = _with_moments(self._table.mark_failing(subscription_id, since_ms))
+        item = self._table.mark_failing(subscription_id, since_ms)
+        if item is not None and not _is_moment(item["failing_since_ms"]):
+            # What its user has written there would stand for ever.
+            self._table.mark_well(subscription_id)
+            item = self._table.mark_failing(subscription_id, since_ms)
         self._cache.forget(subscription_id)
-        return item
+        return None if item is None else _with_moments(item)
 
     def mark_warned(self, subscription_id: str, moment_ms: int) -> None:
         """Say up to which moment of its failing a subscription has been warned of."""
@@ -146,12 +150,14 @@ def _not_read(fault: Exception) -> None:
     logger.warning("subscription_not_read", error=code_of(fault))
 
 
-def _with_moments(item: dict[str, Any] | None) -> dict[str, Any] | None:
+def _with_moments(item: dict[str, Any]) -> dict[str, Any]:
     """Return an item without what says when it failed, where its user has written there what is no moment."""
-    for name in ("failing_since_ms", "failing_warned_ms"):
-        if item is not None and name in item and not is_whole(item[name], 0, LATEST_MS):
-            item = {key: value for key, value in item.items() if key != name}
-    return item
+    odd = [name for name in ("failing_since_ms", "failing_warned_ms") if not _is_moment(item.get(name))]
+    return {name: value for name, value in item.items() if name not in odd}
+
+
+def _is_moment(value: object) -> bool:
+    return is_whole(value, 0, LATEST_MS)
 
 
 def receiver_of(delivery: Delivery, subscription: Subscribed | None, now_ms: int) -> Receiver:

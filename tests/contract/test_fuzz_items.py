@@ -20,6 +20,7 @@ from poller.shard_pass import StopReason
 from tunehook.aws.bus import EventBus
 from tunehook.aws.items import from_attributes
 from tunehook.aws.leases import Leases
+from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.stream_marks import StreamMarks
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.task_items import ended_task, pending_task
@@ -27,6 +28,7 @@ from tunehook.aws.tasks import TasksTable
 from tunehook.errors import InvalidInput
 from tunehook.events import size_of, task_ended
 from tunehook.http.guard import NetworkPolicy
+from tunehook.secret_versions import SecretVersions
 from tunehook.subscriptions import WebhookType
 
 ROUNDS = 12_000
@@ -152,13 +154,28 @@ class Listed(SubscriptionsTable):
         self.marks[subscription_id] = disabled_reason
 
 
+class NoVersions(SecretVersionsTable):
+    """Keeps nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    def ids(self) -> set[str]:
+        return set()
+
+    def keep(self, subscription_id: str, versions: SecretVersions) -> SecretVersions:
+        return versions
+
+
 def test_bad_subscriptions_are_marked_by_field_and_the_others_are_told() -> None:
     drawn = list(subscription_items(generator("subscriptions"), "fuzz", ROUNDS, huge=40))
     items = [from_attributes(item.attributes) for item in drawn]
     good = {"subscription_id": "good", "url": "https://hook.example.com/"}
     table = Listed([*items[: ROUNDS // 2], good, *items[ROUNDS // 2 :]])
 
-    told = Receivers(table, NetworkPolicy.ANY).of(WebhookType.TASK_COMPLETED, "musicmint", None)
+    told = Receivers(table, NetworkPolicy.ANY, versions=NoVersions()).of(
+        WebhookType.TASK_COMPLETED, "musicmint", None
+    )
 
     assert [receiver.subscription_id for receiver in told] == ["good"]
     for item, plain in zip(drawn, items, strict=True):

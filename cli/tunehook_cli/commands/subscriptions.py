@@ -63,6 +63,9 @@ def subscribe(
     description: Annotated[
         str | None, typer.Option(help="What it is for; for people.", show_default=False)
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Although the URL is subscribed to the same already.")
+    ] = False,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
@@ -80,6 +83,8 @@ def subscribe(
     item = {name: value for name, value in fields.items() if value}
     with refused_as(url="URL", events="--event", providers="--provider", format="--format"):
         subscription = check_subscription(item, found.network_policy)
+    if not again:
+        _refuse_doubles(found, subscription)
     secret = derive_secret(found.master_secret(), subscription.subscription_id, 1)
     found.subscriptions.create(item)
     if as_json:
@@ -87,6 +92,18 @@ def subscribe(
         return
     print(f"Subscribed {url} as {subscription.subscription_id}.")
     print(f"Signing secret: {secret}")
+
+
+def _refuse_doubles(stack: Stack, new: Subscription) -> None:
+    for item in stack.subscriptions.all():
+        known = _checked(item, stack.network_policy)
+        if isinstance(known, Subscription) and known.doubles(new):
+            name = output.printable(known.subscription_id)
+            raise InvalidInput(
+                "URL",
+                f"is subscribed already, as {name} ({_state(known)}): the same would come twice, under different ids. "
+                f"`tunehook subscriptions secret {name}` prints its secret; --again subscribes it once more",
+            )
 
 
 def _headers(texts: list[str]) -> dict[str, str]:

@@ -285,6 +285,12 @@ def _subscriptions(stack: Stack) -> Found:
         yield State.WARN, words, "`tunehook subscriptions list` and `tunehook subscriptions show` say why"
     else:
         yield State.OK, words, None
+    for one, other in figures.doubled(stack):
+        yield (
+            State.WARN,
+            f"{one.subscription_id} and {other.subscription_id} have the same URL, to which the same comes twice",
+            f"`tunehook subscriptions delete {other.subscription_id}`, or let them differ in events or providers",
+        )
 
 
 _CHECKS: Final[dict[str, Callable[[Stack], Found]]] = {

@@ -6,6 +6,7 @@ is counted over a bounded piece of the table, and the figures say when there was
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from tunehook.aws.task_items import PARKED
 from tunehook.deliveries import DeliveryStatus
 from tunehook.errors import InvalidInput
 from tunehook.providers.config import read_providers
-from tunehook.subscriptions import check_subscription
+from tunehook.subscriptions import Subscription, check_subscription
 from tunehook.tasks import PendingTask, Status
 from tunehook_cli.operating import passes
 from tunehook_cli.operating.queues import WORK_QUEUES, DeadLetters, depth
@@ -152,6 +153,22 @@ def subscriptions(stack: Stack) -> dict[str, Any]:
     """Count the subscriptions by what they are: enabled, enabled and failing, disabled, or unusable as they stand."""
     counts = Counter(_state(item, stack) for item in stack.subscriptions.all())
     return {state: counts[state] for state in ("enabled", "failing", "disabled", "unusable")}
+
+
+def doubled(stack: Stack) -> list[tuple[Subscription, Subscription]]:
+    """Return the pairs of enabled subscriptions by which the same comes to one URL twice."""
+    by_place: defaultdict[str, list[Subscription]] = defaultdict(list)
+    for item in sorted(stack.subscriptions.all(), key=lambda item: str(item["subscription_id"])):
+        with contextlib.suppress(InvalidInput):
+            subscription = check_subscription(item, stack.network_policy)
+            if subscription.enabled:
+                by_place[subscription.place].append(subscription)
+    return [
+        (one, other)
+        for together in by_place.values()
+        for one, other in itertools.combinations(together, 2)
+        if one.doubles(other)
+    ]
 
 
 def _state(item: Mapping[str, Any], stack: Stack) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.http.headers import check_headers
+from tunehook.http.urls import split_wire_url, wire_url
 from tunehook.signatures import NOTIFY_HOOK_PREFIX, notify_hook_subscription_id
 from tunehook.tasks import Format, Status
 from tunehook.times import LATEST_MS
@@ -66,6 +67,19 @@ class Subscription:
 def can_tell(form: Format, kind: WebhookType) -> bool:
     """Return whether a format has words for an event: the provider's own object says nothing of kept files."""
     return not (form is Format.PROVIDER and kind is WebhookType.TASK_ARCHIVED)
+
+    @property
+    def place(self) -> str:
+        """Its URL as every way to write it has it: the name in lower case, without the port that it has anyway."""
+        origin, target = split_wire_url(wire_url(self.url))
+        origin = origin.lower()
+        return origin.removesuffix(":443" if origin.startswith("https:") else ":80") + target
+
+    def doubles(self, other: Subscription) -> bool:
+        """Return whether some event would come to one URL twice, under different ids, were both enabled."""
+        if self.place != other.place or not self.events & other.events:
+            return False
+        return not (self.providers and other.providers) or bool(self.providers & other.providers)
 
 
 @dataclass(frozen=True, slots=True)

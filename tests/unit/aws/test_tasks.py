@@ -624,7 +624,14 @@ def test_a_task_that_is_pending_is_not_among_the_ended_ones(table: TasksTable) -
 
 
 @pytest.mark.parametrize(
-    "by_hand", [{"status": "pending"}, {"status": "done"}, {"status": None}, {"event_id": 7}]
+    "by_hand",
+    [
+        {"status": "pending"},
+        {"status": "done"},
+        {"status": None},
+        {"event_id": 7},
+        {"detected_at_ms": 10**30},
+    ],
 )
 def test_what_a_user_has_written_with_our_attributes_has_not_ended(
     table: TasksTable, by_hand: dict[str, Any]

@@ -326,6 +326,20 @@ def test_subscriptions_that_get_nothing_are_warned_of(
     assert [check for check, _, _ in findings(tunehook, "warn")] == ["subscriptions"]
 
 
+def test_urls_to_which_the_same_comes_twice_are_listed(tunehook: Any, healthy: Lambdas) -> None:
+    url = "https://example.com/"
+    for name, fields in {
+        "a": {},
+        "b": {"events": ["task.failed"]},
+        "disabled": {"enabled": False},
+        "elsewhere": {"url": "https://example.com/2"},
+        "unusable": {"format": "xml"},
+    }.items():
+        put("SubscriptionsTable", {"subscription_id": name, "url": url, **fields})
+    told = [words for check, words, _ in findings(tunehook, "warn") if "same comes twice" in words]
+    assert told == ["a and b have the same URL, to which the same comes twice"]
+
+
 def test_a_check_that_aws_refuses_is_a_failure_and_the_others_go_on(
     tunehook: Any, healthy: Lambdas, clients: dict[str, Any]
 ) -> None:

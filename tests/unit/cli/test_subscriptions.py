@@ -34,8 +34,35 @@ def test_subscribe_puts_the_item_and_prints_its_secret_once(tunehook: Any, stack
 
 def test_each_subscription_has_an_id_of_its_own(tunehook: Any, stack: None) -> None:
     tunehook("subscribe", URL)
-    tunehook("subscribe", URL)
+    assert tunehook("subscribe", URL, "--again").exit_code == 0
     assert len(items(TABLE)) == 2
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"enabled": False}, {"events": ["task.failed"]}, {"providers": ["suno"]}]
+)
+def test_a_url_that_would_get_the_same_twice_is_subscribed_again_only_if_that_is_meant(
+    tunehook: Any, stack: None, fields: dict[str, Any]
+) -> None:
+    put(TABLE, {"subscription_id": "known", "url": URL} | fields)
+    put(TABLE, {"subscription_id": "unusable", "url": 7})
+    result = tunehook("subscribe", URL.replace("https://receiver.example/", "HTTPS://Receiver.Example:443/"))
+    assert result.exit_code == 2
+    assert result.output.startswith("tunehook: URL: is subscribed already, as known (")
+    assert "--again" in result.output
+    assert len(items(TABLE)) == 2
+    assert tunehook("subscribe", URL, "--again", "--json").exit_code == 0
+    assert len(items(TABLE)) == 3
+
+
+def test_a_url_may_be_subscribed_to_different_things(tunehook: Any, stack: None) -> None:
+    for args in (
+        ("--event", "task.failed"),
+        ("--event", "task.completed", "--provider", "suno"),
+        ("--event", "task.completed", "--provider", "musicmint"),
+    ):
+        assert tunehook("subscribe", URL, *args).exit_code == 0
+    assert tunehook("subscribe", f"{URL}/2").exit_code == 0
 
 
 def test_subscribe_keeps_what_was_asked_for(tunehook: Any, stack: None) -> None:

@@ -1,7 +1,8 @@
+from collections import Counter
 from typing import Any
 
 import pytest
-from tests.support.aws import client, items, put
+from tests.support.aws import client, fault, items, put
 
 from tunehook.aws.deliveries import DeliveriesTable
 from tunehook.aws.subscriptions import SubscriptionsTable
@@ -10,7 +11,15 @@ from tunehook.deliveries import Delivery, DeliveryStatus, message_for, new_deliv
 from tunehook.http.guard import NetworkPolicy
 from tunehook.signatures import notify_hook_subscription_id
 from tunehook.tasks import Format, TaskKey
-from tunehook_cli.watching import MISSING_S, TaskState, Watcher, follow
+from tunehook_cli.watching import (
+    LATER_ROUNDS,
+    MISSING_S,
+    PROMPT_S,
+    TROUBLED_ROUNDS,
+    TaskState,
+    Watcher,
+    follow,
+)
 
 KEY = TaskKey("task-1", "suno")
 NOW_MS = 1_800_000_000_000
@@ -232,3 +241,89 @@ def test_ctrl_c_ends_watch_quietly(tunehook: Any, world: World, monkeypatch: pyt
     result = tunehook("watch", "task-1")
     assert (result.exit_code, result.stderr) == (130, "")
     assert len(items("TasksTable")) == 1
+
+
+def calls_of(world: World, rounds: int) -> Counter[str]:
+    """Count what is asked of DynamoDB in so many looks, a second each."""
+    calls: Counter[str] = Counter()
+
+    def count(model: Any, **_: Any) -> None:
+        calls[model.name] += 1
+
+    events = client("dynamodb").meta.events
+    events.register("before-call.dynamodb", count)
+    try:
+        for _ in range(rounds):
+            world.clock_s += 1
+            world.look()
+    finally:
+        events.unregister("before-call.dynamodb", count)
+    return calls
+
+
+def test_what_cannot_have_changed_is_not_read_again(world: World) -> None:
+    world.task(**ARCHIVED)
+    world.subscribe()
+    world.subscribe(subscription_id="other")
+    world.end(world.deliver())
+    world.deliver("other")
+    calls = calls_of(world, 30)
+    # The task, and of its two deliveries the one that is pending; that which has ended once.
+    assert calls["GetItem"] == 30 + 30 + 1
+    assert calls["Query"] == 6
+    assert calls["Scan"] == 2
+
+
+def test_a_webhook_that_waits_for_a_later_attempt_is_looked_at_in_fewer_rounds(world: World) -> None:
+    world.task(**ARCHIVED)
+    world.subscribe()
+    world.deliver()
+    assert world.look().rounds == 1
+    world.clock_s += PROMPT_S
+    assert world.look().rounds == LATER_ROUNDS
+    world.task(status="pending")
+    assert world.look().rounds == 1
+
+
+class Looks:
+    """Stands where `Watcher` does: each look is the next of its answers."""
+
+    def __init__(self, *answers: bool | Exception, rounds: int = 1) -> None:
+        self.answers = list(answers)
+        self.rounds = rounds
+
+    def look(self, key: TaskKey) -> TaskState:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return TaskState(key, {}, (), answer, self.rounds)
+
+
+def test_a_call_that_is_refused_does_not_end_a_watch(world: World) -> None:
+    looks: Any = Looks(False, fault(), fault(), False, True)
+    pauses: list[float] = []
+    shown: list[int] = []
+    (state,) = follow(looks, [KEY], lambda states: shown.append(len(states)), pauses.append)
+    assert state.settled
+    assert pauses == [1, 2, 4, 1]
+    assert shown == [1] * 5
+
+
+def test_a_watch_that_never_was_or_is_refused_for_long_says_so() -> None:
+    for answers in ([fault()], [False, *(fault() for _ in range(TROUBLED_ROUNDS))]):
+        looks: Any = Looks(*answers)
+        with pytest.raises(type(fault())):
+            follow(looks, [KEY], lambda _: None, lambda _: None)
+        assert looks.answers == []
+
+
+def test_a_task_is_looked_at_when_its_round_has_come(world: World) -> None:
+    looks: Any = Looks(False, False, True, rounds=5)
+    pauses: list[float] = []
+    follow(looks, [KEY], lambda _: None, pauses.append)
+    assert pauses == [1] * 10
+
+
+def test_a_task_that_is_named_twice_is_looked_at_once() -> None:
+    looks: Any = Looks(True)
+    assert len(follow(looks, [KEY, KEY], lambda _: None, lambda _: None)) == 1

@@ -1,3 +1,4 @@
+import asyncio
 from typing import Any
 
 import pytest
@@ -51,6 +52,23 @@ async def test_what_a_user_has_written_in_place_of_a_moment_keeps_no_attempt_fro
     world.subscribe(**{"failing_since_ms": START_MS - 6 * DAY, name: nonsense})
     await attempt(world, verdict=verdict)
     assert world.item(delivery(event_id="evt_0"))["attempts"]
+
+
+@pytest.mark.parametrize("nonsense", ["yesterday", -1, 10**30, None])
+async def test_a_subscription_fails_from_the_first_failure_on_whatever_its_user_has_written_there(
+    world: World, nonsense: Any
+) -> None:
+    world.subscribe(failing_since_ms=nonsense)
+    assert await attempt(world) is Change.FAILING
+    assert world.subscription()["failing_since_ms"] == START_MS
+    assert await attempt(world, after_ms=HOUR) is Change.NONE
+
+
+async def test_attempts_that_fail_together_begin_the_failing_once(world: World) -> None:
+    item = world.subscriptions.get("sub")
+    assert item is not None
+    changes = await asyncio.gather(*(world.health.failed(item.item, START_MS + each) for each in range(5)))
+    assert sorted(changes) == sorted([Change.FAILING, *[Change.NONE] * 4])
 
 
 async def test_a_success_forgets_the_failures(world: World) -> None:

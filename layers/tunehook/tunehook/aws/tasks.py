@@ -38,6 +38,8 @@ from tunehook.tasks import (
     Work,
     work_queue,
 )
+from tunehook.times import LATEST_MS
+from tunehook.validation import is_whole
 
 if TYPE_CHECKING:
     from boto3.dynamodb.conditions import ConditionBase
@@ -444,11 +446,9 @@ class TasksTable:
         for item in self._ended(since_ms, providers):
             # What a user has put there with attributes that are tunehook's is none; intake takes them off it. A run
             # that is parked is on no item of a task any more.
-            if (
-                "#" not in item["provider"]
-                and item.get("status") in _ENDS
-                and isinstance(item.get("event_id"), str)
-            ):
+            if not is_whole(item["detected_at_ms"], 0, LATEST_MS) or "#" in item["provider"]:
+                continue
+            if item.get("status") in _ENDS and isinstance(item.get("event_id"), str):
                 yield EndedRun(
                     key=TaskKey(item["task_id"], item["provider"]),
                     status=Status(item["status"]),

@@ -21,13 +21,12 @@ TASK_OWN: Final = (*NOT_THE_USERS, "shard", "ttl")
 """Attributes of a task that are tunehook's own, and two that look so."""
 
 SUBSCRIPTION_OWN: Final = (
-    "secret_version",
-    "previous_secret_until_ms",
     "failing_since_ms",
     "failing_warned_ms",
 )
 
 URLS: Final = (
+    # First the one that is none at all for a task's hook.
     "",
     "not a url",
     "http://",
@@ -187,7 +186,7 @@ def _hook_of_another_type(random: Random, name: str) -> Made:
 
 
 def _hook(random: Random, name: str) -> Made:
-    return _task(name, notify_hook={"S": random.choice(URLS)}), End.REJECTED, ("notify_hook",)
+    return _task(name, notify_hook={"S": random.choice(URLS[1:])}), End.REJECTED, ("notify_hook",)
 
 
 def _format(random: Random, name: str) -> Made:
@@ -236,7 +235,9 @@ def _too_large_task(random: Random, name: str) -> Made:
 
 def _forged(random: Random, but: tuple[str, ...] = ()) -> dict[str, Attribute]:
     names = [name for name in TASK_OWN if name not in but]
-    return {name: attribute(random) for name in random.sample(names, random.randrange(1, len(names)))}
+    forged = {name: attribute(random) for name in random.sample(names, random.randrange(1, len(names)))}
+    # The key of an index: DynamoDB takes nothing else there.
+    return forged | ({"detected_at_ms": {"N": random.choice(NUMBERS)}} if "detected_at_ms" in forged else {})
 
 
 def _forged_place(random: Random) -> dict[str, Attribute]:
@@ -280,6 +281,8 @@ def _ended_in_the_index(random: Random, name: str) -> Made:
         "failure": ({"M": {}}, {"M": {"code": {"S": "timed_out"}, "reason": {"N": "7"}}}, {"S": ""}),
     }
     odd = random.choice((*values.get(spoilt, ()), attribute(random, but=("NULL",))))
+    if spoilt == "detected_at_ms":
+        odd = {"N": random.choice(("-1", "1.5", "1E+30"))}
     place: dict[str, Attribute] = {"queue": {"S": "work#0"}, "since_ms": {"N": "1800000000000"}}
     return _task(name, **(whole | {spoilt: odd} | place)), End.FORGED, ()
 
@@ -302,7 +305,7 @@ def _odd_but_acceptable(random: Random, name: str) -> Made:
     odd_names = {key: value for key, value in odd_names.items() if key not in known}
     fine: dict[str, tuple[Attribute, ...]] = {
         "timeout_s": ({"NULL": True}, {"N": "60"}, {"N": "6.048E+5"}, {"N": "3600.0"}),
-        "notify_hook": ({"NULL": True},),
+        "notify_hook": ({"NULL": True}, {"S": ""}),
         "notify_format": ({"NULL": True}, {"S": "provider"}, {"S": "cloudevents"}),
         "metadata": (
             {"NULL": True},
@@ -406,7 +409,7 @@ def _headers(random: Random, name: str) -> Made:
             {"x": {"S": "歌"}},
             {"x": {"S": " x"}},
             {"x": {"S": "x" * 2_049}},
-            {"x": attribute(random, but=("S",))},
+            {"x": attribute(random, but=("S", "NULL"))},
             {"x": {"S": "1"}, "X": {"S": "2"}},
             {f"x-{number}": {"S": "x"} for number in range(11)},
         )
@@ -421,7 +424,7 @@ def _unknown_format(random: Random, name: str) -> Made:
 def _bookkeeping(random: Random, name: str) -> Made:
     field = random.choice(SUBSCRIPTION_OWN)
     numbers = ("-1", "1.5", "1E+30", "-1E+30", "1E-130", "99999999999999999999999999999999999999")
-    odd = random.choice(({"N": random.choice(numbers)}, attribute(random, but=("N",))))
+    odd = random.choice(({"N": random.choice(numbers)}, attribute(random, but=("N", "NULL"))))
     return _subscription(name, **{field: odd}), End.UNUSABLE, (field,)
 
 
@@ -438,16 +441,21 @@ def _odd_but_usable(random: Random, name: str) -> Made:
     fine: dict[str, tuple[Attribute, ...]] = {
         "events": ({"NULL": True}, {"L": []}, {"SS": ["task.failed", "task.completed"]}),
         "format": ({"NULL": True}, {"S": "cloudevents"}),
-        "headers": ({"NULL": True}, {"M": {}}, {"M": {"x": {"S": ""}, "y!#$": {"S": "a\tb"}}}),
-        "enabled": ({"BOOL": True}, {"BOOL": False}),
+        "headers": (
+            {"NULL": True},
+            {"M": {}},
+            {"M": {"x": {"NULL": True}}},
+            {"M": {"x": {"S": ""}, "y!#$": {"S": "a\tb"}}},
+        ),
+        "enabled": ({"BOOL": True}, {"BOOL": False}, {"NULL": True}),
         "description": ({"NULL": True}, attribute(random)),
         "url": (
             {"S": "https://xn--bcher-kva.example/"},
             {"S": "https://bücher.example/?q=歌"},
             {"S": "https://e.com/" + "x" * 2_000},
         ),
-        "secret_version": ({"N": "1"}, {"N": "7"}),
-        "failing_since_ms": ({"N": "0"}, {"N": "1800000000000"}),
+        "secret_version": ({"N": "1"}, {"N": "7"}, attribute(random)),
+        "failing_since_ms": ({"N": "0"}, {"N": "1800000000000"}, {"NULL": True}),
     }
     fields = {
         key: random.choice(fine[key]) for key in random.sample(list(fine), random.randrange(1, len(fine)))
@@ -465,7 +473,7 @@ _SUBSCRIPTIONS: Final[dict[str, Maker]] = {
     "providers of another type": _unusable("providers", ("L", "SS", "NULL")),
     "events that there are not": _unknown_events,
     "lists of what is no text": _lists_of_others,
-    "enabled of another type": _unusable("enabled", ("BOOL",)),
+    "enabled of another type": _unusable("enabled", ("BOOL", "NULL")),
     "headers of another type": _unusable("headers", ("M", "NULL")),
     "headers": _headers,
     "format of another type": _unusable("format", ("S", "NULL")),
