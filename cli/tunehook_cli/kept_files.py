@@ -72,7 +72,8 @@ class KeptFiles:
             return [ArchivedAsset.model_validate(asset) for asset in manifest["assets"]]
         except (ValueError, TypeError, KeyError) as error:
             raise Unavailable(
-                f"the manifest of {task_id} is none ({type(error).__name__}): `tunehook archive {task_id}` makes it anew"
+                f"the manifest of {task_id} is none ({type(error).__name__}): "
+                f"`tunehook archive {task_id}` makes it anew"
             ) from None
 
     def link(self, key: str) -> str:
