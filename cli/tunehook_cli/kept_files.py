@@ -202,7 +202,7 @@ class _Part:
     def write(self, chunk: bytes) -> None:
         """Add to it."""
         with _on_disk(self._path):
-            self._file.write(chunk)
+            _append(self._file, chunk)
         self._count(chunk)
 
     def restart(self) -> None:
@@ -217,6 +217,10 @@ class _Part:
         self._hasher.update(chunk)
         self.length += len(chunk)
         self._progress(len(chunk))
+
+
+def _append(file: IO[bytes], chunk: bytes) -> None:
+    file.write(chunk)
 
 
 @contextmanager

@@ -42,7 +42,14 @@ _LISTED: Final = (
 
 @app.command("list")
 def list_tasks(
-    status: Annotated[Status | None, typer.Option(help="Only those that stand so.")] = None,
+    status: Annotated[
+        Status | None,
+        typer.Option(
+            metavar="STATUS",
+            help="Only those that are pending, completed, failed or rejected.",
+            show_default=False,
+        ),
+    ] = None,
     provider: ProviderName = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
     as_json: AsJson = False,
