@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from tunehook.aws.faults import AWS_FAULTS
 from tunehook.deliveries import Delivery, DeliveryStatus, delivery_id
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy
 from tunehook.subscriptions import Subscription, WebhookType, check_subscription, receivers_of
 from tunehook.tasks import Status, TaskKey
+from tunehook_cli import output
+from tunehook_cli.faults import in_words, may_pass
 from tunehook_cli.task_view import TaskView
 
 if TYPE_CHECKING:
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from tunehook.aws.tasks import TasksTable
 
 LOOK_EVERY_S: Final = 1.0
+
+FAILURES_MAX: Final = 60
+"""How many rounds in a row may come to nothing: an hour's watch does not end with one throttled call."""
 
 MISSING_S: Final = 20.0
 """How long a delivery is waited for. Fulfillment reads the subscriptions every 15 s: it may know others than we do."""
@@ -70,6 +76,11 @@ class Watcher:
         self._policy = policy
         self._clock = clock
         self._archived_at: dict[TaskKey, float] = {}
+        self._known_subscriptions: tuple[Subscription, ...] | None = None
+
+    def begin_round(self) -> None:
+        """Let what follows see the subscriptions as they are now; they are read once a round."""
+        self._known_subscriptions = None
 
     def look(self, key: TaskKey) -> TaskState:
         """Return how a task stands now."""
@@ -107,7 +118,12 @@ class Watcher:
         receivers = receivers_of(kind, task.provider, self._usable_subscriptions(), item, self._policy)
         return {delivery_id(task.event_id, receiver.subscription_id) for receiver in receivers}
 
-    def _usable_subscriptions(self) -> Iterator[Subscription]:
+    def _usable_subscriptions(self) -> tuple[Subscription, ...]:
+        if self._known_subscriptions is None:
+            self._known_subscriptions = tuple(self._read_subscriptions())
+        return self._known_subscriptions
+
+    def _read_subscriptions(self) -> Iterator[Subscription]:
         for item in self._subscriptions.all():
             with contextlib.suppress(InvalidInput):
                 yield check_subscription(item, self._policy)
@@ -136,13 +152,34 @@ def follow(
     -------
     list of TaskState
         The last states, in the order of `keys`.
+
+    Raises
+    ------
+    botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError
+        If AWS refuses, or does not answer `FAILURES_MAX` rounds in a row. Until then the tasks are shown as they were
+        seen last, and a remark says why.
     """
     states: dict[TaskKey, TaskState] = {}
+    failures = 0
     while True:
-        for key in keys:
-            if key not in states or not states[key].settled:
-                states[key] = watcher.look(key)
+        try:
+            _look_round(watcher, keys, states)
+        except AWS_FAULTS as error:
+            failures += 1
+            if not may_pass(error) or failures >= FAILURES_MAX:
+                raise
+            if failures == 1:
+                output.note(f"{in_words(error)}; still watching")
+        else:
+            failures = 0
         show(list(states.values()))
-        if all(state.settled for state in states.values()):
-            return list(states.values())
+        if len(states) == len(keys) and all(state.settled for state in states.values()):
+            return [states[key] for key in keys]
         sleep(LOOK_EVERY_S)
+
+
+def _look_round(watcher: Watcher, keys: Sequence[TaskKey], states: dict[TaskKey, TaskState]) -> None:
+    watcher.begin_round()
+    for key in keys:
+        if key not in states or not states[key].settled:
+            states[key] = watcher.look(key)
