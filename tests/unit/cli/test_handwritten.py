@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from tests.support.aws import REGION, client, put
 
+from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
+from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import TaskKey
 from tunehook_cli import output
-from tunehook_cli.commands import tasks, watch
+from tunehook_cli.commands import subscriptions, tasks, watch
 from tunehook_cli.operating import figures
 from tunehook_cli.task_view import TaskView
 from tunehook_cli.watching import TaskState
@@ -212,3 +214,40 @@ def test_a_manifest_that_is_none_is_one_line(tunehook: Any, table: list[dict[str
         result = tunehook("results", "task-1")
         assert result.exit_code == 2
         assert "the manifest of task-1 is none" in result.stderr
+
+
+SUBSCRIPTION = {
+    "subscription_id": "sub",
+    "url": "https://x.example/",
+    "events": ["task.completed"],
+    "providers": ["suno"],
+    "format": "standard",
+    "headers": {"x-token": "t"},
+    "enabled": False,
+    "description": "for 夏",
+    "secret_version": 2,
+    "previous_secret_until_ms": NOW_MS,
+    "failing_since_ms": NOW_MS,
+    "failing_warned_ms": NOW_MS,
+    "disabled_reason": "by hand",
+}
+
+
+def test_whatever_an_attribute_of_a_subscription_holds_it_is_shown(
+    tunehook: Any, operated: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = [
+        SUBSCRIPTION | {name: wrong} for name in SUBSCRIPTION.keys() - {"subscription_id"} for wrong in WRONG
+    ]
+    monkeypatch.setattr(SubscriptionsTable, "all", lambda _: iter(held))
+    for command in (("subscriptions", "list"), ("subscriptions", "list", "--json"), ("status",)):
+        result = tunehook(*command)
+        assert result.exit_code == 0, (command, result.exception)
+    policy = NetworkPolicy.PUBLIC
+    for item in held:
+        try:
+            for _, value in subscriptions._fields(item, policy):
+                output.cell(value)
+            json.dumps(subscriptions._without_header_values(item), default=output._json_value)
+        except Exception as error:
+            raise AssertionError(item) from error
