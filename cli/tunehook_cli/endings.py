@@ -36,7 +36,7 @@ def wanted_signals() -> list[signal.Signals]:
 def told_by_signals() -> Iterator[None]:
     """Raise `ToldToEnd` where a signal comes, so that what was begun is cleared away; in the main thread alone."""
 
-    def tell(number: int, frame: FrameType | None) -> None:
+    def tell(number: int, _: FrameType | None) -> None:
         raise ToldToEnd(number)
 
     before = {number: signal.signal(number, tell) for number in wanted_signals()}

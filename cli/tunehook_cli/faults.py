@@ -40,6 +40,25 @@ _NOT_ACCEPTED: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
+_THROTTLED: Final = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "LimitExceededException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TransactionInProgressException",
+    }
+)
+"""What botocore tries again as throttling (botocore.retries.standard)."""
+
 _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 
 
@@ -64,6 +83,17 @@ def in_words(error: Exception) -> str | None:
         case ClientError():
             return _refusal(error)
     return None
+
+
+def may_pass(error: Exception) -> bool:
+    """Return whether a call to AWS that failed may succeed a little later, unchanged."""
+    match error:
+        case AwsConnectionError() | HTTPClientError():
+            return True
+        case ClientError():
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            return status >= 500 or code_of(error) in _THROTTLED
+    return False
 
 
 def _refusal(error: ClientError) -> str:

@@ -72,7 +72,8 @@ class KeptFiles:
             return [ArchivedAsset.model_validate(asset) for asset in manifest["assets"]]
         except (ValueError, TypeError, KeyError) as error:
             raise Unavailable(
-                f"the manifest of {task_id} is none ({type(error).__name__}): `tunehook archive {task_id}` makes it anew"
+                f"the manifest of {task_id} is none ({type(error).__name__}): "
+                f"`tunehook archive {task_id}` makes it anew"
             ) from None
 
     def link(self, key: str) -> str:
@@ -201,7 +202,7 @@ class _Part:
     def write(self, chunk: bytes) -> None:
         """Add to it."""
         with _on_disk(self._path):
-            self._file.write(chunk)
+            _append(self._file, chunk)
         self._count(chunk)
 
     def restart(self) -> None:
@@ -216,6 +217,10 @@ class _Part:
         self._hasher.update(chunk)
         self.length += len(chunk)
         self._progress(len(chunk))
+
+
+def _append(file: IO[bytes], chunk: bytes) -> None:
+    file.write(chunk)
 
 
 @contextmanager

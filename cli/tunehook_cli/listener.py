@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import httpx
 from aiohttp import web
@@ -256,7 +256,8 @@ class _Told:
         working = _in_thread(call)
         await asyncio.wait({working}, timeout=UNHURRIED_S)
         hurry = asyncio.ensure_future(self._hurry.wait())
-        await asyncio.wait({working, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {working, hurry}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
         if not working.done():
             raise Hurried

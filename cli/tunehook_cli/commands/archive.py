@@ -69,7 +69,9 @@ def archive(
         told = [asset.model_dump(mode="json", exclude_none=True) for asset in assets]
         output.print_json({"task_id": task_id, "provider": task.provider, "assets": told})
     elif assets:
-        print_files(assets, task, {asset.key: f"s3://{kept.bucket}/{asset.key}" for asset in assets})
+        print_files(
+            assets, task, {asset.key: f"s3://{kept.bucket}/{asset.key}" for asset in assets if asset.key}
+        )
     else:
         output.note("The provider named no file.")
     if any(asset.key is None for asset in assets):

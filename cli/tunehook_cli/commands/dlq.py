@@ -87,8 +87,9 @@ def redrive(
             _take_in(found, limit, as_json=as_json)
         case DeadLetters.POLLER:
             removed = clear(found, queue, limit)
-            words = f"Removed {_count(removed, 'record')}: every start of the poller does what those before it have left."
-            _say(words, {"queue": queue, "removed": removed}, as_json=as_json)
+            words = f"Removed {_count(removed, 'record')}"
+            why = "every start of the poller does what those before it have left"
+            _say(f"{words}: {why}.", {"queue": queue, "removed": removed}, as_json=as_json)
         case _:
             moved = move_back(found, queue, limit)
             words = f"Moved {_count(moved, 'message')} back to the {queue} queue."

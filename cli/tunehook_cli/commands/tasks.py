@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -42,7 +42,14 @@ _LISTED: Final = (
 
 @app.command("list")
 def list_tasks(
-    status: Annotated[Status | None, typer.Option(help="Only those that stand so.")] = None,
+    status: Annotated[
+        Status | None,
+        typer.Option(
+            metavar="STATUS",
+            help="Only those that are pending, completed, failed or rejected.",
+            show_default=False,
+        ),
+    ] = None,
     provider: ProviderName = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
     as_json: AsJson = False,
@@ -196,11 +203,9 @@ def _print_files(task: TaskView, bucket: str) -> None:
 
 def _folder(keys: Sequence[str]) -> str:
     """Return the folder that all keys lie in, slash included; nothing if there is none."""
-    return (
-        os.path.commonprefix([key.rpartition("/")[0] + "/" for key in keys]).rpartition("/")[0] + "/"
-        if keys
-        else ""
-    )
+    folders = [key.split("/")[:-1] for key in keys]
+    shared = takewhile(lambda parts: len(set(parts)) == 1, zip(*folders, strict=False))
+    return "".join(f"{parts[0]}/" for parts in shared)
 
 
 def print_deliveries(deliveries: Sequence[Delivery]) -> None:

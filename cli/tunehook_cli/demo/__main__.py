@@ -1,11 +1,14 @@
-"""`make demo`: starts everything, puts tasks into the table, and shows that all comes out at the other end."""
+"""`make demo`: starts everything, puts tasks into the table, and shows that all comes out at the other end.
+
+With ``--json`` the report is JSON on stdout, and all else is on stderr.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -20,10 +23,12 @@ from rich.table import Table
 
 from tunehook.aws.faults import AWS_FAULTS
 from tunehook.errors import TunehookError, Unavailable
+from tunehook_cli import output
 from tunehook_cli.demo.check import Finding, examine
 from tunehook_cli.demo.plan import HOOK, SUBSCRIBED, TASKS
 from tunehook_cli.demo.progress import Progress
 from tunehook_cli.demo.world import World
+from tunehook_cli.endings import ToldToEnd, told_by_signals
 from tunehook_cli.local import ministack
 from tunehook_cli.local.state import HOME_VARIABLE, Home, LocalEnvironment, checkout
 from tunehook_cli.local.up import bring_up
@@ -34,19 +39,27 @@ _SANDBOX_START_S: Final = 15.0
 _TUNEHOOK: Final = str(Path(sys.executable).parent / "tunehook")
 
 
-def main() -> int:
+def main(*arguments: str) -> int:
     """Run the demonstration; return 0 only if everything that must be there is there."""
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    as_json = arguments == ("--json",)
+    if arguments and not as_json:
+        print(f"demo: no such option: {' '.join(arguments)} (there is --json alone)", file=sys.stderr)
+        return 2
+    output.prepare_streams()
+    shown_on = sys.stderr if as_json else sys.stdout
+    console = Console(file=shown_on, width=None if shown_on.isatty() else 120, highlight=False)
     home = Home(checkout() / ".tunehook" / "demo")
     keep = os.environ.get("KEEP") == "1"
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         with (
+            told_by_signals(),
             _embedded_stack(home, console, keep) as environment,
             _sandbox(home, console, keep) as (sandbox_url, sandbox_pid),
         ):
             findings = _demonstrate(console, environment, sandbox_url)
             is_all_there = _report(console, findings, home)
+            if as_json:
+                output.print_json(_document(findings))
             if keep:
                 _tell_how_to_go_on(console, home, sandbox_url, sandbox_pid)
             return 0 if is_all_there else 1
@@ -54,9 +67,10 @@ def main() -> int:
         console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
         console.print(f"logs: {home.log.parent}", soft_wrap=True)
         return 1
-    except KeyboardInterrupt:
-        console.print("stopped")
-        return 130
+    except ToldToEnd as told:
+        with contextlib.suppress(OSError):  # The terminal may be gone.
+            console.print("stopped")
+        return told.status
 
 
 @contextmanager
@@ -180,6 +194,27 @@ def _report(console: Console, findings: list[Finding], home: Home) -> bool:
     return False
 
 
+def _document(findings: list[Finding]) -> dict[str, Any]:
+    return {
+        "complete": not any(finding.problems for finding in findings),
+        "tasks": [
+            {
+                "task_id": finding.task.task_id,
+                "provider": finding.task.provider,
+                "status": finding.status,
+                "files": [
+                    {"key": key, "bytes": size, "content_type": kind} for key, size, kind in _files(finding)
+                ],
+                "webhooks": [
+                    {"type": each.content["type"], "receiver": each.receiver} for each in finding.webhooks
+                ],
+                "problems": finding.problems,
+            }
+            for finding in findings
+        ],
+    }
+
+
 def _files(finding: Finding) -> list[tuple[str, int, str]]:
     return [(file.key, file.size, file.content_type) for file in finding.files]
 
@@ -207,4 +242,4 @@ def _tell_how_to_go_on(console: Console, home: Home, sandbox_url: str, sandbox_p
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

@@ -120,11 +120,12 @@ def deliveries(stack: Stack, now_ms: int, since_ms: int) -> dict[str, Any]:
     by_status: Counter[str] = Counter()
     due: list[tuple[int, str, str]] = []
     for item in items:
-        pending = item["status"] == DeliveryStatus.PENDING
+        status, due_ms = str(item.get("status")), item.get("next_attempt_at_ms")
+        pending = status == DeliveryStatus.PENDING
         if pending or item["created_at_ms"] >= since_ms:
-            by_status[item["status"]] += 1
-        if pending and "next_attempt_at_ms" in item:
-            due.append((item["next_attempt_at_ms"], item["delivery_id"], item["subscription_id"]))
+            by_status[status] += 1
+        if pending and isinstance(due_ms, int):
+            due.append((due_ms, item["delivery_id"], item["subscription_id"]))
     coming = sorted(each for each in due if each[0] > now_ms)
     return {
         "since_ms": since_ms,

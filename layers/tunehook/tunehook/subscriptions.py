@@ -63,11 +63,6 @@ class Subscription:
             and can_tell(self.format, kind)
         )
 
-
-def can_tell(form: Format, kind: WebhookType) -> bool:
-    """Return whether a format has words for an event: the provider's own object says nothing of kept files."""
-    return not (form is Format.PROVIDER and kind is WebhookType.TASK_ARCHIVED)
-
     @property
     def place(self) -> str:
         """Its URL as every way to write it has it: the name in lower case, without the port that it has anyway."""
@@ -80,6 +75,11 @@ def can_tell(form: Format, kind: WebhookType) -> bool:
         if self.place != other.place or not self.events & other.events:
             return False
         return not (self.providers and other.providers) or bool(self.providers & other.providers)
+
+
+def can_tell(form: Format, kind: WebhookType) -> bool:
+    """Return whether a format has words for an event: the provider's own object says nothing of kept files."""
+    return not (form is Format.PROVIDER and kind is WebhookType.TASK_ARCHIVED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
+import json
 from collections import Counter
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 from tests.support.aws import client, fault, items, put
 
 from tunehook.aws.deliveries import DeliveriesTable
@@ -176,6 +178,97 @@ def test_following_ends_when_all_tasks_are_settled(world: World) -> None:
     assert [state.completed for state in states] == [True, False]
 
 
+class Failing:
+    """A DynamoDB that fails now and then; it counts what it is asked."""
+
+    def __init__(self, *errors: Exception | None) -> None:
+        self.errors = list(errors)
+        self.scans = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(client("dynamodb"), name)
+
+    def get_item(self, **call: Any) -> Any:
+        if self.errors and (error := self.errors.pop(0)) is not None:
+            raise error
+        return client("dynamodb").get_item(**call)
+
+    def get_paginator(self, name: str) -> Any:
+        self.scans += name == "scan"
+        return client("dynamodb").get_paginator(name)
+
+
+def watcher_on(dynamodb: Any) -> Watcher:
+    return Watcher(
+        TasksTable(dynamodb, "TasksTable"),
+        DeliveriesTable(dynamodb, "DeliveriesTable"),
+        SubscriptionsTable(dynamodb, "SubscriptionsTable"),
+        NetworkPolicy.ANY,
+    )
+
+
+def test_the_subscriptions_are_read_once_a_round_however_many_tasks_are_watched(world: World) -> None:
+    keys = [TaskKey(f"task-{number}", "suno") for number in range(5)]
+    for key in keys:
+        put("TasksTable", {"task_id": key.task_id, "provider": key.provider} | ARCHIVED)
+    dynamodb = Failing()
+    states = follow(watcher_on(dynamodb), keys, lambda _: None, lambda _: None)
+    assert [state.key for state in states] == keys
+    assert dynamodb.scans == 1
+
+
+THROTTLED = fault("ThrottlingException", "GetItem")
+
+
+@pytest.mark.parametrize(
+    "error", [THROTTLED, EndpointConnectionError(endpoint_url="https://dynamodb")], ids=["throttled", "away"]
+)
+def test_a_watch_outlives_what_passes_and_says_so(
+    world: World, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    world.task(**ARCHIVED)
+    states = follow(watcher_on(Failing(error, error, None, error)), [KEY], lambda _: None, lambda _: None)
+    assert states[0].completed
+    assert capsys.readouterr().err.count("; still watching") == 1
+
+
+@pytest.mark.parametrize(
+    ("errors", "code"),
+    [
+        ([fault("AccessDeniedException", "GetItem")], "AccessDenied"),
+        ([THROTTLED] * TROUBLED_ROUNDS, "Throttling"),
+    ],
+    ids=["refused", "for long"],
+)
+def test_a_watch_ends_by_what_does_not_pass(world: World, errors: list[Exception], code: str) -> None:
+    slept: list[float] = []
+    with pytest.raises(ClientError, match=code):
+        follow(watcher_on(Failing(*errors)), [KEY], lambda _: None, slept.append)
+    assert len(slept) == len(errors) - 1
+
+
+def test_watch_as_json_is_a_line_a_change_and_the_last_one_is_settled(
+    tunehook: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = iter([lambda: None, lambda: world.task(**ARCHIVED)])
+    monkeypatch.setattr("tunehook_cli.commands.watch.time.sleep", lambda _: next(rounds)())
+    world.task(status="pending", phase="processing")
+    result = tunehook("watch", "task-1", "--json")
+    first, last = map(json.loads, result.stdout.splitlines())
+    assert (first["task_id"], first["status"], first["phase"], first["settled"]) == (
+        "task-1",
+        "pending",
+        "processing",
+        False,
+    )
+    assert (last["status"], last["webhooks"], last["settled"]) == ("completed", {}, True)
+
+
+def test_watch_as_json_with_nothing_pending_prints_no_line(tunehook: Any, world: World) -> None:
+    result = tunehook("watch", "--json")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "No task is pending.\n")
+
+
 def test_watch_says_each_change_in_a_line_and_tells_the_end_by_its_status(
     tunehook: Any, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,11 +402,10 @@ def test_a_call_that_is_refused_does_not_end_a_watch(world: World) -> None:
     assert shown == [1] * 5
 
 
-def test_a_watch_that_never_was_or_is_refused_for_long_says_so() -> None:
-    for answers in ([fault()], [False, *(fault() for _ in range(TROUBLED_ROUNDS))]):
-        looks: Any = Looks(*answers)
-        with pytest.raises(type(fault())):
-            follow(looks, [KEY], lambda _: None, lambda _: None)
+def test_a_watch_that_is_refused_for_long_ends_although_it_had_begun_well() -> None:
+    looks: Any = Looks(False, *(fault() for _ in range(TROUBLED_ROUNDS)))
+    with pytest.raises(type(fault())):
+        follow(looks, [KEY], lambda _: None, lambda _: None)
         assert looks.answers == []
 
 

@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+from tests.support.serving import answering
 
 from tunehook.errors import Misconfigured
 from tunehook_cli.local import ministack
-from tunehook_cli.local.state import Home
+from tunehook_cli.local.processes import Process
+from tunehook_cli.local.state import Home, LocalEnvironment
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
@@ -18,6 +23,105 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(Misconfigured, match=f"port {port} is in use by another program"):
             ministack.start(Home(tmp_path), port)
+
+
+PROGRAM = """#!{python}
+import os, subprocess, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+function = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+with open(os.environ["STATE_DIR"] + "/function", "w") as file:
+    file.write(str(function.pid))
+HTTPServer((os.environ["BIND_HOST"], int(os.environ["GATEWAY_PORT"])), Handler).serve_forever()
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A checkout whose embedded AWS is a program that answers, and has a function run."""
+    program = tmp_path / ".tunehook" / "tools" / "ministack" / "bin" / "ministack"
+    program.parent.mkdir(parents=True)
+    program.write_text(PROGRAM.format(python=sys.executable))
+    program.chmod(0o755)
+    monkeypatch.setattr(ministack, "checkout", lambda: tmp_path)
+    return Home(tmp_path / "home")
+
+
+def processes_of(home: Home, environment: LocalEnvironment) -> tuple[Process, Process]:
+    """The embedded AWS, and the function that it runs."""
+    own, function = Process.of(environment.pid), Process.of(int((home.data / "function").read_text()))
+    assert own is not None
+    assert function is not None
+    return own, function
+
+
+def wait_until_ended(process: Process) -> None:
+    until = time.monotonic() + 60
+    while process.is_alive:
+        assert time.monotonic() < until, "it still runs"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("by", ["whoever has started it", "another command"])
+def test_what_was_started_is_stopped_with_the_functions_that_it_runs(
+    home: Home, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    environment = ministack.start(home, ministack.free_port())
+    own, function = processes_of(home, environment)
+    assert home.running() == environment
+    child = ministack._children[environment.pid]
+    if by == "another command":
+        del ministack._children[environment.pid]
+    ministack.stop(home, environment)
+    child.wait()
+    assert home.running() is None
+    assert not (home.folder / "running.json").exists()
+    wait_until_ended(own)
+    wait_until_ended(function)
+
+
+def test_one_that_is_interrupted_before_it_answers_is_stopped(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[LocalEnvironment] = []
+
+    def interrupt(environment: LocalEnvironment, *_: object) -> None:
+        started.append(environment)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ministack, "_wait_until_it_answers", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        ministack.start(home, ministack.free_port())
+    assert Process.of(started[0].pid) is None
+    assert not (home.folder / "running.json").exists()
+
+
+@pytest.mark.parametrize("started", ["Mon Nov  2 11:20:14 2026", None])
+def test_a_process_that_has_the_id_of_an_embedded_aws_of_the_past_is_left_alone(
+    tmp_path: Path, started: str | None
+) -> None:
+    home = Home(tmp_path)
+    with (
+        answering() as port,
+        subprocess.Popen(["sleep", "600"], start_new_session=True) as innocent,
+    ):
+        environment = LocalEnvironment(
+            f"http://127.0.0.1:{port}", "us-east-1", "test", "test", "tunehook", innocent.pid
+        )
+        home.remember(environment)
+        record = json.loads((tmp_path / "running.json").read_text())
+        (tmp_path / "running.json").write_text(json.dumps(record | {"started": started}))
+        try:
+            assert home.running() is None
+            ministack.stop(home, environment)
+            assert innocent.poll() is None
+        finally:
+            innocent.kill()
 
 
 def test_a_missing_tool_is_named_with_what_installs_it(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.serving import answering
 
 from tunehook_cli.local import state
 from tunehook_cli.local.state import HOME_VARIABLE, Home, LocalEnvironment
@@ -15,10 +17,8 @@ from tunehook_cli.local.state import HOME_VARIABLE, Home, LocalEnvironment
 
 @pytest.fixture
 def listener() -> Iterator[int]:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
-        yield server.getsockname()[1]
+    with answering() as port:
+        yield port
 
 
 def environment(port: int, pid: int) -> LocalEnvironment:
@@ -56,6 +56,33 @@ def test_a_process_that_does_not_listen_does_not_run(tmp_path: Path, listener: i
         closed.bind(("127.0.0.1", 0))
         home.remember(environment(closed.getsockname()[1], os.getpid()))
         assert home.running() is None
+
+
+def test_another_process_that_has_the_id_now_does_not_run(tmp_path: Path, listener: int) -> None:
+    home = Home(tmp_path)
+    home.remember(environment(listener, os.getpid()))
+    record = json.loads((tmp_path / "running.json").read_text())
+    for started in ("Mon Nov  2 11:20:14 2026", None):
+        (tmp_path / "running.json").write_text(json.dumps(record | {"started": started}))
+        assert home.running() is None
+    del record["started"]
+    (tmp_path / "running.json").write_text(json.dumps(record))
+    assert home.running() is None
+
+
+def test_another_program_that_answers_at_the_same_place_is_not_it(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with answering("/_localstack/health") as port:
+        home.remember(environment(port, os.getpid()))
+        assert home.running() is None
+
+
+def test_one_that_is_too_busy_to_answer_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "_ANSWERS_WITHIN_S", 0.1)
+    home = Home(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        home.remember(environment(busy.getsockname()[1], os.getpid()))
+        assert home.running() is not None
 
 
 def test_what_was_forgotten_does_not_run(tmp_path: Path, listener: int) -> None:

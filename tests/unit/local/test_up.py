@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 
 import pytest
+from tests.support.serving import answering
 
 from tunehook.errors import Misconfigured
 from tunehook_cli.local import ministack
@@ -14,10 +14,8 @@ from tunehook_cli.local.up import bring_up
 
 def test_one_that_runs_at_another_address_is_named_and_left_alone(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
-        endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
+    with answering() as port:
+        endpoint = f"http://127.0.0.1:{port}"
         home.remember(LocalEnvironment(endpoint, "us-east-1", "test", "test", "tunehook", os.getpid()))
         with pytest.raises(Misconfigured, match=f"runs at {endpoint} and not at 127.0.0.9"):
             bring_up(home, 4566, host="127.0.0.9")
