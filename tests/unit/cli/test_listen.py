@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.support.aws import Faulty, client, fault, items, put
+from tests.support.patience import until
 from typer.testing import Result
 
 from tunehook.signatures import derive_secret, sign
@@ -36,13 +37,13 @@ def listen(tunehook: Any, stack: None, monkeypatch: pytest.MonkeyPatch) -> Liste
         failures: list[BaseException] = []
         over = threading.Event()
 
+        def subscribed() -> list[dict[str, Any]]:
+            assert not over.is_set(), "it has ended"
+            return [each for each in items(TABLE) if "description" in each]
+
         def drive() -> None:
-            until = time.monotonic() + 10
             try:
-                while not (found := [each for each in items(TABLE) if "description" in each]):
-                    assert not over.is_set(), "it has ended"
-                    assert time.monotonic() < until, "nothing was subscribed"
-                    time.sleep(0.02)
+                found = until(subscribed, "a subscription")
                 driver(found[0])
             except BaseException as error:  # noqa: BLE001 - raised again in the test's own thread
                 failures.append(error)
