@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from tunehook.deliveries import Delivery, new_delivery
 from tunehook.events import ArchivedAsset, ClipDetail, ManifestLocation, TaskCompleted
 from tunehook.signatures import derive_secret, sign
 from tunehook.tasks import FailureCode, Format
-from tunehook.times import to_ms
+from tunehook.times import now_ms, to_ms
 from webhooks.attempt import ATTEMPT_S
 from webhooks.rendering import render
 from webhooks.schedule import WAITS_MS
@@ -156,7 +155,7 @@ def test_the_example_request_is_signed_with_the_example_secret() -> None:
 
 def cases() -> list[dict[str, Any]]:
     """Requests, and whether each is genuine."""
-    now_s = int(time.time())
+    now_s = now_ms() // 1000
     secret, other, older = (derive_secret("m" * 32, name, 1) for name in ("sub", "other", "older"))
 
     def case(

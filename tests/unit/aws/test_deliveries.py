@@ -2,9 +2,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 from moto import mock_aws
+from tests.support.aws import client as shared_client
 
 from tunehook.aws.deliveries import CLAIM_MS, Claim, DeliveriesQueue, DeliveriesTable
 from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, DeliveryStatus, message_for, new_delivery
@@ -31,7 +31,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeliveriesTable]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     with mock_aws():
-        client: Any = boto3.client("dynamodb", region_name="eu-west-1")
+        client: Any = shared_client("dynamodb")
         client.create_table(
             TableName="deliveries",
             KeySchema=[{"AttributeName": "delivery_id", "KeyType": "HASH"}],
@@ -147,7 +147,7 @@ def test_messages_are_grouped_by_subscription_whatever_its_name(monkeypatch: pyt
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     with mock_aws():
-        client: Any = boto3.client("sqs", region_name="eu-west-1")
+        client: Any = shared_client("sqs")
         url = client.create_queue(QueueName="deliveries")["QueueUrl"]
         queue = DeliveriesQueue(client, url)
         for name in ("a b", "音乐", "x" * 500):

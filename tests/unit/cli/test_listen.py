@@ -3,7 +3,6 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,6 +16,7 @@ from tests.support.patience import until
 from typer.testing import Result
 
 from tunehook.signatures import derive_secret, sign
+from tunehook.times import now_ms
 from tunehook_cli.stack import Stack
 
 TABLE = "SubscriptionsTable"
@@ -73,7 +73,7 @@ def post(
     **headers: str,
 ) -> httpx.Response:
     secret = secret or derive_secret("m" * 64, item["subscription_id"], 1)
-    now_s = int(time.time())
+    now_s = now_ms() // 1000
     signed = {
         "content-type": "application/json; charset=utf-8",
         "webhook-id": "msg_1",

@@ -4,7 +4,6 @@ import io
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +19,7 @@ from tunehook.aws.messages import LEASE_S
 from tunehook.aws.task_items import end_to_item
 from tunehook.errors import InvalidInput
 from tunehook.events import TaskCompleted, TaskFailed, task_ended
+from tunehook.times import now_ms
 
 POISON = "{not json"
 
@@ -131,9 +131,9 @@ def completed_body(url: str, task_id: str = "task-1") -> str:
 
 
 def first_received_now(event: dict[str, Any]) -> dict[str, Any]:
-    now_ms = str(int(time.time() * 1000))
+    first_ms = str(now_ms())
     records = [
-        record | {"attributes": record["attributes"] | {"ApproximateFirstReceiveTimestamp": now_ms}}
+        record | {"attributes": record["attributes"] | {"ApproximateFirstReceiveTimestamp": first_ms}}
         for record in event["Records"]
     ]
     return {"Records": records}
