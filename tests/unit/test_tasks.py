@@ -10,6 +10,7 @@ from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import (
     METADATA_MAX_BYTES,
+    FailureCode,
     Format,
     TaskKey,
     TaskRequest,
@@ -213,3 +214,13 @@ def test_each_shard_has_a_queue_of_its_own() -> None:
 @pytest.mark.parametrize("metadata", [{"half": "\ud800"}, {"\udfff": 1}, {"deep": [{"half": "x\udc00"}]}])
 def test_metadata_with_half_a_surrogate_pair_is_refused(metadata: dict[str, object]) -> None:
     assert refused(metadata=metadata) == "metadata"
+
+
+def test_the_codes_of_failures_are_those_of_the_contract() -> None:
+    assert [code.value for code in FailureCode] == [
+        "invalid",
+        "provider_failed",
+        "not_found",
+        "completed_without_results",
+        "timed_out",
+    ]

@@ -135,3 +135,8 @@ def test_an_item_that_is_no_subscription_is_refused_with_its_field(item: dict[st
     with pytest.raises(InvalidInput) as caught:
         receiver_of(delivery(), item, START_MS)
     assert caught.value.field == field
+
+
+def test_a_subscription_that_was_never_rotated_signs_with_its_first_secret() -> None:
+    receiver = receiver_of(delivery(), {"url": "https://x.example/"}, START_MS)
+    assert receiver.secret_versions == (1,)
