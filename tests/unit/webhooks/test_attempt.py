@@ -1,3 +1,4 @@
+import asyncio
 import json
 from typing import Any
 
@@ -159,3 +160,17 @@ async def test_a_refused_connection_is_a_failed_attempt() -> None:
         pass
     result = await attempt(delivery(), {"url": wire.url})
     assert (result.verdict, result.attempt.error) == (Verdict.FAILED, "ConnectError")
+
+
+async def test_an_attempt_says_how_long_it_took() -> None:
+    loop = asyncio.get_running_loop()
+
+    async def late(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.25)
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    async with serving(late) as wire:
+        began_s = loop.time()
+        result = await attempt(delivery(), {"url": wire.url})
+        took_ms = (loop.time() - began_s) * 1000
+    assert 249 <= result.attempt.duration_ms <= took_ms + 1
