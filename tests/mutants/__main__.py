@@ -36,7 +36,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="draws the same changes again; by default others each time")
     parser.add_argument("--count", type=int, default=500, help="how many changes (500)")
     parser.add_argument("--jobs", type=int, default=1, help="how many at once (1)")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of tests for each change at most (60)")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="that the tests of a change take at most (60)"
+    )
     parser.add_argument("--only", default="*", help="pattern of the modules' paths")
     parser.add_argument("--all", action="store_true", help="also try what the list excepts")
     parser.add_argument("--write", type=Path, help="a file for the report, beside what is printed")
@@ -82,8 +84,8 @@ class Trial:
         copy.change(module, change)
         try:
             for part in parts_of(module, tests, self._seconds):
-                # The patience is what a slow machine may take, beside what a change may make slower.
-                ran = copy.run(part, 60 + 5 * sum(part.values()))
+                # More than a change may make slower, beside pytest itself.
+                ran = copy.run(part, 30 + 3 * sum(part.values()))
                 if ran.has_noticed:
                     return Result(module, change, Verdict.NOTICED, ran.failed or "they do not end")
         finally:

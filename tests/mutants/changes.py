@@ -213,7 +213,8 @@ class _Finder:
             case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):
                 self._add("del", node, "pass", around)
             case ast.Return(value=ast.expr() as value):
-                if not (isinstance(value, ast.Constant) and value.value is None):
+                # Who asks for a truth value cannot tell False and None apart.
+                if not (isinstance(value, ast.Constant) and value.value in (None, False)):
                     self._add("return", node, "return None", around)
             case ast.Raise():
                 self._add("raise", node, "pass", around)

@@ -2,15 +2,16 @@
 
 It is started with ``python tests/mutants/child.py MODULE ...`` in a copy of the tree and imports those modules: none of
 the tree, which changes. It reads an order a line and answers each with a line, both JSON. An order has `files` (of
-tests) and `seconds` (after which it is ended), and either `tests` (ids, run in that order until one fails) or `record`
-(names and paths of the modules whose lines are recorded). The answer has `exit` (pytest's status, or None when it was
-ended), `failed` (the test or the file that failed) and `tests` (what was recorded).
+tests) and `seconds` (of a processor, after which it is ended), and either `tests` (ids, run in that order until one
+fails) or `record` (names and paths of the modules whose lines are recorded). The answer has `exit` (pytest's status, or
+None when it was ended), `failed` (the test or the file that failed) and `tests` (what was recorded).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -25,6 +26,9 @@ import pytest_asyncio.plugin
 
 PLUGINS = (_hypothesis_pytestplugin, pytest_asyncio.plugin)
 """Imported once: left to itself, pytest would look for plugins and import them for every order."""
+
+WAITS = 10
+"""After so many times an order's seconds it is ended although the processor was busy with something else."""
 
 
 class Chosen:
@@ -77,6 +81,7 @@ def run_apart(order: dict[str, Any]) -> dict[str, Any]:
         if process == 0:
             os.setsid()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            resource.setrlimit(resource.RLIMIT_CPU, (round(order["seconds"]), resource.RLIM_INFINITY))
             with Path(os.devnull).open("r+b") as nothing:
                 for stream in (0, 1, 2):
                     os.dup2(nothing.fileno(), stream)
@@ -84,7 +89,7 @@ def run_apart(order: dict[str, Any]) -> dict[str, Any]:
                 Path(answer.name).write_text(json.dumps(run(order)), encoding="utf-8")
             finally:
                 os._exit(0)
-        until = time.monotonic() + order["seconds"]
+        until = time.monotonic() + WAITS * order["seconds"]
         try:
             while os.waitpid(process, os.WNOHANG) == (0, 0):
                 if time.monotonic() > until:

@@ -102,7 +102,7 @@ class Copy:
         return tests
 
     def run(self, tests: Mapping[str, float], seconds: float) -> Ran:
-        """Run tests (with the seconds that each takes) in their order until one fails, for some seconds at most.
+        """Run tests (with the seconds that each takes) in their order until one fails, or they have taken too long.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Which lines of which modules each test runs, and for how long: a plugin of pytest that writes it down."""
+"""Which lines of which modules each test runs, and how long it takes: a plugin of pytest that writes it down."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ CALLS: Final = 200
 class Recorder:
     """Traces the lines of some files while a test runs, set up and torn down, in whatever thread.
 
-    `tests` maps the id of each test that passed to its seconds and to the lines of each file, by the file's path.
+    `tests` maps the id of each test that passed to the seconds of a processor that it takes and to the lines of each
+    file, by the file's path.
     """
 
     def __init__(self, files: dict[str, Path]) -> None:
@@ -51,7 +52,7 @@ class Recorder:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         """Trace one test."""
         self._lines, self._calls = {}, {}
-        began_s = time.perf_counter()
+        began_s = time.process_time()
         sys.settrace(self._trace)
         threading.settrace(self._trace)
         try:
@@ -61,7 +62,7 @@ class Recorder:
             sys.settrace(None)
             if item.nodeid not in self._failed:
                 self.tests[item.nodeid] = {
-                    "seconds": round(time.perf_counter() - began_s, 3),
+                    "seconds": round(time.process_time() - began_s, 3),
                     "lines": {name: sorted(lines) for name, lines in sorted(self._lines.items())},
                 }
 

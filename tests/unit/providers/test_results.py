@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tunehook.providers.results import MAX_OBJECT_BYTES, read_clip, read_result
+import pytest
+
+from tunehook.providers.results import MAX_OBJECT_BYTES, entries, read_clip, read_result
 
 
 def test_a_field_outside_metadata_wins_over_one_in_it() -> None:
@@ -71,3 +73,18 @@ def test_clips_without_number_are_bounded() -> None:
     result = read_result({}, map(read_clip, sources))
     assert 20 < len(result.clips) < 26
     assert result.truncated
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (["https://h/1", {"url": "https://h/2"}], ["https://h/1", {"url": "https://h/2"}]),
+        ('["https://h/1"]', ["https://h/1"]),
+        ({"audio": "https://h/1", "video": "", "size": 3}, [{"url": "https://h/1", "type": "audio"}]),
+        ("https://h/1", ("https://h/1",)),
+        ("", ()),
+        (None, ()),
+    ],
+)
+def test_links_are_found_in_a_list_in_an_object_in_json_and_alone(value: Any, found: Any) -> None:
+    assert entries(value) == found
