@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from moto import mock_aws
 from tests.support.aws import REGION
 
@@ -21,3 +22,8 @@ def _no_aws_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def aws() -> Iterator[None]:
     with mock_aws():
         yield
+
+
+# How long an example takes, and how long it takes to draw one, is the machine's matter.
+settings.register_profile("tunehook", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tunehook")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import settings
 from tests.support.patience import HANG_S
 from tests.support.template import ROOT
 
@@ -103,6 +104,10 @@ def test_no_test_depends_on_how_fast_the_machine_is(path: Path) -> None:
     excused = {what for file, what in EXCUSED if file == name_in_tests(path)}
     assert not {what: line for what, line in found.items() if what not in excused}
     assert excused <= found.keys()
+
+
+def test_no_example_of_hypothesis_has_a_deadline() -> None:
+    assert settings().deadline is None
 
 
 def test_every_excuse_is_of_a_file() -> None:
