@@ -5,6 +5,7 @@ import pytest
 from boto3.dynamodb.types import Binary
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.tasks import pending
 
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy
@@ -14,6 +15,7 @@ from tunehook.tasks import (
     Format,
     TaskKey,
     TaskRequest,
+    Work,
     check_metadata,
     check_request,
     plain_json,
@@ -224,3 +226,10 @@ def test_the_codes_of_failures_are_those_of_the_contract() -> None:
         "completed_without_results",
         "timed_out",
     ]
+
+
+def test_what_there_is_to_do_is_seen_until_the_latest_of_all() -> None:
+    tasks = [pending(TaskKey(f"task-{number}", "suno"), since_ms=number) for number in (3, 9, 5)]
+    assert Work().seen_until_ms == 0
+    assert Work(pending=tasks[:1], unsent=tasks[1:]).seen_until_ms == 9
+    assert Work(pending=tasks[1:], unsent=tasks[:1]).seen_until_ms == 9

@@ -241,3 +241,17 @@ async def test_a_probe_that_meets_a_first_transient_ends_the_probing() -> None:
     await meet(pauses, Transient("x"))
     assert pauses.unresolved is None
     assert [(await admitted(pauses)).is_probe for _ in range(2)] == [False, False]
+
+
+async def test_only_the_probe_itself_ends_the_probing_and_ends_it_once() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    earlier = await admitted(pauses)
+    await meet(pauses, Unauthorised("no"))
+    clock.now = pauses.until
+    probe = await admitted(pauses)
+    pauses.release(earlier)
+    assert (probe.is_probe, pauses.is_paused()) == (True, True)
+    pauses.release(probe)
+    pauses.release(probe)
+    assert not pauses.is_paused()
