@@ -68,6 +68,10 @@ bench: setup ## run the benchmarks (three quarters of an hour on a quiet machine
 soak: setup ## break everything that can break while 2,000 tasks run, and count (some twenty minutes)
 	$(BIN)/python -m tests.stack.faults --size long --write
 
+.PHONY: mutants
+mutants: setup ## change the code a little, 500 times, and count what the tests notice (hours on a small machine)
+	$(BIN)/python -m tests.mutants --jobs 2
+
 .PHONY: build
 build: setup ## build the stack for AWS
 	LAYER_PYTHON_VERSION=$(PYTHON_VERSION) PYTHON="$(CURDIR)/$(BIN)/python" \

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from moto import mock_aws
 from tests.support.aws import REGION, mend_secrets
 
@@ -30,3 +31,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waited: list[float] = []
     monkeypatch.setattr("tunehook.aws.resend.sleep", waited.append)
     return waited
+
+
+# How long an example takes, and how long it takes to draw one, is the machine's matter.
+settings.register_profile("tunehook", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tunehook")

@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +31,7 @@ from tunehook.events import (
 from tunehook.signatures import derive_secret, sign
 from tunehook.subscriptions import WebhookType
 from tunehook.tasks import FailureCode, Format
-from tunehook.times import to_ms
+from tunehook.times import now_ms, to_ms
 from webhooks.attempt import ATTEMPT_S
 from webhooks.rendering import render
 from webhooks.schedule import WAITS_MS
@@ -185,7 +184,7 @@ def test_the_example_request_is_signed_with_the_example_secret() -> None:
 
 def cases() -> list[dict[str, Any]]:
     """Requests, and whether each is genuine."""
-    now_s = int(time.time())
+    now_s = now_ms() // 1000
     secret, other, older = (derive_secret("m" * 32, name, 1) for name in ("sub", "other", "older"))
 
     def case(

@@ -29,6 +29,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from multidict import CIMultiDict
+from tests.support.patience import HANG_S
 from yarl import URL
 
 _SCOPE = re.compile(r"Credential=(?P<key>[^/]+)/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
@@ -382,7 +383,7 @@ def run_aws_proxy(
     )
     thread.start()
     try:
-        assert ready.wait(10), "the proxy did not come up"
+        assert ready.wait(HANG_S), "the proxy did not come up"
         yield proxy
     finally:
         loop.call_soon_threadsafe(stopped.set)

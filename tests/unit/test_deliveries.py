@@ -3,8 +3,10 @@ from typing import Any
 
 import pytest
 
-from tunehook.deliveries import DeliveryMessage, message_of
+from tunehook.deliveries import DeliveryMessage, message_of, new_delivery
 from tunehook.errors import InvalidInput
+from tunehook.tasks import Format
+from tunehook.times import LATEST_MS
 
 WHOLE: dict[str, Any] = {
     "delivery_id": "msg_1",
@@ -55,3 +57,26 @@ def test_a_refusal_quotes_nothing_of_the_message() -> None:
     with pytest.raises(InvalidInput) as refused:
         message_of(json.dumps(WHOLE | {"run": "a secret"}))
     assert "secret" not in str(refused.value)
+
+
+def test_a_delivery_is_kept_for_30_days_and_due_at_once() -> None:
+    made = new_delivery(
+        event_id="evt_1",
+        subscription_id="sub",
+        task_id="task",
+        provider="suno",
+        type="task.completed",
+        event_at_ms=1,
+        format=Format.STANDARD,
+        payload="{}",
+        now_ms=1_800_000_000_999,
+    )
+    assert made.expires_at == 1_800_000_000 + 30 * 24 * 3600
+    assert made.next_attempt_at_ms == made.created_at_ms == 1_800_000_000_999
+
+
+def test_a_moment_that_is_none_is_refused() -> None:
+    message = {"delivery_id": "d", "subscription_id": "s", "attempt": 1, "run": 1, "due_at_ms": LATEST_MS}
+    assert message_of(json.dumps(message)).due_at_ms == LATEST_MS
+    with pytest.raises(InvalidInput, match="due_at_ms"):
+        message_of(json.dumps(message | {"due_at_ms": LATEST_MS + 1}))

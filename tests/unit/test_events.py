@@ -6,7 +6,16 @@ import pytest
 from pydantic import ValidationError
 from tests.support.tasks import KEY, NOW_MS, clip, completed, ended
 
-from tunehook.events import DETAIL_MAX_BYTES, ClipDetail, TaskCompleted, TaskFailed, size_of, task_ended
+from tunehook.events import (
+    DETAIL_MAX_BYTES,
+    EVENT_MODELS,
+    ClipDetail,
+    TaskArchived,
+    TaskCompleted,
+    TaskFailed,
+    size_of,
+    task_ended,
+)
 from tunehook.tasks import Failure, FailureCode, Status, TaskEnd
 
 FAILED = TaskEnd(
@@ -125,3 +134,25 @@ def test_an_event_is_about_a_task_that_a_table_can_hold(name: str, longest: int)
     for text in ("", "x" * (longest + 1)):
         with pytest.raises(ValidationError):
             TaskCompleted.model_validate(detail | {name: text})
+
+
+def test_an_event_of_exactly_the_largest_size_is_not_cut() -> None:
+    room = DETAIL_MAX_BYTES - size_of(task_ended(ended(end=completed(clips=(clip(prompt="x"),)))))
+    for more, truncated in ((0, False), (1, True)):
+        event = task_ended(ended(end=completed(clips=(clip(prompt="x" * (1 + room + more)),))))
+        assert event.truncated is truncated
+
+
+def test_every_event_of_the_contract_has_its_model() -> None:
+    assert set(EVENT_MODELS) == {
+        "TaskCompleted",
+        "TaskFailed",
+        "TaskArchived",
+        "SubscriptionFailing",
+        "SubscriptionDisabled",
+    }
+
+
+def test_what_says_nothing_of_it_is_not_cut() -> None:
+    fields = [model.model_fields["truncated"] for model in (TaskCompleted, TaskFailed, TaskArchived)]
+    assert [field.default for field in fields] == [False] * 3

@@ -45,3 +45,7 @@ def test_an_event_is_named_after_its_kind_its_task_and_its_run() -> None:
     }
     assert len(names) == 16
     assert all(name.startswith("evt_") and len(name) == 36 for name in names)
+
+
+def test_a_task_stays_in_its_shard_for_ever() -> None:
+    assert [shard_of(f"task-{number}", 1000) for number in range(4)] == [772, 390, 267, 240]

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tunehook.identifiers import digest
 from tunehook.result_keys import asset_key, manifest_key, safe_part, task_prefix
 
 
@@ -61,3 +62,8 @@ def test_a_key_is_within_the_1024_bytes_of_s3() -> None:
     key = asset_key("x" * 64, "歌" * 256, "歌" * 128, "large_cover", "jpeg")
     assert len(key.encode()) <= 1024
     assert key.startswith(task_prefix("x" * 64, "歌" * 256))
+
+
+def test_200_characters_are_the_longest_part_that_is_kept_as_it_is() -> None:
+    assert safe_part("x" * 200) == "x" * 200
+    assert safe_part("x" * 201) == "x" * 167 + "~" + digest("x" * 201)

@@ -5,14 +5,17 @@ import pytest
 from boto3.dynamodb.types import Binary
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.tasks import pending
 
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import (
     METADATA_MAX_BYTES,
+    FailureCode,
     Format,
     TaskKey,
     TaskRequest,
+    Work,
     check_metadata,
     check_request,
     plain_json,
@@ -220,3 +223,20 @@ def test_each_shard_has_a_queue_of_its_own() -> None:
 @pytest.mark.parametrize("metadata", [{"half": "\ud800"}, {"\udfff": 1}, {"deep": [{"half": "x\udc00"}]}])
 def test_metadata_with_half_a_surrogate_pair_is_refused(metadata: dict[str, object]) -> None:
     assert refused(metadata=metadata) == "metadata"
+
+
+def test_the_codes_of_failures_are_those_of_the_contract() -> None:
+    assert [code.value for code in FailureCode] == [
+        "invalid",
+        "provider_failed",
+        "not_found",
+        "completed_without_results",
+        "timed_out",
+    ]
+
+
+def test_what_there_is_to_do_is_seen_until_the_latest_of_all() -> None:
+    tasks = [pending(TaskKey(f"task-{number}", "suno"), since_ms=number) for number in (3, 9, 5)]
+    assert Work().seen_until_ms == 0
+    assert Work(pending=tasks[:1], unsent=tasks[1:]).seen_until_ms == 9
+    assert Work(pending=tasks[1:], unsent=tasks[:1]).seen_until_ms == 9

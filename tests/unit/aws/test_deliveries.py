@@ -2,9 +2,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
+from tests.support.aws import Faulty, create_table, fault
+from tests.support.aws import client as shared_client
 
 from tunehook.aws.deliveries import CLAIM_MS, Claim, DeliveriesQueue, DeliveriesTable
 from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, DeliveryStatus, message_for, new_delivery
@@ -31,7 +33,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeliveriesTable]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     with mock_aws():
-        client: Any = boto3.client("dynamodb", region_name="eu-west-1")
+        client: Any = shared_client("dynamodb")
         client.create_table(
             TableName="deliveries",
             KeySchema=[{"AttributeName": "delivery_id", "KeyType": "HASH"}],
@@ -147,7 +149,7 @@ def test_messages_are_grouped_by_subscription_whatever_its_name(monkeypatch: pyt
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     with mock_aws():
-        client: Any = boto3.client("sqs", region_name="eu-west-1")
+        client: Any = shared_client("sqs")
         url = client.create_queue(QueueName="deliveries")["QueueUrl"]
         queue = DeliveriesQueue(client, url)
         for name in ("a b", "音乐", "x" * 500):
@@ -183,3 +185,52 @@ def test_a_delivery_is_named_after_event_and_subscription() -> None:
 
 def test_a_delivery_is_kept_30_days() -> None:
     assert DELIVERY.expires_at == NOW_MS // 1000 + 30 * 24 * 3600
+
+
+def test_trouble_with_the_table_is_raised() -> None:
+    broken = Faulty(shared_client("dynamodb"), put_item=[fault()], update_item=[fault(), fault()])
+    table = DeliveriesTable(broken, "deliveries")  # type: ignore[arg-type]
+    for call in (lambda: table.create(DELIVERY), lambda: table.claim(MESSAGE, NOW_MS), lambda: record(table)):
+        with pytest.raises(ClientError):
+            call()
+
+
+def test_what_another_has_recorded_is_told_as_false(table: DeliveriesTable) -> None:
+    table.create(DELIVERY)
+    assert record(table) is True
+    assert record(table) is False
+
+
+class TestIndexes:
+    @pytest.fixture
+    def table(self, aws: None) -> DeliveriesTable:
+        create_table("DeliveriesTable")
+        table = DeliveriesTable(shared_client("dynamodb"), "DeliveriesTable")
+        for number in range(4):
+            made = DELIVERY.model_copy(
+                update={"delivery_id": f"msg_{number}", "created_at_ms": NOW_MS + number}
+            )
+            assert table.create(made)
+        return table
+
+    def test_those_of_a_subscription_come_newest_first_and_no_more_than_wanted(
+        self, table: DeliveriesTable
+    ) -> None:
+        assert table.ids_of_subscription(DELIVERY.subscription_id, 3) == ["msg_3", "msg_2", "msg_1"]
+
+    def test_those_of_a_task_come_newest_first_and_from_a_moment_on(self, table: DeliveriesTable) -> None:
+        assert table.ids_of_task(DELIVERY.task_id) == ["msg_3", "msg_2", "msg_1", "msg_0"]
+        assert table.ids_of_task(DELIVERY.task_id, NOW_MS + 2) == ["msg_3", "msg_2"]
+        assert table.ids_of_task("another") == []
+
+    def test_one_that_was_delivered_counts_from_its_creation_on(self, table: DeliveriesTable) -> None:
+        message = MESSAGE.model_copy(update={"delivery_id": "msg_1"})
+        assert not table.delivered_since(DELIVERY.subscription_id, 0)
+        assert table.record(message, status=DeliveryStatus.DELIVERED, attempt=ATTEMPT)
+        assert table.delivered_since(DELIVERY.subscription_id, NOW_MS + 1)
+        assert not table.delivered_since(DELIVERY.subscription_id, NOW_MS + 2)
+
+    def test_one_is_read_as_of_all_writes(self, table: DeliveriesTable) -> None:
+        client = Faulty(shared_client("dynamodb"))
+        assert DeliveriesTable(client, "DeliveriesTable").get("msg_0") is not None  # type: ignore[arg-type]
+        assert [options["ConsistentRead"] for _, options in client.calls] == [True]

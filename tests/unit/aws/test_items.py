@@ -114,3 +114,8 @@ def test_sets_come_back_as_sets_of_plain_values(attribute: dict[str, Any], value
 )
 def test_bytes_of_a_stream_image_are_plain_bytes(attribute: dict[str, Any], value: Any) -> None:
     assert repr(from_stream({"x": attribute})) == repr({"x": value})
+
+
+def test_a_number_with_more_digits_than_dynamodb_takes_is_stored_without_the_zeros_at_its_end() -> None:
+    assert to_attributes({"n": 10**38, "float": 1e40}) == {"n": {"N": "1E+38"}, "float": {"N": "1E+40"}}
+    assert from_attributes({"n": {"N": "1" + 38 * "0"}}) == {"n": 10**38}

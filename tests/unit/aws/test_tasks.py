@@ -680,3 +680,32 @@ class TwoAPage:
 
     def scan(self, **call: Any) -> Any:
         return client("dynamodb").scan(**call, Limit=2)
+
+
+def test_a_put_says_what_it_replaces(table: TasksTable) -> None:
+    assert table.put(USER_ITEM) is None
+    assert table.put(USER_ITEM | {"timeout_s": 60}) == USER_ITEM
+
+
+def test_nothing_that_an_earlier_run_has_left_stays(table: TasksTable) -> None:
+    left = ("phase", "finished_at_ms", "detected_at_ms", "clips", "failure", "assets", "archived_at_ms")
+    left += (
+        "provider_object",
+        "truncated",
+        "event_id",
+        "error",
+        "last_error",
+        "not_found_count",
+        "empty_count",
+    )
+    left += ("streaming_since_ms", "suspicion", "trouble", "expires_at")
+    put(NAME, USER_ITEM | dict.fromkeys(left, 1))
+    assert accept(table, USER_ITEM | dict.fromkeys(left, 1))
+    assert not item_of(table).keys() & (set(left) - {"phase"})
+
+
+def test_files_that_are_recorded_whole_are_not_called_cut(table: TasksTable) -> None:
+    table.end(accepted(table), completed())
+    before = item_of(table).get("truncated")
+    assert table.record_assets(KEY, item_of(table)["event_id"], [{"key": "results/x"}], LATER_MS)
+    assert item_of(table).get("truncated") == before

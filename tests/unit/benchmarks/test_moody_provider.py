@@ -6,6 +6,7 @@ import pytest
 from aiohttp import ClientTimeout
 from aiohttp.test_utils import TestClient, TestServer
 from benchmarks.moody_provider import OLD, Mood, MoodyProvider, ProviderProcess, ends_at_ms, task_id
+from tests.support.patience import HANG_S
 
 from tunehook.providers.config import parse_providers
 from tunehook.times import now_ms
@@ -14,12 +15,13 @@ from tunehook.times import now_ms
 @pytest.fixture
 async def stand_in() -> AsyncIterator[TestClient]:
     server = TestServer(MoodyProvider().app(), handler_cancellation=True)
-    async with TestClient(server, timeout=ClientTimeout(total=0.2)) as client:
+    async with TestClient(server, timeout=ClientTimeout(total=HANG_S)) as client:
         yield client
 
 
-async def ask(stand_in: TestClient, asked: str, mood: Mood = Mood.WELL) -> Any:
-    async with stand_in.post(f"/{mood}/0/api/v1/task/{asked}") as answer:
+async def ask(stand_in: TestClient, asked: str, mood: Mood = Mood.WELL, timeout_s: float = HANG_S) -> Any:
+    timeout = ClientTimeout(total=timeout_s)
+    async with stand_in.post(f"/{mood}/0/api/v1/task/{asked}", timeout=timeout) as answer:
         answer.raise_for_status()
         return (await answer.json())["data"]
 
@@ -43,13 +45,13 @@ async def test_a_task_without_an_end_never_ends(stand_in: TestClient) -> None:
 @pytest.mark.parametrize("mood", [Mood.HANGS, Mood.DRIPS])
 async def test_a_slow_mood_gives_no_whole_answer_for_long(stand_in: TestClient, mood: Mood) -> None:
     with pytest.raises(TimeoutError):
-        await ask(stand_in, "a", mood)
+        await ask(stand_in, "a", mood, timeout_s=0.2)
 
 
 async def test_only_old_tasks_hang_where_only_old_ones_shall(stand_in: TestClient) -> None:
     assert await ask(stand_in, "new-1", Mood.HANGS_FOR_OLD)
     with pytest.raises(TimeoutError):
-        await ask(stand_in, f"{OLD}-1", Mood.HANGS_FOR_OLD)
+        await ask(stand_in, f"{OLD}-1", Mood.HANGS_FOR_OLD, timeout_s=0.2)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ async def test_a_reset_is_one(stand_in: TestClient) -> None:
 
 async def test_it_takes_as_long_for_an_answer_as_the_url_says(stand_in: TestClient) -> None:
     with pytest.raises(TimeoutError):
-        await stand_in.post(f"/{Mood.WELL}/60000/api/v1/task/a")
+        await stand_in.post(f"/{Mood.WELL}/60000/api/v1/task/a", timeout=ClientTimeout(total=0.2))
 
 
 async def test_questions_and_tasks_are_counted_until_they_are_forgotten(stand_in: TestClient) -> None:

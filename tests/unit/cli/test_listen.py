@@ -3,7 +3,6 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,9 +12,11 @@ from typing import Any
 import httpx
 import pytest
 from tests.support.aws import Faulty, client, fault, items, put
+from tests.support.patience import until
 from typer.testing import Result
 
 from tunehook.signatures import derive_secret, sign
+from tunehook.times import now_ms
 from tunehook_cli import listener
 from tunehook_cli.stack import Stack
 
@@ -37,13 +38,13 @@ def listen(tunehook: Any, stack: None, monkeypatch: pytest.MonkeyPatch) -> Liste
         failures: list[BaseException] = []
         over = threading.Event()
 
+        def subscribed() -> list[dict[str, Any]]:
+            assert not over.is_set(), "it has ended"
+            return [each for each in items(TABLE) if "description" in each]
+
         def drive() -> None:
-            until = time.monotonic() + 10
             try:
-                while not (found := [each for each in items(TABLE) if "description" in each]):
-                    assert not over.is_set(), "it has ended"
-                    assert time.monotonic() < until, "nothing was subscribed"
-                    time.sleep(0.02)
+                found = until(subscribed, "a subscription")
                 driver(found[0])
             except BaseException as error:  # noqa: BLE001 - raised again in the test's own thread
                 failures.append(error)
@@ -73,7 +74,7 @@ def post(
     **headers: str,
 ) -> httpx.Response:
     secret = secret or derive_secret("m" * 64, item["subscription_id"], 1)
-    now_s = int(time.time())
+    now_s = now_ms() // 1000
     signed = {
         "content-type": "application/json; charset=utf-8",
         "webhook-id": "msg_1",

@@ -1,10 +1,10 @@
 import json
 import threading
-import time
 from typing import Any
 
 import pytest
 from tests.support.aws import Faulty, client, fault, items, put, received
+from tests.support.patience import HANG_S, until
 
 from tunehook.aws.deliveries import DeliveriesTable
 from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, DeliveryStatus, new_delivery
@@ -373,8 +373,7 @@ def answered(status: DeliveryStatus, code: int) -> threading.Thread:
     """Let the delivery that comes be attempted, as the function would."""
 
     def attempt() -> None:
-        while not (found := items("DeliveriesTable")):
-            time.sleep(0.02)
+        found = until(lambda: items("DeliveriesTable"), "a delivery")
         message = DeliveryMessage(
             delivery_id=found[0]["delivery_id"], subscription_id="a", attempt=1, run=1, due_at_ms=0
         )
@@ -403,7 +402,7 @@ def test_a_test_tells_what_the_receiver_answered(
 ) -> None:
     put(TABLE, {"subscription_id": "a", "url": URL})
     worker = answered(status, code)
-    result = tunehook("subscriptions", "test", "a", "--wait", "20")
+    result = tunehook("subscriptions", "test", "a", "--wait", f"{HANG_S:.0f}")
     worker.join()
     assert (result.exit_code, words in result.stdout) == (exit_code, True)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -57,7 +56,7 @@ def webhook(receiver: str, secret: str = SECRET, kind: str = "task.completed") -
     signature = Webhook(secret).sign("msg_1", now, body.decode())
     headers = {
         "webhook-id": "msg_1",
-        "webhook-timestamp": str(int(time.time())),
+        "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": signature,
     }
     return Received(receiver, headers, body)

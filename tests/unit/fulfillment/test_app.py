@@ -207,9 +207,9 @@ def completed_body(url: str, task_id: str = "task-1") -> str:
 
 
 def first_received_now(event: dict[str, Any]) -> dict[str, Any]:
-    received_ms = str(now_ms())
+    first_ms = str(now_ms())
     records = [
-        record | {"attributes": record["attributes"] | {"ApproximateFirstReceiveTimestamp": received_ms}}
+        record | {"attributes": record["attributes"] | {"ApproximateFirstReceiveTimestamp": first_ms}}
         for record in event["Records"]
     ]
     return {"Records": records}

@@ -153,6 +153,12 @@ async def test_a_long_retry_after_is_handed_on(bucket: str) -> None:
     assert (kept.retry_after_s, kept.may_come, len(hosts.asked)) == (500, True, 1)
 
 
+async def test_of_two_hosts_that_want_to_be_left_alone_the_sooner_is_asked_again_first(bucket: str) -> None:
+    busy = [httpx.Response(429, headers={"retry-after": seconds}) for seconds in ("500", "200")]
+    (kept,) = await keep(Hosts({BEST: [busy[0]], SECOND: [busy[1]]}))
+    assert (kept.retry_after_s, kept.may_come) == (200, True)
+
+
 async def test_one_file_that_cannot_be_had_does_not_take_the_others_along(bucket: str) -> None:
     others = [Asset("clip-2", "audio", ("https://x/2",)), Asset("clip-3", "audio", ("https://x/3",))]
     kept = await keep(Hosts({BEST: [410], SECOND: [410]}), AUDIO, *others)

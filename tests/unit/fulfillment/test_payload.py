@@ -145,3 +145,18 @@ def test_a_payload_is_compact_and_not_escaped(form: Format) -> None:
     text = payload_of(form, EVENT, PROVIDER_OBJECT, (), MANIFEST)
     assert '": ' not in text
     assert "\\u" not in text
+
+
+def test_what_is_too_long_is_told_without_its_texts_and_at_worst_without_its_clips(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = payload_of(Format.STANDARD, EVENT, None, (), MANIFEST)
+    for most, clips, prompt in (
+        (len(whole.encode()), 2, True),
+        (len(whole.encode()) - 1, 2, False),
+        (500, 0, False),
+    ):
+        monkeypatch.setattr("fulfillment.payload.PAYLOAD_MAX_BYTES", most)
+        told = payload()
+        assert (len(told["clips"]), told["truncated"]) == (clips, not prompt)
+        assert any(clip["prompt"] for clip in told["clips"]) is prompt

@@ -15,7 +15,7 @@ from tests.unit.fulfillment.world import keys, unfinished_uploads
 from fulfillment.assets import Asset
 from fulfillment.download import Download, NotCopied
 from fulfillment.results import PUT_BYTES, Copied, Results, Stored
-from fulfillment.transfer import Run, Transfer, settles
+from fulfillment.transfer import BUFFERS, Run, Transfer, settles
 
 URL = "https://cdn.example.com/歌.mp3?token=a b"
 AUDIO = Asset("clip-1", "audio", (URL,), "我的曲目")
@@ -214,9 +214,10 @@ async def test_a_download_that_is_given_up_leaves_no_object(bucket: str, http: H
             yield MP3.ljust(PUT_BYTES + 1, b"\x00")
             await asyncio.Event().wait()
 
-    copying = asyncio.create_task(copy(http(lambda _: httpx.Response(200, stream=Hanging()))))
+    s3 = Faulty(client("s3"))
+    copying = asyncio.create_task(copy(http(lambda _: httpx.Response(200, stream=Hanging())), s3=s3))
     async with asyncio.timeout(HANG_S):
-        while not unfinished_uploads():
+        while "upload_part" not in [name for name, _ in s3.calls]:
             await asyncio.sleep(0.01)
     copying.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -285,6 +286,33 @@ async def test_what_cannot_be_aborted_hides_no_other_trouble(bucket: str, http: 
     )
     with pytest.raises(type(fault()), match="SlowDown"):
         await copy(http(serves(MP3.ljust(PUT_BYTES, b"\x00"))), s3=s3)
+
+
+async def test_what_could_not_be_copied_leaves_its_memory_to_the_next(
+    bucket: str, http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fulfillment.transfer.BUFFERS", 1)
+    transfer = Transfer(Results(client("s3"), BUCKET))
+    async with asyncio.timeout(HANG_S):
+        for content in (HTML, MP3):
+            download = Download(http(serves(content)), URL, max_bytes=PUT_BYTES, sleep=no_wait)
+            if content == MP3:
+                await transfer.copy(RUN, AUDIO, URL, download, {})
+                continue
+            with pytest.raises(NotCopied):
+                await transfer.copy(RUN, AUDIO, URL, download, {})
+    assert keys() == [OBJECT]
+
+
+def test_what_is_copied_at_once_fits_into_the_memory() -> None:
+    assert BUFFERS * PUT_BYTES <= 512 * 1024 * 1024
+
+
+async def test_what_others_write_each_time_is_given_up(bucket: str, http: Http) -> None:
+    client("s3").put_object(Bucket=BUCKET, Key=OBJECT, Body=b"half")
+    late = Faulty(client("s3"), put_object=[fault("PreconditionFailed", "PutObject")] * 100)
+    with pytest.raises(NotCopied, match="written by somebody else"):
+        await copy(http(serves(MP3)), s3=late)
 
 
 class TestTwoAtOnce:

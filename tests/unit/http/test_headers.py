@@ -64,3 +64,25 @@ def test_headers_of_the_contract_and_of_the_connection_are_refused(name: str) ->
 def test_a_header_given_twice_is_refused() -> None:
     with pytest.raises(InvalidInput, match="given twice"):
         check_headers({"X-A": "1", "x-a": "2"})
+
+
+def test_2048_characters_are_the_longest_value() -> None:
+    check_headers({"x-token": "a" * 2048})
+
+
+def test_every_header_that_is_ours_or_the_connections_is_refused() -> None:
+    for name in (
+        *(
+            "accept-encoding",
+            "content-encoding",
+            "content-length",
+            "content-type",
+            "expect",
+            "host",
+            "user-agent",
+        ),
+        *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"),
+        *("te", "trailer", "transfer-encoding", "upgrade", "webhook-id", "webhook-x"),
+    ):
+        with pytest.raises(InvalidInput, match="not yours to set"):
+            check_headers({name: "v"})

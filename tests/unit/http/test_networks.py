@@ -131,3 +131,33 @@ def test_what_is_outside_the_global_unicast_space_is_forbidden(address: str) -> 
 
 def test_the_reason_names_the_network_and_the_embedded_address() -> None:
     assert forbidden_reason(ip_address("::ffff:127.0.0.1")) == "loopback, as 127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("0.1.2.3", "this network"),
+        ("10.1.2.3", "private use"),
+        ("100.127.0.1", "carrier-grade NAT"),
+        ("127.1.2.3", "loopback"),
+        ("169.254.169.254", "link local"),
+        ("172.31.0.1", "private use"),
+        ("192.0.0.8", "IETF protocol assignments"),
+        ("192.168.1.1", "private use"),
+        ("224.0.0.1", "multicast"),
+        ("64:ff9b:1::1", "local-use IPv4/IPv6 translation"),
+        ("100::1", "discard only"),
+        ("100:0:0:1::1", "dummy prefix"),
+        ("2001:2::1", "IETF protocol assignments"),
+        ("2001:db8::1", "documentation"),
+        ("2620:4f:8000::1", "AS112"),
+        ("3fff::1", "documentation"),
+        ("5f00::1", "segment routing"),
+        ("fd00::1", "unique local"),
+        ("fe80::1", "link local"),
+        ("fec0::1", "site local"),
+        ("ff02::1", "multicast"),
+    ],
+)
+def test_a_reason_names_the_network(address: str, reason: str) -> None:
+    assert forbidden_reason(ip_address(address)) == reason

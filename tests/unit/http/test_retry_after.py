@@ -75,3 +75,7 @@ _PARTS = st.sampled_from(
 def test_nothing_raises_and_a_wait_is_bounded(value: str) -> None:
     wait_s = retry_after_s(value, NOW)
     assert wait_s is None or 0 <= wait_s <= LONGEST_S
+
+
+def test_no_wait_is_longer_than_ten_years() -> None:
+    assert retry_after_s("9" * 12, NOW) == 315_360_000

@@ -9,7 +9,6 @@ import os
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -125,15 +124,25 @@ async def test_a_connection_serves_one_question_after_the_other() -> None:
 
 
 async def test_no_more_connections_are_open_than_allowed() -> None:
+    released = asyncio.Event()
+
+    async def answer_then(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await released.wait()
+        writer.write(HEAD + b"connection: close\r\n\r\nok")
+
     async with (
-        serving(answering(HEAD + b"connection: close\r\n\r\nok", pause_s=0.2)) as wire,
+        asyncio.timeout(HANG_S),
+        serving(answer_then) as wire,
         HttpTransport(max_connections=2) as client,
         asyncio.TaskGroup() as group,
     ):
         for _ in range(4):
             group.create_task(get(client, wire.url))
-        await asyncio.sleep(0.1)
+        while wire.connections < 2:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)  # a third would have come by now, if not on every machine
         early = wire.connections
+        released.set()
     assert (early, wire.connections) == (2, 4)
 
 
@@ -219,16 +228,17 @@ async def test_the_connection_of_a_truncated_answer_is_dropped() -> None:
 
 @pytest.mark.parametrize("start", [b"", HEAD, HEAD + b"content-length: 100000\r\n\r\n"])
 async def test_cancelling_stops_a_request_and_drops_its_connection(start: bytes) -> None:
-    gone = asyncio.Event()
+    begun, gone = asyncio.Event(), asyncio.Event()
 
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(start)
+        begun.set()
         await reader.read()
         gone.set()
 
     async with asyncio.timeout(HANG_S), serving(drip) as wire, HttpTransport() as client:
         asking = asyncio.create_task(get(client, wire.url))
-        await asyncio.sleep(0.1)
+        await begun.wait()
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
@@ -339,19 +349,19 @@ async def test_a_name_that_does_not_resolve_has_its_own_error() -> None:
 
 
 async def test_a_name_that_takes_long_to_resolve_can_be_given_up() -> None:
-    release = threading.Event()
+    released, over = threading.Event(), threading.Event()
 
     def hang(host: str, port: int, family: socket.AddressFamily) -> list[tuple[Any, ...]]:
-        release.wait()
+        released.wait(HANG_S)
+        over.set()
         return no_name(host, port, family)
 
-    try:
-        async with HttpTransport(lookup=hang) as client:
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.1):
-                    await get(client, "http://nowhere.example/")
-    finally:
-        release.set()
+    async with HttpTransport(lookup=hang) as client:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await get(client, "http://nowhere.example/")
+    assert not over.is_set()
+    released.set()
 
 
 @pytest.mark.parametrize(
@@ -548,7 +558,7 @@ async def test_a_connection_that_closed_while_the_loop_stood_still_is_not_missed
         loop.run_until_complete(serve())
 
     peers: list[int] = []
-    ready, done = threading.Event(), threading.Event()
+    ready, closed, done = threading.Event(), threading.Event(), threading.Event()
 
     async def serve() -> None:
         async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -556,6 +566,8 @@ async def test_a_connection_that_closed_while_the_loop_stood_still_is_not_missed
             writer.write(HEAD + b"content-length: 2\r\n\r\nok")
             await writer.drain()
             writer.close()
+            await writer.wait_closed()
+            closed.set()
 
         server = await asyncio.start_server(closing, "127.0.0.1", 0)
         peers.append(server.sockets[0].getsockname()[1])
@@ -572,7 +584,8 @@ async def test_a_connection_that_closed_while_the_loop_stood_still_is_not_missed
         async with HttpTransport() as client:
             for _ in range(3):
                 assert (await client.send("POST", url, {}, b"", max_bytes=9)).status == 200
-                time.sleep(0.05)  # noqa: ASYNC251 - as Lambda halts the process
+                assert closed.wait(HANG_S)  # while this loop does not run, as Lambda halts the process
+                closed.clear()
     finally:
         done.set()
         thread.join()

@@ -141,6 +141,29 @@ async def test_a_bus_that_fails_is_tried_again_by_the_same_pass(world: World) ->
     assert (world.emitted(), world.unsent()) == (["task-0"], [])
 
 
+async def test_what_was_on_its_way_when_the_pass_was_stopped_is_emitted_by_the_next_flush(
+    world: World,
+) -> None:
+    class Stopped(BaseException):
+        pass
+
+    class Stopping:
+        def put_events(self, **request: Any) -> Any:
+            if self.stops:
+                self.stops = False
+                raise Stopped
+            return client("events").put_events(**request)
+
+        stops = True
+
+    (task,) = world.tasks(1)
+    outbox = world.outbox(events=Stopping())
+    with pytest.raises(Stopped):
+        await outbox.end(task, completed())
+    await outbox.flush()
+    assert (world.emitted(), world.unsent()) == (["task-0"], [])
+
+
 async def test_what_the_bus_did_not_take_is_emitted_by_the_next_flush(world: World) -> None:
     failing = Faulty(client("events"), put_events=[fault("ThrottlingException", "PutEvents")])
     (task,) = world.tasks(1)

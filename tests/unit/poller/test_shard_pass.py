@@ -223,6 +223,7 @@ class TestProviders:
         world.add("quick")
         world.run()
         assert world.item("quick")["detected_at_ms"] == NOW_MS
+        assert world.times_of("slow") == [0]
         assert world.item("slow")["detected_at_ms"] == NOW_MS + 9 * SECOND_MS
 
     def test_a_provider_that_raises_stops_no_other(self, caplog: pytest.LogCaptureFixture) -> None:

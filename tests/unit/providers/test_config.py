@@ -109,3 +109,9 @@ def test_one_bad_entry_leaves_the_others_usable() -> None:
 
 def test_the_kinds_are_the_modules_of_the_folder() -> None:
     assert set(ADAPTERS) == {"musicmint", "qhaigc", "suno"}
+
+
+@pytest.mark.parametrize("url", ["", "h", "https://h:0", "https://h:99999", "https://[::1", "https://a b"])
+def test_what_is_no_url_is_told_so_in_our_own_words(url: str) -> None:
+    with pytest.raises(InvalidInput, match=r"base_url: is not an http\(s\) URL$"):
+        parse_providers(secret(base_url=url))

@@ -219,3 +219,39 @@ async def test_a_restored_pause_never_shortens_one_that_has_begun_since() -> Non
     await meet(pauses, Throttled(40.0))
     pauses.restore(10.0, "unauthorised")
     assert pauses.until - clock.now == 40
+
+
+@pytest.mark.parametrize("trouble", [Throttled(), Throttled(1.0), Unauthorised("no")])
+async def test_transients_before_another_kind_of_trouble_are_not_in_a_row_with_those_after_it(
+    trouble: Trouble,
+) -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    await meet(pauses, *[Transient("x")] * (TRANSIENTS_IN_A_ROW - 1), trouble)
+    clock.now = pauses.until
+    await meet(pauses, *[Transient("x")] * (TRANSIENTS_IN_A_ROW - 1))
+    assert not pauses.is_paused()
+
+
+async def test_a_probe_that_meets_a_first_transient_ends_the_probing() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    await meet(pauses, Unauthorised("no"))
+    clock.now = pauses.until
+    await meet(pauses, Transient("x"))
+    assert pauses.unresolved is None
+    assert [(await admitted(pauses)).is_probe for _ in range(2)] == [False, False]
+
+
+async def test_only_the_probe_itself_ends_the_probing_and_ends_it_once() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    earlier = await admitted(pauses)
+    await meet(pauses, Unauthorised("no"))
+    clock.now = pauses.until
+    probe = await admitted(pauses)
+    pauses.release(earlier)
+    assert (probe.is_probe, pauses.is_paused()) == (True, True)
+    pauses.release(probe)
+    pauses.release(probe)
+    assert not pauses.is_paused()

@@ -142,7 +142,7 @@ async def test_a_hanging_answer_never_comes(play: Any) -> None:
 
 
 async def test_a_client_that_gives_up_leaves_no_trace_of_an_error(play: Any, caplog: Any) -> None:
-    sandbox = await play({"status": 200, "body": "x" * 100, "drip_bytes": 1, "drip_every_s": 0.01})
+    sandbox = await play({"status": 200, "body": "x" * 100_000, "drip_bytes": 1, "drip_every_s": 0.01})
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(raw_answer(sandbox), 0.1)
     await asyncio.sleep(0.1)

@@ -23,6 +23,7 @@ from tests.support.aws_proxy import (
     together,
     unanswered,
 )
+from tests.support.patience import until
 from tests.support.upstream import Upstream
 
 
@@ -202,8 +203,7 @@ def test_calls_that_are_held_together_happen_when_the_last_has_come(
     proxy.add(Rule("dynamodb", "UpdateItem", together(2)))
     first = threading.Thread(target=update, args=(proxy, "first"))
     first.start()
-    while not proxy.calls:
-        first.join(0.01)
+    until(lambda: proxy.calls, "the first call")
     assert upstream.requests == []
 
     update(proxy, "second")

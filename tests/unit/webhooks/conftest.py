@@ -1,7 +1,18 @@
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 
 import pytest
 from moto import mock_aws
+from tests.support.virtual import VirtualLoop
+
+VIRTUAL = {"test_breaker.py", "test_deaths.py", "test_delivery.py", "test_health.py"}
+"""The tests that open no socket: their loops have virtual time, and what they hand to threads is done at once."""
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"loop": VirtualLoop if item.path.name in VIRTUAL else asyncio.new_event_loop}
 
 
 @pytest.fixture

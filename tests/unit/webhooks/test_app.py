@@ -1,7 +1,6 @@
 import io
 import json
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 from standardwebhooks import Webhook
-from tests.support.patience import HANG_S
+from tests.support.patience import HANG_S, until
 from tests.unit.webhooks.world import create_tables, delivery
 
 from tunehook.aws.deliveries import CLAIM_MS, DeliveriesTable
@@ -376,7 +375,7 @@ def test_while_a_receiver_is_slow_the_batch_is_hidden_for_a_short_time(
     answer = hooks.RequestHandlerClass.do_POST  # type: ignore[attr-defined]
 
     def answer_late(self: Any) -> None:
-        time.sleep(3 * worker.GRACE_S)
+        until(lambda: hiding.calls, "the call that hides the batch")
         answer(self)
 
     hooks.RequestHandlerClass.do_POST = answer_late  # type: ignore[attr-defined]

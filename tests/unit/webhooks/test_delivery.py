@@ -160,6 +160,7 @@ async def test_a_duplicate_that_nobody_had_before_sends_nothing() -> None:
     await world.run(messages=1)
     outcome = await world.deliverer.handle(message, receive_count=1)
     assert outcome.step is Step.DROPPED
+    assert outcome.delivery is not None
     assert len(world.sent) == 1
 
 
@@ -371,6 +372,12 @@ async def test_deliveries_of_a_disabled_subscription_are_aborted_without_an_atte
     item = world.item(record)
     assert (item["status"], item["reason"], item["attempts"]) == ("aborted", "subscription disabled", [])
     assert world.receiver.attempts == []
+    (outcome,) = world.outcomes
+    assert (outcome.step, outcome.status, outcome.delivery) == (
+        Step.WITHDRAWN,
+        DeliveryStatus.ABORTED,
+        record,
+    )
 
 
 async def test_deliveries_of_a_deleted_subscription_are_aborted_without_an_attempt() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import boto3
+from tests.support.aws import client
 from tests.support.template import table_definition
 
 from tunehook.aws.deliveries import MAX_DELAY_S, DeliveriesTable
@@ -149,7 +149,7 @@ class World:
     outcomes: list[Outcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.client = boto3.client("dynamodb", region_name="eu-west-1")
+        self.client = client("dynamodb")
         create_tables(self.client)
         self.table: Any = DeliveriesTable(self.client, "deliveries")
         self.versions: Any = SecretVersionsTable(self.client, "versions")

@@ -1,0 +1,65 @@
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from tests.support.aws import BUCKET, Faulty, client, fault
+from tests.support.patience import HANG_S
+
+from fulfillment.results import PARTS_AT_ONCE, About, Clash, Results, Upload
+
+ABOUT = About(content_type="audio/mpeg", disposition="inline", metadata={})
+
+
+async def test_an_object_that_is_not_there_is_none(bucket: str) -> None:
+    assert await Results(client("s3"), BUCKET).look("results/x") is None
+
+
+async def test_trouble_with_a_look_is_raised(bucket: str) -> None:
+    with pytest.raises(ClientError):
+        await Results(Faulty(client("s3"), head_object=[fault("SlowDown", "HeadObject")]), BUCKET).look(
+            "results/x"
+        )  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("code", ["PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"])
+async def test_a_write_that_another_has_come_before_is_a_clash(bucket: str, code: str) -> None:
+    s3: Any = Faulty(client("s3"), put_object=[fault(code, "PutObject")])
+    with pytest.raises(Clash):
+        await Results(s3, BUCKET).put("results/x", b"", None)
+
+
+async def test_any_other_trouble_with_a_write_is_none(bucket: str) -> None:
+    s3: Any = Faulty(client("s3"), put_object=[fault("SlowDown", "PutObject")])
+    with pytest.raises(ClientError):
+        await Results(s3, BUCKET).put("results/x", b"", None)
+
+
+async def test_no_more_than_two_parts_of_a_file_are_on_their_way_at_a_time() -> None:
+    released = threading.Event()
+
+    class Slow:
+        begun = 0
+
+        def create_multipart_upload(self, **_: Any) -> dict[str, str]:
+            return {"UploadId": "1"}
+
+        def upload_part(self, **_: Any) -> dict[str, str]:
+            self.begun += 1
+            assert released.wait(HANG_S)
+            return {"ETag": "e"}
+
+        def abort_multipart_upload(self, **_: Any) -> None:
+            pass
+
+    s3: Any = Slow()
+    async with asyncio.timeout(HANG_S), Upload(s3, BUCKET, "results/x", ABOUT, None) as upload:
+        for _ in range(2):
+            await upload.add(bytearray(b"x"))
+        third = asyncio.create_task(upload.add(bytearray(b"x")))
+        while s3.begun < PARTS_AT_ONCE:
+            await asyncio.sleep(0.01)
+        assert (s3.begun, third.done()) == (2, False)
+        released.set()
+        await third

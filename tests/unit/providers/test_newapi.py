@@ -1,0 +1,206 @@
+from typing import Any
+
+import pytest
+
+from tunehook.providers import Completed, Failed, Pending
+from tunehook.providers.newapi import NewApiAdapter, read_data
+from tunehook.providers.results import Origin
+
+
+@pytest.mark.parametrize(
+    ("status", "payload", "has_worked"),
+    [
+        *[
+            (status, {"code": "success"}, 200 <= status < 300)
+            for status in (199, 200, 201, 299, 300, 404, 500)
+        ],
+        *[
+            (200, {"code": code}, True)
+            for code in ("success", "SUCCESS", 0, "0", "000", 1, True, 200, 200.0, "200")
+        ],
+        *[(200, {"code": code}, False) for code in ("error", 2, "500", [], False)],
+        *[(200, {"success": success}, True) for success in (True, 1, "true")],
+        *[(200, {"success": success}, False) for success in (False, "false", 0, 2, "yes")],
+        (200, {"success": False, "code": "success"}, False),
+        (200, {}, False),
+    ],
+)
+def test_whether_a_query_worked_is_said_by_its_code_or_by_its_success(
+    status: int, payload: dict[str, Any], has_worked: bool
+) -> None:
+    assert NewApiAdapter.worked(status, payload) is has_worked
+
+
+CLIP = {"id": "c", "audio_url": "https://h/1.mp3"}
+DONE = {"task_id": "t", "status": "SUCCESS"}
+
+
+def read(data: Any) -> Any:
+    return read_data(data, Origin())
+
+
+@pytest.mark.parametrize("name", ["code", "status_code", "statusCode", "errcode", "errno", "ret"])
+def test_the_code_of_an_envelope_has_many_names(name: str) -> None:
+    assert NewApiAdapter.worked(200, {name: "success"})
+    assert not NewApiAdapter.worked(200, {name: "error", "success": True})
+
+
+@pytest.mark.parametrize("code", ["success", "succeed", "succeeded", "ok", "true", "0", "1", "200"])
+def test_a_query_has_worked_by_many_words(code: str) -> None:
+    assert NewApiAdapter.worked(200, {"code": code})
+    assert NewApiAdapter.worked(200, {"status": code, "data": None})
+    assert not NewApiAdapter.worked(200, {"status": code})
+
+
+@pytest.mark.parametrize("name", ["status", "task_status", "taskStatus", "state"])
+@pytest.mark.parametrize("inside", [None, "task", "task_info", "taskInfo", "record"])
+def test_the_status_of_a_task_has_many_names_and_the_task_many_places(name: str, inside: str | None) -> None:
+    task = {"task_id": "t", name: "SUCCESS", "data": [CLIP]}
+    assert isinstance(read(task if inside is None else {inside: task}), Completed)
+
+
+@pytest.mark.parametrize(
+    ("words", "phase"),
+    [
+        ("unknown not_start submitted queued queueing queuing pending in_queue on_queue", "queued"),
+        ("pending_queue staged waiting wait created preparing", "queued"),
+        ("in_progress processing running starting started generating", "processing"),
+        ("text_success first_success callback_exception", "processing"),
+    ],
+)
+def test_a_task_is_under_way_by_many_words(words: str, phase: str) -> None:
+    for word in words.split():
+        found = read({"task_id": "t", "status": word.upper()})
+        assert isinstance(found, Pending), word
+        assert found.phase == phase, word
+
+
+def test_a_task_has_ended_by_many_words() -> None:
+    for word in [
+        "success",
+        "succeeded",
+        "succeed",
+        "successful",
+        "complete",
+        "completed",
+        "finished",
+        "done",
+    ]:
+        assert isinstance(read({"task_id": "t", "status": word, "data": [CLIP]}), Completed), word
+    for word in (
+        *[
+            "failure",
+            "failed",
+            "fail",
+            "error",
+            "canceled",
+            "cancelled",
+            "aborted",
+            "timeouted",
+            "create_task_failed",
+        ],
+        *["generate_audio_failed", "generate_lyrics_failed", "sensitive_word_error"],
+    ):
+        assert isinstance(read({"task_id": "t", "status": word, "fail_reason": "because"}), Failed), word
+
+
+def test_a_clip_says_by_many_words_how_it_is() -> None:
+    def of_clip(word: str) -> Any:
+        return read([CLIP | {"status": word}])
+
+    for word in [
+        "submitted",
+        "queued",
+        "pending",
+        "waiting",
+        "streaming",
+        "processing",
+        "in_progress",
+        "running",
+        "generating",
+    ]:
+        assert isinstance(of_clip(word), Pending), word
+    for word in ["complete", "completed", "succeeded", "success", "finished", "done"]:
+        assert isinstance(of_clip(word), Completed), word
+    for word in ["error", "failed", "failure", "fail", "canceled", "cancelled", "aborted"]:
+        assert isinstance(of_clip(word), Failed), word
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *[
+            "clips",
+            "songs",
+            "sunoData",
+            "suno_data",
+            "data",
+            "results",
+            "result",
+            "response",
+            "output",
+            "tracks",
+            "music",
+            "musics",
+        ],
+        *["audios", "lyricsData", "lyrics_data", "lyrics", "resultJson", "result_json"],
+    ],
+)
+def test_the_clips_of_a_task_stand_in_many_places(name: str) -> None:
+    found = read(DONE | {name: [CLIP]})
+    assert isinstance(found, Completed)
+    assert [clip.clip_id for clip in found.result.clips] == ["c"]
+
+
+@pytest.mark.parametrize("name", ["clips", "songs", "tracks"])
+def test_clips_may_stand_in_a_map_by_their_ids(name: str) -> None:
+    found = read(DONE | {"data": {name: {"c": CLIP}}})
+    assert isinstance(found, Completed)
+    assert [clip.clip_id for clip in found.result.clips] == ["c"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *[
+            "result_url",
+            "resultUrl",
+            "audio_url",
+            "audioUrl",
+            "video_url",
+            "videoUrl",
+            "media_urls",
+            "mediaUrls",
+        ],
+        *["result_urls", "resultUrls", "urls", "output", "result"],
+    ],
+)
+def test_the_link_of_a_task_without_clips_stands_in_many_places(name: str) -> None:
+    for data in (DONE | {name: "https://h/1.mp3"}, DONE | {"data": {name: "https://h/1.mp3"}}):
+        found = read(data)
+        assert isinstance(found, Completed)
+        (clip,) = found.result.clips
+        assert "https://h/1.mp3" in (clip.audio_url, clip.video_url)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *[
+            "fail_reason",
+            "failReason",
+            "fail_msg",
+            "failMsg",
+            "error_message",
+            "errorMessage",
+            "error_msg",
+            "errorMsg",
+            "err_msg",
+        ],
+        *["error", "failure_reason", "msg", "message", "detail", "reason"],
+    ],
+)
+def test_the_reason_of_a_failure_has_many_names_and_is_cut_at_1000_characters(name: str) -> None:
+    found = read({"task_id": "t", "status": "FAILURE", name: "b" * 3000})
+    assert isinstance(found, Failed)
+    assert found.reason == "b" * 1000
