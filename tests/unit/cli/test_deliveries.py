@@ -179,6 +179,15 @@ def test_show_tells_of_every_attempt(tunehook: Any, stack: None) -> None:
     assert r"busy\x1b[31m\nsorry" in out
 
 
+def test_show_says_what_else_is_known_of_an_attempt(tunehook: Any, stack: None) -> None:
+    expired = attempt(2, error="CertificateExpired", detail="the certificate has expired")
+    del expired["status_code"]
+    put_delivery("msg_1", attempts=[attempt(1, status_code=302, detail="location: /login?..."), expired])
+    out = tunehook("deliveries", "show", "msg_1", env={"COLUMNS": "200"}).stdout
+    assert "HTTP 302 (location: /login?...)" in out
+    assert "CertificateExpired (the certificate has expired)" in out
+
+
 def test_show_as_json_is_the_whole_record(tunehook: Any, stack: None) -> None:
     put_delivery("msg_1", **FAILED)
     assert json.loads(tunehook("deliveries", "show", "msg_1", "--json").stdout) == delivery("msg_1") | {

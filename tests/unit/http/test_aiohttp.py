@@ -22,6 +22,8 @@ from tunehook.http.connections import AnswerProtocol, Connector
 from tunehook.http.guard import NetworkPolicy
 from tunehook.http.resolver import system_lookup
 
+should_close: Any = inspect.getattr_static(ResponseHandler, "should_close")
+
 RELIED_ON: dict[Callable[..., Any], str] = {
     # Is given bytes as they come; hands on messages and bodies; reports what it cannot read by `set_exception`.
     ResponseHandler.data_received: "9bf7ecf8e50516cd",
@@ -32,7 +34,7 @@ RELIED_ON: dict[Callable[..., Any], str] = {
     # Is called for all that goes wrong, by aiohttp itself too.
     ResponseHandler.set_exception: "83971750bbd9f2f9",
     # Is true after anything that nobody has asked for.
-    ResponseHandler.should_close.fget: "fef595ed5edda3ff",
+    should_close.fget: "fef595ed5edda3ff",
     ResponseHandler.close: "beb58bdbd119f3e5",
     # A message that was read before an error is still handed over.
     DataQueue.read: "1340dfce4e1945b4",

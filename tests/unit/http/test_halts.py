@@ -24,7 +24,6 @@ from typing import Any
 import pytest
 from tests.unit.http.certificates import server_and_client_contexts
 
-from tunehook.http import connections
 from tunehook.http.transport import HttpTransport
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -171,7 +170,7 @@ def test_what_became_of_a_connection_while_nothing_ran_is_seen_before_it_carries
 
 async def test_how_long_a_connection_is_kept_goes_by_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     clock_s = [1_000.0]
-    monkeypatch.setattr(connections.time, "time", lambda: clock_s[0])
+    monkeypatch.setattr("tunehook.http.connections.time.time", lambda: clock_s[0])
     with receiver(HANGS_S) as peer:
         async with HttpTransport(keepalive_s=15.0) as client:
             for pause_s, made in [(0, 1), (14.9, 1), (15.1, 2), (3_600, 3), (-1, 4), (10, 4)]:

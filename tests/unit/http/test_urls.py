@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunehook.errors import InvalidInput
-from tunehook.http.urls import as_https, resolved, split_wire_url, wire_url
+from tunehook.http.urls import as_https, resolved, split_wire_url, wire_url, without_secrets
 
 BASE = "https://cdn.example:8443/a/b/c.mp3?x=1"
 
@@ -136,3 +136,27 @@ def test_a_reference_that_leads_nowhere_is_refused(reference: str) -> None:
 )
 def test_http_becomes_https_on_the_same_host(url: str, secure: str) -> None:
     assert as_https(url) == secure
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://h.example/a/b", "https://h.example/a/b"),
+        (" /login?next=%2F&token=s3cret#s3cret ", "/login?..."),
+        ("?token=s3cret", "?..."),
+        ("//user:s3cret@h.example/a@b", "//h.example/a@b"),
+        ("HTTPS://s3cret:p@ss@h.example:8443?", "HTTPS://h.example:8443?..."),
+        ("/a@b:c@d", "/a@b:c@d"),
+        ("https://h.example/a b\r\n\x1b[2J\udcff", "https://h.example/a%20b%0D%0A%1B[2J%FF"),
+        ("", ""),
+    ],
+)
+def test_what_is_shown_of_a_url_has_none_of_its_secrets(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_what_is_shown_of_anything_is_printable_ascii(text: str) -> None:
+    shown = without_secrets(text)
+    assert shown.isascii()
+    assert shown.isprintable()

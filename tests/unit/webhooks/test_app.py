@@ -16,7 +16,6 @@ from tunehook.aws.items import from_attributes, to_attributes
 from tunehook.aws.messages import LEASE_S, after_fault_s
 from tunehook.deliveries import message_for, message_of
 from tunehook.errors import Misconfigured
-from tunehook.http import connections
 from tunehook.signatures import derive_secret
 from tunehook.times import now_ms
 from webhooks import app, worker
@@ -313,7 +312,7 @@ def test_the_connections_of_a_batch_serve_the_next_ones(
 ) -> None:
     monkeypatch.setattr(hooks.RequestHandlerClass, "protocol_version", "HTTP/1.1")
     clock_s = [1_000.0]
-    monkeypatch.setattr(connections.time, "time", lambda: clock_s[0])
+    monkeypatch.setattr("tunehook.http.connections.time.time", lambda: clock_s[0])
     for pause_s in (0.0, 0.9, 14.0, 16.0):  # by the wall clock: Lambda halts the process between two batches
         clock_s[0] += pause_s
         handle(stack.event(stack.deliver_to(f"sub{pause_s}", hooks.url())))

@@ -180,7 +180,7 @@ async def test_a_subscription_whose_url_is_changed_waits_for_no_gate_of_the_old_
         world.add(record)
     await world.run(messages=8)
     assert len(world.receiver.attempts) == 3
-    assert world.outcomes[-1].step is Step.HELD_BACK
+    assert world.outcomes.pop().step is Step.HELD_BACK
     world.subscribe(url="https://new.example/")
     world.now_ms += (
         15 * SECOND
@@ -192,11 +192,12 @@ async def test_a_subscription_whose_url_is_changed_waits_for_no_gate_of_the_old_
 
 
 async def test_the_answer_of_a_url_that_was_changed_meanwhile_proves_nothing_of_the_old_one(
-    world: World,
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.subscribe(url="https://old.example/")
     message = world.add(delivery())
-    get, read = world.subscriptions.get, []
+    get = world.subscriptions.get
+    read: list[Any] = []
 
     def changed(subscription_id: str) -> Any:
         found = get(subscription_id)
@@ -206,7 +207,7 @@ async def test_the_answer_of_a_url_that_was_changed_meanwhile_proves_nothing_of_
             world.now_ms += 16 * SECOND
         return found
 
-    world.subscriptions.get = changed  # type: ignore[method-assign]
+    monkeypatch.setattr(world.subscriptions, "get", changed)
     outcome = await world.deliverer.handle(message)
     assert outcome.status == "delivered"
     gates = [from_attributes(item) for item in world.client.scan(TableName="gates")["Items"]]

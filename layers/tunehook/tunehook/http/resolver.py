@@ -132,8 +132,8 @@ def _begun(key: _Key) -> Future[_Answers]:
     with _lock:
         if (found := _under_way.get(key)) is not None:
             return found
-        lookup, *question = key
-        begun = _under_way[key] = _threads().submit(lookup, *question)
+        lookup, host, port, family = key
+        begun = _under_way[key] = _threads().submit(lookup, host, port, family)
     begun.add_done_callback(lambda _: _under_way.pop(key, None))
     return begun
 
