@@ -71,8 +71,9 @@ def run(plan: Plan, folder: Path, say: Say = print) -> Findings:
     (folder / "plan.json").write_text(plan.to_json(), encoding="utf-8")
     say(f"a run of size {plan.size.name}, seed {plan.seed}; its plan is {folder / 'plan.json'}")
     for moment in plan.moments:
-        lasts = f" for {moment.for_s:g} s, {moment.share:.0%} of the calls" if moment.for_s else ""
-        say(f"  at {moment.at_s:6.1f} s: {moment.act} {moment.target}{lasts}")
+        lasts = f" for {moment.for_s:g} s" if moment.for_s else ""
+        share = f", {moment.share:.0%} of {'the calls' if moment.for_s else 'them'}" if moment.share else ""
+        say(f"  at {moment.at_s:6.1f} s: {moment.act} {moment.target}{lasts}{share}")
     with World(plan) as world, deployment() as stack:
         stack.configure(world.providers_secret())
         for subscription in world.subscriptions():
