@@ -154,7 +154,7 @@ class Deliverer:
         known, subscription = self.subscriptions.cached(message.subscription_id)
         if not known:
             subscription = await asyncio.to_thread(self.subscriptions.get, message.subscription_id)
-        return gate_of(message.subscription_id, subscription and subscription.item)
+        return gate_of(message.subscription_id, None if subscription is None else subscription.item)
 
     async def _claimed(
         self, message: DeliveryMessage, receive_count: int, admission: Admission
@@ -186,7 +186,10 @@ class Deliverer:
                 return await self._withdraw(message, delivery, subscription), None
         result = await self.sender.attempt(delivery, subscription, master_secret, self.now_ms())
         # Where the URL was changed since the message was let in, the answer is another receiver's.
-        is_same = gate_of(message.subscription_id, subscription and subscription.item) == admission.receiver
+        is_same = (
+            gate_of(message.subscription_id, None if subscription is None else subscription.item)
+            == admission.receiver
+        )
         answered = result.answered if is_same else None
         self.breaker.note(admission, answered=answered)
         outcome = await self._settle(message, delivery, subscription, result)

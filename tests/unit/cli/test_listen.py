@@ -247,7 +247,7 @@ def test_what_belongs_to_one_connection_is_not_forwarded(listen: Listen) -> None
 
 def raw_post(item: dict[str, Any], **headers: str) -> int:
     """What a client says that does not wait for ``100 Continue``, and any header goes out of."""
-    now_s = int(time.time())
+    now_s = now_ms() // 1000
     signed = {
         "host": "listener",
         "webhook-id": "msg_1",
