@@ -20,9 +20,10 @@ def test_a_trial_counts_longer_than_an_attempt_and_not_much_longer() -> None:
 
 
 def test_a_trial_is_the_callers_alone_until_its_time_is_over(gates: ReceiverGates) -> None:
+    another = ReceiverGates(client("dynamodb"), NAME)
     assert gates.enter("sub", NOW_MS) == (True, Gate(trial_since_ms=NOW_MS))
-    assert gates.enter("sub", NOW_MS + TRIAL_MS - 1) == (False, Gate(trial_since_ms=NOW_MS))
-    assert gates.enter("sub", NOW_MS + TRIAL_MS)[0]
+    assert another.enter("sub", NOW_MS + TRIAL_MS - 1) == (False, Gate(trial_since_ms=NOW_MS))
+    assert another.enter("sub", NOW_MS + TRIAL_MS)[0]
 
 
 def test_a_proven_receiver_is_not_tried_until_its_time_is_over(gates: ReceiverGates) -> None:
@@ -60,9 +61,9 @@ def test_an_answer_forgets_the_failures_and_the_waits(gates: ReceiverGates) -> N
 
 def test_of_two_that_shut_a_gate_after_the_same_wait_one_does(gates: ReceiverGates) -> None:
     assert gates.shut("sub", NOW_MS, 30_000, after_ms=0) is True
-    assert gates.shut("sub", NOW_MS, 30_000, after_ms=0) is False
-    assert gates.shut("sub", NOW_MS, 60_000, after_ms=30_000) is True
-    assert gates.shut("sub", NOW_MS, 60_000, after_ms=30_000) is False
+    assert gates.shut("sub", NOW_MS + 1, 30_000, after_ms=0) is False
+    assert gates.shut("sub", NOW_MS + 2, 60_000, after_ms=30_000) is True
+    assert gates.shut("sub", NOW_MS + 3, 60_000, after_ms=30_000) is False
 
 
 def test_a_trial_that_showed_nothing_is_over(gates: ReceiverGates) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.unit.http.wire import OK, answering, serving
-from tests.unit.webhooks.world import START_MS, delivery
+from tests.unit.webhooks.world import START_MS, delivery, subscribed
 
 from tunehook.http.guard import NetworkPolicy
 from tunehook.http.resolver import Lookup, system_lookup
@@ -37,7 +37,7 @@ class Answers:
 async def attempt(url: str, policy: NetworkPolicy = PUBLIC, lookup: Lookup = system_lookup) -> Result:
     async with HttpTransport(guard=policy, lookup=lookup) as client:
         sender = Sender(client, policy, "https://bucket/{}".format, 5)
-        return await sender.attempt(delivery(), {"url": url}, "m" * 40, START_MS)
+        return await sender.attempt(delivery(), subscribed({"url": url}), "m" * 40, START_MS)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ class _Transport:
     def __init__(self, world: Sending) -> None:
         self._world = world
 
-    async def send(self, _: str, url: str, headers: Any, body: bytes, *, max_bytes: int) -> Reply:
+    async def send_for_status(self, _: str, url: str, headers: Any, body: bytes, **limits: Any) -> Reply:
         self._world.requests.append((url, dict(headers), body))
         return Reply(status=self._world.statuses.pop(0), headers={}, body=b"", truncated=False)
 

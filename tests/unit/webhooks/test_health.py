@@ -4,10 +4,12 @@ from typing import Any
 import pytest
 from tests.unit.webhooks.world import START_MS, Receiver, World, delivery, hook_delivery
 
+from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.deliveries import DeliveryStatus, message_for
 from tunehook.errors import Unavailable
 from tunehook.events import SubscriptionDisabled, SubscriptionFailing
 from webhooks.health import FAILING_MS, Change
+from webhooks.subscriptions import Subscriptions
 from webhooks.verdict import Verdict
 
 HOUR = 3_600_000
@@ -26,10 +28,17 @@ async def attempt(world: World, *, after_ms: int = 0, verdict: Any = FAILED) -> 
     """A first attempt of a delivery of its own, by a worker that knows nothing."""
     world.now_ms += after_ms
     world.receiver.verdicts = [verdict]
-    world.subscriptions._cache.clear()
+    world.subscriptions._cache.forget("sub")
     record = delivery(event_id=f"evt_{len(world.receiver.attempts)}", now_ms=world.now_ms)
     assert world.table.create(record)
     return (await world.deliverer.handle(message_for(record))).change
+
+
+def that_has_read_it(world: World) -> Subscriptions:
+    """What a worker knows that has read the subscription at this moment."""
+    subscriptions = world.read_subscriptions(SubscriptionsTable(world.client, "subscriptions"))
+    subscriptions.get("sub")
+    return subscriptions
 
 
 def told(world: World) -> list[Any]:
@@ -79,11 +88,10 @@ async def test_a_success_forgets_the_failures(world: World) -> None:
 
 async def test_a_success_of_a_retry_forgets_a_failure_that_the_worker_has_not_seen(world: World) -> None:
     world.receiver.verdicts = [FAILED, OK]
-    world.subscriptions.get("sub")
-    cached = dict(world.subscriptions._cache)
+    another_worker = that_has_read_it(world)
     world.add(delivery())
     await world.run(messages=1)
-    world.subscriptions._cache = cached
+    world.subscriptions = another_worker
     await world.run()
     assert "failing_since_ms" not in world.subscription()
 
@@ -164,10 +172,9 @@ async def test_a_receiver_that_is_gone_is_told_of(world: World) -> None:
 async def test_a_subscription_is_disabled_once(world: World) -> None:
     records = [delivery(event_id=f"evt_{number}") for number in range(3)]
     world.receiver.verdicts = [GONE]
-    stale = world.subscriptions.get("sub")
-    for record in records:
+    workers = [that_has_read_it(world) for _ in records]
+    for record, world.subscriptions in zip(records, workers, strict=True):
         world.add(record)
-        world.subscriptions._cache["sub"] = (world.now_ms / 1000, stale)
         await world.run(messages=1)
     assert told(world) == ["disabled"]
 
