@@ -324,8 +324,13 @@ def test_a_connection_that_was_closed_between_two_batches_costs_no_attempt(
 ) -> None:
     closed = threading.Event()
     monkeypatch.setattr(hooks.RequestHandlerClass, "protocol_version", "HTTP/1.1")
-    monkeypatch.setattr(hooks.RequestHandlerClass, "timeout", 0.01)  # then it closes what is idle
-    finish = hooks.shutdown_request
+    answer, finish = hooks.RequestHandlerClass.do_POST, hooks.shutdown_request  # type: ignore[attr-defined]
+
+    def answer_and_wait_for_a_moment(self: Any) -> None:
+        answer(self)
+        self.connection.settimeout(0.01)  # then it closes the connection, as idle
+
+    monkeypatch.setattr(hooks.RequestHandlerClass, "do_POST", answer_and_wait_for_a_moment)
 
     def shutdown(request: Any) -> None:
         finish(request)

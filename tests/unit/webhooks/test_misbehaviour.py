@@ -51,7 +51,7 @@ async def post_to(script: Script, **options: Any) -> Result:
     ],
     ids=["silence", "first byte", "status line", "headers", "one header"],
 )
-async def test_an_attempt_without_a_status_ends_at_its_deadline_whatever_drips(script: Script) -> None:
+async def test_an_attempt_ends_at_its_deadline_whatever_drips(script: Script) -> None:
     result = await post_to(script)
     assert (result.verdict, result.attempt.error, result.answered) == (
         Verdict.FAILED,
