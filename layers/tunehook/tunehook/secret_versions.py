@@ -42,7 +42,8 @@ def versions_on(item: Mapping[str, Any]) -> SecretVersions:
 
     It is no more than where the count begins: from then on `tunehook.aws.secret_versions.SecretVersionsTable` has it.
     """
-    version, until_ms = item.get("secret_version"), item.get("previous_secret_until_ms")
+    version: Any = item.get("secret_version")
+    until_ms: Any = item.get("previous_secret_until_ms")
     if not is_whole(version, 2, VERSION_MAX):
         return FIRST
     return SecretVersions(
