@@ -215,5 +215,5 @@ async def test_a_subscription_that_was_deleted_meanwhile_stays_deleted(world: Wo
     world.client.delete_item(TableName="subscriptions", Key={"subscription_id": {"S": "sub"}})
     assert item is not None
     assert await world.health.gone(item.item, world.now_ms, "gone") is Change.NONE
-    await world.health.failed(item, world.now_ms)
+    await world.health.failed(item.item, world.now_ms)
     assert world.client.scan(TableName="subscriptions")["Count"] == 0

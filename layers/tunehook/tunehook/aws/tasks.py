@@ -338,7 +338,7 @@ class TasksTable:
                 )
 
     def _ended(self, since_ms: int, providers: Collection[str]) -> Iterator[dict[str, Any]]:
-        of_index = {"TableName": self._name, "IndexName": ENDED_INDEX}
+        of_index: Any = {"TableName": self._name, "IndexName": ENDED_INDEX}
         if not providers:
             pages = self._client.get_paginator("scan").paginate(
                 **of_index,
