@@ -190,6 +190,24 @@ def test_the_attempts_of_a_batch_are_made_at_the_same_time(stack: Stack, hooks: 
     assert set(stack.statuses().values()) == {"delivered"}
 
 
+def test_the_calls_of_ten_messages_wait_at_the_same_time(
+    stack: Stack, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # By default asyncio has a thread for each processor and four more: six in Lambda.
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    together = threading.Barrier(10, timeout=30)
+    claim = DeliveriesTable.claim
+
+    def claim_together(*args: Any) -> Any:
+        together.wait()
+        return claim(*args)
+
+    bodies = [stack.deliver_to(f"sub{number}", hooks.url()) for number in range(10)]
+    monkeypatch.setattr(DeliveriesTable, "claim", claim_together)
+    assert handle(stack.event(*bodies)) == {"batchItemFailures": []}
+    assert set(stack.statuses().values()) == {"delivered"}
+
+
 def test_the_master_secret_is_read_once_for_many_batches(
     stack: Stack, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,14 +23,14 @@ OLD, NEW = "https://old.example/", "https://new.example/"
 
 
 class Sending(World):
-    """A world whose attempts are made by the sender itself; it stands where the transport does."""
+    """A world whose attempts are made by the sender itself, over a transport that answers with these statuses."""
 
     def __init__(self, *statuses: int) -> None:
         super().__init__(Receiver(Verdict.DELIVERED), master_secret=lambda: MASTER)
         self.statuses = list(statuses)
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
-        transport: Any = self
-        sender: Any = Sender(_Transport(transport), NetworkPolicy.ANY, "https://bucket/{}".format)
+        transport: Any = _Transport(self)
+        sender: Any = Sender(transport, NetworkPolicy.ANY, "https://bucket/{}".format)
         self.receiver = sender
 
     async def begin(self, **item: Any) -> Delivery:
