@@ -145,6 +145,38 @@ async def test_memory_does_not_grow_with_the_file(http: Http) -> None:
     assert peak < 40_000_000
 
 
+async def test_what_was_sent_is_not_held_while_the_next_part_comes(
+    http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fulfillment.transfer.BUFFERS", 2)
+    transfer = Transfer(Results(Swallowing(), BUCKET))  # type: ignore[arg-type]
+    halted, waiting = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield MP3.ljust(PUT_BYTES // 2, b"\x00")
+        yield bytes(PUT_BYTES // 2)
+        waiting.release()
+        await halted.wait()
+
+    def file(number: int) -> Any:
+        download = Download(
+            http(lambda _: httpx.Response(200, content=body())), URL, max_bytes=9 * PUT_BYTES, sleep=no_wait
+        )
+        return transfer.copy(RUN, Asset(f"clip-{number}", "audio", (URL,)), URL, download, {})
+
+    tracemalloc.start()
+    try:
+        copying = asyncio.gather(*map(file, range(8)))
+        for _ in range(2):  # who holds the room for the next part of its file
+            await waiting.acquire()
+        held, _ = tracemalloc.get_traced_memory()
+        halted.set()
+        await copying
+    finally:
+        tracemalloc.stop()
+    assert held < 6 * PUT_BYTES
+
+
 @pytest.mark.parametrize("sent", [len(MP3), PUT_BYTES + 1], ids=["small", "large"])
 async def test_a_download_that_breaks_leaves_no_object(bucket: str, http: Http, sent: int) -> None:
     body = Stream(MP3.ljust(sent, b"\x00"), then=httpx.ReadError("connection lost"))
