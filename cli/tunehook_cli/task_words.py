@@ -104,6 +104,16 @@ def files(item: Mapping[str, Any]) -> str | None:
     return f"{len(kept)}, {total}" if len(kept) == len(assets) else f"{len(kept)} of {len(assets)}, {total}"
 
 
+def waited_for(item: Mapping[str, Any]) -> str:
+    """Return what is known of an ended task's files while they are not settled."""
+    assets = [asset for asset in item.get("assets") or () if isinstance(asset, Mapping)]
+    missing = [asset for asset in assets if asset.get("status") == "pending"]
+    if not missing:
+        return "its files are being copied"
+    names = ", ".join(sorted({str(asset.get("type")) for asset in missing}))
+    return f"{len(missing)} of {len(assets)} files may still come ({names})"
+
+
 def webhooks(deliveries: Sequence[Delivery]) -> str:
     """Return how many deliveries stand how, and when the next attempt is due."""
     counts = Counter(delivery.status.value for delivery in deliveries)
@@ -131,7 +141,8 @@ def remarks(item: Mapping[str, Any], now_ms: int, deliveries: Sequence[Delivery]
         if "queue" in item:
             words.append("its event is on the way")
         elif (kept := files(item)) is None:
-            words.append("its files are being copied")
+            words.append(waited_for(item))
+            words += [f"webhooks: {webhooks(deliveries)}"] if deliveries else []
         else:
             words += [f"files: {kept}", f"webhooks: {webhooks(deliveries)}"]
     return "; ".join(filter(None, words))

@@ -76,13 +76,21 @@ class Watcher:
         item = self._tasks.get(key)
         if item is None:
             return TaskState(key, None, settled=True)
-        # Deliveries are made after the files are kept, and both after the event is out.
-        if is_pending(item) or "queue" in item or "archived_at_ms" not in item:
+        if is_pending(item) or "queue" in item:
             self._archived_at.pop(key, None)
             return TaskState(key, item)
+        # Deliveries are made after the event is out, and all of them once the files are settled.
+        if "archived_at_ms" not in item:
+            self._archived_at.pop(key, None)
+            return TaskState(key, item, self._deliveries_of(item, self._expected_of_end(key, item)))
         archived_at = self._archived_at.setdefault(key, self._clock())
-        expected = self._expected(key, item)
+        expected = self._expected_of_end(key, item) | self._expected_of_files(key, item)
         deliveries = self._deliveries_of(item, expected)
+        expected |= {
+            delivery_id(_archived_event_of(item), delivery.subscription_id)
+            for delivery in deliveries
+            if delivery.says_pending
+        }
         missing = expected - {delivery.delivery_id for delivery in deliveries}
         settled = not any(delivery.status is DeliveryStatus.PENDING for delivery in deliveries) and (
             not missing or self._clock() - archived_at >= MISSING_S
@@ -97,19 +105,32 @@ class Watcher:
         return tuple(
             delivery
             for delivery in found
-            if delivery is not None and delivery.event_id == item.get("event_id")
+            if delivery is not None and delivery.event_id in (item.get("event_id"), _archived_event_of(item))
         )
 
-    def _expected(self, key: TaskKey, item: Mapping[str, Any]) -> set[str]:
-        """Return the deliveries that the subscriptions, and the task's own hook, lead to."""
+    def _expected_of_end(self, key: TaskKey, item: Mapping[str, Any]) -> set[str]:
+        """Return the deliveries of the end that the subscriptions, and the task's own hook, lead to."""
         kind = WebhookType.TASK_COMPLETED if item["status"] == Status.COMPLETED else WebhookType.TASK_FAILED
+        return self._expected(kind, item.get("event_id", ""), key, item)
+
+    def _expected_of_files(self, key: TaskKey, item: Mapping[str, Any]) -> set[str]:
+        """Return the deliveries of the kept files to those that want to be told in any case."""
+        return self._expected(WebhookType.TASK_ARCHIVED, _archived_event_of(item), key, item)
+
+    def _expected(self, kind: WebhookType, event_id: str, key: TaskKey, item: Mapping[str, Any]) -> set[str]:
         receivers = receivers_of(kind, key.provider, self._usable_subscriptions(), item, self._policy)
-        return {delivery_id(item.get("event_id", ""), receiver.subscription_id) for receiver in receivers}
+        return {delivery_id(event_id, receiver.subscription_id) for receiver in receivers}
 
     def _usable_subscriptions(self) -> Iterator[Subscription]:
         for item in self._subscriptions.all():
             with contextlib.suppress(InvalidInput):
                 yield check_subscription(item, self._policy)
+
+
+def _archived_event_of(item: Mapping[str, Any]) -> str:
+    from tunehook.events import archived_event_id  # heavy: pydantic
+
+    return archived_event_id(str(item.get("event_id", "")))
 
 
 def follow(

@@ -31,7 +31,7 @@ def archive(
     ] = True,
     stack: StackName = None,
 ) -> None:
-    """Copy again what is missing of the files of a task that has ended. Nobody is told of it by a webhook."""
+    """Copy again what is missing of the files of a task that has ended. Nobody who was told is told again."""
     from tunehook.archiving import ArchiveRequest  # heavy: pydantic
 
     found = find_stack(stack)

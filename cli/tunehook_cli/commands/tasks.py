@@ -146,6 +146,7 @@ def _fields(item: Mapping[str, Any]) -> list[tuple[str, object]]:
         ("took" if not pending else "age", None if took is None else output.duration(took)),
         ("deadline", output.moment(item.get("deadline_ms")) if pending else None),
         ("files kept", output.moment(item.get("archived_at_ms"))),
+        ("files", None if pending or "archived_at_ms" in item else task_words.waited_for(item)),
         ("notify hook", item.get("notify_hook")),
         ("notify format", item.get("notify_format")),
         (
@@ -177,12 +178,20 @@ def _print_files(item: Mapping[str, Any], bucket: str) -> None:
             asset["type"],
             output.size(asset.get("bytes")),
             task_words.media_type(asset),
-            asset["key"].removeprefix(folder) if asset.get("key") else f"not kept: {asset.get('reason')}",
+            _place(asset, folder),
         )
         for asset in assets
     ]
     title = f"Files in s3://{bucket}/{folder}" if folder else "Files"
     output.print_section(title, output.make_table(("CLIP", "WHAT", "SIZE", "TYPE", "NAME"), rows))
+
+
+def _place(asset: Mapping[str, Any], folder: str) -> str:
+    if asset.get("key"):
+        return str(asset["key"]).removeprefix(folder)
+    if asset.get("status") == "pending":
+        return f"may still come: {asset['reason']}" if asset.get("reason") else "may still come"
+    return f"not kept: {asset.get('reason')}"
 
 
 def print_deliveries(deliveries: Sequence[Delivery]) -> None:
