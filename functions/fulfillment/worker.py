@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools import Logger
@@ -15,7 +16,7 @@ from fulfillment.messages import content_of, event_of_item, since_ms
 from fulfillment.notices import Notices
 from fulfillment.patience import ComesAgain, due_at_ms
 from fulfillment.receivers import Receivers
-from fulfillment.results import S3_SETTINGS, Results
+from fulfillment.results import LARGE_S3_SETTINGS, S3_SETTINGS, Results
 from fulfillment.settings import FulfillmentSettings
 from fulfillment.telling import Telling
 from tunehook.archiving import ArchiveRequest
@@ -35,6 +36,7 @@ from tunehook.threads import UnawaitedThreads
 from tunehook.times import now_ms
 
 if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
 logger = Logger(child=True)
@@ -69,7 +71,7 @@ class Worker:
         dynamodb = client("dynamodb")
         self._settings = settings
         self._sqs: SQSClient = client("sqs")
-        self._results = Results(client("s3", **S3_SETTINGS), settings.results_bucket)
+        self._results = Results(client("s3", **S3_SETTINGS), settings.results_bucket, _client_for_large)
         self._tasks = TasksTable(dynamodb, settings.tasks_table)
         self._bus = EventBus(client("events"), settings.event_bus)
         self._telling = Telling(
@@ -179,6 +181,12 @@ class Worker:
             logger.warning("task_gone", task_id=key.task_id, provider=key.provider)
             return
         await fulfillment.fulfil(event_of_item(item), within_s=within_s, again_ms=content.requested_at_ms)
+
+
+@cache
+def _client_for_large() -> S3Client:
+    s3: S3Client = client("s3", **LARGE_S3_SETTINGS)
+    return s3
 
 
 def _not_hidden(fault: Exception) -> None:
