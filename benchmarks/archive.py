@@ -3,7 +3,11 @@
 The files' host is nginx, S3 is the embedded AWS, each a process of its own; every copy is made by a process of its own
 too, so that its peak of memory is its own. The bare loop is `requests` into boto3's ``upload_fileobj``, file after
 file. Every round copies in each way in turn; rates are the medians of the rounds, ratios the medians of each round's
-own ratio. Run it with ``python -m benchmarks.archive``; it takes about three minutes and needs nginx.
+own ratio. Run it with ``python -m benchmarks.archive``; it takes about four minutes and needs nginx.
+
+The worst batch is what the function's limits allow: ten tasks at once, as many large files of each as are copied side
+by side, and an S3 that is slower than the host, so that all parts that may be in memory are. ``python -m
+benchmarks.archive worst`` measures that alone.
 """
 
 from __future__ import annotations
@@ -19,22 +23,27 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import boto3
 import requests
+from tests.support.template import resources
 
 from benchmarks.memory import peak_memory_mb
 from benchmarks.nginx import NginxMissingError, nginx
 from benchmarks.report import Row, report
-from fulfillment.archive import Archive
+from benchmarks.s3_sink import s3_sink
+from fulfillment.archive import CONCURRENCY, Archive
 from fulfillment.assets import Asset
 from fulfillment.results import S3_SETTINGS, Results
 from fulfillment.transfer import Run
-from tunehook.aws.clients import client
+from tunehook.aws.clients import CONNECTIONS, client
+from tunehook.aws.messages import LEASE_S, Hold, Message
 from tunehook.http.client import open_client
 from tunehook.tasks import TaskKey
+from tunehook.threads import UnawaitedThreads
 from tunehook_cli.local import ministack
 from tunehook_cli.local.state import Home, LocalEnvironment
 
@@ -42,6 +51,10 @@ MIB: Final = 1024 * 1024
 MANY, MANY_BYTES = 64, 4 * MIB
 LARGE_BYTES: Final = 1024 * MIB
 SMALL_BYTES: Final = MIB
+WORST_BYTES: Final = 24 * MIB
+BATCH: Final = 10
+"""How many messages the function gets at once."""
+
 ROUNDS: Final = 3
 
 _BUCKET: Final = "results"
@@ -56,15 +69,54 @@ _HTTP: Final = """
 
 @dataclass(frozen=True, slots=True)
 class Copying:
-    """What one process did: seconds for its copies, and the most memory that it had, in MB."""
+    """What one process did: seconds for its copies, the most memory that it had, in MB, and its longest silence."""
 
     took_s: float
     peak_mb: float
+    beat_s: float = 0.0
 
 
 def names_of_many() -> list[str]:
     """Return the names of the many files on the host."""
     return [f"many-{number}.mp3" for number in range(MANY)]
+
+
+class Heartbeats:
+    """Stands where the client of SQS hides messages: keeps when it was called."""
+
+    def __init__(self) -> None:
+        self._at_s = [time.monotonic()]
+
+    def change_message_visibility_batch(self, **_: object) -> dict[str, object]:
+        """Take note of a heartbeat."""
+        self._at_s.append(time.monotonic())
+        return {}
+
+    def longest_wait_s(self) -> float:
+        """Return the longest time between two heartbeats, or since the last."""
+        return max(later - earlier for earlier, later in pairwise([*self._at_s, time.monotonic()]))
+
+
+async def copy_the_worst_batch(host: str, s3: Any) -> float:
+    """Copy what fills the memory most, as fulfillment's worker does; return the longest wait between two heartbeats."""
+    asyncio.get_running_loop().set_default_executor(UnawaitedThreads(CONNECTIONS))
+    heartbeats: Any = Heartbeats()
+    messages = [Message(body="", receipt=str(number)) for number in range(BATCH)]
+
+    def not_hidden(fault: Exception) -> None:
+        raise fault
+
+    async with (
+        Hold(heartbeats, "queue", messages, on_fault=not_hidden),
+        open_client(timeout=None) as http,
+        asyncio.TaskGroup() as group,
+    ):
+        archive = Archive(Results(s3, _BUCKET), http, max_asset_bytes=2 * LARGE_BYTES)
+        for task in range(BATCH):
+            names = [f"{task}-{number}" for number in range(CONCURRENCY)]
+            assets = [Asset(name, "audio", (f"{host}/worst.mp3?{name}",)) for name in names]
+            group.create_task(archive.keep(Run(TaskKey(str(task), "bench"), run_ms=0), assets))
+    return float(heartbeats.longest_wait_s())
 
 
 async def copy_with_archive(host: str, names: Sequence[str], s3: Any) -> None:
@@ -87,10 +139,10 @@ def copy_in_a_loop(host: str, names: Sequence[str], s3: Any) -> None:
                 s3.upload_fileobj(answer.raw, _BUCKET, f"{folder}/{name}")
 
 
-def copy(way: str, host: str, aws: LocalEnvironment, names: Sequence[str]) -> Copying:
-    """Copy files in a process of its own; `way` is ``archive`` or ``loop``."""
+def copy(way: str, host: str, endpoint: str, names: Sequence[str] = ()) -> Copying:
+    """Copy files in a process of its own; `way` is ``archive``, ``loop`` or ``worst``."""
     child = subprocess.run(
-        [sys.executable, "-m", "benchmarks.archive", way, host, aws.endpoint, aws.region, *names],
+        [sys.executable, "-m", "benchmarks.archive", way, host, endpoint, "eu-west-1", *names],
         check=True,
         stdout=subprocess.PIPE,
         timeout=300,
@@ -101,13 +153,19 @@ def copy(way: str, host: str, aws: LocalEnvironment, names: Sequence[str]) -> Co
 def _copy_here(way: str, host: str, endpoint: str, region: str, *names: str) -> None:
     session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=region)
     started = time.perf_counter()
-    if way == "archive":
+    figures: dict[str, float] = {}
+    if way == "worst":
+        for service in ("dynamodb", "events", "sqs"):  # which the function has, too
+            client(service, session=session)
+        s3 = client("s3", session=session, endpoint_url=endpoint, **S3_SETTINGS)
+        figures["beat_s"] = asyncio.run(copy_the_worst_batch(host, s3))
+    elif way == "archive":
         s3 = client("s3", session=session, endpoint_url=endpoint, **S3_SETTINGS)
         asyncio.run(copy_with_archive(host, names, s3))
     else:
         copy_in_a_loop(host, names, session.client("s3", endpoint_url=endpoint))
     took_s = time.perf_counter() - started
-    print(json.dumps({"took_s": took_s, "peak_mb": peak_memory_mb()}))
+    print(json.dumps({"took_s": took_s, "peak_mb": peak_memory_mb()} | figures))
 
 
 @contextmanager
@@ -129,6 +187,7 @@ def file_host() -> Iterator[str]:
         sizes = dict.fromkeys(names_of_many(), MANY_BYTES) | {
             "large.mp3": LARGE_BYTES,
             "small.mp3": SMALL_BYTES,
+            "worst.mp3": WORST_BYTES,
         }
         for file, size in sizes.items():
             with (folder / file).open("wb") as content:
@@ -162,9 +221,10 @@ def measure() -> list[Row]:
     many, large = [], []
     for _ in range(ROUNDS):
         with file_host() as host, embedded_s3() as aws:
-            many.append([copy(way, host, aws, names_of_many()) for way in ("archive", "loop")])
-            large.append([copy(way, host, aws, ["large.mp3"]) for way in ("archive", "loop")])
-            small = copy("archive", host, aws, ["small.mp3"])
+            s3 = aws.endpoint
+            many.append([copy(way, host, s3, names_of_many()) for way in ("archive", "loop")])
+            large.append([copy(way, host, s3, ["large.mp3"]) for way in ("archive", "loop")])
+            small = copy("archive", host, s3, ["small.mp3"])
     return [
         *_rows(f"{MANY} of {MANY_BYTES // MIB} MiB", MANY * MANY_BYTES, many),
         *_rows("one of 1 GiB", LARGE_BYTES, large),
@@ -178,6 +238,20 @@ def measure() -> list[Row]:
         ),
         Row(f"tunehook: peak memory, {MANY} files", max(ours.peak_mb for ours, _ in many), "MB"),
         Row("bare loop: peak memory, one of 1 GiB", max(theirs.peak_mb for _, theirs in large), "MB"),
+        *measure_the_worst(),
+    ]
+
+
+def measure_the_worst() -> list[Row]:
+    """Copy the worst batch that the limits allow."""
+    with file_host() as host, s3_sink() as endpoint:
+        worst = copy("worst", host, endpoint)
+    memory_mb = resources("AWS::Serverless::Function")["FulfillmentFunction"]["MemorySize"] * MIB / 1e6
+    what = f"worst batch, {BATCH} tasks of {CONCURRENCY} files at once"
+    return [
+        Row(f"tunehook: peak memory, {what}", worst.peak_mb, "MB", at_most=0.7 * memory_mb),
+        Row(f"tunehook: longest time between heartbeats, {what}", worst.beat_s, "s", at_most=LEASE_S / 2),
+        Row(f"tunehook: time, {what}", worst.took_s, "s"),
     ]
 
 
@@ -197,10 +271,14 @@ def _rows(what: str, size: int, rounds: Sequence[Sequence[Copying]]) -> list[Row
 
 def main() -> None:
     """Report how fast files are copied; with a way, a host, an endpoint, a region and names, copy them and tell."""
-    if len(sys.argv) > 1:
+    if len(sys.argv) > 2:
         _copy_here(*sys.argv[1:])
         return
     try:
+        if sys.argv[1:] == ["worst"]:
+            for row in measure_the_worst():
+                print(f"{row.name}: {row.value:.1f} {row.unit} {row.wanted}")
+            return
         rows = measure()
     except NginxMissingError as error:
         sys.exit(str(error))

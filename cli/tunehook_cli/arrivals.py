@@ -28,7 +28,7 @@ def print_arrival(arrival: Arrival) -> None:
     else:
         line.append("  INVALID", style="bold red")
         line.append(f"  {output.printable(arrival.problem)}", style="red")
-    line.append(f"  {output.printable(_remarks(arrival))}", style="dim")
+    line.append(f"  {output.printable(_remarks(arrival, content))}", style="dim")
     page = output.console()
     page.print(line, soft_wrap=True)
     page.print(JSONHighlighter()(Text(_body(arrival, content))), soft_wrap=True)
@@ -64,8 +64,11 @@ def _kind(content: Any) -> str:
     return str(content.get("type") or f"task {content.get('status')}")
 
 
-def _remarks(arrival: Arrival) -> str:
+def _remarks(arrival: Arrival, content: Any) -> str:
     remarks = [arrival.header("webhook-id"), output.size(len(arrival.body))]
+    data = content.get("data") if isinstance(content, dict) else None
+    if isinstance(data, dict) and "archive" in data:
+        remarks.append(f"archive {data['archive']}")
     if arrival.times > 1:
         remarks.append(f"for the {arrival.times}. time")
     remarks.append(f"forwarded: {arrival.forwarded}" if arrival.forwarded else f"answered {arrival.answer}")

@@ -50,6 +50,7 @@ def _data(now_ms: int) -> dict[str, Any]:
         "metadata": {},
         "clips": [],
         "failure": None,
+        "archive": "empty",
         "manifest": None,
         "truncated": False,
     }

@@ -87,6 +87,15 @@ def files(task: TaskView) -> str | None:
     return f"{len(kept)}{'' if len(kept) == len(task.assets) else f' of {len(task.assets)}'}, {total}"
 
 
+def waited_for(task: TaskView) -> str:
+    """Return what is known of an ended task's files while they are not settled."""
+    missing = [asset for asset in task.assets if asset.status == "pending"]
+    if not missing:
+        return "its files are being copied"
+    names = ", ".join(sorted({str(asset.type) for asset in missing}))
+    return f"{len(missing)} of {len(task.assets)} files may still come ({names})"
+
+
 def webhooks(deliveries: Sequence[Delivery]) -> str:
     """Return how many deliveries stand how, and when the next attempt is due."""
     counts = Counter(delivery.status.value for delivery in deliveries)
@@ -114,7 +123,8 @@ def remarks(task: TaskView, now_ms: int, deliveries: Sequence[Delivery] = ()) ->
         if task.is_in_index:
             words.append("its event is on the way")
         elif (kept := files(task)) is None:
-            words.append("its files are being copied")
+            words.append(waited_for(task))
+            words += [f"webhooks: {webhooks(deliveries)}"] if deliveries else []
         else:
             words += [f"files: {kept}", f"webhooks: {webhooks(deliveries)}"]
     return "; ".join(filter(None, words))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tunehook.aws.faults import AWS_FAULTS
 from tunehook.deliveries import Delivery, DeliveryStatus, delivery_id
 from tunehook.errors import InvalidInput
+from tunehook.events import archived_event_id
 from tunehook.http.guard import NetworkPolicy
 from tunehook.subscriptions import Subscription, WebhookType, check_subscription, receivers_of
 from tunehook.tasks import Status, TaskKey
@@ -68,12 +69,20 @@ class TaskState:
 
 @dataclass(slots=True)
 class _Told:
-    """What is known of the webhooks of a run whose files are kept."""
+    """What is known of the webhooks of a run that has ended, and since when its files are known to be settled."""
 
-    event_id: object
-    archived_at: float
+    event_id: str
+    archived_at: float | None = None
     found: dict[str, Delivery | None] = field(default_factory=dict)
     looked_for_at: float = float("-inf")
+
+    def of_the_rest(self) -> set[str]:
+        """Return the deliveries that are owed to whoever was told while files were waited for."""
+        return {
+            delivery_id(archived_event_id(self.event_id), each.subscription_id)
+            for each in self.found.values()
+            if each is not None and each.says_pending
+        }
 
 
 class Watcher:
@@ -112,15 +121,26 @@ class Watcher:
         if item is None:
             return TaskState(key, None, settled=True)
         task = TaskView.of(item)
-        # Deliveries are made after the files are kept, and both after the event is out.
-        if task.is_pending or task.is_in_index or not task.is_archived:
+        if task.is_pending or task.is_in_index or task.event_id is None:
             self._told.pop(key, None)
-            return TaskState(key, task)
+            is_over = not (task.is_pending or task.is_in_index) and task.is_archived
+            return TaskState(key, task, settled=is_over)
         told = self._told.get(key)
         if told is None or told.event_id != task.event_id:
-            told = self._told[key] = _Told(task.event_id, self._clock())
-        expected = self._expected(task, item)
+            told = self._told[key] = _Told(task.event_id)
+        # Deliveries are made after the event is out, and all of them once the files are settled.
+        kind = WebhookType.TASK_COMPLETED if task.status == Status.COMPLETED else WebhookType.TASK_FAILED
+        expected = self._expected(kind, task.event_id, task, item)
+        if not task.is_archived:
+            told.archived_at = None
+            return TaskState(key, task, self._deliveries_of(task, expected, told))
+        if told.archived_at is None:
+            told.archived_at = self._clock()
+        archived_event = archived_event_id(task.event_id)
+        expected |= self._expected(WebhookType.TASK_ARCHIVED, archived_event, task, item)
+        expected |= told.of_the_rest()
         deliveries = self._deliveries_of(task, expected, told)
+        expected |= told.of_the_rest()
         missing = expected - {delivery.delivery_id for delivery in deliveries}
         age_s = self._clock() - told.archived_at
         settled = not any(delivery.status is DeliveryStatus.PENDING for delivery in deliveries) and (
@@ -143,16 +163,15 @@ class Watcher:
         return tuple(
             delivery
             for delivery in told.found.values()
-            if delivery is not None and delivery.event_id == told.event_id
+            if delivery is not None and delivery.event_id in (told.event_id, archived_event_id(told.event_id))
         )
 
-    def _expected(self, task: TaskView, item: Mapping[str, Any]) -> set[str]:
+    def _expected(
+        self, kind: WebhookType, event_id: str, task: TaskView, item: Mapping[str, Any]
+    ) -> set[str]:
         """Return the deliveries that the subscriptions, and the task's own hook, lead to."""
-        if task.event_id is None:
-            return set()
-        kind = WebhookType.TASK_COMPLETED if task.status == Status.COMPLETED else WebhookType.TASK_FAILED
         receivers = receivers_of(kind, task.provider, self._usable_subscriptions(), item, self._policy)
-        return {delivery_id(task.event_id, receiver.subscription_id) for receiver in receivers}
+        return {delivery_id(event_id, receiver.subscription_id) for receiver in receivers}
 
     def _usable_subscriptions(self) -> list[Subscription]:
         if self._clock() - self._usable_at >= SUBSCRIPTIONS_EVERY_S:
@@ -162,6 +181,12 @@ class Watcher:
                 with contextlib.suppress(InvalidInput):
                     self._usable.append(check_subscription(item, self._policy))
         return self._usable
+
+
+def _archived_event_of(item: Mapping[str, Any]) -> str:
+    from tunehook.events import archived_event_id  # heavy: pydantic
+
+    return archived_event_id(str(item.get("event_id", "")))
 
 
 def follow(

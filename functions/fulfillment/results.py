@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -30,7 +30,16 @@ PARTS_AT_ONCE: Final = 2
 """How many parts of one file are on their way to S3 at a time, while the next one is being read."""
 
 S3_SETTINGS: Final[dict[str, Any]] = {"read_timeout": 60, "s3": {"payload_signing_enabled": False}}
-"""Of the client: copying a large object takes time; and S3 checks a CRC of each part, which TLS guards."""
+"""Of the client: copying an object takes time; and S3 checks a CRC of each part, which TLS guards."""
+
+LARGE_BYTES: Final = 1024**3
+"""S3 may take minutes to copy a larger object onto itself."""
+
+LARGE_S3_SETTINGS: Final[dict[str, Any]] = S3_SETTINGS | {
+    "read_timeout": 180,
+    "retries": {"mode": "standard", "total_max_attempts": 1},
+}
+"""Of a client for those copies alone: one that takes long is not begun anew while it is under way."""
 
 _CLASHES: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "NoSuchUpload"})
 """What S3 says of a condition that does not hold, of two writes at once, and of an object or upload that is gone."""
@@ -109,11 +118,14 @@ class Results:
         A low-level boto3 client.
     bucket : str
         The bucket's name.
+    for_large : callable, optional
+        Returns a client for copies of objects of `LARGE_BYTES` and more, made with `LARGE_S3_SETTINGS`.
     """
 
-    def __init__(self, s3: S3Client, bucket: str) -> None:
+    def __init__(self, s3: S3Client, bucket: str, for_large: Callable[[], S3Client] | None = None) -> None:
         # Its stubs know no bytearray, which boto3 takes.
         self._s3: Any = s3
+        self._for_large: Callable[[], Any] = for_large or (lambda: s3)
         self.bucket = bucket
 
     async def below(self, prefix: str) -> dict[str, Stored]:
@@ -194,7 +206,7 @@ class Results:
 
     def upload(self, key: str, about: About, seen: str | None) -> Upload:
         """Begin a multipart upload; `seen` as in `put`."""
-        return Upload(self._s3, self.bucket, key, about, seen)
+        return Upload(self._s3, self._for_large, self.bucket, key, about, seen)
 
 
 class Upload:
@@ -203,8 +215,18 @@ class Upload:
     Nothing is visible under the key before all of it is there.
     """
 
-    def __init__(self, s3: S3Client, bucket: str, key: str, about: About, seen: str | None) -> None:
+    def __init__(
+        self,
+        s3: S3Client,
+        for_large: Callable[[], Any],
+        bucket: str,
+        key: str,
+        about: About,
+        seen: str | None,
+    ) -> None:
         self._s3: Any = s3
+        self._for_large = for_large
+        self._size = 0
         self._where: Any = {"Bucket": bucket, "Key": key}
         self._about = about
         self._seen = seen
@@ -246,6 +268,7 @@ class Upload:
         for earlier in self._parts:
             if earlier.done():
                 earlier.result()
+        self._size += len(part)
         task = asyncio.create_task(self._send(len(self._parts) + 1, part))
         self._parts.append(task)
         return task
@@ -287,9 +310,10 @@ class Upload:
             if not await _lies_there(self._s3, self._where, etag, self._about.metadata):
                 raise
         self._is_complete = True
+        copying = self._s3 if self._size < LARGE_BYTES else await asyncio.to_thread(self._for_large)
         with _clashes():
             await asyncio.to_thread(
-                self._s3.copy_object,
+                copying.copy_object,
                 **self._where,
                 CopySource=self._where,
                 CopySourceIfMatch=etag,

@@ -18,8 +18,12 @@ from tunehook.identifiers import digest
 from tunehook.result_keys import asset_key
 from tunehook.tasks import TaskKey
 
-BUFFERS: Final = 64
-"""How many parts may be in memory at once, of all files that are copied at the same time: at most 512 MiB."""
+BUFFERS: Final = 48
+"""How many parts may be in memory at once, of all files that are copied at the same time: at most 384 MiB.
+
+More than are uploaded at once (`tunehook.aws.clients.CONNECTIONS`). With all else that ten tasks at once need, that
+stays below 70 % of the function's memory (``python -m benchmarks.archive worst``).
+"""
 
 _TRIES: Final = 3
 
@@ -122,8 +126,8 @@ class Transfer:
         try:
             await buffers.take()
             # All of this first part is looked at: of most files it is the whole, with an index at its end too.
-            part = await body.read(PUT_BYTES)
-            media = media_type_of(asset.type, bytes(part), host_says=host_says())
+            await body.read(PUT_BYTES)
+            media = media_type_of(asset.type, bytes(body.part), host_says=host_says())
             key = asset_key(run.key.provider, run.key.task_id, asset.clip_id, asset.type, media.extension)
             metadata = {"source-url": source_in_metadata(url), "run": str(run.run_ms)}
             about = About(
@@ -133,7 +137,7 @@ class Transfer:
             )
             etag = seen[key].etag if key in seen else None
             try:
-                await self._write(key, about, etag, part, body, buffers)
+                await self._write(key, about, etag, body, buffers)
             except Clash:
                 stored = await self._look_again(key, seen)
                 if stored is None or not settles(stored, run, asset):
@@ -146,17 +150,15 @@ class Transfer:
         finally:
             buffers.give_back()
 
-    async def _write(
-        self, key: str, about: About, etag: str | None, part: bytearray, body: _Body, buffers: _Buffers
-    ) -> None:
-        if len(part) < PUT_BYTES:
-            await self._results.put(key, part, etag, **about.headers(**body.metadata()))
+    async def _write(self, key: str, about: About, etag: str | None, body: _Body, buffers: _Buffers) -> None:
+        if len(body.part) < PUT_BYTES:
+            await self._results.put(key, body.part, etag, **about.headers(**body.metadata()))
             return
         async with self._results.upload(key, about, etag) as upload:
-            while part:
-                buffers.give_back_after(await upload.add(part))
+            while body.part:
+                buffers.give_back_after(await upload.add(body.hand_over()))
                 await buffers.take()
-                part = await body.read(PART_BYTES)
+                await body.read(PART_BYTES)
             await upload.complete(**body.metadata())
 
     async def _look_again(self, key: str, seen: dict[str, Stored]) -> Stored | None:
@@ -218,13 +220,18 @@ class _Buffers:
 
 
 class _Body:
-    """A file's bytes, counted and digested as they are read."""
+    """A file's bytes, counted and digested as they are read.
+
+    `part` is what was read last. Nobody else may hold on to it: the room that its buffer has is somebody else's as soon
+    as it has been sent.
+    """
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks = chunks
         self._rest = b""
         self._hasher = hashlib.sha256()
         self.count = 0
+        self.part = bytearray()
 
     @property
     def sha256(self) -> str:
@@ -235,14 +242,18 @@ class _Body:
         """Return what an object's metadata says of its bytes, once all are read."""
         return {"sha256": self.sha256, "bytes": str(self.count)}
 
-    async def read(self, size: int) -> bytearray:
-        """Return the next `size` bytes, fewer at the end."""
-        data = bytearray(self._rest[:size])
+    def hand_over(self) -> bytearray:
+        """Return the part, and forget it."""
+        part, self.part = self.part, bytearray()
+        return part
+
+    async def read(self, size: int) -> None:
+        """Read the next `size` bytes, fewer at the end."""
+        self.part = bytearray(self._rest[:size])
         self._rest = self._rest[size:]
-        while len(data) < size and (chunk := await anext(self._chunks, b"")):
+        while len(self.part) < size and (chunk := await anext(self._chunks, b"")):
             self._hasher.update(chunk)
             self.count += len(chunk)
-            room = size - len(data)
-            data += chunk[:room]
+            room = size - len(self.part)
+            self.part += chunk[:room]
             self._rest = chunk[room:]
-        return data

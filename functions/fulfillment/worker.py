@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools import Logger
 
@@ -16,7 +17,7 @@ from fulfillment.notices import Notices
 from fulfillment.patience import ComesAgain, due_at_ms
 from fulfillment.receivers import Receivers
 from fulfillment.recovery import Recovery
-from fulfillment.results import S3_SETTINGS, Results
+from fulfillment.results import LARGE_S3_SETTINGS, S3_SETTINGS, Results
 from fulfillment.settings import FulfillmentSettings
 from fulfillment.telling import Telling
 from tunehook.archiving import ArchiveRequest
@@ -36,6 +37,9 @@ from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import TaskKey
 from tunehook.threads import UnawaitedThreads
 from tunehook.times import now_ms
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 logger = Logger(child=True)
 
@@ -70,7 +74,7 @@ class Worker:
         self._settings = settings
         self._sqs = client("sqs")
         self._visibility = visibility_client()
-        self._results = Results(client("s3", **S3_SETTINGS), settings.results_bucket)
+        self._results = Results(client("s3", **S3_SETTINGS), settings.results_bucket, _client_for_large)
         self._tasks = TasksTable(dynamodb, settings.tasks_table)
         self._bus = EventBus(client("events"), settings.event_bus)
         subscriptions = SubscriptionsTable(dynamodb, settings.subscriptions_table)
@@ -200,6 +204,12 @@ class Worker:
             logger.warning("task_gone", task_id=key.task_id, provider=key.provider)
             return
         await fulfillment.fulfil(event_of_item(item), within_s=within_s, again_ms=content.requested_at_ms)
+
+
+@cache
+def _client_for_large() -> S3Client:
+    s3: S3Client = client("s3", **LARGE_S3_SETTINGS)
+    return s3
 
 
 def _not_hidden(fault: Exception) -> None:

@@ -10,20 +10,26 @@ from tests.support.events import sample
 from tests.support.tasks import NOW_MS, clip, completed, ended
 from tests.support.template import ROOT, resources
 
+from fulfillment.payload import payload_of
+from tunehook.deliveries import new_delivery
 from tunehook.events import (
     EVENT_MODELS,
     SOURCE,
     ArchivedAsset,
     ManifestLocation,
+    PendingAsset,
     SubscriptionDisabled,
     SubscriptionFailing,
     TaskArchived,
     TaskCompleted,
     task_ended,
 )
-from tunehook.tasks import Failure, FailureCode, Status, TaskEnd
+from tunehook.subscriptions import Subscription
+from tunehook.tasks import Failure, FailureCode, Format, Status, TaskEnd
 from tunehook.times import from_ms
 from tunehook_cli import schemas
+from tunehook_cli.sample_event import sample_delivery
+from webhooks.rendering import render
 
 FAILED = TaskEnd(
     status=Status.FAILED,
@@ -108,16 +114,16 @@ def envelope_of(name: str) -> dict[str, Any]:
     return json.loads(sample(name)["Records"][0]["body"])
 
 
-def test_there_is_one_schema_for_each_event() -> None:
-    assert {path.stem for path in schemas.FOLDER.glob("*")} == set(EVENT_MODELS)
+def test_there_is_one_schema_for_each_event_and_one_for_webhooks() -> None:
+    assert {path.stem for path in schemas.FOLDER.glob("*")} == {*EVENT_MODELS, "Webhook"}
 
 
-@pytest.mark.parametrize("detail_type", EVENT_MODELS)
+@pytest.mark.parametrize("detail_type", [*EVENT_MODELS, "Webhook"])
 def test_the_kept_schema_is_that_of_the_model(detail_type: str) -> None:
     assert kept_schema(detail_type) == schemas.schemas()[detail_type], "run `make schemas`"
 
 
-@pytest.mark.parametrize("detail_type", EVENT_MODELS)
+@pytest.mark.parametrize("detail_type", [*EVENT_MODELS, "Webhook"])
 def test_a_schema_is_one(detail_type: str) -> None:
     Draft202012Validator.check_schema(kept_schema(detail_type))
 
@@ -158,6 +164,52 @@ def test_a_schema_tells_a_wrong_event(spoilt: dict[str, Any]) -> None:
     detail = json.loads(EMITTED["completed"].model_dump_json()) | spoilt
     with pytest.raises(ValidationError):
         validate("TaskCompleted", detail)
+
+
+def webhook(kind: str, event: Any, assets: tuple[Any, ...], long: str = "") -> dict[str, Any]:
+    """The body of a webhook, with a link as long as `long` makes it."""
+    delivery = new_delivery(
+        event_id="evt_1",
+        subscription_id="sub",
+        task_id="task-1",
+        provider="suno",
+        type=kind,
+        event_at_ms=NOW_MS,
+        format=Format.STANDARD,
+        payload=payload_of(Format.STANDARD, event, None, assets, ARCHIVED.manifest),
+        now_ms=NOW_MS,
+    )
+    return json.loads(render(delivery, lambda key: f"https://s3.example.com/{key}{long}", NOW_MS).content)
+
+
+WAITED_FOR = PendingAsset(clip_id="clip-2", type="audio", source_url="https://cdn.example.com/2.mp3")
+
+
+@pytest.mark.parametrize(
+    ("kind", "event", "assets", "archive"),
+    [
+        ("task.completed", EMITTED["completed"], (*ARCHIVED.assets, WAITED_FOR), "pending"),
+        ("task.archived", EMITTED["completed"], ARCHIVED.assets, "partial"),
+        ("task.completed", EMITTED["completed"], ARCHIVED.assets[:1], "complete"),
+        ("task.completed", EMITTED["completed, truncated"], (WAITED_FOR,), "pending"),
+        ("task.failed", EMITTED["failed"], (), "empty"),
+        ("task.failed", EMITTED["rejected"], (), "empty"),
+    ],
+)
+@pytest.mark.parametrize("long", ["", "x" * 20_000])
+def test_a_webhook_obeys_its_schema(
+    kind: str, event: Any, assets: tuple[Any, ...], archive: str, long: str
+) -> None:
+    body = webhook(kind, event, assets, long)
+    validate("Webhook", body)
+    assert body["data"]["archive"] == archive
+    with pytest.raises(ValidationError):
+        validate("Webhook", body | {"data": body["data"] | {"archive": "perhaps"}})
+
+
+def test_the_test_of_a_subscription_obeys_the_schema_of_webhooks() -> None:
+    subscription = Subscription(subscription_id="sub", url="https://hook.example.com/")
+    validate("Webhook", json.loads(render(sample_delivery(subscription, NOW_MS), str, NOW_MS).content))
 
 
 def test_a_consumer_may_rely_on_every_field_being_there() -> None:

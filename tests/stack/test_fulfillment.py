@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,10 @@ FRESH_S = 16
 REFUSING = {
     "tasks": [{"task_id": "*", "answers": [{"phase": "completed"}]}],
     # Each file is asked for up to four times an invocation.
-    "assets": [{"path": "*/late-*/*", "answers": [{"status": 403, "times": 6}]}],
+    "assets": [
+        {"path": "*/late-*/*", "answers": [{"status": 403, "times": 6}]},
+        {"path": "*/later-*/*", "answers": [{"status": 403, "times": 22}]},
+    ],
 }
 
 
@@ -79,6 +83,31 @@ def test_a_host_that_refuses_at_first_is_asked_again_through_the_queue(
     keys = stack.keys(provider, task_id)
     assert keys[-1].endswith("/manifest.json")
     assert len(keys) == len(item["assets"]) + 1
+
+
+def test_whoever_was_told_before_the_files_came_is_told_when_they_have(
+    stack: DeployedStack, unique: str
+) -> None:
+    task_id, provider = f"later-{unique}", f"later-{unique}"
+    with (
+        run_sandbox(parse(Scenario, REFUSING)) as refusing,
+        stack.configured({provider: refusing.providers_secret()["musicmint"]}),
+    ):
+        begin_ended(refusing, "musicmint", task_id)
+        hook = refusing.receiver_url("prompt")
+        stack.put("TasksTable", task_id=task_id, provider=provider, notify_hook=hook)
+        stack.ended_task(task_id, provider)
+        eventually(lambda: len(webhooks_about(refusing, "prompt", task_id)) == 2, within_s=600)
+        told = [json.loads(each.body) for each in webhooks_about(refusing, "prompt", task_id)]
+
+    by_type = {each["type"]: each["data"] for each in told}
+    assert {name: data["archive"] for name, data in by_type.items()} == {
+        "task.completed": "pending",
+        "task.archived": "complete",
+    }
+    missing = [each for clip in by_type["task.completed"]["clips"] for each in clip["assets"]]
+    assert {each["status"] for each in missing} == {"pending"}
+    assert all(each["source_url"].startswith("http") and each["url"] is None for each in missing)
 
 
 def test_a_thousand_receivers_have_their_deliveries_within_10_s(

@@ -32,7 +32,7 @@ def archive(
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Copy again what is missing of the files of a task that has ended. Nobody is told of it by a webhook."""
+    """Copy again what is missing of the files of a task that has ended. Nobody who was told is told again."""
     from tunehook.archiving import ArchiveRequest  # heavy: pydantic
     from tunehook_cli.task_view import TaskView
 

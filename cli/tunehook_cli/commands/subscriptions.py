@@ -13,7 +13,7 @@ from tunehook.errors import InvalidInput, Unavailable
 from tunehook.http.guard import NetworkPolicy
 from tunehook.http.headers import check_headers
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
-from tunehook.subscriptions import SUBSCRIBABLE, Subscription, check_subscription
+from tunehook.subscriptions import ENDS, SUBSCRIBABLE, Subscription, check_subscription
 from tunehook.times import from_ms, iso, now_ms
 from tunehook_cli import delivery_words, output
 from tunehook_cli.commands.options import AsJson, StackName, refused_as
@@ -44,7 +44,9 @@ def subscribe(
     ],
     event: Annotated[
         list[str] | None,
-        typer.Option(help=f"{' or '.join(SUBSCRIBABLE)}; may be given more than once.", show_default="all"),
+        typer.Option(
+            help=f"{', '.join(SUBSCRIBABLE)}; may be given more than once.", show_default=" and ".join(ENDS)
+        ),
     ] = None,
     provider: Annotated[
         list[str] | None,
@@ -427,8 +429,8 @@ def _state(subscription: Subscription) -> str:
 
 
 def _events(subscription: Subscription) -> str:
-    if subscription.events == frozenset(SUBSCRIBABLE):
-        return "all"
+    if subscription.events == frozenset(ENDS):
+        return "ends"
     return ", ".join(sorted(subscription.events))
 
 

@@ -18,7 +18,7 @@ from tunehook_cli.stack import Stack, find_stack
 
 if TYPE_CHECKING:
     from tunehook.deliveries import Delivery
-    from tunehook_cli.task_view import TaskView
+    from tunehook_cli.task_view import AssetView, TaskView
 
 app = typer.Typer(no_args_is_help=True, help="The tasks that are or were watched.")
 
@@ -163,6 +163,7 @@ def _fields(task: TaskView) -> list[tuple[str, object]]:
         ("age" if task.is_pending else "took", None if took is None else output.duration(took)),
         ("deadline", output.moment(task.deadline_ms) if task.is_pending else None),
         ("files kept", output.moment(task.archived_at_ms)),
+        ("files", None if task.is_pending or task.is_archived else task_words.waited_for(task)),
         ("notify hook", task.notify_hook),
         ("notify format", task.notify_format),
         (
@@ -193,7 +194,7 @@ def _print_files(task: TaskView, bucket: str) -> None:
             asset.type,
             output.size(asset.bytes),
             task_words.media_type(asset),
-            asset.key.removeprefix(folder) if asset.key else f"not kept: {asset.reason}",
+            _place(asset, folder),
         )
         for asset in task.assets
     ]
@@ -206,6 +207,14 @@ def _folder(keys: Sequence[str]) -> str:
     folders = [key.split("/")[:-1] for key in keys]
     shared = takewhile(lambda parts: len(set(parts)) == 1, zip(*folders, strict=False))
     return "".join(f"{parts[0]}/" for parts in shared)
+
+
+def _place(asset: AssetView, folder: str) -> str:
+    if asset.key:
+        return asset.key.removeprefix(folder)
+    if asset.status == "pending":
+        return f"may still come: {asset.reason}" if asset.reason else "may still come"
+    return f"not kept: {asset.reason}"
 
 
 def print_deliveries(deliveries: Sequence[Delivery]) -> None:

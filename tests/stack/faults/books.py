@@ -117,6 +117,8 @@ class Receipt:
         How the task ended, by the body; empty where its format does not say.
     told_files : mapping of str to str
         The digests that the body tells, by the objects' keys.
+    is_rest : bool
+        Whether it tells of files that were waited for when the end was told.
     """
 
     receiver: str
@@ -128,6 +130,7 @@ class Receipt:
     fault: str = ""
     told_status: str = ""
     told_files: Mapping[str, str] = field(default_factory=dict)
+    is_rest: bool = False
 
     @property
     def is_accepted(self) -> bool:
@@ -152,7 +155,10 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An item of the Deliveries table; `receiver` is the name of whom it goes to."""
+    """An item of the Deliveries table; `receiver` is the name of whom it goes to.
+
+    `says_pending`: it tells of an end whose files are waited for; `is_rest`: of those files.
+    """
 
     delivery_id: str
     task_id: str
@@ -160,6 +166,8 @@ class Record:
     status: str
     created_at_ms: int
     attempts: tuple[Tried, ...] = ()
+    says_pending: bool = False
+    is_rest: bool = False
 
     @property
     def name(self) -> str:

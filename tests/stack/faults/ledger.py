@@ -123,10 +123,17 @@ class _Ledger:
         self.by_pair: dict[tuple[str, str], list[Receipt]] = defaultdict(list)
         self.by_delivery: dict[str, list[Receipt]] = defaultdict(list)
         for receipt in sorted(books.receipts, key=lambda each: each.at_ms):
-            self.by_pair[receipt.task_id, receipt.receiver].append(receipt)
+            if not receipt.is_rest:
+                self.by_pair[receipt.task_id, receipt.receiver].append(receipt)
             self.by_delivery[receipt.delivery_id].append(receipt)
         self.records = {record.delivery_id: record for record in books.records}
-        self.record_of_pair = {(record.task_id, record.receiver): record for record in books.records}
+        self.record_of_pair = {
+            (record.task_id, record.receiver): record for record in books.records if not record.is_rest
+        }
+        self.told_pending = {
+            (record.task_id, record.receiver) for record in books.records if record.says_pending
+        }
+        self.told_the_rest = {(record.task_id, record.receiver) for record in books.records if record.is_rest}
         self.matches = {
             record.delivery_id: matched(record, self.by_delivery.get(record.delivery_id, ()))
             for record in books.records
@@ -242,6 +249,8 @@ class _Ledger:
             if not any(receipt.is_accepted for receipt in self.by_pair[wanted.task_id, receiver]):
                 state = "no record" if record is None else f"{record.delivery_id}, {record.status}"
                 yield f"{wanted.name} never came to {receiver} ({state})"
+        for task_id, receiver in sorted(self.told_pending - self.told_the_rest):
+            yield f"task {task_id} was told to {receiver} while its files were waited for, and the rest never was"
 
     def deliveries_unfinished(self) -> Iterator[str]:
         for record in self.books.records:
@@ -253,15 +262,17 @@ class _Ledger:
 
     def deliveries_unasked(self) -> Iterator[str]:
         asked = {(wanted.task_id, receiver) for wanted, receiver in self.pairs}
-        ids: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for task_id, receiver in sorted(self.told_the_rest - self.told_pending):
+            yield f"task {task_id} was told to {receiver} once more, who had been told of all files"
+        ids: dict[tuple[str, str, bool], set[str]] = defaultdict(set)
         for receipt in self.books.receipts:
             pair = (receipt.task_id, receipt.receiver)
-            ids[pair].add(receipt.delivery_id)
+            ids[*pair, receipt.is_rest].add(receipt.delivery_id)
             if pair not in asked:
                 yield f"{receipt.name} was for somebody else"
             elif receipt.delivery_id not in self.records:
                 yield f"{receipt.name} is of no record"
-        for (task_id, receiver), found in ids.items():
+        for (task_id, receiver, _), found in ids.items():
             if len(found) > 1:
                 yield f"task {task_id} came to {receiver} under {len(found)} ids: {sorted(found)}"
 

@@ -14,6 +14,7 @@ from tests.stack.faults.books import DeadLetter, Emitted, End, Record, Tried
 from tests.stack.faults.ledger import ENDED
 
 from tunehook.aws.items import from_attributes
+from tunehook.deliveries import Delivery
 from tunehook_cli.operating.queues import WORK_QUEUES, DeadLetters, depth
 
 Item = dict[str, Any]
@@ -56,6 +57,8 @@ def record_of(item: Item, names: Mapping[str, str]) -> Record:
             Tried(each["at_ms"], each["duration_ms"], each.get("status_code"), each.get("error"))
             for each in item.get("attempts", ())
         ),
+        says_pending=Delivery.model_validate(item).says_pending,
+        is_rest=item["type"] == "task.archived",
     )
 
 

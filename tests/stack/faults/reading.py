@@ -65,9 +65,16 @@ class Reader:
             status=receipt.status,
             answered_at_ms=None if receipt.answered_at is None else to_ms(receipt.answered_at),
             fault=fault,
-            told_status=body["type"].removeprefix("task.") if data else "",
+            told_status=_told_status(body["type"], data) if data else "",
             told_files={asset["key"]: asset["sha256"] for asset in assets if asset.get("key")},
+            is_rest=bool(data) and body["type"] == "task.archived",
         )
+
+
+def _told_status(kind: str, data: dict[str, Any]) -> str:
+    if kind == "task.archived":
+        return "completed" if data.get("status") == "completed" else "failed"
+    return kind.removeprefix("task.")
 
 
 def _parsed(body: bytes) -> dict[str, Any]:

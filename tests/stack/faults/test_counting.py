@@ -426,6 +426,28 @@ class TestDeliveriesUnasked:
         )
 
 
+class TestTheRest:
+    """Of files that were waited for when the end was told."""
+
+    def told(self, *, pending: bool, rest: bool) -> Books:
+        first = replace(record_of(TASKS[1], "main"), says_pending=pending)
+        then = replace(record_of(TASKS[1], "main"), delivery_id="msg_rest", is_rest=True)
+        books = without(faultless(), "records", lambda each: each.task_id == "two")
+        if not rest:
+            return replace(books, records=(*books.records, first))
+        receipt = replace(receipt_of(TASKS[1], "main"), delivery_id="msg_rest", is_rest=True)
+        return replace(books, records=(*books.records, first, then), receipts=(*books.receipts, receipt))
+
+    def test_whoever_was_told_pending_is_owed_it(self) -> None:
+        assert count(self.told(pending=True, rest=True)).missed == ()
+        problem = only_problem(count(self.told(pending=True, rest=False)), "deliveries_lost")
+        assert problem == "task two was told to main while its files were waited for, and the rest never was"
+
+    def test_nobody_else_is(self) -> None:
+        problem = only_problem(count(self.told(pending=False, rest=True)), "deliveries_unasked")
+        assert problem == "task two was told to main once more, who had been told of all files"
+
+
 def test_a_signature_that_does_not_verify_is_counted() -> None:
     books = faultless()
     receipts = (replace(books.receipts[0], fault="No matching signature found"), *books.receipts[1:])

@@ -10,6 +10,7 @@ from tests.support.aws import REGION, client, put
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
 from tunehook.http.guard import NetworkPolicy
+from tunehook.secret_versions import FIRST
 from tunehook.tasks import TaskKey
 from tunehook_cli import output
 from tunehook_cli.commands import subscriptions, tasks, watch
@@ -246,7 +247,7 @@ def test_whatever_an_attribute_of_a_subscription_holds_it_is_shown(
     policy = NetworkPolicy.PUBLIC
     for item in held:
         try:
-            for _, value in subscriptions._fields(item, policy):
+            for _, value in subscriptions._fields(item, policy, FIRST):
                 output.cell(value)
             json.dumps(subscriptions._without_header_values(item), default=output._json_value)
         except Exception as error:

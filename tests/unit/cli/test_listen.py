@@ -148,6 +148,11 @@ def test_what_arrives_is_printed_for_people_and_steers_no_terminal(listen: Liste
     assert "\x9b" not in out
 
 
+def test_a_webhook_says_whether_its_files_are_there(listen: Listen) -> None:
+    body = json.dumps({"type": "task.completed", "data": {"archive": "pending"}}).encode()
+    assert " archive pending, " in listen(lambda item: post(item, body=body)).stdout
+
+
 def test_a_webhook_that_comes_again_is_told_from_a_new_one(listen: Listen) -> None:
     def twice(item: dict[str, Any]) -> None:
         post(item)

@@ -86,7 +86,10 @@ def test_subscribe_keeps_what_was_asked_for(tunehook: Any, stack: None) -> None:
     ("args", "complaint"),
     [
         (("receiver.example",), "URL: the scheme must be https or http"),
-        ((URL, "--event", "webhook.test"), "--event: must be among task.completed, task.failed"),
+        (
+            (URL, "--event", "webhook.test"),
+            "--event: must be among task.completed, task.failed, task.archived",
+        ),
         ((URL, "--format", "xml"), "--format: must be one of standard, provider, cloudevents"),
     ],
 )
@@ -104,7 +107,7 @@ def test_the_list_says_which_subscriptions_are_of_no_use(tunehook: Any, stack: N
     put(TABLE, {"subscription_id": "c", "url": "ftp://x"})
     rows = [line.split() for line in tunehook("subscriptions", "list").stdout.splitlines()[1:]]
     assert rows == [
-        ["a", "enabled", "all", "all", "standard", URL],
+        ["a", "enabled", "ends", "all", "standard", URL],
         ["b", "disabled", "task.failed", "all", "standard", URL],
         ["c", "unusable", "-", "-", "-", *["url:", "the", "scheme", "must", "be", "https", "or", "http"]],
     ]

@@ -181,6 +181,24 @@ def put_lyrics(text: str) -> None:
     )
 
 
+def test_a_file_that_may_still_come_is_told_from_one_that_does_not(tunehook: Any, stack: None) -> None:
+    put_task(
+        "a",
+        status="completed",
+        submitted_at_ms=1,
+        detected_at_ms=2,
+        assets=[
+            {"clip_id": "c1", "type": "audio", "status": "unavailable", "reason": "HTTP 410"},
+            {"clip_id": "c1", "type": "video", "status": "pending", "reason": "HTTP 404"},
+            {"clip_id": "c1", "type": "cover", "status": "pending"},
+        ],
+    )
+    out = tunehook("tasks", "show", "a").stdout
+    assert "2 of 3 files may still come (cover, video)" in out
+    assert "may still come: HTTP 404" in out
+    assert "not kept: HTTP 410" in out
+
+
 def test_show_has_a_text_that_is_a_result_and_its_file(tunehook: Any, stack: None) -> None:
     put_lyrics("[Verse]\nIt rains on 夏\x1b[2J")
     out = tunehook("tasks", "show", "task-1").stdout

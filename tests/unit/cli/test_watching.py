@@ -10,6 +10,7 @@ from tunehook.aws.deliveries import DeliveriesTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
 from tunehook.deliveries import Delivery, DeliveryStatus, message_for, new_delivery
+from tunehook.events import archived_event_id
 from tunehook.http.guard import NetworkPolicy
 from tunehook.signatures import notify_hook_subscription_id
 from tunehook.tasks import Format, TaskKey
@@ -114,6 +115,38 @@ def test_the_delivery_to_a_tasks_own_hook_is_waited_for(world: World) -> None:
     world.task(**ARCHIVED, notify_hook=HOOK)
     assert not world.look().settled
     world.end(world.deliver(notify_hook_subscription_id(HOOK), url=HOOK), DeliveryStatus.FAILED)
+    assert world.look().settled
+
+
+PENDING = {"payload": '{"archive": "pending"}'}
+
+
+def test_whoever_was_told_before_the_files_were_settled_is_seen_while_they_are_waited_for(
+    world: World,
+) -> None:
+    world.subscribe()
+    world.task(**{name: value for name, value in ARCHIVED.items() if name != "archived_at_ms"})
+    told = world.deliver(**PENDING)
+    world.end(told)
+    state = world.look()
+    assert (state.settled, [each.delivery_id for each in state.deliveries]) == (False, [told.delivery_id])
+
+
+def test_the_delivery_of_the_rest_is_waited_for_where_the_first_said_pending(world: World) -> None:
+    world.subscribe()
+    world.task(**ARCHIVED)
+    world.end(world.deliver(**PENDING))
+    assert not world.look().settled
+    world.end(world.deliver(event_id=archived_event_id("evt_1"), type="task.archived"))
+    state = world.look()
+    assert (state.settled, len(state.deliveries)) == (True, 2)
+
+
+def test_the_delivery_of_the_files_is_waited_for_where_a_subscription_names_it(world: World) -> None:
+    world.subscribe(events=["task.archived"])
+    world.task(**ARCHIVED)
+    assert not world.look().settled
+    world.end(world.deliver(event_id=archived_event_id("evt_1"), type="task.archived"))
     assert world.look().settled
 
 

@@ -54,7 +54,7 @@ async def test_no_more_than_two_parts_of_a_file_are_on_their_way_at_a_time() -> 
             pass
 
     s3: Any = Slow()
-    async with asyncio.timeout(HANG_S), Upload(s3, BUCKET, "results/x", ABOUT, None) as upload:
+    async with asyncio.timeout(HANG_S), Upload(s3, lambda: s3, BUCKET, "results/x", ABOUT, None) as upload:
         for _ in range(2):
             await upload.add(bytearray(b"x"))
         third = asyncio.create_task(upload.add(bytearray(b"x")))

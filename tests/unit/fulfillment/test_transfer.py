@@ -171,6 +171,69 @@ async def test_memory_does_not_grow_with_the_file(http: Http) -> None:
     assert peak < 40_000_000
 
 
+@pytest.mark.parametrize("is_large", [False, True])
+async def test_a_very_large_object_is_copied_onto_itself_by_a_client_that_waits(
+    bucket: str, http: Http, monkeypatch: pytest.MonkeyPatch, is_large: bool
+) -> None:
+    size = PUT_BYTES + 9
+    monkeypatch.setattr("fulfillment.results.LARGE_BYTES", size if is_large else size + 1)
+    usual, patient = Faulty(client("s3")), Faulty(client("s3"))
+    download = Download(http(serves(sized(size))), URL, max_bytes=10 * PUT_BYTES, sleep=no_wait)
+    transfer = Transfer(Results(usual, BUCKET, lambda: patient))  # type: ignore[arg-type, return-value]
+    await transfer.copy(RUN, AUDIO, URL, download, {})
+    copying = patient if is_large else usual
+    assert "copy_object" in [name for name, _ in copying.calls]
+    assert len(patient.calls) == is_large
+
+
+async def test_a_copy_that_was_made_though_its_answer_was_lost_is_the_file(bucket: str, http: Http) -> None:
+    class Losing:
+        """An S3 that copies, answers too late, and is asked once more."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(client("s3"), name)
+
+        def copy_object(self, **options: Any) -> Any:
+            client("s3").copy_object(**options)
+            raise fault("PreconditionFailed", "CopyObject")
+
+    size = PUT_BYTES + 9
+    copied = await copy(http(serves(sized(size))), s3=Losing())
+    assert (copied.bytes, head()["Metadata"]["sha256"]) == (size, copied.sha256)
+
+
+async def test_what_was_sent_is_not_held_while_the_next_part_comes(
+    http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fulfillment.transfer.BUFFERS", 2)
+    transfer = Transfer(Results(Swallowing(), BUCKET))  # type: ignore[arg-type]
+    halted, waiting = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield MP3.ljust(PUT_BYTES // 2, b"\x00")
+        yield bytes(PUT_BYTES // 2)
+        waiting.release()
+        await halted.wait()
+
+    def file(number: int) -> Any:
+        download = Download(
+            http(lambda _: httpx.Response(200, content=body())), URL, max_bytes=9 * PUT_BYTES, sleep=no_wait
+        )
+        return transfer.copy(RUN, Asset(f"clip-{number}", "audio", (URL,)), URL, download, {})
+
+    tracemalloc.start()
+    try:
+        copying = asyncio.gather(*map(file, range(8)))
+        for _ in range(2):  # who holds the room for the next part of its file
+            await waiting.acquire()
+        held, _ = tracemalloc.get_traced_memory()
+        halted.set()
+        await copying
+    finally:
+        tracemalloc.stop()
+    assert held < 6 * PUT_BYTES
+
+
 @pytest.mark.parametrize("sent", [len(MP3), PUT_BYTES + 1], ids=["small", "large"])
 async def test_a_download_that_breaks_leaves_no_object(bucket: str, http: Http, sent: int) -> None:
     body = Stream(MP3.ljust(sent, b"\x00"), then=httpx.ReadError("connection lost"))

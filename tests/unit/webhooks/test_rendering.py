@@ -73,6 +73,22 @@ def test_what_the_payload_says_is_in_the_body_unchanged() -> None:
     assert result == data()
 
 
+def test_a_file_that_may_still_come_has_the_providers_link_and_none_of_ours() -> None:
+    missing = {"type": "video", "status": "pending", "source_url": "https://cdn.example.com/v.mp4"}
+    clip = data()["clips"][0] | {"assets": [missing]}
+    told = body(data(clips=[clip], archive="pending"))["data"]
+    assert told["archive"] == "pending"
+    assert told["clips"][0]["assets"] == [missing | {"url": None, "url_expires_at": None}]
+
+
+def test_the_links_of_lesser_files_that_may_still_come_are_left_out_where_there_is_no_room() -> None:
+    long = f"https://cdn.example.com/{'x' * 11_000}"
+    missing = [{"type": kind, "status": "pending", "source_url": long} for kind in ("audio", "video")]
+    clip = data()["clips"][0] | {"assets": missing}
+    audio, video = body(data(clips=[clip]))["data"]["clips"][0]["assets"]
+    assert (audio["source_url"], "source_url" in video) == (long, False)
+
+
 def test_each_archived_asset_has_a_link_and_says_when_it_ends() -> None:
     audio, cover = body(data())["data"]["clips"][0]["assets"]
     assert audio["url"] == LINK.format("results/p/t/c1/audio.mp3")

@@ -1,0 +1,75 @@
+"""The body of a webhook in the format ``standard``, as a model: its JSON Schema lies in ``events/schemas/``."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tunehook.events import FailureDetail, ManifestLocation, Moment
+from tunehook.subscriptions import WebhookType
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class WebhookAsset(_Part):
+    """A file of a clip."""
+
+    type: Literal["audio", "cover", "large_cover", "video", "lyrics"]
+    status: Literal["archived", "pending", "unavailable"]
+    key: str | None = Field(None, description="Of an archived one: the S3 object's key, which stays.")
+    content_type: str | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+    remark: str | None = None
+    reason: str | None = Field(None, description="Why it is not to be had, or has not come yet.")
+    source_url: str | None = Field(None, description="Of a pending one: the provider's own link.")
+    url: str | None = Field(
+        description="A download link, null where the file is not kept, or there was no room."
+    )
+    url_expires_at: Moment | None
+
+
+class WebhookClip(_Part):
+    """A clip of a task; prompts and texts are left out of bodies that would be too long."""
+
+    clip_id: str
+    title: str | None
+    tags: tuple[str, ...]
+    duration_s: float | None
+    prompt: str | None = None
+    text: str | None = None
+    model: str | None
+    created_at: Moment | None
+    assets: tuple[WebhookAsset, ...]
+
+
+class WebhookData(_Part):
+    """What a webhook tells of a task."""
+
+    task_id: str
+    provider: str
+    status: Literal["completed", "failed", "rejected"]
+    submitted_at: Moment
+    finished_at: Moment | None
+    detected_at: Moment
+    metadata: dict[str, Any]
+    clips: tuple[WebhookClip, ...]
+    failure: FailureDetail | None
+    archive: Literal["complete", "partial", "empty", "pending"] = Field(
+        description="How much is kept of what the provider named; after `pending`, task.archived follows."
+    )
+    manifest: ManifestLocation | None = Field(
+        description="The S3 object that holds everything, once all files are settled; null in a test."
+    )
+    truncated: bool
+
+
+class Webhook(_Part):
+    """A webhook in the format `standard`; in the format `cloudevents`, `data` is the same."""
+
+    type: WebhookType
+    timestamp: Moment
+    data: WebhookData
