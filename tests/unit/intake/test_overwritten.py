@@ -269,6 +269,16 @@ def test_an_end_that_was_spoilt_by_hand_holds_nothing_up(stack: Stack, spoilt: d
     assert stack.tell("MODIFY", to_attributes(item), to_attributes(NEW)) == []
 
 
+def test_a_run_is_parked_by_what_intakes_role_may_do(stack: Stack) -> None:
+    first = stack.end_untold()
+    stack.refuse(10_000)
+    before = len(stack.dynamodb.calls)
+    stack.tell("MODIFY", to_attributes(first), to_attributes(NEW))
+    made = {name for name, call in stack.dynamodb.calls[before:] if call.get("TableName") == "TasksTable"}
+    assert len(stack.parked()) == 1
+    assert made <= {"update_item", "scan"}
+
+
 def test_a_run_is_parked_once_however_often_its_record_comes(stack: Stack) -> None:
     first = stack.end_untold()
     stack.refuse(10_000)

@@ -305,11 +305,16 @@ class TasksTable:
         Returns
         -------
         bool
-            False if the run is parked already, or was.
+            False if it was parked before, and told of.
         """
-        values = {name: item[name] for name in OF_A_RUN if name in item} | {PARKED: True}
-        key = _key(parked_key(task))
-        return self._table.create(key, values | key).done
+        # An update, not a put: intake's role may put nothing in this table.
+        write = self._table.update(
+            _key(parked_key(task)),
+            set={name: item[name] for name in OF_A_RUN if name in item} | {PARKED: True},
+            condition=Attr(PARKED).not_exists(),
+            mine=lambda found: "queue" in found,
+        )
+        return write.done
 
     def get_ended(self, task: PendingTask) -> EndedTask | None:
         """Return the ended run of a task that the work index showed, or None if it has left the index meanwhile.
