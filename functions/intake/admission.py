@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +80,8 @@ class Intake:
         Returns
         -------
         int or None
-            The shard that has got work by it; None if it is not new, or was changed meanwhile, which the
-            stream tells of too.
+            The shard that has got work by it; None if it is not new. One that was taken in before, or changed
+            meanwhile, counts as well: an earlier try of this record may have ended before it started a poller.
         """
         item = from_stream(image)
         if "status" in item:
@@ -89,13 +90,14 @@ class Intake:
         shard = shard_of(key.task_id, self._shard_count)
         self._register(shard)
         try:
-            return shard if self._decide(key, item, shard) else None
+            self._decide(key, item, shard)
         except ClientError as error:
             if not is_oversized(error):
                 raise
             # Not even a rejection fits on it: to try again would only hold up the items behind it.
             logger.error("task_too_large", task_id=key.task_id, provider=key.provider)
             return None
+        return shard
 
     def _register(self, shard: int) -> None:
         """Make the shard known before it gets its first task: whatever happens then, the task is polled."""
@@ -103,7 +105,7 @@ class Intake:
             self._leases.register(shard, self._clock())
             self._registered.add(shard)
 
-    def _decide(self, key: TaskKey, item: Mapping[str, Any], shard: int) -> bool:
+    def _decide(self, key: TaskKey, item: Mapping[str, Any], shard: int) -> None:
         try:
             request = check_request(item, self._policy)
         except InvalidInput as error:
@@ -119,23 +121,37 @@ class Intake:
             logger.info(
                 "task_accepted" if changed else "task_superseded", task_id=key.task_id, provider=key.provider
             )
-        return changed
 
     def wake_poller(self, shard: int) -> None:
-        """Start a poller for `shard` unless one is running; the schedule mends a start that is lost."""
+        """Start a poller for `shard` unless one runs or was started just now; the schedule mends a lost start."""
+        starter, present_ms = uuid.uuid4().hex, self._clock()
         try:
-            if self._leases.is_live(shard, self._clock()):
+            if self._leases.is_live(shard, present_ms):
                 return
+            if not self._leases.begin_start(shard, starter, present_ms):
+                return
+        except AWS_FAULTS as error:
+            # The tasks are in: to fail now would only have their records come again, to no avail.
+            logger.warning("poller_not_started", shard=shard, error=code_of(error))
+            return
+        try:
             self._lambdas.invoke(
                 FunctionName=self._poller_function,
                 InvocationType="Event",
                 Payload=json.dumps({"started_by": "intake", "shard": shard}).encode(),
             )
         except AWS_FAULTS as error:
-            # The tasks are in: to fail now would only have their records come again, to no avail.
             logger.warning("poller_not_started", shard=shard, error=code_of(error))
+            self._undo_start(shard, starter)
         else:
             logger.info("poller_started", shard=shard)
+
+    def _undo_start(self, shard: int, starter: str) -> None:
+        try:
+            self._leases.undo_start(shard, starter)
+        except AWS_FAULTS as error:
+            # The next one may start a poller after seconds, or the schedule does.
+            logger.warning("start_not_undone", shard=shard, error=code_of(error))
 
 
 def open_intake(settings: IntakeSettings) -> Intake:

@@ -115,12 +115,19 @@ def test_a_poller_is_started_once_for_all_tasks_of_a_shard(stack: Stack) -> None
     assert stack.started == [{"started_by": "intake", "shard": 0}]
 
 
-def test_no_poller_is_started_for_records_that_change_nothing(stack: Stack) -> None:
+def test_no_poller_is_started_again_for_records_that_come_again(stack: Stack) -> None:
     event = put_all(task(0))
     stack.handle(event)
     stack.started.clear()
     assert stack.handle(event) == []
     assert stack.started == []
+
+
+def test_records_that_come_again_start_the_poller_that_a_try_before_did_not(stack: Stack) -> None:
+    event = put_all(task(0))
+    app.intake().take_in(event["Records"][0]["dynamodb"]["NewImage"])  # and the process is gone
+    assert stack.handle(event) == []
+    assert stack.started == [{"started_by": "intake", "shard": 0}]
 
 
 def test_no_poller_is_started_while_one_runs(stack: Stack) -> None:

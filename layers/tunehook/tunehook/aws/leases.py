@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from botocore.exceptions import ClientError
 
 from tunehook.aws.faults import is_condition_failure
 from tunehook.aws.items import from_attributes, to_attributes
+from tunehook.times import LATEST_MS
+from tunehook.validation import is_whole
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -23,8 +25,18 @@ RENEW_EVERY_MS: Final = 4_000
 RETIRE_AFTER_MS: Final = 3_600_000
 """How long no poller has held the lease of a shard beyond `ShardCount` before it is forgotten."""
 
+START_AGAIN_AFTER_MS: Final = 10_000
+"""How long a poller that was started may take until it holds the lease, before another one is started."""
+
 _FREE_SINCE_MS: Final = 1_000
 """A lease that is let go ended that long ago, so that clocks which differ a little agree that it is free."""
+
+
+class Place(NamedTuple):
+    """A task's place in the order in which a shard's tasks are asked about."""
+
+    since_ms: int
+    task_id: str
 
 
 class Leases:
@@ -99,6 +111,95 @@ class Leases:
         """Let the lease go; return False if another poller has taken it over."""
         return self._set(shard, owner, now_ms - _FREE_SINCE_MS, "#owner = :owner")
 
+    def begin_start(self, shard: int, starter: str, now_ms: int) -> bool:
+        """Claim the start of a poller for `shard`: of many who want it at the same time one gets it.
+
+        Parameters
+        ----------
+        shard : int
+        starter : str
+            Who claims it: another text each time, so that a claim whose answer was lost is known again.
+        now_ms : int
+            The present moment in milliseconds since 1970.
+
+        Returns
+        -------
+        bool
+            False if a poller holds the lease, or was started within `START_AGAIN_AFTER_MS` and has not taken it yet.
+        """
+        return self._start_set(
+            shard,
+            # A shard may have been retired meanwhile: then its item is made anew, as that of a free lease.
+            "SET #started_at_ms = :now_ms, #starter = :starter, #owner = if_not_exists(#owner, :nobody),"
+            " #until_ms = if_not_exists(#until_ms, :free_ms)",
+            "(attribute_not_exists(#until_ms) OR #until_ms <= :now_ms) AND (attribute_not_exists(#started_at_ms)"
+            " OR #started_at_ms <= :before_ms OR #started_at_ms <= #until_ms OR #starter = :starter)",
+            {
+                ":now_ms": now_ms,
+                ":starter": starter,
+                ":nobody": "nobody",
+                ":free_ms": now_ms - _FREE_SINCE_MS,
+                ":before_ms": now_ms - START_AGAIN_AFTER_MS,
+            },
+        )
+
+    def undo_start(self, shard: int, starter: str) -> bool:
+        """Let somebody else start a poller, since the start that was claimed came to nothing."""
+        return self._start_set(
+            shard, "REMOVE #started_at_ms, #starter", "#starter = :starter", {":starter": starter}
+        )
+
+    def _start_set(self, shard: int, update: str, condition: str, values: Mapping[str, Any]) -> bool:
+        names = ("started_at_ms", "starter", "owner", "until_ms")
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=to_attributes({"shard": shard}),
+                UpdateExpression=update,
+                ConditionExpression=condition,
+                ExpressionAttributeNames={f"#{name}": name for name in names if f"#{name}" in update},
+                ExpressionAttributeValues=to_attributes(values),
+            )
+        except ClientError as error:
+            if is_condition_failure(error):
+                return False
+            raise
+        return True
+
+    def behind(self, shard: int) -> dict[str, Place]:
+        """Return with which task to go on, by the names of the providers that have more tasks due than turns to ask."""
+        answer = self._client.get_item(
+            TableName=self._table, Key=to_attributes({"shard": shard}), ConsistentRead=True
+        )
+        noted = from_attributes(answer.get("Item", {})).get("behind", {})
+        return {
+            name: Place(place["since_ms"], place["task_id"])
+            for name, place in (noted.items() if isinstance(noted, dict) else ())
+            if _is_place(place)
+        }
+
+    def note_behind(self, shard: int, owner: str, behind: Mapping[str, Place]) -> bool:
+        """Note with which task to go on, by provider; return False if another poller has taken over."""
+        setting: dict[str, Any] = {"UpdateExpression": "REMOVE #behind"}
+        values: dict[str, Any] = {":owner": owner}
+        if behind:
+            setting["UpdateExpression"] = "SET #behind = :behind"
+            values[":behind"] = {name: place._asdict() for name, place in behind.items()}
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=to_attributes({"shard": shard}),
+                ConditionExpression="#owner = :owner",
+                ExpressionAttributeNames={"#owner": "owner", "#behind": "behind"},
+                ExpressionAttributeValues=to_attributes(values),
+                **setting,
+            )
+        except ClientError as error:
+            if is_condition_failure(error):
+                return False
+            raise
+        return True
+
     def _set(
         self,
         shard: int,
@@ -125,3 +226,12 @@ class Leases:
             "ExpressionAttributeNames": {"#owner": "owner", "#until_ms": "until_ms"},
             "ExpressionAttributeValues": to_attributes({":owner": owner, ":until_ms": until_ms}),
         }
+
+
+def _is_place(noted: Any) -> bool:
+    """Return whether this is a place that tunehook can have written."""
+    return (
+        isinstance(noted, dict)
+        and is_whole(noted.get("since_ms"), 0, LATEST_MS)
+        and isinstance(noted.get("task_id"), str)
+    )
