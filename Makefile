@@ -57,6 +57,7 @@ bench: setup ## run the benchmarks (three quarters of an hour on a quiet machine
 	$(BIN)/python -m benchmarks.imports
 	$(BIN)/python -m benchmarks.wide
 	$(BIN)/python -m benchmarks.fairness
+	$(BIN)/python -m benchmarks.overload
 	$(BIN)/python -m benchmarks.archive
 	$(BIN)/python -m benchmarks.webhooks
 	$(BIN)/python -m benchmarks.isolation
