@@ -57,12 +57,14 @@ bench: setup ## run the benchmarks (three quarters of an hour on a quiet machine
 	$(BIN)/python -m benchmarks.imports
 	$(BIN)/python -m benchmarks.wide
 	$(BIN)/python -m benchmarks.fairness
+	$(BIN)/python -m benchmarks.overload
 	$(BIN)/python -m benchmarks.archive
 	$(BIN)/python -m benchmarks.webhooks
 	$(BIN)/python -m benchmarks.isolation
 	$(BIN)/python -m benchmarks.end_to_end
 	$(BIN)/python -m benchmarks.awake
 	$(BIN)/python -m benchmarks.takeover
+	$(BIN)/python -m benchmarks.twice
 
 .PHONY: soak
 soak: setup ## break everything that can break while 2,000 tasks run, and count (some twenty minutes)

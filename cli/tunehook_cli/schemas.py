@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from tunehook.events import EVENT_MODELS
 from tunehook_cli.webhook_body import Webhook
 

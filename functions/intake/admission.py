@@ -6,6 +6,7 @@ What a new item, or nothing, has taken the place of may be an end that nobody wa
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -236,20 +237,35 @@ class Intake:
         return start
 
     def wake_poller(self, shard: int) -> None:
-        """Start a poller for `shard` unless one is running; the schedule mends a start that is lost."""
+        """Start a poller for `shard` unless one runs or was started just now; the schedule mends a lost start."""
+        starter, present_ms = uuid.uuid4().hex, self._clock()
         try:
-            if self._leases.is_live(shard, self._clock()):
+            if self._leases.is_live(shard, present_ms):
                 return
+            if not self._leases.begin_start(shard, starter, present_ms):
+                return
+        except AWS_FAULTS as error:
+            # The tasks are in: to fail now would only have their records come again, to no avail.
+            logger.warning("poller_not_started", shard=shard, error=code_of(error))
+            return
+        try:
             self._lambdas.invoke(
                 FunctionName=self._poller_function,
                 InvocationType="Event",
                 Payload=json.dumps({"started_by": "intake", "shard": shard}).encode(),
             )
         except AWS_FAULTS as error:
-            # The tasks are in: to fail now would only have their records come again, to no avail.
             logger.warning("poller_not_started", shard=shard, error=code_of(error))
+            self._undo_start(shard, starter)
         else:
             logger.info("poller_started", shard=shard)
+
+    def _undo_start(self, shard: int, starter: str) -> None:
+        try:
+            self._leases.undo_start(shard, starter)
+        except AWS_FAULTS as error:
+            # The next one may start a poller after seconds, or the schedule does.
+            logger.warning("start_not_undone", shard=shard, error=code_of(error))
 
 
 def _word_for(start: Start, begun: str) -> str:

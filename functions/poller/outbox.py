@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from aws_lambda_powertools import Logger
 
@@ -17,8 +19,25 @@ from tunehook.errors import InvalidInput, Misconfigured
 from tunehook.events import event_id_of, task_ended
 from tunehook.providers import InlineFile
 from tunehook.tasks import EndedTask, PendingTask, Status, TaskEnd, TaskKey
+from tunehook.times import now_ms
 
 logger = Logger(child=True)
+
+OWNERS_MS: Final = 10_000
+"""How long the event of an end is its owner's to emit: whoever ended the task."""
+
+
+@dataclass(slots=True)
+class _LeftOver:
+    """A task that was found ended: from when on it is nobody else's, and whether its item is being read."""
+
+    task: PendingTask
+    found_at_ms: int = 0
+    from_ms: int = 0
+    is_read: bool = False
+
+
+_Run: TypeAlias = tuple[TaskKey, int]
 
 
 class Outbox:
@@ -36,23 +55,34 @@ class Outbox:
     keep : callable, optional
         Keeps a file that came inside a provider's answer, for the event that the identifier names; may block. See
         `poller.inline_files`.
+    clock : callable
+        Returns the present moment in milliseconds since 1970.
     """
 
     def __init__(
-        self, tasks: TasksTable, bus: EventBus, keep: Callable[[str, InlineFile], None] | None = None
+        self,
+        tasks: TasksTable,
+        bus: EventBus,
+        keep: Callable[[str, InlineFile], None] | None = None,
+        clock: Callable[[], int] = now_ms,
     ) -> None:
         self._tasks = tasks
         self._bus = bus
         self._keep = keep
+        self._clock = clock
         self._to_emit: list[EndedTask] = []
         self._to_leave: list[EndedTask] = []
-        self._known: set[tuple[TaskKey, int]] = set()
+        self._known: set[_Run] = set()
+        self._ending: set[_Run] = set()
+        # Runs whose update failed, and may have been made all the same.
+        self._unsure: set[_Run] = set()
+        self._left: dict[_Run, _LeftOver] = {}
         self._flushing = asyncio.Lock()
 
     @property
     def is_empty(self) -> bool:
         """Whether every task that the outbox knows of is through."""
-        return not (self._to_emit or self._to_leave)
+        return not (self._to_emit or self._to_leave or self._left)
 
     async def end(self, task: PendingTask, end: TaskEnd, files: Sequence[InlineFile] = ()) -> bool:
         """End a pending task and emit its event.
@@ -72,11 +102,11 @@ class Outbox:
         Raises
         ------
         botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
-            If a file could not be kept, or the update failed; the task is still pending then.
+            If a file could not be kept, or the update failed; as far as is known the task is still pending then.
         """
         if files:
             await self._keep_all(event_id_of(task.key, end.status, task.since_ms), files)
-        ended = await asyncio.to_thread(self._tasks.end, task, end)
+        ended = await self._end(task, end)
         if ended is None:
             return False
         logger.info(
@@ -87,9 +117,33 @@ class Outbox:
             code=end.failure and end.failure.code.value,
             detection_delay_ms=end.detection_delay_ms,
         )
-        self._add(ended)
         await self.flush()
         return True
+
+    async def _end(self, task: PendingTask, end: TaskEnd) -> EndedTask | None:
+        """Write the end, and put it with those to emit; no look at the index takes it for left over meanwhile."""
+        run = (task.key, task.since_ms)
+        self._ending.add(run)
+        try:
+            ended = await asyncio.to_thread(self._tasks.end, task, end)
+            if ended is None and run in self._unsure:
+                ended = await self._read_unsure(task)
+            if ended is not None and run not in self._known:
+                self._add(ended)
+        except AWS_FAULTS:
+            self._unsure.add(run)
+            raise
+        else:
+            self._unsure.discard(run)
+        finally:
+            self._ending.discard(run)
+        return ended
+
+    async def _read_unsure(self, task: PendingTask) -> EndedTask | None:
+        try:
+            return await asyncio.to_thread(self._tasks.get_ended, task)
+        except InvalidInput:
+            return None  # the work index will show it as what it is
 
     async def _keep_all(self, event_id: str, files: Sequence[InlineFile]) -> None:
         if self._keep is None:
@@ -97,36 +151,75 @@ class Outbox:
         for file in files:
             await asyncio.to_thread(self._keep, event_id, file)
 
-    async def emit_left_over(self, left: Iterable[PendingTask]) -> int:
-        """Emit the events of tasks that the work index shows as ended, except those that this outbox knows of.
+    async def emit_left_over(self, left: Iterable[PendingTask] = ()) -> int:
+        """Emit the events of tasks that were found ended, except those that this outbox knows of.
+
+        Whoever ended a task emits its event: only when that has not happened within `OWNERS_MS` it counts as left
+        over. Until then the task is remembered, for a later call. A rejected task's event has no other owner.
+
+        Parameters
+        ----------
+        left : iterable of PendingTask
+            What the work index shows as ended.
 
         Returns
         -------
         int
-            How many of them another pass should have emitted; a rejected task's event is this pass's to emit.
+            How many of them another pass should have emitted.
 
         Raises
         ------
         botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
-            If an item could not be read; the others are emitted.
+            If an item could not be read; the others are emitted, and that one is remembered.
         """
-        unknown = [task for task in left if (task.key, task.since_ms) not in self._known]
+        self.found(left)
+        present_ms = self._clock()
+        ripe = [each for each in self._left.values() if not each.is_read and each.from_ms <= present_ms]
         try:
-            found = await asyncio.gather(*(self._left_over(task) for task in unknown))
+            found = await asyncio.gather(*map(self._left_over, ripe), return_exceptions=True)
         finally:
             await self.flush()
-        return sum(ended is not None and ended.end.status is not Status.REJECTED for ended in found)
+        for problem in found:
+            if isinstance(problem, BaseException):
+                raise problem
+        return sum(map(bool, found))
 
-    async def _left_over(self, task: PendingTask) -> EndedTask | None:
+    def found(self, ended: Iterable[PendingTask]) -> None:
+        """Remember tasks that the work index shows as ended, unless this outbox has ended them or knows of them."""
+        for task in ended:
+            run = (task.key, task.since_ms)
+            if run not in self._known and run not in self._ending:
+                self._left.setdefault(run, _LeftOver(task))
+
+    async def _left_over(self, left: _LeftOver) -> bool:
+        """Put a task that was left over with those to emit; return whether another pass should have emitted it."""
+        task = left.task
+        run = (task.key, task.since_ms)
+        left.is_read = True
         try:
             ended = await asyncio.to_thread(self._tasks.get_ended, task)
         except InvalidInput as error:
-            self._known.add((task.key, task.since_ms))
+            self._known.add(run)
+            del self._left[run]
             logger.error("item_unreadable", task_id=task.key.task_id, reason=error.reason)
-            return None
-        if ended is not None:
-            self._add(ended)
-        return ended
+            return False
+        finally:
+            left.is_read = False
+        if ended is None or run in self._known or run in self._ending:
+            del self._left[run]
+            return False
+        is_own = ended.end.status is Status.REJECTED or run in self._unsure
+        present_ms = self._clock()
+        left.found_at_ms = left.found_at_ms or present_ms
+        # A clock that is ahead, or a user's hand, may have put the end into the future.
+        owned_until_ms = min(ended.end.detected_at_ms, left.found_at_ms) + OWNERS_MS
+        if not is_own and present_ms < owned_until_ms:
+            left.from_ms = owned_until_ms
+            return False
+        del self._left[run]
+        self._unsure.discard(run)
+        self._add(ended)
+        return not is_own
 
     def _add(self, task: EndedTask) -> None:
         self._known.add((task.key, task.since_ms))
@@ -136,7 +229,7 @@ class Outbox:
         """Emit what waits for it, and take what was emitted out of the index."""
         # Whoever comes while a batch is under way finds a larger one waiting afterwards.
         async with self._flushing:
-            batch, self._to_emit = _earlier_and_later(self._to_emit)
+            batch, self._to_emit = _earlier_and_later(self._to_emit, self._left)
             if batch:
                 self._to_leave += await self._emit(batch)
             leaving, self._to_leave = self._to_leave, []
@@ -164,11 +257,17 @@ class Outbox:
             logger.warning("index_not_left", task_id=task.key.task_id, error=code_of(error))
 
 
-def _earlier_and_later(waiting: list[EndedTask]) -> tuple[list[EndedTask], list[EndedTask]]:
-    """Split runs into the first of each task, and those that wait until its event is on the bus."""
+def _earlier_and_later(
+    waiting: Iterable[EndedTask], left: Iterable[_Run]
+) -> tuple[list[EndedTask], list[EndedTask]]:
+    """Split runs into the first of each task, and those that wait until its event is on the bus.
+
+    An earlier run may be one that was found ended, and is not to be emitted yet.
+    """
+    waiting = list(waiting)
     first: dict[TaskKey, int] = {}
-    for task in waiting:
-        first[task.key] = min(task.since_ms, first.get(task.key, task.since_ms))
+    for key, since_ms in (*((task.key, task.since_ms) for task in waiting), *left):
+        first[key] = min(since_ms, first.get(key, since_ms))
     return (
         [task for task in waiting if task.since_ms == first[task.key]],
         [task for task in waiting if task.since_ms > first[task.key]],

@@ -133,7 +133,7 @@ class ProviderMemory:
         list of Provider
             Those that were not met before.
         """
-        new = {each.name: each for each in providers if not self._is_met(each)}
+        new = {each.name: each for each in providers if not self.is_met(each)}
         if not new:
             return []
         unread = [name for name in new if name not in self._standings]
@@ -147,7 +147,8 @@ class ProviderMemory:
             self._restore(self._standings[name])
         return list(new.values())
 
-    def _is_met(self, provider: Provider) -> bool:
+    def is_met(self, provider: Provider) -> bool:
+        """Return whether it is known by now what earlier passes knew of a provider."""
         standing = self._standings.get(provider.name)
         return standing is not None and standing.provider is provider
 
@@ -178,7 +179,7 @@ class ProviderMemory:
 
     def standing(self, provider: Provider) -> Standing:
         """Return how a provider stands; nothing is known of one that was not loaded."""
-        if not self._is_met(provider):
+        if not self.is_met(provider):
             state = ProviderState(provider=provider.name)
             self._standings[provider.name] = Standing(provider, provider.key_digest, state, state, Rhythm())
         return self._standings[provider.name]

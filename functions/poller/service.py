@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from aws_lambda_powertools import Logger
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from poller.directory import CONNECTIONS_MAX, ProviderDirectory
 from poller.figures import Figures
@@ -38,8 +38,11 @@ if TYPE_CHECKING:
 
 logger = Logger(child=True)
 
-THREADS = CONNECTIONS + 8
-"""As many as may call AWS at once, and some for DNS."""
+UPKEEP_THREADS = 8
+"""Those that look into the work index and hold the lease: no outage of anything else makes these wait."""
+
+THREADS = CONNECTIONS - UPKEEP_THREADS
+"""All others: together as many as may call AWS at once."""
 
 START_AGAIN_AFTER_S = (2.0, 5.0, 10.0, 13.0)
 """The waits before a shard that could not be started is tried again, within the same minute."""
@@ -56,7 +59,9 @@ class PollerStart(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    started_by: Literal["schedule", "intake"] = "schedule"
+    started_by: Annotated[
+        Literal["schedule", "intake"], BeforeValidator(lambda by: by if by == "intake" else "schedule")
+    ] = "schedule"
     shard: int | None = Field(None, ge=0)
 
 
@@ -215,10 +220,11 @@ class Poller:
         self, shard: int, owner: str, take_over: bool, remaining_ms: Callable[[], int]
     ) -> StopReason:
         asyncio.get_running_loop().set_default_executor(UnawaitedThreads(THREADS))
-        figures = Figures()
+        figures, upkeep = Figures(), UnawaitedThreads(UPKEEP_THREADS)
         try:
-            return await self._watch(shard, owner, take_over, remaining_ms, figures)
+            return await self._watch(shard, owner, take_over, remaining_ms, figures, upkeep)
         finally:
+            upkeep.shutdown()
             figures.tell()
 
     async def _watch(
@@ -228,6 +234,7 @@ class Poller:
         take_over: bool,
         remaining_ms: Callable[[], int],
         figures: Figures,
+        upkeep: UnawaitedThreads,
     ) -> StopReason:
         async with HttpTransport(max_connections=CONNECTIONS_MAX) as http:
             providers = ProviderDirectory(
@@ -238,11 +245,12 @@ class Poller:
                 owner=owner,
                 tasks=self._tasks,
                 leases=self._leases,
-                outbox=Outbox(self._tasks, self._bus, self._files.keep),
+                outbox=Outbox(self._tasks, self._bus, self._files.keep, self._clock),
                 providers=providers,
                 memory=ProviderMemory(self._states, self._clock),
                 figures=figures,
                 clock=self._clock,
                 remaining_ms=remaining_ms,
+                upkeep=upkeep,
             )
             return await shard_pass.run(take_over=take_over)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from aws_lambda_powertools import Logger
 
@@ -17,9 +19,10 @@ from poller.figures import Figures
 from poller.judge import STREAMING_MAX_MS, End, Verdict, Wait, is_given_up, judge, unasked
 from poller.outbox import Outbox
 from poller.provider_memory import ProviderMemory, Standing
+from poller.rounds import BEHIND_FROM_MS, Rounds
 from poller.troubles import Cause, noted
 from tunehook.aws.faults import AWS_FAULTS, code_of
-from tunehook.aws.leases import RENEW_EVERY_MS, Leases
+from tunehook.aws.leases import RENEW_EVERY_MS, Leases, Place
 from tunehook.aws.tasks import TasksTable
 from tunehook.cadence import next_question_ms
 from tunehook.providers import InlineFile, Outcome, Pending, Provider, Throttled
@@ -29,7 +32,15 @@ from tunehook.times import to_ms
 
 logger = Logger(child=True)
 
+Answer = TypeVar("Answer")
+
 TICK_S: Final = 1.0
+BRIEFLY_S: Final = 0.25
+"""How long a tick waits for what is known anew before it asks with what was known before."""
+
+LOOKS_MAX: Final = 6
+"""How many looks into the work index are under way at most, where some of them hang."""
+
 STOP_BEFORE_MS: Final = 15_000
 """How long before the invocation's end no more is asked, so that what is known can be settled."""
 
@@ -40,7 +51,21 @@ WIND_UP_MARGIN_S: Final = 3.0
 """What remains of the invocation when even settling is given up."""
 
 INDEX_LAG_MS: Final = 10_000
-"""How long the work index may hide a new item behind a newer one."""
+"""How long the work index may hide a new item behind a newer one: each look begins that long before the last one."""
+
+LATE_MS: Final = 60_000
+LOOK_BACK_EVERY_MS: Final = 15_000
+"""An item whose update was repeated carries an older moment. boto3 gives up within `LATE_MS`, so some looks begin
+that long before the last one."""
+
+LOOK_AGAIN_AFTER_S: Final = (0.0, 1.0, 2.0)
+"""When a pass that found nothing looks again, in case the index has not shown yet what its intake has accepted."""
+
+FINISH_WITHIN_S: Final = 10.0
+"""How long the requests under way are waited for by a pass that was taken over: as long as one may take."""
+
+BEHIND_WITHIN_S: Final = 2.0
+"""How long a pass waits to learn with whom the one before it would have gone on."""
 
 OLD_FROM_MS: Final = 180_000
 """The age beyond which few tasks are still at work (docs/provider-contracts.md, "Figures") and many that hang."""
@@ -71,12 +96,31 @@ class StopReason(StrEnum):
 
 @dataclass(slots=True)
 class _Watched:
-    """A task, when it is due, whether it is with its provider or being written, and its gateway's last refresh."""
+    """A task, and how it stands.
+
+    Attributes
+    ----------
+    task : PendingTask
+    due_ms : int
+        When it is due; while it is with its provider, since when.
+    call : object or None
+        The call that it is asked about in.
+    is_settling : bool
+        Whether something of it is being written.
+    is_late : bool
+        Whether it is asked about as an overdue task.
+    asked_at_ms : int
+        When this pass had its last answer about it; 0 before the first.
+    refresh : Refresh or None
+        Its gateway's last refresh.
+    """
 
     task: PendingTask
     due_ms: int
-    is_asked: bool = False
+    call: object | None = None
     is_settling: bool = False
+    is_late: bool = False
+    asked_at_ms: int = 0
     refresh: Refresh | None = None
 
 
@@ -103,6 +147,9 @@ class ShardPass:
         Returns the present moment in milliseconds since 1970.
     remaining_ms : callable
         Returns how long the invocation may still run, in milliseconds.
+    upkeep : Executor, optional
+        The threads that look into the work index and hold the lease, so that these wait for no other call; those of
+        the event loop by default.
     """
 
     def __init__(
@@ -118,6 +165,7 @@ class ShardPass:
         figures: Figures,
         clock: Callable[[], int],
         remaining_ms: Callable[[], int],
+        upkeep: Executor | None = None,
     ) -> None:
         self._shard = shard
         self._owner = owner
@@ -129,16 +177,30 @@ class ShardPass:
         self._figures = figures
         self._clock = clock
         self._remaining_ms = remaining_ms
+        self._threads = upkeep
         self._watched: dict[TaskKey, _Watched] = {}
         self._gone: dict[TaskKey, int] = {}
         self._unreadable: set[TaskKey] = set()
         self._pauses: dict[str, float] = {}
+        self._rounds = Rounds()
+        self._noted: dict[str, Place] = {}
+        self._noted_at_ms = 0
         self._seen_until_ms = 0
+        self._looked_back_at_ms = 0
+        self._read_from_ms = 0
         self._renewed_at_ms = 0
         self._handed_over_at_ms = 0
+        self._is_configured = False
+        self._is_taken_over = False
+        self._met: set[Provider] = set()
         self._told_at_ms: deque[int] = deque(maxlen=TOLD_A_SECOND)
         self._asking: set[asyncio.Task[None]] = set()
         self._settling: set[asyncio.Task[None]] = set()
+        self._looking: set[asyncio.Task[bool]] = set()
+        self._refreshing: asyncio.Task[bool] | None = None
+        self._renewing: asyncio.Task[bool] | None = None
+        self._loading: asyncio.Task[None] | None = None
+        self._emitting: asyncio.Task[None] | None = None
 
     async def run(self, *, take_over: bool) -> StopReason:
         """Watch the shard until there is a reason to stop.
@@ -156,6 +218,8 @@ class ShardPass:
         try:
             reason = await self._watch_in_time(take_over)
             self._save_memory(is_last=True)
+            if reason is StopReason.TAKEN_OVER:
+                await self._finish_asking()
             return reason
         finally:
             await self._wind_up()
@@ -170,78 +234,192 @@ class ShardPass:
             return StopReason.OUT_OF_TIME
 
     async def _watch_until_stopped(self, take_over: bool) -> StopReason:
-        if not await self._look():
+        # Intake starts a poller because there is something, whether the index shows it yet or not.
+        if not await self._look_again(LOOK_AGAIN_AFTER_S[:1] if take_over else LOOK_AGAIN_AFTER_S):
             return StopReason.NOTHING_PENDING
-        await self._providers.refresh()
+        self._is_configured = await self._providers.refresh()
         if not await self._take_lease(take_over):
             return StopReason.ALREADY_RUNNING
         logger.info("pass_began", shard=self._shard, pending=len(self._watched))
+        waited_s = 0.0
+        idle_from_ms: int | None = None
         while True:
-            await self._ask_due(is_configured=await self._providers.refresh())
+            waited_s += await self._ask_due()
+            self._emit_left_over()
             self._save_memory()
-            await asyncio.sleep(TICK_S)
+            self._note_behind()
+            await asyncio.sleep(TICK_S - waited_s)
             if self._remaining_ms() < STOP_BEFORE_MS:
                 await self._give_up_lease()
                 return StopReason.OUT_OF_TIME
-            if not await self._hold_lease():
+            idle_from_ms = (idle_from_ms or self._clock()) if self._is_idle() else None
+            look = self._begin_look()
+            self._renew_lease()
+            self._refresh()
+            waited_s = await self._briefly(look, self._renewing, self._refreshing)
+            if self._is_taken_over:
                 return StopReason.TAKEN_OVER
-            if await self._look() or self._asking or self._settling:
+            # Looks may take longer than a tick: one that began since then has to have found nothing.
+            if idle_from_ms is None or self._read_from_ms < idle_from_ms or not self._is_idle():
                 continue
             # The lease goes first: a task put after this look finds no live lease, and its intake starts a poller.
             await self._give_up_lease()
-            if not await self._look():
+            if not await self._look_again(LOOK_AGAIN_AFTER_S):
                 return StopReason.NOTHING_PENDING
             if not await self._take_lease(take_over=False):
                 return StopReason.TAKEN_OVER
 
+    def _is_idle(self) -> bool:
+        return (
+            not self._watched
+            and self._outbox.is_empty
+            and not (self._asking or self._settling)
+            and self._renewing is None
+        )
+
+    async def _briefly(self, *work: asyncio.Task[Any] | None) -> float:
+        """Wait a moment for what was begun, and return for how many seconds; what hangs goes on by itself."""
+        under_way = [each for each in work if each is not None]
+        if not under_way:
+            return 0.0
+        time = asyncio.get_running_loop().time
+        began_s = time()
+        done, _ = await asyncio.wait(under_way, timeout=BRIEFLY_S)
+        for each in done:
+            each.result()
+        return min(time() - began_s, BRIEFLY_S)
+
+    def _refresh(self) -> None:
+        """Follow the configuration; while it is being read, the last one is good."""
+
+        async def refresh() -> bool:
+            self._is_configured = await self._providers.refresh()
+            return self._is_configured
+
+        if self._refreshing is None:
+            self._refreshing = self._begin(refresh(), "_refreshing")
+
     async def _take_lease(self, take_over: bool) -> bool:
         now_ms = self._clock()
         if take_over:
-            was_held = await asyncio.to_thread(self._leases.take_over, self._shard, self._owner, now_ms)
+            was_held = await self._in_upkeep(self._leases.take_over, self._shard, self._owner, now_ms)
             # The poller before goes on asking until it misses the lease: its tasks are looked after up to now.
             self._handed_over_at_ms = now_ms if was_held else 0
-        elif not await asyncio.to_thread(self._leases.take_if_free, self._shard, self._owner, now_ms):
+        elif not await self._in_upkeep(self._leases.take_if_free, self._shard, self._owner, now_ms):
             return False
         self._renewed_at_ms = now_ms
+        await self._resume_rounds()
         for watched in self._watched.values():
             watched.due_ms = self._first_due_ms(watched)
         return True
 
-    async def _hold_lease(self) -> bool:
-        now_ms = self._clock()
-        if now_ms - self._renewed_at_ms < RENEW_EVERY_MS:
-            return True
-        self._renewed_at_ms = now_ms
+    async def _resume_rounds(self) -> None:
         try:
-            return await asyncio.to_thread(self._leases.renew, self._shard, self._owner, now_ms)
+            async with asyncio.timeout(BEHIND_WITHIN_S):
+                self._noted = await self._in_upkeep(self._leases.behind, self._shard)
+        except (*AWS_FAULTS, TimeoutError) as error:
+            logger.warning("behind_not_read", shard=self._shard, error=code_of(error))
+        else:
+            self._rounds.resume(self._noted)
+
+    def _renew_lease(self) -> None:
+        """Hold the lease; who took it over becomes known with the answer."""
+        now_ms = self._clock()
+        if self._renewing is None and now_ms - self._renewed_at_ms >= RENEW_EVERY_MS:
+            self._renewed_at_ms = now_ms
+            self._renewing = self._begin(self._renew(now_ms), "_renewing")
+
+    async def _renew(self, now_ms: int) -> bool:
+        try:
+            is_ours = await self._in_upkeep(self._leases.renew, self._shard, self._owner, now_ms)
         except AWS_FAULTS as error:
             logger.warning("lease_not_renewed", shard=self._shard, error=code_of(error))
             return True
+        self._is_taken_over |= not is_ours
+        return is_ours
+
+    def _note_behind(self) -> None:
+        """Leave to the next pass with whom to go on, where a provider has more tasks due than turns."""
+        now_ms = self._clock()
+        if now_ms - self._noted_at_ms < RENEW_EVERY_MS:
+            return
+        self._noted_at_ms = now_ms
+        if (behind := self._rounds.noted(self._watched.values())) != self._noted:
+            self._noted = behind
+            self._start(self._save_behind(behind), self._settling)
+
+    async def _save_behind(self, behind: dict[str, Place]) -> None:
+        try:
+            await self._in_upkeep(self._leases.note_behind, self._shard, self._owner, behind)
+        except AWS_FAULTS as error:
+            logger.warning("behind_not_noted", shard=self._shard, error=code_of(error))
+
+    async def _in_upkeep(self, call: Callable[..., Answer], *args: Any) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
 
     async def _give_up_lease(self) -> None:
         try:
-            await asyncio.to_thread(self._leases.give_up, self._shard, self._owner, self._clock())
+            await self._in_upkeep(self._leases.give_up, self._shard, self._owner, self._clock())
         except AWS_FAULTS as error:
             # It ends by itself within seconds.
             logger.warning("lease_not_given_up", shard=self._shard, error=code_of(error))
 
+    async def _look_again(self, after_s: Iterable[float]) -> bool:
+        """Look some times, seconds apart, until there is something to do; return whether there is, or may be."""
+        for each_s in after_s:
+            await asyncio.sleep(each_s)
+            if not await self._look() or self._watched or not self._outbox.is_empty:
+                return True
+        return False
+
+    def _begin_look(self) -> asyncio.Task[bool] | None:
+        """Begin another look, whether or not the ones before it have ended."""
+        if len(self._looking) >= LOOKS_MAX:
+            return None
+        look = asyncio.create_task(self._look())
+        self._looking.add(look)
+        look.add_done_callback(self._looking.discard)
+        look.add_done_callback(_log_unexpected)
+        return look
+
     async def _look(self) -> bool:
-        """Look into the work index for what is new; return whether there is anything to do."""
-        since_ms = max(0, self._seen_until_ms - INDEX_LAG_MS)
+        """Look into the work index for what is new; return whether that could be read."""
+        now_ms = self._clock()
+        is_back = now_ms - self._looked_back_at_ms >= LOOK_BACK_EVERY_MS
+        since_ms = max(0, self._seen_until_ms - (LATE_MS if is_back else INDEX_LAG_MS))
         try:
-            work = await asyncio.to_thread(self._tasks.work, self._shard, since_ms, self._knows)
-            for task in work.pending:
-                self._watch(task)
-            for key in set(work.unreadable) - self._unreadable:
-                self._unreadable.add(key)
-                logger.error("item_unreadable", task_id=key.task_id, provider=key.provider)
-            self._figures.emitted_again(await self._outbox.emit_left_over(work.unsent))
+            work = await self._in_upkeep(self._tasks.work, self._shard, since_ms, self._knows)
         except AWS_FAULTS as error:
             logger.warning("look_failed", shard=self._shard, error=code_of(error))
-            return True
+            return False
+        for task in work.pending:
+            self._watch(task)
+        for key in set(work.unreadable) - self._unreadable:
+            self._unreadable.add(key)
+            logger.error("item_unreadable", task_id=key.task_id, provider=key.provider)
+        self._outbox.found(work.unsent)
         # Only now, when nothing of this look is lost; and no moment in the future hides what comes before it.
         self._seen_until_ms = max(self._seen_until_ms, min(work.seen_until_ms, self._clock()))
-        return bool(self._watched) or not self._outbox.is_empty
+        self._read_from_ms = max(self._read_from_ms, now_ms)
+        if is_back:
+            self._looked_back_at_ms = max(self._looked_back_at_ms, now_ms)
+        return True
+
+    def _emit_left_over(self) -> None:
+        """Emit the events that another pass left: only who holds the lease does, or many would at the same time."""
+
+        async def emit() -> None:
+            try:
+                self._figures.emitted_again(await self._outbox.emit_left_over())
+            except AWS_FAULTS as error:
+                logger.warning("left_over_not_read", shard=self._shard, error=code_of(error))
+
+        if self._emitting is None and not self._outbox.is_empty:
+            self._emitting = self._start(emit(), self._settling)
+            self._emitting.add_done_callback(self._emitted)
+
+    def _emitted(self, _: asyncio.Task[None]) -> None:
+        self._emitting = None
 
     def _knows(self, key: TaskKey, since_ms: int) -> bool:
         """Return whether a run, or a later one of the same task, is watched or was; any thread may ask."""
@@ -255,9 +433,16 @@ class ShardPass:
         watched.due_ms = self._first_due_ms(watched)
 
     def _first_due_ms(self, watched: _Watched) -> int:
-        """A task is asked at once, unless the poller before this one has been asking it, and it is not overdue."""
+        """A task is asked at once, unless the poller before this one has been asking it, and it is not overdue.
+
+        Where that one had more tasks due than turns, nobody knows whom it has asked when: the round goes on.
+        """
         task = watched.task
-        if task.since_ms > self._handed_over_at_ms - INDEX_LAG_MS or self._clock() >= task.deadline_ms:
+        if (
+            task.since_ms > self._handed_over_at_ms - INDEX_LAG_MS
+            or self._clock() >= task.deadline_ms
+            or self._rounds.is_behind(task.key.provider)
+        ):
             return 0
         return self._next_due_ms(watched, self._handed_over_at_ms)
 
@@ -277,36 +462,27 @@ class ShardPass:
             due_ms = min(due_ms, task.streaming_since_ms + STREAMING_MAX_MS)
         return min(due_ms, task.deadline_ms) if after_ms < task.deadline_ms else due_ms
 
-    async def _ask_due(self, *, is_configured: bool) -> None:
+    async def _ask_due(self) -> float:
+        """Ask about what is due; return for how many seconds this waited."""
         now_ms = self._clock()
-        oldest_ms = min((watched.task.since_ms for watched in self._watched.values()), default=now_ms)
-        self._figures.backlog(len(self._watched), now_ms - oldest_ms)
-        due: defaultdict[str, list[_Watched]] = defaultdict(list)
-        for watched in self._watched.values():
-            if watched.due_ms > now_ms or watched.is_settling:
-                continue
-            if not watched.is_asked:
-                due[watched.task.key.provider].append(watched)
-            elif now_ms - watched.due_ms >= QUEUED_MAX_MS and is_given_up(watched.task, now_ms):
-                self._give_up(watched, self._queued_because(watched), now_ms)
-        if not is_configured:
+        due = self._due(now_ms)
+        if not self._is_configured:
             self._wait_for_configuration(due, now_ms)
-            return
+            return 0.0
         providers = {name: self._providers.get(name) for name in due}
-        await self._load([provider for provider in providers.values() if provider is not None])
+        waited_s = await self._load([provider for provider in providers.values() if provider is not None])
         held: set[str] = set()
         for name, group in due.items():
             if (provider := providers[name]) is None:
                 self._wait_for_provider(name, group, now_ms)
+            elif not self._memory.is_met(provider):
+                held.add(name)
             elif provider.is_paused():
                 # They stay due, so that the first question after the pause can be one about a new task.
                 self._wait_for_pause(provider, group, now_ms)
                 held.add(name)
             else:
-                for watched in group:
-                    watched.is_asked = True
-                    watched.due_ms = now_ms
-                self._start(self._ask(provider, group), self._asking)
+                self._ask_soon(provider, group, now_ms)
         if due.keys() > held:
             logger.info(
                 "tick",
@@ -314,30 +490,97 @@ class ShardPass:
                 pending=len(self._watched),
                 due={name: len(group) for name, group in due.items() if name not in held},
             )
+        return waited_s
 
-    async def _load(self, providers: list[Provider]) -> None:
-        """Learn what is known of providers that are new to this pass; their pauses were counted when they began."""
+    def _due(self, now_ms: int) -> dict[str, list[_Watched]]:
+        """Return the tasks that are to be asked about now, by provider."""
+        due: defaultdict[str, list[_Watched]] = defaultdict(list)
+        waiting: Counter[str] = Counter()
+        waited_ms: dict[str, int] = {}
+        unasked: set[str] = set()
+        oldest_ms = now_ms
+        for watched in self._watched.values():
+            name = watched.task.key.provider
+            oldest_ms = min(oldest_ms, watched.task.since_ms)
+            if not watched.asked_at_ms:
+                unasked.add(name)
+            if watched.due_ms > now_ms or watched.is_settling:
+                continue
+            if watched.call is None:
+                due[name].append(watched)
+                continue
+            waiting[name] += 1
+            waited_ms[name] = max(waited_ms.get(name, 0), now_ms - watched.due_ms)
+            if now_ms < watched.task.deadline_ms or now_ms - watched.due_ms < BEHIND_FROM_MS:
+                continue
+            if is_given_up(watched.task, now_ms) and now_ms - watched.due_ms >= QUEUED_MAX_MS:
+                self._give_up(watched, self._queued_because(watched), now_ms)
+            elif not watched.is_late:
+                due[name].append(watched)  # once more, and before all others
+        self._figures.backlog(len(self._watched), now_ms - oldest_ms)
+        self._rounds.observe(waited_ms, unasked)
+        return {
+            name: kept for name, group in due.items() if (kept := self._of_round(name, group, waiting[name]))
+        }
+
+    def _of_round(self, name: str, group: list[_Watched], waiting: int) -> list[_Watched]:
+        """Return whom to ask of those that are due; who was asked lately goes when all others had their turn."""
+        provider = self._providers.get(name)
+        if provider is None or not self._rounds.is_behind(name):
+            return group
+        if waiting > provider.tasks_at_a_time:
+            now_ms = self._clock()
+            group = [each for each in group if not each.asked_at_ms or now_ms >= each.task.deadline_ms]
+        return sorted(group, key=partial(self._rounds.turn, name))
+
+    async def _load(self, providers: list[Provider]) -> float:
+        """Learn what is known of providers that are new to this pass; return for how many seconds this waited."""
+        unmet = [provider for provider in providers if not self._memory.is_met(provider)]
+        if not unmet:
+            return 0.0
+        if self._loading is None:
+            self._loading = self._begin(self._load_all(unmet), "_loading")
+        return await self._briefly(self._loading)
+
+    async def _load_all(self, providers: list[Provider]) -> None:
         for provider in await self._memory.load(providers):
-            self._pauses[provider.name] = provider.paused_until
+            self._pauses[provider.name] = provider.paused_until  # counted when it began
+
+    def _ask_soon(self, provider: Provider, group: list[_Watched], now_ms: int) -> None:
+        call = object()
+        for watched in group:
+            watched.call, watched.due_ms = call, now_ms
+            watched.is_late = now_ms >= watched.task.deadline_ms
+        self._start(self._ask(provider, group, call), self._asking)
 
     def _queued_because(self, watched: _Watched) -> str:
         provider = self._providers.get(watched.task.key.provider)
         rate = provider and provider.config.requests_per_second
         return "it waits for its turn" + (f" (requests_per_second is {rate:g})" if rate else "")
 
-    async def _ask(self, provider: Provider, group: list[_Watched]) -> None:
-        now_ms = self._clock()
+    async def _ask(self, provider: Provider, group: list[_Watched], call: object) -> None:
+        self._met.add(provider)
         standing = self._memory.standing(provider)
         unanswered = {watched.task.key.task_id: watched for watched in group}
-        overdue = [each.task.key.task_id for each in group if now_ms >= each.task.deadline_ms]
-        questions = provider.ask_many(tuple(unanswered), old=self._old(group), overdue=overdue)
+        overdue = [each.task.key.task_id for each in group if each.is_late]
+
+        def is_wanted(task_id: str) -> bool:
+            return task_id in unanswered and unanswered[task_id].call is call
+
+        questions = provider.ask_many(
+            tuple(unanswered), old=self._old(group), overdue=overdue, is_wanted=is_wanted
+        )
         try:
             async with aclosing(questions) as answers:
                 async for task_id, outcome in answers:
-                    self._take(unanswered.pop(task_id), standing, outcome)
+                    watched = unanswered.pop(task_id)
+                    # One that is asked about once more, as overdue, may be answered here all the same.
+                    if watched.call is call or (watched.call is not None and _is_question(outcome)):
+                        self._take(watched, standing, outcome)
         finally:
             for watched in unanswered.values():
-                watched.is_asked = False
+                if watched.call is call:
+                    watched.call = None
             self._count_pause(provider, standing)
 
     def _count_pause(self, provider: Provider, standing: Standing) -> None:
@@ -354,9 +597,11 @@ class ShardPass:
 
     def _take(self, watched: _Watched, standing: Standing, outcome: Outcome) -> None:
         now_ms = self._clock()
-        is_question = not (isinstance(outcome, Throttled) and not outcome.asked)
+        watched.call = None
+        is_question = _is_question(outcome)
         cause = self._memory.heard(standing, outcome, now_ms)
         if is_question:
+            watched.asked_at_ms = now_ms
             self._figures.question(watched.task.key.provider, outcome.name)
             if outcome.name == "unauthorised" and standing.is_refused_after_acceptance:
                 self._figures.no_longer_accepted(watched.task.key.provider)
@@ -381,9 +626,7 @@ class ShardPass:
 
     def _stay_due(self, watched: _Watched, now_ms: int) -> None:
         """Let a task wait that was not asked about; one that is overdue is to be among the first after the pause."""
-        if now_ms >= watched.task.deadline_ms:
-            watched.is_asked = False
-        else:
+        if now_ms < watched.task.deadline_ms:
             self._plan(watched, now_ms)
 
     def _told(self, watched: _Watched, cause: Cause, now_ms: int, verdict: Wait) -> Wait:
@@ -480,6 +723,7 @@ class ShardPass:
             self._settle_soon(watched, verdict, now_ms)
 
     def _settle_soon(self, watched: _Watched, verdict: Verdict, now_ms: int) -> None:
+        watched.call = None
         watched.is_settling = True
         self._start(self._settle(watched, verdict, now_ms), self._settling)
 
@@ -495,7 +739,7 @@ class ShardPass:
 
     def _plan(self, watched: _Watched, asked_at_ms: int) -> None:
         watched.due_ms = self._next_due_ms(watched, asked_at_ms)
-        watched.is_asked = watched.is_settling = False
+        watched.is_settling = False
 
     async def _end(self, watched: _Watched, end: TaskEnd, files: tuple[InlineFile, ...]) -> None:
         try:
@@ -529,19 +773,35 @@ class ShardPass:
         for standing in self._memory.unsaved(is_last=is_last):
             self._start(self._memory.save(standing), self._settling)
 
-    def _start(self, work: Coroutine[Any, Any, None], under_way: set[asyncio.Task[None]]) -> None:
-        def finish(task: asyncio.Task[None]) -> None:
-            under_way.discard(task)
-            if not task.cancelled() and (error := task.exception()) is not None:
-                logger.error("unexpected_error", exc_info=error)
-
+    def _start(
+        self, work: Coroutine[Any, Any, None], under_way: set[asyncio.Task[None]]
+    ) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         under_way.add(task)
-        task.add_done_callback(finish)
+        task.add_done_callback(under_way.discard)
+        task.add_done_callback(_log_unexpected)
+        return task
+
+    def _begin(self, work: Coroutine[Any, Any, Answer], name: str) -> asyncio.Task[Answer]:
+        """Do something beside the ticks; the attribute of that name is None again when it is done."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(lambda _: setattr(self, name, None))
+        task.add_done_callback(_log_unexpected)
+        return task
+
+    async def _finish_asking(self) -> None:
+        """Ask no more, and take the answers that are under way: the next poller counts these tasks as asked."""
+        for provider in self._met:
+            provider.finish()
+        patience_s = min(FINISH_WITHIN_S, (self._remaining_ms() - STUCK_BEFORE_MS) / 1000)
+        if self._asking and patience_s > 0:
+            await asyncio.wait(tuple(self._asking), timeout=patience_s)
 
     async def _wind_up(self) -> None:
         """Stop asking, and settle what was answered while there is time."""
-        for task in self._asking:
+        upkeep = (self._refreshing, self._renewing, self._loading, *self._looking)
+        beside = [task for task in upkeep if task is not None]
+        for task in (*self._asking, *beside):
             task.cancel()
         patience_s = max(0.0, self._remaining_ms() / 1000 - WIND_UP_MARGIN_S)
         while self._settling and patience_s > 0:
@@ -549,4 +809,14 @@ class ShardPass:
             patience_s = 0.0 if unsettled else patience_s
         for task in (*self._asking, *self._settling):
             task.cancel()
-        await asyncio.gather(*self._asking, *self._settling, return_exceptions=True)
+        await asyncio.gather(*self._asking, *self._settling, *beside, return_exceptions=True)
+
+
+def _is_question(outcome: Outcome) -> bool:
+    """Return whether the provider was asked, rather than left alone."""
+    return not (isinstance(outcome, Throttled) and not outcome.asked)
+
+
+def _log_unexpected(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("unexpected_error", exc_info=error)

@@ -18,6 +18,9 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
+SHORTEST_S: Final = 1e-6
+"""How long a timer takes at least."""
+
 FOR_EVER_S: Final = 1e9
 """How long a call takes that hangs."""
 
@@ -118,6 +121,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self.passed_s
+
+    def call_at(self, when: float, *args: Any, **options: Any) -> asyncio.TimerHandle:
+        # A moment may be too near to change a float: whoever waits for it again and again would wait for ever.
+        return super().call_at(max(when, self.passed_s + SHORTEST_S), *args, **options)
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
         future = self.create_future()

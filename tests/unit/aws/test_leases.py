@@ -1,8 +1,15 @@
 import pytest
-from tests.support.aws import Faulty, client, create_table, fault, items
+from tests.support.aws import Faulty, client, create_table, fault, items, put
 from tests.support.tasks import NOW_MS
 
-from tunehook.aws.leases import LEASE_MS, RENEW_EVERY_MS, RETIRE_AFTER_MS, Leases
+from tunehook.aws.leases import (
+    LEASE_MS,
+    RENEW_EVERY_MS,
+    RETIRE_AFTER_MS,
+    START_AGAIN_AFTER_MS,
+    Leases,
+    Place,
+)
 
 NAME = "PollerLeasesTable"
 
@@ -121,3 +128,58 @@ def test_every_page_of_shards_is_read(leases: Leases) -> None:
             return pages  # type: ignore[return-value]
 
     assert Leases(Paged(), NAME).shards() == {0, 1, 2}  # type: ignore[arg-type]
+
+
+def test_of_many_starters_one_gets_the_start(leases: Leases) -> None:
+    leases.register(0, NOW_MS)
+    assert leases.begin_start(0, "a", NOW_MS)
+    assert not leases.begin_start(0, "b", NOW_MS)
+    assert not leases.begin_start(0, "c", NOW_MS + START_AGAIN_AFTER_MS - 1)
+    assert leases.begin_start(0, "d", NOW_MS + START_AGAIN_AFTER_MS)
+
+
+def test_a_start_that_was_claimed_is_known_as_ones_own(leases: Leases) -> None:
+    assert leases.begin_start(0, "a", NOW_MS)
+    assert leases.begin_start(0, "a", NOW_MS)
+
+
+def test_the_start_of_a_shard_that_was_retired_makes_it_known_again(leases: Leases) -> None:
+    assert leases.begin_start(0, "a", NOW_MS)
+    assert owner() == "nobody"
+    assert not leases.is_live(0, NOW_MS)
+    assert leases.retire(0, NOW_MS + RETIRE_AFTER_MS)
+
+
+def test_a_start_that_was_undone_is_anybodys(leases: Leases) -> None:
+    leases.begin_start(0, "a", NOW_MS)
+    assert not leases.undo_start(0, "b")
+    assert leases.undo_start(0, "a")
+    assert leases.begin_start(0, "b", NOW_MS)
+
+
+def test_a_poller_that_has_taken_the_lease_and_let_it_go_was_started(leases: Leases) -> None:
+    leases.begin_start(0, "a", NOW_MS)
+    leases.take_if_free(0, "poller", NOW_MS + 500)
+    assert not leases.begin_start(0, "b", NOW_MS + 600)
+    leases.give_up(0, "poller", NOW_MS + 2_000)
+    assert leases.begin_start(0, "b", NOW_MS + 2_100)
+
+
+def test_with_whom_to_go_on_is_left_to_the_next_poller(leases: Leases) -> None:
+    assert leases.behind(0) == {}
+    leases.take_if_free(0, "a", NOW_MS)
+    place = Place(NOW_MS, "task-1")
+    assert leases.note_behind(0, "a", {"gw": place})
+    leases.take_over(0, "b", NOW_MS)
+    assert leases.behind(0) == {"gw": place}
+    assert not leases.note_behind(0, "a", {})
+    assert leases.note_behind(0, "b", {})
+    assert leases.behind(0) == {}
+
+
+@pytest.mark.parametrize(
+    "noted", ["x", {"gw": 1}, {"gw": {"since_ms": "x", "task_id": "t"}}, {"gw": {"since_ms": 1}}]
+)
+def test_what_tunehook_cannot_have_noted_says_nothing(leases: Leases, noted: object) -> None:
+    put(NAME, {"shard": 0, "behind": noted})
+    assert leases.behind(0) == {}

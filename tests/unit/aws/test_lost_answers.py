@@ -16,7 +16,7 @@ from tests.unit.aws.writes import others_that_write, writing_methods
 
 from tunehook.aws.deliveries import CLAIM_MS, Claim, DeliveriesTable
 from tunehook.aws.gates import ReceiverGates
-from tunehook.aws.leases import LEASE_MS, RETIRE_AFTER_MS, Leases
+from tunehook.aws.leases import LEASE_MS, RETIRE_AFTER_MS, Leases, Place
 from tunehook.aws.provider_states import ProviderState, ProviderStates
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.stream_marks import StreamMark, StreamMarks
@@ -135,6 +135,21 @@ CASES = [
     Case("Leases.take_if_free", LEASE, lambda leases: leases.take_if_free(0, "me", NOW_MS), what="run out"),
     Case("Leases.renew", MY_LEASE, lambda leases: leases.renew(0, "me", NOW_MS)),
     Case("Leases.give_up", MY_LEASE, lambda leases: leases.give_up(0, "me", NOW_MS)),
+    Case("Leases.begin_start", None, lambda leases: leases.begin_start(0, "me", NOW_MS), what="new"),
+    Case("Leases.begin_start", LEASE, lambda leases: leases.begin_start(0, "me", NOW_MS), what="free"),
+    Case("Leases.undo_start", LEASE | {"starter": "me"}, lambda leases: leases.undo_start(0, "me")),
+    Case(
+        "Leases.note_behind",
+        MY_LEASE,
+        lambda leases: leases.note_behind(0, "me", {"gw": Place(NOW_MS, "task-1")}),
+        what="behind",
+    ),
+    Case(
+        "Leases.note_behind",
+        MY_LEASE | {"behind": {}},
+        lambda leases: leases.note_behind(0, "me", {}),
+        what="no more",
+    ),
     Case("DeliveriesTable.create", None, lambda table: table.create(DELIVERY)),
     Case("DeliveriesTable.claim", MADE, lambda table: table.claim(MESSAGE, NOW_MS), (Claim.TAKEN, DELIVERY)),
     Case(

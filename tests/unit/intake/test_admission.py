@@ -10,7 +10,7 @@ from tests.support.tasks import NOW_MS
 from intake.admission import Intake
 from tunehook.aws.bus import EventBus
 from tunehook.aws.items import to_attributes
-from tunehook.aws.leases import LEASE_MS, Leases
+from tunehook.aws.leases import LEASE_MS, START_AGAIN_AFTER_MS, Leases
 from tunehook.aws.stream_marks import StreamMarks
 from tunehook.aws.tasks import TasksTable
 from tunehook.http.guard import NetworkPolicy
@@ -128,8 +128,10 @@ def test_an_item_that_has_a_status_is_not_new(world: World) -> None:
 
 
 @pytest.mark.parametrize("item", [NEW, NEW | {"timeout_s": 5}], ids=["good", "bad"])
-def test_an_item_that_was_changed_meanwhile_gives_no_work(world: World, item: dict[str, Any]) -> None:
-    assert world.take_in(item, timeout_s=900) is None
+def test_an_item_that_was_changed_meanwhile_is_left_to_its_own_record(
+    world: World, item: dict[str, Any]
+) -> None:
+    world.take_in(item, timeout_s=900)
     assert items("TasksTable") == [NEW | {"timeout_s": 900}]
 
 
@@ -188,6 +190,60 @@ def test_a_start_that_fails_is_no_failure(world: World) -> None:
     throttled = Lambdas(fault("TooManyRequestsException", "Invoke"))
     World(lambdas=throttled).intake.wake_poller(3)
     assert len(throttled.invocations) == 1
+
+
+def test_all_intakes_together_start_one_poller_in_ten_seconds(world: World) -> None:
+    worlds = [World(lambdas=world.lambdas) for _ in range(5)]
+    for moment_ms in range(NOW_MS, NOW_MS + START_AGAIN_AFTER_MS, 1_000):
+        for each in worlds:
+            each.now_ms = moment_ms
+            each.intake.wake_poller(3)
+    assert len(world.lambdas.invocations) == 1
+    world.now_ms += START_AGAIN_AFTER_MS
+    world.intake.wake_poller(3)
+    assert len(world.lambdas.invocations) == 2
+
+
+def test_a_poller_is_started_at_once_where_the_one_before_has_had_the_lease_and_let_it_go(
+    world: World,
+) -> None:
+    world.intake.wake_poller(3)
+    assert world.leases.take_if_free(3, "started", NOW_MS + 300)
+    world.leases.give_up(3, "started", NOW_MS + 2_000)
+    world.now_ms += 2_500
+    world.intake.wake_poller(3)
+    assert len(world.lambdas.invocations) == 2
+
+
+def test_a_start_that_fails_keeps_nobody_from_the_next(world: World) -> None:
+    throttled = Lambdas(fault("TooManyRequestsException", "Invoke"))
+    World(lambdas=throttled).intake.wake_poller(3)
+    world.intake.wake_poller(3)
+    assert len(world.lambdas.invocations) == 1
+
+
+def test_a_claim_of_the_start_whose_answer_is_lost_is_ones_own(world: World) -> None:
+    class Repeating:
+        """A client that makes each update a second time, as boto3 does when an answer is lost."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(client("dynamodb"), name)
+
+        def update_item(self, **request: Any) -> Any:
+            client("dynamodb").update_item(**request)
+            return client("dynamodb").update_item(**request)
+
+    repeated = World(dynamodb=Repeating())
+    repeated.intake.wake_poller(3)
+    assert len(repeated.lambdas.invocations) == 1
+
+
+@pytest.mark.parametrize("fails_at", [0, 1], ids=["claimed", "undone"])
+def test_a_start_that_cannot_be_noted_is_no_failure(world: World, fails_at: int) -> None:
+    lambdas = Lambdas(fault("TooManyRequestsException", "Invoke"))
+    faulty = Faulty(client("dynamodb"), update_item=[*[None] * fails_at, fault()])
+    World(dynamodb=faulty, lambdas=lambdas).intake.wake_poller(3)
+    assert len(lambdas.invocations) == fails_at
 
 
 def test_a_lease_that_cannot_be_read_is_no_failure(world: World) -> None:

@@ -120,12 +120,12 @@ def test_a_poller_is_started_once_for_all_tasks_of_a_shard(stack: Stack) -> None
     assert stack.started == [{"started_by": "intake", "shard": 0}]
 
 
-def test_records_that_come_again_start_a_poller_as_the_invocation_before_may_have_died(stack: Stack) -> None:
+def test_no_poller_is_started_again_for_records_that_come_again(stack: Stack) -> None:
     event = put_all(task(0))
     stack.handle(event)
     stack.started.clear()
     assert stack.handle(event) == []
-    assert stack.started == [{"started_by": "intake", "shard": 0}]
+    assert stack.started == []
 
 
 @pytest.mark.parametrize("gives_up", [False, True], ids=["made again", "given up"])
@@ -155,6 +155,13 @@ def test_no_poller_is_started_for_records_that_were_overtaken(stack: Stack) -> N
     )
     assert stack.handle(event) == []
     assert stack.started == []
+
+
+def test_records_that_come_again_start_the_poller_that_a_try_before_did_not(stack: Stack) -> None:
+    event = put_all(task(0))
+    app.intake().take_in(event["Records"][0]["dynamodb"]["NewImage"])  # and the process is gone
+    assert stack.handle(event) == []
+    assert stack.started == [{"started_by": "intake", "shard": 0}]
 
 
 def test_no_poller_is_started_while_one_runs(stack: Stack) -> None:

@@ -19,7 +19,7 @@ from tests.unit.poller.world import COMPLETED, FAILED, PROCESSING, World
 
 from intake import app
 from intake.admission import Intake
-from poller.outbox import Outbox
+from poller.outbox import OWNERS_MS, Outbox
 from tunehook.aws.bus import EventBus
 from tunehook.aws.items import to_attributes
 from tunehook.aws.stream_marks import StreamMarks
@@ -65,8 +65,8 @@ class Stack(World):
     def invoke(self, **_: Any) -> None:
         """Start no poller: the test does."""
 
-    def poll(self, lasts_s: float = 5) -> None:
-        self.run(lasts_s=lasts_s, outbox=Outbox(self.tasks, self.bus))
+    def poll(self, lasts_s: float = 2 * OWNERS_MS / 1000) -> None:
+        self.run(lasts_s=lasts_s, outbox=Outbox(self.tasks, self.bus, clock=self.clock))
 
     def end_untold(self) -> dict[str, Any]:
         """Let the task end while the bus refuses everything; return its item."""
@@ -236,7 +236,7 @@ def test_a_run_that_a_pass_is_just_telling_of_is_known_to_it(stack: Stack) -> No
     """Its own pass has it in memory: it tells of it once, and takes it out of the index where it is parked."""
     stack.add(ID)
     stack.refuse(10_000)
-    outbox = Outbox(stack.tasks, stack.bus)
+    outbox = Outbox(stack.tasks, stack.bus, clock=stack.clock)
 
     async def put_again() -> None:
         stack.says[ID] = PROCESSING

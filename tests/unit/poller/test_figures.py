@@ -116,3 +116,17 @@ def test_events_that_others_left_over_are_counted(capsys: pytest.CaptureFixture[
     figures.emitted_again(2)
     figures.tell()
     assert figure(capsys, "EventsEmittedAgain") == [{"EventsEmittedAgain": [2.0], "dimensions": []}]
+
+
+@pytest.mark.parametrize("count", [99, 100, 101, 200, 300])
+@pytest.mark.filterwarnings("error")
+def test_any_number_of_delays_is_told_without_a_warning(
+    count: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = Figures()
+    for delay_ms in range(count):
+        figures.ended("a", Status.COMPLETED, delay_ms)
+    figures.tell()
+    lines = figure(capsys, "DetectionDelay")
+    assert [delay for line in lines for delay in line["DetectionDelay"]] == list(map(float, range(count)))
+    assert {(line["provider"], *line["dimensions"]) for line in lines} == {("a", "provider")}

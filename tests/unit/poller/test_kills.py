@@ -19,9 +19,9 @@ from tunehook.aws.tasks import TasksTable
 pytestmark = pytest.mark.usefixtures("aws")
 
 TASKS = ("task-0", "task-1", "task-2")
-CALLS = 12
-"""Of a pass over them: the lease, what is known of the provider, three ends, their events in two batches, three ways
-out of the index, the lease, what is known of the provider now."""
+CALLS = 13
+"""Of a pass over them: the lease, with whom the pass before would go on, what is known of the provider, three ends,
+their events in two batches, three ways out of the index, the lease, what is known of the provider now."""
 
 
 class Killed(SystemExit):
@@ -73,7 +73,7 @@ def run(world: World, process: Process) -> None:
     world.run(
         tasks=tasks,
         leases=Leases(dynamodb, "PollerLeasesTable"),
-        outbox=Outbox(tasks, bus),
+        outbox=Outbox(tasks, bus, clock=world.clock),
         memory=ProviderMemory(ProviderStates(dynamodb, "ProviderStatesTable"), world.clock),
         owner=f"owner-{id(process)}",
     )
@@ -91,6 +91,7 @@ def test_a_pass_that_is_not_killed_makes_so_many_calls() -> None:
     run(started(), process)
     assert Counter(process.made) == {
         "update_item": 3 + 2 * len(TASKS),
+        "get_item": 1,
         "batch_get_item": 1,
         "put_events": 2,
     }

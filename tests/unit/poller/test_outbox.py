@@ -12,13 +12,14 @@ from tests.support.patience import HANG_S
 from tests.support.tasks import NOW_MS, completed, pending
 from tests.support.virtual import Clock
 
-from poller.outbox import Outbox
+from poller.outbox import OWNERS_MS, Outbox
 from tunehook.aws.bus import EventBus
 from tunehook.aws.tasks import TasksTable
 from tunehook.errors import Misconfigured
 from tunehook.providers import InlineFile
 from tunehook.tasks import PendingTask, TaskKey
 
+DETECTED_MS = completed().detected_at_ms
 REFUSED = {"ErrorCode": "ThrottlingException"}
 
 
@@ -28,10 +29,11 @@ class World:
     def __init__(self, emitted: Callable[[], list[dict[str, Any]]]) -> None:
         self._emitted = emitted
         self.healthy = TasksTable(client("dynamodb"), "TasksTable")
+        self.now_ms = DETECTED_MS + OWNERS_MS
 
     def outbox(self, dynamodb: Any = None, events: Any = None, keep: Any = None) -> Outbox:
         tasks = TasksTable(dynamodb or client("dynamodb"), "TasksTable")
-        return Outbox(tasks, EventBus(events or client("events"), BUS), keep)
+        return Outbox(tasks, EventBus(events or client("events"), BUS), keep, lambda: self.now_ms)
 
     def tasks(self, count: int) -> list[PendingTask]:
         for number in range(count):

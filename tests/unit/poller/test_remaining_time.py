@@ -11,7 +11,8 @@ import pytest
 from tests.support.aws import BUS, client, create_table, items, put
 from tests.support.patience import HANG_S
 
-from poller.service import Poller, PollerStart
+from poller import directory, shard_pass
+from poller.service import THREADS, Poller, PollerStart
 from poller.settings import PollerSettings
 from poller.shard_pass import STOP_BEFORE_MS, STUCK_BEFORE_MS, WIND_UP_MARGIN_S
 from tunehook.tasks import work_queue
@@ -57,12 +58,15 @@ class Hanging:
         The name of its method.
     table : str, optional
         Of which table alone.
+    after : int
+        How many of these calls go through before.
     """
 
-    def __init__(self, real: Any, operation: str, table: str | None = None) -> None:
+    def __init__(self, real: Any, operation: str, table: str | None = None, *, after: int = 0) -> None:
         self._real = real
         self._operation = operation
         self._table = table
+        self._after = after
         self.on_hang: Callable[[], None] = lambda: None
         self.has_hung = threading.Event()
         self.released = threading.Event()
@@ -75,7 +79,9 @@ class Hanging:
         return lambda **given: self._call(name, method, **given)
 
     def _call(self, name: str, method: Callable[..., Any], *args: Any, **given: Any) -> Any:
-        if name == self._operation and self._table in (None, given.get("TableName")):
+        is_meant = name == self._operation and self._table in (None, given.get("TableName"))
+        self._after -= is_meant
+        if is_meant and self._after < 0:
             self.on_hang()
             self.has_hung.set()
             if not self.released.wait(HANG_S):
@@ -88,8 +94,8 @@ def hanging() -> Iterator[Callable[..., Hanging]]:
     """Make clients of a service that hang, until the test is over."""
     made: list[Hanging] = []
 
-    def make(service: str, *operation: str) -> Hanging:
-        made.append(Hanging(client(service), *operation))
+    def make(service: str, *operation: str, after: int = 0) -> Hanging:
+        made.append(Hanging(client(service), *operation, after=after))
         return made[-1]
 
     yield make
@@ -241,3 +247,57 @@ def test_what_was_answered_is_settled_although_all_else_hangs(
     run(Invocation(until=slow.has_hung.is_set), dynamodb=slow)
     ended = [item["task_id"] for item in items("TasksTable") if item["status"] != "pending"]
     assert ended == ["ended"]
+
+
+@pytest.mark.parametrize(
+    ("service", "call", "after"),
+    [
+        ("events", ("put_events",), 0),
+        ("secretsmanager", ("get_secret_value",), 1),
+        ("dynamodb", ("update_item", "PollerLeasesTable"), 1),
+        ("dynamodb", ("update_item", "TasksTable"), 0),
+        ("dynamodb", ("get_item", "TasksTable"), 0),
+    ],
+    ids=["event", "providers", "renewal", "all threads", "left over"],
+)
+def test_a_new_task_is_asked_about_while_a_call_hangs(
+    sandbox: Sandbox,
+    hanging: Callable[..., Hanging],
+    monkeypatch: pytest.MonkeyPatch,
+    service: str,
+    call: tuple[str, ...],
+    after: int,
+) -> None:
+    monkeypatch.setattr(directory, "RELOAD_EVERY_MS", 500)
+    monkeypatch.setattr(shard_pass, "RENEW_EVERY_MS", 500)
+    for number in range(2 * THREADS):  # of each, the phase is news that is written
+        add(sandbox, Kind.QHAIGC, f"task-{number}")
+    rejected = {"status": "rejected", "failure": {"code": "invalid", "reason": "as it is"}, "event_id": "evt"}
+    put("TasksTable", {"task_id": "bad", "provider": "suno", "queue": work_queue(0), **rejected} | _now())
+    hung = hanging(service, *call, after=after)
+    invocation, is_new = Invocation(), threading.Lock()
+
+    def put_new() -> None:
+        if is_new.acquire(blocking=False):
+            add(sandbox, Kind.MUSICMINT, "new")
+            threading.Thread(target=leave_once_asked, daemon=True).start()
+
+    def leave_once_asked() -> None:
+        deadline_s = time.monotonic() + HANG_S - 5
+        while time.monotonic() < deadline_s and not asked_at("new"):
+            time.sleep(0.05)
+        asked_while_it_hung.append(bool(asked_at("new")))
+        hung.released.set()
+        invocation.leave(STOP_BEFORE_MS / 1000)
+
+    def asked_at(task_id: str) -> list[Any]:
+        return [book.asked_at for book in sandbox.books() if book.task_id == task_id and book.asked_at]
+
+    asked_while_it_hung: list[bool] = []
+    hung.on_hang = put_new
+    assert run(invocation, **{service: hung}) == "out_of_time"
+    assert asked_while_it_hung == [True]
+
+
+def _now() -> dict[str, int]:
+    return {"since_ms": now_ms(), "submitted_at_ms": now_ms(), "detected_at_ms": now_ms()}

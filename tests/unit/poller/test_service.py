@@ -10,8 +10,10 @@ from tests.support.events import sample
 from tests.support.patience import HANG_S
 
 from poller import app, service
-from poller.service import Poller, PollerStart
+from poller.service import THREADS, UPKEEP_THREADS, Poller, PollerStart
 from poller.settings import PollerSettings
+from poller.shard_pass import LOOKS_MAX
+from tunehook.aws.clients import CONNECTIONS
 from tunehook.aws.stream_marks import MARK, StreamMark, StreamMarks
 from tunehook.errors import Unavailable
 from tunehook.tasks import TaskKey
@@ -271,12 +273,15 @@ def test_only_the_schedule_takes_a_live_lease_over(started_by: str, stopped: str
     assert World().run(started_by=started_by, until=task_has_waited)["stopped"] == stopped
 
 
-@pytest.mark.parametrize("event", [{}, {"version": "0", "detail-type": "Scheduled Event"}])
+@pytest.mark.parametrize(
+    "event",
+    [{}, {"version": "0", "detail-type": "Scheduled Event"}, {"started_by": "console"}, {"started_by": 7}],
+)
 def test_an_event_of_any_other_kind_counts_as_the_schedules(event: dict[str, Any]) -> None:
     assert PollerStart.model_validate(event) == PollerStart(started_by="schedule", shard=None)
 
 
-@pytest.mark.parametrize("event", [{"shard": -1}, {"shard": "x"}, {"started_by": "somebody"}])
+@pytest.mark.parametrize("event", [{"shard": -1}, {"shard": "x"}])
 def test_an_event_that_makes_no_sense_is_refused(event: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         PollerStart.model_validate(event)
@@ -303,3 +308,8 @@ def test_the_handler_runs_a_pass_for_the_sample_event(monkeypatch: pytest.Monkey
         "stopped": "nothing_pending",
     }
     app.poller.cache_clear()
+
+
+def test_there_are_as_many_threads_as_connections() -> None:
+    assert THREADS + UPKEEP_THREADS == CONNECTIONS
+    assert LOOKS_MAX < UPKEEP_THREADS

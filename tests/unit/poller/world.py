@@ -121,7 +121,7 @@ class World:
         given: dict[str, Any] = {
             "tasks": tasks,
             "leases": self.leases,
-            "outbox": Outbox(tasks, EventBus(client("events"), BUS)),
+            "outbox": Outbox(tasks, EventBus(client("events"), BUS), clock=self.clock),
             "providers": ProviderDirectory(self.secret, self._http, self.clock, self.seconds),
             "memory": ProviderMemory(self.states, self.clock),
             "figures": Figures(),

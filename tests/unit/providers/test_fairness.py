@@ -14,7 +14,7 @@ import pytest
 from tests.support.virtual import Clock
 from tests.unit.providers.support import PENDING, json_answer, provider
 
-from tunehook.providers import Pending, Provider
+from tunehook.providers import Outcome, Pending, Provider, Throttled
 
 ANSWER_S = 1.0
 OLD = [f"old-{number}" for number in range(400)]
@@ -419,3 +419,81 @@ def test_the_batch_of_the_overdue_goes_before_those_that_wait(limits: dict[str, 
     run(work)
     # One has been sent by then, and with a budget of requests one has got its part of it.
     assert [set(LATE) <= set(ids) for ids in batches].index(True) <= 2
+
+
+async def outcomes_of(asked: Provider, ids: Iterable[str], **options: Any) -> dict[str, Outcome]:
+    return {task_id: outcome async for task_id, outcome in asked.ask_many(ids, **options)}
+
+
+@pytest.mark.parametrize("rate", [None, 1.0])
+def test_who_finishes_lets_what_is_under_way_be_answered_and_sends_nothing_more(rate: float | None) -> None:
+    gateway = Slow()
+    asked = provider(gateway, batch=False, max_concurrency=4, requests_per_second=rate)
+
+    async def work() -> dict[str, Outcome]:
+        asking = asyncio.create_task(outcomes_of(asked, OLD))
+        await asyncio.sleep(1.5)
+        asked.finish()
+        return await asking
+
+    outcomes = run(work)
+    answered = [task_id for task_id, outcome in outcomes.items() if isinstance(outcome, Pending)]
+    assert len(outcomes) == len(OLD)
+    assert sorted(answered) == sorted(task_id for _, task_id in gateway.asked)
+    assert max(gateway.times("old")) <= 1.5
+    assert all(
+        isinstance(outcome, Throttled) and not outcome.asked
+        for task_id, outcome in outcomes.items()
+        if task_id not in answered
+    )
+
+
+def test_who_finishes_keeps_what_the_pages_before_have_told() -> None:
+    pages: list[int] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        pages.append(json.loads(request.content)["page"])
+        await asyncio.sleep(1)
+        first = [{"id": f"t{number}", "status": "processing"} for number in range(3)]
+        return json_answer({"code": 0, "data": {"items": first, "total": 9}})
+
+    asked = provider(answer, kind="musicmint")
+
+    async def work() -> dict[str, Outcome]:
+        asking = asyncio.create_task(outcomes_of(asked, [f"t{number}" for number in range(6)]))
+        await asyncio.sleep(0.5)
+        asked.finish()
+        return await asking
+
+    outcomes = run(work)
+    assert pages == [1]
+    assert [isinstance(outcomes[f"t{number}"], Pending) for number in range(6)] == [True] * 3 + [False] * 3
+
+
+def test_a_question_that_is_no_longer_wanted_when_its_turn_comes_is_not_sent() -> None:
+    gateway = Slow()
+    asked = provider(gateway, batch=False, max_concurrency=2)
+    wanted = set(NEW)
+
+    async def work() -> dict[str, Outcome]:
+        asking = asyncio.create_task(outcomes_of(asked, NEW, is_wanted=wanted.__contains__))
+        await asyncio.sleep(1.5)
+        wanted.clear()
+        return await asking
+
+    outcomes = run(work)
+    assert len(outcomes) == len(NEW)
+    assert sum(isinstance(outcome, Pending) for outcome in outcomes.values()) == len(gateway.asked) == 4
+
+
+def test_of_a_batch_only_what_is_wanted_is_asked_about() -> None:
+    together: list[list[str]] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        together.append(json.loads(request.content)["ids"])
+        tasks = [{"task_id": task_id, "status": "IN_PROGRESS"} for task_id in together[-1]]
+        return json_answer({"code": "success", "data": tasks})
+
+    outcomes = run(lambda: outcomes_of(provider(answer), NEW, is_wanted=lambda task_id: task_id != NEW[0]))
+    assert together == [NEW[1:]]
+    assert {task_id for task_id, outcome in outcomes.items() if isinstance(outcome, Pending)} == set(NEW[1:])

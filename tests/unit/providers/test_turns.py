@@ -207,3 +207,28 @@ async def test_a_crew_ends_with_its_group() -> None:
     with pytest.raises(asyncio.CancelledError):
         await working
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_closed_door_sends_all_away_and_those_inside_stay() -> None:
+    turns = Turns(1)
+    assert await turns.take("in", Rank.NEW)
+    waiting = [asyncio.create_task(turns.take(rank, rank)) for rank in Rank]
+    await settle()
+    turns.close()
+    assert await asyncio.gather(*waiting) == [False] * len(Rank)
+    turns.give_back(Rank.NEW)
+    await settle()
+    assert turns.is_closed
+    assert not await turns.take("late", Rank.OVERDUE)
+
+
+async def test_who_was_sent_away_and_is_cancelled_gives_back_no_place() -> None:
+    turns = Turns(1)
+    await turns.take("in", Rank.NEW)
+    waiting = asyncio.create_task(turns.take("waiting", Rank.NEW))
+    await settle()
+    turns.close()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert turns._free == 0

@@ -6,11 +6,14 @@ That two pollers never share a shard rests on no lease: it would only cost quest
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from boto3.dynamodb.conditions import Attr
 
 from tunehook.aws.table import Table, ValueOf
+from tunehook.times import LATEST_MS
+from tunehook.validation import is_whole
 
 if TYPE_CHECKING:
     from boto3.dynamodb.conditions import ConditionBase
@@ -21,8 +24,18 @@ RENEW_EVERY_MS: Final = 4_000
 RETIRE_AFTER_MS: Final = 3_600_000
 """How long no poller has held the lease of a shard beyond `ShardCount` before it is forgotten."""
 
+START_AGAIN_AFTER_MS: Final = 10_000
+"""How long a poller that was started may take until it holds the lease, before another one is started."""
+
 _FREE_SINCE_MS: Final = 1_000
 """A lease that is let go ended that long ago, so that clocks which differ a little agree that it is free."""
+
+
+class Place(NamedTuple):
+    """A task's place in the order in which a shard's tasks are asked about."""
+
+    since_ms: int
+    task_id: str
 
 
 class Leases:
@@ -82,6 +95,77 @@ class Leases:
         """Let the lease go; return False if another poller has taken it over."""
         return self._set(shard, owner, now_ms - _FREE_SINCE_MS, Attr("owner").eq(owner))
 
+    def begin_start(self, shard: int, starter: str, now_ms: int) -> bool:
+        """Claim the start of a poller for `shard`: of many who want it at the same time one gets it.
+
+        Parameters
+        ----------
+        shard : int
+        starter : str
+            Who claims it: another text each time, so that a claim whose answer was lost is known again.
+        now_ms : int
+            The present moment in milliseconds since 1970.
+
+        Returns
+        -------
+        bool
+            False if a poller holds the lease, or was started within `START_AGAIN_AFTER_MS` and has not taken it yet.
+        """
+        is_free = Attr("until_ms").not_exists() | Attr("until_ms").lte(now_ms)
+        is_old = (
+            Attr("started_at_ms").not_exists()
+            | Attr("started_at_ms").lte(now_ms - START_AGAIN_AFTER_MS)
+            | Attr("started_at_ms").lte(Attr("until_ms"))
+        )
+        return self._table.update(
+            {"shard": shard},
+            set={
+                "started_at_ms": now_ms,
+                "starter": starter,
+                # A shard may have been retired meanwhile: then its item is made anew, as that of a free lease.
+                "owner": ValueOf("owner", "nobody"),
+                "until_ms": ValueOf("until_ms", now_ms - _FREE_SINCE_MS),
+            },
+            condition=is_free & (is_old | Attr("starter").eq(starter)),
+        ).done
+
+    def undo_start(self, shard: int, starter: str) -> bool:
+        """Let somebody else start a poller, since the start that was claimed came to nothing."""
+        return self._table.update(
+            {"shard": shard},
+            remove=["started_at_ms", "starter"],
+            condition=Attr("starter").eq(starter),
+            mine=lambda lease: "starter" not in lease,
+            only_in_doubt=True,
+        ).done
+
+    def behind(self, shard: int) -> dict[str, Place]:
+        """Return with which task to go on, by the names of the providers that have more tasks due than turns to ask."""
+        noted = (self._table.get({"shard": shard}) or {}).get("behind", {})
+        return {
+            name: Place(place["since_ms"], place["task_id"])
+            for name, place in (noted.items() if isinstance(noted, dict) else ())
+            if _is_place(place)
+        }
+
+    def note_behind(self, shard: int, owner: str, behind: Mapping[str, Place]) -> bool:
+        """Note with which task to go on, by provider; return False if another poller has taken over."""
+        return self._table.update(
+            {"shard": shard},
+            set={"behind": {name: place._asdict() for name, place in behind.items()}} if behind else {},
+            remove=[] if behind else ["behind"],
+            condition=Attr("owner").eq(owner),
+        ).done
+
     def _set(self, shard: int, owner: str, until_ms: int, condition: ConditionBase) -> bool:
         values = {"owner": owner, "until_ms": until_ms}
         return self._table.update({"shard": shard}, set=values, condition=condition).done
+
+
+def _is_place(noted: Any) -> bool:
+    """Return whether this is a place that tunehook can have written."""
+    return (
+        isinstance(noted, dict)
+        and is_whole(noted.get("since_ms"), 0, LATEST_MS)
+        and isinstance(noted.get("task_id"), str)
+    )

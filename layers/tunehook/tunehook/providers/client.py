@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Mapping, Sequence
@@ -39,9 +40,15 @@ _FAILED_PARTS_LATER = 32
 _DIGEST_ROUNDS = 10_000
 _TROUBLE = (Throttled, Unauthorised, Transient)
 _URL_PUNCTUATION = "%!$&'()*+,/:;=@[]~"
+_NONE: frozenset[str] = frozenset()
 
 _Read = TypeVar("_Read")
 _Deliver: TypeAlias = Callable[[str, Outcome], None]
+_IsWanted: TypeAlias = Callable[[str], bool]
+
+
+def _anything(_: str) -> bool:
+    return True
 
 
 def key_digest(name: str, api_key: str) -> str:
@@ -143,6 +150,12 @@ class Provider:
         return self._adapter.pace if self._knows_many else self._adapter.pace_one_by_one
 
     @property
+    def tasks_at_a_time(self) -> int:
+        """How many tasks may be asked about at the same time, as far as query-many is known to work."""
+        together = self._adapter.ids_per_call if self._knows_many else None
+        return self.config.max_concurrency * (together or 1)
+
+    @property
     def pause_detail(self) -> str:
         """What the provider said when the latest pause began, as far as it said anything."""
         return self._pauses.detail
@@ -165,6 +178,11 @@ class Provider:
         """Return whether asking is of no use at `now` (the clock's time; the present one by default)."""
         return self._pauses.is_paused(now)
 
+    def finish(self) -> None:
+        """Send no more requests: those under way may be answered, whoever waits is refused as while it is paused."""
+        self._slots.close()
+        self._bucket_turns.close()
+
     async def ask(self, task_id: str) -> Outcome:
         """Ask about one task.
 
@@ -176,12 +194,17 @@ class Provider:
         """
         self._wanted += 1
         try:
-            return await self._ask(task_id, line=object())
+            return await self._ask(task_id, object(), _anything, _NONE)
         finally:
             self._wanted -= 1
 
     async def ask_many(
-        self, task_ids: Iterable[str], *, old: Iterable[str] = (), overdue: Iterable[str] = ()
+        self,
+        task_ids: Iterable[str],
+        *,
+        old: Iterable[str] = (),
+        overdue: Iterable[str] = (),
+        is_wanted: Callable[[str], bool] = _anything,
     ) -> AsyncGenerator[tuple[str, Outcome], None]:
         """Ask about tasks in as few calls as the provider allows.
 
@@ -202,6 +225,9 @@ class Provider:
             Those among them that have been waiting for so long that they may well hang.
         overdue : iterable of str
             Those among them whose deadline has passed.
+        is_wanted : callable, optional
+            Tells, when the turn of a task comes, whether the question is still wanted. One that is not is never sent,
+            and comes to what it does while the provider is paused.
 
         Yields
         ------
@@ -226,7 +252,7 @@ class Provider:
             known.append((task_id, outcome))
             news.set()
 
-        work = asyncio.create_task(self._ask_all(ids, late, deliver))
+        work = asyncio.create_task(self._ask_all(ids, late, is_wanted, deliver))
         work.add_done_callback(lambda _: news.set())
         try:
             while not work.done():
@@ -240,9 +266,11 @@ class Provider:
             await asyncio.wait([work])
             self._wanted -= unanswered
 
-    async def _ask_all(self, ids: Sequence[str], overdue: frozenset[str], deliver: _Deliver) -> None:
+    async def _ask_all(
+        self, ids: Sequence[str], overdue: frozenset[str], is_wanted: _IsWanted, deliver: _Deliver
+    ) -> None:
         async with asyncio.TaskGroup() as group:
-            call = _Call(group, self.config.max_concurrency, overdue, deliver)
+            call = _Call(group, self.config.max_concurrency, overdue, is_wanted, deliver)
             if not self._knows_many or len(ids) < 2:
                 self._ask_singly(ids, call)
                 return
@@ -271,13 +299,17 @@ class Provider:
 
     def _ask_singly(self, ids: Iterable[str], call: _Call) -> None:
         async def ask(crew: Crew, task_id: str) -> None:
-            call.deliver(task_id, await self._ask(task_id, crew, call.overdue))
+            call.deliver(task_id, await self._ask(task_id, crew, call.is_wanted, call.overdue))
 
         for crew, members in call.by_crew(ids):
             crew.add(partial(ask, crew, task_id) for task_id in members)
 
     async def _ask_together(self, ids: Sequence[str], call: _Call, part: _Part | None = None) -> None:
-        # What another batch has learnt since this one was put together counts.
+        # What has become known since this batch was put together counts.
+        for task_id in itertools.filterfalse(call.is_wanted, ids):
+            call.deliver(task_id, self._refusal())
+        if not (ids := [task_id for task_id in ids if call.is_wanted(task_id)]):
+            return
         if not self._knows_many:
             self._ask_singly(ids, call)
             return
@@ -338,7 +370,7 @@ class Provider:
 
     async def _ask_last(self, task_id: str, call: _Call, part: _Part) -> None:
         """Ask singly about what is left of a batch by halving it."""
-        outcome = await self._ask(task_id, call.crew([task_id]), call.overdue)
+        outcome = await self._ask(task_id, call.crew([task_id]), call.is_wanted, call.overdue)
         if isinstance(outcome, Transient):
             self._forgive(part)
         call.deliver(task_id, outcome)
@@ -360,10 +392,12 @@ class Provider:
                 reversed(rest), key=self._trust
             )  # those that no gateway can read are likely the oldest
             rest.remove(first)
-            outcome = await self._ask(first, call.crew([first]), call.overdue)
+            outcome = await self._ask(first, call.crew([first]), call.is_wanted, call.overdue)
             call.deliver(first, outcome)
             if not isinstance(outcome, _TROUBLE):
                 return rest
+            if isinstance(outcome, Throttled) and not outcome.asked and not call.is_wanted(first):
+                continue
             if isinstance(outcome, Unauthorised) and self._clock() >= self._pauses.until:
                 continue  # that may be about this one task: it is believed when the next one says so too
             for task_id in rest:
@@ -402,12 +436,21 @@ class Provider:
                 break
         return known
 
-    async def _ask(self, task_id: str, line: Hashable, overdue: frozenset[str] = frozenset()) -> Outcome:
+    async def _ask(
+        self, task_id: str, line: Hashable, is_wanted: _IsWanted, overdue: frozenset[str]
+    ) -> Outcome:
         try:
             request = self._adapter.request(task_id)
         except ValueError:
             return NotFound()
-        outcome = await self._call(request, self._adapter.read, line, self._rank(task_id, overdue), task_id)
+        outcome = await self._call(
+            request,
+            self._adapter.read,
+            line,
+            self._rank(task_id, overdue),
+            task_id,
+            is_wanted=partial(is_wanted, task_id),
+        )
         if isinstance(outcome, Transient | Unauthorised):
             self._ranks[task_id] = Rank.DOUBTED
             self._failed_after[task_id] = self._pauses.good_answers
@@ -418,7 +461,7 @@ class Provider:
                 self._hung.discard(task_id)
         return outcome
 
-    def _rank(self, task_id: str, overdue: frozenset[str] = frozenset()) -> Rank:
+    def _rank(self, task_id: str, overdue: frozenset[str] = _NONE) -> Rank:
         if task_id in overdue and task_id not in self._hung and not self._is_own_trouble(task_id):
             return Rank.OVERDUE
         return self._ranks.get(task_id, Rank.NEW)
@@ -437,6 +480,7 @@ class Provider:
         task_id: str | None = None,
         *,
         forgiven: tuple[type[Trouble], ...] = (),
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> _Read | Throttled | Transient:
         """Send one request when its turn has come, and learn from what became of it.
 
@@ -446,10 +490,13 @@ class Provider:
             The one task that is asked about.
         forgiven : tuple of types
             The troubles that say nothing new of the provider.
+        is_wanted : callable
+            Whether the request is still wanted when its turn has come.
         """
-        if self._clock() < self._pauses.until:
+        if self._clock() < self._pauses.until or not is_wanted():
             return self._refusal()
-        await self._take_slot(line, rank)
+        if not await self._take_slot(line, rank, is_wanted):
+            return self._refusal()
         try:
             admission = await self._pauses.admit()
             if admission is None:
@@ -493,14 +540,16 @@ class Provider:
         never_answered = self._ranks.get(task_id) is not Rank.KNOWN
         return never_answered and (self._wanted > 1 or self._pauses.was_well_lately)
 
-    async def _take_slot(self, line: Hashable, rank: Rank) -> None:
+    async def _take_slot(self, line: Hashable, rank: Rank, is_wanted: Callable[[], bool]) -> bool:
+        """Take a place for one request; return False if it is not to be made any more."""
         if self._bucket is None:
-            await self._slots.take(line, rank)
-            return
+            return await self._take_wanted(self._slots, line, rank, is_wanted)
         # One at a time before the bucket: it knows no lines, and what it gave must not pile up behind a probe.
-        await self._bucket_turns.take(line, rank)
+        if not await self._take_wanted(self._bucket_turns, line, rank, is_wanted):
+            return False
         try:
-            await self._slots.take(line, rank)
+            if not await self._slots.take(line, rank):
+                return False
             try:
                 await self._pauses.probe_ended()
                 if self._clock() >= self._pauses.until:
@@ -510,6 +559,20 @@ class Provider:
                 raise
         finally:
             self._bucket_turns.give_back(rank)
+        if self._slots.is_closed:
+            self._slots.give_back(rank)
+            return False
+        return True
+
+    async def _take_wanted(
+        self, turns: Turns, line: Hashable, rank: Rank, is_wanted: Callable[[], bool]
+    ) -> bool:
+        if not await turns.take(line, rank):
+            return False
+        if not is_wanted():
+            turns.give_back(rank)
+            return False
+        return True
 
     def _refusal(self) -> Throttled:
         return Throttled(max(0.0, self._pauses.until - self._clock()), asked=False)
@@ -548,9 +611,15 @@ class _Call:
     """One call of `ask_many`: whom it tells, and two crews, so that overdue tasks that hang keep no others waiting."""
 
     def __init__(
-        self, group: asyncio.TaskGroup, size: int, overdue: frozenset[str], deliver: _Deliver
+        self,
+        group: asyncio.TaskGroup,
+        size: int,
+        overdue: frozenset[str],
+        is_wanted: _IsWanted,
+        deliver: _Deliver,
     ) -> None:
         self.overdue = overdue
+        self.is_wanted = is_wanted
         self.deliver = deliver
         self._late = Crew(group, size)
         self._usual = Crew(group, size)

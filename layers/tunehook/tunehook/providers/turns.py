@@ -47,23 +47,41 @@ class Turns:
     def __init__(self, places: int) -> None:
         self._free = places
         self._free_for_doubted = places if places == 1 else places - max(1, places // 4)
-        self._lines: dict[Rank, dict[Hashable, deque[asyncio.Future[None]]]] = {rank: {} for rank in Rank}
+        self._lines: dict[Rank, dict[Hashable, deque[asyncio.Future[bool]]]] = {rank: {} for rank in Rank}
         self._last = Rank.DOUBTED
         self._is_choosing = False
+        self._is_closed = False
 
-    async def take(self, line: Hashable, rank: Rank) -> None:
-        """Take a place, waiting in `line` for a turn if there is none."""
+    @property
+    def is_closed(self) -> bool:
+        """Whether no more places are given."""
+        return self._is_closed
+
+    async def take(self, line: Hashable, rank: Rank) -> bool:
+        """Take a place, waiting in `line` for a turn if there is none; return False if no more are given."""
+        if self._is_closed:
+            return False
         if self._is_open(rank) and self._next_rank() is None:
             self._give(rank)
-            return
-        turn = asyncio.get_running_loop().create_future()
+            return True
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._lines[rank].setdefault(line, deque()).append(turn)
         try:
-            await turn
+            return await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # the place was given just before
+            if turn.done() and not turn.cancelled() and turn.result():  # the place was given just before
                 self.give_back(rank)
             raise
+
+    def close(self) -> None:
+        """Give no more places; those who wait learn it at once."""
+        self._is_closed = True
+        for lines in self._lines.values():
+            for waiting in lines.values():
+                for turn in waiting:
+                    if not turn.done():
+                        turn.set_result(False)
+            lines.clear()
 
     def give_back(self, rank: Rank) -> None:
         """Give up a place taken with this rank to the one whose turn it is."""
@@ -85,7 +103,7 @@ class Turns:
                 lines[line] = waiting  # behind the other lines
             if not turn.done():
                 self._give(rank)
-                turn.set_result(None)
+                turn.set_result(True)
 
     def _next_rank(self) -> Rank | None:
         if not any(self._lines.values()):
