@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import selectors
 from collections.abc import Callable, Coroutine
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
-Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
@@ -67,15 +65,3 @@ class Clock:
             self._passed_s = self._loop.passed_s
         self._loop = None
         return result
-
-
-def in_virtual_time(
-    test: Callable[Parameters, Coroutine[Any, Any, None]],
-) -> Callable[Parameters, None]:
-    """Make of an asynchronous test one whose loop's time is virtual; its fixtures may not need the loop."""
-
-    @functools.wraps(test)
-    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
-        Clock(0).run(test(*args, **kwargs))
-
-    return run
