@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 Result = TypeVar("Result")
+
+SHORTEST_S: Final = 1e-6
+"""How long a timer takes at least."""
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -22,6 +25,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self.passed_s
+
+    def call_at(self, when: float, *args: Any, **options: Any) -> asyncio.TimerHandle:
+        # A moment may be too near to change a float: whoever waits for it again and again would wait for ever.
+        return super().call_at(max(when, self.passed_s + SHORTEST_S), *args, **options)
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
         future = self.create_future()
@@ -40,8 +47,7 @@ class _Skipping(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
     def select(self, timeout: float | None = None) -> Any:
         if timeout is None:
             raise RuntimeError("nothing will ever wake this loop")
-        if timeout > 0:  # less than the ticks of a real clock would be lost in rounding, again and again
-            self._loop.passed_s += max(timeout, 1e-6)
+        self._loop.passed_s += max(0.0, timeout)
         return super().select(0)
 
 
