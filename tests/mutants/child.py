@@ -82,7 +82,7 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
         options.append("-x")
         threading.Thread(target=end_when_idle, daemon=True).start()
     status = pytest.main([*options, *order["files"]], plugins=plugins)
-    answer = {"exit": int(status), "failed": chosen.failed}
+    answer: dict[str, Any] = {"exit": int(status), "failed": chosen.failed}
     if "record" in order:
         answer["tests"] = recorder.tests
     return answer
