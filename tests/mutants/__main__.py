@@ -32,7 +32,9 @@ Done = TypeVar("Done")
 
 def main() -> int:
     """Draw changes, try each, and return 1 if fewer than the bar are noticed."""
-    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutants", description=(__doc__ or "").partition(":")[0]
+    )
     parser.add_argument("--seed", type=int, help="draws the same changes again; by default others each time")
     parser.add_argument("--count", type=int, default=500, help="how many changes (500)")
     parser.add_argument("--jobs", type=int, default=1, help="how many at once (1)")

@@ -15,6 +15,7 @@ import resource
 import signal
 import sys
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +30,9 @@ PLUGINS = (_hypothesis_pytestplugin, pytest_asyncio.plugin)
 
 WAITS = 10
 """After so many times an order's seconds it is ended although the processor was busy with something else."""
+
+IDLE_S = 60
+"""A process that has done nothing for so long waits for what never comes."""
 
 
 class Chosen:
@@ -56,6 +60,15 @@ class Chosen:
             self.failed = report.nodeid
 
 
+def end_when_idle() -> None:
+    """End this process once it hangs, however slow the machine is."""
+    while True:
+        before_s = time.process_time()
+        time.sleep(IDLE_S)
+        if time.process_time() - before_s < 0.1:
+            os._exit(1)
+
+
 def run(order: dict[str, Any]) -> dict[str, Any]:
     """Run an order's tests in this process."""
     chosen = Chosen(order.get("tests"))
@@ -67,8 +80,9 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
         plugins.append(recorder := Recorder({name: Path(path) for name, path in order["record"].items()}))
     else:
         options.append("-x")
+        threading.Thread(target=end_when_idle, daemon=True).start()
     status = pytest.main([*options, *order["files"]], plugins=plugins)
-    answer = {"exit": int(status), "failed": chosen.failed}
+    answer: dict[str, Any] = {"exit": int(status), "failed": chosen.failed}
     if "record" in order:
         answer["tests"] = recorder.tests
     return answer

@@ -58,7 +58,7 @@ class Recorder:
         try:
             return (yield)
         finally:
-            threading.settrace(None)  # type: ignore[arg-type]
+            threading.settrace(None)
             sys.settrace(None)
             if item.nodeid not in self._failed:
                 self.tests[item.nodeid] = {

@@ -13,9 +13,8 @@ import random
 import selectors
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Final, ParamSpec, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
-Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 SHORTEST_S: Final = 1e-6
@@ -176,8 +175,7 @@ class _Skipping(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
     def select(self, timeout: float | None = None) -> Any:
         if timeout is None:
             raise RuntimeError("nothing will ever wake this loop")
-        if timeout > 0:  # less than the ticks of a real clock would be lost in rounding, again and again
-            self._loop.passed_s += max(timeout, 1e-6)
+        self._loop.passed_s += max(0.0, timeout)
         return super().select(0)
 
 
@@ -210,15 +208,3 @@ class Clock:
             self._passed_s = self._loop.passed_s
         self._loop = None
         return result
-
-
-def in_virtual_time(
-    test: Callable[Parameters, Coroutine[Any, Any, None]],
-) -> Callable[Parameters, None]:
-    """Make of an asynchronous test one whose loop's time is virtual; its fixtures may not need the loop."""
-
-    @functools.wraps(test)
-    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
-        Clock(0).run(test(*args, **kwargs))
-
-    return run

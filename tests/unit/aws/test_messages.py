@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from tests.support.patience import HANG_S
-from tests.support.virtual import in_virtual_time
+from tests.support.virtual_tests import in_virtual_time
 
 from tunehook.aws import messages as module
 from tunehook.aws.messages import BEAT_S, LEASE_S, Hold, Message, after_fault_s, visibility_client

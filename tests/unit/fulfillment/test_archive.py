@@ -8,7 +8,7 @@ import pytest
 from tests.support.aws import BUCKET, Faulty, client, fault
 from tests.support.media import HTML, MP3
 from tests.support.tasks import KEY, NOW_MS
-from tests.support.virtual import in_virtual_time
+from tests.support.virtual_tests import in_virtual_time
 from tests.unit.fulfillment.world import keys
 
 from fulfillment.archive import CONCURRENCY, EXPIRED, KEEP_S, Archive, Kept

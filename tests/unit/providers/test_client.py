@@ -18,7 +18,7 @@ import httpx
 import pytest
 from tests.support.gateways import PlayedTransport
 from tests.support.patience import HANG_S
-from tests.support.virtual import in_virtual_time
+from tests.support.virtual_tests import in_virtual_time
 from tests.unit.http.certificates import server_and_client_contexts
 from tests.unit.http.wire import serving, silent
 from tests.unit.providers.support import (

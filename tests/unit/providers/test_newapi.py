@@ -204,3 +204,9 @@ def test_the_reason_of_a_failure_has_many_names_and_is_cut_at_1000_characters(na
     found = read({"task_id": "t", "status": "FAILURE", name: "b" * 3000})
     assert isinstance(found, Failed)
     assert found.reason == "b" * 1000
+
+
+def test_a_word_that_is_not_known_is_told_in_64_characters() -> None:
+    found = read({"task_id": "t", "status": "x" * 100})
+    assert isinstance(found, Pending)
+    assert (found.word, found.known) == ("x" * 64, False)

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from tunehook.providers.pages import object_in_front
+from tunehook.providers.pages import object_in_front, page
 
 AWS = {"x-amzn-errortype": "ForbiddenException"}
 
@@ -38,3 +38,13 @@ def test_a_very_long_title_is_cut() -> None:
     found = object_in_front(403, {}, {"cloudflare_error": True, "title": "t" * 5000})
     assert found is not None
     assert len(found) < 300
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [({}, b"<html><title>Welcome</title></html>"), ({"content-type": "text/HTML"}, b"Welcome")],
+)
+def test_a_page_is_known_by_its_beginning_or_by_its_content_type(
+    headers: dict[str, str], body: bytes
+) -> None:
+    assert "page" in (page(200, headers, body) or "")
