@@ -235,11 +235,21 @@ class Upload:
         self._is_complete = False
 
     async def __aenter__(self) -> Upload:
-        created = await asyncio.to_thread(
-            self._s3.create_multipart_upload, **self._where, **self._about.headers()
-        )
-        self._upload: Any = {**self._where, "UploadId": created["UploadId"]}
+        create = asyncio.to_thread(self._s3.create_multipart_upload, **self._where, **self._about.headers())
+        creating = asyncio.create_task(create)
+        try:
+            self._begun(await asyncio.shield(creating))
+        except asyncio.CancelledError:
+            # The call goes on in its thread all the same, and nobody else knows of what it makes.
+            await asyncio.wait([creating], timeout=_LAST_PARTS_S)
+            if creating.done() and creating.exception() is None:
+                self._begun(creating.result())
+                await self.__aexit__()
+            raise
         return self
+
+    def _begun(self, created: Mapping[str, Any]) -> None:
+        self._upload: Any = {**self._where, "UploadId": created["UploadId"]}
 
     async def __aexit__(self, *_: object) -> None:
         if self._is_complete:

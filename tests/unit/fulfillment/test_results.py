@@ -63,3 +63,31 @@ async def test_no_more_than_two_parts_of_a_file_are_on_their_way_at_a_time() -> 
         assert (s3.begun, third.done()) == (2, False)
         released.set()
         await third
+
+
+async def test_an_upload_that_is_given_up_while_it_is_begun_is_aborted() -> None:
+    asked, released = threading.Event(), threading.Event()
+    aborted: list[str] = []
+
+    class Slow:
+        def create_multipart_upload(self, **_: Any) -> dict[str, str]:
+            asked.set()
+            assert released.wait(HANG_S)
+            return {"UploadId": "1"}
+
+        def abort_multipart_upload(self, **upload: Any) -> None:
+            aborted.append(upload["UploadId"])
+
+    s3: Any = Slow()
+
+    async def begin() -> None:
+        async with Upload(s3, lambda: s3, BUCKET, "results/x", ABOUT, None):
+            raise AssertionError("it was given up before")
+
+    beginning = asyncio.create_task(begin())
+    await asyncio.to_thread(asked.wait, HANG_S)
+    beginning.cancel()
+    released.set()
+    with pytest.raises(asyncio.CancelledError):
+        await beginning
+    assert aborted == ["1"]
