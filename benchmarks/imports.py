@@ -56,6 +56,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "PROVIDERS_SECRET": "providers",
     "PROVIDER_STATES_TABLE": "states",
     "RESULTS_BUCKET": "results",
+    "ARCHIVE_PATIENCE_S": "60",
     "SHARD_COUNT": "1",
     "SECRET_VERSIONS_TABLE": "versions",
     "SUBSCRIPTIONS_TABLE": "subscriptions",

@@ -55,7 +55,7 @@ class Shard:
     lease: tuple[str, int] = ("nobody", 0)
     places: dict[str, Place] = field(default_factory=dict)
 
-    def work(self, _shard: int, since_ms: int = 0) -> Work:
+    def work(self, _shard: int, since_ms: int = 0, _is_known: object = None) -> Work:
         """Return the tasks that are pending."""
         return Work(pending=[task for task in self.tasks.values() if task.since_ms >= since_ms])
 

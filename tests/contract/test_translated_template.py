@@ -74,7 +74,12 @@ ALLOWED = {
     "PollerRole": {
         "TasksTable.Arn/index/work": {"dynamodb:Query"},
         "TasksTable.Arn": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:UpdateItem"},
-        "PollerLeasesTable.Arn": {"dynamodb:DeleteItem", "dynamodb:Scan", "dynamodb:UpdateItem"},
+        "PollerLeasesTable.Arn": {
+            "dynamodb:DeleteItem",
+            "dynamodb:GetItem",
+            "dynamodb:Scan",
+            "dynamodb:UpdateItem",
+        },
         "ProviderStatesTable.Arn": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:UpdateItem"},
         INLINE: {"s3:PutObject"},
         "EventBus.Arn": {"events:PutEvents"},

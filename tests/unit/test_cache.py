@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from tests.support.patience import HANG_S
 
 from tunehook.cache import RETRY_S, Cache
 
@@ -106,7 +107,7 @@ class Slow(Source):
     def read(self, key: str) -> str:
         if key == "slow":
             self.asked.set()
-            assert self.go.wait(10)
+            assert self.go.wait(HANG_S)
         return super().read(key)
 
 
@@ -114,9 +115,9 @@ def test_a_slow_read_delays_only_those_who_want_that_very_value() -> None:
     source = Slow()
     with ThreadPoolExecutor(2) as threads:
         slow = threads.submit(source.cache.get, "slow")
-        assert source.asked.wait(10)
+        assert source.asked.wait(HANG_S)
         try:
-            assert threads.submit(source.cache.get, "other").result(timeout=10) == "other 1"
+            assert threads.submit(source.cache.get, "other").result(timeout=HANG_S) == "other 1"
             assert source.cache.peek("slow") == (False, None)
             source.cache.forget("other")
         finally:
@@ -141,11 +142,11 @@ def test_all_who_want_a_value_at_once_share_one_read_whatever_comes_of_it(faults
     source.faults = faults
     with ThreadPoolExecutor(8) as threads:
         first = threads.submit(source.cache.get, "slow")
-        assert source.asked.wait(10)
+        assert source.asked.wait(HANG_S)
         entry, waiters = source.cache._entries["slow"], threading.Semaphore(0)
         entry.reading = Counted(entry.reading, waiters)  # type: ignore[assignment]
         waiting = [threads.submit(source.cache.get, "slow") for _ in range(7)]
-        assert all(waiters.acquire(timeout=10) for _ in waiting)
+        assert all(waiters.acquire(timeout=HANG_S) for _ in waiting)
         source.go.set()
         results = [str(each.exception() or each.result()) for each in (first, *waiting)]
     assert results == ["down" if faults_wanted else "slow 1"] * 8
@@ -156,7 +157,7 @@ def test_what_is_forgotten_while_it_is_read_is_not_remembered() -> None:
     source = Slow()
     with ThreadPoolExecutor(1) as threads:
         before = threads.submit(source.cache.get, "slow")
-        assert source.asked.wait(10)
+        assert source.asked.wait(HANG_S)
         source.cache.forget("slow")
         source.go.set()
         assert before.result() == "slow 1"

@@ -300,7 +300,8 @@ def leniently(body: bytes) -> Any:
     try:
         charset = "utf-16" if body[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
         text = body.decode(charset, "replace").strip("\ufeff\x00 \t\r\n")
-        return json.loads(text, strict=False, parse_int=lambda digits: digits)
+        # NaN and its like are no JSON, and say nothing.
+        return json.loads(text, strict=False, parse_int=lambda digits: digits, parse_constant=lambda _: None)
     except (ValueError, RecursionError):
         return None
 

@@ -164,7 +164,7 @@ async def test_a_call_whose_waiter_is_gone_comes_before_a_later_one() -> None:
 
     def slow() -> Any:
         begun.set()
-        assert go.wait(10)
+        assert go.wait(HANG_S)
         taken.append(720)
         return {}
 
@@ -178,7 +178,7 @@ async def test_a_call_whose_waiter_is_gone_comes_before_a_later_one() -> None:
             await asyncio.sleep(0.001)
         first.cancel()
         second = asyncio.create_task(held.come_again(BATCH[0], 30))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # it has begun, and waits for the first one's call
         go.set()
         await second
     assert taken == [720, 30]

@@ -30,6 +30,7 @@ def test_a_test_has_the_form_of_a_completed_task_and_its_own_type(form: Format) 
         "detected_at": "2027-01-15T08:00:00.000Z",
         "metadata": {},
         "clips": [],
+        "archive": "empty",
         "failure": None,
         "manifest": None,
         "truncated": False,

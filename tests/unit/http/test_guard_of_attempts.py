@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 from tests.unit.http.wire import OK, answering, serving
-from tests.unit.webhooks.world import START_MS, delivery, subscribed
+from tests.unit.webhooks.world import START_MS, delivery
 
 from tunehook.http.guard import NetworkPolicy
 from tunehook.http.resolver import Lookup, system_lookup
 from tunehook.http.transport import HttpTransport
+from tunehook.subscriptions import Subscription
 from webhooks.attempt import Result, Sender
+from webhooks.subscriptions import Subscribed
 from webhooks.verdict import Verdict
 
 PUBLIC, ANY = NetworkPolicy.PUBLIC, NetworkPolicy.ANY
@@ -37,7 +39,12 @@ class Answers:
 async def attempt(url: str, policy: NetworkPolicy = PUBLIC, lookup: Lookup = system_lookup) -> Result:
     async with HttpTransport(guard=policy, lookup=lookup) as client:
         sender = Sender(client, policy, "https://bucket/{}".format, 5)
-        return await sender.attempt(delivery(), subscribed({"url": url}), "m" * 40, START_MS)
+        return await sender.attempt(
+            delivery(),
+            Subscribed(item={"url": url}, usable=Subscription(subscription_id="sub", url=url)),
+            "m" * 40,
+            START_MS,
+        )
 
 
 @pytest.mark.parametrize(

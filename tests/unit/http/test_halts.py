@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.patience import until
 from tests.unit.http.certificates import server_and_client_contexts
 
 from tunehook.http.transport import HttpTransport
@@ -198,6 +200,11 @@ CHILD = """
 """
 
 
+def have_ended(waiting: list[tuple[Receiver, int]]) -> bool:
+    """Whether each of these has ended more connections than it had."""
+    return all(peer.ended > before for peer, before in waiting)
+
+
 def test_a_process_that_is_stopped_between_two_batches_loses_no_request_to_receivers_that_close(
     tmp_path: Path,
 ) -> None:
@@ -225,12 +232,8 @@ def test_a_process_that_is_stopped_between_two_batches_loses_no_request_to_recei
             os.kill(child.pid, signal.SIGCONT)
             assert child.stdout.readline().split() == ["200"] * len(peers)
             os.kill(child.pid, signal.SIGSTOP)
-            until_s = time.monotonic() + HANGS_S
-            while any(
-                peer.ended == before for peer, before in zip(peers, ended, strict=True) if peer in waits_for
-            ):
-                assert time.monotonic() < until_s
-                time.sleep(0.05)
+            waiting = list(zip(waits_for, (ended[peers.index(peer)] for peer in waits_for), strict=True))
+            until(functools.partial(have_ended, waiting), "the end of the kept connections")
         os.kill(child.pid, signal.SIGCONT)
         child.stdin.close()
         child.wait(HANGS_S)

@@ -672,7 +672,7 @@ async def test_an_answer_that_nobody_asked_for_is_not_that_to_the_next_request()
         unasked.set()
         await reader.read()
 
-    async with asyncio.timeout(5), serving(serve) as wire, HttpTransport() as client:
+    async with asyncio.timeout(HANG_S), serving(serve) as wire, HttpTransport() as client:
         for _ in range(2):
             assert (await get(client, wire.url)).body == b"ok"
             await unasked.wait()

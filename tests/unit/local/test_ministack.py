@@ -4,10 +4,10 @@ import json
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from tests.support.patience import until
 from tests.support.serving import answering
 
 from tunehook.errors import Misconfigured
@@ -61,10 +61,7 @@ def processes_of(home: Home, environment: LocalEnvironment) -> tuple[Process, Pr
 
 
 def wait_until_ended(process: Process) -> None:
-    until = time.monotonic() + 60
-    while process.is_alive:
-        assert time.monotonic() < until, "it still runs"
-        time.sleep(0.02)
+    until(lambda: not process.is_alive, "its end")
 
 
 @pytest.mark.parametrize("by", ["whoever has started it", "another command"])

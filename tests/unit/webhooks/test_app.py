@@ -202,7 +202,7 @@ def test_the_calls_of_ten_messages_wait_at_the_same_time(
         together.wait()
         return claim(*args)
 
-    bodies = [stack.deliver_to(f"sub{number}", hooks.url()) for number in range(10)]
+    bodies = [stack.deliver_to(f"sub{number}", hooks.url(f"/{number}")) for number in range(10)]
     monkeypatch.setattr(DeliveriesTable, "claim", claim_together)
     assert handle(stack.event(*bodies)) == {"batchItemFailures": []}
     assert set(stack.statuses().values()) == {"delivered"}

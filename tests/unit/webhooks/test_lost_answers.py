@@ -14,7 +14,6 @@ from tunehook.aws.gates import ReceiverGates
 from tunehook.aws.subscriptions import SubscriptionsTable
 from webhooks.breaker import Breaker
 from webhooks.health import Health
-from webhooks.subscriptions import Subscriptions
 from webhooks.verdict import Verdict
 
 VERDICTS = [Verdict.FAILED, None, None, None, Verdict.DELIVERED]
@@ -28,7 +27,7 @@ async def played(at: Any, *, gives_up: bool) -> tuple[World, Losing]:
     losing: Any = Losing(world.client, at, gives_up=gives_up)
     world.table = DeliveriesTable(losing, "deliveries")
     table = SubscriptionsTable(losing, "subscriptions")
-    world.subscriptions = Subscriptions(table, clock=lambda: world.now_ms / 1000)
+    world.subscriptions = world.read_subscriptions(table)
     bus: Any = world.bus
     world.health = Health(world.subscriptions, world.table, bus)
     world.breaker = Breaker(ReceiverGates(losing, "gates"), lambda: world.now_ms)

@@ -7,6 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 from tests.support.aws import fault
+from tests.support.patience import HANG_S
 
 from webhooks.secret import MasterSecret
 
@@ -38,13 +39,13 @@ async def test_the_messages_of_a_cold_batch_read_it_once() -> None:
     read = secrets.get_secret_value
 
     def slow(**name: str) -> Any:
-        assert go.wait(10)
+        assert go.wait(HANG_S)
         return read(**name)
 
     secrets.get_secret_value = slow
     master = MasterSecret(secrets, "arn")
     batch = [asyncio.create_task(master.get()) for _ in range(10)]
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0)  # all of them have asked
     go.set()
     assert await asyncio.gather(*batch) == ["secret-1"] * 10
     assert secrets.asked == ["arn"]
