@@ -40,6 +40,10 @@ EXCUSED: Final = {
     ): "for what may not come: on a slow machine it is not seen",
     ("unit/sandbox/test_wire.py", "time.monotonic()"): "what is late by intention is no earlier than that",
     ("unit/sandbox/test_server.py", "time.monotonic()"): "the bound is one that only a hang passes",
+    (
+        "unit/http/test_halts.py",
+        "time.monotonic()",
+    ): "plays a receiver that closes what is idle, early or late",
     ("unit/poller/test_remaining_time.py", "time.monotonic()"): "plays the clock of an invocation",
 }
 """The file, what stands there, and why a slow machine does not make it fail."""
