@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -22,6 +21,9 @@ from tunehook.subscriptions import Receiver, Subscription, WebhookType, check_su
 logger = Logger(child=True)
 
 CACHED_S: Final = 15.0
+
+MARKING_S: Final = 0.5
+"""How long one task may mark subscriptions for the others."""
 
 
 class Receivers:
@@ -57,7 +59,8 @@ class Receivers:
         self._cache: Cache[None, list[Subscription]] = Cache(
             lambda _: self._read(), max_age_s=CACHED_S, on_fault=_not_read, clock=clock
         )
-        self._marks: deque[tuple[str, str | None]] = deque()
+        self._clock = clock
+        self._marks: dict[str, str | None] = {}
 
     def of(self, kind: WebhookType, provider: str, item: Mapping[str, Any] | None) -> list[Receiver]:
         """Return who is told.
@@ -72,11 +75,15 @@ class Receivers:
             The task's item, which may name a hook of its own.
         """
         receivers = receivers_of(kind, provider, self._cache.get(None), item or {}, self._policy)
-        # By whoever comes first, and after the read: nobody else waits for them.
-        with contextlib.suppress(IndexError):
-            while True:
-                self._mark(*self._marks.popleft())
+        self._mark_some()
         return receivers
+
+    def _mark_some(self) -> None:
+        """Say on subscriptions what was found of them, for a moment: the others are the next task's to mark."""
+        until_s = self._clock() + MARKING_S
+        while self._marks and self._clock() < until_s:
+            with contextlib.suppress(KeyError):  # another thread has taken the last one
+                self._mark(*self._marks.popitem())
 
     def _read(self) -> list[Subscription]:
         items = self._table.all()
@@ -105,10 +112,11 @@ class Receivers:
         except InvalidInput as error:
             if item.get("disabled_reason") != str(error):
                 logger.warning("subscription_unusable", subscription_id=subscription_id, field=error.field)
-                self._marks.append((subscription_id, str(error)))
+                self._marks[subscription_id] = str(error)
             return None
+        self._marks.pop(subscription_id, None)
         if subscription.enabled and "disabled_reason" in item:
-            self._marks.append((subscription_id, None))
+            self._marks[subscription_id] = None
         return subscription
 
     def _mark(self, subscription_id: str, reason: str | None) -> None:

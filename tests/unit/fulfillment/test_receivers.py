@@ -90,6 +90,25 @@ def test_a_mark_is_written_once(world: World) -> None:
     assert "update_item" not in [name for name, _ in dynamodb.calls]
 
 
+def test_no_task_waits_until_all_are_marked_and_those_that_follow_mark_the_rest(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        subscribe(f"bad-{number}", url="nonsense")
+    mark = SubscriptionsTable.mark
+
+    def mark_slowly(*args: Any) -> None:
+        world.now_s += 0.3
+        mark(*args)
+
+    monkeypatch.setattr(SubscriptionsTable, "mark", mark_slowly)
+    left = []
+    for _ in range(4):
+        world.told()
+        left.append(list(marks().values()).count(None))
+    assert left == [3, 1, 0, 0]
+
+
 def test_a_mark_is_taken_back_when_the_subscription_is_mended(world: World) -> None:
     subscribe("sub", url=HOOK, disabled_reason="url: not a valid URL")
     assert world.told() == ["sub"]
