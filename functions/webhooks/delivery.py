@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from tunehook.aws.deliveries import Claim
+from tunehook.aws.deliveries import CLAIM_MS, Claim
 from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, DeliveryStatus, message_for
 from tunehook.errors import Unavailable
 from tunehook.signatures import NOTIFY_HOOK_PREFIX
@@ -34,6 +34,9 @@ EARLY_MS: Final = 100
 
 FURTHEST_AHEAD_MS: Final = 48 * 3600 * 1000
 """No attempt is further ahead than that: 24 h, with jitter. What says so was written by a clock that was wrong."""
+
+RECORDING_MS: Final = 2_000
+"""How much of a claim is kept for the record of the attempt."""
 
 RESERVE_MS: Final = 5_000
 """What must be left of the function's time, beside the attempt's own, to record it."""
@@ -166,6 +169,9 @@ class Deliverer:
         claim, delivery = await self.records.claim(message, now_ms)
         if claim is Claim.BUSY:
             raise Unavailable("another worker is making this attempt")
+        if claim is Claim.TAKEN and self.now_ms() - now_ms > CLAIM_MS - ATTEMPT_S * 1000 - RECORDING_MS:
+            # It counts from when it was asked for: by the end of an attempt it might be another worker's.
+            raise Unavailable("the claim was answered too late for an attempt")
         if claim is Claim.OVER or delivery is None:
             return Outcome(step=Step.DROPPED, message=message, delivery=delivery), None
         if claim is Claim.RECORDED and receive_count == 1:

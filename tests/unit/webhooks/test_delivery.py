@@ -301,6 +301,25 @@ async def test_with_too_little_time_left_no_attempt_is_begun() -> None:
     assert world.item(record)["status"] == "delivered"
 
 
+async def test_a_claim_that_was_answered_too_late_for_an_attempt_leads_to_none() -> None:
+    world = World(Receiver(OK))
+    record = hook_delivery()
+    world.add(record)
+    claim, waits = world.table.claim, [8_001]
+
+    def claim_slowly(*args: Any) -> Any:
+        answer = claim(*args)
+        world.now_ms += waits.pop() if waits else 0
+        return answer
+
+    world.table.claim = claim_slowly
+    await world.run(messages=1)
+    assert world.receiver.attempts == []
+    await world.run()
+    assert len(world.receiver.attempts) == 1
+    assert world.item(record)["status"] == "delivered"
+
+
 async def test_a_fault_of_the_gates_after_the_attempt_was_recorded_is_no_fault_of_the_message(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
