@@ -7,6 +7,7 @@ in the moments after its answer, is the explanation. The record must lack it, or
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Final
 
 from tests.stack.faults.books import DeadLetter, Receipt, Record, Tried
@@ -20,6 +21,9 @@ RECORDED_WITHIN_MS: Final = 15_000
 
 LATER_MS: Final = {"intake": 60_000, "poller": 30_000}
 """How long after a fault a message of the function may become a dead letter; intake is tried many times before."""
+
+_AGAIN_WITHIN_MS: Final = 2_000
+"""How soon a request comes again over a fresh connection: sooner than a second attempt, which is 5 s later."""
 
 _CLOCKS_MS: Final = 250
 _LOST: Final = frozenset({"fail", "throttle", "drop", "unanswered", "delay"})
@@ -45,8 +49,7 @@ def matched(record: Record, receipts: Sequence[Receipt]) -> list[tuple[Tried | N
     pairs: list[tuple[Tried | None, Receipt | None]] = []
     for tried in sorted(record.attempts, key=lambda each: (each.at_ms, each.duration_ms)):
         fitting = [receipt for receipt in left if _fits(tried, receipt)]
-        # An attempt that failed goes rather with what had no whole answer.
-        receipt = min(fitting, key=lambda each: tried.error is not None and each.is_accepted, default=None)
+        receipt = min(fitting, key=partial(_distance, tried), default=None)
         if receipt is not None:
             left.remove(receipt)
         pairs.append((tried, receipt))
@@ -57,6 +60,17 @@ def _fits(tried: Tried, receipt: Receipt) -> bool:
     if not tried.at_ms - _CLOCKS_MS <= receipt.at_ms <= tried.at_ms + tried.duration_ms + _CLOCKS_MS:
         return False
     return tried.status_code is None or receipt.status in (None, tried.status_code)
+
+
+def _distance(tried: Tried, receipt: Receipt) -> tuple[bool, float]:
+    """Return how ill a receipt goes with an attempt.
+
+    One that was answered so goes best; with an attempt that failed, what had no whole answer, the last of them: what
+    was sent again at once, over a fresh connection, is one attempt.
+    """
+    if tried.error is None:
+        return receipt.status != tried.status_code, receipt.at_ms
+    return receipt.is_accepted, -receipt.at_ms
 
 
 def why_not_recorded(receipt: Receipt, until_ms: float, done: Iterable[Done]) -> str | None:
@@ -77,6 +91,8 @@ def why_not_recorded(receipt: Receipt, until_ms: float, done: Iterable[Done]) ->
         A few words, the same for the same sort of reason; None if nothing explains it.
     """
     last_ms = min(until_ms, (receipt.answered_at_ms or receipt.at_ms + ATTEMPT_MS) + RECORDED_WITHIN_MS)
+    if receipt.status is None and until_ms - receipt.at_ms <= _AGAIN_WITHIN_MS:
+        return "sent again at once, as a kept connection broke"
     for each in done:
         is_then = receipt.at_ms - _CLOCKS_MS <= each.at_ms <= last_ms + _CLOCKS_MS
         match each.moment.act:

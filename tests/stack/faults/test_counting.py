@@ -606,6 +606,37 @@ class TestAttemptsDiffer:
 
         assert only_problem(count(books), "attempts_differ").endswith("answered 500 that no receiver saw")
 
+    @pytest.mark.parametrize(
+        "tried",
+        [
+            (Tried(TOLD_MS - 10, 60, 204),),
+            (Tried(TOLD_MS - 10, 60, error="ClientOSError"), Tried(TOLD_MS + 4_990, 20, 204)),
+        ],
+        ids=["answered then", "answered by the next attempt"],
+    )
+    def test_what_is_sent_again_over_a_fresh_connection_is_one_attempt(
+        self, tried: tuple[Tried, ...]
+    ) -> None:
+        books = without(faultless(), "receipts", lambda each: each.task_id == "two")
+        books = without(books, "records", lambda each: each.task_id == "two")
+        broken = receipt_of(TASKS[1], "main", status=None)
+        again = receipt_of(TASKS[1], "main", TOLD_MS + 20, 204 if len(tried) == 1 else None)
+        later = () if len(tried) == 1 else (receipt_of(TASKS[1], "main", TOLD_MS + 5_000),)
+        books = replace(
+            books,
+            receipts=(*books.receipts, broken, again, *later),
+            records=(*books.records, record_of(TASKS[1], "main", *tried)),
+        )
+
+        assert count(books).missed == ()
+
+    def test_a_request_that_comes_again_later_is_another_attempt(self) -> None:
+        books = without(faultless(), "receipts", lambda each: each.task_id == "two")
+        broken = receipt_of(TASKS[1], "main", TOLD_MS - 5_000, status=None)
+        books = replace(books, receipts=(*books.receipts, broken, receipt_of(TASKS[1], "main")))
+
+        assert only_problem(count(books), "attempts_differ").endswith("answered None that no record tells of")
+
     def test_an_attempt_without_an_answer_need_not_have_been_seen(self) -> None:
         books = without(faultless(), "records", lambda each: each.task_id == "two")
         tried = (Tried(TOLD_MS - 9_000, 20, error="ConnectError"), Tried(TOLD_MS - 10, 20, 204))
