@@ -125,13 +125,13 @@ CALLS: dict[str, tuple[Call, set[str]]] = {
     "look through the tasks": (scan("TasksTable"), {INTAKE}),
     "find work": (query("TasksTable", "work", "queue"), {POLLER}),
     # subscriptions
-    "read a subscription": (get("SubscriptionsTable", SUBSCRIPTION), {WEBHOOKS}),
+    "read a subscription": (get("SubscriptionsTable", SUBSCRIPTION), {FULFILLMENT, WEBHOOKS}),
     "write on a subscription": (update("SubscriptionsTable", SUBSCRIPTION), {FULFILLMENT, WEBHOOKS}),
     "put a subscription": (put("SubscriptionsTable", SUBSCRIPTION), set()),
     "remove a subscription": (delete("SubscriptionsTable", SUBSCRIPTION), set()),
     "look through the subscriptions": (scan("SubscriptionsTable"), {FULFILLMENT}),
     # deliveries
-    "read a delivery": (get("DeliveriesTable", DELIVERY), set()),
+    "read a delivery": (get("DeliveriesTable", DELIVERY), {FULFILLMENT}),
     "write on a delivery": (update("DeliveriesTable", DELIVERY), {WEBHOOKS}),
     "put a delivery": (put("DeliveriesTable", DELIVERY), {FULFILLMENT}),
     "remove a delivery": (delete("DeliveriesTable", DELIVERY), set()),
@@ -142,7 +142,7 @@ CALLS: dict[str, tuple[Call, set[str]]] = {
     ),
     "list the deliveries of a task": (query("DeliveriesTable", "by_task", "task_id"), set()),
     # leases, states of providers, gates
-    "read a lease": (get("PollerLeasesTable", {"shard": {"N": "99"}}), {INTAKE}),
+    "read a lease": (get("PollerLeasesTable", {"shard": {"N": "99"}}), {INTAKE, POLLER}),
     "write on a lease": (update("PollerLeasesTable", {"shard": {"N": "99"}}), {INTAKE, POLLER}),
     "remove a lease": (delete("PollerLeasesTable", {"shard": {"N": "99"}}), {POLLER}),
     "look through the leases": (scan("PollerLeasesTable"), {POLLER}),
