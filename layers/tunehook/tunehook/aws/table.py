@@ -318,10 +318,14 @@ class Table:
         item : mapping
             All of it.
         """
-        written = from_attributes(to_attributes(item))
+        attributes = to_attributes(item)
         condition = Attr(next(iter(key))).not_exists()
         return self._write(
-            "put_item", key, {"Item": to_attributes(item)}, condition, lambda found: found == written
+            "put_item",
+            key,
+            {"Item": attributes},
+            condition,
+            lambda found: found == from_attributes(attributes),
         )
 
     def put(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
