@@ -25,7 +25,7 @@ from tunehook.aws.bus import EventBus
 from tunehook.aws.clients import CONNECTIONS, client
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.faults import AWS_FAULTS, code_of
-from tunehook.aws.messages import Hold, Message, after_fault_s, visibility_client
+from tunehook.aws.messages import Hold, Message, after_fault_s, put_aside, visibility_client
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
@@ -150,7 +150,7 @@ class Worker:
                     await self._fulfil(fulfillment, message, content, min(KEEP_S, remaining_s - RESERVE_S))
                 except InvalidInput as error:
                     # The message, or the item that it is about, is none of ours, however often it comes.
-                    await asyncio.to_thread(self._put_aside, message, error)
+                    await asyncio.to_thread(put_aside, self._sqs, self._settings.dead_letters, message, error)
                     return GivenUp(error)
         except ComesAgain as again:
             await hold.come_again(message, again.after_s)
@@ -159,16 +159,6 @@ class Worker:
             await hold.come_again(message, self._after_fault_s(message, content))
             return fault
         return None
-
-    def _put_aside(self, message: Message, error: InvalidInput) -> None:
-        """Put a message into the dead letters at once, with the reason as EventBridge writes one."""
-        reasons: Any = {
-            "ERROR_CODE": {"DataType": "String", "StringValue": type(error).__name__},
-            "ERROR_MESSAGE": {"DataType": "String", "StringValue": str(error)},
-        }
-        self._sqs.send_message(
-            QueueUrl=self._settings.dead_letters, MessageBody=message.body, MessageAttributes=reasons
-        )
 
     def _after_fault_s(
         self, message: Message, content: TaskEnded | ArchiveRequest | DeliveryRequest | None

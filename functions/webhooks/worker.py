@@ -15,7 +15,7 @@ from tunehook.aws.clients import CONNECTIONS, client
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.faults import code_of
 from tunehook.aws.gates import ReceiverGates
-from tunehook.aws.messages import Hold, Message, after_fault_s, visibility_client
+from tunehook.aws.messages import Hold, Message, after_fault_s, put_aside, visibility_client
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.deliveries import message_of
@@ -162,18 +162,8 @@ class Worker:
         except (InvalidInput, ValidationError) as error:
             # The message, or the record of its delivery, is none of ours, and is so however often it comes.
             given_up = GivenUp(error if isinstance(error, InvalidInput) else first_problem(error, "delivery"))
-        await asyncio.to_thread(self._put_aside, message, given_up)
+        await asyncio.to_thread(put_aside, self._sqs, self._dead_letters, message, given_up.error)
         return given_up
-
-    def _put_aside(self, message: Message, given_up: GivenUp) -> None:
-        """Put a message into the dead letters at once, with the reason as EventBridge writes one."""
-        reasons: Any = {
-            "ERROR_CODE": {"DataType": "String", "StringValue": type(given_up.error).__name__},
-            "ERROR_MESSAGE": {"DataType": "String", "StringValue": str(given_up.error)},
-        }
-        self._sqs.send_message(
-            QueueUrl=self._dead_letters, MessageBody=message.body, MessageAttributes=reasons
-        )
 
 
 def _not_hidden(fault: Exception) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from tunehook.aws.clients import client
 from tunehook.aws.faults import AWS_FAULTS
-from tunehook.errors import Unavailable
+from tunehook.errors import InvalidInput, Unavailable
 from tunehook.threads import UnawaitedThreads
 
 if TYPE_CHECKING:
@@ -180,3 +180,12 @@ class Hold:
             return
         if refused := answer.get("Failed"):
             self._on_fault(Unavailable(f"{len(refused)} messages could not be hidden: {refused[0]['Code']}"))
+
+
+def put_aside(sqs: SQSClient, dead_letters: str, message: Message, error: InvalidInput) -> None:
+    """Put a message that nothing can come of into the dead letters, with the reason as EventBridge writes one."""
+    reasons: Any = {
+        "ERROR_CODE": {"DataType": "String", "StringValue": type(error).__name__},
+        "ERROR_MESSAGE": {"DataType": "String", "StringValue": str(error)},
+    }
+    sqs.send_message(QueueUrl=dead_letters, MessageBody=message.body, MessageAttributes=reasons)
