@@ -169,7 +169,14 @@ def stream_event(stack: DeployedStack, task_id: str) -> dict[str, Any]:
         ]
         return [record for record in records if record["dynamodb"]["Keys"]["task_id"] == {"S": task_id}]
 
-    return {"Records": [record | {"eventSourceARN": arn} for record in eventually(look, within_s=20)]}
+    return {
+        "Records": [
+            record | {"eventSourceARN": arn}
+            for record in eventually(
+                look,
+            )
+        ]
+    }
 
 
 def queue_event(stack: DeployedStack, queue: str) -> dict[str, Any]:
@@ -181,7 +188,7 @@ def queue_event(stack: DeployedStack, queue: str) -> dict[str, Any]:
         answer = sqs.receive_message(QueueUrl=url, MessageSystemAttributeNames=["All"], WaitTimeSeconds=1)
         return answer.get("Messages", [])
 
-    (message,) = eventually(look, within_s=20)
+    (message,) = eventually(look)
     return {
         "Records": [
             {

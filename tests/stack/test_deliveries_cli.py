@@ -76,7 +76,7 @@ def delivered(tunehook: Command, delivery_id: str) -> dict[str, Any]:
         record: dict[str, Any] = tunehook("deliveries", "show", delivery_id, "--json")
         return record if record["status"] == "delivered" else None
 
-    return eventually(look, within_s=30)
+    return eventually(look)
 
 
 def fail_one(tunehook: Command, receiver: Receiver, subscription_id: str) -> str:
@@ -165,7 +165,7 @@ def test_a_listener_gets_what_is_sent_forwards_it_and_leaves_nothing_behind(
             stderr=subprocess.DEVNULL,
         )
     try:
-        item = eventually(lambda: listener_of(stack), within_s=30)
+        item = eventually(lambda: listener_of(stack))
         told = tunehook("subscriptions", "test", item["subscription_id"], "--json")
         assert (tunehook.status, told["attempts"][0]["status_code"]) == (0, 204)
         listener.send_signal(signal.SIGTERM)

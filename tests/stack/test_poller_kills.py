@@ -78,7 +78,7 @@ class Scene:
             begin_ended(self.sandbox, PROVIDER, task_id)
             self.stack.put("TasksTable", task_id=task_id, provider=PROVIDER)
         for task_id in task_ids:
-            eventually(lambda task_id=task_id: self.status(task_id) == "pending", within_s=20)
+            eventually(lambda task_id=task_id: self.status(task_id) == "pending")
 
     def status(self, task_id: str) -> str | None:
         return self.stack.task(task_id, PROVIDER).get("status")
@@ -92,8 +92,8 @@ class Scene:
 
     def assert_all_is_done(self, task_id: str) -> None:
         """Wait until all is done for a task that has ended, and hold what was done to what must be."""
-        webhooks = eventually(lambda: webhooks_about(self.sandbox, "main", task_id), within_s=60)
-        eventually(lambda: not self.is_in_index(task_id), within_s=15)
+        webhooks = eventually(lambda: webhooks_about(self.sandbox, "main", task_id))
+        eventually(lambda: not self.is_in_index(task_id))
         images = lives(self.stack, task_id)
         assert sum(not is_ended(before) and is_ended(after) for before, after in pairwise(images)) == 1
         ((event_id, _),) = {
@@ -174,7 +174,7 @@ def test_what_a_killed_poller_leaves_behind_the_next_pass_brings_to_its_end(
     scene.proxy.add(Rule(service, operation, fate(poller.kill), where=matching(task_id)))
     scene.submit(task_id)
     poller.invoke({"started_by": "schedule"})
-    eventually(lambda: not poller.is_running, within_s=30)
+    eventually(lambda: not poller.is_running)
 
     assert scene.status(task_id) == status_then
     assert scene.is_in_index(task_id)
@@ -192,7 +192,7 @@ def test_a_task_whose_update_is_throttled_is_left_to_the_next_pass(scene: Scene,
     scene.proxy.add(rule)
     scene.submit(task_id)
     poller.invoke({"started_by": "schedule"})
-    eventually(lambda: rule.matched >= 4, within_s=40)
+    eventually(lambda: rule.matched >= 4)
 
     assert poller.is_running
     assert scene.status(task_id) == "pending"
@@ -217,7 +217,7 @@ def test_events_that_cannot_be_put_are_left_to_the_next_pass(scene: Scene, uniqu
     scene.proxy.add(rule)
     scene.submit(*task_ids)
     poller.invoke({"started_by": "schedule"})
-    eventually(lambda: rule.matched >= 5, within_s=40)
+    eventually(lambda: rule.matched >= 5)
 
     assert poller.is_running
     for task_id in task_ids:
@@ -243,7 +243,7 @@ def test_of_events_that_are_refused_in_part_the_others_go_out_and_the_rest_is_le
     scene.proxy.add(Rule("events", "PutEvents", refusal))
     scene.submit(*taken, *refused)
     poller.invoke({"started_by": "schedule"})
-    eventually(lambda: not any(map(scene.is_in_index, taken)), within_s=40)
+    eventually(lambda: not any(map(scene.is_in_index, taken)))
 
     told = [set(map(task_of, call.parameters["Entries"])) for call in scene.proxy.made("events", "PutEvents")]
     assert any(tasks & set(taken) and tasks & set(refused) for tasks in told)

@@ -64,10 +64,10 @@ def test_a_receiver_that_is_gone_is_disabled_and_told_of_on_the_bus(
     def ended() -> bool:
         return stack.item("DeliveriesTable", delivery_id=delivery.delivery_id)["status"] == "failed"
 
-    eventually(ended, within_s=60)
+    eventually(ended)
     subscription = stack.item("SubscriptionsTable", subscription_id=unique)
     assert subscription["enabled"] is False
     assert "410" in subscription["disabled_reason"]
-    (message,) = eventually(lambda: sqs.receive_message(QueueUrl=watched).get("Messages"), within_s=20)
+    (message,) = eventually(lambda: sqs.receive_message(QueueUrl=watched).get("Messages"))
     detail = json.loads(message["Body"])["detail"]
     assert (detail["subscription_id"], detail["reason"]) == (unique, subscription["disabled_reason"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -25,8 +26,12 @@ STACK_NAME: Final = "tunehook"
 _KEY: Final = "test"
 """The key that MiniStack takes for the account's root."""
 
-_START_S: Final = 30.0
-_STOP_S: Final = 20.0
+_LISTENING_PORTS: Final = range(20_000, 32_768)
+"""Linux gives those from 32,768 on to outgoing connections, macOS and Windows those from 49,152 on."""
+
+_START_S: Final = 120.0
+_STOP_S: Final = 120.0
+"""It writes all of its state down before it ends, and reads it before it answers: only what hangs takes so long."""
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
 """What this very process has started, which only it can wait for."""
@@ -135,10 +140,14 @@ def _end(process: Process) -> None:
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """Return a port of loopback that is free, below those that systems give to outgoing connections.
+
+    Of those one is not surely free after a restart: whoever tries to connect to it meanwhile may be given the very port
+    as its own, and is then connected with itself.
+    """
+    ports = list(_LISTENING_PORTS)
+    random.shuffle(ports)  # several may be started at once
+    return next(port for port in ports if _is_free(LOOPBACK, port))
 
 
 def _forget_stream_positions(home: Home) -> None:

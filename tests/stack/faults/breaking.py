@@ -132,6 +132,11 @@ class Breaking:
         """Whether every moment has come, or one could not be executed."""
         return not self._thread.is_alive()
 
+    def check(self) -> None:
+        """Raise what stopped it, if something has."""
+        if self._errors:
+            raise self._errors[0]
+
     def start(self) -> None:
         """Begin."""
         self._thread.start()
@@ -148,8 +153,7 @@ class Breaking:
             self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join()
         self._loop.close()
-        if self._errors:
-            raise self._errors[0]
+        self.check()
 
     def _execute(self) -> None:
         try:

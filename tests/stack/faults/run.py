@@ -178,6 +178,7 @@ class _Run:
         settled = 0
         while settled < 2:
             time.sleep(LOOK_EVERY_S)
+            breaking.check()
             is_over = not putting.is_alive() and breaking.is_over
             try:
                 self._look()

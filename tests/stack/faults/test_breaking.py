@@ -54,7 +54,7 @@ def worker(home: Home, function_name: str, script: str = WAITING) -> Iterator[su
     assert process.stdout is not None
     try:
         assert process.stdout.readline() == "up\n"
-        eventually(lambda: is_busy(process.pid) == (script is WORKING), within_s=5, every_s=0.01)
+        eventually(lambda: is_busy(process.pid) == (script is WORKING), every_s=0.01)
         yield process
     finally:
         process.kill()
@@ -194,7 +194,7 @@ def window(
     already = len(deployment.proxy._rules)
     moment = Moment(0, act, target, for_s=60, share=share)
     with broken_by(deployment, moment, seed=seed) as breaking:
-        eventually(lambda: len(deployment.proxy._rules) > already, within_s=5, every_s=0.01)
+        eventually(lambda: len(deployment.proxy._rules) > already, every_s=0.01)
         yield breaking
 
 
@@ -249,8 +249,8 @@ class TestWindows:
     def test_everything_passes_before_and_after(self, deployment: Broken) -> None:
         with broken_by(deployment, Moment(0.4, "fail", "dynamodb:*", for_s=0.4, share=1)) as breaking:
             assert update(deployment) == "well"
-            eventually(lambda: update(deployment) == "InternalServerError", within_s=5, every_s=0.02)
-            eventually(lambda: breaking.is_over, within_s=5, every_s=0.02)
+            eventually(lambda: update(deployment) == "InternalServerError", every_s=0.02)
+            eventually(lambda: breaking.is_over, every_s=0.02)
             assert update(deployment) == "well"
 
     def test_the_same_share_is_hit_each_time(self, deployment: Broken) -> None:
@@ -293,7 +293,7 @@ class TestWindows:
 
 def test_a_restart_brings_what_the_streams_have_lost(deployment: Broken) -> None:
     with broken_by(deployment, Moment(0, "restart", "aws")) as breaking:
-        eventually(lambda: breaking.is_over, within_s=5, every_s=0.01)
+        eventually(lambda: breaking.is_over, every_s=0.01)
     assert (deployment.restarts, deployment.take_ins) == (1, 1)
     assert breaking.done[0].what.startswith(
         "stopped the embedded AWS and started it again, in 0.0 s; 2 items"
@@ -308,7 +308,7 @@ def test_a_planned_kill_hits_the_function_that_it_names(deployment: Broken, home
     ):
         with broken_by(deployment, Moment(0.1, "kill", "fulfillment")) as breaking:
             assert meant.wait(5) == -9
-            eventually(lambda: breaking.is_over, within_s=5, every_s=0.01)
+            eventually(lambda: breaking.is_over, every_s=0.01)
         assert other.poll() is None
     assert [done.what for done in breaking.done] == [
         f"killed a worker of fulfillment ({meant.pid}), which was at work"
@@ -329,9 +329,9 @@ def test_a_planned_halt_halts_the_function_that_it_names_for_as_long_as_it_says(
         worker(home, "tunehook-webhooks", WORKING) as other,
     ):
         with broken_by(deployment, Moment(0, "halt", "poller", for_s=0.5)) as breaking:
-            eventually(lambda: state_of(meant.pid) == "T", within_s=10, every_s=0.01)
+            eventually(lambda: state_of(meant.pid) == "T", every_s=0.01)
             assert state_of(other.pid) != "T"
-            eventually(lambda: breaking.is_over, within_s=10, every_s=0.01)
+            eventually(lambda: breaking.is_over, every_s=0.01)
         assert state_of(meant.pid) != "T"
         assert meant.poll() is None
     assert [(done.what, done.often) for done in breaking.done] == [
@@ -343,7 +343,7 @@ def test_a_planned_halt_halts_the_function_that_it_names_for_as_long_as_it_says(
 def test_what_is_halted_when_it_is_stopped_goes_on(deployment: Broken, home: Home) -> None:
     with worker(home, "tunehook-intake", WORKING) as meant:
         with broken_by(deployment, Moment(0, "halt", "intake", for_s=600)):
-            eventually(lambda: state_of(meant.pid) == "T", within_s=10, every_s=0.01)
+            eventually(lambda: state_of(meant.pid) == "T", every_s=0.01)
         assert state_of(meant.pid) != "T"
 
 
@@ -354,14 +354,14 @@ def test_where_there_is_no_worker_nothing_is_done(
 ) -> None:
     monkeypatch.setattr(breaking_module, "BUSY_WITHIN_S", 0.0)
     with broken_by(deployment, Moment(0, act, "poller", for_s=1)) as breaking:
-        eventually(lambda: breaking.is_over, within_s=10, every_s=0.01)
+        eventually(lambda: breaking.is_over, every_s=0.01)
     assert [(done.what, done.often) for done in breaking.done] == [(f"poller had no worker to {act}", 0)]
 
 
 def test_what_users_do_by_hand_is_counted(deployment: Broken) -> None:
     moments = [Moment(0, "edit", "TasksTable", share=0.5), Moment(0.1, "move", "to-standard")]
     with broken_by(deployment, *moments) as breaking:
-        eventually(lambda: breaking.is_over, within_s=10, every_s=0.01)
+        eventually(lambda: breaking.is_over, every_s=0.01)
     assert deployment.moved == ["to-standard"]
     assert [(done.what, done.often) for done in breaking.done] == [
         ("edited 7 items by hand", 7),
@@ -381,6 +381,6 @@ def test_what_has_not_come_when_it_is_stopped_does_not_come(deployment: Broken) 
 def test_a_moment_that_cannot_be_executed_is_an_error(deployment: Broken) -> None:
     breaking = Breaking(deployment, [Moment(0, "explode", "dynamodb:*")], time.time())
     breaking.start()
-    eventually(lambda: breaking.is_over, within_s=5, every_s=0.01)
+    eventually(lambda: breaking.is_over, every_s=0.01)
     with pytest.raises(ExceptionGroup):
         breaking.stop()

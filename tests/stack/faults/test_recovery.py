@@ -46,7 +46,7 @@ def sandbox(deployed: Deployment) -> Iterator[Sandbox]:
         # From now on there are workers, and receivers that have answered.
         begin_ended(running, "musicmint", "well")
         deployed.put("TasksTable", task_id="well", provider="musicmint")
-        eventually(lambda: len(running.received()) == len(SUBSCRIPTIONS), within_s=60)
+        eventually(lambda: len(running.received()) == len(SUBSCRIPTIONS))
         yield running
 
 
@@ -230,10 +230,10 @@ def test_what_a_killed_worker_was_at_is_done_after_all(
         for task_id in tasks:
             begin_ended(sandbox, "musicmint", task_id)
             deployed.put("TasksTable", task_id=task_id, provider="musicmint")
-        eventually(lambda: all(death.killed for death in deaths), within_s=60)
+        eventually(lambda: all(death.killed for death in deaths))
     deliveries = {(name, task_id) for name in SUBSCRIPTIONS for task_id in tasks}
-    eventually(lambda: books.counts(tasks).keys() == deliveries, within_s=60)
-    eventually(lambda: is_all_quiet(deployed), within_s=60)
+    eventually(lambda: books.counts(tasks).keys() == deliveries)
+    eventually(lambda: is_all_quiet(deployed))
     assert books.counts(tasks) == dict.fromkeys(deliveries, 1)
     assert all(is_archived(deployed, task_id) for task_id in tasks)
 
@@ -262,7 +262,7 @@ def test_what_lies_in_every_dead_letter_queue_ends_well_once_it_is_redriven(
     with fault(deployed, dies), impatient_stream(deployed):
         for task_id, kind in tasks.items():
             put(task_id, kind)
-        eventually(lambda: new_items_put_aside(deployed) == len(tasks), within_s=60)
+        eventually(lambda: new_items_put_aside(deployed) == len(tasks))
     assert not any("status" in deployed.task(task_id, kind) for task_id, kind in tasks.items())
 
     dies = Rule(
@@ -270,7 +270,7 @@ def test_what_lies_in_every_dead_letter_queue_ends_well_once_it_is_redriven(
     )
     with fault(deployed, dies):
         assert re.match("Had 3 items taken in", redriven(DeadLetters.INTAKE))
-        eventually(lambda: waiting(deployed, DeadLetters.POLLER), within_s=30)
+        eventually(lambda: waiting(deployed, DeadLetters.POLLER))
     assert {deployed.task(task_id, kind)["status"] for task_id, kind in tasks.items()} == {"pending"}
 
     denied = failed("AccessDenied", 403)
@@ -284,7 +284,7 @@ def test_what_lies_in_every_dead_letter_queue_ends_well_once_it_is_redriven(
         tasks[last] = "musicmint"
         put(last, "musicmint", notify_hook=books.hooks[hook])
         put_aside = partial(are_put_aside, deployed, len(tasks), DeadLetters.FULFILLMENT, "fulfillment")
-        eventually(put_aside, within_s=60)
+        eventually(put_aside)
     assert books.counts(tasks) == {}
 
     rules = [
@@ -296,12 +296,12 @@ def test_what_lies_in_every_dead_letter_queue_ends_well_once_it_is_redriven(
         said = redriven(DeadLetters.FULFILLMENT)
         assert said == f"Moved {len(tasks)} messages back to the fulfillment queue.\n"
         put_aside = partial(are_put_aside, deployed, len(deliveries), DeadLetters.DELIVERIES, "webhooks")
-        eventually(put_aside, within_s=60)
+        eventually(put_aside)
     assert books.counts(tasks) == {}
 
     said = redriven(DeadLetters.DELIVERIES)
     assert said == f"Moved {len(deliveries)} messages back to the deliveries queue.\n"
-    eventually(lambda: is_all_quiet(deployed), within_s=60)
+    eventually(lambda: is_all_quiet(deployed))
     assert books.counts(tasks) == dict.fromkeys(deliveries, 1)
     for task_id, kind in tasks.items():
         item = deployed.task(task_id, kind)

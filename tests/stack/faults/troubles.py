@@ -34,8 +34,8 @@ QUERY_MANY: Final = ("5xx", "html", "truncated", "throttled", "reset", "drip")
 TRIPWIRE: Final = "{tripwire}"
 """Stands in a header for the URL to which no request may go."""
 
-HEADER_LINE_BYTES: Final = 7_000
-HEADERS: Final = 90
+HEADER_LINE_BYTES: Final = 60_000
+HEADERS: Final = 400
 """How long a header is at most, and how many there are beside the usual ones, where they are absurd."""
 
 _PAGE: Final = "<!DOCTYPE html><html><body><h1>Just a moment...</h1></body></html>"

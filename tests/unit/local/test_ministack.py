@@ -60,6 +60,21 @@ def processes_of(home: Home, environment: LocalEnvironment) -> tuple[Process, Pr
     return own, function
 
 
+def test_a_free_port_is_none_that_an_outgoing_connection_may_be_given() -> None:
+    ports = {ministack.free_port() for _ in range(20)}
+    assert len(ports) > 1
+    assert all(1024 < port < 32_768 for port in ports)
+
+
+def test_a_port_that_somebody_listens_on_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = ministack.free_port()
+    monkeypatch.setattr(ministack, "_LISTENING_PORTS", range(port, port + 2))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        assert ministack.free_port() == port + 1
+
+
 def wait_until_ended(process: Process) -> None:
     until(lambda: not process.is_alive, "its end")
 

@@ -147,7 +147,7 @@ class Onslaught:
         with self._timed("before"):
             self._write("SubscriptionsTable", self.outcome.subscriptions)
             self._put_valid("before", BEFORE)
-            self._all_told(60)
+            self._all_told()
         with self._timed("put"), ThreadPoolExecutor(2) as threads:
             among = threads.submit(self._put_tasks_and_valid_ones)
             for name, messages in self.outcome.messages.items():
@@ -155,7 +155,7 @@ class Onslaught:
             among.result()
         with self._timed("after"):
             self._put_valid("after", AFTER)
-            self._all_told(60)
+            self._all_told()
 
     def _put_tasks_and_valid_ones(self) -> None:
         for number, part in enumerate(_parts(self.outcome.tasks, AMONG)):
@@ -164,7 +164,7 @@ class Onslaught:
 
     def _settle(self, before: dict[str, int]) -> None:
         with self._timed("settled"):
-            eventually(lambda: all(self._in_queue(name) <= before[name] for name in _QUEUES), 90, every_s=0.5)
+            eventually(lambda: all(self._in_queue(name) <= before[name] for name in _QUEUES), every_s=0.5)
             for name in _QUEUES:
                 self.outcome.dead[name] = self._dead_letters(name)
         self.outcome.task_items = {
@@ -187,14 +187,14 @@ class Onslaught:
             self.outcome.put_at_s[task_id] = time.time()
             self._stack.put("TasksTable", task_id=task_id, provider="musicmint")
 
-    def _all_told(self, within_s: float) -> None:
+    def _all_told(self) -> None:
         def look() -> bool:
             for request in self._sandbox.received(RECEIVER):
                 task_id = json.loads(request.body)["data"]["task_id"]
                 self.outcome.told_at_s.setdefault(task_id, request.received_at.timestamp())
             return self.outcome.put_at_s.keys() <= self.outcome.told_at_s.keys()
 
-        eventually(look, within_s)
+        eventually(look)
 
     # Tables
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.stack.driving import DeployedStack
+from tests.stack.driving import HANG_S, DeployedStack
 from tests.stack.faults.fuzz import messages, values
 from tests.stack.faults.fuzz.items import End, FuzzedItem
 from tests.stack.faults.fuzz.messages import Fate
@@ -98,12 +98,8 @@ def test_every_valid_task_is_told_of_once(outcome: Outcome, sandbox: Sandbox) ->
     assert received == Counter(dict.fromkeys(outcome.put_at_s, 1))
 
 
-def test_valid_tasks_are_not_held_up(outcome: Outcome) -> None:
-    assert max(outcome.delays_s("among", "after")) < 60
-
-
-def test_the_poller_asks_valid_tasks_at_once_among_forged_ones(outcome: Outcome) -> None:
-    assert max(outcome.detection_s()) < 10
+def test_forged_tasks_hold_up_no_valid_one(outcome: Outcome) -> None:
+    assert max(outcome.detection_s()) < HANG_S
 
 
 @pytest.mark.parametrize("queue", ["FulfillmentQueue", "DeliveriesQueue"])
