@@ -1,5 +1,6 @@
 """What all tests share: no test sees the environment's AWS, and moto's has the template's tables."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -36,3 +37,9 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 # How long an example takes, and how long it takes to draw one, is the machine's matter.
 settings.register_profile("tunehook", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tunehook")
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C as a terminal's programs do: a shell starts what runs in its background without it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
