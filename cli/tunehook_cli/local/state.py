@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
+from functools import cache
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Final
@@ -50,16 +51,21 @@ class LocalEnvironment:
         }
 
     def client(self, service: str) -> Any:
-        """Return a plain boto3 client of it, whatever the process's own environment says."""
-        import boto3
-
-        session = boto3.Session(self.access_key_id, self.secret_access_key, region_name=self.region)
-        return session.client(service, endpoint_url=self.endpoint)  # type: ignore[call-overload]
+        """Return a plain boto3 client of it, whatever the process's own environment says; the same one each time."""
+        return _client(self.endpoint, self.region, self.access_key_id, self.secret_access_key, service)
 
     def outputs(self) -> dict[str, str]:
         """Return the outputs of the deployed stack."""
         (stack,) = self.client("cloudformation").describe_stacks(StackName=self.stack_name)["Stacks"]
         return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+
+
+@cache
+def _client(endpoint: str, region: str, access_key_id: str, secret_access_key: str, service: str) -> Any:
+    import boto3
+
+    session = boto3.Session(access_key_id, secret_access_key, region_name=region)
+    return session.client(service, endpoint_url=endpoint)  # type: ignore[call-overload]
 
 
 def checkout() -> Path:

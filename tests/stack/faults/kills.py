@@ -22,7 +22,7 @@ from tunehook_cli.local.state import Home
 CAN_KILL: Final = Path("/proc/self/cmdline").exists() and hasattr(os, "pidfd_open")
 """Whether this machine tells workers apart."""
 
-_LOOK_EVERY_S: Final = 0.02
+_LOOK_EVERY_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
