@@ -42,7 +42,7 @@ DELAYS_S: Final = (0.5, 5.0)
 _NAMING: Final = ("task_id", "delivery_id", "subscription_id", "receiver")
 """The members of what a call says that tell what it is about, none of which is secret."""
 
-_TAKE_IN_WITHIN_S: Final = 60.0
+_TAKE_IN_WITHIN_S: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
