@@ -84,7 +84,9 @@ def _marked(body: list[ast.stmt], name: str) -> list[ast.stmt]:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             marked += [_mark(statement, name), statement]  # what is inside is found by itself
             continue
-        is_docstring = place == 0 and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+        is_docstring = (
+            place == 0 and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+        )
         marked += [statement] if is_docstring else [_mark(statement, name), statement]
         for inside in ("body", "orelse", "finalbody"):
             if part := getattr(statement, inside, None):
