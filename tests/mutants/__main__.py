@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from queue import SimpleQueue
@@ -116,16 +117,20 @@ def _copies(jobs: int) -> Iterator[list[Copy]]:
 def _recorded(copies: Sequence[Copy]) -> dict[str, Recorded]:
     """What each test runs: what was kept, and anew what is no longer true."""
     kept, files, modules = reach.load(KEPT), reach.files_of_tests(), reach.modules()
-    digests = {file: reach.digest(ROOT, file) for file in files}
-    stale = [file for file in files if file not in kept or kept[file].digest != digests[file]]
+    stale = [
+        file
+        for file in files
+        if file not in kept or kept[file].digest != reach.digest(ROOT, file, kept[file].modules)
+    ]
     stale.sort(key=lambda file: file.startswith("tests/contract/"))
     recorded = {file: kept[file] for file in files if file not in stale}
     lock = threading.Lock()
 
     def record(copy: Copy, file: str) -> str:
         tests = copy.record(file, modules, RECORDING_S)
-        with lock:  # kept at once: to record them all takes many minutes
-            recorded[file] = Recorded(digests[file], tests)
+        new = Recorded("", tests)
+        with lock:  # kept at once: to record them all takes some minutes
+            recorded[file] = replace(new, digest=reach.digest(ROOT, file, new.modules))
             reach.save(KEPT, recorded)
         return f"{file}: {len(tests)} tests"
 

@@ -44,14 +44,17 @@ def modules(root: Path = ROOT) -> list[str]:
     ]
 
 
-def digest(root: Path, file: str) -> str:
-    """Return a digest of what decides which lines a file of tests runs: the code, it and what lies beside it."""
+def digest(root: Path, file: str, ran: Iterable[str]) -> str:
+    """Return a digest of what decides which lines a file of tests runs: it, what lies beside it, and what it has run.
+
+    `ran` are the modules of which it has run something; what changes in others is nothing to it.
+    """
     folder = root / Path(file).parent
     beside = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("test_")]
     support = [*(root / "tests/support").rglob("*.py"), *root.glob("tests/conftest.py")]
-    read = [root / file, *(root / module for module in modules(root)), *support, *beside]
+    read = {root / file, *(root / module for module in ran), *support, *beside}
     sums = hashlib.sha256()
-    for path in sorted(path for path in set(read) if path.suffix != ".pyc"):
+    for path in sorted(path for path in read if path.suffix != ".pyc" and path.is_file()):
         sums.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
     return sums.hexdigest()
 
@@ -62,6 +65,11 @@ class Recorded:
 
     digest: str
     tests: dict[str, dict[str, Any]]
+
+    @property
+    def modules(self) -> set[str]:
+        """The modules of which they run something."""
+        return {module for ran in self.tests.values() for module in ran["lines"]}
 
 
 def load(path: Path) -> dict[str, Recorded]:

@@ -74,12 +74,13 @@ def test_what_a_test_holds_is_noticed_and_the_tree_is_not_touched(root: Path) ->
 
 
 def test_what_is_recorded_is_of_the_code_and_of_the_tests(root: Path) -> None:
-    before = digest(root, FILE)
-    assert digest(root, FILE) == before
-    for path in (MODULE, FILE):
-        (root / path).write_text("A = 1\n")
-        assert digest(root, FILE) != before
-        before = digest(root, FILE)
+    before, without = digest(root, FILE, [MODULE]), digest(root, FILE, [])
+    assert digest(root, FILE, [MODULE]) == before
+    (root / MODULE).write_text("A = 1\n")
+    assert digest(root, FILE, [MODULE]) != before
+    assert digest(root, FILE, []) == without
+    (root / FILE).write_text("A = 1\n")
+    assert digest(root, FILE, []) != without
 
 
 @pytest.mark.parametrize(

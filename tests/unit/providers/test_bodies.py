@@ -70,3 +70,12 @@ def test_a_body_beyond_2_mib_says_that_it_is_too_large(large: Reply) -> None:
     with pytest.raises(UnusableBodyError, match="exceeds 2 MiB") as caught:
         plain_body(large)
     assert caught.value.is_too_large
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-encoding": "identity"}])
+def test_a_body_of_just_2_mib_is_read_and_one_byte_more_is_not(headers: dict[str, str]) -> None:
+    most = 2 * 1024 * 1024
+    assert plain_body(reply(bytes(most), headers)) == bytes(most)
+    with pytest.raises(UnusableBodyError) as caught:
+        plain_body(reply(bytes(most + 1), headers))
+    assert caught.value.is_too_large

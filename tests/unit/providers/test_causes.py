@@ -108,3 +108,28 @@ def test_errors_that_are_each_others_cause_end() -> None:
     first, second = LibraryError("first"), LibraryError("second")
     first.__cause__, second.__cause__ = second, first
     assert cause_of(first, HOST) == "LibraryError: first"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionAbortedError(errno.ECONNABORTED, "aborted"), "the connection broke"),
+        (OSError(errno.EADDRNOTAVAIL, "no"), "the host's address cannot be connected to"),
+        (OSError(errno.EIO, "Input/output error"), "[Errno 5] Input/output error"),
+        (OSError("plain words"), "plain words"),
+    ],
+)
+def test_an_error_of_the_system_is_a_broken_connection_only_where_it_is_one(
+    error: OSError, words: str
+) -> None:
+    assert cause_of(error, HOST) == words
+
+
+def test_an_error_that_came_while_another_was_handled_tells_that_one() -> None:
+    error = LibraryError("Connect")
+    error.__context__ = OSError(errno.EHOSTUNREACH, "no route")
+    assert cause_of(error, HOST) == "the host cannot be reached"
+
+
+def test_one_word_is_bounded_together_with_its_name() -> None:
+    assert cause_of(LibraryError("x" * 400), HOST) == f"LibraryError: {'x' * 400}"[:300]

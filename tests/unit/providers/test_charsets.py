@@ -188,3 +188,59 @@ def test_any_text_comes_back_from_gb18030_that_is_declared_unless_it_is_sound_ut
 @given(st.text(max_size=60))
 def test_any_content_type_is_taken(content_type: str) -> None:
     assert parse(b'{"a": 1}', "", f"{content_type}; charset={content_type}") == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("label", "codec"),
+    [
+        *[("ansi", "cp1252"), ("cn-big5", "big5hkscs"), ("csgb2312", "gb18030"), ("gb_2312-80", "gb18030")],
+        *[
+            ("unicode", "utf-16-le"),
+            ("unicode-1-1-utf-8", "utf-8"),
+            ("utf8mb3", "utf-8"),
+            ("utf8mb4", "utf-8"),
+        ],
+        *[("windows-31j", "cp932"), ("windows-874", "cp874"), ("us-ascii", "cp1252"), ("big5", "big5hkscs")],
+        *[("euc-kr", "cp949"), ("gb2312", "gb18030"), ("gbk", "gb18030"), ("latin1", "cp1252")],
+        *[("latin5", "cp1254"), ("iso-8859-11", "cp874"), ("shift_jis", "cp932"), ("tis-620", "cp874")],
+        *[("utf-16", "utf-16-le"), ("utf-32", "utf-32-le"), ("utf-8-sig", "utf-8"), ("x-sjis", "cp932")],
+        *[("utf-16be", "utf-16-be"), ("utf-32be", "utf-32-be"), ("euc-jp", "euc_jp"), ("johab", "johab")],
+        *[("koi8-u", "koi8-u"), ("ibm866", "cp866"), ("cp437", "cp437"), ("mac-roman", "mac-roman")],
+        *[("iso-8859-2", "iso8859-2"), ("windows-1257", "cp1257"), ("shift_jisx0213", "shift_jisx0213")],
+        *[("hz-gb-2312", "hz"), ("iso-2022-jp", "iso2022_jp"), ("iso-2022-jp-1", "iso2022_jp_1")],
+        *[("iso-2022-jp-2", "iso2022_jp_2"), ("iso-2022-jp-ext", "iso2022_jp_ext")],
+        *[("iso-2022-kr", "iso2022_kr"), ("utf-7", None), ("", None)],
+    ],
+)
+def test_a_label_means_what_browsers_take_it_for(label: str, codec: str | None) -> None:
+    assert declared_codec(f"{JSON}; charset={label}") == codec
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", ["歌", "a歌", "ab歌"])
+def test_a_text_in_utf_16_is_read_from_its_first_letter_on(codec: str, text: str) -> None:
+    assert parse(body(text, codec)) == text
+
+
+@pytest.mark.parametrize("codec", ["hz", "iso2022_jp", "iso2022_jp_1", "iso2022_jp_2", "iso2022_jp_ext"])
+def test_a_charset_of_seven_bits_is_read_where_it_is_declared(codec: str) -> None:
+    text = "夏" if codec != "hz" else "你好"
+    assert parse(body(text, codec), "", f"{JSON}; charset={codec}") == text
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        # Letters as second bytes are Western text; as many bytes beyond ASCII as letters are Chinese.
+        (b"\xe9a" * 3 + b"\xe9\xe9" * 2, "\ufffda" * 3 + "\ufffd" * 4),
+        (b"\xe9a" * 2 + b"\xe9\xe9" * 2, (b"\xe9a" * 2 + b"\xe9\xe9" * 2).decode("gb18030")),
+        (b"\xe9a", "\ufffda"),
+        # As many sound characters of UTF-8 as broken ones are UTF-8.
+        (b"\xe5\xa5\xbd\xe5", "好\ufffd"),
+        (b"\xe5\xa5\xbd\xe5 \xe5", (b"\xe5\xa5\xbd\xe5 \xe5").decode("utf-8", "replace")),
+        (b"\xff", "\ufffd"),
+        ("あｱ".encode("cp932"), "あｱ"),
+    ],
+)
+def test_what_declares_nothing_is_guessed_by_its_bytes(content: bytes, text: str) -> None:
+    assert parse(b'"' + content + b'"') == text

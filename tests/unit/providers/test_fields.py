@@ -224,3 +224,182 @@ def test_a_text_is_stripped_and_never_blank(value: Any, text: str | None) -> Non
 
 def test_a_text_is_cut() -> None:
     assert fields.text("x" * 100, 10) == "x" * 10
+
+
+EDGES = {
+    "the first moment": (946_684_800, True),
+    "one before it": (946_684_799, False),
+    "the last moment": (7_258_118_399, True),
+    "one after it": (7_258_118_400, False),
+    "the same in milliseconds": (946_684_800_000, True),
+    "one before it in milliseconds": (946_684_799_999, False),
+    "the same in microseconds": (946_684_800_000_000, True),
+    "one millisecond before it in microseconds": (946_684_799_999_000, False),
+}
+
+
+@pytest.mark.parametrize(("value", "is_known"), EDGES.values(), ids=EDGES)
+def test_a_moment_lies_from_2000_to_2199(value: int, is_known: bool) -> None:
+    assert (fields.moment(value) is not None) is is_known
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("2024/12/9 04:13:19", "2024/12/09 04:13:19", "2024-12-09 04:13:19 UTC"),
+        *(
+            "2024-12-09 04:13:19 GMT",
+            "2024-12-09 12:13:19+0800 CST",
+            "2024-12-09 04:13:19 Z",
+        ),
+        *("Mon, 09 Dec 2024 04:13:19 GMT", "Mon, 09 Dec 2024 12:13:19 +0800", "1733717599000000"),
+        *(1_733_717_599_000_000, 1733717599.0004),
+    ],
+)
+def test_one_moment_in_the_spellings_of_languages_and_headers(written: Any) -> None:
+    assert fields.moment(written) == MOMENT
+
+
+def test_a_time_without_a_zone_of_just_the_moment_is_known() -> None:
+    assert fields.moment("2024-12-09T04:13:19", zoneless_after=MOMENT) == MOMENT
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        *[
+            (1_000_000, 1_000_000.0),
+            (1_000_001, None),
+            (0.001, 0.001),
+            ("125400ms", 125.4),
+            ("1.5 msec", 0.0015),
+        ],
+        *[("2000毫秒", 2.0), ("3：39", 219.0), ("~3:39 ", 219.0), ("≈125s", 125.0), ("2m 5,5s", 125.5)],
+        *[("1小时2分钟5秒", 3725.0), ("1.5m 3s", 93.0), ("P0DT2M5S", 125.0), ("pt2m", 120.0), ("2m", None)],
+        *[("1:2", None), ("125:00", 7500.0), ("1:1:05", 3665.0)],
+    ],
+)
+def test_a_length_in_all_its_units(value: Any, seconds: float | None) -> None:
+    assert fields.duration_s(value) == seconds
+
+
+@pytest.mark.parametrize("url", ["https://h/" + "a" * (16_384 - len("https://h/"))])
+def test_a_link_has_16384_characters_at_most_encoded_or_not(url: str) -> None:
+    assert fields.link(url) == url
+    assert fields.link(f"{url}a") is None
+    assert fields.link(f"{url[:-1]} ") == url[:-1]
+    assert fields.link(f"{url[:-3]}歌") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "url"),
+    [
+        *[(f"{left}https://h/a.mp3{right}", "https://h/a.mp3") for left, right in ("<>", "()", "[]", "{}")],
+        *[("([{https://h/a.mp3}])", "https://h/a.mp3"), ("'https://h/a.mp3'", "https://h/a.mp3")],
+        *[
+            (f"{left}https://h/X", "https://h/X")
+            for left in ("listen (", "a[", "a <", "a=", 'a="', "a='", "a ")
+        ],
+        *[("[listen](https://h/a.mp3)", "https://h/a.mp3"), ("https://h/a https://h/b", "https://h/a")],
+        *[
+            ("https://h/Song #1.mp3", "https://h/Song%20%231.mp3"),
+            ("https://h/a#1.MP3", "https://h/a%231.MP3"),
+        ],
+        *[("https://h/a#1.mp3/x", "https://h/a"), ("https://h/\ud800", "https://h/%3F")],
+        *[("https://müsik.example:8080/ä", "https://xn--msik-0ra.example:8080/%C3%A4")],
+        *[("https:\\\\h\\a.mp3", "https://h/a.mp3"), ("https：//h/a.mp3", "https://h/a.mp3")],
+        *[
+            ("https://h/a.mp3>", "https://h/a.mp3"),
+            ("https://h:1/a", "https://h:1/a"),
+            ("https://h:0/a", None),
+        ],
+        *[
+            ("https://a%41b/", None),
+            ("https://a|b/", None),
+            ("https://ä..ö/", None),
+            ("n/a", None),
+            ("N/A", None),
+        ],
+        *[
+            ("./a.mp3", "https://gw.example/v2/a.mp3"),
+            ("?id=1", "https://gw.example/v2/?id=1"),
+            ("word", None),
+        ],
+        *[("mailto:a/b", None), ("a.b/c", "https://gw.example/v2/a.b/c"), ("a.bc/d", "https://a.bc/d")],
+        *[("h.example:8080/a", "https://h.example:8080/a"), ("https://h?a=/b c", "https://h?a=/b%20c")],
+    ],
+)
+def test_a_link_is_found_in_what_stands_around_it(value: str, url: str | None) -> None:
+    assert fields.link(value, BASE) == url
+
+
+def test_a_link_without_a_scheme_has_that_of_its_provider_and_a_path_needs_one() -> None:
+    assert fields.link("//h/a", "http://gw.example") == "http://h/a"
+    assert fields.link("/a.mp3") is None
+
+
+@pytest.mark.parametrize("name", ["url", "src", "href", "uri", "link", "path", "audio_url", "audioUrl"])
+def test_a_link_may_stand_in_an_object_or_a_list(name: str) -> None:
+    assert fields.address({name: "https://h/a"}) == "https://h/a"
+    assert fields.address([None, "", {name: "https://h/a"}, "https://h/b"]) == "https://h/a"
+
+
+def test_what_holds_no_link_is_none_or_stays_as_it_is() -> None:
+    assert (fields.address([]), fields.address({"size": 1}), fields.address(7)) == (None, None, 7)
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_media"),
+    [
+        *[(kind, True) for kind in ("audio/x", "IMAGE/x", "video/x", "application/octet-stream", "")],
+        *[(kind, True) for kind in ("binary/octet-stream", "application/ogg", "application/mp4")],
+        *[(kind, False) for kind in ("text/plain", "application/json")],
+    ],
+)
+def test_a_file_inside_the_answer_is_one_of_media(kind: str, is_media: bool) -> None:
+    assert fields.data_file(f"data:{kind};base64,SUQz") == (b"ID3" if is_media else None)
+    assert fields.is_data(f"data:{kind};base64,SUQz")
+    assert fields.data_type(f" data:{kind} ;base64,") == kind.lower()
+
+
+@pytest.mark.parametrize(
+    "value", ["data:audio/mpeg;base64,", "data:audio/mpeg,", "data:audio/mpeg;base64,#SUQz"]
+)
+def test_a_file_without_bytes_is_none(value: str) -> None:
+    assert fields.data_file(value) is None
+
+
+def test_what_follows_a_hash_is_no_part_of_a_file() -> None:
+    assert fields.data_file("data:audio/mpeg;base64,SUQz#AAAA") == b"ID3"
+
+
+@pytest.mark.parametrize(("more", "is_data"), [(0, True), (1, False)])
+def test_a_data_uri_is_known_by_its_first_300_characters(more: int, is_data: bool) -> None:
+    head = f"data:audio/mpeg;{'p' * 90};{'p' * 90};"
+    head += "p" * (300 - len(head) - len(";base64,") + more) + ";base64,"
+    assert fields.is_data(f"{head}SUQz") is is_data
+
+
+@pytest.mark.parametrize(
+    "name", ["none.mp3", "null.mp3", "undefined.mp3", "forbidden", "none", "null", "undefined"]
+)
+def test_every_known_placeholder_is_one(name: str) -> None:
+    assert fields.is_placeholder(f"https://h/x/{name.upper()}")
+
+
+@pytest.mark.parametrize(
+    ("value", "is_one"),
+    [("http://audiopipe.x/", True), ("http://xaudiopipe.x/", False), ("/audiopipe", False)],
+)
+def test_a_stream_is_known_by_its_host(value: str, is_one: bool) -> None:
+    assert fields.is_stream(value) is is_one
+
+
+def test_a_text_keeps_no_file() -> None:
+    assert fields.text("see DATA:audio/mpeg;base64,SUQz here", 40) == "see data: here"
+    assert fields.without_data("no data:, here") == "no data:, here"
+
+
+@pytest.mark.parametrize("separator", [",", "，", "、", ";", "；", "\n"])
+def test_tags_are_parted_by_any_comma(separator: str) -> None:
+    assert fields.tags(f"slow pop{separator}rock", split_at_spaces=True) == ("slow pop", "rock")

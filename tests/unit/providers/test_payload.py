@@ -150,3 +150,57 @@ def test_every_object_can_be_brought_within_the_limit(value: dict[str, Any]) -> 
     shorter, cut = bounded(value, 200_000)
     assert cut
     assert len(json.dumps(shorter, ensure_ascii=False).encode()) <= 200_000
+
+
+@pytest.mark.parametrize(("secret", "said"), [("12345678", "the key ***"), ("1234567", "the key 12345678")])
+def test_a_secret_of_eight_characters_is_blotted_out_and_none_shorter(secret: str, said: str) -> None:
+    assert parse(b'"the key 12345678"', secret) == said
+
+
+@pytest.mark.parametrize(
+    ("body", "quoted"),
+    [
+        (b"X" * 80, "X" * 80),
+        (b"X" * 81, "X" * 80 + "…"),
+        (b"ab" + b" " * 157 + b"cd", "ab c"),
+        (b"word \x01", None),
+        (b"1 word", None),
+    ],
+)
+def test_of_what_is_no_json_its_first_words_are_quoted(body: bytes, quoted: str | None) -> None:
+    with pytest.raises(UnreadablePayloadError) as caught:
+        parse(body)
+    assert str(caught.value) == "the body is no JSON" + ("" if quoted is None else f' but says "{quoted}"')
+
+
+@pytest.mark.parametrize(("more", "kind"), [(0, "HTML"), (1, "XML")])
+def test_a_page_is_told_from_xml_by_its_beginning(more: int, kind: str) -> None:
+    body = b"<x>".ljust(20_000 - len(b"<html") + more, b" ") + b"<html>"
+    with pytest.raises(UnreadablePayloadError, match=kind):
+        parse(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "is_cut_off"),
+    [
+        *[(b"[fals", True), (b"[nul", True), (b"[tru", True), (b"[-", True), (b"[falsy]", False)],
+        *[
+            (rb'"\q123"', False),
+            (rb'"\q and more"', False),
+            (rb'"\u12', True),
+            (rb'{"a": "\u00g0 and more"}', False),
+        ],
+    ],
+)
+def test_what_is_cut_off_is_told_from_what_is_wrong(body: bytes, is_cut_off: bool) -> None:
+    with pytest.raises(UnreadablePayloadError) as caught:
+        parse(body)
+    assert str(caught.value) == f"the body is {'cut off' if is_cut_off else 'no JSON'}"
+
+
+def test_an_object_of_just_the_limit_is_whole_and_what_cannot_be_shortened_enough_is_empty() -> None:
+    value = {"a": "x" * 300}
+    assert bounded(value, json_size(value)) == (value, False)
+    assert bounded(value, json_size(value) - 1) == ({"a": "x" * 200 + "…"}, True)
+    assert bounded(value, json_size({"a": "x" * 200 + "…"})) == ({"a": "x" * 200 + "…"}, True)
+    assert bounded({"a": 1}, 3) == ({}, True)

@@ -1,11 +1,28 @@
 from __future__ import annotations
 
+import bisect
 import json
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
-from tunehook.providers.results import MAX_OBJECT_BYTES, entries, read_clip, read_result
+from tunehook.providers.payload import json_size
+from tunehook.providers.results import (
+    MAX_OBJECT_BYTES,
+    Origin,
+    entries,
+    has_file,
+    is_words,
+    published,
+    read_clip,
+    read_links,
+    read_result,
+    read_text,
+    text_clip,
+    unwrapped,
+    with_files_of,
+)
 
 
 def test_a_field_outside_metadata_wins_over_one_in_it() -> None:
@@ -190,3 +207,240 @@ def test_texts_are_cut_at_their_bounds() -> None:
     clip = read_clip({"id": long, "title": long, "prompt": long, "model": long}).clip
     lengths = [len(each or "") for each in (clip.clip_id, clip.title, clip.prompt, clip.model)]
     assert lengths == [128, 500, 20_000, 500]
+
+
+@pytest.mark.parametrize(
+    ("entry", "field"),
+    [
+        *[
+            (f"https://h/1.{ending}", "cover_url")
+            for ending in ("jpg", "jpeg", "png", "webp", "gif", "avif", "heic")
+        ],
+        *[(f"https://h/1.{ending}", "video_url") for ending in ("mp4", "m4v", "mov", "webm", "MKV")],
+        *[(f"https://h/1.{ending}", "audio_url") for ending in ("mp3", "bin")],
+        *[
+            ({"url": "https://h/1.jpg", name: "video/mp4"}, "video_url")
+            for name in ("content_type", "mime_type")
+        ],
+        *[({"url": "https://h/1.jpg", "type": said}, "video_url") for said in ("VIDEO", "mp4")],
+        *[
+            ({"url": "https://h/1.mp4", "type": said}, "cover_url")
+            for said in ("image/png", "Cover", "thumbnail")
+        ],
+        ({"url": "https://h/1.mp4", "type": "audio"}, "audio_url"),
+    ],
+)
+def test_what_a_link_of_a_list_leads_to_is_said_by_its_type_or_else_by_its_ending(
+    entry: Any, field: str
+) -> None:
+    (read,) = read_links([entry], "c", Origin())
+    links = {each: getattr(read.clip, each) for each in ("audio_url", "video_url", "cover_url")}
+    assert {name for name, link in links.items() if link is not None} == {field}
+
+
+def test_each_audio_link_is_a_clip_and_a_video_and_a_cover_belong_to_the_first() -> None:
+    links = [f"https://h/{name}" for name in ("1.mp3", "2.mp3", "1.mp3", "v.mp4", "c.jpg", "d.jpg", "e.jpg")]
+    read = read_links([*links, ""], "c", Origin())
+    assert [(each.clip.audio_url, each.clip.video_url, each.clip.cover_url) for each in read] == [
+        ("https://h/1.mp3", "https://h/v.mp4", "https://h/c.jpg"),
+        ("https://h/2.mp3", None, "https://h/d.jpg"),
+    ]
+    assert [each.clip.clip_id for each in read] == ["c", "c"]
+
+
+def test_each_video_is_a_clip_where_there_is_no_audio_and_nothing_is_none() -> None:
+    read = read_links(["https://h/1.mp4", "https://h/2.mp4"], "c", Origin())
+    assert [each.clip.video_url for each in read] == ["https://h/1.mp4", "https://h/2.mp4"]
+    assert read_links([], "c", Origin()) == []
+    assert read_links(["no link"], "c", Origin()) == []
+
+
+def test_a_file_inside_the_answer_is_a_clip_as_well_and_once() -> None:
+    uri = "data:audio/mpeg;base64,SUQz"
+    (read,) = read_links([uri, {"url": uri}, "data:image/png;base64,SUQz"], "c", Origin())
+    assert (read.files, read.clip.inline) == ({"audio": b"ID3", "cover": b"ID3"}, ("audio", "cover"))
+    two = read_links([uri, "data:audio/mpeg;base64,SUQ0"], "c", Origin())
+    assert [each.files for each in two] == [{"audio": b"ID3"}, {"audio": b"ID4"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *[(name, "audio") for name in ("audio_url", "audio_wav_url", "source_audio_url", "media_urls")],
+        *[(name, "cover") for name in ("image_url", "source_image_url", "sourceImageUrl")],
+        *[("image_large_url", "large_cover"), ("video_url", "video")],
+    ],
+)
+def test_a_file_inside_a_clip_is_the_file_of_its_field(name: str, kind: str) -> None:
+    read = read_clip({name: "data:application/octet-stream;base64,SUQz"})
+    assert (read.files, read.clip.inline) == ({kind: b"ID3"}, (kind,))
+
+
+@pytest.mark.parametrize("link", ["audio_url", "video_url", "cover_url", "stream_url"])
+def test_a_clip_without_a_file_gets_those_of_another(link: str) -> None:
+    source = {"cover_url": "image_url", "stream_url": "stream_audio_url"}.get(link, link)
+    merged = with_files_of(read_clip({"id": "c", "title": "T"}), read_clip({source: "https://h/1"}))
+    assert (getattr(merged.clip, link), merged.clip.title) == ("https://h/1", "T")
+
+
+@pytest.mark.parametrize("name", ["user_id", "channel_id", "group", "quota", "username"])
+def test_what_is_a_gateways_own_business_is_not_told(name: str) -> None:
+    assert published({name: 1, "status": "SUCCESS", "properties": {"input": "a", "upstream": "b"}}) == {
+        "status": "SUCCESS",
+        "properties": {"input": "a"},
+    }
+
+
+def test_neither_secrets_nor_files_are_told_however_deep_they_lie() -> None:
+    file = "data:audio/mpeg;base64,SUQz"
+    task = {"data": [{"secret": "s", "webhook_secret": "w", "a": file, "b": f"see {file}", "c": [1]}]}
+    assert published(task) == {"data": [{"a": None, "b": "see data:", "c": [1]}]}
+    assert published({"properties": "text"}) == {"properties": "text"}
+
+
+@pytest.mark.parametrize(
+    ("source", "is_wanted", "text"),
+    [
+        *[({name: "la"}, None, "la") for name in ("text", "lyrics", "lyric", "content")],
+        *[({"prompt": "la"}, None, None), ({"prompt": "la"}, True, "la"), ({"prompt": "la"}, False, None)],
+        *[
+            ({"text": ["la", "li"]}, None, "la\nli"),
+            ({"text": ["la", 1]}, None, None),
+            ({"text": " "}, None, None),
+        ],
+        *[
+            ({"text": "la", "audio_url": "https://h/1"}, True, None),
+            ({"text": "la", "video": "x"}, True, None),
+        ],
+        *[({"lyrics": "la", "audio_url": ""}, None, None), ({"text": "la", "audio_url": ""}, None, "la")],
+        *[({"lyrics": "la", "audio_url": None}, True, "la"), ({"text": "la", "audio_url": ""}, False, None)],
+        *[
+            ({"text": "la", "media_urls": []}, None, "la"),
+            ({"text": "la", "source_audio_url": "x"}, None, None),
+        ],
+    ],
+)
+def test_a_text_is_the_result_where_no_link_is(
+    source: dict[str, Any], is_wanted: bool | None, text: str | None
+) -> None:
+    read = read_text(source, "t", is_wanted=is_wanted)
+    assert (None if read is None else read.clip.text) == text
+
+
+@pytest.mark.parametrize("name", ["id", "clip_id", "lyrics_id"])
+def test_a_text_goes_by_its_own_id_or_by_its_tasks(name: str) -> None:
+    assert text_clip("la", "t", {name: "own", "tags": "pop", "title": "T"}).clip.clip_id == "own"
+    other = text_clip("la", "t", {"tags": "pop", "title": "T"}).clip
+    assert (other.clip_id, other.tags, other.title) == ("t", ("pop",), "T")
+
+
+def test_a_text_takes_80_kb_at_most_and_no_half_letter() -> None:
+    text = text_clip("x" + "詞" * 30_000, "t", {}).clip.text or ""
+    assert len(text.encode()) == 79_999
+    assert text_clip("x" * 80_000, "t", {}).clip.text == "x" * 80_000
+    assert text_clip("x" * 80_001, "t", {}).clip.text == "x" * 80_000
+
+
+def test_ten_links_that_cannot_be_made_urls_are_told_each_by_80_characters() -> None:
+    read = [read_clip({"audio_url": "no link " + "x" * 100})] * 6
+    result = read_result({}, read, unusable=[f"result_url: {number}" for number in range(6)])
+    assert len(result.unusable_links) == 10
+    assert result.unusable_links[0] == f"audio_url: {('no link ' + 'x' * 100)[:80]}"
+    assert result.unusable_links[-1] == "result_url: 3"
+
+
+@pytest.mark.parametrize("name", ["audio_url", "source_audio_url", "video_url", "media_urls"])
+def test_a_link_that_cannot_be_made_one_is_told_where_there_is_no_file(name: str) -> None:
+    assert read_clip({name: "no link"}).unusable == (f"{name}: no link",)
+    assert read_clip({name: "no link", "text": "la", "mp4_url": "https://h/1"}).unusable == ()
+    assert read_clip({name: " "}).unusable == ()
+
+
+def test_the_better_of_two_links_is_the_file_and_the_other_the_fallback() -> None:
+    both = read_clip({"audio_url": "https://h/1", "songUrl": "https://h/2"}).clip
+    assert (both.audio_url, both.audio_source_url) == ("https://h/1", "https://h/2")
+    placeholder = read_clip({"audio_url": "https://h/None.mp3", "songUrl": "https://h/2"}).clip
+    assert (placeholder.audio_url, placeholder.audio_source_url) == ("https://h/2", "https://h/None.mp3")
+    source = read_clip({"audio_url": "https://h/None.mp3", "sourceAudioUrl": "https://h/2"}).clip
+    assert (source.audio_url, source.audio_source_url) == (None, "https://h/2")
+
+
+@pytest.mark.parametrize(
+    ("source", "is_expected", "is_settled"),
+    [
+        ({"audio_url": "https://h/1"}, True, True),
+        ({"stream_audio_url": "https://h/1"}, False, False),
+        ({"source_stream_audio_url": "https://h/1"}, False, False),
+        ({"audio_url": "https://h/None.mp3"}, True, False),
+        ({"video_url": "https://h/1"}, True, False),
+        ({}, True, False),
+        ({}, False, True),
+    ],
+)
+def test_a_clip_is_settled_with_its_audio_or_where_none_is_expected(
+    source: dict[str, str], is_expected: bool, is_settled: bool
+) -> None:
+    assert read_clip(source, is_expected=is_expected).is_settled is is_settled
+
+
+@pytest.mark.parametrize(
+    ("source", "has_one"),
+    [
+        *[({name: "https://h/1"}, True) for name in ("audio_url", "source_audio_url", "video_url")],
+        *[
+            ({"video_url": "data:video/mp4;base64,SUQz"}, True),
+            ({"audio_url": "data:audio/x;base64,SUQz"}, True),
+        ],
+        *[({"audio_url": "https://h/None.mp3"}, False), ({"image_url": "https://h/1.jpg"}, False)],
+    ],
+)
+def test_a_clip_has_a_file_by_its_audio_or_its_video(source: dict[str, str], has_one: bool) -> None:
+    assert has_file(read_clip(source).clip) is has_one
+
+
+@pytest.mark.parametrize(
+    ("entry", "is_one"),
+    [
+        ("because of this", True),
+        ("because", False),
+        ("https://h/a b", False),
+        (7, False),
+        ("data:a/b;base64,x y", False),
+    ],
+)
+def test_words_are_told_from_links(entry: Any, is_one: bool) -> None:
+    assert is_words(entry) is is_one
+
+
+@pytest.mark.parametrize("count", [3, 4, 5])
+def test_json_may_be_encoded_twice_and_no_more(count: int) -> None:
+    text: Any = [1]
+    for _ in range(count):
+        text = json.dumps(text)
+    assert unwrapped(text) == json.loads(json.loads(text))
+    assert unwrapped("no json") == "no json"
+    assert unwrapped(" ") == " "
+
+
+def test_the_clips_of_a_result_take_100_kb_and_the_object_200_kb_just() -> None:
+    def taken(last: int) -> bool:
+        lengths = (20_000, 20_000, 20_000, 20_000, last)
+        clips = [read_clip({"id": str(at), "prompt": "x" * length}) for at, length in enumerate(lengths)]
+        result = read_result({}, clips)
+        written = [{name: str(value) for name, value in asdict(clip).items()} for clip in result.clips]
+        assert sum(map(json_size, written)) <= 100_000
+        return not result.truncated
+
+    longest = bisect.bisect_left(range(20_000), True, key=lambda length: not taken(length)) - 1
+    assert taken(longest)
+    assert not taken(longest + 1)
+    assert longest > 17_000
+    task = {"prompt": "x" * (200_000 - len('{"prompt": ""}'))}
+    assert not read_result(task, ()).truncated
+    assert read_result({"prompt": task["prompt"] + "x"}, ()).truncated
+
+
+def test_milliseconds_are_a_length_where_no_other_is() -> None:
+    assert read_clip({"duration_ms": "87500"}).clip.duration_s == 87.5
+    assert read_clip({"duration": 3, "duration_ms": 87500}).clip.duration_s == 3
+    assert read_clip({"duration": "?", "audio_length": 4}).clip.duration_s == 4
