@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from fulfillment.archive import Archive, Kept, Progress
 from fulfillment.archived import archived_event, record_assets
 from fulfillment.assets import Asset, AssetName, assets_of
-from fulfillment.figures import tell_archived, tell_coming_again, tell_pending
+from fulfillment.figures import Figures
 from fulfillment.manifest import (
     Manifest,
     list_on,
@@ -110,6 +110,8 @@ class Fulfillment:
         The Tasks table, the bus, and what makes the deliveries.
     patience_s : int
         How long after a task's end its receivers are told even if files are missing that may come.
+    figures : Figures
+        What becomes of files is written there.
     clock : callable, optional
         Returns the present moment in milliseconds since 1970.
     """
@@ -123,6 +125,7 @@ class Fulfillment:
         bus: EventBus,
         telling: Telling,
         patience_s: int,
+        figures: Figures,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self._archive = archive
@@ -131,6 +134,7 @@ class Fulfillment:
         self._bus = bus
         self._telling = telling
         self._patience_ms = patience_s * 1000
+        self._figures = figures
         self._clock = clock
 
     async def fulfil(
@@ -232,7 +236,7 @@ class Fulfillment:
                 await self._results.put(location.key, body, etag, ContentType="application/json")
             except Clash:
                 continue
-            tell_archived(
+            self._figures.archived(
                 event.provider, archived_part(assets), assets, archived_at_ms - to_ms(event.detected_at)
             )
             return _Settled(assets, archived_at_ms, provider_object_of(item), copied_again=copied_again)
@@ -291,7 +295,7 @@ class Fulfillment:
             raise told
         await self._note(event, item, _as_known(files, progress))
         missing = sum(each.may_come for each in kept)
-        tell_coming_again(event.provider, missing)
+        self._figures.coming_again(event.provider, missing)
         raise ComesAgain(missing, after_s)
 
     def _again_after_s(self, kept: Sequence[Kept], wait: _Wait) -> int | None:
@@ -310,7 +314,7 @@ class Fulfillment:
             return  # which is told as such in a moment
         told = await self._telling.tell_pending(News(event, item, provider_object_of(item), assets, location))
         if told:
-            tell_pending(event.provider)
+            self._figures.told_pending(event.provider)
             logger.info(
                 "task_told_pending",
                 task_id=event.task_id,

@@ -4,6 +4,7 @@ from typing import Final
 
 from pydantic import BaseModel, Field
 
+from tunehook.figures import Observability
 from tunehook.http.guard import NetworkPolicy
 
 ASSET_MAX_BYTES: Final = 5 * 1024**3
@@ -29,3 +30,4 @@ class FulfillmentSettings(BaseModel):
     network_policy: NetworkPolicy
     max_asset_bytes: int = Field(gt=0, le=ASSET_MAX_BYTES)
     archive_patience_s: int = Field(ge=0, le=ARCHIVE_PATIENCE_MAX_S)
+    observability: Observability = Observability.FULL

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aws_lambda_powertools import Logger
 
 from fulfillment.archive import KEEP_S, Archive
+from fulfillment.figures import Figures
 from fulfillment.fulfil import Fulfillment
 from fulfillment.messages import content_of, event_of_item, since_ms
 from fulfillment.notices import Notices
@@ -133,6 +134,7 @@ class Worker:
                 bus=self._bus,
                 telling=self._telling,
                 patience_s=self._settings.archive_patience_s,
+                figures=Figures(self._settings.observability),
             )
             return await asyncio.gather(
                 *(self._handle(fulfillment, message, hold, remaining_ms) for message in messages)

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from typing import Final
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from tunehook.figures import function_dimension
+from tunehook.figures import Observability, function_dimension
 from tunehook.tasks import Status
+
+_REFUSED: Final = "unauthorised"
 
 
 class Figures:
-    """Counts what a pass does, and tells it at its end."""
+    """Counts what a pass does, and tells it at its end.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    observability : Observability, optional
+        How much is told.
+    oldest_alarm_ms : int, optional
+        From which age of a pending task on an alarm goes off, in milliseconds; in lean its age is told only then.
+    """
+
+    def __init__(
+        self, observability: Observability = Observability.FULL, *, oldest_alarm_ms: int = 0
+    ) -> None:
+        self._observability = observability
+        self._oldest_alarm_ms = oldest_alarm_ms
         self._questions: Counter[tuple[str, str]] = Counter()
         self._no_longer_accepted: Counter[str] = Counter()
         self._ended: Counter[tuple[str, str]] = Counter()
@@ -52,7 +67,24 @@ class Figures:
         self._oldest_age_ms = max(self._oldest_age_ms, oldest_age_ms)
 
     def tell(self) -> None:
-        """Write the metrics. ``Passes`` is always among them: that it stops coming is what an alarm watches."""
+        """Write the metrics, in the size that the stack has.
+
+        In full, ``Passes`` is always among them: that it stops coming is what an alarm watches. In lean nothing is
+        written of a pass in which no task ended and nothing is wrong.
+        """
+        if self._observability is Observability.LEAN:
+            self._tell_lean()
+        else:
+            self._tell_all()
+
+    def _tell_lean(self) -> None:
+        if self._oldest_age_ms > self._oldest_alarm_ms:
+            self._write({}, ("OldestPendingAge", MetricUnit.Milliseconds, [self._oldest_age_ms]))
+        if ended := self._ended.total():
+            self._write({}, ("TasksEnded", MetricUnit.Count, [ended]))
+        self._tell_of_refused_keys()
+
+    def _tell_all(self) -> None:
         self._write(
             {}, ("Passes", MetricUnit.Count, [1]), ("PendingTasks", MetricUnit.Count, [self._pending])
         )
@@ -62,16 +94,11 @@ class Figures:
             self._write({}, ("EventsEmittedAgain", MetricUnit.Count, [self._emitted_again]))
         for (provider, outcome), count in self._questions.items():
             self._write({"provider": provider, "outcome": outcome}, ("Questions", MetricUnit.Count, [count]))
-            if outcome == "unauthorised":
+            if outcome == _REFUSED:
                 self._write({"provider": provider}, ("UnauthorisedAnswers", MetricUnit.Count, [count]))
-        if refused := sum(
-            count for (_, outcome), count in self._questions.items() if outcome == "unauthorised"
-        ):
-            self._write({}, ("UnauthorisedAnswers", MetricUnit.Count, [refused]))
         for provider, count in self._no_longer_accepted.items():
             self._write({"provider": provider}, ("KeysNoLongerAccepted", MetricUnit.Count, [count]))
-        if lost := self._no_longer_accepted.total():
-            self._write({}, ("KeysNoLongerAccepted", MetricUnit.Count, [lost]))
+        self._tell_of_refused_keys()
         for (provider, status), count in self._ended.items():
             self._write({"provider": provider, "status": status}, ("TasksEnded", MetricUnit.Count, [count]))
         for (provider, reason), count in self._pauses.items():
@@ -80,6 +107,13 @@ class Figures:
             )
         for provider, delays_ms in self._delays_ms.items():
             self._write({"provider": provider}, ("DetectionDelay", MetricUnit.Milliseconds, delays_ms))
+
+    def _tell_of_refused_keys(self) -> None:
+        """Write what alarms watch, whichever provider it is."""
+        if refused := sum(count for (_, outcome), count in self._questions.items() if outcome == _REFUSED):
+            self._write({}, ("UnauthorisedAnswers", MetricUnit.Count, [refused]))
+        if lost := self._no_longer_accepted.total():
+            self._write({}, ("KeysNoLongerAccepted", MetricUnit.Count, [lost]))
 
     def _write(self, dimensions: Mapping[str, str], *metrics: tuple[str, MetricUnit, list[int]]) -> None:
         record = EphemeralMetrics(namespace="tunehook", service="poller")

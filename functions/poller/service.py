@@ -220,7 +220,11 @@ class Poller:
         self, shard: int, owner: str, take_over: bool, remaining_ms: Callable[[], int]
     ) -> StopReason:
         asyncio.get_running_loop().set_default_executor(UnawaitedThreads(THREADS))
-        figures, upkeep = Figures(), UnawaitedThreads(UPKEEP_THREADS)
+        figures = Figures(
+            self._settings.observability,
+            oldest_alarm_ms=self._settings.oldest_pending_alarm_s * 1000,
+        )
+        upkeep = UnawaitedThreads(UPKEEP_THREADS)
         try:
             return await self._watch(shard, owner, take_over, remaining_ms, figures, upkeep)
         finally:

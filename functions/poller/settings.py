@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, Field
 
+from tunehook.figures import Observability
+
 
 class PollerSettings(BaseModel):
     """What the template declares for the poller function."""
@@ -15,3 +17,5 @@ class PollerSettings(BaseModel):
     event_bus: str = Field(min_length=1)
     providers_secret: str = Field(min_length=1)
     shard_count: int = Field(ge=1)
+    observability: Observability = Observability.FULL
+    oldest_pending_alarm_s: int = Field(default=0, ge=0)

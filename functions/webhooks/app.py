@@ -30,7 +30,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
     """Make the attempts that the messages ask for; report the messages that must come again."""
     records = event["Records"]
     outcomes = _worker().handle(records, context.get_remaining_time_in_millis)
-    report = Report(logger)
+    report = Report(logger, _worker().observability)
     try:
         failed = [
             each["messageId"] for each, outcome in zip(records, outcomes, strict=True) if report.add(outcome)

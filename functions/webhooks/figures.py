@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from tunehook.deliveries import DeliveryStatus
-from tunehook.figures import function_dimension
+from tunehook.figures import Observability, function_dimension
 from webhooks.health import Change
 
 if TYPE_CHECKING:
@@ -23,9 +23,16 @@ _CHANGES = {
 
 
 class Figures:
-    """Counts what the messages of a batch led to, and tells it at its end."""
+    """Counts what the messages of a batch led to, and tells it at its end.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    observability : Observability, optional
+        How much is told.
+    """
+
+    def __init__(self, observability: Observability = Observability.FULL) -> None:
+        self._observability = observability
         self._messages: Counter[str] = Counter()
         self._attempts: Counter[tuple[str, str]] = Counter()
         self._ended: Counter[str] = Counter()
@@ -58,26 +65,43 @@ class Figures:
             self._delays_ms.append(max(attempt.at_ms - delivery.event_at_ms, 0))
 
     def tell(self) -> None:
-        """Write the metrics.
+        """Write the metrics, in the size that the stack has.
 
+        In lean ``DeliveriesEnded``, ``DeliveriesGivenUp`` and ``SubscriptionsDisabled``, without a dimension. In full:
         ``Messages`` by step; ``Attempts`` by outcome and error class (the class of a status such as ``5xx``, or an
         error such as ``DeadlineExceeded``); ``DeliveriesEnded`` by status; ``DeliveriesGivenUp``; ``AttemptDuration``
         and ``EventToFirstAttempt`` in ms; ``SubscriptionsFailing`` (began to), ``SubscriptionsWarned``,
         ``SubscriptionsDisabled``.
         """
+        if self._observability is Observability.LEAN:
+            self._tell_lean()
+        else:
+            self._tell_all()
+
+    def _tell_lean(self) -> None:
+        if ended := self._ended.total():
+            self._write({}, "DeliveriesEnded", [ended])
+        self._tell_of_given_up()
+        if disabled := self._changes[Change.DISABLED]:
+            self._write({}, "SubscriptionsDisabled", [disabled])
+
+    def _tell_all(self) -> None:
         for step, count in self._messages.items():
             self._write({"step": step}, "Messages", [count])
         for (outcome, error), count in self._attempts.items():
             self._write({"outcome": outcome, "error": error}, "Attempts", [count])
         for status, count in self._ended.items():
             self._write({"status": status}, "DeliveriesEnded", [count])
-        if given_up := self._ended[DeliveryStatus.FAILED.value]:
-            self._write({}, "DeliveriesGivenUp", [given_up])
+        self._tell_of_given_up()
         for change, name in _CHANGES.items():
             if count := self._changes[change]:
                 self._write({}, name, [count])
         self._write({}, "AttemptDuration", self._durations_ms, MetricUnit.Milliseconds)
         self._write({}, "EventToFirstAttempt", self._delays_ms, MetricUnit.Milliseconds)
+
+    def _tell_of_given_up(self) -> None:
+        if given_up := self._ended[DeliveryStatus.FAILED.value]:
+            self._write({}, "DeliveriesGivenUp", [given_up])
 
     def _write(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tunehook.errors import Unavailable
+from tunehook.figures import Observability
 from webhooks.delivery import Step
 from webhooks.figures import Figures
 from webhooks.health import Change
@@ -25,11 +26,13 @@ class Report:
     ----------
     logger : Logger
         Where the lines go.
+    observability : Observability, optional
+        How much the figures tell.
     """
 
-    def __init__(self, logger: Logger) -> None:
+    def __init__(self, logger: Logger, observability: Observability = Observability.FULL) -> None:
         self._logger = logger
-        self._figures = Figures()
+        self._figures = Figures(observability)
 
     def add(self, outcome: Outcome | GivenUp | BaseException) -> bool:
         """Log and count what became of a message; return whether it is to come again."""

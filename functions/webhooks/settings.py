@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel
 
+from tunehook.figures import Observability
 from tunehook.http.guard import NetworkPolicy
 
 
@@ -18,3 +19,4 @@ class WebhooksSettings(BaseModel):
     results_bucket: str
     master_secret: str
     network_policy: NetworkPolicy
+    observability: Observability = Observability.FULL

@@ -71,6 +71,7 @@ class Worker:
         self, settings: WebhooksSettings, dynamodb: DynamoDBClient, records: Records | None = None
     ) -> None:
         s3: Any = client("s3", signature_version="s3v4")
+        self.observability = settings.observability
         self._policy = settings.network_policy
         deliveries = DeliveriesTable(dynamodb, settings.deliveries_table)
         self._records = records or Records(deliveries)

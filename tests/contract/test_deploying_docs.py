@@ -38,6 +38,21 @@ def test_what_stays_is_what_the_template_retains() -> None:
     assert set(first_column(section("Remove it"))) == retained
 
 
+def test_every_alarm_is_explained_with_the_size_that_has_it() -> None:
+    rows = re.findall(r"^\| (`[^|]+`) \| (\w+) \| [^|]+ \| [^|]+ \|$", section("Alarms"), re.MULTILINE)
+    told = [(name, size) for names, size in rows for name in re.findall(r"`([a-z-]+)`", names)]
+    made = [
+        (
+            alarm["Properties"]["AlarmName"]["Fn::Sub"].partition("}-")[2],
+            "full" if "Condition" in alarm else "both",
+        )
+        for alarm in template()["Resources"].values()
+        if alarm["Type"] == "AWS::CloudWatch::Alarm"
+    ]
+    assert sorted(told) == sorted(made)
+    assert [size for _, size in told] == sorted(size for _, size in told)
+
+
 def test_every_dead_letter_queue_is_explained() -> None:
     assert first_column(section("Dead letters")) == [queue.value for queue in DeadLetters]
 

@@ -1,5 +1,7 @@
 """The template's alarms and its dashboard watch metrics that the functions really write, and that AWS itself has.
 
+In both sizes of the parameter `Observability`.
+
 CloudWatch takes any name and any dimensions: an alarm on a metric that nobody writes stays silent for ever.
 """
 
@@ -11,15 +13,27 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pytest
-from tests.support.template import REGION, STACK, resolved, resources, substituted, translated_resources
+from tests.support.template import (
+    REGION,
+    STACK,
+    is_made,
+    resolved,
+    resources,
+    substituted,
+    template,
+    translated,
+    translated_resources,
+)
 
-from fulfillment.figures import tell_archived, tell_coming_again, tell_pending
+from fulfillment.figures import Figures as FulfillmentFigures
 from poller.figures import Figures as PollerFigures
 from tunehook.deliveries import Attempt, DeliveryStatus, message_for, new_delivery
 from tunehook.events import ArchivedAsset
+from tunehook.figures import Observability
 from tunehook.tasks import Format, Status
 from webhooks.delivery import Outcome, Step
 from webhooks.figures import Figures as WebhooksFigures
@@ -32,7 +46,11 @@ OF_AWS = {
         "FunctionName": {"ConcurrentExecutions", "Duration", "Errors", "Invocations", "Throttles"},
     },
     "AWS/SQS": {
-        "QueueName": {"ApproximateAgeOfOldestMessage", "ApproximateNumberOfMessagesVisible"},
+        "QueueName": {
+            "ApproximateAgeOfOldestMessage",
+            "ApproximateNumberOfMessagesVisible",
+            "NumberOfMessagesSent",
+        },
     },
 }
 """What AWS writes of its own accord, by namespace and dimension (from its page on each service's metrics)."""
@@ -53,8 +71,22 @@ class Metric:
     dimensions: frozenset[tuple[str, str]]
 
 
-@pytest.fixture(scope="module")
-def written() -> set[Metric]:
+SIZES = tuple(Observability)
+LEAN_ALARMS = {
+    "DeliveriesDeadLettersAlarm",
+    "FulfillmentDeadLettersAlarm",
+    "IntakeDeadLettersAlarm",
+    "NoPollerPassAlarm",
+    "OldestPendingTaskAlarm",
+    "PollerDeadLettersAlarm",
+    "UnauthorisedProviderAlarm",
+}
+COMMON_DIMENSIONS = {"function_name", "service"}
+OLDEST_ALARM_MS = 60_000
+
+
+@cache
+def written(size: Observability) -> frozenset[Metric]:
     """Everything that the functions' figures write, once each of their methods is called in every way."""
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
@@ -64,8 +96,9 @@ def written() -> set[Metric]:
             ("webhooks", _tell_of_webhooks),
         ):
             patch.setenv("AWS_LAMBDA_FUNCTION_NAME", f"{STACK}-{function}")
-            tell()
-    return {metric for line in printed.getvalue().splitlines() for metric in _metrics_of(json.loads(line))}
+            tell(size)
+    lines = printed.getvalue().splitlines()
+    return frozenset(metric for line in lines for metric in _metrics_of(json.loads(line)))
 
 
 def _metrics_of(record: dict[str, Any]) -> Iterator[Metric]:
@@ -76,8 +109,8 @@ def _metrics_of(record: dict[str, Any]) -> Iterator[Metric]:
                 yield Metric(directive["Namespace"], metric["Name"], dimensions)
 
 
-def _tell_of_the_poller() -> None:
-    figures = PollerFigures()
+def _tell_of_the_poller(size: Observability) -> None:
+    figures = PollerFigures(size, oldest_alarm_ms=OLDEST_ALARM_MS)
     for outcome in ("pending", "unauthorised", "throttled"):
         figures.question("suno", outcome)
     figures.no_longer_accepted("suno")
@@ -85,20 +118,21 @@ def _tell_of_the_poller() -> None:
         figures.ended("suno", status, 1)
     figures.paused("suno", "throttled")
     figures.emitted_again(1)
-    figures.backlog(1, 1)
+    figures.backlog(1, OLDEST_ALARM_MS + 1)
     figures.tell()
 
 
-def _tell_of_fulfillment() -> None:
+def _tell_of_fulfillment(size: Observability) -> None:
     statuses: tuple[Any, ...] = ("archived", "unavailable")
     assets = [ArchivedAsset(clip_id="1", type="audio", status=status, bytes=1) for status in statuses]
-    tell_archived("suno", "partial", assets, 1)
-    tell_coming_again("suno", 1)
-    tell_pending("suno")
+    figures = FulfillmentFigures(size)
+    figures.archived("suno", "partial", assets, 1)
+    figures.coming_again("suno", 1)
+    figures.told_pending("suno")
 
 
-def _tell_of_webhooks() -> None:
-    figures = WebhooksFigures()
+def _tell_of_webhooks(size: Observability) -> None:
+    figures = WebhooksFigures(size)
     delivery = new_delivery(
         event_id="evt_1",
         subscription_id="sub",
@@ -128,10 +162,13 @@ def _tell_of_webhooks() -> None:
     figures.tell()
 
 
-def alarms() -> dict[str, dict[str, Any]]:
+def alarms(size: Observability = Observability.FULL) -> dict[str, dict[str, Any]]:
+    """The alarms of a stack of that size, by logical id."""
+    parameters = {"Observability": size.value}
     return {
-        name: resolved(each["Properties"])
+        name: resolved(each["Properties"], parameters)
         for name, each in translated_resources("AWS::CloudWatch::Alarm").items()
+        if is_made(each, parameters)
     }
 
 
@@ -140,10 +177,15 @@ def metric_of(alarm: dict[str, Any]) -> Metric:
     return Metric(alarm["Namespace"], alarm["MetricName"], dimensions)
 
 
-def watched(namespace: str, name: str) -> list[dict[str, Any]]:
+def watched(namespace: str, name: str, size: Observability = Observability.FULL) -> list[dict[str, Any]]:
     return [
-        alarm for alarm in alarms().values() if (alarm["Namespace"], alarm["MetricName"]) == (namespace, name)
+        alarm
+        for alarm in alarms(size).values()
+        if (alarm["Namespace"], alarm["MetricName"]) == (namespace, name)
     ]
+
+
+ALARMS = [(size, name) for size in SIZES for name in alarms(size)]
 
 
 def is_of_aws(metric: Metric) -> bool:
@@ -177,41 +219,79 @@ def lines_of(widget: dict[str, Any]) -> Iterator[tuple[list[str], dict[str, Any]
 
 
 class TestAlarms:
-    @pytest.mark.parametrize("name", resources("AWS::CloudWatch::Alarm"))
-    def test_an_alarm_watches_a_metric_that_is_written(self, name: str, written: set[Metric]) -> None:
-        metric = metric_of(alarms()[name])
-        assert metric in written or is_of_aws(metric)
+    @pytest.mark.parametrize(("size", "name"), ALARMS)
+    def test_an_alarm_watches_a_metric_that_is_written_in_its_size(
+        self, size: Observability, name: str
+    ) -> None:
+        metric = metric_of(alarms(size)[name])
+        assert metric in written(size) or is_of_aws(metric)
 
-    @pytest.mark.parametrize("name", resources("AWS::CloudWatch::Alarm"))
-    def test_an_alarm_tells_the_topic_if_there_is_one(self, name: str) -> None:
+    def test_full_has_every_alarm(self) -> None:
+        assert set(alarms(Observability.FULL)) == set(resources("AWS::CloudWatch::Alarm"))
+
+    def test_lean_has_seven_each_of_one_metric(self) -> None:
+        # CloudWatch bills an alarm by the metrics that it looks at.
+        assert set(alarms(Observability.LEAN)) == LEAN_ALARMS
+        assert not [each for each in alarms(Observability.LEAN).values() if "Metrics" in each]
+
+    def test_lean_is_the_default(self) -> None:
+        assert template()["Parameters"]["Observability"]["Default"] == Observability.LEAN
+        assert set(template()["Parameters"]["Observability"]["AllowedValues"]) == set(SIZES)
+
+    @pytest.mark.parametrize(("size", "name"), ALARMS)
+    def test_an_alarm_tells_the_topic_if_there_is_one(self, size: Observability, name: str) -> None:
         alarm = translated_resources("AWS::CloudWatch::Alarm")[name]
-        assert "Condition" not in alarm
-        told = resolved(alarm["Properties"], {"AlarmTopicArn": "arn:topic"})
+        told = resolved(alarm["Properties"], {"AlarmTopicArn": "arn:topic", "Observability": size.value})
         assert told["AlarmActions"] == told["OKActions"] == ["arn:topic"]
-        assert not {"AlarmActions", "OKActions"} & set(resolved(alarm["Properties"]))
+        assert not {"AlarmActions", "OKActions"} & set(alarms(size)[name])
 
-    @pytest.mark.parametrize("name", resources("AWS::CloudWatch::Alarm"))
-    def test_an_alarm_is_named_after_the_stack_and_says_what_is_wrong(self, name: str) -> None:
-        assert alarms()[name]["AlarmName"].startswith(f"{STACK}-")
-        assert alarms()[name]["AlarmDescription"].endswith(".")
+    @pytest.mark.parametrize(("size", "name"), ALARMS)
+    def test_an_alarm_is_named_after_the_stack_and_says_what_is_wrong(
+        self, size: Observability, name: str
+    ) -> None:
+        assert alarms(size)[name]["AlarmName"].startswith(f"{STACK}-")
+        assert alarms(size)[name]["AlarmDescription"].endswith(".")
 
     def test_no_two_alarms_have_one_name(self) -> None:
         names = [alarm["AlarmName"] for alarm in alarms().values()]
         assert len(set(names)) == len(names)
 
-    def test_one_dead_letter_in_any_queue_is_enough(self) -> None:
-        found = watched("AWS/SQS", "ApproximateNumberOfMessagesVisible")
+    @pytest.mark.parametrize("size", SIZES)
+    def test_one_dead_letter_in_any_queue_is_enough(self, size: Observability) -> None:
+        found = [alarm for alarm in alarms(size).values() if alarm["Namespace"] == "AWS/SQS"]
         queues = {alarm["Dimensions"][0]["Value"].partition(".")[0] for alarm in found}
         assert queues == DEAD_LETTERS
         for alarm in found:
-            assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == (
-                "Maximum",
-                "GreaterThanThreshold",
-                0,
-            )
+            assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+            assert alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"]) == 1
 
-    def test_five_minutes_without_a_pass_are_enough_and_silence_is_none(self) -> None:
-        (alarm,) = watched("tunehook", "Passes")
+    @pytest.mark.parametrize("size", SIZES)
+    def test_dead_letters_are_watched_for_as_long_as_they_lie_there(self, size: Observability) -> None:
+        found = watched("AWS/SQS", "ApproximateNumberOfMessagesVisible", size)
+        assert len(found) == 3
+        assert {alarm["Statistic"] for alarm in found} == {"Maximum"}
+
+    @pytest.mark.parametrize("size", SIZES)
+    def test_a_failed_start_which_the_next_one_heals_is_told_for_half_an_hour(
+        self, size: Observability
+    ) -> None:
+        (alarm,) = watched("AWS/SQS", "NumberOfMessagesSent", size)
+        assert alarm["Dimensions"][0]["Value"] == "PollerDeadLetters.QueueName"
+        assert (alarm["Statistic"], alarm["TreatMissingData"]) == ("Sum", "notBreaching")
+        assert alarm["Period"] * alarm["EvaluationPeriods"] == 1_800
+
+    @pytest.mark.parametrize(
+        ("size", "namespace", "name"),
+        [
+            (Observability.FULL, "tunehook", "Passes"),
+            (Observability.LEAN, "AWS/Lambda", "Invocations"),
+        ],
+    )
+    def test_five_minutes_without_a_pass_are_enough_and_silence_is_none(
+        self, size: Observability, namespace: str, name: str
+    ) -> None:
+        (alarm,) = watched(namespace, name, size)
+        assert f"{STACK}-poller" in {each["Value"] for each in alarm["Dimensions"]}
         assert alarm["Period"] * alarm["EvaluationPeriods"] == 300
         assert alarm["TreatMissingData"] == "breaching"
         assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == (
@@ -220,8 +300,9 @@ class TestAlarms:
             1,
         )
 
-    def test_silence_of_every_other_metric_is_well(self) -> None:
-        others = [alarm for alarm in alarms().values() if alarm["MetricName"] != "Passes"]
+    @pytest.mark.parametrize("size", SIZES)
+    def test_silence_of_every_other_metric_is_well(self, size: Observability) -> None:
+        others = [each for name, each in alarms(size).items() if name != "NoPollerPassAlarm"]
         assert {alarm["TreatMissingData"] for alarm in others} == {"notBreaching"}
 
     def test_a_task_may_be_pending_as_long_as_the_parameter_says(self) -> None:
@@ -232,6 +313,10 @@ class TestAlarms:
         )
         assert float(alarm["Threshold"]) == 90_000
         assert (alarm["Statistic"], alarm["ComparisonOperator"]) == ("Maximum", "GreaterThanThreshold")
+
+    def test_in_lean_its_age_is_told_from_where_the_alarm_goes_off(self) -> None:
+        variables = translated()["Resources"]["PollerFunction"]["Properties"]["Environment"]["Variables"]
+        assert resolved(variables["OLDEST_PENDING_ALARM_S"], {"OldestPendingAlarmSeconds": 90}) == 90
 
     @pytest.mark.parametrize(
         "name",
@@ -245,7 +330,7 @@ class TestAlarms:
     )
     def test_one_is_enough_whoever_it_is(self, name: str) -> None:
         (alarm,) = watched("tunehook", name)
-        assert {each["Name"] for each in alarm["Dimensions"]} == {"function_name", "service"}
+        assert {each["Name"] for each in alarm["Dimensions"]} == COMMON_DIMENSIONS
         assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == (
             "Sum",
             "GreaterThanThreshold",
@@ -266,7 +351,30 @@ class TestAlarms:
             )
 
 
+class TestMetrics:
+    def test_lean_has_no_dimension_that_costs(self) -> None:
+        for metric in written(Observability.LEAN):
+            assert {name for name, _ in metric.dimensions} == COMMON_DIMENSIONS, metric
+        names = [metric.name for metric in written(Observability.LEAN)]
+        assert len(set(names)) == len(names)
+
+    def test_lean_has_what_could_be_watched_and_what_ended(self) -> None:
+        watched_in_full = {
+            alarm["MetricName"] for alarm in alarms().values() if alarm["Namespace"] == "tunehook"
+        }
+        assert {metric.name for metric in written(Observability.LEAN)} == (
+            watched_in_full - {"Passes"} | {"TasksEnded", "DeliveriesEnded"}
+        )
+
+
 class TestDashboard:
+    def test_it_is_made_in_full_alone(self) -> None:
+        (each,) = translated_resources("AWS::CloudWatch::Dashboard").values()
+        output = translated()["Outputs"]["Dashboard"]
+        for one in (each, output):
+            assert is_made(one, {"Observability": "full"})
+            assert not is_made(one, {"Observability": "lean"})
+
     def test_its_name_is_no_other_regions(self) -> None:
         (each,) = translated_resources("AWS::CloudWatch::Dashboard").values()
         assert resolved(each["Properties"]["DashboardName"]) == f"{STACK}-{REGION}"
@@ -292,18 +400,19 @@ class TestDashboard:
             assert widget["properties"]["view"] == "timeSeries"
             assert widget["properties"]["yAxis"]["left"]["label"]
 
-    def test_its_lines_show_metrics_that_are_written(self, written: set[Metric]) -> None:
+    def test_its_lines_show_metrics_that_are_written(self) -> None:
+        metrics = written(Observability.FULL)
         for widget in graphs():
             for parts, settings in lines_of(widget):
                 if parts:
                     namespace, name, *pairs = parts
                     dimensions = frozenset(zip(pairs[::2], pairs[1::2], strict=True))
                     metric = Metric(namespace, name, dimensions)
-                    assert metric in written or is_of_aws(metric), title(widget)
+                    assert metric in metrics or is_of_aws(metric), title(widget)
                 else:
-                    self.holds_for_a_search(settings, written)
+                    self.holds_for_a_search(settings, metrics)
 
-    def holds_for_a_search(self, settings: dict[str, Any], written: set[Metric]) -> None:
+    def holds_for_a_search(self, settings: dict[str, Any], metrics: frozenset[Metric]) -> None:
         expression = settings["expression"]
         search = SEARCH.fullmatch(expression)
         assert search is not None, expression
@@ -312,7 +421,7 @@ class TestDashboard:
         assert labels["function_name"].startswith(f"{STACK}-")
         assert [
             metric
-            for metric in written
+            for metric in metrics
             if (metric.namespace, metric.name) == (search["namespace"], search["metric"])
             and {name for name, _ in metric.dimensions} == names
             and set(labels.items()) <= metric.dimensions

@@ -397,6 +397,22 @@ class TestPermissions:
             found["*"] -= traces
         assert {resource: actions for resource, actions in found.items() if actions} == ALLOWED[role]
 
+    @pytest.mark.parametrize(("tracing", "is_allowed"), [("PassThrough", False), ("Active", True)])
+    def test_traces_may_be_sent_where_they_are_taken(self, tracing: str, is_allowed: bool) -> None:
+        for name in FUNCTIONS:
+            function = resolved(properties(name), {"Tracing": tracing})
+            assert function["TracingConfig"] == {"Mode": tracing}
+            role = resolved(properties(target(properties(name)["Role"])), {"Tracing": tracing})
+            allowed_here = [
+                each["Action"]
+                for policy in role["Policies"]
+                for each in policy["PolicyDocument"]["Statement"]
+            ]
+            assert ("xray:PutTraceSegments" in str(allowed_here)) is is_allowed
+
+    def test_no_traces_are_taken_by_default(self) -> None:
+        assert translated()["Parameters"]["Tracing"]["Default"] == "PassThrough"
+
     def test_the_table_of_permissions_leaves_no_role_out(self) -> None:
         assert set(ALLOWED) == set(translated_resources("AWS::IAM::Role"))
 

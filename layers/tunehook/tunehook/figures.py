@@ -1,10 +1,26 @@
-"""What sets a stack's figures apart from those of another stack in the same account and region."""
+"""What the figures of all functions have in common: how much they tell, and which stack they are of.
+
+CloudWatch bills each combination of a metric's name and dimensions by itself, for every hour in which it comes.
+"""
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 from pydantic import BaseModel
 
 from tunehook.settings import load_settings
+
+
+class Observability(StrEnum):
+    """How much a stack writes about itself: the parameter ``Observability`` of the template.
+
+    ``full`` is all that the dashboard shows and the alarms watch, by provider, outcome and status. ``lean`` is how many
+    tasks and deliveries ended, and what an alarm can watch: without those dimensions, and nothing where it is zero.
+    """
+
+    FULL = "full"
+    LEAN = "lean"
 
 
 class _Runtime(BaseModel):

@@ -3,8 +3,9 @@ from typing import Any
 
 import pytest
 
-from fulfillment.figures import tell_archived, tell_coming_again
+from fulfillment.figures import Figures
 from tunehook.events import ArchivedAsset
+from tunehook.figures import Observability
 
 KEPT = ArchivedAsset(clip_id="1", type="audio", status="archived", key="k", bytes=7)
 MISSING = ArchivedAsset(clip_id="1", type="cover", status="unavailable")
@@ -24,7 +25,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, ...], list[Any]]
 
 
 def test_what_was_kept_is_counted_by_status_with_its_bytes_and_its_duration(capsys: Any) -> None:
-    tell_archived("suno", "partial", [KEPT, KEPT, MISSING], 1500)
+    Figures().archived("suno", "partial", [KEPT, KEPT, MISSING], 1500)
     assert told(capsys) == {
         ("TasksArchived", "partial", "suno"): [1],
         ("ArchiveDuration", "suno"): [1500],
@@ -36,10 +37,24 @@ def test_what_was_kept_is_counted_by_status_with_its_bytes_and_its_duration(caps
 
 
 def test_the_figure_of_the_alarm_comes_without_trouble_too(capsys: Any) -> None:
-    tell_archived("suno", "complete", [KEPT], 5)
+    Figures().archived("suno", "complete", [KEPT], 5)
     assert told(capsys)[("AssetsUnavailable",)] == [0]
 
 
 def test_what_is_waited_for_is_counted(capsys: Any) -> None:
-    tell_coming_again("suno", 3)
+    Figures().coming_again("suno", 3)
     assert told(capsys) == {("AssetsWaitedFor", "suno"): [3]}
+
+
+def test_in_lean_what_went_well_is_not_told(capsys: Any) -> None:
+    figures = Figures(Observability.LEAN)
+    figures.archived("suno", "complete", [KEPT], 5)
+    figures.archived("suno", "empty", [], 5)
+    figures.coming_again("suno", 3)
+    figures.told_pending("suno")
+    assert told(capsys) == {}
+
+
+def test_in_lean_files_that_could_not_be_had_are_told_without_their_provider(capsys: Any) -> None:
+    Figures(Observability.LEAN).archived("suno", "partial", [KEPT, MISSING, MISSING], 5)
+    assert told(capsys) == {("AssetsUnavailable",): [2]}

@@ -12,6 +12,7 @@ from tests.support.media import HTML, JPEG, MP3
 from tests.support.tasks import NOW_MS, completed, pending
 
 from fulfillment.archive import Archive
+from fulfillment.figures import Figures
 from fulfillment.fulfil import Fulfillment
 from fulfillment.notices import Notices
 from fulfillment.receivers import Receivers
@@ -88,6 +89,7 @@ class World:
         clock = self.clock
         results = Results(use("s3"), BUCKET)
         await Fulfillment(
+            figures=Figures(),
             archive=Archive(
                 results,
                 (clients or {}).get("http") or self.http,

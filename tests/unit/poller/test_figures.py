@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from poller.figures import Figures
+from tunehook.figures import Observability
 from tunehook.tasks import Status
 
 
@@ -130,3 +131,52 @@ def test_any_number_of_delays_is_told_without_a_warning(
     lines = figure(capsys, "DetectionDelay")
     assert [delay for line in lines for delay in line["DetectionDelay"]] == list(map(float, range(count)))
     assert {(line["provider"], *line["dimensions"]) for line in lines} == {("a", "provider")}
+
+
+class TestLean:
+    """What a stack of the size ``lean`` writes: nothing that CloudWatch bills while nothing happens."""
+
+    BOUND_MS = 1_800_000
+
+    def figures(self) -> Figures:
+        return Figures(Observability.LEAN, oldest_alarm_ms=self.BOUND_MS)
+
+    def test_an_idle_pass_writes_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.figures().tell()
+        assert told(capsys) == []
+
+    def test_a_pass_with_young_tasks_and_nothing_new_writes_nothing(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        figures = self.figures()
+        figures.question("a", "pending")
+        figures.paused("a", "throttled")
+        figures.backlog(7, self.BOUND_MS)
+        figures.tell()
+        assert told(capsys) == []
+
+    def test_the_age_of_the_oldest_task_is_told_from_the_alarms_threshold_on(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        figures = self.figures()
+        figures.backlog(7, self.BOUND_MS + 1)
+        figures.tell()
+        assert told(capsys) == [{"OldestPendingAge": [self.BOUND_MS + 1.0], "dimensions": []}]
+
+    def test_refused_keys_are_counted_together(self, capsys: pytest.CaptureFixture[str]) -> None:
+        figures = self.figures()
+        for provider in ("a", "b", "b"):
+            figures.question(provider, "unauthorised")
+        figures.no_longer_accepted("a")
+        figures.tell()
+        assert told(capsys) == [
+            {"UnauthorisedAnswers": [3.0], "dimensions": []},
+            {"KeysNoLongerAccepted": [1.0], "dimensions": []},
+        ]
+
+    def test_ended_tasks_are_counted_together(self, capsys: pytest.CaptureFixture[str]) -> None:
+        figures = self.figures()
+        figures.ended("a", Status.FAILED, 5)
+        figures.ended("b", Status.COMPLETED, 5)
+        figures.tell()
+        assert told(capsys) == [{"TasksEnded": [2.0], "dimensions": []}]

@@ -16,6 +16,7 @@ from poller.shard_pass import LOOKS_MAX
 from tunehook.aws.clients import CONNECTIONS
 from tunehook.aws.stream_marks import MARK, StreamMark, StreamMarks
 from tunehook.errors import Unavailable
+from tunehook.figures import Observability
 from tunehook.tasks import TaskKey
 from tunehook.times import now_ms
 
@@ -38,7 +39,12 @@ class Lambdas:
 
 
 class World:
-    def __init__(self, shard_count: int = 1, dynamodb: Any = None) -> None:
+    def __init__(
+        self,
+        shard_count: int = 1,
+        dynamodb: Any = None,
+        observability: Observability = Observability.FULL,
+    ) -> None:
         self.lambdas = Lambdas()
         self.slept: list[float] = []
         settings = PollerSettings(
@@ -51,6 +57,8 @@ class World:
             event_bus=BUS,
             providers_secret="providers",
             shard_count=shard_count,
+            observability=observability,
+            oldest_pending_alarm_s=1_800,
         )
         self.marks = StreamMarks(client("dynamodb"), "ProviderStatesTable")
         self.marks.set(StreamMark(STREAM))
@@ -87,6 +95,14 @@ def add_task(shard: int = 0) -> None:
 
 def task_has_waited() -> bool:
     return "last_error" in items("TasksTable")[0]
+
+
+@pytest.mark.parametrize(("observability", "count"), [(Observability.FULL, 1), (Observability.LEAN, 0)])
+def test_a_pass_with_no_task_writes_custom_metrics_in_full_alone(
+    observability: Observability, count: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    World(observability=observability).run(started_by="schedule")
+    assert capsys.readouterr().out.count("CloudWatchMetrics") == count
 
 
 LOOKING = {"function": "intake", "look_for_missed": True}

@@ -276,6 +276,23 @@ def test_a_disabled_subscription_and_a_delivery_given_up_are_counted(
     assert told["DeliveriesEnded", "failed"] == [1.0]
 
 
+def test_in_lean_deliveries_are_counted_together_and_trouble_where_there_is_any(
+    stack: Stack, hooks: Hooks, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OBSERVABILITY", "lean")
+    boto3.client("events").create_event_bus(Name="tunehook")
+    handle(stack.event(stack.deliver_to("one", hooks.url())))
+    assert figures(capsys) == {("DeliveriesEnded",): [1.0]}
+    handle(stack.event(stack.deliver_to("two", hooks.url("/fail")), stack.busy("three")))
+    assert figures(capsys) == {}
+    handle(stack.event(stack.deliver_to("four", hooks.url("/gone"))))
+    assert figures(capsys) == {
+        ("DeliveriesEnded",): [1.0],
+        ("DeliveriesGivenUp",): [1.0],
+        ("SubscriptionsDisabled",): [1.0],
+    }
+
+
 def test_the_log_names_the_field_of_a_message_that_is_none_and_quotes_nothing(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
