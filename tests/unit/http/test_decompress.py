@@ -223,3 +223,100 @@ def test_nothing_else_is_raised(header: str, body: bytes) -> None:
         except UnreadableCoding:
             continue
         assert result is None or isinstance(result, bytes)
+
+
+MARKS = {
+    "zstd": b"\x28\xb5\x2f\xfd",
+    "compress": b"\x1f\x9d",
+    "bzip2": b"BZh",
+    "xz": b"\xfd7zXZ",
+    "lzma": b"\x5d\x00\x00",
+    "lz4": b"\x04\x22\x4d\x18",
+    "dcb": b"\xff\x44\x43\x42",
+    "dcz": b"\x5e\x2a\x4d\x18",
+}
+
+
+@pytest.mark.parametrize("name", MARKS)
+def test_every_compression_that_nothing_here_undoes_is_known_by_its_mark(name: str) -> None:
+    with pytest.raises(UnreadableCoding, match=f"compressed by {name},"):
+        decompressed(MARKS[name] + DATA, name, 10_000)
+    assert decompressed(b"ab" + DATA, name, 10_000) == b"ab" + DATA
+    assert codings(name) == (name,)
+
+
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [
+        ("x-gzip", ("gzip",)),
+        ("brotli", ("br",)),
+        ("x-deflate", ("deflate",)),
+        ("x-compress", ("compress",)),
+        (" 'GZip' ;q=1,\"br\"\t", ("gzip", "br")),
+    ],
+)
+def test_a_coding_goes_by_its_own_name(header: str, names: tuple[str, ...]) -> None:
+    assert codings(header) == names
+
+
+FILES = (
+    *(
+        b"ID3\x04",
+        b"\xff\xe0\x00",
+        b"\xff\xff\x00",
+        b"fLaC",
+        b"OggS",
+        b"RIFF",
+        b"FORM",
+        b"\x00\x01\x02\x0aftyp",
+    ),
+    *(b"\x1a\x45\xdf\xa3", b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8"),
+)
+
+
+@pytest.mark.parametrize("start", FILES)
+@pytest.mark.parametrize("header", ["br", "deflate"])
+def test_a_file_that_is_called_compressed_and_is_not_is_taken_as_it_is(header: str, start: bytes) -> None:
+    assert decompressed(start + b"\x00\x9f" * 40, header, 10_000) == start + b"\x00\x9f" * 40
+
+
+@pytest.mark.parametrize(
+    ("text", "is_text"), [(b"ab", True), ("歌a".encode()[:4], True), (b"a", False), (b"a\x00", False)]
+)
+def test_a_text_of_two_letters_was_never_compressed(text: bytes, is_text: bool) -> None:
+    if is_text:
+        assert decompressed(text, "br", 10) == text
+        return
+    with pytest.raises(UnreadableCoding):
+        decompressed(text, "br", 10)
+
+
+def test_a_text_is_known_by_its_first_64_bytes() -> None:
+    assert decompressed(b"a" * 64 + b"\x00", "br", 99) == b"a" * 64 + b"\x00"
+    with pytest.raises(UnreadableCoding):
+        decompressed(b"a" * 63 + b"\x00", "br", 99)
+
+
+def test_a_body_is_told_as_soon_as_64_bytes_are_there() -> None:
+    decompressor = Decompressor("gzip")
+    assert list(decompressor.feed(b"a" * 63)) == []
+    assert list(decompressor.feed(b"a")) == [b"a" * 64]
+
+
+@pytest.mark.parametrize("compress", [None, gzipped, zlib.compress, brotli.compress])
+def test_no_piece_is_longer_than_512_kib(compress: Callable[[bytes], bytes] | None) -> None:
+    header = {gzipped: "gzip", zlib.compress: "deflate", brotli.compress: "br"}.get(compress, "gzip")  # type: ignore[call-overload]
+    body = b"ab" * 600_000
+    decompressor = Decompressor(header)
+    pieces = [*decompressor.feed(body if compress is None else compress(body)), *decompressor.finish()]
+    assert b"".join(pieces) == body
+    assert max(map(len, pieces)) == 512 * 1024
+
+
+def test_a_zlib_stream_is_told_from_raw_deflate_by_its_first_two_bytes() -> None:
+    raw = next(
+        coded
+        for number in range(2000)
+        if (coded := raw_deflate(b"%d" % number * 30))[0] & 0x0F != 8 and not coded.isascii()
+    )
+    assert decompressed(raw, "deflate", 10_000) == zlib.decompress(raw, wbits=-15)

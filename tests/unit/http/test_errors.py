@@ -18,7 +18,19 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from tests.unit.http.wire import serving
 from yarl import URL
 
-from tunehook.http.errors import TRANSLATED, InvalidAnswer, TlsFailure, translated
+from tunehook.http.errors import (
+    TRANSLATED,
+    BrokenBody,
+    CertificateExpired,
+    CertificateForAnotherName,
+    CertificateOfUnknownIssuer,
+    InvalidAnswer,
+    NameNotResolved,
+    TlsFailure,
+    UnreadableAnswer,
+    translated,
+    words_of,
+)
 from tunehook.http.reply import Reply
 from tunehook.http.transport import HttpTransport
 
@@ -140,3 +152,75 @@ async def test_whatever_comes_over_the_wire_is_a_reply_or_an_error_of_httpx(seed
     assert wire.connections == len(wire.requests) == len(answers)
     assert kinds.total() == len(answers)
     assert min(kinds["Reply"], kinds["InvalidAnswer"]) > 9
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (UnreadableAnswer("too long"), InvalidAnswer, "too long"),
+        (BrokenBody("cut"), httpx.RemoteProtocolError, "cut"),
+        (aiohttp.ClientConnectorDNSError(KEY, OSError(1, "no")), NameNotResolved, None),
+        (aiohttp.ClientConnectorError(KEY, OSError(1, "no")), httpx.ConnectError, None),
+        (aiohttp.ConnectionTimeoutError(), httpx.ConnectTimeout, "no connection in time"),
+        (aiohttp.SocketTimeoutError(), httpx.ReadTimeout, "the host sent nothing in time"),
+        (TimeoutError(), httpx.TimeoutException, "it took too long"),
+        (
+            aiohttp.ServerDisconnectedError(),
+            httpx.RemoteProtocolError,
+            "the connection was closed before the answer",
+        ),
+        (aiohttp.ClientPayloadError(), httpx.RemoteProtocolError, "the body ended before it was whole"),
+        (aiohttp.ClientResponseError(REQUEST, ()), InvalidAnswer, "the answer is no valid HTTP"),
+        (BadHttpMessage("bad"), InvalidAnswer, "the answer is no valid HTTP"),
+        (
+            aiohttp.NonHttpUrlClientError("ftp://x"),
+            httpx.UnsupportedProtocol,
+            "the URL is not of http or https",
+        ),
+        (aiohttp.InvalidURL("x"), httpx.LocalProtocolError, "the URL is not valid"),
+        (aiohttp.ClientError(), httpx.ReadError, "the connection broke"),
+        (OSError(), httpx.ReadError, "the connection broke"),
+        (ValueError(), httpx.LocalProtocolError, "the request is not valid HTTP"),
+        (KeyError("x"), httpx.TransportError, "KeyError"),
+    ],
+)
+def test_an_error_is_of_its_kind_and_says_what_happened(
+    error: Exception, kind: type[Exception], words: str | None
+) -> None:
+    seen = translated(error)
+    assert type(seen) is kind
+    assert words is None or str(seen) == words
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (10, CertificateExpired),
+        (62, CertificateForAnotherName),
+        (20, CertificateOfUnknownIssuer),
+        (23, TlsFailure),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_is_an_error_of_its_own_however_deep_it_lies(
+    code: int, kind: type[Exception]
+) -> None:
+    failure = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    failure.verify_code, failure.verify_message = code, ""
+    hidden = aiohttp.ClientOSError()
+    hidden.__cause__ = failure
+    for error in (failure, hidden, aiohttp.ClientConnectorCertificateError(KEY, failure)):
+        if error.__cause__ is None and error is not failure:
+            error.__cause__ = failure
+        assert type(translated(error)) is kind
+
+
+def test_only_what_was_translated_is_told_in_words() -> None:
+    bare, told = httpx.ReadError("secret"), httpx.ReadError("the connection broke")
+    told.__cause__ = OSError()
+    silent = httpx.ReadError("")
+    silent.__cause__ = OSError()
+    assert [words_of(error) for error in (bare, told, silent)] == [
+        "ReadError",
+        "ReadError: the connection broke",
+        "ReadError",
+    ]

@@ -1,3 +1,5 @@
+from typing import Any
+
 import httpx
 import pytest
 from tests.support.patience import HANG_S
@@ -36,3 +38,16 @@ async def test_another_failure_is_the_transports_own() -> None:
     async with HttpTransport() as client:
         with pytest.raises(httpx.ConnectError):
             await exchange(client, "POST", "http://127.0.0.1:1/", {}, b"", deadline_s=3, max_bytes=1)
+
+
+async def test_a_body_has_a_second_of_the_deadline_at_most() -> None:
+    asked: dict[str, Any] = {}
+
+    class Transport:
+        async def send_for_status(self, *_: Any, **limits: Any) -> Reply:
+            asked.update(limits)
+            return Reply(200, {}, b"", False)
+
+    transport: Any = Transport()
+    await exchange(transport, "POST", "http://h/", {}, b"", deadline_s=20, max_bytes=7)
+    assert asked == {"deadline_s": 20, "max_bytes": 7, "body_s": 1.0}

@@ -238,3 +238,14 @@ def test_a_process_that_is_stopped_between_two_batches_loses_no_request_to_recei
         child.stdin.close()
         child.wait(HANGS_S)
     assert [peer.requests for peer in peers] == [[b"{}"] * 4] * len(peers)
+
+
+async def test_without_a_word_about_it_a_connection_is_kept_for_15_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock_s = [1_000.0]
+    monkeypatch.setattr("tunehook.http.connections.time.time", lambda: clock_s[0])
+    with receiver(HANGS_S) as peer:
+        async with HttpTransport() as client:
+            for pause_s, made in [(0, 1), (15, 1), (15.5, 2)]:
+                clock_s[0] += pause_s
+                await client.send("POST", peer.url, {}, b"{}", max_bytes=99)
+                assert peer.connections == made, pause_s

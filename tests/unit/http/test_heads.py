@@ -200,3 +200,30 @@ def test_whatever_comes_is_mended_or_refused(lines: list[bytes]) -> None:
         return
     assert seen.count(b"\r\n\r\n") == 1
     assert seen.lower().count(b"\r\ncontent-length:") + seen.lower().count(b"\r\ntransfer-encoding:") <= 1
+
+
+def test_a_blank_line_at_the_very_start_ends_a_head_and_one_before_the_start_does_not() -> None:
+    assert end_of_head(b"\n\nb") == 2
+    assert end_of_head(b"\n\nb\n\n", 1) == 5
+
+
+def full_head(size: int) -> bytes:
+    head = START + b"".join(b"x-%d: ".ljust(60_000, b"b") % number + b"\r\n" for number in range(4))
+    return head + b"x-a: ".ljust(size - len(head) - 4, b"b") + b"\r\n\r\n"
+
+
+def test_a_head_has_256_kb_at_most() -> None:
+    assert mended(full_head(256 * 1024)) == Mended(full_head(256 * 1024))
+    with pytest.raises(UnreadableHead, match=HEAD_TOO_LARGE):
+        mended(full_head(256 * 1024 + 1))
+
+
+def test_a_head_that_grows_is_refused_just_beyond_its_bounds() -> None:
+    line = START + b"x-a: ".ljust(64 * 1024, b"b")
+    check_growing(line + b"\r")
+    with pytest.raises(UnreadableHead, match=LINE_TOO_LONG):
+        check_growing(line + b"\rx")
+    whole = full_head(256 * 1024)[:-2]
+    check_growing(whole + b"xx")
+    with pytest.raises(UnreadableHead, match=HEAD_TOO_LARGE):
+        check_growing(whole + b"xxx")

@@ -161,3 +161,20 @@ def test_the_reason_names_the_network_and_the_embedded_address() -> None:
 )
 def test_a_reason_names_the_network(address: str, reason: str) -> None:
     assert forbidden_reason(ip_address(address)) == reason
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        *[(f"{net}.1", "documentation") for net in ("192.0.2", "198.51.100", "203.0.113")],
+        *[(f"{net}.1", "AS112") for net in ("192.31.196", "192.175.48")],
+        ("192.52.193.1", "AMT"),
+        ("192.88.99.1", "6to4 relay anycast"),
+        ("198.19.0.1", "benchmarking"),
+        ("240.0.0.1", "reserved, limited broadcast"),
+        *[(address, "reserved") for address in ("200::1", "4000::1", "8000::1")],
+        ("64:ff9b::10.0.0.1", "private use, as 10.0.0.1"),
+    ],
+)
+def test_so_does_that_of_a_small_network(address: str, reason: str) -> None:
+    assert forbidden_reason(ip_address(address)) == reason

@@ -199,3 +199,65 @@ def test_a_lookup_that_hangs_does_not_hold_up_the_end_of_the_loop(stuck: threadi
     runner.start()
     runner.join(HANG_S)
     assert not runner.is_alive()
+
+
+async def test_addresses_are_asked_for_again_after_just_10_s() -> None:
+    now_s = [1_000.0]
+    lookup = Counting()
+    lookup.release.set()
+    resolver = GuardedResolver(PUBLIC, lookup, clock=lambda: now_s[0])
+    for moment_s, times in [(1_000.0, 1), (1_000.0, 1), (1_009.999, 1), (1_010.0, 2)]:
+        now_s[0] = moment_s
+        await resolver.resolve("name.example", 443)
+        assert len(lookup.asked) == times, moment_s
+    await resolver.close()
+    await resolver.resolve("name.example", 443)
+    assert len(lookup.asked) == 3
+
+
+async def test_an_address_says_all_that_a_connection_needs() -> None:
+    (found,) = await GuardedResolver(PUBLIC, fixed("8.8.8.8")).resolve("name.example", 443)
+    assert found == {
+        "hostname": "name.example",
+        "host": "8.8.8.8",
+        "port": 443,
+        "family": socket.AF_INET,
+        "proto": 6,
+        "flags": socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+    }
+
+
+async def test_the_addresses_of_1000_names_are_remembered_those_asked_for_last() -> None:
+    lookup = Counting()
+    lookup.release.set()
+    resolver = GuardedResolver(PUBLIC, lookup)
+    for number in range(1000):
+        await resolver.resolve(f"{number}.example")
+    await resolver.resolve("0.example")
+    assert len(lookup.asked) == 1000
+    await resolver.resolve("1000.example")
+    await resolver.resolve("1.example")
+    assert len(lookup.asked) == 1001
+    await resolver.resolve("0.example")
+    assert len(lookup.asked) == 1002
+
+
+async def test_no_more_than_128_names_are_asked_for_at_a_time(stuck: threading.Event) -> None:
+    begun = threading.Semaphore(0)
+    count = [0]
+
+    def lookup(host: str, port: int, family: socket.AddressFamily) -> list[tuple[Any, ...]]:
+        count[0] += 1
+        begun.release()
+        stuck.wait()
+        return answers("8.8.8.8")
+
+    resolver = GuardedResolver(PUBLIC, lookup)
+    asking = [asyncio.create_task(resolver.resolve(f"{number}.example")) for number in range(200)]
+    await asyncio.sleep(0)
+    for _ in range(128):
+        assert await asyncio.to_thread(begun.acquire, timeout=HANG_S)
+    assert not await asyncio.to_thread(begun.acquire, timeout=0.05)
+    stuck.set()
+    await asyncio.gather(*asking)
+    assert count == [200]

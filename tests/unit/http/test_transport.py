@@ -827,3 +827,56 @@ async def test_a_body_until_the_end_of_a_connection_that_is_reset_is_not_whole()
 
     with pytest.raises(httpx.RemoteProtocolError, match="broke in the middle of the body"):
         await reply_to(reset)
+
+
+async def test_heads_of_interim_answers_count_together() -> None:
+    hint = b"HTTP/1.1 103 Early Hints\r\nlink: ".ljust(60_000, b"x") + b"\r\n\r\n"
+    ok = HEAD + b"content-length: 2\r\n\r\nok"
+    assert (await reply_to(answering(hint * 4 + ok))).status == 200
+    with pytest.raises(httpx.RemoteProtocolError, match="larger than 256 kB"):
+        await reply_to(answering(hint * 5 + ok))
+
+
+async def test_each_answer_of_a_connection_may_have_a_large_head() -> None:
+    async def answer_five(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(5):
+            writer.write(HEAD + b"x: ".ljust(60_000, b"x") + b"\r\ncontent-length: 0\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+
+    async with serving(answer_five) as wire, HttpTransport() as client:
+        for _ in range(5):
+            assert (await get(client, wire.url)).status == 200
+    assert wire.connections == 1
+
+
+async def test_an_answer_to_head_has_no_body_whatever_it_says() -> None:
+    async with asyncio.timeout(HANG_S), serving(OK) as wire, HttpTransport() as client:
+        reply = await client.send("HEAD", wire.url, {"content-encoding": "gzip"}, None, max_bytes=9)
+    assert (reply.status, reply.body) == (200, b"")
+    assert "content-encoding" not in wire.requests[0][0]
+
+
+@pytest.mark.parametrize("name", ["content-type", "content-length", "content-encoding", "transfer-encoding"])
+async def test_each_header_of_a_body_is_left_out_where_there_is_none(name: str) -> None:
+    async with asyncio.timeout(HANG_S), serving(OK) as wire, HttpTransport() as client:
+        await client.send(
+            "GET", wire.url, {name.title(): "chunked" if "transfer" in name else "0"}, None, max_bytes=9
+        )
+    assert name not in wire.requests[0][0]
+
+
+async def test_without_a_word_about_it_100_connections_are_open_at_once() -> None:
+    released = asyncio.Event()
+
+    async def answer_then(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await released.wait()
+        writer.write(HEAD + b"connection: close\r\n\r\nok")
+
+    async with asyncio.timeout(HANG_S), serving(answer_then) as wire, HttpTransport() as client:
+        asking = [asyncio.create_task(get(client, wire.url)) for _ in range(110)]
+        while wire.connections < 100:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert wire.connections == 100
+        released.set()
+        await asyncio.gather(*asking)

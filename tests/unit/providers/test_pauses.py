@@ -255,3 +255,61 @@ async def test_only_the_probe_itself_ends_the_probing_and_ends_it_once() -> None
     pauses.release(probe)
     pauses.release(probe)
     assert not pauses.is_paused()
+
+
+@pytest.mark.parametrize(("took_s", "lengths"), [(4.999, [5, 10]), (5.0, [5, 5])])
+async def test_a_failure_is_slow_from_5_s_on(took_s: float, lengths: list[float]) -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    found = []
+    for _ in range(6):
+        admission = await admitted(pauses)
+        clock.now += took_s
+        pauses.settle(admission, Transient("x"))
+        if pauses.is_paused():
+            found.append(pauses.until - clock.now)
+            clock.now = pauses.until
+    assert found == pytest.approx(lengths)
+
+
+async def test_a_good_answer_of_just_then_says_nothing_of_what_hung_since() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    await meet(pauses, None)
+    hung = [await admitted(pauses) for _ in range(5)]
+    clock.now += 5
+    for admission in hung:
+        pauses.settle(admission, Transient("x"))
+    assert pauses.is_paused()
+
+
+async def test_refusals_that_were_believed_count_no_more() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    for _ in range(2):
+        pauses.settle(await admitted(pauses), Unauthorised("no"), is_doubtful=True)
+    clock.now = pauses.until
+    pauses.settle(await admitted(pauses), Unauthorised("no"), is_doubtful=True)
+    assert pauses.until == clock.now
+
+
+@pytest.mark.parametrize(("after_s", "was_well"), [(0, True), (10, True), (10.001, False)])
+async def test_a_provider_was_well_for_10_s_after_a_good_answer(after_s: float, was_well: bool) -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    assert not pauses.was_well_lately
+    await meet(pauses, None)
+    clock.now += after_s
+    assert (pauses.was_well_lately, pauses.good_answers) == (was_well, 1)
+
+
+async def test_a_pause_is_over_at_its_very_end_for_whoever_asks_and_for_another_moment() -> None:
+    clock = Clock()
+    pauses = Pauses(clock)
+    assert (pauses.reason, pauses.detail, pauses.unresolved) == (None, "", None)
+    await meet(pauses, Throttled(10.0))
+    end = pauses.until
+    assert (pauses.is_paused(end - 0.001), pauses.is_paused(end)) == (True, False)
+    assert pauses.unresolved == "throttled"
+    clock.now = end
+    assert (await admitted(pauses)).at_s == end
