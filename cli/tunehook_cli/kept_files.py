@@ -16,9 +16,6 @@ from tunehook.identifiers import digest
 from tunehook.result_keys import manifest_key, task_prefix
 from tunehook_cli import output
 
-LINK_LIFE_S: Final = 3600
-"""How long a link lasts, as long as the credentials that signed it."""
-
 TRIES: Final = 5
 """How often in a row a download may break off without bringing a byte."""
 
@@ -46,7 +43,7 @@ class KeptFiles:
     Parameters
     ----------
     s3 : S3Client
-        A low-level boto3 client.
+        What `tunehook.aws.links.s3_client` returns.
     bucket : str
         The bucket's name.
     """
@@ -77,9 +74,10 @@ class KeptFiles:
             ) from None
 
     def link(self, key: str) -> str:
-        """Return a download link that lasts `LINK_LIFE_S`."""
-        location = {"Bucket": self.bucket, "Key": key}
-        return str(self._s3.generate_presigned_url("get_object", Params=location, ExpiresIn=LINK_LIFE_S))
+        """Return a download link, as `tunehook.aws.links.link` makes it."""
+        from tunehook.aws.links import link
+
+        return link(self._s3, self.bucket, key)
 
     def download(
         self,

@@ -196,11 +196,10 @@ class Stack:
     @cached_property
     def kept_files(self) -> KeptFiles:
         """The results bucket."""
+        from tunehook.aws.links import s3_client
         from tunehook_cli.kept_files import KeptFiles
 
-        return KeptFiles(
-            self._open_client("s3", signature_version="s3v4", read_timeout=60), self.output("ResultsBucket")
-        )
+        return KeptFiles(s3_client(self._open_client, read_timeout=60), self.output("ResultsBucket"))
 
     def ask_to_archive(self, request: ArchiveRequest) -> None:
         """Have copied what is missing of a task's files."""

@@ -27,9 +27,11 @@ class WebhookAsset(_Part):
     reason: str | None = Field(None, description="Why it is not to be had, or has not come yet.")
     source_url: str | None = Field(None, description="Of a pending one: the provider's own link.")
     url: str | None = Field(
-        description="A download link, null where the file is not kept, or there was no room."
+        description="A download link, null where the file is not kept, or there was no room. Download at once."
     )
-    url_expires_at: Moment | None
+    url_expires_at: Moment | None = Field(
+        description="When the link dies at the latest: it may die earlier, with the session that signed it."
+    )
 
 
 class WebhookClip(_Part):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
+from tunehook.aws.links import LINK_LIFE_S
 from tunehook.deliveries import Delivery
 from tunehook.errors import InvalidInput
 from tunehook.tasks import Format
@@ -16,14 +17,11 @@ from tunehook.times import from_ms, iso
 MAX_BODY_BYTES: Final = 20_000
 """A body that we make up is shorter than this; the provider's own object is sent as it is."""
 
-LINK_LIFE_S: Final = 3600
-"""How long a download link lasts."""
-
 _MAX_REASON_LENGTH: Final = 1000
 
 Data = dict[str, Any]
 SignLink = Callable[[str], str]
-"""A function that makes a download link, lasting `LINK_LIFE_S`, of an S3 key."""
+"""A function that makes a download link, lasting `LINK_LIFE_S` at most, of an S3 key."""
 
 
 @dataclass(frozen=True, slots=True)

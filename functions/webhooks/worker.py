@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ from tunehook.aws.clients import CONNECTIONS, client
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.faults import code_of
 from tunehook.aws.gates import ReceiverGates
+from tunehook.aws.links import link, s3_client
 from tunehook.aws.messages import Hold, Message, after_fault_s, put_aside, visibility_client
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
@@ -30,7 +32,6 @@ from webhooks.delivery import Deliverer, Outcome
 from webhooks.health import Health
 from webhooks.outbox import Outbox
 from webhooks.records import Records
-from webhooks.rendering import LINK_LIFE_S
 from webhooks.secret import MasterSecret
 from webhooks.subscriptions import Subscriptions
 
@@ -70,7 +71,7 @@ class Worker:
     def __init__(
         self, settings: WebhooksSettings, dynamodb: DynamoDBClient, records: Records | None = None
     ) -> None:
-        s3: Any = client("s3", signature_version="s3v4")
+        s3 = s3_client()
         self.observability = settings.observability
         self._policy = settings.network_policy
         deliveries = DeliveriesTable(dynamodb, settings.deliveries_table)
@@ -96,11 +97,7 @@ class Worker:
         # Its connections outlive a batch: each is looked at before it carries another request.
         self._transport = HttpTransport(guard=self._policy)
 
-        def sign_link(key: str) -> str:
-            location = {"Bucket": settings.results_bucket, "Key": key}
-            return str(s3.generate_presigned_url("get_object", Params=location, ExpiresIn=LINK_LIFE_S))
-
-        self._sign_link = sign_link
+        self._sign_link = partial(link, s3, settings.results_bucket)
 
     def handle(
         self, records: Sequence[Mapping[str, Any]], remaining_ms: Callable[[], int]

@@ -75,7 +75,7 @@ def print_files(assets: Sequence[ArchivedAsset], task: TaskView, places: Mapping
 
 
 def _link_life_ms() -> int:
-    from tunehook_cli.kept_files import LINK_LIFE_S
+    from tunehook.aws.links import LINK_LIFE_S
 
     return LINK_LIFE_S * 1000
 
