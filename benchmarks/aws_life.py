@@ -48,9 +48,8 @@ from tunehook.tasks import Status
 from tunehook.times import from_ms, now_ms
 from tunehook_cli.sandbox import Kind, Sandbox, run_sandbox
 from tunehook_cli.sandbox import musicmint as wording
-from tunehook_cli.sandbox.answers import Phase
 from tunehook_cli.sandbox.clips import Clip
-from tunehook_cli.sandbox.scenario import Song
+from tunehook_cli.sandbox.model import Phase, Song
 from tunehook_cli.sandbox.views import TaskView
 
 Result = TypeVar("Result")

@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -58,8 +59,17 @@ def build(home: Home, source: Path | None = None) -> None:
     )
 
 
-def deploy(home: Home, environment: LocalEnvironment) -> None:
-    """Run `sam deploy`, which creates the stack or updates it.
+def deploy(home: Home, environment: LocalEnvironment, tags: Sequence[str] = ()) -> None:
+    """Run `sam deploy`, which creates the environment's stack or updates it.
+
+    Parameters
+    ----------
+    home : Home
+        Where it was built.
+    environment : LocalEnvironment
+        Where to deploy it, and under which name.
+    tags : sequence of str
+        ``key=value`` that the stack carries.
 
     Raises
     ------
@@ -76,6 +86,9 @@ def deploy(home: Home, environment: LocalEnvironment) -> None:
         str(checkout() / "samconfig.toml"),
         "--config-env",
         "local",
+        "--stack-name",
+        environment.stack_name,
+        *(("--tags", *tags) if tags else ()),
         "--parameter-overrides",
         f"PythonVersion={_python_version()}",
         f"Architecture={processor}",

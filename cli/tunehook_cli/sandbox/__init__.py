@@ -1,10 +1,10 @@
 """Stand-ins of the three providers, an asset host and a webhook receiver: for the demo and tests."""
 
 from tunehook_cli.sandbox.books import ReceivedRequest, TaskBook
+from tunehook_cli.sandbox.model import Kind
 from tunehook_cli.sandbox.scenario import (
     DEMO_SCENARIO,
     KINDS_SCENARIO,
-    Kind,
     Scenario,
     TaskRule,
     load_scenario,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -19,26 +18,10 @@ from pydantic import (
     model_validator,
 )
 
+from tunehook_cli.sandbox.model import MAX_CLIPS, Phase
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-MAX_CLIPS = 8
-
-
-class Phase(StrEnum):
-    """Where a task stands, in the sandbox's own words; each provider has its own for them."""
-
-    QUEUED = "queued"
-    PROCESSING = "processing"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    NOT_FOUND = "not_found"
-    UNAUTHORISED = "unauthorised"
-
-    @property
-    def final(self) -> bool:
-        """Whether a provider never takes this phase back."""
-        return self in (Phase.COMPLETED, Phase.FAILED)
 
 
 def _as_range(value: object) -> object:

@@ -9,8 +9,9 @@ from urllib.parse import quote
 from aiohttp import web
 
 from tunehook_cli.sandbox.clips import file_behind, signature
-from tunehook_cli.sandbox.scenario import Kind
-from tunehook_cli.sandbox.wire import Content, send
+from tunehook_cli.sandbox.content import Content
+from tunehook_cli.sandbox.model import Kind
+from tunehook_cli.sandbox.wire import send
 
 if TYPE_CHECKING:
     from tunehook_cli.sandbox.books import Books

@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from tunehook.times import iso
-from tunehook_cli.sandbox.answers import Answer, Phase, TaskAnswer
+from tunehook_cli.sandbox.answers import Answer, TaskAnswer
+from tunehook_cli.sandbox.model import Kind, Phase
 from tunehook_cli.sandbox.playback import Playback, spread_of
-from tunehook_cli.sandbox.scenario import Kind, Scenario, TaskRule
+from tunehook_cli.sandbox.scenario import Scenario, TaskRule
 
 Clock = Callable[[], datetime]
 Query = Literal["one", "many"]

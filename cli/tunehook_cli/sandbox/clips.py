@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from tunehook_cli.sandbox.answers import MAX_CLIPS
+from tunehook_cli.sandbox.model import MAX_CLIPS
 
 if TYPE_CHECKING:
-    from tunehook_cli.sandbox.scenario import Kind
+    from tunehook_cli.sandbox.model import Kind
 
 MEDIA = Path(__file__).with_name("media")
 

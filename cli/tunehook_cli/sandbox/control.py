@@ -18,7 +18,8 @@ from pydantic import Field
 
 from tunehook.errors import InvalidInput
 from tunehook_cli.sandbox.answers import Seconds, Strict
-from tunehook_cli.sandbox.scenario import Kind, TaskRule, parse
+from tunehook_cli.sandbox.model import Kind
+from tunehook_cli.sandbox.scenario import TaskRule, parse
 from tunehook_cli.sandbox.wire import read_json
 
 if TYPE_CHECKING:

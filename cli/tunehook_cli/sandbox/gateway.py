@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tunehook_cli.sandbox.answers import Phase
-from tunehook_cli.sandbox.wire import Content, json_content
+from tunehook_cli.sandbox.content import Content, json_content
+from tunehook_cli.sandbox.model import Phase
 
 if TYPE_CHECKING:
     from tunehook_cli.sandbox.views import TaskView

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tunehook.times import to_ms
-from tunehook_cli.sandbox.answers import Phase
-from tunehook_cli.sandbox.wire import Content, json_content
+from tunehook_cli.sandbox.content import Content, json_content
+from tunehook_cli.sandbox.model import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

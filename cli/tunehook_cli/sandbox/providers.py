@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from tunehook_cli.sandbox import gateway, musicmint, qhaigc, suno
-from tunehook_cli.sandbox.answers import Phase, TaskAnswer
-from tunehook_cli.sandbox.scenario import Kind
+from tunehook_cli.sandbox.answers import TaskAnswer
+from tunehook_cli.sandbox.content import Content
+from tunehook_cli.sandbox.model import Kind, Phase
 from tunehook_cli.sandbox.views import TaskView, view_of
-from tunehook_cli.sandbox.wire import Content, read_json, send
+from tunehook_cli.sandbox.wire import read_json, send
 
 if TYPE_CHECKING:
     from datetime import datetime

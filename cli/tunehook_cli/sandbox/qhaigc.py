@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from tunehook.times import to_ms
 from tunehook_cli.sandbox import gateway
-from tunehook_cli.sandbox.answers import Phase
+from tunehook_cli.sandbox.model import Phase
 
 if TYPE_CHECKING:
     from tunehook_cli.sandbox.clips import Clip
+    from tunehook_cli.sandbox.content import Content
     from tunehook_cli.sandbox.views import TaskView
-    from tunehook_cli.sandbox.wire import Content
 
 _WORDS = {
     Phase.QUEUED: "PENDING",

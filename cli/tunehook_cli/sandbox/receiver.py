@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunehook_cli.sandbox.books import Books, ReceivedRequest
-from tunehook_cli.sandbox.wire import Content, send
+from tunehook_cli.sandbox.content import Content
+from tunehook_cli.sandbox.wire import send
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -17,7 +17,6 @@ first request that meets the rule.
 from __future__ import annotations
 
 import tomllib
-from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -27,27 +26,11 @@ from pydantic import Field, ValidationError, field_validator
 from tunehook.errors import InvalidInput
 from tunehook.validation import first_problem
 from tunehook_cli.sandbox.answers import Answer, Strict, TaskAnswer, check_order
+from tunehook_cli.sandbox.model import Kind, Song
 
 DEMO_SCENARIO = Path(__file__).with_name("scenarios") / "demo.toml"
 KINDS_SCENARIO = DEMO_SCENARIO.with_name("kinds.toml")
 """What gateways and hosts really do, a task a kind."""
-
-
-class Kind(StrEnum):
-    """The families of providers that the sandbox stands in for."""
-
-    MUSICMINT = "musicmint"
-    QHAIGC = "qhaigc"
-    SUNO = "suno"
-
-
-class Song(Strict):
-    """What a finished task says of its music."""
-
-    title: str = "Sandbox Song"
-    tags: str = "synth, calm, instrumental"
-    prompt: str = "[Verse]\nNothing in this box was sung,\nyet every note of it has rung"
-    model: str = "chirp-v4"
 
 
 class TaskRule(Strict):

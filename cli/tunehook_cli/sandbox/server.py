@@ -14,9 +14,10 @@ from aiohttp import web
 from tunehook_cli.sandbox.assets import add_asset_routes
 from tunehook_cli.sandbox.books import Books, Clock, ReceivedRequest, TaskBook, utc_now
 from tunehook_cli.sandbox.control import add_control_routes
+from tunehook_cli.sandbox.model import Kind
 from tunehook_cli.sandbox.providers import Providers
 from tunehook_cli.sandbox.receiver import add_receiver_routes
-from tunehook_cli.sandbox.scenario import DEMO_SCENARIO, Kind, Scenario, TaskRule, load_scenario
+from tunehook_cli.sandbox.scenario import DEMO_SCENARIO, Scenario, TaskRule, load_scenario
 from tunehook_cli.sandbox.wire import forget_who_has_gone
 
 if TYPE_CHECKING:

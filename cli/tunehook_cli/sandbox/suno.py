@@ -9,15 +9,14 @@ import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 from tunehook_cli.sandbox import gateway
-from tunehook_cli.sandbox.answers import Phase
 from tunehook_cli.sandbox.clips import Clip
-from tunehook_cli.sandbox.scenario import Kind
+from tunehook_cli.sandbox.model import Kind, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tunehook_cli.sandbox.content import Content
     from tunehook_cli.sandbox.views import TaskView
-    from tunehook_cli.sandbox.wire import Content
 
 _WORDS = {
     Phase.QUEUED: "QUEUED",

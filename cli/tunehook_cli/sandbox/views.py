@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunehook_cli.sandbox.answers import Phase, TaskAnswer
 from tunehook_cli.sandbox.clips import Clip
-from tunehook_cli.sandbox.scenario import Kind, Song
+from tunehook_cli.sandbox.model import Kind, Phase, Song
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from tunehook_cli.sandbox.answers import TaskAnswer
     from tunehook_cli.sandbox.books import Task
 
-_CLIPS_OF_A_SUCCESS = {Kind.MUSICMINT: 1, Kind.QHAIGC: 2, Kind.SUNO: 2}
+CLIPS_OF_A_SUCCESS = {Kind.MUSICMINT: 1, Kind.QHAIGC: 2, Kind.SUNO: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def view_of(task: Task, answer: TaskAnswer, now: datetime, assets_url: str) -> T
     `assets_url` is where the sandbox's own asset host is; the task's rule may name another one.
     """
     assert answer.phase is not None
-    usual_count = _CLIPS_OF_A_SUCCESS[task.kind] if answer.phase is Phase.COMPLETED else 0
+    usual_count = CLIPS_OF_A_SUCCESS[task.kind] if answer.phase is Phase.COMPLETED else 0
     count = usual_count if answer.clips is None else answer.clips
     return TaskView(
         task_id=task.task_id,

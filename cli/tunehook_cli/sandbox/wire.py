@@ -6,36 +6,20 @@ import asyncio
 import json
 import socket
 import struct
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 from multidict import CIMultiDict
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from tunehook_cli.sandbox.content import Content
 
+if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from tunehook_cli.sandbox.answers import Answer
 
 # SO_LINGER on with zero seconds: closing such a socket sends RST instead of FIN.
 _LINGER_ZERO = struct.pack("ii", 1, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What is sent when the scenario says nothing else."""
-
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-
-def json_content(document: object, status: int = 200) -> Content:
-    """Return `document` as a JSON answer."""
-    body = json.dumps(document, ensure_ascii=False).encode()
-    return Content(status, {"content-type": "application/json; charset=utf-8"}, body)
 
 
 async def read_json(request: web.Request) -> object:

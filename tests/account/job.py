@@ -1,0 +1,542 @@
+"""The main job, done as a user does it, and looked at from outside: with the command, with boto3, over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import httpx
+from jsonschema import Draft202012Validator
+from standardwebhooks import Webhook as Verifier
+from standardwebhooks import WebhookVerificationError
+from tests.account.evidence import (
+    HOOK,
+    MAIN,
+    REFUSING,
+    BusEvent,
+    Evidence,
+    Link,
+    StoredObject,
+    Webhook,
+)
+from tests.account.judges import FUNCTIONS, NAMESPACE, is_told, metrics_sent
+from tests.account.sandbox.books import Arrival, Books
+from tests.account.target import Target
+from tests.account.tasks import TASKS, digest
+from tests.support.template import ROOT, read_template
+
+from tunehook.aws.items import from_attributes, to_attributes
+from tunehook.errors import Unavailable
+from tunehook_cli.sandbox.model import Kind
+
+Seen = TypeVar("Seen")
+Say = Callable[[str], None]
+
+HANGS_S: Final = 900.0
+"""So long something may take that is waited for: only what hangs does."""
+
+LOOK_EVERY_S: Final = 1.0
+ROTATED_WITHIN_S: Final = 15.0
+"""docs/webhook-contract.md: a rotation counts within so many seconds."""
+
+_LOGS_COME_WITHIN_S: Final = 15.0
+"""What was logged may be asked for so much later, on a real account."""
+
+_DEAD_LETTERS: Final = (
+    "FulfillmentDeadLetters",
+    "DeliveriesDeadLetters",
+    "IntakeDeadLetters",
+    "PollerDeadLetters",
+)
+
+
+def eventually(
+    what: str, look: Callable[[], Seen | None], within_s: float = HANGS_S, every_s: float = LOOK_EVERY_S
+) -> Seen:
+    """Return the first truthy thing that `look` sees.
+
+    Raises
+    ------
+    Unavailable
+        If there is none in time.
+    """
+    deadline = time.monotonic() + within_s
+    while not (seen := look()):
+        if time.monotonic() > deadline:
+            raise Unavailable(f"{what}: not within {within_s:.0f} s")
+        time.sleep(every_s)
+    return seen
+
+
+class Job:
+    """The job on one deployment.
+
+    Parameters
+    ----------
+    target : Target
+        Where it is deployed.
+    path_key, api_key : str
+        What guards the sandbox.
+    say : callable
+        Is given a line a step.
+    """
+
+    def __init__(self, target: Target, path_key: str, api_key: str, say: Say) -> None:
+        self._target = target
+        self._path_key = path_key
+        self._api_key = api_key
+        self._say = say
+        self._main = self._stack(target.name)
+        self._outputs = outputs_of(self._main)
+        sandbox = outputs_of(self._stack(target.sandbox_name))
+        self._events_queue = sandbox["EventsQueue"]
+        self._sandbox_function = sandbox["SandboxFunction"]
+        self._url = f"{target.url_of(sandbox['Url'])}/{path_key}"
+        self._books = Books(target.client("dynamodb"), sandbox["BooksTable"])
+        # A receiver is named so that nobody guesses it either.
+        self._names = {receiver: f"{receiver}-{secrets.token_hex(8)}" for receiver in (MAIN, REFUSING, HOOK)}
+        self._secrets: dict[str, dict[str, str]] = {}
+        self._http = httpx.Client(trust_env=not target.embedded, timeout=60)
+        self._events: list[BusEvent] = []
+        self._signers: dict[tuple[str, int, str], frozenset[str]] = {}
+
+    def run(self, started: float) -> Evidence:
+        """Do it all, and return what was seen; `started` is when the deployment began, by `time.monotonic`."""
+        self._strangers_met = self._strangers()
+        self._configure()
+        self._submit()
+        self._wait("told", self._receivers_are_told)
+        rotated_at = time.monotonic()
+        main_id = self._rotate()
+        self._wait("ended and told", self._everything_came)
+        time.sleep(max(0.0, rotated_at + ROTATED_WITHIN_S + 1 - time.monotonic()))
+        redelivered = self._redeliver(main_id)
+        return self._evidence(redelivered, started)
+
+    # What a user does
+
+    def _configure(self) -> None:
+        self._say("setting the providers, subscribing")
+        for kind in Kind:
+            self._tunehook(
+                "providers",
+                "set",
+                kind.value,
+                "--kind",
+                kind.value,
+                "--base-url",
+                f"{self._url}/{kind}",
+                "--api-key",
+                "-",
+                told=self._api_key,
+            )
+        self._books.plan_receiver(self._names[MAIN])
+        self._books.plan_receiver(self._names[REFUSING], refusals=1)
+        self._books.plan_receiver(self._names[HOOK])
+        for receiver, more in ((MAIN, ()), (REFUSING, ("--provider", "musicmint"))):
+            made = self._tunehook("subscribe", self._receiver_url(receiver), *more)
+            self._secrets[receiver] = {"id": made["subscription_id"], "first": made["signing_secret"]}
+        hook = self._tunehook("subscriptions", "secret", self._receiver_url(HOOK))
+        self._secrets[HOOK] = {"id": hook["subscription_id"], "first": hook["signing_secret"]}
+
+    def _submit(self) -> None:
+        self._say(f"putting {len(TASKS)} tasks")
+        for task in TASKS:
+            self._books.plan_task(task.plan)
+        for task in TASKS:
+            hook = {"notify_hook": self._receiver_url(HOOK)} if task.hooked else {}
+            item = {"task_id": task.task_id, "provider": task.provider} | task.attributes | hook
+            self._target.client("dynamodb").put_item(
+                TableName=self._outputs["TasksTable"], Item=to_attributes(item)
+            )
+
+    def _rotate(self) -> str:
+        main = self._secrets[MAIN]
+        rotated = self._tunehook("subscriptions", "rotate-secret", main["id"], "--grace", "1h")
+        main["rotated"] = rotated["signing_secret"]
+        return main["id"]
+
+    def _redeliver(self, subscription_id: str) -> str:
+        """Have the first task's webhook sent once more; return its `webhook-id`."""
+        self._say("redelivering one webhook by hand, after the rotation")
+        first = TASKS[0].task_id
+        (delivery,) = self._tunehook("deliveries", "list", "--task", first, "--subscription", subscription_id)
+        before = [each for each in self._arrivals(MAIN) if _told(each)["data"]["task_id"] == first]
+        webhook_id = before[0].headers["webhook-id"]
+        self._tunehook("deliveries", "redeliver", delivery["delivery_id"])
+
+        def come() -> bool:
+            return len(
+                [each for each in self._arrivals(MAIN) if each.headers["webhook-id"] == webhook_id]
+            ) > len(before)
+
+        self._wait("the redelivery", come)
+        return webhook_id
+
+    # Waiting
+
+    def _wait(self, what: str, look: Callable[[], bool]) -> None:
+        self._say(f"waiting: {what}")
+        try:
+            eventually(what, look)
+        except Unavailable as error:
+            # What did not come is for the judges to say.
+            self._say(str(error))
+
+    def _receivers_are_told(self) -> bool:
+        return any(self._arrivals(MAIN))
+
+    def _everything_came(self) -> bool:
+        self._hear_events()
+        items = self._items()
+        if any(items.get(task.task_id, {}).get("status") != task.ends for task in TASKS):
+            return False
+        heard = {event.task_id for event in self._events if event.type != "TaskArchived"}
+        if heard < {task.task_id for task in TASKS}:
+            return False
+        for receiver in (MAIN, REFUSING, HOOK):
+            taken = {_told(each)["data"]["task_id"] for each in self._arrivals(receiver) if each.status < 300}
+            if taken < {task.task_id for task in TASKS if is_told(receiver, task)}:
+                return False
+        return True
+
+    # What is seen
+
+    def _evidence(self, redelivered: str, started: float) -> Evidence:
+        self._say("reading what there is: items, events, objects, links, logs, alarms")
+        self._hear_events()
+        objects, manifests = self._objects()
+        webhooks = [each for receiver in (MAIN, REFUSING, HOOK) for each in self._webhooks(receiver)]
+        resources = self._resources()
+        functions = {name: self._outputs[f"{name.capitalize()}Function"] for name in FUNCTIONS}
+        evidence = Evidence(
+            embedded=self._target.embedded,
+            items=self._items(),
+            events=self._events,
+            webhooks=webhooks,
+            manifests=manifests,
+            objects=objects,
+            strangers=self._strangers_met,
+            redelivered=redelivered,
+            dead_letters={name: self._count(self._outputs[name]) for name in _DEAD_LETTERS},
+            time_to_live=self._time_to_live(resources),
+            alarms_wanted=frozenset(resources.get("AWS::CloudWatch::Alarm", ())),
+            alarms=self._alarms(),
+            dashboards_wanted=frozenset(resources.get("AWS::CloudWatch::Dashboard", ())),
+            dashboards=self._dashboards(),
+            log_lines=self._log_lines(functions | {"sandbox": self._sandbox_function}),
+            tracing={name: self._tracing(function) for name, function in functions.items()},
+            traces=None,
+            metrics=None,
+            parameters={
+                each["ParameterKey"]: each["ParameterValue"] for each in self._main.get("Parameters", ())
+            },
+            seconds=time.monotonic() - started,
+        )
+        if not self._target.embedded:
+            traced = "Active" in evidence.tracing.values()
+            evidence.traces = self._traces(started, list(functions.values()), wanted=traced)
+            evidence.metrics = self._metrics(evidence, list(functions.values()))
+        return evidence
+
+    def _items(self) -> dict[str, Mapping[str, Any]]:
+        pages = (
+            self._target.client("dynamodb")
+            .get_paginator("scan")
+            .paginate(TableName=self._outputs["TasksTable"], ConsistentRead=True)
+        )
+        items = (from_attributes(item) for page in pages for item in page["Items"])
+        return {item["task_id"]: item for item in items}
+
+    def _hear_events(self) -> None:
+        sqs = self._target.client("sqs")
+        while messages := sqs.receive_message(
+            QueueUrl=self._events_queue, MaxNumberOfMessages=10, WaitTimeSeconds=0
+        ).get("Messages"):
+            for message in messages:
+                envelope = json.loads(message["Body"])
+                self._events.append(event_of(envelope))
+                sqs.delete_message(QueueUrl=self._events_queue, ReceiptHandle=message["ReceiptHandle"])
+
+    def _objects(self) -> tuple[dict[str, StoredObject], dict[str, Mapping[str, Any]]]:
+        s3, bucket = self._target.client("s3"), self._outputs["ResultsBucket"]
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="results/")
+        keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+        with ThreadPoolExecutor(8) as threads:
+            read = lambda key: s3.get_object(Bucket=bucket, Key=key)["Body"].read()  # noqa: E731
+            contents = dict(zip(keys, threads.map(read, keys), strict=True))
+        objects = {key: StoredObject(key, digest(body), len(body)) for key, body in contents.items()}
+        manifests = {
+            key.split("/")[2]: json.loads(body)
+            for key, body in contents.items()
+            if key.endswith("/manifest.json")
+        }
+        return objects, manifests
+
+    def _webhooks(self, receiver: str) -> Iterator[Webhook]:
+        arrivals = self._arrivals(receiver)
+        wanted = [asset for each in arrivals for asset in _linked(_told(each))]
+        with ThreadPoolExecutor(8) as threads:
+            links = iter(list(threads.map(self._follow, wanted)))
+        for arrival in arrivals:
+            told = _told(arrival)
+            yield Webhook(
+                receiver=receiver,
+                webhook_id=arrival.headers["webhook-id"],
+                type=told["type"],
+                task_id=told["data"]["task_id"],
+                answered=arrival.status,
+                signed_by=self._signers[_identity(arrival)],
+                links=tuple(next(links) for _ in _linked(told)),
+                fits_schema=fits("Webhook", told),
+            )
+
+    def _follow(self, asset: Mapping[str, Any]) -> Link:
+        try:
+            answer = self._http.get(asset["url"])
+        except httpx.HTTPError as error:
+            self._say(f"{asset['key']}: {error!r}")
+            return Link(asset["url"], asset["key"], asset["sha256"], 0, "", 0)
+        content = answer.content
+        return Link(
+            asset["url"], asset["key"], asset["sha256"], answer.status_code, digest(content), len(content)
+        )
+
+    def _strangers(self) -> dict[str, int]:
+        """Return what the sandbox answers those who know no path or no key.
+
+        Raises
+        ------
+        Unavailable
+            If it does not work at all: then nothing else needs to be waited for.
+        """
+        wrong = {"authorization": "Bearer not-the-key"}
+        other = self._url.replace(self._path_key, "0" * len(self._path_key))
+        song = TASKS[3].task_id
+        answers = {
+            "a question with a wrong key": self._http.get(
+                f"{self._url}/qhaigc/v1/music/tasks/{song}", headers=wrong
+            ).status_code,
+            "a question without a key": self._http.post(f"{self._url}/suno/suno/fetch").status_code,
+            "another path": self._http.get(f"{other}/qhaigc/v1/music/tasks/{song}").status_code,
+            "no path": self._http.get(self._url.removesuffix(self._path_key)).status_code,
+            "a receiver that is not there": self._http.post(f"{self._url}/receiver/anybody").status_code,
+        }
+        if broken := [what for what, status in answers.items() if status >= 500]:
+            raise Unavailable(
+                f"the sandbox answers {answers[broken[0]]}: see the logs of {self._sandbox_function}"
+            )
+        return answers
+
+    def _count(self, queue: str) -> int:
+        names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+        attributes = self._target.client("sqs").get_queue_attributes(
+            QueueUrl=queue, AttributeNames=list(names)
+        )["Attributes"]
+        return sum(int(attributes[name]) for name in names)
+
+    def _time_to_live(self, resources: Mapping[str, Sequence[str]]) -> dict[str, str]:
+        dynamodb = self._target.client("dynamodb")
+        names = self._logical_names("AWS::DynamoDB::Table")
+        template = read_template((ROOT / "template.yaml").read_text(encoding="utf-8"))
+        asking = {
+            name
+            for name, each in template["Resources"].items()
+            if "TimeToLiveSpecification" in each.get("Properties", {})
+        }
+        return {
+            name: dynamodb.describe_time_to_live(TableName=table)["TimeToLiveDescription"]["TimeToLiveStatus"]
+            for name, table in names.items()
+            if name in asking
+        }
+
+    def _alarms(self) -> dict[str, bool]:
+        pages = (
+            self._target.client("cloudwatch")
+            .get_paginator("describe_alarms")
+            .paginate(AlarmNamePrefix=f"{self._target.name}-")
+        )
+        alarms = [alarm for page in pages for alarm in page["MetricAlarms"]]
+        return {alarm["AlarmName"]: bool(alarm.get("ActionsEnabled", True)) for alarm in alarms}
+
+    def _dashboards(self) -> frozenset[str]:
+        pages = (
+            self._target.client("cloudwatch")
+            .get_paginator("list_dashboards")
+            .paginate(DashboardNamePrefix=self._target.name)
+        )
+        return frozenset(each["DashboardName"] for page in pages for each in page["DashboardEntries"])
+
+    def _tracing(self, function: str) -> str:
+        configuration = self._target.client("lambda").get_function_configuration(FunctionName=function)
+        return str(configuration.get("TracingConfig", {}).get("Mode", "PassThrough"))
+
+    def _log_lines(self, functions: Mapping[str, str]) -> dict[str, list[str]]:
+        if not self._target.embedded:
+            time.sleep(_LOGS_COME_WITHIN_S)
+        logs = self._target.client("logs")
+        lines = {}
+        for name, function in functions.items():
+            pages = logs.get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{function}")
+            lines[name] = [event["message"] for page in pages for event in page["events"]]
+        return lines
+
+    def _traces(self, started: float, functions: Sequence[str], *, wanted: bool) -> int:
+        xray = self._target.client("xray")
+        began = time.time() - (time.monotonic() - started)
+        filters = " OR ".join(f'service("{name}")' for name in functions)
+
+        def look() -> int:
+            pages = xray.get_paginator("get_trace_summaries").paginate(
+                StartTime=began, EndTime=time.time(), FilterExpression=filters
+            )
+            return sum(len(page["TraceSummaries"]) for page in pages)
+
+        if wanted:
+            self._wait("traces in X-Ray", lambda: look() > 0)
+        return look()
+
+    def _metrics(
+        self, evidence: Evidence, functions: Sequence[str]
+    ) -> frozenset[tuple[str, frozenset[tuple[str, str]]]]:
+        """Return the metrics of these functions, and what else of the namespace they have sent."""
+        cloudwatch = self._target.client("cloudwatch")
+        sent = metrics_sent(evidence)
+
+        def look() -> frozenset[tuple[str, frozenset[tuple[str, str]]]]:
+            pages = cloudwatch.get_paginator("list_metrics").paginate(Namespace=NAMESPACE)
+            every = {
+                (each["MetricName"], frozenset((one["Name"], one["Value"]) for one in each["Dimensions"]))
+                for page in pages
+                for each in page["Metrics"]
+            }
+            ours = {each for each in every if any(value in functions for _, value in each[1])}
+            return frozenset(ours | (every & sent))
+
+        self._wait("metrics in CloudWatch", lambda: look() >= sent)
+        return look()
+
+    # How it is reached
+
+    def _stack(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._target.client("cloudformation").describe_stacks(StackName=name)[
+            "Stacks"
+        ][0]
+        return found
+
+    @cached_property
+    def _summaries(self) -> list[dict[str, Any]]:
+        pages = (
+            self._target.client("cloudformation")
+            .get_paginator("list_stack_resources")
+            .paginate(StackName=self._target.name)
+        )
+        return [each for page in pages for each in page["StackResourceSummaries"]]
+
+    def _resources(self) -> dict[str, list[str]]:
+        """Return the names of the stack's resources by their type."""
+        found: dict[str, list[str]] = {}
+        for each in self._summaries:
+            found.setdefault(each["ResourceType"], []).append(each["PhysicalResourceId"])
+        return found
+
+    def _logical_names(self, kind: str) -> dict[str, str]:
+        return {
+            each["LogicalResourceId"]: each["PhysicalResourceId"]
+            for each in self._summaries
+            if each["ResourceType"] == kind
+        }
+
+    def _receiver_url(self, receiver: str) -> str:
+        return f"{self._url}/receiver/{self._names[receiver]}"
+
+    def _arrivals(self, receiver: str) -> list[Arrival]:
+        arrivals = [
+            each for each in self._books.arrivals(self._names[receiver]) if "webhook-id" in each.headers
+        ]
+        # Verified when it is first seen, as a receiver does: the library refuses what is older than five minutes.
+        known = {name: value for name, value in self._secrets[receiver].items() if name != "id"}
+        foreign = next(each["first"] for name, each in self._secrets.items() if name != receiver)
+        for each in arrivals:
+            if (key := _identity(each)) not in self._signers:
+                named = known | {"foreign": foreign}
+                self._signers[key] = frozenset(signers(each.headers, each.body, named))
+        return arrivals
+
+    def _tunehook(self, *words: str, told: str | None = None) -> Any:
+        """Run the command and return the JSON that it prints.
+
+        Raises
+        ------
+        Unavailable
+            If it fails.
+        """
+        finished = subprocess.run(
+            [sys.executable, "-c", "from tunehook_cli.main import run; run()", *words, "--json"],
+            env=self._target.variables() | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            input=told,
+            stdin=None if told is not None else subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if finished.returncode != 0:
+            raise Unavailable(f"`tunehook {' '.join(words[:2])}` failed: {finished.stderr.strip()}")
+        return json.loads(finished.stdout)
+
+
+def outputs_of(stack: Mapping[str, Any]) -> dict[str, str]:
+    """Return the outputs of a stack as CloudFormation describes it."""
+    return {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())}
+
+
+def signers(headers: Mapping[str, str], body: bytes, known: Mapping[str, str]) -> Iterator[str]:
+    """Yield the names of the secrets by which Standard Webhooks' own library takes a request for genuine."""
+    for name, secret in known.items():
+        try:
+            Verifier(secret).verify(body, dict(headers))
+        except WebhookVerificationError:
+            continue
+        yield name
+
+
+def event_of(envelope: Mapping[str, Any]) -> BusEvent:
+    """Return what an event says, as EventBridge hands it to a queue."""
+    detail = envelope["detail"]
+    return BusEvent(
+        type=envelope["detail-type"],
+        event_id=detail["event_id"],
+        task_id=detail.get("task_id", ""),
+        detail=detail,
+        fits_schema=fits(envelope["detail-type"], detail),
+    )
+
+
+def fits(schema: str, document: Any) -> bool:
+    """Return whether a document is what the published schema of its kind says."""
+    path = Path(ROOT / "events" / "schemas" / f"{schema}.json")
+    return Draft202012Validator(json.loads(path.read_text(encoding="utf-8"))).is_valid(document)
+
+
+def _identity(arrival: Arrival) -> tuple[str, int, str]:
+    return arrival.receiver, arrival.at_ms, arrival.headers["webhook-id"]
+
+
+def _told(arrival: Arrival) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(arrival.body)
+    return told
+
+
+def _linked(told: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the files of a webhook that have a link."""
+    clips: Iterable[Mapping[str, Any]] = told["data"].get("clips", ())
+    return [asset for clip in clips for asset in clip["assets"] if asset["url"]]
