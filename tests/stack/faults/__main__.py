@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.stack.faults import report
 from tests.stack.faults.drawing import draw
 from tests.stack.faults.plan import LONG, SIZES, Plan
-from tests.stack.faults.run import run
+from tests.stack.faults.run import recount, run
 
 
 def main() -> int:
@@ -26,9 +26,17 @@ def main() -> int:
     parser.add_argument("--plan", type=Path, help="plays a plan.json again instead")
     parser.add_argument("--folder", type=Path, help="where plan and results are left; by default a new one")
     parser.add_argument(
+        "--count", type=Path, metavar="FOLDER", help="runs nothing: counts a run's books anew"
+    )
+    parser.add_argument(
         "--write", action="store_true", help="keep the results, and docs/reliability.md with them"
     )
     given = parser.parse_args()
+    if given.count is not None:
+        findings = recount(given.count, _say)
+        if given.write:
+            report.write(given.count)
+        return 1 if findings.missed else 0
     if given.write and given.size != LONG.name:
         parser.error("the results that are kept are those of --size long")
     if given.plan is not None:

@@ -22,9 +22,6 @@ RECORDED_WITHIN_MS: Final = 15_000
 LATER_MS: Final = {"intake": 60_000, "poller": 30_000}
 """How long after a fault a message of the function may become a dead letter; intake is tried many times before."""
 
-_AGAIN_WITHIN_MS: Final = 2_000
-"""How soon a request comes again over a fresh connection: sooner than a second attempt, which is 5 s later."""
-
 _CLOCKS_MS: Final = 250
 _LOST: Final = frozenset({"fail", "throttle", "drop", "unanswered", "delay"})
 
@@ -73,6 +70,24 @@ def _distance(tried: Tried, receipt: Receipt) -> tuple[bool, float]:
     return receipt.is_accepted, -receipt.at_ms
 
 
+def is_sent_again(record: Record, receipt: Receipt, again_ms: float) -> bool:
+    """Return whether a request that had no answer came again within the same attempt, over a fresh connection.
+
+    Parameters
+    ----------
+    record : Record
+        The delivery.
+    receipt : Receipt
+        What its receiver got first.
+    again_ms : float
+        When it got the same delivery again, or infinity.
+    """
+    return receipt.status is None and any(
+        tried.at_ms - _CLOCKS_MS <= receipt.at_ms and again_ms <= tried.at_ms + tried.duration_ms + _CLOCKS_MS
+        for tried in record.attempts
+    )
+
+
 def why_not_recorded(receipt: Receipt, until_ms: float, done: Iterable[Done]) -> str | None:
     """Say what kept an attempt from being recorded.
 
@@ -91,8 +106,6 @@ def why_not_recorded(receipt: Receipt, until_ms: float, done: Iterable[Done]) ->
         A few words, the same for the same sort of reason; None if nothing explains it.
     """
     last_ms = min(until_ms, (receipt.answered_at_ms or receipt.at_ms + ATTEMPT_MS) + RECORDED_WITHIN_MS)
-    if receipt.status is None and until_ms - receipt.at_ms <= _AGAIN_WITHIN_MS:
-        return "sent again at once, as a kept connection broke"
     for each in done:
         is_then = receipt.at_ms - _CLOCKS_MS <= each.at_ms <= last_ms + _CLOCKS_MS
         match each.moment.act:

@@ -10,7 +10,7 @@ from statistics import quantiles
 from typing import Any, Final
 
 from tests.stack.faults.books import Books, Receipt, Record, Wanted, WantedFile
-from tests.stack.faults.explaining import matched, why_dead, why_not_recorded, why_twice
+from tests.stack.faults.explaining import is_sent_again, matched, why_dead, why_not_recorded, why_twice
 
 ENDED: Final = ("completed", "failed")
 _EVENT: Final = {"completed": "TaskCompleted", "failed": "TaskFailed"}
@@ -322,6 +322,8 @@ class _Ledger:
                     later = next(
                         (each.at_ms for each in receipts if each.at_ms > receipt.at_ms), float("inf")
                     )
+                    if is_sent_again(record, receipt, later):
+                        continue
                     if why_not_recorded(receipt, later, self.books.done) is None:
                         yield f"{record.name}: a request answered {receipt.status} that no record tells of"
             last = max(record.attempts, key=lambda each: each.at_ms, default=None)

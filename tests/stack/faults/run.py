@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import TypeAdapter
 from tests.stack.faults import looking, report
 from tests.stack.faults.books import Books
 from tests.stack.faults.breaking import Breaking
@@ -48,6 +48,8 @@ STREAM_LOST_S: Final = 4.0
 _AWS_AWAY: Final = (BotoCoreError, ClientError)
 
 Say = Callable[[str], None]
+
+_BOOKS: Final = TypeAdapter(Books)
 
 
 def run(plan: Plan, folder: Path, say: Say = print) -> Findings:
@@ -95,10 +97,17 @@ def run(plan: Plan, folder: Path, say: Say = print) -> Findings:
             shutil.copy(stack.home.log, folder / "ministack.log")
         trespasses = tuple(f"{each.first_line!r} at {each.at:%H:%M:%S}" for each in world.tripped())
         books = replace(books, trespasses=trespasses, refused=refused, dead_letters=running.letters.all)
+    (folder / "books.json").write_bytes(_BOOKS.dump_json(books, indent=1))
+    return recount(folder, say)
+
+
+def recount(folder: Path, say: Say = print) -> Findings:
+    """Count anew what a run has come to, from its plan and its books in a folder; parameters and result as of `run`."""
+    plan = Plan.from_json((folder / "plan.json").read_text(encoding="utf-8"))
+    books = _BOOKS.validate_json((folder / "books.json").read_bytes())
     findings = replace(count(books), happened=report.happened(plan, books))
     report.tell(plan, findings, folder)
     problems = [f"{each.title}: {problem}" for each in findings.missed for problem in each.problems]
-    (folder / "books.json").write_text(json.dumps(asdict(books), default=str, indent=1), encoding="utf-8")
     (folder / "problems.txt").write_text("\n".join(problems), encoding="utf-8")
     for problem in problems[:50]:
         say(problem)
