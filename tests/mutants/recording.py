@@ -22,8 +22,8 @@ class Recorder:
     """Marks the statements of some files' functions as they are compiled, and collects what a test runs of them.
 
     That costs a call for each statement of those files and nothing elsewhere; whatever traces a process is called for
-    each function of the libraries too. It is to be made before anything imports those files. A statement is known by
-    its first line, a handler by its header once it has caught something.
+    each function of the libraries too. It is to be made before anything imports those files. A statement that is run
+    stands for all lines of it, or of its header, a handler for its header once it has caught something.
 
     `tests` maps the id of each test that passed to the seconds of a processor that it takes and to the lines of each
     file, by the file's path.
@@ -31,7 +31,7 @@ class Recorder:
 
     def __init__(self, files: dict[str, Path]) -> None:
         names = {str(path): name for name, path in files.items()}
-        self._ran: set[tuple[str, int]] = set()
+        self._ran: set[tuple[str, int, int]] = set()
         self._failed: set[str] = set()
         self.tests: dict[str, dict[str, Any]] = {}
         setattr(builtins, _MARK, self._ran.add)
@@ -55,12 +55,12 @@ class Recorder:
             return (yield)
         finally:
             if item.nodeid not in self._failed:
-                lines: dict[str, list[int]] = {}
-                for name, line in sorted(self._ran):
-                    lines.setdefault(name, []).append(line)
+                lines: dict[str, set[int]] = {}
+                for name, first, last in self._ran:
+                    lines.setdefault(name, set()).update(range(first, last + 1))
                 self.tests[item.nodeid] = {
                     "seconds": round(time.process_time() - began_s, 3),
-                    "lines": lines,
+                    "lines": {name: sorted(lines[name]) for name in sorted(lines)},
                 }
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -99,5 +99,10 @@ def _marked(body: list[ast.stmt], name: str) -> list[ast.stmt]:
 
 
 def _mark(node: ast.stmt | ast.ExceptHandler, name: str) -> ast.stmt:
-    called = ast.Call(ast.Name(_MARK, ast.Load()), [ast.Constant((name, node.lineno))], [])
+    inside = getattr(node, "body", None) or getattr(node, "cases", None)
+    last = node.end_lineno or node.lineno
+    if inside:
+        first = inside[0].pattern if isinstance(inside[0], ast.match_case) else inside[0]
+        last = max(node.lineno, first.lineno - 1)
+    called = ast.Call(ast.Name(_MARK, ast.Load()), [ast.Constant((name, node.lineno, last))], [])
     return ast.copy_location(ast.Expr(called), node)

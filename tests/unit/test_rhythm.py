@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunehook.rhythm import AFTER_REFRESH_MS, LONGEST_MS, SHORTEST_MS, Refresh, Rhythm
+from tunehook.rhythm import Refresh, Rhythm
+
+# As documented, and not imported: a bound that moves is to be noticed.
+AFTER_REFRESH_MS = 1_200
+LONGEST_MS = 30_000
+SHORTEST_MS = 6_000
 
 SECOND_MS = 1_000
 EVERY_MS = 5_000
@@ -140,3 +145,88 @@ class TestNextQuestion:
         assert (
             moment_ms < next_ms <= moment_ms + max(every_s * 1000, LONGEST_MS) + AFTER_REFRESH_MS + SECOND_MS
         )
+
+
+def learnt(*steps_ms: int, every_ms: int = 5_000, known_ms: int | None = None) -> Rhythm:
+    """A rhythm that has seen a task written to at these intervals, each told just when it came."""
+    rhythm = Rhythm(known_ms)
+    refresh = rhythm.observe(None, BEGIN_MS, BEGIN_MS, BEGIN_MS - 60_000)
+    at_ms = BEGIN_MS
+    for step_ms in steps_ms:
+        at_ms += step_ms
+        refresh = rhythm.observe(refresh, at_ms, at_ms, BEGIN_MS - 60_000)
+    return rhythm
+
+
+@pytest.mark.parametrize(
+    ("steps_ms", "period_ms"),
+    [
+        ((15_000, 15_000), None),
+        ((15_000, 15_000, 15_000), 15_000),
+        ((15_000, 16_600, 15_000), 15_533),
+        ((15_000, 16_601, 15_000), None),
+        ((15_000, 15_000, 15_000, 22_000), 15_000),
+        ((15_000, 15_000, 22_000, 22_000), None),
+        ((15_000, 30_000, 45_000), 15_000),
+        ((6_000, 6_000, 6_000), 6_000),
+        ((5_999, 5_999, 5_999), None),
+        ((30_000, 30_000, 30_000), 30_000),
+        ((30_001, 30_001, 30_001), None),
+        ((2_000, 15_000, 15_000, 15_000), 15_000),
+        ((15_000,) * 16 + (22_000,) * 4, 15_000),
+        ((15_000,) * 16 + (22_000,) * 5, None),
+        ((22_000, *(15_000,) * 12, *(22_000,) * 4), 15_000),
+    ],
+)
+def test_an_interval_is_learnt_of_the_latest_16_writes_where_three_quarters_fit(
+    steps_ms: tuple[int, ...], period_ms: int | None
+) -> None:
+    assert learnt(*steps_ms).period_ms == period_ms
+
+
+@pytest.mark.parametrize("period_ms", [6_000, 30_000])
+def test_the_shortest_and_the_longest_interval_are_taken_over(period_ms: int) -> None:
+    assert Rhythm(period_ms).period_ms == period_ms
+
+
+@pytest.mark.parametrize(
+    ("at_ms", "is_poll"), [(-2_001, False), (-2_000, True), (20_000 + 1_000, True), (20_000 + 1_001, False)]
+)
+def test_a_clock_may_be_two_seconds_behind_and_one_ahead(at_ms: int, is_poll: bool) -> None:
+    rhythm = Rhythm()
+    before = Refresh(BEGIN_MS - 50_000, BEGIN_MS, is_poll=True)
+    assert rhythm.observe(before, BEGIN_MS + at_ms, BEGIN_MS + 20_000, None).is_poll is is_poll
+
+
+@pytest.mark.parametrize(("age_ms", "is_poll"), [(2_999, False), (3_000, True)])
+def test_a_write_is_no_creation_from_3_s_on(age_ms: int, is_poll: bool) -> None:
+    assert Rhythm().observe(None, BEGIN_MS, BEGIN_MS, BEGIN_MS - age_ms).is_poll is is_poll
+
+
+def test_a_write_that_was_told_before_says_nothing_new() -> None:
+    before = Refresh(BEGIN_MS, BEGIN_MS, is_poll=False)
+    again = Rhythm().observe(before, BEGIN_MS, BEGIN_MS + 5_000, None)
+    assert again == Refresh(BEGIN_MS, BEGIN_MS + 5_000, is_poll=False)
+
+
+@pytest.mark.parametrize(("apart_ms", "is_known"), [(99, False), (100, True)])
+def test_ten_samples_a_second_are_enough(apart_ms: int, is_known: bool) -> None:
+    rhythm = Rhythm()
+    for number in range(3):
+        asked_ms = BEGIN_MS + number * apart_ms
+        before = Refresh(asked_ms - 15_000, asked_ms, is_poll=True)
+        rhythm.observe(before, asked_ms, asked_ms, None)
+    assert (rhythm.period_ms is not None) is is_known
+
+
+@pytest.mark.parametrize(
+    ("after_s", "next_s"),
+    [(-1.001, 3.999), (-1, 16.2), (16.199, 16.2), (16.2, 21.2)],
+)
+def test_a_poll_is_expected_from_a_second_before_the_last_until_just_after_the_next(
+    after_s: float, next_s: float
+) -> None:
+    refresh = Refresh(BEGIN_MS, BEGIN_MS, is_poll=True)
+    after_ms = BEGIN_MS + round(after_s * 1000)
+    next_ms = Rhythm(15_000).next_question_ms(after_ms + 5_000, 5_000, after_ms, refresh)
+    assert next_ms - BEGIN_MS == round(next_s * 1000)

@@ -2,8 +2,13 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.support.aws import Faulty, client, create_table, fault, items
 
-from tunehook.aws.gates import LONGEST_WAIT_MS, PROVEN_MS, TRIAL_MS, Gate, ReceiverGates
+from tunehook.aws.gates import Gate, ReceiverGates
 from webhooks.attempt import ATTEMPT_S
+
+# As documented, and not imported: a bound that moves is to be noticed.
+LONGEST_WAIT_MS = 600_000
+PROVEN_MS = 60_000
+TRIAL_MS = 20_000
 
 NOW_MS = 1_800_000_000_999
 NAME = "ReceiverGatesTable"

@@ -14,9 +14,9 @@ from tests.support.aws import Losing, client, create_table, items, losing_client
 from tests.support.tasks import KEY, NOW_MS, completed, ended, pending
 from tests.unit.aws.writes import others_that_write, writing_methods
 
-from tunehook.aws.deliveries import CLAIM_MS, Claim, DeliveriesTable
+from tunehook.aws.deliveries import Claim, DeliveriesTable
 from tunehook.aws.gates import ReceiverGates
-from tunehook.aws.leases import LEASE_MS, RETIRE_AFTER_MS, Leases, Place
+from tunehook.aws.leases import Leases, Place
 from tunehook.aws.provider_states import ProviderState, ProviderStates
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.stream_marks import StreamMark, StreamMarks
@@ -28,6 +28,11 @@ from tunehook.events import event_id_of
 from tunehook.http.guard import NetworkPolicy
 from tunehook.secret_versions import FIRST, SecretVersions
 from tunehook.tasks import Format, Status, check_request
+
+# As documented, and not imported: a bound that moves is to be noticed.
+CLAIM_MS = 25_000
+LEASE_MS = 12_000
+RETIRE_AFTER_MS = 3_600_000
 
 TOKENS = {"claimed_by", "trial_by", "failed"}
 NEW: dict[str, Any] = {"task_id": "task-1", "provider": "suno"}

@@ -9,7 +9,11 @@ from tests.support.patience import HANG_S
 from tests.support.virtual_tests import in_virtual_time
 
 from tunehook.aws import messages as module
-from tunehook.aws.messages import BEAT_S, LEASE_S, Hold, Message, after_fault_s, visibility_client
+from tunehook.aws.messages import Hold, Message, after_fault_s, visibility_client
+
+# As documented, and not imported: a bound that moves is to be noticed.
+BEAT_S = 10.0
+LEASE_S = 30
 
 BATCH = [Message(body="{}", receipt=f"receipt-{number}") for number in range(3)]
 

@@ -11,13 +11,17 @@ from tests.support.tasks import KEY, NOW_MS
 from tests.support.virtual_tests import in_virtual_time
 from tests.unit.fulfillment.world import keys
 
-from fulfillment.archive import CONCURRENCY, EXPIRED, KEEP_S, Archive, Kept
+from fulfillment.archive import EXPIRED, Archive, Kept
 from fulfillment.assets import Asset
-from fulfillment.download import WAITS_S
 from fulfillment.results import Results
 from fulfillment.transfer import Run
 from tunehook.events import ArchivedAsset
 from tunehook.times import from_ms
+
+# As documented, and not imported: a bound that moves is to be noticed.
+CONCURRENCY = 8
+KEEP_S = 200.0
+WAITS_S = (0.0, 1.0, 2.0, 4.0)
 
 BEST, SECOND = "https://cdn.example.com/1.mp3", "https://up.example.com/1.mp3"
 AUDIO = Asset("clip-1", "audio", (BEST, SECOND))

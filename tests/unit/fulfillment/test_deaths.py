@@ -12,7 +12,9 @@ from tests.support.tasks import NOW_MS, clip, completed
 from tests.support.virtual import Clock
 from tests.unit.fulfillment.world import HOOK, World, keys, manifest, subscribe
 
-from fulfillment.results import PUT_BYTES
+# As documented, and not imported: a bound that moves is to be noticed.
+PUT_BYTES = 8 * 1024 * 1024
+
 
 VIDEO = MP4.ljust(PUT_BYTES + 1000, b"\x00")
 SERVICES = ("dynamodb", "s3", "events", "sqs", "http")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import gzip
+import hashlib
 import json
 import re
 import socket
@@ -564,3 +565,28 @@ async def test_a_task_that_fails_again_and_again_beside_good_answers_pauses_noth
         for number in range(4):
             await asked.ask(f"bad-{number}")
     assert not asked.is_paused()
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "tasks", "pace"),
+    [
+        ("suno", {}, 3_200, "pace"),
+        ("suno", {"batch": False}, 32, "pace_one_by_one"),
+        ("suno", {"max_concurrency": 2}, 200, "pace"),
+        ("musicmint", {}, 160_000, "pace"),
+        ("qhaigc", {}, 32, "pace_one_by_one"),
+    ],
+)
+def test_how_many_tasks_are_asked_about_at_a_time_is_a_matter_of_query_many(
+    kind: str, fields: dict[str, Any], tasks: int, pace: str
+) -> None:
+    asked = provider(answering(json_answer(PENDING)), kind, **fields)
+    assert (asked.tasks_at_a_time, asked.knows_many) == (tasks, pace == "pace")
+    assert asked.pace is getattr(ADAPTERS[kind], pace)
+    assert (asked.name, asked.kind) == ("gw", kind)
+
+
+def test_a_key_is_known_again_by_a_digest_that_is_the_same_for_ever() -> None:
+    digest = client.key_digest("gw", API_KEY)
+    assert digest == hashlib.pbkdf2_hmac("sha256", API_KEY.encode(), b"gw", 10_000, 16).hex()
+    assert provider(answering(json_answer(PENDING))).key_digest == digest

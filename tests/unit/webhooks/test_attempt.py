@@ -9,6 +9,7 @@ from tests.unit.webhooks.world import delivery, subscribed
 
 from tunehook.deliveries import Delivery
 from tunehook.http.guard import NetworkPolicy
+from tunehook.http.reply import Reply
 from tunehook.http.resolver import Lookup, system_lookup
 from tunehook.http.transport import HttpTransport
 from tunehook.secret_versions import FIRST, SecretVersions
@@ -206,3 +207,35 @@ async def test_an_attempt_says_how_long_it_took() -> None:
         result = await attempt(delivery(), {"url": wire.url})
         took_ms = (loop.time() - began_s) * 1000
     assert 249 <= result.attempt.duration_ms <= took_ms + 1
+
+
+@pytest.mark.parametrize(("status", "is_told"), [(299, False), (300, True), (399, True), (400, False)])
+async def test_where_a_redirect_leads_is_told_and_no_other_location(status: int, is_told: bool) -> None:
+    result = await post_to(
+        answering(b"HTTP/1.1 %d Odd\r\nlocation: /there?a=b\r\ncontent-length: 0\r\n\r\n" % status)
+    )
+    assert result.attempt.detail == ("location: /there?..." if is_told else None)
+
+
+async def test_a_detail_has_300_characters_at_most() -> None:
+    long = b"HTTP/1.1 302 Found\r\nlocation: /" + b"x" * 400 + b"\r\ncontent-length: 0\r\n\r\n"
+    detail = (await post_to(answering(long))).attempt.detail
+    assert detail == f"location: /{'x' * 400}"[:300]
+
+
+async def test_an_attempt_says_how_many_milliseconds_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([10.0, 11.25])
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(moments, 99.0))
+
+    class Played:
+        async def send_for_status(self, *_: Any, **__: Any) -> Reply:
+            return Reply(200, {"retry-after": "7"}, b"x" * 2000, False, "cut")
+
+    played: Any = Played()
+    record = delivery()
+    result = await Sender(played, ANY, "https://bucket/{}".format).attempt(
+        record, subscribed({"url": "http://h/"}), MASTER, 5
+    )
+    assert result.attempt.duration_ms == 1250
+    assert (result.attempt.at_ms, result.attempt.detail, result.retry_after) == (5, "cut", "7")
+    assert result.attempt.excerpt == "x" * 1024

@@ -8,9 +8,10 @@ from unittest.mock import Mock
 import pytest
 from botocore.exceptions import ClientError
 from tests.support.patience import HANG_S
+from tests.support.virtual_tests import in_virtual_time
 from tests.unit.webhooks.world import START_MS, Receiver, World, delivery, hook_delivery
 
-from tunehook.aws.gates import PROVEN_MS, TRIAL_MS, ReceiverGates
+from tunehook.aws.gates import Gate, ReceiverGates
 from tunehook.aws.items import from_attributes
 from tunehook.deliveries import message_for
 from tunehook.signatures import notify_hook_subscription_id
@@ -18,6 +19,10 @@ from webhooks import breaker as module
 from webhooks.breaker import Admission, Breaker, gate_of
 from webhooks.delivery import Step
 from webhooks.verdict import Verdict
+
+# As documented, and not imported: a bound that moves is to be noticed.
+PROVEN_MS = 60_000
+TRIAL_MS = 20_000
 
 HANGS = None
 OK = Verdict.DELIVERED
@@ -420,3 +425,53 @@ async def test_a_fault_while_asking_leaves_the_worker_able_to_ask_again(world: W
     with pytest.raises(OSError, match="throttled"):
         await world.breaker.admit("sub")
     assert (await world.breaker.admit("sub")).trial
+
+
+async def test_failures_just_a_minute_apart_shut_the_receiver(world: World) -> None:
+    await fail(world, 3, every_ms=30 * SECOND)
+    assert await waits_ms(world) == 30 * SECOND
+
+
+async def test_a_late_failure_takes_back_no_wait_that_the_worker_knows_of(world: World) -> None:
+    await answer(world.breaker)
+    admissions = [await world.breaker.admit("sub") for _ in range(5)]
+    for admission in admissions:
+        world.breaker.note(admission, answered=False)
+        await world.breaker.settle(admission, answered=False)
+    calls: list[str] = []
+    world.client.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
+    admission = await world.breaker.admit("sub")
+    assert (admission.wait_until_ms, calls) == (world.now_ms + 30 * SECOND, [])
+
+
+async def test_messages_of_one_worker_begin_one_trial_however_many_come_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered: list[str] = []
+    enter = world.gates.enter
+
+    def counted(receiver: str, now_ms: int) -> Any:
+        entered.append(receiver)
+        return enter(receiver, now_ms)
+
+    monkeypatch.setattr(world.gates, "enter", counted)
+    admissions = await asyncio.gather(*(world.breaker.admit("sub") for _ in range(5)))
+    assert (entered, [each.trial for each in admissions].count(True)) == (["sub"], 1)
+
+
+@pytest.mark.parametrize(("is_here", "patience_s"), [(True, 0.5), (False, 0.1)])
+@in_virtual_time
+async def test_a_message_waits_longer_for_a_trial_of_its_own_worker(is_here: bool, patience_s: float) -> None:
+    class Gates:
+        def enter(self, receiver: str, now_ms: int) -> tuple[bool, Gate]:
+            return is_here, Gate(trial_since_ms=now_ms)
+
+    gates: Any = Gates()
+    breaker = Breaker(gates, lambda: START_MS)
+    loop = asyncio.get_running_loop()
+    if is_here:
+        assert (await breaker.admit("sub")).trial
+    began_s = loop.time()
+    admission = await breaker.admit("sub")
+    assert admission.wait_until_ms == START_MS + SECOND
+    assert patience_s <= loop.time() - began_s < patience_s + 0.05

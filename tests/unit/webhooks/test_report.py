@@ -1,0 +1,83 @@
+"""What is logged of a message, and whether it comes again."""
+
+from typing import Any
+
+import pytest
+from tests.unit.webhooks.world import delivery
+
+from tunehook.deliveries import Attempt, DeliveryStatus, message_for
+from tunehook.errors import InvalidInput, Unavailable
+from webhooks.delivery import Outcome, Step
+from webhooks.health import Change
+from webhooks.report import Report
+from webhooks.worker import GivenUp
+
+RECORD = delivery()
+MESSAGE = message_for(RECORD)
+ATTEMPT = Attempt(run=1, attempt=1, at_ms=RECORD.event_at_ms + 70, duration_ms=20, status_code=503)
+
+
+class Lines:
+    """A logger that keeps its lines: level, words, and what stands beside them."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[str, str, dict[str, Any]]] = []
+
+    def __getattr__(self, level: str) -> Any:
+        return lambda words, *, extra, **_: self.written.append((level, words, extra))
+
+
+def told(*outcomes: Any) -> tuple[list[bool], list[tuple[str, str, dict[str, Any]]]]:
+    lines: Any = Lines()
+    report = Report(lines)
+    return [report.add(outcome) for outcome in outcomes], lines.written
+
+
+def test_an_attempt_is_told_with_all_that_it_came_to() -> None:
+    outcome = Outcome(
+        step=Step.ATTEMPTED,
+        message=MESSAGE,
+        delivery=RECORD,
+        attempt=ATTEMPT,
+        status=DeliveryStatus.PENDING,
+        change=Change.FAILING,
+    )
+    again, [(level, words, beside)] = told(outcome)
+    assert (again, level, words) == ([False], "info", "message_attempted")
+    assert beside == {
+        "delivery_id": RECORD.delivery_id,
+        "subscription_id": "sub",
+        "task_id": "task",
+        "provider": "musicmint",
+        "run": 1,
+        "attempt": 1,
+        "status": "pending",
+        "status_code": 503,
+        "error": None,
+        "duration_ms": 20,
+        "subscription": Change.FAILING,
+    }
+
+
+@pytest.mark.parametrize("step", Step)
+def test_a_message_without_a_record_is_told_and_one_on_its_way_at_another_level(step: Step) -> None:
+    again, [(level, words, beside)] = told(Outcome(step=step, message=MESSAGE))
+    assert (again, words) == ([False], f"message_{step}")
+    assert level == ("debug" if step in ("sent_on", "held_back") else "info")
+    assert {name for name, value in beside.items() if value is not None} == {
+        "delivery_id",
+        "subscription_id",
+        "run",
+        "attempt",
+    }
+
+
+def test_a_fault_lets_a_message_come_again_and_what_nothing_can_come_of_does_not() -> None:
+    given_up = GivenUp(InvalidInput("run", "is no number"))
+    again, lines = told(Unavailable("busy"), OSError("a secret"), given_up)
+    assert again == [True, True, False]
+    assert lines == [
+        ("warning", "message_comes_again", {"reason": "busy"}),
+        ("error", "message_comes_again", {"reason": "OSError"}),
+        ("error", "message_given_up", {"reason": "run: is no number"}),
+    ]
