@@ -26,7 +26,7 @@ from poller.figures import Figures
 from poller.outbox import Outbox
 from poller.provider_memory import ProviderMemory
 from poller.shard_pass import ShardPass
-from tunehook.aws.leases import LEASE_MS, Place
+from tunehook.aws.leases import LEASE_MS, Left, Place
 from tunehook.aws.provider_states import ProviderState
 from tunehook.tasks import EndedTask, PendingTask, TaskEnd, TaskKey, Work
 
@@ -98,9 +98,9 @@ class Shard:
         self.lease = owner, now_ms
         return True
 
-    def behind(self, _shard: int) -> dict[str, Place]:
+    def left(self, _shard: int) -> Left:
         """Return with whom to go on."""
-        return dict(self.places)
+        return Left(self.lease[1], dict(self.places))
 
     def note_behind(self, _shard: int, owner: str, places: dict[str, Place]) -> bool:
         """Note with whom to go on, if the lease is one's own."""

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from aws_lambda_powertools import Logger
 
+from poller.troubles import Cause
 from tunehook.aws.faults import AWS_FAULTS, code_of
 from tunehook.errors import InvalidInput, Misconfigured
 from tunehook.http.reply import Transport
 from tunehook.providers import Provider
 from tunehook.providers.config import ProviderConfig, read_providers
+from tunehook.times import SteadySeconds
 
 logger = Logger(child=True)
 
-RELOAD_EVERY_MS: Final = 10_000
+RELOAD_EVERY_MS: Final = 60_000
 RETRY_AFTER_MS: Final = 5_000
 """How soon the configuration is read again where it could not be read, or lacks a name that a task has."""
 
 CONNECTIONS_MAX: Final = 900
 """Connections of all providers together: what Lambda's limit of 1,024 open files leaves beside those to AWS."""
+
+
+_KIND_MAX: Final = 200
+"""How much of a problem with an entry tells one from another."""
 
 
 class ProviderDirectory:
@@ -37,7 +42,7 @@ class ProviderDirectory:
     clock : callable
         Returns the present moment in milliseconds since 1970.
     seconds : callable, optional
-        A monotonic clock in seconds, for the providers' pauses.
+        For the providers' pauses; by default `tunehook.times.SteadySeconds`.
     """
 
     def __init__(
@@ -45,12 +50,12 @@ class ProviderDirectory:
         read: Callable[[], str],
         http: Transport,
         clock: Callable[[], int],
-        seconds: Callable[[], float] = time.monotonic,
+        seconds: Callable[[], float] | None = None,
     ) -> None:
         self._read = read
         self._http = http
         self._clock = clock
-        self._seconds = seconds
+        self._seconds = seconds or SteadySeconds(clock)
         self._providers: dict[str, Provider] = {}
         self._problems: dict[str, str] = {}
         self._problem: str | None = None
@@ -123,12 +128,13 @@ class ProviderDirectory:
         """Return whether the configuration has been read at or after `moment_ms`, in milliseconds since 1970."""
         return self._read_at_ms >= moment_ms
 
-    def problem(self, name: str) -> str:
-        """Return why there is no provider of this name, in words that quote no value."""
+    def problem(self, name: str) -> Cause:
+        """Return why there is no provider of this name, in words that quote no value; other words are another kind."""
         problem = self._problem or self._problems.get(name)
         if problem is None:
-            return f"the provider {name} is not configured"
-        return f"the provider {name} cannot be used: {problem}"
+            return Cause("unconfigured", f"the provider {name} is not configured", is_certain=True)
+        words = f"the provider {name} cannot be used: {problem}"
+        return Cause(f"unusable {problem}"[:_KIND_MAX], words, is_certain=True)
 
     def pause_left_s(self, provider: Provider) -> float:
         """Return for how many seconds from now a provider is not to be asked."""

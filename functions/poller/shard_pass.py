@@ -16,16 +16,25 @@ from aws_lambda_powertools import Logger
 
 from poller.directory import ProviderDirectory
 from poller.figures import Figures
-from poller.judge import STREAMING_MAX_MS, End, Verdict, Wait, is_given_up, judge, unasked
+from poller.judge import (
+    STREAMING_MAX_MS,
+    UNASKED_MAX_MS,
+    End,
+    Verdict,
+    Wait,
+    is_given_up,
+    judge,
+    unasked,
+)
 from poller.outbox import Outbox
 from poller.provider_memory import ProviderMemory, Standing
 from poller.rounds import BEHIND_FROM_MS, Rounds
 from poller.troubles import Cause, noted
 from tunehook.aws.faults import AWS_FAULTS, code_of
-from tunehook.aws.leases import RENEW_EVERY_MS, Leases, Place
+from tunehook.aws.leases import RENEW_EVERY_MS, Leases, Left, Place
 from tunehook.aws.tasks import TasksTable
 from tunehook.cadence import next_question_ms
-from tunehook.providers import InlineFile, Outcome, Pending, Provider, Throttled
+from tunehook.providers import InlineFile, Outcome, Pending, Provider, Throttled, Transient, Unauthorised
 from tunehook.rhythm import Refresh
 from tunehook.tasks import PendingTask, TaskEnd, TaskKey
 from tunehook.times import to_ms
@@ -64,8 +73,8 @@ LOOK_AGAIN_AFTER_S: Final = (0.0, 1.0, 2.0)
 FINISH_WITHIN_S: Final = 10.0
 """How long the requests under way are waited for by a pass that was taken over: as long as one may take."""
 
-BEHIND_WITHIN_S: Final = 2.0
-"""How long a pass waits to learn with whom the one before it would have gone on."""
+LEFT_WITHIN_S: Final = 2.0
+"""How long a pass waits to learn what the one before it has left."""
 
 OLD_FROM_MS: Final = 180_000
 """The age beyond which few tasks are still at work (docs/provider-contracts.md, "Figures") and many that hang."""
@@ -78,6 +87,15 @@ SELDOM_MS: Final = 20_000
 TOLD_A_SECOND: Final = 100
 """How many tasks a second are told why they do not go on, in an outage that concerns them all."""
 
+MINUTE_MS: Final = 60_000
+"""How far apart the schedule's starts are."""
+
+RESTS_FROM_MS: Final = 600_000
+"""The age from which on a task may wait for the schedule's next start while no poller runs."""
+
+MISSED_AFTER_MS: Final = 90_000
+"""How long nobody has held the lease if the schedule's last start came to nothing."""
+
 QUEUED_MAX_MS: Final = 30_000
 """How long a task that has waited long enough beyond its deadline is queued for its question all the same."""
 
@@ -89,6 +107,7 @@ class StopReason(StrEnum):
     """Why a pass ended."""
 
     NOTHING_PENDING = "nothing_pending"
+    NOTHING_DUE = "nothing_due"
     ALREADY_RUNNING = "already_running"
     TAKEN_OVER = "taken_over"
     OUT_OF_TIME = "out_of_time"
@@ -111,6 +130,8 @@ class _Watched:
         Whether it is asked about as an overdue task.
     asked_at_ms : int
         When this pass had its last answer about it; 0 before the first.
+    answered_at_ms : int
+        When that answer told how it stands; 0 before the first.
     refresh : Refresh or None
         Its gateway's last refresh.
     """
@@ -121,6 +142,7 @@ class _Watched:
     is_settling: bool = False
     is_late: bool = False
     asked_at_ms: int = 0
+    answered_at_ms: int = 0
     refresh: Refresh | None = None
 
 
@@ -190,6 +212,9 @@ class ShardPass:
         self._read_from_ms = 0
         self._renewed_at_ms = 0
         self._handed_over_at_ms = 0
+        self._began_at_ms = 0
+        self._next_start_ms: int | None = None
+        self._found = 0
         self._is_configured = False
         self._is_taken_over = False
         self._met: set[Provider] = set()
@@ -215,6 +240,7 @@ class ShardPass:
         StopReason
             Why the pass ended. What it did not finish, the next one finds in the work index.
         """
+        self._began_at_ms = self._clock()
         try:
             reason = await self._watch_in_time(take_over)
             self._save_memory(is_last=True)
@@ -260,21 +286,50 @@ class ShardPass:
             if self._is_taken_over:
                 return StopReason.TAKEN_OVER
             # Looks may take longer than a tick: one that began since then has to have found nothing.
-            if idle_from_ms is None or self._read_from_ms < idle_from_ms or not self._is_idle():
+            is_over = idle_from_ms is not None and self._read_from_ms >= idle_from_ms and self._is_idle()
+            if not is_over and not self._may_rest():
                 continue
             # The lease goes first: a task put after this look finds no live lease, and its intake starts a poller.
             await self._give_up_lease()
             if not await self._look_again(LOOK_AGAIN_AFTER_S):
-                return StopReason.NOTHING_PENDING
+                return StopReason.NOTHING_DUE if self._watched else StopReason.NOTHING_PENDING
             if not await self._take_lease(take_over=False):
                 return StopReason.TAKEN_OVER
 
     def _is_idle(self) -> bool:
+        return not self._watched and self._is_through()
+
+    def _is_through(self) -> bool:
+        """Return whether nothing is under way, and the lease may be given up without being taken back by a renewal."""
+        return self._outbox.is_empty and not (self._asking or self._settling) and self._renewing is None
+
+    def _may_rest(self) -> bool:
+        """Return whether the schedule's next poller, which asks about every task at once, comes in time for all."""
+        if self._next_start_ms is None or not self._is_configured:
+            return False
+        now_ms = self._clock()
         return (
-            not self._watched
-            and self._outbox.is_empty
-            and not (self._asking or self._settling)
-            and self._renewing is None
+            now_ms < self._next_start_ms
+            and self._is_through()
+            and all(self._rests(watched, now_ms, self._next_start_ms) for watched in self._watched.values())
+        )
+
+    def _rests(self, watched: _Watched, now_ms: int, until_ms: int) -> bool:
+        """Return whether a task need not be asked about before a moment, and nothing else becomes of it by then."""
+        task = watched.task
+        ends_ms = [task.deadline_ms + (UNASKED_MAX_MS if now_ms >= task.deadline_ms else 0)]
+        if task.streaming_since_ms is not None:
+            ends_ms.append(task.streaming_since_ms + STREAMING_MAX_MS)
+        if now_ms - task.submitted_at_ms < RESTS_FROM_MS or any(
+            now_ms <= each < until_ms for each in ends_ms
+        ):
+            return False
+        provider = self._providers.get(task.key.provider)
+        if provider is None or self._providers.pause_left_s(provider) * 1000 >= until_ms - now_ms:
+            return True  # nobody could ask
+        every_ms = provider.pace.interval_ms(now_ms - task.submitted_at_ms)
+        return watched.due_ms >= until_ms or (
+            now_ms < watched.due_ms and until_ms <= watched.answered_at_ms + every_ms
         )
 
     async def _briefly(self, *work: asyncio.Task[Any] | None) -> float:
@@ -308,19 +363,24 @@ class ShardPass:
         elif not await self._in_upkeep(self._leases.take_if_free, self._shard, self._owner, now_ms):
             return False
         self._renewed_at_ms = now_ms
-        await self._resume_rounds()
+        left = await self._left()
+        self._noted = left.behind
+        self._rounds.resume(left.behind)
+        # Whoever took over from nobody for so long cannot rely on the schedule, and stays until it starts the next one.
+        if take_over and now_ms - left.until_ms <= MISSED_AFTER_MS:
+            self._next_start_ms = self._began_at_ms + MINUTE_MS
         for watched in self._watched.values():
-            watched.due_ms = self._first_due_ms(watched)
+            if not watched.asked_at_ms:
+                watched.due_ms = self._first_due_ms(watched)
         return True
 
-    async def _resume_rounds(self) -> None:
+    async def _left(self) -> Left:
         try:
-            async with asyncio.timeout(BEHIND_WITHIN_S):
-                self._noted = await self._in_upkeep(self._leases.behind, self._shard)
+            async with asyncio.timeout(LEFT_WITHIN_S):
+                return await self._in_upkeep(self._leases.left, self._shard)
         except (*AWS_FAULTS, TimeoutError) as error:
-            logger.warning("behind_not_read", shard=self._shard, error=code_of(error))
-        else:
-            self._rounds.resume(self._noted)
+            logger.warning("lease_not_read", shard=self._shard, error=code_of(error))
+            return Left(0, {})
 
     def _renew_lease(self) -> None:
         """Hold the lease; who took it over becomes known with the answer."""
@@ -365,10 +425,11 @@ class ShardPass:
             logger.warning("lease_not_given_up", shard=self._shard, error=code_of(error))
 
     async def _look_again(self, after_s: Iterable[float]) -> bool:
-        """Look some times, seconds apart, until there is something to do; return whether there is, or may be."""
+        """Look some times, seconds apart, until there is something new; return whether there is, or may be."""
+        found = self._found
         for each_s in after_s:
             await asyncio.sleep(each_s)
-            if not await self._look() or self._watched or not self._outbox.is_empty:
+            if not await self._look() or self._found > found or not self._outbox.is_empty:
                 return True
         return False
 
@@ -429,6 +490,7 @@ class ShardPass:
     def _watch(self, task: PendingTask) -> None:
         if self._knows(task.key, task.since_ms):
             return
+        self._found += 1
         watched = self._watched[task.key] = _Watched(task, 0)
         watched.due_ms = self._first_due_ms(watched)
 
@@ -602,6 +664,8 @@ class ShardPass:
         cause = self._memory.heard(standing, outcome, now_ms)
         if is_question:
             watched.asked_at_ms = now_ms
+            if not isinstance(outcome, Throttled | Transient | Unauthorised):
+                watched.answered_at_ms = now_ms
             self._figures.question(watched.task.key.provider, outcome.name)
             if outcome.name == "unauthorised" and standing.is_refused_after_acceptance:
                 self._figures.no_longer_accepted(watched.task.key.provider)
@@ -688,7 +752,7 @@ class ShardPass:
     def _wait_for_provider(self, name: str, group: list[_Watched], now_ms: int) -> None:
         # One that has come since may name a provider that was configured with it: that is read anew soon.
         known = [each for each in group if self._providers.read_since(min(each.task.since_ms, now_ms))]
-        cause = Cause("unconfigured", self._providers.problem(name), is_certain=True)
+        cause = self._providers.problem(name)
         waiting = self._give_up_old(known, cause.words, now_ms)
         for watched in waiting:
             self._plan(watched, now_ms)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunehook.times import from_ms, iso, now_ms, to_ms
+from tunehook.times import SteadySeconds, from_ms, iso, now_ms, to_ms
 
 MOMENT = datetime(2026, 11, 20, 16, 1, 57, 123_999, tzinfo=UTC)
 
@@ -23,6 +23,12 @@ def test_a_moment_is_written_in_utc_with_milliseconds() -> None:
     assert iso(MOMENT) == "2026-11-20T16:01:57.123Z"
     assert iso(MOMENT.astimezone(timezone(timedelta(hours=8)))) == "2026-11-20T16:01:57.123Z"
     assert iso(datetime(2026, 1, 1, tzinfo=UTC)) == "2026-01-01T00:00:00.000Z"
+
+
+def test_seconds_go_on_over_a_halt_and_never_back() -> None:
+    moments_ms = [1_000, 3_000, 90_000, 50_000, 51_000, 200_000]
+    seconds = SteadySeconds(lambda: moments_ms.pop(0))
+    assert [seconds() for _ in range(6)] == [1, 3, 90, 90, 91, 240]
 
 
 def test_a_moment_that_no_date_can_tell_is_an_error() -> None:

@@ -54,7 +54,7 @@ def set_provider(
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Add a provider, or replace the one of that name. Pollers see it within 10 seconds."""
+    """Add a provider, or replace the one of that name. Pollers see it within 60 seconds."""
     from tunehook.providers.config import better_base_urls
     from tunehook_cli.providers_secret import checked_entry, with_provider
 

@@ -5,7 +5,9 @@ Inside: ``datetime`` in UTC. In DynamoDB: integers of milliseconds since 1970. I
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -19,6 +21,29 @@ _MILLISECOND = timedelta(milliseconds=1)
 def now_ms() -> int:
     """Return the present moment in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
+
+
+class SteadySeconds:
+    """Seconds that go on while Lambda halts the process, as the wall clock does, and never go back, as that may.
+
+    Parameters
+    ----------
+    clock : callable
+        Returns the present moment in milliseconds since 1970.
+    """
+
+    def __init__(self, clock: Callable[[], int] = now_ms) -> None:
+        self._clock = clock
+        self._ahead_s = 0.0
+        self._last_s = -math.inf
+
+    def __call__(self) -> float:
+        seconds = self._clock() / 1000 + self._ahead_s
+        if seconds < self._last_s:
+            self._ahead_s += self._last_s - seconds
+            seconds = self._last_s
+        self._last_s = seconds
+        return seconds
 
 
 def to_ms(moment: datetime) -> int:

@@ -164,15 +164,24 @@ def test_a_poller_that_has_taken_the_lease_and_let_it_go_was_started(leases: Lea
 
 
 def test_with_whom_to_go_on_is_left_to_the_next_poller(leases: Leases) -> None:
-    assert leases.behind(0) == {}
+    assert leases.left(0).behind == {}
     leases.take_if_free(0, "a", NOW_MS)
     place = Place(NOW_MS, "task-1")
     assert leases.note_behind(0, "a", {"gw": place})
     leases.take_over(0, "b", NOW_MS)
-    assert leases.behind(0) == {"gw": place}
+    assert leases.left(0).behind == {"gw": place}
     assert not leases.note_behind(0, "a", {})
     assert leases.note_behind(0, "b", {})
-    assert leases.behind(0) == {}
+    assert leases.left(0).behind == {}
+
+
+def test_until_when_the_lease_was_held_before_is_known_to_who_took_it_over(leases: Leases) -> None:
+    assert leases.left(0).until_ms == 0
+    leases.take_over(0, "a", NOW_MS)
+    assert leases.left(0).until_ms == 0
+    leases.give_up(0, "a", NOW_MS + 5_000)
+    leases.take_over(0, "b", NOW_MS + 60_000)
+    assert NOW_MS < leases.left(0).until_ms <= NOW_MS + 5_000
 
 
 @pytest.mark.parametrize(
@@ -180,4 +189,4 @@ def test_with_whom_to_go_on_is_left_to_the_next_poller(leases: Leases) -> None:
 )
 def test_what_tunehook_cannot_have_noted_says_nothing(leases: Leases, noted: object) -> None:
     put(NAME, {"shard": 0, "behind": noted})
-    assert leases.behind(0) == {}
+    assert leases.left(0).behind == {}

@@ -54,7 +54,7 @@ async def test_a_provider_is_found_by_its_name() -> None:
     }
 
 
-async def test_the_secret_is_read_every_ten_seconds_at_most() -> None:
+async def test_the_secret_is_read_once_a_minute_at_most() -> None:
     secret = Secret(gw=entry())
     await secret.directory.refresh()
     await secret.later(RELOAD_EVERY_MS - 1)
@@ -87,6 +87,22 @@ async def test_a_provider_whose_entry_is_the_same_stays_pauses_and_all() -> None
     await secret.later()
     assert secret.directory.get("gw") is gw
     assert secret.directory.get("other") is not other
+
+
+async def test_a_pause_goes_on_while_the_process_is_halted_and_is_not_longer_for_a_clock_that_is_set_back() -> (
+    None
+):
+    secret = Secret(gw=entry())
+    await secret.directory.refresh()
+    gateway = secret.directory.get("gw")
+    assert gateway is not None
+    gateway.restore_pause(60, "throttled")
+    secret.now_ms += 20_000
+    assert secret.directory.pause_left_s(gateway) == pytest.approx(40)
+    secret.now_ms -= 3_600_000
+    assert secret.directory.pause_left_s(gateway) == pytest.approx(40)
+    secret.now_ms += 40_000
+    assert not gateway.is_paused()
 
 
 async def test_a_bad_entry_does_not_disturb_the_others() -> None:

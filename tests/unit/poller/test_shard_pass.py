@@ -187,6 +187,29 @@ class TestProviders:
         assert world.item()["status"] == "pending"
         assert world.item()["last_error"] == "the provider unknown is not configured"
 
+    def test_it_says_so_anew_where_the_configuration_gives_another_reason(self) -> None:
+        world = World()
+        world.add(provider="new")
+        world.dynamodb = Faulty(client("dynamodb"))
+        said: list[str] = []
+
+        async def change() -> None:
+            for entry in ({"kind": "no such kind"}, {"base_url": "no url"}, {"api_key": 1}):
+                await asyncio.sleep(8)
+                said.append(world.item()["last_error"])
+                world.entry = entry
+                world.gateways["new"] = lambda _: PROCESSING
+            await asyncio.sleep(8)
+            said.append(world.item()["last_error"])
+
+        world.run_together(world.shard_pass(lasts_s=34).run(take_over=True), change())
+        assert said[0] == "the provider new is not configured"
+        assert [words.split(":")[:2] for words in said[1:]] == [
+            ["the provider new cannot be used", f" providers.new.{field}"]
+            for field in ("kind", "base_url", "api_key")
+        ]
+        assert [name for name, _ in world.dynamodb.calls].count("update_item") == 4
+
     def test_that_is_written_once(self) -> None:
         world = World()
         world.add(provider="unknown")

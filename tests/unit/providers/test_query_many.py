@@ -316,6 +316,41 @@ async def test_too_many_requests_do_not_mean_that_query_many_is_not_known(status
     assert asked.knows_many is knows
 
 
+async def test_a_provider_that_throttles_query_many_alone_is_asked_singly_after_three_pauses() -> None:
+    ids = [f"t{number}" for number in range(30)]
+    gateway, clock = Gateway(dict.fromkeys(ids, "QUEUED"), many=httpx.Response(429)), Clock()
+    asked = provider(gateway, clock=clock)
+    answered: list[int] = []
+    for _ in range(5):
+        outcomes = await ask_many(asked, ids)
+        answered.append(sum(isinstance(outcome, Pending) for outcome in outcomes.values()))
+        clock.now += 60
+    # After each pause a single question is answered; the third call that is refused right after one is the last.
+    assert answered == [0, 1, 30, 30, 30]
+    assert (len(gateway.together), asked.knows_many) == (3, False)
+
+
+async def test_one_that_throttles_single_questions_too_is_not() -> None:
+    asked, clock = [], Clock()
+    throttling = provider(lambda request: (asked.append(request.method), httpx.Response(429))[1], clock=clock)
+    for _ in range(6):
+        await ask_many(throttling, ["a", "b", "c"])
+        clock.now += 60
+    assert throttling.knows_many
+    assert asked == ["POST", *["GET"] * 5]
+
+
+async def test_one_that_answers_query_many_again_begins_anew() -> None:
+    ids, clock = ["a", "b", "c"], Clock()
+    gateway = Gateway(dict.fromkeys(ids, "QUEUED"))
+    asked = provider(gateway, clock=clock)
+    for number in range(8):
+        gateway.many_answer = None if number % 2 else httpx.Response(429)
+        await ask_many(asked, ids)
+        clock.now += 60
+    assert asked.knows_many
+
+
 async def test_a_405_to_many_is_a_limit_where_a_single_question_is_refused_as_well() -> None:
     gateway = Gateway({"a": "QUEUED", "b": "QUEUED"}, many=httpx.Response(405))
     asked = provider(lambda request: gateway(request) if request.method == "POST" else httpx.Response(405))

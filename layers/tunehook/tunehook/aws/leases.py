@@ -38,6 +38,21 @@ class Place(NamedTuple):
     task_id: str
 
 
+class Left(NamedTuple):
+    """What the poller before has left to the one that has taken its lease over.
+
+    Attributes
+    ----------
+    until_ms : int
+        Until when it held the lease, or would have; 0 if there was none.
+    behind : dict
+        With which task to go on, by the names of the providers that have more tasks due than turns to ask.
+    """
+
+    until_ms: int
+    behind: dict[str, Place]
+
+
 class Leases:
     """The leases of all shards.
 
@@ -139,14 +154,16 @@ class Leases:
             only_in_doubt=True,
         ).done
 
-    def behind(self, shard: int) -> dict[str, Place]:
-        """Return with which task to go on, by the names of the providers that have more tasks due than turns to ask."""
-        noted = (self._table.get({"shard": shard}) or {}).get("behind", {})
-        return {
+    def left(self, shard: int) -> Left:
+        """Return what the poller before the present one has left (strongly consistent)."""
+        lease = self._table.get({"shard": shard}) or {}
+        noted, was_until_ms = lease.get("behind"), lease.get("was_until_ms")
+        behind = {
             name: Place(place["since_ms"], place["task_id"])
             for name, place in (noted.items() if isinstance(noted, dict) else ())
             if _is_place(place)
         }
+        return Left(int(was_until_ms) if is_whole(was_until_ms, 0, LATEST_MS) else 0, behind)
 
     def note_behind(self, shard: int, owner: str, behind: Mapping[str, Place]) -> bool:
         """Note with which task to go on, by provider; return False if another poller has taken over."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-import time
+import math
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from tunehook.providers.outcomes import NotFound, Outcome, Throttled, Transient,
 from tunehook.providers.pauses import SLOW_S, Admission, Pauses
 from tunehook.providers.payload import redact
 from tunehook.providers.turns import Crew, Rank, Turns
+from tunehook.times import SteadySeconds
 
 if TYPE_CHECKING:
     from tunehook.cadence import Pace
@@ -36,6 +37,10 @@ _MAX_PAGES = 50
 _FAILED_PARTS_AT_FIRST = 8
 _FAILED_PARTS_LATER = 32
 """How many parts of batches may fail in a row before query-many counts as broken; fewer if none ever succeeded."""
+
+_MANY_THROTTLED = 3
+"""How many pauses in a row, each for a call of query-many right after a question that was answered, show that the
+provider throttles query-many alone."""
 
 _DIGEST_ROUNDS = 10_000
 _TROUBLE = (Throttled, Unauthorised, Transient)
@@ -77,7 +82,7 @@ class Provider:
         Such as `tunehook.http.transport.HttpTransport`. Shared with other providers; must allow `max_concurrency`
         connections.
     clock : callable
-        A monotonic clock in seconds, for the pauses.
+        Seconds that never go back, for the pauses, such as `tunehook.times.SteadySeconds`.
     utc_now : callable
         The time of day, for `Retry-After` dates.
     """
@@ -87,15 +92,15 @@ class Provider:
         config: ProviderConfig,
         http: Transport,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
         utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.config = config
         self._adapter = ADAPTERS[config.kind]
         self._http = http
         self._utc_now = utc_now
-        self._pauses = Pauses(clock)
-        self._clock = clock
+        self._clock = clock or SteadySeconds()
+        self._pauses = Pauses(self._clock)
         self._base_url = quote(config.base_url, safe=_URL_PUNCTUATION)
         self._host = urlsplit(config.base_url).hostname or ""
         self._secret = config.api_key.get_secret_value()
@@ -112,6 +117,8 @@ class Provider:
         self._knows_many = config.batch and self._adapter.ids_per_call is not None
         self._many_worked = False
         self._failed_parts = 0
+        self._many_throttled = 0
+        self._many_throttled_at_s = -math.inf
         self._batch_limits: dict[str, int] = {}
 
     @property
@@ -319,29 +326,38 @@ class Provider:
             ids = await self._ask_first(ids, call)
             if unresolved == Unauthorised.name:
                 forgiven = (Transient, Unauthorised)
+            elif unresolved == Throttled.name and self._many_throttled == _MANY_THROTTLED - 1:
+                forgiven = (Transient, Throttled)
         if not ids:
             return
         screened = await self._screen(ids, call, forgiven)
-        if isinstance(screened, Throttled) or (
-            isinstance(screened, Unauthorised) and Unauthorised not in forgiven
-        ):
+        if isinstance(screened, Throttled) and screened.asked:
+            self._count_throttled(unresolved)
+        is_unasked = isinstance(screened, Throttled) and not screened.asked
+        if is_unasked or (isinstance(screened, Throttled | Unauthorised) and type(screened) not in forgiven):
             for task_id in ids:
                 call.deliver(task_id, screened)
         elif isinstance(screened, ManyUnknown) and screened.may_be_limit:
             rest = await self._ask_first(ids, call)
             self._knows_many = self._clock() < self._pauses.until
             self._ask_singly(rest, call)
-        elif isinstance(screened, ManyUnknown | Unauthorised):
+        elif isinstance(screened, ManyUnknown | Unauthorised | Throttled):
             self._knows_many = False
             self._ask_singly(ids, call)
         elif isinstance(screened, Transient):
             await self._ask_in_parts(ids, call, part, screened)
         else:
             self._many_worked = True
-            self._failed_parts = 0
+            self._failed_parts = self._many_throttled = 0
             for task_id, outcome in screened.items():
                 call.deliver(task_id, outcome)
             self._ask_singly([task_id for task_id in ids if task_id not in screened], call)
+
+    def _count_throttled(self, unresolved: str | None) -> None:
+        """Count a pause for query-many, once of all the calls that are refused, while single questions are answered."""
+        if self._pauses.until != self._many_throttled_at_s:
+            self._many_throttled_at_s = self._pauses.until
+            self._many_throttled = self._many_throttled + 1 if unresolved == Throttled.name else 1
 
     async def _ask_in_parts(
         self, ids: Sequence[str], call: _Call, part: _Part | None, trouble: Transient

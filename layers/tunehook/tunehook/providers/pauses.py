@@ -49,7 +49,7 @@ class Pauses:
     Parameters
     ----------
     clock : callable
-        A monotonic clock in seconds.
+        Seconds that never go back, and go on while the process is halted.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
