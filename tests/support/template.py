@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 REGION = "us-east-1"
 STACK = "tunehook"
 ACCOUNT = "123456789012"
+NOTHING = {"Ref": "AWS::NoValue"}
 
 SAM_PYTHON = ROOT / ".tunehook" / "tools" / "sam" / "bin" / "python"
 _VARIABLE = re.compile(r"\$\{([^}]+)\}")
@@ -96,7 +97,10 @@ def translated_resources(kind: str) -> dict[str, dict[str, Any]]:
 
 
 def statements(template: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every statement of every policy of a template, with the logical id of what it is attached to."""
+    """Yield every statement of every policy of a template, with the logical id of what it is attached to.
+
+    Of what hangs on a condition, whatever it may come to.
+    """
     for name, resource in template["Resources"].items():
         properties = resource.get("Properties", {})
         documents = [each["PolicyDocument"] for each in properties.get("Policies", ())]
@@ -104,7 +108,9 @@ def statements(template: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any
             documents.append(properties["PolicyDocument"])
         for document in documents:
             for statement in document["Statement"]:
-                yield name, statement
+                for each in statement.get("Fn::If", ("", statement))[1:]:
+                    if each != NOTHING:
+                        yield name, each
 
 
 def many(value: Any) -> list[Any]:
@@ -139,7 +145,8 @@ def resolved(value: Any, parameters: Mapping[str, Any] | None = None) -> Any:
             pairs = ((key, resolved(each, parameters)) for key, each in value.items())
             return {key: each for key, each in pairs if each is not None}
         case list():
-            return [resolved(each, parameters) for each in value]
+            found = (resolved(each, parameters) for each in value)
+            return [each for each in found if each is not None]
     return value
 
 
@@ -154,6 +161,12 @@ def substituted(text: str, parameters: Mapping[str, Any] | None = None) -> str:
         return f"{reference}.{attribute}" if attribute else reference
 
     return _VARIABLE.sub(replace, text)
+
+
+def is_made(described: Mapping[str, Any], parameters: Mapping[str, Any] | None = None) -> bool:
+    """Return whether a resource or an output of the translated template is there with these parameters."""
+    condition = described.get("Condition")
+    return condition is None or _holds(translated()["Conditions"][condition], parameters or {})
 
 
 def _reference(name: str, parameters: Mapping[str, Any]) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from tunehook.errors import Misconfigured, Unavailable
+from tunehook_cli.local.differences import let_items_expire, write_for_embedded
 from tunehook_cli.local.ministack import last_words
 from tunehook_cli.local.state import Home, LocalEnvironment, checkout
 
@@ -59,7 +60,7 @@ def build(home: Home, source: Path | None = None) -> None:
 
 
 def deploy(home: Home, environment: LocalEnvironment) -> None:
-    """Run `sam deploy`, which creates the stack or updates it.
+    """Run `sam deploy`, which creates the stack or updates it, and see to what the embedded AWS does not do of it.
 
     Raises
     ------
@@ -71,7 +72,7 @@ def deploy(home: Home, environment: LocalEnvironment) -> None:
         home,
         "deploy",
         "--template-file",
-        str(home.build / "template.yaml"),
+        str(write_for_embedded(home.build / "template.yaml")),
         "--config-file",
         str(checkout() / "samconfig.toml"),
         "--config-env",
@@ -82,6 +83,7 @@ def deploy(home: Home, environment: LocalEnvironment) -> None:
         "NetworkPolicy=any",
         extra=environment.variables(),
     )
+    let_items_expire(environment)
 
 
 def _python_version() -> str:
