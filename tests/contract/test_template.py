@@ -66,17 +66,26 @@ class TestStream:
         (source,) = (source for _, source in event_sources("DynamoDB"))
         pattern = json.loads(source["FilterCriteria"]["Filters"][0]["Pattern"])
         assert pattern == {
-            "eventName": ["INSERT", "MODIFY"],
-            "dynamodb": {"NewImage": {"status": {"S": [{"exists": False}]}}},
+            "dynamodb": {
+                "NewImage": {"task_id": {"S": [{"exists": True}]}, "status": {"S": [{"exists": False}]}}
+            }
         }
 
     def test_the_filter_lets_deleted_items_through_whose_end_may_be_untold(self) -> None:
         (source,) = (source for _, source in event_sources("DynamoDB"))
         pattern = json.loads(source["FilterCriteria"]["Filters"][2]["Pattern"])
         assert pattern == {
-            "eventName": ["REMOVE"],
-            "dynamodb": {"OldImage": {"queue": {"S": [{"exists": True}]}}},
+            "dynamodb": {
+                "NewImage": {"task_id": {"S": [{"exists": False}]}},
+                "OldImage": {"queue": {"S": [{"exists": True}]}},
+            }
         }
+
+    def test_filters_ask_for_nothing_but_what_aws_says_that_they_may(self) -> None:
+        (source,) = (source for _, source in event_sources("DynamoDB"))
+        filters = source["FilterCriteria"]["Filters"]
+        assert len(filters) <= 5
+        assert {key for each in filters for key in json.loads(each["Pattern"])} == {"dynamodb"}
 
     def test_the_stream_shows_the_item_as_it_is_and_as_it_was(self) -> None:
         table = resources("AWS::DynamoDB::Table")["TasksTable"]

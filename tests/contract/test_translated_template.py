@@ -6,6 +6,7 @@ role that may do everything.
 
 from __future__ import annotations
 
+import logging as python_logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,10 +18,12 @@ from tests.support.template import (
     ROOT,
     STACK,
     function_name,
+    is_made,
     many,
     resolved,
     resources,
     statements,
+    template,
     translated,
     translated_resources,
 )
@@ -91,7 +94,6 @@ ALLOWED = {
     "FulfillmentRole": {
         "FulfillmentQueue.Arn": {
             "sqs:ChangeMessageVisibility",
-            "sqs:ChangeMessageVisibilityBatch",
             "sqs:DeleteMessage",
             "sqs:GetQueueAttributes",
             "sqs:ReceiveMessage",
@@ -101,7 +103,7 @@ ALLOWED = {
         "SubscriptionsTable.Arn": {"dynamodb:GetItem", "dynamodb:Scan", "dynamodb:UpdateItem"},
         "SecretVersionsTable.Arn": {"dynamodb:PutItem", "dynamodb:Scan"},
         "DeliveriesTable.Arn": {"dynamodb:GetItem", "dynamodb:PutItem"},
-        "DeliveriesQueue.Arn": {"sqs:SendMessage", "sqs:SendMessageBatch"},
+        "DeliveriesQueue.Arn": {"sqs:SendMessage"},
         "ResultsBucket.Arn": {"s3:ListBucket"},
         RESULTS: {"s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"},
         NOTICES: {"s3:GetObject", "s3:PutObject"},
@@ -111,12 +113,10 @@ ALLOWED = {
     "WebhooksRole": {
         "DeliveriesQueue.Arn": {
             "sqs:ChangeMessageVisibility",
-            "sqs:ChangeMessageVisibilityBatch",
             "sqs:DeleteMessage",
             "sqs:GetQueueAttributes",
             "sqs:ReceiveMessage",
             "sqs:SendMessage",
-            "sqs:SendMessageBatch",
         },
         "DeliveriesTable.Arn": {"dynamodb:UpdateItem"},
         "DeliveriesTable.Arn/index/by_subscription": {"dynamodb:Query"},
@@ -134,6 +134,7 @@ ALLOWED = {
     },
 }
 """What each role may do, by resource; beside that, every function may write its own log and traces."""
+EMITTING = ("Intake", "Poller", "Fulfillment", "Webhooks")
 SHORT_LIVED_TABLES = {"PollerLeasesTable", "ProviderStatesTable", "ReceiverGatesTable"}
 LONGEST_RETENTION_S = 14 * 24 * 3600
 
@@ -166,6 +167,15 @@ def stream_mappings() -> list[dict[str, Any]]:
     return [each for each in mappings() if each["EventSourceArn"]["Fn::GetAtt"][1] == "StreamArn"]
 
 
+def lifecycle(parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rules of the results' bucket, as they are with these parameters."""
+    (bucket,) = translated_resources("AWS::S3::Bucket").values()
+    rules: list[dict[str, Any]] = resolved(
+        bucket["Properties"]["LifecycleConfiguration"]["Rules"], parameters
+    )
+    return rules
+
+
 def grants(owner: str, action: str) -> list[Any]:
     """The resources on which a role, or the function of that name, may do something."""
     role = target(properties(owner)["Role"]) if owner in FUNCTIONS else owner
@@ -183,6 +193,25 @@ def may_send(owner: str, queue: str) -> bool:
 
 def allowed() -> list[tuple[str, dict[str, Any]]]:
     return [(name, each) for name, each in statements(translated()) if each["Effect"] == "Allow"]
+
+
+def policies_of(queue: str) -> list[dict[str, Any]]:
+    """The policies of a queue, whatever they depend on."""
+    return [
+        policy
+        for policy in translated_resources("AWS::SQS::QueuePolicy").values()
+        if {"Ref": queue} in policy["Properties"]["Queues"]
+    ]
+
+
+def queue_statements(queue: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the policy of a queue says with these parameters."""
+    return [
+        statement
+        for policy in policies_of(queue)
+        if is_made(policy, parameters)
+        for statement in resolved(policy["Properties"]["PolicyDocument"]["Statement"], parameters)
+    ]
 
 
 def asynchronously_invoked() -> set[str]:
@@ -287,16 +316,54 @@ class TestDeadLetters:
         for name, rule in rules.items():
             for each in rule["Properties"]["Targets"]:
                 for queue in (each["Arn"], each["DeadLetterConfig"]["Arn"]):
-                    (policy,) = (
-                        policy["Properties"]
-                        for policy in translated_resources("AWS::SQS::QueuePolicy").values()
-                        if {"Ref": target(queue)} in policy["Properties"]["Queues"]
-                    )
-                    (statement,) = policy["PolicyDocument"]["Statement"]
+                    statement, _ = queue_statements(target(queue), {})
                     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
-                    assert queue in many(statement["Resource"])
-                    source = {"aws:SourceArn": {"Fn::GetAtt": [name, "Arn"]}}
-                    assert statement["Condition"] == {"ArnEquals": source}
+                    assert f"{target(queue)}.Arn" in many(statement["Resource"])
+                    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": f"{name}.Arn"}}
+
+
+class TestQueuePolicies:
+    @pytest.mark.parametrize("name", QUEUES)
+    def test_a_queue_asks_everybody_for_tls_but_in_development_stacks(self, name: str) -> None:
+        (statement,) = (each for each in queue_statements(name, {}) if each["Effect"] == "Deny")
+        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "sqs:*")
+        assert f"{name}.Arn" in statement["Resource"]
+        without = queue_statements(name, {"NetworkPolicy": "any"})
+        assert not [each for each in without if each["Effect"] == "Deny"]
+
+    @pytest.mark.parametrize("name", QUEUES)
+    def test_a_queue_has_one_policy(self, name: str) -> None:
+        """Another would take its place, and which of them stays is chance."""
+        assert len(policies_of(name)) == 1
+
+
+class TestBusPolicy:
+    def test_nobody_but_the_functions_speaks_for_tunehook(self) -> None:
+        ((_, policy),) = translated_resources("AWS::Events::EventBusPolicy").items()
+        assert policy["Properties"]["EventBusName"] == {"Ref": "EventBus"}
+        statement = policy["Properties"]["Statement"]
+        assert (statement["Effect"], statement["Principal"], statement["Action"]) == (
+            "Deny",
+            "*",
+            "events:PutEvents",
+        )
+        assert statement["Resource"] == {"Fn::GetAtt": ["EventBus", "Arn"]}
+        emitting = {name for name, each in allowed() if "events:PutEvents" in many(each["Action"])}
+        assert emitting == {target(properties(name)["Role"]) for name in FUNCTIONS}
+        # Of several entries one is enough; who has no principal's ARN at all is none of the roles.
+        assert statement["Condition"] == {
+            "ForAnyValue:StringEquals": {"events:source": SOURCE},
+            "ArnNotEquals": {
+                "aws:PrincipalArn": [{"Fn::GetAtt": [f"{each}Role", "Arn"]} for each in EMITTING],
+            },
+        }
+        assert {f"{each}Role" for each in EMITTING} == emitting
+
+    def test_it_is_left_out_in_development_stacks_alone(self) -> None:
+        ((_, policy),) = translated_resources("AWS::Events::EventBusPolicy").items()
+        assert is_made(policy)
+        assert not is_made(policy, {"NetworkPolicy": "any"})
 
 
 class TestLogs:
@@ -304,6 +371,20 @@ class TestLogs:
     def test_a_function_writes_to_a_group_of_the_stack(self, name: str) -> None:
         group = properties(target(properties(name)["LoggingConfig"]["LogGroup"]))
         assert resolved(group["LogGroupName"]) == f"/aws/lambda/{resolved(properties(name)['FunctionName'])}"
+
+    @pytest.mark.parametrize("name", FUNCTIONS)
+    def test_no_line_is_held_back_by_the_service(self, name: str) -> None:
+        """Told that they are JSON, it leaves lines out by a level of its own; metrics have none, and go with them."""
+        logging = properties(name)["LoggingConfig"]
+        assert logging["LogFormat"] == "Text"
+        assert not {"ApplicationLogLevel", "SystemLogLevel"} & set(logging)
+
+    @pytest.mark.parametrize("level", template()["Parameters"]["LogLevel"]["AllowedValues"])
+    def test_every_level_is_one_that_the_functions_know(self, level: str) -> None:
+        assert level in python_logging.getLevelNamesMapping()
+        for name in FUNCTIONS:
+            variables = resolved(properties(name)["Environment"]["Variables"], {"LogLevel": level})
+            assert variables["POWERTOOLS_LOG_LEVEL"] == level
 
     def test_every_group_is_kept_as_long_as_the_parameter_says(self) -> None:
         groups = translated_resources("AWS::Logs::LogGroup")
@@ -316,8 +397,10 @@ class TestLogs:
 
 
 class TestData:
-    @pytest.mark.parametrize("name", TABLES)
-    def test_a_table_is_encrypted_and_can_be_brought_back_to_any_moment(self, name: str) -> None:
+    @pytest.mark.parametrize("name", sorted(set(TABLES) - SHORT_LIVED_TABLES))
+    def test_what_is_worth_keeping_is_encrypted_by_a_key_of_the_account_and_can_be_brought_back(
+        self, name: str
+    ) -> None:
         table = properties(name)
         assert table["SSESpecification"]["SSEEnabled"] is True
         assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
@@ -327,10 +410,24 @@ class TestData:
             name
             for kind in DATA
             for name, each in translated_resources(kind).items()
-            if (each.get("DeletionPolicy"), each.get("UpdateReplacePolicy")) == ("Retain", "Retain")
+            if (each.get("DeletionPolicy"), each.get("UpdateReplacePolicy"))
+            == ("RetainExceptOnCreate", "Retain")
         }
         assert kept == set(WORTH_KEEPING)
         assert set(TABLES) - kept == SHORT_LIVED_TABLES
+
+    @pytest.mark.parametrize("name", sorted(SHORT_LIVED_TABLES))
+    def test_for_what_is_not_nothing_is_paid(self, name: str) -> None:
+        assert not {"SSESpecification", "PointInTimeRecoverySpecification"} & set(properties(name))
+
+    @pytest.mark.parametrize(("value", "refuses"), [("no", False), ("yes", True)])
+    def test_the_tables_that_are_worth_keeping_refuse_to_be_deleted_if_the_parameter_says_so(
+        self, value: str, refuses: bool
+    ) -> None:
+        for name in TABLES:
+            table = resolved(properties(name), {"DeletionProtection": value})
+            protected = False if name in SHORT_LIVED_TABLES else refuses
+            assert table.get("DeletionProtectionEnabled", False) is protected
 
     def test_every_bucket_is_encrypted_and_closed_to_the_public(self) -> None:
         buckets = translated_resources("AWS::S3::Bucket")
@@ -363,16 +460,35 @@ class TestData:
         assert translated()["Parameters"]["NetworkPolicy"]["Default"] == "public"
 
     def test_files_on_their_way_expire_when_no_queue_can_ask_for_them_any_more(self) -> None:
-        (bucket,) = translated_resources("AWS::S3::Bucket").values()
-        expiring = [
-            rule
-            for rule in bucket["Properties"]["LifecycleConfiguration"]["Rules"]
-            if "ExpirationInDays" in rule
-        ]
+        expiring = [rule for rule in lifecycle({}) if "ExpirationInDays" in rule]
         assert [(rule["Prefix"], rule["Status"], rule["ExpirationInDays"]) for rule in expiring] == [
             ("inline/", "Enabled", LONGEST_RETENTION_S // 86_400),
             ("notices/", "Enabled", LONGEST_RETENTION_S // 86_400),
         ]
+
+    @pytest.mark.parametrize("days", [1, 90])
+    def test_results_expire_after_as_many_days_as_the_parameter_says(self, days: int) -> None:
+        (rule,) = (
+            rule
+            for rule in lifecycle({"ResultsRetentionDays": days})
+            if rule.get("Prefix") == "results/" and "ExpirationInDays" in rule
+        )
+        assert (rule["Status"], rule["ExpirationInDays"]) == ("Enabled", days)
+
+    def test_results_are_kept_for_ever_where_no_days_are_given(self) -> None:
+        assert translated()["Parameters"]["ResultsRetentionDays"]["Default"] == 0
+        assert not [
+            rule
+            for rule in lifecycle({})
+            if "ExpirationInDays" in rule and not rule["Prefix"].startswith(("inline/", "notices/"))
+        ]
+
+    def test_results_are_tiered_from_their_first_day_unless_the_parameter_says_otherwise(self) -> None:
+        (rule,) = (rule for rule in lifecycle({}) if "Transitions" in rule)
+        assert (rule["Prefix"], rule["Status"]) == ("results/", "Enabled")
+        # An expiry after a single day is later than this, and so S3 takes both.
+        assert rule["Transitions"] == [{"StorageClass": "INTELLIGENT_TIERING", "TransitionInDays": 0}]
+        assert not [rule for rule in lifecycle({"ResultsStorageClass": "STANDARD"}) if "Transitions" in rule]
 
 
 class TestPermissions:
@@ -469,6 +585,17 @@ class TestPermissions:
         for role in roles:
             (statement,) = properties(role)["AssumeRolePolicyDocument"]["Statement"]
             assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+
+    def test_the_scheduler_takes_its_role_on_for_schedules_of_this_account_alone(self) -> None:
+        (statement,) = resolved(properties("ScheduleRole")["AssumeRolePolicyDocument"]["Statement"])
+        assert statement["Principal"] == {"Service": "scheduler.amazonaws.com"}
+        group = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule-group/default"
+        assert statement["Condition"] == {
+            "StringEquals": {"aws:SourceAccount": ACCOUNT},
+            "ArnEquals": {"aws:SourceArn": group},
+        }
+        for schedule in translated_resources("AWS::Scheduler::Schedule").values():
+            assert "GroupName" not in schedule["Properties"]
 
     def test_every_role_can_be_bounded(self) -> None:
         for name in translated_resources("AWS::IAM::Role"):

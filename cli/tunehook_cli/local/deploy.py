@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from tunehook.errors import Misconfigured, Unavailable
+from tunehook_cli.local.differences import let_items_expire, write_for_embedded
 from tunehook_cli.local.ministack import last_words
 from tunehook_cli.local.state import Home, LocalEnvironment, checkout
 
@@ -60,7 +61,7 @@ def build(home: Home, source: Path | None = None) -> None:
 
 
 def deploy(home: Home, environment: LocalEnvironment, tags: Sequence[str] = ()) -> None:
-    """Run `sam deploy`, which creates the environment's stack or updates it.
+    """Run `sam deploy`, which creates the environment's stack or updates it, and see to what MiniStack leaves out.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ def deploy(home: Home, environment: LocalEnvironment, tags: Sequence[str] = ()) 
         home,
         "deploy",
         "--template-file",
-        str(home.build / "template.yaml"),
+        str(write_for_embedded(home.build / "template.yaml")),
         "--config-file",
         str(checkout() / "samconfig.toml"),
         "--config-env",
@@ -95,6 +96,7 @@ def deploy(home: Home, environment: LocalEnvironment, tags: Sequence[str] = ()) 
         "NetworkPolicy=any",
         extra=environment.variables(),
     )
+    let_items_expire(environment)
 
 
 def _python_version() -> str:

@@ -8,6 +8,7 @@ from moto import mock_aws
 from tests.support.aws import Faulty, create_table, fault
 from tests.support.aws import client as shared_client
 
+import tunehook.aws.deliveries
 from tunehook.aws.deliveries import Claim, DeliveriesQueue, DeliveriesTable
 from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, DeliveryStatus, message_for, new_delivery
 from tunehook.tasks import Format
@@ -232,6 +233,32 @@ class TestIndexes:
         assert table.record(message, status=DeliveryStatus.DELIVERED, attempt=ATTEMPT)
         assert table.delivered_since(DELIVERY.subscription_id, NOW_MS + 1)
         assert not table.delivered_since(DELIVERY.subscription_id, NOW_MS + 2)
+
+    @pytest.mark.parametrize(
+        ("number", "is_found"), [(0, False), (1, True), (2, True), (3, False), (4, True), (5, True)]
+    )
+    def test_one_that_was_delivered_is_looked_for_at_both_ends(
+        self, aws: None, monkeypatch: pytest.MonkeyPatch, number: int, is_found: bool
+    ) -> None:
+        """A receiver that fails for days has hundreds of thousands between them."""
+        monkeypatch.setattr(tunehook.aws.deliveries, "LOOKED_AT", 2)
+        create_table("DeliveriesTable")
+        client = shared_client("dynamodb")
+        table = DeliveriesTable(client, "DeliveriesTable")
+        for each in range(6):
+            changed = {"delivery_id": f"msg_{each}", "created_at_ms": NOW_MS + each}
+            assert table.create(DELIVERY.model_copy(update=changed))
+        message = MESSAGE.model_copy(update={"delivery_id": f"msg_{number}"})
+        assert table.record(message, status=DeliveryStatus.DELIVERED, attempt=ATTEMPT)
+        asked: list[dict[str, Any]] = []
+        event, note = "before-parameter-build.dynamodb.Query", lambda params, **_: asked.append(dict(params))
+        client.meta.events.register(event, note)
+        try:
+            assert table.delivered_since(DELIVERY.subscription_id, NOW_MS + 1) is is_found
+        finally:
+            client.meta.events.unregister(event, note)
+        assert 1 <= len(asked) <= 2
+        assert {request["Limit"] for request in asked} == {2}
 
     def test_one_is_read_as_of_all_writes(self, table: DeliveriesTable) -> None:
         client = Faulty(shared_client("dynamodb"))

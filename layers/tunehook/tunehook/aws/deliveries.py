@@ -32,6 +32,9 @@ BY_SUBSCRIPTION_INDEX: Final = "by_subscription"
 MAX_DELAY_S: Final = 900
 """The longest delay of a message that SQS knows."""
 
+LOOKED_AT: Final = 1_000
+"""How many deliveries at each end of a time are looked at for one that went through: some 60 read units."""
+
 BATCH_MAX: Final = 10
 """How many messages SQS takes in one call."""
 
@@ -108,15 +111,21 @@ class DeliveriesTable:
     def delivered_since(self, subscription_id: str, since_ms: int) -> bool:
         """Return whether a delivery that was created at or after `since_ms` has been delivered to a subscription.
 
-        One that was delivered within the last second may be missed.
+        The `LOOKED_AT` first and the `LOOKED_AT` last are looked at, however many there are between: the first tell of
+        workers that did not know yet that the subscription fails, the last of how it does now. One that was delivered
+        within the last second may be missed.
         """
-        found = self._table.query(
-            Key("subscription_id").eq(subscription_id) & Key("created_at_ms").gte(since_ms),
-            index=BY_SUBSCRIPTION_INDEX,
-            where=Attr("status").eq(DeliveryStatus.DELIVERED.value),
-            attributes=["delivery_id"],
+        return any(
+            item.get("status") == DeliveryStatus.DELIVERED.value
+            for newest_first in (False, True)
+            for item in self._table.query(
+                Key("subscription_id").eq(subscription_id) & Key("created_at_ms").gte(since_ms),
+                index=BY_SUBSCRIPTION_INDEX,
+                attributes=["status"],
+                newest_first=newest_first,
+                paging={"MaxItems": LOOKED_AT, "PageSize": LOOKED_AT},
+            )
         )
-        return any(True for _ in found)
 
     def claim(self, message: DeliveryMessage, now_ms: int) -> tuple[Claim, Delivery | None]:
         """Take the attempt that a message asks for, and read its delivery, in one call.
