@@ -108,10 +108,11 @@ def test_a_fault_of_the_program_itself_leaves_nothing_behind_either(
 
     monkeypatch.setattr(Job, "run", breaks)
 
-    with pytest.raises(KeyError):
-        program.run(Deployed(tmp_path), keep=False)
+    report = program.run(Deployed(tmp_path), keep=False)
 
     assert there() == set()
+    assert not report.held
+    assert report.error == "KeyError('x')"
 
 
 def test_it_is_kept_on_request_and_said_how_to_remove_it(
@@ -154,8 +155,9 @@ def test_what_is_left_or_does_not_hold_or_was_never_judged_is_no_success(tmp_pat
 def test_the_report_is_json_and_has_no_account_and_no_secret(tmp_path: Path) -> None:
     report = program.run(Deployed(tmp_path), keep=False)
     path = tmp_path / "smoke-report.json"
+    report.parameters = {"PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/b"}
 
-    report.write(path)
+    report.write(path, "123456789012")
 
     told = json.loads(path.read_text())
     assert (told["held"], told["region"], told["name"]) == (True, "eu-west-1", RUN)
