@@ -2,7 +2,8 @@
 #
 # PYTHON            the Python to set up with (3.11 or newer)
 # PYTHON_VERSION    the Python of Lambda to build for
-# KEEP=1            `make demo` leaves what it started running
+# KEEP=1            `make demo` leaves what it started running, `make smoke` what it made
+# YES=1             `make smoke` does not ask
 
 PYTHON ?= python3
 PYTHON_VERSION ?= 3.13
@@ -35,7 +36,7 @@ demo: setup ## show the whole job on an embedded AWS
 .PHONY: test
 test: setup $(TOOLS)/node/.made ## run every test that this machine can run
 	$(BIN)/pytest --numprocesses=auto --maxprocesses=8 tests/unit tests/contract
-	$(BIN)/pytest --numprocesses=2 --dist=loadgroup tests/stack
+	$(BIN)/pytest --numprocesses=2 --dist=loadgroup tests/stack tests/account
 
 .PHONY: lint
 lint: setup ## check style, types and the template
@@ -43,6 +44,7 @@ lint: setup ## check style, types and the template
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(SAM) validate --lint
+	$(SAM) validate --lint --template-file tests/account/sandbox/template.yaml
 
 .PHONY: format
 format: setup ## put the code into the house's format
@@ -95,6 +97,11 @@ invoke: setup ## run the built FUNCTION in a container, on the file EVENT
 deploy: build ## build the stack and deploy it to AWS, asking what it needs to know
 	$(SAM) validate --lint
 	$(SAM) deploy --guided --parameter-overrides PythonVersion=$(PYTHON_VERSION)
+
+# `python -m tests.account --embedded` does the same without an account.
+.PHONY: smoke
+smoke: setup ## prove it in your AWS account, for less than a cent (asks first; removes what it made)
+	@$(BIN)/python -m tests.account --parameter PythonVersion=$(PYTHON_VERSION)
 
 .PHONY: schemas
 schemas: setup ## write the JSON Schemas of the events anew

@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -79,16 +80,17 @@ def prove(embedded: bool, parameters: dict[str, str], path: Path) -> int:
     target: Target
     if embedded:
         print(consent.describe(name, "an embedded AWS on this machine, where it costs nothing"))
-        target = EmbeddedAccount(name, folder)
+        account, target = None, EmbeddedAccount(name, folder)
     else:
         target = RealAccount(name, folder, parameters)
-        print(consent.describe(name, f"the account {target.account()}, region {target.region}"))
+        account = target.account()
+        print(consent.describe(name, f"the account {account}, region {target.region}"))
         if not consent.consents(input if sys.stdin.isatty() else None):
             shutil.rmtree(folder)
             return REFUSED
     with target, terminated_as_interrupted():
         report = run(target, keep=consent.is_set(os.environ, "KEEP"))
-    report.write(path)
+    report.write(path, account)
     report.show(Console(soft_wrap=True) if not sys.stdout.isatty() else Console())
     print(f"The report is in {path}.")
     if report.held:
@@ -109,6 +111,9 @@ def run(target: Target, *, keep: bool) -> Report:
         report.error = str(error)
     except KeyboardInterrupt:
         report.error = "interrupted"
+    except Exception as error:  # noqa: BLE001 - a fault of ours: it is removed and reported all the same
+        traceback.print_exc()
+        report.error = repr(error)
     finally:
         if keep:
             report.kept = True

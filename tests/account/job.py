@@ -51,6 +51,9 @@ ROTATED_WITHIN_S: Final = 15.0
 _LOGS_COME_WITHIN_S: Final = 15.0
 """What was logged may be asked for so much later, on a real account."""
 
+_METRICS_EVERY_S: Final = 10.0
+"""CloudWatch takes some minutes to list a new metric, and answers few questions about logs in a second."""
+
 _DEAD_LETTERS: Final = (
     "FulfillmentDeadLetters",
     "DeliveriesDeadLetters",
@@ -184,10 +187,10 @@ class Job:
 
     # Waiting
 
-    def _wait(self, what: str, look: Callable[[], bool]) -> None:
+    def _wait(self, what: str, look: Callable[[], bool], every_s: float = LOOK_EVERY_S) -> None:
         self._say(f"waiting: {what}")
         try:
-            eventually(what, look)
+            eventually(what, look, every_s=every_s)
         except Unavailable as error:
             # What did not come is for the judges to say.
             self._say(str(error))
@@ -233,7 +236,7 @@ class Job:
             alarms=self._alarms(),
             dashboards_wanted=frozenset(resources.get("AWS::CloudWatch::Dashboard", ())),
             dashboards=self._dashboards(),
-            log_lines=self._log_lines(functions | {"sandbox": self._sandbox_function}),
+            log_lines={},
             tracing={name: self._tracing(function) for name, function in functions.items()},
             traces=None,
             metrics=None,
@@ -243,9 +246,12 @@ class Job:
             seconds=time.monotonic() - started,
         )
         if not self._target.embedded:
+            time.sleep(_LOGS_COME_WITHIN_S)
+        self._read_logs(evidence, functions)
+        if not self._target.embedded:
             traced = "Active" in evidence.tracing.values()
             evidence.traces = self._traces(started, list(functions.values()), wanted=traced)
-            evidence.metrics = self._metrics(evidence, list(functions.values()))
+            self._compare_metrics(evidence, functions)
         return evidence
 
     def _items(self) -> dict[str, Mapping[str, Any]]:
@@ -380,15 +386,13 @@ class Job:
         configuration = self._target.client("lambda").get_function_configuration(FunctionName=function)
         return str(configuration.get("TracingConfig", {}).get("Mode", "PassThrough"))
 
-    def _log_lines(self, functions: Mapping[str, str]) -> dict[str, list[str]]:
-        if not self._target.embedded:
-            time.sleep(_LOGS_COME_WITHIN_S)
+    def _read_logs(self, evidence: Evidence, functions: Mapping[str, str]) -> None:
         logs = self._target.client("logs")
         lines = {}
-        for name, function in functions.items():
+        for name, function in {**functions, "sandbox": self._sandbox_function}.items():
             pages = logs.get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{function}")
             lines[name] = [event["message"] for page in pages for event in page["events"]]
-        return lines
+        evidence.log_lines = lines
 
     def _traces(self, started: float, functions: Sequence[str], *, wanted: bool) -> int:
         xray = self._target.client("xray")
@@ -405,25 +409,25 @@ class Job:
             self._wait("traces in X-Ray", lambda: look() > 0)
         return look()
 
-    def _metrics(
-        self, evidence: Evidence, functions: Sequence[str]
-    ) -> frozenset[tuple[str, frozenset[tuple[str, str]]]]:
-        """Return the metrics of these functions, and what else of the namespace they have sent."""
-        cloudwatch = self._target.client("cloudwatch")
-        sent = metrics_sent(evidence)
+    def _compare_metrics(self, evidence: Evidence, functions: Mapping[str, str]) -> None:
+        """Note the metrics of these functions, when they are what the logs say was sent, which goes on meanwhile."""
+        cloudwatch, names = self._target.client("cloudwatch"), frozenset(functions.values())
 
-        def look() -> frozenset[tuple[str, frozenset[tuple[str, str]]]]:
+        def agree() -> bool:
+            self._read_logs(evidence, functions)
             pages = cloudwatch.get_paginator("list_metrics").paginate(Namespace=NAMESPACE)
             every = {
                 (each["MetricName"], frozenset((one["Name"], one["Value"]) for one in each["Dimensions"]))
                 for page in pages
                 for each in page["Metrics"]
             }
-            ours = {each for each in every if any(value in functions for _, value in each[1])}
-            return frozenset(ours | (every & sent))
+            sent = metrics_sent(evidence)
+            # Another stack may send the same, where no dimension names the function.
+            ours = {each for each in every if any(value in names for _, value in each[1])}
+            evidence.metrics = frozenset(ours | (every & sent))
+            return evidence.metrics == sent
 
-        self._wait("metrics in CloudWatch", lambda: look() >= sent)
-        return look()
+        self._wait("metrics in CloudWatch", agree, every_s=_METRICS_EVERY_S)
 
     # How it is reached
 

@@ -54,6 +54,9 @@ def judge(name: str, expected: str) -> Callable[[Callable[[Evidence], Iterable[s
                 wrong = list(look(evidence))
             except NotShown as reason:
                 return Check(name, None, expected, str(reason))
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
+                # What was seen has another shape than was promised.
+                return Check(name, held=False, expected=expected, seen=repr(error))
             return Check(name, not wrong, expected, _in_short(wrong) if wrong else "that")
 
         holding.__name__ = look.__name__
@@ -89,9 +92,13 @@ def tasks_end(evidence: Evidence) -> Iterator[str]:
 def failure_says_why(evidence: Evidence) -> Iterator[str]:
     for task in evidence.tasks:
         if task.ends == "failed":
-            for event in evidence.events:
-                if event.task_id == task.task_id and event.detail["failure"]["reason"] != FAILS_FOR:
-                    yield f"{task.task_id}: {event.detail['failure']['reason']}"
+            told = [
+                event.detail["failure"]["reason"]
+                for event in evidence.events
+                if (event.task_id, event.type) == (task.task_id, "TaskFailed")
+            ]
+            if set(told) != {FAILS_FOR}:
+                yield f"{task.task_id}: {told}"
 
 
 @judge("a bad item", "refused by the field that is wrong")

@@ -7,7 +7,7 @@ retained resources CloudFormation still lists.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -107,28 +107,29 @@ class Removal:
             If a stack of that name does not carry the tag of the run: it is not ours.
         """
         # The sandbox first: its rule is on the bus of the other, which could not be deleted with it.
-        stacks = [stack for name in (f"{self._name}-sandbox", self._name) for stack in self._stacks(name)]
+        stacks = sorted(self._stacks(), key=lambda stack: stack.name == self._name)
         if not (stacks or self._is_mine):
             return self._removed
-        inventory = {stack.stack_id: list(self._resources(stack)) for stack in stacks}
         for stack in stacks:
+            resources = set(self._resources(stack))
             if stack.status != "DELETE_COMPLETE":
-                self._prepare(inventory[stack.stack_id])
+                self._prepare(resources)
                 self._delete_stack(stack)
-        for resources in inventory.values():
-            for kind, physical_id in resources:
+                # What was still being made when it was looked at.
+                resources |= set(self._resources(stack))
+            for kind, physical_id in sorted(resources):
                 self._attempt(f"{kind} {physical_id}", lambda k=kind, i=physical_id: self.delete(k, i))
         self._attempt("log groups", self._delete_log_groups)
         self._attempt("uploads", self._delete_uploads)
         return self._removed
 
-    def _stacks(self, name: str) -> Iterator[_Stack]:
-        """Yield the stacks of a name that are the run's: the one that is there, and those that are deleted.
+    def _stacks(self) -> Iterator[_Stack]:
+        """Yield the run's stacks: those that are there, and those that are deleted already.
 
         Raises
         ------
         Misconfigured
-            If the one that is there is somebody else's.
+            If one of that name is there and somebody else's.
         """
         pages = (
             self._client("cloudformation")
@@ -137,7 +138,8 @@ class Removal:
         )
         for page in pages:
             for summary in page["StackSummaries"]:
-                if summary["StackName"] != name:
+                name = summary["StackName"]
+                if name not in (self._name, f"{self._name}-sandbox"):
                     continue
                 stack = _Stack(name, summary["StackId"], summary["StackStatus"])
                 if self._is_ours(stack):
@@ -178,7 +180,7 @@ class Removal:
                 if each["ResourceType"] in self._deleters and each.get("PhysicalResourceId"):
                     yield each["ResourceType"], each["PhysicalResourceId"]
 
-    def _prepare(self, resources: list[tuple[str, str]]) -> None:
+    def _prepare(self, resources: Iterable[tuple[str, str]]) -> None:
         """Switch off what would keep a copy of a table that is deleted, or the table itself."""
         for kind, table in resources:
             if kind == "AWS::DynamoDB::Table":

@@ -71,9 +71,10 @@ class Report:
             "removed": None if self.removed is None else asdict(self.removed),
         }
 
-    def write(self, path: Path) -> None:
-        """Write it into a file."""
-        path.write_text(json.dumps(self.document(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    def write(self, path: Path, account: str | None = None) -> None:
+        """Write it into a file, without the number of the account."""
+        text = json.dumps(self.document(), indent=2, ensure_ascii=False) + "\n"
+        path.write_text(text if account is None else text.replace(account, "<account>"), encoding="utf-8")
 
     def show(self, console: Console) -> None:
         """Print it as tables."""

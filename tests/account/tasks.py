@@ -71,7 +71,7 @@ TASKS: Final = (
     SmokeTask(PlannedTask(MUSICMINT, "smoke-02-song", 20)),
     SmokeTask(PlannedTask(MUSICMINT, "smoke-03-hooked", 10), hooked=True),
     SmokeTask(PlannedTask(QHAIGC, "smoke-04-song", 8)),
-    SmokeTask(PlannedTask(QHAIGC, "smoke-05-large", 15, large=True)),
+    SmokeTask(PlannedTask(QHAIGC, "smoke-05-large", 15)),
     SmokeTask(PlannedTask(QHAIGC, "smoke-06-slow", 40)),
     SmokeTask(PlannedTask(SUNO, "smoke-07-video", 12, video=True)),
     SmokeTask(PlannedTask(SUNO, "smoke-08-lyrics", 6, lyrics=True)),

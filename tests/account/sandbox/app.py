@@ -18,13 +18,13 @@ import json
 import mimetypes
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
-from tests.account.sandbox.books import Books, PlannedTask
+from tests.account.sandbox.books import Books, PlannedTask, is_large
 
 from tunehook_cli.sandbox import gateway, musicmint, qhaigc, suno
 from tunehook_cli.sandbox.clips import Clip, file_behind
@@ -87,16 +87,20 @@ class Sandbox:
 
     Parameters
     ----------
-    books : Books
-        The plans, and what has come.
+    open_books : callable
+        Returns the plans, and what has come. It is called when they are first needed: files are served without.
     path_key, api_key : str
         What a path begins with; what a provider takes for a key.
     """
 
-    def __init__(self, books: Books, path_key: str, api_key: str) -> None:
-        self._books = books
+    def __init__(self, open_books: Callable[[], Books], path_key: str, api_key: str) -> None:
+        self._open_books = open_books
         self._path_key = path_key
         self._api_key = api_key
+
+    @cached_property
+    def _books(self) -> Books:
+        return self._open_books()
 
     def answer(self, request: Request, now_ms: int) -> Content:
         """Return what a request gets."""
@@ -153,12 +157,11 @@ class Sandbox:
 
     def _asset(self, kind: Kind, task_id: str, name: str) -> Content:
         path = file_behind(kind, task_id, name)
-        plan = self._books.task(kind, task_id)
-        if path is None or plan is None:
+        if path is None:
             return NOT_FOUND
         content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         content = path.read_bytes()
-        if plan.large and path.suffix == ".mp3":
+        if is_large(task_id) and path.suffix == ".mp3":
             content = enlarged(content)
         return Content(200, {"content-type": content_type}, content)
 
@@ -220,10 +223,12 @@ def _moment(ms: float) -> datetime:
 
 @cache
 def _sandbox() -> Sandbox:
-    import boto3
+    def open_books() -> Books:
+        import boto3
 
-    books = Books(boto3.client("dynamodb"), os.environ["BOOKS_TABLE"])
-    return Sandbox(books, os.environ["PATH_KEY"], os.environ["API_KEY"])
+        return Books(boto3.client("dynamodb"), os.environ["BOOKS_TABLE"])
+
+    return Sandbox(open_books, os.environ["PATH_KEY"], os.environ["API_KEY"])
 
 
 def handler(event: Mapping[str, Any], _context: object) -> dict[str, Any]:

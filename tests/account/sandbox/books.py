@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from tunehook_cli.sandbox.model import Kind
 
 RECEIVERS = "receivers"
@@ -33,8 +31,12 @@ class PlannedTask:
     fails_for: str | None = None
     lyrics: bool = False
     video: bool = False
-    large: bool = False
     begun_ms: int = 0
+
+    @property
+    def large(self) -> bool:
+        """Whether its recordings are large."""
+        return is_large(self.task_id)
 
     def item(self) -> dict[str, Any]:
         """Return the entry that plans it, for `PutItem`."""
@@ -44,7 +46,6 @@ class PlannedTask:
             "title": {"S": self.title},
             "lyrics": {"BOOL": self.lyrics},
             "video": {"BOOL": self.video},
-            "large": {"BOOL": self.large},
         }
         return item if self.fails_for is None else item | {"fails_for": {"S": self.fails_for}}
 
@@ -84,11 +85,6 @@ class Books:
             {":now": {"N": str(now_ms)}, ":one": {"N": "1"}},
         )
         return None if found is None else _task(kind, found)
-
-    def task(self, kind: Kind, task_id: str) -> PlannedTask | None:
-        """Return a task; None if it is unknown."""
-        answer = self._dynamodb.get_item(TableName=self._table, Key=_key(f"tasks/{kind}", task_id))
-        return _task(kind, answer["Item"]) if "Item" in answer else None
 
     def task_ids(self, kind: Kind) -> list[str]:
         """Return the ids of a provider's tasks."""
@@ -140,12 +136,15 @@ class Books:
                 ExpressionAttributeValues=values,
                 ReturnValues="ALL_NEW",
             )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
+        except self._dynamodb.exceptions.ConditionalCheckFailedException:
             return None
         found: dict[str, Any] = answer["Attributes"]
         return found
+
+
+def is_large(task_id: str) -> bool:
+    """Return whether a task's recordings are large, which its id says: who serves them looks nothing up."""
+    return task_id.endswith("-large")
 
 
 def _key(book: str, entry: str) -> dict[str, Any]:
@@ -161,6 +160,5 @@ def _task(kind: Kind, item: Mapping[str, Any]) -> PlannedTask:
         fails_for=item["fails_for"]["S"] if "fails_for" in item else None,
         lyrics=item["lyrics"]["BOOL"],
         video=item["video"]["BOOL"],
-        large=item["large"]["BOOL"],
         begun_ms=int(item["begun_ms"]["N"]) if "begun_ms" in item else 0,
     )

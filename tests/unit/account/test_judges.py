@@ -208,6 +208,24 @@ def test_a_time_to_live_that_an_embedded_aws_leaves_off_is_not_passed() -> None:
     assert judges.time_to_live_is_on(evidence).held is None
 
 
+def test_evidence_of_another_shape_does_not_hold_and_stops_no_other_judge() -> None:
+    evidence = good_evidence()
+    evidence.events = [replace(each, detail={}) for each in evidence.events]
+
+    checks = {check.name: check for check in judges.verdicts(evidence)}
+
+    assert checks["a task that fails"].held is False
+    assert "KeyError" in checks["a task that fails"].seen
+    assert checks["events"].held
+
+
+def test_a_later_event_about_a_task_is_none_of_its_ends() -> None:
+    evidence = good_evidence()
+    evidence.events = [*evidence.events, replace(evidence.events[8], type="TaskArchived", detail={})]
+
+    assert all(check.held for check in judges.verdicts(evidence))
+
+
 def test_only_the_first_of_many_troubles_are_told() -> None:
     evidence = good_evidence()
     evidence.items.clear()

@@ -32,7 +32,7 @@ def books() -> Iterator[Books]:
 
 @pytest.fixture
 def sandbox(books: Books) -> Sandbox:
-    return Sandbox(books, PATH_KEY, API_KEY)
+    return Sandbox(lambda: books, PATH_KEY, API_KEY)
 
 
 def request(
@@ -92,7 +92,7 @@ def test_another_instance_of_the_function_knows_when_a_task_began(books: Books, 
     books.plan_task(PlannedTask(Kind.SUNO, "t1", seconds=10))
     sandbox.answer(asked(Kind.SUNO, "t1"), NOW_MS)
 
-    other = Sandbox(Books(client("dynamodb"), "books"), PATH_KEY, API_KEY)
+    other = Sandbox(lambda: Books(client("dynamodb"), "books"), PATH_KEY, API_KEY)
 
     assert status_in(other.answer(asked(Kind.SUNO, "t1"), NOW_MS + 10_000)) == "SUCCESS"
 
@@ -181,9 +181,8 @@ def test_a_clip_leads_to_its_file(books: Books, sandbox: Sandbox) -> None:
 
 
 def test_a_large_file_is_4_mb_and_fits_what_a_function_may_answer(books: Books, sandbox: Sandbox) -> None:
-    task = PlannedTask(Kind.MUSICMINT, "t1", seconds=0, large=True)
-    books.plan_task(task)
-    clip = json.loads(sandbox.answer(asked(Kind.MUSICMINT, "t1"), NOW_MS).body)["data"]["results"][0]
+    books.plan_task(PlannedTask(Kind.MUSICMINT, "t1-large", seconds=0))
+    clip = json.loads(sandbox.answer(asked(Kind.MUSICMINT, "t1-large"), NOW_MS).body)["data"]["results"][0]
 
     content = sandbox.answer(request("/" + clip["audio_url"].split("/", 3)[3], key=None), NOW_MS)
     response = response_of(content)
