@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from tunehook_cli.local.ministack import last_words
 from tunehook_cli.local.state import Home, LocalEnvironment, checkout
 
 SUPPORTED_PYTHONS: Final = ((3, 11), (3, 12), (3, 13), (3, 14))
+
+CONCURRENCY: Final = {"FulfillmentConcurrency": 5, "WebhooksConcurrency": 10}
+"""How often functions run at once: each time it is a process of this machine."""
 
 
 def build(home: Home, source: Path | None = None) -> None:
@@ -51,9 +55,9 @@ def build(home: Home, source: Path | None = None) -> None:
         "--parameter-overrides",
         f"PythonVersion={version}",
         extra={
-            "LAYER_PYTHON_VERSION": version,
             "LAYER_PROCESSORS": "native",
             "PYTHON": sys.executable,
+            "COMPILERS": shlex.quote(sys.executable),
         },
     )
 
@@ -80,6 +84,7 @@ def deploy(home: Home, environment: LocalEnvironment) -> None:
         f"PythonVersion={_python_version()}",
         f"Architecture={processor}",
         "NetworkPolicy=any",
+        *(f"{name}={value}" for name, value in CONCURRENCY.items()),
         extra=environment.variables(),
     )
 
@@ -89,7 +94,7 @@ def _python_version() -> str:
         known = ", ".join(f"{major}.{minor}" for major, minor in SUPPORTED_PYTHONS)
         raise Misconfigured(
             f"the functions run with this Python, {platform.python_version()}, and Lambda has {known}: "
-            "run `make setup PYTHON=python3.13`, say"
+            "run `make setup PYTHON=python3.14`, say"
         )
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
