@@ -83,7 +83,8 @@ def check_name(name: str) -> None:
         raise Misconfigured(f"{name!r} is no name for a stack: a letter, then letters, digits and hyphens")
     if len(name) > LONGEST_NAME:
         raise Misconfigured(
-            f"{name} has {len(name)} characters, and {LONGEST_NAME} is the most: functions and a schedule are called after it"
+            f"{name} has {len(name)} characters, and {LONGEST_NAME} is the most: "
+            "functions and a schedule are called after it"
         )
     if name == "default":
         raise Misconfigured("a stack named default would need a bus of that name, which every account has")

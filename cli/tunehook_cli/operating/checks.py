@@ -197,9 +197,9 @@ def _functions(stack: Stack) -> Found:
     lambdas = stack.client("lambda")
     for output_name in _FUNCTIONS:
         name = stack.output(output_name)
-        answer = lambdas.get_function(FunctionName=name)
-        configuration = answer["Configuration"]
-        if answer.get("Concurrency", {}).get("ReservedConcurrentExecutions") == 0:
+        # GetFunction would tell the same, and give the code away.
+        configuration = lambdas.get_function_configuration(FunctionName=name)
+        if lambdas.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions") == 0:
             yield (
                 State.FAIL,
                 f"{name} is switched off: it may run 0 times at once",
@@ -261,7 +261,8 @@ def _concurrency(stack: Stack) -> Found:
         yield (
             State.WARN,
             f"{words}, and this stack alone may want {wanted}: pollers may not be started in time, and tasks wait",
-            f"deploy it with a smaller {', '.join(_BOUNDED.values())} or ShardCount, or ask for more under Service Quotas",
+            f"deploy it with a smaller {', '.join(_BOUNDED.values())} or ShardCount, "
+            "or ask for more under Service Quotas",
         )
     elif unbounded:
         yield (

@@ -42,8 +42,11 @@ class Lambdas:
     def get_account_settings(self) -> Any:
         return {"AccountLimit": {"UnreservedConcurrentExecutions": self.limit}}
 
-    def get_function(self, FunctionName: str) -> Any:  # noqa: N803
-        return self.functions[FunctionName]
+    def get_function_configuration(self, FunctionName: str) -> Any:  # noqa: N803
+        return self.functions[FunctionName]["Configuration"]
+
+    def get_function_concurrency(self, FunctionName: str) -> Any:  # noqa: N803
+        return self.functions[FunctionName].get("Concurrency", {})
 
     def list_event_source_mappings(self, FunctionName: str) -> Any:  # noqa: N803
         return {"EventSourceMappings": self.mappings[FunctionName]}
