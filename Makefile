@@ -1,12 +1,17 @@
 # Everything there is to do with tunehook. `make help` lists it.
 #
 # PYTHON            the Python to set up with (3.11 or newer)
-# PYTHON_VERSION    the Python of Lambda to build for
 # KEEP=1            `make demo` leaves what it started running, `make smoke` what it made
 # YES=1             `make smoke` does not ask
+#
+# and for `make deploy`:
+# STACK             the stack's name
+# ENVIRONMENT       of samconfig.toml, such as prod
+# PARAMETERS        "ShardCount=4 LogLevel=DEBUG"; what is not named stays as it is, or is asked for
+# PYTHON_VERSION    short for PARAMETERS=PythonVersion=...
+# YES=1             deploys without asking
 
 PYTHON ?= python3
-PYTHON_VERSION ?= 3.13
 
 BIN = .venv/bin
 BUILD = .aws-sam/build
@@ -78,8 +83,7 @@ mutants: setup ## change the code a little, 500 times, and count what the tests 
 
 .PHONY: build
 build: setup ## build the stack for AWS
-	LAYER_PYTHON_VERSION=$(PYTHON_VERSION) PYTHON="$(CURDIR)/$(BIN)/python" \
-		$(SAM) build --parameter-overrides PythonVersion=$(PYTHON_VERSION)
+	PYTHON="$(CURDIR)/$(BIN)/python" $(SAM) build
 
 # The environment file leads the container to what `tunehook local up --containers` has started.
 INVOKE_USAGE = make invoke FUNCTION=PollerFunction EVENT=events/schedule.json
@@ -91,17 +95,19 @@ invoke: setup ## run the built FUNCTION in a container, on the file EVENT
 	@$(BIN)/tunehook local env --sam >$(BUILD)/environment.json
 	@eval "$$($(BIN)/tunehook local env)" && $(SAM) local invoke $(FUNCTION) --event $(EVENT) \
 		--template-file $(BUILD)/template.yaml --env-vars $(BUILD)/environment.json \
-		--parameter-overrides PythonVersion=$(PYTHON_VERSION) Architecture=$(PROCESSOR)
+		--parameter-overrides $(if $(PYTHON_VERSION),PythonVersion=$(PYTHON_VERSION)) Architecture=$(PROCESSOR)
 
 .PHONY: deploy
-deploy: build ## build the stack and deploy it to AWS, asking what it needs to know
-	$(SAM) validate --lint
-	$(SAM) deploy --guided --parameter-overrides PythonVersion=$(PYTHON_VERSION)
+deploy: build ## build the stack and deploy it to AWS; asks for a new stack's parameters, keeps those of another
+	@$(SAM) validate --lint
+	@$(BIN)/python -m tunehook_cli.deploying --sam $(SAM) $(if $(ENVIRONMENT),--environment $(ENVIRONMENT)) \
+		$(if $(STACK),--stack $(STACK)) $(if $(YES),--yes) \
+		$(if $(PYTHON_VERSION),PythonVersion=$(PYTHON_VERSION)) $(PARAMETERS)
 
 # `python -m tests.account --embedded` does the same without an account.
 .PHONY: smoke
 smoke: setup ## prove it in your AWS account, for less than a cent (asks first; removes what it made)
-	@$(BIN)/python -m tests.account --parameter PythonVersion=$(PYTHON_VERSION)
+	@$(BIN)/python -m tests.account $(if $(PYTHON_VERSION),--parameter PythonVersion=$(PYTHON_VERSION))
 
 .PHONY: schemas
 schemas: setup ## write the JSON Schemas of the events anew

@@ -96,6 +96,11 @@ def may_pass(error: Exception) -> bool:
     return False
 
 
+def is_denied(error: Exception) -> bool:
+    """Return whether AWS knows who asks, and that person may not."""
+    return isinstance(error, ClientError) and code_of(error) in _DENIED
+
+
 def _refusal(error: ClientError) -> str:
     code, message = code_of(error), error.response.get("Error", {}).get("Message") or "no reason given"
     if code in _EXPIRED:

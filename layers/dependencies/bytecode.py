@@ -1,13 +1,22 @@
-"""Add byte code to the layer when this interpreter is of the layer's Python version: /opt is read-only on Lambda, so
-without it every cold start compiles every module anew.
+"""Add byte code to the layer: /opt is read-only on Lambda, so without it every cold start compiles every module anew.
 
-usage: bytecode.py VERSION FOLDER
+usage: bytecode.py FOLDER
+
+Only a Python can make byte code that it reads. So of those that the layer is for (`wheels.py` has written that down)
+there is some for those that this machine has: the one that runs this, and any `python3.N` on PATH. Which they are is
+added to what is written there, as `byte_code`.
 """
 
+from __future__ import annotations
+
 import compileall
+import json
 import py_compile
 import re
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 UNUSED = (
     "anyio|h11|httpcore|pydantic/v1|pydantic/deprecated"
@@ -18,11 +27,32 @@ UNUSED = (
 )
 """What no function loads, as a pattern of paths below the layer's folder: its byte code would be half of it all."""
 
+MANIFEST = "built-for.json"
+_VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 
-def main(version: str, folder: str) -> None:
-    """Compile the modules below `folder` if this interpreter is of `version` ("3.13"); otherwise do nothing."""
-    if version != f"{sys.version_info.major}.{sys.version_info.minor}":
-        return
+
+def main(folder: str) -> None:
+    """Compile the modules below `folder` for each of the layer's Pythons that is here, and write down for which."""
+    path = Path(folder, MANIFEST)
+    manifest = json.loads(path.read_text())
+    found = {version: program for version in manifest["pythons"] if (program := interpreter(version))}
+    for program in found.values():
+        subprocess.run([program, __file__, folder, "--this"], check=True)
+    path.write_text(json.dumps(manifest | {"byte_code": list(found)}) + "\n")
+
+
+def interpreter(version: str) -> str | None:
+    """Return the program of a Python of this version ("3.13"), or None if this machine has none that runs."""
+    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return sys.executable
+    program = shutil.which(f"python{version}")
+    # A version manager's stand-in for a Python that is not chosen is there, and fails.
+    told = program and subprocess.run([program, "-c", _VERSION], capture_output=True, text=True, check=False)
+    return program if told and told.stdout.strip() == version else None
+
+
+def compile_all(folder: str) -> None:
+    """Compile the modules below `folder` for this very interpreter."""
     compileall.compile_dir(
         folder,
         quiet=1,
@@ -32,4 +62,4 @@ def main(version: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    (compile_all if sys.argv[2:] == ["--this"] else main)(sys.argv[1])

@@ -7,6 +7,7 @@ role that may do everything.
 from __future__ import annotations
 
 import logging as python_logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -244,10 +245,30 @@ class TestQueues:
         for mapping in mappings():
             assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"], mapping
 
-    def test_webhooks_leave_room_for_what_else_the_account_runs(self) -> None:
-        (webhooks,) = (each for each in mappings() if target(each["FunctionName"]) == "WebhooksFunction")
-        # Plain numbers: of a parameter the embedded AWS makes text, and hands out no message any more.
-        assert webhooks["ScalingConfig"] == {"MaximumConcurrency": {"Fn::If": ["RequiresTls", 100, 10]}}
+    @pytest.mark.parametrize(
+        ("function", "parameter"),
+        [("FulfillmentFunction", "FulfillmentConcurrency"), ("WebhooksFunction", "WebhooksConcurrency")],
+    )
+    def test_how_often_a_function_runs_at_once_is_what_its_parameter_says(
+        self, function: str, parameter: str
+    ) -> None:
+        (mapping,) = (each for each in mappings() if target(each["FunctionName"]) == function)
+        for value in translated()["Parameters"][parameter]["AllowedValues"]:
+            scaling = resolved(mapping, {parameter: value}).get("ScalingConfig")
+            if value == "unbounded":
+                assert scaling is None
+                continue
+            (_, (table, key, column)) = scaling["MaximumConcurrency"].popitem()
+            # A number: of a text the embedded AWS hands out no message any more.
+            assert translated()["Mappings"][table][key][column] == int(value)
+            assert 2 <= int(value) <= 1000
+
+    def test_the_defaults_fit_an_account_that_may_run_ten_functions_at_once(self) -> None:
+        default = {name: each["Default"] for name, each in translated()["Parameters"].items()}
+        pollers = 2 * int(default["ShardCount"])  # two at hand-over
+        intake = 1
+        queues = int(default["FulfillmentConcurrency"]) + int(default["WebhooksConcurrency"])
+        assert pollers + intake + queues < 10
 
     @pytest.mark.parametrize("name", QUEUES)
     def test_messages_are_kept_as_long_as_sqs_can(self, name: str) -> None:
@@ -648,16 +669,21 @@ class TestFunctions:
                     assert runtime in resolved(layer["CompatibleRuntimes"], chosen)
                     assert architecture in resolved(layer["CompatibleArchitectures"], chosen)
 
-    def test_the_layer_is_built_for_the_python_and_the_processors_of_the_template(self) -> None:
+    def test_the_layer_is_built_for_every_python_and_processor_of_the_template(self) -> None:
         parameters = translated()["Parameters"]
         made = (ROOT / "layers" / "dependencies" / "Makefile").read_text()
-        python = parameters["PythonVersion"]["Default"]
+        pythons = parameters["PythonVersion"]["AllowedValues"]
         wheels = [
             "aarch64" if each == "arm64" else each for each in parameters["Architecture"]["AllowedValues"]
         ]
-        assert f"\nLAYER_PYTHON_VERSION ?= {python}\n" in made
-        assert f"\nLAYER_PROCESSORS ?= {' '.join(wheels)}\n" in made
-        assert f"\nPYTHON_VERSION ?= {python}\n" in (ROOT / "Makefile").read_text()
+        assert f"\nLAYER_PYTHONS ?= {' '.join(pythons)}\n" in made
+        assert sorted(re.findall(r"^LAYER_PROCESSORS \?= (.*)$", made, re.MULTILINE)[0].split()) == sorted(
+            wheels
+        )
+
+    def test_the_newest_python_is_the_default(self) -> None:
+        python = translated()["Parameters"]["PythonVersion"]
+        assert python["Default"] == python["AllowedValues"][-1]
 
     def test_the_functions_that_feed_their_own_queue_are_those_that_may_loop(self) -> None:
         feeding_themselves = {name for name, queue in queue_mappings() if may_send(name, queue)}

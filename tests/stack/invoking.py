@@ -18,7 +18,7 @@ from tunehook.errors import TunehookError
 from tunehook_cli.local.containers import listening_address
 from tunehook_cli.local.state import LocalEnvironment, checkout
 
-PYTHON = "3.13"
+PYTHON = "3.14"
 """The template's default."""
 
 PROCESSOR = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
@@ -54,9 +54,8 @@ def pull_the_image() -> None:
 def build(folder: Path) -> Path:
     """Run `sam build` as `make build` does, elsewhere; return the folder with what was built."""
     sam(
-        {"LAYER_PYTHON_VERSION": PYTHON, "PYTHON": str(checkout() / ".venv" / "bin" / "python")},
+        {"PYTHON": str(checkout() / ".venv" / "bin" / "python")},
         *("build", "--build-dir", str(folder / "build"), "--cached", "--cache-dir", str(folder / "cache")),
-        *("--parameter-overrides", f"PythonVersion={PYTHON}"),
     )
     return folder / "build"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from tunehook_cli.local.ministack import last_words
 from tunehook_cli.local.state import Home, LocalEnvironment, checkout
 
 SUPPORTED_PYTHONS: Final = ((3, 11), (3, 12), (3, 13), (3, 14))
+
+CONCURRENCY: Final = {"FulfillmentConcurrency": 5, "WebhooksConcurrency": 10}
+"""How often functions run at once: each time it is a process of this machine."""
 
 
 def build(home: Home, source: Path | None = None) -> None:
@@ -53,9 +57,9 @@ def build(home: Home, source: Path | None = None) -> None:
         "--parameter-overrides",
         f"PythonVersion={version}",
         extra={
-            "LAYER_PYTHON_VERSION": version,
             "LAYER_PROCESSORS": "native",
             "PYTHON": sys.executable,
+            "COMPILERS": shlex.quote(sys.executable),
         },
     )
 
@@ -94,6 +98,7 @@ def deploy(home: Home, environment: LocalEnvironment, tags: Sequence[str] = ()) 
         f"PythonVersion={_python_version()}",
         f"Architecture={processor}",
         "NetworkPolicy=any",
+        *(f"{name}={value}" for name, value in CONCURRENCY.items()),
         extra=environment.variables(),
     )
     let_items_expire(environment)
@@ -104,7 +109,7 @@ def _python_version() -> str:
         known = ", ".join(f"{major}.{minor}" for major, minor in SUPPORTED_PYTHONS)
         raise Misconfigured(
             f"the functions run with this Python, {platform.python_version()}, and Lambda has {known}: "
-            "run `make setup PYTHON=python3.13`, say"
+            "run `make setup PYTHON=python3.14`, say"
         )
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 

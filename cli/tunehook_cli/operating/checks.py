@@ -16,7 +16,7 @@ from tunehook.providers.config import read_providers
 from tunehook.signatures import derive_secret
 from tunehook.times import now_ms
 from tunehook_cli import output
-from tunehook_cli.faults import in_words
+from tunehook_cli.faults import in_words, is_denied
 from tunehook_cli.operating import figures, passes
 from tunehook_cli.operating.queues import WORK_QUEUES, DeadLetters, depth
 from tunehook_cli.probe import advice, ask_once, is_known_key
@@ -38,6 +38,16 @@ _FED: Final = {
     "FulfillmentFunction": "the fulfillment queue",
     "WebhooksFunction": "the deliveries queue",
 }
+_BOUNDED: Final = {"FulfillmentFunction": "FulfillmentConcurrency", "WebhooksFunction": "WebhooksConcurrency"}
+"""The functions that run as often as there is work, and the parameters that bound them."""
+
+_CHOICES: Final = (2, 3, 5, 10, 20, 50, 100)
+_POLLERS_A_SHARD: Final = 2
+"""One takes over from the other."""
+
+_INTAKES: Final = 1
+"""At the least: the stream of a table that grew has more shards than one, each with an invocation."""
+
 _PROBES_AT_ONCE: Final = 8
 _DELETED_BY_HAND: Final = "it was deleted by hand; docs/deploying.md says how to get it back"
 
@@ -187,9 +197,9 @@ def _functions(stack: Stack) -> Found:
     lambdas = stack.client("lambda")
     for output_name in _FUNCTIONS:
         name = stack.output(output_name)
-        answer = lambdas.get_function(FunctionName=name)
-        configuration = answer["Configuration"]
-        if answer.get("Concurrency", {}).get("ReservedConcurrentExecutions") == 0:
+        # GetFunction would tell the same, and give the code away.
+        configuration = lambdas.get_function_configuration(FunctionName=name)
+        if lambdas.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions") == 0:
             yield (
                 State.FAIL,
                 f"{name} is switched off: it may run 0 times at once",
@@ -229,6 +239,52 @@ def _mapping(name: str, source: str, mapping: Any) -> tuple[State, str, str | No
             return State.FAIL, f"{name} is not fed: its mapping to {source} is disabled", advice
         case state:
             return State.WARN, f"the mapping of {name} to {source} is {state}", "look again in a minute"
+
+
+def _concurrency(stack: Stack) -> Found:
+    """Whether what the functions may run at once fits into the account: if not, pollers are not started in time."""
+    lambdas = stack.client("lambda")
+    try:
+        limits = lambdas.get_account_settings()["AccountLimit"]
+    except AWS_FAULTS as error:
+        if not is_denied(error):
+            raise
+        yield State.OK, "you may not read the account's limit (lambda:GetAccountSettings): not compared", None
+        return
+    # What is reserved for functions of others is not to be had; none is reserved for ours.
+    most = limits["UnreservedConcurrentExecutions"]
+    bounds = {name: _bound(lambdas, stack.output(name)) for name in _BOUNDED}
+    wanted = _POLLERS_A_SHARD * stack.shard_count + _INTAKES + sum(bound or 0 for bound in bounds.values())
+    words = f"the account may run {most} functions at once"
+    unbounded = [parameter for name, parameter in _BOUNDED.items() if bounds[name] is None]
+    if wanted > most:
+        yield (
+            State.WARN,
+            f"{words}, and this stack alone may want {wanted}: pollers may not be started in time, and tasks wait",
+            f"deploy it with a smaller {', '.join(_BOUNDED.values())} or ShardCount, "
+            "or ask for more under Service Quotas",
+        )
+    elif unbounded:
+        yield (
+            State.WARN,
+            f"{words}, and fulfillment may take all of them when many tasks end together",
+            f"deploy it with {' and '.join(unbounded)} set, to {_fitting(most - wanted)} say",
+        )
+    else:
+        yield State.OK, f"{words}, this stack {wanted}", None
+
+
+def _bound(lambdas: Any, function: str) -> int | None:
+    """How often a function may run at once for its queue; None if only the account bounds it."""
+    for mapping in lambdas.list_event_source_mappings(FunctionName=function)["EventSourceMappings"]:
+        bound: int | None = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
+        return bound
+    return 0  # it is not fed, which is another check's matter
+
+
+def _fitting(room: int) -> int:
+    """The largest bound that a parameter may have and that leaves half of the room to others."""
+    return max((choice for choice in _CHOICES if choice <= room // 2), default=min(_CHOICES))
 
 
 def _queues(stack: Stack) -> Found:
@@ -299,6 +355,7 @@ _CHECKS: Final[dict[str, Callable[[Stack], Found]]] = {
     "schedule": _schedule,
     "functions": _functions,
     "mappings": _mappings,
+    "concurrency": _concurrency,
     "queues": _queues,
     "dead letters": _dead_letters,
     "poller": _poller,

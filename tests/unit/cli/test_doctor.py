@@ -31,9 +31,22 @@ class Lambdas:
             name: [{"UUID": f"uuid-of-{name}", "State": "Enabled", "LastProcessingResult": "OK"}]
             for name in self.functions
         }
+        self.limit = 10
+        self.bound("tunehook-fulfillment", 2)
+        self.bound("tunehook-webhooks", 4)
 
-    def get_function(self, FunctionName: str) -> Any:  # noqa: N803
-        return self.functions[FunctionName]
+    def bound(self, function: str, at_once: int | None) -> None:
+        (mapping,) = self.mappings[function]
+        mapping["ScalingConfig"] = {} if at_once is None else {"MaximumConcurrency": at_once}
+
+    def get_account_settings(self) -> Any:
+        return {"AccountLimit": {"UnreservedConcurrentExecutions": self.limit}}
+
+    def get_function_configuration(self, FunctionName: str) -> Any:  # noqa: N803
+        return self.functions[FunctionName]["Configuration"]
+
+    def get_function_concurrency(self, FunctionName: str) -> Any:  # noqa: N803
+        return self.functions[FunctionName].get("Concurrency", {})
 
     def list_event_source_mappings(self, FunctionName: str) -> Any:  # noqa: N803
         return {"EventSourceMappings": self.mappings[FunctionName]}
@@ -89,6 +102,7 @@ def test_a_healthy_stack_is_well_in_every_part(tunehook: Any, healthy: Lambdas) 
         "schedule",
         "functions",
         "mappings",
+        "concurrency",
         "queues",
         "dead letters",
         "poller",
@@ -338,6 +352,50 @@ def test_urls_to_which_the_same_comes_twice_are_listed(tunehook: Any, healthy: L
         put("SubscriptionsTable", {"subscription_id": name, "url": url, **fields})
     told = [words for check, words, _ in findings(tunehook, "warn") if "same comes twice" in words]
     assert told == ["a and b have the same URL, to which the same comes twice"]
+
+
+@pytest.mark.parametrize(("limit", "state"), [(9, "ok"), (8, "warn")])
+def test_what_the_stack_may_run_at_once_is_compared_with_the_account(
+    tunehook: Any, healthy: Lambdas, limit: int, state: str
+) -> None:
+    """Two pollers at hand-over, one intake, two fulfillments and four webhooks."""
+    healthy.limit = limit
+    ((_, words, advice),) = [each for each in findings(tunehook, state) if each[0] == "concurrency"]
+    assert words.startswith(f"the account may run {limit} functions at once, ")
+    assert ("may want 9" in words and "ShardCount" in str(advice)) == (state == "warn")
+
+
+def test_shards_that_do_not_fit_the_account_are_warned_of(
+    tunehook: Any, healthy: Lambdas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunehook_cli.stack.Stack.shard_count", 64)
+    monkeypatch.setattr("tunehook_cli.operating.passes.watches", lambda *_: ())
+    healthy.limit = 100
+    ((check, words, _),) = findings(tunehook)
+    assert (check, "may want 135" in words) == ("concurrency", True)
+
+
+@pytest.mark.parametrize(("limit", "to"), [(1000, 100), (30, 10), (8, 2)])
+def test_fulfillment_without_a_bound_is_warned_of_with_one_that_fits(
+    tunehook: Any, healthy: Lambdas, limit: int, to: int
+) -> None:
+    healthy.limit = limit
+    healthy.bound("tunehook-fulfillment", None)
+    ((check, words, advice),) = findings(tunehook)
+    assert (check, "may take all of them" in words) == ("concurrency", True)
+    assert advice == f"deploy it with FulfillmentConcurrency set, to {to} say"
+
+
+def test_a_limit_that_one_may_not_read_is_a_note(
+    tunehook: Any, healthy: Lambdas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> Any:
+        raise fault("AccessDeniedException", "GetAccountSettings")
+
+    monkeypatch.setattr(healthy, "get_account_settings", refuse)
+    assert findings(tunehook) == []
+    ((_, words, _),) = [each for each in findings(tunehook, "ok") if each[0] == "concurrency"]
+    assert "lambda:GetAccountSettings" in words
 
 
 def test_a_check_that_aws_refuses_is_a_failure_and_the_others_go_on(
