@@ -13,8 +13,9 @@ from tests.support.virtual import HANGING, Course, Scripted, Seeded
 from tests.unit.poller.world import COMPLETED, PROCESSING, Answer, World
 
 from poller.figures import Figures
+from poller.looks import LOOKS_MAX
 from poller.outbox import OWNERS_MS, Outbox
-from poller.shard_pass import LOOKS_MAX, StopReason
+from poller.shard_pass import StopReason
 from tunehook.aws.bus import EventBus
 from tunehook.aws.leases import Leases
 from tunehook.aws.tasks import TasksTable

@@ -11,7 +11,7 @@ import pytest
 from tests.support.aws import BUS, client, create_table, items, put
 from tests.support.patience import HANG_S
 
-from poller import directory, shard_pass
+from poller import directory, hold
 from poller.service import THREADS, Poller, PollerStart
 from poller.settings import PollerSettings
 from poller.shard_pass import STOP_BEFORE_MS, STUCK_BEFORE_MS, WIND_UP_MARGIN_S
@@ -269,7 +269,7 @@ def test_a_new_task_is_asked_about_while_a_call_hangs(
     after: int,
 ) -> None:
     monkeypatch.setattr(directory, "RELOAD_EVERY_MS", 500)
-    monkeypatch.setattr(shard_pass, "RENEW_EVERY_MS", 500)
+    monkeypatch.setattr(hold, "RENEW_EVERY_MS", 500)
     for number in range(2 * THREADS):  # of each, the phase is news that is written
         add(sandbox, Kind.QHAIGC, f"task-{number}")
     rejected = {"status": "rejected", "failure": {"code": "invalid", "reason": "as it is"}, "event_id": "evt"}

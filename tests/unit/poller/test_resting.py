@@ -15,7 +15,8 @@ from tests.unit.poller.test_waiting import broken, refused, throttled
 from tests.unit.poller.world import COMPLETED, PROCESSING, World
 
 from intake.admission import Intake
-from poller.shard_pass import RESTS_FROM_MS, StopReason
+from poller.shard_pass import StopReason
+from poller.watchlist import RESTS_FROM_MS
 from tunehook.aws.bus import EventBus
 from tunehook.aws.leases import Leases
 from tunehook.aws.stream_marks import StreamMarks
@@ -285,8 +286,12 @@ class TestNewTasks:
 
         class OfPass(Leases):
             def give_up(self, shard: int, owner: str, now_ms: int) -> bool:
-                given = []
-                steps.append(lambda: given or given.append(Leases.give_up(self, shard, owner, now_ms)))  # type: ignore[func-returns-value]
+                given: list[bool] = []
+
+                def let_go() -> None:
+                    given.append(Leases.give_up(self, shard, owner, now_ms))
+
+                steps.append(let_go)
                 if not put_at:
                     put_at.append(world.seconds())
                     if moment == "after_give_up":

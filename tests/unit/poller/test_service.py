@@ -10,9 +10,9 @@ from tests.support.events import sample
 from tests.support.patience import HANG_S
 
 from poller import app, service
+from poller.looks import LOOKS_MAX
 from poller.service import THREADS, UPKEEP_THREADS, Poller, PollerStart
 from poller.settings import PollerSettings
-from poller.shard_pass import LOOKS_MAX
 from tunehook.aws.clients import CONNECTIONS
 from tunehook.aws.stream_marks import MARK, StreamMark, StreamMarks
 from tunehook.errors import Unavailable

@@ -12,8 +12,9 @@ from tests.support.gateways import PlayedTransport
 from tests.support.tasks import NOW_MS
 from tests.unit.poller.world import COMPLETED, FAILED, PROCESSING, Answer, World
 
+from poller.answers import TOLD_A_SECOND
 from poller.judge import UNASKED_MAX_MS
-from poller.shard_pass import TOLD_A_SECOND, StopReason
+from poller.shard_pass import StopReason
 
 pytestmark = pytest.mark.usefixtures("aws")
 

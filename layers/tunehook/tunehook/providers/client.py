@@ -333,8 +333,9 @@ class Provider:
         screened = await self._screen(ids, call, forgiven)
         if isinstance(screened, Throttled) and screened.asked:
             self._count_throttled(unresolved)
-        is_unasked = isinstance(screened, Throttled) and not screened.asked
-        if is_unasked or (isinstance(screened, Throttled | Unauthorised) and type(screened) not in forgiven):
+        if isinstance(screened, Throttled | Unauthorised) and (
+            type(screened) not in forgiven or (isinstance(screened, Throttled) and not screened.asked)
+        ):
             for task_id in ids:
                 call.deliver(task_id, screened)
         elif isinstance(screened, ManyUnknown) and screened.may_be_limit:
