@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from tests.support.template import resources
 
 from benchmarks import cadence
-from benchmarks.aws_cost import write_document
+from benchmarks.aws_cost import OPERATIONS, PriceList, Usage, read_prices, write_document
 from benchmarks.aws_ledger import Ledger
 from benchmarks.aws_life import FULFILLMENT, IDLE, INTAKE, POLLER, USER, WEBHOOKS, Stack, Task, Work, opened
 from benchmarks.report import Row, report
@@ -28,6 +28,14 @@ from benchmarks.report import Row, report
 IDLE_MINUTES = 60
 FIRST_PUT_S = 17.3
 """Not at the schedule's minute, where the poller before has not yet missed its lease."""
+
+HANGING_FIRST_MINUTES = 12
+"""How long a task hangs until nothing changes any more: by then no question is due more than once a minute."""
+
+HANGING_MINUTES = 20
+WEEK_MINUTES = 7 * 24 * 60
+"""The longest `timeout_s`."""
+MONTH_MINUTES = 30 * 24 * 60
 
 QUIET_TASKS = 20
 WAIT_LOOP_S = 60
@@ -65,7 +73,7 @@ def main() -> None:
 def measure(stack: Stack, paces: Sequence[Pace] = PACES) -> list[Row]:
     """Return what was counted; the first task is not, so that every function is warm."""
     stack.live(tasks_at(Pace("warm", 1, 0.0)))
-    rows = [*_rows_of_idleness(stack), *_rows_of_quiet(stack)]
+    rows = [*_rows_of_idleness(stack), *_rows_of_quiet(stack), *_rows_of_hanging(stack)]
     for pace in paces:
         work = stack.live(tasks_at(pace))
         rows += _rows_of_life(pace, stack.ledger, work)
@@ -111,6 +119,51 @@ def _rows_of_quiet(stack: Stack) -> list[Row]:
     many_calls, many_questions = stack.calls_in_quiet(QUIET_TASKS)
     calls = (many_calls - few_calls) / (many_questions - few_questions)
     return [Row("uneventful question: AWS calls", calls, "calls/question", at_most=0)]
+
+
+def _rows_of_hanging(stack: Stack) -> list[Row]:
+    """Of one task that stays pending: counted until nothing changes any more and beyond, and carried on from there."""
+    prices = read_prices()
+    windows = HANGING_FIRST_MINUTES, HANGING_MINUTES
+    (first, _, _), (later, polled_s, questions) = stack.hanging(
+        windows, lambda: _work_of_poller(stack, prices)
+    )
+
+    def usd(minutes: int) -> float:
+        return prices.cost(first) + prices.cost(later) * (minutes - HANGING_FIRST_MINUTES) / HANGING_MINUTES
+
+    return [
+        Row("hanging task: poller running", polled_s / HANGING_MINUTES, "s/minute", at_most=6),
+        Row("hanging task: questions", questions / HANGING_MINUTES, "questions/minute", at_most=1),
+        Row("hanging task: 7 days at list prices", usd(WEEK_MINUTES), "USD", at_most=1),
+        Row("always one task pending: a month at list prices", usd(MONTH_MINUTES), "USD"),
+    ]
+
+
+def _work_of_poller(stack: Stack, prices: PriceList) -> tuple[Usage, float, int]:
+    """Return what the poller has used, how long it ran, and how many questions it asked since the last count."""
+    ledger, work = stack.ledger, stack.work
+    passes = (POLLER, IDLE)
+    invocations = sum(work.invocations[who] for who in passes)
+    memory_gb = resources("AWS::Serverless::Function")["PollerFunction"]["MemorySize"] / 1024
+    usage = Usage(
+        {
+            "lambda_requests": invocations,
+            "lambda_gb_s": memory_gb * (work.polled_s + invocations * prices.assumed("pass_s")),
+            "dynamodb_write_units": sum(_of(who, ledger.table_write_units) for who in passes)
+            + sum(_of(who, ledger.index_write_units) for who in passes),
+            "dynamodb_read_units": sum(ledger.read_units[who] for who in passes),
+            "log_gb": (
+                sum(ledger.log_bytes[who] for who in passes)
+                + invocations * prices.assumed("lambda_log_bytes")
+            )
+            / 1e9,
+        }
+    )
+    for (who, operation), calls in ledger.calls.items():
+        if who in passes and (price := OPERATIONS[operation]) is not None:
+            usage[price] += calls
+    return usage, work.polled_s, work.questions
 
 
 def _rows_of_life(pace: Pace, ledger: Ledger, work: Work) -> list[Row]:

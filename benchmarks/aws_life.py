@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -44,7 +45,7 @@ from tunehook.aws.stream_marks import MARK, StreamMarks
 from tunehook.aws.tasks import TasksTable
 from tunehook.http.reply import Reply
 from tunehook.settings import load_settings
-from tunehook.tasks import Status
+from tunehook.tasks import TIMEOUT_MAX_S, Status
 from tunehook.times import from_ms, now_ms
 from tunehook_cli.sandbox import Kind, Sandbox, run_sandbox
 from tunehook_cli.sandbox import musicmint as wording
@@ -94,11 +95,12 @@ WEBHOOKS = "webhooks"
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task: when it is put into the table, and how long its provider takes from then on, in seconds."""
+    """A task: when it is put into the table, how long its provider takes from then on, and its `timeout_s`."""
 
     task_id: str
     put_s: float
     lasts_s: float
+    timeout_s: int | None = None
 
 
 @dataclass(slots=True)
@@ -294,6 +296,27 @@ class Stack:
         self._run(wait())
         return minutes
 
+    def hanging(self, minutes: Sequence[int], count: Callable[[], Result]) -> list[Result]:
+        """Let one task hang; return what `count` says after each number of minutes, each counted by itself."""
+        self._begin()
+
+        async def hang() -> list[Result]:
+            schedule = asyncio.create_task(self._invoke_every_minute())
+            await asyncio.sleep(MINUTE_S / 2)  # when no poller of a task that hangs is running
+            await self._put([Task("hanging", 0.0, math.inf, TIMEOUT_MAX_S)])
+            counted = []
+            for number in minutes:
+                await asyncio.sleep(number * MINUTE_S)
+                self.work.questions = self._gateway.questions
+                counted.append(count())
+                self.ledger.forget()
+                self.work = Work()
+                self._gateway.questions = 0
+            schedule.cancel()
+            return counted
+
+        return self._run(hang())
+
     def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run in virtual time, with the gateway where the poller's HTTP client would be."""
         with patch("poller.service.HttpTransport", lambda **_: self._gateway):
@@ -337,7 +360,11 @@ class Stack:
         return batches
 
     async def _put(self, tasks: Sequence[Task]) -> None:
-        items = [{"task_id": task.task_id, "provider": KIND.value} for task in tasks]
+        items: list[dict[str, Any]] = [
+            {"task_id": task.task_id, "provider": KIND.value}
+            | ({} if task.timeout_s is None else {"timeout_s": task.timeout_s})
+            for task in tasks
+        ]
         for task, item in zip(tasks, items, strict=True):
             self._gateway.submit(task)
             with self.ledger.by(USER):

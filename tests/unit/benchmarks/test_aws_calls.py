@@ -27,6 +27,14 @@ def test_an_uneventful_question_asks_nothing_of_aws(figures: dict[str, float]) -
     assert figures["uneventful question: AWS calls"] == 0
 
 
+def test_a_task_that_hangs_for_a_week_is_asked_once_a_minute_and_costs_cents(
+    figures: dict[str, float],
+) -> None:
+    assert figures["hanging task: questions"] == 1
+    assert figures["hanging task: poller running"] <= 6
+    assert 0.01 < figures["hanging task: 7 days at list prices"] < 1
+
+
 def test_the_whole_life_is_counted(figures: dict[str, float]) -> None:
     for call in (
         "user: dynamodb PutItem",

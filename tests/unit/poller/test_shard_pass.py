@@ -1,5 +1,4 @@
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -13,9 +12,8 @@ from poller.figures import Figures
 from poller.outbox import Outbox
 from poller.shard_pass import StopReason
 from tunehook.aws.bus import EventBus
-from tunehook.aws.leases import LEASE_MS, RENEW_EVERY_MS, Leases
+from tunehook.aws.leases import LEASE_MS, Leases
 from tunehook.aws.tasks import TasksTable
-from tunehook.cadence import DIRECT
 from tunehook.tasks import Status, TaskKey
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -179,131 +177,6 @@ class TestEnding:
         assert sorted(world.emitted()) == [("TaskCompleted", "good"), ("TaskCompleted", "spoilt")]
 
 
-class TestProviders:
-    def test_a_task_of_an_unknown_provider_waits_and_says_why(self) -> None:
-        world = World()
-        world.add(provider="unknown")
-        world.run(lasts_s=30)
-        assert world.item()["status"] == "pending"
-        assert world.item()["last_error"] == "the provider unknown is not configured"
-
-    def test_it_says_so_anew_where_the_configuration_gives_another_reason(self) -> None:
-        world = World()
-        world.add(provider="new")
-        world.dynamodb = Faulty(client("dynamodb"))
-        said: list[str] = []
-
-        async def change() -> None:
-            for entry in ({"kind": "no such kind"}, {"base_url": "no url"}, {"api_key": 1}):
-                await asyncio.sleep(8)
-                said.append(world.item()["last_error"])
-                world.entry = entry
-                world.gateways["new"] = lambda _: PROCESSING
-            await asyncio.sleep(8)
-            said.append(world.item()["last_error"])
-
-        world.run_together(world.shard_pass(lasts_s=34).run(take_over=True), change())
-        assert said[0] == "the provider new is not configured"
-        assert [words.split(":")[:2] for words in said[1:]] == [
-            ["the provider new cannot be used", f" providers.new.{field}"]
-            for field in ("kind", "base_url", "api_key")
-        ]
-        assert [name for name, _ in world.dynamodb.calls].count("update_item") == 4
-
-    def test_that_is_written_once(self) -> None:
-        world = World()
-        world.add(provider="unknown")
-        world.dynamodb = Faulty(client("dynamodb"))
-        world.run(lasts_s=60)
-        assert [name for name, _ in world.dynamodb.calls].count("update_item") == 1
-
-    def test_a_provider_that_is_configured_later_is_asked_then(self) -> None:
-        world = World(gw=lambda _: PROCESSING)
-        world.add(provider="new")
-        world.run_together(
-            world.shard_pass(lasts_s=60).run(take_over=True),
-            world.later(15, lambda: world.gateways.update(new=lambda _: PROCESSING)),
-        )
-        assert min(world.times_of()) <= 31
-        assert "last_error" not in world.item()
-
-    def test_a_provider_that_hangs_delays_no_other(self) -> None:
-        async def hanging(_: str) -> Answer:
-            await asyncio.sleep(3_600)
-            return PROCESSING
-
-        world = World(slow=hanging, gw=lambda _: PROCESSING)
-        world.add("hanging", provider="slow")
-        world.add("good")
-        world.run(lasts_s=35)
-        assert world.times_of("good") == [0, 20, 25, 30, 35]
-
-    def test_a_slow_answer_delays_no_other_of_the_same_provider(self) -> None:
-        async def answer(task_id: str) -> Answer:
-            await asyncio.sleep(9 if task_id == "slow" else 0)
-            return COMPLETED
-
-        world = World(gw=answer)
-        world.add("slow")
-        world.add("quick")
-        world.run()
-        assert world.item("quick")["detected_at_ms"] == NOW_MS
-        assert world.times_of("slow") == [0]
-        assert world.item("slow")["detected_at_ms"] == NOW_MS + 9 * SECOND_MS
-
-    def test_a_provider_that_raises_stops_no_other(self, caplog: pytest.LogCaptureFixture) -> None:
-        class Raising:
-            name = "raising"
-            pace = DIRECT
-            key_digest = "0" * 32
-            paused_until = 0.0
-            pause_reason = None
-            asked = 0
-
-            def is_paused(self) -> bool:
-                return False
-
-            async def ask_many(self, task_ids: tuple[str, ...], **options: Any) -> AsyncIterator[Any]:
-                self.asked += 1
-                raise RuntimeError("nobody has thought of this")
-                yield
-
-        class Directory:
-            def __init__(self, real: Any) -> None:
-                self._real = real
-
-            async def refresh(self) -> bool:
-                return bool(await self._real.refresh())
-
-            def get(self, name: str) -> Any:
-                return raising if name == "raising" else self._real.get(name)
-
-        raising = Raising()
-        world = World()
-        world.add("bad", provider="raising")
-        world.add("good")
-        directory = Directory(world.shard_pass()._providers)
-        world.run(lasts_s=25, providers=directory)
-        assert world.times_of("good") == [0, 20, 25]
-        assert "unexpected_error" in caplog.text
-        assert raising.asked > 1
-
-    def test_while_the_configuration_is_not_known_nobody_is_asked_and_nothing_is_written(self) -> None:
-        world = World()
-        world.add()
-        before = world.item()
-
-        class Unread:
-            async def refresh(self) -> bool:
-                return False
-
-            def get(self, name: str) -> None:
-                return None
-
-        world.run(lasts_s=30, providers=Unread())
-        assert (world.asked, world.item()) == ([], before)
-
-
 class TestStopping:
     def test_with_nothing_pending_a_pass_ends_at_once_and_touches_nothing(self) -> None:
         world = World()
@@ -393,62 +266,6 @@ class TestStopping:
         assert world.times_of("late") == []
 
 
-class TestHandover:
-    def test_a_pass_that_was_taken_over_stops_within_its_renewal(self) -> None:
-        world = World()
-        world.add()
-        ends: list[float] = []
-
-        async def first() -> StopReason:
-            reason = await world.shard_pass("a").run(take_over=True)
-            ends.append(world.seconds())
-            return reason
-
-        (reason, _) = world.run_together(
-            first(), world.later(30, lambda: world.shard_pass("b", lasts_s=20).run(take_over=True))
-        )
-        assert reason is StopReason.TAKEN_OVER
-        assert ends[0] <= 30 + RENEW_EVERY_MS / 1000 + 2
-
-    def test_a_handover_leaves_no_gap_and_does_not_ask_all_again(self) -> None:
-        world = World()
-        world.add(age_s=60)
-        world.run_together(
-            world.shard_pass("a").run(take_over=True),
-            world.later(33, lambda: world.shard_pass("b", lasts_s=27).run(take_over=True)),
-        )
-        asked = world.times_of()
-        assert asked[0] == 0
-        assert sorted(set(asked[1:])) == list(range(5, 61, 5))
-        # Both may ask what falls due before the first one misses its lease.
-        assert len(asked) - len(set(asked)) <= 2
-
-    def test_a_task_that_came_just_before_a_handover_is_asked_at_once(self) -> None:
-        world = World()
-        world.leases.take_over(0, "someone", world.clock() - SECOND_MS)
-        world.add("old", age_s=60.5)
-        world.add("new", age_s=3)
-        world.run(lasts_s=3)
-        assert world.times_of("new") == [0]
-        assert 0 not in world.times_of("old")
-
-    def test_after_a_poller_that_was_killed_all_are_asked_at_once(self) -> None:
-        world = World()
-        world.leases.take_over(0, "killed", world.clock() - LEASE_MS)
-        world.add("old", age_s=300)
-        world.run(lasts_s=3)
-        assert world.times_of("old") == [0]
-
-    def test_two_pollers_at_the_same_time_emit_each_event_once(self) -> None:
-        world = World(gw=lambda _: COMPLETED)
-        for number in range(5):
-            world.add(f"task-{number}")
-        world.run_together(
-            world.shard_pass("a").run(take_over=True), world.shard_pass("b").run(take_over=True)
-        )
-        assert sorted(world.emitted()) == [("TaskCompleted", f"task-{number}") for number in range(5)]
-
-
 class TestFaults:
     def test_a_look_that_fails_ends_no_pass(self) -> None:
         world = World(gw=lambda _: COMPLETED)
@@ -534,19 +351,6 @@ class TestFaults:
             world.shard_pass(lasts_s=10).run(take_over=True), world.later(4.5, lambda: world.add("new"))
         )
         assert world.times_of("new")
-
-
-class TestUnreadableConfiguration:
-    def test_it_costs_no_write_while_a_task_waits(self) -> None:
-        world = World()
-        world.add()
-
-        def unreadable() -> str:
-            raise fault("AccessDeniedException", "GetSecretValue")
-
-        world.secret = unreadable  # type: ignore[method-assign]
-        world.run(lasts_s=30)
-        assert "last_error" not in world.item()
 
 
 def test_the_pass_leaves_the_tables_of_other_shards_alone() -> None:
