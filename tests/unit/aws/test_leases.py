@@ -181,3 +181,13 @@ def test_with_whom_to_go_on_is_left_to_the_next_poller(leases: Leases) -> None:
 def test_what_tunehook_cannot_have_noted_says_nothing(leases: Leases, noted: object) -> None:
     put(NAME, {"shard": 0, "behind": noted})
     assert leases.behind(0) == {}
+
+
+def test_a_shard_that_is_made_known_is_free_since_a_second(leases: Leases) -> None:
+    leases.register(3, NOW_MS)
+    (item,) = items("PollerLeasesTable")
+    assert item == {"shard": 3, "owner": "nobody", "until_ms": NOW_MS - 1_000}
+    leases.take_over(3, "a", NOW_MS)
+    assert leases.give_up(3, "a", NOW_MS)
+    (item,) = items("PollerLeasesTable")
+    assert (item["owner"], item["until_ms"]) == ("a", NOW_MS - 1_000)

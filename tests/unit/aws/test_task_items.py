@@ -111,3 +111,15 @@ def test_the_words_about_a_spoilt_end_quote_no_value() -> None:
 def test_metadata_with_half_a_surrogate_pair_is_not_told(metadata: dict[str, Any]) -> None:
     ended = ended_task(pending_task(FAILED), FAILED | {"metadata": metadata})
     assert task_ended(ended).metadata == {}
+
+
+@pytest.mark.parametrize("name", ["not_found_count", "empty_count"])
+def test_a_count_goes_up_to_a_million(name: str) -> None:
+    assert getattr(pending_task(PLACE | {name: 1_000_000}), name) == 1_000_000
+    assert getattr(pending_task(PLACE), name) == 0
+    with pytest.raises(InvalidInput):
+        pending_task(PLACE | {name: 1_000_001})
+    for part, good in (("trouble", GOOD_TROUBLE), ("suspicion", GOOD_SUSPICION)):
+        assert getattr(pending_task(PLACE | {part: good | {"count": 1_000_000}}), part).count == 1_000_000
+        with pytest.raises(InvalidInput):
+            pending_task(PLACE | {part: good | {"count": 1_000_001}})
