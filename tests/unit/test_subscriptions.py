@@ -212,3 +212,9 @@ def test_an_acceptable_hook_on_an_item_is_told_beside_the_subscriptions(
 
 def test_an_end_is_told_by_its_own_type() -> None:
     assert [WebhookType.of_end(status) for status in Status] == [FAILED, COMPLETED, FAILED, FAILED]
+
+
+def test_an_id_and_a_url_are_all_that_a_subscription_needs() -> None:
+    bare = Subscription(subscription_id="sub", url="https://hook.example.com/")
+    assert bare == checked()
+    assert (bare.headers, bare.providers, bare.enabled) == ({}, frozenset(), True)
