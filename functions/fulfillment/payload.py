@@ -79,13 +79,13 @@ def _data(event: TaskEnded, assets: Sequence[KnownAsset], manifest: ManifestLoca
         ],
         "failure": told.get("failure"),
         "archive": completeness(assets),
-        "manifest": manifest.model_dump(mode="json"),
+        "manifest": manifest.model_dump(),
         "truncated": event.truncated,
     }
 
 
 def _asset(asset: KnownAsset) -> dict[str, Any]:
-    told = asset.model_dump(mode="json", include=set(_ASSET_FIELDS), exclude_none=True)
+    told = asset.model_dump(include=set(_ASSET_FIELDS), exclude_none=True)
     # The provider's link dies: it is told while there is no other one.
     return told | {"source_url": asset.source_url} if asset.status == "pending" else told
 

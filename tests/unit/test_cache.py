@@ -172,3 +172,32 @@ def test_a_read_that_is_broken_off_keeps_nobody_waiting(source: Source) -> None:
     with pytest.raises(KeyboardInterrupt):
         source.cache.get("a")
     assert source.cache.get("a") == "a 2"
+
+
+def test_without_a_word_about_it_one_value_is_remembered() -> None:
+    source = Source()
+    cache: Cache[str, str] = Cache(
+        source.read, max_age_s=AGE_S, on_fault=source.told.append, clock=lambda: source.now_s
+    )
+    for key in ("a", "b", "b"):
+        cache.get(key)
+    assert (cache.peek("a")[0], cache.peek("b")[0], source.reads) == (False, True, ["a", "b"])
+
+
+def test_a_value_of_a_moment_that_has_not_come_is_read_again(source: Source) -> None:
+    source.cache.get("a")
+    source.now_s -= 0.001
+    assert source.cache.peek("a") == (False, None)
+    source.now_s += 0.001
+    assert source.cache.peek("a") == (True, "a 1")
+
+
+def test_a_value_that_could_not_be_read_anew_is_good_for_just_5_s(source: Source) -> None:
+    source.cache.get("a")
+    source.now_s += AGE_S
+    source.faults = [OSError("down")]
+    source.cache.get("a")
+    source.now_s += 4.999
+    assert source.cache.get("a") == "a 1"
+    source.now_s += 0.002
+    assert source.cache.get("a") == "a 3"

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tunehook.deliveries import DeliveryMessage, message_of, new_delivery
+from tunehook.deliveries import Delivery, DeliveryMessage, message_for, message_of, new_delivery
 from tunehook.errors import InvalidInput
 from tunehook.tasks import Format
 
@@ -82,3 +82,48 @@ def test_a_moment_that_is_none_is_refused() -> None:
     assert message_of(json.dumps(message)).due_at_ms == LATEST_MS
     with pytest.raises(InvalidInput, match="due_at_ms"):
         message_of(json.dumps(message | {"due_at_ms": LATEST_MS + 1}))
+
+
+@pytest.mark.parametrize("name", ["attempt", "run"])
+def test_a_count_goes_from_1_to_a_thousand_million(name: str) -> None:
+    for count in (1, 1_000_000_000):
+        assert getattr(message_of(json.dumps(WHOLE | {name: count})), name) == count
+    for count in (0, 1_000_000_001):
+        with pytest.raises(InvalidInput, match=name):
+            message_of(json.dumps(WHOLE | {name: count}))
+
+
+def made(**changes: Any) -> Delivery:
+    values: dict[str, Any] = {
+        "event_id": "evt_1",
+        "subscription_id": "sub",
+        "task_id": "task",
+        "provider": "suno",
+        "type": "task.completed",
+        "event_at_ms": 1,
+        "format": Format.STANDARD,
+        "payload": "{}",
+        "now_ms": 5_000,
+    }
+    return new_delivery(**values).model_copy(update=changes)
+
+
+def test_a_message_is_for_the_next_attempt_and_where_no_moment_is_said_due_since_the_beginning() -> None:
+    message = message_for(made(next_attempt=3, run=2, next_attempt_at_ms=7_000))
+    assert (message.attempt, message.run, message.due_at_ms) == (3, 2, 7_000)
+    assert message_for(made(next_attempt_at_ms=None)).due_at_ms == 5_000
+
+
+@pytest.mark.parametrize(
+    ("payload", "form", "says_pending"),
+    [
+        ('{"archive": "pending"}', Format.STANDARD, True),
+        ('{"archive": "pending"}', Format.CLOUDEVENTS, True),
+        ('{"archive": "pending"}', Format.PROVIDER, False),
+        ('{"archive": "complete"}', Format.STANDARD, False),
+        ("[]", Format.STANDARD, False),
+        ("{", Format.STANDARD, False),
+    ],
+)
+def test_a_record_says_whether_files_were_waited_for(payload: str, form: Format, says_pending: bool) -> None:
+    assert made(payload=payload, format=form).says_pending is says_pending

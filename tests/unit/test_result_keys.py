@@ -3,7 +3,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tunehook.identifiers import digest
-from tunehook.result_keys import asset_key, manifest_key, safe_part, task_prefix
+from tunehook.result_keys import asset_key, inline_key, manifest_key, notice_key, safe_part, task_prefix
 
 
 def test_the_keys_of_a_task_lie_under_its_provider_and_id() -> None:
@@ -67,3 +67,17 @@ def test_a_key_is_within_the_1024_bytes_of_s3() -> None:
 def test_200_characters_are_the_longest_part_that_is_kept_as_it_is() -> None:
     assert safe_part("x" * 200) == "x" * 200
     assert safe_part("x" * 201) == "x" * 167 + "~" + digest("x" * 201)
+
+
+@pytest.mark.parametrize("text", ["x" * 200, "~" + "x" * 197, "歌" * 22])
+def test_a_part_of_just_200_characters_stays_as_it_is_and_a_longer_one_ends_in_a_digest(text: str) -> None:
+    assert len(safe_part(text)) <= 200
+    assert "~" not in safe_part(text)
+    longer = text + "x" * (201 - len(safe_part(text)))
+    assert safe_part(longer) == f"{safe_part(text + 'x')[:167]}~{digest(longer)}"
+    assert len(safe_part(longer)) == 200
+
+
+def test_what_waits_for_fulfillment_lies_by_its_event() -> None:
+    assert inline_key("evt_1", "a/b", "audio") == "inline/evt_1/a%2Fb/audio"
+    assert notice_key("evt/1") == "notices/evt%2F1.json"

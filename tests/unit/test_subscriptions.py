@@ -5,7 +5,7 @@ import pytest
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy
 from tunehook.subscriptions import ENDS, Subscription, WebhookType, check_subscription, receivers_of
-from tunehook.tasks import Format
+from tunehook.tasks import Format, Status
 
 COMPLETED, FAILED = WebhookType.TASK_COMPLETED, WebhookType.TASK_FAILED
 
@@ -133,3 +133,88 @@ def test_a_hook_of_a_task_is_told_of_its_end_alone() -> None:
     item = {"notify_hook": "https://own.example.com/"}
     told = [len(receivers_of(kind, "suno", [], item, NetworkPolicy.PUBLIC)) for kind in (*ENDS, ARCHIVED)]
     assert told == [1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("https://Hook.Example:443/A?b", "https://hook.example/A?b"),
+        ("https://hook.example:80/", "https://hook.example:80/"),
+        ("http://hook.example:80/", "http://hook.example/"),
+        ("http://hook.example:443/", "http://hook.example:443/"),
+    ],
+)
+def test_a_place_is_the_same_however_its_url_is_written(url: str, place: str) -> None:
+    assert checked(NetworkPolicy.ANY, url=url).place == place
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_doubled"),
+    [
+        ({}, {}, True),
+        ({}, {"url": "https://hook.example.com:443/"}, True),
+        ({}, {"url": "https://other.example.com/"}, False),
+        ({"events": ["task.failed"]}, {"events": ["task.completed"]}, False),
+        ({"events": ["task.failed"]}, {}, True),
+        ({"providers": ["a"]}, {"providers": ["b"]}, False),
+        ({"providers": ["a", "b"]}, {"providers": ["b"]}, True),
+        ({"providers": ["a"]}, {}, True),
+        ({}, {"providers": ["a"]}, True),
+    ],
+)
+def test_two_double_each_other_where_one_event_would_come_to_one_place_twice(
+    one: dict[str, Any], other: dict[str, Any], is_doubled: bool
+) -> None:
+    assert checked(**one).doubles(checked(subscription_id="other", **other)) is is_doubled
+
+
+@pytest.mark.parametrize("name", BOOKKEEPING)
+@pytest.mark.parametrize(
+    ("value", "is_taken"), [(0, True), (253_402_300_799_999, True), (253_402_300_800_000, False)]
+)
+def test_a_moment_of_the_books_lies_before_the_year_10000(name: str, value: int, is_taken: bool) -> None:
+    if is_taken:
+        assert checked(**{name: value}) == checked()
+    else:
+        assert refused(**{name: value}) == name
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"subscription_id": "hook_1"}, "subscription_id"),
+        ({"headers": ["x-a"]}, "headers"),
+        ({"headers": {"x-a": 1}}, "headers.x-a"),
+        ({"headers": {"host": "x"}}, "headers.host"),
+    ],
+)
+def test_what_would_pass_for_something_else_is_refused(fields: dict[str, Any], field: str) -> None:
+    assert refused(**fields) == field
+
+
+@pytest.mark.parametrize(
+    ("item", "told"),
+    [
+        ({"notify_hook": "https://own.example.com/"}, [Format.STANDARD]),
+        ({"notify_hook": "https://own.example.com/", "notify_format": "provider"}, [Format.PROVIDER]),
+        ({"notify_hook": "https://own.example.com/", "notify_format": "xml"}, []),
+        ({"notify_hook": "https://10.0.0.1/"}, []),
+        ({"notify_hook": 7}, []),
+    ],
+)
+def test_an_acceptable_hook_on_an_item_is_told_beside_the_subscriptions(
+    item: dict[str, Any], told: list[Format]
+) -> None:
+    receivers = receivers_of(FAILED, "suno", [checked(), checked(enabled=False)], item, NetworkPolicy.PUBLIC)
+    assert [(each.subscription_id, each.url) for each in receivers[:1]] == [("sub", None)]
+    assert [each.format for each in receivers[1:]] == told
+
+
+def test_an_end_is_told_by_its_own_type() -> None:
+    assert [WebhookType.of_end(status) for status in Status] == [FAILED, COMPLETED, FAILED, FAILED]
+
+
+def test_an_id_and_a_url_are_all_that_a_subscription_needs() -> None:
+    bare = Subscription(subscription_id="sub", url="https://hook.example.com/")
+    assert bare == checked()
+    assert (bare.headers, bare.providers, bare.enabled) == ({}, frozenset(), True)

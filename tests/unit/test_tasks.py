@@ -12,6 +12,8 @@ from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import (
     FailureCode,
     Format,
+    Status,
+    TaskEnd,
     TaskKey,
     TaskRequest,
     Work,
@@ -242,3 +244,64 @@ def test_what_there_is_to_do_is_seen_until_the_latest_of_all() -> None:
     assert Work().seen_until_ms == 0
     assert Work(pending=tasks[:1], unsent=tasks[1:]).seen_until_ms == 9
     assert Work(pending=tasks[1:], unsent=tasks[:1]).seen_until_ms == 9
+
+
+@pytest.mark.parametrize(("size", "is_taken"), [(40_000, True), (40_001, False)])
+@pytest.mark.parametrize(
+    "filled",
+    [
+        lambda room: "x" * room,
+        lambda room: b"x" * room,
+        lambda room: ["x" * (room - 4)],
+        lambda room: {"k": "x" * (room - 5)},
+        lambda room: ["x" * (room - 26), 7],
+        lambda room: {"x" * (room - 4)},
+        lambda room: "歌" + "x" * (room - 3),
+        lambda room: "\ud800" + "x" * (room - 3),
+    ],
+    ids=["text", "bytes", "list", "map", "number", "set", "letters", "half a letter"],
+)
+def test_an_item_takes_40_kb_as_dynamodb_counts_them(filled: Any, size: int, is_taken: bool) -> None:
+    names = ("task_id", "task-1", "provider", "suno", "filler")
+    room = size - 3 - 3 - sum(map(len, names))
+    if is_taken:
+        assert checked(filler=filled(room))
+    else:
+        assert refused(filler=filled(room)) == "item"
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "is_taken"), [(59, False), (60, True), (604_800, True), (604_801, False)]
+)
+def test_a_task_may_take_a_minute_to_a_week(timeout_s: int, is_taken: bool) -> None:
+    if is_taken:
+        assert checked(timeout_s=Decimal(timeout_s)).timeout_s == timeout_s
+    else:
+        assert refused(timeout_s=Decimal(timeout_s)) == "timeout_s"
+
+
+def test_a_task_id_has_256_characters_at_most_and_a_provider_64() -> None:
+    assert checked(task_id="歌" * 256, provider="p" * 64)
+    assert refused(task_id="歌" * 257) == "task_id"
+    assert refused(provider="p" * 65) == "provider"
+
+
+def test_metadata_takes_2048_bytes_of_json_without_spaces() -> None:
+    whole = {"a": [1, 2], "b": "歌" * 676 + "xx"}
+    assert len('{"a":[1,2],"b":""}') + 3 * 676 + 2 == 2048
+    assert checked(metadata=whole).metadata == whole
+    assert refused(metadata={**whole, "b": whole["b"] + "x"}) == "metadata"
+
+
+def test_a_path_is_cut_at_256_characters() -> None:
+    assert refused(metadata={"k" * 300: b"x"}) == f"metadata.{'k' * 300}"[:256]
+
+
+@pytest.mark.parametrize(("finished_at_ms", "delay_ms"), [(None, None), (700, 300)])
+def test_how_late_an_end_was_found_is_known_where_it_says_when_it_was(
+    finished_at_ms: int | None, delay_ms: int | None
+) -> None:
+    end = TaskEnd(
+        status=Status.COMPLETED, detected_at_ms=1_000, submitted_at_ms=0, finished_at_ms=finished_at_ms
+    )
+    assert end.detection_delay_ms == delay_ms

@@ -122,7 +122,8 @@ def hkdf_sha256(key_material: bytes, *, salt: bytes, info: bytes, length: int) -
     bytes
         The derived key.
     """
-    pseudorandom_key = hmac.digest(salt or bytes(_HASH().digest_size), key_material, "sha256")
+    # No salt is one of zeros (section 2.2), with which HMAC pads its keys anyway.
+    pseudorandom_key = hmac.digest(salt, key_material, "sha256")
     output = block = b""
     for counter in range(1, -(-length // _HASH().digest_size) + 1):
         block = hmac.digest(pseudorandom_key, block + info + bytes([counter]), "sha256")

@@ -100,3 +100,13 @@ def test_a_fault_of_the_service_is_raised(aws: None) -> None:
 def test_a_call_that_fails_after_others_does_not_hide_that_those_went_through() -> None:
     failing = Faulty(Service(), put_events=[None, fault("ThrottlingException", "PutEvents")])
     assert EventBus(failing, BUS).put(events(25)) == [True] * 10 + [False] * 15
+
+
+@pytest.mark.parametrize(("more", "requests"), [(0, [2]), (1, [1, 1])])
+def test_a_request_has_240_kb_of_details_at_most(more: int, requests: list[int]) -> None:
+    frame = len(TaskCompleted(number=1).model_dump_json())
+    told = [TaskCompleted(number=1, text="x" * (120_000 - frame)) for _ in range(2)]
+    told[1] = TaskCompleted(number=1, text="x" * (120_000 - frame + more))
+    service = Service()
+    EventBus(service, BUS).put(told)  # type: ignore[arg-type]
+    assert [len(request) for request in service.requests] == requests

@@ -190,3 +190,13 @@ def test_until_when_the_lease_was_held_before_is_known_to_who_took_it_over(lease
 def test_what_tunehook_cannot_have_noted_says_nothing(leases: Leases, noted: object) -> None:
     put(NAME, {"shard": 0, "behind": noted})
     assert leases.left(0).behind == {}
+
+
+def test_a_shard_that_is_made_known_is_free_since_a_second(leases: Leases) -> None:
+    leases.register(3, NOW_MS)
+    (item,) = items("PollerLeasesTable")
+    assert item == {"shard": 3, "owner": "nobody", "until_ms": NOW_MS - 1_000}
+    leases.take_over(3, "a", NOW_MS)
+    assert leases.give_up(3, "a", NOW_MS)
+    (item,) = items("PollerLeasesTable")
+    assert (item["owner"], item["until_ms"]) == ("a", NOW_MS - 1_000)

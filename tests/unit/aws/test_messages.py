@@ -204,3 +204,11 @@ async def test_it_is_hidden_although_every_thread_of_the_loop_is_busy(
         over.set()
         await busy
     assert all(each == queue.hidden[0] for each in queue.hidden)
+
+
+@in_virtual_time
+async def test_without_a_word_about_it_messages_are_hidden_at_once() -> None:
+    queue: Any = Queue()
+    async with Hold(queue, "queue", BATCH, on_fault=lambda fault: None):
+        await asyncio.sleep(0.5)
+        assert queue.hidden == [{each.receipt: LEASE_S for each in BATCH}]

@@ -114,3 +114,42 @@ def test_that_a_key_was_accepted_takes_nothing_else_back(states: ProviderStates)
 def test_what_tunehook_cannot_have_written_says_nothing(states: ProviderStates, fields: Any) -> None:
     put(NAME, {"provider": "gw"} | fields)
     assert states.get("gw") == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_known"),
+    [
+        ({}, True),
+        ({"words": "x" * 1_000}, True),
+        ({"words": "x" * 1_001}, False),
+        ({"since_ms": 0}, True),
+        ({"since_ms": -1}, False),
+        ({"since_ms": 253_402_300_799_999}, True),
+        ({"since_ms": 253_402_300_800_000}, False),
+        *[({name: 7}, False) for name in ("reason", "words", "key")],
+    ],
+)
+def test_a_refusal_that_tunehook_cannot_have_written_is_none(
+    states: ProviderStates, changes: dict[str, Any], is_known: bool
+) -> None:
+    refusal = {"reason": "key", "words": "no", "since_ms": 5, "key": "k"} | changes
+    put(NAME, {"provider": "gw", "refusal": refusal})
+    assert states.get("gw").refusal == (Refusal(**refusal) if is_known else None)
+
+
+@pytest.mark.parametrize("name", ["reason", "kind", "words", "key", "until_ms"])
+def test_a_pause_without_a_part_is_none(states: ProviderStates, name: str) -> None:
+    pause: dict[str, Any] = {"reason": "throttled", "kind": "k", "words": "w", "key": "k", "until_ms": 5}
+    put(NAME, {"provider": "gw", "pause": pause})
+    assert states.get("gw").pause == Pause(**pause)
+    del pause[name]
+    put(NAME, {"provider": "gw", "pause": pause})
+    assert states.get("gw").pause is None
+
+
+@pytest.mark.parametrize(("every_ms", "is_known"), [(0, False), (1, True), (15_000, True), (1.5, False)])
+def test_an_interval_is_a_whole_number_of_milliseconds(
+    states: ProviderStates, every_ms: float, is_known: bool
+) -> None:
+    put(NAME, {"provider": "gw", "refresh_every_ms": every_ms})
+    assert states.get("gw").refresh_every_ms == (every_ms if is_known else None)

@@ -136,3 +136,18 @@ def test_a_fault_of_the_service_stays_one() -> None:
     error = fault("ThrottlingException", "GetSecretValue")
     with pytest.raises(ClientError, match="Throttling"):
         read_secret(Faulty(client("secretsmanager"), get_secret_value=[error]), "providers")
+
+
+def test_a_change_that_others_come_before_is_tried_twenty_times_and_later_and_later(aws: None) -> None:
+    client("secretsmanager").create_secret(Name="providers", SecretString="a")
+    pauses: list[float] = []
+    number = iter(range(100))
+
+    def beaten(text: str) -> tuple[str, None]:
+        client("secretsmanager").put_secret_value(SecretId="providers", SecretString=f"other {next(number)}")
+        return "mine", None
+
+    with pytest.raises(Unavailable, match="by others all the time"):
+        change_secret(client("secretsmanager"), "providers", beaten, pauses.append)
+    assert len(pauses) == 20
+    assert all(0 <= pause <= min(0.1 * 2**tried, 2.0) for tried, pause in enumerate(pauses))

@@ -7,6 +7,7 @@ from tunehook.aws.task_items import ended_task, pending_task
 from tunehook.errors import InvalidInput
 from tunehook.events import task_ended
 from tunehook.tasks import FailureCode, Status
+from tunehook.times import from_ms
 
 PLACE: dict[str, Any] = {
     "task_id": KEY.task_id,
@@ -111,3 +112,34 @@ def test_the_words_about_a_spoilt_end_quote_no_value() -> None:
 def test_metadata_with_half_a_surrogate_pair_is_not_told(metadata: dict[str, Any]) -> None:
     ended = ended_task(pending_task(FAILED), FAILED | {"metadata": metadata})
     assert task_ended(ended).metadata == {}
+
+
+@pytest.mark.parametrize("name", ["not_found_count", "empty_count"])
+def test_a_count_goes_up_to_a_million(name: str) -> None:
+    assert getattr(pending_task(PLACE | {name: 1_000_000}), name) == 1_000_000
+    assert getattr(pending_task(PLACE), name) == 0
+    with pytest.raises(InvalidInput):
+        pending_task(PLACE | {name: 1_000_001})
+    for part, good in (("trouble", GOOD_TROUBLE), ("suspicion", GOOD_SUSPICION)):
+        assert getattr(pending_task(PLACE | {part: good | {"count": 1_000_000}}), part).count == 1_000_000
+        with pytest.raises(InvalidInput):
+            pending_task(PLACE | {part: good | {"count": 1_000_001}})
+
+
+def test_a_clip_on_an_item_is_read_with_all_that_it_has() -> None:
+    noted = {
+        "clip_id": "c",
+        "title": "T",
+        "tags": ["slow", "pop"],
+        "inline": ["audio"],
+        "duration_s": 87.4,
+        "created_at_ms": NOW_MS,
+        "expires_at_ms": NOW_MS + 1,
+        "audio_url": "https://h/1",
+    }
+    (clip,) = ended_task(pending_task(FAILED), FAILED | {"clips": [noted]}).end.clips
+    assert (clip.clip_id, clip.title, clip.tags, clip.inline) == ("c", "T", ("slow", "pop"), ("audio",))
+    assert (clip.created_at, clip.expires_at) == (from_ms(NOW_MS), from_ms(NOW_MS + 1))
+    assert (clip.duration_s, clip.audio_url, clip.prompt) == (87.4, "https://h/1", None)
+    (bare,) = ended_task(pending_task(FAILED), FAILED | {"clips": [{"clip_id": "c"}]}).end.clips
+    assert (bare.tags, bare.inline, bare.created_at, bare.expires_at) == ((), (), None, None)

@@ -80,3 +80,27 @@ def test_any_title_gives_a_header_that_is_printable_and_short(title: str, clip_i
 def test_what_python_reads_of_it_is_the_title() -> None:
     _, _, encoded = decode_rfc2231(disposition("Ö").partition("filename*=")[2])
     assert percent_decode(unquote(encoded or "")) == "Ö.mp3"
+
+
+@pytest.mark.parametrize("length", [100, 101])
+def test_a_title_has_100_characters_in_a_name(length: int) -> None:
+    assert name_in(disposition("歌" * length)) == "歌" * 100 + ".mp3"
+
+
+@pytest.mark.parametrize("char", '<>:"/\\|?*')
+def test_what_a_file_system_does_not_take_is_replaced(char: str) -> None:
+    assert name_in(disposition(f"a{char}b")) == "a_b.mp3"
+
+
+@pytest.mark.parametrize("char", "!#$&+-.^_`~")
+def test_what_a_header_may_hold_stays_as_it_is(char: str) -> None:
+    assert disposition(f"a{char}b").endswith(f"''a{char}b.mp3")
+
+
+@pytest.mark.parametrize(("kind", "name"), [("video", "Song.mp3"), ("lyrics", "Song lyrics.mp3")])
+def test_so_are_its_film_and_its_text(kind: AssetType, name: str) -> None:
+    assert name_in(disposition("Song", kind)) == name
+
+
+def test_a_clip_without_title_and_id_is_a_file() -> None:
+    assert name_in(disposition(" . ", clip_id="..")) == "file.mp3"

@@ -508,3 +508,21 @@ async def test_a_host_that_falls_silent_is_given_up() -> None:
                 problems.append(error)
     await asyncio.gather(*served)
     assert [str(problem) for problem in problems] == ["ReadTimeout: the host sent nothing in time"] * 4
+
+
+def test_a_host_may_send_nothing_for_20_s() -> None:
+    host = Host(whole())
+    assert fetch(host)[0] == DATA
+    assert host.requests[0].extensions["timeout"]["read"] == 20.0
+
+
+@pytest.mark.parametrize("total", ["*", str(len(DATA))])
+def test_the_rest_of_a_file_may_leave_its_length_open(total: str) -> None:
+    answer = httpx.Response(
+        206,
+        stream=httpx.ByteStream(DATA[50:]),
+        headers={"etag": ETAG, "content-range": f"bytes 50-{len(DATA) - 1}/{total}"},
+    )
+    first = broken(50)
+    first.headers["content-length"] = str(len(DATA))
+    assert fetch(Host(first, answer)) == (DATA, WAITS_S[1], 0)

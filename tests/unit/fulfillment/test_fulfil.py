@@ -545,3 +545,44 @@ async def test_a_task_that_was_deleted_is_fulfilled_from_its_event_and_stays_del
     client("dynamodb").delete_item(TableName="TasksTable", Key=key)
     await world.fulfil(event)
     assert (items("TasksTable"), len(keys()), len(world.deliveries())) == ([], 5, 1)
+
+
+async def test_what_was_kept_is_counted_once_with_how_long_it_took(world: World, capsys: Any) -> None:
+    event = world.end()
+    await world.fulfil(event)
+    await world.fulfil(event)
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert [each["TasksArchived"] for each in told if "TasksArchived" in each] == [[1.0]]
+    assert [each["ArchiveDuration"] for each in told if "ArchiveDuration" in each] == [[30_000.0]]
+
+
+async def test_what_a_later_run_has_not_is_told_as_superseded(world: World) -> None:
+    old = world.end()
+    later = completed(detected_at_ms=NOW_MS + 80_000, clips=(clip("clip-1"),))
+    await world.fulfil(world.end(later, now_ms=NOW_MS + 70_000))
+    world.archived()
+    await world.fulfil(old)
+    (told,) = world.archived()
+    words = "the task was put again, and its later run has no such file"
+    assert [(each["clip_id"], each["type"], each["status"], each["reason"]) for each in told["assets"]] == [
+        ("clip-1", "audio", "archived", None),
+        ("clip-1", "cover", "archived", None),
+        ("clip-2", "audio", "unavailable", words),
+        ("clip-2", "cover", "unavailable", words),
+    ]
+    assert told["assets"][2]["source_url"] == "https://cdn.example.com/clip-2.mp3"
+
+
+@pytest.mark.parametrize(("clashes", "is_written"), [(2, True), (3, False)])
+async def test_a_manifest_is_written_three_times_at_most(
+    world: World, clashes: int, is_written: bool
+) -> None:
+    s3 = Faulty(client("s3"), put_object=[fault("PreconditionFailed", "PutObject")] * clashes)
+    work = world.fulfil(world.end(FAILED), clients={"s3": s3})
+    if is_written:
+        await work
+    else:
+        with pytest.raises(Unavailable, match="by others each time"):
+            await work
+    assert [name for name, _ in s3.calls].count("put_object") == 3
+    assert (MANIFEST in keys()) is is_written

@@ -5,7 +5,14 @@ import pytest
 from tests.support.tasks import NOW_MS, clip, completed, ended
 
 from fulfillment.payload import payload_of
-from tunehook.events import ArchivedAsset, ManifestLocation, TaskCompleted, TaskFailed, task_ended
+from tunehook.events import (
+    ArchivedAsset,
+    ManifestLocation,
+    PendingAsset,
+    TaskCompleted,
+    TaskFailed,
+    task_ended,
+)
 from tunehook.tasks import Failure, FailureCode, Format, Status, TaskEnd
 
 MANIFEST = ManifestLocation(bucket="results", key="results/suno/task-1/manifest.json")
@@ -160,3 +167,58 @@ def test_what_is_too_long_is_told_without_its_texts_and_at_worst_without_its_cli
         told = payload()
         assert (len(told["clips"]), told["truncated"]) == (clips, not prompt)
         assert any(clip["prompt"] for clip in told["clips"]) is prompt
+
+
+@pytest.mark.parametrize(("size", "clips"), [(300_000, 2), (300_001, 0)])
+def test_a_payload_has_300_kb_at_most(size: int, clips: int) -> None:
+    def sized(filler: str) -> Any:
+        bare = EVENT.model_copy(
+            update={"clips": tuple(each.model_copy(update={"prompt": None}) for each in EVENT.clips)}
+        )
+        return bare.model_copy(update={"metadata": {"x": filler}, "truncated": True})
+
+    room = size - len(payload_of(Format.STANDARD, sized(""), None, (), MANIFEST).encode())
+    told = payload_of(Format.STANDARD, sized("x" * room), None, (), MANIFEST)
+    assert len(json.loads(told)["clips"]) == clips
+
+
+def test_a_file_that_may_still_come_is_told_with_the_providers_link() -> None:
+    waited = PendingAsset(clip_id="clip-1", type="audio", source_url="https://up/1", reason="HTTP 404")
+    data = payload(assets=(waited, asset("clip-2")))  # type: ignore[arg-type]
+    first, second = (each["assets"][0] for each in data["clips"])
+    assert first == {"type": "audio", "status": "pending", "reason": "HTTP 404", "source_url": "https://up/1"}
+    assert "source_url" not in second
+    assert set(second) == {"type", "status", "key", "content_type", "bytes", "sha256"}
+    assert data["archive"] == "pending"
+
+
+def test_a_failure_whose_object_is_gone_is_told_as_a_gateway_does() -> None:
+    body = payload(Format.PROVIDER, TIMED_OUT, None)
+    assert body == {
+        "task_id": "task-1",
+        "status": "FAILURE",
+        "fail_reason": "not ended within 3600 s",
+        "progress": "100%",
+        "data": [],
+    }
+
+
+def test_a_clip_is_told_with_all_that_a_gateway_has_of_it() -> None:
+    only = clip(
+        audio_url="https://h/1", cover_url=None, cover_source_url="https://h/c", video_url="https://h/v"
+    )
+    (told,) = payload(Format.PROVIDER, task_ended(ended(end=completed(clips=(only,)))), None)["data"]
+    assert told == {
+        "id": "clip-1",
+        "title": "我的曲目",
+        "tags": "流行, 欢快",
+        "prompt": only.prompt,
+        "duration": 87.4,
+        "audio_url": "https://h/1",
+        "image_url": "https://h/c",
+        "video_url": "https://h/v",
+    }
+    (standard,) = payload(event=task_ended(ended(end=completed(clips=(only,)))))["clips"]
+    assert set(standard) == {
+        *("clip_id", "title", "tags", "duration_s", "prompt", "model", "created_at", "assets"),
+    }

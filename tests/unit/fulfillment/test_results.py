@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 from tests.support.aws import BUCKET, Faulty, client, fault
 from tests.support.patience import HANG_S
 
-from fulfillment.results import About, Clash, Results, Upload
+from fulfillment.results import About, Clash, Copied, Results, Stored, Upload
 
 # As documented, and not imported: a bound that moves is to be noticed.
 PARTS_AT_ONCE = 2
@@ -94,3 +94,50 @@ async def test_an_upload_that_is_given_up_while_it_is_begun_is_aborted() -> None
     with pytest.raises(asyncio.CancelledError):
         await beginning
     assert aborted == ["1"]
+
+
+@pytest.mark.parametrize("code", ["404", "NoSuchKey", "NotFound"])
+async def test_an_object_that_is_not_there_is_said_by_many_codes(bucket: str, code: str) -> None:
+    s3: Any = Faulty(client("s3"), head_object=[fault(code, "HeadObject")])
+    assert await Results(s3, BUCKET).look("results/x") is None
+
+
+@pytest.mark.parametrize(
+    "code", ["NoSuchUpload", "NoSuchKey", "PreconditionFailed", "ConditionalRequestConflict"]
+)
+async def test_a_write_that_finds_another_object_is_a_clash_by_many_codes(bucket: str, code: str) -> None:
+    s3: Any = Faulty(client("s3"), put_object=[fault(code, "PutObject")])
+    with pytest.raises(Clash):
+        await Results(s3, BUCKET).put("results/x", b"", None)
+
+
+@pytest.mark.parametrize(
+    ("said", "number"), [("7", 7), ("0", 0), (None, None), ("-1", None), ("x", None), ("²", None), ("", None)]
+)
+async def test_what_metadata_says_of_a_length_counts_where_it_is_a_number(
+    bucket: str, said: str | None, number: int | None
+) -> None:
+    metadata = {} if said is None else {"bytes": said, "run": said}
+
+    class Head:
+        def head_object(self, **_: Any) -> dict[str, Any]:
+            return {"ETag": "e", "ContentLength": 7, "ContentType": "a/b", "Metadata": metadata}
+
+    s3: Any = Head()
+    stored = await Results(s3, BUCKET).look("results/x")
+    assert stored is not None
+    assert (stored.bytes, stored.run_ms) == (number, number)
+
+
+@pytest.mark.parametrize(
+    ("sha256", "length", "is_whole"),
+    [("00", 7, True), (None, 7, False), ("00", 6, False), ("00", None, False)],
+)
+def test_an_object_is_whole_with_its_digest_and_its_length(
+    sha256: str | None, length: int | None, is_whole: bool
+) -> None:
+    stored = Stored("k", "e", 7, "a/b", None, sha256, length, 5, "odd")
+    assert stored.is_whole is is_whole
+    assert [stored.is_later_than(run_ms) for run_ms in (4, 5, 6)] == [True, False, False]
+    assert stored.copied() == Copied("k", "a/b", 7, sha256 or "", "odd")
+    assert not Stored("k", "e", 7, "a/b", None, sha256, length, None).is_later_than(0)

@@ -15,7 +15,7 @@ from tests.unit.fulfillment.world import keys, unfinished_uploads
 from fulfillment.assets import Asset
 from fulfillment.download import Download, NotCopied
 from fulfillment.results import Copied, Results, Stored
-from fulfillment.transfer import BUFFERS, Run, Transfer, settles
+from fulfillment.transfer import BUFFERS, Run, Transfer, settles, source_in_metadata
 
 # As documented, and not imported: a bound that moves is to be noticed.
 PUT_BYTES = 8 * 1024 * 1024
@@ -427,3 +427,32 @@ class TestTwoAtOnce:
         assert [options.get("IfMatch") for name, options in s3.calls if name == "put_object"] == [
             seen[OBJECT].etag
         ]
+
+
+@pytest.mark.parametrize(("clashes", "is_kept"), [(2, True), (3, False)])
+async def test_what_is_here_already_is_written_three_times_at_most(
+    bucket: str, clashes: int, is_kept: bool
+) -> None:
+    s3 = Faulty(client("s3"), put_object=[fault("PreconditionFailed", "PutObject")] * clashes)
+    keeping = Transfer(Results(s3, BUCKET)).keep(RUN, AUDIO, "answer:audio", MP3, {})  # type: ignore[arg-type]
+    if is_kept:
+        assert (await keeping).bytes == len(MP3)
+    else:
+        with pytest.raises(NotCopied, match="by others each time"):
+            await keeping
+    assert [name for name, _ in s3.calls].count("put_object") == 3
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_link_is_noted_in_1024_characters(more: int) -> None:
+    url = "https://h/" + "x" * (1024 - len("https://h/") + more)
+    noted = source_in_metadata(url)
+    assert len(noted) == 1024
+    assert (noted == url) is (more == 0)
+    assert noted.rpartition("~")[0] == ("" if not more else url[: 1024 - 33])
+
+
+def test_a_link_is_noted_in_ascii_with_what_a_url_may_hold() -> None:
+    url = "https://h/a:/?&=%+,;@~!$'()*"
+    assert source_in_metadata(url) == url
+    assert source_in_metadata("https://h/歌 \ud800") == "https://h/%E6%AD%8C%20?"

@@ -156,3 +156,11 @@ async def test_the_connections_are_divided_so_that_no_provider_takes_anothers() 
     found = [secret.directory.get(name) for name in "abc"]
     granted = [provider.config.max_concurrency for provider in found if provider]
     assert granted == [(CONNECTIONS_MAX - 32) // 2, (CONNECTIONS_MAX - 32) // 2, 32]
+
+
+async def test_of_very_many_providers_each_has_a_connection() -> None:
+    names = [f"p{number}" for number in range(CONNECTIONS_MAX + 50)]
+    secret = Secret(**{name: entry() for name in names})
+    await secret.directory.refresh()
+    found = [secret.directory.get(name) for name in names]
+    assert {provider.config.max_concurrency for provider in found if provider} == {1}

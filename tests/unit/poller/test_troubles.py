@@ -153,3 +153,12 @@ class TestNoted:
     def test_what_was_told_is_kept_on_the_item(self) -> None:
         changes: dict[str, Any] = noted(TASK, BAD, NOW_MS, is_question=False)[1]
         assert (changes["trouble"].told, changes["trouble"].is_kept) == (BAD.kind, True)
+
+
+def test_a_kind_is_bounded_as_well() -> None:
+    cause = cause_of(Transient("x" * 100))
+    assert cause is not None
+    assert (cause.kind, cause.words) == (f"transient {'x' * 60}", "x" * 100)
+    longer = cause_of(Transient("x" * 600))
+    assert longer is not None
+    assert longer.words == "x" * 500

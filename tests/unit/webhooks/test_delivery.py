@@ -447,3 +447,54 @@ async def test_an_attempt_takes_two_calls_of_dynamodb() -> None:
     world.client.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
     await world.run()
     assert calls == ["UpdateItem", "UpdateItem"]
+
+
+@pytest.mark.parametrize(
+    ("ahead_ms", "step"),
+    [
+        (-1, Step.ATTEMPTED),
+        (100, Step.ATTEMPTED),
+        (101, Step.SENT_ON),
+        (48 * HOUR, Step.SENT_ON),
+        (48 * HOUR + 1, Step.ATTEMPTED),
+    ],
+)
+async def test_a_message_is_early_from_100_ms_to_48_h_before_its_time(ahead_ms: int, step: Step) -> None:
+    world = World(Receiver(OK))
+    message = world.add(hook_delivery()).model_copy(update={"due_at_ms": START_MS + ahead_ms})
+    outcome = await world.deliverer.handle(message)
+    assert outcome.step is step
+    assert outcome.message == message
+    assert world.sent == ([message] if step is Step.SENT_ON else [])
+
+
+@pytest.mark.parametrize(("took_ms", "is_in_time"), [(8_000, True), (8_001, False)])
+async def test_a_claim_that_took_8_s_leaves_time_for_an_attempt_and_its_record(
+    monkeypatch: pytest.MonkeyPatch, took_ms: int, is_in_time: bool
+) -> None:
+    world = World(Receiver(OK))
+    message = world.add(hook_delivery())
+    claim = world.table.claim
+
+    def slowly(*args: Any) -> Any:
+        world.now_ms += took_ms
+        return claim(*args)
+
+    monkeypatch.setattr(world.table, "claim", slowly)
+    if is_in_time:
+        assert (await world.deliverer.handle(message)).step is Step.ATTEMPTED
+    else:
+        with pytest.raises(Unavailable, match="too late"):
+            await world.deliverer.handle(message)
+    assert len(world.receiver.attempts) == is_in_time
+
+
+async def test_an_outcome_names_the_delivery_that_it_is_of() -> None:
+    world = World(Receiver(OK))
+    record = delivery()
+    message = world.add(record)
+    withdrawn = await world.deliverer.handle(message)
+    assert (withdrawn.step, withdrawn.delivery, withdrawn.status) == (Step.WITHDRAWN, record, "aborted")
+    over = await world.deliverer.handle(message)
+    assert (over.step, over.delivery and over.delivery.delivery_id) == (Step.DROPPED, record.delivery_id)
+    assert (over.attempt, over.status) == (None, None)
