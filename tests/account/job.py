@@ -172,17 +172,21 @@ class Job:
         """Have the first task's webhook sent once more; return its `webhook-id`."""
         self._say("redelivering one webhook by hand, after the rotation")
         first = TASKS[0].task_id
-        (delivery,) = self._tunehook("deliveries", "list", "--task", first, "--subscription", subscription_id)
-        before = [each for each in self._arrivals(MAIN) if _told(each)["data"]["task_id"] == first]
-        webhook_id = before[0].headers["webhook-id"]
+        listed = self._tunehook("deliveries", "list", "--task", first, "--subscription", subscription_id)
+        # Where its files were late there is another, which tells of them.
+        (delivery,) = [each for each in listed if each["type"] == "task.completed"]
+        (webhook_id,) = {
+            each.headers["webhook-id"]
+            for each in self._arrivals(MAIN)
+            if is_about(each, first, "task.completed")
+        }
+
+        def count() -> int:
+            return [each.headers["webhook-id"] for each in self._arrivals(MAIN)].count(webhook_id)
+
+        before = count()
         self._tunehook("deliveries", "redeliver", delivery["delivery_id"])
-
-        def come() -> bool:
-            return len(
-                [each for each in self._arrivals(MAIN) if each.headers["webhook-id"] == webhook_id]
-            ) > len(before)
-
-        self._wait("the redelivery", come)
+        self._wait("the redelivery", lambda: count() > before)
         return webhook_id
 
     # Waiting
@@ -207,9 +211,10 @@ class Job:
         if heard < {task.task_id for task in TASKS}:
             return False
         for receiver in (MAIN, REFUSING, HOOK):
-            taken = {_told(each)["data"]["task_id"] for each in self._arrivals(receiver) if each.status < 300}
-            if taken < {task.task_id for task in TASKS if is_told(receiver, task)}:
-                return False
+            taken = [each for each in self._arrivals(receiver) if each.status < 300]
+            for task in TASKS:
+                if is_told(receiver, task) and not is_whole(taken, task.task_id):
+                    return False
         return True
 
     # What is seen
@@ -529,6 +534,20 @@ def fits(schema: str, document: Any) -> bool:
     """Return whether a document is what the published schema of its kind says."""
     path = Path(ROOT / "events" / "schemas" / f"{schema}.json")
     return Draft202012Validator(json.loads(path.read_text(encoding="utf-8"))).is_valid(document)
+
+
+def is_about(arrival: Arrival, task_id: str, kind: str) -> bool:
+    """Return whether a request tells this of this task."""
+    told = _told(arrival)
+    return (told["type"], told["data"]["task_id"]) == (kind, task_id)
+
+
+def is_whole(taken: Iterable[Arrival], task_id: str) -> bool:
+    """Return whether a receiver knows all of a task: its end and, where files were still missing then, the rest."""
+    told = [each for each in map(_told, taken) if each["data"]["task_id"] == task_id]
+    ends = [each for each in told if each["type"] != "task.archived"]
+    late = any(each["data"]["archive"] == "pending" for each in ends)
+    return bool(ends) and (not late or len(told) > len(ends))
 
 
 def _identity(arrival: Arrival) -> tuple[str, int, str]:
