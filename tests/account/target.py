@@ -27,8 +27,8 @@ from tunehook_cli.local.state import HOME_VARIABLE, Home
 TAG: Final = "tunehook-smoke"
 """The tag of every stack that is made here; its value is the name of the run."""
 
-EXPECTED_PARAMETERS: Final = {"LogRetentionDays": "1"}
-"""What is told the stack beside the defaults: nothing that a user would see, and less that could stay behind."""
+OWN_PARAMETERS: Final = {"LogRetentionDays": "1"}
+"""What the stack is told beside the defaults: that it keeps no logs for long, should any stay behind."""
 
 _WORD: Final = re.compile(r"[^\s\"'=,]+")
 
@@ -250,7 +250,7 @@ class RealAccount(Target):
         declared = read_template((ROOT / "template.yaml").read_text(encoding="utf-8"))["Parameters"]
         if unknown := sorted(self._given.keys() - declared.keys()):
             raise Misconfigured(f"the stack has no parameter {unknown[0]}")
-        own = {name: value for name, value in EXPECTED_PARAMETERS.items() if name in declared}
+        own = {name: value for name, value in OWN_PARAMETERS.items() if name in declared}
         defaults = {name: str(each["Default"]) for name, each in declared.items() if "Default" in each}
         return defaults | own | self._given
 
