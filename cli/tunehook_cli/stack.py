@@ -98,7 +98,7 @@ class Stack:
         except KeyError:
             raise Misconfigured(
                 f"the stack {self.name} in {self.region} has no output {name}: it is no tunehook stack, or one of "
-                "another version; deploy it again with `sam build && sam deploy`"
+                "another version; deploy it again with `make deploy`"
             ) from None
 
     @property
@@ -356,7 +356,7 @@ def _describe(cloudformation: Any, name: str, region: str) -> StackTypeDef:
         if "does not exist" not in str(error):
             raise
         raise Misconfigured(
-            f"no stack named {name} in {region}: deploy it with `sam deploy --guided`, "
+            f"no stack named {name} in {region}: deploy it with `make deploy`, "
             "or start the embedded one with `tunehook local up`"
         ) from None
     status = stack["StackStatus"]

@@ -9,6 +9,7 @@ from tests.support.template import ROOT, resources, template
 
 from poller.directory import RELOAD_EVERY_MS
 from tunehook.signatures import MIN_MASTER_SECRET_LENGTH
+from tunehook_cli.deploying import LONGEST_NAME
 from tunehook_cli.operating.figures import PAGES_MAX
 from tunehook_cli.operating.queues import DeadLetters
 from webhooks.secret import CACHED_S
@@ -71,6 +72,25 @@ def test_figures_are_those_of_the_code() -> None:
     assert f"at the earliest {CACHED_S / 60:g} minutes after" in secret
     assert f"at most {PAGES_MAX} MB" in section("Look after it")
     assert f"within {RELOAD_EVERY_MS // 1000} seconds" in section("Configure it")
+
+
+def test_nothing_is_deployed_that_was_not_built_just_before() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    lines = [
+        line for page in pages for line in page.read_text().splitlines() if re.search(r"`?sam deploy -", line)
+    ]
+    assert lines
+    assert [line for line in lines if "sam build && sam deploy" not in line] == []
+
+
+def test_what_runs_at_once_is_what_the_template_says() -> None:
+    text = section("How much runs at once")
+    for parameter in ("FulfillmentConcurrency", "WebhooksConcurrency"):
+        assert f"`{parameter}` ({template()['Parameters'][parameter]['Default']})" in text
+
+
+def test_the_longest_name_is_that_of_the_program() -> None:
+    assert f"{LONGEST_NAME} characters at most" in section("The first time")
 
 
 def test_links_lead_somewhere() -> None:

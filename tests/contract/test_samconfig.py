@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,6 +83,29 @@ def test_a_deployment_may_make_roles_and_uploads_where_sam_says(environment: str
 def test_a_deployment_to_aws_shows_what_changes_and_asks() -> None:
     assert deploy("default")["confirm_changeset"] is True
     assert deploy("prod")["confirm_changeset"] is True
+
+
+@pytest.mark.parametrize("environment", ["default", "prod"])
+def test_without_a_build_nothing_is_deployed(environment: str, tmp_path: Path) -> None:
+    """SAM would upload the unbuilt folders, whose layers hold no wheels: every function would fail at its import."""
+    for name in ("samconfig.toml", "template.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    credentials = {
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "none",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+    }
+    finished = subprocess.run(
+        [str(SAM_PYTHON.with_name("sam")), "deploy", "--config-env", environment, "--no-confirm-changeset"],
+        cwd=tmp_path,
+        # Where it would deploy to, nothing answers.
+        env={**os.environ, **credentials, "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "SAM_CLI_TELEMETRY": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode != 0
+    assert "Template file not found" in finished.stderr + finished.stdout
 
 
 def test_the_stack_for_production_is_another_one() -> None:

@@ -33,7 +33,7 @@ def test_a_stack_that_is_not_there_is_one_line_with_advice(tunehook: Any, aws: N
     result = tunehook("tasks", "list")
     assert (result.exit_code, result.output) == (
         2,
-        "tunehook: no stack named tunehook in eu-west-1: deploy it with `sam deploy --guided`, or start the "
+        "tunehook: no stack named tunehook in eu-west-1: deploy it with `make deploy`, or start the "
         "embedded one with `tunehook local up`\n",
     )
 
