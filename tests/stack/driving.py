@@ -44,7 +44,7 @@ class DeployedStack:
         return self.environment.client(service)
 
     def configure(self, providers: dict[str, Any]) -> None:
-        """Set the providers; pollers see it within 10 s."""
+        """Set the providers; pollers see it within a minute, those that know no such name within 5 s."""
         self.client("secretsmanager").put_secret_value(
             SecretId=self.outputs["ProvidersSecret"], SecretString=json.dumps(providers)
         )

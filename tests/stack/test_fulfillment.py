@@ -64,7 +64,7 @@ def test_a_host_that_refuses_at_first_is_asked_again_through_the_queue(
 ) -> None:
     task_id, provider = f"late-{unique}", f"late-{unique}"
     with run_sandbox(parse(Scenario, REFUSING)) as refusing:
-        # Under a name of its own: a running poller goes on with the providers that it knows for 10 s.
+        # Under a name of its own: a running poller goes on with the providers that it knows for a minute.
         secret = {provider: refusing.providers_secret()["musicmint"]}
         with stack.configured(secret):
             begin_ended(refusing, "musicmint", task_id)
