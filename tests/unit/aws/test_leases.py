@@ -200,3 +200,12 @@ def test_a_shard_that_is_made_known_is_free_since_a_second(leases: Leases) -> No
     assert leases.give_up(3, "a", NOW_MS)
     (item,) = items("PollerLeasesTable")
     assert (item["owner"], item["until_ms"]) == ("a", NOW_MS - 1_000)
+
+
+def test_a_shard_that_is_gone_is_retired_and_one_that_was_used_just_an_hour_ago_is_not(
+    leases: Leases,
+) -> None:
+    assert leases.retire(3, NOW_MS)
+    leases.register(3, NOW_MS)
+    assert not leases.retire(3, NOW_MS - 1_000 + RETIRE_AFTER_MS)
+    assert leases.retire(3, NOW_MS - 1_000 + RETIRE_AFTER_MS + 1)

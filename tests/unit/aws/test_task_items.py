@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from tests.support.tasks import KEY, NOW_MS
 
-from tunehook.aws.task_items import ended_task, pending_task
+from tunehook.aws.task_items import ended_task, note_to_item, pending_task
 from tunehook.errors import InvalidInput
 from tunehook.events import task_ended
 from tunehook.tasks import FailureCode, Status
@@ -143,3 +143,14 @@ def test_a_clip_on_an_item_is_read_with_all_that_it_has() -> None:
     assert (clip.duration_s, clip.audio_url, clip.prompt) == (87.4, "https://h/1", None)
     (bare,) = ended_task(pending_task(FAILED), FAILED | {"clips": [{"clip_id": "c"}]}).end.clips
     assert (bare.tags, bare.inline, bare.created_at, bare.expires_at) == ((), (), None, None)
+
+
+def test_what_a_task_has_learnt_is_read_as_it_was_noted() -> None:
+    task = pending_task(PLACE | {"trouble": GOOD_TROUBLE | {"told": "y"}, "suspicion": GOOD_SUSPICION})
+    noted = {name: note_to_item(getattr(task, name)) for name in ("trouble", "suspicion")}
+    assert noted == {"trouble": GOOD_TROUBLE | {"told": "y"}, "suspicion": GOOD_SUSPICION}
+    untold = pending_task(PLACE | {"trouble": GOOD_TROUBLE})
+    assert note_to_item(untold.trouble) == GOOD_TROUBLE
+    assert untold.trouble is not None
+    assert untold.trouble.is_kept
+    assert note_to_item("processing") == "processing"

@@ -318,3 +318,163 @@ def test_no_file_makes_it_stumble(head: bytes) -> None:
     for wanted in ("audio", "image", "video"):
         recognise(head, wanted=wanted)
     is_text(head)
+
+
+MARKS = {
+    "fLaC": "audio/flac",
+    "#!AMR": "audio/amr",
+    "MThd": "audio/midi",
+    "caff": "audio/x-caf",
+    ".snd": "audio/basic",
+    "MAC ": "audio/x-ape",
+    "wvpk": "audio/x-wavpack",
+    "MPCK": "audio/x-musepack",
+    "MP+": "audio/x-musepack",
+    "TTA1": "audio/x-tta",
+    "DSD ": "audio/x-dsf",
+    "riff.\x91Ï\x11¥Ö(Û\x04Á\x00\x00": "audio/x-w64",
+    "ADIF": "audio/aac",
+    "\x7fþ\x80\x01": "audio/vnd.dts",
+    "\x00\x00\x01º": "video/mpeg",
+    "\x00\x00\x01³": "video/mpeg",
+    "ÿ\n": "image/jxl",
+    "\x00\x00\x00\x0cJXL \r\n\x87\n": "image/jxl",
+    "RIFF\x04\x00\x00\x00WAVE": "audio/wav",
+    "RIFX\x04\x00\x00\x00WAVE": "audio/wav",
+    "RF64\x04\x00\x00\x00WAVE": "audio/wav",
+    "BW64\x04\x00\x00\x00WAVE": "audio/wav",
+    "FORM\x04\x00\x00\x00AIFF": "audio/aiff",
+    "FORM\x04\x00\x00\x00AIFC": "audio/aiff",
+    "FLV\x01\x04": "audio/x-flv",
+    "FLV\x01\x05": "video/x-flv",
+    "\x0bw\x00\x00\x00\x50": "audio/ac3",
+    "\x0bw\x00\x00\x00\x58": "audio/eac3",
+}
+"""How files begin, in Latin-1, by their own specifications."""
+
+
+@pytest.mark.parametrize(("mark", "kind"), MARKS.items())
+def test_a_file_is_known_by_its_mark(mark: str, kind: str) -> None:
+    media = known(mark.encode("latin-1") + b"\x9f\x00\x01" * 40)
+    assert media is not None
+    assert media.content_type == kind
+
+
+def boxed(major: bytes, *others: bytes) -> bytes:
+    body = major + b"\x00\x00\x00\x00" + b"".join(others)
+    return (8 + len(body)).to_bytes(4) + b"ftyp" + body
+
+
+@pytest.mark.parametrize(
+    "box", [b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"sidx", b"moof", b"pnot"]
+)
+def test_a_file_of_boxes_may_begin_with_any_of_them(box: bytes) -> None:
+    assert known(b"\x00\x00\x00\x08" + box + b"\x9f") == M4A
+    assert known(b"\x00\x00\x00\x08abcd\x9f") is None
+
+
+@pytest.mark.parametrize(
+    ("brands", "kind"),
+    [
+        *[((each,), "avif") for each in (b"avif", b"avis")],
+        *[((each,), "heic") for each in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")],
+        *[((each,), "heic") for each in (b"mif1", b"mif2", b"msf1", b"miaf")],
+        *[((each, b"x   ", b"avif"), "avif") for each in (b"mif1", b"mif2", b"msf1", b"miaf")],
+        ((b"mif1", b"avis"), "avif"),
+        *[((each,), "m4a") for each in (b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B ")],
+        ((b"isom", b"avif"), "mp4"),
+        ((b"qt  ",), "mov"),
+    ],
+)
+def test_a_brand_says_what_is_in_the_boxes(brands: tuple[bytes, ...], kind: str) -> None:
+    media = known(boxed(*brands) + b"\x9f", "video")
+    assert media is not None
+    assert media.extension == kind
+
+
+@pytest.mark.parametrize("brand", [b"M4V ", b"M4VH", b"M4VP", b"avc1", b"hvc1", b"hev1", b"av01", b"F4V "])
+def test_a_brand_of_video_is_one_where_audio_is_wanted_too(brand: bytes) -> None:
+    assert known(boxed(b"isom", brand) + b"\x9f", "audio") == MP4
+    assert known(boxed(b"isom", b"iso2") + b"\x9f", "audio") == M4A
+
+
+def ogg(*streams: bytes) -> bytes:
+    pages = (b"OggS\x00\x02" + bytes(20) + b"\x01\x10" + each.ljust(16, b"\x9f") for each in streams)
+    return b"".join(pages) + b"\x9f" * 30
+
+
+@pytest.mark.parametrize(
+    "stream", [b"\x80theora", b"BBCD\x00", b"KW-DIRAC", b"OVP80", b"\x80daala", b"\x01video"]
+)
+def test_an_ogg_file_is_a_video_by_any_of_its_streams(stream: bytes) -> None:
+    for head, kind in ((ogg(stream), "ogv"), (ogg(b"OpusHead", stream), "ogv"), (ogg(b"OpusHead"), "ogg")):
+        media = known(head)
+        assert media is not None
+        assert media.extension == kind
+
+
+def transported(*types: int) -> bytes:
+    def section(table: int, body: bytes) -> bytes:
+        return bytes([table]) + (0xB000 | 9 + len(body)).to_bytes(2) + bytes(5) + body + bytes(4)
+
+    def packet(pid: int, payload: bytes) -> bytes:
+        return (b"\x47" + (0x4000 | pid).to_bytes(2) + b"\x10\x00" + payload).ljust(188, b"\xff")
+
+    streams = b"".join(bytes([each]) + b"\xe1\x00\xf0\x00" for each in types)
+    tables = (
+        packet(0, section(0, b"\x00\x01\xe1\x00")),
+        packet(0x100, section(2, b"\xe1\x00\xf0\x00" + streams)),
+    )
+    return b"".join((*tables, packet(0x1FF, b""), packet(0x1FF, b"")))
+
+
+@pytest.mark.parametrize("audio", [0x03, 0x04, 0x0F, 0x11, 0x81, 0x87])
+def test_a_transport_stream_of_sound_alone_is_audio(audio: int) -> None:
+    assert known(transported(audio)) == module.TS_AUDIO
+    assert known(transported(0x06, audio)) == module.TS_AUDIO
+    assert known(transported(0x06)) == module.TS
+
+
+@pytest.mark.parametrize("video", [0x01, 0x02, 0x10, 0x1B, 0x20, 0x24, 0x33, 0x42, 0xD1, 0xD2, 0xEA])
+def test_a_transport_stream_with_pictures_is_video(video: int) -> None:
+    assert known(transported(0x0F, video)) == module.TS
+
+
+# ISO/IEC 11172-3, 2.4.2.3, and 13818-3, 2.4.2.3: kbit/s by index, of version 1 and 2, by layer; then samples a second.
+KBPS = {
+    (3, 1): [32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448],
+    (3, 2): [32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384],
+    (3, 3): [32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320],
+    (2, 1): [32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256],
+    (2, 2): [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
+    (2, 3): [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
+}
+RATES = {3: [44_100, 48_000, 32_000], 2: [22_050, 24_000, 16_000], 0: [11_025, 12_000, 8_000]}
+
+
+@pytest.mark.parametrize("version", RATES)
+@pytest.mark.parametrize("layer", [1, 2, 3])
+@pytest.mark.parametrize("padding", [0, 1])
+def test_frames_in_a_row_are_found_behind_junk_by_their_lengths(
+    version: int, layer: int, padding: int
+) -> None:
+    for bitrate, kbps in enumerate(KBPS[version or 2, layer], start=1):
+        for rate, hertz in enumerate(RATES[version]):
+            samples = 384 if layer == 1 else 576 if layer == 3 and version != 3 else 1152
+            if layer == 1:
+                length = (12_000 * kbps // hertz + padding) * 4
+            else:
+                length = samples // 8 * kbps * 1000 // hertz + padding
+            header = bytes(
+                [0xFF, 0xE1 | version << 3 | 4 - layer << 1, bitrate << 4 | rate << 2 | padding << 1, 0]
+            )
+            for more, media in ((0, MP3), (1, None)):
+                frames = header.ljust(length + more, b"\x9f") * 4
+                found = known(b"\x9f\x01" * 20 + frames)
+                assert found == media, (version, layer, kbps, hertz, more)
+
+
+@pytest.mark.parametrize(("length", "media"), [(65_533, MP3), (65_534, None)])
+def test_junk_before_the_first_frame_takes_64_kib_at_most(length: int, media: MediaType | None) -> None:
+    frame = b"\xff\xfb\x90\x00".ljust(FRAME_LENGTH, b"\x9f")
+    assert known(b"\x9f" * length + frame * 4) == media

@@ -456,3 +456,16 @@ def test_a_link_is_noted_in_ascii_with_what_a_url_may_hold() -> None:
     url = "https://h/a:/?&=%+,;@~!$'()*"
     assert source_in_metadata(url) == url
     assert source_in_metadata("https://h/歌 \ud800") == "https://h/%E6%AD%8C%20?"
+
+
+async def test_a_write_that_clashes_with_what_is_gone_again_is_made_anew(bucket: str, http: Http) -> None:
+    s3 = Faulty(client("s3"), put_object=[fault("PreconditionFailed", "PutObject")])
+    assert (await copy(http(serves(MP3)), s3=s3)).bytes == len(MP3)
+    assert keys() == [OBJECT]
+
+
+async def test_what_another_link_of_the_same_run_has_left_is_replaced(bucket: str, http: Http) -> None:
+    other = "https://elsewhere.example.com/1.mp3"
+    await copy(http(serves(sized(900))), url=other, asset=Asset("clip-1", "audio", (other,)))
+    assert (await copy(http(serves(sized(700))))).bytes == 700
+    assert head()["ContentLength"] == 700

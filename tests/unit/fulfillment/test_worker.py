@@ -1,14 +1,20 @@
 """What a fault of one message was: what may pass is told in its words, a bug as what it is."""
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.support.aws import fault
+from tests.support.tasks import NOW_MS, ended
+from tests.support.virtual_tests import in_virtual_time
 
 from fulfillment import worker
 from fulfillment.patience import ComesAgain
-from fulfillment.worker import GivenUp, passing_words, report
+from fulfillment.worker import GivenUp, Worker, passing_words, report
+from tunehook.aws.messages import Message
 from tunehook.errors import InvalidInput, Unavailable
+from tunehook.events import task_ended
 
 BUG = KeyError("x")
 
@@ -51,3 +57,81 @@ def test_what_became_of_a_message_is_told_and_whether_it_comes_again(
     monkeypatch.setattr(worker, "logger", Logger())
     assert report(result) is comes_again
     assert lines == told
+
+
+class Held:
+    """Stands where `Hold` does."""
+
+    def __init__(self) -> None:
+        self.again: list[int] = []
+
+    async def come_again(self, message: Message, after_s: int) -> None:
+        self.again.append(after_s)
+
+
+def bare_worker() -> Any:
+    """A worker of whose clients none is needed."""
+    made: Any = Worker.__new__(Worker)
+    made._settings = SimpleNamespace(archive_patience_s=60)
+    return made
+
+
+EVENT = task_ended(ended())
+DUE_MS = NOW_MS + 120_000
+"""A minute after its end was detected."""
+
+
+@pytest.mark.parametrize(
+    ("count", "due_in_s", "after_s"),
+    [
+        (1, 30.9, 10),
+        (4, 30.9, 30),
+        (4, 6.0, 6),
+        (4, 5.9, 5),
+        (4, 0.1, 5),
+        (4, 0.0, 80),
+        (4, -9.0, 80),
+        (1, 0.1, 5),
+    ],
+)
+def test_what_failed_comes_again_by_the_time_at_which_its_receivers_are_due(
+    monkeypatch: pytest.MonkeyPatch, count: int, due_in_s: float, after_s: int
+) -> None:
+    monkeypatch.setattr(worker, "now_ms", lambda: DUE_MS - round(due_in_s * 1000))
+    message = Message("", "receipt", count, NOW_MS + 61_000)
+    assert bare_worker()._after_fault_s(message, EVENT) == after_s
+    assert bare_worker()._after_fault_s(message, None) == (10 if count == 1 else 80)
+
+
+@pytest.mark.parametrize(("remaining_ms", "within_s"), [(300_000, 200.0), (230_000, 200.0), (120_000, 90.0)])
+async def test_copying_has_what_telling_leaves_of_the_time(
+    monkeypatch: pytest.MonkeyPatch, remaining_ms: int, within_s: float
+) -> None:
+    given: list[Any] = []
+    made = bare_worker()
+
+    async def fulfil(*args: Any) -> None:
+        given.append(args[-1])
+
+    made._fulfil = fulfil
+    monkeypatch.setattr(worker, "content_of", lambda body: EVENT)
+    held: Any = Held()
+    assert await made._handle(None, Message("", "receipt"), held, lambda: remaining_ms) is None
+    assert (given, held.again) == ([within_s], [])
+
+
+@in_virtual_time
+async def test_a_message_that_takes_too_long_is_left_five_seconds_before_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, held = bare_worker(), Held()
+
+    async def hang(*_: Any) -> None:
+        await asyncio.sleep(3_600)
+
+    made._fulfil = hang
+    monkeypatch.setattr(worker, "content_of", lambda body: EVENT)
+    monkeypatch.setattr(worker, "now_ms", lambda: DUE_MS)
+    result = await made._handle(None, Message("", "receipt", 2), held, lambda: 12_000)
+    assert isinstance(result, TimeoutError)
+    assert (asyncio.get_running_loop().time(), held.again) == (pytest.approx(7.0), [20])

@@ -590,3 +590,16 @@ def test_a_key_is_known_again_by_a_digest_that_is_the_same_for_ever() -> None:
     digest = client.key_digest("gw", API_KEY)
     assert digest == hashlib.pbkdf2_hmac("sha256", API_KEY.encode(), b"gw", 10_000, 16).hex()
     assert provider(answering(json_answer(PENDING))).key_digest == digest
+
+
+@in_virtual_time
+async def test_a_question_is_given_up_after_ten_seconds() -> None:
+    class Silent:
+        async def send(self, *_: Any, **__: Any) -> Any:
+            await asyncio.sleep(3_600)
+
+    silent_transport: Any = Silent()
+    asked = Provider(config(), silent_transport, clock=asyncio.get_running_loop().time)
+    began_s = asyncio.get_running_loop().time()
+    assert await asked.ask("t") == Transient("no answer within 10 s")
+    assert asyncio.get_running_loop().time() - began_s == pytest.approx(10.0)

@@ -552,3 +552,11 @@ async def test_a_refusal_about_the_one_task_that_is_asked_about_first_is_not_tha
         "b": "pending",
         "c": "unauthorised",
     }
+
+
+async def test_fifty_pages_of_a_list_are_read_at_most() -> None:
+    listed = {f"other-{number}": "processing" for number in range(6_000)}
+    gateway = Musicmint(listed | {f"t{number}": "processing" for number in range(60)})
+    outcomes = await ask_many(provider(gateway, "musicmint"), [f"t{number}" for number in range(60)])
+    assert gateway.pages == list(range(1, 51))
+    assert (len(gateway.singly), len(outcomes)) == (60, 60)
