@@ -32,6 +32,8 @@ from tunehook.errors import TunehookError
 REPORT: Final = Path("smoke-report.json")
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 
+_LOG_COLUMNS: Final = 160
+
 Say = Callable[[str], None]
 
 
@@ -90,8 +92,9 @@ def prove(embedded: bool, parameters: dict[str, str], path: Path) -> int:
             return REFUSED
     with target, terminated_as_interrupted():
         report = run(target, keep=consent.is_set(os.environ, "KEEP"))
-    report.write(path, account)
-    report.show(Console(soft_wrap=True) if not sys.stdout.isatty() else Console())
+        report.write(path, account)
+        # A log of a pipeline has no width of its own.
+        report.show(Console() if sys.stdout.isatty() else Console(width=_LOG_COLUMNS))
     print(f"The report is in {path}.")
     if report.held:
         shutil.rmtree(folder)

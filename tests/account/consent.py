@@ -26,8 +26,8 @@ This proves tunehook in your account, without any provider's key. It will, in {w
 What CloudFormation and SAM keep: SAM's own bucket for uploads (made unless it is there), and, where they are
 sent, metrics and traces until CloudWatch and X-Ray forget them.
 
-It costs less than {cents:.0f} cent{s} at list prices. Nothing is touched that does not carry the tag
-tunehook-smoke={name}."""
+It costs less than {cents:.0f} cent{s} at list prices, with the parameters' defaults; the report says how much.
+Nothing is touched that does not carry the tag tunehook-smoke={name}."""
 
 
 def describe(name: str, where: str) -> str:
