@@ -307,7 +307,7 @@ def declared_parameters(template: Path) -> dict[str, Any]:
     return parameters
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # it comes without types
     """Passes over CloudFormation's short tags, which no parameter has."""
 
 

@@ -58,6 +58,8 @@ def build(home: Home, source: Path | None = None) -> None:
         f"PythonVersion={version}",
         extra={
             "LAYER_PROCESSORS": "native",
+            # An earlier version's layer was built for one Python.
+            "LAYER_PYTHON_VERSION": version,
             "PYTHON": sys.executable,
             "COMPILERS": shlex.quote(sys.executable),
         },

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from tests.support.aws import REGION, client, create_table
+from tests.support.permissions import Watched, allowed
 from typer.testing import CliRunner, Result
 
+import tunehook_cli.stack
 from tunehook_cli.main import app
 
 MASTER_SECRET = "m" * 64
@@ -67,14 +69,30 @@ def no_embedded_aws(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.fixture
-def tunehook(monkeypatch: pytest.MonkeyPatch, no_embedded_aws: ModuleType) -> Run:
-    """Return what runs the command."""
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The actions of AWS that commands take, each as a policy has it, in the order in which they are taken."""
+    taken: list[str] = []
+    opened = tunehook_cli.stack._open_client
+    monkeypatch.setattr(
+        "tunehook_cli.stack._open_client",
+        lambda service, **settings: Watched(opened(service, **settings), service, taken),
+    )
+    return taken
+
+
+@pytest.fixture
+def tunehook(monkeypatch: pytest.MonkeyPatch, no_embedded_aws: ModuleType, calls: list[str]) -> Run:
+    """Return what runs the command; it may take no action but those that docs/deploying.md names for it."""
     for name in ("TUNEHOOK_STACK", "TUNEHOOK_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "200")
 
     def run(*args: str, **options: Any) -> Result:
-        return CliRunner().invoke(app, args, prog_name="tunehook", **options)
+        calls.clear()
+        result: Result = CliRunner().invoke(app, args, prog_name="tunehook", **options)
+        undocumented = set(calls) - allowed(args)
+        assert not undocumented, f"docs/deploying.md does not say that `{' '.join(args[:2])}` needs them"
+        return result
 
     return run
 
