@@ -39,7 +39,7 @@ demo: setup ## show the whole job on an embedded AWS
 	@$(BIN)/python -m tunehook_cli.demo
 
 .PHONY: test
-test: setup $(TOOLS)/node/.made ## run every test that this machine can run
+test: setup $(TOOLS)/node/.made $(TOOLS)/checks/.made ## run every test that this machine can run
 	$(BIN)/pytest --numprocesses=auto --maxprocesses=8 tests/unit tests/contract
 	$(BIN)/pytest --numprocesses=2 --dist=loadgroup tests/stack tests/account
 
@@ -132,6 +132,10 @@ CREATE = $(PYTHON) requirements/environment.py
 
 $(TOOLS)/sam/.made: requirements/sam.txt requirements/environment.py
 	@$(CREATE) $(TOOLS)/sam requirements/sam.txt
+	@touch $@
+
+$(TOOLS)/checks/.made: requirements/checks.txt requirements/environment.py
+	@$(CREATE) $(TOOLS)/checks requirements/checks.txt --no-compile
 	@touch $@
 
 $(TOOLS)/node/.made: requirements/node/package.json requirements/node/package-lock.json requirements/node/install.py

@@ -1,6 +1,8 @@
 """Make a virtual environment from a pinned list. Runs on a bare Python 3.11 or newer.
 
-usage: environment.py FOLDER REQUIREMENTS [--editable PROJECT]
+usage: environment.py FOLDER REQUIREMENTS [--editable PROJECT | --no-compile]
+
+With --no-compile, modules are compiled when they are first imported: of the checkers' many, few are.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ def main(arguments: list[str]) -> int:
         return 1
     # The lists are complete, so that nothing is left to resolve.
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-qq", "--no-deps"]
+    pip += ["--no-compile"] if arguments[2:3] == ["--no-compile"] else []
     steps = [[*pip, "--require-hashes", "--only-binary=:all:", "--requirement", requirements]]
     if project:
         steps.append([*pip, "--no-build-isolation", "--editable", project])

@@ -12,7 +12,13 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LISTS = ("layers/dependencies/requirements", "requirements/dev", "requirements/ministack", "requirements/sam")
+LISTS = (
+    "layers/dependencies/requirements",
+    "requirements/dev",
+    "requirements/checks",
+    "requirements/ministack",
+    "requirements/sam",
+)
 """In this order: the functions' own versions constrain those that they are tested with."""
 
 

@@ -129,7 +129,7 @@ def resolved(value: Any, parameters: Mapping[str, Any] | None = None) -> Any:
     value : Any
         What to resolve.
     parameters : mapping, optional
-        Other values than the defaults, by parameter.
+        Other values than the defaults, by parameter; also of pseudo parameters such as ``AWS::Region``.
     """
     match value:
         case {"Ref": str(name)}:
@@ -173,7 +173,7 @@ def _reference(name: str, parameters: Mapping[str, Any]) -> Any:
     pseudo = {"AWS::StackName": STACK, "AWS::Region": REGION, "AWS::NoValue": None}
     pseudo |= {"AWS::Partition": "aws", "AWS::AccountId": ACCOUNT}
     if name in pseudo:
-        return pseudo[name]
+        return parameters.get(name, pseudo[name])
     whole = translated()
     if name in whole["Parameters"]:
         return parameters.get(name, whole["Parameters"][name].get("Default"))
@@ -186,6 +186,10 @@ def _holds(condition: Any, parameters: Mapping[str, Any]) -> bool:
     match condition:
         case {"Fn::Not": [inner]}:
             return not _holds(inner, parameters)
+        case {"Fn::And": [*parts]}:
+            return all(_holds(each, parameters) for each in parts)
+        case {"Fn::Or": [*parts]}:
+            return any(_holds(each, parameters) for each in parts)
         case {"Fn::Equals": [one, other]}:
             return bool(resolved(one, parameters) == resolved(other, parameters))
     raise AssertionError(f"a condition of a kind that these tests do not read: {condition}")

@@ -1,6 +1,8 @@
 """Prints a SAM template as the CloudFormation template that it stands for, as JSON.
 
-usage: translate.py TEMPLATE REGION        (with the Python of the SAM CLI, whose translator it runs, offline)
+usage: translate.py TEMPLATE REGION [VALUES]    (with the Python of the SAM CLI, whose translator it runs, offline)
+
+VALUES is a JSON list of what parameters are given; with it, a list of templates is printed, one for each.
 """
 
 import json
@@ -19,7 +21,8 @@ def uploaded(properties, name):
         properties[name] = "s3://bucket/key"
 
 
-def main(path, region):
+def translated(path, region, values):
+    """Return what becomes of the template where parameters have these values."""
     template = yaml_parse(Path(path).read_text())
     for settings in template.get("Globals", {}).values():
         uploaded(settings, "CodeUri")
@@ -28,8 +31,17 @@ def main(path, region):
             uploaded(resource["Properties"], "CodeUri")
             uploaded(resource["Properties"], "ContentUri")
     translator = Translator(None, Parser(), boto_session=boto3.Session(region_name=region))
-    # Without values parameters stay references, as they do where CloudFormation runs the translator.
-    json.dump(translator.translate(template, parameter_values={}), sys.stdout)
+    return translator.translate(template, parameter_values=values)
+
+
+def main(path, region, values=None):
+    # Without values parameters stay references.
+    found = (
+        translated(path, region, {})
+        if values is None
+        else [translated(path, region, each) for each in json.loads(values)]
+    )
+    json.dump(found, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,249 @@
+"""Every sentence with a dash in docs/security.md holds, of the translated template's policies and of the code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import boto3
+import pytest
+from tests.support.template import (
+    ACCOUNT,
+    ROOT,
+    is_made,
+    many,
+    resolved,
+    statements,
+    translated,
+    translated_resources,
+)
+
+from tunehook.aws.links import link, s3_client
+from tunehook.deliveries import DeliveryMessage
+from tunehook.errors import InvalidInput
+from tunehook.http.guard import ForbiddenAddress, NetworkPolicy, check_address, check_url
+from tunehook.signatures import derive_secret, notify_hook_subscription_id
+from tunehook.subscriptions import check_subscription
+from tunehook.tasks import check_request
+
+PAGE = (ROOT / "docs" / "security.md").read_text()
+FUNCTIONS = ("Intake", "Poller", "Fulfillment", "Webhooks")
+ROLES = {f"{name}Role" for name in FUNCTIONS}
+BUCKET = "ResultsBucket.Arn"
+MASTER = "m" * 64
+
+held: dict[str, Callable[[], None]] = {}
+
+
+def holds(sentence: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Enter a test of a sentence of the page."""
+
+    def enter(test: Callable[[], None]) -> Callable[[], None]:
+        held[sentence] = test
+        return test
+
+    return enter
+
+
+def permissions() -> Iterator[tuple[str, str, str]]:
+    """Each role, what it may do, and on what."""
+    for name, each in statements(translated()):
+        if name in translated_resources("AWS::IAM::Role") and each["Effect"] == "Allow":
+            for action in many(each["Action"]):
+                for resource in many(resolved(each["Resource"])):
+                    yield name, action, resource
+
+
+def who(action: str, resource: str) -> set[str]:
+    """The roles that may do something on something."""
+    return {role for role, may, on in permissions() if (may, on) == (action, resource)}
+
+
+@holds("Each function has a role of its own, and Lambda alone takes it on.")
+def _() -> None:
+    taken = []
+    for name in FUNCTIONS:
+        (role,) = translated()["Resources"][f"{name}Function"]["Properties"]["Role"]["Fn::GetAtt"][:1]
+        (trust,) = translated()["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        assert trust["Principal"] == {"Service": "lambda.amazonaws.com"}
+        taken.append(role)
+    assert set(taken) == ROLES
+    assert {*ROLES, "ScheduleRole"} == set(translated_resources("AWS::IAM::Role"))
+
+
+@holds(
+    "The Scheduler takes on a role that starts the poller and writes its dead letters, "
+    "for schedules of this account alone."
+)
+def _() -> None:
+    may = {(action, on) for role, action, on in permissions() if role == "ScheduleRole"}
+    assert {action for action, _ in may} == {"lambda:InvokeFunction", "sqs:SendMessage"}
+    assert {on.rpartition(":")[2] for _, on in may} == {"tunehook-poller", "PollerDeadLetters.Arn"}
+    trust = resolved(translated()["Resources"]["ScheduleRole"]["Properties"]["AssumeRolePolicyDocument"])
+    assert trust["Statement"][0]["Condition"]["StringEquals"] == {"aws:SourceAccount": ACCOUNT}
+
+
+@holds("No permission is a pattern of actions, and none is for everything where AWS knows what it is for.")
+def _() -> None:
+    assert not [action for _, action, _ in permissions() if "*" in action]
+    everything = {action for _, action, on in permissions() if on == "*"}
+    assert everything == {"dynamodb:ListStreams", "xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+
+
+@holds("The poller alone reads the API keys of the providers.")
+def _() -> None:
+    assert who("secretsmanager:GetSecretValue", "ProvidersSecret.Id") == {"PollerRole"}
+
+
+@holds("The webhooks function alone reads the master secret.")
+def _() -> None:
+    assert who("secretsmanager:GetSecretValue", "MasterSecret.Id") == {"WebhooksRole"}
+
+
+@holds("No function may change a secret.")
+def _() -> None:
+    on_secrets = {action for _, action, _ in permissions() if action.startswith("secretsmanager:")}
+    assert on_secrets == {"secretsmanager:GetSecretValue"}
+
+
+@holds("No environment variable holds a secret: it names where one is.")
+def _() -> None:
+    for name in FUNCTIONS:
+        properties = resolved(translated()["Resources"][f"{name}Function"]["Properties"])
+        for variable, value in properties["Environment"]["Variables"].items():
+            assert "SECRET" not in variable or str(value).endswith((".Id", "Table")), variable
+    assert "resolve:secretsmanager" not in str(translated())
+
+
+@holds("Fulfillment alone writes the kept files, and no function deletes one.")
+def _() -> None:
+    assert who("s3:PutObject", f"{BUCKET}/results/*") == {"FulfillmentRole"}
+    on_files = {action for _, action, on in permissions() if on.startswith(BUCKET)}
+    assert on_files == {"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListBucket"}
+
+
+@holds(
+    "The webhooks function may read kept files, which makes its links to them good, and nothing else of the bucket."
+)
+def _() -> None:
+    may = {(action, on) for role, action, on in permissions() if role == "WebhooksRole" and BUCKET in on}
+    assert may == {("s3:GetObject", f"{BUCKET}/results/*")}
+
+
+@holds("No function may change who may do what.")
+def _() -> None:
+    assert not [action for _, action, _ in permissions() if action.split(":")[0] in ("iam", "sts", "kms")]
+    assert not [action for _, action, _ in permissions() if "Policy" in action or "Permission" in action]
+
+
+@holds("Events named `tunehook` on the stack's bus come from its functions, whoever else may put events.")
+def _() -> None:
+    ((_, policy),) = translated_resources("AWS::Events::EventBusPolicy").items()
+    statement = policy["Properties"]["Statement"]
+    assert is_made(policy)
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+    let_through = resolved(statement["Condition"]["ArnNotEquals"]["aws:PrincipalArn"])
+    assert set(let_through) == {f"{role}.Arn" for role in ROLES}
+    assert who("events:PutEvents", "EventBus.Arn") == ROLES
+
+
+@holds("Whoever may write the Subscriptions table chooses where webhooks go.")
+def _() -> None:
+    item = {"subscription_id": "sub", "url": "https://example.com/theirs"}
+    assert check_subscription(item, NetworkPolicy.PUBLIC).url == item["url"]
+
+
+@holds(
+    "Whoever may write the Tasks table chooses a `notify_hook`, and each URL there is signed with a secret of its own."
+)
+def _() -> None:
+    hooks = ("https://example.com/one", "https://example.com/other")
+    for hook in hooks:
+        item = {"task_id": "task", "provider": "suno", "notify_hook": hook}
+        assert check_request(item, NetworkPolicy.PUBLIC).notify_hook == hook
+    assert len({derive_secret(MASTER, notify_hook_subscription_id(hook), 1) for hook in hooks}) == 2
+
+
+@holds(
+    "A message in the deliveries queue names a delivery, and carries nothing that is sent: "
+    "who can only send there has nothing else signed."
+)
+def _() -> None:
+    carried = {"delivery_id", "subscription_id", "attempt", "run", "due_at_ms"}
+    assert set(DeliveryMessage.model_fields) == carried
+
+
+@holds(
+    "A URL of a subscription or of a task is refused unless it is https, and leads to no address of a private network."
+)
+def _() -> None:
+    for url in ("http://example.com/", "https://127.0.0.1/", "https://169.254.169.254/", "https://[::1]/"):
+        with pytest.raises(InvalidInput):
+            check_url(url, NetworkPolicy.PUBLIC)
+        with pytest.raises(InvalidInput):
+            check_request({"task_id": "task", "provider": "suno", "notify_hook": url}, NetworkPolicy.PUBLIC)
+        refused = None
+        try:
+            check_subscription({"subscription_id": "sub", "url": url}, NetworkPolicy.PUBLIC)
+        except InvalidInput as error:
+            refused = error
+        assert refused is not None
+    assert translated()["Parameters"]["NetworkPolicy"]["Default"] == "public"
+
+
+@holds("An address is judged when the connection is made, whatever its name said before.")
+def _() -> None:
+    check_url("https://rebinding.example.com/", NetworkPolicy.PUBLIC)
+    with pytest.raises(ForbiddenAddress):
+        check_address("10.0.0.1", NetworkPolicy.PUBLIC)
+
+
+@holds("The signing secret of one subscription tells nothing of another's, nor of its own next version.")
+def _() -> None:
+    secrets = [derive_secret(MASTER, name, version) for name in ("one", "other") for version in (1, 2)]
+    assert len(set(secrets)) == 4
+    assert not {MASTER, *secrets} & {
+        derive_secret(secrets[0], "other", 1),
+        derive_secret(secrets[0], "one", 2),
+    }
+
+
+@holds("A download link is for one file, for reading, and for an hour at most.")
+def _() -> None:
+    session: Any = boto3.Session("AKIAIOSFODNN7EXAMPLE", "not-a-secret", region_name="eu-central-1")
+    s3 = s3_client(lambda service, **settings: session.client(service, config=boto_config(settings)))
+    told = urlsplit(link(s3, "bucket", "results/p/t/c/audio.mp3"))
+    assert told.path == "/results/p/t/c/audio.mp3"
+    assert parse_qs(told.query)["X-Amz-Expires"] == ["3600"]
+
+
+@holds(
+    "The tables and the bucket can be read with no key of tunehook's: AWS's own permissions are the only way."
+)
+def _() -> None:
+    block = translated()["Resources"]["ResultsBucket"]["Properties"]["PublicAccessBlockConfiguration"]
+    assert set(block.values()) == {True}
+    for name, each in statements(translated()):
+        if name not in translated_resources("AWS::IAM::Role") and each["Effect"] == "Allow":
+            assert each["Principal"] == {"Service": "events.amazonaws.com"}, name
+    kinds = {each["Type"] for each in translated()["Resources"].values()}
+    assert not kinds & {"AWS::Lambda::Url", "AWS::ApiGateway::RestApi", "AWS::ApiGatewayV2::Api"}
+
+
+def boto_config(settings: dict[str, Any]) -> Any:
+    """The settings of a client as botocore takes them."""
+    from botocore.config import Config
+
+    return Config(**settings)
+
+
+def test_every_sentence_of_the_page_is_held() -> None:
+    said = [" ".join(line.split()) for line in re.findall(r"^- (.+)$", PAGE, re.MULTILINE)]
+    assert said == list(held)
+
+
+@pytest.mark.parametrize("sentence", list(held))
+def test_it_holds(sentence: str) -> None:
+    held[sentence]()
