@@ -137,3 +137,10 @@ def test_an_item_that_intake_missed_is_taken_in(
         assert (tunehook.status, said) == (0, "Had 1 item taken in, and removed 1 record.\n")
         assert stack.ended_task(task_id, "musicmint")["status"] == "completed"
     assert dead_letters(tunehook, "intake") == []
+
+
+def test_items_expire_on_the_embedded_aws_as_the_template_says(stack: DeployedStack) -> None:
+    """It takes no expiry from a template: `tunehook local up` switches it on."""
+    for table in ("TasksTable", "DeliveriesTable"):
+        told = stack.client("dynamodb").describe_time_to_live(TableName=stack.outputs[table])
+        assert told["TimeToLiveDescription"] == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}

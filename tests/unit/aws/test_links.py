@@ -7,9 +7,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
+from tests.support.template import ROOT
 
 from tunehook.aws.clients import client
 from tunehook.aws.links import LINK_LIFE_S, link, s3_client
+from tunehook_cli.stack import Stack
 
 SESSION = boto3.Session(aws_access_key_id="AKIAIOSFODNN7EXAMPLE", aws_secret_access_key="not-a-secret")
 REGIONS = [
@@ -54,3 +56,23 @@ def test_where_the_endpoint_is_an_address_the_bucket_stays_in_the_path(host: str
     told = urlsplit(link_in("us-east-1", f"http://{host}"))
     assert told.netloc == host
     assert told.path.startswith(f"/{BUCKET}/results/")
+
+
+def test_links_are_made_nowhere_else() -> None:
+    sources = [
+        path for part in ("functions", "layers/tunehook", "cli") for path in (ROOT / part).rglob("*.py")
+    ]
+    presigning = {path.name for path in sources if "generate_presigned_url" in path.read_text()}
+    assert presigning == {"links.py"}
+
+
+def test_the_command_makes_links_of_the_region_too() -> None:
+    there: Any = SimpleNamespace(client=partial(SESSION.client, region_name="il-central-1"))
+    stack = Stack(
+        "tunehook",
+        "il-central-1",
+        outputs={"ResultsBucket": BUCKET},
+        parameters={},
+        open_client=partial(client, session=there),
+    )
+    assert urlsplit(stack.kept_files.link(KEY)).netloc == f"{BUCKET}.s3.il-central-1.amazonaws.com"
