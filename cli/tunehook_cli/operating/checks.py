@@ -271,7 +271,7 @@ def _concurrency(stack: Stack) -> Found:
             f"deploy it with {' and '.join(unbounded)} set, to {_fitting(most - wanted)} say",
         )
     else:
-        yield State.OK, f"{words}, this stack {wanted}", None
+        yield State.OK, f"{words}, and this stack some {wanted}", None
 
 
 def _bound(lambdas: Any, function: str) -> int | None:
