@@ -29,7 +29,7 @@ from typing import Any, Final
 
 import boto3
 import requests
-from tests.support.template import resources
+from tests.support.template import resolved, resources
 
 from benchmarks.memory import peak_memory_mb
 from benchmarks.nginx import NginxMissingError, nginx
@@ -246,7 +246,9 @@ def measure_the_worst() -> list[Row]:
     """Copy the worst batch that the limits allow."""
     with file_host() as host, s3_sink() as endpoint:
         worst = copy("worst", host, endpoint)
-    memory_mb = resources("AWS::Serverless::Function")["FulfillmentFunction"]["MemorySize"] * MIB / 1e6
+    memory_mb = (
+        resolved(resources("AWS::Serverless::Function")["FulfillmentFunction"]["MemorySize"]) * MIB / 1e6
+    )
     what = f"worst batch, {BATCH} tasks of {CONCURRENCY} files at once"
     return [
         Row(f"tunehook: peak memory, {what}", worst.peak_mb, "MB", at_most=0.7 * memory_mb),

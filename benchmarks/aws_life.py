@@ -33,6 +33,7 @@ import intake.app
 import poller.app
 import webhooks.app
 from benchmarks.aws_ledger import Ledger, LogMeter
+from benchmarks.aws_units import indexes_of, item_bytes
 from intake.admission import Intake
 from intake.settings import IntakeSettings
 from poller.service import Poller, PollerStart
@@ -43,9 +44,11 @@ from tunehook.aws.clients import client
 from tunehook.aws.leases import Leases
 from tunehook.aws.stream_marks import MARK, StreamMarks
 from tunehook.aws.tasks import TasksTable
+from tunehook.deliveries import message_for, new_delivery
+from tunehook.figures import Observability
 from tunehook.http.reply import Reply
 from tunehook.settings import load_settings
-from tunehook.tasks import TIMEOUT_MAX_S, Status
+from tunehook.tasks import TIMEOUT_MAX_S, Format, Status
 from tunehook.times import from_ms, now_ms
 from tunehook_cli.sandbox import Kind, Sandbox, run_sandbox
 from tunehook_cli.sandbox import musicmint as wording
@@ -67,6 +70,10 @@ STREAM_BATCH = 100
 QUEUE_BATCH = 10
 MINUTE_S = 60
 POLLER_TIMEOUT_MS = 120_000
+HOUR_MS = 3_600_000
+STORED_BESIDE_BYTES = 100
+"""What DynamoDB bills of each stored item beside its own size, and of each entry of an index: its price list."""
+
 CALL_S = 0.01
 """How long one of intake's AWS calls takes."""
 
@@ -115,12 +122,15 @@ class Work:
         By the function: its invocations, and the messages of queues among them.
     polled_s : float
         How long the poller's invocations lasted together.
+    lasted_s : float
+        From the first PutItem until the last of the poller's invocations ended.
     """
 
     questions: int = 0
     invocations: Counter[str] = field(default_factory=Counter)
     messages: Counter[str] = field(default_factory=Counter)
     polled_s: float = 0.0
+    lasted_s: float = 0.0
 
 
 class Gateway:
@@ -194,10 +204,13 @@ class Stack:
         Counts what is asked of AWS.
     sandbox : Sandbox
         Has the files of results, and the receiver.
+    observability : Observability
+        How much the stack tells of itself.
     """
 
-    def __init__(self, ledger: Ledger, sandbox: Sandbox) -> None:
+    def __init__(self, ledger: Ledger, sandbox: Sandbox, observability: Observability) -> None:
         self.ledger = ledger
+        self.observability = observability
         self.work = Work()
         self._sandbox = sandbox
         self._clock = Clock(now_ms())
@@ -263,6 +276,53 @@ class Stack:
             raise RuntimeError(f"{delivered} of {len(tasks)} tasks were delivered")
         self.work.questions = self._gateway.questions
         return self.work
+
+    def attempt_in_vain(self, tasks: Sequence[Task]) -> Work:
+        """Make the first attempt at a receiver that answers nothing but errors, for an ended task each.
+
+        The ledger has what the webhooks function asked of AWS for that, and nothing else.
+        """
+        _subscribe(f"{self._sandbox.url}/no-such-receiver")
+        self._begin()
+        batches = self._run(self._watch(tasks))
+        _begin_anew()
+        for _, messages in batches:
+            self._handle(FULFILLMENT, fulfillment.app.handler, "FulfillmentQueue", messages)
+        self.ledger.forget()
+        self.work = Work()
+        for deliveries in _taken("DeliveriesQueue"):
+            self._handle(WEBHOOKS, webhooks.app.handler, "DeliveriesQueue", deliveries)
+        self._forget_deliveries()
+        _subscribe(self._sandbox.receiver_url("receiver"))
+        _begin_anew()
+        return self.work
+
+    def send_on(self, number: int) -> Work:
+        """Let the webhooks function send messages on whose attempt is not due yet: one of the hops of a long wait."""
+        self._begin()
+        for start in range(0, number, QUEUE_BATCH):
+            bodies = [_early_message(each) for each in range(start, min(start + QUEUE_BATCH, number))]
+            self.work.messages[WEBHOOKS] += len(bodies)
+            self._invoke(WEBHOOKS, webhooks.app.handler, queue_event(*bodies))
+        self._forget_deliveries()
+        return self.work
+
+    def stored_bytes(self, table: str) -> tuple[float, float]:
+        """Return how many bytes DynamoDB bills for an item's storage, on average: in the table, and in its indexes."""
+        items = aws.client("dynamodb").scan(TableName=table)["Items"]
+        indexes = indexes_of(table_definition(table))
+        entries = [entry for item in items for index in indexes if (entry := index.entry(item)) is not None]
+
+        def together(images: Sequence[Mapping[str, Any]]) -> float:
+            return sum(item_bytes(image) + STORED_BESIDE_BYTES for image in images) / len(items)
+
+        return together(items), together(entries)
+
+    def _forget_deliveries(self) -> None:
+        # A queue may be purged once a minute only, and messages for later cannot be received.
+        sqs = aws.client("sqs")
+        sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName="DeliveriesQueue")["QueueUrl"])
+        _create_queue("DeliveriesQueue")
 
     def calls_in_quiet(self, number: int) -> tuple[int, int]:
         """Return the poller's calls and questions of a while in which `number` tasks are pending and nothing is new."""
@@ -357,6 +417,7 @@ class Stack:
         for each in around:
             each.cancel()
         await asyncio.gather(*around, return_exceptions=True)
+        self.work.lasted_s = asyncio.get_running_loop().time() - begun_s - tasks[0].put_s
         return batches
 
     async def _put(self, tasks: Sequence[Task]) -> None:
@@ -464,8 +525,14 @@ class _Nothing:
 
 
 @contextlib.contextmanager
-def opened() -> Iterator[Stack]:
-    """Deploy the stack into moto, with one subscription, and count what is asked from then on."""
+def opened(observability: Observability = Observability.LEAN) -> Iterator[Stack]:
+    """Deploy the stack into moto, with one subscription, and count what is asked from then on.
+
+    Parameters
+    ----------
+    observability : Observability, optional
+        How much the stack tells of itself.
+    """
     with contextlib.ExitStack() as around:
         around.enter_context(patch.dict(os.environ, _REGION))
         for name in _NOT_OF_THE_ENVIRONMENT:
@@ -484,10 +551,10 @@ def opened() -> Iterator[Stack]:
         for app in (intake.app, poller.app, fulfillment.app, webhooks.app):
             handler: Any = app.logger.registered_handler
             around.callback(handler.setStream, handler.setStream(meter) or handler.stream)
-        around.enter_context(patch.dict(os.environ, _environment(places)))
+        around.enter_context(patch.dict(os.environ, _environment(places, observability)))
         _begin_anew()
         around.callback(_begin_anew)
-        yield Stack(ledger, sandbox)
+        yield Stack(ledger, sandbox, observability)
 
 
 @contextlib.contextmanager
@@ -516,14 +583,9 @@ def _create(sandbox: Sandbox) -> dict[str, str]:
     for table in resources("AWS::DynamoDB::Table"):
         aws.create_table(table)
     aws.put("ProviderStatesTable", {"provider": MARK, "stream": "TasksTable"})
-    aws.put("SubscriptionsTable", {"subscription_id": "receiver", "url": sandbox.receiver_url("receiver")})
+    _subscribe(sandbox.receiver_url("receiver"))
     sqs, events = aws.client("sqs"), aws.client("events")
-    # Much virtual time lies between the moment in which a message comes and the one in which it is handled.
-    hidden = {"VisibilityTimeout": "43200"}
-    urls = {
-        name: sqs.create_queue(QueueName=name, Attributes=hidden)["QueueUrl"]
-        for name in resources("AWS::SQS::Queue")
-    }
+    urls = {name: _create_queue(name) for name in resources("AWS::SQS::Queue")}
     events.create_event_bus(Name="EventBus")
     rule = resources("AWS::Events::Rule")["EndedTasksRule"]
     events.put_rule(Name="ended", EventBusName="EventBus", EventPattern=json.dumps(rule["EventPattern"]))
@@ -545,9 +607,12 @@ def _create(sandbox: Sandbox) -> dict[str, str]:
     return urls | {"ResultsBucket": "resultsbucket"}
 
 
-def _environment(places: Mapping[str, str]) -> dict[str, str]:
+def _environment(places: Mapping[str, str], observability: Observability) -> dict[str, str]:
     """Return the variables of all four functions; what is not in `places` lies under its logical id."""
-    parameters = template()["Parameters"] | {"NetworkPolicy": {"Default": "any"}}
+    parameters = template()["Parameters"] | {
+        "NetworkPolicy": {"Default": "any"},
+        "Observability": {"Default": observability.value},
+    }
     variables: dict[str, str] = {}
     for function in resources("AWS::Serverless::Function").values():
         for name, value in function["Environment"]["Variables"].items():
@@ -564,6 +629,33 @@ def _environment(places: Mapping[str, str]) -> dict[str, str]:
                     variables[name] = str(value)
     del variables["POWERTOOLS_SERVICE_NAME"]
     return variables
+
+
+def _create_queue(name: str) -> str:
+    # Much virtual time lies between the moment in which a message comes and the one in which it is handled.
+    hidden = {"VisibilityTimeout": "43200"}
+    return str(aws.client("sqs").create_queue(QueueName=name, Attributes=hidden)["QueueUrl"])
+
+
+def _subscribe(url: str) -> None:
+    aws.put("SubscriptionsTable", {"subscription_id": "receiver", "url": url})
+
+
+def _early_message(number: int) -> str:
+    """Return a message of the deliveries queue whose attempt is due in an hour."""
+    at_ms = now_ms()
+    delivery = new_delivery(
+        event_id=f"evt_{number}",
+        subscription_id="receiver",
+        task_id=f"task-{number}",
+        provider=KIND.value,
+        type="task.completed",
+        event_at_ms=at_ms,
+        format=Format.STANDARD,
+        payload="{}",
+        now_ms=at_ms,
+    )
+    return message_for(delivery).model_copy(update={"due_at_ms": at_ms + HOUR_MS}).model_dump_json()
 
 
 def _taken(queue: str) -> Iterator[list[Message]]:

@@ -375,6 +375,10 @@ class TestDashboard:
             assert is_made(one, {"Observability": "full"})
             assert not is_made(one, {"Observability": "lean"})
 
+    def test_the_command_finds_every_other_output_in_both_sizes(self) -> None:
+        conditional = {name for name, each in translated()["Outputs"].items() if "Condition" in each}
+        assert conditional == {"Dashboard"}
+
     def test_its_name_is_no_other_regions(self) -> None:
         (each,) = translated_resources("AWS::CloudWatch::Dashboard").values()
         assert resolved(each["Properties"]["DashboardName"]) == f"{STACK}-{REGION}"

@@ -135,6 +135,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             work()
         return future
 
+    async def shutdown_default_executor(self, *_: float | None) -> None:
+        """Do nothing: no call was ever given to a thread, and asyncio's own way would wait for one in real time."""
+
     def _make(self, future: asyncio.Future[Any], call: Callable[[], Any], course: Course) -> None:
         try:
             answer = functools.partial(_answer, future, call())

@@ -19,8 +19,8 @@ class Observability(StrEnum):
     tasks and deliveries ended, and what an alarm can watch: without those dimensions, and nothing where it is zero.
     """
 
-    FULL = "full"
     LEAN = "lean"
+    FULL = "full"
 
 
 class _Runtime(BaseModel):

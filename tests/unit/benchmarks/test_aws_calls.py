@@ -1,14 +1,16 @@
 import os
 import sys
+from urllib.parse import quote
 
 import boto3
 import pytest
-from benchmarks.aws_calls import PACES, Pace, measure, tasks_at
+from benchmarks.aws_calls import PACES, Pace, measure, measure_watching, tasks_at
 from benchmarks.aws_cost import PACES as BILLED
 from benchmarks.aws_life import Stack, Task, opened
 
 import poller.service
 import webhooks.app
+from tunehook.figures import Observability
 
 TASKS = 4
 
@@ -33,6 +35,29 @@ def test_a_task_that_hangs_for_a_week_is_asked_once_a_minute_and_costs_cents(
     assert figures["hanging task: questions"] == 1
     assert figures["hanging task: poller running"] <= 6
     assert 0.01 < figures["hanging task: 7 days at list prices"] < 1
+
+
+def test_an_idle_month_of_a_lean_stack_has_no_custom_metric(figures: dict[str, float]) -> None:
+    assert figures["lean: idle: poller: metrics"] == 0
+    assert figures["lean: template: alarms"] <= 7
+    assert figures["lean: template: dashboards"] == 0
+
+
+def test_a_task_leads_to_two_custom_metrics_in_a_lean_stack(figures: dict[str, float]) -> None:
+    names = ("intake", "poller", "fulfillment", "webhooks")
+    assert [figures[f"lean: at once: {name}: metrics"] for name in names] == [0, 1, 0, 1]
+
+
+def test_a_hop_is_one_call_for_ten_messages_and_touches_no_table(figures: dict[str, float]) -> None:
+    assert figures["hop: webhooks: AWS calls"] == figures["hop: webhooks: sqs SendMessageBatch"] == 0.1
+    assert figures["attempt in vain: webhooks: dynamodb UpdateItem"] > 1
+
+
+def test_in_full_an_idle_pass_writes_metrics() -> None:
+    with opened(Observability.FULL) as stack:
+        rows = {row.name: row.value for row in measure_watching(stack, [Pace("at once", 1, 0.0)])}
+    assert rows["full: idle: poller: metrics"] == 2
+    assert rows["full: at once: poller: metrics"] > rows["full: idle: poller: metrics"]
 
 
 def test_the_whole_life_is_counted(figures: dict[str, float]) -> None:
@@ -90,6 +115,11 @@ def test_tasks_come_at_their_pace_and_are_the_same_at_every_call() -> None:
     assert all(30 <= task.lasts_s <= 120 for task in (first, second, third))
     assert " " not in first.task_id
     assert tasks_at(Pace("a pace", 3, 3.6)) == [first, second, third]
+
+
+def test_an_id_needs_no_escape_in_a_url() -> None:
+    for pace in PACES:
+        assert quote(tasks_at(pace)[0].task_id, safe="") == tasks_at(pace)[0].task_id
 
 
 def test_the_paces_that_are_counted_are_those_that_are_billed() -> None:

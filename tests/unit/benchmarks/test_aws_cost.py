@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -16,24 +17,38 @@ from benchmarks.aws_cost import (
     document,
     read_figures,
     read_prices,
+    stock,
+    traces,
+    usage_of_a_dead_receiver,
     usage_of_function,
     usage_of_idle_month,
+    usage_of_tasks,
     usage_of_watching,
 )
+
+from tunehook.figures import Observability
+from webhooks.schedule import MAX_JITTER, WAITS_MS
 
 FIGURES: Figures = {
     "wait loop: questions": 2,
     "template: secrets": 2,
-    "template: alarms": 3,
-    "template: dashboards": 1,
+    "lean: template: alarms": 3,
+    "full: template: alarms": 8,
+    "lean: template: dashboards": 0,
+    "full: template: dashboards": 1,
     "template: queues that feed a function": 2,
+    "template: of these, with a limit of concurrency": 1,
+    "template: arm64": 0,
+    "template: logs as JSON": 1,
     "template: intake: memory": 512,
     "template: poller: memory": 512,
     "template: fulfillment: memory": 1024,
     "template: webhooks: memory": 512,
     "idle hour: read units": 30,
-    "idle hour: log": 60_000,
-    "idle: poller: metrics": 2,
+    "lean: idle hour: log": 30_000,
+    "full: idle hour: log": 60_000,
+    "lean: idle: poller: metrics": 0,
+    "full: idle: poller: metrics": 2,
     "at once: questions": 10,
     "at once: units of a write while it is pending": 1,
     "at once: units of the write that ends it": 8,
@@ -48,10 +63,12 @@ FIGURES: Figures = {
     "at once: poller: write units, indexes": 4,
     "at once: poller: read units": 2.5,
     "at once: poller: events": 1,
-    "at once: poller: log": 500,
-    "at once: poller: metrics": 8,
+    "lean: at once: poller: log": 300,
+    "full: at once: poller: log": 500,
+    "lean: at once: poller: metrics": 1,
+    "full: at once: poller: metrics": 8,
     "at once: poller: secretsmanager GetSecretValue": 0.02,
-    "over a day: poller: metrics": 8,
+    "full: over a day: poller: metrics": 8,
     "at once: fulfillment: invocations": 0.1,
     "at once: fulfillment: messages": 1,
     "at once: fulfillment: sqs SendMessageBatch": 1,
@@ -62,6 +79,12 @@ FIGURES: Figures = {
     "at once: fulfillment: dynamodb GetItem": 1,
     "at once: webhooks: invocations": 0.2,
     "at once: webhooks: messages": 1,
+    "attempt in vain: webhooks: invocations": 0.1,
+    "attempt in vain: webhooks: dynamodb UpdateItem": 4,
+    "attempt in vain: webhooks: write units, tables": 20,
+    "hop: webhooks: invocations": 0.1,
+    "hop: webhooks: messages": 1,
+    "hop: webhooks: sqs SendMessageBatch": 0.1,
 }
 
 
@@ -70,8 +93,10 @@ def prices() -> PriceList:
     return read_prices()
 
 
-def usage(prices: PriceList, function: str, pace: str = "at once") -> dict[str, float]:
-    return usage_of_function(FIGURES, prices, pace, function)
+def usage(
+    prices: PriceList, function: str, pace: str = "at once", size: Observability = Observability.FULL
+) -> dict[str, float]:
+    return usage_of_function(FIGURES, prices, pace, function, size)
 
 
 def test_the_document_is_what_the_results_and_the_prices_make_of_it(prices: PriceList) -> None:
@@ -102,6 +127,14 @@ def test_a_usage_costs_the_sum_of_its_parts() -> None:
 def test_what_is_free_is_taken_off_a_month_and_never_more_than_was_used() -> None:
     listed = price_list(a=Price("a", "", 0.5, 1, 10, ""), b=Price("b", "", 2, 1, 10, ""))
     assert listed.cost_of_month({"a": 12, "b": 4}) == 1
+
+
+def test_much_is_cheaper_beyond_the_steps_of_a_price() -> None:
+    price = Price("a", "", 0.5, 1, 0, "", [(10, 0.2), (30, 0.1)])
+    assert price.cost(0) == 0
+    assert price.cost(10) == pytest.approx(5)
+    assert price.cost(25) == pytest.approx(5 + 15 * 0.2)
+    assert price.cost(50) == pytest.approx(5 + 20 * 0.2 + 20 * 0.1)
 
 
 def price_list(**prices: Price) -> PriceList:
@@ -146,12 +179,19 @@ class TestFunctions:
     def test_logs_are_the_functions_own_and_lambdas(self, prices: PriceList) -> None:
         logged = 500_000 + 3 * prices.assumed("lambda_log_bytes")
         assert usage(prices, "poller")["log_gb"] == pytest.approx(logged / 1e9)
+        assert usage(prices, "poller", size=Observability.LEAN)["log_gb"] < logged / 1e9
 
     def test_metrics_beyond_those_of_an_idle_poller_are_billed_by_the_hours_they_come_in(
         self, prices: PriceList
     ) -> None:
         assert usage(prices, "poller")["metrics"] == pytest.approx(6 / 720)
         assert usage(prices, "poller", "over a day")["metrics"] == pytest.approx(6 * 24 / 720)
+        assert usage(prices, "poller", size=Observability.LEAN)["metrics"] == pytest.approx(1 / 720)
+
+    def test_the_processor_of_the_template_decides_what_a_second_costs(self, prices: PriceList) -> None:
+        used = usage_of_function(FIGURES | {"template: arm64": 1}, prices, "at once", "poller")
+        assert used["lambda_gb_s_arm"] == usage(prices, "poller")["lambda_gb_s"]
+        assert "lambda_gb_s" not in used
 
     def test_the_users_put_is_a_write_and_nothing_else(self, prices: PriceList) -> None:
         assert {name: used for name, used in usage(prices, "user").items() if used} == {
@@ -191,28 +231,82 @@ class TestDesigns:
 class TestIdleMonth:
     def test_the_schedule_comes_by_every_minute(self, prices: PriceList) -> None:
         used = usage_of_idle_month(FIGURES, prices, Design.TUNEHOOK)
-        assert used["schedules"] == used["lambda_requests"] == used["traces"] == 43_200
+        assert used["schedules"] == used["lambda_requests"] == 43_200
         assert used["lambda_gb_s"] == pytest.approx(0.5 * 43_200 * prices.assumed("pass_s"))
         assert used["dynamodb_read_units"] == 21_600
-        assert used["metrics"] == 2
 
-    def test_secrets_alarms_dashboards_and_the_asking_of_empty_queues_are_in_every_design(
+    def test_alarms_dashboard_metrics_and_log_are_those_of_the_size(self, prices: PriceList) -> None:
+        lean, full = (
+            usage_of_idle_month(FIGURES, prices, Design.TUNEHOOK, size)
+            for size in (Observability.LEAN, Observability.FULL)
+        )
+        assert (lean["alarms"], lean["dashboards"], lean["metrics"]) == (3, 0, 0)
+        assert (full["alarms"], full["dashboards"], full["metrics"]) == (8, 1, 2)
+        assert full["log_gb"] - lean["log_gb"] == pytest.approx(30_000 * 720 / 1e9)
+
+    def test_secrets_alarms_and_the_asking_of_empty_queues_are_in_every_design(
         self, prices: PriceList
     ) -> None:
+        asked = prices.assumed("empty_receives_a_minute") + prices.assumed("empty_receives_a_minute_limited")
         for design in Design:
             used = usage_of_idle_month(FIGURES, prices, design)
-            assert (used["secrets"], used["alarms"], used["dashboards"]) == (2, 3, 1)
-            assert used["sqs_requests"] == 2 * prices.assumed("empty_receives_a_minute") * 43_200
+            assert (used["secrets"], used["alarms"]) == (2, 3)
+            assert used["sqs_requests"] == asked * 43_200
 
     def test_a_wait_loop_needs_no_schedule(self, prices: PriceList) -> None:
         assert "schedules" not in usage_of_idle_month(FIGURES, prices, Design.WAIT_LOOP)
 
 
+class TestStock:
+    def test_what_is_kept_for_ever_grows(self) -> None:
+        assert stock(2, 1, math.inf) == pytest.approx(2 * 15)
+        assert stock(2, 12, math.inf) == pytest.approx(2 * 345)
+
+    def test_what_is_deleted_stays_as_it_is_from_then_on(self) -> None:
+        assert stock(1, 1, 10) == pytest.approx((10 * 5 + 20 * 10) / 30)
+        assert stock(1, 2, 45) == pytest.approx((15 * 37.5 + 15 * 45) / 30)
+        assert stock(1, 3, 45) == stock(1, 12, 45) == 45
+
+    def test_of_one_age_is_what_is_younger_less_what_is_younger_still(self) -> None:
+        assert stock(1, 12, 90, 30) == 60
+        assert stock(1, 1, math.inf, 30) == 0
+
+
+def test_few_invocations_are_all_traced_and_many_mostly_not() -> None:
+    assert traces([43_200])["traces"] == pytest.approx(43_200)
+    a_second = 30 * 86_400
+    assert traces([3 * a_second])["traces"] == pytest.approx(a_second * (1 + 0.1))
+
+
+def test_a_dead_receiver_is_attempted_and_waited_for_until_it_is_disabled(prices: PriceList) -> None:
+    used = usage_of_a_dead_receiver(FIGURES, prices, 100)
+    # 500 deliveries are made meanwhile; the last ones have only begun.
+    attempts = used["dynamodb_write_units"] / 20
+    assert 0.5 * 500 * 10 < attempts < 500 * 10
+    hops = (used["lambda_requests"] - attempts * 0.1) / 0.1
+    wait_s = sum(WAITS_MS) / 1000 * (1 + MAX_JITTER / 2)
+    assert 0.5 * 500 * wait_s / 900 < hops < 500 * wait_s / 900
+
+
 def test_the_committed_results_keep_what_was_promised() -> None:
     figures = read_figures()
     assert figures["idle minute: dynamodb Query"] == figures["idle minute: AWS calls"] == 1
+    assert figures["lean: idle: poller: metrics"] == 0
+    assert figures["lean: template: alarms"] <= 7
     assert figures["uneventful question: AWS calls"] == 0
     assert all(figures[f"{pace}: writes to its item, intake to emitted event"] <= 4 for pace in PACES)
+
+
+def test_a_lean_month_costs_what_was_promised(prices: PriceList) -> None:
+    figures = read_figures()
+    idle = prices.cost(usage_of_idle_month(figures, prices, Design.TUNEHOOK))
+    trickle = prices.cost(usage_of_tasks(figures, prices, "over a month", Design.TUNEHOOK))
+    assert (idle, trickle) == (
+        pytest.approx(figures["lean: an idle month"]),
+        pytest.approx(figures["lean: 1,000 tasks over a month"]),
+    )
+    assert idle < 2.2
+    assert trickle < 2
 
 
 def test_the_paces_that_are_billed_are_those_that_are_counted() -> None:
@@ -220,6 +314,7 @@ def test_the_paces_that_are_billed_are_those_that_are_counted() -> None:
     assert {name.partition(":")[0] for name in figures if name.endswith(": questions")} == {
         *PACES,
         "wait loop",
+        "hanging task",
     }
 
 
