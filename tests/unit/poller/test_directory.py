@@ -11,7 +11,7 @@ from tunehook.http.transport import HttpTransport
 
 # As documented, and not imported: a bound that moves is to be noticed.
 CONNECTIONS_MAX = 900
-RELOAD_EVERY_MS = 10_000
+RELOAD_EVERY_MS = 60_000
 RETRY_AFTER_MS = 5_000
 
 
