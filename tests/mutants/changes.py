@@ -109,11 +109,11 @@ class _Finder:
     # What is walked: statements, with what stands around their expressions.
 
     def _body(self, statements: list[ast.stmt], around: _Around | None) -> None:
-        for place, statement in enumerate(statements):
+        for statement in statements:
             if isinstance(statement, ast.Import | ast.ImportFrom | ast.Pass | ast.Global | ast.Nonlocal):
                 continue
-            if place == 0 and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
-                continue
+            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+                continue  # a docstring, of a function as of a constant
             if isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.unparse(statement.test):
                 continue
             self._statement(statement, around)

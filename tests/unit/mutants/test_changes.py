@@ -93,3 +93,8 @@ def test_what_the_import_runs_is_known_by_the_names_that_it_defines() -> None:
 def test_a_decorator_is_a_statement_of_its_own() -> None:
     source = "@dataclass(frozen=True)\nclass A:\n    pass\n"
     assert only(source, "kwdrop").statement == "@dataclass(frozen=True)"
+
+
+def test_the_docstring_of_a_constant_is_left_as_it_is() -> None:
+    found = changes_of('MOST = 10\n"""What is said of it."""\n')
+    assert {change.before for change in found} == {"10"}
