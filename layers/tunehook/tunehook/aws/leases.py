@@ -163,8 +163,9 @@ class Leases:
             for name, place in (noted.items() if isinstance(noted, dict) else ())
             if _is_place(place)
         }
-        is_moment = isinstance(was_until_ms, int) and is_whole(was_until_ms, 0, LATEST_MS)
-        return Left(was_until_ms if is_moment else 0, behind)
+        if not isinstance(was_until_ms, int) or not is_whole(was_until_ms, 0, LATEST_MS):
+            was_until_ms = 0
+        return Left(was_until_ms, behind)
 
     def note_behind(self, shard: int, owner: str, behind: Mapping[str, Place]) -> bool:
         """Note with which task to go on, by provider; return False if another poller has taken over."""
