@@ -41,7 +41,7 @@ demo: setup ## show the whole job on an embedded AWS
 .PHONY: test
 test: setup $(TOOLS)/node/.made $(TOOLS)/checks/.made ## run every test that this machine can run
 	$(BIN)/pytest --numprocesses=auto --maxprocesses=8 tests/unit tests/contract
-	$(BIN)/pytest --numprocesses=2 --dist=loadgroup tests/stack tests/account
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/stack tests/account
 
 .PHONY: lint
 lint: setup ## check style, types and the template

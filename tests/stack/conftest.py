@@ -20,15 +20,6 @@ SCENARIO = {
 }
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let each process have stacks of its own: the tests of the common one stay together, and so do a module's."""
-    for item in items:
-        if isinstance(item, pytest.Function) and "tests/stack" in item.path.as_posix():
-            group = "stack" if "stack" in item.fixturenames else item.path.stem
-            item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """Where the embedded AWS of this run keeps its files."""
