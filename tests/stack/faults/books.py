@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import TypeAdapter
+from pydantic_core import to_json
 from tests.stack.faults.breaking import Done
 
 
@@ -242,3 +244,12 @@ class Books:
     trespasses: tuple[str, ...] = ()
     refused: tuple[Refused, ...] = ()
     done: tuple[Done, ...] = ()
+
+    def to_json(self) -> bytes:
+        """Return them as JSON; bytes in items become base64."""
+        return to_json(self, indent=1, bytes_mode="base64")
+
+    @classmethod
+    def from_json(cls, written: bytes) -> Books:
+        """Return the books that were written as JSON."""
+        return TypeAdapter(cls).validate_json(written)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import TypeAdapter
 from tests.stack.faults import looking, report
 from tests.stack.faults.books import Books
 from tests.stack.faults.breaking import Breaking
@@ -48,8 +47,6 @@ STREAM_LOST_S: Final = 4.0
 _AWS_AWAY: Final = (BotoCoreError, ClientError)
 
 Say = Callable[[str], None]
-
-_BOOKS: Final = TypeAdapter(Books)
 
 
 def run(plan: Plan, folder: Path, say: Say = print) -> Findings:
@@ -97,14 +94,14 @@ def run(plan: Plan, folder: Path, say: Say = print) -> Findings:
             shutil.copy(stack.home.log, folder / "ministack.log")
         trespasses = tuple(f"{each.first_line!r} at {each.at:%H:%M:%S}" for each in world.tripped())
         books = replace(books, trespasses=trespasses, refused=refused, dead_letters=running.letters.all)
-    (folder / "books.json").write_bytes(_BOOKS.dump_json(books, indent=1))
+    (folder / "books.json").write_bytes(books.to_json())
     return recount(folder, say)
 
 
 def recount(folder: Path, say: Say = print) -> Findings:
     """Count anew what a run has come to, from its plan and its books in a folder; parameters and result as of `run`."""
     plan = Plan.from_json((folder / "plan.json").read_text(encoding="utf-8"))
-    books = _BOOKS.validate_json((folder / "books.json").read_bytes())
+    books = Books.from_json((folder / "books.json").read_bytes())
     findings = replace(count(books), happened=report.happened(plan, books))
     report.tell(plan, findings, folder)
     problems = [f"{each.title}: {problem}" for each in findings.missed for problem in each.problems]

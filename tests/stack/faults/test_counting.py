@@ -689,3 +689,15 @@ def test_delays_count_from_the_putting_of_a_task_that_had_ended_before() -> None
 
 def test_a_delivery_is_counted_by_the_requests_that_it_took() -> None:
     assert count(accepted_twice(kill(TOLD_MS + 50))).attempts == {1: 3, 2: 1}
+
+
+def test_books_that_were_written_count_as_they_did() -> None:
+    books = without(faultless(), "records", lambda each: each.task_id == "two")
+    again = Books.from_json(books.to_json())
+    assert again == books
+    assert count(again) == count(books)
+
+
+def test_bytes_that_users_put_into_an_item_can_be_written() -> None:
+    books = replace(faultless(), items={"suno/one": {"mine": b"\xff\xfe"}})
+    assert Books.from_json(books.to_json()).items == {"suno/one": {"mine": "__4="}}
