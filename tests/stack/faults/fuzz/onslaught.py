@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.stack.driving import DeployedStack, begin_ended, eventually
-from tests.stack.faults.fuzz.items import FuzzedItem, subscription_items, task_items
+from tests.stack.faults.fuzz.items import End, FuzzedItem, subscription_items, task_items
 from tests.stack.faults.fuzz.messages import FuzzedMessage, delivery_messages, fulfillment_messages
 from tests.stack.faults.fuzz.seeds import generator
 
@@ -117,6 +117,7 @@ class Onslaught:
             with self._tried_less_often():
                 self._draw()
                 self._onslaught()
+                self._mark_all()
                 self._settle(before)
         finally:
             with self._timed("cleared"):
@@ -161,6 +162,25 @@ class Onslaught:
         for number, part in enumerate(_parts(self.outcome.tasks, AMONG)):
             self._write("TasksTable", part)
             self._put_valid(f"among-{number}", 1)
+
+    def _mark_all(self) -> None:
+        """Put valid tasks until every bad subscription says so: with each task some of them are marked."""
+        bad = {
+            item.attributes["subscription_id"]["S"]
+            for item in self.outcome.subscriptions
+            if item.end is End.UNUSABLE
+        }
+
+        def look() -> bool:
+            items = self._scan("SubscriptionsTable")
+            if bad <= {each["subscription_id"] for each in items if "disabled_reason" in each}:
+                return True
+            self._put_valid(f"marking-{len(self.outcome.put_at_s)}", AMONG)
+            self._all_told()
+            return False
+
+        with self._timed("marked"):
+            eventually(look)
 
     def _settle(self, before: dict[str, int]) -> None:
         with self._timed("settled"):
