@@ -40,6 +40,7 @@ settings.load_profile("tunehook")
 
 
 def pytest_configure() -> None:
-    """Take Ctrl-C as a terminal's programs do: a shell starts what runs in its background without it."""
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Be ended as a terminal's programs are: a shell's background, and nohup, start what they run without these."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
