@@ -29,6 +29,7 @@ from tests.account.evidence import (
     Webhook,
 )
 from tests.account.judges import FUNCTIONS, NAMESPACE, is_told, metrics_sent
+from tests.account.logs import reports
 from tests.account.sandbox.books import Arrival, Books
 from tests.account.target import Target
 from tests.account.tasks import TASKS, digest
@@ -258,7 +259,13 @@ class Job:
         )
         if not self._target.embedded:
             time.sleep(_LOGS_COME_WITHIN_S)
-        self._read_logs(evidence, functions)
+
+        def all_are_reported() -> bool:
+            self._read_logs(evidence, functions)
+            return all(reports(evidence.log_lines.get(name, ())) for name in functions)
+
+        # The poller reports when its minute is over.
+        self._wait("every function's invocation has ended", all_are_reported)
         if not self._target.embedded:
             traced = "Active" in evidence.tracing.values()
             evidence.traces = self._traces(started, list(functions.values()), wanted=traced)
