@@ -49,7 +49,7 @@ def test_a_certificate_is_judged_by_its_number(code: int, problem: TlsProblem, w
         (not_verified(99), "the certificate is not valid"),
         *[
             (failed(reason), "the host speaks no TLS on this port (plain http?)")
-            for reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL")
+            for reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE")
         ],
         (failed("TLSV1_ALERT_INTERNAL_ERROR"), "tlsv1 alert internal error"),
         (failed(None), "the handshake failed"),
