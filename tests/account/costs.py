@@ -46,6 +46,7 @@ def quantities(evidence: Evidence) -> dict[str, float]:
     invocations = [
         each for lines in evidence.log_lines.values() for each in logs.reports(lines)
     ]  # of the sandbox, too
+    gb_s = "lambda_gb_s_arm" if evidence.parameters.get("Architecture") == "arm64" else "lambda_gb_s"
     minutes = evidence.seconds / 60
     months = evidence.seconds / 3600 / _HOURS_A_MONTH
     hours_begun = math.ceil(evidence.seconds / 3600)
@@ -53,7 +54,7 @@ def quantities(evidence: Evidence) -> dict[str, float]:
     links = sum(len(each.links) for each in evidence.webhooks)
     return {
         "lambda_requests": len(invocations),
-        "lambda_gb_s": sum(each.billed_ms / 1000 * each.memory_mb / 1024 for each in invocations),
+        gb_s: sum(each.billed_ms / 1000 * each.memory_mb / 1024 for each in invocations),
         "dynamodb_write_units": sum(_kilobytes(each) * _WRITES_OF_AN_ITEM for each in items),
         "s3_puts": len(evidence.objects),
         "s3_gets": links + len(evidence.objects),

@@ -239,7 +239,7 @@ class RealAccount(Target):
         return kept | region | nowhere
 
     def build(self) -> None:
-        self._run(["make", "build", *self._python()])
+        self._run(["make", "build"])
 
     def deploy_main(self) -> None:
         template = ROOT / ".aws-sam" / "build" / "template.yaml"
@@ -260,10 +260,6 @@ class RealAccount(Target):
 
     def url_of(self, function_url: str) -> str:
         return function_url.rstrip("/")
-
-    def _python(self) -> list[str]:
-        version = self._given.get("PythonVersion")
-        return [] if version is None else [f"PYTHON_VERSION={version}"]
 
 
 class EmbeddedAccount(Target):
