@@ -38,14 +38,10 @@ setup: ## set everything up, below this folder (done once)
 demo: setup ## show the whole job on an embedded AWS
 	@$(BIN)/python -m tunehook_cli.demo
 
-# These look at what happens at moments of their own: nothing else runs beside them.
-ALONE = tests/stack/faults/test_upgrade.py
-
 .PHONY: test
 test: setup $(TOOLS)/node/.made $(TOOLS)/checks/.made ## run every test that this machine can run
 	$(BIN)/pytest --numprocesses=auto --maxprocesses=8 tests/unit tests/contract
-	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/stack --ignore=$(ALONE)
-	$(BIN)/pytest $(ALONE) tests/account
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/stack tests/account
 
 .PHONY: lint
 lint: setup ## check style, types and the template

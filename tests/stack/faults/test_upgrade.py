@@ -50,8 +50,8 @@ SUBSCRIPTIONS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
 SCENARIO = {
     "tasks": [{"task_id": "*", "answers": [{"phase": "completed"}]}],
     "assets": [
-        {"path": "*slow-*", "answers": [{"drip_bytes": 20, "times": 1}, {}]},
-        {"path": "*late-*", "answers": [{"status": 404, "until_s": 20}, {}]},
+        {"path": "*/slow/*", "answers": [{"drip_bytes": 20, "times": 1}, {}]},
+        {"path": "*/late/*", "answers": [{"status": 404, "until_s": 20}, {}]},
     ],
     "receivers": [
         {
