@@ -35,15 +35,15 @@ from benchmarks.memory import peak_memory_mb
 from benchmarks.nginx import NginxMissingError, nginx
 from benchmarks.report import Row, report
 from benchmarks.s3_sink import s3_sink
-from fulfillment.archive import CONCURRENCY, Archive
+from fulfillment.archiver import CONCURRENCY, Archiver
 from fulfillment.assets import Asset
 from fulfillment.results import S3_SETTINGS, Results
-from fulfillment.transfer import Run
+from fulfillment.transfer import TaskRun
 from tunehook.aws.clients import CONNECTIONS, client
-from tunehook.aws.messages import LEASE_S, Hold, Message
+from tunehook.aws.visibility import VISIBILITY_S, Message, VisibilityHeartbeat
+from tunehook.executors import UnawaitedThreads
 from tunehook.http.client import open_client
 from tunehook.tasks import TaskKey
-from tunehook.threads import UnawaitedThreads
 from tunehook_cli.local import ministack
 from tunehook_cli.local.state import Home, LocalEnvironment
 
@@ -107,24 +107,24 @@ async def copy_the_worst_batch(host: str, s3: Any) -> float:
         raise fault
 
     async with (
-        Hold(heartbeats, "queue", messages, on_fault=not_hidden),
+        VisibilityHeartbeat(heartbeats, "queue", messages, on_fault=not_hidden),
         open_client(timeout=None) as http,
         asyncio.TaskGroup() as group,
     ):
-        archive = Archive(Results(s3, _BUCKET), http, max_asset_bytes=2 * LARGE_BYTES)
+        archive = Archiver(Results(s3, _BUCKET), http, max_asset_bytes=2 * LARGE_BYTES)
         for task in range(BATCH):
             names = [f"{task}-{number}" for number in range(CONCURRENCY)]
             assets = [Asset(name, "audio", (f"{host}/worst.mp3?{name}",)) for name in names]
-            group.create_task(archive.keep(Run(TaskKey(str(task), "bench"), run_ms=0), assets))
+            group.create_task(archive.keep(TaskRun(TaskKey(str(task), "bench"), run_ms=0), assets))
     return float(heartbeats.longest_wait_s())
 
 
 async def copy_with_archive(host: str, names: Sequence[str], s3: Any) -> None:
     """Copy files as fulfillment does, and insist that all are kept."""
-    run = Run(TaskKey(uuid.uuid4().hex, "bench"), run_ms=0)
+    run = TaskRun(TaskKey(uuid.uuid4().hex, "bench"), run_ms=0)
     assets = [Asset(name, "audio", (f"{host}/{name}",)) for name in names]
     async with open_client(timeout=None) as http:
-        kept = await Archive(Results(s3, _BUCKET), http, max_asset_bytes=2 * LARGE_BYTES).keep(run, assets)
+        kept = await Archiver(Results(s3, _BUCKET), http, max_asset_bytes=2 * LARGE_BYTES).keep(run, assets)
     missing = [each.asset.reason for each in kept if each.asset.status != "archived"]
     if missing:
         raise RuntimeError(f"not kept: {missing}")
@@ -252,7 +252,9 @@ def measure_the_worst() -> list[Row]:
     what = f"worst batch, {BATCH} tasks of {CONCURRENCY} files at once"
     return [
         Row(f"tunehook: peak memory, {what}", worst.peak_mb, "MB", at_most=0.7 * memory_mb),
-        Row(f"tunehook: longest time between heartbeats, {what}", worst.beat_s, "s", at_most=LEASE_S / 2),
+        Row(
+            f"tunehook: longest time between heartbeats, {what}", worst.beat_s, "s", at_most=VISIBILITY_S / 2
+        ),
         Row(f"tunehook: time, {what}", worst.took_s, "s"),
     ]
 

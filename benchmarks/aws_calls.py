@@ -39,7 +39,7 @@ from benchmarks.aws_cost import (
 from benchmarks.aws_ledger import Ledger
 from benchmarks.aws_life import FULFILLMENT, IDLE, INTAKE, POLLER, USER, WEBHOOKS, Stack, Task, Work, opened
 from benchmarks.report import Row, report
-from tunehook.figures import Observability
+from tunehook.metrics import Observability
 
 IDLE_MINUTES = 60
 FIRST_PUT_S = 17.3

@@ -19,10 +19,10 @@ from typing import Any
 from benchmarks.report import RESULTS
 from tunehook.aws.deliveries import MAX_DELAY_S
 from tunehook.deliveries import KEPT_S
-from tunehook.figures import Observability
+from tunehook.metrics import Observability
 from tunehook.tasks import ENDED_KEPT_S
-from webhooks.health import FAILING_MS
 from webhooks.schedule import MAX_JITTER, WAITS_MS
+from webhooks.subscription_health import FAILING_MS
 
 PRICES = Path(__file__).with_name("prices.json")
 DOCUMENT = Path(__file__).parents[1] / "docs" / "cost.md"
@@ -84,7 +84,7 @@ _OPERATION = re.compile(r"[a-z0-9]+ [A-Z]\w+")
 Usage = Counter[str]
 """Quantities by the name of their price."""
 
-Figures = Mapping[str, float]
+Metrics = Mapping[str, float]
 """Results by the name of their row."""
 
 
@@ -164,7 +164,7 @@ def read_figures(path: Path = RESULTS / "aws_calls.json") -> dict[str, float]:
 
 
 def usage_of_function(
-    figures: Figures,
+    figures: Metrics,
     prices: PriceList,
     pace: str,
     function: str,
@@ -205,12 +205,12 @@ def usage_of_function(
     )
 
 
-def gb_s(figures: Figures) -> str:
+def gb_s(figures: Metrics) -> str:
     """Return the name of the price of a GB-second on the template's processor."""
     return "lambda_gb_s_arm" if figures["template: arm64"] else "lambda_gb_s"
 
 
-def operations_of(figures: Figures, pace: str, function: str) -> list[str]:
+def operations_of(figures: Metrics, pace: str, function: str) -> list[str]:
     """Return the operations that a function was seen to call, in order.
 
     Raises
@@ -245,7 +245,7 @@ def _seconds(
             return 0.0
 
 
-def lambda_log_bytes(figures: Figures, prices: PriceList) -> float:
+def lambda_log_bytes(figures: Metrics, prices: PriceList) -> float:
     """Return how much Lambda itself logs of an invocation."""
     return prices.assumed(
         "lambda_log_bytes" if figures["template: logs as JSON"] else "lambda_text_log_bytes"
@@ -253,7 +253,7 @@ def lambda_log_bytes(figures: Figures, prices: PriceList) -> float:
 
 
 def usage_of_tasks(
-    figures: Figures,
+    figures: Metrics,
     prices: PriceList,
     pace: str,
     design: Design,
@@ -268,7 +268,7 @@ def usage_of_tasks(
 
 
 def usage_of_watching(
-    figures: Figures,
+    figures: Metrics,
     prices: PriceList,
     pace: str,
     design: Design,
@@ -312,7 +312,7 @@ def usage_of_watching(
 
 
 def usage_of_idle_month(
-    figures: Figures, prices: PriceList, design: Design, size: Observability = Observability.LEAN
+    figures: Metrics, prices: PriceList, design: Design, size: Observability = Observability.LEAN
 ) -> Usage:
     """Return what a month uses in which nothing comes."""
     limited = figures["template: of these, with a limit of concurrency"]
@@ -358,7 +358,7 @@ def traces(invocations_a_month: Iterable[float]) -> Usage:
     return Usage({"traces": seconds * sum(min(rate, 1) + 0.05 * max(rate - 1, 0) for rate in rates)})
 
 
-def usage_of_a_dead_receiver(figures: Figures, prices: PriceList, deliveries_a_day: float) -> Usage:
+def usage_of_a_dead_receiver(figures: Metrics, prices: PriceList, deliveries_a_day: float) -> Usage:
     """Return what deliveries use whose receiver answers nothing but errors, until its subscription is disabled."""
     day_ms = 86_400_000
     attempts = hops = 0.0
@@ -405,7 +405,7 @@ def stock(per_day: float, month: int, younger_than_days: float, older_than_days:
     return per_day * (mean_of_min(younger_than_days) - mean_of_min(older_than_days))
 
 
-def tables(figures: Figures, prices: PriceList) -> str:
+def tables(figures: Metrics, prices: PriceList) -> str:
     """Return the tables of docs/cost.md."""
     parts = [
         f"In US dollars, at the prices of {prices.region} as of {prices.as_of}; free allowances only where it is said.",
@@ -437,7 +437,7 @@ def tables(figures: Figures, prices: PriceList) -> str:
     return "\n\n".join(parts)
 
 
-def _calls_table(figures: Figures) -> str:
+def _calls_table(figures: Metrics) -> str:
     """Requests a task, by function and operation."""
     names = [
         f"{who}: {operation}"
@@ -453,7 +453,7 @@ def _calls_table(figures: Figures) -> str:
     )
 
 
-def _units_table(figures: Figures) -> str:
+def _units_table(figures: Metrics) -> str:
     """What DynamoDB and Lambda bill a task for, and what else was counted."""
     billed = ("write units, tables", "write units, indexes", "read units", "invocations", "running, s")
     names = [f"{who}: {name}" for name in billed for who in ("user", *FUNCTIONS)]
@@ -471,7 +471,7 @@ def _units_table(figures: Figures) -> str:
     )
 
 
-def _rows(figures: Figures, names: Iterable[str]) -> Iterable[tuple[str, ...]]:
+def _rows(figures: Metrics, names: Iterable[str]) -> Iterable[tuple[str, ...]]:
     for name in names:
         yield name, *(_count(figures.get(f"{pace}: {name}", 0.0)) for pace in PACES)
 
@@ -481,7 +481,7 @@ def _price(price: Price) -> str:
     return f"{price.usd:g} for {price.per:,.0f}{''.join(beyond)}"
 
 
-def _tasks_table(figures: Figures, prices: PriceList) -> str:
+def _tasks_table(figures: Metrics, prices: PriceList) -> str:
     def costs(usage_at: Callable[[str], Usage]) -> list[str]:
         return [_dollars(prices.cost(usage_at(pace))) for pace in PACES]
 
@@ -529,7 +529,7 @@ def _tasks_table(figures: Figures, prices: PriceList) -> str:
     )
 
 
-def _idle_table(figures: Figures, prices: PriceList) -> str:
+def _idle_table(figures: Metrics, prices: PriceList) -> str:
     usages = {
         f"tunehook, {size}": usage_of_idle_month(figures, prices, Design.TUNEHOOK, size)
         for size in Observability
@@ -566,7 +566,7 @@ def _idle_table(figures: Figures, prices: PriceList) -> str:
     )
 
 
-def _volume_table(figures: Figures, prices: PriceList) -> str:
+def _volume_table(figures: Metrics, prices: PriceList) -> str:
     def month(function: str, size: Observability) -> Usage:
         return _times(VOLUME_A_MONTH / TASKS, usage_of_function(figures, prices, VOLUME, function, size))
 
@@ -601,7 +601,7 @@ def _volume_table(figures: Figures, prices: PriceList) -> str:
     )
 
 
-def _beside_table(figures: Figures, prices: PriceList) -> str:
+def _beside_table(figures: Metrics, prices: PriceList) -> str:
     """What hangs on how long things are kept and who fetches them, for a small stack and a large one."""
     small, large = TASKS / 30, VOLUME_A_MONTH / 30
     columns = [(small, 1), (small, 12), (large, 1), (large, 12)]
@@ -701,7 +701,7 @@ def _dollars(value: float) -> str:
     return f"{value:.2f}" if value >= 1 else f"{value:.2g}" if value else "0"
 
 
-def document(text: str, figures: Figures, prices: PriceList) -> str:
+def document(text: str, figures: Metrics, prices: PriceList) -> str:
     """Return the text of docs/cost.md with its tables made anew."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)

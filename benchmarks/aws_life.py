@@ -36,17 +36,17 @@ from benchmarks.aws_ledger import Ledger, LogMeter
 from benchmarks.aws_units import indexes_of, item_bytes
 from intake.admission import Intake
 from intake.settings import IntakeSettings
+from poller.poll_loop import StopReason
 from poller.service import Poller, PollerStart
 from poller.settings import PollerSettings
-from poller.shard_pass import StopReason
 from tunehook.aws.bus import EventBus
 from tunehook.aws.clients import client
 from tunehook.aws.leases import Leases
 from tunehook.aws.stream_marks import MARK, StreamMarks
 from tunehook.aws.tasks import TasksTable
 from tunehook.deliveries import message_for, new_delivery
-from tunehook.figures import Observability
 from tunehook.http.reply import Reply
+from tunehook.metrics import Observability
 from tunehook.settings import load_settings
 from tunehook.tasks import TIMEOUT_MAX_S, Format, Status
 from tunehook.times import from_ms, now_ms

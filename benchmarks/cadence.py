@@ -16,7 +16,7 @@ from itertools import count
 from typing import Protocol
 
 from benchmarks.report import Row, report
-from poller.shard_pass import TICK_S
+from poller.poll_loop import TICK_S
 from tunehook.cadence import DIRECT, GATEWAY, GATEWAY_ONE_BY_ONE, Pace, next_question_ms
 from tunehook.providers.kinds.suno import Suno
 from tunehook.rhythm import Refresh, Rhythm

@@ -21,14 +21,14 @@ from tests.support.gateways import PlayedTransport
 from tests.support.virtual import Clock
 
 from benchmarks.report import Row, report
-from poller.directory import ProviderDirectory
-from poller.figures import Figures
+from poller.metrics import Metrics
 from poller.outbox import Outbox
+from poller.poll_loop import PollLoop
 from poller.provider_memory import ProviderMemory
-from poller.shard_pass import ShardPass
+from poller.registry import ProviderRegistry
 from tunehook.aws.leases import LEASE_MS, Left, Place
 from tunehook.aws.provider_states import ProviderState
-from tunehook.tasks import EndedTask, PendingTask, TaskEnd, TaskKey, Work
+from tunehook.tasks import EndedTask, TaskEnd, TaskKey, Work, WorkItem
 
 TASKS: Final = 200
 MANY_TASKS: Final = 8_000
@@ -50,7 +50,7 @@ Kind = Literal["qhaigc", "suno"]
 class Shard:
     """What the tables and the bus of one shard hold."""
 
-    tasks: dict[TaskKey, PendingTask] = field(default_factory=dict)
+    tasks: dict[TaskKey, WorkItem] = field(default_factory=dict)
     ends: dict[str, TaskEnd] = field(default_factory=dict)
     lease: tuple[str, int] = ("nobody", 0)
     places: dict[str, Place] = field(default_factory=dict)
@@ -59,18 +59,18 @@ class Shard:
         """Return the tasks that are pending."""
         return Work(pending=[task for task in self.tasks.values() if task.since_ms >= since_ms])
 
-    def note(self, _task: PendingTask, _changes: dict[str, Any]) -> bool:
+    def note(self, _task: WorkItem, _changes: dict[str, Any]) -> bool:
         """Take a change as made."""
         return True
 
-    def end(self, task: PendingTask, end: TaskEnd) -> EndedTask | None:
+    def end(self, task: WorkItem, end: TaskEnd) -> EndedTask | None:
         """End a task, once."""
         if self.tasks.pop(task.key, None) is None:
             return None
         self.ends[task.key.task_id] = end
         return EndedTask(key=task.key, queue=task.queue, since_ms=task.since_ms, end=end, metadata={})
 
-    def leave_index(self, _task: EndedTask) -> bool:
+    def mark_event_sent(self, _task: EndedTask) -> bool:
         """An ended task is not in the index here."""
         return True
 
@@ -201,7 +201,7 @@ def play(
         since_ms = START_MS - 10_000 + 10_000 * number // tasks
         is_short = every > 0 and number % every == 0
         key = TaskKey(f"t{number * 7919 % tasks:05}", "gw")
-        shard.tasks[key] = PendingTask(
+        shard.tasks[key] = WorkItem(
             key=key,
             queue="work#0",
             since_ms=since_ms,
@@ -230,17 +230,17 @@ def play(
 async def _pass(owner: str, shard: Shard, gateway: Gateway, secret: str, clock: Clock) -> None:
     ends_ms = clock() + PASS_MS
     played: Any = shard
-    await ShardPass(
+    await PollLoop(
         shard=0,
         owner=owner,
         tasks=played,
         leases=played,
         outbox=Outbox(played, played, clock=clock),
-        providers=ProviderDirectory(
+        providers=ProviderRegistry(
             lambda: secret, PlayedTransport(gateway.answer), clock, lambda: clock() / 1000
         ),
         memory=ProviderMemory(played, clock),
-        figures=Figures(),
+        figures=Metrics(),
         clock=clock,
         remaining_ms=lambda: ends_ms - clock(),
     ).run(take_over=True)

@@ -23,7 +23,7 @@ from benchmarks.gateway import gateway, task_ids
 from benchmarks.memory import peak_memory_mb
 from benchmarks.nginx import NginxMissingError
 from benchmarks.report import Row, report
-from poller.directory import CONNECTIONS_MAX
+from poller.registry import CONNECTIONS_MAX
 from tunehook.http.transport import HttpTransport
 from tunehook.providers import Pending, Provider
 from tunehook.providers.config import ProviderConfig

@@ -21,7 +21,7 @@ import aiohttp
 from benchmarks.lone_poller import PendingItem, Surroundings, lone_poller, surroundings
 from benchmarks.moody_provider import Mood, ProviderProcess, moody_provider
 from benchmarks.report import Row, report
-from tunehook.identifiers import shard_of
+from tunehook.ids import shard_of
 from tunehook.times import now_ms
 
 TASKS: Final = 100_000

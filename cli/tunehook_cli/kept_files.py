@@ -12,7 +12,7 @@ from typing import IO, Any, Final
 
 from tunehook.errors import TunehookError, Unavailable
 from tunehook.events import ArchivedAsset
-from tunehook.identifiers import digest
+from tunehook.ids import digest
 from tunehook.result_keys import manifest_key, task_prefix
 from tunehook_cli import output
 
@@ -56,7 +56,7 @@ class KeptFiles:
         """Return what the manifest of a task names; None if there is no manifest."""
         from botocore.exceptions import ClientError
 
-        from tunehook.aws.faults import code_of
+        from tunehook.aws.errors import code_of
 
         try:
             answer = self._s3.get_object(Bucket=self.bucket, Key=manifest_key(provider, task_id))
@@ -158,7 +158,7 @@ class KeptFiles:
     def _read_on(self, key: str, part: _Part) -> None:
         from botocore.exceptions import ClientError
 
-        from tunehook.aws.faults import code_of
+        from tunehook.aws.errors import code_of
 
         rest = {"Range": f"bytes={part.length}-"} if part.length else {}
         try:

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tunehook.aws.faults import AWS_FAULTS
+from tunehook.aws.errors import AWS_FAULTS
 from tunehook.errors import Misconfigured, TunehookError
 from tunehook.http.reply import Reply, Transport
 from tunehook.http.transport import HttpTransport

@@ -16,7 +16,7 @@ from tunehook.http.guard import NetworkPolicy
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
-    from tunehook.archiving import ArchiveRequest
+    from tunehook.archive_request import ArchiveRequest
     from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
     from tunehook.aws.delivery_log import DeliveryLog
     from tunehook.aws.provider_states import ProviderStates

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from tunehook.aws.faults import AWS_FAULTS
+from tunehook.aws.errors import AWS_FAULTS
 from tunehook.deliveries import Delivery, DeliveryStatus, delivery_id
 from tunehook.errors import InvalidInput
 from tunehook.events import archived_event_id
 from tunehook.http.guard import NetworkPolicy
-from tunehook.subscriptions import Subscription, WebhookType, check_subscription, receivers_of
+from tunehook.subscriptions import Subscription, WebhookType, check_subscription, recipients_of
 from tunehook.tasks import Status, TaskKey
 from tunehook_cli import output
 from tunehook_cli.faults import in_words, may_pass
@@ -170,7 +170,7 @@ class Watcher:
         self, kind: WebhookType, event_id: str, task: TaskView, item: Mapping[str, Any]
     ) -> set[str]:
         """Return the deliveries that the subscriptions, and the task's own hook, lead to."""
-        receivers = receivers_of(kind, task.provider, self._usable_subscriptions(), item, self._policy)
+        receivers = recipients_of(kind, task.provider, self._usable_subscriptions(), item, self._policy)
         return {delivery_id(event_id, receiver.subscription_id) for receiver in receivers}
 
     def _usable_subscriptions(self) -> list[Subscription]:

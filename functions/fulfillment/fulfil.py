@@ -10,10 +10,10 @@ from typing import Any, Final
 from aws_lambda_powertools import Logger
 from pydantic import ValidationError
 
-from fulfillment.archive import Archive, Kept, Progress
-from fulfillment.archived import archived_event, record_assets
+from fulfillment.archived_event import archived_event, record_assets
+from fulfillment.archiver import Archiver, Kept, Progress
 from fulfillment.assets import Asset, AssetName, assets_of
-from fulfillment.figures import Figures
+from fulfillment.fan_out import DeliveryFanOut, News
 from fulfillment.manifest import (
     Manifest,
     list_on,
@@ -22,10 +22,10 @@ from fulfillment.manifest import (
     read_manifest,
     texts_of,
 )
-from fulfillment.patience import ComesAgain, again_after_s, due_at_ms, pass_s
-from fulfillment.results import Clash, Results
-from fulfillment.telling import News, Telling
-from fulfillment.transfer import Run
+from fulfillment.metrics import Metrics
+from fulfillment.results import PreconditionFailed, Results
+from fulfillment.retry_policy import RetryLater, again_after_s, due_at_ms, pass_s
+from fulfillment.transfer import TaskRun
 from tunehook.aws.bus import EventBus
 from tunehook.aws.tasks import TasksTable
 from tunehook.errors import Unavailable
@@ -102,7 +102,7 @@ class Fulfillment:
 
     Parameters
     ----------
-    archive : Archive
+    archive : Archiver
         Copies files.
     results : Results
         Where they are kept, and the manifests.
@@ -110,7 +110,7 @@ class Fulfillment:
         The Tasks table, the bus, and what makes the deliveries.
     patience_s : int
         How long after a task's end its receivers are told even if files are missing that may come.
-    figures : Figures
+    figures : Metrics
         What becomes of files is written there.
     clock : callable, optional
         Returns the present moment in milliseconds since 1970.
@@ -119,13 +119,13 @@ class Fulfillment:
     def __init__(
         self,
         *,
-        archive: Archive,
+        archive: Archiver,
         results: Results,
         tasks: TasksTable,
         bus: EventBus,
-        telling: Telling,
+        telling: DeliveryFanOut,
         patience_s: int,
-        figures: Figures,
+        figures: Metrics,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self._archive = archive
@@ -164,7 +164,7 @@ class Fulfillment:
 
         Raises
         ------
-        ComesAgain
+        RetryLater
             If files are missing that may come later.
         Unavailable, botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError, ExceptionGroup
             If something was not possible this time; to do it again from the start is safe.
@@ -234,7 +234,7 @@ class Fulfillment:
             body = manifest_of(event, item, assets, archived_at_ms, copied_again=copied_again)
             try:
                 await self._results.put(location.key, body, etag, ContentType="application/json")
-            except Clash:
+            except PreconditionFailed:
                 continue
             self._figures.archived(
                 event.provider, archived_part(assets), assets, archived_at_ms - to_ms(event.detected_at)
@@ -260,7 +260,7 @@ class Fulfillment:
 
         Raises
         ------
-        ComesAgain
+        RetryLater
             While there is patience left for files that may come.
         """
         files = _files(event, item)
@@ -296,7 +296,7 @@ class Fulfillment:
         await self._note(event, item, _as_known(files, progress))
         missing = sum(each.may_come for each in kept)
         self._figures.coming_again(event.provider, missing)
-        raise ComesAgain(missing, after_s)
+        raise RetryLater(missing, after_s)
 
     def _again_after_s(self, kept: Sequence[Kept], wait: _Wait) -> int | None:
         """Return when to look again for what may come; None where there is nothing more to wait for."""
@@ -375,8 +375,8 @@ def _given_up(item: dict[str, Any] | None) -> dict[AssetName, ArchivedAsset]:
     return given_up
 
 
-def _run(event: TaskEnded) -> Run:
-    return Run(TaskKey(event.task_id, event.provider), to_ms(event.detected_at))
+def _run(event: TaskEnded) -> TaskRun:
+    return TaskRun(TaskKey(event.task_id, event.provider), to_ms(event.detected_at))
 
 
 def _as_known(files: Sequence[Asset], progress: Progress) -> list[KnownAsset]:

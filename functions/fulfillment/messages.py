@@ -7,9 +7,9 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tunehook.archiving import ArchiveRequest
-from tunehook.aws.messages import Message
+from tunehook.archive_request import ArchiveRequest
 from tunehook.aws.task_items import ended_task, pending_task
+from tunehook.aws.visibility import Message
 from tunehook.delivery_request import DeliveryRequest
 from tunehook.errors import InvalidInput
 from tunehook.events import TaskCompleted, TaskEnded, TaskFailed, task_ended

@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fulfillment.results import Clash, Results
+from fulfillment.results import PreconditionFailed, Results
 from tunehook.errors import Unavailable
 from tunehook.result_keys import notice_key
 
@@ -64,7 +64,7 @@ class Notices:
             try:
                 body = more.model_dump_json().encode()
                 await self._results.put(notice_key(event_id), body, etag, ContentType="application/json")
-            except Clash:
+            except PreconditionFailed:
                 continue
             return more
         raise Unavailable("the notice was written by others each time")

@@ -10,11 +10,11 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from pydantic import ValidationError
 
+from fulfillment.fan_out import DeliveryFanOut, News
 from fulfillment.manifest import event_in, list_on, provider_object_of, read_manifest
 from fulfillment.messages import event_of_item
 from fulfillment.notices import Notices
 from fulfillment.results import Results
-from fulfillment.telling import News, Telling
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
@@ -23,7 +23,7 @@ from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import ArchivedAsset, ManifestLocation, TaskEnded
 from tunehook.http.guard import NetworkPolicy
 from tunehook.result_keys import manifest_key
-from tunehook.subscriptions import Receiver, WebhookType, check_subscription
+from tunehook.subscriptions import Recipient, WebhookType, check_subscription
 from tunehook.tasks import TaskKey
 from tunehook.times import now_ms
 
@@ -32,14 +32,14 @@ logger = Logger(child=True)
 
 @dataclass(frozen=True, slots=True)
 class OneSubscription:
-    """Stands where `fulfillment.receivers.Receivers` does: of all there are, one subscription, strongly consistent."""
+    """Stands where `fulfillment.recipients.Recipients` does: of all there are, one subscription, strongly consistent."""
 
     table: SubscriptionsTable
     policy: NetworkPolicy
     subscription_id: str
 
-    def of(self, kind: WebhookType, provider: str, item: Mapping[str, Any] | None) -> list[Receiver]:  # noqa: ARG002
-        """Return the subscription if it is to be told of this; see `fulfillment.receivers.Receivers.of`."""
+    def of(self, kind: WebhookType, provider: str, item: Mapping[str, Any] | None) -> list[Recipient]:  # noqa: ARG002
+        """Return the subscription if it is to be told of this; see `fulfillment.recipients.Recipients.of`."""
         found = self.table.get(self.subscription_id)
         try:
             subscription = None if found is None else check_subscription(found, self.policy)
@@ -48,7 +48,7 @@ class OneSubscription:
             return []
         if subscription is None or not subscription.wants(kind, provider):
             return []
-        return [Receiver(subscription.subscription_id, subscription.format)]
+        return [Recipient(subscription.subscription_id, subscription.format)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +94,8 @@ class Recovery:
             raise Unavailable("the task's files are still waited for")
         location = ManifestLocation(bucket=self.results.bucket, key=manifest_key(key.provider, key.task_id))
         event, provider_object, assets = await self._kept(item, location.key)
-        receivers = OneSubscription(self.subscriptions, self.policy, request.subscription_id)
-        telling = Telling(receivers, self.deliveries, self.queue, Notices(self.results), self.clock)
+        recipients = OneSubscription(self.subscriptions, self.policy, request.subscription_id)
+        telling = DeliveryFanOut(recipients, self.deliveries, self.queue, Notices(self.results), self.clock)
         told = await telling.tell(
             News(event, None, provider_object, assets, location),
             item["archived_at_ms"],

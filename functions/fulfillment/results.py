@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
 
-from tunehook.aws.faults import AWS_FAULTS, code_of
+from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.errors import TunehookError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 _LAST_PARTS_S: Final = 5.0
 
 
-class Clash(TunehookError):
+class PreconditionFailed(TunehookError):
     """Somebody else has written the object since it was last looked at."""
 
 
@@ -93,7 +93,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class About:
+class ObjectMetadata:
     """What is said of an object beside its bytes; `metadata` lacks what is known at their end alone."""
 
     content_type: str
@@ -199,12 +199,12 @@ class Results:
                 await asyncio.to_thread(
                     self._s3.put_object, **where, Body=body, **_condition(seen), **headers
                 )
-        except Clash:
+        except PreconditionFailed:
             written = await asyncio.to_thread(_etag_of_put, body)
             if not await _lies_there(self._s3, where, written, headers.get("Metadata", {})):
                 raise
 
-    def upload(self, key: str, about: About, seen: str | None) -> Upload:
+    def upload(self, key: str, about: ObjectMetadata, seen: str | None) -> Upload:
         """Begin a multipart upload; `seen` as in `put`."""
         return Upload(self._s3, self._for_large, self.bucket, key, about, seen)
 
@@ -221,7 +221,7 @@ class Upload:
         for_large: Callable[[], Any],
         bucket: str,
         key: str,
-        about: About,
+        about: ObjectMetadata,
         seen: str | None,
     ) -> None:
         self._s3: Any = s3
@@ -314,7 +314,7 @@ class Upload:
                     **_condition(self._seen),
                 )
                 etag = completed["ETag"]
-        except Clash:
+        except PreconditionFailed:
             # A try before this one may have completed it.
             etag = _etag_of_parts(etags)
             if not await _lies_there(self._s3, self._where, etag, self._about.metadata):
@@ -364,7 +364,7 @@ def _clashes() -> Iterator[None]:
         yield
     except ClientError as error:
         if code_of(error) in _CLASHES:
-            raise Clash("written by somebody else meanwhile") from error
+            raise PreconditionFailed("written by somebody else meanwhile") from error
         raise
 
 

@@ -4,8 +4,8 @@ from typing import Final
 
 from pydantic import BaseModel, Field
 
-from tunehook.figures import Observability
 from tunehook.http.guard import NetworkPolicy
+from tunehook.metrics import Observability
 
 ASSET_MAX_BYTES: Final = 5 * 1024**3
 """The largest object that S3 copies in one call: so does a large file get the rest of its metadata."""

@@ -11,10 +11,18 @@ from typing import Final
 from urllib.parse import quote
 
 from fulfillment.assets import Asset, NotThatMedia, media_type_of
-from fulfillment.disposition import content_disposition
+from fulfillment.content_disposition import content_disposition
 from fulfillment.download import Download, NotCopied, StartOver
-from fulfillment.results import PART_BYTES, PUT_BYTES, About, Clash, Copied, Results, Stored
-from tunehook.identifiers import digest
+from fulfillment.results import (
+    PART_BYTES,
+    PUT_BYTES,
+    Copied,
+    ObjectMetadata,
+    PreconditionFailed,
+    Results,
+    Stored,
+)
+from tunehook.ids import digest
 from tunehook.result_keys import asset_key
 from tunehook.tasks import TaskKey
 
@@ -32,7 +40,7 @@ SOURCE_URL_MAX_LENGTH: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class TaskRun:
     """The run of a task whose files are copied; a later one has a larger `run_ms`."""
 
     key: TaskKey
@@ -53,13 +61,13 @@ class Transfer:
         self._buffers = asyncio.Semaphore(BUFFERS)
 
     async def copy(
-        self, run: Run, asset: Asset, url: str, download: Download, seen: dict[str, Stored]
+        self, run: TaskRun, asset: Asset, url: str, download: Download, seen: dict[str, Stored]
     ) -> Copied:
         """Copy a file, if its bytes are what its name says.
 
         Parameters
         ----------
-        run : Run
+        run : TaskRun
             Whose file it is.
         asset : Asset
             The file.
@@ -93,11 +101,11 @@ class Transfer:
             except NotThatMedia as error:
                 # A proxy's page with status 200 may give way to the file.
                 await download.wait(NotCopied(error.reason))
-            except Clash as error:
+            except PreconditionFailed as error:
                 await download.wait(NotCopied(str(error)))
 
     async def keep(
-        self, run: Run, asset: Asset, source: str, content: bytes, seen: dict[str, Stored]
+        self, run: TaskRun, asset: Asset, source: str, content: bytes, seen: dict[str, Stored]
     ) -> Copied:
         """Keep a file whose bytes are here already; parameters, result and errors are those of `copy`."""
 
@@ -109,13 +117,13 @@ class Transfer:
                 return await self._store(run, asset, source, _Body(all_of_it()), seen, str)
             except NotThatMedia as error:
                 raise NotCopied(error.reason, is_final=True) from None
-            except Clash:
+            except PreconditionFailed:
                 continue
         raise NotCopied("written by others each time")
 
     async def _store(
         self,
-        run: Run,
+        run: TaskRun,
         asset: Asset,
         url: str,
         body: _Body,
@@ -130,7 +138,7 @@ class Transfer:
             media = media_type_of(asset.type, bytes(body.part), host_says=host_says())
             key = asset_key(run.key.provider, run.key.task_id, asset.clip_id, asset.type, media.extension)
             metadata = {"source-url": source_in_metadata(url), "run": str(run.run_ms)}
-            about = About(
+            about = ObjectMetadata(
                 content_type=media.content_type,
                 disposition=content_disposition(asset, media.extension),
                 metadata=metadata if media.remark is None else metadata | {"remark": media.remark},
@@ -138,7 +146,7 @@ class Transfer:
             etag = seen[key].etag if key in seen else None
             try:
                 await self._write(key, about, etag, body, buffers)
-            except Clash:
+            except PreconditionFailed:
                 stored = await self._look_again(key, seen)
                 if stored is None or not settles(stored, run, asset):
                     raise
@@ -150,7 +158,9 @@ class Transfer:
         finally:
             buffers.give_back()
 
-    async def _write(self, key: str, about: About, etag: str | None, body: _Body, buffers: _Buffers) -> None:
+    async def _write(
+        self, key: str, about: ObjectMetadata, etag: str | None, body: _Body, buffers: _Buffers
+    ) -> None:
         if len(body.part) < PUT_BYTES:
             await self._results.put(key, body.part, etag, **about.headers(**body.metadata()))
             return
@@ -170,7 +180,7 @@ class Transfer:
         return stored
 
 
-def settles(stored: Stored, run: Run, asset: Asset) -> bool:
+def settles(stored: Stored, run: TaskRun, asset: Asset) -> bool:
     """Return whether an object is the file that a run asks for, whole: from one of its links, or a later run's."""
     if not stored.is_whole:
         return False

@@ -10,33 +10,33 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools import Logger
 
-from fulfillment.archive import KEEP_S, Archive
-from fulfillment.figures import Figures
+from fulfillment.archiver import KEEP_S, Archiver
+from fulfillment.fan_out import DeliveryFanOut
 from fulfillment.fulfil import Fulfillment
 from fulfillment.messages import content_of, event_of_item, since_ms
+from fulfillment.metrics import Metrics
 from fulfillment.notices import Notices
-from fulfillment.patience import ComesAgain, due_at_ms
-from fulfillment.receivers import Receivers
+from fulfillment.recipients import Recipients
 from fulfillment.recovery import Recovery
 from fulfillment.results import LARGE_S3_SETTINGS, S3_SETTINGS, Results
+from fulfillment.retry_policy import RetryLater, due_at_ms
 from fulfillment.settings import FulfillmentSettings
-from fulfillment.telling import Telling
-from tunehook.archiving import ArchiveRequest
+from tunehook.archive_request import ArchiveRequest
 from tunehook.aws.bus import EventBus
 from tunehook.aws.clients import CONNECTIONS, client
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
-from tunehook.aws.faults import AWS_FAULTS, code_of
-from tunehook.aws.messages import Hold, Message, after_fault_s, put_aside, visibility_client
+from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
+from tunehook.aws.visibility import Message, VisibilityHeartbeat, after_fault_s, put_aside, visibility_client
 from tunehook.delivery_request import DeliveryRequest
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import TaskCompleted, TaskEnded, TaskFailed
+from tunehook.executors import UnawaitedThreads
 from tunehook.http.client import open_client
 from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import TaskKey
-from tunehook.threads import UnawaitedThreads
 from tunehook.times import now_ms
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ class Worker:
         subscriptions = SubscriptionsTable(dynamodb, settings.subscriptions_table)
         deliveries = DeliveriesTable(dynamodb, settings.deliveries_table)
         queue = DeliveriesQueue(self._sqs, settings.deliveries_queue)
-        self._telling = Telling(
-            Receivers(
+        self._telling = DeliveryFanOut(
+            Recipients(
                 subscriptions,
                 settings.network_policy,
                 versions=SecretVersionsTable(dynamodb, settings.secret_versions_table),
@@ -116,14 +116,16 @@ class Worker:
         -------
         list of GivenUp or BaseException or None
             For each message, in order: None if it is done; what is wrong with it, where nothing can ever come of it; or
-            why it comes again, as `ComesAgain` or a fault.
+            why it comes again, as `RetryLater` or a fault.
         """
         asyncio.get_running_loop().set_default_executor(UnawaitedThreads(CONNECTIONS))
         messages = [Message.of(record) for record in records]
-        hold = Hold(self._visibility, self._settings.fulfillment_queue, messages, on_fault=_not_hidden)
+        hold = VisibilityHeartbeat(
+            self._visibility, self._settings.fulfillment_queue, messages, on_fault=_not_hidden
+        )
         async with hold, open_client(guard=self._settings.network_policy, timeout=None) as http:
             fulfillment = Fulfillment(
-                archive=Archive(
+                archive=Archiver(
                     self._results,
                     http,
                     max_asset_bytes=self._settings.max_asset_bytes,
@@ -134,14 +136,18 @@ class Worker:
                 bus=self._bus,
                 telling=self._telling,
                 patience_s=self._settings.archive_patience_s,
-                figures=Figures(self._settings.observability),
+                figures=Metrics(self._settings.observability),
             )
             return await asyncio.gather(
                 *(self._handle(fulfillment, message, hold, remaining_ms) for message in messages)
             )
 
     async def _handle(
-        self, fulfillment: Fulfillment, message: Message, hold: Hold, remaining_ms: Callable[[], int]
+        self,
+        fulfillment: Fulfillment,
+        message: Message,
+        hold: VisibilityHeartbeat,
+        remaining_ms: Callable[[], int],
     ) -> GivenUp | BaseException | None:
         remaining_s = remaining_ms() / 1000
         content: TaskEnded | ArchiveRequest | DeliveryRequest | None = None
@@ -154,11 +160,11 @@ class Worker:
                     # The message, or the item that it is about, is none of ours, however often it comes.
                     await asyncio.to_thread(put_aside, self._sqs, self._settings.dead_letters, message, error)
                     return GivenUp(error)
-        except ComesAgain as again:
-            await hold.come_again(message, again.after_s)
+        except RetryLater as again:
+            await hold.retry_after(message, again.after_s)
             return again
         except Exception as fault:  # noqa: BLE001 - one message's fault is not the others'
-            await hold.come_again(message, self._after_fault_s(message, content))
+            await hold.retry_after(message, self._after_fault_s(message, content))
             return fault
         return None
 
@@ -216,7 +222,7 @@ def report(result: GivenUp | BaseException | None) -> bool:
         case GivenUp(error):
             logger.error("message_given_up", reason=str(error))
             return False
-        case ComesAgain():
+        case RetryLater():
             logger.info("message_comes_again", reason=str(result))
         case _ if passing := passing_words(result):
             logger.warning("message_comes_again", reason=passing)

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from intake.settings import IntakeSettings
 from tunehook.aws.bus import EventBus
 from tunehook.aws.clients import client
-from tunehook.aws.faults import AWS_FAULTS, code_of, is_oversized
+from tunehook.aws.errors import AWS_FAULTS, code_of, is_oversized
 from tunehook.aws.items import from_stream, plainly_from_stream
 from tunehook.aws.leases import Leases
 from tunehook.aws.stream_marks import StreamMark, StreamMarks
@@ -26,7 +26,7 @@ from tunehook.aws.tasks import Start, TasksTable
 from tunehook.errors import InvalidInput
 from tunehook.events import task_ended
 from tunehook.http.guard import NetworkPolicy
-from tunehook.identifiers import shard_of
+from tunehook.ids import shard_of
 from tunehook.tasks import EndedTask, Status, TaskKey, check_request
 from tunehook.times import now_ms
 

@@ -10,18 +10,18 @@ from typing import Any, Final
 
 from aws_lambda_powertools import Logger
 
-from poller.directory import ProviderDirectory
-from poller.figures import Figures
-from poller.judge import End, Verdict, Wait, judge, unasked
+from poller.decision import End, Verdict, Wait, judge, unasked
+from poller.metrics import Metrics
 from poller.outbox import Outbox
 from poller.provider_memory import ProviderMemory, Standing
+from poller.registry import ProviderRegistry
 from poller.troubles import Cause, noted
 from poller.under_way import Group
 from poller.watchlist import Watched, Watchlist
-from tunehook.aws.faults import AWS_FAULTS, code_of
+from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.aws.tasks import TasksTable
 from tunehook.providers import InlineFile, Outcome, Pending, Throttled, Transient, Unauthorised
-from tunehook.tasks import PendingTask, TaskEnd
+from tunehook.tasks import TaskEnd, WorkItem
 from tunehook.times import to_ms
 
 logger = Logger(child=True)
@@ -42,8 +42,8 @@ class Answers:
     ----------
     watchlist, tasks, outbox : Watchlist, TasksTable, Outbox
         What is watched, where it is noted, and who ends it.
-    providers, memory : ProviderDirectory, ProviderMemory
-    figures : Figures
+    providers, memory : ProviderRegistry, ProviderMemory
+    figures : Metrics
         Counts what the pass does.
     clock : callable
         Returns the present moment in milliseconds since 1970.
@@ -54,9 +54,9 @@ class Answers:
         watchlist: Watchlist,
         tasks: TasksTable,
         outbox: Outbox,
-        providers: ProviderDirectory,
+        providers: ProviderRegistry,
         memory: ProviderMemory,
-        figures: Figures,
+        figures: Metrics,
         clock: Callable[[], int],
     ) -> None:
         self._watchlist = watchlist
@@ -149,7 +149,7 @@ class Answers:
         told_at_ms.append(now_ms)
         return True
 
-    def _is_asked_seldom(self, task: PendingTask, now_ms: int) -> bool:
+    def _is_asked_seldom(self, task: WorkItem, now_ms: int) -> bool:
         provider = self._providers.get(task.key.provider)
         if provider is None:
             return False

@@ -11,7 +11,7 @@ from aws_lambda_powertools import Logger
 from poller.outbox import Outbox
 from poller.under_way import Group, Upkeep
 from poller.watchlist import INDEX_LAG_MS, Watchlist
-from tunehook.aws.faults import AWS_FAULTS, code_of
+from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.aws.tasks import TasksTable
 from tunehook.tasks import TaskKey
 
@@ -94,7 +94,7 @@ class Looks:
         for key in set(work.unreadable) - self._unreadable:
             self._unreadable.add(key)
             logger.error("item_unreadable", task_id=key.task_id, provider=key.provider)
-        self._outbox.found(work.unsent)
+        self._outbox.found(work.event_pending)
         # Only now, when nothing of this look is lost; and no moment in the future hides what comes before it.
         self._seen_until_ms = max(self._seen_until_ms, min(work.seen_until_ms, self._clock()))
         self._read_from_ms = max(self._read_from_ms, now_ms)

@@ -13,12 +13,12 @@ from typing import Final, TypeAlias
 from aws_lambda_powertools import Logger
 
 from tunehook.aws.bus import EventBus
-from tunehook.aws.faults import AWS_FAULTS, code_of
+from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.aws.tasks import TasksTable
 from tunehook.errors import InvalidInput, Misconfigured
 from tunehook.events import event_id_of, task_ended
 from tunehook.providers import InlineFile
-from tunehook.tasks import EndedTask, PendingTask, Status, TaskEnd, TaskKey
+from tunehook.tasks import EndedTask, Status, TaskEnd, TaskKey, WorkItem
 from tunehook.times import now_ms
 
 logger = Logger(child=True)
@@ -31,7 +31,7 @@ OWNERS_MS: Final = 10_000
 class _LeftOver:
     """A task that was found ended: from when on it is nobody else's, and whether its item is being read."""
 
-    task: PendingTask
+    task: WorkItem
     found_at_ms: int = 0
     from_ms: int = 0
     is_read: bool = False
@@ -84,12 +84,12 @@ class Outbox:
         """Whether every task that the outbox knows of is through."""
         return not (self._to_emit or self._to_leave or self._left)
 
-    async def end(self, task: PendingTask, end: TaskEnd, files: Sequence[InlineFile] = ()) -> bool:
+    async def end(self, task: WorkItem, end: TaskEnd, files: Sequence[InlineFile] = ()) -> bool:
         """End a pending task and emit its event.
 
         Parameters
         ----------
-        task : PendingTask
+        task : WorkItem
         end : TaskEnd
         files : sequence of InlineFile
             What came inside the answer. They are kept first: once the task has ended, nobody asks for them again.
@@ -120,7 +120,7 @@ class Outbox:
         await self.flush()
         return True
 
-    async def _end(self, task: PendingTask, end: TaskEnd) -> EndedTask | None:
+    async def _end(self, task: WorkItem, end: TaskEnd) -> EndedTask | None:
         """Write the end, and put it with those to emit; no look at the index takes it for left over meanwhile."""
         run = (task.key, task.since_ms)
         self._ending.add(run)
@@ -139,7 +139,7 @@ class Outbox:
             self._ending.discard(run)
         return ended
 
-    async def _read_unsure(self, task: PendingTask) -> EndedTask | None:
+    async def _read_unsure(self, task: WorkItem) -> EndedTask | None:
         try:
             return await asyncio.to_thread(self._tasks.get_ended, task)
         except InvalidInput:
@@ -151,7 +151,7 @@ class Outbox:
         for file in files:
             await asyncio.to_thread(self._keep, event_id, file)
 
-    async def emit_left_over(self, left: Iterable[PendingTask] = ()) -> int:
+    async def emit_left_over(self, left: Iterable[WorkItem] = ()) -> int:
         """Emit the events of tasks that were found ended, except those that this outbox knows of.
 
         Whoever ended a task emits its event: only when that has not happened within `OWNERS_MS` it counts as left
@@ -159,7 +159,7 @@ class Outbox:
 
         Parameters
         ----------
-        left : iterable of PendingTask
+        left : iterable of WorkItem
             What the work index shows as ended.
 
         Returns
@@ -184,7 +184,7 @@ class Outbox:
                 raise problem
         return sum(map(bool, found))
 
-    def found(self, ended: Iterable[PendingTask]) -> None:
+    def found(self, ended: Iterable[WorkItem]) -> None:
         """Remember tasks that the work index shows as ended, unless this outbox has ended them or knows of them."""
         for task in ended:
             run = (task.key, task.since_ms)
@@ -251,7 +251,7 @@ class Outbox:
 
     async def _leave(self, task: EndedTask) -> None:
         try:
-            await asyncio.to_thread(self._tasks.leave_index, task)
+            await asyncio.to_thread(self._tasks.mark_event_sent, task)
         except AWS_FAULTS as error:
             self._to_leave.append(task)
             logger.warning("index_not_left", task_id=task.key.task_id, error=code_of(error))

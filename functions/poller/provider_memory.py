@@ -13,7 +13,7 @@ from typing import Final
 from aws_lambda_powertools import Logger
 
 from poller.troubles import TOLD_AT, Cause, cause_of
-from tunehook.aws.faults import AWS_FAULTS, code_of
+from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.aws.provider_states import Pause, ProviderState, ProviderStates, Refusal
 from tunehook.errors import Unavailable
 from tunehook.providers import Outcome, Pending, Provider, Throttled, Transient, Unauthorised

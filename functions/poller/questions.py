@@ -11,10 +11,10 @@ from typing import Final
 from aws_lambda_powertools import Logger
 
 from poller.answers import Answers, is_question
-from poller.directory import ProviderDirectory
-from poller.figures import Figures
-from poller.judge import is_given_up
+from poller.decision import is_given_up
+from poller.metrics import Metrics
 from poller.provider_memory import ProviderMemory, Standing
+from poller.registry import ProviderRegistry
 from poller.rounds import BEHIND_FROM_MS, Rounds
 from poller.under_way import Group, Single, briefly
 from poller.watchlist import Watched, Watchlist
@@ -37,8 +37,8 @@ class Questions:
     shard : int
     watchlist, answers, rounds : Watchlist, Answers, Rounds
         What is watched, who takes the answers, and whose turn it is.
-    providers, memory : ProviderDirectory, ProviderMemory
-    figures : Figures
+    providers, memory : ProviderRegistry, ProviderMemory
+    figures : Metrics
         Counts what the pass does.
     clock : callable
         Returns the present moment in milliseconds since 1970.
@@ -50,9 +50,9 @@ class Questions:
         watchlist: Watchlist,
         answers: Answers,
         rounds: Rounds,
-        providers: ProviderDirectory,
+        providers: ProviderRegistry,
         memory: ProviderMemory,
-        figures: Figures,
+        figures: Metrics,
         clock: Callable[[], int],
     ) -> None:
         self._shard = shard

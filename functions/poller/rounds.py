@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 from tunehook.aws.leases import Place
-from tunehook.tasks import PendingTask
+from tunehook.tasks import WorkItem
 
 BEHIND_FROM_MS: Final = 12_000
 """How long a task waits for its turn until its provider is behind: longer than any one question takes."""
@@ -20,7 +20,7 @@ BEHIND_FROM_MS: Final = 12_000
 class Asked(Protocol):
     """A task of a pass, and when the pass has had its last answer about it; 0 before the first."""
 
-    task: PendingTask
+    task: WorkItem
     asked_at_ms: int
 
 

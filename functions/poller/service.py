@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from aws_lambda_powertools import Logger
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from poller.directory import CONNECTIONS_MAX, ProviderDirectory
-from poller.figures import Figures
 from poller.inline_files import InlineFiles
+from poller.metrics import Metrics
 from poller.outbox import Outbox
+from poller.poll_loop import PollLoop, StopReason
 from poller.provider_memory import ProviderMemory
+from poller.registry import CONNECTIONS_MAX, ProviderRegistry
 from poller.settings import PollerSettings
-from poller.shard_pass import ShardPass, StopReason
 from tunehook.aws.bus import EventBus
 from tunehook.aws.clients import CONNECTIONS, client
-from tunehook.aws.faults import AWS_FAULTS, code_of
+from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.aws.leases import Leases
 from tunehook.aws.provider_states import ProviderStates
 from tunehook.aws.secrets import read_secret
 from tunehook.aws.stream_marks import StreamMark, StreamMarks
 from tunehook.aws.tasks import TasksTable
 from tunehook.errors import Unavailable
+from tunehook.executors import UnawaitedThreads
 from tunehook.http.transport import HttpTransport
-from tunehook.threads import UnawaitedThreads
 from tunehook.times import now_ms
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ class Poller:
         self, shard: int, owner: str, take_over: bool, remaining_ms: Callable[[], int]
     ) -> StopReason:
         asyncio.get_running_loop().set_default_executor(UnawaitedThreads(THREADS))
-        figures = Figures(
+        figures = Metrics(
             self._settings.observability,
             oldest_alarm_ms=self._settings.oldest_pending_alarm_s * 1000,
         )
@@ -237,14 +237,14 @@ class Poller:
         owner: str,
         take_over: bool,
         remaining_ms: Callable[[], int],
-        figures: Figures,
+        figures: Metrics,
         upkeep: UnawaitedThreads,
     ) -> StopReason:
         async with HttpTransport(max_connections=CONNECTIONS_MAX) as http:
-            providers = ProviderDirectory(
+            providers = ProviderRegistry(
                 lambda: read_secret(self._secrets, self._settings.providers_secret), http, self._clock
             )
-            shard_pass = ShardPass(
+            shard_pass = PollLoop(
                 shard=shard,
                 owner=owner,
                 tasks=self._tasks,

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, Field
 
-from tunehook.figures import Observability
+from tunehook.metrics import Observability
 
 
 class PollerSettings(BaseModel):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from tunehook.providers import NotFound, Outcome, Pending, Throttled, Transient, Unauthorised
-from tunehook.tasks import PendingTask, Trouble
+from tunehook.tasks import Trouble, WorkItem
 
 TOLD_AT: Final = 3
 """The question in a row that came to nothing with which a task's `last_error` says why."""
@@ -83,13 +83,13 @@ def _head(cause: str) -> str:
 
 
 def noted(
-    task: PendingTask, cause: Cause, now_ms: int, *, is_question: bool = True
+    task: WorkItem, cause: Cause, now_ms: int, *, is_question: bool = True
 ) -> tuple[Trouble, dict[str, str | Trouble]]:
     """Count a question that came to nothing.
 
     Parameters
     ----------
-    task : PendingTask
+    task : WorkItem
         The task as it was known.
     cause : Cause
         What the question met.

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from poller.directory import ProviderDirectory
-from poller.judge import STREAMING_MAX_MS, UNASKED_MAX_MS
+from poller.decision import STREAMING_MAX_MS, UNASKED_MAX_MS
 from poller.provider_memory import ProviderMemory
+from poller.registry import ProviderRegistry
 from poller.rounds import Rounds
 from tunehook.cadence import next_question_ms
 from tunehook.rhythm import Refresh
-from tunehook.tasks import PendingTask, TaskKey
+from tunehook.tasks import TaskKey, WorkItem
 
 INDEX_LAG_MS: Final = 10_000
 """How long the work index may hide a new item behind a newer one: each look begins that long before the last one."""
@@ -29,7 +29,7 @@ class Watched:
 
     Attributes
     ----------
-    task : PendingTask
+    task : WorkItem
     due_ms : int
         When it is due; while it is with its provider, since when.
     call : object or None
@@ -46,7 +46,7 @@ class Watched:
         Its gateway's last refresh.
     """
 
-    task: PendingTask
+    task: WorkItem
     due_ms: int
     call: object | None = None
     is_settling: bool = False
@@ -61,7 +61,7 @@ class Watchlist:
 
     Parameters
     ----------
-    providers, memory, rounds : ProviderDirectory, ProviderMemory, Rounds
+    providers, memory, rounds : ProviderRegistry, ProviderMemory, Rounds
         What tells when a task is due, beside its age.
     clock : callable
         Returns the present moment in milliseconds since 1970.
@@ -69,7 +69,7 @@ class Watchlist:
 
     def __init__(
         self,
-        providers: ProviderDirectory,
+        providers: ProviderRegistry,
         memory: ProviderMemory,
         rounds: Rounds,
         clock: Callable[[], int],
@@ -89,7 +89,7 @@ class Watchlist:
         known = self.tasks.get(key)
         return (known is not None and known.task.since_ms >= since_ms) or self._gone.get(key, 0) >= since_ms
 
-    def add(self, task: PendingTask) -> None:
+    def add(self, task: WorkItem) -> None:
         """Watch a run, unless it is known."""
         if self.knows(task.key, task.since_ms):
             return

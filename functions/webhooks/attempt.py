@@ -18,7 +18,7 @@ from tunehook.http.headers import check_headers
 from tunehook.http.urls import wire_url, without_secrets
 from tunehook.signatures import derive_secret, sign
 from webhooks.rendering import SignLink, render
-from webhooks.subscriptions import receiver_of
+from webhooks.subscription_cache import endpoint_of
 from webhooks.verdict import Verdict, judge
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tunehook.deliveries import Delivery
     from tunehook.http.reply import Reply
     from tunehook.http.transport import HttpTransport
-    from webhooks.subscriptions import Subscribed
+    from webhooks.subscription_cache import Subscribed
 
 ATTEMPT_S: Final = 15.0
 MAX_ANSWER_BYTES: Final = 16 * 1024
@@ -133,7 +133,7 @@ class Sender:
     def _request(
         self, delivery: Delivery, subscription: Subscribed | None, master_secret: str, now_ms: int
     ) -> tuple[str, Mapping[str, str], bytes]:
-        receiver = receiver_of(delivery, subscription, now_ms)
+        receiver = endpoint_of(delivery, subscription, now_ms)
         url = _checked(receiver.url, self.policy)
         check_headers(receiver.headers)
         body = render(delivery, self.sign_link, now_ms)

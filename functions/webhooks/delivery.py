@@ -18,16 +18,16 @@ from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, DeliveryStat
 from tunehook.errors import Unavailable
 from tunehook.signatures import NOTIFY_HOOK_PREFIX
 from webhooks.attempt import ATTEMPT_S, Result, Sender
-from webhooks.breaker import Admission, Breaker, gate_of
-from webhooks.health import Change, Health
-from webhooks.outbox import Outbox
+from webhooks.circuit_breaker import Admission, CircuitBreaker, gate_of
+from webhooks.message_batcher import MessageBatcher
 from webhooks.records import Records
 from webhooks.schedule import next_attempt_at_ms
 from webhooks.secret import MasterSecret
+from webhooks.subscription_health import Change, SubscriptionHealth
 from webhooks.verdict import Verdict
 
 if TYPE_CHECKING:
-    from webhooks.subscriptions import Subscribed, Subscriptions
+    from webhooks.subscription_cache import Subscribed, SubscriptionCache
 
 EARLY_MS: Final = 100
 """Clocks differ: a message that is early by less than this is due."""
@@ -80,13 +80,13 @@ class Deliverer:
     ----------
     records : Records
         The deliveries.
-    subscriptions : Subscriptions
+    subscriptions : SubscriptionCache
         The subscriptions.
-    outbox : Outbox
+    outbox : MessageBatcher
         Where messages for later go.
-    breaker : Breaker
+    breaker : CircuitBreaker
         Says to whom an attempt may be made now.
-    health : Health
+    health : SubscriptionHealth
         Keeps the books on subscriptions.
     sender : Sender
         Makes the attempts.
@@ -101,10 +101,10 @@ class Deliverer:
     """
 
     records: Records
-    outbox: Outbox
-    subscriptions: Subscriptions
-    breaker: Breaker
-    health: Health
+    outbox: MessageBatcher
+    subscriptions: SubscriptionCache
+    breaker: CircuitBreaker
+    health: SubscriptionHealth
     sender: Sender
     master_secret: MasterSecret
     now_ms: Callable[[], int]

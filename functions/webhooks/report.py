@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tunehook.errors import Unavailable
-from tunehook.figures import Observability
+from tunehook.metrics import Observability
 from webhooks.delivery import Step
-from webhooks.figures import Figures
-from webhooks.health import Change
+from webhooks.metrics import Metrics
+from webhooks.subscription_health import Change
 from webhooks.worker import GivenUp
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Report:
 
     def __init__(self, logger: Logger, observability: Observability = Observability.FULL) -> None:
         self._logger = logger
-        self._figures = Figures(observability)
+        self._figures = Metrics(observability)
 
     def add(self, outcome: Outcome | GivenUp | BaseException) -> bool:
         """Log and count what became of a message; return whether it is to come again."""

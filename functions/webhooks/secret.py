@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from aws_lambda_powertools import Logger
 
-from tunehook.aws.faults import code_of
+from tunehook.aws.errors import code_of
 from tunehook.cache import Cache
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel
 
-from tunehook.figures import Observability
 from tunehook.http.guard import NetworkPolicy
+from tunehook.metrics import Observability
 
 
 class WebhooksSettings(BaseModel):

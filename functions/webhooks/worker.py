@@ -12,28 +12,28 @@ from aws_lambda_powertools import Logger
 from pydantic import ValidationError
 
 from tunehook.aws.bus import EventBus
+from tunehook.aws.circuits import CircuitsTable
 from tunehook.aws.clients import CONNECTIONS, client
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
-from tunehook.aws.faults import code_of
-from tunehook.aws.gates import ReceiverGates
+from tunehook.aws.errors import code_of
 from tunehook.aws.links import link, s3_client
-from tunehook.aws.messages import Hold, Message, after_fault_s, put_aside, visibility_client
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
+from tunehook.aws.visibility import Message, VisibilityHeartbeat, after_fault_s, put_aside, visibility_client
 from tunehook.deliveries import message_of
 from tunehook.errors import InvalidInput
+from tunehook.executors import UnawaitedThreads
 from tunehook.http.transport import HttpTransport
-from tunehook.threads import UnawaitedThreads
 from tunehook.times import now_ms
 from tunehook.validation import first_problem
 from webhooks.attempt import Sender
-from webhooks.breaker import Breaker
+from webhooks.circuit_breaker import CircuitBreaker
 from webhooks.delivery import Deliverer, Outcome
-from webhooks.health import Health
-from webhooks.outbox import Outbox
+from webhooks.message_batcher import MessageBatcher
 from webhooks.records import Records
 from webhooks.secret import MasterSecret
-from webhooks.subscriptions import Subscriptions
+from webhooks.subscription_cache import SubscriptionCache
+from webhooks.subscription_health import SubscriptionHealth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -81,14 +81,14 @@ class Worker:
         self._sqs = client("sqs")
         self._queue = DeliveriesQueue(self._sqs, settings.deliveries_queue)
         self._dead_letters = settings.dead_letters
-        self._subscriptions = Subscriptions(
+        self._subscriptions = SubscriptionCache(
             SubscriptionsTable(dynamodb, settings.subscriptions_table),
             SecretVersionsTable(dynamodb, settings.secret_versions_table),
             settings.network_policy,
         )
-        self._breaker = Breaker(ReceiverGates(dynamodb, settings.gates_table), now_ms)
+        self._breaker = CircuitBreaker(CircuitsTable(dynamodb, settings.gates_table), now_ms)
         bus = EventBus(client("events"), settings.event_bus)
-        self._health = Health(self._subscriptions, deliveries, bus)
+        self._health = SubscriptionHealth(self._subscriptions, deliveries, bus)
         self._jitter = SystemRandom().random
         self._master_secret = MasterSecret(client("secretsmanager"), settings.master_secret)
         self._loop = asyncio.new_event_loop()
@@ -131,7 +131,7 @@ class Worker:
     ) -> list[Outcome | GivenUp | BaseException]:
         deliverer = Deliverer(
             records=self._records,
-            outbox=Outbox(self._queue, now_ms),
+            outbox=MessageBatcher(self._queue, now_ms),
             subscriptions=self._subscriptions,
             breaker=self._breaker,
             health=self._health,
@@ -141,17 +141,19 @@ class Worker:
             jitter=self._jitter,
             remaining_ms=remaining_ms,
         )
-        hold = Hold(self._visibility, self._deliveries_queue, messages, on_fault=_not_hidden, grace_s=GRACE_S)
+        hold = VisibilityHeartbeat(
+            self._visibility, self._deliveries_queue, messages, on_fault=_not_hidden, grace_s=GRACE_S
+        )
         async with hold:
             return await asyncio.gather(*(self._handle_one(deliverer, message, hold) for message in messages))
 
     async def _handle_one(
-        self, deliverer: Deliverer, message: Message, hold: Hold
+        self, deliverer: Deliverer, message: Message, hold: VisibilityHeartbeat
     ) -> Outcome | GivenUp | BaseException:
         try:
             return await self._do(deliverer, message)
         except Exception as fault:  # noqa: BLE001 - one message's fault is not the others'
-            await hold.come_again(message, after_fault_s(message.receive_count))
+            await hold.retry_after(message, after_fault_s(message.receive_count))
             return fault
 
     async def _do(self, deliverer: Deliverer, message: Message) -> Outcome | GivenUp:

@@ -7,7 +7,7 @@ import re
 import pytest
 from tests.support.template import ROOT, resources, template
 
-from poller.directory import RELOAD_EVERY_MS
+from poller.registry import RELOAD_EVERY_MS
 from tunehook.signatures import MIN_MASTER_SECRET_LENGTH
 from tunehook_cli.deploying import LONGEST_NAME
 from tunehook_cli.operating.figures import PAGES_MAX

@@ -14,9 +14,9 @@ from tests.support.aws import BUS, client, stream_attributes
 from tests.support.tasks import NOW_MS
 from tests.unit.poller.world import COMPLETED, World
 
-from fulfillment.receivers import Receivers
+from fulfillment.recipients import Recipients
 from intake.admission import Intake
-from poller.shard_pass import StopReason
+from poller.poll_loop import StopReason
 from tunehook.aws.bus import EventBus
 from tunehook.aws.items import from_attributes
 from tunehook.aws.leases import Leases
@@ -173,7 +173,7 @@ def test_bad_subscriptions_are_marked_by_field_and_the_others_are_told() -> None
     good = {"subscription_id": "good", "url": "https://hook.example.com/"}
     table = Listed([*items[: ROUNDS // 2], good, *items[ROUNDS // 2 :]])
 
-    told = Receivers(table, NetworkPolicy.ANY, versions=NoVersions()).of(
+    told = Recipients(table, NetworkPolicy.ANY, versions=NoVersions()).of(
         WebhookType.TASK_COMPLETED, "musicmint", None
     )
 

@@ -29,15 +29,15 @@ from tests.support.template import (
     translated_resources,
 )
 
-from fulfillment.figures import Figures as FulfillmentFigures
-from poller.figures import Figures as PollerFigures
+from fulfillment.metrics import Metrics as FulfillmentFigures
+from poller.metrics import Metrics as PollerFigures
 from tunehook.deliveries import Attempt, DeliveryStatus, message_for, new_delivery
 from tunehook.events import ArchivedAsset
-from tunehook.figures import Observability
+from tunehook.metrics import Observability
 from tunehook.tasks import Format, Status
 from webhooks.delivery import Outcome, Step
-from webhooks.figures import Figures as WebhooksFigures
-from webhooks.health import Change
+from webhooks.metrics import Metrics as WebhooksFigures
+from webhooks.subscription_health import Change
 
 FUNCTIONS = ("intake", "poller", "fulfillment", "webhooks")
 DEAD_LETTERS = {name for name in resources("AWS::SQS::Queue") if name.endswith("DeadLetters")}

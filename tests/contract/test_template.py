@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from tests.support.template import ROOT, function_name, resources, statements, template
 
-from fulfillment.archive import KEEP_S
-from poller.shard_pass import STOP_BEFORE_MS
+from fulfillment.archiver import KEEP_S
+from poller.poll_loop import STOP_BEFORE_MS
 from tunehook import __version__
 from tunehook.aws.tasks import ENDED_INDEX, NOT_THE_USERS, OUTSIDE_THE_INDEX, WORK_INDEX
 from tunehook.http.guard import NetworkPolicy
-from tunehook.tasks import PendingTask, TaskKey
+from tunehook.tasks import TaskKey, WorkItem
 
 FUNCTIONS = resources("AWS::Serverless::Function")
 NO_VALUE = {"Ref": "AWS::NoValue"}
@@ -97,7 +97,7 @@ class TestTables:
         table = resources("AWS::DynamoDB::Table")["TasksTable"]
         (index,) = (each for each in table["GlobalSecondaryIndexes"] if each["IndexName"] == WORK_INDEX)
         keys = {key["AttributeName"] for key in [*table["KeySchema"], *index["KeySchema"]]}
-        read = {field.name for field in dataclasses.fields(PendingTask)} - {"key"}
+        read = {field.name for field in dataclasses.fields(WorkItem)} - {"key"}
         read |= {field.name for field in dataclasses.fields(TaskKey)}
         read |= {"status"}  # which of the two a task in the index waits for: answers, or its event
         assert set(index["Projection"]["NonKeyAttributes"]) | keys == read - set(OUTSIDE_THE_INDEX)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tunehook.clips import Clip
-from tunehook.tasks import EndedTask, PendingTask, Status, TaskEnd, TaskKey
+from tunehook.tasks import EndedTask, Status, TaskEnd, TaskKey, WorkItem
 
 NOW_MS = 1_800_000_000_000
 KEY = TaskKey("task-1", "suno")
@@ -27,14 +27,14 @@ def clip(clip_id: str = "clip-1", **fields: Any) -> Clip:
     return Clip(**values | {"inline": ()} | fields)
 
 
-def pending(key: TaskKey = KEY, **fields: Any) -> PendingTask:
+def pending(key: TaskKey = KEY, **fields: Any) -> WorkItem:
     values: dict[str, Any] = {
         "queue": "work#0",
         "since_ms": NOW_MS,
         "submitted_at_ms": NOW_MS,
         "deadline_ms": NOW_MS + 3_600_000,
     }
-    return PendingTask(key=key, **values | fields)
+    return WorkItem(key=key, **values | fields)
 
 
 def completed(**fields: Any) -> TaskEnd:

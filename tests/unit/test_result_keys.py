@@ -2,7 +2,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tunehook.identifiers import digest
+from tunehook.ids import digest
 from tunehook.result_keys import asset_key, inline_key, manifest_key, notice_key, safe_part, task_prefix
 
 

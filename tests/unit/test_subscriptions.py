@@ -4,7 +4,7 @@ import pytest
 
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy
-from tunehook.subscriptions import ENDS, Subscription, WebhookType, check_subscription, receivers_of
+from tunehook.subscriptions import ENDS, Subscription, WebhookType, check_subscription, recipients_of
 from tunehook.tasks import Format, Status
 
 COMPLETED, FAILED = WebhookType.TASK_COMPLETED, WebhookType.TASK_FAILED
@@ -131,7 +131,7 @@ def test_the_providers_format_has_no_word_for_kept_files() -> None:
 
 def test_a_hook_of_a_task_is_told_of_its_end_alone() -> None:
     item = {"notify_hook": "https://own.example.com/"}
-    told = [len(receivers_of(kind, "suno", [], item, NetworkPolicy.PUBLIC)) for kind in (*ENDS, ARCHIVED)]
+    told = [len(recipients_of(kind, "suno", [], item, NetworkPolicy.PUBLIC)) for kind in (*ENDS, ARCHIVED)]
     assert told == [1, 1, 0]
 
 
@@ -205,7 +205,7 @@ def test_what_would_pass_for_something_else_is_refused(fields: dict[str, Any], f
 def test_an_acceptable_hook_on_an_item_is_told_beside_the_subscriptions(
     item: dict[str, Any], told: list[Format]
 ) -> None:
-    receivers = receivers_of(FAILED, "suno", [checked(), checked(enabled=False)], item, NetworkPolicy.PUBLIC)
+    receivers = recipients_of(FAILED, "suno", [checked(), checked(enabled=False)], item, NetworkPolicy.PUBLIC)
     assert [(each.subscription_id, each.url) for each in receivers[:1]] == [("sub", None)]
     assert [each.format for each in receivers[1:]] == told
 

@@ -33,7 +33,7 @@ def archive(
     stack: StackName = None,
 ) -> None:
     """Copy again what is missing of the files of a task that has ended. Nobody who was told is told again."""
-    from tunehook.archiving import ArchiveRequest  # heavy: pydantic
+    from tunehook.archive_request import ArchiveRequest  # heavy: pydantic
     from tunehook_cli.task_view import TaskView
 
     found = find_stack(stack)

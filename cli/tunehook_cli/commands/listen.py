@@ -11,7 +11,7 @@ import typer
 
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.http.guard import NetworkPolicy, check_url
-from tunehook.identifiers import digest
+from tunehook.ids import digest
 from tunehook.signatures import derive_secret
 from tunehook.subscriptions import check_subscription
 from tunehook_cli import output
@@ -88,7 +88,7 @@ def _listen(
 ) -> None:
     import asyncio
 
-    from tunehook.aws.faults import AWS_FAULTS
+    from tunehook.aws.errors import AWS_FAULTS
     from tunehook_cli.arrivals import print_arrival, print_json_arrival
     from tunehook_cli.listener import Hurried, Listener
     from tunehook_cli.listener import listen as receive

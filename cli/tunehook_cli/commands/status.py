@@ -58,7 +58,7 @@ def _read(stack: Stack, since_ms: int) -> dict[str, Any]:
 
 def _or_error(read: Callable[[], Any]) -> Any:
     """Return what was read, or why it could not be: whoever may not see one part can see the others."""
-    from tunehook.aws.faults import AWS_FAULTS
+    from tunehook.aws.errors import AWS_FAULTS
     from tunehook_cli.faults import in_words
 
     try:

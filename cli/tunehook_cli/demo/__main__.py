@@ -21,7 +21,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from tunehook.aws.faults import AWS_FAULTS
+from tunehook.aws.errors import AWS_FAULTS
 from tunehook.errors import TunehookError, Unavailable
 from tunehook_cli import output
 from tunehook_cli.demo.check import Finding, examine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunehook.aws.faults import AWS_FAULTS
+from tunehook.aws.errors import AWS_FAULTS
 from tunehook_cli.local.state import LocalEnvironment
 
 

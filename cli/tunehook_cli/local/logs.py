@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tunehook.aws.faults import AWS_FAULTS
+from tunehook.aws.errors import AWS_FAULTS
 from tunehook_cli.local.state import Home, LocalEnvironment
 
 FUNCTIONS: Final = ("intake", "poller", "fulfillment", "webhooks")

@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from tunehook.aws.faults import AWS_FAULTS
+from tunehook.aws.errors import AWS_FAULTS
 from tunehook.errors import TunehookError
 from tunehook.providers import Throttled, Unauthorised
 from tunehook.providers.config import read_providers
@@ -317,7 +317,7 @@ def _poller(stack: Stack) -> Found:
     dynamodb = stack.client("dynamodb")
     for watch in passes.watches(dynamodb, stack.output("PollerLeasesTable"), stack.shard_count, now):
         work = stack.tasks.work(watch.shard)
-        since_ms = min((task.since_ms for task in (*work.pending[:1], *work.unsent[:1])), default=None)
+        since_ms = min((task.since_ms for task in (*work.pending[:1], *work.event_pending[:1])), default=None)
         if watch.live:
             yield State.OK, f"shard {watch.shard}: a poller watches {len(work.pending)} pending tasks", None
         elif since_ms is None:

@@ -20,7 +20,7 @@ from tunehook.deliveries import DeliveryStatus
 from tunehook.errors import InvalidInput
 from tunehook.providers.config import read_providers
 from tunehook.subscriptions import Subscription, check_subscription
-from tunehook.tasks import PendingTask, Status
+from tunehook.tasks import Status, WorkItem
 from tunehook_cli.operating import passes
 from tunehook_cli.operating.queues import WORK_QUEUES, DeadLetters, depth
 from tunehook_cli.stack import Stack
@@ -39,11 +39,11 @@ def tasks(stack: Stack, now_ms: int) -> dict[str, Any]:
         each.shard
         for each in passes.watches(dynamodb, stack.output("PollerLeasesTable"), stack.shard_count, now_ms)
     ]
-    pending: list[PendingTask] = []
+    pending: list[WorkItem] = []
     unsent = unreadable = 0
     for work in map(stack.tasks.work, shards):
         pending += work.pending
-        unsent += len(work.unsent)
+        unsent += len(work.event_pending)
         unreadable += len(work.unreadable)
     oldest = min(pending, key=lambda task: task.since_ms, default=None)
     # The words of one trouble differ by request ids and the like.

@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tunehook.identifiers import digest
+from tunehook.ids import digest
 from tunehook.keys import HashKey
 from tunehook.tasks import Format
 from tunehook.times import LATEST_MS

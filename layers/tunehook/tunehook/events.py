@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from tunehook.clips import Clip
-from tunehook.identifiers import digest, event_id
+from tunehook.ids import digest, event_id
 from tunehook.keys import HashKey, RangeKey
 from tunehook.tasks import EndedTask, Status, TaskKey
 from tunehook.times import from_ms, iso

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote
 
-from tunehook.identifiers import digest
+from tunehook.ids import digest
 
 _PART_MAX_LENGTH: Final = 200
 

@@ -83,7 +83,7 @@ def can_tell(form: Format, kind: WebhookType) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Receiver:
+class Recipient:
     """One receiver of one event; `url` is set for a task's own hook alone."""
 
     subscription_id: str
@@ -91,13 +91,13 @@ class Receiver:
     url: str | None = None
 
 
-def receivers_of(
+def recipients_of(
     kind: WebhookType,
     provider: str,
     subscriptions: Iterable[Subscription],
     item: Mapping[str, Any],
     policy: NetworkPolicy,
-) -> list[Receiver]:
+) -> list[Recipient]:
     """Return who is told of a task: the matching subscriptions, and of its end the hook named on the task itself.
 
     Parameters
@@ -113,17 +113,17 @@ def receivers_of(
     policy : NetworkPolicy
         Where a hook may point.
     """
-    receivers = [
-        Receiver(subscription.subscription_id, subscription.format)
+    recipients = [
+        Recipient(subscription.subscription_id, subscription.format)
         for subscription in subscriptions
         if subscription.wants(kind, provider)
     ]
     if kind not in ENDS:
-        return receivers
+        return recipients
     url, form = item.get("notify_hook"), item.get("notify_format")
     if isinstance(url, str) and form in (None, *Format) and _is_acceptable(url, policy):
-        receivers.append(Receiver(notify_hook_subscription_id(url), _format(form), url))
-    return receivers
+        recipients.append(Recipient(notify_hook_subscription_id(url), _format(form), url))
+    return recipients
 
 
 def check_subscription(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscription:

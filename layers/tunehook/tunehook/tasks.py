@@ -133,7 +133,7 @@ class Suspicion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PendingTask:
+class WorkItem:
     """A task as the work index shows it: one that is being watched, or an ended one whose event is to be emitted.
 
     `since_ms` is when this run of the task was accepted and names the run; `submitted_at_ms` is when the provider
@@ -161,22 +161,22 @@ class Work:
 
     Attributes
     ----------
-    pending : list of PendingTask
+    pending : list of WorkItem
         To be asked about.
-    unsent : list of PendingTask
+    event_pending : list of WorkItem
         Ended; the event is not known to be on the bus.
     unreadable : list of TaskKey
         Nothing can be done: attributes that are tunehook's own hold what tunehook never writes.
     """
 
-    pending: list[PendingTask] = field(default_factory=list)
-    unsent: list[PendingTask] = field(default_factory=list)
+    pending: list[WorkItem] = field(default_factory=list)
+    event_pending: list[WorkItem] = field(default_factory=list)
     unreadable: list[TaskKey] = field(default_factory=list)
 
     @property
     def seen_until_ms(self) -> int:
         """The latest `since_ms` of all, or 0."""
-        return max((task.since_ms for task in (*self.pending, *self.unsent)), default=0)
+        return max((task.since_ms for task in (*self.pending, *self.event_pending)), default=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

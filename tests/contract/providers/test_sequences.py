@@ -11,7 +11,7 @@ import pytest
 from tests.contract.providers.examples import RECORDED, SEQUENCES, Example, example_of
 from tests.support.tasks import NOW_MS, pending
 
-from poller.judge import End, judge
+from poller.decision import End, judge
 from tunehook.providers import ADAPTERS
 
 FILES = sorted(SEQUENCES.glob("*/*.json"))

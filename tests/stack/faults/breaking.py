@@ -29,7 +29,7 @@ from tests.support.aws_proxy import (
     unanswered,
 )
 
-from tunehook.aws.faults import AWS_FAULTS
+from tunehook.aws.errors import AWS_FAULTS
 from tunehook.errors import Unavailable
 from tunehook.times import now_ms
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tests.stack.driving import DeployedStack
 
-from tunehook.aws.faults import AWS_FAULTS
+from tunehook.aws.errors import AWS_FAULTS
 from tunehook.aws.items import from_attributes, to_attributes
 from tunehook.aws.tasks import TasksTable
 

@@ -20,13 +20,13 @@ from tests.stack.faults.world import World
 
 from fulfillment.assets import media_type_of
 from fulfillment.download import Download, StartOver
-from poller.judge import End, judge
+from poller.decision import End, judge
 from tunehook.http.client import open_client
 from tunehook.http.guard import NetworkPolicy
 from tunehook.http.transport import HttpTransport
 from tunehook.providers import Outcome, Provider
 from tunehook.providers.config import parse_providers
-from tunehook.tasks import PendingTask, TaskKey
+from tunehook.tasks import TaskKey, WorkItem
 
 EMPTY = replace(draw(1, SHORT), tasks=(), assets=(), receivers=(), moments=(), query_many=())
 TASK = PlannedTask("suno", "song", 0.0, 0.0, "hook-1", "completed", {"answers": [{"phase": "completed"}]})
@@ -90,7 +90,7 @@ async def ask(http: HttpTransport, world: World, kind: str, task_id: str) -> Out
 async def ended(http: HttpTransport, world: World, kind: str, task_id: str) -> End:
     """Ask about a task until the poller's own judgement ends it."""
     key = TaskKey(task_id, kind)
-    task = PendingTask(key=key, queue="work#0", since_ms=0, deadline_ms=1_000_000, submitted_at_ms=0)
+    task = WorkItem(key=key, queue="work#0", since_ms=0, deadline_ms=1_000_000, submitted_at_ms=0)
     while True:
         verdict = judge(task, await ask(http, world, kind, task_id), 70_000)
         if isinstance(verdict, End):

@@ -14,8 +14,8 @@ from tests.support.aws import Losing, client, create_table, items, losing_client
 from tests.support.tasks import KEY, NOW_MS, completed, ended, pending
 from tests.unit.aws.writes import others_that_write, writing_methods
 
+from tunehook.aws.circuits import CircuitsTable
 from tunehook.aws.deliveries import Claim, DeliveriesTable
-from tunehook.aws.gates import ReceiverGates
 from tunehook.aws.leases import Leases, Place
 from tunehook.aws.provider_states import ProviderState, ProviderStates
 from tunehook.aws.secret_versions import SecretVersionsTable
@@ -90,7 +90,7 @@ TABLES: dict[str, tuple[Any, str]] = {
     "TasksTable": (TasksTable, "TasksTable"),
     "Leases": (Leases, "PollerLeasesTable"),
     "DeliveriesTable": (DeliveriesTable, "DeliveriesTable"),
-    "ReceiverGates": (ReceiverGates, "ReceiverGatesTable"),
+    "ReceiverGates": (CircuitsTable, "ReceiverGatesTable"),
     "SubscriptionsTable": (SubscriptionsTable, "SubscriptionsTable"),
     "SecretVersionsTable": (SecretVersionsTable, "SecretVersionsTable"),
     "ProviderStates": (ProviderStates, "ProviderStatesTable"),
@@ -99,12 +99,12 @@ TABLES: dict[str, tuple[Any, str]] = {
 STATE = ProviderState(provider="gw")
 
 
-def fail_a_trial(gates: ReceiverGates) -> Any:
+def fail_a_trial(gates: CircuitsTable) -> Any:
     gates.enter("sub", NOW_MS)
     return gates.fail("sub", NOW_MS + 1, trial=True)
 
 
-def leave_a_trial(gates: ReceiverGates) -> Any:
+def leave_a_trial(gates: CircuitsTable) -> Any:
     gates.enter("sub", NOW_MS)
     return gates.leave("sub")
 
@@ -126,7 +126,7 @@ CASES = [
     Case("TasksTable.note", PENDING, lambda tasks: tasks.note(pending(), {"phase": "x", "last_error": None})),
     Case("TasksTable.end", PENDING, lambda tasks: tasks.end(pending(), completed()), ended(metadata={})),
     Case("TasksTable.park", ENDED, lambda tasks: tasks.park(ended(), ENDED)),
-    Case("TasksTable.leave_index", ENDED, lambda tasks: tasks.leave_index(ended())),
+    Case("TasksTable.mark_event_sent", ENDED, lambda tasks: tasks.mark_event_sent(ended())),
     Case(
         "TasksTable.record_assets",
         ENDED,
@@ -227,9 +227,9 @@ CASES = [
     ),
     Case("SubscriptionsTable.mark_warned", SUBSCRIPTION, lambda table: table.mark_warned("sub", 5), None),
     Case(
-        "SubscriptionsTable.mark_well",
+        "SubscriptionsTable.clear_failing",
         SUBSCRIPTION | {"failing_since_ms": 5},
-        lambda table: table.mark_well("sub"),
+        lambda table: table.clear_failing("sub"),
         None,
     ),
     Case("SubscriptionsTable.disable", SUBSCRIPTION, lambda table: table.disable("sub", "gone"), None),
@@ -337,7 +337,7 @@ class TestWhatIsAnothersStaysSo:
         create_table("ReceiverGatesTable")
         trial = {"receiver": "sub", "trial_since_ms": NOW_MS, "trial_by": "another"}
         put("ReceiverGatesTable", trial)
-        gates = ReceiverGates(dynamodb, "ReceiverGatesTable")
+        gates = CircuitsTable(dynamodb, "ReceiverGatesTable")
         assert not gates.enter("sub", NOW_MS)[0]
         assert gates.fail("sub", NOW_MS, trial=True) is None
         gates.leave("sub")
@@ -385,7 +385,7 @@ class TestAWriteThatBotocoreGaveUp:
 
     def test_a_trial_is_ours(self, aws: None) -> None:
         create_table("ReceiverGatesTable")
-        gates = ReceiverGates(Losing(client("dynamodb"), {0}, gives_up=True), "ReceiverGatesTable")
+        gates = CircuitsTable(Losing(client("dynamodb"), {0}, gives_up=True), "ReceiverGatesTable")
         with pytest.raises(ReadTimeoutError):
             gates.enter("sub", NOW_MS)
         assert gates.enter("sub", NOW_MS + 5_000)[0]

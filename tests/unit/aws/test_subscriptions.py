@@ -43,7 +43,7 @@ def test_the_beginning_of_failing_is_kept_from_the_first_failure_on(table: Subsc
     put(NAME, {"subscription_id": "sub", "url": "x"})
     assert table.mark_failing("sub", 5) == {"subscription_id": "sub", "url": "x", "failing_since_ms": 5}
     assert (table.mark_failing("sub", 9) or {})["failing_since_ms"] == 5
-    table.mark_well("sub")
+    table.clear_failing("sub")
     assert items(NAME) == [{"subscription_id": "sub", "url": "x"}]
 
 
@@ -64,7 +64,7 @@ def test_disabling_forgets_how_it_has_failed(table: SubscriptionsTable) -> None:
 def test_the_books_on_a_deleted_subscription_bring_nothing_back(table: SubscriptionsTable) -> None:
     assert table.mark_failing("sub", 5) is None
     table.mark_warned("sub", 5)
-    table.mark_well("sub")
+    table.clear_failing("sub")
     assert items(NAME) == []
 
 

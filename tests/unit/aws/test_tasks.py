@@ -18,13 +18,13 @@ from tunehook.tasks import (
     EndedTask,
     Failure,
     FailureCode,
-    PendingTask,
     Status,
     Suspicion,
     TaskEnd,
     TaskKey,
     TaskRequest,
     Trouble,
+    WorkItem,
     check_request,
 )
 
@@ -68,7 +68,7 @@ def accept(
     return table.accept(request(image(item)), image(item), shard, now_ms)
 
 
-def accepted(table: TasksTable, item: dict[str, Any] = USER_ITEM, now_ms: int = NOW_MS) -> PendingTask:
+def accepted(table: TasksTable, item: dict[str, Any] = USER_ITEM, now_ms: int = NOW_MS) -> WorkItem:
     """Put and accept an item, and return it as the work index shows it."""
     put(NAME, item)
     assert accept(table, item, now_ms) is Start.BEGUN
@@ -126,7 +126,7 @@ class TestAccept:
     ) -> None:
         ended = table.end(accepted(table), replace(completed(), truncated=True))
         assert ended is not None
-        table.leave_index(ended)
+        table.mark_event_sent(ended)
         table.record_assets(KEY, item_of(table)["event_id"], [{"key": "results/x"}], LATER_MS)
         client("dynamodb").update_item(
             TableName=NAME,
@@ -222,12 +222,12 @@ class TestReject:
         put(NAME, USER_ITEM)
         self.reject(table, USER_ITEM)
         assert table.work(0).pending == []
-        assert [task.key for task in table.work(0).unsent] == [KEY]
+        assert [task.key for task in table.work(0).event_pending] == [KEY]
 
     def test_the_event_of_a_rejected_item_says_why(self, table: TasksTable) -> None:
         put(NAME, USER_ITEM)
         self.reject(table, USER_ITEM)
-        (unsent,) = table.work(0).unsent
+        (unsent,) = table.work(0).event_pending
         ended = table.get_ended(unsent)
         assert ended is not None
         assert ended.end.failure == Failure(FailureCode.INVALID, "metadata: has no form in JSON")
@@ -391,11 +391,11 @@ class TestEnd:
     def test_an_ended_task_leaves_the_pending_ones_for_the_unsent_ones(self, table: TasksTable) -> None:
         ended = table.end(accepted(table), completed())
         assert ended is not None
-        assert (table.work(0).pending, [task.key for task in table.work(0).unsent]) == ([], [KEY])
+        assert (table.work(0).pending, [task.key for task in table.work(0).event_pending]) == ([], [KEY])
 
     def test_the_event_from_the_item_is_the_event_from_memory(self, table: TasksTable) -> None:
         ended = table.end(accepted(table), completed(truncated=True))
-        (unsent,) = table.work(0).unsent
+        (unsent,) = table.work(0).event_pending
         assert ended is not None
         assert table.get_ended(unsent) == ended
         assert ended.metadata == USER_ITEM["metadata"]
@@ -403,7 +403,7 @@ class TestEnd:
     def test_a_failure_is_kept_with_its_code_and_reason(self, table: TasksTable) -> None:
         table.end(accepted(table), FAILED)
         assert item_of(table)["failure"] == {"code": "timed_out", "reason": "not ended within 600 s"}
-        (unsent,) = table.work(0).unsent
+        (unsent,) = table.work(0).event_pending
         ended = table.get_ended(unsent)
         assert ended is not None
         assert ended.end == FAILED
@@ -469,7 +469,7 @@ class TestEnd:
         ended = table.end(task, completed())
         assert ended is not None
         assert ended.metadata == {}
-        (unsent,) = table.work(0).unsent
+        (unsent,) = table.work(0).event_pending
         assert table.get_ended(unsent) == ended
 
 
@@ -480,36 +480,36 @@ class TestLeaveIndex:
         return ended
 
     def test_a_task_whose_event_is_out_is_in_no_queue(self, table: TasksTable) -> None:
-        assert table.leave_index(self.ended(table))
-        assert (table.work(0).pending, table.work(0).unsent) == ([], [])
+        assert table.mark_event_sent(self.ended(table))
+        assert (table.work(0).pending, table.work(0).event_pending) == ([], [])
         assert item_of(table)["status"] == "completed"
 
     def test_one_that_has_left_is_out_of_it(self, table: TasksTable) -> None:
         ended = self.ended(table)
-        assert table.leave_index(ended)
-        assert table.leave_index(ended)
+        assert table.mark_event_sent(ended)
+        assert table.mark_event_sent(ended)
 
     def test_a_later_run_stays_in_the_index(self, table: TasksTable) -> None:
         ended = self.ended(table)
         accepted(table, now_ms=LATER_MS)
-        assert not table.leave_index(ended)
+        assert not table.mark_event_sent(ended)
         assert len(table.work(0).pending) == 1
 
     def test_a_later_run_that_has_ended_too_stays_in_the_index(self, table: TasksTable) -> None:
         ended = self.ended(table)
         table.end(accepted(table, now_ms=LATER_MS), FAILED)
-        assert not table.leave_index(ended)
-        assert len(table.work(0).unsent) == 1
+        assert not table.mark_event_sent(ended)
+        assert len(table.work(0).event_pending) == 1
 
     def test_what_has_left_is_not_found_again(self, table: TasksTable) -> None:
         ended = self.ended(table)
-        (unsent,) = table.work(0).unsent
-        table.leave_index(ended)
+        (unsent,) = table.work(0).event_pending
+        table.mark_event_sent(ended)
         assert table.get_ended(unsent) is None
 
     def test_an_earlier_run_is_not_read_from_the_item_of_a_later_one(self, table: TasksTable) -> None:
         self.ended(table)
-        (unsent,) = table.work(0).unsent
+        (unsent,) = table.work(0).event_pending
         table.end(accepted(table, now_ms=LATER_MS), FAILED)
         assert table.get_ended(unsent) is None
 
@@ -564,7 +564,7 @@ class TestWorkIndex:
                         "provider_object": "x" * 100_000,
                     },
                 )
-        assert (len(table.work(0).pending), len(table.work(0).unsent)) == (25, 25)
+        assert (len(table.work(0).pending), len(table.work(0).event_pending)) == (25, 25)
 
 
 @pytest.mark.parametrize(

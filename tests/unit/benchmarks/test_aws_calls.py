@@ -10,7 +10,7 @@ from benchmarks.aws_life import Stack, Task, opened
 
 import poller.service
 import webhooks.app
-from tunehook.figures import Observability
+from tunehook.metrics import Observability
 
 TASKS = 4
 

@@ -11,7 +11,7 @@ from benchmarks.aws_cost import (
     PACES,
     Assumption,
     Design,
-    Figures,
+    Metrics,
     Price,
     PriceList,
     document,
@@ -26,10 +26,10 @@ from benchmarks.aws_cost import (
     usage_of_watching,
 )
 
-from tunehook.figures import Observability
+from tunehook.metrics import Observability
 from webhooks.schedule import MAX_JITTER, WAITS_MS
 
-FIGURES: Figures = {
+FIGURES: Metrics = {
     "wait loop: questions": 2,
     "template: secrets": 2,
     "lean: template: alarms": 3,

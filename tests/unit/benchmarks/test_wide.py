@@ -1,7 +1,7 @@
 import pytest
 from benchmarks.wide import ANSWER_S, MAX_CONCURRENCY, ideal_s, split, unevenness
 
-from tunehook.identifiers import shard_of
+from tunehook.ids import shard_of
 
 
 def test_every_task_is_in_the_part_of_its_shard_once() -> None:

@@ -26,7 +26,7 @@ from tests.support.tasks import NOW_MS, ended, pending
 from fulfillment import app
 from fulfillment.messages import content_of, event_of_item
 from fulfillment.worker import report
-from tunehook.archiving import ArchiveRequest
+from tunehook.archive_request import ArchiveRequest
 from tunehook.aws.task_items import end_to_item
 from tunehook.delivery_request import DeliveryRequest
 from tunehook.errors import InvalidInput, Unavailable
@@ -34,7 +34,7 @@ from tunehook.events import TaskCompleted, TaskFailed, task_ended
 from tunehook.times import from_ms, iso, now_ms
 
 # As documented, and not imported: a bound that moves is to be noticed.
-LEASE_S = 30
+VISIBILITY_S = 30
 
 POISON = "{not json"
 
@@ -262,7 +262,7 @@ def test_a_message_that_comes_again_is_hidden_until_then(
     handle(first_received_now(queue_event(completed_body(host(None)))), Soon())
     monkeypatch.setattr(app._worker()._settings, "dead_letters", f"{queue}-that-are-not-there")
     handle(queue_event(POISON))
-    assert [each for each in hiding.seconds if each != LEASE_S] == [10, 10]
+    assert [each for each in hiding.seconds if each != VISIBILITY_S] == [10, 10]
 
 
 def test_a_message_is_hidden_for_a_short_time_before_anything_else_is_done(
@@ -276,12 +276,12 @@ def test_a_message_is_hidden_for_a_short_time_before_anything_else_is_done(
     async def die(*_: Any, **__: Any) -> None:
         while not hiding.seconds:
             await asyncio.sleep(0.01)
-        assert hiding.seconds == [LEASE_S]
+        assert hiding.seconds == [VISIBILITY_S]
         raise Dies
 
     monkeypatch.setattr(app._worker(), "_fulfil", die)
     assert handle(queue_event(body()), Soon()) == ["message-0"]
-    assert hiding.seconds == [LEASE_S, 10]
+    assert hiding.seconds == [VISIBILITY_S, 10]
 
 
 def test_after_ten_minutes_nothing_comes_again(queue: str, host: Any) -> None:

@@ -22,7 +22,7 @@ from tests.unit.fulfillment.world import (
     subscribe,
 )
 
-from fulfillment.patience import ComesAgain
+from fulfillment.retry_policy import RetryLater
 from tunehook.errors import Unavailable
 from tunehook.tasks import Status, TaskEnd
 
@@ -125,7 +125,7 @@ class TestWaiting:
     async def test_files_that_may_come_are_waited_for_before_anybody_is_told(self, world: World) -> None:
         subscribe("sub")
         world.refused = {"/clip-2.mp3"}
-        with pytest.raises(ComesAgain) as caught:
+        with pytest.raises(RetryLater) as caught:
             await world.fulfil(world.end())
         assert caught.value.after_s == 10
         assert (world.archived(), world.deliveries(), MANIFEST in keys()) == ([], {}, False)
@@ -143,7 +143,7 @@ class TestWaiting:
         subscribe("sub")
         world.refused = {"/clip-2.mp3"}
         event = world.end()
-        with pytest.raises(ComesAgain):
+        with pytest.raises(RetryLater):
             await world.fulfil(event)
         world.refused.clear()
         world.downloads.clear()
@@ -157,7 +157,7 @@ class TestWaiting:
         world.gone = {"/clip-2.mp3"}
         world.refused = {"/clip-1.mp3"}
         event = world.end(completed(clips=clips))
-        with pytest.raises(ComesAgain):
+        with pytest.raises(RetryLater):
             await world.fulfil(event)
         assert {each["clip_id"]: each["status"] for each in world.item()["assets"]} == {
             "clip-1": "pending",
@@ -178,7 +178,7 @@ class TestWaiting:
         event = world.end()
         work = world.fulfil(event, since_ms=world.now_ms - elapsed_s * 1000)
         if comes_again:
-            with pytest.raises(ComesAgain):
+            with pytest.raises(RetryLater):
                 await work
         else:
             await work

@@ -6,8 +6,8 @@ import pytest
 from tests.support.tasks import NOW_MS, ended
 
 from fulfillment.messages import content_of, event_of_item, since_ms
-from tunehook.archiving import ArchiveRequest
-from tunehook.aws.messages import Message
+from tunehook.archive_request import ArchiveRequest
+from tunehook.aws.visibility import Message
 from tunehook.delivery_request import DeliveryRequest
 from tunehook.errors import InvalidInput
 from tunehook.events import TaskCompleted, TaskFailed, task_ended

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fulfillment.notices import Notice, Notices
-from fulfillment.results import Clash
+from fulfillment.results import PreconditionFailed
 from tunehook.errors import Unavailable
 
 
@@ -23,7 +23,7 @@ class Bucket:
         self.written.append((key, etag, headers))
         if len(self.written) <= self.clashes:
             self.body = b'{"receivers": ["other"]}'
-            raise Clash("others")
+            raise PreconditionFailed("others")
         self.body = body
 
 

@@ -14,7 +14,7 @@ from tests.support.virtual import Clock
 from tests.unit.fulfillment.test_deaths import SERVICES, Killed, Life, Mortal, was_killed
 from tests.unit.fulfillment.world import FAILED, HOOK, World, keys, manifest, subscribe
 
-from fulfillment.patience import ComesAgain
+from fulfillment.retry_policy import RetryLater
 from tunehook.events import TaskEnded, archived_event_id
 from tunehook.signatures import notify_hook_subscription_id
 from tunehook.tasks import Status
@@ -39,7 +39,7 @@ async def look(world: World, event: TaskEnded, at_ms: int, **options: Any) -> in
     world.now_ms = at_ms
     try:
         await world.fulfil(event, since_ms=DETECTED_MS + 1_000, **options)
-    except ComesAgain as again:
+    except RetryLater as again:
         return again.after_s
     return None
 
@@ -354,7 +354,7 @@ class Prompt:
         async def work() -> None:
             outcomes = await asyncio.gather(*map(self._live, lives), return_exceptions=True)
             for outcome in outcomes:
-                if outcome is not None and not isinstance(outcome, ComesAgain):
+                if outcome is not None and not isinstance(outcome, RetryLater):
                     raise outcome
 
         Clock(at_ms).run(work())

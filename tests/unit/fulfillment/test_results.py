@@ -7,12 +7,12 @@ from botocore.exceptions import ClientError
 from tests.support.aws import BUCKET, Faulty, client, fault
 from tests.support.patience import HANG_S
 
-from fulfillment.results import About, Clash, Copied, Results, Stored, Upload
+from fulfillment.results import Copied, ObjectMetadata, PreconditionFailed, Results, Stored, Upload
 
 # As documented, and not imported: a bound that moves is to be noticed.
 PARTS_AT_ONCE = 2
 
-ABOUT = About(content_type="audio/mpeg", disposition="inline", metadata={})
+ABOUT = ObjectMetadata(content_type="audio/mpeg", disposition="inline", metadata={})
 
 
 async def test_an_object_that_is_not_there_is_none(bucket: str) -> None:
@@ -29,7 +29,7 @@ async def test_trouble_with_a_look_is_raised(bucket: str) -> None:
 @pytest.mark.parametrize("code", ["PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"])
 async def test_a_write_that_another_has_come_before_is_a_clash(bucket: str, code: str) -> None:
     s3: Any = Faulty(client("s3"), put_object=[fault(code, "PutObject")])
-    with pytest.raises(Clash):
+    with pytest.raises(PreconditionFailed):
         await Results(s3, BUCKET).put("results/x", b"", None)
 
 
@@ -107,7 +107,7 @@ async def test_an_object_that_is_not_there_is_said_by_many_codes(bucket: str, co
 )
 async def test_a_write_that_finds_another_object_is_a_clash_by_many_codes(bucket: str, code: str) -> None:
     s3: Any = Faulty(client("s3"), put_object=[fault(code, "PutObject")])
-    with pytest.raises(Clash):
+    with pytest.raises(PreconditionFailed):
         await Results(s3, BUCKET).put("results/x", b"", None)
 
 

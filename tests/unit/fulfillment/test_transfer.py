@@ -15,7 +15,7 @@ from tests.unit.fulfillment.world import keys, unfinished_uploads
 from fulfillment.assets import Asset
 from fulfillment.download import Download, NotCopied
 from fulfillment.results import Copied, Results, Stored
-from fulfillment.transfer import BUFFERS, Run, Transfer, settles, source_in_metadata
+from fulfillment.transfer import BUFFERS, TaskRun, Transfer, settles, source_in_metadata
 
 # As documented, and not imported: a bound that moves is to be noticed.
 PUT_BYTES = 8 * 1024 * 1024
@@ -23,7 +23,7 @@ PUT_BYTES = 8 * 1024 * 1024
 URL = "https://cdn.example.com/歌.mp3?token=a b"
 AUDIO = Asset("clip-1", "audio", (URL,), "我的曲目")
 OBJECT = "results/suno/task-1/clip-1/audio.mp3"
-RUN = Run(KEY, 1_000)
+RUN = TaskRun(KEY, 1_000)
 Http = Callable[[Callable[[httpx.Request], Any]], httpx.AsyncClient]
 
 
@@ -56,7 +56,7 @@ async def copy(
     s3: Any = None,
     asset: Asset = AUDIO,
     seen: dict[str, Stored] | None = None,
-    run: Run = RUN,
+    run: TaskRun = RUN,
 ) -> Copied:
     download = Download(http, url, max_bytes=10 * PUT_BYTES, sleep=no_wait)
     transfer = Transfer(Results(s3 or client("s3"), BUCKET))
@@ -403,7 +403,7 @@ class TestTwoAtOnce:
         assert (head()["ContentLength"], unfinished_uploads()) == (size, [])
 
     async def test_what_another_has_written_of_a_later_run_stays(self, bucket: str, http: Http) -> None:
-        later = await copy(http(serves(sized(700))), run=Run(KEY, 2_000))
+        later = await copy(http(serves(sized(700))), run=TaskRun(KEY, 2_000))
         assert await copy(http(serves(sized(900)))) == later
         assert head()["ContentLength"] == 700
 
@@ -411,7 +411,7 @@ class TestTwoAtOnce:
         self, bucket: str, http: Http
     ) -> None:
         await copy(http(serves(sized(700))))
-        copied = await copy(http(serves(sized(900))), run=Run(KEY, 2_000))
+        copied = await copy(http(serves(sized(900))), run=TaskRun(KEY, 2_000))
         assert (copied.bytes, head()["ContentLength"]) == (900, 900)
 
     async def test_what_lies_there_unfinished_is_replaced(self, bucket: str, http: Http) -> None:

@@ -10,9 +10,9 @@ from tests.support.tasks import NOW_MS, ended
 from tests.support.virtual_tests import in_virtual_time
 
 from fulfillment import worker
-from fulfillment.patience import ComesAgain
+from fulfillment.retry_policy import RetryLater
 from fulfillment.worker import GivenUp, Worker, passing_words, report
-from tunehook.aws.messages import Message
+from tunehook.aws.visibility import Message
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import task_ended
 
@@ -40,7 +40,7 @@ def test_what_may_pass_is_told_in_words(error: BaseException, words: str | None)
     [
         (None, False, []),
         (GivenUp(InvalidInput("item", "is none")), False, [("error", "message_given_up")]),
-        (ComesAgain(1, 10), True, [("info", "message_comes_again")]),
+        (RetryLater(1, 10), True, [("info", "message_comes_again")]),
         (TimeoutError(), True, [("warning", "message_comes_again")]),
         (BUG, True, [("error", "message_failed")]),
     ],
@@ -60,12 +60,12 @@ def test_what_became_of_a_message_is_told_and_whether_it_comes_again(
 
 
 class Held:
-    """Stands where `Hold` does."""
+    """Stands where `VisibilityHeartbeat` does."""
 
     def __init__(self) -> None:
         self.again: list[int] = []
 
-    async def come_again(self, message: Message, after_s: int) -> None:
+    async def retry_after(self, message: Message, after_s: int) -> None:
         self.again.append(after_s)
 
 

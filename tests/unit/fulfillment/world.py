@@ -11,13 +11,13 @@ from tests.support.aws import BUCKET, BUS, client, create_table, items, put, rec
 from tests.support.media import HTML, JPEG, MP3
 from tests.support.tasks import NOW_MS, completed, pending
 
-from fulfillment.archive import Archive
-from fulfillment.figures import Figures
+from fulfillment.archiver import Archiver
+from fulfillment.fan_out import DeliveryFanOut
 from fulfillment.fulfil import Fulfillment
+from fulfillment.metrics import Metrics
 from fulfillment.notices import Notices
-from fulfillment.receivers import Receivers
+from fulfillment.recipients import Recipients
 from fulfillment.results import Results
-from fulfillment.telling import Telling
 from tunehook.aws.bus import EventBus
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.secret_versions import SecretVersionsTable
@@ -76,7 +76,7 @@ class World:
         table = TasksTable(client("dynamodb"), "TasksTable")
         ended = table.end(pending(since_ms=now_ms), end)
         assert isinstance(ended, EndedTask)
-        table.leave_index(ended)
+        table.mark_event_sent(ended)
         return task_ended(ended)
 
     async def fulfil(self, event: Any, *, clients: dict[str, Any] | None = None, **options: Any) -> None:
@@ -89,8 +89,8 @@ class World:
         clock = self.clock
         results = Results(use("s3"), BUCKET)
         await Fulfillment(
-            figures=Figures(),
-            archive=Archive(
+            figures=Metrics(),
+            archive=Archiver(
                 results,
                 (clients or {}).get("http") or self.http,
                 max_asset_bytes=MAX_ASSET_BYTES,
@@ -100,8 +100,8 @@ class World:
             results=results,
             tasks=TasksTable(use("dynamodb"), "TasksTable"),
             bus=EventBus(use("events"), BUS),
-            telling=Telling(
-                Receivers(
+            telling=DeliveryFanOut(
+                Recipients(
                     SubscriptionsTable(use("dynamodb"), "SubscriptionsTable"),
                     NetworkPolicy.PUBLIC,
                     versions=SecretVersionsTable(use("dynamodb"), "SecretVersionsTable"),

@@ -12,7 +12,7 @@ from tunehook.http.resolver import Lookup, system_lookup
 from tunehook.http.transport import HttpTransport
 from tunehook.subscriptions import Subscription
 from webhooks.attempt import Result, Sender
-from webhooks.subscriptions import Subscribed
+from webhooks.subscription_cache import Subscribed
 from webhooks.verdict import Verdict
 
 PUBLIC, ANY = NetworkPolicy.PUBLIC, NetworkPolicy.ANY

@@ -14,7 +14,7 @@ from tunehook.aws.leases import Leases
 from tunehook.aws.stream_marks import StreamMarks
 from tunehook.aws.tasks import TasksTable
 from tunehook.http.guard import NetworkPolicy
-from tunehook.identifiers import shard_of
+from tunehook.ids import shard_of
 
 # As documented, and not imported: a bound that moves is to be noticed.
 LEASE_MS = 12_000

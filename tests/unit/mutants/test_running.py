@@ -86,11 +86,11 @@ def test_what_is_recorded_is_of_the_code_and_of_the_tests(root: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "test", "far"),
     [
-        ("functions/poller/judge.py", "tests/unit/poller/test_judge.py::test_a", 0),
-        ("functions/poller/judge.py", "tests/unit/poller/test_kills.py::test_a", 1),
+        ("functions/poller/decision.py", "tests/unit/poller/test_decision.py::test_a", 0),
+        ("functions/poller/decision.py", "tests/unit/poller/test_kills.py::test_a", 1),
         ("layers/tunehook/tunehook/providers/kinds/suno.py", "tests/unit/providers/kinds/test_suno.py::a", 0),
         ("layers/tunehook/tunehook/events.py", "tests/unit/test_events.py::test_a", 0),
-        ("layers/tunehook/tunehook/events.py", "tests/unit/poller/test_judge.py::test_a", 2),
+        ("layers/tunehook/tunehook/events.py", "tests/unit/poller/test_decision.py::test_a", 2),
         ("layers/tunehook/tunehook/events.py", "tests/contract/test_event_schemas.py::test_a", 2),
     ],
 )
@@ -99,10 +99,10 @@ def test_tests_are_near_a_module_by_their_folder(module: str, test: str, far: in
 
 
 def test_no_more_tests_are_run_than_fit_into_the_time_but_one_in_any_case() -> None:
-    near, far = "tests/unit/poller/test_judge.py::", "tests/unit/intake/test_app.py::"
+    near, far = "tests/unit/poller/test_decision.py::", "tests/unit/intake/test_app.py::"
     tests = {f"{near}a": 4.0, f"{near}b": 9.0, f"{far}c": 5.0}
-    assert list(parts_of("functions/poller/judge.py", tests, 10)) == [{f"{near}a": 4.0}, {f"{far}c": 5.0}]
-    assert list(parts_of("functions/poller/judge.py", tests, 1)) == [{f"{near}a": 4.0}]
+    assert list(parts_of("functions/poller/decision.py", tests, 10)) == [{f"{near}a": 4.0}, {f"{far}c": 5.0}]
+    assert list(parts_of("functions/poller/decision.py", tests, 1)) == [{f"{near}a": 4.0}]
 
 
 def test_every_module_gives_as_many_as_the_others_and_a_seed_draws_the_same_again() -> None:

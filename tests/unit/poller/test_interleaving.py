@@ -12,10 +12,10 @@ from tests.support.tasks import NOW_MS
 from tests.support.virtual import HANGING, Course, Scripted, Seeded
 from tests.unit.poller.world import COMPLETED, PROCESSING, Answer, World
 
-from poller.figures import Figures
 from poller.looks import LOOKS_MAX
+from poller.metrics import Metrics
 from poller.outbox import OWNERS_MS, Outbox
-from poller.shard_pass import StopReason
+from poller.poll_loop import StopReason
 from tunehook.aws.bus import EventBus
 from tunehook.aws.leases import Leases
 from tunehook.aws.tasks import TasksTable
@@ -28,7 +28,7 @@ LOST = ReadTimeoutError(endpoint_url="https://dynamodb.example.com")
 LEFT: dict[str, Any] = {"status": "failed", "failure": {"code": "timed_out", "reason": "late"}}
 
 
-class Again(Figures):
+class Again(Metrics):
     """Remembers how many events it was told that another pass had left."""
 
     def __init__(self) -> None:

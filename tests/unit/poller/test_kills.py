@@ -9,8 +9,8 @@ from tests.support.tasks import NOW_MS
 from tests.unit.poller.world import COMPLETED, FAILED, PROCESSING, Answer, World
 
 from poller.outbox import Outbox
+from poller.poll_loop import StopReason
 from poller.provider_memory import ProviderMemory
-from poller.shard_pass import StopReason
 from tunehook.aws.bus import EventBus
 from tunehook.aws.leases import Leases
 from tunehook.aws.provider_states import ProviderStates

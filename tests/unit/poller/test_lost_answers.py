@@ -6,7 +6,7 @@ from moto import mock_aws
 from tests.support.aws import Losing, client
 from tests.unit.poller.world import COMPLETED, PROCESSING, World
 
-from poller.shard_pass import StopReason
+from poller.poll_loop import StopReason
 from tunehook.aws.leases import Leases
 
 ENDS_AT_S = 20.0

@@ -17,7 +17,7 @@ from tunehook.aws.bus import EventBus
 from tunehook.aws.tasks import TasksTable
 from tunehook.errors import Misconfigured
 from tunehook.providers import InlineFile
-from tunehook.tasks import PendingTask, TaskKey
+from tunehook.tasks import TaskKey, WorkItem
 
 # As documented, and not imported: a bound that moves is to be noticed.
 OWNERS_MS = 10_000
@@ -38,7 +38,7 @@ class World:
         tasks = TasksTable(dynamodb or client("dynamodb"), "TasksTable")
         return Outbox(tasks, EventBus(events or client("events"), BUS), keep, lambda: self.now_ms)
 
-    def tasks(self, count: int) -> list[PendingTask]:
+    def tasks(self, count: int) -> list[WorkItem]:
         for number in range(count):
             item = {"task_id": f"task-{number}", "provider": "suno", "status": "pending"}
             put("TasksTable", item | {"queue": "work#0", "since_ms": NOW_MS, "submitted_at_ms": NOW_MS})
@@ -270,7 +270,7 @@ def test_two_pollers_that_end_the_same_tasks_emit_each_once(world: World) -> Non
         outboxes = (world.outbox(), world.outbox())
         return await asyncio.gather(*(outbox.end(task, completed()) for task in tasks for outbox in outboxes))
 
-    # In threads, moto's conditions do not hold.
+    # In threads, moto's conditions do not lease_holder.
     assert sum(Clock(NOW_MS).run(end_all())) == 5
     assert world.emitted() == [f"task-{number}" for number in range(5)]
 

@@ -13,14 +13,14 @@ from tests.support.tasks import NOW_MS
 from tests.unit.poller.test_waiting import LOST_WORDS, REFUSED_WORDS, refused, throttled
 from tests.unit.poller.world import COMPLETED, PROCESSING, World
 
-from poller.figures import Figures
-from poller.shard_pass import StopReason
+from poller.metrics import Metrics
+from poller.poll_loop import StopReason
 from tunehook.aws.provider_states import ProviderStates
 
 pytestmark = pytest.mark.usefixtures("aws")
 
 
-class Counted(Figures):
+class Counted(Metrics):
     """Remembers which keys it is told to count."""
 
     def __init__(self) -> None:

@@ -11,10 +11,10 @@ import pytest
 from tests.support.aws import BUS, client, create_table, items, put
 from tests.support.patience import HANG_S
 
-from poller import directory, hold
+from poller import lease_holder, registry
+from poller.poll_loop import STOP_BEFORE_MS, STUCK_BEFORE_MS, WIND_UP_MARGIN_S
 from poller.service import THREADS, Poller, PollerStart
 from poller.settings import PollerSettings
-from poller.shard_pass import STOP_BEFORE_MS, STUCK_BEFORE_MS, WIND_UP_MARGIN_S
 from tunehook.tasks import work_queue
 from tunehook.times import now_ms
 from tunehook_cli.sandbox import Kind, Sandbox, TaskRule, parse, run_sandbox
@@ -268,8 +268,8 @@ def test_a_new_task_is_asked_about_while_a_call_hangs(
     call: tuple[str, ...],
     after: int,
 ) -> None:
-    monkeypatch.setattr(directory, "RELOAD_EVERY_MS", 500)
-    monkeypatch.setattr(hold, "RENEW_EVERY_MS", 500)
+    monkeypatch.setattr(registry, "RELOAD_EVERY_MS", 500)
+    monkeypatch.setattr(lease_holder, "RENEW_EVERY_MS", 500)
     for number in range(2 * THREADS):  # of each, the phase is news that is written
         add(sandbox, Kind.QHAIGC, f"task-{number}")
     rejected = {"status": "rejected", "failure": {"code": "invalid", "reason": "as it is"}, "event_id": "evt"}

@@ -15,7 +15,7 @@ from tests.unit.poller.test_waiting import broken, refused, throttled
 from tests.unit.poller.world import COMPLETED, PROCESSING, World
 
 from intake.admission import Intake
-from poller.shard_pass import StopReason
+from poller.poll_loop import StopReason
 from poller.watchlist import RESTS_FROM_MS
 from tunehook.aws.bus import EventBus
 from tunehook.aws.leases import Leases

@@ -4,7 +4,7 @@ from tests.support.tasks import pending
 
 from poller.rounds import Rounds
 from tunehook.aws.leases import Place
-from tunehook.tasks import PendingTask, TaskKey
+from tunehook.tasks import TaskKey, WorkItem
 
 # As documented, and not imported: a bound that moves is to be noticed.
 BEHIND_FROM_MS = 12_000
@@ -12,7 +12,7 @@ BEHIND_FROM_MS = 12_000
 
 @dataclass
 class Watched:
-    task: PendingTask
+    task: WorkItem
     asked_at_ms: int = 0
 
 

@@ -16,7 +16,7 @@ from poller.settings import PollerSettings
 from tunehook.aws.clients import CONNECTIONS
 from tunehook.aws.stream_marks import MARK, StreamMark, StreamMarks
 from tunehook.errors import Unavailable
-from tunehook.figures import Observability
+from tunehook.metrics import Observability
 from tunehook.tasks import TaskKey
 from tunehook.times import now_ms
 

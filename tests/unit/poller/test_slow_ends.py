@@ -9,7 +9,7 @@ from tests.support.aws import BUS, Faulty, client, fault
 from tests.unit.poller.world import PROCESSING, World
 
 from poller.outbox import Outbox
-from poller.shard_pass import StopReason
+from poller.poll_loop import StopReason
 from tunehook.aws.bus import EventBus
 from tunehook.aws.tasks import TasksTable
 from tunehook.providers import InlineFile

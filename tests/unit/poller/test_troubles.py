@@ -18,7 +18,7 @@ from tunehook.providers import (
     Transient,
     Unauthorised,
 )
-from tunehook.tasks import PendingTask
+from tunehook.tasks import WorkItem
 
 # As documented, and not imported: a bound that moves is to be noticed.
 TOLD_AT = 3
@@ -104,7 +104,7 @@ class TestCause:
 
 
 class TestNoted:
-    def tell(self, task: PendingTask, *causes: Cause) -> tuple[PendingTask, list[str]]:
+    def tell(self, task: WorkItem, *causes: Cause) -> tuple[WorkItem, list[str]]:
         """Ask questions that meet these causes; return the task and what it was told."""
         told = []
         for step, cause in enumerate(causes):

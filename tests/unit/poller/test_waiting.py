@@ -13,8 +13,8 @@ from tests.support.tasks import NOW_MS
 from tests.unit.poller.world import COMPLETED, FAILED, PROCESSING, Answer, World
 
 from poller.answers import TOLD_A_SECOND
-from poller.judge import UNASKED_MAX_MS
-from poller.shard_pass import StopReason
+from poller.decision import UNASKED_MAX_MS
+from poller.poll_loop import StopReason
 
 pytestmark = pytest.mark.usefixtures("aws")
 

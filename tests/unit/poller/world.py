@@ -13,11 +13,11 @@ from tests.support.gateways import PlayedTransport
 from tests.support.tasks import NOW_MS
 from tests.support.virtual import Clock
 
-from poller.directory import ProviderDirectory
-from poller.figures import Figures
+from poller.metrics import Metrics
 from poller.outbox import Outbox
+from poller.poll_loop import PollLoop, StopReason
 from poller.provider_memory import ProviderMemory
-from poller.shard_pass import ShardPass, StopReason
+from poller.registry import ProviderRegistry
 from tunehook.aws.bus import EventBus
 from tunehook.aws.leases import Leases
 from tunehook.aws.provider_states import ProviderState, ProviderStates
@@ -114,7 +114,7 @@ class World:
         """When a task was asked."""
         return [at_s for at_s, each in self.asked if each == task_id]
 
-    def shard_pass(self, owner: str = "a", lasts_s: float = 105, **parts: Any) -> ShardPass:
+    def shard_pass(self, owner: str = "a", lasts_s: float = 105, **parts: Any) -> PollLoop:
         """Return a pass that asks for `lasts_s` at most from now on."""
         tasks = TasksTable(self.dynamodb, "TasksTable")
         ends_ms = self.clock() + round((lasts_s + 15) * 1000)
@@ -122,11 +122,11 @@ class World:
             "tasks": tasks,
             "leases": self.leases,
             "outbox": Outbox(tasks, EventBus(client("events"), BUS), clock=self.clock),
-            "providers": ProviderDirectory(self.secret, self._http, self.clock, self.seconds),
+            "providers": ProviderRegistry(self.secret, self._http, self.clock, self.seconds),
             "memory": ProviderMemory(self.states, self.clock),
-            "figures": Figures(),
+            "figures": Metrics(),
         }
-        return ShardPass(
+        return PollLoop(
             shard=0,
             owner=owner,
             clock=self.clock,

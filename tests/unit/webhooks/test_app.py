@@ -13,7 +13,7 @@ from tests.unit.webhooks.world import create_tables, delivery
 
 from tunehook.aws.deliveries import CLAIM_MS, DeliveriesTable
 from tunehook.aws.items import from_attributes, to_attributes
-from tunehook.aws.messages import after_fault_s
+from tunehook.aws.visibility import after_fault_s
 from tunehook.deliveries import message_for, message_of
 from tunehook.errors import Misconfigured
 from tunehook.signatures import derive_secret
@@ -22,7 +22,7 @@ from webhooks import app, worker
 from webhooks.attempt import ATTEMPT_S
 
 # As documented, and not imported: a bound that moves is to be noticed.
-LEASE_S = 30
+VISIBILITY_S = 30
 
 MASTER = "a-master-secret-of-some-length-in-the-test"
 PAYLOAD = json.dumps(
@@ -422,11 +422,11 @@ def test_while_a_receiver_is_slow_the_batch_is_hidden_for_a_short_time(
 
     hooks.RequestHandlerClass.do_POST = answer_late  # type: ignore[attr-defined]
     handle(stack.event(*(stack.deliver_to(f"sub{number}", hooks.url()) for number in range(2))))
-    assert hiding.calls == [{"receipt-0": LEASE_S, "receipt-1": LEASE_S}]
+    assert hiding.calls == [{"receipt-0": VISIBILITY_S, "receipt-1": VISIBILITY_S}]
 
 
 def test_a_claim_has_lapsed_when_the_message_of_a_dead_worker_comes_again() -> None:
-    assert ATTEMPT_S < CLAIM_MS / 1000 < LEASE_S
+    assert ATTEMPT_S < CLAIM_MS / 1000 < VISIBILITY_S
 
 
 def test_a_missing_variable_is_named(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from tests.unit.webhooks.world import START_MS, VISIBILITY_MS, Bus, Receiver, World, delivery, hook_delivery
 
+from tunehook.aws.circuits import CircuitsTable
 from tunehook.aws.deliveries import DeliveriesTable
-from tunehook.aws.gates import ReceiverGates
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.deliveries import Delivery, message_for
 from tunehook.errors import Unavailable
-from webhooks.breaker import Breaker
+from webhooks.circuit_breaker import CircuitBreaker
 from webhooks.delivery import Step
-from webhooks.health import Health
+from webhooks.subscription_health import SubscriptionHealth
 from webhooks.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -87,11 +87,11 @@ class MortalWorld(World):
         self.subscriptions = self.read_subscriptions(
             SubscriptionsTable(client, "subscriptions"), SecretVersionsTable(client, "versions")
         )
-        self.breaker = Breaker(ReceiverGates(client, "gates"), lambda: self.now_ms)
+        self.breaker = CircuitBreaker(CircuitsTable(client, "gates"), lambda: self.now_ms)
         self.mortal_bus = Bus()
         self.mortal_bus.put = self.life.mortal("put_events", self.bus.put)  # type: ignore[method-assign]
         bus: Any = self.mortal_bus
-        self.health = Health(self.subscriptions, self.table, bus)
+        self.health = SubscriptionHealth(self.subscriptions, self.table, bus)
 
     def send_batch(self, messages: Any, now_ms: int) -> None:
         self.life.mortal("send_batch", super().send_batch)(messages, now_ms)

@@ -9,11 +9,11 @@ from moto import mock_aws
 from tests.support.aws import Losing
 from tests.unit.webhooks.world import Receiver, World, delivery
 
+from tunehook.aws.circuits import CircuitsTable
 from tunehook.aws.deliveries import DeliveriesTable
-from tunehook.aws.gates import ReceiverGates
 from tunehook.aws.subscriptions import SubscriptionsTable
-from webhooks.breaker import Breaker
-from webhooks.health import Health
+from webhooks.circuit_breaker import CircuitBreaker
+from webhooks.subscription_health import SubscriptionHealth
 from webhooks.verdict import Verdict
 
 VERDICTS = [Verdict.FAILED, None, None, None, Verdict.DELIVERED]
@@ -29,8 +29,8 @@ async def played(at: Any, *, gives_up: bool) -> tuple[World, Losing]:
     table = SubscriptionsTable(losing, "subscriptions")
     world.subscriptions = world.read_subscriptions(table)
     bus: Any = world.bus
-    world.health = Health(world.subscriptions, world.table, bus)
-    world.breaker = Breaker(ReceiverGates(losing, "gates"), lambda: world.now_ms)
+    world.health = SubscriptionHealth(world.subscriptions, world.table, bus)
+    world.breaker = CircuitBreaker(CircuitsTable(losing, "gates"), lambda: world.now_ms)
     await world.run()
     return world, losing
 

@@ -8,8 +8,8 @@ from tests.unit.webhooks.world import delivery
 from tunehook.deliveries import Attempt, DeliveryStatus, message_for
 from tunehook.errors import InvalidInput, Unavailable
 from webhooks.delivery import Outcome, Step
-from webhooks.health import Change
 from webhooks.report import Report
+from webhooks.subscription_health import Change
 from webhooks.worker import GivenUp
 
 RECORD = delivery()

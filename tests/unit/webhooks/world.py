@@ -11,8 +11,8 @@ from typing import Any
 from tests.support.aws import client
 from tests.support.template import table_definition
 
+from tunehook.aws.circuits import CircuitsTable
 from tunehook.aws.deliveries import DeliveriesTable
-from tunehook.aws.gates import ReceiverGates
 from tunehook.aws.items import from_attributes, to_attributes
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
@@ -24,12 +24,12 @@ from tunehook.signatures import notify_hook_subscription_id
 from tunehook.subscriptions import check_subscription
 from tunehook.tasks import Format
 from webhooks.attempt import Result
-from webhooks.breaker import Breaker
+from webhooks.circuit_breaker import CircuitBreaker
 from webhooks.delivery import Deliverer, Outcome
-from webhooks.health import Health
-from webhooks.outbox import Outbox
+from webhooks.message_batcher import MessageBatcher
 from webhooks.records import Records
-from webhooks.subscriptions import Subscribed, Subscriptions
+from webhooks.subscription_cache import Subscribed, SubscriptionCache
+from webhooks.subscription_health import SubscriptionHealth
 from webhooks.verdict import Verdict
 
 # As documented, and not imported: a bound that moves is to be noticed.
@@ -159,14 +159,14 @@ class World:
         self.subscriptions = self.read_subscriptions(SubscriptionsTable(self.client, "subscriptions"))
         self.bus = Bus()
         bus: Any = self.bus
-        self.gates: Any = ReceiverGates(self.client, "gates")
-        self.breaker = Breaker(self.gates, lambda: self.now_ms)
-        self.health = Health(self.subscriptions, self.table, bus)
+        self.gates: Any = CircuitsTable(self.client, "gates")
+        self.breaker = CircuitBreaker(self.gates, lambda: self.now_ms)
+        self.health = SubscriptionHealth(self.subscriptions, self.table, bus)
         self._order = itertools.count()
         self._heap: list[tuple[int, int, DeliveryMessage, int]] = []
 
-    def read_subscriptions(self, table: Any, versions: Any = None) -> Subscriptions:
-        return Subscriptions(
+    def read_subscriptions(self, table: Any, versions: Any = None) -> SubscriptionCache:
+        return SubscriptionCache(
             table, versions or self.versions, NetworkPolicy.ANY, clock=lambda: self.now_ms / 1000
         )
 
@@ -223,7 +223,7 @@ class World:
         secret: Any = Secret(self.master_secret)
         return Deliverer(
             records=Records(self.table),
-            outbox=Outbox(queue, lambda: self.now_ms),
+            outbox=MessageBatcher(queue, lambda: self.now_ms),
             subscriptions=self.subscriptions,
             breaker=self.breaker,
             health=self.health,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
-from tunehook.aws.faults import code_of
+from tunehook.aws.errors import code_of
 from tunehook.errors import Misconfigured, Unavailable
 
 if TYPE_CHECKING:

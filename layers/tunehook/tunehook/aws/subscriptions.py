@@ -70,7 +70,7 @@ class SubscriptionsTable:
         """Say up to which moment of its failing a subscription has been warned of."""
         self._update(subscription_id, {"failing_warned_ms": moment_ms})
 
-    def mark_well(self, subscription_id: str) -> None:
+    def clear_failing(self, subscription_id: str) -> None:
         """Say that a subscription does not fail any more."""
         self._table.update(
             _key(subscription_id),

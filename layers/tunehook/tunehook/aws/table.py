@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from boto3.dynamodb.conditions import Attr, ConditionExpressionBuilder
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tunehook.aws.faults import AWS_FAULTS, is_condition_failure, was_repeated
+from tunehook.aws.errors import AWS_FAULTS, is_condition_failure, was_repeated
 from tunehook.aws.items import from_attributes, to_attributes
 from tunehook.aws.resend import resend
 from tunehook.errors import Unavailable

@@ -18,12 +18,12 @@ from tunehook.tasks import (
     EndedTask,
     Failure,
     FailureCode,
-    PendingTask,
     Status,
     Suspicion,
     TaskEnd,
     TaskKey,
     Trouble,
+    WorkItem,
     check_metadata,
 )
 from tunehook.times import LATEST_MS, from_ms, to_ms
@@ -57,7 +57,7 @@ OF_A_RUN: Final = (
 """What is kept of a run that is parked: what its event is made of."""
 
 
-def parked_key(task: PendingTask | EndedTask) -> TaskKey:
+def parked_key(task: WorkItem | EndedTask) -> TaskKey:
     """Return the key of the item that holds a run when another one has taken the task's own.
 
     No task has such a key: the name of no provider holds the sign, and nobody knows the moment beforehand.
@@ -69,7 +69,7 @@ def _task_key(item: Mapping[str, Any], since_ms: int) -> TaskKey:
     return TaskKey(item["task_id"], item["provider"].removesuffix(f"#{since_ms}"))
 
 
-def end_to_item(task: PendingTask, end: TaskEnd) -> dict[str, Any]:
+def end_to_item(task: WorkItem, end: TaskEnd) -> dict[str, Any]:
     """Return the attributes that tell how a run of a task ended, without those that would be empty."""
     values: dict[str, Any] = {
         "status": end.status.value,
@@ -86,7 +86,7 @@ def end_to_item(task: PendingTask, end: TaskEnd) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def pending_task(item: Mapping[str, Any]) -> PendingTask:
+def pending_task(item: Mapping[str, Any]) -> WorkItem:
     """Return the task that an item of the work index shows.
 
     Raises
@@ -95,7 +95,7 @@ def pending_task(item: Mapping[str, Any]) -> PendingTask:
         If an attribute that is tunehook's own holds what tunehook never writes.
     """
     since_ms = _whole(item, "since_ms", None, LATEST_MS)
-    return PendingTask(
+    return WorkItem(
         key=_task_key(item, since_ms),
         queue=_of_type(str, item, "queue", ""),
         since_ms=since_ms,
@@ -162,7 +162,7 @@ def _of_type(kind: type, item: Mapping[str, Any], name: str, default: Any) -> An
     return value
 
 
-def ended_task(task: PendingTask, item: Mapping[str, Any]) -> EndedTask:
+def ended_task(task: WorkItem, item: Mapping[str, Any]) -> EndedTask:
     """Return the ended run that the whole item of `task` tells of.
 
     Raises
@@ -181,7 +181,7 @@ def ended_task(task: PendingTask, item: Mapping[str, Any]) -> EndedTask:
     return ended
 
 
-def _ended_task(task: PendingTask, item: Mapping[str, Any]) -> EndedTask:
+def _ended_task(task: WorkItem, item: Mapping[str, Any]) -> EndedTask:
     failure = item.get("failure")
     return EndedTask(
         key=task.key,

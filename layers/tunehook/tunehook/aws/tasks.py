@@ -30,12 +30,12 @@ from tunehook.tasks import (
     EndedRun,
     EndedTask,
     FailureCode,
-    PendingTask,
     Status,
     TaskEnd,
     TaskKey,
     TaskRequest,
     Work,
+    WorkItem,
     work_queue,
 )
 from tunehook.times import LATEST_MS
@@ -218,7 +218,7 @@ class TasksTable:
             except InvalidInput:
                 work.unreadable.append(TaskKey(item["task_id"], item["provider"]))
             else:
-                (work.pending if item.get("status") == Status.PENDING else work.unsent).append(task)
+                (work.pending if item.get("status") == Status.PENDING else work.event_pending).append(task)
         return work
 
     def _with_what_they_learnt(
@@ -290,14 +290,14 @@ class TasksTable:
         for items, key in self._table.pages(start, where=Attr("status").not_exists()):
             yield [exactly_from_attributes(item) for item in items], None if key is None else TaskKey(**key)
 
-    def park(self, task: PendingTask, item: Mapping[str, Any]) -> bool:
+    def park(self, task: WorkItem, item: Mapping[str, Any]) -> bool:
         """Keep an ended run of a task, whose item another run has taken or its user deleted, for its event.
 
         It gets an item of its own, which is in the work index like the one before.
 
         Parameters
         ----------
-        task : PendingTask
+        task : WorkItem
             The run.
         item : mapping
             The item as it was.
@@ -316,7 +316,7 @@ class TasksTable:
         )
         return write.done
 
-    def get_ended(self, task: PendingTask) -> EndedTask | None:
+    def get_ended(self, task: WorkItem) -> EndedTask | None:
         """Return the ended run of a task that the work index showed, or None if it has left the index meanwhile.
 
         Raises
@@ -330,8 +330,8 @@ class TasksTable:
                 return ended_task(task, item)
         return None
 
-    def note(self, task: PendingTask, changes: Mapping[str, Any]) -> bool:
-        """Set attributes of a task that is still pending, as `PendingTask` has them; one that is None is removed."""
+    def note(self, task: WorkItem, changes: Mapping[str, Any]) -> bool:
+        """Set attributes of a task that is still pending, as `WorkItem` has them; one that is None is removed."""
         marked = dict(changes)
         if not changes.keys().isdisjoint((*OUTSIDE_THE_INDEX, LEARNT_MARK)):
             marked[LEARNT_MARK] = _mark(task, changes)
@@ -343,7 +343,7 @@ class TasksTable:
         )
         return write.done
 
-    def end(self, task: PendingTask, end: TaskEnd) -> EndedTask | None:
+    def end(self, task: WorkItem, end: TaskEnd) -> EndedTask | None:
         """End a pending task in one conditional update; it stays in the work index for its event.
 
         Returns
@@ -371,7 +371,7 @@ class TasksTable:
         metadata = metadata_of(item)
         return EndedTask(key=task.key, queue=task.queue, since_ms=task.since_ms, end=end, metadata=metadata)
 
-    def leave_index(self, task: EndedTask) -> bool:
+    def mark_event_sent(self, task: EndedTask) -> bool:
         """Take an ended task whose event is on the bus out of the work index; one that is parked may go altogether.
 
         Returns
@@ -470,11 +470,11 @@ class TasksTable:
             yield from self._table.query(condition, index=ENDED_INDEX)
 
 
-def _is_pending(task: PendingTask) -> ConditionBase:
+def _is_pending(task: WorkItem) -> ConditionBase:
     return Attr("status").eq(Status.PENDING.value) & Attr("since_ms").eq(task.since_ms)
 
 
-def _mark(task: PendingTask, changes: Mapping[str, Any]) -> int | None:
+def _mark(task: WorkItem, changes: Mapping[str, Any]) -> int | None:
     """Return the count that marks a task of which the work index does not show everything, once it has changed."""
     trouble = task.trouble if task.trouble is not None and task.trouble.is_kept else None
     after = {

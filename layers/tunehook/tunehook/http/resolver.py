@@ -15,8 +15,8 @@ from typing import Any, Final, TypeAlias
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from tunehook.executors import UnawaitedThreads
 from tunehook.http.guard import NetworkPolicy, check_address
-from tunehook.threads import UnawaitedThreads
 
 Lookup = Callable[[str, int, socket.AddressFamily], Sequence[tuple[Any, ...]]]
 """A function of host, port and family with the answers of `socket.getaddrinfo`."""

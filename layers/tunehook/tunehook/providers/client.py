@@ -19,11 +19,11 @@ from aiolimiter import AsyncLimiter
 from tunehook.providers.adapter import Answer, ManyUnknown, Request, Screening
 from tunehook.providers.bodies import MAX_BODY_BYTES, UnusableBodyError, plain_body
 from tunehook.providers.causes import cause_of
+from tunehook.providers.circuit_breaker import SLOW_S, Admission, CircuitBreaker
+from tunehook.providers.fair_semaphore import FairSemaphore, Priority, WorkerPool
 from tunehook.providers.kinds import ADAPTERS
 from tunehook.providers.outcomes import NotFound, Outcome, Throttled, Transient, Trouble, Unauthorised
-from tunehook.providers.pauses import SLOW_S, Admission, Pauses
 from tunehook.providers.payload import redact
-from tunehook.providers.turns import Crew, Rank, Turns
 from tunehook.times import SteadySeconds
 
 if TYPE_CHECKING:
@@ -100,16 +100,16 @@ class Provider:
         self._http = http
         self._utc_now = utc_now
         self._clock = clock or SteadySeconds()
-        self._pauses = Pauses(self._clock)
+        self._pauses = CircuitBreaker(self._clock)
         self._base_url = quote(config.base_url, safe=_URL_PUNCTUATION)
         self._host = urlsplit(config.base_url).hostname or ""
         self._secret = config.api_key.get_secret_value()
         self._headers = {"accept": "application/json", "authorization": f"Bearer {self._secret}"}
-        self._slots = Turns(config.max_concurrency)
+        self._slots = FairSemaphore(config.max_concurrency)
         rate = config.requests_per_second
         self._bucket: AsyncLimiter | None = None if rate is None else AsyncLimiter(1, 1 / rate)
-        self._bucket_turns = Turns(1)
-        self._ranks: dict[str, Rank] = {}
+        self._bucket_turns = FairSemaphore(1)
+        self._ranks: dict[str, Priority] = {}
         self._hung: set[str] = set()
         # Of tasks whose last question failed: how many good answers had come before.
         self._failed_after: dict[str, int] = {}
@@ -244,7 +244,7 @@ class Provider:
             requests under way when the iterator is closed (`contextlib.aclosing`).
         """
         for task_id in old:
-            self._ranks.setdefault(task_id, Rank.DOUBTED)
+            self._ranks.setdefault(task_id, Priority.DOUBTED)
         late = frozenset(overdue)
         ids = sorted(dict.fromkeys(task_ids), key=partial(self._rank, overdue=late))
         known: deque[tuple[str, Outcome]] = deque()
@@ -305,7 +305,7 @@ class Provider:
         return batches
 
     def _ask_singly(self, ids: Iterable[str], call: _Call) -> None:
-        async def ask(crew: Crew, task_id: str) -> None:
+        async def ask(crew: WorkerPool, task_id: str) -> None:
             call.deliver(task_id, await self._ask(task_id, crew, call.is_wanted, call.overdue))
 
         for crew, members in call.by_crew(ids):
@@ -424,7 +424,7 @@ class Provider:
 
     def _trust(self, task_id: str) -> tuple[bool, bool]:
         """Rank tasks by how likely a question about one fails: the least likely first."""
-        return task_id in self._failed_after, self._rank(task_id) is Rank.DOUBTED
+        return task_id in self._failed_after, self._rank(task_id) is Priority.DOUBTED
 
     async def _screen(
         self, ids: Sequence[str], call: _Call, forgiven: tuple[type[Trouble], ...]
@@ -437,7 +437,7 @@ class Provider:
         unseen = dict.fromkeys(ids)
         known: dict[str, Outcome] = {}
         ranks = (self._rank(task_id, call.overdue) for task_id in ids if task_id in call.overdue)
-        rank = Rank.OVERDUE if Rank.OVERDUE in ranks else Rank.NEW
+        rank = Priority.OVERDUE if Priority.OVERDUE in ranks else Priority.NEW
         for page in range(1, _MAX_PAGES + 1):
             request = self._adapter.many_request(list(unseen), page)
             screening = await self._call(
@@ -469,19 +469,19 @@ class Provider:
             is_wanted=partial(is_wanted, task_id),
         )
         if isinstance(outcome, Transient | Unauthorised):
-            self._ranks[task_id] = Rank.DOUBTED
+            self._ranks[task_id] = Priority.DOUBTED
             self._failed_after[task_id] = self._pauses.good_answers
         elif not isinstance(outcome, Throttled) or outcome.asked:
-            self._ranks[task_id] = Rank.KNOWN
+            self._ranks[task_id] = Priority.KNOWN
             if self._failed_after:
                 self._failed_after.pop(task_id, None)
                 self._hung.discard(task_id)
         return outcome
 
-    def _rank(self, task_id: str, overdue: frozenset[str] = _NONE) -> Rank:
+    def _rank(self, task_id: str, overdue: frozenset[str] = _NONE) -> Priority:
         if task_id in overdue and task_id not in self._hung and not self._is_own_trouble(task_id):
-            return Rank.OVERDUE
-        return self._ranks.get(task_id, Rank.NEW)
+            return Priority.OVERDUE
+        return self._ranks.get(task_id, Priority.NEW)
 
     def _is_own_trouble(self, task_id: str) -> bool:
         """Return whether the last question about a task failed, and others have been answered since."""
@@ -493,7 +493,7 @@ class Provider:
         request: Request,
         read: Callable[[Answer], _Read],
         line: Hashable,
-        rank: Rank,
+        rank: Priority,
         task_id: str | None = None,
         *,
         forgiven: tuple[type[Trouble], ...] = (),
@@ -554,10 +554,10 @@ class Provider:
 
     def _may_be_refused_alone(self, task_id: str) -> bool:
         """Return whether a refusal of the key may be about this task: it never got an answer, and others may."""
-        never_answered = self._ranks.get(task_id) is not Rank.KNOWN
+        never_answered = self._ranks.get(task_id) is not Priority.KNOWN
         return never_answered and (self._wanted > 1 or self._pauses.was_well_lately)
 
-    async def _take_slot(self, line: Hashable, rank: Rank, is_wanted: Callable[[], bool]) -> bool:
+    async def _take_slot(self, line: Hashable, rank: Priority, is_wanted: Callable[[], bool]) -> bool:
         """Take a place for one request; return False if it is not to be made any more."""
         if self._bucket is None:
             return await self._take_wanted(self._slots, line, rank, is_wanted)
@@ -582,7 +582,7 @@ class Provider:
         return True
 
     async def _take_wanted(
-        self, turns: Turns, line: Hashable, rank: Rank, is_wanted: Callable[[], bool]
+        self, turns: FairSemaphore, line: Hashable, rank: Priority, is_wanted: Callable[[], bool]
     ) -> bool:
         if not await turns.take(line, rank):
             return False
@@ -638,18 +638,18 @@ class _Call:
         self.overdue = overdue
         self.is_wanted = is_wanted
         self.deliver = deliver
-        self._late = Crew(group, size)
-        self._usual = Crew(group, size)
+        self._late = WorkerPool(group, size)
+        self._usual = WorkerPool(group, size)
 
-    def crew(self, ids: Sequence[str]) -> Crew:
+    def crew(self, ids: Sequence[str]) -> WorkerPool:
         """Return who asks about these tasks together: those for the overdue if any of them is."""
         return self._usual if self.overdue.isdisjoint(ids) else self._late
 
-    def by_crew(self, ids: Iterable[str]) -> Iterable[tuple[Crew, Iterable[str]]]:
+    def by_crew(self, ids: Iterable[str]) -> Iterable[tuple[WorkerPool, Iterable[str]]]:
         """Divide tasks by who asks about them singly; the crew of the first task comes first."""
         if not self.overdue:
             return [(self._usual, ids)]
-        members: dict[Crew, list[str]] = {}
+        members: dict[WorkerPool, list[str]] = {}
         for task_id in ids:
             members.setdefault(self._late if task_id in self.overdue else self._usual, []).append(task_id)
         return members.items()

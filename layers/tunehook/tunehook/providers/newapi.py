@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from tunehook.providers import fields
+from tunehook.providers import coerce
 from tunehook.providers.adapter import Adapter
 from tunehook.providers.outcomes import Failed, NotFound, Outcome, SeemsFailed, TaskResult, Transient
 from tunehook.providers.refusals import described, refusal, says_not_found
@@ -126,7 +126,7 @@ class NewApiAdapter(Adapter):
             if _is_task(payload):
                 task = {name: value for name, value in payload.items() if name not in ("code", "success")}
                 return read_task(task, answer.origin)
-            data = fields.first(payload, "data") if "data" in payload else payload.get("result")
+            data = coerce.first(payload, "data") if "data" in payload else payload.get("result")
             if data is None and (trouble := _said_beside_nothing(answer.status, payload)) is not None:
                 return trouble
             return read_data(data, answer.origin)
@@ -147,7 +147,7 @@ class NewApiAdapter(Adapter):
 
 def _code(payload: Mapping[str, Any]) -> str | None:
     """Return the envelope's code as a word in lower case; zeros before a number do not count."""
-    code = fields.first(payload, *_CODES)
+    code = coerce.first(payload, *_CODES)
     if isinstance(code, float) and code.is_integer():
         code = int(code)
     if not isinstance(code, str | int | float):
@@ -164,8 +164,8 @@ def _status_says_so(payload: Mapping[str, Any]) -> bool:
 
 def _is_task(payload: Mapping[str, Any]) -> bool:
     """Return whether an envelope is the task itself, and no error that quotes its id."""
-    word = fields.first(payload, *_STATUS)
-    if not isinstance(word, str) or fields.first(payload, *_TASK_IDS) is None:
+    word = coerce.first(payload, *_STATUS)
+    if not isinstance(word, str) or coerce.first(payload, *_TASK_IDS) is None:
         return False
     return any(name in payload for name in _OF_A_TASK)
 
@@ -180,7 +180,7 @@ def _said_beside_nothing(status: int, payload: Mapping[str, Any]) -> Outcome | N
         return NotFound(what)
     if (refused := refusal(status, payload, what)) is not None:
         return refused
-    said = fields.text(fields.first(payload, "message", "msg"), _MAX_REASON) or ""
+    said = coerce.text(coerce.first(payload, "message", "msg"), _MAX_REASON) or ""
     return Transient(what) if _code(payload) == "1" and said.lower() not in _NO_WORDS else None
 
 
@@ -193,14 +193,14 @@ def read_data(data: Any, origin: Origin) -> Outcome | None:
     if isinstance(data, list):
         if len(data) == 1 and isinstance(data[0], dict) and _is_listed_task(data[0]):
             return read_task(data[0], origin)
-        if any(_is_listed_task(each) for each in fields.objects(data)):
+        if any(_is_listed_task(each) for each in coerce.objects(data)):
             return None
         return read_clip_list(data, origin)
     if not isinstance(data, dict):
         return None
-    if fields.first(data, *_STATUS) is None:
+    if coerce.first(data, *_STATUS) is None:
         inside = next((data[name] for name in _TASK_INSIDE if isinstance(data.get(name), dict)), None)
-        if inside is not None and fields.first(inside, *_STATUS) is not None:
+        if inside is not None and coerce.first(inside, *_STATUS) is not None:
             return read_task(inside, origin)
     return read_task(data, origin)
 
@@ -217,7 +217,7 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     failure without a reason a success, and a progress of 100 % beside a reason makes an unfinished status look like a
     failure.
     """
-    word = fields.first(task, *_STATUS)
+    word = coerce.first(task, *_STATUS)
     status = _TASK_STATUSES.classify(word)
     is_undelivered = status == "processing" and normal(word) == _CALLBACK_EXCEPTION
     is_unfinished = status in ("queued", "processing")
@@ -236,7 +236,7 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     if status == "failed":
         return Failed(_words_of(task, reason) or clips.reason or _no_reason(reason), clips.result)
     if status == "seems_failed":
-        said = _words_of(task, reason) or clips.reason or fields.text(word, _MAX_REASON) or ""
+        said = _words_of(task, reason) or clips.reason or coerce.text(word, _MAX_REASON) or ""
         return SeemsFailed(said, clips.result, "word")
     if _says_why(reason):
         return SeemsFailed(_words_of(task, reason) or reason, clips.result, "progress")
@@ -258,7 +258,7 @@ def read_clip_list(data: list[Any], origin: Origin) -> Outcome:
     for status, word in clips.statuses:
         if status == "seems_failed":
             return SeemsFailed(
-                clips.reason or fields.text(word, _MAX_REASON) or _NO_REASON, clips.result, "word"
+                clips.reason or coerce.text(word, _MAX_REASON) or _NO_REASON, clips.result, "word"
             )
     if any(status == "succeeded" for status, _ in clips.statuses):
         return completed(clips.result, is_streaming=clips.are_coming, reason=clips.reason)
@@ -271,7 +271,7 @@ class _Clips:
     def __init__(self, task: Mapping[str, Any], origin: Origin) -> None:
         self._task = task
         self._origin = origin
-        self._task_id = fields.text(fields.first(task, *_TASK_IDS), _MAX_ID) or ""
+        self._task_id = coerce.text(coerce.first(task, *_TASK_IDS), _MAX_ID) or ""
         self._is_text = _is_text_task(task)
         self._unusable: list[str] = []
         data = task.get("data")
@@ -283,7 +283,7 @@ class _Clips:
             )
         self.statuses = [
             (_CLIP_STATUSES.classify(state), state)
-            for state in (fields.first(source, "status", "state") for source in self.sources)
+            for state in (coerce.first(source, "status", "state") for source in self.sources)
         ]
         self._read = [
             self._clip(source, status)
@@ -296,7 +296,7 @@ class _Clips:
         text = read_text(source, self._task_id, is_wanted=self._is_text)
         if text is not None and status != "failed":
             return text
-        state = fields.first(source, "status", "state")
+        state = coerce.first(source, "status", "state")
         is_expected = status in ("queued", "processing") and state is not None
         clip = read_clip(source, self._origin, is_expected=is_expected)
         has_failed = status in ("failed", "seems_failed")
@@ -306,10 +306,10 @@ class _Clips:
         """Add what stands outside of the clips, where none of them has a file (rows 22 and 26)."""
         links = [entry for entry in self._links() if not is_words(entry)]
         if not links:
-            reason = fields.first(
+            reason = coerce.first(
                 self._task, *_FAIL_REASON
             )  # where gateways have stored the result's URL (row 7)
-            links = [reason] if fields.is_data(reason) or not _says_why(_fail_reason(self._task)) else []
+            links = [reason] if coerce.is_data(reason) or not _says_why(_fail_reason(self._task)) else []
         found = read_links(links, self._task_id, self._origin)
         if len(found) == len(self._read) == 1:
             return [with_files_of(self._read[0], found[0])]
@@ -391,7 +391,7 @@ class _Clips:
         data = self._data
         if isinstance(data, dict):
             return _words_in(data, (*_FAIL_REASON, *_REASONS))
-        return "" if not isinstance(data, str) or fields.is_data(data) else data.strip()[:_MAX_REASON]
+        return "" if not isinstance(data, str) or coerce.is_data(data) else data.strip()[:_MAX_REASON]
 
 
 def _pending(status: StatusClass, word: Any, task: Mapping[str, Any]) -> Outcome:
@@ -400,7 +400,7 @@ def _pending(status: StatusClass, word: Any, task: Mapping[str, Any]) -> Outcome
 
 def _is_text_task(task: Mapping[str, Any]) -> bool | None:
     """Return whether a task is one for texts; None where it does not say what it is for."""
-    action = fields.first(task, "action", "task_type", "taskType", "type")
+    action = coerce.first(task, "action", "task_type", "taskType", "type")
     if not isinstance(action, str):
         return None
     return "lyric" in action.lower() or action.strip().lower() == "text"
@@ -411,7 +411,7 @@ def _clip_objects(data: Any, depth: int = 3) -> Iterable[Mapping[str, Any]]:
     if isinstance(data, str):
         data = unwrapped(data)
     if isinstance(data, list):
-        return list(fields.objects(data))
+        return list(coerce.objects(data))
     if not isinstance(data, dict) or depth == 0:
         return []
     for name in _CLIP_LISTS:
@@ -445,12 +445,12 @@ def _is_clip(value: Mapping[str, Any]) -> bool:
 
 def _fail_reason(task: Mapping[str, Any]) -> str:
     """Return what stands where a failure's reason should be: words, the result's URL, or whatever else."""
-    value = fields.first(task, *_FAIL_REASON)
+    value = coerce.first(task, *_FAIL_REASON)
     if value is None:
         return ""
     if isinstance(value, dict):
         value = _words_in(value, _REASONS) or json.dumps(value, ensure_ascii=False)
-    return (fields.text(value, _MAX_REASON) if isinstance(value, str) else str(value)[:_MAX_REASON]) or ""
+    return (coerce.text(value, _MAX_REASON) if isinstance(value, str) else str(value)[:_MAX_REASON]) or ""
 
 
 def _words_of(task: Mapping[str, Any], fail_reason: str) -> str:
@@ -469,8 +469,8 @@ def _words_in(place: Mapping[str, Any], names: Iterable[str]) -> str:
         if isinstance(value, str) and value[:1] == "{":
             value = unwrapped(value)
         if isinstance(value, dict):
-            value = fields.first(value, "message", "msg", "detail", "reason", "raw_message", "code")
-        words = fields.text(value, _MAX_REASON) or ""
+            value = coerce.first(value, "message", "msg", "detail", "reason", "raw_message", "code")
+        words = coerce.text(value, _MAX_REASON) or ""
         if words.lower() not in _NO_WORDS and _says_why(words):
             return words
     return ""

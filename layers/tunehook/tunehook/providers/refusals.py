@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from tunehook.providers import fields
+from tunehook.providers import coerce
 from tunehook.providers.outcomes import Unauthorised
 
 if TYPE_CHECKING:
@@ -158,6 +158,6 @@ def _words(payload: Mapping[str, Any], *, with_type: bool = False) -> Iterator[s
         if isinstance(value, list):
             value = next(iter(value), None)
             if isinstance(value, dict):
-                value = fields.first(value, "message", "msg", "detail", "title")
-        if (word := fields.text(value, _MAX_DETAIL)) is not None:
+                value = coerce.first(value, "message", "msg", "detail", "title")
+        if (word := coerce.text(value, _MAX_DETAIL)) is not None:
             yield word.replace("’", "'")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from tunehook.clips import Clip
-from tunehook.providers import fields
+from tunehook.providers import coerce
 from tunehook.providers.outcomes import Completed, CompletedWithoutResults, InlineFile, TaskResult
 from tunehook.providers.payload import UnreadablePayloadError, bounded, json_size, parse
 
@@ -128,7 +128,7 @@ def read_clip(
     metadata = source.get("metadata")
     if isinstance(metadata, dict):
         source = {**metadata, **{name: value for name, value in source.items() if value not in (None, "")}}
-    first = fields.first
+    first = coerce.first
     base = origin.base_url
     media = [_media_link(entry, base) for entry in entries(source.get("media_urls"))]
     if not any(name in source for name in (*_AUDIO, *_SOURCE_AUDIO, *_VIDEO)):
@@ -136,8 +136,8 @@ def read_clip(
     named = (_link(source[name], base) for name in _AUDIO if source.get(name) not in (None, ""))
     audio = [*named, *(url for kind, url in media if kind == "audio")]
     files, streams = _parted(url for url in audio if url is not None)
-    audio_source = fields.file_link(fields.address(first(source, *_SOURCE_AUDIO)), base)
-    if audio_source is not None and files and fields.is_placeholder(files[0]):
+    audio_source = coerce.file_link(coerce.address(first(source, *_SOURCE_AUDIO)), base)
+    if audio_source is not None and files and coerce.is_placeholder(files[0]):
         files = []
     stream = _link(first(source, "stream_audio_url", "streamAudioUrl"), base)
     video = next((url for name in _VIDEO if (url := _link(source.get(name), base)) is not None), None)
@@ -152,14 +152,14 @@ def read_clip(
         if (content := _inline(source, keys)) is not None
     }
     clip = Clip(
-        clip_id=fields.text(first(source, "clip_id", "clipId", "id"), _MAX_ID) or "",
-        title=fields.text(first(source, "title", "song_name", "songName"), _MAX_LINE),
-        tags=fields.tags(source.get("tags"), split_at_spaces=tags_split_at_spaces),
-        prompt=fields.text(first(source, "prompt", "lyric", "lyrics"), _MAX_PROMPT),
+        clip_id=coerce.text(first(source, "clip_id", "clipId", "id"), _MAX_ID) or "",
+        title=coerce.text(first(source, "title", "song_name", "songName"), _MAX_LINE),
+        tags=coerce.tags(source.get("tags"), split_at_spaces=tags_split_at_spaces),
+        prompt=coerce.text(first(source, "prompt", "lyric", "lyrics"), _MAX_PROMPT),
         duration_s=_duration_s(source),
-        model=fields.text(first(source, "mv", "model_name", "modelName", "model"), _MAX_LINE),
-        created_at=fields.moment(first(source, "create_time", "createTime", "created_at", "createdAt")),
-        expires_at=fields.moment(
+        model=coerce.text(first(source, "mv", "model_name", "modelName", "model"), _MAX_LINE),
+        created_at=coerce.moment(first(source, "create_time", "createTime", "created_at", "createdAt")),
+        expires_at=coerce.moment(
             first(source, "expire_at", "expireAt", "expires_at", "expiresAt"),
             zoneless_after=origin.received_at,
         ),
@@ -204,22 +204,22 @@ def read_text(source: Mapping[str, Any], task_id: str, *, is_wanted: bool | None
         names: tuple[str, ...] = () if is_wanted is False else ("text",)
     else:
         names = (*_TEXT, "prompt") if is_wanted else _TEXT
-    value = fields.first(source, *names)
+    value = coerce.first(source, *names)
     if isinstance(value, list) and all(isinstance(line, str) for line in value):
         value = "\n".join(value)
-    text = fields.text(value, _MAX_TEXT_BYTES)
+    text = coerce.text(value, _MAX_TEXT_BYTES)
     return None if text is None else text_clip(text, task_id, source)
 
 
 def text_clip(text: str, task_id: str, source: Mapping[str, Any]) -> ReadClip:
     """Return the clip of a text, which goes by the text's id, or else by the task's."""
     bare = read_clip(
-        {"id": fields.first(source, "id", "clip_id", "lyrics_id") or task_id, "title": source.get("title")}
+        {"id": coerce.first(source, "id", "clip_id", "lyrics_id") or task_id, "title": source.get("title")}
     )
     bounded_text = (
-        fields.without_data(text).encode("utf-8", "replace")[:_MAX_TEXT_BYTES].decode("utf-8", "ignore")
+        coerce.without_data(text).encode("utf-8", "replace")[:_MAX_TEXT_BYTES].decode("utf-8", "ignore")
     )
-    clip = dataclasses.replace(bare.clip, tags=fields.tags(source.get("tags")), text=bounded_text)
+    clip = dataclasses.replace(bare.clip, tags=coerce.tags(source.get("tags")), text=bounded_text)
     return ReadClip(clip)
 
 
@@ -234,7 +234,7 @@ def read_links(links: Iterable[Any], clip_id: str, origin: Origin) -> list[ReadC
         kind, url = _media_link(entry, origin.base_url)
         if url is not None:
             found[kind][url] = None
-        elif (content := fields.data_file(fields.address(entry))) is not None and (
+        elif (content := coerce.data_file(coerce.address(entry))) is not None and (
             kind,
             content,
         ) not in files:
@@ -302,9 +302,9 @@ def read_result(
     kept_ids = {clip.clip_id for clip in kept}
     return TaskResult(
         clips=kept,
-        submitted_at=fields.moment(submitted_at),
-        started_at=fields.moment(started_at),
-        finished_at=fields.moment(finished_at),
+        submitted_at=coerce.moment(submitted_at),
+        started_at=coerce.moment(started_at),
+        finished_at=coerce.moment(finished_at),
         provider_object=provider_object,
         truncated=cut or kept != given,
         inline_files=tuple(
@@ -340,7 +340,7 @@ def has_audio(clip: Clip) -> bool:
     if "audio" in clip.inline:
         return True
     links = (clip.audio_url, clip.audio_source_url)
-    return any(url is not None and not fields.is_placeholder(url) for url in links)
+    return any(url is not None and not coerce.is_placeholder(url) for url in links)
 
 
 def published(task: Mapping[str, Any]) -> dict[str, Any]:
@@ -353,7 +353,7 @@ def published(task: Mapping[str, Any]) -> dict[str, Any]:
 
 def _without_data(value: Any) -> Any:
     if isinstance(value, str):
-        return None if fields.is_data(value) else fields.without_data(value)
+        return None if coerce.is_data(value) else coerce.without_data(value)
     if isinstance(value, dict):
         return {name: _without_data(each) for name, each in value.items() if name not in _SECRETS}
     return [_without_data(each) for each in value] if isinstance(value, list) else value
@@ -363,7 +363,7 @@ def entries(value: Any) -> Sequence[Any]:
     """Return the links in a list, or in an object by what they are, or in the JSON of either; or one link alone."""
     if isinstance(value, str) and value[:1] in ("[", "{"):
         value = unwrapped(value)
-    if isinstance(value, dict) and fields.address(value) is None:
+    if isinstance(value, dict) and coerce.address(value) is None:
         return [{"url": each, "type": name} for name, each in value.items() if isinstance(each, str) and each]
     if isinstance(value, list):
         return value
@@ -385,22 +385,22 @@ def unwrapped(text: str) -> Any:
 
 def _duration_s(source: Mapping[str, Any]) -> float | None:
     for name in _DURATION:
-        if (seconds := fields.duration_s(source.get(name))) is not None:
+        if (seconds := coerce.duration_s(source.get(name))) is not None:
             return seconds
-    milliseconds = fields.number(fields.first(source, *_DURATION_MS))
-    return None if milliseconds is None else fields.duration_s(milliseconds / 1000)
+    milliseconds = coerce.number(coerce.first(source, *_DURATION_MS))
+    return None if milliseconds is None else coerce.duration_s(milliseconds / 1000)
 
 
 def _media_link(entry: Any, base_url: str) -> tuple[str, str | None]:
     """Return which of a clip's files a link of a list leads to, by its type or its name, and the link."""
-    address = fields.address(entry)
-    url = fields.link(address, base_url)
+    address = coerce.address(entry)
+    url = coerce.link(address, base_url)
     said = (
-        fields.text(fields.first(entry, "content_type", "mime_type", "type"), 64)
+        coerce.text(coerce.first(entry, "content_type", "mime_type", "type"), 64)
         if isinstance(entry, dict)
         else None
     )
-    said = (said or fields.data_type(address)).lower()
+    said = (said or coerce.data_type(address)).lower()
     extension = urlsplit(url).path.rpartition(".")[2].lower() if url else ""
     if "video" in said or said == "mp4" or (not said and extension in _VIDEO_EXTENSIONS):
         return "video", url
@@ -419,7 +419,7 @@ def is_media(value: Any, base_url: str = "") -> bool:
 
 
 def _link(value: Any, base_url: str) -> str | None:
-    return fields.link(fields.address(value), base_url)
+    return coerce.link(coerce.address(value), base_url)
 
 
 def is_words(entry: Any) -> bool:
@@ -427,28 +427,28 @@ def is_words(entry: Any) -> bool:
     if not isinstance(entry, str):
         return False
     entry = entry.strip()
-    return len(entry.split()) > 1 and fields.link(entry) is None and not fields.is_data(entry)
+    return len(entry.split()) > 1 and coerce.link(entry) is None and not coerce.is_data(entry)
 
 
 def quoted(value: Any) -> str:
     """Return the beginning of what cannot be made a link, as it may be told; never what a ``data:`` URI holds."""
-    value = fields.address(value)
+    value = coerce.address(value)
     return (
-        "data: (not a file that can be read)" if fields.is_data(value) else str(value).strip()[:_MAX_QUOTED]
+        "data: (not a file that can be read)" if coerce.is_data(value) else str(value).strip()[:_MAX_QUOTED]
     )
 
 
 def _parted(urls: Iterable[str]) -> tuple[list[str], list[str]]:
     """Part links into those to files, placeholders last, and live streams."""
     found = dict.fromkeys(urls)
-    files = [url for url in found if not fields.is_stream(url)]
-    return sorted(files, key=fields.is_placeholder), [url for url in found if fields.is_stream(url)]
+    files = [url for url in found if not coerce.is_stream(url)]
+    return sorted(files, key=coerce.is_placeholder), [url for url in found if coerce.is_stream(url)]
 
 
 def _inline(source: Mapping[str, Any], keys: Iterable[str]) -> bytes | None:
     for key in keys:
         for entry in entries(source.get(key)):
-            if (content := fields.data_file(fields.address(entry))) is not None:
+            if (content := coerce.data_file(coerce.address(entry))) is not None:
                 return content
     return None
 
@@ -456,8 +456,8 @@ def _inline(source: Mapping[str, Any], keys: Iterable[str]) -> bytes | None:
 def _unusable(source: Mapping[str, Any], base_url: str) -> Iterator[str]:
     for name in (*_AUDIO, *_SOURCE_AUDIO, *_VIDEO, "media_urls"):
         for entry in entries(source.get(name)):
-            value = fields.address(entry)
-            if isinstance(value, str) and value.strip() and fields.link(value, base_url) is None:
+            value = coerce.address(entry)
+            if isinstance(value, str) and value.strip() and coerce.link(value, base_url) is None:
                 yield f"{name}: {quoted(value)}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from tunehook.providers import fields
+from tunehook.providers import coerce
 from tunehook.providers.outcomes import Pending
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def pending(status: StatusClass, value: Any, submitted_at: Any = None, refreshed
     """Return the outcome of a status that is not final. An unknown word counts as processing."""
     return Pending(
         phase="queued" if status == "queued" else "processing",
-        word=fields.text(value, _MAX_WORD) or "",
-        submitted_at=fields.moment(submitted_at),
+        word=coerce.text(value, _MAX_WORD) or "",
+        submitted_at=coerce.moment(submitted_at),
         known=status != "unknown",
-        refreshed_at=fields.moment(refreshed_at),
+        refreshed_at=coerce.moment(refreshed_at),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tunehook.providers import fields
+from tunehook.providers import coerce
 from tunehook.providers.adapter import Adapter, Request, Screening, encoded_id
 from tunehook.providers.outcomes import Failed, NotFound, Outcome, Pending, SeemsFailed, Unauthorised
 from tunehook.providers.refusals import described, says_not_found
@@ -71,7 +71,7 @@ class Musicmint(Adapter):
         items = data.get("items") if isinstance(data, dict) else None
         if not self._worked(answer.status, payload) or not isinstance(items, list):
             return None
-        tasks = ((fields.text(task.get("id"), _MAX_ID), task) for task in fields.objects(items))
+        tasks = ((coerce.text(task.get("id"), _MAX_ID), task) for task in coerce.objects(items))
         found = {task_id: _listed(task) for task_id, task in tasks if task_id is not None}
         return Screening(found, last=len(items) < _PAGE_SIZE)
 
@@ -95,19 +95,19 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     if isinstance(results, dict):
         results = [{"id": clip_id, **clip} for clip_id, clip in results.items() if isinstance(clip, dict)]
     clips = [
-        read_text(source, fields.text(task.get("id"), _MAX_ID) or "")
+        read_text(source, coerce.text(task.get("id"), _MAX_ID) or "")
         or read_clip(source, origin, tags_split_at_spaces=True)
-        for source in fields.objects(results)
+        for source in coerce.objects(results)
     ]
     result = read_result(task, clips, submitted_at=task.get("created_at"))
     if status == "succeeded":
         return completed(result, is_streaming=any(not each.is_settled for each in clips))
-    error = fields.first(task, "error", "error_message", "fail_reason", "message")
-    said = fields.text(
-        fields.first(error, "message", "msg") if isinstance(error, dict) else error, _MAX_REASON
+    error = coerce.first(task, "error", "error_message", "fail_reason", "message")
+    said = coerce.text(
+        coerce.first(error, "message", "msg") if isinstance(error, dict) else error, _MAX_REASON
     )
     if status == "seems_failed":
-        return SeemsFailed(said or fields.text(word, _MAX_REASON) or "", result, "word")
+        return SeemsFailed(said or coerce.text(word, _MAX_REASON) or "", result, "word")
     return Failed(said or "the provider gave no reason", result)
 
 

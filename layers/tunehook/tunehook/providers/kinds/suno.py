@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tunehook.cadence import GATEWAY, GATEWAY_ONE_BY_ONE
-from tunehook.providers import fields
+from tunehook.providers import coerce
 from tunehook.providers.adapter import Request, Screening, encoded_id
 from tunehook.providers.newapi import NewApiAdapter, read_task
 from tunehook.providers.results import unwrapped
@@ -43,8 +43,8 @@ class Suno(NewApiAdapter):
         if not self.worked(answer.status, payload) or not isinstance(data, list | None):
             return None
         tasks = (
-            (fields.text(fields.first(task, "task_id", "taskId"), _MAX_ID), task)
-            for task in fields.objects(data)
+            (coerce.text(coerce.first(task, "task_id", "taskId"), _MAX_ID), task)
+            for task in coerce.objects(data)
         )
         return Screening(
             {task_id: read_task(task, answer.origin) for task_id, task in tasks if task_id is not None}

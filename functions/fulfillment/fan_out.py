@@ -1,0 +1,221 @@
+"""The deliveries of a task: one record and one message for each receiver, of its end and of what was kept of it.
+
+What a receiver was told first is what its record says, and a record is made once. So whoever settles the files later
+reads there whether they were still waited for, however many passes there were, at once or one after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from fulfillment.notices import Notice, Notices
+from fulfillment.payload import payload_of
+from tunehook.aws.deliveries import BATCH_MAX, DeliveriesQueue, DeliveriesTable
+from tunehook.deliveries import Delivery, delivery_id, message_for, new_delivery
+from tunehook.events import KnownAsset, ManifestLocation, TaskCompleted, TaskEnded, archived_event_id
+from tunehook.subscriptions import Recipient, WebhookType
+from tunehook.tasks import Format
+from tunehook.times import now_ms, to_ms
+
+
+class KnowsRecipients(Protocol):
+    """Who is told: `fulfillment.recipients.Recipients`, or what stands for it."""
+
+    def of(self, kind: WebhookType, provider: str, item: Mapping[str, Any] | None) -> list[Recipient]:
+        """See `fulfillment.recipients.Recipients.of`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What there is to tell of an ended task.
+
+    Parameters
+    ----------
+    event : TaskEnded
+        How the task ended.
+    item : dict or None
+        The task's item, if it is still of this run; it may name a hook.
+    provider_object : dict or None
+        The provider's own task object.
+    assets : sequence of KnownAsset
+        Its files.
+    manifest : ManifestLocation
+        What has all of it, once the files are settled.
+    """
+
+    event: TaskEnded
+    item: dict[str, Any] | None
+    provider_object: dict[str, Any] | None
+    assets: Sequence[KnownAsset]
+    manifest: ManifestLocation
+
+    @property
+    def kind(self) -> WebhookType:
+        """What the end is called."""
+        is_completed = isinstance(self.event, TaskCompleted)
+        return WebhookType.TASK_COMPLETED if is_completed else WebhookType.TASK_FAILED
+
+
+class DeliveryFanOut:
+    """Makes the deliveries.
+
+    Parameters
+    ----------
+    receivers : KnowsRecipients
+        Who is told.
+    deliveries, queue
+        The Deliveries table and the deliveries queue.
+    notices : Notices
+        Who was told before the files were settled.
+    clock : callable, optional
+        The present moment in milliseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        recipients: KnowsRecipients,
+        deliveries: DeliveriesTable,
+        queue: DeliveriesQueue,
+        notices: Notices,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self._receivers = recipients
+        self._deliveries = deliveries
+        self._queue = queue
+        self._notices = notices
+        self._clock = clock
+
+    async def tell_pending(self, news: News) -> int:
+        """Tell of a task's end whose files are still waited for; once that is done, do nothing.
+
+        Returns
+        -------
+        int
+            How many receivers were told by this call.
+
+        Raises
+        ------
+        tunehook.aws.errors.AWS_FAULTS, tunehook.errors.Unavailable, ExceptionGroup
+            If some could not be told.
+        """
+        event_id = news.event.event_id
+        if (await self._notices.read(event_id)).is_done:
+            return 0
+        recipients = await asyncio.to_thread(self._receivers.of, news.kind, news.event.provider, news.item)
+        ids = [receiver.subscription_id for receiver in recipients]
+        # First: whoever settles the files must find all who may have been told by then.
+        await self._notices.add(event_id, receivers=ids)
+        deliveries = self._deliveries_to(recipients, news)
+        await self._create(deliveries)
+        await self._send(deliveries)
+        await self._notices.add(event_id, sent=ids)
+        return len(recipients)
+
+    async def tell(self, news: News, archived_at_ms: int, *, may_have_been_told: bool = True) -> int:
+        """Tell of a task whose files are settled: of its end whoever was not told, of its files whoever waits for them.
+
+        Parameters
+        ----------
+        news : News
+            With all files settled.
+        archived_at_ms : int
+            When they were.
+        may_have_been_told : bool
+            Whether a pass may have told of the end already, while the files were waited for.
+
+        Returns
+        -------
+        int
+            How many deliveries there are; those that were there already stay as they are.
+
+        Raises
+        ------
+        tunehook.aws.errors.AWS_FAULTS, tunehook.errors.Unavailable, ExceptionGroup
+            If some could not be made.
+        """
+        event = news.event
+        notice = await self._notices.read(event.event_id) if may_have_been_told else Notice()
+        recipients, wanting = await asyncio.to_thread(self._all_recipients, news)
+        ends = self._deliveries_to(recipients, news)
+        made_before = [
+            each for each, is_new in zip(ends, await self._create(ends), strict=True) if not is_new
+        ]
+        ids = {each.delivery_id for each in made_before}
+        ids |= {delivery_id(event.event_id, each) for each in notice.receivers}
+        waiting = await self._told_pending(ids)
+        # Of the others, made before as they may be, the message may never have been sent.
+        await self._send([each for each in ends if each.subscription_id not in notice.sent])
+        by_id = {each.subscription_id: each for each in (*waiting, *wanting)}
+        archived = self._deliveries_to(by_id.values(), news, archived_at_ms)
+        await self._create(archived)
+        await self._send(archived)
+        return len(ends) + len(archived)
+
+    def _all_recipients(self, news: News) -> tuple[list[Recipient], list[Recipient]]:
+        """Return who is told of the end, and who wants to be told of the kept files in any case."""
+        provider = news.event.provider
+        return (
+            self._receivers.of(news.kind, provider, news.item),
+            self._receivers.of(WebhookType.TASK_ARCHIVED, provider, news.item),
+        )
+
+    async def _told_pending(self, delivery_ids: Iterable[str]) -> list[Recipient]:
+        async with asyncio.TaskGroup() as group:
+            reading = [
+                group.create_task(asyncio.to_thread(self._deliveries.get, each))
+                for each in sorted(delivery_ids)
+            ]
+        return [
+            Recipient(told.subscription_id, told.format, told.url)
+            for each in reading
+            if (told := each.result()) is not None and told.says_pending
+        ]
+
+    def _deliveries_to(
+        self, recipients: Iterable[Recipient], news: News, archived_at_ms: int | None = None
+    ) -> list[Delivery]:
+        """Return the deliveries that tell of a task's end, or of its kept files where it is said since when."""
+        event = news.event
+        kind = news.kind if archived_at_ms is None else WebhookType.TASK_ARCHIVED
+        payloads: dict[Format, str] = {}
+
+        def payload(form: Format) -> str:
+            if form not in payloads:
+                payloads[form] = payload_of(form, event, news.provider_object, news.assets, news.manifest)
+            return payloads[form]
+
+        return [
+            new_delivery(
+                event_id=event.event_id if archived_at_ms is None else archived_event_id(event.event_id),
+                subscription_id=receiver.subscription_id,
+                task_id=event.task_id,
+                provider=event.provider,
+                type=kind.value,
+                event_at_ms=to_ms(event.detected_at) if archived_at_ms is None else archived_at_ms,
+                format=receiver.format,
+                payload=payload(receiver.format),
+                url=receiver.url,
+                now_ms=self._clock(),
+            )
+            for receiver in recipients
+        ]
+
+    async def _create(self, deliveries: Sequence[Delivery]) -> list[bool]:
+        """Make the records that are not there; return which of them were not."""
+        # A batch write knows no condition, and would make a delivery that is under way begin anew.
+        async with asyncio.TaskGroup() as group:
+            made = [
+                group.create_task(asyncio.to_thread(self._deliveries.create, each)) for each in deliveries
+            ]
+        return [each.result() for each in made]
+
+    async def _send(self, deliveries: Sequence[Delivery]) -> None:
+        messages = [message_for(each) for each in deliveries]
+        async with asyncio.TaskGroup() as group:
+            for start in range(0, len(messages), BATCH_MAX):
+                batch = messages[start : start + BATCH_MAX]
+                group.create_task(asyncio.to_thread(self._queue.send_batch, batch, self._clock()))

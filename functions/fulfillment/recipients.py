@@ -1,0 +1,131 @@
+"""The subscriptions as fulfillment reads them, and who of them is told about an ended task."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from aws_lambda_powertools import Logger
+
+from tunehook.aws.errors import AWS_FAULTS, code_of
+from tunehook.aws.secret_versions import SecretVersionsTable
+from tunehook.aws.subscriptions import SubscriptionsTable
+from tunehook.cache import Cache
+from tunehook.errors import InvalidInput
+from tunehook.http.guard import NetworkPolicy
+from tunehook.secret_versions import FIRST, versions_on
+from tunehook.subscriptions import Recipient, Subscription, WebhookType, check_subscription, recipients_of
+
+logger = Logger(child=True)
+
+CACHED_S: Final = 15.0
+
+MARKING_S: Final = 0.5
+"""How long one task may mark subscriptions for the others."""
+
+
+class Recipients:
+    """The subscriptions, read at most every 15 s, and once for all tasks that ask meanwhile.
+
+    Those that were read last are used where they cannot be read anew.
+
+    Parameters
+    ----------
+    table : SubscriptionsTable
+        Where they are.
+    policy : NetworkPolicy
+        Where a URL may point.
+    clock : callable, optional
+        Seconds of the wall clock.
+    versions : SecretVersionsTable
+        Where it is kept which versions of their secrets sign: an item that says so by itself is from an earlier
+        tunehook, and may be put again before anything is sent to it.
+    """
+
+    def __init__(
+        self,
+        table: SubscriptionsTable,
+        policy: NetworkPolicy,
+        clock: Callable[[], float] = time.time,
+        *,
+        versions: SecretVersionsTable,
+    ) -> None:
+        self._table = table
+        self._policy = policy
+        self._versions = versions
+        self._versions_kept: set[str] = set()
+        self._cache: Cache[None, list[Subscription]] = Cache(
+            lambda _: self._read(), max_age_s=CACHED_S, on_fault=_not_read, clock=clock
+        )
+        self._clock = clock
+        self._marks: dict[str, str | None] = {}
+
+    def of(self, kind: WebhookType, provider: str, item: Mapping[str, Any] | None) -> list[Recipient]:
+        """Return who is told.
+
+        Parameters
+        ----------
+        kind : WebhookType
+            What happened.
+        provider : str
+            At which provider.
+        item : mapping or None
+            The task's item, which may name a hook of its own.
+        """
+        recipients = recipients_of(kind, provider, self._cache.get(None), item or {}, self._policy)
+        self._mark_some()
+        return recipients
+
+    def _mark_some(self) -> None:
+        """Say on subscriptions what was found of them, for a moment: the others are the next task's to mark."""
+        until_s = self._clock() + MARKING_S
+        while self._marks and self._clock() < until_s:
+            with contextlib.suppress(KeyError):  # another thread has taken the last one
+                self._mark(*self._marks.popitem())
+
+    def _read(self) -> list[Subscription]:
+        items = self._table.all()
+        self._keep_versions(items)
+        checked = (self._checked(item) for item in items)
+        return [subscription for subscription in checked if subscription is not None]
+
+    def _keep_versions(self, items: list[dict[str, Any]]) -> None:
+        """Keep what items say of their secrets, where nothing is kept yet. Nobody is left untold if it fails."""
+        said = {str(item["subscription_id"]): versions_on(item) for item in items}
+        rotated = {name for name, versions in said.items() if versions != FIRST} - self._versions_kept
+        if not rotated:
+            return
+        try:
+            for subscription_id in rotated - self._versions.ids():
+                self._versions.keep(subscription_id, said[subscription_id])
+        except AWS_FAULTS as error:
+            logger.warning("secret_versions_not_kept", error=code_of(error))
+        else:
+            self._versions_kept |= rotated
+
+    def _checked(self, item: Mapping[str, Any]) -> Subscription | None:
+        subscription_id = item["subscription_id"]
+        try:
+            subscription = check_subscription(item, self._policy)
+        except InvalidInput as error:
+            if item.get("disabled_reason") != str(error):
+                logger.warning("subscription_unusable", subscription_id=subscription_id, field=error.field)
+                self._marks[subscription_id] = str(error)
+            return None
+        self._marks.pop(subscription_id, None)
+        if subscription.enabled and "disabled_reason" in item:
+            self._marks[subscription_id] = None
+        return subscription
+
+    def _mark(self, subscription_id: str, reason: str | None) -> None:
+        # What cannot be said on an item (a throttled call, no room on it) must not keep the others from being told.
+        try:
+            self._table.mark(subscription_id, reason)
+        except AWS_FAULTS as error:
+            logger.warning("subscription_not_marked", subscription_id=subscription_id, error=code_of(error))
+
+
+def _not_read(fault: Exception) -> None:
+    logger.warning("subscriptions_not_read", error=code_of(fault))

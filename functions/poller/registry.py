@@ -1,0 +1,153 @@
+"""The configured providers, as the secret names them at the moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator
+from typing import Final
+
+from aws_lambda_powertools import Logger
+
+from poller.troubles import Cause
+from tunehook.aws.errors import AWS_FAULTS, code_of
+from tunehook.errors import InvalidInput, Misconfigured
+from tunehook.http.reply import Transport
+from tunehook.providers import Provider
+from tunehook.providers.config import ProviderConfig, read_providers
+from tunehook.times import SteadySeconds
+
+logger = Logger(child=True)
+
+RELOAD_EVERY_MS: Final = 60_000
+RETRY_AFTER_MS: Final = 5_000
+"""How soon the configuration is read again where it could not be read, or lacks a name that a task has."""
+
+CONNECTIONS_MAX: Final = 900
+"""Connections of all providers together: what Lambda's limit of 1,024 open files leaves beside those to AWS."""
+
+
+_KIND_MAX: Final = 200
+"""How much of a problem with an entry tells one from another."""
+
+
+class ProviderRegistry:
+    """Gives the provider of a name, and follows changes of the configuration.
+
+    Parameters
+    ----------
+    read : callable
+        Returns the text of the providers secret; may block.
+    http : Transport
+        What requests are made with.
+    clock : callable
+        Returns the present moment in milliseconds since 1970.
+    seconds : callable, optional
+        For the providers' pauses; by default `tunehook.times.SteadySeconds`.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], str],
+        http: Transport,
+        clock: Callable[[], int],
+        seconds: Callable[[], float] | None = None,
+    ) -> None:
+        self._read = read
+        self._http = http
+        self._clock = clock
+        self._seconds = seconds or SteadySeconds(clock)
+        self._providers: dict[str, Provider] = {}
+        self._problems: dict[str, str] = {}
+        self._problem: str | None = None
+        self._text: str | None = None
+        self._fault = ""
+        self._read_at_ms = 0
+        self._tried_at_ms = 0
+        self._read_again_at_ms = 0
+
+    @property
+    def fault(self) -> str:
+        """Why the configuration could not be read the last time, in a few words."""
+        return self._fault
+
+    async def refresh(self) -> bool:
+        """Read the configuration again if it is older than `RELOAD_EVERY_MS`, or lacks a name that was asked for.
+
+        A provider whose entry is unacceptable is left out, and its tasks wait; the others are not disturbed.
+
+        Returns
+        -------
+        bool
+            Whether the configuration is known; if it could not be read this time, the last one is still good.
+        """
+        if self._clock() >= self._read_again_at_ms:
+            self._tried_at_ms = self._clock()
+            try:
+                text = await asyncio.to_thread(self._read)
+            except (*AWS_FAULTS, Misconfigured) as error:
+                logger.error("providers_not_read", error=code_of(error))
+                self._fault = f"the configuration of the providers cannot be read: {code_of(error)}"
+                self._read_again_at_ms = self._clock() + RETRY_AFTER_MS
+                return self._text is not None
+            self._read_at_ms = self._tried_at_ms
+            self._read_again_at_ms = self._clock() + RELOAD_EVERY_MS
+            if text != self._text:
+                self._text = text
+                self._configure(text)
+        return self._text is not None
+
+    def _configure(self, text: str) -> None:
+        try:
+            configured = read_providers(text)
+        except InvalidInput as error:
+            logger.error("providers_misconfigured", field=error.field, reason=error.reason)
+            self._problem = str(error)
+            return
+        self._problem = None
+        self._problems = {name: str(problem) for name, problem in configured.errors.items()}
+        for name, problem in configured.errors.items():
+            logger.error("provider_misconfigured", provider=name, field=problem.field, reason=problem.reason)
+        self._providers = {
+            config.name: self._kept(config) or Provider(config, self._http, clock=self._seconds)
+            for config in _within_connections(configured.usable.values())
+        }
+
+    def _kept(self, config: ProviderConfig) -> Provider | None:
+        """Return the provider as it is, pauses and all, if its configuration is the same."""
+        provider = self._providers.get(config.name)
+        return provider if provider is not None and provider.config == config else None
+
+    def get(self, name: str) -> Provider | None:
+        """Return the provider that is configured as `name`, or None; the configuration is read anew soon then."""
+        provider = self._providers.get(name)
+        if provider is None:
+            self._read_again_at_ms = min(self._read_again_at_ms, self._tried_at_ms + RETRY_AFTER_MS)
+        return provider
+
+    def read_since(self, moment_ms: int) -> bool:
+        """Return whether the configuration has been read at or after `moment_ms`, in milliseconds since 1970."""
+        return self._read_at_ms >= moment_ms
+
+    def problem(self, name: str) -> Cause:
+        """Return why there is no provider of this name, in words that quote no value; other words are another kind."""
+        problem = self._problem or self._problems.get(name)
+        if problem is None:
+            return Cause("unconfigured", f"the provider {name} is not configured", is_certain=True)
+        words = f"the provider {name} cannot be used: {problem}"
+        return Cause(f"unusable {problem}"[:_KIND_MAX], words, is_certain=True)
+
+    def pause_left_s(self, provider: Provider) -> float:
+        """Return for how many seconds from now a provider is not to be asked."""
+        return max(0.0, provider.paused_until - self._seconds())
+
+
+def _within_connections(configs: Collection[ProviderConfig]) -> Iterator[ProviderConfig]:
+    """Divide the connections, so that a provider that holds all of its own takes none of another's.
+
+    Those that want least get what they want, the others equal parts of what is left.
+    """
+    left = CONNECTIONS_MAX
+    for position, config in enumerate(sorted(configs, key=lambda config: config.max_concurrency)):
+        granted = min(config.max_concurrency, max(1, left // (len(configs) - position)))
+        left -= granted
+        yield config.model_copy(update={"max_concurrency": granted})

@@ -1,0 +1,188 @@
+"""The subscriptions, as they are at the moment of an attempt."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from aws_lambda_powertools import Logger
+
+from tunehook.aws.errors import code_of
+from tunehook.cache import Cache
+from tunehook.errors import InvalidInput
+from tunehook.http.guard import NetworkPolicy
+from tunehook.secret_versions import FIRST, SecretVersions
+from tunehook.subscriptions import check_subscription
+from tunehook.times import LATEST_MS
+from tunehook.validation import is_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tunehook.aws.secret_versions import SecretVersionsTable
+    from tunehook.aws.subscriptions import SubscriptionsTable
+    from tunehook.deliveries import Delivery
+    from tunehook.subscriptions import Subscription
+
+logger = Logger(child=True)
+
+CACHED_S: Final = 15.0
+"""How long what was read counts, by the wall clock: Lambda halts the process, and its other clocks, between batches."""
+
+REMEMBERED: Final = 10_000
+"""So many are remembered at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where an attempt goes, what it carries, and which versions of the secret sign it, newest first."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    secret_versions: tuple[int, ...] = (1,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribed:
+    """A subscription as it was read.
+
+    Attributes
+    ----------
+    item : dict
+        Its item as plain values.
+    usable : Subscription or InvalidInput
+        What the item says, or what is wrong with it.
+    secret : SecretVersions
+        Which versions of its secret sign.
+    """
+
+    item: dict[str, Any]
+    usable: Subscription | InvalidInput
+    secret: SecretVersions = FIRST
+
+    @property
+    def is_disabled(self) -> bool:
+        """Whether nothing is to be sent. One that cannot be used is not disabled: it may be mended."""
+        return self.item.get("enabled") is False
+
+
+class SubscriptionCache:
+    """The subscriptions, each read at most every 15 s.
+
+    Parameters
+    ----------
+    table : SubscriptionsTable
+        Where they are.
+    versions : SecretVersionsTable
+        Where it is kept which versions of their secrets sign.
+    policy : NetworkPolicy
+        Where their URLs may point.
+    clock : callable, optional
+        Seconds of the wall clock.
+    """
+
+    def __init__(
+        self,
+        table: SubscriptionsTable,
+        versions: SecretVersionsTable,
+        policy: NetworkPolicy,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._table = table
+        self._versions = versions
+        self._policy = policy
+        self._cache: Cache[str, Subscribed | None] = Cache(
+            self._read, max_age_s=CACHED_S, on_fault=_not_read, max_size=REMEMBERED, clock=clock
+        )
+
+    def cached(self, subscription_id: str) -> tuple[bool, Subscribed | None]:
+        """Return whether a subscription needs no reading, and if so, what `get` would return."""
+        return self._cache.peek(subscription_id)
+
+    def get(self, subscription_id: str) -> Subscribed | None:
+        """Return a subscription, or None if there is none. It is at most 15 s old, unless it cannot be read anew."""
+        return self._cache.get(subscription_id)
+
+    def _read(self, subscription_id: str) -> Subscribed | None:
+        item = self._table.get(subscription_id)
+        if item is None:
+            return None
+        usable: Subscription | InvalidInput
+        try:
+            usable = check_subscription(item, self._policy)
+        except InvalidInput as error:
+            usable = error
+        return Subscribed(item=_with_moments(item), usable=usable, secret=self._versions.of(item))
+
+    def fresh(self, subscription_id: str) -> Subscribed | None:
+        """Return a subscription (strongly consistent), or None if there is none."""
+        self._cache.forget(subscription_id)
+        return self.get(subscription_id)
+
+    def mark_failing(self, subscription_id: str, since_ms: int) -> dict[str, Any] | None:
+        """See `tunehook.aws.subscriptions.SubscriptionsTable.mark_failing`."""
+        item = self._table.mark_failing(subscription_id, since_ms)
+        if item is not None and not _is_moment(item["failing_since_ms"]):
+            # What its user has written there would stand for ever.
+            self._table.clear_failing(subscription_id)
+            item = self._table.mark_failing(subscription_id, since_ms)
+        self._cache.forget(subscription_id)
+        return None if item is None else _with_moments(item)
+
+    def mark_warned(self, subscription_id: str, moment_ms: int) -> None:
+        """Say up to which moment of its failing a subscription has been warned of."""
+        self._table.mark_warned(subscription_id, moment_ms)
+        self._cache.forget(subscription_id)
+
+    def clear_failing(self, subscription_id: str) -> None:
+        """Say that a subscription does not fail any more."""
+        self._table.clear_failing(subscription_id)
+        self._cache.forget(subscription_id)
+
+    def disable(self, subscription_id: str, reason: str) -> None:
+        """Disable a subscription and say why; one that has been deleted stays so."""
+        self._table.disable(subscription_id, reason)
+        self._cache.forget(subscription_id)
+
+
+def _not_read(fault: Exception) -> None:
+    logger.warning("subscription_not_read", error=code_of(fault))
+
+
+def _with_moments(item: dict[str, Any]) -> dict[str, Any]:
+    """Return an item without what says when it failed, where its user has written there what is no moment."""
+    odd = [name for name in ("failing_since_ms", "failing_warned_ms") if not _is_moment(item.get(name))]
+    return {name: value for name, value in item.items() if name not in odd}
+
+
+def _is_moment(value: object) -> bool:
+    return is_whole(value, 0, LATEST_MS)
+
+
+def endpoint_of(delivery: Delivery, subscription: Subscribed | None, now_ms: int) -> Endpoint:
+    """Return where a delivery goes.
+
+    Parameters
+    ----------
+    delivery : Delivery
+        The delivery. Where it belongs to a task's own hook, its record says where to.
+    subscription : Subscribed or None
+        Otherwise: its subscription.
+    now_ms : int
+        The present moment: for a while after a rotation the older secret signs too.
+
+    Raises
+    ------
+    InvalidInput
+        If the subscription's item, which its user may have written by hand, cannot be used.
+    """
+    if delivery.url is not None:
+        return Endpoint(delivery.url)
+    if subscription is None:
+        raise InvalidInput("subscription_id", "there is no such subscription")
+    if isinstance(subscription.usable, InvalidInput):
+        # It is raised at each attempt; without this it would grow by each.
+        raise subscription.usable.with_traceback(None)
+    usable = subscription.usable
+    return Endpoint(usable.url, usable.headers, subscription.secret.signing(now_ms))

@@ -1,0 +1,184 @@
+"""The ReceiverGates table: whom a worker may make attempts to without asking, and who has to wait.
+
+A receiver that hangs holds up the worker that waits for it. So one that nobody has had an answer of lately is tried by
+one worker of the fleet at a time, and one that hangs is left alone for a while. What is written here is worth nothing
+after ten minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, Final
+
+from boto3.dynamodb.conditions import Attr
+
+from tunehook.aws.table import Table, ValueOf
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+TRIAL_MS: Final = 20_000
+"""How long a trial counts: longer than an attempt, so that only one whose worker has died is replaced."""
+
+PROVEN_MS: Final = 60_000
+"""How long an answer lets every worker in without asking again."""
+
+LONGEST_WAIT_MS: Final = 600_000
+"""How long a receiver is left alone at most."""
+
+_KEPT_S: Final = 3600
+
+_TRIAL: Final = ("trial_since_ms", "trial_by")
+_FAILURES: Final = ("failure_1_ms", "failure_2_ms", "failure_3_ms")
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """What is known of a receiver; times in milliseconds since 1970, 0 for none.
+
+    Attributes
+    ----------
+    proven_until_ms : int
+        Until when everybody may go in.
+    trial_since_ms : int
+        Since when a worker is trying it.
+    shut_until_ms : int
+        Until when nobody may try it.
+    wait_ms : int
+        How long it was left alone the last time, since it hangs.
+    third_last_failure_ms : int
+        When the last but two of the failures since its last answer was.
+    """
+
+    proven_until_ms: int = 0
+    trial_since_ms: int = 0
+    shut_until_ms: int = 0
+    wait_ms: int = 0
+    third_last_failure_ms: int = 0
+
+
+class CircuitsTable:
+    """The gates of all receivers, for one worker, which makes one trial of a receiver at a time.
+
+    Parameters
+    ----------
+    client : DynamoDBClient
+        A low-level boto3 client.
+    name : str
+        The table's name.
+    """
+
+    def __init__(self, client: DynamoDBClient, name: str) -> None:
+        self._table = Table(client, name)
+        self._worker = token_hex(8)
+
+    def enter(self, receiver: str, now_ms: int) -> tuple[bool, Circuit]:
+        """Begin a trial, unless the receiver is proven, being tried, or left alone.
+
+        Parameters
+        ----------
+        receiver : str
+            What stands for its URL.
+        now_ms : int
+            The present moment. What lies further ahead than can be was written by a clock that was wrong, and is void.
+
+        Returns
+        -------
+        entered : bool
+            Whether the trial is the caller's to make.
+        gate : Circuit
+            What is known of the receiver.
+        """
+        write = self._table.update(
+            {"receiver": receiver},
+            set={"trial_since_ms": now_ms, "trial_by": self._worker, "expires_at": now_ms // 1000 + _KEPT_S},
+            condition=~Attr("proven_until_ms").between(now_ms + 1, now_ms + PROVEN_MS)
+            & ~Attr("shut_until_ms").between(now_ms + 1, now_ms + LONGEST_WAIT_MS)
+            & (
+                ~Attr("trial_since_ms").between(now_ms - TRIAL_MS + 1, now_ms + TRIAL_MS)
+                # One of this worker that it does not know of: the answer to its beginning was lost.
+                | Attr("trial_by").eq(self._worker)
+            ),
+            read=True,
+        )
+        return write.done, _gate(write.item)
+
+    def prove(self, receiver: str, now_ms: int) -> None:
+        """Say that the receiver has answered, and forget what went before."""
+        self._table.update(
+            {"receiver": receiver},
+            set={"proven_until_ms": now_ms + PROVEN_MS, "expires_at": now_ms // 1000 + _KEPT_S},
+            remove=[*_TRIAL, "shut_until_ms", "wait_ms", *_FAILURES, "failed"],
+        )
+
+    def fail(self, receiver: str, now_ms: int, *, trial: bool = False) -> Circuit | None:
+        """Say that no connection or no answer came, and return what is known with that.
+
+        Parameters
+        ----------
+        receiver : str
+            As for `enter`.
+        now_ms : int
+            The present moment.
+        trial : bool
+            Whether the attempt was a trial, whose failure counts only while it is the present one.
+
+        Returns
+        -------
+        Gate or None
+            None, and nothing is changed, if another worker has begun a trial since, or has had an answer: what it
+            finds out counts.
+        """
+        token = token_hex(8)
+        condition = Attr("failed").ne(token)
+        write = self._table.update(
+            {"receiver": receiver},
+            set={
+                "failure_3_ms": ValueOf("failure_2_ms", 0),
+                "failure_2_ms": ValueOf("failure_1_ms", 0),
+                "failure_1_ms": now_ms,
+                # So that a second try of this very call does not count as a second failure.
+                "failed": token,
+                "expires_at": now_ms // 1000 + _KEPT_S,
+            },
+            remove=["proven_until_ms"],
+            condition=condition & Attr("trial_by").eq(self._worker) if trial else condition,
+            mine=lambda item: item.get("failed") == token,
+            read=True,
+        )
+        return _gate(write.item) if write.done else None
+
+    def shut(self, receiver: str, now_ms: int, wait_ms: int, *, after_ms: int) -> bool:
+        """Leave the receiver alone for `wait_ms`, if it was left alone for `after_ms` the last time, 0 being never.
+
+        Returns
+        -------
+        bool
+            False if another worker has changed that meanwhile.
+        """
+        shut = {"shut_until_ms": now_ms + wait_ms, "wait_ms": wait_ms}
+        write = self._table.update(
+            {"receiver": receiver},
+            set=shut,
+            remove=[*_TRIAL, "proven_until_ms"],
+            condition=Attr("wait_ms").eq(after_ms) if after_ms else Attr("wait_ms").not_exists(),
+            mine=lambda item: shut.items() <= item.items(),
+        )
+        return write.done
+
+    def leave(self, receiver: str) -> None:
+        """End a trial of one's own that showed nothing; another's goes on."""
+        self._table.update({"receiver": receiver}, remove=_TRIAL, condition=Attr("trial_by").eq(self._worker))
+
+
+def _gate(item: Mapping[str, Any] | None) -> Circuit:
+    known = item or {}
+    return Circuit(
+        proven_until_ms=known.get("proven_until_ms", 0),
+        trial_since_ms=known.get("trial_since_ms", 0),
+        shut_until_ms=known.get("shut_until_ms", 0),
+        wait_ms=known.get("wait_ms", 0),
+        third_last_failure_ms=known.get("failure_3_ms", 0),
+    )

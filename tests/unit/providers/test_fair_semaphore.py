@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable
+
+import pytest
+from tests.support.patience import HANG_S
+
+from tunehook.providers.fair_semaphore import FairSemaphore, Priority, WorkerPool
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+class Place:
+    """One place, taken, and those who wait for it; each gives it back as soon as it has noted who it is."""
+
+    def __init__(self) -> None:
+        self.turns = FairSemaphore(1)
+        self.order: list[str] = []
+
+    async def take(self) -> None:
+        await self.turns.take("first", Priority.NEW)
+
+    def queue(self, name: str, line: Hashable, rank: Priority = Priority.NEW) -> asyncio.Task[None]:
+        async def wait() -> None:
+            await self.turns.take(line, rank)
+            self.order.append(name)
+            self.turns.give_back(rank)
+
+        return asyncio.create_task(wait())
+
+
+async def test_no_more_than_the_places_are_taken() -> None:
+    turns = FairSemaphore(2)
+    takers = [asyncio.create_task(turns.take(line, Priority.NEW)) for line in range(4)]
+    await settle()
+    assert [taker.done() for taker in takers] == [True, True, False, False]
+    turns.give_back(Priority.NEW)
+    await settle()
+    assert [taker.done() for taker in takers] == [True, True, True, False]
+    turns.give_back(Priority.NEW)
+    await asyncio.gather(*takers)
+
+
+async def test_lines_take_turns_however_long_one_of_them_is() -> None:
+    place = Place()
+    await place.take()
+    waiting = [place.queue(f"old {number}", "old") for number in range(5)]
+    await settle()
+    waiting += [place.queue(f"new {number}", "new") for number in range(2)]
+    await settle()
+    place.turns.give_back(Priority.NEW)
+    await asyncio.gather(*waiting)
+    assert place.order == ["old 0", "new 0", "old 1", "new 1", "old 2", "old 3", "old 4"]
+
+
+async def test_the_new_go_first_and_then_the_known_and_the_doubted_in_turn() -> None:
+    place = Place()
+    await place.take()
+    waiting = [place.queue(f"doubted {number}", "a", Priority.DOUBTED) for number in range(3)]
+    waiting += [place.queue(f"known {number}", "b", Priority.KNOWN) for number in range(3)]
+    waiting += [place.queue(f"new {number}", "c") for number in range(2)]
+    await settle()
+    place.turns.give_back(Priority.NEW)
+    await asyncio.gather(*waiting)
+    assert place.order[:2] == ["new 0", "new 1"]
+    assert place.order[2:] == [f"{rank} {number}" for number in range(3) for rank in ("known", "doubted")]
+
+
+async def test_the_overdue_go_before_all_others() -> None:
+    place = Place()
+    await place.take()
+    waiting = [
+        place.queue(rank.name, rank.name, rank) for rank in (Priority.DOUBTED, Priority.KNOWN, Priority.NEW)
+    ]
+    waiting += [place.queue(f"overdue {number}", "a", Priority.OVERDUE) for number in range(2)]
+    await settle()
+    place.turns.give_back(Priority.NEW)
+    await asyncio.gather(*waiting)
+    assert place.order == ["overdue 0", "overdue 1", "NEW", "KNOWN", "DOUBTED"]
+
+
+async def test_the_overdue_and_the_doubted_together_leave_some_places() -> None:
+    turns = FairSemaphore(4)
+    taken = [
+        asyncio.create_task(turns.take("line", rank)) for rank in [Priority.OVERDUE, Priority.DOUBTED] * 2
+    ]
+    await settle()
+    assert sum(taker.done() for taker in taken) == 3
+    async with asyncio.timeout(HANG_S):
+        await turns.take("line", Priority.NEW)
+    for taker in taken:
+        taker.cancel()
+
+
+@pytest.mark.parametrize(("places", "for_doubted"), [(1, 1), (2, 1), (8, 6), (32, 24)])
+async def test_some_of_several_places_are_kept_from_the_doubted(places: int, for_doubted: int) -> None:
+    turns = FairSemaphore(places)
+    doubted = [asyncio.create_task(turns.take("line", Priority.DOUBTED)) for _ in range(places + 1)]
+    await settle()
+    assert sum(taker.done() for taker in doubted) == for_doubted
+    async with asyncio.timeout(HANG_S):
+        for _ in range(places - for_doubted):
+            await turns.take("line", Priority.KNOWN)
+    turns.give_back(Priority.DOUBTED)
+    await settle()
+    assert sum(taker.done() for taker in doubted) == for_doubted + 1
+    for taker in doubted:
+        taker.cancel()
+
+
+async def test_one_who_no_longer_waits_is_passed_over() -> None:
+    place = Place()
+    await place.take()
+    waiting = [place.queue(name, name) for name in ("gone", "there")]
+    await settle()
+    waiting[0].cancel()
+    await settle()
+    place.turns.give_back(Priority.NEW)
+    await waiting[1]
+    assert place.order == ["there"]
+
+
+async def test_places_that_nobody_waits_for_any_more_are_free() -> None:
+    place = Place()
+    await place.take()
+    waiting = place.queue("gone", "line")
+    await settle()
+    waiting.cancel()
+    await settle()
+    place.turns.give_back(Priority.NEW)
+    async with asyncio.timeout(HANG_S):
+        await place.take()
+
+
+async def test_a_place_given_to_one_who_is_cancelled_in_that_moment_goes_to_the_next() -> None:
+    place = Place()
+    await place.take()
+    waiting = [place.queue(name, name) for name in ("gone", "next")]
+    await settle()
+    place.turns.give_back(Priority.NEW)
+    waiting[0].cancel()
+    async with asyncio.timeout(HANG_S):
+        await waiting[1]
+    assert place.order == ["next"]
+
+
+async def test_a_crew_does_every_job_with_no_more_tasks_than_its_size() -> None:
+    done: list[int] = []
+    tasks: set[asyncio.Task[None] | None] = set()
+
+    async def job() -> None:
+        tasks.add(asyncio.current_task())
+        await asyncio.sleep(0)
+        done.append(len(done))
+
+    async with asyncio.TaskGroup() as group:
+        WorkerPool(group, 3).add([job] * 10)
+    assert len(done) == 10
+    assert len(tasks) == 3
+
+
+async def test_a_job_may_bring_further_jobs_that_all_of_the_crew_help_with() -> None:
+    running = most = 0
+
+    async def job() -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+
+    async with asyncio.TaskGroup() as group:
+        crew = WorkerPool(group, 3)
+
+        async def first() -> None:
+            crew.add([job] * 10)
+
+        crew.add([first])
+    assert most == 3
+
+
+async def test_a_crew_that_has_run_out_of_jobs_takes_further_ones() -> None:
+    done: list[str] = []
+
+    async def job() -> None:
+        done.append("")
+
+    async with asyncio.TaskGroup() as group:
+        crew = WorkerPool(group, 1)
+        crew.add([job])
+        await settle()
+        crew.add([job])
+    assert len(done) == 2
+
+
+async def test_a_crew_ends_with_its_group() -> None:
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as group:
+            WorkerPool(group, 2).add([hang] * 5)
+
+    working = asyncio.create_task(work())
+    await settle()
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_closed_door_sends_all_away_and_those_inside_stay() -> None:
+    turns = FairSemaphore(1)
+    assert await turns.take("in", Priority.NEW)
+    waiting = [asyncio.create_task(turns.take(rank, rank)) for rank in Priority]
+    await settle()
+    turns.close()
+    assert await asyncio.gather(*waiting) == [False] * len(Priority)
+    turns.give_back(Priority.NEW)
+    await settle()
+    assert turns.is_closed
+    assert not await turns.take("late", Priority.OVERDUE)
+
+
+async def test_who_was_sent_away_and_is_cancelled_gives_back_no_place() -> None:
+    turns = FairSemaphore(1)
+    await turns.take("in", Priority.NEW)
+    waiting = asyncio.create_task(turns.take("waiting", Priority.NEW))
+    await settle()
+    turns.close()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert turns._free == 0

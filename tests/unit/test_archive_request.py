@@ -1,0 +1,31 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tunehook.archive_request import ArchiveRequest
+
+WHOLE: dict[str, Any] = {"task_id": "task-1", "provider": "suno", "requested_at_ms": 1_800_000_000_000}
+
+
+def test_the_longest_key_that_a_table_holds_is_taken() -> None:
+    request = ArchiveRequest(**WHOLE | {"task_id": "x" * 2_048, "provider": "歌" * 341})
+    assert len(request.task_id) == 2_048
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("task_id", ""),
+        ("task_id", "x" * 2_049),
+        ("task_id", "\ud800"),
+        ("provider", ""),
+        ("provider", "歌" * 342),
+        ("requested_at_ms", -1),
+        ("requested_at_ms", 10**30),
+    ],
+)
+def test_a_request_that_can_be_for_no_task_is_refused(field: str, value: object) -> None:
+    with pytest.raises(ValidationError) as refused:
+        ArchiveRequest(**WHOLE | {field: value})
+    assert refused.value.errors()[0]["loc"] == (field,)
