@@ -32,7 +32,7 @@ logger = Logger(child=True)
 
 @dataclass(frozen=True, slots=True)
 class OneSubscription:
-    """Stands where `fulfillment.recipients.Recipients` does: of all there are, one subscription, strongly consistent."""
+    """Stands in for `fulfillment.recipients.Recipients`: one subscription, read strongly consistent."""
 
     table: SubscriptionsTable
     policy: NetworkPolicy

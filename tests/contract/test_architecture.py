@@ -20,7 +20,7 @@ DOMAIN = (
     "deliveries",
     "cadence",
     "rhythm",
-    "identifiers",
+    "ids",
     "errors",
     "times",
 )

@@ -242,8 +242,8 @@ def test_the_codes_of_failures_are_those_of_the_contract() -> None:
 def test_what_there_is_to_do_is_seen_until_the_latest_of_all() -> None:
     tasks = [pending(TaskKey(f"task-{number}", "suno"), since_ms=number) for number in (3, 9, 5)]
     assert Work().seen_until_ms == 0
-    assert Work(pending=tasks[:1], unsent=tasks[1:]).seen_until_ms == 9
-    assert Work(pending=tasks[1:], unsent=tasks[:1]).seen_until_ms == 9
+    assert Work(pending=tasks[:1], event_pending=tasks[1:]).seen_until_ms == 9
+    assert Work(pending=tasks[1:], event_pending=tasks[:1]).seen_until_ms == 9
 
 
 @pytest.mark.parametrize(("size", "is_taken"), [(40_000, True), (40_001, False)])

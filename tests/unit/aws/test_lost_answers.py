@@ -90,7 +90,7 @@ TABLES: dict[str, tuple[Any, str]] = {
     "TasksTable": (TasksTable, "TasksTable"),
     "Leases": (Leases, "PollerLeasesTable"),
     "DeliveriesTable": (DeliveriesTable, "DeliveriesTable"),
-    "ReceiverGates": (CircuitsTable, "ReceiverGatesTable"),
+    "CircuitsTable": (CircuitsTable, "ReceiverGatesTable"),
     "SubscriptionsTable": (SubscriptionsTable, "SubscriptionsTable"),
     "SecretVersionsTable": (SecretVersionsTable, "SecretVersionsTable"),
     "ProviderStates": (ProviderStates, "ProviderStatesTable"),
@@ -185,28 +185,28 @@ CASES = [
         lambda table: table.begin_run(OVER, [ATTEMPT], NOW_MS).run,
         2,
     ),
-    Case("ReceiverGates.enter", None, lambda gates: gates.enter("sub", NOW_MS)[0]),
-    Case("ReceiverGates.prove", None, lambda gates: gates.prove("sub", NOW_MS), None),
+    Case("CircuitsTable.enter", None, lambda gates: gates.enter("sub", NOW_MS)[0]),
+    Case("CircuitsTable.prove", None, lambda gates: gates.prove("sub", NOW_MS), None),
     Case(
-        "ReceiverGates.fail",
+        "CircuitsTable.fail",
         {"receiver": "sub", "failure_1_ms": 5, "failure_2_ms": 3},
         lambda gates: gates.fail("sub", NOW_MS).third_last_failure_ms,
         3,
         "of many",
     ),
     Case(
-        "ReceiverGates.fail", None, lambda gates: fail_a_trial(gates).third_last_failure_ms, 0, "of a trial"
+        "CircuitsTable.fail", None, lambda gates: fail_a_trial(gates).third_last_failure_ms, 0, "of a trial"
     ),
     Case(
-        "ReceiverGates.shut", None, lambda gates: gates.shut("sub", NOW_MS, 30_000, after_ms=0), what="first"
+        "CircuitsTable.shut", None, lambda gates: gates.shut("sub", NOW_MS, 30_000, after_ms=0), what="first"
     ),
     Case(
-        "ReceiverGates.shut",
+        "CircuitsTable.shut",
         {"receiver": "sub", "wait_ms": 30_000},
         lambda gates: gates.shut("sub", NOW_MS, 60_000, after_ms=30_000),
         what="again",
     ),
-    Case("ReceiverGates.leave", None, leave_a_trial, None),
+    Case("CircuitsTable.leave", None, leave_a_trial, None),
     Case("SubscriptionsTable.create", None, lambda table: table.create(SUBSCRIPTION)),
     Case("SubscriptionsTable.delete", SUBSCRIPTION, lambda table: table.delete("sub")),
     Case(

@@ -191,7 +191,7 @@ async def test_a_call_whose_waiter_is_gone_comes_before_a_later_one() -> None:
 async def test_it_is_hidden_although_every_thread_of_the_loop_is_busy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "BEAT_S", 0.02)
+    monkeypatch.setattr(module, "INTERVAL_S", 0.02)
     queue, over = Queue(), threading.Event()
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
     busy = asyncio.create_task(asyncio.to_thread(over.wait, HANG_S))

@@ -328,7 +328,7 @@ def test_commands_list_tasks_and_no_parked_runs(stack: Stack) -> None:
     assert len(items("TasksTable")) == 2
     assert [item["provider"] for item in stack.tasks.scan(("task_id", "provider"))] == ["gw"]
     assert [item["provider"] for item in stack.tasks.of_id(ID)] == ["gw"]
-    (unsent,) = stack.tasks.work(0).unsent
+    (unsent,) = stack.tasks.work(0).event_pending
     assert (unsent.key.provider, unsent.since_ms) == ("gw", first["since_ms"])
 
 

@@ -45,7 +45,7 @@ class World:
         return [pending(TaskKey(f"task-{number}", "suno")) for number in range(count)]
 
     async def next_pass(self) -> None:
-        await self.outbox().emit_left_over(self.healthy.work(0).unsent)
+        await self.outbox().emit_left_over(self.healthy.work(0).event_pending)
 
     def emitted(self) -> list[str]:
         """The tasks whose events have come out since the last call."""
@@ -54,8 +54,8 @@ class World:
     def emitted_ids(self) -> list[str]:
         return [event["detail"]["event_id"] for event in self._emitted()]
 
-    def unsent(self) -> list[str]:
-        return sorted(task.key.task_id for task in self.healthy.work(0).unsent)
+    def event_pending(self) -> list[str]:
+        return sorted(task.key.task_id for task in self.healthy.work(0).event_pending)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ async def test_an_end_is_written_then_emitted_then_out_of_the_index(world: World
     (task,) = world.tasks(1)
     assert await world.outbox().end(task, completed())
     assert items("TasksTable")[0]["status"] == "completed"
-    assert (world.emitted(), world.unsent()) == (["task-0"], [])
+    assert (world.emitted(), world.event_pending()) == (["task-0"], [])
 
 
 async def test_the_event_on_the_bus_has_the_id_that_the_item_has(world: World) -> None:
@@ -105,7 +105,7 @@ async def test_an_end_that_cannot_be_written_is_raised_and_emits_nothing(world: 
     (task,) = world.tasks(1)
     with pytest.raises(type(fault())):
         await world.outbox(dynamodb=Faulty(client("dynamodb"), update_item=[fault()])).end(task, completed())
-    assert (world.emitted(), world.unsent()) == ([], [])
+    assert (world.emitted(), world.event_pending()) == ([], [])
     assert items("TasksTable")[0]["status"] == "pending"
 
 
@@ -114,27 +114,27 @@ async def test_a_crash_after_the_update_loses_nothing(world: World) -> None:
     assert world.healthy.end(task, completed())
     assert world.emitted() == []
     await world.next_pass()
-    assert (world.emitted(), world.unsent()) == (["task-0"], [])
+    assert (world.emitted(), world.event_pending()) == (["task-0"], [])
 
 
 async def test_a_crash_after_the_event_emits_it_again_with_the_same_id(world: World) -> None:
     (task,) = world.tasks(1)
     outbox = world.outbox(dynamodb=Faulty(client("dynamodb"), update_item=[None, fault()]))
     assert await outbox.end(task, completed())
-    assert world.unsent() == ["task-0"]
+    assert world.event_pending() == ["task-0"]
     await world.next_pass()
     first, second = world.emitted_ids()
     assert first == second
-    assert world.unsent() == []
+    assert world.event_pending() == []
 
 
 async def test_a_bus_that_fails_for_all_keeps_all_in_the_index(world: World) -> None:
     failing = Faulty(client("events"), put_events=[fault("InternalException", "PutEvents")])
     (task,) = world.tasks(1)
     assert await world.outbox(events=failing).end(task, completed())
-    assert (world.emitted(), world.unsent()) == ([], ["task-0"])
+    assert (world.emitted(), world.event_pending()) == ([], ["task-0"])
     await world.next_pass()
-    assert (world.emitted(), world.unsent()) == (["task-0"], [])
+    assert (world.emitted(), world.event_pending()) == (["task-0"], [])
 
 
 async def test_a_bus_that_fails_is_tried_again_by_the_same_pass(world: World) -> None:
@@ -142,8 +142,8 @@ async def test_a_bus_that_fails_is_tried_again_by_the_same_pass(world: World) ->
     (task,) = world.tasks(1)
     outbox = world.outbox(events=failing)
     await outbox.end(task, completed())
-    await outbox.emit_left_over(world.healthy.work(0).unsent)
-    assert (world.emitted(), world.unsent()) == (["task-0"], [])
+    await outbox.emit_left_over(world.healthy.work(0).event_pending)
+    assert (world.emitted(), world.event_pending()) == (["task-0"], [])
 
 
 async def test_what_was_on_its_way_when_the_pass_was_stopped_is_emitted_by_the_next_flush(
@@ -166,7 +166,7 @@ async def test_what_was_on_its_way_when_the_pass_was_stopped_is_emitted_by_the_n
     with pytest.raises(Stopped):
         await outbox.end(task, completed())
     await outbox.flush()
-    assert (world.emitted(), world.unsent()) == (["task-0"], [])
+    assert (world.emitted(), world.event_pending()) == (["task-0"], [])
 
 
 async def test_what_the_bus_did_not_take_is_emitted_by_the_next_flush(world: World) -> None:
@@ -176,7 +176,7 @@ async def test_what_the_bus_did_not_take_is_emitted_by_the_next_flush(world: Wor
     await outbox.end(task, completed())
     assert not outbox.is_empty
     await outbox.flush()
-    assert (world.emitted(), world.unsent(), outbox.is_empty) == (["task-0"], [], True)
+    assert (world.emitted(), world.event_pending(), outbox.is_empty) == (["task-0"], [], True)
 
 
 async def test_what_could_not_leave_the_index_leaves_it_at_the_next_flush_without_an_event(
@@ -187,33 +187,33 @@ async def test_what_could_not_leave_the_index_leaves_it_at_the_next_flush_withou
     await outbox.end(task, completed())
     assert (len(world.emitted()), outbox.is_empty) == (1, False)
     await outbox.flush()
-    assert (world.emitted(), world.unsent(), outbox.is_empty) == ([], [], True)
+    assert (world.emitted(), world.event_pending(), outbox.is_empty) == ([], [], True)
 
 
 async def test_a_bus_that_refuses_one_keeps_that_one_in_the_index(world: World) -> None:
     for task in world.tasks(3):
         world.healthy.end(task, completed())
-    await world.outbox(events=Refusing("task-1")).emit_left_over(world.healthy.work(0).unsent)
-    assert (world.emitted(), world.unsent()) == (["task-0", "task-2"], ["task-1"])
+    await world.outbox(events=Refusing("task-1")).emit_left_over(world.healthy.work(0).event_pending)
+    assert (world.emitted(), world.event_pending()) == (["task-0", "task-2"], ["task-1"])
     await world.next_pass()
-    assert (world.emitted(), world.unsent()) == (["task-1"], [])
+    assert (world.emitted(), world.event_pending()) == (["task-1"], [])
 
 
 async def test_a_bus_that_throttles_everything_once_is_asked_again(world: World) -> None:
     for task in world.tasks(3):
         world.healthy.end(task, completed())
     outbox = world.outbox(events=Refusing("suno", times=1))
-    await outbox.emit_left_over(world.healthy.work(0).unsent)
-    assert (world.emitted(), world.unsent()) == (["task-0", "task-1", "task-2"], [])
+    await outbox.emit_left_over(world.healthy.work(0).event_pending)
+    assert (world.emitted(), world.event_pending()) == (["task-0", "task-1", "task-2"], [])
 
 
 async def test_one_that_cannot_leave_the_index_does_not_hold_up_the_others(world: World) -> None:
     for task in world.tasks(3):
         world.healthy.end(task, completed())
     outbox = world.outbox(dynamodb=Faulty(client("dynamodb"), update_item=[fault()]))
-    await outbox.emit_left_over(world.healthy.work(0).unsent)
+    await outbox.emit_left_over(world.healthy.work(0).event_pending)
     assert world.emitted() == ["task-0", "task-1", "task-2"]
-    assert len(world.unsent()) == 1
+    assert len(world.event_pending()) == 1
 
 
 async def test_a_look_while_an_event_is_on_its_way_does_not_emit_it_a_second_time(world: World) -> None:
@@ -229,7 +229,7 @@ async def test_a_look_while_an_event_is_on_its_way_does_not_emit_it_a_second_tim
     outbox = world.outbox(events=Slow())
     ending = asyncio.create_task(outbox.end(task, completed()))
     await asyncio.to_thread(under_way.wait, HANG_S)
-    looking = asyncio.create_task(outbox.emit_left_over(world.healthy.work(0).unsent))
+    looking = asyncio.create_task(outbox.emit_left_over(world.healthy.work(0).event_pending))
     await asyncio.sleep(0.05)
     looked.set()
     await asyncio.gather(ending, looking)
@@ -240,7 +240,7 @@ async def test_what_the_index_still_shows_is_not_emitted_again_by_the_same_pass(
     (task,) = world.tasks(1)
     outbox = world.outbox()
     world.healthy.end(task, completed())
-    lagging = world.healthy.work(0).unsent
+    lagging = world.healthy.work(0).event_pending
     await outbox.emit_left_over(lagging)
     await outbox.emit_left_over(lagging)
     assert world.emitted() == ["task-0"]
@@ -249,7 +249,7 @@ async def test_what_the_index_still_shows_is_not_emitted_again_by_the_same_pass(
 async def test_what_was_put_again_meanwhile_is_not_emitted_from_the_later_run(world: World) -> None:
     (task,) = world.tasks(1)
     world.healthy.end(task, completed())
-    left = world.healthy.work(0).unsent
+    left = world.healthy.work(0).event_pending
     world.tasks(1)
     await world.outbox().emit_left_over(left)
     assert world.emitted() == []
@@ -259,7 +259,7 @@ async def test_ends_at_the_same_time_share_their_calls(world: World) -> None:
     events = Faulty(client("events"))
     outbox = world.outbox(events=events)
     await asyncio.gather(*(outbox.end(task, completed()) for task in world.tasks(8)))
-    assert (len(world.emitted()), world.unsent()) == (8, [])
+    assert (len(world.emitted()), world.event_pending()) == (8, [])
     assert len(events.calls) < 8
 
 
@@ -334,10 +334,10 @@ async def test_while_the_bus_refuses_the_event_of_a_run_that_of_the_tasks_next_r
             return {"Entries": [REFUSED if is_bad else {} for is_bad in bad]}
 
     outbox = world.outbox(events=RefusingOne())
-    await outbox.emit_left_over(world.healthy.work(0).unsent)
+    await outbox.emit_left_over(world.healthy.work(0).event_pending)
     assert await outbox.end(second, completed())
     assert (world.emitted_ids(), outbox.is_empty) == ([], False)
     while not outbox.is_empty:
-        await outbox.emit_left_over(world.healthy.work(0).unsent)
+        await outbox.emit_left_over(world.healthy.work(0).event_pending)
     assert world.emitted_ids() == [item["event_id"], world.healthy.of_id("task-0")[0]["event_id"]]
-    assert world.healthy.work(0).unsent == []
+    assert world.healthy.work(0).event_pending == []
