@@ -8,7 +8,7 @@ from typing import Final
 
 from aws_lambda_powertools import Logger
 
-from poller.troubles import Cause
+from poller.poll_problems import PollProblem
 from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.errors import InvalidInput, Misconfigured
 from tunehook.http.reply import Transport
@@ -25,22 +25,17 @@ RETRY_AFTER_MS: Final = 5_000
 CONNECTIONS_MAX: Final = 900
 """Connections of all providers together: what Lambda's limit of 1,024 open files leaves beside those to AWS."""
 
-
 _KIND_MAX: Final = 200
 """How much of a problem with an entry tells one from another."""
 
 
 class ProviderRegistry:
-    """Gives the provider of a name, and follows changes of the configuration.
+    """The providers by name, as their secret has them; it follows changes.
 
     Parameters
     ----------
     read : callable
-        Returns the text of the providers secret; may block.
-    http : Transport
-        What requests are made with.
-    clock : callable
-        Returns the present moment in milliseconds since 1970.
+        Returns the text of the secret; may block.
     seconds : callable, optional
         For the providers' pauses; by default `tunehook.times.SteadySeconds`.
     """
@@ -52,6 +47,9 @@ class ProviderRegistry:
         clock: Callable[[], int],
         seconds: Callable[[], float] | None = None,
     ) -> None:
+        self.fault = ""
+        """Why the configuration could not be read the last time, in a few words."""
+
         self._read = read
         self._http = http
         self._clock = clock
@@ -60,25 +58,15 @@ class ProviderRegistry:
         self._problems: dict[str, str] = {}
         self._problem: str | None = None
         self._text: str | None = None
-        self._fault = ""
         self._read_at_ms = 0
         self._tried_at_ms = 0
         self._read_again_at_ms = 0
 
-    @property
-    def fault(self) -> str:
-        """Why the configuration could not be read the last time, in a few words."""
-        return self._fault
-
     async def refresh(self) -> bool:
-        """Read the configuration again if it is older than `RELOAD_EVERY_MS`, or lacks a name that was asked for.
+        """Read the configuration again if it is older than `RELOAD_EVERY_MS`, or lacks a name that was wanted.
 
-        A provider whose entry is unacceptable is left out, and its tasks wait; the others are not disturbed.
-
-        Returns
-        -------
-        bool
-            Whether the configuration is known; if it could not be read this time, the last one is still good.
+        A provider whose entry is unacceptable is left out, and its tasks wait; the others are not disturbed. Returns
+        whether the configuration is known: if it could not be read this time, the last one is still good.
         """
         if self._clock() >= self._read_again_at_ms:
             self._tried_at_ms = self._clock()
@@ -86,7 +74,7 @@ class ProviderRegistry:
                 text = await asyncio.to_thread(self._read)
             except (*AWS_FAULTS, Misconfigured) as error:
                 logger.error("providers_not_read", error=code_of(error))
-                self._fault = f"the configuration of the providers cannot be read: {code_of(error)}"
+                self.fault = f"the configuration of the providers cannot be read: {code_of(error)}"
                 self._read_again_at_ms = self._clock() + RETRY_AFTER_MS
                 return self._text is not None
             self._read_at_ms = self._tried_at_ms
@@ -113,7 +101,7 @@ class ProviderRegistry:
         }
 
     def _kept(self, config: ProviderConfig) -> Provider | None:
-        """Return the provider as it is, pauses and all, if its configuration is the same."""
+        """Return the provider with its pauses, if its configuration is the same."""
         provider = self._providers.get(config.name)
         return provider if provider is not None and provider.config == config else None
 
@@ -128,24 +116,21 @@ class ProviderRegistry:
         """Return whether the configuration has been read at or after `moment_ms`, in milliseconds since 1970."""
         return self._read_at_ms >= moment_ms
 
-    def problem(self, name: str) -> Cause:
-        """Return why there is no provider of this name, in words that quote no value; other words are another kind."""
+    def problem(self, name: str) -> PollProblem:
+        """Return why there is no provider of this name; the message quotes no value of the secret."""
         problem = self._problem or self._problems.get(name)
         if problem is None:
-            return Cause("unconfigured", f"the provider {name} is not configured", is_certain=True)
-        words = f"the provider {name} cannot be used: {problem}"
-        return Cause(f"unusable {problem}"[:_KIND_MAX], words, is_certain=True)
+            return PollProblem("unconfigured", f"the provider {name} is not configured", is_certain=True)
+        message = f"the provider {name} cannot be used: {problem}"
+        return PollProblem(f"unusable {problem}"[:_KIND_MAX], message, is_certain=True)
 
     def pause_left_s(self, provider: Provider) -> float:
-        """Return for how many seconds from now a provider is not to be asked."""
+        """Return for how many seconds from now a provider is paused."""
         return max(0.0, provider.paused_until - self._seconds())
 
 
 def _within_connections(configs: Collection[ProviderConfig]) -> Iterator[ProviderConfig]:
-    """Divide the connections, so that a provider that holds all of its own takes none of another's.
-
-    Those that want least get what they want, the others equal parts of what is left.
-    """
+    """Divide `CONNECTIONS_MAX`: who wants least gets that, the others get equal parts of what is left."""
     left = CONNECTIONS_MAX
     for position, config in enumerate(sorted(configs, key=lambda config: config.max_concurrency)):
         granted = min(config.max_concurrency, max(1, left // (len(configs) - position)))
