@@ -84,7 +84,7 @@ def decide(task: WorkItem, outcome: Outcome, now_ms: int, problem: str | None = 
         case Completed():
             return _completed(task, outcome, now_ms)
         case Failed(reason, result):
-            return _provider_failed(task, reason, result, now_ms)
+            return _end(task, now_ms, Failure(FailureCode.PROVIDER_FAILED, reason), result)
         case SeemsFailed():
             return _seems_failed(task, outcome, now_ms)
         case CompletedWithoutResults():
@@ -104,8 +104,7 @@ def timed_out(task: WorkItem, now_ms: int, last: str | None = None) -> End:
     `last` is what was unusual in that answer; the task's last error by default.
     """
     last = last or task.last_error
-    reason = f"not ended within {_timeout_s(task)} s" + (f"; last: {last}" if last else "")
-    return _end(task, now_ms, Failure(FailureCode.TIMED_OUT, reason))
+    return _not_in_time(task, now_ms, f"; last: {last}" if last else "")
 
 
 def given_up(task: WorkItem, now_ms: int, problem: str, since_ms: int | None = None) -> End:
@@ -116,8 +115,7 @@ def given_up(task: WorkItem, now_ms: int, problem: str, since_ms: int | None = N
     if task.trouble is not None:
         since_ms = task.trouble.since_ms
     since = "" if since_ms is None else f" (since {iso(from_ms(since_ms))})"
-    reason = f"not ended within {_timeout_s(task)} s; could not be asked after that{since}: {problem}"
-    return _end(task, now_ms, Failure(FailureCode.TIMED_OUT, reason))
+    return _not_in_time(task, now_ms, f"; could not be asked after that{since}: {problem}")
 
 
 def should_give_up(task: WorkItem, now_ms: int) -> bool:
@@ -125,8 +123,9 @@ def should_give_up(task: WorkItem, now_ms: int) -> bool:
     return now_ms >= task.deadline_ms + GIVE_UP_AFTER_MS
 
 
-def _timeout_s(task: WorkItem) -> int:
-    return (task.deadline_ms - task.since_ms) // 1000
+def _not_in_time(task: WorkItem, now_ms: int, detail: str) -> End:
+    timeout_s = (task.deadline_ms - task.since_ms) // 1000
+    return _end(task, now_ms, Failure(FailureCode.TIMED_OUT, f"not ended within {timeout_s} s{detail}"))
 
 
 def _message(outcome: Outcome) -> str:
@@ -144,16 +143,13 @@ def _completed(task: WorkItem, outcome: Completed, now_ms: int) -> Decision:
     return _end(task, now_ms, None, outcome.result)
 
 
-def _provider_failed(task: WorkItem, reason: str, result: TaskResult, now_ms: int) -> End:
-    return _end(task, now_ms, Failure(FailureCode.PROVIDER_FAILED, reason), result)
-
-
 def _seems_failed(task: WorkItem, outcome: SeemsFailed, now_ms: int) -> Decision:
     suspicion = _suspicion(task.suspicion, outcome, now_ms)
     if suspicion.count >= SUSPICION_ENDS_AT and (
         outcome.evidence == "word" or now_ms - suspicion.since_ms >= PROGRESS_SPAN_MS
     ):
-        return _provider_failed(task, outcome.reason, outcome.result, now_ms)
+        failure = Failure(FailureCode.PROVIDER_FAILED, outcome.reason)
+        return _end(task, now_ms, failure, outcome.result)
     said = f"the task seems to have failed: {outcome.reason}"
     if now_ms >= task.deadline_ms:
         return timed_out(task, now_ms, said)

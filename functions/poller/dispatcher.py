@@ -11,7 +11,7 @@ from typing import Final
 
 from aws_lambda_powertools import Logger
 
-from poller.background import BackgroundTasks, SingleFlight, wait_briefly
+from poller.background import BackgroundTasks, wait_briefly
 from poller.decision import given_up, should_give_up
 from poller.metrics import Metrics
 from poller.outcome_handler import OutcomeHandler, is_answer
@@ -42,12 +42,7 @@ class PollDispatcher:
     clock: Callable[[], int]
     polls: BackgroundTasks = field(default_factory=BackgroundTasks)
     loads: BackgroundTasks = field(default_factory=BackgroundTasks)
-    _loading: SingleFlight[None] = field(init=False)
     _polled: set[Provider] = field(default_factory=set)
-    _counted_pauses: dict[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._loading = SingleFlight(self.loads)
 
     def finish(self) -> None:
         """Begin no more requests; those that run may be answered."""
@@ -67,24 +62,24 @@ class PollDispatcher:
             return 0.0
         providers = {name: self.providers.get(name) for name in due}
         waited_s = await self._load([provider for provider in providers.values() if provider is not None])
-        held: set[str] = set()
+        skipped: set[str] = set()
         for name, group in due.items():
             if (provider := providers[name]) is None:
                 self._wait_for_configuration(name, group, now_ms)
             elif not self.health.is_loaded(provider):
-                held.add(name)
+                skipped.add(name)
             elif provider.is_paused():
                 # They stay due, so that the first poll after the pause can be of a new task.
                 self._wait_for_pause(provider, group, now_ms)
-                held.add(name)
+                skipped.add(name)
             else:
                 self._start_polls(provider, group, now_ms)
-        if due.keys() > held:
+        if due.keys() > skipped:
             logger.info(
                 "tick",
                 shard=self.shard,
                 pending=len(self.scheduler.tasks),
-                due={name: len(group) for name, group in due.items() if name not in held},
+                due={name: len(group) for name, group in due.items() if name not in skipped},
             )
         return waited_s
 
@@ -95,25 +90,25 @@ class PollDispatcher:
         waited_ms: dict[str, int] = {}
         unpolled: set[str] = set()
         oldest_ms = now_ms
-        for scheduled in self.scheduler.tasks.values():
-            name = scheduled.task.key.provider
-            oldest_ms = min(oldest_ms, scheduled.task.since_ms)
-            if not scheduled.polled_at_ms:
+        for entry in self.scheduler.tasks.values():
+            name = entry.task.key.provider
+            oldest_ms = min(oldest_ms, entry.task.since_ms)
+            if not entry.polled_at_ms:
                 unpolled.add(name)
-            if scheduled.due_ms > now_ms or scheduled.is_writing:
+            if entry.due_ms > now_ms or entry.is_writing:
                 continue
-            if scheduled.poll is None:
-                due[name].append(scheduled)
+            if entry.poll is None:
+                due[name].append(entry)
                 continue
             queued[name] += 1
-            queued_ms = now_ms - scheduled.due_ms
+            queued_ms = now_ms - entry.due_ms
             waited_ms[name] = max(waited_ms.get(name, 0), queued_ms)
-            if now_ms < scheduled.task.deadline_ms or queued_ms < BEHIND_FROM_MS:
+            if now_ms < entry.task.deadline_ms or queued_ms < BEHIND_FROM_MS:
                 continue
-            if should_give_up(scheduled.task, now_ms) and queued_ms >= QUEUED_MAX_MS:
-                self._give_up(scheduled, self._queued_because(name), now_ms)
-            elif not scheduled.is_overdue_poll:
-                due[name].append(scheduled)  # once more, and before all others
+            if should_give_up(entry.task, now_ms) and queued_ms >= QUEUED_MAX_MS:
+                self._give_up(entry, self._queued_because(name), now_ms)
+            elif not entry.is_overdue_poll:
+                due[name].append(entry)  # once more, and before all others
         self.metrics.backlog(len(self.scheduler.tasks), now_ms - oldest_ms)
         self.scheduler.round_robin.observe(waited_ms, unpolled)
         ordered = {name: self._in_order(name, group, queued[name], now_ms) for name, group in due.items()}
@@ -138,25 +133,21 @@ class PollDispatcher:
     async def _load(self, providers: list[Provider]) -> float:
         """Load the health of providers that are new to this pass; return for how many seconds this waited."""
         unloaded = [provider for provider in providers if not self.health.is_loaded(provider)]
-        if not unloaded:
-            return 0.0
-        return await wait_briefly(self._loading.start(lambda: self._load_all(unloaded)))
-
-    async def _load_all(self, providers: list[Provider]) -> None:
-        for provider in await self.health.load(providers):
-            self._counted_pauses[provider.name] = provider.paused_until  # counted when it began
+        if unloaded and not self.loads:
+            self.loads.start(self.health.load(unloaded))
+        return await wait_briefly(*self.loads) if unloaded else 0.0
 
     def _start_polls(self, provider: Provider, group: list[ScheduledTask], now_ms: int) -> None:
         poll = object()
-        for scheduled in group:
-            scheduled.poll, scheduled.due_ms = poll, now_ms
-            scheduled.is_overdue_poll = now_ms >= scheduled.task.deadline_ms
+        for entry in group:
+            entry.poll, entry.due_ms = poll, now_ms
+            entry.is_overdue_poll = now_ms >= entry.task.deadline_ms
         self.polls.start(self._poll(provider, group, poll))
 
     async def _poll(self, provider: Provider, group: list[ScheduledTask], poll: object) -> None:
         self._polled.add(provider)
         health = self.health.of(provider)
-        unanswered = {scheduled.task.key.task_id: scheduled for scheduled in group}
+        unanswered = {entry.task.key.task_id: entry for entry in group}
         overdue = [each.task.key.task_id for each in group if each.is_overdue_poll]
         old_since_ms = self.clock() - OLD_FROM_MS
         old = [each.task.key.task_id for each in group if each.task.submitted_at_ms < old_since_ms]
@@ -168,22 +159,22 @@ class PollDispatcher:
         try:
             async with aclosing(polls) as outcomes:
                 async for task_id, outcome in outcomes:
-                    scheduled = unanswered.pop(task_id)
+                    entry = unanswered.pop(task_id)
                     # One that is polled once more, as overdue, may be answered here all the same.
-                    if scheduled.poll is poll or (scheduled.poll is not None and is_answer(outcome)):
-                        self.outcomes.handle_outcome(scheduled, health, outcome)
+                    if entry.poll is poll or (entry.poll is not None and is_answer(outcome)):
+                        self.outcomes.handle_outcome(entry, health, outcome)
         finally:
-            for scheduled in unanswered.values():
-                if scheduled.poll is poll:
-                    scheduled.poll = None
+            for entry in unanswered.values():
+                if entry.poll is poll:
+                    entry.poll = None
             self._record_pause(provider, health)
 
     def _record_pause(self, provider: Provider, health: ProviderHealth) -> None:
         """Record the provider's latest pause, once for all the polls that it refuses."""
-        name, reason = provider.name, provider.pause_reason
-        if reason is not None and provider.paused_until > self._counted_pauses.get(name, 0.0):
-            self._counted_pauses[name] = provider.paused_until
-            self.metrics.paused(name, reason)
+        reason = provider.pause_reason
+        if reason is not None and provider.paused_until > health.paused_until:
+            health.paused_until = provider.paused_until
+            self.metrics.paused(provider.name, reason)
             health.record_pause(self.providers.pause_left_s(provider), reason, self.clock())
 
     def _wait_for_pause(self, provider: Provider, group: list[ScheduledTask], now_ms: int) -> None:
@@ -201,8 +192,8 @@ class PollDispatcher:
         known = [each for each in group if self.providers.read_since(min(each.task.since_ms, now_ms))]
         problem = self.providers.problem(name)
         waiting = self._give_up_old(known, problem.message, now_ms)
-        for scheduled in waiting:
-            self.scheduler.reschedule(scheduled, now_ms)
+        for entry in waiting:
+            self.scheduler.reschedule(entry, now_ms)
         self.outcomes.report_to_all(waiting, problem, now_ms)
 
     def _give_up_old(
@@ -210,14 +201,12 @@ class PollDispatcher:
     ) -> list[ScheduledTask]:
         """Give up the tasks that have waited long enough for an answer; return the others."""
         waiting = []
-        for scheduled in group:
-            if should_give_up(scheduled.task, now_ms):
-                self._give_up(scheduled, problem, now_ms, since_ms)
+        for entry in group:
+            if should_give_up(entry.task, now_ms):
+                self._give_up(entry, problem, now_ms, since_ms)
             else:
-                waiting.append(scheduled)
+                waiting.append(entry)
         return waiting
 
-    def _give_up(
-        self, scheduled: ScheduledTask, problem: str, now_ms: int, since_ms: int | None = None
-    ) -> None:
-        self.outcomes.apply(scheduled, given_up(scheduled.task, now_ms, problem, since_ms), now_ms)
+    def _give_up(self, entry: ScheduledTask, problem: str, now_ms: int, since_ms: int | None = None) -> None:
+        self.outcomes.apply(entry, given_up(entry.task, now_ms, problem, since_ms), now_ms)

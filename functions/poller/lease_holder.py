@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from aws_lambda_powertools import Logger
 
-from poller.background import BackgroundTasks, SingleFlight, in_thread
+from poller.background import BackgroundTasks, in_thread
 from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.aws.leases import RENEW_EVERY_MS, Leases, Place
 
@@ -49,17 +49,21 @@ class LeaseHolder:
     is_lost: bool = False
     handed_over_at_ms: int = 0
     is_on_schedule: bool = False
-    background: BackgroundTasks = field(default_factory=BackgroundTasks)
-    renewal: SingleFlight[bool] = field(init=False)
+    renewals: BackgroundTasks = field(default_factory=BackgroundTasks)
     _renewed_at_ms: int = 0
     _positions: dict[str, Place] = field(default_factory=dict)
     _positions_at_ms: int = 0
 
-    def __post_init__(self) -> None:
-        self.renewal = SingleFlight(self.background)
-
     async def _call(self, call: Callable[..., T], *args: Any) -> T:
         return await in_thread(self.executor, call, self.shard, *args)
+
+    async def _try(self, failed: str, call: Callable[..., T], *args: Any) -> T | None:
+        """Return what a call returns, or None after a fault of AWS, which is logged as `failed`."""
+        try:
+            return await self._call(call, *args)
+        except AWS_FAULTS as error:
+            logger.warning(failed, shard=self.shard, error=code_of(error))
+            return None
 
     async def take(self, *, take_over: bool) -> bool:
         """Take the lease; return False if another poller holds it and it was not to be taken over."""
@@ -89,40 +93,24 @@ class LeaseHolder:
     def renew_when_due(self) -> None:
         """Begin a renewal every `RENEW_EVERY_MS`; `is_lost` follows with its answer."""
         now_ms = self.clock()
-        if self.renewal.running is None and now_ms - self._renewed_at_ms >= RENEW_EVERY_MS:
+        if not self.renewals and now_ms - self._renewed_at_ms >= RENEW_EVERY_MS:
             self._renewed_at_ms = now_ms
-            self.renewal.start(lambda: self._renew(now_ms))
+            self.renewals.start(self._renew(now_ms))
 
-    async def _renew(self, now_ms: int) -> bool:
-        try:
-            is_ours = await self._call(self.leases.renew, self.owner, now_ms)
-        except AWS_FAULTS as error:
-            logger.warning("lease_not_renewed", shard=self.shard, error=code_of(error))
-            return True
-        self.is_lost |= not is_ours
-        return is_ours
+    async def _renew(self, now_ms: int) -> None:
+        if await self._try("lease_not_renewed", self.leases.renew, self.owner, now_ms) is False:
+            self.is_lost = True
 
     async def release(self) -> None:
         """Release the lease; where that fails, it expires within seconds."""
-        try:
-            await self._call(self.leases.give_up, self.owner, self.clock())
-        except AWS_FAULTS as error:
-            logger.warning("lease_not_released", shard=self.shard, error=code_of(error))
+        await self._try("lease_not_released", self.leases.give_up, self.owner, self.clock())
 
-    def save_positions_when_due(
-        self, positions: Callable[[], dict[str, Place]], writes: BackgroundTasks
-    ) -> None:
+    def save_positions_when_due(self, read: Callable[[], dict[str, Place]], writes: BackgroundTasks) -> None:
         """Begin a write of the round-robin positions every `RENEW_EVERY_MS`, where they have changed."""
         now_ms = self.clock()
         if now_ms - self._positions_at_ms < RENEW_EVERY_MS:
             return
         self._positions_at_ms = now_ms
-        if (changed := positions()) != self._positions:
-            self._positions = changed
-            writes.start(self._save_positions(changed))
-
-    async def _save_positions(self, positions: dict[str, Place]) -> None:
-        try:
-            await self._call(self.leases.note_behind, self.owner, positions)
-        except AWS_FAULTS as error:
-            logger.warning("positions_not_saved", shard=self.shard, error=code_of(error))
+        if (positions := read()) != self._positions:
+            self._positions = positions
+            writes.start(self._try("positions_not_saved", self.leases.note_behind, self.owner, positions))

@@ -45,12 +45,7 @@ class Outbox:
     """The ended tasks of one shard whose events are not on the bus yet, or not marked as sent.
 
     What fails stays in memory until the next `flush`. What is lost with the process, the next pass finds in the work
-    index.
-
-    Attributes
-    ----------
-    store_file : callable, optional
-        Stores a file that came inside an answer, for the event of that id; may block. See `poller.inline_files`.
+    index. `store_file` stores a file that came inside an answer, for the event of that id: `poller.inline_files`.
     """
 
     tasks: TasksTable
@@ -197,12 +192,12 @@ class Outbox:
         async with self._flushing:
             batch, self._to_emit = _earlier_and_later(self._to_emit, self._found)
             if batch:
-                self._to_mark += await self._emit(batch)
+                await self._emit(batch)
             emitted, self._to_mark = self._to_mark, []
             await asyncio.gather(*(self._mark_sent(task) for task in emitted))
 
-    async def _emit(self, batch: list[EndedTask]) -> list[EndedTask]:
-        """Return the tasks whose event the bus has taken; the others are queued again."""
+    async def _emit(self, batch: list[EndedTask]) -> None:
+        """Queue the tasks whose event the bus has taken to be marked; queue the others again."""
         try:
             accepted = await asyncio.to_thread(self.bus.put, [task_ended(task) for task in batch])
         except AWS_FAULTS as error:
@@ -211,9 +206,8 @@ class Outbox:
         except BaseException:
             self._to_emit += batch
             raise
-        outcome = tuple(zip(batch, accepted, strict=True))
-        self._to_emit += [task for task, is_accepted in outcome if not is_accepted]
-        return [task for task, is_accepted in outcome if is_accepted]
+        for task, is_accepted in zip(batch, accepted, strict=True):
+            (self._to_mark if is_accepted else self._to_emit).append(task)
 
     async def _mark_sent(self, task: EndedTask) -> None:
         try:
@@ -226,10 +220,7 @@ class Outbox:
 def _earlier_and_later(
     waiting: Iterable[EndedTask], found: Iterable[_Run]
 ) -> tuple[list[EndedTask], list[EndedTask]]:
-    """Split runs into the first of each task, and those that wait until its event is on the bus.
-
-    An earlier run may be one that was found ended, and is not to be emitted yet.
-    """
+    """Split runs into the first of each task, found ones included, and those that wait for its event."""
     waiting = list(waiting)
     first: dict[TaskKey, int] = {}
     for key, since_ms in (*((task.key, task.since_ms) for task in waiting), *found):

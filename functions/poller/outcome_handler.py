@@ -48,55 +48,49 @@ class OutcomeHandler:
     writes: BackgroundTasks = field(default_factory=BackgroundTasks)
     _reported_at_ms: deque[int] = field(default_factory=lambda: deque(maxlen=REPORTS_A_SECOND))
 
-    def handle_outcome(self, scheduled: ScheduledTask, health: ProviderHealth, outcome: Outcome) -> None:
+    def handle_outcome(self, entry: ScheduledTask, health: ProviderHealth, outcome: Outcome) -> None:
         """Handle the outcome of one poll."""
         now_ms = self.clock()
-        scheduled.poll = None
+        entry.poll = None
         was_polled = is_answer(outcome)
         problem = health.record_outcome(outcome, now_ms)
         if was_polled:
-            scheduled.polled_at_ms = now_ms
+            entry.polled_at_ms = now_ms
             if not isinstance(outcome, Throttled | Transient | Unauthorised):
-                scheduled.answered_at_ms = now_ms
-            self.metrics.question(scheduled.task.key.provider, outcome.name)
+                entry.answered_at_ms = now_ms
+            self.metrics.question(entry.task.key.provider, outcome.name)
             if outcome.name == "unauthorised" and health.is_no_longer_accepted:
-                self.metrics.no_longer_accepted(scheduled.task.key.provider)
+                self.metrics.no_longer_accepted(entry.task.key.provider)
         if isinstance(outcome, Pending) and outcome.refreshed_at is not None:
             submitted_at_ms = None if outcome.submitted_at is None else to_ms(outcome.submitted_at)
-            scheduled.refresh = health.rhythm.observe(
-                scheduled.refresh, to_ms(outcome.refreshed_at), now_ms, submitted_at_ms
+            entry.refresh = health.rhythm.observe(
+                entry.refresh, to_ms(outcome.refreshed_at), now_ms, submitted_at_ms
             )
-        decision = decide(scheduled.task, outcome, now_ms, None if problem is None else problem.message)
+        decision = decide(entry.task, outcome, now_ms, None if problem is None else problem.message)
         if isinstance(decision, End):
-            self.apply(scheduled, decision, now_ms)
+            self.apply(entry, decision, now_ms)
         elif not was_polled:
             # An overdue task stays due: it is to be among the first after the pause.
-            if now_ms < scheduled.task.deadline_ms:
-                self.scheduler.reschedule(scheduled, now_ms)
+            if now_ms < entry.task.deadline_ms:
+                self.scheduler.reschedule(entry, now_ms)
         elif problem is not None:
-            self.apply(scheduled, self._with_report(scheduled, problem, now_ms, decision), now_ms)
+            self.apply(entry, self._with_report(entry, problem, now_ms, decision), now_ms)
         else:
-            if scheduled.task.trouble is not None and not scheduled.task.trouble.is_kept:
-                scheduled.task = replace(scheduled.task, trouble=None)
+            if entry.task.trouble is not None and not entry.task.trouble.is_kept:
+                entry.task = replace(entry.task, trouble=None)
             if decision.changes and decision.changes.keys() <= _REPORT and not self._may_report(now_ms):
                 decision = Wait({})  # the next answer takes the report back
-            self.apply(scheduled, decision, now_ms)
+            self.apply(entry, decision, now_ms)
 
-    def _with_report(
-        self, scheduled: ScheduledTask, problem: PollProblem, now_ms: int, decision: Wait
-    ) -> Wait:
+    def _with_report(self, entry: ScheduledTask, problem: PollProblem, now_ms: int, decision: Wait) -> Wait:
         """Count a problem; add its report to the decision when it is due."""
-        task = replace(scheduled.task, trouble=None) if "trouble" in decision.changes else scheduled.task
+        task = replace(entry.task, trouble=None) if "trouble" in decision.changes else entry.task
         trouble, report = record_problem(task, problem, now_ms)
-        if (
-            not report
-            and trouble != scheduled.task.trouble
-            and self._is_polled_seldom(scheduled.task, now_ms)
-        ):
+        if not report and trouble != entry.task.trouble and self._is_polled_seldom(entry.task, now_ms):
             report = {"trouble": replace(trouble, is_kept=True)}
         if report and self._may_report(now_ms):
             return Wait(decision.changes | report)
-        scheduled.task = replace(scheduled.task, trouble=trouble)
+        entry.task = replace(entry.task, trouble=trouble)
         return decision
 
     def _is_polled_seldom(self, task: WorkItem, now_ms: int) -> bool:
@@ -112,60 +106,60 @@ class OutcomeHandler:
 
     def report_to_all(self, waiting: Iterable[ScheduledTask], problem: PollProblem, now_ms: int) -> None:
         """Report a problem that every poll would meet on tasks that were not polled; they stay due."""
-        for scheduled in waiting:
-            if scheduled.task.trouble is None or scheduled.task.trouble.told != problem.kind:
+        for entry in waiting:
+            if entry.task.trouble is None or entry.task.trouble.told != problem.kind:
                 if not self._may_report(now_ms):
                     return
-                _, report = record_problem(scheduled.task, problem, now_ms, was_polled=False)
-                scheduled.is_writing = True
-                self.writes.start(self._report(scheduled, report))
+                _, report = record_problem(entry.task, problem, now_ms, was_polled=False)
+                entry.is_writing = True
+                self.writes.start(self._report(entry, report))
 
-    async def _report(self, scheduled: ScheduledTask, report: dict[str, Any]) -> None:
+    async def _report(self, entry: ScheduledTask, report: dict[str, Any]) -> None:
         try:
-            await self._update(scheduled, report)
+            await self._update(entry, report)
         finally:
-            scheduled.is_writing = False
+            entry.is_writing = False
 
-    def apply(self, scheduled: ScheduledTask, decision: Decision, now_ms: int) -> None:
+    def apply(self, entry: ScheduledTask, decision: Decision, now_ms: int) -> None:
         """Apply a decision in the background; the usual one changes nothing, and only reschedules the task."""
         if isinstance(decision, Wait) and not decision.changes:
-            self.scheduler.reschedule(scheduled, now_ms)
+            self.scheduler.reschedule(entry, now_ms)
             return
-        scheduled.poll = None
-        scheduled.is_writing = True
-        self.writes.start(self._write(scheduled, decision, now_ms))
+        entry.poll = None
+        entry.is_writing = True
+        self.writes.start(self._write(entry, decision, now_ms))
 
-    async def _write(self, scheduled: ScheduledTask, decision: Decision, now_ms: int) -> None:
+    async def _write(self, entry: ScheduledTask, decision: Decision, now_ms: int) -> None:
         try:
             if isinstance(decision, End):
-                await self._end(scheduled, decision)
+                await self._end(entry, decision)
             else:
-                await self._update(scheduled, decision.changes)
+                await self._update(entry, decision.changes)
         finally:
             # Only now: the answer may have shown that the task is older than it was known to be.
-            self.scheduler.reschedule(scheduled, now_ms)
+            self.scheduler.reschedule(entry, now_ms)
 
-    async def _end(self, scheduled: ScheduledTask, decision: End) -> None:
-        key, end = scheduled.task.key, decision.end
+    async def _end(self, entry: ScheduledTask, decision: End) -> None:
+        key, end = entry.task.key, decision.end
         try:
-            if await self.outbox.end(scheduled.task, end, decision.inline_files):
+            if await self.outbox.end(entry.task, end, decision.inline_files):
                 self.metrics.ended(key.provider, end.status, end.detection_delay_ms)
         except AWS_FAULTS as error:
             logger.warning("task_not_ended", task_id=key.task_id, error=code_of(error))
         else:
-            self.scheduler.remove(scheduled)
+            self.scheduler.remove(entry)
 
-    async def _update(self, scheduled: ScheduledTask, changes: dict[str, Any]) -> None:
+    async def _update(self, entry: ScheduledTask, changes: dict[str, Any]) -> None:
         try:
-            is_pending = await asyncio.to_thread(self.tasks.note, scheduled.task, changes)
+            is_pending = await asyncio.to_thread(self.tasks.note, entry.task, changes)
         except AWS_FAULTS as error:
-            logger.warning("task_not_updated", task_id=scheduled.task.key.task_id, error=code_of(error))
+            logger.warning("task_not_updated", task_id=entry.task.key.task_id, error=code_of(error))
             return
         if not is_pending:
-            self.scheduler.remove(scheduled)
+            self.scheduler.remove(entry)
             return
         counts = {name: 0 for name in ("not_found_count", "empty_count") if changes.get(name, 0) is None}
-        scheduled.task = replace(scheduled.task, **(changes | counts))
+        entry.task = replace(entry.task, **(changes | counts))
 
 
 def is_answer(outcome: Outcome) -> bool:

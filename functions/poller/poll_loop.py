@@ -11,7 +11,7 @@ from typing import Final
 
 from aws_lambda_powertools import Logger
 
-from poller.background import BackgroundTasks, SingleFlight, wait_briefly
+from poller.background import BackgroundTasks, wait_briefly
 from poller.dispatcher import PollDispatcher
 from poller.lease_holder import LeaseHolder
 from poller.metrics import Metrics
@@ -68,7 +68,7 @@ class PollLoop:
         Who holds the lease: the invocation's request id.
     remaining_ms : callable
         Returns how long the invocation may still run, in milliseconds.
-    upkeep : Executor, optional
+    reserved_threads : Executor, optional
         The threads that read the work index and renew the lease, so that these wait for no other call; those of the
         event loop by default.
     """
@@ -83,12 +83,14 @@ class PollLoop:
     metrics: Metrics
     clock: Callable[[], int]
     remaining_ms: Callable[[], int]
-    upkeep: Executor | None = None
+    reserved_threads: Executor | None = None
 
     def __post_init__(self) -> None:
         self._scheduler = PollScheduler(self.providers, self.health, self.clock)
-        self._work = WorkReader(self.shard, self.tasks, self._scheduler, self.outbox, self.upkeep, self.clock)
-        self._lease = LeaseHolder(self.shard, self.owner, self.leases, self.upkeep, self.clock)
+        self._work = WorkReader(
+            self.shard, self.tasks, self._scheduler, self.outbox, self.reserved_threads, self.clock
+        )
+        self._lease = LeaseHolder(self.shard, self.owner, self.leases, self.reserved_threads, self.clock)
         outcomes = OutcomeHandler(
             self._scheduler, self.tasks, self.outbox, self.providers, self.metrics, self.clock
         )
@@ -96,9 +98,8 @@ class PollLoop:
             self.shard, self._scheduler, outcomes, self.providers, self.health, self.metrics, self.clock
         )
         self._writes = outcomes.writes
-        self._emitting: SingleFlight[None] = SingleFlight(self._writes)
-        self._reads = BackgroundTasks()
-        self._refreshing: SingleFlight[bool] = SingleFlight(self._reads)
+        self._refreshes = BackgroundTasks()
+        self._is_emitting = False
         self._is_configured = False
         self._began_at_ms = 0
 
@@ -149,11 +150,12 @@ class PollLoop:
                 await self._lease.release()
                 return StopReason.OUT_OF_TIME
             idle_from_ms = (idle_from_ms or self.clock()) if self._is_idle() else None
-            read = self._work.start()
+            reads = self._work.start()
             self._lease.renew_when_due()
             # Follow the configuration; while it is being read, the last one is good.
-            refresh = self._refreshing.start(self._refresh)
-            waited_s = await wait_briefly(read, self._lease.renewal.running, refresh)
+            if not self._refreshes:
+                self._refreshes.start(self._refresh())
+            waited_s = await wait_briefly(*reads, *self._lease.renewals, *self._refreshes)
             if self._lease.is_lost:
                 return StopReason.TAKEN_OVER
             # Reads may take longer than a tick: one that began since then has to have found nothing.
@@ -179,9 +181,8 @@ class PollLoop:
     def _positions(self) -> dict[str, Place]:
         return self._scheduler.round_robin.positions(self._scheduler.tasks.values())
 
-    async def _refresh(self) -> bool:
+    async def _refresh(self) -> None:
         self._is_configured = await self.providers.refresh()
-        return self._is_configured
 
     def _is_idle(self) -> bool:
         return not self._scheduler.tasks and self._is_through()
@@ -189,9 +190,7 @@ class PollLoop:
     def _is_through(self) -> bool:
         """Return whether nothing runs, and no renewal takes back a lease that is released now."""
         return (
-            self.outbox.is_empty
-            and not (self._dispatcher.polls or self._writes)
-            and self._lease.renewal.running is None
+            self.outbox.is_empty and not (self._dispatcher.polls or self._writes) and not self._lease.renewals
         )
 
     def _can_rest(self) -> bool:
@@ -205,14 +204,17 @@ class PollLoop:
 
     def _emit_left_over(self) -> None:
         """Emit the events that another pass left: only who holds the lease does, or many would at the same time."""
-        if not self.outbox.is_empty:
-            self._emitting.start(self._emit)
+        if not self.outbox.is_empty and not self._is_emitting:
+            self._is_emitting = True
+            self._writes.start(self._emit())
 
     async def _emit(self) -> None:
         try:
             self.metrics.emitted_again(await self.outbox.emit_left_over())
         except AWS_FAULTS as error:
             logger.warning("ended_tasks_not_read", shard=self.shard, error=code_of(error))
+        finally:
+            self._is_emitting = False
 
     def _save_health(self, *, is_last: bool = False) -> None:
         for health in self.health.unsaved(is_last=is_last):
@@ -230,9 +232,9 @@ class PollLoop:
         groups = (
             self._dispatcher.polls,
             self._dispatcher.loads,
-            self._reads,
-            self._lease.background,
-            self._work.background,
+            self._refreshes,
+            self._lease.renewals,
+            self._work.reads,
         )
         cancelled = [task for group in groups for task in group.cancel()]
         timeout_s = max(0.0, self.remaining_ms() / 1000 - WIND_UP_MARGIN_S)

@@ -47,20 +47,16 @@ class ProviderHealth:
         What its item says, and what is known.
     key : str
         The digest of its key.
-    rhythm : Rhythm
-        Of the gateway's own refreshes.
     problem : PollProblem or None
         Of the last poll; None after an answer.
     shared_problem : PollProblem or None
         The problem that every poll of this provider meets, as far as is known.
-    refusal : Unauthorised or None
-        The last answer that refused the key.
-    problems, same : int
-        How many polls in a row had a problem, and how many of the last ones the same.
-    since_ms : int
-        When the first of them had.
+    problems, same, since_ms : int
+        How many polls in a row had a problem, how many of the last ones the same, and when the first of all was.
     is_healthy : bool
         Whether the last poll was answered, and the item will say so.
+    paused_until : float
+        Of the latest pause that is known here, by the provider's clock.
     saved_at_ms : int
         When the item was written, or should have been.
     """
@@ -77,6 +73,7 @@ class ProviderHealth:
     same: int = 0
     since_ms: int = 0
     is_healthy: bool = False
+    paused_until: float = 0.0
     saved_at_ms: int = 0
     is_saving: bool = False
 
@@ -104,6 +101,7 @@ class ProviderHealth:
                 self._record_problem(PollProblem(pause.kind, pause.words), now_ms)
                 self._share_if_long(left_s)
             self.provider.restore_pause(left_s, pause.reason, pause.words)
+        self.paused_until = self.provider.paused_until
 
     def record_outcome(self, outcome: Outcome, now_ms: int) -> PollProblem | None:
         """Take in the outcome of a poll, and return its problem."""
@@ -198,11 +196,9 @@ class ProviderHealthStore:
             self._known[provider.name] = ProviderHealth(provider, state, state)
         return self._known[provider.name]
 
-    async def load(self, providers: Iterable[Provider]) -> list[Provider]:
-        """Load and restore what earlier passes saved of those providers that are not loaded; return these."""
+    async def load(self, providers: Iterable[Provider]) -> None:
+        """Load and restore what earlier passes saved of those providers that are not loaded."""
         new = {each.name: each for each in providers if not self.is_loaded(each)}
-        if not new:
-            return []
         unread = [name for name in new if name not in self._known]
         states = await self._read(unread) if unread else {}
         for name, provider in new.items():
@@ -213,7 +209,6 @@ class ProviderHealthStore:
                 health = ProviderHealth(provider, state, state)
             self._known[name] = health
             health.restore(self.clock())
-        return list(new.values())
 
     async def _read(self, names: list[str]) -> dict[str, ProviderState]:
         try:

@@ -32,12 +32,8 @@ _KIND_MAX: Final = 200
 class ProviderRegistry:
     """The providers by name, as their secret has them; it follows changes.
 
-    Parameters
-    ----------
-    read : callable
-        Returns the text of the secret; may block.
-    seconds : callable, optional
-        For the providers' pauses; by default `tunehook.times.SteadySeconds`.
+    `read` returns the text of the secret, and may block. `seconds` is the clock of the providers' pauses, by default
+    `tunehook.times.SteadySeconds`.
     """
 
     def __init__(
@@ -95,15 +91,13 @@ class ProviderRegistry:
         self._problems = {name: str(problem) for name, problem in configured.errors.items()}
         for name, problem in configured.errors.items():
             logger.error("provider_misconfigured", provider=name, field=problem.field, reason=problem.reason)
-        self._providers = {
-            config.name: self._kept(config) or Provider(config, self._http, clock=self._seconds)
-            for config in _within_connections(configured.usable.values())
-        }
-
-    def _kept(self, config: ProviderConfig) -> Provider | None:
-        """Return the provider with its pauses, if its configuration is the same."""
-        provider = self._providers.get(config.name)
-        return provider if provider is not None and provider.config == config else None
+        providers: dict[str, Provider] = {}
+        for config in _within_connections(configured.usable.values()):
+            provider = self._providers.get(config.name)
+            if provider is None or provider.config != config:
+                provider = Provider(config, self._http, clock=self._seconds)
+            providers[config.name] = provider
+        self._providers = providers
 
     def get(self, name: str) -> Provider | None:
         """Return the provider that is configured as `name`, or None; the configuration is read anew soon then."""

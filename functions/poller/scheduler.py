@@ -35,17 +35,11 @@ class ScheduledTask:
     due_ms : int
         When it is due; while a poll of it runs, since when.
     poll : object or None
-        The group of polls that it is part of.
-    is_writing : bool
-        Whether a decision about it is being written.
+        Identifies the group of polls that it is part of now.
     is_overdue_poll : bool
-        Whether the poll began after its deadline.
-    polled_at_ms : int
-        When this pass had its last outcome of it; 0 before the first.
-    answered_at_ms : int
-        When the last outcome came that says how it stands; 0 before the first.
-    refresh : Refresh or None
-        Its gateway's last refresh.
+        Whether that began after the task's deadline.
+    polled_at_ms, answered_at_ms : int
+        When the last outcome came, and the last one that says how the task stands; 0 before the first of this pass.
     """
 
     task: WorkItem
@@ -59,10 +53,10 @@ class ScheduledTask:
 
 
 class RoundRobin:
-    """Orders the polls of a provider that is behind: the least recently polled task first, over passes.
+    """Orders the tasks of a provider that is behind: the least recently polled first, over passes.
 
-    A pass does not know what the passes before polled when. So each goes round in one order (by `Place`), and stores
-    with the lease where the next one goes on. That costs a write only while a provider is behind.
+    A pass does not know when the passes before polled a task. So each goes round in one order (by `Place`), and stores
+    with the lease where the next one goes on: a write only while a provider is behind.
     """
 
     def __init__(self) -> None:
@@ -82,14 +76,9 @@ class RoundRobin:
         return task.polled_at_ms, place < self._next.get(provider, place), place
 
     def observe(self, waited_ms: Mapping[str, int], unpolled: Iterable[str]) -> None:
-        """Note which providers are behind.
+        """Note which providers are behind, by how long their polls have waited at most.
 
-        Parameters
-        ----------
-        waited_ms : mapping
-            How long the longest poll that is not answered has waited, by provider.
-        unpolled : iterable of str
-            The providers with tasks that this pass has not polled yet. One that was behind stays so while it has any.
+        A provider that was behind stays so while it is `unpolled`: it has tasks that this pass has not polled yet.
         """
         late = {name for name, each_ms in waited_ms.items() if each_ms >= BEHIND_FROM_MS}
         behind = late | (self._next.keys() & set(unpolled))
@@ -122,7 +111,7 @@ class PollScheduler:
     _handed_over_at_ms: int = 0
 
     def knows(self, key: TaskKey, since_ms: int) -> bool:
-        """Return whether a run, or a later one of the same task, is or was scheduled; safe in any thread."""
+        """Return whether a run, or a later one of the same task, is or was known; safe in any thread."""
         known = self.tasks.get(key)
         return (known is not None and known.task.since_ms >= since_ms) or self._removed.get(
             key, 0
@@ -133,36 +122,36 @@ class PollScheduler:
         if self.knows(task.key, task.since_ms):
             return
         self.added += 1
-        scheduled = self.tasks[task.key] = ScheduledTask(task, 0)
-        scheduled.due_ms = self._first_due_ms(scheduled)
+        entry = self.tasks[task.key] = ScheduledTask(task, 0)
+        entry.due_ms = self._first_due_ms(entry)
 
-    def remove(self, scheduled: ScheduledTask) -> None:
+    def remove(self, entry: ScheduledTask) -> None:
         """Schedule a run no longer; the work index may go on showing it for a while."""
-        key = scheduled.task.key
-        self._removed[key] = scheduled.task.since_ms
-        if self.tasks.get(key) is scheduled:
+        key = entry.task.key
+        self._removed[key] = entry.task.since_ms
+        if self.tasks.get(key) is entry:
             del self.tasks[key]
 
     def resume(self, handed_over_at_ms: int) -> None:
         """Go on after the poller before, which polled its tasks until that moment; 0 if there was none."""
         self._handed_over_at_ms = handed_over_at_ms
-        for scheduled in self.tasks.values():
-            if not scheduled.polled_at_ms:
-                scheduled.due_ms = self._first_due_ms(scheduled)
+        for entry in self.tasks.values():
+            if not entry.polled_at_ms:
+                entry.due_ms = self._first_due_ms(entry)
 
-    def reschedule(self, scheduled: ScheduledTask, polled_at_ms: int) -> None:
+    def reschedule(self, entry: ScheduledTask, polled_at_ms: int) -> None:
         """Make a task due again after a poll at this moment."""
-        scheduled.due_ms = self._next_due_ms(scheduled, polled_at_ms)
-        scheduled.is_writing = False
+        entry.due_ms = self._next_due_ms(entry, polled_at_ms)
+        entry.is_writing = False
 
     def can_rest(self, until_ms: int) -> bool:
         """Return whether a poller that polls all tasks at `until_ms` comes in time for each of them."""
         now_ms = self.clock()
         return now_ms < until_ms and all(self._rests(each, now_ms, until_ms) for each in self.tasks.values())
 
-    def _rests(self, scheduled: ScheduledTask, now_ms: int, until_ms: int) -> bool:
+    def _rests(self, entry: ScheduledTask, now_ms: int, until_ms: int) -> bool:
         """Return whether a task needs no poll before a moment, and nothing else happens to it by then."""
-        task = scheduled.task
+        task = entry.task
         if now_ms - task.submitted_at_ms < RESTS_FROM_MS:
             return False
         ends_ms = [task.deadline_ms + (GIVE_UP_AFTER_MS if now_ms >= task.deadline_ms else 0)]
@@ -174,36 +163,36 @@ class PollScheduler:
         if provider is None or self.providers.pause_left_s(provider) * 1000 >= until_ms - now_ms:
             return True  # no poll is possible
         every_ms = provider.pace.interval_ms(now_ms - task.submitted_at_ms)
-        return scheduled.due_ms >= until_ms or (
-            now_ms < scheduled.due_ms and until_ms <= scheduled.answered_at_ms + every_ms
+        return entry.due_ms >= until_ms or (
+            now_ms < entry.due_ms and until_ms <= entry.answered_at_ms + every_ms
         )
 
-    def _first_due_ms(self, scheduled: ScheduledTask) -> int:
+    def _first_due_ms(self, entry: ScheduledTask) -> int:
         """A task is due at once, unless the poller before this one has polled it, and it is not overdue.
 
         Where that one was behind, nobody knows which of its tasks it polled when: the round-robin goes on.
         """
-        task = scheduled.task
+        task = entry.task
         if (
             task.since_ms > self._handed_over_at_ms - INDEX_LAG_MS
             or self.clock() >= task.deadline_ms
             or self.round_robin.is_behind(task.key.provider)
         ):
             return 0
-        return self._next_due_ms(scheduled, self._handed_over_at_ms)
+        return self._next_due_ms(entry, self._handed_over_at_ms)
 
-    def _next_due_ms(self, scheduled: ScheduledTask, after_ms: int) -> int:
-        task = scheduled.task
+    def _next_due_ms(self, entry: ScheduledTask, after_ms: int) -> int:
+        task = entry.task
         provider = self.providers.get(task.key.provider)
         if provider is None:
             due_ms = after_ms + UNCONFIGURED_EVERY_MS
         else:
             pace = provider.pace
             due_ms = next_poll_ms(task.submitted_at_ms, after_ms, pace)
-            if scheduled.refresh is not None:
+            if entry.refresh is not None:
                 every_ms = pace.interval_ms(after_ms - task.submitted_at_ms)
                 rhythm = self.health.of(provider).rhythm
-                due_ms = rhythm.next_poll_ms(due_ms, every_ms, after_ms, scheduled.refresh)
+                due_ms = rhythm.next_poll_ms(due_ms, every_ms, after_ms, entry.refresh)
         if task.streaming_since_ms is not None and after_ms < task.streaming_since_ms + STREAMING_MAX_MS:
             due_ms = min(due_ms, task.streaming_since_ms + STREAMING_MAX_MS)
         return min(due_ms, task.deadline_ms) if after_ms < task.deadline_ms else due_ms

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 logger = Logger(child=True)
 
-UPKEEP_THREADS = 8
+RESERVED_THREADS = 8
 """Those that read the work index and renew the lease: no outage of anything else makes these wait."""
 
-THREADS = CONNECTIONS - UPKEEP_THREADS
+THREADS = CONNECTIONS - RESERVED_THREADS
 """All others: together as many as may call AWS at once."""
 
 START_AGAIN_AFTER_S = (2.0, 5.0, 10.0, 13.0)
@@ -102,7 +102,7 @@ class Poller:
         Parameters
         ----------
         owner : str
-            A name for this invocation that no other has.
+            A unique name for this invocation.
         function : str
             The name of this very function.
         remaining_ms : callable
@@ -134,11 +134,7 @@ class Poller:
         try:
             self._is_stream_checked = self._marks.get() == StreamMark(self._settings.tasks_stream)
             if not self._is_stream_checked:
-                self._lambdas.invoke(
-                    FunctionName=self._settings.intake_function,
-                    InvocationType="Event",
-                    Payload=json.dumps({"look_for_missed": True}).encode(),
-                )
+                self._invoke(self._settings.intake_function, {"look_for_missed": True})
         except AWS_FAULTS as error:
             # The next minute's run tries again.
             logger.warning("stream_not_checked", error=code_of(error))
@@ -165,18 +161,17 @@ class Poller:
             logger.warning("shard_not_retired", shard=shard, error=code_of(error))
 
     async def _start_shards(self, start: PollerStart, function: str) -> dict[str, Any]:
-        """Start an invocation a shard; one that cannot start is tried again until half the minute is over.
-
-        Raises
-        ------
-        Unavailable
-            If a shard could not be started all the same; the others run.
-        """
+        """Start an invocation a shard; retry for half a minute, then raise `Unavailable` if one did not start."""
         asyncio.get_running_loop().set_default_executor(UnawaitedThreads(THREADS))
         waiting = set(self._shards)
 
         async def start_one(shard: int) -> None:
-            if await asyncio.to_thread(self._start_shard, start, function, shard):
+            payload = {"started_by": start.started_by, "shard": shard}
+            try:
+                await asyncio.to_thread(self._invoke, function, payload)
+            except AWS_FAULTS as error:
+                logger.warning("shard_not_started", shard=shard, error=code_of(error))
+            else:
                 waiting.discard(shard)
 
         try:
@@ -190,17 +185,10 @@ class Poller:
             logger.warning("shards_not_started_in_time", shards=sorted(waiting))
         raise Unavailable(f"the shards {sorted(waiting)} could not be started")
 
-    def _start_shard(self, start: PollerStart, function: str, shard: int) -> bool:
-        try:
-            self._lambdas.invoke(
-                FunctionName=function,
-                InvocationType="Event",
-                Payload=json.dumps({"started_by": start.started_by, "shard": shard}).encode(),
-            )
-        except AWS_FAULTS as error:
-            logger.warning("shard_not_started", shard=shard, error=code_of(error))
-            return False
-        return True
+    def _invoke(self, function: str, payload: dict[str, Any]) -> None:
+        self._lambdas.invoke(
+            FunctionName=function, InvocationType="Event", Payload=json.dumps(payload).encode()
+        )
 
     async def _pass(
         self, shard: int, owner: str, take_over: bool, remaining_ms: Callable[[], int]
@@ -210,10 +198,10 @@ class Poller:
             self._settings.observability,
             oldest_alarm_ms=self._settings.oldest_pending_alarm_s * 1000,
         )
-        upkeep = UnawaitedThreads(UPKEEP_THREADS)
+        reserved_threads = UnawaitedThreads(RESERVED_THREADS)
         try:
             async with HttpTransport(max_connections=CONNECTIONS_MAX) as http:
-                loop = PollLoop(
+                poll_loop = PollLoop(
                     shard=shard,
                     owner=owner,
                     tasks=self._tasks,
@@ -224,11 +212,11 @@ class Poller:
                     metrics=metrics,
                     clock=self._clock,
                     remaining_ms=remaining_ms,
-                    upkeep=upkeep,
+                    reserved_threads=reserved_threads,
                 )
-                return await loop.run(take_over=take_over)
+                return await poll_loop.run(take_over=take_over)
         finally:
-            upkeep.shutdown()
+            reserved_threads.shutdown()
             metrics.tell()
 
     def _read_providers(self) -> str:

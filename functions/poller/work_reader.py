@@ -45,14 +45,14 @@ class WorkReader:
     executor: Executor | None
     clock: Callable[[], int]
     read_from_ms: int = 0
-    background: BackgroundTasks = field(default_factory=BackgroundTasks)
+    reads: BackgroundTasks = field(default_factory=BackgroundTasks)
     _unreadable: set[TaskKey] = field(default_factory=set)
     _seen_until_ms: int = 0
     _late_read_at_ms: int = 0
 
-    def start(self) -> asyncio.Task[bool] | None:
-        """Begin another read, whether or not the ones before it have ended."""
-        return None if len(self.background) >= READS_MAX else self.background.start(self.fetch_new_work())
+    def start(self) -> list[asyncio.Task[bool]]:
+        """Begin another read unless `READS_MAX` run; return it."""
+        return [] if len(self.reads) >= READS_MAX else [self.reads.start(self.fetch_new_work())]
 
     async def fetch_until_found(self, delays_s: Iterable[float]) -> bool:
         """Read after each delay until there is new work; return whether there is, or may be."""
