@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -105,7 +106,8 @@ class Outbox:
         try:
             ended = await asyncio.to_thread(self.tasks.end, task, end)
             if ended is None and run in self._unsure:
-                ended = await self._read_unsure(task)
+                with suppress(InvalidInput):  # the work index will show it as what it is
+                    ended = await asyncio.to_thread(self.tasks.get_ended, task)
             if ended is not None and run not in self._known:
                 self._add(ended)
         except AWS_FAULTS:
@@ -116,12 +118,6 @@ class Outbox:
         finally:
             self._ending.discard(run)
         return ended
-
-    async def _read_unsure(self, task: WorkItem) -> EndedTask | None:
-        try:
-            return await asyncio.to_thread(self.tasks.get_ended, task)
-        except InvalidInput:
-            return None  # the work index will show it as what it is
 
     def add_found(self, ended: Iterable[WorkItem]) -> None:
         """Remember tasks that the work index shows as ended, except those that this outbox ends or knows."""
