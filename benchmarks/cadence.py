@@ -17,7 +17,7 @@ from typing import Protocol
 
 from benchmarks.report import Row, report
 from poller.poll_loop import TICK_S
-from tunehook.cadence import DIRECT, GATEWAY, GATEWAY_ONE_BY_ONE, Pace, next_question_ms
+from tunehook.cadence import DIRECT, GATEWAY, GATEWAY_ONE_BY_ONE, Pace, next_poll_ms
 from tunehook.providers.kinds.suno import Suno
 from tunehook.rhythm import Refresh, Rhythm
 
@@ -57,7 +57,7 @@ def with_cadence(submitted_at_ms: int, *, pace: Pace) -> Iterator[int]:
     asked_at_ms = _next_tick(submitted_at_ms, tick_ms)
     while True:
         yield asked_at_ms
-        asked_at_ms = _next_tick(next_question_ms(submitted_at_ms, asked_at_ms, pace), tick_ms)
+        asked_at_ms = _next_tick(next_poll_ms(submitted_at_ms, asked_at_ms, pace), tick_ms)
 
 
 def with_loop(submitted_at_ms: int, *, every_s: float) -> Iterator[int]:
@@ -175,7 +175,7 @@ class Shard:
                 rhythm = Rhythm(rhythm.period_ms)
                 for each in watched:
                     each.refresh = None
-                    each.due_ms = next_question_ms(each.submitted_at_ms, now_ms, self.pace)
+                    each.due_ms = next_poll_ms(each.submitted_at_ms, now_ms, self.pace)
             while waiting and waiting[0][0] <= now_ms:
                 submitted_at_ms, ended_at_ms = waiting.pop(0)
                 watched.append(_Asked(submitted_at_ms, gateway.change_ms(ended_at_ms), now_ms))
@@ -200,14 +200,14 @@ class Shard:
         if now_ms >= each.changed_at_ms:
             self.delays_s.append((now_ms - each.changed_at_ms) / 1000)
             return
-        each.due_ms = next_question_ms(each.submitted_at_ms, now_ms, self.pace)
+        each.due_ms = next_poll_ms(each.submitted_at_ms, now_ms, self.pace)
         if self.follows:
             updated_at_ms = gateway.updated_at_ms(each.submitted_at_ms, now_ms)
             each.refresh = rhythm.observe(
                 each.refresh, updated_at_ms, now_ms, each.submitted_at_ms // 1000 * 1000
             )
             every_ms = self.pace.interval_ms(now_ms - each.submitted_at_ms)
-            each.due_ms = rhythm.next_question_ms(each.due_ms, every_ms, now_ms, each.refresh)
+            each.due_ms = rhythm.next_poll_ms(each.due_ms, every_ms, now_ms, each.refresh)
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from benchmarks.report import Row, report
 from poller.metrics import Metrics
 from poller.outbox import Outbox
 from poller.poll_loop import PollLoop
-from poller.provider_memory import ProviderMemory
+from poller.provider_health import ProviderHealthStore
 from poller.registry import ProviderRegistry
 from tunehook.aws.leases import LEASE_MS, Left, Place
 from tunehook.aws.provider_states import ProviderState
@@ -239,8 +239,8 @@ async def _pass(owner: str, shard: Shard, gateway: Gateway, secret: str, clock: 
         providers=ProviderRegistry(
             lambda: secret, PlayedTransport(gateway.answer), clock, lambda: clock() / 1000
         ),
-        memory=ProviderMemory(played, clock),
-        figures=Metrics(),
+        health=ProviderHealthStore(played, clock),
+        metrics=Metrics(),
         clock=clock,
         remaining_ms=lambda: ends_ms - clock(),
     ).run(take_over=True)

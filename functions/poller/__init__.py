@@ -1,1 +1,1 @@
-"""The function that asks the providers about pending tasks."""
+"""The function that polls the providers about pending tasks."""

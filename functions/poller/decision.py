@@ -1,13 +1,13 @@
-"""What an outcome means for a task: a pure function (`docs/provider-contracts.md`, "What one poll can mean")."""
+"""Decide what an outcome means for a task: a pure function (`docs/provider-contracts.md`, "What one poll can mean")."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from poller.troubles import UNKNOWN_WORD, cause_of
+from poller.poll_problems import UNKNOWN_STATUS, problem_of
 from tunehook.clips import Clip
 from tunehook.providers import (
     Completed,
@@ -26,23 +26,23 @@ from tunehook.times import from_ms, iso, to_ms
 NOT_FOUND_ENDS_AT: Final = 3
 NOT_FOUND_MIN_AGE_MS: Final = 60_000
 EMPTY_ENDS_AT: Final = 4
-"""One answer without results, and a few more questions."""
+"""One answer without results, and a few more polls."""
 
 SUSPICION_ENDS_AT: Final = 3
 WORD_APART_MS: Final = 30_000
-"""How long after the one counted before an answer counts whose word only seems to mean a failure."""
+"""The least time between two answers that count, where a status word only seems to mean a failure."""
 
 PROGRESS_SPAN_MS: Final = 60_000
 """How long unfinished answers with a progress of 100 % and a reason go on before they count as a failure."""
 
 STREAMING_MAX_MS: Final = 600_000
-"""How long the file of a clip that still streams is waited for."""
+"""How long the poller waits for the file of a clip that still streams."""
 
-UNASKED_MAX_MS: Final = 24 * 3_600_000
-"""How long beyond its deadline a task waits while it cannot be asked about."""
+GIVE_UP_AFTER_MS: Final = 24 * 3_600_000
+"""How long beyond its deadline a task waits while polls of it get no answer."""
 
 _SUBMISSION_WORTH_A_WRITE_MS: Final = 20_000
-"""Below this, the provider's own submission time changes too little of when the task is asked."""
+"""Below this, the provider's own submission time changes too little of when the task is due."""
 
 _LINKS_NAMED_MAX: Final = 3
 
@@ -56,131 +56,104 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The task has ended; `inline_files` came inside the answer and are to be kept before anybody is told."""
+    """The task has ended; `inline_files` came inside the answer and are stored before the event is emitted."""
 
     end: TaskEnd
     inline_files: tuple[InlineFile, ...] = ()
 
 
-Verdict: TypeAlias = Wait | End
+Decision: TypeAlias = Wait | End
 
 
-def judge(task: WorkItem, outcome: Outcome, now_ms: int, trouble: str | None = None) -> Verdict:
-    """Decide what one answer means for a pending task.
+def decide(task: WorkItem, outcome: Outcome, now_ms: int, problem: str | None = None) -> Decision:
+    """Decide what the outcome of one poll means for a pending task.
+
+    An answer after the deadline that still calls the task unended ends it. Without an answer, the task waits on for
+    `GIVE_UP_AFTER_MS`.
 
     Parameters
     ----------
-    task : WorkItem
-        The task as it is known.
-    outcome : Outcome
-        What the provider's answer came to.
-    now_ms : int
-        The present moment in milliseconds since 1970.
-    trouble : str, optional
-        Why the task could not be asked about, where the caller knows more than the outcome says.
-
-    Returns
-    -------
-    Wait or End
-        A deadline that has passed ends the task by an answer that still calls it unended. Where there is none, the task
-        waits on for `UNASKED_MAX_MS`.
+    problem : str, optional
+        Why the poll got no answer, where the caller knows more than the outcome says.
     """
     match outcome:
         case Pending():
             if now_ms >= task.deadline_ms:
-                return End(timed_out(task, now_ms, None if outcome.known else _words(outcome)))
-            return Wait(_good_answer(task, outcome) | _news(task, outcome))
+                return timed_out(task, now_ms, None if outcome.known else _message(outcome))
+            return Wait(_resets(task, outcome) | _news(task, outcome))
         case Completed():
             return _completed(task, outcome, now_ms)
         case Failed(reason, result):
-            return _provider_failed(task, reason, result, now_ms)
+            return _end(task, now_ms, Failure(FailureCode.PROVIDER_FAILED, reason), result)
         case SeemsFailed():
             return _seems_failed(task, outcome, now_ms)
         case CompletedWithoutResults():
             return _without_results(task, outcome, now_ms)
         case NotFound():
-            verdict = _not_found(task, outcome, now_ms)
+            decision = _not_found(task, outcome, now_ms)
         case _:
-            verdict = Wait({})
-    if isinstance(verdict, Wait) and now_ms >= task.deadline_ms + UNASKED_MAX_MS:
-        return End(unasked(task, now_ms, trouble or _words(outcome)))
-    return verdict
+            decision = Wait({})
+    if isinstance(decision, Wait) and should_give_up(task, now_ms):
+        return given_up(task, now_ms, problem or _message(outcome))
+    return decision
 
 
-def timed_out(task: WorkItem, now_ms: int, last: str | None = None) -> TaskEnd:
-    """Return the end of a task that an answer after its deadline still called unended.
+def timed_out(task: WorkItem, now_ms: int, last: str | None = None) -> End:
+    """End a task that an answer after its deadline called unended.
 
-    Parameters
-    ----------
-    task : WorkItem
-    now_ms : int
-        The present moment in milliseconds since 1970.
-    last : str, optional
-        What that answer said, where it was out of the ordinary; the task's last error by default.
+    `last` is what was unusual in that answer; the task's last error by default.
     """
     last = last or task.last_error
-    reason = f"not ended within {_timeout_s(task)} s" + (f"; last: {last}" if last else "")
-    return _failure(task, FailureCode.TIMED_OUT, reason, now_ms)
+    return _not_in_time(task, now_ms, f"; last: {last}" if last else "")
 
 
-def unasked(task: WorkItem, now_ms: int, trouble: str, since_ms: int | None = None) -> TaskEnd:
-    """Return the end of a task about which nobody could ask after its deadline, for as long as that is waited for.
+def given_up(task: WorkItem, now_ms: int, problem: str, since_ms: int | None = None) -> End:
+    """End a task whose polls got no answer after its deadline, for as long as the poller waits for one.
 
-    Parameters
-    ----------
-    task : WorkItem
-    now_ms : int
-        The present moment in milliseconds since 1970.
-    trouble : str
-        Why it could not be asked about, in the words of whoever stood in the way.
-    since_ms : int, optional
-        Since when, in milliseconds since 1970, where the task itself does not know.
+    `since_ms` is when the problem began, where the task itself does not know.
     """
     if task.trouble is not None:
         since_ms = task.trouble.since_ms
     since = "" if since_ms is None else f" (since {iso(from_ms(since_ms))})"
-    reason = f"not ended within {_timeout_s(task)} s; could not be asked after that{since}: {trouble}"
-    return _failure(task, FailureCode.TIMED_OUT, reason, now_ms)
+    return _not_in_time(task, now_ms, f"; could not be asked after that{since}: {problem}")
 
 
-def is_given_up(task: WorkItem, now_ms: int) -> bool:
-    """Return whether a task that cannot be asked about has waited for that long enough."""
-    return now_ms >= task.deadline_ms + UNASKED_MAX_MS
+def should_give_up(task: WorkItem, now_ms: int) -> bool:
+    """Return whether a task without an answer has waited long enough for one."""
+    return now_ms >= task.deadline_ms + GIVE_UP_AFTER_MS
 
 
-def _timeout_s(task: WorkItem) -> int:
-    return (task.deadline_ms - task.since_ms) // 1000
+def _not_in_time(task: WorkItem, now_ms: int, detail: str) -> End:
+    timeout_s = (task.deadline_ms - task.since_ms) // 1000
+    return _end(task, now_ms, Failure(FailureCode.TIMED_OUT, f"not ended within {timeout_s} s{detail}"))
 
 
-def _words(outcome: Outcome) -> str:
-    cause = cause_of(outcome)
-    return outcome.name if cause is None else cause.words
+def _message(outcome: Outcome) -> str:
+    problem = problem_of(outcome)
+    return outcome.name if problem is None else problem.message
 
 
-def _completed(task: WorkItem, outcome: Completed, now_ms: int) -> Verdict:
+def _completed(task: WorkItem, outcome: Completed, now_ms: int) -> Decision:
     if outcome.is_streaming and now_ms < task.deadline_ms:
-        changes = _good_answer(task, outcome)
+        changes = _resets(task, outcome)
         if task.streaming_since_ms is None:
             return Wait(changes | {"streaming_since_ms": now_ms})
         if now_ms - task.streaming_since_ms < STREAMING_MAX_MS:
             return Wait(changes)
-    return _ended(task, Status.COMPLETED, None, outcome.result, now_ms)
+    return _end(task, now_ms, None, outcome.result)
 
 
-def _provider_failed(task: WorkItem, reason: str, result: TaskResult, now_ms: int) -> End:
-    return _ended(task, Status.FAILED, Failure(FailureCode.PROVIDER_FAILED, reason), result, now_ms)
-
-
-def _seems_failed(task: WorkItem, outcome: SeemsFailed, now_ms: int) -> Verdict:
+def _seems_failed(task: WorkItem, outcome: SeemsFailed, now_ms: int) -> Decision:
     suspicion = _suspicion(task.suspicion, outcome, now_ms)
     if suspicion.count >= SUSPICION_ENDS_AT and (
         outcome.evidence == "word" or now_ms - suspicion.since_ms >= PROGRESS_SPAN_MS
     ):
-        return _provider_failed(task, outcome.reason, outcome.result, now_ms)
+        failure = Failure(FailureCode.PROVIDER_FAILED, outcome.reason)
+        return _end(task, now_ms, failure, outcome.result)
     said = f"the task seems to have failed: {outcome.reason}"
     if now_ms >= task.deadline_ms:
-        return End(timed_out(task, now_ms, said))
-    changes = _good_answer(task, outcome)
+        return timed_out(task, now_ms, said)
+    changes = _resets(task, outcome)
     if suspicion.count < SUSPICION_ENDS_AT and suspicion != task.suspicion:
         changes["suspicion"] = suspicion
     if task.suspicion is None:
@@ -189,7 +162,7 @@ def _seems_failed(task: WorkItem, outcome: SeemsFailed, now_ms: int) -> Verdict:
 
 
 def _suspicion(before: Suspicion | None, outcome: SeemsFailed, now_ms: int) -> Suspicion:
-    """Return what is suspected with this answer, which may be the same as before: too early to count."""
+    """Count an answer that seems to mean a failure, unless it comes too early after the one before."""
     if before is None or before.evidence != outcome.evidence:
         return Suspicion(evidence=outcome.evidence, count=1, since_ms=now_ms, at_ms=now_ms)
     if outcome.evidence == "word" and now_ms - before.at_ms < WORD_APART_MS:
@@ -197,53 +170,45 @@ def _suspicion(before: Suspicion | None, outcome: SeemsFailed, now_ms: int) -> S
     return Suspicion(evidence=before.evidence, count=before.count + 1, since_ms=before.since_ms, at_ms=now_ms)
 
 
-def _without_results(task: WorkItem, outcome: CompletedWithoutResults, now_ms: int) -> Verdict:
+def _without_results(task: WorkItem, outcome: CompletedWithoutResults, now_ms: int) -> Decision:
     result = outcome.result
     count = task.empty_count + 1
     if count < EMPTY_ENDS_AT and now_ms < task.deadline_ms:
-        return Wait(_good_answer(task) | {"empty_count": count})
-    if any(map(_is_worth_keeping, result.clips)):
-        return _ended(task, Status.COMPLETED, None, result, now_ms)
+        return Wait(_resets(task) | {"empty_count": count})
+    if any(map(_has_content, result.clips)):
+        return _end(task, now_ms, None, result)
     reason = "the provider calls it completed and names no audio, video or text"
     if outcome.reason:
         reason += f"; it says: {outcome.reason}"
     if unusable := result.unusable_links[:_LINKS_NAMED_MAX]:
         reason += f"; what cannot be made a link: {', '.join(unusable)}"
-    failure = Failure(FailureCode.COMPLETED_WITHOUT_RESULTS, reason)
-    return _ended(task, Status.FAILED, failure, result, now_ms)
+    return _end(task, now_ms, Failure(FailureCode.COMPLETED_WITHOUT_RESULTS, reason), result)
 
 
-def _is_worth_keeping(clip: Clip) -> bool:
-    """Return whether a clip has any file, or is a text."""
-    return bool(
-        clip.audio_url
-        or clip.audio_source_url
-        or clip.video_url
-        or clip.text
-        or clip.inline
-        or clip.cover_url
-        or clip.large_cover_url
-        or clip.cover_source_url
-    )
+def _has_content(clip: Clip) -> bool:
+    audio_or_video = clip.audio_url or clip.audio_source_url or clip.video_url
+    covers = clip.cover_url or clip.large_cover_url or clip.cover_source_url
+    return bool(audio_or_video or covers or clip.text or clip.inline)
 
 
-def _not_found(task: WorkItem, outcome: NotFound, now_ms: int) -> Verdict:
+def _not_found(task: WorkItem, outcome: NotFound, now_ms: int) -> Decision:
     count = task.not_found_count + 1
     if count < NOT_FOUND_ENDS_AT or now_ms - task.since_ms < NOT_FOUND_MIN_AGE_MS:
         return Wait({"not_found_count": count} if count <= NOT_FOUND_ENDS_AT else {})
     reason = f"the provider {task.key.provider} knows no such task"
     if outcome.detail:
         reason += f": {outcome.detail}"
-    return End(_failure(task, FailureCode.NOT_FOUND, reason, now_ms))
+    return _end(task, now_ms, Failure(FailureCode.NOT_FOUND, reason))
 
 
-def _good_answer(task: WorkItem, outcome: Outcome | None = None) -> dict[str, Any]:
-    """Reset what counts in a row, where anything was counted and this answer does not go on with it."""
+def _resets(task: WorkItem, outcome: Outcome | None = None) -> dict[str, Any]:
+    """Return the changes that reset what is counted in a row, but what this answer counts further."""
     goes_on: tuple[str, ...] = ()
     if isinstance(outcome, SeemsFailed):
         goes_on = ("suspicion", "last_error") if task.suspicion is not None else ("suspicion",)
-    elif isinstance(outcome, Pending) and not outcome.known and _told_kind(task) == UNKNOWN_WORD:
-        goes_on = ("last_error", "trouble")
+    elif isinstance(outcome, Pending) and not outcome.known:
+        is_told = task.trouble is not None and task.trouble.told == UNKNOWN_STATUS
+        goes_on = ("last_error", "trouble") if is_told else ()
     counted = {
         "not_found_count": task.not_found_count,
         "empty_count": task.empty_count,
@@ -252,10 +217,6 @@ def _good_answer(task: WorkItem, outcome: Outcome | None = None) -> dict[str, An
         "trouble": task.trouble is not None and task.trouble.is_kept,
     }
     return {name: None for name, value in counted.items() if value and name not in goes_on}
-
-
-def _told_kind(task: WorkItem) -> str | None:
-    return None if task.trouble is None else task.trouble.told
 
 
 def _news(task: WorkItem, answer: Pending) -> dict[str, Any]:
@@ -273,11 +234,17 @@ def _submitted_at_ms(task: WorkItem, submitted_at: datetime | None) -> int:
     return task.submitted_at_ms if submitted_at is None else min(to_ms(submitted_at), task.submitted_at_ms)
 
 
-def _ended(task: WorkItem, status: Status, failure: Failure | None, result: TaskResult, now_ms: int) -> End:
+def _end(task: WorkItem, now_ms: int, failure: Failure | None, result: TaskResult | None = None) -> End:
     end = TaskEnd(
-        status=status,
+        status=Status.COMPLETED if failure is None else Status.FAILED,
         failure=failure,
         detected_at_ms=now_ms,
+        submitted_at_ms=task.submitted_at_ms,
+    )
+    if result is None:
+        return End(end)
+    end = replace(
+        end,
         submitted_at_ms=_submitted_at_ms(task, result.submitted_at),
         finished_at_ms=None if result.finished_at is None else to_ms(result.finished_at),
         clips=result.clips,
@@ -285,12 +252,3 @@ def _ended(task: WorkItem, status: Status, failure: Failure | None, result: Task
         truncated=result.truncated,
     )
     return End(end, result.inline_files)
-
-
-def _failure(task: WorkItem, code: FailureCode, reason: str, now_ms: int) -> TaskEnd:
-    return TaskEnd(
-        status=Status.FAILED,
-        failure=Failure(code, reason),
-        detected_at_ms=now_ms,
-        submitted_at_ms=task.submitted_at_ms,
-    )

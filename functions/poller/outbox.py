@@ -1,4 +1,4 @@
-"""Ends tasks and emits their events: the update first, then the event, then the way out of the work index.
+"""Ends tasks and emits their events, as a transactional outbox: the update first, then the event, then the index.
 
 A crash between two of these steps leaves the task where the next pass finds it (`docs/design.md`, "Data", work).
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from aws_lambda_powertools import Logger
@@ -24,12 +25,12 @@ from tunehook.times import now_ms
 logger = Logger(child=True)
 
 OWNERS_MS: Final = 10_000
-"""How long the event of an end is its owner's to emit: whoever ended the task."""
+"""How long only the pass that ended a task emits its event."""
 
 
 @dataclass(slots=True)
-class _LeftOver:
-    """A task that was found ended: from when on it is nobody else's, and whether its item is being read."""
+class _Found:
+    """A task that was found ended, and from when on its event may be emitted here."""
 
     task: WorkItem
     found_at_ms: int = 0
@@ -40,72 +41,44 @@ class _LeftOver:
 _Run: TypeAlias = tuple[TaskKey, int]
 
 
+@dataclass(slots=True)
 class Outbox:
-    """The ended tasks of one shard on their way to the bus.
+    """The ended tasks of one shard whose events are not on the bus yet, or not marked as sent.
 
-    What fails on that way stays in memory, and `flush` tries it again; what is lost with the process, the next pass
-    finds in the work index.
-
-    Parameters
-    ----------
-    tasks : TasksTable
-        Where tasks are ended.
-    bus : EventBus
-        Where their events go.
-    keep : callable, optional
-        Keeps a file that came inside a provider's answer, for the event that the identifier names; may block. See
-        `poller.inline_files`.
-    clock : callable
-        Returns the present moment in milliseconds since 1970.
+    What fails stays in memory until the next `flush`. What is lost with the process, the next pass finds in the work
+    index. `store_file` stores a file that came inside an answer, for the event of that id: `poller.inline_files`.
     """
 
-    def __init__(
-        self,
-        tasks: TasksTable,
-        bus: EventBus,
-        keep: Callable[[str, InlineFile], None] | None = None,
-        clock: Callable[[], int] = now_ms,
-    ) -> None:
-        self._tasks = tasks
-        self._bus = bus
-        self._keep = keep
-        self._clock = clock
-        self._to_emit: list[EndedTask] = []
-        self._to_leave: list[EndedTask] = []
-        self._known: set[_Run] = set()
-        self._ending: set[_Run] = set()
-        # Runs whose update failed, and may have been made all the same.
-        self._unsure: set[_Run] = set()
-        self._left: dict[_Run, _LeftOver] = {}
-        self._flushing = asyncio.Lock()
+    tasks: TasksTable
+    bus: EventBus
+    store_file: Callable[[str, InlineFile], None] | None = None
+    clock: Callable[[], int] = now_ms
+    _to_emit: list[EndedTask] = field(default_factory=list)
+    _to_mark: list[EndedTask] = field(default_factory=list)
+    _known: set[_Run] = field(default_factory=set)
+    _ending: set[_Run] = field(default_factory=set)
+    # Runs whose update failed, and may have been made all the same.
+    _unsure: set[_Run] = field(default_factory=set)
+    _found: dict[_Run, _Found] = field(default_factory=dict)
+    _flushing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def is_empty(self) -> bool:
-        """Whether every task that the outbox knows of is through."""
-        return not (self._to_emit or self._to_leave or self._left)
+        """Whether every known task's event is on the bus and marked as sent."""
+        return not (self._to_emit or self._to_mark or self._found)
 
     async def end(self, task: WorkItem, end: TaskEnd, files: Sequence[InlineFile] = ()) -> bool:
-        """End a pending task and emit its event.
+        """End a pending task and emit its event; return False if this run of it was ended by another pass.
 
-        Parameters
-        ----------
-        task : WorkItem
-        end : TaskEnd
-        files : sequence of InlineFile
-            What came inside the answer. They are kept first: once the task has ended, nobody asks for them again.
-
-        Returns
-        -------
-        bool
-            False if this run of the task was ended by somebody else.
+        The files are stored first: once the task has ended, no poll brings them again.
 
         Raises
         ------
         botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
-            If a file could not be kept, or the update failed; as far as is known the task is still pending then.
+            If a file could not be stored, or the update failed; as far as is known the task is still pending then.
         """
         if files:
-            await self._keep_all(event_id_of(task.key, end.status, task.since_ms), files)
+            await self._store(event_id_of(task.key, end.status, task.since_ms), files)
         ended = await self._end(task, end)
         if ended is None:
             return False
@@ -120,14 +93,21 @@ class Outbox:
         await self.flush()
         return True
 
+    async def _store(self, event_id: str, files: Sequence[InlineFile]) -> None:
+        if self.store_file is None:
+            raise Misconfigured("there is no place for files that come inside an answer")
+        for file in files:
+            await asyncio.to_thread(self.store_file, event_id, file)
+
     async def _end(self, task: WorkItem, end: TaskEnd) -> EndedTask | None:
-        """Write the end, and put it with those to emit; no look at the index takes it for left over meanwhile."""
+        """Write the end, and queue its event; meanwhile no read of the index takes the task for left over."""
         run = (task.key, task.since_ms)
         self._ending.add(run)
         try:
-            ended = await asyncio.to_thread(self._tasks.end, task, end)
+            ended = await asyncio.to_thread(self.tasks.end, task, end)
             if ended is None and run in self._unsure:
-                ended = await self._read_unsure(task)
+                with suppress(InvalidInput):  # the work index will show it as what it is
+                    ended = await asyncio.to_thread(self.tasks.get_ended, task)
             if ended is not None and run not in self._known:
                 self._add(ended)
         except AWS_FAULTS:
@@ -139,84 +119,61 @@ class Outbox:
             self._ending.discard(run)
         return ended
 
-    async def _read_unsure(self, task: WorkItem) -> EndedTask | None:
-        try:
-            return await asyncio.to_thread(self._tasks.get_ended, task)
-        except InvalidInput:
-            return None  # the work index will show it as what it is
+    def add_found(self, ended: Iterable[WorkItem]) -> None:
+        """Remember tasks that the work index shows as ended, except those that this outbox ends or knows."""
+        for task in ended:
+            run = (task.key, task.since_ms)
+            if run not in self._known and run not in self._ending:
+                self._found.setdefault(run, _Found(task))
 
-    async def _keep_all(self, event_id: str, files: Sequence[InlineFile]) -> None:
-        if self._keep is None:
-            raise Misconfigured("there is no place for files that come inside an answer")
-        for file in files:
-            await asyncio.to_thread(self._keep, event_id, file)
-
-    async def emit_left_over(self, left: Iterable[WorkItem] = ()) -> int:
-        """Emit the events of tasks that were found ended, except those that this outbox knows of.
+    async def emit_left_over(self) -> int:
+        """Emit the events of found tasks; return how many of them another pass should have emitted.
 
         Whoever ended a task emits its event: only when that has not happened within `OWNERS_MS` it counts as left
-        over. Until then the task is remembered, for a later call. A rejected task's event has no other owner.
-
-        Parameters
-        ----------
-        left : iterable of WorkItem
-            What the work index shows as ended.
-
-        Returns
-        -------
-        int
-            How many of them another pass should have emitted.
+        over, and a later call emits it. A rejected task's event has no other owner.
 
         Raises
         ------
         botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
             If an item could not be read; the others are emitted, and that one is remembered.
         """
-        self.found(left)
-        present_ms = self._clock()
-        ripe = [each for each in self._left.values() if not each.is_read and each.from_ms <= present_ms]
+        present_ms = self.clock()
+        ripe = [each for each in self._found.values() if not each.is_read and each.from_ms <= present_ms]
         try:
-            found = await asyncio.gather(*map(self._left_over, ripe), return_exceptions=True)
+            left_over = await asyncio.gather(*map(self._take_found, ripe), return_exceptions=True)
         finally:
             await self.flush()
-        for problem in found:
+        for problem in left_over:
             if isinstance(problem, BaseException):
                 raise problem
-        return sum(map(bool, found))
+        return sum(map(bool, left_over))
 
-    def found(self, ended: Iterable[WorkItem]) -> None:
-        """Remember tasks that the work index shows as ended, unless this outbox has ended them or knows of them."""
-        for task in ended:
-            run = (task.key, task.since_ms)
-            if run not in self._known and run not in self._ending:
-                self._left.setdefault(run, _LeftOver(task))
-
-    async def _left_over(self, left: _LeftOver) -> bool:
-        """Put a task that was left over with those to emit; return whether another pass should have emitted it."""
-        task = left.task
+    async def _take_found(self, found: _Found) -> bool:
+        """Queue the event of a found task when it is due; return whether another pass should have emitted it."""
+        task = found.task
         run = (task.key, task.since_ms)
-        left.is_read = True
+        found.is_read = True
         try:
-            ended = await asyncio.to_thread(self._tasks.get_ended, task)
+            ended = await asyncio.to_thread(self.tasks.get_ended, task)
         except InvalidInput as error:
             self._known.add(run)
-            del self._left[run]
+            del self._found[run]
             logger.error("item_unreadable", task_id=task.key.task_id, reason=error.reason)
             return False
         finally:
-            left.is_read = False
+            found.is_read = False
         if ended is None or run in self._known or run in self._ending:
-            del self._left[run]
+            del self._found[run]
             return False
         is_own = ended.end.status is Status.REJECTED or run in self._unsure
-        present_ms = self._clock()
-        left.found_at_ms = left.found_at_ms or present_ms
+        present_ms = self.clock()
+        found.found_at_ms = found.found_at_ms or present_ms
         # A clock that is ahead, or a user's hand, may have put the end into the future.
-        owned_until_ms = min(ended.end.detected_at_ms, left.found_at_ms) + OWNERS_MS
+        owned_until_ms = min(ended.end.detected_at_ms, found.found_at_ms) + OWNERS_MS
         if not is_own and present_ms < owned_until_ms:
-            left.from_ms = owned_until_ms
+            found.from_ms = owned_until_ms
             return False
-        del self._left[run]
+        del self._found[run]
         self._unsure.discard(run)
         self._add(ended)
         return not is_own
@@ -226,47 +183,43 @@ class Outbox:
         self._to_emit.append(task)
 
     async def flush(self) -> None:
-        """Emit what waits for it, and take what was emitted out of the index."""
-        # Whoever comes while a batch is under way finds a larger one waiting afterwards.
+        """Emit the queued events, and mark those as sent that the bus has taken."""
+        # A caller that waits for the lock while a batch is sent finds a larger one afterwards.
         async with self._flushing:
-            batch, self._to_emit = _earlier_and_later(self._to_emit, self._left)
+            batch, self._to_emit = _earlier_and_later(self._to_emit, self._found)
             if batch:
-                self._to_leave += await self._emit(batch)
-            leaving, self._to_leave = self._to_leave, []
-            await asyncio.gather(*(self._leave(task) for task in leaving))
+                await self._emit(batch)
+            emitted, self._to_mark = self._to_mark, []
+            await asyncio.gather(*(self._mark_sent(task) for task in emitted))
 
-    async def _emit(self, batch: list[EndedTask]) -> list[EndedTask]:
-        """Return those whose event is on the bus; the others wait again."""
+    async def _emit(self, batch: list[EndedTask]) -> None:
+        """Queue the tasks whose event the bus has taken to be marked; queue the others again."""
         try:
-            accepted = await asyncio.to_thread(self._bus.put, [task_ended(task) for task in batch])
+            accepted = await asyncio.to_thread(self.bus.put, [task_ended(task) for task in batch])
         except AWS_FAULTS as error:
             logger.warning("events_not_emitted", count=len(batch), error=code_of(error))
             accepted = [False] * len(batch)
         except BaseException:
             self._to_emit += batch
             raise
-        outcome = tuple(zip(batch, accepted, strict=True))
-        self._to_emit += [task for task, is_accepted in outcome if not is_accepted]
-        return [task for task, is_accepted in outcome if is_accepted]
+        for task, is_accepted in zip(batch, accepted, strict=True):
+            (self._to_mark if is_accepted else self._to_emit).append(task)
 
-    async def _leave(self, task: EndedTask) -> None:
+    async def _mark_sent(self, task: EndedTask) -> None:
         try:
-            await asyncio.to_thread(self._tasks.mark_event_sent, task)
+            await asyncio.to_thread(self.tasks.mark_event_sent, task)
         except AWS_FAULTS as error:
-            self._to_leave.append(task)
-            logger.warning("index_not_left", task_id=task.key.task_id, error=code_of(error))
+            self._to_mark.append(task)
+            logger.warning("event_not_marked_sent", task_id=task.key.task_id, error=code_of(error))
 
 
 def _earlier_and_later(
-    waiting: Iterable[EndedTask], left: Iterable[_Run]
+    waiting: Iterable[EndedTask], found: Iterable[_Run]
 ) -> tuple[list[EndedTask], list[EndedTask]]:
-    """Split runs into the first of each task, and those that wait until its event is on the bus.
-
-    An earlier run may be one that was found ended, and is not to be emitted yet.
-    """
+    """Split runs into the first of each task, found ones included, and those that wait for its event."""
     waiting = list(waiting)
     first: dict[TaskKey, int] = {}
-    for key, since_ms in (*((task.key, task.since_ms) for task in waiting), *left):
+    for key, since_ms in (*((task.key, task.since_ms) for task in waiting), *found):
         first[key] = min(since_ms, first.get(key, since_ms))
     return (
         [task for task in waiting if task.since_ms == first[task.key]],

@@ -8,7 +8,7 @@ from typing import Final
 
 from aws_lambda_powertools import Logger
 
-from poller.troubles import Cause
+from poller.poll_problems import PollProblem
 from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.errors import InvalidInput, Misconfigured
 from tunehook.http.reply import Transport
@@ -25,24 +25,15 @@ RETRY_AFTER_MS: Final = 5_000
 CONNECTIONS_MAX: Final = 900
 """Connections of all providers together: what Lambda's limit of 1,024 open files leaves beside those to AWS."""
 
-
 _KIND_MAX: Final = 200
 """How much of a problem with an entry tells one from another."""
 
 
 class ProviderRegistry:
-    """Gives the provider of a name, and follows changes of the configuration.
+    """The providers by name, as their secret has them; it follows changes.
 
-    Parameters
-    ----------
-    read : callable
-        Returns the text of the providers secret; may block.
-    http : Transport
-        What requests are made with.
-    clock : callable
-        Returns the present moment in milliseconds since 1970.
-    seconds : callable, optional
-        For the providers' pauses; by default `tunehook.times.SteadySeconds`.
+    `read` returns the text of the secret, and may block. `seconds` is the clock of the providers' pauses, by default
+    `tunehook.times.SteadySeconds`.
     """
 
     def __init__(
@@ -52,6 +43,9 @@ class ProviderRegistry:
         clock: Callable[[], int],
         seconds: Callable[[], float] | None = None,
     ) -> None:
+        self.fault = ""
+        """Why the configuration could not be read the last time, in a few words."""
+
         self._read = read
         self._http = http
         self._clock = clock
@@ -60,25 +54,15 @@ class ProviderRegistry:
         self._problems: dict[str, str] = {}
         self._problem: str | None = None
         self._text: str | None = None
-        self._fault = ""
         self._read_at_ms = 0
         self._tried_at_ms = 0
         self._read_again_at_ms = 0
 
-    @property
-    def fault(self) -> str:
-        """Why the configuration could not be read the last time, in a few words."""
-        return self._fault
-
     async def refresh(self) -> bool:
-        """Read the configuration again if it is older than `RELOAD_EVERY_MS`, or lacks a name that was asked for.
+        """Read the configuration again if it is older than `RELOAD_EVERY_MS`, or lacks a name that was wanted.
 
-        A provider whose entry is unacceptable is left out, and its tasks wait; the others are not disturbed.
-
-        Returns
-        -------
-        bool
-            Whether the configuration is known; if it could not be read this time, the last one is still good.
+        A provider whose entry is unacceptable is left out, and its tasks wait; the others are not disturbed. Returns
+        whether the configuration is known: if it could not be read this time, the last one is still good.
         """
         if self._clock() >= self._read_again_at_ms:
             self._tried_at_ms = self._clock()
@@ -86,7 +70,7 @@ class ProviderRegistry:
                 text = await asyncio.to_thread(self._read)
             except (*AWS_FAULTS, Misconfigured) as error:
                 logger.error("providers_not_read", error=code_of(error))
-                self._fault = f"the configuration of the providers cannot be read: {code_of(error)}"
+                self.fault = f"the configuration of the providers cannot be read: {code_of(error)}"
                 self._read_again_at_ms = self._clock() + RETRY_AFTER_MS
                 return self._text is not None
             self._read_at_ms = self._tried_at_ms
@@ -107,15 +91,13 @@ class ProviderRegistry:
         self._problems = {name: str(problem) for name, problem in configured.errors.items()}
         for name, problem in configured.errors.items():
             logger.error("provider_misconfigured", provider=name, field=problem.field, reason=problem.reason)
-        self._providers = {
-            config.name: self._kept(config) or Provider(config, self._http, clock=self._seconds)
-            for config in _within_connections(configured.usable.values())
-        }
-
-    def _kept(self, config: ProviderConfig) -> Provider | None:
-        """Return the provider as it is, pauses and all, if its configuration is the same."""
-        provider = self._providers.get(config.name)
-        return provider if provider is not None and provider.config == config else None
+        providers: dict[str, Provider] = {}
+        for config in _within_connections(configured.usable.values()):
+            provider = self._providers.get(config.name)
+            if provider is None or provider.config != config:
+                provider = Provider(config, self._http, clock=self._seconds)
+            providers[config.name] = provider
+        self._providers = providers
 
     def get(self, name: str) -> Provider | None:
         """Return the provider that is configured as `name`, or None; the configuration is read anew soon then."""
@@ -128,24 +110,21 @@ class ProviderRegistry:
         """Return whether the configuration has been read at or after `moment_ms`, in milliseconds since 1970."""
         return self._read_at_ms >= moment_ms
 
-    def problem(self, name: str) -> Cause:
-        """Return why there is no provider of this name, in words that quote no value; other words are another kind."""
+    def problem(self, name: str) -> PollProblem:
+        """Return why there is no provider of this name; the message quotes no value of the secret."""
         problem = self._problem or self._problems.get(name)
         if problem is None:
-            return Cause("unconfigured", f"the provider {name} is not configured", is_certain=True)
-        words = f"the provider {name} cannot be used: {problem}"
-        return Cause(f"unusable {problem}"[:_KIND_MAX], words, is_certain=True)
+            return PollProblem("unconfigured", f"the provider {name} is not configured", is_certain=True)
+        message = f"the provider {name} cannot be used: {problem}"
+        return PollProblem(f"unusable {problem}"[:_KIND_MAX], message, is_certain=True)
 
     def pause_left_s(self, provider: Provider) -> float:
-        """Return for how many seconds from now a provider is not to be asked."""
+        """Return for how many seconds from now a provider is paused."""
         return max(0.0, provider.paused_until - self._seconds())
 
 
 def _within_connections(configs: Collection[ProviderConfig]) -> Iterator[ProviderConfig]:
-    """Divide the connections, so that a provider that holds all of its own takes none of another's.
-
-    Those that want least get what they want, the others equal parts of what is left.
-    """
+    """Divide `CONNECTIONS_MAX`: who wants least gets that, the others get equal parts of what is left."""
     left = CONNECTIONS_MAX
     for position, config in enumerate(sorted(configs, key=lambda config: config.max_concurrency)):
         granted = min(config.max_concurrency, max(1, left // (len(configs) - position)))

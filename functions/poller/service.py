@@ -1,4 +1,4 @@
-"""What an invocation of the poller does: one pass over one shard, or the start of one invocation a shard."""
+"""An invocation of the poller: one pass over one shard, or the start of one invocation a shard."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from poller.inline_files import InlineFiles
 from poller.metrics import Metrics
 from poller.outbox import Outbox
 from poller.poll_loop import PollLoop, StopReason
-from poller.provider_memory import ProviderMemory
+from poller.provider_health import ProviderHealthStore
 from poller.registry import CONNECTIONS_MAX, ProviderRegistry
 from poller.settings import PollerSettings
 from tunehook.aws.bus import EventBus
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 logger = Logger(child=True)
 
-UPKEEP_THREADS = 8
-"""Those that look into the work index and hold the lease: no outage of anything else makes these wait."""
+RESERVED_THREADS = 8
+"""Those that read the work index and renew the lease: no outage of anything else makes these wait."""
 
-THREADS = CONNECTIONS - UPKEEP_THREADS
+THREADS = CONNECTIONS - RESERVED_THREADS
 """All others: together as many as may call AWS at once."""
 
 START_AGAIN_AFTER_S = (2.0, 5.0, 10.0, 13.0)
@@ -66,19 +66,7 @@ class PollerStart(BaseModel):
 
 
 class Poller:
-    """The poller of one execution environment.
-
-    Parameters
-    ----------
-    settings : PollerSettings
-        The environment.
-    dynamodb, events, lambdas, secrets
-        Low-level boto3 clients.
-    clock : callable, optional
-        Returns the present moment in milliseconds since 1970.
-    sleep : callable, optional
-        Waits for seconds.
-    """
+    """The poller of one execution environment."""
 
     def __init__(
         self,
@@ -101,7 +89,7 @@ class Poller:
         self._shards_known_until_ms = 0
         self._lambdas = lambdas
         self._marks = StreamMarks(dynamodb, settings.provider_states_table)
-        self._is_stream_known = False
+        self._is_stream_checked = False
         self._secrets = secrets
         self._clock = clock
         self._sleep = sleep
@@ -109,14 +97,12 @@ class Poller:
     def run(
         self, start: PollerStart, owner: str, function: str, remaining_ms: Callable[[], int]
     ) -> dict[str, Any]:
-        """Do what `start` asks for.
+        """Start an invocation a shard, or poll one shard in a pass.
 
         Parameters
         ----------
-        start : PollerStart
-            The invocation's event.
         owner : str
-            A name for this invocation that no other has.
+            A unique name for this invocation.
         function : str
             The name of this very function.
         remaining_ms : callable
@@ -128,7 +114,7 @@ class Poller:
             ``{"shards": n}`` where invocations were started, ``{"shard": n, "stopped": reason}`` after a pass.
         """
         if start.started_by == "schedule" and start.shard is None:
-            self._make_sure_of_the_stream()
+            self._check_stream()
         if start.shard is None and len(self._known_shards()) > 1:
             return asyncio.run(self._start_shards(start, function))
         shard = start.shard or 0
@@ -138,24 +124,20 @@ class Poller:
             self._retire(shard)
         return {"shard": shard, "stopped": reason.value}
 
-    def _make_sure_of_the_stream(self) -> None:
-        """Have intake look through the table where its stream is another one than the last time.
+    def _check_stream(self) -> None:
+        """Have intake read the whole table if its stream is a new one.
 
-        That can be so only after an upgrade, and then this execution environment is a new one: one read each.
+        That happens only in an upgrade, and then this execution environment is new: one read each.
         """
-        if self._is_stream_known:
+        if self._is_stream_checked:
             return
         try:
-            self._is_stream_known = self._marks.get() == StreamMark(self._settings.tasks_stream)
-            if not self._is_stream_known:
-                self._lambdas.invoke(
-                    FunctionName=self._settings.intake_function,
-                    InvocationType="Event",
-                    Payload=json.dumps({"look_for_missed": True}).encode(),
-                )
+            self._is_stream_checked = self._marks.get() == StreamMark(self._settings.tasks_stream)
+            if not self._is_stream_checked:
+                self._invoke(self._settings.intake_function, {"look_for_missed": True})
         except AWS_FAULTS as error:
             # The next minute's run tries again.
-            logger.warning("stream_not_made_sure_of", error=code_of(error))
+            logger.warning("stream_not_checked", error=code_of(error))
 
     def _known_shards(self) -> list[int]:
         """Return the shards of `ShardCount`, and those that are left from when it was larger."""
@@ -179,18 +161,17 @@ class Poller:
             logger.warning("shard_not_retired", shard=shard, error=code_of(error))
 
     async def _start_shards(self, start: PollerStart, function: str) -> dict[str, Any]:
-        """Start an invocation a shard; one that cannot start is tried again until half the minute is over.
-
-        Raises
-        ------
-        Unavailable
-            If a shard could not be started all the same; the others run.
-        """
+        """Start an invocation a shard; retry for half a minute, then raise `Unavailable` if one did not start."""
         asyncio.get_running_loop().set_default_executor(UnawaitedThreads(THREADS))
         waiting = set(self._shards)
 
         async def start_one(shard: int) -> None:
-            if await asyncio.to_thread(self._start_shard, start, function, shard):
+            payload = {"started_by": start.started_by, "shard": shard}
+            try:
+                await asyncio.to_thread(self._invoke, function, payload)
+            except AWS_FAULTS as error:
+                logger.warning("shard_not_started", shard=shard, error=code_of(error))
+            else:
                 waiting.discard(shard)
 
         try:
@@ -204,57 +185,39 @@ class Poller:
             logger.warning("shards_not_started_in_time", shards=sorted(waiting))
         raise Unavailable(f"the shards {sorted(waiting)} could not be started")
 
-    def _start_shard(self, start: PollerStart, function: str, shard: int) -> bool:
-        try:
-            self._lambdas.invoke(
-                FunctionName=function,
-                InvocationType="Event",
-                Payload=json.dumps({"started_by": start.started_by, "shard": shard}).encode(),
-            )
-        except AWS_FAULTS as error:
-            logger.warning("shard_not_started", shard=shard, error=code_of(error))
-            return False
-        return True
+    def _invoke(self, function: str, payload: dict[str, Any]) -> None:
+        self._lambdas.invoke(
+            FunctionName=function, InvocationType="Event", Payload=json.dumps(payload).encode()
+        )
 
     async def _pass(
         self, shard: int, owner: str, take_over: bool, remaining_ms: Callable[[], int]
     ) -> StopReason:
         asyncio.get_running_loop().set_default_executor(UnawaitedThreads(THREADS))
-        figures = Metrics(
+        metrics = Metrics(
             self._settings.observability,
             oldest_alarm_ms=self._settings.oldest_pending_alarm_s * 1000,
         )
-        upkeep = UnawaitedThreads(UPKEEP_THREADS)
+        reserved_threads = UnawaitedThreads(RESERVED_THREADS)
         try:
-            return await self._watch(shard, owner, take_over, remaining_ms, figures, upkeep)
+            async with HttpTransport(max_connections=CONNECTIONS_MAX) as http:
+                poll_loop = PollLoop(
+                    shard=shard,
+                    owner=owner,
+                    tasks=self._tasks,
+                    leases=self._leases,
+                    outbox=Outbox(self._tasks, self._bus, self._files.store, self._clock),
+                    providers=ProviderRegistry(self._read_providers, http, self._clock),
+                    health=ProviderHealthStore(self._states, self._clock),
+                    metrics=metrics,
+                    clock=self._clock,
+                    remaining_ms=remaining_ms,
+                    reserved_threads=reserved_threads,
+                )
+                return await poll_loop.run(take_over=take_over)
         finally:
-            upkeep.shutdown()
-            figures.tell()
+            reserved_threads.shutdown()
+            metrics.tell()
 
-    async def _watch(
-        self,
-        shard: int,
-        owner: str,
-        take_over: bool,
-        remaining_ms: Callable[[], int],
-        figures: Metrics,
-        upkeep: UnawaitedThreads,
-    ) -> StopReason:
-        async with HttpTransport(max_connections=CONNECTIONS_MAX) as http:
-            providers = ProviderRegistry(
-                lambda: read_secret(self._secrets, self._settings.providers_secret), http, self._clock
-            )
-            shard_pass = PollLoop(
-                shard=shard,
-                owner=owner,
-                tasks=self._tasks,
-                leases=self._leases,
-                outbox=Outbox(self._tasks, self._bus, self._files.keep, self._clock),
-                providers=providers,
-                memory=ProviderMemory(self._states, self._clock),
-                figures=figures,
-                clock=self._clock,
-                remaining_ms=remaining_ms,
-                upkeep=upkeep,
-            )
-            return await shard_pass.run(take_over=take_over)
+    def _read_providers(self) -> str:
+        return read_secret(self._secrets, self._settings.providers_secret)

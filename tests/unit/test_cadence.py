@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunehook.cadence import DIRECT, GATEWAY, GATEWAY_ONE_BY_ONE, Pace, next_question_ms
+from tunehook.cadence import DIRECT, GATEWAY, GATEWAY_ONE_BY_ONE, Pace, next_poll_ms
 from tunehook.providers import ADAPTERS
 
 SUBMITTED_MS = 1_800_000_000_000
@@ -14,7 +14,7 @@ PACES = (DIRECT, GATEWAY, GATEWAY_ONE_BY_ONE)
 def questions_s(pace: Pace, until_s: int = 3600, after_s: float = 0) -> list[float]:
     """The ages at which a task is asked, each question following the one before."""
     ages, now_ms = [], SUBMITTED_MS + round(after_s * 1000)
-    while (now_ms := next_question_ms(SUBMITTED_MS, now_ms, pace)) <= SUBMITTED_MS + until_s * 1000:
+    while (now_ms := next_poll_ms(SUBMITTED_MS, now_ms, pace)) <= SUBMITTED_MS + until_s * 1000:
         ages.append((now_ms - SUBMITTED_MS) / 1000)
     return ages
 
@@ -37,7 +37,7 @@ def test_a_gateway_without_it_is_asked_every_10_then_20_then_60_s() -> None:
 
 
 def test_a_task_from_the_future_waits_for_its_first_step() -> None:
-    assert next_question_ms(SUBMITTED_MS, SUBMITTED_MS - HOUR_MS, DIRECT) == SUBMITTED_MS + 20 * SECOND_MS
+    assert next_poll_ms(SUBMITTED_MS, SUBMITTED_MS - HOUR_MS, DIRECT) == SUBMITTED_MS + 20 * SECOND_MS
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_the_interval_of_an_age_is_that_of_its_step(age_s: float, every_s: int) 
 
 @given(st.integers(-HOUR_MS, 24 * HOUR_MS), st.sampled_from(PACES))
 def test_the_next_question_always_comes_later(age_ms: int, pace: Pace) -> None:
-    assert next_question_ms(SUBMITTED_MS, SUBMITTED_MS + age_ms, pace) > SUBMITTED_MS + age_ms
+    assert next_poll_ms(SUBMITTED_MS, SUBMITTED_MS + age_ms, pace) > SUBMITTED_MS + age_ms
 
 
 @given(st.integers(0, 2 * HOUR_MS), st.sampled_from(PACES))

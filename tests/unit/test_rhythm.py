@@ -84,30 +84,30 @@ def test_an_interval_that_cannot_be_is_not_taken_over(period_ms: int | None) -> 
 
 class TestRefresh:
     def test_the_first_write_that_is_seen_may_be_the_tasks_creation(self) -> None:
-        assert not Rhythm().observe(None, BEGIN_MS, BEGIN_MS + 500, None).is_poll
-        assert not Rhythm().observe(None, BEGIN_MS, BEGIN_MS + 500, BEGIN_MS).is_poll
+        assert not Rhythm().observe(None, BEGIN_MS, BEGIN_MS + 500, None).is_periodic
+        assert not Rhythm().observe(None, BEGIN_MS, BEGIN_MS + 500, BEGIN_MS).is_periodic
 
     def test_one_that_came_after_the_creation_is_a_poll(self) -> None:
-        assert Rhythm().observe(None, BEGIN_MS, BEGIN_MS + 500, BEGIN_MS - 20_000).is_poll
+        assert Rhythm().observe(None, BEGIN_MS, BEGIN_MS + 500, BEGIN_MS - 20_000).is_periodic
 
     def test_one_that_was_seen_to_come_is_a_poll(self) -> None:
         rhythm = Rhythm()
         first = rhythm.observe(None, BEGIN_MS, BEGIN_MS + 1_000, BEGIN_MS)
-        assert rhythm.observe(first, BEGIN_MS + 4_000, BEGIN_MS + 6_000, BEGIN_MS).is_poll
+        assert rhythm.observe(first, BEGIN_MS + 4_000, BEGIN_MS + 6_000, BEGIN_MS).is_periodic
 
     def test_one_that_no_usable_clock_told_is_none(self) -> None:
         rhythm = Rhythm()
         first = rhythm.observe(None, BEGIN_MS, BEGIN_MS + 20_000, BEGIN_MS)
-        assert not rhythm.observe(first, BEGIN_MS + 4_000, BEGIN_MS + 25_000, BEGIN_MS).is_poll
+        assert not rhythm.observe(first, BEGIN_MS + 4_000, BEGIN_MS + 25_000, BEGIN_MS).is_periodic
 
 
 class TestNextQuestion:
-    refresh = Refresh(BEGIN_MS, BEGIN_MS + SECOND_MS, is_poll=True)
+    refresh = Refresh(BEGIN_MS, BEGIN_MS + SECOND_MS, is_periodic=True)
 
     def after_s(self, refresh: Refresh | None, after_s: float, every_s: int, period_ms: int | None) -> float:
         after_ms = BEGIN_MS + round(after_s * 1000)
         due_ms = after_ms + every_s * 1000
-        next_ms = Rhythm(period_ms).next_question_ms(due_ms, every_s * 1000, after_ms, refresh)
+        next_ms = Rhythm(period_ms).next_poll_ms(due_ms, every_s * 1000, after_ms, refresh)
         return (next_ms - BEGIN_MS) / 1000
 
     @pytest.mark.parametrize("every_s", [5, 10, 15])
@@ -128,7 +128,7 @@ class TestNextQuestion:
         assert self.after_s(self.refresh, 2, 5, None) == 7
 
     def test_without_a_poll_to_count_from_too(self) -> None:
-        assert self.after_s(Refresh(BEGIN_MS, BEGIN_MS, is_poll=False), 2, 5, 15_000) == 7
+        assert self.after_s(Refresh(BEGIN_MS, BEGIN_MS, is_periodic=False), 2, 5, 15_000) == 7
         assert self.after_s(None, 2, 5, 15_000) == 7
 
     def test_a_write_in_the_future_counts_for_nothing(self) -> None:
@@ -139,7 +139,7 @@ class TestNextQuestion:
         self, after_ms: int, every_s: int, period_ms: int
     ) -> None:
         moment_ms = BEGIN_MS + after_ms
-        next_ms = Rhythm(period_ms).next_question_ms(
+        next_ms = Rhythm(period_ms).next_poll_ms(
             moment_ms + every_s * 1000, every_s * 1000, moment_ms, self.refresh
         )
         assert (
@@ -190,23 +190,24 @@ def test_the_shortest_and_the_longest_interval_are_taken_over(period_ms: int) ->
 
 
 @pytest.mark.parametrize(
-    ("at_ms", "is_poll"), [(-2_001, False), (-2_000, True), (20_000 + 1_000, True), (20_000 + 1_001, False)]
+    ("at_ms", "is_periodic"),
+    [(-2_001, False), (-2_000, True), (20_000 + 1_000, True), (20_000 + 1_001, False)],
 )
-def test_a_clock_may_be_two_seconds_behind_and_one_ahead(at_ms: int, is_poll: bool) -> None:
+def test_a_clock_may_be_two_seconds_behind_and_one_ahead(at_ms: int, is_periodic: bool) -> None:
     rhythm = Rhythm()
-    before = Refresh(BEGIN_MS - 50_000, BEGIN_MS, is_poll=True)
-    assert rhythm.observe(before, BEGIN_MS + at_ms, BEGIN_MS + 20_000, None).is_poll is is_poll
+    before = Refresh(BEGIN_MS - 50_000, BEGIN_MS, is_periodic=True)
+    assert rhythm.observe(before, BEGIN_MS + at_ms, BEGIN_MS + 20_000, None).is_periodic is is_periodic
 
 
-@pytest.mark.parametrize(("age_ms", "is_poll"), [(2_999, False), (3_000, True)])
-def test_a_write_is_no_creation_from_3_s_on(age_ms: int, is_poll: bool) -> None:
-    assert Rhythm().observe(None, BEGIN_MS, BEGIN_MS, BEGIN_MS - age_ms).is_poll is is_poll
+@pytest.mark.parametrize(("age_ms", "is_periodic"), [(2_999, False), (3_000, True)])
+def test_a_write_is_no_creation_from_3_s_on(age_ms: int, is_periodic: bool) -> None:
+    assert Rhythm().observe(None, BEGIN_MS, BEGIN_MS, BEGIN_MS - age_ms).is_periodic is is_periodic
 
 
 def test_a_write_that_was_told_before_says_nothing_new() -> None:
-    before = Refresh(BEGIN_MS, BEGIN_MS, is_poll=False)
+    before = Refresh(BEGIN_MS, BEGIN_MS, is_periodic=False)
     again = Rhythm().observe(before, BEGIN_MS, BEGIN_MS + 5_000, None)
-    assert again == Refresh(BEGIN_MS, BEGIN_MS + 5_000, is_poll=False)
+    assert again == Refresh(BEGIN_MS, BEGIN_MS + 5_000, is_periodic=False)
 
 
 @pytest.mark.parametrize(("apart_ms", "is_known"), [(99, False), (100, True)])
@@ -214,7 +215,7 @@ def test_ten_samples_a_second_are_enough(apart_ms: int, is_known: bool) -> None:
     rhythm = Rhythm()
     for number in range(3):
         asked_ms = BEGIN_MS + number * apart_ms
-        before = Refresh(asked_ms - 15_000, asked_ms, is_poll=True)
+        before = Refresh(asked_ms - 15_000, asked_ms, is_periodic=True)
         rhythm.observe(before, asked_ms, asked_ms, None)
     assert (rhythm.period_ms is not None) is is_known
 
@@ -226,7 +227,7 @@ def test_ten_samples_a_second_are_enough(apart_ms: int, is_known: bool) -> None:
 def test_a_poll_is_expected_from_a_second_before_the_last_until_just_after_the_next(
     after_s: float, next_s: float
 ) -> None:
-    refresh = Refresh(BEGIN_MS, BEGIN_MS, is_poll=True)
+    refresh = Refresh(BEGIN_MS, BEGIN_MS, is_periodic=True)
     after_ms = BEGIN_MS + round(after_s * 1000)
-    next_ms = Rhythm(15_000).next_question_ms(after_ms + 5_000, 5_000, after_ms, refresh)
+    next_ms = Rhythm(15_000).next_poll_ms(after_ms + 5_000, 5_000, after_ms, refresh)
     assert next_ms - BEGIN_MS == round(next_s * 1000)

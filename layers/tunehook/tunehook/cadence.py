@@ -1,4 +1,4 @@
-"""Polling intervals: when a pending task is asked next, a pure function, so that waiting costs no write.
+"""Polling intervals: when the next poll of a pending task is due, a pure function, so that waiting costs no write.
 
 The rule is `docs/design.md`, "When a task is asked".
 """
@@ -12,19 +12,19 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often a task is asked at which age.
+    """How often a task is polled at which age.
 
     Attributes
     ----------
     steps : tuple of tuple of int and int
-        From which age on, and how often from there on, both in seconds, youngest first. Before the first step
-        nothing is asked, but for the one question at once that every new task gets.
+        From which age on, and how often, both in seconds, youngest first. Before the first step a task is polled
+        only once, when it is new.
     """
 
     steps: tuple[tuple[int, int], ...]
 
     def interval_ms(self, age_ms: int) -> int:
-        """Return how often a task of this age is asked, in milliseconds."""
+        """Return how often a task of this age is polled, in milliseconds."""
         every_s = self.steps[0][1]
         for start_s, step_s in self.steps:
             if age_ms >= start_s * 1000:
@@ -36,31 +36,24 @@ DIRECT: Final = Pace(((20, 5), (180, 15), (600, 60)))
 """For providers whose answers are as fresh as they are (docs/provider-contracts.md, "Figures")."""
 
 GATEWAY: Final = Pace(((0, 5), (180, 10), (600, 30)))
-"""For gateways that refresh a database of their own every 15 s, and are asked about 100 tasks in one call."""
+"""For gateways that refresh a database of their own every 15 s, and answer about 100 tasks in one call."""
 
 GATEWAY_ONE_BY_ONE: Final = Pace(((0, 10), (180, 20), (600, 60)))
 """For such gateways without query-many."""
 
 
-def next_question_ms(submitted_at_ms: int, after_ms: int, pace: Pace) -> int:
-    """Return the first moment after `after_ms` at which a task is due to be asked.
+def next_poll_ms(submitted_at_ms: int, after_ms: int, pace: Pace) -> int:
+    """Return the first moment after `after_ms` at which a poll of a task is due, in milliseconds since 1970.
 
-    Due moments lie at fixed ages, whoever asks, so a new poller goes on exactly where another stopped. That a new
-    task is asked once at once is the caller's part: it depends on no age.
+    Due moments lie at fixed ages, whoever polls, so a new poller goes on exactly where another stopped. The caller
+    polls a new task at once: that depends on no age.
 
     Parameters
     ----------
     submitted_at_ms : int
-        When the provider took the task, in milliseconds since 1970.
+        When the provider took the task.
     after_ms : int
-        The moment up to which the task has been looked after, in milliseconds since 1970.
-    pace : Pace
-        How often its provider is asked.
-
-    Returns
-    -------
-    int
-        Milliseconds since 1970; always greater than `after_ms`.
+        When the task was last polled.
     """
     age_ms = after_ms - submitted_at_ms
     steps = pace.steps

@@ -1,6 +1,6 @@
-"""The polling interval of a gateway itself, learnt from its answers: a question between two of its polls shows nothing.
+"""Learns at which interval a gateway refreshes its tasks: a poll between two refreshes shows nothing new.
 
-A gateway of the new-api family answers from its own database, which it refreshes by a poll of its upstream every 15 s.
+A gateway of the new-api family answers from its own database, which it refreshes from its upstream every 15 s.
 `updated_at` in an answer is the moment of its last write to the task. The rule is `docs/design.md`, "When a task is
 asked".
 """
@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from typing import Final
 
 SHORTEST_MS: Final = 6_000
-"""A gateway that polls more often than this is asked every 5 s anyway."""
+"""A gateway that refreshes more often than this is polled every 5 s anyway."""
 
 LONGEST_MS: Final = 30_000
-"""What is longer is taken for chance, rather than a task be left unasked for so long."""
+"""A longer interval counts as chance: no task waits that long for its poll."""
 
 AFTER_REFRESH_MS: Final = 1_200
-"""How long after a gateway's expected poll it is asked: its times are cut to seconds, and its poll takes a moment."""
+"""How long after an expected refresh the poll is due: the times are cut to seconds, and a refresh takes a moment."""
 
 _EARLY_MS: Final = 2_000
 _AHEAD_MS: Final = 1_000
-"""How far a gateway's clock may be behind and ahead; one that is further off tells nothing that can be used."""
+"""How far a gateway's clock may be behind and ahead; one that is further off is of no use."""
 
 _TOLERANCE_MS: Final = 1_600
 _SAMPLES: Final = 16
@@ -31,26 +31,26 @@ _SAMPLES_MIN: Final = 3
 _SAMPLE_EVERY_MS: Final = 100
 _FIT: Final = 0.75
 _AFTER_CREATION_MS: Final = 3_000
-"""A task's first `updated_at` is the moment of its creation, which lies at no poll of the gateway."""
+"""A task's first `updated_at` is the moment of its creation, and no refresh."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """What an answer told of a gateway's last write to a task.
+    """A gateway's last write to a task, as an answer gives it.
 
     Attributes
     ----------
     at_ms : int
         When that was, by the gateway's clock, in milliseconds since 1970.
-    asked_at_ms : int
-        When it was told.
-    is_poll : bool
-        Whether it came from a poll of the gateway, as far as can be told, and not from the task's creation.
+    polled_at_ms : int
+        When the answer came.
+    is_periodic : bool
+        Whether the write came from a refresh, as far as can be told, and not from the task's creation.
     """
 
     at_ms: int
-    asked_at_ms: int
-    is_poll: bool
+    polled_at_ms: int
+    is_periodic: bool
 
 
 class Rhythm:
@@ -62,87 +62,73 @@ class Rhythm:
     Parameters
     ----------
     period_ms : int, optional
-        The interval as an earlier pass learnt it; the samples of this one put it right.
+        The interval as an earlier pass learnt it; the samples of this one correct it.
     """
 
     def __init__(self, period_ms: int | None = None) -> None:
+        self.period_ms = _plausible(period_ms)
+        """The interval in milliseconds, or None while it is not known."""
+
         self._steps: deque[int | None] = deque(maxlen=_SAMPLES)
         self._sampled_at_ms = 0
-        self._period_ms = _plausible(period_ms)
-
-    @property
-    def period_ms(self) -> int | None:
-        """The interval in milliseconds, or None while it is not known."""
-        return self._period_ms
 
     def observe(
-        self, before: Refresh | None, at_ms: int, asked_at_ms: int, submitted_at_ms: int | None
+        self, before: Refresh | None, at_ms: int, polled_at_ms: int, submitted_at_ms: int | None
     ) -> Refresh:
-        """Take in what an answer tells.
+        """Learn from an answer.
 
         Parameters
         ----------
         before : Refresh or None
-            What the answer before told of the same task.
+            What this returned for the answer before about the same task.
         at_ms : int
             The gateway's last write to the task, by its clock, in milliseconds since 1970.
-        asked_at_ms : int
+        polled_at_ms : int
             The present moment.
         submitted_at_ms : int or None
             When the task was created, by the gateway's clock, if it says so.
-
-        Returns
-        -------
-        Refresh
-            To be given as `before` the next time.
         """
         if before is None:
-            is_poll = submitted_at_ms is not None and at_ms - submitted_at_ms >= _AFTER_CREATION_MS
-            return Refresh(at_ms, asked_at_ms, is_poll)
+            is_periodic = submitted_at_ms is not None and at_ms - submitted_at_ms >= _AFTER_CREATION_MS
+            return Refresh(at_ms, polled_at_ms, is_periodic)
         if at_ms == before.at_ms:
-            return Refresh(at_ms, asked_at_ms, before.is_poll)
-        in_time = before.asked_at_ms - _EARLY_MS <= at_ms <= asked_at_ms + _AHEAD_MS
+            return Refresh(at_ms, polled_at_ms, before.is_periodic)
+        in_time = before.polled_at_ms - _EARLY_MS <= at_ms <= polled_at_ms + _AHEAD_MS
         if not in_time:
-            self._sample(None, asked_at_ms)
-        elif before.is_poll:
-            self._sample(at_ms - before.at_ms, asked_at_ms)
-        return Refresh(at_ms, asked_at_ms, in_time)
+            self._sample(None, polled_at_ms)
+        elif before.is_periodic:
+            self._sample(at_ms - before.at_ms, polled_at_ms)
+        return Refresh(at_ms, polled_at_ms, in_time)
 
     def _sample(self, step_ms: int | None, now_ms: int) -> None:
-        """Keep the time between two writes, None for one that no usable clock told; ten a second are enough."""
+        """Keep the time between two writes, None where the clock is of no use; ten a second are enough."""
         if now_ms - self._sampled_at_ms < _SAMPLE_EVERY_MS:
             return
         self._sampled_at_ms = now_ms
         self._steps.append(step_ms)
         if len(self._steps) >= _SAMPLES_MIN:
-            self._period_ms = _period_of(tuple(self._steps))
+            self.period_ms = _period_of(tuple(self._steps))
 
-    def next_question_ms(self, due_ms: int, every_ms: int, after_ms: int, refresh: Refresh | None) -> int:
-        """Return when a task had better be asked, instead of at `due_ms`.
+    def next_poll_ms(self, due_ms: int, every_ms: int, after_ms: int, refresh: Refresh | None) -> int:
+        """Return the moment just after an expected refresh, or `due_ms` where none is expected or it is late.
 
         Parameters
         ----------
         due_ms : int
             When the task is due by its age, in milliseconds since 1970.
         every_ms : int
-            How often a task of its age is asked; where that is longer than the gateway's interval, polls are left out.
+            How often a task of its age is polled; where that is longer than the interval, refreshes are left out.
         after_ms : int
-            When it was asked the last time.
+            When it was polled the last time.
         refresh : Refresh or None
-            What that answer told.
-
-        Returns
-        -------
-        int
-            Just after an expected poll of the gateway; `due_ms` itself where none can be expected, or the one that was
-            expected is late.
+            What `observe` returned for that answer.
         """
-        if self._period_ms is None or refresh is None or not refresh.is_poll:
+        if self.period_ms is None or refresh is None or not refresh.is_periodic:
             return due_ms
-        expected_ms = refresh.at_ms + self._period_ms + AFTER_REFRESH_MS
+        expected_ms = refresh.at_ms + self.period_ms + AFTER_REFRESH_MS
         if not refresh.at_ms - _AHEAD_MS <= after_ms < expected_ms:
             return due_ms
-        return expected_ms + max(0, every_ms // self._period_ms - 1) * self._period_ms
+        return expected_ms + max(0, every_ms // self.period_ms - 1) * self.period_ms
 
 
 def _plausible(period_ms: float | None) -> int | None:

@@ -11,7 +11,7 @@ import pytest
 from tests.contract.providers.examples import RECORDED, SEQUENCES, Example, example_of
 from tests.support.tasks import NOW_MS, pending
 
-from poller.decision import End, judge
+from poller.decision import End, decide
 from tunehook.providers import ADAPTERS
 
 FILES = sorted(SEQUENCES.glob("*/*.json"))
@@ -32,14 +32,14 @@ def test_a_sequence_ends_as_it_says(path: Path) -> None:
     for given in record["answers"]:
         assert end is None, f"it ended before the age of {given['age_s']} s: {end}"
         outcome = ADAPTERS[record["kind"]].read(answer_of(record["kind"], given).answer())
-        verdict = judge(task, outcome, NOW_MS + given["age_s"] * 1000)
-        if isinstance(verdict, End):
-            failure = verdict.end.failure
-            end = {"at_s": given["age_s"], "status": verdict.end.status.value}
+        decision = decide(task, outcome, NOW_MS + given["age_s"] * 1000)
+        if isinstance(decision, End):
+            failure = decision.end.failure
+            end = {"at_s": given["age_s"], "status": decision.end.status.value}
             end |= {"code": failure.code.value, "reason": failure.reason} if failure else {}
         else:
-            zeros = {name: 0 for name in COUNTS if verdict.changes.get(name, 0) is None}
-            task = dataclasses.replace(task, **verdict.changes | zeros)
+            zeros = {name: 0 for name in COUNTS if decision.changes.get(name, 0) is None}
+            task = dataclasses.replace(task, **decision.changes | zeros)
     expected = record["end"]
     if expected is None or end is None:
         assert end == expected

@@ -20,7 +20,7 @@ from tests.stack.faults.world import World
 
 from fulfillment.assets import media_type_of
 from fulfillment.download import Download, StartOver
-from poller.decision import End, judge
+from poller.decision import End, decide
 from tunehook.http.client import open_client
 from tunehook.http.guard import NetworkPolicy
 from tunehook.http.transport import HttpTransport
@@ -92,10 +92,10 @@ async def ended(http: HttpTransport, world: World, kind: str, task_id: str) -> E
     key = TaskKey(task_id, kind)
     task = WorkItem(key=key, queue="work#0", since_ms=0, deadline_ms=1_000_000, submitted_at_ms=0)
     while True:
-        verdict = judge(task, await ask(http, world, kind, task_id), 70_000)
-        if isinstance(verdict, End):
-            return verdict
-        counts = {name: value or 0 for name, value in verdict.changes.items() if name.endswith("_count")}
+        decision = decide(task, await ask(http, world, kind, task_id), 70_000)
+        if isinstance(decision, End):
+            return decision
+        counts = {name: value or 0 for name, value in decision.changes.items() if name.endswith("_count")}
         task = replace(task, **counts)
 
 
@@ -108,9 +108,9 @@ async def test_a_task_that_meets_trouble_ends_as_planned(run: Any, kind: str, wo
             answers = troubles.of_provider(word, {"phase": "processing"}, 2, Dice(seed))
             rule = {"answers": [*answers, {"phase": "failed", "reason": "no"}]}
             world.begin(PlannedTask(kind, f"song-{seed}", 0, 0, None, "failed", rule))
-            verdict = await ended(http, world, kind, f"song-{seed}")
-            assert verdict.end.failure is not None
-            assert (verdict.end.failure.code, verdict.end.failure.reason) == ("provider_failed", "no")
+            decision = await ended(http, world, kind, f"song-{seed}")
+            assert decision.end.failure is not None
+            assert (decision.end.failure.code, decision.end.failure.reason) == ("provider_failed", "no")
     assert {book.asked for book in world.task_books()} == {3}
 
 

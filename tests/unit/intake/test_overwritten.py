@@ -245,7 +245,7 @@ def test_a_run_that_a_pass_is_just_telling_of_is_known_to_it(stack: Stack) -> No
         stack.says[ID] = PROCESSING
         stack.put_again(stack.item())
         stack.refuse(0)
-        outbox._bus = stack.bus
+        outbox.bus = stack.bus
 
     stack.run_together(
         stack.shard_pass(lasts_s=12, outbox=outbox).run(take_over=True), stack.later(5, put_again)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.support.tasks import NOW_MS, clip, pending
 
-from poller.decision import End, Wait, judge, timed_out, unasked
+from poller.decision import End, Wait, decide, given_up, timed_out
 from tunehook.providers import (
     Completed,
     CompletedWithoutResults,
@@ -28,7 +28,7 @@ EMPTY_ENDS_AT = 4
 NOT_FOUND_MIN_AGE_MS = 60_000
 PROGRESS_SPAN_MS = 60_000
 STREAMING_MAX_MS = 600_000
-UNASKED_MAX_MS = 24 * 3_600_000
+GIVE_UP_AFTER_MS = 24 * 3_600_000
 WORD_APART_MS = 30_000
 
 TASK = pending()
@@ -54,15 +54,15 @@ SILENT: list[Outcome] = [
 
 
 def end_of(task: Any, outcome: Outcome, now_ms: int = SOON_MS) -> TaskEnd:
-    verdict = judge(task, outcome, now_ms)
-    assert isinstance(verdict, End)
-    return verdict.end
+    decision = decide(task, outcome, now_ms)
+    assert isinstance(decision, End)
+    return decision.end
 
 
 def changes_of(task: Any, outcome: Outcome, now_ms: int = SOON_MS) -> dict[str, Any]:
-    verdict = judge(task, outcome, now_ms)
-    assert isinstance(verdict, Wait)
-    return verdict.changes
+    decision = decide(task, outcome, now_ms)
+    assert isinstance(decision, Wait)
+    return decision.changes
 
 
 def test_row_1_an_uneventful_answer_writes_nothing() -> None:
@@ -123,9 +123,9 @@ def test_a_task_was_not_submitted_after_it_was_put_into_the_table() -> None:
 
 def test_files_inside_the_answer_come_with_the_end() -> None:
     files = (InlineFile("clip-1", "audio", b"ID3"),)
-    verdict = judge(TASK, Completed(replace(RESULT, inline_files=files)), SOON_MS)
-    assert isinstance(verdict, End)
-    assert verdict.inline_files == files
+    decision = decide(TASK, Completed(replace(RESULT, inline_files=files)), SOON_MS)
+    assert isinstance(decision, End)
+    assert decision.inline_files == files
 
 
 @pytest.mark.parametrize("count", range(EMPTY_ENDS_AT - 1))
@@ -220,7 +220,7 @@ def test_row_5_the_reason_has_the_providers_own_words() -> None:
 
 def test_row_5_the_age_counts_from_acceptance_not_from_the_providers_word() -> None:
     task = replace(TASK, not_found_count=2, submitted_at_ms=NOW_MS - 3_600_000)
-    assert isinstance(judge(task, NotFound(), OLD_MS - 1), Wait)
+    assert isinstance(decide(task, NotFound(), OLD_MS - 1), Wait)
 
 
 @pytest.mark.parametrize("outcome", SILENT)
@@ -234,7 +234,7 @@ class TestDeadline:
 
     def test_an_answer_that_calls_the_task_unended_ends_it(self) -> None:
         pending_answer = Pending("queued", "x")
-        assert isinstance(judge(TASK, pending_answer, DEADLINE_MS - 1), Wait)
+        assert isinstance(decide(TASK, pending_answer, DEADLINE_MS - 1), Wait)
         assert end_of(TASK, pending_answer, DEADLINE_MS).failure == Failure(
             FailureCode.TIMED_OUT, "not ended within 3600 s"
         )
@@ -266,7 +266,7 @@ class TestDeadline:
 
     @pytest.mark.parametrize("outcome", SILENT)
     def test_without_an_answer_it_ends_nothing_for_24_hours(self, outcome: Outcome) -> None:
-        assert changes_of(TASK, outcome, DEADLINE_MS + UNASKED_MAX_MS - 1) == {}
+        assert changes_of(TASK, outcome, DEADLINE_MS + GIVE_UP_AFTER_MS - 1) == {}
 
     @pytest.mark.parametrize(
         ("outcome", "words"),
@@ -280,25 +280,25 @@ class TestDeadline:
     def test_after_these_it_ends_by_the_words_of_who_stood_in_the_way(
         self, outcome: Outcome, words: str
     ) -> None:
-        end = end_of(TASK, outcome, DEADLINE_MS + UNASKED_MAX_MS)
+        end = end_of(TASK, outcome, DEADLINE_MS + GIVE_UP_AFTER_MS)
         assert end.failure == Failure(
             FailureCode.TIMED_OUT, f"not ended within 3600 s; could not be asked after that: {words}"
         )
 
     def test_the_caller_may_know_better_words(self) -> None:
-        verdict = judge(TASK, Transient("x"), DEADLINE_MS + UNASKED_MAX_MS, "the moon is full")
-        assert isinstance(verdict, End)
-        assert verdict.end.failure is not None
-        assert verdict.end.failure.reason.endswith(": the moon is full")
+        decision = decide(TASK, Transient("x"), DEADLINE_MS + GIVE_UP_AFTER_MS, "the moon is full")
+        assert isinstance(decision, End)
+        assert decision.end.failure is not None
+        assert decision.end.failure.reason.endswith(": the moon is full")
 
     def test_the_reason_says_since_when(self) -> None:
         trouble = Trouble(kind="x", count=3, since_ms=DEADLINE_MS - 1_000)
-        failure = unasked(replace(TASK, trouble=trouble), DEADLINE_MS, "HTTP 502", since_ms=1).failure
+        failure = given_up(replace(TASK, trouble=trouble), DEADLINE_MS, "HTTP 502", since_ms=1).end.failure
         assert failure is not None
         assert "could not be asked after that (since 2027-01-15T08:59:59.000Z): HTTP 502" in failure.reason
 
     def test_where_the_task_does_not_know_its_provider_does(self) -> None:
-        failure = unasked(TASK, DEADLINE_MS, "HTTP 502", since_ms=DEADLINE_MS).failure
+        failure = given_up(TASK, DEADLINE_MS, "HTTP 502", since_ms=DEADLINE_MS).end.failure
         assert failure is not None
         assert "(since 2027-01-15T09:00:00.000Z)" in failure.reason
 
@@ -309,13 +309,13 @@ class TestSeemsFailed:
         task: WorkItem = replace(TASK, phase="processing")
         seen: list[tuple[float, str | None]] = []
         for age_s in ages_s:
-            verdict = judge(
+            decision = decide(
                 task, SeemsFailed("GENERATE_FAILED", RESULT, evidence), NOW_MS + round(age_s * 1000)
             )
-            if isinstance(verdict, End):
-                assert verdict.end.failure == Failure(FailureCode.PROVIDER_FAILED, "GENERATE_FAILED")
-                return [*seen, (age_s, verdict.end.status.value)]
-            task = replace(task, **verdict.changes)
+            if isinstance(decision, End):
+                assert decision.end.failure == Failure(FailureCode.PROVIDER_FAILED, "GENERATE_FAILED")
+                return [*seen, (age_s, decision.end.status.value)]
+            task = replace(task, **decision.changes)
             seen.append((age_s, None))
         return seen
 
@@ -336,10 +336,10 @@ class TestSeemsFailed:
     def test_it_costs_two_writes(self, evidence: Any) -> None:
         task, writes = replace(TASK, phase="processing"), 0
         for age_s in range(0, 55, 5):
-            verdict = judge(task, SeemsFailed("X_FAILED", RESULT, evidence), NOW_MS + age_s * 1000)
-            assert isinstance(verdict, Wait)
-            writes += bool(verdict.changes)
-            task = replace(task, **verdict.changes)
+            decision = decide(task, SeemsFailed("X_FAILED", RESULT, evidence), NOW_MS + age_s * 1000)
+            assert isinstance(decision, Wait)
+            writes += bool(decision.changes)
+            task = replace(task, **decision.changes)
         assert writes == 2
 
     def test_the_user_is_told(self) -> None:
@@ -367,7 +367,7 @@ class TestSeemsFailed:
         suspicion = Suspicion(evidence="word", count=2, since_ms=NOW_MS, at_ms=NOW_MS)
         task = replace(TASK, suspicion=suspicion)
         assert changes_of(task, outcome) == {}
-        assert isinstance(judge(task, SeemsFailed("x", RESULT, "word"), NOW_MS + WORD_APART_MS), End)
+        assert isinstance(decide(task, SeemsFailed("x", RESULT, "word"), NOW_MS + WORD_APART_MS), End)
 
     def test_it_shows_that_the_task_is_known(self) -> None:
         task = replace(TASK, not_found_count=2, empty_count=1)
@@ -410,6 +410,6 @@ def test_row_9_an_answer_that_ends_the_task_counts_even_after_the_deadline(
 
 
 def test_a_timeout_tells_what_was_the_matter_last() -> None:
-    end = timed_out(replace(TASK, last_error="the provider gw is not configured"), DEADLINE_MS)
+    end = timed_out(replace(TASK, last_error="the provider gw is not configured"), DEADLINE_MS).end
     assert end.failure is not None
     assert end.failure.reason == "not ended within 3600 s; last: the provider gw is not configured"

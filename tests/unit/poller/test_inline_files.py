@@ -18,7 +18,7 @@ def bucket(aws: None) -> str:
 
 
 def test_a_file_is_put_where_fulfillment_looks_for_it(bucket: str) -> None:
-    InlineFiles(lambda: client("s3"), bucket).keep("evt_1", FILE)
+    InlineFiles(lambda: client("s3"), bucket).store("evt_1", FILE)
     found = client("s3").get_object(Bucket=bucket, Key="inline/evt_1/clip%2F1/audio")
     assert found["Body"].read() == b"ID3"
 
@@ -32,6 +32,6 @@ def test_a_client_is_made_with_the_first_file_and_once(bucket: str) -> None:
 
     files = InlineFiles(make, bucket)
     assert made == []
-    files.keep("evt_1", FILE)
-    files.keep("evt_1", FILE)
+    files.store("evt_1", FILE)
+    files.store("evt_1", FILE)
     assert len(made) == 1

@@ -12,10 +12,10 @@ from tests.support.tasks import NOW_MS
 from tests.support.virtual import HANGING, Course, Scripted, Seeded
 from tests.unit.poller.world import COMPLETED, PROCESSING, Answer, World
 
-from poller.looks import LOOKS_MAX
 from poller.metrics import Metrics
 from poller.outbox import OWNERS_MS, Outbox
 from poller.poll_loop import StopReason
+from poller.work_reader import READS_MAX
 from tunehook.aws.bus import EventBus
 from tunehook.aws.leases import Leases
 from tunehook.aws.tasks import TasksTable
@@ -55,7 +55,7 @@ class TestTheLoopNeverWaits:
             {"note": [SLOW] * 9},
             {"work": [Course(), HANGING]},
             {"work": [Course(), Course(after_s=1e9)]},
-            {"work": [Course(), *[HANGING] * (LOOKS_MAX - 1)]},
+            {"work": [Course(), *[HANGING] * (READS_MAX - 1)]},
             {"renew": [HANGING]},
         ],
         ids=lambda slow: "-".join(slow),
@@ -114,7 +114,7 @@ class TestOnceOnTheBus:
         world.add()
         figures = Again()
         world.clock.threads = Scripted(end=[Course(after_s=OWNERS_MS / 1000 + 15)])
-        world.run(figures=figures)
+        world.run(metrics=figures)
         assert world.emitted() == [("TaskCompleted", "task-1")]
         assert figures.again == 0
 
@@ -123,7 +123,7 @@ class TestOnceOnTheBus:
         figures = Again()
         world.add("left", **LEFT, detected_at_ms=NOW_MS - 60_000)
         world.clock.threads = Scripted(get_ended=[Course(after_s=4)])
-        world.run(figures=figures)
+        world.run(metrics=figures)
         assert world.emitted() == [("TaskFailed", "left")]
         assert figures.again == 1
 
@@ -165,7 +165,7 @@ class TestOnceOnTheBus:
                 return super().put(events)
 
         tasks = TasksTable(world.dynamodb, "TasksTable")
-        world.run(outbox=Outbox(tasks, Bus(client("events"), BUS), clock=world.clock), figures=figures)
+        world.run(outbox=Outbox(tasks, Bus(client("events"), BUS), clock=world.clock), metrics=figures)
         assert told_s == [OWNERS_MS / 1000]
         assert (world.emitted(), figures.again) == ([("TaskFailed", "left")], 1)
 
@@ -177,8 +177,8 @@ class TestOnceOnTheBus:
             world.add(f"t{number}")
         world.clock.threads = Scripted(put=[Course(before_s=6)])
         world.run_together(
-            world.shard_pass("a", figures=figures).run(take_over=True),
-            world.later(2, lambda: world.shard_pass("b", lasts_s=30, figures=figures).run(take_over=True)),
+            world.shard_pass("a", metrics=figures).run(take_over=True),
+            world.later(2, lambda: world.shard_pass("b", lasts_s=30, metrics=figures).run(take_over=True)),
         )
         assert Counter(world.emitted()) == {("TaskCompleted", f"t{number}"): 1 for number in range(5)}
         assert figures.again == 0
@@ -195,7 +195,7 @@ class TestOnceOnTheBus:
         world.add("old", age_s=60)
         world.add("young")
         world.clock.threads = Scripted(end=[Course(after_s=3, lost=LOST)])
-        world.run(lasts_s=30, figures=figures)
+        world.run(lasts_s=30, metrics=figures)
         assert world.emitted() == [("TaskCompleted", "old")]
         assert figures.again == 0
 
@@ -210,9 +210,9 @@ class TestOnceOnTheBus:
         figures = Again()
         world.clock.threads = Seeded(seed, longest_s=1.5)
         reasons = world.run_together(
-            world.shard_pass("a", figures=figures).run(take_over=True),
-            world.later(12, lambda: world.shard_pass("b", figures=figures).run(take_over=True)),
-            world.later(14, lambda: world.shard_pass("c", figures=figures).run(take_over=False)),
+            world.shard_pass("a", metrics=figures).run(take_over=True),
+            world.later(12, lambda: world.shard_pass("b", metrics=figures).run(take_over=True)),
+            world.later(14, lambda: world.shard_pass("c", metrics=figures).run(take_over=False)),
         )
         assert reasons == [StopReason.TAKEN_OVER, StopReason.NOTHING_PENDING, StopReason.ALREADY_RUNNING]
         assert Counter(world.emitted()) == {("TaskCompleted", f"t{number}"): 1 for number in range(25)}

@@ -10,7 +10,7 @@ from tests.unit.poller.world import COMPLETED, FAILED, PROCESSING, Answer, World
 
 from poller.outbox import Outbox
 from poller.poll_loop import StopReason
-from poller.provider_memory import ProviderMemory
+from poller.provider_health import ProviderHealthStore
 from tunehook.aws.bus import EventBus
 from tunehook.aws.leases import Leases
 from tunehook.aws.provider_states import ProviderStates
@@ -74,7 +74,7 @@ def run(world: World, process: Process) -> None:
         tasks=tasks,
         leases=Leases(dynamodb, "PollerLeasesTable"),
         outbox=Outbox(tasks, bus, clock=world.clock),
-        memory=ProviderMemory(ProviderStates(dynamodb, "ProviderStatesTable"), world.clock),
+        health=ProviderHealthStore(ProviderStates(dynamodb, "ProviderStatesTable"), world.clock),
         owner=f"owner-{id(process)}",
     )
 

@@ -131,7 +131,7 @@ class TestEnding:
             def pending(self, *args: Any) -> Any:
                 return [pending(TaskKey("task-1", "gw"))] if world.seconds() < 5 else []
 
-        world.run(tasks=Lagging(world.shard_pass()._tasks))
+        world.run(tasks=Lagging(world.shard_pass().tasks))
         assert world.times_of() == [0]
 
     def test_a_task_that_somebody_else_has_ended_is_forgotten_at_its_next_news(self) -> None:
@@ -277,7 +277,7 @@ class TestFaults:
                     raise fault(operation="Query")
                 return self.real.work(*args)
 
-        tasks = Failing(world.shard_pass()._tasks)
+        tasks = Failing(world.shard_pass().tasks)
         assert world.run(tasks=tasks) is StopReason.NOTHING_PENDING
         assert world.emitted() == [("TaskCompleted", "task-1")]
 
@@ -386,7 +386,7 @@ class TestFigures:
         world = World(gw=lambda _: COMPLETED)
         world.add()
         spy = Spy()
-        world.run(figures=spy)
+        world.run(metrics=spy)
         assert spy.told == [("question", "gw", "completed"), ("ended", "gw", "completed", None)]
 
     def test_an_answer_that_pauses_the_provider_is_counted_and_what_the_pause_holds_back_is_not(self) -> None:
@@ -397,7 +397,7 @@ class TestFigures:
         world._http = PlayedTransport(refuse)
         world.add()
         spy = Spy()
-        world.run(figures=spy, lasts_s=40)
+        world.run(metrics=spy, lasts_s=40)
         assert spy.told == [("question", "gw", "unauthorised"), ("paused", "gw", "unauthorised")]
 
     def test_an_event_that_another_pass_left_over_is_counted_and_a_rejection_is_not(self) -> None:
@@ -407,6 +407,6 @@ class TestFigures:
         world.add("left", **ended | {"status": "failed", "failure": failure})
         world.add("rejected", **ended | {"status": "rejected", "failure": failure | {"code": "invalid"}})
         spy = Spy()
-        world.run(figures=spy)
+        world.run(metrics=spy)
         assert spy.told == [("emitted_again", 1)]
         assert sorted(task_id for _, task_id in world.emitted()) == ["left", "rejected"]

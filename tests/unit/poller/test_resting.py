@@ -16,7 +16,7 @@ from tests.unit.poller.world import COMPLETED, PROCESSING, World
 
 from intake.admission import Intake
 from poller.poll_loop import StopReason
-from poller.watchlist import RESTS_FROM_MS
+from poller.scheduler import RESTS_FROM_MS
 from tunehook.aws.bus import EventBus
 from tunehook.aws.leases import Leases
 from tunehook.aws.stream_marks import StreamMarks

@@ -10,9 +10,9 @@ from tests.support.events import sample
 from tests.support.patience import HANG_S
 
 from poller import app, service
-from poller.looks import LOOKS_MAX
-from poller.service import THREADS, UPKEEP_THREADS, Poller, PollerStart
+from poller.service import RESERVED_THREADS, THREADS, Poller, PollerStart
 from poller.settings import PollerSettings
+from poller.work_reader import READS_MAX
 from tunehook.aws.clients import CONNECTIONS
 from tunehook.aws.stream_marks import MARK, StreamMark, StreamMarks
 from tunehook.errors import Unavailable
@@ -327,5 +327,5 @@ def test_the_handler_runs_a_pass_for_the_sample_event(monkeypatch: pytest.Monkey
 
 
 def test_there_are_as_many_threads_as_connections() -> None:
-    assert THREADS + UPKEEP_THREADS == CONNECTIONS
-    assert LOOKS_MAX < UPKEEP_THREADS
+    assert THREADS + RESERVED_THREADS == CONNECTIONS
+    assert READS_MAX < RESERVED_THREADS

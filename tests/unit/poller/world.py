@@ -16,7 +16,7 @@ from tests.support.virtual import Clock
 from poller.metrics import Metrics
 from poller.outbox import Outbox
 from poller.poll_loop import PollLoop, StopReason
-from poller.provider_memory import ProviderMemory
+from poller.provider_health import ProviderHealthStore
 from poller.registry import ProviderRegistry
 from tunehook.aws.bus import EventBus
 from tunehook.aws.leases import Leases
@@ -123,8 +123,8 @@ class World:
             "leases": self.leases,
             "outbox": Outbox(tasks, EventBus(client("events"), BUS), clock=self.clock),
             "providers": ProviderRegistry(self.secret, self._http, self.clock, self.seconds),
-            "memory": ProviderMemory(self.states, self.clock),
-            "figures": Metrics(),
+            "health": ProviderHealthStore(self.states, self.clock),
+            "metrics": Metrics(),
         }
         return PollLoop(
             shard=0,

@@ -119,7 +119,7 @@ class TestProviders:
         world = World()
         world.add("bad", provider="raising")
         world.add("good")
-        directory = Directory(world.shard_pass()._providers)
+        directory = Directory(world.shard_pass().providers)
         world.run(lasts_s=25, providers=directory)
         assert world.times_of("good") == [0, 20, 25]
         assert "unexpected_error" in caplog.text
@@ -131,6 +131,8 @@ class TestProviders:
         before = world.item()
 
         class Unread:
+            fault = "the configuration of the providers cannot be read"
+
             async def refresh(self) -> bool:
                 return False
 

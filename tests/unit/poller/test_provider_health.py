@@ -56,7 +56,7 @@ class TestKeys:
         world = World(gw=lambda _: refused())
         world.add()
         figures = Counted()
-        world.run(lasts_s=10, figures=figures)
+        world.run(lasts_s=10, metrics=figures)
         assert world.item()["last_error"] == REFUSED_WORDS
         assert figures.told == ["unauthorised", "paused: unauthorised"]
 
@@ -64,7 +64,7 @@ class TestKeys:
         world = World(gw=lambda _: PROCESSING if world.seconds() < 30 else refused())
         world.add(age_s=30)
         figures = Counted()
-        world.run(lasts_s=50, figures=figures)
+        world.run(lasts_s=50, metrics=figures)
         assert world.item()["last_error"] == LOST_WORDS
         assert figures.told.count("gw: no longer accepted") == figures.told.count("unauthorised") >= 1
 
@@ -138,7 +138,7 @@ class TestPauses:
         world.add(age_s=60)
         world.run(lasts_s=20)
         figures = Counted()
-        world.run(owner="b", lasts_s=50, figures=figures)
+        world.run(owner="b", lasts_s=50, metrics=figures)
         assert figures.told == []
 
     def test_its_reason_is_told_by_the_new_pass(self) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from tests.support.tasks import NOW_MS, clip, pending
 
-from poller.troubles import NO_LONGER_ACCEPTED, Cause, cause_of, noted
+from poller.poll_problems import NO_LONGER_ACCEPTED, PollProblem, problem_of, record_problem
 from tunehook.providers import (
     Completed,
     CompletedWithoutResults,
@@ -21,15 +21,15 @@ from tunehook.providers import (
 from tunehook.tasks import WorkItem
 
 # As documented, and not imported: a bound that moves is to be noticed.
-TOLD_AT = 3
+REPORT_AT = 3
 
 RESULT = TaskResult(clips=(clip(),), submitted_at=None, started_at=None, finished_at=None, provider_object={})
 TASK = pending()
-BAD = Cause("transient HTTP 502", "HTTP 502")
-OTHER = Cause("throttled", "the provider throttles")
+BAD = PollProblem("transient HTTP 502", "HTTP 502")
+OTHER = PollProblem("throttled", "the provider throttles")
 
 
-class TestCause:
+class TestProblemOf:
     @pytest.mark.parametrize(
         ("outcome", "words"),
         [
@@ -54,9 +54,9 @@ class TestCause:
         ],
     )
     def test_it_is_said_in_the_words_of_who_stands_in_the_way(self, outcome: Outcome, words: str) -> None:
-        cause = cause_of(outcome)
-        assert cause is not None
-        assert cause.words == words
+        problem = problem_of(outcome)
+        assert problem is not None
+        assert problem.message == words
 
     @pytest.mark.parametrize(
         "outcome",
@@ -69,13 +69,13 @@ class TestCause:
         ],
     )
     def test_an_answer_has_none(self, outcome: Outcome) -> None:
-        assert cause_of(outcome) is None
+        assert problem_of(outcome) is None
 
     def test_a_key_that_was_accepted_before_is_told_apart(self) -> None:
-        cause = cause_of(Unauthorised("HTTP 401: Invalid token"), is_no_longer_accepted=True)
-        assert cause is not None
-        assert cause.words == f"{NO_LONGER_ACCEPTED}: HTTP 401: Invalid token"
-        assert cause.kind != getattr(cause_of(Unauthorised("HTTP 401: Invalid token")), "kind", None)
+        problem = problem_of(Unauthorised("HTTP 401: Invalid token"), is_no_longer_accepted=True)
+        assert problem is not None
+        assert problem.message == f"{NO_LONGER_ACCEPTED}: HTTP 401: Invalid token"
+        assert problem.kind != getattr(problem_of(Unauthorised("HTTP 401: Invalid token")), "kind", None)
 
     @pytest.mark.parametrize(
         ("one", "other"),
@@ -86,29 +86,29 @@ class TestCause:
         ],
     )
     def test_other_details_make_no_other_kind(self, one: str, other: str) -> None:
-        first, second = cause_of(Transient(one)), cause_of(Transient(other))
+        first, second = problem_of(Transient(one)), problem_of(Transient(other))
         assert first is not None
         assert second is not None
         assert first.kind == second.kind
 
     def test_another_status_makes_another_kind(self) -> None:
-        first, second = cause_of(Transient("HTTP 502")), cause_of(Transient("HTTP 503"))
+        first, second = problem_of(Transient("HTTP 502")), problem_of(Transient("HTTP 503"))
         assert first is not None
         assert second is not None
         assert first.kind != second.kind
 
     def test_words_are_bounded(self) -> None:
-        cause = cause_of(Transient("x" * 5_000))
-        assert cause is not None
-        assert len(cause.words) <= 500
+        problem = problem_of(Transient("x" * 5_000))
+        assert problem is not None
+        assert len(problem.message) <= 500
 
 
-class TestNoted:
-    def tell(self, task: WorkItem, *causes: Cause) -> tuple[WorkItem, list[str]]:
-        """Ask questions that meet these causes; return the task and what it was told."""
+class TestRecordProblem:
+    def tell(self, task: WorkItem, *problems: PollProblem) -> tuple[WorkItem, list[str]]:
+        """Ask questions that meet these problems; return the task and what it was told."""
         told = []
-        for step, cause in enumerate(causes):
-            trouble, changes = noted(task, cause, NOW_MS + step * 1000)
+        for step, problem in enumerate(problems):
+            trouble, changes = record_problem(task, problem, NOW_MS + step * 1000)
             told += [str(changes["last_error"])] if changes else []
             task = replace(task, **({"trouble": trouble} | changes))
         return task, told
@@ -131,12 +131,12 @@ class TestNoted:
         assert len(self.tell(TASK, *[BAD] * 3, *[OTHER, BAD] * 20)[1]) == 1
 
     def test_what_the_next_question_will_meet_too_is_told_at_once(self) -> None:
-        certain = Cause("unauthorised key", "the provider refuses the key", is_certain=True)
+        certain = PollProblem("unauthorised key", "the provider refuses the key", is_certain=True)
         assert self.tell(TASK, certain)[1] == ["the provider refuses the key"]
         assert self.tell(TASK, *[BAD] * 3, certain)[1][-1] == "the provider refuses the key"
 
     def test_what_everybody_meets_is_told_without_a_question(self) -> None:
-        trouble, changes = noted(TASK, BAD, NOW_MS, is_question=False)
+        trouble, changes = record_problem(TASK, BAD, NOW_MS, was_polled=False)
         assert changes["last_error"] == "HTTP 502"
         assert trouble.count == 0
 
@@ -148,17 +148,17 @@ class TestNoted:
     def test_the_count_goes_no_further_than_it_matters(self) -> None:
         task, _ = self.tell(TASK, *[BAD] * 9)
         assert task.trouble is not None
-        assert task.trouble.count == TOLD_AT
+        assert task.trouble.count == REPORT_AT
 
     def test_what_was_told_is_kept_on_the_item(self) -> None:
-        changes: dict[str, Any] = noted(TASK, BAD, NOW_MS, is_question=False)[1]
+        changes: dict[str, Any] = record_problem(TASK, BAD, NOW_MS, was_polled=False)[1]
         assert (changes["trouble"].told, changes["trouble"].is_kept) == (BAD.kind, True)
 
 
 def test_a_kind_is_bounded_as_well() -> None:
-    cause = cause_of(Transient("x" * 100))
-    assert cause is not None
-    assert (cause.kind, cause.words) == (f"transient {'x' * 60}", "x" * 100)
-    longer = cause_of(Transient("x" * 600))
+    problem = problem_of(Transient("x" * 100))
+    assert problem is not None
+    assert (problem.kind, problem.message) == (f"transient {'x' * 60}", "x" * 100)
+    longer = problem_of(Transient("x" * 600))
     assert longer is not None
-    assert longer.words == "x" * 500
+    assert longer.message == "x" * 500

@@ -1,0 +1,167 @@
+"""Does what the outcome of a poll means: reschedules the task, updates it, or ends it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from aws_lambda_powertools import Logger
+
+from poller.background import BackgroundTasks
+from poller.decision import Decision, End, Wait, decide
+from poller.metrics import Metrics
+from poller.outbox import Outbox
+from poller.poll_problems import PollProblem, record_problem
+from poller.provider_health import ProviderHealth
+from poller.registry import ProviderRegistry
+from poller.scheduler import PollScheduler, ScheduledTask
+from tunehook.aws.errors import AWS_FAULTS, code_of
+from tunehook.aws.tasks import TasksTable
+from tunehook.providers import Outcome, Pending, Throttled, Transient, Unauthorised
+from tunehook.tasks import WorkItem
+from tunehook.times import to_ms
+
+logger = Logger(child=True)
+
+SELDOM_MS: Final = 20_000
+"""From which interval on a pass polls too seldom to count three polls in a row by itself."""
+
+REPORTS_A_SECOND: Final = 100
+"""How many tasks get a new `last_error` a second, in an outage that concerns them all."""
+
+_REPORT: Final = {"last_error", "trouble"}
+
+
+@dataclass(slots=True)
+class OutcomeHandler:
+    """Handles the outcomes of one pass; `writes` are the writes that run."""
+
+    scheduler: PollScheduler
+    tasks: TasksTable
+    outbox: Outbox
+    providers: ProviderRegistry
+    metrics: Metrics
+    clock: Callable[[], int]
+    writes: BackgroundTasks = field(default_factory=BackgroundTasks)
+    _reported_at_ms: deque[int] = field(default_factory=lambda: deque(maxlen=REPORTS_A_SECOND))
+
+    def handle_outcome(self, entry: ScheduledTask, health: ProviderHealth, outcome: Outcome) -> None:
+        """Handle the outcome of one poll."""
+        now_ms = self.clock()
+        entry.poll = None
+        was_polled = is_answer(outcome)
+        problem = health.record_outcome(outcome, now_ms)
+        if was_polled:
+            entry.polled_at_ms = now_ms
+            if not isinstance(outcome, Throttled | Transient | Unauthorised):
+                entry.answered_at_ms = now_ms
+            self.metrics.question(entry.task.key.provider, outcome.name)
+            if outcome.name == "unauthorised" and health.is_no_longer_accepted:
+                self.metrics.no_longer_accepted(entry.task.key.provider)
+        if isinstance(outcome, Pending) and outcome.refreshed_at is not None:
+            submitted_at_ms = None if outcome.submitted_at is None else to_ms(outcome.submitted_at)
+            entry.refresh = health.rhythm.observe(
+                entry.refresh, to_ms(outcome.refreshed_at), now_ms, submitted_at_ms
+            )
+        decision = decide(entry.task, outcome, now_ms, None if problem is None else problem.message)
+        if isinstance(decision, End):
+            self.apply(entry, decision, now_ms)
+        elif not was_polled:
+            # An overdue task stays due: it is to be among the first after the pause.
+            if now_ms < entry.task.deadline_ms:
+                self.scheduler.reschedule(entry, now_ms)
+        elif problem is not None:
+            self.apply(entry, self._with_report(entry, problem, now_ms, decision), now_ms)
+        else:
+            if entry.task.trouble is not None and not entry.task.trouble.is_kept:
+                entry.task = replace(entry.task, trouble=None)
+            if decision.changes and decision.changes.keys() <= _REPORT and not self._may_report(now_ms):
+                decision = Wait({})  # the next answer takes the report back
+            self.apply(entry, decision, now_ms)
+
+    def _with_report(self, entry: ScheduledTask, problem: PollProblem, now_ms: int, decision: Wait) -> Wait:
+        """Count a problem; add its report to the decision when it is due."""
+        task = replace(entry.task, trouble=None) if "trouble" in decision.changes else entry.task
+        trouble, report = record_problem(task, problem, now_ms)
+        if not report and trouble != entry.task.trouble and self._is_polled_seldom(entry.task, now_ms):
+            report = {"trouble": replace(trouble, is_kept=True)}
+        if report and self._may_report(now_ms):
+            return Wait(decision.changes | report)
+        entry.task = replace(entry.task, trouble=trouble)
+        return decision
+
+    def _is_polled_seldom(self, task: WorkItem, now_ms: int) -> bool:
+        provider = self.providers.get(task.key.provider)
+        return provider is not None and provider.pace.interval_ms(now_ms - task.submitted_at_ms) >= SELDOM_MS
+
+    def _may_report(self, now_ms: int) -> bool:
+        """Count one report, unless `REPORTS_A_SECOND` were made within the last second."""
+        if len(self._reported_at_ms) == REPORTS_A_SECOND and now_ms - self._reported_at_ms[0] < 1_000:
+            return False
+        self._reported_at_ms.append(now_ms)
+        return True
+
+    def report_to_all(self, waiting: Iterable[ScheduledTask], problem: PollProblem, now_ms: int) -> None:
+        """Report a problem that every poll would meet on tasks that were not polled; they stay due."""
+        for entry in waiting:
+            if entry.task.trouble is None or entry.task.trouble.told != problem.kind:
+                if not self._may_report(now_ms):
+                    return
+                _, report = record_problem(entry.task, problem, now_ms, was_polled=False)
+                entry.is_writing = True
+                self.writes.start(self._report(entry, report))
+
+    async def _report(self, entry: ScheduledTask, report: dict[str, Any]) -> None:
+        try:
+            await self._update(entry, report)
+        finally:
+            entry.is_writing = False
+
+    def apply(self, entry: ScheduledTask, decision: Decision, now_ms: int) -> None:
+        """Apply a decision in the background; the usual one changes nothing, and only reschedules the task."""
+        if isinstance(decision, Wait) and not decision.changes:
+            self.scheduler.reschedule(entry, now_ms)
+            return
+        entry.poll = None
+        entry.is_writing = True
+        self.writes.start(self._write(entry, decision, now_ms))
+
+    async def _write(self, entry: ScheduledTask, decision: Decision, now_ms: int) -> None:
+        try:
+            if isinstance(decision, End):
+                await self._end(entry, decision)
+            else:
+                await self._update(entry, decision.changes)
+        finally:
+            # Only now: the answer may have shown that the task is older than it was known to be.
+            self.scheduler.reschedule(entry, now_ms)
+
+    async def _end(self, entry: ScheduledTask, decision: End) -> None:
+        key, end = entry.task.key, decision.end
+        try:
+            if await self.outbox.end(entry.task, end, decision.inline_files):
+                self.metrics.ended(key.provider, end.status, end.detection_delay_ms)
+        except AWS_FAULTS as error:
+            logger.warning("task_not_ended", task_id=key.task_id, error=code_of(error))
+        else:
+            self.scheduler.remove(entry)
+
+    async def _update(self, entry: ScheduledTask, changes: dict[str, Any]) -> None:
+        try:
+            is_pending = await asyncio.to_thread(self.tasks.note, entry.task, changes)
+        except AWS_FAULTS as error:
+            logger.warning("task_not_updated", task_id=entry.task.key.task_id, error=code_of(error))
+            return
+        if not is_pending:
+            self.scheduler.remove(entry)
+            return
+        counts = {name: 0 for name in ("not_found_count", "empty_count") if changes.get(name, 0) is None}
+        entry.task = replace(entry.task, **(changes | counts))
+
+
+def is_answer(outcome: Outcome) -> bool:
+    """Return whether a request was made, rather than refused by an open circuit breaker."""
+    return not (isinstance(outcome, Throttled) and not outcome.asked)

@@ -1,0 +1,245 @@
+"""The health of each provider: problems in a row, refused keys, pauses and refreshes, saved for the next pass.
+
+A fault of the table never keeps a provider from being polled: what could not be read counts as not known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from aws_lambda_powertools import Logger
+
+from poller.poll_problems import REPORT_AT, PollProblem, problem_of
+from tunehook.aws.errors import AWS_FAULTS, code_of
+from tunehook.aws.provider_states import Pause, ProviderState, ProviderStates, Refusal
+from tunehook.errors import Unavailable
+from tunehook.providers import Outcome, Pending, Provider, Throttled, Transient, Unauthorised
+from tunehook.rhythm import Rhythm
+
+logger = Logger(child=True)
+
+READ_WITHIN_S: Final = 2.0
+"""How long a pass waits for the saved states before it polls without them."""
+
+SAVE_EVERY_MS: Final = 5_000
+"""How often the item of one provider is written at most."""
+
+PAUSE_WORTH_A_WRITE_S: Final = 10.0
+"""A pause that is shorter is over when the next pass begins, or nearly."""
+
+LONG_PAUSE_S: Final = 60.0
+"""From which length on one pause is reason enough to report its problem on all tasks that wait for its end."""
+
+REFRESH_WORTH_A_WRITE: Final = 0.1
+"""By how much a learnt interval has to differ from the known one, as a part of it."""
+
+
+@dataclass(slots=True)
+class ProviderHealth:
+    """The health of one provider.
+
+    Attributes
+    ----------
+    saved, state : ProviderState
+        What its item says, and what is known.
+    key : str
+        The digest of its key.
+    problem : PollProblem or None
+        Of the last poll; None after an answer.
+    shared_problem : PollProblem or None
+        The problem that every poll of this provider meets, as far as is known.
+    problems, same, since_ms : int
+        How many polls in a row had a problem, how many of the last ones the same, and when the first of all was.
+    is_healthy : bool
+        Whether the last poll was answered, and the item will say so.
+    paused_until : float
+        Of the latest pause that is known here, by the provider's clock.
+    saved_at_ms : int
+        When the item was written, or should have been.
+    """
+
+    provider: Provider
+    saved: ProviderState
+    state: ProviderState
+    key: str = field(init=False)
+    rhythm: Rhythm = field(init=False)
+    problem: PollProblem | None = None
+    shared_problem: PollProblem | None = None
+    refusal: Unauthorised | None = None
+    problems: int = 0
+    same: int = 0
+    since_ms: int = 0
+    is_healthy: bool = False
+    paused_until: float = 0.0
+    saved_at_ms: int = 0
+    is_saving: bool = False
+
+    def __post_init__(self) -> None:
+        self.key = self.provider.key_digest
+        self.rhythm = Rhythm(self.state.refresh_every_ms)
+
+    @property
+    def is_no_longer_accepted(self) -> bool:
+        """Whether the present key, if it is refused, was accepted before."""
+        return self.state.is_no_longer_accepted(self.key)
+
+    def restore(self, now_ms: int) -> None:
+        """Go on with the refusal and the pause of earlier passes, if they used the same key."""
+        refusal, pause = self.state.refusal, self.state.pause
+        if refusal is not None and refusal.key == self.key:
+            reason = refusal.reason if refusal.reason in ("credit", "access") else "key"
+            outcome = Unauthorised(refusal.words, reason)  # type: ignore[arg-type]
+            self._record_problem(self._problem_of(outcome), refusal.since_ms)
+            # Over or not: one poll shows whether the key is accepted by now, before all others begin.
+            self.provider.restore_pause(0.0, Unauthorised.name, refusal.words)
+        if pause is not None and pause.key == self.key and pause.until_ms > now_ms:
+            left_s = (pause.until_ms - now_ms) / 1000
+            if self.problem is None:
+                self._record_problem(PollProblem(pause.kind, pause.words), now_ms)
+                self._share_if_long(left_s)
+            self.provider.restore_pause(left_s, pause.reason, pause.words)
+        self.paused_until = self.provider.paused_until
+
+    def record_outcome(self, outcome: Outcome, now_ms: int) -> PollProblem | None:
+        """Take in the outcome of a poll, and return its problem."""
+        if self.is_healthy and isinstance(outcome, Pending) and outcome.known:
+            return None
+        if isinstance(outcome, Throttled) and not outcome.asked:
+            return self.problem
+        problem = self._problem_of(outcome)
+        if not isinstance(outcome, Throttled | Unauthorised | Transient):
+            self.record_success()
+            return problem
+        self._record_problem(problem, now_ms)
+        if isinstance(outcome, Unauthorised):
+            self.refusal = outcome
+        return problem
+
+    def _problem_of(self, outcome: Outcome) -> PollProblem | None:
+        return problem_of(outcome, is_no_longer_accepted=self.is_no_longer_accepted)
+
+    def record_success(self) -> None:
+        """Forget the problems; note which key was accepted."""
+        self.problem = self.shared_problem = None
+        self.problems, self.is_healthy = 0, True
+        if self.state.accepted_key != self.key or self.state.refusal is not None:
+            self.state = replace(self.state, accepted_key=self.key, refusal=None)
+
+    def _record_problem(self, problem: PollProblem | None, now_ms: int) -> None:
+        self.since_ms = self.since_ms if self.problems else now_ms
+        is_same = self.problem is not None and problem is not None and self.problem.kind == problem.kind
+        self.same = self.same + 1 if is_same else 1
+        self.problem, self.is_healthy = problem, False
+        self.problems += 1
+        in_a_row = self.same if self.shared_problem else self.problems
+        if problem is not None and (problem.is_certain or in_a_row >= REPORT_AT):
+            self.shared_problem = problem
+
+    def record_pause(self, seconds: float, reason: str, now_ms: int) -> None:
+        """Take in that the provider is not polled for some time from now on."""
+        self._share_if_long(seconds)
+        if reason == Unauthorised.name and self.refusal is not None:
+            self._record_refusal(self.refusal, now_ms)
+        if seconds < PAUSE_WORTH_A_WRITE_S:
+            return
+        pause = Pause(
+            until_ms=now_ms + round(seconds * 1000),
+            reason=reason,
+            kind=self.problem.kind if self.problem else reason,
+            words=self.problem.message if self.problem else "",
+            key=self.key,
+        )
+        self.state = replace(self.state, pause=pause)
+
+    def _record_refusal(self, outcome: Unauthorised, now_ms: int) -> None:
+        """Keep a refusal that led to a pause: one that did not concerns a task, and not the key."""
+        known = self.state.refusal
+        if known is None or (known.key, known.reason) != (self.key, outcome.reason):
+            since_ms = now_ms if known is None or known.key != self.key else known.since_ms
+            refusal = Refusal(reason=outcome.reason, words=outcome.detail, since_ms=since_ms, key=self.key)
+            self.state = replace(self.state, refusal=refusal)
+
+    def _share_if_long(self, pause_s: float) -> None:
+        """In a long pause no second poll comes soon that could show whether every poll has this problem."""
+        if pause_s >= LONG_PAUSE_S and self.problem is not None:
+            self.shared_problem = self.problem
+
+    def record_refresh_interval(self) -> None:
+        """Note the learnt interval, where it differs enough from the known one."""
+        known_ms, learnt_ms = self.state.refresh_every_ms, self.rhythm.period_ms
+        if learnt_ms is not None and (
+            known_ms is None or abs(learnt_ms - known_ms) > REFRESH_WORTH_A_WRITE * known_ms
+        ):
+            self.state = replace(self.state, refresh_every_ms=learnt_ms)
+
+
+@dataclass(slots=True)
+class ProviderHealthStore:
+    """Loads and saves the health of the providers of one pass, one small item each."""
+
+    states: ProviderStates
+    clock: Callable[[], int]
+    _known: dict[str, ProviderHealth] = field(default_factory=dict)
+
+    def is_loaded(self, provider: Provider) -> bool:
+        """Return whether a provider, as it is configured now, was loaded."""
+        health = self._known.get(provider.name)
+        return health is not None and health.provider is provider
+
+    def of(self, provider: Provider) -> ProviderHealth:
+        """Return the health of a provider; a blank one if it was not loaded."""
+        if not self.is_loaded(provider):
+            state = ProviderState(provider=provider.name)
+            self._known[provider.name] = ProviderHealth(provider, state, state)
+        return self._known[provider.name]
+
+    async def load(self, providers: Iterable[Provider]) -> None:
+        """Load and restore what earlier passes saved of those providers that are not loaded."""
+        new = {each.name: each for each in providers if not self.is_loaded(each)}
+        unread = [name for name in new if name not in self._known]
+        states = await self._read(unread) if unread else {}
+        for name, provider in new.items():
+            if before := self._known.get(name):
+                health = ProviderHealth(provider, before.saved, before.state)
+            else:
+                state = states.get(name, ProviderState(provider=name))
+                health = ProviderHealth(provider, state, state)
+            self._known[name] = health
+            health.restore(self.clock())
+
+    async def _read(self, names: list[str]) -> dict[str, ProviderState]:
+        try:
+            async with asyncio.timeout(READ_WITHIN_S):
+                return await asyncio.to_thread(self.states.get_many, names)
+        except (*AWS_FAULTS, Unavailable, TimeoutError) as error:
+            logger.warning("provider_states_not_read", error=code_of(error))
+        return {}
+
+    def unsaved(self, *, is_last: bool = False) -> list[ProviderHealth]:
+        """Return what is to be written now; everything that has changed, at the end of a pass."""
+        now_ms = self.clock()
+        for health in self._known.values():
+            health.record_refresh_interval()
+        return [
+            health
+            for health in self._known.values()
+            if health.state != health.saved
+            and not health.is_saving
+            and (is_last or now_ms - health.saved_at_ms >= SAVE_EVERY_MS)
+        ]
+
+    async def save(self, health: ProviderHealth) -> None:
+        """Write what is known of a provider."""
+        state = health.state
+        health.is_saving, health.saved_at_ms = True, self.clock()
+        try:
+            await asyncio.to_thread(self.states.save, health.saved, state)
+        except AWS_FAULTS as error:
+            logger.warning("provider_state_not_saved", provider=health.provider.name, error=code_of(error))
+        else:
+            health.saved = state
+        finally:
+            health.is_saving = False

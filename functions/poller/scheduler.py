@@ -1,0 +1,198 @@
+"""Which pending tasks a pass knows, when each is due, and in which order where more are due than can be polled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from poller.decision import GIVE_UP_AFTER_MS, STREAMING_MAX_MS
+from poller.provider_health import ProviderHealthStore
+from poller.registry import ProviderRegistry
+from tunehook.aws.leases import Place
+from tunehook.cadence import next_poll_ms
+from tunehook.rhythm import Refresh
+from tunehook.tasks import TaskKey, WorkItem
+
+INDEX_LAG_MS: Final = 10_000
+"""How long the work index may hide a new item behind a newer one: each read begins that long before the last one."""
+
+UNCONFIGURED_EVERY_MS: Final = 5_000
+
+RESTS_FROM_MS: Final = 600_000
+"""The age from which on a task may wait for the schedule's next start while no poller runs."""
+
+BEHIND_FROM_MS: Final = 12_000
+"""How long a task waits for its poll until its provider is behind: longer than any one request takes."""
+
+
+@dataclass(slots=True)
+class ScheduledTask:
+    """A pending task of this pass.
+
+    Attributes
+    ----------
+    due_ms : int
+        When it is due; while a poll of it runs, since when.
+    poll : object or None
+        Identifies the group of polls that it is part of now.
+    is_overdue_poll : bool
+        Whether that began after the task's deadline.
+    polled_at_ms, answered_at_ms : int
+        When the last outcome came, and the last one that says how the task stands; 0 before the first of this pass.
+    """
+
+    task: WorkItem
+    due_ms: int
+    poll: object | None = None
+    is_writing: bool = False
+    is_overdue_poll: bool = False
+    polled_at_ms: int = 0
+    answered_at_ms: int = 0
+    refresh: Refresh | None = None
+
+
+class RoundRobin:
+    """Orders the tasks of a provider that is behind: the least recently polled first, over passes.
+
+    A pass does not know when the passes before polled a task. So each goes round in one order (by `Place`), and stores
+    with the lease where the next one goes on: a write only while a provider is behind.
+    """
+
+    def __init__(self) -> None:
+        self._next: dict[str, Place] = {}
+
+    def resume(self, positions: Mapping[str, Place]) -> None:
+        """Go on where the pass before stopped."""
+        self._next = dict(positions)
+
+    def is_behind(self, provider: str) -> bool:
+        """Return whether a provider has more tasks due than it can be polled for."""
+        return provider in self._next
+
+    def order(self, provider: str, task: ScheduledTask) -> tuple[int, bool, Place]:
+        """Return the sort key of a provider's task."""
+        place = Place(task.task.since_ms, task.task.key.task_id)
+        return task.polled_at_ms, place < self._next.get(provider, place), place
+
+    def observe(self, waited_ms: Mapping[str, int], unpolled: Iterable[str]) -> None:
+        """Note which providers are behind, by how long their polls have waited at most.
+
+        A provider that was behind stays so while it is `unpolled`: it has tasks that this pass has not polled yet.
+        """
+        late = {name for name, each_ms in waited_ms.items() if each_ms >= BEHIND_FROM_MS}
+        behind = late | (self._next.keys() & set(unpolled))
+        self._next = {name: self._next.get(name, Place(0, "")) for name in behind}
+
+    def positions(self, tasks: Iterable[ScheduledTask]) -> dict[str, Place]:
+        """Return where the next pass goes on, by the names of the providers that are behind."""
+        if not self._next:
+            return {}
+        first: dict[str, tuple[int, bool, Place]] = {}
+        for each in tasks:
+            name = each.task.key.provider
+            if name in self._next:
+                order = self.order(name, each)
+                first[name] = min(first.get(name, order), order)
+        return {name: place for name, (_, _, place) in first.items()}
+
+
+@dataclass(slots=True)
+class PollScheduler:
+    """The pending tasks of a pass, each with the moment of its next poll; `added` counts them."""
+
+    providers: ProviderRegistry
+    health: ProviderHealthStore
+    clock: Callable[[], int]
+    round_robin: RoundRobin = field(default_factory=RoundRobin)
+    tasks: dict[TaskKey, ScheduledTask] = field(default_factory=dict)
+    added: int = 0
+    _removed: dict[TaskKey, int] = field(default_factory=dict)
+    _handed_over_at_ms: int = 0
+
+    def knows(self, key: TaskKey, since_ms: int) -> bool:
+        """Return whether a run, or a later one of the same task, is or was known; safe in any thread."""
+        known = self.tasks.get(key)
+        return (known is not None and known.task.since_ms >= since_ms) or self._removed.get(
+            key, 0
+        ) >= since_ms
+
+    def add(self, task: WorkItem) -> None:
+        """Schedule a run, unless it is known."""
+        if self.knows(task.key, task.since_ms):
+            return
+        self.added += 1
+        entry = self.tasks[task.key] = ScheduledTask(task, 0)
+        entry.due_ms = self._first_due_ms(entry)
+
+    def remove(self, entry: ScheduledTask) -> None:
+        """Schedule a run no longer; the work index may go on showing it for a while."""
+        key = entry.task.key
+        self._removed[key] = entry.task.since_ms
+        if self.tasks.get(key) is entry:
+            del self.tasks[key]
+
+    def resume(self, handed_over_at_ms: int) -> None:
+        """Go on after the poller before, which polled its tasks until that moment; 0 if there was none."""
+        self._handed_over_at_ms = handed_over_at_ms
+        for entry in self.tasks.values():
+            if not entry.polled_at_ms:
+                entry.due_ms = self._first_due_ms(entry)
+
+    def reschedule(self, entry: ScheduledTask, polled_at_ms: int) -> None:
+        """Make a task due again after a poll at this moment."""
+        entry.due_ms = self._next_due_ms(entry, polled_at_ms)
+        entry.is_writing = False
+
+    def can_rest(self, until_ms: int) -> bool:
+        """Return whether a poller that polls all tasks at `until_ms` comes in time for each of them."""
+        now_ms = self.clock()
+        return now_ms < until_ms and all(self._rests(each, now_ms, until_ms) for each in self.tasks.values())
+
+    def _rests(self, entry: ScheduledTask, now_ms: int, until_ms: int) -> bool:
+        """Return whether a task needs no poll before a moment, and nothing else happens to it by then."""
+        task = entry.task
+        if now_ms - task.submitted_at_ms < RESTS_FROM_MS:
+            return False
+        ends_ms = [task.deadline_ms + (GIVE_UP_AFTER_MS if now_ms >= task.deadline_ms else 0)]
+        if task.streaming_since_ms is not None:
+            ends_ms.append(task.streaming_since_ms + STREAMING_MAX_MS)
+        if any(now_ms <= each < until_ms for each in ends_ms):
+            return False
+        provider = self.providers.get(task.key.provider)
+        if provider is None or self.providers.pause_left_s(provider) * 1000 >= until_ms - now_ms:
+            return True  # no poll is possible
+        every_ms = provider.pace.interval_ms(now_ms - task.submitted_at_ms)
+        return entry.due_ms >= until_ms or (
+            now_ms < entry.due_ms and until_ms <= entry.answered_at_ms + every_ms
+        )
+
+    def _first_due_ms(self, entry: ScheduledTask) -> int:
+        """A task is due at once, unless the poller before this one has polled it, and it is not overdue.
+
+        Where that one was behind, nobody knows which of its tasks it polled when: the round-robin goes on.
+        """
+        task = entry.task
+        if (
+            task.since_ms > self._handed_over_at_ms - INDEX_LAG_MS
+            or self.clock() >= task.deadline_ms
+            or self.round_robin.is_behind(task.key.provider)
+        ):
+            return 0
+        return self._next_due_ms(entry, self._handed_over_at_ms)
+
+    def _next_due_ms(self, entry: ScheduledTask, after_ms: int) -> int:
+        task = entry.task
+        provider = self.providers.get(task.key.provider)
+        if provider is None:
+            due_ms = after_ms + UNCONFIGURED_EVERY_MS
+        else:
+            pace = provider.pace
+            due_ms = next_poll_ms(task.submitted_at_ms, after_ms, pace)
+            if entry.refresh is not None:
+                every_ms = pace.interval_ms(after_ms - task.submitted_at_ms)
+                rhythm = self.health.of(provider).rhythm
+                due_ms = rhythm.next_poll_ms(due_ms, every_ms, after_ms, entry.refresh)
+        if task.streaming_since_ms is not None and after_ms < task.streaming_since_ms + STREAMING_MAX_MS:
+            due_ms = min(due_ms, task.streaming_since_ms + STREAMING_MAX_MS)
+        return min(due_ms, task.deadline_ms) if after_ms < task.deadline_ms else due_ms
