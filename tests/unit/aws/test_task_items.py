@@ -154,3 +154,9 @@ def test_what_a_task_has_learnt_is_read_as_it_was_noted() -> None:
     assert untold.trouble is not None
     assert untold.trouble.is_kept
     assert note_to_item("processing") == "processing"
+
+
+@pytest.mark.parametrize(("part", "good"), [("trouble", GOOD_TROUBLE), ("suspicion", GOOD_SUSPICION)])
+def test_what_was_noted_without_a_count_was_seen_no_time(part: str, good: dict[str, Any]) -> None:
+    noted = {name: value for name, value in good.items() if name != "count"}
+    assert getattr(pending_task(PLACE | {part: noted}), part).count == 0
