@@ -1,5 +1,7 @@
 """One poller takes the lease over from another: nobody is left out, and few are asked twice."""
 
+import itertools
+
 import pytest
 from tests.unit.poller.world import COMPLETED, World
 
@@ -80,6 +82,6 @@ class TestRenewal:
 
         world.run(lasts_s=40, leases=Noting(world.dynamodb, "PollerLeasesTable"))
         assert len(renewed_at_s) >= 8
-        steps = [later - earlier for earlier, later in zip(renewed_at_s, renewed_at_s[1:], strict=False)]
+        steps = [later - earlier for earlier, later in itertools.pairwise(renewed_at_s)]
         assert min(steps) >= 4
         assert max(steps) <= 5
