@@ -60,7 +60,9 @@ def test_many_are_read_in_one_call(states: ProviderStates) -> None:
     dynamodb = Faulty(client("dynamodb"))
     found = ProviderStates(dynamodb, NAME).get_many(["gw", "other"])
     assert found == {"gw": KNOWN, "other": ProviderState(provider="other")}
-    assert [name for name, _ in dynamodb.calls] == ["batch_get_item"]
+    ((call, request),) = dynamodb.calls
+    assert call == "batch_get_item"
+    assert not request["RequestItems"][NAME].get("ConsistentRead"), "it costs twice as much"
 
 
 def test_a_call_reads_no_more_than_dynamodb_takes(states: ProviderStates) -> None:

@@ -1,9 +1,10 @@
 from typing import Any
 
 import pytest
-from tests.support.tasks import KEY, NOW_MS
+from tests.support.tasks import KEY, NOW_MS, completed
 
-from tunehook.aws.task_items import ended_task, note_to_item, pending_task
+from tunehook.aws.task_items import end_to_item, ended_task, note_to_item, pending_task
+from tunehook.clips import Clip
 from tunehook.errors import InvalidInput
 from tunehook.events import task_ended
 from tunehook.tasks import FailureCode, Status
@@ -154,3 +155,17 @@ def test_what_a_task_has_learnt_is_read_as_it_was_noted() -> None:
     assert untold.trouble is not None
     assert untold.trouble.is_kept
     assert note_to_item("processing") == "processing"
+
+
+@pytest.mark.parametrize(("part", "good"), [("trouble", GOOD_TROUBLE), ("suspicion", GOOD_SUSPICION)])
+def test_what_was_noted_without_a_count_was_seen_no_time(part: str, good: dict[str, Any]) -> None:
+    noted = {name: value for name, value in good.items() if name != "count"}
+    assert getattr(pending_task(PLACE | {part: noted}), part).count == 0
+
+
+def test_what_a_clip_does_not_have_is_not_on_the_item() -> None:
+    fields: dict[str, Any] = dict.fromkeys(Clip.__slots__) | {"clip_id": "c", "tags": (), "inline": ()}
+    item = end_to_item(pending_task(PLACE), completed(clips=(Clip(**fields),)))
+    assert [
+        {name: each for name, each in clip.items() if each != ()} for clip in item["clips"]
+    ] == [{"clip_id": "c"}]

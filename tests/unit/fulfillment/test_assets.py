@@ -131,3 +131,13 @@ def test_a_text_is_a_file() -> None:
 def test_a_file_inside_the_answer_is_one_without_links() -> None:
     (asset,) = assets_of(clip(audio_url=None, cover_url=None, inline=("audio",)))
     assert (asset.type, asset.urls, asset.is_inline) == ("audio", (), True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "head", "content_type"), [("audio", JPEG, "image/jpeg"), ("cover", MP3, "audio/mpeg")]
+)
+def test_what_its_bytes_say_goes_before_the_word_of_its_host(
+    kind: AssetType, head: bytes, content_type: str
+) -> None:
+    with pytest.raises(NotThatMedia, match=content_type):
+        media_type_of(kind, head, host_says="application/x-unknown")

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -146,3 +147,15 @@ def test_a_request_that_lacks_something_is_refused_by_its_field(field: str) -> N
     with pytest.raises(InvalidInput) as caught:
         content_of(request.model_dump_json(exclude={field}))
     assert caught.value.field == field
+
+
+async def test_the_manifest_of_another_run_is_not_told(world: World) -> None:
+    event = world.end()
+    await world.fulfil(event)
+    kept = json.loads(client("s3").get_object(Bucket=BUCKET, Key=MANIFEST)["Body"].read())
+    kept["event_id"] = "of-another-run"
+    client("s3").put_object(Bucket=BUCKET, Key=MANIFEST, Body=json.dumps(kept).encode())
+    subscribe("sub")
+    await recover(world, event)
+    made = world.deliveries()["sub"]
+    assert "of-another-run" not in json.dumps(made, default=str)

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.support.patience import HANG_S
+from tests.support.virtual_tests import in_virtual_time
 from tests.unit.http.certificates import server_and_client_contexts
 from tests.unit.http.wire import OK, Script, Wire, answering, dripping, serving, silent
 
@@ -880,3 +881,33 @@ async def test_without_a_word_about_it_100_connections_are_open_at_once() -> Non
         assert wire.connections == 100
         released.set()
         await asyncio.gather(*asking)
+
+
+@in_virtual_time
+async def test_a_body_is_read_no_longer_than_the_whole_may_take() -> None:
+    class Endless:
+        status, headers = 200, httpx.Headers()
+
+        @property
+        def content(self) -> Any:
+            return self
+
+        async def readany(self) -> bytes:
+            await asyncio.sleep(1)
+            return b"."
+
+        def release(self) -> None:
+            pass
+
+    class Answered(HttpTransport):
+        async def open(self, *_: Any, **__: Any) -> Any:
+            return Endless()
+
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    for body_s in (30.0, 2.5):
+        reply = await Answered().send_for_status(
+            "POST", "https://h/", {}, b"", max_bytes=99, deadline_s=5.5, body_s=body_s
+        )
+        assert (reply.status, reply.body) == (200, b"." * int(min(body_s, 5.5)))
+    assert loop.time() - began_s == pytest.approx(8)

@@ -1,10 +1,12 @@
 """One poller takes the lease over from another: nobody is left out, and few are asked twice."""
 
+import itertools
+
 import pytest
 from tests.unit.poller.world import COMPLETED, World
 
 from poller.poll_loop import StopReason
-from tunehook.aws.leases import LEASE_MS, RENEW_EVERY_MS
+from tunehook.aws.leases import LEASE_MS, RENEW_EVERY_MS, Leases
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -65,3 +67,21 @@ class TestHandover:
             world.shard_pass("a").run(take_over=True), world.shard_pass("b").run(take_over=True)
         )
         assert sorted(world.emitted()) == [("TaskCompleted", f"task-{number}") for number in range(5)]
+
+
+class TestRenewal:
+    def test_a_lease_is_renewed_every_4_to_5_s(self) -> None:
+        world = World()
+        world.add()
+        renewed_at_s: list[float] = []
+
+        class Noting(Leases):
+            def renew(self, shard: int, owner: str, now_ms: int) -> bool:
+                renewed_at_s.append(world.seconds())
+                return super().renew(shard, owner, now_ms)
+
+        world.run(lasts_s=40, leases=Noting(world.dynamodb, "PollerLeasesTable"))
+        assert len(renewed_at_s) >= 8
+        steps = [later - earlier for earlier, later in itertools.pairwise(renewed_at_s)]
+        assert min(steps) >= 4
+        assert max(steps) <= 5

@@ -110,6 +110,8 @@ async def test_a_bad_entry_does_not_disturb_the_others() -> None:
     assert await secret.directory.refresh()
     assert secret.directory.get("gw") is not None
     assert secret.directory.get("bad") is None
+    assert secret.directory.problem("bad").is_certain
+    assert secret.directory.problem("nobody").is_certain
 
 
 async def test_a_secret_that_becomes_nonsense_leaves_the_providers_as_they_are() -> None:

@@ -77,3 +77,10 @@ def test_a_task_that_has_ended_meanwhile_ends_no_round() -> None:
     shard.round_robin.resume({"gw": Place(2, "t2")})
     del shard.tasks[2]
     assert shard.order() == ["t3", "t0", "t1"]
+
+
+def test_one_that_falls_behind_begins_its_round_with_the_first_task_of_all() -> None:
+    round_robin = RoundRobin()
+    round_robin.observe({"gw": BEHIND_FROM_MS}, [])
+    first = ScheduledTask(pending(TaskKey("A", "gw"), since_ms=0), 0)
+    assert round_robin.order("gw", first)[1] is False

@@ -2,6 +2,7 @@ import json
 import threading
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from pydantic import ValidationError
@@ -14,6 +15,7 @@ from poller.service import RESERVED_THREADS, THREADS, Poller, PollerStart
 from poller.settings import PollerSettings
 from poller.work_reader import READS_MAX
 from tunehook.aws.clients import CONNECTIONS
+from tunehook.aws.leases import Leases
 from tunehook.aws.stream_marks import MARK, StreamMark, StreamMarks
 from tunehook.errors import Unavailable
 from tunehook.metrics import Observability
@@ -242,6 +244,15 @@ def test_a_shard_beyond_the_count_is_forgotten_once_it_has_had_no_work_for_long(
     put("PollerLeasesTable", {"shard": shard, "owner": "nobody", "until_ms": now_ms() - idle_ms})
     assert World(shard_count=2).run(shard=shard)["stopped"] == "nothing_pending"
     assert {item["shard"] for item in items("PollerLeasesTable")} == known
+
+
+def test_a_register_of_shards_that_cannot_be_read_keeps_none_from_its_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Leases, "shards", Mock(side_effect=fault("ThrottlingException", "Scan")))
+    world = World(shard_count=2)
+    world.run(started_by="schedule")
+    assert sorted(each["shard"] for each in world.lambdas.started) == [0, 1]
 
 
 def test_an_idle_minute_costs_one_query() -> None:

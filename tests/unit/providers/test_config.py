@@ -4,10 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tunehook.errors import InvalidInput
 from tunehook.providers import ADAPTERS
-from tunehook.providers.config import parse_providers, read_providers
+from tunehook.providers.config import ProviderConfig, parse_providers, read_providers
 
 KEY = "sk-0123456789abcdef"
 
@@ -115,3 +116,11 @@ def test_the_kinds_are_the_modules_of_the_folder() -> None:
 def test_what_is_no_url_is_told_so_in_our_own_words(url: str) -> None:
     with pytest.raises(InvalidInput, match=r"base_url: is not an http\(s\) URL$"):
         parse_providers(secret(base_url=url))
+
+
+def test_an_unacceptable_entry_shows_no_value_in_its_error() -> None:
+    with pytest.raises(ValidationError) as refused:
+        ProviderConfig.model_validate(
+            {"name": "gw", "kind": "suno", "base_url": "https://gw.example.com", "api_key": "sk-sec\0ret"}
+        )
+    assert "sk-sec" not in str(refused.value)

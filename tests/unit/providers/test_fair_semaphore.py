@@ -236,3 +236,24 @@ async def test_who_was_sent_away_and_is_cancelled_gives_back_no_place() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert turns._free == 0
+
+
+async def test_a_crew_that_was_idle_is_no_larger_afterwards() -> None:
+    running = most = 0
+
+    async def job() -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+
+    async with asyncio.TaskGroup() as group:
+        crew = WorkerPool(group, 1)
+        for _ in range(3):
+            crew.add([job] * 4)
+            await asyncio.sleep(0)
+            while running:
+                await asyncio.sleep(0)
+            await settle()
+    assert most == 1

@@ -318,6 +318,7 @@ def test_neither_secrets_nor_files_are_told_however_deep_they_lie() -> None:
         *[({"lyrics": "la", "audio_url": None}, True, "la"), ({"text": "la", "audio_url": ""}, False, None)],
         *[
             ({"text": "la", "media_urls": []}, None, "la"),
+            ({"text": "la", "media_urls": ["https://h/1.mp3"]}, None, None),
             ({"text": "la", "source_audio_url": "x"}, None, None),
         ],
     ],
