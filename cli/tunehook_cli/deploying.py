@@ -25,7 +25,7 @@ import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tunehook.errors import Misconfigured
-from tunehook_cli.faults import in_words
+from tunehook.aws.error_messages import describe_error
 
 FORMER: Final[Mapping[str, str | Mapping[str, str]]] = {
     "ArchivePatienceSeconds": "600",
@@ -401,7 +401,7 @@ def main(words: Sequence[str]) -> int:
     except typer.Abort:
         sentence = "stopped"
     except (BotoCoreError, ClientError) as error:
-        sentence = in_words(error) or str(error)
+        sentence = describe_error(error) or str(error)
     print(f"nothing was deployed: {sentence}", file=sys.stderr)
     return 2
 

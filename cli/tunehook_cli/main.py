@@ -9,16 +9,15 @@ from typing import Annotated
 import typer
 
 from tunehook import __version__
-from tunehook_cli.boundary import ERROR_STATUS, CommandGroup
 from tunehook_cli.commands import deliveries, dlq, providers, subscriptions, tasks
-from tunehook_cli.commands.archive import archive
 from tunehook_cli.commands.doctor import doctor
 from tunehook_cli.commands.listen import listen
-from tunehook_cli.commands.results import results
+from tunehook_cli.commands.results import archive, results
 from tunehook_cli.commands.sandbox import sandbox
 from tunehook_cli.commands.status import status
 from tunehook_cli.commands.submit import submit
 from tunehook_cli.commands.watch import watch
+from tunehook_cli.error_boundary import ERROR_STATUS, CommandGroup
 from tunehook_cli.local.commands import app as local_app
 
 # Typer's own tracebacks print local variables, and with them secrets.

@@ -1,14 +1,13 @@
-"""Options that several commands share, and the names under which options are refused."""
+"""The options that several commands share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunehook.errors import InvalidInput
+if TYPE_CHECKING:
+    from tunehook.operations.stack import Stack
 
 StackName = Annotated[
     str | None,
@@ -21,19 +20,13 @@ StackName = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 ProviderName = Annotated[str | None, typer.Option("--provider", help="The provider's name.")]
+TaskId = Annotated[
+    str, typer.Argument(metavar="TASK_ID", help="The task's id at the provider.", show_default=False)
+]
 
 
-@contextmanager
-def refused_as(**names: str) -> Iterator[None]:
-    """Let an `InvalidInput` name the option that a field came from.
+def open_stack(name: str | None) -> Stack:
+    """Find the stack that `StackName` means, and import only now what AWS needs."""
+    from tunehook_cli.stack import find_stack
 
-    Parameters
-    ----------
-    **names
-        For each field, what the user typed: ``notify_hook="--notify-hook"``.
-    """
-    try:
-        yield
-    except InvalidInput as error:
-        field = error.field.split(".")[0]
-        raise InvalidInput(names.get(field, error.field), error.reason) from None
+    return find_stack(name)
