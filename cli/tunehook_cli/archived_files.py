@@ -49,12 +49,8 @@ def download(
     ``<path>.part``, and the next call goes on from there. Nothing is at `path` before all of it is, and is right.
     `progress` gets the number of further bytes; less than none where some are read anew.
 
-    Raises
-    ------
-    NotWritable
-        If this machine does not take it.
-    Unavailable
-        If it breaks off again and again, or is not what was archived.
+    Raises `NotWritable` if this machine does not take it; `Unavailable` if it breaks off again and again, or is not
+    what was archived.
     """
     with _on_disk(path):
         if path.is_file() and _digest(path) == asset.sha256:

@@ -17,10 +17,7 @@ def parse_duration(text: str, field: str, *, at_most: str | None = None) -> int:
     `text` is a whole number and its unit, one of ``s``, ``m``, ``h`` and ``d``, and so is `at_most`, the longest that
     is accepted; `field` is the parameter that it was given for.
 
-    Raises
-    ------
-    InvalidInput
-        If it is no such text, or longer than that.
+    Raises `InvalidInput` if it is no such text, or longer than that.
     """
     match = _DURATION.fullmatch(text)
     if match is None:

@@ -182,11 +182,8 @@ async def listen(
 
     `unsubscribe` is called whatever has ended it; an error of `show` is an end like any other.
 
-    Raises
-    ------
-    Interrupted
-        If a second signal comes while `subscribe` or `unsubscribe` runs, which may hang for a minute. It goes on in a
-        thread that ends with the process: nobody knows whether it was done.
+    Raises `Interrupted` if a second signal comes while `subscribe` or `unsubscribe` runs, which may hang for a minute.
+    It goes on in a thread that ends with the process: nobody knows whether it was done.
     """
     loop = asyncio.get_running_loop()
     second_signal, signals = asyncio.Event(), itertools.count(1)

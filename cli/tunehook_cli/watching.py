@@ -168,11 +168,8 @@ def follow(
     A call that AWS refuses (it is throttled, or the network is away) leaves what was known, and the next round comes
     later: a watch of hours does not end by it. `show` gets all states after every round.
 
-    Raises
-    ------
-    botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
-        If AWS refuses what it will always refuse, or anything in `TROUBLED_ROUNDS` rounds in a row. Until then the
-        tasks are shown as they were read last, and a remark says why.
+    Raises `ClientError` or `BotoCoreError` if AWS refuses what it will always refuse, or anything in `TROUBLED_ROUNDS`
+    rounds in a row. Until then the tasks are shown as they were read last, and a remark says why.
     """
     states: dict[TaskKey, TaskState] = {}
     due = dict.fromkeys(keys, 0)

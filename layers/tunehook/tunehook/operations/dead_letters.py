@@ -77,10 +77,7 @@ def list_messages(stack: Stack, queues: Sequence[DeadLetters], limit: int) -> li
 def move_back(stack: Stack, queue: DeadLetters, limit: int) -> int:
     """Send the messages of a queue, at most `limit`, to the one that they came from; return how many that were.
 
-    Raises
-    ------
-    botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError
-        If AWS refuses; what was not sent stays where it is.
+    Raises `BotoCoreError` or `ClientError` if AWS refuses; what was not sent stays where it is.
 
     >>> move_back(stack, DeadLetters.FULFILLMENT, 10)
     0
@@ -120,10 +117,7 @@ def run_intake(stack: Stack, limit: int) -> IntakeRun:
 
     The failure records are removed once there is no such item any more. This reads the whole table.
 
-    Raises
-    ------
-    Unavailable
-        If intake fails as a whole.
+    Raises `Unavailable` if intake fails as a whole.
 
     >>> run_intake(stack, 10)
     IntakeRun(taken_in=0, left=(), removed=0)

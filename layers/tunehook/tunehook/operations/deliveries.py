@@ -45,12 +45,8 @@ def list_deliveries(
 
     `subscription` may also be the URL of a notify hook.
 
-    Raises
-    ------
-    InvalidInput
-        If there is no such status.
-    NotFound
-        If nothing was found, and there is no such task or subscription.
+    Raises `InvalidInput` if there is no such status; `NotFound` if nothing was found, and there is no such task or
+    subscription.
 
     >>> [each.subscription_id for each in list_deliveries(stack, task="task-1")]
     ['sub-1']
@@ -92,10 +88,7 @@ def _check_log(stack: Stack, subscription: str) -> None:
 def get_delivery(stack: Stack, delivery_id: str) -> Delivery:
     """Return a delivery with its attempts.
 
-    Raises
-    ------
-    NotFound
-        If there is none.
+    Raises `NotFound` if there is none.
 
     >>> get_delivery(stack, "msg_1").run
     1
@@ -116,12 +109,8 @@ def _no_such_delivery(delivery_id: str) -> NotFound:
 def redeliver(stack: Stack, delivery_id: str) -> tuple[Redelivery, Delivery]:
     """Begin a new run of a delivery that has ended, with the same ``webhook-id``; return what came of it.
 
-    Raises
-    ------
-    NotFound
-        If there is none, or its subscription is there no more.
-    Conflict, InvalidInput
-        If its subscription is disabled, or cannot be used as it stands.
+    Raises `NotFound` if there is none, or its subscription is there no more; `Conflict` or `InvalidInput` if its
+    subscription is disabled, or cannot be used as it stands.
 
     >>> redeliver(stack, "msg_1")[0]
     <Redelivery.STARTED: 1>
@@ -156,12 +145,8 @@ def recover(stack: Stack, subscription: str, since_ms: int) -> Recovery:
     What was never made, as the subscription was disabled or new, is made from the tasks that ended since then, if the
     subscription wants their events. `subscription` may also be the URL of a notify hook.
 
-    Raises
-    ------
-    NotFound, Conflict, InvalidInput
-        If there is no such subscription, if it is disabled, or if it cannot be used.
-    Unavailable
-        If the fulfillment queue refuses some requests.
+    Raises `NotFound`, `Conflict` or `InvalidInput` if there is no such subscription, if it is disabled, or if it cannot
+    be used; `Unavailable` if the fulfillment queue refuses some requests.
 
     >>> recover(stack, "sub-1", 0).recovered
     ['msg_1']

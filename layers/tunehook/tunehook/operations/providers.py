@@ -14,10 +14,7 @@ from tunehook.providers.config import ConfiguredProviders, ProviderConfig, parse
 def list_providers(stack: Stack) -> ConfiguredProviders:
     """Return the providers that are configured: those that can be used, and the errors of the others.
 
-    Raises
-    ------
-    InvalidInput
-        If the secret as a whole is no JSON object.
+    Raises `InvalidInput` if the secret as a whole is no JSON object.
 
     >>> list(list_providers(stack).usable)
     ['suno']
@@ -28,12 +25,7 @@ def list_providers(stack: Stack) -> ConfiguredProviders:
 def get_provider(stack: Stack, name: str) -> ProviderConfig:
     """Return a provider.
 
-    Raises
-    ------
-    NotFound
-        If none of this name is configured.
-    InvalidInput
-        If it cannot be used as it is configured.
+    Raises `NotFound` if none of this name is configured; `InvalidInput` if it cannot be used as it is configured.
 
     >>> get_provider(stack, "suno").kind
     'suno'
@@ -49,10 +41,7 @@ def get_provider(stack: Stack, name: str) -> ProviderConfig:
 def check_entry(name: str, entry: Mapping[str, Any]) -> ProviderConfig:
     """Check one entry by the rules of the provider layer.
 
-    Raises
-    ------
-    InvalidInput
-        For the first field at fault (``base_url``; ``name``), never with its value.
+    Raises `InvalidInput` for the first field at fault (``base_url``; ``name``), never with its value.
 
     >>> check_entry("gw", {"kind": "suno", "base_url": "https://x.example", "api_key": "k"}).name
     'gw'
@@ -69,10 +58,7 @@ def check_entry(name: str, entry: Mapping[str, Any]) -> ProviderConfig:
 def set_provider(stack: Stack, config: ProviderConfig) -> bool:
     """Add a provider, or replace the one of its name; return whether there was one.
 
-    Raises
-    ------
-    InvalidInput
-        If the secret as a whole is no JSON object.
+    Raises `InvalidInput` if the secret as a whole is no JSON object.
 
     >>> set_provider(stack, get_provider(stack, "suno"))
     True
@@ -83,12 +69,7 @@ def set_provider(stack: Stack, config: ProviderConfig) -> bool:
 def remove_provider(stack: Stack, name: str) -> None:
     """Remove a provider.
 
-    Raises
-    ------
-    NotFound
-        If none of this name is configured.
-    InvalidInput
-        If the secret as a whole is no JSON object.
+    Raises `NotFound` if none of this name is configured; `InvalidInput` if the secret as a whole is no JSON object.
 
     >>> remove_provider(stack, "suno")
     """

@@ -34,12 +34,7 @@ class Link(BaseModel, frozen=True):
 def get_files(stack: Stack, task: TaskView) -> list[ArchivedAsset]:
     """Return the files that the manifest of a task names.
 
-    Raises
-    ------
-    NotFound
-        If there is no manifest.
-    Unavailable
-        If it is not one.
+    Raises `NotFound` if there is no manifest; `Unavailable` if it is not one.
 
     >>> [each.status for each in get_files(stack, get_task(stack, "task-1"))]
     ['archived']
@@ -91,12 +86,8 @@ def read_file(stack: Stack, key: str, start: int = 0) -> Iterator[bytes]:
 def request_archive(stack: Stack, task_id: str, provider: str | None = None) -> TaskView:
     """Have the missing files of a task that has ended archived; return the task as it was before.
 
-    Raises
-    ------
-    NotFound, InvalidInput
-        As `tunehook.operations.tasks.get_task` does, and if ``archived_at_ms`` is no moment.
-    Conflict
-        If the task has not ended.
+    Raises `NotFound` or `InvalidInput` as `tunehook.operations.tasks.get_task` does, and if ``archived_at_ms`` is no
+    moment; `Conflict` if the task has not ended.
 
     >>> request_archive(stack, "task-1").status
     'completed'
@@ -117,10 +108,7 @@ def request_archive(stack: Stack, task_id: str, provider: str | None = None) -> 
 def await_archive(stack: Stack, before: TaskView, wait_s: float) -> TaskView:
     """Return a task as it is once it was archived again; `before` is what `request_archive` returned.
 
-    Raises
-    ------
-    Unavailable
-        If that takes longer than `wait_s`.
+    Raises `Unavailable` if that takes longer than `wait_s`.
 
     >>> task = get_task(stack, "task-1")
     >>> await_archive(stack, task.model_copy(update={"archived_at_ms": None}), 0).archived_at_ms

@@ -50,10 +50,7 @@ class Stack:
     def output(self, name: str) -> str:
         """Return the value of an output.
 
-        Raises
-        ------
-        Misconfigured
-            If the stack has no such output.
+        Raises `Misconfigured` if the stack has no such output.
         """
         try:
             return self.outputs[name]
@@ -86,53 +83,45 @@ class Stack:
         """The client of the results bucket, whose links work in every region."""
         return s3_client(self.open_client, read_timeout=60)
 
+    def _table(self, kind: Callable[[Any, str], T], output: str) -> T:
+        return kind(self.client("dynamodb"), self.output(output))
+
     @cached_property
     def tasks(self) -> TasksTable:
-        """The Tasks table."""
-        return TasksTable(self.client("dynamodb"), self.output("TasksTable"))
+        return self._table(TasksTable, "TasksTable")
 
     @cached_property
     def subscriptions(self) -> SubscriptionsTable:
-        """The Subscriptions table."""
-        return SubscriptionsTable(self.client("dynamodb"), self.output("SubscriptionsTable"))
+        return self._table(SubscriptionsTable, "SubscriptionsTable")
 
     @cached_property
     def secret_versions(self) -> SecretVersionsTable:
-        """Which version of each subscription's secret signs."""
-        return SecretVersionsTable(self.client("dynamodb"), self.output("SecretVersionsTable"))
+        return self._table(SecretVersionsTable, "SecretVersionsTable")
 
     @cached_property
     def deliveries(self) -> DeliveriesTable:
-        """The Deliveries table."""
-        return DeliveriesTable(self.client("dynamodb"), self.output("DeliveriesTable"))
+        return self._table(DeliveriesTable, "DeliveriesTable")
 
     @cached_property
     def delivery_log(self) -> DeliveryLog:
-        """The Deliveries table, for queries and scans."""
-        return DeliveryLog(self.client("dynamodb"), self.output("DeliveriesTable"))
+        return self._table(DeliveryLog, "DeliveriesTable")
+
+    @cached_property
+    def provider_states(self) -> ProviderStates:
+        return self._table(ProviderStates, "ProviderStatesTable")
 
     @cached_property
     def deliveries_queue(self) -> DeliveriesQueue:
-        """The queue of due attempts."""
         return DeliveriesQueue(self.client("sqs"), self.output("DeliveriesQueue"))
 
     @cached_property
     def redeliveries(self) -> Redeliveries:
-        """What begins new runs of deliveries."""
         return Redeliveries(self.deliveries, self.deliveries_queue)
-
-    @cached_property
-    def provider_states(self) -> ProviderStates:
-        """What pollers remember of the providers."""
-        return ProviderStates(self.client("dynamodb"), self.output("ProviderStatesTable"))
 
     def request_fulfillment(self, requests: Sequence[ArchiveRequest | DeliveryRequest]) -> None:
         """Send requests to the fulfillment queue.
 
-        Raises
-        ------
-        Unavailable
-            If the queue refuses some of them; those before are on their way.
+        Raises `Unavailable` if the queue refuses some of them; those before are on their way.
         """
         url = self.output("FulfillmentQueue")
         for start in range(0, len(requests), _MESSAGES_A_CALL):
@@ -161,12 +150,8 @@ class Stack:
 def find_stack(open_client: OpenClient, name: str) -> Stack:
     """Find a stack by its name.
 
-    Raises
-    ------
-    Misconfigured
-        If there is no such stack, or it is not in a state to be used.
-    botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError
-        If AWS cannot be asked.
+    Raises `Misconfigured` if there is no such stack, or it is not in a state to be used; `BotoCoreError` or
+    `ClientError` if AWS cannot be asked.
 
     >>> find_stack(client, "tunehook").output("ResultsBucket")
     'results'

@@ -87,12 +87,8 @@ def subscribe(
 ) -> tuple[SubscriptionView, SigningSecret]:
     """Create a subscription, under a new id if its item names none.
 
-    Raises
-    ------
-    InvalidInput
-        For the first field that is not acceptable.
-    Conflict
-        If a subscription of the same URL wants some of the same events, and it is not wanted `again`.
+    Raises `InvalidInput` for the first field that is not acceptable; `Conflict` if a subscription of the same URL wants
+    some of the same events, and it is not wanted `again`.
 
     >>> subscribe(stack, {"url": "https://x.example/"})[1].subscription_id[:4]
     'sub_'
@@ -126,10 +122,7 @@ def list_subscriptions(stack: Stack) -> list[SubscriptionView]:
 def get_subscription(stack: Stack, subscription_id: str) -> SubscriptionView:
     """Return a subscription.
 
-    Raises
-    ------
-    NotFound
-        If there is none.
+    Raises `NotFound` if there is none.
 
     >>> get_subscription(stack, "sub-1").item["url"]
     'https://x.example/hook'
@@ -148,10 +141,8 @@ def no_such_subscription(subscription_id: str) -> str:
 def usable_subscription(stack: Stack, subscription_id: str) -> Subscription:
     """Return a subscription that webhooks are sent to.
 
-    Raises
-    ------
-    NotFound, Conflict, InvalidInput
-        If there is none, if it is disabled, or if it cannot be used as it stands.
+    Raises `NotFound`, `Conflict` or `InvalidInput` if there is none, if it is disabled, or if it cannot be used as it
+    stands.
 
     >>> usable_subscription(stack, "sub-1").enabled
     True
@@ -176,10 +167,7 @@ def latest_deliveries(stack: Stack, subscription_id: str, limit: int = 10) -> li
 def delete_subscription(stack: Stack, subscription_id: str) -> None:
     """Delete a subscription; its pending deliveries are aborted.
 
-    Raises
-    ------
-    NotFound
-        If there is none.
+    Raises `NotFound` if there is none.
 
     >>> delete_subscription(stack, "sub-1")
     """
@@ -190,10 +178,7 @@ def delete_subscription(stack: Stack, subscription_id: str) -> None:
 def disable_subscription(stack: Stack, subscription_id: str) -> bool:
     """Disable a subscription; return whether it was enabled. Its pending deliveries are aborted.
 
-    Raises
-    ------
-    NotFound
-        If there is none.
+    Raises `NotFound` if there is none.
 
     >>> disable_subscription(stack, "sub-1")
     True
@@ -207,12 +192,8 @@ def disable_subscription(stack: Stack, subscription_id: str) -> bool:
 def enable_subscription(stack: Stack, subscription_id: str) -> bool:
     """Enable a subscription and forget how it has failed; return whether it was enabled.
 
-    Raises
-    ------
-    NotFound
-        If there is none.
-    InvalidInput
-        If it cannot be used as it stands: it would be enabled in name alone.
+    Raises `NotFound` if there is none; `InvalidInput` if it cannot be used as it stands: it would be enabled in name
+    alone.
 
     >>> enable_subscription(stack, "sub-1")
     True
@@ -236,10 +217,7 @@ def secret_versions(stack: Stack, subscription: SubscriptionView) -> SecretVersi
 def signing_secret(stack: Stack, subscription_id: str) -> SigningSecret:
     """Return what signs the webhooks of a subscription, or those to a task's notify hook, which is given by its URL.
 
-    Raises
-    ------
-    NotFound
-        If there is no such subscription.
+    Raises `NotFound` if there is no such subscription.
 
     >>> signing_secret(stack, "sub-1").signing_secret[:6]
     'whsec_'
@@ -256,12 +234,8 @@ def signing_secret(stack: Stack, subscription_id: str) -> SigningSecret:
 def rotate_secret(stack: Stack, subscription_id: str, grace_ms: int) -> RotatedSecret:
     """Sign with a new secret from now on, and for `grace_ms` with the one before too.
 
-    Raises
-    ------
-    NotFound
-        If there is no such subscription.
-    Unavailable
-        If somebody else has rotated it at the same moment.
+    Raises `NotFound` if there is no such subscription; `Unavailable` if somebody else has rotated it at the same
+    moment.
 
     >>> rotate_secret(stack, "sub-1", 0).secret_version
     2
@@ -292,10 +266,8 @@ def rotate_secret(stack: Stack, subscription_id: str, grace_ms: int) -> RotatedS
 def send_test(stack: Stack, subscription_id: str) -> tuple[Subscription, Delivery]:
     """Send a ``webhook.test`` to a subscription.
 
-    Raises
-    ------
-    NotFound, Conflict, InvalidInput
-        If there is none, if it is disabled, or if it cannot be used as it stands.
+    Raises `NotFound`, `Conflict` or `InvalidInput` if there is none, if it is disabled, or if it cannot be used as it
+    stands.
 
     >>> send_test(stack, "sub-1")[1].type
     'webhook.test'
@@ -323,10 +295,7 @@ def await_attempt(stack: Stack, delivery: Delivery, wait_s: float) -> Delivery:
 def listen_as(stack: Stack, item: Mapping[str, Any]) -> SigningSecret:
     """Check the item of a subscription that is not there yet, and return what will sign its webhooks.
 
-    Raises
-    ------
-    InvalidInput
-        For the first field that is not acceptable.
+    Raises `InvalidInput` for the first field that is not acceptable.
 
     >>> listen_as(stack, {"subscription_id": "l", "url": "http://127.0.0.1:1/"}).subscription_id
     'l'

@@ -51,10 +51,7 @@ class TaskPage(BaseModel, frozen=True):
 def submit(stack: Stack, item: Mapping[str, Any]) -> Submission:
     """Put a task into the table, so that it is polled; one that is submitted again begins anew.
 
-    Raises
-    ------
-    InvalidInput
-        For the first field that `tunehook.tasks.check_request` does not accept.
+    Raises `InvalidInput` for the first field that `tunehook.tasks.check_request` does not accept.
 
     >>> submit(stack, {"task_id": "t-1", "provider": "suno"}).replaced_status is None
     True
@@ -94,12 +91,7 @@ def _submitted(item: Mapping[str, Any]) -> float:
 def get_task(stack: Stack, task_id: str, provider: str | None = None) -> TaskView:
     """Return a task.
 
-    Raises
-    ------
-    NotFound
-        If there is none.
-    InvalidInput
-        If several providers have a task of this id, and none is named.
+    Raises `NotFound` if there is none; `InvalidInput` if several providers have a task of this id, and none is named.
 
     >>> get_task(stack, "task-1").status
     'completed'
@@ -131,10 +123,7 @@ def deliveries_of(stack: Stack, task: TaskView) -> list[Delivery]:
 def find_keys(stack: Stack, task_id: str | None = None, provider: str | None = None) -> list[TaskKey]:
     """Return the keys of a task at each provider that has it; without `task_id` those of all pending tasks.
 
-    Raises
-    ------
-    NotFound
-        If the task that is named is not there.
+    Raises `NotFound` if the task that is named is not there.
 
     >>> find_keys(stack, "task-1")
     [TaskKey(task_id='task-1', provider='suno')]
