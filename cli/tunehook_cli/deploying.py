@@ -341,11 +341,9 @@ def main(argv: Sequence[str]) -> int:
     ask = _ask if sys.stdin.isatty() else None
     try:
         return deploy(arguments, Path(".aws-sam", "build"), _run, ask, _open_client)
-    except Misconfigured as error:
-        reason = str(error)
     except typer.Abort:
         reason = "stopped"
-    except AWS_FAULTS as error:
+    except (Misconfigured, *AWS_FAULTS) as error:
         reason = describe_error(error) or str(error)
     print(f"nothing was deployed: {reason}", file=sys.stderr)
     return 2

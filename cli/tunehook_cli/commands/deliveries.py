@@ -21,23 +21,15 @@ RECOVERED_AT_MOST: Final = "14d"
 
 _SUBSCRIPTION: Final = "A subscription, or the URL of a notify hook."
 
-DeliveryId = Annotated[
-    str,
-    typer.Argument(metavar="ID", help="The delivery: what its webhook-id says.", show_default=False),
-]
+DeliveryId = Annotated[str, typer.Argument(metavar="ID", help="The delivery: what its webhook-id says.")]
 
 
 @app.command("list")
 def list_deliveries(
-    task: Annotated[
-        str | None, typer.Option(help="Only those that tell of this task.", show_default=False)
-    ] = None,
-    subscription: Annotated[
-        str | None, typer.Option(metavar="ID|URL", help=_SUBSCRIPTION, show_default=False)
-    ] = None,
+    task: Annotated[str | None, typer.Option(help="Only those that tell of this task.")] = None,
+    subscription: Annotated[str | None, typer.Option(metavar="ID|URL", help=_SUBSCRIPTION)] = None,
     status: Annotated[
-        str | None,
-        typer.Option(help="Only those that are pending, delivered, failed or aborted.", show_default=False),
+        str | None, typer.Option(help="Only those that are pending, delivered, failed or aborted.")
     ] = None,
     since: Annotated[
         str | None,
@@ -149,14 +141,11 @@ def redeliver(delivery_id: DeliveryId, as_json: AsJson = False, stack: StackName
 
 @app.command("recover")
 def recover(
-    subscription: Annotated[
-        str, typer.Argument(metavar="SUBSCRIPTION", help=_SUBSCRIPTION, show_default=False)
-    ],
+    subscription: Annotated[str, typer.Argument(metavar="SUBSCRIPTION", help=_SUBSCRIPTION)],
     since: Annotated[
         str,
         typer.Option(
-            help=f"What ended or was made since then: 90s, 30m, 2h or 7d ago; at most {RECOVERED_AT_MOST}.",
-            show_default=False,
+            help=f"What ended or was made since then: 90s, 30m, 2h or 7d ago; at most {RECOVERED_AT_MOST}."
         ),
     ],
     as_json: AsJson = False,

@@ -55,7 +55,7 @@ def list_messages(
 
 @app.command("redrive")
 def redrive(
-    queue: Annotated[DeadLetters, typer.Argument(metavar="QUEUE", help=_QUEUES, show_default=False)],
+    queue: Annotated[DeadLetters, typer.Argument(metavar="QUEUE", help=_QUEUES)],
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 10_000,
     as_json: AsJson = False,
     stack: StackName = None,

@@ -13,7 +13,7 @@ import typer
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.ids import digest
-from tunehook_cli.commands.options import AsJson, StackName, open_stack
+from tunehook_cli.commands.options import AsJson, BodyFormat, StackName, open_stack
 from tunehook_cli.output import note
 
 if TYPE_CHECKING:
@@ -28,20 +28,12 @@ def listen(
         int, typer.Option(min=0, max=65535, help="Where to listen on loopback; 0 takes a free port.")
     ] = DEFAULT_PORT,
     forward: Annotated[
-        str | None,
-        typer.Option(
-            help="Send on what is verified, as it came; the answer is answered.", show_default=False
-        ),
+        str | None, typer.Option(help="Send on what is verified, as it came; the answer is answered.")
     ] = None,
     url: Annotated[
-        str | None,
-        typer.Option(
-            help="The public URL of a tunnel to this port; a stack on AWS needs one.", show_default=False
-        ),
+        str | None, typer.Option(help="The public URL of a tunnel to this port; a stack on AWS needs one.")
     ] = None,
-    format: Annotated[  # noqa: A002 - the name of the field
-        str | None, typer.Option(help="The body: standard, provider or cloudevents.", show_default="standard")
-    ] = None,
+    format: BodyFormat = None,  # noqa: A002 - the name of the field
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:

@@ -19,10 +19,11 @@ StackName = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-ProviderName = Annotated[str | None, typer.Option("--provider", help="The provider's name.")]
-TaskId = Annotated[
-    str, typer.Argument(metavar="TASK_ID", help="The task's id at the provider.", show_default=False)
+BodyFormat = Annotated[
+    str | None, typer.Option(help="The body: standard, provider or cloudevents.", show_default="standard")
 ]
+ProviderName = Annotated[str | None, typer.Option("--provider", help="The provider's name.")]
+TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The task's id at the provider.")]
 
 
 def open_stack(name: str | None) -> Stack:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="The providers that are watched, and their API keys.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The name that tasks carry.", show_default=False)]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The name that tasks carry.")]
 
 _SANDBOX: Final = re.compile(r"http://(?:127\.0\.0\.1|localhost):\d+/suno")
 """Where `tunehook sandbox` has its suno gateway: a base URL that only looks like a mistake."""
@@ -26,18 +26,13 @@ _SANDBOX: Final = re.compile(r"http://(?:127\.0\.0\.1|localhost):\d+/suno")
 @app.command("set")
 def set_provider(
     name: Name,
-    kind: Annotated[
-        str, typer.Option(help="What it speaks, such as musicmint, qhaigc or suno.", show_default=False)
-    ],
-    base_url: Annotated[
-        str, typer.Option(help="What the paths of its API are appended to.", show_default=False)
-    ],
+    kind: Annotated[str, typer.Option(help="What it speaks, such as musicmint, qhaigc or suno.")],
+    base_url: Annotated[str, typer.Option(help="What the paths of its API are appended to.")],
     api_key: Annotated[
         str,
         typer.Option(
             envvar="TUNEHOOK_API_KEY",
             help="Its key. With '-' it is read from standard input, and stays out of the shell's history.",
-            show_default=False,
         ),
     ],
     max_concurrency: Annotated[

@@ -27,8 +27,7 @@ WAIT_S: Final = 300.0
 def results(
     task_id: TaskId,
     download: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Download the files to this folder.", show_default=False),
+        Path | None, typer.Option(metavar="DIR", help="Download the files to this folder.")
     ] = None,
     provider: ProviderName = None,
     as_json: AsJson = False,

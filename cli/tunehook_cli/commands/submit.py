@@ -13,16 +13,13 @@ from tunehook_cli.output import Output, printable
 
 
 def submit(
-    provider: Annotated[
-        str, typer.Argument(metavar="PROVIDER", help="The provider's name.", show_default=False)
-    ],
+    provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="The provider's name.")],
     task_id: TaskId,
     notify_hook: Annotated[
-        str | None, typer.Option(help="A URL that gets a webhook when this task ends.", show_default=False)
+        str | None, typer.Option(help="A URL that gets a webhook when this task ends.")
     ] = None,
     notify_format: Annotated[
-        str | None,
-        typer.Option(help="Its body: standard, provider or cloudevents.", show_default="standard"),
+        str | None, typer.Option(help="Its body: standard, provider or cloudevents.", show_default="standard")
     ] = None,
     timeout_s: Annotated[
         int | None,
@@ -33,8 +30,7 @@ def submit(
         ),
     ] = None,
     metadata: Annotated[
-        list[str] | None,
-        typer.Option(help="KEY=VALUE that comes back in events and webhooks.", show_default=False),
+        list[str] | None, typer.Option(help="KEY=VALUE that comes back in events and webhooks.")
     ] = None,
     as_json: AsJson = False,
     stack: StackName = None,

@@ -11,7 +11,7 @@ from tunehook.errors import InvalidInput
 from tunehook.http.headers import check_headers
 from tunehook.subscriptions import ENDS, SUBSCRIBABLE, Subscription
 from tunehook.times import from_ms, iso, now_ms
-from tunehook_cli.commands.options import AsJson, StackName, open_stack
+from tunehook_cli.commands.options import AsJson, BodyFormat, StackName, open_stack
 from tunehook_cli.durations import parse_duration
 from tunehook_cli.output import Output, moment, printable, warn
 from tunehook_cli.rendering.deliveries import outcome, print_webhooks
@@ -25,13 +25,11 @@ app = typer.Typer(no_args_is_help=True, help="The receivers of webhooks.")
 LONGEST_GRACE: Final = "7d"
 """docs/webhook-contract.md, "The request"."""
 
-SubscriptionId = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
+Id = Annotated[str, typer.Argument(metavar="ID")]
 
 
 def subscribe(
-    url: Annotated[
-        str, typer.Argument(metavar="URL", help="Where webhooks are sent to.", show_default=False)
-    ],
+    url: Annotated[str, typer.Argument(metavar="URL", help="Where webhooks are sent to.")],
     events: Annotated[
         list[str] | None,
         typer.Option(
@@ -46,16 +44,11 @@ def subscribe(
             "--provider", help="Only tasks of this provider; may be given more than once.", show_default="all"
         ),
     ] = None,
-    format: Annotated[  # noqa: A002 - the name of the field
-        str | None, typer.Option(help="The body: standard, provider or cloudevents.", show_default="standard")
-    ] = None,
+    format: BodyFormat = None,  # noqa: A002 - the name of the field
     header: Annotated[
-        list[str] | None,
-        typer.Option(help="'NAME: VALUE' that each request carries; up to 10 times.", show_default=False),
+        list[str] | None, typer.Option(help="'NAME: VALUE' that each request carries; up to 10 times.")
     ] = None,
-    description: Annotated[
-        str | None, typer.Option(help="What it is for; for people.", show_default=False)
-    ] = None,
+    description: Annotated[str | None, typer.Option(help="What it is for; for people.")] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Although the URL is subscribed to the same already.")
     ] = False,
@@ -120,9 +113,7 @@ def _row(view: SubscriptionView) -> tuple[object, ...]:
 
 
 @app.command("show")
-def show_subscription(
-    subscription_id: SubscriptionId, as_json: AsJson = False, stack: StackName = None
-) -> None:
+def show_subscription(subscription_id: Id, as_json: AsJson = False, stack: StackName = None) -> None:
     """Show a subscription and its latest webhooks."""
     from tunehook.operations import subscriptions
 
@@ -181,9 +172,7 @@ def _providers(subscription: Subscription) -> str:
 
 
 @app.command("delete")
-def delete_subscription(
-    subscription_id: SubscriptionId, as_json: AsJson = False, stack: StackName = None
-) -> None:
+def delete_subscription(subscription_id: Id, as_json: AsJson = False, stack: StackName = None) -> None:
     """Delete a subscription. Its webhooks that are under way are given up."""
     from tunehook.operations import subscriptions
 
@@ -194,9 +183,7 @@ def delete_subscription(
 
 
 @app.command("disable")
-def disable_subscription(
-    subscription_id: SubscriptionId, as_json: AsJson = False, stack: StackName = None
-) -> None:
+def disable_subscription(subscription_id: Id, as_json: AsJson = False, stack: StackName = None) -> None:
     """Send no more webhooks to a subscription. Those that are under way are given up."""
     from tunehook.operations import subscriptions
 
@@ -209,9 +196,7 @@ def disable_subscription(
 
 
 @app.command("enable")
-def enable_subscription(
-    subscription_id: SubscriptionId, as_json: AsJson = False, stack: StackName = None
-) -> None:
+def enable_subscription(subscription_id: Id, as_json: AsJson = False, stack: StackName = None) -> None:
     """Send webhooks to a subscription again, and forget how it has failed."""
     from tunehook.operations import subscriptions
 
@@ -228,7 +213,7 @@ def enable_subscription(
 
 @app.command("rotate-secret")
 def rotate_secret(
-    subscription_id: SubscriptionId,
+    subscription_id: Id,
     grace: Annotated[
         str, typer.Option(help="How long the old secret signs too, such as 90s, 12h; 0s to 7d.")
     ] = "24h",
@@ -264,7 +249,7 @@ def rotate_secret(
 
 @app.command("test")
 def send_test(
-    subscription_id: SubscriptionId,
+    subscription_id: Id,
     wait: Annotated[
         float, typer.Option(min=0, max=300, help="Seconds to wait for the receiver's answer.")
     ] = 30,
@@ -291,10 +276,7 @@ def send_test(
 @app.command("secret")
 def print_secret(
     subscription_id: Annotated[
-        str,
-        typer.Argument(
-            metavar="ID|URL", help="A subscription, or the notify hook of a task.", show_default=False
-        ),
+        str, typer.Argument(metavar="ID|URL", help="A subscription, or the notify hook of a task.")
     ],
     as_json: AsJson = False,
     stack: StackName = None,

@@ -25,11 +25,7 @@ app = typer.Typer(no_args_is_help=True, help="The tasks that are or were watched
 def list_tasks(
     status: Annotated[
         Status | None,
-        typer.Option(
-            metavar="STATUS",
-            help="Only those that are pending, completed, failed or rejected.",
-            show_default=False,
-        ),
+        typer.Option(metavar="STATUS", help="Only those that are pending, completed, failed or rejected."),
     ] = None,
     provider: ProviderName = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,

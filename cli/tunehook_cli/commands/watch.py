@@ -27,10 +27,7 @@ T = TypeVar("T")
 
 def watch(
     task_id: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="TASK_ID", help="The task; by default all that are pending now.", show_default=False
-        ),
+        str | None, typer.Argument(metavar="TASK_ID", help="The task; by default all that are pending now.")
     ] = None,
     provider: ProviderName = None,
     as_json: AsJson = False,

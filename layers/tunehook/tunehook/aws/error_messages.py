@@ -19,6 +19,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as AwsConnectionError
 
 from tunehook.aws.errors import code_of
+from tunehook.errors import TunehookError
 
 _EXPIRED: Final = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
@@ -63,8 +64,10 @@ _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "Unauthoriz
 
 
 def describe_error(error: Exception) -> str | None:
-    """Say in one sentence what an error of a call to AWS means; None if it is no such error, but a bug."""
+    """Say in one sentence what one of our errors, or one of a call to AWS, means; None if it is a bug."""
     match error:
+        case TunehookError():
+            return str(error)
         case NoCredentialsError() | PartialCredentialsError():
             return (
                 "no AWS credentials: set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "

@@ -100,9 +100,7 @@ def _run(name: str, check: Callable[[], Iterator[Found]]) -> Iterator[Finding]:
     try:
         for found in check():
             yield Finding(name, *found)
-    except TunehookError as error:
-        yield Finding(name, State.FAIL, str(error))
-    except AWS_FAULTS as error:
+    except (TunehookError, *AWS_FAULTS) as error:
         if (message := describe_error(error)) is None:
             raise
         yield Finding(name, State.FAIL, message)

@@ -89,7 +89,10 @@ def move_back(stack: Stack, queue: DeadLetters, limit: int) -> int:
         waiting = list(batch)
         try:
             while waiting:
-                _send(sqs, destination, waiting[0])
+                group = waiting[0]["Attributes"].get("MessageGroupId")
+                grouped: Any = {"MessageGroupId": group} if group else {}
+                # One by one: ten events may together be longer than SQS takes in one call.
+                sqs.send_message(QueueUrl=destination, MessageBody=waiting[0]["Body"], **grouped)
                 _remove(sqs, url, waiting[:1])
                 del waiting[0]
                 moved += 1
@@ -143,61 +146,40 @@ def run_intake(stack: Stack, limit: int) -> IntakeRun:
     return IntakeRun(len(found) - len(left), left, removed)
 
 
-def _send(sqs: SQSClient, url: str, message: Message) -> None:
-    group = message["Attributes"].get("MessageGroupId")
-    # One by one: ten events may together be longer than SQS takes in one call.
-    sqs.send_message(
-        QueueUrl=url, MessageBody=message["Body"], **({"MessageGroupId": group} if group else {})
-    )
-
-
 def _is_new(item: dict[str, Any] | None) -> bool:
     return item is not None and "status" not in item
 
 
 def _invoke_intake(stack: Stack, keys: Sequence[TaskKey]) -> None:
     """Invoke intake with records as the stream has them, of the items as they are now."""
-    records = [
-        {
-            "eventID": str(number),
-            "eventName": "MODIFY",
-            "eventSource": "aws:dynamodb",
-            "dynamodb": {
-                "Keys": _key(key),
-                "NewImage": item,
-                "SequenceNumber": str(number),
-                "StreamViewType": "NEW_IMAGE",
-            },
-        }
-        for number, key in enumerate(keys)
-        if (item := _attributes(stack, key)) is not None
-    ]
+    dynamodb, table = stack.client("dynamodb"), stack.output("TasksTable")
+    records = []
+    for number, key in enumerate(keys):
+        names = to_attributes({"task_id": key.task_id, "provider": key.provider})
+        # As it is stored: intake keeps its numbers to the last digit.
+        answer = dynamodb.get_item(TableName=table, Key=names, ConsistentRead=True)
+        if item := answer.get("Item"):
+            image = {"Keys": names, "NewImage": item, "SequenceNumber": str(number)}
+            records.append(
+                {
+                    "eventID": str(number),
+                    "eventName": "MODIFY",
+                    "eventSource": "aws:dynamodb",
+                    "dynamodb": image | {"StreamViewType": "NEW_IMAGE"},
+                }
+            )
     # As long as the function may take; a second try by itself would only take the items in twice.
     lambdas = stack.client("lambda", read_timeout=60, retries={"total_max_attempts": 1})
     answer = lambdas.invoke(
         FunctionName=stack.output("IntakeFunction"),
-        Payload=json.dumps({"Records": records}, default=_base64).encode(),
+        # Lambda writes the bytes of an attribute as base64.
+        Payload=json.dumps(
+            {"Records": records}, default=lambda value: base64.b64encode(value).decode()
+        ).encode(),
     )
     if "FunctionError" in answer:
         said = json.loads(answer["Payload"].read())
         raise Unavailable(f"intake fails: {said.get('errorType')}: {said.get('errorMessage')}")
-
-
-def _attributes(stack: Stack, key: TaskKey) -> dict[str, Any] | None:
-    """Return an item as it is stored: intake keeps its numbers to the last digit."""
-    dynamodb = stack.client("dynamodb")
-    answer = dynamodb.get_item(TableName=stack.output("TasksTable"), Key=_key(key), ConsistentRead=True)
-    item: dict[str, Any] | None = answer.get("Item")
-    return item
-
-
-def _key(key: TaskKey) -> dict[str, Any]:
-    return to_attributes({"task_id": key.task_id, "provider": key.provider})
-
-
-def _base64(value: bytes) -> str:
-    """Return the bytes of an attribute as Lambda writes them into a stream's record."""
-    return base64.b64encode(value).decode("ascii")
 
 
 def _receive(sqs: SQSClient, url: str, limit: int) -> Iterator[list[Message]]:

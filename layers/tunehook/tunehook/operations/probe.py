@@ -149,8 +149,7 @@ def _noting(what: str, note: Note) -> Iterator[None]:
     except Misconfigured:  # a stack of an earlier version, which remembers nothing
         return
     except (TunehookError, *AWS_FAULTS) as error:
-        message = str(error) if isinstance(error, TunehookError) else describe_error(error)
-        if message is None:
+        if (message := describe_error(error)) is None:
             raise
         note(f"{what}: {message}")
 

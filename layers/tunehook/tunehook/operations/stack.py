@@ -159,20 +159,8 @@ def find_stack(open_client: OpenClient, name: str) -> Stack:
     # One more try is enough for somebody who waits.
     cloudformation = open_client("cloudformation", retries={"mode": "standard", "total_max_attempts": 2})
     region = cloudformation.meta.region_name
-    found = _describe(cloudformation, name, region)
-    return Stack(
-        name,
-        region,
-        outputs={each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", ())},
-        parameters={each["ParameterKey"]: each["ParameterValue"] for each in found.get("Parameters", ())},
-        open_client=open_client,
-        status=found["StackStatus"],
-    )
-
-
-def _describe(cloudformation: Any, name: str, region: str) -> StackTypeDef:
     try:
-        stack: StackTypeDef = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+        found: StackTypeDef = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
         if "does not exist" not in str(error):
             raise
@@ -180,9 +168,12 @@ def _describe(cloudformation: Any, name: str, region: str) -> StackTypeDef:
             f"no stack named {name} in {region}: deploy it with `make deploy`, "
             "or start the embedded one with `tunehook local up`"
         ) from None
-    status = stack["StackStatus"]
+    status = found["StackStatus"]
     # An update leaves the stack usable meanwhile, and also when it fails.
-    if status == "CREATE_COMPLETE" or status.startswith(("UPDATE_", "IMPORT_")):
-        return stack
-    advice = "wait until it is done" if status.endswith("_IN_PROGRESS") else "delete it and deploy it again"
-    raise Misconfigured(f"the stack {name} in {region} is {status}: {advice}")
+    if status != "CREATE_COMPLETE" and not status.startswith(("UPDATE_", "IMPORT_")):
+        wait = status.endswith("_IN_PROGRESS")
+        advice = "wait until it is done" if wait else "delete it and deploy it again"
+        raise Misconfigured(f"the stack {name} in {region} is {status}: {advice}")
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", ())}
+    parameters = {each["ParameterKey"]: each["ParameterValue"] for each in found.get("Parameters", ())}
+    return Stack(name, region, outputs, parameters, open_client, status)

@@ -57,9 +57,7 @@ def read_status(stack: Stack, since_ms: int) -> dict[str, Any]:
 def _or_error(read: Callable[[], Any]) -> Any:
     try:
         return read()
-    except TunehookError as error:
-        return {"error": str(error)}
-    except AWS_FAULTS as error:
+    except (TunehookError, *AWS_FAULTS) as error:
         if (message := describe_error(error)) is None:
             raise
         return {"error": message}
