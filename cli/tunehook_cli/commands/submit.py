@@ -24,9 +24,7 @@ def submit(
     timeout_s: Annotated[
         int | None,
         typer.Option(
-            "--timeout",
-            help="Seconds after which the task has failed.",
-            show_default=str(TIMEOUT_DEFAULT_S),
+            "--timeout", help="Seconds after which the task has failed.", show_default=str(TIMEOUT_DEFAULT_S)
         ),
     ] = None,
     metadata: Annotated[

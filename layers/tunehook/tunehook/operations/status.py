@@ -84,11 +84,7 @@ def tasks(stack: Stack, now_ms: int) -> dict[str, Any]:
         "pending": len(pending),
         "overdue": sum(task.deadline_ms <= now_ms for task in pending),
         "oldest": oldest
-        and {
-            "task_id": oldest.key.task_id,
-            "provider": oldest.key.provider,
-            "since_ms": oldest.since_ms,
-        },
+        and {"task_id": oldest.key.task_id, "provider": oldest.key.provider, "since_ms": oldest.since_ms},
         "troubles": [{"count": len(errors), "last_error": errors[0]} for errors in common],
         "event_not_out": unsent,
         "unreadable": unreadable,
