@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn
 
 import typer
-from typer.core import DEFAULT_MARKUP_MODE, TyperArgument, TyperCommand, TyperGroup
+from typer.core import DEFAULT_MARKUP_MODE, TyperArgument, TyperGroup
 
 from tunehook.errors import InvalidInput, TunehookError
 from tunehook_cli import output
@@ -24,15 +24,11 @@ _FRAMES_FROM: Final = 70
 class CommandGroup(TyperGroup):
     """The whole command as a group, with the error boundary around it."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        _name_options(self)
-
     def main(self, *args: Any, **options: Any) -> NoReturn:
         """Run the command that the arguments name, and exit."""
         output.prepare_streams()
         width = shutil.get_terminal_size().columns
-        _set_frames(self, framed=width >= _FRAMES_FROM)
+        self.rich_markup_mode = DEFAULT_MARKUP_MODE if width >= _FRAMES_FROM else None
         try:
             status = super().main(*args, **options | {"standalone_mode": False, "terminal_width": width})
         except typer.TyperException as error:
@@ -50,28 +46,26 @@ class CommandGroup(TyperGroup):
             _fail(message)
         sys.exit(status)
 
-
-def _set_frames(group: TyperGroup, *, framed: bool) -> None:
-    """Have the help of a group and of all below it set in frames, or plain."""
-    group.rich_markup_mode = DEFAULT_MARKUP_MODE if framed else None
-    for command in group.commands.values():
-        if not framed and command.help:
-            # Of a command that has no short help, the listing of its group would cut the long one.
-            command.short_help = " ".join(command.help.split("\n\n")[0].split())
-        if isinstance(command, TyperGroup):
-            _set_frames(command, framed=framed)
-        elif isinstance(command, TyperCommand):
-            command.rich_markup_mode = group.rich_markup_mode
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, prepared for this terminal and with the names of its options in its errors."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            _prepare(command, framed=self.rich_markup_mode is not None)
+        return command
 
 
-def _name_options(group: TyperGroup) -> None:
-    """Have the `InvalidInput` of each command below a group name the option that a field came from."""
-    for command in group.commands.values():
-        if isinstance(command, TyperGroup):
-            _name_options(command)
-        elif command.callback is not None:
-            names = {str(each.name): _shown_name(each) for each in command.params}
-            command.callback = _renaming(command.callback, names)
+def _prepare(command: Any, *, framed: bool) -> None:
+    """Have the help of a command, or of all below a group, set in frames or plain; have its errors name its options."""
+    command.rich_markup_mode = DEFAULT_MARKUP_MODE if framed else None
+    if not framed and command.help:
+        # Of a command that has no short help, the listing of its group would cut the long one.
+        command.short_help = " ".join(command.help.split("\n\n")[0].split())
+    if isinstance(command, TyperGroup):
+        for each in command.commands.values():
+            _prepare(each, framed=framed)
+    elif command.callback is not None:
+        names = {str(each.name): _shown_name(each) for each in command.params}
+        command.callback = _renaming(command.callback, names)
 
 
 def _renaming(callback: Callable[..., Any], names: Mapping[str, str]) -> Callable[..., Any]:

@@ -6,15 +6,18 @@ from typing import Annotated, Final
 
 import typer
 
+from tunehook.aws.redeliveries import Redelivery
 from tunehook.errors import InvalidInput
+from tunehook.operations import deliveries
 from tunehook.operations.text import counted
 from tunehook.times import now_ms
-from tunehook_cli.commands.options import AsJson, StackName, open_stack
+from tunehook_cli.commands.options import AsJson, StackName
 from tunehook_cli.durations import parse_duration
 from tunehook_cli.output import Output, clock_time, make_table, moment
 from tunehook_cli.rendering.deliveries import detailed_answer, outcome
+from tunehook_cli.stack import find_stack
 
-app = typer.Typer(no_args_is_help=True, help="The webhooks that were sent, and every attempt.")
+app = typer.Typer(no_args_is_help=True)
 
 RECOVERED_AT_MOST: Final = "14d"
 """docs/webhook-contract.md, "Bookkeeping"."""
@@ -40,11 +43,9 @@ def list_deliveries(
     stack: StackName = None,
 ) -> None:
     """List deliveries, the latest first. Without a task or a subscription this reads all there are."""
-    from tunehook.operations import deliveries
-
     out = Output(as_json)
     found = deliveries.list_deliveries(
-        open_stack(stack),
+        find_stack(stack),
         task=task,
         subscription=subscription,
         status=status,
@@ -78,9 +79,7 @@ def list_deliveries(
 @app.command("show")
 def show_delivery(delivery_id: DeliveryId, as_json: AsJson = False, stack: StackName = None) -> None:
     """Show a delivery and every attempt."""
-    from tunehook.operations.deliveries import get_delivery
-
-    out, delivery = Output(as_json), get_delivery(open_stack(stack), delivery_id)
+    out, delivery = Output(as_json), deliveries.get_delivery(find_stack(stack), delivery_id)
     out.json(delivery)
     pending = delivery.status.value == "pending"
     out.fields(
@@ -118,11 +117,8 @@ def show_delivery(delivery_id: DeliveryId, as_json: AsJson = False, stack: Stack
 @app.command("redeliver")
 def redeliver(delivery_id: DeliveryId, as_json: AsJson = False, stack: StackName = None) -> None:
     """Deliver once more: a new run of the whole schedule, with the same webhook-id."""
-    from tunehook.aws.redeliveries import Redelivery
-    from tunehook.operations import deliveries
-
     out = Output(as_json)
-    redelivery, now = deliveries.redeliver(open_stack(stack), delivery_id)
+    redelivery, now = deliveries.redeliver(find_stack(stack), delivery_id)
     if redelivery is Redelivery.PENDING:
         due = moment(now.next_attempt_at_ms or now.created_at_ms)
         raise InvalidInput(
@@ -156,11 +152,9 @@ def recover(
     What was never made is made from the tasks that ended since then, if their events and providers are those that the
     subscription wants.
     """
-    from tunehook.operations import deliveries
-
     out = Output(as_json)
     since_ms = now_ms() - parse_duration(since, "since", at_most=RECOVERED_AT_MOST)
-    recovery = deliveries.recover(open_stack(stack), subscription, since_ms)
+    recovery = deliveries.recover(find_stack(stack), subscription, since_ms)
     recovered, made = len(recovery.recovered), len(recovery.made)
     out.json(recovery)
     if recovered:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
+from tunehook.operations import dead_letters
 from tunehook.operations.queues import DeadLetters
+from tunehook.operations.stack import Stack
 from tunehook.operations.text import counted
-from tunehook_cli.commands.options import AsJson, StackName, open_stack
+from tunehook_cli.commands.options import AsJson, StackName
 from tunehook_cli.output import Output, clock_time, printable, warn
+from tunehook_cli.stack import find_stack
 
-if TYPE_CHECKING:
-    from tunehook.operations.stack import Stack
-
-app = typer.Typer(
-    no_args_is_help=True, help="The dead-letter queues: what could not be done and was put aside."
-)
+app = typer.Typer(no_args_is_help=True)
 
 _NAMED: Final = 5
 _QUEUES: Final = "fulfillment, deliveries, intake or poller."
@@ -32,11 +30,9 @@ def list_messages(
     stack: StackName = None,
 ) -> None:
     """List what lies in the dead-letter queues, the oldest first, and leave it there."""
-    from tunehook.operations import dead_letters
-
     out, queues = Output(as_json), list(DeadLetters) if queue is None else [queue]
     # One more tells whether there is more.
-    found = dead_letters.list_messages(open_stack(stack), queues, limit + 1)
+    found = dead_letters.list_messages(find_stack(stack), queues, limit + 1)
     shown = [message for messages in found for message in messages[:limit]]
     out.json(shown)
     if not shown:
@@ -66,9 +62,7 @@ def redrive(
     that still has no status is taken in. For the poller there is nothing to do: its next start has done it, and the
     records are removed.
     """
-    from tunehook.operations import dead_letters
-
-    out, found = Output(as_json), open_stack(stack)
+    out, found = Output(as_json), find_stack(stack)
     if queue is DeadLetters.INTAKE:
         _run_intake(out, found, limit)
     elif queue is DeadLetters.POLLER:
@@ -83,8 +77,6 @@ def redrive(
 
 
 def _run_intake(out: Output, stack: Stack, limit: int) -> None:
-    from tunehook.operations import dead_letters
-
     run = dead_letters.run_intake(stack, limit)
     left = [{"task_id": key.task_id, "provider": key.provider} for key in run.left]
     out.json({"queue": DeadLetters.INTAKE, "taken_in": run.taken_in, "removed": run.removed, "left": left})

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
+from tunehook.operations import checks
+from tunehook.operations.checks import Finding
 from tunehook_cli import output
 from tunehook_cli.commands.options import AsJson, StackName
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from tunehook.operations.checks import Finding
+from tunehook_cli.stack import find_account
 
 _STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -23,9 +23,6 @@ def doctor(as_json: AsJson = False, stack: StackName = None) -> None:
 
     Each provider is asked once, from this machine.
     """
-    from tunehook.operations import checks
-    from tunehook_cli.stack import find_account
-
     account = find_account()
     findings = list(checks.examine(account.open_client, stack or account.stack_name, output.note))
     output.Output(as_json).json(findings)
@@ -40,9 +37,6 @@ def doctor(as_json: AsJson = False, stack: StackName = None) -> None:
 
 
 def _table(findings: Iterable[Finding]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     for no_wrap in (True, True, False):
         grid.add_column(no_wrap=no_wrap, overflow="fold")

@@ -6,18 +6,21 @@ import asyncio
 import contextlib
 import errno
 import socket
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
+from tunehook.aws.errors import AWS_FAULTS
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.ids import digest
-from tunehook_cli.commands.options import AsJson, BodyFormat, StackName, open_stack
+from tunehook.operations.stack import Stack
+from tunehook.operations.subscriptions import listen_as
+from tunehook_cli import listener
+from tunehook_cli.commands.options import AsJson, BodyFormat, StackName
 from tunehook_cli.output import note
-
-if TYPE_CHECKING:
-    from tunehook.operations.stack import Stack
+from tunehook_cli.rendering import webhooks
+from tunehook_cli.stack import find_stack, is_on_this_machine
 
 HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 4581
@@ -41,11 +44,9 @@ def listen(
 
     This subscribes a URL, and removes the subscription at the end. With --json, each webhook is a line of JSON.
     """
-    from tunehook_cli.stack import is_on_this_machine
-
     if forward is not None:
         check_url(forward, NetworkPolicy.ANY, field="forward")
-    found = open_stack(stack)
+    found = find_stack(stack)
     reaches_loopback = is_on_this_machine(found) and found.network_policy is NetworkPolicy.ANY
     if url is None and not reaches_loopback:
         raise InvalidInput(
@@ -75,11 +76,6 @@ def _listen(
     *,
     as_json: bool,
 ) -> None:
-    from tunehook.aws.errors import AWS_FAULTS
-    from tunehook.operations.subscriptions import listen_as
-    from tunehook_cli import listener
-    from tunehook_cli.rendering import webhooks
-
     local_url = f"http://{HOST}:{listening.getsockname()[1]}/"
     target = public_url or local_url
     # The same URL has the same id, so that what a killed listener left behind is taken over by the next.

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from tunehook.operations.stack import Stack
 
 StackName = Annotated[
     str | None,
@@ -24,10 +21,3 @@ BodyFormat = Annotated[
 ]
 ProviderName = Annotated[str | None, typer.Option("--provider", help="The provider's name.")]
 TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The task's id at the provider.")]
-
-
-def open_stack(name: str | None) -> Stack:
-    """Find the stack that `StackName` means, and import only now what AWS needs."""
-    from tunehook_cli.stack import find_stack
-
-    return find_stack(name)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from tunehook.errors import InvalidInput
-from tunehook_cli.commands.options import AsJson, StackName, open_stack
+from tunehook.operations import probe, providers
+from tunehook.providers.config import ProviderConfig, better_base_urls
+from tunehook_cli.commands.options import AsJson, StackName
 from tunehook_cli.output import Output, note, warn
+from tunehook_cli.stack import find_stack
 
-if TYPE_CHECKING:
-    from tunehook.providers.config import ProviderConfig
-
-app = typer.Typer(no_args_is_help=True, help="The providers that are watched, and their API keys.")
+app = typer.Typer(no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name that tasks carry.")]
 
@@ -48,9 +48,6 @@ def set_provider(
     stack: StackName = None,
 ) -> None:
     """Add a provider, or replace the one of that name. Pollers see it within 60 seconds."""
-    from tunehook.operations import providers
-    from tunehook.providers.config import better_base_urls
-
     fields = {
         "kind": kind,
         "base_url": base_url,
@@ -60,7 +57,7 @@ def set_provider(
         "batch": False if no_batch else None,
     }
     config = providers.check_entry(name, {key: value for key, value in fields.items() if value is not None})
-    replaced = providers.set_provider(open_stack(stack), config)
+    replaced = providers.set_provider(find_stack(stack), config)
     if config.base_url.startswith("http://"):
         warn(f"{config.base_url} is plain http: the API key travels unencrypted")
     better = better_base_urls(config.kind, config.base_url)
@@ -92,9 +89,7 @@ def _without_key(config: ProviderConfig) -> dict[str, Any]:
 @app.command("list")
 def list_providers(as_json: AsJson = False, stack: StackName = None) -> None:
     """List the providers; of a key only its end is shown."""
-    from tunehook.operations import providers
-
-    out, found = Output(as_json), providers.list_providers(open_stack(stack))
+    out, found = Output(as_json), providers.list_providers(find_stack(stack))
     unusable = [{"name": name, "error": str(error)} for name, error in found.errors.items()]
     out.json([*map(_without_key, found.usable.values()), *unusable])
     if not found.usable and not found.errors:
@@ -129,10 +124,8 @@ def _limits(config: ProviderConfig) -> str:
 @app.command("remove")
 def remove_provider(name: Name, as_json: AsJson = False, stack: StackName = None) -> None:
     """Remove a provider. Its pending tasks wait for one of that name, at most 24 hours beyond their deadline."""
-    from tunehook.operations import providers
-
     out = Output(as_json)
-    providers.remove_provider(open_stack(stack), name)
+    providers.remove_provider(find_stack(stack), name)
     out.json({"name": name, "removed": True})
     out.line(f"Removed the provider {name}.")
 
@@ -148,9 +141,7 @@ def check_provider(
     stack: StackName = None,
 ) -> None:
     """Ask the live provider once, from this machine, and say what came back; exit with 1 if it is of no use."""
-    from tunehook.operations import probe, providers
-
-    out, found = Output(as_json), open_stack(stack)
+    out, found = Output(as_json), find_stack(stack)
     config = providers.get_provider(found, name)
     check = probe.check_provider(found, config, task_id, note)
     polled = check.probe

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
+from tunehook.aws.links import LINK_LIFE_S
 from tunehook.errors import InvalidInput, NotFound
+from tunehook.events import ArchivedAsset
+from tunehook.operations.results import Link, await_archive, get_files, get_link, read_file, request_archive
+from tunehook.operations.stack import Stack
+from tunehook.operations.task_view import TaskView
+from tunehook.operations.tasks import get_task
 from tunehook.times import from_ms, iso, now_ms
-from tunehook_cli.commands.options import AsJson, ProviderName, StackName, TaskId, open_stack
+from tunehook_cli.archived_files import NotWritable, download, places_of
+from tunehook_cli.commands.options import AsJson, ProviderName, StackName, TaskId
 from tunehook_cli.output import Output, clock_time, size
 from tunehook_cli.rendering.tasks import media_type
-
-if TYPE_CHECKING:
-    from tunehook.events import ArchivedAsset
-    from tunehook.operations.results import Link
-    from tunehook.operations.stack import Stack
-    from tunehook.operations.task_view import TaskView
+from tunehook_cli.stack import find_stack
 
 WAIT_S: Final = 300.0
 """Longer than an invocation of the function."""
@@ -34,11 +36,7 @@ def results(
     stack: StackName = None,
 ) -> None:
     """List the kept files of a task with fresh links, or download them."""
-    from tunehook.aws.links import LINK_LIFE_S
-    from tunehook.operations.results import get_files, get_link
-    from tunehook.operations.tasks import get_task
-
-    out, found = Output(as_json), open_stack(stack)
+    out, found = Output(as_json), find_stack(stack)
     task = get_task(found, task_id, provider)
     files = get_files(found, task)
     if download is not None:
@@ -68,9 +66,7 @@ def archive(
     stack: StackName = None,
 ) -> None:
     """Copy again what is missing of the files of a task that has ended. Nobody who was told is told again."""
-    from tunehook.operations.results import await_archive, get_files, request_archive
-
-    out, found = Output(as_json), open_stack(stack)
+    out, found = Output(as_json), find_stack(stack)
     task = request_archive(found, task_id, provider)
     if not wait:
         out.json({"task_id": task_id, "provider": task.provider, "assets": None})
@@ -117,9 +113,6 @@ def _download(
 ) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    from tunehook.operations.results import read_file
-    from tunehook_cli.archived_files import NotWritable, download, places_of
 
     places = places_of(files, task.provider, task.task_id, folder)
     # On stderr: what is printed on stdout is the outcome.

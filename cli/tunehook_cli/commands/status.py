@@ -7,11 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from tunehook.operations.status import read_status
 from tunehook.operations.text import duration
 from tunehook.times import now_ms
-from tunehook_cli.commands.options import AsJson, StackName, open_stack
+from tunehook_cli.commands.options import AsJson, StackName
 from tunehook_cli.durations import parse_duration
 from tunehook_cli.output import Output
+from tunehook_cli.stack import find_stack
 
 Part = Mapping[str, Any]
 """A part of what `tunehook.operations.status.read_status` returns."""
@@ -28,10 +30,8 @@ def status(
 
     What is pending is counted in the indexes. How tasks ended is counted over at most 10 MB of the table.
     """
-    from tunehook.operations.status import read_status
-
     out, since_ms = Output(as_json), now_ms() - parse_duration(since, "since")
-    found = open_stack(stack)
+    found = find_stack(stack)
     parts = read_status(found, since_ms)
     out.json({"stack": found.name, "region": found.region, **parts})
     out.fields([("stack", f"{found.name} in {found.region}"), *_fields(parts, since)])

@@ -7,9 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from tunehook.errors import InvalidInput
+from tunehook.operations import tasks
 from tunehook.tasks import TIMEOUT_DEFAULT_S
-from tunehook_cli.commands.options import AsJson, StackName, TaskId, open_stack
+from tunehook_cli.commands.options import AsJson, StackName, TaskId
 from tunehook_cli.output import Output, printable
+from tunehook_cli.stack import find_stack
 
 
 def submit(
@@ -34,9 +36,7 @@ def submit(
     stack: StackName = None,
 ) -> None:
     """Have a task watched. One that is submitted again begins anew."""
-    from tunehook.operations import tasks
-
-    out, found = Output(as_json), open_stack(stack)
+    out, found = Output(as_json), find_stack(stack)
     fields = {
         "task_id": task_id,
         "provider": provider,

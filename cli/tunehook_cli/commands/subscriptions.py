@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from tunehook.errors import InvalidInput
 from tunehook.http.headers import check_headers
+from tunehook.operations import subscriptions
+from tunehook.operations.subscriptions import SubscriptionView
+from tunehook.secret_versions import SecretVersions
 from tunehook.subscriptions import ENDS, SUBSCRIBABLE, Subscription
 from tunehook.times import from_ms, iso, now_ms
-from tunehook_cli.commands.options import AsJson, BodyFormat, StackName, open_stack
+from tunehook_cli.commands.options import AsJson, BodyFormat, StackName
 from tunehook_cli.durations import parse_duration
 from tunehook_cli.output import Output, moment, printable, warn
 from tunehook_cli.rendering.deliveries import outcome, print_webhooks
+from tunehook_cli.stack import find_stack
 
-if TYPE_CHECKING:
-    from tunehook.operations.subscriptions import SubscriptionView
-    from tunehook.secret_versions import SecretVersions
-
-app = typer.Typer(no_args_is_help=True, help="The receivers of webhooks.")
+app = typer.Typer(no_args_is_help=True)
 
 LONGEST_GRACE: Final = "7d"
 """docs/webhook-contract.md, "The request"."""
@@ -56,9 +56,7 @@ def subscribe(
     stack: StackName = None,
 ) -> None:
     """Have webhooks sent to a URL, and print the secret that signs them."""
-    from tunehook.operations import subscriptions
-
-    out, found = Output(as_json), open_stack(stack)
+    out, found = Output(as_json), find_stack(stack)
     fields = {
         "url": url,
         "events": events,
@@ -94,9 +92,7 @@ def _headers(texts: list[str]) -> dict[str, str]:
 @app.command("list")
 def list_subscriptions(as_json: AsJson = False, stack: StackName = None) -> None:
     """List the subscriptions."""
-    from tunehook.operations import subscriptions
-
-    out, found = Output(as_json), subscriptions.list_subscriptions(open_stack(stack))
+    out, found = Output(as_json), subscriptions.list_subscriptions(find_stack(stack))
     out.json([each.document for each in found])
     if found:
         out.table(("ID", "STATE", "EVENTS", "PROVIDERS", "FORMAT", "URL"), map(_row, found))
@@ -115,9 +111,7 @@ def _row(view: SubscriptionView) -> tuple[object, ...]:
 @app.command("show")
 def show_subscription(subscription_id: Id, as_json: AsJson = False, stack: StackName = None) -> None:
     """Show a subscription and its latest webhooks."""
-    from tunehook.operations import subscriptions
-
-    out, found = Output(as_json), open_stack(stack)
+    out, found = Output(as_json), find_stack(stack)
     view = subscriptions.get_subscription(found, subscription_id)
     deliveries = subscriptions.latest_deliveries(found, subscription_id)
     secret = subscriptions.secret_versions(found, view)
@@ -174,10 +168,8 @@ def _providers(subscription: Subscription) -> str:
 @app.command("delete")
 def delete_subscription(subscription_id: Id, as_json: AsJson = False, stack: StackName = None) -> None:
     """Delete a subscription. Its webhooks that are under way are given up."""
-    from tunehook.operations import subscriptions
-
     out = Output(as_json)
-    subscriptions.delete_subscription(open_stack(stack), subscription_id)
+    subscriptions.delete_subscription(find_stack(stack), subscription_id)
     out.json({"subscription_id": subscription_id, "deleted": True})
     out.line(f"Deleted {printable(subscription_id)}.")
 
@@ -185,10 +177,8 @@ def delete_subscription(subscription_id: Id, as_json: AsJson = False, stack: Sta
 @app.command("disable")
 def disable_subscription(subscription_id: Id, as_json: AsJson = False, stack: StackName = None) -> None:
     """Send no more webhooks to a subscription. Those that are under way are given up."""
-    from tunehook.operations import subscriptions
-
     out, name = Output(as_json), printable(subscription_id)
-    was_enabled = subscriptions.disable_subscription(open_stack(stack), subscription_id)
+    was_enabled = subscriptions.disable_subscription(find_stack(stack), subscription_id)
     out.json({"subscription_id": subscription_id, "enabled": False, "was_enabled": was_enabled})
     undo = f"`tunehook subscriptions enable {name}` undoes it"
     done = f"Disabled {name}. This counts within 15 seconds; {undo}."
@@ -198,10 +188,8 @@ def disable_subscription(subscription_id: Id, as_json: AsJson = False, stack: St
 @app.command("enable")
 def enable_subscription(subscription_id: Id, as_json: AsJson = False, stack: StackName = None) -> None:
     """Send webhooks to a subscription again, and forget how it has failed."""
-    from tunehook.operations import subscriptions
-
     out, name = Output(as_json), printable(subscription_id)
-    was_enabled = subscriptions.enable_subscription(open_stack(stack), subscription_id)
+    was_enabled = subscriptions.enable_subscription(find_stack(stack), subscription_id)
     out.json({"subscription_id": subscription_id, "enabled": True, "was_enabled": was_enabled})
     out.line(f"Enabled {name}. This counts within 15 seconds.")
     if not was_enabled:
@@ -221,11 +209,9 @@ def rotate_secret(
     stack: StackName = None,
 ) -> None:
     """Sign with a new secret, and for a while with the old one too; print the new one."""
-    from tunehook.operations import subscriptions
-
     out = Output(as_json)
     grace_ms = parse_duration(grace, "grace", at_most=LONGEST_GRACE)
-    rotated = subscriptions.rotate_secret(open_stack(stack), subscription_id, grace_ms)
+    rotated = subscriptions.rotate_secret(find_stack(stack), subscription_id, grace_ms)
     if rotated.stopped_version is not None:
         until = moment(rotated.stopped_until_ms)
         warn(
@@ -257,9 +243,7 @@ def send_test(
     stack: StackName = None,
 ) -> None:
     """Send a `webhook.test` to a subscription; exit with 1 if it is not taken within the time to wait."""
-    from tunehook.operations import subscriptions
-
-    out, found = Output(as_json), open_stack(stack)
+    out, found = Output(as_json), find_stack(stack)
     subscription, delivery = subscriptions.send_test(found, subscription_id)
     delivery = subscriptions.await_attempt(found, delivery, wait)
     if delivery.attempts:
@@ -282,8 +266,6 @@ def print_secret(
     stack: StackName = None,
 ) -> None:
     """Print the secret that signs the webhooks of a subscription, or those to a task's own notify hook."""
-    from tunehook.operations import subscriptions
-
-    out, secret = Output(as_json), subscriptions.signing_secret(open_stack(stack), subscription_id)
+    out, secret = Output(as_json), subscriptions.signing_secret(find_stack(stack), subscription_id)
     out.json(secret)
     out.line(secret.signing_secret)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from tunehook.operations import tasks
+from tunehook.operations.task_view import AssetView, TaskView
 from tunehook.tasks import Status
 from tunehook.times import now_ms
-from tunehook_cli.commands.options import AsJson, ProviderName, StackName, TaskId, open_stack
+from tunehook_cli.commands.options import AsJson, ProviderName, StackName, TaskId
 from tunehook_cli.output import Output, clock_time, make_table, moment, printable, size
 from tunehook_cli.rendering import tasks as rendering
 from tunehook_cli.rendering.deliveries import print_webhooks
+from tunehook_cli.stack import find_stack
 
-if TYPE_CHECKING:
-    from tunehook.operations.task_view import AssetView, TaskView
-
-app = typer.Typer(no_args_is_help=True, help="The tasks that are or were watched.")
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command("list")
@@ -33,10 +33,8 @@ def list_tasks(
     stack: StackName = None,
 ) -> None:
     """List tasks, the latest first. This reads the whole table."""
-    from tunehook.operations import tasks
-
     out = Output(as_json)
-    page = tasks.list_tasks(open_stack(stack), status=status, provider=provider, limit=limit)
+    page = tasks.list_tasks(find_stack(stack), status=status, provider=provider, limit=limit)
     out.json([task.item for task in page.tasks])
     if not page.tasks:
         out.note("There is no such task." if status or provider else "There is no task.")
@@ -64,9 +62,7 @@ def show_task(
     task_id: TaskId, provider: ProviderName = None, as_json: AsJson = False, stack: StackName = None
 ) -> None:
     """Show a task, its files and its webhooks."""
-    from tunehook.operations import tasks
-
-    out, found = Output(as_json), open_stack(stack)
+    out, found = Output(as_json), find_stack(stack)
     task = tasks.get_task(found, task_id, provider)
     deliveries = tasks.deliveries_of(found, task)
     out.json(task.item | {"deliveries": deliveries})

@@ -7,19 +7,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
+from rich.console import RenderableType
 
+from tunehook.operations.tasks import find_keys
 from tunehook.times import now_ms
 from tunehook_cli import output
-from tunehook_cli.commands.options import AsJson, ProviderName, StackName, open_stack
+from tunehook_cli.commands.options import AsJson, ProviderName, StackName
 from tunehook_cli.rendering import tasks as rendering
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from tunehook_cli.watching import TaskState
+from tunehook_cli.stack import find_stack
+from tunehook_cli.watching import TaskState, Watcher, follow
 
 Show = Callable[["Sequence[TaskState]"], None]
 T = TypeVar("T")
@@ -38,10 +37,7 @@ def watch(
     On a terminal this is a live table, elsewhere a line for each change, with --json a line of JSON. Ctrl-C ends it;
     the task goes on.
     """
-    from tunehook.operations.tasks import find_keys
-    from tunehook_cli.watching import Watcher, follow
-
-    found = open_stack(stack)
+    found = find_stack(stack)
     keys = find_keys(found, task_id, provider)
     if not keys:
         if as_json:

@@ -33,7 +33,7 @@ Listen = Callable[..., Result]
 @pytest.fixture
 def listen(tunehook: Any, stack: None, monkeypatch: pytest.MonkeyPatch) -> Listen:
     """Return what runs `tunehook listen`, and a driver beside it that is given the subscription, until that ends."""
-    monkeypatch.setattr("tunehook_cli.stack.is_on_this_machine", lambda _: True)
+    monkeypatch.setattr("tunehook_cli.commands.listen.is_on_this_machine", lambda _: True)
 
     def run(driver: Driver, *args: str, ended_by: signal.Signals = signal.SIGTERM) -> Result:
         failures: list[BaseException] = []
@@ -389,7 +389,7 @@ def test_a_second_ctrl_c_ends_it_though_the_subscription_is_not_removed_and_says
 def test_a_second_ctrl_c_ends_it_though_the_subscription_is_not_made(
     tunehook: Any, stack: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tunehook_cli.stack.is_on_this_machine", lambda _: True)
+    monkeypatch.setattr("tunehook_cli.commands.listen.is_on_this_machine", lambda _: True)
     hanging = hang("put_item", monkeypatch)
 
     def drive() -> None:
@@ -483,7 +483,7 @@ def test_a_stack_on_aws_is_reached_by_a_tunnel_alone(tunehook: Any, stack: None)
 
 
 def test_the_url_of_a_tunnel_is_what_is_subscribed(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunehook_cli.stack.is_on_this_machine", lambda _: False)
+    monkeypatch.setattr("tunehook_cli.commands.listen.is_on_this_machine", lambda _: False)
     seen: list[dict[str, Any]] = []
     result = listen(seen.append, "--url", "https://tunnel.example/x")
     assert seen[0]["url"] == "https://tunnel.example/x"
@@ -502,14 +502,14 @@ def test_the_url_of_a_tunnel_is_what_is_subscribed(listen: Listen, monkeypatch: 
 def test_a_bad_option_is_refused_by_its_name(
     tunehook: Any, stack: None, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], complaint: str
 ) -> None:
-    monkeypatch.setattr("tunehook_cli.stack.is_on_this_machine", lambda _: True)
+    monkeypatch.setattr("tunehook_cli.commands.listen.is_on_this_machine", lambda _: True)
     result = tunehook("listen", "--port", "0", *args)
     assert (result.exit_code, result.output) == (2, f"tunehook: {complaint}\n")
     assert items(TABLE) == []
 
 
 def test_a_port_in_use_is_one_line(tunehook: Any, stack: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunehook_cli.stack.is_on_this_machine", lambda _: True)
+    monkeypatch.setattr("tunehook_cli.commands.listen.is_on_this_machine", lambda _: True)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = tunehook("listen", "--port", str(port))
