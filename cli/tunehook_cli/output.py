@@ -14,14 +14,15 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
 from tunehook.operations.text import visible
 from tunehook.times import from_ms
-
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-    from rich.text import Text
 
 _WIDE: Final = 500
 """The width where there is no terminal: whoever reads the output there wants whole lines."""
@@ -69,8 +70,6 @@ class Output:
 
     def section(self, title: str, content: RenderableType) -> None:
         """Print a titled part of a page."""
-        from rich.text import Text
-
         if not self.as_json:
             page = console()
             page.print()
@@ -97,8 +96,6 @@ def prepare_streams() -> None:
 
 def console() -> Console:
     """Return a console on stdout."""
-    from rich.console import Console
-
     wide = not sys.stdout.isatty() and "COLUMNS" not in os.environ
     return Console(width=_WIDE if wide else None, highlight=False, markup=False, emoji=False)
 
@@ -109,8 +106,6 @@ def make_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Rend
     The first column, which names the row, is not folded. Where that leaves too little for the others, each row is a
     block: the name, and a line for each other column.
     """
-    from rich.table import Table
-
     cells = [[cell(value) for value in row] for row in rows]
     widths = [
         max(len(header), *(row[number].cell_len for row in cells), 0) for number, header in enumerate(headers)
@@ -127,9 +122,6 @@ def make_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Rend
 
 
 def _blocks(headers: Sequence[str], rows: Iterable[Sequence[Text]], width: int) -> RenderableType:
-    from rich.console import Group
-    from rich.padding import Padding
-
     labels = [header.lower() for header in headers]
     parts: list[RenderableType] = []
     for name, *others in rows:
@@ -150,11 +142,6 @@ def print_fields(fields: Iterable[tuple[str, object]]) -> None:
 
 def _fields(fields: Sequence[tuple[str, Text]], width: int) -> RenderableType:
     """Return names and values; a value of which a word does not fit beside the names stands below its own."""
-    from rich.console import Group
-    from rich.padding import Padding
-    from rich.table import Table
-    from rich.text import Text
-
     label_width = max((len(name) for name, _ in fields), default=0)
     parts: list[RenderableType] = []
     for name, value in fields:
@@ -206,8 +193,6 @@ def note(message: str) -> None:
 
 def cell(value: object) -> Text:
     """Return a value for a table: a dash for nothing, colour for a known status, no control characters."""
-    from rich.text import Text
-
     text = "-" if value is None or value == "" else printable(str(value))
     return Text(text, style=_STYLES.get(text.split(",")[0].split(":")[0], ""))
 

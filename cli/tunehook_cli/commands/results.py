@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from tunehook.aws.links import LINK_LIFE_S
 from tunehook.errors import InvalidInput, NotFound
@@ -111,9 +113,6 @@ def _print_files(
 def _download(
     out: Output, stack: Stack, task: TaskView, files: Sequence[ArchivedAsset], folder: Path
 ) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
     places = places_of(files, task.provider, task.task_id, folder)
     # On stderr: what is printed on stdout is the outcome.
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import RenderableType
+from rich.live import Live
 
 from tunehook.operations.tasks import find_keys
 from tunehook.times import now_ms
@@ -59,8 +60,6 @@ def _shown(*, as_json: bool) -> AbstractContextManager[Show]:
 
 @contextmanager
 def _live() -> Iterator[Show]:
-    from rich.live import Live
-
     with Live(console=output.console(), auto_refresh=False) as live:
         yield lambda states: live.update(_table(states), refresh=True)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from rich.highlighter import JSONHighlighter
+from rich.text import Text
+
 from tunehook.times import from_ms, iso
 from tunehook_cli import output
 
@@ -17,9 +20,6 @@ _SHOWN_CHARS: Final = 1000
 
 def print_webhook(webhook: ReceivedWebhook) -> None:
     """Print a line about a webhook, and its body."""
-    from rich.highlighter import JSONHighlighter
-    from rich.text import Text
-
     content = _content(webhook)
     line = Text(output.clock_time(webhook.at_ms), style="dim")
     if webhook.problem is None:
