@@ -159,9 +159,8 @@ def places_of(assets: Sequence[ArchivedAsset], provider: str, task_id: str, fold
     """
     taken: dict[str, str] = {}
     keys = [asset.key for asset in assets if asset.key is not None]
-    return {
-        key: folder.joinpath(*_parts(key.removeprefix(task_prefix(provider, task_id)), taken)) for key in keys
-    }
+    prefix = task_prefix(provider, task_id)
+    return {key: folder.joinpath(*_parts(key.removeprefix(prefix), taken)) for key in keys}
 
 
 def _parts(relative: str, taken: dict[str, str]) -> list[str]:
@@ -186,8 +185,5 @@ def _portable(part: str) -> str:
 
 
 def _digest(path: Path) -> str:
-    hasher = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            hasher.update(chunk)
-    return hasher.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, Final
 
 from tunehook.aws.deliveries import BY_SUBSCRIPTION_INDEX
@@ -188,11 +189,7 @@ def _state(each: SubscriptionView) -> str:
 def queues(stack: Stack) -> dict[str, Any]:
     """Count the messages in the queues that work comes from."""
     sqs = stack.client("sqs")
-    found = {name: depth(sqs, stack.output(output)) for name, output in WORK_QUEUES.items()}
-    return {
-        name: {"waiting": each.waiting, "taken": each.taken, "later": each.later}
-        for name, each in found.items()
-    }
+    return {name: asdict(depth(sqs, stack.output(output))) for name, output in WORK_QUEUES.items()}
 
 
 def dead_letters(stack: Stack) -> dict[str, Any]:
@@ -203,8 +200,7 @@ def dead_letters(stack: Stack) -> dict[str, Any]:
 
 def poller(stack: Stack, now_ms: int) -> dict[str, Any]:
     """Say of each shard whether a poller holds its lease, and when the last lease ended or will."""
-    found = shard_leases(stack, now_ms)
-    return {"shards": [{"shard": each.shard, "live": each.live, "seen_ms": each.seen_ms} for each in found]}
+    return {"shards": [asdict(each) for each in shard_leases(stack, now_ms)]}
 
 
 def providers(stack: Stack) -> dict[str, Any]:
