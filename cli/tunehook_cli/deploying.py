@@ -60,7 +60,7 @@ Ask = Callable[[str, str], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Request:
     """The stack to deploy, the parameters `chosen` for this deployment, and those `configured` in samconfig.toml."""
 
     name: str
@@ -89,7 +89,7 @@ def check_name(name: str) -> None:
         raise Misconfigured("a stack named default would need a bus of that name, which every account has")
 
 
-def find(cloudformation: Any, name: str) -> Mapping[str, str] | None:
+def find_parameters(cloudformation: Any, name: str) -> Mapping[str, str] | None:
     """Return the parameters of the stack that is there; None if there is none yet.
 
     Raises `Misconfigured` if nothing can be deployed to what has the name.
@@ -115,22 +115,22 @@ def find(cloudformation: Any, name: str) -> Mapping[str, str] | None:
     return parameters
 
 
-def plan(declared: Mapping[str, Any], present: Mapping[str, str] | None, wish: Wish) -> Plan:
+def plan(declared: Mapping[str, Any], present: Mapping[str, str] | None, request: Request) -> Plan:
     """Return what to pass for each parameter.
 
     `declared` is the section `Parameters` of the template, `present` the values that the stack has; None for a new one.
 
     Raises `Misconfigured` if a parameter is named that there is not, or given a value that it cannot have.
     """
-    for name, value in {**wish.configured, **wish.chosen}.items():
+    for name, value in {**request.configured, **request.chosen}.items():
         check_value(name, value, declared)
     if present is None:
-        return Plan({**wish.configured, **wish.chosen})
+        return Plan({**request.configured, **request.chosen})
     parameters, remarks = {}, []
     for name in declared:
-        configured = wish.configured.get(name)
-        if name in wish.chosen:
-            parameters[name] = wish.chosen[name]
+        configured = request.configured.get(name)
+        if name in request.chosen:
+            parameters[name] = request.chosen[name]
         elif name in present:
             if configured not in (None, present[name]):
                 remarks.append(
@@ -173,11 +173,11 @@ def check_value(name: str, value: str, declared: Mapping[str, Any]) -> None:
             raise Misconfigured(f"{name} is {least:g} to {most:g}, and not {value}")
 
 
-def answers(declared: Mapping[str, Any], begin: Mapping[str, str], ask: Ask) -> dict[str, str]:
+def prompt_parameters(declared: Mapping[str, Any], defaults: Mapping[str, str], ask: Ask) -> dict[str, str]:
     """Ask for every parameter of a new stack, again where the answer cannot be, and return them all."""
     given: dict[str, str] = {}
     for name, each in declared.items():
-        offered = begin.get(name, str(each["Default"]))
+        offered = defaults.get(name, str(each["Default"]))
         while name not in given:
             answer = ask(f"{' '.join(each['Description'].split())}\n{name}", offered)
             try:
@@ -210,13 +210,15 @@ def check_layer(built: Path, python: str, architecture: str) -> str | None:
     )
 
 
-def sam_command(sam: str, built: Path, environment: str, wish: Wish, region: str, todo: Plan) -> list[str]:
+def sam_command(
+    sam: str, built: Path, environment: str, request: Request, region: str, planned: Plan
+) -> list[str]:
     """Return the command that deploys, which does not ask for anything but whether to go on."""
     return [
         *(sam, "deploy", "--template-file", str(built / "template.yaml")),
         *("--config-file", str(Path("samconfig.toml").resolve()), "--config-env", environment),
-        *("--stack-name", wish.name, "--region", region, "--no-fail-on-empty-changeset"),
-        *("--parameter-overrides", *(_pair(name, value) for name, value in todo.parameters.items())),
+        *("--stack-name", request.name, "--region", region, "--no-fail-on-empty-changeset"),
+        *("--parameter-overrides", *(_pair(name, value) for name, value in planned.parameters.items())),
     ]
 
 
@@ -240,7 +242,7 @@ def read_config(path: Path, environment: str) -> dict[str, Any]:
     return {name: value for each in sections for name, value in each.get("parameters", {}).items()}
 
 
-def pairs(text: str | Sequence[str]) -> dict[str, str]:
+def parse_pairs(text: str | Sequence[str]) -> dict[str, str]:
     """Return parameters that are written as `NAME=VALUE`, one after the other.
 
     Raises `Misconfigured` if something else stands there.
@@ -285,34 +287,34 @@ def deploy(
     Raises `Misconfigured` if this cannot be deployed.
     """
     config = read_config(Path("samconfig.toml"), arguments.environment)
-    wish = Wish(
+    request = Request(
         arguments.stack or config["stack_name"],
-        pairs(arguments.parameters),
-        pairs(config.get("parameter_overrides", "")),
+        parse_pairs(arguments.parameters),
+        parse_pairs(config.get("parameter_overrides", "")),
     )
-    check_name(wish.name)
+    check_name(request.name)
     if ask is None and not arguments.yes:
         raise Misconfigured("there is nobody to answer questions: YES=1 deploys without asking")
     declared = declared_parameters(built / "template.yaml")
     cloudformation = open_client(region=config.get("region"), profile=config.get("profile"))
     region = cloudformation.meta.region_name
-    present = find(cloudformation, wish.name)
-    todo = plan(declared, present, wish)
+    present = find_parameters(cloudformation, request.name)
+    planned = plan(declared, present, request)
     if present is None:
-        print(f"{wish.name} is a new stack in {region}.")
+        print(f"{request.name} is a new stack in {region}.")
         if ask is not None and not arguments.yes:
             print("The defaults are good; docs/deploying.md says what the parameters mean.")
-            todo = Plan(answers(declared, todo.parameters, ask))
+            planned = Plan(prompt_parameters(declared, planned.parameters, ask))
     else:
         kept = "its parameters stay as they are, but for those that are named"
-        print(f"{wish.name} is there in {region}: {kept}.")
-    for line in todo.remarks:
+        print(f"{request.name} is there in {region}: {kept}.")
+    for line in planned.remarks:
         print(f"  {line}")
     values = {name: str(each["Default"]) for name, each in declared.items()}
-    values |= {**(present or {}), **todo.parameters}
+    values |= {**(present or {}), **planned.parameters}
     if note := check_layer(built, values["PythonVersion"], values["Architecture"]):
         print(f"  {note}")
-    command = sam_command(arguments.sam, built, arguments.environment, wish, region, todo)
+    command = sam_command(arguments.sam, built, arguments.environment, request, region, planned)
     sys.stdout.flush()
     return run([*command, "--no-confirm-changeset" if arguments.yes else "--confirm-changeset"])
 

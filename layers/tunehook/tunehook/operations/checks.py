@@ -178,7 +178,7 @@ def _functions(stack: Stack) -> Iterator[Found]:
     lambdas = stack.client("lambda")
     for output_name in _FUNCTIONS:
         name = stack.output(output_name)
-        # GetFunction would tell the same, and give the code away.
+        # GetFunction would say the same, and return the code too.
         configuration = lambdas.get_function_configuration(FunctionName=name)
         if lambdas.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions") == 0:
             advice = f"`aws lambda delete-function-concurrency --function-name {name}`"
@@ -202,12 +202,12 @@ def _mappings(stack: Stack) -> Iterator[Found]:
 
 
 def _mapping(name: str, source: str, mapping: Any) -> Found:
-    words = f"{name} is fed from {source}"
+    message = f"{name} is fed from {source}"
     match mapping["State"]:
         case "Enabled" if str(mapping.get("LastProcessingResult", "")).startswith("PROBLEM"):
-            return State.WARN, f"{words}, with trouble: {mapping['LastProcessingResult']}", None
+            return State.WARN, f"{message}, with trouble: {mapping['LastProcessingResult']}", None
         case "Enabled":
-            return State.OK, words, None
+            return State.OK, message, None
         case "Disabled" | "Disabling":
             advice = f"`aws lambda update-event-source-mapping --uuid {mapping['UUID']} --enabled`"
             return State.FAIL, f"{name} is not fed: its mapping to {source} is disabled", advice
@@ -302,11 +302,11 @@ def _unwatched(shard: int, for_s: float) -> Found:
 
 def _subscriptions(stack: Stack) -> Iterator[Found]:
     counts = status.subscriptions(stack)
-    words = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "there is none"
+    message = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "there is none"
     if counts["failing"] or counts["disabled"] or counts["unusable"]:
-        yield State.WARN, words, "`tunehook subscriptions list` and `tunehook subscriptions show` say why"
+        yield State.WARN, message, "`tunehook subscriptions list` and `tunehook subscriptions show` say why"
     else:
-        yield State.OK, words, None
+        yield State.OK, message, None
     for one, other in doubled(stack):
         yield (
             State.WARN,
