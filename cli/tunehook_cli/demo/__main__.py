@@ -28,10 +28,10 @@ from tunehook_cli.demo.check import Finding, examine
 from tunehook_cli.demo.plan import HOOK, SUBSCRIBED, TASKS
 from tunehook_cli.demo.progress import Progress
 from tunehook_cli.demo.world import World
-from tunehook_cli.endings import ToldToEnd, told_by_signals
 from tunehook_cli.local import ministack
 from tunehook_cli.local.state import HOME_VARIABLE, Home, LocalEnvironment, checkout
 from tunehook_cli.local.up import bring_up
+from tunehook_cli.signals import Terminated, raise_on_signals
 
 PATIENCE_S: Final = 120.0
 _LOOK_EVERY_S: Final = 0.5
@@ -52,7 +52,7 @@ def main(*arguments: str) -> int:
     keep = os.environ.get("KEEP") == "1"
     try:
         with (
-            told_by_signals(),
+            raise_on_signals(),
             _embedded_stack(home, console, keep) as environment,
             _sandbox(home, console, keep) as (sandbox_url, sandbox_pid),
         ):
@@ -67,7 +67,7 @@ def main(*arguments: str) -> int:
         console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
         console.print(f"logs: {home.log.parent}", soft_wrap=True)
         return 1
-    except ToldToEnd as told:
+    except Terminated as told:
         with contextlib.suppress(OSError):  # The terminal may be gone.
             console.print("stopped")
         return told.status

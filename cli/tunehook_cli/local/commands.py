@@ -11,11 +11,11 @@ import typer
 
 from tunehook_cli import output
 from tunehook_cli.commands.options import AsJson
-from tunehook_cli.endings import ToldToEnd, told_by_signals
 from tunehook_cli.local import ministack
 from tunehook_cli.local.containers import listening_address
 from tunehook_cli.local.state import Home, LocalEnvironment
 from tunehook_cli.local.up import bring_up, say_on_stderr
+from tunehook_cli.signals import Terminated, raise_on_signals
 
 app = typer.Typer(
     no_args_is_help=True, help="An embedded AWS on this machine, with the real stack deployed to it."
@@ -63,7 +63,7 @@ def up(
     ran_before = home.running()
     is_up = False
     try:
-        with told_by_signals():
+        with raise_on_signals():
             if reset:
                 _forget_all(home, ran_before)
                 ran_before = None
@@ -78,7 +78,7 @@ def up(
             say_on_stderr("Ctrl-C stops it")
             while True:
                 signal.pause()
-    except ToldToEnd as told:
+    except Terminated as told:
         # One that ran before is only stopped by whoever has seen it up.
         if is_up or ran_before is None:
             _stop(home)

@@ -14,7 +14,7 @@ from tests.support.aws import REGION, client
 
 from tunehook.errors import Misconfigured
 from tunehook_cli import deploying
-from tunehook_cli.deploying import LONGEST_NAME, Wish, answers, check_name, find, plan
+from tunehook_cli.deploying import LONGEST_NAME, Request, check_name, find_parameters, plan, prompt_parameters
 
 DECLARED: dict[str, Any] = {
     "PythonVersion": {
@@ -135,7 +135,7 @@ def test_a_new_stack_is_asked_about(deploy: Deployment) -> None:
 
 def test_an_answer_that_cannot_be_is_asked_for_again() -> None:
     given = iter(["65", "many", "64"])
-    found = answers({"ShardCount": DECLARED["ShardCount"]}, {}, lambda *_: next(given))
+    found = prompt_parameters({"ShardCount": DECLARED["ShardCount"]}, {}, lambda *_: next(given))
     assert found == {"ShardCount": "64"}
 
 
@@ -263,7 +263,7 @@ def test_names_that_are_none_of_these_are_taken() -> None:
 
 
 def test_the_words_of_the_file_are_read_as_sam_reads_them() -> None:
-    assert deploying.pairs('A=1 B="two words"') == {"A": "1", "B": "two words"}
+    assert deploying.parse_pairs('A=1 B="two words"') == {"A": "1", "B": "two words"}
 
 
 def test_an_error_of_aws_is_an_error(deploy: Deployment) -> None:
@@ -271,9 +271,9 @@ def test_an_error_of_aws_is_an_error(deploy: Deployment) -> None:
     with Stubber(cloudformation) as stubber:
         stubber.add_client_error("describe_stacks", "AccessDenied", "no")
         with pytest.raises(cloudformation.exceptions.ClientError):
-            find(cloudformation, "tunehook")
+            find_parameters(cloudformation, "tunehook")
 
 
 def test_a_plan_for_a_new_stack_prefers_what_was_named() -> None:
-    wish = Wish("tunehook", {"ShardCount": "3"}, {"ShardCount": "2", "NetworkPolicy": "any"})
-    assert plan(DECLARED, None, wish).parameters == {"ShardCount": "3", "NetworkPolicy": "any"}
+    request = Request("tunehook", {"ShardCount": "3"}, {"ShardCount": "2", "NetworkPolicy": "any"})
+    assert plan(DECLARED, None, request).parameters == {"ShardCount": "3", "NetworkPolicy": "any"}
