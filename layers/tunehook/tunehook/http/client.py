@@ -1,7 +1,7 @@
 """httpx's client over the one way to the wire, for whoever wants its interface: downloads, and tools of users.
 
-httpx reads a URL in its own way and writes it out as it sees fit. A request that is to carry its target byte for byte
-says so in the extension ``target``, as with httpx's own transport.
+httpx parses a URL and writes it anew. A request that is to carry its target byte for byte says so in the extension
+``target``, as with httpx's own transport.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from tunehook.errors import InvalidInput
 from tunehook.http.errors import TRANSLATED, translated
 from tunehook.http.guard import NetworkPolicy
 from tunehook.http.resolver import Lookup, system_lookup
-from tunehook.http.transport import OUR_HEADERS, HttpTransport
+from tunehook.http.transport import DEFAULT_HEADERS, HttpTransport
 from tunehook.http.urls import as_https, resolved, split_wire_url, wire_url
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
 MAX_REDIRECTS: Final = 20
 
@@ -41,10 +41,9 @@ def open_client(
     ssl_context: ssl.SSLContext | None = None,
     lookup: Lookup = system_lookup,
 ) -> httpx.AsyncClient:
-    """Make a client for outgoing requests.
+    """Make a client over a `tunehook.http.transport.HttpTransport`, to be closed by the caller.
 
-    It follows no redirects unless it is told to, keeps no cookies, uses no proxy or ``.netrc`` of the environment, and
-    asks for answers that are not compressed. It belongs to the event loop that it is first used in.
+    It follows no redirects unless it is told to, and belongs to the event loop that it is first used in.
 
     Parameters
     ----------
@@ -52,13 +51,6 @@ def open_client(
         Seconds for each step (connect, read, pool), not for the whole.
     guard, max_connections, keepalive_s, ssl_context, lookup
         See `tunehook.http.transport.HttpTransport`.
-
-    Returns
-    -------
-    httpx.AsyncClient
-        To be closed by the caller. Its requests raise `httpx.TransportError` (of which
-        `tunehook.http.errors.NameNotResolved` and `TlsFailure` are two) and, with a guard,
-        `tunehook.http.guard.ForbiddenAddress` or `tunehook.errors.InvalidInput`; nothing of aiohttp's.
     """
     transport = HttpTransport(
         guard=guard,
@@ -70,7 +62,7 @@ def open_client(
     return httpx.AsyncClient(
         transport=_HttpxTransport(transport),
         timeout=timeout,
-        headers=OUR_HEADERS,
+        headers=DEFAULT_HEADERS,
         cookies=http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[])),
         trust_env=False,
         follow_redirects=False,
@@ -88,20 +80,15 @@ async def get(
 ) -> httpx.Response:
     """GET what a link leads to, the link and each ``Location`` byte for byte as they were given.
 
-    A redirect to http where only https is allowed is asked for as https.
-
     Parameters
     ----------
     client : httpx.AsyncClient
-        Of `open_client`; each hop is as guarded as the first request.
+        Of `open_client`; each hop is as guarded as the first request. A redirect to http is requested over https where
+        http is not allowed.
     url : str
         As its giver wrote it; see `tunehook.http.urls.wire_url`.
-    headers : mapping of str to str
-        On every hop.
-    limits : httpx.Timeout
-        For each step of each hop.
-    max_redirects : int
-        How many redirects are followed.
+    headers, limits
+        Of every hop; the limits are those of each step.
 
     Returns
     -------
@@ -131,19 +118,12 @@ async def get(
             except httpx.TransportError as error:
                 reason = f"a redirect to plain http, which is not allowed; asked for over https: {error}"
                 raise type(error)(reason) from error.__cause__
-        location = _location_of(response)
+        location: bytes = response.extensions.get("location", b"") or _location(response.headers.raw)
         if response.status_code not in _REDIRECTS or not location.strip():
             return response
         await response.aclose()
         hop = resolved(hop, location.decode("utf-8", "surrogateescape"))
     raise httpx.TooManyRedirects(f"more than {max_redirects} redirects", request=response.request)
-
-
-def _location_of(response: httpx.Response) -> bytes:
-    given = response.extensions.get("location")
-    if isinstance(given, bytes):
-        return given
-    return next((value for name, value in response.headers.raw if name.lower() == b"location"), b"")
 
 
 async def _get_once(
@@ -156,15 +136,22 @@ async def _get_once(
     return await client.send(request, stream=True, follow_redirects=False)
 
 
+def _location(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    return next((value for name, value in headers if name.lower() == b"location"), b"")
+
+
 class _HttpxTransport(httpx.AsyncBaseTransport):
     def __init__(self, transport: HttpTransport) -> None:
         self._transport = transport
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         timeout = request.extensions.get("timeout", {})
+        url = request.url
+        userinfo = f"{url.userinfo.decode()}@" if url.userinfo else ""
+        target: bytes = request.extensions.get("target", url.raw_path)
         response = await self._transport.open(
             request.method,
-            _wire_url_of(request),
+            f"{url.scheme}://{userinfo}{url.netloc.decode()}{target.decode()}",
             CIMultiDict(
                 (name, value) for name, value in request.headers.multi_items() if name != "transfer-encoding"
             ),
@@ -180,27 +167,14 @@ class _HttpxTransport(httpx.AsyncBaseTransport):
         extensions = {}
         if "target" in request.extensions:
             # Whoever writes targets follows redirects as well: httpx would parse a Location even if it does not follow.
-            extensions = {
-                "location": next((value for name, value in headers if name.lower() == b"location"), b"")
-            }
+            extensions = {"location": _location(headers)}
             headers = [header for header in headers if header[0].lower() != b"location"]
         return httpx.Response(
-            response.status,
-            headers=headers,
-            stream=_Stream(response),
-            request=request,
-            extensions=extensions,
+            response.status, headers=headers, stream=_Stream(response), request=request, extensions=extensions
         )
 
     async def aclose(self) -> None:
         await self._transport.close()
-
-
-def _wire_url_of(request: httpx.Request) -> str:
-    url = request.url
-    userinfo = f"{url.userinfo.decode()}@" if url.userinfo else ""
-    target: bytes = request.extensions.get("target", url.raw_path)
-    return f"{url.scheme}://{userinfo}{url.netloc.decode()}{target.decode()}"
 
 
 class _Stream(httpx.AsyncByteStream):
@@ -215,5 +189,5 @@ class _Stream(httpx.AsyncByteStream):
             raise translated(error) from error
 
     async def aclose(self) -> None:
-        # Of an answer that was not read to its end this drops the connection.
+        # This drops the connection of a response that was not read to its end.
         self._response.release()
