@@ -1,8 +1,7 @@
-"""Where a request may go: the rules for a URL and for the addresses that its name resolves to.
+"""Guard against server-side request forgery: docs/webhook-contract.md, "Where a request may go".
 
-The one home of docs/webhook-contract.md, "Where a request may go". A URL is checked when it is given and
-again by the transport before each request (`tunehook.http.transport`); the addresses of its name when the
-connection is made (`tunehook.http.resolver`).
+A URL is checked when it is given and again by the transport before each request (`tunehook.http.transport`); the
+addresses of its name when the connection is made (`tunehook.http.resolver`).
 """
 
 from __future__ import annotations
@@ -27,10 +26,7 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 class NetworkPolicy(StrEnum):
-    """Which addresses the deployment may reach with the URLs of its users.
-
-    ``PUBLIC``: https to public addresses only. ``ANY``: no such rule, for a development stack.
-    """
+    """Which addresses the URLs of users may lead to; ``PUBLIC`` is https to public addresses only."""
 
     PUBLIC = "public"
     ANY = "any"
@@ -43,27 +39,16 @@ class ForbiddenAddress(InvalidInput):
 def check_url(
     url: str, policy: NetworkPolicy, *, field: str = "url", max_length: int = MAX_URL_LENGTH
 ) -> None:
-    """Refuse a URL that no request may be sent to.
+    """Refuse a URL that no request may be sent to, or that has a user name, a password or a fragment.
 
-    Nothing is resolved: a host that is a name is judged by its addresses when a connection is made. A
-    host that is an address, however it is spelled, is judged here already.
-
-    Parameters
-    ----------
-    url : str
-        An absolute URL without user name, password and fragment.
-    policy : NetworkPolicy
-        ``PUBLIC``: scheme https, port 443 or from 1024, and no forbidden address. ``ANY``: http too, any
-        port and address.
-    field : str
-        What the URL's giver calls it, for the error.
-    max_length : int
-        How many characters it may have.
+    ``PUBLIC`` wants https, port 443 or from 1024, and no forbidden address. ``ANY`` takes http too, any port and
+    address. Nothing is resolved: a host that is a name is judged by its addresses when a connection is made. A host
+    that is an address, however it is spelled, is judged here already.
 
     Raises
     ------
     InvalidInput
-        If the URL is not acceptable.
+        If the URL is not acceptable; the error names `field`.
     ForbiddenAddress
         If its host is an address that the policy forbids.
     """
@@ -88,16 +73,7 @@ def check_url(
 
 
 def check_address(address: str, policy: NetworkPolicy, *, field: str = "url") -> None:
-    """Refuse an address that the policy forbids.
-
-    Parameters
-    ----------
-    address : str
-        An IPv4 or IPv6 address in text, as a name resolved to it.
-    policy : NetworkPolicy
-        ``ANY`` forbids nothing.
-    field : str
-        What the giver of the URL calls it, for the error.
+    """Refuse an IPv4 or IPv6 address that the policy forbids.
 
     Raises
     ------
@@ -151,14 +127,7 @@ def _ipv4_address(name: str, field: str) -> IPv4Address | None:
 
 
 def ascii_name(host: str, field: str) -> str:
-    """Return a host's name as DNS carries it: in IDNA, if it is not ASCII.
-
-    Parameters
-    ----------
-    host : str
-        In lower case.
-    field : str
-        What the URL's giver calls it, for the error.
+    """Return a host's name, given in lower case, as DNS carries it: in IDNA, if it is not ASCII.
 
     Raises
     ------

@@ -46,11 +46,8 @@ _RESERVED = HOP_BY_HOP | {
 def check_headers(headers: Mapping[str, str]) -> None:
     """Refuse headers that a subscription must not add.
 
-    Parameters
-    ----------
-    headers : mapping of str to str
-        At most 10 names and values: printable ASCII without line breaks, none of the contract's own or
-        hop-by-hop headers, no name twice.
+    It may add `MAX_HEADERS`: printable ASCII without line breaks, none of the contract's own or hop-by-hop headers, no
+    name twice.
 
     Raises
     ------

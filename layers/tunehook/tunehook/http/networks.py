@@ -74,18 +74,9 @@ _ISATAP_INTERFACES = (0x0000_5EFE, 0x0200_5EFE)  # RFC 5214, under any prefix
 
 
 def forbidden_reason(address: IPv4Address | IPv6Address) -> str | None:
-    """Say why an address may not be reached.
+    """Return the name of the forbidden network that an address lies in, or None if it is public.
 
-    Parameters
-    ----------
-    address : IPv4Address or IPv6Address
-        The address a connection would go to.
-
-    Returns
-    -------
-    str or None
-        The name of the forbidden network it lies in, or None if it is public. An IPv6 address that embeds
-        IPv4 addresses is judged by those.
+    An IPv6 address that embeds IPv4 addresses is judged by those.
     """
     if isinstance(address, IPv4Address):
         return next((name for network, name in _FORBIDDEN_V4.items() if address in network), None)

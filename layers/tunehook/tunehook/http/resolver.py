@@ -1,4 +1,4 @@
-"""The resolver of the guarded client: all addresses of a name are judged, and only those are dialled."""
+"""DNS under the guard: all addresses of a name are checked, and only those are connected to."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _Answers: TypeAlias = "Sequence[tuple[Any, ...]]"
 
 
 def system_lookup(host: str, port: int, family: socket.AddressFamily) -> Sequence[tuple[Any, ...]]:
-    """Ask the operating system for a name's addresses, of the families that this machine can reach.
+    """Return a name's addresses as the operating system knows them, of the families that this machine can reach.
 
-    ``localhost`` and what ends so is this machine in both families, whatever the system knows of it (RFC 6761, section
-    6.3): a server may listen on ``::1`` alone, and the system may name ``127.0.0.1`` alone.
+    ``localhost`` and ``*.localhost`` are this machine in both families (RFC 6761, section 6.3): a server may listen on
+    ``::1`` alone, and the system may name ``127.0.0.1`` alone.
     """
     name = host.rstrip(".").lower()
     if name != "localhost" and not name.endswith(".localhost"):
@@ -54,17 +54,8 @@ def system_lookup(host: str, port: int, family: socket.AddressFamily) -> Sequenc
 class GuardedResolver(AbstractResolver):
     """Resolve names for aiohttp and refuse those with a forbidden address.
 
-    Look-ups run in threads of the process's own: one that hangs holds up neither other work nor the end of the event
-    loop, and whoever asks for the same name meanwhile, in whatever client, waits for that one.
-
-    Parameters
-    ----------
-    policy : NetworkPolicy
-        What is forbidden.
-    lookup : callable
-        Where the answers come from.
-    clock : callable
-        The wall clock, in seconds.
+    Look-ups run in threads of the process: one that hangs holds up neither other work nor the end of the event loop,
+    and other requests for the same name, in whatever client, wait for that one.
     """
 
     def __init__(
@@ -142,11 +133,11 @@ async def _result_of(lookup: Future[_Answers]) -> _Answers:
     loop = asyncio.get_running_loop()
     is_over = asyncio.Event()
 
-    def tell(_: Future[_Answers]) -> None:
+    def wake(_: Future[_Answers]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(is_over.set)
 
-    lookup.add_done_callback(tell)
+    lookup.add_done_callback(wake)
     await is_over.wait()
     try:
         return lookup.result()

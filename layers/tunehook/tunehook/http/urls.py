@@ -1,7 +1,7 @@
 """URLs as they go over the wire: byte for byte as they were given, but for what no URL may hold.
 
-Libraries for URLs normalise: `%2F`, `'`, `[`, `;` or a trailing `?` come out otherwise than they went in, and a link
-that is signed is refused then. So a URL is a text here, and its target is never parsed.
+Libraries for URLs normalise `%2F`, `'`, `[`, `;` or a trailing `?`, which breaks links that are signed. So a URL is a
+text here, and its target is never parsed.
 """
 
 from __future__ import annotations
@@ -25,33 +25,19 @@ _BLANK: Final = "".join(map(chr, range(0x21)))
 def wire_url(url: str, *, field: str = "url") -> str:
     """Encode what no URL may hold (white space, control characters, backslashes, all beyond ASCII), and nothing else.
 
-    Parameters
-    ----------
-    url : str
-        Absolute. White space around it and its fragment are left out. A byte that is not of UTF-8 may stand in it as a
-        lone surrogate, as Python's ``surrogateescape`` makes them.
-    field : str
-        What the URL's giver calls it, for the error.
-
-    Returns
-    -------
-    str
-        In ASCII: scheme, host (in IDNA), and the target from its slash on.
+    White space around it and its fragment are left out; the host comes out in IDNA. A byte that is not of UTF-8 may
+    stand in it as a lone surrogate, as Python's ``surrogateescape`` makes them.
 
     Raises
     ------
     InvalidInput
-        If it is not of http or https, or its host cannot be a name.
+        If it is not of http or https, or its host cannot be a name; the error names `field`.
     """
     found = _ABSOLUTE.fullmatch(url.strip(_BLANK).partition("#")[0])
     if found is None:
         raise InvalidInput(field, "not an http or https URL")
-    target = found["target"]
-    if not target.startswith("/"):
-        target = f"/{target}"
-    return (
-        f"{found['scheme'].lower()}://{_ascii_authority(found['authority'], field)}{_encoded(target, field)}"
-    )
+    authority = _ascii_authority(found["authority"], field)
+    return f"{found['scheme'].lower()}://{authority}{_encoded(_target(found), field)}"
 
 
 def split_wire_url(url: str) -> tuple[str, str]:
@@ -65,9 +51,7 @@ def split_wire_url(url: str) -> tuple[str, str]:
     found = _ABSOLUTE.fullmatch(url.partition("#")[0])
     if found is None or not found["authority"]:
         raise ValueError("not a URL for the wire")
-    target = found["target"]
-    if not target.startswith("/"):
-        target = f"/{target}"
+    target = _target(found)
     if _NOT_OF_A_URL.search(target):
         raise ValueError("not a URL for the wire")
     return f"{found['scheme'].lower()}://{found['authority']}", target
@@ -84,8 +68,6 @@ def resolved(base: str, reference: str, *, field: str = "location") -> str:
         As `wire_url` makes them.
     reference : str
         Absolute, or relative in any way; may hold what `wire_url` encodes.
-    field : str
-        What the reference's giver calls it, for the error.
 
     Raises
     ------
@@ -119,14 +101,18 @@ def as_https(url: str) -> str:
 
 
 def without_secrets(url: str) -> str:
-    """Return a URL or a reference, such as a ``Location``, as it may be shown: what often is a secret is left out.
+    """Return a URL or a reference, such as a ``Location``, without user name, password, query and fragment.
 
-    That is a user name with its password, the values of a query, and a fragment. What comes out is printable ASCII,
-    whatever went in.
+    What comes out is printable ASCII, whatever went in.
     """
     text = url.strip(_BLANK).partition("#")[0]
     place, mark, _ = text.partition("?")
     return _encoded(_USER.sub(r"\1", place, count=1), "url") + (f"{mark}..." if mark else "")
+
+
+def _target(found: re.Match[str]) -> str:
+    target = found["target"]
+    return target if target.startswith("/") else f"/{target}"
 
 
 def _without_dots(path: str) -> str:
