@@ -16,18 +16,12 @@ class Clip:
     ----------
     clip_id : str
         The provider's id of the clip, unique within its task. Provider's text: not fit for a path as it is.
-    title : str or None
-    tags : tuple of str
     prompt : str or None
         The lyrics or the description it was made from.
-    duration_s : float or None
-        Length in seconds.
-    model : str or None
     created_at, expires_at : datetime or None
         In UTC. `expires_at` is when the provider's links die; None when it never said, or never.
     audio_url, audio_source_url : str or None
         The file, and the upstream copy that is a fallback at best.
-    cover_url, cover_source_url, large_cover_url, video_url : str or None
     stream_url, stream_source_url : str or None
         Live streams, which are not the file.
     text : str or None

@@ -13,12 +13,8 @@ class TunehookError(Exception):
 class InvalidInput(TunehookError):
     """A value given by a user is not acceptable.
 
-    Parameters
-    ----------
-    field : str
-        The field at fault, as the user knows it (``notify_hook``, ``headers.x-token``).
-    reason : str
-        What is wrong with it, in a few words, without the value where that may be a secret.
+    `field` is the one at fault, as the user knows it (``notify_hook``, ``headers.x-token``); `reason` says what is
+    wrong with it in a few words, without the value where that may be a secret.
     """
 
     def __init__(self, field: str, reason: str) -> None:

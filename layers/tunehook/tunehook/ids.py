@@ -21,15 +21,5 @@ def shard_of(task_id: str, shard_count: int) -> int:
 
 
 def event_id(kind: str, provider: str, task_id: str, run_ms: int) -> str:
-    """Return the identifier of the one event of `kind` that a run of a task leads to.
-
-    Parameters
-    ----------
-    kind : str
-        The event's detail type, such as ``TaskCompleted``.
-    provider, task_id : str
-        The task.
-    run_ms : int
-        When the run was accepted, in milliseconds since 1970.
-    """
+    """Return the identifier of the one event of a detail type that a run of a task, accepted at `run_ms`, leads to."""
     return f"evt_{digest(kind, provider, task_id, str(run_ms))}"

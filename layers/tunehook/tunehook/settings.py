@@ -14,19 +14,7 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 
 def load_settings(model: type[Settings], environment: Mapping[str, str] | None = None) -> Settings:
-    """Read a function's settings from its environment.
-
-    Parameters
-    ----------
-    model : type of pydantic.BaseModel
-        Each field ``tasks_table`` is read from the variable ``TASKS_TABLE``.
-    environment : mapping, optional
-        Where to read; the process's environment by default.
-
-    Returns
-    -------
-    BaseModel
-        The parsed model.
+    """Read a function's settings from its environment: the field ``tasks_table`` from the variable ``TASKS_TABLE``.
 
     Raises
     ------

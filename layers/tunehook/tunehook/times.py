@@ -24,13 +24,7 @@ def now_ms() -> int:
 
 
 class SteadySeconds:
-    """Seconds that go on while Lambda halts the process, as the wall clock does, and never go back, as that may.
-
-    Parameters
-    ----------
-    clock : callable
-        Returns the present moment in milliseconds since 1970.
-    """
+    """Seconds that go on while Lambda halts the process, as the wall clock does, and never go back, as that may."""
 
     def __init__(self, clock: Callable[[], int] = now_ms) -> None:
         self._clock = clock
