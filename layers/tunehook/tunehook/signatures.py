@@ -29,21 +29,8 @@ _SALT = b"tunehook/webhook-signing/v1"
 def sign(message_id: str, timestamp_s: int, body: bytes, secrets: Sequence[bytes | str]) -> str:
     """Return the ``webhook-signature`` of one attempt: one ``v1,<base64>`` a secret, joined by one space.
 
-    Parameters
-    ----------
-    message_id : str
-        The value of ``webhook-id``; no dot in it.
-    timestamp_s : int
-        The value of ``webhook-timestamp``: seconds since 1970, of this attempt.
-    body : bytes
-        Exactly the bytes that are sent.
-    secrets : sequence of bytes or str
-        Keys, or secrets as `derive_secret` writes them; newest first.
-
-    Raises
-    ------
-    InvalidInput
-        If a secret in text is not ``whsec_`` and base64.
+    `message_id` is the ``webhook-id``, without a dot; `timestamp_s` the ``webhook-timestamp``; `secrets` are bytes, or
+    texts as `derive_secret` makes them, newest first. Raise `InvalidInput` if a text is not ``whsec_`` and base64.
     """
     content = b"%s.%d.%s" % (message_id.encode(), timestamp_s, body)
     digests = (hmac.digest(_key(secret), content, "sha256") for secret in secrets)
@@ -53,19 +40,8 @@ def sign(message_id: str, timestamp_s: int, body: bytes, secrets: Sequence[bytes
 def derive_secret(master_secret: str, subscription_id: str, version: int) -> str:
     """Derive the signing secret of a subscription: ``whsec_`` and the standard base64 of 32 bytes.
 
-    Parameters
-    ----------
-    master_secret : str
-        The deployment's one secret: any text of at least 32 characters.
-    subscription_id : str
-        `notify_hook_subscription_id` for a task's own hook.
-    version : int
-        From 1; a rotation raises it.
-
-    Raises
-    ------
-    Misconfigured
-        If the master secret is too short.
+    `subscription_id` is `notify_hook_subscription_id` for a task's own hook; `version` starts at 1, and a rotation
+    raises it. Raise `Misconfigured` if the master secret has fewer than 32 characters.
     """
     if len(master_secret) < MIN_MASTER_SECRET_LENGTH:
         raise Misconfigured(f"the master secret has fewer than {MIN_MASTER_SECRET_LENGTH} characters")

@@ -116,21 +116,10 @@ def recipients_of(
 
 
 def check_subscription(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscription:
-    """Check an item of the Subscriptions table, which its user may have written by hand.
+    """Check an item of the Subscriptions table, or raise `InvalidInput` for the first field that is not acceptable.
 
+    Its user may have written it by hand. It has plain Python values; an attribute that is NULL counts as not given.
     Whoever reads subscriptions relies on this one check: what is made for one that it lets through can be sent.
-
-    Parameters
-    ----------
-    item : mapping
-        The item as plain Python values. An attribute that is NULL counts as not given.
-    policy : NetworkPolicy
-        Where its URL may point.
-
-    Raises
-    ------
-    InvalidInput
-        For the first field that is not acceptable.
     """
     item = {name: value for name, value in item.items() if value is not None}
     subscription_id = str(item["subscription_id"])

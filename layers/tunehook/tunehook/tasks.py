@@ -96,10 +96,8 @@ class Trouble:
     ----------
     kind : str
         What the last one met, without details: the same trouble met again has the same kind.
-    count : int
-        How many there were, as far as that matters; once `last_error` names one kind, how many of another kind.
-    since_ms : int
-        When the first was, in milliseconds since 1970.
+    count, since_ms : int
+        How many there were and when the first was; once `last_error` names one kind, how many of another kind.
     told : str or None
         The kind that the task's `last_error` names.
     is_kept : bool
@@ -214,20 +212,10 @@ def work_queue(shard: int) -> str:
 
 
 def check_request(item: Mapping[str, Any], policy: NetworkPolicy) -> TaskRequest:
-    """Check what a user put into the Tasks table.
+    """Check what a user put into the Tasks table, or raise `InvalidInput` for the first field that is not acceptable.
 
-    Parameters
-    ----------
-    item : mapping
-        The item as plain Python values. An attribute that is NULL counts as not given; those that are not the user's
-        are ignored.
-    policy : NetworkPolicy
-        Where a `notify_hook` may point.
-
-    Raises
-    ------
-    InvalidInput
-        For the first field that is not acceptable.
+    The item has plain Python values. An attribute that is NULL counts as not given; those that are not the user's are
+    ignored.
     """
     task_id = text_in(item, "task_id")
     if (
@@ -284,10 +272,7 @@ def _size(value: object) -> int:
 def check_metadata(value: object) -> dict[str, Any]:
     """Return the metadata of a task as plain JSON values; None is empty.
 
-    Raises
-    ------
-    InvalidInput
-        If it is no map, has no form in JSON or UTF-8, or takes more than `METADATA_MAX_BYTES`.
+    Raise `InvalidInput` if it is no map, has no form in JSON or UTF-8, or takes more than `METADATA_MAX_BYTES`.
     """
     if value is None:
         return {}
@@ -306,10 +291,7 @@ def check_metadata(value: object) -> dict[str, Any]:
 def plain_json(value: object, path: str) -> Any:
     """Return `value` with DynamoDB's decimals as int or float.
 
-    Raises
-    ------
-    InvalidInput
-        If a value below `path` has no form in JSON (bytes, a set, a number beyond a float's range).
+    Raise `InvalidInput` if a value below `path` has no form in JSON (bytes, a set, a number beyond a float's range).
     """
     match value:
         case None | bool() | str() | int():

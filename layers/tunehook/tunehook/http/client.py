@@ -7,7 +7,7 @@ httpx parses a URL and writes it anew. A request that is to carry its target byt
 from __future__ import annotations
 
 import http.cookiejar
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import httpx
@@ -15,13 +15,10 @@ from multidict import CIMultiDict
 
 from tunehook.errors import InvalidInput
 from tunehook.http.errors import TRANSLATED, translated
-from tunehook.http.guard import NetworkPolicy
-from tunehook.http.resolver import Lookup, system_lookup
 from tunehook.http.transport import DEFAULT_HEADERS, HttpTransport
 from tunehook.http.urls import as_https, resolved, split_wire_url, wire_url
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import AsyncIterator, Mapping, Sequence
 
 MAX_REDIRECTS: Final = 20
@@ -32,35 +29,14 @@ _PIECE_BYTES: Final = 512 * 1024
 """How much of a body is read, and handed on, at a time at most: files of hundreds of MB come this way."""
 
 
-def open_client(
-    *,
-    guard: NetworkPolicy = NetworkPolicy.ANY,
-    timeout: httpx.Timeout | float | None = 10.0,
-    max_connections: int = 100,
-    keepalive_s: float = 15.0,
-    ssl_context: ssl.SSLContext | None = None,
-    lookup: Lookup = system_lookup,
-) -> httpx.AsyncClient:
-    """Make a client over a `tunehook.http.transport.HttpTransport`, to be closed by the caller.
+def open_client(*, timeout: httpx.Timeout | float | None = 10.0, **options: Any) -> httpx.AsyncClient:
+    """Make a client over a `HttpTransport` with these options, to be closed by the caller.
 
-    It follows no redirects unless it is told to, and belongs to the event loop that it is first used in.
-
-    Parameters
-    ----------
-    timeout : httpx.Timeout or float or None
-        Seconds for each step (connect, read, pool), not for the whole.
-    guard, max_connections, keepalive_s, ssl_context, lookup
-        See `tunehook.http.transport.HttpTransport`.
+    It follows no redirects unless it is told to, and belongs to the event loop that it is first used in. `timeout` is
+    in seconds, for each step (connect, read, pool), not for the whole.
     """
-    transport = HttpTransport(
-        guard=guard,
-        max_connections=max_connections,
-        keepalive_s=keepalive_s,
-        ssl_context=ssl_context,
-        lookup=lookup,
-    )
     return httpx.AsyncClient(
-        transport=_HttpxTransport(transport),
+        transport=_HttpxTransport(HttpTransport(**options)),
         timeout=timeout,
         headers=DEFAULT_HEADERS,
         cookies=http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[])),
@@ -80,28 +56,14 @@ async def get(
 ) -> httpx.Response:
     """GET what a link leads to, the link and each ``Location`` byte for byte as they were given.
 
-    Parameters
-    ----------
-    client : httpx.AsyncClient
-        Of `open_client`; each hop is as guarded as the first request. A redirect to http is requested over https where
-        http is not allowed.
-    url : str
-        As its giver wrote it; see `tunehook.http.urls.wire_url`.
-    headers, limits
-        Of every hop; the limits are those of each step.
-
-    Returns
-    -------
-    httpx.Response
-        The first that is no redirect, or one that does not say where to. Its body is yet to be read; to be closed by
-        the caller.
+    Each hop is as guarded as the first request; a redirect to http is requested over https where http is not allowed.
+    The response is the first that is no redirect, or one that does not say where to. Its body is yet to be read; it is
+    to be closed by the caller.
 
     Raises
     ------
-    httpx.TransportError, httpx.InvalidURL
-        If a hop failed.
-    httpx.TooManyRedirects
-        If there was no end.
+    httpx.TransportError, httpx.InvalidURL, httpx.TooManyRedirects
+        If a hop failed, or there was no end.
     InvalidInput
         If the link or a redirect is no URL, or leads where it must not.
     """

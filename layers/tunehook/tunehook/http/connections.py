@@ -45,15 +45,7 @@ PARSER_LIMITS: Final = {
 
 
 class Connector(aiohttp.TCPConnector):
-    """The connections of one client, for the event loop in which it is made; to be closed by the caller.
-
-    Parameters
-    ----------
-    guard, lookup, ssl
-        See `tunehook.http.transport.HttpTransport`.
-    **limits
-        See `aiohttp.TCPConnector`.
-    """
+    """The connections of one client, for the event loop in which it is made; to be closed by the caller."""
 
     def __init__(
         self, guard: NetworkPolicy, lookup: Lookup, *, ssl: tls.SSLContext | None, **limits: Any

@@ -78,20 +78,14 @@ class Decompressor:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield what the next bytes of the body come to, in pieces of `PIECE_BYTES` at most.
 
-        Raises
-        ------
-        UnreadableCoding
-            If it is broken, or compressed by what nothing here undoes.
+        Raise `UnreadableCoding` if it is broken, or compressed by what nothing here undoes.
         """
         return self._through(0, data)
 
     def finish(self) -> Iterator[bytes]:
         """Yield the rest, once the whole body has been fed.
 
-        Raises
-        ------
-        UnreadableCoding
-            If the body ended before what is compressed in it.
+        Raise `UnreadableCoding` if the body ended before what is compressed in it.
         """
         for number, stage in enumerate(self._stages, 1):
             for piece in stage.finish():
@@ -109,10 +103,7 @@ class Decompressor:
 def decompressed(body: bytes, header: str, max_bytes: int) -> bytes | None:
     """Return a whole body, decompressed; None if it exceeds `max_bytes`.
 
-    Raises
-    ------
-    UnreadableCoding
-        If it is broken or cut, or compressed by what nothing here undoes.
+    Raise `UnreadableCoding` if it is broken or cut, or compressed by what nothing here undoes.
     """
     if not codings(header):
         return body if len(body) <= max_bytes else None

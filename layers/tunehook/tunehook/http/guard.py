@@ -45,12 +45,7 @@ def check_url(
     address. Nothing is resolved: a host that is a name is judged by its addresses when a connection is made. A host
     that is an address, however it is spelled, is judged here already.
 
-    Raises
-    ------
-    InvalidInput
-        If the URL is not acceptable; the error names `field`.
-    ForbiddenAddress
-        If its host is an address that the policy forbids.
+    Raise `InvalidInput` that names `field`: `ForbiddenAddress` if the host is an address that the policy forbids.
     """
     parts = _split(url, field, max_length)
     schemes = ("https",) if policy is NetworkPolicy.PUBLIC else ("https", "http")
@@ -73,13 +68,7 @@ def check_url(
 
 
 def check_address(address: str, policy: NetworkPolicy, *, field: str = "url") -> None:
-    """Refuse an IPv4 or IPv6 address that the policy forbids.
-
-    Raises
-    ------
-    ForbiddenAddress
-        If the address is not public.
-    """
+    """Raise `ForbiddenAddress` if an IPv4 or IPv6 address is not public and the policy wants it to be."""
     if policy is NetworkPolicy.PUBLIC:
         _check_public(ip_address(address), field)
 
@@ -129,10 +118,7 @@ def _ipv4_address(name: str, field: str) -> IPv4Address | None:
 def ascii_name(host: str, field: str) -> str:
     """Return a host's name, given in lower case, as DNS carries it: in IDNA, if it is not ASCII.
 
-    Raises
-    ------
-    InvalidInput
-        If it cannot be a name.
+    Raise `InvalidInput` if it cannot be a name.
     """
     name = host
     if not host.isascii():

@@ -49,10 +49,7 @@ def check_headers(headers: Mapping[str, str]) -> None:
     It may add `MAX_HEADERS`: printable ASCII without line breaks, none of the contract's own or hop-by-hop headers, no
     name twice.
 
-    Raises
-    ------
-    InvalidInput
-        For the first that is not acceptable. The error names the header and never its value.
+    Raise `InvalidInput` for the first that is not acceptable. The error names the header and never its value.
     """
     if len(headers) > MAX_HEADERS:
         raise InvalidInput("headers", f"more than {MAX_HEADERS}")

@@ -72,15 +72,7 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Return the addresses of `host`, every one of them checked.
-
-        Raises
-        ------
-        ForbiddenAddress
-            If any of the addresses is forbidden.
-        OSError
-            If the name does not resolve.
-        """
+        """Return the addresses of `host`, or raise `ForbiddenAddress` if any is forbidden, `OSError` if none."""
         answers = await self._answers((self._lookup, host, port, family))
         if not answers:
             raise socket.gaierror(socket.EAI_NONAME, "the name has no address")

@@ -58,13 +58,7 @@ def end_of_head(data: bytes, start: int = 0) -> int | None:
 
 
 def repaired(head: bytes) -> Repaired:
-    """Return a head that a strict parser takes; what is no HTTP at all comes back as it is.
-
-    Raises
-    ------
-    UnreadableHead
-        If it is too large.
-    """
+    """Return a head that a strict parser takes, or raise `UnreadableHead`; what is no HTTP comes back as it is."""
     if len(head) <= MAX_LINE_BYTES and head.count(b"\n") <= MAX_LINES and _CLEAN.fullmatch(head):
         return Repaired(head)
     lines = [line.removesuffix(b"\r") for line in head.rstrip(b"\r\n").split(b"\n")]
@@ -87,13 +81,8 @@ def repaired(head: bytes) -> Repaired:
 def repaired_cut(cut: bytes) -> Repaired | None:
     """Return the head that a connection ended in the middle of, with its blank line.
 
-    None where not even the status line is whole. Where no header is whole either, nothing tells that there was no more
-    to come, and the body is broken.
-
-    Raises
-    ------
-    UnreadableHead
-        If it is too large.
+    None where not even the status line is whole. Where no header is whole either, more may have been to come, and the
+    body is broken. Raise `UnreadableHead` if the head is too large.
     """
     whole = cut[: cut.rfind(b"\n") + 1]
     line = whole.partition(b"\n")[0].removesuffix(b"\r")
@@ -104,13 +93,7 @@ def repaired_cut(cut: bytes) -> Repaired | None:
 
 
 def check_growing(head: bytes) -> None:
-    """Refuse a head that is not whole yet, and already too large or no HTTP.
-
-    Raises
-    ------
-    UnreadableHead
-        If it is.
-    """
+    """Raise `UnreadableHead` if a head that is not whole yet is already too large, or no HTTP."""
     if len(head) - head.rfind(b"\n") > MAX_LINE_BYTES + 2:
         raise UnreadableHead(LINE_TOO_LONG)
     if len(head) > MAX_HEAD_BYTES:

@@ -57,14 +57,11 @@ class HttpTransport:
     Parameters
     ----------
     guard : NetworkPolicy
-        ``PUBLIC`` for URLs that a user gave (receivers, results): each request obeys docs/webhook-contract.md, "Where a
-        request may go". ``ANY`` for those of the deployment itself (gateways).
+        ``PUBLIC`` for URLs that a user gave (receivers, results), ``ANY`` for those of the deployment (gateways).
     keepalive_s : float
         How long an idle connection is kept for another request, by the wall clock.
     ssl_context : ssl.SSLContext, optional
         Whom to trust; by default certifi's authorities, or those of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``.
-    lookup : callable
-        What resolves names.
     """
 
     guard: NetworkPolicy = NetworkPolicy.ANY
@@ -115,17 +112,8 @@ class HttpTransport:
     ) -> Reply:
         """Send a request and read the status of its answer; `Reply.fault` says how its body ended badly, if it did.
 
-        Parameters
-        ----------
-        method, url, headers, body, max_bytes
-            See `tunehook.http.reply.Transport.send`.
-        deadline_s : float
-            Seconds for everything: DNS, TLS, sending, headers and body. The body has `BODY_S` of it at most.
-
-        Raises
-        ------
-        DeadlineExceeded
-            If there was no status in time.
+        `deadline_s` is for everything: DNS, TLS, sending, headers and body, which has `BODY_S` of it at most. Raise
+        `DeadlineExceeded` if there was no status in time.
         """
         loop = asyncio.get_running_loop()
         until_s = loop.time() + deadline_s
@@ -161,19 +149,15 @@ class HttpTransport:
         had been used before and that broke before a byte of the answer: the peer had closed it as idle (RFC 9112,
         section 9.3.1). So is a GET that is answered by 408 and the end of such a connection.
 
+        A GET without a body has no header that describes one either. The response is to be released by the caller; its
+        body is read from `content`, and was never decompressed.
+
         Parameters
         ----------
-        method, url, headers, body
-            See `tunehook.http.reply.Transport.send`. A GET without a body has no header that describes one either.
         limits : aiohttp.ClientTimeout
             For the steps `connect` (a place among the connections, and the connection), `sock_connect`, `sock_read`.
         read_bytes : int
             How much of the body is read ahead.
-
-        Returns
-        -------
-        aiohttp.ClientResponse
-            To be released by the caller; its body is read from `content`, and was never decompressed.
         """
         if self.guard is NetworkPolicy.PUBLIC:
             check_url(url, self.guard, max_length=MAX_WIRE_URL_LENGTH)

@@ -28,10 +28,7 @@ def wire_url(url: str, *, field: str = "url") -> str:
     White space around it and its fragment are left out; the host comes out in IDNA. A byte that is not of UTF-8 may
     stand in it as a lone surrogate, as Python's ``surrogateescape`` makes them.
 
-    Raises
-    ------
-    InvalidInput
-        If it is not of http or https, or its host cannot be a name; the error names `field`.
+    Raise `InvalidInput` if it is not of http or https, or its host cannot be a name; the error names `field`.
     """
     found = _ABSOLUTE.fullmatch(url.strip(_BLANK).partition("#")[0])
     if found is None:
@@ -41,13 +38,7 @@ def wire_url(url: str, *, field: str = "url") -> str:
 
 
 def split_wire_url(url: str) -> tuple[str, str]:
-    """Split a URL as `wire_url` makes them into origin and target.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
-    """
+    """Split a URL as `wire_url` makes them into origin and target; raise `ValueError` if it is none."""
     found = _ABSOLUTE.fullmatch(url.partition("#")[0])
     if found is None or not found["authority"]:
         raise ValueError("not a URL for the wire")
@@ -60,19 +51,10 @@ def split_wire_url(url: str) -> tuple[str, str]:
 def resolved(base: str, reference: str, *, field: str = "location") -> str:
     """Resolve a reference, such as a ``Location``, against the URL that it came from (RFC 3986, section 5.2).
 
-    Dot segments are removed only from a path that is relative: nothing else of what was given is changed.
+    `base` is as `wire_url` makes them; `reference` may hold what `wire_url` encodes. Dot segments are removed only from
+    a path that is relative: nothing else of what was given is changed.
 
-    Parameters
-    ----------
-    base : str
-        As `wire_url` makes them.
-    reference : str
-        Absolute, or relative in any way; may hold what `wire_url` encodes.
-
-    Raises
-    ------
-    InvalidInput
-        If it is empty, or what comes out is not of http or https.
+    Raise `InvalidInput` if it is empty, or what comes out is not of http or https.
     """
     text = reference.strip(_BLANK).partition("#")[0]
     if not text:
