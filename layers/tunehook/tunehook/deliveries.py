@@ -41,8 +41,8 @@ class _Model(BaseModel):
 class Attempt(_Model):
     """One attempt: its `status_code`, or the class of its `error` such as ``CertificateExpired``; never both.
 
-    `detail` says more, in words: the field of an `InvalidInput`, the ``Location`` of a redirect without its query, how
-    the body of an answer ended badly.
+    `detail` is more about it: the field of an `InvalidInput`, the ``Location`` of a redirect without its query, how the
+    body of an answer ended badly.
     """
 
     run: int
@@ -60,23 +60,17 @@ class Delivery(_Model):
 
     Attributes
     ----------
-    delivery_id : str
-        ``msg_...``, the value of ``webhook-id``.
     subscription_id : str
         The subscription, or `tunehook.signatures.notify_hook_subscription_id` of a task's own hook.
-    type : str
-        A `tunehook.subscriptions.WebhookType`.
     payload : str
         JSON. Format ``provider``: the body. Otherwise the body's ``data``, in which each asset has its S3
         ``key`` and no link yet.
     url : str or None
         Where to, for a task's own hook; a subscription's own URL counts as it is at each attempt.
     expires_at : int
-        When DynamoDB removes the item, in seconds since 1970.
+        In seconds since 1970, for DynamoDB's TTL.
     run, next_attempt : int
         The run of the schedule, and which of its attempts comes next; both from 1.
-    next_attempt_at_ms : int or None
-        When that is due, while the delivery is pending.
     reason : str or None
         Why it ended, other than by delivery.
     """

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from tunehook.clips import Clip
-from tunehook.ids import digest, event_id
+from tunehook.ids import digest
 from tunehook.keys import HashKey, RangeKey
 from tunehook.tasks import EndedTask, Status, TaskKey
 from tunehook.times import from_ms, iso
@@ -201,10 +201,10 @@ EVENT_MODELS: Final[Mapping[str, type[BaseModel]]] = {
 
 
 def task_ended(task: EndedTask) -> TaskCompleted | TaskFailed:
-    """Return the event that says how a run of a task ended, at most `DETAIL_MAX_BYTES` of JSON long.
+    """Return the event that says how a run of a task ended: the same one whenever it is asked for.
 
-    The same run always gives the same event, ``event_id`` included. Where it would be too long, first the prompts
-    and texts are left out, then all clips; ``truncated`` says so.
+    It has at most `DETAIL_MAX_BYTES` of JSON. Where it would be longer, first the prompts and texts are left out, then
+    all clips; ``truncated`` says so.
     """
     end = task.end
     kind = _kind(end.status)
@@ -233,14 +233,11 @@ def task_ended(task: EndedTask) -> TaskCompleted | TaskFailed:
 
 def event_id_of(key: TaskKey, status: Status, run_ms: int) -> str:
     """Return the identifier of the event that a run of a task, accepted at `run_ms`, leads to when it ends so."""
-    return event_id(_kind(status).__name__, key.provider, key.task_id, run_ms)
+    return f"evt_{digest(_kind(status).__name__, key.provider, key.task_id, str(run_ms))}"
 
 
 def archived_event_id(task_event_id: str, again_ms: int | None = None) -> str:
-    """Return the identifier of the event that says what is kept of a task that has ended by `task_event_id`.
-
-    `again_ms` is when somebody asked to have it archived again: it is another event then.
-    """
+    """Return the identifier of a task's ``TaskArchived``; archived again because somebody asked, it is another one."""
     parts = () if again_ms is None else (str(again_ms),)
     return f"evt_{digest('TaskArchived', task_event_id, *parts)}"
 

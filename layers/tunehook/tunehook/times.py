@@ -46,10 +46,7 @@ def to_ms(moment: datetime) -> int:
 
 
 def from_ms(value: int) -> datetime:
-    """Return the UTC moment that is `value` milliseconds after 1970.
-
-    Raise `OverflowError` if the moment lies outside the years 1 to 9999.
-    """
+    """Return the UTC moment `value` milliseconds after 1970; raise `OverflowError` outside the years 1 to 9999."""
     return _EPOCH + timedelta(milliseconds=value)
 
 

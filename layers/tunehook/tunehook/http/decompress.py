@@ -181,28 +181,23 @@ class _Zlib:
     """One stream of zlib; what follows it is left alone."""
 
     def __init__(self, window: int) -> None:
-        self._inflater = zlib.decompressobj(window)
+        self.stream = zlib.decompressobj(window)
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        while not self._inflater.eof:
+        while not self.stream.eof:
             try:
-                piece = self._inflater.decompress(data, PIECE_BYTES)
+                piece = self.stream.decompress(data, PIECE_BYTES)
             except zlib.error:
                 raise UnreadableCoding(_BROKEN) from None
             if piece:
                 yield piece
-            elif not self._inflater.unconsumed_tail:
+            elif not self.stream.unconsumed_tail:
                 return
-            data = self._inflater.unconsumed_tail
+            data = self.stream.unconsumed_tail
 
     @property
     def is_whole(self) -> bool:
-        return self._inflater.eof
-
-    @property
-    def rest(self) -> bytes:
-        """What followed the stream, once it is whole."""
-        return self._inflater.unused_data
+        return self.stream.eof
 
 
 class _Gzip:
@@ -226,7 +221,7 @@ class _Gzip:
                 yield from self._member.pieces(data)
                 if not self._member.is_whole:
                     return
-                data, self._member = self._member.rest, None
+                data, self._member = self._member.stream.unused_data, None
 
     @property
     def is_whole(self) -> bool:

@@ -10,7 +10,7 @@ import re
 import socket
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from tunehook.errors import InvalidInput
 from tunehook.http.networks import forbidden_reason
@@ -47,7 +47,15 @@ def check_url(
 
     Raise `InvalidInput` that names `field`: `ForbiddenAddress` if the host is an address that the policy forbids.
     """
-    parts = _split(url, field, max_length)
+    if len(url) > max_length:
+        raise InvalidInput(field, f"longer than {max_length} characters")
+    # Parsers differ in what they make of these, so none gets to see them.
+    if not url.isprintable() or " " in url or "\\" in url:
+        raise InvalidInput(field, "white space, control characters and backslashes are not allowed")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise InvalidInput(field, "not a valid URL") from None
     schemes = ("https",) if policy is NetworkPolicy.PUBLIC else ("https", "http")
     if parts.scheme not in schemes:
         raise InvalidInput(field, f"the scheme must be {' or '.join(schemes)}")
@@ -58,7 +66,12 @@ def check_url(
     authority = _AUTHORITY.fullmatch(parts.netloc)
     if authority is None:
         raise InvalidInput(field, "the host or the port is not valid")
-    _check_port(authority["port"], policy, field)
+    if authority["port"]:
+        port = int(authority["port"])
+        if not 1 <= port <= 65535:
+            raise InvalidInput(field, "the port must be from 1 to 65535")
+        if policy is NetworkPolicy.PUBLIC and port != 443 and port < 1024:
+            raise InvalidInput(field, "the port must be 443 or at least 1024")
     name = "" if authority["name"] is None else ascii_name(authority["name"].lower(), field)
     address = _ipv4_address(name, field) if name else _ipv6_address(authority["v6"], field)
     if address is not None and policy is NetworkPolicy.PUBLIC:
@@ -71,28 +84,6 @@ def check_address(address: str, policy: NetworkPolicy, *, field: str = "url") ->
     """Raise `ForbiddenAddress` if an IPv4 or IPv6 address is not public and the policy wants it to be."""
     if policy is NetworkPolicy.PUBLIC:
         _check_public(ip_address(address), field)
-
-
-def _split(url: str, field: str, max_length: int) -> SplitResult:
-    if len(url) > max_length:
-        raise InvalidInput(field, f"longer than {max_length} characters")
-    # Parsers differ in what they make of these, so none gets to see them.
-    if not url.isprintable() or " " in url or "\\" in url:
-        raise InvalidInput(field, "white space, control characters and backslashes are not allowed")
-    try:
-        return urlsplit(url)
-    except ValueError:
-        raise InvalidInput(field, "not a valid URL") from None
-
-
-def _check_port(digits: str | None, policy: NetworkPolicy, field: str) -> None:
-    if not digits:
-        return
-    port = int(digits)
-    if not 1 <= port <= 65535:
-        raise InvalidInput(field, "the port must be from 1 to 65535")
-    if policy is NetworkPolicy.PUBLIC and port != 443 and port < 1024:
-        raise InvalidInput(field, "the port must be 443 or at least 1024")
 
 
 def _ipv6_address(text: str, field: str) -> IPv6Address:
