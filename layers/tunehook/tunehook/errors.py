@@ -28,4 +28,4 @@ class Unavailable(TunehookError):
 
 
 class Misconfigured(TunehookError):
-    """The deployment lacks or contradicts something that only its owner can mend."""
+    """The deployment lacks or contradicts something that only its owner can repair."""

@@ -19,7 +19,7 @@ from tunehook.validation import choice_in, is_whole, text_in
 
 
 class WebhookType(StrEnum):
-    """What a webhook tells of (`docs/webhook-contract.md`, "The request")."""
+    """The type of a webhook (`docs/webhook-contract.md`, "The request")."""
 
     TASK_COMPLETED = "task.completed"
     TASK_FAILED = "task.failed"
@@ -28,12 +28,12 @@ class WebhookType(StrEnum):
 
     @classmethod
     def of_end(cls, status: Status) -> WebhookType:
-        """Return which webhook tells of a task that ended so."""
+        """Return the type of the webhook about a task that ended so."""
         return cls.TASK_COMPLETED if status is Status.COMPLETED else cls.TASK_FAILED
 
 
 ENDS: Final = (WebhookType.TASK_COMPLETED, WebhookType.TASK_FAILED)
-"""What tells of a task's end, and what a subscription gets that names nothing."""
+"""The types about a task's end: what a subscription gets that names none."""
 
 SUBSCRIBABLE: Final = (*ENDS, WebhookType.TASK_ARCHIVED)
 """What a subscription can ask for; a test is sent to one subscription by hand."""
@@ -60,7 +60,7 @@ class Subscription:
             self.enabled
             and kind in self.events
             and (not self.providers or provider in self.providers)
-            and can_tell(self.format, kind)
+            and supports(self.format, kind)
         )
 
     @property
@@ -77,8 +77,8 @@ class Subscription:
         return not (self.providers and other.providers) or bool(self.providers & other.providers)
 
 
-def can_tell(form: Format, kind: WebhookType) -> bool:
-    """Return whether a format has words for an event: the provider's own object says nothing of kept files."""
+def supports(form: Format, kind: WebhookType) -> bool:
+    """Return whether a format can carry an event: the provider's own object says nothing of archived files."""
     return not (form is Format.PROVIDER and kind is WebhookType.TASK_ARCHIVED)
 
 
@@ -98,9 +98,9 @@ def recipients_of(
     item: Mapping[str, Any],
     policy: NetworkPolicy,
 ) -> list[Recipient]:
-    """Return who is told of a task: the matching subscriptions, and of its end the hook named on the task itself.
+    """Return the recipients of an event: the matching subscriptions, and for a task's end the hook on its `item`.
 
-    The task's `item` may be a rejected one, and hold anything at all; an acceptable hook on it is told nevertheless.
+    The item may be a rejected one, and hold anything at all; an acceptable hook on it counts nevertheless.
     """
     recipients = [
         Recipient(subscription.subscription_id, subscription.format)
@@ -149,7 +149,7 @@ def check_subscription(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscr
         enabled=enabled,
         headers=headers,
     )
-    if not any(can_tell(subscription.format, kind) for kind in subscription.events):
+    if not any(supports(subscription.format, kind) for kind in subscription.events):
         names = ", ".join(sorted(subscription.events))
         raise InvalidInput("events", f"the format {subscription.format} tells of none of these: {names}")
     return subscription

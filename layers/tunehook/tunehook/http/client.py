@@ -1,4 +1,4 @@
-"""httpx's client over the one way to the wire, for whoever wants its interface: downloads, and tools of users.
+"""httpx's client over `HttpTransport`, for downloads and tools of users.
 
 httpx parses a URL and writes it anew. A request that is to carry its target byte for byte says so in the extension
 ``target``, as with httpx's own transport.

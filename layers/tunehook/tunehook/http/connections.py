@@ -36,13 +36,6 @@ if TYPE_CHECKING:
 
     from aiohttp.connector import Connection
 
-PARSER_LIMITS: Final = {
-    "max_line_size": MAX_HEAD_BYTES,
-    "max_field_size": MAX_HEAD_BYTES,
-    "max_headers": MAX_LINES + 1,
-}
-"""For aiohttp's parser: the bounds that count are those of `tunehook.http.response_head`, which are checked before."""
-
 
 class Connector(aiohttp.TCPConnector):
     """The connections of one client, for the event loop in which it is made; to be closed by the caller."""
@@ -123,7 +116,15 @@ class ResponseProtocol(ResponseHandler):
         self.requests += 1
         self.has_begun = False
         self._in_head, self._head, self._heads_bytes = True, b"", 0
-        super().set_response_params(**options)
+        super().set_response_params(
+            read_until_eof=True,
+            auto_decompress=False,
+            # Larger than those of `tunehook.http.response_head`, which are checked before.
+            max_line_size=MAX_HEAD_BYTES,
+            max_field_size=MAX_HEAD_BYTES,
+            max_headers=MAX_LINES + 1,
+            **options,
+        )
 
     def data_received(self, data: bytes) -> None:
         """Take what the peer sent."""

@@ -1,4 +1,4 @@
-"""aiohttp's errors as httpx's, which every client here raises, each with what happened."""
+"""aiohttp's errors, translated to httpx's: those are what every client here raises."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class CertificateExpired(TlsFailure):
 
 
 class CertificateForAnotherName(TlsFailure):
-    """The server's certificate is not valid for the name that was asked for."""
+    """The server's certificate is not valid for the name in the URL."""
 
 
 class CertificateOfUnknownIssuer(TlsFailure):

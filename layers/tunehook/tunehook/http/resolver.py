@@ -89,7 +89,7 @@ class GuardedResolver(AbstractResolver):
         at_s, kept = self._kept.get(key, (float("-inf"), ()))
         if kept and 0 <= self._clock() - at_s < KEPT_S:
             return kept
-        answers = await _result_of(_begun(key))
+        answers = await _shared_lookup(key)
         self._kept[key] = (self._clock(), answers)
         self._kept.move_to_end(key)
         if len(self._kept) > _NAMES_KEPT:
@@ -110,18 +110,8 @@ def _threads() -> ThreadPoolExecutor:
     return UnawaitedThreads(MAX_LOOKUPS, thread_name_prefix="lookup")
 
 
-def _begun(key: _Key) -> Future[_Answers]:
-    """Return the look-up for `key`, which is begun unless it is under way."""
-    with _lock:
-        if (found := _under_way.get(key)) is not None:
-            return found
-        lookup, host, port, family = key
-        begun = _under_way[key] = _threads().submit(lookup, host, port, family)
-    begun.add_done_callback(lambda _: _under_way.pop(key, None))
-    return begun
-
-
-async def _result_of(lookup: Future[_Answers]) -> _Answers:
+async def _shared_lookup(key: _Key) -> _Answers:
+    """Look a name up in a thread, or wait for the look-up of the same name that is under way."""
     loop = asyncio.get_running_loop()
     is_over = asyncio.Event()
 
@@ -129,9 +119,14 @@ async def _result_of(lookup: Future[_Answers]) -> _Answers:
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(is_over.set)
 
-    lookup.add_done_callback(wake)
+    with _lock:
+        if (running := _under_way.get(key)) is None:
+            lookup, host, port, family = key
+            running = _under_way[key] = _threads().submit(lookup, host, port, family)
+            running.add_done_callback(lambda _: _under_way.pop(key, None))
+    running.add_done_callback(wake)
     await is_over.wait()
     try:
-        return lookup.result()
+        return running.result()
     except UnicodeError:
         raise socket.gaierror(socket.EAI_NONAME, "not a name that DNS can carry") from None

@@ -1,4 +1,4 @@
-"""What TLS failed by, as a kind and in words. No HTTP library is imported here."""
+"""Why TLS failed, as a kind and as a text. No HTTP library is imported here."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from tunehook import __version__
-from tunehook.http.connections import PARSER_LIMITS, Connector, Response, ResponseProtocol
+from tunehook.http.connections import Connector, Response, ResponseProtocol
 from tunehook.http.errors import TRANSLATED, DeadlineExceeded, UnreadableResponse, translated
 from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.http.reply import Reply
@@ -192,12 +192,9 @@ class HttpTransport:
         response = None
         try:
             protocol.set_response_params(
-                read_until_eof=True,
-                auto_decompress=False,
                 skip_payload=request.method == "HEAD",
                 read_timeout=limits.sock_read,
                 read_bufsize=read_bytes,
-                **PARSER_LIMITS,
             )
             response = await request.send(connection)
             await response.start(connection)
