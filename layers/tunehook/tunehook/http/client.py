@@ -47,12 +47,7 @@ def open_client(*, timeout: httpx.Timeout | float | None = 10.0, **options: Any)
 
 
 async def get(
-    client: httpx.AsyncClient,
-    url: str,
-    headers: Mapping[str, str],
-    limits: httpx.Timeout,
-    *,
-    max_redirects: int = MAX_REDIRECTS,
+    client: httpx.AsyncClient, url: str, headers: Mapping[str, str], limits: httpx.Timeout
 ) -> httpx.Response:
     """GET what a link leads to, the link and each ``Location`` byte for byte as they were given.
 
@@ -68,7 +63,7 @@ async def get(
         If the link or a redirect is no URL, or leads where it must not.
     """
     hop = wire_url(url)
-    for followed in range(max_redirects + 1):
+    for followed in range(MAX_REDIRECTS + 1):
         try:
             response = await _get_once(client, hop, headers, limits)
         except InvalidInput:
@@ -85,7 +80,7 @@ async def get(
             return response
         await response.aclose()
         hop = resolved(hop, location.decode("utf-8", "surrogateescape"))
-    raise httpx.TooManyRedirects(f"more than {max_redirects} redirects", request=response.request)
+    raise httpx.TooManyRedirects(f"more than {MAX_REDIRECTS} redirects", request=response.request)
 
 
 async def _get_once(

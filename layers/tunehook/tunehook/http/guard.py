@@ -80,10 +80,10 @@ def check_url(
         raise InvalidInput(field, f"the host must be written as {address}")
 
 
-def check_address(address: str, policy: NetworkPolicy, *, field: str = "url") -> None:
+def check_address(address: str, policy: NetworkPolicy) -> None:
     """Raise `ForbiddenAddress` if an IPv4 or IPv6 address is not public and the policy wants it to be."""
     if policy is NetworkPolicy.PUBLIC:
-        _check_public(ip_address(address), field)
+        _check_public(ip_address(address), "url")
 
 
 def _ipv6_address(text: str, field: str) -> IPv6Address:

@@ -48,7 +48,7 @@ def split_wire_url(url: str) -> tuple[str, str]:
     return f"{found['scheme'].lower()}://{found['authority']}", target
 
 
-def resolved(base: str, reference: str, *, field: str = "location") -> str:
+def resolved(base: str, reference: str) -> str:
     """Resolve a reference, such as a ``Location``, against the URL that it came from (RFC 3986, section 5.2).
 
     `base` is as `wire_url` makes them; `reference` may hold what `wire_url` encodes. Dot segments are removed only from
@@ -58,20 +58,21 @@ def resolved(base: str, reference: str, *, field: str = "location") -> str:
     """
     text = reference.strip(_BLANK).partition("#")[0]
     if not text:
-        raise InvalidInput(field, "empty")
-    if _SCHEME.match(text):
-        return wire_url(text, field=field)
+        raise InvalidInput("location", "empty")
     origin, target = split_wire_url(base)
-    if text.startswith("//"):
-        return wire_url(f"{origin.partition(':')[0]}:{text}", field=field)
-    if text.startswith("/"):
-        return wire_url(origin + text, field=field)
     path = target.partition("?")[0]
-    if text.startswith("?"):
-        return wire_url(origin + path + text, field=field)
-    relative, mark, query = text.partition("?")
-    merged = _without_dots(path[: path.rfind("/") + 1] + relative)
-    return wire_url(origin + merged + mark + query, field=field)
+    if _SCHEME.match(text):
+        whole = text
+    elif text.startswith("//"):
+        whole = f"{origin.partition(':')[0]}:{text}"
+    elif text.startswith("/"):
+        whole = origin + text
+    elif text.startswith("?"):
+        whole = origin + path + text
+    else:
+        relative, mark, query = text.partition("?")
+        whole = origin + _without_dots(path[: path.rfind("/") + 1] + relative) + mark + query
+    return wire_url(whole, field="location")
 
 
 def as_https(url: str) -> str:
