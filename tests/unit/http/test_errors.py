@@ -28,7 +28,7 @@ from tunehook.http.errors import (
     NameNotResolved,
     TlsFailure,
     UnreadableResponse,
-    message_of,
+    describe,
     translated,
 )
 from tunehook.http.reply import Reply
@@ -219,7 +219,7 @@ def test_only_what_was_translated_is_told_in_words() -> None:
     told.__cause__ = OSError()
     silent = httpx.ReadError("")
     silent.__cause__ = OSError()
-    assert [message_of(error) for error in (bare, told, silent)] == [
+    assert [describe(error) for error in (bare, told, silent)] == [
         "ReadError",
         "ReadError: the connection broke",
         "ReadError",

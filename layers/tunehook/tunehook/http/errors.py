@@ -88,7 +88,7 @@ TRANSLATED: Final = (aiohttp.ClientError, HttpProcessingError, OSError, ValueErr
 """What aiohttp raises, and `translated` knows."""
 
 
-def message_of(error: httpx.RequestError) -> str:
+def describe(error: httpx.RequestError) -> str:
     """Return the name of an error and, where it is one of `translated`, what happened; never a URL or its path."""
     name = type(error).__name__
     return f"{name}: {error}" if isinstance(error.__cause__, TRANSLATED) and str(error) else name
