@@ -66,13 +66,11 @@ class Delivery(_Model):
         JSON. Format ``provider``: the body. Otherwise the body's ``data``, in which each asset has its S3
         ``key`` and no link yet.
     url : str or None
-        Where to, for a task's own hook; a subscription's own URL counts as it is at each attempt.
+        Of a task's own hook; a subscription's own URL counts as it is at each attempt.
     expires_at : int
         In seconds since 1970, for DynamoDB's TTL.
     run, next_attempt : int
         The run of the schedule, and which of its attempts comes next; both from 1.
-    reason : str or None
-        Why it ended, other than by delivery.
     """
 
     delivery_id: str

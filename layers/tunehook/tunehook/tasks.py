@@ -92,16 +92,10 @@ class TaskRequest:
 class Trouble:
     """Polls of a task in a row that came to nothing.
 
-    Attributes
-    ----------
-    kind : str
-        What the last one met, without details: the same trouble met again has the same kind.
-    count, since_ms : int
-        How many there were and when the first was; once `last_error` names one kind, how many of another kind.
-    told : str or None
-        The kind that the task's `last_error` names.
-    is_kept : bool
-        Whether the item knows of it. A few polls are counted in memory only, so that they cost no write.
+    `kind` is what the last one met, without details: the same trouble met again has the same kind. `count` is how many
+    there were, as far as that matters, and `since_ms` when the first was; once the task's `last_error` names one kind
+    (`told`), how many of another kind. `is_kept` says whether the item knows of it: a few polls are counted in memory
+    only, so that they cost no write.
     """
 
     kind: str

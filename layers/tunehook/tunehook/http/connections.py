@@ -76,21 +76,15 @@ def _trusted() -> tls.SSLContext:
 class ResponseProtocol(ResponseHandler):
     """Read responses, with their heads repaired before aiohttp's parser sees them.
 
-    Attributes
-    ----------
-    requests : int
-        How many requests the connection has carried, the present one included.
-    has_begun : bool
-        Whether a byte of the present response has come.
-    heard_at_s : float
-        When the peer was heard last, by the wall clock: Lambda halts a process, and its other clocks.
+    `requests` counts those that the connection has carried, the present one included. `has_begun` says whether a byte
+    of the present response has come.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self.requests = 0
         self.has_begun = False
-        self.heard_at_s = time.time()
+        self.heard_at_s = time.time()  # by the wall clock: Lambda halts a process, and its other clocks
         self._in_head = False
         self._head = b""
         self._heads_bytes = 0

@@ -9,18 +9,11 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The final response to a request.
+    """The final response to a request, with the beginning of its body as it came over the wire: never decompressed.
 
-    Parameters
-    ----------
-    headers : mapping
-        To be looked up by names in lower case; of a name that comes more than once the first value.
-    body : bytes
-        The beginning of its body, as it came over the wire: never decompressed.
-    truncated : bool
-        Whether the body went on.
-    fault : str or None
-        How the body ended badly, without a quote of it; set by `HttpTransport.send_for_status` alone.
+    `headers` are looked up by names in lower case; of a name that comes more than once they give the first value.
+    `truncated` says whether the body went on. `fault` is how it ended badly, without a quote of it; only
+    `HttpTransport.send_for_status` sets it.
     """
 
     status: int
@@ -41,13 +34,7 @@ class Transport(Protocol):
     ) -> Reply:
         """Send a request and read at most `max_bytes` of its answer's body; raise what the exchange failed by.
 
-        Parameters
-        ----------
-        method : str
-            In upper case.
-        url : str
-            Encoded as `tunehook.http.urls.wire_url` does it; it goes over the wire as it is.
-        headers : mapping of str to str
-            Beside those that describe the message and the sender, and ``accept-encoding: identity``.
+        `method` is in upper case. `url` is as `tunehook.http.urls.wire_url` makes them, and is sent as it is.
+        `headers` come beside those that describe the message and the sender, and ``accept-encoding: identity``.
         """
         ...

@@ -54,14 +54,9 @@ class HttpTransport:
     are not compressed. Its requests raise `httpx.TransportError` and, with a guard,
     `tunehook.http.guard.ForbiddenAddress` or `tunehook.errors.InvalidInput`.
 
-    Parameters
-    ----------
-    guard : NetworkPolicy
-        ``PUBLIC`` for URLs that a user gave (receivers, results), ``ANY`` for those of the deployment (gateways).
-    keepalive_s : float
-        How long an idle connection is kept for another request, by the wall clock.
-    ssl_context : ssl.SSLContext, optional
-        Whom to trust; by default certifi's authorities, or those of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``.
+    `guard` is ``PUBLIC`` for URLs that a user gave (receivers, results), ``ANY`` for those of the stack (gateways). An
+    idle connection is kept for `keepalive_s` by the wall clock. Without an `ssl_context`, certifi's authorities are
+    trusted, or those of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``.
     """
 
     guard: NetworkPolicy = NetworkPolicy.ANY
@@ -150,14 +145,8 @@ class HttpTransport:
         section 9.3.1). So is a GET that is answered by 408 and the end of such a connection.
 
         A GET without a body has no header that describes one either. The response is to be released by the caller; its
-        body is read from `content`, and was never decompressed.
-
-        Parameters
-        ----------
-        limits : aiohttp.ClientTimeout
-            For the steps `connect` (a place among the connections, and the connection), `sock_connect`, `sock_read`.
-        read_bytes : int
-            How much of the body is read ahead.
+        body is read from `content`, and was never decompressed. `limits` are for the steps `connect` (a place among the
+        connections, and the connection), `sock_connect` and `sock_read`; `read_bytes` of the body are read ahead.
         """
         if self.guard is NetworkPolicy.PUBLIC:
             check_url(url, self.guard, max_length=MAX_WIRE_URL_LENGTH)
