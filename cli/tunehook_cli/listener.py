@@ -18,7 +18,6 @@ from aiohttp import web
 from multidict import CIMultiDict
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from tunehook.http.exchange import exchange
 from tunehook.http.headers import HOP_BY_HOP
 from tunehook.http.transport import HttpTransport
 from tunehook.http.urls import wire_url
@@ -144,14 +143,13 @@ class Listener:
         left_out = _NOT_SENT_ON | _named_by_connection(headers)
         kept = [(name, value) for name, value in headers if name.lower() not in left_out]
         try:
-            answer = await exchange(
-                self._client,
+            answer = await self._client.send_for_status(
                 "POST",
                 url,
                 CIMultiDict(kept),
                 body,
-                deadline_s=FORWARD_S,
                 max_bytes=_MAX_ANSWER_BYTES,
+                deadline_s=FORWARD_S,
             )
         except httpx.TransportError as error:
             problem = f"{type(error).__name__} at {url}"

@@ -14,7 +14,7 @@ import httpx
 from tunehook.errors import InvalidInput, TunehookError
 from tunehook.http.client import get
 from tunehook.http.decompress import Decompressor, UnreadableCoding, codings
-from tunehook.http.errors import words_of
+from tunehook.http.errors import describe
 from tunehook.http.retry_after import retry_after_s
 from tunehook.times import from_ms, now_ms
 
@@ -149,7 +149,7 @@ class Download:
             except httpx.TooManyRedirects as error:
                 problem = NotCopied(f"TooManyRedirects: {error}")
             except httpx.RequestError as error:
-                problem = NotCopied(words_of(error))
+                problem = NotCopied(describe(error))
             except InvalidInput as error:
                 problem = NotCopied(f"the link is not acceptable: {error.reason}", is_final=True)
             await self.wait(problem)

@@ -12,7 +12,6 @@ import httpx
 from tunehook.deliveries import Attempt
 from tunehook.errors import InvalidInput
 from tunehook.http.errors import InvalidAnswer
-from tunehook.http.exchange import exchange
 from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.http.headers import check_headers
 from tunehook.http.urls import wire_url, without_secrets
@@ -104,14 +103,8 @@ class Sender:
         failure: Exception | None = None
         try:
             url, headers, body = self._request(delivery, subscription, master_secret, now_ms)
-            answer = await exchange(
-                self.transport,
-                "POST",
-                url,
-                headers,
-                body,
-                deadline_s=self.deadline_s,
-                max_bytes=MAX_ANSWER_BYTES,
+            answer = await self.transport.send_for_status(
+                "POST", url, headers, body, max_bytes=MAX_ANSWER_BYTES, deadline_s=self.deadline_s
             )
         except (InvalidInput, httpx.TransportError) as error:
             failure = error

@@ -12,10 +12,11 @@ from tunehook.events import (
     TaskArchived,
     TaskCompleted,
     TaskFailed,
+    event_id_of,
     size_of,
     task_ended,
 )
-from tunehook.tasks import Failure, FailureCode, Status, TaskEnd
+from tunehook.tasks import Failure, FailureCode, Status, TaskEnd, TaskKey
 
 # As documented, and not imported: a bound that moves is to be noticed.
 DETAIL_MAX_BYTES = 200_000
@@ -158,3 +159,15 @@ def test_every_event_of_the_contract_has_its_model() -> None:
 def test_what_says_nothing_of_it_is_not_cut() -> None:
     fields = [model.model_fields["truncated"] for model in (TaskCompleted, TaskFailed, TaskArchived)]
     assert [field.default for field in fields] == [False] * 3
+
+
+def test_an_event_is_named_after_its_kind_its_task_and_its_run() -> None:
+    names = {
+        event_id_of(TaskKey(task_id, provider), status, run_ms)
+        for status in (Status.COMPLETED, Status.FAILED)
+        for provider in ("a", "b")
+        for task_id in ("1", "2")
+        for run_ms in (1, 2)
+    }
+    assert len(names) == 16
+    assert all(name.startswith("evt_") and len(name) == 36 for name in names)

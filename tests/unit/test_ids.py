@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunehook.ids import digest, event_id, shard_of
+from tunehook.ids import digest, shard_of
 
 TEXTS = st.lists(st.text(), max_size=3).map(tuple)
 
@@ -33,18 +33,6 @@ def test_shards_get_about_the_same_share() -> None:
     counts = Counter(shard_of(f"task-{number}", 8) for number in range(4000))
     assert sorted(counts) == list(range(8))
     assert all(400 < count < 600 for count in counts.values())
-
-
-def test_an_event_is_named_after_its_kind_its_task_and_its_run() -> None:
-    names = {
-        event_id(kind, provider, task_id, run_ms)
-        for kind in ("TaskCompleted", "TaskFailed")
-        for provider in ("a", "b")
-        for task_id in ("1", "2")
-        for run_ms in (1, 2)
-    }
-    assert len(names) == 16
-    assert all(name.startswith("evt_") and len(name) == 36 for name in names)
 
 
 def test_a_task_stays_in_its_shard_for_ever() -> None:

@@ -1,9 +1,35 @@
-"""What a model refuses, as the house's own error, and whole numbers."""
+"""What a model refuses, as the house's own error, and fields without a model."""
 
 import pytest
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from tunehook.validation import first_problem, is_whole
+from tunehook.errors import InvalidInput
+from tunehook.tasks import Format
+from tunehook.validation import choice_in, first_problem, is_whole, text_in
+
+
+def test_a_text_is_a_string() -> None:
+    assert text_in({"url": ""}, "url") == ""
+
+
+@pytest.mark.parametrize("item", [{}, {"url": None}, {"url": 7}, {"url": b"x"}])
+def test_what_is_no_text_is_named(item: dict[str, object]) -> None:
+    with pytest.raises(InvalidInput, match=r"^url: must be a string$"):
+        text_in(item, "url")
+
+
+@pytest.mark.parametrize(
+    ("item", "choice"),
+    [({}, Format.STANDARD), ({"format": None}, Format.STANDARD), ({"format": "provider"}, Format.PROVIDER)],
+)
+def test_a_choice_that_is_not_made_is_the_default(item: dict[str, object], choice: Format) -> None:
+    assert choice_in(item, "format", Format.STANDARD) is choice
+
+
+@pytest.mark.parametrize("value", ["", "xml", "PROVIDER", 1, ["provider"], b"provider"])
+def test_what_is_no_choice_is_named_with_all_choices(value: object) -> None:
+    with pytest.raises(InvalidInput, match=r"^format: must be one of standard, provider, cloudevents$"):
+        choice_in({"format": value}, "format", Format.STANDARD)
 
 
 @pytest.mark.parametrize(

@@ -10,26 +10,16 @@ class Clip:
 
     Every link is an absolute http(s) URL or None, and each kind of link stands under its own name only.
     `audio_url` and `audio_source_url` are files; a live stream is never among them
-    (docs/provider-contracts.md, rows 8 and 13).
+    (docs/provider-contracts.md, rows 8 and 13). A ``source`` is the upstream copy, a fallback at best.
 
     Parameters
     ----------
     clip_id : str
-        The provider's id of the clip, unique within its task. Provider's text: not fit for a path as it is.
-    title : str or None
-    tags : tuple of str
+        The provider's id of the clip, unique within its task: not fit for a path as it is.
     prompt : str or None
         The lyrics or the description it was made from.
-    duration_s : float or None
-        Length in seconds.
-    model : str or None
-    created_at, expires_at : datetime or None
-        In UTC. `expires_at` is when the provider's links die; None when it never said, or never.
-    audio_url, audio_source_url : str or None
-        The file, and the upstream copy that is a fallback at best.
-    cover_url, cover_source_url, large_cover_url, video_url : str or None
-    stream_url, stream_source_url : str or None
-        Live streams, which are not the file.
+    expires_at : datetime or None
+        When the provider's links die; None when it never said, or never.
     text : str or None
         A text that is itself the result, such as lyrics.
     inline : tuple of str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,7 +17,6 @@ from tunehook.validation import first_problem
 KEPT_S: Final = 30 * 24 * 3600
 """How long a delivery and its attempts are kept (docs/webhook-contract.md, "Bookkeeping")."""
 
-
 _COUNT_MAX: Final = 1_000_000_000
 """Of runs and attempts: more than there can be, and within what DynamoDB takes as a number."""
 
@@ -25,9 +24,8 @@ _COUNT_MAX: Final = 1_000_000_000
 class DeliveryStatus(StrEnum):
     """Where a delivery stands.
 
-    ``PENDING``: an attempt is due. ``DELIVERED``: the receiver has it. ``FAILED``: all attempts failed, or
-    the receiver is gone for good. ``ABORTED``: the receiver does not want this one, or the subscription was
-    disabled or deleted.
+    ``FAILED``: all attempts failed, or the receiver is gone for good. ``ABORTED``: the receiver does not want this one,
+    or the subscription was disabled or deleted.
     """
 
     PENDING = "pending"
@@ -43,8 +41,8 @@ class _Model(BaseModel):
 class Attempt(_Model):
     """One attempt: its `status_code`, or the class of its `error` such as ``CertificateExpired``; never both.
 
-    `detail` says more, in words: the field of an `InvalidInput`, the ``Location`` of a redirect without its query, how
-    the body of an answer ended badly.
+    `detail` is more about it: the field of an `InvalidInput`, the ``Location`` of a redirect without its query, how the
+    body of an answer ended badly.
     """
 
     run: int
@@ -62,27 +60,17 @@ class Delivery(_Model):
 
     Attributes
     ----------
-    delivery_id : str
-        ``msg_...``, the value of ``webhook-id``.
     subscription_id : str
         The subscription, or `tunehook.signatures.notify_hook_subscription_id` of a task's own hook.
-    type : str
-        ``task.completed``, ``task.failed``, ``task.archived`` or ``webhook.test``.
-    event_at_ms : int
-        When the event happened.
-    url : str or None
-        Where to, for a task's own hook; a subscription's own URL counts as it is at each attempt.
     payload : str
         JSON. Format ``provider``: the body. Otherwise the body's ``data``, in which each asset has its S3
         ``key`` and no link yet.
+    url : str or None
+        Of a task's own hook; a subscription's own URL counts as it is at each attempt.
+    expires_at : int
+        In seconds since 1970, for DynamoDB's TTL.
     run, next_attempt : int
         The run of the schedule, and which of its attempts comes next; both from 1.
-    next_attempt_at_ms : int or None
-        When that is due, while the delivery is pending.
-    reason : str or None
-        Why it ended, other than by delivery.
-    expires_at : int
-        When DynamoDB removes the item, in seconds since 1970.
     """
 
     delivery_id: str
@@ -127,13 +115,7 @@ class DeliveryMessage(_Model):
 
 
 def message_of(body: str) -> DeliveryMessage:
-    """Return the message that is the body of one of the deliveries queue.
-
-    Raises
-    ------
-    InvalidInput
-        If it is none; the error names the first field at fault.
-    """
+    """Return the message that the body of one of the deliveries queue holds, or raise `InvalidInput`."""
     try:
         return DeliveryMessage.model_validate_json(body)
     except ValidationError as error:
@@ -145,31 +127,13 @@ def delivery_id(event_id: str, subscription_id: str) -> str:
     return f"msg_{digest(event_id, subscription_id)}"
 
 
-def new_delivery(
-    *,
-    event_id: str,
-    subscription_id: str,
-    task_id: str,
-    provider: str,
-    type: str,  # noqa: A002 - the record's own name for it
-    event_at_ms: int,
-    format: Format,  # noqa: A002
-    payload: str,
-    now_ms: int,
-    url: str | None = None,
-) -> Delivery:
-    """Return a delivery whose first attempt is due now. The parameters are attributes of `Delivery`."""
+def new_delivery(*, event_id: str, subscription_id: str, now_ms: int, **attributes: Any) -> Delivery:
+    """Return a delivery whose first attempt is due now; `attributes` are the others that `Delivery` requires."""
     return Delivery(
+        **attributes,
         delivery_id=delivery_id(event_id, subscription_id),
         subscription_id=subscription_id,
         event_id=event_id,
-        task_id=task_id,
-        provider=provider,
-        type=type,
-        event_at_ms=event_at_ms,
-        format=format,
-        payload=payload,
-        url=url,
         created_at_ms=now_ms,
         expires_at=now_ms // 1000 + KEPT_S,
         next_attempt_at_ms=now_ms,

@@ -13,12 +13,8 @@ class TunehookError(Exception):
 class InvalidInput(TunehookError):
     """A value given by a user is not acceptable.
 
-    Parameters
-    ----------
-    field : str
-        The field at fault, as the user knows it (``notify_hook``, ``headers.x-token``).
-    reason : str
-        What is wrong with it, in a few words, without the value where that may be a secret.
+    `field` is the one at fault, as the user knows it (``notify_hook``, ``headers.x-token``); `reason` says what is
+    wrong with it in a few words, without the value where that may be a secret.
     """
 
     def __init__(self, field: str, reason: str) -> None:
@@ -40,4 +36,4 @@ class Unavailable(TunehookError):
 
 
 class Misconfigured(TunehookError):
-    """The deployment lacks or contradicts something that only its owner can mend."""
+    """The deployment lacks or contradicts something that only its owner can repair."""

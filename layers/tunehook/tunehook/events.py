@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from tunehook.clips import Clip
-from tunehook.ids import digest, event_id
+from tunehook.ids import digest
 from tunehook.keys import HashKey, RangeKey
 from tunehook.tasks import EndedTask, Status, TaskKey
 from tunehook.times import from_ms, iso
@@ -86,9 +86,12 @@ class FailureDetail(_Detail):
     reason: str
 
 
-class _TaskEnded(_Detail):
+class _Event(_Detail):
     version: Literal["1"] = "1"
     event_id: str
+
+
+class _TaskEnded(_Event):
     task_id: HashKey
     provider: RangeKey
     submitted_at: Moment
@@ -118,12 +121,15 @@ TaskEnded: TypeAlias = TaskCompleted | TaskFailed
 """What follows from a task that has ended, either way."""
 
 
-class ArchivedAsset(_Detail):
-    """One file of a task: where it lies, or why it could not be had."""
-
+class _Asset(_Detail):
     clip_id: str
     type: Literal["audio", "cover", "large_cover", "video", "lyrics"]
     source_url: str | None = None
+
+
+class ArchivedAsset(_Asset):
+    """One file of a task: where it lies, or why it could not be had."""
+
     status: Literal["archived", "unavailable"]
     key: str | None = None
     content_type: str | None = None
@@ -136,12 +142,9 @@ class ArchivedAsset(_Detail):
     reason: str | None = None
 
 
-class PendingAsset(_Detail):
+class PendingAsset(_Asset):
     """A file of a task that may still come; `reason` says why it has not, where it has been asked for."""
 
-    clip_id: str
-    type: Literal["audio", "cover", "large_cover", "video", "lyrics"]
-    source_url: str | None = None
     status: Literal["pending"] = "pending"
     reason: str | None = None
 
@@ -157,11 +160,9 @@ class ManifestLocation(_Detail):
     key: str
 
 
-class TaskArchived(_Detail):
+class TaskArchived(_Event):
     """The results of an ended task lie in S3 for good."""
 
-    version: Literal["1"] = "1"
-    event_id: str
     task_event_id: str
     task_id: str
     provider: str
@@ -174,22 +175,18 @@ class TaskArchived(_Detail):
     )
 
 
-class SubscriptionFailing(_Detail):
+class SubscriptionFailing(_Event):
     """Every attempt to reach a subscription has failed for a while; it is disabled if that goes on."""
 
-    version: Literal["1"] = "1"
-    event_id: str
     subscription_id: str
     failing_since: Moment
     percent: Literal[50, 70, 90] = Field(description="How much of the time until it is disabled has passed.")
     disabled_at: Moment = Field(description="When it is disabled, if nothing is delivered until then.")
 
 
-class SubscriptionDisabled(_Detail):
+class SubscriptionDisabled(_Event):
     """Nothing is delivered to a subscription any more, until somebody enables it."""
 
-    version: Literal["1"] = "1"
-    event_id: str
     subscription_id: str
     disabled_at: Moment
     failing_since: Moment
@@ -204,14 +201,15 @@ EVENT_MODELS: Final[Mapping[str, type[BaseModel]]] = {
 
 
 def task_ended(task: EndedTask) -> TaskCompleted | TaskFailed:
-    """Return the event that says how a run of a task ended, at most `DETAIL_MAX_BYTES` of JSON long.
+    """Return the event that says how a run of a task ended: the same one whenever it is asked for.
 
-    The same run always gives the same event, ``event_id`` included. Where it would be too long, first the prompts
-    and texts are left out, then all clips; ``truncated`` says so.
+    It has at most `DETAIL_MAX_BYTES` of JSON. Where it would be longer, first the prompts and texts are left out, then
+    all clips; ``truncated`` says so.
     """
     end = task.end
     kind = _kind(end.status)
-    common: dict[str, Any] = {
+    clips = tuple(ClipDetail.model_validate(clip) for clip in end.clips)
+    fields: dict[str, Any] = {
         "event_id": event_id_of(task.key, end.status, task.since_ms),
         "task_id": task.key.task_id,
         "provider": task.key.provider,
@@ -223,32 +221,23 @@ def task_ended(task: EndedTask) -> TaskCompleted | TaskFailed:
         "truncated": end.truncated,
     }
     if end.failure is not None:
-        common["failure"] = FailureDetail(code=end.failure.code.value, reason=end.failure.reason)
-    clips = tuple(ClipDetail.model_validate(clip) for clip in end.clips)
-    event = kind(**common, clips=clips)
+        fields["failure"] = FailureDetail(code=end.failure.code.value, reason=end.failure.reason)
+    event = kind(**fields, clips=clips)
     if size_of(event) > DETAIL_MAX_BYTES:
         without_texts = tuple(clip.model_copy(update={"prompt": None, "text": None}) for clip in clips)
-        event = kind(**common | {"clips": without_texts, "truncated": True})
+        event = kind(**fields | {"clips": without_texts, "truncated": True})
     if size_of(event) > DETAIL_MAX_BYTES:
-        event = kind(**common | {"truncated": True})
+        event = kind(**fields | {"truncated": True})
     return event
 
 
 def event_id_of(key: TaskKey, status: Status, run_ms: int) -> str:
     """Return the identifier of the event that a run of a task, accepted at `run_ms`, leads to when it ends so."""
-    return event_id(_kind(status).__name__, key.provider, key.task_id, run_ms)
+    return f"evt_{digest(_kind(status).__name__, key.provider, key.task_id, str(run_ms))}"
 
 
 def archived_event_id(task_event_id: str, again_ms: int | None = None) -> str:
-    """Return the identifier of the event that says what is kept of an ended task.
-
-    Parameters
-    ----------
-    task_event_id : str
-        The event of the task's end.
-    again_ms : int, optional
-        When somebody asked to have it done again: it is another event then.
-    """
+    """Return the identifier of a task's ``TaskArchived``; archived again because somebody asked, it is another one."""
     parts = () if again_ms is None else (str(again_ms),)
     return f"evt_{digest('TaskArchived', task_event_id, *parts)}"
 

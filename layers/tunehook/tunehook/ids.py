@@ -18,18 +18,3 @@ def digest(*parts: str) -> str:
 def shard_of(task_id: str, shard_count: int) -> int:
     """Return the shard, from 0 to `shard_count` - 1, whose poller watches `task_id`."""
     return int(digest(task_id), 16) % shard_count
-
-
-def event_id(kind: str, provider: str, task_id: str, run_ms: int) -> str:
-    """Return the identifier of the one event of `kind` that a run of a task leads to.
-
-    Parameters
-    ----------
-    kind : str
-        The event's detail type, such as ``TaskCompleted``.
-    provider, task_id : str
-        The task.
-    run_ms : int
-        When the run was accepted, in milliseconds since 1970.
-    """
-    return f"evt_{digest(kind, provider, task_id, str(run_ms))}"

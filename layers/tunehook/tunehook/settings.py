@@ -14,24 +14,9 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 
 def load_settings(model: type[Settings], environment: Mapping[str, str] | None = None) -> Settings:
-    """Read a function's settings from its environment.
+    """Read a function's settings from its environment: the field ``tasks_table`` from the variable ``TASKS_TABLE``.
 
-    Parameters
-    ----------
-    model : type of pydantic.BaseModel
-        Each field ``tasks_table`` is read from the variable ``TASKS_TABLE``.
-    environment : mapping, optional
-        Where to read; the process's environment by default.
-
-    Returns
-    -------
-    BaseModel
-        The parsed model.
-
-    Raises
-    ------
-    Misconfigured
-        If a variable is missing or unacceptable; the message names each such variable, never its value.
+    Raise `Misconfigured` that names each variable which is missing or unacceptable, never its value.
     """
     source = os.environ if environment is None else environment
     given = {name: source[name.upper()] for name in model.model_fields if name.upper() in source}

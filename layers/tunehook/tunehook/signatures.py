@@ -1,7 +1,5 @@
-"""Signatures of webhooks: Standard Webhooks 1.0.0, symmetric ``v1``, with secrets that are derived and
-never stored.
-
-Source: docs/webhook-contract.md, "The request", and the Standard Webhooks specification.
+"""Signatures of webhooks: Standard Webhooks 1.0.0, symmetric ``v1``, with secrets that are derived and never stored
+(docs/webhook-contract.md, "The request").
 """
 
 from __future__ import annotations
@@ -29,28 +27,10 @@ _SALT = b"tunehook/webhook-signing/v1"
 
 
 def sign(message_id: str, timestamp_s: int, body: bytes, secrets: Sequence[bytes | str]) -> str:
-    """Sign one attempt.
+    """Return the ``webhook-signature`` of one attempt: one ``v1,<base64>`` a secret, joined by one space.
 
-    Parameters
-    ----------
-    message_id : str
-        The value of ``webhook-id``; no dot in it.
-    timestamp_s : int
-        The value of ``webhook-timestamp``: seconds since 1970, of this attempt.
-    body : bytes
-        Exactly the bytes that are sent.
-    secrets : sequence of bytes or str
-        Keys, or secrets as `derive_secret` writes them; newest first.
-
-    Returns
-    -------
-    str
-        The value of ``webhook-signature``: one ``v1,<base64>`` a secret, joined by one space.
-
-    Raises
-    ------
-    InvalidInput
-        If a secret in text is not ``whsec_`` and base64.
+    `message_id` is the ``webhook-id``, without a dot; `timestamp_s` the ``webhook-timestamp``; `secrets` are bytes, or
+    texts as `derive_secret` makes them, newest first. Raise `InvalidInput` if a text is not ``whsec_`` and base64.
     """
     content = b"%s.%d.%s" % (message_id.encode(), timestamp_s, body)
     digests = (hmac.digest(_key(secret), content, "sha256") for secret in secrets)
@@ -58,26 +38,10 @@ def sign(message_id: str, timestamp_s: int, body: bytes, secrets: Sequence[bytes
 
 
 def derive_secret(master_secret: str, subscription_id: str, version: int) -> str:
-    """Derive the signing secret of a subscription.
+    """Derive the signing secret of a subscription: ``whsec_`` and the standard base64 of 32 bytes.
 
-    Parameters
-    ----------
-    master_secret : str
-        The deployment's one secret: any text of at least 32 characters.
-    subscription_id : str
-        Whose secret; `notify_hook_subscription_id` for a task's own hook.
-    version : int
-        From 1; a rotation raises it.
-
-    Returns
-    -------
-    str
-        ``whsec_`` and the standard base64 of 32 bytes.
-
-    Raises
-    ------
-    Misconfigured
-        If the master secret is too short.
+    `subscription_id` is `notify_hook_subscription_id` for a task's own hook; `version` starts at 1, and a rotation
+    raises it. Raise `Misconfigured` if the master secret has fewer than 32 characters.
     """
     if len(master_secret) < MIN_MASTER_SECRET_LENGTH:
         raise Misconfigured(f"the master secret has fewer than {MIN_MASTER_SECRET_LENGTH} characters")
@@ -88,40 +52,15 @@ def derive_secret(master_secret: str, subscription_id: str, version: int) -> str
 
 
 def notify_hook_subscription_id(url: str) -> str:
-    """Name the subscription that a task's own ``notify_hook`` stands for.
+    """Return the id of the subscription that a task's own ``notify_hook`` stands for: ``hook_`` and 32 hex digits.
 
     Each URL has its own, and with it its own secret: one receiver cannot forge what another gets.
-
-    Parameters
-    ----------
-    url : str
-        The ``notify_hook`` as the task carries it.
-
-    Returns
-    -------
-    str
-        ``hook_`` and 32 hexadecimal digits.
     """
     return f"{NOTIFY_HOOK_PREFIX}{_HASH(url.encode()).hexdigest()[:32]}"
 
 
 def hkdf_sha256(key_material: bytes, *, salt: bytes, info: bytes, length: int) -> bytes:
-    """Derive a key with HKDF-SHA256 (RFC 5869, sections 2.2 and 2.3).
-
-    Parameters
-    ----------
-    key_material : bytes
-        The secret to derive from.
-    salt, info : bytes
-        Public; what the key is for.
-    length : int
-        Bytes wanted, at most 8,160.
-
-    Returns
-    -------
-    bytes
-        The derived key.
-    """
+    """Derive a key of at most 8,160 bytes with HKDF-SHA256 (RFC 5869, sections 2.2 and 2.3)."""
     # No salt is one of zeros (section 2.2), with which HMAC pads its keys anyway.
     pseudorandom_key = hmac.digest(salt, key_material, "sha256")
     output = block = b""

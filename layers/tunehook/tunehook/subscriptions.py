@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,11 +15,11 @@ from tunehook.http.urls import split_wire_url, wire_url
 from tunehook.signatures import NOTIFY_HOOK_PREFIX, notify_hook_subscription_id
 from tunehook.tasks import Format, Status
 from tunehook.times import LATEST_MS
-from tunehook.validation import is_whole
+from tunehook.validation import choice_in, is_whole, text_in
 
 
 class WebhookType(StrEnum):
-    """What a webhook tells of (`docs/webhook-contract.md`, "The request")."""
+    """The type of a webhook (`docs/webhook-contract.md`, "The request")."""
 
     TASK_COMPLETED = "task.completed"
     TASK_FAILED = "task.failed"
@@ -27,19 +28,18 @@ class WebhookType(StrEnum):
 
     @classmethod
     def of_end(cls, status: Status) -> WebhookType:
-        """Return which webhook tells of a task that ended so."""
+        """Return the type of the webhook about a task that ended so."""
         return cls.TASK_COMPLETED if status is Status.COMPLETED else cls.TASK_FAILED
 
 
 ENDS: Final = (WebhookType.TASK_COMPLETED, WebhookType.TASK_FAILED)
-"""What tells of a task's end, and what a subscription gets that names nothing."""
+"""The types about a task's end: what a subscription gets that names none."""
 
 SUBSCRIBABLE: Final = (*ENDS, WebhookType.TASK_ARCHIVED)
 """What a subscription can ask for; a test is sent to one subscription by hand."""
 
-
-_BOOKKEEPING: Final = ("failing_since_ms", "failing_warned_ms")
-"""What tunehook itself writes on a subscription and reckons with: moments, in milliseconds since 1970."""
+_TIMESTAMPS: Final = ("failing_since_ms", "failing_warned_ms")
+"""What tunehook itself writes on a subscription, in milliseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class Subscription:
             self.enabled
             and kind in self.events
             and (not self.providers or provider in self.providers)
-            and can_tell(self.format, kind)
+            and supports(self.format, kind)
         )
 
     @property
@@ -77,8 +77,8 @@ class Subscription:
         return not (self.providers and other.providers) or bool(self.providers & other.providers)
 
 
-def can_tell(form: Format, kind: WebhookType) -> bool:
-    """Return whether a format has words for an event: the provider's own object says nothing of kept files."""
+def supports(form: Format, kind: WebhookType) -> bool:
+    """Return whether a format can carry an event: the provider's own object says nothing of archived files."""
     return not (form is Format.PROVIDER and kind is WebhookType.TASK_ARCHIVED)
 
 
@@ -98,55 +98,28 @@ def recipients_of(
     item: Mapping[str, Any],
     policy: NetworkPolicy,
 ) -> list[Recipient]:
-    """Return who is told of a task: the matching subscriptions, and of its end the hook named on the task itself.
+    """Return the recipients of an event: the matching subscriptions, and for a task's end the hook on its `item`.
 
-    Parameters
-    ----------
-    kind : WebhookType
-        What happened.
-    provider : str
-        At which provider.
-    subscriptions : iterable of Subscription
-        All of them.
-    item : mapping
-        The task's item. A rejected one may hold anything at all; an acceptable hook on it is told nevertheless.
-    policy : NetworkPolicy
-        Where a hook may point.
+    The item may be a rejected one, and hold anything at all; an acceptable hook on it counts nevertheless.
     """
     recipients = [
         Recipient(subscription.subscription_id, subscription.format)
         for subscription in subscriptions
         if subscription.wants(kind, provider)
     ]
-    if kind not in ENDS:
-        return recipients
-    url, form = item.get("notify_hook"), item.get("notify_format")
-    if isinstance(url, str) and form in (None, *Format) and _is_acceptable(url, policy):
-        recipients.append(Recipient(notify_hook_subscription_id(url), _format(form), url))
+    if kind in ENDS and item.get("notify_hook") is not None:
+        with contextlib.suppress(InvalidInput):
+            url, form = text_in(item, "notify_hook"), choice_in(item, "notify_format", Format.STANDARD)
+            check_url(url, policy)
+            recipients.append(Recipient(notify_hook_subscription_id(url), form, url))
     return recipients
 
 
 def check_subscription(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscription:
-    """Check an item of the Subscriptions table, which its user may have written by hand.
+    """Check an item of the Subscriptions table, or raise `InvalidInput` for the first field that is not acceptable.
 
-    Whoever reads subscriptions goes by this one check: what is made for one that it lets through can be sent.
-
-    Parameters
-    ----------
-    item : mapping
-        The item as plain Python values. An attribute that is DynamoDB's NULL counts as not given.
-    policy : NetworkPolicy
-        Where its URL may point.
-
-    Returns
-    -------
-    Subscription
-        The subscription, with defaults filled in.
-
-    Raises
-    ------
-    InvalidInput
-        For the first field that is not acceptable.
+    Its user may have written it by hand. It has plain Python values; an attribute that is NULL counts as not given.
+    Whoever reads subscriptions relies on this one check: what is made for one that it lets through can be sent.
     """
     item = {name: value for name, value in item.items() if value is not None}
     subscription_id = str(item["subscription_id"])
@@ -155,73 +128,49 @@ def check_subscription(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscr
             "subscription_id",
             f"must not begin with {NOTIFY_HOOK_PREFIX}, which stands for the hooks of tasks",
         )
-    url = item.get("url")
-    if not isinstance(url, str):
-        raise InvalidInput("url", "must be a string")
+    url = text_in(item, "url")
     check_url(url, policy)
     enabled = item.get("enabled", True)
     if not isinstance(enabled, bool):
         raise InvalidInput("enabled", "must be true or false")
-    headers = _headers(item.get("headers"))
-    for name in _BOOKKEEPING:
+    headers = _headers(item)
+    for name in _TIMESTAMPS:
         if name in item and not is_whole(item[name], 0, LATEST_MS):
             raise InvalidInput(name, f"must be a whole number from 0 to {LATEST_MS}")
-    events, form = _events(item.get("events")), _format(item.get("format"))
-    if not any(can_tell(form, kind) for kind in events):
-        raise InvalidInput("events", f"the format {form} tells of none of these: {', '.join(sorted(events))}")
-    return Subscription(
+    events = _texts(item, "events")
+    if not events <= set(SUBSCRIBABLE):
+        raise InvalidInput("events", f"must be among {', '.join(SUBSCRIBABLE)}")
+    subscription = Subscription(
         subscription_id=subscription_id,
         url=url,
-        events=events,
-        providers=frozenset(_texts(item.get("providers"), "providers")),
-        format=form,
+        events=frozenset(map(WebhookType, events or ENDS)),
+        providers=_texts(item, "providers"),
+        format=choice_in(item, "format", Format.STANDARD),
         enabled=enabled,
         headers=headers,
     )
+    if not any(supports(subscription.format, kind) for kind in subscription.events):
+        names = ", ".join(sorted(subscription.events))
+        raise InvalidInput("events", f"the format {subscription.format} tells of none of these: {names}")
+    return subscription
 
 
-def _is_acceptable(url: str, policy: NetworkPolicy) -> bool:
-    try:
-        check_url(url, policy)
-    except InvalidInput:
-        return False
-    return True
-
-
-def _events(value: object) -> frozenset[WebhookType]:
-    names = _texts(value, "events")
-    for name in names:
-        if name not in SUBSCRIBABLE:
-            raise InvalidInput("events", f"must be among {', '.join(SUBSCRIBABLE)}")
-    return frozenset(map(WebhookType, names)) or frozenset(ENDS)
-
-
-def _headers(value: object) -> dict[str, str]:
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
+def _headers(item: Mapping[str, Any]) -> dict[str, str]:
+    given = item.get("headers", {})
+    if not isinstance(given, Mapping):
         raise InvalidInput("headers", "must be a map of strings")
-    headers = {name: each for name, each in value.items() if each is not None}
-    for name, each in headers.items():
-        if not isinstance(each, str):
+    headers = {name: value for name, value in given.items() if value is not None}
+    for name, value in headers.items():
+        if not isinstance(value, str):
             raise InvalidInput(f"headers.{name}", "must be a text")
     check_headers(headers)
     return headers
 
 
-def _format(value: object) -> Format:
-    if value is None:
-        return Format.STANDARD
-    if not isinstance(value, str) or value not in tuple(Format):
-        raise InvalidInput("format", f"must be one of {', '.join(Format)}")
-    return Format(value)
-
-
-def _texts(value: object, name: str) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, list | tuple | set | frozenset) or not all(
-        isinstance(each, str) for each in value
+def _texts(item: Mapping[str, Any], name: str) -> frozenset[str]:
+    given = item.get(name, ())
+    if not isinstance(given, list | tuple | set | frozenset) or not all(
+        isinstance(each, str) for each in given
     ):
         raise InvalidInput(name, "must be a list of strings")
-    return tuple(value)
+    return frozenset(given)

@@ -14,11 +14,12 @@ from typing import Any, Final
 from tunehook.clips import Clip
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy, check_url
+from tunehook.validation import choice_in, text_in
 
 TASK_ID_MAX_LENGTH: Final = 256
 METADATA_MAX_BYTES: Final = 2048
 ITEM_MAX_BYTES: Final = 40_000
-"""Of a new item: DynamoDB takes 400 kB, and the result comes to rest beside what the user wrote."""
+"""Of a new item: DynamoDB takes 400 kB, and the result is stored beside what the user wrote."""
 
 TIMEOUT_MIN_S: Final = 60
 TIMEOUT_MAX_S: Final = 7 * 24 * 3600
@@ -89,20 +90,12 @@ class TaskRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """Questions about a task in a row that came to nothing.
+    """Polls of a task in a row that came to nothing.
 
-    Attributes
-    ----------
-    kind : str
-        What the last one met, without details: the same trouble met again has the same kind.
-    count : int
-        How many there were, as far as that matters; once `last_error` tells of one kind, how many of another kind.
-    since_ms : int
-        When the first was, in milliseconds since 1970.
-    told : str or None
-        The kind that the task's `last_error` tells of.
-    is_kept : bool
-        Whether the item knows of it. A few questions are counted in memory only, so that they cost no write.
+    `kind` is what the last one met, without details: the same trouble met again has the same kind. `count` is how many
+    there were, as far as that matters, and `since_ms` when the first was; once the task's `last_error` names one kind
+    (`told`), how many of another kind. `is_kept` says whether the item knows of it: a few polls are counted in memory
+    only, so that they cost no write.
     """
 
     kind: str
@@ -114,16 +107,10 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspicion:
-    """Answers in a row by which a task seems to have failed, though no word of failure says so.
+    """Answers in a row by which a task seems to have failed, though no status says so.
 
-    Attributes
-    ----------
-    evidence : str
-        By what: see `tunehook.providers.SeemsFailed`.
-    count : int
-        How many of them were counted.
-    since_ms, at_ms : int
-        When the first and the last of these were, in milliseconds since 1970.
+    `evidence` is that of `tunehook.providers.SeemsFailed`; `since_ms` and `at_ms` are when the first and the last of
+    `count` answers came, in milliseconds since 1970.
     """
 
     evidence: str
@@ -134,7 +121,7 @@ class Suspicion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkItem:
-    """A task as the work index shows it: one that is being watched, or an ended one whose event is to be emitted.
+    """A task as the work index shows it: one that is being polled, or an ended one whose event is to be emitted.
 
     `since_ms` is when this run of the task was accepted and names the run; `submitted_at_ms` is when the provider
     took the task, as far as that is known; `streaming_since_ms` is when it was first seen completed with a clip that
@@ -159,14 +146,8 @@ class WorkItem:
 class Work:
     """What there is to do on the tasks of a shard, each list oldest first.
 
-    Attributes
-    ----------
-    pending : list of WorkItem
-        To be asked about.
-    event_pending : list of WorkItem
-        Ended; the event is not known to be on the bus.
-    unreadable : list of TaskKey
-        Nothing can be done: attributes that are tunehook's own hold what tunehook never writes.
+    `pending` tasks are to be polled. Those in `event_pending` have ended, and their event is not known to be on the
+    bus. Nothing can be done about `unreadable` ones: attributes that are tunehook's own hold what it never writes.
     """
 
     pending: list[WorkItem] = field(default_factory=list)
@@ -225,26 +206,12 @@ def work_queue(shard: int) -> str:
 
 
 def check_request(item: Mapping[str, Any], policy: NetworkPolicy) -> TaskRequest:
-    """Check what a user put into the Tasks table.
+    """Check what a user put into the Tasks table, or raise `InvalidInput` for the first field that is not acceptable.
 
-    Parameters
-    ----------
-    item : mapping
-        The item as plain Python values; fields that are not the user's are ignored.
-    policy : NetworkPolicy
-        Where a `notify_hook` may point.
-
-    Returns
-    -------
-    TaskRequest
-        The request, with defaults filled in.
-
-    Raises
-    ------
-    InvalidInput
-        For the first field that is not acceptable.
+    The item has plain Python values. An attribute that is NULL counts as not given; those that are not the user's are
+    ignored.
     """
-    task_id = _text(item, "task_id")
+    task_id = text_in(item, "task_id")
     if (
         task_id != task_id.strip()
         or not task_id
@@ -255,14 +222,24 @@ def check_request(item: Mapping[str, Any], policy: NetworkPolicy) -> TaskRequest
         )
     if len(task_id) > TASK_ID_MAX_LENGTH:
         raise InvalidInput("task_id", f"is longer than {TASK_ID_MAX_LENGTH} characters")
-    provider = _text(item, "provider")
+    provider = text_in(item, "provider")
     if not _PROVIDER_NAME.fullmatch(provider):
         raise InvalidInput("provider", "must be 1 to 64 letters, digits, dots, underscores or hyphens")
+    timeout_s = TIMEOUT_DEFAULT_S if (given := item.get("timeout_s")) is None else given
+    if not isinstance(timeout_s, int | Decimal) or isinstance(timeout_s, bool) or timeout_s != int(timeout_s):
+        raise InvalidInput("timeout_s", "must be a whole number of seconds")
+    if not TIMEOUT_MIN_S <= timeout_s <= TIMEOUT_MAX_S:
+        raise InvalidInput("timeout_s", f"must lie between {TIMEOUT_MIN_S} and {TIMEOUT_MAX_S}")
+    notify_hook = None
+    # A form whose field was left empty means none.
+    if item.get("notify_hook") not in (None, ""):
+        notify_hook = text_in(item, "notify_hook")
+        check_url(notify_hook, policy, field="notify_hook")
     request = TaskRequest(
         key=TaskKey(task_id, provider),
-        timeout_s=_timeout_s(item.get("timeout_s")),
-        notify_hook=_notify_hook(item, policy),
-        notify_format=_notify_format(item.get("notify_format")),
+        timeout_s=int(timeout_s),
+        notify_hook=notify_hook,
+        notify_format=choice_in(item, "notify_format", Format.STANDARD),
         metadata=check_metadata(item.get("metadata")),
     )
     if (size := _size(item)) > ITEM_MAX_BYTES:
@@ -273,7 +250,7 @@ def check_request(item: Mapping[str, Any], policy: NetworkPolicy) -> TaskRequest
 
 
 def _size(value: object) -> int:
-    """Return how much of DynamoDB's limit a value takes: the text's bytes, and at most 21 for what is none."""
+    """Return how much of DynamoDB's limit a value takes: a text's bytes, and at most 21 for a number."""
     match value:
         case str():
             return len(value.encode("utf-8", "surrogatepass"))
@@ -283,51 +260,13 @@ def _size(value: object) -> int:
             return 3 + sum(1 + _size(name) + _size(each) for name, each in value.items())
         case list() | tuple() | set() | frozenset():
             return 3 + sum(1 + _size(each) for each in value)
-        case _:
-            return 21
-
-
-def _text(item: Mapping[str, Any], name: str) -> str:
-    value = item.get(name)
-    if not isinstance(value, str):
-        raise InvalidInput(name, "must be a string")
-    return value
-
-
-def _timeout_s(value: object) -> int:
-    if value is None:
-        return TIMEOUT_DEFAULT_S
-    if isinstance(value, bool) or not isinstance(value, int | Decimal) or value != int(value):
-        raise InvalidInput("timeout_s", "must be a whole number of seconds")
-    if not TIMEOUT_MIN_S <= value <= TIMEOUT_MAX_S:
-        raise InvalidInput("timeout_s", f"must lie between {TIMEOUT_MIN_S} and {TIMEOUT_MAX_S}")
-    return int(value)
-
-
-def _notify_hook(item: Mapping[str, Any], policy: NetworkPolicy) -> str | None:
-    # A form whose field was left empty means none.
-    if item.get("notify_hook") in (None, ""):
-        return None
-    url = _text(item, "notify_hook")
-    check_url(url, policy, field="notify_hook")
-    return url
-
-
-def _notify_format(value: object) -> Format:
-    if value is None:
-        return Format.STANDARD
-    if not isinstance(value, str) or value not in tuple(Format):
-        raise InvalidInput("notify_format", f"must be one of {', '.join(Format)}")
-    return Format(value)
+    return 21
 
 
 def check_metadata(value: object) -> dict[str, Any]:
-    """Return the metadata of a task as plain JSON values; none is none.
+    """Return the metadata of a task as plain JSON values; None is empty.
 
-    Raises
-    ------
-    InvalidInput
-        If it is no map, has no form in JSON or UTF-8, or takes more than `METADATA_MAX_BYTES`.
+    Raise `InvalidInput` if it is no map, has no form in JSON or UTF-8, or takes more than `METADATA_MAX_BYTES`.
     """
     if value is None:
         return {}
@@ -346,18 +285,13 @@ def check_metadata(value: object) -> dict[str, Any]:
 def plain_json(value: object, path: str) -> Any:
     """Return `value` with DynamoDB's decimals as int or float.
 
-    Raises
-    ------
-    InvalidInput
-        If a value below `path` has no form in JSON (bytes, a set, a number beyond a float's range).
+    Raise `InvalidInput` if a value below `path` has no form in JSON (bytes, a set, a number beyond a float's range).
     """
     match value:
         case None | bool() | str() | int():
             return value
         case Decimal() | float():
-            if value == value.__class__(int(value)):
-                return int(value)
-            return float(value)
+            return int(value) if value == value.__class__(int(value)) else float(value)
         case Mapping():
             return {str(key): plain_json(each, f"{path}.{key}") for key, each in value.items()}
         case list() | tuple():

@@ -24,13 +24,7 @@ def now_ms() -> int:
 
 
 class SteadySeconds:
-    """Seconds that go on while Lambda halts the process, as the wall clock does, and never go back, as that may.
-
-    Parameters
-    ----------
-    clock : callable
-        Returns the present moment in milliseconds since 1970.
-    """
+    """Seconds that go on while Lambda halts the process, as the wall clock does, and never go back, as that may."""
 
     def __init__(self, clock: Callable[[], int] = now_ms) -> None:
         self._clock = clock
@@ -52,13 +46,7 @@ def to_ms(moment: datetime) -> int:
 
 
 def from_ms(value: int) -> datetime:
-    """Return the UTC moment that is `value` milliseconds after 1970.
-
-    Raises
-    ------
-    OverflowError
-        If the moment lies outside the years 1 to 9999.
-    """
+    """Return the UTC moment `value` milliseconds after 1970; raise `OverflowError` outside the years 1 to 9999."""
     return _EPOCH + timedelta(milliseconds=value)
 
 

@@ -1,25 +1,22 @@
-"""What pydantic refuses, as the house's own error; and whole numbers, where no model is at hand."""
+"""Checks of values that users give: what pydantic refuses as an `InvalidInput`, and fields without a model."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tunehook.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic import ValidationError
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 def first_problem(error: ValidationError, whole: str) -> InvalidInput:
-    """Return an error that names the first field at fault, and quotes nothing of its value.
-
-    Parameters
-    ----------
-    error : ValidationError
-        What a model has raised.
-    whole : str
-        What to name where the fault is no field's: it is no JSON, or not of the type at all.
-    """
+    """Return an error that names the first field at fault (or `whole`, where that is none), but not its value."""
     problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
     return InvalidInput(
         ".".join(map(str, problem["loc"])) or whole, problem["msg"].removeprefix("Value error, ")
@@ -29,3 +26,22 @@ def first_problem(error: ValidationError, whole: str) -> InvalidInput:
 def is_whole(value: object, least: int, most: int) -> bool:
     """Return whether a value is a whole number from `least` to `most`; truth values are none."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def text_in(item: Mapping[str, Any], field: str) -> str:
+    """Return a field that must be a string, or raise `InvalidInput`."""
+    value = item.get(field)
+    if not isinstance(value, str):
+        raise InvalidInput(field, "must be a string")
+    return value
+
+
+def choice_in(item: Mapping[str, Any], field: str, default: Choice) -> Choice:
+    """Return a field that must be of the default's enumeration, or raise `InvalidInput`; None is the default."""
+    value = item.get(field)
+    choices = type(default)
+    if value is None:
+        return default
+    if not isinstance(value, str) or value not in tuple(choices):
+        raise InvalidInput(field, f"must be one of {', '.join(choices)}")
+    return choices(value)

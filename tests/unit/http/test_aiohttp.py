@@ -18,7 +18,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import BaseConnector
 from aiohttp.streams import DataQueue, StreamReader
 
-from tunehook.http.connections import AnswerProtocol, Connector
+from tunehook.http.connections import Connector, ResponseProtocol
 from tunehook.http.guard import NetworkPolicy
 from tunehook.http.resolver import system_lookup
 
@@ -68,7 +68,7 @@ def test_what_the_wire_rests_on_is_as_it_was_read(method: Callable[..., Any]) ->
 
 
 async def test_a_protocol_has_the_attributes_that_are_looked_at() -> None:
-    protocol = AnswerProtocol(asyncio.get_running_loop())
+    protocol = ResponseProtocol(asyncio.get_running_loop())
     assert protocol._parser is None
     assert protocol._payload is None
     assert protocol._exception is None
@@ -77,10 +77,8 @@ async def test_a_protocol_has_the_attributes_that_are_looked_at() -> None:
 
 
 async def test_the_connector_makes_its_connections_by_our_protocol() -> None:
-    connector = Connector(
-        guard=NetworkPolicy.ANY, max_connections=1, keepalive_s=1, ssl_context=None, lookup=system_lookup
-    )
-    assert isinstance(connector._factory(), AnswerProtocol)
+    connector = Connector(NetworkPolicy.ANY, system_lookup, ssl=None, limit=1, keepalive_timeout=1)
+    assert isinstance(connector._factory(), ResponseProtocol)
     assert not connector.use_dns_cache
     await connector.close()
 

@@ -27,9 +27,9 @@ from tunehook.http.errors import (
     InvalidAnswer,
     NameNotResolved,
     TlsFailure,
-    UnreadableAnswer,
+    UnreadableResponse,
+    describe,
     translated,
-    words_of,
 )
 from tunehook.http.reply import Reply
 from tunehook.http.transport import HttpTransport
@@ -141,7 +141,7 @@ async def test_whatever_comes_over_the_wire_is_a_reply_or_an_error_of_httpx(seed
     kinds: Counter[str] = Counter()
     async with serving(script) as wire, HttpTransport() as client:
         for answer in answers:
-            given: dict[str, Any] = {"max_bytes": 99, "deadline_s": 30, "body_s": 30}
+            given: dict[str, Any] = {"max_bytes": 99, "deadline_s": 30}
             try:
                 reply = await client.send_for_status("POST", wire.url, {}, b"{}", **given)
             except httpx.TransportError as error:
@@ -157,7 +157,7 @@ async def test_whatever_comes_over_the_wire_is_a_reply_or_an_error_of_httpx(seed
 @pytest.mark.parametrize(
     ("error", "kind", "words"),
     [
-        (UnreadableAnswer("too long"), InvalidAnswer, "too long"),
+        (UnreadableResponse("too long"), InvalidAnswer, "too long"),
         (BrokenBody("cut"), httpx.RemoteProtocolError, "cut"),
         (aiohttp.ClientConnectorDNSError(KEY, OSError(1, "no")), NameNotResolved, None),
         (aiohttp.ClientConnectorError(KEY, OSError(1, "no")), httpx.ConnectError, None),
@@ -219,7 +219,7 @@ def test_only_what_was_translated_is_told_in_words() -> None:
     told.__cause__ = OSError()
     silent = httpx.ReadError("")
     silent.__cause__ = OSError()
-    assert [words_of(error) for error in (bare, told, silent)] == [
+    assert [describe(error) for error in (bare, told, silent)] == [
         "ReadError",
         "ReadError: the connection broke",
         "ReadError",

@@ -14,7 +14,7 @@ from tests.unit.http.wire import Asked, Host, conversing, ok, redirect
 
 from tunehook.errors import InvalidInput
 from tunehook.http.client import get, open_client
-from tunehook.http.errors import words_of
+from tunehook.http.errors import describe
 from tunehook.http.guard import ForbiddenAddress, NetworkPolicy
 
 # As documented, and not imported: a bound that moves is to be noticed.
@@ -224,7 +224,7 @@ async def test_where_that_fails_the_reason_says_so(monkeypatch: pytest.MonkeyPat
 
     with pytest.raises(httpx.RemoteProtocolError) as caught:
         await guarded(monkeypatch, tmp_path, answer)
-    assert words_of(caught.value) == (
+    assert describe(caught.value) == (
         "RemoteProtocolError: a redirect to plain http, which is not allowed; asked for over https: "
         "the connection was closed before the answer"
     )

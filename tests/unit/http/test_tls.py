@@ -4,7 +4,7 @@ import ssl
 
 import pytest
 
-from tunehook.http.tls import TlsCause, TlsProblem, tls_cause
+from tunehook.http.tls import TlsProblem, tls_cause
 
 
 def not_verified(code: int, words: str = "") -> ssl.SSLError:
@@ -40,7 +40,7 @@ def failed(reason: str | None) -> ssl.SSLError:
     ],
 )
 def test_a_certificate_is_judged_by_its_number(code: int, problem: TlsProblem, words: str) -> None:
-    assert tls_cause(not_verified(code, "too weak")) == TlsCause(problem, words)
+    assert tls_cause(not_verified(code, "too weak")) == (problem, words)
 
 
 @pytest.mark.parametrize(
@@ -57,4 +57,4 @@ def test_a_certificate_is_judged_by_its_number(code: int, problem: TlsProblem, w
     ],
 )
 def test_anything_else_is_told_in_words(error: ssl.SSLError, words: str) -> None:
-    assert tls_cause(error) == TlsCause(TlsProblem.OTHER, words)
+    assert tls_cause(error) == (TlsProblem.OTHER, words)

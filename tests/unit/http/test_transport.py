@@ -753,7 +753,7 @@ async def test_a_sloppy_answer_is_read_as_curl_reads_it(answer: bytes, step: int
         b"content-length : 2\r\n",
     ],
 )
-async def test_a_connection_whose_head_was_mended_is_not_used_again(head: bytes) -> None:
+async def test_a_connection_whose_head_was_repaired_is_not_used_again(head: bytes) -> None:
     async def keep_answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(2):
             writer.write(HEAD + head + b"\r\nok")

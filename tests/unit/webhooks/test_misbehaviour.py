@@ -14,10 +14,9 @@ from tests.support.patience import HANG_S
 from tests.unit.http.wire import Script, answering, dripping, serving, silent
 from tests.unit.webhooks.world import START_MS, delivery, subscribed
 
-from tunehook.http.exchange import BODY_S
 from tunehook.http.guard import NetworkPolicy
 from tunehook.http.resolver import Lookup, system_lookup
-from tunehook.http.transport import HttpTransport
+from tunehook.http.transport import BODY_S, HttpTransport
 from webhooks.attempt import MAX_ANSWER_BYTES, Result, Sender
 from webhooks.verdict import Verdict
 
@@ -152,7 +151,7 @@ async def test_once_the_status_is_there_a_body_that_drips_changes_nothing(
     script: Script, deadline_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if deadline_s > 1:
-        monkeypatch.setattr("tunehook.http.exchange.BODY_S", 0.2)
+        monkeypatch.setattr("tunehook.http.transport.BODY_S", 0.2)
     result = await post_to(script, deadline_s=deadline_s)
     assert (result.verdict, result.attempt.status_code, result.answered) == (Verdict.DELIVERED, 200, True)
     assert (result.attempt.error, result.attempt.detail) == (None, "the body did not end in time")

@@ -1,13 +1,13 @@
-"""httpx's client over the one way to the wire, for whoever wants its interface: downloads, and tools of users.
+"""httpx's client over `HttpTransport`, for downloads and tools of users.
 
-httpx reads a URL in its own way and writes it out as it sees fit. A request that is to carry its target byte for byte
-says so in the extension ``target``, as with httpx's own transport.
+httpx parses a URL and writes it anew. A request that is to carry its target byte for byte says so in the extension
+``target``, as with httpx's own transport.
 """
 
 from __future__ import annotations
 
 import http.cookiejar
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import httpx
@@ -15,14 +15,11 @@ from multidict import CIMultiDict
 
 from tunehook.errors import InvalidInput
 from tunehook.http.errors import TRANSLATED, translated
-from tunehook.http.guard import NetworkPolicy
-from tunehook.http.resolver import Lookup, system_lookup
-from tunehook.http.transport import OUR_HEADERS, HttpTransport
+from tunehook.http.transport import DEFAULT_HEADERS, HttpTransport
 from tunehook.http.urls import as_https, resolved, split_wire_url, wire_url
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
 MAX_REDIRECTS: Final = 20
 
@@ -32,45 +29,16 @@ _PIECE_BYTES: Final = 512 * 1024
 """How much of a body is read, and handed on, at a time at most: files of hundreds of MB come this way."""
 
 
-def open_client(
-    *,
-    guard: NetworkPolicy = NetworkPolicy.ANY,
-    timeout: httpx.Timeout | float | None = 10.0,
-    max_connections: int = 100,
-    keepalive_s: float = 15.0,
-    ssl_context: ssl.SSLContext | None = None,
-    lookup: Lookup = system_lookup,
-) -> httpx.AsyncClient:
-    """Make a client for outgoing requests.
+def open_client(*, timeout: httpx.Timeout | float | None = 10.0, **options: Any) -> httpx.AsyncClient:
+    """Make a client over a `HttpTransport` with these options, to be closed by the caller.
 
-    It follows no redirects unless it is told to, keeps no cookies, uses no proxy or ``.netrc`` of the environment, and
-    asks for answers that are not compressed. It belongs to the event loop that it is first used in.
-
-    Parameters
-    ----------
-    timeout : httpx.Timeout or float or None
-        Seconds for each step (connect, read, pool), not for the whole.
-    guard, max_connections, keepalive_s, ssl_context, lookup
-        See `tunehook.http.transport.HttpTransport`.
-
-    Returns
-    -------
-    httpx.AsyncClient
-        To be closed by the caller. Its requests raise `httpx.TransportError` (of which
-        `tunehook.http.errors.NameNotResolved` and `TlsFailure` are two) and, with a guard,
-        `tunehook.http.guard.ForbiddenAddress` or `tunehook.errors.InvalidInput`; nothing of aiohttp's.
+    It follows no redirects unless it is told to, and belongs to the event loop that it is first used in. `timeout` is
+    in seconds, for each step (connect, read, pool), not for the whole.
     """
-    transport = HttpTransport(
-        guard=guard,
-        max_connections=max_connections,
-        keepalive_s=keepalive_s,
-        ssl_context=ssl_context,
-        lookup=lookup,
-    )
     return httpx.AsyncClient(
-        transport=_HttpxTransport(transport),
+        transport=_HttpxTransport(HttpTransport(**options)),
         timeout=timeout,
-        headers=OUR_HEADERS,
+        headers=DEFAULT_HEADERS,
         cookies=http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[])),
         trust_env=False,
         follow_redirects=False,
@@ -79,47 +47,23 @@ def open_client(
 
 
 async def get(
-    client: httpx.AsyncClient,
-    url: str,
-    headers: Mapping[str, str],
-    limits: httpx.Timeout,
-    *,
-    max_redirects: int = MAX_REDIRECTS,
+    client: httpx.AsyncClient, url: str, headers: Mapping[str, str], limits: httpx.Timeout
 ) -> httpx.Response:
     """GET what a link leads to, the link and each ``Location`` byte for byte as they were given.
 
-    A redirect to http where only https is allowed is asked for as https.
-
-    Parameters
-    ----------
-    client : httpx.AsyncClient
-        Of `open_client`; each hop is as guarded as the first request.
-    url : str
-        As its giver wrote it; see `tunehook.http.urls.wire_url`.
-    headers : mapping of str to str
-        On every hop.
-    limits : httpx.Timeout
-        For each step of each hop.
-    max_redirects : int
-        How many redirects are followed.
-
-    Returns
-    -------
-    httpx.Response
-        The first that is no redirect, or one that does not say where to. Its body is yet to be read; to be closed by
-        the caller.
+    Each hop is as guarded as the first request; a redirect to http is requested over https where http is not allowed.
+    The response is the first that is no redirect, or one that does not say where to. Its body is yet to be read; it is
+    to be closed by the caller.
 
     Raises
     ------
-    httpx.TransportError, httpx.InvalidURL
-        If a hop failed.
-    httpx.TooManyRedirects
-        If there was no end.
+    httpx.TransportError, httpx.InvalidURL, httpx.TooManyRedirects
+        If a hop failed, or there was no end.
     InvalidInput
         If the link or a redirect is no URL, or leads where it must not.
     """
     hop = wire_url(url)
-    for followed in range(max_redirects + 1):
+    for followed in range(MAX_REDIRECTS + 1):
         try:
             response = await _get_once(client, hop, headers, limits)
         except InvalidInput:
@@ -131,19 +75,12 @@ async def get(
             except httpx.TransportError as error:
                 reason = f"a redirect to plain http, which is not allowed; asked for over https: {error}"
                 raise type(error)(reason) from error.__cause__
-        location = _location_of(response)
+        location: bytes = response.extensions.get("location", b"") or _location(response.headers.raw)
         if response.status_code not in _REDIRECTS or not location.strip():
             return response
         await response.aclose()
         hop = resolved(hop, location.decode("utf-8", "surrogateescape"))
-    raise httpx.TooManyRedirects(f"more than {max_redirects} redirects", request=response.request)
-
-
-def _location_of(response: httpx.Response) -> bytes:
-    given = response.extensions.get("location")
-    if isinstance(given, bytes):
-        return given
-    return next((value for name, value in response.headers.raw if name.lower() == b"location"), b"")
+    raise httpx.TooManyRedirects(f"more than {MAX_REDIRECTS} redirects", request=response.request)
 
 
 async def _get_once(
@@ -156,15 +93,22 @@ async def _get_once(
     return await client.send(request, stream=True, follow_redirects=False)
 
 
+def _location(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    return next((value for name, value in headers if name.lower() == b"location"), b"")
+
+
 class _HttpxTransport(httpx.AsyncBaseTransport):
     def __init__(self, transport: HttpTransport) -> None:
         self._transport = transport
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         timeout = request.extensions.get("timeout", {})
+        url = request.url
+        userinfo = f"{url.userinfo.decode()}@" if url.userinfo else ""
+        target: bytes = request.extensions.get("target", url.raw_path)
         response = await self._transport.open(
             request.method,
-            _wire_url_of(request),
+            f"{url.scheme}://{userinfo}{url.netloc.decode()}{target.decode()}",
             CIMultiDict(
                 (name, value) for name, value in request.headers.multi_items() if name != "transfer-encoding"
             ),
@@ -180,27 +124,14 @@ class _HttpxTransport(httpx.AsyncBaseTransport):
         extensions = {}
         if "target" in request.extensions:
             # Whoever writes targets follows redirects as well: httpx would parse a Location even if it does not follow.
-            extensions = {
-                "location": next((value for name, value in headers if name.lower() == b"location"), b"")
-            }
+            extensions = {"location": _location(headers)}
             headers = [header for header in headers if header[0].lower() != b"location"]
         return httpx.Response(
-            response.status,
-            headers=headers,
-            stream=_Stream(response),
-            request=request,
-            extensions=extensions,
+            response.status, headers=headers, stream=_Stream(response), request=request, extensions=extensions
         )
 
     async def aclose(self) -> None:
         await self._transport.close()
-
-
-def _wire_url_of(request: httpx.Request) -> str:
-    url = request.url
-    userinfo = f"{url.userinfo.decode()}@" if url.userinfo else ""
-    target: bytes = request.extensions.get("target", url.raw_path)
-    return f"{url.scheme}://{userinfo}{url.netloc.decode()}{target.decode()}"
 
 
 class _Stream(httpx.AsyncByteStream):
@@ -215,5 +146,5 @@ class _Stream(httpx.AsyncByteStream):
             raise translated(error) from error
 
     async def aclose(self) -> None:
-        # Of an answer that was not read to its end this drops the connection.
+        # This drops the connection of a response that was not read to its end.
         self._response.release()

@@ -1,4 +1,4 @@
-"""The connections under every outgoing request: where they may lead, and how the heads of their answers are read."""
+"""The connections under every outgoing request: where they may lead, and how response heads are read."""
 
 from __future__ import annotations
 
@@ -14,69 +14,49 @@ import httpx
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-from tunehook.http.errors import BrokenBody, UnreadableAnswer
+from tunehook.http.errors import BrokenBody, UnreadableResponse
 from tunehook.http.guard import NetworkPolicy, check_address
-from tunehook.http.heads import (
+from tunehook.http.resolver import GuardedResolver, Lookup
+from tunehook.http.response_head import (
     HEAD_TOO_LARGE,
     MAX_HEAD_BYTES,
     MAX_LINES,
-    NO_ANSWER,
-    Mended,
+    NO_HTTP,
+    Repaired,
     UnreadableHead,
     check_growing,
-    completed,
     end_of_head,
-    mended,
+    repaired,
+    repaired_cut,
 )
-from tunehook.http.resolver import GuardedResolver, Lookup
 
 if TYPE_CHECKING:
     import asyncio
-    import ssl
+    import ssl as tls
 
     from aiohttp.connector import Connection
 
-PARSER_LIMITS: Final = {
-    "max_line_size": MAX_HEAD_BYTES,
-    "max_field_size": MAX_HEAD_BYTES,
-    "max_headers": MAX_LINES + 1,
-}
-"""For aiohttp's parser: the bounds that count are those of `tunehook.http.heads`, which are checked before."""
-
 
 class Connector(aiohttp.TCPConnector):
-    """The connections of one client, for the event loop in which it is made; to be closed by the caller.
-
-    Parameters
-    ----------
-    guard, max_connections, keepalive_s, ssl_context, lookup
-        See `tunehook.http.transport.HttpTransport`.
-    """
+    """The connections of one client, for the event loop in which it is made; to be closed by the caller."""
 
     def __init__(
-        self,
-        *,
-        guard: NetworkPolicy,
-        max_connections: int,
-        keepalive_s: float,
-        ssl_context: ssl.SSLContext | None,
-        lookup: Lookup,
+        self, guard: NetworkPolicy, lookup: Lookup, *, ssl: tls.SSLContext | None, **limits: Any
     ) -> None:
         self._guard = guard
         self._guarded_resolver = GuardedResolver(guard, lookup)
         super().__init__(
-            ssl=ssl_context or _trusted(),
+            ssl=ssl or _trusted(),
             resolver=self._guarded_resolver,
             use_dns_cache=False,  # the resolver has one that goes by the wall clock
             socket_factory=self._open_socket,
-            limit=max_connections,
-            keepalive_timeout=keepalive_s,
+            **limits,
         )
-        handler: type[ResponseHandler] = AnswerProtocol
+        handler: type[ResponseHandler] = ResponseProtocol
         self._factory = functools.partial(handler, self._loop)
 
     def _open_socket(self, address_info: aiohttp.AddrInfoType) -> socket.socket:
-        # aiohttp asks no resolver about a host that is an address: the last gate is where every
+        # aiohttp asks no resolver about a host that is an address: the last check is where every
         # connection is made.
         family, kind, protocol, _, address = address_info
         check_address(str(address[0]), self._guard)
@@ -89,28 +69,22 @@ class Connector(aiohttp.TCPConnector):
 
 
 @functools.cache
-def _trusted() -> ssl.SSLContext:
+def _trusted() -> tls.SSLContext:
     return httpx.create_ssl_context()
 
 
-class AnswerProtocol(ResponseHandler):
-    """Read answers, with their heads mended before aiohttp's parser sees them.
+class ResponseProtocol(ResponseHandler):
+    """Read responses, with their heads repaired before aiohttp's parser sees them.
 
-    Attributes
-    ----------
-    requests : int
-        How many requests the connection has carried, the present one included.
-    has_begun : bool
-        Whether a byte of the present answer has come.
-    heard_at_s : float
-        When the peer was heard last, by the wall clock: Lambda halts a process, and its other clocks.
+    `requests` counts those that the connection has carried, the present one included. `has_begun` says whether a byte
+    of the present response has come.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self.requests = 0
         self.has_begun = False
-        self.heard_at_s = time.time()
+        self.heard_at_s = time.time()  # by the wall clock: Lambda halts a process, and its other clocks
         self._in_head = False
         self._head = b""
         self._heads_bytes = 0
@@ -118,9 +92,9 @@ class AnswerProtocol(ResponseHandler):
     def is_stale(self, kept_s: float) -> bool:
         """Return whether a kept connection can carry no other request.
 
-        That is one which was idle for longer than `kept_s`, which the peer has closed, or over which something came
-        that nobody has asked for: it would pass for the next answer. The socket is looked at itself, since the event
-        loop has not heard of what came while the process was halted.
+        It was idle for longer than `kept_s`, the peer has closed it, or something came over it that nobody asked for
+        and that would pass for the next response. The socket itself is polled: the event loop has not heard of what
+        came while the process was halted.
         """
         if self.should_close or not 0 <= time.time() - self.heard_at_s <= kept_s:
             return True
@@ -132,11 +106,19 @@ class AnswerProtocol(ResponseHandler):
         return bool(waiting.poll(0))
 
     def set_response_params(self, **options: Any) -> None:
-        """Expect the answer to one more request."""
+        """Expect the response to one more request."""
         self.requests += 1
         self.has_begun = False
         self._in_head, self._head, self._heads_bytes = True, b"", 0
-        super().set_response_params(**options)
+        super().set_response_params(
+            read_until_eof=True,
+            auto_decompress=False,
+            # Larger than those of `tunehook.http.response_head`, which are checked before.
+            max_line_size=MAX_HEAD_BYTES,
+            max_field_size=MAX_HEAD_BYTES,
+            max_headers=MAX_LINES + 1,
+            **options,
+        )
 
     def data_received(self, data: bytes) -> None:
         """Take what the peer sent."""
@@ -151,12 +133,12 @@ class AnswerProtocol(ResponseHandler):
             self._refuse(str(error))
             return
         if body:
-            # Apart from the head: where the answer is longer than it says, the parser fails before it has handed on
-            # what came in one piece.
+            # Apart from the head: where the body is longer than its Content-Length, the parser fails before it has
+            # handed on what came in one piece.
             super().data_received(body)
 
     def _read_heads(self, data: bytes) -> bytes:
-        """Hand on whole heads, those of interim answers included; return what follows the last, once it came."""
+        """Hand on whole heads, those of interim responses included; return what follows the last, once it came."""
         while True:
             if not self._head:
                 data = data.lstrip(b"\r\n")
@@ -172,15 +154,13 @@ class AnswerProtocol(ResponseHandler):
             if self._heads_bytes > MAX_HEAD_BYTES:
                 raise UnreadableHead(HEAD_TOO_LARGE)
             self._head = b""
-            head = mended(data[:end])
+            self._hand_on(repaired(data[:end]))
             data = data[end:]
-            self._take(head)
             if not self._in_head:
                 return data
 
-    def _take(self, given: Mended) -> None:
-        """Hand on a whole head."""
-        head, is_changed, fault = given
+    def _hand_on(self, repaired_head: Repaired) -> None:
+        head, is_changed, fault = repaired_head
         if is_changed:
             self.force_close()
         self._in_head = head[9:10] == b"1" and head[9:12] != b"101"
@@ -192,14 +172,14 @@ class AnswerProtocol(ResponseHandler):
         self._in_head = False
         if self.transport is not None:
             self.transport.close()
-        self.set_exception(UnreadableAnswer(reason))
+        self.set_exception(UnreadableResponse(reason))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Take the end of the connection, which ends a head as well, and a body only where it was orderly."""
         if self._in_head and self._parser is not None:
             try:
-                if (head := completed(self._head)) is not None:
-                    self._take(head)
+                if (head := repaired_cut(self._head)) is not None:
+                    self._hand_on(head)
             except UnreadableHead as error:
                 self._refuse(str(error))
             self._in_head = False
@@ -208,11 +188,13 @@ class AnswerProtocol(ResponseHandler):
         super().connection_lost(exc)
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        """Fail the answer, and its body if that is being read: whoever reads it would wait for ever."""
-        if isinstance(self._exception, UnreadableAnswer):
+        """Fail the response, and its body if that is being read: its reader would wait for ever."""
+        if isinstance(self._exception, UnreadableResponse):
             return
         if isinstance(exc, HttpProcessingError):
-            exc = UnreadableAnswer(_in_words(exc))
+            # The first words of the parser's message say what is wrong; the rest quotes the response.
+            found = _FIRST_WORDS.match(exc.message)
+            exc = UnreadableResponse(f"{NO_HTTP} ({found[0].strip()})" if found else NO_HTTP)
             self._break_payload(str(exc))
         super().set_exception(exc, *cause)
 
@@ -221,20 +203,14 @@ class AnswerProtocol(ResponseHandler):
             self._payload.set_exception(BrokenBody(reason))
 
 
-_WORDS: Final = re.compile(r"[A-Za-z][A-Za-z0-9 ,/.()'-]*")
-
-
-def _in_words(error: HttpProcessingError) -> str:
-    """Return what aiohttp's parser found wrong: the first words of its message, since the rest quotes the answer."""
-    found = _WORDS.match(error.message)
-    return f"{NO_ANSWER} ({found[0].strip()})" if found else NO_ANSWER
+_FIRST_WORDS: Final = re.compile(r"[A-Za-z][A-Za-z0-9 ,/.()'-]*")
 
 
 class Response(aiohttp.ClientResponse):
-    """Accept a reason phrase that is not UTF-8."""
+    """A response whose reason phrase need not be UTF-8."""
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        """Read the head of the final answer."""
+        """Read the head of the final response."""
         await super().start(connection)
         self.reason = (self.reason or "").encode("utf-8", "replace").decode()
         return self

@@ -1,8 +1,8 @@
-"""Content codings undone in pieces of a bounded size, for answers that are compressed although nobody asked for it.
+"""Decompress bodies in pieces of a bounded size: some servers compress although nobody asked for it.
 
-What a file or an answer comes to is whole or refused: a gzip of several members is read to its end, and what is cut is
-told from what ended. Names that mean no compression (`utf-8`, `none`, `aws-chunked`) are taken for none, as the big
-clients do, and so is a body that is not compressed whatever its header says.
+A body comes out whole or is refused: a gzip of several members is read to its end, and a cut one is an error. Names
+that mean no compression (`utf-8`, `none`, `aws-chunked`) are taken for none, as the big clients do, and so is a body
+that is not compressed whatever its header says.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ _UNREADABLE: Final = {
 """Compressions that nothing here undoes, and how what they made begins."""
 
 _START_BYTES: Final = 64
-"""How much of a body is looked at to tell whether it is compressed as its header says."""
+"""How much of a body tells whether it is compressed as its header says."""
 
+_BROKEN: Final = "the compressed body is broken"
 _GZIP_MAGIC: Final = b"\x1f\x8b\x08"
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _ZLIB: Final = zlib.MAX_WBITS
@@ -51,7 +52,8 @@ class UnreadableCoding(ValueError):
 class _Inflater(Protocol):
     def pieces(self, data: bytes) -> Iterator[bytes]: ...
 
-    def end(self) -> None: ...
+    @property
+    def is_whole(self) -> bool: ...
 
 
 def content_encoding(headers: Mapping[str, str]) -> str:
@@ -61,26 +63,14 @@ def content_encoding(headers: Mapping[str, str]) -> str:
 
 
 def codings(header: str) -> tuple[str, ...]:
-    """Return the compressions that a ``Content-Encoding`` names, in the order in which they were applied.
-
-    Parameters
-    ----------
-    header : str
-        All of its lines, joined by commas. Names that mean no compression, known or not, are left out.
-    """
+    """Return the compressions that a ``Content-Encoding`` names, in the order in which they were applied."""
     names = (part.partition(";")[0].strip(" \t\"'").lower() for part in header.split(","))
     known = (_ALIASES.get(name, name) for name in names)
     return tuple(name for name in known if name in _UNREADABLE or name in ("gzip", "deflate", "br"))
 
 
 class Decompressor:
-    """Undo the content codings of one body.
-
-    Parameters
-    ----------
-    header : str
-        Its ``Content-Encoding``.
-    """
+    """Undo the content codings of one body, of which `header` is the ``Content-Encoding``."""
 
     def __init__(self, header: str) -> None:
         self._stages = [_Stage(name) for name in reversed(codings(header))]
@@ -88,41 +78,32 @@ class Decompressor:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield what the next bytes of the body come to, in pieces of `PIECE_BYTES` at most.
 
-        Raises
-        ------
-        UnreadableCoding
-            If it is broken, or compressed by what nothing here undoes.
+        Raise `UnreadableCoding` if it is broken, or compressed by what nothing here undoes.
         """
         return self._through(0, data)
 
     def finish(self) -> Iterator[bytes]:
         """Yield the rest, once the whole body has been fed.
 
-        Raises
-        ------
-        UnreadableCoding
-            If the body ended before what is compressed in it.
+        Raise `UnreadableCoding` if the body ended before what is compressed in it.
         """
-        for place, stage in enumerate(self._stages):
+        for number, stage in enumerate(self._stages, 1):
             for piece in stage.finish():
-                yield from self._through(place + 1, piece)
+                yield from self._through(number, piece)
 
-    def _through(self, place: int, data: bytes) -> Iterator[bytes]:
-        if place == len(self._stages):
+    def _through(self, number: int, data: bytes) -> Iterator[bytes]:
+        if number == len(self._stages):
             if data:
                 yield data
             return
-        for piece in self._stages[place].feed(data):
-            yield from self._through(place + 1, piece)
+        for piece in self._stages[number].feed(data):
+            yield from self._through(number + 1, piece)
 
 
 def decompressed(body: bytes, header: str, max_bytes: int) -> bytes | None:
     """Return a whole body, decompressed; None if it exceeds `max_bytes`.
 
-    Raises
-    ------
-    UnreadableCoding
-        If it is broken or cut, or compressed by what nothing here undoes.
+    Raise `UnreadableCoding` if it is broken or cut, or compressed by what nothing here undoes.
     """
     if not codings(header):
         return body if len(body) <= max_bytes else None
@@ -144,28 +125,19 @@ class _Stage:
         self._start = b""
         self._inflater: _Inflater | None = None
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes, *, is_all: bool = False) -> Iterator[bytes]:
         if self._inflater is None:
-            self._start += data
-            if len(self._start) < _START_BYTES:
+            data = self._start = self._start + data
+            if not data or (len(data) < _START_BYTES and not is_all):
                 return
-            data = self._begin()
-        assert self._inflater is not None
+            self._inflater = _inflater_of(self._name, data)
         yield from self._inflater.pieces(data)
 
     def finish(self) -> Iterator[bytes]:
         if self._inflater is None:
-            if not self._start:
-                return
-            data = self._begin()
-            assert self._inflater is not None
-            yield from self._inflater.pieces(data)
-        self._inflater.end()
-
-    def _begin(self) -> bytes:
-        start, self._start = self._start, b""
-        self._inflater = _inflater_of(self._name, start)
-        return start
+            yield from self.feed(b"", is_all=True)
+        if self._inflater is not None and not self._inflater.is_whole:
+            raise UnreadableCoding("the compressed body is truncated")
 
 
 def _inflater_of(name: str, start: bytes) -> _Inflater:
@@ -194,41 +166,38 @@ def _was_never_compressed(start: bytes) -> bool:
     return len(text) > 1 and _NO_TEXT.search(text) is None
 
 
-class _Plain:
-    def pieces(self, data: bytes) -> Iterator[bytes]:
-        for start in range(0, len(data), PIECE_BYTES):
-            yield data[start : start + PIECE_BYTES]
+def _split(data: bytes) -> Iterator[bytes]:
+    return (data[start : start + PIECE_BYTES] for start in range(0, len(data), PIECE_BYTES))
 
-    def end(self) -> None:
-        pass
+
+class _Plain:
+    is_whole = True
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        return _split(data)
 
 
 class _Zlib:
-    """One stream of zlib; what follows it is not looked at."""
+    """One stream of zlib; what follows it is left alone."""
 
     def __init__(self, window: int) -> None:
-        self._inflater = zlib.decompressobj(window)
+        self.stream = zlib.decompressobj(window)
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        while not self._inflater.eof:
+        while not self.stream.eof:
             try:
-                piece = self._inflater.decompress(data, PIECE_BYTES)
+                piece = self.stream.decompress(data, PIECE_BYTES)
             except zlib.error:
-                raise UnreadableCoding("the compressed body is broken") from None
+                raise UnreadableCoding(_BROKEN) from None
             if piece:
                 yield piece
-            elif not self._inflater.unconsumed_tail:
+            elif not self.stream.unconsumed_tail:
                 return
-            data = self._inflater.unconsumed_tail
-
-    def end(self) -> None:
-        if not self._inflater.eof:
-            raise UnreadableCoding("the compressed body is truncated")
+            data = self.stream.unconsumed_tail
 
     @property
-    def rest(self) -> bytes | None:
-        """What followed the stream; None while it goes on."""
-        return self._inflater.unused_data if self._inflater.eof else None
+    def is_whole(self) -> bool:
+        return self.stream.eof
 
 
 class _Gzip:
@@ -250,15 +219,15 @@ class _Gzip:
                 self._member = None if self._is_over else _Zlib(_GZIP)
             else:
                 yield from self._member.pieces(data)
-                if self._member.rest is None:
+                if not self._member.is_whole:
                     return
-                data, self._member = self._member.rest, None
+                data, self._member = self._member.stream.unused_data, None
 
-    def end(self) -> None:
+    @property
+    def is_whole(self) -> bool:
         if self._member is not None:
-            self._member.end()
-        elif self._between and _begins_member(self._between):
-            raise UnreadableCoding("the compressed body is truncated")
+            return self._member.is_whole
+        return not (self._between and _begins_member(self._between))
 
 
 class _Brotli:
@@ -273,13 +242,12 @@ class _Brotli:
             try:
                 piece = self._inflater.process(data, output_buffer_limit=PIECE_BYTES)
             except self._error:
-                raise UnreadableCoding("the compressed body is broken") from None
-            for start in range(0, len(piece), PIECE_BYTES):  # it gives a little more than it is asked for
-                yield piece[start : start + PIECE_BYTES]
+                raise UnreadableCoding(_BROKEN) from None
+            yield from _split(piece)  # it gives a little more than it is asked for
             if self._inflater.is_finished() or not piece:
                 return
             data = b""
 
-    def end(self) -> None:
-        if not self._inflater.is_finished():
-            raise UnreadableCoding("the compressed body is truncated")
+    @property
+    def is_whole(self) -> bool:
+        return bool(self._inflater.is_finished())

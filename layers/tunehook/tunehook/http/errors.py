@@ -1,4 +1,4 @@
-"""What becomes of aiohttp's errors: httpx's, which are the words of every client here, each with what happened."""
+"""aiohttp's errors, translated to httpx's: those are what every client here raises."""
 
 from __future__ import annotations
 
@@ -28,26 +28,28 @@ class CertificateExpired(TlsFailure):
 
 
 class CertificateForAnotherName(TlsFailure):
-    """The server's certificate is not valid for the name that was asked for."""
+    """The server's certificate is not valid for the name in the URL."""
 
 
 class CertificateOfUnknownIssuer(TlsFailure):
     """The server's certificate is of an issuer that is not known here, or its chain is not complete."""
 
 
+class DeadlineExceeded(httpx.TimeoutException):
+    """No status came in time."""
+
+
 class InvalidAnswer(httpx.RemoteProtocolError):
-    """The peer answered, and its answer has no status that can be read."""
+    """The peer answered, and its response has no status that can be read."""
 
 
-class UnreadableAnswer(aiohttp.ClientError):
-    """The answer is no HTTP that can be read, or beyond our bounds; the message says how, and quotes nothing of it."""
+class UnreadableResponse(aiohttp.ClientError):
+    """The response is no readable HTTP, or beyond our bounds; the message says how, and quotes nothing of it."""
 
 
 class BrokenBody(aiohttp.ClientError):
-    """The body of an answer did not end as it should; the message quotes nothing of it."""
+    """The body of a response did not end as it should; the message quotes nothing of it."""
 
-
-_BROKEN: Final = "the connection broke"
 
 _OF_TLS: Final = {
     TlsProblem.EXPIRED: CertificateExpired,
@@ -59,7 +61,7 @@ _OF_TLS: Final = {
 # The first that fits counts: subclasses come before their bases. The texts of aiohttp may hold the URL, whose path is
 # often a secret; None stands for those that do not.
 _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError], str | None], ...] = (
-    (UnreadableAnswer, InvalidAnswer, None),
+    (UnreadableResponse, InvalidAnswer, None),
     (BrokenBody, httpx.RemoteProtocolError, None),
     (aiohttp.ClientConnectorDNSError, NameNotResolved, None),
     (aiohttp.ClientSSLError, TlsFailure, "the TLS handshake failed"),
@@ -77,17 +79,16 @@ _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError], str | None], .
     (HttpProcessingError, InvalidAnswer, "the answer is no valid HTTP"),
     (aiohttp.NonHttpUrlClientError, httpx.UnsupportedProtocol, "the URL is not of http or https"),
     (aiohttp.InvalidURL, httpx.LocalProtocolError, "the URL is not valid"),
-    (aiohttp.ClientError, httpx.ReadError, _BROKEN),
-    (OSError, httpx.ReadError, _BROKEN),
+    (aiohttp.ClientError, httpx.ReadError, "the connection broke"),
+    (OSError, httpx.ReadError, "the connection broke"),
     (ValueError, httpx.LocalProtocolError, "the request is not valid HTTP"),
 )
-
 
 TRANSLATED: Final = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
 """What aiohttp raises, and `translated` knows."""
 
 
-def words_of(error: httpx.RequestError) -> str:
+def describe(error: httpx.RequestError) -> str:
     """Return the name of an error and, where it is one of `translated`, what happened; never a URL or its path."""
     name = type(error).__name__
     return f"{name}: {error}" if isinstance(error.__cause__, TRANSLATED) and str(error) else name

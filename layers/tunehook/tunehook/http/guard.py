@@ -1,8 +1,7 @@
-"""Where a request may go: the rules for a URL and for the addresses that its name resolves to.
+"""Guard against server-side request forgery: docs/webhook-contract.md, "Where a request may go".
 
-The one home of docs/webhook-contract.md, "Where a request may go". A URL is checked when it is given and
-again by the transport before each request (`tunehook.http.transport`); the addresses of its name when the
-connection is made (`tunehook.http.resolver`).
+A URL is checked when it is given and again by the transport before each request (`tunehook.http.transport`); the
+addresses of its name when the connection is made (`tunehook.http.resolver`).
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import re
 import socket
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from tunehook.errors import InvalidInput
 from tunehook.http.networks import forbidden_reason
@@ -27,10 +26,7 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 class NetworkPolicy(StrEnum):
-    """Which addresses the deployment may reach with the URLs of its users.
-
-    ``PUBLIC``: https to public addresses only. ``ANY``: no such rule, for a development stack.
-    """
+    """Which addresses the URLs of users may lead to; ``PUBLIC`` is https to public addresses only."""
 
     PUBLIC = "public"
     ANY = "any"
@@ -43,31 +39,23 @@ class ForbiddenAddress(InvalidInput):
 def check_url(
     url: str, policy: NetworkPolicy, *, field: str = "url", max_length: int = MAX_URL_LENGTH
 ) -> None:
-    """Refuse a URL that no request may be sent to.
+    """Refuse a URL that no request may be sent to, or that has a user name, a password or a fragment.
 
-    Nothing is resolved: a host that is a name is judged by its addresses when a connection is made. A
-    host that is an address, however it is spelled, is judged here already.
+    ``PUBLIC`` wants https, port 443 or from 1024, and no forbidden address. ``ANY`` takes http too, any port and
+    address. Nothing is resolved: a host that is a name is judged by its addresses when a connection is made. A host
+    that is an address, however it is spelled, is judged here already.
 
-    Parameters
-    ----------
-    url : str
-        An absolute URL without user name, password and fragment.
-    policy : NetworkPolicy
-        ``PUBLIC``: scheme https, port 443 or from 1024, and no forbidden address. ``ANY``: http too, any
-        port and address.
-    field : str
-        What the URL's giver calls it, for the error.
-    max_length : int
-        How many characters it may have.
-
-    Raises
-    ------
-    InvalidInput
-        If the URL is not acceptable.
-    ForbiddenAddress
-        If its host is an address that the policy forbids.
+    Raise `InvalidInput` that names `field`: `ForbiddenAddress` if the host is an address that the policy forbids.
     """
-    parts = _split(url, field, max_length)
+    if len(url) > max_length:
+        raise InvalidInput(field, f"longer than {max_length} characters")
+    # Parsers differ in what they make of these, so none gets to see them.
+    if not url.isprintable() or " " in url or "\\" in url:
+        raise InvalidInput(field, "white space, control characters and backslashes are not allowed")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise InvalidInput(field, "not a valid URL") from None
     schemes = ("https",) if policy is NetworkPolicy.PUBLIC else ("https", "http")
     if parts.scheme not in schemes:
         raise InvalidInput(field, f"the scheme must be {' or '.join(schemes)}")
@@ -78,7 +66,12 @@ def check_url(
     authority = _AUTHORITY.fullmatch(parts.netloc)
     if authority is None:
         raise InvalidInput(field, "the host or the port is not valid")
-    _check_port(authority["port"], policy, field)
+    if authority["port"]:
+        port = int(authority["port"])
+        if not 1 <= port <= 65535:
+            raise InvalidInput(field, "the port must be from 1 to 65535")
+        if policy is NetworkPolicy.PUBLIC and port != 443 and port < 1024:
+            raise InvalidInput(field, "the port must be 443 or at least 1024")
     name = "" if authority["name"] is None else ascii_name(authority["name"].lower(), field)
     address = _ipv4_address(name, field) if name else _ipv6_address(authority["v6"], field)
     if address is not None and policy is NetworkPolicy.PUBLIC:
@@ -87,47 +80,10 @@ def check_url(
         raise InvalidInput(field, f"the host must be written as {address}")
 
 
-def check_address(address: str, policy: NetworkPolicy, *, field: str = "url") -> None:
-    """Refuse an address that the policy forbids.
-
-    Parameters
-    ----------
-    address : str
-        An IPv4 or IPv6 address in text, as a name resolved to it.
-    policy : NetworkPolicy
-        ``ANY`` forbids nothing.
-    field : str
-        What the giver of the URL calls it, for the error.
-
-    Raises
-    ------
-    ForbiddenAddress
-        If the address is not public.
-    """
+def check_address(address: str, policy: NetworkPolicy) -> None:
+    """Raise `ForbiddenAddress` if an IPv4 or IPv6 address is not public and the policy wants it to be."""
     if policy is NetworkPolicy.PUBLIC:
-        _check_public(ip_address(address), field)
-
-
-def _split(url: str, field: str, max_length: int) -> SplitResult:
-    if len(url) > max_length:
-        raise InvalidInput(field, f"longer than {max_length} characters")
-    # Parsers differ in what they make of these, so none gets to see them.
-    if not url.isprintable() or " " in url or "\\" in url:
-        raise InvalidInput(field, "white space, control characters and backslashes are not allowed")
-    try:
-        return urlsplit(url)
-    except ValueError:
-        raise InvalidInput(field, "not a valid URL") from None
-
-
-def _check_port(digits: str | None, policy: NetworkPolicy, field: str) -> None:
-    if not digits:
-        return
-    port = int(digits)
-    if not 1 <= port <= 65535:
-        raise InvalidInput(field, "the port must be from 1 to 65535")
-    if policy is NetworkPolicy.PUBLIC and port != 443 and port < 1024:
-        raise InvalidInput(field, "the port must be 443 or at least 1024")
+        _check_public(ip_address(address), "url")
 
 
 def _ipv6_address(text: str, field: str) -> IPv6Address:
@@ -151,19 +107,9 @@ def _ipv4_address(name: str, field: str) -> IPv4Address | None:
 
 
 def ascii_name(host: str, field: str) -> str:
-    """Return a host's name as DNS carries it: in IDNA, if it is not ASCII.
+    """Return a host's name, given in lower case, as DNS carries it: in IDNA, if it is not ASCII.
 
-    Parameters
-    ----------
-    host : str
-        In lower case.
-    field : str
-        What the URL's giver calls it, for the error.
-
-    Raises
-    ------
-    InvalidInput
-        If it cannot be a name.
+    Raise `InvalidInput` if it cannot be a name.
     """
     name = host
     if not host.isascii():

@@ -44,18 +44,10 @@ _RESERVED = HOP_BY_HOP | {
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
-    """Refuse headers that a subscription must not add.
+    """Raise `InvalidInput` for the first header that a subscription must not add, with its name and never its value.
 
-    Parameters
-    ----------
-    headers : mapping of str to str
-        At most 10 names and values: printable ASCII without line breaks, none of the contract's own or
-        hop-by-hop headers, no name twice.
-
-    Raises
-    ------
-    InvalidInput
-        For the first that is not acceptable. The error names the header and never its value.
+    It may add `MAX_HEADERS`: printable ASCII without line breaks, none of the contract's own or hop-by-hop headers, no
+    name twice.
     """
     if len(headers) > MAX_HEADERS:
         raise InvalidInput("headers", f"more than {MAX_HEADERS}")

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 _FORBIDDEN_V4 = {
     IPv4Network("0.0.0.0/8"): "this network",
@@ -57,35 +57,25 @@ _FORBIDDEN_V6 = {
 }
 
 
-def _bits(shift: int) -> Callable[[int], int]:
-    return lambda address: address >> shift & 0xFFFF_FFFF
-
-
-# Where each form keeps its IPv4 addresses, all of which must be public.
-_EMBEDDED: dict[IPv6Network, tuple[Callable[[int], int], ...]] = {
-    IPv6Network("::/96"): (_bits(0),),  # IPv4-compatible, RFC 4291; also :: and ::1
-    IPv6Network("::ffff:0:0/96"): (_bits(0),),  # IPv4-mapped, RFC 4291
-    IPv6Network("::ffff:0:0:0/96"): (_bits(0),),  # IPv4-translated, RFC 2765
-    IPv6Network("64:ff9b::/96"): (_bits(0),),  # NAT64, RFC 6052
-    IPv6Network("2002::/16"): (_bits(80),),  # 6to4, RFC 3056
-    IPv6Network("2001::/32"): (_bits(64), lambda address: ~address & 0xFFFF_FFFF),  # Teredo, RFC 4380
+# By how many bits each form shifts its IPv4 addresses, all of which must be public, and what it inverts in them.
+_EMBEDDED = {
+    IPv6Network("::/96"): ((0, 0),),  # IPv4-compatible, RFC 4291; also :: and ::1
+    IPv6Network("::ffff:0:0/96"): ((0, 0),),  # IPv4-mapped, RFC 4291
+    IPv6Network("::ffff:0:0:0/96"): ((0, 0),),  # IPv4-translated, RFC 2765
+    IPv6Network("64:ff9b::/96"): ((0, 0),),  # NAT64, RFC 6052
+    IPv6Network("2002::/16"): ((80, 0),),  # 6to4, RFC 3056
+    IPv6Network("2001::/32"): (
+        (64, 0),
+        (0, 0xFFFF_FFFF),
+    ),  # Teredo, RFC 4380: the server, and the client inverted
 }
 _ISATAP_INTERFACES = (0x0000_5EFE, 0x0200_5EFE)  # RFC 5214, under any prefix
 
 
 def forbidden_reason(address: IPv4Address | IPv6Address) -> str | None:
-    """Say why an address may not be reached.
+    """Return the name of the forbidden network that an address lies in, or None if it is public.
 
-    Parameters
-    ----------
-    address : IPv4Address or IPv6Address
-        The address a connection would go to.
-
-    Returns
-    -------
-    str or None
-        The name of the forbidden network it lies in, or None if it is public. An IPv6 address that embeds
-        IPv4 addresses is judged by those.
+    An IPv6 address that embeds IPv4 addresses is judged by those.
     """
     if isinstance(address, IPv4Address):
         return next((name for network, name in _FORBIDDEN_V4.items() if address in network), None)
@@ -101,6 +91,6 @@ def _embedded_addresses(address: IPv6Address) -> Iterator[IPv4Address]:
     value = int(address)
     for form, places in _EMBEDDED.items():
         if address in form:
-            yield from (IPv4Address(place(value)) for place in places)
+            yield from (IPv4Address(value >> shift & 0xFFFF_FFFF ^ inverted) for shift, inverted in places)
     if value >> 32 & 0xFFFF_FFFF in _ISATAP_INTERFACES:
         yield IPv4Address(value & 0xFFFF_FFFF)

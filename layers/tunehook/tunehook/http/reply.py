@@ -9,20 +9,11 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back.
+    """The final response to a request, with the beginning of its body as it came over the wire: never decompressed.
 
-    Parameters
-    ----------
-    status : int
-        The status of the final response.
-    headers : mapping
-        To be looked up by names in lower case; of a name that comes more than once the first value.
-    body : bytes
-        The beginning of its body, as it came over the wire: never decompressed.
-    truncated : bool
-        Whether the body went on.
-    fault : str or None
-        How the body ended badly, in words that quote nothing of it. Only `tunehook.http.exchange` gives such replies.
+    `headers` are looked up by names in lower case; of a name that comes more than once they give the first value.
+    `truncated` says whether the body went on. `fault` is how it ended badly, without a quote of it; only
+    `HttpTransport.send_for_status` sets it.
     """
 
     status: int
@@ -41,28 +32,9 @@ class Transport(Protocol):
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, max_bytes: int
     ) -> Reply:
-        """Send a request and read the beginning of its answer.
+        """Send a request and read at most `max_bytes` of its answer's body; raise what the exchange failed by.
 
-        Parameters
-        ----------
-        method : str
-            In upper case.
-        url : str
-            Absolute, and encoded as `tunehook.http.urls.wire_url` does it; it goes over the wire as it is.
-        headers : mapping of str to str
-            Beside those that describe the message and the sender, and ``accept-encoding: identity``.
-        body : bytes or None
-        max_bytes : int
-            How much of the answer's body is read. The connection is dropped where it goes on.
-
-        Returns
-        -------
-        Reply
-            Status, headers and the beginning of the body.
-
-        Raises
-        ------
-        Exception
-            Whatever the exchange failed by.
+        `method` is in upper case. `url` is as `tunehook.http.urls.wire_url` makes them, and is sent as it is.
+        `headers` come beside those that describe the message and the sender, and ``accept-encoding: identity``.
         """
         ...

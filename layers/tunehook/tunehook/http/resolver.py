@@ -1,4 +1,4 @@
-"""The resolver of the guarded client: all addresses of a name are judged, and only those are dialled."""
+"""DNS under the guard: all addresses of a name are checked, and only those are connected to."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _Answers: TypeAlias = "Sequence[tuple[Any, ...]]"
 
 
 def system_lookup(host: str, port: int, family: socket.AddressFamily) -> Sequence[tuple[Any, ...]]:
-    """Ask the operating system for a name's addresses, of the families that this machine can reach.
+    """Return a name's addresses as the operating system knows them, of the families that this machine can reach.
 
-    ``localhost`` and what ends so is this machine in both families, whatever the system knows of it (RFC 6761, section
-    6.3): a server may listen on ``::1`` alone, and the system may name ``127.0.0.1`` alone.
+    ``localhost`` and ``*.localhost`` are this machine in both families (RFC 6761, section 6.3): a server may listen on
+    ``::1`` alone, and the system may name ``127.0.0.1`` alone.
     """
     name = host.rstrip(".").lower()
     if name != "localhost" and not name.endswith(".localhost"):
@@ -54,17 +54,8 @@ def system_lookup(host: str, port: int, family: socket.AddressFamily) -> Sequenc
 class GuardedResolver(AbstractResolver):
     """Resolve names for aiohttp and refuse those with a forbidden address.
 
-    Look-ups run in threads of the process's own: one that hangs holds up neither other work nor the end of the event
-    loop, and whoever asks for the same name meanwhile, in whatever client, waits for that one.
-
-    Parameters
-    ----------
-    policy : NetworkPolicy
-        What is forbidden.
-    lookup : callable
-        Where the answers come from.
-    clock : callable
-        The wall clock, in seconds.
+    Look-ups run in threads of the process: one that hangs holds up neither other work nor the end of the event loop,
+    and other requests for the same name, in whatever client, wait for that one.
     """
 
     def __init__(
@@ -81,15 +72,7 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Return the addresses of `host`, every one of them checked.
-
-        Raises
-        ------
-        ForbiddenAddress
-            If any of the addresses is forbidden.
-        OSError
-            If the name does not resolve.
-        """
+        """Return the addresses of `host`, or raise `ForbiddenAddress` if any is forbidden, `OSError` if none."""
         answers = await self._answers((self._lookup, host, port, family))
         if not answers:
             raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
@@ -106,7 +89,7 @@ class GuardedResolver(AbstractResolver):
         at_s, kept = self._kept.get(key, (float("-inf"), ()))
         if kept and 0 <= self._clock() - at_s < KEPT_S:
             return kept
-        answers = await _result_of(_begun(key))
+        answers = await _shared_lookup(key)
         self._kept[key] = (self._clock(), answers)
         self._kept.move_to_end(key)
         if len(self._kept) > _NAMES_KEPT:
@@ -127,28 +110,23 @@ def _threads() -> ThreadPoolExecutor:
     return UnawaitedThreads(MAX_LOOKUPS, thread_name_prefix="lookup")
 
 
-def _begun(key: _Key) -> Future[_Answers]:
-    """Return the look-up for `key`, which is begun unless it is under way."""
-    with _lock:
-        if (found := _under_way.get(key)) is not None:
-            return found
-        lookup, host, port, family = key
-        begun = _under_way[key] = _threads().submit(lookup, host, port, family)
-    begun.add_done_callback(lambda _: _under_way.pop(key, None))
-    return begun
-
-
-async def _result_of(lookup: Future[_Answers]) -> _Answers:
+async def _shared_lookup(key: _Key) -> _Answers:
+    """Look a name up in a thread, or wait for the look-up of the same name that is under way."""
     loop = asyncio.get_running_loop()
     is_over = asyncio.Event()
 
-    def tell(_: Future[_Answers]) -> None:
+    def wake(_: Future[_Answers]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(is_over.set)
 
-    lookup.add_done_callback(tell)
+    with _lock:
+        if (running := _under_way.get(key)) is None:
+            lookup, host, port, family = key
+            running = _under_way[key] = _threads().submit(lookup, host, port, family)
+            running.add_done_callback(lambda _: _under_way.pop(key, None))
+    running.add_done_callback(wake)
     await is_over.wait()
     try:
-        return lookup.result()
+        return running.result()
     except UnicodeError:
         raise socket.gaierror(socket.EAI_NONAME, "not a name that DNS can carry") from None

@@ -1,4 +1,4 @@
-"""One reading of ``Retry-After``, for providers, hosts and receivers alike. Nothing that anybody sends raises."""
+"""``Retry-After``, read in one way for providers, hosts and receivers alike. Nothing that anybody sends raises."""
 
 from __future__ import annotations
 
@@ -8,26 +8,15 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 LONGEST_S: Final = 10 * 365 * 24 * 3600.0
-"""No wait is told to be longer."""
 
 _SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 
 
 def retry_after_s(value: str | None, now: datetime) -> float | None:
-    """Return how long a ``Retry-After`` asks to wait (RFC 9110, section 10.2.3).
+    """Return how long a ``Retry-After`` asks to wait (RFC 9110, section 10.2.3): 0 to `LONGEST_S` seconds.
 
-    Parameters
-    ----------
-    value : str or None
-        Seconds, with a fraction or without, or a date in one of HTTP's three forms (section 5.6.7). A date without a
-        zone is in UTC.
-    now : datetime
-        The present moment, with a zone.
-
-    Returns
-    -------
-    float or None
-        Seconds, from 0 (for a moment that has passed) to `LONGEST_S`; None if it is neither.
+    It may be seconds, with a fraction or without, or a date in one of HTTP's three forms (section 5.6.7); a date
+    without a zone is in UTC. None if it is neither.
     """
     text = (value or "").strip()
     if not text.isascii():

@@ -1,10 +1,10 @@
-"""What TLS failed by, in words, and in the kinds that an owner mends differently. No HTTP library is imported here."""
+"""Why TLS failed, as a kind and as a text. No HTTP library is imported here."""
 
 from __future__ import annotations
 
 import ssl
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
 
 class TlsProblem(Enum):
@@ -16,27 +16,18 @@ class TlsProblem(Enum):
     OTHER = "other"
 
 
-class TlsCause(NamedTuple):
-    """A problem, and what it is in words."""
-
-    problem: TlsProblem
-    words: str
-
-
-_ANOTHER_NAME: Final = TlsCause(TlsProblem.ANOTHER_NAME, "the certificate is not valid for the name")
-_UNKNOWN_ISSUER: Final = TlsCause(TlsProblem.UNKNOWN_ISSUER, "the certificate is of an unknown issuer")
+_ANOTHER_NAME: Final = (TlsProblem.ANOTHER_NAME, "the certificate is not valid for the name")
+_UNKNOWN_ISSUER: Final = (TlsProblem.UNKNOWN_ISSUER, "the certificate is of an unknown issuer")
 
 # By OpenSSL's X509_V_ERR numbers.
 _OF_CERTIFICATES: Final = {
-    9: TlsCause(TlsProblem.OTHER, "the certificate is not valid yet"),
-    10: TlsCause(TlsProblem.EXPIRED, "the certificate has expired"),
-    18: TlsCause(TlsProblem.UNKNOWN_ISSUER, "the certificate is signed by itself, by no known issuer"),
+    9: (TlsProblem.OTHER, "the certificate is not valid yet"),
+    10: (TlsProblem.EXPIRED, "the certificate has expired"),
+    18: (TlsProblem.UNKNOWN_ISSUER, "the certificate is signed by itself, by no known issuer"),
     19: _UNKNOWN_ISSUER,
     20: _UNKNOWN_ISSUER,
-    21: TlsCause(
-        TlsProblem.UNKNOWN_ISSUER, "the certificate is of an unknown issuer (its chain is not complete)"
-    ),
-    23: TlsCause(TlsProblem.OTHER, "the certificate was revoked"),
+    21: (TlsProblem.UNKNOWN_ISSUER, f"{_UNKNOWN_ISSUER[1]} (its chain is not complete)"),
+    23: (TlsProblem.OTHER, "the certificate was revoked"),
     62: _ANOTHER_NAME,
     64: _ANOTHER_NAME,
 }
@@ -46,13 +37,12 @@ _NO_TLS: Final = frozenset(
 """OpenSSL's reasons; the last is that of the one which Python 3.14 is built with."""
 
 
-def tls_cause(error: ssl.SSLError) -> TlsCause:
+def tls_cause(error: ssl.SSLError) -> tuple[TlsProblem, str]:
     """Return what an error of the ``ssl`` module means; nothing of the peer is quoted but OpenSSL's own words."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        known = _OF_CERTIFICATES.get(getattr(error, "verify_code", 0))
         words = getattr(error, "verify_message", "") or "the certificate is not valid"
-        return known or TlsCause(TlsProblem.OTHER, words)
+        return _OF_CERTIFICATES.get(getattr(error, "verify_code", 0), (TlsProblem.OTHER, words))
     reason = getattr(error, "reason", None) or "the handshake failed"
     if reason in _NO_TLS:
-        return TlsCause(TlsProblem.OTHER, "the host speaks no TLS on this port (plain http?)")
-    return TlsCause(TlsProblem.OTHER, str(reason).replace("_", " ").lower())
+        return TlsProblem.OTHER, "the host speaks no TLS on this port (plain http?)"
+    return TlsProblem.OTHER, str(reason).replace("_", " ").lower()

@@ -1,86 +1,70 @@
 """The one way to the wire: requests over aiohttp's connector, byte for byte as their callers wrote them.
 
-aiohttp's session is not used: it follows, keeps, guesses and adds what is not wanted here, and costs time for it. It
-also repeats too little (a POST never) and too much (what went over a fresh connection); see `HttpTransport.open`.
+aiohttp's session is not used: it follows redirects, keeps cookies and adds headers, and costs time. It also repeats too
+little (a POST never) and too much (what went over a fresh connection); see `HttpTransport.open`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from typing import TYPE_CHECKING, Any, Final, Self
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
 from yarl import URL
 
 from tunehook import __version__
-from tunehook.http.connections import PARSER_LIMITS, AnswerProtocol, Connector, Response
-from tunehook.http.errors import TRANSLATED, UnreadableAnswer, translated
+from tunehook.http.connections import Connector, Response, ResponseProtocol
+from tunehook.http.errors import TRANSLATED, DeadlineExceeded, UnreadableResponse, translated
 from tunehook.http.guard import NetworkPolicy, check_url
-from tunehook.http.heads import CUT
 from tunehook.http.reply import Reply
 from tunehook.http.resolver import Lookup, system_lookup
+from tunehook.http.response_head import CUT
 from tunehook.http.urls import MAX_WIRE_URL_LENGTH, split_wire_url
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
-OUR_HEADERS: Final = {
+    from aiohttp.connector import Connection
+
+DEFAULT_HEADERS: Final = {
     "user-agent": f"tunehook/{__version__}",
     "accept-encoding": "identity",
 }
 """On every request that does not say otherwise."""
 
+BODY_S: Final = 1.0
+"""How long `HttpTransport.send_for_status` reads a body at most."""
+
 _NO_TIME_LIMIT: Final = aiohttp.ClientTimeout()
 _READ_BYTES: Final = 64 * 1024
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD"})
-_OF_A_BODY: Final = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding"})
+_BODY_HEADERS: Final = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding"})
 _REQUEST_TIMEOUT: Final = 408
-_NEVER_ARRIVED: Final = (aiohttp.ClientConnectionError, OSError)
+_CONNECTION_ERRORS: Final = (aiohttp.ClientConnectionError, OSError)
 
 
+@dataclass(slots=True, kw_only=True)
 class HttpTransport:
     """A `tunehook.http.reply.Transport`, to be used as a context manager in one event loop.
 
     It follows no redirects, keeps no cookies, uses no proxy or ``.netrc`` of the environment, and asks for answers that
-    are not compressed.
+    are not compressed. Its requests raise `httpx.TransportError` and, with a guard,
+    `tunehook.http.guard.ForbiddenAddress` or `tunehook.errors.InvalidInput`.
 
-    Parameters
-    ----------
-    guard : NetworkPolicy
-        ``PUBLIC`` for URLs that a user gave (receivers, results): each request obeys docs/webhook-contract.md, "Where a
-        request may go". ``ANY`` for those of the deployment itself (gateways).
-    max_connections : int
-        Connections that may be open at once.
-    keepalive_s : float
-        Seconds that an idle connection is kept for another request, by the wall clock.
-    ssl_context : ssl.SSLContext, optional
-        Whom to trust; by default certifi's authorities, or those of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``.
-    lookup : callable
-        What resolves names.
+    `guard` is ``PUBLIC`` for URLs that a user gave (receivers, results), ``ANY`` for those of the stack (gateways). An
+    idle connection is kept for `keepalive_s` by the wall clock. Without an `ssl_context`, certifi's authorities are
+    trusted, or those of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``.
     """
 
-    def __init__(
-        self,
-        *,
-        guard: NetworkPolicy = NetworkPolicy.ANY,
-        max_connections: int = 100,
-        keepalive_s: float = 15.0,
-        ssl_context: ssl.SSLContext | None = None,
-        lookup: Lookup = system_lookup,
-    ) -> None:
-        self._guard = guard
-        self._keepalive_s = keepalive_s
-        self._make_connector = functools.partial(
-            Connector,
-            guard=guard,
-            max_connections=max_connections,
-            keepalive_s=keepalive_s,
-            ssl_context=ssl_context,
-            lookup=lookup,
-        )
-        self._connector: Connector | None = None
+    guard: NetworkPolicy = NetworkPolicy.ANY
+    max_connections: int = 100
+    keepalive_s: float = 15.0
+    ssl_context: ssl.SSLContext | None = None
+    lookup: Lookup = system_lookup
+    _connector: Connector | None = field(default=None, init=False)
 
     async def __aenter__(self) -> Self:
         """Do nothing: connections are made as they are needed."""
@@ -99,25 +83,17 @@ class HttpTransport:
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, max_bytes: int
     ) -> Reply:
-        """Send a request and read the beginning of its answer.
-
-        Raises
-        ------
-        httpx.TransportError
-            If the exchange failed, in the middle of the body included.
-        ForbiddenAddress, InvalidInput
-            If the transport is guarded and the URL leads where it must not.
-        """
+        """Send a request and read the beginning of its answer; a body that ends badly is an error."""
         response = await self.open(method, url, headers, body)
+        answer = bytearray()
         try:
-            try:
-                answer, truncated = await _read(response.content, max_bytes)
-            finally:
-                # Of an answer that was not read to its end this drops the connection.
-                response.release()
+            await _read_into(answer, response.content, max_bytes)
         except TRANSLATED as error:
             raise translated(error) from error
-        return Reply(response.status, response.headers, answer, truncated)
+        finally:
+            # This drops the connection of an answer that was not read to its end.
+            response.release()
+        return _reply(response, answer, max_bytes)
 
     async def send_for_status(
         self,
@@ -128,49 +104,29 @@ class HttpTransport:
         *,
         max_bytes: int,
         deadline_s: float,
-        body_s: float,
     ) -> Reply:
-        """Send a request and read the status of its answer, and of the body what comes soon.
+        """Send a request and read the status of its answer; `Reply.fault` says how its body ended badly, if it did.
 
-        Parameters
-        ----------
-        method, url, headers, body, max_bytes
-            See `tunehook.http.reply.Transport.send`.
-        deadline_s : float
-            Seconds for everything: DNS, TLS, sending, headers and body.
-        body_s : float
-            How long the body is read at most, once the head is there.
-
-        Returns
-        -------
-        Reply
-            Once there is a status, whatever becomes of the body.
-
-        Raises
-        ------
-        TimeoutError
-            If there was no status in time.
-        httpx.TransportError, ForbiddenAddress, InvalidInput
-            As of `send`, but not for what comes after the head.
+        `deadline_s` is for everything: DNS, TLS, sending, headers and body, which has `BODY_S` of it at most. Raise
+        `DeadlineExceeded` if there was no status in time.
         """
         loop = asyncio.get_running_loop()
         until_s = loop.time() + deadline_s
-        async with asyncio.timeout_at(until_s):
-            response = await self.open(method, url, headers, body)
+        try:
+            async with asyncio.timeout_at(until_s):
+                response = await self.open(method, url, headers, body)
+        except TimeoutError:
+            raise DeadlineExceeded(f"no answer within {deadline_s:g} s") from None
         answer = bytearray()
         fault = None
         try:
-            async with asyncio.timeout_at(min(loop.time() + body_s, until_s)) as limit:
+            async with asyncio.timeout_at(min(loop.time() + BODY_S, until_s)) as limit:
                 await _read_into(answer, response.content, max_bytes)
-        except TimeoutError as error:
-            fault = "the body did not end in time" if limit.expired() else str(translated(error))
         except TRANSLATED as error:
-            fault = str(translated(error))
+            fault = "the body did not end in time" if limit.expired() else str(translated(error))
         finally:
             response.release()
-        return Reply(
-            response.status, response.headers, bytes(answer[:max_bytes]), len(answer) > max_bytes, fault
-        )
+        return _reply(response, answer, max_bytes, fault)
 
     async def open(
         self,
@@ -184,47 +140,35 @@ class HttpTransport:
     ) -> aiohttp.ClientResponse:
         """Send a request and read the head of its answer.
 
-        A request that went over a connection which had been used before, and which broke before a byte of the answer,
-        is sent once more over a fresh one, whatever its method: the peer had closed it as idle (RFC 9112, section
-        9.3.1). So is a GET that is answered by 408 and the end of such a connection. What changes something is not sent
-        again once a byte of an answer came.
+        A request is sent once more over a fresh connection, whatever its method, where it went over a connection that
+        had been used before and that broke before a byte of the answer: the peer had closed it as idle (RFC 9112,
+        section 9.3.1). So is a GET that is answered by 408 and the end of such a connection.
 
-        Parameters
-        ----------
-        method, url, headers, body
-            See `tunehook.http.reply.Transport.send`. A GET without a body has no header that describes one either.
-        limits : aiohttp.ClientTimeout
-            For the steps `connect` (a place among the connections, and the connection), `sock_connect`, `sock_read`.
-        read_bytes : int
-            How much of the body is read ahead.
-
-        Returns
-        -------
-        aiohttp.ClientResponse
-            To be released by the caller; its body is read from `content`, and was never decompressed.
-
-        Raises
-        ------
-        httpx.TransportError
-            If there was no answer.
-        ForbiddenAddress, InvalidInput
-            If the transport is guarded and the URL leads where it must not.
+        A GET without a body has no header that describes one either. The response is to be released by the caller; its
+        body is read from `content`, and was never decompressed. `limits` are for the steps `connect` (a place among the
+        connections, and the connection), `sock_connect` and `sock_read`; `read_bytes` of the body are read ahead.
         """
-        if self._guard is NetworkPolicy.PUBLIC:
-            check_url(url, self._guard, max_length=MAX_WIRE_URL_LENGTH)
+        if self.guard is NetworkPolicy.PUBLIC:
+            check_url(url, self.guard, max_length=MAX_WIRE_URL_LENGTH)
         if self._connector is None:
-            self._connector = self._make_connector()
+            self._connector = Connector(
+                self.guard,
+                self.lookup,
+                ssl=self.ssl_context,
+                limit=self.max_connections,
+                keepalive_timeout=self.keepalive_s,
+            )
         try:
-            make = functools.partial(_request, method, url, headers, body)
-            response = await self._try(make(), limits, read_bytes, is_again=False)
-            if response is None:
-                response = await self._try(make(), limits, read_bytes, is_again=True)
+            for is_again in (False, True):
+                request = _request(method, url, headers, body)
+                response = await self._send_once(request, limits, read_bytes, is_again=is_again)
+                if response is not None:
+                    return response
         except TRANSLATED as error:
             raise translated(error) from error
-        assert response is not None, "what is sent again is answered or raises"
-        return response
+        raise AssertionError("what is sent again is answered or raises")
 
-    async def _try(
+    async def _send_once(
         self,
         request: aiohttp.ClientRequest,
         limits: aiohttp.ClientTimeout,
@@ -233,51 +177,41 @@ class HttpTransport:
         is_again: bool,
     ) -> aiohttp.ClientResponse | None:
         """Send a request once; return None if it is to be sent again."""
-        connection = await self._connection(request, limits, is_fresh=is_again)
-        protocol = connection.protocol
-        assert isinstance(protocol, AnswerProtocol)
+        connection, protocol = await self._connect(request, limits, is_fresh=is_again)
+        response = None
         try:
             protocol.set_response_params(
-                read_until_eof=True,
-                auto_decompress=False,
                 skip_payload=request.method == "HEAD",
                 read_timeout=limits.sock_read,
                 read_bufsize=read_bytes,
-                **PARSER_LIMITS,
             )
             response = await request.send(connection)
-            try:
-                await response.start(connection)
-            except BaseException:
+            await response.start(connection)
+        except BaseException as error:
+            if response is not None:
                 response.close()
+            connection.close()
+            if isinstance(error, TimeoutError) or not isinstance(error, _CONNECTION_ERRORS):
                 raise
-            if (
-                response.status == _REQUEST_TIMEOUT
-                and protocol.requests > 1
-                and protocol.should_close
-                and request.method in _WITHOUT_BODY
-            ):
-                # Proxies say so on a connection that was idle for too long, before they close it.
-                response.close()
-                return None
-            return response
-        except TimeoutError:
-            connection.close()
-            raise
-        except _NEVER_ARRIVED as error:
-            connection.close()
-            if protocol.requests > 1 and not protocol.has_begun:
-                return None
             if protocol.has_begun:
-                raise UnreadableAnswer(CUT) from error
-            raise
-        except BaseException:
-            connection.close()
-            raise
+                raise UnreadableResponse(CUT) from error
+            if protocol.requests == 1:
+                raise
+            return None
+        if (
+            response.status == _REQUEST_TIMEOUT
+            and protocol.requests > 1
+            and protocol.should_close
+            and request.method in _WITHOUT_BODY
+        ):
+            # Proxies say so on a connection that was idle for too long, before they close it.
+            response.close()
+            return None
+        return response
 
-    async def _connection(
+    async def _connect(
         self, request: aiohttp.ClientRequest, limits: aiohttp.ClientTimeout, *, is_fresh: bool
-    ) -> Any:
+    ) -> tuple[Connection, ResponseProtocol]:
         assert self._connector is not None
         while True:
             try:
@@ -285,9 +219,9 @@ class HttpTransport:
             except TimeoutError as error:
                 raise aiohttp.ConnectionTimeoutError from error
             protocol = connection.protocol
-            assert isinstance(protocol, AnswerProtocol)
-            if not protocol.requests or not (is_fresh or protocol.is_stale(self._keepalive_s)):
-                return connection
+            assert isinstance(protocol, ResponseProtocol)
+            if not protocol.requests or not (is_fresh or protocol.is_stale(self.keepalive_s)):
+                return connection, protocol
             connection.close()
 
 
@@ -299,13 +233,13 @@ def _request(method: str, url: str, headers: Mapping[str, str], body: bytes | No
             raise
         raise aiohttp.NonHttpUrlClientError(url) from None
     given = {name.lower() for name in headers}
-    left_out = _OF_A_BODY if not body and method in _WITHOUT_BODY else frozenset()
+    left_out = _BODY_HEADERS if not body and method in _WITHOUT_BODY else frozenset()
     return aiohttp.ClientRequest(
         method,
         # As a path alone, the target stays as it is; yarl would drop an empty query.
         _origin(origin).with_path(target, encoded=True),
         headers=[
-            *(ours for ours in OUR_HEADERS.items() if ours[0] not in given),
+            *(default for default in DEFAULT_HEADERS.items() if default[0] not in given),
             *(header for header in headers.items() if header[0].lower() not in left_out),
         ],
         data=body or None,
@@ -319,15 +253,12 @@ def _origin(origin: str) -> URL:
     return URL(origin, encoded=True)
 
 
-async def _read(content: aiohttp.StreamReader, max_bytes: int) -> tuple[bytes, bool]:
-    body = await content.readany()
-    if not content.at_eof():  # few answers come in more than one piece
-        whole = bytearray(body)
-        await _read_into(whole, content, max_bytes)
-        body = bytes(whole)
-    return body[:max_bytes], len(body) > max_bytes
+async def _read_into(body: bytearray, content: aiohttp.StreamReader, max_bytes: int) -> None:
+    while len(body) <= max_bytes and (piece := await content.readany()):
+        body += piece
 
 
-async def _read_into(whole: bytearray, content: aiohttp.StreamReader, max_bytes: int) -> None:
-    while len(whole) <= max_bytes and (piece := await content.readany()):
-        whole += piece
+def _reply(
+    response: aiohttp.ClientResponse, body: bytearray, max_bytes: int, fault: str | None = None
+) -> Reply:
+    return Reply(response.status, response.headers, bytes(body[:max_bytes]), len(body) > max_bytes, fault)

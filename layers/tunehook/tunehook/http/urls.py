@@ -1,7 +1,7 @@
 """URLs as they go over the wire: byte for byte as they were given, but for what no URL may hold.
 
-Libraries for URLs normalise: `%2F`, `'`, `[`, `;` or a trailing `?` come out otherwise than they went in, and a link
-that is signed is refused then. So a URL is a text here, and its target is never parsed.
+Libraries for URLs normalise `%2F`, `'`, `[`, `;` or a trailing `?`, which breaks links that are signed. So a URL is a
+text here, and its target is never parsed.
 """
 
 from __future__ import annotations
@@ -25,89 +25,54 @@ _BLANK: Final = "".join(map(chr, range(0x21)))
 def wire_url(url: str, *, field: str = "url") -> str:
     """Encode what no URL may hold (white space, control characters, backslashes, all beyond ASCII), and nothing else.
 
-    Parameters
-    ----------
-    url : str
-        Absolute. White space around it and its fragment are left out. A byte that is not of UTF-8 may stand in it as a
-        lone surrogate, as Python's ``surrogateescape`` makes them.
-    field : str
-        What the URL's giver calls it, for the error.
+    White space around it and its fragment are left out; the host comes out in IDNA. A byte that is not of UTF-8 may
+    stand in it as a lone surrogate, as Python's ``surrogateescape`` makes them.
 
-    Returns
-    -------
-    str
-        In ASCII: scheme, host (in IDNA), and the target from its slash on.
-
-    Raises
-    ------
-    InvalidInput
-        If it is not of http or https, or its host cannot be a name.
+    Raise `InvalidInput` if it is not of http or https, or its host cannot be a name; the error names `field`.
     """
     found = _ABSOLUTE.fullmatch(url.strip(_BLANK).partition("#")[0])
     if found is None:
         raise InvalidInput(field, "not an http or https URL")
-    target = found["target"]
-    if not target.startswith("/"):
-        target = f"/{target}"
-    return (
-        f"{found['scheme'].lower()}://{_ascii_authority(found['authority'], field)}{_encoded(target, field)}"
-    )
+    authority = _ascii_authority(found["authority"], field)
+    return f"{found['scheme'].lower()}://{authority}{_encoded(_target(found), field)}"
 
 
 def split_wire_url(url: str) -> tuple[str, str]:
-    """Split a URL as `wire_url` makes them into origin and target.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
-    """
+    """Split a URL as `wire_url` makes them into origin and target; raise `ValueError` if it is none."""
     found = _ABSOLUTE.fullmatch(url.partition("#")[0])
     if found is None or not found["authority"]:
         raise ValueError("not a URL for the wire")
-    target = found["target"]
-    if not target.startswith("/"):
-        target = f"/{target}"
+    target = _target(found)
     if _NOT_OF_A_URL.search(target):
         raise ValueError("not a URL for the wire")
     return f"{found['scheme'].lower()}://{found['authority']}", target
 
 
-def resolved(base: str, reference: str, *, field: str = "location") -> str:
+def resolved(base: str, reference: str) -> str:
     """Resolve a reference, such as a ``Location``, against the URL that it came from (RFC 3986, section 5.2).
 
-    Dot segments are removed only from a path that is relative: nothing else of what was given is changed.
+    `base` is as `wire_url` makes them; `reference` may hold what `wire_url` encodes. Dot segments are removed only from
+    a path that is relative: nothing else of what was given is changed.
 
-    Parameters
-    ----------
-    base : str
-        As `wire_url` makes them.
-    reference : str
-        Absolute, or relative in any way; may hold what `wire_url` encodes.
-    field : str
-        What the reference's giver calls it, for the error.
-
-    Raises
-    ------
-    InvalidInput
-        If it is empty, or what comes out is not of http or https.
+    Raise `InvalidInput` if it is empty, or what comes out is not of http or https.
     """
     text = reference.strip(_BLANK).partition("#")[0]
     if not text:
-        raise InvalidInput(field, "empty")
-    if _SCHEME.match(text):
-        return wire_url(text, field=field)
+        raise InvalidInput("location", "empty")
     origin, target = split_wire_url(base)
-    if text.startswith("//"):
-        return wire_url(f"{origin.partition(':')[0]}:{text}", field=field)
-    if text.startswith("/"):
-        return wire_url(origin + text, field=field)
     path = target.partition("?")[0]
-    if text.startswith("?"):
-        return wire_url(origin + path + text, field=field)
-    relative, mark, query = text.partition("?")
-    merged = _without_dots(path[: path.rfind("/") + 1] + relative)
-    return wire_url(origin + merged + mark + query, field=field)
+    if _SCHEME.match(text):
+        whole = text
+    elif text.startswith("//"):
+        whole = f"{origin.partition(':')[0]}:{text}"
+    elif text.startswith("/"):
+        whole = origin + text
+    elif text.startswith("?"):
+        whole = origin + path + text
+    else:
+        relative, mark, query = text.partition("?")
+        whole = origin + _without_dots(path[: path.rfind("/") + 1] + relative) + mark + query
+    return wire_url(whole, field="location")
 
 
 def as_https(url: str) -> str:
@@ -119,14 +84,18 @@ def as_https(url: str) -> str:
 
 
 def without_secrets(url: str) -> str:
-    """Return a URL or a reference, such as a ``Location``, as it may be shown: what often is a secret is left out.
+    """Return a URL or a reference, such as a ``Location``, without user name, password, query and fragment.
 
-    That is a user name with its password, the values of a query, and a fragment. What comes out is printable ASCII,
-    whatever went in.
+    What comes out is printable ASCII, whatever went in.
     """
     text = url.strip(_BLANK).partition("#")[0]
     place, mark, _ = text.partition("?")
     return _encoded(_USER.sub(r"\1", place, count=1), "url") + (f"{mark}..." if mark else "")
+
+
+def _target(found: re.Match[str]) -> str:
+    target = found["target"]
+    return target if target.startswith("/") else f"/{target}"
 
 
 def _without_dots(path: str) -> str:

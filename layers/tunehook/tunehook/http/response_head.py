@@ -1,10 +1,10 @@
-"""The head of an answer, mended as curl and browsers read it before a strict parser sees it.
+"""Response heads, repaired as curl and browsers read them before a strict parser sees them.
 
-What is mended: lines that end with a bare LF, white space before a colon, lines that are no header, folded lines, NUL
+Repaired are: lines that end with a bare LF, white space before a colon, lines that are no header, folded lines, NUL
 bytes, versions beyond 1.1, the same ``Content-Length`` twice, one beside chunked (chunked counts: RFC 9112, section
 6.3), one that is no number, and a head that ends with the connection instead of a blank line. Where lengths contradict
-each other, or the connection ended before a whole header, the status counts and the body is broken. Whoever mends a
-head does not use its connection again: where the next answer begins is not certain any more (RFC 9112, section 11.1).
+each other, or the connection ended before a whole header, the status counts and the body is broken. The connection of a
+repaired head must not be used again: where the next response begins is not certain any more (RFC 9112, section 11.1).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_HEAD_BYTES: Final = 256 * 1024
 LINE_TOO_LONG: Final = f"a header line of the answer is longer than {MAX_LINE_BYTES // 1024} kB"
 TOO_MANY_LINES: Final = f"the answer has more than {MAX_LINES} header lines"
 HEAD_TOO_LARGE: Final = f"the headers of the answer are larger than {MAX_HEAD_BYTES // 1024} kB"
-NO_ANSWER: Final = "the answer is no valid HTTP"
+NO_HTTP: Final = "the answer is no valid HTTP"
 CONTRADICTION: Final = "the Content-Length headers of the answer contradict each other"
 CUT: Final = "the connection was closed in the middle of the headers"
 
@@ -35,17 +35,15 @@ _STATUS: Final = re.compile(
     rb"(?:HTTP/1\.(?P<minor>[0-9])|ICY)[ \t]+(?P<code>[1-9][0-9]{2})(?P<reason>[ \t].*)?"
 )
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
-
-
-_LONGEST_BEGINNING: Final = 5
-_BEGINNINGS: Final = (b"HTTP/", b"ICY ")
+_PREFIXES: Final = (b"HTTP/", b"ICY ")
+_LONGEST_PREFIX: Final = 5
 
 
 class UnreadableHead(ValueError):
-    """The head of an answer is beyond its bounds, or that of no answer; the message quotes nothing of it."""
+    """A response head is too large, or the data is no HTTP response; the message quotes nothing of it."""
 
 
-class Mended(NamedTuple):
+class Repaired(NamedTuple):
     """A head that a strict parser takes, whether it had to be changed, and why its body is broken if it is."""
 
     head: bytes
@@ -59,83 +57,57 @@ def end_of_head(data: bytes, start: int = 0) -> int | None:
     return None if found is None else found.end()
 
 
-def mended(head: bytes) -> Mended:
-    """Return a head that a strict parser takes.
-
-    Parameters
-    ----------
-    head : bytes
-        From the status line to the blank line. What is no answer at all comes back as it is.
-
-    Raises
-    ------
-    UnreadableHead
-        If it is too large.
-    """
+def repaired(head: bytes) -> Repaired:
+    """Return a head that a strict parser takes, or raise `UnreadableHead`; what is no HTTP comes back as it is."""
     if len(head) <= MAX_LINE_BYTES and head.count(b"\n") <= MAX_LINES and _CLEAN.fullmatch(head):
-        return Mended(head)
+        return Repaired(head)
     lines = [line.removesuffix(b"\r") for line in head.rstrip(b"\r\n").split(b"\n")]
-    _check(head, lines)
-    status = _status_of(lines[0])
-    if status is None:
-        return Mended(head)
-    version = b"1.0" if status["minor"] in (None, b"0") else b"1.1"
-    start = b"HTTP/" + version + b" " + status["code"] + (status["reason"] or b"")
-    framed, fault = _framed(_fields(lines[1:]))
-    whole = b"\r\n".join([start, *framed, b"", b""])
-    return Mended(whole, whole != head, fault)
-
-
-def completed(cut: bytes) -> Mended | None:
-    """Return the head that a connection ended in the middle of, with its blank line.
-
-    None where not even the status line is whole. Where no header is whole either, nothing tells that there was no more
-    to come, and the body is broken.
-
-    Raises
-    ------
-    UnreadableHead
-        If it is too large.
-    """
-    whole = cut[: cut.rfind(b"\n") + 1]
-    line = whole.partition(b"\n")[0].removesuffix(b"\r")
-    if _status_of(line) is None:
-        return None
-    head = mended(whole + b"\r\n")
-    return head if whole.count(b"\n") > 1 else head._replace(fault=CUT)
-
-
-def check_growing(head: bytes) -> None:
-    """Refuse a head that is not whole yet, and already too large or that of no answer.
-
-    Raises
-    ------
-    UnreadableHead
-        If it is.
-    """
-    if len(head) - head.rfind(b"\n") > MAX_LINE_BYTES + 2:
-        raise UnreadableHead(LINE_TOO_LONG)
-    if len(head) > MAX_HEAD_BYTES:
-        raise UnreadableHead(HEAD_TOO_LARGE)
-    begun = head[:_LONGEST_BEGINNING]
-    if not any(begun.startswith(known) or known.startswith(begun) for known in _BEGINNINGS):
-        raise UnreadableHead(NO_ANSWER)
-    line, is_whole, _ = head.partition(b"\n")
-    if is_whole and _status_of(line.removesuffix(b"\r")) is None:
-        raise UnreadableHead(NO_ANSWER)
-
-
-def _status_of(line: bytes) -> re.Match[bytes] | None:
-    return _STATUS.fullmatch(line.replace(b"\0", b" "))
-
-
-def _check(head: bytes, lines: list[bytes]) -> None:
     if max(map(len, lines)) > MAX_LINE_BYTES:
         raise UnreadableHead(LINE_TOO_LONG)
     if len(lines) > MAX_LINES + 1:
         raise UnreadableHead(TOO_MANY_LINES)
     if len(head) > MAX_HEAD_BYTES:
         raise UnreadableHead(HEAD_TOO_LARGE)
+    status = _status_of(lines[0])
+    if status is None:
+        return Repaired(head)
+    version = b"1.0" if status["minor"] in (None, b"0") else b"1.1"
+    start = b"HTTP/" + version + b" " + status["code"] + (status["reason"] or b"")
+    framed, fault = _framed(_fields(lines[1:]))
+    whole = b"\r\n".join([start, *framed, b"", b""])
+    return Repaired(whole, whole != head, fault)
+
+
+def repaired_cut(cut: bytes) -> Repaired | None:
+    """Return the head that a connection ended in the middle of, with its blank line.
+
+    None where not even the status line is whole. Where no header is whole either, more may have been to come, and the
+    body is broken. Raise `UnreadableHead` if the head is too large.
+    """
+    whole = cut[: cut.rfind(b"\n") + 1]
+    line = whole.partition(b"\n")[0].removesuffix(b"\r")
+    if _status_of(line) is None:
+        return None
+    head = repaired(whole + b"\r\n")
+    return head if whole.count(b"\n") > 1 else head._replace(fault=CUT)
+
+
+def check_growing(head: bytes) -> None:
+    """Raise `UnreadableHead` if a head that is not whole yet is already too large, or no HTTP."""
+    if len(head) - head.rfind(b"\n") > MAX_LINE_BYTES + 2:
+        raise UnreadableHead(LINE_TOO_LONG)
+    if len(head) > MAX_HEAD_BYTES:
+        raise UnreadableHead(HEAD_TOO_LARGE)
+    begun = head[:_LONGEST_PREFIX]
+    if not any(begun.startswith(prefix) or prefix.startswith(begun) for prefix in _PREFIXES):
+        raise UnreadableHead(NO_HTTP)
+    line, is_whole, _ = head.partition(b"\n")
+    if is_whole and _status_of(line.removesuffix(b"\r")) is None:
+        raise UnreadableHead(NO_HTTP)
+
+
+def _status_of(line: bytes) -> re.Match[bytes] | None:
+    return _STATUS.fullmatch(line.replace(b"\0", b" "))
 
 
 def _fields(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
@@ -159,17 +131,12 @@ def _fields(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
 
 def _framed(fields: list[tuple[bytes, bytes]]) -> tuple[list[bytes], str | None]:
     """Return header lines of which one at most says where the body ends, and why none can be believed."""
-    codings = _values(fields, b"transfer-encoding")
-    lengths = _values(fields, b"content-length")
-    lines = [
-        name + b": " + value
-        for name, value in fields
-        if name.lower() not in (b"transfer-encoding", b"content-length")
-    ]
+    framing = (b"transfer-encoding", b"content-length")
+    lines = [name + b": " + value for name, value in fields if name.lower() not in framing]
+    codings, lengths = (_members(fields, name) for name in framing)
     applied = [coding.lower() for coding in codings if coding.lower() != b"identity"]
     if applied:
-        is_chunked_alone = set(applied) == {b"chunked"}
-        coding = b"chunked" if is_chunked_alone else b", ".join(applied)
+        coding = b"chunked" if set(applied) == {b"chunked"} else b", ".join(applied)
         return [*lines, b"Transfer-Encoding: " + coding], None
     known = {int(length) for length in lengths if _LENGTH.fullmatch(length)}
     if len(known) > 1:
@@ -177,7 +144,7 @@ def _framed(fields: list[tuple[bytes, bytes]]) -> tuple[list[bytes], str | None]
     return [*lines, *(b"Content-Length: %d" % length for length in known)], None
 
 
-def _values(fields: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
+def _members(fields: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
     """Return the members of a list header, however many lines it has."""
     given = b",".join(value for each, value in fields if each.lower() == name)
     return [value for part in given.split(b",") if (value := part.strip(b" \t"))]

@@ -4,19 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunehook.http.heads import (
+from tunehook.http.response_head import (
     CONTRADICTION,
     CUT,
     HEAD_TOO_LARGE,
     LINE_TOO_LONG,
-    NO_ANSWER,
+    NO_HTTP,
     TOO_MANY_LINES,
-    Mended,
+    Repaired,
     UnreadableHead,
     check_growing,
-    completed,
     end_of_head,
-    mended,
+    repaired,
+    repaired_cut,
 )
 
 # As documented, and not imported: a bound that moves is to be noticed.
@@ -28,8 +28,8 @@ START = b"HTTP/1.1 200 OK\r\n"
 
 
 def lines_of(*given: bytes) -> list[bytes]:
-    """The header lines of a head that was mended."""
-    head, *_ = mended(START + b"".join(line + b"\r\n" for line in given) + b"\r\n")
+    """The header lines of a head that was repaired."""
+    head, *_ = repaired(START + b"".join(line + b"\r\n" for line in given) + b"\r\n")
     return head.split(b"\r\n")[1:-2]
 
 
@@ -46,7 +46,7 @@ def lines_of(*given: bytes) -> list[bytes]:
     ],
 )
 def test_a_good_head_stays_as_it_is(head: bytes) -> None:
-    assert mended(head) == Mended(head)
+    assert repaired(head) == Repaired(head)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_good_head_stays_as_it_is(head: bytes) -> None:
         ([b"x-a: b\rc"], [b"x-a: b c"]),
     ],
 )
-def test_what_is_odd_is_mended_or_left_out(given_lines: list[bytes], seen: list[bytes]) -> None:
+def test_what_is_odd_is_repaired_or_left_out(given_lines: list[bytes], seen: list[bytes]) -> None:
     assert lines_of(*given_lines) == seen
 
 
@@ -90,20 +90,20 @@ def test_what_is_odd_is_mended_or_left_out(given_lines: list[bytes], seen: list[
         (b"ICY 200 OK", b"HTTP/1.0 200 OK"),
     ],
 )
-def test_an_odd_status_line_is_mended(start: bytes, seen: bytes) -> None:
-    assert mended(start + b"\r\n\r\n") == Mended(seen + b"\r\n\r\n", is_changed=True)
+def test_an_odd_status_line_is_repaired(start: bytes, seen: bytes) -> None:
+    assert repaired(start + b"\r\n\r\n") == Repaired(seen + b"\r\n\r\n", is_changed=True)
 
 
 @pytest.mark.parametrize(
     "start", [b"SSH-2.0-OpenSSH_9.0", b"<html>", b"HTTP/2.0 200 OK", b"HTTP/1.1 2x0 OK", b""]
 )
 def test_what_is_no_answer_is_left_to_the_parser(start: bytes) -> None:
-    assert mended(start + b"\r\n\r\n") == Mended(start + b"\r\n\r\n")
+    assert repaired(start + b"\r\n\r\n") == Repaired(start + b"\r\n\r\n")
 
 
 def test_lines_that_end_with_a_bare_line_feed_are_lines() -> None:
     seen = START + b"x-a: b\r\nContent-Length: 2\r\n\r\n"
-    assert mended(b"HTTP/1.1 200 OK\nx-a: b\ncontent-length: 2\n\n") == Mended(seen, is_changed=True)
+    assert repaired(b"HTTP/1.1 200 OK\nx-a: b\ncontent-length: 2\n\n") == Repaired(seen, is_changed=True)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_of_lengths_that_contradict_each_other_none_counts_and_the_body_is_broke
     lengths: list[bytes],
 ) -> None:
     given_lines = b"".join(line + b"\r\n" for line in [b"x-a: b", *lengths])
-    assert mended(START + given_lines + b"\r\n") == Mended(START + b"x-a: b\r\n\r\n", True, CONTRADICTION)
+    assert repaired(START + given_lines + b"\r\n") == Repaired(START + b"x-a: b\r\n\r\n", True, CONTRADICTION)
 
 
 def test_a_line_may_have_64_kb() -> None:
@@ -158,15 +158,15 @@ def test_a_head_ends_with_the_first_blank_line(data: bytes, end: int | None) -> 
 
 
 def test_a_head_that_the_connection_ended_has_its_whole_lines() -> None:
-    whole = Mended(START + b"location: /x\r\n\r\n")
-    assert completed(START + b"location: /x\r\n") == whole
-    assert completed(START + b"location: /x\r\nx-half: ") == whole
-    assert completed(START + b"x-a : b\r\n") == Mended(START + b"x-a: b\r\n\r\n", is_changed=True)
+    whole = Repaired(START + b"location: /x\r\n\r\n")
+    assert repaired_cut(START + b"location: /x\r\n") == whole
+    assert repaired_cut(START + b"location: /x\r\nx-half: ") == whole
+    assert repaired_cut(START + b"x-a : b\r\n") == Repaired(START + b"x-a: b\r\n\r\n", is_changed=True)
 
 
 @pytest.mark.parametrize("cut", [START, START + b"location: /x", b"HTTP/1.1 200 OK\n"])
 def test_of_a_head_without_one_whole_header_the_status_counts_and_the_body_is_broken(cut: bytes) -> None:
-    seen = completed(cut)
+    seen = repaired_cut(cut)
     assert seen is not None
     assert (seen.head, seen.fault) == (START + b"\r\n", CUT)
 
@@ -175,14 +175,14 @@ def test_of_a_head_without_one_whole_header_the_status_counts_and_the_body_is_br
     "cut", [b"", b"HTTP/1.1 2", b"HTTP/1.1 200 OK", b"HTTP/1.1 2\r\n", b"SSH-2.0-x\r\na: b\r\n"]
 )
 def test_a_head_without_a_whole_status_line_is_none(cut: bytes) -> None:
-    assert completed(cut) is None
+    assert repaired_cut(cut) is None
 
 
 @pytest.mark.parametrize(
     "begun", [b"S", b"HTTPS", b"<html>", b"HTTP/1.1 2x0 OK\r\n", b"ICE", b"\x15\x03\x03"]
 )
 def test_what_can_become_no_answer_is_refused_at_once(begun: bytes) -> None:
-    with pytest.raises(UnreadableHead, match=NO_ANSWER):
+    with pytest.raises(UnreadableHead, match=NO_HTTP):
         check_growing(begun)
 
 
@@ -194,10 +194,10 @@ def test_what_can_become_an_answer_is_waited_for(begun: bytes) -> None:
 
 
 @given(st.lists(st.binary(max_size=40), max_size=12))
-def test_whatever_comes_is_mended_or_refused(lines: list[bytes]) -> None:
+def test_whatever_comes_is_repaired_or_refused(lines: list[bytes]) -> None:
     head = START + b"\r\n".join(lines).replace(b"\n\n", b"\n").replace(b"\n\r\n", b"\n") + b"\r\n\r\n"
     try:
-        seen, *_ = mended(head)
+        seen, *_ = repaired(head)
     except UnreadableHead:
         return
     assert seen.count(b"\r\n\r\n") == 1
@@ -215,9 +215,9 @@ def full_head(size: int) -> bytes:
 
 
 def test_a_head_has_256_kb_at_most() -> None:
-    assert mended(full_head(256 * 1024)) == Mended(full_head(256 * 1024))
+    assert repaired(full_head(256 * 1024)) == Repaired(full_head(256 * 1024))
     with pytest.raises(UnreadableHead, match=HEAD_TOO_LARGE):
-        mended(full_head(256 * 1024 + 1))
+        repaired(full_head(256 * 1024 + 1))
 
 
 def test_a_head_that_grows_is_refused_just_beyond_its_bounds() -> None:

@@ -1,11 +1,12 @@
-from typing import Any
+"""Exchanges where the status is what counts: `HttpTransport.send_for_status`."""
 
 import httpx
 import pytest
 from tests.support.patience import HANG_S
 from tests.unit.http.wire import OK, Script, dripping, serving, silent
 
-from tunehook.http.exchange import DeadlineExceeded, exchange
+from tunehook.http import transport
+from tunehook.http.errors import DeadlineExceeded
 from tunehook.http.reply import Reply
 from tunehook.http.transport import HttpTransport
 
@@ -14,7 +15,9 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 
 async def post(script: Script, *, deadline_s: float = HANG_S, max_bytes: int = 16_384) -> Reply:
     async with serving(script) as wire, HttpTransport() as client:
-        return await exchange(client, "POST", wire.url, {}, b"{}", deadline_s=deadline_s, max_bytes=max_bytes)
+        return await client.send_for_status(
+            "POST", wire.url, {}, b"{}", deadline_s=deadline_s, max_bytes=max_bytes
+        )
 
 
 async def test_what_comes_in_time_is_the_transports_reply() -> None:
@@ -37,17 +40,11 @@ async def test_a_body_that_drips_is_given_up_and_the_status_counts() -> None:
 async def test_another_failure_is_the_transports_own() -> None:
     async with HttpTransport() as client:
         with pytest.raises(httpx.ConnectError):
-            await exchange(client, "POST", "http://127.0.0.1:1/", {}, b"", deadline_s=3, max_bytes=1)
+            await client.send_for_status("POST", "http://127.0.0.1:1/", {}, b"", deadline_s=3, max_bytes=1)
 
 
-async def test_a_body_has_a_second_of_the_deadline_at_most() -> None:
-    asked: dict[str, Any] = {}
-
-    class Transport:
-        async def send_for_status(self, *_: Any, **limits: Any) -> Reply:
-            asked.update(limits)
-            return Reply(200, {}, b"", False)
-
-    transport: Any = Transport()
-    await exchange(transport, "POST", "http://h/", {}, b"", deadline_s=20, max_bytes=7)
-    assert asked == {"deadline_s": 20, "max_bytes": 7, "body_s": 1.0}
+async def test_a_body_has_a_second_of_the_deadline_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert transport.BODY_S == 1.0
+    monkeypatch.setattr(transport, "BODY_S", 0.1)
+    answer = await post(dripping(HEAD + b"content-length: 9000\r\n\r\n", b"x"))
+    assert answer.fault == "the body did not end in time"
