@@ -91,7 +91,7 @@ async def _ask(config: ProviderConfig, task_id: str) -> Probe:
     async with HttpTransport() as http:
         noting = _Noting(http)
         started = time.monotonic()
-        outcome = await Provider(config, noting).ask(task_id)
+        outcome = await Provider(config, noting).poll(task_id)
         seconds = time.monotonic() - started
         return Probe(task_id, noting.answer, seconds, outcome, noting.status, noting.is_page)
 

@@ -74,7 +74,7 @@ class Questions:
     def finish(self) -> None:
         """Ask no more; what is under way may be answered."""
         for provider in self._met:
-            provider.finish()
+            provider.close()
 
     async def ask_due(self, *, is_configured: bool) -> float:
         """Ask about what is due; return for how many seconds this waited.
@@ -185,7 +185,7 @@ class Questions:
         def is_wanted(task_id: str) -> bool:
             return task_id in unanswered and unanswered[task_id].call is call
 
-        questions = provider.ask_many(
+        questions = provider.poll_many(
             tuple(unanswered), old=self._old(group), overdue=overdue, is_wanted=is_wanted
         )
         try:

@@ -11,11 +11,15 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from tunehook.http.decompress import UnreadableCoding, content_encoding, decompressed
 from tunehook.providers.charsets import texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tunehook.http.reply import Reply
+
+MAX_BODY_BYTES = 2 * 1024 * 1024
 REDACTED = "***"
 
 _MAX_DEPTH = 32  # DynamoDB's limit of nesting
@@ -30,7 +34,30 @@ _HTML = re.compile(r"<(!doctype\s+html|html|head|title|body|div|center|h1|p|br|b
 
 
 class UnreadablePayloadError(ValueError):
-    """The body is no JSON that can be read; the message says what it is instead, never with the key in it."""
+    """The body is too large, broken or no JSON; the message says what it is instead, never with the key in it."""
+
+    def __init__(self, reason: str, *, is_too_large: bool = False) -> None:
+        super().__init__(reason)
+        self.is_too_large = is_too_large
+
+
+def plain_body(reply: Reply) -> bytes:
+    """Return the body of a reply, decompressed.
+
+    Raises
+    ------
+    UnreadablePayloadError
+        If it exceeds 2 MiB raw or decompressed, or is compressed in a way that nothing here undoes, or is broken.
+    """
+    body: bytes | None = reply.body
+    if "content-encoding" in reply.headers and not reply.truncated:
+        try:
+            body = decompressed(reply.body, content_encoding(reply.headers), MAX_BODY_BYTES)
+        except UnreadableCoding as error:
+            raise UnreadablePayloadError(str(error)) from error
+    if reply.truncated or body is None or len(body) > MAX_BODY_BYTES:
+        raise UnreadablePayloadError("the body exceeds 2 MiB", is_too_large=True)
+    return body
 
 
 def redact(text: str, secret: str) -> str:
