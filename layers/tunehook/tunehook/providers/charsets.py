@@ -63,25 +63,13 @@ _WIDE = re.compile(rb"[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _PAIR = re.compile(rb"[\x81-\xfe]([\x40-\x7e\x80-\xfe])")
 
 
-def texts(body: bytes, content_type: str, secret: bytes = b"") -> Iterator[str]:
-    """Decode a body in every way that makes sense, the likeliest first.
+def decodings(body: bytes, content_type: str, secret: bytes = b"") -> Iterator[str]:
+    """Decode a body in every way that makes sense, the likeliest first, without a byte order mark. Yields at least one.
 
     The order: a byte order mark; the zero bytes of UTF-16 and UTF-32; UTF-8, where nothing else is declared, or
-    where the bytes can hardly be anything else; the declared charset; then what UTF-8 with a few broken characters
-    gives, and the charsets of Chinese and Japanese that the bytes are valid in.
-
-    Parameters
-    ----------
-    body : bytes
-    content_type : str
-        The header's value, or an empty text. An unknown charset counts as none.
-    secret : bytes
-        The API key, blotted out before a charset of several bytes a character can swallow its first letter.
-
-    Yields
-    ------
-    str
-        At least one, without a byte order mark.
+    where the bytes can hardly be anything else; the charset that the header declares, if it is known; then UTF-8 with
+    a few broken characters, and the charsets of Chinese and Japanese that the bytes are valid in. The API key is
+    redacted before a charset of several bytes a character can swallow its first letter.
     """
     declared = declared_codec(content_type)
     utf8 = _strictly(body, "utf-8")

@@ -88,6 +88,11 @@ _DATA_INSIDE = (
 )
 
 
+def names(written: str) -> tuple[str, ...]:
+    """Return the names of fields that are written with spaces between them."""
+    return tuple(written.split())
+
+
 def text(value: Any, longest: int) -> str | None:
     """Return a text that is not blank, stripped and cut to `longest` characters; a number as digits.
 
@@ -214,6 +219,7 @@ def link(value: Any, base_url: str = "") -> str | None:
     base_url : str
         Of the provider; without one, no relative link is usable.
     """
+    value = address(value)
     if not isinstance(value, str) or len(value) > _MAX_URL:
         return None
     url = _unwrapped(value)
@@ -321,12 +327,14 @@ def is_data(value: Any) -> bool:
 
 def data_type(value: Any) -> str:
     """Return the media type that a ``data:`` URI names, in lower case; empty where it names none."""
+    value = address(value)
     match = _DATA_URI.match(value[:_MAX_DATA_HEAD].strip(_AROUND)) if isinstance(value, str) else None
     return match["type"].strip().lower() if match else ""
 
 
 def data_file(value: Any) -> bytes | None:
     """Return the bytes of a media file that stands in the answer itself, as a ``data:`` URI (RFC 2397)."""
+    value = address(value)
     if not is_data(value):
         return None
     match = _DATA_URI.fullmatch(value.strip(_AROUND))

@@ -17,7 +17,7 @@ from tunehook.providers.results import (
     entries,
     has_file,
     is_media,
-    is_words,
+    is_message,
     quoted,
     read_clip,
     read_links,
@@ -36,67 +36,46 @@ if TYPE_CHECKING:
 
 # Sources: docs/provider-contracts.md, "Status words".
 _TASK_STATUSES: Final = StatusVocabulary(
-    queued={
-        *("", "unknown", "not_start", "submitted", "queued", "queueing", "queuing", "pending"),
-        *("in_queue", "on_queue", "pending_queue", "staged", "waiting", "wait", "created", "preparing"),
-    },
-    processing={
-        *("in_progress", "processing", "running", "starting", "started", "generating"),
-        *("text_success", "first_success", "callback_exception"),
-    },
-    succeeded={"success", "succeeded", "succeed", "successful", "complete", "completed", "finished", "done"},
-    failed={
-        *("failure", "failed", "fail", "error", "canceled", "cancelled", "aborted", "timeouted"),
-        *("create_task_failed", "generate_audio_failed", "generate_lyrics_failed", "sensitive_word_error"),
-    },
+    {
+        "queued": "unknown not_start submitted queued queueing queuing pending in_queue on_queue pending_queue staged"
+        " waiting wait created preparing",
+        "processing": "in_progress processing running starting started generating text_success first_success"
+        " callback_exception",
+        "succeeded": "success succeeded succeed successful complete completed finished done",
+        "failed": "failure failed fail error canceled cancelled aborted timeouted create_task_failed"
+        " generate_audio_failed generate_lyrics_failed sensitive_word_error",
+    }
 )
 _CLIP_STATUSES: Final = StatusVocabulary(
-    queued={"", "submitted", "queued", "pending", "waiting"},
-    processing={"streaming", "processing", "in_progress", "running", "generating"},
-    succeeded={"complete", "completed", "succeeded", "success", "finished", "done"},
-    failed={"error", "failed", "failure", "fail", "canceled", "cancelled", "aborted"},
+    {
+        "queued": "submitted queued pending waiting",
+        "processing": "streaming processing in_progress running generating",
+        "succeeded": "complete completed succeeded success finished done",
+        "failed": "error failed failure fail canceled cancelled aborted",
+    }
 )
 _CALLBACK_EXCEPTION: Final = "callback_exception"
 _WORKED: Final = frozenset({"success", "succeed", "succeeded", "ok", "true", "0", "1", "200"})
 _CODES: Final = ("code", "status_code", "statusCode", "errcode", "errno", "ret")
 _TASK_IDS: Final = ("task_id", "taskId", "id")
 _STATUS: Final = ("status", "task_status", "taskStatus", "state")
-_OF_A_TASK: Final = (
-    "progress",
-    "fail_reason",
-    "submit_time",
-    "start_time",
-    "finish_time",
-    "action",
-    "platform",
-)
+_OF_A_TASK: Final = coerce.names("progress fail_reason submit_time start_time finish_time action platform")
 _TASK_INSIDE: Final = ("task", "task_info", "taskInfo", "record")
-_CLIP_LISTS: Final = (
-    *("clips", "songs", "sunoData", "suno_data", "data", "results", "result", "response", "output"),
-    *(
-        "tracks",
-        "music",
-        "musics",
-        "audios",
-        "lyricsData",
-        "lyrics_data",
-        "lyrics",
-        "resultJson",
-        "result_json",
-    ),
+_CLIP_LISTS: Final = coerce.names(
+    "clips songs sunoData suno_data data results result response output tracks music musics audios lyricsData"
+    " lyrics_data lyrics resultJson result_json"
 )
 _MAPS_BY_ID: Final = ("clips", "songs", "tracks")
-_LINKS: Final = (
-    *("result_url", "resultUrl", "audio_url", "audioUrl", "video_url", "videoUrl"),
-    *("media_urls", "mediaUrls", "result_urls", "resultUrls", "urls", "output", "result"),
+_LINKS: Final = coerce.names(
+    "result_url resultUrl audio_url audioUrl video_url videoUrl media_urls mediaUrls result_urls resultUrls urls output"
+    " result"
 )
 """Where a task or its `data` may have links outside of all clips."""
 
 _RESULTS: Final = ("resultJson", "result_json", "response", "output", "result")
 _FAIL_REASON: Final = ("fail_reason", "failReason", "fail_msg", "failMsg")
-_REASONS: Final = (
-    *("error_message", "errorMessage", "error_msg", "errorMsg", "err_msg", "error", "failure_reason"),
-    *("msg", "message", "detail", "reason"),
+_REASONS: Final = coerce.names(
+    "error_message errorMessage error_msg errorMsg err_msg error failure_reason msg message detail reason"
 )
 _NO_WORDS: Final = frozenset({"", "success", "ok", "null", "none", "data:"})
 _URL = re.compile(r"https?://\S+", re.IGNORECASE)
@@ -304,7 +283,7 @@ class _Clips:
 
     def _outside(self) -> list[ReadClip]:
         """Add what stands outside of the clips, where none of them has a file (rows 22 and 26)."""
-        links = [entry for entry in self._links() if not is_words(entry)]
+        links = [entry for entry in self._links() if not is_message(entry)]
         if not links:
             reason = coerce.first(
                 self._task, *_FAIL_REASON

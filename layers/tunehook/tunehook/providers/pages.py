@@ -24,7 +24,10 @@ _CHALLENGES: Final = (
     r"(?i)just a moment|attention required|checking your browser|cf-chl|challenge-platform|verify you are (?:a )?human"
     r"|enable javascript and cookies|captcha|ddos protection|人机验证|安全验证|滑动验证"
 )
-_BLOCKS: Final = r"(?i)access denied|request blocked|web application firewall|error code: ?1\d{3}|you have been blocked|被拦截|拦截"
+_BLOCKS: Final = (
+    r"(?i)access denied|request blocked|web application firewall|error code: ?1\d{3}"
+    r"|you have been blocked|被拦截|拦截"
+)
 _FRONT_ERROR: Final = r"(?i)^error code: ?\d{3,4}\s*$"
 _CHALLENGERS: Final = {
     "cf-mitigated": "Cloudflare",

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from tunehook.http.decompress import UnreadableCoding, content_encoding, decompressed
-from tunehook.providers.charsets import texts
+from tunehook.providers.charsets import decodings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +27,9 @@ _MAX_DIGITS = 38  # DynamoDB's limit of precision
 _SHORTEST_SECRET = 8  # anything shorter would also match ordinary words
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CUT = "…"
+_CUTS = ((20_000, None), (5_000, None), (1_000, None), (200, None), (200, 100), (100, 10), (50, 3))
+"""Steps by which a long object is shortened: characters of a text, entries of a list or an object."""
+
 _PADDING = " \t\r\n\v\f\0\ufeff"
 _MAX_SEARCHED = 20_000
 _MAX_QUOTED = 80
@@ -66,24 +69,15 @@ def redact(text: str, secret: str) -> str:
 
 
 def parse(body: bytes, secret: str = "", content_type: str = "") -> Any:
-    """Decode and read the JSON of an answer, as tolerantly as curl, requests or a browser hand it on.
+    """Decode and read the JSON of an answer, as tolerantly as curl, requests or a browser pass it on.
 
-    Taken are any charset (see `tunehook.providers.charsets`), a byte order mark, white space and zero bytes around
-    the JSON, and control characters in its texts (raw line breaks in lyrics). Not taken is what none of them reads:
+    Accepted are any charset (see `tunehook.providers.charsets`), a byte order mark, white space and zero bytes around
+    the JSON, and control characters in its texts (raw line breaks in lyrics). Not accepted is what none of them reads:
     anything else before or after the JSON, comments, trailing commas, single quotes.
 
     What cannot be decoded becomes U+FFFD: a bad byte in a title must not hide that a task ended. NaN and
-    infinities become None, numbers beyond 38 digits their text, lone surrogates U+FFFD, and what nests deeper
-    than 32 levels None.
-
-    Parameters
-    ----------
-    body : bytes
-        The body, decompressed.
-    secret : str
-        The API key, which is blotted out wherever the provider quotes it.
-    content_type : str
-        The header's value, for its charset.
+    infinities become None, numbers beyond 38 digits their text, lone surrogates U+FFFD, what nests deeper
+    than 32 levels None, and `secret` is redacted.
 
     Raises
     ------
@@ -91,40 +85,25 @@ def parse(body: bytes, secret: str = "", content_type: str = "") -> Any:
         If it is empty or no JSON in any charset that fits, or nests too deeply to be read.
     """
     problem: UnreadablePayloadError | None = None
-    for text in texts(body, content_type, secret.encode() if len(secret) >= _SHORTEST_SECRET else b""):
+    for text in decodings(body, content_type, secret.encode() if len(secret) >= _SHORTEST_SECRET else b""):
         text = text.strip(_PADDING)
         try:
-            value = _decoded(text, secret)
+            return _plain(_decoded(text, secret), text, secret)
         except UnreadablePayloadError as error:
             problem = problem or error
-            continue
-        return _plain(value, text, secret)
     raise problem or UnreadablePayloadError("the body is no JSON")
 
 
 def bounded(value: dict[str, Any], limit: int) -> tuple[dict[str, Any], bool]:
-    """Shorten a JSON object until it takes at most `limit` bytes.
+    """Shorten a JSON object until it takes at most `limit` bytes; return it, and whether anything was cut.
 
     The longest texts go first (prompts and lyrics are what is long): texts are cut to fewer and fewer
     characters, the cut marked with "…"; where even that is not enough, lists and objects are emptied of all
     but their first entries.
-
-    Returns
-    -------
-    tuple of dict and bool
-        The object, and whether anything was cut.
     """
     if json_size(value) <= limit:
         return value, False
-    for longest, entries in (
-        (20_000, None),
-        (5_000, None),
-        (1_000, None),
-        (200, None),
-        (200, 100),
-        (100, 10),
-        (50, 3),
-    ):
+    for longest, entries in _CUTS:
         shorter: dict[str, Any] = _shortened(value, longest, entries)
         if json_size(shorter) <= limit:
             return shorter, True
@@ -196,17 +175,11 @@ def _quotable(text: str, secret: str) -> str:
     return words if len(words) <= _MAX_QUOTED else words[:_MAX_QUOTED] + _CUT
 
 
-def _integer(digits: str) -> int | str:
-    return int(digits) if len(digits) <= _MAX_DIGITS else digits
-
-
-def _number(digits: str) -> float | str:
-    number = float(digits)
-    return number if math.isfinite(number) else digits
-
-
 _DECODER = json.JSONDecoder(
-    parse_int=_integer, parse_float=_number, parse_constant=lambda _name: None, strict=False
+    parse_int=lambda digits: int(digits) if len(digits) <= _MAX_DIGITS else digits,
+    parse_float=lambda digits: number if math.isfinite(number := float(digits)) else digits,
+    parse_constant=lambda _name: None,
+    strict=False,
 )
 
 

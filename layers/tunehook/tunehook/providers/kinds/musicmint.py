@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     from tunehook.providers.adapter import Answer
 
 _STATUSES = StatusVocabulary(
-    queued={"", "queuing"},
-    processing={"processing"},
-    succeeded={"completed"},
-    failed={"failed", "failure"},
+    {"queued": "queuing", "processing": "processing", "succeeded": "completed", "failed": "failed failure"}
 )
 _LISTED_NUMBERS = {0: "queuing", 1: "processing"}
 _PAGE_SIZE = 100
