@@ -192,8 +192,7 @@ class Adapter(ABC):
 
 def _parsed(answer: Answer) -> Any:
     try:
-        value = parse(answer.body, answer.secret, answer.headers.get("content-type", ""))
-        return unwrapped(value) if isinstance(value, str) else value
+        return unwrapped(parse(answer.body, answer.secret, answer.headers.get("content-type", "")))
     except UnreadablePayloadError as error:
         return error
 

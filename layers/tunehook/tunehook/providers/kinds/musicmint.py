@@ -57,7 +57,7 @@ class Musicmint(Adapter):
         data = payload.get("data")
         if data is None:
             return pending("queued", "")
-        data = unwrapped(data) if isinstance(data, str) else data
+        data = unwrapped(data)
         return read_task(data, answer.origin) if isinstance(data, dict) else None
 
     def read_many_payload(self, answer: Answer, payload: Mapping[str, Any]) -> Screening | Outcome | None:
@@ -87,8 +87,7 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     status = _STATUSES.classify(word)
     if status not in ENDED and status != "seems_failed":
         return pending(status, word, task.get("created_at"))
-    results = task.get("results")
-    results = unwrapped(results) if isinstance(results, str) else results
+    results = unwrapped(task.get("results"))
     if isinstance(results, dict):
         results = [{"id": clip_id, **clip} for clip_id, clip in results.items() if isinstance(clip, dict)]
     clips = [

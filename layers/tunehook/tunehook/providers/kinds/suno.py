@@ -37,9 +37,7 @@ class Suno(NewApiAdapter):
 
     def read_many_payload(self, answer: Answer, payload: Mapping[str, Any]) -> Screening | Outcome | None:
         """Read the list of tasks; `data: null` is an empty one."""
-        data = payload.get("data")
-        if isinstance(data, str) and data.strip():
-            data = unwrapped(data)
+        data = unwrapped(payload.get("data"))
         if not self.worked(answer.status, payload) or not isinstance(data, list | None):
             return None
         tasks = (
