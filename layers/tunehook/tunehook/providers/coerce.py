@@ -22,30 +22,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLAUSIBLE = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
 _FIRST_MS = 100_000_000_000  # as seconds this is the year 5138, as milliseconds 1973
 _FIRST_US = 100_000_000_000_000  # as milliseconds this is the year 5138, as microseconds 1973
-_SLASHED = (
-    "(?a)"
-    r"(\d{4})/(\d{1,2})/(\d{1,2})"
-)
-_ZONE_NAME = (
-    "(?a)"
-    r"\s*(?:UTC|GMT|Z)$|(?<=[+-]\d{4})\s+[A-Z]{3,4}$"
-)
+_SLASHED = r"(?a)(\d{4})/(\d{1,2})/(\d{1,2})"
+_ZONE_NAME = r"(?a)\s*(?:UTC|GMT|Z)$|(?<=[+-]\d{4})\s+[A-Z]{3,4}$"
 _COMMAS = re.compile(r"[,，、;；\n]")
 _LINE_BREAKS = re.compile(r"[\t\r\n]")
 _AROUND = " \t\r\n\x00\ufeff\u200b\u200c\u200d\u2060\u00a0\"'`"
 _BRACKETS = {"<": ">", "(": ")", "[": "]", "{": "}"}
-_URL_INSIDE = (
-    "(?i)"
-    r"[\s(\[<\"'=](https?:/{2}[^\s<>\"'()\[\]]+)"
-)
-_NEXT_URL = (
-    "(?i)"
-    r"\s+(?=https?://)"
-)
-_FRAGMENT_OF_A_NAME = (
-    "(?i)"
-    r"#[^/?#]*\.(?:mp3|m4a|wav|flac|ogg|opus|aac|mp4|webm|mov|jpe?g|png|webp)$"
-)
+_URL_INSIDE = r"(?i)[\s(\[<\"'=](https?:/{2}[^\s<>\"'()\[\]]+)"
+_NEXT_URL = r"(?i)\s+(?=https?://)"
+_FRAGMENT_OF_A_NAME = r"(?i)#[^/?#]*\.(?:mp3|m4a|wav|flac|ogg|opus|aac|mp4|webm|mov|jpe?g|png|webp)$"
 _NOT_IN_A_URL = re.compile(r"[^\x21-\x7e]|[\"<>\\^`{}]")
 _NOT_IN_A_HOST = re.compile(r"[^\x21-\x7e]|[\"<>\\^`{}|%]")
 _ABSOLUTE = re.compile(r"(https?)[:：][/\\／]+", re.IGNORECASE)
@@ -59,31 +44,19 @@ _DATA_URI = re.compile(
     r"data:(?P<type>[^,;]*)(?P<parameters>(?:;[^,;]*)*),(?P<data>.*)", re.IGNORECASE | re.DOTALL
 )
 _URL_SAFE_BASE64 = bytes.maketrans(b"-_", b"+/")
-_MEDIA = (
-    "audio/",
-    "image/",
-    "video/",
-    "application/octet-stream",
-    "binary/octet-stream",
-    "application/ogg",
-    "application/mp4",
-)
+_MEDIA = ("audio/", "image/", "video/", "binary/octet-stream")
+_MEDIA_APPLICATIONS = ("application/octet-stream", "application/ogg", "application/mp4")
 _NO_FILE = frozenset({"none.mp3", "null.mp3", "undefined.mp3", "forbidden", "none", "null", "undefined"})
 _CLOCK = re.compile(r"(?:(\d{1,2}):)?(\d{1,3}):(\d{2}(?:[.,]\d+)?)", re.ASCII)
-_MILLISECONDS = (
-    "(?ai)"
-    r"(\d+(?:\.\d+)?)\s*(?:ms|msec|milliseconds?|毫秒)"
-)
+_MILLISECONDS = r"(?ai)(\d+(?:\.\d+)?)\s*(?:ms|msec|milliseconds?|毫秒)"
 _LENGTH = (
-    "(?ai)"
-    r"(?:P(?:0D)?T)?(?:(\d+)\s*(?:h|hrs?|hours?|小时|时)[\s,]*)?"
+    r"(?ai)(?:P(?:0D)?T)?(?:(\d+)\s*(?:h|hrs?|hours?|小时|时)[\s,]*)?"
     r"(?:(\d+(?:\.\d+)?)\s*(?:m|mins?|minutes?|分钟|分)[\s,]*)?"
     r"(?:(\d+(?:[.,]\d+)?)\s*(?:s|secs?|seconds?|秒钟?))?"
 )
 _PARAMETERS = r"(?:;[^,;]{0,100}){0,10}"
 _DATA_INSIDE = (
-    "(?ai)"
-    rf"data:(?:(?:[\w.+-]{{1,60}}/[\w.+-]{{1,100}})?{_PARAMETERS};\s*base64,[\w+/=%\r\n-]*"
+    rf"(?ai)data:(?:(?:[\w.+-]{{1,60}}/[\w.+-]{{1,100}})?{_PARAMETERS};\s*base64,[\w+/=%\r\n-]*"
     rf"|(?:audio|image|video)/[\w.+-]{{1,100}}{_PARAMETERS},[^\s\"'\\<>]*)"
 )
 
@@ -141,15 +114,10 @@ def _seconds_in(written: str) -> float | None:
 def moment(value: Any, *, zoneless_after: datetime | None = None) -> datetime | None:
     """Return a time in UTC.
 
-    Seconds, milliseconds or microseconds since 1970, as a number or a text, told apart by their size; or ISO-8601, the
-    same with slashes, or the form of HTTP's dates; taken for UTC when it names no zone. Zero means "not set", and so
-    does a time before 2000 or after 2199.
-
-    Parameters
-    ----------
-    value : Any
-    zoneless_after : datetime, optional
-        A time without a zone that would be before this one is not known: it was written in another zone.
+    Seconds, milliseconds or microseconds since 1970, as a number or a text, distinguished by their size; or ISO-8601,
+    the same with slashes, or the form of HTTP's dates; in UTC when it names no zone. Zero means "not set", and so
+    does a time before 2000 or after 2199. A time without a zone that would be before `zoneless_after` is not known: it
+    was written in another zone.
     """
     if value is None:
         return None
@@ -185,14 +153,7 @@ def _written_moment(written: str) -> datetime:
 
 
 def tags(value: Any, *, split_at_spaces: bool = False) -> tuple[str, ...]:
-    """Return tags that come as a list, or as a text parted by commas (row 12).
-
-    Parameters
-    ----------
-    value : Any
-    split_at_spaces : bool
-        Whether a text without any comma is parted by spaces.
-    """
+    """Return tags from a list, or from a text with commas, or spaces where it has none, between them (row 12)."""
     if isinstance(value, str):
         parts: list[Any] = _COMMAS.split(value)
         if split_at_spaces and len(parts) == 1:
@@ -215,9 +176,8 @@ def link(value: Any, base_url: str = "") -> str | None:
     Parameters
     ----------
     value : Any
-        Absolute, without a scheme (``//host/a.mp3``, ``host.example/a.mp3``), or relative to `base_url`.
-    base_url : str
-        Of the provider; without one, no relative link is usable.
+        Absolute, without a scheme (``//host/a.mp3``, ``host.example/a.mp3``), or relative to the provider's `base_url`;
+        or an object or a list that holds one (see `address`).
     """
     value = address(value)
     if not isinstance(value, str) or len(value) > _MAX_URL:
@@ -338,7 +298,9 @@ def data_file(value: Any) -> bytes | None:
     if not is_data(value):
         return None
     match = _DATA_URI.fullmatch(value.strip(_AROUND))
-    if match is None or (match["type"].strip() and not match["type"].strip().lower().startswith(_MEDIA)):
+    if match is None or (
+        match["type"].strip() and not match["type"].strip().lower().startswith(_MEDIA + _MEDIA_APPLICATIONS)
+    ):
         return None
     raw = unquote_to_bytes(match["data"])
     if not match["parameters"].replace(" ", "").lower().endswith(";base64"):
