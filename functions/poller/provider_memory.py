@@ -169,13 +169,13 @@ class ProviderMemory:
         if refusal is not None and refusal.key == key:
             standing.met(_cause_of_refusal(standing, refusal), refusal.since_ms)
             # Over or not: one question tells whether the key is accepted by now, before all others ask.
-            standing.provider.restore_pause(0.0, Unauthorised.name, refusal.words)
+            standing.provider.restore_pause(0.0, Unauthorised.name)
         if pause is not None and pause.key == key and pause.until_ms > now_ms:
             left_s = (pause.until_ms - now_ms) / 1000
             if standing.cause is None:
                 standing.met(Cause(pause.kind, pause.words), now_ms)
                 self._say_if_long(standing, left_s)
-            standing.provider.restore_pause(left_s, pause.reason, pause.words)
+            standing.provider.restore_pause(left_s, pause.reason)
 
     def standing(self, provider: Provider) -> Standing:
         """Return how a provider stands; nothing is known of one that was not loaded."""

@@ -136,7 +136,7 @@ def _shown_by_zeros(body: bytes) -> str | None:
     return known.get(zeros)
 
 
-def _guessed(body: bytes) -> Iterator[str]:
+def _guessed(body: bytes) -> list[str]:
     """Decode what is no valid UTF-8 and declares nothing that it could be."""
     broken = body.decode("utf-8", "replace")
     guesses = [text for codec in _GUESSES if (text := _strictly(body, codec)) is not None]
@@ -144,12 +144,8 @@ def _guessed(body: bytes) -> Iterator[str]:
     # Chinese text has few letters as second bytes; Western text in Latin-1 has hardly any others.
     is_chinese = 2 * sum(trail >= b"\x80" for trail in trails) >= max(1, len(trails))
     # A title that was cut in the middle of a character leaves one broken among many sound ones.
-    if len(_WIDE.findall(body)) >= broken.count("\ufffd") or not is_chinese:
-        yield broken
-        yield from guesses
-    else:
-        yield from guesses
-        yield broken
+    is_utf8 = len(_WIDE.findall(body)) >= broken.count("\ufffd") or not is_chinese
+    return [broken, *guesses] if is_utf8 else [*guesses, broken]
 
 
 def _strictly(body: bytes, codec: str) -> str | None:

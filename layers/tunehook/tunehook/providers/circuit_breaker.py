@@ -48,8 +48,8 @@ class CircuitBreaker:
     ----------
     open_until : float
         The clock's time at which the latest pause ends or ended; minus infinity before the first.
-    reason, detail : str or None, and str
-        The name of the outcome that opened it last, and what the provider said then.
+    reason : str or None
+        The name of the outcome that opened it last.
     unresolved : str or None
         `reason` until the first success after it; then None.
     successes : int
@@ -60,7 +60,6 @@ class CircuitBreaker:
         self._clock = clock
         self.open_until = -math.inf
         self.reason: str | None = None
-        self.detail = ""
         self.unresolved: str | None = None
         self.successes = 0
         self._succeeded_at_s = -math.inf
@@ -75,14 +74,14 @@ class CircuitBreaker:
         """Whether a good answer came within the last 10 s."""
         return self._clock() - self._succeeded_at_s <= _RECENT_S
 
-    def is_open(self, now: float | None = None) -> bool:
-        """Return whether no request is permitted at `now`, by the clock: it is open, or a probe is under way."""
-        return self._probe is not None or (self._clock() if now is None else now) < self.open_until
+    def is_open(self) -> bool:
+        """Return whether no request is permitted: it is open, or a probe is under way."""
+        return self._probe is not None or self._clock() < self.open_until
 
-    def restore(self, seconds: float, reason: str, detail: str = "") -> None:
+    def restore(self, seconds: float, reason: str) -> None:
         """Go on with a pause that began elsewhere: `seconds` from now, 300 at most, and then one probe."""
         # NaN and what is over already are 0: the next request is the probe.
-        self._open(reason, min(seconds, _LONGEST_RESTORED_S) if seconds > 0 else 0.0, detail)
+        self._open(reason, min(seconds, _LONGEST_RESTORED_S) if seconds > 0 else 0.0)
         if reason == Transient.name:
             self._transients = _TRANSIENTS_IN_A_ROW  # so that a probe that fails as well does not end it
 
@@ -103,16 +102,9 @@ class CircuitBreaker:
             await self._probe.wait()
 
     def record_result(self, permit: Permit, trouble: Trouble | None, *, is_doubtful: bool = False) -> None:
-        """Open, close or count, by the result of a permitted request.
+        """Open, close or count, by the result of a permitted request; no trouble is a good answer.
 
-        Parameters
-        ----------
-        permit : Permit
-        trouble : Throttled, Unauthorised, Transient or None
-            None for a good answer.
-        is_doubtful : bool
-            Whether a refusal of the key may be about the one task alone: it is believed when the next result says so
-            too.
+        A doubtful refusal of the key may be about one task alone: it is believed when the next result says so too.
         """
         self.release(permit)
         wait_s = trouble.retry_after_s if isinstance(trouble, Throttled) else None
@@ -132,11 +124,11 @@ class CircuitBreaker:
             self._refusals += 1
             if not is_doubtful or self._refusals >= _REFUSALS_IN_A_ROW:
                 self._refusals = 0
-                self._open(trouble.name, _REFUSED_KEY_PAUSE_S, trouble.detail)
+                self._open(trouble.name, _REFUSED_KEY_PAUSE_S)
         elif wait_s is not None:
-            self._open(trouble.name, max(wait_s, _SHORTEST_WAIT_S), trouble.detail)
+            self._open(trouble.name, max(wait_s, _SHORTEST_WAIT_S))
         else:
-            self._open(trouble.name, self._next_throttle_s, trouble.detail)
+            self._open(trouble.name, self._next_throttle_s)
             self._next_throttle_s = min(2 * self._next_throttle_s, _LONGEST_PAUSE_S)
 
     def _record_transient(self, permit: Permit, trouble: Transient) -> None:
@@ -147,7 +139,7 @@ class CircuitBreaker:
         if self._transients < _TRANSIENTS_IN_A_ROW:
             self.unresolved = None
             return
-        self._open(trouble.name, _FIRST_PAUSE_S if is_slow else self._next_transient_s, trouble.cause)
+        self._open(trouble.name, _FIRST_PAUSE_S if is_slow else self._next_transient_s)
         if not is_slow:
             self._next_transient_s = min(2 * self._next_transient_s, _LONGEST_PAUSE_S)
 
@@ -157,8 +149,7 @@ class CircuitBreaker:
             self._probe.set()
             self._probe = None
 
-    def _open(self, reason: str, seconds: float, detail: str) -> None:
+    def _open(self, reason: str, seconds: float) -> None:
         self._openings += 1
         self.reason = self.unresolved = reason
-        self.detail = detail
         self.open_until = max(self.open_until, self._clock() + seconds)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tunehook.providers.batch_poller import BatchPoller
 from tunehook.providers.kinds import ADAPTERS
 from tunehook.providers.outcomes import Outcome
-from tunehook.providers.task_poller import IsWanted, TaskPoller, always
+from tunehook.providers.task_poller import IsWanted, TaskPoller
 from tunehook.times import SteadySeconds
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ class Provider:
 
     Parameters
     ----------
-    config : ProviderConfig
     http : Transport
         Shared with other providers; must allow `max_concurrency` connections.
     clock : callable
@@ -70,11 +69,6 @@ class Provider:
         return self.config.name
 
     @property
-    def kind(self) -> str:
-        """The kind of provider."""
-        return self.config.kind
-
-    @property
     def knows_many(self) -> bool:
         """Whether query-many works, as far as is known."""
         return self._batches.works
@@ -95,11 +89,6 @@ class Provider:
         return self._breaker.reason
 
     @property
-    def pause_detail(self) -> str:
-        """What the provider said when the latest pause began, if anything."""
-        return self._breaker.detail
-
-    @property
     def pace(self) -> Pace:
         """How often a task is polled, as far as query-many is known to work."""
         return self._adapter.pace if self.knows_many else self._adapter.pace_one_by_one
@@ -110,21 +99,16 @@ class Provider:
         together = self._adapter.ids_per_call if self.knows_many else None
         return self.config.max_concurrency * (together or 1)
 
-    def restore_pause(self, seconds: float, reason: str, detail: str = "") -> None:
-        """Go on with a pause of an earlier run: `seconds` from now, 300 at most, and then one probe.
+    def restore_pause(self, seconds: float, reason: str) -> None:
+        """Go on with a pause of an earlier run: `seconds` from now (0 to 300), and then one probe.
 
-        Parameters
-        ----------
-        seconds : float
-            None where it is not above 0.
-        reason, detail : str
-            The name of the outcome that it began for, and what the provider said then.
+        The reason is the name of the outcome that it began for.
         """
-        self._breaker.restore(seconds, reason, detail)
+        self._breaker.restore(seconds, reason)
 
-    def is_paused(self, now: float | None = None) -> bool:
-        """Return whether polling is of no use at `now` (the clock's time; the present one by default)."""
-        return self._breaker.is_open(now)
+    def is_paused(self) -> bool:
+        """Return whether polling is of no use at the moment."""
+        return self._breaker.is_open()
 
     def close(self) -> None:
         """Send no more requests: those under way may be answered, whoever waits is refused as while it is paused."""
@@ -133,15 +117,12 @@ class Provider:
     async def poll(self, task_id: str) -> Outcome:
         """Poll one task.
 
-        Returns
-        -------
-        Outcome
-            While the provider is paused `Throttled` with `asked` false, at once and without a request. An id
-            that no URL can carry is `NotFound`. Nothing is raised but `asyncio.CancelledError`.
+        While the provider is paused it is `Throttled` with `asked` false, at once and without a request. An id
+        that no URL can carry is `NotFound`. Nothing is raised but `asyncio.CancelledError`.
         """
         self._tasks.unanswered += 1
         try:
-            return await self._tasks.poll(task_id, object())
+            return await self._tasks.poll(task_id, object(), lambda _: True)
         finally:
             self._tasks.unanswered -= 1
 
@@ -151,7 +132,7 @@ class Provider:
         *,
         old: Iterable[str] = (),
         overdue: Iterable[str] = (),
-        is_wanted: IsWanted = always,
+        is_wanted: IsWanted = lambda _: True,
     ) -> AsyncGenerator[tuple[str, Outcome], None]:
         """Poll tasks in as few requests as the provider allows.
 
@@ -167,11 +148,9 @@ class Provider:
 
         Parameters
         ----------
-        task_ids : iterable of str
-        old : iterable of str
-            Those among them that have been waiting for so long that they may well hang.
-        overdue : iterable of str
-            Those among them whose deadline has passed.
+        old, overdue : iterable of str
+            Those among the tasks that have been waiting for so long that they may well hang, and those whose deadline
+            has passed.
         is_wanted : callable, optional
             Whether a poll is still wanted when its turn comes. One that is not is never sent, and has the outcome of
             a paused provider.

@@ -34,11 +34,6 @@ _Read = TypeVar("_Read")
 IsWanted: TypeAlias = Callable[[str], bool]
 
 
-def always(_: str) -> bool:
-    """Return True: a poll that stays wanted."""
-    return True
-
-
 class TaskPoller:
     """Send one provider's requests within its limits: slots, rate, circuit breaker and deadline.
 
@@ -100,20 +95,17 @@ class TaskPoller:
         return task_id in self._failed_after, self.priority(task_id) is Priority.DOUBTED
 
     async def poll(
-        self, task_id: str, key: Hashable, is_wanted: IsWanted = always, overdue: frozenset[str] = _NONE
+        self, task_id: str, key: Hashable, is_wanted: IsWanted, overdue: frozenset[str] = _NONE
     ) -> Outcome:
         """Poll one task, waiting for a slot with the others of `key`. Raises nothing but `asyncio.CancelledError`."""
         try:
             request = self._adapter.request(task_id)
         except ValueError:
             return NotFound()
+        priority = self.priority(task_id, overdue)
+        is_own_wanted = partial(is_wanted, task_id)
         outcome = await self.call(
-            request,
-            self._adapter.read,
-            key,
-            self.priority(task_id, overdue),
-            task_id,
-            is_wanted=partial(is_wanted, task_id),
+            request, self._adapter.read, key, priority, task_id, is_wanted=is_own_wanted
         )
         if isinstance(outcome, Transient | Unauthorised):
             self._priorities[task_id] = Priority.DOUBTED
@@ -136,16 +128,9 @@ class TaskPoller:
         forgiven: tuple[type[Trouble], ...] = (),
         is_wanted: Callable[[], bool] = lambda: True,
     ) -> _Read | Throttled | Transient:
-        """Send one request when it has a slot and a permit, and record its result.
+        """Send one request when it has a slot and a permit, if it is still wanted then, and record its result.
 
-        Parameters
-        ----------
-        task_id : str or None
-            The one task that is polled.
-        forgiven : tuple of types
-            The troubles that say nothing new of the provider.
-        is_wanted : callable
-            Whether the request is still wanted when it has its slot.
+        Forgiven troubles say nothing new of the provider.
         """
         if self._clock() < self.breaker.open_until or not is_wanted():
             return self.refusal()
