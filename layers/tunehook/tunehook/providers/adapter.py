@@ -48,20 +48,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A provider's response.
+    """A provider's response: header names in lower case, the body decompressed, `received_at` in UTC.
 
-    Parameters
-    ----------
-    headers : mapping
-        Names in lower case.
-    body : bytes
-        Decompressed.
-    received_at : datetime
-        In UTC; a `Retry-After` date counts from here.
-    secret : str
-        The API key, so that it can be redacted where the provider quotes it.
-    base_url : str
-        The provider's, which relative links are relative to.
+    `secret` is the API key, so that it can be redacted where the provider quotes it; relative links are relative to
+    `base_url`.
     """
 
     status: int
@@ -85,15 +75,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Screening:
-    """One page of a query-many answer.
-
-    Parameters
-    ----------
-    found : mapping of str to Outcome or None
-        Each task in the answer by its id; None when only a single poll can tell its outcome.
-    last : bool
-        Whether there is no further page to read.
-    """
+    """One page of a query-many answer: outcomes by task id, None where it takes a single poll to know."""
 
     found: Mapping[str, Outcome | None]
     last: bool = True
@@ -124,8 +106,6 @@ class Adapter(ABC):
 
     Attributes
     ----------
-    kind : str
-        The name of the kind in a provider's configuration.
     ids_per_call : int or None
         How many tasks one query-many round reads; None when the kind has no query-many.
     pace, pace_one_by_one : Pace

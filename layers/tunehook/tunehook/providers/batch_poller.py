@@ -19,23 +19,17 @@ if TYPE_CHECKING:
 
 _MAX_PAGES = 50
 _FAILED_PARTS_AT_FIRST = 8
+# How many parts of batches may fail in a row before query-many counts as broken; fewer if none ever succeeded.
 _FAILED_PARTS_LATER = 32
-"""How many parts of batches may fail in a row before query-many counts as broken; fewer if none ever succeeded."""
-
+# So many pauses in a row for a query-many right after an answered poll show that it alone is throttled.
 _MANY_THROTTLED = 3
-"""How many pauses in a row, each for a query-many right after a single poll that was answered, show that the provider
-throttles query-many alone."""
-
 _Deliver: TypeAlias = Callable[[str, Outcome], None]
 
 
 class BatchPoller:
     """Poll tasks in as few requests as the provider allows; what fails as a whole is halved until the parts succeed.
 
-    Attributes
-    ----------
-    works : bool
-        Whether query-many works, as far as is known.
+    `works` is whether query-many works, as far as is known.
     """
 
     def __init__(
@@ -57,7 +51,8 @@ class BatchPoller:
     ) -> None:
         """Poll tasks in this order, and hand over each outcome as soon as it is known."""
         async with asyncio.TaskGroup() as group:
-            call = _Call(group, self._concurrency, overdue, is_wanted, deliver)
+            usual, late = (WorkerPool(group, self._concurrency) for _ in range(2))
+            call = _Call(usual, late, overdue, is_wanted, deliver)
             if not self.works or len(ids) < 2:
                 self._poll_singly(ids, call)
                 return
@@ -239,22 +234,15 @@ class _Half:
     limit: int
 
 
+@dataclass(frozen=True, slots=True)
 class _Call:
     """One call of `BatchPoller.poll`, with two pools, so that overdue tasks that hang keep no others waiting."""
 
-    def __init__(
-        self,
-        group: asyncio.TaskGroup,
-        size: int,
-        overdue: frozenset[str],
-        is_wanted: IsWanted,
-        deliver: _Deliver,
-    ) -> None:
-        self.overdue = overdue
-        self.is_wanted = is_wanted
-        self.deliver = deliver
-        self._late = WorkerPool(group, size)
-        self._usual = WorkerPool(group, size)
+    usual: WorkerPool
+    late: WorkerPool
+    overdue: frozenset[str]
+    is_wanted: IsWanted
+    deliver: _Deliver
 
     def deliver_all(self, ids: Iterable[str], outcome: Outcome) -> None:
         for task_id in ids:
@@ -262,13 +250,13 @@ class _Call:
 
     def pool(self, ids: Sequence[str]) -> WorkerPool:
         """Return the pool of these tasks together: that of the overdue if any of them is."""
-        return self._usual if self.overdue.isdisjoint(ids) else self._late
+        return self.usual if self.overdue.isdisjoint(ids) else self.late
 
     def by_pool(self, ids: Iterable[str]) -> Iterable[tuple[WorkerPool, Iterable[str]]]:
         """Divide tasks by their pools; the pool of the first task comes first."""
         if not self.overdue:
-            return [(self._usual, ids)]
+            return [(self.usual, ids)]
         members: dict[WorkerPool, list[str]] = {}
         for task_id in ids:
-            members.setdefault(self._late if task_id in self.overdue else self._usual, []).append(task_id)
+            members.setdefault(self.late if task_id in self.overdue else self.usual, []).append(task_id)
         return members.items()

@@ -49,15 +49,13 @@ _SUPERSETS = {  # what is meant where the smaller set is declared (Encoding Stan
     "utf-8-sig": "utf-8",
 }
 _STATEFUL = frozenset({"hz", "iso2022_jp", "iso2022_jp_1", "iso2022_jp_2", "iso2022_jp_ext", "iso2022_kr"})
+# No others: some of Python's codecs are no charsets (``idna``, ``unicode_escape``), or slow with hostile input.
 _ACCEPTED = re.compile(
     r"utf-8|utf-(16|32)-[lb]e|gb18030|big5hkscs|cp932|cp949|euc_j\w+|shift_jis\w+|johab|iso8859-\d+|cp12\d\d"
     r"|cp(437|850|852|866|874)|koi8-[rtu]|mac-\w+|" + "|".join(sorted(_STATEFUL))
 )
-"""No others: some of Python's codecs are no charsets (``idna``, ``unicode_escape``), or slow with hostile input."""
-
+# What servers declare by default, whatever they send.
 _WESTERN = frozenset({"cp1252", "iso8859-15"})
-"""What servers declare by default, whatever they send."""
-
 _GUESSES = ("gb18030", "big5hkscs", "cp932")
 _WIDE = re.compile(rb"[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _PAIR = re.compile(rb"[\x81-\xfe]([\x40-\x7e\x80-\xfe])")

@@ -69,7 +69,7 @@ def names(written: str) -> tuple[str, ...]:
 def text(value: Any, longest: int) -> str | None:
     """Return a text that is not blank, stripped and cut to `longest` characters; a number as digits.
 
-    No file stands in it: of a ``data:`` URI only ``data:`` is left.
+    No file is in it: of a ``data:`` URI only ``data:`` is left.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
@@ -197,7 +197,7 @@ def link(value: Any, base_url: str = "") -> str | None:
 
 
 def address(value: Any) -> Any:
-    """Return the link in an object or a list that stands in a link's place; anything else as it is."""
+    """Return the link in an object or a list in a link's place; anything else as it is."""
     if isinstance(value, list):
         value = next((each for each in value if each not in (None, "")), None)
     if isinstance(value, dict):
@@ -293,7 +293,7 @@ def data_type(value: Any) -> str:
 
 
 def data_file(value: Any) -> bytes | None:
-    """Return the bytes of a media file that stands in the answer itself, as a ``data:`` URI (RFC 2397)."""
+    """Return the bytes of a media file that is in the answer itself, as a ``data:`` URI (RFC 2397)."""
     value = address(value)
     if not is_data(value):
         return None
@@ -314,7 +314,7 @@ def data_file(value: Any) -> bytes | None:
 
 
 def without_data(value: str) -> str:
-    """Return a text with each ``data:`` URI in it replaced by ``data:``, so that no file stands in it."""
+    """Return a text with each ``data:`` URI in it replaced by ``data:``, so that no file is in it."""
     return re.sub(_DATA_INSIDE, "data:", value) if "data:" in value.lower() else value
 
 
@@ -326,7 +326,7 @@ def objects(value: Any) -> Iterator[Mapping[str, Any]]:
 
 def first(source: Mapping[str, Any], *names: str) -> Any:
     """Return the first value among these fields that is neither absent, null nor an empty text."""
-    for name in names:  # asked for each task of every answer
+    for name in names:  # a hot path: for each task of every answer
         value = source.get(name)
         if value is not None and value != "":
             return value

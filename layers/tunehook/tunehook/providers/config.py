@@ -1,4 +1,4 @@
-"""The configured providers, as they stand in one secret (docs/design.md, "Providers")."""
+"""The configured providers, all in one secret (docs/design.md, "Providers")."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class FairSemaphore:
             raise
 
     def close(self) -> None:
-        """Give no more slots; whoever waits is told at once."""
+        """Give no more slots; whoever waits gets False at once."""
         self.is_closed = True
         for keys in self._waiting.values():
             for waiters in keys.values():

@@ -65,12 +65,11 @@ _CLIP_LISTS: Final = coerce.names(
     " lyrics_data lyrics resultJson result_json"
 )
 _MAPS_BY_ID: Final = ("clips", "songs", "tracks")
+# Where a task or its `data` may have links outside of all clips.
 _LINKS: Final = coerce.names(
     "result_url resultUrl audio_url audioUrl video_url videoUrl media_urls mediaUrls result_urls resultUrls urls output"
     " result"
 )
-"""Where a task or its `data` may have links outside of all clips."""
-
 _RESULTS: Final = ("resultJson", "result_json", "response", "output", "result")
 _FAIL_REASON: Final = ("fail_reason", "failReason", "fail_msg", "failMsg")
 _REASONS: Final = coerce.names(
@@ -78,9 +77,8 @@ _REASONS: Final = coerce.names(
 )
 _EMPTY_TEXTS: Final = frozenset({"", "success", "ok", "null", "none", "data:"})
 _URL = re.compile(r"https?://\S+", re.IGNORECASE)
+# Fields whose links are not the result, even where they end like it.
 _NOT_IT = re.compile(r"stream|source|origin|input|reference|callback|hook", re.IGNORECASE)
-"""Fields whose links are not the result, even where they end like it."""
-
 _HUNDRED = re.compile(r"100(?:\.0*)?\s*%?", re.ASCII)
 _MAX_REASON = 1000
 _MAX_ID = 512
@@ -266,7 +264,7 @@ class _Clips:
         return clip
 
     def _outside(self) -> list[ReadClip]:
-        """Add what stands outside of the clips, where none of them has a file (rows 22 and 26)."""
+        """Add what is outside of the clips, where none of them has a file (rows 22 and 26)."""
         links = [entry for entry in self._links() if not is_message(entry)]
         if not links:
             # Gateways have stored the result's URL as the reason (row 7).
@@ -291,7 +289,7 @@ class _Clips:
                 )
 
     def _texts(self) -> list[ReadClip]:
-        """Return the texts of a task for texts that stand in it without an object of their own."""
+        """Return the texts of a task for texts that have no object of their own."""
         data = self._data
         if self._is_text is False:
             return []

@@ -35,7 +35,7 @@ class TaskResult:
     truncated : bool
         Whether anything was cut to keep those bounds.
     inline_files : tuple of InlineFile
-        The files that came inside the answer; they stand nowhere else in the result.
+        The files that came inside the answer; they are nowhere else in the result.
     unusable_links : tuple of str
         Links to files that cannot be made a URL: the field, and the beginning of what it holds.
     """
@@ -74,15 +74,10 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class SeemsFailed:
-    """Not called failed by a word that means so, and yet it may well have: to be believed when repeated.
+    """Not called failed, and yet it may well have: to be believed when repeated. The reason is never empty.
 
-    Parameters
-    ----------
-    reason : str
-        The reason as the provider gives it, or its status word; never empty.
-    evidence : {"word", "progress"}
-        ``word``: an unknown status word that ends like a failure (``..._FAILED``). ``progress``: an unfinished status
-        beside a progress of 100% and a reason in words.
+    Its evidence is either an unknown status word that ends like a failure (``..._FAILED``), or an unfinished status
+    beside a progress of 100% and a reason.
     """
 
     name: ClassVar[str] = "seems_failed"
@@ -132,8 +127,6 @@ class Throttled:
 
     Parameters
     ----------
-    retry_after_s : float or None
-        The wait in seconds that was asked for, if any.
     asked : bool
         False when no request was sent because the provider is paused: not to be counted as an answer.
     detail : str
@@ -166,10 +159,7 @@ class Unauthorised:
 
 @dataclass(frozen=True, slots=True)
 class Transient:
-    """No usable answer this time: the cause, and who said so, in a few words.
-
-    Too large is an answer that is longer than may be read: fewer tasks in one request may help.
-    """
+    """No usable answer this time; if it was too large to be read, fewer tasks in one request may help."""
 
     name: ClassVar[str] = "transient"
     cause: str

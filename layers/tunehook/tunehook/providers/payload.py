@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import math
 import re
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tunehook.http.decompress import UnreadableCoding, content_encoding, decompressed
@@ -27,9 +29,8 @@ _MAX_DIGITS = 38  # DynamoDB's limit of precision
 _SHORTEST_SECRET = 8  # anything shorter would also match ordinary words
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CUT = "…"
+# Steps by which a long object is shortened: characters of a text, entries of a list or an object.
 _CUTS = ((20_000, None), (5_000, None), (1_000, None), (200, None), (200, 100), (100, 10), (50, 3))
-"""Steps by which a long object is shortened: characters of a text, entries of a list or an object."""
-
 _PADDING = " \t\r\n\v\f\0\ufeff"
 _MAX_SEARCHED = 20_000
 _MAX_QUOTED = 80
@@ -104,10 +105,14 @@ def bounded(value: dict[str, Any], limit: int) -> tuple[dict[str, Any], bool]:
     if json_size(value) <= limit:
         return value, False
     for longest, entries in _CUTS:
-        shorter: dict[str, Any] = _shortened(value, longest, entries)
+        shorter: dict[str, Any] = _changed(value, partial(_cut, longest=longest), entries=entries)
         if json_size(shorter) <= limit:
             return shorter, True
     return {}, True
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[:longest] + _CUT
 
 
 def json_size(value: Any) -> int:
@@ -130,9 +135,9 @@ def _decoded(text: str, secret: str) -> Any:
 def _plain(value: Any, text: str, secret: str) -> Any:
     # Only an escape can hide a surrogate, or the secret. Most answers have neither, and nest little.
     if "\\" in text or redact(text, secret) != text:
-        return _clean(value, lambda text: _SURROGATE.sub("\ufffd", redact(text, secret)), _MAX_DEPTH)
+        return _changed(value, lambda text: _SURROGATE.sub("\ufffd", redact(text, secret)), depth=_MAX_DEPTH)
     if text.count("[") + text.count("{") > _MAX_DEPTH and _is_deeper(value, _MAX_DEPTH):
-        return _clean(value, str, _MAX_DEPTH)
+        return _changed(value, str, depth=_MAX_DEPTH)
     return value
 
 
@@ -172,7 +177,7 @@ def _quotable(text: str, secret: str) -> str:
     words = " ".join(redact(text, secret)[: 2 * _MAX_QUOTED].split())
     if not words.isprintable():
         return ""
-    return words if len(words) <= _MAX_QUOTED else words[:_MAX_QUOTED] + _CUT
+    return _cut(words, _MAX_QUOTED)
 
 
 _DECODER = json.JSONDecoder(
@@ -183,24 +188,17 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _clean(value: Any, clean_text: Callable[[str], str], depth: int) -> Any:
+def _changed(
+    value: Any, change: Callable[[str], str], *, depth: int | None = None, entries: int | None = None
+) -> Any:
+    """Return a JSON value with all its texts changed, None below `depth` levels, and the first `entries` of each."""
     if isinstance(value, str):
-        return clean_text(value)
-    if isinstance(value, dict | list) and depth == 0:
+        return change(value)
+    if not isinstance(value, dict | list):
+        return value
+    if depth == 0:
         return None
+    inner = partial(_changed, change=change, depth=depth and depth - 1, entries=entries)
     if isinstance(value, dict):
-        return {clean_text(key): _clean(item, clean_text, depth - 1) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_clean(item, clean_text, depth - 1) for item in value]
-    return value
-
-
-def _shortened(value: Any, longest: int, entries: int | None) -> Any:
-    if isinstance(value, str):
-        return value if len(value) <= longest else value[:longest] + _CUT
-    if isinstance(value, dict):
-        kept = list(value.items())[:entries]
-        return {_shortened(key, longest, entries): _shortened(item, longest, entries) for key, item in kept}
-    if isinstance(value, list):
-        return [_shortened(item, longest, entries) for item in value[:entries]]
-    return value
+        return {change(key): inner(item) for key, item in islice(value.items(), entries)}
+    return [inner(item) for item in value[:entries]]

@@ -23,9 +23,8 @@ MAX_CLIPS_BYTES = 100_000
 INTERNAL_FIELDS: Final = frozenset({"user_id", "channel_id", "group", "quota", "username"})
 """A gateway's own business in its task object: left out of all that tunehook keeps and emits."""
 
+# What stays of a gateway's `properties`.
 _PUBLIC_PROPERTIES: Final = frozenset({"input"})
-"""What stays of a gateway's `properties`."""
-
 _MAX_ID = 128
 _MAX_LINE = 500
 _MAX_PROMPT = 20_000
@@ -33,29 +32,26 @@ _MAX_TEXT_BYTES = 80_000
 _MAX_UNUSABLE = 10
 _MAX_QUOTED = 80
 
+# What the family calls the link to the audio file, the commonest first.
 _AUDIO = coerce.names(
     "audio_url audioUrl song_url songUrl song_path songPath mp3_url mp3Url audio sound_url soundUrl music_url musicUrl"
     " audio_file audioFile wav_url wavUrl audio_wav_url audioWavUrl"
 )
-"""What the family calls the link to the audio file, the commonest first."""
-
+# Links whose name does not say to what: they count where there is no other, and their ending says what they are.
 _ANY_FILE = coerce.names("file_url fileUrl download_url downloadUrl play_url playUrl url")
-"""Links whose name does not say to what: they count where there is no other, and their ending says what they are."""
-
 _SOURCE_AUDIO = ("source_audio_url", "sourceAudioUrl")
 _COVER = ("image_url", "imageUrl", "cover_url", "coverUrl", "image_path", "imagePath")
 _SOURCE_COVER = ("source_image_url", "sourceImageUrl")
 _LARGE_COVER = ("image_large_url", "imageLargeUrl")
 _VIDEO = ("video_url", "videoUrl", "mp4_url", "mp4Url", "video")
 _PLAYABLE = (*_AUDIO, *_SOURCE_AUDIO, *_VIDEO)
+# Where each of a clip's files may be as a ``data:`` URI.
 _INLINE = {
     "audio": (*_AUDIO, *_SOURCE_AUDIO, "media_urls"),
     "cover": (*_COVER, *_SOURCE_COVER),
     "large_cover": _LARGE_COVER,
     "video": _VIDEO,
 }
-"""Where each of a clip's files may be as a ``data:`` URI."""
-
 _OUTSIDE = {"audio": "audio_url", "video": "video_url", "cover": "image_url"}
 _TEXT = ("text", "lyrics", "lyric", "content")
 _DURATION = coerce.names(
@@ -77,18 +73,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class ReadClip:
-    """A clip as an answer has it, with what no `Clip` holds.
+    """A clip as an answer has it (its id may be empty), and those of its files that came inside the answer, by type.
 
-    Parameters
-    ----------
-    clip : Clip
-        Its id may be empty; `read_result` makes one.
-    files : mapping of str to bytes
-        Those of its files that came inside the answer, by type.
-    is_settled : bool
-        Whether it has its file, or is not expected to get one.
-    unusable : tuple of str
-        Links that cannot be made URLs: the field, and the beginning of what it holds.
+    It is settled when it has its file, or is not expected to get one. Unusable are links that cannot be made URLs: the
+    field, and the beginning of what it holds.
     """
 
     clip: Clip
@@ -108,13 +96,7 @@ def read_clip(
 
     Snake case and camel case stand for the same field; Suno-API keeps some fields in an object `metadata`. Of several
     links to its audio the first that is more than a placeholder counts, and one of the others is the fallback.
-
-    Parameters
-    ----------
-    tags_split_at_spaces : bool
-        Whether tags without any comma are split at spaces.
-    is_expected : bool
-        Whether its own status says that it is still being made.
+    A clip is expected where its own status says that it is still being made.
     """
     metadata = source.get("metadata")
     if isinstance(metadata, dict):
@@ -177,14 +159,8 @@ def read_text(source: Mapping[str, Any], task_id: str, *, is_wanted: bool | None
     """Read a text that is itself the result, such as lyrics; None where an object holds none.
 
     An object with a link to audio or video is a clip, whatever texts it has; so is one whose links are empty so
-    far, unless its task is one for texts.
-
-    Parameters
-    ----------
-    task_id : str
-        The id of the clip where the text has none.
-    is_wanted : bool, optional
-        Whether the task is one for texts, or for music; None where it does not say.
+    far, unless its task is one for texts (`is_wanted`; None where it does not say). `task_id` is the id of the clip
+    where the text has none.
     """
     links = [source[name] for name in (*_PLAYABLE, "media_urls") if name in source]
     if any(each not in (None, "", [], {}) for each in links):
@@ -255,20 +231,11 @@ def read_result(
     finished_at: Any = None,
     unusable: Sequence[str] = (),
 ) -> TaskResult:
-    """Build a task's result and keep it within its bounds.
+    """Build a task's result and keep it within its bounds; the times are as the provider wrote them.
 
-    Parameters
-    ----------
-    task : mapping
-        The provider's own task object, kept (see `published`) whole up to `MAX_OBJECT_BYTES`, then with its longest
-        texts cut.
-    clips : iterable of ReadClip
-        Kept whole up to `MAX_CLIPS_BYTES` together; beyond that prompts and tags go first, then clips from
-        the end. A missing or repeated id is made unique, since files are kept under it.
-    submitted_at, started_at, finished_at : Any
-        As the provider wrote them.
-    unusable : sequence of str
-        Links outside of all clips that cannot be made URLs.
+    The task object (see `published`) is kept whole up to `MAX_OBJECT_BYTES`, then with its longest texts cut. The
+    clips are kept whole up to `MAX_CLIPS_BYTES` together; beyond that prompts and tags go first, then clips from the
+    end. A missing or repeated id is made unique, since files are kept under it.
     """
     read = tuple(_with_unique_ids(clips))
     given = tuple(each.clip for each in read)

@@ -15,9 +15,8 @@ StatusClass: TypeAlias = Literal["queued", "processing", "succeeded", "failed", 
 ENDED: Final[frozenset[StatusClass]] = frozenset({"succeeded", "failed"})
 
 _MAX_WORD = 64
+# So many spellings of known words are remembered, as nearly every answer has one that was met before.
 _SPELLINGS = 1_000
-"""So many spellings of known words are remembered, as nearly every answer has one that was met before."""
-
 _FAILURE_ENDINGS = coerce.names("failed error exception rejected canceled cancelled expired timeout")
 
 

@@ -37,11 +37,7 @@ IsWanted: TypeAlias = Callable[[str], bool]
 class TaskPoller:
     """Send one provider's requests within its limits: slots, rate, circuit breaker and deadline.
 
-    Attributes
-    ----------
-    breaker : CircuitBreaker
-    unanswered : int
-        How many tasks are to be polled at the moment; whoever starts their polls counts them.
+    `unanswered` is how many tasks are to be polled at the moment; whoever starts their polls counts them.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ _MAX_ID = 512
 
 
 class Suno(NewApiAdapter):
-    """Query-many answers with whole tasks, in any order, and leaves unknown ids out without a word."""
+    """Query-many answers with whole tasks, in any order, and leaves unknown ids out."""
 
     kind = "suno"
     ids_per_call = 100
