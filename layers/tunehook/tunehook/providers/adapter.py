@@ -190,32 +190,21 @@ def _trouble(answer: Answer, payload: Any) -> Trouble:
     if (in_front := _in_front(answer, payload)) is not None:
         detail = f"HTTP {status}: {in_front}"
         return Throttled(answer.retry_after_s, detail=detail) if status in (429, 430) else Transient(detail)
-    if not isinstance(payload, dict):
-        return _trouble_without_words(answer, payload)
-    own = own_status(payload) if 200 <= status < 300 else None
+    error = payload if isinstance(payload, dict) else {}
+    detail = described(status, error)
+    own = own_status(error) if 200 <= status < 300 else None
     code = own or status
-    detail = described(status, payload)
-    if code == 403 and says_too_often(payload):
+    if code == 403 and payload is not error:
+        return Transient(
+            f"{detail}: not in the gateway's own form; a firewall or a proxy in front of it may say so"
+        )
+    if code == 403 and says_too_often(error):
         return Throttled(answer.retry_after_s, detail=detail)
-    if (refused := refusal(code, payload, detail)) is not None:
+    if (refused := refusal(code, error, detail)) is not None:
         return refused
     if code in _THROTTLED:
         return Throttled(answer.retry_after_s, detail=detail)
-    return Transient(detail if own or not 200 <= status < 300 else f"{detail} (not the expected envelope)")
-
-
-def _trouble_without_words(answer: Answer, payload: Any) -> Trouble:
-    status = answer.status
-    detail = f"HTTP {status}"
-    if status in _THROTTLED:
-        return Throttled(answer.retry_after_s, detail=detail)
-    if status == 401:
-        return Unauthorised(detail)
-    if status == 402:
-        return Unauthorised(f"no credit left: {detail}", "credit")
-    if status == 403:
-        detail += ": not in the gateway's own form; a firewall or a proxy in front of it may say so"
-    elif 200 <= status < 300:
-        is_unreadable = isinstance(payload, UnreadablePayloadError)
-        detail += f": {payload}" if is_unreadable else " (not the expected envelope)"
-    return Transient(detail)
+    if own or not 200 <= status < 300:
+        return Transient(detail)
+    is_unreadable = isinstance(payload, UnreadablePayloadError)
+    return Transient(f"{detail}: {payload}" if is_unreadable else f"{detail} (not the expected envelope)")

@@ -53,7 +53,7 @@ class TaskPoller:
         self._http = http
         self._clock = clock
         self._utc_now = utc_now
-        self._config_url = config.base_url
+        self._config = config
         self._base_url = quote(config.base_url, safe=_URL_PUNCTUATION)
         self._host = urlsplit(config.base_url).hostname or ""
         self._secret = config.api_key.get_secret_value()
@@ -99,9 +99,9 @@ class TaskPoller:
         except ValueError:
             return NotFound()
         priority = self.priority(task_id, overdue)
-        is_own_wanted = partial(is_wanted, task_id)
+        is_still_wanted = partial(is_wanted, task_id)
         outcome = await self.call(
-            request, self._adapter.read, key, priority, task_id, is_wanted=is_own_wanted
+            request, self._adapter.read, key, priority, task_id, is_wanted=is_still_wanted
         )
         if isinstance(outcome, Transient | Unauthorised):
             self._priorities[task_id] = Priority.DOUBTED
@@ -210,7 +210,7 @@ class TaskPoller:
                 )
             body = plain_body(reply)
             answer = Answer(
-                reply.status, reply.headers, body, self._utc_now(), self._secret, self._config_url
+                reply.status, reply.headers, body, self._utc_now(), self._secret, self._config.base_url
             )
             return read(answer)
         except UnreadablePayloadError as error:
