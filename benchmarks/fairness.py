@@ -20,7 +20,7 @@ from typing import Final
 from benchmarks.lone_poller import PendingItem, Surroundings, lone_poller, surroundings
 from benchmarks.moody_provider import OLD, Mood, ProviderProcess, ends_at_ms, moody_provider, task_id
 from benchmarks.report import Row, report
-from tunehook.providers.client import REQUEST_DEADLINE_S
+from tunehook.providers.task_poller import REQUEST_DEADLINE_S
 from tunehook.times import now_ms
 
 SEED: Final = 20261120

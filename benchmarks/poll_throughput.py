@@ -56,7 +56,7 @@ async def ask_with_layer(base_url: str, kind: str, ids: Sequence[str], *, batch:
     )
     async with HttpTransport(max_connections=CONNECTIONS_MAX) as http:
         answered = 0
-        async for _, outcome in Provider(config, http).ask_many(ids):
+        async for _, outcome in Provider(config, http).poll_many(ids):
             answered += isinstance(outcome, Pending)
     _insist(answered, ids)
 

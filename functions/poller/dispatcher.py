@@ -47,7 +47,7 @@ class PollDispatcher:
     def finish(self) -> None:
         """Begin no more requests; those that run may be answered."""
         for provider in self._polled:
-            provider.finish()
+            provider.close()
 
     async def poll_due(self, *, is_configured: bool) -> float:
         """Begin polls of all tasks that are due, and return for how many seconds this waited.
@@ -155,7 +155,7 @@ class PollDispatcher:
         def is_wanted(task_id: str) -> bool:
             return task_id in unanswered and unanswered[task_id].poll is poll
 
-        polls = provider.ask_many(tuple(unanswered), old=old, overdue=overdue, is_wanted=is_wanted)
+        polls = provider.poll_many(tuple(unanswered), old=old, overdue=overdue, is_wanted=is_wanted)
         try:
             async with aclosing(polls) as outcomes:
                 async for task_id, outcome in outcomes:

@@ -94,13 +94,13 @@ class ProviderHealth:
             outcome = Unauthorised(refusal.words, reason)  # type: ignore[arg-type]
             self._record_problem(self._problem_of(outcome), refusal.since_ms)
             # Over or not: one poll shows whether the key is accepted by now, before all others begin.
-            self.provider.restore_pause(0.0, Unauthorised.name, refusal.words)
+            self.provider.restore_pause(0.0, Unauthorised.name)
         if pause is not None and pause.key == self.key and pause.until_ms > now_ms:
             left_s = (pause.until_ms - now_ms) / 1000
             if self.problem is None:
                 self._record_problem(PollProblem(pause.kind, pause.words), now_ms)
                 self._share_if_long(left_s)
-            self.provider.restore_pause(left_s, pause.reason, pause.words)
+            self.provider.restore_pause(left_s, pause.reason)
         self.paused_until = self.provider.paused_until
 
     def record_outcome(self, outcome: Outcome, now_ms: int) -> PollProblem | None:

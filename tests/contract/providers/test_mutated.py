@@ -357,7 +357,8 @@ def is_excused(task: dict[str, Any]) -> bool:
     )
     progress = str(task.get("progress")).strip().rstrip("%").strip()
     is_hundred = re.fullmatch(r"100(\.0*)?", progress, re.ASCII) is not None
-    clips = [each for each in objects(task.get("data")) if has_link(each)]
+    # An entry of `media_urls` is a clip's link, and no clip.
+    clips = [each for each in objects(task.get("data")) if has_link(each) and each.keys() != {"url"}]
     if not clips:
         return False
     words = {word(clip.get("status") or clip.get("state")) for clip in clips}

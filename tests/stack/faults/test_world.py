@@ -84,7 +84,7 @@ async def get_broken(client: aiohttp.ClientSession, world: World, path: str) -> 
 async def ask(http: HttpTransport, world: World, kind: str, task_id: str) -> Outcome:
     """Ask as a poller does whose provider does not pause."""
     provider = Provider(parse_providers(json.dumps(world.providers_secret()))[kind], http)
-    return await provider.ask(task_id)
+    return await provider.poll(task_id)
 
 
 async def ended(http: HttpTransport, world: World, kind: str, task_id: str) -> End:

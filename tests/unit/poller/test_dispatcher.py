@@ -100,7 +100,7 @@ class TestProviders:
             def is_paused(self) -> bool:
                 return False
 
-            async def ask_many(self, task_ids: tuple[str, ...], **options: Any) -> AsyncIterator[Any]:
+            async def poll_many(self, task_ids: tuple[str, ...], **options: Any) -> AsyncIterator[Any]:
                 self.asked += 1
                 raise RuntimeError("nobody has thought of this")
                 yield

@@ -47,7 +47,7 @@ async def test_a_provider_is_found_by_its_name() -> None:
     secret = Secret(gw=entry(), other=entry(kind="musicmint"))
     assert await secret.directory.refresh()
     found = {name: secret.directory.get(name) for name in ("gw", "other", "unknown")}
-    assert {name: provider and provider.kind for name, provider in found.items()} == {
+    assert {name: provider and provider.config.kind for name, provider in found.items()} == {
         "gw": "suno",
         "other": "musicmint",
         "unknown": None,

@@ -46,11 +46,11 @@ def run(work: Callable[[], Any]) -> Any:
     return Clock(0).run(work())
 
 
-async def ask_many(asked: Provider, ids: Iterable[str], after_s: float = 0.0) -> float:
+async def poll_all(asked: Provider, ids: Iterable[str], after_s: float = 0.0) -> float:
     """Ask after some seconds; return how long it took."""
     await asyncio.sleep(after_s)
     began = asyncio.get_running_loop().time()
-    outcomes = [outcome async for _, outcome in asked.ask_many(ids)]
+    outcomes = [outcome async for _, outcome in asked.poll_many(ids)]
     assert all(isinstance(outcome, Pending) for outcome in outcomes)
     return asyncio.get_running_loop().time() - began
 
@@ -60,7 +60,7 @@ def test_new_tasks_do_not_wait_for_the_many_of_an_earlier_call() -> None:
     asked = provider(gateway, batch=False, max_concurrency=4)
 
     async def work() -> list[float]:
-        return await asyncio.gather(ask_many(asked, OLD), ask_many(asked, NEW, after_s=10.5))
+        return await asyncio.gather(poll_all(asked, OLD), poll_all(asked, NEW, after_s=10.5))
 
     old_s, new_s = run(work)
     assert new_s <= len(NEW) / 2 + 2 * ANSWER_S
@@ -72,7 +72,7 @@ def test_the_old_ones_go_on_being_asked_beside_the_new() -> None:
     asked = provider(gateway, batch=False, max_concurrency=4)
 
     async def work() -> None:
-        await asyncio.gather(ask_many(asked, OLD[:40]), ask_many(asked, OLD[40:], after_s=2.5))
+        await asyncio.gather(poll_all(asked, OLD[:40]), poll_all(asked, OLD[40:], after_s=2.5))
 
     run(work)
     first = gateway.times("old-")[: 4 * 12]
@@ -91,9 +91,9 @@ def test_a_single_question_has_the_next_slot() -> None:
 
     async def work() -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(ask_many(asked, OLD[:100]))
+            group.create_task(poll_all(asked, OLD[:100]))
             await asyncio.sleep(3.5)
-            group.create_task(asked.ask("single"))
+            group.create_task(asked.poll("single"))
 
     run(work)
     assert gateway.times("single") == [4.0]
@@ -104,7 +104,7 @@ def test_new_tasks_do_not_wait_for_the_old_at_a_bounded_rate_either() -> None:
     asked = provider(gateway, batch=False, requests_per_second=2)
 
     async def work() -> None:
-        await asyncio.gather(ask_many(asked, OLD[:100]), ask_many(asked, NEW, after_s=10.1))
+        await asyncio.gather(poll_all(asked, OLD[:100]), poll_all(asked, NEW, after_s=10.1))
 
     run(work)
     assert gateway.times("new-")[-1] <= 10.1 + len(NEW) + 1
@@ -115,7 +115,7 @@ def test_new_tasks_do_not_wait_for_the_old_at_a_bounded_rate_either() -> None:
 def test_a_bounded_rate_keeps_to_max_concurrency() -> None:
     gateway = Slow()
     asked = provider(gateway, batch=False, requests_per_second=64, max_concurrency=3)
-    run(lambda: ask_many(asked, OLD[:20]))
+    run(lambda: poll_all(asked, OLD[:20]))
     assert gateway.most == 3
 
 
@@ -136,9 +136,9 @@ def test_those_who_waited_for_a_probe_keep_to_the_rate() -> None:
 
     async def work() -> None:
         for _ in range(5):
-            await asked.ask("before")
+            await asked.poll("before")
         await asyncio.sleep(asked.paused_until - clock())
-        await ask_many(asked, NEW)
+        await poll_all(asked, NEW)
 
     run(work)
     times = gateway.times("new-")
@@ -151,8 +151,8 @@ def test_all_calls_together_keep_to_max_concurrency() -> None:
     asked = provider(gateway, batch=False, max_concurrency=5)
 
     async def work() -> None:
-        calls = (ask_many(asked, [f"{call}-{number}" for number in range(20)]) for call in range(4))
-        await asyncio.gather(*calls, *(asked.ask(f"single-{number}") for number in range(10)))
+        calls = (poll_all(asked, [f"{call}-{number}" for number in range(20)]) for call in range(4))
+        await asyncio.gather(*calls, *(asked.poll(f"single-{number}") for number in range(10)))
 
     run(work)
     assert gateway.most == 5
@@ -164,9 +164,9 @@ def test_a_call_that_is_left_gives_its_slots_to_the_others() -> None:
     asked = provider(gateway, batch=False, max_concurrency=4)
 
     async def work() -> float:
-        async with asyncio.TaskGroup() as group, contextlib.aclosing(asked.ask_many(OLD)) as outcomes:
+        async with asyncio.TaskGroup() as group, contextlib.aclosing(asked.poll_many(OLD)) as outcomes:
             await anext(outcomes)
-            staying = group.create_task(ask_many(asked, NEW))
+            staying = group.create_task(poll_all(asked, NEW))
             await asyncio.sleep(0)
         return await staying
 
@@ -179,11 +179,11 @@ def test_a_call_left_before_its_bucket_gave_a_drop_lets_the_others_go_on() -> No
     asked = provider(gateway, batch=False, requests_per_second=0.5, max_concurrency=1)
 
     async def work() -> float:
-        leaving = asyncio.create_task(ask_many(asked, OLD))
+        leaving = asyncio.create_task(poll_all(asked, OLD))
         await asyncio.sleep(5.5)
         leaving.cancel()
         await asyncio.wait([leaving])
-        return await ask_many(asked, NEW[:3])
+        return await poll_all(asked, NEW[:3])
 
     assert run(work) <= 3 * 2 + ANSWER_S
 
@@ -198,7 +198,7 @@ def test_however_many_are_asked_about_the_loop_has_no_more_tasks_than_may_run_at
         return json_answer(PENDING)
 
     asked = provider(count, batch=False, max_concurrency=32)
-    run(lambda: ask_many(asked, [str(number) for number in range(1_000)]))
+    run(lambda: poll_all(asked, [str(number) for number in range(1_000)]))
     assert most <= 32 + 3
 
 
@@ -216,7 +216,7 @@ def test_of_query_many_too_a_later_call_has_its_turn() -> None:
 
     async def work() -> list[float]:
         many = [str(number) for number in range(2_000)]
-        return await asyncio.gather(ask_many(asked, many), ask_many(asked, NEW, after_s=3.5))
+        return await asyncio.gather(poll_all(asked, many), poll_all(asked, NEW, after_s=3.5))
 
     assert run(work)[1] <= 2 * ANSWER_S
     assert len(asked_at) == 21
@@ -237,14 +237,14 @@ def test_new_tasks_do_not_wait_for_old_ones_that_hang() -> None:
     asked = provider(gateway, clock=clock, batch=False, max_concurrency=8)
 
     async def ask_old() -> None:
-        async for _ in asked.ask_many(OLD, old=OLD):
+        async for _ in asked.poll_many(OLD, old=OLD):
             pass
 
     async def work() -> None:
         old = asyncio.create_task(ask_old())
         for _ in range(12):
             await asyncio.sleep(5)
-            await ask_many(asked, NEW)
+            await poll_all(asked, NEW)
         old.cancel()
         await asyncio.wait([old])
 
@@ -257,11 +257,11 @@ def test_those_asked_again_and_again_do_not_keep_out_those_not_asked_yet() -> No
     asked = provider(gateway, batch=False, max_concurrency=4)
 
     async def ask_again(after_s: float) -> None:
-        await ask_many(asked, OLD[:40], after_s)
+        await poll_all(asked, OLD[:40], after_s)
 
     async def work() -> None:
-        await ask_many(asked, OLD[:40])
-        first = asyncio.create_task(ask_many(asked, OLD[40:120]))
+        await poll_all(asked, OLD[:40])
+        first = asyncio.create_task(poll_all(asked, OLD[40:120]))
         again = [asyncio.create_task(ask_again(number)) for number in range(10)]
         await asyncio.gather(first, *again)
 
@@ -283,7 +283,7 @@ def test_overdue_tasks_are_asked_about_before_all_others(limits: dict[str, Any])
     asked = provider(gateway, batch=False, **limits)
 
     async def work() -> None:
-        async for _ in asked.ask_many([*NEW, *LATE], old=LATE, overdue=LATE):
+        async for _ in asked.poll_many([*NEW, *LATE], old=LATE, overdue=LATE):
             pass
 
     run(work)
@@ -296,12 +296,12 @@ def test_overdue_tasks_go_before_those_that_wait_since_an_earlier_call() -> None
 
     async def ask_late() -> float:
         await asyncio.sleep(5.5)
-        async for _ in asked.ask_many(LATE[:3], overdue=LATE):
+        async for _ in asked.poll_many(LATE[:3], overdue=LATE):
             pass
         return asyncio.get_running_loop().time()
 
     async def work() -> list[float]:
-        return await asyncio.gather(ask_many(asked, OLD[:60]), ask_late())
+        return await asyncio.gather(poll_all(asked, OLD[:60]), ask_late())
 
     run(work)
     assert gateway.times("late-") == [6.0] * 3
@@ -325,7 +325,7 @@ def test_new_tasks_do_not_wait_for_overdue_ones_that_hang(is_one_call: bool) -> 
     asked = provider(gateway, clock=clock, batch=False, max_concurrency=8)
 
     async def ask(ids: list[str]) -> None:
-        async for _ in asked.ask_many(ids, old=late, overdue=late):
+        async for _ in asked.poll_many(ids, old=late, overdue=late):
             pass
 
     async def work() -> None:
@@ -356,7 +356,7 @@ def test_an_overdue_task_that_hung_is_no_longer_before_the_others() -> None:
 
     async def work() -> None:
         for _ in range(2):
-            async for _ in asked.ask_many(["a", "b", "late"], overdue=["late"]):
+            async for _ in asked.poll_many(["a", "b", "late"], overdue=["late"]):
                 pass
 
     run(work)
@@ -378,7 +378,7 @@ def test_after_an_outage_the_overdue_are_asked_about_first() -> None:
     asked = provider(gateway, clock=clock, batch=False, max_concurrency=1)
 
     async def ask() -> None:
-        async for _ in asked.ask_many(["a", "b", "c", "late"], overdue=["late"]):
+        async for _ in asked.poll_many(["a", "b", "c", "late"], overdue=["late"]):
             pass
 
     async def work() -> None:
@@ -410,11 +410,11 @@ def test_the_batch_of_the_overdue_goes_before_those_that_wait(limits: dict[str, 
 
     async def ask_late() -> None:
         await asyncio.sleep(ANSWER_S / 2)
-        async for _ in asked.ask_many([*NEW, *LATE], overdue=LATE):
+        async for _ in asked.poll_many([*NEW, *LATE], overdue=LATE):
             pass
 
     async def work() -> None:
-        await asyncio.gather(ask_many(asked, [str(number) for number in range(600)]), ask_late())
+        await asyncio.gather(poll_all(asked, [str(number) for number in range(600)]), ask_late())
 
     run(work)
     # One has been sent by then, and with a budget of requests one has got its part of it.
@@ -422,7 +422,7 @@ def test_the_batch_of_the_overdue_goes_before_those_that_wait(limits: dict[str, 
 
 
 async def outcomes_of(asked: Provider, ids: Iterable[str], **options: Any) -> dict[str, Outcome]:
-    return {task_id: outcome async for task_id, outcome in asked.ask_many(ids, **options)}
+    return {task_id: outcome async for task_id, outcome in asked.poll_many(ids, **options)}
 
 
 @pytest.mark.parametrize("rate", [None, 1.0])
@@ -433,7 +433,7 @@ def test_who_finishes_lets_what_is_under_way_be_answered_and_sends_nothing_more(
     async def work() -> dict[str, Outcome]:
         asking = asyncio.create_task(outcomes_of(asked, OLD))
         await asyncio.sleep(1.5)
-        asked.finish()
+        asked.close()
         return await asking
 
     outcomes = run(work)
@@ -462,7 +462,7 @@ def test_who_finishes_keeps_what_the_pages_before_have_told() -> None:
     async def work() -> dict[str, Outcome]:
         asking = asyncio.create_task(outcomes_of(asked, [f"t{number}" for number in range(6)]))
         await asyncio.sleep(0.5)
-        asked.finish()
+        asked.close()
         return await asking
 
     outcomes = run(work)

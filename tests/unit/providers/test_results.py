@@ -12,7 +12,7 @@ from tunehook.providers.results import (
     Origin,
     entries,
     has_file,
-    is_words,
+    is_message,
     published,
     read_clip,
     read_links,
@@ -412,7 +412,7 @@ def test_a_clip_has_a_file_by_its_audio_or_its_video(source: dict[str, str], has
     ],
 )
 def test_words_are_told_from_links(entry: Any, is_one: bool) -> None:
-    assert is_words(entry) is is_one
+    assert is_message(entry) is is_one
 
 
 @pytest.mark.parametrize("count", [3, 4, 5])

@@ -57,7 +57,7 @@ async def outcomes_of_echoing(kind: str) -> list[Outcome]:
             headers = {"retry-after": SAID, "x-echo": SAID}
             response = httpx.Response(status, headers=headers, content=content)
             gateway = provider(lambda _request, response=response: response, kind, Clock())  # type: ignore[misc]
-            outcomes.append(await gateway.ask("t"))
+            outcomes.append(await gateway.poll("t"))
     return outcomes
 
 
@@ -93,7 +93,7 @@ async def test_no_outcome_repeats_a_key_that_the_provider_repeats(
 async def test_no_title_of_a_page_repeats_the_key(kind: str, status: int, title: str) -> None:
     content = f"<html><head><title>{title}</title></head></html>".encode()
     shown_outcome = shown(
-        await provider(lambda _request: httpx.Response(status, content=content), kind).ask("t")
+        await provider(lambda _request: httpx.Response(status, content=content), kind).poll("t")
     )
     assert API_KEY[: len(API_KEY) // 2 - 1] not in shown_outcome
 
@@ -107,7 +107,7 @@ async def test_no_outcome_repeats_a_key_that_a_transport_error_repeats(
     def fail(request: httpx.Request) -> httpx.Response:
         raise error(f"bad header {request.headers['authorization']}")
 
-    assert API_KEY not in shown(await provider(fail).ask("t"))
+    assert API_KEY not in shown(await provider(fail).poll("t"))
     assert API_KEY not in caplog.text
 
 

@@ -7,7 +7,7 @@ import pytest
 from tunehook.providers.statuses import ENDED, StatusVocabulary, pending
 
 WORDS = StatusVocabulary(
-    queued={"", "in_line"}, processing={"on_it"}, succeeded={"done"}, failed={"failed", "no_luck"}
+    {"queued": "in_line", "processing": "on_it", "succeeded": "done", "failed": "failed no_luck"}
 )
 
 

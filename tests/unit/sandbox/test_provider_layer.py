@@ -45,7 +45,7 @@ async def in_time_order(provider: Provider, clock: Any) -> list[str]:
     words = []
     for wait_s in (0, 2, 5.9, 0.1):
         clock.pass_s(wait_s)
-        words.append(in_words(await provider.ask("song")))
+        words.append(in_words(await provider.poll("song")))
     return words
 
 
@@ -67,7 +67,7 @@ async def test_every_link_of_a_completed_task_leads_to_a_file(
     start: Any, client: Any, clock: Any, provider_of: Any, kind: str, clips: int
 ) -> None:
     sandbox = await start({"tasks": [{"video": True, "answers": [{"phase": "completed"}]}]})
-    outcome = await provider_of(sandbox, kind).ask("song")
+    outcome = await provider_of(sandbox, kind).poll("song")
     assert isinstance(outcome, Completed)
     assert len(outcome.result.clips) == clips
     for clip in outcome.result.clips:
@@ -87,9 +87,9 @@ async def test_the_times_of_a_task_are_understood(
     sandbox = await start({"tasks": [{"answers": LIFE}]})
     submitted_at = clock()
     provider = provider_of(sandbox, kind)
-    await provider.ask("song")
+    await provider.poll("song")
     clock.pass_s(10)
-    outcome = await provider.ask("song")
+    outcome = await provider.poll("song")
     assert isinstance(outcome, Completed)
     assert abs((outcome.result.submitted_at - submitted_at).total_seconds()) < 1
     if kind != "musicmint":
@@ -99,7 +99,7 @@ async def test_the_times_of_a_task_are_understood(
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_failed_task_has_its_reason(start: Any, provider_of: Any, kind: str) -> None:
     sandbox = await start({"tasks": [{"answers": [{"phase": "failed", "reason": "too rude"}]}]})
-    outcome = await provider_of(sandbox, kind).ask("song")
+    outcome = await provider_of(sandbox, kind).poll("song")
     assert isinstance(outcome, Failed)
     assert outcome.reason == "too rude"
 
@@ -122,13 +122,13 @@ async def test_an_odd_answer_is_what_it_is_meant_to_be(
     start: Any, provider_of: Any, kind: str, answer: dict[str, Any], word: str
 ) -> None:
     sandbox = await start({"tasks": [{"answers": [answer]}]})
-    assert in_words(await provider_of(sandbox, kind).ask("song")) == word
+    assert in_words(await provider_of(sandbox, kind).poll("song")) == word
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_word_that_nobody_knows_is_pending(start: Any, provider_of: Any, kind: str) -> None:
     sandbox = await start({"tasks": [{"answers": [{"phase": "completed", "word": "Warming-Up"}]}]})
-    outcome = await provider_of(sandbox, kind).ask("song")
+    outcome = await provider_of(sandbox, kind).poll("song")
     assert isinstance(outcome, Pending)
     assert (outcome.word, outcome.known) == ("Warming-Up", False)
 
@@ -136,7 +136,7 @@ async def test_a_word_that_nobody_knows_is_pending(start: Any, provider_of: Any,
 async def test_a_throttled_answer_says_for_how_long(start: Any, provider_of: Any) -> None:
     answer = {"status": 429, "headers": {"Retry-After": "7"}}
     sandbox = await start({"tasks": [{"answers": [answer]}]})
-    assert await provider_of(sandbox, "suno").ask("song") == Throttled(7.0, detail="HTTP 429")
+    assert await provider_of(sandbox, "suno").poll("song") == Throttled(7.0, detail="HTTP 429")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -155,7 +155,7 @@ async def test_many_tasks_are_understood_together(start: Any, provider_of: Any, 
         sandbox.create_task(kind, task_id)
     asked = ["done", "bad", "odd", "new", "unknown"]
     outcomes = {
-        task_id: in_words(outcome) async for task_id, outcome in provider_of(sandbox, kind).ask_many(asked)
+        task_id: in_words(outcome) async for task_id, outcome in provider_of(sandbox, kind).poll_many(asked)
     }
     assert outcomes == {
         "done": "completed",
@@ -181,7 +181,7 @@ async def test_a_gateway_without_the_query_of_many_is_asked_one_by_one(start: An
             "query_many": [{"kind": "suno", "answers": [{"status": 404, "body": "404 page not found"}]}],
         }
     )
-    asked = provider_of(sandbox, "suno").ask_many(["a", "b"])
+    asked = provider_of(sandbox, "suno").poll_many(["a", "b"])
     assert {task_id: in_words(outcome) async for task_id, outcome in asked} == {"a": "queued", "b": "queued"}
     assert sandbox.queries("suno") == {"many": 1, "one": 2}
 
@@ -206,14 +206,14 @@ async def test_the_scenario_of_the_kinds_plays_what_its_names_say(
         for at_s, _ in answers:
             clock.moment = started + timedelta(seconds=at_s)
             # Another each time: one whose key was refused asks no more for a while.
-            heard.append((at_s, in_words(await provider_of(sandbox, "suno").ask(task_id))))
+            heard.append((at_s, in_words(await provider_of(sandbox, "suno").poll(task_id))))
     assert heard == answers
 
 
 async def test_a_lyrics_task_is_understood_as_its_text(start: Any, provider_of: Any) -> None:
     rule = {"lyrics": True, "song": {"title": "Rain", "prompt": "la la"}, "answers": [{"phase": "completed"}]}
     sandbox = await start({"tasks": [rule]})
-    outcome = await provider_of(sandbox, "suno").ask("song")
+    outcome = await provider_of(sandbox, "suno").poll("song")
     assert isinstance(outcome, Completed)
     assert [(clip.title, clip.text, clip.playable) for clip in outcome.result.clips] == [
         ("Rain", "la la", False)
@@ -222,7 +222,7 @@ async def test_a_lyrics_task_is_understood_as_its_text(start: Any, provider_of: 
 
 async def test_what_is_the_gateways_own_business_is_not_passed_on(start: Any, provider_of: Any) -> None:
     sandbox = await start({"tasks": [{"answers": [{"phase": "completed"}]}]})
-    outcome = await provider_of(sandbox, "suno").ask("song")
+    outcome = await provider_of(sandbox, "suno").poll("song")
     own = {"user_id", "group", "channel_id", "quota", "username"}
     assert not own & outcome.result.provider_object.keys()
     assert outcome.result.provider_object.get("properties", {}).keys() <= {"input"}

@@ -100,7 +100,7 @@ async def _poll(config: ProviderConfig, task_id: str) -> Probe:
     async with HttpTransport() as http:
         recorder = _Recorder(http)
         started = time.monotonic()
-        outcome = await Provider(config, recorder).ask(task_id)
+        outcome = await Provider(config, recorder).poll(task_id)
         seconds = time.monotonic() - started
         return Probe(task_id, recorder.answer, seconds, outcome, recorder.status, recorder.is_page)
 

@@ -1,7 +1,6 @@
-"""The provider layer: asks a provider about tasks and says what its answers mean.
+"""The provider layer: polls the tasks of a provider and reads its answers.
 
-Nothing of AWS is imported here, and no more than asking needs: what reads the configuration, and is heavy for its
-models, stands apart in `tunehook.providers.config`.
+Nothing of AWS is imported here. The models of the configuration are heavy, and only in `tunehook.providers.config`.
 """
 
 from tunehook.providers.adapter import Adapter, Answer, Request

@@ -1,4 +1,4 @@
-"""What a kind of provider has to say: how to ask, and what an answer means. No I/O happens here."""
+"""What a kind of provider defines: its requests, and what an answer means. No I/O happens here."""
 
 from __future__ import annotations
 
@@ -35,16 +35,7 @@ _MANY_UNKNOWN = frozenset({400, 404, 405, 501})
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A question to a provider.
-
-    Parameters
-    ----------
-    method : {"GET", "POST"}
-    path : str
-        Percent-encoded, from the slash that follows the base URL.
-    body : mapping or None
-        Sent as JSON.
-    """
+    """A request to a provider: a percent-encoded path below its base URL, and a body that is sent as JSON."""
 
     method: Literal["GET", "POST"]
     path: str
@@ -57,21 +48,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back.
+    """A provider's response: header names in lower case, the body decompressed, `received_at` in UTC.
 
-    Parameters
-    ----------
-    status : int
-    headers : mapping
-        Names in lower case.
-    body : bytes
-        Decompressed.
-    received_at : datetime
-        In UTC; a `Retry-After` date counts from here.
-    secret : str
-        The API key, so that it can be blotted out where the provider quotes it.
-    base_url : str
-        The provider's, which relative links are relative to.
+    `secret` is the API key, so that it can be redacted where the provider quotes it; relative links are relative to
+    `base_url`.
     """
 
     status: int
@@ -86,18 +66,16 @@ class Answer:
         """Where it comes from."""
         return Origin(self.base_url, self.received_at)
 
+    @property
+    def retry_after_s(self) -> float | None:
+        """How long its `Retry-After` asks to wait, in seconds, 300 at most; None without one."""
+        wait_s = retry_after_s(self.headers.get("retry-after"), self.received_at)
+        return None if wait_s is None else min(wait_s, MAX_RETRY_AFTER_S)
+
 
 @dataclass(frozen=True, slots=True)
 class Screening:
-    """What one query-many answer says.
-
-    Parameters
-    ----------
-    found : mapping of str to Outcome or None
-        Each task in the answer by its id; None when only a single query can tell its outcome.
-    last : bool
-        Whether there is no further page to ask for.
-    """
+    """One page of a query-many answer: outcomes by task id, None where it takes a single poll to know."""
 
     found: Mapping[str, Outcome | None]
     last: bool = True
@@ -105,13 +83,7 @@ class Screening:
 
 @dataclass(frozen=True, slots=True)
 class ManyUnknown:
-    """The gateway does not know query-many.
-
-    Parameters
-    ----------
-    may_be_limit : bool
-        Whether the answer may be a limit instead (row 4): then a single question is refused as well.
-    """
+    """The gateway does not know query-many, or it is a limit (row 4): then a single poll is refused as well."""
 
     may_be_limit: bool = False
 
@@ -134,12 +106,10 @@ class Adapter(ABC):
 
     Attributes
     ----------
-    kind : str
-        The name of the kind in a provider's configuration.
     ids_per_call : int or None
-        How many tasks one query-many round screens; None when the kind has no query-many.
+        How many tasks one query-many round reads; None when the kind has no query-many.
     pace, pace_one_by_one : Pace
-        How often a task is asked about, with query-many and where that is not known.
+        How often a task is polled, with query-many and without.
     """
 
     kind: ClassVar[str]
@@ -149,13 +119,7 @@ class Adapter(ABC):
 
     @abstractmethod
     def request(self, task_id: str) -> Request:
-        """Return the question about one task.
-
-        Raises
-        ------
-        ValueError
-            If no path can carry the id.
-        """
+        """Return the request for one task; ValueError if no path can carry the id."""
 
     @abstractmethod
     def read_payload(self, answer: Answer, payload: Mapping[str, Any]) -> Outcome | None:
@@ -166,7 +130,7 @@ class Adapter(ABC):
         """Return whether a JSON object is this kind's envelope, be it of success or of an error."""
 
     def many_request(self, task_ids: Sequence[str], page: int, /) -> Request:
-        """Return the question about many tasks; `page` counts from 1."""
+        """Return the request for many tasks; `page` counts from 1."""
         raise NotImplementedError(f"{self.kind} has no query-many")
 
     def read_many_payload(self, answer: Answer, payload: Mapping[str, Any]) -> Screening | Outcome | None:
@@ -177,104 +141,70 @@ class Adapter(ABC):
         """Turn any answer at all into exactly one outcome. Raises nothing."""
         payload = _parsed(answer)
         outcome = self.read_payload(answer, payload) if isinstance(payload, dict) else None
-        return outcome or _not_of_a_task(answer, payload, may_name_task=True)
+        if outcome is not None:
+            return outcome
+        is_own = isinstance(payload, dict) and _in_front(answer, payload) is None
+        if is_own and answer.status < 500 and says_not_found(payload):
+            return NotFound(described(answer.status, payload))
+        return _trouble(answer, payload)
 
     def read_many(self, answer: Answer) -> Screening | ManyUnknown | Trouble:
         """Turn any answer to a query-many into what it says or what is the matter. Raises nothing."""
         payload = _parsed(answer)
-        known = isinstance(payload, dict) and self.has_envelope(payload)
-        outcome = self.read_many_payload(answer, payload) if isinstance(payload, dict) else None
+        is_object = isinstance(payload, dict)
+        outcome = self.read_many_payload(answer, payload) if is_object else None
         if isinstance(outcome, Screening | Throttled | Unauthorised | Transient):
             return outcome
-        if answer.status in _MANY_UNKNOWN and not known and not _is_of_another(answer, payload):
-            if answer.status == 405 and _asks_to_wait(answer, payload):
-                return Throttled(_retry_after_s(answer), detail=described(405, payload))
-            return ManyUnknown(may_be_limit=answer.status == 405 and not _denies_method(answer, payload))
-        trouble = _not_of_a_task(answer, payload, may_name_task=False)
-        assert not isinstance(trouble, NotFound)
-        return trouble
+        if answer.status not in _MANY_UNKNOWN or (is_object and self.has_envelope(payload)):
+            return _trouble(answer, payload)
+        in_front = _in_front(answer, payload)
+        if in_front is not None and (is_object or bars(answer.status, answer.headers, answer.body)):
+            return _trouble(answer, payload)  # it says nothing of the gateway
+        if answer.status != 405:
+            return ManyUnknown()
+        if "retry-after" in answer.headers or (is_object and says_too_often(payload)):
+            return Throttled(answer.retry_after_s, detail=described(405, payload))
+        # What HTTP means by a 405: that the path takes no such method.
+        is_page = page(405, answer.headers, answer.body) is not None
+        denies_method = "allow" in answer.headers or is_page or (is_object and says_no_such_path(payload))
+        return ManyUnknown(may_be_limit=not denies_method)
 
 
 def _parsed(answer: Answer) -> Any:
     try:
-        value = parse(answer.body, answer.secret, answer.headers.get("content-type", ""))
-        return unwrapped(value) if isinstance(value, str) else value
+        return unwrapped(parse(answer.body, answer.secret, answer.headers.get("content-type", "")))
     except UnreadablePayloadError as error:
         return error
 
 
-def _is_of_another(answer: Answer, payload: Any) -> bool:
-    """Return whether something in front of the gateway answers that challenges or bars, and so says nothing of it."""
-    if any(name in answer.headers for name in CHALLENGE_HEADERS):
-        return True
-    if isinstance(payload, dict):
-        return object_in_front(answer.status, answer.headers, payload) is not None
-    return bars(answer.status, answer.headers, answer.body)
-
-
-def _asks_to_wait(answer: Answer, payload: Any) -> bool:
-    return "retry-after" in answer.headers or (isinstance(payload, dict) and says_too_often(payload))
-
-
-def _denies_method(answer: Answer, payload: Any) -> bool:
-    """Return whether a 405 says what HTTP means by it: that the path takes no such method."""
-    if "allow" in answer.headers or page(405, answer.headers, answer.body) is not None:
-        return True
-    return isinstance(payload, dict) and says_no_such_path(payload)
-
-
-def _not_of_a_task(answer: Answer, payload: Any, *, may_name_task: bool) -> Trouble | NotFound:
-    """Say what is the matter with an answer that tells nothing of a task, and who says so."""
+def _in_front(answer: Answer, payload: Any) -> str | None:
+    """Describe whoever answered in front of the gateway; None where it may be the gateway's own answer."""
     if isinstance(payload, dict) and not any(name in answer.headers for name in CHALLENGE_HEADERS):
-        if (shown := object_in_front(answer.status, answer.headers, payload)) is not None:
-            return _in_front(answer, shown)
-        return _error_of_gateway(answer, payload, may_name_task=may_name_task)
-    if (shown := page(answer.status, answer.headers, answer.body, answer.secret)) is not None:
-        return _in_front(answer, shown)
-    return _wordless(answer, payload)
+        return object_in_front(answer.status, answer.headers, payload)
+    return page(answer.status, answer.headers, answer.body, answer.secret)
 
 
-def _in_front(answer: Answer, shown: str) -> Trouble:
-    what = f"HTTP {answer.status}: {shown}"
-    return Throttled(_retry_after_s(answer), detail=what) if answer.status in (429, 430) else Transient(what)
-
-
-def _error_of_gateway(
-    answer: Answer, payload: Mapping[str, Any], *, may_name_task: bool
-) -> Trouble | NotFound:
+def _trouble(answer: Answer, payload: Any) -> Trouble:
+    """Return what is the matter with an answer that says nothing of a task, and who says so."""
     status = answer.status
-    if may_name_task and status < 500 and says_not_found(payload):
-        return NotFound(described(status, payload))
-    said = own_status(payload) if 200 <= status < 300 else None
-    what = described(status, payload)
-    if (said or status) == 403 and says_too_often(payload):
-        return Throttled(_retry_after_s(answer), detail=what)
-    if (refused := refusal(said or status, payload, what)) is not None:
-        return refused
-    if (said or status) in _THROTTLED:
-        return Throttled(_retry_after_s(answer), detail=what)
-    return Transient(what if said or not 200 <= status < 300 else f"{what} (not the expected envelope)")
-
-
-def _wordless(answer: Answer, payload: Any) -> Trouble:
-    status = answer.status
-    if status in _THROTTLED:
-        return Throttled(_retry_after_s(answer), detail=f"HTTP {status}")
-    if status == 401:
-        return Unauthorised("HTTP 401")
-    if status == 402:
-        return Unauthorised("no credit left: HTTP 402", "credit")
-    if status == 403:
+    if (in_front := _in_front(answer, payload)) is not None:
+        detail = f"HTTP {status}: {in_front}"
+        return Throttled(answer.retry_after_s, detail=detail) if status in (429, 430) else Transient(detail)
+    error = payload if isinstance(payload, dict) else {}
+    detail = described(status, error)
+    own = own_status(error) if 200 <= status < 300 else None
+    code = own or status
+    if code == 403 and payload is not error:
         return Transient(
-            "HTTP 403: not in the gateway's own form; a firewall or a proxy in front of it may say so"
+            f"{detail}: not in the gateway's own form; a firewall or a proxy in front of it may say so"
         )
-    if not 200 <= status < 300:
-        return Transient(f"HTTP {status}")
-    if isinstance(payload, UnreadablePayloadError):
-        return Transient(f"HTTP {status}: {payload}")
-    return Transient(f"HTTP {status} (not the expected envelope)")
-
-
-def _retry_after_s(answer: Answer) -> float | None:
-    wait_s = retry_after_s(answer.headers.get("retry-after"), answer.received_at)
-    return None if wait_s is None else min(wait_s, MAX_RETRY_AFTER_S)
+    if code == 403 and says_too_often(error):
+        return Throttled(answer.retry_after_s, detail=detail)
+    if (refused := refusal(code, error, detail)) is not None:
+        return refused
+    if code in _THROTTLED:
+        return Throttled(answer.retry_after_s, detail=detail)
+    if own or not 200 <= status < 300:
+        return Transient(detail)
+    is_unreadable = isinstance(payload, UnreadablePayloadError)
+    return Transient(f"{detail}: {payload}" if is_unreadable else f"{detail} (not the expected envelope)")

@@ -1,4 +1,4 @@
-"""Say in words why an exchange with a provider came to nothing, whatever library raised it."""
+"""Say why an exchange with a provider came to nothing, whatever library raised it."""
 
 from __future__ import annotations
 
@@ -27,25 +27,17 @@ _BROKEN = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 
 
 def cause_of(error: BaseException, host: str) -> str:
-    """Return what an exception means for a user, as a phrase of at most 300 characters.
+    """Return what an exception of a transport means for a user, as a phrase of at most 300 characters.
 
-    Names, TLS and connections are told by the operating system's error, wherever it stands in the chain of causes.
-    Of anything else the text is passed on where it is one, otherwise behind the exception's name; of a URL in it
-    only scheme and host are left, since a path may be a secret.
-
-    Parameters
-    ----------
-    error : BaseException
-        What a transport raised.
-    host : str
-        Whom was to be asked: named where the name is at fault.
+    Names (of `host`), TLS and connections are described by the operating system's error, wherever it stands in the
+    chain of causes. Otherwise the error's text is passed on, behind the exception's name if it is one word; of a URL
+    in it only scheme and host are left, since a path may be a secret.
     """
     chain = list(_chain(error))
-    for link in reversed(
-        chain
-    ):  # libraries' own errors may be of these types as well, and lack what they tell
+    for link in reversed(chain):  # libraries' own errors may be of these types as well, and say less
         if isinstance(link, ssl.SSLError):
-            return f"TLS: {_of_tls(link, host)}"
+            problem, message = tls_cause(link)
+            return f"TLS: {message} {host}" if problem is TlsProblem.ANOTHER_NAME else f"TLS: {message}"
         if isinstance(link, socket.gaierror):
             return f"the name does not resolve: {host}"
     for link in chain:
@@ -71,8 +63,3 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _is_broken(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _BROKEN
-
-
-def _of_tls(error: ssl.SSLError, host: str) -> str:
-    problem, words = tls_cause(error)
-    return f"{words} {host}" if problem is TlsProblem.ANOTHER_NAME else words

@@ -49,39 +49,25 @@ _SUPERSETS = {  # what is meant where the smaller set is declared (Encoding Stan
     "utf-8-sig": "utf-8",
 }
 _STATEFUL = frozenset({"hz", "iso2022_jp", "iso2022_jp_1", "iso2022_jp_2", "iso2022_jp_ext", "iso2022_kr"})
+# No others: some of Python's codecs are no charsets (``idna``, ``unicode_escape``), or slow with hostile input.
 _ACCEPTED = re.compile(
     r"utf-8|utf-(16|32)-[lb]e|gb18030|big5hkscs|cp932|cp949|euc_j\w+|shift_jis\w+|johab|iso8859-\d+|cp12\d\d"
     r"|cp(437|850|852|866|874)|koi8-[rtu]|mac-\w+|" + "|".join(sorted(_STATEFUL))
 )
-"""No others: some of Python's codecs are no charsets (``idna``, ``unicode_escape``), or slow with hostile input."""
-
+# What servers declare by default, whatever they send.
 _WESTERN = frozenset({"cp1252", "iso8859-15"})
-"""What servers declare by default, whatever they send."""
-
 _GUESSES = ("gb18030", "big5hkscs", "cp932")
 _WIDE = re.compile(rb"[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _PAIR = re.compile(rb"[\x81-\xfe]([\x40-\x7e\x80-\xfe])")
 
 
-def texts(body: bytes, content_type: str, secret: bytes = b"") -> Iterator[str]:
-    """Decode a body in every way that makes sense, the likeliest first.
+def decodings(body: bytes, content_type: str, secret: bytes = b"") -> Iterator[str]:
+    """Decode a body in every way that makes sense, the likeliest first, without a byte order mark. Yields at least one.
 
     The order: a byte order mark; the zero bytes of UTF-16 and UTF-32; UTF-8, where nothing else is declared, or
-    where the bytes can hardly be anything else; the declared charset; then what UTF-8 with a few broken characters
-    gives, and the charsets of Chinese and Japanese that the bytes are valid in.
-
-    Parameters
-    ----------
-    body : bytes
-    content_type : str
-        The header's value, or an empty text. An unknown charset counts as none.
-    secret : bytes
-        The API key, blotted out before a charset of several bytes a character can swallow its first letter.
-
-    Yields
-    ------
-    str
-        At least one, without a byte order mark.
+    where the bytes can hardly be anything else; the charset that the header declares, if it is known; then UTF-8 with
+    a few broken characters, and the charsets of Chinese and Japanese that the bytes are valid in. The API key is
+    redacted before a charset of several bytes a character can swallow its first letter.
     """
     declared = declared_codec(content_type)
     utf8 = _strictly(body, "utf-8")
@@ -148,7 +134,7 @@ def _shown_by_zeros(body: bytes) -> str | None:
     return known.get(zeros)
 
 
-def _guessed(body: bytes) -> Iterator[str]:
+def _guessed(body: bytes) -> list[str]:
     """Decode what is no valid UTF-8 and declares nothing that it could be."""
     broken = body.decode("utf-8", "replace")
     guesses = [text for codec in _GUESSES if (text := _strictly(body, codec)) is not None]
@@ -156,12 +142,8 @@ def _guessed(body: bytes) -> Iterator[str]:
     # Chinese text has few letters as second bytes; Western text in Latin-1 has hardly any others.
     is_chinese = 2 * sum(trail >= b"\x80" for trail in trails) >= max(1, len(trails))
     # A title that was cut in the middle of a character leaves one broken among many sound ones.
-    if len(_WIDE.findall(body)) >= broken.count("\ufffd") or not is_chinese:
-        yield broken
-        yield from guesses
-    else:
-        yield from guesses
-        yield broken
+    is_utf8 = len(_WIDE.findall(body)) >= broken.count("\ufffd") or not is_chinese
+    return [broken, *guesses] if is_utf8 else [*guesses, broken]
 
 
 def _strictly(body: bytes, codec: str) -> str | None:

@@ -22,30 +22,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLAUSIBLE = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
 _FIRST_MS = 100_000_000_000  # as seconds this is the year 5138, as milliseconds 1973
 _FIRST_US = 100_000_000_000_000  # as milliseconds this is the year 5138, as microseconds 1973
-_SLASHED = (
-    "(?a)"
-    r"(\d{4})/(\d{1,2})/(\d{1,2})"
-)
-_ZONE_NAME = (
-    "(?a)"
-    r"\s*(?:UTC|GMT|Z)$|(?<=[+-]\d{4})\s+[A-Z]{3,4}$"
-)
+_SLASHED = r"(?a)(\d{4})/(\d{1,2})/(\d{1,2})"
+_ZONE_NAME = r"(?a)\s*(?:UTC|GMT|Z)$|(?<=[+-]\d{4})\s+[A-Z]{3,4}$"
 _COMMAS = re.compile(r"[,，、;；\n]")
 _LINE_BREAKS = re.compile(r"[\t\r\n]")
 _AROUND = " \t\r\n\x00\ufeff\u200b\u200c\u200d\u2060\u00a0\"'`"
 _BRACKETS = {"<": ">", "(": ")", "[": "]", "{": "}"}
-_URL_INSIDE = (
-    "(?i)"
-    r"[\s(\[<\"'=](https?:/{2}[^\s<>\"'()\[\]]+)"
-)
-_NEXT_URL = (
-    "(?i)"
-    r"\s+(?=https?://)"
-)
-_FRAGMENT_OF_A_NAME = (
-    "(?i)"
-    r"#[^/?#]*\.(?:mp3|m4a|wav|flac|ogg|opus|aac|mp4|webm|mov|jpe?g|png|webp)$"
-)
+_URL_INSIDE = r"(?i)[\s(\[<\"'=](https?:/{2}[^\s<>\"'()\[\]]+)"
+_NEXT_URL = r"(?i)\s+(?=https?://)"
+_FRAGMENT_OF_A_NAME = r"(?i)#[^/?#]*\.(?:mp3|m4a|wav|flac|ogg|opus|aac|mp4|webm|mov|jpe?g|png|webp)$"
 _NOT_IN_A_URL = re.compile(r"[^\x21-\x7e]|[\"<>\\^`{}]")
 _NOT_IN_A_HOST = re.compile(r"[^\x21-\x7e]|[\"<>\\^`{}|%]")
 _ABSOLUTE = re.compile(r"(https?)[:：][/\\／]+", re.IGNORECASE)
@@ -59,39 +44,32 @@ _DATA_URI = re.compile(
     r"data:(?P<type>[^,;]*)(?P<parameters>(?:;[^,;]*)*),(?P<data>.*)", re.IGNORECASE | re.DOTALL
 )
 _URL_SAFE_BASE64 = bytes.maketrans(b"-_", b"+/")
-_MEDIA = (
-    "audio/",
-    "image/",
-    "video/",
-    "application/octet-stream",
-    "binary/octet-stream",
-    "application/ogg",
-    "application/mp4",
-)
+_MEDIA = ("audio/", "image/", "video/", "binary/octet-stream")
+_MEDIA_APPLICATIONS = ("application/octet-stream", "application/ogg", "application/mp4")
 _NO_FILE = frozenset({"none.mp3", "null.mp3", "undefined.mp3", "forbidden", "none", "null", "undefined"})
 _CLOCK = re.compile(r"(?:(\d{1,2}):)?(\d{1,3}):(\d{2}(?:[.,]\d+)?)", re.ASCII)
-_MILLISECONDS = (
-    "(?ai)"
-    r"(\d+(?:\.\d+)?)\s*(?:ms|msec|milliseconds?|毫秒)"
-)
+_MILLISECONDS = r"(?ai)(\d+(?:\.\d+)?)\s*(?:ms|msec|milliseconds?|毫秒)"
 _LENGTH = (
-    "(?ai)"
-    r"(?:P(?:0D)?T)?(?:(\d+)\s*(?:h|hrs?|hours?|小时|时)[\s,]*)?"
+    r"(?ai)(?:P(?:0D)?T)?(?:(\d+)\s*(?:h|hrs?|hours?|小时|时)[\s,]*)?"
     r"(?:(\d+(?:\.\d+)?)\s*(?:m|mins?|minutes?|分钟|分)[\s,]*)?"
     r"(?:(\d+(?:[.,]\d+)?)\s*(?:s|secs?|seconds?|秒钟?))?"
 )
 _PARAMETERS = r"(?:;[^,;]{0,100}){0,10}"
 _DATA_INSIDE = (
-    "(?ai)"
-    rf"data:(?:(?:[\w.+-]{{1,60}}/[\w.+-]{{1,100}})?{_PARAMETERS};\s*base64,[\w+/=%\r\n-]*"
+    rf"(?ai)data:(?:(?:[\w.+-]{{1,60}}/[\w.+-]{{1,100}})?{_PARAMETERS};\s*base64,[\w+/=%\r\n-]*"
     rf"|(?:audio|image|video)/[\w.+-]{{1,100}}{_PARAMETERS},[^\s\"'\\<>]*)"
 )
+
+
+def names(written: str) -> tuple[str, ...]:
+    """Return the names of fields that are written with spaces between them."""
+    return tuple(written.split())
 
 
 def text(value: Any, longest: int) -> str | None:
     """Return a text that is not blank, stripped and cut to `longest` characters; a number as digits.
 
-    No file stands in it: of a ``data:`` URI only ``data:`` is left.
+    No file is in it: of a ``data:`` URI only ``data:`` is left.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
@@ -136,15 +114,10 @@ def _seconds_in(written: str) -> float | None:
 def moment(value: Any, *, zoneless_after: datetime | None = None) -> datetime | None:
     """Return a time in UTC.
 
-    Seconds, milliseconds or microseconds since 1970, as a number or a text, told apart by their size; or ISO-8601, the
-    same with slashes, or the form of HTTP's dates; taken for UTC when it names no zone. Zero means "not set", and so
-    does a time before 2000 or after 2199.
-
-    Parameters
-    ----------
-    value : Any
-    zoneless_after : datetime, optional
-        A time without a zone that would be before this one is not known: it was written in another zone.
+    Seconds, milliseconds or microseconds since 1970, as a number or a text, distinguished by their size; or ISO-8601,
+    the same with slashes, or the form of HTTP's dates; in UTC when it names no zone. Zero means "not set", and so
+    does a time before 2000 or after 2199. A time without a zone that would be before `zoneless_after` is not known: it
+    was written in another zone.
     """
     if value is None:
         return None
@@ -180,14 +153,7 @@ def _written_moment(written: str) -> datetime:
 
 
 def tags(value: Any, *, split_at_spaces: bool = False) -> tuple[str, ...]:
-    """Return tags that come as a list, or as a text parted by commas (row 12).
-
-    Parameters
-    ----------
-    value : Any
-    split_at_spaces : bool
-        Whether a text without any comma is parted by spaces.
-    """
+    """Return tags from a list, or from a text with commas, or spaces where it has none, between them (row 12)."""
     if isinstance(value, str):
         parts: list[Any] = _COMMAS.split(value)
         if split_at_spaces and len(parts) == 1:
@@ -210,10 +176,10 @@ def link(value: Any, base_url: str = "") -> str | None:
     Parameters
     ----------
     value : Any
-        Absolute, without a scheme (``//host/a.mp3``, ``host.example/a.mp3``), or relative to `base_url`.
-    base_url : str
-        Of the provider; without one, no relative link is usable.
+        Absolute, without a scheme (``//host/a.mp3``, ``host.example/a.mp3``), or relative to the provider's `base_url`;
+        or an object or a list that holds one (see `address`).
     """
+    value = address(value)
     if not isinstance(value, str) or len(value) > _MAX_URL:
         return None
     url = _unwrapped(value)
@@ -231,7 +197,7 @@ def link(value: Any, base_url: str = "") -> str | None:
 
 
 def address(value: Any) -> Any:
-    """Return the link in an object or a list that stands in a link's place; anything else as it is."""
+    """Return the link in an object or a list in a link's place; anything else as it is."""
     if isinstance(value, list):
         value = next((each for each in value if each not in (None, "")), None)
     if isinstance(value, dict):
@@ -321,16 +287,20 @@ def is_data(value: Any) -> bool:
 
 def data_type(value: Any) -> str:
     """Return the media type that a ``data:`` URI names, in lower case; empty where it names none."""
+    value = address(value)
     match = _DATA_URI.match(value[:_MAX_DATA_HEAD].strip(_AROUND)) if isinstance(value, str) else None
     return match["type"].strip().lower() if match else ""
 
 
 def data_file(value: Any) -> bytes | None:
-    """Return the bytes of a media file that stands in the answer itself, as a ``data:`` URI (RFC 2397)."""
+    """Return the bytes of a media file that is in the answer itself, as a ``data:`` URI (RFC 2397)."""
+    value = address(value)
     if not is_data(value):
         return None
     match = _DATA_URI.fullmatch(value.strip(_AROUND))
-    if match is None or (match["type"].strip() and not match["type"].strip().lower().startswith(_MEDIA)):
+    if match is None or (
+        match["type"].strip() and not match["type"].strip().lower().startswith(_MEDIA + _MEDIA_APPLICATIONS)
+    ):
         return None
     raw = unquote_to_bytes(match["data"])
     if not match["parameters"].replace(" ", "").lower().endswith(";base64"):
@@ -344,7 +314,7 @@ def data_file(value: Any) -> bytes | None:
 
 
 def without_data(value: str) -> str:
-    """Return a text with each ``data:`` URI in it replaced by ``data:``, so that no file stands in it."""
+    """Return a text with each ``data:`` URI in it replaced by ``data:``, so that no file is in it."""
     return re.sub(_DATA_INSIDE, "data:", value) if "data:" in value.lower() else value
 
 
@@ -356,7 +326,7 @@ def objects(value: Any) -> Iterator[Mapping[str, Any]]:
 
 def first(source: Mapping[str, Any], *names: str) -> Any:
     """Return the first value among these fields that is neither absent, null nor an empty text."""
-    for name in names:  # asked for each task of every answer
+    for name in names:  # a hot path: for each task of every answer
         value = source.get(name)
         if value is not None and value != "":
             return value

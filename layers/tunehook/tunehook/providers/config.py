@@ -1,4 +1,4 @@
-"""The configured providers, as they stand in one secret (docs/design.md, "Providers")."""
+"""The configured providers, all in one secret (docs/design.md, "Providers")."""
 
 from __future__ import annotations
 
@@ -16,17 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NAME = r"^[A-Za-z0-9._-]{1,64}$"
-_KEY = re.compile(r"[\x21-\x7e]+")
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
 _HARMLESS_FIELD = re.compile(r"[a-z_]{1,32}")
-_PATH_SEGMENTS = frozenset({"v1", "v2", "suno", "api", "fetch", "submit", "task", "tasks", "music"})
-"""Parts of paths that the kinds append themselves, or that other APIs of the same gateways have."""
-
-_WEB_SEGMENTS = frozenset(
-    {"console", "dashboard", "panel", "login", "register", "token", "home", "index.html", "web"}
+_ODD_SEGMENTS = frozenset(
+    # that the kinds append themselves, or that other APIs of the same gateways have
+    {"v1", "v2", "suno", "api", "fetch", "submit", "task", "tasks", "music"}
+    # of gateways' web pages
+    | {"console", "dashboard", "panel", "login", "register", "token", "home", "index.html", "web"}
 )
-"""Parts of the paths of gateways' web pages."""
-
-_URL = re.compile(r"[\x21-\x7e]+")
 
 
 def _known_kind(kind: str) -> str:
@@ -37,16 +34,13 @@ def _known_kind(kind: str) -> str:
 
 def _usable_base_url(url: str) -> str:
     url = url.strip()
-    problem = "is not an http(s) URL"
-    if not _URL.fullmatch(url):
-        raise ValueError(problem)
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_http = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        usable = False
-    if not usable:
-        raise ValueError(problem)
+        is_http = False
+    if not is_http or not _VISIBLE.fullmatch(url):
+        raise ValueError("is not an http(s) URL")
     if "@" in parts.netloc:
         raise ValueError("must not hold a user name or password")
     if "?" in url or "#" in url:
@@ -56,7 +50,7 @@ def _usable_base_url(url: str) -> str:
 
 def _sendable_key(key: SecretStr) -> SecretStr:
     value = key.get_secret_value().strip()
-    if not _KEY.fullmatch(value):
+    if not _VISIBLE.fullmatch(value):
         raise ValueError("is empty or holds characters that no header can carry")
     return SecretStr(value)
 
@@ -68,16 +62,12 @@ class ProviderConfig(BaseModel):
     ----------
     name : str
         What tasks carry: 1 to 64 letters, digits, ``.``, ``_``, ``-``.
-    kind : str
-        One of the kinds in `tunehook.providers.kinds`.
     base_url : str
         An http(s) URL without user name, query and fragment; a path in it is kept, a trailing slash is not.
-    api_key : SecretStr
     max_concurrency : int
         Requests at a time.
-    requests_per_second : float or None
     batch : bool
-        Whether to ask about many tasks in one call where the kind can.
+        Whether to poll many tasks in one request where the kind can.
     """
 
     model_config = ConfigDict(
@@ -101,12 +91,7 @@ class ConfiguredProviders(NamedTuple):
 
 
 def read_providers(secret_json: str) -> ConfiguredProviders:
-    """Read the secret, so that one bad entry does not make the others unusable.
-
-    Parameters
-    ----------
-    secret_json : str
-        ``{"<name>": {"kind", "base_url", "api_key", ...}}``.
+    """Read the secret, ``{"<name>": {"kind", "base_url", "api_key", ...}}``, bad entries apart from the good ones.
 
     Returns
     -------
@@ -119,8 +104,11 @@ def read_providers(secret_json: str) -> ConfiguredProviders:
     InvalidInput
         If the secret as a whole is no JSON object. No message quotes a value.
     """
-    entries = _json_object(secret_json)
-    if entries is None:
+    try:
+        entries = json.loads(secret_json)
+    except (ValueError, RecursionError):
+        entries = None  # the error holds the whole text, so nothing may be raised from in here
+    if not isinstance(entries, dict):
         raise InvalidInput("providers", "is not a JSON object")
     usable: dict[str, ProviderConfig] = {}
     errors: dict[str, InvalidInput] = {}
@@ -155,41 +143,19 @@ def parse_providers(secret_json: str) -> dict[str, ProviderConfig]:
 def better_base_urls(kind: str, base_url: str) -> list[str]:
     """Return what was probably meant by a base URL that holds a part of the API's paths, or of a web page's.
 
-    The paths of the API are appended to it: a path of its own is rarely right, and yet it can be.
-
-    Parameters
-    ----------
-    kind : str
-        The kind of the provider, whose paths these are.
-    base_url : str
-
-    Returns
-    -------
-    list of str
-        The likeliest first; none where nothing is odd about it.
+    The paths of the API are appended to it: a path of its own is rarely right, and yet it can be. The likeliest comes
+    first; there is none where nothing is odd about the URL.
     """
     parts = urlsplit(base_url.strip().rstrip("/"))
     origin = f"{parts.scheme}://{parts.netloc}"
     segments = [segment for segment in parts.path.split("/") if segment]
-    odd = _PATH_SEGMENTS | _WEB_SEGMENTS
-    kept = list(segments)
-    while kept and kept[-1].lower() in odd:
-        kept.pop()
-    if kept == segments or kind not in ADAPTERS:
+    kept = len(segments)
+    while kept and segments[kept - 1].lower() in _ODD_SEGMENTS:
+        kept -= 1
+    if kept == len(segments) or kind not in ADAPTERS:
         return []
-    fewer = [segments[:length] for length in range(len(kept), len(segments))]
+    fewer = (segments[:length] for length in range(kept, len(segments)))
     return list(dict.fromkeys("/".join([origin, *path]) for path in (*fewer, [])))
-
-
-def _json_object(text: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text)
-    except (
-        ValueError,
-        RecursionError,
-    ):  # the error holds the whole text, so nothing may be raised from in here
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _read_entry(name: str, entry: Any) -> ProviderConfig | InvalidInput:

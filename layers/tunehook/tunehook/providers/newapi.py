@@ -17,7 +17,7 @@ from tunehook.providers.results import (
     entries,
     has_file,
     is_media,
-    is_words,
+    is_message,
     quoted,
     read_clip,
     read_links,
@@ -36,73 +36,49 @@ if TYPE_CHECKING:
 
 # Sources: docs/provider-contracts.md, "Status words".
 _TASK_STATUSES: Final = StatusVocabulary(
-    queued={
-        *("", "unknown", "not_start", "submitted", "queued", "queueing", "queuing", "pending"),
-        *("in_queue", "on_queue", "pending_queue", "staged", "waiting", "wait", "created", "preparing"),
-    },
-    processing={
-        *("in_progress", "processing", "running", "starting", "started", "generating"),
-        *("text_success", "first_success", "callback_exception"),
-    },
-    succeeded={"success", "succeeded", "succeed", "successful", "complete", "completed", "finished", "done"},
-    failed={
-        *("failure", "failed", "fail", "error", "canceled", "cancelled", "aborted", "timeouted"),
-        *("create_task_failed", "generate_audio_failed", "generate_lyrics_failed", "sensitive_word_error"),
-    },
+    {
+        "queued": "unknown not_start submitted queued queueing queuing pending in_queue on_queue pending_queue staged"
+        " waiting wait created preparing",
+        "processing": "in_progress processing running starting started generating text_success first_success"
+        " callback_exception",
+        "succeeded": "success succeeded succeed successful complete completed finished done",
+        "failed": "failure failed fail error canceled cancelled aborted timeouted create_task_failed"
+        " generate_audio_failed generate_lyrics_failed sensitive_word_error",
+    }
 )
 _CLIP_STATUSES: Final = StatusVocabulary(
-    queued={"", "submitted", "queued", "pending", "waiting"},
-    processing={"streaming", "processing", "in_progress", "running", "generating"},
-    succeeded={"complete", "completed", "succeeded", "success", "finished", "done"},
-    failed={"error", "failed", "failure", "fail", "canceled", "cancelled", "aborted"},
+    {
+        "queued": "submitted queued pending waiting",
+        "processing": "streaming processing in_progress running generating",
+        "succeeded": "complete completed succeeded success finished done",
+        "failed": "error failed failure fail canceled cancelled aborted",
+    }
 )
-_CALLBACK_EXCEPTION: Final = "callback_exception"
 _WORKED: Final = frozenset({"success", "succeed", "succeeded", "ok", "true", "0", "1", "200"})
 _CODES: Final = ("code", "status_code", "statusCode", "errcode", "errno", "ret")
 _TASK_IDS: Final = ("task_id", "taskId", "id")
 _STATUS: Final = ("status", "task_status", "taskStatus", "state")
-_OF_A_TASK: Final = (
-    "progress",
-    "fail_reason",
-    "submit_time",
-    "start_time",
-    "finish_time",
-    "action",
-    "platform",
-)
+_OF_A_TASK: Final = coerce.names("progress fail_reason submit_time start_time finish_time action platform")
 _TASK_INSIDE: Final = ("task", "task_info", "taskInfo", "record")
-_CLIP_LISTS: Final = (
-    *("clips", "songs", "sunoData", "suno_data", "data", "results", "result", "response", "output"),
-    *(
-        "tracks",
-        "music",
-        "musics",
-        "audios",
-        "lyricsData",
-        "lyrics_data",
-        "lyrics",
-        "resultJson",
-        "result_json",
-    ),
+_CLIP_LISTS: Final = coerce.names(
+    "clips songs sunoData suno_data data results result response output tracks music musics audios lyricsData"
+    " lyrics_data lyrics resultJson result_json"
 )
 _MAPS_BY_ID: Final = ("clips", "songs", "tracks")
-_LINKS: Final = (
-    *("result_url", "resultUrl", "audio_url", "audioUrl", "video_url", "videoUrl"),
-    *("media_urls", "mediaUrls", "result_urls", "resultUrls", "urls", "output", "result"),
+# Where a task or its `data` may have links outside of all clips.
+_LINKS: Final = coerce.names(
+    "result_url resultUrl audio_url audioUrl video_url videoUrl media_urls mediaUrls result_urls resultUrls urls output"
+    " result"
 )
-"""Where a task or its `data` may have links outside of all clips."""
-
 _RESULTS: Final = ("resultJson", "result_json", "response", "output", "result")
 _FAIL_REASON: Final = ("fail_reason", "failReason", "fail_msg", "failMsg")
-_REASONS: Final = (
-    *("error_message", "errorMessage", "error_msg", "errorMsg", "err_msg", "error", "failure_reason"),
-    *("msg", "message", "detail", "reason"),
+_REASONS: Final = coerce.names(
+    "error_message errorMessage error_msg errorMsg err_msg error failure_reason msg message detail reason"
 )
-_NO_WORDS: Final = frozenset({"", "success", "ok", "null", "none", "data:"})
+_EMPTY_TEXTS: Final = frozenset({"", "success", "ok", "null", "none", "data:"})
 _URL = re.compile(r"https?://\S+", re.IGNORECASE)
+# Fields whose links are not the result, even where they end like it.
 _NOT_IT = re.compile(r"stream|source|origin|input|reference|callback|hook", re.IGNORECASE)
-"""Fields whose links are not the result, even where they end like it."""
-
 _HUNDRED = re.compile(r"100(?:\.0*)?\s*%?", re.ASCII)
 _MAX_REASON = 1000
 _MAX_ID = 512
@@ -117,8 +93,7 @@ class NewApiAdapter(Adapter):
 
     def has_envelope(self, payload: Mapping[str, Any]) -> bool:
         """Return whether there is a `code` or a `success` beside it; errors of the key have none (row 3)."""
-        code = payload.get("code")
-        return isinstance(code, str | int) or isinstance(payload.get("success"), bool)
+        return isinstance(payload.get("code"), str | int) or isinstance(payload.get("success"), bool)
 
     def read_payload(self, answer: Answer, payload: Mapping[str, Any]) -> Outcome | None:
         """Read the answer about one task; see the base class."""
@@ -127,9 +102,8 @@ class NewApiAdapter(Adapter):
                 task = {name: value for name, value in payload.items() if name not in ("code", "success")}
                 return read_task(task, answer.origin)
             data = coerce.first(payload, "data") if "data" in payload else payload.get("result")
-            if data is None and (trouble := _said_beside_nothing(answer.status, payload)) is not None:
-                return trouble
-            return read_data(data, answer.origin)
+            error = _error_without_data(answer.status, payload) if data is None else None
+            return error or read_data(data, answer.origin)
         if payload.get("code") == "invalid_request" and answer.status == 400:
             return NotFound(described(400, payload))  # Suno-API's word for an unknown id (row 2)
         return None
@@ -142,7 +116,10 @@ class NewApiAdapter(Adapter):
             return False
         if (code := _code(payload)) is not None:
             return code in _WORKED
-        return success is True or success in (1, "true") or _status_says_so(payload)
+        if success is True or success in (1, "true"):
+            return True
+        word = payload.get("status")  # beside the `data` it stands for the code
+        return "data" in payload and isinstance(word, str | int) and str(word).strip().lower() in _WORKED
 
 
 def _code(payload: Mapping[str, Any]) -> str | None:
@@ -156,46 +133,37 @@ def _code(payload: Mapping[str, Any]) -> str | None:
     return (word.lstrip("0") or "0") if word.isascii() and word.isdigit() else word
 
 
-def _status_says_so(payload: Mapping[str, Any]) -> bool:
-    """Return whether a `status` beside the `data` stands for the code."""
-    status = payload.get("status")
-    return "data" in payload and isinstance(status, str | int) and str(status).strip().lower() in _WORKED
-
-
 def _is_task(payload: Mapping[str, Any]) -> bool:
     """Return whether an envelope is the task itself, and no error that quotes its id."""
-    word = coerce.first(payload, *_STATUS)
-    if not isinstance(word, str) or coerce.first(payload, *_TASK_IDS) is None:
-        return False
-    return any(name in payload for name in _OF_A_TASK)
+    has_status = isinstance(coerce.first(payload, *_STATUS), str)
+    has_id = coerce.first(payload, *_TASK_IDS) is not None
+    return has_status and has_id and any(name in payload for name in _OF_A_TASK)
 
 
-def _said_beside_nothing(status: int, payload: Mapping[str, Any]) -> Outcome | None:
-    """Return what a query that seems to have worked says instead of a task, if that is an error's words.
+def _error_without_data(status: int, payload: Mapping[str, Any]) -> Outcome | None:
+    """Return the error that a query without a task means although it seems to have worked.
 
     The number 1 means success to some and an error to others.
     """
-    what = described(status, payload)
+    detail = described(status, payload)
     if says_not_found(payload):
-        return NotFound(what)
-    if (refused := refusal(status, payload, what)) is not None:
+        return NotFound(detail)
+    if (refused := refusal(status, payload, detail)) is not None:
         return refused
     said = coerce.text(coerce.first(payload, "message", "msg"), _MAX_REASON) or ""
-    return Transient(what) if _code(payload) == "1" and said.lower() not in _NO_WORDS else None
+    return Transient(detail) if _code(payload) == "1" and said.lower() not in _EMPTY_TEXTS else None
 
 
 def read_data(data: Any, origin: Origin) -> Outcome | None:
     """Read the `data` of a query that worked; None when it is nothing that could tell of a task."""
-    if isinstance(data, str) and data.strip():
-        data = unwrapped(data)
+    data = unwrapped(data)
     if data is None or data == "":  # legal, and not an answer yet (row 5)
         return pending("queued", "")
     if isinstance(data, list):
         if len(data) == 1 and isinstance(data[0], dict) and _is_listed_task(data[0]):
             return read_task(data[0], origin)
-        if any(_is_listed_task(each) for each in coerce.objects(data)):
-            return None
-        return read_clip_list(data, origin)
+        is_task_list = any(_is_listed_task(each) for each in coerce.objects(data))
+        return None if is_task_list else read_clip_list(data, origin)
     if not isinstance(data, dict):
         return None
     if coerce.first(data, *_STATUS) is None:
@@ -206,7 +174,7 @@ def read_data(data: Any, origin: Origin) -> Outcome | None:
 
 
 def _is_listed_task(item: Mapping[str, Any]) -> bool:
-    has_clips = "data" in item or any(name in item for name in ("result_url", "clips", "songs"))
+    has_clips = any(name in item for name in ("data", "result_url", "clips", "songs"))
     return "task_id" in item and "status" in item and has_clips
 
 
@@ -219,28 +187,27 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     """
     word = coerce.first(task, *_STATUS)
     status = _TASK_STATUSES.classify(word)
-    is_undelivered = status == "processing" and normal(word) == _CALLBACK_EXCEPTION
-    is_unfinished = status in ("queued", "processing")
-    if status == "unknown" or (
-        is_unfinished and not is_undelivered and not _is_hundred(task.get("progress"))
-    ):
-        return _pending(status, word, task)
+    is_undelivered = status == "processing" and normal(word) == "callback_exception"
+    is_unfinished = status in ("queued", "processing") and not is_undelivered
+    unfinished = pending(status, word, task.get("submit_time"), task.get("updated_at"))
+    if status == "unknown" or (is_unfinished and not _is_hundred(task.get("progress"))):
+        return unfinished
     clips = _Clips(task, origin)
     reason = _fail_reason(task)
     if status == "succeeded":
         return completed(clips.result, is_streaming=clips.are_coming, reason=clips.reason)
     if is_undelivered:
-        return completed(clips.result) if clips.are_there(unsaid=True) else _pending(status, word, task)
-    if not _says_why(reason) and clips.are_there():
+        return completed(clips.result) if clips.are_there(unsaid=True) else unfinished
+    if not _is_reason(reason) and clips.are_there():
         return completed(clips.result)
+    said = _failure_text(task, reason)
     if status == "failed":
-        return Failed(_words_of(task, reason) or clips.reason or _no_reason(reason), clips.result)
+        link = f", but a link: {reason}" if _URL.fullmatch(reason) else ""
+        return Failed(said or clips.reason or _NO_REASON + link, clips.result)
     if status == "seems_failed":
-        said = _words_of(task, reason) or clips.reason or coerce.text(word, _MAX_REASON) or ""
+        said = said or clips.reason or coerce.text(word, _MAX_REASON) or ""
         return SeemsFailed(said, clips.result, "word")
-    if _says_why(reason):
-        return SeemsFailed(_words_of(task, reason) or reason, clips.result, "progress")
-    return _pending(status, word, task)
+    return SeemsFailed(said or reason, clips.result, "progress") if _is_reason(reason) else unfinished
 
 
 def read_clip_list(data: list[Any], origin: Origin) -> Outcome:
@@ -250,17 +217,17 @@ def read_clip_list(data: list[Any], origin: Origin) -> Outcome:
     succeeded.
     """
     clips = _Clips({"data": data}, origin)
+    words: dict[StatusClass, Any] = {}
     for status, word in clips.statuses:
         if status not in ("succeeded", "failed", "seems_failed"):
             return pending(status, word)
-    if not clips.statuses:
+        words.setdefault(status, word)
+    if not words:
         return pending("queued", "")
-    for status, word in clips.statuses:
-        if status == "seems_failed":
-            return SeemsFailed(
-                clips.reason or coerce.text(word, _MAX_REASON) or _NO_REASON, clips.result, "word"
-            )
-    if any(status == "succeeded" for status, _ in clips.statuses):
+    if "seems_failed" in words:
+        said = clips.reason or coerce.text(words["seems_failed"], _MAX_REASON) or _NO_REASON
+        return SeemsFailed(said, clips.result, "word")
+    if "succeeded" in words:
         return completed(clips.result, is_streaming=clips.are_coming, reason=clips.reason)
     return Failed(clips.reason or _NO_REASON, clips.result)
 
@@ -274,42 +241,35 @@ class _Clips:
         self._task_id = coerce.text(coerce.first(task, *_TASK_IDS), _MAX_ID) or ""
         self._is_text = _is_text_task(task)
         self._unusable: list[str] = []
-        data = task.get("data")
-        self._data = unwrapped(data) if isinstance(data, str) else data
-        self.sources = list(_clip_objects(self._data))
+        self._data = unwrapped(task.get("data"))
+        self.sources = _clip_objects(self._data)
         if not self.sources and self._data in (None, "", [], {}):
-            self.sources = list(
-                _clip_objects({name: task.get(name) for name in _CLIP_LISTS if name != "data"})
-            )
-        self.statuses = [
-            (_CLIP_STATUSES.classify(state), state)
-            for state in (coerce.first(source, "status", "state") for source in self.sources)
-        ]
+            self.sources = _clip_objects({name: task.get(name) for name in _CLIP_LISTS if name != "data"})
+        words = [coerce.first(source, "status", "state") for source in self.sources]
+        self.statuses = [(_CLIP_STATUSES.classify(word), word) for word in words]
         self._read = [
-            self._clip(source, status)
-            for source, (status, _) in zip(self.sources, self.statuses, strict=True)
+            self._clip(source, *status) for source, status in zip(self.sources, self.statuses, strict=True)
         ]
         if not any(has_file(each.clip) for each in self._read):
             self._read = self._outside()
 
-    def _clip(self, source: Mapping[str, Any], status: str) -> ReadClip:
+    def _clip(self, source: Mapping[str, Any], status: StatusClass, word: Any) -> ReadClip:
         text = read_text(source, self._task_id, is_wanted=self._is_text)
         if text is not None and status != "failed":
             return text
-        state = coerce.first(source, "status", "state")
-        is_expected = status in ("queued", "processing") and state is not None
+        is_expected = status in ("queued", "processing") and word is not None
         clip = read_clip(source, self._origin, is_expected=is_expected)
-        has_failed = status in ("failed", "seems_failed")
-        return ReadClip(clip.clip, clip.files, True, clip.unusable) if has_failed else clip
+        if status in ("failed", "seems_failed"):
+            return ReadClip(clip.clip, clip.files, True, clip.unusable)
+        return clip
 
     def _outside(self) -> list[ReadClip]:
-        """Add what stands outside of the clips, where none of them has a file (rows 22 and 26)."""
-        links = [entry for entry in self._links() if not is_words(entry)]
+        """Add what is outside of the clips, where none of them has a file (rows 22 and 26)."""
+        links = [entry for entry in self._links() if not is_message(entry)]
         if not links:
-            reason = coerce.first(
-                self._task, *_FAIL_REASON
-            )  # where gateways have stored the result's URL (row 7)
-            links = [reason] if coerce.is_data(reason) or not _says_why(_fail_reason(self._task)) else []
+            # Gateways have stored the result's URL as the reason (row 7).
+            reason = coerce.first(self._task, *_FAIL_REASON)
+            links = [reason] if coerce.is_data(reason) or not _is_reason(_fail_reason(self._task)) else []
         found = read_links(links, self._task_id, self._origin)
         if len(found) == len(self._read) == 1:
             return [with_files_of(self._read[0], found[0])]
@@ -317,11 +277,7 @@ class _Clips:
         return [*self._read, *(found or self._texts())]
 
     def _links(self) -> Iterator[Any]:
-        places = [self._task, self._data]
-        for name in _RESULTS:
-            inner = self._task.get(name)
-            places.append(unwrapped(inner) if isinstance(inner, str) else inner)
-        for place in places:
+        for place in (self._task, self._data, *(unwrapped(self._task.get(name)) for name in _RESULTS)):
             if isinstance(place, dict):
                 yield from (entry for name in _LINKS for entry in entries(place.get(name)))
         if isinstance(self._data, str | list):
@@ -333,25 +289,25 @@ class _Clips:
                 )
 
     def _texts(self) -> list[ReadClip]:
-        """Return the texts of a task for texts that stand in it without an object of their own."""
+        """Return the texts of a task for texts that have no object of their own."""
+        data = self._data
         if self._is_text is False:
             return []
-        if isinstance(self._data, str) and self._data.strip():
-            return [text_clip(self._data.strip(), self._task_id, self._task)]
-        if isinstance(self._data, list):
-            lines = [line.strip() for line in self._data if isinstance(line, str) and line.strip()]
-            if lines and len(lines) == len(self._data):
+        if isinstance(data, str) and data.strip():
+            return [text_clip(data.strip(), self._task_id, self._task)]
+        if isinstance(data, list):
+            lines = [line.strip() for line in data if isinstance(line, str) and line.strip()]
+            if lines and len(lines) == len(data):
                 return [text_clip(line, self._task_id, {}) for line in lines]
-        places = [self._task, self._data] if isinstance(self._data, dict) else [self._task]
-        for place in places:
-            for name in ("text", "lyrics", "lyric", *(("output", "result") if self._is_text else ())):
+        names = ("text", "lyrics", "lyric", *(("output", "result") if self._is_text else ()))
+        for place in (self._task, data) if isinstance(data, dict) else (self._task,):
+            for name in names:
                 if isinstance(value := place.get(name), str) and value.strip() and _URL.match(value) is None:
                     return [text_clip(value.strip(), self._task_id, place if "title" in place else {})]
         return []
 
     @property
     def result(self) -> TaskResult:
-        """All of it, normalised."""
         return read_result(
             self._task,
             self._read,
@@ -362,13 +318,7 @@ class _Clips:
         )
 
     def are_there(self, *, unsaid: bool = False) -> bool:
-        """Return whether there are clips, and each calls itself complete and has its file.
-
-        Parameters
-        ----------
-        unsaid : bool
-            Whether one that has its file and says nothing of itself counts as well.
-        """
+        """Return whether there are clips, and each calls itself complete (or nothing, if `unsaid`) and has its file."""
         ended = all(
             status == "succeeded" or (unsaid and word in (None, "")) for status, word in self.statuses
         )
@@ -383,19 +333,13 @@ class _Clips:
     def reason(self) -> str:
         """Why the first clip that says so has failed; empty if none does."""
         for source in self.sources:
-            metadata = source.get("metadata")
-            places = (source, metadata) if isinstance(metadata, dict) else (source,)
-            for place in places:
-                if reason := _words_in(place, (*_REASONS, *_FAIL_REASON)):
+            for place in (source, source.get("metadata")):
+                if isinstance(place, dict) and (reason := _text_in(place, (*_REASONS, *_FAIL_REASON))):
                     return reason
         data = self._data
         if isinstance(data, dict):
-            return _words_in(data, (*_FAIL_REASON, *_REASONS))
+            return _text_in(data, (*_FAIL_REASON, *_REASONS))
         return "" if not isinstance(data, str) or coerce.is_data(data) else data.strip()[:_MAX_REASON]
-
-
-def _pending(status: StatusClass, word: Any, task: Mapping[str, Any]) -> Outcome:
-    return pending(status, word, task.get("submit_time"), task.get("updated_at"))
 
 
 def _is_text_task(task: Mapping[str, Any]) -> bool | None:
@@ -406,18 +350,15 @@ def _is_text_task(task: Mapping[str, Any]) -> bool | None:
     return "lyric" in action.lower() or action.strip().lower() == "text"
 
 
-def _clip_objects(data: Any, depth: int = 3) -> Iterable[Mapping[str, Any]]:
+def _clip_objects(data: Any, depth: int = 3) -> list[Mapping[str, Any]]:
     """Return the clips in a task's `data`: a list, a map by id, an object that holds either, or a single clip."""
-    if isinstance(data, str):
-        data = unwrapped(data)
+    data = unwrapped(data)
     if isinstance(data, list):
         return list(coerce.objects(data))
     if not isinstance(data, dict) or depth == 0:
         return []
     for name in _CLIP_LISTS:
-        inner = data.get(name)
-        if isinstance(inner, str):
-            inner = unwrapped(inner)
+        inner = unwrapped(data.get(name))
         if isinstance(inner, dict) and name in _MAPS_BY_ID and _is_map(inner):
             return _of_map(inner)
         if isinstance(inner, list | dict) and (found := _clip_objects(inner, depth - 1)):
@@ -436,48 +377,41 @@ def _of_map(clips: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _is_clip(value: Mapping[str, Any]) -> bool:
-    return (
-        read_text(value, "") is not None
-        or has_file(read_clip(value).clip)
-        or any(name in value for name in ("audio_url", "audioUrl"))
-    )
+    has_link = any(name in value for name in ("audio_url", "audioUrl"))
+    return has_link or read_text(value, "") is not None or has_file(read_clip(value).clip)
 
 
 def _fail_reason(task: Mapping[str, Any]) -> str:
-    """Return what stands where a failure's reason should be: words, the result's URL, or whatever else."""
+    """Return what stands where a failure's reason should be: a text, the result's URL, or whatever else."""
     value = coerce.first(task, *_FAIL_REASON)
     if value is None:
         return ""
     if isinstance(value, dict):
-        value = _words_in(value, _REASONS) or json.dumps(value, ensure_ascii=False)
+        value = _text_in(value, _REASONS) or json.dumps(value, ensure_ascii=False)
     return (coerce.text(value, _MAX_REASON) if isinstance(value, str) else str(value)[:_MAX_REASON]) or ""
 
 
-def _words_of(task: Mapping[str, Any], fail_reason: str) -> str:
-    """Return a failure's reason in words, from wherever a task has it; empty if it has none."""
-    if said := _words_in(task, _FAIL_REASON):
+def _failure_text(task: Mapping[str, Any], fail_reason: str) -> str:
+    """Return a failure's reason as a text, from wherever a task has it; empty if it has none."""
+    if said := _text_in(task, _FAIL_REASON):
         return said
-    if _says_why(fail_reason) and fail_reason not in _NO_WORDS:
+    if _is_reason(fail_reason) and fail_reason not in _EMPTY_TEXTS:
         return fail_reason
     # `result_url` falls back to the failure's text (row 7).
-    return _words_in(task, _REASONS) or _words_in(task, ("result_url",))
+    return _text_in(task, (*_REASONS, "result_url"))
 
 
-def _words_in(place: Mapping[str, Any], names: Iterable[str]) -> str:
+def _text_in(place: Mapping[str, Any], names: Iterable[str]) -> str:
     for name in names:
         value = place.get(name)
         if isinstance(value, str) and value[:1] == "{":
             value = unwrapped(value)
         if isinstance(value, dict):
             value = coerce.first(value, "message", "msg", "detail", "reason", "raw_message", "code")
-        words = coerce.text(value, _MAX_REASON) or ""
-        if words.lower() not in _NO_WORDS and _says_why(words):
-            return words
+        text = coerce.text(value, _MAX_REASON) or ""
+        if text.lower() not in _EMPTY_TEXTS and _is_reason(text):
+            return text
     return ""
-
-
-def _no_reason(fail_reason: str) -> str:
-    return f"{_NO_REASON}, but a link: {fail_reason}" if _URL.fullmatch(fail_reason) else _NO_REASON
 
 
 def _is_hundred(progress: Any) -> bool:
@@ -486,6 +420,6 @@ def _is_hundred(progress: Any) -> bool:
     return isinstance(progress, int | float) and not isinstance(progress, bool) and progress == 100
 
 
-def _says_why(reason: str) -> bool:
-    """Return whether a reason is one in words: gateways have stored the result's URL there (row 7)."""
+def _is_reason(reason: str) -> bool:
+    """Return whether a reason is a text: gateways have stored the result's URL there (row 7)."""
     return bool(reason) and _URL.fullmatch(reason) is None

@@ -1,7 +1,7 @@
 """What one poll can mean: a small closed set (docs/provider-contracts.md, "What one poll can mean").
 
 Whatever a provider answers becomes exactly one `Outcome`. The eighth row of that table, timed out, is no
-answer of a provider: it is the poller's to say.
+answer of a provider: the poller decides it. No text in an outcome holds the provider's key.
 """
 
 from dataclasses import dataclass, field
@@ -15,16 +15,7 @@ Phase: TypeAlias = Literal["queued", "processing"]
 
 @dataclass(frozen=True, slots=True)
 class InlineFile:
-    """A file that came inside an answer, as a ``data:`` URI.
-
-    Parameters
-    ----------
-    clip_id : str
-        The clip that it belongs to.
-    type : str
-        Which of the clip's files it is: one of `Clip.inline`.
-    content : bytes
-    """
+    """A file that came inside an answer, as a ``data:`` URI; `type` is one of the `Clip.inline` of its clip."""
 
     clip_id: str
     type: str
@@ -33,22 +24,20 @@ class InlineFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskResult:
-    """What a provider says about a task that has ended.
+    """What a provider says about a task that has ended; its times are in UTC.
 
     Parameters
     ----------
     clips : tuple of Clip
         All clips, playable or not, in the provider's order; their JSON takes 100 kB at most.
-    submitted_at, started_at, finished_at : datetime or None
-        In UTC.
     provider_object : dict
         The provider's own task object: at most 200 kB of JSON in UTF-8.
     truncated : bool
         Whether anything was cut to keep those bounds.
     inline_files : tuple of InlineFile
-        The files that came inside the answer; they stand nowhere else in the result.
+        The files that came inside the answer; they are nowhere else in the result.
     unusable_links : tuple of str
-        What the provider gives for links to files and what cannot be made a URL: the field, and the beginning of it.
+        Links to files that cannot be made a URL: the field, and the beginning of what it holds.
     """
 
     clips: tuple[Clip, ...]
@@ -67,15 +56,12 @@ class Pending:
 
     Parameters
     ----------
-    phase : {"queued", "processing"}
     word : str
         The provider's status word as it was written, shortened; empty when there was none.
-    submitted_at : datetime or None
-        When the task was submitted, in UTC, if the provider says so.
+    submitted_at, refreshed_at : datetime or None
+        When the task was submitted, and when the gateway itself last read it, in UTC, if the provider says so.
     known : bool
         False for a status word that no document mentions: worth counting (row 10).
-    refreshed_at : datetime or None
-        When the gateway itself last looked at the task, in UTC, if it says so.
     """
 
     name: ClassVar[str] = "pending"
@@ -88,16 +74,10 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class SeemsFailed:
-    """Not called failed by a word that means so, and yet it may well have: worth belief when said again and again.
+    """Not called failed, and yet it may well have: to be believed when repeated. The reason is never empty.
 
-    Parameters
-    ----------
-    reason : str
-        The reason as the provider gives it, or its status word; never empty.
-    result : TaskResult
-    evidence : {"word", "progress"}
-        ``word``: an unknown status word that ends like a failure (``..._FAILED``). ``progress``: an unfinished status
-        beside a progress of 100% and a reason in words.
+    Its evidence is either an unknown status word that ends like a failure (``..._FAILED``), or an unfinished status
+    beside a progress of 100% and a reason.
     """
 
     name: ClassVar[str] = "seems_failed"
@@ -108,14 +88,7 @@ class SeemsFailed:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """Ended well, with a result: a clip with audio, a video, or a text.
-
-    Parameters
-    ----------
-    result : TaskResult
-    is_streaming : bool
-        Whether a clip is there only as a live stream so far, so that its file may still come.
-    """
+    """Ended well, with a clip with audio, a video, or a text; one that is streaming may still get its file."""
 
     name: ClassVar[str] = "completed"
     result: TaskResult
@@ -124,14 +97,7 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class CompletedWithoutResults:
-    """The provider says that it ended well, but there is no audio, video or text (yet).
-
-    Parameters
-    ----------
-    result : TaskResult
-    reason : str
-        Why a clip of it has failed, shortened; empty if none says so.
-    """
+    """Called complete without audio, video or text (yet); `reason` is why a clip failed, empty if none says so."""
 
     name: ClassVar[str] = "completed_without_results"
     result: TaskResult
@@ -140,14 +106,7 @@ class CompletedWithoutResults:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The provider says that the task failed; playable clips may be there all the same (row 9).
-
-    Parameters
-    ----------
-    reason : str
-        The provider's reason, shortened; never empty.
-    result : TaskResult
-    """
+    """The provider says that the task failed, for a reason that is never empty; clips may be playable (row 9)."""
 
     name: ClassVar[str] = "failed"
     reason: str
@@ -156,13 +115,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class NotFound:
-    """The provider says that it has no such task; one such answer proves nothing yet.
-
-    Parameters
-    ----------
-    detail : str
-        The provider's words, shortened, never with the key in them; empty when it only left the task out.
-    """
+    """The provider says that it has no such task, or left it out (without `detail`); one answer proves nothing yet."""
 
     name: ClassVar[str] = "not_found"
     detail: str = ""
@@ -170,16 +123,14 @@ class NotFound:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """Not to be asked for a while.
+    """Not to be polled for a while.
 
     Parameters
     ----------
-    retry_after_s : float or None
-        The wait in seconds that was asked for, if any.
     asked : bool
-        False when nothing was sent because the provider is paused: not an answer, not to be counted as one.
+        False when no request was sent because the provider is paused: not to be counted as an answer.
     detail : str
-        The provider's words, shortened, never with the key in them.
+        The provider's message, shortened.
     """
 
     name: ClassVar[str] = "throttled"
@@ -195,10 +146,10 @@ class Unauthorised:
     Parameters
     ----------
     detail : str
-        What is refused in plain words, then the provider's own, shortened, never with the key in them.
+        What is refused in plain words, then the provider's own, shortened.
     reason : {"key", "credit", "access"}
         ``key``: the key is not accepted. ``credit``: the account has no credit left. ``access``: the key is accepted
-        but may not ask this (banned, address not allowed, limited to models).
+        but may not do this (banned, address not allowed, limited to models).
     """
 
     name: ClassVar[str] = "unauthorised"
@@ -208,15 +159,7 @@ class Unauthorised:
 
 @dataclass(frozen=True, slots=True)
 class Transient:
-    """No usable answer this time.
-
-    Parameters
-    ----------
-    cause : str
-        What was wrong and who said so, in a few words, never with the key in them.
-    is_too_large : bool
-        Whether the answer was longer than may be read: fewer tasks in one question may help.
-    """
+    """No usable answer this time; if it was too large to be read, fewer tasks in one request may help."""
 
     name: ClassVar[str] = "transient"
     cause: str

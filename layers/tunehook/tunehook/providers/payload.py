@@ -9,13 +9,19 @@ from __future__ import annotations
 import json
 import math
 import re
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from tunehook.providers.charsets import texts
+from tunehook.http.decompress import UnreadableCoding, content_encoding, decompressed
+from tunehook.providers.charsets import decodings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tunehook.http.reply import Reply
+
+MAX_BODY_BYTES = 2 * 1024 * 1024
 REDACTED = "***"
 
 _MAX_DEPTH = 32  # DynamoDB's limit of nesting
@@ -23,6 +29,8 @@ _MAX_DIGITS = 38  # DynamoDB's limit of precision
 _SHORTEST_SECRET = 8  # anything shorter would also match ordinary words
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CUT = "…"
+# Steps by which a long object is shortened: characters of a text, entries of a list or an object.
+_CUTS = ((20_000, None), (5_000, None), (1_000, None), (200, None), (200, 100), (100, 10), (50, 3))
 _PADDING = " \t\r\n\v\f\0\ufeff"
 _MAX_SEARCHED = 20_000
 _MAX_QUOTED = 80
@@ -30,7 +38,30 @@ _HTML = re.compile(r"<(!doctype\s+html|html|head|title|body|div|center|h1|p|br|b
 
 
 class UnreadablePayloadError(ValueError):
-    """The body is no JSON that can be read; the message says what it is instead, never with the key in it."""
+    """The body is too large, broken or no JSON; the message says what it is instead, never with the key in it."""
+
+    def __init__(self, reason: str, *, is_too_large: bool = False) -> None:
+        super().__init__(reason)
+        self.is_too_large = is_too_large
+
+
+def plain_body(reply: Reply) -> bytes:
+    """Return the body of a reply, decompressed.
+
+    Raises
+    ------
+    UnreadablePayloadError
+        If it exceeds 2 MiB raw or decompressed, or is compressed in a way that nothing here undoes, or is broken.
+    """
+    body: bytes | None = reply.body
+    if "content-encoding" in reply.headers and not reply.truncated:
+        try:
+            body = decompressed(reply.body, content_encoding(reply.headers), MAX_BODY_BYTES)
+        except UnreadableCoding as error:
+            raise UnreadablePayloadError(str(error)) from error
+    if reply.truncated or body is None or len(body) > MAX_BODY_BYTES:
+        raise UnreadablePayloadError("the body exceeds 2 MiB", is_too_large=True)
+    return body
 
 
 def redact(text: str, secret: str) -> str:
@@ -39,24 +70,15 @@ def redact(text: str, secret: str) -> str:
 
 
 def parse(body: bytes, secret: str = "", content_type: str = "") -> Any:
-    """Decode and read the JSON of an answer, as tolerantly as curl, requests or a browser hand it on.
+    """Decode and read the JSON of an answer, as tolerantly as curl, requests or a browser pass it on.
 
-    Taken are any charset (see `tunehook.providers.charsets`), a byte order mark, white space and zero bytes around
-    the JSON, and control characters in its texts (raw line breaks in lyrics). Not taken is what none of them reads:
+    Accepted are any charset (see `tunehook.providers.charsets`), a byte order mark, white space and zero bytes around
+    the JSON, and control characters in its texts (raw line breaks in lyrics). Not accepted is what none of them reads:
     anything else before or after the JSON, comments, trailing commas, single quotes.
 
     What cannot be decoded becomes U+FFFD: a bad byte in a title must not hide that a task ended. NaN and
-    infinities become None, numbers beyond 38 digits their text, lone surrogates U+FFFD, and what nests deeper
-    than 32 levels None.
-
-    Parameters
-    ----------
-    body : bytes
-        The body, decompressed.
-    secret : str
-        The API key, which is blotted out wherever the provider quotes it.
-    content_type : str
-        The header's value, for its charset.
+    infinities become None, numbers beyond 38 digits their text, lone surrogates U+FFFD, what nests deeper
+    than 32 levels None, and `secret` is redacted.
 
     Raises
     ------
@@ -64,44 +86,33 @@ def parse(body: bytes, secret: str = "", content_type: str = "") -> Any:
         If it is empty or no JSON in any charset that fits, or nests too deeply to be read.
     """
     problem: UnreadablePayloadError | None = None
-    for text in texts(body, content_type, secret.encode() if len(secret) >= _SHORTEST_SECRET else b""):
+    for text in decodings(body, content_type, secret.encode() if len(secret) >= _SHORTEST_SECRET else b""):
         text = text.strip(_PADDING)
         try:
-            value = _decoded(text, secret)
+            return _plain(_decoded(text, secret), text, secret)
         except UnreadablePayloadError as error:
             problem = problem or error
-            continue
-        return _plain(value, text, secret)
     raise problem or UnreadablePayloadError("the body is no JSON")
 
 
 def bounded(value: dict[str, Any], limit: int) -> tuple[dict[str, Any], bool]:
-    """Shorten a JSON object until it takes at most `limit` bytes.
+    """Shorten a JSON object until it takes at most `limit` bytes; return it, and whether anything was cut.
 
     The longest texts go first (prompts and lyrics are what is long): texts are cut to fewer and fewer
     characters, the cut marked with "…"; where even that is not enough, lists and objects are emptied of all
     but their first entries.
-
-    Returns
-    -------
-    tuple of dict and bool
-        The object, and whether anything was cut.
     """
     if json_size(value) <= limit:
         return value, False
-    for longest, entries in (
-        (20_000, None),
-        (5_000, None),
-        (1_000, None),
-        (200, None),
-        (200, 100),
-        (100, 10),
-        (50, 3),
-    ):
-        shorter: dict[str, Any] = _shortened(value, longest, entries)
+    for longest, entries in _CUTS:
+        shorter: dict[str, Any] = _changed(value, partial(_cut, longest=longest), entries=entries)
         if json_size(shorter) <= limit:
             return shorter, True
     return {}, True
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[:longest] + _CUT
 
 
 def json_size(value: Any) -> int:
@@ -124,9 +135,9 @@ def _decoded(text: str, secret: str) -> Any:
 def _plain(value: Any, text: str, secret: str) -> Any:
     # Only an escape can hide a surrogate, or the secret. Most answers have neither, and nest little.
     if "\\" in text or redact(text, secret) != text:
-        return _clean(value, lambda text: _SURROGATE.sub("\ufffd", redact(text, secret)), _MAX_DEPTH)
+        return _changed(value, lambda text: _SURROGATE.sub("\ufffd", redact(text, secret)), depth=_MAX_DEPTH)
     if text.count("[") + text.count("{") > _MAX_DEPTH and _is_deeper(value, _MAX_DEPTH):
-        return _clean(value, str, _MAX_DEPTH)
+        return _changed(value, str, depth=_MAX_DEPTH)
     return value
 
 
@@ -166,41 +177,28 @@ def _quotable(text: str, secret: str) -> str:
     words = " ".join(redact(text, secret)[: 2 * _MAX_QUOTED].split())
     if not words.isprintable():
         return ""
-    return words if len(words) <= _MAX_QUOTED else words[:_MAX_QUOTED] + _CUT
-
-
-def _integer(digits: str) -> int | str:
-    return int(digits) if len(digits) <= _MAX_DIGITS else digits
-
-
-def _number(digits: str) -> float | str:
-    number = float(digits)
-    return number if math.isfinite(number) else digits
+    return _cut(words, _MAX_QUOTED)
 
 
 _DECODER = json.JSONDecoder(
-    parse_int=_integer, parse_float=_number, parse_constant=lambda _name: None, strict=False
+    parse_int=lambda digits: int(digits) if len(digits) <= _MAX_DIGITS else digits,
+    parse_float=lambda digits: number if math.isfinite(number := float(digits)) else digits,
+    parse_constant=lambda _name: None,
+    strict=False,
 )
 
 
-def _clean(value: Any, clean_text: Callable[[str], str], depth: int) -> Any:
+def _changed(
+    value: Any, change: Callable[[str], str], *, depth: int | None = None, entries: int | None = None
+) -> Any:
+    """Return a JSON value with all its texts changed, None below `depth` levels, and the first `entries` of each."""
     if isinstance(value, str):
-        return clean_text(value)
-    if isinstance(value, dict | list) and depth == 0:
+        return change(value)
+    if not isinstance(value, dict | list):
+        return value
+    if depth == 0:
         return None
+    inner = partial(_changed, change=change, depth=depth and depth - 1, entries=entries)
     if isinstance(value, dict):
-        return {clean_text(key): _clean(item, clean_text, depth - 1) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_clean(item, clean_text, depth - 1) for item in value]
-    return value
-
-
-def _shortened(value: Any, longest: int, entries: int | None) -> Any:
-    if isinstance(value, str):
-        return value if len(value) <= longest else value[:longest] + _CUT
-    if isinstance(value, dict):
-        kept = list(value.items())[:entries]
-        return {_shortened(key, longest, entries): _shortened(item, longest, entries) for key, item in kept}
-    if isinstance(value, list):
-        return [_shortened(item, longest, entries) for item in value[:entries]]
-    return value
+        return {change(key): inner(item) for key, item in islice(value.items(), entries)}
+    return [inner(item) for item in value[:entries]]

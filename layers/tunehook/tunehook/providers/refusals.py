@@ -1,4 +1,4 @@
-"""What the words of an error say: no such task, no credit, a key that is not accepted or may not ask this.
+"""What the text of an error says: no such task, no credit, a key that is not accepted or may not ask this.
 
 Gateways say the same things under different codes and HTTP statuses, in English and in Chinese
 (docs/provider-contracts.md, "Errors").
@@ -18,15 +18,9 @@ if TYPE_CHECKING:
 _MAX_DETAIL: Final = 300
 
 _NOT_FOUND_CODES: Final = frozenset(
-    {
-        "task_not_exist",
-        "task_not_exists",
-        "task_not_found",
-        "tasknotfound",
-        "not_found",
-        "notfound",
-        "record_not_found",
-    }
+    coerce.names(
+        "task_not_exist task_not_exists task_not_found tasknotfound not_found notfound record_not_found"
+    )
 )
 _THING: Final = (
     r"(?:tasks?|jobs?|records?|songs?|music|clips?|generations?|predictions?|lyrics|data"
@@ -34,8 +28,7 @@ _THING: Final = (
 )
 _ITEM: Final = r"(?:任务|任務|记录|記錄|作业|作業|歌曲|作品|音乐|音樂|数据|數據)"
 _NOT_FOUND: Final = (
-    "(?i)"
-    rf"\b{_THING}[\w\s'\"`:#.-]{{0,80}}?(?:(?:is|was|could|can)?\s?_?not[\s_]?(?:be\s)?(?:found|exist)"
+    rf"(?i)\b{_THING}[\w\s'\"`:#.-]{{0,80}}?(?:(?:is|was|could|can)?\s?_?not[\s_]?(?:be\s)?(?:found|exist)"
     r"|(?:does|do|did)(?:\snot|n't)\sexist|no\slonger\sexists?|(?:has\s|have\s|was\s|were\s|is\s)?(?:been\s|already\s)?"
     r"(?:expired|deleted|removed|purged))"
     rf"|(?:no\ssuch|unknown|can(?:not|'t|\snot)\sfind(?:\sthe)?|invalid|non-?existent)\s{_THING}\b"
@@ -50,8 +43,7 @@ _NO_SUCH_PATH: Final = (
 _NOT_ABOUT_A_TASK: Final = r"(?i)\bmodel\b|\bchannel\b|\btoken\b|\buser\b|模型|渠道|令牌|用户"
 _A_TASK: Final = r"(?i)\b(?:tasks?|jobs?)(?:\b|[\s_-]?id|_not)|任务|任務"
 _NO_CREDIT: Final = (
-    "(?i)"
-    r"insufficient[\s_](?:user[\s_])?(?:quota|credits?|balance|funds)|(?:quota|credits?|balance)[\w\s]{0,30}"
+    r"(?i)insufficient[\s_](?:user[\s_])?(?:quota|credits?|balance|funds)|(?:quota|credits?|balance)[\w\s]{0,30}"
     r"(?:insufficient|exhausted|used\sup|run\sout|not\senough|too\slow|exceeded)|out\sof\s(?:quota|credits?)"
     r"|not\senough\s(?:quota|credits?|balance|points)|no\s(?:credits?|quota|balance)\b|payment\srequired|top[\s-]?up"
     r"|exceeded\syour\s(?:current\s)?quota|arrears|recharge|billing"
@@ -66,10 +58,9 @@ _TOO_OFTEN: Final = (
 )
 _MODELS: Final = r"(?i)\bmodel\b|模型"
 _MAY_BE_CREDIT: Final = frozenset({200, 400, 401, 403, 429, 430})
-_WORDS: Final = ("code", "message", "msg", "err_msg", "error_msg", "errorMessage", "detail", "description")
+_TEXTS: Final = ("code", "message", "msg", "err_msg", "error_msg", "errorMessage", "detail", "description")
 _WRONG_KEY: Final = (
-    "(?i)"
-    r"invalid[\s_](?:api[\s_-]?)?(?:key|token)|incorrect api key|unauthori[sz]ed|authentication|not logged in"
+    r"(?i)invalid[\s_](?:api[\s_-]?)?(?:key|token)|incorrect api key|unauthori[sz]ed|authentication|not logged in"
     r"|(?:api[\s_-]?key|token)[\w\s]{0,20}(?:invalid|expired|disabled|revoked|required)"
     r"|(?:令牌|密钥|金鑰|api ?key)[^。]{0,12}(?:无效|無效|错误|过期|已过期|不正确|禁用)"
     r"|无效的(?:令牌|密钥)|未提供令牌|未授权|未登录"
@@ -77,68 +68,66 @@ _WRONG_KEY: Final = (
 
 
 def message(payload: Any) -> str | None:
-    """Return the words of an error object, its code first, shortened; None where it has none."""
+    """Return the message of an error object, its code first, shortened; None where it has none."""
     if not isinstance(payload, dict):
         return None
-    words = dict.fromkeys(word for word in _words(payload) if word)
-    return " ".join(words)[:_MAX_DETAIL] or None
+    return " ".join(dict.fromkeys(_texts(payload)))[:_MAX_DETAIL] or None
 
 
 def described(status: int, payload: Any) -> str:
-    """Return a status and the provider's own words about it, shortened."""
-    return f"HTTP {status}: {words}" if (words := message(payload)) else f"HTTP {status}"
+    """Return a status and the provider's own message about it, shortened."""
+    return f"HTTP {status}: {said}" if (said := message(payload)) else f"HTTP {status}"
 
 
 def says_not_found(payload: Mapping[str, Any]) -> bool:
-    """Return whether an error says in words that there is no such task, and not that there is no such path or model."""
-    words = message(payload) or ""
-    if re.search(_NO_SUCH_PATH, words):
+    """Return whether an error's text says that there is no such task, and not that there is no such path or model."""
+    said = message(payload) or ""
+    if re.search(_NO_SUCH_PATH, said):
         return False
-    if re.search(_NOT_FOUND, words):
-        return re.search(_A_TASK, words) is not None or re.search(_NOT_ABOUT_A_TASK, words) is None
-    codes = {word.strip().lower().replace("-", "_") for word in _words(payload)}
-    return bool(codes & _NOT_FOUND_CODES) and not re.search(_NOT_ABOUT_A_TASK, words)
+    if re.search(_NOT_FOUND, said):
+        return re.search(_A_TASK, said) is not None or re.search(_NOT_ABOUT_A_TASK, said) is None
+    codes = {text.strip().lower().replace("-", "_") for text in _texts(payload)}
+    return bool(codes & _NOT_FOUND_CODES) and not re.search(_NOT_ABOUT_A_TASK, said)
 
 
-def refusal(status: int, payload: Mapping[str, Any], what: str) -> Unauthorised | None:
+def refusal(status: int, payload: Mapping[str, Any], described: str) -> Unauthorised | None:
     """Return what an error object says about the key; None if it is about something else.
 
     Parameters
     ----------
     status : int
         The HTTP status, or the error's own code where that is one.
-    payload : mapping
-    what : str
-        The error as it is told.
+    described : str
+        The error, for the outcome's detail.
     """
-    words = " ".join(_words(payload, with_type=True))
-    if status == 402 or (status in _MAY_BE_CREDIT and _says_no_credit(words)):
-        return Unauthorised(f"no credit left: {what}", "credit")
-    if status == 403 and not re.search(_WRONG_KEY, words):
-        hint = ": make a key without a model list" if re.search(_MODELS, words) else ""
-        return Unauthorised(f"the key may not ask this{hint}: {what}", "access")
-    if status in (401, 403) or (status in (200, 400) and re.search(_WRONG_KEY, words)):
-        return Unauthorised(what)
+    said = _all_texts(payload)
+    if status == 402 or (status in _MAY_BE_CREDIT and _says_no_credit(said)):
+        return Unauthorised(f"no credit left: {described}", "credit")
+    if status == 403 and not re.search(_WRONG_KEY, said):
+        hint = ": make a key without a model list" if re.search(_MODELS, said) else ""
+        return Unauthorised(f"the key may not ask this{hint}: {described}", "access")
+    if status in (401, 403) or (status in (200, 400) and re.search(_WRONG_KEY, said)):
+        return Unauthorised(described)
     return None
 
 
 def says_no_such_path(payload: Mapping[str, Any]) -> bool:
-    """Return whether an error says in words that there is no such path, or none for this method."""
-    words = " ".join(_words(payload, with_type=True))
-    return re.search(_NO_SUCH_PATH, words) is not None or re.search(r"(?i)\bmethod\b|方法", words) is not None
+    """Return whether an error's text says that there is no such path, or none for this method."""
+    said = _all_texts(payload)
+    return re.search(_NO_SUCH_PATH, said) is not None or re.search(r"(?i)\bmethod\b|方法", said) is not None
 
 
 def says_too_often(payload: Mapping[str, Any]) -> bool:
-    """Return whether an error says in words that questions come too often, and not that no credit is left."""
-    words = " ".join(_words(payload, with_type=True))
-    return re.search(_TOO_OFTEN, words) is not None and re.search(_OF_MONEY, words) is None
+    """Return whether an error's text says that requests come too often, and not that no credit is left."""
+    said = _all_texts(payload)
+    return re.search(_TOO_OFTEN, said) is not None and re.search(_OF_MONEY, said) is None
 
 
-def _says_no_credit(words: str) -> bool:
-    if re.search(_NO_CREDIT, words) is None:
+def _says_no_credit(said: str) -> bool:
+    if re.search(_NO_CREDIT, said) is None:
         return False
-    # "Quota exceeded: 60 requests per minute" is about questions, not about money.
-    return re.search(_TOO_OFTEN, words) is None or re.search(_OF_MONEY, words) is not None
+    # "Quota exceeded: 60 requests per minute" is about requests, not about money.
+    return re.search(_TOO_OFTEN, said) is None or re.search(_OF_MONEY, said) is not None
 
 
 def own_status(payload: Mapping[str, Any]) -> int | None:
@@ -150,14 +139,18 @@ def own_status(payload: Mapping[str, Any]) -> int | None:
     return code if type(code) is int and 400 <= code < 600 else None
 
 
-def _words(payload: Mapping[str, Any], *, with_type: bool = False) -> Iterator[str]:
+def _all_texts(payload: Mapping[str, Any]) -> str:
+    return " ".join(_texts(payload, with_type=True))
+
+
+def _texts(payload: Mapping[str, Any], *, with_type: bool = False) -> Iterator[str]:
     error = payload.get("error")
     source = error if isinstance(error, dict) else payload
-    names = (*_WORDS, "type") if with_type and source is error else _WORDS
+    names = (*_TEXTS, "type") if with_type and source is error else _TEXTS
     for value in (*(source.get(name) for name in names), error, payload.get("errors")):
         if isinstance(value, list):
             value = next(iter(value), None)
             if isinstance(value, dict):
                 value = coerce.first(value, "message", "msg", "detail", "title")
-        if (word := coerce.text(value, _MAX_DETAIL)) is not None:
-            yield word.replace("’", "'")
+        if (text := coerce.text(value, _MAX_DETAIL)) is not None:
+            yield text.replace("’", "'")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -20,11 +21,10 @@ MAX_OBJECT_BYTES = 200_000
 MAX_CLIPS_BYTES = 100_000
 
 INTERNAL_FIELDS: Final = frozenset({"user_id", "channel_id", "group", "quota", "username"})
-"""What is a gateway's own business in its task object: it is left out of all that tunehook keeps and tells."""
+"""A gateway's own business in its task object: left out of all that tunehook keeps and emits."""
 
+# What stays of a gateway's `properties`.
 _PUBLIC_PROPERTIES: Final = frozenset({"input"})
-"""What stays of a gateway's `properties`."""
-
 _MAX_ID = 128
 _MAX_LINE = 500
 _MAX_PROMPT = 20_000
@@ -32,33 +32,31 @@ _MAX_TEXT_BYTES = 80_000
 _MAX_UNUSABLE = 10
 _MAX_QUOTED = 80
 
-_AUDIO = (
-    *("audio_url", "audioUrl", "song_url", "songUrl", "song_path", "songPath", "mp3_url", "mp3Url", "audio"),
-    *("sound_url", "soundUrl", "music_url", "musicUrl", "audio_file", "audioFile", "wav_url", "wavUrl"),
-    *("audio_wav_url", "audioWavUrl"),
+# What the family calls the link to the audio file, the commonest first.
+_AUDIO = coerce.names(
+    "audio_url audioUrl song_url songUrl song_path songPath mp3_url mp3Url audio sound_url soundUrl music_url musicUrl"
+    " audio_file audioFile wav_url wavUrl audio_wav_url audioWavUrl"
 )
-"""What the family calls the link to the audio file, the commonest first."""
-
-_ANY_FILE = ("file_url", "fileUrl", "download_url", "downloadUrl", "play_url", "playUrl", "url")
-"""Links whose name does not say to what: they count where there is no other, and their ending says what they are."""
-
+# Links whose name does not say to what: they count where there is no other, and their ending says what they are.
+_ANY_FILE = coerce.names("file_url fileUrl download_url downloadUrl play_url playUrl url")
 _SOURCE_AUDIO = ("source_audio_url", "sourceAudioUrl")
 _COVER = ("image_url", "imageUrl", "cover_url", "coverUrl", "image_path", "imagePath")
+_SOURCE_COVER = ("source_image_url", "sourceImageUrl")
 _LARGE_COVER = ("image_large_url", "imageLargeUrl")
 _VIDEO = ("video_url", "videoUrl", "mp4_url", "mp4Url", "video")
+_PLAYABLE = (*_AUDIO, *_SOURCE_AUDIO, *_VIDEO)
+# Where each of a clip's files may be as a ``data:`` URI.
+_INLINE = {
+    "audio": (*_AUDIO, *_SOURCE_AUDIO, "media_urls"),
+    "cover": (*_COVER, *_SOURCE_COVER),
+    "large_cover": _LARGE_COVER,
+    "video": _VIDEO,
+}
+_OUTSIDE = {"audio": "audio_url", "video": "video_url", "cover": "image_url"}
 _TEXT = ("text", "lyrics", "lyric", "content")
-_DURATION = (
-    *(
-        "duration",
-        "duration_s",
-        "duration_seconds",
-        "durationSeconds",
-        "duration_formatted",
-        "durationFormatted",
-    ),
-    *("audio_length", "audioLength"),
+_DURATION = coerce.names(
+    "duration duration_s duration_seconds durationSeconds duration_formatted durationFormatted audio_length audioLength"
 )
-_DURATION_MS = ("duration_ms", "durationMs")
 _SECRETS = frozenset({"secret", "webhook_secret"})
 _AUDIO_EXTENSIONS = ("mp3", "m4a", "wav", "flac", "ogg", "opus", "aac", "aiff", "weba")
 _VIDEO_EXTENSIONS = ("mp4", "m4v", "mov", "webm", "mkv")
@@ -67,15 +65,7 @@ _IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "gif", "avif", "heic")
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an answer comes from, as far as that says what its parts mean.
-
-    Parameters
-    ----------
-    base_url : str
-        What its relative links are relative to.
-    received_at : datetime or None
-        When it came, in UTC.
-    """
+    """Where an answer comes from: what its relative links are relative to, and when it came, in UTC."""
 
     base_url: str = ""
     received_at: datetime | None = None
@@ -83,18 +73,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class ReadClip:
-    """A clip as an answer has it, with what no `Clip` holds.
+    """A clip as an answer has it (its id may be empty), and those of its files that came inside the answer, by type.
 
-    Parameters
-    ----------
-    clip : Clip
-        Its id may be empty; `read_result` sees to that.
-    files : mapping of str to bytes
-        Those of its files that came inside the answer, by type.
-    is_settled : bool
-        Whether it has its file, or is not expected to get one.
-    unusable : tuple of str
-        Links that cannot be made URLs: the field, and the beginning of what it holds.
+    It is settled when it has its file, or is not expected to get one. Unusable are links that cannot be made URLs: the
+    field, and the beginning of what it holds.
     """
 
     clip: Clip
@@ -110,67 +92,58 @@ def read_clip(
     tags_split_at_spaces: bool = False,
     is_expected: bool = False,
 ) -> ReadClip:
-    """Read one clip object, in any of the spellings that gateways use.
+    """Read one clip object of a provider, in any of the spellings that gateways use.
 
     Snake case and camel case stand for the same field; Suno-API keeps some fields in an object `metadata`. Of several
     links to its audio the first that is more than a placeholder counts, and one of the others is the fallback.
-
-    Parameters
-    ----------
-    source : mapping
-        The provider's object.
-    origin : Origin
-    tags_split_at_spaces : bool
-        Whether tags without any comma are parted by spaces.
-    is_expected : bool
-        Whether its own status says that it is still being made.
+    A clip is expected where its own status says that it is still being made.
     """
     metadata = source.get("metadata")
     if isinstance(metadata, dict):
         source = {**metadata, **{name: value for name, value in source.items() if value not in (None, "")}}
-    first = coerce.first
     base = origin.base_url
+    first = partial(coerce.first, source)
+
+    def link(*names: str) -> str | None:
+        return coerce.link(first(*names), base)
+
     media = [_media_link(entry, base) for entry in entries(source.get("media_urls"))]
-    if not any(name in source for name in (*_AUDIO, *_SOURCE_AUDIO, *_VIDEO)):
+    if not any(name in source for name in _PLAYABLE):
         media += [_media_link(source[name], base) for name in _ANY_FILE if is_media(source.get(name), base)]
-    named = (_link(source[name], base) for name in _AUDIO if source.get(name) not in (None, ""))
-    audio = [*named, *(url for kind, url in media if kind == "audio")]
-    files, streams = _parted(url for url in audio if url is not None)
-    audio_source = coerce.file_link(coerce.address(first(source, *_SOURCE_AUDIO)), base)
+    named = (coerce.link(source[name], base) for name in _AUDIO if source.get(name) not in (None, ""))
+    audio = dict.fromkeys((*named, *(url for kind, url in media if kind == "audio")))
+    urls = [url for url in audio if url is not None]
+    streams = [url for url in urls if coerce.is_stream(url)]
+    files = sorted((url for url in urls if not coerce.is_stream(url)), key=coerce.is_placeholder)
+    audio_source = coerce.file_link(first(*_SOURCE_AUDIO), base)
     if audio_source is not None and files and coerce.is_placeholder(files[0]):
         files = []
-    stream = _link(first(source, "stream_audio_url", "streamAudioUrl"), base)
-    video = next((url for name in _VIDEO if (url := _link(source.get(name), base)) is not None), None)
+    videos = (
+        *(coerce.link(source.get(name), base) for name in _VIDEO),
+        *(u for kind, u in media if kind == "video"),
+    )
     inline = {
-        name: content
-        for name, keys in (
-            ("audio", (*_AUDIO, *_SOURCE_AUDIO, "media_urls")),
-            ("cover", (*_COVER, "source_image_url", "sourceImageUrl")),
-            ("large_cover", _LARGE_COVER),
-            ("video", _VIDEO),
-        )
-        if (content := _inline(source, keys)) is not None
+        name: content for name, keys in _INLINE.items() if (content := _inline(source, keys)) is not None
     }
     clip = Clip(
-        clip_id=coerce.text(first(source, "clip_id", "clipId", "id"), _MAX_ID) or "",
-        title=coerce.text(first(source, "title", "song_name", "songName"), _MAX_LINE),
+        clip_id=coerce.text(first("clip_id", "clipId", "id"), _MAX_ID) or "",
+        title=coerce.text(first("title", "song_name", "songName"), _MAX_LINE),
         tags=coerce.tags(source.get("tags"), split_at_spaces=tags_split_at_spaces),
-        prompt=coerce.text(first(source, "prompt", "lyric", "lyrics"), _MAX_PROMPT),
+        prompt=coerce.text(first("prompt", "lyric", "lyrics"), _MAX_PROMPT),
         duration_s=_duration_s(source),
-        model=coerce.text(first(source, "mv", "model_name", "modelName", "model"), _MAX_LINE),
-        created_at=coerce.moment(first(source, "create_time", "createTime", "created_at", "createdAt")),
+        model=coerce.text(first("mv", "model_name", "modelName", "model"), _MAX_LINE),
+        created_at=coerce.moment(first("create_time", "createTime", "created_at", "createdAt")),
         expires_at=coerce.moment(
-            first(source, "expire_at", "expireAt", "expires_at", "expiresAt"),
-            zoneless_after=origin.received_at,
+            first("expire_at", "expireAt", "expires_at", "expiresAt"), zoneless_after=origin.received_at
         ),
         audio_url=files[0] if files else None,
         audio_source_url=audio_source or (files[1] if len(files) > 1 else None),
-        cover_url=_link(first(source, *_COVER), base),
-        cover_source_url=_link(first(source, "source_image_url", "sourceImageUrl"), base),
-        large_cover_url=_link(first(source, *_LARGE_COVER), base),
-        video_url=video or next((url for kind, url in media if kind == "video"), None),
-        stream_url=stream or (streams[0] if streams else None),
-        stream_source_url=_link(first(source, "source_stream_audio_url", "sourceStreamAudioUrl"), base),
+        cover_url=link(*_COVER),
+        cover_source_url=link(*_SOURCE_COVER),
+        large_cover_url=link(*_LARGE_COVER),
+        video_url=next((url for url in videos if url is not None), None),
+        stream_url=link("stream_audio_url", "streamAudioUrl") or (streams[0] if streams else None),
+        stream_source_url=link("source_stream_audio_url", "sourceStreamAudioUrl"),
         inline=tuple(inline),
     )
     is_streaming = bool(clip.stream_url or clip.stream_source_url)
@@ -185,19 +158,11 @@ def read_clip(
 def read_text(source: Mapping[str, Any], task_id: str, *, is_wanted: bool | None = None) -> ReadClip | None:
     """Read a text that is itself the result, such as lyrics; None where an object holds none.
 
-    An object with a link to audio or video is a clip, whatever texts stand in it; so is one whose links are empty so
-    far, unless its task is one for texts.
-
-    Parameters
-    ----------
-    source : mapping
-        The provider's object.
-    task_id : str
-        What the clip goes by where the text has no id.
-    is_wanted : bool, optional
-        Whether the task is one for texts, or for music; None where it does not say.
+    An object with a link to audio or video is a clip, whatever texts it has; so is one whose links are empty so
+    far, unless its task is one for texts (`is_wanted`; None where it does not say). `task_id` is the id of the clip
+    where the text has none.
     """
-    links = [source[name] for name in (*_AUDIO, *_SOURCE_AUDIO, *_VIDEO, "media_urls") if name in source]
+    links = [source[name] for name in (*_PLAYABLE, "media_urls") if name in source]
     if any(each not in (None, "", [], {}) for each in links):
         return None
     if links and not is_wanted:
@@ -212,15 +177,12 @@ def read_text(source: Mapping[str, Any], task_id: str, *, is_wanted: bool | None
 
 
 def text_clip(text: str, task_id: str, source: Mapping[str, Any]) -> ReadClip:
-    """Return the clip of a text, which goes by the text's id, or else by the task's."""
-    bare = read_clip(
-        {"id": coerce.first(source, "id", "clip_id", "lyrics_id") or task_id, "title": source.get("title")}
-    )
-    bounded_text = (
-        coerce.without_data(text).encode("utf-8", "replace")[:_MAX_TEXT_BYTES].decode("utf-8", "ignore")
-    )
-    clip = dataclasses.replace(bare.clip, tags=coerce.tags(source.get("tags")), text=bounded_text)
-    return ReadClip(clip)
+    """Return the clip of a text, which has the text's id, or else the task's."""
+    clip_id = coerce.first(source, "id", "clip_id", "lyrics_id") or task_id
+    bare = read_clip({"id": clip_id, "title": source.get("title")}).clip
+    encoded = coerce.without_data(text).encode("utf-8", "replace")[:_MAX_TEXT_BYTES]
+    tags = coerce.tags(source.get("tags"))
+    return ReadClip(dataclasses.replace(bare, tags=tags, text=encoded.decode("utf-8", "ignore")))
 
 
 def read_links(links: Iterable[Any], clip_id: str, origin: Origin) -> list[ReadClip]:
@@ -228,30 +190,23 @@ def read_links(links: Iterable[Any], clip_id: str, origin: Origin) -> list[ReadC
 
     Each audio file is a clip. A video and a cover belong to the first, or are one where there is no audio.
     """
-    found: dict[str, dict[Any, None]] = {"audio": {}, "video": {}, "cover": {}}
-    files: list[tuple[str, bytes]] = []
+    unique_urls: dict[str, dict[str, None]] = {kind: {} for kind in _OUTSIDE}
+    unique_files: dict[str, dict[bytes, None]] = {kind: {} for kind in _OUTSIDE}
     for entry in links:
         kind, url = _media_link(entry, origin.base_url)
         if url is not None:
-            found[kind][url] = None
-        elif (content := coerce.data_file(coerce.address(entry))) is not None and (
-            kind,
-            content,
-        ) not in files:
-            files.append((kind, content))
-    audio, videos, covers = (list(found[kind]) for kind in ("audio", "video", "cover"))
-    count = max(len(audio), sum(kind == "audio" for kind, _ in files), len(videos) if not audio else 0, 1)
+            unique_urls[kind][url] = None
+        elif (content := coerce.data_file(entry)) is not None:
+            unique_files[kind][content] = None
+    urls = {kind: list(found) for kind, found in unique_urls.items()}
+    files = {kind: list(found) for kind, found in unique_files.items()}
+    videos = 0 if urls["audio"] else len(urls["video"])
     read: list[ReadClip] = []
-    for at in range(count):
-        source = {"id": clip_id}
-        for name, urls in (("audio_url", audio), ("video_url", videos), ("image_url", covers)):
-            if at < len(urls):
-                source[name] = urls[at]
-        clip = read_clip(source)
-        inside = {
-            kind: each[at] for kind in ("audio", "video", "cover") if at < len(each := _of_kind(files, kind))
-        }
-        if len(source) > 1 or inside:
+    for at in range(max(len(urls["audio"]), len(files["audio"]), videos, 1)):
+        source = {name: urls[kind][at] for kind, name in _OUTSIDE.items() if at < len(urls[kind])}
+        inside = {kind: found[at] for kind, found in files.items() if at < len(found)}
+        if source or inside:
+            clip = read_clip({"id": clip_id, **source})
             read.append(
                 ReadClip(dataclasses.replace(clip.clip, inline=tuple(inside)), inside, clip.is_settled)
             )
@@ -267,10 +222,6 @@ def with_files_of(clip: ReadClip, other: ReadClip) -> ReadClip:
     return ReadClip(merged, {**clip.files, **other.files}, settled, () if has_file(merged) else clip.unusable)
 
 
-def _of_kind(files: Iterable[tuple[str, bytes]], kind: str) -> list[bytes]:
-    return [content for each, content in files if each == kind]
-
-
 def read_result(
     task: Mapping[str, Any],
     clips: Iterable[ReadClip],
@@ -280,20 +231,11 @@ def read_result(
     finished_at: Any = None,
     unusable: Sequence[str] = (),
 ) -> TaskResult:
-    """Put a task's result together and keep it within its bounds.
+    """Build a task's result and keep it within its bounds; the times are as the provider wrote them.
 
-    Parameters
-    ----------
-    task : mapping
-        The provider's own task object, but for what is its own business and for files inside it; kept whole up to
-        `MAX_OBJECT_BYTES`, then with its longest texts cut.
-    clips : iterable of ReadClip
-        Kept whole up to `MAX_CLIPS_BYTES` together; beyond that prompts and tags go first, then clips from
-        the end. A missing or repeated id is made unique, since files are kept under it.
-    submitted_at, started_at, finished_at : Any
-        As the provider wrote them.
-    unusable : sequence of str
-        Links outside of all clips that cannot be made URLs.
+    The task object (see `published`) is kept whole up to `MAX_OBJECT_BYTES`, then with its longest texts cut. The
+    clips are kept whole up to `MAX_CLIPS_BYTES` together; beyond that prompts and tags go first, then clips from the
+    end. A missing or repeated id is made unique, since files are kept under it.
     """
     read = tuple(_with_unique_ids(clips))
     given = tuple(each.clip for each in read)
@@ -320,11 +262,7 @@ def read_result(
 def completed(
     result: TaskResult, *, is_streaming: bool = False, reason: str = ""
 ) -> Completed | CompletedWithoutResults:
-    """Return which of the two good ends this is: with a result, or without.
-
-    A clip that is still a stream counts as a result that is coming; a link that is known to stand where there is no
-    file does not count.
-    """
+    """Return which of the two good ends this is; a clip that is still a stream is a result that is coming."""
     if is_streaming or any(has_file(clip) for clip in result.clips):
         return Completed(result, is_streaming=is_streaming)
     return CompletedWithoutResults(result, reason)
@@ -336,11 +274,9 @@ def has_file(clip: Clip) -> bool:
 
 
 def has_audio(clip: Clip) -> bool:
-    """Return whether a clip has audio, of which a link that is known to stand where there is no file is none."""
-    if "audio" in clip.inline:
-        return True
-    links = (clip.audio_url, clip.audio_source_url)
-    return any(url is not None and not coerce.is_placeholder(url) for url in links)
+    """Return whether a clip has audio; a link that is known to stand where there is no file does not count."""
+    urls = (clip.audio_url, clip.audio_source_url)
+    return "audio" in clip.inline or any(url is not None and not coerce.is_placeholder(url) for url in urls)
 
 
 def published(task: Mapping[str, Any]) -> dict[str, Any]:
@@ -370,9 +306,8 @@ def entries(value: Any) -> Sequence[Any]:
     return () if value in (None, "") else (value,)
 
 
-def unwrapped(text: str) -> Any:
-    """Return what a text holds as JSON, once or twice encoded; the text itself where it is no JSON."""
-    value: Any = text
+def unwrapped(value: Any) -> Any:
+    """Return what a text holds as JSON, once or twice encoded; anything else as it is."""
     for _ in range(2):
         if not isinstance(value, str) or not value.strip():
             break
@@ -387,43 +322,34 @@ def _duration_s(source: Mapping[str, Any]) -> float | None:
     for name in _DURATION:
         if (seconds := coerce.duration_s(source.get(name))) is not None:
             return seconds
-    milliseconds = coerce.number(coerce.first(source, *_DURATION_MS))
+    milliseconds = coerce.number(coerce.first(source, "duration_ms", "durationMs"))
     return None if milliseconds is None else coerce.duration_s(milliseconds / 1000)
 
 
 def _media_link(entry: Any, base_url: str) -> tuple[str, str | None]:
     """Return which of a clip's files a link of a list leads to, by its type or its name, and the link."""
-    address = coerce.address(entry)
-    url = coerce.link(address, base_url)
-    said = (
-        coerce.text(coerce.first(entry, "content_type", "mime_type", "type"), 64)
-        if isinstance(entry, dict)
-        else None
-    )
-    said = (said or coerce.data_type(address)).lower()
-    extension = urlsplit(url).path.rpartition(".")[2].lower() if url else ""
-    if "video" in said or said == "mp4" or (not said and extension in _VIDEO_EXTENSIONS):
+    url = coerce.link(entry, base_url)
+    named = coerce.first(entry, "content_type", "mime_type", "type") if isinstance(entry, dict) else None
+    kind = (coerce.text(named, 64) or coerce.data_type(entry)).lower()
+    extension = "" if kind else _extension(url)
+    if "video" in kind or kind == "mp4" or extension in _VIDEO_EXTENSIONS:
         return "video", url
-    if any(part in said for part in ("image", "cover", "thumb")) or (
-        not said and extension in _IMAGE_EXTENSIONS
-    ):
+    if any(part in kind for part in ("image", "cover", "thumb")) or extension in _IMAGE_EXTENSIONS:
         return "cover", url
     return "audio", url
 
 
 def is_media(value: Any, base_url: str = "") -> bool:
     """Return whether something is a link to audio or video by its ending."""
-    url = _link(value, base_url)
-    extension = urlsplit(url).path.rpartition(".")[2].lower() if url else ""
-    return extension in (*_AUDIO_EXTENSIONS, *_VIDEO_EXTENSIONS)
+    return _extension(coerce.link(value, base_url)) in (*_AUDIO_EXTENSIONS, *_VIDEO_EXTENSIONS)
 
 
-def _link(value: Any, base_url: str) -> str | None:
-    return coerce.link(coerce.address(value), base_url)
+def _extension(url: str | None) -> str:
+    return urlsplit(url).path.rpartition(".")[2].lower() if url else ""
 
 
-def is_words(entry: Any) -> bool:
-    """Return whether a text is more than a link: `result_url` holds a failure's words on failed tasks."""
+def is_message(entry: Any) -> bool:
+    """Return whether a text is more than a link: `result_url` holds a failure's message on failed tasks."""
     if not isinstance(entry, str):
         return False
     entry = entry.strip()
@@ -431,30 +357,20 @@ def is_words(entry: Any) -> bool:
 
 
 def quoted(value: Any) -> str:
-    """Return the beginning of what cannot be made a link, as it may be told; never what a ``data:`` URI holds."""
+    """Return the beginning of what cannot be made a link; never what a ``data:`` URI holds."""
     value = coerce.address(value)
     return (
         "data: (not a file that can be read)" if coerce.is_data(value) else str(value).strip()[:_MAX_QUOTED]
     )
 
 
-def _parted(urls: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Part links into those to files, placeholders last, and live streams."""
-    found = dict.fromkeys(urls)
-    files = [url for url in found if not coerce.is_stream(url)]
-    return sorted(files, key=coerce.is_placeholder), [url for url in found if coerce.is_stream(url)]
-
-
 def _inline(source: Mapping[str, Any], keys: Iterable[str]) -> bytes | None:
-    for key in keys:
-        for entry in entries(source.get(key)):
-            if (content := coerce.data_file(coerce.address(entry))) is not None:
-                return content
-    return None
+    contents = (coerce.data_file(entry) for key in keys for entry in entries(source.get(key)))
+    return next((content for content in contents if content is not None), None)
 
 
 def _unusable(source: Mapping[str, Any], base_url: str) -> Iterator[str]:
-    for name in (*_AUDIO, *_SOURCE_AUDIO, *_VIDEO, "media_urls"):
+    for name in (*_PLAYABLE, "media_urls"):
         for entry in entries(source.get(name)):
             value = coerce.address(entry)
             if isinstance(value, str) and value.strip() and coerce.link(value, base_url) is None:

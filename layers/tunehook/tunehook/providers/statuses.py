@@ -8,40 +8,32 @@ from tunehook.providers import coerce
 from tunehook.providers.outcomes import Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
 StatusClass: TypeAlias = Literal["queued", "processing", "succeeded", "failed", "seems_failed", "unknown"]
 
 ENDED: Final[frozenset[StatusClass]] = frozenset({"succeeded", "failed"})
 
 _MAX_WORD = 64
+# So many spellings of known words are remembered, as nearly every answer has one that was met before.
 _SPELLINGS = 1_000
-"""So many spellings of known words are remembered, as nearly every answer has one that was met before."""
-
-_ENDS_LIKE_A_FAILURE = (
-    *("failed", "error", "exception", "rejected", "canceled", "cancelled", "expired", "timeout"),
-)
+_FAILURE_ENDINGS = coerce.names("failed error exception rejected canceled cancelled expired timeout")
 
 
 class StatusVocabulary:
-    """Classify status words; case, outer spaces, and ``-``, space or ``_`` between do not matter."""
+    """Classify status words; case, outer spaces, and ``-``, space or ``_`` between do not matter.
 
-    def __init__(
-        self,
-        *,
-        queued: Iterable[str],
-        processing: Iterable[str],
-        succeeded: Iterable[str],
-        failed: Iterable[str],
-    ) -> None:
-        words: dict[StatusClass, Iterable[str]] = {
-            "queued": queued,
-            "processing": processing,
-            "succeeded": succeeded,
-            "failed": failed,
-        }
+    Parameters
+    ----------
+    words : mapping of StatusClass to str
+        Each class's words as `normal` writes them, with spaces between. A task without a status word is queued.
+    """
+
+    def __init__(self, words: Mapping[StatusClass, str]) -> None:
         self._spelled: dict[str, StatusClass] = {}
-        self._classes = {word: status for status, members in words.items() for word in members}
+        self._classes: dict[str, StatusClass] = {"": "queued"}
+        for status, members in words.items():
+            self._classes |= dict.fromkeys(members.split(), status)
 
     def classify(self, value: Any) -> StatusClass:
         """Return what a status means.
@@ -60,7 +52,7 @@ class StatusVocabulary:
             if len(self._spelled) < _SPELLINGS:
                 self._spelled[value] = known
             return known
-        return "seems_failed" if word.endswith(_ENDS_LIKE_A_FAILURE) else "unknown"
+        return "seems_failed" if word.endswith(_FAILURE_ENDINGS) else "unknown"
 
 
 def normal(word: str) -> str:

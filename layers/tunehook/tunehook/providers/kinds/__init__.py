@@ -16,13 +16,9 @@ if TYPE_CHECKING:
     from tunehook.providers.adapter import Adapter
 
 
-def _load() -> dict[str, Adapter]:
-    adapters: dict[str, Adapter] = {}
-    for module in pkgutil.iter_modules(__path__):
-        adapter: Adapter = importlib.import_module(f"{__name__}.{module.name}").ADAPTER
-        adapters[adapter.kind] = adapter
-    return adapters
+_modules = (importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
 
-
-ADAPTERS: Mapping[str, Adapter] = MappingProxyType(_load())
+ADAPTERS: Mapping[str, Adapter] = MappingProxyType(
+    {module.ADAPTER.kind: module.ADAPTER for module in _modules}
+)
 """The adapter of each kind, by the kind's name."""

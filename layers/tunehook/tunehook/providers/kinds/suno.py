@@ -20,7 +20,7 @@ _MAX_ID = 512
 
 
 class Suno(NewApiAdapter):
-    """Query-many answers with whole tasks, in any order, and leaves unknown ids out without a word."""
+    """Query-many answers with whole tasks, in any order, and leaves unknown ids out."""
 
     kind = "suno"
     ids_per_call = 100
@@ -28,27 +28,21 @@ class Suno(NewApiAdapter):
     pace_one_by_one = GATEWAY_ONE_BY_ONE
 
     def request(self, task_id: str) -> Request:
-        """Return the question about one task; see the base class."""
+        """Return the request for one task; see the base class."""
         return Request("GET", f"/suno/fetch/{encoded_id(task_id)}")
 
     def many_request(self, task_ids: Sequence[str], _page: int, /) -> Request:
-        """Return the question about up to 100 tasks, which has one page."""
+        """Return the request for up to 100 tasks, which has one page."""
         return Request("POST", "/suno/fetch", {"ids": list(task_ids)})
 
     def read_many_payload(self, answer: Answer, payload: Mapping[str, Any]) -> Screening | Outcome | None:
         """Read the list of tasks; `data: null` is an empty one."""
-        data = payload.get("data")
-        if isinstance(data, str) and data.strip():
-            data = unwrapped(data)
+        data = unwrapped(payload.get("data"))
         if not self.worked(answer.status, payload) or not isinstance(data, list | None):
             return None
-        tasks = (
-            (coerce.text(coerce.first(task, "task_id", "taskId"), _MAX_ID), task)
-            for task in coerce.objects(data)
-        )
-        return Screening(
-            {task_id: read_task(task, answer.origin) for task_id, task in tasks if task_id is not None}
-        )
+        tasks = ((coerce.first(task, "task_id", "taskId"), task) for task in coerce.objects(data))
+        named = ((coerce.text(task_id, _MAX_ID), task) for task_id, task in tasks)
+        return Screening({task_id: read_task(task, answer.origin) for task_id, task in named if task_id})
 
 
 ADAPTER = Suno()

@@ -74,15 +74,15 @@ class Musicmint:
         return json_answer({"code": 0, "data": {"items": items, "total": len(self.statuses)}})
 
 
-async def ask_many(asked: Provider, ids: list[str]) -> dict[str, Outcome]:
-    outcomes = [item async for item in asked.ask_many(ids)]
+async def poll_all(asked: Provider, ids: list[str]) -> dict[str, Outcome]:
+    outcomes = [item async for item in asked.poll_many(ids)]
     assert len(outcomes) == len(dict(outcomes))
     return dict(outcomes)
 
 
 async def test_two_hundred_and_fifty_suno_tasks_cost_three_calls() -> None:
     gateway = Gateway({f"t{number}": "IN_PROGRESS" for number in range(250)})
-    outcomes = await ask_many(provider(gateway), list(gateway.tasks))
+    outcomes = await poll_all(provider(gateway), list(gateway.tasks))
     assert [len(ids) for ids in gateway.together] == [100, 100, 50]
     assert gateway.singly == []
     assert outcomes.keys() == gateway.tasks.keys()
@@ -90,25 +90,25 @@ async def test_two_hundred_and_fifty_suno_tasks_cost_three_calls() -> None:
 
 async def test_tasks_are_told_apart_whatever_their_order() -> None:
     gateway = Gateway({"a": "SUCCESS", "b": "FAILURE", "c": "QUEUED"})
-    outcomes = await ask_many(provider(gateway), ["a", "b", "c"])
+    outcomes = await poll_all(provider(gateway), ["a", "b", "c"])
     assert [type(outcomes[task_id]) for task_id in "abc"] == [Completed, Failed, Pending]
 
 
 async def test_one_task_is_asked_about_singly() -> None:
     gateway = Gateway({"a": "QUEUED"})
-    await ask_many(provider(gateway), ["a", "a"])
+    await poll_all(provider(gateway), ["a", "a"])
     assert (gateway.together, gateway.singly) == ([], ["a"])
 
 
 async def test_no_task_costs_no_call() -> None:
     gateway = Gateway({})
-    assert await ask_many(provider(gateway), []) == {}
+    assert await poll_all(provider(gateway), []) == {}
     assert (gateway.together, gateway.singly) == ([], [])
 
 
 async def test_an_id_that_is_left_out_is_checked_by_a_single_query() -> None:
     gateway = Gateway({"a": "QUEUED", "b": "QUEUED"})
-    outcomes = await ask_many(provider(gateway), ["a", "gone", "b"])
+    outcomes = await poll_all(provider(gateway), ["a", "gone", "b"])
     assert gateway.singly == ["gone"]
     assert outcomes["gone"] == NotFound("HTTP 400: task_not_exist")
 
@@ -116,19 +116,19 @@ async def test_an_id_that_is_left_out_is_checked_by_a_single_query() -> None:
 async def test_an_id_that_was_not_asked_for_is_passed_over() -> None:
     foreign = json_answer({"code": "success", "data": [{"task_id": "x", "status": "FAILURE"}]})
     gateway = Gateway({"a": "QUEUED", "b": "QUEUED"}, many=foreign)
-    assert (await ask_many(provider(gateway), ["a", "b"])).keys() == {"a", "b"}
+    assert (await poll_all(provider(gateway), ["a", "b"])).keys() == {"a", "b"}
 
 
 async def test_batch_false_asks_one_by_one() -> None:
     gateway = Gateway({"a": "QUEUED", "b": "QUEUED"})
-    await ask_many(provider(gateway, batch=False), ["a", "b"])
+    await poll_all(provider(gateway, batch=False), ["a", "b"])
     assert gateway.together == []
 
 
 async def test_qhaigc_is_asked_one_by_one() -> None:
     asked: list[str] = []
     gateway = provider(lambda request: (asked.append(request.method), json_answer(PENDING))[1], "qhaigc")
-    await ask_many(gateway, ["a", "b"])
+    await poll_all(gateway, ["a", "b"])
     assert asked == ["GET", "GET"]
 
 
@@ -137,28 +137,28 @@ async def test_a_gateway_without_query_many_is_asked_one_by_one_from_then_on(sta
     gateway = Gateway({"a": "QUEUED", "b": "QUEUED"}, many=httpx.Response(status, text="no such route"))
     asked = provider(gateway)
     for _ in range(2):
-        outcomes = await ask_many(asked, ["a", "b"])
+        outcomes = await poll_all(asked, ["a", "b"])
         assert all(isinstance(outcome, Pending) for outcome in outcomes.values())
     assert len(gateway.together) == 1
 
 
 async def test_what_one_batch_learns_of_a_gateway_counts_for_those_that_wait() -> None:
     gateway = Gateway({str(number): "QUEUED" for number in range(250)}, many=httpx.Response(404))
-    outcomes = await ask_many(provider(gateway, max_concurrency=1), list(gateway.tasks))
+    outcomes = await poll_all(provider(gateway, max_concurrency=1), list(gateway.tasks))
     assert len(gateway.together) == 1
     assert sorted(gateway.singly) == sorted(outcomes) == sorted(gateway.tasks)
 
 
 async def test_a_broken_query_many_does_not_keep_tasks_from_being_asked_singly() -> None:
     gateway = Gateway({"a": "QUEUED", "b": "SUCCESS", "c": "QUEUED"}, many=httpx.Response(500))
-    outcomes = await ask_many(provider(gateway), ["a", "b", "c"])
+    outcomes = await poll_all(provider(gateway), ["a", "b", "c"])
     assert isinstance(outcomes["b"], Completed)
 
 
 async def test_a_gateway_that_is_down_is_not_asked_about_every_task() -> None:
     asked: list[str] = []
     gateway = provider(lambda request: (asked.append(request.method), httpx.Response(502))[1])
-    outcomes = await ask_many(gateway, [str(number) for number in range(50)])
+    outcomes = await poll_all(gateway, [str(number) for number in range(50)])
     assert asked == ["POST", "GET"]
     assert all(isinstance(outcome, Transient) for outcome in outcomes.values())
 
@@ -167,15 +167,15 @@ async def test_a_gateway_that_is_down_is_not_asked_about_every_task() -> None:
 async def test_trouble_of_the_provider_is_every_tasks_outcome(status: int, outcome: type[Outcome]) -> None:
     gateway = Gateway({}, many=httpx.Response(status))
     asked = provider(gateway, clock=Clock())
-    assert {type(item) for item in (await ask_many(asked, ["a", "b"])).values()} == {outcome}
+    assert {type(item) for item in (await poll_all(asked, ["a", "b"])).values()} == {outcome}
     assert asked.is_paused()
 
 
 async def test_a_paused_provider_answers_for_many_without_a_request() -> None:
     gateway = Gateway({}, many=httpx.Response(401))
     asked = provider(gateway, clock=Clock())
-    await ask_many(asked, ["a", "b"])
-    outcomes = await ask_many(asked, ["a", "b"])
+    await poll_all(asked, ["a", "b"])
+    outcomes = await poll_all(asked, ["a", "b"])
     assert outcomes == {"a": Throttled(60.0, asked=False), "b": Throttled(60.0, asked=False)}
 
 
@@ -183,7 +183,7 @@ async def test_musicmint_is_screened_by_pages_and_asked_about_what_has_ended() -
     gateway = Musicmint(
         {f"t{number}": "processing" for number in range(250)} | {"t7": "completed", "t240": "failed"}
     )
-    outcomes = await ask_many(provider(gateway, "musicmint"), list(gateway.statuses))
+    outcomes = await poll_all(provider(gateway, "musicmint"), list(gateway.statuses))
     assert gateway.pages == [1, 2, 3]
     assert sorted(gateway.singly) == ["t240", "t7"]
     assert isinstance(outcomes["t240"], Failed)
@@ -191,13 +191,13 @@ async def test_musicmint_is_screened_by_pages_and_asked_about_what_has_ended() -
 
 async def test_musicmint_pages_end_when_every_task_was_seen() -> None:
     gateway = Musicmint({f"t{number}": "processing" for number in range(1000)})
-    await ask_many(provider(gateway, "musicmint"), ["t1", "t2", "t150"])
+    await poll_all(provider(gateway, "musicmint"), ["t1", "t2", "t150"])
     assert gateway.pages == [1, 2] or (gateway.pages, gateway.singly) == ([1], ["t150"])
 
 
 async def test_musicmint_never_pages_further_than_single_queries_would_cost() -> None:
     gateway = Musicmint({f"t{number}": "processing" for number in range(5000)})
-    await ask_many(provider(gateway, "musicmint"), ["t4990", "t4991", "t4992"])
+    await poll_all(provider(gateway, "musicmint"), ["t4990", "t4991", "t4992"])
     assert len(gateway.pages) <= 3
     assert sorted(gateway.singly) == ["t4990", "t4991", "t4992"]
 
@@ -210,7 +210,7 @@ async def test_outcomes_come_as_they_are_known() -> None:
             await late.wait()
         return json_answer(PENDING)
 
-    async with contextlib.aclosing(provider(gateway, batch=False).ask_many(["slow", "fast"])) as outcomes:
+    async with contextlib.aclosing(provider(gateway, batch=False).poll_many(["slow", "fast"])) as outcomes:
         assert (await anext(outcomes))[0] == "fast"
         late.set()
         assert (await anext(outcomes))[0] == "slow"
@@ -229,7 +229,7 @@ async def test_leaving_early_stops_the_requests_under_way() -> None:
 
     async with (
         asyncio.timeout(HANG_S),
-        contextlib.aclosing(provider(gateway, batch=False).ask_many(["slow", "fast"])) as outcomes,
+        contextlib.aclosing(provider(gateway, batch=False).poll_many(["slow", "fast"])) as outcomes,
     ):
         await anext(outcomes)
     assert stopped.is_set()
@@ -252,7 +252,7 @@ async def test_a_row_that_spoils_its_batch_is_found_by_halves() -> None:
     ids = [f"t{number:02}" for number in range(100)]
     gateway = Fragile(dict.fromkeys(ids, "QUEUED"), {"t37", "t80"})
     asked = provider(gateway)
-    outcomes = await ask_many(asked, ids)
+    outcomes = await poll_all(asked, ids)
     assert {task_id for task_id, outcome in outcomes.items() if not isinstance(outcome, Pending)} == {
         "t37",
         "t80",
@@ -264,10 +264,10 @@ async def test_a_row_that_spoils_its_batch_is_asked_about_alone_from_then_on() -
     ids = [f"t{number:02}" for number in range(100)]
     gateway = Fragile(dict.fromkeys(ids, "QUEUED"), {"t37"})
     asked = provider(gateway)
-    await ask_many(asked, ids)
+    await poll_all(asked, ids)
     gateway.together.clear()
     gateway.singly.clear()
-    outcomes = await ask_many(asked, ids)
+    outcomes = await poll_all(asked, ids)
     assert len(gateway.together) == 1
     assert len(gateway.singly) <= 4
     assert isinstance(outcomes["t37"], Transient)
@@ -282,7 +282,7 @@ async def test_a_batch_whose_answer_is_too_large_is_halved() -> None:
         return plain(task_id) | {"lyrics": "x" * 40_000}
 
     gateway.task = long_task  # type: ignore[method-assign]
-    outcomes = await ask_many(provider(gateway), ids)
+    outcomes = await poll_all(provider(gateway), ids)
     assert all(isinstance(outcome, Pending) for outcome in outcomes.values())
     assert len(outcomes) == 100
     assert gateway.singly == []
@@ -293,7 +293,7 @@ async def test_query_many_that_never_works_is_given_up_although_single_questions
     ids = [f"t{number:03}" for number in range(400)]
     gateway = Gateway(dict.fromkeys(ids, "QUEUED"), many=json_answer({"code": "x"}, 500))
     asked = provider(gateway, max_concurrency=1)
-    outcomes = await ask_many(asked, ids)
+    outcomes = await poll_all(asked, ids)
     assert all(isinstance(outcome, Pending) for outcome in outcomes.values())
     assert len(gateway.together) <= 12
     assert not asked.knows_many
@@ -303,7 +303,7 @@ async def test_overdue_tasks_are_in_the_first_batch() -> None:
     ids = [f"t{number:03}" for number in range(250)]
     gateway = Gateway(dict.fromkeys(ids, "QUEUED"))
     asked = provider(gateway, max_concurrency=1)
-    async for _ in asked.ask_many(ids, overdue=ids[-100:]):
+    async for _ in asked.poll_many(ids, overdue=ids[-100:]):
         pass
     assert set(gateway.together[0]) == set(ids[-100:])
 
@@ -312,7 +312,7 @@ async def test_overdue_tasks_are_in_the_first_batch() -> None:
 async def test_too_many_requests_do_not_mean_that_query_many_is_not_known(status: int, knows: bool) -> None:
     gateway = Gateway({"a": "QUEUED", "b": "QUEUED"}, many=httpx.Response(status))
     asked = provider(gateway)
-    await ask_many(asked, ["a", "b"])
+    await poll_all(asked, ["a", "b"])
     assert asked.knows_many is knows
 
 
@@ -322,7 +322,7 @@ async def test_a_provider_that_throttles_query_many_alone_is_asked_singly_after_
     asked = provider(gateway, clock=clock)
     answered: list[int] = []
     for _ in range(5):
-        outcomes = await ask_many(asked, ids)
+        outcomes = await poll_all(asked, ids)
         answered.append(sum(isinstance(outcome, Pending) for outcome in outcomes.values()))
         clock.now += 60
     # After each pause a single question is answered; the third call that is refused right after one is the last.
@@ -334,7 +334,7 @@ async def test_one_that_throttles_single_questions_too_is_not() -> None:
     asked, clock = [], Clock()
     throttling = provider(lambda request: (asked.append(request.method), httpx.Response(429))[1], clock=clock)
     for _ in range(6):
-        await ask_many(throttling, ["a", "b", "c"])
+        await poll_all(throttling, ["a", "b", "c"])
         clock.now += 60
     assert throttling.knows_many
     assert asked == ["POST", *["GET"] * 5]
@@ -346,7 +346,7 @@ async def test_one_that_answers_query_many_again_begins_anew() -> None:
     asked = provider(gateway, clock=clock)
     for number in range(8):
         gateway.many_answer = None if number % 2 else httpx.Response(429)
-        await ask_many(asked, ids)
+        await poll_all(asked, ids)
         clock.now += 60
     assert asked.knows_many
 
@@ -354,7 +354,7 @@ async def test_one_that_answers_query_many_again_begins_anew() -> None:
 async def test_a_405_to_many_is_a_limit_where_a_single_question_is_refused_as_well() -> None:
     gateway = Gateway({"a": "QUEUED", "b": "QUEUED"}, many=httpx.Response(405))
     asked = provider(lambda request: gateway(request) if request.method == "POST" else httpx.Response(405))
-    outcomes = await ask_many(asked, ["a", "b"])
+    outcomes = await poll_all(asked, ["a", "b"])
     assert all(isinstance(outcome, Throttled) for outcome in outcomes.values())
     assert asked.knows_many
     assert asked.pause_reason == "throttled"
@@ -401,7 +401,7 @@ def expected(gateway: Particular) -> dict[str, str]:
 async def test_an_answer_that_is_too_large_is_asked_for_in_halves(most: int, sizes: list[int]) -> None:
     gateway = Particular(100, most=most)
     asked = provider(gateway, clock=Clock())
-    assert names(await ask_many(asked, list(gateway.tasks))) == expected(gateway)
+    assert names(await poll_all(asked, list(gateway.tasks))) == expected(gateway)
     assert [len(ids) for ids in gateway.together] == sizes
     assert gateway.singly == []
 
@@ -409,9 +409,9 @@ async def test_an_answer_that_is_too_large_is_asked_for_in_halves(most: int, siz
 async def test_the_size_that_succeeded_is_where_the_next_call_begins() -> None:
     gateway = Particular(300, most=60)
     asked = provider(gateway, clock=Clock())
-    await ask_many(asked, list(gateway.tasks))
+    await poll_all(asked, list(gateway.tasks))
     gateway.forget()
-    assert names(await ask_many(asked, list(gateway.tasks))) == expected(gateway)
+    assert names(await poll_all(asked, list(gateway.tasks))) == expected(gateway)
     assert [len(ids) for ids in gateway.together] == [50] * 6
     assert gateway.singly == []
 
@@ -419,14 +419,14 @@ async def test_the_size_that_succeeded_is_where_the_next_call_begins() -> None:
 async def test_answers_that_are_too_large_are_no_reason_to_pause() -> None:
     gateway = Particular(2_000, most=10)
     asked = provider(gateway, clock=Clock())
-    assert names(await ask_many(asked, list(gateway.tasks))) == expected(gateway)
+    assert names(await poll_all(asked, list(gateway.tasks))) == expected(gateway)
     assert asked.pause_reason is None
     assert asked.knows_many
 
 
 async def test_down_to_single_questions_answers_are_halved() -> None:
     gateway = Particular(8, most=1)
-    outcomes = await ask_many(provider(gateway, clock=Clock()), list(gateway.tasks))
+    outcomes = await poll_all(provider(gateway, clock=Clock()), list(gateway.tasks))
     assert names(outcomes) == expected(gateway)
     assert sorted(gateway.singly) == sorted(gateway.tasks)
 
@@ -439,14 +439,14 @@ async def test_tasks_that_the_gateway_cannot_read_keep_no_others_from_being_told
     asked = provider(gateway, clock=Clock())
     # The single question that tells whether the gateway is up may be about one of them: then it is the next call.
     for _ in range(2):
-        outcomes = await ask_many(asked, list(gateway.tasks))
+        outcomes = await poll_all(asked, list(gateway.tasks))
     assert names(outcomes) == expected(gateway)
     assert asked.pause_reason is None
 
 
 async def test_finding_two_unreadable_tasks_among_three_hundred_takes_few_calls() -> None:
     gateway = Particular(300, unreadable=unreadable(57, 211))
-    assert names(await ask_many(provider(gateway, clock=Clock()), list(gateway.tasks))) == expected(gateway)
+    assert names(await poll_all(provider(gateway, clock=Clock()), list(gateway.tasks))) == expected(gateway)
     assert len(gateway.together) <= 3 + 2 * 2 * 7
     assert len(gateway.singly) <= 2 + 2 * 3
 
@@ -454,9 +454,9 @@ async def test_finding_two_unreadable_tasks_among_three_hundred_takes_few_calls(
 async def test_unreadable_tasks_that_were_found_are_asked_about_singly_from_then_on() -> None:
     gateway = Particular(300, unreadable=unreadable(57, 211))
     asked = provider(gateway, clock=Clock())
-    await ask_many(asked, list(gateway.tasks))
+    await poll_all(asked, list(gateway.tasks))
     gateway.forget()
-    assert names(await ask_many(asked, list(gateway.tasks))) == expected(gateway)
+    assert names(await poll_all(asked, list(gateway.tasks))) == expected(gateway)
     assert [len(ids) for ids in gateway.together] == [100, 100, 98]
     assert sorted(gateway.singly) == ["t211", "t57"]
 
@@ -465,7 +465,7 @@ async def test_unreadable_tasks_in_every_batch_are_no_reason_to_pause() -> None:
     gateway = Particular(2_000, unreadable=unreadable(*range(50, 2_000, 100)))
     asked = provider(gateway, clock=Clock())
     for _ in range(10):
-        outcomes = await ask_many(asked, list(gateway.tasks))
+        outcomes = await poll_all(asked, list(gateway.tasks))
         assert names(outcomes) == expected(gateway)
     assert asked.pause_reason is None
     assert asked.knows_many
@@ -475,11 +475,11 @@ async def test_a_query_many_that_never_succeeds_is_given_up() -> None:
     gateway = Particular(100, most=1000)
     gateway.many_answer = httpx.Response(500)
     asked = provider(gateway, clock=Clock())
-    assert names(await ask_many(asked, list(gateway.tasks))) == expected(gateway)
+    assert names(await poll_all(asked, list(gateway.tasks))) == expected(gateway)
     assert len(gateway.together) <= 32
     assert not asked.knows_many
     gateway.forget()
-    await ask_many(asked, list(gateway.tasks))
+    await poll_all(asked, list(gateway.tasks))
     assert gateway.together == []
 
 
@@ -494,7 +494,7 @@ async def test_a_list_that_is_the_same_for_fewer_tasks_is_not_asked_for_in_halve
         lists += 1
         return httpx.Response(500)
 
-    outcomes = await ask_many(provider(answer, "musicmint", clock=Clock()), list(gateway.statuses))
+    outcomes = await poll_all(provider(answer, "musicmint", clock=Clock()), list(gateway.statuses))
     assert {outcome.name for outcome in outcomes.values()} == {"pending"}
     assert lists == 1
 
@@ -503,10 +503,10 @@ async def test_query_many_that_alone_is_refused_the_key_leaves_single_questions(
     clock = Clock()
     gateway = Gateway({"a": "QUEUED", "b": "QUEUED"}, many=httpx.Response(401))
     asked = provider(gateway, clock=clock)
-    assert {outcome.name for outcome in (await ask_many(asked, ["a", "b"])).values()} == {"unauthorised"}
+    assert {outcome.name for outcome in (await poll_all(asked, ["a", "b"])).values()} == {"unauthorised"}
     clock.now += 60
     for _ in range(3):
-        assert {outcome.name for outcome in (await ask_many(asked, ["a", "b"])).values()} == {"pending"}
+        assert {outcome.name for outcome in (await poll_all(asked, ["a", "b"])).values()} == {"pending"}
     assert len(gateway.together) == 2
     assert not asked.knows_many
 
@@ -517,7 +517,7 @@ async def test_a_pause_ends_with_a_single_question() -> None:
     asked = provider(gateway, clock=clock)
     asked.restore_pause(10.0, "transient")
     clock.now += 10
-    outcomes = await ask_many(asked, list(gateway.tasks))
+    outcomes = await poll_all(asked, list(gateway.tasks))
     assert {outcome.name for outcome in outcomes.values()} == {"pending"}
     assert len(gateway.singly) <= 2
     assert len(gateway.together) == 2
@@ -529,11 +529,11 @@ async def test_an_outage_costs_one_question_a_pause() -> None:
     asked = provider(lambda request: (methods.append(request.method), httpx.Response(502))[1], clock=clock)
     ids = [str(number) for number in range(1_000)]
     while not asked.is_paused():
-        await ask_many(asked, ids)
+        await poll_all(asked, ids)
     for _ in range(5):
         clock.now = asked.paused_until
         methods.clear()
-        await ask_many(asked, ids)
+        await poll_all(asked, ids)
         assert methods == ["GET"]
 
 
@@ -547,7 +547,7 @@ async def test_a_refusal_about_the_one_task_that_is_asked_about_first_is_not_tha
     asked = provider(answer, clock=clock)
     asked.restore_pause(10.0, "unauthorised")
     clock.now += 10
-    assert names(await ask_many(asked, ["a", "b", "c"])) == {
+    assert names(await poll_all(asked, ["a", "b", "c"])) == {
         "a": "pending",
         "b": "pending",
         "c": "unauthorised",
@@ -557,6 +557,6 @@ async def test_a_refusal_about_the_one_task_that_is_asked_about_first_is_not_tha
 async def test_fifty_pages_of_a_list_are_read_at_most() -> None:
     listed = {f"other-{number}": "processing" for number in range(6_000)}
     gateway = Musicmint(listed | {f"t{number}": "processing" for number in range(60)})
-    outcomes = await ask_many(provider(gateway, "musicmint"), [f"t{number}" for number in range(60)])
+    outcomes = await poll_all(provider(gateway, "musicmint"), [f"t{number}" for number in range(60)])
     assert gateway.pages == list(range(1, 51))
     assert (len(gateway.singly), len(outcomes)) == (60, 60)
