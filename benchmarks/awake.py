@@ -18,7 +18,7 @@ from typing import Final
 
 from benchmarks.embedded import EmbeddedStack, embedded_stack
 from benchmarks.report import Row, report
-from tunehook_cli.sandbox import Kind, TaskBook
+from tunehook_local.sandbox import Kind, TaskBook
 
 SEED: Final = 20261120
 IDLE_S: Final = (4.0, 9.0)

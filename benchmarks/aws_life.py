@@ -50,11 +50,11 @@ from tunehook.metrics import Observability
 from tunehook.settings import load_settings
 from tunehook.tasks import TIMEOUT_MAX_S, Format, Status
 from tunehook.times import from_ms, now_ms
-from tunehook_cli.sandbox import Kind, Sandbox, run_sandbox
-from tunehook_cli.sandbox import musicmint as wording
-from tunehook_cli.sandbox.clips import Clip
-from tunehook_cli.sandbox.model import Phase, Song
-from tunehook_cli.sandbox.views import TaskView
+from tunehook_local.sandbox import Kind, Sandbox, run_sandbox
+from tunehook_local.sandbox import musicmint as wording
+from tunehook_local.sandbox.clips import Clip
+from tunehook_local.sandbox.model import Phase, Song
+from tunehook_local.sandbox.views import TaskView
 
 Result = TypeVar("Result")
 Message: TypeAlias = dict[str, Any]

@@ -16,7 +16,7 @@ from typing import Final
 
 from benchmarks.embedded import embedded_stack
 from benchmarks.report import Row, report
-from tunehook_cli.sandbox import Kind, Sandbox
+from tunehook_local.sandbox import Kind, Sandbox
 
 SEED: Final = 20261120
 LASTS_S: Final = (25.0, 60.0)

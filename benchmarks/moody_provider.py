@@ -19,9 +19,9 @@ import httpx
 from aiohttp import web
 
 from tunehook.times import now_ms
-from tunehook_cli.sandbox.answers import Answer
-from tunehook_cli.sandbox.content import json_content
-from tunehook_cli.sandbox.wire import send
+from tunehook_local.sandbox.answers import Answer
+from tunehook_local.sandbox.content import json_content
+from tunehook_local.sandbox.wire import send
 
 OLD = "old"
 """What the ids of the tasks begin with that hang at a provider whose old tasks hang."""

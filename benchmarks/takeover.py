@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from benchmarks.embedded import EmbeddedStack, embedded_stack
 from benchmarks.report import Row, report
-from tunehook_cli.sandbox import Kind
+from tunehook_local.sandbox import Kind
 
 TASKS: Final = 150
 AGE_S: Final = 30.0

@@ -1,4 +1,4 @@
-"""The `tunehook` command."""
+"""The `tunehook` command for a stack anywhere; `tunehook_local.main` adds what runs on one's own machine."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from tunehook_cli.commands.archive import archive
 from tunehook_cli.commands.doctor import doctor
 from tunehook_cli.commands.listen import listen
 from tunehook_cli.commands.results import results
-from tunehook_cli.commands.sandbox import sandbox
 from tunehook_cli.commands.status import status
 from tunehook_cli.commands.submit import submit
 from tunehook_cli.commands.watch import watch
-from tunehook_cli.local.commands import app as local_app
 
 # Typer's own tracebacks print local variables, and with them secrets.
 app = typer.Typer(
@@ -42,8 +40,6 @@ app.add_typer(providers.app, name="providers")
 app.command()(status)
 app.add_typer(dlq.app, name="dlq")
 app.command()(doctor)
-app.add_typer(local_app, name="local")
-app.command()(sandbox)
 
 
 def _print_version(wanted: bool) -> None:

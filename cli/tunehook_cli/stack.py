@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from tunehook.errors import Misconfigured, Unavailable
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from tunehook.aws.tasks import TasksTable
     from tunehook.delivery_request import DeliveryRequest
     from tunehook_cli.kept_files import KeptFiles
-    from tunehook_cli.local.state import LocalEnvironment
 
 DEFAULT_NAME: Final = "tunehook"
 
@@ -173,7 +172,7 @@ class Stack:
         host = urlsplit(self._dynamodb.meta.endpoint_url).hostname
         if host in _LOOPBACK:
             return True
-        embedded = _embedded()
+        embedded = _find_embedded_aws()
         # For containers to reach it, it listens on another address of this machine.
         return embedded is not None and embedded.host == host
 
@@ -309,20 +308,40 @@ def find_account() -> Account:
     Region and credentials are what boto3 finds. Where the environment says nothing of them and an embedded AWS of
     this checkout runs, it is taken, and a line on stderr says so.
     """
-    local = None if any(os.environ.get(variable) for variable in _CHOSEN_BY) else _embedded()
+    local = None if any(os.environ.get(variable) for variable in _CHOSEN_BY) else _find_embedded_aws()
     if local is None:
         return Account(_open_client, DEFAULT_NAME)
     print(f"using the embedded AWS at {local.endpoint}", file=sys.stderr)
     return Account(_embedded_client(local), local.stack_name)
 
 
-def _embedded() -> LocalEnvironment | None:
-    from tunehook_cli.local.state import running
+class EmbeddedAws(Protocol):
+    """How to reach an AWS that runs on this machine."""
 
-    return running()
+    @property
+    def endpoint(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def region(self) -> str: ...
+    @property
+    def access_key_id(self) -> str: ...
+    @property
+    def secret_access_key(self) -> str: ...
+    @property
+    def stack_name(self) -> str: ...
 
 
-def _embedded_client(local: LocalEnvironment) -> OpenClient:
+def use_embedded_aws(find: Callable[[], EmbeddedAws | None]) -> None:
+    """Take the AWS that `find` returns, if it returns one, where the environment names no other."""
+    global _find_embedded_aws
+    _find_embedded_aws = find
+
+
+_find_embedded_aws: Callable[[], EmbeddedAws | None] = lambda: None  # noqa: E731
+
+
+def _embedded_client(local: EmbeddedAws) -> OpenClient:
     import boto3
 
     session = boto3.Session(

@@ -21,11 +21,11 @@ SOURCES: Final = (
     "tests/account/sandbox/app.py",
     "tests/account/sandbox/books.py",
     *(
-        f"cli/tunehook_cli/sandbox/{name}.py"
+        f"cli/tunehook_local/sandbox/{name}.py"
         for name in ("clips", "content", "gateway", "model", "musicmint", "qhaigc", "suno", "views")
     ),
     *(
-        f"cli/tunehook_cli/sandbox/media/{name}"
+        f"cli/tunehook_local/sandbox/media/{name}"
         for name in (
             "cover-evening.jpeg",
             "cover-large.jpeg",

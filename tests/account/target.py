@@ -21,8 +21,8 @@ from tests.account.bundle import make_bundle
 from tests.support.template import ROOT, read_template
 
 from tunehook.errors import Misconfigured, Unavailable
-from tunehook_cli.local import deploy, ministack
-from tunehook_cli.local.state import HOME_VARIABLE, Home
+from tunehook_local.embedded import deploy, ministack
+from tunehook_local.embedded.state import HOME_VARIABLE, Home
 
 TAG: Final = "tunehook-smoke"
 """The tag of every stack that is made here; its value is the name of the run."""

@@ -8,8 +8,8 @@ import pytest
 from tests.stack.driving import DeployedStack, eventually
 from tests.stack.faults.kills import CAN_KILL, kill_workers, worker_pids
 
-from tunehook_cli.local.state import Home
-from tunehook_cli.sandbox import Kind, Sandbox, TaskRule, parse
+from tunehook_local.embedded.state import Home
+from tunehook_local.sandbox import Kind, Sandbox, TaskRule, parse
 
 
 @pytest.mark.skipif(not CAN_KILL, reason="nothing tells the processes apart")

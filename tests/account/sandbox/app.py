@@ -26,11 +26,11 @@ from typing import Any
 
 from tests.account.sandbox.books import Books, PlannedTask, is_large
 
-from tunehook_cli.sandbox import gateway, musicmint, qhaigc, suno
-from tunehook_cli.sandbox.clips import Clip, file_behind
-from tunehook_cli.sandbox.content import Content
-from tunehook_cli.sandbox.model import Kind, Phase, Song
-from tunehook_cli.sandbox.views import CLIPS_OF_A_SUCCESS, TaskView
+from tunehook_local.sandbox import gateway, musicmint, qhaigc, suno
+from tunehook_local.sandbox.clips import Clip, file_behind
+from tunehook_local.sandbox.content import Content
+from tunehook_local.sandbox.model import Kind, Phase, Song
+from tunehook_local.sandbox.views import CLIPS_OF_A_SUCCESS, TaskView
 
 LARGE_BYTES = 4 * 1024 * 1024
 """The size of a large file: in base64 it just fits what a function may answer."""

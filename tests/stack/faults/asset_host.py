@@ -14,13 +14,13 @@ from tests.stack.faults.media import Media
 from tests.stack.faults.plan import AssetTrouble
 from tests.stack.faults.troubles import DIFFERS
 
-from tunehook_cli.sandbox import Kind, parse
-from tunehook_cli.sandbox.answers import Answer
-from tunehook_cli.sandbox.books import utc_now
-from tunehook_cli.sandbox.clips import file_behind
-from tunehook_cli.sandbox.playback import Playback
-from tunehook_cli.sandbox.scenario import AssetRule
-from tunehook_cli.sandbox.wire import Content, send
+from tunehook_local.sandbox import Kind, parse
+from tunehook_local.sandbox.answers import Answer
+from tunehook_local.sandbox.books import utc_now
+from tunehook_local.sandbox.clips import file_behind
+from tunehook_local.sandbox.playback import Playback
+from tunehook_local.sandbox.scenario import AssetRule
+from tunehook_local.sandbox.wire import Content, send
 
 _TYPES: Final = {"mp3": "audio/mpeg", "jpeg": "image/jpeg", "mp4": "video/mp4"}
 _REST: Final = re.compile(r"bytes=(\d+)-")

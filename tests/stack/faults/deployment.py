@@ -19,12 +19,12 @@ from tests.stack.faults.kills import access_key_of, worker_pids
 from tests.support.aws_proxy import AwsProxy, run_aws_proxy
 
 from tunehook.aws.clients import client
-from tunehook_cli.local import deploy, ministack
-from tunehook_cli.local.containers import LOOPBACK
-from tunehook_cli.local.state import Home
 from tunehook_cli.operating.dead_letters import TakenIn, take_in
 from tunehook_cli.operating.queues import WORK_QUEUES
 from tunehook_cli.stack import Stack
+from tunehook_local.embedded import deploy, ministack
+from tunehook_local.embedded.containers import LOOPBACK
+from tunehook_local.embedded.state import Home
 
 FUNCTIONS: Final = ("intake", "poller", "fulfillment", "webhooks")
 

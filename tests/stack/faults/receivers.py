@@ -13,10 +13,10 @@ from aiohttp import web
 from tests.stack.faults.plan import ReceiverTrouble
 from tests.stack.faults.troubles import TRIPWIRE
 
-from tunehook_cli.sandbox import ReceivedRequest, parse
-from tunehook_cli.sandbox.answers import Answer
-from tunehook_cli.sandbox.books import utc_now
-from tunehook_cli.sandbox.wire import Content, send
+from tunehook_local.sandbox import ReceivedRequest, parse
+from tunehook_local.sandbox.answers import Answer
+from tunehook_local.sandbox.books import utc_now
+from tunehook_local.sandbox.wire import Content, send
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ from tests.support.aws_proxy import AwsProxy, run_aws_proxy
 from tests.support.upstream import Upstream
 
 from tunehook.errors import Unavailable
-from tunehook_cli.local.state import Home
 from tunehook_cli.operating.dead_letters import TakenIn
+from tunehook_local.embedded.state import Home
 
 needs_proc = pytest.mark.skipif(not CAN_KILL, reason="nothing tells the processes apart")
 

@@ -17,8 +17,8 @@ from tests.stack.faults.plan import Plan, PlannedTask
 from tests.stack.faults.receivers import Receipt, Receivers
 from tests.stack.faults.tripwire import Tripped, Tripwire
 
-from tunehook_cli.sandbox import Kind, Sandbox, Scenario, TaskBook, TaskRule, parse
-from tunehook_cli.sandbox.wire import forget_who_has_gone
+from tunehook_local.sandbox import Kind, Sandbox, Scenario, TaskBook, TaskRule, parse
+from tunehook_local.sandbox.wire import forget_who_has_gone
 
 _SHUTDOWN_S: Final = 0.5
 _CALL_S: Final = 10.0

@@ -9,7 +9,7 @@ from tunehook.providers import Transient
 from tunehook.providers.config import parse_providers
 from tunehook_cli import providers_secret
 from tunehook_cli.probe import Probe, advice
-from tunehook_cli.sandbox import Sandbox, TaskRule, parse, run_sandbox
+from tunehook_local.sandbox import Sandbox, TaskRule, parse, run_sandbox
 
 KEY = "sk-a-key-that-nobody-may-see-0123"
 SET = ("providers", "set", "my-gw", "--kind", "suno", "--base-url", "https://gw.example/de/")

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tunehook_cli.local.state import LocalEnvironment
 from tunehook_cli.stack import Stack, find_stack
+from tunehook_local.embedded.state import LocalEnvironment
 
 LOCAL = LocalEnvironment(
     endpoint="http://127.0.0.1:9",

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from tunehook_cli.demo.check import examine
-from tunehook_cli.demo.plan import HOOK, SUBSCRIBED, DemoTask
-from tunehook_cli.demo.world import Received, StoredFile
+from tunehook_local.demo.check import examine
+from tunehook_local.demo.plan import HOOK, SUBSCRIBED, DemoTask
+from tunehook_local.demo.world import Received, StoredFile
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
 TASK = DemoTask("suno", "t", "completed", {"audio/mpeg": 1}, has_hook=True)

@@ -17,7 +17,7 @@ from poller.service import THREADS, Poller, PollerStart
 from poller.settings import PollerSettings
 from tunehook.tasks import work_queue
 from tunehook.times import now_ms
-from tunehook_cli.sandbox import Kind, Sandbox, TaskRule, parse, run_sandbox
+from tunehook_local.sandbox import Kind, Sandbox, TaskRule, parse, run_sandbox
 
 LITTLE_S = (STOP_BEFORE_MS + 500) / 1000
 """Not much more than is left for winding up."""

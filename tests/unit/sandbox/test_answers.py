@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tunehook_cli.sandbox.answers import TaskAnswer
+from tunehook_local.sandbox.answers import TaskAnswer
 
 
 @pytest.mark.parametrize("phase", ["queued", "processing", "completed", "failed", "not_found"])

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from yarl import URL
 
-from tunehook_cli.sandbox.clips import MEDIA, Clip
-from tunehook_cli.sandbox.scenario import Kind
+from tunehook_local.sandbox.clips import MEDIA, Clip
+from tunehook_local.sandbox.scenario import Kind
 
 CLIP = Clip(Kind.SUNO, "a song/1", 0)
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tunehook_cli.sandbox import Kind, Scenario, parse
-from tunehook_cli.sandbox.books import Books
+from tunehook_local.sandbox import Kind, Scenario, parse
+from tunehook_local.sandbox.books import Books
 
 RULE = {"answers": [{"phase": "processing", "until_s": 8}, {"phase": "completed"}]}
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tunehook_cli.sandbox.answers import Answer
-from tunehook_cli.sandbox.playback import Playback, spread_of
+from tunehook_local.sandbox.answers import Answer
+from tunehook_local.sandbox.playback import Playback, spread_of
 
 START = datetime(2026, 11, 20, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ import pytest
 from tunehook.http.transport import HttpTransport
 from tunehook.providers import Completed, Failed, Outcome, Pending, Provider, Throttled
 from tunehook.providers.config import parse_providers
-from tunehook_cli.sandbox import KINDS_SCENARIO, Sandbox
+from tunehook_local.sandbox import KINDS_SCENARIO, Sandbox
 
 KINDS = ("musicmint", "qhaigc", "suno")
 LIFE = [

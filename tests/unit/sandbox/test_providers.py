@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tunehook_cli.sandbox import Sandbox, Scenario, parse
+from tunehook_local.sandbox import Sandbox, Scenario, parse
 
 RECORDED = Path(__file__).parents[2] / "contract" / "providers" / "recorded"
 

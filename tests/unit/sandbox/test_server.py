@@ -16,7 +16,7 @@ import pytest
 from tests.support.patience import HANG_S, until
 
 from tunehook.errors import InvalidInput
-from tunehook_cli.sandbox import Sandbox, Scenario, run_sandbox
+from tunehook_local.sandbox import Sandbox, Scenario, run_sandbox
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SERVE = """
 from pathlib import Path
 import sys
-from tunehook_cli.sandbox import serve
+from tunehook_local.sandbox import serve
 serve("127.0.0.1", 0, None, on_ready=lambda sandbox: print(sandbox.url, flush=True))
 print("stopped", flush=True)
 """

@@ -1,0 +1,98 @@
+"""Whether all of it is there: status, files, webhooks, signatures, links."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from tunehook_local.demo.plan import HOOK, SUBSCRIBED, DemoTask
+from tunehook_local.demo.world import Received, StoredFile, World
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of a task."""
+
+    task: DemoTask
+    status: str
+    files: list[StoredFile]
+    webhooks: list[Received]
+    problems: list[str]
+
+
+def examine(world: World, task: DemoTask, received: list[Received], secrets: dict[str, str]) -> Finding:
+    """Look at everything that has to have come of a task.
+
+    Parameters
+    ----------
+    world : World
+        Where to look.
+    task : DemoTask
+        What was wanted.
+    received : list of Received
+        All webhooks.
+    secrets : dict
+        The signing secret of each receiver.
+
+    Returns
+    -------
+    Finding
+        What is there, and in `problems` what is missing or wrong, in words.
+    """
+    item = world.task(task.provider, task.task_id)
+    files = world.files(task.provider, task.task_id)
+    webhooks = [each for each in received if each.content["data"]["task_id"] == task.task_id]
+    status = str(item.get("status", "missing"))
+    problems = [] if status == task.status else [f"is {status}, not {task.status}"]
+    problems += _problems_of_files(task, item, files)
+    problems += _problems_of_webhooks(task, webhooks, secrets)
+    problems += _problems_of_links(world, webhooks)
+    return Finding(task, status, files, webhooks, problems)
+
+
+def _problems_of_files(task: DemoTask, item: dict[str, Any], files: list[StoredFile]) -> list[str]:
+    problems = []
+    media = [file for file in files if not file.key.endswith("/manifest.json")]
+    if len(media) == len(files):
+        problems.append("has no manifest in S3")
+    if (kinds := Counter(file.content_type for file in media)) != task.files:
+        problems.append(f"has {dict(kinds) or 'no files'} in S3, not {task.files or 'none'}")
+    recorded = {asset.get("key"): asset.get("sha256") for asset in item.get("assets", ())}
+    problems += [
+        f"{file.key} is not what the task's item says it is"
+        for file in media
+        if recorded.get(file.key) != file.sha256
+    ]
+    return problems
+
+
+def _problems_of_webhooks(task: DemoTask, webhooks: list[Received], secrets: dict[str, str]) -> list[str]:
+    problems = []
+    wanted = Counter([SUBSCRIBED, HOOK] if task.has_hook else [SUBSCRIBED])
+    if (arrived := Counter(webhook.receiver for webhook in webhooks)) != wanted:
+        problems.append(f"has webhooks at {dict(arrived) or 'no receiver'}, not {dict(wanted)}")
+    for webhook in webhooks:
+        if not webhook.is_signed_with(secrets[webhook.receiver]):
+            problems.append(f"has a webhook at {webhook.receiver} whose signature does not verify")
+        if webhook.content["type"] != f"task.{task.status}":
+            problems.append(f"has a webhook of type {webhook.content['type']}")
+    return problems
+
+
+def _problems_of_links(world: World, webhooks: list[Received]) -> list[str]:
+    problems = []
+    for webhook in webhooks:
+        for clip in webhook.content["data"]["clips"]:
+            for asset in clip["assets"]:
+                try:
+                    data = world.download(asset["url"])
+                except httpx.HTTPError as error:
+                    problems.append(f"has a link in a webhook that does not work: {type(error).__name__}")
+                    continue
+                if hashlib.sha256(data).hexdigest() != asset["sha256"]:
+                    problems.append("has a link in a webhook that leads to other bytes")
+    return problems
