@@ -50,7 +50,7 @@ def main(count: int) -> None:
 
 
 def _delays_s(sandbox: Sandbox) -> list[float]:
-    ended_at = {book.task_id: book.ended_at for book in sandbox.books()}
+    ended_at = {book.task_id: book.ended_at for book in sandbox.task_records()}
     delays_s: dict[str, float] = {}
     for request in sandbox.received(RECEIVER):
         task_id = json.loads(request.body)["data"]["task_id"]

@@ -81,8 +81,8 @@ def main(minutes: float) -> None:
         window = Span(now := datetime.now(UTC), now + timedelta(minutes=minutes))
         time.sleep(window.seconds)
         books = [
-            [at for at in book.asked_at if window.begins_at <= at <= window.ends_at]
-            for book in stack.sandbox.books()
+            [at for at in book.polled_at if window.begins_at <= at <= window.ends_at]
+            for book in stack.sandbox.task_records()
         ]
         passes = _passes_within(stack, window)
     moments = sorted(at for asked_at in books for at in asked_at)

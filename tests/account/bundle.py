@@ -22,7 +22,16 @@ SOURCES: Final = (
     "tests/account/sandbox/books.py",
     *(
         f"cli/tunehook_local/sandbox/{name}.py"
-        for name in ("clips", "content", "gateway", "model", "musicmint", "qhaigc", "suno", "views")
+        for name in (
+            "clips",
+            "model",
+            "musicmint",
+            "new_api",
+            "plain_response",
+            "qhaigc",
+            "suno",
+            "task_snapshot",
+        )
     ),
     *(
         f"cli/tunehook_local/sandbox/media/{name}"

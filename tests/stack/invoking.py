@@ -15,7 +15,7 @@ import pytest
 from tests.stack.driving import DeployedStack, eventually
 
 from tunehook.errors import TunehookError
-from tunehook_local.embedded.containers import listening_address
+from tunehook_local.embedded.docker_network import listening_address
 from tunehook_local.embedded.state import LocalEnvironment, checkout
 
 PYTHON = "3.14"

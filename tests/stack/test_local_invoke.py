@@ -25,7 +25,7 @@ from tests.stack.invoking import (
 
 from tunehook.signatures import derive_secret
 from tunehook_local.embedded import ministack
-from tunehook_local.embedded.invocation import environment_file
+from tunehook_local.embedded.sam_environment import environment_file
 from tunehook_local.embedded.state import HOME_VARIABLE, Home, checkout
 from tunehook_local.sandbox import Sandbox, run_sandbox
 

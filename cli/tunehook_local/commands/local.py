@@ -13,7 +13,7 @@ from tunehook_cli import output
 from tunehook_cli.commands.options import AsJson
 from tunehook_cli.endings import ToldToEnd, told_by_signals
 from tunehook_local.embedded import ministack
-from tunehook_local.embedded.containers import listening_address
+from tunehook_local.embedded.docker_network import listening_address
 from tunehook_local.embedded.state import Home, LocalEnvironment
 from tunehook_local.embedded.up import bring_up, say_on_stderr
 
@@ -113,7 +113,7 @@ def env(
     """Print `export` lines for a shell: eval "$(tunehook local env)"."""
     environment = _running(Home())
     if sam:
-        from tunehook_local.embedded.invocation import environment_file
+        from tunehook_local.embedded.sam_environment import environment_file
 
         output.print_json(environment_file(environment))
     elif as_json:

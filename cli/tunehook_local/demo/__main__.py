@@ -26,9 +26,9 @@ from tunehook.errors import TunehookError, Unavailable
 from tunehook_cli import output
 from tunehook_cli.endings import ToldToEnd, told_by_signals
 from tunehook_local.demo.check import Finding, examine
+from tunehook_local.demo.observer import Observer
 from tunehook_local.demo.plan import HOOK, SUBSCRIBED, TASKS
 from tunehook_local.demo.progress import Progress
-from tunehook_local.demo.world import World
 from tunehook_local.embedded import ministack
 from tunehook_local.embedded.state import HOME_VARIABLE, Home, LocalEnvironment, checkout
 from tunehook_local.embedded.up import bring_up
@@ -124,7 +124,7 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def _demonstrate(console: Console, environment: LocalEnvironment, sandbox_url: str) -> list[Finding]:
-    world = World(environment, sandbox_url)
+    observer = Observer(environment, sandbox_url)
     for provider in dict.fromkeys(task.provider for task in TASKS):
         _tunehook(
             console,
@@ -145,14 +145,14 @@ def _demonstrate(console: Console, environment: LocalEnvironment, sandbox_url: s
         if task.has_hook:
             item["notify_hook"] = hook_url
         console.print(f"  {json.dumps(item)}", soft_wrap=True)
-        world.put_task(item)
+        observer.put_task(item)
     console.print()
-    progress = Progress(console, world)
+    progress = Progress(console, observer)
     deadline = time.monotonic() + PATIENCE_S
     while not progress.look() and time.monotonic() < deadline:
         time.sleep(_LOOK_EVERY_S)
-    received = world.received()
-    return [examine(world, task, received, secrets) for task in TASKS]
+    received = observer.received()
+    return [examine(observer, task, received, secrets) for task in TASKS]
 
 
 def _tunehook(console: Console, environment: LocalEnvironment, *arguments: str) -> Any:

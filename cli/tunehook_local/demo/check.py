@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
+from tunehook_local.demo.observer import Observer, ReceivedWebhook, StoredFile
 from tunehook_local.demo.plan import HOOK, SUBSCRIBED, DemoTask
-from tunehook_local.demo.world import Received, StoredFile, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +20,22 @@ class Finding:
     task: DemoTask
     status: str
     files: list[StoredFile]
-    webhooks: list[Received]
+    webhooks: list[ReceivedWebhook]
     problems: list[str]
 
 
-def examine(world: World, task: DemoTask, received: list[Received], secrets: dict[str, str]) -> Finding:
+def examine(
+    observer: Observer, task: DemoTask, received: list[ReceivedWebhook], secrets: dict[str, str]
+) -> Finding:
     """Look at everything that has to have come of a task.
 
     Parameters
     ----------
-    world : World
+    observer : Observer
         Where to look.
     task : DemoTask
         What was wanted.
-    received : list of Received
+    received : list of ReceivedWebhook
         All webhooks.
     secrets : dict
         The signing secret of each receiver.
@@ -43,14 +45,14 @@ def examine(world: World, task: DemoTask, received: list[Received], secrets: dic
     Finding
         What is there, and in `problems` what is missing or wrong, in words.
     """
-    item = world.task(task.provider, task.task_id)
-    files = world.files(task.provider, task.task_id)
+    item = observer.task(task.provider, task.task_id)
+    files = observer.files(task.provider, task.task_id)
     webhooks = [each for each in received if each.content["data"]["task_id"] == task.task_id]
     status = str(item.get("status", "missing"))
     problems = [] if status == task.status else [f"is {status}, not {task.status}"]
     problems += _problems_of_files(task, item, files)
     problems += _problems_of_webhooks(task, webhooks, secrets)
-    problems += _problems_of_links(world, webhooks)
+    problems += _problems_of_links(observer, webhooks)
     return Finding(task, status, files, webhooks, problems)
 
 
@@ -70,7 +72,9 @@ def _problems_of_files(task: DemoTask, item: dict[str, Any], files: list[StoredF
     return problems
 
 
-def _problems_of_webhooks(task: DemoTask, webhooks: list[Received], secrets: dict[str, str]) -> list[str]:
+def _problems_of_webhooks(
+    task: DemoTask, webhooks: list[ReceivedWebhook], secrets: dict[str, str]
+) -> list[str]:
     problems = []
     wanted = Counter([SUBSCRIBED, HOOK] if task.has_hook else [SUBSCRIBED])
     if (arrived := Counter(webhook.receiver for webhook in webhooks)) != wanted:
@@ -83,13 +87,13 @@ def _problems_of_webhooks(task: DemoTask, webhooks: list[Received], secrets: dic
     return problems
 
 
-def _problems_of_links(world: World, webhooks: list[Received]) -> list[str]:
+def _problems_of_links(observer: Observer, webhooks: list[ReceivedWebhook]) -> list[str]:
     problems = []
     for webhook in webhooks:
         for clip in webhook.content["data"]["clips"]:
             for asset in clip["assets"]:
                 try:
-                    data = world.download(asset["url"])
+                    data = observer.download(asset["url"])
                 except httpx.HTTPError as error:
                     problems.append(f"has a link in a webhook that does not work: {type(error).__name__}")
                     continue

@@ -7,8 +7,8 @@ import time
 from rich.console import Console
 from rich.markup import escape
 
+from tunehook_local.demo.observer import Observer, ReceivedWebhook
 from tunehook_local.demo.plan import TASKS, DemoTask
-from tunehook_local.demo.world import Received, World
 
 _STYLES = {"completed": "green", "failed": "red", "webhook": "cyan"}
 
@@ -20,13 +20,13 @@ class Progress:
     ----------
     console : Console
         Where to print.
-    world : World
+    observer : Observer
         Where to look.
     """
 
-    def __init__(self, console: Console, world: World) -> None:
+    def __init__(self, console: Console, observer: Observer) -> None:
         self._console = console
-        self._world = world
+        self._world = observer
         self._started = time.monotonic()
         self._states: dict[str, str] = {}
         self._file_counts: dict[str, int] = {}
@@ -63,7 +63,7 @@ class Progress:
             self._file_counts[task.task_id] = count
             self.say(task.task_id, f"{count} object{'s' * (count > 1)} in S3")
 
-    def _tell_webhook(self, webhook: Received) -> None:
+    def _tell_webhook(self, webhook: ReceivedWebhook) -> None:
         content = webhook.content
         self.say(
             content["data"]["task_id"], f"webhook {content['type']} at {webhook.receiver}", _STYLES["webhook"]

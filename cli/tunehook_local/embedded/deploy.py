@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from tunehook.errors import Misconfigured, Unavailable
-from tunehook_local.embedded.differences import let_items_expire, write_for_embedded
 from tunehook_local.embedded.ministack import last_words
+from tunehook_local.embedded.ministack_workarounds import let_items_expire, write_for_embedded
 from tunehook_local.embedded.state import Home, LocalEnvironment, checkout
 
 SUPPORTED_PYTHONS: Final = ((3, 11), (3, 12), (3, 13), (3, 14))

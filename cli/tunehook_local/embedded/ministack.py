@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from tunehook.errors import Misconfigured, Unavailable
-from tunehook_local.embedded.containers import LOOPBACK
-from tunehook_local.embedded.processes import Process
+from tunehook_local.embedded.docker_network import LOOPBACK
+from tunehook_local.embedded.process_identity import Process
 from tunehook_local.embedded.state import HEALTH_PATH, Home, LocalEnvironment, checkout
 
 DEFAULT_PORT: Final = 4566
@@ -49,7 +49,7 @@ def start(
     port : int
         Where to listen.
     host : str
-        The one address to listen on: loopback, or what `tunehook_local.embedded.containers` names.
+        The one address to listen on: loopback, or what `tunehook_local.embedded.docker_network` names.
     functions_endpoint : str, optional
         The URL at which the functions find it, where something stands between; its own by default.
 

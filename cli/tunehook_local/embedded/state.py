@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tunehook.errors import Misconfigured
-from tunehook_local.embedded.processes import Process
+from tunehook_local.embedded.process_identity import Process
 
 HOME_VARIABLE: Final = "TUNEHOOK_HOME"
 """Names another folder for the state than ``.tunehook/`` in the checkout."""

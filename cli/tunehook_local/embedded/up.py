@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from tunehook.errors import Misconfigured
 from tunehook_local.embedded import deploy, ministack
-from tunehook_local.embedded.containers import LOOPBACK
+from tunehook_local.embedded.docker_network import LOOPBACK
 from tunehook_local.embedded.state import Home, LocalEnvironment
 
 Say = Callable[[str], None]

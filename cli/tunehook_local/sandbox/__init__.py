@@ -1,6 +1,6 @@
 """Stand-ins of the three providers, an asset host and a webhook receiver: for the demo and tests."""
 
-from tunehook_local.sandbox.books import ReceivedRequest, TaskBook
+from tunehook_local.sandbox.ledger import ReceivedRequest, TaskRecord
 from tunehook_local.sandbox.model import Kind
 from tunehook_local.sandbox.scenario import (
     DEMO_SCENARIO,
@@ -19,7 +19,7 @@ __all__ = [
     "ReceivedRequest",
     "Sandbox",
     "Scenario",
-    "TaskBook",
+    "TaskRecord",
     "TaskRule",
     "load_scenario",
     "parse",

@@ -20,7 +20,7 @@ MEDIA = Path(__file__).with_name("media")
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One of the recordings that the sandbox has; clips take them by turns."""
+    """One of the recordings that the sandbox has; clips take them in turn."""
 
     audio: Path
     cover: Path
@@ -37,19 +37,7 @@ VIDEO = MEDIA / "video.mp4"
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One clip of a task: its id, and a link for each file a provider may name.
-
-    Parameters
-    ----------
-    kind : Kind
-        The provider's family.
-    task_id : str
-        The task's id.
-    index : int
-        The clip's place in its task, from 0.
-    signed : bool
-        Whether its links hold a signature.
-    """
+    """One clip of a task: its id, and a link for each file a provider may name; `index` counts from 0."""
 
     kind: Kind
     task_id: str
@@ -58,7 +46,7 @@ class Clip:
 
     @property
     def clip_id(self) -> str:
-        """The clip's id: a UUID that follows from the task and the place."""
+        """The clip's id: a UUID made from the task and the index."""
         return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.kind}/{self.task_id}/{self.index}"))
 
     @property
@@ -67,15 +55,7 @@ class Clip:
         return TRACKS[self.index % len(TRACKS)]
 
     def url(self, assets_url: str, ending: str) -> str:
-        """Return the link of one of the clip's files.
-
-        Parameters
-        ----------
-        assets_url : str
-            Where the asset host is, without a slash at the end.
-        ending : str
-            Which file: one of the keys of `files`.
-        """
+        """Return the link of one of the clip's files; `ending` is one of the keys of `files`."""
         path = f"{self.kind}/{quote(self.task_id, safe='')}/{self.clip_id}{ending}"
         return f"{assets_url}/{path}{f'?{signature(path)}' if self.signed else ''}"
 

@@ -1,4 +1,4 @@
-"""What a provider's answer is made of, without pydantic: a function that has nothing but Python answers by it, too."""
+"""What a provider's answer is made of. Standard library only: the sandbox in a Lambda function uses it, too."""
 
 from __future__ import annotations
 

@@ -16,21 +16,48 @@ first request that meets the rule.
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError
 
 from tunehook.errors import InvalidInput
 from tunehook.validation import first_problem
-from tunehook_local.sandbox.answers import Answer, Strict, TaskAnswer, check_order
 from tunehook_local.sandbox.model import Kind, Song
+from tunehook_local.sandbox.scripted_answers import ScriptedAnswer, Strict, TaskAnswer
 
 DEMO_SCENARIO = Path(__file__).with_name("scenarios") / "demo.toml"
 KINDS_SCENARIO = DEMO_SCENARIO.with_name("kinds.toml")
 """What gateways and hosts really do, a task a kind."""
+
+
+A = TypeVar("A", bound=ScriptedAnswer)
+
+
+def _in_order(answers: tuple[A, ...], *, last_holds: bool) -> tuple[A, ...]:
+    """Hold a sequence to its rules: each answer gives way to the next, and their moments grow."""
+    if last_holds and answers[-1].is_bounded:
+        raise ValueError("the last answer holds for ever: it takes neither until_s nor times")
+    if not all(answer.is_bounded for answer in answers[:-1]):
+        raise ValueError("each answer but the last needs until_s or times")
+    bounds = [answer.until_s for answer in answers if answer.until_s is not None]
+    for earlier, later in itertools.pairwise(bounds):
+        if not (earlier[0] < later[0] and earlier[1] < later[1]):
+            raise ValueError("until_s must grow from answer to answer")
+    return answers
+
+
+TaskAnswers = Annotated[
+    tuple[TaskAnswer, ...], Field(min_length=1), AfterValidator(partial(_in_order, last_holds=True))
+]
+FirstAnswers = Annotated[
+    tuple[ScriptedAnswer, ...], Field(min_length=1), AfterValidator(partial(_in_order, last_holds=False))
+]
+"""What is answered before, or around, the usual answer."""
 
 
 class TaskRule(Strict):
@@ -49,41 +76,28 @@ class TaskRule(Strict):
     lyrics: bool = False
     signed: bool = False
     assets_url: Annotated[str, Field(pattern=r"^https?://\S*[^\s/]$")] | None = None
-    answers: Annotated[tuple[TaskAnswer, ...], Field(min_length=1)]
-
-    @field_validator("answers")
-    @classmethod
-    def _in_order(cls, answers: tuple[TaskAnswer, ...]) -> tuple[TaskAnswer, ...]:
-        check_order(answers, last_holds=True)
-        return answers
+    answers: TaskAnswers
 
 
-class _PassingRule(Strict):
-    answers: Annotated[tuple[Answer, ...], Field(min_length=1)]
-
-    @field_validator("answers")
-    @classmethod
-    def _in_order(cls, answers: tuple[Answer, ...]) -> tuple[Answer, ...]:
-        check_order(answers, last_holds=False)
-        return answers
-
-
-class QueryManyRule(_PassingRule):
+class QueryManyRule(Strict):
     """What a query of many tasks gets instead of, or around, the true list."""
 
     kind: Kind
+    answers: FirstAnswers
 
 
-class AssetRule(_PassingRule):
+class AssetRule(Strict):
     """What the asset host does before it serves a file, or while it does; counted for each URL by itself."""
 
     path: str = "*"
+    answers: FirstAnswers
 
 
-class ReceiverRule(_PassingRule):
-    """What the webhook receiver of a name does before it takes to answering 204."""
+class ReceiverRule(Strict):
+    """What the webhook receiver of a name does before it answers 204."""
 
     name: str = "*"
+    answers: FirstAnswers
 
 
 class Scenario(Strict):
@@ -96,10 +110,8 @@ class Scenario(Strict):
 
     def task_rule(self, kind: Kind, task_id: str) -> TaskRule | None:
         """Return the rule of a task."""
-        return next(
-            (rule for rule in self.tasks if rule.kind in (None, kind) and fnmatchcase(task_id, rule.task_id)),
-            None,
-        )
+        rules = (rule for rule in self.tasks if rule.kind in (None, kind))
+        return next((rule for rule in rules if fnmatchcase(task_id, rule.task_id)), None)
 
     def query_many_rule(self, kind: Kind) -> QueryManyRule | None:
         """Return the rule of a provider's query of many tasks."""
@@ -118,16 +130,9 @@ Model = TypeVar("Model", bound=Strict)
 
 
 def parse(model: type[Model], document: object, *, folder: Path | None = None) -> Model:
-    """Check a document against a model of this package.
+    """Check plain values, as TOML or JSON give them, against a model of this package.
 
-    Parameters
-    ----------
-    model : type of Strict
-        What the document should be: a `Scenario`, a `TaskRule`.
-    document : object
-        The document as plain values, as TOML or JSON give them.
-    folder : Path, optional
-        Where the files of ``body_file`` are; without it none can be named.
+    The files of ``body_file`` are in `folder`; without it none can be named.
 
     Raises
     ------
@@ -146,8 +151,7 @@ def load_scenario(path: Path) -> Scenario:
     Raises
     ------
     InvalidInput
-        If the file cannot be read, is not TOML, or says something that the sandbox does not understand; the
-        error names the field.
+        If the file cannot be read, is not TOML, or breaks a rule; the error names the field.
     """
     try:
         document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -11,29 +11,28 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
 
-from tunehook_local.sandbox.assets import add_asset_routes
-from tunehook_local.sandbox.books import Books, Clock, ReceivedRequest, TaskBook, utc_now
-from tunehook_local.sandbox.control import add_control_routes
+from tunehook_local.sandbox.asset_host import add_asset_routes
+from tunehook_local.sandbox.control_api import add_control_routes
+from tunehook_local.sandbox.ledger import Clock, Ledger, ReceivedRequest, TaskRecord, utc_now
 from tunehook_local.sandbox.model import Kind
-from tunehook_local.sandbox.providers import Providers
-from tunehook_local.sandbox.receiver import add_receiver_routes
+from tunehook_local.sandbox.provider_routes import add_provider_routes
+from tunehook_local.sandbox.respond import ignore_disconnects
 from tunehook_local.sandbox.scenario import DEMO_SCENARIO, Scenario, TaskRule, load_scenario
-from tunehook_local.sandbox.wire import forget_who_has_gone
+from tunehook_local.sandbox.webhook_receiver import add_receiver_routes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
 
 _SHUTDOWN_S = 0.5
 
 
-def make_app(books: Books) -> web.Application:
-    """Return the web application over a set of books."""
-    app = web.Application(middlewares=[forget_who_has_gone])
-    Providers(books).add_routes(app)
-    add_asset_routes(app, books)
-    add_receiver_routes(app, books)
-    add_control_routes(app, books)
+def make_app(ledger: Ledger) -> web.Application:
+    """Return the web application over a ledger."""
+    app = web.Application(middlewares=[ignore_disconnects])
+    add_provider_routes(app, ledger)
+    add_asset_routes(app, ledger)
+    add_receiver_routes(app, ledger)
+    add_control_routes(app, ledger)
     return app
 
 
@@ -42,16 +41,7 @@ class Sandbox:
 
     An async context manager; synchronous code uses `run_sandbox`. Its methods may be called from any thread.
 
-    Parameters
-    ----------
-    scenario : Scenario or Path, optional
-        What to answer, or the scenario file; the demo's by default.
-    host : str
-        The address to listen on.
-    port : int
-        The port to listen on; 0 takes a free one.
-    clock : callable
-        Gives the present moment in UTC; for tests.
+    The `scenario` is the one to play or its file, by default the demo's. Port 0 takes a free one.
 
     Raises
     ------
@@ -67,7 +57,7 @@ class Sandbox:
         port: int = 0,
         clock: Clock = utc_now,
     ) -> None:
-        self._books = Books(load_scenario(scenario) if isinstance(scenario, Path) else scenario, clock)
+        self._ledger = Ledger(load_scenario(scenario) if isinstance(scenario, Path) else scenario, clock)
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
@@ -75,7 +65,7 @@ class Sandbox:
     async def __aenter__(self) -> Self:
         # Without handler_cancellation an answer that hangs would outlive the client that gave up on it.
         self._runner = web.AppRunner(
-            make_app(self._books), access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S
+            make_app(self._ledger), access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S
         )
         await self._runner.setup()
         try:
@@ -86,12 +76,7 @@ class Sandbox:
         self._port = self._runner.addresses[0][1]
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -115,25 +100,25 @@ class Sandbox:
 
     def received(self, name: str | None = None) -> list[ReceivedRequest]:
         """Return the requests that reached the receiver `name`, or any of them, oldest first."""
-        return self._books.received(name)
+        return self._ledger.received(name)
 
-    def books(self, kind: Kind | str | None = None) -> list[TaskBook]:
-        """Return the books of the tasks of one kind, or of all, in the order they were first seen in."""
-        return [book for book in self._books.task_books() if kind in (None, book.kind)]
+    def task_records(self, kind: Kind | str | None = None) -> list[TaskRecord]:
+        """Return what is known of the tasks of one kind, or of all, in the order they were first seen in."""
+        return [record for record in self._ledger.task_records() if kind in (None, record.kind)]
 
     def queries(self, kind: Kind | str) -> dict[str, int]:
         """Return how many queries of ``one`` task and of ``many`` a provider got, refused ones included."""
-        return {query: self._books.queries(Kind(kind), query) for query in ("one", "many")}
+        return self._ledger.queries(Kind(kind))
 
     def create_task(
         self, kind: Kind | str, task_id: str, *, rule: TaskRule | None = None, age_s: float = 0
     ) -> None:
         """Let a task begin now, or `age_s` seconds ago, by the scenario or by a rule of its own."""
-        self._books.create_task(Kind(kind), task_id, rule=rule, age_s=age_s)
+        self._ledger.create_task(Kind(kind), task_id, rule=rule, age_s=age_s)
 
     def reset(self) -> None:
-        """Forget every task, question and webhook."""
-        self._books.reset()
+        """Forget every task, query and webhook."""
+        self._ledger.reset()
 
     def providers_secret(self) -> dict[str, dict[str, Any]]:
         """Return a configuration of the providers that points here, as the providers secret holds it."""
@@ -181,25 +166,9 @@ def serve(
     scenario_path: Path | None = None,
     on_ready: Callable[[Sandbox], None] = lambda _: None,
 ) -> None:
-    """Run a sandbox until the process is told to stop (SIGINT or SIGTERM).
+    """Run a sandbox until SIGINT or SIGTERM; `on_ready` is called once, when it listens.
 
-    Parameters
-    ----------
-    host : str
-        The address to listen on.
-    port : int
-        The port to listen on; 0 takes a free one.
-    scenario_path : Path, optional
-        The scenario file; the demo's by default.
-    on_ready : callable
-        Called once with the sandbox when it listens.
-
-    Raises
-    ------
-    InvalidInput
-        If the scenario file is not acceptable; the error names the field.
-    OSError
-        If the port is taken.
+    Parameters and exceptions are those of `Sandbox`; a port that is taken raises OSError.
     """
 
     async def run() -> None:

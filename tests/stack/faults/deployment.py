@@ -23,7 +23,7 @@ from tunehook_cli.operating.dead_letters import TakenIn, take_in
 from tunehook_cli.operating.queues import WORK_QUEUES
 from tunehook_cli.stack import Stack
 from tunehook_local.embedded import deploy, ministack
-from tunehook_local.embedded.containers import LOOPBACK
+from tunehook_local.embedded.docker_network import LOOPBACK
 from tunehook_local.embedded.state import Home
 
 FUNCTIONS: Final = ("intake", "poller", "fulfillment", "webhooks")

@@ -14,9 +14,9 @@ from tests.stack.faults.plan import ReceiverTrouble
 from tests.stack.faults.troubles import TRIPWIRE
 
 from tunehook_local.sandbox import ReceivedRequest, parse
-from tunehook_local.sandbox.answers import Answer
-from tunehook_local.sandbox.books import utc_now
-from tunehook_local.sandbox.wire import Content, send
+from tunehook_local.sandbox.ledger import utc_now
+from tunehook_local.sandbox.respond import PlainResponse, respond
+from tunehook_local.sandbox.scripted_answers import ScriptedAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Receivers:
         word, answer = self._answer(name, task_id_in(body), number)
         place = len(self._receipts)
         self._receipts.append(Receipt(came, number, word))
-        response = await send(request, Content(204), answer)
+        response = await respond(request, PlainResponse(204), answer)
         if answer is not None and answer.reset:
             return response
         await response.prepare(request)
@@ -99,7 +99,7 @@ class Receivers:
         self._receipts[place] = replace(receipt, status=response.status, answered_at=utc_now())
         return response
 
-    def _answer(self, name: str, task_id: str | None, number: int) -> tuple[str, Answer | None]:
+    def _answer(self, name: str, task_id: str | None, number: int) -> tuple[str, ScriptedAnswer | None]:
         trouble = self._troubles.get((name, task_id or ""))
         if trouble is None or number > len(trouble.answers):
             return "", None
@@ -108,7 +108,7 @@ class Receivers:
         document["headers"] = {
             key: value.replace(TRIPWIRE, self._tripwire()) for key, value in headers.items()
         }
-        return trouble.word, parse(Answer, document)
+        return trouble.word, parse(ScriptedAnswer, document)
 
 
 def task_id_in(body: bytes) -> str | None:

@@ -13,8 +13,8 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from tunehook_local.demo.check import examine
+from tunehook_local.demo.observer import ReceivedWebhook, StoredFile
 from tunehook_local.demo.plan import HOOK, SUBSCRIBED, DemoTask
-from tunehook_local.demo.world import Received, StoredFile
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
 TASK = DemoTask("suno", "t", "completed", {"audio/mpeg": 1}, has_hook=True)
@@ -23,7 +23,7 @@ DIGEST = "c3f7f2ac6d0c5d1c2a4de8f8c8c3b2b7"
 
 
 class FakeWorld:
-    """A world in which everything is as it should be, until a test spoils something."""
+    """A observer in which everything is as it should be, until a test spoils something."""
 
     def __init__(self) -> None:
         self.item: dict[str, Any] = {
@@ -46,7 +46,7 @@ class FakeWorld:
         return self.linked
 
 
-def webhook(receiver: str, secret: str = SECRET, kind: str = "task.completed") -> Received:
+def webhook(receiver: str, secret: str = SECRET, kind: str = "task.completed") -> ReceivedWebhook:
     import hashlib
 
     asset = {"url": "http://h/a", "sha256": hashlib.sha256(AUDIO).hexdigest()}
@@ -59,11 +59,11 @@ def webhook(receiver: str, secret: str = SECRET, kind: str = "task.completed") -
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": signature,
     }
-    return Received(receiver, headers, body)
+    return ReceivedWebhook(receiver, headers, body)
 
 
-def problems(world: FakeWorld, webhooks: list[Received]) -> list[str]:
-    return examine(world, TASK, webhooks, {SUBSCRIBED: SECRET, HOOK: SECRET}).problems  # type: ignore[arg-type]
+def problems(observer: FakeWorld, webhooks: list[ReceivedWebhook]) -> list[str]:
+    return examine(observer, TASK, webhooks, {SUBSCRIBED: SECRET, HOOK: SECRET}).problems  # type: ignore[arg-type]
 
 
 GOOD = [webhook(SUBSCRIBED), webhook(HOOK)]
@@ -74,24 +74,24 @@ def test_nothing_is_wrong_where_everything_is_there() -> None:
     assert problems(FakeWorld(), GOOD) == []
 
 
-def drop_manifest(world: FakeWorld) -> None:
-    world.stored.pop()
+def drop_manifest(observer: FakeWorld) -> None:
+    observer.stored.pop()
 
 
-def drop_audio(world: FakeWorld) -> None:
-    world.stored.pop(0)
+def drop_audio(observer: FakeWorld) -> None:
+    observer.stored.pop(0)
 
 
-def other_bytes(world: FakeWorld) -> None:
-    world.stored[0] = replace(world.stored[0], sha256="other")
+def other_bytes(observer: FakeWorld) -> None:
+    observer.stored[0] = replace(observer.stored[0], sha256="other")
 
 
-def failed(world: FakeWorld) -> None:
-    world.item["status"] = "failed"
+def failed(observer: FakeWorld) -> None:
+    observer.item["status"] = "failed"
 
 
-def other_link(world: FakeWorld) -> None:
-    world.linked = b"something else"
+def other_link(observer: FakeWorld) -> None:
+    observer.linked = b"something else"
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def other_link(world: FakeWorld) -> None:
     ],
 )
 def test_what_is_missing_or_wrong_is_named(spoil: Callable[[FakeWorld], None], words: str) -> None:
-    world = FakeWorld()
-    spoil(world)
-    assert any(words in problem for problem in problems(world, GOOD))
+    observer = FakeWorld()
+    spoil(observer)
+    assert any(words in problem for problem in problems(observer, GOOD))
 
 
 @pytest.mark.parametrize(
@@ -120,5 +120,5 @@ def test_what_is_missing_or_wrong_is_named(spoil: Callable[[FakeWorld], None], w
         ([webhook(SUBSCRIBED), webhook(HOOK, kind="task.failed")], "of type task.failed"),
     ],
 )
-def test_a_webhook_that_is_missing_or_wrong_is_named(webhooks: list[Received], words: str) -> None:
+def test_a_webhook_that_is_missing_or_wrong_is_named(webhooks: list[ReceivedWebhook], words: str) -> None:
     assert any(words in problem for problem in problems(FakeWorld(), webhooks))

@@ -11,7 +11,7 @@ from tests.support.serving import answering
 from typer.testing import CliRunner
 
 from tunehook_local.commands import local as commands
-from tunehook_local.embedded import deployed, invocation
+from tunehook_local.embedded import deployed, sam_environment
 from tunehook_local.embedded.state import HOME_VARIABLE, Home, LocalEnvironment
 from tunehook_local.main import app
 
@@ -44,7 +44,9 @@ def test_up_for_containers_starts_nothing_where_there_is_no_docker(
 def test_env_for_sam_is_the_environment_file_and_nothing_else(
     running: LocalEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(invocation, "environment_file", lambda given: {"F": {"ENDPOINT": given.endpoint}})
+    monkeypatch.setattr(
+        sam_environment, "environment_file", lambda given: {"F": {"ENDPOINT": given.endpoint}}
+    )
     result = CliRunner().invoke(app, ["local", "env", "--sam"])
     assert result.exit_code == 0
     assert json.loads(result.stdout) == {"F": {"ENDPOINT": running.endpoint}}

@@ -12,7 +12,7 @@ from tests.support.serving import answering
 
 from tunehook.errors import Misconfigured
 from tunehook_local.embedded import ministack
-from tunehook_local.embedded.processes import Process
+from tunehook_local.embedded.process_identity import Process
 from tunehook_local.embedded.state import Home, LocalEnvironment
 
 

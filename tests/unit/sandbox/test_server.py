@@ -92,10 +92,10 @@ async def test_the_books_can_be_read_by_kind() -> None:
     async with Sandbox() as sandbox:
         sandbox.create_task("suno", "a")
         sandbox.create_task("qhaigc", "b", age_s=60)
-        assert [book.task_id for book in sandbox.books("suno")] == ["a"]
-        assert [book.outcome for book in sandbox.books()] == [None, "completed"]
+        assert [record.task_id for record in sandbox.task_records("suno")] == ["a"]
+        assert [record.outcome for record in sandbox.task_records()] == [None, "completed"]
         sandbox.reset()
-        assert sandbox.books() == []
+        assert sandbox.task_records() == []
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from tunehook.errors import Misconfigured
-from tunehook_local.embedded.containers import url_for_containers
 from tunehook_local.embedded.deployed import stack_status
+from tunehook_local.embedded.docker_network import url_for_containers
 from tunehook_local.embedded.state import LocalEnvironment
 
 ENDPOINT_VARIABLE: Final = "AWS_ENDPOINT_URL"

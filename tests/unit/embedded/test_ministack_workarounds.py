@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.support.template import resources, statements, template
 
-from tunehook_local.embedded.differences import EXPIRING, let_items_expire, write_for_embedded
+from tunehook_local.embedded.ministack_workarounds import EXPIRING, let_items_expire, write_for_embedded
 
 BUILT = """\
         Statement:

@@ -1,4 +1,4 @@
-"""Sends an answer as a scenario wants it on the wire: late, in drops, cut off, or not at all."""
+"""Sends a response as a scenario wants it: late, in small pieces, cut off, or not at all."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from multidict import CIMultiDict
 
-from tunehook_local.sandbox.content import Content
+from tunehook_local.sandbox.plain_response import JSON_HEADERS, PlainResponse
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
-    from tunehook_local.sandbox.answers import Answer
+    from tunehook_local.sandbox.scripted_answers import ScriptedAnswer
 
 # SO_LINGER on with zero seconds: closing such a socket sends RST instead of FIN.
 _LINGER_ZERO = struct.pack("ii", 1, 0)
@@ -32,30 +32,20 @@ async def read_json(request: web.Request) -> object:
 
 
 @web.middleware
-async def forget_who_has_gone(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Make nothing of a client that goes away while it is being answered: it has given up, or was killed."""
+async def ignore_disconnects(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Ignore a client that closes its connection before it has the response: it has given up, or was killed."""
     try:
         return await handler(request)
     except ConnectionResetError:
         return web.Response()
 
 
-async def send(request: web.Request, usual: Content, answer: Answer | None = None) -> web.StreamResponse:
-    """Answer a request.
+async def respond(
+    request: web.Request, usual: PlainResponse, answer: ScriptedAnswer | None = None
+) -> web.StreamResponse:
+    """Answer a request as the scenario wants it, and return what the handler has to return, sent already or not.
 
-    Parameters
-    ----------
-    request : aiohttp.web.Request
-        Its connection may be broken off.
-    usual : Content
-        What to send when `answer` has no status of its own.
-    answer : Answer, optional
-        What the scenario wants; without it the usual content goes out undisturbed.
-
-    Returns
-    -------
-    aiohttp.web.StreamResponse
-        What the handler has to return, sent already or not.
+    `usual` is sent where `answer` has no status of its own, and without faults where there is no `answer`.
     """
     if answer is None:
         return web.Response(status=usual.status, headers=usual.headers, body=usual.body)
@@ -66,14 +56,16 @@ async def send(request: web.Request, usual: Content, answer: Answer | None = Non
         _reset(request)
         return web.Response()
 
-    content = usual if answer.status is None else _content_of(answer.status, answer.content)
+    content = usual
+    if answer.status is not None:
+        content = PlainResponse(answer.status, JSON_HEADERS if answer.content else {}, answer.content)
     headers = CIMultiDict(content.headers)
     headers.update(answer.headers)
-    if not answer.is_framed_oddly:
+    if answer.is_sent_whole:
         return web.Response(status=content.status, headers=headers, body=content.body)
 
     announced = max(0, len(content.body) + answer.length_off_by)
-    # Without it, the response is sent in chunks.
+    # Without this header the response is sent in chunks.
     if not answer.chunked:
         headers.setdefault("content-length", str(announced))
     response = web.StreamResponse(status=content.status, headers=headers)
@@ -88,23 +80,15 @@ async def send(request: web.Request, usual: Content, answer: Answer | None = Non
         # The response itself sends no more than it has announced.
         request.transport.write(sent[announced:])
     if answer.cut_after_bytes is not None or answer.length_off_by:
-        _break_off(request, reset=answer.reset)
+        if answer.reset:
+            _reset(request)
+        elif request.transport is not None:
+            request.transport.close()
     return response
 
 
-def _content_of(status: int, body: bytes) -> Content:
-    return Content(status, {"content-type": "application/json; charset=utf-8"} if body else {}, body)
-
-
-def _break_off(request: web.Request, *, reset: bool) -> None:
-    if reset:
-        _reset(request)
-    elif request.transport is not None:
-        request.transport.close()
-
-
 def _reset(request: web.Request) -> None:
-    transport = request.transport
-    if transport is not None:
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-        transport.abort()
+    if request.transport is not None:
+        connection = request.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+        request.transport.abort()

@@ -2,7 +2,7 @@
 
 =====================================  ====================================================================
 ``GET /control/received?name=``        the requests that reached a receiver (or any), bodies in base64
-``GET /control/requests``              how often each provider was asked, and the book of every task
+``GET /control/requests``              how often each provider was polled, and the record of every task
 ``POST /control/tasks``                ``{"kind", "task_id"}`` begins a task now; ``age_s`` lets it have
                                        begun earlier, ``rule`` is a rule of ``[[tasks]]`` for it alone
 ``POST /control/reset``                forget everything
@@ -11,19 +11,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from aiohttp import web
 from pydantic import Field
 
 from tunehook.errors import InvalidInput
-from tunehook_local.sandbox.answers import Seconds, Strict
 from tunehook_local.sandbox.model import Kind
+from tunehook_local.sandbox.respond import read_json
 from tunehook_local.sandbox.scenario import TaskRule, parse
-from tunehook_local.sandbox.wire import read_json
+from tunehook_local.sandbox.scripted_answers import Seconds, Strict
 
 if TYPE_CHECKING:
-    from tunehook_local.sandbox.books import Books
+    from tunehook_local.sandbox.ledger import Ledger
 
 
 class NewTask(Strict):
@@ -35,43 +35,30 @@ class NewTask(Strict):
     rule: TaskRule | None = None
 
 
-def requests_json(books: Books) -> dict[str, Any]:
-    """Return the books as JSON values: the queries of each provider, and every task."""
-    return {
-        "queries": {
-            kind.value: {"one": books.queries(kind, "one"), "many": books.queries(kind, "many")}
-            for kind in Kind
-        },
-        "tasks": [book.as_json() for book in books.task_books()],
-    }
-
-
-def add_control_routes(app: web.Application, books: Books) -> None:
+def add_control_routes(app: web.Application, ledger: Ledger) -> None:
     """Put the control API into `app`."""
 
     async def received(request: web.Request) -> web.Response:
-        return web.json_response([each.as_json() for each in books.received(request.query.get("name"))])
+        return web.json_response([each.as_json() for each in ledger.received(request.query.get("name"))])
 
     async def requests(_: web.Request) -> web.Response:
-        return web.json_response(requests_json(books))
+        queries = {kind.value: ledger.queries(kind) for kind in Kind}
+        tasks = [record.as_json() for record in ledger.task_records()]
+        return web.json_response({"queries": queries, "tasks": tasks})
 
     async def create_task(request: web.Request) -> web.Response:
         try:
             new = parse(NewTask, await read_json(request))
         except InvalidInput as error:
             return web.json_response({"field": error.field, "reason": error.reason}, status=400)
-        task = books.create_task(new.kind, new.task_id, rule=new.rule, age_s=new.age_s)
-        return web.json_response(task.book(books.clock()).as_json(), status=201)
+        task = ledger.create_task(new.kind, new.task_id, rule=new.rule, age_s=new.age_s)
+        return web.json_response(task.record(ledger.clock()).as_json(), status=201)
 
     async def reset(_: web.Request) -> web.Response:
-        books.reset()
+        ledger.reset()
         return web.Response(status=204)
 
-    app.add_routes(
-        [
-            web.get("/control/received", received),
-            web.get("/control/requests", requests),
-            web.post("/control/tasks", create_task),
-            web.post("/control/reset", reset),
-        ]
-    )
+    app.router.add_get("/control/received", received)
+    app.router.add_get("/control/requests", requests)
+    app.router.add_post("/control/tasks", create_task)
+    app.router.add_post("/control/reset", reset)

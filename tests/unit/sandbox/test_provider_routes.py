@@ -34,7 +34,7 @@ async def test_a_question_without_an_acceptable_key_is_refused(
     headers = {"authorization": header}
     async with client.request(method, sandbox.base_url(kind) + path, headers=headers) as response:
         assert is_refusal(await response.json())
-    assert sandbox.books() == []
+    assert sandbox.task_records() == []
 
 
 @pytest.mark.parametrize(("method", "kind", "path"), QUESTIONS)

@@ -1,4 +1,4 @@
-"""A task as a provider sees it at the moment of a question: what the provider modules turn into JSON."""
+"""What one answer says of one task: the provider modules turn it into JSON."""
 
 from __future__ import annotations
 
@@ -11,40 +11,18 @@ from tunehook_local.sandbox.model import Kind, Phase, Song
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from tunehook_local.sandbox.answers import TaskAnswer
-    from tunehook_local.sandbox.books import Task
+    from tunehook_local.sandbox.ledger import Task
+    from tunehook_local.sandbox.scripted_answers import TaskAnswer
 
 CLIPS_OF_A_SUCCESS = {Kind.MUSICMINT: 1, Kind.QHAIGC: 2, Kind.SUNO: 2}
 
 
 @dataclass(frozen=True, slots=True)
-class TaskView:
-    """One answer about one task.
+class TaskSnapshot:
+    """What one answer says of one task, all times in UTC.
 
-    Parameters
-    ----------
-    task_id : str
-        The task's id.
-    phase : Phase
-        Where the task stands: queued, processing, completed or failed.
-    word : str or None
-        The status word that the scenario wants instead of the provider's usual one.
-    reason : str
-        Why the task failed; empty unless it did.
-    song : Song
-        What the clips say of their music.
-    video : bool
-        Whether clips have an mp4.
-    lyrics : bool
-        Whether the task makes a text instead of clips.
-    clips : tuple of Clip
-        The clips that this answer carries.
-    assets_url : str
-        Where the asset host is.
-    submitted_at, updated_at, now : datetime
-        The task's beginning, when it changed last, the moment of the question; in UTC.
-    ended_at : datetime or None
-        The task's end; None while it runs.
+    `word` is the status word that the scenario wants instead of the provider's usual one. `reason` is empty unless the
+    task failed, `ended_at` is None while it runs. `lyrics` tasks make a text instead of clips.
     """
 
     task_id: str
@@ -62,15 +40,15 @@ class TaskView:
     ended_at: datetime | None
 
 
-def view_of(task: Task, answer: TaskAnswer, now: datetime, assets_url: str) -> TaskView:
-    """Return the view of a task that `answer` gives, which must have a phase.
+def snapshot_of(task: Task, answer: TaskAnswer, now: datetime, assets_url: str) -> TaskSnapshot:
+    """Return what `answer`, which must have a phase, says of a task.
 
     `assets_url` is where the sandbox's own asset host is; the task's rule may name another one.
     """
     assert answer.phase is not None
     usual_count = CLIPS_OF_A_SUCCESS[task.kind] if answer.phase is Phase.COMPLETED else 0
     count = usual_count if answer.clips is None else answer.clips
-    return TaskView(
+    return TaskSnapshot(
         task_id=task.task_id,
         phase=answer.phase,
         word=answer.word,

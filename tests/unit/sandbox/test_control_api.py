@@ -40,13 +40,13 @@ async def test_the_books_tell_every_question(start: Any, client: Any, clock: Any
             pass
     async with client.post(f"{sandbox.base_url('suno')}/suno/fetch", json={"ids": ["a", "b"]}):
         pass
-    books = await get(client, sandbox, "requests")
-    assert books["queries"] == {
+    ledger = await get(client, sandbox, "requests")
+    assert ledger["queries"] == {
         "musicmint": {"one": 0, "many": 0},
         "qhaigc": {"one": 0, "many": 0},
         "suno": {"one": 2, "many": 1},
     }
-    assert books["tasks"][0] == {
+    assert ledger["tasks"][0] == {
         "kind": "suno",
         "task_id": "a",
         "first_seen_at": first,
@@ -55,7 +55,7 @@ async def test_the_books_tell_every_question(start: Any, client: Any, clock: Any
         "asked": 3,
         "asked_at": [first, iso(clock()), iso(clock())],
     }
-    assert (books["tasks"][1]["task_id"], books["tasks"][1]["asked"]) == ("b", 1)
+    assert (ledger["tasks"][1]["task_id"], ledger["tasks"][1]["asked"]) == ("b", 1)
 
 
 async def test_a_task_begins_when_it_is_made(start: Any, client: Any, clock: Any) -> None:
@@ -94,7 +94,7 @@ async def test_a_bad_task_is_refused_by_its_field(start: Any, client: Any, docum
     sandbox = await start({})
     status, problem = await post(client, sandbox, "tasks", document)
     assert (status, problem["field"]) == (400, field)
-    assert sandbox.books() == []
+    assert sandbox.task_records() == []
 
 
 async def test_a_body_that_is_no_json_is_refused(start: Any, client: Any) -> None:

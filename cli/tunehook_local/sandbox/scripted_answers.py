@@ -1,31 +1,33 @@
-"""One answer of the sandbox: how long it holds, what it says, and what happens to it on the wire."""
+"""One answer of a scenario: how long it holds, what it says, and what fault its connection has."""
 
 from __future__ import annotations
 
 import base64
-import itertools
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     ValidationInfo,
-    field_validator,
     model_validator,
 )
 
 from tunehook_local.sandbox.model import MAX_CLIPS, Phase
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 
 def _as_range(value: object) -> object:
     return (value, value) if isinstance(value, int | float) else value
+
+
+def _ordered(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] > value[1]:
+        raise ValueError("the range ends before it begins")
+    return value
 
 
 def _decode_base64(value: object) -> bytes:
@@ -42,14 +44,13 @@ def _read_beside_scenario(name: object, info: ValidationInfo) -> bytes:
         raise ValueError(f"{name} cannot be read: {error.strerror}") from None
 
 
-def _answer_of_record(text: bytes) -> dict[str, Any]:
-    """Return the fields of an `Answer` that a recorded answer gives: its status, its headers, its body."""
-    fields: dict[str, Any] = {}
+def _fields_of_recording(text: bytes) -> dict[str, Any]:
+    """Return the status, the headers and the body that a recorded answer gives."""
     try:
         answer = json.loads(text)["answer"]
-        for name in ("status", "headers", "body", "body_base64"):
-            if name in answer:
-                fields[name] = answer[name]
+        fields = {
+            name: answer[name] for name in ("status", "headers", "body", "body_base64") if name in answer
+        }
     except (ValueError, TypeError, KeyError):
         raise ValueError("is no recorded answer: JSON with an object `answer`") from None
     if not isinstance(fields.get("body", ""), str):
@@ -58,7 +59,7 @@ def _answer_of_record(text: bytes) -> dict[str, Any]:
 
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-SecondsRange = Annotated[tuple[Seconds, Seconds], BeforeValidator(_as_range)]
+SecondsRange = Annotated[tuple[Seconds, Seconds], BeforeValidator(_as_range), AfterValidator(_ordered)]
 Base64Text = Annotated[bytes, BeforeValidator(_decode_base64)]
 FileContents = Annotated[bytes, BeforeValidator(_read_beside_scenario)]
 
@@ -69,8 +70,8 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Answer(Strict):
-    """One answer of a sequence: how long it holds, what it says, and what happens to it on the wire.
+class ScriptedAnswer(Strict):
+    """One answer of a sequence: how long it holds, what it says, and what fault its connection has.
 
     Parameters
     ----------
@@ -130,18 +131,18 @@ class Answer(Strict):
         return self.body_base64 or self.body_file or b""
 
     @property
-    def bounded(self) -> bool:
+    def is_bounded(self) -> bool:
         """Whether this answer gives way to the next at some point."""
         return self.until_s is not None or self.times is not None
 
     @property
-    def is_framed_oddly(self) -> bool:
-        """Whether the body goes out otherwise than whole, at once, and with its length before it."""
+    def is_sent_whole(self) -> bool:
+        """Whether the body is sent at once, complete, and with its length before it."""
         return (
-            self.cut_after_bytes is not None
-            or self.drip_bytes is not None
-            or self.chunked
-            or self.length_off_by != 0
+            self.cut_after_bytes is None
+            and self.drip_bytes is None
+            and not self.chunked
+            and self.length_off_by == 0
         )
 
     @model_validator(mode="before")
@@ -149,41 +150,28 @@ class Answer(Strict):
     def _recorded_answer_is_read(cls, value: object, info: ValidationInfo) -> object:
         if not isinstance(value, dict) or "recorded" not in value:
             return value
-        record = _answer_of_record(_read_beside_scenario(value["recorded"], info))
+        record = _fields_of_recording(_read_beside_scenario(value["recorded"], info))
         if both := sorted(record.keys() & value.keys()):
             raise ValueError(f"give either recorded or {', '.join(both)}")
         return record | {name: given for name, given in value.items() if name != "recorded"}
 
     @model_validator(mode="after")
-    def _one_body_with_a_status(self) -> Self:
+    def _fields_agree(self) -> Self:
         bodies = [body for body in (self.body, self.body_base64, self.body_file) if body is not None]
         if len(bodies) > 1:
             raise ValueError("give one of body, body_base64 and body_file")
         if bodies and self.status is None:
             raise ValueError("a body needs a status")
-        return self
-
-    @model_validator(mode="after")
-    def _one_word_on_the_length(self) -> Self:
         if self.chunked and self.length_off_by:
             raise ValueError("give one of chunked and length_off_by")
         return self
 
-    @field_validator("until_s")
-    @classmethod
-    def _range_is_ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
-        if value is not None and value[0] > value[1]:
-            raise ValueError("the range ends before it begins")
-        return value
 
-
-class TaskAnswer(Answer):
+class TaskAnswer(ScriptedAnswer):
     """One answer to a query of one task: a `phase` in the provider's own envelope, or a `status` with a body.
 
     Parameters
     ----------
-    phase : Phase, optional
-        Where the task stands.
     word : str, optional
         The status word to use for the phase, when it shall not be the provider's usual one.
     reason : str
@@ -204,15 +192,15 @@ class TaskAnswer(Answer):
         return self.phase is not None and self.phase.final
 
     @property
-    def disturbed(self) -> bool:
-        """Whether the answer is more than a phase: such an answer cannot be one entry of a longer list."""
+    def is_plain_phase(self) -> bool:
+        """Whether the answer is a phase and nothing more, as an entry of a longer list must be."""
         return (
-            self.phase in (None, Phase.UNAUTHORISED)
-            or bool(self.headers)
-            or self.hang
-            or self.reset
-            or self.delay_s > 0
-            or self.is_framed_oddly
+            self.phase not in (None, Phase.UNAUTHORISED)
+            and not self.headers
+            and not self.hang
+            and not self.reset
+            and self.delay_s == 0
+            and self.is_sent_whole
         )
 
     @model_validator(mode="after")
@@ -220,21 +208,3 @@ class TaskAnswer(Answer):
         if (self.phase is None) == (self.status is None):
             raise ValueError("give either a phase or a status")
         return self
-
-
-def check_order(answers: Sequence[Answer], *, last_holds: bool) -> None:
-    """Hold a sequence of answers to its rules: each gives way to the next, and their moments grow.
-
-    Raises
-    ------
-    ValueError
-        If one of them can never be given, or if the last one is bounded although it must hold for ever.
-    """
-    if last_holds and answers[-1].bounded:
-        raise ValueError("the last answer holds for ever: it takes neither until_s nor times")
-    if not all(answer.bounded for answer in answers[:-1]):
-        raise ValueError("each answer but the last needs until_s or times")
-    bounds = [answer.until_s for answer in answers if answer.until_s is not None]
-    for earlier, later in itertools.pairwise(bounds):
-        if not (earlier[0] < later[0] and earlier[1] < later[1]):
-            raise ValueError("until_s must grow from answer to answer")

@@ -7,7 +7,7 @@ import boto3
 import pytest
 
 from tunehook.errors import Misconfigured
-from tunehook_local.embedded import invocation
+from tunehook_local.embedded import sam_environment
 from tunehook_local.embedded.state import LocalEnvironment
 
 REGION = "us-east-1"
@@ -53,7 +53,9 @@ class MotosEnvironment(LocalEnvironment):
 
 @pytest.fixture
 def environment(aws: None, monkeypatch: pytest.MonkeyPatch) -> LocalEnvironment:
-    monkeypatch.setattr(invocation, "url_for_containers", lambda url: url.replace("127.0.0.1", "the-host"))
+    monkeypatch.setattr(
+        sam_environment, "url_for_containers", lambda url: url.replace("127.0.0.1", "the-host")
+    )
     return MotosEnvironment("http://127.0.0.1:4566", REGION, "test", "test", "tunehook", 1)
 
 
@@ -63,11 +65,11 @@ def test_each_function_has_the_variables_of_the_deployed_one_and_the_endpoint_as
     environment.client("cloudformation").create_stack(
         StackName="tunehook", TemplateBody=json.dumps(TEMPLATE), Capabilities=["CAPABILITY_IAM"]
     )
-    assert invocation.environment_file(environment) == {
+    assert sam_environment.environment_file(environment) == {
         "PollerFunction": {"TASKS_TABLE": "tasks-17", "AWS_ENDPOINT_URL": "http://the-host:4566"}
     }
 
 
 def test_without_the_stack_there_is_no_environment_file(environment: LocalEnvironment) -> None:
     with pytest.raises(Misconfigured, match="`tunehook local up`"):
-        invocation.environment_file(environment)
+        sam_environment.environment_file(environment)

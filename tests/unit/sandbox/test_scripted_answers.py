@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from tunehook_local.sandbox.answers import TaskAnswer
+from tunehook_local.sandbox.scripted_answers import TaskAnswer
 
 
 @pytest.mark.parametrize("phase", ["queued", "processing", "completed", "failed", "not_found"])
 def test_a_plain_phase_can_stand_in_a_list(phase: str) -> None:
-    assert not TaskAnswer.model_validate({"phase": phase, "word": "x", "clips": 1}).disturbed
+    assert TaskAnswer.model_validate({"phase": phase, "word": "x", "clips": 1}).is_plain_phase
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_a_plain_phase_can_stand_in_a_list(phase: str) -> None:
     ],
 )
 def test_an_answer_that_is_more_than_a_phase_cannot_stand_in_a_list(answer: dict[str, Any]) -> None:
-    assert TaskAnswer.model_validate(answer).disturbed
+    assert not TaskAnswer.model_validate(answer).is_plain_phase
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tunehook_local.embedded.state import LocalEnvironment
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedWebhook:
     """A webhook as a receiver got it."""
 
     receiver: str
@@ -47,7 +47,7 @@ class StoredFile:
     sha256: str
 
 
-class World:
+class Observer:
     """The deployed stack and the sandbox, seen with boto3 and HTTP alone.
 
     Parameters
@@ -94,11 +94,12 @@ class World:
         data = answer["Body"].read()
         return StoredFile(key, len(data), answer["ContentType"], hashlib.sha256(data).hexdigest())
 
-    def received(self) -> list[Received]:
+    def received(self) -> list[ReceivedWebhook]:
         """Return the webhooks that arrived, in order."""
         entries = self._sandbox.get("/control/received").raise_for_status().json()
         return [
-            Received(entry["name"], entry["headers"], base64.b64decode(entry["body"])) for entry in entries
+            ReceivedWebhook(entry["name"], entry["headers"], base64.b64decode(entry["body"]))
+            for entry in entries
         ]
 
     def download(self, link: str) -> bytes:

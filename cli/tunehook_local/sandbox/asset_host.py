@@ -9,15 +9,15 @@ from urllib.parse import quote
 from aiohttp import web
 
 from tunehook_local.sandbox.clips import file_behind, signature
-from tunehook_local.sandbox.content import Content
 from tunehook_local.sandbox.model import Kind
-from tunehook_local.sandbox.wire import send
+from tunehook_local.sandbox.plain_response import PlainResponse
+from tunehook_local.sandbox.respond import respond
 
 if TYPE_CHECKING:
-    from tunehook_local.sandbox.books import Books
+    from tunehook_local.sandbox.ledger import Ledger
 
 
-def add_asset_routes(app: web.Application, books: Books) -> None:
+def add_asset_routes(app: web.Application, ledger: Ledger) -> None:
     """Put ``/assets/<kind>/<task>/<file>`` into `app`."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -25,16 +25,17 @@ def add_asset_routes(app: web.Application, books: Books) -> None:
         path = file_behind(Kind(kind), task_id, name)
         if path is None:
             raise web.HTTPNotFound
-        if books.is_signed(Kind(kind), task_id):
+        if ledger.is_signed(Kind(kind), task_id):
             signed = f"{kind}/{quote(task_id, safe='')}/{name}"
-            # As signed links are checked: the spelling counts, not what it means.
+            # As hosts check signed links: the spelling counts, not what it means.
             if request.raw_path != f"/assets/{signed}?{signature(signed)}":
                 raise web.HTTPForbidden
-        answer = books.play_asset(f"{kind}/{task_id}/{name}")
+        answer = ledger.take_asset(f"{kind}/{task_id}/{name}")
         if answer is None:
             return web.FileResponse(path)
         content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        return await send(request, Content(200, {"content-type": content_type}, path.read_bytes()), answer)
+        usual = PlainResponse(200, {"content-type": content_type}, path.read_bytes())
+        return await respond(request, usual, answer)
 
     kinds = "|".join(Kind)
     app.router.add_get(f"/assets/{{kind:{kinds}}}/{{task_id}}/{{name}}", handle)

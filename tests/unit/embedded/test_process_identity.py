@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tunehook_local.embedded import processes
-from tunehook_local.embedded.processes import Process
+from tunehook_local.embedded import process_identity
+from tunehook_local.embedded.process_identity import Process
 
 
 @pytest.fixture(params=["proc", "ps"])
 def _by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Look as on Linux, and as on macOS."""
     if request.param == "ps":
-        monkeypatch.setattr(processes, "_BOOT_ID", tmp_path / "none")
-    elif not processes._BOOT_ID.is_file():
+        monkeypatch.setattr(process_identity, "_BOOT_ID", tmp_path / "none")
+    elif not process_identity._BOOT_ID.is_file():
         pytest.skip("this system has no /proc")
 
 
@@ -54,6 +54,6 @@ def test_an_id_that_no_process_has_is_nobody(pid: int) -> None:
 
 
 def test_a_system_without_ps_knows_no_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(processes, "_BOOT_ID", tmp_path / "none")
+    monkeypatch.setattr(process_identity, "_BOOT_ID", tmp_path / "none")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert Process.of(os.getpid()) is None
