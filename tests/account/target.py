@@ -141,7 +141,7 @@ class Target(ABC):
                 process.wait()
                 raise
         if status != 0:
-            words = ministack.last_words(log)
+            words = ministack.last_error_line(log)
             raise Unavailable(f"`{' '.join(arguments[:2])}` failed: {words} (log: {log})")
 
 

@@ -15,7 +15,7 @@ from tunehook_cli.endings import ToldToEnd, told_by_signals
 from tunehook_local.embedded import ministack
 from tunehook_local.embedded.docker_network import listening_address
 from tunehook_local.embedded.state import Home, LocalEnvironment
-from tunehook_local.embedded.up import bring_up, say_on_stderr
+from tunehook_local.embedded.up import bring_up, print_on_stderr
 
 app = typer.Typer(
     no_args_is_help=True, help="An embedded AWS on this machine, with the real stack deployed to it."
@@ -34,7 +34,7 @@ class Function(StrEnum):
 def _running(home: Home) -> LocalEnvironment:
     environment = home.running()
     if environment is None:
-        say_on_stderr("the embedded AWS does not run: start it with `tunehook local up`")
+        print_on_stderr("the embedded AWS does not run: start it with `tunehook local up`")
         raise typer.Exit(1)
     return environment
 
@@ -71,11 +71,13 @@ def up(
             is_up = True
             if as_json:
                 output.print_json(_report(home, environment))
-            say_on_stderr(f"the stack {environment.stack_name} is at {environment.endpoint}")
+            print_on_stderr(f"the stack {environment.stack_name} is at {environment.endpoint}")
             if detach:
-                say_on_stderr('use it with: eval "$(tunehook local env)"   stop it with: tunehook local down')
+                print_on_stderr(
+                    'use it with: eval "$(tunehook local env)"   stop it with: tunehook local down'
+                )
                 return
-            say_on_stderr("Ctrl-C stops it")
+            print_on_stderr("Ctrl-C stops it")
             while True:
                 signal.pause()
     except ToldToEnd as told:
@@ -97,7 +99,7 @@ def _stop(home: Home) -> bool:
     environment = home.running()
     if environment is not None:
         ministack.stop(home, environment)
-    say_on_stderr(
+    print_on_stderr(
         "the embedded AWS does not run" if environment is None else "stopped; what it holds is kept"
     )
     return environment is not None
@@ -137,14 +139,12 @@ def status(as_json: AsJson = False) -> None:
 
 
 def _report(home: Home, environment: LocalEnvironment | None) -> dict[str, object]:
-    from tunehook_local.embedded.deployed import stack_status
-
     return {
         "running": environment is not None,
         "endpoint": environment and environment.endpoint,
         "pid": environment and environment.pid,
         "stack": environment and environment.stack_name,
-        "stack_status": environment and stack_status(environment),
+        "stack_status": environment and environment.stack_status(),
         "state": str(home.data),
         "log": str(home.log),
     }

@@ -120,7 +120,7 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
             time.sleep(0.1)
         else:
             return
-    raise Unavailable(f"the sandbox did not come up: {ministack.last_words(log)} (log: {log})")
+    raise Unavailable(f"the sandbox did not come up: {ministack.last_error_line(log)} (log: {log})")
 
 
 def _demonstrate(console: Console, environment: LocalEnvironment, sandbox_url: str) -> list[Finding]:

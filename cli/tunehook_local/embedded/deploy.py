@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from tunehook.errors import Misconfigured, Unavailable
-from tunehook_local.embedded.ministack import last_words
-from tunehook_local.embedded.ministack_workarounds import let_items_expire, write_for_embedded
+from tunehook_local.embedded.ministack import last_error_line
+from tunehook_local.embedded.ministack_workarounds import enable_ttl, write_with_batch_actions
 from tunehook_local.embedded.state import Home, LocalEnvironment, checkout
 
 SUPPORTED_PYTHONS: Final = ((3, 11), (3, 12), (3, 13), (3, 14))
@@ -26,19 +26,14 @@ CONCURRENCY: Final = {"FulfillmentConcurrency": 5, "WebhooksConcurrency": 10}
 def build(home: Home, source: Path | None = None) -> None:
     """Run `sam build` for the Python that the embedded AWS runs functions with, which is this one's version.
 
-    Parameters
-    ----------
-    home : Home
-        Where it is built.
-    source : Path, optional
-        The folder of the template and its code, such as another version's checkout; this checkout by default.
+    `source` is the folder of the template and its code, such as another version's checkout; this checkout by default.
 
     Raises
     ------
     Misconfigured
-        If a tool is missing, or this Python is none of Lambda's.
+        If a tool is missing, or Lambda does not have this Python.
     Unavailable
-        If the build fails; the error ends with its last words.
+        If the build fails; the message ends with the last error that it printed.
     """
     version = _python_version()
     if shutil.which("make") is None:
@@ -46,16 +41,11 @@ def build(home: Home, source: Path | None = None) -> None:
     _sam(
         home,
         "build",
-        "--template-file",
-        str((source or checkout()) / "template.yaml"),
-        "--build-dir",
-        str(home.build),
-        # The key of SAM's cache is the source alone: another Python must not meet it.
-        "--cached",
-        "--cache-dir",
-        str(home.folder / f"build-cache-{version}"),
-        "--parameter-overrides",
-        f"PythonVersion={version}",
+        *("--template-file", str((source or checkout()) / "template.yaml")),
+        *("--build-dir", str(home.build)),
+        # The key of SAM's cache is the source alone: each Python needs a cache of its own.
+        *("--cached", "--cache-dir", str(home.folder / f"build-cache-{version}")),
+        *("--parameter-overrides", f"PythonVersion={version}"),
         extra={
             "LAYER_PROCESSORS": "native",
             # An earlier version's layer was built for one Python.
@@ -67,16 +57,9 @@ def build(home: Home, source: Path | None = None) -> None:
 
 
 def deploy(home: Home, environment: LocalEnvironment, tags: Sequence[str] = ()) -> None:
-    """Run `sam deploy`, which creates the environment's stack or updates it, and see to what MiniStack leaves out.
+    """Run `sam deploy`, which creates the environment's stack or updates it, and do what MiniStack leaves out.
 
-    Parameters
-    ----------
-    home : Home
-        Where it was built.
-    environment : LocalEnvironment
-        Where to deploy it, and under which name.
-    tags : sequence of str
-        ``key=value`` that the stack carries.
+    `tags` are ``key=value`` that the stack carries.
 
     Raises
     ------
@@ -87,14 +70,9 @@ def deploy(home: Home, environment: LocalEnvironment, tags: Sequence[str] = ()) 
     _sam(
         home,
         "deploy",
-        "--template-file",
-        str(write_for_embedded(home.build / "template.yaml")),
-        "--config-file",
-        str(checkout() / "samconfig.toml"),
-        "--config-env",
-        "local",
-        "--stack-name",
-        environment.stack_name,
+        *("--template-file", str(write_with_batch_actions(home.build / "template.yaml"))),
+        *("--config-file", str(checkout() / "samconfig.toml"), "--config-env", "local"),
+        *("--stack-name", environment.stack_name),
         *(("--tags", *tags) if tags else ()),
         "--parameter-overrides",
         f"PythonVersion={_python_version()}",
@@ -103,7 +81,7 @@ def deploy(home: Home, environment: LocalEnvironment, tags: Sequence[str] = ()) 
         *(f"{name}={value}" for name, value in CONCURRENCY.items()),
         extra=environment.variables(),
     )
-    let_items_expire(environment)
+    enable_ttl(environment)
 
 
 def _python_version() -> str:
@@ -140,5 +118,5 @@ def _sam(home: Home, *arguments: str, extra: dict[str, str]) -> None:
         )
     if finished.returncode != 0:
         raise Unavailable(
-            f"`sam {arguments[0]}` failed: {last_words(home.build_log)} (log: {home.build_log})"
+            f"`sam {arguments[0]}` failed: {last_error_line(home.build_log)} (log: {home.build_log})"
         )

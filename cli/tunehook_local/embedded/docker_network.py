@@ -13,21 +13,14 @@ from tunehook.errors import Misconfigured, Unavailable
 
 LOOPBACK: Final = "127.0.0.1"
 
-_DESKTOP: Final = "Docker Desktop"
-"""What Docker Desktop calls the operating system of its virtual machine."""
-
 _HOST_OF_THE_DESKTOP: Final = "host.docker.internal"
-"""The name by which its containers call the user's machine, its loopback included."""
+"""The name by which the containers of Docker Desktop call the user's machine, its loopback included."""
 
 
 def listening_address() -> str:
     """Return where a program must listen to be reached from containers, and from no other machine.
 
-    Returns
-    -------
-    str
-        Loopback with Docker Desktop, which leads there; else this machine's address on the containers' network,
-        which is the same for the machine itself.
+    That is loopback with Docker Desktop, which leads there; else this machine's address on the containers' network.
 
     Raises
     ------
@@ -51,12 +44,7 @@ def listening_address() -> str:
 
 
 def url_for_containers(url: str) -> str:
-    """Return how containers call what this machine calls `url`.
-
-    Parameters
-    ----------
-    url : str
-        A URL with a port.
+    """Return how containers call what this machine calls `url`, which must have a port.
 
     Raises
     ------
@@ -77,7 +65,7 @@ def url_for_containers(url: str) -> str:
 
 
 def _is_desktop() -> bool:
-    return _docker("info", "--format", "{{.OperatingSystem}}") == _DESKTOP
+    return _docker("info", "--format", "{{.OperatingSystem}}") == "Docker Desktop"
 
 
 def _gateway() -> str:
@@ -99,6 +87,6 @@ def _docker(*arguments: str) -> str:
         raise Misconfigured("there is no `docker` on PATH, and functions run in its containers") from None
     printed = finished.stdout.strip()
     if finished.returncode != 0 or not printed:
-        words = finished.stderr.strip().splitlines() or ["it says nothing"]
-        raise Unavailable(f"the Docker engine does not answer: {words[-1]}")
+        errors = finished.stderr.strip().splitlines() or ["it says nothing"]
+        raise Unavailable(f"the Docker engine does not answer: {errors[-1]}")
     return printed

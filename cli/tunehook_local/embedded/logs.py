@@ -1,7 +1,7 @@
 """What the functions of the embedded stack have logged.
 
-MiniStack gives the lines of some invocations to CloudWatch Logs (those by API, schedule and event) and prints those of
-others (queues and streams); here they are put together again.
+MiniStack sends the lines of some invocations to CloudWatch Logs (those by API, schedule and event) and prints those of
+others (queues and streams). This module merges both.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from tunehook_local.embedded.state import Home, LocalEnvironment
 
 FUNCTIONS: Final = ("intake", "poller", "fulfillment", "webhooks")
 
-_SHOWN_APART: Final = frozenset({"level", "message", "timestamp", "service"})
-_LEFT_OUT: Final = frozenset(
+_NOT_IN_REST: Final = frozenset(
     {
+        "level",
+        "message",
+        "timestamp",
+        "service",
         "location",
         "cold_start",
         "function_name",
@@ -29,12 +32,14 @@ _LEFT_OUT: Final = frozenset(
         "xray_trace_id",
     }
 )
+"""Fields that have a place of their own in a printed line, or none."""
+
 _POLL_S: Final = 1.0
 
 
 @dataclass(frozen=True, order=True, slots=True)
 class LogLine:
-    """One line that a function has logged."""
+    """One line that a function has logged; `fields` is all of it."""
 
     timestamp: str
     function: str
@@ -42,7 +47,6 @@ class LogLine:
     message: str
     rest: str
     fields: dict[str, Any] = field(compare=False, repr=False)
-    """All of it, as it was logged."""
 
     def __str__(self) -> str:
         return (
@@ -60,7 +64,7 @@ def lines(home: Home, environment: LocalEnvironment, function: str | None) -> li
 def follow(home: Home, environment: LocalEnvironment, function: str | None) -> Iterator[LogLine]:
     """Yield what the functions have logged, and then what they log, without an end.
 
-    A line of an invocation that CloudWatch Logs tells of comes when the invocation has ended.
+    Lines from CloudWatch Logs come when their invocation has ended.
     """
     seen: set[LogLine] = set()
     while True:
@@ -97,8 +101,6 @@ def _parse(text: str) -> LogLine | None:
     if function not in FUNCTIONS:
         return None
     rest = " ".join(
-        f"{name}={value}"
-        for name, value in fields.items()
-        if name not in _SHOWN_APART | _LEFT_OUT and value is not None
+        f"{name}={value}" for name, value in fields.items() if name not in _NOT_IN_REST and value is not None
     )
     return LogLine(str(timestamp), function, str(fields.get("level", "")), str(message), rest, fields)

@@ -24,17 +24,17 @@ REGION: Final = "us-east-1"
 STACK_NAME: Final = "tunehook"
 
 _KEY: Final = "test"
-"""The key that MiniStack takes for the account's root."""
+"""The access key that MiniStack accepts as the account's root user."""
 
 _LISTENING_PORTS: Final = range(20_000, 32_768)
 """Linux gives those from 32,768 on to outgoing connections, macOS and Windows those from 49,152 on."""
 
 _START_S: Final = 120.0
 _STOP_S: Final = 120.0
-"""It writes all of its state down before it ends, and reads it before it answers: only what hangs takes so long."""
+"""It writes all of its state to files before it ends, and reads it before it answers: only a hang takes so long."""
 
-_children: dict[int, subprocess.Popen[bytes]] = {}
-"""What this very process has started, which only it can wait for."""
+_started: dict[int, subprocess.Popen[bytes]] = {}
+"""The child processes of this process, which only it can wait for."""
 
 
 def start(
@@ -44,19 +44,10 @@ def start(
 
     Parameters
     ----------
-    home : Home
-        Where its state lies.
-    port : int
-        Where to listen.
     host : str
-        The one address to listen on: loopback, or what `tunehook_local.embedded.docker_network` names.
+        The one address to listen on: loopback, or what `docker_network.listening_address` returns.
     functions_endpoint : str, optional
-        The URL at which the functions find it, where something stands between; its own by default.
-
-    Returns
-    -------
-    LocalEnvironment
-        How to reach it.
+        The URL at which the functions find it, where a proxy stands between; its own by default.
 
     Raises
     ------
@@ -72,7 +63,7 @@ def start(
         raise Misconfigured(f"port {port} is in use by another program: choose another with --port")
     for folder in (home.data, home.temporary, home.log.parent):
         folder.mkdir(parents=True, exist_ok=True)
-    _forget_stream_positions(home)
+    _reset_stream_positions(home)
     with home.log.open("ab") as log:
         process = subprocess.Popen(
             [str(program)],
@@ -83,17 +74,10 @@ def start(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    _children[process.pid] = process
-    environment = LocalEnvironment(
-        endpoint=_endpoint(host, port),
-        region=REGION,
-        access_key_id=_KEY,
-        secret_access_key=_KEY,
-        stack_name=STACK_NAME,
-        pid=process.pid,
-    )
+    _started[process.pid] = process
+    environment = LocalEnvironment(_endpoint(host, port), REGION, _KEY, _KEY, STACK_NAME, process.pid)
     try:
-        home.remember(environment)
+        home.write_record(environment)
         _wait_until_it_answers(environment, process, home)
     except BaseException:
         stop(home, environment)
@@ -102,26 +86,26 @@ def start(
 
 
 def stop(home: Home, environment: LocalEnvironment) -> None:
-    """Let the embedded AWS write its state down and end, with the functions that it runs.
+    """Let the embedded AWS write its state to files and end, with the functions that it runs.
 
-    A process that `start` has not started is left alone, whatever its id. A second Ctrl-C ends the waiting.
+    A process that `start` has not started is left alone, whatever its id. A second Ctrl-C kills it at once.
     """
-    child = _children.get(environment.pid)
+    child = _started.get(environment.pid)
     process = home.process_of(environment)
     if child is not None and child.returncode is None:
-        # Nobody else can have its id before it was asked for.
+        # No other process can have its id before this one has waited for it.
         process = Process.of(environment.pid)
     if child is None and process is None:
         return
     try:
-        if process is not None and process.is_there:
+        if process is not None and process.exists:
             _end(process)
     finally:
         if child is not None:
             child.wait()
-            del _children[environment.pid]
+            del _started[environment.pid]
         if home.process_of(environment) is not None:
-            home.forget()
+            home.delete_record()
         shutil.rmtree(home.temporary, ignore_errors=True)
 
 
@@ -140,21 +124,21 @@ def _end(process: Process) -> None:
 
 
 def free_port() -> int:
-    """Return a port of loopback that is free, below those that systems give to outgoing connections.
+    """Return a free port of loopback, below those that systems give to outgoing connections.
 
-    Of those one is not surely free after a restart: whoever tries to connect to it meanwhile may be given the very port
-    as its own, and is then connected with itself.
+    One of those may be taken after a restart: a client that connects to it meanwhile may be given the very port as its
+    own, and is then connected with itself.
     """
     ports = list(_LISTENING_PORTS)
     random.shuffle(ports)  # several may be started at once
     return next(port for port in ports if _is_free(LOOPBACK, port))
 
 
-def _forget_stream_positions(home: Home) -> None:
-    """Let stream mappings begin at the beginning.
+def _reset_stream_positions(home: Home) -> None:
+    """Make stream mappings read from the beginning.
 
-    MiniStack keeps how many records of a table's stream a mapping has read, and not the records: after a restart the
-    stream begins anew, and as many new records would be skipped.
+    MiniStack keeps how many records of a table's stream a mapping has read, but not the records. After a restart the
+    stream is empty, and as many new records would be skipped.
     """
     state = home.data / "lambda.json"
     if not state.is_file():
@@ -183,37 +167,34 @@ def _endpoint(host: str, port: int) -> str:
 def _environment(
     home: Home, port: int, host: str = LOOPBACK, functions_endpoint: str | None = None
 ) -> dict[str, str]:
-    """The user's environment without what would lead an AWS client of the functions elsewhere."""
+    """Return the user's environment without variables that would lead AWS clients of the functions elsewhere."""
     inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("AWS_", "MINISTACK_", "LAMBDA_")) and not name.lower().endswith("_proxy")
     }
-    # Where nothing is said, MiniStack sends its functions to loopback.
+    # By default MiniStack sends its functions to loopback.
     if functions_endpoint is None and host != LOOPBACK:
         functions_endpoint = _endpoint(host, port)
     endpoint = {} if functions_endpoint is None else {"AWS_ENDPOINT_URL": functions_endpoint}
-    return (
-        inherited
-        | endpoint
-        | {
-            "AUTH": "true",
-            "AWS_ACCESS_KEY_ID": _KEY,
-            "AWS_SECRET_ACCESS_KEY": _KEY,
-            "BIND_HOST": host,
-            "GATEWAY_PORT": str(port),
-            "MINISTACK_HOST": host,
-            "MINISTACK_REGION": REGION,
-            "PERSIST_STATE": "1",
-            "STATE_DIR": str(home.data),
-            "S3_PERSIST": "1",
-            "S3_DATA_DIR": str(home.data / "s3"),
-            "TMPDIR": str(home.temporary),
-            "SFTP_ENABLED": "0",
-            "IOT_MTLS_ENABLED": "0",
-            "PYTHONUNBUFFERED": "1",
-        }
-    )
+    own = {
+        "AUTH": "true",
+        "AWS_ACCESS_KEY_ID": _KEY,
+        "AWS_SECRET_ACCESS_KEY": _KEY,
+        "BIND_HOST": host,
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_HOST": host,
+        "MINISTACK_REGION": REGION,
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(home.data),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(home.data / "s3"),
+        "TMPDIR": str(home.temporary),
+        "SFTP_ENABLED": "0",
+        "IOT_MTLS_ENABLED": "0",
+        "PYTHONUNBUFFERED": "1",
+    }
+    return inherited | endpoint | own
 
 
 def _wait_until_it_answers(
@@ -232,10 +213,10 @@ def _wait_until_it_answers(
             except httpx.TransportError:
                 pass
             time.sleep(0.1)
-    raise Unavailable(f"the embedded AWS did not come up: {last_words(home.log)} (log: {home.log})")
+    raise Unavailable(f"the embedded AWS did not come up: {last_error_line(home.log)} (log: {home.log})")
 
 
-def last_words(log: Path) -> str:
+def last_error_line(log: Path) -> str:
     """Return what a program printed last: the line that names the error, if one of the last lines does."""
     lines = [
         line.strip()

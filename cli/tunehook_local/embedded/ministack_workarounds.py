@@ -1,4 +1,4 @@
-"""What the embedded AWS needs beside the template, which is written for AWS."""
+"""What MiniStack needs beside the template, which is written for AWS."""
 
 from __future__ import annotations
 
@@ -9,27 +9,24 @@ from typing import Final
 
 from tunehook_local.embedded.state import LocalEnvironment
 
-EXPIRING: Final[Mapping[str, str]] = {
+TTL_ATTRIBUTES: Final[Mapping[str, str]] = {
     "TasksTable": "expires_at",
     "DeliveriesTable": "expires_at",
     "ReceiverGatesTable": "expires_at",
 }
-"""The tables whose items expire, by logical id, and the attribute that says when."""
+"""The time-to-live attributes of tables, by the tables' logical ids."""
 
-BATCHES: Final = ("sqs:SendMessage", "sqs:ChangeMessageVisibility")
-"""What SQS does in batches under the permission for one message. The embedded AWS asks for one of batches, which AWS
+_ACTION: Final = re.compile(
+    r"^( *)(- |(?:- )?Action: )(sqs:SendMessage|sqs:ChangeMessageVisibility)$", re.MULTILINE
+)
+"""Permissions for one message, which are enough for a batch on AWS. MiniStack wants an action for batches, which AWS
 does not know."""
 
-_ACTION: Final = re.compile(rf"^( *)(- |(?:- )?Action: )({'|'.join(BATCHES)})$", re.MULTILINE)
 
+def write_with_batch_actions(template: Path) -> Path:
+    """Write a copy of a built template beside it that allows batches by MiniStack's actions; return its path.
 
-def write_for_embedded(template: Path) -> Path:
-    """Write a copy of a built template beside it that allows batches where AWS needs no leave for them; return it.
-
-    Parameters
-    ----------
-    template : Path
-        As `sam build` writes it: an action a line.
+    The template must be as `sam build` writes it: an action a line.
     """
 
     def with_batch(match: re.Match[str]) -> str:
@@ -43,23 +40,17 @@ def write_for_embedded(template: Path) -> Path:
     return copy
 
 
-def let_items_expire(environment: LocalEnvironment) -> None:
-    """Switch the expiry of items on, which the embedded AWS does not take from a template.
-
-    Parameters
-    ----------
-    environment : LocalEnvironment
-        Where the stack is deployed.
-    """
+def enable_ttl(environment: LocalEnvironment) -> None:
+    """Switch the time to live of the tables on, which MiniStack does not take from a template."""
     dynamodb = environment.client("dynamodb")
     found = environment.client("cloudformation").describe_stack_resources(StackName=environment.stack_name)
     for resource in found["StackResources"]:
-        attribute = EXPIRING.get(resource["LogicalResourceId"])
+        attribute = TTL_ATTRIBUTES.get(resource["LogicalResourceId"])
         if attribute is None:
             continue
         table = resource["PhysicalResourceId"]
-        told = dynamodb.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
-        if told["TimeToLiveStatus"] == "DISABLED":
+        current = dynamodb.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
+        if current["TimeToLiveStatus"] == "DISABLED":
             dynamodb.update_time_to_live(
                 TableName=table, TimeToLiveSpecification={"Enabled": True, "AttributeName": attribute}
             )

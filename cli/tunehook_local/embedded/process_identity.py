@@ -1,4 +1,4 @@
-"""Telling a process from all others that had its id before, or will have it."""
+"""Telling a process from every other one that had its id before, or will have it."""
 
 from __future__ import annotations
 
@@ -12,47 +12,7 @@ _PROC: Final = Path("/proc")
 _BOOT_ID: Final = _PROC / "sys" / "kernel" / "random" / "boot_id"
 
 _ENDED: Final = ("Z", "X")
-"""States of a process that has ended and that its parent has not asked for yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """A process of this machine.
-
-    Attributes
-    ----------
-    pid : int
-        Its id, which another process may have after it.
-    started : str
-        When it was started, in the system's own words. With the id this names one process, for ever.
-    """
-
-    pid: int
-    started: str
-
-    @classmethod
-    def of(cls, pid: int) -> Self | None:
-        """Return the process that has this id now, or None. One that has ended has it until its parent asks for it."""
-        state = _look(pid)
-        return None if state is None else cls(pid, state.started)
-
-    @property
-    def is_there(self) -> bool:
-        """Whether this very process has its id still, alive or not."""
-        state = _look(self.pid)
-        return state is not None and state.started == self.started
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether this very process runs."""
-        state = _look(self.pid)
-        return state is not None and state.started == self.started and not state.ended
-
-    @property
-    def is_replaced(self) -> bool:
-        """Whether another process has its id now."""
-        state = _look(self.pid)
-        return state is not None and state.started != self.started
+"""States of a process that has ended and that its parent has not waited for yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +21,46 @@ class _State:
     started: str
 
 
-def _look(pid: int) -> _State | None:
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of this machine. `started` is as the system prints it; id and start together name one process only."""
+
+    pid: int
+    started: str
+
+    @classmethod
+    def of(cls, pid: int) -> Self | None:
+        """Return the process that has this id now, or None. One that has ended has it until its parent waits for it."""
+        state = _read_state(pid)
+        return None if state is None else cls(pid, state.started)
+
+    @property
+    def exists(self) -> bool:
+        """Whether this very process still has its id, alive or not."""
+        state = _read_state(self.pid)
+        return state is not None and state.started == self.started
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether this very process runs."""
+        state = _read_state(self.pid)
+        return state is not None and state.started == self.started and not state.ended
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether another process has its id now."""
+        state = _read_state(self.pid)
+        return state is not None and state.started != self.started
+
+
+def _read_state(pid: int) -> _State | None:
     if pid <= 0:
         return None
     return _from_proc(pid) if _BOOT_ID.is_file() else _from_ps(pid)
 
 
 def _from_proc(pid: int) -> _State | None:
-    """Look as Linux shows it: the start is the boot and the ticks since then."""
+    """Read Linux's files: the start is the id of the boot and the ticks since then."""
     try:
         stat = (_PROC / str(pid) / "stat").read_bytes()
     except OSError:
@@ -80,7 +72,7 @@ def _from_proc(pid: int) -> _State | None:
 
 
 def _from_ps(pid: int) -> _State | None:
-    """Look by the command that macOS has: the start is a second of the calendar."""
+    """Run the command that macOS has: the start is a date and time in seconds."""
     try:
         finished = subprocess.run(
             ["ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)],

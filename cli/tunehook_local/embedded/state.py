@@ -59,6 +59,16 @@ class LocalEnvironment:
         (stack,) = self.client("cloudformation").describe_stacks(StackName=self.stack_name)["Stacks"]
         return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
 
+    def stack_status(self) -> str | None:
+        """Return the stack's status as CloudFormation calls it, or None if there is no stack."""
+        from tunehook.aws.errors import AWS_FAULTS
+
+        try:
+            stacks = self.client("cloudformation").describe_stacks(StackName=self.stack_name)["Stacks"]
+        except AWS_FAULTS:
+            return None
+        return stacks[0]["StackStatus"] if stacks else None
+
 
 @cache
 def _client(endpoint: str, region: str, access_key_id: str, secret_access_key: str, service: str) -> Any:
@@ -83,13 +93,7 @@ def checkout() -> Path:
 
 
 class Home:
-    """The folder that holds what the embedded AWS leaves behind.
-
-    Parameters
-    ----------
-    folder : Path, optional
-        By default ``.tunehook/`` in the checkout, or what the variable ``TUNEHOOK_HOME`` names.
-    """
+    """The folder of the embedded AWS's files: what ``TUNEHOOK_HOME`` names, or ``.tunehook/`` in the checkout."""
 
     def __init__(self, folder: Path | None = None) -> None:
         named = os.environ.get(HOME_VARIABLE)
@@ -97,7 +101,7 @@ class Home:
 
     @property
     def data(self) -> Path:
-        """What survives `down`: the tables, the objects, the stack."""
+        """What `tunehook local down` keeps: the tables, the objects, the stack."""
         return self.folder / "state"
 
     @property
@@ -124,35 +128,35 @@ class Home:
     def _record(self) -> Path:
         return self.folder / "running.json"
 
-    def remember(self, environment: LocalEnvironment) -> None:
-        """Write down which embedded AWS runs, and when its process was started."""
+    def write_record(self, environment: LocalEnvironment) -> None:
+        """Record which embedded AWS runs, and when its process was started."""
         process = Process.of(environment.pid)
         started = {} if process is None else {"started": process.started}
         self.folder.mkdir(parents=True, exist_ok=True)
         self._record.write_text(json.dumps(asdict(environment) | started), encoding="utf-8")
 
-    def forget(self) -> None:
-        """Strike that out."""
+    def delete_record(self) -> None:
+        """Delete the record of which embedded AWS runs."""
         self._record.unlink(missing_ok=True)
 
     def running(self) -> LocalEnvironment | None:
         """Return the embedded AWS that runs, or None.
 
-        It runs as long as the very process lives that was written down, and an embedded AWS answers there: after a
-        restart of the machine its id may be anybody's, and LocalStack listens at the same port.
+        It runs if the very process that was recorded is alive, and an embedded AWS answers there. After a restart of
+        the machine another process may have the id, and LocalStack listens at the same port.
         """
-        written = self._written()
-        if written is None:
+        recorded = self._read_record()
+        if recorded is None:
             return None
-        environment, process = written
+        environment, process = recorded
         return environment if process.is_alive and _answers(environment.endpoint) else None
 
     def process_of(self, environment: LocalEnvironment) -> Process | None:
-        """Return the process of an embedded AWS, alive or not; None if nothing is written down of it."""
-        written = self._written()
-        return None if written is None or written[0] != environment else written[1]
+        """Return the process of an embedded AWS, alive or not; None if there is no record of it."""
+        recorded = self._read_record()
+        return None if recorded is None or recorded[0] != environment else recorded[1]
 
-    def _written(self) -> tuple[LocalEnvironment, Process] | None:
+    def _read_record(self) -> tuple[LocalEnvironment, Process] | None:
         try:
             record = json.loads(self._record.read_text(encoding="utf-8"))
             started = record.pop("started")
@@ -165,7 +169,7 @@ class Home:
 
 
 def _answers(endpoint: str) -> bool:
-    """Return whether an embedded AWS answers there, or somebody who is too busy to answer."""
+    """Return whether an embedded AWS answers there, or accepts the connection and is too busy to answer."""
     address = urlsplit(endpoint)
     connection = HTTPConnection(address.hostname or "", address.port, timeout=_ANSWERS_WITHIN_S)
     try:

@@ -1,4 +1,4 @@
-"""Bringing the embedded stack up, step by step, telling how long each step took."""
+"""Bringing the embedded stack up, step by step, printing how long each step took."""
 
 from __future__ import annotations
 
@@ -13,33 +13,28 @@ from tunehook_local.embedded import deploy, ministack
 from tunehook_local.embedded.docker_network import LOOPBACK
 from tunehook_local.embedded.state import Home, LocalEnvironment
 
-Say = Callable[[str], None]
+PrintLine = Callable[[str], None]
 
 
-def say_on_stderr(line: str) -> None:
-    """Print a line where it is not taken for a command's output, as long as there is a terminal to print it on."""
+def print_on_stderr(line: str) -> None:
+    """Print a line that is no part of a command's output; nothing happens if the terminal is gone."""
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr, flush=True)
 
 
-def bring_up(home: Home, port: int, say: Say = say_on_stderr, *, host: str | None = None) -> LocalEnvironment:
+def bring_up(
+    home: Home, port: int, print_line: PrintLine = print_on_stderr, *, host: str | None = None
+) -> LocalEnvironment:
     """Start the embedded AWS unless it runs, then build and deploy the stack.
 
     Parameters
     ----------
-    home : Home
-        Where its state lies.
     port : int
         Where to listen, if it does not run yet.
-    say : callable
+    print_line : callable
         Is given a line a step.
     host : str, optional
         The address to listen on; loopback by default. One that runs must listen there already.
-
-    Returns
-    -------
-    LocalEnvironment
-        How to reach it.
 
     Raises
     ------
@@ -49,18 +44,18 @@ def bring_up(home: Home, port: int, say: Say = say_on_stderr, *, host: str | Non
     environment = home.running()
     was_running = environment is not None
     if environment is None:
-        with _step("starting the embedded AWS", say):
+        with _timed("starting the embedded AWS", print_line):
             environment = ministack.start(home, port, host or LOOPBACK)
     else:
         if host not in (None, environment.host):
             raise Misconfigured(
                 f"the embedded AWS runs at {environment.endpoint} and not at {host}: stop it with `tunehook local down`"
             )
-        say(f"the embedded AWS runs at {environment.endpoint}")
+        print_line(f"the embedded AWS runs at {environment.endpoint}")
     try:
-        with _step("building the stack (sam build)", say):
+        with _timed("building the stack (sam build)", print_line):
             deploy.build(home)
-        with _step("deploying it (sam deploy)", say):
+        with _timed("deploying it (sam deploy)", print_line):
             deploy.deploy(home, environment)
     except BaseException:
         if not was_running:
@@ -70,7 +65,7 @@ def bring_up(home: Home, port: int, say: Say = say_on_stderr, *, host: str | Non
 
 
 @contextmanager
-def _step(what: str, say: Say) -> Iterator[None]:
+def _timed(step: str, print_line: PrintLine) -> Iterator[None]:
     started = time.monotonic()
     yield
-    say(f"{what} ... {time.monotonic() - started:.1f} s")
+    print_line(f"{step} ... {time.monotonic() - started:.1f} s")

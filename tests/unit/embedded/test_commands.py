@@ -11,7 +11,7 @@ from tests.support.serving import answering
 from typer.testing import CliRunner
 
 from tunehook_local.commands import local as commands
-from tunehook_local.embedded import deployed, sam_environment
+from tunehook_local.embedded import sam_environment
 from tunehook_local.embedded.state import HOME_VARIABLE, Home, LocalEnvironment
 from tunehook_local.main import app
 
@@ -27,7 +27,7 @@ def running(home: Home) -> Iterator[LocalEnvironment]:
     with answering() as port:
         endpoint = f"http://127.0.0.1:{port}"
         environment = LocalEnvironment(endpoint, "us-east-1", "test", "test", "tunehook", os.getpid())
-        home.remember(environment)
+        home.write_record(environment)
         yield environment
 
 
@@ -69,10 +69,10 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> list[LocalEnvironment]:
 
     def stop(home: Home, environment: LocalEnvironment) -> None:
         seen.append(environment)
-        home.forget()
+        home.delete_record()
 
     monkeypatch.setattr(commands.ministack, "stop", stop)
-    monkeypatch.setattr(deployed, "stack_status", lambda _: "CREATE_COMPLETE")
+    monkeypatch.setattr(LocalEnvironment, "stack_status", lambda _: "CREATE_COMPLETE")
     return seen
 
 
@@ -95,7 +95,7 @@ def test_each_way_of_ending_up_stops_the_embedded_aws(
         if line == "Ctrl-C stops it":
             end_oneself(number)
 
-    monkeypatch.setattr(commands, "say_on_stderr", say)
+    monkeypatch.setattr(commands, "print_on_stderr", say)
     result = CliRunner().invoke(app, ["local", "up", "--json"])
     assert (result.exit_code, stopped) == (0, [running])
     assert said[-1] == "stopped; what it holds is kept"
@@ -110,7 +110,7 @@ def test_up_that_is_told_to_end_before_it_is_up_stops_what_it_has_started(
         started = LocalEnvironment(f"http://127.0.0.1:{port}", "us-east-1", "t", "t", "tunehook", os.getpid())
 
         def bring_up(home: Home, *_: object, **__: object) -> LocalEnvironment:
-            home.remember(started)
+            home.write_record(started)
             end_oneself(number)
             raise AssertionError("it went on")
 

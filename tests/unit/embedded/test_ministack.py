@@ -86,9 +86,9 @@ def test_what_was_started_is_stopped_with_the_functions_that_it_runs(
     environment = ministack.start(home, ministack.free_port())
     own, function = processes_of(home, environment)
     assert home.running() == environment
-    child = ministack._children[environment.pid]
+    child = ministack._started[environment.pid]
     if by == "another command":
-        del ministack._children[environment.pid]
+        del ministack._started[environment.pid]
     ministack.stop(home, environment)
     child.wait()
     assert home.running() is None
@@ -125,7 +125,7 @@ def test_a_process_that_has_the_id_of_an_embedded_aws_of_the_past_is_left_alone(
         environment = LocalEnvironment(
             f"http://127.0.0.1:{port}", "us-east-1", "test", "test", "tunehook", innocent.pid
         )
-        home.remember(environment)
+        home.write_record(environment)
         record = json.loads((tmp_path / "running.json").read_text())
         (tmp_path / "running.json").write_text(json.dumps(record | {"started": started}))
         try:
@@ -151,7 +151,7 @@ def test_stream_positions_are_forgotten_and_nothing_else(tmp_path: Path) -> None
     written = {"payload": kept | {"dynamodb_stream_positions": {"scoped": True, "data": {"mapping": 12}}}}
     (home.data / "lambda.json").write_text(json.dumps(written))
 
-    ministack._forget_stream_positions(home)
+    ministack._reset_stream_positions(home)
 
     assert json.loads((home.data / "lambda.json").read_text()) == {
         "payload": kept | {"dynamodb_stream_positions": {"scoped": True, "data": {}}}
@@ -194,4 +194,4 @@ def test_the_last_words_of_a_log_are_its_error_if_there_is_one(
 ) -> None:
     log = tmp_path / "log"
     log.write_text(printed)
-    assert ministack.last_words(log) == words
+    assert ministack.last_error_line(log) == words

@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.support.template import resources, statements, template
 
-from tunehook_local.embedded.ministack_workarounds import EXPIRING, let_items_expire, write_for_embedded
+from tunehook_local.embedded.ministack_workarounds import TTL_ATTRIBUTES, enable_ttl, write_with_batch_actions
 
 BUILT = """\
         Statement:
@@ -21,7 +21,7 @@ BUILT = """\
 def test_batches_are_allowed_where_single_messages_are(tmp_path: Path) -> None:
     built = tmp_path / "template.yaml"
     built.write_text(BUILT)
-    copy = write_for_embedded(built)
+    copy = write_with_batch_actions(built)
     assert copy.parent == built.parent, "the code's places are told from there"
     assert built.read_text() == BUILT
     assert (
@@ -55,7 +55,7 @@ def test_every_table_whose_items_expire_is_known() -> None:
         if "TimeToLiveSpecification" in each
     }
     assert expiring == {
-        name: {"AttributeName": attribute, "Enabled": True} for name, attribute in EXPIRING.items()
+        name: {"AttributeName": attribute, "Enabled": True} for name, attribute in TTL_ATTRIBUTES.items()
     }
 
 
@@ -90,5 +90,5 @@ class Tables:
 def test_items_expire_there_as_the_template_says() -> None:
     tables = Tables()
     environment: Any = SimpleNamespace(client=tables.client, stack_name="stack")
-    let_items_expire(environment)
+    enable_ttl(environment)
     assert tables.expiring == {"stack-Deliveries": "expires_at", "stack-Tasks": "expires_at"}

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("_by")
 def test_a_process_is_there_until_it_ends() -> None:
     mine = Process.of(os.getpid())
     assert mine is not None
-    assert (mine.is_alive, mine.is_there, mine.is_replaced) == (True, True, False)
+    assert (mine.is_alive, mine.exists, mine.is_replaced) == (True, True, False)
     assert Process.of(os.getpid()) == mine
 
 
@@ -38,14 +38,14 @@ def test_one_that_has_ended_has_its_id_until_it_is_asked_for() -> None:
         os.kill(child.pid, 9)
         # Waits for its end, and leaves it to be asked for.
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert (process.is_alive, process.is_there, process.is_replaced) == (False, True, False)
-    assert (process.is_alive, process.is_there, process.is_replaced) == (False, False, False)
+        assert (process.is_alive, process.exists, process.is_replaced) == (False, True, False)
+    assert (process.is_alive, process.exists, process.is_replaced) == (False, False, False)
     assert Process.of(child.pid) is None
 
 
 def test_another_process_of_the_same_id_is_not_it() -> None:
     earlier = Process(os.getpid(), "Mon Nov  2 11:20:14 2026")
-    assert (earlier.is_alive, earlier.is_there, earlier.is_replaced) == (False, False, True)
+    assert (earlier.is_alive, earlier.exists, earlier.is_replaced) == (False, False, True)
 
 
 @pytest.mark.parametrize("pid", [0, -1, 2**31 - 2])

@@ -40,13 +40,13 @@ def dead_pid() -> int:
 
 def test_what_was_remembered_runs_while_its_process_lives_and_listens(tmp_path: Path, listener: int) -> None:
     home = Home(tmp_path)
-    home.remember(environment(listener, os.getpid()))
+    home.write_record(environment(listener, os.getpid()))
     assert home.running() == environment(listener, os.getpid())
 
 
 def test_a_process_that_is_gone_does_not_run(tmp_path: Path, listener: int) -> None:
     home = Home(tmp_path)
-    home.remember(environment(listener, dead_pid()))
+    home.write_record(environment(listener, dead_pid()))
     assert home.running() is None
 
 
@@ -54,13 +54,13 @@ def test_a_process_that_does_not_listen_does_not_run(tmp_path: Path, listener: i
     home = Home(tmp_path)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        home.remember(environment(closed.getsockname()[1], os.getpid()))
+        home.write_record(environment(closed.getsockname()[1], os.getpid()))
         assert home.running() is None
 
 
 def test_another_process_that_has_the_id_now_does_not_run(tmp_path: Path, listener: int) -> None:
     home = Home(tmp_path)
-    home.remember(environment(listener, os.getpid()))
+    home.write_record(environment(listener, os.getpid()))
     record = json.loads((tmp_path / "running.json").read_text())
     for started in ("Mon Nov  2 11:20:14 2026", None):
         (tmp_path / "running.json").write_text(json.dumps(record | {"started": started}))
@@ -73,7 +73,7 @@ def test_another_process_that_has_the_id_now_does_not_run(tmp_path: Path, listen
 def test_another_program_that_answers_at_the_same_place_is_not_it(tmp_path: Path) -> None:
     home = Home(tmp_path)
     with answering("/_localstack/health") as port:
-        home.remember(environment(port, os.getpid()))
+        home.write_record(environment(port, os.getpid()))
         assert home.running() is None
 
 
@@ -81,14 +81,14 @@ def test_one_that_is_too_busy_to_answer_runs(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(state, "_ANSWERS_WITHIN_S", 0.1)
     home = Home(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as busy:
-        home.remember(environment(busy.getsockname()[1], os.getpid()))
+        home.write_record(environment(busy.getsockname()[1], os.getpid()))
         assert home.running() is not None
 
 
 def test_what_was_forgotten_does_not_run(tmp_path: Path, listener: int) -> None:
     home = Home(tmp_path)
-    home.remember(environment(listener, os.getpid()))
-    home.forget()
+    home.write_record(environment(listener, os.getpid()))
+    home.delete_record()
     assert home.running() is None
 
 

@@ -16,7 +16,7 @@ def test_one_that_runs_at_another_address_is_named_and_left_alone(tmp_path: Path
     home = Home(tmp_path)
     with answering() as port:
         endpoint = f"http://127.0.0.1:{port}"
-        home.remember(LocalEnvironment(endpoint, "us-east-1", "test", "test", "tunehook", os.getpid()))
+        home.write_record(LocalEnvironment(endpoint, "us-east-1", "test", "test", "tunehook", os.getpid()))
         with pytest.raises(Misconfigured, match=f"runs at {endpoint} and not at 127.0.0.9"):
             bring_up(home, 4566, host="127.0.0.9")
         assert home.running() is not None
