@@ -26,15 +26,15 @@ from tunehook.errors import TunehookError, Unavailable
 from tunehook_cli import output
 from tunehook_cli.endings import ToldToEnd, told_by_signals
 from tunehook_local.demo.check import Finding, examine
-from tunehook_local.demo.observer import Observer
+from tunehook_local.demo.observer import Observer, StoredFile
 from tunehook_local.demo.plan import HOOK, SUBSCRIBED, TASKS
 from tunehook_local.demo.progress import Progress
 from tunehook_local.embedded import ministack
 from tunehook_local.embedded.state import HOME_VARIABLE, Home, LocalEnvironment, checkout
 from tunehook_local.embedded.up import bring_up
 
-PATIENCE_S: Final = 120.0
-_LOOK_EVERY_S: Final = 0.5
+_TIMEOUT_S: Final = 120.0
+_POLL_S: Final = 0.5
 _SANDBOX_START_S: Final = 15.0
 _TUNEHOOK: Final = str(Path(sys.executable).parent / "tunehook")
 
@@ -61,7 +61,7 @@ def main(*arguments: str) -> int:
             if as_json:
                 output.print_json(_document(findings))
             if keep:
-                _tell_how_to_go_on(console, home, sandbox_url, sandbox_pid)
+                _print_next_steps(console, home, sandbox_url, sandbox_pid)
             return 0 if is_all_there else 1
     except (TunehookError, *AWS_FAULTS, httpx.HTTPError) as error:
         console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
@@ -148,9 +148,9 @@ def _demonstrate(console: Console, environment: LocalEnvironment, sandbox_url: s
         observer.put_task(item)
     console.print()
     progress = Progress(console, observer)
-    deadline = time.monotonic() + PATIENCE_S
-    while not progress.look() and time.monotonic() < deadline:
-        time.sleep(_LOOK_EVERY_S)
+    deadline = time.monotonic() + _TIMEOUT_S
+    while not progress.update() and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
     received = observer.received()
     return [examine(observer, task, received, secrets) for task in TASKS]
 
@@ -175,12 +175,16 @@ def _report(console: Console, findings: list[Finding], home: Home) -> bool:
     for column in ("task", "status", "objects in S3", "webhooks, signature verified by standardwebhooks"):
         table.add_column(column, overflow="fold")
     for finding in findings:
+        webhooks = (
+            f"{each.content['type']} at {each.receiver}: "
+            f"{'NOT VERIFIED' if each in finding.unverified else 'verified'}"
+            for each in finding.webhooks
+        )
         table.add_row(
             f"{finding.task.task_id}\n{finding.task.provider}",
             finding.status,
-            "\n".join(_file_line(finding, key, size, kind) for key, size, kind in _files(finding)),
-            "\n".join(_webhook_line(finding, position) for position in range(len(finding.webhooks)))
-            or "none",
+            "\n".join(_file_line(finding, file) for file in finding.files),
+            "\n".join(webhooks) or "none",
         )
     console.print(table)
     problems = [f"{finding.task.task_id} {problem}" for finding in findings for problem in finding.problems]
@@ -194,6 +198,12 @@ def _report(console: Console, findings: list[Finding], home: Home) -> bool:
     return False
 
 
+def _file_line(finding: Finding, file: StoredFile) -> str:
+    prefix = f"results/{finding.task.provider}/{finding.task.task_id}/"
+    clip, _, name = file.key.removeprefix(prefix).rpartition("/")
+    return f"{f'{clip[:8]}/' if clip else ''}{name}  {file.size:,} B  {file.content_type}"
+
+
 def _document(findings: list[Finding]) -> dict[str, Any]:
     return {
         "complete": not any(finding.problems for finding in findings),
@@ -203,7 +213,8 @@ def _document(findings: list[Finding]) -> dict[str, Any]:
                 "provider": finding.task.provider,
                 "status": finding.status,
                 "files": [
-                    {"key": key, "bytes": size, "content_type": kind} for key, size, kind in _files(finding)
+                    {"key": file.key, "bytes": file.size, "content_type": file.content_type}
+                    for file in finding.files
                 ],
                 "webhooks": [
                     {"type": each.content["type"], "receiver": each.receiver} for each in finding.webhooks
@@ -215,23 +226,7 @@ def _document(findings: list[Finding]) -> dict[str, Any]:
     }
 
 
-def _files(finding: Finding) -> list[tuple[str, int, str]]:
-    return [(file.key, file.size, file.content_type) for file in finding.files]
-
-
-def _file_line(finding: Finding, key: str, size: int, kind: str) -> str:
-    prefix = f"results/{finding.task.provider}/{finding.task.task_id}/"
-    clip, _, name = key.removeprefix(prefix).rpartition("/")
-    return f"{f'{clip[:8]}/' if clip else ''}{name}  {size:,} B  {kind}"
-
-
-def _webhook_line(finding: Finding, position: int) -> str:
-    webhook = finding.webhooks[position]
-    bad = any(f"at {webhook.receiver} whose signature" in problem for problem in finding.problems)
-    return f"{webhook.content['type']} at {webhook.receiver}: {'NOT VERIFIED' if bad else 'verified'}"
-
-
-def _tell_how_to_go_on(console: Console, home: Home, sandbox_url: str, sandbox_pid: int) -> None:
+def _print_next_steps(console: Console, home: Home, sandbox_url: str, sandbox_pid: int) -> None:
     console.print(f"\nstill running (KEEP=1): the stack, and the sandbox at {sandbox_url}", soft_wrap=True)
     for line in (
         f"export {HOME_VARIABLE}={home.folder}",

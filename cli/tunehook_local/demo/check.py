@@ -1,4 +1,4 @@
-"""Whether all of it is there: status, files, webhooks, signatures, links."""
+"""Checks that a task has all that it must have: status, files, webhooks, signatures, links."""
 
 from __future__ import annotations
 
@@ -15,45 +15,34 @@ from tunehook_local.demo.plan import HOOK, SUBSCRIBED, DemoTask
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What became of a task."""
+    """What became of a task; `problems` says in words what is missing or wrong."""
 
     task: DemoTask
     status: str
     files: list[StoredFile]
     webhooks: list[ReceivedWebhook]
+    unverified: list[ReceivedWebhook]
     problems: list[str]
 
 
 def examine(
     observer: Observer, task: DemoTask, received: list[ReceivedWebhook], secrets: dict[str, str]
 ) -> Finding:
-    """Look at everything that has to have come of a task.
+    """Read and check all that a task came to.
 
-    Parameters
-    ----------
-    observer : Observer
-        Where to look.
-    task : DemoTask
-        What was wanted.
-    received : list of ReceivedWebhook
-        All webhooks.
-    secrets : dict
-        The signing secret of each receiver.
-
-    Returns
-    -------
-    Finding
-        What is there, and in `problems` what is missing or wrong, in words.
+    `received` are the webhooks of all tasks, `secrets` the signing secrets by receiver.
     """
     item = observer.task(task.provider, task.task_id)
     files = observer.files(task.provider, task.task_id)
     webhooks = [each for each in received if each.content["data"]["task_id"] == task.task_id]
+    unverified = [each for each in webhooks if not each.is_signed_with(secrets[each.receiver])]
     status = str(item.get("status", "missing"))
     problems = [] if status == task.status else [f"is {status}, not {task.status}"]
     problems += _problems_of_files(task, item, files)
-    problems += _problems_of_webhooks(task, webhooks, secrets)
+    problems += _problems_of_webhooks(task, webhooks)
+    problems += [f"has a webhook at {each.receiver} whose signature does not verify" for each in unverified]
     problems += _problems_of_links(observer, webhooks)
-    return Finding(task, status, files, webhooks, problems)
+    return Finding(task, status, files, webhooks, unverified, problems)
 
 
 def _problems_of_files(task: DemoTask, item: dict[str, Any], files: list[StoredFile]) -> list[str]:
@@ -72,31 +61,24 @@ def _problems_of_files(task: DemoTask, item: dict[str, Any], files: list[StoredF
     return problems
 
 
-def _problems_of_webhooks(
-    task: DemoTask, webhooks: list[ReceivedWebhook], secrets: dict[str, str]
-) -> list[str]:
+def _problems_of_webhooks(task: DemoTask, webhooks: list[ReceivedWebhook]) -> list[str]:
     problems = []
     wanted = Counter([SUBSCRIBED, HOOK] if task.has_hook else [SUBSCRIBED])
     if (arrived := Counter(webhook.receiver for webhook in webhooks)) != wanted:
         problems.append(f"has webhooks at {dict(arrived) or 'no receiver'}, not {dict(wanted)}")
-    for webhook in webhooks:
-        if not webhook.is_signed_with(secrets[webhook.receiver]):
-            problems.append(f"has a webhook at {webhook.receiver} whose signature does not verify")
-        if webhook.content["type"] != f"task.{task.status}":
-            problems.append(f"has a webhook of type {webhook.content['type']}")
-    return problems
+    types = [webhook.content["type"] for webhook in webhooks]
+    return problems + [f"has a webhook of type {each}" for each in types if each != f"task.{task.status}"]
 
 
 def _problems_of_links(observer: Observer, webhooks: list[ReceivedWebhook]) -> list[str]:
     problems = []
-    for webhook in webhooks:
-        for clip in webhook.content["data"]["clips"]:
-            for asset in clip["assets"]:
-                try:
-                    data = observer.download(asset["url"])
-                except httpx.HTTPError as error:
-                    problems.append(f"has a link in a webhook that does not work: {type(error).__name__}")
-                    continue
-                if hashlib.sha256(data).hexdigest() != asset["sha256"]:
-                    problems.append("has a link in a webhook that leads to other bytes")
+    clips = [clip for webhook in webhooks for clip in webhook.content["data"]["clips"]]
+    for asset in (asset for clip in clips for asset in clip["assets"]):
+        try:
+            data = observer.download(asset["url"])
+        except httpx.HTTPError as error:
+            problems.append(f"has a link in a webhook that does not work: {type(error).__name__}")
+            continue
+        if hashlib.sha256(data).hexdigest() != asset["sha256"]:
+            problems.append("has a link in a webhook that leads to other bytes")
     return problems

@@ -1,4 +1,4 @@
-"""What the demonstration looks at from outside: the table, the bucket, the receivers' own books."""
+"""Reads from outside what the demonstration came to: the table, the bucket, the receivers' requests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ReceivedWebhook:
         return dict(json.loads(self.body))
 
     def is_signed_with(self, secret: str) -> bool:
-        """Return whether the `standardwebhooks` library takes the signature."""
+        """Return whether the `standardwebhooks` library accepts the signature."""
         try:
             Webhook(secret).verify(self.body, self.headers)
         except WebhookVerificationError:
@@ -48,22 +48,14 @@ class StoredFile:
 
 
 class Observer:
-    """The deployed stack and the sandbox, seen with boto3 and HTTP alone.
-
-    Parameters
-    ----------
-    environment : LocalEnvironment
-        The embedded AWS.
-    sandbox_url : str
-        Where the sandbox is.
-    """
+    """Reads the deployed stack and the sandbox with boto3 and HTTP alone."""
 
     def __init__(self, environment: LocalEnvironment, sandbox_url: str) -> None:
         outputs = environment.outputs()
         self._dynamodb = environment.client("dynamodb")
         self._s3 = environment.client("s3")
         self._tasks_table = outputs["TasksTable"]
-        self.bucket = outputs["ResultsBucket"]
+        self._bucket = outputs["ResultsBucket"]
         self._sandbox = httpx.Client(base_url=sandbox_url, trust_env=False, timeout=5.0)
 
     def put_task(self, task: dict[str, str]) -> None:
@@ -78,21 +70,20 @@ class Observer:
         answer = self._dynamodb.get_item(TableName=self._tasks_table, Key=key, ConsistentRead=True)
         return from_attributes(answer.get("Item", {}))
 
+    def keys(self, provider: str, task_id: str) -> list[str]:
+        """Return the keys of a task's objects."""
+        listing = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=f"results/{provider}/{task_id}/")
+        return [entry["Key"] for entry in listing.get("Contents", ())]
+
     def files(self, provider: str, task_id: str) -> list[StoredFile]:
-        """Return the objects that are kept of a task, with the digests of what is really there."""
-        listing = self._s3.list_objects_v2(Bucket=self.bucket, Prefix=f"results/{provider}/{task_id}/")
-        return [self._file(entry["Key"]) for entry in listing.get("Contents", ())]
-
-    def count_files(self, provider: str, task_id: str) -> int:
-        """Return how many objects are kept of a task."""
-        return int(
-            self._s3.list_objects_v2(Bucket=self.bucket, Prefix=f"results/{provider}/{task_id}/")["KeyCount"]
-        )
-
-    def _file(self, key: str) -> StoredFile:
-        answer = self._s3.get_object(Bucket=self.bucket, Key=key)
-        data = answer["Body"].read()
-        return StoredFile(key, len(data), answer["ContentType"], hashlib.sha256(data).hexdigest())
+        """Return a task's objects, with the digests of the bytes that are there."""
+        files = []
+        for key in self.keys(provider, task_id):
+            answer = self._s3.get_object(Bucket=self._bucket, Key=key)
+            data = answer["Body"].read()
+            digest = hashlib.sha256(data).hexdigest()
+            files.append(StoredFile(key, len(data), answer["ContentType"], digest))
+        return files
 
     def received(self) -> list[ReceivedWebhook]:
         """Return the webhooks that arrived, in order."""
@@ -103,5 +94,5 @@ class Observer:
         ]
 
     def download(self, link: str) -> bytes:
-        """Fetch what a link in a webhook leads to, without any credentials."""
+        """Fetch the file of a webhook's link, without any credentials."""
         return httpx.get(link, trust_env=False, timeout=10.0).raise_for_status().content

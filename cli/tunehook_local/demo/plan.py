@@ -1,4 +1,4 @@
-"""What the demonstration does, and what has to come of it."""
+"""The tasks of the demonstration, and the results that they must have."""
 
 from __future__ import annotations
 
@@ -8,18 +8,10 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class DemoTask:
-    """A task of ``sandbox/scenarios/demo.toml``.
+    """A task of ``sandbox/scenarios/demo.toml``, and the `status` with which it must end.
 
-    Parameters
-    ----------
-    provider, task_id : str
-        The task.
-    status : str
-        How it must end.
-    files : mapping of str to int
-        How many files of each content type must lie in S3, the manifest aside.
-    has_hook : bool
-        Whether it names a webhook of its own.
+    `files` are the numbers of files that must be in S3 by content type, the manifest aside. `has_hook` says whether the
+    task names a webhook of its own.
     """
 
     provider: str

@@ -1,70 +1,59 @@
-"""What happens, as it happens: a line a change, on a terminal and in a log alike."""
+"""Prints a line for each change, on a terminal and into a file alike."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.markup import escape
 
-from tunehook_local.demo.observer import Observer, ReceivedWebhook
+from tunehook_local.demo.observer import Observer
 from tunehook_local.demo.plan import TASKS, DemoTask
 
-_STYLES = {"completed": "green", "failed": "red", "webhook": "cyan"}
+_STYLES = {"completed": "green", "failed": "red"}
 
 
+@dataclass(slots=True)
 class Progress:
-    """Prints what has changed since the last look.
+    """Prints what has changed since the last call of `update`."""
 
-    Parameters
-    ----------
-    console : Console
-        Where to print.
-    observer : Observer
-        Where to look.
-    """
+    console: Console
+    observer: Observer
+    _started: float = field(default_factory=time.monotonic)
+    _states: dict[str, str] = field(default_factory=dict)
+    _file_counts: dict[str, int] = field(default_factory=dict)
+    _webhooks: int = 0
 
-    def __init__(self, console: Console, observer: Observer) -> None:
-        self._console = console
-        self._world = observer
-        self._started = time.monotonic()
-        self._states: dict[str, str] = {}
-        self._file_counts: dict[str, int] = {}
-        self._webhooks = 0
-
-    def look(self) -> bool:
+    def update(self) -> bool:
         """Print what is new; return whether every task has ended and every webhook that is due has come."""
-        received = self._world.received()
+        received = self.observer.received()
         for task in TASKS:
-            self._look_at(task)
+            self._update_task(task)
         for webhook in received[self._webhooks :]:
-            self._tell_webhook(webhook)
+            content = webhook.content
+            text = f"webhook {content['type']} at {webhook.receiver}"
+            self._print_line(content["data"]["task_id"], text, "cyan")
         self._webhooks = len(received)
         ended = all(state in ("completed", "failed", "rejected") for state in self._states.values())
         return ended and len(received) >= len(TASKS) + sum(task.has_hook for task in TASKS)
 
-    def say(self, what: str, text: str, style: str = "") -> None:
-        """Print one line with the seconds since the tasks were put."""
-        styled = f"[{style}]{escape(text)}[/]" if style else escape(text)
-        self._console.print(
-            f"  {time.monotonic() - self._started:5.1f} s  {what:<18} {styled}", highlight=False
-        )
-
-    def _look_at(self, task: DemoTask) -> None:
-        item = self._world.task(task.provider, task.task_id)
+    def _update_task(self, task: DemoTask) -> None:
+        item = self.observer.task(task.provider, task.task_id)
         status = item.get("status", "put into the table")
         state = item.get("phase", "accepted") if status == "pending" else status
         if state != self._states.get(task.task_id):
             self._states[task.task_id] = state
             reason = f": {item['failure']['reason']}" if "failure" in item else ""
-            self.say(task.task_id, f"{state}{reason}", _STYLES.get(state, ""))
-        count = self._world.count_files(task.provider, task.task_id)
+            self._print_line(task.task_id, f"{state}{reason}", _STYLES.get(state, ""))
+        count = len(self.observer.keys(task.provider, task.task_id))
         if count != self._file_counts.get(task.task_id, 0):
             self._file_counts[task.task_id] = count
-            self.say(task.task_id, f"{count} object{'s' * (count > 1)} in S3")
+            self._print_line(task.task_id, f"{count} object{'s' * (count > 1)} in S3")
 
-    def _tell_webhook(self, webhook: ReceivedWebhook) -> None:
-        content = webhook.content
-        self.say(
-            content["data"]["task_id"], f"webhook {content['type']} at {webhook.receiver}", _STYLES["webhook"]
+    def _print_line(self, task_id: str, text: str, style: str = "") -> None:
+        """Print one line with the seconds since the tasks were put."""
+        styled = f"[{style}]{escape(text)}[/]" if style else escape(text)
+        self.console.print(
+            f"  {time.monotonic() - self._started:5.1f} s  {task_id:<18} {styled}", highlight=False
         )

@@ -22,8 +22,8 @@ AUDIO = b"ID3 some music"
 DIGEST = "c3f7f2ac6d0c5d1c2a4de8f8c8c3b2b7"
 
 
-class FakeWorld:
-    """A observer in which everything is as it should be, until a test spoils something."""
+class FakeObserver:
+    """An observer to which everything is as it should be, until a test spoils something."""
 
     def __init__(self) -> None:
         self.item: dict[str, Any] = {
@@ -62,7 +62,7 @@ def webhook(receiver: str, secret: str = SECRET, kind: str = "task.completed") -
     return ReceivedWebhook(receiver, headers, body)
 
 
-def problems(observer: FakeWorld, webhooks: list[ReceivedWebhook]) -> list[str]:
+def problems(observer: FakeObserver, webhooks: list[ReceivedWebhook]) -> list[str]:
     return examine(observer, TASK, webhooks, {SUBSCRIBED: SECRET, HOOK: SECRET}).problems  # type: ignore[arg-type]
 
 
@@ -71,26 +71,26 @@ OTHER_SECRET = "whsec_" + base64.b64encode(b"o" * 32).decode()
 
 
 def test_nothing_is_wrong_where_everything_is_there() -> None:
-    assert problems(FakeWorld(), GOOD) == []
+    assert problems(FakeObserver(), GOOD) == []
 
 
-def drop_manifest(observer: FakeWorld) -> None:
+def drop_manifest(observer: FakeObserver) -> None:
     observer.stored.pop()
 
 
-def drop_audio(observer: FakeWorld) -> None:
+def drop_audio(observer: FakeObserver) -> None:
     observer.stored.pop(0)
 
 
-def other_bytes(observer: FakeWorld) -> None:
+def other_bytes(observer: FakeObserver) -> None:
     observer.stored[0] = replace(observer.stored[0], sha256="other")
 
 
-def failed(observer: FakeWorld) -> None:
+def failed(observer: FakeObserver) -> None:
     observer.item["status"] = "failed"
 
 
-def other_link(observer: FakeWorld) -> None:
+def other_link(observer: FakeObserver) -> None:
     observer.linked = b"something else"
 
 
@@ -104,8 +104,8 @@ def other_link(observer: FakeWorld) -> None:
         (other_link, "leads to other bytes"),
     ],
 )
-def test_what_is_missing_or_wrong_is_named(spoil: Callable[[FakeWorld], None], words: str) -> None:
-    observer = FakeWorld()
+def test_what_is_missing_or_wrong_is_named(spoil: Callable[[FakeObserver], None], words: str) -> None:
+    observer = FakeObserver()
     spoil(observer)
     assert any(words in problem for problem in problems(observer, GOOD))
 
@@ -121,4 +121,4 @@ def test_what_is_missing_or_wrong_is_named(spoil: Callable[[FakeWorld], None], w
     ],
 )
 def test_a_webhook_that_is_missing_or_wrong_is_named(webhooks: list[ReceivedWebhook], words: str) -> None:
-    assert any(words in problem for problem in problems(FakeWorld(), webhooks))
+    assert any(words in problem for problem in problems(FakeObserver(), webhooks))
