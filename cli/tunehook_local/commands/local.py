@@ -65,7 +65,9 @@ def up(
     try:
         with told_by_signals():
             if reset:
-                _forget_all(home, ran_before)
+                if ran_before is not None:
+                    ministack.stop(home, ran_before)
+                shutil.rmtree(home.data, ignore_errors=True)
                 ran_before = None
             environment = bring_up(home, port, host=host)
             is_up = True
@@ -81,17 +83,11 @@ def up(
             while True:
                 signal.pause()
     except ToldToEnd as told:
-        # One that ran before is only stopped by whoever has seen it up.
+        # One that ran before is stopped only once this command has brought it up to date.
         if is_up or ran_before is None:
             _stop(home)
         if not is_up:
             raise typer.Exit(told.status) from None
-
-
-def _forget_all(home: Home, environment: LocalEnvironment | None) -> None:
-    if environment is not None:
-        ministack.stop(home, environment)
-    shutil.rmtree(home.data, ignore_errors=True)
 
 
 def _stop(home: Home) -> bool:

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,9 +26,8 @@ from tunehook.aws.errors import AWS_FAULTS
 from tunehook.errors import TunehookError, Unavailable
 from tunehook_cli import output
 from tunehook_cli.endings import ToldToEnd, told_by_signals
-from tunehook_local.demo.check import Finding, examine
+from tunehook_local.demo.check import HOOK, SUBSCRIBED, TASKS, Finding, examine
 from tunehook_local.demo.observer import Observer, StoredFile
-from tunehook_local.demo.plan import HOOK, SUBSCRIBED, TASKS
 from tunehook_local.demo.progress import Progress
 from tunehook_local.embedded import ministack
 from tunehook_local.embedded.state import HOME_VARIABLE, Home, LocalEnvironment, checkout
@@ -125,18 +125,13 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 def _demonstrate(console: Console, environment: LocalEnvironment, sandbox_url: str) -> list[Finding]:
     observer = Observer(environment, sandbox_url)
+    tunehook = partial(_tunehook, console, environment)
     for provider in dict.fromkeys(task.provider for task in TASKS):
-        _tunehook(
-            console,
-            environment,
-            *("providers", "set", provider, "--kind", provider),
-            *("--base-url", f"{sandbox_url}/{provider}", "--api-key", f"sandbox-key-{provider}"),
-        )
+        url, key = f"{sandbox_url}/{provider}", f"sandbox-key-{provider}"
+        tunehook("providers", "set", provider, "--kind", provider, "--base-url", url, "--api-key", key)
     hook_url = f"{sandbox_url}/receiver/{HOOK}"
-    subscription = _tunehook(
-        console, environment, "subscribe", f"{sandbox_url}/receiver/{SUBSCRIBED}", "--json"
-    )
-    hook = _tunehook(console, environment, "subscriptions", "secret", hook_url, "--json")
+    subscription = tunehook("subscribe", f"{sandbox_url}/receiver/{SUBSCRIBED}", "--json")
+    hook = tunehook("subscriptions", "secret", hook_url, "--json")
     secrets = {SUBSCRIBED: subscription["signing_secret"], HOOK: hook["signing_secret"]}
 
     console.print("\nputting the tasks into the table, with PutItem:")
@@ -192,8 +187,7 @@ def _report(console: Console, findings: list[Finding], home: Home) -> bool:
         console.print("[green]everything is there[/]")
         return True
     console.print("[red]not everything is there:[/]")
-    for problem in problems:
-        console.print(f"  {problem}", soft_wrap=True)
+    console.print(*(f"  {problem}" for problem in problems), sep="\n", soft_wrap=True)
     console.print(f"logs: {home.log.parent}", soft_wrap=True)
     return False
 
@@ -228,12 +222,9 @@ def _document(findings: list[Finding]) -> dict[str, Any]:
 
 def _print_next_steps(console: Console, home: Home, sandbox_url: str, sandbox_pid: int) -> None:
     console.print(f"\nstill running (KEEP=1): the stack, and the sandbox at {sandbox_url}", soft_wrap=True)
-    for line in (
-        f"export {HOME_VARIABLE}={home.folder}",
-        ".venv/bin/tunehook tasks list",
-        f".venv/bin/tunehook local down; kill {sandbox_pid}      # stops both",
-    ):
-        console.print(f"  {line}", soft_wrap=True)
+    console.print(f"  export {HOME_VARIABLE}={home.folder}", soft_wrap=True)
+    console.print("  .venv/bin/tunehook tasks list", soft_wrap=True)
+    console.print(f"  .venv/bin/tunehook local down; kill {sandbox_pid}      # stops both", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.markup import escape
 
+from tunehook_local.demo.check import TASKS, DemoTask
 from tunehook_local.demo.observer import Observer
-from tunehook_local.demo.plan import TASKS, DemoTask
 
 _STYLES = {"completed": "green", "failed": "red"}
 

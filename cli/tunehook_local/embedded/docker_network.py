@@ -31,7 +31,7 @@ def listening_address() -> str:
     """
     if _is_desktop():
         return LOOPBACK
-    gateway = _gateway()
+    gateway = _host_address()
     with socket.socket() as probe:
         try:
             probe.bind((gateway, 0))
@@ -68,8 +68,8 @@ def _is_desktop() -> bool:
     return _docker("info", "--format", "{{.OperatingSystem}}") == "Docker Desktop"
 
 
-def _gateway() -> str:
-    """The host's address on the network that containers are in by default."""
+def _host_address() -> str:
+    """Return the host's address on the network that containers are in by default."""
     printed = _docker("network", "inspect", "bridge", "--format", "{{json .IPAM.Config}}")
     configurations: list[dict[str, Any]] = json.loads(printed)
     for each in configurations:

@@ -17,7 +17,7 @@ from typing import Final
 from tunehook.errors import Misconfigured, Unavailable
 from tunehook_local.embedded.docker_network import LOOPBACK
 from tunehook_local.embedded.process_identity import Process
-from tunehook_local.embedded.state import HEALTH_PATH, Home, LocalEnvironment, checkout
+from tunehook_local.embedded.state import Home, LocalEnvironment, answers, checkout
 
 DEFAULT_PORT: Final = 4566
 REGION: Final = "us-east-1"
@@ -75,7 +75,7 @@ def start(
             start_new_session=True,
         )
     _started[process.pid] = process
-    environment = LocalEnvironment(_endpoint(host, port), REGION, _KEY, _KEY, STACK_NAME, process.pid)
+    environment = LocalEnvironment(f"http://{host}:{port}", REGION, _KEY, _KEY, STACK_NAME, process.pid)
     try:
         home.write_record(environment)
         _wait_until_it_answers(environment, process, home)
@@ -160,10 +160,6 @@ def _is_free(host: str, port: int) -> bool:
     return True
 
 
-def _endpoint(host: str, port: int) -> str:
-    return f"http://{host}:{port}"
-
-
 def _environment(
     home: Home, port: int, host: str = LOOPBACK, functions_endpoint: str | None = None
 ) -> dict[str, str]:
@@ -175,7 +171,7 @@ def _environment(
     }
     # By default MiniStack sends its functions to loopback.
     if functions_endpoint is None and host != LOOPBACK:
-        functions_endpoint = _endpoint(host, port)
+        functions_endpoint = f"http://{host}:{port}"
     endpoint = {} if functions_endpoint is None else {"AWS_ENDPOINT_URL": functions_endpoint}
     own = {
         "AUTH": "true",
@@ -200,28 +196,17 @@ def _environment(
 def _wait_until_it_answers(
     environment: LocalEnvironment, process: subprocess.Popen[bytes], home: Home
 ) -> None:
-    import httpx
-
     deadline = time.monotonic() + _START_S
-    with httpx.Client(trust_env=False, timeout=2.0) as http:
-        while time.monotonic() < deadline:
-            if process.poll() is not None:
-                break
-            try:
-                if http.get(f"{environment.endpoint}{HEALTH_PATH}").is_success:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.1)
+    while time.monotonic() < deadline and process.poll() is None:
+        if answers(environment.endpoint, if_busy=False):
+            return
+        time.sleep(0.1)
     raise Unavailable(f"the embedded AWS did not come up: {last_error_line(home.log)} (log: {home.log})")
 
 
 def last_error_line(log: Path) -> str:
-    """Return what a program printed last: the line that names the error, if one of the last lines does."""
-    lines = [
-        line.strip()
-        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
-        if line.strip()
-    ]
+    """Return the last line of a log that names an error, if one of the last 20 does; else the last line."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines[-20:] if "error" in line.lower()]
     return (errors or lines or ["nothing"])[-1]

@@ -17,7 +17,7 @@ from tunehook_local.embedded.process_identity import Process
 HOME_VARIABLE: Final = "TUNEHOOK_HOME"
 """Names another folder for the state than ``.tunehook/`` in the checkout."""
 
-HEALTH_PATH: Final = "/_ministack/health"
+_HEALTH_PATH: Final = "/_ministack/health"
 
 _ANSWERS_WITHIN_S: Final = 2.0
 
@@ -98,35 +98,15 @@ class Home:
     def __init__(self, folder: Path | None = None) -> None:
         named = os.environ.get(HOME_VARIABLE)
         self.folder = (folder or (Path(named) if named else checkout() / ".tunehook")).resolve()
-
-    @property
-    def data(self) -> Path:
+        self.data = self.folder / "state"
         """What `tunehook local down` keeps: the tables, the objects, the stack."""
-        return self.folder / "state"
-
-    @property
-    def log(self) -> Path:
-        """What the embedded AWS prints."""
-        return self.folder / "logs" / "ministack.log"
-
-    @property
-    def build_log(self) -> Path:
+        self.log = self.folder / "logs" / "ministack.log"
+        self.build_log = self.folder / "logs" / "deploy.log"
         """What the last build and deployment printed."""
-        return self.folder / "logs" / "deploy.log"
-
-    @property
-    def build(self) -> Path:
-        """Where the stack is built."""
-        return self.folder / "build"
-
-    @property
-    def temporary(self) -> Path:
-        """Where the embedded AWS unpacks the functions."""
-        return self.folder / "tmp"
-
-    @property
-    def _record(self) -> Path:
-        return self.folder / "running.json"
+        self.build = self.folder / "build"
+        self.temporary = self.folder / "tmp"
+        """Where MiniStack unpacks the functions."""
+        self._record = self.folder / "running.json"
 
     def write_record(self, environment: LocalEnvironment) -> None:
         """Record which embedded AWS runs, and when its process was started."""
@@ -149,7 +129,7 @@ class Home:
         if recorded is None:
             return None
         environment, process = recorded
-        return environment if process.is_alive and _answers(environment.endpoint) else None
+        return environment if process.is_alive and answers(environment.endpoint, if_busy=True) else None
 
     def process_of(self, environment: LocalEnvironment) -> Process | None:
         """Return the process of an embedded AWS, alive or not; None if there is no record of it."""
@@ -168,17 +148,17 @@ class Home:
         return environment, Process(environment.pid, started)
 
 
-def _answers(endpoint: str) -> bool:
-    """Return whether an embedded AWS answers there, or accepts the connection and is too busy to answer."""
+def answers(endpoint: str, *, if_busy: bool) -> bool:
+    """Return whether an embedded AWS answers there, or `if_busy` if it accepts a connection but does not answer."""
     address = urlsplit(endpoint)
     connection = HTTPConnection(address.hostname or "", address.port, timeout=_ANSWERS_WITHIN_S)
     try:
         connection.connect()
         try:
-            connection.request("GET", HEALTH_PATH)
+            connection.request("GET", _HEALTH_PATH)
             return connection.getresponse().status == 200
         except TimeoutError:
-            return True
+            return if_busy
     except (OSError, HTTPException):
         return False
     finally:

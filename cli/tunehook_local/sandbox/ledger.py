@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from typing import Any, Literal
 from tunehook.times import iso
 from tunehook_local.sandbox.answer_sequence import AnswerSequence, stable_fraction
 from tunehook_local.sandbox.model import Kind, Phase
-from tunehook_local.sandbox.scenario import Scenario, TaskRule
+from tunehook_local.sandbox.scenario import FirstRule, Scenario, TaskRule
 from tunehook_local.sandbox.scripted_answers import ScriptedAnswer, TaskAnswer
 
 Clock = Callable[[], datetime]
@@ -190,23 +190,22 @@ class Ledger:
 
     def take_query_many(self, kind: Kind) -> ScriptedAnswer | None:
         """Return what the scenario has for a query of many tasks, and count it as given."""
-        rule = self.scenario.query_many_rule(kind)
-        return None if rule is None else self._take("query_many", kind, rule.answers)
+        return self._take("query_many", kind, self.scenario.query_many_rule(kind))
 
     def take_asset(self, path: str) -> ScriptedAnswer | None:
         """Return what the scenario has for an asset, and count it as given."""
-        rule = self.scenario.asset_rule(path)
-        return None if rule is None else self._take("assets", path, rule.answers)
+        return self._take("assets", path, self.scenario.asset_rule(path))
 
     def take_receiver(self, name: str) -> ScriptedAnswer | None:
         """Return what the scenario has for a receiver, and count it as given."""
-        rule = self.scenario.receiver_rule(name)
-        return None if rule is None else self._take("receivers", name, rule.answers)
+        return self._take("receivers", name, self.scenario.receiver_rule(name))
 
-    def _take(self, group: str, subject: str, answers: Sequence[ScriptedAnswer]) -> ScriptedAnswer | None:
+    def _take(self, group: str, subject: str, rule: FirstRule | None) -> ScriptedAnswer | None:
+        if rule is None:
+            return None
         key = (group, subject)
         if key not in self._sequences:
-            self._sequences[key] = AnswerSequence(answers, self.clock(), stable_fraction(group, subject))
+            self._sequences[key] = AnswerSequence(rule.answers, self.clock(), stable_fraction(*key))
         return self._sequences[key].take(self.clock())
 
     def add_received(self, request: ReceivedRequest) -> None:

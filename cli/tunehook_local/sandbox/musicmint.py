@@ -32,7 +32,7 @@ def one(snapshot: TaskSnapshot) -> PlainResponse:
     data = _summary(snapshot)
     if snapshot.phase is Phase.COMPLETED:
         data["results"] = [_clip(snapshot, clip) for clip in snapshot.clips]
-    return _envelope(snapshot.now, data)
+    return _envelope(snapshot.now, 0, "ok", data=data)
 
 
 def many(snapshots: Sequence[TaskSnapshot], query: object, now: datetime) -> PlainResponse:
@@ -47,17 +47,17 @@ def many(snapshots: Sequence[TaskSnapshot], query: object, now: datetime) -> Pla
     wanted = _FILTERS.get(_integer(fields, "status", -1))
     matching = [snapshot for snapshot in snapshots if wanted in (None, snapshot.phase)]
     items = [_summary(snapshot) for snapshot in matching[(page - 1) * page_size : page * page_size]]
-    return _envelope(now, {"items": items, "total": len(matching), "page": page})
+    return _envelope(now, 0, "ok", data={"items": items, "total": len(matching), "page": page})
 
 
 def not_found(now: datetime) -> PlainResponse:
     """Return the only answer on record that says that a task does not exist: its result has expired."""
-    return _error(now, 4005, "Music result has expired")
+    return _envelope(now, 4005, "Music result has expired")
 
 
 def unauthorised(now: datetime) -> PlainResponse:
     """Return the answer to a deleted key: only `code` tells (docs/provider-contracts.md, row 1)."""
-    return _error(now, 1004, "AppKey deleted")
+    return _envelope(now, 1004, "AppKey deleted")
 
 
 def _summary(snapshot: TaskSnapshot) -> dict[str, Any]:
@@ -84,12 +84,8 @@ def _clip(snapshot: TaskSnapshot, clip: Clip) -> dict[str, Any]:
     }
 
 
-def _envelope(now: datetime, data: dict[str, Any]) -> PlainResponse:
-    return json_response({"code": 0, "message": "ok", "request_id": f"req-{to_ms(now)}", "data": data})
-
-
-def _error(now: datetime, code: int, message: str) -> PlainResponse:
-    return json_response({"code": code, "message": message, "request_id": f"req-{to_ms(now)}"})
+def _envelope(now: datetime, code: int, message: str, **content: Any) -> PlainResponse:
+    return json_response({"code": code, "message": message, "request_id": f"req-{to_ms(now)}", **content})
 
 
 def _integer(fields: dict[str, Any], name: str, default: int) -> int:

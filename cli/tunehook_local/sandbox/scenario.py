@@ -51,15 +51,6 @@ def _in_order(answers: tuple[A, ...], *, last_holds: bool) -> tuple[A, ...]:
     return answers
 
 
-TaskAnswers = Annotated[
-    tuple[TaskAnswer, ...], Field(min_length=1), AfterValidator(partial(_in_order, last_holds=True))
-]
-FirstAnswers = Annotated[
-    tuple[ScriptedAnswer, ...], Field(min_length=1), AfterValidator(partial(_in_order, last_holds=False))
-]
-"""What is answered before, or around, the usual answer."""
-
-
 class TaskRule(Strict):
     """How the tasks whose id matches behave.
 
@@ -76,28 +67,35 @@ class TaskRule(Strict):
     lyrics: bool = False
     signed: bool = False
     assets_url: Annotated[str, Field(pattern=r"^https?://\S*[^\s/]$")] | None = None
-    answers: TaskAnswers
+    answers: Annotated[
+        tuple[TaskAnswer, ...], Field(min_length=1), AfterValidator(partial(_in_order, last_holds=True))
+    ]
 
 
-class QueryManyRule(Strict):
+class FirstRule(Strict):
+    """What is answered before the usual answer, or around it."""
+
+    answers: Annotated[
+        tuple[ScriptedAnswer, ...], Field(min_length=1), AfterValidator(partial(_in_order, last_holds=False))
+    ]
+
+
+class QueryManyRule(FirstRule):
     """What a query of many tasks gets instead of, or around, the true list."""
 
     kind: Kind
-    answers: FirstAnswers
 
 
-class AssetRule(Strict):
+class AssetRule(FirstRule):
     """What the asset host does before it serves a file, or while it does; counted for each URL by itself."""
 
     path: str = "*"
-    answers: FirstAnswers
 
 
-class ReceiverRule(Strict):
+class ReceiverRule(FirstRule):
     """What the webhook receiver of a name does before it answers 204."""
 
     name: str = "*"
-    answers: FirstAnswers
 
 
 class Scenario(Strict):

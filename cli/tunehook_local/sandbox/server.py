@@ -59,7 +59,8 @@ class Sandbox:
     ) -> None:
         self._ledger = Ledger(load_scenario(scenario) if isinstance(scenario, Path) else scenario, clock)
         self._host = host
-        self._port = port
+        self.port = port
+        """Once the server runs, the one it is bound to."""
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -69,11 +70,11 @@ class Sandbox:
         )
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
+            await web.TCPSite(self._runner, self._host, self.port).start()
         except OSError:
             await self._runner.cleanup()
             raise
-        self._port = self._runner.addresses[0][1]
+        self.port = self._runner.addresses[0][1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -81,14 +82,9 @@ class Sandbox:
             await self._runner.cleanup()
 
     @property
-    def port(self) -> int:
-        """The port: once the server runs, the one it is bound to."""
-        return self._port
-
-    @property
     def url(self) -> str:
         """Where the sandbox is, without a slash at the end."""
-        return f"http://{self._host}:{self._port}"
+        return f"http://{self._host}:{self.port}"
 
     def base_url(self, kind: Kind | str) -> str:
         """Return the base URL to configure for a provider of this kind."""

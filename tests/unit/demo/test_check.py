@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from tunehook_local.demo.check import examine
+from tunehook_local.demo.check import HOOK, SUBSCRIBED, DemoTask, examine
 from tunehook_local.demo.observer import ReceivedWebhook, StoredFile
-from tunehook_local.demo.plan import HOOK, SUBSCRIBED, DemoTask
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
 TASK = DemoTask("suno", "t", "completed", {"audio/mpeg": 1}, has_hook=True)

@@ -76,46 +76,39 @@ def render(song: Song, path: Path) -> None:
         out.writeframes(array.array("h", (int(30_000 * sample / peak) for sample in mix)).tobytes())
 
 
-def ffmpeg(*arguments: str) -> None:
-    """Run ffmpeg in this folder, without the version and the date that it would write into the file."""
-    command = ["ffmpeg", "-loglevel", "error", "-y", *arguments[:-1], "-bitexact", arguments[-1]]
-    subprocess.run(command, check=True, cwd=HERE, stdin=subprocess.DEVNULL)
+def ffmpeg(inputs: list[str], options: str, name: str, **tags: str) -> None:
+    """Make a file of this folder, without the version and the date that ffmpeg would write into it."""
+    metadata = [word for tag, value in tags.items() for word in ("-metadata", f"{tag}={value}")]
+    command = ["ffmpeg", "-loglevel", "error", "-y", *inputs, *shlex.split(options), *metadata]
+    subprocess.run([*command, "-bitexact", name], check=True, cwd=HERE, stdin=subprocess.DEVNULL)
 
 
 def make_audio(song: Song, title: str, wav: Path, name: str) -> None:
     """Make an mp3 with ID3v1 and ID3v2 tags; `wav` is kept."""
     render(song, wav)
-    tags = (f"title={title}", "artist=tunehook sandbox", "genre=Synthesised")
-    metadata = [argument for tag in tags for argument in ("-metadata", tag)]
-    codec = shlex.split("-c:a libmp3lame -b:a 64k -id3v2_version 3 -write_id3v1 1")
-    ffmpeg("-i", str(wav), *codec, *metadata, name)
+    options = "-c:a libmp3lame -b:a 64k -id3v2_version 3 -write_id3v1 1"
+    ffmpeg(["-i", str(wav)], options, name, title=title, artist="tunehook sandbox", genre="Synthesised")
 
 
 def make_cover(pixels: int, c0: str, c1: str, name: str) -> None:
     """Make a square JPEG: a gradient with a grain."""
     end = pixels - 1
     source = f"gradients=s={pixels}x{pixels}:c0={c0}:c1={c1}:n=2:x0=0:y0=0:x1={end}:y1={end}:d=1:r=1:seed=1"
-    ffmpeg(
-        "-f",
-        "lavfi",
-        "-i",
-        source,
-        *shlex.split("-frames:v 1 -vf noise=alls=6:allf=t,vignette=PI/5 -q:v 5"),
-        name,
-    )
+    options = "-frames:v 1 -vf noise=alls=6:allf=t,vignette=PI/5 -q:v 5"
+    ffmpeg(["-f", "lavfi", "-i", source], options, name)
 
 
 def make_video(wav: Path, name: str) -> None:
     """Make three seconds of H.264 and AAC: a turning gradient, and the beginning of `wav`."""
     source = "gradients=s=320x320:c0=0xf7b733:c1=0x8e54e9:n=2:d=3:r=24:speed=0.02:seed=1"
-    picture = shlex.split("-c:v libx264 -pix_fmt yuv420p -crf 28 -threads 1")
-    sound = shlex.split("-c:a aac -b:a 64k -movflags +faststart")
-    ffmpeg("-f", "lavfi", "-i", source, "-i", str(wav), "-t", "3", *picture, *sound, name)
+    picture = "-c:v libx264 -pix_fmt yuv420p -crf 28 -threads 1"
+    sound = "-c:a aac -b:a 64k -movflags +faststart"
+    ffmpeg(["-f", "lavfi", "-i", source, "-i", str(wav)], f"-t 3 {picture} {sound}", name)
 
 
 def make_m4a(wav: Path, name: str) -> None:
-    """Make a short AAC in an MP4 whose brand does not say that it is sound alone, as hosts call an mp3."""
-    ffmpeg("-i", str(wav), "-t", "0.5", *shlex.split("-c:a aac -b:a 32k -f mp4"), name)
+    """Make a short AAC in an MP4 whose brand does not say that it holds sound alone; hosts serve such files as mp3."""
+    ffmpeg(["-i", str(wav)], "-t 0.5 -c:a aac -b:a 32k -f mp4", name)
 
 
 def main() -> None:
