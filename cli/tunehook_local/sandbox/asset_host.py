@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import mimetypes
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from aiohttp import web
 
 from tunehook_local.sandbox.clips import file_behind, signature
+from tunehook_local.sandbox.ledger import Ledger
 from tunehook_local.sandbox.model import Kind
 from tunehook_local.sandbox.plain_response import PlainResponse
 from tunehook_local.sandbox.respond import respond
-
-if TYPE_CHECKING:
-    from tunehook_local.sandbox.ledger import Ledger
 
 
 def add_asset_routes(app: web.Application, ledger: Ledger) -> None:

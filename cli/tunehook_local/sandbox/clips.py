@@ -7,13 +7,9 @@ import hashlib
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from tunehook_local.sandbox.model import MAX_CLIPS
-
-if TYPE_CHECKING:
-    from tunehook_local.sandbox.model import Kind
+from tunehook_local.sandbox.model import MAX_CLIPS, Kind
 
 MEDIA = Path(__file__).with_name("media")
 

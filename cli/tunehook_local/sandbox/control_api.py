@@ -11,19 +11,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from aiohttp import web
 from pydantic import Field
 
 from tunehook.errors import InvalidInput
+from tunehook_local.sandbox.ledger import Ledger
 from tunehook_local.sandbox.model import Kind
 from tunehook_local.sandbox.respond import read_json
 from tunehook_local.sandbox.scenario import TaskRule, parse
 from tunehook_local.sandbox.scripted_answers import Seconds, Strict
-
-if TYPE_CHECKING:
-    from tunehook_local.sandbox.ledger import Ledger
 
 
 class NewTask(Strict):

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tunehook.times import to_ms
+from tunehook_local.sandbox.clips import Clip
 from tunehook_local.sandbox.model import Phase
 from tunehook_local.sandbox.plain_response import PlainResponse, json_response
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tunehook_local.sandbox.clips import Clip
-    from tunehook_local.sandbox.task_snapshot import TaskSnapshot
+from tunehook_local.sandbox.task_snapshot import TaskSnapshot
 
 _MAX_PAGE_SIZE = 100
 _DEFAULT_PAGE_SIZE = 20

@@ -5,13 +5,11 @@ Times of a task are whole seconds, 0 when not set (docs/provider-contracts.md, r
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tunehook_local.sandbox.model import Phase
 from tunehook_local.sandbox.plain_response import PlainResponse, json_response
-
-if TYPE_CHECKING:
-    from tunehook_local.sandbox.task_snapshot import TaskSnapshot
+from tunehook_local.sandbox.task_snapshot import TaskSnapshot
 
 _PROGRESS = {Phase.QUEUED: "0%", Phase.PROCESSING: "50%", Phase.COMPLETED: "100%", Phase.FAILED: "100%"}
 

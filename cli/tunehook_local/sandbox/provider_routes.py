@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from aiohttp import web
 
 from tunehook_local.sandbox import musicmint, new_api, qhaigc, suno
+from tunehook_local.sandbox.ledger import Ledger, Task
 from tunehook_local.sandbox.model import Kind, Phase
 from tunehook_local.sandbox.plain_response import PlainResponse
 from tunehook_local.sandbox.respond import read_json, respond
+from tunehook_local.sandbox.scripted_answers import TaskAnswer
 from tunehook_local.sandbox.task_snapshot import TaskSnapshot, snapshot_of
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from tunehook_local.sandbox.ledger import Ledger, Task
-    from tunehook_local.sandbox.scripted_answers import TaskAnswer
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 List = Callable[[web.Request, object, "datetime"], PlainResponse]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tunehook.times import to_ms
 from tunehook_local.sandbox import new_api
+from tunehook_local.sandbox.clips import Clip
 from tunehook_local.sandbox.model import Phase
-
-if TYPE_CHECKING:
-    from tunehook_local.sandbox.clips import Clip
-    from tunehook_local.sandbox.plain_response import PlainResponse
-    from tunehook_local.sandbox.task_snapshot import TaskSnapshot
+from tunehook_local.sandbox.plain_response import PlainResponse
+from tunehook_local.sandbox.task_snapshot import TaskSnapshot
 
 _STATUSES = {
     Phase.QUEUED: "PENDING",

@@ -6,17 +6,13 @@ import asyncio
 import json
 import socket
 import struct
-from typing import TYPE_CHECKING
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
 from tunehook_local.sandbox.plain_response import JSON_HEADERS, PlainResponse
-
-if TYPE_CHECKING:
-    from aiohttp.typedefs import Handler
-
-    from tunehook_local.sandbox.scripted_answers import ScriptedAnswer
+from tunehook_local.sandbox.scripted_answers import ScriptedAnswer
 
 # SO_LINGER on with zero seconds: closing such a socket sends RST instead of FIN.
 _LINGER_ZERO = struct.pack("ii", 1, 0)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -19,9 +20,6 @@ from tunehook_local.sandbox.provider_routes import add_provider_routes
 from tunehook_local.sandbox.respond import ignore_disconnects
 from tunehook_local.sandbox.scenario import DEMO_SCENARIO, Scenario, TaskRule, load_scenario
 from tunehook_local.sandbox.webhook_receiver import add_receiver_routes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _SHUTDOWN_S = 0.5
 

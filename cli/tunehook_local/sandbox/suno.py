@@ -6,17 +6,14 @@ Task times are in seconds, clip times seconds as text. The object holds fields o
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from tunehook_local.sandbox import new_api
 from tunehook_local.sandbox.clips import Clip
 from tunehook_local.sandbox.model import Kind, Phase
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tunehook_local.sandbox.plain_response import PlainResponse
-    from tunehook_local.sandbox.task_snapshot import TaskSnapshot
+from tunehook_local.sandbox.plain_response import PlainResponse
+from tunehook_local.sandbox.task_snapshot import TaskSnapshot
 
 _STATUSES = {
     Phase.QUEUED: "QUEUED",
@@ -49,7 +46,13 @@ def _task(snapshot: TaskSnapshot) -> dict[str, Any]:
         snapshot, action=action, status=_STATUSES[snapshot.phase], start_time=start_time, clips=clips
     )
     if snapshot.lyrics:
-        task["data"] = _text(snapshot) if snapshot.phase is Phase.COMPLETED else None
+        text = {
+            "id": Clip(Kind.SUNO, snapshot.task_id, 0).clip_id,
+            "status": "complete",
+            "title": snapshot.song.title,
+            "text": snapshot.song.prompt,
+        }
+        task["data"] = text if snapshot.phase is Phase.COMPLETED else None
     return task | _gateway_fields(snapshot, action)
 
 
@@ -69,15 +72,6 @@ def _gateway_fields(snapshot: TaskSnapshot, action: str) -> dict[str, Any]:
     }
     # What has failed holds the reason there (row 7).
     return own | ({"result_url": snapshot.reason} if snapshot.reason else {})
-
-
-def _text(snapshot: TaskSnapshot) -> dict[str, Any]:
-    return {
-        "id": Clip(Kind.SUNO, snapshot.task_id, 0).clip_id,
-        "status": "complete",
-        "title": snapshot.song.title,
-        "text": snapshot.song.prompt,
-    }
 
 
 def _clip(snapshot: TaskSnapshot, clip: Clip) -> dict[str, Any]:

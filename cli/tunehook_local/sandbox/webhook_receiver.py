@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from aiohttp import web
 
 from tunehook_local.sandbox.ledger import Ledger, ReceivedRequest
 from tunehook_local.sandbox.plain_response import PlainResponse
 from tunehook_local.sandbox.respond import respond
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 
 def add_receiver_routes(app: web.Application, ledger: Ledger) -> None:

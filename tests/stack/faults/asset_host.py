@@ -18,7 +18,8 @@ from tunehook_local.sandbox import Kind, parse
 from tunehook_local.sandbox.answer_sequence import AnswerSequence
 from tunehook_local.sandbox.clips import file_behind
 from tunehook_local.sandbox.ledger import utc_now
-from tunehook_local.sandbox.respond import PlainResponse, respond
+from tunehook_local.sandbox.plain_response import PlainResponse
+from tunehook_local.sandbox.respond import respond
 from tunehook_local.sandbox.scenario import AssetRule
 from tunehook_local.sandbox.scripted_answers import ScriptedAnswer
 

@@ -15,7 +15,8 @@ from tests.stack.faults.troubles import TRIPWIRE
 
 from tunehook_local.sandbox import ReceivedRequest, parse
 from tunehook_local.sandbox.ledger import utc_now
-from tunehook_local.sandbox.respond import PlainResponse, respond
+from tunehook_local.sandbox.plain_response import PlainResponse
+from tunehook_local.sandbox.respond import respond
 from tunehook_local.sandbox.scripted_answers import ScriptedAnswer
 
 
