@@ -13,9 +13,6 @@ from tunehook.errors import Misconfigured, Unavailable
 
 LOOPBACK: Final = "127.0.0.1"
 
-_HOST_OF_THE_DESKTOP: Final = "host.docker.internal"
-"""The name by which the containers of Docker Desktop call the user's machine, its loopback included."""
-
 
 def listening_address() -> str:
     """Return where a program must listen to be reached from containers, and from no other machine.
@@ -61,7 +58,8 @@ def url_for_containers(url: str) -> str:
             f"containers do not reach {url}: start it anew with `tunehook local down` and "
             "`tunehook local up --detach --containers`"
         )
-    return parts._replace(netloc=f"{_HOST_OF_THE_DESKTOP}:{parts.port}").geturl()
+    # By this name containers of Docker Desktop reach the user's machine, its loopback included.
+    return parts._replace(netloc=f"host.docker.internal:{parts.port}").geturl()
 
 
 def _is_desktop() -> bool:

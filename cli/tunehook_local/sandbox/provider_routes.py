@@ -16,7 +16,7 @@ from tunehook_local.sandbox.scripted_answers import TaskAnswer
 from tunehook_local.sandbox.task_snapshot import TaskSnapshot, snapshot_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-List = Callable[[web.Request, object, "datetime"], PlainResponse]
+List = Callable[[web.Request, object, datetime], PlainResponse]
 """Takes a request, its JSON and the present moment; returns the true answer to a query of many tasks."""
 
 _ONE = {Kind.MUSICMINT: musicmint.one, Kind.QHAIGC: qhaigc.one, Kind.SUNO: suno.one}

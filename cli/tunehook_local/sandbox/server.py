@@ -55,7 +55,7 @@ class Sandbox:
         port: int = 0,
         clock: Clock = utc_now,
     ) -> None:
-        self._ledger = Ledger(load_scenario(scenario) if isinstance(scenario, Path) else scenario, clock)
+        self.ledger = Ledger(load_scenario(scenario) if isinstance(scenario, Path) else scenario, clock)
         self._host = host
         self.port = port
         """Once the server runs, the one it is bound to."""
@@ -64,7 +64,7 @@ class Sandbox:
     async def __aenter__(self) -> Self:
         # Without handler_cancellation an answer that hangs would outlive the client that gave up on it.
         self._runner = web.AppRunner(
-            make_app(self._ledger), access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S
+            make_app(self.ledger), access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S
         )
         await self._runner.setup()
         try:
@@ -94,25 +94,17 @@ class Sandbox:
 
     def received(self, name: str | None = None) -> list[ReceivedRequest]:
         """Return the requests that reached the receiver `name`, or any of them, oldest first."""
-        return self._ledger.received(name)
+        return self.ledger.received(name)
 
     def task_records(self, kind: Kind | str | None = None) -> list[TaskRecord]:
         """Return what is known of the tasks of one kind, or of all, in the order they were first seen in."""
-        return [record for record in self._ledger.task_records() if kind in (None, record.kind)]
-
-    def queries(self, kind: Kind | str) -> dict[str, int]:
-        """Return how many queries of ``one`` task and of ``many`` a provider got, refused ones included."""
-        return self._ledger.queries(Kind(kind))
+        return [record for record in self.ledger.task_records() if kind in (None, record.kind)]
 
     def create_task(
         self, kind: Kind | str, task_id: str, *, rule: TaskRule | None = None, age_s: float = 0
     ) -> None:
         """Let a task begin now, or `age_s` seconds ago, by the scenario or by a rule of its own."""
-        self._ledger.create_task(Kind(kind), task_id, rule=rule, age_s=age_s)
-
-    def reset(self) -> None:
-        """Forget every task, query and webhook."""
-        self._ledger.reset()
+        self.ledger.create_task(Kind(kind), task_id, rule=rule, age_s=age_s)
 
     def providers_secret(self) -> dict[str, dict[str, Any]]:
         """Return a configuration of the providers that points here, as the providers secret holds it."""

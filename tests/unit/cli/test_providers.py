@@ -196,7 +196,7 @@ def test_check_without_a_task_tries_the_key(tunehook: Any, providers: Providers,
     result = tunehook("providers", "check", "musicmint")
     assert result.exit_code == 0
     assert "task tunehook-check-" in result.stdout
-    assert sandbox.queries("musicmint") == {"one": 1, "many": 0}
+    assert sandbox.ledger.queries("musicmint") == {"one": 1, "many": 0}
 
 
 def test_check_of_a_refused_key_fails_and_does_not_show_it(

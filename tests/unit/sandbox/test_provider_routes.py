@@ -52,7 +52,7 @@ async def test_a_query_is_counted_as_one_or_as_many(
     async with client.request(method, sandbox.base_url(kind) + path):
         pass
     one = int(path.endswith("/a"))
-    assert sandbox.queries(kind) == {"one": one, "many": 1 - one}
+    assert sandbox.ledger.queries(kind) == {"one": one, "many": 1 - one}
 
 
 async def test_an_id_may_hold_a_slash_and_any_letter(start: Any, client: Any) -> None:

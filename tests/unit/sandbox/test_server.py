@@ -94,7 +94,7 @@ async def test_the_books_can_be_read_by_kind() -> None:
         sandbox.create_task("qhaigc", "b", age_s=60)
         assert [record.task_id for record in sandbox.task_records("suno")] == ["a"]
         assert [record.outcome for record in sandbox.task_records()] == [None, "completed"]
-        sandbox.reset()
+        sandbox.ledger.reset()
         assert sandbox.task_records() == []
 
 
