@@ -1,4 +1,4 @@
-"""Deploys the built stack with the SAM CLI: asks for the parameters of a new one, and keeps those of one that is there.
+"""Deploy the built stack with the SAM CLI: ask for the parameters of a new one, and keep those of one that is there.
 
 usage: python -m tunehook_cli.deploying [--environment ENV] [--stack NAME] [--yes] [PARAMETER=VALUE ...]
 
@@ -22,10 +22,11 @@ from typing import Any, Final
 import boto3
 import typer
 import yaml
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
+from tunehook.aws.error_messages import describe_error
+from tunehook.aws.errors import AWS_FAULTS
 from tunehook.errors import Misconfigured
-from tunehook_cli.faults import in_words
 
 FORMER: Final[Mapping[str, str | Mapping[str, str]]] = {
     "ArchivePatienceSeconds": "600",
@@ -60,17 +61,7 @@ Ask = Callable[[str, str], str]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is to be deployed.
-
-    Parameters
-    ----------
-    name : str
-        The stack's.
-    chosen : mapping of str to str
-        Parameters that were named for this deployment.
-    configured : mapping of str to str
-        Parameters that `samconfig.toml` names.
-    """
+    """The stack to deploy, the parameters `chosen` for this deployment, and those `configured` in samconfig.toml."""
 
     name: str
     chosen: Mapping[str, str]
@@ -79,10 +70,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The parameters to pass, without those that keep the value that they have, and what to say about it."""
+    """The parameters to pass, without those that keep the value that they have, and remarks on them."""
 
     parameters: Mapping[str, str]
-    words: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
 
 def check_name(name: str) -> None:
@@ -101,10 +92,7 @@ def check_name(name: str) -> None:
 def find(cloudformation: Any, name: str) -> Mapping[str, str] | None:
     """Return the parameters of the stack that is there; None if there is none yet.
 
-    Raises
-    ------
-    Misconfigured
-        If nothing can be deployed to what has the name.
+    Raises `Misconfigured` if nothing can be deployed to what has the name.
     """
     try:
         stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
@@ -130,53 +118,37 @@ def find(cloudformation: Any, name: str) -> Mapping[str, str] | None:
 def plan(declared: Mapping[str, Any], present: Mapping[str, str] | None, wish: Wish) -> Plan:
     """Return what to pass for each parameter.
 
-    Parameters
-    ----------
-    declared : mapping
-        The section `Parameters` of the template.
-    present : mapping of str to str or None
-        The values that the stack has; None for a new stack.
-    wish : Wish
-        What is to be deployed.
+    `declared` is the section `Parameters` of the template, `present` the values that the stack has; None for a new one.
 
-    Raises
-    ------
-    Misconfigured
-        If a parameter is named that there is not, or given a value that it cannot have.
+    Raises `Misconfigured` if a parameter is named that there is not, or given a value that it cannot have.
     """
     for name, value in {**wish.configured, **wish.chosen}.items():
         check_value(name, value, declared)
     if present is None:
         return Plan({**wish.configured, **wish.chosen})
-    parameters, words = {}, []
+    parameters, remarks = {}, []
     for name in declared:
         configured = wish.configured.get(name)
         if name in wish.chosen:
             parameters[name] = wish.chosen[name]
         elif name in present:
             if configured not in (None, present[name]):
-                words.append(
+                remarks.append(
                     f"{name} stays {present[name]}; samconfig.toml says {configured}: "
                     f"PARAMETERS={name}={configured} takes that"
                 )
         elif configured is not None:
             parameters[name] = configured
         elif name in FORMER:
-            parameters[name] = former = _former(name, present)
-            default = str(declared[name]["Default"])
-            beside = (
-                ""
-                if former == default
-                else f"; a new stack has {default}, and PARAMETERS={name}=... changes it"
+            former, default = FORMER[name], str(declared[name]["Default"])
+            value = former if isinstance(former, str) else former[present["NetworkPolicy"]]
+            parameters[name] = value
+            other = f"; a new stack has {default}, and PARAMETERS={name}=... changes it"
+            remarks.append(
+                f"{name} is new: {value}, which is what this stack did until now{'' if value == default else other}"
             )
-            words.append(f"{name} is new: {former}, which is what this stack did until now{beside}")
     # Whatever is named on the command line keeps SAM from taking the rest from samconfig.toml.
-    return Plan(parameters or {"ShardCount": present["ShardCount"]}, words)
-
-
-def _former(name: str, present: Mapping[str, str]) -> str:
-    former = FORMER[name]
-    return former if isinstance(former, str) else former[present["NetworkPolicy"]]
+    return Plan(parameters or {"ShardCount": present["ShardCount"]}, remarks)
 
 
 def check_value(name: str, value: str, declared: Mapping[str, Any]) -> None:
@@ -220,10 +192,7 @@ def answers(declared: Mapping[str, Any], begin: Mapping[str, str], ask: Ask) -> 
 def check_layer(built: Path, python: str, architecture: str) -> str | None:
     """Return what is to be said of the built layer, if anything; fail if functions could not run with it.
 
-    Raises
-    ------
-    Misconfigured
-        If it has no compiled parts for this Python or this processor.
+    Raises `Misconfigured` if it has no compiled parts for this Python or this processor.
     """
     manifest = json.loads((built / "DependenciesLayer" / "python" / "built-for.json").read_text())
     processor = {"arm64": "aarch64"}.get(architecture, architecture)
@@ -261,10 +230,7 @@ def _pair(name: str, value: str) -> str:
 def read_config(path: Path, environment: str) -> dict[str, Any]:
     """Return what an environment of `samconfig.toml` says of deploying.
 
-    Raises
-    ------
-    Misconfigured
-        If it has no such environment.
+    Raises `Misconfigured` if it has no such environment.
     """
     document = tomllib.loads(path.read_text())
     if not isinstance(document.get(environment), dict):
@@ -277,10 +243,7 @@ def read_config(path: Path, environment: str) -> dict[str, Any]:
 def pairs(text: str | Sequence[str]) -> dict[str, str]:
     """Return parameters that are written as `NAME=VALUE`, one after the other.
 
-    Raises
-    ------
-    Misconfigured
-        If something else stands there.
+    Raises `Misconfigured` if something else stands there.
     """
     found = {}
     for word in shlex.split(text) if isinstance(text, str) else text:
@@ -294,10 +257,7 @@ def pairs(text: str | Sequence[str]) -> dict[str, str]:
 def declared_parameters(template: Path) -> dict[str, Any]:
     """Return the section `Parameters` of a template.
 
-    Raises
-    ------
-    Misconfigured
-        If nothing is built.
+    Raises `Misconfigured` if nothing is built.
     """
     try:
         text = template.read_text()
@@ -317,25 +277,12 @@ _Loader.add_multi_constructor("!", lambda *_: None)
 def deploy(
     arguments: argparse.Namespace, built: Path, run: Run, ask: Ask | None, open_client: Callable[..., Any]
 ) -> int:
-    """Deploy what was built; return the exit status.
+    """Deploy what `sam build` has made in `built`; return the exit status.
 
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        As `main` reads them.
-    built : Path
-        What `sam build` has made.
-    run : callable
-        Runs the SAM CLI.
-    ask : callable or None
-        Asks a question; None where there is nobody to answer.
-    open_client : callable
-        Takes the configuration's `region` and `profile`, and returns a client of CloudFormation.
+    `run` runs the SAM CLI; `ask` is None where there is nobody to answer; `open_client` takes the configuration's
+    `region` and `profile`, and returns a client of CloudFormation.
 
-    Raises
-    ------
-    Misconfigured
-        If this cannot be deployed.
+    Raises `Misconfigured` if this cannot be deployed.
     """
     config = read_config(Path("samconfig.toml"), arguments.environment)
     wish = Wish(
@@ -357,10 +304,9 @@ def deploy(
             print("The defaults are good; docs/deploying.md says what the parameters mean.")
             todo = Plan(answers(declared, todo.parameters, ask))
     else:
-        print(
-            f"{wish.name} is there in {region}: its parameters stay as they are, but for those that are named."
-        )
-    for line in todo.words:
+        kept = "its parameters stay as they are, but for those that are named"
+        print(f"{wish.name} is there in {region}: {kept}.")
+    for line in todo.remarks:
         print(f"  {line}")
     values = {name: str(each["Default"]) for name, each in declared.items()}
     values |= {**(present or {}), **todo.parameters}
@@ -380,11 +326,10 @@ def _run(command: Sequence[str]) -> int:
 
 
 def _ask(question: str, offered: str) -> str:
-    answer: str = typer.prompt(question, default=offered, show_default=True)
-    return answer
+    return str(typer.prompt(question, default=offered, show_default=True))
 
 
-def main(words: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Deploy; return the exit status."""
     parser = argparse.ArgumentParser(prog="tunehook_cli.deploying")
     parser.add_argument("--environment", default="default", help="of samconfig.toml")
@@ -392,17 +337,15 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--sam", default="sam", help="the program of the SAM CLI")
     parser.add_argument("--yes", action="store_true", help="ask nothing")
     parser.add_argument("parameters", nargs="*", metavar="PARAMETER=VALUE")
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(argv)
     ask = _ask if sys.stdin.isatty() else None
     try:
         return deploy(arguments, Path(".aws-sam", "build"), _run, ask, _open_client)
-    except Misconfigured as error:
-        sentence = str(error)
     except typer.Abort:
-        sentence = "stopped"
-    except (BotoCoreError, ClientError) as error:
-        sentence = in_words(error) or str(error)
-    print(f"nothing was deployed: {sentence}", file=sys.stderr)
+        reason = "stopped"
+    except (Misconfigured, *AWS_FAULTS) as error:
+        reason = describe_error(error) or str(error)
+    print(f"nothing was deployed: {reason}", file=sys.stderr)
     return 2
 
 

@@ -1,16 +1,17 @@
-"""A local receiver of webhooks: it verifies what arrives, forwards it if asked, and hands it over to be shown."""
+"""A local receiver of webhooks: it verifies each request, forwards it if asked, and queues it to be shown."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import httpx
 from aiohttp import web
@@ -22,11 +23,10 @@ from tunehook.http.headers import HOP_BY_HOP
 from tunehook.http.transport import HttpTransport
 from tunehook.http.urls import wire_url
 from tunehook.times import now_ms
-from tunehook_cli.endings import wanted_signals
+from tunehook_cli.signals import handled_signals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from types import TracebackType
+    from collections.abc import AsyncIterator, Mapping
 
 FORWARD_S: Final = 14.0
 """How long a forwarded request may take: the attempt that it belongs to ends after 15 s."""
@@ -40,32 +40,17 @@ _NOT_SENT_ON: Final = HOP_BY_HOP | {"content-length", "expect", "host"}
 _ANSWERED: Final = ("content-type", "retry-after", "webhook-delivery")
 """Headers of an answer that count (docs/webhook-contract.md, "What counts"), and the body's type."""
 
-UNHURRIED_S: Final = 1.0
-"""How long the subscription is removed for, however often the process is told to end meanwhile: some are told twice."""
+GRACE_S: Final = 1.0
+"""How long the subscription is removed for, however many signals come meanwhile: some send each one twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
-    """A request that has arrived.
+class ReceivedWebhook:
+    """A request as it came.
 
-    Attributes
-    ----------
-    at_ms : int
-        When, in milliseconds since 1970.
-    path : str
-        Its path with the query string.
-    headers : tuple of pairs
-        Names and values as they came.
-    body : bytes
-        As it came.
-    problem : str or None
-        Why it is not genuine; None if its signature has been verified.
-    times : int
-        How often a genuine request with this ``webhook-id`` has arrived, this one included.
-    answer : int
-        The status that it was answered with.
-    forwarded : str or None
-        What came of forwarding it; None if it was not forwarded.
+    `problem` says why it is not genuine, or is None if its signature is verified; `times`, how often a genuine request
+    with this ``webhook-id`` has come, this one included; `answer`, the status of the answer; `forwarded`, what came of
+    forwarding it.
     """
 
     at_ms: int
@@ -82,48 +67,37 @@ class Arrival:
         return next((value for key, value in self.headers if key.lower() == name), None)
 
 
-Arrivals: TypeAlias = "asyncio.Queue[Arrival | None]"
-"""What has arrived, in order; None where somebody wants it to end."""
+Received: TypeAlias = "asyncio.Queue[ReceivedWebhook | None]"
+"""Webhooks in the order in which they came; None at the end."""
 
 
 class Listener:
-    """A server for as long as the context lasts.
+    """A server behind a listening socket.
 
-    Parameters
-    ----------
-    listening : socket.socket
-        Where requests arrive; closed at the end.
-    secret : str
-        What they are to be signed with.
-    forward_to : str, optional
-        A URL that genuine requests are sent on to, with their own headers and bytes; its answer is the answer.
+    Genuine requests, which `secret` has signed, are sent on to the URL `forward_to`, if there is one, with their own
+    headers and bytes; its answer is the answer.
     """
 
     def __init__(self, listening: socket.socket, secret: str, forward_to: str | None = None) -> None:
-        self.arrivals: Arrivals = asyncio.Queue()
+        self.received: Received = asyncio.Queue()
         self._socket = listening
         self._webhook = Webhook(secret)
         self._forward_to = None if forward_to is None else wire_url(forward_to)
         self._times: Counter[str] = Counter()
-        self._resources = AsyncExitStack()
 
-    async def __aenter__(self) -> Self:
-        self._client = await self._resources.enter_async_context(HttpTransport())
-        app = web.Application()
-        app.router.add_post("/{rest:.*}", self._receive)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
-        await runner.setup()
-        self._resources.push_async_callback(runner.cleanup)
-        await web.SockSite(runner, self._socket).start()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._resources.aclose()
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Serve for as long as the context lasts, and close the socket."""
+        async with HttpTransport() as self._client:
+            app = web.Application()
+            app.router.add_post("/{rest:.*}", self._receive)
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+            await runner.setup()
+            try:
+                await web.SockSite(runner, self._socket).start()
+                yield
+            finally:
+                await runner.cleanup()
 
     async def _receive(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -141,8 +115,8 @@ class Listener:
                 response = web.Response(status=204)
             else:
                 response, forwarded = await self._forward(self._forward_to, headers, body)
-        self.arrivals.put_nowait(
-            Arrival(
+        self.received.put_nowait(
+            ReceivedWebhook(
                 at_ms=now_ms(),
                 path=request.path_qs,
                 headers=headers,
@@ -180,12 +154,12 @@ class Listener:
                 max_bytes=_MAX_ANSWER_BYTES,
             )
         except httpx.TransportError as error:
-            words = f"{type(error).__name__} at {url}"
-            return web.Response(status=502, text=words), words
-        told = {name: answer.headers[name] for name in _ANSWERED if name in answer.headers}
-        response = web.Response(status=answer.status, headers=told, body=answer.body)
-        words = f"HTTP {answer.status} from {url}"
-        return response, f"{words} ({answer.fault})" if answer.fault else words
+            problem = f"{type(error).__name__} at {url}"
+            return web.Response(status=502, text=problem), problem
+        answered = {name: answer.headers[name] for name in _ANSWERED if name in answer.headers}
+        response = web.Response(status=answer.status, headers=answered, body=answer.body)
+        came = f"HTTP {answer.status} from {url}"
+        return response, f"{came} ({answer.fault})" if answer.fault else came
 
 
 def _named_by_connection(headers: tuple[tuple[str, str], ...]) -> set[str]:
@@ -193,8 +167,8 @@ def _named_by_connection(headers: tuple[tuple[str, str], ...]) -> set[str]:
     return {each.strip().lower() for each in named.split(",")}
 
 
-class Hurried(Exception):
-    """The process was told to end once more, while it was ending or had not begun yet."""
+class Interrupted(Exception):
+    """A second signal came while the subscription was made or removed."""
 
 
 async def listen(
@@ -202,74 +176,57 @@ async def listen(
     *,
     subscribe: Callable[[], None],
     unsubscribe: Callable[[], None],
-    show: Callable[[Arrival], None],
+    show: Callable[[ReceivedWebhook], None],
 ) -> None:
-    """Subscribe, show what arrives until the process is told to end (SIGINT, SIGTERM or SIGHUP), and unsubscribe.
+    """Subscribe, show what comes until SIGINT, SIGTERM or SIGHUP, and unsubscribe.
 
-    Parameters
-    ----------
-    listener : Listener
-        The receiver, not yet running.
-    subscribe, unsubscribe : callable
-        Called once each: when the receiver listens, and at the end, whatever has ended it.
-    show : callable
-        Is given each request that has arrived. An error that it raises is an end like any other.
+    `unsubscribe` is called whatever has ended it; an error of `show` is an end like any other.
 
-    Raises
-    ------
-    Hurried
-        If the process is told to end once more while `subscribe` or `unsubscribe` runs, which may hang for a minute.
-        It goes on in a thread that ends with the process: nobody knows whether it was done.
+    Raises `Interrupted` if a second signal comes while `subscribe` or `unsubscribe` runs, which may hang for a minute.
+    It goes on in a thread that ends with the process: nobody knows whether it was done.
     """
     loop = asyncio.get_running_loop()
-    told = _Told()
-    for number in wanted_signals():
-        loop.add_signal_handler(number, told.once_more, listener.arrivals)
-    async with listener:
-        await told.unless_hurried(subscribe)
+    second_signal, signals = asyncio.Event(), itertools.count(1)
+
+    def on_signal() -> None:
+        if next(signals) == 1:
+            listener.received.put_nowait(None)
+        else:
+            second_signal.set()
+
+    for number in handled_signals():
+        loop.add_signal_handler(number, on_signal)
+    async with listener.running():
+        await _unless(second_signal, subscribe)
         try:
-            while (arrival := await listener.arrivals.get()) is not None:
-                show(arrival)
+            while (webhook := await listener.received.get()) is not None:
+                show(webhook)
         finally:
-            await told.unless_hurried(unsubscribe)
-    while not listener.arrivals.empty():
-        if (last := listener.arrivals.get_nowait()) is not None:
+            await _unless(second_signal, unsubscribe)
+    while not listener.received.empty():
+        if (last := listener.received.get_nowait()) is not None:
             show(last)
 
 
-class _Told:
-    """How often the process was told to end."""
-
-    def __init__(self) -> None:
-        self._times = 0
-        self._hurry = asyncio.Event()
-
-    def once_more(self, arrivals: Arrivals) -> None:
-        self._times += 1
-        if self._times == 1:
-            arrivals.put_nowait(None)
-        else:
-            self._hurry.set()
-
-    async def unless_hurried(self, call: Callable[[], None]) -> None:
-        """Call in a thread, and wait for its end, or for the second time that the process is told to end."""
-        working = _in_thread(call)
-        await asyncio.wait({working}, timeout=UNHURRIED_S)
-        hurry = asyncio.ensure_future(self._hurry.wait())
-        either: set[asyncio.Future[Any]] = {working, hurry}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
-        if not working.done():
-            raise Hurried
-        working.result()
+async def _unless(second_signal: asyncio.Event, call: Callable[[], None]) -> None:
+    """Call in a thread, and wait for its end, or for a second signal that comes within `GRACE_S` or later."""
+    working = _in_thread(call)
+    await asyncio.wait({working}, timeout=GRACE_S)
+    waiting = asyncio.ensure_future(second_signal.wait())
+    either: set[asyncio.Future[Any]] = {working, waiting}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not working.done():
+        raise Interrupted
+    working.result()
 
 
 def _in_thread(call: Callable[[], None]) -> asyncio.Future[None]:
-    """Call in a thread that the process does not wait for when it ends, as it does for those of an executor."""
+    """Call in a daemon thread: the process does not wait for it at its end, as it does for an executor's."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
 
-    def settle(error: BaseException | None) -> None:
+    def finish(error: BaseException | None) -> None:
         if done.cancelled():
             return
         if error is None:
@@ -285,7 +242,7 @@ def _in_thread(call: Callable[[], None]) -> asyncio.Future[None]:
             error = raised
         # The loop may be over by now.
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, error)
+            loop.call_soon_threadsafe(finish, error)
 
     threading.Thread(target=run, daemon=True).start()
     return done

@@ -1,45 +1,80 @@
-"""The `tunehook` command for a stack anywhere; `tunehook_local.main` adds what runs on one's own machine."""
+"""The `tunehook` command: a module of commands is imported when one of them is run, and not for the listing."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperCommand
 
 from tunehook import __version__
-from tunehook_cli.boundary import ERROR_STATUS, CommandGroup
-from tunehook_cli.commands import deliveries, dlq, providers, subscriptions, tasks
-from tunehook_cli.commands.archive import archive
-from tunehook_cli.commands.doctor import doctor
-from tunehook_cli.commands.listen import listen
-from tunehook_cli.commands.results import results
-from tunehook_cli.commands.status import status
-from tunehook_cli.commands.submit import submit
-from tunehook_cli.commands.watch import watch
+from tunehook_cli.error_boundary import ERROR_STATUS, CommandGroup
+
+COMMANDS: Final[dict[str, str]] = {
+    "submit": "Have a task watched. One that is submitted again begins anew.",
+    "watch": "Watch until the task has ended and its webhooks are settled; exit with 1 if it did not complete.",
+    "results": "List the kept files of a task with fresh links, or download them.",
+    "archive": "Copy again what is missing of the files of a task that has ended. Nobody who was told is told again.",
+    "subscribe": "Have webhooks sent to a URL, and print the secret that signs them.",
+    "listen": "Receive webhooks on this machine: verify them, print them, forward them; until Ctrl-C.",
+    "status": "Show how the stack stands: tasks, files, deliveries, queues, the poller; "
+    "exit with 1 if a part is not known.",
+    "doctor": "Examine the stack and all that it rests on, and say what to do; "
+    "exit with 1 if something must be mended.",
+    "tasks": "The tasks that are or were watched.",
+    "subscriptions": "The receivers of webhooks.",
+    "deliveries": "The webhooks that were sent, and every attempt.",
+    "providers": "The providers that are watched, and their API keys.",
+    "dlq": "The dead-letter queues: what could not be done and was put aside.",
+}
+"""What the listing says of each command; `tunehook_local.main` adds those for one's own machine."""
+
+MODULES: Final[dict[str, str]] = {
+    "archive": "tunehook_cli.commands.results",
+    "subscribe": "tunehook_cli.commands.subscriptions",
+}
+"""Where those are that are not in the module of their name; a group is the ``app`` of its module."""
+
+
+def load_command(name: str) -> Any:
+    """Import a command."""
+    module = import_module(MODULES.get(name, f"tunehook_cli.commands.{name}"))
+    if callable(function := getattr(module, name, None)):
+        app = typer.Typer(add_completion=False)
+        app.command(name)(function)
+        return typer.main.get_command(app)
+    command = typer.main.get_group(module.app)
+    command.name, command.help = name, COMMANDS[name]
+    return command
+
+
+class RootGroup(CommandGroup):
+    """The group of all commands: what the listing says of each, until one is run."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = {name: TyperCommand(name, help=text) for name, text in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return the command that the arguments name, imported now."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None:
+            self.commands[name] = load_command(name)
+            command = self.get_command(ctx, name)
+        return name, command, rest
+
 
 # Typer's own tracebacks print local variables, and with them secrets.
 app = typer.Typer(
-    cls=CommandGroup,
+    cls=RootGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Watches AI music-generation tasks, keeps their results, and tells whoever asked.",
 )
-app.command()(submit)
-app.command()(watch)
-app.add_typer(tasks.app, name="tasks")
-app.command()(results)
-app.command()(archive)
-app.command()(subscriptions.subscribe)
-app.add_typer(subscriptions.app, name="subscriptions")
-app.add_typer(deliveries.app, name="deliveries")
-app.command()(listen)
-app.add_typer(providers.app, name="providers")
-app.command()(status)
-app.add_typer(dlq.app, name="dlq")
-app.command()(doctor)
 
 
 def _print_version(wanted: bool) -> None:

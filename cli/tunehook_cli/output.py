@@ -1,4 +1,4 @@
-"""What the commands print: tables for people, JSON for programs, times and sizes in human form.
+"""The output of the commands: tables for people or JSON for programs, times and sizes in human form.
 
 All of it fits any terminal from 40 columns and any encoding of stdout: what is too wide is folded, and what has no
 bytes there is written as an escape.
@@ -7,19 +7,22 @@ bytes there is written as an escape.
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from tunehook.operations.text import visible
 from tunehook.times import from_ms
-
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-    from rich.text import Text
 
 _WIDE: Final = 500
 """The width where there is no terminal: whoever reads the output there wants whole lines."""
@@ -44,6 +47,46 @@ _STYLES: Final = {
 }
 
 
+class Output:
+    """Prints the results of a command: with ``--json`` its document alone, otherwise what people read."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def json(self, document: object) -> None:
+        """Print JSON, for programs alone; models and dataclasses in it are written as objects."""
+        if self.as_json:
+            print_json(document)
+
+    def table(self, headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Print rows below headers."""
+        if not self.as_json:
+            console().print(make_table(headers, rows))
+
+    def fields(self, fields: Iterable[tuple[str, object]]) -> None:
+        """Print names and values, one pair a line, without those whose value is None."""
+        if not self.as_json:
+            print_fields(fields)
+
+    def section(self, title: str, content: RenderableType) -> None:
+        """Print a titled part of a page."""
+        if not self.as_json:
+            page = console()
+            page.print()
+            page.print(Text(title, style="bold underline"))
+            page.print(content)
+
+    def line(self, text: str) -> None:
+        """Print a line."""
+        if not self.as_json:
+            print(text)
+
+    def note(self, message: str) -> None:
+        """Print a remark for people, on stderr, where it does not disturb what reads stdout."""
+        if not self.as_json:
+            note(message)
+
+
 def prepare_streams() -> None:
     """Let nothing that is printed end the command: what an encoding has no bytes for is written as an escape."""
     for stream in (sys.stdout, sys.stderr):
@@ -53,25 +96,16 @@ def prepare_streams() -> None:
 
 def console() -> Console:
     """Return a console on stdout."""
-    from rich.console import Console
-
     wide = not sys.stdout.isatty() and "COLUMNS" not in os.environ
     return Console(width=_WIDE if wide else None, highlight=False, markup=False, emoji=False)
-
-
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows below headers."""
-    console().print(make_table(headers, rows))
 
 
 def make_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> RenderableType:
     """Return a table for `rich`; what is too wide for the terminal is folded, the widest columns first, never cut.
 
-    The first column, which names the row, stays in one line. Where that leaves the others too little to be read, each
-    row is a block: the name, and a line for each other column.
+    The first column, which names the row, is not folded. Where that leaves too little for the others, each row is a
+    block: the name, and a line for each other column.
     """
-    from rich.table import Table
-
     cells = [[cell(value) for value in row] for row in rows]
     widths = [
         max(len(header), *(row[number].cell_len for row in cells), 0) for number, header in enumerate(headers)
@@ -88,32 +122,26 @@ def make_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Rend
 
 
 def _blocks(headers: Sequence[str], rows: Iterable[Sequence[Text]], width: int) -> RenderableType:
-    from rich.console import Group
-    from rich.padding import Padding
-
     labels = [header.lower() for header in headers]
     parts: list[RenderableType] = []
     for name, *others in rows:
         name.stylize("bold")
         name.overflow = "fold"
-        told = [(label, value) for label, value in zip(labels[1:], others, strict=True) if value.plain != "-"]
-        parts += [name, Padding(_fields(told, width - _INDENT), (0, 0, 0, _INDENT))]
+        shown = [
+            (label, value) for label, value in zip(labels[1:], others, strict=True) if value.plain != "-"
+        ]
+        parts += [name, Padding(_fields(shown, width - _INDENT), (0, 0, 0, _INDENT))]
     return Group(*parts)
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
-    """Print names and values, one pair a line, without those whose value is None."""
+    """Print names and values, as `Output.fields` does."""
     page = console()
     page.print(_fields([(name, cell(value)) for name, value in fields if value is not None], page.width))
 
 
 def _fields(fields: Sequence[tuple[str, Text]], width: int) -> RenderableType:
     """Return names and values; a value of which a word does not fit beside the names stands below its own."""
-    from rich.console import Group
-    from rich.padding import Padding
-    from rich.table import Table
-    from rich.text import Text
-
     label_width = max((len(name) for name, _ in fields), default=0)
     parts: list[RenderableType] = []
     for name, value in fields:
@@ -129,16 +157,6 @@ def _fields(fields: Sequence[tuple[str, Text]], width: int) -> RenderableType:
         line.add_row(label, value)
         parts.append(line)
     return Group(*parts)
-
-
-def print_section(title: str, content: RenderableType) -> None:
-    """Print a titled part of a page."""
-    from rich.text import Text
-
-    page = console()
-    page.print()
-    page.print(Text(title, style="bold underline"))
-    page.print(content)
 
 
 def print_json(value: object) -> None:
@@ -175,20 +193,13 @@ def note(message: str) -> None:
 
 def cell(value: object) -> Text:
     """Return a value for a table: a dash for nothing, colour for a known status, no control characters."""
-    from rich.text import Text
-
     text = "-" if value is None or value == "" else printable(str(value))
     return Text(text, style=_STYLES.get(text.split(",")[0].split(":")[0], ""))
 
 
 def printable(text: str) -> str:
-    """Return `text` with what stdout must not or cannot show written out.
-
-    These are control characters, as providers' and users' words do not steer a terminal, and what its encoding lacks.
-    """
-    shown = "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
-    )
+    """Return `text` with control characters, and what the encoding of stdout lacks, written as escapes."""
+    shown = visible(text)
     return shown if _speaks_unicode() else _encodable(shown, _encoding())
 
 
@@ -224,20 +235,6 @@ def _local(at_ms: int) -> datetime | None:
         return None
 
 
-def duration(seconds: float) -> str:
-    """Return a length of time in its two largest units: ``42 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    total = max(round(seconds), 0)
-    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
-    parts: list[str] = []
-    for position, (name, size) in enumerate(units):
-        count, total = divmod(total, size)
-        if count or (not parts and position == len(units) - 1):
-            parts.append(f"{count} {name}")
-        elif parts:
-            break
-    return " ".join(parts[:2])
-
-
 def size(count: int | None) -> str | None:
     """Return a number of bytes: ``512 B``, ``3.2 MB``."""
     if count is None:
@@ -253,7 +250,11 @@ def size(count: int | None) -> str | None:
 
 
 def _json_value(value: object) -> Any:
-    """Return what a user may have put into a table and JSON knows no form of."""
+    """Return the JSON form of models, and of what a user may have put into a table and JSON has no form of."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json", exclude_none=True)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     if isinstance(value, set):

@@ -1,21 +1,91 @@
-"""Writes the JSON Schemas of what tunehook emits, events and webhooks: ``python -m tunehook_cli.schemas``."""
+"""Write the JSON Schemas of events and webhooks: ``python -m tunehook_cli.schemas``.
+
+The body of a webhook in the format ``standard`` is a model here.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
-from tunehook.events import EVENT_MODELS
-from tunehook_cli.webhook_body import Webhook
+from tunehook.events import EVENT_MODELS, FailureDetail, ManifestLocation, Moment
+from tunehook.subscriptions import WebhookType
 
 FOLDER: Final = Path(__file__).parents[2] / "events" / "schemas"
 """Where the schemas are kept, in a checkout of the repository."""
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class WebhookAsset(_Part):
+    """A file of a clip."""
+
+    type: Literal["audio", "cover", "large_cover", "video", "lyrics"]
+    status: Literal["archived", "pending", "unavailable"]
+    key: str | None = Field(None, description="Of an archived one: the S3 object's key, which stays.")
+    content_type: str | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+    remark: str | None = None
+    reason: str | None = Field(None, description="Why it is not to be had, or has not come yet.")
+    source_url: str | None = Field(None, description="Of a pending one: the provider's own link.")
+    url: str | None = Field(
+        description="A download link, null where the file is not kept, or there was no room. Download at once."
+    )
+    url_expires_at: Moment | None = Field(
+        description="When the link dies at the latest: it may die earlier, with the session that signed it."
+    )
+
+
+class WebhookClip(_Part):
+    """A clip of a task; prompts and texts are left out of bodies that would be too long."""
+
+    clip_id: str
+    title: str | None
+    tags: tuple[str, ...]
+    duration_s: float | None
+    prompt: str | None = None
+    text: str | None = None
+    model: str | None
+    created_at: Moment | None
+    assets: tuple[WebhookAsset, ...]
+
+
+class WebhookData(_Part):
+    """What a webhook tells of a task."""
+
+    task_id: str
+    provider: str
+    status: Literal["completed", "failed", "rejected"]
+    submitted_at: Moment
+    finished_at: Moment | None
+    detected_at: Moment
+    metadata: dict[str, Any]
+    clips: tuple[WebhookClip, ...]
+    failure: FailureDetail | None
+    archive: Literal["complete", "partial", "empty", "pending"] = Field(
+        description="How much is kept of what the provider named; after `pending`, task.archived follows."
+    )
+    manifest: ManifestLocation | None = Field(
+        description="The S3 object that holds everything, once all files are settled; null in a test."
+    )
+    truncated: bool
+
+
+class Webhook(_Part):
+    """A webhook in the format `standard`; in the format `cloudevents`, `data` is the same."""
+
+    type: WebhookType
+    timestamp: Moment
+    data: WebhookData
 
 
 def schemas() -> Mapping[str, dict[str, Any]]:

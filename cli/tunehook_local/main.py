@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from tunehook_cli.main import app, run
+from tunehook_cli.main import COMMANDS, MODULES, app, load_command, run
 from tunehook_cli.stack import EmbeddedAws, use_embedded_aws
-from tunehook_local.commands.local import app as local_app
-from tunehook_local.commands.sandbox import sandbox
 
-__all__ = ["app", "run"]
+__all__ = ["COMMANDS", "app", "load_command", "run"]
 
 
 def _running() -> EmbeddedAws | None:
@@ -16,6 +14,8 @@ def _running() -> EmbeddedAws | None:
     return running()
 
 
-app.add_typer(local_app, name="local")
-app.command()(sandbox)
+COMMANDS["sandbox"] = "Run stand-ins of the three providers and a webhook receiver, until Ctrl-C."
+COMMANDS["local"] = "An embedded AWS on this machine, with the real stack deployed to it."
+MODULES["sandbox"] = "tunehook_local.commands.sandbox"
+MODULES["local"] = "tunehook_local.commands.local"
 use_embedded_aws(_running)

@@ -9,7 +9,8 @@ from tests.support.template import ROOT
 
 LAYER = ROOT / "layers" / "tunehook" / "tunehook"
 FUNCTIONS = ROOT / "functions"
-CLI = ROOT / "cli"
+CLI = ROOT / "cli" / "tunehook_cli"
+LOCAL = ROOT / "cli" / "tunehook_local"
 COMMANDS = {"tunehook_cli", "tunehook_local"}
 FUNCTION_NAMES = ("fulfillment", "intake", "poller", "webhooks")
 AWS = {"boto3", "botocore", "aws_lambda_powertools"}
@@ -87,14 +88,9 @@ def test_a_function_uses_no_other_function_and_not_the_command(path: Path) -> No
     assert not packages_of(path) & others
 
 
-@pytest.mark.parametrize("path", modules_below(CLI), ids=relative)
+@pytest.mark.parametrize("path", [*modules_below(CLI), *modules_below(LOCAL)], ids=relative)
 def test_the_command_uses_no_function(path: Path) -> None:
     assert not packages_of(path) & set(FUNCTION_NAMES)
-
-
-@pytest.mark.parametrize("path", modules_below(CLI / "tunehook_cli"), ids=relative)
-def test_what_works_with_a_stack_anywhere_needs_nothing_of_this_machine(path: Path) -> None:
-    assert "tunehook_local" not in packages_of(path)
 
 
 @pytest.mark.parametrize(
@@ -108,9 +104,37 @@ def test_the_providers_and_the_domain_model_know_nothing_of_aws(path: Path) -> N
 
 
 @pytest.mark.parametrize("path", modules_below(LAYER), ids=relative)
-def test_boto3_is_known_to_the_aws_part_of_the_layer_alone(path: Path) -> None:
-    if LAYER / "aws" not in path.parents:
+def test_boto3_is_known_to_the_aws_part_of_the_layer_and_to_operations_alone(path: Path) -> None:
+    if not {LAYER / "aws", LAYER / "operations"} & set(path.parents):
         assert not packages_of(path) & {"boto3", "botocore"}
+
+
+@pytest.mark.parametrize("path", [*modules_below(LAYER), *modules_below(FUNCTIONS)], ids=relative)
+def test_operations_are_used_by_no_function_and_by_no_other_part_of_the_layer(path: Path) -> None:
+    if LAYER / "operations" not in path.parents:
+        assert not {name for name in imports_of(path) if name.startswith("tunehook.operations")}
+
+
+@pytest.mark.parametrize("path", modules_below(LAYER / "operations"), ids=relative)
+def test_operations_do_without_a_terminal_and_without_a_web_server(path: Path) -> None:
+    assert not packages_of(path) & {"typer", "rich", "click"}
+    assert "aiohttp.web" not in imports_of(path)
+
+
+@pytest.mark.parametrize("path", modules_below(CLI / "commands"), ids=relative)
+def test_no_command_calls_boto3(path: Path) -> None:
+    assert not packages_of(path) & {"boto3", "botocore"}
+    called = {
+        node.func.attr
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+    assert not called & {"client", "get_paginator"}
+
+
+@pytest.mark.parametrize("path", modules_below(CLI), ids=relative)
+def test_the_command_imports_nothing_of_a_machine_of_ones_own(path: Path) -> None:
+    assert "tunehook_local" not in packages_of(path)
 
 
 @pytest.mark.parametrize("path", modules_below(LAYER), ids=relative)

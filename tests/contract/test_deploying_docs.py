@@ -8,10 +8,10 @@ import pytest
 from tests.support.template import ROOT, resources, template
 
 from poller.registry import RELOAD_EVERY_MS
+from tunehook.operations.queues import DeadLetters
+from tunehook.operations.status import PAGES_MAX
 from tunehook.signatures import MIN_MASTER_SECRET_LENGTH
 from tunehook_cli.deploying import LONGEST_NAME
-from tunehook_cli.operating.figures import PAGES_MAX
-from tunehook_cli.operating.queues import DeadLetters
 from webhooks.secret import CACHED_S
 
 PAGE = (ROOT / "docs" / "deploying.md").read_text()

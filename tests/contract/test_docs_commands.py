@@ -16,7 +16,7 @@ import typer
 from botocore import xform_name
 from tests.support.template import ROOT
 
-from tunehook_local.main import app
+from tunehook_local.main import app, load_command
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -99,7 +99,8 @@ def test_a_line_of_shell_is_taken_apart() -> None:
 @pytest.mark.parametrize("command", of("tunehook"), ids=str)
 def test_a_command_of_tunehook_is_there_and_takes_what_it_is_given(command: Shown) -> None:
     _, *words = command.words
-    found: Any = typer.main.get_command(app)
+    named = bool(words) and not words[0].startswith("-")
+    found: Any = load_command(words.pop(0)) if named else typer.main.get_command(app)
     while words and hasattr(found, "commands") and not words[0].startswith("-"):
         found = found.commands[words.pop(0)]
     if command.whole:

@@ -24,11 +24,11 @@ from tunehook.events import (
     TaskCompleted,
     task_ended,
 )
+from tunehook.operations.sample_event import sample_delivery
 from tunehook.subscriptions import Subscription
 from tunehook.tasks import Failure, FailureCode, Format, Status, TaskEnd
 from tunehook.times import from_ms
 from tunehook_cli import schemas
-from tunehook_cli.sample_event import sample_delivery
 from webhooks.rendering import render
 
 FAILED = TaskEnd(

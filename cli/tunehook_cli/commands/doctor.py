@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
+from tunehook.operations import checks
+from tunehook.operations.checks import Finding
 from tunehook_cli import output
 from tunehook_cli.commands.options import AsJson, StackName
 from tunehook_cli.stack import find_account
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from tunehook_cli.operating.checks import Finding
 
 _STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -25,33 +23,29 @@ def doctor(as_json: AsJson = False, stack: StackName = None) -> None:
 
     Each provider is asked once, from this machine.
     """
-    from tunehook_cli.operating.checks import State, examine
-
-    findings = list(examine(find_account(), stack))
-    if as_json:
-        output.print_json([asdict(each) for each in findings])
-    else:
+    account = find_account()
+    findings = list(checks.examine(account.open_client, stack or account.stack_name, output.note))
+    output.Output(as_json).json(findings)
+    if not as_json:
         output.console().print(_table(findings))
-        wrong = {state: sum(each.state is state for each in findings) for state in (State.FAIL, State.WARN)}
-        told = ", ".join(f"{count} {state}" for state, count in wrong.items() if count)
-        output.note(told or "All is well.")
-    if any(each.state is State.FAIL for each in findings):
+        wrong = {state: sum(each.state == state for each in findings) for state in ("fail", "warn")}
+        output.note(
+            ", ".join(f"{count} {state}" for state, count in wrong.items() if count) or "All is well."
+        )
+    if any(each.state == "fail" for each in findings):
         raise typer.Exit(1)
 
 
 def _table(findings: Iterable[Finding]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     for no_wrap in (True, True, False):
         grid.add_column(no_wrap=no_wrap, overflow="fold")
     named = ""
     for each in findings:
-        state = Text(each.state.value, style=_STYLES[each.state])
-        # The first of a part names it.
+        # The first finding of a check names it.
         name = "" if each.check == named else each.check
         named = each.check
+        state = Text(each.state.value, style=_STYLES[each.state])
         grid.add_row(state, Text(name), output.printable(each.words))
         if each.advice:
             grid.add_row("", "", Text(f"-> {output.printable(each.advice)}"))

@@ -1,7 +1,8 @@
-"""`tunehook listen`: a receiver on this machine, for as long as it runs."""
+"""`tunehook listen`: a receiver of webhooks on this machine, for as long as it runs."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import socket
@@ -9,14 +10,17 @@ from typing import Annotated, Final
 
 import typer
 
+from tunehook.aws.errors import AWS_FAULTS
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.ids import digest
-from tunehook.signatures import derive_secret
-from tunehook.subscriptions import check_subscription
-from tunehook_cli import output
-from tunehook_cli.commands.options import AsJson, StackName, refused_as
-from tunehook_cli.stack import Stack, find_stack
+from tunehook.operations.stack import Stack
+from tunehook.operations.subscriptions import listen_as
+from tunehook_cli import listener
+from tunehook_cli.commands.options import AsJson, BodyFormat, StackName
+from tunehook_cli.output import note
+from tunehook_cli.rendering import webhooks
+from tunehook_cli.stack import find_stack, is_on_this_machine
 
 HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 4581
@@ -27,23 +31,12 @@ def listen(
         int, typer.Option(min=0, max=65535, help="Where to listen on loopback; 0 takes a free port.")
     ] = DEFAULT_PORT,
     forward: Annotated[
-        str | None,
-        typer.Option(
-            help="Send on what is verified, as it came; the answer is answered.", show_default=False
-        ),
+        str | None, typer.Option(help="Send on what is verified, as it came; the answer is answered.")
     ] = None,
     url: Annotated[
-        str | None,
-        typer.Option(
-            help="The public URL of a tunnel to this port; a stack on AWS needs one.", show_default=False
-        ),
+        str | None, typer.Option(help="The public URL of a tunnel to this port; a stack on AWS needs one.")
     ] = None,
-    body_format: Annotated[
-        str | None,
-        typer.Option(
-            "--format", help="The body: standard, provider or cloudevents.", show_default="standard"
-        ),
-    ] = None,
+    format: BodyFormat = None,  # noqa: A002 - the name of the field
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
@@ -52,23 +45,20 @@ def listen(
     This subscribes a URL, and removes the subscription at the end. With --json, each webhook is a line of JSON.
     """
     if forward is not None:
-        check_url(forward, NetworkPolicy.ANY, field="--forward")
+        check_url(forward, NetworkPolicy.ANY, field="forward")
     found = find_stack(stack)
-    if url is None and not _reaches_loopback(found):
+    reaches_loopback = is_on_this_machine(found) and found.network_policy is NetworkPolicy.ANY
+    if url is None and not reaches_loopback:
         raise InvalidInput(
-            "--url",
+            "url",
             f"the stack {found.name} in {found.region} cannot reach this machine's loopback: let a tunnel lead to "
             f"http://{HOST}:{port or DEFAULT_PORT}, and give its public https URL",
         )
-    with _bound(port) as listening:
-        _listen(found, listening, url, forward, body_format, as_json=as_json)
+    with _bind(port) as listening:
+        _listen(found, listening, url, forward, format, as_json=as_json)
 
 
-def _reaches_loopback(stack: Stack) -> bool:
-    return stack.is_on_this_machine and stack.network_policy is NetworkPolicy.ANY
-
-
-def _bound(port: int) -> socket.socket:
+def _bind(port: int) -> socket.socket:
     try:
         return socket.create_server((HOST, port))
     except OSError as error:
@@ -86,27 +76,13 @@ def _listen(
     *,
     as_json: bool,
 ) -> None:
-    import asyncio
-
-    from tunehook.aws.errors import AWS_FAULTS
-    from tunehook_cli.arrivals import print_arrival, print_json_arrival
-    from tunehook_cli.listener import Hurried, Listener
-    from tunehook_cli.listener import listen as receive
-
     local_url = f"http://{HOST}:{listening.getsockname()[1]}/"
     target = public_url or local_url
     # The same URL has the same id, so that what a killed listener left behind is taken over by the next.
-    item = {
-        "subscription_id": f"listen_{digest(target)[:16]}",
-        "url": target,
-        "description": "tunehook listen",
-    }
-    if body_format is not None:
-        item["format"] = body_format
-    with refused_as(url="--url", format="--format"):
-        subscription_id = check_subscription(item, stack.network_policy).subscription_id
-    # One that was rotated is signed so when it is made anew, too.
-    secret = derive_secret(stack.master_secret(), subscription_id, stack.secret_versions.of(item).present)
+    subscription_id = f"listen_{digest(target)[:16]}"
+    item = {"subscription_id": subscription_id, "url": target, "description": "tunehook listen"}
+    item |= {} if body_format is None else {"format": body_format}
+    secret = listen_as(stack, item).signing_secret
 
     def subscribe() -> None:
         try:
@@ -118,30 +94,25 @@ def _listen(
             with contextlib.suppress(*AWS_FAULTS):
                 stack.subscriptions.delete(subscription_id)
             raise
-        output.note(f"Listening at {local_url}, subscribed as {subscription_id}" + _by_way_of(public_url))
-        output.note(f"Signing secret: {secret}")
-        output.note("New events arrive from 15 seconds on. Ctrl-C ends it and removes the subscription.")
+        by_way_of = f" with {public_url}" if public_url else ""
+        note(f"Listening at {local_url}, subscribed as {subscription_id}{by_way_of}.")
+        note(f"Signing secret: {secret}")
+        note("New events arrive from 15 seconds on. Ctrl-C ends it and removes the subscription.")
 
     def unsubscribe() -> None:
         stack.subscriptions.delete(subscription_id)
-        output.note(f"Removed the subscription {subscription_id}.")
+        note(f"Removed the subscription {subscription_id}.")
+
+    show = webhooks.print_json_webhook if as_json else webhooks.print_webhook
 
     async def run() -> None:
-        await receive(
-            Listener(listening, secret, forward),
-            subscribe=subscribe,
-            unsubscribe=unsubscribe,
-            show=print_json_arrival if as_json else print_arrival,
-        )
+        server = listener.Listener(listening, secret, forward)
+        await listener.listen(server, subscribe=subscribe, unsubscribe=unsubscribe, show=show)
 
     try:
         asyncio.run(run())
-    except Hurried:
+    except listener.Interrupted:
         raise Unavailable(
             f"ended before the subscription {subscription_id} was removed for certain: "
             f"`tunehook subscriptions delete {subscription_id}` does that, and so does the next `tunehook listen`"
         ) from None
-
-
-def _by_way_of(public_url: str | None) -> str:
-    return f" with {public_url}." if public_url else "."

@@ -1,122 +1,134 @@
-"""`tunehook results`: the kept files of a task, with links to them or on this machine."""
+"""`tunehook results` and `tunehook archive`: the archived files of a task, and archiving what is missing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Final
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from tunehook.errors import InvalidInput
-from tunehook.times import now_ms
-from tunehook_cli import output, task_words
-from tunehook_cli.commands.options import AsJson, ProviderName, StackName
-from tunehook_cli.commands.tasks import task_item
+from tunehook.aws.links import LINK_LIFE_S
+from tunehook.errors import InvalidInput, NotFound
+from tunehook.events import ArchivedAsset
+from tunehook.operations.results import Link, await_archive, get_files, get_link, read_file, request_archive
+from tunehook.operations.stack import Stack
+from tunehook.operations.task_view import TaskView
+from tunehook.operations.tasks import get_task
+from tunehook.times import from_ms, iso, now_ms
+from tunehook_cli.archived_files import NotWritable, download, places_of
+from tunehook_cli.commands.options import AsJson, ProviderName, StackName, TaskId
+from tunehook_cli.output import Output, clock_time, size
+from tunehook_cli.rendering.tasks import media_type
 from tunehook_cli.stack import find_stack
 
-if TYPE_CHECKING:
-    from tunehook.events import ArchivedAsset
-    from tunehook_cli.kept_files import KeptFiles
-    from tunehook_cli.task_view import TaskView
+WAIT_S: Final = 300.0
+"""Longer than an invocation of the function."""
 
 
 def results(
-    task_id: Annotated[
-        str, typer.Argument(metavar="TASK_ID", help="The task's id at the provider.", show_default=False)
-    ],
+    task_id: TaskId,
     download: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Download the files to this folder.", show_default=False),
+        Path | None, typer.Option(metavar="DIR", help="Download the files to this folder.")
     ] = None,
     provider: ProviderName = None,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
     """List the kept files of a task with fresh links, or download them."""
-    from tunehook_cli.task_view import TaskView
-
-    found = find_stack(stack)
-    task = TaskView.of(task_item(found, task_id, provider))
-    kept = found.kept_files
-    assets = kept.of(task.provider, task_id)
-    if assets is None:
-        raise InvalidInput("TASK_ID", f"nothing is kept of {task_id} (its status is {task.status})")
+    out, found = Output(as_json), find_stack(stack)
+    task = get_task(found, task_id, provider)
+    files = get_files(found, task)
     if download is not None:
-        _download(kept, assets, task, download, as_json=as_json)
+        _download(out, found, task, files, download)
         return
-    if as_json:
-        output.print_json([_linked(kept, asset) for asset in assets])
+    links = {each.key: get_link(found, each.key) for each in files if each.key}
+    until = now_ms() + LINK_LIFE_S * 1000
+    out.json([_document(each) | _linked(links.get(each.key or "")) for each in files])
+    if not files:
+        out.note("The provider named no file.")
         return
-    if not assets:
-        output.note("The provider named no file.")
-        return
-    until = output.clock_time(now_ms() + _link_life_ms())
-    print_files(assets, task, {asset.key: kept.link(asset.key) for asset in assets if asset.key})
-    output.note(f"The links last until {until}, if your credentials do.")
+    _print_files(out, files, task, {key: link.url for key, link in links.items()})
+    out.note(f"The links last until {clock_time(until)}, if your credentials do.")
 
 
-def print_files(assets: Sequence[ArchivedAsset], task: TaskView, places: Mapping[str, str]) -> None:
-    """Print files, each with its place, or the reason why it is not kept."""
+def _linked(link: Link | None) -> dict[str, object]:
+    return {} if link is None else {"url": link.url, "url_expires_at": iso(from_ms(link.expires_at_ms))}
+
+
+def archive(
+    task_id: TaskId,
+    provider: ProviderName = None,
+    wait: Annotated[
+        bool, typer.Option(help="Wait for the outcome; 1 is the exit status if files are missing.")
+    ] = True,
+    as_json: AsJson = False,
+    stack: StackName = None,
+) -> None:
+    """Copy again what is missing of the files of a task that has ended. Nobody who was told is told again."""
+    out, found = Output(as_json), find_stack(stack)
+    task = request_archive(found, task_id, provider)
+    if not wait:
+        out.json({"task_id": task_id, "provider": task.provider, "assets": None})
+        out.line("Asked for.")
+        return
+    task = await_archive(found, task, WAIT_S)
+    try:
+        files = get_files(found, task)
+    except NotFound:
+        files = []
+    out.json({"task_id": task_id, "provider": task.provider, "assets": files})
+    if files:
+        bucket = found.output("ResultsBucket")
+        _print_files(out, files, task, {each.key: f"s3://{bucket}/{each.key}" for each in files if each.key})
+    else:
+        out.note("The provider named no file.")
+    if any(each.key is None for each in files):
+        raise typer.Exit(1)
+
+
+def _document(file: ArchivedAsset) -> dict[str, object]:
+    return file.model_dump(mode="json", exclude_none=True)
+
+
+def _print_files(
+    out: Output, files: Sequence[ArchivedAsset], task: TaskView, places: Mapping[str, str]
+) -> None:
     titles = {clip.clip_id: clip.title for clip in task.clips}
-    output.print_table(
-        ("CLIP", "WHAT", "SIZE", "TYPE", "WHERE"),
-        [
-            (
-                titles.get(asset.clip_id) or asset.clip_id,
-                asset.type,
-                output.size(asset.bytes),
-                task_words.media_type(asset),
-                places.get(asset.key, "") if asset.key else f"not kept: {asset.reason}",
-            )
-            for asset in assets
-        ],
-    )
-
-
-def _link_life_ms() -> int:
-    from tunehook.aws.links import LINK_LIFE_S
-
-    return LINK_LIFE_S * 1000
-
-
-def _linked(kept: KeptFiles, asset: ArchivedAsset) -> dict[str, Any]:
-    from tunehook.times import from_ms, iso
-
-    told = asset.model_dump(mode="json", exclude_none=True)
-    if asset.key is None:
-        return told
-    expires_at = iso(from_ms(now_ms() + _link_life_ms()))
-    return told | {"url": kept.link(asset.key), "url_expires_at": expires_at}
+    rows = [
+        (
+            titles.get(each.clip_id) or each.clip_id,
+            each.type,
+            size(each.bytes),
+            media_type(each),
+            places.get(each.key, "") if each.key else f"not kept: {each.reason}",
+        )
+        for each in files
+    ]
+    out.table(("CLIP", "WHAT", "SIZE", "TYPE", "WHERE"), rows)
 
 
 def _download(
-    kept: KeptFiles, assets: Sequence[ArchivedAsset], task: TaskView, folder: Path, *, as_json: bool
+    out: Output, stack: Stack, task: TaskView, files: Sequence[ArchivedAsset], folder: Path
 ) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    from tunehook_cli.kept_files import NotWritable, places_of
-
-    places = places_of(assets, task.provider, task.task_id, folder)
+    places = places_of(files, task.provider, task.task_id, folder)
     # On stderr: what is printed on stdout is the outcome.
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task("downloading", total=sum(asset.bytes or 0 for asset in assets if asset.key))
-        for asset in assets:
-            if asset.key is None:
+        bar = progress.add_task("downloading", total=sum(each.bytes or 0 for each in files if each.key))
+        for each in files:
+            if each.key is None:
                 continue
             try:
-                kept.download(asset, places[asset.key], lambda count: progress.advance(bar, count))
+                download(
+                    lambda key, start: read_file(stack, key, start),
+                    each,
+                    places[each.key],
+                    lambda count: progress.advance(bar, count),
+                )
             except NotWritable as error:
-                raise InvalidInput("--download", str(error)) from None
-    if as_json:
-        output.print_json(
-            [
-                asset.model_dump(mode="json", exclude_none=True)
-                | ({"path": str(places[asset.key])} if asset.key else {})
-                for asset in assets
-            ]
-        )
-    else:
-        print_files(assets, task, {key: str(path) for key, path in places.items()})
+                raise InvalidInput("download", str(error)) from None
+    out.json([_document(each) | ({"path": str(places[each.key])} if each.key else {}) for each in files])
+    _print_files(out, files, task, {key: str(path) for key, path in places.items()})

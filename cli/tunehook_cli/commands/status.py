@@ -1,20 +1,22 @@
-"""`tunehook status`: how the whole stack stands, at a glance."""
+"""`tunehook status`: the state of the whole stack at a glance."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
-from tunehook.errors import TunehookError
+from tunehook.operations.status import read_status
+from tunehook.operations.text import duration
 from tunehook.times import now_ms
-from tunehook_cli import output
 from tunehook_cli.commands.options import AsJson, StackName
-from tunehook_cli.spans import parse_span
-from tunehook_cli.stack import Stack, find_stack
+from tunehook_cli.durations import parse_duration
+from tunehook_cli.output import Output
+from tunehook_cli.stack import find_stack
 
-_UNKNOWN: Final = "not known"
+Part = Mapping[str, Any]
+"""A part of what `tunehook.operations.status.read_status` returns."""
 
 
 def status(
@@ -28,78 +30,41 @@ def status(
 
     What is pending is counted in the indexes. How tasks ended is counted over at most 10 MB of the table.
     """
-    since_ms = now_ms() - parse_span(since, "--since")
+    out, since_ms = Output(as_json), now_ms() - parse_duration(since, "since")
     found = find_stack(stack)
-    parts = _read(found, since_ms)
-    if as_json:
-        output.print_json({"stack": found.name, "region": found.region, **parts})
-    else:
-        output.print_fields(_fields(found, parts, since))
+    parts = read_status(found, since_ms)
+    out.json({"stack": found.name, "region": found.region, **parts})
+    out.fields([("stack", f"{found.name} in {found.region}"), *_fields(parts, since)])
     if any(set(part) == {"error"} for part in parts.values()):
         raise typer.Exit(1)
 
 
-def _read(stack: Stack, since_ms: int) -> dict[str, Any]:
-    from tunehook_cli.operating import figures
-
-    now = now_ms()
-    readers: dict[str, Callable[[], Any]] = {
-        "tasks": lambda: figures.tasks(stack, now),
-        "ended": lambda: figures.ended(stack, since_ms),
-        "deliveries": lambda: figures.deliveries(stack, now, since_ms),
-        "subscriptions": lambda: figures.subscriptions(stack),
-        "queues": lambda: figures.queues(stack),
-        "dead_letters": lambda: figures.dead_letters(stack),
-        "poller": lambda: figures.poller(stack, now),
-        "providers": lambda: figures.providers(stack),
+def _fields(parts: Mapping[str, Any], since: str) -> list[tuple[str, object]]:
+    now, ended = now_ms(), parts["ended"]
+    renderers: dict[str, tuple[Part, Callable[[Part], list[str]]]] = {
+        "tasks": (parts["tasks"], lambda part: _tasks(part, now)),
+        "ended": (ended, lambda part: _ended(part, since)),
+        "files": (ended, _files),
+        "deliveries": (parts["deliveries"], lambda part: _deliveries(part, now, since)),
+        "subscriptions": (parts["subscriptions"], lambda part: [_counts(part, "there is none")]),
+        "queues": (parts["queues"], _queues),
+        "dead letters": (parts["dead_letters"], _dead_letters),
+        "poller": (parts["poller"], lambda part: _poller(part, now)),
+        "providers": (parts["providers"], _providers),
     }
-    return {name: _or_error(read) for name, read in readers.items()}
-
-
-def _or_error(read: Callable[[], Any]) -> Any:
-    """Return what was read, or why it could not be: whoever may not see one part can see the others."""
-    from tunehook.aws.errors import AWS_FAULTS
-    from tunehook_cli.faults import in_words
-
-    try:
-        return read()
-    except TunehookError as error:
-        return {"error": str(error)}
-    except AWS_FAULTS as error:
-        if (words := in_words(error)) is None:
-            raise
-        return {"error": words}
-
-
-def _fields(stack: Stack, parts: Mapping[str, Any], since: str) -> list[tuple[str, object]]:
-    now = now_ms()
-    say: dict[str, Callable[[Any], list[str]]] = {
-        "tasks": lambda part: _tasks(part, now),
-        "ended": lambda part: _ended(part, since),
-        "files": _files,
-        "deliveries": lambda part: _deliveries(part, now, since),
-        "subscriptions": lambda part: [_counts(part, "there is none")],
-        "queues": _queues,
-        "dead letters": _dead_letters,
-        "poller": lambda part: _poller(part, now),
-        "providers": _providers,
-    }
-    parts = {name.replace("_", " "): part for name, part in parts.items()}
-    if "error" not in parts["ended"]:
-        parts["files"] = parts["ended"]
-    fields: list[tuple[str, object]] = [("stack", f"{stack.name} in {stack.region}")]
-    for name, words in say.items():
-        if name in parts:
-            part = parts[name]
-            lines = [f"{_UNKNOWN}: {part['error']}"] if set(part) == {"error"} else words(part)
-            fields += [(name if number == 0 else "", line) for number, line in enumerate(lines)]
+    if "error" in ended:
+        del renderers["files"]
+    fields: list[tuple[str, object]] = []
+    for name, (part, render) in renderers.items():
+        lines = [f"not known: {part['error']}"] if set(part) == {"error"} else render(part)
+        fields += [(name if number == 0 else "", line) for number, line in enumerate(lines)]
     return fields
 
 
-def _tasks(part: Mapping[str, Any], now: int) -> list[str]:
+def _tasks(part: Part, now: int) -> list[str]:
     lines = ["none is pending"]
     if (oldest := part["oldest"]) is not None:
-        age = output.duration((now - oldest["since_ms"]) / 1000)
+        age = duration((now - oldest["since_ms"]) / 1000)
         lines = [f"{part['pending']} pending, the oldest for {age}: {oldest['provider']} {oldest['task_id']}"]
     if part["overdue"]:
         lines.append(f"{part['overdue']} past their deadline, and waiting for an answer")
@@ -111,16 +76,16 @@ def _tasks(part: Mapping[str, Any], now: int) -> list[str]:
     return lines
 
 
-def _ended(part: Mapping[str, Any], since: str) -> list[str]:
-    words = _counts({name: part[name] for name in ("completed", "failed", "rejected")}, "none")
-    return [f"{_at_least(part)}{words}, in the last {since}"]
+def _ended(part: Part, since: str) -> list[str]:
+    counts = _counts({name: part[name] for name in ("completed", "failed", "rejected")}, "none")
+    return [f"{_at_least(part)}{counts}, in the last {since}"]
 
 
-def _at_least(part: Mapping[str, Any]) -> str:
+def _at_least(part: Part) -> str:
     return "" if part["complete"] else "at least, as more is stored than a glance reads: "
 
 
-def _files(part: Mapping[str, Any]) -> list[str]:
+def _files(part: Part) -> list[str]:
     files = part["files"]
     counts = {
         "archived whole": files["complete"],
@@ -130,53 +95,49 @@ def _files(part: Mapping[str, Any]) -> list[str]:
     return [f"{_at_least(part)}{_counts(counts, 'none')}"]
 
 
-def _deliveries(part: Mapping[str, Any], now: int, since: str) -> list[str]:
-    words = _counts(
-        {name: part[name] for name in ("pending", "delivered", "failed", "aborted")}, "none was made"
-    )
-    lines = [f"{_at_least(part)}{words}, in the last {since}"]
+def _deliveries(part: Part, now: int, since: str) -> list[str]:
+    names = ("pending", "delivered", "failed", "aborted")
+    counts = _counts({name: part[name] for name in names}, "none was made")
+    lines = [f"{_at_least(part)}{counts}, in the last {since}"]
     if part["overdue"]:
         lines.append(f"{part['overdue']} overdue")
     lines += [
-        f"next attempt in {output.duration((each['at_ms'] - now) / 1000)}: "
+        f"next attempt in {duration((each['at_ms'] - now) / 1000)}: "
         f"{each['delivery_id']} to {each['subscription_id']}"
         for each in part["next_attempts"]
     ]
     return lines
 
 
-def _queues(part: Mapping[str, Any]) -> list[str]:
-    lines = []
-    for name, counts in part.items():
-        named = {
-            "waiting": counts["waiting"],
-            "being worked on": counts["taken"],
-            "for later": counts["later"],
-        }
-        lines.append(f"{name}: {_counts(named, 'empty')}")
-    return lines
+def _queues(part: Part) -> list[str]:
+    names = {"waiting": "waiting", "taken": "being worked on", "later": "for later"}
+    return [
+        f"{queue}: {_counts({shown: counts[name] for name, shown in names.items()}, 'empty')}"
+        for queue, counts in part.items()
+    ]
 
 
-def _dead_letters(part: Mapping[str, int]) -> list[str]:
-    held = [name for name in part if part[name]]
-    return [f"{name}: {part[name]}; `tunehook dlq list {name}` shows them" for name in held] or ["none"]
+def _dead_letters(part: Part) -> list[str]:
+    lines = [
+        f"{name}: {count}; `tunehook dlq list {name}` shows them" for name, count in part.items() if count
+    ]
+    return lines or ["none"]
 
 
-def _poller(part: Mapping[str, Any], now: int) -> list[str]:
+def _poller(part: Part, now: int) -> list[str]:
     lines = []
     for each in part["shards"]:
         if each["live"]:
-            words = "a poller watches"
+            text = "a poller watches"
         elif each["seen_ms"] is None:
-            words = "no pass has had work yet"
+            text = "no pass has had work yet"
         else:
-            ago = output.duration((now - each["seen_ms"]) / 1000)
-            words = f"the last pass with work ended {ago} ago"
-        lines.append(f"shard {each['shard']}: {words}")
+            text = f"the last pass with work ended {duration((now - each['seen_ms']) / 1000)} ago"
+        lines.append(f"shard {each['shard']}: {text}")
     return lines
 
 
-def _providers(part: Mapping[str, Mapping[str, str]]) -> list[str]:
+def _providers(part: Part) -> list[str]:
     lines = [f"{name}: {kind}" for name, kind in part["usable"].items()]
     lines += [f"{name}: unusable: {error}" for name, error in part["unusable"].items()]
     return lines or ["none is configured: add one with `tunehook providers set`"]

@@ -7,34 +7,27 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
+from rich.console import RenderableType
+from rich.live import Live
 
-from tunehook.errors import InvalidInput
-from tunehook.tasks import TaskKey
+from tunehook.operations.tasks import find_keys
 from tunehook.times import now_ms
-from tunehook_cli import output, task_words
+from tunehook_cli import output
 from tunehook_cli.commands.options import AsJson, ProviderName, StackName
-from tunehook_cli.stack import Stack, find_stack
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from tunehook_cli.watching import TaskState
-
-_SCANNED: Final = ("task_id", "provider", "status")
+from tunehook_cli.rendering import tasks as rendering
+from tunehook_cli.stack import find_stack
+from tunehook_cli.watching import TaskState, Watcher, follow
 
 Show = Callable[["Sequence[TaskState]"], None]
-Told = TypeVar("Told")
+T = TypeVar("T")
 
 
 def watch(
     task_id: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="TASK_ID", help="The task; by default all that are pending now.", show_default=False
-        ),
+        str | None, typer.Argument(metavar="TASK_ID", help="The task; by default all that are pending now.")
     ] = None,
     provider: ProviderName = None,
     as_json: AsJson = False,
@@ -45,78 +38,54 @@ def watch(
     On a terminal this is a live table, elsewhere a line for each change, with --json a line of JSON. Ctrl-C ends it;
     the task goes on.
     """
-    from tunehook_cli.watching import Watcher, follow
-
     found = find_stack(stack)
-    keys = _keys(found, task_id, provider)
+    keys = find_keys(found, task_id, provider)
     if not keys:
         if as_json:
             output.note("No task is pending.")
         else:
             print("No task is pending.")
         return
-    watcher = Watcher(found.tasks, found.deliveries, found.subscriptions, found.network_policy)
     with _shown(as_json=as_json) as show:
-        states = follow(watcher, keys, show, time.sleep)
+        states = follow(Watcher(found), keys, show, time.sleep)
     if not all(state.completed for state in states):
         raise typer.Exit(1)
 
 
-def _keys(stack: Stack, task_id: str | None, provider: str | None) -> list[TaskKey]:
-    from tunehook_cli.task_view import TaskView
-
-    found = stack.tasks.scan(_SCANNED) if task_id is None else stack.tasks.of_id(task_id)
-    keys = [
-        TaskKey(task.task_id, task.provider)
-        for task in map(TaskView.of, found)
-        if provider in (None, task.provider) and (task_id is not None or task.is_pending)
-    ]
-    if task_id is not None and not keys:
-        raise InvalidInput("TASK_ID", no_such_task(task_id, provider))
-    return sorted(keys, key=lambda key: (key.provider, key.task_id))
-
-
-def no_such_task(task_id: str, provider: str | None) -> str:
-    """Return what to say where no task has this id."""
-    return f"there is no task {output.printable(task_id)}" + (f" of {provider}" if provider else "")
-
-
 def _shown(*, as_json: bool) -> AbstractContextManager[Show]:
     if as_json:
-        return _lines(_document, lambda _, told: output.print_json_line(told))
+        return _lines(_document, lambda _, document: output.print_json_line(document))
     return _live() if sys.stdout.isatty() else _lines(_progress, _print_progress)
 
 
 @contextmanager
 def _live() -> Iterator[Show]:
-    from rich.live import Live
-
     with Live(console=output.console(), auto_refresh=False) as live:
         yield lambda states: live.update(_table(states), refresh=True)
 
 
 @contextmanager
-def _lines(tell: Callable[[TaskState], Told], say: Callable[[TaskKey, Told], None]) -> Iterator[Show]:
-    """Say of each task what there is to tell, where that has changed."""
-    told: dict[TaskKey, Told] = {}
+def _lines(render: Callable[[TaskState], T], write: Callable[[TaskState, T], None]) -> Iterator[Show]:
+    """Write what is rendered of each task, where that has changed."""
+    written: dict[Any, T] = {}
 
     def show(states: Sequence[TaskState]) -> None:
         for state in states:
-            now = tell(state)
-            if told.get(state.key) != now:
-                told[state.key] = now
-                say(state.key, now)
+            now = render(state)
+            if written.get(state.key) != now:
+                written[state.key] = now
+                write(state, now)
 
     yield show
 
 
-def _print_progress(key: TaskKey, words: str) -> None:
-    name = output.printable(f"{key.provider} {key.task_id}")
-    print(f"{output.clock_time(now_ms())} {name}: {output.printable(words)}", flush=True)
+def _print_progress(state: TaskState, text: str) -> None:
+    name = output.printable(f"{state.key.provider} {state.key.task_id}")
+    print(f"{output.clock_time(now_ms())} {name}: {output.printable(text)}", flush=True)
 
 
 def _document(state: TaskState) -> dict[str, Any]:
-    """Return how a task stands, as `tasks list --json` has it, with how far its webhooks are."""
+    """Return the state of a task as `tasks list --json` has it, with the state of its webhooks."""
     task = state.task
     return {
         "task_id": state.key.task_id,
@@ -135,7 +104,7 @@ def _document(state: TaskState) -> dict[str, Any]:
 def _progress(state: TaskState) -> str:
     if state.task is None:
         return "deleted"
-    remarks = task_words.remarks(state.task, now_ms(), state.deliveries)
+    remarks = rendering.remarks(state.task, now_ms(), state.deliveries)
     return f"{state.task.status}; {remarks}" if remarks else state.task.status
 
 
@@ -148,11 +117,5 @@ def _row(state: TaskState, now: int) -> tuple[object, ...]:
     key, task = state.key, state.task
     if task is None:
         return key.task_id, key.provider, "deleted", None, None
-    took = task_words.took_s(task, now)
-    return (
-        key.task_id,
-        key.provider,
-        task.status,
-        None if took is None else output.duration(took),
-        task_words.short(task_words.remarks(task, now, state.deliveries)),
-    )
+    remarks = rendering.short(rendering.remarks(task, now, state.deliveries))
+    return key.task_id, key.provider, task.status, rendering.took(task, now), remarks

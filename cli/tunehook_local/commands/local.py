@@ -11,7 +11,7 @@ import typer
 
 from tunehook_cli import output
 from tunehook_cli.commands.options import AsJson
-from tunehook_cli.endings import ToldToEnd, told_by_signals
+from tunehook_cli.signals import Terminated, raise_on_signals
 from tunehook_local.embedded import ministack
 from tunehook_local.embedded.docker_network import listening_address
 from tunehook_local.embedded.state import Home, LocalEnvironment
@@ -63,7 +63,7 @@ def up(
     ran_before = home.running()
     is_up = False
     try:
-        with told_by_signals():
+        with raise_on_signals():
             if reset:
                 if ran_before is not None:
                     ministack.stop(home, ran_before)
@@ -82,7 +82,7 @@ def up(
             print_on_stderr("Ctrl-C stops it")
             while True:
                 signal.pause()
-    except ToldToEnd as told:
+    except Terminated as told:
         # One that ran before is stopped only once this command has brought it up to date.
         if is_up or ran_before is None:
             _stop(home)

@@ -23,8 +23,8 @@ def sandbox(
         int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free port.")
     ] = DEFAULT_PORT,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    scenario: Annotated[
-        Path | None, typer.Option(help="A scenario file (TOML).", show_default="the demo's")
+    scenario_file: Annotated[
+        Path | None, typer.Option("--scenario", help="A scenario file (TOML).", show_default="the demo's")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -32,7 +32,7 @@ def sandbox(
     from tunehook_local.sandbox import serve
 
     try:
-        serve(host, port, scenario, _announce_as_json if as_json else _announce)
+        serve(host, port, scenario_file, _announce_as_json if as_json else _announce)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise Unavailable(f"port {port} of {host} is in use: choose another with --port") from None

@@ -25,7 +25,7 @@ from rich.table import Table
 from tunehook.aws.errors import AWS_FAULTS
 from tunehook.errors import TunehookError, Unavailable
 from tunehook_cli import output
-from tunehook_cli.endings import ToldToEnd, told_by_signals
+from tunehook_cli.signals import Terminated, raise_on_signals
 from tunehook_local.demo.check import HOOK, SUBSCRIBED, TASKS, Finding, examine
 from tunehook_local.demo.observer import Observer, StoredFile
 from tunehook_local.demo.progress import Progress
@@ -52,7 +52,7 @@ def main(*arguments: str) -> int:
     keep = os.environ.get("KEEP") == "1"
     try:
         with (
-            told_by_signals(),
+            raise_on_signals(),
             _embedded_stack(home, console, keep) as environment,
             _sandbox(home, console, keep) as (sandbox_url, sandbox_pid),
         ):
@@ -67,7 +67,7 @@ def main(*arguments: str) -> int:
         console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
         console.print(f"logs: {home.log.parent}", soft_wrap=True)
         return 1
-    except ToldToEnd as told:
+    except Terminated as told:
         with contextlib.suppress(OSError):  # The terminal may be gone.
             console.print("stopped")
         return told.status

@@ -27,6 +27,14 @@ class InvalidInput(TunehookError):
         self.reason = reason
 
 
+class NotFound(InvalidInput):
+    """Nothing has the name that a user gave."""
+
+
+class Conflict(InvalidInput):
+    """What a user named is in a state in which this cannot be done."""
+
+
 class Unavailable(TunehookError):
     """A dependency failed in a way that may pass; the same work can be tried again unchanged."""
 

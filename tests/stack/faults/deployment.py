@@ -19,9 +19,9 @@ from tests.stack.faults.kills import access_key_of, worker_pids
 from tests.support.aws_proxy import AwsProxy, run_aws_proxy
 
 from tunehook.aws.clients import client
-from tunehook_cli.operating.dead_letters import TakenIn, take_in
-from tunehook_cli.operating.queues import WORK_QUEUES
-from tunehook_cli.stack import Stack
+from tunehook.operations.dead_letters import IntakeRun, run_intake
+from tunehook.operations.queues import WORK_QUEUES
+from tunehook.operations.stack import Stack
 from tunehook_local.embedded import deploy, ministack
 from tunehook_local.embedded.docker_network import LOOPBACK
 from tunehook_local.embedded.state import Home
@@ -72,13 +72,13 @@ class Deployment(DeployedStack):
         assert port is not None
         ministack.start(self.home, port, functions_endpoint=self.proxy.url)
 
-    def take_in_what_the_stream_lost(self) -> TakenIn:
+    def take_in_what_the_stream_lost(self) -> IntakeRun:
         """Have intake take in the items without a status, as an operator would by `tunehook dlq redrive intake`.
 
         AWS gives a function the records again that it could not handle, and keeps a stream for a day. The embedded AWS
         gives a record again only if the function as a whole failed, and forgets its streams when it ends.
         """
-        return take_in(self.as_operated(), _ALL)
+        return run_intake(self.as_operated(), _ALL)
 
     def as_operated(self) -> Stack:
         """Return the stack as the command `tunehook` has it."""

@@ -15,7 +15,7 @@ from tests.stack.faults.ledger import ENDED
 
 from tunehook.aws.items import from_attributes
 from tunehook.deliveries import Delivery
-from tunehook_cli.operating.queues import WORK_QUEUES, DeadLetters, depth
+from tunehook.operations.queues import WORK_QUEUES, DeadLetters, depth
 
 Item = dict[str, Any]
 

@@ -24,9 +24,9 @@ from tests.stack.faults.reading import Reader
 from tests.stack.faults.world import World
 from tests.stack.watching import BusWatch
 
+from tunehook.operations.queues import WORK_QUEUES
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
 from tunehook.times import now_ms
-from tunehook_cli.operating.queues import WORK_QUEUES
 
 LOOK_EVERY_S: Final = 1.0
 TELL_EVERY_S: Final = 5.0

@@ -26,7 +26,7 @@ from tests.support.aws_proxy import AwsProxy, run_aws_proxy
 from tests.support.upstream import Upstream
 
 from tunehook.errors import Unavailable
-from tunehook_cli.operating.dead_letters import TakenIn
+from tunehook.operations.dead_letters import IntakeRun
 from tunehook_local.embedded.state import Home
 
 needs_proc = pytest.mark.skipif(not CAN_KILL, reason="nothing tells the processes apart")
@@ -135,11 +135,11 @@ class Broken:
         self.moved.append(subscription_id)
         return "http://elsewhere"
 
-    def take_in_what_the_stream_lost(self) -> TakenIn:
+    def take_in_what_the_stream_lost(self) -> IntakeRun:
         if self.faults:
             raise self.faults.pop()
         self.take_ins += 1
-        return TakenIn(2, (), 0)
+        return IntakeRun(2, (), 0)
 
 
 @pytest.fixture

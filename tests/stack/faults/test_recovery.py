@@ -19,9 +19,9 @@ from tests.stack.faults.kills import CAN_KILL, is_busy, kill_workers
 from tests.support.aws_proxy import Call, Rule, dropped, failed
 from tests.support.verifying import with_python
 
+from tunehook.operations.dead_letters import list_messages
+from tunehook.operations.queues import WORK_QUEUES, DeadLetters, depth
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
-from tunehook_cli.operating.dead_letters import letters
-from tunehook_cli.operating.queues import WORK_QUEUES, DeadLetters, depth
 from tunehook_local.sandbox import ReceivedRequest, Sandbox, Scenario, parse, run_sandbox
 
 pytestmark = pytest.mark.skipif(not CAN_KILL, reason="nothing tells the processes apart")
@@ -160,7 +160,7 @@ def are_put_aside(deployed: Deployment, count: int, queue: DeadLetters, function
 
 
 def new_items_put_aside(deployed: Deployment) -> int:
-    (put_aside,) = letters(deployed.as_operated(), [DeadLetters.INTAKE], 50)
+    (put_aside,) = list_messages(deployed.as_operated(), [DeadLetters.INTAKE], 50)
     return sum(int(each.about.partition(" ")[0]) for each in put_aside)
 
 

@@ -26,9 +26,9 @@ from tests.support.aws_proxy import Call, Rule, failed
 from tests.support.deployed import RECORD
 from tests.support.template import ROOT
 
+from tunehook.operations.queues import WORK_QUEUES, DeadLetters, depth
 from tunehook.signatures import derive_secret, notify_hook_subscription_id, sign
 from tunehook.times import now_ms
-from tunehook_cli.operating.queues import WORK_QUEUES, DeadLetters, depth
 from tunehook_local.sandbox import ReceivedRequest, Sandbox, Scenario, TaskRule, parse, run_sandbox
 
 pytestmark = pytest.mark.skipif(not CAN_KILL, reason="nothing tells the processes apart")

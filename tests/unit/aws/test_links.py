@@ -11,7 +11,8 @@ from tests.support.template import ROOT
 
 from tunehook.aws.clients import client
 from tunehook.aws.links import LINK_LIFE_S, link, s3_client
-from tunehook_cli.stack import Stack
+from tunehook.operations.results import get_link
+from tunehook.operations.stack import Stack
 
 SESSION = boto3.Session(aws_access_key_id="AKIAIOSFODNN7EXAMPLE", aws_secret_access_key="not-a-secret")
 REGIONS = [
@@ -75,4 +76,4 @@ def test_the_command_makes_links_of_the_region_too() -> None:
         parameters={},
         open_client=partial(client, session=there),
     )
-    assert urlsplit(stack.kept_files.link(KEY)).netloc == f"{BUCKET}.s3.il-central-1.amazonaws.com"
+    assert urlsplit(get_link(stack, KEY).url).netloc == f"{BUCKET}.s3.il-central-1.amazonaws.com"

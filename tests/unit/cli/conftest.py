@@ -120,7 +120,7 @@ def stack(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def operated(stack: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stack's leases and its other queues beside it, all empty."""
-    monkeypatch.setattr("tunehook_cli.operating.dead_letters._WAIT_S", 0)
+    monkeypatch.setattr("tunehook.operations.dead_letters._WAIT_S", 0)
     create_table("PollerLeasesTable")
     for name in (
         "fulfillment",

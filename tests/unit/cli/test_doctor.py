@@ -10,8 +10,8 @@ from tests.unit.cli.conftest import OUTPUTS
 from tests.unit.cli.test_stack import set_status
 
 from tunehook.aws.leases import Leases
+from tunehook.operations.checks import LATE_S, STOPPED_S
 from tunehook.times import now_ms
-from tunehook_cli.operating.checks import LATE_S, STOPPED_S
 from tunehook_local.sandbox import run_sandbox
 
 SCHEDULE = "tunehook-every-minute"
@@ -212,12 +212,12 @@ def test_a_key_that_was_accepted_is_told_from_one_that_never_was(
 def test_a_provider_that_throttles_is_warned_of(
     tunehook: Any, healthy: Lambdas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from tunehook.operations import checks
+    from tunehook.operations.probe import Probe
     from tunehook.providers import Throttled
-    from tunehook_cli.operating import checks
-    from tunehook_cli.probe import Probe
 
     probe = Probe("t", "HTTP 429", 0.1, Throttled(3.0))
-    monkeypatch.setattr(checks, "ask_once", lambda config, task_id: probe)
+    monkeypatch.setattr(checks, "poll_once", lambda config: probe)
     ((check, words, _),) = findings(tunehook, "warn")
     assert (check, words.startswith("suno, suno: throttled")) == ("providers", True)
 
@@ -368,8 +368,8 @@ def test_what_the_stack_may_run_at_once_is_compared_with_the_account(
 def test_shards_that_do_not_fit_the_account_are_warned_of(
     tunehook: Any, healthy: Lambdas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tunehook_cli.stack.Stack.shard_count", 64)
-    monkeypatch.setattr("tunehook_cli.operating.passes.watches", lambda *_: ())
+    monkeypatch.setattr("tunehook.operations.stack.Stack.shard_count", 64)
+    monkeypatch.setattr("tunehook.operations.checks.shard_leases", lambda *_: ())
     healthy.limit = 100
     ((check, words, _),) = findings(tunehook)
     assert (check, "may want 135" in words) == ("concurrency", True)

@@ -9,7 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from tunehook_local.main import app
+from tunehook_local.main import COMMANDS, app, load_command
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -22,7 +22,11 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
             yield (*path, name), command
 
 
-ALL = dict(commands(get_command(app)))
+ROOT: Any = get_command(app)
+ALL = {(): ROOT}
+for name in COMMANDS:
+    command = load_command(name)
+    ALL |= dict(commands(command, (name,))) if isinstance(command, TyperGroup) else {(name,): command}
 
 
 @pytest.mark.parametrize(
@@ -48,3 +52,8 @@ def test_help_fits_and_is_whole(width: int, charset: str) -> None:
         # Below that, the choices of an argument are longer than the line, and the terminal folds them.
         longest = max(cell_len(line) for line in result.stdout.splitlines())
         assert longest <= max(width, 50), path
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_listing_says_what_the_command_says_of_itself(name: str) -> None:
+    assert COMMANDS[name] == " ".join(ALL[name,].help.split("\n\n")[0].split())

@@ -10,12 +10,14 @@ from tests.support.aws import REGION, client, put
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
 from tunehook.http.guard import NetworkPolicy
+from tunehook.operations import status
+from tunehook.operations.subscriptions import SubscriptionView
+from tunehook.operations.task_view import TaskView
 from tunehook.secret_versions import FIRST
 from tunehook.tasks import TaskKey
 from tunehook_cli import output
 from tunehook_cli.commands import subscriptions, tasks, watch
-from tunehook_cli.operating import figures
-from tunehook_cli.task_view import TaskView
+from tunehook_cli.rendering import tasks as rendering
 from tunehook_cli.watching import TaskState
 
 NOW_MS = 1_800_000_000_000
@@ -111,8 +113,8 @@ def test_whatever_one_attribute_holds_there_are_words_for_its_task(
             tasks._row(task, NOW_MS)
             for _, value in tasks._fields(task):
                 output.cell(value)
-            tasks._print_texts(task)
-            tasks._print_files(task, "bucket")
+            list(rendering.texts(task))
+            tasks._print_files(output.Output(as_json=False), task, "bucket")
             state = TaskState(TaskKey("task-1", "suno"), task)
             watch._row(state, NOW_MS)
             json.dumps(watch._document(state))
@@ -143,7 +145,7 @@ def table(operated: None, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
     monkeypatch.setattr(TasksTable, "get", lambda *_: held[0])
     monkeypatch.setattr(TasksTable, "scan", lambda *_: list(held))
     pages = [([], True), (held, True)]
-    monkeypatch.setattr(figures, "_first_pages", lambda _, **scan: pages["IndexName" not in scan])
+    monkeypatch.setattr(status, "_first_pages", lambda *_, **scan: pages["IndexName" not in scan])
     monkeypatch.setattr("tunehook_cli.commands.watch.time.sleep", interrupt)
     s3 = client("s3")
     s3.create_bucket(Bucket="results", CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -247,8 +249,9 @@ def test_whatever_an_attribute_of_a_subscription_holds_it_is_shown(
     policy = NetworkPolicy.PUBLIC
     for item in held:
         try:
-            for _, value in subscriptions._fields(item, policy, FIRST):
+            view = SubscriptionView.of(item, policy)
+            for _, value in subscriptions._fields(view, FIRST):
                 output.cell(value)
-            json.dumps(subscriptions._without_header_values(item), default=output._json_value)
+            json.dumps(view.document, default=output._json_value)
         except Exception as error:
             raise AssertionError(item) from error

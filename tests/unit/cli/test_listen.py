@@ -15,10 +15,11 @@ from tests.support.aws import Faulty, client, fault, items, put
 from tests.support.patience import HANG_S, until
 from typer.testing import Result
 
+from tunehook.operations.stack import Stack
 from tunehook.signatures import derive_secret, sign
 from tunehook.times import now_ms
 from tunehook_cli import listener
-from tunehook_cli.stack import Stack
+from tunehook_cli.stack import is_on_this_machine
 
 TABLE = "SubscriptionsTable"
 BODY = json.dumps(
@@ -32,7 +33,7 @@ Listen = Callable[..., Result]
 @pytest.fixture
 def listen(tunehook: Any, stack: None, monkeypatch: pytest.MonkeyPatch) -> Listen:
     """Return what runs `tunehook listen`, and a driver beside it that is given the subscription, until that ends."""
-    monkeypatch.setattr(Stack, "is_on_this_machine", True)
+    monkeypatch.setattr("tunehook_cli.commands.listen.is_on_this_machine", lambda _: True)
 
     def run(driver: Driver, *args: str, ended_by: signal.Signals = signal.SIGTERM) -> Result:
         failures: list[BaseException] = []
@@ -316,7 +317,7 @@ def test_an_error_in_the_middle_removes_the_subscription(
     def show(arrival: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("tunehook_cli.arrivals.print_arrival", show)
+    monkeypatch.setattr("tunehook_cli.rendering.webhooks.print_webhook", show)
 
     def drive(item: dict[str, Any]) -> None:
         # The signal that follows may find nobody who would catch it.
@@ -388,7 +389,7 @@ def test_a_second_ctrl_c_ends_it_though_the_subscription_is_not_removed_and_says
 def test_a_second_ctrl_c_ends_it_though_the_subscription_is_not_made(
     tunehook: Any, stack: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Stack, "is_on_this_machine", True)
+    monkeypatch.setattr("tunehook_cli.commands.listen.is_on_this_machine", lambda _: True)
     hanging = hang("put_item", monkeypatch)
 
     def drive() -> None:
@@ -410,7 +411,7 @@ def test_a_second_ctrl_c_ends_it_though_the_subscription_is_not_made(
 async def test_being_told_once_more_while_the_subscription_is_removed_in_no_time_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(listener, "UNHURRIED_S", 60)
+    monkeypatch.setattr(listener, "GRACE_S", 60)
     removed = []
 
     def unsubscribe() -> None:
@@ -468,7 +469,7 @@ def test_a_subscription_that_cannot_be_made_is_tried_to_be_taken_back(
 def test_a_stack_is_on_this_machine_if_its_aws_is(endpoint: str, expected: bool) -> None:
     dynamodb = SimpleNamespace(meta=SimpleNamespace(endpoint_url=endpoint))
     stack = Stack("s", "r", outputs={}, parameters={}, open_client=lambda _: dynamodb)
-    assert stack.is_on_this_machine is expected
+    assert is_on_this_machine(stack) is expected
 
 
 def test_a_stack_on_aws_is_reached_by_a_tunnel_alone(tunehook: Any, stack: None) -> None:
@@ -482,7 +483,7 @@ def test_a_stack_on_aws_is_reached_by_a_tunnel_alone(tunehook: Any, stack: None)
 
 
 def test_the_url_of_a_tunnel_is_what_is_subscribed(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Stack, "is_on_this_machine", False)
+    monkeypatch.setattr("tunehook_cli.commands.listen.is_on_this_machine", lambda _: False)
     seen: list[dict[str, Any]] = []
     result = listen(seen.append, "--url", "https://tunnel.example/x")
     assert seen[0]["url"] == "https://tunnel.example/x"
@@ -501,14 +502,14 @@ def test_the_url_of_a_tunnel_is_what_is_subscribed(listen: Listen, monkeypatch: 
 def test_a_bad_option_is_refused_by_its_name(
     tunehook: Any, stack: None, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], complaint: str
 ) -> None:
-    monkeypatch.setattr(Stack, "is_on_this_machine", True)
+    monkeypatch.setattr("tunehook_cli.commands.listen.is_on_this_machine", lambda _: True)
     result = tunehook("listen", "--port", "0", *args)
     assert (result.exit_code, result.output) == (2, f"tunehook: {complaint}\n")
     assert items(TABLE) == []
 
 
 def test_a_port_in_use_is_one_line(tunehook: Any, stack: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Stack, "is_on_this_machine", True)
+    monkeypatch.setattr("tunehook_cli.commands.listen.is_on_this_machine", lambda _: True)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = tunehook("listen", "--port", str(port))

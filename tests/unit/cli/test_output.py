@@ -4,23 +4,6 @@ from tunehook_cli import output
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0, "0 s"),
-        (-1, "0 s"),
-        (42.4, "42 s"),
-        (60, "1 min"),
-        (200, "3 min 20 s"),
-        (7_500, "2 h 5 min"),
-        (7_205, "2 h"),
-        (90_000, "1 d 1 h"),
-    ],
-)
-def test_a_duration_is_told_in_its_two_largest_units(seconds: float, words: str) -> None:
-    assert output.duration(seconds) == words
-
-
-@pytest.mark.parametrize(
     ("count", "words"),
     [
         (None, None),
@@ -47,7 +30,7 @@ def test_without_a_terminal_no_line_is_folded(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
-    output.print_table(("A", "B"), [("x" * 150, "y" * 150)])
+    output.Output(as_json=False).table(("A", "B"), [("x" * 150, "y" * 150)])
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
@@ -56,7 +39,7 @@ def test_on_a_narrow_terminal_what_is_too_wide_is_folded_and_nothing_is_cut(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     task_id, remark = "task_s5sudYVSO0UYEjmvuHiVN6cbmPSiUKbC", "why it does not go on " * 8
-    output.print_table(("TASK", "STATUS", "REMARK"), [(task_id, "completed", remark)])
+    output.Output(as_json=False).table(("TASK", "STATUS", "REMARK"), [(task_id, "completed", remark)])
     header, *lines = capsys.readouterr().out.splitlines()
     remark_at = header.index("REMARK")
     assert all(len(line.rstrip()) <= 80 for line in (header, *lines))

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from tests.support.aws import client
 
+from tunehook.operations import providers as operations
+from tunehook.operations.probe import Probe, advise
 from tunehook.providers import Transient
 from tunehook.providers.config import parse_providers
-from tunehook_cli import providers_secret
-from tunehook_cli.probe import Probe, advice
 from tunehook_local.sandbox import Sandbox, TaskRule, parse, run_sandbox
 
 KEY = "sk-a-key-that-nobody-may-see-0123"
@@ -303,14 +303,14 @@ def test_check_answers_where_what_pollers_know_cannot_be_read(
 def test_check_of_a_web_page_at_a_bare_host_does_not_name_the_same_host_again() -> None:
     probe = Probe("t", "HTTP 200, text/html", 0.1, Transient("a web page"), 200, is_page=True)
     config = parse_providers(json.dumps({"my-gw": ENTRY | {"base_url": "https://gw.example"}}))["my-gw"]
-    assert str(advice(probe, config, was_accepted=False)).endswith("which may be another host")
+    assert str(advise(probe, config, was_accepted=False)).endswith("which may be another host")
 
 
 def test_two_that_are_set_at_once_are_both_kept(
     tunehook: Any, providers: Providers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     args = ("--kind", "suno", "--base-url", "https://x.example", "--api-key", "sk-0123456789abcdef0123")
-    real = providers_secret.with_provider
+    real = operations.with_provider
     others = iter([lambda: tunehook("providers", "set", "other", *args)])
 
     def slowly(secret: str, config: Any) -> Any:
@@ -319,7 +319,7 @@ def test_two_that_are_set_at_once_are_both_kept(
             assert set_other().exit_code == 0
         return real(secret, config)
 
-    monkeypatch.setattr(providers_secret, "with_provider", slowly)
+    monkeypatch.setattr(operations, "with_provider", slowly)
     result = tunehook("providers", "set", "mine", *args, "--json")
     assert json.loads(result.stdout)["replaced"] is False
     assert sorted(providers()) == ["mine", "other"]

@@ -6,8 +6,6 @@ from typing import Any
 import pytest
 from tests.support.aws import REGION, client, put, received
 
-from tunehook_cli.commands import archive as archive_command
-
 KEY = "results/suno/task-1/clip%201/audio.mp3"
 MANIFEST = "results/suno/task-1/manifest.json"
 DATA = b"ID3 and the song"
@@ -153,7 +151,7 @@ def test_archive_waits_for_the_outcome(
         item = {"task_id": "task-1", "provider": "suno", "status": "completed", "event_id": "evt_1"}
         put("TasksTable", item | {"archived_at_ms": 8})
 
-    monkeypatch.setattr(archive_command.time, "sleep", function)
+    monkeypatch.setattr("tunehook.operations.results.time.sleep", function)
     result = tunehook("archive", "task-1")
     assert result.exit_code == status
     assert f"s3://results/{KEY}" in result.stdout

@@ -11,9 +11,9 @@ from typer.testing import CliRunner, Result
 
 from tunehook.aws.deliveries import DeliveriesTable
 from tunehook.deliveries import Attempt, Delivery, DeliveryStatus, message_for, new_delivery
+from tunehook.operations.checks import Finding, State
 from tunehook.tasks import Format
 from tunehook_cli import output
-from tunehook_cli.operating.checks import Finding, State
 from tunehook_local.main import app
 
 NOW_MS = 1_800_000_000_000
@@ -100,7 +100,7 @@ def screens(tunehook: Any, delivery: Delivery, monkeypatch: pytest.MonkeyPatch) 
         Finding("dead letters", State.WARN, f"{TITLE} {TASK}", f"`tunehook dlq list fulfillment` {TITLE}"),
         Finding("credentials", State.OK, "arn:aws:iam::123456789012:user/" + "x" * 60),
     ]
-    monkeypatch.setattr("tunehook_cli.operating.checks.examine", lambda *_: iter(found))
+    monkeypatch.setattr("tunehook.operations.checks.examine", lambda *_: iter(found))
     all_of_them = [
         ("tasks", "list"),
         ("tasks", "show", TASK),
@@ -181,7 +181,7 @@ def test_an_error_is_told_in_every_encoding(tunehook: Any, stack: None) -> None:
 def test_bytes_that_are_no_text_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
     output.prepare_streams()
     output.print_json({"name": "\udcff"})
-    output.print_table(["NAME"], [["\udcff"]])
+    output.Output(as_json=False).table(["NAME"], [["\udcff"]])
     assert json.loads(capsys.readouterr().out.split("\nNAME")[0]) == {"name": "\udcff"}
 
 
@@ -190,7 +190,9 @@ def test_a_table_that_has_no_room_is_a_block_a_row(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     headers = ("TASK", "PROVIDER", "STATUS", "TOOK", "REMARK")
-    output.print_table(headers, [(TASK, "suno", "failed", None, "x" * 50), ("t", "suno", "new", None, TASK)])
+    output.Output(as_json=False).table(
+        headers, [(TASK, "suno", "failed", None, "x" * 50), ("t", "suno", "new", None, TASK)]
+    )
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
         TASK,
         "  provider   suno",

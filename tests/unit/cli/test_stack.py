@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tunehook_cli.stack import Stack, find_stack
+from tunehook.operations.stack import Stack
+from tunehook_cli.stack import find_stack, is_on_this_machine
 from tunehook_local.embedded.state import LocalEnvironment
 
 LOCAL = LocalEnvironment(
@@ -177,7 +178,7 @@ def test_the_embedded_aws_is_on_this_machine_where_it_listens_for_containers(
     no_embedded_aws.running = lambda: replace(LOCAL, endpoint="http://172.17.0.1:4566")  # type: ignore[attr-defined]
     dynamodb = SimpleNamespace(meta=SimpleNamespace(endpoint_url=endpoint))
     stack = Stack("s", "r", outputs={}, parameters={}, open_client=lambda _: dynamodb)
-    assert stack.is_on_this_machine is expected
+    assert is_on_this_machine(stack) is expected
 
 
 def test_a_stack_tells_its_shard_count() -> None:

@@ -7,8 +7,8 @@ from tests.support.aws import Faulty, client, fault, put
 from tests.unit.cli.conftest import OUTPUTS
 
 from tunehook.aws.leases import Leases
+from tunehook.operations import status
 from tunehook.times import now_ms
-from tunehook_cli.operating import figures
 from tunehook_cli.stack import find_stack
 
 HOUR_MS = 3_600_000
@@ -112,14 +112,14 @@ def reads(now: int) -> Iterator[list[tuple[str, str, str | None]]]:
 def test_pending_tasks_are_counted_in_the_work_index(
     tunehook: Any, reads: list[tuple[str, str, str | None]], now: int
 ) -> None:
-    assert figures.tasks(find_stack(None), now)["pending"] == 0
+    assert status.tasks(find_stack(None), now)["pending"] == 0
     assert reads == [("Scan", "PollerLeasesTable", None), ("Query", "TasksTable", "work")]
 
 
 def test_deliveries_are_counted_in_an_index_without_their_payloads(
     tunehook: Any, reads: list[tuple[str, str, str | None]], now: int
 ) -> None:
-    assert figures.deliveries(find_stack(None), now, 0)["pending"] == 0
+    assert status.deliveries(find_stack(None), now, 0)["pending"] == 0
     assert reads == [("Scan", "DeliveriesTable", "by_subscription")]
 
 
@@ -157,7 +157,7 @@ def test_a_glance_reads_a_bounded_piece_and_says_so(
     tunehook: Any, now: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A page of moto's, as of DynamoDB's, is 1 MB.
-    monkeypatch.setattr(figures, "PAGES_MAX", 2)
+    monkeypatch.setattr(status, "PAGES_MAX", 2)
     for number in range(12):
         put_task(f"t-{number}", status="failed", detected_at_ms=now, provider_object="x" * 300_000)
     part = told(tunehook)["ended"]

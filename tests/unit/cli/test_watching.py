@@ -1,5 +1,6 @@
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,13 +8,11 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from tests.support.aws import client, fault, items, put
 
 from tunehook.aws.deliveries import DeliveriesTable
-from tunehook.aws.subscriptions import SubscriptionsTable
-from tunehook.aws.tasks import TasksTable
 from tunehook.deliveries import Delivery, DeliveryStatus, message_for, new_delivery
 from tunehook.events import archived_event_id
-from tunehook.http.guard import NetworkPolicy
 from tunehook.signatures import notify_hook_subscription_id
 from tunehook.tasks import Format, TaskKey
+from tunehook_cli.stack import find_stack
 from tunehook_cli.watching import (
     LATER_ROUNDS,
     MISSING_S,
@@ -39,13 +38,7 @@ class World:
     def __init__(self) -> None:
         self.clock_s = 0.0
         self.deliveries = DeliveriesTable(client("dynamodb"), "DeliveriesTable")
-        self.watcher = Watcher(
-            TasksTable(client("dynamodb"), "TasksTable"),
-            self.deliveries,
-            SubscriptionsTable(client("dynamodb"), "SubscriptionsTable"),
-            NetworkPolicy.ANY,
-            clock=lambda: self.clock_s,
-        )
+        self.watcher = Watcher(find_stack(None), clock=lambda: self.clock_s)
 
     def task(self, **fields: Any) -> None:
         put("TasksTable", {"task_id": KEY.task_id, "provider": KEY.provider} | fields)
@@ -73,7 +66,7 @@ class World:
         self.deliveries.record(message_for(delivery), status=status)
 
     def look(self) -> TaskState:
-        return self.watcher.look(KEY)
+        return self.watcher.read(KEY)
 
 
 @pytest.fixture
@@ -232,12 +225,7 @@ class Failing:
 
 
 def watcher_on(dynamodb: Any) -> Watcher:
-    return Watcher(
-        TasksTable(dynamodb, "TasksTable"),
-        DeliveriesTable(dynamodb, "DeliveriesTable"),
-        SubscriptionsTable(dynamodb, "SubscriptionsTable"),
-        NetworkPolicy.ANY,
-    )
+    return Watcher(replace(find_stack(None), open_client=lambda *_, **__: dynamodb))
 
 
 def test_the_subscriptions_are_read_once_a_round_however_many_tasks_are_watched(world: World) -> None:
@@ -418,7 +406,7 @@ class Looks:
         self.answers = list(answers)
         self.rounds = rounds
 
-    def look(self, key: TaskKey) -> TaskState:
+    def read(self, key: TaskKey) -> TaskState:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer

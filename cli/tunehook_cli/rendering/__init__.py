@@ -1,0 +1,1 @@
+"""What tasks, deliveries and webhooks look like on a terminal."""

@@ -1,0 +1,221 @@
+"""Poll a live provider once, and say what its answer means."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tunehook.aws.error_messages import describe_error
+from tunehook.aws.errors import AWS_FAULTS
+from tunehook.errors import Misconfigured, TunehookError
+from tunehook.http.reply import Reply, Transport
+from tunehook.http.transport import HttpTransport
+from tunehook.operations.stack import Stack
+from tunehook.operations.text import counted
+from tunehook.providers import (
+    Completed,
+    CompletedWithoutResults,
+    Failed,
+    NotFound,
+    Outcome,
+    Pending,
+    Provider,
+    SeemsFailed,
+    Throttled,
+    Transient,
+    Unauthorised,
+)
+from tunehook.providers.client import key_digest
+from tunehook.providers.config import ProviderConfig, better_base_urls
+
+_BASE_URL_STATUSES: Final = (200, 404, 405)
+"""With these a web server answers where no API is; with others something stands before one."""
+
+Note = Callable[[str], None]
+"""Is told what could not be read or written on the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What came of one poll: the HTTP `answer` in a few words, None if there was none, and its `outcome`."""
+
+    task_id: str
+    answer: str | None
+    seconds: float
+    outcome: Outcome
+    status: int | None = None
+    is_page: bool = False
+
+    @property
+    def useful(self) -> bool:
+        """Whether the provider has accepted the key and answered."""
+        return self.answer is not None and not isinstance(self.outcome, Throttled | Unauthorised | Transient)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderCheck:
+    """A probe of a provider, what it means, and what to do, where that is anything."""
+
+    probe: Probe
+    outcome: str
+    advice: str | None
+
+
+def check_provider(
+    stack: Stack, config: ProviderConfig, task_id: str | None = None, note: Note = lambda _: None
+) -> ProviderCheck:
+    """Poll a provider once, and elsewhere where that is of no use; remember a key that is accepted.
+
+    >>> check_provider(stack, get_provider(stack, "suno")).probe.useful
+    False
+    """
+    probe = poll_once(config, task_id)
+    was_accepted = is_known_key(stack, config, note)
+    better = [] if probe.useful else better_places(config, task_id)
+    if probe.useful:
+        with _noting("that the key was accepted cannot be remembered", note):
+            stack.provider_states.accept(config.name, _digest(config))
+    return ProviderCheck(
+        probe,
+        describe_probe(probe, was_accepted=was_accepted),
+        advise(probe, config, better, was_accepted=was_accepted),
+    )
+
+
+def poll_once(config: ProviderConfig, task_id: str | None = None) -> Probe:
+    """Poll a task; by default one that cannot be there, which tells whether the key is accepted.
+
+    >>> poll_once(get_provider(stack, "suno")).answer is None
+    True
+    """
+    return asyncio.run(_poll(config, task_id or f"tunehook-check-{secrets.token_hex(8)}"))
+
+
+async def _poll(config: ProviderConfig, task_id: str) -> Probe:
+    async with HttpTransport() as http:
+        recorder = _Recorder(http)
+        started = time.monotonic()
+        outcome = await Provider(config, recorder).ask(task_id)
+        seconds = time.monotonic() - started
+        return Probe(task_id, recorder.answer, seconds, outcome, recorder.status, recorder.is_page)
+
+
+class _Recorder:
+    """A transport that records the answer of another one."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self.answer: str | None = None
+        self.status: int | None = None
+        self.is_page = False
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, max_bytes: int
+    ) -> Reply:
+        reply = await self._transport.send(method, url, headers, body, max_bytes=max_bytes)
+        content_type = reply.headers.get("content-type", "no content type")
+        self.answer = f"HTTP {reply.status}, {content_type}"
+        self.status = reply.status
+        self.is_page = "html" in content_type or reply.body.lstrip().startswith(b"<")
+        return reply
+
+
+def better_places(config: ProviderConfig, task_id: str | None) -> list[str]:
+    """Poll at where the base URL was probably meant to lead, and return where the provider was found."""
+    return [
+        base_url
+        for base_url in better_base_urls(config.kind, config.base_url)
+        if poll_once(config.model_copy(update={"base_url": base_url}), task_id).useful
+    ]
+
+
+def is_known_key(stack: Stack, config: ProviderConfig, note: Note = lambda _: None) -> bool:
+    """Return whether the provider has accepted this very key before, as far as that is remembered and can be read."""
+    with _noting("whether the key was accepted before cannot be read", note):
+        return stack.provider_states.get(config.name).is_no_longer_accepted(_digest(config))
+    return False
+
+
+@contextlib.contextmanager
+def _noting(what: str, note: Note) -> Iterator[None]:
+    """Go on where AWS refuses something, as the answer of the provider is worth having all the same."""
+    try:
+        yield
+    except Misconfigured:  # a stack of an earlier version, which remembers nothing
+        return
+    except (TunehookError, *AWS_FAULTS) as error:
+        if (message := describe_error(error)) is None:
+            raise
+        note(f"{what}: {message}")
+
+
+def _digest(config: ProviderConfig) -> str:
+    return key_digest(config.name, config.api_key.get_secret_value())
+
+
+def advise(
+    probe: Probe, config: ProviderConfig, better: Sequence[str] = (), *, was_accepted: bool
+) -> str | None:
+    """Return what to do; None where nothing is wrong, or nobody can know.
+
+    `better` has base URLs at which the provider was found.
+    """
+    if better:
+        return f"the provider is at {better[0]}: set it as the base URL"
+    match probe.outcome:
+        case Unauthorised(reason="credit"):
+            return "top up the account, or give another key"
+        case Unauthorised(reason="key") if was_accepted:
+            return "the key was accepted before: look whether it is used up, expired or withdrawn"
+        case Unauthorised(reason="key"):
+            return f"give the right key with `tunehook providers set {config.name}`"
+        case Unauthorised():
+            return (
+                "make a key without a model list; if it has none, look whether the account is blocked, or the key "
+                "is for other addresses"
+            )
+        case Transient() if probe.is_page and probe.status not in _BASE_URL_STATUSES:
+            return "something before the gateway answers: have it let requests through, from AWS too"
+        case Transient() if probe.is_page:
+            origin = "/".join(config.base_url.split("/")[:3])
+            meant = f"usually {origin}" if origin != config.base_url else "which may be another host"
+            return f"the base URL leads to a web page: give the API's address, {meant}"
+        case Transient() if probe.status == 404:
+            return "the gateway has no such path: look at the base URL and the kind"
+    return None
+
+
+def describe_probe(probe: Probe, *, was_accepted: bool = False) -> str:
+    """Say what the outcome of a probe means; `was_accepted`: whether its key was accepted before."""
+    match probe.outcome:
+        case Completed(result):
+            return f"completed, with {counted(len(result.clips), 'clip')}"
+        case CompletedWithoutResults():
+            return "completed, but there is no audio, video or text (yet)"
+        case Failed(reason):
+            return f"failed at the provider: {reason}"
+        case SeemsFailed(reason):
+            return f"pending, but it seems to have failed: {reason}"
+        case Pending(phase, word, known=known):
+            written = f'its status word is "{word}"' if word else "it names no status"
+            unknown = "" if known else ", which tunehook does not know and takes for pending"
+            return f"pending ({phase}): {written}{unknown}"
+        case NotFound() if probe.answer is None:
+            return "not asked: no request can carry this task id"
+        case NotFound(detail):
+            return f"not found: the provider takes the key and knows no such task{f': {detail}' if detail else ''}"
+        case Throttled(retry_after_s, detail=detail):
+            wait = "" if retry_after_s is None else f", for {retry_after_s:.0f} s"
+            said = f": {detail}" if detail else ""
+            return f"throttled: the provider does not want to be asked now{wait}{said}"
+        case Unauthorised(detail, reason="key") if was_accepted:
+            return f"unauthorised: the provider no longer accepts the key (used up, expired or withdrawn): {detail}"
+        case Unauthorised(detail):
+            return f"unauthorised: the provider refuses the key: {detail}"
+        case Transient(cause):
+            return f"no usable answer: {cause}"

@@ -1,0 +1,126 @@
+"""The archived files of a task: what its manifest says, links, byte ranges, and archiving what is missing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+from botocore.exceptions import ClientError
+from pydantic import BaseModel
+
+from tunehook.archive_request import ArchiveRequest
+from tunehook.aws.errors import code_of
+from tunehook.aws.links import LINK_LIFE_S, link
+from tunehook.errors import Conflict, InvalidInput, NotFound, Unavailable
+from tunehook.events import ArchivedAsset
+from tunehook.operations.stack import Stack
+from tunehook.operations.task_view import TaskView
+from tunehook.operations.tasks import get_task
+from tunehook.result_keys import manifest_key
+from tunehook.times import LATEST_MS, now_ms
+
+_READ_EVERY_S = 1.0
+_CHUNK_BYTES = 256 * 1024
+
+
+class Link(BaseModel, frozen=True):
+    """A download link, and when it expires at the latest."""
+
+    url: str
+    expires_at_ms: int
+
+
+def get_files(stack: Stack, task: TaskView) -> list[ArchivedAsset]:
+    """Return the files that the manifest of a task names.
+
+    Raises `NotFound` if there is no manifest; `Unavailable` if it is not one.
+
+    >>> [each.status for each in get_files(stack, get_task(stack, "task-1"))]
+    ['archived']
+    """
+    key = manifest_key(task.provider, task.task_id)
+    try:
+        answer = stack.s3.get_object(Bucket=stack.output("ResultsBucket"), Key=key)
+    except ClientError as error:
+        if code_of(error) != "NoSuchKey":
+            raise
+        reason = f"nothing is kept of {task.task_id} (its status is {task.status})"
+        raise NotFound("task_id", reason) from None
+    try:
+        manifest = json.loads(answer["Body"].read())
+        return [ArchivedAsset.model_validate(asset) for asset in manifest["assets"]]
+    except (ValueError, TypeError, KeyError) as error:
+        raise Unavailable(
+            f"the manifest of {task.task_id} is none ({type(error).__name__}): "
+            f"`tunehook archive {task.task_id}` makes it anew"
+        ) from None
+
+
+def get_link(stack: Stack, key: str) -> Link:
+    """Return a download link of an archived file.
+
+    >>> get_link(stack, "results/suno/task-1/c/audio.mp3").url[:8]
+    'https://'
+    """
+    url = link(stack.s3, stack.output("ResultsBucket"), key)
+    return Link(url=url, expires_at_ms=now_ms() + LINK_LIFE_S * 1000)
+
+
+def read_file(stack: Stack, key: str, start: int = 0) -> Iterator[bytes]:
+    """Yield the bytes of an archived file from `start` on; nothing if it ends before.
+
+    >>> b"".join(read_file(stack, "results/suno/task-1/c/audio.mp3", 3))
+    b'-bytes'
+    """
+    rest = {"Range": f"bytes={start}-"} if start else {}
+    try:
+        body = stack.s3.get_object(Bucket=stack.output("ResultsBucket"), Key=key, **rest)["Body"]
+    except ClientError as error:
+        if rest and code_of(error) == "InvalidRange":
+            return
+        raise
+    yield from body.iter_chunks(_CHUNK_BYTES)
+
+
+def request_archive(stack: Stack, task_id: str, provider: str | None = None) -> TaskView:
+    """Have the missing files of a task that has ended archived; return the task as it was before.
+
+    Raises `NotFound` or `InvalidInput` as `tunehook.operations.tasks.get_task` does, and if ``archived_at_ms`` is no
+    moment; `Conflict` if the task has not ended.
+
+    >>> request_archive(stack, "task-1").status
+    'completed'
+    """
+    task = get_task(stack, task_id, provider)
+    if not task.has_event:
+        raise Conflict("task_id", f"{task_id} has not ended (its status is {task.status})")
+    before = task.archived_at_ms or 0
+    if before >= LATEST_MS:
+        raise InvalidInput("archived_at_ms", f"the item's is no moment: {before}")
+    # Later than the last time, whatever this machine's clock says.
+    at_ms = max(now_ms(), before + 1)
+    request = ArchiveRequest(task_id=task_id, provider=task.provider, requested_at_ms=at_ms)
+    stack.request_fulfillment([request])
+    return task
+
+
+def await_archive(stack: Stack, before: TaskView, wait_s: float) -> TaskView:
+    """Return a task as it is once it was archived again; `before` is what `request_archive` returned.
+
+    Raises `Unavailable` if that takes longer than `wait_s`.
+
+    >>> task = get_task(stack, "task-1")
+    >>> await_archive(stack, task.model_copy(update={"archived_at_ms": None}), 0).archived_at_ms
+    Traceback (most recent call last):
+    tunehook.errors.Unavailable: no outcome within 0 s; `tunehook results task-1` will show it
+    """
+    task, until_s = before, time.monotonic() + wait_s
+    while (task.archived_at_ms or 0) <= (before.archived_at_ms or 0):
+        if time.monotonic() > until_s:
+            raise Unavailable(
+                f"no outcome within {wait_s:.0f} s; `tunehook results {task.task_id}` will show it"
+            )
+        time.sleep(_READ_EVERY_S)
+        task = get_task(stack, task.task_id, task.provider)
+    return task

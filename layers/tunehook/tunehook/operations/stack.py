@@ -1,0 +1,179 @@
+"""The handle on a deployed stack, found by its CloudFormation outputs: its tables, queues, secrets and clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+from botocore.exceptions import ClientError
+
+from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
+from tunehook.aws.delivery_log import DeliveryLog
+from tunehook.aws.links import s3_client
+from tunehook.aws.provider_states import ProviderStates
+from tunehook.aws.redeliveries import Redeliveries
+from tunehook.aws.secret_versions import SecretVersionsTable
+from tunehook.aws.secrets import change_secret, read_secret
+from tunehook.aws.subscriptions import SubscriptionsTable
+from tunehook.aws.tasks import TasksTable
+from tunehook.errors import Misconfigured, Unavailable
+from tunehook.http.guard import NetworkPolicy
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef
+
+    from tunehook.archive_request import ArchiveRequest
+    from tunehook.delivery_request import DeliveryRequest
+
+T = TypeVar("T")
+
+OpenClient: TypeAlias = Callable[..., Any]
+"""Takes a service's name and settings of its client, as `tunehook.aws.clients.client` does."""
+
+_MESSAGES_A_CALL: Final = 10
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A deployed stack: what CloudFormation says of it, and what makes clients for its region and account."""
+
+    name: str
+    region: str
+    outputs: Mapping[str, str]
+    parameters: Mapping[str, str]
+    open_client: OpenClient
+    status: str = "CREATE_COMPLETE"
+    _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def output(self, name: str) -> str:
+        """Return the value of an output.
+
+        Raises `Misconfigured` if the stack has no such output.
+        """
+        try:
+            return self.outputs[name]
+        except KeyError:
+            raise Misconfigured(
+                f"the stack {self.name} in {self.region} has no output {name}: it is no tunehook stack, or one of "
+                "another version; deploy it again with `make deploy`"
+            ) from None
+
+    @property
+    def shard_count(self) -> int:
+        """How many shards new tasks are put into."""
+        return int(self.parameters.get("ShardCount", 1))
+
+    @property
+    def network_policy(self) -> NetworkPolicy:
+        """Where webhooks may be sent to."""
+        return NetworkPolicy(self.parameters.get("NetworkPolicy", NetworkPolicy.PUBLIC))
+
+    def client(self, service: str, **settings: Any) -> Any:
+        """Return a boto3 client for its region and account; without `settings` it is made once."""
+        if settings:
+            return self.open_client(service, **settings)
+        if service not in self._clients:
+            self._clients[service] = self.open_client(service)
+        return self._clients[service]
+
+    @cached_property
+    def s3(self) -> Any:
+        """The client of the results bucket, whose links work in every region."""
+        return s3_client(self.open_client, read_timeout=60)
+
+    def _table(self, kind: Callable[[Any, str], T], output: str) -> T:
+        return kind(self.client("dynamodb"), self.output(output))
+
+    @cached_property
+    def tasks(self) -> TasksTable:
+        return self._table(TasksTable, "TasksTable")
+
+    @cached_property
+    def subscriptions(self) -> SubscriptionsTable:
+        return self._table(SubscriptionsTable, "SubscriptionsTable")
+
+    @cached_property
+    def secret_versions(self) -> SecretVersionsTable:
+        return self._table(SecretVersionsTable, "SecretVersionsTable")
+
+    @cached_property
+    def deliveries(self) -> DeliveriesTable:
+        return self._table(DeliveriesTable, "DeliveriesTable")
+
+    @cached_property
+    def delivery_log(self) -> DeliveryLog:
+        return self._table(DeliveryLog, "DeliveriesTable")
+
+    @cached_property
+    def provider_states(self) -> ProviderStates:
+        return self._table(ProviderStates, "ProviderStatesTable")
+
+    @cached_property
+    def deliveries_queue(self) -> DeliveriesQueue:
+        return DeliveriesQueue(self.client("sqs"), self.output("DeliveriesQueue"))
+
+    @cached_property
+    def redeliveries(self) -> Redeliveries:
+        return Redeliveries(self.deliveries, self.deliveries_queue)
+
+    def request_fulfillment(self, requests: Sequence[ArchiveRequest | DeliveryRequest]) -> None:
+        """Send requests to the fulfillment queue.
+
+        Raises `Unavailable` if the queue refuses some of them; those before are on their way.
+        """
+        url = self.output("FulfillmentQueue")
+        for start in range(0, len(requests), _MESSAGES_A_CALL):
+            entries = [
+                {"Id": str(number), "MessageBody": request.model_dump_json()}
+                for number, request in enumerate(requests[start : start + _MESSAGES_A_CALL])
+            ]
+            if refused := self.client("sqs").send_message_batch(QueueUrl=url, Entries=entries).get("Failed"):
+                raise Unavailable(
+                    f"the fulfillment queue does not take {len(refused)} messages ({refused[0]['Code']}): try again"
+                )
+
+    def master_secret(self) -> str:
+        """Return what the webhook signing secrets are derived from."""
+        return read_secret(self.client("secretsmanager"), self.output("MasterSecret"))
+
+    def providers_json(self) -> str:
+        """Return the text of the providers secret."""
+        return read_secret(self.client("secretsmanager"), self.output("ProvidersSecret"))
+
+    def change_providers(self, change: Callable[[str], tuple[str, T]]) -> T:
+        """Change the text of the providers secret, as `tunehook.aws.secrets.change_secret` does."""
+        return change_secret(self.client("secretsmanager"), self.output("ProvidersSecret"), change)
+
+
+def find_stack(open_client: OpenClient, name: str) -> Stack:
+    """Find a stack by its name.
+
+    Raises `Misconfigured` if there is no such stack, or it is not in a state to be used; `BotoCoreError` or
+    `ClientError` if AWS cannot be asked.
+
+    >>> find_stack(client, "tunehook").output("ResultsBucket")
+    'results'
+    """
+    # One more try is enough for somebody who waits.
+    cloudformation = open_client("cloudformation", retries={"mode": "standard", "total_max_attempts": 2})
+    region = cloudformation.meta.region_name
+    try:
+        found: StackTypeDef = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError as error:
+        if "does not exist" not in str(error):
+            raise
+        raise Misconfigured(
+            f"no stack named {name} in {region}: deploy it with `make deploy`, "
+            "or start the embedded one with `tunehook local up`"
+        ) from None
+    status = found["StackStatus"]
+    # An update leaves the stack usable meanwhile, and also when it fails.
+    if status != "CREATE_COMPLETE" and not status.startswith(("UPDATE_", "IMPORT_")):
+        wait = status.endswith("_IN_PROGRESS")
+        advice = "wait until it is done" if wait else "delete it and deploy it again"
+        raise Misconfigured(f"the stack {name} in {region} is {status}: {advice}")
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", ())}
+    parameters = {each["ParameterKey"]: each["ParameterValue"] for each in found.get("Parameters", ())}
+    return Stack(name, region, outputs, parameters, open_client, status)

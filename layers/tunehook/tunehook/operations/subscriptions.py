@@ -1,0 +1,321 @@
+"""Subscriptions: create, list, read, disable, enable, test and delete them, and rotate their secrets."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from tunehook.deliveries import Delivery, message_for
+from tunehook.errors import Conflict, InvalidInput, NotFound, Unavailable
+from tunehook.http.guard import NetworkPolicy
+from tunehook.operations.sample_event import sample_delivery
+from tunehook.operations.stack import Stack
+from tunehook.operations.text import visible
+from tunehook.secret_versions import SecretVersions
+from tunehook.signatures import derive_secret, notify_hook_subscription_id
+from tunehook.subscriptions import Subscription, check_subscription
+from tunehook.times import now_ms
+
+DISABLED_BY_HAND: Final = "disabled by hand"
+
+_READ_EVERY_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionView:
+    """An item of the Subscriptions table, with the subscription that it is, or the `error` why it cannot be used."""
+
+    item: Mapping[str, Any]
+    subscription: Subscription | None
+    error: InvalidInput | None = None
+
+    @classmethod
+    def of(cls, item: Mapping[str, Any], policy: NetworkPolicy) -> SubscriptionView:
+        """Check an item.
+
+        >>> SubscriptionView.of({"subscription_id": "s", "url": "ftp://x"}, NetworkPolicy.ANY).state
+        'unusable'
+        """
+        try:
+            return cls(item, check_subscription(item, policy))
+        except InvalidInput as error:
+            return cls(item, None, error)
+
+    @property
+    def state(self) -> str:
+        """``enabled``, ``disabled`` or ``unusable``."""
+        if self.subscription is None:
+            return "unusable"
+        return "enabled" if self.subscription.enabled else "disabled"
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The item without the values of its headers, which are there to carry secrets."""
+        headers = self.item.get("headers")
+        masked = {"headers": dict.fromkeys(headers, "****")} if isinstance(headers, Mapping) else {}
+        return dict(self.item) | masked
+
+
+class SigningSecret(BaseModel, frozen=True):
+    """What signs the webhooks of a subscription."""
+
+    subscription_id: str
+    signing_secret: str
+
+
+class RotatedSecret(SigningSecret, frozen=True):
+    """A new secret. The one before signs too until `previous_until_ms`.
+
+    `stopped_version` is a still older one that would have signed until `stopped_until_ms`, and no longer does.
+    """
+
+    secret_version: int
+    previous_until_ms: int
+    stopped_version: int | None
+    stopped_until_ms: int
+
+
+def subscribe(
+    stack: Stack, item: Mapping[str, Any], *, again: bool = False
+) -> tuple[SubscriptionView, SigningSecret]:
+    """Create a subscription, under a new id if its item names none.
+
+    Raises `InvalidInput` for the first field that is not acceptable; `Conflict` if a subscription of the same URL wants
+    some of the same events, and it is not wanted `again`.
+
+    >>> subscribe(stack, {"url": "https://x.example/"})[1].subscription_id[:4]
+    'sub_'
+    """
+    item = {"subscription_id": f"sub_{secrets.token_hex(8)}", **item}
+    new = check_subscription(item, stack.network_policy)
+    for known in [] if again else list_subscriptions(stack):
+        if known.subscription is not None and known.subscription.doubles(new):
+            name = visible(known.subscription.subscription_id)
+            raise Conflict(
+                "url",
+                f"is subscribed already, as {name} ({known.state}): the same would come twice, under different ids. "
+                f"`tunehook subscriptions secret {name}` prints its secret; --again subscribes it once more",
+            )
+    secret = derive_secret(stack.master_secret(), new.subscription_id, 1)
+    stack.subscriptions.create(item)
+    signing = SigningSecret(subscription_id=new.subscription_id, signing_secret=secret)
+    return SubscriptionView(item, new), signing
+
+
+def list_subscriptions(stack: Stack) -> list[SubscriptionView]:
+    """Return all subscriptions, by their ids.
+
+    >>> [each.state for each in list_subscriptions(stack)]
+    ['enabled']
+    """
+    items = sorted(stack.subscriptions.all(), key=lambda item: str(item["subscription_id"]))
+    return [SubscriptionView.of(item, stack.network_policy) for item in items]
+
+
+def get_subscription(stack: Stack, subscription_id: str) -> SubscriptionView:
+    """Return a subscription.
+
+    Raises `NotFound` if there is none.
+
+    >>> get_subscription(stack, "sub-1").item["url"]
+    'https://x.example/hook'
+    """
+    item = stack.subscriptions.get(subscription_id)
+    if item is None:
+        raise NotFound("subscription_id", no_such_subscription(subscription_id))
+    return SubscriptionView.of(item, stack.network_policy)
+
+
+def no_such_subscription(subscription_id: str) -> str:
+    """Return the message that there is no such subscription."""
+    return f"there is no subscription {visible(subscription_id)}: `tunehook subscriptions list` names them"
+
+
+def usable_subscription(stack: Stack, subscription_id: str) -> Subscription:
+    """Return a subscription that webhooks are sent to.
+
+    Raises `NotFound`, `Conflict` or `InvalidInput` if there is none, if it is disabled, or if it cannot be used as it
+    stands.
+
+    >>> usable_subscription(stack, "sub-1").enabled
+    True
+    """
+    item = get_subscription(stack, subscription_id).item
+    if item.get("enabled") is False:
+        name = visible(subscription_id)
+        raise Conflict("subscription_id", f"{name} is disabled: `tunehook subscriptions enable {name}` first")
+    return check_subscription(item, stack.network_policy)
+
+
+def latest_deliveries(stack: Stack, subscription_id: str, limit: int = 10) -> list[Delivery]:
+    """Return the latest deliveries to a subscription, newest first.
+
+    >>> [each.status.value for each in latest_deliveries(stack, "sub-1")]
+    ['failed']
+    """
+    ids = stack.deliveries.ids_of_subscription(subscription_id, limit)
+    return [each for each in map(stack.deliveries.get, ids) if each is not None]
+
+
+def delete_subscription(stack: Stack, subscription_id: str) -> None:
+    """Delete a subscription; its pending deliveries are aborted.
+
+    Raises `NotFound` if there is none.
+
+    >>> delete_subscription(stack, "sub-1")
+    """
+    if not stack.subscriptions.delete(subscription_id):
+        raise NotFound("subscription_id", no_such_subscription(subscription_id))
+
+
+def disable_subscription(stack: Stack, subscription_id: str) -> bool:
+    """Disable a subscription; return whether it was enabled. Its pending deliveries are aborted.
+
+    Raises `NotFound` if there is none.
+
+    >>> disable_subscription(stack, "sub-1")
+    True
+    """
+    was_enabled = get_subscription(stack, subscription_id).item.get("enabled") is not False
+    if was_enabled:
+        stack.subscriptions.disable(subscription_id, DISABLED_BY_HAND)
+    return was_enabled
+
+
+def enable_subscription(stack: Stack, subscription_id: str) -> bool:
+    """Enable a subscription and forget how it has failed; return whether it was enabled.
+
+    Raises `NotFound` if there is none; `InvalidInput` if it cannot be used as it stands: it would be enabled in name
+    alone.
+
+    >>> enable_subscription(stack, "sub-1")
+    True
+    """
+    item = get_subscription(stack, subscription_id).item
+    check_subscription({**item, "enabled": True}, stack.network_policy)
+    if not stack.subscriptions.enable(subscription_id):
+        raise NotFound("subscription_id", no_such_subscription(subscription_id))
+    return item.get("enabled") is not False
+
+
+def secret_versions(stack: Stack, subscription: SubscriptionView) -> SecretVersions:
+    """Return which versions of a subscription's secret sign.
+
+    >>> secret_versions(stack, get_subscription(stack, "sub-1")).present
+    1
+    """
+    return stack.secret_versions.of(subscription.item)
+
+
+def signing_secret(stack: Stack, subscription_id: str) -> SigningSecret:
+    """Return what signs the webhooks of a subscription, or those to a task's notify hook, which is given by its URL.
+
+    Raises `NotFound` if there is no such subscription.
+
+    >>> signing_secret(stack, "sub-1").signing_secret[:6]
+    'whsec_'
+    """
+    version = 1
+    if "://" in subscription_id:
+        subscription_id = notify_hook_subscription_id(subscription_id)
+    else:
+        version = secret_versions(stack, get_subscription(stack, subscription_id)).present
+    secret = derive_secret(stack.master_secret(), subscription_id, version)
+    return SigningSecret(subscription_id=subscription_id, signing_secret=secret)
+
+
+def rotate_secret(stack: Stack, subscription_id: str, grace_ms: int) -> RotatedSecret:
+    """Sign with a new secret from now on, and for `grace_ms` with the one before too.
+
+    Raises `NotFound` if there is no such subscription; `Unavailable` if somebody else has rotated it at the same
+    moment.
+
+    >>> rotate_secret(stack, "sub-1", 0).secret_version
+    2
+    """
+    item = get_subscription(stack, subscription_id).item
+    before, now = stack.secret_versions.of(item), now_ms()
+    # First, so that whoever may not read the master secret learns that while nothing has happened yet.
+    secret = derive_secret(stack.master_secret(), subscription_id, before.present + 1)
+    until_ms = now + grace_ms
+    rotated = stack.secret_versions.rotate(
+        item, before, previous_until_ms=until_ms, rotation=secrets.token_hex(8)
+    )
+    if rotated is None:
+        raise Unavailable(
+            f"{visible(subscription_id)} was rotated at the same moment: look at it with "
+            "`tunehook subscriptions show`, and try again"
+        )
+    return RotatedSecret(
+        subscription_id=subscription_id,
+        signing_secret=secret,
+        secret_version=rotated.present,
+        previous_until_ms=until_ms,
+        stopped_version=next(iter(before.signing(now)[1:]), None),
+        stopped_until_ms=before.previous_until_ms,
+    )
+
+
+def send_test(stack: Stack, subscription_id: str) -> tuple[Subscription, Delivery]:
+    """Send a ``webhook.test`` to a subscription.
+
+    Raises `NotFound`, `Conflict` or `InvalidInput` if there is none, if it is disabled, or if it cannot be used as it
+    stands.
+
+    >>> send_test(stack, "sub-1")[1].type
+    'webhook.test'
+    """
+    subscription = usable_subscription(stack, subscription_id)
+    delivery = sample_delivery(subscription, now_ms())
+    stack.deliveries.create(delivery)
+    stack.deliveries_queue.send(message_for(delivery), now_ms())
+    return subscription, delivery
+
+
+def await_attempt(stack: Stack, delivery: Delivery, wait_s: float) -> Delivery:
+    """Return a delivery as it is after its first attempt, or when `wait_s` is over.
+
+    >>> await_attempt(stack, latest_deliveries(stack, "sub-1")[0], 0).delivery_id[:4]
+    'msg_'
+    """
+    until = time.monotonic() + wait_s
+    while time.monotonic() < until and not delivery.attempts and delivery.reason is None:
+        time.sleep(_READ_EVERY_S)
+        delivery = stack.deliveries.get(delivery.delivery_id) or delivery
+    return delivery
+
+
+def listen_as(stack: Stack, item: Mapping[str, Any]) -> SigningSecret:
+    """Check the item of a subscription that is not there yet, and return what will sign its webhooks.
+
+    Raises `InvalidInput` for the first field that is not acceptable.
+
+    >>> listen_as(stack, {"subscription_id": "l", "url": "http://127.0.0.1:1/"}).subscription_id
+    'l'
+    """
+    subscription_id = check_subscription(item, stack.network_policy).subscription_id
+    # One that was rotated is signed so when it is made anew, too.
+    version = stack.secret_versions.of(item).present
+    secret = derive_secret(stack.master_secret(), subscription_id, version)
+    return SigningSecret(subscription_id=subscription_id, signing_secret=secret)
+
+
+def doubled(stack: Stack) -> list[tuple[Subscription, Subscription]]:
+    """Return the pairs of enabled subscriptions by which the same comes to one URL twice.
+
+    >>> doubled(stack)
+    []
+    """
+    by_place: defaultdict[str, list[Subscription]] = defaultdict(list)
+    for each in list_subscriptions(stack):
+        if each.subscription is not None and each.subscription.enabled:
+            by_place[each.subscription.place].append(each.subscription)
+    pairs = (pair for together in by_place.values() for pair in itertools.combinations(together, 2))
+    return [(one, other) for one, other in pairs if one.doubles(other)]

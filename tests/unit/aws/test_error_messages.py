@@ -1,0 +1,46 @@
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ParamValidationError,
+    UnauthorizedSSOTokenError,
+)
+
+from tunehook.aws.error_messages import describe_error
+
+
+def refusal(code: str, message: str = "because") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, "DescribeStacks")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (refusal("ExpiredToken"), "the AWS credentials have expired (ExpiredToken)"),
+        (refusal("ExpiredTokenException"), "the AWS credentials have expired (ExpiredTokenException)"),
+        (
+            refusal("InvalidClientTokenId"),
+            "AWS does not accept these credentials (InvalidClientTokenId): because",
+        ),
+        (refusal("UnrecognizedClientException"), "AWS does not accept these credentials"),
+        (refusal("SignatureDoesNotMatch"), "AWS does not accept these credentials"),
+        (refusal("AccessDenied"), "AWS denies DescribeStacks (AccessDenied): because"),
+        (refusal("AccessDeniedException"), "AWS denies DescribeStacks (AccessDeniedException): because"),
+        (refusal("ThrottlingException"), "AWS refuses DescribeStacks (ThrottlingException): because"),
+        (refusal("500", ""), "AWS refuses DescribeStacks (500): no reason given"),
+        (
+            EndpointConnectionError(endpoint_url="http://x/"),
+            "AWS does not answer: Could not connect to the endpoint",
+        ),
+        (ConnectTimeoutError(endpoint_url="http://x/"), "AWS does not answer: Connect timeout"),
+        (UnauthorizedSSOTokenError(), "cannot get AWS credentials: "),
+    ],
+)
+def test_an_answer_of_aws_is_put_into_words(error: Exception, words: str) -> None:
+    assert (describe_error(error) or "").startswith(words)
+
+
+@pytest.mark.parametrize("bug", [KeyError("x"), ValueError("x"), ParamValidationError(report="x")])
+def test_a_bug_is_not_put_into_words(bug: Exception) -> None:
+    assert describe_error(bug) is None

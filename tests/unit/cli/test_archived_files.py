@@ -1,0 +1,184 @@
+import errno
+import hashlib
+from collections.abc import Iterator
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, ResponseStreamingError
+
+from tunehook.errors import Unavailable
+from tunehook.events import ArchivedAsset
+from tunehook.operations.results import read_file
+from tunehook.operations.stack import Stack
+from tunehook_cli import archived_files
+from tunehook_cli.archived_files import TRIES, NotWritable, places_of
+
+DATA = bytes(range(256)) * 8
+
+
+def asset(key: str = "results/suno/t/c/audio.mp3", data: bytes = DATA, **fields: Any) -> ArchivedAsset:
+    values = {
+        "clip_id": "c",
+        "type": "audio",
+        "status": "archived",
+        "key": key,
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    return ArchivedAsset.model_validate(values | fields)
+
+
+class Body:
+    def __init__(self, data: bytes, error: Exception | None) -> None:
+        self._data, self._error = data, error
+
+    def iter_chunks(self, size: int) -> Iterator[bytes]:
+        stream = BytesIO(self._data)
+        while chunk := stream.read(size):
+            yield chunk
+        if self._error is not None:
+            raise self._error
+
+
+class S3:
+    """An S3 whose answers break off, one after the other, after so many bytes and with such an error."""
+
+    def __init__(self, *breaks: tuple[int, Exception], data: bytes = DATA) -> None:
+        self.data = data
+        self.ranges: list[str | None] = []
+        self._breaks = list(breaks)
+
+    def get_object(self, Bucket: str, Key: str, Range: str | None = None) -> dict[str, Any]:  # noqa: N803
+        self.ranges.append(Range)
+        start = 0 if Range is None else int(Range.removeprefix("bytes=").rstrip("-"))
+        if Range is not None and start >= len(self.data):
+            raise ClientError({"Error": {"Code": "InvalidRange"}}, "GetObject")
+        if not self._breaks:
+            return {"Body": Body(self.data[start:], None)}
+        count, error = self._breaks.pop(0)
+        if count == 0:
+            raise error
+        return {"Body": Body(self.data[start : start + count], error)}
+
+
+class Downloading:
+    def __init__(self, s3: S3, folder: Path) -> None:
+        self.path = folder / "new" / "audio.mp3"
+        self.part = self.path.with_name("audio.mp3.part")
+        self.counted = 0
+        self.slept: list[float] = []
+        outputs = {"ResultsBucket": "results"}
+        self._stack = Stack("s", "r", outputs, parameters={}, open_client=lambda *_, **__: s3)
+
+    def __call__(self, wanted: ArchivedAsset | None = None) -> bool:
+        def count(more: int) -> None:
+            self.counted += more
+
+        read = partial(read_file, self._stack)
+        return archived_files.download(read, wanted or asset(), self.path, count, self.slept.append)
+
+
+BROKEN = ResponseStreamingError(error="Connection broken")
+ERRORS = [BROKEN, EndpointConnectionError(endpoint_url="https://s3"), ConnectionResetError(), TimeoutError()]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_what_breaks_off_goes_on_where_it_broke_off(tmp_path: Path, error: Exception) -> None:
+    s3 = S3((700, error), (0, error), (300, error))
+    download = Downloading(s3, tmp_path)
+    assert download() is True
+    assert download.path.read_bytes() == DATA
+    assert s3.ranges == [None, "bytes=700-", "bytes=700-", "bytes=1000-"]
+    assert download.counted == len(DATA)
+    assert len(download.slept) == 3
+    assert not download.part.exists()
+
+
+def test_what_breaks_off_again_and_again_is_told_and_gone_on_with_by_the_next_call(tmp_path: Path) -> None:
+    s3 = S3((700, BROKEN), *[(0, BROKEN)] * (TRIES - 1))
+    download = Downloading(s3, tmp_path)
+    with pytest.raises(Unavailable, match=r"breaks off after 700 B, 5 times in a row: .*goes on from there"):
+        download()
+    assert not download.path.exists()
+    assert download() is True
+    assert s3.ranges[-1] == "bytes=700-"
+    assert download.path.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("left", [b"something else", DATA + b"x", DATA[:-1] + b"x"])
+@pytest.mark.parametrize("size", [len(DATA), None])
+def test_what_an_earlier_call_left_of_another_file_is_not_gone_on_with(
+    tmp_path: Path, left: bytes, size: int | None
+) -> None:
+    download = Downloading(S3(), tmp_path)
+    download.part.parent.mkdir()
+    download.part.write_bytes(left)
+    assert download(asset(bytes=size)) is True
+    assert download.path.read_bytes() == DATA
+    assert download.counted == len(DATA)
+
+
+def test_what_is_not_what_was_kept_is_an_error_and_nothing_is_left(tmp_path: Path) -> None:
+    download = Downloading(S3(data=b"x" * len(DATA)), tmp_path)
+    with pytest.raises(Unavailable, match="is not what was kept"):
+        download()
+    assert list(download.path.parent.iterdir()) == []
+
+
+def test_what_aws_refuses_is_not_asked_for_again(tmp_path: Path) -> None:
+    s3 = S3((0, ClientError({"Error": {"Code": "AccessDenied"}}, "GetObject")))
+    with pytest.raises(ClientError):
+        Downloading(s3, tmp_path)()
+    assert s3.ranges == [None]
+
+
+def test_a_full_disk_is_told_as_such_and_nothing_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    s3 = S3()
+    download = Downloading(s3, tmp_path)
+    monkeypatch.setattr(archived_files, "_append", full)
+    with pytest.raises(NotWritable, match=r"cannot write .*audio\.mp3\.part: No space left on device"):
+        download()
+    assert s3.ranges == [None]
+
+
+def places(*relative: str) -> list[str]:
+    keys = [f"results/suno/t/{each}" for each in relative]
+    found = places_of([asset(key) for key in keys], "suno", "t", Path("f"))
+    return [found[key].relative_to("f").as_posix() for key in keys]
+
+
+def test_files_lie_as_in_s3() -> None:
+    names = ["clip%201/audio.mp3", "clip%201/cover.jpg", "c2/audio.mp3", "text-1/lyrics.txt"]
+    assert places(*names) == names
+
+
+def test_clips_that_differ_by_case_alone_do_not_fall_on_one_file() -> None:
+    one, two, again = places("aBc/audio.mp3", "abc/audio.mp3", "aBc/cover.jpg")
+    assert (one, again) == ("aBc/audio.mp3", "aBc/cover.jpg")
+    assert two.startswith("abc~")
+    assert two.endswith("/audio.mp3")
+    assert len({each.casefold() for each in (one, two, again)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("relative", "place"),
+    [
+        ("con/audio.mp3", "_con/audio.mp3"),
+        ("NUL.x/audio.mp3", "_NUL.x/audio.mp3"),
+        ("lpt1/com9.mp3", "_lpt1/_com9.mp3"),
+        ("console/audio.mp3", "console/audio.mp3"),
+        ("a./audio.mp3", "a._/audio.mp3"),
+        ("../../audio.mp3", ".._/.._/audio.mp3"),
+        ("/etc/audio.mp3", "etc/audio.mp3"),
+    ],
+)
+def test_names_that_mean_something_to_a_file_system_are_changed(relative: str, place: str) -> None:
+    assert places(relative) == [place]

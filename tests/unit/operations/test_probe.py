@@ -1,0 +1,47 @@
+import pytest
+
+from tunehook.operations.probe import Probe, describe_probe
+from tunehook.providers import (
+    Completed,
+    CompletedWithoutResults,
+    Failed,
+    NotFound,
+    Outcome,
+    Pending,
+    TaskResult,
+    Throttled,
+    Transient,
+    Unauthorised,
+)
+
+RESULT = TaskResult(clips=(), submitted_at=None, started_at=None, finished_at=None, provider_object={})
+
+
+@pytest.mark.parametrize(
+    ("outcome", "useful", "words"),
+    [
+        (Completed(RESULT), True, "completed, with 0 clips"),
+        (CompletedWithoutResults(RESULT), True, "completed, but there is no audio, video or text"),
+        (Failed("bad lyrics", RESULT), True, "failed at the provider: bad lyrics"),
+        (
+            Pending("queued", "NEW", known=False),
+            True,
+            'its status word is "NEW", which tunehook does not know',
+        ),
+        (Pending("queued", ""), True, "it names no status"),
+        (NotFound(), True, "the provider takes the key and knows no such task"),
+        (Throttled(3.0), False, "throttled: the provider does not want to be asked now, for 3 s"),
+        (Unauthorised("no such key"), False, "the provider refuses the key: no such key"),
+        (Transient("bad JSON"), False, "no usable answer: bad JSON"),
+    ],
+)
+def test_each_outcome_has_words_and_a_verdict(outcome: Outcome, useful: bool, words: str) -> None:
+    probe = Probe("task", "HTTP 200, application/json", 0.1, outcome)
+    assert words in describe_probe(probe)
+    assert probe.useful is useful
+
+
+def test_an_id_that_no_request_can_carry_was_not_asked_about() -> None:
+    probe = Probe("..", None, 0.0, NotFound())
+    assert describe_probe(probe) == "not asked: no request can carry this task id"
+    assert not probe.useful
