@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import boto3
@@ -14,6 +13,7 @@ from tunehook.aws import clients
 from tunehook.errors import Misconfigured
 from tunehook.operations import stack as stacks
 from tunehook.operations.stack import OpenClient, Stack
+from tunehook_cli.embedded_aws import find_embedded_aws
 
 DEFAULT_NAME: Final = "tunehook"
 
@@ -44,7 +44,7 @@ def find_account() -> Account:
     Region and credentials are what boto3 finds. Where the environment says nothing of them and an embedded AWS of
     this checkout runs, it is taken, and a line on stderr says so.
     """
-    local = None if any(os.environ.get(variable) for variable in _CHOSEN_BY) else _find_embedded_aws()
+    local = None if any(os.environ.get(variable) for variable in _CHOSEN_BY) else find_embedded_aws()
     if local is None:
         return Account(_open_client, DEFAULT_NAME)
     print(f"using the embedded AWS at {local.endpoint}", file=sys.stderr)
@@ -71,35 +71,9 @@ def is_on_this_machine(stack: Stack) -> bool:
     host = urlsplit(stack.client("dynamodb").meta.endpoint_url).hostname
     if host in _LOOPBACK:
         return True
-    embedded = _find_embedded_aws()
+    embedded = find_embedded_aws()
     # For containers to reach it, it listens on another address of this machine.
     return embedded is not None and embedded.host == host
-
-
-class EmbeddedAws(Protocol):
-    """How to reach an AWS that runs on this machine."""
-
-    @property
-    def endpoint(self) -> str: ...
-    @property
-    def host(self) -> str: ...
-    @property
-    def region(self) -> str: ...
-    @property
-    def access_key_id(self) -> str: ...
-    @property
-    def secret_access_key(self) -> str: ...
-    @property
-    def stack_name(self) -> str: ...
-
-
-def use_embedded_aws(find: Callable[[], EmbeddedAws | None]) -> None:
-    """Take the AWS that `find` returns, if it returns one, where the environment names no other."""
-    global _find_embedded_aws
-    _find_embedded_aws = find
-
-
-_find_embedded_aws: Callable[[], EmbeddedAws | None] = lambda: None  # noqa: E731
 
 
 def _open_client(service: str, **settings: Any) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tunehook_cli.embedded_aws import EmbeddedAws, use_embedded_aws
 from tunehook_cli.main import COMMANDS, MODULES, app, load_command, run
-from tunehook_cli.stack import EmbeddedAws, use_embedded_aws
 
 __all__ = ["COMMANDS", "app", "load_command", "run"]
 
