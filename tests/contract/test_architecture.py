@@ -9,7 +9,8 @@ from tests.support.template import ROOT
 
 LAYER = ROOT / "layers" / "tunehook" / "tunehook"
 FUNCTIONS = ROOT / "functions"
-CLI = ROOT / "cli"
+CLI = ROOT / "cli" / "tunehook_cli"
+LOCAL = ROOT / "cli" / "tunehook_local"
 COMMANDS = {"tunehook_cli", "tunehook_local"}
 FUNCTION_NAMES = ("fulfillment", "intake", "poller", "webhooks")
 AWS = {"boto3", "botocore", "aws_lambda_powertools"}
@@ -87,12 +88,12 @@ def test_a_function_uses_no_other_function_and_not_the_command(path: Path) -> No
     assert not packages_of(path) & others
 
 
-@pytest.mark.parametrize("path", modules_below(CLI), ids=relative)
+@pytest.mark.parametrize("path", [*modules_below(CLI), *modules_below(LOCAL)], ids=relative)
 def test_the_command_uses_no_function(path: Path) -> None:
     assert not packages_of(path) & set(FUNCTION_NAMES)
 
 
-@pytest.mark.parametrize("path", modules_below(CLI / "tunehook_cli"), ids=relative)
+@pytest.mark.parametrize("path", modules_below(CLI), ids=relative)
 def test_what_works_with_a_stack_anywhere_needs_nothing_of_this_machine(path: Path) -> None:
     assert "tunehook_local" not in packages_of(path)
 
