@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from tunehook.errors import Misconfigured, Unavailable
 from tunehook.http.guard import NetworkPolicy
+from tunehook_cli.embedded_aws import EmbeddedAws, find_embedded_aws
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
@@ -172,7 +173,7 @@ class Stack:
         host = urlsplit(self._dynamodb.meta.endpoint_url).hostname
         if host in _LOOPBACK:
             return True
-        embedded = _find_embedded_aws()
+        embedded = find_embedded_aws()
         # For containers to reach it, it listens on another address of this machine.
         return embedded is not None and embedded.host == host
 
@@ -308,37 +309,11 @@ def find_account() -> Account:
     Region and credentials are what boto3 finds. Where the environment says nothing of them and an embedded AWS of
     this checkout runs, it is taken, and a line on stderr says so.
     """
-    local = None if any(os.environ.get(variable) for variable in _CHOSEN_BY) else _find_embedded_aws()
+    local = None if any(os.environ.get(variable) for variable in _CHOSEN_BY) else find_embedded_aws()
     if local is None:
         return Account(_open_client, DEFAULT_NAME)
     print(f"using the embedded AWS at {local.endpoint}", file=sys.stderr)
     return Account(_embedded_client(local), local.stack_name)
-
-
-class EmbeddedAws(Protocol):
-    """How to reach an AWS that runs on this machine."""
-
-    @property
-    def endpoint(self) -> str: ...
-    @property
-    def host(self) -> str: ...
-    @property
-    def region(self) -> str: ...
-    @property
-    def access_key_id(self) -> str: ...
-    @property
-    def secret_access_key(self) -> str: ...
-    @property
-    def stack_name(self) -> str: ...
-
-
-def use_embedded_aws(find: Callable[[], EmbeddedAws | None]) -> None:
-    """Take the AWS that `find` returns, if it returns one, where the environment names no other."""
-    global _find_embedded_aws
-    _find_embedded_aws = find
-
-
-_find_embedded_aws: Callable[[], EmbeddedAws | None] = lambda: None  # noqa: E731
 
 
 def _embedded_client(local: EmbeddedAws) -> OpenClient:

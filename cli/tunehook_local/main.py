@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tunehook_cli.embedded_aws import EmbeddedAws, use_embedded_aws
 from tunehook_cli.main import app, run
-from tunehook_cli.stack import EmbeddedAws, use_embedded_aws
 from tunehook_local.commands.local import app as local_app
 from tunehook_local.commands.sandbox import sandbox
 
