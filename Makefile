@@ -36,7 +36,7 @@ setup: ## set everything up, below this folder (done once)
 
 .PHONY: demo
 demo: setup ## show the whole job on an embedded AWS
-	@$(BIN)/python -m tunehook_cli.demo
+	@$(BIN)/python -m tunehook_local.demo
 
 .PHONY: test
 test: setup $(TOOLS)/node/.made $(TOOLS)/checks/.made ## run every test that this machine can run

@@ -44,8 +44,8 @@ from tunehook.aws.visibility import VISIBILITY_S, Message, VisibilityHeartbeat
 from tunehook.executors import UnawaitedThreads
 from tunehook.http.client import open_client
 from tunehook.tasks import TaskKey
-from tunehook_cli.local import ministack
-from tunehook_cli.local.state import Home, LocalEnvironment
+from tunehook_local.embedded import ministack
+from tunehook_local.embedded.state import Home, LocalEnvironment
 
 MIB: Final = 1024 * 1024
 MANY, MANY_BYTES = 64, 4 * MIB

@@ -18,7 +18,7 @@ from typing import Final
 
 from benchmarks.embedded import EmbeddedStack, embedded_stack
 from benchmarks.report import Row, report
-from tunehook_cli.sandbox import Kind, TaskBook
+from tunehook_local.sandbox import Kind, TaskRecord
 
 SEED: Final = 20261120
 IDLE_S: Final = (4.0, 9.0)
@@ -59,25 +59,25 @@ def main(tries: int) -> None:
 def _seconds_to_first_question(stack: EmbeddedStack, task_id: str) -> float:
     put_at = datetime.now(UTC)
     stack.submit(Kind.MUSICMINT, task_id, lasts_s=0)
-    book = _wait_for(stack, task_id, lambda book: bool(book.asked_at))
-    return (book.asked_at[0] - put_at).total_seconds()
+    book = _wait_for(stack, task_id, lambda book: bool(book.polled_at))
+    return (book.polled_at[0] - put_at).total_seconds()
 
 
 def _seconds_to_detection(stack: EmbeddedStack, task_id: str) -> float:
     stack.submit(Kind.MUSICMINT, task_id, SHORT_TASK_S)
 
-    def is_detected(book: TaskBook) -> bool:
-        return book.ended_at is not None and bool(book.asked_at) and book.asked_at[-1] >= book.ended_at
+    def is_detected(book: TaskRecord) -> bool:
+        return book.ended_at is not None and bool(book.polled_at) and book.polled_at[-1] >= book.ended_at
 
     book = _wait_for(stack, task_id, is_detected)
     assert book.ended_at is not None
-    return next((at - book.ended_at).total_seconds() for at in book.asked_at if at >= book.ended_at)
+    return next((at - book.ended_at).total_seconds() for at in book.polled_at if at >= book.ended_at)
 
 
-def _wait_for(stack: EmbeddedStack, task_id: str, is_there: Callable[[TaskBook], bool]) -> TaskBook:
+def _wait_for(stack: EmbeddedStack, task_id: str, is_there: Callable[[TaskRecord], bool]) -> TaskRecord:
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
-        for book in stack.sandbox.books():
+        for book in stack.sandbox.task_records():
             if book.task_id == task_id and is_there(book):
                 return book
         time.sleep(0.05)

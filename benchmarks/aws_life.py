@@ -50,11 +50,11 @@ from tunehook.metrics import Observability
 from tunehook.settings import load_settings
 from tunehook.tasks import TIMEOUT_MAX_S, Format, Status
 from tunehook.times import from_ms, now_ms
-from tunehook_cli.sandbox import Kind, Sandbox, run_sandbox
-from tunehook_cli.sandbox import musicmint as wording
-from tunehook_cli.sandbox.clips import Clip
-from tunehook_cli.sandbox.model import Phase, Song
-from tunehook_cli.sandbox.views import TaskView
+from tunehook_local.sandbox import Kind, Sandbox, run_sandbox
+from tunehook_local.sandbox import musicmint as wording
+from tunehook_local.sandbox.clips import Clip
+from tunehook_local.sandbox.model import Phase, Song
+from tunehook_local.sandbox.task_snapshot import TaskSnapshot
 
 Result = TypeVar("Result")
 Message: TypeAlias = dict[str, Any]
@@ -176,7 +176,7 @@ class Gateway:
         phase = Phase.QUEUED if age_s < QUEUED_S else Phase.PROCESSING
         is_ended = age_s >= task.lasts_s
         changed_s = task.lasts_s if is_ended else QUEUED_S if phase is Phase.PROCESSING else 0
-        view = TaskView(
+        view = TaskSnapshot(
             task_id=task.task_id,
             phase=Phase.COMPLETED if is_ended else phase,
             word=None,

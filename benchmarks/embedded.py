@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tunehook_cli.local import ministack
-from tunehook_cli.local.state import Home, LocalEnvironment
-from tunehook_cli.local.up import bring_up
-from tunehook_cli.sandbox import Kind, Sandbox, TaskRule, parse, run_sandbox
+from tunehook_local.embedded import ministack
+from tunehook_local.embedded.state import Home, LocalEnvironment
+from tunehook_local.embedded.up import bring_up
+from tunehook_local.sandbox import Kind, Sandbox, TaskRule, parse, run_sandbox
 
 
 class EmbeddedStack:

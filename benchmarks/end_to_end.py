@@ -16,7 +16,7 @@ from typing import Final
 
 from benchmarks.embedded import embedded_stack
 from benchmarks.report import Row, report
-from tunehook_cli.sandbox import Kind, Sandbox
+from tunehook_local.sandbox import Kind, Sandbox
 
 SEED: Final = 20261120
 LASTS_S: Final = (25.0, 60.0)
@@ -50,7 +50,7 @@ def main(count: int) -> None:
 
 
 def _delays_s(sandbox: Sandbox) -> list[float]:
-    ended_at = {book.task_id: book.ended_at for book in sandbox.books()}
+    ended_at = {book.task_id: book.ended_at for book in sandbox.task_records()}
     delays_s: dict[str, float] = {}
     for request in sandbox.received(RECEIVER):
         task_id = json.loads(request.body)["data"]["task_id"]

@@ -26,8 +26,8 @@ from benchmarks.memory import peak_memory_mb
 from tunehook.aws.items import from_attributes, to_attributes
 from tunehook.tasks import Status, work_queue
 from tunehook.times import now_ms
-from tunehook_cli.local import ministack
-from tunehook_cli.local.state import Home, LocalEnvironment
+from tunehook_local.embedded import ministack
+from tunehook_local.embedded.state import Home, LocalEnvironment
 
 TASKS: Final = "TasksTable"
 LEASES: Final = "PollerLeasesTable"

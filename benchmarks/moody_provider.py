@@ -19,9 +19,9 @@ import httpx
 from aiohttp import web
 
 from tunehook.times import now_ms
-from tunehook_cli.sandbox.answers import Answer
-from tunehook_cli.sandbox.content import json_content
-from tunehook_cli.sandbox.wire import send
+from tunehook_local.sandbox.plain_response import json_response
+from tunehook_local.sandbox.respond import respond
+from tunehook_local.sandbox.scripted_answers import ScriptedAnswer
 
 OLD = "old"
 """What the ids of the tasks begin with that hang at a provider whose old tasks hang."""
@@ -42,17 +42,17 @@ class Mood(StrEnum):
 
 
 _ANSWERS = {
-    Mood.WELL: Answer(),
-    Mood.HANGS: Answer(hang=True),
-    Mood.HANGS_FOR_OLD: Answer(hang=True),
-    Mood.THROTTLES: Answer(status=429),
-    Mood.THROTTLES_UNTIL: Answer(status=429, headers={"retry-after": "2"}),
-    Mood.FAILS: Answer(status=500),
-    Mood.HTML: Answer(
+    Mood.WELL: ScriptedAnswer(),
+    Mood.HANGS: ScriptedAnswer(hang=True),
+    Mood.HANGS_FOR_OLD: ScriptedAnswer(hang=True),
+    Mood.THROTTLES: ScriptedAnswer(status=429),
+    Mood.THROTTLES_UNTIL: ScriptedAnswer(status=429, headers={"retry-after": "2"}),
+    Mood.FAILS: ScriptedAnswer(status=500),
+    Mood.HTML: ScriptedAnswer(
         status=200, headers={"content-type": "text/html"}, body="<html><body>Bad gateway</body></html>"
     ),
-    Mood.DRIPS: Answer(drip_bytes=1, drip_every_s=1.0),
-    Mood.RESETS: Answer(reset=True),
+    Mood.DRIPS: ScriptedAnswer(drip_bytes=1, drip_every_s=1.0),
+    Mood.RESETS: ScriptedAnswer(reset=True),
 }
 
 
@@ -101,7 +101,7 @@ class MoodyProvider:
         if mood is Mood.HANGS_FOR_OLD and not asked.startswith(OLD):
             answer = _ANSWERS[Mood.WELL]
         await asyncio.sleep(int(request.match_info["delay_ms"]) / 1000)
-        return await send(request, json_content(_task(asked, now_ms())), answer)
+        return await respond(request, json_response(_task(asked, now_ms())), answer)
 
     async def _counts(self, _: web.Request) -> web.Response:
         latest_ms = max(self._first_asked_ms.values(), default=0)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tunehook_cli.local.ministack import free_port
+from tunehook_local.embedded.ministack import free_port
 
 _START_WITHIN_S: Final = 10.0
 

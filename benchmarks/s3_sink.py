@@ -16,7 +16,7 @@ from typing import Final
 
 from aiohttp import web
 
-from tunehook_cli.local.ministack import free_port
+from tunehook_local.embedded.ministack import free_port
 
 PART_TAKES_S: Final = 4.0
 """How long it thinks about each part after it has all of it."""

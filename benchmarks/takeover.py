@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from benchmarks.embedded import EmbeddedStack, embedded_stack
 from benchmarks.report import Row, report
-from tunehook_cli.sandbox import Kind
+from tunehook_local.sandbox import Kind
 
 TASKS: Final = 150
 AGE_S: Final = 30.0
@@ -81,8 +81,8 @@ def main(minutes: float) -> None:
         window = Span(now := datetime.now(UTC), now + timedelta(minutes=minutes))
         time.sleep(window.seconds)
         books = [
-            [at for at in book.asked_at if window.begins_at <= at <= window.ends_at]
-            for book in stack.sandbox.books()
+            [at for at in book.polled_at if window.begins_at <= at <= window.ends_at]
+            for book in stack.sandbox.task_records()
         ]
         passes = _passes_within(stack, window)
     moments = sorted(at for asked_at in books for at in asked_at)

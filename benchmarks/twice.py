@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from benchmarks.embedded import EmbeddedStack, embedded_stack
 from benchmarks.report import Row, report
-from tunehook_cli.sandbox import Kind
+from tunehook_local.sandbox import Kind
 
 BUSY: Final = 4
 SHORTEST_S: Final = 20.0

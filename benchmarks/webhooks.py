@@ -32,8 +32,8 @@ from tunehook.deliveries import Delivery, DeliveryMessage, message_for, new_deli
 from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import Format
 from tunehook.times import now_ms
-from tunehook_cli.local import ministack
-from tunehook_cli.local.state import Home
+from tunehook_local.embedded import ministack
+from tunehook_local.embedded.state import Home
 from webhooks.delivery import Outcome, Step
 from webhooks.records import Records
 from webhooks.rendering import render

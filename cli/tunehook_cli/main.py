@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 from tunehook import __version__
 from tunehook_cli.error_boundary import ERROR_STATUS, CommandGroup
 
-COMMANDS: Final = {
+COMMANDS: Final[dict[str, str]] = {
     "submit": "Have a task watched. One that is submitted again begins anew.",
     "watch": "Watch until the task has ended and its webhooks are settled; exit with 1 if it did not complete.",
     "results": "List the kept files of a task with fresh links, or download them.",
@@ -24,27 +24,24 @@ COMMANDS: Final = {
     "exit with 1 if a part is not known.",
     "doctor": "Examine the stack and all that it rests on, and say what to do; "
     "exit with 1 if something must be mended.",
-    "sandbox": "Run stand-ins of the three providers and a webhook receiver, until Ctrl-C.",
     "tasks": "The tasks that are or were watched.",
     "subscriptions": "The receivers of webhooks.",
     "deliveries": "The webhooks that were sent, and every attempt.",
     "providers": "The providers that are watched, and their API keys.",
     "dlq": "The dead-letter queues: what could not be done and was put aside.",
-    "local": "An embedded AWS on this machine, with the real stack deployed to it.",
 }
-"""What the listing says of each command."""
+"""What the listing says of each command; `tunehook_local.main` adds those for one's own machine."""
 
-_MODULES: Final = {
+MODULES: Final[dict[str, str]] = {
     "archive": "tunehook_cli.commands.results",
     "subscribe": "tunehook_cli.commands.subscriptions",
-    "local": "tunehook_cli.local.commands",
 }
 """Where those are that are not in the module of their name; a group is the ``app`` of its module."""
 
 
 def load_command(name: str) -> Any:
     """Import a command."""
-    module = import_module(_MODULES.get(name, f"tunehook_cli.commands.{name}"))
+    module = import_module(MODULES.get(name, f"tunehook_cli.commands.{name}"))
     if callable(function := getattr(module, name, None)):
         app = typer.Typer(add_completion=False)
         app.command(name)(function)

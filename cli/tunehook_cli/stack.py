@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import boto3
@@ -13,9 +13,7 @@ from tunehook.aws import clients
 from tunehook.errors import Misconfigured
 from tunehook.operations import stack as stacks
 from tunehook.operations.stack import OpenClient, Stack
-
-if TYPE_CHECKING:
-    from tunehook_cli.local.state import LocalEnvironment
+from tunehook_cli.embedded_aws import find_embedded_aws
 
 DEFAULT_NAME: Final = "tunehook"
 
@@ -46,7 +44,7 @@ def find_account() -> Account:
     Region and credentials are what boto3 finds. Where the environment says nothing of them and an embedded AWS of
     this checkout runs, it is taken, and a line on stderr says so.
     """
-    local = None if any(os.environ.get(variable) for variable in _CHOSEN_BY) else _embedded()
+    local = None if any(os.environ.get(variable) for variable in _CHOSEN_BY) else find_embedded_aws()
     if local is None:
         return Account(_open_client, DEFAULT_NAME)
     print(f"using the embedded AWS at {local.endpoint}", file=sys.stderr)
@@ -73,15 +71,9 @@ def is_on_this_machine(stack: Stack) -> bool:
     host = urlsplit(stack.client("dynamodb").meta.endpoint_url).hostname
     if host in _LOOPBACK:
         return True
-    embedded = _embedded()
+    embedded = find_embedded_aws()
     # For containers to reach it, it listens on another address of this machine.
     return embedded is not None and embedded.host == host
-
-
-def _embedded() -> LocalEnvironment | None:
-    from tunehook_cli.local.state import running
-
-    return running()
 
 
 def _open_client(service: str, **settings: Any) -> Any:

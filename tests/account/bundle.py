@@ -21,11 +21,20 @@ SOURCES: Final = (
     "tests/account/sandbox/app.py",
     "tests/account/sandbox/books.py",
     *(
-        f"cli/tunehook_cli/sandbox/{name}.py"
-        for name in ("clips", "content", "gateway", "model", "musicmint", "qhaigc", "suno", "views")
+        f"cli/tunehook_local/sandbox/{name}.py"
+        for name in (
+            "clips",
+            "model",
+            "musicmint",
+            "new_api",
+            "plain_response",
+            "qhaigc",
+            "suno",
+            "task_snapshot",
+        )
     ),
     *(
-        f"cli/tunehook_cli/sandbox/media/{name}"
+        f"cli/tunehook_local/sandbox/media/{name}"
         for name in (
             "cover-evening.jpeg",
             "cover-large.jpeg",

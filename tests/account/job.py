@@ -37,7 +37,7 @@ from tests.support.template import ROOT, read_template
 
 from tunehook.aws.items import from_attributes, to_attributes
 from tunehook.errors import Unavailable
-from tunehook_cli.sandbox.model import Kind
+from tunehook_local.sandbox.model import Kind
 
 Seen = TypeVar("Seen")
 Say = Callable[[str], None]

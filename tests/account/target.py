@@ -21,8 +21,8 @@ from tests.account.bundle import make_bundle
 from tests.support.template import ROOT, read_template
 
 from tunehook.errors import Misconfigured, Unavailable
-from tunehook_cli.local import deploy, ministack
-from tunehook_cli.local.state import HOME_VARIABLE, Home
+from tunehook_local.embedded import deploy, ministack
+from tunehook_local.embedded.state import HOME_VARIABLE, Home
 
 TAG: Final = "tunehook-smoke"
 """The tag of every stack that is made here; its value is the name of the run."""
@@ -141,7 +141,7 @@ class Target(ABC):
                 process.wait()
                 raise
         if status != 0:
-            words = ministack.last_words(log)
+            words = ministack.last_error_line(log)
             raise Unavailable(f"`{' '.join(arguments[:2])}` failed: {words} (log: {log})")
 
 

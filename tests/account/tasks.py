@@ -10,9 +10,9 @@ from typing import Any, Final
 from tests.account.sandbox.app import enlarged
 from tests.account.sandbox.books import PlannedTask
 
-from tunehook_cli.sandbox.clips import Clip
-from tunehook_cli.sandbox.model import Kind
-from tunehook_cli.sandbox.views import CLIPS_OF_A_SUCCESS
+from tunehook_local.sandbox.clips import Clip
+from tunehook_local.sandbox.model import Kind
+from tunehook_local.sandbox.task_snapshot import CLIPS_OF_A_SUCCESS
 
 FAILS_FOR: Final = "the content filter said no"
 

@@ -10,6 +10,8 @@ from tests.support.template import ROOT
 LAYER = ROOT / "layers" / "tunehook" / "tunehook"
 FUNCTIONS = ROOT / "functions"
 CLI = ROOT / "cli" / "tunehook_cli"
+LOCAL = ROOT / "cli" / "tunehook_local"
+COMMANDS = {"tunehook_cli", "tunehook_local"}
 FUNCTION_NAMES = ("fulfillment", "intake", "poller", "webhooks")
 AWS = {"boto3", "botocore", "aws_lambda_powertools"}
 DOMAIN = (
@@ -77,16 +79,16 @@ def test_the_functions_are_the_ones_that_the_other_tests_speak_of() -> None:
 
 @pytest.mark.parametrize("path", modules_below(LAYER), ids=relative)
 def test_the_layer_uses_no_function_and_not_the_command(path: Path) -> None:
-    assert not packages_of(path) & {*FUNCTION_NAMES, "tunehook_cli"}
+    assert not packages_of(path) & {*FUNCTION_NAMES, *COMMANDS}
 
 
 @pytest.mark.parametrize("path", modules_below(FUNCTIONS), ids=relative)
 def test_a_function_uses_no_other_function_and_not_the_command(path: Path) -> None:
-    others = {*FUNCTION_NAMES, "tunehook_cli"} - {path.relative_to(FUNCTIONS).parts[0]}
+    others = {*FUNCTION_NAMES, *COMMANDS} - {path.relative_to(FUNCTIONS).parts[0]}
     assert not packages_of(path) & others
 
 
-@pytest.mark.parametrize("path", modules_below(CLI), ids=relative)
+@pytest.mark.parametrize("path", [*modules_below(CLI), *modules_below(LOCAL)], ids=relative)
 def test_the_command_uses_no_function(path: Path) -> None:
     assert not packages_of(path) & set(FUNCTION_NAMES)
 

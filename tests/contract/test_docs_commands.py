@@ -16,7 +16,7 @@ import typer
 from botocore import xform_name
 from tests.support.template import ROOT
 
-from tunehook_cli.main import app, load_command
+from tunehook_local.main import app, load_command
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 MAKEFILE = (ROOT / "Makefile").read_text()

@@ -27,6 +27,7 @@ NEVER = {
     "pytest",
     "rich",
     "tunehook_cli",
+    "tunehook_local",
     "typer",
     "unittest",
     # What others than the functions verify by.

@@ -35,10 +35,10 @@ EXCUSED: Final = {
         "asyncio.sleep(0.05)",
     ): "for what may not come: on a slow machine it is not seen",
     (
-        "unit/sandbox/test_wire.py",
+        "unit/sandbox/test_respond.py",
         "asyncio.sleep(0.1)",
     ): "for what may not come: on a slow machine it is not seen",
-    ("unit/sandbox/test_wire.py", "time.monotonic()"): "what is late by intention is no earlier than that",
+    ("unit/sandbox/test_respond.py", "time.monotonic()"): "what is late by intention is no earlier than that",
     ("unit/sandbox/test_server.py", "time.monotonic()"): "the bound is one that only a hang passes",
     (
         "unit/http/test_halts.py",

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tests.support.template import ROOT, SAM_PYTHON, translated
 
-from tunehook_cli.local import ministack
+from tunehook_local.embedded import ministack
 
 _READ = """
 import json, sys

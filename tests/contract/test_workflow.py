@@ -10,7 +10,7 @@ import pytest
 import yaml
 from tests.support.template import ROOT
 
-from tunehook_cli.local.deploy import SUPPORTED_PYTHONS
+from tunehook_local.embedded.deploy import SUPPORTED_PYTHONS
 
 TEXT = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
 # BaseLoader: YAML 1.1 takes the key `on` for a truth, and 3.10 for a number.

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.stack.driving import DeployedStack
 
-ARGUMENTS = (sys.executable, "-c", "from tunehook_cli.main import run; run()")
+ARGUMENTS = (sys.executable, "-c", "from tunehook_local.main import run; run()")
 
 
 def environment(stack: DeployedStack) -> dict[str, str]:

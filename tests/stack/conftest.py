@@ -9,10 +9,10 @@ import pytest
 from tests.stack.driving import DeployedStack
 
 from tunehook.signatures import derive_secret
-from tunehook_cli.local import ministack
-from tunehook_cli.local.state import Home
-from tunehook_cli.local.up import bring_up
-from tunehook_cli.sandbox import Sandbox, Scenario, parse, run_sandbox
+from tunehook_local.embedded import ministack
+from tunehook_local.embedded.state import Home
+from tunehook_local.embedded.up import bring_up
+from tunehook_local.sandbox import Sandbox, Scenario, parse, run_sandbox
 
 SCENARIO = {
     "tasks": [{"task_id": "*", "answers": [{"phase": "completed"}]}],

@@ -12,8 +12,8 @@ from typing import Any, Final, TypeVar
 import pytest
 
 from tunehook.aws.items import from_attributes, to_attributes
-from tunehook_cli.local.state import LocalEnvironment
-from tunehook_cli.sandbox import Kind, ReceivedRequest, Sandbox, TaskRule, parse
+from tunehook_local.embedded.state import LocalEnvironment
+from tunehook_local.sandbox import Kind, ReceivedRequest, Sandbox, TaskRule, parse
 
 HANG_S: Final = 300.0
 """What only a hang takes: the schedule's minute, a queue's waiting and a slow machine together take less."""

@@ -15,8 +15,8 @@ import pytest
 from tests.stack.driving import DeployedStack, eventually
 
 from tunehook.errors import TunehookError
-from tunehook_cli.local.containers import listening_address
-from tunehook_cli.local.state import LocalEnvironment, checkout
+from tunehook_local.embedded.docker_network import listening_address
+from tunehook_local.embedded.state import LocalEnvironment, checkout
 
 PYTHON = "3.14"
 """The template's default."""

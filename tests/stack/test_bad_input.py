@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.stack.driving import DeployedStack, begin_ended, eventually, webhooks_about
 
-from tunehook_cli.sandbox import Sandbox
+from tunehook_local.sandbox import Sandbox
 
 # The subscription is there before the first event is: fulfillment knows a new one only after 15 s.
 pytestmark = pytest.mark.usefixtures("sandbox")

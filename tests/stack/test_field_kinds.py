@@ -16,7 +16,7 @@ import pytest
 from tests.stack.commanding import ARGUMENTS, environment
 from tests.stack.driving import DeployedStack, eventually
 
-from tunehook_cli.sandbox import KINDS_SCENARIO
+from tunehook_local.sandbox import KINDS_SCENARIO
 
 KINDS = ("lyrics", "quota", "failure", "refused", "m4a", "signed")
 

@@ -11,7 +11,7 @@ from typing import Any
 from tests.stack.driving import DeployedStack, begin_ended, eventually, webhooks_about
 
 from tunehook.aws.items import to_attributes
-from tunehook_cli.sandbox import Sandbox, Scenario, parse, run_sandbox
+from tunehook_local.sandbox import Sandbox, Scenario, parse, run_sandbox
 
 RECEIVERS = 1000
 FRESH_S = 16

@@ -24,10 +24,10 @@ from tests.stack.invoking import (
 )
 
 from tunehook.signatures import derive_secret
-from tunehook_cli.local import ministack
-from tunehook_cli.local.invocation import environment_file
-from tunehook_cli.local.state import HOME_VARIABLE, Home, checkout
-from tunehook_cli.sandbox import Sandbox, run_sandbox
+from tunehook_local.embedded import ministack
+from tunehook_local.embedded.sam_environment import environment_file
+from tunehook_local.embedded.state import HOME_VARIABLE, Home, checkout
+from tunehook_local.sandbox import Sandbox, run_sandbox
 
 EVENTS = checkout() / "events"
 NOTHING_FAILED: dict[str, Any] = {"batchItemFailures": []}

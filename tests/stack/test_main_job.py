@@ -11,7 +11,7 @@ from standardwebhooks.webhooks import Webhook
 from tests.stack.driving import DeployedStack, begin_ended, eventually, webhooks_about
 
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
-from tunehook_cli.sandbox import ReceivedRequest, Sandbox
+from tunehook_local.sandbox import ReceivedRequest, Sandbox
 
 
 def verified(request: ReceivedRequest, secret: str) -> Any:

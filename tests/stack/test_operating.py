@@ -11,7 +11,7 @@ import pytest
 from tests.stack.commanding import Command
 from tests.stack.driving import DeployedStack, begin_ended, eventually, webhooks_about
 
-from tunehook_cli.sandbox import Sandbox
+from tunehook_local.sandbox import Sandbox
 
 RECEIVES_MAX = 40
 """The template's, of the fulfillment queue."""

@@ -30,7 +30,7 @@ from tests.support.aws_proxy import (
 )
 from tests.support.poller_process import PollerProcess
 
-from tunehook_cli.sandbox import Sandbox
+from tunehook_local.sandbox import Sandbox
 
 PROVIDER = "musicmint"
 

@@ -8,8 +8,8 @@ import pytest
 from tests.stack.driving import DeployedStack, eventually
 from tests.stack.faults.kills import CAN_KILL, kill_workers, worker_pids
 
-from tunehook_cli.local.state import Home
-from tunehook_cli.sandbox import Kind, Sandbox, TaskRule, parse
+from tunehook_local.embedded.state import Home
+from tunehook_local.sandbox import Kind, Sandbox, TaskRule, parse
 
 
 @pytest.mark.skipif(not CAN_KILL, reason="nothing tells the processes apart")
@@ -23,8 +23,8 @@ def test_a_killed_poller_is_replaced_by_the_schedule(
     stack.put("TasksTable", task_id=task_id, provider="musicmint")
 
     def questions_since(moment: datetime) -> list[datetime]:
-        (book,) = (book for book in sandbox.books() if book.task_id == task_id)
-        return [asked_at for asked_at in book.asked_at if asked_at > moment]
+        (book,) = (book for book in sandbox.task_records() if book.task_id == task_id)
+        return [asked_at for asked_at in book.polled_at if asked_at > moment]
 
     begun_at = datetime.now(UTC)
     eventually(lambda: len(questions_since(begun_at)) >= 2)

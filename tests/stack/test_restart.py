@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 from tests.stack.driving import DeployedStack, begin_ended
 
-from tunehook_cli.local import ministack
-from tunehook_cli.local.state import Home
-from tunehook_cli.sandbox import Sandbox
+from tunehook_local.embedded import ministack
+from tunehook_local.embedded.state import Home
+from tunehook_local.sandbox import Sandbox
 
 
 def test_tasks_are_there_and_new_ones_are_taken_in_after_a_restart(

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from tests.stack.driving import DeployedStack, begin_ended, eventually, webhooks_about
 
-from tunehook_cli.local.logs import lines
-from tunehook_cli.local.state import Home
-from tunehook_cli.sandbox import Sandbox
+from tunehook_local.embedded.logs import lines
+from tunehook_local.embedded.state import Home
+from tunehook_local.sandbox import Sandbox
 
 
 def everything_seen(stack: DeployedStack, home: Home, sandbox: Sandbox) -> Iterator[str]:

@@ -26,16 +26,16 @@ from typing import Any
 
 from tests.account.sandbox.books import Books, PlannedTask, is_large
 
-from tunehook_cli.sandbox import gateway, musicmint, qhaigc, suno
-from tunehook_cli.sandbox.clips import Clip, file_behind
-from tunehook_cli.sandbox.content import Content
-from tunehook_cli.sandbox.model import Kind, Phase, Song
-from tunehook_cli.sandbox.views import CLIPS_OF_A_SUCCESS, TaskView
+from tunehook_local.sandbox import musicmint, new_api, qhaigc, suno
+from tunehook_local.sandbox.clips import Clip, file_behind
+from tunehook_local.sandbox.model import Kind, Phase, Song
+from tunehook_local.sandbox.plain_response import PlainResponse
+from tunehook_local.sandbox.task_snapshot import CLIPS_OF_A_SUCCESS, TaskSnapshot
 
 LARGE_BYTES = 4 * 1024 * 1024
 """The size of a large file: in base64 it just fits what a function may answer."""
 
-NOT_FOUND = Content(404, {"content-type": "text/plain"}, b"not found\n")
+NOT_FOUND = PlainResponse(404, {"content-type": "text/plain"}, b"not found\n")
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Sandbox:
     def _books(self) -> Books:
         return self._open_books()
 
-    def answer(self, request: Request, now_ms: int) -> Content:
+    def answer(self, request: Request, now_ms: int) -> PlainResponse:
         """Return what a request gets."""
         key, *rest = request.path
         if not hmac.compare_digest(key.encode(), self._path_key.encode()):
@@ -116,10 +116,10 @@ class Sandbox:
                 return self._provider(request, Kind(kind), path, now_ms)
         return NOT_FOUND
 
-    def _provider(self, request: Request, kind: Kind, path: list[str], now_ms: int) -> Content:
+    def _provider(self, request: Request, kind: Kind, path: list[str], now_ms: int) -> PlainResponse:
         now = _moment(now_ms)
         if not self._accepts_key(request):
-            return musicmint.unauthorised(now) if kind is Kind.MUSICMINT else gateway.unauthorised()
+            return musicmint.unauthorised(now) if kind is Kind.MUSICMINT else new_api.unauthorised()
         match kind, request.method, path:
             case (Kind.MUSICMINT, "POST", ["api", "v1", "task", task_id]):
                 view = self._view(request, kind, task_id, now_ms)
@@ -130,32 +130,32 @@ class Sandbox:
                 return musicmint.many(newest_first, request.json(), now)
             case (Kind.QHAIGC, "GET", ["v1", "music", "tasks", task_id]):
                 view = self._view(request, kind, task_id, now_ms)
-                return gateway.not_found() if view is None else qhaigc.one(view)
+                return new_api.not_found() if view is None else qhaigc.one(view)
             case (Kind.SUNO, "GET", ["suno", "fetch", task_id]):
                 view = self._view(request, kind, task_id, now_ms)
-                return gateway.not_found() if view is None else suno.one(view)
+                return new_api.not_found() if view is None else suno.one(view)
             case (Kind.SUNO, "POST", ["suno", "fetch"]):
                 query = request.json()
                 ids = query.get("ids") if isinstance(query, dict) else None
                 wanted = [each for each in ids if isinstance(each, str)] if isinstance(ids, list) else []
                 asked = list(dict.fromkeys(wanted))
-                return suno.many(self._views(request, kind, asked, now_ms), asked=len(asked))
+                return suno.many(self._views(request, kind, asked, now_ms), requested=len(asked))
         return NOT_FOUND
 
     def _accepts_key(self, request: Request) -> bool:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         return scheme.lower() == "bearer" and hmac.compare_digest(key.encode(), self._api_key.encode())
 
-    def _views(self, request: Request, kind: Kind, task_ids: list[str], now_ms: int) -> list[TaskView]:
+    def _views(self, request: Request, kind: Kind, task_ids: list[str], now_ms: int) -> list[TaskSnapshot]:
         views = (self._view(request, kind, task_id, now_ms) for task_id in task_ids)
         return [view for view in views if view is not None]
 
-    def _view(self, request: Request, kind: Kind, task_id: str, now_ms: int) -> TaskView | None:
+    def _view(self, request: Request, kind: Kind, task_id: str, now_ms: int) -> TaskSnapshot | None:
         plan = self._books.asked_about(kind, task_id, now_ms)
         assets_url = f"{request.origin}/{self._path_key}/assets"
         return None if plan is None else view_of(plan, assets_url, now_ms)
 
-    def _asset(self, kind: Kind, task_id: str, name: str) -> Content:
+    def _asset(self, kind: Kind, task_id: str, name: str) -> PlainResponse:
         path = file_behind(kind, task_id, name)
         if path is None:
             return NOT_FOUND
@@ -163,19 +163,19 @@ class Sandbox:
         content = path.read_bytes()
         if is_large(task_id) and path.suffix == ".mp3":
             content = enlarged(content)
-        return Content(200, {"content-type": content_type}, content)
+        return PlainResponse(200, {"content-type": content_type}, content)
 
-    def _receive(self, request: Request, name: str, now_ms: int) -> Content:
+    def _receive(self, request: Request, name: str, now_ms: int) -> PlainResponse:
         nth = self._books.count_arrival(name)
         if nth is None:
             return NOT_FOUND
         refusing, number = nth
         status = 503 if number <= refusing else 204
         self._books.keep(name, f"{now_ms}#{request.request_id}", request.headers, request.body, status)
-        return Content(status)
+        return PlainResponse(status)
 
 
-def view_of(plan: PlannedTask, assets_url: str, now_ms: int) -> TaskView:
+def view_of(plan: PlannedTask, assets_url: str, now_ms: int) -> TaskSnapshot:
     """Return a task as its provider sees it now: queued for a fifth of its time, at work, ended."""
     ended_ms = plan.begun_ms + plan.seconds * 1000
     if now_ms >= ended_ms:
@@ -185,7 +185,7 @@ def view_of(plan: PlannedTask, assets_url: str, now_ms: int) -> TaskView:
     else:
         phase = Phase.PROCESSING
     count = CLIPS_OF_A_SUCCESS[plan.kind] if phase is Phase.COMPLETED and not plan.lyrics else 0
-    return TaskView(
+    return TaskSnapshot(
         task_id=plan.task_id,
         phase=phase,
         word=None,
@@ -207,7 +207,7 @@ def enlarged(content: bytes) -> bytes:
     return (content * (LARGE_BYTES // len(content) + 1))[:LARGE_BYTES]
 
 
-def response_of(content: Content) -> dict[str, Any]:
+def response_of(content: PlainResponse) -> dict[str, Any]:
     """Write an answer as a function URL takes it."""
     return {
         "statusCode": content.status,

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tunehook_cli.sandbox.model import Kind
+from tunehook_local.sandbox.model import Kind
 
 RECEIVERS = "receivers"
 

@@ -14,13 +14,14 @@ from tests.stack.faults.media import Media
 from tests.stack.faults.plan import AssetTrouble
 from tests.stack.faults.troubles import DIFFERS
 
-from tunehook_cli.sandbox import Kind, parse
-from tunehook_cli.sandbox.answers import Answer
-from tunehook_cli.sandbox.books import utc_now
-from tunehook_cli.sandbox.clips import file_behind
-from tunehook_cli.sandbox.playback import Playback
-from tunehook_cli.sandbox.scenario import AssetRule
-from tunehook_cli.sandbox.wire import Content, send
+from tunehook_local.sandbox import Kind, parse
+from tunehook_local.sandbox.answer_sequence import AnswerSequence
+from tunehook_local.sandbox.clips import file_behind
+from tunehook_local.sandbox.ledger import utc_now
+from tunehook_local.sandbox.plain_response import PlainResponse
+from tunehook_local.sandbox.respond import respond
+from tunehook_local.sandbox.scenario import AssetRule
+from tunehook_local.sandbox.scripted_answers import ScriptedAnswer
 
 _TYPES: Final = {"mp3": "audio/mpeg", "jpeg": "image/jpeg", "mp4": "video/mp4"}
 _REST: Final = re.compile(r"bytes=(\d+)-")
@@ -83,7 +84,7 @@ class AssetHost:
     def __init__(self, media: Media, troubles: Iterable[AssetTrouble]) -> None:
         self._media = media
         self._troubles = {trouble.path: trouble for trouble in troubles}
-        self._playbacks: dict[str, Playback[Answer]] = {}
+        self._playbacks: dict[str, AnswerSequence[ScriptedAnswer]] = {}
         self._entries: defaultdict[str, list[_Entry]] = defaultdict(list)
 
     def add_routes(self, app: web.Application) -> None:
@@ -122,7 +123,7 @@ class AssetHost:
         start = _start_of(request, etag)
         answer = self._play(path)
         if answer is not None and answer.status is not None:
-            response = await send(request, Content(), answer)
+            response = await respond(request, PlainResponse(), answer)
             entry.status = response.status
             return response
         if start >= len(body):
@@ -134,7 +135,7 @@ class AssetHost:
         if start:
             headers["content-range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
         entry.start = start
-        content = Content(206 if start else 200, headers, body[start:])
+        content = PlainResponse(206 if start else 200, headers, body[start:])
         if answer is None:
             return await _serve(request, content, entry)
         return await _disturb(request, content, answer, entry)
@@ -149,14 +150,14 @@ class AssetHost:
         trouble = self._troubles.get(path)
         return f'"{path} {version}"' if trouble is None or trouble.resumable else None
 
-    def _play(self, path: str) -> Answer | None:
+    def _play(self, path: str) -> ScriptedAnswer | None:
         trouble = self._troubles.get(path)
         if trouble is None:
             return None
         if path not in self._playbacks:
             rule = parse(AssetRule, {"answers": trouble.answers})
-            self._playbacks[path] = Playback(rule.answers, utc_now(), 0)
-        return self._playbacks[path].play(utc_now())
+            self._playbacks[path] = AnswerSequence(rule.answers, utc_now(), 0)
+        return self._playbacks[path].take(utc_now())
 
 
 def _start_of(request: web.Request, etag: str | None) -> int:
@@ -167,7 +168,7 @@ def _start_of(request: web.Request, etag: str | None) -> int:
     return int(rest[1])
 
 
-async def _serve(request: web.Request, content: Content, entry: _Entry) -> web.StreamResponse:
+async def _serve(request: web.Request, content: PlainResponse, entry: _Entry) -> web.StreamResponse:
     headers = {**content.headers, "content-length": str(len(content.body))}
     response = web.StreamResponse(status=content.status, headers=headers)
     await response.prepare(request)
@@ -183,9 +184,9 @@ async def _serve(request: web.Request, content: Content, entry: _Entry) -> web.S
 
 
 async def _disturb(
-    request: web.Request, content: Content, answer: Answer, entry: _Entry
+    request: web.Request, content: PlainResponse, answer: ScriptedAnswer, entry: _Entry
 ) -> web.StreamResponse:
-    response = await send(request, content, answer)
+    response = await respond(request, content, answer)
     if answer.reset and answer.cut_after_bytes is None:
         return response
     if not response.prepared:

@@ -22,9 +22,9 @@ from tunehook.aws.clients import client
 from tunehook.operations.dead_letters import IntakeRun, run_intake
 from tunehook.operations.queues import WORK_QUEUES
 from tunehook.operations.stack import Stack
-from tunehook_cli.local import deploy, ministack
-from tunehook_cli.local.containers import LOOPBACK
-from tunehook_cli.local.state import Home
+from tunehook_local.embedded import deploy, ministack
+from tunehook_local.embedded.docker_network import LOOPBACK
+from tunehook_local.embedded.state import Home
 
 FUNCTIONS: Final = ("intake", "poller", "fulfillment", "webhooks")
 

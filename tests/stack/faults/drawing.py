@@ -23,7 +23,7 @@ from tests.stack.faults.plan import (
 )
 
 from tunehook.tasks import Format
-from tunehook_cli.sandbox import Kind
+from tunehook_local.sandbox import Kind
 
 FUNCTIONS: Final = ("intake", "poller", "fulfillment", "webhooks")
 

@@ -17,7 +17,7 @@ from random import Random
 from typing import Final
 
 from tunehook.times import now_ms
-from tunehook_cli.local.state import Home
+from tunehook_local.embedded.state import Home
 
 CAN_KILL: Final = Path("/proc/self/cmdline").exists() and hasattr(os, "pidfd_open")
 """Whether this machine tells workers apart."""

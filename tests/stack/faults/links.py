@@ -6,8 +6,8 @@ from typing import Final
 
 from tests.stack.faults.plan import PlannedTask
 
-from tunehook_cli.sandbox import Kind
-from tunehook_cli.sandbox.clips import Clip
+from tunehook_local.sandbox import Kind
+from tunehook_local.sandbox.clips import Clip
 
 FileName = tuple[str, str]
 """A file within its task: the clip's id, and its type as tunehook calls it."""

@@ -13,10 +13,11 @@ from aiohttp import web
 from tests.stack.faults.plan import ReceiverTrouble
 from tests.stack.faults.troubles import TRIPWIRE
 
-from tunehook_cli.sandbox import ReceivedRequest, parse
-from tunehook_cli.sandbox.answers import Answer
-from tunehook_cli.sandbox.books import utc_now
-from tunehook_cli.sandbox.wire import Content, send
+from tunehook_local.sandbox import ReceivedRequest, parse
+from tunehook_local.sandbox.ledger import utc_now
+from tunehook_local.sandbox.plain_response import PlainResponse
+from tunehook_local.sandbox.respond import respond
+from tunehook_local.sandbox.scripted_answers import ScriptedAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class Receivers:
         word, answer = self._answer(name, task_id_in(body), number)
         place = len(self._receipts)
         self._receipts.append(Receipt(came, number, word))
-        response = await send(request, Content(204), answer)
+        response = await respond(request, PlainResponse(204), answer)
         if answer is not None and answer.reset:
             return response
         await response.prepare(request)
@@ -99,7 +100,7 @@ class Receivers:
         self._receipts[place] = replace(receipt, status=response.status, answered_at=utc_now())
         return response
 
-    def _answer(self, name: str, task_id: str | None, number: int) -> tuple[str, Answer | None]:
+    def _answer(self, name: str, task_id: str | None, number: int) -> tuple[str, ScriptedAnswer | None]:
         trouble = self._troubles.get((name, task_id or ""))
         if trouble is None or number > len(trouble.answers):
             return "", None
@@ -108,7 +109,7 @@ class Receivers:
         document["headers"] = {
             key: value.replace(TRIPWIRE, self._tripwire()) for key, value in headers.items()
         }
-        return trouble.word, parse(Answer, document)
+        return trouble.word, parse(ScriptedAnswer, document)
 
 
 def task_id_in(body: bytes) -> str | None:

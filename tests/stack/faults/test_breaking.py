@@ -27,7 +27,7 @@ from tests.support.upstream import Upstream
 
 from tunehook.errors import Unavailable
 from tunehook.operations.dead_letters import IntakeRun
-from tunehook_cli.local.state import Home
+from tunehook_local.embedded.state import Home
 
 needs_proc = pytest.mark.skipif(not CAN_KILL, reason="nothing tells the processes apart")
 

@@ -13,7 +13,7 @@ from tests.stack.faults.plan import LONG, SHORT, Plan, Size
 
 from fulfillment.download import WAITS_S
 from tunehook.aws.leases import LEASE_MS
-from tunehook_cli.sandbox import Scenario, parse
+from tunehook_local.sandbox import Scenario, parse
 
 SEEDS = range(20)
 

@@ -22,7 +22,7 @@ from tests.support.verifying import with_python
 from tunehook.operations.dead_letters import list_messages
 from tunehook.operations.queues import WORK_QUEUES, DeadLetters, depth
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
-from tunehook_cli.sandbox import ReceivedRequest, Sandbox, Scenario, parse, run_sandbox
+from tunehook_local.sandbox import ReceivedRequest, Sandbox, Scenario, parse, run_sandbox
 
 pytestmark = pytest.mark.skipif(not CAN_KILL, reason="nothing tells the processes apart")
 

@@ -29,7 +29,7 @@ from tests.support.template import ROOT
 from tunehook.operations.queues import WORK_QUEUES, DeadLetters, depth
 from tunehook.signatures import derive_secret, notify_hook_subscription_id, sign
 from tunehook.times import now_ms
-from tunehook_cli.sandbox import ReceivedRequest, Sandbox, Scenario, TaskRule, parse, run_sandbox
+from tunehook_local.sandbox import ReceivedRequest, Sandbox, Scenario, TaskRule, parse, run_sandbox
 
 pytestmark = pytest.mark.skipif(not CAN_KILL, reason="nothing tells the processes apart")
 

@@ -111,7 +111,7 @@ async def test_a_task_that_meets_trouble_ends_as_planned(run: Any, kind: str, wo
             decision = await ended(http, world, kind, f"song-{seed}")
             assert decision.end.failure is not None
             assert (decision.end.failure.code, decision.end.failure.reason) == ("provider_failed", "no")
-    assert {book.asked for book in world.task_books()} == {3}
+    assert {book.poll_count for book in world.task_books()} == {3}
 
 
 def test_a_task_is_at_its_provider_once_it_is_begun(run: Any) -> None:

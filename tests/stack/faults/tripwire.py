@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from tunehook_cli.sandbox.books import utc_now
+from tunehook_local.sandbox.ledger import utc_now
 
 _LINE_BYTES: Final = 200
 _PATIENCE_S: Final = 2.0

@@ -17,8 +17,8 @@ from tests.stack.faults.plan import Plan, PlannedTask
 from tests.stack.faults.receivers import Receipt, Receivers
 from tests.stack.faults.tripwire import Tripped, Tripwire
 
-from tunehook_cli.sandbox import Kind, Sandbox, Scenario, TaskBook, TaskRule, parse
-from tunehook_cli.sandbox.wire import forget_who_has_gone
+from tunehook_local.sandbox import Kind, Sandbox, Scenario, TaskRecord, TaskRule, parse
+from tunehook_local.sandbox.respond import ignore_disconnects
 
 _SHUTDOWN_S: Final = 0.5
 _CALL_S: Final = 10.0
@@ -133,9 +133,9 @@ class World:
         """Let such a task be there at its provider; to be called right before it is put."""
         self.begin(forbidden.task, assets_url=forbidden.assets_url)
 
-    def task_books(self) -> list[TaskBook]:
+    def task_books(self) -> list[TaskRecord]:
         """Return what the providers know of their tasks: when each ended, and how."""
-        return self._sandbox.books()
+        return self._sandbox.task_records()
 
     def links(self, task: PlannedTask) -> dict[FileName, tuple[str, ...]]:
         """Return the files that are to be kept of a task, and the paths of the links of each, the preferred first."""
@@ -168,7 +168,7 @@ class World:
     async def _start(self) -> None:
         await self._tripwire.start()
         await self._sandbox.__aenter__()
-        app = web.Application(client_max_size=_LARGEST_WEBHOOK_BYTES, middlewares=[forget_who_has_gone])
+        app = web.Application(client_max_size=_LARGEST_WEBHOOK_BYTES, middlewares=[ignore_disconnects])
         self._assets.add_routes(app)
         self._receivers.add_routes(app)
         # Without handler_cancellation an answer that hangs would outlive the client that gave up on it.

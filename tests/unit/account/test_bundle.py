@@ -10,7 +10,7 @@ IMPORTED = """
 import sys
 sys.path[:0] = [sys.argv[1]]
 import tests.account.sandbox.app as app
-import tunehook_cli.sandbox.clips as clips
+import tunehook_local.sandbox.clips as clips
 assert app.__file__.startswith(sys.argv[1]), app.__file__
 assert clips.TRACKS[0].audio.is_file() and clips.VIDEO.is_file() and clips.LARGE_COVER.is_file()
 assert all(track.cover.is_file() for track in clips.TRACKS)
@@ -30,7 +30,7 @@ def test_the_function_needs_nothing_but_python_until_it_needs_its_books(tmp_path
 
     assert finished.returncode == 0, finished.stderr
     loaded = set(finished.stdout.split())
-    assert "tunehook_cli" in loaded
+    assert "tunehook_local" in loaded
     assert not loaded & {"pydantic", "aiohttp", "multidict", "httpx", "typer", "boto3", "botocore"}
 
 

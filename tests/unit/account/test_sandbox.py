@@ -14,7 +14,7 @@ from tests.account.tasks import digest
 from tests.support.aws import client
 from tests.support.template import read_template
 
-from tunehook_cli.sandbox.model import Kind
+from tunehook_local.sandbox.model import Kind
 
 PATH_KEY, API_KEY = "p" * 48, "k" * 48
 NOW_MS = 1_795_000_000_000

@@ -272,7 +272,7 @@ def test_every_write_of_the_code_is_looked_at_here() -> None:
 
 def test_nobody_writes_past_the_table() -> None:
     # The demonstration puts a task as any user does, without a condition.
-    assert others_that_write() == {"cli/tunehook_cli/demo/world.py"}
+    assert others_that_write() == {"cli/tunehook_local/demo/observer.py"}
 
 
 @EACH

@@ -14,7 +14,7 @@ from tests.support.permissions import Watched, allowed
 from typer.testing import CliRunner, Result
 
 import tunehook_cli.stack
-from tunehook_cli.main import app
+from tunehook_local.main import app
 
 MASTER_SECRET = "m" * 64
 PROVIDERS_SECRET = "providers"
@@ -62,9 +62,9 @@ def deploy_stack(
 @pytest.fixture
 def no_embedded_aws(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Let no embedded AWS run, whatever this machine has; the module can be given another `running`."""
-    module = ModuleType("tunehook_cli.local.state")
+    module = ModuleType("tunehook_local.embedded.state")
     module.running = lambda: None  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "tunehook_cli.local.state", module)
+    monkeypatch.setitem(sys.modules, "tunehook_local.embedded.state", module)
     return module
 
 

@@ -12,7 +12,7 @@ from tests.unit.cli.test_stack import set_status
 from tunehook.aws.leases import Leases
 from tunehook.operations.checks import LATE_S, STOPPED_S
 from tunehook.times import now_ms
-from tunehook_cli.sandbox import run_sandbox
+from tunehook_local.sandbox import run_sandbox
 
 SCHEDULE = "tunehook-every-minute"
 KEY = "sk-a-key-that-nobody-may-see"

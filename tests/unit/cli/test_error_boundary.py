@@ -84,7 +84,7 @@ def test_the_command_is_imported_where_terminals_send_no_signal_at_their_end() -
         "names = {each.name: each.value for each in signal.Signals if each.name != 'SIGHUP'}\n"
         "signal.Signals = enum.IntEnum('Signals', names)\n"
         "del signal.SIGHUP\n"
-        "import tunehook_cli.main, tunehook_cli.listener"
+        "import tunehook_local.main, tunehook_cli.listener"
     )
     subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, check=True)
 
@@ -92,7 +92,7 @@ def test_the_command_is_imported_where_terminals_send_no_signal_at_their_end() -
 def test_help_imports_neither_boto3_nor_the_provider_layer() -> None:
     code = (
         "import sys; sys.argv = ['tunehook', '--help']\n"
-        "from tunehook_cli.main import run\n"
+        "from tunehook_local.main import run\n"
         "try: run()\n"
         "except SystemExit: pass\n"
         "heavy = {'boto3', 'botocore', 'aiohttp', 'pydantic', 'rich.live', 'tunehook.providers'}\n"

@@ -9,7 +9,7 @@ from tunehook.operations import providers as operations
 from tunehook.operations.probe import Probe, advise
 from tunehook.providers import Transient
 from tunehook.providers.config import parse_providers
-from tunehook_cli.sandbox import Sandbox, TaskRule, parse, run_sandbox
+from tunehook_local.sandbox import Sandbox, TaskRule, parse, run_sandbox
 
 KEY = "sk-a-key-that-nobody-may-see-0123"
 SET = ("providers", "set", "my-gw", "--kind", "suno", "--base-url", "https://gw.example/de/")
@@ -196,7 +196,7 @@ def test_check_without_a_task_tries_the_key(tunehook: Any, providers: Providers,
     result = tunehook("providers", "check", "musicmint")
     assert result.exit_code == 0
     assert "task tunehook-check-" in result.stdout
-    assert sandbox.queries("musicmint") == {"one": 1, "many": 0}
+    assert sandbox.ledger.queries("musicmint") == {"one": 1, "many": 0}
 
 
 def test_check_of_a_refused_key_fails_and_does_not_show_it(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tunehook_cli.sandbox import run_sandbox
+from tunehook_local.sandbox import run_sandbox
 
 
 def test_the_sandbox_says_how_to_configure_its_providers(
@@ -14,7 +14,7 @@ def test_the_sandbox_says_how_to_configure_its_providers(
         with run_sandbox(host=host, port=port) as sandbox:
             on_ready(sandbox)
 
-    monkeypatch.setattr("tunehook_cli.sandbox.serve", serve)
+    monkeypatch.setattr("tunehook_local.sandbox.serve", serve)
     out = tunehook("sandbox", "--port", "0").stdout
     url = out.split("listens at ")[1].split(". ")[0]
     for kind in ("musicmint", "qhaigc", "suno"):

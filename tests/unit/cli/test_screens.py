@@ -14,7 +14,7 @@ from tunehook.deliveries import Attempt, Delivery, DeliveryStatus, message_for, 
 from tunehook.operations.checks import Finding, State
 from tunehook.tasks import Format
 from tunehook_cli import output
-from tunehook_cli.main import app
+from tunehook_local.main import app
 
 NOW_MS = 1_800_000_000_000
 TASK = "0b7c6f6e-4a2e-4d0c-9d57-7b1f0b1a2c3d"

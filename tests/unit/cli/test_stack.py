@@ -6,8 +6,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tunehook.operations.stack import Stack
-from tunehook_cli.local.state import LocalEnvironment
 from tunehook_cli.stack import find_stack, is_on_this_machine
+from tunehook_local.embedded.state import LocalEnvironment
 
 LOCAL = LocalEnvironment(
     endpoint="http://127.0.0.1:9",

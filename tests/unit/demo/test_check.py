@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from tunehook_cli.demo.check import examine
-from tunehook_cli.demo.plan import HOOK, SUBSCRIBED, DemoTask
-from tunehook_cli.demo.world import Received, StoredFile
+from tunehook_local.demo.check import HOOK, SUBSCRIBED, DemoTask, examine
+from tunehook_local.demo.observer import ReceivedWebhook, StoredFile
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
 TASK = DemoTask("suno", "t", "completed", {"audio/mpeg": 1}, has_hook=True)
@@ -22,8 +21,8 @@ AUDIO = b"ID3 some music"
 DIGEST = "c3f7f2ac6d0c5d1c2a4de8f8c8c3b2b7"
 
 
-class FakeWorld:
-    """A world in which everything is as it should be, until a test spoils something."""
+class FakeObserver:
+    """An observer to which everything is as it should be, until a test spoils something."""
 
     def __init__(self) -> None:
         self.item: dict[str, Any] = {
@@ -46,7 +45,7 @@ class FakeWorld:
         return self.linked
 
 
-def webhook(receiver: str, secret: str = SECRET, kind: str = "task.completed") -> Received:
+def webhook(receiver: str, secret: str = SECRET, kind: str = "task.completed") -> ReceivedWebhook:
     import hashlib
 
     asset = {"url": "http://h/a", "sha256": hashlib.sha256(AUDIO).hexdigest()}
@@ -59,11 +58,11 @@ def webhook(receiver: str, secret: str = SECRET, kind: str = "task.completed") -
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": signature,
     }
-    return Received(receiver, headers, body)
+    return ReceivedWebhook(receiver, headers, body)
 
 
-def problems(world: FakeWorld, webhooks: list[Received]) -> list[str]:
-    return examine(world, TASK, webhooks, {SUBSCRIBED: SECRET, HOOK: SECRET}).problems  # type: ignore[arg-type]
+def problems(observer: FakeObserver, webhooks: list[ReceivedWebhook]) -> list[str]:
+    return examine(observer, TASK, webhooks, {SUBSCRIBED: SECRET, HOOK: SECRET}).problems  # type: ignore[arg-type]
 
 
 GOOD = [webhook(SUBSCRIBED), webhook(HOOK)]
@@ -71,27 +70,27 @@ OTHER_SECRET = "whsec_" + base64.b64encode(b"o" * 32).decode()
 
 
 def test_nothing_is_wrong_where_everything_is_there() -> None:
-    assert problems(FakeWorld(), GOOD) == []
+    assert problems(FakeObserver(), GOOD) == []
 
 
-def drop_manifest(world: FakeWorld) -> None:
-    world.stored.pop()
+def drop_manifest(observer: FakeObserver) -> None:
+    observer.stored.pop()
 
 
-def drop_audio(world: FakeWorld) -> None:
-    world.stored.pop(0)
+def drop_audio(observer: FakeObserver) -> None:
+    observer.stored.pop(0)
 
 
-def other_bytes(world: FakeWorld) -> None:
-    world.stored[0] = replace(world.stored[0], sha256="other")
+def other_bytes(observer: FakeObserver) -> None:
+    observer.stored[0] = replace(observer.stored[0], sha256="other")
 
 
-def failed(world: FakeWorld) -> None:
-    world.item["status"] = "failed"
+def failed(observer: FakeObserver) -> None:
+    observer.item["status"] = "failed"
 
 
-def other_link(world: FakeWorld) -> None:
-    world.linked = b"something else"
+def other_link(observer: FakeObserver) -> None:
+    observer.linked = b"something else"
 
 
 @pytest.mark.parametrize(
@@ -104,10 +103,10 @@ def other_link(world: FakeWorld) -> None:
         (other_link, "leads to other bytes"),
     ],
 )
-def test_what_is_missing_or_wrong_is_named(spoil: Callable[[FakeWorld], None], words: str) -> None:
-    world = FakeWorld()
-    spoil(world)
-    assert any(words in problem for problem in problems(world, GOOD))
+def test_what_is_missing_or_wrong_is_named(spoil: Callable[[FakeObserver], None], words: str) -> None:
+    observer = FakeObserver()
+    spoil(observer)
+    assert any(words in problem for problem in problems(observer, GOOD))
 
 
 @pytest.mark.parametrize(
@@ -120,5 +119,5 @@ def test_what_is_missing_or_wrong_is_named(spoil: Callable[[FakeWorld], None], w
         ([webhook(SUBSCRIBED), webhook(HOOK, kind="task.failed")], "of type task.failed"),
     ],
 )
-def test_a_webhook_that_is_missing_or_wrong_is_named(webhooks: list[Received], words: str) -> None:
-    assert any(words in problem for problem in problems(FakeWorld(), webhooks))
+def test_a_webhook_that_is_missing_or_wrong_is_named(webhooks: list[ReceivedWebhook], words: str) -> None:
+    assert any(words in problem for problem in problems(FakeObserver(), webhooks))

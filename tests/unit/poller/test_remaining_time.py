@@ -17,7 +17,7 @@ from poller.service import THREADS, Poller, PollerStart
 from poller.settings import PollerSettings
 from tunehook.tasks import work_queue
 from tunehook.times import now_ms
-from tunehook_cli.sandbox import Kind, Sandbox, TaskRule, parse, run_sandbox
+from tunehook_local.sandbox import Kind, Sandbox, TaskRule, parse, run_sandbox
 
 LITTLE_S = (STOP_BEFORE_MS + 500) / 1000
 """Not much more than is left for winding up."""
@@ -165,7 +165,7 @@ def run(invocation: Invocation, **clients: Hanging) -> str:
 )
 def test_a_pass_stops_in_time_whatever_all_its_providers_do(sandbox: Sandbox, answer: dict[str, Any]) -> None:
     add_everywhere(sandbox, **answer)
-    invocation = Invocation(until=lambda: any(book.asked_at for book in sandbox.books()))
+    invocation = Invocation(until=lambda: any(book.polled_at for book in sandbox.task_records()))
     assert run(invocation) == "out_of_time"
     assert invocation.left_ms() > STOP_BEFORE_MS - HANG_MS
 
@@ -291,7 +291,9 @@ def test_a_new_task_is_asked_about_while_a_call_hangs(
         invocation.leave(STOP_BEFORE_MS / 1000)
 
     def asked_at(task_id: str) -> list[Any]:
-        return [book.asked_at for book in sandbox.books() if book.task_id == task_id and book.asked_at]
+        return [
+            book.polled_at for book in sandbox.task_records() if book.task_id == task_id and book.polled_at
+        ]
 
     asked_while_it_hung: list[bool] = []
     hung.on_hang = put_new

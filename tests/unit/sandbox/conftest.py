@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from tests.support.patience import HANG_S
 
-from tunehook_cli.sandbox import Sandbox, Scenario, parse
+from tunehook_local.sandbox import Sandbox, Scenario, parse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

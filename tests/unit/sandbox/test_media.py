@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tunehook_cli.sandbox.clips import LARGE_COVER, MEDIA, TRACKS, VIDEO
+from tunehook_local.sandbox.clips import LARGE_COVER, MEDIA, TRACKS, VIDEO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

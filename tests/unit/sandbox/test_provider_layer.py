@@ -12,7 +12,7 @@ import pytest
 from tunehook.http.transport import HttpTransport
 from tunehook.providers import Completed, Failed, Outcome, Pending, Provider, Throttled
 from tunehook.providers.config import parse_providers
-from tunehook_cli.sandbox import KINDS_SCENARIO, Sandbox
+from tunehook_local.sandbox import KINDS_SCENARIO, Sandbox
 
 KINDS = ("musicmint", "qhaigc", "suno")
 LIFE = [
@@ -165,7 +165,7 @@ async def test_many_tasks_are_understood_together(start: Any, provider_of: Any, 
         "unknown": "not_found",
     }
     assert (
-        sandbox.queries(kind)
+        sandbox.ledger.queries(kind)
         == {
             "musicmint": {"many": 1, "one": 4},
             "qhaigc": {"many": 0, "one": 5},
@@ -183,7 +183,7 @@ async def test_a_gateway_without_the_query_of_many_is_asked_one_by_one(start: An
     )
     asked = provider_of(sandbox, "suno").poll_many(["a", "b"])
     assert {task_id: in_words(outcome) async for task_id, outcome in asked} == {"a": "queued", "b": "queued"}
-    assert sandbox.queries("suno") == {"many": 1, "one": 2}
+    assert sandbox.ledger.queries("suno") == {"many": 1, "one": 2}
 
 
 @pytest.mark.parametrize(

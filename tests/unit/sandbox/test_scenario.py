@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tunehook.errors import InvalidInput
-from tunehook_cli.sandbox import DEMO_SCENARIO, Kind, Scenario, load_scenario, parse
+from tunehook_local.sandbox import DEMO_SCENARIO, Kind, Scenario, load_scenario, parse
 
 if TYPE_CHECKING:
     from pathlib import Path

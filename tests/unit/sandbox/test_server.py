@@ -16,7 +16,7 @@ import pytest
 from tests.support.patience import HANG_S, until
 
 from tunehook.errors import InvalidInput
-from tunehook_cli.sandbox import Sandbox, Scenario, run_sandbox
+from tunehook_local.sandbox import Sandbox, Scenario, run_sandbox
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SERVE = """
 from pathlib import Path
 import sys
-from tunehook_cli.sandbox import serve
+from tunehook_local.sandbox import serve
 serve("127.0.0.1", 0, None, on_ready=lambda sandbox: print(sandbox.url, flush=True))
 print("stopped", flush=True)
 """
@@ -92,10 +92,10 @@ async def test_the_books_can_be_read_by_kind() -> None:
     async with Sandbox() as sandbox:
         sandbox.create_task("suno", "a")
         sandbox.create_task("qhaigc", "b", age_s=60)
-        assert [book.task_id for book in sandbox.books("suno")] == ["a"]
-        assert [book.outcome for book in sandbox.books()] == [None, "completed"]
-        sandbox.reset()
-        assert sandbox.books() == []
+        assert [record.task_id for record in sandbox.task_records("suno")] == ["a"]
+        assert [record.outcome for record in sandbox.task_records()] == [None, "completed"]
+        sandbox.ledger.reset()
+        assert sandbox.task_records() == []
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])

@@ -200,7 +200,7 @@ async def test_many_are_answered_at_once_in_an_order_of_their_own(ask: Any, ask_
 
 async def test_an_id_that_is_named_twice_is_one_question(sandbox: Any, ask_many: Any) -> None:
     assert len(await ask_many(["song", "song"])) == 1
-    assert sandbox.books()[0].asked == 1
+    assert sandbox.task_records()[0].poll_count == 1
 
 
 async def test_unknown_ids_are_left_out_of_many(ask_many: Any) -> None:

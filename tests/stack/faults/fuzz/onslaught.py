@@ -17,10 +17,10 @@ from tests.stack.faults.fuzz.seeds import generator
 
 from tunehook.aws.items import from_attributes
 from tunehook.tasks import TIMEOUT_DEFAULT_S
-from tunehook_cli.local import logs
-from tunehook_cli.local.logs import LogLine
-from tunehook_cli.local.state import Home
-from tunehook_cli.sandbox import Sandbox
+from tunehook_local.embedded import logs
+from tunehook_local.embedded.logs import LogLine
+from tunehook_local.embedded.state import Home
+from tunehook_local.sandbox import Sandbox
 
 RECEIVER = "among-the-malformed"
 """The valid subscription, and its receiver."""

@@ -15,8 +15,8 @@ from tests.stack.faults.fuzz.messages import Fate
 from tests.stack.faults.fuzz.onslaught import RECEIVER, Onslaught, Outcome
 from tests.stack.faults.fuzz.seeds import words
 
-from tunehook_cli.local.state import Home
-from tunehook_cli.sandbox import Sandbox
+from tunehook_local.embedded.state import Home
+from tunehook_local.sandbox import Sandbox
 
 MALFORMED_MIN = 2_000
 """At least so many malformed items, and as many malformed messages."""

@@ -1,0 +1,1 @@
+"""The commands `tunehook local` and `tunehook sandbox`."""

@@ -1,0 +1,176 @@
+"""`tunehook local`: the embedded AWS of this checkout."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from tunehook_cli import output
+from tunehook_cli.commands.options import AsJson
+from tunehook_cli.signals import Terminated, raise_on_signals
+from tunehook_local.embedded import ministack
+from tunehook_local.embedded.docker_network import listening_address
+from tunehook_local.embedded.state import Home, LocalEnvironment
+from tunehook_local.embedded.up import bring_up, print_on_stderr
+
+app = typer.Typer(
+    no_args_is_help=True, help="An embedded AWS on this machine, with the real stack deployed to it."
+)
+
+
+class Function(StrEnum):
+    """The functions, by their short names."""
+
+    INTAKE = "intake"
+    POLLER = "poller"
+    FULFILLMENT = "fulfillment"
+    WEBHOOKS = "webhooks"
+
+
+def _running(home: Home) -> LocalEnvironment:
+    environment = home.running()
+    if environment is None:
+        print_on_stderr("the embedded AWS does not run: start it with `tunehook local up`")
+        raise typer.Exit(1)
+    return environment
+
+
+@app.command()
+def up(
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it running and return.")] = False,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="The port to listen on.")
+    ] = ministack.DEFAULT_PORT,
+    containers: Annotated[
+        bool,
+        typer.Option(
+            "--containers", help="Listen where this machine's containers reach it, rather than on loopback."
+        ),
+    ] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Forget all that was kept before.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start the embedded AWS, build the stack and deploy it; if it runs, update the stack.
+
+    Without --detach it runs until Ctrl-C, or another signal to end, and the exit status is 0 then.
+    """
+    home = Home()
+    host = listening_address() if containers else None
+    ran_before = home.running()
+    is_up = False
+    try:
+        with raise_on_signals():
+            if reset:
+                if ran_before is not None:
+                    ministack.stop(home, ran_before)
+                shutil.rmtree(home.data, ignore_errors=True)
+                ran_before = None
+            environment = bring_up(home, port, host=host)
+            is_up = True
+            if as_json:
+                output.print_json(_report(home, environment))
+            print_on_stderr(f"the stack {environment.stack_name} is at {environment.endpoint}")
+            if detach:
+                print_on_stderr(
+                    'use it with: eval "$(tunehook local env)"   stop it with: tunehook local down'
+                )
+                return
+            print_on_stderr("Ctrl-C stops it")
+            while True:
+                signal.pause()
+    except Terminated as told:
+        # One that ran before is stopped only once this command has brought it up to date.
+        if is_up or ran_before is None:
+            _stop(home)
+        if not is_up:
+            raise typer.Exit(told.status) from None
+
+
+def _stop(home: Home) -> bool:
+    """Stop what runs, and say whether that was anything."""
+    environment = home.running()
+    if environment is not None:
+        ministack.stop(home, environment)
+    print_on_stderr(
+        "the embedded AWS does not run" if environment is None else "stopped; what it holds is kept"
+    )
+    return environment is not None
+
+
+@app.command()
+def env(
+    sam: Annotated[
+        bool, typer.Option("--sam", help="Print the file for `sam local invoke --env-vars` instead.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print `export` lines for a shell: eval "$(tunehook local env)"."""
+    environment = _running(Home())
+    if sam:
+        from tunehook_local.embedded.sam_environment import environment_file
+
+        output.print_json(environment_file(environment))
+    elif as_json:
+        output.print_json(environment.variables())
+    else:
+        for name, value in environment.variables().items():
+            print(f"export {name}='{value}'")
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Say whether the embedded AWS runs and the stack is there; exit with 1 if not."""
+    home = Home()
+    report = _report(home, home.running())
+    if as_json:
+        output.print_json(report)
+    else:
+        output.print_fields((name, "-" if value is None else value) for name, value in report.items())
+    if not report["running"] or report["stack_status"] is None:
+        raise typer.Exit(1)
+
+
+def _report(home: Home, environment: LocalEnvironment | None) -> dict[str, object]:
+    return {
+        "running": environment is not None,
+        "endpoint": environment and environment.endpoint,
+        "pid": environment and environment.pid,
+        "stack": environment and environment.stack_name,
+        "stack_status": environment and environment.stack_status(),
+        "state": str(home.data),
+        "log": str(home.log),
+    }
+
+
+@app.command()
+def logs(
+    function: Annotated[Function | None, typer.Argument(help="One function; all of them by default.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print what the functions have logged; with --json, each line as it was logged, which is JSON."""
+    from tunehook_local.embedded import logs as function_logs
+
+    home = Home()
+    environment = _running(home)
+    read = function_logs.follow if follow else function_logs.lines
+    try:
+        for line in read(home, environment, function):
+            if as_json:
+                output.print_json_line(line.fields)
+            else:
+                print(output.printable(str(line)), flush=follow)
+    except KeyboardInterrupt:
+        pass
+
+
+@app.command()
+def down(as_json: AsJson = False) -> None:
+    """Stop the embedded AWS; what it holds is kept for the next `up`."""
+    stopped = _stop(Home())
+    if as_json:
+        output.print_json({"stopped": stopped})

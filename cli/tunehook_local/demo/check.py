@@ -1,0 +1,110 @@
+"""The tasks of the demonstration, and a check that each has its status, files, webhooks, signatures and links."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+
+from tunehook_local.demo.observer import Observer, ReceivedWebhook, StoredFile
+
+
+@dataclass(frozen=True, slots=True)
+class DemoTask:
+    """A task of ``sandbox/scenarios/demo.toml``, and the `status` with which it must end.
+
+    `files` are the numbers of files that must be in S3 by content type, the manifest aside. `has_hook` says whether the
+    task names a webhook of its own.
+    """
+
+    provider: str
+    task_id: str
+    status: str
+    files: dict[str, int]
+    has_hook: bool = False
+
+
+TASKS: Final = (
+    DemoTask("musicmint", "demo-sunrise", "completed", {"audio/mpeg": 1, "image/jpeg": 1}),
+    DemoTask("qhaigc", "demo-spring", "completed", {"audio/mpeg": 2, "image/jpeg": 2}, has_hook=True),
+    DemoTask("suno", "demo-city-lights", "completed", {"audio/mpeg": 2, "image/jpeg": 4, "video/mp4": 2}),
+    DemoTask("suno", "demo-failure", "failed", {}),
+)
+
+SUBSCRIBED: Final = "subscribed"
+HOOK: Final = "notify-hook"
+"""The names of the two receivers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of a task; `problems` says in words what is missing or wrong."""
+
+    task: DemoTask
+    status: str
+    files: list[StoredFile]
+    webhooks: list[ReceivedWebhook]
+    unverified: list[ReceivedWebhook]
+    problems: list[str]
+
+
+def examine(
+    observer: Observer, task: DemoTask, received: list[ReceivedWebhook], secrets: dict[str, str]
+) -> Finding:
+    """Read and check all that a task came to.
+
+    `received` are the webhooks of all tasks, `secrets` the signing secrets by receiver.
+    """
+    item = observer.task(task.provider, task.task_id)
+    files = observer.files(task.provider, task.task_id)
+    webhooks = [each for each in received if each.content["data"]["task_id"] == task.task_id]
+    unverified = [each for each in webhooks if not each.is_signed_with(secrets[each.receiver])]
+    status = str(item.get("status", "missing"))
+    problems = [] if status == task.status else [f"is {status}, not {task.status}"]
+    problems += _problems_of_files(task, item, files)
+    problems += _problems_of_webhooks(task, webhooks)
+    problems += [f"has a webhook at {each.receiver} whose signature does not verify" for each in unverified]
+    problems += _problems_of_links(observer, webhooks)
+    return Finding(task, status, files, webhooks, unverified, problems)
+
+
+def _problems_of_files(task: DemoTask, item: dict[str, Any], files: list[StoredFile]) -> list[str]:
+    problems = []
+    media = [file for file in files if not file.key.endswith("/manifest.json")]
+    if len(media) == len(files):
+        problems.append("has no manifest in S3")
+    if (kinds := Counter(file.content_type for file in media)) != task.files:
+        problems.append(f"has {dict(kinds) or 'no files'} in S3, not {task.files or 'none'}")
+    recorded = {asset.get("key"): asset.get("sha256") for asset in item.get("assets", ())}
+    problems += [
+        f"{file.key} is not what the task's item says it is"
+        for file in media
+        if recorded.get(file.key) != file.sha256
+    ]
+    return problems
+
+
+def _problems_of_webhooks(task: DemoTask, webhooks: list[ReceivedWebhook]) -> list[str]:
+    problems = []
+    wanted = Counter([SUBSCRIBED, HOOK] if task.has_hook else [SUBSCRIBED])
+    if (arrived := Counter(webhook.receiver for webhook in webhooks)) != wanted:
+        problems.append(f"has webhooks at {dict(arrived) or 'no receiver'}, not {dict(wanted)}")
+    types = [webhook.content["type"] for webhook in webhooks]
+    return problems + [f"has a webhook of type {each}" for each in types if each != f"task.{task.status}"]
+
+
+def _problems_of_links(observer: Observer, webhooks: list[ReceivedWebhook]) -> list[str]:
+    problems = []
+    clips = [clip for webhook in webhooks for clip in webhook.content["data"]["clips"]]
+    for asset in (asset for clip in clips for asset in clip["assets"]):
+        try:
+            data = observer.download(asset["url"])
+        except httpx.HTTPError as error:
+            problems.append(f"has a link in a webhook that does not work: {type(error).__name__}")
+            continue
+        if hashlib.sha256(data).hexdigest() != asset["sha256"]:
+            problems.append("has a link in a webhook that leads to other bytes")
+    return problems

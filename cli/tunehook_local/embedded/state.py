@@ -1,0 +1,173 @@
+"""Where the embedded AWS keeps its files, and how to reach the one that runs."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from functools import cache
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from tunehook.errors import Misconfigured
+from tunehook_local.embedded.process_identity import Process
+
+HOME_VARIABLE: Final = "TUNEHOOK_HOME"
+"""Names another folder for the state than ``.tunehook/`` in the checkout."""
+
+_HEALTH_PATH: Final = "/_ministack/health"
+
+_ANSWERS_WITHIN_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class LocalEnvironment:
+    """An embedded AWS that runs: how to reach it, and its process."""
+
+    endpoint: str
+    region: str
+    access_key_id: str
+    secret_access_key: str
+    stack_name: str
+    pid: int
+
+    @property
+    def host(self) -> str:
+        """The address that it listens on."""
+        return str(urlsplit(self.endpoint).hostname)
+
+    def variables(self) -> dict[str, str]:
+        """Return the environment variables by which boto3, the SAM CLI and `tunehook` find it."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+            "AWS_SESSION_TOKEN": "",
+            "TUNEHOOK_STACK": self.stack_name,
+        }
+
+    def client(self, service: str) -> Any:
+        """Return a plain boto3 client of it, whatever the process's own environment says; the same one each time."""
+        return _client(self.endpoint, self.region, self.access_key_id, self.secret_access_key, service)
+
+    def outputs(self) -> dict[str, str]:
+        """Return the outputs of the deployed stack."""
+        (stack,) = self.client("cloudformation").describe_stacks(StackName=self.stack_name)["Stacks"]
+        return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+
+    def stack_status(self) -> str | None:
+        """Return the stack's status as CloudFormation calls it, or None if there is no stack."""
+        from tunehook.aws.errors import AWS_FAULTS
+
+        try:
+            stacks = self.client("cloudformation").describe_stacks(StackName=self.stack_name)["Stacks"]
+        except AWS_FAULTS:
+            return None
+        return stacks[0]["StackStatus"] if stacks else None
+
+
+@cache
+def _client(endpoint: str, region: str, access_key_id: str, secret_access_key: str, service: str) -> Any:
+    import boto3
+
+    session = boto3.Session(access_key_id, secret_access_key, region_name=region)
+    return session.client(service, endpoint_url=endpoint)  # type: ignore[call-overload]
+
+
+def checkout() -> Path:
+    """Return the folder of the checkout that this command is installed from.
+
+    Raises
+    ------
+    Misconfigured
+        If the command was installed without its checkout.
+    """
+    root = Path(__file__).resolve().parents[3]
+    if not (root / "template.yaml").is_file():
+        raise Misconfigured("this needs a checkout of tunehook, with `make setup` run in it")
+    return root
+
+
+class Home:
+    """The folder of the embedded AWS's files: what ``TUNEHOOK_HOME`` names, or ``.tunehook/`` in the checkout."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        named = os.environ.get(HOME_VARIABLE)
+        self.folder = (folder or (Path(named) if named else checkout() / ".tunehook")).resolve()
+        self.data = self.folder / "state"
+        """What `tunehook local down` keeps: the tables, the objects, the stack."""
+        self.log = self.folder / "logs" / "ministack.log"
+        self.build_log = self.folder / "logs" / "deploy.log"
+        """What the last build and deployment printed."""
+        self.build = self.folder / "build"
+        self.temporary = self.folder / "tmp"
+        """Where MiniStack unpacks the functions."""
+        self._record = self.folder / "running.json"
+
+    def write_record(self, environment: LocalEnvironment) -> None:
+        """Record which embedded AWS runs, and when its process was started."""
+        process = Process.of(environment.pid)
+        started = {} if process is None else {"started": process.started}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._record.write_text(json.dumps(asdict(environment) | started), encoding="utf-8")
+
+    def delete_record(self) -> None:
+        """Delete the record of which embedded AWS runs."""
+        self._record.unlink(missing_ok=True)
+
+    def running(self) -> LocalEnvironment | None:
+        """Return the embedded AWS that runs, or None.
+
+        It runs if the very process that was recorded is alive, and an embedded AWS answers there. After a restart of
+        the machine another process may have the id, and LocalStack listens at the same port.
+        """
+        recorded = self._read_record()
+        if recorded is None:
+            return None
+        environment, process = recorded
+        return environment if process.is_alive and answers(environment.endpoint, if_busy=True) else None
+
+    def process_of(self, environment: LocalEnvironment) -> Process | None:
+        """Return the process of an embedded AWS, alive or not; None if there is no record of it."""
+        recorded = self._read_record()
+        return None if recorded is None or recorded[0] != environment else recorded[1]
+
+    def _read_record(self) -> tuple[LocalEnvironment, Process] | None:
+        try:
+            record = json.loads(self._record.read_text(encoding="utf-8"))
+            started = record.pop("started")
+            environment = LocalEnvironment(**record)
+        except (FileNotFoundError, ValueError, TypeError, AttributeError, KeyError):
+            return None
+        if not isinstance(started, str) or not isinstance(environment.pid, int):
+            return None
+        return environment, Process(environment.pid, started)
+
+
+def answers(endpoint: str, *, if_busy: bool) -> bool:
+    """Return whether an embedded AWS answers there, or `if_busy` if it accepts a connection but does not answer."""
+    address = urlsplit(endpoint)
+    connection = HTTPConnection(address.hostname or "", address.port, timeout=_ANSWERS_WITHIN_S)
+    try:
+        connection.connect()
+        try:
+            connection.request("GET", _HEALTH_PATH)
+            return connection.getresponse().status == 200
+        except TimeoutError:
+            return if_busy
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def running() -> LocalEnvironment | None:
+    """Return the embedded AWS of this checkout if it runs, or None."""
+    try:
+        return Home().running()
+    except Misconfigured:
+        return None

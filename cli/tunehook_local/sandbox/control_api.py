@@ -1,0 +1,62 @@
+"""The control API: what the sandbox saw, and tasks that begin when a test wants them to.
+
+=====================================  ====================================================================
+``GET /control/received?name=``        the requests that reached a receiver (or any), bodies in base64
+``GET /control/requests``              how often each provider was polled, and the record of every task
+``POST /control/tasks``                ``{"kind", "task_id"}`` begins a task now; ``age_s`` lets it have
+                                       begun earlier, ``rule`` is a rule of ``[[tasks]]`` for it alone
+``POST /control/reset``                forget everything
+=====================================  ====================================================================
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import Field
+
+from tunehook.errors import InvalidInput
+from tunehook_local.sandbox.ledger import Ledger
+from tunehook_local.sandbox.model import Kind
+from tunehook_local.sandbox.respond import read_json
+from tunehook_local.sandbox.scenario import TaskRule, parse
+from tunehook_local.sandbox.scripted_answers import Seconds, Strict
+
+
+class NewTask(Strict):
+    """The body of ``POST /control/tasks``."""
+
+    kind: Kind
+    task_id: Annotated[str, Field(min_length=1)]
+    age_s: Seconds = 0
+    rule: TaskRule | None = None
+
+
+def add_control_routes(app: web.Application, ledger: Ledger) -> None:
+    """Put the control API into `app`."""
+
+    async def received(request: web.Request) -> web.Response:
+        return web.json_response([each.as_json() for each in ledger.received(request.query.get("name"))])
+
+    async def requests(_: web.Request) -> web.Response:
+        queries = {kind.value: ledger.queries(kind) for kind in Kind}
+        tasks = [record.as_json() for record in ledger.task_records()]
+        return web.json_response({"queries": queries, "tasks": tasks})
+
+    async def create_task(request: web.Request) -> web.Response:
+        try:
+            new = parse(NewTask, await read_json(request))
+        except InvalidInput as error:
+            return web.json_response({"field": error.field, "reason": error.reason}, status=400)
+        task = ledger.create_task(new.kind, new.task_id, rule=new.rule, age_s=new.age_s)
+        return web.json_response(task.record(ledger.clock()).as_json(), status=201)
+
+    async def reset(_: web.Request) -> web.Response:
+        ledger.reset()
+        return web.Response(status=204)
+
+    app.router.add_get("/control/received", received)
+    app.router.add_get("/control/requests", requests)
+    app.router.add_post("/control/tasks", create_task)
+    app.router.add_post("/control/reset", reset)

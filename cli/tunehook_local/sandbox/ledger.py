@@ -1,0 +1,217 @@
+"""What the sandbox has seen: its tasks, every query, every webhook."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from tunehook.times import iso
+from tunehook_local.sandbox.answer_sequence import AnswerSequence, stable_fraction
+from tunehook_local.sandbox.model import Kind, Phase
+from tunehook_local.sandbox.scenario import FirstRule, Scenario, TaskRule
+from tunehook_local.sandbox.scripted_answers import ScriptedAnswer, TaskAnswer
+
+Clock = Callable[[], datetime]
+Query = Literal["one", "many"]
+
+_UNKNOWN_TASK = TaskRule(answers=(TaskAnswer(phase=Phase.NOT_FOUND),))
+
+
+def utc_now() -> datetime:
+    """Return the present moment in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """What the sandbox knows of one task at one moment; all times in UTC.
+
+    A task begins when it is first polled, or made. It ends when its provider knows that it has ended: until then
+    `ended_at` and `outcome` (completed or failed) are None. `polled_at` holds the queries of it alone and among many.
+    """
+
+    kind: Kind
+    task_id: str
+    first_seen_at: datetime
+    ended_at: datetime | None
+    outcome: Phase | None
+    polled_at: tuple[datetime, ...]
+
+    @property
+    def poll_count(self) -> int:
+        """How often the task was polled."""
+        return len(self.polled_at)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as JSON values, times in ISO-8601."""
+        return {
+            "kind": self.kind,
+            "task_id": self.task_id,
+            "first_seen_at": iso(self.first_seen_at),
+            "ended_at": None if self.ended_at is None else iso(self.ended_at),
+            "outcome": self.outcome,
+            "asked": self.poll_count,
+            "asked_at": [iso(moment) for moment in self.polled_at],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedRequest:
+    """One request that reached a receiver, as it was sent.
+
+    `name` is the first part of the path below ``/receiver/``, `path` holds the query string. The names of headers are
+    in lower case; a header that came twice is joined by a comma.
+    """
+
+    received_at: datetime
+    name: str
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the request as JSON values: the time in ISO-8601, the body in base64."""
+        encoded = {"received_at": iso(self.received_at), "body": base64.b64encode(self.body).decode()}
+        return asdict(self) | encoded
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """One task of a provider, from the moment the sandbox first heard of it."""
+
+    kind: Kind
+    task_id: str
+    rule: TaskRule
+    submitted_at: datetime
+    updated_at: datetime = field(init=False)
+    """When the answer that was given last began to hold; when it was given, where that depends on the queries."""
+    polled_at: list[datetime] = field(init=False, default_factory=list)
+    _answers: AnswerSequence[TaskAnswer] = field(init=False)
+    _end_seen_at: datetime | None = field(init=False, default=None)
+    _last_answer: TaskAnswer | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.updated_at = self.submitted_at
+        fraction = stable_fraction(self.kind, self.task_id)
+        self._answers = AnswerSequence(self.rule.answers, self.submitted_at, fraction)
+
+    def peek(self, now: datetime) -> TaskAnswer:
+        """Return the answer that holds at `now` without counting it as given."""
+        return self._note(self._answers.peek(now), now)
+
+    def take(self, now: datetime) -> TaskAnswer:
+        """Return the answer that holds at `now` and count it as given."""
+        return self._note(self._answers.take(now), now)
+
+    def ended_at(self, now: datetime) -> datetime | None:
+        """Return when the task ended, or None if it had not by `now`."""
+        begins_at = self._answers.begins_at(lambda answer: answer.final) or self._end_seen_at
+        return begins_at if begins_at is not None and begins_at <= now else None
+
+    def record(self, now: datetime) -> TaskRecord:
+        """Return what is known of the task at `now`."""
+        ended_at = self.ended_at(now)
+        outcome = next(answer.phase for answer in self.rule.answers if answer.final) if ended_at else None
+        return TaskRecord(
+            self.kind, self.task_id, self.submitted_at, ended_at, outcome, tuple(self.polled_at)
+        )
+
+    def _note(self, answer: TaskAnswer | None, now: datetime) -> TaskAnswer:
+        assert answer is not None, "the last answer of a task holds for ever"
+        if answer is not self._last_answer:
+            self._last_answer = answer
+            self.updated_at = self._answers.begins_at(lambda each: each is answer) or now
+        if answer.final and self._end_seen_at is None:
+            self._end_seen_at = now
+        return answer
+
+
+class Ledger:
+    """All that happened in a sandbox since it was started or reset. The scenario decides the answers."""
+
+    def __init__(self, scenario: Scenario, clock: Clock = utc_now) -> None:
+        self.scenario = scenario
+        self.clock = clock
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: tasks are seen for the first time again, sequences of answers begin anew."""
+        self._tasks: dict[tuple[Kind, str], Task] = {}
+        self._queries: Counter[tuple[Kind, Query]] = Counter()
+        self._sequences: dict[tuple[str, str], AnswerSequence[ScriptedAnswer]] = {}
+        self._received: list[ReceivedRequest] = []
+
+    def create_task(
+        self, kind: Kind, task_id: str, *, rule: TaskRule | None = None, age_s: float = 0
+    ) -> Task:
+        """Let a task begin now, or `age_s` seconds ago, by the scenario or by a rule of its own.
+
+        A task of the same name is forgotten.
+        """
+        rule = rule or self.scenario.task_rule(kind, task_id) or _UNKNOWN_TASK
+        task = Task(kind, task_id, rule, self.clock() - timedelta(seconds=age_s))
+        self._tasks[kind, task_id] = task
+        return task
+
+    def poll(self, kind: Kind, task_id: str) -> Task:
+        """Return a task and note that it was polled; one that was never heard of begins now."""
+        task = self._tasks.get((kind, task_id)) or self.create_task(kind, task_id)
+        task.polled_at.append(self.clock())
+        return task
+
+    def tasks(self, kind: Kind) -> list[Task]:
+        """Return a provider's tasks, newest first."""
+        own = [task for task in list(self._tasks.values()) if task.kind is kind]
+        return sorted(own, key=lambda task: task.submitted_at, reverse=True)
+
+    def task_records(self) -> list[TaskRecord]:
+        """Return the record of every task, in the order in which they were first seen."""
+        now = self.clock()
+        return [task.record(now) for task in list(self._tasks.values())]
+
+    def count_query(self, kind: Kind, query: Query) -> None:
+        """Note that a provider got a query, whatever it will answer."""
+        self._queries[kind, query] += 1
+
+    def queries(self, kind: Kind) -> dict[str, int]:
+        """Return how many queries of ``one`` task and of ``many`` a provider got; refused ones count."""
+        return {"one": self._queries[kind, "one"], "many": self._queries[kind, "many"]}
+
+    def is_signed(self, kind: Kind, task_id: str) -> bool:
+        """Return whether the links of a task's clips hold a signature."""
+        task = self._tasks.get((kind, task_id))
+        rule = self.scenario.task_rule(kind, task_id) if task is None else task.rule
+        return rule is not None and rule.signed
+
+    def take_query_many(self, kind: Kind) -> ScriptedAnswer | None:
+        """Return what the scenario has for a query of many tasks, and count it as given."""
+        return self._take("query_many", kind, self.scenario.query_many_rule(kind))
+
+    def take_asset(self, path: str) -> ScriptedAnswer | None:
+        """Return what the scenario has for an asset, and count it as given."""
+        return self._take("assets", path, self.scenario.asset_rule(path))
+
+    def take_receiver(self, name: str) -> ScriptedAnswer | None:
+        """Return what the scenario has for a receiver, and count it as given."""
+        return self._take("receivers", name, self.scenario.receiver_rule(name))
+
+    def _take(self, group: str, subject: str, rule: FirstRule | None) -> ScriptedAnswer | None:
+        if rule is None:
+            return None
+        key = (group, subject)
+        if key not in self._sequences:
+            self._sequences[key] = AnswerSequence(rule.answers, self.clock(), stable_fraction(*key))
+        return self._sequences[key].take(self.clock())
+
+    def add_received(self, request: ReceivedRequest) -> None:
+        """Keep a request that reached a receiver."""
+        self._received.append(request)
+
+    def received(self, name: str | None = None) -> list[ReceivedRequest]:
+        """Return the requests that reached the receiver `name`, or any, oldest first."""
+        return [request for request in list(self._received) if name in (None, request.name)]

@@ -1,0 +1,160 @@
+"""Scenario files: what the sandbox answers, to whom, and when.
+
+A scenario is TOML with four lists of rules. Of each list the first rule whose pattern matches is taken;
+patterns are those of `fnmatch` (``*``, ``?``, ``[...]``), case counts.
+
+``[[tasks]]``       by ``kind`` and ``task_id``: the answers to a query of one task
+``[[query_many]]``  by ``kind``: the answers to a query of many tasks, instead of the true list
+``[[assets]]``      by ``path`` (what follows ``/assets/``): what the asset host does first
+``[[receivers]]``   by ``name``: what the webhook receiver does first
+
+A rule's ``answers`` are given in order. Each holds until ``until_s`` seconds have gone by or until it was
+given ``times`` times, whichever is first; the last answer of a task holds for ever. A task's seconds count
+from the moment it was first asked about (or made through the control API), those of the other rules from the
+first request that meets the rule.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, Field, ValidationError
+
+from tunehook.errors import InvalidInput
+from tunehook.validation import first_problem
+from tunehook_local.sandbox.model import Kind, Song
+from tunehook_local.sandbox.scripted_answers import ScriptedAnswer, Strict, TaskAnswer
+
+DEMO_SCENARIO = Path(__file__).with_name("scenarios") / "demo.toml"
+KINDS_SCENARIO = DEMO_SCENARIO.with_name("kinds.toml")
+"""What gateways and hosts really do, a task a kind."""
+
+
+A = TypeVar("A", bound=ScriptedAnswer)
+
+
+def _in_order(answers: tuple[A, ...], *, last_holds: bool) -> tuple[A, ...]:
+    """Hold a sequence to its rules: each answer gives way to the next, and their moments grow."""
+    if last_holds and answers[-1].is_bounded:
+        raise ValueError("the last answer holds for ever: it takes neither until_s nor times")
+    if not all(answer.is_bounded for answer in answers[:-1]):
+        raise ValueError("each answer but the last needs until_s or times")
+    bounds = [answer.until_s for answer in answers if answer.until_s is not None]
+    for earlier, later in itertools.pairwise(bounds):
+        if not (earlier[0] < later[0] and earlier[1] < later[1]):
+            raise ValueError("until_s must grow from answer to answer")
+    return answers
+
+
+class TaskRule(Strict):
+    """How the tasks whose id matches behave.
+
+    `video` gives the clips of suno an mp4. `lyrics` makes a suno task one that writes a text: instead of clips it has
+    the song's title and, as its text, the prompt. `signed` puts a signature into the links, with percent-encoded
+    slashes, and the asset host refuses any other spelling of them. `assets_url` is where the links of the clips lead,
+    without a slash at the end; by default to the sandbox's own asset host.
+    """
+
+    kind: Kind | None = None
+    task_id: str = "*"
+    song: Song = Song()
+    video: bool = False
+    lyrics: bool = False
+    signed: bool = False
+    assets_url: Annotated[str, Field(pattern=r"^https?://\S*[^\s/]$")] | None = None
+    answers: Annotated[
+        tuple[TaskAnswer, ...], Field(min_length=1), AfterValidator(partial(_in_order, last_holds=True))
+    ]
+
+
+class FirstRule(Strict):
+    """What is answered before the usual answer, or around it."""
+
+    answers: Annotated[
+        tuple[ScriptedAnswer, ...], Field(min_length=1), AfterValidator(partial(_in_order, last_holds=False))
+    ]
+
+
+class QueryManyRule(FirstRule):
+    """What a query of many tasks gets instead of, or around, the true list."""
+
+    kind: Kind
+
+
+class AssetRule(FirstRule):
+    """What the asset host does before it serves a file, or while it does; counted for each URL by itself."""
+
+    path: str = "*"
+
+
+class ReceiverRule(FirstRule):
+    """What the webhook receiver of a name does before it answers 204."""
+
+    name: str = "*"
+
+
+class Scenario(Strict):
+    """Everything that a scenario file says. A task that no rule knows is unknown to its provider."""
+
+    tasks: tuple[TaskRule, ...] = ()
+    query_many: tuple[QueryManyRule, ...] = ()
+    assets: tuple[AssetRule, ...] = ()
+    receivers: tuple[ReceiverRule, ...] = ()
+
+    def task_rule(self, kind: Kind, task_id: str) -> TaskRule | None:
+        """Return the rule of a task."""
+        rules = (rule for rule in self.tasks if rule.kind in (None, kind))
+        return next((rule for rule in rules if fnmatchcase(task_id, rule.task_id)), None)
+
+    def query_many_rule(self, kind: Kind) -> QueryManyRule | None:
+        """Return the rule of a provider's query of many tasks."""
+        return next((rule for rule in self.query_many if rule.kind is kind), None)
+
+    def asset_rule(self, path: str) -> AssetRule | None:
+        """Return the rule of an asset; `path` is what follows ``/assets/``."""
+        return next((rule for rule in self.assets if fnmatchcase(path, rule.path)), None)
+
+    def receiver_rule(self, name: str) -> ReceiverRule | None:
+        """Return the rule of a receiver."""
+        return next((rule for rule in self.receivers if fnmatchcase(name, rule.name)), None)
+
+
+Model = TypeVar("Model", bound=Strict)
+
+
+def parse(model: type[Model], document: object, *, folder: Path | None = None) -> Model:
+    """Check plain values, as TOML or JSON give them, against a model of this package.
+
+    The files of ``body_file`` are in `folder`; without it none can be named.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the first field at fault (``tasks.0.answers.1.until_s``).
+    """
+    try:
+        return model.model_validate(document, context={"folder": folder})
+    except ValidationError as error:
+        raise first_problem(error, "document") from None
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Read a scenario file.
+
+    Raises
+    ------
+    InvalidInput
+        If the file cannot be read, is not TOML, or breaks a rule; the error names the field.
+    """
+    try:
+        document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidInput("scenario", f"cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput("scenario", f"{path} is not TOML: {error}") from None
+    return parse(Scenario, document, folder=path.parent)

@@ -1,0 +1,210 @@
+"""One answer of a scenario: how long it holds, what it says, and what fault its connection has."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
+
+from tunehook_local.sandbox.model import MAX_CLIPS, Phase
+
+
+def _as_range(value: object) -> object:
+    return (value, value) if isinstance(value, int | float) else value
+
+
+def _ordered(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] > value[1]:
+        raise ValueError("the range ends before it begins")
+    return value
+
+
+def _decode_base64(value: object) -> bytes:
+    return base64.b64decode(str(value), validate=True)
+
+
+def _read_beside_scenario(name: object, info: ValidationInfo) -> bytes:
+    folder = (info.context or {}).get("folder")
+    if folder is None:
+        raise ValueError("files can be named in a scenario file only")
+    try:
+        return Path(folder, str(name)).read_bytes()
+    except OSError as error:
+        raise ValueError(f"{name} cannot be read: {error.strerror}") from None
+
+
+def _fields_of_recording(text: bytes) -> dict[str, Any]:
+    """Return the status, the headers and the body that a recorded answer gives."""
+    try:
+        answer = json.loads(text)["answer"]
+        fields = {
+            name: answer[name] for name in ("status", "headers", "body", "body_base64") if name in answer
+        }
+    except (ValueError, TypeError, KeyError):
+        raise ValueError("is no recorded answer: JSON with an object `answer`") from None
+    if not isinstance(fields.get("body", ""), str):
+        fields["body"] = json.dumps(fields["body"], ensure_ascii=False)
+    return fields
+
+
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+SecondsRange = Annotated[tuple[Seconds, Seconds], BeforeValidator(_as_range), AfterValidator(_ordered)]
+Base64Text = Annotated[bytes, BeforeValidator(_decode_base64)]
+FileContents = Annotated[bytes, BeforeValidator(_read_beside_scenario)]
+
+
+class Strict(BaseModel):
+    """A part of a scenario: unknown fields are refused, and nothing changes it later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ScriptedAnswer(Strict):
+    """One answer of a sequence: how long it holds, what it says, and what fault its connection has.
+
+    Parameters
+    ----------
+    until_s : float or pair of float, optional
+        The answer holds until so many seconds have gone by. A pair is a range: each subject has its own
+        moment in it, always the same one (a digest of its name decides).
+    times : int, optional
+        The answer is given at most so many times.
+    status : int, optional
+        Answer with this HTTP status, these `headers` and this body instead of what would be sent otherwise.
+    headers : dict of str to str
+        Set on the answer, in addition to the usual ones. A body without a ``content-type`` goes out as JSON.
+    body, body_base64, body_file : str, optional
+        The body as text, as base64 of its bytes, or as a file's path relative to the scenario file.
+    recorded : str, optional
+        In place of status, headers and body: the path, relative to the scenario file, of an answer that was
+        recorded as in ``tests/contract/providers/recorded``.
+    delay_s : float
+        Wait so long before the first byte.
+    hang : bool
+        Accept the request and never answer it.
+    reset : bool
+        Reset the connection (TCP RST): at once, or after `cut_after_bytes` bytes of the body.
+    cut_after_bytes : int, optional
+        Announce the whole body and close the connection after so many bytes of it.
+    length_off_by : int
+        Announce so many bytes more than the body has, or fewer, and close the connection after the body.
+    chunked : bool
+        Announce no length; the body comes in chunks.
+    drip_bytes : int, optional
+        Send the body in pieces of so many bytes, one every `drip_every_s` seconds.
+    """
+
+    until_s: SecondsRange | None = None
+    times: Annotated[int, Field(ge=1)] | None = None
+
+    status: Annotated[int, Field(ge=200, le=599)] | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    body: str | None = None
+    body_base64: Base64Text | None = None
+    body_file: FileContents | None = None
+
+    delay_s: Seconds = 0
+    hang: bool = False
+    reset: bool = False
+    cut_after_bytes: Annotated[int, Field(ge=0)] | None = None
+    length_off_by: int = 0
+    chunked: bool = False
+    drip_bytes: Annotated[int, Field(ge=1)] | None = None
+    drip_every_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the body that the scenario gives; none is an empty body."""
+        if self.body is not None:
+            return self.body.encode()
+        return self.body_base64 or self.body_file or b""
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether this answer gives way to the next at some point."""
+        return self.until_s is not None or self.times is not None
+
+    @property
+    def is_sent_whole(self) -> bool:
+        """Whether the body is sent at once, complete, and with its length before it."""
+        return (
+            self.cut_after_bytes is None
+            and self.drip_bytes is None
+            and not self.chunked
+            and self.length_off_by == 0
+        )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _recorded_answer_is_read(cls, value: object, info: ValidationInfo) -> object:
+        if not isinstance(value, dict) or "recorded" not in value:
+            return value
+        record = _fields_of_recording(_read_beside_scenario(value["recorded"], info))
+        if both := sorted(record.keys() & value.keys()):
+            raise ValueError(f"give either recorded or {', '.join(both)}")
+        return record | {name: given for name, given in value.items() if name != "recorded"}
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> Self:
+        bodies = [body for body in (self.body, self.body_base64, self.body_file) if body is not None]
+        if len(bodies) > 1:
+            raise ValueError("give one of body, body_base64 and body_file")
+        if bodies and self.status is None:
+            raise ValueError("a body needs a status")
+        if self.chunked and self.length_off_by:
+            raise ValueError("give one of chunked and length_off_by")
+        return self
+
+
+class TaskAnswer(ScriptedAnswer):
+    """One answer to a query of one task: a `phase` in the provider's own envelope, or a `status` with a body.
+
+    Parameters
+    ----------
+    word : str, optional
+        The status word to use for the phase, when it shall not be the provider's usual one.
+    reason : str
+        Why the task failed.
+    clips : int, optional
+        How many clips the answer carries. By default two on success (musicmint: one), none otherwise. Clips
+        that come before the end are live streams. musicmint sends clips on success only.
+    """
+
+    phase: Phase | None = None
+    word: str | None = None
+    reason: str = "Generation failed: all platforms unavailable"
+    clips: Annotated[int, Field(ge=0, le=MAX_CLIPS)] | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether this answer says that the task has ended."""
+        return self.phase is not None and self.phase.final
+
+    @property
+    def is_plain_phase(self) -> bool:
+        """Whether the answer is a phase and nothing more, as an entry of a longer list must be."""
+        return (
+            self.phase not in (None, Phase.UNAUTHORISED)
+            and not self.headers
+            and not self.hang
+            and not self.reset
+            and self.delay_s == 0
+            and self.is_sent_whole
+        )
+
+    @model_validator(mode="after")
+    def _phase_or_status(self) -> Self:
+        if (self.phase is None) == (self.status is None):
+            raise ValueError("give either a phase or a status")
+        return self

@@ -1,0 +1,169 @@
+"""The sandbox as a server: in a coroutine, in a thread, or as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from aiohttp import web
+
+from tunehook_local.sandbox.asset_host import add_asset_routes
+from tunehook_local.sandbox.control_api import add_control_routes
+from tunehook_local.sandbox.ledger import Clock, Ledger, ReceivedRequest, TaskRecord, utc_now
+from tunehook_local.sandbox.model import Kind
+from tunehook_local.sandbox.provider_routes import add_provider_routes
+from tunehook_local.sandbox.respond import ignore_disconnects
+from tunehook_local.sandbox.scenario import DEMO_SCENARIO, Scenario, TaskRule, load_scenario
+from tunehook_local.sandbox.webhook_receiver import add_receiver_routes
+
+_SHUTDOWN_S = 0.5
+
+
+def make_app(ledger: Ledger) -> web.Application:
+    """Return the web application over a ledger."""
+    app = web.Application(middlewares=[ignore_disconnects])
+    add_provider_routes(app, ledger)
+    add_asset_routes(app, ledger)
+    add_receiver_routes(app, ledger)
+    add_control_routes(app, ledger)
+    return app
+
+
+class Sandbox:
+    """Stand-ins of the three providers, an asset host and a webhook receiver on one port.
+
+    An async context manager; synchronous code uses `run_sandbox`. Its methods may be called from any thread.
+
+    The `scenario` is the one to play or its file, by default the demo's. Port 0 takes a free one.
+
+    Raises
+    ------
+    InvalidInput
+        If the scenario file is not acceptable; the error names the field.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario | Path = DEMO_SCENARIO,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        clock: Clock = utc_now,
+    ) -> None:
+        self.ledger = Ledger(load_scenario(scenario) if isinstance(scenario, Path) else scenario, clock)
+        self._host = host
+        self.port = port
+        """Once the server runs, the one it is bound to."""
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        # Without handler_cancellation an answer that hangs would outlive the client that gave up on it.
+        self._runner = web.AppRunner(
+            make_app(self.ledger), access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S
+        )
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self.port).start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        self.port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @property
+    def url(self) -> str:
+        """Where the sandbox is, without a slash at the end."""
+        return f"http://{self._host}:{self.port}"
+
+    def base_url(self, kind: Kind | str) -> str:
+        """Return the base URL to configure for a provider of this kind."""
+        return f"{self.url}/{Kind(kind)}"
+
+    def receiver_url(self, name: str) -> str:
+        """Return the URL of a receiver; any name will do."""
+        return f"{self.url}/receiver/{name}"
+
+    def received(self, name: str | None = None) -> list[ReceivedRequest]:
+        """Return the requests that reached the receiver `name`, or any of them, oldest first."""
+        return self.ledger.received(name)
+
+    def task_records(self, kind: Kind | str | None = None) -> list[TaskRecord]:
+        """Return what is known of the tasks of one kind, or of all, in the order they were first seen in."""
+        return [record for record in self.ledger.task_records() if kind in (None, record.kind)]
+
+    def create_task(
+        self, kind: Kind | str, task_id: str, *, rule: TaskRule | None = None, age_s: float = 0
+    ) -> None:
+        """Let a task begin now, or `age_s` seconds ago, by the scenario or by a rule of its own."""
+        self.ledger.create_task(Kind(kind), task_id, rule=rule, age_s=age_s)
+
+    def providers_secret(self) -> dict[str, dict[str, Any]]:
+        """Return a configuration of the providers that points here, as the providers secret holds it."""
+        return {
+            kind.value: {
+                "kind": kind.value,
+                "base_url": self.base_url(kind),
+                "api_key": f"sandbox-key-{kind}",
+            }
+            for kind in Kind
+        }
+
+
+@contextmanager
+def run_sandbox(
+    scenario: Scenario | Path = DEMO_SCENARIO,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    clock: Clock = utc_now,
+) -> Iterator[Sandbox]:
+    """Run a sandbox in a thread of its own for as long as the context lasts.
+
+    Parameters and exceptions are those of `Sandbox`; a port that is taken raises OSError.
+    """
+    sandbox = Sandbox(scenario, host=host, port=port, clock=clock)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="tunehook-sandbox", daemon=True)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(sandbox.__aenter__(), loop).result()
+        try:
+            yield sandbox
+        finally:
+            asyncio.run_coroutine_threadsafe(sandbox.__aexit__(None, None, None), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def serve(
+    host: str,
+    port: int,
+    scenario_path: Path | None = None,
+    on_ready: Callable[[Sandbox], None] = lambda _: None,
+) -> None:
+    """Run a sandbox until SIGINT or SIGTERM; `on_ready` is called once, when it listens.
+
+    Parameters and exceptions are those of `Sandbox`; a port that is taken raises OSError.
+    """
+
+    async def run() -> None:
+        stopped = asyncio.Event()
+        for signal_number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(signal_number, stopped.set)
+        async with sandbox:
+            on_ready(sandbox)
+            await stopped.wait()
+
+    sandbox = Sandbox(scenario_path or DEMO_SCENARIO, host=host, port=port)
+    asyncio.run(run())
