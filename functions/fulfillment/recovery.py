@@ -1,4 +1,4 @@
-"""Deliveries that were never made: of tasks that ended while a subscription was disabled, or before there was one."""
+"""Deliveries that were never created: the subscription was disabled, or not yet there, when the task ended."""
 
 from __future__ import annotations
 
@@ -53,19 +53,7 @@ class OneSubscription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
-    """Makes the delivery to one subscription that fulfillment would have made when the task ended.
-
-    Attributes
-    ----------
-    tasks, subscriptions, deliveries, queue
-        The tables, and the deliveries queue.
-    results : Results
-        Where the manifests are.
-    policy : NetworkPolicy
-        Where a URL may point.
-    clock : callable
-        The present moment in milliseconds since 1970.
-    """
+    """Creates the delivery to one subscription that fulfillment would have created when the task ended."""
 
     tasks: TasksTable
     subscriptions: SubscriptionsTable
@@ -76,7 +64,7 @@ class Recovery:
     clock: Callable[[], int] = now_ms
 
     async def deliver(self, request: DeliveryRequest) -> None:
-        """Make a delivery; one that is there already stays as it is.
+        """Create a delivery; one that is there already stays as it is.
 
         Raises
         ------
@@ -95,15 +83,15 @@ class Recovery:
         location = ManifestLocation(bucket=self.results.bucket, key=manifest_key(key.provider, key.task_id))
         event, provider_object, assets = await self._kept(item, location.key)
         recipients = OneSubscription(self.subscriptions, self.policy, request.subscription_id)
-        telling = DeliveryFanOut(recipients, self.deliveries, self.queue, Notices(self.results), self.clock)
-        told = await telling.tell(
+        fan_out = DeliveryFanOut(recipients, self.deliveries, self.queue, Notices(self.results), self.clock)
+        count = await fan_out.create_deliveries(
             News(event, None, provider_object, assets, location),
             item["archived_at_ms"],
             # Of others that were told before the files were settled; what this one was told, its own delivery says.
             may_have_been_told=False,
         )
         logger.info(
-            "delivery_recovered" if told else "delivery_not_wanted",
+            "delivery_recovered" if count else "delivery_not_wanted",
             task_id=key.task_id,
             provider=key.provider,
             subscription_id=request.subscription_id,

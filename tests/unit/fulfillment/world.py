@@ -13,7 +13,7 @@ from tests.support.tasks import NOW_MS, completed, pending
 
 from fulfillment.archiver import Archiver
 from fulfillment.fan_out import DeliveryFanOut
-from fulfillment.fulfil import Fulfillment
+from fulfillment.fulfill import Fulfillment
 from fulfillment.metrics import Metrics
 from fulfillment.notices import Notices
 from fulfillment.recipients import Recipients
@@ -79,7 +79,7 @@ class World:
         table.mark_event_sent(ended)
         return task_ended(ended)
 
-    async def fulfil(self, event: Any, *, clients: dict[str, Any] | None = None, **options: Any) -> None:
+    async def fulfill(self, event: Any, *, clients: dict[str, Any] | None = None, **options: Any) -> None:
         async def no_wait(_: float) -> None:
             return
 
@@ -89,8 +89,8 @@ class World:
         clock = self.clock
         results = Results(use("s3"), BUCKET)
         await Fulfillment(
-            figures=Metrics(),
-            archive=Archiver(
+            metrics=Metrics(),
+            archiver=Archiver(
                 results,
                 (clients or {}).get("http") or self.http,
                 max_asset_bytes=MAX_ASSET_BYTES,
@@ -100,7 +100,7 @@ class World:
             results=results,
             tasks=TasksTable(use("dynamodb"), "TasksTable"),
             bus=EventBus(use("events"), BUS),
-            telling=DeliveryFanOut(
+            fan_out=DeliveryFanOut(
                 Recipients(
                     SubscriptionsTable(use("dynamodb"), "SubscriptionsTable"),
                     NetworkPolicy.PUBLIC,
@@ -113,7 +113,7 @@ class World:
             ),
             patience_s=self.patience_s,
             clock=clock,
-        ).fulfil(event, **options)
+        ).fulfill(event, **options)
 
     def archived(self) -> list[dict[str, Any]]:
         return [event["detail"] for event in self.emitted() if event["detail-type"] == "TaskArchived"]
