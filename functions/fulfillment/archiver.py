@@ -110,12 +110,8 @@ class Archiver:
 
     Parameters
     ----------
-    results : Results
-        The bucket.
     http : httpx.AsyncClient
         A guarded client.
-    max_asset_bytes : int
-        How long a file may be.
     https_only : bool
         Whether the client allows no plain http: such links are asked for over https.
     silence_s : float
@@ -137,14 +133,8 @@ class Archiver:
     ) -> TaskFiles:
         """Return what is known of a task's files before any host is asked.
 
-        Parameters
-        ----------
-        run : TaskRun
-            Whose files they are.
-        assets : sequence of Asset
-            The files that are wanted.
-        recorded : sequence of Recorded
-            What was written of them before: the digests of large files, and which are not to be had and so not tried.
+        `recorded` is what was written of them before: the digests of large files, and what is not to be had and so not
+        tried.
 
         Raises
         ------
@@ -169,14 +159,7 @@ class Archiver:
         return files
 
     async def archive(self, files: TaskFiles, within_s: float = KEEP_S) -> None:
-        """Copy the files that are pending, and bring `files` up to date with each.
-
-        Parameters
-        ----------
-        files : TaskFiles
-            What `inspect` has found.
-        within_s : float
-            How many seconds it may take.
+        """Copy the files that are pending, within so many seconds, and bring `files` up to date with each.
 
         Raises
         ------

@@ -30,18 +30,9 @@ _RETRIED: Final = frozenset({403, 404, 408, 425, 429})
 
 
 class NotCopied(TunehookError):
-    """A file could not be copied.
+    """A file could not be copied; `is_final` if asking the same link again is of no use.
 
-    Parameters
-    ----------
-    reason : str
-        Why, without the link.
-    is_final : bool
-        Whether asking the same link again is of no use.
-    retry_after_s : float
-        How long the host wants to be left alone.
-    status : int or None
-        The HTTP status of the answer; None where there was none.
+    Its host wants to be left alone for `retry_after_s`; `status` is that of its HTTP answer, None where there was none.
     """
 
     def __init__(
@@ -63,17 +54,10 @@ class StartOver(TunehookError):
 
 
 class Body:
-    """A file's bytes, counted and digested as they are read.
+    """A file's bytes, counted and digested as they are read; of all files, only as many parts as `buffers` allow.
 
     `part` is what was read last. Nobody else may keep a reference to it: its room in memory is given to another file
     as soon as it has been sent.
-
-    Parameters
-    ----------
-    chunks : async iterator of bytes
-        All of the file.
-    buffers : asyncio.Semaphore
-        How many parts may still be in memory, of all files.
     """
 
     def __init__(self, chunks: AsyncIterator[bytes], buffers: asyncio.Semaphore) -> None:
@@ -139,8 +123,6 @@ class Download:
         When there is no use in waiting any more, in the event loop's time.
     silence_s : float
         How long the host may send nothing.
-    clock : callable
-        The time of day in milliseconds, for a ``Retry-After`` that is a date.
     content_type : str
         What the host calls the file; empty until it was given.
     was_answered : bool

@@ -33,18 +33,8 @@ class ListsRecipients(Protocol):
 class News:
     """What there is to tell of an ended task.
 
-    Parameters
-    ----------
-    event : TaskEnded
-        How the task ended.
-    item : dict or None
-        The task's item, if it is still of this run; it may name a hook.
-    provider_object : dict or None
-        The provider's own task object.
-    assets : sequence of KnownAsset
-        Its files.
-    manifest : ManifestLocation
-        What has all of it, once the files are settled.
+    `item` is the task's, if it is still of this run: it may name a hook. `manifest` has all of it, once the files are
+    settled.
     """
 
     event: TaskEnded
@@ -73,15 +63,7 @@ class DeliveryFanOut:
     async def create_pending_deliveries(self, news: News) -> int:
         """Tell of a task's end whose files are still waited for; once that is done, do nothing.
 
-        Returns
-        -------
-        int
-            How many recipients were told by this call.
-
-        Raises
-        ------
-        tunehook.aws.errors.AWS_FAULTS, tunehook.errors.Unavailable, ExceptionGroup
-            If some could not be told.
+        Returns how many recipients were told by this call; raises what `create_deliveries` does.
         """
         event_id = news.event.event_id
         if (await self.notices.read(event_id)).is_done:
@@ -124,10 +106,8 @@ class DeliveryFanOut:
         notice = await self.notices.read(event.event_id) if may_have_been_told else Notice()
         recipients, wanting = await asyncio.to_thread(self._all_recipients, news)
         ends = self._deliveries_to(recipients, news)
-        made_before = [
-            each for each, is_new in zip(ends, await self._create(ends), strict=True) if not is_new
-        ]
-        ids = {each.delivery_id for each in made_before}
+        are_new = await self._create(ends)
+        ids = {each.delivery_id for each, is_new in zip(ends, are_new, strict=True) if not is_new}
         ids |= {delivery_id(event.event_id, each) for each in notice.receivers}
         waiting = await self._told_pending(ids)
         # Of the others, made before as they may be, the message may never have been sent.

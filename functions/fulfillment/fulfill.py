@@ -146,12 +146,10 @@ class Fulfillment:
 
         Parameters
         ----------
-        event : TaskEnded
-            How the task ended.
         since_ms : int, optional
             When its files were asked for first; now by default.
         within_s : float
-            How many seconds copying may take.
+            How many seconds archiving may take.
         again_ms : int, optional
             When somebody asked to have copied what is missing of a task that has been told of already. Nobody is told
             once more.

@@ -178,18 +178,12 @@ class Results:
         return hasher.hexdigest()
 
     async def put(self, key: str, body: bytes | bytearray, expected_etag: str | None, **headers: Any) -> None:
-        """Write an object in one call.
+        """Write an object in one call, with further parameters of that as `headers`.
 
         Parameters
         ----------
-        key : str
-            Its key.
-        body : bytes or bytearray
-            All of it.
         expected_etag : str or None
             The ETag of the object that it replaces; None if there must be none.
-        **headers
-            Further parameters of the call.
 
         Raises
         ------

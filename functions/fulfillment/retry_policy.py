@@ -34,6 +34,15 @@ class RetryLater(TunehookError):
         self.after_s = after_s
 
 
+def due_at_ms(event: TaskEnded, since_ms: int, patience_ms: int) -> int:
+    """Return when the recipients of a task are told whatever is missing, in milliseconds since 1970.
+
+    That is `patience_ms` after the end was detected. After a backlog most files are there within seconds of `since_ms`,
+    when they were asked for first: so much is left for it.
+    """
+    return max(to_ms(event.detected_at) + patience_ms, since_ms + min(patience_ms, _FIRST_PASS_MS))
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long a task's files may take.
@@ -56,14 +65,26 @@ class Patience:
     clock: Callable[[], int]
 
     def pass_s(self) -> float:
-        """Return how long this pass may wait for files, in seconds."""
-        return min(self.within_s, pass_s(self._elapsed_s()))
+        """Return how long this pass may wait for files, in seconds.
 
-    def again_after_s(self, retry_after_s: float) -> int | None:
-        """Return when the next pass begins, not later than when the recipients are due; None if there is none."""
-        after_s = again_after_s(self._elapsed_s(), retry_after_s)
-        due_s = self.due_s()
-        return after_s if after_s is None or not due_s else min(after_s, max(int(due_s), 1))
+        One that comes late (the function was throttled, S3 out of order) has all the time that the function has: it is
+        the only one that is left.
+        """
+        left_s = PATIENCE_S - TELLING_S - self._elapsed_s()
+        return min(self.within_s, left_s if left_s >= LAST_PASS_S / 2 else PATIENCE_S)
+
+    def again_after_s(self, retry_after_s: float = 0.0) -> int | None:
+        """Return in how many seconds the next pass begins: sooner for what is fresh; None if no patience is left.
+
+        Hosts are left alone for `retry_after_s`, but not longer than until the recipients are due.
+        """
+        elapsed_s, due_s = self._elapsed_s(), self.due_s()
+        last_s = PATIENCE_S - LAST_PASS_S - elapsed_s
+        if last_s < 1:
+            return None
+        usual_s = min(max(elapsed_s / 2, _SHORTEST_S), _LONGEST_S)
+        after_s = int(min(max(usual_s, retry_after_s), last_s))
+        return min(after_s, max(int(due_s), 1)) if due_s else after_s
 
     def due_s(self) -> float:
         """Return in how many seconds the recipients are told, whatever is missing then; 0 if that is over."""
@@ -71,34 +92,3 @@ class Patience:
 
     def _elapsed_s(self) -> float:
         return max(self.clock() - self.since_ms, 0) / 1000
-
-
-def due_at_ms(event: TaskEnded, since_ms: int, patience_ms: int) -> int:
-    """Return when the recipients of a task are told whatever is missing, in milliseconds since 1970.
-
-    That is `patience_ms` after the end was detected. After a backlog most files are there within seconds of `since_ms`,
-    when they were asked for first: so much is left for it.
-    """
-    return max(to_ms(event.detected_at) + patience_ms, since_ms + min(patience_ms, _FIRST_PASS_MS))
-
-
-def pass_s(elapsed_s: float) -> float:
-    """Return how long a pass that begins `elapsed_s` after the first may wait for files, in seconds.
-
-    One that comes late (the function was throttled, S3 out of order) has all the time that the function has: it is
-    the only one that is left.
-    """
-    left_s = PATIENCE_S - TELLING_S - elapsed_s
-    return left_s if left_s >= LAST_PASS_S / 2 else PATIENCE_S
-
-
-def again_after_s(elapsed_s: float, retry_after_s: float = 0.0) -> int | None:
-    """Return in how many seconds the next pass begins: sooner for what is fresh; None if no patience is left.
-
-    The files have been asked for during `elapsed_s`, and their hosts want to be left alone for `retry_after_s`.
-    """
-    last_s = PATIENCE_S - LAST_PASS_S - elapsed_s
-    if last_s < 1:
-        return None
-    usual_s = min(max(elapsed_s / 2, _SHORTEST_S), _LONGEST_S)
-    return int(min(max(usual_s, retry_after_s), last_s))

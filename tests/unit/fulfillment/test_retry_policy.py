@@ -1,13 +1,30 @@
 import pytest
 from tests.support.tasks import NOW_MS, ended
 
-from fulfillment.retry_policy import Patience, RetryLater, again_after_s, due_at_ms, pass_s
+from fulfillment.retry_policy import Patience, RetryLater, due_at_ms
 from tunehook.events import task_ended
 
 # As documented, and not imported: a bound that moves is to be noticed.
 LAST_PASS_S = 30.0
 PATIENCE_S = 600.0
 TELLING_S = 5.0
+
+
+SINCE_MS = NOW_MS
+
+
+def patience(elapsed_s: float, within_s: float = 200.0, due_s: float = 60.0) -> Patience:
+    due_ms = SINCE_MS + round(due_s * 1000)
+    return Patience(SINCE_MS, due_ms, within_s, lambda: SINCE_MS + round(elapsed_s * 1000))
+
+
+def again_after_s(elapsed_s: float, retry_after_s: float = 0.0) -> int | None:
+    """When the next pass begins where the recipients have been told already."""
+    return patience(elapsed_s, due_s=0).again_after_s(retry_after_s)
+
+
+def pass_s(elapsed_s: float) -> float:
+    return patience(elapsed_s, within_s=9_999).pass_s()
 
 
 @pytest.mark.parametrize(
@@ -68,13 +85,6 @@ def test_a_pass_has_what_is_left_unless_that_is_too_little(elapsed_s: float, pas
 def test_what_comes_again_says_what_is_missing_and_when_it_is_looked_for() -> None:
     again = RetryLater(2, 30)
     assert (str(again), again.after_s) == ("2 files may come; the next look is in 30 s", 30)
-
-
-SINCE_MS, PATIENCE_DUE_MS = NOW_MS, NOW_MS + 60_000
-
-
-def patience(elapsed_s: float, within_s: float = 200.0) -> Patience:
-    return Patience(SINCE_MS, PATIENCE_DUE_MS, within_s, lambda: SINCE_MS + round(elapsed_s * 1000))
 
 
 @pytest.mark.parametrize(
