@@ -185,6 +185,74 @@ class TestWaiting:
             assert "archived_at_ms" in world.item()
 
 
+JANUARY_2_OF_2100_MS = 4_102_531_200_000
+
+
+class TestLargeFiles:
+    """What an object of several parts does not say of itself stands in the item and the manifest."""
+
+    DATA = MP3.ljust(8 * 1024 * 1024 + 9, b"\x00")
+
+    @pytest.fixture
+    def event(self, world: World) -> Any:
+        world.large = {"/clip-1.mp3"}
+        return world.end(completed(clips=(clip(cover_url=None), clip("clip-2", cover_url=None))))
+
+    def digests(self) -> list[str]:
+        return [each["sha256"] for each in manifest()["assets"]]
+
+    async def test_its_digest_is_that_of_its_bytes_everywhere(self, world: World, event: Any) -> None:
+        await world.fulfill(event)
+        digest = hashlib.sha256(self.DATA).hexdigest()
+        (archived,) = world.archived()
+        for assets in (archived["assets"], manifest()["assets"], world.item()["assets"]):
+            assert (assets[0]["sha256"], assets[0]["bytes"]) == (digest, len(self.DATA))
+
+    async def test_the_next_pass_has_its_digest_from_the_item(self, world: World, event: Any) -> None:
+        world.refused = {"/clip-2.mp3"}
+        with pytest.raises(RetryLater):
+            await world.fulfill(event)
+        world.refused.clear()
+        world.downloads.clear()
+        s3 = Faulty(client("s3"))
+        await world.fulfill(event, clients={"s3": s3})
+        assert self.read(s3) == []
+        assert world.downloads == ["https://cdn.example.com/clip-2.mp3"]
+        assert self.digests()[0] == hashlib.sha256(self.DATA).hexdigest()
+
+    async def test_where_the_item_is_lost_it_is_read_from_s3(self, world: World, event: Any) -> None:
+        world.refused = {"/clip-2.mp3"}
+        with pytest.raises(RetryLater):
+            await world.fulfill(event)
+        world.refused.clear()
+        world.downloads.clear()
+        put("TasksTable", world.item() | {"assets": []})
+        s3 = Faulty(client("s3"))
+        await world.fulfill(event, clients={"s3": s3})
+        assert self.read(s3) == ["results/suno/task-1/clip-1/audio.mp3"]
+        assert world.downloads == ["https://cdn.example.com/clip-2.mp3"]
+        assert self.digests()[0] == hashlib.sha256(self.DATA).hexdigest()
+
+    @pytest.mark.parametrize("is_newer", [False, True])
+    async def test_what_is_asked_for_again_has_its_digest_from_the_manifest_of_that_object(
+        self, world: World, event: Any, is_newer: bool
+    ) -> None:
+        await world.fulfill(event)
+        put("TasksTable", world.item() | {"assets": []})
+        # An object that was written after the manifest is not the one that it tells of.
+        content = manifest() | {"archived_at": f"{2001 if is_newer else 2100}-01-01T00:00:00.000Z"}
+        client("s3").put_object(Bucket=BUCKET, Key=MANIFEST, Body=json.dumps(content).encode())
+        s3 = Faulty(client("s3"))
+        await world.fulfill(event, again_ms=JANUARY_2_OF_2100_MS, clients={"s3": s3})
+        assert self.read(s3) == (["results/suno/task-1/clip-1/audio.mp3"] if is_newer else [])
+        assert self.digests()[0] == hashlib.sha256(self.DATA).hexdigest()
+
+    def read(self, s3: Faulty) -> list[str]:
+        return [
+            each["Key"] for name, each in s3.calls if name == "get_object" and each["Key"].endswith(".mp3")
+        ]
+
+
 async def test_two_at_once_tell_of_the_same_bytes_though_their_host_marks_each_download(world: World) -> None:
     subscribe("sub")
     downloads = itertools.count()

@@ -44,7 +44,7 @@ class World:
     """A fulfillment over moto.
 
     ``downloads`` are the links that were asked; the paths in ``refused`` answer with a page of HTML, those in
-    ``gone`` with 410.
+    ``gone`` with 410, those in ``large`` with a file of more than 8 MiB.
     """
 
     def __init__(self, http: Callable[[Handler], httpx.AsyncClient]) -> None:
@@ -57,6 +57,7 @@ class World:
         self.downloads: list[str] = []
         self.refused: set[str] = set()
         self.gone: set[str] = set()
+        self.large: set[str] = set()
         self.emitted = watched_bus()
         self.http = http(self.answer)
 
@@ -66,6 +67,8 @@ class World:
         if name in self.gone:
             return httpx.Response(410)
         content = HTML if name in self.refused else JPEG if name.endswith("jpeg") else MP3
+        if name in self.large:
+            content = MP3.ljust(8 * 1024 * 1024 + 9, b"\x00")
         return httpx.Response(200, stream=httpx.ByteStream(content))
 
     def end(self, end: TaskEnd | None = None, now_ms: int = NOW_MS, **fields: Any) -> TaskEnded:
