@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from fulfillment.notices import Notice, Notices
 from fulfillment.payload import payload_of
@@ -20,13 +20,8 @@ from tunehook.subscriptions import Recipient, WebhookType
 from tunehook.tasks import Format
 from tunehook.times import now_ms, to_ms
 
-
-class ListsRecipients(Protocol):
-    """Who is told: `fulfillment.recipients.Recipients`, or what stands for it."""
-
-    def of(self, kind: WebhookType, provider: str, item: Mapping[str, Any] | None) -> list[Recipient]:
-        """See `fulfillment.recipients.Recipients.of`."""
-        ...
+RecipientsOf: TypeAlias = Callable[[WebhookType, str, Mapping[str, Any] | None], list[Recipient]]
+"""Who is told of what happened at a provider: `fulfillment.recipients.Recipients.of`, or what stands for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +49,7 @@ class News:
 class DeliveryFanOut:
     """Creates the deliveries; `notices` say who was told before the files were settled."""
 
-    recipients: ListsRecipients
+    recipients_of: RecipientsOf
     deliveries: DeliveriesTable
     queue: DeliveriesQueue
     notices: Notices
@@ -68,7 +63,7 @@ class DeliveryFanOut:
         event_id = news.event.event_id
         if (await self.notices.read(event_id)).is_done:
             return 0
-        recipients = await asyncio.to_thread(self.recipients.of, news.kind, news.event.provider, news.item)
+        recipients = await self._recipients(news.kind, news)
         ids = [recipient.subscription_id for recipient in recipients]
         # First: whoever settles the files must find all who may have been told by then.
         await self.notices.add(event_id, receivers=ids)
@@ -104,7 +99,10 @@ class DeliveryFanOut:
         """
         event = news.event
         notice = await self.notices.read(event.event_id) if may_have_been_told else Notice()
-        recipients, wanting = await asyncio.to_thread(self._all_recipients, news)
+        recipients = await self._recipients(news.kind, news)
+        wanting = await self._recipients(
+            WebhookType.TASK_ARCHIVED, news
+        )  # whatever they were told of the end
         ends = self._deliveries_to(recipients, news)
         are_new = await self._create(ends)
         ids = {each.delivery_id for each, is_new in zip(ends, are_new, strict=True) if not is_new}
@@ -118,13 +116,8 @@ class DeliveryFanOut:
         await self._send(archived)
         return len(ends) + len(archived)
 
-    def _all_recipients(self, news: News) -> tuple[list[Recipient], list[Recipient]]:
-        """Return who is told of the end, and who wants to be told of the kept files in any case."""
-        provider = news.event.provider
-        return (
-            self.recipients.of(news.kind, provider, news.item),
-            self.recipients.of(WebhookType.TASK_ARCHIVED, provider, news.item),
-        )
+    async def _recipients(self, kind: WebhookType, news: News) -> list[Recipient]:
+        return await asyncio.to_thread(self.recipients_of, kind, news.event.provider, news.item)
 
     async def _told_pending(self, delivery_ids: Iterable[str]) -> list[Recipient]:
         async with asyncio.TaskGroup() as group:

@@ -76,7 +76,7 @@ class Worker:
         queue = DeliveriesQueue(self._sqs, settings.deliveries_queue)
         versions = SecretVersionsTable(dynamodb, settings.secret_versions_table)
         self._fan_out = DeliveryFanOut(
-            Recipients(subscriptions, policy, versions=versions), deliveries, queue, Notices(self._results)
+            Recipients(subscriptions, policy, versions=versions).of, deliveries, queue, Notices(self._results)
         )
         self._recovery = Recovery(
             tasks=self._tasks,

@@ -36,7 +36,7 @@ async def tell(queue: str, sqs: Any = None) -> int:
             SubscriptionsTable(dynamodb, "SubscriptionsTable"),
             NetworkPolicy.PUBLIC,
             versions=SecretVersionsTable(dynamodb, "SecretVersionsTable"),
-        ),
+        ).of,
         DeliveriesTable(dynamodb, "DeliveriesTable"),
         DeliveriesQueue(sqs or client("sqs"), queue),
         Notices(Results(client("s3"), BUCKET)),

@@ -108,7 +108,7 @@ class World:
                     SubscriptionsTable(use("dynamodb"), "SubscriptionsTable"),
                     NetworkPolicy.PUBLIC,
                     versions=SecretVersionsTable(use("dynamodb"), "SecretVersionsTable"),
-                ),
+                ).of,
                 DeliveriesTable(use("dynamodb"), "DeliveriesTable"),
                 DeliveriesQueue(use("sqs"), self.queue),
                 Notices(results),
