@@ -93,7 +93,7 @@ class TaskFiles:
     def settled(self) -> tuple[ArchivedAsset, ...]:
         """Return each file as it is told of for good: one that may come and has not is unavailable."""
         return tuple(
-            _unavailable(asset) if isinstance(asset, PendingAsset) else asset for asset in self.current()
+            unavailable(asset) if isinstance(asset, PendingAsset) else asset for asset in self.current()
         )
 
     def find(self, asset: Asset) -> StoredObject | None:
@@ -155,7 +155,7 @@ class Archiver:
                 known = given_up.get(asset.name)
             elif sha256 := stored.sha256 or _recorded_digest(stored, run, by_key.get(stored.key)):
                 known = _archived(asset, _source_url(run, asset, stored), stored, sha256)
-            files.known[asset.name] = known or _pending(asset)
+            files.known[asset.name] = known or pending(asset)
         return files
 
     async def archive(self, files: TaskFiles, within_s: float = KEEP_S) -> None:
@@ -203,11 +203,10 @@ class Archiver:
             type=asset.type,
             reasons=reasons,
         )
-        pending = _pending(asset, reason)
         if passing := [problem for problem in problems if not problem.is_final]:
             files.retry_after_s = min(files.retry_after_s, *(each.retry_after_s for each in passing))
-            return pending
-        return _unavailable(pending)
+            return pending(asset, reason)
+        return unavailable(pending(asset, reason))
 
     async def _from_bucket(self, files: TaskFiles, asset: Asset, until_s: float) -> ArchivedAsset | None:
         """Read the digest of a large file that lies in the bucket and whose digest is written nowhere yet.
@@ -441,12 +440,14 @@ def _archived(asset: Asset, url: str | None, stored: StoredObject, sha256: str) 
     )
 
 
-def _pending(asset: Asset, reason: str | None = None) -> PendingAsset:
+def pending(asset: Asset, reason: str | None = None) -> PendingAsset:
+    """Return a wanted file as one that may come."""
     url = asset.urls[0] if asset.urls else None
     return PendingAsset(clip_id=asset.clip_id, type=asset.type, source_url=url, reason=reason)
 
 
-def _unavailable(pending: PendingAsset) -> ArchivedAsset:
+def unavailable(pending: PendingAsset) -> ArchivedAsset:
+    """Return a file that may come as one that is not waited for any more."""
     return ArchivedAsset(**pending.model_dump(exclude={"status"}), status="unavailable")
 
 

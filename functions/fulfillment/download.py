@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Final
 
@@ -158,7 +158,7 @@ class Download:
         while True:
             self._tries += 1
             try:
-                async with self._request(version, count) as response:
+                async with aclosing(await self._get(version, count)) as response:
                     self.was_answered = True
                     version = self._check(response, version, count)
                     async for chunk in _plain_chunks(response, version):
@@ -203,16 +203,11 @@ class Download:
             raise problem
         await self.sleep(wait_s)
 
-    @asynccontextmanager
-    async def _request(self, version: _Version | None, count: int) -> AsyncIterator[httpx.Response]:
+    async def _get(self, version: _Version | None, count: int) -> httpx.Response:
         headers = {}
         if version is not None and version.etag is not None:
             headers = {"range": f"bytes={count}-", "if-range": version.etag}
-        response = await get(self.http, self.url, headers, httpx.Timeout(self.silence_s))
-        try:
-            yield response
-        finally:
-            await response.aclose()
+        return await get(self.http, self.url, headers, httpx.Timeout(self.silence_s))
 
     def _check(self, response: httpx.Response, version: _Version | None, count: int) -> _Version:
         """Return which version of the file an answer holds, or the rest of.
@@ -272,17 +267,19 @@ _RANGE: Final = re.compile(
 )
 
 
-def _is_whole(response: httpx.Response) -> bool:
-    """Return whether an answer to a question about the whole file says 206, and that it holds all of it."""
+def _range_of(response: httpx.Response) -> re.Match[str] | None:
+    """Return which part of a file an answer with status 206 holds."""
     if response.status_code != httpx.codes.PARTIAL_CONTENT:
+        return None
+    return _RANGE.fullmatch(response.headers.get("content-range", "").strip())
+
+
+def _is_whole(response: httpx.Response) -> bool:
+    """Return whether an answer to a request for the whole file says 206, and that it holds all of it."""
+    held = _range_of(response)
+    if held is None or held["total"] == "*":
         return False
-    held = _RANGE.fullmatch(response.headers.get("content-range", "").strip())
-    return (
-        held is not None
-        and int(held["first"]) == 0
-        and held["total"] != "*"
-        and int(held["last"]) + 1 == int(held["total"])
-    )
+    return int(held["first"]) == 0 and int(held["last"]) + 1 == int(held["total"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,12 +307,11 @@ class _Version:
 
     def is_continued_by(self, response: httpx.Response, count: int) -> bool:
         """Return whether an answer holds this very version from the byte `count` on."""
-        held = _RANGE.fullmatch(response.headers.get("content-range", "").strip())
-        return bool(
-            response.status_code == httpx.codes.PARTIAL_CONTENT
+        held = _range_of(response)
+        return (
+            held is not None
             and response.headers.get("etag") == self.etag
             and not codings(response.headers.get("content-encoding", ""))
-            and held is not None
             and int(held["first"]) == count
             and (self.length is None or held["total"] in ("*", str(self.length)))
         )

@@ -11,7 +11,7 @@ from aws_lambda_powertools import Logger
 from pydantic import ValidationError
 
 from fulfillment.archived_event import archived_event, record_assets
-from fulfillment.archiver import Archiver, Recorded, TaskFiles, TaskRun
+from fulfillment.archiver import Archiver, Recorded, TaskFiles, TaskRun, pending, unavailable
 from fulfillment.assets import Asset, AssetName, assets_of
 from fulfillment.fan_out import DeliveryFanOut, News
 from fulfillment.manifest import (
@@ -70,6 +70,12 @@ class _Task:
     def run(self) -> TaskRun:
         return TaskRun(self.key, to_ms(self.event.detected_at), self.event.event_id)
 
+    @property
+    def archived_at_ms(self) -> int | None:
+        """Since when the item says that its files are archived; what a user has put there says nothing."""
+        value = (self.item or {}).get("archived_at_ms")
+        return value if isinstance(value, int) else None
+
     def assets(self) -> list[Asset]:
         """Return the files that are wanted."""
         texts = texts_of(self.item, "text")
@@ -88,10 +94,9 @@ class _Task:
         """Return what is written of the files; when they are asked for again, those that were given up are not."""
         found: list[Recorded] = []
         if manifest is not None:
-            until = to_ms(manifest.archived_at)
-            found += [Recorded(asset, until) for asset in manifest.assets if asset.status == "archived"]
-        archived_at_ms = (self.item or {}).get("archived_at_ms")
-        until_ms = archived_at_ms if isinstance(archived_at_ms, int) else float("inf")
+            until_ms: float = to_ms(manifest.archived_at)
+            found += [Recorded(asset, until_ms) for asset in manifest.assets if asset.status == "archived"]
+        until_ms = float("inf") if self.archived_at_ms is None else self.archived_at_ms
         for written in list_on(self.item, "assets"):
             try:
                 asset = ArchivedAsset.model_validate(written)
@@ -100,13 +105,6 @@ class _Task:
             if self.again_ms is None or asset.status == "archived":
                 found.append(Recorded(asset, until_ms))
         return found
-
-    def was_told_before_request(self) -> bool:
-        """Return whether the recipients were told before somebody asked for the files again."""
-        archived_at_ms = (self.item or {}).get("archived_at_ms")
-        return (
-            self.again_ms is not None and isinstance(archived_at_ms, int) and archived_at_ms < self.again_ms
-        )
 
     def news(self, provider_object: dict[str, Any] | None, assets: list[KnownAsset]) -> News:
         return News(self.event, self.item, provider_object, assets, self.location)
@@ -201,7 +199,9 @@ class Fulfillment:
     async def _settle(self, task: _Task, patience: Patience) -> tuple[Manifest, bool]:
         """Return the manifest of a task, and whether an earlier pass has written it; else archive its files first."""
         event, again_ms = task.event, task.again_ms
-        copied_again = task.was_told_before_request()
+        # Whether the recipients were told before somebody asked for the files again.
+        archived_at_ms = task.archived_at_ms
+        copied_again = again_ms is not None and archived_at_ms is not None and archived_at_ms < again_ms
         for _ in range(_ROUNDS):
             body, etag = await self.results.read(task.location.key) or (b"", None)
             manifest = read_manifest(body)
@@ -311,15 +311,7 @@ def _of_later_run(task: _Task, manifest: Manifest, *, copied_again: bool) -> Man
     """Return what is kept of a run whose place a later one has taken: what that one has of the same clips."""
     later: dict[AssetName, ArchivedAsset] = {(asset.clip_id, asset.type): asset for asset in manifest.assets}
     assets = tuple(
-        later.get(asset.name)
-        or ArchivedAsset(
-            clip_id=asset.clip_id,
-            type=asset.type,
-            source_url=asset.urls[0] if asset.urls else None,
-            status="unavailable",
-            reason=SUPERSEDED,
-        )
-        for asset in task.assets()
+        later.get(asset.name) or unavailable(pending(asset, SUPERSEDED)) for asset in task.assets()
     )
     return manifest.model_copy(
         update={

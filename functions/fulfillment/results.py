@@ -211,15 +211,12 @@ class Results:
             headers = metadata.headers(sha256=body.sha256, bytes=str(body.count))
             await self.put(key, body.part, expected_etag, **headers)
             return
-        async with self.upload(key, metadata, expected_etag) as upload:
+        where = {"Bucket": self.bucket, "Key": key}
+        async with Upload(self._s3, where, metadata, expected_etag) as upload:
             while body.part:
                 body.release_after(await upload.add(body.hand_over()))
                 await body.read(PART_BYTES)
             await upload.complete()
-
-    def upload(self, key: str, metadata: ObjectMetadata, expected_etag: str | None) -> Upload:
-        """Begin a multipart upload; `expected_etag` as in `put`."""
-        return Upload(self._s3, {"Bucket": self.bucket, "Key": key}, metadata, expected_etag)
 
 
 @dataclass(slots=True)
