@@ -100,9 +100,8 @@ class DeliveryFanOut:
         event = news.event
         notice = await self.notices.read(event.event_id) if may_have_been_told else Notice()
         recipients = await self._recipients(news.kind, news)
-        wanting = await self._recipients(
-            WebhookType.TASK_ARCHIVED, news
-        )  # whatever they were told of the end
+        # Whatever they were told of the end.
+        wanting = await self._recipients(WebhookType.TASK_ARCHIVED, news)
         ends = self._deliveries_to(recipients, news)
         are_new = await self._create(ends)
         ids = {each.delivery_id for each, is_new in zip(ends, are_new, strict=True) if not is_new}

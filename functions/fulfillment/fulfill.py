@@ -55,7 +55,7 @@ _SOON_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """An ended task: its event, its item if that is still of this run, and since when it is asked for again."""
+    """An ended task, its item if that is of the same run, and when a request to archive it again was made."""
 
     event: TaskEnded
     item: dict[str, Any] | None
@@ -91,7 +91,7 @@ class _Task:
         return assets
 
     def recorded(self, manifest: Manifest | None) -> list[Recorded]:
-        """Return what is written of the files; when they are asked for again, those that were given up are not."""
+        """Return what was written of the files. On a request to archive again, what was given up is tried again."""
         found: list[Recorded] = []
         if manifest is not None:
             until_ms: float = to_ms(manifest.archived_at)

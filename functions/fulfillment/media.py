@@ -125,7 +125,7 @@ _SURE_FRAMES: Final = 4
 """So many frames in a row are no accident, whatever lies before them."""
 
 _STEPS_MAX: Final = 20_000
-"""How many boxes or elements of one file are looked at: nobody's file is to hold up the others."""
+"""How many boxes or elements of one file are read: no file may hold up the others."""
 
 _TAGS_MAX: Final = 16
 _OGG_STREAMS_MAX: Final = 64

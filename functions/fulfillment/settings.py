@@ -9,7 +9,7 @@ from tunehook.http.guard import NetworkPolicy
 from tunehook.metrics import Observability
 
 ARCHIVE_PATIENCE_MAX_S: Final = 600
-"""As long as files are asked for at all."""
+"""As long as files are waited for at all."""
 
 
 class FulfillmentSettings(BaseModel):
