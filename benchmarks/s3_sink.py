@@ -42,8 +42,6 @@ async def answer(request: web.Request) -> web.StreamResponse:
             )
         case "POST":
             return _xml("<CompleteMultipartUploadResult><ETag>whole</ETag></CompleteMultipartUploadResult>")
-        case "PUT" if "x-amz-copy-source" in request.headers:
-            return _xml("<CopyObjectResult><ETag>copy</ETag></CopyObjectResult>")
         case "PUT":
             await asyncio.sleep(PART_TAKES_S)
             return web.Response(headers={"ETag": "part"})

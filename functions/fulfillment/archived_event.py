@@ -1,4 +1,4 @@
-"""What is told of the kept files, within what an event and an item can hold; the manifest has all of it."""
+"""What event and item say of the archived files, within what they can hold; the manifest has all of it."""
 
 from __future__ import annotations
 
@@ -34,27 +34,12 @@ def archived_event(
     archived_at_ms: int,
     again_ms: int | None = None,
 ) -> TaskArchived:
-    """Return the event that tells what is kept of a task, at most `DETAIL_MAX_BYTES` of JSON long.
+    """Return the event that tells what is archived of a task, at most `DETAIL_MAX_BYTES` of JSON long.
 
-    Parameters
-    ----------
-    event : TaskEnded
-        How the task ended.
-    assets : sequence of ArchivedAsset
-        Its files.
-    manifest : ManifestLocation
-        What has all of it.
-    archived_at_ms : int
-        When that was done.
-    again_ms : int, optional
-        When somebody asked to have it done again: it is another event then.
-
-    Returns
-    -------
-    TaskArchived
-        Where it would be too long, without the links, or without the files; ``truncated`` says so.
+    What is too long goes without the links, or without the files; ``truncated`` says so. If somebody asked at
+    `again_ms` to have it done again, it is another event.
     """
-    told = TaskArchived(
+    detail = TaskArchived(
         event_id=archived_event_id(event.event_id, again_ms),
         task_event_id=event.event_id,
         task_id=event.task_id,
@@ -64,12 +49,12 @@ def archived_event(
         manifest=manifest,
         assets=tuple(assets),
     )
-    if size_of(told) > DETAIL_MAX_BYTES:
+    if size_of(detail) > DETAIL_MAX_BYTES:
         shorter = tuple(asset.model_copy(update=dict.fromkeys(_SHORT)) for asset in assets)
-        told = told.model_copy(update={"assets": shorter, "truncated": True})
-    if size_of(told) > DETAIL_MAX_BYTES:
-        told = told.model_copy(update={"assets": ()})
-    return told
+        detail = detail.model_copy(update={"assets": shorter, "truncated": True})
+    if size_of(detail) > DETAIL_MAX_BYTES:
+        detail = detail.model_copy(update={"assets": ()})
+    return detail
 
 
 def record_assets(
@@ -79,23 +64,10 @@ def record_assets(
     assets: Sequence[KnownAsset],
     archived_at_ms: int | None,
 ) -> bool:
-    """Write on a task's item what is kept of it, as far as DynamoDB's 400 kB an item allow.
+    """Write on a task's item what is archived of it, as far as DynamoDB's 400 kB an item allow.
 
-    Parameters
-    ----------
-    tasks : TasksTable
-        Where the item is.
-    key, event_id : TaskKey, str
-        The task, and the event of the run that this is about.
-    assets : sequence of KnownAsset
-        Its files.
-    archived_at_ms : int or None
-        When they were kept; None while some are waited for.
-
-    Returns
-    -------
-    bool
-        False if the task was put again meanwhile, or is gone.
+    `archived_at_ms` is None while some files are waited for. Returns False if the task was put again meanwhile, or is
+    gone: `event_id` names the run that this is about.
 
     Raises
     ------

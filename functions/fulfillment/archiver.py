@@ -1,160 +1,165 @@
-"""Keeps the files of a task: side by side, patiently, and from the second-best link where the best is refused."""
+"""Archive the files of a task: what is wanted, what lies in the bucket, and what has to be downloaded and stored."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Final
+from urllib.parse import quote
 
 import httpx
 from aws_lambda_powertools import Logger
 
-from fulfillment.assets import Asset, AssetName
-from fulfillment.download import SILENCE_S, Download, NotCopied
-from fulfillment.results import Copied, Results, Stored
-from fulfillment.transfer import TaskRun, Transfer, settles, source_of, source_without_link
+from fulfillment.assets import Asset, AssetName, NotThatMedia, media_type_of
+from fulfillment.content_disposition import content_disposition
+from fulfillment.download import SILENCE_S, Body, Download, NotCopied, StartOver
+from fulfillment.results import PUT_BYTES, ObjectMetadata, PreconditionFailed, Results, StoredObject
 from tunehook.errors import InvalidInput
-from tunehook.events import ArchivedAsset
+from tunehook.events import ArchivedAsset, KnownAsset, PendingAsset
 from tunehook.http.urls import as_https, wire_url
-from tunehook.result_keys import inline_key, safe_part, task_prefix
+from tunehook.ids import digest
+from tunehook.result_keys import asset_key, inline_key, safe_part, task_prefix
+from tunehook.tasks import TaskKey
 from tunehook.times import from_ms, now_ms
 
 logger = Logger(child=True)
 
 CONCURRENCY: Final = 8
+"""How many files of one task are copied at once."""
+
 KEEP_S: Final = 200.0
-"""How long all of it may take: the function's time, less what telling the receivers needs."""
+"""How long all of it may take: the function's time, less what telling the recipients needs."""
+
+BUFFERS: Final = 48
+"""How many parts may be in memory at once, of all files that are copied at the same time: at most 384 MiB.
+
+More than are uploaded at once (`tunehook.aws.clients.CONNECTIONS`). With all else that ten tasks at once need, that
+stays below 70 % of the function's memory (``python -m benchmarks.archive worst``).
+"""
 
 EXPIRED: Final = "the link has expired"
+
+SOURCE_URL_MAX_LENGTH: Final = 1024
+"""Of the link, in the object's metadata, which S3 limits to 2 kB together; the manifest has the whole link."""
+
+_TRIES: Final = 3
 
 _AMPERSAND: Final = re.compile(r"&(?:(?:amp|#0*38|#x0*26);)+", re.IGNORECASE)
 """An ampersand as HTML writes it, once or several times over."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What came of one file: where it lies, or why it could not be had.
+class TaskRun:
+    """The run of a task whose files are archived; a later one has a larger `run_ms`."""
 
-    `may_come` says whether it is worth another try later, not before `retry_after_s`.
-    """
-
-    asset: ArchivedAsset
-    may_come: bool = False
-    retry_after_s: float = 0.0
+    key: TaskKey
+    run_ms: int
+    event_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """What is known of a task's files so far: what came of each, and what was seen in the bucket."""
+class Recorded:
+    """What a manifest or an item says of a file; it is about no object that was written after `until_ms`."""
 
-    kept: dict[AssetName, Kept] = field(default_factory=dict)
-    seen: dict[str, Stored] = field(default_factory=dict)
+    asset: ArchivedAsset
+    until_ms: float = float("inf")
 
 
+@dataclass(slots=True)
+class TaskFiles:
+    """The files of a task's run: what is wanted, what lies in the bucket by key, and what is known of each so far.
+
+    A file that may come is pending; the hosts of those want to be left alone for `retry_after_s`.
+    """
+
+    run: TaskRun
+    assets: Sequence[Asset]
+    objects: dict[str, StoredObject]
+    known: dict[AssetName, KnownAsset]
+    retry_after_s: float = float("inf")
+
+    def current(self) -> list[KnownAsset]:
+        """Return each file as it is known now."""
+        return [self.known[asset.name] for asset in self.assets]
+
+    @property
+    def pending_count(self) -> int:
+        """How many files may come."""
+        return sum(isinstance(asset, PendingAsset) for asset in self.current())
+
+    def settled(self) -> tuple[ArchivedAsset, ...]:
+        """Return each file as it is told of for good: one that may come and has not is unavailable."""
+        return tuple(
+            unavailable(asset) if isinstance(asset, PendingAsset) else asset for asset in self.current()
+        )
+
+    def find(self, asset: Asset) -> StoredObject | None:
+        """Return a file that lies in the bucket whole: from one of its links, or a later run's."""
+        key = self.run.key
+        start = f"{task_prefix(key.provider, key.task_id)}{safe_part(asset.clip_id)}/{asset.type}."
+        found = (stored for key, stored in self.objects.items() if key.startswith(start))
+        return next((stored for stored in found if settles(stored, self.run, asset)), None)
+
+
+@dataclass(slots=True)
 class Archiver:
-    """The kept results of tasks.
+    """Copies the files of tasks to the results bucket; for one event loop.
 
     Parameters
     ----------
-    results : Results
-        Where they are kept.
     http : httpx.AsyncClient
         A guarded client.
-    max_asset_bytes : int
-        How long a file may be.
-    silence_s : float
-        How long a host may send nothing.
-    sleep : callable, optional
-        Waits for seconds.
-    clock : callable, optional
-        The present moment in milliseconds since 1970.
     https_only : bool
         Whether the client allows no plain http: such links are asked for over https.
+    silence_s : float
+        How long a host may send nothing.
     """
 
-    def __init__(
-        self,
-        results: Results,
-        http: httpx.AsyncClient,
-        *,
-        max_asset_bytes: int,
-        https_only: bool = False,
-        silence_s: float = SILENCE_S,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        clock: Callable[[], int] = now_ms,
-    ) -> None:
-        self._results = results
-        self._transfer = Transfer(results)
-        self._http = http
-        self._max_asset_bytes = max_asset_bytes
-        self._https_only = https_only
-        self._silence_s = silence_s
-        self._sleep = sleep
-        self._clock = clock
+    results: Results
+    http: httpx.AsyncClient
+    _: KW_ONLY
+    max_asset_bytes: int
+    https_only: bool = False
+    silence_s: float = SILENCE_S
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    clock: Callable[[], int] = now_ms
+    _buffers: asyncio.Semaphore = field(init=False, default_factory=lambda: asyncio.Semaphore(BUFFERS))
 
-    async def look(
-        self,
-        run: TaskRun,
-        assets: Sequence[Asset],
-        given_up: Mapping[AssetName, ArchivedAsset] | None = None,
-    ) -> Progress:
+    async def inspect(
+        self, run: TaskRun, assets: Sequence[Asset], recorded: Sequence[Recorded] = ()
+    ) -> TaskFiles:
         """Return what is known of a task's files before any host is asked.
 
-        Parameters
-        ----------
-        run : TaskRun
-            Whose files they are.
-        assets : sequence of Asset
-            The files.
-        given_up : mapping, optional
-            What is known not to be had, and is not tried.
+        `recorded` is what was written of them before: the digests of large files, and what is not to be had and so not
+        tried.
 
         Raises
         ------
         botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
             If S3 does not say what lies there.
         """
-        progress = Progress()
-        if not assets:
-            return progress
-        progress.seen.update(await self._results.below(task_prefix(run.key.provider, run.key.task_id)))
+        prefix = task_prefix(run.key.provider, run.key.task_id)
+        files = TaskFiles(run, assets, await self.results.list_objects(prefix) if assets else {}, {})
+        by_key = {each.asset.key: each for each in recorded if each.asset.status == "archived"}
+        given_up: dict[AssetName, ArchivedAsset] = {
+            (each.asset.clip_id, each.asset.type): each.asset
+            for each in recorded
+            if each.asset.status == "unavailable"
+        }
         for asset in assets:
-            if (already := _lying_there(run, asset, progress.seen.values())) is not None:
-                progress.kept[asset.name] = already
-            elif given_up is not None and asset.name in given_up:
-                progress.kept[asset.name] = Kept(given_up[asset.name])
-        return progress
+            known: KnownAsset | None = None
+            if (stored := files.find(asset)) is None:
+                known = given_up.get(asset.name)
+            elif sha256 := stored.sha256 or _recorded_digest(stored, run, by_key.get(stored.key)):
+                known = _archived(asset, _source_url(run, asset, stored), stored, sha256)
+            files.known[asset.name] = known or pending(asset)
+        return files
 
-    async def keep(
-        self,
-        run: TaskRun,
-        assets: Sequence[Asset],
-        *,
-        within_s: float = KEEP_S,
-        progress: Progress | None = None,
-        event_id: str = "",
-    ) -> list[Kept]:
-        """Copy the files of a task that do not lie in the bucket yet.
-
-        Parameters
-        ----------
-        run : TaskRun
-            Whose files they are.
-        assets : sequence of Asset
-            The files.
-        within_s : float
-            How many seconds it may take.
-        progress : Progress, optional
-            What `look` found, brought up to date with each file.
-        event_id : str
-            The event of the task's end, by which files that came inside the provider's answer are found.
-
-        Returns
-        -------
-        list of Kept
-            One for each file, in order.
+    async def archive(self, files: TaskFiles, within_s: float = KEEP_S) -> None:
+        """Copy the files that are pending, within so many seconds, and bring `files` up to date with each.
 
         Raises
         ------
@@ -163,134 +168,287 @@ class Archiver:
         """
         slots = asyncio.Semaphore(CONCURRENCY)
         until_s = asyncio.get_running_loop().time() + within_s
-        progress = progress or await self.look(run, assets)
-        kept, seen = progress.kept, progress.seen
 
-        async def keep_one(asset: Asset) -> None:
+        async def archive_one(asset: Asset) -> None:
             async with slots:
-                kept[asset.name] = await self._keep_one(run, asset, until_s, seen, event_id)
+                files.known[asset.name] = await self._archive_one(files, asset, until_s)
 
         async with asyncio.TaskGroup() as group:
-            for asset in assets:
-                if asset.name not in kept:
-                    group.create_task(keep_one(asset))
-        return [kept[asset.name] for asset in assets]
+            for asset in files.assets:
+                if isinstance(files.known[asset.name], PendingAsset):
+                    group.create_task(archive_one(asset))
 
-    async def _keep_one(
-        self, run: TaskRun, asset: Asset, until_s: float, seen: dict[str, Stored], event_id: str
-    ) -> Kept:
+    async def _archive_one(self, files: TaskFiles, asset: Asset, until_s: float) -> KnownAsset:
         problems: list[NotCopied] = []
         try:
-            if (here := await self._keep_what_is_here(run, asset, seen, event_id)) is not None:
-                return Kept(_archived(asset, None, here))
+            if (archived := await self._from_bucket(files, asset, until_s)) is not None:
+                return archived
+            if (archived := await self._from_answer(files, asset)) is not None:
+                return archived
         except NotCopied as error:
             problems.append(error)
-        for left, url in zip(range(len(asset.urls), 0, -1), asset.urls, strict=True):
+        # An object whose digest could not be read in time is not downloaded again.
+        urls = () if files.find(asset) else asset.urls
+        for left, url in zip(range(len(urls), 0, -1), urls, strict=True):
             try:
-                return Kept(_archived(asset, url, await self._copy(run, asset, url, until_s, left, seen)))
+                return await self._from_link(files, asset, url, until_s, left)
             except NotCopied as error:
                 problems.append(error)
-        reasons = list(dict.fromkeys(map(str, problems)))
+        reason = "; ".join(reasons := list(dict.fromkeys(map(str, problems))))
         logger.warning(
             "asset_not_copied",
-            task_id=run.key.task_id,
-            provider=run.key.provider,
+            task_id=files.run.key.task_id,
+            provider=files.run.key.provider,
             clip_id=asset.clip_id,
             type=asset.type,
             reasons=reasons,
         )
-        passing = [problem for problem in problems if not problem.is_final]
-        return Kept(
-            ArchivedAsset(
-                clip_id=asset.clip_id,
-                type=asset.type,
-                source_url=asset.urls[0] if asset.urls else None,
-                status="unavailable",
-                reason="; ".join(reasons),
-            ),
-            may_come=bool(passing),
-            retry_after_s=min((problem.retry_after_s for problem in passing), default=0.0),
-        )
+        if passing := [problem for problem in problems if not problem.is_final]:
+            files.retry_after_s = min(files.retry_after_s, *(each.retry_after_s for each in passing))
+            return pending(asset, reason)
+        return unavailable(pending(asset, reason))
 
-    async def _keep_what_is_here(
-        self, run: TaskRun, asset: Asset, seen: dict[str, Stored], event_id: str
-    ) -> Copied | None:
-        """Keep a text, or a file that the poller found inside the answer; None where an asset has links alone."""
+    async def _from_bucket(self, files: TaskFiles, asset: Asset, until_s: float) -> ArchivedAsset | None:
+        """Read the digest of a large file that lies in the bucket and whose digest is written nowhere yet.
+
+        So it is after a crash between the upload and the manifest.
+        """
+        for _ in range(_TRIES):
+            if (stored := files.find(asset)) is None:
+                return None
+            try:
+                async with asyncio.timeout_at(until_s):
+                    sha256 = await self._digest(stored)
+            except TimeoutError:
+                raise NotCopied("its digest was not read in time") from None
+            except PreconditionFailed:
+                await self._head(files, stored.key)
+            else:
+                return _archived(asset, _source_url(files.run, asset, stored), stored, sha256)
+        raise NotCopied("written by others each time")
+
+    async def _from_answer(self, files: TaskFiles, asset: Asset) -> ArchivedAsset | None:
+        """Store a text, or a file that the poller found inside the answer; None where an asset has links alone."""
         content = asset.content
         if asset.is_inline:
-            found = await self._results.read(inline_key(event_id, asset.clip_id, asset.type))
+            found = await self.results.read(inline_key(files.run.event_id, asset.clip_id, asset.type))
             if found is None:
                 raise NotCopied(
                     "the file came inside the provider's answer, and is not kept any more", is_final=True
                 )
             content = found[0]
-        if content is None and not asset.urls:
-            raise NotCopied("the text was too long to be passed on, and is not kept any more", is_final=True)
         if content is None:
-            return None
-        return await self._transfer.keep(run, asset, source_without_link(asset), content, seen)
+            if asset.urls:
+                return None
+            raise NotCopied("the text was too long to be passed on, and is not kept any more", is_final=True)
 
-    async def _copy(
-        self, run: TaskRun, asset: Asset, url: str, until_s: float, links_left: int, seen: dict[str, Stored]
-    ) -> Copied:
+        async def chunks(whole: bytes) -> AsyncIterator[bytes]:
+            yield whole
+
+        for _ in range(_TRIES):
+            try:
+                return await self._store(files, asset, None, chunks(content), str)
+            except NotThatMedia as error:
+                raise NotCopied(error.reason, is_final=True) from None
+            except PreconditionFailed:
+                continue
+        raise NotCopied("written by others each time")
+
+    async def _from_link(
+        self, files: TaskFiles, asset: Asset, url: str, until_s: float, links_left: int
+    ) -> ArchivedAsset:
         """Copy from a link, in the ways in which it may be meant; the link as it is given comes first.
 
         Where plain http is not allowed, the same host is asked over https. ``&amp;`` is read as HTML has it only after
         the host has refused it as it is.
         """
-        if asset.expires_at is not None and asset.expires_at <= from_ms(self._clock()):
+        if asset.expires_at is not None and asset.expires_at <= from_ms(self.clock()):
             raise NotCopied(EXPIRED, is_final=True)
         now_s = asyncio.get_running_loop().time()
         link_until_s = now_s + (until_s - now_s) / links_left
-        asked = _over_https(url) if self._https_only else url
+        requested = _over_https(url) if self.https_only else url
         try:
-            return await self._copy_from(asked, run, asset, url, link_until_s, seen)
+            return await self._copy(files, asset, url, requested, link_until_s)
         except NotCopied as error:
-            unescaped = _AMPERSAND.sub("&", asked)
-            if unescaped == asked or error.status is None or error.status // 100 != 4:
+            unescaped = _AMPERSAND.sub("&", requested)
+            if unescaped == requested or error.status is None or error.status // 100 != 4:
                 raise
-        return await self._copy_from(unescaped, run, asset, url, link_until_s, seen)
+        return await self._copy(files, asset, url, unescaped, link_until_s)
 
-    async def _copy_from(
-        self, asked: str, run: TaskRun, asset: Asset, url: str, until_s: float, seen: dict[str, Stored]
-    ) -> Copied:
+    async def _copy(
+        self, files: TaskFiles, asset: Asset, url: str, requested: str, until_s: float
+    ) -> ArchivedAsset:
         download = Download(
-            self._http,
-            asked,
-            max_bytes=self._max_asset_bytes,
+            self.http,
+            requested,
+            max_bytes=self.max_asset_bytes,
             until_s=until_s,
-            silence_s=self._silence_s,
-            sleep=self._sleep,
-            clock=self._clock,
+            silence_s=self.silence_s,
+            sleep=self.sleep,
+            clock=self.clock,
         )
         try:
             async with asyncio.timeout_at(until_s):
-                return await self._transfer.copy(run, asset, url, download, seen)
+                return await self.transfer(files, asset, url, download)
         except TimeoutError:
             problem = NotCopied("not copied in time")
         except NotCopied as error:
             problem = error
-        if not (self._https_only and _is_plain(url)):
+        if not (self.https_only and _is_plain(url)):
             raise problem
         raise NotCopied(
             f"plain http is not allowed; asked for over https: {problem}",
-            # A host that does not speak https will not learn it while the receivers wait.
+            # A host that does not speak https will not learn it while the recipients wait.
             is_final=problem.is_final or not download.was_answered,
             retry_after_s=problem.retry_after_s,
             status=problem.status,
         )
 
+    async def transfer(self, files: TaskFiles, asset: Asset, url: str, download: Download) -> ArchivedAsset:
+        """Stream a file from a link to S3, if its bytes are what its name says.
 
-def _lying_there(run: TaskRun, asset: Asset, found: Collection[Stored]) -> Kept | None:
-    """Return a file that this run, or another of the same links, has copied whole; or a later run, whose it is now."""
-    start = f"{task_prefix(run.key.provider, run.key.task_id)}{safe_part(asset.clip_id)}/{asset.type}."
-    for stored in found:
-        if stored.key.startswith(start) and settles(stored, run, asset):
-            url = source_of(asset, stored)
-            if url is None and stored.is_later_than(run.run_ms) and asset.urls:
-                url = asset.urls[0]
-            return Kept(_archived(asset, url, stored.copied()))
-    return None
+        Raises
+        ------
+        NotCopied
+            If the file could not be had whole.
+        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
+            If S3 did not take it.
+        """
+        while True:
+            try:
+                async with aclosing(download.chunks()) as chunks:
+                    return await self._store(files, asset, url, chunks, lambda: download.content_type)
+            except StartOver:
+                continue
+            except NotThatMedia as error:
+                # A proxy's page with status 200 may give way to the file.
+                await download.wait(NotCopied(error.reason))
+            except PreconditionFailed as error:
+                await download.wait(NotCopied(str(error)))
+
+    async def _store(
+        self,
+        files: TaskFiles,
+        asset: Asset,
+        url: str | None,
+        chunks: AsyncIterator[bytes],
+        host_says: Callable[[], str],
+    ) -> ArchivedAsset:
+        run = files.run
+        async with Body(chunks, self._buffers) as body:
+            # All of this first part is judged: of most files it is the whole, with an index at its end too.
+            await body.read(PUT_BYTES)
+            media = media_type_of(asset.type, bytes(body.part), host_says=host_says())
+            key = asset_key(run.key.provider, run.key.task_id, asset.clip_id, asset.type, media.extension)
+            source = source_without_link(asset) if url is None else source_in_metadata(url)
+            metadata = {"source-url": source, "run": str(run.run_ms)}
+            if media.remark is not None:
+                metadata["remark"] = media.remark
+            about = ObjectMetadata(
+                content_type=media.content_type,
+                disposition=content_disposition(asset, media.extension),
+                metadata=metadata,
+            )
+            expected_etag = files.objects[key].etag if key in files.objects else None
+            try:
+                await self.results.store(key, about, expected_etag, body)
+            except PreconditionFailed:
+                stored = await self._head(files, key)
+                if stored is None or not settles(stored, run, asset):
+                    raise
+                sha256 = stored.sha256 or await self.results.digest(stored)
+                # Of this run even with other bytes: some hosts mark each download, and of those it may have been told.
+                if sha256 != body.sha256 and (stored.run_ms or 0) < run.run_ms:
+                    raise
+                return _archived(asset, url, stored, sha256)
+            return ArchivedAsset(
+                clip_id=asset.clip_id,
+                type=asset.type,
+                source_url=url,
+                status="archived",
+                key=key,
+                content_type=media.content_type,
+                bytes=body.count,
+                sha256=body.sha256,
+                remark=media.remark,
+            )
+
+    async def _digest(self, stored: StoredObject) -> str:
+        async with self._buffers:
+            return stored.sha256 or await self.results.digest(stored)
+
+    async def _head(self, files: TaskFiles, key: str) -> StoredObject | None:
+        """Bring one object up to date."""
+        files.objects.pop(key, None)
+        if (stored := await self.results.head(key)) is not None:
+            files.objects[key] = stored
+        return stored
+
+
+def settles(stored: StoredObject, run: TaskRun, asset: Asset) -> bool:
+    """Return whether an object is the file that a run wants, whole: from one of its links, or a later run's."""
+    if not stored.is_whole:
+        return False
+    if stored.is_later_than(run.run_ms) or _link_of(asset, stored) is not None:
+        return True
+    return stored.source == source_without_link(asset) and stored.run_ms == run.run_ms
+
+
+def source_without_link(asset: Asset) -> str:
+    """Return what stands for the link of a file that came inside the provider's answer, or is a text of it."""
+    return f"answer:{asset.type}"
+
+
+def source_in_metadata(url: str) -> str:
+    """Return a link as an object's metadata names it: in ASCII, and of a very long one its beginning and a digest."""
+    quoted = quote(url, safe=":/?&=%+,;@~!$'()*", errors="replace")
+    if len(quoted) <= SOURCE_URL_MAX_LENGTH:
+        return quoted
+    end = f"~{digest(url)}"
+    return f"{quoted[: SOURCE_URL_MAX_LENGTH - len(end)]}{end}"
+
+
+def _link_of(asset: Asset, stored: StoredObject) -> str | None:
+    """Return which of a file's links an object came from; None if from none of them."""
+    return next((url for url in asset.urls if stored.source == source_in_metadata(url)), None)
+
+
+def _source_url(run: TaskRun, asset: Asset, stored: StoredObject) -> str | None:
+    url = _link_of(asset, stored)
+    return asset.urls[0] if url is None and asset.urls and stored.is_later_than(run.run_ms) else url
+
+
+def _recorded_digest(stored: StoredObject, run: TaskRun, recorded: Recorded | None) -> str | None:
+    """Return the digest that was written down of an object, if it is about the bytes that lie there."""
+    if recorded is None or recorded.asset.bytes != stored.size:
+        return None
+    is_newer = stored.is_later_than(run.run_ms) or stored.modified_ms > recorded.until_ms
+    return None if is_newer else recorded.asset.sha256
+
+
+def _archived(asset: Asset, url: str | None, stored: StoredObject, sha256: str) -> ArchivedAsset:
+    return ArchivedAsset(
+        clip_id=asset.clip_id,
+        type=asset.type,
+        source_url=url,
+        status="archived",
+        key=stored.key,
+        content_type=stored.content_type,
+        bytes=stored.size,
+        sha256=sha256,
+        remark=stored.remark,
+    )
+
+
+def pending(asset: Asset, reason: str | None = None) -> PendingAsset:
+    """Return a wanted file as one that may come."""
+    url = asset.urls[0] if asset.urls else None
+    return PendingAsset(clip_id=asset.clip_id, type=asset.type, source_url=url, reason=reason)
+
+
+def unavailable(pending: PendingAsset) -> ArchivedAsset:
+    """Return a file that may come as one that is not waited for any more."""
+    return ArchivedAsset(**pending.model_dump(exclude={"status"}), status="unavailable")
 
 
 def _is_plain(url: str) -> bool:
@@ -303,17 +461,3 @@ def _over_https(url: str) -> str:
         return as_https(wire_url(url)) if _is_plain(url) else url
     except InvalidInput:  # which the download tells in its own words
         return url
-
-
-def _archived(asset: Asset, url: str | None, copied: Copied) -> ArchivedAsset:
-    return ArchivedAsset(
-        clip_id=asset.clip_id,
-        type=asset.type,
-        source_url=url,
-        status="archived",
-        key=copied.key,
-        content_type=copied.content_type,
-        bytes=copied.bytes,
-        sha256=copied.sha256,
-        remark=copied.remark,
-    )

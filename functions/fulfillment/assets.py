@@ -33,12 +33,10 @@ _MEDIA_TYPE: Final = re.compile(r"(?:audio|image|video)/[a-z0-9][a-z0-9!#$&^_.+-
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file to keep.
+    """A file that is wanted.
 
     Parameters
     ----------
-    clip_id, type : str
-        Which file it is.
     urls : tuple of str
         The links to it, the preferred one first.
     title : str or None
@@ -87,21 +85,9 @@ def assets_of(clip: Clip) -> Iterator[Asset]:
 
 
 def media_type_of(kind: AssetType, head: bytes, *, host_says: str = "") -> MediaType:
-    """Tell what a file is from its beginning.
+    """Return the media type of a file by its beginning, `head`.
 
-    Parameters
-    ----------
-    kind : str
-        What the provider calls it.
-    head : bytes
-        The beginning of the file.
-    host_says : str
-        The ``Content-Type`` that its host gave.
-
-    Returns
-    -------
-    MediaType
-        With the remark `UNRECOGNISED` where its kind is not known, and the host's word is all there is.
+    If its kind is not known, the ``Content-Type`` that its host gave counts, with the remark `UNRECOGNISED`.
 
     Raises
     ------

@@ -28,18 +28,8 @@ _SUFFIX: Final = {
 def content_disposition(asset: Asset, extension: str) -> str:
     """Return the value of a ``Content-Disposition`` header (RFC 6266) with the clip's title as the file's name.
 
-    Parameters
-    ----------
-    asset : Asset
-        The file; a clip without a title goes by its id.
-    extension : str
-        Of the file, without a dot.
-
-    Returns
-    -------
-    str
-        Printable ASCII whatever the title holds: the name itself percent-encoded in UTF-8, and for clients that do
-        not know that form, one with ``_`` in place of what is not ASCII.
+    It is printable ASCII whatever the title holds: the name percent-encoded in UTF-8, and for clients that do not know
+    that form, one with ``_`` in place of what is not ASCII. A clip without a title goes by its id.
     """
     name = f"{_name(asset)}{_SUFFIX[asset.type]}.{extension}"
     plain = "".join(char if char.isascii() else "_" for char in name).replace("%", "_")

@@ -1,12 +1,13 @@
-"""The bytes of one file behind one link: asked for up to four times, and resumed where its server can."""
+"""Download one file from one link: up to four tries, resumed where the server can, judged by its first bytes."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import aclosing
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Final
 
 import httpx
@@ -29,18 +30,9 @@ _RETRIED: Final = frozenset({403, 404, 408, 425, 429})
 
 
 class NotCopied(TunehookError):
-    """A file could not be copied.
+    """A file could not be copied; `is_final` if asking the same link again is of no use.
 
-    Parameters
-    ----------
-    reason : str
-        Why, without the link.
-    is_final : bool
-        Whether asking the same link again is of no use.
-    retry_after_s : float
-        How long the host wants to be left alone.
-    status : int or None
-        The HTTP status of the answer; None where there was none.
+    Its host wants to be left alone for `retry_after_s`; `status` is that of its HTTP answer, None where there was none.
     """
 
     def __init__(
@@ -61,6 +53,61 @@ class StartOver(TunehookError):
     """The connection broke, and the rest cannot be had by itself: the bytes that came are worth nothing."""
 
 
+class Body:
+    """A file's bytes, counted and digested as they are read; of all files, only as many parts as `buffers` allow.
+
+    `part` is what was read last. Nobody else may keep a reference to it: its room in memory is given to another file
+    as soon as it has been sent.
+    """
+
+    def __init__(self, chunks: AsyncIterator[bytes], buffers: asyncio.Semaphore) -> None:
+        self._chunks = chunks
+        self._buffers = buffers
+        self._has_buffer = False
+        self._rest = b""
+        self._hasher = hashlib.sha256()
+        self.count = 0
+        self.part = bytearray()
+
+    async def __aenter__(self) -> Body:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._has_buffer:
+            self._has_buffer = False
+            self._buffers.release()
+
+    @property
+    def sha256(self) -> str:
+        """The digest of what was read so far, in hexadecimal."""
+        return self._hasher.hexdigest()
+
+    async def read(self, size: int) -> None:
+        """Read the next `size` bytes, fewer at the end; wait first until there is room for them."""
+        if not self._has_buffer:
+            await self._buffers.acquire()
+            self._has_buffer = True
+        self.part = bytearray(self._rest[:size])
+        self._rest = self._rest[size:]
+        while len(self.part) < size and (chunk := await anext(self._chunks, b"")):
+            self._hasher.update(chunk)
+            self.count += len(chunk)
+            room = size - len(self.part)
+            self.part += chunk[:room]
+            self._rest = chunk[room:]
+
+    def hand_over(self) -> bytearray:
+        """Return the part, and forget it."""
+        part, self.part = self.part, bytearray()
+        return part
+
+    def release_after(self, sending: asyncio.Task[str]) -> None:
+        """Give the room of the part that was handed over to another one as soon as it has been sent."""
+        self._has_buffer = False
+        sending.add_done_callback(lambda _: self._buffers.release())
+
+
+@dataclass(slots=True)
 class Download:
     """The tries of one link.
 
@@ -76,40 +123,23 @@ class Download:
         When there is no use in waiting any more, in the event loop's time.
     silence_s : float
         How long the host may send nothing.
-    sleep : callable
-        Waits for seconds.
-    clock : callable
-        The time of day in milliseconds, for a ``Retry-After`` that is a date.
-
-    Attributes
-    ----------
     content_type : str
         What the host calls the file; empty until it was given.
     was_answered : bool
         Whether there was an HTTP answer at all, whichever.
     """
 
-    def __init__(
-        self,
-        http: httpx.AsyncClient,
-        url: str,
-        *,
-        max_bytes: int,
-        until_s: float = float("inf"),
-        silence_s: float = SILENCE_S,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        clock: Callable[[], int] = now_ms,
-    ) -> None:
-        self._http = http
-        self._url = url
-        self._max_bytes = max_bytes
-        self._until_s = until_s
-        self._silence_s = silence_s
-        self._sleep = sleep
-        self._clock = clock
-        self._tries = 0
-        self.content_type = ""
-        self.was_answered = False
+    http: httpx.AsyncClient
+    url: str
+    _: KW_ONLY
+    max_bytes: int
+    until_s: float = float("inf")
+    silence_s: float = SILENCE_S
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    clock: Callable[[], int] = now_ms
+    content_type: str = field(init=False, default="")
+    was_answered: bool = field(init=False, default=False)
+    _tries: int = field(init=False, default=0)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the file's bytes from its beginning, over as many connections as it takes.
@@ -128,7 +158,7 @@ class Download:
         while True:
             self._tries += 1
             try:
-                async with self._ask(version, count) as response:
+                async with aclosing(await self._get(version, count)) as response:
                     self.was_answered = True
                     version = self._check(response, version, count)
                     async for chunk in _plain_chunks(response, version):
@@ -169,20 +199,15 @@ class Download:
         if problem.is_final or self._tries >= len(WAITS_S):
             raise problem
         wait_s = max(WAITS_S[self._tries], problem.retry_after_s)
-        if asyncio.get_running_loop().time() + wait_s >= self._until_s:
+        if asyncio.get_running_loop().time() + wait_s >= self.until_s:
             raise problem
-        await self._sleep(wait_s)
+        await self.sleep(wait_s)
 
-    @asynccontextmanager
-    async def _ask(self, version: _Version | None, count: int) -> AsyncIterator[httpx.Response]:
+    async def _get(self, version: _Version | None, count: int) -> httpx.Response:
         headers = {}
         if version is not None and version.etag is not None:
             headers = {"range": f"bytes={count}-", "if-range": version.etag}
-        response = await get(self._http, self._url, headers, httpx.Timeout(self._silence_s))
-        try:
-            yield response
-        finally:
-            await response.aclose()
+        return await get(self.http, self.url, headers, httpx.Timeout(self.silence_s))
 
     def _check(self, response: httpx.Response, version: _Version | None, count: int) -> _Version:
         """Return which version of the file an answer holds, or the rest of.
@@ -194,11 +219,11 @@ class Download:
         """
         status = response.status_code
         if version is not None and status in (200, 206, 416):
-            if not version.goes_on(response, count):
+            if not version.is_continued_by(response, count):
                 raise _Changed("the file has changed, or cannot be resumed", status=status)
             return version
         if status != httpx.codes.OK and not _is_whole(response):
-            now = from_ms(self._clock())
+            now = from_ms(self.clock())
             raise NotCopied(
                 f"HTTP {status}",
                 is_final=400 <= status < 500 and status not in _RETRIED,
@@ -211,9 +236,9 @@ class Download:
         return version
 
     def _check_size(self, count: int) -> None:
-        if count > self._max_bytes:
+        if count > self.max_bytes:
             raise NotCopied(
-                f"the file is larger than {self._max_bytes} bytes", is_final=True, status=httpx.codes.OK
+                f"the file is larger than {self.max_bytes} bytes", is_final=True, status=httpx.codes.OK
             )
 
 
@@ -242,17 +267,19 @@ _RANGE: Final = re.compile(
 )
 
 
-def _is_whole(response: httpx.Response) -> bool:
-    """Return whether an answer to a question about the whole file says 206, and that it holds all of it."""
+def _range_of(response: httpx.Response) -> re.Match[str] | None:
+    """Return which part of a file an answer with status 206 holds."""
     if response.status_code != httpx.codes.PARTIAL_CONTENT:
+        return None
+    return _RANGE.fullmatch(response.headers.get("content-range", "").strip())
+
+
+def _is_whole(response: httpx.Response) -> bool:
+    """Return whether an answer to a request for the whole file says 206, and that it holds all of it."""
+    held = _range_of(response)
+    if held is None or held["total"] == "*":
         return False
-    held = _RANGE.fullmatch(response.headers.get("content-range", "").strip())
-    return (
-        held is not None
-        and int(held["first"]) == 0
-        and held["total"] != "*"
-        and int(held["last"]) + 1 == int(held["total"])
-    )
+    return int(held["first"]) == 0 and int(held["last"]) + 1 == int(held["total"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,14 +305,13 @@ class _Version:
     def can_be_resumed(self) -> bool:
         return self.etag is not None and not self.is_encoded
 
-    def goes_on(self, response: httpx.Response, count: int) -> bool:
+    def is_continued_by(self, response: httpx.Response, count: int) -> bool:
         """Return whether an answer holds this very version from the byte `count` on."""
-        held = _RANGE.fullmatch(response.headers.get("content-range", "").strip())
-        return bool(
-            response.status_code == httpx.codes.PARTIAL_CONTENT
+        held = _range_of(response)
+        return (
+            held is not None
             and response.headers.get("etag") == self.etag
             and not codings(response.headers.get("content-encoding", ""))
-            and held is not None
             and int(held["first"]) == count
             and (self.length is None or held["total"] in ("*", str(self.length)))
         )

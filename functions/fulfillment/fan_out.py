@@ -1,6 +1,6 @@
-"""The deliveries of a task: one record and one message for each receiver, of its end and of what was kept of it.
+"""The deliveries of a task: one record and one message for each recipient, of its end and of what was kept of it.
 
-What a receiver was told first is what its record says, and a record is made once. So whoever settles the files later
+What a recipient was told first is what its record says, and a record is made once. So whoever settles the files later
 reads there whether they were still waited for, however many passes there were, at once or one after the other.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from fulfillment.notices import Notice, Notices
 from fulfillment.payload import payload_of
@@ -20,31 +20,16 @@ from tunehook.subscriptions import Recipient, WebhookType
 from tunehook.tasks import Format
 from tunehook.times import now_ms, to_ms
 
-
-class KnowsRecipients(Protocol):
-    """Who is told: `fulfillment.recipients.Recipients`, or what stands for it."""
-
-    def of(self, kind: WebhookType, provider: str, item: Mapping[str, Any] | None) -> list[Recipient]:
-        """See `fulfillment.recipients.Recipients.of`."""
-        ...
+RecipientsOf: TypeAlias = Callable[[WebhookType, str, Mapping[str, Any] | None], list[Recipient]]
+"""Who is told of what happened at a provider: `fulfillment.recipients.Recipients.of`, or what stands for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class News:
     """What there is to tell of an ended task.
 
-    Parameters
-    ----------
-    event : TaskEnded
-        How the task ended.
-    item : dict or None
-        The task's item, if it is still of this run; it may name a hook.
-    provider_object : dict or None
-        The provider's own task object.
-    assets : sequence of KnownAsset
-        Its files.
-    manifest : ManifestLocation
-        What has all of it, once the files are settled.
+    `item` is the task's, if it is still of this run: it may name a hook. `manifest` has all of it, once the files are
+    settled.
     """
 
     event: TaskEnded
@@ -60,62 +45,37 @@ class News:
         return WebhookType.TASK_COMPLETED if is_completed else WebhookType.TASK_FAILED
 
 
+@dataclass(frozen=True, slots=True)
 class DeliveryFanOut:
-    """Makes the deliveries.
+    """Creates the deliveries; `notices` say who was told before the files were settled."""
 
-    Parameters
-    ----------
-    receivers : KnowsRecipients
-        Who is told.
-    deliveries, queue
-        The Deliveries table and the deliveries queue.
-    notices : Notices
-        Who was told before the files were settled.
-    clock : callable, optional
-        The present moment in milliseconds since 1970.
-    """
+    recipients_of: RecipientsOf
+    deliveries: DeliveriesTable
+    queue: DeliveriesQueue
+    notices: Notices
+    clock: Callable[[], int] = now_ms
 
-    def __init__(
-        self,
-        recipients: KnowsRecipients,
-        deliveries: DeliveriesTable,
-        queue: DeliveriesQueue,
-        notices: Notices,
-        clock: Callable[[], int] = now_ms,
-    ) -> None:
-        self._receivers = recipients
-        self._deliveries = deliveries
-        self._queue = queue
-        self._notices = notices
-        self._clock = clock
-
-    async def tell_pending(self, news: News) -> int:
+    async def create_pending_deliveries(self, news: News) -> int:
         """Tell of a task's end whose files are still waited for; once that is done, do nothing.
 
-        Returns
-        -------
-        int
-            How many receivers were told by this call.
-
-        Raises
-        ------
-        tunehook.aws.errors.AWS_FAULTS, tunehook.errors.Unavailable, ExceptionGroup
-            If some could not be told.
+        Returns how many recipients were told by this call; raises what `create_deliveries` does.
         """
         event_id = news.event.event_id
-        if (await self._notices.read(event_id)).is_done:
+        if (await self.notices.read(event_id)).is_done:
             return 0
-        recipients = await asyncio.to_thread(self._receivers.of, news.kind, news.event.provider, news.item)
-        ids = [receiver.subscription_id for receiver in recipients]
+        recipients = await self._recipients(news.kind, news)
+        ids = [recipient.subscription_id for recipient in recipients]
         # First: whoever settles the files must find all who may have been told by then.
-        await self._notices.add(event_id, receivers=ids)
+        await self.notices.add(event_id, receivers=ids)
         deliveries = self._deliveries_to(recipients, news)
         await self._create(deliveries)
         await self._send(deliveries)
-        await self._notices.add(event_id, sent=ids)
+        await self.notices.add(event_id, sent=ids)
         return len(recipients)
 
-    async def tell(self, news: News, archived_at_ms: int, *, may_have_been_told: bool = True) -> int:
+    async def create_deliveries(
+        self, news: News, archived_at_ms: int, *, may_have_been_told: bool = True
+    ) -> int:
         """Tell of a task whose files are settled: of its end whoever was not told, of its files whoever waits for them.
 
         Parameters
@@ -135,16 +95,16 @@ class DeliveryFanOut:
         Raises
         ------
         tunehook.aws.errors.AWS_FAULTS, tunehook.errors.Unavailable, ExceptionGroup
-            If some could not be made.
+            If some could not be created.
         """
         event = news.event
-        notice = await self._notices.read(event.event_id) if may_have_been_told else Notice()
-        recipients, wanting = await asyncio.to_thread(self._all_recipients, news)
+        notice = await self.notices.read(event.event_id) if may_have_been_told else Notice()
+        recipients = await self._recipients(news.kind, news)
+        # Whatever they were told of the end.
+        wanting = await self._recipients(WebhookType.TASK_ARCHIVED, news)
         ends = self._deliveries_to(recipients, news)
-        made_before = [
-            each for each, is_new in zip(ends, await self._create(ends), strict=True) if not is_new
-        ]
-        ids = {each.delivery_id for each in made_before}
+        are_new = await self._create(ends)
+        ids = {each.delivery_id for each, is_new in zip(ends, are_new, strict=True) if not is_new}
         ids |= {delivery_id(event.event_id, each) for each in notice.receivers}
         waiting = await self._told_pending(ids)
         # Of the others, made before as they may be, the message may never have been sent.
@@ -155,18 +115,13 @@ class DeliveryFanOut:
         await self._send(archived)
         return len(ends) + len(archived)
 
-    def _all_recipients(self, news: News) -> tuple[list[Recipient], list[Recipient]]:
-        """Return who is told of the end, and who wants to be told of the kept files in any case."""
-        provider = news.event.provider
-        return (
-            self._receivers.of(news.kind, provider, news.item),
-            self._receivers.of(WebhookType.TASK_ARCHIVED, provider, news.item),
-        )
+    async def _recipients(self, kind: WebhookType, news: News) -> list[Recipient]:
+        return await asyncio.to_thread(self.recipients_of, kind, news.event.provider, news.item)
 
     async def _told_pending(self, delivery_ids: Iterable[str]) -> list[Recipient]:
         async with asyncio.TaskGroup() as group:
             reading = [
-                group.create_task(asyncio.to_thread(self._deliveries.get, each))
+                group.create_task(asyncio.to_thread(self.deliveries.get, each))
                 for each in sorted(delivery_ids)
             ]
         return [
@@ -191,26 +146,24 @@ class DeliveryFanOut:
         return [
             new_delivery(
                 event_id=event.event_id if archived_at_ms is None else archived_event_id(event.event_id),
-                subscription_id=receiver.subscription_id,
+                subscription_id=recipient.subscription_id,
                 task_id=event.task_id,
                 provider=event.provider,
                 type=kind.value,
                 event_at_ms=to_ms(event.detected_at) if archived_at_ms is None else archived_at_ms,
-                format=receiver.format,
-                payload=payload(receiver.format),
-                url=receiver.url,
-                now_ms=self._clock(),
+                format=recipient.format,
+                payload=payload(recipient.format),
+                url=recipient.url,
+                now_ms=self.clock(),
             )
-            for receiver in recipients
+            for recipient in recipients
         ]
 
     async def _create(self, deliveries: Sequence[Delivery]) -> list[bool]:
         """Make the records that are not there; return which of them were not."""
         # A batch write knows no condition, and would make a delivery that is under way begin anew.
         async with asyncio.TaskGroup() as group:
-            made = [
-                group.create_task(asyncio.to_thread(self._deliveries.create, each)) for each in deliveries
-            ]
+            made = [group.create_task(asyncio.to_thread(self.deliveries.create, each)) for each in deliveries]
         return [each.result() for each in made]
 
     async def _send(self, deliveries: Sequence[Delivery]) -> None:
@@ -218,4 +171,4 @@ class DeliveryFanOut:
         async with asyncio.TaskGroup() as group:
             for start in range(0, len(messages), BATCH_MAX):
                 batch = messages[start : start + BATCH_MAX]
-                group.create_task(asyncio.to_thread(self._queue.send_batch, batch, self._clock()))
+                group.create_task(asyncio.to_thread(self.queue.send_batch, batch, self.clock()))

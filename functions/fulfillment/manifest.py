@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from tunehook.events import ArchivedAsset, TaskCompleted, TaskEnded, TaskFailed
-from tunehook.times import from_ms, iso
+from tunehook.times import iso
 
 
 class Manifest(BaseModel):
-    """What fulfillment reads of a manifest that it has written."""
+    """What fulfillment decides of a task, and reads again of the manifest that it has written."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
@@ -25,33 +24,10 @@ class Manifest(BaseModel):
     copied_again: bool = False
 
 
-def manifest_of(
-    event: TaskEnded,
-    item: dict[str, Any] | None,
-    assets: Sequence[ArchivedAsset],
-    archived_at_ms: int,
-    *,
-    copied_again: bool = False,
-) -> bytes:
-    """Write the manifest of an ended task.
+def manifest_of(event: TaskEnded, item: dict[str, Any] | None, manifest: Manifest) -> bytes:
+    """Return the JSON of an ended task's manifest, in UTF-8. The same input gives the same bytes.
 
-    Parameters
-    ----------
-    event : TaskEnded
-        How the task ended.
-    item : dict or None
-        The task's item, if it is still of this run: it has what was too long for the event.
-    assets : sequence of ArchivedAsset
-        The kept files.
-    archived_at_ms : int
-        When they were kept.
-    copied_again : bool
-        Whether somebody asked for that after the task had been told of.
-
-    Returns
-    -------
-    bytes
-        JSON in UTF-8. The same input gives the same bytes.
+    The task's `item`, if it is still of this run, has what was too long for the event.
     """
     content = event.model_dump(mode="json", exclude={"truncated"})
     if item is not None:
@@ -59,10 +35,10 @@ def manifest_of(
             whole = texts_of(item, name)
             for clip in content["clips"]:
                 clip[name] = clip[name] or whole.get(clip["clip_id"])
-    content["archived_at"] = iso(from_ms(archived_at_ms))
-    content["assets"] = [asset.model_dump(mode="json") for asset in assets]
-    content["copied_again"] = copied_again
-    content["provider_object"] = provider_object_of(item)
+    content["archived_at"] = iso(manifest.archived_at)
+    content["assets"] = [asset.model_dump(mode="json") for asset in manifest.assets]
+    content["copied_again"] = manifest.copied_again
+    content["provider_object"] = manifest.provider_object
     return json.dumps(content, ensure_ascii=False, indent=2).encode("utf-8", "replace")
 
 

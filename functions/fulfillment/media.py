@@ -8,26 +8,16 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import filetype
 
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
-    """What a file is.
-
-    Parameters
-    ----------
-    content_type : str
-        For the header of that name.
-    extension : str
-        Without a dot.
-    remark : str or None
-        What is odd about it, if anything.
-    """
+    """What a file is; the `extension` is without a dot, and the `remark` says what is odd about it, if anything."""
 
     content_type: str
     extension: str
@@ -41,7 +31,6 @@ class MediaType:
 
 MP3: Final = MediaType("audio/mpeg", "mp3")
 AAC: Final = MediaType("audio/aac", "aac")
-FLAC: Final = MediaType("audio/flac", "flac")
 M4A: Final = MediaType("audio/mp4", "m4a")
 OGG: Final = MediaType("audio/ogg", "ogg")
 WEBM_AUDIO: Final = MediaType("audio/webm", "webm")
@@ -50,18 +39,9 @@ WAV: Final = MediaType("audio/wav", "wav")
 AIFF: Final = MediaType("audio/aiff", "aiff")
 WMA: Final = MediaType("audio/x-ms-wma", "wma")
 AMR: Final = MediaType("audio/amr", "amr")
-CAF: Final = MediaType("audio/x-caf", "caf")
-AU: Final = MediaType("audio/basic", "au")
-MIDI: Final = MediaType("audio/midi", "mid")
-APE: Final = MediaType("audio/x-ape", "ape")
-WAVPACK: Final = MediaType("audio/x-wavpack", "wv")
 MUSEPACK: Final = MediaType("audio/x-musepack", "mpc")
-TTA: Final = MediaType("audio/x-tta", "tta")
-DSF: Final = MediaType("audio/x-dsf", "dsf")
-W64: Final = MediaType("audio/x-w64", "w64")
 AC3: Final = MediaType("audio/ac3", "ac3")
 EAC3: Final = MediaType("audio/eac3", "eac3")
-DTS: Final = MediaType("audio/vnd.dts", "dts")
 FLV_AUDIO: Final = MediaType("audio/x-flv", "flv")
 TS_AUDIO: Final = MediaType("audio/mp2t", "ts")
 MP4: Final = MediaType("video/mp4", "mp4")
@@ -69,51 +49,43 @@ MOV: Final = MediaType("video/quicktime", "mov")
 WEBM: Final = MediaType("video/webm", "webm")
 MKV: Final = MediaType("video/x-matroska", "mkv")
 OGV: Final = MediaType("video/ogg", "ogv")
-AVI: Final = MediaType("video/x-msvideo", "avi")
 FLV: Final = MediaType("video/x-flv", "flv")
 MPG: Final = MediaType("video/mpeg", "mpg")
 TS: Final = MediaType("video/mp2t", "ts")
 WMV: Final = MediaType("video/x-ms-wmv", "wmv")
-JPEG: Final = MediaType("image/jpeg", "jpg")
 PNG: Final = MediaType("image/png", "png")
-WEBP: Final = MediaType("image/webp", "webp")
-GIF: Final = MediaType("image/gif", "gif")
-BMP: Final = MediaType("image/bmp", "bmp")
-TIFF: Final = MediaType("image/tiff", "tif")
 AVIF: Final = MediaType("image/avif", "avif")
 HEIC: Final = MediaType("image/heic", "heic")
 JXL: Final = MediaType("image/jxl", "jxl")
-JP2: Final = MediaType("image/jp2", "jp2")
-ICO: Final = MediaType("image/x-icon", "ico")
 
 _BY_LIBRARY: Final = {
-    "image/jpeg": JPEG,
+    "image/jpeg": MediaType("image/jpeg", "jpg"),
     "image/png": PNG,
     "image/apng": PNG,
-    "image/webp": WEBP,
-    "image/gif": GIF,
-    "image/bmp": BMP,
-    "image/tiff": TIFF,
-    "image/jpx": JP2,
-    "image/x-icon": ICO,
-    "video/x-msvideo": AVI,
+    "image/webp": MediaType("image/webp", "webp"),
+    "image/gif": MediaType("image/gif", "gif"),
+    "image/bmp": MediaType("image/bmp", "bmp"),
+    "image/tiff": MediaType("image/tiff", "tif"),
+    "image/jpx": MediaType("image/jp2", "jp2"),
+    "image/x-icon": MediaType("image/x-icon", "ico"),
+    "video/x-msvideo": MediaType("video/x-msvideo", "avi"),
     "video/mpeg": MPG,
 }
 _SIGNATURES: Final = (
-    (b"fLaC", FLAC),
+    (b"fLaC", MediaType("audio/flac", "flac")),
     (b"#!AMR", AMR),
-    (b"MThd", MIDI),
-    (b"caff", CAF),
-    (b".snd", AU),
-    (b"MAC ", APE),
-    (b"wvpk", WAVPACK),
+    (b"MThd", MediaType("audio/midi", "mid")),
+    (b"caff", MediaType("audio/x-caf", "caf")),
+    (b".snd", MediaType("audio/basic", "au")),
+    (b"MAC ", MediaType("audio/x-ape", "ape")),
+    (b"wvpk", MediaType("audio/x-wavpack", "wv")),
     (b"MPCK", MUSEPACK),
     (b"MP+", MUSEPACK),
-    (b"TTA1", TTA),
-    (b"DSD ", DSF),
-    (bytes.fromhex("726966662e91cf11a5d628db04c10000"), W64),
+    (b"TTA1", MediaType("audio/x-tta", "tta")),
+    (b"DSD ", MediaType("audio/x-dsf", "dsf")),
+    (bytes.fromhex("726966662e91cf11a5d628db04c10000"), MediaType("audio/x-w64", "w64")),
     (b"ADIF", AAC),
-    (b"\x7f\xfe\x80\x01", DTS),
+    (b"\x7f\xfe\x80\x01", MediaType("audio/vnd.dts", "dts")),
     (b"\x00\x00\x01\xba", MPG),
     (b"\x00\x00\x01\xb3", MPG),
     (b"\xff\x0a", JXL),
@@ -153,7 +125,7 @@ _SURE_FRAMES: Final = 4
 """So many frames in a row are no accident, whatever lies before them."""
 
 _STEPS_MAX: Final = 20_000
-"""How many boxes or elements of one file are looked at: nobody's file is to hold up the others."""
+"""How many boxes or elements of one file are read: no file may hold up the others."""
 
 _TAGS_MAX: Final = 16
 _OGG_STREAMS_MAX: Final = 64
@@ -164,19 +136,9 @@ _TEXT_LOOKED_AT: Final = 4096
 
 
 def recognise(head: bytes, *, wanted: str) -> MediaType | None:
-    """Tell what a file is.
+    """Return what a file is by its beginning: the more of that, the surer. None for what is of no known kind, and text.
 
-    Parameters
-    ----------
-    head : bytes
-        Its beginning; the more, the surer.
-    wanted : str
-        What a container is taken for whose tracks lie beyond `head`: ``audio`` or ``video``.
-
-    Returns
-    -------
-    MediaType or None
-        None for what is of no known kind, text and HTML among it.
+    A container whose tracks lie beyond `head` is taken for what is `wanted`: ``audio`` or ``video``.
     """
     if _is_utf8_text(head):
         return None
@@ -290,30 +252,30 @@ def _of_boxes(head: bytes, wanted: str) -> MediaType:
 
 def _tracks(head: bytes, start: int, end: int, steps: Iterator[int]) -> Iterator[tuple[bytes, bool]]:
     """Yield the handler of each track of a movie box, and whether it shows still pictures."""
-    for kind, track_start, track_end in _boxes(head, start, end, steps):
-        if kind != b"trak":
-            continue
+    for track in _within(_boxes, head, (start, end), (b"trak",), steps):
         handler = b""
+        for at, _ in _within(_boxes, head, track, (b"mdia", b"hdlr"), steps):
+            handler = head[at + 8 : at + 12]
         is_still = False
-        for name, at, until in _boxes_within(head, track_start, track_end, b"mdia", steps):
-            if name == b"hdlr":
-                handler = head[at + 8 : at + 12]
-            elif name == b"minf":
-                for leaf, leaf_at, leaf_until in _boxes_within(head, at, until, b"stbl", steps):
-                    if leaf == b"stsd":
-                        entry = head[leaf_at + 8 : min(leaf_until, leaf_at + 1024)]
-                        is_still = (
-                            entry[4:8] in _PICTURE_CODINGS or _JPEG_OR_PNG_IN_MP4.search(entry) is not None
-                        )
+        for at, until in _within(_boxes, head, track, (b"mdia", b"minf", b"stbl", b"stsd"), steps):
+            entry = head[at + 8 : min(until, at + 1024)]
+            is_still = entry[4:8] in _PICTURE_CODINGS or _JPEG_OR_PNG_IN_MP4.search(entry) is not None
         yield handler, is_still
 
 
-def _boxes_within(
-    head: bytes, start: int, end: int, parent: bytes, steps: Iterator[int]
-) -> Iterator[tuple[bytes, int, int]]:
-    for kind, body_start, body_end in _boxes(head, start, end, steps):
-        if kind == parent:
-            yield from _boxes(head, body_start, body_end, steps)
+def _within(
+    read: Callable[..., Iterator[tuple[Any, int, int]]],
+    head: bytes,
+    place: tuple[int, int],
+    path: tuple[Any, ...],
+    steps: Iterator[int],
+) -> Iterator[tuple[int, int]]:
+    """Yield where the content of each box or element lies that a path of kinds leads to."""
+    for kind, start, end in read(head, *place, steps):
+        if kind == path[0] and len(path) == 1:
+            yield start, end
+        elif kind == path[0]:
+            yield from _within(read, head, (start, end), path[1:], steps)
 
 
 def _boxes(head: bytes, start: int, end: int, steps: Iterator[int]) -> Iterator[tuple[bytes, int, int]]:
@@ -340,31 +302,17 @@ def _of_matroska(head: bytes, wanted: str) -> MediaType:
     is_webm = False
     types: set[int] = set()
     for element, start, end in _elements(head, 0, len(head), steps):
-        if element == 0x1A45DFA3:  # EBML
-            is_webm = any(
-                leaf == 0x4282 and head[leaf_start:leaf_end].startswith(b"webm")  # DocType
-                for leaf, leaf_start, leaf_end in _elements(head, start, end, steps)
-            )
-        elif element == 0x18538067:  # Segment
-            types = set(_track_types(head, start, end, steps))
+        if element == 0x1A45DFA3:  # EBML, and in it the DocType
+            doc_types = _within(_elements, head, (start, end), (0x4282,), steps)
+            is_webm = any(head[at:until].startswith(b"webm") for at, until in doc_types)
+        elif element == 0x18538067:  # Segment, and in it Tracks, TrackEntry, TrackType
+            entries = _within(_elements, head, (start, end), (0x1654AE6B, 0xAE, 0x83), steps)
+            types = {int.from_bytes(head[at:until]) for at, until in entries}
             break
     is_video = 1 in types if types else wanted == "video"
     if is_webm:
         return WEBM if is_video else WEBM_AUDIO
     return MKV if is_video else MKA
-
-
-def _track_types(head: bytes, start: int, end: int, steps: Iterator[int]) -> Iterator[int]:
-    for inner, inner_start, inner_end in _elements(head, start, end, steps):
-        if inner != 0x1654AE6B:  # Tracks
-            continue
-        for entry, entry_start, entry_end in _elements(head, inner_start, inner_end, steps):
-            if entry != 0xAE:  # TrackEntry
-                continue
-            for leaf, leaf_start, leaf_end in _elements(head, entry_start, entry_end, steps):
-                if leaf == 0x83:  # TrackType
-                    yield int.from_bytes(head[leaf_start:leaf_end])
-        return
 
 
 def _elements(head: bytes, start: int, end: int, steps: Iterator[int]) -> Iterator[tuple[int, int, int]]:

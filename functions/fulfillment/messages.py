@@ -21,7 +21,7 @@ MAX_BYTES: Final = 256 * 1024
 
 
 class _Part(BaseModel):
-    """Of an EventBridge event in the body of a queue's message, more than this is nobody's concern."""
+    """The parts of an EventBridge event that are read; it is the body of a queue's message."""
 
     model_config = ConfigDict(extra="ignore", defer_build=True)
 

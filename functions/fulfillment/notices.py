@@ -1,12 +1,13 @@
 """Who was told of a task while its files were still waited for: a note in S3, written before anybody is told.
 
 It outlives what else might say it: the task may be put again, and a subscription may be changed, before the files are
-settled. Several passes may write it at once, each under the condition that nobody else has since it looked.
+settled. Several passes may write it at once, each under the condition that nobody else has since it read it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -32,17 +33,11 @@ class Notice(BaseModel):
         return bool(self.receivers) and self.receivers <= self.sent
 
 
+@dataclass(frozen=True, slots=True)
 class Notices:
-    """The notices.
+    """The notices, in the results bucket, where they expire."""
 
-    Parameters
-    ----------
-    results : Results
-        The bucket that they are in, where they expire.
-    """
-
-    def __init__(self, results: Results) -> None:
-        self._results = results
+    results: Results
 
     async def read(self, event_id: str) -> Notice:
         """Return the notice about an event, empty if there is none."""
@@ -63,14 +58,14 @@ class Notices:
                 return notice
             try:
                 body = more.model_dump_json().encode()
-                await self._results.put(notice_key(event_id), body, etag, ContentType="application/json")
+                await self.results.put(notice_key(event_id), body, etag, ContentType="application/json")
             except PreconditionFailed:
                 continue
             return more
         raise Unavailable("the notice was written by others each time")
 
     async def _read(self, event_id: str) -> tuple[Notice, str | None]:
-        found = await self._results.read(notice_key(event_id))
+        found = await self.results.read(notice_key(event_id))
         if found is None:
             return Notice(), None
         try:

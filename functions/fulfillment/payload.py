@@ -25,20 +25,9 @@ def payload_of(
 ) -> str:
     """Return the JSON that a delivery's record carries, at most `PAYLOAD_MAX_BYTES` long.
 
-    Of what is longer, the prompts and texts are left out, then the clips; ``truncated`` says so.
-
-    Parameters
-    ----------
-    format : Format
-        ``provider``: the provider's own task object is the body. Otherwise: the body's ``data``.
-    event : TaskCompleted or TaskFailed
-        How the task ended.
-    provider_object : dict or None
-        The provider's own task object; without one, the event itself is written in a gateway's way.
-    assets : sequence of KnownAsset
-        Its files.
-    manifest : ManifestLocation
-        Where everything is.
+    In the format ``provider`` that is the provider's own task object, or without one the event in a gateway's way. In
+    the others it is the body's ``data``: of what is too long, the prompts and texts are left out, then the clips;
+    ``truncated`` says so.
     """
     if format is Format.PROVIDER:
         return _json(provider_object or _stand_in(event))

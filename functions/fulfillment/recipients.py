@@ -29,19 +29,9 @@ MARKING_S: Final = 0.5
 class Recipients:
     """The subscriptions, read at most every 15 s, and once for all tasks that ask meanwhile.
 
-    Those that were read last are used where they cannot be read anew.
-
-    Parameters
-    ----------
-    table : SubscriptionsTable
-        Where they are.
-    policy : NetworkPolicy
-        Where a URL may point.
-    clock : callable, optional
-        Seconds of the wall clock.
-    versions : SecretVersionsTable
-        Where it is kept which versions of their secrets sign: an item that says so by itself is from an earlier
-        tunehook, and may be put again before anything is sent to it.
+    Those that were read last are used where they cannot be read anew. `versions` has which versions of their
+    secrets sign: an item that says so by itself is from an earlier tunehook, and may be put again before anything is
+    sent to it.
     """
 
     def __init__(
@@ -63,17 +53,7 @@ class Recipients:
         self._marks: dict[str, str | None] = {}
 
     def of(self, kind: WebhookType, provider: str, item: Mapping[str, Any] | None) -> list[Recipient]:
-        """Return who is told.
-
-        Parameters
-        ----------
-        kind : WebhookType
-            What happened.
-        provider : str
-            At which provider.
-        item : mapping or None
-            The task's item, which may name a hook of its own.
-        """
+        """Return who is told of what happened at a provider; the task's item may name a hook of its own."""
         recipients = recipients_of(kind, provider, self._cache.get(None), item or {}, self._policy)
         self._mark_some()
         return recipients

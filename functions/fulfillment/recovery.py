@@ -1,10 +1,11 @@
-"""Deliveries that were never made: of tasks that ended while a subscription was disabled, or before there was one."""
+"""Deliveries that were never created: the subscription was disabled, or not yet there, when the task ended."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -30,42 +31,9 @@ from tunehook.times import now_ms
 logger = Logger(child=True)
 
 
-@dataclass(frozen=True, slots=True)
-class OneSubscription:
-    """Stands in for `fulfillment.recipients.Recipients`: one subscription, read strongly consistent."""
-
-    table: SubscriptionsTable
-    policy: NetworkPolicy
-    subscription_id: str
-
-    def of(self, kind: WebhookType, provider: str, item: Mapping[str, Any] | None) -> list[Recipient]:  # noqa: ARG002
-        """Return the subscription if it is to be told of this; see `fulfillment.recipients.Recipients.of`."""
-        found = self.table.get(self.subscription_id)
-        try:
-            subscription = None if found is None else check_subscription(found, self.policy)
-        except InvalidInput as error:
-            logger.warning("subscription_unusable", subscription_id=self.subscription_id, field=error.field)
-            return []
-        if subscription is None or not subscription.wants(kind, provider):
-            return []
-        return [Recipient(subscription.subscription_id, subscription.format)]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
-    """Makes the delivery to one subscription that fulfillment would have made when the task ended.
-
-    Attributes
-    ----------
-    tasks, subscriptions, deliveries, queue
-        The tables, and the deliveries queue.
-    results : Results
-        Where the manifests are.
-    policy : NetworkPolicy
-        Where a URL may point.
-    clock : callable
-        The present moment in milliseconds since 1970.
-    """
+    """Creates the delivery to one subscription that fulfillment would have created when the task ended."""
 
     tasks: TasksTable
     subscriptions: SubscriptionsTable
@@ -76,7 +44,7 @@ class Recovery:
     clock: Callable[[], int] = now_ms
 
     async def deliver(self, request: DeliveryRequest) -> None:
-        """Make a delivery; one that is there already stays as it is.
+        """Create a delivery; one that is there already stays as it is.
 
         Raises
         ------
@@ -93,26 +61,42 @@ class Recovery:
         if "archived_at_ms" not in item:
             raise Unavailable("the task's files are still waited for")
         location = ManifestLocation(bucket=self.results.bucket, key=manifest_key(key.provider, key.task_id))
-        event, provider_object, assets = await self._kept(item, location.key)
-        recipients = OneSubscription(self.subscriptions, self.policy, request.subscription_id)
-        telling = DeliveryFanOut(recipients, self.deliveries, self.queue, Notices(self.results), self.clock)
-        told = await telling.tell(
+        event, provider_object, assets = await self._archived(item, location.key)
+        recipients_of = partial(self._recipients, request.subscription_id)
+        fan_out = DeliveryFanOut(
+            recipients_of, self.deliveries, self.queue, Notices(self.results), self.clock
+        )
+        count = await fan_out.create_deliveries(
             News(event, None, provider_object, assets, location),
             item["archived_at_ms"],
             # Of others that were told before the files were settled; what this one was told, its own delivery says.
             may_have_been_told=False,
         )
         logger.info(
-            "delivery_recovered" if told else "delivery_not_wanted",
+            "delivery_recovered" if count else "delivery_not_wanted",
             task_id=key.task_id,
             provider=key.provider,
             subscription_id=request.subscription_id,
         )
 
-    async def _kept(
+    def _recipients(
+        self, subscription_id: str, kind: WebhookType, provider: str, _: Mapping[str, Any] | None
+    ) -> list[Recipient]:
+        """Return the subscription, read strongly consistent, if it is to be told of this."""
+        found = self.subscriptions.get(subscription_id)
+        try:
+            subscription = None if found is None else check_subscription(found, self.policy)
+        except InvalidInput as error:
+            logger.warning("subscription_unusable", subscription_id=subscription_id, field=error.field)
+            return []
+        if subscription is None or not subscription.wants(kind, provider):
+            return []
+        return [Recipient(subscription.subscription_id, subscription.format)]
+
+    async def _archived(
         self, item: dict[str, Any], key: str
     ) -> tuple[TaskEnded, dict[str, Any] | None, tuple[ArchivedAsset, ...]]:
-        """Return what is kept of a run: by its manifest, or where that is lost, by its item."""
+        """Return what is archived of a run: by its manifest, or where that is lost, by its item."""
         found = await self.results.read(key)
         if found is not None:
             manifest, event = read_manifest(found[0]), event_in(found[0])

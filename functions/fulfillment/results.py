@@ -1,12 +1,12 @@
-"""The results bucket: what lies there of a task, and writes that never overwrite what somebody else wrote meanwhile."""
+"""The results bucket: what lies in it, and conditional writes, in one call or as a multipart upload."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools import Logger
@@ -18,6 +18,8 @@ from tunehook.errors import TunehookError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+    from fulfillment.download import Body
+
 logger = Logger(child=True)
 
 PUT_BYTES: Final = 8 * 1024 * 1024
@@ -26,22 +28,21 @@ PUT_BYTES: Final = 8 * 1024 * 1024
 PART_BYTES: Final = 5 * 1024 * 1024
 """The size of the other parts of a multipart upload: the smallest that S3 takes."""
 
+OBJECT_MAX_BYTES: Final = PUT_BYTES + 9_999 * PART_BYTES
+"""What the 10,000 parts hold that S3 allows an upload."""
+
 PARTS_AT_ONCE: Final = 2
 """How many parts of one file are on their way to S3 at a time, while the next one is being read."""
 
+_READ_BYTES: Final = 1024 * 1024
+"""How much of an object is in memory while its digest is computed."""
+
 S3_SETTINGS: Final[dict[str, Any]] = {"read_timeout": 60, "s3": {"payload_signing_enabled": False}}
-"""Of the client: copying an object takes time; and S3 checks a CRC of each part, which TLS guards."""
+"""Of the client: S3 checks a CRC of each part, which TLS guards."""
 
-LARGE_BYTES: Final = 1024**3
-"""S3 may take minutes to copy a larger object onto itself."""
-
-LARGE_S3_SETTINGS: Final[dict[str, Any]] = S3_SETTINGS | {
-    "read_timeout": 180,
-    "retries": {"mode": "standard", "total_max_attempts": 1},
-}
-"""Of a client for those copies alone: one that takes long is not begun anew while it is under way."""
-
-_CLASHES: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "NoSuchUpload"})
+_CONFLICTS: Final = frozenset(
+    {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "NoSuchUpload"}
+)
 """What S3 says of a condition that does not hold, of two writes at once, and of an object or upload that is gone."""
 
 _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
@@ -50,23 +51,15 @@ _LAST_PARTS_S: Final = 5.0
 
 
 class PreconditionFailed(TunehookError):
-    """Somebody else has written the object since it was last looked at."""
+    """Somebody else has written the object since it was last read."""
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
-    """A file that lies in S3; `sha256` is in hexadecimal, and `remark` what is odd about it, if anything."""
+class StoredObject:
+    """An object; from `source` on, what its metadata says, None where it says nothing.
 
-    key: str
-    content_type: str
-    bytes: int
-    sha256: str
-    remark: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An object; from `source` on, what its metadata says, None where it says nothing."""
+    `modified_ms` is S3's ``Last-Modified`` in milliseconds since 1970.
+    """
 
     key: str
     etag: str
@@ -77,19 +70,22 @@ class Stored:
     bytes: int | None
     run_ms: int | None
     remark: str | None = None
+    modified_ms: int = 0
 
     @property
     def is_whole(self) -> bool:
-        """Whether the object was written to its end, and is as long as it was then."""
+        """Whether the object was written to its end.
+
+        S3 shows a multipart object (its ETag ends in ``-`` and the number of parts) only when it is complete. Its
+        metadata was written before its bytes were known, and so says neither digest nor length.
+        """
+        if self.sha256 is None and self.bytes is None:
+            return self.source is not None and "-" in self.etag
         return self.sha256 is not None and self.bytes == self.size
 
     def is_later_than(self, run_ms: int) -> bool:
         """Return whether a later run of the task than that of `run_ms` has written the object."""
         return self.run_ms is not None and self.run_ms > run_ms
-
-    def copied(self) -> Copied:
-        """Return a whole object as the file that it is."""
-        return Copied(self.key, self.content_type, self.size, self.sha256 or "", self.remark)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,35 +106,24 @@ class ObjectMetadata:
 
 
 class Results:
-    """The results bucket.
+    """The results bucket."""
 
-    Parameters
-    ----------
-    s3 : S3Client
-        A low-level boto3 client.
-    bucket : str
-        The bucket's name.
-    for_large : callable, optional
-        Returns a client for copies of objects of `LARGE_BYTES` and more, made with `LARGE_S3_SETTINGS`.
-    """
-
-    def __init__(self, s3: S3Client, bucket: str, for_large: Callable[[], S3Client] | None = None) -> None:
+    def __init__(self, s3: S3Client, bucket: str) -> None:
         # Its stubs know no bytearray, which boto3 takes.
         self._s3: Any = s3
-        self._for_large: Callable[[], Any] = for_large or (lambda: s3)
         self.bucket = bucket
 
-    async def below(self, prefix: str) -> dict[str, Stored]:
+    async def list_objects(self, prefix: str) -> dict[str, StoredObject]:
         """Return the objects whose keys begin with `prefix`, by key."""
 
         def keys() -> list[str]:
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
             return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
 
-        found = await asyncio.gather(*(self.look(key) for key in await asyncio.to_thread(keys)))
+        found = await asyncio.gather(*(self.head(key) for key in await asyncio.to_thread(keys)))
         return {stored.key: stored for stored in found if stored is not None}
 
-    async def look(self, key: str) -> Stored | None:
+    async def head(self, key: str) -> StoredObject | None:
         """Return an object without its bytes, or None."""
         try:
             head = await asyncio.to_thread(self._s3.head_object, Bucket=self.bucket, Key=key)
@@ -147,7 +132,7 @@ class Results:
                 return None
             raise
         metadata = head["Metadata"]
-        return Stored(
+        return StoredObject(
             key=key,
             etag=head["ETag"],
             size=head["ContentLength"],
@@ -157,6 +142,7 @@ class Results:
             bytes=_number(metadata.get("bytes")),
             run_ms=_number(metadata.get("run")),
             remark=metadata.get("remark"),
+            modified_ms=int(head["LastModified"].timestamp() * 1000),
         )
 
     async def read(self, key: str) -> tuple[bytes, str] | None:
@@ -173,69 +159,81 @@ class Results:
                 return None
             raise
 
-    async def put(self, key: str, body: bytes | bytearray, seen: str | None, **headers: Any) -> None:
-        """Write an object in one call.
-
-        Parameters
-        ----------
-        key : str
-            Its key.
-        body : bytes or bytearray
-            All of it.
-        seen : str or None
-            The ETag of the object that it replaces; None if there must be none.
-        **headers
-            Further parameters of the call.
+    async def digest(self, stored: StoredObject) -> str:
+        """Read an object, and return its SHA-256 in hexadecimal.
 
         Raises
         ------
-        Clash
+        PreconditionFailed
+            If it was replaced or deleted meanwhile.
+        """
+        hasher = hashlib.sha256()
+        with _conflicts():
+            answer = await asyncio.to_thread(
+                self._s3.get_object, Bucket=self.bucket, Key=stored.key, IfMatch=stored.etag
+            )
+        with closing(answer["Body"]) as body:
+            while chunk := await asyncio.to_thread(body.read, _READ_BYTES):
+                hasher.update(chunk)
+        return hasher.hexdigest()
+
+    async def put(self, key: str, body: bytes | bytearray, expected_etag: str | None, **headers: Any) -> None:
+        """Write an object in one call, with further parameters of that as `headers`.
+
+        Parameters
+        ----------
+        expected_etag : str or None
+            The ETag of the object that it replaces; None if there must be none.
+
+        Raises
+        ------
+        PreconditionFailed
             If another object lies there, or none. The very same one is what a try before this one has written, whose
             answer was lost.
         """
         where: Any = {"Bucket": self.bucket, "Key": key}
         try:
-            with _clashes():
+            with _conflicts():
                 await asyncio.to_thread(
-                    self._s3.put_object, **where, Body=body, **_condition(seen), **headers
+                    self._s3.put_object, **where, Body=body, **_condition(expected_etag), **headers
                 )
         except PreconditionFailed:
             written = await asyncio.to_thread(_etag_of_put, body)
-            if not await _lies_there(self._s3, where, written, headers.get("Metadata", {})):
+            if not await _is_there(self._s3, where, written, headers.get("Metadata", {})):
                 raise
 
-    def upload(self, key: str, about: ObjectMetadata, seen: str | None) -> Upload:
-        """Begin a multipart upload; `seen` as in `put`."""
-        return Upload(self._s3, self._for_large, self.bucket, key, about, seen)
+    async def store(self, key: str, metadata: ObjectMetadata, expected_etag: str | None, body: Body) -> None:
+        """Write a file of which the first `PUT_BYTES` are read: in one call if that is all, else in parts.
+
+        Nothing is visible under the key before all of it is there. `expected_etag` and errors are those of `put`.
+        """
+        if len(body.part) < PUT_BYTES:
+            headers = metadata.headers(sha256=body.sha256, bytes=str(body.count))
+            await self.put(key, body.part, expected_etag, **headers)
+            return
+        where = {"Bucket": self.bucket, "Key": key}
+        async with Upload(self._s3, where, metadata, expected_etag) as upload:
+            while body.part:
+                body.release_after(await upload.add(body.hand_over()))
+                await body.read(PART_BYTES)
+            await upload.complete()
 
 
+@dataclass(slots=True)
 class Upload:
-    """A multipart upload, as a context: left before `complete`, it is aborted.
+    """A multipart upload, as a context: left before `complete`, it is aborted."""
 
-    Nothing is visible under the key before all of it is there.
-    """
-
-    def __init__(
-        self,
-        s3: S3Client,
-        for_large: Callable[[], Any],
-        bucket: str,
-        key: str,
-        about: ObjectMetadata,
-        seen: str | None,
-    ) -> None:
-        self._s3: Any = s3
-        self._for_large = for_large
-        self._size = 0
-        self._where: Any = {"Bucket": bucket, "Key": key}
-        self._about = about
-        self._seen = seen
-        self._slots = asyncio.Semaphore(PARTS_AT_ONCE)
-        self._parts: list[asyncio.Task[str]] = []
-        self._is_complete = False
+    s3: Any
+    where: Any
+    metadata: ObjectMetadata
+    expected_etag: str | None
+    _slots: asyncio.Semaphore = field(init=False, default_factory=lambda: asyncio.Semaphore(PARTS_AT_ONCE))
+    _parts: list[asyncio.Task[str]] = field(init=False, default_factory=list)
+    _upload: Any = field(init=False, default=None)
+    _is_complete: bool = field(init=False, default=False)
 
     async def __aenter__(self) -> Upload:
-        create = asyncio.to_thread(self._s3.create_multipart_upload, **self._where, **self._about.headers())
+        create = asyncio.to_thread(self.s3.create_multipart_upload, **self.where, **self.metadata.headers())
         creating = asyncio.create_task(create)
         try:
             self._begun(await asyncio.shield(creating))
@@ -249,7 +247,7 @@ class Upload:
         return self
 
     def _begun(self, created: Mapping[str, Any]) -> None:
-        self._upload: Any = {**self._where, "UploadId": created["UploadId"]}
+        self._upload = {**self.where, "UploadId": created["UploadId"]}
 
     async def __aexit__(self, *_: object) -> None:
         if self._is_complete:
@@ -261,10 +259,11 @@ class Upload:
             part.cancel()
         await asyncio.gather(*self._parts, return_exceptions=True)
         try:
-            await asyncio.to_thread(self._s3.abort_multipart_upload, **self._upload)
+            await asyncio.to_thread(self.s3.abort_multipart_upload, **self._upload)
         except AWS_FAULTS as error:
             # What led here is what counts; the bucket's lifecycle rule aborts the upload within a day.
-            logger.warning("upload_not_aborted", error=code_of(error))
+            if code_of(error) != "NoSuchUpload":
+                logger.warning("upload_not_aborted", error=code_of(error))
 
     async def add(self, part: bytearray) -> asyncio.Task[str]:
         """Begin to send a part; wait first while `PARTS_AT_ONCE` are on their way.
@@ -278,7 +277,6 @@ class Upload:
         for earlier in self._parts:
             if earlier.done():
                 earlier.result()
-        self._size += len(part)
         task = asyncio.create_task(self._send(len(self._parts) + 1, part))
         self._parts.append(task)
         return task
@@ -286,50 +284,37 @@ class Upload:
     async def _send(self, number: int, part: bytearray) -> str:
         try:
             answer = await asyncio.to_thread(
-                self._s3.upload_part, **self._upload, PartNumber=number, Body=part
+                self.s3.upload_part, **self._upload, PartNumber=number, Body=part
             )
         finally:
             self._slots.release()
         return str(answer["ETag"])
 
-    async def complete(self, **metadata: str) -> None:
-        """Make the object visible, then add to its metadata what is known only now.
-
-        S3 takes metadata before the first byte alone, and replaces it by a copy of the object onto itself
-        (`docs/decisions/010-metadata-of-large-files.md`). Until then the object does not count as whole.
+    async def complete(self) -> None:
+        """Make the object visible.
 
         Raises
         ------
-        Clash
+        PreconditionFailed
             If somebody else has written it meanwhile.
         """
         etags = await asyncio.gather(*self._parts)
         parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, start=1)]
         try:
-            with _clashes():
-                completed = await asyncio.to_thread(
-                    self._s3.complete_multipart_upload,
+            with _conflicts():
+                await asyncio.to_thread(
+                    self.s3.complete_multipart_upload,
                     **self._upload,
                     MultipartUpload={"Parts": parts},
-                    **_condition(self._seen),
+                    **_condition(self.expected_etag),
                 )
-                etag = completed["ETag"]
         except PreconditionFailed:
-            # A try before this one may have completed it.
-            etag = _etag_of_parts(etags)
-            if not await _lies_there(self._s3, self._where, etag, self._about.metadata):
+            # A try before this one may have completed it, or another worker an upload of the same bytes. Then this
+            # upload is aborted, if it is still there.
+            if not await _is_there(self.s3, self.where, _etag_of_parts(etags), self.metadata.metadata):
                 raise
-        self._is_complete = True
-        copying = self._s3 if self._size < LARGE_BYTES else await asyncio.to_thread(self._for_large)
-        with _clashes():
-            await asyncio.to_thread(
-                copying.copy_object,
-                **self._where,
-                CopySource=self._where,
-                CopySourceIfMatch=etag,
-                MetadataDirective="REPLACE",
-                **self._about.headers(**metadata),
-            )
+        else:
+            self._is_complete = True
 
 
 def _etag_of_put(body: bytes | bytearray) -> str:
@@ -343,7 +328,7 @@ def _etag_of_parts(etags: Sequence[str]) -> str:
     return f'"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(etags)}"'
 
 
-async def _lies_there(s3: Any, where: Any, etag: str, metadata: Mapping[str, str]) -> bool:
+async def _is_there(s3: Any, where: Any, etag: str, metadata: Mapping[str, str]) -> bool:
     """Return whether an object with these bytes and this metadata lies under a key."""
     try:
         head = await asyncio.to_thread(s3.head_object, **where)
@@ -354,16 +339,16 @@ async def _lies_there(s3: Any, where: Any, etag: str, metadata: Mapping[str, str
     return bool(head["ETag"] == etag and head["Metadata"] == metadata)
 
 
-def _condition(seen: str | None) -> Any:
-    return {"IfNoneMatch": "*"} if seen is None else {"IfMatch": seen}
+def _condition(expected_etag: str | None) -> Any:
+    return {"IfNoneMatch": "*"} if expected_etag is None else {"IfMatch": expected_etag}
 
 
 @contextmanager
-def _clashes() -> Iterator[None]:
+def _conflicts() -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        if code_of(error) in _CLASHES:
+        if code_of(error) in _CONFLICTS:
             raise PreconditionFailed("written by somebody else meanwhile") from error
         raise
 

@@ -4,15 +4,12 @@ from typing import Final
 
 from pydantic import BaseModel, Field
 
+from fulfillment.results import OBJECT_MAX_BYTES
 from tunehook.http.guard import NetworkPolicy
 from tunehook.metrics import Observability
 
-ASSET_MAX_BYTES: Final = 5 * 1024**3
-"""The largest object that S3 copies in one call: so does a large file get the rest of its metadata."""
-
-
 ARCHIVE_PATIENCE_MAX_S: Final = 600
-"""As long as files are asked for at all."""
+"""As long as files are waited for at all."""
 
 
 class FulfillmentSettings(BaseModel):
@@ -28,6 +25,6 @@ class FulfillmentSettings(BaseModel):
     results_bucket: str = Field(min_length=1)
     event_bus: str = Field(min_length=1)
     network_policy: NetworkPolicy
-    max_asset_bytes: int = Field(gt=0, le=ASSET_MAX_BYTES)
+    max_asset_bytes: int = Field(gt=0, le=OBJECT_MAX_BYTES)
     archive_patience_s: int = Field(ge=0, le=ARCHIVE_PATIENCE_MAX_S)
     observability: Observability = Observability.FULL

@@ -1,24 +1,23 @@
-"""What lasts from batch to batch: the clients of AWS, and the caches over them."""
+"""Batches of the fulfillment queue: the clients of AWS that outlive them, and what becomes of each message."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, TypeAlias
 
 from aws_lambda_powertools import Logger
 
 from fulfillment.archiver import KEEP_S, Archiver
 from fulfillment.fan_out import DeliveryFanOut
-from fulfillment.fulfil import Fulfillment
+from fulfillment.fulfill import Fulfillment
 from fulfillment.messages import content_of, event_of_item, since_ms
 from fulfillment.metrics import Metrics
 from fulfillment.notices import Notices
 from fulfillment.recipients import Recipients
 from fulfillment.recovery import Recovery
-from fulfillment.results import LARGE_S3_SETTINGS, S3_SETTINGS, Results
+from fulfillment.results import S3_SETTINGS, Results
 from fulfillment.retry_policy import RetryLater, due_at_ms
 from fulfillment.settings import FulfillmentSettings
 from tunehook.archive_request import ArchiveRequest
@@ -39,19 +38,18 @@ from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import TaskKey
 from tunehook.times import now_ms
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
 logger = Logger(child=True)
 
+_Content: TypeAlias = TaskEnded | ArchiveRequest | DeliveryRequest
+
 RESERVE_S: Final = 30.0
-"""How much of the function's time is kept for what comes after copying."""
+"""How much of the function's time is left for what comes after archiving."""
 
 LAST_S: Final = 5.0
 """How much of the function's time is kept for its answer."""
 
 SOONEST_S: Final = 5
-"""How long a message that something failed is left alone, however soon its receivers are due to be told."""
+"""How long a message that something failed is left alone, however soon its recipients are due to be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,34 +60,23 @@ class GivenUp:
 
 
 class Worker:
-    """Handles batches of messages; made once for the life of the function's process.
-
-    Parameters
-    ----------
-    settings : FulfillmentSettings
-        The function's environment.
-    """
+    """Handles batches of messages; made once for the life of the function's process."""
 
     def __init__(self, settings: FulfillmentSettings) -> None:
         dynamodb = client("dynamodb")
+        policy = settings.network_policy
         self._settings = settings
         self._sqs = client("sqs")
         self._visibility = visibility_client()
-        self._results = Results(client("s3", **S3_SETTINGS), settings.results_bucket, _client_for_large)
+        self._results = Results(client("s3", **S3_SETTINGS), settings.results_bucket)
         self._tasks = TasksTable(dynamodb, settings.tasks_table)
         self._bus = EventBus(client("events"), settings.event_bus)
         subscriptions = SubscriptionsTable(dynamodb, settings.subscriptions_table)
         deliveries = DeliveriesTable(dynamodb, settings.deliveries_table)
         queue = DeliveriesQueue(self._sqs, settings.deliveries_queue)
-        self._telling = DeliveryFanOut(
-            Recipients(
-                subscriptions,
-                settings.network_policy,
-                versions=SecretVersionsTable(dynamodb, settings.secret_versions_table),
-            ),
-            deliveries,
-            queue,
-            Notices(self._results),
+        versions = SecretVersionsTable(dynamodb, settings.secret_versions_table)
+        self._fan_out = DeliveryFanOut(
+            Recipients(subscriptions, policy, versions=versions).of, deliveries, queue, Notices(self._results)
         )
         self._recovery = Recovery(
             tasks=self._tasks,
@@ -97,20 +84,13 @@ class Worker:
             deliveries=deliveries,
             queue=queue,
             results=self._results,
-            policy=settings.network_policy,
+            policy=policy,
         )
 
     async def handle(
         self, records: Sequence[Mapping[str, Any]], remaining_ms: Callable[[], int]
     ) -> list[GivenUp | BaseException | None]:
-        """Handle the messages of a batch at the same time.
-
-        Parameters
-        ----------
-        records : sequence of mapping
-            The records of Lambda's event.
-        remaining_ms : callable
-            Returns how long the invocation may still run, in milliseconds.
+        """Handle the messages of a batch, the records of Lambda's event, at the same time.
 
         Returns
         -------
@@ -120,12 +100,12 @@ class Worker:
         """
         asyncio.get_running_loop().set_default_executor(UnawaitedThreads(CONNECTIONS))
         messages = [Message.of(record) for record in records]
-        hold = VisibilityHeartbeat(
+        heartbeat = VisibilityHeartbeat(
             self._visibility, self._settings.fulfillment_queue, messages, on_fault=_not_hidden
         )
-        async with hold, open_client(guard=self._settings.network_policy, timeout=None) as http:
+        async with heartbeat, open_client(guard=self._settings.network_policy, timeout=None) as http:
             fulfillment = Fulfillment(
-                archive=Archiver(
+                archiver=Archiver(
                     self._results,
                     http,
                     max_asset_bytes=self._settings.max_asset_bytes,
@@ -134,44 +114,42 @@ class Worker:
                 results=self._results,
                 tasks=self._tasks,
                 bus=self._bus,
-                telling=self._telling,
+                fan_out=self._fan_out,
                 patience_s=self._settings.archive_patience_s,
-                figures=Metrics(self._settings.observability),
+                metrics=Metrics(self._settings.observability),
             )
             return await asyncio.gather(
-                *(self._handle(fulfillment, message, hold, remaining_ms) for message in messages)
+                *(self._handle(fulfillment, message, heartbeat, remaining_ms) for message in messages)
             )
 
     async def _handle(
         self,
         fulfillment: Fulfillment,
         message: Message,
-        hold: VisibilityHeartbeat,
+        heartbeat: VisibilityHeartbeat,
         remaining_ms: Callable[[], int],
     ) -> GivenUp | BaseException | None:
         remaining_s = remaining_ms() / 1000
-        content: TaskEnded | ArchiveRequest | DeliveryRequest | None = None
+        content: _Content | None = None
         try:
             async with asyncio.timeout(remaining_s - LAST_S):
                 try:
                     content = content_of(message.body)
-                    await self._fulfil(fulfillment, message, content, min(KEEP_S, remaining_s - RESERVE_S))
+                    await self._fulfill(fulfillment, message, content, min(KEEP_S, remaining_s - RESERVE_S))
                 except InvalidInput as error:
                     # The message, or the item that it is about, is none of ours, however often it comes.
                     await asyncio.to_thread(put_aside, self._sqs, self._settings.dead_letters, message, error)
                     return GivenUp(error)
         except RetryLater as again:
-            await hold.retry_after(message, again.after_s)
+            await heartbeat.retry_after(message, again.after_s)
             return again
         except Exception as fault:  # noqa: BLE001 - one message's fault is not the others'
-            await hold.retry_after(message, self._after_fault_s(message, content))
+            await heartbeat.retry_after(message, self._after_fault_s(message, content))
             return fault
         return None
 
-    def _after_fault_s(
-        self, message: Message, content: TaskEnded | ArchiveRequest | DeliveryRequest | None
-    ) -> int:
-        """Return when a message comes again that something failed: sooner where its receivers are due to be told."""
+    def _after_fault_s(self, message: Message, content: _Content | None) -> int:
+        """Return when a message comes again that something failed: sooner where its recipients are due to be told."""
         after_s = after_fault_s(message.receive_count)
         if isinstance(content, TaskCompleted | TaskFailed):
             due_ms = due_at_ms(content, since_ms(message, content), self._settings.archive_patience_s * 1000)
@@ -179,18 +157,18 @@ class Worker:
                 return min(after_s, max(int(due_s), SOONEST_S))
         return after_s
 
-    async def _fulfil(
+    async def _fulfill(
         self,
         fulfillment: Fulfillment,
         message: Message,
-        content: TaskEnded | ArchiveRequest | DeliveryRequest,
+        content: _Content,
         within_s: float,
     ) -> None:
         if isinstance(content, DeliveryRequest):
             await self._recovery.deliver(content)
             return
         if not isinstance(content, ArchiveRequest):
-            await fulfillment.fulfil(
+            await fulfillment.fulfill(
                 content,
                 since_ms=since_ms(message, content),
                 within_s=within_s,
@@ -201,13 +179,7 @@ class Worker:
         if (item := await asyncio.to_thread(self._tasks.get, key)) is None:
             logger.warning("task_gone", task_id=key.task_id, provider=key.provider)
             return
-        await fulfillment.fulfil(event_of_item(item), within_s=within_s, again_ms=content.requested_at_ms)
-
-
-@cache
-def _client_for_large() -> S3Client:
-    s3: S3Client = client("s3", **LARGE_S3_SETTINGS)
-    return s3
+        await fulfillment.fulfill(event_of_item(item), within_s=within_s, again_ms=content.requested_at_ms)
 
 
 def _not_hidden(fault: Exception) -> None:
@@ -224,18 +196,18 @@ def report(result: GivenUp | BaseException | None) -> bool:
             return False
         case RetryLater():
             logger.info("message_comes_again", reason=str(result))
-        case _ if passing := passing_words(result):
+        case _ if passing := passing_reason(result):
             logger.warning("message_comes_again", reason=passing)
         case _:
             logger.error("message_failed", exc_info=result)
     return True
 
 
-def passing_words(fault: BaseException) -> str | None:
+def passing_reason(fault: BaseException) -> str | None:
     """Return what a fault was, if it is one of AWS or of what we depend on, and so may pass; None if it is a bug."""
     if isinstance(fault, BaseExceptionGroup):
-        words = [passing_words(each) for each in fault.exceptions]
-        return None if None in words else ", ".join(sorted(set(filter(None, words))))
+        reasons = [passing_reason(each) for each in fault.exceptions]
+        return None if None in reasons else ", ".join(sorted(set(filter(None, reasons))))
     if isinstance(fault, TimeoutError):
         return "not done in time"
     if isinstance(fault, Unavailable):

@@ -114,7 +114,6 @@ WRITES = (
     "delete_item",
     "put_object",
     "complete_multipart_upload",
-    "copy_object",
 )
 
 

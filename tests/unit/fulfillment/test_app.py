@@ -279,7 +279,7 @@ def test_a_message_is_hidden_for_a_short_time_before_anything_else_is_done(
         assert hiding.seconds == [VISIBILITY_S]
         raise Dies
 
-    monkeypatch.setattr(app._worker(), "_fulfil", die)
+    monkeypatch.setattr(app._worker(), "_fulfill", die)
     assert handle(queue_event(body()), Soon()) == ["message-0"]
     assert hiding.seconds == [VISIBILITY_S, 10]
 

@@ -1,5 +1,7 @@
 import asyncio
+import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -11,11 +13,10 @@ from tests.support.tasks import KEY, NOW_MS
 from tests.support.virtual_tests import in_virtual_time
 from tests.unit.fulfillment.world import keys
 
-from fulfillment.archiver import EXPIRED, Archiver, Kept
+from fulfillment.archiver import EXPIRED, Archiver, Recorded, TaskFiles, TaskRun
 from fulfillment.assets import Asset
 from fulfillment.results import Results
-from fulfillment.transfer import TaskRun
-from tunehook.events import ArchivedAsset
+from tunehook.events import ArchivedAsset, PendingAsset
 from tunehook.times import from_ms
 
 # As documented, and not imported: a bound that moves is to be noticed.
@@ -62,6 +63,15 @@ class Hosts:
         return httpx.Response(200, stream=httpx.ByteStream(answer))
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What came of one file, and whether it may come later."""
+
+    asset: ArchivedAsset
+    may_come: bool = False
+    retry_after_s: float = 0.0
+
+
 class Clock:
     """The seconds that the archive has slept."""
 
@@ -81,7 +91,8 @@ async def keep(
     s3: Any = None,
     run: TaskRun = RUN,
     https_only: bool = False,
-    **options: Any,
+    event_id: str = "",
+    files: TaskFiles | None = None,
 ) -> list[Kept]:
     async with httpx.AsyncClient(transport=httpx.MockTransport(hosts.handle), max_redirects=3) as http:
         archive = Archiver(
@@ -92,7 +103,13 @@ async def keep(
             sleep=(clock or Clock()).sleep,
             clock=lambda: now_ms,
         )
-        return await archive.keep(run, assets or (AUDIO,), within_s=within_s, **options)
+        if files is None:
+            files = await archive.inspect(TaskRun(run.key, run.run_ms, event_id), assets or (AUDIO,))
+        await archive.archive(files, within_s)
+    return [
+        Kept(asset, True, files.retry_after_s) if isinstance(current, PendingAsset) else Kept(asset)
+        for asset, current in zip(files.settled(), files.current(), strict=True)
+    ]
 
 
 async def test_a_kept_file_says_where_it_lies_and_what_it_is(bucket: str) -> None:
@@ -207,7 +224,9 @@ async def test_nothing_to_keep_asks_nobody() -> None:
         pass
 
     archive = Archiver(Results(Nobody(), BUCKET), httpx.AsyncClient(), max_asset_bytes=1)  # type: ignore[arg-type]
-    assert await archive.keep(RUN, []) == []
+    files = await archive.inspect(RUN, [])
+    await archive.archive(files)
+    assert files.settled() == ()
 
 
 class TestExpired:
@@ -272,9 +291,9 @@ class TestAgain:
     async def test_what_is_known_not_to_be_had_is_not_tried(self, bucket: str) -> None:
         missing = ArchivedAsset(clip_id="clip-1", type="audio", status="unavailable", reason="HTTP 410")
         archive = Archiver(Results(client("s3"), BUCKET), httpx.AsyncClient(), max_asset_bytes=1)
-        progress = await archive.look(RUN, [AUDIO], {AUDIO.name: missing})
+        files = await archive.inspect(RUN, [AUDIO], [Recorded(missing)])
         hosts = Hosts()
-        assert await keep(hosts, progress=progress) == [Kept(missing)]
+        assert await keep(hosts, files=files) == [Kept(missing)]
         assert (hosts.asked, keys()) == ([], [])
 
     async def test_the_files_of_another_clip_are_not_taken_for_its_own(self, bucket: str) -> None:
@@ -475,3 +494,91 @@ async def test_a_text_that_is_lost_is_unavailable(bucket: str) -> None:
     (kept,) = await keep(Hosts(), Asset("clip-1", "lyrics", ()))
     assert (kept.asset.status, kept.may_come) == ("unavailable", False)
     assert kept.asset.reason == "the text was too long to be passed on, and is not kept any more"
+
+
+class TestLargeFiles:
+    """An object of several parts says no digest: it is in the manifest or the item, or is read from S3 once."""
+
+    CUT = 8 * 1024 * 1024
+
+    @pytest.fixture
+    def stored(self, bucket: str) -> dict[str, Any]:
+        """A whole object of two parts, left by a run that died before it wrote its digest down."""
+        s3 = client("s3")
+        where: Any = {"Bucket": bucket, "Key": "results/suno/task-1/clip-1/audio.mp3"}
+        metadata = {"source-url": BEST, "run": str(NOW_MS)}
+        upload = s3.create_multipart_upload(**where, ContentType="audio/mpeg", Metadata=metadata)
+        parts: list[Any] = []
+        for number, part in enumerate((MP3.ljust(self.CUT, b"\x00"), b"end"), start=1):
+            which = where | {"UploadId": upload["UploadId"], "PartNumber": number}
+            parts.append({"PartNumber": number, "ETag": s3.upload_part(**which, Body=part)["ETag"]})
+        s3.complete_multipart_upload(**where, UploadId=upload["UploadId"], MultipartUpload={"Parts": parts})
+        data = MP3.ljust(self.CUT, b"\x00") + b"end"
+        return {"key": where["Key"], "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+    def recorded(self, stored: dict[str, Any], **fields: Any) -> ArchivedAsset:
+        return ArchivedAsset(clip_id="clip-1", type="audio", status="archived", **stored | fields)
+
+    async def inspected(self, s3: Any, *recorded: Recorded, run: TaskRun = RUN) -> TaskFiles:
+        archive = Archiver(Results(s3, BUCKET), httpx.AsyncClient(), max_asset_bytes=1)
+        return await archive.inspect(run, [AUDIO], recorded)
+
+    async def test_what_is_written_nowhere_is_read_once_and_its_host_not_asked(
+        self, stored: dict[str, Any]
+    ) -> None:
+        s3, hosts = Faulty(client("s3")), Hosts()
+        (kept,) = await keep(hosts, s3=s3)
+        assert kept.asset == self.recorded(stored, source_url=BEST, content_type="audio/mpeg")
+        assert hosts.asked == []
+        assert [name for name, _ in s3.calls if name in ("get_object", "put_object")] == ["get_object"]
+
+    async def test_what_is_written_down_is_not_read(self, stored: dict[str, Any]) -> None:
+        s3 = Faulty(client("s3"))
+        files = await self.inspected(s3, Recorded(self.recorded(stored, sha256="00ff")))
+        (asset,) = files.settled()
+        assert (files.pending_count, asset.sha256, asset.source_url) == (0, "00ff", BEST)
+        assert "get_object" not in [name for name, _ in s3.calls]
+
+    @pytest.mark.parametrize("what", ["another length", "another key", "an older one", "a later run"])
+    async def test_what_is_written_down_of_another_object_says_nothing(
+        self, stored: dict[str, Any], what: str
+    ) -> None:
+        recorded = Recorded(
+            self.recorded(
+                stored,
+                bytes=stored["bytes"] - (what == "another length"),
+                key="results/x" if what == "another key" else stored["key"],
+            ),
+            until_ms=0 if what == "an older one" else float("inf"),
+        )
+        run = TaskRun(KEY, NOW_MS - (what == "a later run"))
+        assert (await self.inspected(client("s3"), recorded, run=run)).pending_count == 1
+
+    async def test_what_is_replaced_while_it_is_read_is_downloaded(self, stored: dict[str, Any]) -> None:
+        class Replaced:
+            """An S3 whose object is another one as soon as somebody reads it."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(client("s3"), name)
+
+            def get_object(self, **where: Any) -> Any:
+                client("s3").put_object(Bucket=BUCKET, Key=where["Key"], Body=b"other")
+                return client("s3").get_object(**where)
+
+        hosts = Hosts()
+        (kept,) = await keep(hosts, s3=Replaced())
+        assert (kept.asset.sha256, hosts.asked) == (hashlib.sha256(MP3).hexdigest(), [BEST])
+
+    async def test_what_clashes_each_time_is_read_later(self, stored: dict[str, Any]) -> None:
+        s3 = Faulty(client("s3"), get_object=[fault("PreconditionFailed", "GetObject")] * 3)
+        hosts = Hosts()
+        (kept,) = await keep(hosts, s3=s3)
+        assert (kept.may_come, kept.asset.reason, hosts.asked) == (True, "written by others each time", [])
+
+    async def test_what_cannot_be_read_in_time_may_come_and_its_host_is_not_asked(
+        self, stored: dict[str, Any]
+    ) -> None:
+        hosts = Hosts()
+        (kept,) = await keep(hosts, within_s=-1)
+        assert (kept.may_come, kept.asset.reason) == (True, "its digest was not read in time")
+        assert hosts.asked == []

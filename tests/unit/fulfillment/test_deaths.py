@@ -66,12 +66,14 @@ class Mortality:
     def __init__(self, world: World) -> None:
         self.world = world
         self.downloads = 0
+        self.videos = 0
         subscribe("one", "two")
         clips = (clip(cover_url=None, video_url="https://cdn.example.com/clip-1.mp4"),)
         self.event = world.end(completed(clips=clips), notify_hook=HOOK)
 
     def serve(self, request: httpx.Request) -> httpx.Response:
         self.downloads += 1
+        self.videos += request.url.path.endswith("mp4")
         body = VIDEO if request.url.path.endswith("mp4") else MP3
         return httpx.Response(200, stream=httpx.ByteStream(body))
 
@@ -90,7 +92,7 @@ class Mortality:
         )
         clients: dict[str, Any] = {name: Mortal(client(name), life) for name in SERVICES if name != "http"}
         async with http:
-            await self.world.fulfil(self.event, clients=clients | {"http": http})
+            await self.world.fulfill(self.event, clients=clients | {"http": http})
 
     def state(self) -> dict[str, Any]:
         s3 = client("s3")
@@ -142,6 +144,25 @@ def test_what_is_there_whole_is_not_copied_twice(mortality: Mortality) -> None:
     client("s3").delete_object(Bucket=BUCKET, Key="results/suno/task-1/manifest.json")
     mortality.live(Life())
     assert mortality.downloads == asked == 2
+
+
+def test_a_large_file_that_is_there_is_not_had_again_wherever_the_run_died_after_that(
+    mortality: Mortality,
+) -> None:
+    whole = Life()
+    mortality.live(whole)
+    died_with_it = 0
+    for last in range(whole.calls):
+        _wipe(mortality)
+        with pytest.raises(BaseException) as caught:  # noqa: PT011 - within a group or by itself
+            mortality.live(Life(last, after=True))
+        assert was_killed(caught.value)
+        was_there = "results/suno/task-1/clip-1/video.mp4" in keys()
+        mortality.videos = 0
+        mortality.live(Life())
+        assert mortality.videos == (not was_there), f"died after call {last}"
+        died_with_it += was_there
+    assert died_with_it > 3
 
 
 def _wipe(mortality: Mortality) -> None:

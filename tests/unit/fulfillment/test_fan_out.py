@@ -31,18 +31,18 @@ def queue(bucket: str) -> str:
 
 async def tell(queue: str, sqs: Any = None) -> int:
     dynamodb = client("dynamodb")
-    telling = DeliveryFanOut(
+    fan_out = DeliveryFanOut(
         Recipients(
             SubscriptionsTable(dynamodb, "SubscriptionsTable"),
             NetworkPolicy.PUBLIC,
             versions=SecretVersionsTable(dynamodb, "SecretVersionsTable"),
-        ),
+        ).of,
         DeliveriesTable(dynamodb, "DeliveriesTable"),
         DeliveriesQueue(sqs or client("sqs"), queue),
         Notices(Results(client("s3"), BUCKET)),
         lambda: NOW_MS,
     )
-    return await telling.tell(News(EVENT, None, None, (), MANIFEST), NOW_MS)
+    return await fan_out.create_deliveries(News(EVENT, None, None, (), MANIFEST), NOW_MS)
 
 
 async def test_each_receiver_has_one_record_and_one_message_in_as_few_calls_as_sqs_allows(queue: str) -> None:

@@ -25,7 +25,7 @@ async def test_everybody_is_told_in_the_same_run(service: str, http: Any) -> Non
             world = World(http)
             subscribe("a", "b")
             losing = Losing(client(service), at)
-            await world.fulfil(world.end(), clients={service: losing})
+            await world.fulfill(world.end(), clients={service: losing})
             return left(world), losing
 
     undisturbed, well = await played(())

@@ -4,8 +4,9 @@ from typing import Any
 import pytest
 from tests.support.tasks import NOW_MS, clip, completed, ended
 
-from fulfillment.manifest import manifest_of, provider_object_of, texts_of
+from fulfillment.manifest import Manifest, manifest_of, provider_object_of, texts_of
 from tunehook.events import ArchivedAsset, task_ended
+from tunehook.times import from_ms
 
 ASSET = ArchivedAsset(
     clip_id="clip-1",
@@ -24,8 +25,19 @@ ITEM: dict[str, Any] = {
 }
 
 
+def written(event: Any = EVENT, item: dict[str, Any] | None = ITEM) -> bytes:
+    manifest = Manifest(
+        event_id=event.event_id,
+        detected_at=event.detected_at,
+        archived_at=from_ms(NOW_MS),
+        assets=(ASSET,),
+        provider_object=provider_object_of(item),
+    )
+    return manifest_of(event, item, manifest)
+
+
 def manifest(event: Any = EVENT, item: dict[str, Any] | None = ITEM) -> dict[str, Any]:
-    return json.loads(manifest_of(event, item, [ASSET], NOW_MS))
+    return json.loads(written(event, item))
 
 
 def test_a_manifest_holds_the_event_the_assets_and_the_providers_object() -> None:
@@ -54,13 +66,11 @@ def test_without_the_item_a_manifest_holds_what_the_event_has() -> None:
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:
-    assert manifest_of(EVENT, ITEM, [ASSET], NOW_MS) == manifest_of(
-        EVENT, dict(reversed(ITEM.items())), [ASSET], NOW_MS
-    )
+    assert written() == written(item=dict(reversed(ITEM.items())))
 
 
 def test_a_manifest_is_utf_8_for_people() -> None:
-    assert "我的曲目".encode() in manifest_of(EVENT, ITEM, [ASSET], NOW_MS)
+    assert "我的曲目".encode() in written()
 
 
 def test_a_task_that_ended_without_an_object_has_none() -> None:

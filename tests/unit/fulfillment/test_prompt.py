@@ -38,7 +38,7 @@ async def look(world: World, event: TaskEnded, at_ms: int, **options: Any) -> in
     """Look at a task whose files were asked for first a second after its end; return when to look again."""
     world.now_ms = at_ms
     try:
-        await world.fulfil(event, since_ms=DETECTED_MS + 1_000, **options)
+        await world.fulfill(event, since_ms=DETECTED_MS + 1_000, **options)
     except RetryLater as again:
         return again.after_s
     return None
@@ -128,7 +128,7 @@ class TestWhen:
         subscribe("sub")
         world.now_ms = DUE_MS + 900_000
         world.refused.clear()
-        await world.fulfil(world.end(), since_ms=world.now_ms)
+        await world.fulfill(world.end(), since_ms=world.now_ms)
         assert (world.told(), world.told(ARCHIVED)) == ({"sub": "complete"}, {})
 
     async def test_a_failed_task_with_clips_is_told_the_same_way(self, world: World) -> None:
@@ -187,7 +187,7 @@ def test_they_are_told_in_the_middle_of_a_long_download(bucket: str) -> None:
     world.clock = clock
     subscribe("sub")
     clips = (clip("clip-1", cover_url=None), clip("clip-2", cover_url=None))
-    clock.run(world.fulfil(world.end(completed(clips=clips)), since_ms=clock()))
+    clock.run(world.fulfill(world.end(completed(clips=clips)), since_ms=clock()))
     (first, then) = (world.deliveries()["sub"], world.deliveries(ARCHIVED)["sub"])
     assert (world.told(), first["created_at_ms"]) == ({"sub": "pending"}, DUE_MS)
     assert (world.told(ARCHIVED), then["created_at_ms"]) == (
@@ -290,7 +290,7 @@ class TestArchived:
         await pend(world, old)
         world.refused.clear()
         later = completed(detected_at_ms=DUE_MS + 5_000, clips=(clip("clip-1"),))
-        await world.fulfil(world.end(later, now_ms=NOW_MS + 70_000))
+        await world.fulfill(world.end(later, now_ms=NOW_MS + 70_000))
         await settle(world, old)
         told = {each["event_id"]: json.loads(each["payload"])["archive"] for each in items("DeliveriesTable")}
         assert told[archived_event_id(old.event_id)] == "partial"
@@ -362,7 +362,7 @@ class Prompt:
     async def _live(self, life: Life) -> None:
         clients: dict[str, Any] = {name: Writer(client(name), life) for name in SERVICES if name != "http"}
         async with httpx.AsyncClient(transport=httpx.MockTransport(self.world.answer)) as http:
-            await self.world.fulfil(self.event, since_ms=self.LOOKS_MS[0], clients=clients | {"http": http})
+            await self.world.fulfill(self.event, since_ms=self.LOOKS_MS[0], clients=clients | {"http": http})
 
     def told(self) -> list[tuple[str, str, str]]:
         return sorted(

@@ -54,7 +54,7 @@ async def test_it_is_the_delivery_that_fulfillment_would_have_made(
 ) -> None:
     subscribe("sub", format=form)
     event = world.end(end)
-    await world.fulfil(event)
+    await world.fulfill(event)
     made = world.deliveries()["sub"]
     client("dynamodb").delete_item(
         TableName="DeliveriesTable", Key={"delivery_id": {"S": made["delivery_id"]}}
@@ -76,7 +76,7 @@ async def test_of_all_receivers_one_is_told(world: World) -> None:
 async def test_twice_it_changes_nothing(world: World) -> None:
     subscribe("sub", enabled=False)
     event = world.end()
-    await world.fulfil(event)
+    await world.fulfill(event)
     assert world.deliveries() == {}
     subscribe("sub")
     await recover(world, event)
@@ -98,7 +98,7 @@ async def test_twice_it_changes_nothing(world: World) -> None:
 )
 async def test_what_the_subscription_does_not_take_is_not_made(world: World, fields: dict[str, Any]) -> None:
     event = world.end()
-    await world.fulfil(event)
+    await world.fulfill(event)
     await recover(world, event, "nobody")
     subscribe("sub", **fields)
     await recover(world, event)
@@ -120,7 +120,7 @@ async def test_a_run_that_is_no_more_is_not_told_of(world: World) -> None:
         TableName="TasksTable", Key={"task_id": {"S": "task-1"}, "provider": {"S": "suno"}}
     )
     await recover(world, event)
-    await world.fulfil(world.end(now_ms=NOW_MS + 10_000))
+    await world.fulfill(world.end(now_ms=NOW_MS + 10_000))
     made = world.deliveries()
     await recover(world, event)
     assert world.deliveries() == made
@@ -129,7 +129,7 @@ async def test_a_run_that_is_no_more_is_not_told_of(world: World) -> None:
 @pytest.mark.parametrize("lies_there", [None, b"{}", b"no json"])
 async def test_where_the_manifest_is_lost_the_item_tells(world: World, lies_there: bytes | None) -> None:
     event = world.end()
-    await world.fulfil(event)
+    await world.fulfill(event)
     if lies_there is None:
         client("s3").delete_object(Bucket=BUCKET, Key=MANIFEST)
     else:

@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import threading
 from typing import Any
 
@@ -7,21 +8,30 @@ from botocore.exceptions import ClientError
 from tests.support.aws import BUCKET, Faulty, client, fault
 from tests.support.patience import HANG_S
 
-from fulfillment.results import Copied, ObjectMetadata, PreconditionFailed, Results, Stored, Upload
+from fulfillment.results import (
+    OBJECT_MAX_BYTES,
+    ObjectMetadata,
+    PreconditionFailed,
+    Results,
+    StoredObject,
+    Upload,
+)
+from tunehook.times import from_ms
 
 # As documented, and not imported: a bound that moves is to be noticed.
 PARTS_AT_ONCE = 2
 
+WHERE = {"Bucket": BUCKET, "Key": "results/x"}
 ABOUT = ObjectMetadata(content_type="audio/mpeg", disposition="inline", metadata={})
 
 
 async def test_an_object_that_is_not_there_is_none(bucket: str) -> None:
-    assert await Results(client("s3"), BUCKET).look("results/x") is None
+    assert await Results(client("s3"), BUCKET).head("results/x") is None
 
 
 async def test_trouble_with_a_look_is_raised(bucket: str) -> None:
     with pytest.raises(ClientError):
-        await Results(Faulty(client("s3"), head_object=[fault("SlowDown", "HeadObject")]), BUCKET).look(
+        await Results(Faulty(client("s3"), head_object=[fault("SlowDown", "HeadObject")]), BUCKET).head(
             "results/x"
         )  # type: ignore[arg-type]
 
@@ -57,7 +67,7 @@ async def test_no_more_than_two_parts_of_a_file_are_on_their_way_at_a_time() -> 
             pass
 
     s3: Any = Slow()
-    async with asyncio.timeout(HANG_S), Upload(s3, lambda: s3, BUCKET, "results/x", ABOUT, None) as upload:
+    async with asyncio.timeout(HANG_S), Upload(s3, WHERE, ABOUT, None) as upload:
         for _ in range(2):
             await upload.add(bytearray(b"x"))
         third = asyncio.create_task(upload.add(bytearray(b"x")))
@@ -84,7 +94,7 @@ async def test_an_upload_that_is_given_up_while_it_is_begun_is_aborted() -> None
     s3: Any = Slow()
 
     async def begin() -> None:
-        async with Upload(s3, lambda: s3, BUCKET, "results/x", ABOUT, None):
+        async with Upload(s3, WHERE, ABOUT, None):
             raise AssertionError("it was given up before")
 
     beginning = asyncio.create_task(begin())
@@ -99,7 +109,7 @@ async def test_an_upload_that_is_given_up_while_it_is_begun_is_aborted() -> None
 @pytest.mark.parametrize("code", ["404", "NoSuchKey", "NotFound"])
 async def test_an_object_that_is_not_there_is_said_by_many_codes(bucket: str, code: str) -> None:
     s3: Any = Faulty(client("s3"), head_object=[fault(code, "HeadObject")])
-    assert await Results(s3, BUCKET).look("results/x") is None
+    assert await Results(s3, BUCKET).head("results/x") is None
 
 
 @pytest.mark.parametrize(
@@ -121,12 +131,19 @@ async def test_what_metadata_says_of_a_length_counts_where_it_is_a_number(
 
     class Head:
         def head_object(self, **_: Any) -> dict[str, Any]:
-            return {"ETag": "e", "ContentLength": 7, "ContentType": "a/b", "Metadata": metadata}
+            return {
+                "ETag": "e",
+                "ContentLength": 7,
+                "ContentType": "a/b",
+                "Metadata": metadata,
+                "LastModified": from_ms(1_500),
+            }
 
     s3: Any = Head()
-    stored = await Results(s3, BUCKET).look("results/x")
+    stored = await Results(s3, BUCKET).head("results/x")
     assert stored is not None
     assert (stored.bytes, stored.run_ms) == (number, number)
+    assert stored.modified_ms == 1_500
 
 
 @pytest.mark.parametrize(
@@ -136,8 +153,41 @@ async def test_what_metadata_says_of_a_length_counts_where_it_is_a_number(
 def test_an_object_is_whole_with_its_digest_and_its_length(
     sha256: str | None, length: int | None, is_whole: bool
 ) -> None:
-    stored = Stored("k", "e", 7, "a/b", None, sha256, length, 5, "odd")
+    stored = StoredObject("k", "e", 7, "a/b", None, sha256, length, 5, "odd")
     assert stored.is_whole is is_whole
     assert [stored.is_later_than(run_ms) for run_ms in (4, 5, 6)] == [True, False, False]
-    assert stored.copied() == Copied("k", "a/b", 7, sha256 or "", "odd")
-    assert not Stored("k", "e", 7, "a/b", None, sha256, length, None).is_later_than(0)
+    assert not StoredObject("k", "e", 7, "a/b", None, sha256, length, None).is_later_than(0)
+
+
+@pytest.mark.parametrize(
+    ("etag", "source", "sha256", "length", "is_whole"),
+    [
+        ('"5d41-2"', "https://h/1", None, None, True),
+        ('"5d41"', "https://h/1", None, None, False),
+        ('"5d41-2"', None, None, None, False),
+        ('"5d41-2"', "https://h/1", "00", 6, False),
+        ('"5d41-2"', "https://h/1", None, 7, False),
+    ],
+)
+def test_an_object_of_several_parts_is_whole_when_it_is_there(
+    etag: str, source: str | None, sha256: str | None, length: int | None, is_whole: bool
+) -> None:
+    assert StoredObject("k", etag, 7, "a/b", source, sha256, length, 5).is_whole is is_whole
+
+
+async def test_a_digest_is_of_the_very_object_that_was_listed(bucket: str) -> None:
+    client("s3").put_object(Bucket=BUCKET, Key="results/x", Body=b"one")
+    results = Results(client("s3"), BUCKET)
+    stored = await results.head("results/x")
+    assert stored is not None
+    assert await results.digest(stored) == hashlib.sha256(b"one").hexdigest()
+    client("s3").put_object(Bucket=BUCKET, Key="results/x", Body=b"two")
+    with pytest.raises(PreconditionFailed):
+        await results.digest(stored)
+    client("s3").delete_object(Bucket=BUCKET, Key="results/x")
+    with pytest.raises(PreconditionFailed):
+        await results.digest(stored)
+
+
+def test_an_object_may_be_what_ten_thousand_parts_hold() -> None:
+    assert OBJECT_MAX_BYTES == 8 * 1024**2 + 9_999 * 5 * 1024**2

@@ -11,7 +11,7 @@ from tests.support.virtual_tests import in_virtual_time
 
 from fulfillment import worker
 from fulfillment.retry_policy import RetryLater
-from fulfillment.worker import GivenUp, Worker, passing_words, report
+from fulfillment.worker import GivenUp, Worker, passing_reason, report
 from tunehook.aws.visibility import Message
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import task_ended
@@ -32,7 +32,7 @@ BUG = KeyError("x")
     ],
 )
 def test_what_may_pass_is_told_in_words(error: BaseException, words: str | None) -> None:
-    assert passing_words(error) == words
+    assert passing_reason(error) == words
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ async def test_copying_has_what_telling_leaves_of_the_time(
     async def fulfil(*args: Any) -> None:
         given.append(args[-1])
 
-    made._fulfil = fulfil
+    made._fulfill = fulfil
     monkeypatch.setattr(worker, "content_of", lambda body: EVENT)
     held: Any = Held()
     assert await made._handle(None, Message("", "receipt"), held, lambda: remaining_ms) is None
@@ -129,7 +129,7 @@ async def test_a_message_that_takes_too_long_is_left_five_seconds_before_the_end
     async def hang(*_: Any) -> None:
         await asyncio.sleep(3_600)
 
-    made._fulfil = hang
+    made._fulfill = hang
     monkeypatch.setattr(worker, "content_of", lambda body: EVENT)
     monkeypatch.setattr(worker, "now_ms", lambda: DUE_MS)
     result = await made._handle(None, Message("", "receipt", 2), held, lambda: 12_000)

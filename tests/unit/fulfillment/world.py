@@ -13,7 +13,7 @@ from tests.support.tasks import NOW_MS, completed, pending
 
 from fulfillment.archiver import Archiver
 from fulfillment.fan_out import DeliveryFanOut
-from fulfillment.fulfil import Fulfillment
+from fulfillment.fulfill import Fulfillment
 from fulfillment.metrics import Metrics
 from fulfillment.notices import Notices
 from fulfillment.recipients import Recipients
@@ -44,7 +44,7 @@ class World:
     """A fulfillment over moto.
 
     ``downloads`` are the links that were asked; the paths in ``refused`` answer with a page of HTML, those in
-    ``gone`` with 410.
+    ``gone`` with 410, those in ``large`` with a file of more than 8 MiB.
     """
 
     def __init__(self, http: Callable[[Handler], httpx.AsyncClient]) -> None:
@@ -57,6 +57,7 @@ class World:
         self.downloads: list[str] = []
         self.refused: set[str] = set()
         self.gone: set[str] = set()
+        self.large: set[str] = set()
         self.emitted = watched_bus()
         self.http = http(self.answer)
 
@@ -66,6 +67,8 @@ class World:
         if name in self.gone:
             return httpx.Response(410)
         content = HTML if name in self.refused else JPEG if name.endswith("jpeg") else MP3
+        if name in self.large:
+            content = MP3.ljust(8 * 1024 * 1024 + 9, b"\x00")
         return httpx.Response(200, stream=httpx.ByteStream(content))
 
     def end(self, end: TaskEnd | None = None, now_ms: int = NOW_MS, **fields: Any) -> TaskEnded:
@@ -79,7 +82,7 @@ class World:
         table.mark_event_sent(ended)
         return task_ended(ended)
 
-    async def fulfil(self, event: Any, *, clients: dict[str, Any] | None = None, **options: Any) -> None:
+    async def fulfill(self, event: Any, *, clients: dict[str, Any] | None = None, **options: Any) -> None:
         async def no_wait(_: float) -> None:
             return
 
@@ -89,8 +92,8 @@ class World:
         clock = self.clock
         results = Results(use("s3"), BUCKET)
         await Fulfillment(
-            figures=Metrics(),
-            archive=Archiver(
+            metrics=Metrics(),
+            archiver=Archiver(
                 results,
                 (clients or {}).get("http") or self.http,
                 max_asset_bytes=MAX_ASSET_BYTES,
@@ -100,12 +103,12 @@ class World:
             results=results,
             tasks=TasksTable(use("dynamodb"), "TasksTable"),
             bus=EventBus(use("events"), BUS),
-            telling=DeliveryFanOut(
+            fan_out=DeliveryFanOut(
                 Recipients(
                     SubscriptionsTable(use("dynamodb"), "SubscriptionsTable"),
                     NetworkPolicy.PUBLIC,
                     versions=SecretVersionsTable(use("dynamodb"), "SecretVersionsTable"),
-                ),
+                ).of,
                 DeliveriesTable(use("dynamodb"), "DeliveriesTable"),
                 DeliveriesQueue(use("sqs"), self.queue),
                 Notices(results),
@@ -113,7 +116,7 @@ class World:
             ),
             patience_s=self.patience_s,
             clock=clock,
-        ).fulfil(event, **options)
+        ).fulfill(event, **options)
 
     def archived(self) -> list[dict[str, Any]]:
         return [event["detail"] for event in self.emitted() if event["detail-type"] == "TaskArchived"]

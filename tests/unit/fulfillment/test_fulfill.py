@@ -33,7 +33,7 @@ def world(bucket: str, http: Callable[..., Any]) -> World:
 
 
 async def test_every_file_of_a_completed_task_is_kept_with_a_manifest(world: World) -> None:
-    await world.fulfil(world.end())
+    await world.fulfill(world.end())
     assert keys() == [
         "results/suno/task-1/clip-1/audio.mp3",
         "results/suno/task-1/clip-1/cover.jpg",
@@ -49,7 +49,7 @@ async def test_lyrics_are_kept_whole_and_told_of(world: World) -> None:
     text = "[Verse]\n" + "la " * 10
     lyrics = clip("lyrics-1", prompt=None, audio_url=None, cover_url=None, text=text)
     subscribe("sub")
-    await world.fulfil(world.end(completed(clips=(lyrics,))))
+    await world.fulfill(world.end(completed(clips=(lyrics,))))
     assert keys() == ["results/suno/task-1/lyrics-1/lyrics.txt", MANIFEST]
     assert manifest()["clips"][0]["text"] == text
     (told,) = json.loads(world.deliveries()["sub"]["payload"])["clips"]
@@ -64,7 +64,7 @@ async def test_lyrics_that_are_too_long_for_the_event_are_whole_in_the_manifest(
     ]
     event = world.end(completed(clips=tuple(clips)))
     assert [each.text for each in event.clips] == [None] * 3
-    await world.fulfil(event)
+    await world.fulfill(event)
     assert [each["text"] for each in manifest()["clips"]] == texts
     (text, *_) = [client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read().decode() for key in keys()]
     assert text == texts[0]
@@ -77,7 +77,7 @@ async def test_a_text_that_event_and_item_lack_is_told_as_unavailable(world: Wor
     ]
     event = world.end(completed(clips=tuple(clips)))
     put("TasksTable", world.item() | {"clips": []})
-    await world.fulfil(event)
+    await world.fulfill(event)
     assert [(each["type"], each["status"]) for each in manifest()["assets"]] == [
         ("lyrics", "unavailable")
     ] * 3
@@ -89,20 +89,20 @@ async def test_an_item_that_was_changed_by_hand_stops_no_webhook(world: World, n
     subscribe("sub")
     event = world.end()
     put("TasksTable", world.item() | {name: value})
-    await world.fulfil(event)
+    await world.fulfill(event)
     assert len(manifest()["assets"]) == 4
     assert set(world.deliveries()) == {"sub"}
 
 
 async def test_the_item_says_what_is_kept_and_since_when(world: World) -> None:
-    await world.fulfil(world.end())
+    await world.fulfill(world.end())
     assert [asset["status"] for asset in world.item()["assets"]] == ["archived"] * 4
     assert world.item()["archived_at_ms"] == world.now_ms
 
 
 async def test_taskarchived_tells_where_everything_is(world: World) -> None:
     event = world.end()
-    await world.fulfil(event)
+    await world.fulfill(event)
     (archived,) = world.archived()
     assert (archived["archive"], len(archived["assets"])) == ("complete", 4)
     assert archived["task_event_id"] == event.event_id
@@ -113,7 +113,7 @@ async def test_taskarchived_tells_where_everything_is(world: World) -> None:
 async def test_a_file_that_cannot_be_had_makes_the_archive_partial(world: World) -> None:
     world.refused = {"/clip-2.mp3"}
     event = world.end()
-    await world.fulfil(event, since_ms=world.now_ms - 600_000)
+    await world.fulfill(event, since_ms=world.now_ms - 600_000)
     (archived,) = world.archived()
     assert archived["archive"] == "partial"
     assert [asset["status"] for asset in archived["assets"]].count("unavailable") == 1
@@ -126,7 +126,7 @@ class TestWaiting:
         subscribe("sub")
         world.refused = {"/clip-2.mp3"}
         with pytest.raises(RetryLater) as caught:
-            await world.fulfil(world.end())
+            await world.fulfill(world.end())
         assert caught.value.after_s == 10
         assert (world.archived(), world.deliveries(), MANIFEST in keys()) == ([], {}, False)
         (missing,) = (each for each in world.item()["assets"] if each["status"] != "archived")
@@ -144,10 +144,10 @@ class TestWaiting:
         world.refused = {"/clip-2.mp3"}
         event = world.end()
         with pytest.raises(RetryLater):
-            await world.fulfil(event)
+            await world.fulfill(event)
         world.refused.clear()
         world.downloads.clear()
-        await world.fulfil(event, since_ms=world.now_ms - 30_000)
+        await world.fulfill(event, since_ms=world.now_ms - 30_000)
         assert world.downloads == ["https://cdn.example.com/clip-2.mp3"]
         assert world.archived()[0]["archive"] == "complete"
         assert list(world.deliveries()) == ["sub"]
@@ -158,14 +158,14 @@ class TestWaiting:
         world.refused = {"/clip-1.mp3"}
         event = world.end(completed(clips=clips))
         with pytest.raises(RetryLater):
-            await world.fulfil(event)
+            await world.fulfill(event)
         assert {each["clip_id"]: each["status"] for each in world.item()["assets"]} == {
             "clip-1": "pending",
             "clip-2": "unavailable",
         }
         world.refused.clear()
         world.gone.clear()
-        await world.fulfil(event)
+        await world.fulfill(event)
         assert [asset["status"] for asset in manifest()["assets"]] == ["archived", "unavailable"]
 
     @pytest.mark.parametrize(
@@ -176,13 +176,81 @@ class TestWaiting:
     ) -> None:
         world.refused = {"/clip-2.mp3"}
         event = world.end()
-        work = world.fulfil(event, since_ms=world.now_ms - elapsed_s * 1000)
+        work = world.fulfill(event, since_ms=world.now_ms - elapsed_s * 1000)
         if comes_again:
             with pytest.raises(RetryLater):
                 await work
         else:
             await work
             assert "archived_at_ms" in world.item()
+
+
+JANUARY_2_OF_2100_MS = 4_102_531_200_000
+
+
+class TestLargeFiles:
+    """What an object of several parts does not say of itself stands in the item and the manifest."""
+
+    DATA = MP3.ljust(8 * 1024 * 1024 + 9, b"\x00")
+
+    @pytest.fixture
+    def event(self, world: World) -> Any:
+        world.large = {"/clip-1.mp3"}
+        return world.end(completed(clips=(clip(cover_url=None), clip("clip-2", cover_url=None))))
+
+    def digests(self) -> list[str]:
+        return [each["sha256"] for each in manifest()["assets"]]
+
+    async def test_its_digest_is_that_of_its_bytes_everywhere(self, world: World, event: Any) -> None:
+        await world.fulfill(event)
+        digest = hashlib.sha256(self.DATA).hexdigest()
+        (archived,) = world.archived()
+        for assets in (archived["assets"], manifest()["assets"], world.item()["assets"]):
+            assert (assets[0]["sha256"], assets[0]["bytes"]) == (digest, len(self.DATA))
+
+    async def test_the_next_pass_has_its_digest_from_the_item(self, world: World, event: Any) -> None:
+        world.refused = {"/clip-2.mp3"}
+        with pytest.raises(RetryLater):
+            await world.fulfill(event)
+        world.refused.clear()
+        world.downloads.clear()
+        s3 = Faulty(client("s3"))
+        await world.fulfill(event, clients={"s3": s3})
+        assert self.read(s3) == []
+        assert world.downloads == ["https://cdn.example.com/clip-2.mp3"]
+        assert self.digests()[0] == hashlib.sha256(self.DATA).hexdigest()
+
+    async def test_where_the_item_is_lost_it_is_read_from_s3(self, world: World, event: Any) -> None:
+        world.refused = {"/clip-2.mp3"}
+        with pytest.raises(RetryLater):
+            await world.fulfill(event)
+        world.refused.clear()
+        world.downloads.clear()
+        put("TasksTable", world.item() | {"assets": []})
+        s3 = Faulty(client("s3"))
+        await world.fulfill(event, clients={"s3": s3})
+        assert self.read(s3) == ["results/suno/task-1/clip-1/audio.mp3"]
+        assert world.downloads == ["https://cdn.example.com/clip-2.mp3"]
+        assert self.digests()[0] == hashlib.sha256(self.DATA).hexdigest()
+
+    @pytest.mark.parametrize("is_newer", [False, True])
+    async def test_what_is_asked_for_again_has_its_digest_from_the_manifest_of_that_object(
+        self, world: World, event: Any, is_newer: bool
+    ) -> None:
+        await world.fulfill(event)
+        put("TasksTable", world.item() | {"assets": []})
+        # An object that was written after the manifest is not the one that it tells of.
+        content = manifest() | {"archived_at": f"{2001 if is_newer else 2100}-01-01T00:00:00.000Z"}
+        client("s3").put_object(Bucket=BUCKET, Key=MANIFEST, Body=json.dumps(content).encode())
+        s3 = Faulty(client("s3"))
+        await world.fulfill(event, again_ms=JANUARY_2_OF_2100_MS, clients={"s3": s3})
+        assert self.read(s3) == (["results/suno/task-1/clip-1/audio.mp3"] if is_newer else [])
+        assert self.digests()[0] == hashlib.sha256(self.DATA).hexdigest()
+
+    def read(self, s3: Faulty) -> list[str]:
+        return [
+            each["Key"] for name, each in s3.calls if name == "get_object" and each["Key"].endswith(".mp3")
+        ]
 
 
 async def test_two_at_once_tell_of_the_same_bytes_though_their_host_marks_each_download(world: World) -> None:
@@ -198,11 +266,11 @@ async def test_two_at_once_tell_of_the_same_bytes_though_their_host_marks_each_d
 
     async def marked_late(request: httpx.Request) -> httpx.Response:
         if not world.deliveries():  # the other worker does all of it meanwhile
-            await world.fulfil(event)
+            await world.fulfill(event)
         return marked(request)
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(marked_late)) as http:
-        await world.fulfil(event, clients={"http": http})
+        await world.fulfill(event, clients={"http": http})
     for asset in manifest()["assets"]:
         body = client("s3").get_object(Bucket=BUCKET, Key=asset["key"])["Body"].read()
         assert hashlib.sha256(body).hexdigest() == asset["sha256"]
@@ -213,12 +281,12 @@ class TestAgain:
         subscribe("sub")
         world.refused = {"/clip-2.mp3"}
         event = world.end()
-        await world.fulfil(event, since_ms=0)
+        await world.fulfill(event, since_ms=0)
         first, deliveries, _ = world.archived(), world.deliveries(), world.messages()
         world.refused.clear()
         world.downloads.clear()
         world.now_ms += 1000
-        await world.fulfil(event, again_ms=world.now_ms)
+        await world.fulfill(event, again_ms=world.now_ms)
         (second,) = world.archived()
         assert world.downloads == ["https://cdn.example.com/clip-2.mp3"]
         assert (second["archive"], manifest()["assets"][2]["status"]) == ("complete", "archived")
@@ -228,26 +296,26 @@ class TestAgain:
 
     async def test_a_request_that_comes_twice_is_done_once(self, world: World) -> None:
         event = world.end()
-        await world.fulfil(event)
+        await world.fulfill(event)
         world.now_ms += 1000
         request = world.now_ms
-        await world.fulfil(event, again_ms=request)
+        await world.fulfill(event, again_ms=request)
         (first,) = world.archived()[1:]
         world.now_ms += 1000
-        await world.fulfil(event, again_ms=request)
+        await world.fulfill(event, again_ms=request)
         (second,) = world.archived()
         assert second == first
 
     async def test_what_still_cannot_be_had_is_not_waited_for(self, world: World) -> None:
         world.refused = {"/clip-2.mp3"}
         event = world.end()
-        await world.fulfil(event, since_ms=0)
-        await world.fulfil(event, again_ms=world.now_ms + 1)
+        await world.fulfill(event, since_ms=0)
+        await world.fulfill(event, again_ms=world.now_ms + 1)
         assert [each["archive"] for each in world.archived()] == ["partial", "partial"]
 
     async def test_a_task_that_was_never_told_of_is_told_of(self, world: World) -> None:
         subscribe("sub")
-        await world.fulfil(world.end(), again_ms=world.now_ms)
+        await world.fulfill(world.end(), again_ms=world.now_ms)
         assert list(world.deliveries()) == ["sub"]
 
     @pytest.mark.parametrize(
@@ -266,22 +334,22 @@ class TestAgain:
         subscribe("sub")
         event, request_ms = world.end(), world.now_ms + 60_000  # by a clock that is before ours
         with pytest.raises((ClientError, ExceptionGroup)):
-            await world.fulfil(event, again_ms=request_ms, clients=broken)
+            await world.fulfill(event, again_ms=request_ms, clients=broken)
         world.now_ms += 1_000
-        await world.fulfil(event, again_ms=request_ms)
+        await world.fulfill(event, again_ms=request_ms)
         (message,) = world.messages()
         assert message["delivery_id"] == world.deliveries()["sub"]["delivery_id"]
         assert len({each["event_id"] for each in world.archived()}) == 1
 
     async def test_a_request_that_failed_tells_no_new_subscription_of_an_old_task(self, world: World) -> None:
         event = world.end()
-        await world.fulfil(event)
+        await world.fulfill(event)
         subscribe("late")
         world.now_ms += 1_000
         broken = Faulty(client("dynamodb"), update_item=[fault()])
         with pytest.raises(ClientError):
-            await world.fulfil(event, again_ms=world.now_ms, clients={"dynamodb": broken})
-        await world.fulfil(event, again_ms=world.now_ms)
+            await world.fulfill(event, again_ms=world.now_ms, clients={"dynamodb": broken})
+        await world.fulfill(event, again_ms=world.now_ms)
         assert world.deliveries() == {}
 
 
@@ -298,25 +366,25 @@ class TestLaterRun:
             ),
             now_ms=NOW_MS + 70_000,
         )
-        await world.fulfil(new)
+        await world.fulfill(new)
         before, item = manifest(), world.item()
         world.downloads.clear()
-        await world.fulfil(old)
+        await world.fulfill(old)
         assert (manifest(), world.item(), world.downloads) == (before, item, [])
         _, told = world.archived()
         assert (told["task_event_id"], told["archive"]) == (old.event_id, "partial")
         assert {each["event_id"] for each in items("DeliveriesTable")} == {old.event_id, new.event_id}
 
     async def test_the_later_run_replaces_the_manifest_of_the_old_one(self, world: World) -> None:
-        await world.fulfil(world.end())
+        await world.fulfill(world.end())
         new = world.end(completed(detected_at_ms=NOW_MS + 80_000), now_ms=NOW_MS + 70_000)
-        await world.fulfil(new)
+        await world.fulfill(new)
         assert manifest()["event_id"] == new.event_id
 
     async def test_a_later_run_that_writes_its_manifest_meanwhile_keeps_it(self, world: World) -> None:
         old = world.end()
         new = world.end(completed(detected_at_ms=NOW_MS + 80_000), now_ms=NOW_MS + 70_000)
-        await world.fulfil(new)
+        await world.fulfill(new)
         before = manifest()
 
         class Late:
@@ -333,13 +401,13 @@ class TestLaterRun:
                     raise fault("NoSuchKey", "GetObject")
                 return client("s3").get_object(**where)
 
-        await world.fulfil(old, clients={"s3": Late()})
+        await world.fulfill(old, clients={"s3": Late()})
         assert manifest() == before
 
     async def test_what_lies_in_the_manifests_place_and_is_none_is_replaced(self, world: World) -> None:
         client("s3").put_object(Bucket=BUCKET, Key=MANIFEST, Body=b"<html>")
         event = world.end()
-        await world.fulfil(event)
+        await world.fulfill(event)
         assert manifest()["event_id"] == event.event_id
 
 
@@ -358,7 +426,7 @@ class TestBounds:
 
     async def test_what_is_told_of_very_many_files_stays_within_bounds(self, world: World) -> None:
         subscribe("sub")
-        await world.fulfil(world.end(completed(clips=self.many())))
+        await world.fulfill(world.end(completed(clips=self.many())))
         (told,) = world.archived()
         assert len(json.dumps(told, ensure_ascii=False).encode()) <= 200_000 + 2000
         assert (told["truncated"], told["archive"]) == (True, "complete")
@@ -372,7 +440,7 @@ class TestBounds:
     ) -> None:
         event = world.end()
         fill(room)
-        await world.fulfil(event)
+        await world.fulfill(event)
         item = world.item()
         assert item["archived_at_ms"] == world.now_ms
         assert len(item["assets"]) == assets
@@ -386,7 +454,7 @@ class TestBounds:
             {"Error": {"Code": "ValidationException", "Message": "Item size to update has exceeded"}},
             "UpdateItem",
         )
-        await world.fulfil(
+        await world.fulfill(
             event, clients={"dynamodb": Faulty(client("dynamodb"), update_item=[full, full, full])}
         )
         item = world.item()
@@ -417,20 +485,20 @@ def fill(room: int) -> None:
 
 
 async def test_a_task_without_clips_has_an_empty_archive_and_a_manifest(world: World) -> None:
-    await world.fulfil(world.end(FAILED))
+    await world.fulfill(world.end(FAILED))
     (archived,) = world.archived()
     assert (archived["archive"], keys()) == ("empty", [MANIFEST])
 
 
 async def test_the_clip_of_a_failed_task_is_kept(world: World) -> None:
-    await world.fulfil(world.end(completed(status=Status.FAILED, failure=FAILED.failure)))
+    await world.fulfill(world.end(completed(status=Status.FAILED, failure=FAILED.failure)))
     assert "results/suno/task-1/clip-1/audio.mp3" in keys()
 
 
 async def test_each_receiver_gets_one_delivery_and_one_message(world: World) -> None:
     subscribe("one", "two")
     subscribe("other", providers=["musicmint"])
-    await world.fulfil(world.end(notify_hook=HOOK))
+    await world.fulfill(world.end(notify_hook=HOOK))
     deliveries = world.deliveries()
     hook = next(each for each in deliveries if each.startswith("hook_"))
     assert set(deliveries) == {"one", "two", hook}
@@ -447,7 +515,7 @@ async def test_each_receiver_gets_one_delivery_and_one_message(world: World) -> 
 @pytest.mark.parametrize(("end", "kind"), [(completed(), "task.completed"), (FAILED, "task.failed")])
 async def test_a_delivery_tells_what_happened_and_when(world: World, end: TaskEnd, kind: str) -> None:
     subscribe("sub")
-    await world.fulfil(world.end(end))
+    await world.fulfill(world.end(end))
     delivery = world.deliveries()["sub"]
     assert (delivery["type"], delivery["event_at_ms"]) == (kind, end.detected_at_ms)
     assert (delivery["task_id"], delivery["provider"]) == ("task-1", "suno")
@@ -456,7 +524,7 @@ async def test_a_delivery_tells_what_happened_and_when(world: World, end: TaskEn
 async def test_each_delivery_has_the_payload_of_its_format(world: World) -> None:
     subscribe("standard")
     subscribe("provider", format="provider")
-    await world.fulfil(world.end())
+    await world.fulfill(world.end())
     payloads = {name: json.loads(each["payload"]) for name, each in world.deliveries().items()}
     assert payloads["provider"] == {"task_id": "task-1", "status": "SUCCESS"}
     (audio, _) = payloads["standard"]["clips"][0]["assets"]
@@ -466,11 +534,11 @@ async def test_each_delivery_has_the_payload_of_its_format(world: World) -> None
 async def test_to_do_it_twice_changes_nothing(world: World) -> None:
     subscribe("sub")
     event = world.end(notify_hook=HOOK)
-    await world.fulfil(event)
+    await world.fulfill(event)
     before = (world.item(), world.deliveries(), manifest(), len(world.downloads))
     world.archived()
     world.now_ms += 60_000
-    await world.fulfil(event)
+    await world.fulfill(event)
     assert (world.item(), world.deliveries(), manifest(), len(world.downloads)) == before
     assert world.archived() == []
 
@@ -480,18 +548,18 @@ async def test_a_second_time_still_sends_the_messages_that_a_crash_may_have_cost
     event = world.end()
     broken = Faulty(client("sqs"), send_message_batch=[fault(operation="SendMessageBatch")])
     with pytest.raises(ExceptionGroup):
-        await world.fulfil(event, clients={"sqs": broken})
+        await world.fulfill(event, clients={"sqs": broken})
     assert (len(world.deliveries()), world.messages()) == (1, [])
-    await world.fulfil(event)
+    await world.fulfill(event)
     (message,) = world.messages()
     assert message["delivery_id"] == world.deliveries()["sub"]["delivery_id"]
 
 
 async def test_a_second_time_tells_the_same_of_the_kept_files(world: World) -> None:
     event = world.end()
-    await world.fulfil(event)
+    await world.fulfill(event)
     subscribe("late")
-    await world.fulfil(event)
+    await world.fulfill(event)
     payload = json.loads(world.deliveries()["late"]["payload"])
     assert [asset["status"] for asset in payload["clips"][0]["assets"]] == ["archived", "archived"]
 
@@ -499,8 +567,8 @@ async def test_a_second_time_tells_the_same_of_the_kept_files(world: World) -> N
 async def test_a_crash_before_the_record_begins_anew(world: World) -> None:
     event = world.end()
     with pytest.raises(type(fault())):
-        await world.fulfil(event, clients={"dynamodb": Faulty(client("dynamodb"), update_item=[fault()])})
-    await world.fulfil(event)
+        await world.fulfill(event, clients={"dynamodb": Faulty(client("dynamodb"), update_item=[fault()])})
+    await world.fulfill(event)
     first, second = world.archived()
     assert first["event_id"] == second["event_id"]
     assert len(world.item()["assets"]) == 4
@@ -513,7 +581,7 @@ async def test_a_bus_that_does_not_take_the_event_is_tried_again_later(world: Wo
 
     event = world.end()
     with pytest.raises(Unavailable):
-        await world.fulfil(event, clients={"events": Refusing()})
+        await world.fulfill(event, clients={"events": Refusing()})
     assert "archived_at_ms" not in world.item()
 
 
@@ -521,7 +589,7 @@ async def test_trouble_with_s3_tells_nobody_yet(world: World) -> None:
     subscribe("sub")
     event = world.end(FAILED)
     with pytest.raises(type(fault())):
-        await world.fulfil(
+        await world.fulfill(
             event, clients={"s3": Faulty(client("s3"), put_object=[fault("SlowDown", "PutObject")])}
         )
     assert (world.archived(), world.deliveries()) == ([], {})
@@ -531,7 +599,7 @@ async def test_a_task_that_was_put_again_keeps_its_new_run_and_tells_of_the_old_
     subscribe("sub", format="provider")
     event = world.end()
     world.end(completed(provider_object='{"run": 2}'), now_ms=NOW_MS + 1, notify_hook=HOOK)
-    await world.fulfil(event)
+    await world.fulfill(event)
     assert "assets" not in world.item()
     (delivery,) = world.deliveries().values()
     assert json.loads(delivery["payload"])["status"] == "SUCCESS"
@@ -543,14 +611,14 @@ async def test_a_task_that_was_deleted_is_fulfilled_from_its_event_and_stays_del
     event = world.end()
     key = {"task_id": {"S": KEY.task_id}, "provider": {"S": KEY.provider}}
     client("dynamodb").delete_item(TableName="TasksTable", Key=key)
-    await world.fulfil(event)
+    await world.fulfill(event)
     assert (items("TasksTable"), len(keys()), len(world.deliveries())) == ([], 5, 1)
 
 
 async def test_what_was_kept_is_counted_once_with_how_long_it_took(world: World, capsys: Any) -> None:
     event = world.end()
-    await world.fulfil(event)
-    await world.fulfil(event)
+    await world.fulfill(event)
+    await world.fulfill(event)
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     assert [each["TasksArchived"] for each in told if "TasksArchived" in each] == [[1.0]]
     assert [each["ArchiveDuration"] for each in told if "ArchiveDuration" in each] == [[30_000.0]]
@@ -559,9 +627,9 @@ async def test_what_was_kept_is_counted_once_with_how_long_it_took(world: World,
 async def test_what_a_later_run_has_not_is_told_as_superseded(world: World) -> None:
     old = world.end()
     later = completed(detected_at_ms=NOW_MS + 80_000, clips=(clip("clip-1"),))
-    await world.fulfil(world.end(later, now_ms=NOW_MS + 70_000))
+    await world.fulfill(world.end(later, now_ms=NOW_MS + 70_000))
     world.archived()
-    await world.fulfil(old)
+    await world.fulfill(old)
     (told,) = world.archived()
     words = "the task was put again, and its later run has no such file"
     assert [(each["clip_id"], each["type"], each["status"], each["reason"]) for each in told["assets"]] == [
@@ -578,7 +646,7 @@ async def test_a_manifest_is_written_three_times_at_most(
     world: World, clashes: int, is_written: bool
 ) -> None:
     s3 = Faulty(client("s3"), put_object=[fault("PreconditionFailed", "PutObject")] * clashes)
-    work = world.fulfil(world.end(FAILED), clients={"s3": s3})
+    work = world.fulfill(world.end(FAILED), clients={"s3": s3})
     if is_written:
         await work
     else:

@@ -1,0 +1,322 @@
+"""What follows the end of a task: its files are archived, then its recipients told. Doing it twice changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from aws_lambda_powertools import Logger
+from pydantic import ValidationError
+
+from fulfillment.archived_event import archived_event, record_assets
+from fulfillment.archiver import Archiver, Recorded, TaskFiles, TaskRun, pending, unavailable
+from fulfillment.assets import Asset, AssetName, assets_of
+from fulfillment.fan_out import DeliveryFanOut, News
+from fulfillment.manifest import (
+    Manifest,
+    list_on,
+    manifest_of,
+    provider_object_of,
+    read_manifest,
+    texts_of,
+)
+from fulfillment.metrics import Metrics
+from fulfillment.results import PreconditionFailed, Results
+from fulfillment.retry_policy import Patience, RetryLater, due_at_ms
+from tunehook.aws.bus import EventBus
+from tunehook.aws.tasks import TasksTable
+from tunehook.errors import Unavailable
+from tunehook.events import (
+    ArchivedAsset,
+    KnownAsset,
+    ManifestLocation,
+    TaskCompleted,
+    TaskEnded,
+    archived_part,
+)
+from tunehook.result_keys import manifest_key
+from tunehook.tasks import TaskKey
+from tunehook.times import from_ms, now_ms, to_ms
+
+logger = Logger(child=True)
+
+SUPERSEDED: Final = "the task was put again, and its later run has no such file"
+
+CLOCKS_DIFFER_MS: Final = 10_000
+"""By how much the clocks of two machines may differ."""
+
+_ROUNDS: Final = 3
+
+_SOON_S: Final = 1.0
+"""For so short a time no message is put back into the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """An ended task, its item if that is of the same run, and when a request to archive it again was made."""
+
+    event: TaskEnded
+    item: dict[str, Any] | None
+    location: ManifestLocation
+    again_ms: int | None
+
+    @property
+    def key(self) -> TaskKey:
+        return TaskKey(self.event.task_id, self.event.provider)
+
+    @property
+    def run(self) -> TaskRun:
+        return TaskRun(self.key, to_ms(self.event.detected_at), self.event.event_id)
+
+    @property
+    def archived_at_ms(self) -> int | None:
+        """Since when the item says that its files are archived; what a user has put there says nothing."""
+        value = (self.item or {}).get("archived_at_ms")
+        return value if isinstance(value, int) else None
+
+    def assets(self) -> list[Asset]:
+        """Return the files that are wanted."""
+        texts = texts_of(self.item, "text")
+        assets: list[Asset] = []
+        for detail in self.event.clips:
+            clip = replace(detail.to_clip(), text=detail.text or texts.get(detail.clip_id))
+            found = list(assets_of(clip))
+            is_bare = not (found or clip.stream_url or clip.stream_source_url)
+            if is_bare and self.event.truncated and isinstance(self.event, TaskCompleted):
+                # A clip with nothing in it, of a task that has a result: its text was left out.
+                found = [Asset(clip.clip_id, "lyrics", (), clip.title)]
+            assets += found
+        return assets
+
+    def recorded(self, manifest: Manifest | None) -> list[Recorded]:
+        """Return what was written of the files. On a request to archive again, what was given up is tried again."""
+        found: list[Recorded] = []
+        if manifest is not None:
+            until_ms: float = to_ms(manifest.archived_at)
+            found += [Recorded(asset, until_ms) for asset in manifest.assets if asset.status == "archived"]
+        until_ms = float("inf") if self.archived_at_ms is None else self.archived_at_ms
+        for written in list_on(self.item, "assets"):
+            try:
+                asset = ArchivedAsset.model_validate(written)
+            except ValidationError:  # pending, or what a user has put there
+                continue
+            if self.again_ms is None or asset.status == "archived":
+                found.append(Recorded(asset, until_ms))
+        return found
+
+    def news(self, provider_object: dict[str, Any] | None, assets: list[KnownAsset]) -> News:
+        return News(self.event, self.item, provider_object, assets, self.location)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fulfillment:
+    """Archives the results of ended tasks and creates their deliveries.
+
+    Parameters
+    ----------
+    patience_s : int
+        How long after a task's end its recipients are told even if files are missing that may come.
+    clock : callable, optional
+        The present moment in milliseconds since 1970.
+    """
+
+    archiver: Archiver
+    results: Results
+    tasks: TasksTable
+    bus: EventBus
+    fan_out: DeliveryFanOut
+    metrics: Metrics
+    patience_s: int
+    clock: Callable[[], int] = now_ms
+
+    async def fulfill(
+        self,
+        event: TaskEnded,
+        *,
+        since_ms: int | None = None,
+        within_s: float = float("inf"),
+        again_ms: int | None = None,
+        is_first: bool = False,
+    ) -> None:
+        """Do all that follows the end of a task.
+
+        Parameters
+        ----------
+        since_ms : int, optional
+            When its files were asked for first; now by default.
+        within_s : float
+            How many seconds archiving may take.
+        again_ms : int, optional
+            When somebody asked to have copied what is missing of a task that has been told of already. Nobody is told
+            once more.
+        is_first : bool
+            Whether nobody can have tried this before, other than at the same time.
+
+        Raises
+        ------
+        RetryLater
+            If files are missing that may come later.
+        Unavailable, botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError, ExceptionGroup
+            If something was not possible this time; to do it again from the start is safe.
+        """
+        key = TaskKey(event.task_id, event.provider)
+        item = await asyncio.to_thread(self._item_of_run, key, event.event_id)
+        location = ManifestLocation(
+            bucket=self.results.bucket, key=manifest_key(event.provider, event.task_id)
+        )
+        task = _Task(event, item, location, again_ms)
+        since_ms = self.clock() if since_ms is None else since_ms
+        due_ms = due_at_ms(event, since_ms, self.patience_s * 1000)
+        manifest, was_there = await self._settle(task, Patience(since_ms, due_ms, within_s, self.clock))
+        if item is None or "archived_at_ms" not in item or again_ms is not None:
+            await self._emit_archived(task, manifest)
+        if manifest.copied_again and again_ms is not None:
+            return
+        deliveries = await self.fan_out.create_deliveries(
+            task.news(manifest.provider_object, list(manifest.assets)),
+            to_ms(manifest.archived_at),
+            may_have_been_told=was_there or not is_first or self.clock() >= due_ms - CLOCKS_DIFFER_MS,
+        )
+        logger.info(
+            "task_fulfilled",
+            task_id=key.task_id,
+            provider=key.provider,
+            assets=len(manifest.assets),
+            archive=archived_part(manifest.assets),
+            deliveries=deliveries,
+        )
+
+    def _item_of_run(self, key: TaskKey, event_id: str) -> dict[str, Any] | None:
+        """Return the task's item unless the task was put again since, or is gone."""
+        item = self.tasks.get(key)
+        if item is None or item.get("event_id") != event_id:
+            logger.warning("task_put_again", task_id=key.task_id, provider=key.provider)
+            return None
+        return item
+
+    async def _settle(self, task: _Task, patience: Patience) -> tuple[Manifest, bool]:
+        """Return the manifest of a task, and whether an earlier pass has written it; else archive its files first."""
+        event, again_ms = task.event, task.again_ms
+        # Whether the recipients were told before somebody asked for the files again.
+        archived_at_ms = task.archived_at_ms
+        copied_again = again_ms is not None and archived_at_ms is not None and archived_at_ms < again_ms
+        for _ in range(_ROUNDS):
+            body, etag = await self.results.read(task.location.key) or (b"", None)
+            manifest = read_manifest(body)
+            if manifest is not None and manifest.event_id == event.event_id:
+                if again_ms is None or to_ms(manifest.archived_at) >= again_ms:
+                    return manifest, True
+                copied_again |= manifest.copied_again
+            elif manifest is not None and manifest.detected_at > event.detected_at:
+                logger.warning("later_run_is_kept", task_id=event.task_id, provider=event.provider)
+                return _of_later_run(task, manifest, copied_again=copied_again), True
+            files = await self.archiver.inspect(task.run, task.assets(), task.recorded(manifest))
+            if again_ms is None:
+                await self._archive_and_tell(task, files, patience)
+            else:
+                await self.archiver.archive(files, patience.within_s)
+            manifest = Manifest(
+                event_id=event.event_id,
+                detected_at=event.detected_at,
+                archived_at=from_ms(max(self.clock(), again_ms or 0)),
+                assets=files.settled(),
+                provider_object=provider_object_of(task.item),
+                copied_again=copied_again,
+            )
+            written = manifest_of(event, task.item, manifest)
+            try:
+                await self.results.put(task.location.key, written, etag, ContentType="application/json")
+            except PreconditionFailed:
+                continue
+            duration_ms = to_ms(manifest.archived_at) - to_ms(event.detected_at)
+            part = archived_part(manifest.assets)
+            self.metrics.archived(event.provider, part, manifest.assets, duration_ms)
+            return manifest, False
+        raise Unavailable("the manifest was written by others each time")
+
+    async def _archive_and_tell(self, task: _Task, files: TaskFiles, patience: Patience) -> None:
+        """Archive what is missing, and tell the recipients meanwhile if it takes longer than they are to wait.
+
+        Raises
+        ------
+        RetryLater
+            While there is patience left for files that may come.
+        """
+        is_over = asyncio.Event()
+
+        def again_after_s() -> int | None:
+            return patience.again_after_s(files.retry_after_s) if files.pending_count else None
+
+        async def archive() -> None:
+            is_settled = False
+            try:
+                await self.archiver.archive(files, patience.pass_s())
+                is_settled = again_after_s() is None
+            finally:
+                # Otherwise the recipients are due now, whatever went wrong with the files.
+                if is_settled or patience.due_s() > _SOON_S:
+                    is_over.set()
+
+        async def tell_when_due() -> None:
+            try:
+                async with asyncio.timeout(patience.due_s()):
+                    await is_over.wait()
+            except TimeoutError:
+                await self._tell_pending(task, files)
+
+        archived, told = await asyncio.gather(archive(), tell_when_due(), return_exceptions=True)
+        if isinstance(archived, BaseException):
+            raise archived
+        if (after_s := again_after_s()) is None:
+            return  # whoever could not be told before is told now, or that fails once more
+        if told is not None:
+            raise told
+        if task.item is not None:
+            # So that the next pass asks for what may come alone.
+            await asyncio.to_thread(
+                record_assets, self.tasks, task.key, task.event.event_id, files.current(), None
+            )
+        self.metrics.coming_again(task.event.provider, files.pending_count)
+        raise RetryLater(files.pending_count, after_s)
+
+    async def _tell_pending(self, task: _Task, files: TaskFiles) -> None:
+        if not (missing := files.pending_count):
+            return  # which is told as such in a moment
+        news = task.news(provider_object_of(task.item), files.current())
+        if deliveries := await self.fan_out.create_pending_deliveries(news):
+            self.metrics.told_pending(task.event.provider)
+            logger.info(
+                "task_told_pending",
+                task_id=task.key.task_id,
+                provider=task.key.provider,
+                missing=missing,
+                deliveries=deliveries,
+            )
+
+    async def _emit_archived(self, task: _Task, manifest: Manifest) -> None:
+        event, archived_at_ms = task.event, to_ms(manifest.archived_at)
+        again_ms = task.again_ms if manifest.copied_again else None
+        emitted = archived_event(event, manifest.assets, task.location, archived_at_ms, again_ms)
+        if not all(await asyncio.to_thread(self.bus.put, [emitted])):
+            raise Unavailable("the bus did not take TaskArchived")
+        # After the event: where the item says archived, the event is out.
+        await asyncio.to_thread(
+            record_assets, self.tasks, task.key, event.event_id, manifest.assets, archived_at_ms
+        )
+
+
+def _of_later_run(task: _Task, manifest: Manifest, *, copied_again: bool) -> Manifest:
+    """Return what is kept of a run whose place a later one has taken: what that one has of the same clips."""
+    later: dict[AssetName, ArchivedAsset] = {(asset.clip_id, asset.type): asset for asset in manifest.assets}
+    assets = tuple(
+        later.get(asset.name) or unavailable(pending(asset, SUPERSEDED)) for asset in task.assets()
+    )
+    return manifest.model_copy(
+        update={
+            "assets": assets,
+            "provider_object": provider_object_of(task.item),
+            "copied_again": copied_again,
+        }
+    )
