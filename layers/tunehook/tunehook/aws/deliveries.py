@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from boto3.dynamodb.conditions import Attr, Key
 
 from tunehook.aws.resend import resend
-from tunehook.aws.table import Appended, Table, Tokens
+from tunehook.aws.table import Appended, Table, WriteTokens
 from tunehook.deliveries import KEPT_S, Attempt, Delivery, DeliveryMessage, DeliveryStatus
 from tunehook.errors import Unavailable
 
@@ -65,7 +65,7 @@ class DeliveriesTable:
 
     def __init__(self, client: DynamoDBClient, name: str) -> None:
         self._table = Table(client, name)
-        self._claims = Tokens()
+        self._claims = WriteTokens()
 
     def create(self, delivery: Delivery) -> bool:
         """Put a new delivery; return False, and change nothing, if it is there already."""
