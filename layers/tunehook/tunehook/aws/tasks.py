@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from boto3.dynamodb.conditions import Attr, Key
 
 from tunehook.aws.items import exactly_from_attributes
-from tunehook.aws.table import KEYS_A_CALL, Table
+from tunehook.aws.table import KEYS_A_CALL, TableGateway
 from tunehook.aws.task_items import (
     OF_A_RUN,
     PARKED,
@@ -43,7 +43,6 @@ from tunehook.validation import is_whole
 
 if TYPE_CHECKING:
     from boto3.dynamodb.conditions import ConditionBase
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 WORK_INDEX: Final = "work"
 ENDED_INDEX: Final = "ended"
@@ -104,19 +103,8 @@ class Start(Enum):
     SUPERSEDED = auto()
 
 
-class TasksTable:
-    """The Tasks table.
-
-    Parameters
-    ----------
-    client : DynamoDBClient
-        A low-level boto3 client.
-    name : str
-        The table's name.
-    """
-
-    def __init__(self, client: DynamoDBClient, name: str) -> None:
-        self._table = Table(client, name)
+class TasksTable(TableGateway):
+    """The Tasks table."""
 
     def put(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
         """Put an item as a user does, which begins a new run of its task; return the item that it replaces, or None."""
