@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
     from tunehook.archive_request import ArchiveRequest
-    from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
-    from tunehook.aws.delivery_log import DeliveryLog
+    from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable, Redeliveries
     from tunehook.aws.provider_states import ProviderStates
-    from tunehook.aws.redeliveries import Redeliveries
     from tunehook.aws.secret_versions import SecretVersionsTable
     from tunehook.aws.subscriptions import SubscriptionsTable
     from tunehook.aws.tasks import TasksTable
@@ -140,13 +138,6 @@ class Stack:
         return DeliveriesTable(self._dynamodb, self.output("DeliveriesTable"))
 
     @cached_property
-    def delivery_log(self) -> DeliveryLog:
-        """The Deliveries table, to be looked through."""
-        from tunehook.aws.delivery_log import DeliveryLog
-
-        return DeliveryLog(self._dynamodb, self.output("DeliveriesTable"))
-
-    @cached_property
     def deliveries_queue(self) -> DeliveriesQueue:
         """The queue that says which attempt is due."""
         from tunehook.aws.deliveries import DeliveriesQueue
@@ -156,7 +147,7 @@ class Stack:
     @cached_property
     def redeliveries(self) -> Redeliveries:
         """What begins new runs of deliveries."""
-        from tunehook.aws.redeliveries import Redeliveries
+        from tunehook.aws.deliveries import Redeliveries
 
         return Redeliveries(self.deliveries, self.deliveries_queue)
 

@@ -19,7 +19,7 @@ from tunehook_cli.spans import parse_span
 from tunehook_cli.stack import Stack, find_stack
 
 if TYPE_CHECKING:
-    from tunehook.aws.delivery_log import LoggedDelivery
+    from tunehook.aws.deliveries import LoggedDelivery
     from tunehook.deliveries import Attempt, Delivery, DeliveryStatus
     from tunehook.subscriptions import Subscription
 
@@ -65,7 +65,7 @@ def list_deliveries(
     since_ms = 0 if since is None else now_ms() - parse_span(since, "--since")
     found = find_stack(stack)
     subscription_id = None if subscription is None else _subscription_id(subscription)
-    deliveries = found.delivery_log.latest(
+    deliveries = found.deliveries.latest(
         task_id=task,
         subscription_id=subscription_id,
         statuses=statuses,
@@ -102,13 +102,13 @@ def _subscription_id(subscription: str) -> str:
 
 def _refuse_unknown(stack: Stack, task: str | None, subscription: str | None) -> None:
     """Tell nothing to be found from nothing of this name."""
-    if task is not None and not (stack.tasks.of_id(task) or stack.delivery_log.latest(task_id=task, limit=1)):
+    if task is not None and not (stack.tasks.of_id(task) or stack.deliveries.latest(task_id=task, limit=1)):
         raise InvalidInput("--task", f"{no_such_task(task, None)}: `tunehook tasks list` names them")
     if subscription is None:
         return
     subscription_id = _subscription_id(subscription)
     # The deliveries of one that was deleted are kept.
-    if stack.subscriptions.get(subscription_id) is None and not stack.delivery_log.latest(
+    if stack.subscriptions.get(subscription_id) is None and not stack.deliveries.latest(
         subscription_id=subscription_id, limit=1
     ):
         raise InvalidInput("--subscription", _nobody(subscription))
@@ -184,7 +184,7 @@ def _print_attempts(attempts: Sequence[Attempt]) -> None:
 @app.command("redeliver")
 def redeliver(delivery_id: DeliveryId, as_json: AsJson = False, stack: StackName = None) -> None:
     """Deliver once more: a new run of the whole schedule, with the same webhook-id."""
-    from tunehook.aws.redeliveries import Redelivery
+    from tunehook.aws.deliveries import Redelivery
 
     found = find_stack(stack)
     delivery = found.deliveries.get(delivery_id)
@@ -235,7 +235,7 @@ def recover(
     What was never made is made from the tasks that ended since then, if their events and providers are those that the
     subscription wants.
     """
-    from tunehook.aws.redeliveries import Redelivery, withdrawn
+    from tunehook.aws.deliveries import Redelivery, withdrawn
     from tunehook.deliveries import DeliveryStatus
 
     since_ms = now_ms() - parse_span(since, "--since", at_most=RECOVERED_AT_MOST)
@@ -244,7 +244,7 @@ def recover(
     wanted = None if is_hook else _check_receiver(found, subscription, "SUBSCRIPTION")
     lost = [
         each.delivery_id
-        for each in found.delivery_log.latest(
+        for each in found.deliveries.latest(
             subscription_id=_subscription_id(subscription),
             statuses=(DeliveryStatus.FAILED, DeliveryStatus.ABORTED),
             since_ms=since_ms,
@@ -276,7 +276,7 @@ def _make_missing(stack: Stack, wanted: Subscription, since_ms: int) -> list[str
     from tunehook.delivery_request import DeliveryRequest
 
     subscription_id = wanted.subscription_id
-    known = set(stack.deliveries.ids_to(subscription_id, since_ms - _CLOCKS_DIFFER_MS))
+    known = set(stack.deliveries.ids_of_subscription(subscription_id, since_ms=since_ms - _CLOCKS_DIFFER_MS))
     missing = {
         delivery_id(run.event_id, subscription_id): run
         for run in stack.tasks.ended(since_ms, wanted.providers)
@@ -303,7 +303,7 @@ def _deliveries(count: int) -> str:
 
 
 def _refuse_unknown_hook(stack: Stack, url: str) -> None:
-    if not stack.delivery_log.latest(subscription_id=_subscription_id(url), limit=1):
+    if not stack.deliveries.latest(subscription_id=_subscription_id(url), limit=1):
         raise InvalidInput("SUBSCRIPTION", _nobody(url))
 
 

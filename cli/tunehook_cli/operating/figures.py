@@ -12,9 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tunehook.aws.deliveries import BY_SUBSCRIPTION_INDEX
+from tunehook.aws.deliveries import BY_SUBSCRIPTION_INDEX, OVERDUE_MS
 from tunehook.aws.items import from_attributes
-from tunehook.aws.redeliveries import OVERDUE_MS
 from tunehook.aws.task_items import PARKED
 from tunehook.deliveries import DeliveryStatus
 from tunehook.errors import InvalidInput
