@@ -231,25 +231,11 @@ class DeliveriesTable(TableGateway):
         next_attempt_at_ms: int | None = None,
         reason: str | None = None,
     ) -> bool:
-        """Record the result of an attempt, and release the claim.
+        """Record the result of the attempt that a message asked for, and release the claim.
 
-        Parameters
-        ----------
-        message : DeliveryMessage
-            The message that asked for the attempt.
-        status : DeliveryStatus
-            Where the delivery stands now.
-        attempt : Attempt, optional
-            None if none was made, as for a disabled subscription.
-        next_attempt_at_ms : int, optional
-            When the next attempt is due, if the delivery is still pending.
-        reason : str, optional
-            Why it has ended without being delivered.
-
-        Returns
-        -------
-        bool
-            False if another worker has recorded this attempt.
+        `attempt` is None if none was made, as for a disabled subscription; `next_attempt_at_ms` is set while the
+        delivery is still pending; `reason` says why it has ended without being delivered. Return False if another
+        worker has recorded this attempt.
         """
         made = attempt and attempt.model_dump(mode="json", exclude_none=True)
         state: dict[str, Any] = {"status": status.value}

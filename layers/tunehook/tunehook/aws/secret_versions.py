@@ -48,23 +48,11 @@ class SecretVersionsTable(TableGateway):
     def rotate(
         self, item: Mapping[str, Any], versions: SecretVersions, *, previous_until_ms: int, rotation: str
     ) -> SecretVersions | None:
-        """Raise a subscription's version by one. The version before the present one signs no more.
+        """Raise the version of the subscription that has this item, if `versions` are the stored ones still.
 
-        Parameters
-        ----------
-        item : mapping
-            Its item of the Subscriptions table.
-        versions : SecretVersions
-            What `of` has returned.
-        previous_until_ms : int
-            Until when the version that was present signs too (docs/webhook-contract.md, "The request").
-        rotation : str
-            A unique name of this rotation, by which it is recognised if boto3 repeats it.
-
-        Returns
-        -------
-        SecretVersions or None
-            What is stored now; None, and nothing is changed, if another rotation was faster.
+        The version before the present one signs no more; the present one signs until `previous_until_ms` too
+        (docs/webhook-contract.md, "The request"). `rotation` is a unique name by which this rotation is recognised if
+        boto3 repeats it. Return what is stored now; None, and change nothing, if another rotation was faster.
         """
         subscription_id = str(item["subscription_id"])
         if self.keep(subscription_id, versions).present != versions.present:

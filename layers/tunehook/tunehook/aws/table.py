@@ -154,10 +154,8 @@ class Table:
         def read(waiting: list[dict[str, Any]]) -> list[dict[str, Any]]:
             answer = self._client.batch_get_item(RequestItems={self._name: {"Keys": waiting} | options})
             found.extend(from_attributes(each) for each in answer["Responses"].get(self._name, ()))
-            unread: list[dict[str, Any]] = (
-                answer.get("UnprocessedKeys", {}).get(self._name, {}).get("Keys", [])
-            )
-            return unread
+            unread: dict[str, Any] = answer.get("UnprocessedKeys", {}).get(self._name, {})
+            return list(unread.get("Keys", []))
 
         for start in range(0, len(keys), KEYS_A_CALL):
             batch = [to_attributes(key) for key in keys[start : start + KEYS_A_CALL]]
@@ -176,24 +174,11 @@ class Table:
         consistent: bool = False,
         paging: Mapping[str, int] | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """Yield the items that a condition on their key finds, page by page.
+        """Yield the items that a `Key` condition finds, page by page, with these attributes or with all.
 
-        Parameters
-        ----------
-        condition : ConditionBase
-            Of `boto3.dynamodb.conditions.Key`.
-        index : str, optional
-            The index to read. It lags behind the table by up to a second, and cannot be read strongly consistent.
-        where : ConditionBase, optional
-            A condition on other attributes.
-        attributes : sequence of str
-            Which attributes; by default all.
-        newest_first : bool
-            Whether to begin with the largest range key.
-        consistent : bool
-            Whether to read strongly consistent.
-        paging : mapping, optional
-            boto3's ``MaxItems`` and ``PageSize``.
+        `index` is one to read, which lags behind the table by up to a second and cannot be read strongly consistent.
+        `where` is a condition on other attributes; `newest_first` begins with the largest range key; `paging` is
+        boto3's ``MaxItems`` and ``PageSize``.
         """
         expressions = _Expressions()
         request = {
@@ -218,14 +203,10 @@ class Table:
     def pages(
         self, after: Mapping[str, Any] | None = None, *, where: ConditionBase
     ) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any] | None]]:
-        """Scan the table (strongly consistent) from the key `after` on, about a megabyte a page.
+        """Scan the table (strongly consistent) from the key `after` on, page by page of about a megabyte.
 
-        Yields
-        ------
-        items : list of dict
-            Those of a page for which `where` holds, as DynamoDB's own attribute values.
-        stopped_at : dict or None
-            The key to go on after; None after the last page.
+        Yields the items of a page for which `where` holds, as DynamoDB's own attribute values, and the key to go on
+        after, None after the last page.
         """
         expressions = _Expressions()
         request = {"FilterExpression": expressions.condition(where)} | expressions.placeholders()
@@ -275,13 +256,10 @@ class Table:
         Parameters
         ----------
         key : mapping
-            The item's.
         set : mapping, optional
             Attributes and their values; see `Appended` and `ValueOf` for what depends on the item.
         remove : iterable of str
-            Attributes to remove.
         condition : ConditionBase, optional
-            Of `boto3.dynamodb.conditions.Attr`.
         mine : callable, optional
             Says whether the item that refused the write shows this very write. Not needed where the condition still
             holds after the write.

@@ -138,16 +138,9 @@ class TasksTable(TableGateway):
     ) -> Work:
         """Return what there is to do on the tasks of a shard.
 
-        The work index is queried, and what it does not project is read from the items of the few tasks that have it. A
+        The work index is queried, from `since_ms` on. What it does not project is read from the items of the few tasks
+        that have it, but for runs (key, `since_ms`) that `is_known` says the caller knows better than their items. A
         task whose item could not be read, as DynamoDB was too busy, is returned as the index shows it.
-
-        Parameters
-        ----------
-        shard : int
-        since_ms : int
-            Tasks that were accepted before are left out.
-        is_known : callable, optional
-            Whether the caller has newer knowledge of a run (its key, its `since_ms`) than its item: it is not read.
         """
         work = Work()
         condition = Key("queue").eq(work_queue(shard)) & Key("since_ms").gte(since_ms)
@@ -201,12 +194,8 @@ class TasksTable(TableGateway):
     ) -> Iterator[tuple[list[dict[str, Any]], TaskKey | None]]:
         """Scan the table (strongly consistent) for items without a status, from the task `after` on.
 
-        Yields
-        ------
-        items : list of dict
-            Those of about a megabyte of the table, mostly none, as `tunehook.aws.items.from_stream` gives them.
-        stopped_at : TaskKey or None
-            Where to go on after these; None after the last.
+        Yields the items of each megabyte or so, as `tunehook.aws.items.from_stream` gives them, and the task to go on
+        after, None after the last.
         """
         start = None if after is None else _key(after)
         for items, key in self._table.pages(start, where=Attr("status").not_exists()):
@@ -307,18 +296,9 @@ class TasksTable(TableGateway):
     ) -> bool:
         """Set the archived files of the run that `event_id` names; return False if the task was put again or is gone.
 
-        Parameters
-        ----------
-        key, event_id : TaskKey, str
-            The task, and the event of the run.
-        assets : list of dict
-            The files.
-        archived_at_ms : int or None
-            When all were archived that can be; None while some are waited for.
-        truncated : bool
-            Whether to mark that the item lacks what the manifest has; False leaves the mark as it is.
-        without : tuple of str
-            Attributes to remove, so that the item is not too long.
+        `archived_at_ms` is None while some files are waited for. `truncated` marks that the item lacks what the
+        manifest has; False leaves the mark as it is. The attributes `without` are removed, so that the item is not too
+        long.
         """
         values: dict[str, Any] = {"assets": assets}
         remove = list(without)

@@ -71,16 +71,8 @@ def visibility_client() -> SQSClient:
 class VisibilityHeartbeat:
     """Extends the visibility timeout of a batch of at most ten messages every `INTERVAL_S` while the context lasts.
 
-    Parameters
-    ----------
-    client : SQSClient
-        Of `visibility_client`.
-    queue_url : str
-    messages : iterable of Message
-    on_fault : callable
-        Takes the reason why a timeout could not be changed. The message is then received when the queue's own ends.
-    grace_s : float
-        How long it waits before the first call, so that a batch that is done by then costs none.
+    The client is one of `visibility_client`. `on_fault` takes the reason why a timeout could not be changed: the
+    message is then received when the queue's own ends. A batch that is done within `grace_s` costs no call.
     """
 
     def __init__(
