@@ -59,19 +59,8 @@ class CircuitsTable(TableGateway):
     def enter(self, receiver: str, now_ms: int) -> tuple[bool, Circuit]:
         """Begin a trial, unless the receiver is proven, being tried, or left alone.
 
-        Parameters
-        ----------
-        receiver : str
-            What stands for its URL.
-        now_ms : int
-            The present moment. What lies further ahead than can be was written by a clock that was wrong, and is void.
-
-        Returns
-        -------
-        entered : bool
-            Whether the trial is the caller's to make.
-        gate : Circuit
-            What is known of the receiver.
+        `receiver` stands for its URL. A moment further ahead than can be was written by a clock that was wrong, and is
+        void. Return whether the caller makes the probe, and what is known of the receiver.
         """
         write = self._table.update(
             {"receiver": receiver},
@@ -135,10 +124,7 @@ class CircuitsTable(TableGateway):
     def shut(self, receiver: str, now_ms: int, wait_ms: int, *, after_ms: int) -> bool:
         """Leave the receiver alone for `wait_ms`, if it was left alone for `after_ms` the last time, 0 being never.
 
-        Returns
-        -------
-        bool
-            False if another worker has changed that meanwhile.
+        Return False if another worker has changed that meanwhile.
         """
         shut = {"shut_until_ms": now_ms + wait_ms, "wait_ms": wait_ms}
         write = self._table.update(

@@ -83,8 +83,7 @@ class Leases(TableGateway):
 
     def take_if_free(self, shard: int, owner: str, now_ms: int) -> bool:
         """Take the lease if nobody else holds it; return whether it was taken."""
-        is_free = Attr("until_ms").not_exists() | Attr("until_ms").lte(now_ms)
-        return self._set(shard, owner, now_ms + LEASE_MS, is_free | Attr("owner").eq(owner))
+        return self._set(shard, owner, now_ms + LEASE_MS, _is_free(now_ms) | Attr("owner").eq(owner))
 
     def renew(self, shard: int, owner: str, now_ms: int) -> bool:
         """Extend the lease; return False if another poller has taken it over."""
@@ -100,7 +99,6 @@ class Leases(TableGateway):
         `starter` is another text each time, so that a claim whose answer was lost is recognised. The claim fails if a
         poller holds the lease, or was started within `START_AGAIN_AFTER_MS` and has not taken it yet.
         """
-        is_free = Attr("until_ms").not_exists() | Attr("until_ms").lte(now_ms)
         is_old = (
             Attr("started_at_ms").not_exists()
             | Attr("started_at_ms").lte(now_ms - START_AGAIN_AFTER_MS)
@@ -115,7 +113,7 @@ class Leases(TableGateway):
                 "owner": ValueOf("owner", "nobody"),
                 "until_ms": ValueOf("until_ms", now_ms - _FREE_SINCE_MS),
             },
-            condition=is_free & (is_old | Attr("starter").eq(starter)),
+            condition=_is_free(now_ms) & (is_old | Attr("starter").eq(starter)),
         ).done
 
     def undo_start(self, shard: int, starter: str) -> bool:
@@ -148,6 +146,10 @@ class Leases(TableGateway):
     def _set(self, shard: int, owner: str, until_ms: int, condition: ConditionBase) -> bool:
         values = {"owner": owner, "until_ms": until_ms}
         return self._table.update({"shard": shard}, set=values, condition=condition).done
+
+
+def _is_free(now_ms: int) -> ConditionBase:
+    return Attr("until_ms").not_exists() | Attr("until_ms").lte(now_ms)
 
 
 def _is_place(noted: Any) -> bool:

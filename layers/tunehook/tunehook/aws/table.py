@@ -253,21 +253,11 @@ class Table:
     ) -> Write:
         """Change an item in one conditional write; one that does not exist is made, unless the condition forbids it.
 
-        Parameters
-        ----------
-        key : mapping
-        set : mapping, optional
-            Attributes and their values; see `Appended` and `ValueOf` for what depends on the item.
-        remove : iterable of str
-        condition : ConditionBase, optional
-        mine : callable, optional
-            Says whether the item that refused the write shows this very write. Not needed where the condition still
-            holds after the write.
-        only_in_doubt : bool
-            Whether to ask `mine` only where an answer may have been lost: boto3 has repeated the call, or an earlier
-            write of this item has failed. For writes that another may make just the same.
-        read : bool
-            Whether to return the item as it is after the write.
+        `set` may have `Appended` and `ValueOf` for what depends on the item. `mine` says whether the item that refused
+        the write shows this very write; it is not needed where the condition still holds after the write. With
+        `only_in_doubt` it is asked only where an answer may have been lost, as boto3 has repeated the call or an
+        earlier write of this item has failed: for writes that another may make just the same. `read` returns the item
+        as it is after the write.
         """
         expressions = _Expressions()
         clauses = []

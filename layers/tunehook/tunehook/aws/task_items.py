@@ -52,12 +52,11 @@ def parked_key(task: WorkItem | EndedTask) -> TaskKey:
     return TaskKey(task.key.task_id, f"{task.key.provider}#{task.since_ms}")
 
 
-def _task_key(item: Mapping[str, Any], since_ms: int) -> TaskKey:
-    return TaskKey(item["task_id"], item["provider"].removesuffix(f"#{since_ms}"))
-
-
 def end_to_item(task: WorkItem, end: TaskEnd) -> dict[str, Any]:
     """Return the attributes of the end of a run, without those that would be empty."""
+    clips = [_clip_to_item(clip) for clip in end.clips]
+    if _size(json.dumps(clips, ensure_ascii=False)) + _size(end.provider_object) > _ITEM_TEXT_MAX_BYTES:
+        clips = [{name: value for name, value in clip.items() if name != "prompt"} for clip in clips]
     values: dict[str, Any] = {
         "status": end.status.value,
         "event_id": event_id_of(task.key, end.status, task.since_ms),
@@ -68,7 +67,7 @@ def end_to_item(task: WorkItem, end: TaskEnd) -> dict[str, Any]:
         "provider_object": end.provider_object,
         "truncated": end.truncated or None,
         "failure": end.failure and {"code": end.failure.code.value, "reason": end.failure.reason},
-        "clips": _clips_to_item(end.clips, room=_ITEM_TEXT_MAX_BYTES - _size(end.provider_object)),
+        "clips": clips,
     }
     return {name: value for name, value in values.items() if value is not None}
 
@@ -77,7 +76,8 @@ def pending_task(item: Mapping[str, Any]) -> WorkItem:
     """Return the task of an item of the work index; raise `InvalidInput` for what tunehook never writes."""
     since_ms = _moment(item, "since_ms")
     return WorkItem(
-        key=_task_key(item, since_ms),
+        # That of the task itself, if the run is parked.
+        key=TaskKey(item["task_id"], item["provider"].removesuffix(f"#{since_ms}")),
         queue=_of_type(str, item, "queue", ""),
         since_ms=since_ms,
         deadline_ms=_moment(item, "deadline_ms", since_ms),
@@ -94,13 +94,9 @@ def pending_task(item: Mapping[str, Any]) -> WorkItem:
 
 def note_to_item(value: Any) -> Any:
     """Return the value of an attribute of `WorkItem` as it is stored."""
-    match value:
-        case Trouble():
-            noted = {"kind": value.kind, "count": value.count, "since_ms": value.since_ms}
-            return noted if value.told is None else noted | {"told": value.told}
-        case Suspicion():
-            return asdict(value)
-    return value
+    if not isinstance(value, Trouble | Suspicion):
+        return value
+    return {name: each for name, each in asdict(value).items() if each is not None and name != "is_kept"}
 
 
 def _trouble(noted: dict[str, Any] | None) -> Trouble | None:
@@ -181,13 +177,6 @@ def metadata_of(item: Mapping[str, Any]) -> dict[str, Any]:
         return check_metadata(item.get("metadata"))
     except InvalidInput:
         return {}
-
-
-def _clips_to_item(clips: tuple[Clip, ...], room: int) -> list[dict[str, Any]]:
-    items = [_clip_to_item(clip) for clip in clips]
-    if _size(json.dumps(items, ensure_ascii=False)) > room:
-        items = [{name: value for name, value in item.items() if name != "prompt"} for item in items]
-    return items
 
 
 def _clip_to_item(clip: Clip) -> dict[str, Any]:
