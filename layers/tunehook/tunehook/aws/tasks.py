@@ -217,10 +217,7 @@ class TasksTable(TableGateway):
         return write.done
 
     def get_ended(self, task: WorkItem) -> EndedTask | None:
-        """Return the ended run of a task that the work index showed, or None if it has left the index meanwhile.
-
-        Raise `InvalidInput` if the item's attributes are no end.
-        """
+        """Return the ended run of a task in the work index, None if it has left; raise `InvalidInput` if malformed."""
         for key in (task.key, parked_key(task)):
             item = self.get(key)
             if item is not None and item.get("queue") == task.queue and item.get("since_ms") == task.since_ms:
@@ -241,10 +238,7 @@ class TasksTable(TableGateway):
         return write.done
 
     def end(self, task: WorkItem, end: TaskEnd) -> EndedTask | None:
-        """End a pending task in one conditional update; it stays in the work index for its event.
-
-        Return None if it is not pending any more: another poller has ended it.
-        """
+        """End a pending task, which stays in the work index for its event; return None if it is not pending."""
         values = end_to_item(task, end)
         write = self._table.update(
             _key(task.key),
@@ -266,10 +260,7 @@ class TasksTable(TableGateway):
         return EndedTask(key=task.key, queue=task.queue, since_ms=task.since_ms, end=end, metadata=metadata)
 
     def mark_event_sent(self, task: EndedTask) -> bool:
-        """Take an ended task whose event is on the bus out of the work index; return whether it is out.
-
-        The item of a parked run expires now.
-        """
+        """Take an ended task out of the work index and let a parked item expire; return whether it is out."""
         parked = {"expires_at": task.end.detected_at_ms // 1000}
         return self._leave_index(task.key, task, {}) or self._leave_index(parked_key(task), task, parked)
 

@@ -96,13 +96,13 @@ class VisibilityHeartbeat:
         self._one_call = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        self._beating = asyncio.create_task(self._beat())
+        self._renewing = asyncio.create_task(self._renew())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._over.set()
         try:
-            await self._beating
+            await self._renewing
         finally:
             self._thread.shutdown()
 
@@ -110,13 +110,13 @@ class VisibilityHeartbeat:
         """Have a message received again after `after_s` seconds, unless it is deleted; it is not renewed any more."""
         self._receipts.discard(message.receipt)
         async with self._one_call:
-            await self._hide([message.receipt], after_s)
+            await self._set_timeout([message.receipt], after_s)
 
-    async def _beat(self) -> None:
+    async def _renew(self) -> None:
         wait_s = self._grace_s
         while not await self._is_over_within(wait_s):
             async with self._one_call:
-                await self._hide(sorted(self._receipts), VISIBILITY_S)
+                await self._set_timeout(sorted(self._receipts), VISIBILITY_S)
             wait_s = INTERVAL_S
 
     async def _is_over_within(self, seconds: float) -> bool:
@@ -125,7 +125,7 @@ class VisibilityHeartbeat:
                 await self._over.wait()
         return self._over.is_set()
 
-    async def _hide(self, receipts: list[str], for_s: int) -> None:
+    async def _set_timeout(self, receipts: list[str], for_s: int) -> None:
         if not receipts:
             return
         entries: Any = [
