@@ -28,7 +28,7 @@ from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
-from tunehook.aws.visibility import Message, VisibilityHeartbeat, after_fault_s, put_aside, visibility_client
+from tunehook.aws.visibility import Message, VisibilityHeartbeat, backoff_s, dead_letter, visibility_client
 from tunehook.delivery_request import DeliveryRequest
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import TaskCompleted, TaskEnded, TaskFailed
@@ -138,19 +138,21 @@ class Worker:
                     await self._fulfill(fulfillment, message, content, min(KEEP_S, remaining_s - RESERVE_S))
                 except InvalidInput as error:
                     # The message, or the item that it is about, is none of ours, however often it comes.
-                    await asyncio.to_thread(put_aside, self._sqs, self._settings.dead_letters, message, error)
+                    await asyncio.to_thread(
+                        dead_letter, self._sqs, self._settings.dead_letters, message, error
+                    )
                     return GivenUp(error)
         except RetryLater as again:
             await heartbeat.retry_after(message, again.after_s)
             return again
         except Exception as fault:  # noqa: BLE001 - one message's fault is not the others'
-            await heartbeat.retry_after(message, self._after_fault_s(message, content))
+            await heartbeat.retry_after(message, self._backoff_s(message, content))
             return fault
         return None
 
-    def _after_fault_s(self, message: Message, content: _Content | None) -> int:
+    def _backoff_s(self, message: Message, content: _Content | None) -> int:
         """Return when a message comes again that something failed: sooner where its recipients are due to be told."""
-        after_s = after_fault_s(message.receive_count)
+        after_s = backoff_s(message.receive_count)
         if isinstance(content, TaskCompleted | TaskFailed):
             due_ms = due_at_ms(content, since_ms(message, content), self._settings.archive_patience_s * 1000)
             if (due_s := (due_ms - now_ms()) / 1000) > 0:

@@ -19,7 +19,7 @@ from tunehook.aws.errors import code_of
 from tunehook.aws.links import link, s3_client
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
-from tunehook.aws.visibility import Message, VisibilityHeartbeat, after_fault_s, put_aside, visibility_client
+from tunehook.aws.visibility import Message, VisibilityHeartbeat, backoff_s, dead_letter, visibility_client
 from tunehook.deliveries import message_of
 from tunehook.errors import InvalidInput
 from tunehook.executors import UnawaitedThreads
@@ -153,7 +153,7 @@ class Worker:
         try:
             return await self._do(deliverer, message)
         except Exception as fault:  # noqa: BLE001 - one message's fault is not the others'
-            await hold.retry_after(message, after_fault_s(message.receive_count))
+            await hold.retry_after(message, backoff_s(message.receive_count))
             return fault
 
     async def _do(self, deliverer: Deliverer, message: Message) -> Outcome | GivenUp:
@@ -162,7 +162,7 @@ class Worker:
         except (InvalidInput, ValidationError) as error:
             # The message, or the record of its delivery, is none of ours, and is so however often it comes.
             given_up = GivenUp(error if isinstance(error, InvalidInput) else first_problem(error, "delivery"))
-        await asyncio.to_thread(put_aside, self._sqs, self._dead_letters, message, given_up.error)
+        await asyncio.to_thread(dead_letter, self._sqs, self._dead_letters, message, given_up.error)
         return given_up
 
 

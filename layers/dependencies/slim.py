@@ -1,4 +1,4 @@
-"""Cut off what compiled modules carry for debuggers alone: some wheels are mostly that, and a layer has its limit.
+"""Strip debug information from compiled modules: some wheels are mostly that, and a layer has a size limit.
 
 usage: slim.py FOLDER
 
@@ -25,22 +25,15 @@ def main(folder: str) -> None:
 
 
 def slim(content: bytes) -> bytes:
-    """Return an ELF file without what lies behind its segments, and without the table that would tell of it.
-
-    Parameters
-    ----------
-    content : bytes
-        Of 64 bits, little-endian.
-    """
+    """Return a 64-bit little-endian ELF file without what lies behind its segments and without its section table."""
     fields = list(_HEADER.unpack_from(content))
     table, size, count = fields[5], fields[9], fields[10]
     ends = [table + size * count]
     for number in range(count):
         _, _, offset, _, _, in_file, *_ = _SEGMENT.unpack_from(content, table + number * size)
         ends.append(offset + in_file)
-    fields[6] = fields[12] = fields[13] = (
-        0  # where the table of sections is, how long, and which holds their names
-    )
+    # Where the table of sections is, how long it is, and which section has their names.
+    fields[6] = fields[12] = fields[13] = 0
     return _HEADER.pack(*fields) + content[_HEADER.size : max(ends)]
 
 

@@ -13,7 +13,7 @@ from tests.support.template import ROOT, function_name, resources, statements, t
 from fulfillment.archiver import KEEP_S
 from poller.poll_loop import STOP_BEFORE_MS
 from tunehook import __version__
-from tunehook.aws.tasks import ENDED_INDEX, NOT_THE_USERS, OUTSIDE_THE_INDEX, WORK_INDEX
+from tunehook.aws.tasks import ENDED_INDEX, OF_EARLIER_RUNS, UNPROJECTED, WORK_INDEX
 from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import TaskKey, WorkItem
 
@@ -100,7 +100,7 @@ class TestTables:
         read = {field.name for field in dataclasses.fields(WorkItem)} - {"key"}
         read |= {field.name for field in dataclasses.fields(TaskKey)}
         read |= {"status"}  # which of the two a task in the index waits for: answers, or its event
-        assert set(index["Projection"]["NonKeyAttributes"]) | keys == read - set(OUTSIDE_THE_INDEX)
+        assert set(index["Projection"]["NonKeyAttributes"]) | keys == read - set(UNPROJECTED)
 
     def test_the_index_of_ended_tasks_holds_what_is_written_at_their_end_alone(self) -> None:
         _, index = resources("AWS::DynamoDB::Table")["TasksTable"]["GlobalSecondaryIndexes"]
@@ -109,7 +109,7 @@ class TestTables:
         assert keys == ["provider", "detected_at_ms"]
         # What a later write changed would be written to the index once more.
         assert index["Projection"]["NonKeyAttributes"] == ["status", "event_id"]
-        assert "detected_at_ms" in NOT_THE_USERS
+        assert "detected_at_ms" in OF_EARLIER_RUNS
 
     @pytest.mark.parametrize("name", ["TasksTable", "DeliveriesTable", "ReceiverGatesTable"])
     def test_what_has_ended_expires(self, name: str) -> None:

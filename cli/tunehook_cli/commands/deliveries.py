@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from tunehook.aws.redeliveries import Redelivery
+from tunehook.aws.deliveries import Redelivery
 from tunehook.errors import InvalidInput
 from tunehook.operations import deliveries
 from tunehook.operations.text import counted

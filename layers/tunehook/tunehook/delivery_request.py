@@ -1,4 +1,4 @@
-"""The request to make a delivery that was never made, as a message of the fulfillment queue."""
+"""A message of the fulfillment queue that asks for a missing delivery."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tunehook.keys import HashKey, RangeKey
 
 
 class DeliveryRequest(BaseModel):
-    """Asks to tell one subscription of the run of a task that `event_id` names; one that was told is not told again."""
+    """Asks for the delivery of the event `event_id` to one subscription, unless there is one."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 

@@ -1,4 +1,4 @@
-"""Texts that a table takes as a key, for models of what comes from outside: no item has any other."""
+"""Texts that DynamoDB accepts as a key, for pydantic models of outside data."""
 
 from __future__ import annotations
 

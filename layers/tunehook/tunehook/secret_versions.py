@@ -14,14 +14,9 @@ VERSION_MAX: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretVersions:
-    """The present version of a subscription's secret.
+    """The present version of a subscription's secret, from 1; the one before it signs until `previous_until_ms` too.
 
-    Attributes
-    ----------
-    present : int
-        Its number, from 1; a rotation raises it by one.
-    previous_until_ms : int
-        Until when the version before signs too, in milliseconds since 1970.
+    A rotation raises the version by one.
     """
 
     present: int = 1
@@ -38,14 +33,13 @@ FIRST: Final = SecretVersions()
 
 
 def versions_on(item: Mapping[str, Any]) -> SecretVersions:
-    """Return what a subscription's own item says of its secret; what tunehook cannot have written is not given.
+    """Return the versions on a subscription's own item, without what tunehook cannot have written.
 
-    It is no more than where the count begins: from then on `tunehook.aws.secret_versions.SecretVersionsTable` has it.
+    The count only begins with them: from then on `tunehook.aws.secret_versions.SecretVersionsTable` has it.
     """
     version: Any = item.get("secret_version")
     until_ms: Any = item.get("previous_secret_until_ms")
     if not is_whole(version, 2, VERSION_MAX):
         return FIRST
-    return SecretVersions(
-        present=version, previous_until_ms=until_ms if is_whole(until_ms, 0, LATEST_MS) else 0
-    )
+    previous_until_ms = until_ms if is_whole(until_ms, 0, LATEST_MS) else 0
+    return SecretVersions(present=version, previous_until_ms=previous_until_ms)

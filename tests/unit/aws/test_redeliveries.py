@@ -4,8 +4,14 @@ from typing import Any, ClassVar
 import pytest
 from tests.support.aws import Faulty, client, create_table, fault, items, put, received
 
-from tunehook.aws.deliveries import Claim, DeliveriesQueue, DeliveriesTable
-from tunehook.aws.redeliveries import Redeliveries, Redelivery, withdrawn
+from tunehook.aws.deliveries import (
+    Claim,
+    DeliveriesQueue,
+    DeliveriesTable,
+    Redeliveries,
+    Redelivery,
+    withdrawn,
+)
 from tunehook.deliveries import Attempt, Delivery, DeliveryStatus, message_for, new_delivery
 from tunehook.tasks import Format
 

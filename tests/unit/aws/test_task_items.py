@@ -166,6 +166,6 @@ def test_what_was_noted_without_a_count_was_seen_no_time(part: str, good: dict[s
 def test_what_a_clip_does_not_have_is_not_on_the_item() -> None:
     fields: dict[str, Any] = dict.fromkeys(Clip.__slots__) | {"clip_id": "c", "tags": (), "inline": ()}
     item = end_to_item(pending_task(PLACE), completed(clips=(Clip(**fields),)))
-    assert [
-        {name: each for name, each in clip.items() if each != ()} for clip in item["clips"]
-    ] == [{"clip_id": "c"}]
+    assert [{name: each for name, each in clip.items() if each != ()} for clip in item["clips"]] == [
+        {"clip_id": "c"}
+    ]

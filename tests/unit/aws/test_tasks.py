@@ -9,7 +9,7 @@ from tests.support.tasks import KEY, NOW_MS, clip, completed, pending
 
 from tunehook.aws.items import from_attributes, from_stream, to_attributes
 from tunehook.aws.task_items import metadata_of
-from tunehook.aws.tasks import LEARNT_MARK, OUTSIDE_THE_INDEX, Start, TasksTable
+from tunehook.aws.tasks import UNPROJECTED, UNPROJECTED_MARK, Start, TasksTable
 from tunehook.errors import InvalidInput
 from tunehook.events import task_ended
 from tunehook.http.guard import NetworkPolicy
@@ -282,10 +282,10 @@ class TestNote:
         (name,) = learnt
         task = accepted(table)
         table.note(task, learnt)
-        assert {*OUTSIDE_THE_INDEX}.isdisjoint(index_entry())
+        assert {*UNPROJECTED}.isdisjoint(index_entry())
         assert table.work(0).pending == [replace(task, **learnt)]
         table.note(replace(task, **learnt), {name: None})
-        assert LEARNT_MARK not in item_of(table)
+        assert UNPROJECTED_MARK not in item_of(table)
         assert table.work(0).pending == [task]
 
     def test_the_mark_stays_as_long_as_anything_is_left(self, table: TasksTable) -> None:
@@ -302,7 +302,7 @@ class TestNote:
     def test_a_trouble_that_is_counted_in_memory_alone_marks_nothing(self, table: TasksTable) -> None:
         task = replace(accepted(table), trouble=replace(TROUBLE, is_kept=False), empty_count=1)
         table.note(task, {"empty_count": None})
-        assert LEARNT_MARK not in item_of(table)
+        assert UNPROJECTED_MARK not in item_of(table)
 
     def test_the_items_of_runs_that_the_caller_knows_are_not_read(self, table: TasksTable) -> None:
         task = accepted(table)

@@ -9,7 +9,7 @@ from tests.support.patience import HANG_S
 from tests.support.virtual_tests import in_virtual_time
 
 from tunehook.aws import visibility as module
-from tunehook.aws.visibility import Message, VisibilityHeartbeat, after_fault_s, visibility_client
+from tunehook.aws.visibility import Message, VisibilityHeartbeat, backoff_s, visibility_client
 
 # As documented, and not imported: a bound that moves is to be noticed.
 INTERVAL_S = 10.0
@@ -54,11 +54,11 @@ def test_a_record_without_attributes_was_received_once() -> None:
 
 @pytest.mark.parametrize(("count", "seconds"), [(1, 10), (2, 20), (4, 80), (7, 640), (8, 720), (1000, 720)])
 def test_a_message_comes_again_later_and_later(count: int, seconds: int) -> None:
-    assert after_fault_s(count) == seconds
+    assert backoff_s(count) == seconds
 
 
 def test_twenty_receives_after_faults_take_hours() -> None:
-    assert sum(map(after_fault_s, range(1, 20))) > 2 * 3600
+    assert sum(map(backoff_s, range(1, 20))) > 2 * 3600
 
 
 @in_virtual_time

@@ -50,7 +50,8 @@ def _writing_methods_of(node: ast.ClassDef) -> set[str]:
     }
     writing = {name for name, called in calls.items() if called & {f"_table.{each}" for each in _OF_TABLE}}
     # A table that wraps another one of its kind, such as a cache, is the other one's affair.
-    if not any("self._table = Table(" in ast.unparse(each) for each in node.body):
+    is_gateway = any(ast.unparse(base).endswith("TableGateway") for base in node.bases)
+    if not is_gateway and not any("self._table = Table(" in ast.unparse(each) for each in node.body):
         return set()
     while more := {name for name, called in calls.items() if called & writing} - writing:
         writing |= more

@@ -99,8 +99,8 @@ def test_what_failed_comes_again_by_the_time_at_which_its_receivers_are_due(
 ) -> None:
     monkeypatch.setattr(worker, "now_ms", lambda: DUE_MS - round(due_in_s * 1000))
     message = Message("", "receipt", count, NOW_MS + 61_000)
-    assert bare_worker()._after_fault_s(message, EVENT) == after_s
-    assert bare_worker()._after_fault_s(message, None) == (10 if count == 1 else 80)
+    assert bare_worker()._backoff_s(message, EVENT) == after_s
+    assert bare_worker()._backoff_s(message, None) == (10 if count == 1 else 80)
 
 
 @pytest.mark.parametrize(("remaining_ms", "within_s"), [(300_000, 200.0), (230_000, 200.0), (120_000, 90.0)])

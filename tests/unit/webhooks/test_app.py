@@ -13,7 +13,7 @@ from tests.unit.webhooks.world import create_tables, delivery
 
 from tunehook.aws.deliveries import CLAIM_MS, DeliveriesTable
 from tunehook.aws.items import from_attributes, to_attributes
-from tunehook.aws.visibility import after_fault_s
+from tunehook.aws.visibility import backoff_s
 from tunehook.deliveries import message_for, message_of
 from tunehook.errors import Misconfigured
 from tunehook.signatures import derive_secret
@@ -407,7 +407,7 @@ def test_a_message_that_failed_by_our_fault_comes_again_sooner_than_its_queue_wo
     hiding = Hiding(monkeypatch)
     monkeypatch.setattr(worker, "GRACE_S", 60.0)
     handle(stack.event(stack.deliver_to("one", hooks.url()), stack.busy("two")))
-    assert hiding.calls == [{"receipt-1": after_fault_s(2)}]
+    assert hiding.calls == [{"receipt-1": backoff_s(2)}]
 
 
 def test_while_a_receiver_is_slow_the_batch_is_hidden_for_a_short_time(

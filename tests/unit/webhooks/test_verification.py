@@ -8,7 +8,7 @@ from tests.support.verifying import VERIFIERS, NotVerified, Verify
 from tests.unit.http.wire import OK, Wire, answering, serving
 from tests.unit.webhooks.world import Receiver, World, delivery
 
-from tunehook.aws.redeliveries import Redeliveries, Redelivery
+from tunehook.aws.deliveries import Redeliveries, Redelivery
 from tunehook.deliveries import Delivery
 from tunehook.http.guard import NetworkPolicy
 from tunehook.http.transport import HttpTransport

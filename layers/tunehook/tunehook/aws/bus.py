@@ -19,39 +19,18 @@ _REQUEST_MAX_BYTES: Final = 240_000
 
 
 class EventBus:
-    """The bus that tunehook's events go to.
-
-    Parameters
-    ----------
-    client : EventBridgeClient
-        A low-level boto3 client.
-    name : str
-        The bus's name.
-    """
+    """The bus that tunehook's events are emitted to."""
 
     def __init__(self, client: EventBridgeClient, name: str) -> None:
         self._client = client
         self._name = name
 
     def put(self, events: Sequence[BaseModel]) -> list[bool]:
-        """Emit events, in as few calls as the service's limits allow.
+        """Emit events of the models in `tunehook.events`, in as few calls as the service's limits allow.
 
-        An answer with status 200 may still refuse entries: those alone are sent again.
-
-        Parameters
-        ----------
-        events : sequence of pydantic.BaseModel
-            Events of the models in `tunehook.events`; a model's name is its detail type.
-
-        Returns
-        -------
-        list of bool
-            For each event, in order, whether the bus has it. After a call that failed, those behind it are not tried.
-
-        Raises
-        ------
-        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
-            If a call failed before the bus had any event.
+        A model's name is its detail type. Entries that an answer with status 200 refuses are sent again. Return for
+        each event whether the bus has it; after a call that failed, those behind it are not tried. Raise the error of
+        boto3 if a call failed before the bus had any event.
         """
         accepted = [False] * len(events)
         try:

@@ -1,8 +1,7 @@
-"""The ReceiverGates table: whom a worker may make attempts to without asking, and who has to wait.
+"""The ReceiverGates table: the circuit of each receiver, which all workers share.
 
-A receiver that hangs holds up the worker that waits for it. So one that nobody has had an answer of lately is tried by
-one worker of the fleet at a time, and one that hangs is left alone for a while. What is written here is worth nothing
-after ten minutes.
+A receiver that hangs holds up the worker that waits for it. So one that has not answered lately is probed by one worker
+of the fleet at a time, and after failures it is left alone for a while. An item is worth nothing after ten minutes.
 """
 
 from __future__ import annotations
@@ -14,19 +13,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from boto3.dynamodb.conditions import Attr
 
-from tunehook.aws.table import Table, ValueOf
+from tunehook.aws.table import TableGateway, ValueOf
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 TRIAL_MS: Final = 20_000
-"""How long a trial counts: longer than an attempt, so that only one whose worker has died is replaced."""
+"""How long a probe counts: longer than an attempt, so that only that of a worker that has died is replaced."""
 
 PROVEN_MS: Final = 60_000
-"""How long an answer lets every worker in without asking again."""
+"""How long a circuit stays closed after an answer without another call."""
 
 LONGEST_WAIT_MS: Final = 600_000
-"""How long a receiver is left alone at most."""
+"""How long a circuit stays open at most."""
 
 _KEPT_S: Final = 3600
 
@@ -38,18 +37,9 @@ _FAILURES: Final = ("failure_1_ms", "failure_2_ms", "failure_3_ms")
 class Circuit:
     """What is known of a receiver; times in milliseconds since 1970, 0 for none.
 
-    Attributes
-    ----------
-    proven_until_ms : int
-        Until when everybody may go in.
-    trial_since_ms : int
-        Since when a worker is trying it.
-    shut_until_ms : int
-        Until when nobody may try it.
-    wait_ms : int
-        How long it was left alone the last time, since it hangs.
-    third_last_failure_ms : int
-        When the last but two of the failures since its last answer was.
+    The circuit is closed until `proven_until_ms` and open until `shut_until_ms`; between the two it is half-open, and
+    probed since `trial_since_ms`. `wait_ms` is how long it was open the last time since its last answer;
+    `third_last_failure_ms` is when the last but two of the failures since then was.
     """
 
     proven_until_ms: int = 0
@@ -59,37 +49,18 @@ class Circuit:
     third_last_failure_ms: int = 0
 
 
-class CircuitsTable:
-    """The gates of all receivers, for one worker, which makes one trial of a receiver at a time.
-
-    Parameters
-    ----------
-    client : DynamoDBClient
-        A low-level boto3 client.
-    name : str
-        The table's name.
-    """
+class CircuitsTable(TableGateway):
+    """The circuits of all receivers, for one worker, which probes a receiver once at a time."""
 
     def __init__(self, client: DynamoDBClient, name: str) -> None:
-        self._table = Table(client, name)
+        super().__init__(client, name)
         self._worker = token_hex(8)
 
     def enter(self, receiver: str, now_ms: int) -> tuple[bool, Circuit]:
         """Begin a trial, unless the receiver is proven, being tried, or left alone.
 
-        Parameters
-        ----------
-        receiver : str
-            What stands for its URL.
-        now_ms : int
-            The present moment. What lies further ahead than can be was written by a clock that was wrong, and is void.
-
-        Returns
-        -------
-        entered : bool
-            Whether the trial is the caller's to make.
-        gate : Circuit
-            What is known of the receiver.
+        `receiver` stands for its URL. A moment further ahead than can be was written by a clock that was wrong, and is
+        void. Return whether the caller makes the probe, and what is known of the receiver.
         """
         write = self._table.update(
             {"receiver": receiver},
@@ -103,7 +74,7 @@ class CircuitsTable:
             ),
             read=True,
         )
-        return write.done, _gate(write.item)
+        return write.done, _circuit(write.item)
 
     def prove(self, receiver: str, now_ms: int) -> None:
         """Say that the receiver has answered, and forget what went before."""
@@ -148,15 +119,12 @@ class CircuitsTable:
             mine=lambda item: item.get("failed") == token,
             read=True,
         )
-        return _gate(write.item) if write.done else None
+        return _circuit(write.item) if write.done else None
 
     def shut(self, receiver: str, now_ms: int, wait_ms: int, *, after_ms: int) -> bool:
         """Leave the receiver alone for `wait_ms`, if it was left alone for `after_ms` the last time, 0 being never.
 
-        Returns
-        -------
-        bool
-            False if another worker has changed that meanwhile.
+        Return False if another worker has changed that meanwhile.
         """
         shut = {"shut_until_ms": now_ms + wait_ms, "wait_ms": wait_ms}
         write = self._table.update(
@@ -173,12 +141,8 @@ class CircuitsTable:
         self._table.update({"receiver": receiver}, remove=_TRIAL, condition=Attr("trial_by").eq(self._worker))
 
 
-def _gate(item: Mapping[str, Any] | None) -> Circuit:
+def _circuit(item: Mapping[str, Any] | None) -> Circuit:
     known = item or {}
-    return Circuit(
-        proven_until_ms=known.get("proven_until_ms", 0),
-        trial_since_ms=known.get("trial_since_ms", 0),
-        shut_until_ms=known.get("shut_until_ms", 0),
-        wait_ms=known.get("wait_ms", 0),
-        third_last_failure_ms=known.get("failure_3_ms", 0),
-    )
+    names = ("proven_until_ms", "trial_since_ms", "shut_until_ms", "wait_ms")
+    moments = {name: known.get(name, 0) for name in names}
+    return Circuit(**moments, third_last_failure_ms=known.get("failure_3_ms", 0))

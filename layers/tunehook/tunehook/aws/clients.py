@@ -8,24 +8,15 @@ import boto3
 from botocore.config import Config
 
 CONNECTIONS: Final = 32
-"""How many calls of one client may be under way at once."""
+"""How many calls of one client may run at once."""
 
 
 def client(
     service: str, *, session: boto3.Session | None = None, endpoint_url: str | None = None, **overrides: Any
 ) -> Any:
-    """Return a boto3 client that tries again by itself (`standard` mode) and gives up on a silent peer within seconds.
+    """Return a boto3 client that retries by itself (`standard` mode) and gives up on a silent peer within seconds.
 
-    Parameters
-    ----------
-    service : str
-        The service's name for boto3, such as ``dynamodb``.
-    session : boto3.Session, optional
-        Whose region and credentials; the process's own by default.
-    endpoint_url : str, optional
-        Where the service is, if not where boto3 finds it by itself.
-    **overrides
-        Further settings of `botocore.config.Config`.
+    The session is the process's own by default; `overrides` are further settings of `botocore.config.Config`.
     """
     settings: dict[str, Any] = {
         "retries": {"mode": "standard", "total_max_attempts": 4},

@@ -1,21 +1,27 @@
 """The Deliveries table and the queue that says which attempt is due.
 
-The record is written before the next message is sent, and each write holds only for the very attempt that it
-is made for. So a message that comes twice finds in the record what has been done already.
+The record is written before the next message is sent, and each write is conditional on the attempt that it is made for.
+So a message that comes twice finds in the record what was done already. A redelivery is a new run of the whole schedule
+with the same ``webhook-id`` (docs/webhook-contract.md, "Bookkeeping").
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import Enum, auto
 from hashlib import sha256
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from boto3.dynamodb.conditions import Attr, Key
+from pydantic import Field
 
 from tunehook.aws.resend import resend
-from tunehook.aws.table import Appended, Table, Tokens
-from tunehook.deliveries import KEPT_S, Attempt, Delivery, DeliveryMessage, DeliveryStatus
+from tunehook.aws.table import KEYS_A_CALL, Appended, TableGateway, WriteTokens
+from tunehook.deliveries import KEPT_S, Attempt, Delivery, DeliveryMessage, DeliveryStatus, message_for
 from tunehook.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -24,26 +30,43 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 CLAIM_MS: Final = 25_000
-"""How long a claim lasts: longer than an attempt and its record, shorter than a dead worker's message is hidden."""
+"""How long a claim lasts: longer than an attempt and its record, shorter than the visibility timeout of its message."""
 
 BY_TASK_INDEX: Final = "by_task"
 BY_SUBSCRIPTION_INDEX: Final = "by_subscription"
 
 MAX_DELAY_S: Final = 900
-"""The longest delay of a message that SQS knows."""
+"""The longest delay of a message in SQS."""
 
 LOOKED_AT: Final = 1_000
-"""How many deliveries at each end of a time are looked at for one that went through: some 60 read units."""
+"""How many deliveries at each end of a period are searched for one that was delivered: some 60 read units."""
 
 BATCH_MAX: Final = 10
 """How many messages SQS takes in one call."""
 
+OVERDUE_MS: Final = 60_000
+"""How late an attempt must be until its message counts as lost: longer than a worker holds a claim."""
+
+EXCERPTS_KEPT: Final = 10
+"""For how many attempts before a new run the answers are kept: with a long payload, more would pass 400 kB."""
+
+_PAGE: Final = 500
+
+
+class LoggedDelivery(Delivery):
+    """A delivery and its attempts, without its payload, which may be long."""
+
+    payload: str = Field("", exclude=True, repr=False)
+
+
+_LOGGED: Final = [name for name in LoggedDelivery.model_fields if name != "payload"]
+
 
 class Claim(Enum):
-    """What became of a claim.
+    """The result of a claim.
 
-    ``TAKEN``: the attempt is ours to make. ``BUSY``: another worker is making it. ``RECORDED``: it has been
-    made, and the delivery is still pending. ``OVER``: the delivery has ended, began a new run, or is gone.
+    ``TAKEN``: the caller makes the attempt. ``BUSY``: another worker is making it. ``RECORDED``: it has been made, and
+    the delivery is still pending. ``OVER``: the delivery has ended, began a new run, or is gone.
     """
 
     TAKEN = auto()
@@ -52,20 +75,26 @@ class Claim(Enum):
     OVER = auto()
 
 
-class DeliveriesTable:
-    """The Deliveries table.
+class Redelivery(Enum):
+    """The result of a redelivery.
 
-    Parameters
-    ----------
-    client : DynamoDBClient
-        A low-level boto3 client.
-    name : str
-        The table's name.
+    ``STARTED``: a new run has begun. ``SENT_AGAIN``: the delivery is pending and its attempt overdue, so its message
+    was sent once more; if the first one comes after all, nothing is attempted twice. ``PENDING``: its present run goes
+    on, and a second one would double it. ``UNKNOWN``: there is no such delivery.
     """
 
+    STARTED = auto()
+    SENT_AGAIN = auto()
+    PENDING = auto()
+    UNKNOWN = auto()
+
+
+class DeliveriesTable(TableGateway):
+    """The Deliveries table. What is read by an index lacks deliveries that were created within the last second."""
+
     def __init__(self, client: DynamoDBClient, name: str) -> None:
-        self._table = Table(client, name)
-        self._claims = Tokens()
+        super().__init__(client, name)
+        self._claims = WriteTokens()
 
     def create(self, delivery: Delivery) -> bool:
         """Put a new delivery; return False, and change nothing, if it is there already."""
@@ -78,42 +107,92 @@ class DeliveriesTable:
         return None if item is None else Delivery.model_validate(item)
 
     def ids_of_task(self, task_id: str, since_ms: int = 0) -> list[str]:
-        """Return the deliveries that tell of a task, of any provider, created at or after `since_ms`, newest first.
+        """Return the deliveries for a task, of any provider, created at or after `since_ms`, newest first."""
+        return list(self._ids(BY_TASK_INDEX, task_id, since_ms, {}))
 
-        One that was created within the last second may be missing.
-        """
-        return self._ids(BY_TASK_INDEX, "task_id", task_id, since_ms)
+    def ids_of_subscription(
+        self, subscription_id: str, limit: int | None = None, *, since_ms: int = 0
+    ) -> list[str]:
+        """Return the latest deliveries to a subscription, created at or after `since_ms`, newest first."""
+        paging = {} if limit is None else {"MaxItems": limit}
+        return list(self._ids(BY_SUBSCRIPTION_INDEX, subscription_id, since_ms, paging))
 
-    def ids_of_subscription(self, subscription_id: str, limit: int) -> list[str]:
-        """Return the latest deliveries to a subscription, at most `limit`, newest first.
-
-        One that was created within the last second may be missing.
-        """
-        return self._ids(BY_SUBSCRIPTION_INDEX, "subscription_id", subscription_id, 0, limit)
-
-    def _ids(self, index: str, key: str, value: str, since_ms: int, limit: int | None = None) -> list[str]:
+    def _ids(
+        self,
+        index: str,
+        value: str,
+        since_ms: int,
+        paging: dict[str, int],
+        statuses: Collection[DeliveryStatus] = (),
+    ) -> Iterator[str]:
+        key = "task_id" if index == BY_TASK_INDEX else "subscription_id"
         found = self._table.query(
             Key(key).eq(value) & Key("created_at_ms").gte(since_ms),
             index=index,
+            where=_has_status(statuses) if statuses else None,
             attributes=["delivery_id"],
             newest_first=True,
-            paging={} if limit is None else {"MaxItems": limit},
+            paging=paging,
         )
-        return [item["delivery_id"] for item in found]
+        return (item["delivery_id"] for item in found)
 
-    def ids_to(self, subscription_id: str, since_ms: int) -> list[str]:
-        """Return the deliveries to a subscription that were created at or after `since_ms`, newest first.
+    def latest(
+        self,
+        *,
+        task_id: str | None = None,
+        subscription_id: str | None = None,
+        statuses: Collection[DeliveryStatus] = (),
+        since_ms: int = 0,
+        limit: int | None = None,
+    ) -> list[LoggedDelivery]:
+        """Return at most `limit` deliveries, strongly consistent, newest first.
 
-        One that was created within the last second may be missing.
+        Only those for a task, of any provider, to a subscription, with one of the statuses, and created at or after
+        `since_ms`. Without task and subscription, this reads a whole index.
         """
-        return self._ids(BY_SUBSCRIPTION_INDEX, "subscription_id", subscription_id, since_ms)
+        if task_id is not None:
+            ids = self._ids(BY_TASK_INDEX, task_id, since_ms, {"PageSize": _PAGE}, statuses)
+        elif subscription_id is not None:
+            ids = self._ids(BY_SUBSCRIPTION_INDEX, subscription_id, since_ms, {"PageSize": _PAGE}, statuses)
+        else:
+            ids = self._scan_ids(statuses, since_ms, limit)
+        found = (
+            each
+            for each in self._read(ids)
+            if subscription_id in (None, each.subscription_id)
+            # The indexes lag behind the table, in the status too.
+            and (not statuses or each.status in statuses)
+        )
+        return list(itertools.islice(found, limit))
+
+    def _scan_ids(
+        self, statuses: Collection[DeliveryStatus], since_ms: int, limit: int | None
+    ) -> Iterator[str]:
+        is_late = Attr("created_at_ms").gte(since_ms)
+        items = self._table.scan(
+            # It has all deliveries, and little of each: the table itself has payloads of up to 300 kB.
+            index=BY_SUBSCRIPTION_INDEX,
+            where=is_late & _has_status(statuses) if statuses else is_late,
+            attributes=["delivery_id", "created_at_ms"],
+            consistent=False,
+        )
+        found = ((item["created_at_ms"], item["delivery_id"]) for item in items)
+        newest = sorted(found, reverse=True) if limit is None else heapq.nlargest(limit, found)
+        return map(itemgetter(1), newest)
+
+    def _read(self, ids: Iterable[str]) -> Iterator[LoggedDelivery]:
+        waiting = iter(ids)
+        while batch := list(itertools.islice(waiting, KEYS_A_CALL)):
+            items = self._table.get_many([_key(each) for each in batch], attributes=_LOGGED)
+            found = {item["delivery_id"]: LoggedDelivery.model_validate(item) for item in items}
+            # An expired one may be gone by now.
+            yield from (found[each] for each in batch if each in found)
 
     def delivered_since(self, subscription_id: str, since_ms: int) -> bool:
         """Return whether a delivery that was created at or after `since_ms` has been delivered to a subscription.
 
-        The `LOOKED_AT` first and the `LOOKED_AT` last are looked at, however many there are between: the first tell of
-        workers that did not know yet that the subscription fails, the last of how it does now. One that was delivered
-        within the last second may be missed.
+        Only the `LOOKED_AT` first and the `LOOKED_AT` last are read: the first are those of workers that did not know
+        yet that the subscription fails, the last show how it does now.
         """
         return any(
             item.get("status") == DeliveryStatus.DELIVERED.value
@@ -128,21 +207,9 @@ class DeliveriesTable:
         )
 
     def claim(self, message: DeliveryMessage, now_ms: int) -> tuple[Claim, Delivery | None]:
-        """Take the attempt that a message asks for, and read its delivery, in one call.
+        """Claim the attempt that a message asks for, and read its delivery, in one call.
 
-        Parameters
-        ----------
-        message : DeliveryMessage
-            The message.
-        now_ms : int
-            The present moment.
-
-        Returns
-        -------
-        claim : Claim
-            What became of it.
-        delivery : Delivery or None
-            The record; None if there is none.
+        The delivery is None if it does not exist.
         """
         is_unclaimed = Attr("claimed_until_ms").not_exists() | Attr("claimed_until_ms").lte(now_ms)
         with self._claims.of(message.delivery_id) as token:
@@ -164,25 +231,11 @@ class DeliveriesTable:
         next_attempt_at_ms: int | None = None,
         reason: str | None = None,
     ) -> bool:
-        """Write what an attempt came to, and let go of the claim.
+        """Record the result of the attempt that a message asked for, and release the claim.
 
-        Parameters
-        ----------
-        message : DeliveryMessage
-            The message that asked for the attempt.
-        status : DeliveryStatus
-            Where the delivery stands now.
-        attempt : Attempt, optional
-            The attempt; none was made where the receiver turned out to be disabled.
-        next_attempt_at_ms : int, optional
-            When the next attempt is due, if the delivery is still pending.
-        reason : str, optional
-            Why it has ended without being delivered.
-
-        Returns
-        -------
-        bool
-            False if another worker has recorded this attempt.
+        `attempt` is None if none was made, as for a disabled subscription; `next_attempt_at_ms` is set while the
+        delivery is still pending; `reason` says why it has ended without being delivered. Return False if another
+        worker has recorded this attempt.
         """
         made = attempt and attempt.model_dump(mode="json", exclude_none=True)
         state: dict[str, Any] = {"status": status.value}
@@ -197,7 +250,7 @@ class DeliveriesTable:
         def is_recorded(item: dict[str, Any]) -> bool:
             if made and made not in item.get("attempts", ()):
                 return False
-            # Without an attempt it ends in the same way, whoever says so.
+            # Without an attempt, every worker's record is the same.
             return item.get("run") == message.run and state.items() <= item.items()
 
         write = self._table.update(
@@ -210,21 +263,9 @@ class DeliveriesTable:
         return write.done
 
     def begin_run(self, delivery: Delivery, attempts: Sequence[Attempt], now_ms: int) -> Delivery | None:
-        """Begin a new run of a delivery that has ended.
+        """Begin a new run of a delivery that has ended, with these of its earlier attempts.
 
-        Parameters
-        ----------
-        delivery : Delivery
-            As it was read.
-        attempts : sequence of Attempt
-            What is kept of those that were made.
-        now_ms : int
-            The present moment, at which the first attempt is due.
-
-        Returns
-        -------
-        Delivery or None
-            As it is now; None if somebody else has begun a run of it since it was read.
+        Returns the delivery as it is now; None if another caller has begun a run of it since it was read.
         """
         begun = {
             "status": DeliveryStatus.PENDING.value,
@@ -249,31 +290,20 @@ class DeliveriesTable:
 
 
 class DeliveriesQueue:
-    """The deliveries queue: SQS standard, with fair queues by subscription.
-
-    Parameters
-    ----------
-    client : SQSClient
-        A low-level boto3 client.
-    url : str
-        The queue's URL.
-    """
+    """The deliveries queue: SQS standard, with fair queues by subscription."""
 
     def __init__(self, client: SQSClient, url: str) -> None:
         self._client = client
         self._url = url
 
     def send(self, message: DeliveryMessage, now_ms: int) -> None:
-        """Send a message that comes when it is due, or after 15 minutes if that is later."""
+        """Send a message that is received when it is due, or after 15 minutes if that is later."""
         self._client.send_message(QueueUrl=self._url, **_entry(message, now_ms))
 
     def send_batch(self, messages: Sequence[DeliveryMessage], now_ms: int) -> None:
         """Send up to `BATCH_MAX` messages in one call, each as `send` does; those that SQS refuses are sent again.
 
-        Raises
-        ------
-        Unavailable
-            If SQS refuses some of them each time.
+        Raises `Unavailable` if SQS refuses some of them each time.
         """
         entries: list[Any] = [
             {"Id": str(number)} | _entry(message, now_ms) for number, message in enumerate(messages)
@@ -288,18 +318,59 @@ class DeliveriesQueue:
             raise Unavailable(f"the deliveries queue did not take {len(left)} messages")
 
 
+@dataclass(frozen=True, slots=True)
+class Redeliveries:
+    """Starts redeliveries, whose first attempts are sent by the queue."""
+
+    table: DeliveriesTable
+    queue: DeliveriesQueue
+
+    def begin(self, delivery_id: str, now_ms: int) -> tuple[Redelivery, Delivery | None]:
+        """Begin a new run of a delivery that has ended; its first attempt is due now.
+
+        The delivery is the record as it stands now; None if there is none.
+        """
+        delivery = self.table.get(delivery_id)
+        if delivery is None:
+            return Redelivery.UNKNOWN, None
+        if delivery.status is DeliveryStatus.PENDING:
+            due_at_ms = delivery.next_attempt_at_ms or delivery.created_at_ms
+            if now_ms - due_at_ms < OVERDUE_MS:
+                return Redelivery.PENDING, delivery
+            self.queue.send(message_for(delivery), now_ms)
+            return Redelivery.SENT_AGAIN, delivery
+        older, latest = delivery.attempts[:-EXCERPTS_KEPT], delivery.attempts[-EXCERPTS_KEPT:]
+        kept = [*(each.model_copy(update={"excerpt": None}) for each in older), *latest]
+        begun = self.table.begin_run(delivery, kept, now_ms)
+        if begun is None:
+            # Another caller was faster, and has begun the run that this one would have been.
+            return Redelivery.PENDING, self.table.get(delivery_id)
+        self.queue.send(message_for(begun), now_ms)
+        return Redelivery.STARTED, begun
+
+
+def withdrawn(delivery: Delivery) -> bool:
+    """Return whether a delivery was aborted because its subscription was disabled or deleted, not by the receiver."""
+    if delivery.status is not DeliveryStatus.ABORTED:
+        return False
+    # A receiver that refuses a delivery answers the attempt that the record names as the next.
+    return not any(
+        (each.run, each.attempt) == (delivery.run, delivery.next_attempt) for each in delivery.attempts
+    )
+
+
 def _entry(message: DeliveryMessage, now_ms: int) -> dict[str, Any]:
     delay_s = -(-(message.due_at_ms - now_ms) // 1000)
     return {
         "MessageBody": message.model_dump_json(),
         "DelaySeconds": min(max(delay_s, 0), MAX_DELAY_S),
-        # A subscription's id is the user's own text, and SQS does not take every character.
+        # A subscription's id is the user's own text, which may have characters that SQS refuses.
         "MessageGroupId": sha256(message.subscription_id.encode()).hexdigest(),
     }
 
 
 def _is_due(message: DeliveryMessage) -> ConditionBase:
-    """Return the condition that the attempt which a message asks for has not been recorded."""
+    """Return the condition that the attempt of a message has not been recorded."""
     return (
         Attr("status").eq(DeliveryStatus.PENDING.value)
         & Attr("run").eq(message.run)
@@ -317,3 +388,7 @@ def _refused(message: DeliveryMessage, delivery: Delivery | None) -> Claim:
 
 def _key(delivery_id: str) -> dict[str, Any]:
     return {"delivery_id": delivery_id}
+
+
+def _has_status(statuses: Collection[DeliveryStatus]) -> ConditionBase:
+    return Attr("status").is_in([status.value for status in sorted(statuses)])

@@ -1,4 +1,4 @@
-"""The errors of boto3 calls: which classes they have, what to log of them, and the one that is an answer."""
+"""The errors of boto3 calls: their classes, their codes, and the failure of a condition."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 AWS_FAULTS: Final = (BotoCoreError, ClientError)
-"""What a boto3 call raises, after it has tried again by itself."""
+"""What a boto3 call raises after its own retries."""
 
 
 def code_of(fault: Exception) -> str:
-    """Return a short name of what went wrong, fit for a log: the service's error code, or the error's class."""
+    """Return the service's error code, or the error's class, for a log."""
     if isinstance(fault, ClientError):
         return str(fault.response.get("Error", {}).get("Code", "ClientError"))
     return type(fault).__name__
@@ -30,5 +30,5 @@ def is_condition_failure(fault: ClientError) -> bool:
 
 
 def was_repeated(response: Mapping[str, Any]) -> bool:
-    """Return whether boto3 made a call more than once until it had this response, so that an earlier try may count."""
+    """Return whether boto3 has retried the call of this response, so that an earlier try may have been applied."""
     return bool(response.get("ResponseMetadata", {}).get("RetryAttempts", 0))

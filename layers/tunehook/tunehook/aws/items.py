@@ -10,7 +10,7 @@ from typing import Any, Final
 from boto3.dynamodb.types import Binary, TypeDeserializer, TypeSerializer
 
 _DIGITS_MAX: Final = 38
-"""Of a number, beside zeros at its end: DynamoDB's own limit."""
+"""DynamoDB's own limit for a number, without zeros at its end."""
 
 _WIDE: Final = Context(prec=200)
 
@@ -46,7 +46,7 @@ def from_stream(image: Mapping[str, Any]) -> dict[str, Any]:
 
 def exactly_from_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return attribute values, as a client gives them, as the Python values that `from_stream` gives."""
-    return {name: _unwrapped(_deserializer.deserialize(value)) for name, value in attributes.items()}
+    return {name: _plain(_deserializer.deserialize(value), exact=True) for name, value in attributes.items()}
 
 
 def plainly_from_stream(image: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,21 +74,6 @@ def _without_zeros(number: Decimal) -> Decimal:
     return number if len(number.as_tuple().digits) <= _DIGITS_MAX else number.normalize(_WIDE)
 
 
-def _unwrapped(value: Any) -> Any:
-    """Return a value with bytes where boto3 has its own class around them, which is none of theirs."""
-    match value:
-        case Binary():
-            return value.value  # type: ignore[attr-defined]
-        case dict():
-            return {key: _unwrapped(each) for key, each in value.items()}
-        case list():
-            return [_unwrapped(each) for each in value]
-        case set():
-            return {_unwrapped(each) for each in value}
-        case _:
-            return value
-
-
 def _storable(value: Any) -> Any:
     match value:
         case float():
@@ -103,17 +88,18 @@ def _storable(value: Any) -> Any:
             return value
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, *, exact: bool = False) -> Any:
+    """Return a value with bytes in place of boto3's class for them, and with `exact`, decimals as they are."""
     match value:
-        case Decimal():
+        case Decimal() if not exact:
             return int(value) if value == value.to_integral_value() else float(value)
         case Binary():
             return value.value  # type: ignore[attr-defined]
         case dict():
-            return {key: _plain(each) for key, each in value.items()}
+            return {key: _plain(each, exact=exact) for key, each in value.items()}
         case list():
-            return [_plain(each) for each in value]
+            return [_plain(each, exact=exact) for each in value]
         case set():
-            return {_plain(each) for each in value}
+            return {_plain(each, exact=exact) for each in value}
         case _:
             return value

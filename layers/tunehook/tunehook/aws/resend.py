@@ -1,4 +1,4 @@
-"""Batches that AWS takes in part: what it refuses is sent again, later and later."""
+"""Retries of batch calls of which AWS accepts a part: what it refuses is sent again with exponential backoff."""
 
 from __future__ import annotations
 
@@ -20,26 +20,11 @@ def resend(
     attempts: int = ATTEMPTS,
     backoff_s: float = BACKOFF_S,
 ) -> list[Entry]:
-    """Send the entries of a batch, and those that were refused again after a pause; it blocks meanwhile.
+    """Send a batch, and what is refused again, in at most `attempts` calls; return what was refused each time.
 
-    An answer with status 200 may refuse entries, mostly since there is too much at once: to send them again at once
-    would only add to that. The pauses double, each with a jitter of half its length.
-
-    Parameters
-    ----------
-    send : callable
-        Makes one call with the entries that it is given, and returns those that were refused.
-    entries : sequence
-        What one call takes.
-    attempts : int
-        How many calls at most.
-    backoff_s : float
-        The first pause, in seconds.
-
-    Returns
-    -------
-    list
-        What was refused the last time too.
+    An answer with status 200 may refuse entries, mostly as there is too much at once: to send them again at once would
+    only add to that. The pauses double from `backoff_s` on, each with a jitter of half its length; they block the
+    thread. `send` makes one call and returns the entries that were refused.
     """
     waiting = list(send(list(entries)))
     for number in range(attempts - 1):

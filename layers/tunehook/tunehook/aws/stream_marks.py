@@ -1,19 +1,16 @@
-"""Which stream of the Tasks table intake has made sure of: that no item was put before it and is known to nobody.
+"""The mark of the stream of the Tasks table for which intake has scanned the table for items that it missed.
 
-A stream begins empty. Where an upgrade replaces it, what was put while there was none is in the table alone. The mark
-is one item beside the states of the providers; its loss costs a look through the table.
+A stream begins empty: when an upgrade replaces it, what was put in between is in the table alone. The mark is one item
+in the ProviderStates table; its loss costs a scan of the Tasks table.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from tunehook.aws.table import Table
+from tunehook.aws.table import TableGateway
 from tunehook.tasks import TaskKey
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 MARK: Final = "#tasks-stream"
 """The key of the item. No provider has such a name."""
@@ -21,36 +18,17 @@ MARK: Final = "#tasks-stream"
 
 @dataclass(frozen=True, slots=True)
 class StreamMark:
-    """How far the table was looked through since a stream began.
-
-    Attributes
-    ----------
-    stream : str
-        The stream's ARN.
-    stopped_at : TaskKey or None
-        Where to go on; None if all was looked through.
-    """
+    """How far the table was scanned since the stream with this ARN began; `stopped_at` is None after the end."""
 
     stream: str
     stopped_at: TaskKey | None = None
 
 
-class StreamMarks:
-    """The mark's place.
-
-    Parameters
-    ----------
-    client : DynamoDBClient
-        A low-level boto3 client.
-    name : str
-        The ProviderStates table.
-    """
-
-    def __init__(self, client: DynamoDBClient, name: str) -> None:
-        self._table = Table(client, name)
+class StreamMarks(TableGateway):
+    """The item of the mark in the ProviderStates table."""
 
     def get(self) -> StreamMark | None:
-        """Return the mark, or None where nothing was looked through yet."""
+        """Return the mark, or None if nothing was scanned yet."""
         item = self._table.get({"provider": MARK}) or {}
         if not isinstance(item.get("stream"), str):
             return None
@@ -60,9 +38,5 @@ class StreamMarks:
     def set(self, mark: StreamMark) -> None:
         """Write the mark."""
         at = mark.stopped_at
-        item = {
-            "provider": MARK,
-            "stream": mark.stream,
-            **({} if at is None else {"stopped_at": [at.task_id, at.provider]}),
-        }
-        self._table.put(item)
+        stopped_at = {} if at is None else {"stopped_at": [at.task_id, at.provider]}
+        self._table.put({"provider": MARK, "stream": mark.stream} | stopped_at)

@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from boto3.dynamodb.conditions import Attr
 
-from tunehook.aws.table import Table, ValueOf
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
+from tunehook.aws.table import TableGateway, ValueOf
 
 
-class SubscriptionsTable:
-    """The Subscriptions table.
-
-    Parameters
-    ----------
-    client : DynamoDBClient
-        A low-level boto3 client.
-    name : str
-        The table's name.
-    """
-
-    def __init__(self, client: DynamoDBClient, name: str) -> None:
-        self._table = Table(client, name)
+class SubscriptionsTable(TableGateway):
+    """The Subscriptions table."""
 
     def all(self) -> list[dict[str, Any]]:
         """Return every item as plain Python values (strongly consistent)."""
@@ -44,19 +30,16 @@ class SubscriptionsTable:
         return self._table.delete(_key(subscription_id)).done
 
     def mark(self, subscription_id: str, disabled_reason: str | None) -> None:
-        """Say on a subscription why nothing is delivered to it, or, with None, that something is again."""
+        """Set the reason why nothing is delivered to a subscription, or remove it with None."""
         if disabled_reason is None:
             self._update(subscription_id, remove=["disabled_reason"])
         else:
             self._update(subscription_id, {"disabled_reason": disabled_reason})
 
     def mark_failing(self, subscription_id: str, since_ms: int) -> dict[str, Any] | None:
-        """Say since when an enabled subscription fails, unless it says so already.
+        """Set since when an enabled subscription fails, unless that is set.
 
-        Returns
-        -------
-        dict or None
-            The item as it is now; None if there is none, or if it is disabled.
+        Returns the item as it is now; None if there is none, or if it is disabled.
         """
         write = self._table.update(
             _key(subscription_id),
@@ -67,23 +50,20 @@ class SubscriptionsTable:
         return write.item if write.done else None
 
     def mark_warned(self, subscription_id: str, moment_ms: int) -> None:
-        """Say up to which moment of its failing a subscription has been warned of."""
+        """Set up to which moment of its failing there was a warning."""
         self._update(subscription_id, {"failing_warned_ms": moment_ms})
 
     def clear_failing(self, subscription_id: str) -> None:
-        """Say that a subscription does not fail any more."""
-        self._table.update(
-            _key(subscription_id),
-            remove=["failing_since_ms"],
-            condition=Attr("failing_since_ms").exists(),
-        )
+        """Forget since when a subscription fails."""
+        is_failing = Attr("failing_since_ms").exists()
+        self._table.update(_key(subscription_id), remove=["failing_since_ms"], condition=is_failing)
 
     def disable(self, subscription_id: str, reason: str) -> None:
-        """Disable a subscription and say why. How it has failed is forgotten: once enabled, it starts anew."""
+        """Disable a subscription for a reason, and forget since when it fails."""
         self._update(subscription_id, {"enabled": False, "disabled_reason": reason}, _FAILING)
 
     def enable(self, subscription_id: str) -> bool:
-        """Enable a subscription, and forget how it has failed; return False if there is none."""
+        """Enable a subscription, and forget since when it fails; return False if there is none."""
         return self._update(subscription_id, {"enabled": True}, ["disabled_reason", *_FAILING])
 
     def _update(

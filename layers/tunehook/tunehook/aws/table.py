@@ -1,9 +1,8 @@
-"""One DynamoDB table: conditional writes that know themselves again, and reads as plain Python values.
+"""One DynamoDB table: conditional writes that recognise themselves, and reads as plain Python values.
 
-boto3 repeats a call whose answer did not come. If the first try was applied all the same, the second one finds an item
-that its condition does not hold for, by the doing of nobody else. So every conditional write asks for the item that
-refused it, and its caller says what the item looks like if it was written by this very call (`mine`). The same holds
-for a write that boto3 gave up, and that its caller makes again.
+boto3 repeats a call whose answer was lost. If the first try was applied, the second one is refused by what the first
+wrote. So every conditional write asks for the item that refused it, and its caller says how that item looks if this
+very call has written it (`mine`). The same holds for a write that boto3 gave up and that its caller makes again.
 """
 
 from __future__ import annotations
@@ -36,15 +35,9 @@ _UNANSWERED_MAX: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """What became of a write.
+    """The result of a write: whether it was applied, by this try or by one whose answer was lost.
 
-    Attributes
-    ----------
-    done : bool
-        Whether it was applied, by this try or by one whose answer was lost.
-    item : dict or None
-        The item as plain values: after the write, if that was asked for; the one that refused it, if it was not done.
-        None if there is none.
+    `item` is the item after the write, if that was asked for, or the one that refused it; None if there is none.
     """
 
     done: bool
@@ -66,41 +59,78 @@ class ValueOf:
     default: Any
 
 
-class Tokens:
-    """Tokens that writes leave on items, for the process to know its own: one whose write has failed is used again."""
+class _Unanswered(OrderedDict[Any, Any]):
+    """What is remembered of the latest writes that have failed without an answer."""
+
+    def remember(self, name: Any, value: Any) -> None:
+        self[name] = value
+        if len(self) > _UNANSWERED_MAX:
+            self.popitem(last=False)
+
+
+class WriteTokens:
+    """Tokens that writes leave on items, so that the process recognises its own; a failed write's is used again."""
 
     def __init__(self) -> None:
-        self._failed: OrderedDict[str, str] = OrderedDict()
+        self._failed = _Unanswered()
 
     @contextmanager
     def of(self, name: str) -> Iterator[str]:
-        """Give a token for a write, which the context holds; `name` says what is written."""
+        """Give a token for the write that the context makes; `name` says what is written."""
         token = self._failed.pop(name, None) or token_hex(8)
         try:
             yield token
         except AWS_FAULTS:
-            self._failed[name] = token
-            if len(self._failed) > _UNANSWERED_MAX:
-                self._failed.popitem(last=False)
+            self._failed.remember(name, token)
             raise
 
 
-class Table:
-    """A table; threads may share it.
+class _Expressions:
+    """The expressions of one request, and their names and values."""
 
-    Parameters
-    ----------
-    client : DynamoDBClient
-        A low-level boto3 client.
-    name : str
-        The table's name.
-    """
+    def __init__(self) -> None:
+        self._builder = ConditionExpressionBuilder()
+        self._names: dict[str, str] = {}
+        self._values: dict[str, Any] = {}
+
+    def condition(self, condition: ConditionBase, *, is_key: bool = False) -> str:
+        built = self._builder.build_expression(condition, is_key_condition=is_key)
+        self._names |= built.attribute_name_placeholders
+        self._values |= built.attribute_value_placeholders
+        return built.condition_expression
+
+    def names(self, attributes: Iterable[str]) -> str:
+        placeholders = {f"#{name}": name for name in attributes}
+        self._names |= placeholders
+        return ", ".join(placeholders)
+
+    def assignment(self, name: str, value: Any) -> str:
+        target, placeholder = self.names([name]), f":{name}"
+        match value:
+            case Appended():
+                self._values |= {placeholder: list(value.values), ":no_values": []}
+                return f"{target} = list_append(if_not_exists({target}, :no_values), {placeholder})"
+            case ValueOf():
+                self._values[placeholder] = value.default
+                return f"{target} = if_not_exists({self.names([value.attribute])}, {placeholder})"
+        self._values[placeholder] = value
+        return f"{target} = {placeholder}"
+
+    def placeholders(self) -> dict[str, Any]:
+        """Return the names and values as parameters of the call; DynamoDB refuses empty ones."""
+        values = to_attributes(self._values)
+        given = {"ExpressionAttributeNames": self._names, "ExpressionAttributeValues": values}
+        return {name: value for name, value in given.items() if value}
+
+
+class Table:
+    """A table; threads may share it."""
 
     def __init__(self, client: DynamoDBClient, name: str) -> None:
-        # Its stubs do not know expressions that are put together.
+        # The client's stubs do not know expressions that are put together.
         self._client: Any = client
         self._name = name
-        self._unanswered: OrderedDict[Any, None] = OrderedDict()
+        self._unanswered = _Unanswered()
 
     def get(self, key: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return an item (strongly consistent), or None."""
@@ -110,32 +140,22 @@ class Table:
     def get_many(
         self, keys: Sequence[Mapping[str, Any]], *, attributes: Sequence[str] = (), consistent: bool = True
     ) -> list[dict[str, Any]]:
-        """Return the items that are there of these keys, in no order.
+        """Return the items that exist of any number of keys, in no order, with these attributes or with all.
 
-        Parameters
-        ----------
-        keys : sequence of mapping
-            Any number of them.
-        attributes : sequence of str
-            Which attributes; by default all.
-        consistent : bool
-            Whether to read strongly consistent.
-
-        Raises
-        ------
-        Unavailable
-            If DynamoDB left some unread each time.
+        Raises `Unavailable` if DynamoDB left some unread each time.
         """
-        options: dict[str, Any] = {"ConsistentRead": consistent} | _projection(attributes)
+        expressions = _Expressions()
+        options: dict[str, Any] = {"ConsistentRead": consistent}
+        if attributes:
+            options["ProjectionExpression"] = expressions.names(attributes)
+        options |= expressions.placeholders()
         found: list[dict[str, Any]] = []
 
         def read(waiting: list[dict[str, Any]]) -> list[dict[str, Any]]:
             answer = self._client.batch_get_item(RequestItems={self._name: {"Keys": waiting} | options})
             found.extend(from_attributes(each) for each in answer["Responses"].get(self._name, ()))
-            unread: list[dict[str, Any]] = (
-                answer.get("UnprocessedKeys", {}).get(self._name, {}).get("Keys", [])
-            )
-            return unread
+            unread: dict[str, Any] = answer.get("UnprocessedKeys", {}).get(self._name, {})
+            return list(unread.get("Keys", []))
 
         for start in range(0, len(keys), KEYS_A_CALL):
             batch = [to_attributes(key) for key in keys[start : start + KEYS_A_CALL]]
@@ -154,37 +174,20 @@ class Table:
         consistent: bool = False,
         paging: Mapping[str, int] | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """Yield the items that a condition on their key finds, page by page.
+        """Yield the items that a `Key` condition finds, page by page, with these attributes or with all.
 
-        Parameters
-        ----------
-        condition : ConditionBase
-            Of `boto3.dynamodb.conditions.Key`.
-        index : str, optional
-            The index to look into; it lags behind the table by up to a second.
-        where : ConditionBase, optional
-            A condition on other attributes.
-        attributes : sequence of str
-            Which attributes; by default all.
-        newest_first : bool
-            Whether to begin with the largest range key.
-        consistent : bool
-            Whether to read strongly consistent, which an index cannot.
-        paging : mapping, optional
-            boto3's ``MaxItems`` and ``PageSize``.
+        `index` is one to read, which lags behind the table by up to a second and cannot be read strongly consistent.
+        `where` is a condition on other attributes; `newest_first` begins with the largest range key; `paging` is
+        boto3's ``MaxItems`` and ``PageSize``.
         """
-        built = ConditionExpressionBuilder()
-        key = built.build_expression(condition, is_key_condition=True)
-        request: dict[str, Any] = {
-            "KeyConditionExpression": key.condition_expression,
-            "ExpressionAttributeNames": key.attribute_name_placeholders,
-            "ExpressionAttributeValues": key.attribute_value_placeholders,
+        expressions = _Expressions()
+        request = {
+            "KeyConditionExpression": expressions.condition(condition, is_key=True),
             "ScanIndexForward": not newest_first,
             "ConsistentRead": consistent,
+            "PaginationConfig": dict(paging or {}),
         }
-        if index is not None:
-            request["IndexName"] = index
-        return self._pages("query", request, built, where, attributes, paging)
+        return self._items("query", request, expressions, index, where, attributes)
 
     def scan(
         self,
@@ -195,67 +198,45 @@ class Table:
         consistent: bool = True,
     ) -> Iterator[dict[str, Any]]:
         """Yield every item of the table or of an index, in no order; the parameters are those of `query`."""
-        request: dict[str, Any] = {"ConsistentRead": consistent}
-        if index is not None:
-            request["IndexName"] = index
-        return self._pages("scan", request, ConditionExpressionBuilder(), where, attributes, None)
+        return self._items("scan", {"ConsistentRead": consistent}, _Expressions(), index, where, attributes)
 
     def pages(
         self, after: Mapping[str, Any] | None = None, *, where: ConditionBase
     ) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any] | None]]:
-        """Read the table page by page (strongly consistent), in no order.
+        """Scan the table (strongly consistent) from the key `after` on, page by page of about a megabyte.
 
-        Parameters
-        ----------
-        after : mapping, optional
-            The key where an earlier reading stopped, to go on from there.
-        where : ConditionBase
-            A condition on attributes.
-
-        Yields
-        ------
-        items : list of dict
-            Those of about a megabyte of the table, as DynamoDB's own attribute values.
-        stopped_at : dict or None
-            The key to go on after; None after the last page.
+        Yields the items of a page for which `where` holds, as DynamoDB's own attribute values, and the key to go on
+        after, None after the last page.
         """
-        built = ConditionExpressionBuilder().build_expression(where)
-        request: dict[str, Any] = {
-            "FilterExpression": built.condition_expression,
-            "ConsistentRead": True,
-        } | _placeholders(built.attribute_name_placeholders, built.attribute_value_placeholders)
+        expressions = _Expressions()
+        request = {"FilterExpression": expressions.condition(where)} | expressions.placeholders()
         if after is not None:
             request["ExclusiveStartKey"] = to_attributes(after)
         while True:
-            answer = self._client.scan(TableName=self._name, **request)
+            answer = self._client.scan(TableName=self._name, ConsistentRead=True, **request)
             key = answer.get("LastEvaluatedKey")
             yield answer["Items"], None if key is None else from_attributes(key)
             if key is None:
                 return
             request["ExclusiveStartKey"] = key
 
-    def _pages(
+    def _items(
         self,
         operation: str,
         request: dict[str, Any],
-        built: ConditionExpressionBuilder,
+        expressions: _Expressions,
+        index: str | None,
         where: ConditionBase | None,
         attributes: Sequence[str],
-        paging: Mapping[str, int] | None,
     ) -> Iterator[dict[str, Any]]:
-        projection = _projection(attributes)
-        names = request.get("ExpressionAttributeNames", {}) | projection.pop("ExpressionAttributeNames", {})
-        values = request.get("ExpressionAttributeValues", {})
+        if index is not None:
+            request["IndexName"] = index
         if where is not None:
-            matching = built.build_expression(where)
-            request["FilterExpression"] = matching.condition_expression
-            names |= matching.attribute_name_placeholders
-            values |= matching.attribute_value_placeholders
-        request |= projection | _placeholders(names, values)
-        pages = self._client.get_paginator(operation).paginate(
-            TableName=self._name, **request, PaginationConfig=dict(paging or {})
-        )
-        for page in pages:
+            request["FilterExpression"] = expressions.condition(where)
+        if attributes:
+            request["ProjectionExpression"] = expressions.names(attributes)
+        request |= expressions.placeholders()
+        for page in self._client.get_paginator(operation).paginate(TableName=self._name, **request):
             for item in page["Items"]:
                 yield from_attributes(item)
 
@@ -270,80 +251,45 @@ class Table:
         only_in_doubt: bool = False,
         read: bool = False,
     ) -> Write:
-        """Change an item in one conditional write.
+        """Change an item in one conditional write; one that does not exist is made, unless the condition forbids it.
 
-        Parameters
-        ----------
-        key : mapping
-            Of the item. One that is not there is made, unless the condition forbids it.
-        set : mapping, optional
-            Attributes and their values; see `Appended` and `ValueOf` for what depends on the item.
-        remove : iterable of str
-            Attributes to remove.
-        condition : ConditionBase, optional
-            Of `boto3.dynamodb.conditions.Attr`.
-        mine : callable, optional
-            Says of the item that refused the write whether this very write is what it shows. Without it, nothing of
-            one's own can have refused the write: where its condition still holds after it, for example.
-        only_in_doubt : bool
-            Whether to ask `mine` only where an answer may have been lost: where boto3 has repeated the call, or an
-            earlier write of this item has failed. For writes that another may make just the same.
-        read : bool
-            Whether to return the item as it is after the write.
-
-        Returns
-        -------
-        Write
+        `set` may have `Appended` and `ValueOf` for what depends on the item. `mine` says whether the item that refused
+        the write shows this very write; it is not needed where the condition still holds after the write. With
+        `only_in_doubt` it is asked only where an answer may have been lost, as boto3 has repeated the call or an
+        earlier write of this item has failed: for writes that another may make just the same. `read` returns the item
+        as it is after the write.
         """
-        names: dict[str, str] = {}
-        values: dict[str, Any] = {}
+        expressions = _Expressions()
         clauses = []
         if set:
-            clauses.append("SET " + ", ".join(_assignment(*each, names, values) for each in set.items()))
+            clauses.append("SET " + ", ".join(expressions.assignment(*each) for each in set.items()))
         if removed := list(remove):
-            names |= {f"#{name}": name for name in removed}
-            clauses.append("REMOVE " + ", ".join(f"#{name}" for name in removed))
+            clauses.append("REMOVE " + expressions.names(removed))
         request: dict[str, Any] = {"Key": to_attributes(key), "UpdateExpression": " ".join(clauses)}
         if read:
             request["ReturnValues"] = "ALL_NEW"
-        return self._write("update_item", key, request, condition, mine, only_in_doubt, names, values)
+        return self._write("update_item", key, request, condition, expressions, mine, only_in_doubt)
 
     def create(self, key: Mapping[str, Any], item: Mapping[str, Any]) -> Write:
-        """Put an item, unless one with its key is there; one with the very same content is this call's own.
-
-        Parameters
-        ----------
-        key : mapping
-            The item's key.
-        item : mapping
-            All of it.
-        """
+        """Put an item, unless one with its key exists; one with the very same content is this call's own."""
         attributes = to_attributes(item)
         condition = Attr(next(iter(key))).not_exists()
-        return self._write(
-            "put_item",
-            key,
-            {"Item": attributes},
-            condition,
-            lambda found: found == from_attributes(attributes),
-        )
+        wanted = from_attributes(attributes)
+        return self._write("put_item", key, {"Item": attributes}, condition, mine=lambda it: it == wanted)
 
     def put(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
         """Put an item, and return the one that it replaces, or None."""
-        answer = self._client.put_item(TableName=self._name, Item=to_attributes(item), ReturnValues="ALL_OLD")
+        attributes = to_attributes(item)
+        answer = self._client.put_item(TableName=self._name, Item=attributes, ReturnValues="ALL_OLD")
         replaced = from_attributes(answer["Attributes"]) if "Attributes" in answer else None
-        # What a try before this one has put replaces nothing.
-        return None if was_repeated(answer) and replaced == from_attributes(to_attributes(item)) else replaced
+        # What an earlier try has put replaces nothing.
+        return None if was_repeated(answer) and replaced == from_attributes(attributes) else replaced
 
     def delete(self, key: Mapping[str, Any], condition: ConditionBase | None = None) -> Write:
-        """Delete an item, and say whether that was done: one that was not there cannot be deleted."""
-        is_there = Attr(next(iter(key))).exists()
-        return self._write(
-            "delete_item",
-            key,
-            {"Key": to_attributes(key)},
-            is_there if condition is None else is_there & condition,
-        )
+        """Delete an item, and say whether that was done: one that does not exist cannot be deleted."""
+        exists = Attr(next(iter(key))).exists()
+        condition = exists if condition is None else exists & condition
+        return self._write("delete_item", key, {"Key": to_attributes(key)}, condition)
 
     def _write(
         self,
@@ -351,78 +297,34 @@ class Table:
         key: Mapping[str, Any],
         request: dict[str, Any],
         condition: ConditionBase | None,
+        expressions: _Expressions | None = None,
         mine: Callable[[dict[str, Any]], bool] | None = None,
         only_in_doubt: bool = False,
-        names: Mapping[str, str] | None = None,
-        values: Mapping[str, Any] | None = None,
     ) -> Write:
-        names, values = dict(names or {}), dict(values or {})
+        expressions = expressions or _Expressions()
         if condition is not None:
-            built = ConditionExpressionBuilder().build_expression(condition)
-            request |= {
-                "ConditionExpression": built.condition_expression,
-                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-            }
-            names |= built.attribute_name_placeholders
-            values |= built.attribute_value_placeholders
-        request |= _placeholders(names, values)
+            request["ConditionExpression"] = expressions.condition(condition)
+            request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        request |= expressions.placeholders()
         item_key = tuple(key.values())
         try:
             answer = getattr(self._client, operation)(TableName=self._name, **request)
-        except ClientError as error:
-            if not is_condition_failure(error):
-                self._remember_unanswered(item_key)
+        except (ClientError, BotoCoreError) as error:
+            if not isinstance(error, ClientError) or not is_condition_failure(error):
+                self._unanswered.remember(item_key, True)
                 raise
-            in_doubt = self._forget_unanswered(item_key) or was_repeated(error.response)
+            in_doubt = self._unanswered.pop(item_key, False) or was_repeated(error.response)
             found: Any = error.response.get("Item")
             if not found:
                 return Write(done=operation == "delete_item" and in_doubt)
             item = from_attributes(found)
             return Write(mine is not None and (in_doubt or not only_in_doubt) and mine(item), item)
-        except BotoCoreError:
-            self._remember_unanswered(item_key)
-            raise
-        self._forget_unanswered(item_key)
-        return Write(
-            done=True, item=from_attributes(answer["Attributes"]) if "Attributes" in answer else None
-        )
-
-    def _remember_unanswered(self, item_key: Any) -> None:
-        self._unanswered[item_key] = None
-        if len(self._unanswered) > _UNANSWERED_MAX:
-            self._unanswered.popitem(last=False)
-
-    def _forget_unanswered(self, item_key: Any) -> bool:
-        return self._unanswered.pop(item_key, self) is None
+        self._unanswered.pop(item_key, None)
+        return Write(True, from_attributes(answer["Attributes"]) if "Attributes" in answer else None)
 
 
-def _assignment(name: str, value: Any, names: dict[str, str], values: dict[str, Any]) -> str:
-    names[f"#{name}"] = name
-    match value:
-        case Appended():
-            values |= {f":{name}": list(value.values), ":no_values": []}
-            return f"#{name} = list_append(if_not_exists(#{name}, :no_values), :{name})"
-        case ValueOf():
-            names[f"#{value.attribute}"] = value.attribute
-            values[f":{name}"] = value.default
-            return f"#{name} = if_not_exists(#{value.attribute}, :{name})"
-        case _:
-            values[f":{name}"] = value
-            return f"#{name} = :{name}"
+class TableGateway:
+    """Base of the classes that each have the reads and writes of one table."""
 
-
-def _projection(attributes: Sequence[str]) -> dict[str, Any]:
-    if not attributes:
-        return {}
-    names = {f"#{name}": name for name in attributes}
-    return {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names}
-
-
-def _placeholders(names: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a call; DynamoDB takes none that is empty."""
-    given: dict[str, Any] = {}
-    if names:
-        given["ExpressionAttributeNames"] = dict(names)
-    if values:
-        given["ExpressionAttributeValues"] = to_attributes(values)
-    return given
+    def __init__(self, client: DynamoDBClient, name: str) -> None:
+        self._table = Table(client, name)

@@ -1,4 +1,4 @@
-"""How a task looks as an item of the Tasks table, and back."""
+"""Tasks to items of the Tasks table, and back."""
 
 from __future__ import annotations
 
@@ -34,43 +34,29 @@ _ITEM_TEXT_MAX_BYTES: Final = 350_000
 
 _COUNT_MAX: Final = 1_000_000
 
-
 PARKED: Final = "parked"
-"""What an item has that holds an earlier run of a task, beside the item of the task itself."""
+"""The attribute of an item that holds an earlier run of a task, beside the item of the task itself."""
 
-OF_A_RUN: Final = (
-    "status",
-    "queue",
-    "since_ms",
-    "event_id",
-    "submitted_at_ms",
-    "finished_at_ms",
-    "detected_at_ms",
-    "expires_at",
-    "provider_object",
-    "truncated",
-    "failure",
-    "error",
-    "clips",
-    "metadata",
+OF_AN_END: Final = (
+    *("event_id", "submitted_at_ms", "finished_at_ms", "detected_at_ms", "expires_at"),
+    *("provider_object", "truncated", "failure", "error", "clips"),
 )
-"""What is kept of a run that is parked: what its event is made of."""
+"""The attributes that the end of a run is made of."""
+
+OF_A_RUN: Final = ("status", "queue", "since_ms", "metadata", *OF_AN_END)
+"""The attributes of a parked run: what its event is made of."""
 
 
 def parked_key(task: WorkItem | EndedTask) -> TaskKey:
-    """Return the key of the item that holds a run when another one has taken the task's own.
-
-    No task has such a key: the name of no provider holds the sign, and nobody knows the moment beforehand.
-    """
+    """Return the key of the item of a parked run. No task has such a key: no provider's name has a ``#``."""
     return TaskKey(task.key.task_id, f"{task.key.provider}#{task.since_ms}")
 
 
-def _task_key(item: Mapping[str, Any], since_ms: int) -> TaskKey:
-    return TaskKey(item["task_id"], item["provider"].removesuffix(f"#{since_ms}"))
-
-
 def end_to_item(task: WorkItem, end: TaskEnd) -> dict[str, Any]:
-    """Return the attributes that tell how a run of a task ended, without those that would be empty."""
+    """Return the attributes of the end of a run, without those that would be empty."""
+    clips = [_clip_to_item(clip) for clip in end.clips]
+    if _size(json.dumps(clips, ensure_ascii=False)) + _size(end.provider_object) > _ITEM_TEXT_MAX_BYTES:
+        clips = [{name: value for name, value in clip.items() if name != "prompt"} for clip in clips]
     values: dict[str, Any] = {
         "status": end.status.value,
         "event_id": event_id_of(task.key, end.status, task.since_ms),
@@ -81,81 +67,78 @@ def end_to_item(task: WorkItem, end: TaskEnd) -> dict[str, Any]:
         "provider_object": end.provider_object,
         "truncated": end.truncated or None,
         "failure": end.failure and {"code": end.failure.code.value, "reason": end.failure.reason},
-        "clips": _clips_to_item(end.clips, room=_ITEM_TEXT_MAX_BYTES - _size(end.provider_object)),
+        "clips": clips,
     }
     return {name: value for name, value in values.items() if value is not None}
 
 
 def pending_task(item: Mapping[str, Any]) -> WorkItem:
-    """Return the task that an item of the work index shows.
-
-    Raises
-    ------
-    InvalidInput
-        If an attribute that is tunehook's own holds what tunehook never writes.
-    """
-    since_ms = _whole(item, "since_ms", None, LATEST_MS)
+    """Return the task of an item of the work index; raise `InvalidInput` for what tunehook never writes."""
+    since_ms = _moment(item, "since_ms")
     return WorkItem(
-        key=_task_key(item, since_ms),
+        # That of the task itself, if the run is parked.
+        key=TaskKey(item["task_id"], item["provider"].removesuffix(f"#{since_ms}")),
         queue=_of_type(str, item, "queue", ""),
         since_ms=since_ms,
-        deadline_ms=_whole(item, "deadline_ms", since_ms, LATEST_MS),
-        submitted_at_ms=_whole(item, "submitted_at_ms", since_ms, LATEST_MS),
-        phase=_of_type(str, item, "phase", None),
-        last_error=_of_type(str, item, "last_error", None),
-        not_found_count=_whole(item, "not_found_count", 0, _COUNT_MAX),
-        empty_count=_whole(item, "empty_count", 0, _COUNT_MAX),
-        streaming_since_ms=(
-            _whole(item, "streaming_since_ms", None, LATEST_MS) if "streaming_since_ms" in item else None
-        ),
-        suspicion=_suspicion(item),
-        trouble=_trouble(item),
+        deadline_ms=_moment(item, "deadline_ms", since_ms),
+        submitted_at_ms=_moment(item, "submitted_at_ms", since_ms),
+        phase=_of_type(str, item, "phase"),
+        last_error=_of_type(str, item, "last_error"),
+        not_found_count=_count(item, "not_found_count"),
+        empty_count=_count(item, "empty_count"),
+        streaming_since_ms=_moment(item, "streaming_since_ms") if "streaming_since_ms" in item else None,
+        suspicion=_suspicion(_of_type(dict, item, "suspicion")),
+        trouble=_trouble(_of_type(dict, item, "trouble")),
     )
 
 
 def note_to_item(value: Any) -> Any:
-    """Return what a pending task has learnt, as an attribute of its item."""
-    match value:
-        case Trouble():
-            noted = {"kind": value.kind, "count": value.count, "since_ms": value.since_ms}
-            return noted if value.told is None else noted | {"told": value.told}
-        case Suspicion():
-            return asdict(value)
-    return value
+    """Return the value of an attribute of `WorkItem` as it is stored."""
+    if not isinstance(value, Trouble | Suspicion):
+        return value
+    return {name: each for name, each in asdict(value).items() if each is not None and name != "is_kept"}
 
 
-def _trouble(item: Mapping[str, Any]) -> Trouble | None:
-    if (noted := _of_type(dict, item, "trouble", None)) is None:
+def _trouble(noted: dict[str, Any] | None) -> Trouble | None:
+    if noted is None:
         return None
     return Trouble(
         kind=_of_type(str, noted, "kind", ""),
-        count=_whole(noted, "count", 0, _COUNT_MAX),
-        since_ms=_whole(noted, "since_ms", None, LATEST_MS),
-        told=_of_type(str, noted, "told", None),
+        count=_count(noted, "count"),
+        since_ms=_moment(noted, "since_ms"),
+        told=_of_type(str, noted, "told"),
         is_kept=True,
     )
 
 
-def _suspicion(item: Mapping[str, Any]) -> Suspicion | None:
-    if (noted := _of_type(dict, item, "suspicion", None)) is None:
+def _suspicion(noted: dict[str, Any] | None) -> Suspicion | None:
+    if noted is None:
         return None
-    since_ms = _whole(noted, "since_ms", None, LATEST_MS)
+    since_ms = _moment(noted, "since_ms")
     return Suspicion(
         evidence=_of_type(str, noted, "evidence", ""),
-        count=_whole(noted, "count", 0, _COUNT_MAX),
+        count=_count(noted, "count"),
         since_ms=since_ms,
-        at_ms=_whole(noted, "at_ms", since_ms, LATEST_MS),
+        at_ms=_moment(noted, "at_ms", since_ms),
     )
 
 
-def _whole(item: Mapping[str, Any], name: str, default: int | None, most: int) -> Any:
-    value = item.get(name, default)
+def _moment(item: Mapping[str, Any], name: str, default: int | None = None) -> int:
+    return _whole(item, name, default, LATEST_MS)
+
+
+def _count(item: Mapping[str, Any], name: str) -> int:
+    return _whole(item, name, 0, _COUNT_MAX)
+
+
+def _whole(item: Mapping[str, Any], name: str, default: int | None, most: int) -> int:
+    value: Any = item.get(name, default)
     if not is_whole(value, 0, most):
         raise InvalidInput(name, f"is no whole number from 0 to {most}")
-    return value
+    return int(value)
 
 
-def _of_type(kind: type, item: Mapping[str, Any], name: str, default: Any) -> Any:
+def _of_type(kind: type, item: Mapping[str, Any], name: str, default: Any = None) -> Any:
     value = item.get(name, default)
     if value is not default and type(value) is not kind:
         raise InvalidInput(name, f"is not of the type {kind.__name__}")
@@ -163,32 +146,10 @@ def _of_type(kind: type, item: Mapping[str, Any], name: str, default: Any) -> An
 
 
 def ended_task(task: WorkItem, item: Mapping[str, Any]) -> EndedTask:
-    """Return the ended run that the whole item of `task` tells of.
-
-    Raises
-    ------
-    InvalidInput
-        If the item's attributes tell of no end, or of one that no event can tell of.
-    """
+    """Return the ended run of `task` from its whole item; raise `InvalidInput` if no event can be made of it."""
     try:
-        ended = _ended_task(task, item)
-        # Whoever emits events does so for many tasks at once, and must not find out by failing them all.
-        size_of(task_ended(ended))
-    except ValidationError as error:
-        raise InvalidInput("item", f"tells of no end: {first_problem(error, 'item')}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise InvalidInput("item", f"tells of no end: {type(error).__name__} {error}") from error
-    return ended
-
-
-def _ended_task(task: WorkItem, item: Mapping[str, Any]) -> EndedTask:
-    failure = item.get("failure")
-    return EndedTask(
-        key=task.key,
-        queue=task.queue,
-        since_ms=task.since_ms,
-        metadata=metadata_of(item),
-        end=TaskEnd(
+        failure = item.get("failure")
+        end = TaskEnd(
             status=Status(item["status"]),
             detected_at_ms=item["detected_at_ms"],
             submitted_at_ms=item["submitted_at_ms"],
@@ -197,26 +158,25 @@ def _ended_task(task: WorkItem, item: Mapping[str, Any]) -> EndedTask:
             clips=tuple(_clip_from_item(clip) for clip in item.get("clips", ())),
             provider_object=item.get("provider_object"),
             truncated=item.get("truncated", False),
-        ),
-    )
+        )
+        ended = EndedTask(
+            key=task.key, queue=task.queue, since_ms=task.since_ms, metadata=metadata_of(item), end=end
+        )
+        # Events are emitted in batches: one that cannot be made must not fail the others.
+        size_of(task_ended(ended))
+    except ValidationError as error:
+        raise InvalidInput("item", f"tells of no end: {first_problem(error, 'item')}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise InvalidInput("item", f"tells of no end: {type(error).__name__} {error}") from error
+    return ended
 
 
 def metadata_of(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata of an item, or nothing where it holds something that is not acceptable as such.
-
-    A rejected item may hold anything, and so may one that its user has updated since it was accepted.
-    """
+    """Return the metadata of an item; empty if it is not acceptable, as on a rejected item or one updated since."""
     try:
         return check_metadata(item.get("metadata"))
     except InvalidInput:
         return {}
-
-
-def _clips_to_item(clips: tuple[Clip, ...], room: int) -> list[dict[str, Any]]:
-    items = [_clip_to_item(clip) for clip in clips]
-    if _size(json.dumps(items, ensure_ascii=False)) > room:
-        items = [{name: value for name, value in item.items() if name != "prompt"} for item in items]
-    return items
 
 
 def _clip_to_item(clip: Clip) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from boto3.dynamodb.conditions import Attr, Key
 
 from tunehook.aws.items import exactly_from_attributes
-from tunehook.aws.table import KEYS_A_CALL, Table
+from tunehook.aws.table import KEYS_A_CALL, TableGateway
 from tunehook.aws.task_items import (
     OF_A_RUN,
+    OF_AN_END,
     PARKED,
     end_to_item,
     ended_task,
@@ -43,60 +44,30 @@ from tunehook.validation import is_whole
 
 if TYPE_CHECKING:
     from boto3.dynamodb.conditions import ConditionBase
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 WORK_INDEX: Final = "work"
 ENDED_INDEX: Final = "ended"
 
 _ENDS: Final = (Status.COMPLETED, Status.FAILED, Status.REJECTED)
 
-OUTSIDE_THE_INDEX: Final = ("streaming_since_ms", "suspicion", "trouble")
-"""What a pending task may have learnt that the work index does not show: what an index shows cannot be changed."""
+UNPROJECTED: Final = ("streaming_since_ms", "suspicion", "trouble")
+"""Attributes of a pending task that the work index does not project: the projection of an index cannot be changed."""
 
-LEARNT_MARK: Final = "empty_count"
-"""What the work index shows of a task that has any of these; 0 where it counts nothing else."""
+UNPROJECTED_MARK: Final = "empty_count"
+"""The projected attribute that a task with any of these has; 0 if it counts nothing else."""
 
-NOT_THE_USERS: Final = (
-    "phase",
-    "submitted_at_ms",
-    "deadline_ms",
-    "finished_at_ms",
-    "detected_at_ms",
-    "clips",
-    "failure",
-    "assets",
-    "archived_at_ms",
-    "provider_object",
-    "truncated",
-    "event_id",
-    "error",
-    "last_error",
-    "not_found_count",
-    "empty_count",
-    "streaming_since_ms",
-    "suspicion",
-    "trouble",
-    "expires_at",
-)
-"""What an earlier run of the task may have left on its item."""
+_OF_PENDING_TASKS: Final = ("phase", "last_error", "not_found_count", UNPROJECTED_MARK, *UNPROJECTED)
+"""Attributes that are removed when a task ends."""
 
-_OF_PENDING_TASKS: Final = (
-    "phase",
-    "last_error",
-    "not_found_count",
-    "empty_count",
-    "streaming_since_ms",
-    "suspicion",
-    "trouble",
-)
-"""What the item of an ended task holds no more."""
+OF_EARLIER_RUNS: Final = (*_OF_PENDING_TASKS, *OF_AN_END, "deadline_ms", "assets", "archived_at_ms")
+"""Attributes that an earlier run of the task may have left on its item."""
 
 
 class Start(Enum):
-    """What became of a new item.
+    """The result of starting a run for a new item.
 
     ``BEGUN``: it is a run of its task now. ``BEGUN_BEFORE``: it was one already, and is still in the work index, as
-    where the process died before it could say so. ``SUPERSEDED``: it was put again meanwhile, has ended, or is gone.
+    after the process died. ``SUPERSEDED``: it was put again meanwhile, has ended, or is gone.
     """
 
     BEGUN = auto()
@@ -104,46 +75,21 @@ class Start(Enum):
     SUPERSEDED = auto()
 
 
-class TasksTable:
-    """The Tasks table.
-
-    Parameters
-    ----------
-    client : DynamoDBClient
-        A low-level boto3 client.
-    name : str
-        The table's name.
-    """
-
-    def __init__(self, client: DynamoDBClient, name: str) -> None:
-        self._table = Table(client, name)
+class TasksTable(TableGateway):
+    """The Tasks table."""
 
     def put(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
         """Put an item as a user does, which begins a new run of its task; return the item that it replaces, or None."""
         return self._table.put(item)
 
     def accept(self, request: TaskRequest, item: Mapping[str, Any], shard: int, now_ms: int) -> Start:
-        """Make a new item a pending task of `shard`.
+        """Make a new item a pending task of `shard`; `now_ms` names the run.
 
-        Parameters
-        ----------
-        request : TaskRequest
-            The checked request.
-        item : mapping
-            The item that was checked; if its user's fields have changed since, nothing happens.
-        shard : int
-            The shard of the work index.
-        now_ms : int
-            The present moment, which names the run.
-
-        Returns
-        -------
-        Start
-            What became of it.
+        `item` is the one that was checked: if the user's fields have changed since, nothing happens.
         """
         values = {
             "status": Status.PENDING.value,
-            # As nearly every task is found the first time it is asked about: one write less for each.
+            # What the first poll finds for nearly every task: one write less for each.
             "phase": "queued",
             "queue": work_queue(shard),
             "since_ms": now_ms,
@@ -155,10 +101,7 @@ class TasksTable:
     def reject(
         self, key: TaskKey, item: Mapping[str, Any], error: InvalidInput, shard: int, now_ms: int
     ) -> Start:
-        """End a new item as rejected, with an `error` that names the field; its event goes out like any other.
-
-        Parameters and result are those of `accept`.
-        """
+        """End a new item as rejected, with an `error` that names the field; parameters and result as for `accept`."""
         values = {
             "status": Status.REJECTED.value,
             "error": str(error),
@@ -179,7 +122,7 @@ class TasksTable:
         write = self._table.update(
             _key(key),
             set=values,
-            remove=[name for name in NOT_THE_USERS if name not in values],
+            remove=[name for name in OF_EARLIER_RUNS if name not in values],
             condition=reduce(and_, [Attr("task_id").exists(), Attr("status").not_exists(), *unchanged]),
             mine=lambda found: found.get("since_ms") == values["since_ms"],
         )
@@ -195,24 +138,15 @@ class TasksTable:
     ) -> Work:
         """Return what there is to do on the tasks of a shard.
 
-        The work index is queried, and what it does not show of a few tasks is read from their items.
-
-        Parameters
-        ----------
-        shard : int
-        since_ms : int
-            Tasks that were accepted before are left out.
-        is_known : callable, optional
-            Whether the caller knows a run, given its key and its `since_ms`, better than its item does: such items are
-            not read.
-
-        Returns
-        -------
-        Work
-            A task whose item could not be read, as DynamoDB was too busy, is as the index shows it.
+        The work index is queried, from `since_ms` on. What it does not project is read from the items of the few tasks
+        that have it, but for runs (key, `since_ms`) that `is_known` says the caller knows better than their items. A
+        task whose item could not be read, as DynamoDB was too busy, is returned as the index shows it.
         """
         work = Work()
-        for item in self._with_what_they_learnt(list(self._in_index(work_queue(shard), since_ms)), is_known):
+        condition = Key("queue").eq(work_queue(shard)) & Key("since_ms").gte(since_ms)
+        entries = list(self._table.query(condition, index=WORK_INDEX))
+        self._add_unprojected(entries, is_known)
+        for item in entries:
             try:
                 task = pending_task(item)
             except InvalidInput:
@@ -221,91 +155,57 @@ class TasksTable:
                 (work.pending if item.get("status") == Status.PENDING else work.event_pending).append(task)
         return work
 
-    def _with_what_they_learnt(
+    def _add_unprojected(
         self, entries: list[dict[str, Any]], is_known: Callable[[TaskKey, int], bool]
-    ) -> list[dict[str, Any]]:
+    ) -> None:
         marked = {
             TaskKey(entry["task_id"], entry["provider"]): entry
             for entry in entries
-            if LEARNT_MARK in entry and entry.get("status") == Status.PENDING
+            if UNPROJECTED_MARK in entry and entry.get("status") == Status.PENDING
         }
-        unknown = [key for key, entry in marked.items() if not is_known(key, entry["since_ms"])]
-        for item in self._learnt(unknown):
-            entry = marked[TaskKey(item["task_id"], item["provider"])]
-            if item.get("since_ms") == entry["since_ms"]:
-                entry.update({name: item[name] for name in OUTSIDE_THE_INDEX if name in item})
-        return entries
-
-    def _learnt(self, keys: Sequence[TaskKey]) -> Iterator[dict[str, Any]]:
-        wanted = ("task_id", "provider", "since_ms", *OUTSIDE_THE_INDEX)
+        keys = [_key(key) for key, entry in marked.items() if not is_known(key, entry["since_ms"])]
+        wanted = ("task_id", "provider", "since_ms", *UNPROJECTED)
         for start in range(0, len(keys), KEYS_A_CALL):
-            batch = [_key(key) for key in keys[start : start + KEYS_A_CALL]]
+            batch = keys[start : start + KEYS_A_CALL]
             try:
-                yield from self._table.get_many(batch, attributes=wanted, consistent=False)
+                found = self._table.get_many(batch, attributes=wanted, consistent=False)
             except Unavailable:
-                continue  # what a task has learnt saves time: without it, it learns it again
-
-    def _in_index(self, queue: str, since_ms: int) -> Iterator[dict[str, Any]]:
-        return self._table.query(Key("queue").eq(queue) & Key("since_ms").gte(since_ms), index=WORK_INDEX)
+                continue  # it only saves time: without it, the poller learns it again
+            for item in found:
+                entry = marked[TaskKey(item["task_id"], item["provider"])]
+                if item.get("since_ms") == entry["since_ms"]:
+                    entry.update({name: item[name] for name in UNPROJECTED if name in item})
 
     def get(self, key: TaskKey) -> dict[str, Any] | None:
         """Return the item of a task as plain Python values (strongly consistent), or None."""
         return self._table.get(_key(key))
 
     def of_id(self, task_id: str) -> list[dict[str, Any]]:
-        """Return the items of a task id, one a provider, as plain Python values (strongly consistent).
-
-        Runs that are parked are left out.
-        """
-        found = self._table.query(
-            Key("task_id").eq(task_id), where=Attr(PARKED).not_exists(), consistent=True
-        )
-        return list(found)
+        """Return the items of a task id, one a provider (strongly consistent), without parked runs."""
+        is_task = Attr(PARKED).not_exists()
+        return list(self._table.query(Key("task_id").eq(task_id), where=is_task, consistent=True))
 
     def scan(self, attributes: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield the named attributes of every item, in no order (strongly consistent); it reads the whole table.
-
-        Runs that are parked are left out.
-        """
+        """Scan the whole table for the named attributes (strongly consistent), without parked runs."""
         return self._table.scan(attributes=attributes, where=Attr(PARKED).not_exists())
 
     def new_items(
         self, after: TaskKey | None = None
     ) -> Iterator[tuple[list[dict[str, Any]], TaskKey | None]]:
-        """Read the whole table for items without a status, as of all writes so far.
+        """Scan the table (strongly consistent) for items without a status, from the task `after` on.
 
-        Parameters
-        ----------
-        after : TaskKey, optional
-            Where an earlier look stopped, to go on from there.
-
-        Yields
-        ------
-        items : list of dict
-            Those of about a megabyte of the table, mostly none, as `tunehook.aws.items.from_stream` gives them.
-        stopped_at : TaskKey or None
-            Where to go on after these; None after the last.
+        Yields the items of each megabyte or so, as `tunehook.aws.items.from_stream` gives them, and the task to go on
+        after, None after the last.
         """
         start = None if after is None else _key(after)
         for items, key in self._table.pages(start, where=Attr("status").not_exists()):
             yield [exactly_from_attributes(item) for item in items], None if key is None else TaskKey(**key)
 
     def park(self, task: WorkItem, item: Mapping[str, Any]) -> bool:
-        """Keep an ended run of a task, whose item another run has taken or its user deleted, for its event.
+        """Park the `item` of an ended run until its event is sent: the task's own item was put again or deleted.
 
-        It gets an item of its own, which is in the work index like the one before.
-
-        Parameters
-        ----------
-        task : WorkItem
-            The run.
-        item : mapping
-            The item as it was.
-
-        Returns
-        -------
-        bool
-            False if it was parked before, and told of.
+        The run gets an item of its own, which is in the work index like the one before. Return False if it was parked
+        before, and its event sent.
         """
         # An update, not a put: intake's role may put nothing in this table.
         write = self._table.update(
@@ -317,13 +217,7 @@ class TasksTable:
         return write.done
 
     def get_ended(self, task: WorkItem) -> EndedTask | None:
-        """Return the ended run of a task that the work index showed, or None if it has left the index meanwhile.
-
-        Raises
-        ------
-        InvalidInput
-            If the item's attributes tell of no end.
-        """
+        """Return the ended run of a task in the work index, None if it has left; raise `InvalidInput` if malformed."""
         for key in (task.key, parked_key(task)):
             item = self.get(key)
             if item is not None and item.get("queue") == task.queue and item.get("since_ms") == task.since_ms:
@@ -333,8 +227,8 @@ class TasksTable:
     def note(self, task: WorkItem, changes: Mapping[str, Any]) -> bool:
         """Set attributes of a task that is still pending, as `WorkItem` has them; one that is None is removed."""
         marked = dict(changes)
-        if not changes.keys().isdisjoint((*OUTSIDE_THE_INDEX, LEARNT_MARK)):
-            marked[LEARNT_MARK] = _mark(task, changes)
+        if not changes.keys().isdisjoint((*UNPROJECTED, UNPROJECTED_MARK)):
+            marked[UNPROJECTED_MARK] = _mark(task, changes)
         write = self._table.update(
             _key(task.key),
             set={name: note_to_item(value) for name, value in marked.items() if value is not None},
@@ -344,13 +238,7 @@ class TasksTable:
         return write.done
 
     def end(self, task: WorkItem, end: TaskEnd) -> EndedTask | None:
-        """End a pending task in one conditional update; it stays in the work index for its event.
-
-        Returns
-        -------
-        EndedTask or None
-            The ended run; None if it is not pending any more: somebody else has ended it.
-        """
+        """End a pending task, which stays in the work index for its event; return None if it is not pending."""
         values = end_to_item(task, end)
         write = self._table.update(
             _key(task.key),
@@ -366,19 +254,13 @@ class TasksTable:
             return None
         item = write.item or {}
         if item.get("detected_at_ms", end.detected_at_ms) != end.detected_at_ms:
-            # A call before this one has ended it: what is on the item is what counts.
+            # An earlier call has ended it, and what it wrote counts.
             return ended_task(task, item)
         metadata = metadata_of(item)
         return EndedTask(key=task.key, queue=task.queue, since_ms=task.since_ms, end=end, metadata=metadata)
 
     def mark_event_sent(self, task: EndedTask) -> bool:
-        """Take an ended task whose event is on the bus out of the work index; one that is parked may go altogether.
-
-        Returns
-        -------
-        bool
-            Whether it is out of it.
-        """
+        """Take an ended task out of the work index and let a parked item expire; return whether it is out."""
         parked = {"expires_at": task.end.detected_at_ms // 1000}
         return self._leave_index(task.key, task, {}) or self._leave_index(parked_key(task), task, parked)
 
@@ -403,25 +285,11 @@ class TasksTable:
         truncated: bool = False,
         without: tuple[str, ...] = (),
     ) -> bool:
-        """Set the kept files of the run that `event_id` names.
+        """Set the archived files of the run that `event_id` names; return False if the task was put again or is gone.
 
-        Parameters
-        ----------
-        key, event_id : TaskKey, str
-            The task, and the event of the run.
-        assets : list of dict
-            The files.
-        archived_at_ms : int or None
-            When all was kept that can be; None while some of it is waited for.
-        truncated : bool
-            Whether to say that the item lacks what the manifest has; otherwise what is said of that stays.
-        without : tuple of str
-            Attributes to remove, so that the item is not too long.
-
-        Returns
-        -------
-        bool
-            False if the task was put again meanwhile, or is gone.
+        `archived_at_ms` is None while some files are waited for. `truncated` marks that the item lacks what the
+        manifest has; False leaves the mark as it is. The attributes `without` are removed, so that the item is not too
+        long.
         """
         values: dict[str, Any] = {"assets": assets}
         remove = list(without)
@@ -431,26 +299,17 @@ class TasksTable:
             values["archived_at_ms"] = archived_at_ms
         if truncated:
             values["truncated"] = True
-        return self._table.update(
-            _key(key), set=values, remove=remove, condition=Attr("event_id").eq(event_id)
-        ).done
+        is_run = Attr("event_id").eq(event_id)
+        return self._table.update(_key(key), set=values, remove=remove, condition=is_run).done
 
     def ended(self, since_ms: int, providers: Collection[str] = ()) -> Iterator[EndedRun]:
-        """Yield the latest run of each task that was found ended at or after `since_ms`, of each provider oldest first.
+        """Yield the latest run of each task that was found ended at or after `since_ms`, oldest first by provider.
 
-        One that ended within the last second may be missing.
-
-        Parameters
-        ----------
-        since_ms : int
-            From when on, in milliseconds since 1970.
-        providers : collection of str
-            At which providers. Without any, at all that there are: this reads the whole index, which has a hundred
-            bytes or two of each ended task.
+        One that ended within the last second may be missing. Without `providers` this reads the whole index, a hundred
+        bytes or two for each ended task.
         """
         for item in self._ended(since_ms, providers):
-            # What a user has put there with attributes that are tunehook's is none; intake takes them off it. A run
-            # that is parked is on no item of a task any more.
+            # Users may have put items with tunehook's attributes, until intake removes them. Parked runs are no task's.
             if not is_whole(item["detected_at_ms"], 0, LATEST_MS) or "#" in item["provider"]:
                 continue
             if item.get("status") in _ENDS and isinstance(item.get("event_id"), str):
@@ -475,16 +334,13 @@ def _is_pending(task: WorkItem) -> ConditionBase:
 
 
 def _mark(task: WorkItem, changes: Mapping[str, Any]) -> int | None:
-    """Return the count that marks a task of which the work index does not show everything, once it has changed."""
-    trouble = task.trouble if task.trouble is not None and task.trouble.is_kept else None
-    after = {
-        "streaming_since_ms": task.streaming_since_ms,
-        "suspicion": task.suspicion,
-        "trouble": trouble,
-        **changes,
-    }
-    count: int = changes.get(LEARNT_MARK, task.empty_count) or 0
-    return count if count or any(after[name] is not None for name in OUTSIDE_THE_INDEX) else None
+    """Return the mark that a task has after the changes, or None if there is nothing that is not projected."""
+    known = {name: getattr(task, name) for name in UNPROJECTED}
+    if task.trouble is not None and not task.trouble.is_kept:
+        known["trouble"] = None
+    count: int = changes.get(UNPROJECTED_MARK, task.empty_count) or 0
+    after = known | dict(changes)
+    return count if count or any(after[name] is not None for name in UNPROJECTED) else None
 
 
 def _key(key: TaskKey) -> dict[str, Any]:

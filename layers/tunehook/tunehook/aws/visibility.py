@@ -1,7 +1,7 @@
-"""The messages of a queue as a function gets them, and how long the queue hides them from other workers.
+"""SQS messages as Lambda hands them over, and their visibility timeout.
 
-A queue hides a message for six times its function's time, as Lambda wants it. If the process dies, that is far too
-long: so a worker hides its messages for a short time, again and again while it is at them.
+A queue hides a message for six times its function's timeout, as Lambda demands. That is far too long if the process
+dies: so a worker hides its messages for a short time, and renews that while it works on them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from tunehook.aws.clients import client
@@ -22,30 +21,18 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 VISIBILITY_S: Final = 30
-"""How long messages are hidden at a time: so soon they come again if their worker dies."""
+"""The visibility timeout of a message that a worker has: so soon it is received again if the worker dies."""
 
 INTERVAL_S: Final = 10.0
 """How often that is renewed: two calls may fail."""
 
-_FAULT_SHORTEST_S: Final = 10.0
-_FAULT_LONGEST_S: Final = 720.0
+_BACKOFF_MIN_S: Final = 10.0
+_BACKOFF_MAX_S: Final = 720.0
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message as SQS hands it over.
-
-    Attributes
-    ----------
-    body : str
-        What it says.
-    receipt : str
-        What this receipt of it is known by.
-    receive_count : int
-        How often it has been received, this time included.
-    first_received_ms : int or None
-        When it was received first, in milliseconds since 1970.
-    """
+    """A message as it was received, with its receipt handle and how often it has been received, this time included."""
 
     body: str
     receipt: str
@@ -65,15 +52,15 @@ class Message:
         )
 
 
-def after_fault_s(receive_count: int) -> int:
-    """Return when a message comes again that something of ours failed, for the n-th time, in seconds from now."""
-    return int(min(_FAULT_SHORTEST_S * 2 ** min(receive_count - 1, 10), _FAULT_LONGEST_S))
+def backoff_s(receive_count: int) -> int:
+    """Return after how many seconds a message is received again whose n-th handling failed by a fault of ours."""
+    return int(min(_BACKOFF_MIN_S * 2 ** min(receive_count - 1, 10), _BACKOFF_MAX_S))
 
 
 def visibility_client() -> SQSClient:
     """Return an SQS client for `VisibilityHeartbeat` that gives a call up after two seconds and never repeats it.
 
-    One that came late would undo a later one: a message that is to come in 30 s would come in 12 minutes.
+    A late call would undo a later one: a message that is to be received in 30 s would be received in 12 minutes.
     """
     made: SQSClient = client(
         "sqs", connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 1}
@@ -82,20 +69,10 @@ def visibility_client() -> SQSClient:
 
 
 class VisibilityHeartbeat:
-    """Keeps the messages of a batch hidden for as long as the context lasts, and not much longer.
+    """Extends the visibility timeout of a batch of at most ten messages every `INTERVAL_S` while the context lasts.
 
-    Parameters
-    ----------
-    client : SQSClient
-        Of `visibility_client`.
-    queue_url : str
-        The queue that the messages are of.
-    messages : iterable of Message
-        At most ten.
-    on_fault : callable
-        Is told why their time could not be changed. They come when the queue lets them then.
-    grace_s : float
-        How long it waits before the first call, which a batch that is done by then is spared.
+    The client is one of `visibility_client`. `on_fault` takes the reason why a timeout could not be changed: the
+    message is then received when the queue's own ends. A batch that is done within `grace_s` costs no call.
     """
 
     def __init__(
@@ -112,47 +89,34 @@ class VisibilityHeartbeat:
         self._receipts = {message.receipt for message in messages}
         self._on_fault = on_fault
         self._grace_s = grace_s
-        # Of its own: those of the loop may all be busy, with the parts of large files for example. And one: a call
-        # is made when the one before it is over, whatever became of whoever waited for that.
-        self._thread = UnawaitedThreads(1, thread_name_prefix="hold")
+        # A thread of its own, as those of the loop may all be busy, with parts of large files for example. And only
+        # one: a call is made after the one before it, even if the task that awaited that was cancelled.
+        self._thread = UnawaitedThreads(1, thread_name_prefix="visibility")
         self._over = asyncio.Event()
         self._one_call = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        self._beating = asyncio.create_task(self._beat())
+        self._renewing = asyncio.create_task(self._renew())
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._over.set()
         try:
-            await self._beating
+            await self._renewing
         finally:
             self._thread.shutdown()
 
     async def retry_after(self, message: Message, after_s: int) -> None:
-        """Have a message come again after that time, unless it is acknowledged.
-
-        Parameters
-        ----------
-        message : Message
-            One of those that are held; from now on it is not.
-        after_s : int
-            In seconds from now.
-        """
+        """Have a message received again after `after_s` seconds, unless it is deleted; it is not renewed any more."""
         self._receipts.discard(message.receipt)
         async with self._one_call:
-            await self._hide([message.receipt], after_s)
+            await self._set_timeout([message.receipt], after_s)
 
-    async def _beat(self) -> None:
+    async def _renew(self) -> None:
         wait_s = self._grace_s
         while not await self._is_over_within(wait_s):
             async with self._one_call:
-                await self._hide(sorted(self._receipts), VISIBILITY_S)
+                await self._set_timeout(sorted(self._receipts), VISIBILITY_S)
             wait_s = INTERVAL_S
 
     async def _is_over_within(self, seconds: float) -> bool:
@@ -161,7 +125,7 @@ class VisibilityHeartbeat:
                 await self._over.wait()
         return self._over.is_set()
 
-    async def _hide(self, receipts: list[str], for_s: int) -> None:
+    async def _set_timeout(self, receipts: list[str], for_s: int) -> None:
         if not receipts:
             return
         entries: Any = [
@@ -182,8 +146,8 @@ class VisibilityHeartbeat:
             self._on_fault(Unavailable(f"{len(refused)} messages could not be hidden: {refused[0]['Code']}"))
 
 
-def put_aside(sqs: SQSClient, dead_letters: str, message: Message, error: InvalidInput) -> None:
-    """Put a message that nothing can come of into the dead letters, with the reason as EventBridge writes one."""
+def dead_letter(sqs: SQSClient, dead_letters: str, message: Message, error: InvalidInput) -> None:
+    """Send a message that can never be handled to the dead-letter queue, with the reason in EventBridge's form."""
     reasons: Any = {
         "ERROR_CODE": {"DataType": "String", "StringValue": type(error).__name__},
         "ERROR_MESSAGE": {"DataType": "String", "StringValue": str(error)},

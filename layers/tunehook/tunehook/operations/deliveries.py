@@ -6,8 +6,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from tunehook.aws.delivery_log import LoggedDelivery
-from tunehook.aws.redeliveries import Redelivery, withdrawn
+from tunehook.aws.deliveries import LoggedDelivery, Redelivery, withdrawn
 from tunehook.deliveries import Delivery, DeliveryStatus
 from tunehook.deliveries import delivery_id as id_of
 from tunehook.delivery_request import DeliveryRequest
@@ -54,8 +53,7 @@ def list_deliveries(
     if status is not None and status not in tuple(DeliveryStatus):
         raise InvalidInput("status", f"must be one of {', '.join(DeliveryStatus)}")
     subscription_id = None if subscription is None else _subscription_id(subscription)
-    log = stack.delivery_log
-    found = log.latest(
+    found = stack.deliveries.latest(
         task_id=task,
         subscription_id=subscription_id,
         statuses=() if status is None else (DeliveryStatus(status),),
@@ -64,7 +62,7 @@ def list_deliveries(
     )
     if found:
         return found
-    if task is not None and not (stack.tasks.of_id(task) or log.latest(task_id=task, limit=1)):
+    if task is not None and not (stack.tasks.of_id(task) or stack.deliveries.latest(task_id=task, limit=1)):
         raise NotFound("task", f"{no_such_task(task)}: `tunehook tasks list` names them")
     # The deliveries of a subscription that was deleted are kept.
     if subscription_id is not None and stack.subscriptions.get(subscription_id) is None:
@@ -78,7 +76,7 @@ def _subscription_id(subscription: str) -> str:
 
 def _check_log(stack: Stack, subscription: str) -> None:
     """Raise `NotFound` where nothing was ever sent to a subscription or a notify hook."""
-    if stack.delivery_log.latest(subscription_id=_subscription_id(subscription), limit=1):
+    if stack.deliveries.latest(subscription_id=_subscription_id(subscription), limit=1):
         return
     if "://" in subscription:
         raise NotFound("subscription", f"nothing was sent to a notify hook {visible(subscription)}")
@@ -155,7 +153,7 @@ def recover(stack: Stack, subscription: str, since_ms: int) -> Recovery:
     wanted = None if is_hook else _subscription(stack, subscription, "subscription")
     lost = [
         each.delivery_id
-        for each in stack.delivery_log.latest(
+        for each in stack.deliveries.latest(
             subscription_id=_subscription_id(subscription),
             statuses=(DeliveryStatus.FAILED, DeliveryStatus.ABORTED),
             since_ms=since_ms,
@@ -175,7 +173,7 @@ def recover(stack: Stack, subscription: str, since_ms: int) -> Recovery:
 def _request_missing(stack: Stack, wanted: Subscription, since_ms: int) -> list[str]:
     """Request the deliveries about tasks that ended since then of which there is no record; return their ids."""
     subscription_id = wanted.subscription_id
-    known = set(stack.deliveries.ids_to(subscription_id, since_ms - _CLOCK_SKEW_MS))
+    known = set(stack.deliveries.ids_of_subscription(subscription_id, since_ms=since_ms - _CLOCK_SKEW_MS))
     missing = {
         new: run
         for run in stack.tasks.ended(since_ms, wanted.providers)

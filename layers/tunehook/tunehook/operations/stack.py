@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from botocore.exceptions import ClientError
 
-from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
-from tunehook.aws.delivery_log import DeliveryLog
+from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable, Redeliveries
 from tunehook.aws.links import s3_client
 from tunehook.aws.provider_states import ProviderStates
-from tunehook.aws.redeliveries import Redeliveries
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.secrets import change_secret, read_secret
 from tunehook.aws.subscriptions import SubscriptionsTable
@@ -101,10 +99,6 @@ class Stack:
     @cached_property
     def deliveries(self) -> DeliveriesTable:
         return self._table(DeliveriesTable, "DeliveriesTable")
-
-    @cached_property
-    def delivery_log(self) -> DeliveryLog:
-        return self._table(DeliveryLog, "DeliveriesTable")
 
     @cached_property
     def provider_states(self) -> ProviderStates:

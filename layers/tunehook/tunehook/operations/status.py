@@ -12,11 +12,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
 
-from tunehook.aws.deliveries import BY_SUBSCRIPTION_INDEX
+from tunehook.aws.deliveries import BY_SUBSCRIPTION_INDEX, OVERDUE_MS
 from tunehook.aws.error_messages import describe_error
 from tunehook.aws.errors import AWS_FAULTS
 from tunehook.aws.items import from_attributes
-from tunehook.aws.redeliveries import OVERDUE_MS
 from tunehook.aws.task_items import PARKED
 from tunehook.deliveries import DeliveryStatus
 from tunehook.errors import TunehookError

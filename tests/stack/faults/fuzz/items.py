@@ -10,14 +10,14 @@ from typing import Final
 
 from tests.stack.faults.fuzz.values import NUMBERS, TEXTS, Attribute, attribute, nested, text
 
-from tunehook.aws.tasks import NOT_THE_USERS
+from tunehook.aws.tasks import OF_EARLIER_RUNS
 
 PROVIDER: Final = "musicmint"
 
 ITEM_MAX_BYTES: Final = 399_000
 """The longest item that is put: one more kilobyte or ten, and DynamoDB has no room for what is written about it."""
 
-TASK_OWN: Final = (*NOT_THE_USERS, "shard", "ttl")
+TASK_OWN: Final = (*OF_EARLIER_RUNS, "shard", "ttl")
 """Attributes of a task that are tunehook's own, and two that look so."""
 
 SUBSCRIPTION_OWN: Final = (
