@@ -184,20 +184,20 @@ class CircuitBreaker:
         elif admission.trial and answered:
             await self._prove(admission.receiver, known)
         elif admission.trial:
-            await asyncio.to_thread(self._gates.leave, admission.receiver)
+            await asyncio.to_thread(self._gates.release_probe, admission.receiver)
 
     def _prove(self, receiver: str, known: _Known) -> asyncio.Task[None]:
         now_ms = self._now_ms()
         known.proven_until_ms = now_ms + PROVEN_MS
         known.told_at_ms = now_ms
         known.failing = False
-        return asyncio.create_task(asyncio.to_thread(self._gates.prove, receiver, now_ms))
+        return asyncio.create_task(asyncio.to_thread(self._gates.close, receiver, now_ms))
 
     async def _enter(self, receiver: str, known: _Known, now_ms: int) -> bool:
         known.trying, known.trying_since_s = True, asyncio.get_running_loop().time()
         entered = False
         try:
-            entered, gate = await asyncio.to_thread(self._gates.enter, receiver, now_ms)
+            entered, gate = await asyncio.to_thread(self._gates.acquire_probe, receiver, now_ms)
         finally:
             known.trying = entered
         if not entered:
@@ -207,7 +207,7 @@ class CircuitBreaker:
 
     def _fail(self, admission: Admission) -> int:
         now_ms = self._now_ms()
-        gate = self._gates.fail(admission.receiver, now_ms, trial=admission.trial)
+        gate = self._gates.record_failure(admission.receiver, now_ms, trial=admission.trial)
         if gate is None:
             return 0
         wait_ms = 0
@@ -215,10 +215,10 @@ class CircuitBreaker:
             wait_ms = min(2 * gate.wait_ms, LONGEST_WAIT_MS)
         elif not gate.wait_ms and now_ms - gate.third_last_failure_ms <= WITHIN_MS:
             wait_ms = FIRST_WAIT_MS
-        if wait_ms and self._gates.shut(admission.receiver, now_ms, wait_ms, after_ms=gate.wait_ms):
+        if wait_ms and self._gates.open(admission.receiver, now_ms, wait_ms, after_ms=gate.wait_ms):
             return now_ms + wait_ms
         if admission.trial:
-            self._gates.leave(admission.receiver)
+            self._gates.release_probe(admission.receiver)
         return 0
 
     def _of(self, receiver: str) -> _Known:

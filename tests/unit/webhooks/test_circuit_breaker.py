@@ -103,17 +103,17 @@ async def test_an_answer_admits_the_other_workers_before_the_attempt_is_recorded
 async def test_an_answer_counts_although_its_record_failed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prove = world.gates.prove
+    prove = world.gates.close
 
     def prove_late(*arguments: Any) -> None:
         time.sleep(0.1)
         prove(*arguments)
 
-    monkeypatch.setattr(world.gates, "prove", prove_late)
+    monkeypatch.setattr(world.gates, "close", prove_late)
     trial = await world.breaker.admit("sub")
     world.breaker.note(trial, answered=True)
     await world.breaker.settle(trial, answered=None)
-    assert world.gates.enter("sub", world.now_ms)[1].proven_until_ms > world.now_ms
+    assert world.gates.acquire_probe("sub", world.now_ms)[1].proven_until_ms > world.now_ms
     admission = await another_worker(world).admit("sub")
     assert (admission.trial, admission.wait_until_ms) == (False, None)
 
@@ -372,7 +372,7 @@ async def test_what_cannot_be_written_of_an_attempt_raises_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "UpdateItem")
-    for answered, call in ((True, "prove"), (False, "fail"), (None, "leave")):
+    for answered, call in ((True, "close"), (False, "record_failure"), (None, "release_probe")):
         with monkeypatch.context() as patch:
             patch.setattr(world.gates, call, Mock(side_effect=refused))
             admission = await world.breaker.admit(f"hook-{call}")
@@ -415,13 +415,13 @@ async def test_the_schedule_of_a_receiver_that_hangs_is_made_in_full(world: Worl
 
 
 async def test_a_fault_while_asking_leaves_the_worker_able_to_ask_again(world: World) -> None:
-    enter = world.gates.enter
+    enter = world.gates.acquire_probe
 
     def throttled(*_: Any) -> Any:
-        world.gates.enter = enter
+        world.gates.acquire_probe = enter
         raise OSError("throttled")
 
-    world.gates.enter = throttled
+    world.gates.acquire_probe = throttled
     with pytest.raises(OSError, match="throttled"):
         await world.breaker.admit("sub")
     assert (await world.breaker.admit("sub")).trial
@@ -448,13 +448,13 @@ async def test_messages_of_one_worker_begin_one_trial_however_many_come_at_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entered: list[str] = []
-    enter = world.gates.enter
+    enter = world.gates.acquire_probe
 
     def counted(receiver: str, now_ms: int) -> Any:
         entered.append(receiver)
         return enter(receiver, now_ms)
 
-    monkeypatch.setattr(world.gates, "enter", counted)
+    monkeypatch.setattr(world.gates, "acquire_probe", counted)
     admissions = await asyncio.gather(*(world.breaker.admit("sub") for _ in range(5)))
     assert (entered, [each.trial for each in admissions].count(True)) == (["sub"], 1)
 
@@ -463,7 +463,7 @@ async def test_messages_of_one_worker_begin_one_trial_however_many_come_at_once(
 @in_virtual_time
 async def test_a_message_waits_longer_for_a_trial_of_its_own_worker(is_here: bool, patience_s: float) -> None:
     class Gates:
-        def enter(self, receiver: str, now_ms: int) -> tuple[bool, Circuit]:
+        def acquire_probe(self, receiver: str, now_ms: int) -> tuple[bool, Circuit]:
             return is_here, Circuit(trial_since_ms=now_ms)
 
     gates: Any = Gates()

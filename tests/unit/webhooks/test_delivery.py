@@ -330,7 +330,7 @@ async def test_a_fault_of_the_gates_after_the_attempt_was_recorded_is_no_fault_o
     world.add(record)
     refused = ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "UpdateItem")
     with monkeypatch.context() as patch:
-        patch.setattr(world.gates, "prove", Mock(side_effect=refused))
+        patch.setattr(world.gates, "close", Mock(side_effect=refused))
         await world.run(messages=1)
     assert world.faults == []
     assert world.outcomes[0].status is DeliveryStatus.PENDING
