@@ -17,9 +17,9 @@ from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.http.headers import check_headers
 from tunehook.http.urls import wire_url, without_secrets
 from tunehook.signatures import derive_secret, sign
+from webhooks.policy import ResponseClass, classify_response
 from webhooks.rendering import SignLink, render
 from webhooks.subscription_cache import endpoint_of
-from webhooks.verdict import Verdict, judge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ class Result:
     ----------
     attempt : Attempt
         As it is recorded.
-    verdict : Verdict
+    response_class : ResponseClass
         What it means.
     answered : bool or None
         Whether the receiver answered, whatever it said, be it no valid HTTP; None if nothing was asked of it.
@@ -52,7 +52,7 @@ class Result:
     """
 
     attempt: Attempt
-    verdict: Verdict
+    response_class: ResponseClass
     answered: bool | None
     retry_after: str | None = None
 
@@ -126,9 +126,9 @@ class Sender:
             excerpt=answer.body[:EXCERPT_BYTES].decode("utf-8", "replace") if answer else None,
         )
         if answer is None:
-            return Result(attempt, Verdict.FAILED, _was_answered(failure))
+            return Result(attempt, ResponseClass.FAILED, _was_answered(failure))
         retry_after = answer.headers.get("retry-after")
-        return Result(attempt, judge(answer.status, answer.headers), True, retry_after)
+        return Result(attempt, classify_response(answer.status, answer.headers), True, retry_after)
 
     def _request(
         self, delivery: Delivery, subscription: Subscribed | None, master_secret: str, now_ms: int

@@ -20,11 +20,10 @@ from tunehook.signatures import NOTIFY_HOOK_PREFIX
 from webhooks.attempt import ATTEMPT_S, Result, Sender
 from webhooks.circuit_breaker import Admission, CircuitBreaker, gate_of
 from webhooks.message_batcher import MessageBatcher
+from webhooks.policy import ResponseClass, next_attempt_at_ms
 from webhooks.records import Records
-from webhooks.schedule import next_attempt_at_ms
 from webhooks.secret import MasterSecret
 from webhooks.subscription_health import Change, SubscriptionHealth
-from webhooks.verdict import Verdict
 
 if TYPE_CHECKING:
     from webhooks.subscription_cache import Subscribed, SubscriptionCache
@@ -218,23 +217,23 @@ class Deliverer:
         """Record an attempt, arrange the next, then keep the books on the subscription, which can be made up for."""
         at_ms = result.attempt.at_ms
         change = Change.NONE
-        match result.verdict:
-            case Verdict.DELIVERED:
+        match result.response_class:
+            case ResponseClass.DELIVERED:
                 status = await self._record(message, DeliveryStatus.DELIVERED, result.attempt)
                 if subscription is not None:
                     again = (message.run, message.attempt) > (1, 1)
                     change = await self.health.delivered(subscription.item, again=again)
-            case Verdict.ABORTED:
+            case ResponseClass.ABORTED:
                 status = await self._record(
                     message, DeliveryStatus.ABORTED, result.attempt, reason="refused by the receiver"
                 )
-            case Verdict.GONE:
+            case ResponseClass.GONE:
                 reason = f"the receiver asked for no more ({result.attempt.status_code})"
                 # First, so that a crash in between leads to the same end.
                 if subscription is not None:
                     change = await self.health.gone(subscription.item, at_ms, reason)
                 status = await self._record(message, DeliveryStatus.FAILED, result.attempt, reason=reason)
-            case Verdict.FAILED:
+            case ResponseClass.FAILED:
                 status = await self._try_again(message, result)
                 if subscription is not None:
                     change = await self.health.failed(subscription.item, at_ms)

@@ -18,14 +18,14 @@ from tunehook.signatures import notify_hook_subscription_id
 from webhooks import circuit_breaker as module
 from webhooks.circuit_breaker import Admission, CircuitBreaker, gate_of
 from webhooks.delivery import Step
-from webhooks.verdict import Verdict
+from webhooks.policy import ResponseClass
 
 # As documented, and not imported: a bound that moves is to be noticed.
 PROVEN_MS = 60_000
 TRIAL_MS = 20_000
 
 HANGS = None
-OK = Verdict.DELIVERED
+OK = ResponseClass.DELIVERED
 SECOND = 1_000
 
 

@@ -10,14 +10,19 @@ from tests.unit.webhooks.world import START_MS, VISIBILITY_MS, Receiver, World, 
 from tunehook.deliveries import DeliveryStatus, message_for
 from tunehook.errors import Unavailable
 from webhooks.delivery import Step
-from webhooks.verdict import Verdict
+from webhooks.policy import ResponseClass
 
 # As documented, and not imported: a bound that moves is to be noticed.
 CLAIM_MS = 25_000
 
 pytestmark = pytest.mark.usefixtures("aws")
 
-OK, FAILED, ABORTED, GONE = Verdict.DELIVERED, Verdict.FAILED, Verdict.ABORTED, Verdict.GONE
+OK, FAILED, ABORTED, GONE = (
+    ResponseClass.DELIVERED,
+    ResponseClass.FAILED,
+    ResponseClass.ABORTED,
+    ResponseClass.GONE,
+)
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
 WAITS = [5 * SECOND, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR]
 
