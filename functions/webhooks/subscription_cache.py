@@ -62,6 +62,10 @@ class Subscribed:
     secret: SecretVersions = FIRST
 
     @property
+    def subscription_id(self) -> str:
+        return str(self.item["subscription_id"])
+
+    @property
     def is_disabled(self) -> bool:
         """Whether nothing is to be sent. One that cannot be used is not disabled: it may be mended."""
         return self.item.get("enabled") is False

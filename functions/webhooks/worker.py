@@ -30,7 +30,6 @@ from webhooks.attempt import Sender
 from webhooks.circuit_breaker import CircuitBreaker
 from webhooks.delivery import Deliverer, Outcome
 from webhooks.message_batcher import MessageBatcher
-from webhooks.records import Records
 from webhooks.secret import MasterSecret
 from webhooks.subscription_cache import SubscriptionCache
 from webhooks.subscription_health import SubscriptionHealth
@@ -62,20 +61,18 @@ class Worker:
     ----------
     settings : WebhooksSettings
         The function's environment.
-    dynamodb : DynamoDBClient
-        A low-level boto3 client.
-    records : Records, optional
-        The deliveries; those of the table in the settings by default.
+    deliverer : type of Deliverer
+        What handles a message.
     """
 
     def __init__(
-        self, settings: WebhooksSettings, dynamodb: DynamoDBClient, records: Records | None = None
+        self, settings: WebhooksSettings, dynamodb: DynamoDBClient, deliverer: type[Deliverer] = Deliverer
     ) -> None:
         s3 = s3_client()
         self.observability = settings.observability
         self._policy = settings.network_policy
-        deliveries = DeliveriesTable(dynamodb, settings.deliveries_table)
-        self._records = records or Records(deliveries)
+        self._deliverer = deliverer
+        self._deliveries = DeliveriesTable(dynamodb, settings.deliveries_table)
         self._visibility = visibility_client()
         self._deliveries_queue = settings.deliveries_queue
         self._sqs = client("sqs")
@@ -88,7 +85,7 @@ class Worker:
         )
         self._breaker = CircuitBreaker(CircuitsTable(dynamodb, settings.gates_table), now_ms)
         bus = EventBus(client("events"), settings.event_bus)
-        self._health = SubscriptionHealth(self._subscriptions, deliveries, bus)
+        self._health = SubscriptionHealth(self._subscriptions, self._deliveries, bus)
         self._jitter = SystemRandom().random
         self._master_secret = MasterSecret(client("secretsmanager"), settings.master_secret)
         self._loop = asyncio.new_event_loop()
@@ -129,9 +126,9 @@ class Worker:
     async def _handle(
         self, messages: Sequence[Message], remaining_ms: Callable[[], int]
     ) -> list[Outcome | GivenUp | BaseException]:
-        deliverer = Deliverer(
-            records=self._records,
-            outbox=MessageBatcher(self._queue, now_ms),
+        deliverer = self._deliverer(
+            deliveries=self._deliveries,
+            batcher=MessageBatcher(self._queue, now_ms),
             subscriptions=self._subscriptions,
             breaker=self._breaker,
             health=self._health,

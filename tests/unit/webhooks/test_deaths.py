@@ -183,7 +183,8 @@ async def test_a_death_at_any_call_loses_nothing_and_records_nothing_twice(story
 
 async def test_two_workers_with_the_same_message_make_one_attempt() -> None:
     world = World(Receiver(OK))
-    await world.breaker.settle(await world.breaker.admit(hook_delivery().subscription_id), answered=True)
+    async with world.breaker.permit(hook_delivery().subscription_id) as permit:
+        permit.record_result(True)
     message = world.add(hook_delivery())
     outcomes = await asyncio.gather(
         *(world.deliverer.handle(message) for _ in range(5)), return_exceptions=True

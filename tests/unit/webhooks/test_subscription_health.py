@@ -79,7 +79,7 @@ async def test_a_subscription_fails_from_the_first_failure_on_whatever_its_user_
 async def test_attempts_that_fail_together_begin_the_failing_once(world: World) -> None:
     item = world.subscriptions.get("sub")
     assert item is not None
-    changes = await asyncio.gather(*(world.health.failed(item.item, START_MS + each) for each in range(5)))
+    changes = await asyncio.gather(*(world.health.record_failure(item, START_MS + each) for each in range(5)))
     assert sorted(changes) == sorted([Change.FAILING, *[Change.NONE] * 4])
 
 
@@ -224,6 +224,6 @@ async def test_a_subscription_that_was_deleted_meanwhile_stays_deleted(world: Wo
     item = world.subscriptions.get("sub")
     world.client.delete_item(TableName="subscriptions", Key={"subscription_id": {"S": "sub"}})
     assert item is not None
-    assert await world.health.gone(item.item, world.now_ms, "gone") is Change.NONE
-    await world.health.failed(item.item, world.now_ms)
+    assert await world.health.record_gone(item, world.now_ms, "gone") is Change.NONE
+    await world.health.record_failure(item, world.now_ms)
     assert world.client.scan(TableName="subscriptions")["Count"] == 0

@@ -28,7 +28,6 @@ from webhooks.circuit_breaker import CircuitBreaker
 from webhooks.delivery import Deliverer, Outcome
 from webhooks.message_batcher import MessageBatcher
 from webhooks.policy import ResponseClass
-from webhooks.records import Records
 from webhooks.subscription_cache import Subscribed, SubscriptionCache
 from webhooks.subscription_health import SubscriptionHealth
 
@@ -224,8 +223,8 @@ class World:
         sender: Any = self.receiver
         secret: Any = Secret(self.master_secret)
         return Deliverer(
-            records=Records(self.table),
-            outbox=MessageBatcher(queue, lambda: self.now_ms),
+            deliveries=self.table,
+            batcher=MessageBatcher(queue, lambda: self.now_ms),
             subscriptions=self.subscriptions,
             breaker=self.breaker,
             health=self.health,
