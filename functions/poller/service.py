@@ -229,7 +229,7 @@ class Poller:
             return await self._watch(shard, owner, take_over, remaining_ms, figures, upkeep)
         finally:
             upkeep.shutdown()
-            figures.tell()
+            figures.emit()
 
     async def _watch(
         self,

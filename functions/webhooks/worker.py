@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from functools import partial
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final
@@ -45,13 +44,6 @@ logger = Logger(child=True)
 
 GRACE_S: Final = 0.25
 """How long a batch has until its messages are held. Most are done by then, and are spared the call."""
-
-
-@dataclass(frozen=True, slots=True)
-class GivenUp:
-    """A message that lies in the dead letters, as nothing can come of it, and what is wrong with it."""
-
-    error: InvalidInput
 
 
 class Worker:
@@ -98,7 +90,7 @@ class Worker:
 
     def handle(
         self, records: Sequence[Mapping[str, Any]], remaining_ms: Callable[[], int]
-    ) -> list[Outcome | GivenUp | BaseException]:
+    ) -> list[Outcome | Exception]:
         """Handle the messages of a batch at the same time.
 
         Parameters
@@ -110,9 +102,9 @@ class Worker:
 
         Returns
         -------
-        list of Outcome or GivenUp or BaseException
-            For each message, in order: what became of it; what is wrong with it, where no worker can ever do what it
-            asks for; or the fault for which it comes again.
+        list of Outcome or Exception
+            For each message, in order: what became of it; an `InvalidInput` with what is wrong with it, where it lies
+            in the dead letters, as nothing can come of it; or the fault for which it comes again.
         """
         messages = [Message.of(record) for record in records]
         return self._loop.run_until_complete(self._handle(messages, remaining_ms))
@@ -125,7 +117,7 @@ class Worker:
 
     async def _handle(
         self, messages: Sequence[Message], remaining_ms: Callable[[], int]
-    ) -> list[Outcome | GivenUp | BaseException]:
+    ) -> list[Outcome | Exception]:
         deliverer = self._deliverer(
             deliveries=self._deliveries,
             batcher=MessageBatcher(self._queue, now_ms),
@@ -138,29 +130,27 @@ class Worker:
             jitter=self._jitter,
             remaining_ms=remaining_ms,
         )
-        hold = VisibilityHeartbeat(
+        async with VisibilityHeartbeat(
             self._visibility, self._deliveries_queue, messages, on_fault=_not_hidden, grace_s=GRACE_S
-        )
-        async with hold:
-            return await asyncio.gather(*(self._handle_one(deliverer, message, hold) for message in messages))
+        ) as heartbeat:
+            return await asyncio.gather(
+                *(self._handle_one(deliverer, message, heartbeat) for message in messages)
+            )
 
     async def _handle_one(
-        self, deliverer: Deliverer, message: Message, hold: VisibilityHeartbeat
-    ) -> Outcome | GivenUp | BaseException:
+        self, deliverer: Deliverer, message: Message, heartbeat: VisibilityHeartbeat
+    ) -> Outcome | Exception:
         try:
-            return await self._do(deliverer, message)
+            try:
+                return await deliverer.handle(message_of(message.body), message.receive_count)
+            except (InvalidInput, ValidationError) as error:
+                # The message, or the record of its delivery, is not as tunehook writes it, however often it comes.
+                problem = error if isinstance(error, InvalidInput) else first_problem(error, "delivery")
+                await asyncio.to_thread(put_aside, self._sqs, self._dead_letters, message, problem)
+                return problem
         except Exception as fault:  # noqa: BLE001 - one message's fault is not the others'
-            await hold.retry_after(message, after_fault_s(message.receive_count))
+            await heartbeat.retry_after(message, after_fault_s(message.receive_count))
             return fault
-
-    async def _do(self, deliverer: Deliverer, message: Message) -> Outcome | GivenUp:
-        try:
-            return await deliverer.handle(message_of(message.body), message.receive_count)
-        except (InvalidInput, ValidationError) as error:
-            # The message, or the record of its delivery, is none of ours, and is so however often it comes.
-            given_up = GivenUp(error if isinstance(error, InvalidInput) else first_problem(error, "delivery"))
-        await asyncio.to_thread(put_aside, self._sqs, self._dead_letters, message, given_up.error)
-        return given_up
 
 
 def _not_hidden(fault: Exception) -> None:

@@ -55,6 +55,12 @@ async def answer(breaker: CircuitBreaker, *, answered: bool | None = True) -> Pe
     return permit
 
 
+async def attempt_that_is_not_recorded(breaker: CircuitBreaker, *, answered: bool) -> None:
+    async with breaker.permit("sub") as permit:
+        permit.record_result(answered)
+        raise OSError("not recorded")
+
+
 async def fail(world: World, times: int, every_ms: int = 15 * SECOND) -> None:
     for _ in range(times):
         world.now_ms += every_ms
@@ -120,9 +126,7 @@ async def test_an_answer_counts_although_its_record_failed(
 
     monkeypatch.setattr(world.gates, "close", prove_late)
     with pytest.raises(OSError, match="not recorded"):
-        async with world.breaker.permit("sub") as permit:
-            permit.record_result(True)
-            raise OSError("not recorded")
+        await attempt_that_is_not_recorded(world.breaker, answered=True)
     assert world.gates.acquire_probe("sub", world.now_ms)[1].proven_until_ms > world.now_ms
     permit = await enter(another_worker(world))
     assert (permit.is_probe, permit.wait_until_ms) == (False, None)
@@ -133,9 +137,7 @@ async def test_failures_count_although_their_records_failed(world: World) -> Non
     for _ in range(3):
         world.now_ms += SECOND
         with pytest.raises(OSError, match="not recorded"):
-            async with another_worker(world).permit("sub") as permit:
-                permit.record_result(False)
-                raise OSError("not recorded")
+            await attempt_that_is_not_recorded(another_worker(world), answered=False)
     assert await waits_ms(world) == 30 * SECOND
 
 
