@@ -37,18 +37,9 @@ DETAIL_LENGTH: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What an attempt came to.
+    """What an attempt came to: its record, what it means, and the response's ``Retry-After``.
 
-    Attributes
-    ----------
-    attempt : Attempt
-        As it is recorded.
-    response_class : ResponseClass
-        What it means.
-    answered : bool or None
-        Whether the receiver answered, whatever it said, be it no valid HTTP; None if nothing was asked of it.
-    retry_after : str or None
-        The answer's ``Retry-After``.
+    `answered` says whether the receiver answered, be it no valid HTTP; it is None if nothing was asked of it.
     """
 
     attempt: Attempt
@@ -64,11 +55,7 @@ class Sender:
     Parameters
     ----------
     transport : HttpTransport
-        Guarded by `policy`.
-    policy : NetworkPolicy
-        Where requests may go.
-    sign_link : callable
-        Makes a download link of an S3 key.
+        Guarded by `policy`, which says where requests may go.
     deadline_s : float
         When an attempt ends, whatever the receiver does.
     """
@@ -81,38 +68,18 @@ class Sender:
     async def attempt(
         self, delivery: Delivery, subscription: Subscribed | None, master_secret: str, now_ms: int
     ) -> Result:
-        """Make the next attempt of a delivery. DNS and TLS and reading the answer included, it ends by the deadline.
+        """Make the next attempt of a delivery, which belongs to a subscription or to a task's own hook.
 
-        Parameters
-        ----------
-        delivery : Delivery
-            What to send.
-        subscription : Subscribed or None
-            Its subscription, unless it belongs to a task's own hook.
-        master_secret : str
-            What signing secrets are derived from.
-        now_ms : int
-            The present moment.
-
-        Returns
-        -------
-        Result
-            Whatever the receiver does, and also if its URL or headers are not acceptable.
+        It ends by the deadline, DNS, TLS and reading the response included. There is a result whatever the receiver
+        does, and also if its URL or headers are not acceptable.
         """
         started = time.monotonic()
         answer: Reply | None = None
         failure: Exception | None = None
         try:
             url, headers, body = self._request(delivery, subscription, master_secret, now_ms)
-            answer = await exchange(
-                self.transport,
-                "POST",
-                url,
-                headers,
-                body,
-                deadline_s=self.deadline_s,
-                max_bytes=MAX_ANSWER_BYTES,
-            )
+            request = (self.transport, "POST", url, headers, body)
+            answer = await exchange(*request, deadline_s=self.deadline_s, max_bytes=MAX_ANSWER_BYTES)
         except (InvalidInput, httpx.TransportError) as error:
             failure = error
         attempt = Attempt(
@@ -133,12 +100,12 @@ class Sender:
     def _request(
         self, delivery: Delivery, subscription: Subscribed | None, master_secret: str, now_ms: int
     ) -> tuple[str, Mapping[str, str], bytes]:
-        receiver = endpoint_of(delivery, subscription, now_ms)
-        url = _checked(receiver.url, self.policy)
-        check_headers(receiver.headers)
+        endpoint = endpoint_of(delivery, subscription, now_ms)
+        url = _checked(endpoint.url, self.policy)
+        check_headers(endpoint.headers)
         body = render(delivery, self.sign_link, now_ms)
         secrets = [
-            _key(master_secret, delivery.subscription_id, version) for version in receiver.secret_versions
+            _key(master_secret, delivery.subscription_id, version) for version in endpoint.secret_versions
         ]
         timestamp_s = now_ms // 1000
         contract = {
@@ -147,7 +114,7 @@ class Sender:
             "webhook-timestamp": str(timestamp_s),
             "webhook-signature": sign(delivery.delivery_id, timestamp_s, body.content, secrets),
         }
-        return url, {**receiver.headers, **contract}, body.content
+        return url, {**endpoint.headers, **contract}, body.content
 
 
 _UNANSWERED: Final = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)

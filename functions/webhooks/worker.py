@@ -43,71 +43,57 @@ if TYPE_CHECKING:
 logger = Logger(child=True)
 
 GRACE_S: Final = 0.25
-"""How long a batch has until its messages are held. Most are done by then, and are spared the call."""
+"""How long a batch has until its messages are hidden. Most are done by then, and are spared the call."""
 
 
 class Worker:
-    """Handles batches of messages; made once for the life of the function's process.
-
-    Parameters
-    ----------
-    settings : WebhooksSettings
-        The function's environment.
-    deliverer : type of Deliverer
-        What handles a message.
-    """
+    """Handles batches of messages, by a `Deliverer`; made once for the life of the function's process."""
 
     def __init__(
         self, settings: WebhooksSettings, dynamodb: DynamoDBClient, deliverer: type[Deliverer] = Deliverer
     ) -> None:
-        s3 = s3_client()
         self.observability = settings.observability
-        self._policy = settings.network_policy
-        self._deliverer = deliverer
-        self._deliveries = DeliveriesTable(dynamodb, settings.deliveries_table)
+        self._settings = settings
         self._visibility = visibility_client()
-        self._deliveries_queue = settings.deliveries_queue
         self._sqs = client("sqs")
-        self._queue = DeliveriesQueue(self._sqs, settings.deliveries_queue)
-        self._dead_letters = settings.dead_letters
-        self._subscriptions = SubscriptionCache(
-            SubscriptionsTable(dynamodb, settings.subscriptions_table),
-            SecretVersionsTable(dynamodb, settings.secret_versions_table),
-            settings.network_policy,
-        )
-        self._breaker = CircuitBreaker(CircuitsTable(dynamodb, settings.gates_table), now_ms)
-        bus = EventBus(client("events"), settings.event_bus)
-        self._health = SubscriptionHealth(self._subscriptions, self._deliveries, bus)
-        self._jitter = SystemRandom().random
-        self._master_secret = MasterSecret(client("secretsmanager"), settings.master_secret)
         self._loop = asyncio.new_event_loop()
         # By default there would be as few as the machine has processors, and ten messages to handle.
         self._loop.set_default_executor(UnawaitedThreads(CONNECTIONS))
         # Its connections outlive a batch: each is looked at before it carries another request.
-        self._transport = HttpTransport(guard=self._policy)
-
-        self._sign_link = partial(link, s3, settings.results_bucket)
+        self._transport = HttpTransport(guard=settings.network_policy)
+        deliveries = DeliveriesTable(dynamodb, settings.deliveries_table)
+        subscriptions = SubscriptionCache(
+            SubscriptionsTable(dynamodb, settings.subscriptions_table),
+            SecretVersionsTable(dynamodb, settings.secret_versions_table),
+            settings.network_policy,
+        )
+        bus = EventBus(client("events"), settings.event_bus)
+        sign_link = partial(link, s3_client(), settings.results_bucket)
+        self._deliverer = partial(
+            deliverer,
+            deliveries=deliveries,
+            subscriptions=subscriptions,
+            breaker=CircuitBreaker(CircuitsTable(dynamodb, settings.gates_table), now_ms),
+            health=SubscriptionHealth(subscriptions, deliveries, bus),
+            sender=Sender(self._transport, settings.network_policy, sign_link),
+            master_secret=MasterSecret(client("secretsmanager"), settings.master_secret),
+            now_ms=now_ms,
+            jitter=SystemRandom().random,
+        )
+        self._queue = DeliveriesQueue(self._sqs, settings.deliveries_queue)
 
     def handle(
         self, records: Sequence[Mapping[str, Any]], remaining_ms: Callable[[], int]
     ) -> list[Outcome | Exception]:
-        """Handle the messages of a batch at the same time.
-
-        Parameters
-        ----------
-        records : sequence of mapping
-            The records of Lambda's event.
-        remaining_ms : callable
-            How much is left of the function's time.
+        """Handle the records of Lambda's event at the same time.
 
         Returns
         -------
         list of Outcome or Exception
-            For each message, in order: what became of it; an `InvalidInput` with what is wrong with it, where it lies
+            For each record, in order: what became of it; an `InvalidInput` with what is wrong with it, where it lies
             in the dead letters, as nothing can come of it; or the fault for which it comes again.
         """
-        messages = [Message.of(record) for record in records]
-        return self._loop.run_until_complete(self._handle(messages, remaining_ms))
+        return self._loop.run_until_complete(self._handle(list(map(Message.of, records)), remaining_ms))
 
     def close(self) -> None:
         """Close the connections; the worker is of no use any more."""
@@ -118,20 +104,10 @@ class Worker:
     async def _handle(
         self, messages: Sequence[Message], remaining_ms: Callable[[], int]
     ) -> list[Outcome | Exception]:
-        deliverer = self._deliverer(
-            deliveries=self._deliveries,
-            batcher=MessageBatcher(self._queue, now_ms),
-            subscriptions=self._subscriptions,
-            breaker=self._breaker,
-            health=self._health,
-            sender=Sender(self._transport, self._policy, self._sign_link),
-            master_secret=self._master_secret,
-            now_ms=now_ms,
-            jitter=self._jitter,
-            remaining_ms=remaining_ms,
-        )
+        batcher = MessageBatcher(self._queue, now_ms)
+        deliverer = self._deliverer(batcher=batcher, remaining_ms=remaining_ms)
         async with VisibilityHeartbeat(
-            self._visibility, self._deliveries_queue, messages, on_fault=_not_hidden, grace_s=GRACE_S
+            self._visibility, self._settings.deliveries_queue, messages, on_fault=_not_hidden, grace_s=GRACE_S
         ) as heartbeat:
             return await asyncio.gather(
                 *(self._handle_one(deliverer, message, heartbeat) for message in messages)
@@ -146,7 +122,7 @@ class Worker:
             except (InvalidInput, ValidationError) as error:
                 # The message, or the record of its delivery, is not as tunehook writes it, however often it comes.
                 problem = error if isinstance(error, InvalidInput) else first_problem(error, "delivery")
-                await asyncio.to_thread(put_aside, self._sqs, self._dead_letters, message, problem)
+                await asyncio.to_thread(put_aside, self._sqs, self._settings.dead_letters, message, problem)
                 return problem
         except Exception as fault:  # noqa: BLE001 - one message's fault is not the others'
             await heartbeat.retry_after(message, after_fault_s(message.receive_count))
