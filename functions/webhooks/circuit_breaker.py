@@ -12,10 +12,11 @@ gets another one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from aws_lambda_powertools import Logger
 
@@ -24,9 +25,8 @@ from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.signatures import notify_hook_subscription_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tunehook.aws.circuits import Circuit, CircuitsTable
+    from webhooks.subscription_cache import Subscribed
 
 logger = Logger(child=True)
 
@@ -72,15 +72,7 @@ class _Known:
 
 
 class CircuitBreaker:
-    """Lets attempts in; made once for the life of the function's process.
-
-    Parameters
-    ----------
-    circuits : CircuitsTable
-        What all workers know. It is read for receivers that this worker has no answer of.
-    now_ms : callable
-        The wall clock, in milliseconds since 1970.
-    """
+    """Gives permits for attempts. The table, which all workers share, is read for receivers without a late answer."""
 
     def __init__(self, circuits: CircuitsTable, now_ms: Callable[[], int]) -> None:
         self._circuits = circuits
@@ -125,26 +117,20 @@ class Permit:
         loop = asyncio.get_running_loop()
         give_up_at_s = loop.time() + PATIENCE_ELSEWHERE_S
         known = self._known
-        while True:
-            now_ms = self._now_ms()
-            # What lies further ahead was known before the clock has jumped back.
-            if now_ms < known.proven_until_ms <= now_ms + PROVEN_MS:
-                return self
-            if now_ms < known.wait_until_ms <= now_ms + LONGEST_WAIT_MS:
-                self.wait_until_ms = known.wait_until_ms
-                return self
+        while not self._is_decided(now_ms := self._now_ms()):
             if known.probing_since_s is not None:
-                if await _is_set_by(known.changed, known.probing_since_s + PATIENCE_HERE_S):
-                    continue
-            elif await self._acquire_probe(now_ms):
-                return self
-            elif max(known.proven_until_ms, known.wait_until_ms) > now_ms:
-                continue
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(known.probing_since_s + PATIENCE_HERE_S):
+                        await known.changed.wait()
+                        continue
+            elif await self._acquire_probe(now_ms) or self._is_decided(now_ms):
+                break
             elif loop.time() < give_up_at_s:
                 await asyncio.sleep(_POLL_ELSEWHERE_S)
                 continue
             self.wait_until_ms = now_ms + LOOK_AGAIN_MS
-            return self
+            break
+        return self
 
     def record_result(self, answered: bool | None) -> None:
         """Let the messages that wait for this probe know how it ended, before the attempt is recorded.
@@ -187,6 +173,18 @@ class Permit:
             if self.is_probe:
                 self._known.end_probe()
 
+    def _is_decided(self, now_ms: int) -> bool:
+        """Return whether it is known that the circuit is closed, or until when to wait.
+
+        What lies further ahead than can be is void: a clock was wrong, or has jumped back.
+        """
+        known = self._known
+        if now_ms < known.proven_until_ms <= now_ms + PROVEN_MS:
+            return True
+        if now_ms < known.wait_until_ms <= now_ms + LONGEST_WAIT_MS:
+            self.wait_until_ms = known.wait_until_ms
+        return self.wait_until_ms is not None
+
     async def _acquire_probe(self, now_ms: int) -> bool:
         known = self._known
         known.probing_since_s = asyncio.get_running_loop().time()
@@ -198,7 +196,7 @@ class Permit:
             if not self.is_probe:
                 known.end_probe()
         if not self.is_probe:
-            known.proven_until_ms = _unless_void(circuit.proven_until_ms, now_ms + PROVEN_MS)
+            known.proven_until_ms = circuit.proven_until_ms
             known.wait_until_ms = _wait_until_ms(circuit, now_ms)
         return self.is_probe
 
@@ -220,36 +218,22 @@ class Permit:
         return 0
 
 
-def receiver_of(subscription_id: str, item: Mapping[str, Any] | None) -> str:
+def receiver_of(subscription_id: str, subscription: Subscribed | None) -> str:
     """Return what stands for the URL that a message goes to, which cannot be read in it.
 
     A subscription without a URL, to which no request can go, is a receiver by its own id. So is a task's own hook,
-    which has no `item`: its id is made of its URL.
+    which is no subscription: its id is made of its URL.
     """
-    url = None if item is None else item.get("url")
+    url = None if subscription is None else subscription.item.get("url")
     return notify_hook_subscription_id(url) if isinstance(url, str) else subscription_id
-
-
-async def _is_set_by(event: asyncio.Event, deadline_s: float) -> bool:
-    try:
-        async with asyncio.timeout_at(deadline_s):
-            return await event.wait()
-    except TimeoutError:
-        return False
 
 
 def _wait_until_ms(circuit: Circuit, now_ms: int) -> int:
     """Return until when to wait without reading the circuit again: 0 where a probe has only just begun."""
-    shut_until_ms = _unless_void(circuit.shut_until_ms, now_ms + LONGEST_WAIT_MS)
-    if shut_until_ms > now_ms:
-        return shut_until_ms
+    if now_ms < circuit.shut_until_ms <= now_ms + LONGEST_WAIT_MS:
+        return circuit.shut_until_ms
     age_ms = now_ms - circuit.trial_since_ms
     if circuit.proven_until_ms > now_ms or age_ms < PATIENCE_ELSEWHERE_S * 1000:
         return 0
     # Longer and longer, so that many messages that wait for one probe do not keep the workers busy.
     return min(now_ms + max(age_ms, LOOK_AGAIN_MS), max(circuit.trial_since_ms + TRIAL_MS, now_ms + 1))
-
-
-def _unless_void(moment_ms: int, latest_ms: int) -> int:
-    """Return a moment, or 0 if it lies so far ahead that a clock was wrong."""
-    return moment_ms if moment_ms <= latest_ms else 0

@@ -121,7 +121,7 @@ class Deliverer:
         if EARLY_MS < message.due_at_ms - self.now_ms() <= FURTHEST_AHEAD_MS:
             await self.batcher.send(message)
             return Outcome(step=Step.SENT_ON, message=message)
-        receiver = await self._receiver(message)
+        receiver = receiver_of(message.subscription_id, await self._subscription(message.subscription_id))
         async with self.breaker.permit(receiver) as permit:
             if permit.wait_until_ms is not None:
                 await self.batcher.send(message.model_copy(update={"due_at_ms": permit.wait_until_ms}))
@@ -137,8 +137,7 @@ class Deliverer:
                     return await self._withdraw(message, delivery, subscription)
             result = await self.sender.attempt(delivery, subscription, master_secret, self.now_ms())
             # Where the URL was changed since the message was let in, the answer is another receiver's.
-            item = None if subscription is None else subscription.item
-            is_same = receiver_of(message.subscription_id, item) == receiver
+            is_same = receiver_of(message.subscription_id, subscription) == receiver
             permit.record_result(result.answered if is_same else None)
             status, change = await self._record_and_arrange(message, subscription, result)
         return Outcome(
@@ -190,13 +189,9 @@ class Deliverer:
             # The message comes again and finds what the other worker recorded.
             raise NotRecorded("another worker has recorded this attempt")
 
-    async def _receiver(self, message: DeliveryMessage) -> str:
-        if message.subscription_id.startswith(NOTIFY_HOOK_PREFIX):
-            return message.subscription_id
-        subscription = await self._subscription(message.subscription_id)
-        return receiver_of(message.subscription_id, None if subscription is None else subscription.item)
-
     async def _subscription(self, subscription_id: str) -> Subscribed | None:
+        if subscription_id.startswith(NOTIFY_HOOK_PREFIX):
+            return None
         is_known, subscription = self.subscriptions.cached(subscription_id)
         return subscription if is_known else await asyncio.to_thread(self.subscriptions.get, subscription_id)
 
@@ -235,10 +230,8 @@ class Deliverer:
             case ResponseClass.ABORTED:
                 status, reason = DeliveryStatus.ABORTED, "refused by the receiver"
             case ResponseClass.GONE:
-                status, reason = (
-                    DeliveryStatus.FAILED,
-                    f"the receiver asked for no more ({attempt.status_code})",
-                )
+                status = DeliveryStatus.FAILED
+                reason = f"the receiver asked for no more ({attempt.status_code})"
                 # First, so that a crash in between leads to the same end.
                 change = await self.health.record_gone(subscription, attempt.at_ms, reason)
             case ResponseClass.FAILED:

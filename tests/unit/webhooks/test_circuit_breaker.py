@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.support.patience import HANG_S
 from tests.support.virtual_tests import in_virtual_time
-from tests.unit.webhooks.world import START_MS, Receiver, World, delivery, hook_delivery
+from tests.unit.webhooks.world import START_MS, Receiver, World, delivery, hook_delivery, subscribed
 
 from tunehook.aws.circuits import Circuit, CircuitsTable
 from tunehook.aws.items import from_attributes
@@ -197,7 +197,7 @@ HOOK_URL = "https://hook.example/"
 def test_a_receiver_is_a_url_and_the_hooks_with_the_same_one_are_the_same(
     item: dict[str, Any] | None, name: str
 ) -> None:
-    assert receiver_of("sub", item) == name
+    assert receiver_of("sub", None if item is None else subscribed(item)) == name
 
 
 async def test_a_subscription_whose_url_is_changed_waits_for_no_circuit_of_the_old_one(world: World) -> None:
