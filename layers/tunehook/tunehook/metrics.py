@@ -5,12 +5,14 @@ CloudWatch bills each combination of a metric's name and dimensions by itself, f
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import ClassVar, Final
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+from pydantic import BaseModel
+
+from tunehook.settings import load_settings
 
 _UNITS: Final = {"BytesArchived": MetricUnit.Bytes} | dict.fromkeys(
     ("ArchiveDuration", "AttemptDuration", "DetectionDelay", "EventToFirstAttempt", "OldestPendingAge"),
@@ -28,6 +30,10 @@ class Observability(StrEnum):
 
     LEAN = "lean"
     FULL = "full"
+
+
+class _Runtime(BaseModel):
+    aws_lambda_function_name: str = ""  # unset outside of Lambda
 
 
 class Metrics:
@@ -73,7 +79,7 @@ class Metrics:
 
     def _write(self, dimensions: Mapping[str, str], metrics: Mapping[str, Sequence[int]]) -> None:
         record = EphemeralMetrics(namespace="tunehook", service=self.SERVICE)
-        if function_name := os.environ.get("AWS_LAMBDA_FUNCTION_NAME"):  # unset outside of Lambda
+        if function_name := load_settings(_Runtime).aws_lambda_function_name:
             record.add_dimension("function_name", function_name)
         for dimension, label in dimensions.items():
             record.add_dimension(dimension, label)
