@@ -44,18 +44,9 @@ STOP_BEFORE_MS: Final = 15_000
 class Intake:
     """Takes new items in, and starts the pollers of the shards that have got work by them.
 
-    Parameters
-    ----------
-    bus : callable
-        Returns where the events of replaced runs go; it is needed seldom, and its client takes a while to make.
-    marks : StreamMarks
-        For which stream the table was scanned.
-    stream : str
-        The ARN of the table's stream.
-    policy : NetworkPolicy
-        Where a `notify_hook` may point.
-    clock : callable, optional
-        Returns the present moment in milliseconds since 1970.
+    `bus` returns where the events of replaced runs go; it is needed seldom, and its client takes a while to make.
+    `stream` is the ARN of the table's stream, and `marks` tell for which stream the table was scanned. `clock` returns
+    milliseconds since 1970.
     """
 
     tasks: TasksTable
@@ -72,29 +63,16 @@ class Intake:
     _registered: set[int] = field(default_factory=set)
 
     def take_change(self, change: Mapping[str, Any]) -> int | None:
-        """Take in what a record of the stream tells of; return the shard that has got work by it, if any has.
+        """Take in a record's ``dynamodb`` (``OldImage``, ``NewImage``); return the shard that has got work by it.
 
-        Parameters
-        ----------
-        change : mapping
-            The record's ``dynamodb``: ``OldImage`` and ``NewImage``, as far as there are any.
-
-        Raises
-        ------
-        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
-            If the record is to come again.
+        An error of botocore is raised if the record is to come again.
         """
         if "OldImage" in change:
             self._save_unsent_end(plainly_from_stream(change["OldImage"]))
         return self.take_in(change["NewImage"]) if "NewImage" in change else None
 
     def take_in(self, image: Mapping[str, Any]) -> int | None:
-        """Give a new item its status, its deadline and its place in the work index.
-
-        Parameters
-        ----------
-        image : mapping
-            The item as the stream shows it, in DynamoDB attribute values.
+        """Give a new item, in DynamoDB attribute values, its status, its deadline and its place in the work index.
 
         Returns
         -------

@@ -104,9 +104,8 @@ class Sender:
         url = _checked(endpoint.url, self.policy)
         check_headers(endpoint.headers)
         body = render(delivery, self.sign_link, now_ms)
-        secrets = [
-            _key(master_secret, delivery.subscription_id, version) for version in endpoint.secret_versions
-        ]
+        subscription_id = delivery.subscription_id
+        secrets = [_signing_secret(master_secret, subscription_id, each) for each in endpoint.secret_versions]
         timestamp_s = now_ms // 1000
         contract = {
             "content-type": body.content_type,
@@ -145,6 +144,4 @@ def _checked(url: str, policy: NetworkPolicy) -> str:
     return wire_url(url)
 
 
-@functools.lru_cache(maxsize=256)
-def _key(master_secret: str, subscription_id: str, version: int) -> str:
-    return derive_secret(master_secret, subscription_id, version)
+_signing_secret = functools.lru_cache(maxsize=256)(derive_secret)

@@ -49,21 +49,14 @@ class NotRecorded(Unavailable):
 
 
 class Step(StrEnum):
-    """What a message led to.
-
-    ``ATTEMPTED``: an attempt. ``SENT_ON``: it came early. ``HELD_BACK``: its receiver hangs, or nobody knows yet
-    whether it does, so it was sent on; that uses up no attempt. ``SENT_AGAIN``: its attempt had been recorded by a
-    worker that may have died before it sent the next message, so that was sent once more. ``DROPPED``: its delivery
-    has ended or is gone, or it is a duplicate of a message that is done. ``WITHDRAWN``: there is no enabled
-    subscription any more, which ended the delivery.
-    """
+    """What a message led to."""
 
     ATTEMPTED = "attempted"
-    SENT_ON = "sent_on"
-    HELD_BACK = "held_back"
-    SENT_AGAIN = "sent_again"
-    DROPPED = "dropped"
-    WITHDRAWN = "withdrawn"
+    SENT_ON = "sent_on"  # it came early
+    HELD_BACK = "held_back"  # its receiver hangs, or nobody knows yet: it was sent on, and uses up no attempt
+    SENT_AGAIN = "sent_again"  # the next one, which the worker that recorded this attempt may not have sent
+    DROPPED = "dropped"  # its delivery has ended or is gone, or it is a duplicate of a message that is done
+    WITHDRAWN = "withdrawn"  # there is no enabled subscription any more, which ended the delivery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +75,7 @@ class Outcome:
 class Deliverer:
     """Does what the messages of the deliveries queue ask for.
 
-    Attributes
-    ----------
-    now_ms : callable
-        The wall clock, in milliseconds since 1970.
-    jitter : callable
-        Numbers from 0 to 1, for the schedule.
-    remaining_ms : callable
-        How much is left of the function's time.
+    `jitter` returns numbers from 0 to 1, for the schedule; `remaining_ms` how much is left of the function's time.
     """
 
     deliveries: DeliveriesTable
@@ -106,12 +92,7 @@ class Deliverer:
     async def handle(self, message: DeliveryMessage, receive_count: int = 1) -> Outcome:
         """Do what a message asks for: the stages are time, permit, claim, attempt, record, and the next message.
 
-        Parameters
-        ----------
-        message : DeliveryMessage
-            The message.
-        receive_count : int
-            How often the queue has handed this very message over, this time included.
+        The queue has handed this very message over `receive_count` times, this time included.
 
         Raises
         ------
@@ -150,13 +131,7 @@ class Deliverer:
         )
 
     async def claim(self, message: DeliveryMessage) -> tuple[Claim, Delivery | None]:
-        """Claim the attempt, if there is time for it; see `tunehook.aws.deliveries.DeliveriesTable.claim`.
-
-        Raises
-        ------
-        NotAttempted
-            If there is too little time, or another worker is making it.
-        """
+        """Claim the attempt, or raise `NotAttempted`; see `tunehook.aws.deliveries.DeliveriesTable.claim`."""
         if self.remaining_ms() < ATTEMPT_S * 1000 + RESERVE_MS:
             raise NotAttempted("too little time is left for an attempt")
         now_ms = self.now_ms()

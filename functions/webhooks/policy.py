@@ -24,16 +24,12 @@ MAX_RETRY_AFTER_MS: Final = 24 * 3600 * 1000
 
 
 class ResponseClass(StrEnum):
-    """What an attempt means for its delivery.
+    """What an attempt means for its delivery."""
 
-    ``DELIVERED``: the receiver has it. ``FAILED``: to be tried again. ``ABORTED``: the receiver does not want this
-    delivery. ``GONE``: the receiver wants no delivery any more.
-    """
-
-    DELIVERED = "delivered"
-    FAILED = "failed"
-    ABORTED = "aborted"
-    GONE = "gone"
+    DELIVERED = "delivered"  # the receiver has it
+    FAILED = "failed"  # to be tried again
+    ABORTED = "aborted"  # the receiver does not want this delivery
+    GONE = "gone"  # the receiver wants no delivery any more
 
 
 def classify_response(status_code: int, headers: Mapping[str, str]) -> ResponseClass:

@@ -57,11 +57,8 @@ def render(delivery: Delivery, sign_link: SignLink, now_ms: int) -> Body:
         raise InvalidInput("payload", "is not as tunehook writes it") from None
     if delivery.format is Format.CLOUDEVENTS:
         return Body(_fitting(data, _cloud_event(delivery)), "application/cloudevents+json; charset=utf-8")
-    return Body(_fitting(data, _standard(delivery)), "application/json; charset=utf-8")
-
-
-def _standard(delivery: Delivery) -> Data:
-    return {"type": delivery.type, "timestamp": iso(from_ms(delivery.event_at_ms))}
+    envelope = {"type": delivery.type, "timestamp": iso(from_ms(delivery.event_at_ms))}
+    return Body(_fitting(data, envelope), "application/json; charset=utf-8")
 
 
 def _cloud_event(delivery: Delivery) -> Data:

@@ -105,7 +105,7 @@ class SubscriptionCache:
     def mark_failing(self, subscription_id: str, since_ms: int) -> dict[str, Any] | None:
         """See `tunehook.aws.subscriptions.SubscriptionsTable.mark_failing`."""
         item = self._table.mark_failing(subscription_id, since_ms)
-        if item is not None and not _is_moment(item["failing_since_ms"]):
+        if item is not None and "failing_since_ms" not in _with_moments(item):
             # What its user has written there would stand for ever.
             self._table.clear_failing(subscription_id)
             item = self._table.mark_failing(subscription_id, since_ms)
@@ -135,11 +135,9 @@ def _not_read(fault: Exception) -> None:
 def _with_moments(item: dict[str, Any]) -> dict[str, Any]:
     """Return an item without what says when it failed, where its user has written there what is no moment."""
     moments = ("failing_since_ms", "failing_warned_ms")
-    return {name: value for name, value in item.items() if name not in moments or _is_moment(value)}
-
-
-def _is_moment(value: object) -> bool:
-    return is_whole(value, 0, LATEST_MS)
+    return {
+        name: value for name, value in item.items() if name not in moments or is_whole(value, 0, LATEST_MS)
+    }
 
 
 def endpoint_of(delivery: Delivery, subscription: Subscribed | None, now_ms: int) -> Endpoint:

@@ -44,13 +44,6 @@ class SubscriptionHealth:
     Each method takes the subscription as it was before the attempt, which may be 15 s old, or None for a task's own
     hook, of which nothing is recorded. It raises `Unavailable` or an error of boto3 where nothing could be recorded;
     the next failed attempt makes up for it.
-
-    Parameters
-    ----------
-    deliveries : DeliveriesTable
-        What tells whether something was delivered after all.
-    bus : EventBus
-        Where warnings and ends go.
     """
 
     def __init__(self, subscriptions: SubscriptionCache, deliveries: DeliveriesTable, bus: EventBus) -> None:
@@ -144,7 +137,5 @@ def _moment_ms(since_ms: int, percent: int) -> int:
 def _is_due(item: Mapping[str, Any], at_ms: int) -> bool:
     """Return whether a warning that has not been given, or the end, has come."""
     since_ms = item["failing_since_ms"]
-    passed = [
-        moment_ms for percent in (*WARNINGS, 100) if (moment_ms := _moment_ms(since_ms, percent)) <= at_ms
-    ]
-    return bool(passed) and passed[-1] > item.get("failing_warned_ms", 0)
+    moments_ms = [_moment_ms(since_ms, percent) for percent in (*WARNINGS, 100)]
+    return any(item.get("failing_warned_ms", 0) < moment_ms <= at_ms for moment_ms in moments_ms)
