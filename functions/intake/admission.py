@@ -28,7 +28,7 @@ from tunehook.errors import InvalidInput
 from tunehook.events import task_ended
 from tunehook.http.guard import NetworkPolicy
 from tunehook.ids import shard_of
-from tunehook.tasks import EndedTask, Status, TaskKey, check_request
+from tunehook.tasks import Status, TaskKey, check_request
 from tunehook.times import now_ms
 
 if TYPE_CHECKING:
@@ -74,12 +74,9 @@ class Intake:
     def take_in(self, image: Mapping[str, Any]) -> int | None:
         """Give a new item, in DynamoDB attribute values, its status, its deadline and its place in the work index.
 
-        Returns
-        -------
-        int or None
-            The shard that has work by it, also where an earlier record of the same item, or an earlier try of this
-            one, has given it its status: whoever did may have died before it woke the poller. None if it is not new,
-            or was changed meanwhile, which the stream tells of too.
+        Return the shard that has work by it, also where an earlier record of the same item, or an earlier try of this
+        one, has given it its status: whoever did may have died before it woke the poller. Return None if it is not new,
+        or was changed meanwhile, which the stream tells of too.
         """
         return self._take_in(from_stream(image))
 
@@ -177,18 +174,15 @@ class Intake:
         except InvalidInput as error:
             logger.error("item_unreadable", task_id=item["task_id"], reason=error.reason)
             return
-        if self._is_emitted(ended):
+        is_emitted = False
+        try:
+            (is_emitted,) = self.bus().put([task_ended(ended)])
+        except AWS_FAULTS as error:
+            logger.warning("events_not_emitted", count=1, error=code_of(error))
+        if is_emitted:
             logger.info("overwritten_end_emitted", task_id=task.key.task_id, provider=task.key.provider)
         elif self.tasks.park(task, item):
             logger.warning("overwritten_end_parked", task_id=task.key.task_id, provider=task.key.provider)
-
-    def _is_emitted(self, ended: EndedTask) -> bool:
-        try:
-            (is_accepted,) = self.bus().put([task_ended(ended)])
-        except AWS_FAULTS as error:
-            logger.warning("events_not_emitted", count=1, error=code_of(error))
-            return False
-        return is_accepted
 
     def _undo_start(self, shard: int, starter: str) -> None:
         try:

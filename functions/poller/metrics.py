@@ -12,10 +12,7 @@ from tunehook.tasks import Status
 class Metrics(metrics.Metrics):
     """Counts what a pass does, and writes it at its end.
 
-    Parameters
-    ----------
-    oldest_alarm_ms : int, optional
-        From which age of a pending task on an alarm goes off, in milliseconds; in lean its age is written only then.
+    The age of the oldest pending task is written in lean only above `oldest_alarm_ms`, where an alarm goes off.
     """
 
     SERVICE = "poller"

@@ -50,15 +50,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Makes attempts.
-
-    Parameters
-    ----------
-    transport : HttpTransport
-        Guarded by `policy`, which says where requests may go.
-    deadline_s : float
-        When an attempt ends, whatever the receiver does.
-    """
+    """Makes attempts by a transport that is guarded by `policy`, which says where requests may go."""
 
     transport: HttpTransport
     policy: NetworkPolicy

@@ -95,21 +95,14 @@ class Permit:
     """Lets an attempt in, or says when to come again; on the way out the circuit is written.
 
     It is entered at once where the receiver has answered lately, and after a moment otherwise.
-
-    Attributes
-    ----------
-    is_probe : bool
-        Whether it is for the one attempt that probes the receiver.
-    wait_until_ms : int or None
-        When to come again, where no attempt may be made.
     """
 
     receiver: str
     _circuits: CircuitsTable
     _now_ms: Callable[[], int]
     _known: _Known
-    is_probe: bool = False
-    wait_until_ms: int | None = None
+    is_probe: bool = False  # the one attempt that probes the receiver
+    wait_until_ms: int | None = None  # when to come again, where no attempt may be made
     _answered: bool | None = None
     _closing: asyncio.Task[None] | None = None
 
@@ -135,11 +128,8 @@ class Permit:
     def record_result(self, answered: bool | None) -> None:
         """Let the messages that wait for this probe know how it ended, before the attempt is recorded.
 
-        Parameters
-        ----------
-        answered : bool or None
-            Whether an answer came, whatever it said; False for timeouts and connection failures; None if the attempt
-            showed neither, as if none had been made.
+        `answered` is False for timeouts and connection failures, True for whatever else came back, and None if the
+        attempt showed neither, as if none had been made.
         """
         self._answered = answered
         known, now_ms = self._known, self._now_ms()
@@ -153,9 +143,8 @@ class Permit:
             known.announced_at_ms = now_ms
             known.is_failing = False
             known.notify()
-            self._closing = asyncio.create_task(
-                asyncio.to_thread(self._circuits.close, self.receiver, now_ms)
-            )
+            close = asyncio.to_thread(self._circuits.close, self.receiver, now_ms)
+            self._closing = asyncio.create_task(close)
 
     async def __aexit__(self, *_: object) -> None:
         """Write the circuit. What cannot be written is logged: the attempt is made and counts all the same."""
@@ -189,9 +178,8 @@ class Permit:
         known = self._known
         known.probing_since_s = asyncio.get_running_loop().time()
         try:
-            self.is_probe, circuit = await asyncio.to_thread(
-                self._circuits.acquire_probe, self.receiver, now_ms
-            )
+            acquire = self._circuits.acquire_probe
+            self.is_probe, circuit = await asyncio.to_thread(acquire, self.receiver, now_ms)
         finally:
             if not self.is_probe:
                 known.end_probe()

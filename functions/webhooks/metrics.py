@@ -25,22 +25,15 @@ _CHANGES: Final = {
 
 
 class Metrics(metrics.Metrics):
-    """Logs and counts what the messages of a batch led to, and writes the counts at its end.
-
-    ``Attempts`` are counted by outcome and error class: the class of a status such as ``5xx``, or an error such as
-    ``DeadlineExceeded``.
-    """
+    """Logs and counts what the messages of a batch led to, and writes the counts at its end."""
 
     SERVICE = "webhooks"
     LEAN: ClassVar = frozenset({"DeliveriesEnded", "DeliveriesGivenUp", "SubscriptionsDisabled"})
 
     def record(self, result: Outcome | Exception) -> bool:
-        """Log and count what became of a message; return whether it is to come again.
+        """Log and count what became of a message (see `Worker.handle`); return whether it is to come again.
 
-        Parameters
-        ----------
-        result : Outcome or Exception
-            As `webhooks.worker.Worker.handle` returns it. No URL, no header and no payload of it is logged.
+        No URL, no header and no payload is logged.
         """
         if isinstance(result, InvalidInput):
             self.add("Messages", step="given_up")
@@ -68,6 +61,7 @@ class Metrics(metrics.Metrics):
         delivery, attempt = outcome.delivery, outcome.attempt
         if delivery is None or attempt is None:
             return
+        # By an error such as ``DeadlineExceeded``, or the class of a status such as ``5xx``.
         delivered = outcome.status is DeliveryStatus.DELIVERED
         error = attempt.error or ("none" if delivered else f"{(attempt.status_code or 0) // 100}xx")
         self.add("Attempts", outcome="delivered" if delivered else "failed", error=error)
@@ -84,13 +78,13 @@ def _log(outcome: Outcome) -> None:
         f"message_{outcome.step}",
         delivery_id=outcome.message.delivery_id,
         subscription_id=outcome.message.subscription_id,
-        task_id=delivery.task_id if delivery else None,
-        provider=delivery.provider if delivery else None,
         run=outcome.message.run,
         attempt=outcome.message.attempt,
         status=outcome.status,
+        subscription=None if outcome.change is Change.NONE else outcome.change,
+        task_id=delivery.task_id if delivery else None,
+        provider=delivery.provider if delivery else None,
         status_code=attempt.status_code if attempt else None,
         error=attempt.error if attempt else None,
         duration_ms=attempt.duration_ms if attempt else None,
-        subscription=None if outcome.change is Change.NONE else outcome.change,
     )

@@ -87,8 +87,7 @@ class SubscriptionCache:
         return self._cache.get(subscription_id)
 
     def _read(self, subscription_id: str) -> Subscribed | None:
-        item = self._table.get(subscription_id)
-        if item is None:
+        if (item := self._table.get(subscription_id)) is None:
             return None
         usable: Subscription | InvalidInput
         try:
@@ -143,17 +142,13 @@ def _with_moments(item: dict[str, Any]) -> dict[str, Any]:
 def endpoint_of(delivery: Delivery, subscription: Subscribed | None, now_ms: int) -> Endpoint:
     """Return where a delivery goes: the URL on its record where it belongs to a task's own hook.
 
-    Raises
-    ------
-    InvalidInput
-        If there is no subscription, or its item, which its user may have written by hand, cannot be used.
+    `InvalidInput` is raised if there is no subscription, or its user has written by hand what cannot be used.
     """
     if delivery.url is not None:
         return Endpoint(delivery.url)
     if subscription is None:
         raise InvalidInput("subscription_id", "there is no such subscription")
-    if isinstance(subscription.usable, InvalidInput):
+    if isinstance(usable := subscription.usable, InvalidInput):
         # It is raised at each attempt; without this it would grow by each.
-        raise subscription.usable.with_traceback(None)
-    usable = subscription.usable
+        raise usable.with_traceback(None)
     return Endpoint(usable.url, usable.headers, subscription.secret.signing(now_ms))

@@ -85,13 +85,10 @@ class Worker:
     def handle(
         self, records: Sequence[Mapping[str, Any]], remaining_ms: Callable[[], int]
     ) -> list[Outcome | Exception]:
-        """Handle the records of Lambda's event at the same time.
+        """Handle the records of Lambda's event at the same time, and return for each what became of it.
 
-        Returns
-        -------
-        list of Outcome or Exception
-            For each record, in order: what became of it; an `InvalidInput` with what is wrong with it, where it lies
-            in the dead letters, as nothing can come of it; or the fault for which it comes again.
+        An `InvalidInput` says what is wrong with a message that lies in the dead letters, as nothing can come of it.
+        Any other exception is the fault for which a message comes again.
         """
         return self._loop.run_until_complete(self._handle(list(map(Message.of, records)), remaining_ms))
 

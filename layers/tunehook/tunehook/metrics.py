@@ -39,19 +39,14 @@ class _Runtime(BaseModel):
 class Metrics:
     """Collects metrics, and writes them in the size that the stack has.
 
-    Attributes
-    ----------
-    SERVICE : str
-        The dimension ``service`` of all; the other is ``function_name``, which begins with the stack's name.
-    TOTALS : set of str
-        What is written in full without its further dimensions too, for an alarm.
-    LEAN : set of str
-        What is written in lean.
+    All have the dimensions ``service`` and, in Lambda, ``function_name``, which begins with the stack's name.
     """
 
     SERVICE: ClassVar[str]
-    TOTALS: ClassVar[frozenset[str]] = frozenset()
-    LEAN: ClassVar[frozenset[str]]
+    TOTALS: ClassVar[frozenset[str]] = (
+        frozenset()
+    )  # what full has without further dimensions too, for an alarm
+    LEAN: ClassVar[frozenset[str]]  # what lean has
 
     def __init__(self, observability: Observability = Observability.FULL) -> None:
         self._is_lean = observability is Observability.LEAN
