@@ -85,9 +85,9 @@ class NoDynamoDB:
     def __init__(self, url: str) -> None:
         self._subscription = to_attributes({"subscription_id": SUBSCRIPTION, "url": url})
 
-    def get_item(self, **_: Any) -> dict[str, Any]:
-        """Read the subscription."""
-        return {"Item": self._subscription}
+    def get_item(self, *, TableName: str, **_: Any) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        """Read the subscription, whose secret was never rotated."""
+        return {"Item": self._subscription} if TableName == "subscriptions" else {}
 
     def update_item(self, **_: Any) -> dict[str, Any]:
         """Ask for the receiver's gate."""
