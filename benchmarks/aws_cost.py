@@ -21,7 +21,7 @@ from tunehook.aws.deliveries import MAX_DELAY_S
 from tunehook.deliveries import KEPT_S
 from tunehook.metrics import Observability
 from tunehook.tasks import ENDED_KEPT_S
-from webhooks.schedule import MAX_JITTER, WAITS_MS
+from webhooks.policy import MAX_JITTER, WAITS_MS
 from webhooks.subscription_health import FAILING_MS
 
 PRICES = Path(__file__).with_name("prices.json")

@@ -34,8 +34,7 @@ from tunehook.tasks import Format
 from tunehook.times import now_ms
 from tunehook_local.embedded import ministack
 from tunehook_local.embedded.state import Home
-from webhooks.delivery import Outcome, Step
-from webhooks.records import Records
+from webhooks.delivery import Deliverer, Outcome, Step
 from webhooks.rendering import render
 from webhooks.settings import WebhooksSettings
 from webhooks.worker import Worker
@@ -86,34 +85,30 @@ class NoDynamoDB:
     def __init__(self, url: str) -> None:
         self._subscription = to_attributes({"subscription_id": SUBSCRIPTION, "url": url})
 
-    def get_item(self, **_: Any) -> dict[str, Any]:
-        """Read the subscription."""
-        return {"Item": self._subscription}
+    def get_item(self, *, TableName: str, **_: Any) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        """Read the subscription, whose secret was never rotated."""
+        return {"Item": self._subscription} if TableName == "subscriptions" else {}
 
     def update_item(self, **_: Any) -> dict[str, Any]:
         """Ask for the receiver's gate."""
         return {"Attributes": {}}
 
 
-class NoRecords(Records):
-    """Claims and records at once, without a table.
+def without_records(deliveries: Sequence[Delivery]) -> type[Deliverer]:
+    """Return a deliverer that claims and records these deliveries at once, without a table."""
+    by_id = {each.delivery_id: each for each in deliveries}
 
-    Parameters
-    ----------
-    deliveries : sequence of Delivery
-        What can be claimed.
-    """
+    class NoRecords(Deliverer):
+        """Claims and records at once."""
 
-    def __init__(self, deliveries: Sequence[Delivery]) -> None:
-        self._deliveries = {each.delivery_id: each for each in deliveries}
+        async def claim(self, message: DeliveryMessage) -> tuple[Claim, Delivery | None]:
+            """Take an attempt."""
+            return Claim.TAKEN, by_id[message.delivery_id]
 
-    async def claim(self, message: DeliveryMessage, now_ms: int) -> tuple[Claim, Delivery | None]:  # noqa: ARG002
-        """Take an attempt."""
-        return Claim.TAKEN, self._deliveries[message.delivery_id]
+        async def record(self, *_: Any, **__: Any) -> None:
+            """Forget an attempt."""
 
-    async def record(self, message: DeliveryMessage, **_: Any) -> bool:  # noqa: ARG002
-        """Forget an attempt."""
-        return True
+    return NoRecords
 
 
 def deliveries_for(number: int, round_name: str) -> list[Delivery]:
@@ -249,7 +244,7 @@ def measure(settings: WebhooksSettings, url: str) -> list[Row]:
                 whole.append(len(stored) / deliver(worker, stored))
             given = deliveries_for(DELIVERIES, f"given-{number}")
             stand_in: Any = NoDynamoDB(url)
-            with working(Worker(settings, stand_in, NoRecords(given))) as unburdened:
+            with working(Worker(settings, stand_in, without_records(given))) as unburdened:
                 without.append(len(given) / deliver(unburdened, given))
             bare.append(len(given) / post_bare(url, body, len(given)))
     delivered = ROUNDS * DELIVERIES_WITH_DYNAMODB

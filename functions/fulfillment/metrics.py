@@ -1,75 +1,45 @@
-"""The figures of archiving, as CloudWatch metrics (EMF lines in the log, namespace ``tunehook``)."""
+"""The metrics of archiving."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
-from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
-
+from tunehook import metrics
 from tunehook.events import ArchivedAsset
-from tunehook.metrics import Observability, function_dimension
 
 
-class Metrics:
-    """Writes what becomes of the files of tasks.
+class Metrics(metrics.Metrics):
+    """Writes what becomes of the files of tasks. In lean that is the files that could not be had, if there are any."""
 
-    Parameters
-    ----------
-    observability : Observability, optional
-        How much is told. In lean that is the files that could not be had, where there are any.
-    """
-
-    def __init__(self, observability: Observability = Observability.FULL) -> None:
-        self._is_lean = observability is Observability.LEAN
+    SERVICE = "fulfillment"
+    LEAN: ClassVar = frozenset({"AssetsUnavailable"})
 
     def archived(
         self, provider: str, archive: str, assets: Sequence[ArchivedAsset], duration_ms: int
     ) -> None:
-        """Write what was kept of a task.
+        """Write what was kept of a task: `archive` is ``complete``, ``partial`` or ``empty``.
 
-        Parameters
-        ----------
-        provider : str
-            Whose task it is.
-        archive : str
-            ``complete``, ``partial`` or ``empty``.
-        assets : sequence of ArchivedAsset
-            Its files. ``AssetsUnavailable``, which an alarm watches, counts those that could not be had.
-        duration_ms : int
-            From the moment when the task's end was noticed until its files were kept.
+        The duration is that from the moment when the task's end was noticed until its files were kept.
+        ``AssetsUnavailable``, which an alarm watches, counts the files that could not be had.
         """
         by_status = Counter(asset.status for asset in assets)
-        if self._is_lean:
-            if missing := by_status["unavailable"]:
-                _write({}, AssetsUnavailable=(MetricUnit.Count, missing))
-            return
-        _write({"provider": provider, "archive": archive}, TasksArchived=(MetricUnit.Count, 1))
-        _write({"provider": provider}, ArchiveDuration=(MetricUnit.Milliseconds, max(duration_ms, 0)))
+        self.add("TasksArchived", provider=provider, archive=archive)
+        self.add("ArchiveDuration", max(duration_ms, 0), provider=provider)
         for status, count in by_status.items():
-            _write({"provider": provider, "status": status}, Assets=(MetricUnit.Count, count))
+            self.add("Assets", count, provider=provider, status=status)
         if assets:
-            _write(
-                {"provider": provider},
-                BytesArchived=(MetricUnit.Bytes, sum(each.bytes or 0 for each in assets)),
-            )
-            _write({}, AssetsUnavailable=(MetricUnit.Count, by_status["unavailable"]))
+            self.add("BytesArchived", sum(each.bytes or 0 for each in assets), provider=provider)
+            self.add("AssetsUnavailable", by_status["unavailable"])
+        self.emit()
 
     def coming_again(self, provider: str, missing: int) -> None:
         """Write how many files of a task did not come, and may come later."""
-        if not self._is_lean:
-            _write({"provider": provider}, AssetsWaitedFor=(MetricUnit.Count, missing))
+        self.add("AssetsWaitedFor", missing, provider=provider)
+        self.emit()
 
     def told_pending(self, provider: str) -> None:
-        """Write that the receivers of a task were told of its end before all of its files were settled."""
-        if not self._is_lean:
-            _write({"provider": provider}, TasksToldPending=(MetricUnit.Count, 1))
-
-
-def _write(dimensions: Mapping[str, str], **metrics: tuple[MetricUnit, int]) -> None:
-    record = EphemeralMetrics(namespace="tunehook", service="fulfillment")
-    for dimension, label in (function_dimension() | dict(dimensions)).items():
-        record.add_dimension(dimension, label)
-    for name, (unit, value) in metrics.items():
-        record.add_metric(name, unit, value)
-    record.flush_metrics()
+        """Write that a task's end was delivered before all of its files were settled."""
+        self.add("TasksToldPending", provider=provider)
+        self.emit()

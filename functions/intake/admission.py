@@ -1,6 +1,6 @@
 """Whether a new item becomes a pending task or a rejected one, and the start of a poller for it.
 
-What a new item, or nothing, has taken the place of may be an end that nobody was told of yet.
+What a new item has replaced, or a user has deleted, may be an ended task whose event was not sent yet.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,7 +28,7 @@ from tunehook.errors import InvalidInput
 from tunehook.events import task_ended
 from tunehook.http.guard import NetworkPolicy
 from tunehook.ids import shard_of
-from tunehook.tasks import EndedTask, Status, TaskKey, check_request
+from tunehook.tasks import Status, TaskKey, check_request
 from tunehook.times import now_ms
 
 if TYPE_CHECKING:
@@ -36,103 +37,108 @@ if TYPE_CHECKING:
 logger = Logger(child=True)
 
 STOP_BEFORE_MS: Final = 15_000
-"""How long before the invocation's end a look through the table stops, to go on in another one."""
+"""How long before the invocation's end a scan of the table stops, to go on in another one."""
 
 
+@dataclass(slots=True)
 class Intake:
     """Takes new items in, and starts the pollers of the shards that have got work by them.
 
-    Parameters
-    ----------
-    tasks : TasksTable
-        Where the items are.
-    leases : Leases
-        Whether a poller runs for a shard.
-    bus : callable
-        Returns where the ends go that nobody was told of; it is needed seldom, and its client takes a while to make.
-    marks : StreamMarks
-        Of which stream the table was looked through.
-    lambdas : LambdaClient
-        A low-level boto3 client.
-    stream : str
-        The ARN of the table's stream.
-    poller_function : str
-        The name of the function to start.
-    shard_count : int
-        How many shards there are.
-    policy : NetworkPolicy
-        Where a `notify_hook` may point.
-    clock : callable, optional
-        Returns the present moment in milliseconds since 1970.
+    `bus` returns where the events of replaced runs go; it is needed seldom, and its client takes a while to make.
+    `stream` is the ARN of the table's stream, and `marks` tell for which stream the table was scanned. `clock` returns
+    milliseconds since 1970.
     """
 
-    def __init__(
-        self,
-        tasks: TasksTable,
-        leases: Leases,
-        bus: Callable[[], EventBus],
-        marks: StreamMarks,
-        lambdas: LambdaClient,
-        *,
-        stream: str,
-        poller_function: str,
-        shard_count: int,
-        policy: NetworkPolicy,
-        clock: Callable[[], int] = now_ms,
-    ) -> None:
-        self._tasks = tasks
-        self._leases = leases
-        self._bus = bus
-        self._marks = marks
-        self._stream = stream
-        self._lambdas = lambdas
-        self._poller_function = poller_function
-        self._shard_count = shard_count
-        self._policy = policy
-        self._clock = clock
-        self._registered: set[int] = set()
+    tasks: TasksTable
+    leases: Leases
+    bus: Callable[[], EventBus]
+    marks: StreamMarks
+    lambdas: LambdaClient
+    _: KW_ONLY
+    stream: str
+    poller_function: str
+    shard_count: int
+    policy: NetworkPolicy
+    clock: Callable[[], int] = now_ms
+    _registered: set[int] = field(default_factory=set)
 
-    def take_change(self, change: Mapping[str, Any]) -> set[int]:
-        """Take in what a record of the stream tells of; return the shard that has got work by it, if any has.
+    def take_change(self, change: Mapping[str, Any]) -> int | None:
+        """Take in a record's ``dynamodb`` (``OldImage``, ``NewImage``); return the shard that has got work by it.
 
-        Parameters
-        ----------
-        change : mapping
-            The record's ``dynamodb``: ``OldImage`` and ``NewImage``, as far as there are any.
-
-        Raises
-        ------
-        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
-            If the record is to come again.
+        An error of botocore is raised if the record is to come again.
         """
         if "OldImage" in change:
-            self.rescue(change["OldImage"])
-        shard = self.take_in(change["NewImage"]) if "NewImage" in change else None
-        return set() if shard is None else {shard}
+            self._save_unsent_end(plainly_from_stream(change["OldImage"]))
+        return self.take_in(change["NewImage"]) if "NewImage" in change else None
 
     def take_in(self, image: Mapping[str, Any]) -> int | None:
-        """Give a new item its status, its deadline and its place in the work index.
+        """Give a new item, in DynamoDB attribute values, its status, its deadline and its place in the work index.
 
-        Parameters
-        ----------
-        image : mapping
-            The item as the stream shows it, in DynamoDB attribute values.
-
-        Returns
-        -------
-        int or None
-            The shard that has work by it, also where an earlier record of the same item, or an earlier try of this
-            one, has given it its status: whoever did may have died before it woke the poller. None if it is not new,
-            or was changed meanwhile, which the stream tells of too.
+        Return the shard that has work by it, also where an earlier record of the same item, or an earlier try of this
+        one, has given it its status: whoever did may have died before it woke the poller. Return None if it is not new,
+        or was changed meanwhile, which the stream tells of too.
         """
         return self._take_in(from_stream(image))
+
+    def take_in_missed(self, remaining_ms: Callable[[], int]) -> None:
+        """Scan the table once a stream, and take in what was put before the stream began.
+
+        It stops when little of the invocation's time is left; the next call goes on from there.
+        """
+        mark = self.marks.get()
+        if mark == StreamMark(self.stream):
+            return
+        stopped_at = mark.stopped_at if mark is not None and mark.stream == self.stream else None
+        shards: set[int] = set()
+        is_complete = True
+        for items, next_at in self.tasks.new_items(stopped_at):
+            stopped_at = next_at
+            for item in items:
+                try:
+                    shard = self._take_in(item)
+                except AWS_FAULTS as error:
+                    is_complete = False
+                    logger.warning("task_not_taken_in", task_id=item["task_id"], error=code_of(error))
+                else:
+                    shards |= set() if shard is None else {shard}
+            if remaining_ms() < STOP_BEFORE_MS:
+                break
+        if is_complete:
+            self.marks.set(StreamMark(self.stream, stopped_at))
+        logger.info("table_scanned", is_over=is_complete and stopped_at is None, shards=sorted(shards))
+        for shard in sorted(shards):
+            self.wake_poller(shard)
+
+    def wake_poller(self, shard: int) -> None:
+        """Start a poller for `shard` unless one runs or was started just now; the schedule mends a lost start."""
+        starter, present_ms, is_begun = uuid.uuid4().hex, self.clock(), False
+        try:
+            if self.leases.is_live(shard, present_ms):
+                return
+            is_begun = self.leases.begin_start(shard, starter, present_ms)
+            if not is_begun:
+                return
+            self.lambdas.invoke(
+                FunctionName=self.poller_function,
+                InvocationType="Event",
+                Payload=json.dumps({"started_by": "intake", "shard": shard}).encode(),
+            )
+            logger.info("poller_started", shard=shard)
+        except AWS_FAULTS as error:
+            # The tasks are in: to fail now would only have their records come again, to no avail.
+            logger.warning("poller_not_started", shard=shard, error=code_of(error))
+            if is_begun:
+                self._undo_start(shard, starter)
 
     def _take_in(self, item: Mapping[str, Any]) -> int | None:
         if "status" in item:
             return None
         key = TaskKey(item["task_id"], item["provider"])
-        shard = shard_of(key.task_id, self._shard_count)
-        self._register(shard)
+        shard = shard_of(key.task_id, self.shard_count)
+        if shard not in self._registered:
+            # Before it gets its first task: whatever happens then, the task is polled.
+            self.leases.register(shard, self.clock())
+            self._registered.add(shard)
         try:
             return None if self._decide(key, item, shard) is Start.SUPERSEDED else shard
         except ClientError as error:
@@ -142,23 +148,24 @@ class Intake:
             logger.error("task_too_large", task_id=key.task_id, provider=key.provider)
             return None
 
-    def rescue(self, image: Mapping[str, Any]) -> None:
-        """Tell of the end that an item showed before its user put it again or deleted it, unless it was told of.
+    def _decide(self, key: TaskKey, item: Mapping[str, Any], shard: int) -> Start:
+        task: dict[str, Any] = {"task_id": key.task_id, "provider": key.provider}
+        try:
+            request = check_request(item, self.policy)
+        except InvalidInput as error:
+            start = self.tasks.reject(key, item, error, shard, self.clock())
+            logger.warning(_event_name(start, "task_rejected"), **task, field=error.field)
+        else:
+            start = self.tasks.accept(request, item, shard, self.clock())
+            logger.info(_event_name(start, "task_accepted"), **task)
+        return start
+
+    def _save_unsent_end(self, item: Mapping[str, Any]) -> None:
+        """Emit the event of the end that an item showed before its user put it again or deleted it, if it is unsent.
 
         The event goes to the bus at once, before the run that follows can have one. Where the bus does not take it, the
         run is parked: it gets an item of its own, and the poller finds it.
-
-        Parameters
-        ----------
-        image : mapping
-            The item as it was before, as the stream shows it.
-
-        Raises
-        ------
-        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
-            If it could neither be told of nor be parked.
         """
-        item = plainly_from_stream(image)
         if item.get("status") in (None, Status.PENDING) or "queue" not in item or PARKED in item:
             return
         try:
@@ -167,108 +174,25 @@ class Intake:
         except InvalidInput as error:
             logger.error("item_unreadable", task_id=item["task_id"], reason=error.reason)
             return
-        if self._is_told(ended):
-            logger.info("overwritten_end_told", task_id=task.key.task_id, provider=task.key.provider)
-        elif self._tasks.park(task, item):
-            logger.warning("overwritten_end_parked", task_id=task.key.task_id, provider=task.key.provider)
-
-    def _is_told(self, ended: EndedTask) -> bool:
+        is_emitted = False
         try:
-            (is_accepted,) = self._bus().put([task_ended(ended)])
+            (is_emitted,) = self.bus().put([task_ended(ended)])
         except AWS_FAULTS as error:
             logger.warning("events_not_emitted", count=1, error=code_of(error))
-            return False
-        return is_accepted
-
-    def look_for_missed(self, remaining_ms: Callable[[], int]) -> None:
-        """Take in what was put before the stream began, and so is in the table alone.
-
-        It reads the whole table, once a stream, and stops in time: the next call goes on from there.
-
-        Parameters
-        ----------
-        remaining_ms : callable
-            Returns how long the invocation may still run, in milliseconds.
-        """
-        mark = self._marks.get()
-        if mark == StreamMark(self._stream):
-            return
-        stopped_at = mark.stopped_at if mark is not None and mark.stream == self._stream else None
-        woken: set[int] = set()
-        is_complete = True
-        for items, next_at in self._tasks.new_items(stopped_at):
-            stopped_at = next_at
-            for item in items:
-                try:
-                    shard = self._take_in(item)
-                except AWS_FAULTS as error:
-                    is_complete = False
-                    logger.warning("task_not_taken_in", task_id=item["task_id"], error=code_of(error))
-                else:
-                    woken |= set() if shard is None else {shard}
-            if remaining_ms() < STOP_BEFORE_MS:
-                break
-        if is_complete:
-            self._marks.set(StreamMark(self._stream, stopped_at))
-        logger.info("table_looked_through", is_over=is_complete and stopped_at is None, shards=sorted(woken))
-        for shard in sorted(woken):
-            self.wake_poller(shard)
-
-    def _register(self, shard: int) -> None:
-        """Make the shard known before it gets its first task: whatever happens then, the task is polled."""
-        if shard not in self._registered:
-            self._leases.register(shard, self._clock())
-            self._registered.add(shard)
-
-    def _decide(self, key: TaskKey, item: Mapping[str, Any], shard: int) -> Start:
-        try:
-            request = check_request(item, self._policy)
-        except InvalidInput as error:
-            start = self._tasks.reject(key, item, error, shard, self._clock())
-            logger.warning(
-                _word_for(start, "task_rejected"),
-                task_id=key.task_id,
-                provider=key.provider,
-                field=error.field,
-            )
-        else:
-            start = self._tasks.accept(request, item, shard, self._clock())
-            logger.info(_word_for(start, "task_accepted"), task_id=key.task_id, provider=key.provider)
-        return start
-
-    def wake_poller(self, shard: int) -> None:
-        """Start a poller for `shard` unless one runs or was started just now; the schedule mends a lost start."""
-        starter, present_ms = uuid.uuid4().hex, self._clock()
-        try:
-            if self._leases.is_live(shard, present_ms):
-                return
-            if not self._leases.begin_start(shard, starter, present_ms):
-                return
-        except AWS_FAULTS as error:
-            # The tasks are in: to fail now would only have their records come again, to no avail.
-            logger.warning("poller_not_started", shard=shard, error=code_of(error))
-            return
-        try:
-            self._lambdas.invoke(
-                FunctionName=self._poller_function,
-                InvocationType="Event",
-                Payload=json.dumps({"started_by": "intake", "shard": shard}).encode(),
-            )
-        except AWS_FAULTS as error:
-            logger.warning("poller_not_started", shard=shard, error=code_of(error))
-            self._undo_start(shard, starter)
-        else:
-            logger.info("poller_started", shard=shard)
+        if is_emitted:
+            logger.info("overwritten_end_emitted", task_id=task.key.task_id, provider=task.key.provider)
+        elif self.tasks.park(task, item):
+            logger.warning("overwritten_end_parked", task_id=task.key.task_id, provider=task.key.provider)
 
     def _undo_start(self, shard: int, starter: str) -> None:
         try:
-            self._leases.undo_start(shard, starter)
+            self.leases.undo_start(shard, starter)
         except AWS_FAULTS as error:
             # The next one may start a poller after seconds, or the schedule does.
             logger.warning("start_not_undone", shard=shard, error=code_of(error))
 
 
-def _word_for(start: Start, begun: str) -> str:
+def _event_name(start: Start, begun: str) -> str:
     return {Start.BEGUN: begun, Start.BEGUN_BEFORE: "task_known"}.get(start, "task_superseded")
 
 

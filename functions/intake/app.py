@@ -23,17 +23,18 @@ def intake() -> Intake:
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """Take in what has changed, and answer with the records that are to come again; without records, look for more."""
+    """Take in what has changed, and answer with the records that are to come again; without records, scan for more."""
     if "Records" not in event:
-        intake().look_for_missed(context.get_remaining_time_in_millis)
+        intake().take_in_missed(context.get_remaining_time_in_millis)
         return {"batchItemFailures": []}
-    woken: set[int] = set()
+    shards: set[int] = set()
 
     def take(record: Any) -> None:
-        woken.update(intake().take_change(record.raw_event["dynamodb"]))
+        if (shard := intake().take_change(record.raw_event["dynamodb"])) is not None:
+            shards.add(shard)
 
     processor = BatchProcessor(EventType.DynamoDBStreams, raise_on_entire_batch_failure=False, logger=logger)  # type: ignore[arg-type]
     answer = process_partial_response(event, take, processor, context)
-    for shard in sorted(woken):
+    for shard in sorted(shards):
         intake().wake_poller(shard)
     return answer

@@ -217,7 +217,7 @@ class Poller:
                 return await poll_loop.run(take_over=take_over)
         finally:
             reserved_threads.shutdown()
-            metrics.tell()
+            metrics.emit()
 
     def _read_providers(self) -> str:
         return read_secret(self._secrets, self._settings.providers_secret)

@@ -9,7 +9,7 @@ from aws_lambda_powertools import Logger
 
 from tunehook.aws.clients import client
 from tunehook.settings import load_settings
-from webhooks.report import Report
+from webhooks.metrics import Metrics
 from webhooks.settings import WebhooksSettings
 from webhooks.worker import Worker
 
@@ -28,13 +28,11 @@ def _worker() -> Worker:
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Make the attempts that the messages ask for; report the messages that must come again."""
-    records = event["Records"]
-    outcomes = _worker().handle(records, context.get_remaining_time_in_millis)
-    report = Report(logger, _worker().observability)
+    results = _worker().handle(event["Records"], context.get_remaining_time_in_millis)
+    metrics = Metrics(_worker().observability)
     try:
-        failed = [
-            each["messageId"] for each, outcome in zip(records, outcomes, strict=True) if report.add(outcome)
-        ]
+        come_again = [metrics.record(result) for result in results]
     finally:
-        report.tell()
+        metrics.emit()
+    failed = [each["messageId"] for each, again in zip(event["Records"], come_again, strict=True) if again]
     return {"batchItemFailures": [{"itemIdentifier": each} for each in failed]}

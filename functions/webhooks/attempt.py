@@ -16,9 +16,9 @@ from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.http.headers import check_headers
 from tunehook.http.urls import wire_url, without_secrets
 from tunehook.signatures import derive_secret, sign
+from webhooks.policy import ResponseClass, classify_response
 from webhooks.rendering import SignLink, render
 from webhooks.subscription_cache import endpoint_of
-from webhooks.verdict import Verdict, judge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,41 +36,20 @@ DETAIL_LENGTH: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What an attempt came to.
+    """What an attempt came to: its record, what it means, and the response's ``Retry-After``.
 
-    Attributes
-    ----------
-    attempt : Attempt
-        As it is recorded.
-    verdict : Verdict
-        What it means.
-    answered : bool or None
-        Whether the receiver answered, whatever it said, be it no valid HTTP; None if nothing was asked of it.
-    retry_after : str or None
-        The answer's ``Retry-After``.
+    `answered` says whether the receiver answered, be it no valid HTTP; it is None if nothing was asked of it.
     """
 
     attempt: Attempt
-    verdict: Verdict
+    response_class: ResponseClass
     answered: bool | None
     retry_after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Makes attempts.
-
-    Parameters
-    ----------
-    transport : HttpTransport
-        Guarded by `policy`.
-    policy : NetworkPolicy
-        Where requests may go.
-    sign_link : callable
-        Makes a download link of an S3 key.
-    deadline_s : float
-        When an attempt ends, whatever the receiver does.
-    """
+    """Makes attempts by a transport that is guarded by `policy`, which says where requests may go."""
 
     transport: HttpTransport
     policy: NetworkPolicy
@@ -80,23 +59,10 @@ class Sender:
     async def attempt(
         self, delivery: Delivery, subscription: Subscribed | None, master_secret: str, now_ms: int
     ) -> Result:
-        """Make the next attempt of a delivery. DNS and TLS and reading the answer included, it ends by the deadline.
+        """Make the next attempt of a delivery, which belongs to a subscription or to a task's own hook.
 
-        Parameters
-        ----------
-        delivery : Delivery
-            What to send.
-        subscription : Subscribed or None
-            Its subscription, unless it belongs to a task's own hook.
-        master_secret : str
-            What signing secrets are derived from.
-        now_ms : int
-            The present moment.
-
-        Returns
-        -------
-        Result
-            Whatever the receiver does, and also if its URL or headers are not acceptable.
+        It ends by the deadline, DNS, TLS and reading the response included. There is a result whatever the receiver
+        does, and also if its URL or headers are not acceptable.
         """
         started = time.monotonic()
         answer: Reply | None = None
@@ -119,20 +85,19 @@ class Sender:
             excerpt=answer.body[:EXCERPT_BYTES].decode("utf-8", "replace") if answer else None,
         )
         if answer is None:
-            return Result(attempt, Verdict.FAILED, _was_answered(failure))
+            return Result(attempt, ResponseClass.FAILED, _was_answered(failure))
         retry_after = answer.headers.get("retry-after")
-        return Result(attempt, judge(answer.status, answer.headers), True, retry_after)
+        return Result(attempt, classify_response(answer.status, answer.headers), True, retry_after)
 
     def _request(
         self, delivery: Delivery, subscription: Subscribed | None, master_secret: str, now_ms: int
     ) -> tuple[str, Mapping[str, str], bytes]:
-        receiver = endpoint_of(delivery, subscription, now_ms)
-        url = _checked(receiver.url, self.policy)
-        check_headers(receiver.headers)
+        endpoint = endpoint_of(delivery, subscription, now_ms)
+        url = _checked(endpoint.url, self.policy)
+        check_headers(endpoint.headers)
         body = render(delivery, self.sign_link, now_ms)
-        secrets = [
-            _key(master_secret, delivery.subscription_id, version) for version in receiver.secret_versions
-        ]
+        subscription_id = delivery.subscription_id
+        secrets = [_signing_secret(master_secret, subscription_id, each) for each in endpoint.secret_versions]
         timestamp_s = now_ms // 1000
         contract = {
             "content-type": body.content_type,
@@ -140,7 +105,7 @@ class Sender:
             "webhook-timestamp": str(timestamp_s),
             "webhook-signature": sign(delivery.delivery_id, timestamp_s, body.content, secrets),
         }
-        return url, {**receiver.headers, **contract}, body.content
+        return url, {**endpoint.headers, **contract}, body.content
 
 
 _UNANSWERED: Final = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
@@ -171,6 +136,4 @@ def _checked(url: str, policy: NetworkPolicy) -> str:
     return wire_url(url)
 
 
-@functools.lru_cache(maxsize=256)
-def _key(master_secret: str, subscription_id: str, version: int) -> str:
-    return derive_secret(master_secret, subscription_id, version)
+_signing_secret = functools.lru_cache(maxsize=256)(derive_secret)

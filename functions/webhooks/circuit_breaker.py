@@ -1,21 +1,22 @@
-"""Who may be sent to now, so that a receiver that hangs delays no other.
+"""A circuit breaker for each receiver, shared by all workers, so that a receiver that hangs delays no other.
 
-An attempt that hangs holds up its worker for 15 s. So a receiver that has not answered lately is tried with one attempt
-at a time, of all workers together; whatever else is there for it waits, without using up attempts. One that does answer
-is proven for a minute, in which nobody asks. After three timeouts or connection failures in a row within a minute it is
-left alone for 30 s, then tried with one attempt, and if that fails too, left alone for twice as long, up to 10 minutes.
+An attempt that hangs holds up its worker for 15 s. So a receiver that has not answered lately is probed: one attempt at
+a time is made, of all workers together, and the other messages wait without using up attempts (half-open). An answer
+lets every attempt in for a minute (closed). Three timeouts or connection failures in a row within a minute let none in
+for 30 s (open). Then there is one probe, and after each that fails a wait of twice the time, up to 10 minutes.
 
-A receiver is a URL: subscriptions and hooks with the same one share what is known of it, and a subscription whose URL
-is changed has nothing to do with what the old one did.
+A receiver is a URL: subscriptions and hooks with the same URL share a circuit, and a subscription whose URL is changed
+gets another one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Self
 
 from aws_lambda_powertools import Logger
 
@@ -24,245 +25,203 @@ from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.signatures import notify_hook_subscription_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tunehook.aws.circuits import Circuit, CircuitsTable
+    from webhooks.subscription_cache import Subscribed
 
 logger = Logger(child=True)
 
 FIRST_WAIT_MS: Final = 30_000
 WITHIN_MS: Final = 60_000
-"""Three failures within this time shut the gate."""
+"""Three failures within this time open the circuit."""
 
-ANSWERS_TOLD_EVERY_MS: Final = 5_000
-"""How often a worker tells the others, at most, that a receiver goes on answering: their failures make no row then."""
+ANNOUNCED_EVERY_MS: Final = 5_000
+"""How often a worker announces, at most, that a receiver goes on answering, which ends a row of others' failures."""
 
 PATIENCE_HERE_S: Final = 0.5
-"""How long a message waits for a trial of its own worker, which is held up by that anyway."""
+"""How long a message waits for a probe of its own worker, which is held up by that anyway."""
 
 PATIENCE_ELSEWHERE_S: Final = 0.1
-"""How long a message waits for another worker's trial: longer, and a receiver that hangs would hold up many workers."""
+"""How long a message waits for another worker's probe: longer, and a receiver that hangs would hold up many workers."""
 
 LOOK_AGAIN_MS: Final = 1_000
-"""When at the earliest a message comes again that a trial made wait."""
+"""When at the earliest a message comes again that waited for a probe."""
 
-_POLL_HERE_S: Final = 0.01
 _POLL_ELSEWHERE_S: Final = 0.04
 REMEMBERED: Final = 10_000
 """So many receivers are remembered at most: those that were met last."""
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """Whether an attempt may be made now.
-
-    Attributes
-    ----------
-    receiver : str
-        To whom; see `gate_of`.
-    trial : bool
-        Whether it is the one attempt that tries the receiver.
-    wait_until_ms : int or None
-        When to ask again, where none may be made.
-    """
-
-    receiver: str
-    trial: bool = False
-    wait_until_ms: int | None = None
-
-
 @dataclass(slots=True)
 class _Known:
+    """What this worker knows of a circuit. `changed` is set once, at the next change that messages may wait for."""
+
     proven_until_ms: int = 0
-    told_at_ms: int = 0
+    announced_at_ms: int = 0
     wait_until_ms: int = 0
-    trying: bool = False
-    trying_since_s: float = 0.0
-    failing: bool = False
-    proof: asyncio.Task[None] | None = None
+    probing_since_s: float | None = None
+    is_failing: bool = False
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def notify(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def end_probe(self) -> None:
+        self.probing_since_s = None
+        self.notify()
 
 
 class CircuitBreaker:
-    """Admits attempts; made once for the life of the function's process.
+    """Gives permits for attempts. The table, which all workers share, is read for receivers without a late answer."""
 
-    Parameters
-    ----------
-    gates : CircuitsTable
-        What all workers know. It is asked about receivers that this worker has no answer of, and told of changes.
-    now_ms : callable
-        The wall clock, in milliseconds since 1970.
-    """
-
-    def __init__(self, gates: CircuitsTable, now_ms: Callable[[], int]) -> None:
-        self._gates = gates
+    def __init__(self, circuits: CircuitsTable, now_ms: Callable[[], int]) -> None:
+        self._circuits = circuits
         self._now_ms = now_ms
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
-    async def admit(self, receiver: str) -> Admission:
-        """Say whether an attempt may be made now. One that may is to be settled, whatever becomes of it.
-
-        Parameters
-        ----------
-        receiver : str
-            See `gate_of`.
-
-        Returns
-        -------
-        Admission
-            At once for a receiver that has answered lately, after a moment for others.
-        """
-        loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + PATIENCE_ELSEWHERE_S
-        known = self._of(receiver)
-        while True:
-            now_ms = self._now_ms()
-            if (
-                now_ms < known.proven_until_ms <= now_ms + PROVEN_MS
-            ):  # further ahead: the clock has jumped back
-                return Admission(receiver)
-            if now_ms < known.wait_until_ms <= now_ms + LONGEST_WAIT_MS:
-                return Admission(receiver, wait_until_ms=known.wait_until_ms)
-            here = known.trying
-            if not here and await self._enter(receiver, known, now_ms):
-                return Admission(receiver, trial=True)
-            if not here and max(known.proven_until_ms, known.wait_until_ms) > now_ms:
-                continue
-            if loop.time() >= (known.trying_since_s + PATIENCE_HERE_S if here else give_up_at):
-                return Admission(receiver, wait_until_ms=now_ms + LOOK_AGAIN_MS)
-            await asyncio.sleep(_POLL_HERE_S if here else _POLL_ELSEWHERE_S)
-
-    def note(self, admission: Admission, *, answered: bool | None) -> None:
-        """Let everything that waits for a trial know how it ended, before the attempt is recorded.
-
-        Parameters
-        ----------
-        admission : Admission
-            One that let an attempt be made, and that is still to be settled.
-        answered : bool or None
-            As `settle` takes it.
-        """
-        known = self._of(admission.receiver)
-        # An answer between failures ends their row, whichever attempt it is of, and whichever worker's.
-        if answered and known.proof is None:
-            age_ms = self._now_ms() - known.told_at_ms
-            if admission.trial or known.failing or not 0 <= age_ms < ANSWERS_TOLD_EVERY_MS:
-                known.proof = self._prove(admission.receiver, known)
-        elif answered is False:
-            known.proven_until_ms = 0
-            known.failing = True
-
-    async def settle(self, admission: Admission, *, answered: bool | None) -> None:
-        """Say what came of an admission. What cannot be written is logged: the attempt is made and counts all the same.
-
-        Parameters
-        ----------
-        admission : Admission
-            One that let an attempt be made.
-        answered : bool or None
-            Whether an answer came, whatever it said; False for timeouts and connection failures; None if no attempt
-            was made, or if it showed something else.
-        """
-        known = self._of(admission.receiver)
-        try:
-            await self._settle(admission, known, answered)
-        except AWS_FAULTS as fault:
-            logger.warning("gate_not_written", receiver=admission.receiver, error=code_of(fault))
-        finally:
-            if admission.trial:
-                known.trying = False
-
-    async def _settle(self, admission: Admission, known: _Known, answered: bool | None) -> None:
-        if answered is False:
-            wait_until_ms = await asyncio.to_thread(self._fail, admission)
-            known.wait_until_ms = max(known.wait_until_ms, wait_until_ms)
-        elif known.proof is not None and (admission.trial or answered):
-            proof = known.proof
-            try:
-                await proof
-            finally:
-                known.proof = None if known.proof is proof else known.proof
-        elif admission.trial and answered:
-            await self._prove(admission.receiver, known)
-        elif admission.trial:
-            await asyncio.to_thread(self._gates.leave, admission.receiver)
-
-    def _prove(self, receiver: str, known: _Known) -> asyncio.Task[None]:
-        now_ms = self._now_ms()
-        known.proven_until_ms = now_ms + PROVEN_MS
-        known.told_at_ms = now_ms
-        known.failing = False
-        return asyncio.create_task(asyncio.to_thread(self._gates.prove, receiver, now_ms))
-
-    async def _enter(self, receiver: str, known: _Known, now_ms: int) -> bool:
-        known.trying, known.trying_since_s = True, asyncio.get_running_loop().time()
-        entered = False
-        try:
-            entered, gate = await asyncio.to_thread(self._gates.enter, receiver, now_ms)
-        finally:
-            known.trying = entered
-        if not entered:
-            known.proven_until_ms = _unless_void(gate.proven_until_ms, now_ms + PROVEN_MS)
-            known.wait_until_ms = _wait_until_ms(gate, now_ms)
-        return entered
-
-    def _fail(self, admission: Admission) -> int:
-        now_ms = self._now_ms()
-        gate = self._gates.fail(admission.receiver, now_ms, trial=admission.trial)
-        if gate is None:
-            return 0
-        wait_ms = 0
-        if gate.wait_ms and admission.trial:
-            wait_ms = min(2 * gate.wait_ms, LONGEST_WAIT_MS)
-        elif not gate.wait_ms and now_ms - gate.third_last_failure_ms <= WITHIN_MS:
-            wait_ms = FIRST_WAIT_MS
-        if wait_ms and self._gates.shut(admission.receiver, now_ms, wait_ms, after_ms=gate.wait_ms):
-            return now_ms + wait_ms
-        if admission.trial:
-            self._gates.leave(admission.receiver)
-        return 0
-
-    def _of(self, receiver: str) -> _Known:
+    def permit(self, receiver: str) -> Permit:
+        """Return the permit for an attempt at a receiver (see `receiver_of`), to be used by ``async with``."""
         known = self._known.setdefault(receiver, _Known())
         self._known.move_to_end(receiver)
         if len(self._known) > REMEMBERED:
             oldest = next(iter(self._known))
-            if not self._known[oldest].trying:
+            if self._known[oldest].probing_since_s is None:
                 del self._known[oldest]
-        return known
+        return Permit(receiver, self._circuits, self._now_ms, known)
 
 
-def gate_of(subscription_id: str, item: Mapping[str, Any] | None) -> str:
-    """Return by which name the gates know where a message goes.
+@dataclass(slots=True)
+class Permit:
+    """Lets an attempt in, or says when to come again; on the way out the circuit is written.
 
-    Parameters
-    ----------
-    subscription_id : str
-        The subscription, or that which stands for a task's own hook and is made of its URL.
-    item : mapping or None
-        The subscription's item, unless it is a hook.
-
-    Returns
-    -------
-    str
-        What stands for the URL, in which it cannot be read; for a subscription without one, from which no request can
-        come, its own id.
+    It is entered at once where the receiver has answered lately, and after a moment otherwise.
     """
-    url = None if item is None else item.get("url")
+
+    receiver: str
+    _circuits: CircuitsTable
+    _now_ms: Callable[[], int]
+    _known: _Known
+    is_probe: bool = False  # the one attempt that probes the receiver
+    wait_until_ms: int | None = None  # when to come again, where no attempt may be made
+    _answered: bool | None = None
+    _closing: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        give_up_at_s = loop.time() + PATIENCE_ELSEWHERE_S
+        known = self._known
+        while not self._is_decided(now_ms := self._now_ms()):
+            if known.probing_since_s is not None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(known.probing_since_s + PATIENCE_HERE_S):
+                        await known.changed.wait()
+                        continue
+            elif await self._acquire_probe(now_ms) or self._is_decided(now_ms):
+                break
+            elif loop.time() < give_up_at_s:
+                await asyncio.sleep(_POLL_ELSEWHERE_S)
+                continue
+            self.wait_until_ms = now_ms + LOOK_AGAIN_MS
+            break
+        return self
+
+    def record_result(self, answered: bool | None) -> None:
+        """Let the messages that wait for this probe know how it ended, before the attempt is recorded.
+
+        `answered` is False for timeouts and connection failures, True for whatever else came back, and None if the
+        attempt showed neither, as if none had been made.
+        """
+        self._answered = answered
+        known, now_ms = self._known, self._now_ms()
+        if answered is False:
+            known.proven_until_ms = 0
+            known.is_failing = True
+        is_news = self.is_probe or known.is_failing
+        # An answer between failures ends their row, whichever attempt it is of, and whichever worker's.
+        if answered and (is_news or not 0 <= now_ms - known.announced_at_ms < ANNOUNCED_EVERY_MS):
+            known.proven_until_ms = now_ms + PROVEN_MS
+            known.announced_at_ms = now_ms
+            known.is_failing = False
+            known.notify()
+            close = asyncio.to_thread(self._circuits.close, self.receiver, now_ms)
+            self._closing = asyncio.create_task(close)
+
+    async def __aexit__(self, *_: object) -> None:
+        """Write the circuit. What cannot be written is logged: the attempt is made and counts all the same."""
+        try:
+            if self._answered is False:
+                wait_until_ms = await asyncio.to_thread(self._record_failure)
+                self._known.wait_until_ms = max(self._known.wait_until_ms, wait_until_ms)
+            elif self._closing is not None:
+                await self._closing
+            elif self.is_probe:
+                await asyncio.to_thread(self._circuits.release_probe, self.receiver)
+        except AWS_FAULTS as fault:
+            logger.warning("circuit_not_written", receiver=self.receiver, error=code_of(fault))
+        finally:
+            if self.is_probe:
+                self._known.end_probe()
+
+    def _is_decided(self, now_ms: int) -> bool:
+        """Return whether it is known that the circuit is closed, or until when to wait.
+
+        What lies further ahead than can be is void: a clock was wrong, or has jumped back.
+        """
+        known = self._known
+        if now_ms < known.proven_until_ms <= now_ms + PROVEN_MS:
+            return True
+        if now_ms < known.wait_until_ms <= now_ms + LONGEST_WAIT_MS:
+            self.wait_until_ms = known.wait_until_ms
+        return self.wait_until_ms is not None
+
+    async def _acquire_probe(self, now_ms: int) -> bool:
+        known = self._known
+        known.probing_since_s = asyncio.get_running_loop().time()
+        try:
+            acquire = self._circuits.acquire_probe
+            self.is_probe, circuit = await asyncio.to_thread(acquire, self.receiver, now_ms)
+        finally:
+            if not self.is_probe:
+                known.end_probe()
+        if not self.is_probe:
+            known.proven_until_ms = circuit.proven_until_ms
+            known.wait_until_ms = _wait_until_ms(circuit, now_ms)
+        return self.is_probe
+
+    def _record_failure(self) -> int:
+        """Count a failure, and return until when the circuit is open by it, or 0."""
+        now_ms = self._now_ms()
+        circuit = self._circuits.record_failure(self.receiver, now_ms, trial=self.is_probe)
+        if circuit is None:
+            return 0
+        wait_ms = 0
+        if circuit.wait_ms and self.is_probe:
+            wait_ms = min(2 * circuit.wait_ms, LONGEST_WAIT_MS)
+        elif not circuit.wait_ms and now_ms - circuit.third_last_failure_ms <= WITHIN_MS:
+            wait_ms = FIRST_WAIT_MS
+        if wait_ms and self._circuits.open(self.receiver, now_ms, wait_ms, after_ms=circuit.wait_ms):
+            return now_ms + wait_ms
+        if self.is_probe:
+            self._circuits.release_probe(self.receiver)
+        return 0
+
+
+def receiver_of(subscription_id: str, subscription: Subscribed | None) -> str:
+    """Return what stands for the URL that a message goes to, which cannot be read in it.
+
+    A subscription without a URL, to which no request can go, is a receiver by its own id. So is a task's own hook,
+    which is no subscription: its id is made of its URL.
+    """
+    url = None if subscription is None else subscription.item.get("url")
     return notify_hook_subscription_id(url) if isinstance(url, str) else subscription_id
 
 
-def _wait_until_ms(gate: Circuit, now_ms: int) -> int:
-    """Return until when to wait without asking: 0 where a trial has only just begun."""
-    shut_until_ms = _unless_void(gate.shut_until_ms, now_ms + LONGEST_WAIT_MS)
-    if shut_until_ms > now_ms:
-        return shut_until_ms
-    age_ms = now_ms - gate.trial_since_ms
-    if gate.proven_until_ms > now_ms or age_ms < PATIENCE_ELSEWHERE_S * 1000:
+def _wait_until_ms(circuit: Circuit, now_ms: int) -> int:
+    """Return until when to wait without reading the circuit again: 0 where a probe has only just begun."""
+    if now_ms < circuit.shut_until_ms <= now_ms + LONGEST_WAIT_MS:
+        return circuit.shut_until_ms
+    age_ms = now_ms - circuit.trial_since_ms
+    if circuit.proven_until_ms > now_ms or age_ms < PATIENCE_ELSEWHERE_S * 1000:
         return 0
-    # Longer and longer, so that many messages that wait for one trial do not keep the workers busy.
-    return min(now_ms + max(age_ms, LOOK_AGAIN_MS), max(gate.trial_since_ms + TRIAL_MS, now_ms + 1))
-
-
-def _unless_void(moment_ms: int, latest_ms: int) -> int:
-    """Return a moment, or 0 if it lies so far ahead that a clock was wrong."""
-    return moment_ms if moment_ms <= latest_ms else 0
+    # Longer and longer, so that many messages that wait for one probe do not keep the workers busy.
+    return min(now_ms + max(age_ms, LOOK_AGAIN_MS), max(circuit.trial_since_ms + TRIAL_MS, now_ms + 1))

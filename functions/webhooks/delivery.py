@@ -13,18 +13,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from tunehook.aws.deliveries import CLAIM_MS, Claim
+from tunehook.aws.deliveries import CLAIM_MS, Claim, DeliveriesTable
 from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, DeliveryStatus, message_for
 from tunehook.errors import Unavailable
 from tunehook.signatures import NOTIFY_HOOK_PREFIX
 from webhooks.attempt import ATTEMPT_S, Result, Sender
-from webhooks.circuit_breaker import Admission, CircuitBreaker, gate_of
+from webhooks.circuit_breaker import CircuitBreaker, receiver_of
 from webhooks.message_batcher import MessageBatcher
-from webhooks.records import Records
-from webhooks.schedule import next_attempt_at_ms
+from webhooks.policy import ResponseClass, next_attempt_at_ms
 from webhooks.secret import MasterSecret
 from webhooks.subscription_health import Change, SubscriptionHealth
-from webhooks.verdict import Verdict
 
 if TYPE_CHECKING:
     from webhooks.subscription_cache import Subscribed, SubscriptionCache
@@ -42,22 +40,23 @@ RESERVE_MS: Final = 5_000
 """What must be left of the function's time, beside the attempt's own, to record it."""
 
 
-class Step(StrEnum):
-    """What a message led to.
+class NotAttempted(Unavailable):
+    """The attempt was not begun: there is too little time for it, or another worker makes it."""
 
-    ``ATTEMPTED``: an attempt. ``SENT_ON``: it came early. ``HELD_BACK``: its receiver hangs, or nobody knows yet
-    whether it does, so it was sent on; that uses up no attempt. ``SENT_AGAIN``: its attempt had been recorded by a
-    worker that may have died before it sent the next message, so that was sent once more. ``DROPPED``: its delivery
-    has ended or is gone, or it is a duplicate of a message that is done. ``WITHDRAWN``: there is no enabled
-    subscription any more, which ended the delivery.
-    """
+
+class NotRecorded(Unavailable):
+    """The attempt took longer than its claim, and another worker has recorded it."""
+
+
+class Step(StrEnum):
+    """What a message led to."""
 
     ATTEMPTED = "attempted"
-    SENT_ON = "sent_on"
-    HELD_BACK = "held_back"
-    SENT_AGAIN = "sent_again"
-    DROPPED = "dropped"
-    WITHDRAWN = "withdrawn"
+    SENT_ON = "sent_on"  # it came early
+    HELD_BACK = "held_back"  # its receiver hangs, or nobody knows yet: it was sent on, and uses up no attempt
+    SENT_AGAIN = "sent_again"  # the next one, which the worker that recorded this attempt may not have sent
+    DROPPED = "dropped"  # its delivery has ended or is gone, or it is a duplicate of a message that is done
+    WITHDRAWN = "withdrawn"  # there is no enabled subscription any more, which ended the delivery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,32 +75,11 @@ class Outcome:
 class Deliverer:
     """Does what the messages of the deliveries queue ask for.
 
-    Attributes
-    ----------
-    records : Records
-        The deliveries.
-    subscriptions : SubscriptionCache
-        The subscriptions.
-    outbox : MessageBatcher
-        Where messages for later go.
-    breaker : CircuitBreaker
-        Says to whom an attempt may be made now.
-    health : SubscriptionHealth
-        Keeps the books on subscriptions.
-    sender : Sender
-        Makes the attempts.
-    master_secret : MasterSecret
-        The deployment's master secret.
-    now_ms : callable
-        The wall clock, in milliseconds since 1970.
-    jitter : callable
-        Numbers from 0 to 1, for the schedule.
-    remaining_ms : callable
-        How much is left of the function's time.
+    `jitter` returns numbers from 0 to 1, for the schedule; `remaining_ms` how much is left of the function's time.
     """
 
-    records: Records
-    outbox: MessageBatcher
+    deliveries: DeliveriesTable
+    batcher: MessageBatcher
     subscriptions: SubscriptionCache
     breaker: CircuitBreaker
     health: SubscriptionHealth
@@ -112,132 +90,37 @@ class Deliverer:
     remaining_ms: Callable[[], int]
 
     async def handle(self, message: DeliveryMessage, receive_count: int = 1) -> Outcome:
-        """Do what a message asks for.
+        """Do what a message asks for: the stages are time, permit, claim, attempt, record, and the next message.
 
-        A fault of ours is raised, and the message comes again: it uses up no attempt.
-
-        Parameters
-        ----------
-        message : DeliveryMessage
-            The message.
-        receive_count : int
-            How often the queue has handed this very message over, this time included.
-
-        Returns
-        -------
-        Outcome
-            What became of it.
+        The queue has handed this very message over `receive_count` times, this time included.
 
         Raises
         ------
-        Unavailable
-            If another worker is making this attempt, or too little time is left for it.
-        botocore.exceptions.ClientError
-            If AWS did not do its part.
+        NotAttempted, NotRecorded, Unavailable, botocore.exceptions.ClientError
+            For a fault of ours. The message comes again, and has used up no attempt.
         """
-        now_ms = self.now_ms()
-        if EARLY_MS < message.due_at_ms - now_ms <= FURTHEST_AHEAD_MS:
-            await self.outbox.send(message)
+        if EARLY_MS < message.due_at_ms - self.now_ms() <= FURTHEST_AHEAD_MS:
+            await self.batcher.send(message)
             return Outcome(step=Step.SENT_ON, message=message)
-        admission = await self.breaker.admit(await self._gate(message))
-        if admission.wait_until_ms is not None:
-            later = message.model_copy(update={"due_at_ms": admission.wait_until_ms})
-            await self.outbox.send(later)
-            return Outcome(step=Step.HELD_BACK, message=message)
-        answered = None
-        try:
-            outcome, answered = await self._claimed(message, receive_count, admission)
-        finally:
-            await self.breaker.settle(admission, answered=answered)
-        return outcome
-
-    async def _gate(self, message: DeliveryMessage) -> str:
-        if message.subscription_id.startswith(NOTIFY_HOOK_PREFIX):
-            return message.subscription_id
-        known, subscription = self.subscriptions.cached(message.subscription_id)
-        if not known:
-            subscription = await asyncio.to_thread(self.subscriptions.get, message.subscription_id)
-        return gate_of(message.subscription_id, None if subscription is None else subscription.item)
-
-    async def _claimed(
-        self, message: DeliveryMessage, receive_count: int, admission: Admission
-    ) -> tuple[Outcome, bool | None]:
-        master_secret = await self.master_secret.get()
-        if self.remaining_ms() < ATTEMPT_S * 1000 + RESERVE_MS:
-            raise Unavailable("too little time is left for an attempt")
-        now_ms = self.now_ms()
-        claim, delivery = await self.records.claim(message, now_ms)
-        if claim is Claim.BUSY:
-            raise Unavailable("another worker is making this attempt")
-        if claim is Claim.TAKEN and self.now_ms() - now_ms > CLAIM_MS - ATTEMPT_S * 1000 - RECORDING_MS:
-            # It counts from when it was asked for: by the end of an attempt it might be another worker's.
-            raise Unavailable("the claim was answered too late for an attempt")
-        if claim is Claim.OVER or delivery is None:
-            return Outcome(step=Step.DROPPED, message=message, delivery=delivery), None
-        if claim is Claim.RECORDED and receive_count == 1:
-            # Nobody has had this message before, so nobody died over it: whoever recorded sent the next one.
-            return Outcome(step=Step.DROPPED, message=message, delivery=delivery), None
-        if claim is Claim.RECORDED:
-            await self.outbox.send(message_for(delivery))
-            return Outcome(step=Step.SENT_AGAIN, message=message, delivery=delivery), None
-        subscription = None
-        if delivery.url is None:
-            known, subscription = self.subscriptions.cached(delivery.subscription_id)
-            if not known:
-                subscription = await asyncio.to_thread(self.subscriptions.get, delivery.subscription_id)
-            if known and (subscription is None or subscription.is_disabled):
-                # It may have been enabled since: what it was sent for must not end by what was true before.
-                subscription = await asyncio.to_thread(self.subscriptions.fresh, delivery.subscription_id)
-            if subscription is None or subscription.is_disabled:
-                return await self._withdraw(message, delivery, subscription), None
-        result = await self.sender.attempt(delivery, subscription, master_secret, self.now_ms())
-        # Where the URL was changed since the message was let in, the answer is another receiver's.
-        is_same = (
-            gate_of(message.subscription_id, None if subscription is None else subscription.item)
-            == admission.receiver
-        )
-        answered = result.answered if is_same else None
-        self.breaker.note(admission, answered=answered)
-        outcome = await self._settle(message, delivery, subscription, result)
-        return outcome, answered
-
-    async def _withdraw(
-        self, message: DeliveryMessage, delivery: Delivery, subscription: Subscribed | None
-    ) -> Outcome:
-        reason = "subscription deleted" if subscription is None else "subscription disabled"
-        await self._record(message, DeliveryStatus.ABORTED, reason=reason)
-        return Outcome(step=Step.WITHDRAWN, message=message, delivery=delivery, status=DeliveryStatus.ABORTED)
-
-    async def _settle(
-        self,
-        message: DeliveryMessage,
-        delivery: Delivery,
-        subscription: Subscribed | None,
-        result: Result,
-    ) -> Outcome:
-        """Record an attempt, arrange the next, then keep the books on the subscription, which can be made up for."""
-        at_ms = result.attempt.at_ms
-        change = Change.NONE
-        match result.verdict:
-            case Verdict.DELIVERED:
-                status = await self._record(message, DeliveryStatus.DELIVERED, result.attempt)
-                if subscription is not None:
-                    again = (message.run, message.attempt) > (1, 1)
-                    change = await self.health.delivered(subscription.item, again=again)
-            case Verdict.ABORTED:
-                status = await self._record(
-                    message, DeliveryStatus.ABORTED, result.attempt, reason="refused by the receiver"
-                )
-            case Verdict.GONE:
-                reason = f"the receiver asked for no more ({result.attempt.status_code})"
-                # First, so that a crash in between leads to the same end.
-                if subscription is not None:
-                    change = await self.health.gone(subscription.item, at_ms, reason)
-                status = await self._record(message, DeliveryStatus.FAILED, result.attempt, reason=reason)
-            case Verdict.FAILED:
-                status = await self._try_again(message, result)
-                if subscription is not None:
-                    change = await self.health.failed(subscription.item, at_ms)
+        receiver = receiver_of(message.subscription_id, await self._subscription(message.subscription_id))
+        async with self.breaker.permit(receiver) as permit:
+            if permit.wait_until_ms is not None:
+                await self.batcher.send(message.model_copy(update={"due_at_ms": permit.wait_until_ms}))
+                return Outcome(step=Step.HELD_BACK, message=message)
+            master_secret = await self.master_secret.get()
+            claim, delivery = await self.claim(message)
+            if delivery is None or claim is not Claim.TAKEN:
+                return await self._finish_recorded(message, claim, delivery, receive_count)
+            subscription = None
+            if delivery.url is None:
+                subscription = await self._enabled(delivery.subscription_id)
+                if subscription is None or subscription.is_disabled:
+                    return await self._withdraw(message, delivery, subscription)
+            result = await self.sender.attempt(delivery, subscription, master_secret, self.now_ms())
+            # Where the URL was changed since the message was let in, the answer is another receiver's.
+            is_same = receiver_of(message.subscription_id, subscription) == receiver
+            permit.record_result(result.answered if is_same else None)
+            status, change = await self._record_and_arrange(message, subscription, result)
         return Outcome(
             step=Step.ATTEMPTED,
             message=message,
@@ -247,21 +130,20 @@ class Deliverer:
             change=change,
         )
 
-    async def _try_again(self, message: DeliveryMessage, result: Result) -> DeliveryStatus:
+    async def claim(self, message: DeliveryMessage) -> tuple[Claim, Delivery | None]:
+        """Claim the attempt, or raise `NotAttempted`; see `tunehook.aws.deliveries.DeliveriesTable.claim`."""
+        if self.remaining_ms() < ATTEMPT_S * 1000 + RESERVE_MS:
+            raise NotAttempted("too little time is left for an attempt")
         now_ms = self.now_ms()
-        due_at_ms = next_attempt_at_ms(
-            message.attempt, now_ms, jitter=self.jitter(), retry_after=result.retry_after
-        )
-        if due_at_ms is None:
-            return await self._record(
-                message, DeliveryStatus.FAILED, result.attempt, reason="all attempts failed"
-            )
-        await self._record(message, DeliveryStatus.PENDING, result.attempt, next_attempt_at_ms=due_at_ms)
-        following = message.model_copy(update={"attempt": message.attempt + 1, "due_at_ms": due_at_ms})
-        await self.outbox.send(following)
-        return DeliveryStatus.PENDING
+        claim, delivery = await asyncio.to_thread(self.deliveries.claim, message, now_ms)
+        if claim is Claim.BUSY:
+            raise NotAttempted("another worker is making this attempt")
+        if claim is Claim.TAKEN and self.now_ms() - now_ms > CLAIM_MS - ATTEMPT_S * 1000 - RECORDING_MS:
+            # It counts from when it was asked for: by the end of an attempt it might be another worker's.
+            raise NotAttempted("the claim was answered too late for an attempt")
+        return claim, delivery
 
-    async def _record(
+    async def record(
         self,
         message: DeliveryMessage,
         status: DeliveryStatus,
@@ -269,15 +151,78 @@ class Deliverer:
         *,
         next_attempt_at_ms: int | None = None,
         reason: str | None = None,
-    ) -> DeliveryStatus:
-        recorded = await self.records.record(
+    ) -> None:
+        """Record the attempt, or raise `NotRecorded`; see `tunehook.aws.deliveries.DeliveriesTable.record`."""
+        if not await asyncio.to_thread(
+            self.deliveries.record,
             message,
             status=status,
             attempt=attempt,
             next_attempt_at_ms=next_attempt_at_ms,
             reason=reason,
-        )
-        if not recorded:
-            # It took longer than its claim. The message comes again and finds what the other worker recorded.
-            raise Unavailable("another worker has recorded this attempt")
-        return status
+        ):
+            # The message comes again and finds what the other worker recorded.
+            raise NotRecorded("another worker has recorded this attempt")
+
+    async def _subscription(self, subscription_id: str) -> Subscribed | None:
+        if subscription_id.startswith(NOTIFY_HOOK_PREFIX):
+            return None
+        is_known, subscription = self.subscriptions.cached(subscription_id)
+        return subscription if is_known else await asyncio.to_thread(self.subscriptions.get, subscription_id)
+
+    async def _enabled(self, subscription_id: str) -> Subscribed | None:
+        subscription = await self._subscription(subscription_id)
+        if subscription is None or subscription.is_disabled:
+            # It may have been enabled since: what it was sent for must not end by what was true before.
+            return await asyncio.to_thread(self.subscriptions.fresh, subscription_id)
+        return subscription
+
+    async def _finish_recorded(
+        self, message: DeliveryMessage, claim: Claim, delivery: Delivery | None, receive_count: int
+    ) -> Outcome:
+        """Send the next message again, where the worker that recorded this attempt may have died before it did so."""
+        # A message that nobody has had before, nobody died over.
+        if delivery is None or claim is not Claim.RECORDED or receive_count == 1:
+            return Outcome(step=Step.DROPPED, message=message, delivery=delivery)
+        await self.batcher.send(message_for(delivery))
+        return Outcome(step=Step.SENT_AGAIN, message=message, delivery=delivery)
+
+    async def _withdraw(
+        self, message: DeliveryMessage, delivery: Delivery, subscription: Subscribed | None
+    ) -> Outcome:
+        reason = "subscription deleted" if subscription is None else "subscription disabled"
+        await self.record(message, DeliveryStatus.ABORTED, reason=reason)
+        return Outcome(step=Step.WITHDRAWN, message=message, delivery=delivery, status=DeliveryStatus.ABORTED)
+
+    async def _record_and_arrange(
+        self, message: DeliveryMessage, subscription: Subscribed | None, result: Result
+    ) -> tuple[DeliveryStatus, Change]:
+        """Record an attempt, send the next message, then note the subscription's health, which can be made up for."""
+        attempt, change, reason, due_at_ms = result.attempt, Change.NONE, None, None
+        match result.response_class:
+            case ResponseClass.DELIVERED:
+                status = DeliveryStatus.DELIVERED
+            case ResponseClass.ABORTED:
+                status, reason = DeliveryStatus.ABORTED, "refused by the receiver"
+            case ResponseClass.GONE:
+                status = DeliveryStatus.FAILED
+                reason = f"the receiver asked for no more ({attempt.status_code})"
+                # First, so that a crash in between leads to the same end.
+                change = await self.health.record_gone(subscription, attempt.at_ms, reason)
+            case ResponseClass.FAILED:
+                due_at_ms = next_attempt_at_ms(
+                    message.attempt, self.now_ms(), jitter=self.jitter(), retry_after=result.retry_after
+                )
+                status = DeliveryStatus.PENDING
+                if due_at_ms is None:
+                    status, reason = DeliveryStatus.FAILED, "all attempts failed"
+        await self.record(message, status, attempt, next_attempt_at_ms=due_at_ms, reason=reason)
+        if due_at_ms is not None:
+            following = {"attempt": message.attempt + 1, "due_at_ms": due_at_ms}
+            await self.batcher.send(message.model_copy(update=following))
+        if result.response_class is ResponseClass.DELIVERED:
+            is_retry = (message.run, message.attempt) > (1, 1)
+            change = await self.health.record_success(subscription, is_retry=is_retry)
+        elif result.response_class is ResponseClass.FAILED:
+            change = await self.health.record_failure(subscription, attempt.at_ms)
+        return status, change

@@ -1,4 +1,4 @@
-"""Messages on their way back to the queue: those of one moment go in one call."""
+"""Messages of one moment are sent to the deliveries queue in one call."""
 
 from __future__ import annotations
 
@@ -17,15 +17,7 @@ GATHERED_S: Final = 0.005
 
 
 class MessageBatcher:
-    """Sends messages to the deliveries queue, for one batch.
-
-    Parameters
-    ----------
-    queue : DeliveriesQueue
-        The queue.
-    now_ms : callable
-        The wall clock, in milliseconds since 1970.
-    """
+    """Sends messages to the deliveries queue, up to ten in one call."""
 
     def __init__(self, queue: DeliveriesQueue, now_ms: Callable[[], int]) -> None:
         self._queue = queue

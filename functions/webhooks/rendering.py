@@ -18,6 +18,7 @@ MAX_BODY_BYTES: Final = 20_000
 """A body that we make up is shorter than this; the provider's own object is sent as it is."""
 
 _MAX_REASON_LENGTH: Final = 1000
+_NO_LINK: Final = {"url": None, "url_expires_at": None}
 
 Data = dict[str, Any]
 SignLink = Callable[[str], str]
@@ -33,22 +34,10 @@ class Body:
 
 
 def render(delivery: Delivery, sign_link: SignLink, now_ms: int) -> Body:
-    """Write the body of an attempt.
+    """Return the body of an attempt, with download links that are made at `now_ms`.
 
-    Parameters
-    ----------
-    delivery : Delivery
-        What to tell, and in which format.
-    sign_link : callable
-        Makes the download links.
-    now_ms : int
-        When the links are made.
-
-    Returns
-    -------
-    Body
-        Below 20,000 bytes in the formats ``standard`` and ``cloudevents``: what does not fit is left out, and
-        ``data.truncated`` says so.
+    It is below 20,000 bytes in the formats ``standard`` and ``cloudevents``: what does not fit is left out, and
+    ``data.truncated`` says so.
 
     Raises
     ------
@@ -60,16 +49,16 @@ def render(delivery: Delivery, sign_link: SignLink, now_ms: int) -> Body:
     try:
         # NaN and the infinities, which Python's parser lets through, have no form in JSON.
         data = json.loads(delivery.payload, parse_constant=lambda _: None)
-        _add_links(data, sign_link, iso(from_ms(now_ms + LINK_LIFE_S * 1000)))
+        expires_at = iso(from_ms(now_ms + LINK_LIFE_S * 1000))
+        for asset in _assets(data):
+            key = asset.get("key")
+            asset.update({"url": sign_link(key), "url_expires_at": expires_at} if key else _NO_LINK)
     except (ValueError, TypeError, AttributeError):
         raise InvalidInput("payload", "is not as tunehook writes it") from None
     if delivery.format is Format.CLOUDEVENTS:
         return Body(_fitting(data, _cloud_event(delivery)), "application/cloudevents+json; charset=utf-8")
-    return Body(_fitting(data, _standard(delivery)), "application/json; charset=utf-8")
-
-
-def _standard(delivery: Delivery) -> Data:
-    return {"type": delivery.type, "timestamp": iso(from_ms(delivery.event_at_ms))}
+    envelope = {"type": delivery.type, "timestamp": iso(from_ms(delivery.event_at_ms))}
+    return Body(_fitting(data, envelope), "application/json; charset=utf-8")
 
 
 def _cloud_event(delivery: Delivery) -> Data:
@@ -83,13 +72,6 @@ def _cloud_event(delivery: Delivery) -> Data:
         "time": iso(from_ms(delivery.event_at_ms)),
         "datacontenttype": "application/json",
     }
-
-
-def _add_links(data: Data, sign_link: SignLink, expires_at: str) -> None:
-    for asset in _assets(data):
-        key = asset.get("key")
-        asset["url"] = sign_link(key) if key else None
-        asset["url_expires_at"] = expires_at if key else None
 
 
 def _assets(data: Data) -> list[Data]:
@@ -121,16 +103,8 @@ def _leave_out_texts(data: Data) -> None:
 def _leave_out_lesser_links(data: Data) -> None:
     for asset in _assets(data):
         if asset.get("type") not in ("audio", "lyrics"):
-            asset["url"] = asset["url_expires_at"] = None
+            asset.update(_NO_LINK)
             asset.pop("source_url", None)
-
-
-def _leave_out_clips(data: Data) -> None:
-    data["clips"] = []
-
-
-def _leave_out_metadata(data: Data) -> None:
-    data["metadata"] = {}
 
 
 def _shorten_reason(data: Data) -> None:
@@ -143,6 +117,6 @@ _REDUCTIONS: Final = (
     _leave_out_texts,
     _leave_out_lesser_links,
     _shorten_reason,
-    _leave_out_clips,
-    _leave_out_metadata,
+    lambda data: data.update(clips=[]),
+    lambda data: data.update(metadata={}),
 )

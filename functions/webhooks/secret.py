@@ -21,17 +21,7 @@ CACHED_S: Final = 300.0
 
 
 class MasterSecret:
-    """Reads the secret that signing secrets are derived from; all messages of a batch together read it once.
-
-    Parameters
-    ----------
-    client : SecretsManagerClient
-        A low-level boto3 client.
-    name : str
-        The secret's name or ARN.
-    clock : callable, optional
-        Seconds of the wall clock.
-    """
+    """Reads the secret that signing secrets are derived from; all messages of a batch together read it once."""
 
     def __init__(
         self, client: SecretsManagerClient, name: str, clock: Callable[[], float] = time.time
@@ -45,13 +35,7 @@ class MasterSecret:
         )
 
     async def get(self) -> str:
-        """Return the secret, at most five minutes old, or the last one that is known if it cannot be read now.
-
-        Raises
-        ------
-        botocore.exceptions.ClientError
-            If it could never be read.
-        """
+        """Return the secret, at most five minutes old, or the last one that is known if it cannot be read now."""
         is_fresh, secret = self._cache.peek(self._name)
         if is_fresh and secret is not None:
             return secret

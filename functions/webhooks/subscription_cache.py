@@ -45,21 +45,15 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscribed:
-    """A subscription as it was read.
-
-    Attributes
-    ----------
-    item : dict
-        Its item as plain values.
-    usable : Subscription or InvalidInput
-        What the item says, or what is wrong with it.
-    secret : SecretVersions
-        Which versions of its secret sign.
-    """
+    """A subscription as it was read: its item, what the item says or what is wrong with it, and what signs."""
 
     item: dict[str, Any]
     usable: Subscription | InvalidInput
     secret: SecretVersions = FIRST
+
+    @property
+    def subscription_id(self) -> str:
+        return str(self.item["subscription_id"])
 
     @property
     def is_disabled(self) -> bool:
@@ -68,19 +62,7 @@ class Subscribed:
 
 
 class SubscriptionCache:
-    """The subscriptions, each read at most every 15 s.
-
-    Parameters
-    ----------
-    table : SubscriptionsTable
-        Where they are.
-    versions : SecretVersionsTable
-        Where it is kept which versions of their secrets sign.
-    policy : NetworkPolicy
-        Where their URLs may point.
-    clock : callable, optional
-        Seconds of the wall clock.
-    """
+    """Caches the subscriptions, each for 15 s. What is written goes to the table, and the subscription is forgotten."""
 
     def __init__(
         self,
@@ -97,16 +79,15 @@ class SubscriptionCache:
         )
 
     def cached(self, subscription_id: str) -> tuple[bool, Subscribed | None]:
-        """Return whether a subscription needs no reading, and if so, what `get` would return."""
+        """Return whether a subscription is cached, and if so, what `get` would return."""
         return self._cache.peek(subscription_id)
 
     def get(self, subscription_id: str) -> Subscribed | None:
-        """Return a subscription, or None if there is none. It is at most 15 s old, unless it cannot be read anew."""
+        """Return a subscription or None, at most 15 s old unless it cannot be read anew; may block."""
         return self._cache.get(subscription_id)
 
     def _read(self, subscription_id: str) -> Subscribed | None:
-        item = self._table.get(subscription_id)
-        if item is None:
+        if (item := self._table.get(subscription_id)) is None:
             return None
         usable: Subscription | InvalidInput
         try:
@@ -116,14 +97,14 @@ class SubscriptionCache:
         return Subscribed(item=_with_moments(item), usable=usable, secret=self._versions.of(item))
 
     def fresh(self, subscription_id: str) -> Subscribed | None:
-        """Return a subscription (strongly consistent), or None if there is none."""
+        """Return a subscription or None, read now (strongly consistent)."""
         self._cache.forget(subscription_id)
         return self.get(subscription_id)
 
     def mark_failing(self, subscription_id: str, since_ms: int) -> dict[str, Any] | None:
         """See `tunehook.aws.subscriptions.SubscriptionsTable.mark_failing`."""
         item = self._table.mark_failing(subscription_id, since_ms)
-        if item is not None and not _is_moment(item["failing_since_ms"]):
+        if item is not None and "failing_since_ms" not in _with_moments(item):
             # What its user has written there would stand for ever.
             self._table.clear_failing(subscription_id)
             item = self._table.mark_failing(subscription_id, since_ms)
@@ -131,17 +112,17 @@ class SubscriptionCache:
         return None if item is None else _with_moments(item)
 
     def mark_warned(self, subscription_id: str, moment_ms: int) -> None:
-        """Say up to which moment of its failing a subscription has been warned of."""
+        """See `tunehook.aws.subscriptions.SubscriptionsTable.mark_warned`."""
         self._table.mark_warned(subscription_id, moment_ms)
         self._cache.forget(subscription_id)
 
     def clear_failing(self, subscription_id: str) -> None:
-        """Say that a subscription does not fail any more."""
+        """See `tunehook.aws.subscriptions.SubscriptionsTable.clear_failing`."""
         self._table.clear_failing(subscription_id)
         self._cache.forget(subscription_id)
 
     def disable(self, subscription_id: str, reason: str) -> None:
-        """Disable a subscription and say why; one that has been deleted stays so."""
+        """See `tunehook.aws.subscriptions.SubscriptionsTable.disable`."""
         self._table.disable(subscription_id, reason)
         self._cache.forget(subscription_id)
 
@@ -152,37 +133,22 @@ def _not_read(fault: Exception) -> None:
 
 def _with_moments(item: dict[str, Any]) -> dict[str, Any]:
     """Return an item without what says when it failed, where its user has written there what is no moment."""
-    odd = [name for name in ("failing_since_ms", "failing_warned_ms") if not _is_moment(item.get(name))]
-    return {name: value for name, value in item.items() if name not in odd}
-
-
-def _is_moment(value: object) -> bool:
-    return is_whole(value, 0, LATEST_MS)
+    moments = ("failing_since_ms", "failing_warned_ms")
+    return {
+        name: value for name, value in item.items() if name not in moments or is_whole(value, 0, LATEST_MS)
+    }
 
 
 def endpoint_of(delivery: Delivery, subscription: Subscribed | None, now_ms: int) -> Endpoint:
-    """Return where a delivery goes.
+    """Return where a delivery goes: the URL on its record where it belongs to a task's own hook.
 
-    Parameters
-    ----------
-    delivery : Delivery
-        The delivery. Where it belongs to a task's own hook, its record says where to.
-    subscription : Subscribed or None
-        Otherwise: its subscription.
-    now_ms : int
-        The present moment: for a while after a rotation the older secret signs too.
-
-    Raises
-    ------
-    InvalidInput
-        If the subscription's item, which its user may have written by hand, cannot be used.
+    `InvalidInput` is raised if there is no subscription, or its user has written by hand what cannot be used.
     """
     if delivery.url is not None:
         return Endpoint(delivery.url)
     if subscription is None:
         raise InvalidInput("subscription_id", "there is no such subscription")
-    if isinstance(subscription.usable, InvalidInput):
+    if isinstance(usable := subscription.usable, InvalidInput):
         # It is raised at each attempt; without this it would grow by each.
-        raise subscription.usable.with_traceback(None)
-    usable = subscription.usable
+        raise usable.with_traceback(None)
     return Endpoint(usable.url, usable.headers, subscription.secret.signing(now_ms))

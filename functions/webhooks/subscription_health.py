@@ -19,7 +19,7 @@ from tunehook.times import from_ms
 if TYPE_CHECKING:
     from tunehook.aws.bus import EventBus
     from tunehook.aws.deliveries import DeliveriesTable
-    from webhooks.subscription_cache import SubscriptionCache
+    from webhooks.subscription_cache import Subscribed, SubscriptionCache
 
 FAILING_MS: Final = 5 * 24 * 3600 * 1000
 """How long every attempt must have failed until a subscription is disabled."""
@@ -39,16 +39,11 @@ class Change(StrEnum):
 
 
 class SubscriptionHealth:
-    """Keeps the books on subscriptions. They are written only where something changes.
+    """Records successes and failures on subscriptions, which are written only where something changes.
 
-    Parameters
-    ----------
-    subscriptions : SubscriptionCache
-        The subscriptions.
-    deliveries : DeliveriesTable
-        What tells whether something was delivered after all.
-    bus : EventBus
-        Who is told.
+    Each method takes the subscription as it was before the attempt, which may be 15 s old, or None for a task's own
+    hook, of which nothing is recorded. It raises `Unavailable` or an error of boto3 where nothing could be recorded;
+    the next failed attempt makes up for it.
     """
 
     def __init__(self, subscriptions: SubscriptionCache, deliveries: DeliveriesTable, bus: EventBus) -> None:
@@ -57,58 +52,36 @@ class SubscriptionHealth:
         self._bus = bus
         self._one_at_a_time = asyncio.Lock()
 
-    async def delivered(self, item: Mapping[str, Any], *, again: bool) -> Change:
-        """Note that an attempt has succeeded.
-
-        Parameters
-        ----------
-        item : mapping
-            The subscription as it was before the attempt, which may be 15 s old.
-        again : bool
-            Whether an attempt of the same delivery had failed before, maybe too lately for `item` to show it.
-        """
-        if "failing_since_ms" not in item and not again:
+    async def record_success(self, subscription: Subscribed | None, *, is_retry: bool) -> Change:
+        """Record a success. That of a retry followed a failure, which may be too late for `subscription` to show it."""
+        if subscription is None or not (is_retry or "failing_since_ms" in subscription.item):
             return Change.NONE
-        await asyncio.to_thread(self._subscriptions.clear_failing, str(item["subscription_id"]))
+        await asyncio.to_thread(self._subscriptions.clear_failing, subscription.subscription_id)
         return Change.WELL
 
-    async def failed(self, item: Mapping[str, Any], at_ms: int) -> Change:
-        """Note that an attempt has failed.
-
-        Parameters
-        ----------
-        item : mapping
-            The subscription as it was before the attempt, which may be 15 s old.
-        at_ms : int
-            When the attempt was made.
-
-        Returns
-        -------
-        Change
-            ``DISABLED`` if nothing is to be delivered any more.
-
-        Raises
-        ------
-        Unavailable, botocore.exceptions.ClientError
-            If the books could not be kept; the next failed attempt makes up for it.
-        """
-        subscription_id = str(item["subscription_id"])
+    async def record_failure(self, subscription: Subscribed | None, at_ms: int) -> Change:
+        """Record a failure. After ``DISABLED`` nothing is delivered any more."""
+        if subscription is None:
+            return Change.NONE
+        item, subscription_id = subscription.item, subscription.subscription_id
         if "failing_since_ms" not in item:
             marked = await asyncio.to_thread(self._subscriptions.mark_failing, subscription_id, at_ms)
-            # The item is as it was up to 15 s ago: another attempt may have been the first to fail.
+            # Another attempt may have been the first to fail since the item was read.
             began = marked is not None and marked.get("failing_since_ms") == at_ms
             return Change.FAILING if began else Change.NONE
         if not _is_due(item, at_ms):
             return Change.NONE
         async with self._one_at_a_time:
-            return await asyncio.to_thread(self._act, subscription_id, at_ms)
+            return await asyncio.to_thread(self._warn_or_disable, subscription_id, at_ms)
 
-    async def gone(self, item: Mapping[str, Any], at_ms: int, reason: str) -> Change:
+    async def record_gone(self, subscription: Subscribed | None, at_ms: int, reason: str) -> Change:
         """Disable a subscription whose receiver wants no more."""
+        if subscription is None:
+            return Change.NONE
         async with self._one_at_a_time:
-            return await asyncio.to_thread(self._disable, str(item["subscription_id"]), at_ms, reason)
+            return await asyncio.to_thread(self._disable, subscription.subscription_id, at_ms, reason)
 
-    def _act(self, subscription_id: str, at_ms: int) -> Change:
+    def _warn_or_disable(self, subscription_id: str, at_ms: int) -> Change:
         found = self._subscriptions.fresh(subscription_id)
         item = {} if found is None else found.item
         if "failing_since_ms" not in item or not _is_due(item, at_ms):
@@ -164,9 +137,5 @@ def _moment_ms(since_ms: int, percent: int) -> int:
 def _is_due(item: Mapping[str, Any], at_ms: int) -> bool:
     """Return whether a warning that has not been given, or the end, has come."""
     since_ms = item["failing_since_ms"]
-    passed = [
-        moment
-        for moment in (*(_moment_ms(since_ms, percent) for percent in WARNINGS), since_ms + FAILING_MS)
-        if moment <= at_ms
-    ]
-    return bool(passed) and passed[-1] > item.get("failing_warned_ms", 0)
+    moments_ms = [_moment_ms(since_ms, percent) for percent in (*WARNINGS, 100)]
+    return any(item.get("failing_warned_ms", 0) < moment_ms <= at_ms for moment_ms in moments_ms)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from functools import partial
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final
@@ -30,7 +29,6 @@ from webhooks.attempt import Sender
 from webhooks.circuit_breaker import CircuitBreaker
 from webhooks.delivery import Deliverer, Outcome
 from webhooks.message_batcher import MessageBatcher
-from webhooks.records import Records
 from webhooks.secret import MasterSecret
 from webhooks.subscription_cache import SubscriptionCache
 from webhooks.subscription_health import SubscriptionHealth
@@ -45,80 +43,54 @@ if TYPE_CHECKING:
 logger = Logger(child=True)
 
 GRACE_S: Final = 0.25
-"""How long a batch has until its messages are held. Most are done by then, and are spared the call."""
-
-
-@dataclass(frozen=True, slots=True)
-class GivenUp:
-    """A message that lies in the dead letters, as nothing can come of it, and what is wrong with it."""
-
-    error: InvalidInput
+"""How long a batch has until its messages are hidden. Most are done by then, and are spared the call."""
 
 
 class Worker:
-    """Handles batches of messages; made once for the life of the function's process.
-
-    Parameters
-    ----------
-    settings : WebhooksSettings
-        The function's environment.
-    dynamodb : DynamoDBClient
-        A low-level boto3 client.
-    records : Records, optional
-        The deliveries; those of the table in the settings by default.
-    """
+    """Handles batches of messages, by a `Deliverer`; made once for the life of the function's process."""
 
     def __init__(
-        self, settings: WebhooksSettings, dynamodb: DynamoDBClient, records: Records | None = None
+        self, settings: WebhooksSettings, dynamodb: DynamoDBClient, deliverer: type[Deliverer] = Deliverer
     ) -> None:
-        s3 = s3_client()
         self.observability = settings.observability
-        self._policy = settings.network_policy
-        deliveries = DeliveriesTable(dynamodb, settings.deliveries_table)
-        self._records = records or Records(deliveries)
+        self._settings = settings
         self._visibility = visibility_client()
-        self._deliveries_queue = settings.deliveries_queue
         self._sqs = client("sqs")
-        self._queue = DeliveriesQueue(self._sqs, settings.deliveries_queue)
-        self._dead_letters = settings.dead_letters
-        self._subscriptions = SubscriptionCache(
-            SubscriptionsTable(dynamodb, settings.subscriptions_table),
-            SecretVersionsTable(dynamodb, settings.secret_versions_table),
-            settings.network_policy,
-        )
-        self._breaker = CircuitBreaker(CircuitsTable(dynamodb, settings.gates_table), now_ms)
-        bus = EventBus(client("events"), settings.event_bus)
-        self._health = SubscriptionHealth(self._subscriptions, deliveries, bus)
-        self._jitter = SystemRandom().random
-        self._master_secret = MasterSecret(client("secretsmanager"), settings.master_secret)
         self._loop = asyncio.new_event_loop()
         # By default there would be as few as the machine has processors, and ten messages to handle.
         self._loop.set_default_executor(UnawaitedThreads(CONNECTIONS))
         # Its connections outlive a batch: each is looked at before it carries another request.
-        self._transport = HttpTransport(guard=self._policy)
-
-        self._sign_link = partial(link, s3, settings.results_bucket)
+        self._transport = HttpTransport(guard=settings.network_policy)
+        deliveries = DeliveriesTable(dynamodb, settings.deliveries_table)
+        subscriptions = SubscriptionCache(
+            SubscriptionsTable(dynamodb, settings.subscriptions_table),
+            SecretVersionsTable(dynamodb, settings.secret_versions_table),
+            settings.network_policy,
+        )
+        bus = EventBus(client("events"), settings.event_bus)
+        sign_link = partial(link, s3_client(), settings.results_bucket)
+        self._deliverer = partial(
+            deliverer,
+            deliveries=deliveries,
+            subscriptions=subscriptions,
+            breaker=CircuitBreaker(CircuitsTable(dynamodb, settings.gates_table), now_ms),
+            health=SubscriptionHealth(subscriptions, deliveries, bus),
+            sender=Sender(self._transport, settings.network_policy, sign_link),
+            master_secret=MasterSecret(client("secretsmanager"), settings.master_secret),
+            now_ms=now_ms,
+            jitter=SystemRandom().random,
+        )
+        self._queue = DeliveriesQueue(self._sqs, settings.deliveries_queue)
 
     def handle(
         self, records: Sequence[Mapping[str, Any]], remaining_ms: Callable[[], int]
-    ) -> list[Outcome | GivenUp | BaseException]:
-        """Handle the messages of a batch at the same time.
+    ) -> list[Outcome | Exception]:
+        """Handle the records of Lambda's event at the same time, and return for each what became of it.
 
-        Parameters
-        ----------
-        records : sequence of mapping
-            The records of Lambda's event.
-        remaining_ms : callable
-            How much is left of the function's time.
-
-        Returns
-        -------
-        list of Outcome or GivenUp or BaseException
-            For each message, in order: what became of it; what is wrong with it, where no worker can ever do what it
-            asks for; or the fault for which it comes again.
+        An `InvalidInput` says what is wrong with a message that lies in the dead letters, as nothing can come of it.
+        Any other exception is the fault for which a message comes again.
         """
-        messages = [Message.of(record) for record in records]
-        return self._loop.run_until_complete(self._handle(messages, remaining_ms))
+        return self._loop.run_until_complete(self._handle(list(map(Message.of, records)), remaining_ms))
 
     def close(self) -> None:
         """Close the connections; the worker is of no use any more."""
@@ -128,42 +100,30 @@ class Worker:
 
     async def _handle(
         self, messages: Sequence[Message], remaining_ms: Callable[[], int]
-    ) -> list[Outcome | GivenUp | BaseException]:
-        deliverer = Deliverer(
-            records=self._records,
-            outbox=MessageBatcher(self._queue, now_ms),
-            subscriptions=self._subscriptions,
-            breaker=self._breaker,
-            health=self._health,
-            sender=Sender(self._transport, self._policy, self._sign_link),
-            master_secret=self._master_secret,
-            now_ms=now_ms,
-            jitter=self._jitter,
-            remaining_ms=remaining_ms,
-        )
-        hold = VisibilityHeartbeat(
-            self._visibility, self._deliveries_queue, messages, on_fault=_not_hidden, grace_s=GRACE_S
-        )
-        async with hold:
-            return await asyncio.gather(*(self._handle_one(deliverer, message, hold) for message in messages))
+    ) -> list[Outcome | Exception]:
+        batcher = MessageBatcher(self._queue, now_ms)
+        deliverer = self._deliverer(batcher=batcher, remaining_ms=remaining_ms)
+        async with VisibilityHeartbeat(
+            self._visibility, self._settings.deliveries_queue, messages, on_fault=_not_hidden, grace_s=GRACE_S
+        ) as heartbeat:
+            return await asyncio.gather(
+                *(self._handle_one(deliverer, message, heartbeat) for message in messages)
+            )
 
     async def _handle_one(
-        self, deliverer: Deliverer, message: Message, hold: VisibilityHeartbeat
-    ) -> Outcome | GivenUp | BaseException:
+        self, deliverer: Deliverer, message: Message, heartbeat: VisibilityHeartbeat
+    ) -> Outcome | Exception:
         try:
-            return await self._do(deliverer, message)
+            try:
+                return await deliverer.handle(message_of(message.body), message.receive_count)
+            except (InvalidInput, ValidationError) as error:
+                # The message, or the record of its delivery, is not as tunehook writes it, however often it comes.
+                problem = error if isinstance(error, InvalidInput) else first_problem(error, "delivery")
+                await asyncio.to_thread(dead_letter, self._sqs, self._settings.dead_letters, message, problem)
+                return problem
         except Exception as fault:  # noqa: BLE001 - one message's fault is not the others'
-            await hold.retry_after(message, backoff_s(message.receive_count))
+            await heartbeat.retry_after(message, backoff_s(message.receive_count))
             return fault
-
-    async def _do(self, deliverer: Deliverer, message: Message) -> Outcome | GivenUp:
-        try:
-            return await deliverer.handle(message_of(message.body), message.receive_count)
-        except (InvalidInput, ValidationError) as error:
-            # The message, or the record of its delivery, is none of ours, and is so however often it comes.
-            given_up = GivenUp(error if isinstance(error, InvalidInput) else first_problem(error, "delivery"))
-        await asyncio.to_thread(dead_letter, self._sqs, self._dead_letters, message, given_up.error)
-        return given_up
 
 
 def _not_hidden(fault: Exception) -> None:

@@ -16,7 +16,7 @@ from tunehook.archive_request import ArchiveRequest
 from tunehook.deliveries import DeliveryMessage, message_of
 from tunehook.errors import InvalidInput
 from webhooks.delivery import Step
-from webhooks.verdict import Verdict
+from webhooks.policy import ResponseClass
 
 ROUNDS = 8_000
 
@@ -55,7 +55,7 @@ def _not_read(content: object, message: FuzzedMessage) -> None:
 
 
 async def test_a_message_for_no_delivery_is_dropped_at_once_and_sends_none_on(aws: None) -> None:
-    world = World(Receiver(Verdict.DELIVERED))
+    world = World(Receiver(ResponseClass.DELIVERED))
     drawn = delivery_messages(generator("nothing"), "fuzz", 1_500, huge=0)
     asked = [message_of(each.body) for each in drawn if each.fate is Fate.DROPPED]
     outcomes = await asyncio.gather(*(world.deliverer.handle(message) for message in asked))
@@ -65,7 +65,7 @@ async def test_a_message_for_no_delivery_is_dropped_at_once_and_sends_none_on(aw
 
 
 async def test_a_delivery_is_made_once_whatever_numbers_other_messages_name(aws: None) -> None:
-    world = World(Receiver(Verdict.DELIVERED))
+    world = World(Receiver(ResponseClass.DELIVERED))
     world.subscribe()
     made = delivery()
     whole = world.add(made)

@@ -29,14 +29,15 @@ from tests.support.template import (
     translated_resources,
 )
 
-from fulfillment.metrics import Metrics as FulfillmentFigures
-from poller.metrics import Metrics as PollerFigures
+from fulfillment.metrics import Metrics as FulfillmentMetrics
+from poller.metrics import Metrics as PollerMetrics
 from tunehook.deliveries import Attempt, DeliveryStatus, message_for, new_delivery
+from tunehook.errors import Unavailable
 from tunehook.events import ArchivedAsset
 from tunehook.metrics import Observability
 from tunehook.tasks import Format, Status
 from webhooks.delivery import Outcome, Step
-from webhooks.metrics import Metrics as WebhooksFigures
+from webhooks.metrics import Metrics as WebhooksMetrics
 from webhooks.subscription_health import Change
 
 FUNCTIONS = ("intake", "poller", "fulfillment", "webhooks")
@@ -87,16 +88,16 @@ OLDEST_ALARM_MS = 60_000
 
 @cache
 def written(size: Observability) -> frozenset[Metric]:
-    """Everything that the functions' figures write, once each of their methods is called in every way."""
+    """Everything that the functions' metrics write, once each of their methods is called in every way."""
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-        for function, tell in (
-            ("poller", _tell_of_the_poller),
-            ("fulfillment", _tell_of_fulfillment),
-            ("webhooks", _tell_of_webhooks),
+        for function, emit in (
+            ("poller", _emit_of_the_poller),
+            ("fulfillment", _emit_of_fulfillment),
+            ("webhooks", _emit_of_webhooks),
         ):
             patch.setenv("AWS_LAMBDA_FUNCTION_NAME", f"{STACK}-{function}")
-            tell(size)
+            emit(size)
     lines = printed.getvalue().splitlines()
     return frozenset(metric for line in lines for metric in _metrics_of(json.loads(line)))
 
@@ -109,30 +110,30 @@ def _metrics_of(record: dict[str, Any]) -> Iterator[Metric]:
                 yield Metric(directive["Namespace"], metric["Name"], dimensions)
 
 
-def _tell_of_the_poller(size: Observability) -> None:
-    figures = PollerFigures(size, oldest_alarm_ms=OLDEST_ALARM_MS)
+def _emit_of_the_poller(size: Observability) -> None:
+    metrics = PollerMetrics(size, oldest_alarm_ms=OLDEST_ALARM_MS)
     for outcome in ("pending", "unauthorised", "throttled"):
-        figures.question("suno", outcome)
-    figures.no_longer_accepted("suno")
+        metrics.question("suno", outcome)
+    metrics.no_longer_accepted("suno")
     for status in (Status.COMPLETED, Status.FAILED):
-        figures.ended("suno", status, 1)
-    figures.paused("suno", "throttled")
-    figures.emitted_again(1)
-    figures.backlog(1, OLDEST_ALARM_MS + 1)
-    figures.tell()
+        metrics.ended("suno", status, 1)
+    metrics.paused("suno", "throttled")
+    metrics.emitted_again(1)
+    metrics.backlog(1, OLDEST_ALARM_MS + 1)
+    metrics.emit()
 
 
-def _tell_of_fulfillment(size: Observability) -> None:
+def _emit_of_fulfillment(size: Observability) -> None:
     statuses: tuple[Any, ...] = ("archived", "unavailable")
     assets = [ArchivedAsset(clip_id="1", type="audio", status=status, bytes=1) for status in statuses]
-    figures = FulfillmentFigures(size)
-    figures.archived("suno", "partial", assets, 1)
-    figures.coming_again("suno", 1)
-    figures.told_pending("suno")
+    metrics = FulfillmentMetrics(size)
+    metrics.archived("suno", "partial", assets, 1)
+    metrics.coming_again("suno", 1)
+    metrics.told_pending("suno")
 
 
-def _tell_of_webhooks(size: Observability) -> None:
-    figures = WebhooksFigures(size)
+def _emit_of_webhooks(size: Observability) -> None:
+    metrics = WebhooksMetrics(size)
     delivery = new_delivery(
         event_id="evt_1",
         subscription_id="sub",
@@ -148,7 +149,7 @@ def _tell_of_webhooks(size: Observability) -> None:
         for change in Change:
             code = 200 if status is DeliveryStatus.DELIVERED else 500
             attempt = Attempt(run=1, attempt=1, at_ms=2, duration_ms=1, status_code=code)
-            figures.outcome(
+            metrics.record(
                 Outcome(
                     step=Step.ATTEMPTED,
                     message=message_for(delivery),
@@ -158,8 +159,8 @@ def _tell_of_webhooks(size: Observability) -> None:
                     change=change,
                 )
             )
-    figures.fault()
-    figures.tell()
+    metrics.record(Unavailable("busy"))
+    metrics.emit()
 
 
 def alarms(size: Observability = Observability.FULL) -> dict[str, dict[str, Any]]:

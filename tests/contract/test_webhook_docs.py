@@ -33,8 +33,8 @@ from tunehook.subscriptions import WebhookType
 from tunehook.tasks import FailureCode, Format
 from tunehook.times import now_ms, to_ms
 from webhooks.attempt import ATTEMPT_S
+from webhooks.policy import WAITS_MS
 from webhooks.rendering import render
-from webhooks.schedule import WAITS_MS
 
 PAGE = (ROOT / "docs" / "webhooks.md").read_text()
 

@@ -100,13 +100,13 @@ STATE = ProviderState(provider="gw")
 
 
 def fail_a_trial(gates: CircuitsTable) -> Any:
-    gates.enter("sub", NOW_MS)
-    return gates.fail("sub", NOW_MS + 1, trial=True)
+    gates.acquire_probe("sub", NOW_MS)
+    return gates.record_failure("sub", NOW_MS + 1, trial=True)
 
 
 def leave_a_trial(gates: CircuitsTable) -> Any:
-    gates.enter("sub", NOW_MS)
-    return gates.leave("sub")
+    gates.acquire_probe("sub", NOW_MS)
+    return gates.release_probe("sub")
 
 
 CASES = [
@@ -185,28 +185,32 @@ CASES = [
         lambda table: table.begin_run(OVER, [ATTEMPT], NOW_MS).run,
         2,
     ),
-    Case("CircuitsTable.enter", None, lambda gates: gates.enter("sub", NOW_MS)[0]),
-    Case("CircuitsTable.prove", None, lambda gates: gates.prove("sub", NOW_MS), None),
+    Case("CircuitsTable.acquire_probe", None, lambda gates: gates.acquire_probe("sub", NOW_MS)[0]),
+    Case("CircuitsTable.close", None, lambda gates: gates.close("sub", NOW_MS), None),
     Case(
-        "CircuitsTable.fail",
+        "CircuitsTable.record_failure",
         {"receiver": "sub", "failure_1_ms": 5, "failure_2_ms": 3},
-        lambda gates: gates.fail("sub", NOW_MS).third_last_failure_ms,
+        lambda gates: gates.record_failure("sub", NOW_MS).third_last_failure_ms,
         3,
         "of many",
     ),
     Case(
-        "CircuitsTable.fail", None, lambda gates: fail_a_trial(gates).third_last_failure_ms, 0, "of a trial"
+        "CircuitsTable.record_failure",
+        None,
+        lambda gates: fail_a_trial(gates).third_last_failure_ms,
+        0,
+        "of a trial",
     ),
     Case(
-        "CircuitsTable.shut", None, lambda gates: gates.shut("sub", NOW_MS, 30_000, after_ms=0), what="first"
+        "CircuitsTable.open", None, lambda gates: gates.open("sub", NOW_MS, 30_000, after_ms=0), what="first"
     ),
     Case(
-        "CircuitsTable.shut",
+        "CircuitsTable.open",
         {"receiver": "sub", "wait_ms": 30_000},
-        lambda gates: gates.shut("sub", NOW_MS, 60_000, after_ms=30_000),
+        lambda gates: gates.open("sub", NOW_MS, 60_000, after_ms=30_000),
         what="again",
     ),
-    Case("CircuitsTable.leave", None, leave_a_trial, None),
+    Case("CircuitsTable.release_probe", None, leave_a_trial, None),
     Case("SubscriptionsTable.create", None, lambda table: table.create(SUBSCRIPTION)),
     Case("SubscriptionsTable.delete", SUBSCRIPTION, lambda table: table.delete("sub")),
     Case(
@@ -338,9 +342,9 @@ class TestWhatIsAnothersStaysSo:
         trial = {"receiver": "sub", "trial_since_ms": NOW_MS, "trial_by": "another"}
         put("ReceiverGatesTable", trial)
         gates = CircuitsTable(dynamodb, "ReceiverGatesTable")
-        assert not gates.enter("sub", NOW_MS)[0]
-        assert gates.fail("sub", NOW_MS, trial=True) is None
-        gates.leave("sub")
+        assert not gates.acquire_probe("sub", NOW_MS)[0]
+        assert gates.record_failure("sub", NOW_MS, trial=True) is None
+        gates.release_probe("sub")
         assert items("ReceiverGatesTable") == [trial]
 
     def test_a_rotation(self, dynamodb: Any) -> None:
@@ -387,8 +391,8 @@ class TestAWriteThatBotocoreGaveUp:
         create_table("ReceiverGatesTable")
         gates = CircuitsTable(Losing(client("dynamodb"), {0}, gives_up=True), "ReceiverGatesTable")
         with pytest.raises(ReadTimeoutError):
-            gates.enter("sub", NOW_MS)
-        assert gates.enter("sub", NOW_MS + 5_000)[0]
+            gates.acquire_probe("sub", NOW_MS)
+        assert gates.acquire_probe("sub", NOW_MS + 5_000)[0]
 
     def test_a_lease_is_ours(self, aws: None) -> None:
         create_table("PollerLeasesTable")

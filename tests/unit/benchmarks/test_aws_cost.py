@@ -27,7 +27,7 @@ from benchmarks.aws_cost import (
 )
 
 from tunehook.metrics import Observability
-from webhooks.schedule import MAX_JITTER, WAITS_MS
+from webhooks.policy import MAX_JITTER, WAITS_MS
 
 FIGURES: Metrics = {
     "wait loop: questions": 2,

@@ -12,8 +12,8 @@ from tunehook.http.resolver import Lookup, system_lookup
 from tunehook.http.transport import HttpTransport
 from tunehook.subscriptions import Subscription
 from webhooks.attempt import Result, Sender
+from webhooks.policy import ResponseClass
 from webhooks.subscription_cache import Subscribed
-from webhooks.verdict import Verdict
 
 PUBLIC, ANY = NetworkPolicy.PUBLIC, NetworkPolicy.ANY
 
@@ -70,7 +70,7 @@ async def attempt(url: str, policy: NetworkPolicy = PUBLIC, lookup: Lookup = sys
 async def test_no_spelling_of_this_machine_is_connected_to(host: str) -> None:
     async with serving(OK) as wire:
         result = await attempt(f"https://{host}:{wire.port}/")
-    assert (result.verdict, result.attempt.error) == (Verdict.FAILED, "ForbiddenAddress")
+    assert (result.response_class, result.attempt.error) == (ResponseClass.FAILED, "ForbiddenAddress")
     assert wire.connections == 0
 
 
@@ -120,7 +120,7 @@ async def test_a_resolver_that_changes_its_answer_after_a_good_attempt_is_judged
     lookup = Answers(("127.0.0.1",))
     async with serving(OK) as wire:
         url = f"http://receiver.example:{wire.port}/"
-        assert (await attempt(url, ANY, lookup)).verdict is Verdict.DELIVERED
+        assert (await attempt(url, ANY, lookup)).response_class is ResponseClass.DELIVERED
         result = await attempt(url.replace("http:", "https:"), PUBLIC, lookup)
     assert result.attempt.error == "ForbiddenAddress"
     assert wire.connections == 1
@@ -133,7 +133,7 @@ async def test_a_redirect_to_this_machine_is_not_followed() -> None:
         )
         async with serving(script) as wire:
             result = await attempt(wire.url, ANY)
-    assert (result.verdict, result.attempt.status_code) == (Verdict.FAILED, 302)
+    assert (result.response_class, result.attempt.status_code) == (ResponseClass.FAILED, 302)
     assert target.connections == 0
 
 
@@ -141,7 +141,7 @@ async def test_an_internationalised_name_goes_over_the_wire_in_idna() -> None:
     lookup = Answers(("127.0.0.1",))
     async with serving(OK) as wire:
         result = await attempt(f"http://bücher.example:{wire.port}/für?ä=ö", ANY, lookup)
-    assert result.verdict is Verdict.DELIVERED
+    assert result.response_class is ResponseClass.DELIVERED
     assert lookup.asked == ["xn--bcher-kva.example"]
     assert wire.requests[0][0]["host"] == f"xn--bcher-kva.example:{wire.port}"
 
@@ -150,5 +150,5 @@ async def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPat
     async with serving(OK) as proxy, serving(OK) as wire:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-        assert (await attempt(wire.url, ANY)).verdict is Verdict.DELIVERED
+        assert (await attempt(wire.url, ANY)).response_class is ResponseClass.DELIVERED
     assert (proxy.connections, wire.connections) == (0, 1)

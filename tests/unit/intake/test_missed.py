@@ -44,7 +44,7 @@ def test_new_items_are_taken_in_and_the_stream_is_marked(marks: StreamMarks) -> 
     put_new(3)
     put("TasksTable", {"task_id": "bad", "provider": "suno", "timeout_s": "soon"})
     world = World()
-    world.intake.look_for_missed(plenty)
+    world.intake.take_in_missed(plenty)
     assert len(world.lambdas.invocations) > 0
     assert statuses() == {"pending", "rejected"}
     assert marks.get() == StreamMark(STREAM)
@@ -54,7 +54,7 @@ def test_of_a_stream_that_is_marked_nothing_is_read(marks: StreamMarks) -> None:
     marks.set(StreamMark(STREAM))
     dynamodb = Faulty(client("dynamodb"))
     put_new(1)
-    World(dynamodb=dynamodb).intake.look_for_missed(plenty)
+    World(dynamodb=dynamodb).intake.take_in_missed(plenty)
     assert [name for name, _ in dynamodb.calls] == ["get_item"]
     assert statuses() == {None}
 
@@ -62,7 +62,7 @@ def test_of_a_stream_that_is_marked_nothing_is_read(marks: StreamMarks) -> None:
 def test_another_stream_is_another_look(marks: StreamMarks) -> None:
     marks.set(StreamMark("arn:of-the-stream-before", TaskKey("zzz", "suno")))
     put_new(2)
-    World().intake.look_for_missed(plenty)
+    World().intake.take_in_missed(plenty)
     assert (statuses(), marks.get()) == ({"pending"}, StreamMark(STREAM))
 
 
@@ -71,7 +71,7 @@ def test_a_look_stops_in_time_and_the_next_goes_on(marks: StreamMarks) -> None:
     world = World(dynamodb=TwoAPage())
     looks = 0
     while marks.get() != StreamMark(STREAM):
-        world.intake.look_for_missed(lambda: STOP_BEFORE_MS - 1)
+        world.intake.take_in_missed(lambda: STOP_BEFORE_MS - 1)
         looks += 1
         taken_in = sum(item.get("status") == "pending" for item in items("TasksTable"))
         assert taken_in == min(5, 2 * looks)
@@ -83,22 +83,22 @@ def test_an_item_that_cannot_be_written_is_tried_again_and_holds_up_no_other(mar
     faults: list[Any] = []
     world = World(dynamodb=Faulty(client("dynamodb"), update_item=faults))
     faults.append(fault())
-    world.intake.look_for_missed(plenty)
+    world.intake.take_in_missed(plenty)
     assert sorted(str(item.get("status")) for item in items("TasksTable")) == ["None", "pending", "pending"]
     assert marks.get() is None
-    world.intake.look_for_missed(plenty)
+    world.intake.take_in_missed(plenty)
     assert (statuses(), marks.get()) == ({"pending"}, StreamMark(STREAM))
 
 
 def test_an_item_that_the_stream_tells_of_meanwhile_is_taken_in_once(marks: StreamMarks) -> None:
     put_new(1)
     world = World()
-    world.intake.look_for_missed(plenty)
+    world.intake.take_in_missed(plenty)
     (before,) = items("TasksTable")
     world.now_ms += 1_000
     marks.set(StreamMark("arn:of-another"))
     assert world.intake.take_in({"task_id": {"S": "task-0"}, "provider": {"S": "suno"}}) == 0
-    world.intake.look_for_missed(plenty)
+    world.intake.take_in_missed(plenty)
     assert items("TasksTable") == [before]
 
 

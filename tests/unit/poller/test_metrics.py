@@ -26,7 +26,7 @@ def figure(capsys: pytest.CaptureFixture[str], name: str) -> list[dict[str, Any]
 
 
 def test_a_pass_that_did_nothing_tells_that_it_was(capsys: pytest.CaptureFixture[str]) -> None:
-    Metrics().tell()
+    Metrics().emit()
     assert told(capsys) == [{"Passes": [1.0], "PendingTasks": [0.0], "dimensions": []}]
 
 
@@ -35,7 +35,7 @@ def test_questions_are_counted_by_provider_and_outcome(capsys: pytest.CaptureFix
     figures.question("a", "pending")
     figures.question("a", "pending")
     figures.question("b", "transient")
-    figures.tell()
+    figures.emit()
     dimensions = {"dimensions": ["outcome", "provider"]}
     assert figure(capsys, "Questions") == [
         {"Questions": [2.0], "provider": "a", "outcome": "pending"} | dimensions,
@@ -48,7 +48,7 @@ def test_refused_keys_are_counted_by_provider_and_in_all(capsys: pytest.CaptureF
     figures.question("a", "unauthorised")
     figures.question("b", "unauthorised")
     figures.question("b", "pending")
-    figures.tell()
+    figures.emit()
     assert figure(capsys, "UnauthorisedAnswers") == [
         {"UnauthorisedAnswers": [1.0], "provider": "a", "dimensions": ["provider"]},
         {"UnauthorisedAnswers": [1.0], "provider": "b", "dimensions": ["provider"]},
@@ -59,14 +59,14 @@ def test_refused_keys_are_counted_by_provider_and_in_all(capsys: pytest.CaptureF
 def test_answers_that_took_the_key_count_as_no_refusal(capsys: pytest.CaptureFixture[str]) -> None:
     figures = Metrics()
     figures.question("a", "pending")
-    figures.tell()
+    figures.emit()
     assert figure(capsys, "UnauthorisedAnswers") == []
 
 
 def test_ended_tasks_are_counted_by_status(capsys: pytest.CaptureFixture[str]) -> None:
     figures = Metrics()
     figures.ended("a", Status.FAILED, None)
-    figures.tell()
+    figures.emit()
     assert figure(capsys, "TasksEnded") == [
         {"TasksEnded": [1.0], "provider": "a", "status": "failed", "dimensions": ["provider", "status"]}
     ]
@@ -76,7 +76,7 @@ def test_each_detection_delay_is_told(capsys: pytest.CaptureFixture[str]) -> Non
     figures = Metrics()
     for delay_ms in range(150):
         figures.ended("a", Status.COMPLETED, delay_ms)
-    figures.tell()
+    figures.emit()
     delays = [delay for line in figure(capsys, "DetectionDelay") for delay in line["DetectionDelay"]]
     assert sorted(delays) == [float(delay_ms) for delay_ms in range(150)]
 
@@ -84,14 +84,14 @@ def test_each_detection_delay_is_told(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_task_whose_end_is_not_known_has_no_delay(capsys: pytest.CaptureFixture[str]) -> None:
     figures = Metrics()
     figures.ended("a", Status.COMPLETED, None)
-    figures.tell()
+    figures.emit()
     assert figure(capsys, "DetectionDelay") == []
 
 
 def test_pauses_are_counted_by_reason(capsys: pytest.CaptureFixture[str]) -> None:
     figures = Metrics()
     figures.paused("a", "throttled")
-    figures.tell()
+    figures.emit()
     assert figure(capsys, "ProviderPauses") == [
         {
             "ProviderPauses": [1.0],
@@ -106,7 +106,7 @@ def test_the_largest_backlog_of_a_pass_counts(capsys: pytest.CaptureFixture[str]
     figures = Metrics()
     figures.backlog(3, 5_000)
     figures.backlog(2, 6_000)
-    figures.tell()
+    figures.emit()
     lines = told(capsys)
     assert [line["PendingTasks"] for line in lines if "PendingTasks" in line] == [[3.0]]
     assert [line["OldestPendingAge"] for line in lines if "OldestPendingAge" in line] == [[6_000.0]]
@@ -115,7 +115,7 @@ def test_the_largest_backlog_of_a_pass_counts(capsys: pytest.CaptureFixture[str]
 def test_events_that_others_left_over_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     figures = Metrics()
     figures.emitted_again(2)
-    figures.tell()
+    figures.emit()
     assert figure(capsys, "EventsEmittedAgain") == [{"EventsEmittedAgain": [2.0], "dimensions": []}]
 
 
@@ -127,7 +127,7 @@ def test_any_number_of_delays_is_told_without_a_warning(
     figures = Metrics()
     for delay_ms in range(count):
         figures.ended("a", Status.COMPLETED, delay_ms)
-    figures.tell()
+    figures.emit()
     lines = figure(capsys, "DetectionDelay")
     assert [delay for line in lines for delay in line["DetectionDelay"]] == list(map(float, range(count)))
     assert {(line["provider"], *line["dimensions"]) for line in lines} == {("a", "provider")}
@@ -142,7 +142,7 @@ class TestLean:
         return Metrics(Observability.LEAN, oldest_alarm_ms=self.BOUND_MS)
 
     def test_an_idle_pass_writes_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.figures().tell()
+        self.figures().emit()
         assert told(capsys) == []
 
     def test_a_pass_with_young_tasks_and_nothing_new_writes_nothing(
@@ -152,7 +152,7 @@ class TestLean:
         figures.question("a", "pending")
         figures.paused("a", "throttled")
         figures.backlog(7, self.BOUND_MS)
-        figures.tell()
+        figures.emit()
         assert told(capsys) == []
 
     def test_the_age_of_the_oldest_task_is_told_from_the_alarms_threshold_on(
@@ -160,7 +160,7 @@ class TestLean:
     ) -> None:
         figures = self.figures()
         figures.backlog(7, self.BOUND_MS + 1)
-        figures.tell()
+        figures.emit()
         assert told(capsys) == [{"OldestPendingAge": [self.BOUND_MS + 1.0], "dimensions": []}]
 
     def test_refused_keys_are_counted_together(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,7 +168,7 @@ class TestLean:
         for provider in ("a", "b", "b"):
             figures.question(provider, "unauthorised")
         figures.no_longer_accepted("a")
-        figures.tell()
+        figures.emit()
         assert told(capsys) == [
             {"UnauthorisedAnswers": [3.0], "dimensions": []},
             {"KeysNoLongerAccepted": [1.0], "dimensions": []},
@@ -178,5 +178,5 @@ class TestLean:
         figures = self.figures()
         figures.ended("a", Status.FAILED, 5)
         figures.ended("b", Status.COMPLETED, 5)
-        figures.tell()
+        figures.emit()
         assert told(capsys) == [{"TasksEnded": [2.0], "dimensions": []}]

@@ -5,7 +5,7 @@ import pytest
 from moto import mock_aws
 from tests.support.virtual import VirtualLoop
 
-VIRTUAL = {"test_breaker.py", "test_deaths.py", "test_delivery.py", "test_health.py"}
+VIRTUAL = {"test_circuit_breaker.py", "test_deaths.py", "test_delivery.py", "test_subscription_health.py"}
 """The tests that open no socket: their loops have virtual time, and what they hand to threads is done at once."""
 
 

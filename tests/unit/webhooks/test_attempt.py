@@ -18,7 +18,7 @@ from tunehook.tasks import Format
 from tunehook.times import now_ms
 from webhooks import attempt as module
 from webhooks.attempt import Result, Sender
-from webhooks.verdict import Verdict
+from webhooks.policy import ResponseClass
 
 MASTER = "m" * 40
 ANY = NetworkPolicy.ANY
@@ -92,7 +92,7 @@ async def test_the_subscriptions_own_headers_are_added() -> None:
 
 async def test_an_answer_is_recorded_with_status_and_excerpt() -> None:
     result = await post_to(OK)
-    assert result.verdict is Verdict.DELIVERED
+    assert result.response_class is ResponseClass.DELIVERED
     assert (result.attempt.status_code, result.attempt.excerpt, result.attempt.error) == (200, "ok", None)
 
 
@@ -106,14 +106,14 @@ async def test_one_kibibyte_of_the_answer_is_kept() -> None:
 async def test_retry_after_is_handed_on() -> None:
     script = answering(b"HTTP/1.1 429 Slow\r\nretry-after: 77\r\ncontent-length: 0\r\n\r\n")
     result = await post_to(script)
-    assert (result.verdict, result.retry_after) == (Verdict.FAILED, "77")
+    assert (result.response_class, result.retry_after) == (ResponseClass.FAILED, "77")
 
 
 async def test_a_redirect_is_a_failure_and_not_followed() -> None:
     async with serving(OK) as target:
         script = answering(f"HTTP/1.1 307 Go\r\nlocation: {target.url}\r\ncontent-length: 0\r\n\r\n".encode())
         result = await post_to(script)
-    assert (result.verdict, result.attempt.status_code) == (Verdict.FAILED, 307)
+    assert (result.response_class, result.attempt.status_code) == (ResponseClass.FAILED, 307)
     assert target.connections == 0
 
 
@@ -146,7 +146,7 @@ async def test_a_location_beside_another_status_is_not_kept() -> None:
 @pytest.mark.parametrize("status", [b"204 No Content", b"410 Gone"])
 async def test_an_answer_to_disable_ends_the_subscription(status: bytes) -> None:
     script = answering(b"HTTP/1.1 " + status + b"\r\nWebhook-Delivery: disable\r\ncontent-length: 0\r\n\r\n")
-    assert (await post_to(script)).verdict is Verdict.GONE
+    assert (await post_to(script)).response_class is ResponseClass.GONE
 
 
 def test_an_attempt_has_15_seconds_and_reads_16_kibibytes() -> None:
@@ -169,7 +169,11 @@ async def test_a_subscription_that_cannot_be_used_is_a_failed_attempt_that_names
     subscription: dict[str, Any], field: str
 ) -> None:
     result = await attempt(delivery(), subscription)
-    assert (result.verdict, result.attempt.error, result.answered) == (Verdict.FAILED, "InvalidInput", None)
+    assert (result.response_class, result.attempt.error, result.answered) == (
+        ResponseClass.FAILED,
+        "InvalidInput",
+        None,
+    )
     assert (result.attempt.detail or "").startswith(field)
     assert "s3cret" not in (result.attempt.detail or "")
 
@@ -177,7 +181,7 @@ async def test_a_subscription_that_cannot_be_used_is_a_failed_attempt_that_names
 @pytest.mark.parametrize("url", ["https://127.0.0.1/", "https://localhost:8443/", "https://127.1/"])
 async def test_a_forbidden_address_is_a_failed_attempt_with_its_own_error(url: str) -> None:
     result = await attempt(delivery(), {"url": url}, policy=NetworkPolicy.PUBLIC)
-    assert (result.verdict, result.attempt.error) == (Verdict.FAILED, "ForbiddenAddress")
+    assert (result.response_class, result.attempt.error) == (ResponseClass.FAILED, "ForbiddenAddress")
 
 
 async def test_a_name_that_does_not_resolve_is_a_failed_attempt() -> None:
@@ -185,14 +189,14 @@ async def test_a_name_that_does_not_resolve_is_a_failed_attempt() -> None:
         raise OSError
 
     result = await attempt(delivery(), {"url": "https://nowhere.example/"}, lookup=no_name)
-    assert (result.verdict, result.attempt.error) == (Verdict.FAILED, "NameNotResolved")
+    assert (result.response_class, result.attempt.error) == (ResponseClass.FAILED, "NameNotResolved")
 
 
 async def test_a_refused_connection_is_a_failed_attempt() -> None:
     async with serving(OK) as wire:
         pass
     result = await attempt(delivery(), {"url": wire.url})
-    assert (result.verdict, result.attempt.error) == (Verdict.FAILED, "ConnectError")
+    assert (result.response_class, result.attempt.error) == (ResponseClass.FAILED, "ConnectError")
 
 
 async def test_an_attempt_says_how_long_it_took() -> None:

@@ -14,7 +14,7 @@ from tunehook.http.guard import NetworkPolicy
 from tunehook.http.reply import Reply
 from tunehook.signatures import derive_secret, sign
 from webhooks.attempt import Sender
-from webhooks.verdict import Verdict
+from webhooks.policy import ResponseClass
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -26,7 +26,7 @@ class Sending(World):
     """A world whose attempts are made by the sender itself, over a transport that answers with these statuses."""
 
     def __init__(self, *statuses: int) -> None:
-        super().__init__(Receiver(Verdict.DELIVERED), master_secret=lambda: MASTER)
+        super().__init__(Receiver(ResponseClass.DELIVERED), master_secret=lambda: MASTER)
         self.statuses = list(statuses)
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         transport: Any = _Transport(self)

@@ -9,23 +9,23 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.support.patience import HANG_S
 from tests.support.virtual_tests import in_virtual_time
-from tests.unit.webhooks.world import START_MS, Receiver, World, delivery, hook_delivery
+from tests.unit.webhooks.world import START_MS, Receiver, World, delivery, hook_delivery, subscribed
 
 from tunehook.aws.circuits import Circuit, CircuitsTable
 from tunehook.aws.items import from_attributes
 from tunehook.deliveries import message_for
 from tunehook.signatures import notify_hook_subscription_id
 from webhooks import circuit_breaker as module
-from webhooks.circuit_breaker import Admission, CircuitBreaker, gate_of
+from webhooks.circuit_breaker import CircuitBreaker, Permit, receiver_of
 from webhooks.delivery import Step
-from webhooks.verdict import Verdict
+from webhooks.policy import ResponseClass
 
 # As documented, and not imported: a bound that moves is to be noticed.
 PROVEN_MS = 60_000
 TRIAL_MS = 20_000
 
 HANGS = None
-OK = Verdict.DELIVERED
+OK = ResponseClass.DELIVERED
 SECOND = 1_000
 
 
@@ -38,12 +38,27 @@ def another_worker(world: World) -> CircuitBreaker:
     return CircuitBreaker(CircuitsTable(world.client, "gates"), lambda: world.now_ms)
 
 
-async def answer(breaker: CircuitBreaker, *, answered: bool | None = True) -> Admission:
-    admission = await breaker.admit("sub")
-    assert admission.wait_until_ms is None
-    breaker.note(admission, answered=answered)
-    await breaker.settle(admission, answered=answered)
-    return admission
+async def enter(breaker: CircuitBreaker, receiver: str = "sub") -> Permit:
+    """Begin an attempt that goes on until it is left."""
+    return await breaker.permit(receiver).__aenter__()
+
+
+async def leave(permit: Permit, *, answered: bool | None) -> None:
+    permit.record_result(answered)
+    await permit.__aexit__(None, None, None)
+
+
+async def answer(breaker: CircuitBreaker, *, answered: bool | None = True) -> Permit:
+    permit = await enter(breaker)
+    assert permit.wait_until_ms is None
+    await leave(permit, answered=answered)
+    return permit
+
+
+async def attempt_that_is_not_recorded(breaker: CircuitBreaker, *, answered: bool) -> None:
+    async with breaker.permit("sub") as permit:
+        permit.record_result(answered)
+        raise OSError("not recorded")
 
 
 async def fail(world: World, times: int, every_ms: int = 15 * SECOND) -> None:
@@ -55,67 +70,75 @@ async def fail(world: World, times: int, every_ms: int = 15 * SECOND) -> None:
 async def waits_ms(world: World) -> int:
     """How long the next message of a worker that knows nothing has to wait; 0 if it is admitted."""
     breaker = another_worker(world)
-    admission = await breaker.admit("sub")
-    if admission.wait_until_ms is not None:
-        return admission.wait_until_ms - world.now_ms
-    await breaker.settle(admission, answered=None)
+    permit = await enter(breaker)
+    if permit.wait_until_ms is not None:
+        return permit.wait_until_ms - world.now_ms
+    await leave(permit, answered=None)
     return 0
 
 
 async def test_an_unknown_receiver_is_tried_with_one_attempt(world: World) -> None:
-    first = await world.breaker.admit("sub")
-    second = await world.breaker.admit("sub")
-    assert (first.trial, first.wait_until_ms) == (True, None)
+    first = await enter(world.breaker)
+    second = await enter(world.breaker)
+    assert (first.is_probe, first.wait_until_ms) == (True, None)
     assert second.wait_until_ms == START_MS + module.LOOK_AGAIN_MS
 
 
 async def test_the_workers_try_a_receiver_with_one_attempt_together(world: World) -> None:
-    await world.breaker.admit("sub")
-    assert (await another_worker(world).admit("sub")).wait_until_ms is not None
+    await enter(world.breaker)
+    assert (await enter(another_worker(world))).wait_until_ms is not None
 
 
 async def test_an_answer_admits_all_that_waits_in_the_same_worker_at_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PATIENCE_HERE_S", 60)
-    trial = await world.breaker.admit("sub")
-    waiting = [asyncio.create_task(world.breaker.admit("sub")) for _ in range(9)]
+    trial = await enter(world.breaker)
+    waiting = [asyncio.create_task(enter(world.breaker)) for _ in range(9)]
     await asyncio.sleep(0)
-    world.breaker.note(trial, answered=True)
-    admissions = await asyncio.wait_for(asyncio.gather(*waiting), HANG_S)
-    assert {(each.trial, each.wait_until_ms) for each in admissions} == {(False, None)}
+    trial.record_result(True)
+    permits = await asyncio.wait_for(asyncio.gather(*waiting), HANG_S)
+    assert {(each.is_probe, each.wait_until_ms) for each in permits} == {(False, None)}
 
 
 async def test_an_answer_admits_the_other_workers(world: World) -> None:
     await answer(world.breaker)
-    admission = await another_worker(world).admit("sub")
-    assert (admission.trial, admission.wait_until_ms) == (False, None)
+    permit = await enter(another_worker(world))
+    assert (permit.is_probe, permit.wait_until_ms) == (False, None)
 
 
 async def test_an_answer_admits_the_other_workers_before_the_attempt_is_recorded(world: World) -> None:
-    trial = await world.breaker.admit("sub")
-    other = asyncio.create_task(another_worker(world).admit("sub"))
-    world.breaker.note(trial, answered=True)
+    trial = await enter(world.breaker)
+    other = asyncio.create_task(enter(another_worker(world)))
+    trial.record_result(True)
     assert (await other).wait_until_ms is None
-    await world.breaker.settle(trial, answered=True)
+    await trial.__aexit__(None, None, None)
 
 
 async def test_an_answer_counts_although_its_record_failed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prove = world.gates.prove
+    prove = world.gates.close
 
     def prove_late(*arguments: Any) -> None:
         time.sleep(0.1)
         prove(*arguments)
 
-    monkeypatch.setattr(world.gates, "prove", prove_late)
-    trial = await world.breaker.admit("sub")
-    world.breaker.note(trial, answered=True)
-    await world.breaker.settle(trial, answered=None)
-    assert world.gates.enter("sub", world.now_ms)[1].proven_until_ms > world.now_ms
-    admission = await another_worker(world).admit("sub")
-    assert (admission.trial, admission.wait_until_ms) == (False, None)
+    monkeypatch.setattr(world.gates, "close", prove_late)
+    with pytest.raises(OSError, match="not recorded"):
+        await attempt_that_is_not_recorded(world.breaker, answered=True)
+    assert world.gates.acquire_probe("sub", world.now_ms)[1].proven_until_ms > world.now_ms
+    permit = await enter(another_worker(world))
+    assert (permit.is_probe, permit.wait_until_ms) == (False, None)
+
+
+async def test_failures_count_although_their_records_failed(world: World) -> None:
+    await answer(world.breaker)
+    for _ in range(3):
+        world.now_ms += SECOND
+        with pytest.raises(OSError, match="not recorded"):
+            await attempt_that_is_not_recorded(another_worker(world), answered=False)
+    assert await waits_ms(world) == 30 * SECOND
 
 
 async def test_a_proven_receiver_is_not_asked_about_for_a_minute(world: World) -> None:
@@ -124,10 +147,10 @@ async def test_a_proven_receiver_is_not_asked_about_for_a_minute(world: World) -
     await answer(world.breaker)
     assert calls == ["UpdateItem", "UpdateItem"]
     world.now_ms += PROVEN_MS - 1
-    assert not (await answer(world.breaker, answered=None)).trial
+    assert not (await answer(world.breaker, answered=None)).is_probe
     assert len(calls) == 2
     world.now_ms += 1
-    assert (await answer(world.breaker)).trial
+    assert (await answer(world.breaker)).is_probe
 
 
 async def test_that_a_receiver_goes_on_answering_is_told_every_5_s_and_keeps_it_proven(world: World) -> None:
@@ -136,9 +159,9 @@ async def test_that_a_receiver_goes_on_answering_is_told_every_5_s_and_keeps_it_
     world.client.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
     for _ in range(100):  # over 100 s
         world.now_ms += SECOND
-        assert not (await answer(world.breaker)).trial
+        assert not (await answer(world.breaker)).is_probe
     assert calls == ["UpdateItem"] * 20
-    assert (await another_worker(world).admit("sub")).wait_until_ms is None
+    assert (await enter(another_worker(world))).wait_until_ms is None
 
 
 async def test_answers_of_another_worker_between_failures_end_their_row(world: World) -> None:
@@ -174,10 +197,10 @@ HOOK_URL = "https://hook.example/"
 def test_a_receiver_is_a_url_and_the_hooks_with_the_same_one_are_the_same(
     item: dict[str, Any] | None, name: str
 ) -> None:
-    assert gate_of("sub", item) == name
+    assert receiver_of("sub", None if item is None else subscribed(item)) == name
 
 
-async def test_a_subscription_whose_url_is_changed_waits_for_no_gate_of_the_old_one(world: World) -> None:
+async def test_a_subscription_whose_url_is_changed_waits_for_no_circuit_of_the_old_one(world: World) -> None:
     world.receiver = Receiver(HANGS, HANGS, HANGS, OK)
     world.subscribe(url="https://old.example/")
     records = [delivery(event_id=f"evt_{number}") for number in range(5)]
@@ -221,12 +244,12 @@ async def test_the_answer_of_a_url_that_was_changed_meanwhile_proves_nothing_of_
 
 
 async def test_receivers_do_not_wait_for_each_other(world: World) -> None:
-    await world.breaker.admit("hanging")
-    assert (await world.breaker.admit("sub")).wait_until_ms is None
+    await enter(world.breaker, "hanging")
+    assert (await enter(world.breaker)).wait_until_ms is None
 
 
 async def test_messages_that_wait_for_a_long_trial_come_again_later_and_later(world: World) -> None:
-    await world.breaker.admit("sub")
+    await enter(world.breaker)
     waits = []
     for _ in range(3):
         world.now_ms += 3 * SECOND
@@ -235,11 +258,11 @@ async def test_messages_that_wait_for_a_long_trial_come_again_later_and_later(wo
 
 
 async def test_a_trial_whose_worker_died_is_made_by_another_one(world: World) -> None:
-    await world.breaker.admit("sub")
+    await enter(world.breaker)
     world.now_ms += TRIAL_MS - 1
-    assert (await another_worker(world).admit("sub")).wait_until_ms is not None
+    assert (await enter(another_worker(world))).wait_until_ms is not None
     world.now_ms += 1
-    assert (await another_worker(world).admit("sub")).trial
+    assert (await enter(another_worker(world))).is_probe
 
 
 async def test_after_three_failures_in_a_row_within_a_minute_the_receiver_is_left_alone_for_30_s(
@@ -275,12 +298,12 @@ async def test_an_answer_between_failures_begins_the_row_anew(world: World) -> N
 
 async def test_a_trial_that_outlived_its_time_ends_nobody_elses(world: World) -> None:
     late, other = another_worker(world), another_worker(world)
-    outlived = await late.admit("sub")
+    outlived = await enter(late)
     world.now_ms += TRIAL_MS
-    assert (await other.admit("sub")).trial
+    assert (await enter(other)).is_probe
     for answered in (None, False):
-        await late.settle(outlived, answered=answered)
-        assert (await another_worker(world).admit("sub")).wait_until_ms is not None
+        await leave(outlived, answered=answered)
+        assert (await enter(another_worker(world))).wait_until_ms is not None
 
 
 async def test_one_probe_is_made_after_the_wait_and_doubles_it_up_to_10_minutes(world: World) -> None:
@@ -290,10 +313,10 @@ async def test_one_probe_is_made_after_the_wait_and_doubles_it_up_to_10_minutes(
         waits.append(await waits_ms(world))
         world.now_ms += waits[-1]
         probe = another_worker(world)
-        admission = await probe.admit("sub")
-        assert admission.trial
+        permit = await enter(probe)
+        assert permit.is_probe
         assert await waits_ms(world) == module.LOOK_AGAIN_MS
-        await probe.settle(admission, answered=False)
+        await leave(permit, answered=False)
     assert [wait // SECOND for wait in waits] == [30, 60, 120, 240, 480, 600, 600]
 
 
@@ -309,16 +332,16 @@ async def test_a_probe_that_is_answered_lets_everything_in(world: World) -> None
 
 async def test_proven_attempts_that_fail_together_shut_the_receiver_once(world: World) -> None:
     await answer(world.breaker)
-    admissions = [await world.breaker.admit("sub") for _ in range(10)]
+    permits = [await enter(world.breaker) for _ in range(10)]
     world.now_ms += 15 * SECOND
-    for admission in admissions:
-        await world.breaker.settle(admission, answered=False)
+    for permit in permits:
+        await leave(permit, answered=False)
     assert await waits_ms(world) == 30 * SECOND
 
 
 async def test_an_attempt_that_was_not_made_ends_the_trial_and_shows_nothing(world: World) -> None:
-    assert (await answer(world.breaker, answered=None)).trial
-    assert (await answer(another_worker(world))).trial
+    assert (await answer(world.breaker, answered=None)).is_probe
+    assert (await answer(another_worker(world))).is_probe
 
 
 async def test_a_wait_written_by_a_clock_that_was_days_ahead_is_void(world: World) -> None:
@@ -331,10 +354,10 @@ async def test_a_wait_written_by_a_clock_that_was_days_ahead_is_void(world: Worl
 async def test_a_worker_whose_clock_jumps_back_forgets_what_it_knew(world: World) -> None:
     await fail(world, 2)
     world.now_ms += SECOND
-    admission = await world.breaker.admit("sub")
-    await world.breaker.settle(admission, answered=False)
+    permit = await enter(world.breaker)
+    await leave(permit, answered=False)
     world.now_ms -= 48 * 3600 * SECOND
-    assert (await world.breaker.admit("sub")).trial
+    assert (await enter(world.breaker)).is_probe
 
 
 async def test_the_receivers_that_were_met_last_are_remembered(
@@ -342,29 +365,27 @@ async def test_the_receivers_that_were_met_last_are_remembered(
 ) -> None:
     monkeypatch.setattr(module, "REMEMBERED", 5)
     for number in range(20):
-        await world.breaker.settle(await world.breaker.admit(f"hook_{number}"), answered=True)
-        await world.breaker.settle(await world.breaker.admit("sub"), answered=True)
+        await leave(await enter(world.breaker, f"hook_{number}"), answered=True)
+        await leave(await enter(world.breaker), answered=True)
     assert set(world.breaker._known) == {"sub", "hook_16", "hook_17", "hook_18", "hook_19"}
 
 
 async def test_answers_between_timeouts_of_attempts_at_the_same_time_end_their_row(world: World) -> None:
     await answer(world.breaker)
-    admissions = [await world.breaker.admit("sub") for _ in range(10)]
-    for number, admission in enumerate(admissions):
+    permits = [await enter(world.breaker) for _ in range(10)]
+    for number, permit in enumerate(permits):
         world.now_ms += 100
         answered = number not in (1, 4, 7)
-        world.breaker.note(admission, answered=answered)
-        await world.breaker.settle(admission, answered=answered)
+        await leave(permit, answered=answered)
     assert await waits_ms(world) == 0
 
 
 async def test_an_attempt_that_was_not_made_ends_no_row(world: World) -> None:
     await answer(world.breaker)
-    admissions = [await world.breaker.admit("sub") for _ in range(5)]
-    for admission, answered in zip(admissions, (False, None, False, None, False), strict=True):
+    permits = [await enter(world.breaker) for _ in range(5)]
+    for permit, answered in zip(permits, (False, None, False, None, False), strict=True):
         world.now_ms += 100
-        world.breaker.note(admission, answered=answered)
-        await world.breaker.settle(admission, answered=answered)
+        await leave(permit, answered=answered)
     assert await waits_ms(world) == 30 * SECOND
 
 
@@ -372,13 +393,12 @@ async def test_what_cannot_be_written_of_an_attempt_raises_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "UpdateItem")
-    for answered, call in ((True, "prove"), (False, "fail"), (None, "leave")):
+    for answered, call in ((True, "close"), (False, "record_failure"), (None, "release_probe")):
         with monkeypatch.context() as patch:
             patch.setattr(world.gates, call, Mock(side_effect=refused))
-            admission = await world.breaker.admit(f"hook-{call}")
-            assert admission.trial
-            world.breaker.note(admission, answered=answered)
-            await world.breaker.settle(admission, answered=answered)
+            permit = await enter(world.breaker, f"hook-{call}")
+            assert permit.is_probe
+            await leave(permit, answered=answered)
             assert getattr(world.gates, call).called
 
 
@@ -415,16 +435,16 @@ async def test_the_schedule_of_a_receiver_that_hangs_is_made_in_full(world: Worl
 
 
 async def test_a_fault_while_asking_leaves_the_worker_able_to_ask_again(world: World) -> None:
-    enter = world.gates.enter
+    acquire_probe = world.gates.acquire_probe
 
     def throttled(*_: Any) -> Any:
-        world.gates.enter = enter
+        world.gates.acquire_probe = acquire_probe
         raise OSError("throttled")
 
-    world.gates.enter = throttled
+    world.gates.acquire_probe = throttled
     with pytest.raises(OSError, match="throttled"):
-        await world.breaker.admit("sub")
-    assert (await world.breaker.admit("sub")).trial
+        await enter(world.breaker)
+    assert (await enter(world.breaker)).is_probe
 
 
 async def test_failures_just_a_minute_apart_shut_the_receiver(world: World) -> None:
@@ -434,44 +454,43 @@ async def test_failures_just_a_minute_apart_shut_the_receiver(world: World) -> N
 
 async def test_a_late_failure_takes_back_no_wait_that_the_worker_knows_of(world: World) -> None:
     await answer(world.breaker)
-    admissions = [await world.breaker.admit("sub") for _ in range(5)]
-    for admission in admissions:
-        world.breaker.note(admission, answered=False)
-        await world.breaker.settle(admission, answered=False)
+    permits = [await enter(world.breaker) for _ in range(5)]
+    for permit in permits:
+        await leave(permit, answered=False)
     calls: list[str] = []
     world.client.meta.events.register("before-call.dynamodb", lambda model, **_: calls.append(model.name))
-    admission = await world.breaker.admit("sub")
-    assert (admission.wait_until_ms, calls) == (world.now_ms + 30 * SECOND, [])
+    permit = await enter(world.breaker)
+    assert (permit.wait_until_ms, calls) == (world.now_ms + 30 * SECOND, [])
 
 
 async def test_messages_of_one_worker_begin_one_trial_however_many_come_at_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entered: list[str] = []
-    enter = world.gates.enter
+    acquire_probe = world.gates.acquire_probe
 
     def counted(receiver: str, now_ms: int) -> Any:
         entered.append(receiver)
-        return enter(receiver, now_ms)
+        return acquire_probe(receiver, now_ms)
 
-    monkeypatch.setattr(world.gates, "enter", counted)
-    admissions = await asyncio.gather(*(world.breaker.admit("sub") for _ in range(5)))
-    assert (entered, [each.trial for each in admissions].count(True)) == (["sub"], 1)
+    monkeypatch.setattr(world.gates, "acquire_probe", counted)
+    permits = await asyncio.gather(*(enter(world.breaker) for _ in range(5)))
+    assert (entered, [each.is_probe for each in permits].count(True)) == (["sub"], 1)
 
 
 @pytest.mark.parametrize(("is_here", "patience_s"), [(True, 0.5), (False, 0.1)])
 @in_virtual_time
 async def test_a_message_waits_longer_for_a_trial_of_its_own_worker(is_here: bool, patience_s: float) -> None:
     class Gates:
-        def enter(self, receiver: str, now_ms: int) -> tuple[bool, Circuit]:
+        def acquire_probe(self, receiver: str, now_ms: int) -> tuple[bool, Circuit]:
             return is_here, Circuit(trial_since_ms=now_ms)
 
     gates: Any = Gates()
     breaker = CircuitBreaker(gates, lambda: START_MS)
     loop = asyncio.get_running_loop()
     if is_here:
-        assert (await breaker.admit("sub")).trial
+        assert (await enter(breaker)).is_probe
     began_s = loop.time()
-    admission = await breaker.admit("sub")
-    assert admission.wait_until_ms == START_MS + SECOND
+    permit = await enter(breaker)
+    assert permit.wait_until_ms == START_MS + SECOND
     assert patience_s <= loop.time() - began_s < patience_s + 0.05

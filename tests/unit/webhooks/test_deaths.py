@@ -16,12 +16,12 @@ from tunehook.deliveries import Delivery, message_for
 from tunehook.errors import Unavailable
 from webhooks.circuit_breaker import CircuitBreaker
 from webhooks.delivery import Step
+from webhooks.policy import ResponseClass
 from webhooks.subscription_health import SubscriptionHealth
-from webhooks.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("aws")
 
-OK, FAILED, GONE, HANGS = Verdict.DELIVERED, Verdict.FAILED, Verdict.GONE, None
+OK, FAILED, GONE, HANGS = ResponseClass.DELIVERED, ResponseClass.FAILED, ResponseClass.GONE, None
 HOUR = 3_600_000
 
 
@@ -102,7 +102,7 @@ class MortalWorld(World):
         deliver = self.receiver.attempt
 
         async def attempt(asked: Delivery, *args: Any) -> Any:
-            self.receiver.verdicts = [self.story[asked.next_attempt - 1]]
+            self.receiver.classes = [self.story[asked.next_attempt - 1]]
             return await self._attempt(deliver, asked, *args)
 
         self.receiver.attempt = attempt  # type: ignore[method-assign]
@@ -183,7 +183,8 @@ async def test_a_death_at_any_call_loses_nothing_and_records_nothing_twice(story
 
 async def test_two_workers_with_the_same_message_make_one_attempt() -> None:
     world = World(Receiver(OK))
-    await world.breaker.settle(await world.breaker.admit(hook_delivery().subscription_id), answered=True)
+    async with world.breaker.permit(hook_delivery().subscription_id) as permit:
+        permit.record_result(True)
     message = world.add(hook_delivery())
     outcomes = await asyncio.gather(
         *(world.deliverer.handle(message) for _ in range(5)), return_exceptions=True

@@ -10,14 +10,19 @@ from tests.unit.webhooks.world import START_MS, VISIBILITY_MS, Receiver, World, 
 from tunehook.deliveries import DeliveryStatus, message_for
 from tunehook.errors import Unavailable
 from webhooks.delivery import Step
-from webhooks.verdict import Verdict
+from webhooks.policy import ResponseClass
 
 # As documented, and not imported: a bound that moves is to be noticed.
 CLAIM_MS = 25_000
 
 pytestmark = pytest.mark.usefixtures("aws")
 
-OK, FAILED, ABORTED, GONE = Verdict.DELIVERED, Verdict.FAILED, Verdict.ABORTED, Verdict.GONE
+OK, FAILED, ABORTED, GONE = (
+    ResponseClass.DELIVERED,
+    ResponseClass.FAILED,
+    ResponseClass.ABORTED,
+    ResponseClass.GONE,
+)
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
 WAITS = [5 * SECOND, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR]
 
@@ -330,7 +335,7 @@ async def test_a_fault_of_the_gates_after_the_attempt_was_recorded_is_no_fault_o
     world.add(record)
     refused = ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "UpdateItem")
     with monkeypatch.context() as patch:
-        patch.setattr(world.gates, "prove", Mock(side_effect=refused))
+        patch.setattr(world.gates, "close", Mock(side_effect=refused))
         await world.run(messages=1)
     assert world.faults == []
     assert world.outcomes[0].status is DeliveryStatus.PENDING

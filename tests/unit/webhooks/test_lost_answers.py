@@ -13,15 +13,15 @@ from tunehook.aws.circuits import CircuitsTable
 from tunehook.aws.deliveries import DeliveriesTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from webhooks.circuit_breaker import CircuitBreaker
+from webhooks.policy import ResponseClass
 from webhooks.subscription_health import SubscriptionHealth
-from webhooks.verdict import Verdict
 
-VERDICTS = [Verdict.FAILED, None, None, None, Verdict.DELIVERED]
+CLASSES = [ResponseClass.FAILED, None, None, None, ResponseClass.DELIVERED]
 
 
 async def played(at: Any, *, gives_up: bool) -> tuple[World, Losing]:
     """Play a delivery that is failed once, hangs three times, and is taken then."""
-    world = World(Receiver(*VERDICTS))
+    world = World(Receiver(*CLASSES))
     world.subscribe()
     world.add(delivery())
     losing: Any = Losing(world.client, at, gives_up=gives_up)

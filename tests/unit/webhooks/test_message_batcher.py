@@ -28,9 +28,9 @@ def message(number: int) -> DeliveryMessage:
 
 
 async def send(queue: Any, number: int) -> list[Any]:
-    outbox = MessageBatcher(queue, lambda: START_MS)
+    batcher = MessageBatcher(queue, lambda: START_MS)
     return await asyncio.gather(
-        *(outbox.send(message(each)) for each in range(number)), return_exceptions=True
+        *(batcher.send(message(each)) for each in range(number)), return_exceptions=True
     )
 
 
@@ -49,9 +49,9 @@ async def test_no_call_has_more_messages_than_sqs_takes() -> None:
 
 async def test_messages_of_different_moments_go_in_calls_of_their_own() -> None:
     queue: Any = Queue()
-    outbox = MessageBatcher(queue, lambda: START_MS)
-    await outbox.send(message(1))
-    await outbox.send(message(2))
+    batcher = MessageBatcher(queue, lambda: START_MS)
+    await batcher.send(message(1))
+    await batcher.send(message(2))
     assert queue.calls == [["msg_1"], ["msg_2"]]
 
 
@@ -62,9 +62,9 @@ async def test_whoever_sent_a_message_that_the_queue_did_not_take_hears_of_it() 
 
 async def test_a_call_that_failed_does_not_stop_the_next_one() -> None:
     queue: Any = Queue(Unavailable("full"))
-    outbox = MessageBatcher(queue, lambda: START_MS)
+    batcher = MessageBatcher(queue, lambda: START_MS)
     with pytest.raises(Unavailable):
-        await outbox.send(message(1))
+        await batcher.send(message(1))
     queue.fault = None
-    await outbox.send(message(2))
+    await batcher.send(message(2))
     assert queue.calls == [["msg_1"], ["msg_2"]]

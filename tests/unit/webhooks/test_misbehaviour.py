@@ -18,7 +18,7 @@ from tunehook.http.guard import NetworkPolicy
 from tunehook.http.resolver import Lookup, system_lookup
 from tunehook.http.transport import BODY_S, HttpTransport
 from webhooks.attempt import MAX_ANSWER_BYTES, Result, Sender
-from webhooks.verdict import Verdict
+from webhooks.policy import ResponseClass
 
 MASTER = "m" * 40
 DEADLINE_S = 0.4
@@ -52,8 +52,8 @@ async def post_to(script: Script, **options: Any) -> Result:
 )
 async def test_an_attempt_ends_at_its_deadline_whatever_drips(script: Script) -> None:
     result = await post_to(script)
-    assert (result.verdict, result.attempt.error, result.answered) == (
-        Verdict.FAILED,
+    assert (result.response_class, result.attempt.error, result.answered) == (
+        ResponseClass.FAILED,
         "DeadlineExceeded",
         False,
     )
@@ -64,7 +64,7 @@ async def test_an_attempt_ends_at_its_deadline_whatever_drips(script: Script) ->
 @pytest.mark.parametrize("interim", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n"])
 async def test_interim_answers_without_end_are_no_answer(interim: bytes) -> None:
     result = await post_to(dripping(b"", interim))
-    assert result.verdict is Verdict.FAILED
+    assert result.response_class is ResponseClass.FAILED
     assert result.attempt.status_code is None
 
 
@@ -100,7 +100,7 @@ async def test_a_name_server_that_does_not_answer_ends_at_the_deadline() -> None
 )
 async def test_an_answer_without_end_counts_by_its_status(script: Script) -> None:
     result = await post_to(script, deadline_s=HANG_S)
-    assert (result.verdict, result.attempt.status_code) == (Verdict.DELIVERED, 200)
+    assert (result.response_class, result.attempt.status_code) == (ResponseClass.DELIVERED, 200)
     assert len((result.attempt.excerpt or "").encode()) <= 3 * 1024
 
 
@@ -153,7 +153,11 @@ async def test_once_the_status_is_there_a_body_that_drips_changes_nothing(
     if deadline_s > 1:
         monkeypatch.setattr("tunehook.http.transport.BODY_S", 0.2)
     result = await post_to(script, deadline_s=deadline_s)
-    assert (result.verdict, result.attempt.status_code, result.answered) == (Verdict.DELIVERED, 200, True)
+    assert (result.response_class, result.attempt.status_code, result.answered) == (
+        ResponseClass.DELIVERED,
+        200,
+        True,
+    )
     assert (result.attempt.error, result.attempt.detail) == (None, "the body did not end in time")
     assert set(result.attempt.excerpt or "x") == {"x"}
 
@@ -166,48 +170,53 @@ CUT_BODY = b"content-length: 20\r\n\r\nok"
 
 
 @pytest.mark.parametrize(
-    ("answer", "verdict", "status_code", "detail"),
+    ("answer", "response_class", "status_code", "detail"),
     [
-        (HEAD + CUT_BODY, Verdict.DELIVERED, 200, "the body ended before it was whole"),
-        (CHUNKED + b"2\r\nok\r\n", Verdict.DELIVERED, 200, "the body ended before it was whole"),
-        (CHUNKED + b"5\r\nhel", Verdict.DELIVERED, 200, "the body ended before it was whole"),
-        (CHUNKED + b"zz\r\nhello\r\n", Verdict.DELIVERED, 200, "the answer is no valid HTTP"),
-        (b"HTTP/1.1 410 Gone\r\n" + CUT_BODY, Verdict.GONE, 410, "the body ended before it was whole"),
+        (HEAD + CUT_BODY, ResponseClass.DELIVERED, 200, "the body ended before it was whole"),
+        (CHUNKED + b"2\r\nok\r\n", ResponseClass.DELIVERED, 200, "the body ended before it was whole"),
+        (CHUNKED + b"5\r\nhel", ResponseClass.DELIVERED, 200, "the body ended before it was whole"),
+        (CHUNKED + b"zz\r\nhello\r\n", ResponseClass.DELIVERED, 200, "the answer is no valid HTTP"),
+        (b"HTTP/1.1 410 Gone\r\n" + CUT_BODY, ResponseClass.GONE, 410, "the body ended before it was whole"),
         (
             b"HTTP/1.1 500 X\r\nwebhook-delivery: disable\r\n" + CUT_BODY,
-            Verdict.GONE,
+            ResponseClass.GONE,
             500,
             "the body ended before it was whole",
         ),
         (
             b"HTTP/1.1 500 X\r\nwebhook-delivery: abort-message\r\n" + CUT_BODY,
-            Verdict.ABORTED,
+            ResponseClass.ABORTED,
             500,
             "the body ended before it was whole",
         ),
-        (HEAD, Verdict.DELIVERED, 200, "the connection was closed in the middle of the headers"),
-        (b"HTTP/1.1 410 Gone\n", Verdict.GONE, 410, "the connection was closed in the middle of the headers"),
-        (HEAD + b"x-a: b\r\nx-h", Verdict.DELIVERED, 200, None),
-        (HEAD + b"webhook-delivery: disable\r\n", Verdict.GONE, 200, None),
+        (HEAD, ResponseClass.DELIVERED, 200, "the connection was closed in the middle of the headers"),
+        (
+            b"HTTP/1.1 410 Gone\n",
+            ResponseClass.GONE,
+            410,
+            "the connection was closed in the middle of the headers",
+        ),
+        (HEAD + b"x-a: b\r\nx-h", ResponseClass.DELIVERED, 200, None),
+        (HEAD + b"webhook-delivery: disable\r\n", ResponseClass.GONE, 200, None),
         (
             HEAD + b"content-length: 1\r\ncontent-length: 2\r\n\r\nok",
-            Verdict.DELIVERED,
+            ResponseClass.DELIVERED,
             200,
             "the Content-Length headers of the answer contradict each other",
         ),
         (
             HEAD + b"content-encoding: gzip\r\ncontent-length: 3\r\n\r\n\x1f\x8b\x08",
-            Verdict.DELIVERED,
+            ResponseClass.DELIVERED,
             200,
             None,
         ),
         (
             HEAD + b"transfer-encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-            Verdict.DELIVERED,
+            ResponseClass.DELIVERED,
             200,
             None,
         ),
-        (HEAD + b"transfer-encoding: gzip\r\n\r\nok", Verdict.DELIVERED, 200, None),
+        (HEAD + b"transfer-encoding: gzip\r\n\r\nok", ResponseClass.DELIVERED, 200, None),
     ],
     ids=[
         "short",
@@ -228,10 +237,14 @@ CUT_BODY = b"content-length: 20\r\n\r\nok"
     ],
 )
 async def test_how_an_answer_ends_changes_nothing_about_its_status(
-    answer: bytes, verdict: Verdict, status_code: int, detail: str | None
+    answer: bytes, response_class: ResponseClass, status_code: int, detail: str | None
 ) -> None:
     result = await post_to(answering(answer), deadline_s=HANG_S)
-    assert (result.verdict, result.attempt.status_code, result.answered) == (verdict, status_code, True)
+    assert (result.response_class, result.attempt.status_code, result.answered) == (
+        response_class,
+        status_code,
+        True,
+    )
     assert result.attempt.error is None
     assert (result.attempt.detail or "")[: len(detail or "")] == (detail or "")
     assert (result.attempt.detail is None) == (detail is None)
@@ -253,7 +266,11 @@ def reset(start: bytes) -> Script:
 )
 async def test_a_reset_after_the_status_changes_nothing_about_it(start: bytes) -> None:
     result = await post_to(reset(start), deadline_s=HANG_S)
-    assert (result.verdict, result.attempt.status_code, result.answered) == (Verdict.DELIVERED, 200, True)
+    assert (result.response_class, result.attempt.status_code, result.answered) == (
+        ResponseClass.DELIVERED,
+        200,
+        True,
+    )
     assert result.attempt.detail
 
 
@@ -283,7 +300,11 @@ CUT_BEFORE_A_STATUS = {
 
 async def assert_it_does_not_hang(script: Script, detail: str) -> None:
     result = await post_to(script, deadline_s=HANG_S)
-    assert (result.verdict, result.attempt.error, result.answered) == (Verdict.FAILED, "InvalidAnswer", True)
+    assert (result.response_class, result.attempt.error, result.answered) == (
+        ResponseClass.FAILED,
+        "InvalidAnswer",
+        True,
+    )
     assert (result.attempt.detail or "").startswith(detail)
     assert "secret" not in (result.attempt.detail or "")
 
@@ -307,8 +328,8 @@ async def test_so_is_an_answer_that_ends_before_its_status(name: str, end: Calla
 
 async def test_a_receiver_that_closes_without_a_byte_has_failed() -> None:
     result = await post_to(answering(b""), deadline_s=HANG_S)
-    assert (result.verdict, result.attempt.error, result.answered) == (
-        Verdict.FAILED,
+    assert (result.response_class, result.attempt.error, result.answered) == (
+        ResponseClass.FAILED,
         "RemoteProtocolError",
         False,
     )
@@ -317,37 +338,37 @@ async def test_a_receiver_that_closes_without_a_byte_has_failed() -> None:
 
 async def test_a_receiver_that_resets_the_connection_has_failed() -> None:
     result = await post_to(reset(b""), deadline_s=HANG_S)
-    assert (result.verdict, result.answered) == (Verdict.FAILED, False)
+    assert (result.response_class, result.answered) == (ResponseClass.FAILED, False)
 
 
 @pytest.mark.parametrize(
-    ("answer", "verdict", "status_code", "excerpt"),
+    ("answer", "response_class", "status_code", "excerpt"),
     [
-        (b"HTTP/1.0 200 OK\r\n\r\nhello", Verdict.DELIVERED, 200, "hello"),
-        (b"HTTP/1.0 500 Oh\r\ncontent-length: 2\r\n\r\nno", Verdict.FAILED, 500, "no"),
+        (b"HTTP/1.0 200 OK\r\n\r\nhello", ResponseClass.DELIVERED, 200, "hello"),
+        (b"HTTP/1.0 500 Oh\r\ncontent-length: 2\r\n\r\nno", ResponseClass.FAILED, 500, "no"),
         (
             b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + b"content-length: 2\r\n\r\nok",
-            Verdict.DELIVERED,
+            ResponseClass.DELIVERED,
             200,
             "ok",
         ),
         (
             b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
             b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n",
-            Verdict.FAILED,
+            ResponseClass.FAILED,
             503,
             "",
         ),
-        (b"HTTP/1.1 204 No Content\r\n\r\nhello", Verdict.DELIVERED, 204, ""),
-        (b"HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\nhello", Verdict.DELIVERED, 204, ""),
+        (b"HTTP/1.1 204 No Content\r\n\r\nhello", ResponseClass.DELIVERED, 204, ""),
+        (b"HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\nhello", ResponseClass.DELIVERED, 204, ""),
         (
             b"HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-            Verdict.DELIVERED,
+            ResponseClass.DELIVERED,
             204,
             "",
         ),
-        (b"HTTP/1.1 200 \xff\xfe\r\ncontent-length: 2\r\n\r\nok", Verdict.DELIVERED, 200, "ok"),
-        (b"HTTP/1.1 304 Not Modified\r\n\r\n", Verdict.FAILED, 304, ""),
+        (b"HTTP/1.1 200 \xff\xfe\r\ncontent-length: 2\r\n\r\nok", ResponseClass.DELIVERED, 200, "ok"),
+        (b"HTTP/1.1 304 Not Modified\r\n\r\n", ResponseClass.FAILED, 304, ""),
     ],
     ids=[
         "1.0",
@@ -362,11 +383,11 @@ async def test_a_receiver_that_resets_the_connection_has_failed() -> None:
     ],
 )
 async def test_an_odd_answer_counts_as_what_it_says(
-    answer: bytes, verdict: Verdict, status_code: int, excerpt: str
+    answer: bytes, response_class: ResponseClass, status_code: int, excerpt: str
 ) -> None:
     result = await post_to(answering(answer), deadline_s=HANG_S)
-    assert (result.verdict, result.attempt.status_code, result.attempt.excerpt) == (
-        verdict,
+    assert (result.response_class, result.attempt.status_code, result.attempt.excerpt) == (
+        response_class,
         status_code,
         excerpt,
     )

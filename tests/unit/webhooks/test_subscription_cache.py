@@ -16,8 +16,8 @@ from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy
 from tunehook.secret_versions import SecretVersions
 from tunehook.subscriptions import WebhookType, check_subscription, recipients_of
+from webhooks.policy import ResponseClass
 from webhooks.subscription_cache import SubscriptionCache, endpoint_of
-from webhooks.verdict import Verdict
 
 
 def url_of(world: World) -> object:
@@ -33,7 +33,7 @@ def signing(world: World) -> tuple[int, ...]:
 
 @pytest.fixture
 def world(aws: None) -> World:
-    return World(Receiver(Verdict.DELIVERED))
+    return World(Receiver(ResponseClass.DELIVERED))
 
 
 def test_an_item_is_read_again_after_15_seconds(world: World) -> None:

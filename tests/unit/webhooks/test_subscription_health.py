@@ -8,16 +8,16 @@ from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.deliveries import DeliveryStatus, message_for
 from tunehook.errors import Unavailable
 from tunehook.events import SubscriptionDisabled, SubscriptionFailing
+from webhooks.policy import ResponseClass
 from webhooks.subscription_cache import SubscriptionCache
 from webhooks.subscription_health import Change
-from webhooks.verdict import Verdict
 
 # As documented, and not imported: a bound that moves is to be noticed.
 FAILING_MS = 5 * 24 * 3600 * 1000
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
-OK, FAILED, GONE = Verdict.DELIVERED, Verdict.FAILED, Verdict.GONE
+OK, FAILED, GONE = ResponseClass.DELIVERED, ResponseClass.FAILED, ResponseClass.GONE
 
 
 @pytest.fixture
@@ -27,10 +27,10 @@ def world(aws: None) -> World:
     return world
 
 
-async def attempt(world: World, *, after_ms: int = 0, verdict: Any = FAILED) -> Change:
+async def attempt(world: World, *, after_ms: int = 0, response_class: Any = FAILED) -> Change:
     """A first attempt of a delivery of its own, by a worker that knows nothing."""
     world.now_ms += after_ms
-    world.receiver.verdicts = [verdict]
+    world.receiver.classes = [response_class]
     world.subscriptions._cache.forget("sub")
     record = delivery(event_id=f"evt_{len(world.receiver.attempts)}", now_ms=world.now_ms)
     assert world.table.create(record)
@@ -57,12 +57,12 @@ async def test_the_first_failure_says_since_when_a_subscription_fails(world: Wor
 
 @pytest.mark.parametrize("nonsense", ["yesterday", -1, 10**30, True, None, ["x"]])
 @pytest.mark.parametrize("name", ["failing_since_ms", "failing_warned_ms"])
-@pytest.mark.parametrize("verdict", [OK, FAILED, GONE])
+@pytest.mark.parametrize("response_class", [OK, FAILED, GONE])
 async def test_what_a_user_has_written_in_place_of_a_moment_keeps_no_attempt_from_its_record(
-    world: World, name: str, nonsense: Any, verdict: Verdict
+    world: World, name: str, nonsense: Any, response_class: ResponseClass
 ) -> None:
     world.subscribe(**{"failing_since_ms": START_MS - 6 * DAY, name: nonsense})
-    await attempt(world, verdict=verdict)
+    await attempt(world, response_class=response_class)
     assert world.item(delivery(event_id="evt_0"))["attempts"]
 
 
@@ -79,18 +79,18 @@ async def test_a_subscription_fails_from_the_first_failure_on_whatever_its_user_
 async def test_attempts_that_fail_together_begin_the_failing_once(world: World) -> None:
     item = world.subscriptions.get("sub")
     assert item is not None
-    changes = await asyncio.gather(*(world.health.failed(item.item, START_MS + each) for each in range(5)))
+    changes = await asyncio.gather(*(world.health.record_failure(item, START_MS + each) for each in range(5)))
     assert sorted(changes) == sorted([Change.FAILING, *[Change.NONE] * 4])
 
 
 async def test_a_success_forgets_the_failures(world: World) -> None:
     await attempt(world)
-    assert await attempt(world, after_ms=DAY, verdict=OK) is Change.WELL
+    assert await attempt(world, after_ms=DAY, response_class=OK) is Change.WELL
     assert "failing_since_ms" not in world.subscription()
 
 
 async def test_a_success_of_a_retry_forgets_a_failure_that_the_worker_has_not_seen(world: World) -> None:
-    world.receiver.verdicts = [FAILED, OK]
+    world.receiver.classes = [FAILED, OK]
     another_worker = that_has_read_it(world)
     world.add(delivery())
     await world.run(messages=1)
@@ -161,7 +161,7 @@ async def test_once_enabled_again_it_has_5_days_again(world: World) -> None:
 
 
 async def test_a_receiver_that_is_gone_is_told_of(world: World) -> None:
-    assert await attempt(world, verdict=GONE) is Change.DISABLED
+    assert await attempt(world, response_class=GONE) is Change.DISABLED
     (event,) = world.bus.events
     assert isinstance(event, SubscriptionDisabled)
     assert (event.subscription_id, event.disabled_at, event.failing_since) == (
@@ -174,7 +174,7 @@ async def test_a_receiver_that_is_gone_is_told_of(world: World) -> None:
 
 async def test_a_subscription_is_disabled_once(world: World) -> None:
     records = [delivery(event_id=f"evt_{number}") for number in range(3)]
-    world.receiver.verdicts = [GONE]
+    world.receiver.classes = [GONE]
     workers = [that_has_read_it(world) for _ in records]
     for record, world.subscriptions in zip(records, workers, strict=True):
         world.add(record)
@@ -193,7 +193,7 @@ async def test_the_same_disabling_always_has_the_same_event_id(world: World) -> 
         raise OSError("the process dies")
 
     world.subscriptions.disable = die  # type: ignore[method-assign]
-    world.receiver.verdicts = [GONE]
+    world.receiver.classes = [GONE]
     world.add(delivery())
     await world.run()
     assert len(seen) == 2
@@ -224,6 +224,6 @@ async def test_a_subscription_that_was_deleted_meanwhile_stays_deleted(world: Wo
     item = world.subscriptions.get("sub")
     world.client.delete_item(TableName="subscriptions", Key={"subscription_id": {"S": "sub"}})
     assert item is not None
-    assert await world.health.gone(item.item, world.now_ms, "gone") is Change.NONE
-    await world.health.failed(item.item, world.now_ms)
+    assert await world.health.record_gone(item, world.now_ms, "gone") is Change.NONE
+    await world.health.record_failure(item, world.now_ms)
     assert world.client.scan(TableName="subscriptions")["Count"] == 0

@@ -16,7 +16,7 @@ from tunehook.signatures import derive_secret, notify_hook_subscription_id, sign
 from tunehook.tasks import Format
 from tunehook.times import now_ms
 from webhooks.attempt import Sender
-from webhooks.verdict import Verdict
+from webhooks.policy import ResponseClass
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -34,7 +34,7 @@ class Sending(World):
     """A world whose attempts go over the wire, at the time that it is."""
 
     def __init__(self) -> None:
-        super().__init__(Receiver(Verdict.DELIVERED), now_ms=now_ms())
+        super().__init__(Receiver(ResponseClass.DELIVERED), now_ms=now_ms())
 
     async def send(self, record: Delivery, messages: int = 1) -> None:  # type: ignore[override]
         async with HttpTransport() as client:

@@ -27,10 +27,9 @@ from webhooks.attempt import Result
 from webhooks.circuit_breaker import CircuitBreaker
 from webhooks.delivery import Deliverer, Outcome
 from webhooks.message_batcher import MessageBatcher
-from webhooks.records import Records
+from webhooks.policy import ResponseClass
 from webhooks.subscription_cache import Subscribed, SubscriptionCache
 from webhooks.subscription_health import SubscriptionHealth
-from webhooks.verdict import Verdict
 
 # As documented, and not imported: a bound that moves is to be noticed.
 MAX_DELAY_S = 900
@@ -82,29 +81,31 @@ def create_tables(client: Any) -> None:
 
 
 class Receiver:
-    """Stands where `webhooks.attempt.Sender` does: each attempt gets the next of its verdicts; None hangs."""
+    """Stands where `webhooks.attempt.Sender` does: each attempt gets the next of its classes; None hangs."""
 
-    def __init__(self, *verdicts: Verdict | BaseException | None, retry_after: str | None = None) -> None:
-        self.verdicts = list(verdicts)
+    def __init__(
+        self, *classes: ResponseClass | BaseException | None, retry_after: str | None = None
+    ) -> None:
+        self.classes = list(classes)
         self.retry_after = retry_after
         self.attempts: list[tuple[int, int, int]] = []
 
     async def attempt(self, delivery: Delivery, subscription: Any, master_secret: str, now_ms: int) -> Result:
         self.attempts.append((delivery.run, delivery.next_attempt, now_ms))
-        verdict = self.verdicts.pop(0) if len(self.verdicts) > 1 else self.verdicts[0]
-        if isinstance(verdict, BaseException):
-            raise verdict
-        if verdict is None:
+        response_class = self.classes.pop(0) if len(self.classes) > 1 else self.classes[0]
+        if isinstance(response_class, BaseException):
+            raise response_class
+        if response_class is None:
             return self.hang(delivery, now_ms)
         attempt = Attempt(
             run=delivery.run,
             attempt=delivery.next_attempt,
             at_ms=now_ms,
             duration_ms=20,
-            status_code=200 if verdict is Verdict.DELIVERED else 503,
+            status_code=200 if response_class is ResponseClass.DELIVERED else 503,
             excerpt="",
         )
-        return Result(attempt, verdict, True, self.retry_after)
+        return Result(attempt, response_class, True, self.retry_after)
 
     def hang(self, delivery: Delivery, now_ms: int) -> Result:
         attempt = Attempt(
@@ -114,7 +115,7 @@ class Receiver:
             duration_ms=15_000,
             error="DeadlineExceeded",
         )
-        return Result(attempt, Verdict.FAILED, False)
+        return Result(attempt, ResponseClass.FAILED, False)
 
 
 @dataclass
@@ -222,8 +223,8 @@ class World:
         sender: Any = self.receiver
         secret: Any = Secret(self.master_secret)
         return Deliverer(
-            records=Records(self.table),
-            outbox=MessageBatcher(queue, lambda: self.now_ms),
+            deliveries=self.table,
+            batcher=MessageBatcher(queue, lambda: self.now_ms),
             subscriptions=self.subscriptions,
             breaker=self.breaker,
             health=self.health,

@@ -56,7 +56,7 @@ class CircuitsTable(TableGateway):
         super().__init__(client, name)
         self._worker = token_hex(8)
 
-    def enter(self, receiver: str, now_ms: int) -> tuple[bool, Circuit]:
+    def acquire_probe(self, receiver: str, now_ms: int) -> tuple[bool, Circuit]:
         """Begin a trial, unless the receiver is proven, being tried, or left alone.
 
         `receiver` stands for its URL. A moment further ahead than can be was written by a clock that was wrong, and is
@@ -76,7 +76,7 @@ class CircuitsTable(TableGateway):
         )
         return write.done, _circuit(write.item)
 
-    def prove(self, receiver: str, now_ms: int) -> None:
+    def close(self, receiver: str, now_ms: int) -> None:
         """Say that the receiver has answered, and forget what went before."""
         self._table.update(
             {"receiver": receiver},
@@ -84,13 +84,13 @@ class CircuitsTable(TableGateway):
             remove=[*_TRIAL, "shut_until_ms", "wait_ms", *_FAILURES, "failed"],
         )
 
-    def fail(self, receiver: str, now_ms: int, *, trial: bool = False) -> Circuit | None:
+    def record_failure(self, receiver: str, now_ms: int, *, trial: bool = False) -> Circuit | None:
         """Say that no connection or no answer came, and return what is known with that.
 
         Parameters
         ----------
         receiver : str
-            As for `enter`.
+            As for `acquire_probe`.
         now_ms : int
             The present moment.
         trial : bool
@@ -121,7 +121,7 @@ class CircuitsTable(TableGateway):
         )
         return _circuit(write.item) if write.done else None
 
-    def shut(self, receiver: str, now_ms: int, wait_ms: int, *, after_ms: int) -> bool:
+    def open(self, receiver: str, now_ms: int, wait_ms: int, *, after_ms: int) -> bool:
         """Leave the receiver alone for `wait_ms`, if it was left alone for `after_ms` the last time, 0 being never.
 
         Return False if another worker has changed that meanwhile.
@@ -136,7 +136,7 @@ class CircuitsTable(TableGateway):
         )
         return write.done
 
-    def leave(self, receiver: str) -> None:
+    def release_probe(self, receiver: str) -> None:
         """End a trial of one's own that showed nothing; another's goes on."""
         self._table.update({"receiver": receiver}, remove=_TRIAL, condition=Attr("trial_by").eq(self._worker))
 

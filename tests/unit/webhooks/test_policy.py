@@ -1,6 +1,6 @@
 import pytest
 
-from webhooks.schedule import next_attempt_at_ms
+from webhooks.policy import ResponseClass, classify_response, next_attempt_at_ms
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
 WAITS = [5 * SECOND, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR]
@@ -78,3 +78,62 @@ def test_retry_after_is_obeyed_up_to_24_hours(value: str) -> None:
 )
 def test_a_retry_after_that_says_nothing_is_ignored(value: str) -> None:
     assert wait_ms(1, retry_after=value) == 5 * SECOND
+
+
+@pytest.mark.parametrize("status_code", [200, 201, 202, 204, 299])
+def test_2xx_is_delivered(status_code: int) -> None:
+    assert classify_response(status_code, {}) is ResponseClass.DELIVERED
+
+
+@pytest.mark.parametrize(
+    "status_code",
+    [
+        101,
+        300,
+        301,
+        302,
+        304,
+        307,
+        308,
+        400,
+        401,
+        403,
+        404,
+        408,
+        409,
+        425,
+        429,
+        451,
+        500,
+        502,
+        503,
+        504,
+        599,
+        999,
+    ],
+)
+def test_everything_else_is_tried_again(status_code: int) -> None:
+    assert classify_response(status_code, {}) is ResponseClass.FAILED
+
+
+def test_410_ends_the_subscription() -> None:
+    assert classify_response(410, {}) is ResponseClass.GONE
+
+
+@pytest.mark.parametrize("status_code", [200, 302, 400, 410, 500])
+@pytest.mark.parametrize("value", ["disable", " Disable "])
+def test_a_header_disable_ends_the_subscription_on_any_answer(status_code: int, value: str) -> None:
+    assert classify_response(status_code, {"webhook-delivery": value}) is ResponseClass.GONE
+
+
+@pytest.mark.parametrize("status_code", [200, 302, 400, 500])
+def test_a_header_abort_message_ends_the_delivery_on_any_answer(status_code: int) -> None:
+    assert classify_response(status_code, {"webhook-delivery": "abort-message"}) is ResponseClass.ABORTED
+
+
+def test_410_counts_for_more_than_abort_message() -> None:
+    assert classify_response(410, {"webhook-delivery": "abort-message"}) is ResponseClass.GONE
+
+
+def test_an_unknown_value_of_the_header_changes_nothing() -> None:
+    assert classify_response(200, {"webhook-delivery": "later"}) is ResponseClass.DELIVERED

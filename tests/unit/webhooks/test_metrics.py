@@ -7,10 +7,10 @@ from tests.unit.webhooks.world import delivery
 
 from tunehook.deliveries import Attempt, DeliveryStatus, message_for
 from tunehook.errors import InvalidInput, Unavailable
+from webhooks import metrics as module
 from webhooks.delivery import Outcome, Step
-from webhooks.report import Report
+from webhooks.metrics import Metrics
 from webhooks.subscription_health import Change
-from webhooks.worker import GivenUp
 
 RECORD = delivery()
 MESSAGE = message_for(RECORD)
@@ -24,13 +24,15 @@ class Lines:
         self.written: list[tuple[str, str, dict[str, Any]]] = []
 
     def __getattr__(self, level: str) -> Any:
-        return lambda words, *, extra, **_: self.written.append((level, words, extra))
+        return lambda words, *, exc_info=None, **beside: self.written.append((level, words, beside))
 
 
 def told(*outcomes: Any) -> tuple[list[bool], list[tuple[str, str, dict[str, Any]]]]:
     lines: Any = Lines()
-    report = Report(lines)
-    return [report.add(outcome) for outcome in outcomes], lines.written
+    metrics = Metrics()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "logger", lines)
+        return [metrics.record(outcome) for outcome in outcomes], lines.written
 
 
 def test_an_attempt_is_told_with_all_that_it_came_to() -> None:
@@ -73,7 +75,7 @@ def test_a_message_without_a_record_is_told_and_one_on_its_way_at_another_level(
 
 
 def test_a_fault_lets_a_message_come_again_and_what_nothing_can_come_of_does_not() -> None:
-    given_up = GivenUp(InvalidInput("run", "is no number"))
+    given_up = InvalidInput("run", "is no number")
     again, lines = told(Unavailable("busy"), OSError("a secret"), given_up)
     assert again == [True, True, False]
     assert lines == [
