@@ -12,7 +12,7 @@ from aws_lambda_powertools import Logger
 
 from poller.background import BackgroundTasks, in_thread
 from tunehook.aws.errors import AWS_FAULTS, code_of
-from tunehook.aws.leases import RENEW_EVERY_MS, Leases, Place
+from tunehook.aws.leases import RENEW_EVERY_MS, Leases, Position
 
 logger = Logger(child=True)
 
@@ -51,7 +51,7 @@ class LeaseHolder:
     is_on_schedule: bool = False
     renewals: BackgroundTasks = field(default_factory=BackgroundTasks)
     _renewed_at_ms: int = 0
-    _positions: dict[str, Place] = field(default_factory=dict)
+    _positions: dict[str, Position] = field(default_factory=dict)
     _positions_at_ms: int = 0
 
     async def _call(self, call: Callable[..., T], *args: Any) -> T:
@@ -77,18 +77,18 @@ class LeaseHolder:
         self._renewed_at_ms = now_ms
         return True
 
-    async def read_positions(self, *, take_over: bool) -> dict[str, Place] | None:
+    async def read_positions(self, *, take_over: bool) -> dict[str, Position] | None:
         """Return the round-robin positions of the poller before, or None where they cannot be read."""
         try:
             async with asyncio.timeout(READ_WITHIN_S):
-                left = await self._call(self.leases.left)
+                handover = await self._call(self.leases.handover)
         except (*AWS_FAULTS, TimeoutError) as error:
             logger.warning("lease_not_read", shard=self.shard, error=code_of(error))
             return None
         if take_over:
-            self.is_on_schedule = self._renewed_at_ms - left.until_ms <= MISSED_AFTER_MS
-        self._positions = left.behind
-        return left.behind
+            self.is_on_schedule = self._renewed_at_ms - handover.until_ms <= MISSED_AFTER_MS
+        self._positions = handover.positions
+        return handover.positions
 
     def renew_when_due(self) -> None:
         """Begin a renewal every `RENEW_EVERY_MS`; `is_lost` follows with its answer."""
@@ -105,7 +105,9 @@ class LeaseHolder:
         """Release the lease; where that fails, it expires within seconds."""
         await self._try("lease_not_released", self.leases.give_up, self.owner, self.clock())
 
-    def save_positions_when_due(self, read: Callable[[], dict[str, Place]], writes: BackgroundTasks) -> None:
+    def save_positions_when_due(
+        self, read: Callable[[], dict[str, Position]], writes: BackgroundTasks
+    ) -> None:
         """Begin a write of the round-robin positions every `RENEW_EVERY_MS`, where they have changed."""
         now_ms = self.clock()
         if now_ms - self._positions_at_ms < RENEW_EVERY_MS:
@@ -113,4 +115,4 @@ class LeaseHolder:
         self._positions_at_ms = now_ms
         if (positions := read()) != self._positions:
             self._positions = positions
-            writes.start(self._try("positions_not_saved", self.leases.note_behind, self.owner, positions))
+            writes.start(self._try("positions_not_saved", self.leases.save_positions, self.owner, positions))

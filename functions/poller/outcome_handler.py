@@ -58,7 +58,7 @@ class OutcomeHandler:
             entry.polled_at_ms = now_ms
             if not isinstance(outcome, Throttled | Transient | Unauthorised):
                 entry.answered_at_ms = now_ms
-            self.metrics.question(entry.task.key.provider, outcome.name)
+            self.metrics.polled(entry.task.key.provider, outcome.name)
             if outcome.name == "unauthorised" and health.is_no_longer_accepted:
                 self.metrics.no_longer_accepted(entry.task.key.provider)
         if isinstance(outcome, Pending) and outcome.refreshed_at is not None:

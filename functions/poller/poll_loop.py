@@ -22,7 +22,7 @@ from poller.registry import ProviderRegistry
 from poller.scheduler import PollScheduler
 from poller.work_reader import WorkReader
 from tunehook.aws.errors import AWS_FAULTS, code_of
-from tunehook.aws.leases import Leases, Place
+from tunehook.aws.leases import Leases, Position
 from tunehook.aws.tasks import TasksTable
 
 logger = Logger(child=True)
@@ -178,7 +178,7 @@ class PollLoop:
         self._scheduler.resume(self._lease.handed_over_at_ms)
         return True
 
-    def _positions(self) -> dict[str, Place]:
+    def _positions(self) -> dict[str, Position]:
         return self._scheduler.round_robin.positions(self._scheduler.tasks.values())
 
     async def _refresh(self) -> None:

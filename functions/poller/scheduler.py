@@ -9,7 +9,7 @@ from typing import Final
 from poller.decision import GIVE_UP_AFTER_MS, STREAMING_MAX_MS
 from poller.provider_health import ProviderHealthStore
 from poller.registry import ProviderRegistry
-from tunehook.aws.leases import Place
+from tunehook.aws.leases import Position
 from tunehook.cadence import next_poll_ms
 from tunehook.rhythm import Refresh
 from tunehook.tasks import TaskKey, WorkItem
@@ -55,14 +55,14 @@ class ScheduledTask:
 class RoundRobin:
     """Orders the tasks of a provider that is behind: the least recently polled first, over passes.
 
-    A pass does not know when the passes before polled a task. So each goes round in one order (by `Place`), and stores
-    with the lease where the next one goes on: a write only while a provider is behind.
+    A pass does not know when the passes before polled a task. So each goes round in one order (by `Position`), and
+    saves with the lease where the next one goes on, while a provider is behind.
     """
 
     def __init__(self) -> None:
-        self._next: dict[str, Place] = {}
+        self._next: dict[str, Position] = {}
 
-    def resume(self, positions: Mapping[str, Place]) -> None:
+    def resume(self, positions: Mapping[str, Position]) -> None:
         """Go on where the pass before stopped."""
         self._next = dict(positions)
 
@@ -70,10 +70,10 @@ class RoundRobin:
         """Return whether a provider has more tasks due than it can be polled for."""
         return provider in self._next
 
-    def order(self, provider: str, task: ScheduledTask) -> tuple[int, bool, Place]:
+    def order(self, provider: str, task: ScheduledTask) -> tuple[int, bool, Position]:
         """Return the sort key of a provider's task."""
-        place = Place(task.task.since_ms, task.task.key.task_id)
-        return task.polled_at_ms, place < self._next.get(provider, place), place
+        position = Position(task.task.since_ms, task.task.key.task_id)
+        return task.polled_at_ms, position < self._next.get(provider, position), position
 
     def observe(self, waited_ms: Mapping[str, int], unpolled: Iterable[str]) -> None:
         """Note which providers are behind, by how long their polls have waited at most.
@@ -82,19 +82,19 @@ class RoundRobin:
         """
         late = {name for name, each_ms in waited_ms.items() if each_ms >= BEHIND_FROM_MS}
         behind = late | (self._next.keys() & set(unpolled))
-        self._next = {name: self._next.get(name, Place(0, "")) for name in behind}
+        self._next = {name: self._next.get(name, Position(0, "")) for name in behind}
 
-    def positions(self, tasks: Iterable[ScheduledTask]) -> dict[str, Place]:
+    def positions(self, tasks: Iterable[ScheduledTask]) -> dict[str, Position]:
         """Return where the next pass goes on, by the names of the providers that are behind."""
         if not self._next:
             return {}
-        first: dict[str, tuple[int, bool, Place]] = {}
+        first: dict[str, tuple[int, bool, Position]] = {}
         for each in tasks:
             name = each.task.key.provider
             if name in self._next:
                 order = self.order(name, each)
                 first[name] = min(first.get(name, order), order)
-        return {name: place for name, (_, _, place) in first.items()}
+        return {name: position for name, (_, _, position) in first.items()}
 
 
 @dataclass(slots=True)
