@@ -27,18 +27,10 @@ MISSED_AFTER_MS: Final = 90_000
 
 @dataclass(slots=True)
 class LeaseHolder:
-    """The lease of one shard, as one pass has it.
+    """The lease of one shard during one pass; `owner` is the invocation's request id.
 
-    Attributes
-    ----------
-    owner : str
-        The invocation's request id.
-    is_lost : bool
-        Whether another poller has taken over, as far as is known.
-    handed_over_at_ms : int
-        Until when the poller before this one has polled its tasks; 0 if there was none.
-    is_on_schedule : bool
-        Whether this pass followed the one before it as the schedule has it.
+    The poller before has polled its tasks until `handed_over_at_ms`, 0 if there was none. A pass `is_on_schedule` if it
+    followed the one before it as the schedule has it.
     """
 
     shard: int
@@ -66,11 +58,11 @@ class LeaseHolder:
             return None
 
     async def take(self, *, take_over: bool) -> bool:
-        """Take the lease; return False if another poller holds it and it was not to be taken over."""
+        """Take the lease; return False if another poller holds it and is not to be replaced."""
         now_ms = self.clock()
         if take_over:
             was_held = await self._call(self.leases.take_over, self.owner, now_ms)
-            # The poller before goes on until it finds the lease lost: it has polled its tasks up to now.
+            # The poller before has polled its tasks up to now: it goes on until it finds the lease lost.
             self.handed_over_at_ms = now_ms if was_held else 0
         elif not await self._call(self.leases.take_if_free, self.owner, now_ms):
             return False
