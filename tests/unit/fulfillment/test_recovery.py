@@ -151,7 +151,7 @@ def test_a_request_that_lacks_something_is_refused_by_its_field(field: str) -> N
 
 async def test_the_manifest_of_another_run_is_not_told(world: World) -> None:
     event = world.end()
-    await world.fulfil(event)
+    await world.fulfill(event)
     kept = json.loads(client("s3").get_object(Bucket=BUCKET, Key=MANIFEST)["Body"].read())
     kept["event_id"] = "of-another-run"
     client("s3").put_object(Bucket=BUCKET, Key=MANIFEST, Body=json.dumps(kept).encode())
