@@ -26,7 +26,7 @@ from poller.outbox import Outbox
 from poller.poll_loop import PollLoop
 from poller.provider_health import ProviderHealthStore
 from poller.registry import ProviderRegistry
-from tunehook.aws.leases import LEASE_MS, Left, Place
+from tunehook.aws.leases import LEASE_MS, Handover, Position
 from tunehook.aws.provider_states import ProviderState
 from tunehook.tasks import EndedTask, TaskEnd, TaskKey, Work, WorkItem
 
@@ -53,7 +53,7 @@ class Shard:
     tasks: dict[TaskKey, WorkItem] = field(default_factory=dict)
     ends: dict[str, TaskEnd] = field(default_factory=dict)
     lease: tuple[str, int] = ("nobody", 0)
-    places: dict[str, Place] = field(default_factory=dict)
+    positions: dict[str, Position] = field(default_factory=dict)
 
     def work(self, _shard: int, since_ms: int = 0, _is_known: object = None) -> Work:
         """Return the tasks that are pending."""
@@ -98,15 +98,15 @@ class Shard:
         self.lease = owner, now_ms
         return True
 
-    def left(self, _shard: int) -> Left:
+    def handover(self, _shard: int) -> Handover:
         """Return with whom to go on."""
-        return Left(self.lease[1], dict(self.places))
+        return Handover(self.lease[1], dict(self.positions))
 
-    def note_behind(self, _shard: int, owner: str, places: dict[str, Place]) -> bool:
+    def save_positions(self, _shard: int, owner: str, positions: dict[str, Position]) -> bool:
         """Note with whom to go on, if the lease is one's own."""
         if self.lease[0] != owner:
             return False
-        self.places = dict(places)
+        self.positions = dict(positions)
         return True
 
     def get_many(self, names: list[str]) -> dict[str, ProviderState]:

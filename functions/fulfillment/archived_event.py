@@ -34,10 +34,10 @@ def archived_event(
     archived_at_ms: int,
     again_ms: int | None = None,
 ) -> TaskArchived:
-    """Return the event that tells what is archived of a task, at most `DETAIL_MAX_BYTES` of JSON long.
+    """Return a task's TaskArchived, at most `DETAIL_MAX_BYTES` of JSON long.
 
-    What is too long goes without the links, or without the files; ``truncated`` says so. If somebody asked at
-    `again_ms` to have it done again, it is another event.
+    What is too long goes without the links, or without the files; ``truncated`` says so. A request at `again_ms` to
+    archive the task again makes it another event.
     """
     detail = TaskArchived(
         event_id=archived_event_id(event.event_id, again_ms),
@@ -58,21 +58,12 @@ def archived_event(
 
 
 def record_assets(
-    tasks: TasksTable,
-    key: TaskKey,
-    event_id: str,
-    assets: Sequence[KnownAsset],
-    archived_at_ms: int | None,
+    tasks: TasksTable, key: TaskKey, event_id: str, assets: Sequence[KnownAsset], archived_at_ms: int | None
 ) -> bool:
-    """Write on a task's item what is archived of it, as far as DynamoDB's 400 kB an item allow.
+    """Write on a task's item what is archived of it, as far as DynamoDB's 400 kB an item allow; raise its other errors.
 
-    `archived_at_ms` is None while some files are waited for. Returns False if the task was put again meanwhile, or is
-    gone: `event_id` names the run that this is about.
-
-    Raises
-    ------
-    botocore.exceptions.ClientError
-        If DynamoDB does not take even the shortest form.
+    `archived_at_ms` is None while some files are pending. Returns False if the run that ended with `event_id` was
+    replaced, or is gone.
     """
     whole = [asset.model_dump(mode="json", exclude_none=True) for asset in assets]
     short = [{name: value for name, value in asset.items() if name not in _SHORT} for asset in whole]

@@ -31,19 +31,16 @@ CONCURRENCY: Final = 8
 """How many files of one task are copied at once."""
 
 KEEP_S: Final = 200.0
-"""How long all of it may take: the function's time, less what telling the recipients needs."""
+"""How long archiving may take: the function's time, less what telling the recipients needs."""
 
 BUFFERS: Final = 48
-"""How many parts may be in memory at once, of all files that are copied at the same time: at most 384 MiB.
-
-More than are uploaded at once (`tunehook.aws.clients.CONNECTIONS`). With all else that ten tasks at once need, that
-stays below 70 % of the function's memory (``python -m benchmarks.archive worst``).
-"""
+"""How many parts may be in memory at once, of all files together: at most 384 MiB, and more than are uploaded at once
+(`CONNECTIONS`). Ten tasks stay below 70 % of the function's memory (``python -m benchmarks.archive worst``)."""
 
 EXPIRED: Final = "the link has expired"
 
 SOURCE_URL_MAX_LENGTH: Final = 1024
-"""Of the link, in the object's metadata, which S3 limits to 2 kB together; the manifest has the whole link."""
+"""Of the link in the object's metadata, all of which S3 limits to 2 kB; the manifest has the whole link."""
 
 _TRIES: Final = 3
 
@@ -59,6 +56,11 @@ class TaskRun:
     run_ms: int
     event_id: str = ""
 
+    @property
+    def prefix(self) -> str:
+        """With what the keys of the task's objects begin."""
+        return task_prefix(self.key.provider, self.key.task_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
@@ -70,9 +72,9 @@ class Recorded:
 
 @dataclass(slots=True)
 class TaskFiles:
-    """The files of a task's run: what is wanted, what lies in the bucket by key, and what is known of each so far.
+    """The files of a task's run: those wanted, the objects in the bucket by key, and what is known of each file so far.
 
-    A file that may come is pending; the hosts of those want to be left alone for `retry_after_s`.
+    The hosts of the files that are pending want to be left alone for `retry_after_s`.
     """
 
     run: TaskRun
@@ -91,31 +93,24 @@ class TaskFiles:
         return sum(isinstance(asset, PendingAsset) for asset in self.current())
 
     def settled(self) -> tuple[ArchivedAsset, ...]:
-        """Return each file as it is told of for good: one that may come and has not is unavailable."""
+        """Return each file as it is in the end: one that is still pending is unavailable."""
         return tuple(
             unavailable(asset) if isinstance(asset, PendingAsset) else asset for asset in self.current()
         )
 
     def find(self, asset: Asset) -> StoredObject | None:
-        """Return a file that lies in the bucket whole: from one of its links, or a later run's."""
-        key = self.run.key
-        start = f"{task_prefix(key.provider, key.task_id)}{safe_part(asset.clip_id)}/{asset.type}."
+        """Return the object that settles a file, if there is one."""
+        start = f"{self.run.prefix}{safe_part(asset.clip_id)}/{asset.type}."
         found = (stored for key, stored in self.objects.items() if key.startswith(start))
         return next((stored for stored in found if settles(stored, self.run, asset)), None)
 
 
 @dataclass(slots=True)
 class Archiver:
-    """Copies the files of tasks to the results bucket; for one event loop.
+    """Copies the files of tasks to the results bucket, within one event loop.
 
-    Parameters
-    ----------
-    http : httpx.AsyncClient
-        A guarded client.
-    https_only : bool
-        Whether the client allows no plain http: such links are asked for over https.
-    silence_s : float
-        How long a host may send nothing.
+    `http` is a guarded client; if that is `https_only`, plain http links are asked for over https. A host may send
+    nothing for `silence_s`.
     """
 
     results: Results
@@ -131,23 +126,16 @@ class Archiver:
     async def inspect(
         self, run: TaskRun, assets: Sequence[Asset], recorded: Sequence[Recorded] = ()
     ) -> TaskFiles:
-        """Return what is known of a task's files before any host is asked.
+        """Return what is known of a task's files before any host is asked; raise boto3's errors.
 
-        `recorded` is what was written of them before: the digests of large files, and what is not to be had and so not
-        tried.
-
-        Raises
-        ------
-        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
-            If S3 does not say what lies there.
+        `recorded` has the digests of large files, and the files that were given up: these are not tried again.
         """
-        prefix = task_prefix(run.key.provider, run.key.task_id)
-        files = TaskFiles(run, assets, await self.results.list_objects(prefix) if assets else {}, {})
+        files = TaskFiles(run, assets, await self.results.list_objects(run.prefix) if assets else {}, {})
         by_key = {each.asset.key: each for each in recorded if each.asset.status == "archived"}
         given_up: dict[AssetName, ArchivedAsset] = {
-            (each.asset.clip_id, each.asset.type): each.asset
-            for each in recorded
-            if each.asset.status == "unavailable"
+            (asset.clip_id, asset.type): asset
+            for asset in (each.asset for each in recorded)
+            if asset.status == "unavailable"
         }
         for asset in assets:
             known: KnownAsset | None = None
@@ -159,12 +147,9 @@ class Archiver:
         return files
 
     async def archive(self, files: TaskFiles, within_s: float = KEEP_S) -> None:
-        """Copy the files that are pending, within so many seconds, and bring `files` up to date with each.
+        """Copy the files that are pending, and bring `files` up to date with each.
 
-        Raises
-        ------
-        ExceptionGroup
-            Of `tunehook.aws.errors.AWS_FAULTS`, if S3 did not take a file.
+        Raises an ExceptionGroup of `AWS_FAULTS` if S3 did not take a file.
         """
         slots = asyncio.Semaphore(CONCURRENCY)
         until_s = asyncio.get_running_loop().time() + within_s
@@ -181,9 +166,8 @@ class Archiver:
     async def _archive_one(self, files: TaskFiles, asset: Asset, until_s: float) -> KnownAsset:
         problems: list[NotCopied] = []
         try:
-            if (archived := await self._from_bucket(files, asset, until_s)) is not None:
-                return archived
-            if (archived := await self._from_answer(files, asset)) is not None:
+            archived = await self._from_bucket(files, asset, until_s) or await self._from_answer(files, asset)
+            if archived is not None:
                 return archived
         except NotCopied as error:
             problems.append(error)
@@ -209,16 +193,13 @@ class Archiver:
         return unavailable(pending(asset, reason))
 
     async def _from_bucket(self, files: TaskFiles, asset: Asset, until_s: float) -> ArchivedAsset | None:
-        """Read the digest of a large file that lies in the bucket and whose digest is written nowhere yet.
-
-        So it is after a crash between the upload and the manifest.
-        """
+        """Digest an object whose digest is written nowhere yet, after a crash between its upload and the manifest."""
         for _ in range(_TRIES):
             if (stored := files.find(asset)) is None:
                 return None
             try:
-                async with asyncio.timeout_at(until_s):
-                    sha256 = await self._digest(stored)
+                async with asyncio.timeout_at(until_s), self._buffers:
+                    sha256 = stored.sha256 or await self.results.digest(stored)
             except TimeoutError:
                 raise NotCopied("its digest was not read in time") from None
             except PreconditionFailed:
@@ -228,14 +209,13 @@ class Archiver:
         raise NotCopied("written by others each time")
 
     async def _from_answer(self, files: TaskFiles, asset: Asset) -> ArchivedAsset | None:
-        """Store a text, or a file that the poller found inside the answer; None where an asset has links alone."""
+        """Store a text, or a file that came inside the provider's answer; return None if the asset is neither."""
         content = asset.content
         if asset.is_inline:
             found = await self.results.read(inline_key(files.run.event_id, asset.clip_id, asset.type))
             if found is None:
-                raise NotCopied(
-                    "the file came inside the provider's answer, and is not kept any more", is_final=True
-                )
+                reason = "the file came inside the provider's answer, and is not kept any more"
+                raise NotCopied(reason, is_final=True)
             content = found[0]
         if content is None:
             if asset.urls:
@@ -257,11 +237,7 @@ class Archiver:
     async def _from_link(
         self, files: TaskFiles, asset: Asset, url: str, until_s: float, links_left: int
     ) -> ArchivedAsset:
-        """Copy from a link, in the ways in which it may be meant; the link as it is given comes first.
-
-        Where plain http is not allowed, the same host is asked over https. ``&amp;`` is read as HTML has it only after
-        the host has refused it as it is.
-        """
+        """Copy from a link as it is; if the host refuses that, with each ``&amp;`` read as HTML has it."""
         if asset.expires_at is not None and asset.expires_at <= from_ms(self.clock()):
             raise NotCopied(EXPIRED, is_final=True)
         now_s = asyncio.get_running_loop().time()
@@ -298,7 +274,7 @@ class Archiver:
             raise problem
         raise NotCopied(
             f"plain http is not allowed; asked for over https: {problem}",
-            # A host that does not speak https will not learn it while the recipients wait.
+            # A host that did not answer over https will not while the recipients wait.
             is_final=problem.is_final or not download.was_answered,
             retry_after_s=problem.retry_after_s,
             status=problem.status,
@@ -307,12 +283,7 @@ class Archiver:
     async def transfer(self, files: TaskFiles, asset: Asset, url: str, download: Download) -> ArchivedAsset:
         """Stream a file from a link to S3, if its bytes are what its name says.
 
-        Raises
-        ------
-        NotCopied
-            If the file could not be had whole.
-        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
-            If S3 did not take it.
+        Raises `NotCopied` if the file could not be had whole, and boto3's errors if S3 did not take it.
         """
         while True:
             try:
@@ -336,7 +307,7 @@ class Archiver:
     ) -> ArchivedAsset:
         run = files.run
         async with Body(chunks, self._buffers) as body:
-            # All of this first part is judged: of most files it is the whole, with an index at its end too.
+            # All of this first part is judged: it is most files as a whole, with an index at their end too.
             await body.read(PUT_BYTES)
             media = media_type_of(asset.type, bytes(body.part), host_says=host_says())
             key = asset_key(run.key.provider, run.key.task_id, asset.clip_id, asset.type, media.extension)
@@ -344,11 +315,7 @@ class Archiver:
             metadata = {"source-url": source, "run": str(run.run_ms)}
             if media.remark is not None:
                 metadata["remark"] = media.remark
-            about = ObjectMetadata(
-                content_type=media.content_type,
-                disposition=content_disposition(asset, media.extension),
-                metadata=metadata,
-            )
+            about = ObjectMetadata(media.content_type, content_disposition(asset, media.extension), metadata)
             expected_etag = files.objects[key].etag if key in files.objects else None
             try:
                 await self.results.store(key, about, expected_etag, body)
@@ -357,7 +324,7 @@ class Archiver:
                 if stored is None or not settles(stored, run, asset):
                     raise
                 sha256 = stored.sha256 or await self.results.digest(stored)
-                # Of this run even with other bytes: some hosts mark each download, and of those it may have been told.
+                # One of this run counts even with other bytes: some hosts mark each download, and it may be told of.
                 if sha256 != body.sha256 and (stored.run_ms or 0) < run.run_ms:
                     raise
                 return _archived(asset, url, stored, sha256)
@@ -373,12 +340,8 @@ class Archiver:
                 remark=media.remark,
             )
 
-    async def _digest(self, stored: StoredObject) -> str:
-        async with self._buffers:
-            return stored.sha256 or await self.results.digest(stored)
-
     async def _head(self, files: TaskFiles, key: str) -> StoredObject | None:
-        """Bring one object up to date."""
+        """Bring one object of `files` up to date, and return it."""
         files.objects.pop(key, None)
         if (stored := await self.results.head(key)) is not None:
             files.objects[key] = stored
@@ -386,7 +349,7 @@ class Archiver:
 
 
 def settles(stored: StoredObject, run: TaskRun, asset: Asset) -> bool:
-    """Return whether an object is the file that a run wants, whole: from one of its links, or a later run's."""
+    """Return whether an object is a file that a run wants, whole: from one of its links, or of a later run."""
     if not stored.is_whole:
         return False
     if stored.is_later_than(run.run_ms) or _link_of(asset, stored) is not None:
@@ -395,12 +358,12 @@ def settles(stored: StoredObject, run: TaskRun, asset: Asset) -> bool:
 
 
 def source_without_link(asset: Asset) -> str:
-    """Return what stands for the link of a file that came inside the provider's answer, or is a text of it."""
+    """Return what stands for the link of a file that came inside the provider's answer, or of a text."""
     return f"answer:{asset.type}"
 
 
 def source_in_metadata(url: str) -> str:
-    """Return a link as an object's metadata names it: in ASCII, and of a very long one its beginning and a digest."""
+    """Return a link in ASCII, as an object's metadata has it; the end of a very long one is a digest."""
     quoted = quote(url, safe=":/?&=%+,;@~!$'()*", errors="replace")
     if len(quoted) <= SOURCE_URL_MAX_LENGTH:
         return quoted
@@ -409,7 +372,7 @@ def source_in_metadata(url: str) -> str:
 
 
 def _link_of(asset: Asset, stored: StoredObject) -> str | None:
-    """Return which of a file's links an object came from; None if from none of them."""
+    """Return which of a file's links an object came from, if any."""
     return next((url for url in asset.urls if stored.source == source_in_metadata(url)), None)
 
 
@@ -419,7 +382,7 @@ def _source_url(run: TaskRun, asset: Asset, stored: StoredObject) -> str | None:
 
 
 def _recorded_digest(stored: StoredObject, run: TaskRun, recorded: Recorded | None) -> str | None:
-    """Return the digest that was written down of an object, if it is about the bytes that lie there."""
+    """Return the recorded digest of an object, if it is about the bytes that lie there now."""
     if recorded is None or recorded.asset.bytes != stored.size:
         return None
     is_newer = stored.is_later_than(run.run_ms) or stored.modified_ms > recorded.until_ms
@@ -442,12 +405,12 @@ def _archived(asset: Asset, url: str | None, stored: StoredObject, sha256: str) 
 
 def pending(asset: Asset, reason: str | None = None) -> PendingAsset:
     """Return a wanted file as one that may come."""
-    url = asset.urls[0] if asset.urls else None
+    url = next(iter(asset.urls), None)
     return PendingAsset(clip_id=asset.clip_id, type=asset.type, source_url=url, reason=reason)
 
 
 def unavailable(pending: PendingAsset) -> ArchivedAsset:
-    """Return a file that may come as one that is not waited for any more."""
+    """Return a pending file as one that is not waited for any more."""
     return ArchivedAsset(**pending.model_dump(exclude={"status"}), status="unavailable")
 
 
@@ -456,8 +419,7 @@ def _is_plain(url: str) -> bool:
 
 
 def _over_https(url: str) -> str:
-    """Return an http link as one of the same host over https; any other as it is."""
     try:
         return as_https(wire_url(url)) if _is_plain(url) else url
-    except InvalidInput:  # which the download tells in its own words
+    except InvalidInput:  # the download says so in its own words
         return url

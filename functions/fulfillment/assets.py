@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
@@ -21,32 +21,17 @@ LYRICS: Final = MediaType("text/plain; charset=utf-8", "txt")
 UNRECOGNISED: Final = "unrecognised"
 """The remark on a file of an unknown kind that is kept on its host's word."""
 
-_FAMILY: Final[Mapping[str, str]] = {
-    "audio": "audio",
-    "cover": "image",
-    "large_cover": "image",
-    "video": "video",
-}
+_FAMILY: Final = {"audio": "audio", "cover": "image", "large_cover": "image", "video": "video"}
 _MEDIA_TYPE: Final = re.compile(r"(?:audio|image|video)/[a-z0-9][a-z0-9!#$&^_.+-]{0,79}")
 """RFC 6838, section 4.2."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file that is wanted.
+    """A file that is wanted, with its links, the preferred one first, and the title of its clip.
 
-    Parameters
-    ----------
-    urls : tuple of str
-        The links to it, the preferred one first.
-    title : str or None
-        The clip's.
-    expires_at : datetime or None
-        When the links die.
-    is_inline : bool
-        Whether it came inside the provider's answer, and so lies in the results bucket already (`inline_key`).
-    content : bytes or None
-        The file itself, where it is a text of the clip; None where that text is lost.
+    One that `is_inline` came inside the provider's answer, and is stored in the results bucket (`inline_key`). A text
+    has its `content`, unless that is lost.
     """
 
     clip_id: str
@@ -59,7 +44,7 @@ class Asset:
 
     @property
     def name(self) -> AssetName:
-        """Which file of its task it is."""
+        """The file within its task."""
         return self.clip_id, self.type
 
 
@@ -68,7 +53,7 @@ class NotThatMedia(InvalidInput):
 
 
 def assets_of(clip: Clip) -> Iterator[Asset]:
-    """Yield the files of a clip. A stream is no file, and is not among them; a text is one."""
+    """Yield the files of a clip; a text is one, a stream is not."""
     candidates: tuple[tuple[AssetType, tuple[str | None, ...]], ...] = (
         ("audio", (clip.audio_url, clip.audio_source_url)),
         ("cover", (clip.cover_url, clip.cover_source_url)),
@@ -87,12 +72,8 @@ def assets_of(clip: Clip) -> Iterator[Asset]:
 def media_type_of(kind: AssetType, head: bytes, *, host_says: str = "") -> MediaType:
     """Return the media type of a file by its beginning, `head`.
 
-    If its kind is not known, the ``Content-Type`` that its host gave counts, with the remark `UNRECOGNISED`.
-
-    Raises
-    ------
-    NotThatMedia
-        If it is empty, or something else than the provider says: an HTML page is no mp3.
+    If its kind is not known, the ``Content-Type`` that its host gave counts, with the remark `UNRECOGNISED`. Raises
+    `NotThatMedia` if it is empty, or something else than the provider says: an HTML page is no mp3.
     """
     if kind == "lyrics":
         return LYRICS

@@ -1,4 +1,4 @@
-"""Under which name a kept file is saved by whoever downloads it."""
+"""The name under which a browser saves an archived file."""
 
 from __future__ import annotations
 
@@ -16,22 +16,16 @@ _REPLACED: Final = frozenset('<>:"/\\|?*')
 _PLAIN: Final = frozenset("!#$&+-.^_`|~")
 """What stays as it is beside letters and digits (RFC 5987, section 3.2.1)."""
 
-_SUFFIX: Final = {
-    "audio": "",
-    "cover": " cover",
-    "large_cover": " large cover",
-    "video": "",
-    "lyrics": " lyrics",
-}
+_SUFFIX: Final = {"cover": " cover", "large_cover": " large cover", "lyrics": " lyrics"}
 
 
 def content_disposition(asset: Asset, extension: str) -> str:
     """Return the value of a ``Content-Disposition`` header (RFC 6266) with the clip's title as the file's name.
 
-    It is printable ASCII whatever the title holds: the name percent-encoded in UTF-8, and for clients that do not know
-    that form, one with ``_`` in place of what is not ASCII. A clip without a title goes by its id.
+    It is printable ASCII: the name percent-encoded in UTF-8, and for old clients one with ``_`` in place of what is not
+    ASCII. A clip without a title goes by its id.
     """
-    name = f"{_name(asset)}{_SUFFIX[asset.type]}.{extension}"
+    name = f"{_name(asset)}{_SUFFIX.get(asset.type, '')}.{extension}"
     plain = "".join(char if char.isascii() else "_" for char in name).replace("%", "_")
     encoded = quote(name, safe="".join(_PLAIN), errors="replace")
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"

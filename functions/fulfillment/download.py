@@ -29,35 +29,31 @@ _RETRIED: Final = frozenset({403, 404, 408, 425, 429})
 """A fresh object of a CDN may answer 403 or 404 first (`docs/provider-contracts.md`, row 13)."""
 
 
+@dataclass(eq=False)
 class NotCopied(TunehookError):
     """A file could not be copied; `is_final` if asking the same link again is of no use.
 
-    Its host wants to be left alone for `retry_after_s`; `status` is that of its HTTP answer, None where there was none.
+    `status` is that of the HTTP answer, if there was one; the host wants to be left alone for `retry_after_s`.
     """
 
-    def __init__(
-        self,
-        reason: str,
-        *,
-        is_final: bool = False,
-        retry_after_s: float = 0.0,
-        status: int | None = None,
-    ) -> None:
-        super().__init__(reason)
-        self.is_final = is_final
-        self.retry_after_s = retry_after_s
-        self.status = status
+    reason: str
+    _: KW_ONLY
+    is_final: bool = False
+    retry_after_s: float = 0.0
+    status: int | None = None
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class StartOver(TunehookError):
-    """The connection broke, and the rest cannot be had by itself: the bytes that came are worth nothing."""
+    """The connection broke, and the download cannot be resumed: it begins anew."""
 
 
 class Body:
     """A file's bytes, counted and digested as they are read; of all files, only as many parts as `buffers` allow.
 
-    `part` is what was read last. Nobody else may keep a reference to it: its room in memory is given to another file
-    as soon as it has been sent.
+    `part` was read last. Nobody else may keep a reference to it: its memory is freed as soon as it has been sent.
     """
 
     def __init__(self, chunks: AsyncIterator[bytes], buffers: asyncio.Semaphore) -> None:
@@ -83,7 +79,7 @@ class Body:
         return self._hasher.hexdigest()
 
     async def read(self, size: int) -> None:
-        """Read the next `size` bytes, fewer at the end; wait first until there is room for them."""
+        """Read the next `size` bytes, fewer at the end, once a buffer is free."""
         if not self._has_buffer:
             await self._buffers.acquire()
             self._has_buffer = True
@@ -102,31 +98,18 @@ class Body:
         return part
 
     def release_after(self, sending: asyncio.Task[str]) -> None:
-        """Give the room of the part that was handed over to another one as soon as it has been sent."""
+        """Release the buffer of the part that was handed over as soon as that has been sent."""
         self._has_buffer = False
         sending.add_done_callback(lambda _: self._buffers.release())
 
 
 @dataclass(slots=True)
 class Download:
-    """The tries of one link.
+    """The tries of one link, by a guarded client that follows redirects.
 
-    Parameters
-    ----------
-    http : httpx.AsyncClient
-        A guarded client: the link is the provider's.
-    url : str
-        The link, as the provider gave it; redirects are followed, each as guarded as the first request.
-    max_bytes : int
-        How long the file may be, decompressed.
-    until_s : float
-        When there is no use in waiting any more, in the event loop's time.
-    silence_s : float
-        How long the host may send nothing.
-    content_type : str
-        What the host calls the file; empty until it was given.
-    was_answered : bool
-        Whether there was an HTTP answer at all, whichever.
+    `max_bytes` limits the decompressed file, `silence_s` how long the host may send nothing; `until_s`, in the event
+    loop's time, is when no wait may end. `content_type` is what the host calls the file, and `was_answered` says
+    whether there was any HTTP answer.
     """
 
     http: httpx.AsyncClient
@@ -144,14 +127,12 @@ class Download:
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the file's bytes from its beginning, over as many connections as it takes.
 
-        To be called again after `StartOver`, with the tries that are left.
-
         Raises
         ------
         NotCopied
-            If the link was refused for good, or as often as it is asked.
+            If the link was refused for good, or no try is left.
         StartOver
-            If what was yielded cannot be continued.
+            If what was yielded cannot be continued. Call this again then.
         """
         version: _Version | None = None
         count = 0
@@ -165,11 +146,11 @@ class Download:
                         count += len(chunk)
                         self._check_size(count)
                         yield chunk
-                    if version.length is not None and count != version.length:
-                        raise NotCopied(
-                            f"incomplete: {count} of {version.length} bytes", status=response.status_code
-                        )
-                    return
+                    if version.length in (None, count):
+                        return
+                    problem = NotCopied(
+                        f"incomplete: {count} of {version.length} bytes", status=response.status_code
+                    )
             except NotCopied as error:
                 problem = error
             except UnreadableCoding as error:
@@ -189,13 +170,7 @@ class Download:
                 raise StartOver(str(problem))
 
     async def wait(self, problem: NotCopied) -> None:
-        """Wait until the link may be tried again.
-
-        Raises
-        ------
-        NotCopied
-            That is, `problem`, if it is final, no try is left, or the wait would be too long.
-        """
+        """Wait until the link may be tried again; raise `problem` if that is final, too far off, or no try is left."""
         if problem.is_final or self._tries >= len(WAITS_S):
             raise problem
         wait_s = max(WAITS_S[self._tries], problem.retry_after_s)
@@ -210,13 +185,7 @@ class Download:
         return await get(self.http, self.url, headers, httpx.Timeout(self.silence_s))
 
     def _check(self, response: httpx.Response, version: _Version | None, count: int) -> _Version:
-        """Return which version of the file an answer holds, or the rest of.
-
-        Raises
-        ------
-        NotCopied
-            If it is none.
-        """
+        """Return of which version of the file an answer holds the whole or the rest; raise `NotCopied` if of none."""
         status = response.status_code
         if version is not None and status in (200, 206, 416):
             if not version.is_continued_by(response, count):
@@ -237,13 +206,12 @@ class Download:
 
     def _check_size(self, count: int) -> None:
         if count > self.max_bytes:
-            raise NotCopied(
-                f"the file is larger than {self.max_bytes} bytes", is_final=True, status=httpx.codes.OK
-            )
+            reason = f"the file is larger than {self.max_bytes} bytes"
+            raise NotCopied(reason, is_final=True, status=httpx.codes.OK)
 
 
 async def _plain_chunks(response: httpx.Response, version: _Version) -> AsyncIterator[bytes]:
-    """Yield a body's bytes; what is compressed, although nobody asked for that, is not the file."""
+    """Yield a body's bytes, decompressed if the host compressed them although nobody asked for that."""
     if not version.is_encoded:
         async for chunk in response.aiter_raw():
             yield chunk
@@ -257,7 +225,7 @@ async def _plain_chunks(response: httpx.Response, version: _Version) -> AsyncIte
 
 
 class _Changed(NotCopied):
-    """The rest of the file is not to be had any more."""
+    """The download cannot be resumed: the file has changed."""
 
 
 _LENGTH: Final = re.compile(r"[0-9]{1,18}")
@@ -268,14 +236,13 @@ _RANGE: Final = re.compile(
 
 
 def _range_of(response: httpx.Response) -> re.Match[str] | None:
-    """Return which part of a file an answer with status 206 holds."""
     if response.status_code != httpx.codes.PARTIAL_CONTENT:
         return None
     return _RANGE.fullmatch(response.headers.get("content-range", "").strip())
 
 
 def _is_whole(response: httpx.Response) -> bool:
-    """Return whether an answer to a request for the whole file says 206, and that it holds all of it."""
+    """Return whether an answer with status 206 holds all of the file."""
     held = _range_of(response)
     if held is None or held["total"] == "*":
         return False
@@ -284,7 +251,7 @@ def _is_whole(response: httpx.Response) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """What an answer said of the file: by its ETag the rest can be asked for (RFC 9110, section 13.1.5)."""
+    """What an answer said of the file; its ETag allows to resume (RFC 9110, section 13.1.5)."""
 
     etag: str | None
     length: int | None

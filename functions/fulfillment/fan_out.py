@@ -1,7 +1,7 @@
-"""The deliveries of a task: one record and one message for each recipient, of its end and of what was kept of it.
+"""The deliveries of a task: one record and one message for each recipient, of its end and of its archived files.
 
-What a recipient was told first is what its record says, and a record is made once. So whoever settles the files later
-reads there whether they were still waited for, however many passes there were, at once or one after the other.
+A record is created once, and says whether files were pending. So a later pass knows who is to be told of them, however
+many passes there were.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import cache, partial
+from typing import Any, TypeAlias, TypeVar
 
 from fulfillment.notices import Notice, Notices
 from fulfillment.payload import payload_of
@@ -20,17 +21,16 @@ from tunehook.subscriptions import Recipient, WebhookType
 from tunehook.tasks import Format
 from tunehook.times import now_ms, to_ms
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 RecipientsOf: TypeAlias = Callable[[WebhookType, str, Mapping[str, Any] | None], list[Recipient]]
-"""Who is told of what happened at a provider: `fulfillment.recipients.Recipients.of`, or what stands for it."""
+"""`fulfillment.recipients.Recipients.of`, or what stands for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What there is to tell of an ended task.
-
-    `item` is the task's, if it is still of this run: it may name a hook. `manifest` has all of it, once the files are
-    settled.
-    """
+    """What there is to tell of an ended task; `item`, if it is still of this run, may name a hook."""
 
     event: TaskEnded
     item: dict[str, Any] | None
@@ -40,7 +40,7 @@ class News:
 
     @property
     def kind(self) -> WebhookType:
-        """What the end is called."""
+        """The webhook's type for the end."""
         is_completed = isinstance(self.event, TaskCompleted)
         return WebhookType.TASK_COMPLETED if is_completed else WebhookType.TASK_FAILED
 
@@ -56,9 +56,9 @@ class DeliveryFanOut:
     clock: Callable[[], int] = now_ms
 
     async def create_pending_deliveries(self, news: News) -> int:
-        """Tell of a task's end whose files are still waited for; once that is done, do nothing.
+        """Create the deliveries of a task's end while files are pending, once; return how many.
 
-        Returns how many recipients were told by this call; raises what `create_deliveries` does.
+        Raises what `create_deliveries` does.
         """
         event_id = news.event.event_id
         if (await self.notices.read(event_id)).is_done:
@@ -76,26 +76,12 @@ class DeliveryFanOut:
     async def create_deliveries(
         self, news: News, archived_at_ms: int, *, may_have_been_told: bool = True
     ) -> int:
-        """Tell of a task whose files are settled: of its end whoever was not told, of its files whoever waits for them.
+        """Create the deliveries of a task whose files were settled at `archived_at_ms`; return how many there are.
 
-        Parameters
-        ----------
-        news : News
-            With all files settled.
-        archived_at_ms : int
-            When they were.
-        may_have_been_told : bool
-            Whether a pass may have told of the end already, while the files were waited for.
+        Its end goes to whoever was not told of it, its files to whoever waits for them. `may_have_been_told` says
+        whether a pass may have told of the end while files were pending. A delivery that is there stays as it is.
 
-        Returns
-        -------
-        int
-            How many deliveries there are; those that were there already stay as they are.
-
-        Raises
-        ------
-        tunehook.aws.errors.AWS_FAULTS, tunehook.errors.Unavailable, ExceptionGroup
-            If some could not be created.
+        Raises `AWS_FAULTS`, `Unavailable` or an ExceptionGroup of them if some could not be created.
         """
         event = news.event
         notice = await self.notices.read(event.event_id) if may_have_been_told else Notice()
@@ -119,29 +105,23 @@ class DeliveryFanOut:
         return await asyncio.to_thread(self.recipients_of, kind, news.event.provider, news.item)
 
     async def _told_pending(self, delivery_ids: Iterable[str]) -> list[Recipient]:
-        async with asyncio.TaskGroup() as group:
-            reading = [
-                group.create_task(asyncio.to_thread(self.deliveries.get, each))
-                for each in sorted(delivery_ids)
-            ]
+        records = await _in_threads(self.deliveries.get, sorted(delivery_ids))
         return [
             Recipient(told.subscription_id, told.format, told.url)
-            for each in reading
-            if (told := each.result()) is not None and told.says_pending
+            for told in records
+            if told is not None and told.says_pending
         ]
 
     def _deliveries_to(
         self, recipients: Iterable[Recipient], news: News, archived_at_ms: int | None = None
     ) -> list[Delivery]:
-        """Return the deliveries that tell of a task's end, or of its kept files where it is said since when."""
+        """Return the deliveries of a task's end, or of its archived files where `archived_at_ms` is given."""
         event = news.event
         kind = news.kind if archived_at_ms is None else WebhookType.TASK_ARCHIVED
-        payloads: dict[Format, str] = {}
 
+        @cache
         def payload(form: Format) -> str:
-            if form not in payloads:
-                payloads[form] = payload_of(form, event, news.provider_object, news.assets, news.manifest)
-            return payloads[form]
+            return payload_of(form, event, news.provider_object, news.assets, news.manifest)
 
         return [
             new_delivery(
@@ -160,15 +140,18 @@ class DeliveryFanOut:
         ]
 
     async def _create(self, deliveries: Sequence[Delivery]) -> list[bool]:
-        """Make the records that are not there; return which of them were not."""
-        # A batch write knows no condition, and would make a delivery that is under way begin anew.
-        async with asyncio.TaskGroup() as group:
-            made = [group.create_task(asyncio.to_thread(self.deliveries.create, each)) for each in deliveries]
-        return [each.result() for each in made]
+        """Create the records that are not there; return which of them were not."""
+        # A batch write has no condition, and would make a delivery that is under way begin anew.
+        return await _in_threads(self.deliveries.create, deliveries)
 
     async def _send(self, deliveries: Sequence[Delivery]) -> None:
         messages = [message_for(each) for each in deliveries]
-        async with asyncio.TaskGroup() as group:
-            for start in range(0, len(messages), BATCH_MAX):
-                batch = messages[start : start + BATCH_MAX]
-                group.create_task(asyncio.to_thread(self.queue.send_batch, batch, self.clock()))
+        batches = [messages[start : start + BATCH_MAX] for start in range(0, len(messages), BATCH_MAX)]
+        await _in_threads(partial(self.queue.send_batch, now_ms=self.clock()), batches)
+
+
+async def _in_threads(call: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Return what a blocking call returns for each item; all are made concurrently."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(asyncio.to_thread(call, item)) for item in items]
+    return [task.result() for task in tasks]

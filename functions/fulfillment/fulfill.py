@@ -1,4 +1,4 @@
-"""What follows the end of a task: its files are archived, then its recipients told. Doing it twice changes nothing."""
+"""Archive the files of an ended task, then create its deliveries; idempotent."""
 
 from __future__ import annotations
 
@@ -8,20 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from aws_lambda_powertools import Logger
-from pydantic import ValidationError
 
 from fulfillment.archived_event import archived_event, record_assets
 from fulfillment.archiver import Archiver, Recorded, TaskFiles, TaskRun, pending, unavailable
 from fulfillment.assets import Asset, AssetName, assets_of
 from fulfillment.fan_out import DeliveryFanOut, News
-from fulfillment.manifest import (
-    Manifest,
-    list_on,
-    manifest_of,
-    provider_object_of,
-    read_manifest,
-    texts_of,
-)
+from fulfillment.manifest import Manifest, assets_on, manifest_of, provider_object_of, read_manifest, texts_of
 from fulfillment.metrics import Metrics
 from fulfillment.results import PreconditionFailed, Results
 from fulfillment.retry_policy import Patience, RetryLater, due_at_ms
@@ -55,7 +47,7 @@ _SOON_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """An ended task, its item if that is of the same run, and when a request to archive it again was made."""
+    """An ended task, its item if that is of the same run, and when somebody asked to archive it again."""
 
     event: TaskEnded
     item: dict[str, Any] | None
@@ -72,12 +64,11 @@ class _Task:
 
     @property
     def archived_at_ms(self) -> int | None:
-        """Since when the item says that its files are archived; what a user has put there says nothing."""
+        """When its files were archived, as the item says; a value that is no number was put there by hand."""
         value = (self.item or {}).get("archived_at_ms")
         return value if isinstance(value, int) else None
 
     def assets(self) -> list[Asset]:
-        """Return the files that are wanted."""
         texts = texts_of(self.item, "text")
         assets: list[Asset] = []
         for detail in self.event.clips:
@@ -91,17 +82,13 @@ class _Task:
         return assets
 
     def recorded(self, manifest: Manifest | None) -> list[Recorded]:
-        """Return what was written of the files. On a request to archive again, what was given up is tried again."""
+        """Return what was written of the files, without what a request to archive again makes to be tried again."""
         found: list[Recorded] = []
         if manifest is not None:
             until_ms: float = to_ms(manifest.archived_at)
             found += [Recorded(asset, until_ms) for asset in manifest.assets if asset.status == "archived"]
         until_ms = float("inf") if self.archived_at_ms is None else self.archived_at_ms
-        for written in list_on(self.item, "assets"):
-            try:
-                asset = ArchivedAsset.model_validate(written)
-            except ValidationError:  # pending, or what a user has put there
-                continue
+        for asset in assets_on(self.item):
             if self.again_ms is None or asset.status == "archived":
                 found.append(Recorded(asset, until_ms))
         return found
@@ -114,12 +101,7 @@ class _Task:
 class Fulfillment:
     """Archives the results of ended tasks and creates their deliveries.
 
-    Parameters
-    ----------
-    patience_s : int
-        How long after a task's end its recipients are told even if files are missing that may come.
-    clock : callable, optional
-        The present moment in milliseconds since 1970.
+    `patience_s` after a task's end its recipients are told even if files are pending.
     """
 
     archiver: Archiver
@@ -142,30 +124,23 @@ class Fulfillment:
     ) -> None:
         """Do all that follows the end of a task.
 
-        Parameters
-        ----------
-        since_ms : int, optional
-            When its files were asked for first; now by default.
-        within_s : float
-            How many seconds archiving may take.
-        again_ms : int, optional
-            When somebody asked to have copied what is missing of a task that has been told of already. Nobody is told
-            once more.
-        is_first : bool
-            Whether nobody can have tried this before, other than at the same time.
+        Its files were asked for first at `since_ms`, now by default; archiving may take `within_s`. `again_ms` is when
+        somebody asked to copy what is missing of a task that was delivered already, and is not delivered again then.
+        `is_first` says that no earlier try can have been made.
 
         Raises
         ------
         RetryLater
-            If files are missing that may come later.
+            If files are pending.
         Unavailable, botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError, ExceptionGroup
-            If something was not possible this time; to do it again from the start is safe.
+            If something failed; to do it again from the start is safe.
         """
         key = TaskKey(event.task_id, event.provider)
-        item = await asyncio.to_thread(self._item_of_run, key, event.event_id)
-        location = ManifestLocation(
-            bucket=self.results.bucket, key=manifest_key(event.provider, event.task_id)
-        )
+        item = await asyncio.to_thread(self.tasks.get, key)
+        if item is None or item.get("event_id") != event.event_id:
+            logger.warning("task_put_again", task_id=key.task_id, provider=key.provider)
+            item = None
+        location = ManifestLocation(bucket=self.results.bucket, key=manifest_key(key.provider, key.task_id))
         task = _Task(event, item, location, again_ms)
         since_ms = self.clock() if since_ms is None else since_ms
         due_ms = due_at_ms(event, since_ms, self.patience_s * 1000)
@@ -188,19 +163,10 @@ class Fulfillment:
             deliveries=deliveries,
         )
 
-    def _item_of_run(self, key: TaskKey, event_id: str) -> dict[str, Any] | None:
-        """Return the task's item unless the task was put again since, or is gone."""
-        item = self.tasks.get(key)
-        if item is None or item.get("event_id") != event_id:
-            logger.warning("task_put_again", task_id=key.task_id, provider=key.provider)
-            return None
-        return item
-
     async def _settle(self, task: _Task, patience: Patience) -> tuple[Manifest, bool]:
-        """Return the manifest of a task, and whether an earlier pass has written it; else archive its files first."""
-        event, again_ms = task.event, task.again_ms
+        """Return a task's manifest, and whether it was there; if not, archive the files and write it."""
+        event, again_ms, archived_at_ms = task.event, task.again_ms, task.archived_at_ms
         # Whether the recipients were told before somebody asked for the files again.
-        archived_at_ms = task.archived_at_ms
         copied_again = again_ms is not None and archived_at_ms is not None and archived_at_ms < again_ms
         for _ in range(_ROUNDS):
             body, etag = await self.results.read(task.location.key) or (b"", None)
@@ -225,24 +191,20 @@ class Fulfillment:
                 provider_object=provider_object_of(task.item),
                 copied_again=copied_again,
             )
-            written = manifest_of(event, task.item, manifest)
+            body = manifest_of(event, task.item, manifest)
             try:
-                await self.results.put(task.location.key, written, etag, ContentType="application/json")
+                await self.results.put(task.location.key, body, etag, ContentType="application/json")
             except PreconditionFailed:
                 continue
             duration_ms = to_ms(manifest.archived_at) - to_ms(event.detected_at)
-            part = archived_part(manifest.assets)
-            self.metrics.archived(event.provider, part, manifest.assets, duration_ms)
+            self.metrics.archived(event.provider, manifest.assets, duration_ms)
             return manifest, False
         raise Unavailable("the manifest was written by others each time")
 
     async def _archive_and_tell(self, task: _Task, files: TaskFiles, patience: Patience) -> None:
-        """Archive what is missing, and tell the recipients meanwhile if it takes longer than they are to wait.
+        """Archive what is pending, and tell the recipients meanwhile when they are due.
 
-        Raises
-        ------
-        RetryLater
-            While there is patience left for files that may come.
+        Raises `RetryLater` while there is patience left for files that are still pending.
         """
         is_over = asyncio.Event()
 
@@ -274,19 +236,19 @@ class Fulfillment:
         if told is not None:
             raise told
         if task.item is not None:
-            # So that the next pass asks for what may come alone.
+            # The next pass asks only for what is pending.
             await asyncio.to_thread(
                 record_assets, self.tasks, task.key, task.event.event_id, files.current(), None
             )
-        self.metrics.coming_again(task.event.provider, files.pending_count)
+        self.metrics.waiting_for(task.event.provider, files.pending_count)
         raise RetryLater(files.pending_count, after_s)
 
     async def _tell_pending(self, task: _Task, files: TaskFiles) -> None:
         if not (missing := files.pending_count):
-            return  # which is told as such in a moment
+            return
         news = task.news(provider_object_of(task.item), files.current())
         if deliveries := await self.fan_out.create_pending_deliveries(news):
-            self.metrics.told_pending(task.event.provider)
+            self.metrics.delivered_pending(task.event.provider)
             logger.info(
                 "task_told_pending",
                 task_id=task.key.task_id,
@@ -308,15 +270,14 @@ class Fulfillment:
 
 
 def _of_later_run(task: _Task, manifest: Manifest, *, copied_again: bool) -> Manifest:
-    """Return what is kept of a run whose place a later one has taken: what that one has of the same clips."""
+    """Return the manifest of a run that a later one has replaced: it has what that one has of the same clips."""
     later: dict[AssetName, ArchivedAsset] = {(asset.clip_id, asset.type): asset for asset in manifest.assets}
     assets = tuple(
         later.get(asset.name) or unavailable(pending(asset, SUPERSEDED)) for asset in task.assets()
     )
-    return manifest.model_copy(
-        update={
-            "assets": assets,
-            "provider_object": provider_object_of(task.item),
-            "copied_again": copied_again,
-        }
-    )
+    update = {
+        "assets": assets,
+        "provider_object": provider_object_of(task.item),
+        "copied_again": copied_again,
+    }
+    return manifest.model_copy(update=update)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from aws_lambda_powertools import Logger
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from tunehook.events import ArchivedAsset, TaskCompleted, TaskEnded, TaskFailed
 from tunehook.times import iso
 
+logger = Logger(child=True)
+
 
 class Manifest(BaseModel):
-    """What fulfillment decides of a task, and reads again of the manifest that it has written."""
+    """What fulfillment decides of a task; it reads that again from the manifest in the bucket."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
@@ -43,7 +46,7 @@ def manifest_of(event: TaskEnded, item: dict[str, Any] | None, manifest: Manifes
 
 
 def texts_of(item: dict[str, Any] | None, name: str) -> dict[str, str]:
-    """Return the texts of a task's clips that its item has, by clip id: an event leaves out what is too long for it."""
+    """Return the texts of an item's clips by clip id: an event leaves out what is too long for it."""
     return {
         clip["clip_id"]: clip[name]
         for clip in list_on(item, "clips")
@@ -52,13 +55,25 @@ def texts_of(item: dict[str, Any] | None, name: str) -> dict[str, str]:
 
 
 def list_on(item: dict[str, Any] | None, name: str) -> list[Any]:
-    """Return what an item has under a name, empty where that is no list: items may be changed by hand."""
+    """Return a list of an item, empty where it is none: items may be changed by hand."""
     value = (item or {}).get(name)
     return value if isinstance(value, list) else []
 
 
+def assets_on(item: dict[str, Any] | None) -> list[ArchivedAsset]:
+    """Return the files of which an item says that they are archived, or unavailable."""
+    found = []
+    for written in list_on(item, "assets"):
+        try:
+            found.append(ArchivedAsset.model_validate(written))
+        except ValidationError:
+            if item and not (isinstance(written, dict) and written.get("status") == "pending"):
+                logger.warning("asset_unreadable", task_id=item["task_id"], provider=item["provider"])
+    return found
+
+
 def read_manifest(body: bytes) -> Manifest | None:
-    """Return the manifest that an object holds; None if it is none, whoever put it there."""
+    """Return the manifest that an object holds, if it is one."""
     try:
         return Manifest.model_validate_json(body)
     except ValidationError:
@@ -66,7 +81,7 @@ def read_manifest(body: bytes) -> Manifest | None:
 
 
 def event_in(body: bytes) -> TaskEnded | None:
-    """Return the event that a manifest was written of; None if it is none. Long texts are in it, too."""
+    """Return the event that a manifest was written of, long texts included; None if it is no manifest."""
     for kind in (TaskCompleted, TaskFailed):
         try:
             return kind.model_validate_json(body)
@@ -76,12 +91,9 @@ def event_in(body: bytes) -> TaskEnded | None:
 
 
 def provider_object_of(item: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return the provider's own task object; None where there is none, or none that can be read."""
-    text = (item or {}).get("provider_object")
-    if not isinstance(text, str):
-        return None
+    """Return the provider's own task object, if it is there and can be read."""
     try:
-        found = json.loads(text)
-    except ValueError:
+        found = json.loads((item or {})["provider_object"])
+    except (KeyError, TypeError, ValueError):
         return None
     return found if isinstance(found, dict) else None

@@ -1,6 +1,6 @@
 """Sniff the media type of a file: the container by its first bytes, audio or video by its tracks.
 
-`filetype` knows the simple formats; containers are looked into here, since a brand says nothing of what is in them
+`filetype` knows the simple formats; a container's brand says nothing of its tracks
 (`docs/decisions/021-media-by-content.md`). What is recognised, and as what: `docs/media.md`.
 """
 
@@ -98,7 +98,7 @@ _BOXES: Final = frozenset(
 _AVIF: Final = frozenset({b"avif", b"avis"})
 _HEIC: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
 _STILLS: Final = frozenset({b"mif1", b"mif2", b"msf1", b"miaf"})
-"""Brands of pictures of any coding: the other brands tell which."""
+"""Brands of pictures of any coding, which the other brands name."""
 
 _AUDIO_BRANDS: Final = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B "})
 _VIDEO_BRANDS: Final = frozenset({b"M4V ", b"M4VH", b"M4VP", b"avc1", b"hvc1", b"hev1", b"av01", b"F4V "})
@@ -117,15 +117,15 @@ _TS_VIDEO: Final = frozenset({0x01, 0x02, 0x10, 0x1B, 0x20, 0x24, 0x33, 0x42, 0x
 _TS_AUDIO: Final = frozenset({0x03, 0x04, 0x0F, 0x11, 0x81, 0x87})
 
 _JUNK_MAX: Final = 64 * 1024
-"""How much may lie before the first frame of an MP3 that is no zeros: the rest of a frame that was cut, say."""
+"""How much other than zeros may lie before the first frame of an MP3, such as the rest of a cut one."""
 
 _SYNC: Final = re.compile(rb"\xff(?=[\xe2-\xe7\xf0-\xff][\x00-\xef])")
 
 _SURE_FRAMES: Final = 4
-"""So many frames in a row are no accident, whatever lies before them."""
+"""So many frames in a row are no accident."""
 
 _STEPS_MAX: Final = 20_000
-"""How many boxes or elements of one file are read: no file may hold up the others."""
+"""How many boxes or elements of one file are read."""
 
 _TAGS_MAX: Final = 16
 _OGG_STREAMS_MAX: Final = 64
@@ -136,7 +136,7 @@ _TEXT_LOOKED_AT: Final = 4096
 
 
 def recognise(head: bytes, *, wanted: str) -> MediaType | None:
-    """Return what a file is by its beginning: the more of that, the surer. None for what is of no known kind, and text.
+    """Return what a file is by its beginning; None for an unknown kind, and for text.
 
     A container whose tracks lie beyond `head` is taken for what is `wanted`: ``audio`` or ``video``.
     """
@@ -146,7 +146,7 @@ def recognise(head: bytes, *, wanted: str) -> MediaType | None:
     media = _recognise(head[start:] if start else head, wanted)
     if not start:
         return media
-    # A tag stands before audio alone. What comes behind a long one may lie beyond what is known.
+    # A tag stands before audio only. What follows a long one may lie beyond `head`.
     return media if media is not None and media.family == "audio" else MP3
 
 
@@ -181,9 +181,9 @@ def _recognise(head: bytes, wanted: str) -> MediaType | None:
 
 
 def is_text(head: bytes) -> bool:
-    """Return whether a file's beginning is text, HTML and JSON among it: what hosts send in place of a file.
+    """Return whether a file's beginning is text of any charset, HTML and JSON included.
 
-    Whatever its charset; text of UTF-16 without a mark of its own is told by the zeros between its ASCII.
+    Text of UTF-16 without a byte order mark has zeros between its ASCII.
     """
     head = head[:_TEXT_LOOKED_AT]
     if not head.strip() or head.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -197,7 +197,7 @@ def is_text(head: bytes) -> bool:
 def _is_utf8_text(head: bytes) -> bool:
     head = head[:_TEXT_LOOKED_AT]
     try:
-        # Not to its end: the last character may be cut.
+        # The last character may be cut.
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         return False
@@ -205,7 +205,7 @@ def _is_utf8_text(head: bytes) -> bool:
 
 
 def _after_tags(head: bytes) -> int:
-    """Return where the tags end that stand before audio: ID3v2 (id3.org, 2.4.0, section 3.1), and APEv2."""
+    """Return where the tags before audio end: ID3v2 (id3.org, 2.4.0, section 3.1), and APEv2."""
     at = 0
     for _ in range(_TAGS_MAX):
         if head[at : at + 3] == b"ID3" and len(head) >= at + 10:
@@ -246,7 +246,7 @@ def _of_boxes(head: bytes, wanted: str) -> MediaType:
             return video
     if has_sound or major in _AUDIO_BRANDS:
         return M4A
-    # Its index lies beyond what is known, at the end of the file as a rule: the brand may tell, or else the link does.
+    # Its index lies beyond `head`, at the end of the file as a rule.
     return video if brands & _VIDEO_BRANDS or wanted == "video" else M4A
 
 
@@ -270,7 +270,7 @@ def _within(
     path: tuple[Any, ...],
     steps: Iterator[int],
 ) -> Iterator[tuple[int, int]]:
-    """Yield where the content of each box or element lies that a path of kinds leads to."""
+    """Yield where the content of each box or element on a path of kinds lies."""
     for kind, start, end in read(head, *place, steps):
         if kind == path[0] and len(path) == 1:
             yield start, end
@@ -279,7 +279,7 @@ def _within(
 
 
 def _boxes(head: bytes, start: int, end: int, steps: Iterator[int]) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the boxes between two places: the type, and where the content begins and ends as far as it is known."""
+    """Yield the type of each box, and where its content begins and ends as far as that is known."""
     at = start
     while at + 8 <= end and next(steps, None) is not None:
         size = int.from_bytes(head[at : at + 4])
@@ -316,7 +316,7 @@ def _of_matroska(head: bytes, wanted: str) -> MediaType:
 
 
 def _elements(head: bytes, start: int, end: int, steps: Iterator[int]) -> Iterator[tuple[int, int, int]]:
-    """Yield the elements between two places: the id, and where the content begins and ends as far as it is known."""
+    """Yield the id of each element, and where its content begins and ends as far as that is known."""
     at = start
     while at < end and next(steps, None) is not None:
         id_length = 9 - head[at].bit_length()
@@ -337,7 +337,7 @@ def _elements(head: bytes, start: int, end: int, steps: Iterator[int]) -> Iterat
 
 
 def _first_pages(head: bytes) -> Iterator[bytes]:
-    """Yield how the first page of each logical stream of an Ogg file begins: it says what the stream is (RFC 3533)."""
+    """Yield the beginning of each logical stream's first page, which names its codec (RFC 3533)."""
     at = 0
     for _ in range(_OGG_STREAMS_MAX):
         if head[at : at + 4] != b"OggS" or len(head) < at + 27 or not head[at + 5] & 2:
@@ -381,13 +381,13 @@ def _of_mpeg_audio(head: bytes) -> MediaType | None:
     frames = head.lstrip(b"\x00") if is_padded else head
     if (media := _frame(frames)) is None:
         return None
-    # A single header is two bytes of luck, and those of UTF-16 besides; a second one where the first says is none.
+    # Two bytes may be a header by accident, or the mark of UTF-16; a second header where the first says is none.
     is_plain = not is_padded and not head.startswith((b"\xff\xfe", b"\xff\xff"))
     return media if is_plain or _frames_in_a_row(frames, 0) > 1 else None
 
 
 def _of_frames_behind_junk(head: bytes) -> MediaType | None:
-    """Find frames in a row behind whatever else: a stream that was recorded begins within a frame."""
+    """Find frames in a row behind other bytes: a recorded stream begins within a frame."""
     for found in _SYNC.finditer(head[:_JUNK_MAX]):
         if _frames_in_a_row(head, found.start()) >= _SURE_FRAMES:
             return _frame(head[found.start() : found.start() + 4])
@@ -419,7 +419,7 @@ _RATES: Final = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 
 
 
 def _frame(data: bytes) -> MediaType | None:
-    """Return what a frame header at the beginning of `data` tells (ISO/IEC 11172-3, 13818-3, 13818-7)."""
+    """Return the type that a frame header names (ISO/IEC 11172-3, 13818-3, 13818-7)."""
     if len(data) < 4 or data[0] != 0xFF or data[1] & 0xE0 != 0xE0:
         return None
     version, layer = data[1] >> 3 & 3, 4 - (data[1] >> 1 & 3)
@@ -430,7 +430,7 @@ def _frame(data: bytes) -> MediaType | None:
 
 
 def _frame_length(header: bytes) -> int:
-    """Return how long a frame is in bytes, by its first 6 bytes; 0 where they do not tell."""
+    """Return how long a frame is in bytes, by its first 6 bytes; 0 if they do not say."""
     version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
     if layer == 4:
         return max((header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5, 7) if len(header) > 5 else 0

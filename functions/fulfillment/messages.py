@@ -1,4 +1,4 @@
-"""The messages of the fulfillment queue: ended tasks, and requests to copy what is missing or to tell somebody."""
+"""The messages of the fulfillment queue: ended tasks, and requests to archive one again or to deliver to somebody."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_BYTES: Final = 256 * 1024
 
 
 class _Part(BaseModel):
-    """The parts of an EventBridge event that are read; it is the body of a queue's message."""
+    """What is read of an EventBridge event, the body of a message."""
 
     model_config = ConfigDict(extra="ignore", defer_build=True)
 
@@ -40,18 +40,12 @@ class _Failed(_Part):
 
 
 def since_ms(message: Message, event: TaskEnded) -> int:
-    """Return when a message was tried first, in milliseconds since 1970."""
+    """Return when a message was received first."""
     return to_ms(event.detected_at) if message.first_received_ms is None else message.first_received_ms
 
 
 def content_of(body: str) -> TaskEnded | ArchiveRequest | DeliveryRequest:
-    """Return what a message asks for.
-
-    Raises
-    ------
-    InvalidInput
-        If it is neither an event of an ended task nor one of the requests.
-    """
+    """Return what a message asks for; raise `InvalidInput` if it is no event of an ended task and no request."""
     if len(body.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise InvalidInput("message", f"is longer than {MAX_BYTES} bytes")
     try:
@@ -71,15 +65,9 @@ def content_of(body: str) -> TaskEnded | ArchiveRequest | DeliveryRequest:
 
 
 def event_of_item(item: Mapping[str, Any]) -> TaskEnded:
-    """Return the event that told of a task's end, from the task's item.
-
-    Raises
-    ------
-    InvalidInput
-        If the task has not ended.
-    """
+    """Return the event of a task's end from its item; raise `InvalidInput` if it has not ended."""
     if "event_id" not in item:
         raise InvalidInput("task_id", "the task has not ended")
-    # The item has left the work index; which run it is, its event's id says.
+    # The item has left the work index.
     task = pending_task({**item, "queue": "", "since_ms": 0})
     return task_ended(ended_task(task, item)).model_copy(update={"event_id": item["event_id"]})

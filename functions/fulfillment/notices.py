@@ -1,7 +1,7 @@
-"""Who was told of a task while its files were still waited for: a note in S3, written before anybody is told.
+"""Who was told of a task while its files were pending: a notice in S3, written before anybody is told.
 
-It outlives what else might say it: the task may be put again, and a subscription may be changed, before the files are
-settled. Several passes may write it at once, each under the condition that nobody else has since it read it.
+It outlives task and subscription, which may be changed before the files are settled. Several passes may write it at
+once, each on condition that nobody else has since it was read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ROUNDS: Final = 5
 
 
 class Notice(BaseModel):
-    """Who may have been told by now, and of whom the messages are known to be on the queue; subscriptions' ids."""
+    """The ids of the subscriptions that may have been told, and of those whose messages are on the queue."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
@@ -29,7 +29,7 @@ class Notice(BaseModel):
 
     @property
     def is_done(self) -> bool:
-        """Whether somebody was to be told, and all who were have been."""
+        """Whether all who were to be told have been."""
         return bool(self.receivers) and self.receivers <= self.sent
 
 
@@ -44,13 +44,7 @@ class Notices:
         return (await self._read(event_id))[0]
 
     async def add(self, event_id: str, *, receivers: Iterable[str] = (), sent: Iterable[str] = ()) -> Notice:
-        """Add to the notice about an event, and return what it says then.
-
-        Raises
-        ------
-        Unavailable
-            If others have written it each time.
-        """
+        """Add to the notice about an event, and return it; raise `Unavailable` if others have written it each time."""
         for _ in range(_ROUNDS):
             notice, etag = await self._read(event_id)
             more = Notice(receivers=notice.receivers.union(receivers), sent=notice.sent.union(sent))
@@ -65,10 +59,8 @@ class Notices:
         raise Unavailable("the notice was written by others each time")
 
     async def _read(self, event_id: str) -> tuple[Notice, str | None]:
-        found = await self.results.read(notice_key(event_id))
-        if found is None:
-            return Notice(), None
+        body, etag = await self.results.read(notice_key(event_id)) or (b"", None)
         try:
-            return Notice.model_validate_json(found[0]), found[1]
-        except ValidationError:  # what somebody else has put there is none
-            return Notice(), found[1]
+            return Notice.model_validate_json(body), etag
+        except ValidationError:  # none yet, or what somebody else has put there
+            return Notice(), etag

@@ -23,11 +23,10 @@ def payload_of(
     assets: Sequence[KnownAsset],
     manifest: ManifestLocation,
 ) -> str:
-    """Return the JSON that a delivery's record carries, at most `PAYLOAD_MAX_BYTES` long.
+    """Return the JSON of a delivery's record, at most `PAYLOAD_MAX_BYTES` long.
 
-    In the format ``provider`` that is the provider's own task object, or without one the event in a gateway's way. In
-    the others it is the body's ``data``: of what is too long, the prompts and texts are left out, then the clips;
-    ``truncated`` says so.
+    In the format ``provider`` that is the provider's own task object, or without one the event as a gateway's. In the
+    others it is the body's ``data``, without the prompts and texts if that is too long, then without the clips.
     """
     if format is Format.PROVIDER:
         return _json(provider_object or _stand_in(event))
@@ -75,7 +74,7 @@ def _data(event: TaskEnded, assets: Sequence[KnownAsset], manifest: ManifestLoca
 
 def _asset(asset: KnownAsset) -> dict[str, Any]:
     told = asset.model_dump(include=set(_ASSET_FIELDS), exclude_none=True)
-    # The provider's link dies: it is told while there is no other one.
+    # The provider's link dies: it is named only while there is no other.
     return told | {"source_url": asset.source_url} if asset.status == "pending" else told
 
 

@@ -23,15 +23,14 @@ logger = Logger(child=True)
 CACHED_S: Final = 15.0
 
 MARKING_S: Final = 0.5
-"""How long one task may mark subscriptions for the others."""
+"""How long marking subscriptions may delay one task."""
 
 
 class Recipients:
-    """The subscriptions, read at most every 15 s, and once for all tasks that ask meanwhile.
+    """The subscriptions, read once every 15 s for all tasks, or as they were if that fails.
 
-    Those that were read last are used where they cannot be read anew. `versions` has which versions of their
-    secrets sign: an item that says so by itself is from an earlier tunehook, and may be put again before anything is
-    sent to it.
+    `versions` has which versions of their secrets sign. An item that says so itself is from an earlier tunehook, and
+    may be put again before anything is sent to it.
     """
 
     def __init__(
@@ -47,7 +46,10 @@ class Recipients:
         self._versions = versions
         self._versions_kept: set[str] = set()
         self._cache: Cache[None, list[Subscription]] = Cache(
-            lambda _: self._read(), max_age_s=CACHED_S, on_fault=_not_read, clock=clock
+            lambda _: self._read(),
+            max_age_s=CACHED_S,
+            on_fault=lambda fault: logger.warning("subscriptions_not_read", error=code_of(fault)),
+            clock=clock,
         )
         self._clock = clock
         self._marks: dict[str, str | None] = {}
@@ -59,7 +61,7 @@ class Recipients:
         return recipients
 
     def _mark_some(self) -> None:
-        """Say on subscriptions what was found of them, for a moment: the others are the next task's to mark."""
+        """Mark subscriptions with what was found of them, for `MARKING_S`; the next task marks the rest."""
         until_s = self._clock() + MARKING_S
         while self._marks and self._clock() < until_s:
             with contextlib.suppress(KeyError):  # another thread has taken the last one
@@ -72,7 +74,7 @@ class Recipients:
         return [subscription for subscription in checked if subscription is not None]
 
     def _keep_versions(self, items: list[dict[str, Any]]) -> None:
-        """Keep what items say of their secrets, where nothing is kept yet. Nobody is left untold if it fails."""
+        """Keep the versions of secrets that items name, where none are kept yet; a failure delays nobody."""
         said = {str(item["subscription_id"]): versions_on(item) for item in items}
         rotated = {name for name, versions in said.items() if versions != FIRST} - self._versions_kept
         if not rotated:
@@ -100,12 +102,8 @@ class Recipients:
         return subscription
 
     def _mark(self, subscription_id: str, reason: str | None) -> None:
-        # What cannot be said on an item (a throttled call, no room on it) must not keep the others from being told.
+        # A mark that fails (a throttled call, no room on the item) delays nobody.
         try:
             self._table.mark(subscription_id, reason)
         except AWS_FAULTS as error:
             logger.warning("subscription_not_marked", subscription_id=subscription_id, error=code_of(error))
-
-
-def _not_read(fault: Exception) -> None:
-    logger.warning("subscriptions_not_read", error=code_of(fault))

@@ -9,10 +9,9 @@ from functools import partial
 from typing import Any
 
 from aws_lambda_powertools import Logger
-from pydantic import ValidationError
 
 from fulfillment.fan_out import DeliveryFanOut, News
-from fulfillment.manifest import event_in, list_on, provider_object_of, read_manifest
+from fulfillment.manifest import assets_on, event_in, provider_object_of, read_manifest
 from fulfillment.messages import event_of_item
 from fulfillment.notices import Notices
 from fulfillment.results import Results
@@ -31,7 +30,7 @@ from tunehook.times import now_ms
 logger = Logger(child=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Recovery:
     """Creates the delivery to one subscription that fulfillment would have created when the task ended."""
 
@@ -46,12 +45,8 @@ class Recovery:
     async def deliver(self, request: DeliveryRequest) -> None:
         """Create a delivery; one that is there already stays as it is.
 
-        Raises
-        ------
-        Unavailable
-            If the task's files are still waited for: who is told then is told with what came.
-        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError, ExceptionGroup
-            If something was not possible this time; to do it again from the start is safe.
+        Raises `Unavailable` while files of the task are pending, and what `DeliveryFanOut.create_deliveries` does. To
+        do it again is safe.
         """
         key = TaskKey(request.task_id, request.provider)
         item = await asyncio.to_thread(self.tasks.get, key)
@@ -69,7 +64,7 @@ class Recovery:
         count = await fan_out.create_deliveries(
             News(event, None, provider_object, assets, location),
             item["archived_at_ms"],
-            # Of others that were told before the files were settled; what this one was told, its own delivery says.
+            # That concerns others; what this one was told, its own delivery says.
             may_have_been_told=False,
         )
         logger.info(
@@ -82,7 +77,7 @@ class Recovery:
     def _recipients(
         self, subscription_id: str, kind: WebhookType, provider: str, _: Mapping[str, Any] | None
     ) -> list[Recipient]:
-        """Return the subscription, read strongly consistent, if it is to be told of this."""
+        """Return the subscription (strongly consistent) if it is to be told of this."""
         found = self.subscriptions.get(subscription_id)
         try:
             subscription = None if found is None else check_subscription(found, self.policy)
@@ -102,14 +97,4 @@ class Recovery:
             manifest, event = read_manifest(found[0]), event_in(found[0])
             if manifest is not None and event is not None and event.event_id == item["event_id"]:
                 return event, manifest.provider_object, manifest.assets
-        return event_of_item(item), provider_object_of(item), tuple(_assets_on(item))
-
-
-def _assets_on(item: Mapping[str, Any]) -> list[ArchivedAsset]:
-    assets = []
-    for recorded in list_on(dict(item), "assets"):
-        try:
-            assets.append(ArchivedAsset.model_validate(recorded))
-        except ValidationError:
-            logger.warning("asset_unreadable", task_id=item["task_id"], provider=item["provider"])
-    return assets
+        return event_of_item(item), provider_object_of(item), tuple(assets_on(item))

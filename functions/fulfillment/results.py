@@ -56,10 +56,7 @@ class PreconditionFailed(TunehookError):
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object; from `source` on, what its metadata says, None where it says nothing.
-
-    `modified_ms` is S3's ``Last-Modified`` in milliseconds since 1970.
-    """
+    """An object, with what its metadata says from `source` to `remark`; `modified_ms` is S3's ``Last-Modified``."""
 
     key: str
     etag: str
@@ -76,21 +73,20 @@ class StoredObject:
     def is_whole(self) -> bool:
         """Whether the object was written to its end.
 
-        S3 shows a multipart object (its ETag ends in ``-`` and the number of parts) only when it is complete. Its
-        metadata was written before its bytes were known, and so says neither digest nor length.
+        S3 shows a multipart object (its ETag has a ``-``) only when it is complete; it says neither digest nor length.
         """
         if self.sha256 is None and self.bytes is None:
             return self.source is not None and "-" in self.etag
         return self.sha256 is not None and self.bytes == self.size
 
     def is_later_than(self, run_ms: int) -> bool:
-        """Return whether a later run of the task than that of `run_ms` has written the object."""
+        """Return whether a later run than that of `run_ms` has written the object."""
         return self.run_ms is not None and self.run_ms > run_ms
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ObjectMetadata:
-    """What is said of an object beside its bytes; `metadata` lacks what is known at their end alone."""
+    """The headers of an object; `metadata` lacks what is known at the end of its bytes alone."""
 
     content_type: str
     disposition: str
@@ -124,7 +120,7 @@ class Results:
         return {stored.key: stored for stored in found if stored is not None}
 
     async def head(self, key: str) -> StoredObject | None:
-        """Return an object without its bytes, or None."""
+        """Return an object without its bytes, if it is there."""
         try:
             head = await asyncio.to_thread(self._s3.head_object, Bucket=self.bucket, Key=key)
         except ClientError as error:
@@ -146,7 +142,7 @@ class Results:
         )
 
     async def read(self, key: str) -> tuple[bytes, str] | None:
-        """Return an object's bytes and ETag, or None."""
+        """Return an object's bytes and ETag, if it is there."""
 
         def get() -> tuple[bytes, str]:
             answer = self._s3.get_object(Bucket=self.bucket, Key=key)
@@ -160,13 +156,7 @@ class Results:
             raise
 
     async def digest(self, stored: StoredObject) -> str:
-        """Read an object, and return its SHA-256 in hexadecimal.
-
-        Raises
-        ------
-        PreconditionFailed
-            If it was replaced or deleted meanwhile.
-        """
+        """Return an object's SHA-256 in hexadecimal; raise `PreconditionFailed` if it was replaced or deleted."""
         hasher = hashlib.sha256()
         with _conflicts():
             answer = await asyncio.to_thread(
@@ -178,18 +168,10 @@ class Results:
         return hasher.hexdigest()
 
     async def put(self, key: str, body: bytes | bytearray, expected_etag: str | None, **headers: Any) -> None:
-        """Write an object in one call, with further parameters of that as `headers`.
+        """Write an object in one call, in place of the one that has the `expected_etag`; of none if that is None.
 
-        Parameters
-        ----------
-        expected_etag : str or None
-            The ETag of the object that it replaces; None if there must be none.
-
-        Raises
-        ------
-        PreconditionFailed
-            If another object lies there, or none. The very same one is what a try before this one has written, whose
-            answer was lost.
+        Raises `PreconditionFailed` if another object lies there, or none. The very same one was written by an earlier
+        try whose answer was lost.
         """
         where: Any = {"Bucket": self.bucket, "Key": key}
         try:
@@ -203,9 +185,9 @@ class Results:
                 raise
 
     async def store(self, key: str, metadata: ObjectMetadata, expected_etag: str | None, body: Body) -> None:
-        """Write a file of which the first `PUT_BYTES` are read: in one call if that is all, else in parts.
+        """Write a file of which the first `PUT_BYTES` are read: in one call if that is all, else as a multipart upload.
 
-        Nothing is visible under the key before all of it is there. `expected_etag` and errors are those of `put`.
+        `expected_etag` and errors are those of `put`.
         """
         if len(body.part) < PUT_BYTES:
             headers = metadata.headers(sha256=body.sha256, bytes=str(body.count))
@@ -221,7 +203,7 @@ class Results:
 
 @dataclass(slots=True)
 class Upload:
-    """A multipart upload, as a context: left before `complete`, it is aborted."""
+    """A multipart upload, as a context manager: it is aborted unless it was completed."""
 
     s3: Any
     where: Any
@@ -238,7 +220,7 @@ class Upload:
         try:
             self._begun(await asyncio.shield(creating))
         except asyncio.CancelledError:
-            # The call goes on in its thread all the same, and nobody else knows of what it makes.
+            # The call goes on in its thread, and nobody else could abort what it creates.
             await asyncio.wait([creating], timeout=_LAST_PARTS_S)
             if creating.done() and creating.exception() is None:
                 self._begun(creating.result())
@@ -261,18 +243,12 @@ class Upload:
         try:
             await asyncio.to_thread(self.s3.abort_multipart_upload, **self._upload)
         except AWS_FAULTS as error:
-            # What led here is what counts; the bucket's lifecycle rule aborts the upload within a day.
+            # The bucket's lifecycle rule aborts it within a day.
             if code_of(error) != "NoSuchUpload":
                 logger.warning("upload_not_aborted", error=code_of(error))
 
     async def add(self, part: bytearray) -> asyncio.Task[str]:
-        """Begin to send a part; wait first while `PARTS_AT_ONCE` are on their way.
-
-        Raises
-        ------
-        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
-            If S3 did not take an earlier one.
-        """
+        """Begin to send a part, once fewer than `PARTS_AT_ONCE` are on their way; raise the error of an earlier one."""
         await self._slots.acquire()
         for earlier in self._parts:
             if earlier.done():
@@ -291,13 +267,7 @@ class Upload:
         return str(answer["ETag"])
 
     async def complete(self) -> None:
-        """Make the object visible.
-
-        Raises
-        ------
-        PreconditionFailed
-            If somebody else has written it meanwhile.
-        """
+        """Make the object visible; raise `PreconditionFailed` if somebody else has written it meanwhile."""
         etags = await asyncio.gather(*self._parts)
         parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, start=1)]
         try:
@@ -309,8 +279,7 @@ class Upload:
                     **_condition(self.expected_etag),
                 )
         except PreconditionFailed:
-            # A try before this one may have completed it, or another worker an upload of the same bytes. Then this
-            # upload is aborted, if it is still there.
+            # An earlier try may have completed it, or another worker an upload of the same bytes.
             if not await _is_there(self.s3, self.where, _etag_of_parts(etags), self.metadata.metadata):
                 raise
         else:

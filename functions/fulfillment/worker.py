@@ -1,4 +1,4 @@
-"""Batches of the fulfillment queue: the clients of AWS that outlive them, and what becomes of each message."""
+"""Batches of the fulfillment queue: the long-lived clients of AWS, and what becomes of each message."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ LAST_S: Final = 5.0
 """How much of the function's time is kept for its answer."""
 
 SOONEST_S: Final = 5
-"""How long a message that something failed is left alone, however soon its recipients are due to be told."""
+"""The shortest backoff of a message that failed, however soon its recipients are due."""
 
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """A message that lies in the dead letters, as nothing can come of it, and what is wrong with it."""
+    """A message that was put into the dead letters, and what is wrong with it."""
 
     error: InvalidInput
 
@@ -78,30 +78,22 @@ class Worker:
         self._fan_out = DeliveryFanOut(
             Recipients(subscriptions, policy, versions=versions).of, deliveries, queue, Notices(self._results)
         )
-        self._recovery = Recovery(
-            tasks=self._tasks,
-            subscriptions=subscriptions,
-            deliveries=deliveries,
-            queue=queue,
-            results=self._results,
-            policy=policy,
-        )
+        self._recovery = Recovery(self._tasks, subscriptions, deliveries, queue, self._results, policy)
 
     async def handle(
         self, records: Sequence[Mapping[str, Any]], remaining_ms: Callable[[], int]
     ) -> list[GivenUp | BaseException | None]:
-        """Handle the messages of a batch, the records of Lambda's event, at the same time.
+        """Handle the messages of a batch, the records of Lambda's event, concurrently.
 
-        Returns
-        -------
-        list of GivenUp or BaseException or None
-            For each message, in order: None if it is done; what is wrong with it, where nothing can ever come of it; or
-            why it comes again, as `RetryLater` or a fault.
+        Returns for each, in order, None if it is done, `GivenUp`, or why it comes again: `RetryLater` or a fault.
         """
         asyncio.get_running_loop().set_default_executor(UnawaitedThreads(CONNECTIONS))
         messages = [Message.of(record) for record in records]
         heartbeat = VisibilityHeartbeat(
-            self._visibility, self._settings.fulfillment_queue, messages, on_fault=_not_hidden
+            self._visibility,
+            self._settings.fulfillment_queue,
+            messages,
+            on_fault=lambda fault: logger.warning("visibility_not_changed", error=code_of(fault)),
         )
         async with heartbeat, open_client(guard=self._settings.network_policy, timeout=None) as http:
             fulfillment = Fulfillment(
@@ -137,7 +129,7 @@ class Worker:
                     content = content_of(message.body)
                     await self._fulfill(fulfillment, message, content, min(KEEP_S, remaining_s - RESERVE_S))
                 except InvalidInput as error:
-                    # The message, or the item that it is about, is none of ours, however often it comes.
+                    # The message, or the item that it is about, is malformed however often it comes.
                     await asyncio.to_thread(
                         dead_letter, self._sqs, self._settings.dead_letters, message, error
                     )
@@ -151,7 +143,7 @@ class Worker:
         return None
 
     def _backoff_s(self, message: Message, content: _Content | None) -> int:
-        """Return when a message comes again that something failed: sooner where its recipients are due to be told."""
+        """Return in how many seconds a message that failed comes again: sooner if its recipients are due."""
         after_s = backoff_s(message.receive_count)
         if isinstance(content, TaskCompleted | TaskFailed):
             due_ms = due_at_ms(content, since_ms(message, content), self._settings.archive_patience_s * 1000)
@@ -160,11 +152,7 @@ class Worker:
         return after_s
 
     async def _fulfill(
-        self,
-        fulfillment: Fulfillment,
-        message: Message,
-        content: _Content,
-        within_s: float,
+        self, fulfillment: Fulfillment, message: Message, content: _Content, within_s: float
     ) -> None:
         if isinstance(content, DeliveryRequest):
             await self._recovery.deliver(content)
@@ -182,10 +170,6 @@ class Worker:
             logger.warning("task_gone", task_id=key.task_id, provider=key.provider)
             return
         await fulfillment.fulfill(event_of_item(item), within_s=within_s, again_ms=content.requested_at_ms)
-
-
-def _not_hidden(fault: Exception) -> None:
-    logger.warning("visibility_not_changed", error=code_of(fault))
 
 
 def report(result: GivenUp | BaseException | None) -> bool:
@@ -206,7 +190,7 @@ def report(result: GivenUp | BaseException | None) -> bool:
 
 
 def passing_reason(fault: BaseException) -> str | None:
-    """Return what a fault was, if it is one of AWS or of what we depend on, and so may pass; None if it is a bug."""
+    """Return what a fault was, if it is one of AWS and the like that may pass; None if it is a bug."""
     if isinstance(fault, BaseExceptionGroup):
         reasons = [passing_reason(each) for each in fault.exceptions]
         return None if None in reasons else ", ".join(sorted(set(filter(None, reasons))))

@@ -68,13 +68,8 @@ Decision: TypeAlias = Wait | End
 def decide(task: WorkItem, outcome: Outcome, now_ms: int, problem: str | None = None) -> Decision:
     """Decide what the outcome of one poll means for a pending task.
 
-    An answer after the deadline that still calls the task unended ends it. Without an answer, the task waits on for
-    `GIVE_UP_AFTER_MS`.
-
-    Parameters
-    ----------
-    problem : str, optional
-        Why the poll got no answer, where the caller knows more than the outcome says.
+    An answer after the deadline that calls the task unended ends it; without an answer it waits on for
+    `GIVE_UP_AFTER_MS`. The caller may know more of the `problem` than the outcome says.
     """
     match outcome:
         case Pending():
@@ -99,19 +94,13 @@ def decide(task: WorkItem, outcome: Outcome, now_ms: int, problem: str | None = 
 
 
 def timed_out(task: WorkItem, now_ms: int, last: str | None = None) -> End:
-    """End a task that an answer after its deadline called unended.
-
-    `last` is what was unusual in that answer; the task's last error by default.
-    """
+    """End a task that an answer after its deadline called unended; `last` is what was unusual in it."""
     last = last or task.last_error
     return _not_in_time(task, now_ms, f"; last: {last}" if last else "")
 
 
 def given_up(task: WorkItem, now_ms: int, problem: str, since_ms: int | None = None) -> End:
-    """End a task whose polls got no answer after its deadline, for as long as the poller waits for one.
-
-    `since_ms` is when the problem began, where the task itself does not know.
-    """
+    """End a task that waited for an answer until now; the problem began at `since_ms`, if the task has no trouble."""
     if task.trouble is not None:
         since_ms = task.trouble.since_ms
     since = "" if since_ms is None else f" (since {iso(from_ms(since_ms))})"
@@ -119,7 +108,7 @@ def given_up(task: WorkItem, now_ms: int, problem: str, since_ms: int | None = N
 
 
 def should_give_up(task: WorkItem, now_ms: int) -> bool:
-    """Return whether a task without an answer has waited long enough for one."""
+    """Return whether a task has waited long enough for an answer."""
     return now_ms >= task.deadline_ms + GIVE_UP_AFTER_MS
 
 
@@ -202,7 +191,7 @@ def _not_found(task: WorkItem, outcome: NotFound, now_ms: int) -> Decision:
 
 
 def _resets(task: WorkItem, outcome: Outcome | None = None) -> dict[str, Any]:
-    """Return the changes that reset what is counted in a row, but what this answer counts further."""
+    """Return the changes that reset what is counted in a row, except what this answer counts further."""
     goes_on: tuple[str, ...] = ()
     if isinstance(outcome, SeemsFailed):
         goes_on = ("suspicion", "last_error") if task.suspicion is not None else ("suspicion",)
@@ -220,9 +209,7 @@ def _resets(task: WorkItem, outcome: Outcome | None = None) -> dict[str, Any]:
 
 
 def _news(task: WorkItem, answer: Pending) -> dict[str, Any]:
-    changes: dict[str, Any] = {}
-    if answer.phase != task.phase:
-        changes["phase"] = answer.phase
+    changes: dict[str, Any] = {"phase": answer.phase} if answer.phase != task.phase else {}
     submitted_at_ms = _submitted_at_ms(task, answer.submitted_at)
     if task.submitted_at_ms - submitted_at_ms > _SUBMISSION_WORTH_A_WRITE_MS:
         changes["submitted_at_ms"] = submitted_at_ms

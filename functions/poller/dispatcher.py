@@ -1,4 +1,4 @@
-"""Polls the providers about the tasks that are due, and decides what those do whose provider cannot be polled."""
+"""Polls the tasks that are due, and handles those whose provider cannot be polled."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tunehook.providers import Provider
 logger = Logger(child=True)
 
 OLD_FROM_MS: Final = 180_000
-"""The age beyond which few tasks are still at work (docs/provider-contracts.md, "Figures") and many that hang."""
+"""The age beyond which most pending tasks hang (docs/provider-contracts.md, "Figures")."""
 
 QUEUED_MAX_MS: Final = 30_000
 """How long a task that is to be given up still waits in its provider's queue for a poll."""
@@ -50,10 +50,7 @@ class PollDispatcher:
             provider.close()
 
     async def poll_due(self, *, is_configured: bool) -> float:
-        """Begin polls of all tasks that are due, and return for how many seconds this waited.
-
-        Nobody is polled while the configuration of the providers is not known.
-        """
+        """Begin polls of all tasks that are due, and return for how many seconds this waited."""
         now_ms = self.clock()
         due = self._due(now_ms)
         if not is_configured:
@@ -106,7 +103,7 @@ class PollDispatcher:
             if now_ms < entry.task.deadline_ms or queued_ms < BEHIND_FROM_MS:
                 continue
             if should_give_up(entry.task, now_ms) and queued_ms >= QUEUED_MAX_MS:
-                self._give_up(entry, self._queued_because(name), now_ms)
+                self.outcomes.apply(entry, given_up(entry.task, now_ms, self._queued_because(name)), now_ms)
             elif not entry.is_overdue_poll:
                 due[name].append(entry)  # once more, and before all others
         self.metrics.backlog(len(self.scheduler.tasks), now_ms - oldest_ms)
@@ -117,7 +114,7 @@ class PollDispatcher:
     def _in_order(
         self, name: str, group: list[ScheduledTask], queued: int, now_ms: int
     ) -> list[ScheduledTask]:
-        """Order what is due by round-robin; while enough is queued, what was polled already waits."""
+        """Order what is due by round-robin; what was polled already waits while enough is queued."""
         provider = self.providers.get(name)
         if provider is None or not self.scheduler.round_robin.is_behind(name):
             return group
@@ -131,7 +128,7 @@ class PollDispatcher:
         return "it waits for its turn" + (f" (requests_per_second is {rate:g})" if rate else "")
 
     async def _load(self, providers: list[Provider]) -> float:
-        """Load the health of providers that are new to this pass; return for how many seconds this waited."""
+        """Load the health of providers that are new to this pass; return for how long this waited."""
         unloaded = [provider for provider in providers if not self.health.is_loaded(provider)]
         if unloaded and not self.loads:
             self.loads.start(self.health.load(unloaded))
@@ -180,9 +177,8 @@ class PollDispatcher:
     def _wait_for_pause(self, provider: Provider, group: list[ScheduledTask], now_ms: int) -> None:
         health = self.health.of(provider)
         problem = health.shared_problem or health.problem
-        message = (
-            problem.message if problem else f"the provider is not asked for a while ({provider.pause_reason})"
-        )
+        pause = f"the provider is not asked for a while ({provider.pause_reason})"
+        message = problem.message if problem else pause
         waiting = self._give_up_old(group, message, now_ms, health.since_ms or None)
         if health.shared_problem is not None:
             self.outcomes.report_to_all(waiting, health.shared_problem, now_ms)
@@ -191,8 +187,7 @@ class PollDispatcher:
         # A newer task may name a provider that was configured with it: the secret is read again soon.
         known = [each for each in group if self.providers.read_since(min(each.task.since_ms, now_ms))]
         problem = self.providers.problem(name)
-        waiting = self._give_up_old(known, problem.message, now_ms)
-        for entry in waiting:
+        for entry in (waiting := self._give_up_old(known, problem.message, now_ms)):
             self.scheduler.reschedule(entry, now_ms)
         self.outcomes.report_to_all(waiting, problem, now_ms)
 
@@ -203,10 +198,7 @@ class PollDispatcher:
         waiting = []
         for entry in group:
             if should_give_up(entry.task, now_ms):
-                self._give_up(entry, problem, now_ms, since_ms)
+                self.outcomes.apply(entry, given_up(entry.task, now_ms, problem, since_ms), now_ms)
             else:
                 waiting.append(entry)
         return waiting
-
-    def _give_up(self, entry: ScheduledTask, problem: str, now_ms: int, since_ms: int | None = None) -> None:
-        self.outcomes.apply(entry, given_up(entry.task, now_ms, problem, since_ms), now_ms)

@@ -12,7 +12,7 @@ from aws_lambda_powertools import Logger
 
 from poller.background import BackgroundTasks, in_thread
 from tunehook.aws.errors import AWS_FAULTS, code_of
-from tunehook.aws.leases import RENEW_EVERY_MS, Leases, Place
+from tunehook.aws.leases import RENEW_EVERY_MS, Leases, Position
 
 logger = Logger(child=True)
 
@@ -27,18 +27,10 @@ MISSED_AFTER_MS: Final = 90_000
 
 @dataclass(slots=True)
 class LeaseHolder:
-    """The lease of one shard, as one pass has it.
+    """The lease of one shard during one pass; `owner` is the invocation's request id.
 
-    Attributes
-    ----------
-    owner : str
-        The invocation's request id.
-    is_lost : bool
-        Whether another poller has taken over, as far as is known.
-    handed_over_at_ms : int
-        Until when the poller before this one has polled its tasks; 0 if there was none.
-    is_on_schedule : bool
-        Whether this pass followed the one before it as the schedule has it.
+    The poller before has polled its tasks until `handed_over_at_ms`, 0 if there was none. A pass `is_on_schedule` if it
+    followed the one before it as the schedule has it.
     """
 
     shard: int
@@ -51,7 +43,7 @@ class LeaseHolder:
     is_on_schedule: bool = False
     renewals: BackgroundTasks = field(default_factory=BackgroundTasks)
     _renewed_at_ms: int = 0
-    _positions: dict[str, Place] = field(default_factory=dict)
+    _positions: dict[str, Position] = field(default_factory=dict)
     _positions_at_ms: int = 0
 
     async def _call(self, call: Callable[..., T], *args: Any) -> T:
@@ -66,29 +58,29 @@ class LeaseHolder:
             return None
 
     async def take(self, *, take_over: bool) -> bool:
-        """Take the lease; return False if another poller holds it and it was not to be taken over."""
+        """Take the lease; return False if another poller holds it and is not to be replaced."""
         now_ms = self.clock()
         if take_over:
             was_held = await self._call(self.leases.take_over, self.owner, now_ms)
-            # The poller before goes on until it finds the lease lost: it has polled its tasks up to now.
+            # The poller before has polled its tasks up to now: it goes on until it finds the lease lost.
             self.handed_over_at_ms = now_ms if was_held else 0
         elif not await self._call(self.leases.take_if_free, self.owner, now_ms):
             return False
         self._renewed_at_ms = now_ms
         return True
 
-    async def read_positions(self, *, take_over: bool) -> dict[str, Place] | None:
+    async def read_positions(self, *, take_over: bool) -> dict[str, Position] | None:
         """Return the round-robin positions of the poller before, or None where they cannot be read."""
         try:
             async with asyncio.timeout(READ_WITHIN_S):
-                left = await self._call(self.leases.left)
+                handover = await self._call(self.leases.handover)
         except (*AWS_FAULTS, TimeoutError) as error:
             logger.warning("lease_not_read", shard=self.shard, error=code_of(error))
             return None
         if take_over:
-            self.is_on_schedule = self._renewed_at_ms - left.until_ms <= MISSED_AFTER_MS
-        self._positions = left.behind
-        return left.behind
+            self.is_on_schedule = self._renewed_at_ms - handover.until_ms <= MISSED_AFTER_MS
+        self._positions = handover.positions
+        return handover.positions
 
     def renew_when_due(self) -> None:
         """Begin a renewal every `RENEW_EVERY_MS`; `is_lost` follows with its answer."""
@@ -105,7 +97,9 @@ class LeaseHolder:
         """Release the lease; where that fails, it expires within seconds."""
         await self._try("lease_not_released", self.leases.give_up, self.owner, self.clock())
 
-    def save_positions_when_due(self, read: Callable[[], dict[str, Place]], writes: BackgroundTasks) -> None:
+    def save_positions_when_due(
+        self, read: Callable[[], dict[str, Position]], writes: BackgroundTasks
+    ) -> None:
         """Begin a write of the round-robin positions every `RENEW_EVERY_MS`, where they have changed."""
         now_ms = self.clock()
         if now_ms - self._positions_at_ms < RENEW_EVERY_MS:
@@ -113,4 +107,4 @@ class LeaseHolder:
         self._positions_at_ms = now_ms
         if (positions := read()) != self._positions:
             self._positions = positions
-            writes.start(self._try("positions_not_saved", self.leases.note_behind, self.owner, positions))
+            writes.start(self._try("positions_not_saved", self.leases.save_positions, self.owner, positions))

@@ -27,14 +27,14 @@ class Metrics(metrics.Metrics):
         self._pending = 0
         self._oldest_age_ms = 0
 
-    def question(self, provider: str, outcome: str) -> None:
+    def polled(self, provider: str, outcome: str) -> None:
         """Count an answer of a provider by what it came to."""
         self.add("Questions", provider=provider, outcome=outcome)
         if outcome == "unauthorised":
             self.add("UnauthorisedAnswers", provider=provider)
 
     def no_longer_accepted(self, provider: str) -> None:
-        """Count an answer that refuses a key which the provider accepted before; it is counted as a question too."""
+        """Count an answer that refuses a key which the provider accepted before; it counts as a poll too."""
         self.add("KeysNoLongerAccepted", provider=provider)
 
     def ended(self, provider: str, status: Status, detection_delay_ms: int | None) -> None:

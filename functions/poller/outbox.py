@@ -45,8 +45,8 @@ _Run: TypeAlias = tuple[TaskKey, int]
 class Outbox:
     """The ended tasks of one shard whose events are not on the bus yet, or not marked as sent.
 
-    What fails stays in memory until the next `flush`. What is lost with the process, the next pass finds in the work
-    index. `store_file` stores a file that came inside an answer, for the event of that id: `poller.inline_files`.
+    What fails stays in memory until the next `flush`; what is lost with the process, the next pass finds in the index.
+    `store_file` stores a file that came inside an answer, for the event of an id.
     """
 
     tasks: TasksTable
@@ -70,15 +70,14 @@ class Outbox:
     async def end(self, task: WorkItem, end: TaskEnd, files: Sequence[InlineFile] = ()) -> bool:
         """End a pending task and emit its event; return False if this run of it was ended by another pass.
 
-        The files are stored first: once the task has ended, no poll brings them again.
-
-        Raises
-        ------
-        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
-            If a file could not be stored, or the update failed; as far as is known the task is still pending then.
+        The files are stored first: once the task has ended, no poll brings them again. Raises boto3's errors if one
+        could not be stored, or the update failed.
         """
-        if files:
-            await self._store(event_id_of(task.key, end.status, task.since_ms), files)
+        for file in files:
+            if self.store_file is None:
+                raise Misconfigured("there is no place for files that come inside an answer")
+            event_id = event_id_of(task.key, end.status, task.since_ms)
+            await asyncio.to_thread(self.store_file, event_id, file)
         ended = await self._end(task, end)
         if ended is None:
             return False
@@ -92,12 +91,6 @@ class Outbox:
         )
         await self.flush()
         return True
-
-    async def _store(self, event_id: str, files: Sequence[InlineFile]) -> None:
-        if self.store_file is None:
-            raise Misconfigured("there is no place for files that come inside an answer")
-        for file in files:
-            await asyncio.to_thread(self.store_file, event_id, file)
 
     async def _end(self, task: WorkItem, end: TaskEnd) -> EndedTask | None:
         """Write the end, and queue its event; meanwhile no read of the index takes the task for left over."""
@@ -129,13 +122,8 @@ class Outbox:
     async def emit_left_over(self) -> int:
         """Emit the events of found tasks; return how many of them another pass should have emitted.
 
-        Whoever ended a task emits its event: only when that has not happened within `OWNERS_MS` it counts as left
-        over, and a later call emits it. A rejected task's event has no other owner.
-
-        Raises
-        ------
-        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
-            If an item could not be read; the others are emitted, and that one is remembered.
+        The pass that ended a task emits its event; after `OWNERS_MS` it counts as left over. A rejected task's event
+        has no other owner. Raises boto3's errors if an item could not be read: that one is remembered.
         """
         present_ms = self.clock()
         ripe = [each for each in self._found.values() if not each.is_read and each.from_ms <= present_ms]
@@ -149,7 +137,7 @@ class Outbox:
         return sum(map(bool, left_over))
 
     async def _take_found(self, found: _Found) -> bool:
-        """Queue the event of a found task when it is due; return whether another pass should have emitted it."""
+        """Queue the event of a found task if it is due; return whether another pass should have emitted it."""
         task = found.task
         run = (task.key, task.since_ms)
         found.is_read = True
@@ -184,7 +172,6 @@ class Outbox:
 
     async def flush(self) -> None:
         """Emit the queued events, and mark those as sent that the bus has taken."""
-        # A caller that waits for the lock while a batch is sent finds a larger one afterwards.
         async with self._flushing:
             batch, self._to_emit = _earlier_and_later(self._to_emit, self._found)
             if batch:
@@ -193,7 +180,7 @@ class Outbox:
             await asyncio.gather(*(self._mark_sent(task) for task in emitted))
 
     async def _emit(self, batch: list[EndedTask]) -> None:
-        """Queue the tasks whose event the bus has taken to be marked; queue the others again."""
+        """Emit the events of a batch; queue again what the bus has not taken."""
         try:
             accepted = await asyncio.to_thread(self.bus.put, [task_ended(task) for task in batch])
         except AWS_FAULTS as error:

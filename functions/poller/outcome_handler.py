@@ -27,7 +27,7 @@ from tunehook.times import to_ms
 logger = Logger(child=True)
 
 SELDOM_MS: Final = 20_000
-"""From which interval on a pass polls too seldom to count three polls in a row by itself."""
+"""The interval from which on a pass is too short to count three polls in a row."""
 
 REPORTS_A_SECOND: Final = 100
 """How many tasks get a new `last_error` a second, in an outage that concerns them all."""
@@ -49,7 +49,7 @@ class OutcomeHandler:
     _reported_at_ms: deque[int] = field(default_factory=lambda: deque(maxlen=REPORTS_A_SECOND))
 
     def handle_outcome(self, entry: ScheduledTask, health: ProviderHealth, outcome: Outcome) -> None:
-        """Handle the outcome of one poll."""
+        """Record the outcome of one poll, decide what it means, and apply that."""
         now_ms = self.clock()
         entry.poll = None
         was_polled = is_answer(outcome)
@@ -58,7 +58,7 @@ class OutcomeHandler:
             entry.polled_at_ms = now_ms
             if not isinstance(outcome, Throttled | Transient | Unauthorised):
                 entry.answered_at_ms = now_ms
-            self.metrics.question(entry.task.key.provider, outcome.name)
+            self.metrics.polled(entry.task.key.provider, outcome.name)
             if outcome.name == "unauthorised" and health.is_no_longer_accepted:
                 self.metrics.no_longer_accepted(entry.task.key.provider)
         if isinstance(outcome, Pending) and outcome.refreshed_at is not None:
@@ -70,7 +70,7 @@ class OutcomeHandler:
         if isinstance(decision, End):
             self.apply(entry, decision, now_ms)
         elif not was_polled:
-            # An overdue task stays due: it is to be among the first after the pause.
+            # An overdue task stays due, to be among the first after the pause.
             if now_ms < entry.task.deadline_ms:
                 self.scheduler.reschedule(entry, now_ms)
         elif problem is not None:
@@ -83,7 +83,7 @@ class OutcomeHandler:
             self.apply(entry, decision, now_ms)
 
     def _with_report(self, entry: ScheduledTask, problem: PollProblem, now_ms: int, decision: Wait) -> Wait:
-        """Count a problem; add its report to the decision when it is due."""
+        """Count a problem, and add its report to the decision when it is due."""
         task = replace(entry.task, trouble=None) if "trouble" in decision.changes else entry.task
         trouble, report = record_problem(task, problem, now_ms)
         if not report and trouble != entry.task.trouble and self._is_polled_seldom(entry.task, now_ms):
@@ -106,19 +106,20 @@ class OutcomeHandler:
 
     def report_to_all(self, waiting: Iterable[ScheduledTask], problem: PollProblem, now_ms: int) -> None:
         """Report a problem that every poll would meet on tasks that were not polled; they stay due."""
+
+        async def write(entry: ScheduledTask, report: dict[str, Any]) -> None:
+            try:
+                await self._update(entry, report)
+            finally:
+                entry.is_writing = False
+
         for entry in waiting:
             if entry.task.trouble is None or entry.task.trouble.told != problem.kind:
                 if not self._may_report(now_ms):
                     return
                 _, report = record_problem(entry.task, problem, now_ms, was_polled=False)
                 entry.is_writing = True
-                self.writes.start(self._report(entry, report))
-
-    async def _report(self, entry: ScheduledTask, report: dict[str, Any]) -> None:
-        try:
-            await self._update(entry, report)
-        finally:
-            entry.is_writing = False
+                self.writes.start(write(entry, report))
 
     def apply(self, entry: ScheduledTask, decision: Decision, now_ms: int) -> None:
         """Apply a decision in the background; the usual one changes nothing, and only reschedules the task."""
@@ -136,7 +137,7 @@ class OutcomeHandler:
             else:
                 await self._update(entry, decision.changes)
         finally:
-            # Only now: the answer may have shown that the task is older than it was known to be.
+            # After the write: the answer may have shown that the task is older.
             self.scheduler.reschedule(entry, now_ms)
 
     async def _end(self, entry: ScheduledTask, decision: End) -> None:

@@ -22,7 +22,7 @@ from poller.registry import ProviderRegistry
 from poller.scheduler import PollScheduler
 from poller.work_reader import WorkReader
 from tunehook.aws.errors import AWS_FAULTS, code_of
-from tunehook.aws.leases import Leases, Place
+from tunehook.aws.leases import Leases, Position
 from tunehook.aws.tasks import TasksTable
 
 logger = Logger(child=True)
@@ -30,7 +30,7 @@ logger = Logger(child=True)
 TICK_S: Final = 1.0
 
 STOP_BEFORE_MS: Final = 15_000
-"""How long before the invocation's end polling stops, so that what is known can be written."""
+"""How long before the invocation's end polling stops, so that its outcomes can be written."""
 
 STUCK_BEFORE_MS: Final = 10_000
 """How long before the invocation's end the loop is cancelled, whatever call hangs."""
@@ -39,7 +39,7 @@ WIND_UP_MARGIN_S: Final = 3.0
 """What remains of the invocation when writes that hang are cancelled."""
 
 FETCH_DELAYS_S: Final = (0.0, 1.0, 2.0)
-"""When a pass that found nothing reads again, in case the index does not show yet what its intake has accepted."""
+"""The delays before each read of a pass that finds nothing, as the index may not show yet what intake has accepted."""
 
 FINISH_WITHIN_S: Final = 10.0
 """How long a pass that was taken over waits for its requests: as long as one may take."""
@@ -62,15 +62,8 @@ class StopReason(StrEnum):
 class PollLoop:
     """One pass over a shard.
 
-    Attributes
-    ----------
-    owner : str
-        Who holds the lease: the invocation's request id.
-    remaining_ms : callable
-        Returns how long the invocation may still run, in milliseconds.
-    reserved_threads : Executor, optional
-        The threads that read the work index and renew the lease, so that these wait for no other call; those of the
-        event loop by default.
+    `owner`, the invocation's request id, holds the lease; `remaining_ms` returns how long the invocation may still run.
+    The work index is read and the lease renewed in `reserved_threads`, so that these wait for no other call.
     """
 
     shard: int
@@ -104,12 +97,9 @@ class PollLoop:
         self._began_at_ms = 0
 
     async def run(self, *, take_over: bool) -> StopReason:
-        """Poll the shard until there is a reason to stop; what is unfinished then, the next pass finds in the index.
+        """Poll the shard until there is a reason to stop; the next pass finds in the index what is unfinished then.
 
-        Parameters
-        ----------
-        take_over : bool
-            Whether to take the lease from a poller that holds it (the schedule's way), or to leave the work to it.
+        `take_over` takes the lease from a poller that holds it, as the schedule does; else the work is left to that.
         """
         self._began_at_ms = self.clock()
         try:
@@ -134,7 +124,7 @@ class PollLoop:
         # Intake starts a poller because there is something, whether the index shows it yet or not.
         if not await self._work.fetch_until_found(FETCH_DELAYS_S[:1] if take_over else FETCH_DELAYS_S):
             return StopReason.NOTHING_PENDING
-        self._is_configured = await self.providers.refresh()
+        await self._refresh()
         if not await self._take_lease(take_over=take_over):
             return StopReason.ALREADY_RUNNING
         logger.info("pass_began", shard=self.shard, pending=len(self._scheduler.tasks))
@@ -162,7 +152,7 @@ class PollLoop:
             is_over = idle_from_ms is not None and self._work.read_from_ms >= idle_from_ms and self._is_idle()
             if not is_over and not self._can_rest():
                 continue
-            # The lease goes first: a task put after this read finds no live lease, and its intake starts a poller.
+            # Before the last read: a task put after that finds no live lease, and its intake starts a poller.
             await self._lease.release()
             if not await self._work.fetch_until_found(FETCH_DELAYS_S):
                 return StopReason.NOTHING_DUE if self._scheduler.tasks else StopReason.NOTHING_PENDING
@@ -172,13 +162,12 @@ class PollLoop:
     async def _take_lease(self, *, take_over: bool) -> bool:
         if not await self._lease.take(take_over=take_over):
             return False
-        positions = await self._lease.read_positions(take_over=take_over)
-        if positions is not None:
+        if (positions := await self._lease.read_positions(take_over=take_over)) is not None:
             self._scheduler.round_robin.resume(positions)
         self._scheduler.resume(self._lease.handed_over_at_ms)
         return True
 
-    def _positions(self) -> dict[str, Place]:
+    def _positions(self) -> dict[str, Position]:
         return self._scheduler.round_robin.positions(self._scheduler.tasks.values())
 
     async def _refresh(self) -> None:
@@ -194,7 +183,7 @@ class PollLoop:
         )
 
     def _can_rest(self) -> bool:
-        """Return whether the schedule's next poller, which polls all tasks at once, comes in time for all."""
+        """Return whether the schedule's next poller, which polls all tasks at once, comes in time."""
         return (
             self._lease.is_on_schedule
             and self._is_configured
@@ -203,7 +192,7 @@ class PollLoop:
         )
 
     def _emit_left_over(self) -> None:
-        """Emit the events that another pass left: only who holds the lease does, or many would at the same time."""
+        """Emit the events that another pass left over; only the pass that holds the lease does so."""
         if not self.outbox.is_empty and not self._is_emitting:
             self._is_emitting = True
             self._writes.start(self._emit())
@@ -221,7 +210,7 @@ class PollLoop:
             self._writes.start(self.health.save(health))
 
     async def _finish_polls(self) -> None:
-        """Take the answers that are still to come: the next poller counts these tasks as polled."""
+        """Wait for the answers that are still to come: the next poller counts these tasks as polled."""
         self._dispatcher.finish()
         timeout_s = min(FINISH_WITHIN_S, (self.remaining_ms() - STUCK_BEFORE_MS) / 1000)
         if timeout_s > 0:
@@ -229,15 +218,9 @@ class PollLoop:
 
     async def _wind_up(self) -> None:
         """Cancel the polls and reads, and finish the writes while there is time."""
-        groups = (
-            self._dispatcher.polls,
-            self._dispatcher.loads,
-            self._refreshes,
-            self._lease.renewals,
-            self._work.reads,
-        )
-        cancelled = [task for group in groups for task in group.cancel()]
+        polls = (*self._dispatcher.polls.cancel(), *self._dispatcher.loads.cancel())
+        reads = (*self._refreshes.cancel(), *self._lease.renewals.cancel(), *self._work.reads.cancel())
         timeout_s = max(0.0, self.remaining_ms() / 1000 - WIND_UP_MARGIN_S)
         while self._writes and timeout_s > 0:
             timeout_s = timeout_s if await self._writes.wait(timeout_s) else 0.0
-        await asyncio.gather(*cancelled, *self._writes.cancel(), return_exceptions=True)
+        await asyncio.gather(*polls, *reads, *self._writes.cancel(), return_exceptions=True)

@@ -25,14 +25,8 @@ _STATUS = re.compile(r"HTTP \d{3}")
 class PollProblem:
     """What a poll met instead of an answer, or in an answer that is not understood.
 
-    Attributes
-    ----------
-    kind : str
-        Without details: the same problem has the same kind again.
-    message : str
-        Names whoever refused or failed.
-    is_certain : bool
-        Whether the next poll will meet it too, so that one poll is enough to report it.
+    The `kind` has no details, so that the same problem has the same kind again. If it `is_certain` that the next poll
+    meets it too, one poll is enough to report it.
     """
 
     kind: str
@@ -73,18 +67,10 @@ def _message(text: str, detail: str) -> str:
 def record_problem(
     task: WorkItem, problem: PollProblem, now_ms: int, *, was_polled: bool = True
 ) -> tuple[Trouble, dict[str, str | Trouble]]:
-    """Count a problem in a row of polls, and return the task's new trouble and what of it is to be written.
+    """Count a problem in a row of polls, and return the task's new trouble and the changes of its item.
 
-    Parameters
-    ----------
-    was_polled : bool
-        False for a task that was not polled since every poll of its provider has this problem.
-
-    Returns
-    -------
-    trouble : Trouble
-    changes : dict
-        Attributes for the item; empty before the `REPORT_AT`th poll, and where the item says so already.
+    There are none before the `REPORT_AT`th poll, and where the item says so already. A task was not polled if every
+    poll of its provider has this problem.
     """
     before = task.trouble
     if before is None:

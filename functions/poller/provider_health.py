@@ -1,6 +1,6 @@
 """The health of each provider: problems in a row, refused keys, pauses and refreshes, saved for the next pass.
 
-A fault of the table never keeps a provider from being polled: what could not be read counts as not known.
+A provider is polled even if its health cannot be read.
 """
 
 from __future__ import annotations
@@ -28,37 +28,22 @@ SAVE_EVERY_MS: Final = 5_000
 """How often the item of one provider is written at most."""
 
 PAUSE_WORTH_A_WRITE_S: Final = 10.0
-"""A pause that is shorter is over when the next pass begins, or nearly."""
+"""A shorter pause is nearly over when the next pass begins."""
 
 LONG_PAUSE_S: Final = 60.0
-"""From which length on one pause is reason enough to report its problem on all tasks that wait for its end."""
+"""The length from which on the problem of one pause is reported on all tasks that wait for its end."""
 
 REFRESH_WORTH_A_WRITE: Final = 0.1
-"""By how much a learnt interval has to differ from the known one, as a part of it."""
+"""By which part a learnt interval has to differ from the known one."""
 
 
 @dataclass(slots=True)
 class ProviderHealth:
-    """The health of one provider.
+    """The health of one provider, by the digest of its `key`; `saved` is what its item says, `state` what is known.
 
-    Attributes
-    ----------
-    saved, state : ProviderState
-        What its item says, and what is known.
-    key : str
-        The digest of its key.
-    problem : PollProblem or None
-        Of the last poll; None after an answer.
-    shared_problem : PollProblem or None
-        The problem that every poll of this provider meets, as far as is known.
-    problems, same, since_ms : int
-        How many polls in a row had a problem, how many of the last ones the same, and when the first of all was.
-    is_healthy : bool
-        Whether the last poll was answered, and the item will say so.
-    paused_until : float
-        Of the latest pause that is known here, by the provider's clock.
-    saved_at_ms : int
-        When the item was written, or should have been.
+    The `problem` is that of the last poll, the `shared_problem` one that all polls meet. `problems` polls in a row had
+    one, since `since_ms`, and the last ones the `same`. One that `is_healthy` has answered, and its item will say so.
+    `paused_until` is the end of the latest known pause, by the provider's clock.
     """
 
     provider: Provider
@@ -83,7 +68,7 @@ class ProviderHealth:
 
     @property
     def is_no_longer_accepted(self) -> bool:
-        """Whether the present key, if it is refused, was accepted before."""
+        """Whether the key, if it is refused, was accepted before."""
         return self.state.is_no_longer_accepted(self.key)
 
     def restore(self, now_ms: int) -> None:
@@ -93,7 +78,7 @@ class ProviderHealth:
             reason = refusal.reason if refusal.reason in ("credit", "access") else "key"
             outcome = Unauthorised(refusal.words, reason)  # type: ignore[arg-type]
             self._record_problem(self._problem_of(outcome), refusal.since_ms)
-            # Over or not: one poll shows whether the key is accepted by now, before all others begin.
+            # One poll shows whether the key is accepted by now, before all others begin.
             self.provider.restore_pause(0.0, Unauthorised.name)
         if pause is not None and pause.key == self.key and pause.until_ms > now_ms:
             left_s = (pause.until_ms - now_ms) / 1000
@@ -122,7 +107,7 @@ class ProviderHealth:
         return problem_of(outcome, is_no_longer_accepted=self.is_no_longer_accepted)
 
     def record_success(self) -> None:
-        """Forget the problems; note which key was accepted."""
+        """Forget the problems; remember the key as accepted."""
         self.problem = self.shared_problem = None
         self.problems, self.is_healthy = 0, True
         if self.state.accepted_key != self.key or self.state.refusal is not None:
@@ -145,17 +130,15 @@ class ProviderHealth:
             self._record_refusal(self.refusal, now_ms)
         if seconds < PAUSE_WORTH_A_WRITE_S:
             return
+        until_ms = now_ms + round(seconds * 1000)
+        problem = self.problem or PollProblem(reason, "")
         pause = Pause(
-            until_ms=now_ms + round(seconds * 1000),
-            reason=reason,
-            kind=self.problem.kind if self.problem else reason,
-            words=self.problem.message if self.problem else "",
-            key=self.key,
+            until_ms=until_ms, reason=reason, kind=problem.kind, words=problem.message, key=self.key
         )
         self.state = replace(self.state, pause=pause)
 
     def _record_refusal(self, outcome: Unauthorised, now_ms: int) -> None:
-        """Keep a refusal that led to a pause: one that did not concerns a task, and not the key."""
+        """Keep a refusal that led to a pause: others concern a task, not the key."""
         known = self.state.refusal
         if known is None or (known.key, known.reason) != (self.key, outcome.reason):
             since_ms = now_ms if known is None or known.key != self.key else known.since_ms
@@ -163,12 +146,12 @@ class ProviderHealth:
             self.state = replace(self.state, refusal=refusal)
 
     def _share_if_long(self, pause_s: float) -> None:
-        """In a long pause no second poll comes soon that could show whether every poll has this problem."""
+        """Take a problem as shared in a long pause: no second poll comes soon that could show it."""
         if pause_s >= LONG_PAUSE_S and self.problem is not None:
             self.shared_problem = self.problem
 
     def record_refresh_interval(self) -> None:
-        """Note the learnt interval, where it differs enough from the known one."""
+        """Take in the learnt interval, where it differs enough from the known one."""
         known_ms, learnt_ms = self.state.refresh_every_ms, self.rhythm.period_ms
         if learnt_ms is not None and (
             known_ms is None or abs(learnt_ms - known_ms) > REFRESH_WORTH_A_WRITE * known_ms
@@ -219,7 +202,7 @@ class ProviderHealthStore:
         return {}
 
     def unsaved(self, *, is_last: bool = False) -> list[ProviderHealth]:
-        """Return what is to be written now; everything that has changed, at the end of a pass."""
+        """Return what is to be written now; at the end of a pass, all that has changed."""
         now_ms = self.clock()
         for health in self._known.values():
             health.record_refresh_interval()

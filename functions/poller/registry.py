@@ -30,10 +30,10 @@ _KIND_MAX: Final = 200
 
 
 class ProviderRegistry:
-    """The providers by name, as their secret has them; it follows changes.
+    """The providers by name, as their secret has them at the moment.
 
-    `read` returns the text of the secret, and may block. `seconds` is the clock of the providers' pauses, by default
-    `tunehook.times.SteadySeconds`.
+    `read` returns the text of the secret, and may block; `seconds` is the clock of the providers' pauses. `fault` says
+    why the configuration could not be read the last time.
     """
 
     def __init__(
@@ -44,8 +44,6 @@ class ProviderRegistry:
         seconds: Callable[[], float] | None = None,
     ) -> None:
         self.fault = ""
-        """Why the configuration could not be read the last time, in a few words."""
-
         self._read = read
         self._http = http
         self._clock = clock
@@ -61,8 +59,8 @@ class ProviderRegistry:
     async def refresh(self) -> bool:
         """Read the configuration again if it is older than `RELOAD_EVERY_MS`, or lacks a name that was wanted.
 
-        A provider whose entry is unacceptable is left out, and its tasks wait; the others are not disturbed. Returns
-        whether the configuration is known: if it could not be read this time, the last one is still good.
+        An unacceptable entry is left out, and its tasks wait. Returns whether there is a configuration: the last one is
+        good while it cannot be read.
         """
         if self._clock() >= self._read_again_at_ms:
             self._tried_at_ms = self._clock()
@@ -100,14 +98,14 @@ class ProviderRegistry:
         self._providers = providers
 
     def get(self, name: str) -> Provider | None:
-        """Return the provider that is configured as `name`, or None; the configuration is read anew soon then."""
+        """Return a provider, or None if it is not configured: the configuration is read again soon then."""
         provider = self._providers.get(name)
         if provider is None:
             self._read_again_at_ms = min(self._read_again_at_ms, self._tried_at_ms + RETRY_AFTER_MS)
         return provider
 
     def read_since(self, moment_ms: int) -> bool:
-        """Return whether the configuration has been read at or after `moment_ms`, in milliseconds since 1970."""
+        """Return whether the configuration has been read at or after a moment."""
         return self._read_at_ms >= moment_ms
 
     def problem(self, name: str) -> PollProblem:
@@ -124,7 +122,7 @@ class ProviderRegistry:
 
 
 def _within_connections(configs: Collection[ProviderConfig]) -> Iterator[ProviderConfig]:
-    """Divide `CONNECTIONS_MAX`: who wants least gets that, the others get equal parts of what is left."""
+    """Divide `CONNECTIONS_MAX`: whoever wants least gets that, the others equal parts of the rest."""
     left = CONNECTIONS_MAX
     for position, config in enumerate(sorted(configs, key=lambda config: config.max_concurrency)):
         granted = min(config.max_concurrency, max(1, left // (len(configs) - position)))

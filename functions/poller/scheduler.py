@@ -9,7 +9,7 @@ from typing import Final
 from poller.decision import GIVE_UP_AFTER_MS, STREAMING_MAX_MS
 from poller.provider_health import ProviderHealthStore
 from poller.registry import ProviderRegistry
-from tunehook.aws.leases import Place
+from tunehook.aws.leases import Position
 from tunehook.cadence import next_poll_ms
 from tunehook.rhythm import Refresh
 from tunehook.tasks import TaskKey, WorkItem
@@ -28,18 +28,11 @@ BEHIND_FROM_MS: Final = 12_000
 
 @dataclass(slots=True)
 class ScheduledTask:
-    """A pending task of this pass.
+    """A pending task of this pass; while a poll of it runs, `due_ms` is since when it was due.
 
-    Attributes
-    ----------
-    due_ms : int
-        When it is due; while a poll of it runs, since when.
-    poll : object or None
-        Identifies the group of polls that it is part of now.
-    is_overdue_poll : bool
-        Whether that began after the task's deadline.
-    polled_at_ms, answered_at_ms : int
-        When the last outcome came, and the last one that says how the task stands; 0 before the first of this pass.
+    `poll` identifies the group of tasks that are polled together, which `is_overdue_poll` if that began after the
+    deadline. The last outcome came at `polled_at_ms`, the last one that says how the task stands at `answered_at_ms`;
+    both are 0 before the first of this pass.
     """
 
     task: WorkItem
@@ -55,14 +48,14 @@ class ScheduledTask:
 class RoundRobin:
     """Orders the tasks of a provider that is behind: the least recently polled first, over passes.
 
-    A pass does not know when the passes before polled a task. So each goes round in one order (by `Place`), and stores
-    with the lease where the next one goes on: a write only while a provider is behind.
+    A pass does not know when the passes before polled a task. So each goes round in one order (by `Position`), and
+    saves with the lease where the next one goes on, while a provider is behind.
     """
 
     def __init__(self) -> None:
-        self._next: dict[str, Place] = {}
+        self._next: dict[str, Position] = {}
 
-    def resume(self, positions: Mapping[str, Place]) -> None:
+    def resume(self, positions: Mapping[str, Position]) -> None:
         """Go on where the pass before stopped."""
         self._next = dict(positions)
 
@@ -70,31 +63,31 @@ class RoundRobin:
         """Return whether a provider has more tasks due than it can be polled for."""
         return provider in self._next
 
-    def order(self, provider: str, task: ScheduledTask) -> tuple[int, bool, Place]:
+    def order(self, provider: str, task: ScheduledTask) -> tuple[int, bool, Position]:
         """Return the sort key of a provider's task."""
-        place = Place(task.task.since_ms, task.task.key.task_id)
-        return task.polled_at_ms, place < self._next.get(provider, place), place
+        position = Position(task.task.since_ms, task.task.key.task_id)
+        return task.polled_at_ms, position < self._next.get(provider, position), position
 
     def observe(self, waited_ms: Mapping[str, int], unpolled: Iterable[str]) -> None:
-        """Note which providers are behind, by how long their polls have waited at most.
+        """Determine which providers are behind, by how long their polls have waited at most.
 
-        A provider that was behind stays so while it is `unpolled`: it has tasks that this pass has not polled yet.
+        A provider stays behind while it is `unpolled`: it has tasks that this pass has not polled yet.
         """
         late = {name for name, each_ms in waited_ms.items() if each_ms >= BEHIND_FROM_MS}
         behind = late | (self._next.keys() & set(unpolled))
-        self._next = {name: self._next.get(name, Place(0, "")) for name in behind}
+        self._next = {name: self._next.get(name, Position(0, "")) for name in behind}
 
-    def positions(self, tasks: Iterable[ScheduledTask]) -> dict[str, Place]:
+    def positions(self, tasks: Iterable[ScheduledTask]) -> dict[str, Position]:
         """Return where the next pass goes on, by the names of the providers that are behind."""
         if not self._next:
             return {}
-        first: dict[str, tuple[int, bool, Place]] = {}
+        first: dict[str, tuple[int, bool, Position]] = {}
         for each in tasks:
             name = each.task.key.provider
             if name in self._next:
                 order = self.order(name, each)
                 first[name] = min(first.get(name, order), order)
-        return {name: place for name, (_, _, place) in first.items()}
+        return {name: position for name, (_, _, position) in first.items()}
 
 
 @dataclass(slots=True)
@@ -113,9 +106,8 @@ class PollScheduler:
     def knows(self, key: TaskKey, since_ms: int) -> bool:
         """Return whether a run, or a later one of the same task, is or was known; safe in any thread."""
         known = self.tasks.get(key)
-        return (known is not None and known.task.since_ms >= since_ms) or self._removed.get(
-            key, 0
-        ) >= since_ms
+        is_pending = known is not None and known.task.since_ms >= since_ms
+        return is_pending or self._removed.get(key, 0) >= since_ms
 
     def add(self, task: WorkItem) -> None:
         """Schedule a run, unless it is known."""
@@ -150,7 +142,7 @@ class PollScheduler:
         return now_ms < until_ms and all(self._rests(each, now_ms, until_ms) for each in self.tasks.values())
 
     def _rests(self, entry: ScheduledTask, now_ms: int, until_ms: int) -> bool:
-        """Return whether a task needs no poll before a moment, and nothing else happens to it by then."""
+        """Return whether nothing happens to a task before a moment, and no poll of it is due."""
         task = entry.task
         if now_ms - task.submitted_at_ms < RESTS_FROM_MS:
             return False
@@ -168,10 +160,7 @@ class PollScheduler:
         )
 
     def _first_due_ms(self, entry: ScheduledTask) -> int:
-        """A task is due at once, unless the poller before this one has polled it, and it is not overdue.
-
-        Where that one was behind, nobody knows which of its tasks it polled when: the round-robin goes on.
-        """
+        """A task is due at once if it is new or overdue, or the poller before may not have polled it, being behind."""
         task = entry.task
         if (
             task.since_ms > self._handed_over_at_ms - INDEX_LAG_MS

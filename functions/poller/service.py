@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from aws_lambda_powertools import Logger
@@ -39,10 +40,10 @@ if TYPE_CHECKING:
 logger = Logger(child=True)
 
 RESERVED_THREADS = 8
-"""Those that read the work index and renew the lease: no outage of anything else makes these wait."""
+"""The threads that read the work index and renew the lease, which no outage of anything else makes wait."""
 
 THREADS = CONNECTIONS - RESERVED_THREADS
-"""All others: together as many as may call AWS at once."""
+"""The other threads: together as many as may call AWS at once."""
 
 START_AGAIN_AFTER_S = (2.0, 5.0, 10.0, 13.0)
 """The waits before a shard that could not be started is tried again, within the same minute."""
@@ -97,21 +98,9 @@ class Poller:
     def run(
         self, start: PollerStart, owner: str, function: str, remaining_ms: Callable[[], int]
     ) -> dict[str, Any]:
-        """Start an invocation a shard, or poll one shard in a pass.
+        """Start an invocation of the same function a shard, or poll one shard in a pass, as an owner of a unique name.
 
-        Parameters
-        ----------
-        owner : str
-            A unique name for this invocation.
-        function : str
-            The name of this very function.
-        remaining_ms : callable
-            Returns how long the invocation may still run, in milliseconds.
-
-        Returns
-        -------
-        dict
-            ``{"shards": n}`` where invocations were started, ``{"shard": n, "stopped": reason}`` after a pass.
+        Returns ``{"shards": n}`` where invocations were started, ``{"shard": n, "stopped": reason}`` after a pass.
         """
         if start.started_by == "schedule" and start.shard is None:
             self._check_stream()
@@ -125,10 +114,7 @@ class Poller:
         return {"shard": shard, "stopped": reason.value}
 
     def _check_stream(self) -> None:
-        """Have intake read the whole table if its stream is a new one.
-
-        That happens only in an upgrade, and then this execution environment is new: one read each.
-        """
+        """Have intake read the whole table if its stream was replaced, which only an upgrade does."""
         if self._is_stream_checked:
             return
         try:
@@ -136,7 +122,6 @@ class Poller:
             if not self._is_stream_checked:
                 self._invoke(self._settings.intake_function, {"look_for_missed": True})
         except AWS_FAULTS as error:
-            # The next minute's run tries again.
             logger.warning("stream_not_checked", error=code_of(error))
 
     def _known_shards(self) -> list[int]:
@@ -194,11 +179,10 @@ class Poller:
         self, shard: int, owner: str, take_over: bool, remaining_ms: Callable[[], int]
     ) -> StopReason:
         asyncio.get_running_loop().set_default_executor(UnawaitedThreads(THREADS))
-        metrics = Metrics(
-            self._settings.observability,
-            oldest_alarm_ms=self._settings.oldest_pending_alarm_s * 1000,
-        )
+        oldest_alarm_ms = self._settings.oldest_pending_alarm_s * 1000
+        metrics = Metrics(self._settings.observability, oldest_alarm_ms=oldest_alarm_ms)
         reserved_threads = UnawaitedThreads(RESERVED_THREADS)
+        read_providers = partial(read_secret, self._secrets, self._settings.providers_secret)
         try:
             async with HttpTransport(max_connections=CONNECTIONS_MAX) as http:
                 poll_loop = PollLoop(
@@ -207,7 +191,7 @@ class Poller:
                     tasks=self._tasks,
                     leases=self._leases,
                     outbox=Outbox(self._tasks, self._bus, self._files.store, self._clock),
-                    providers=ProviderRegistry(self._read_providers, http, self._clock),
+                    providers=ProviderRegistry(read_providers, http, self._clock),
                     health=ProviderHealthStore(self._states, self._clock),
                     metrics=metrics,
                     clock=self._clock,
@@ -218,6 +202,3 @@ class Poller:
         finally:
             reserved_threads.shutdown()
             metrics.emit()
-
-    def _read_providers(self) -> str:
-        return read_secret(self._secrets, self._settings.providers_secret)

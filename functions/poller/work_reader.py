@@ -32,10 +32,7 @@ that long before the last one."""
 class WorkReader:
     """Gives pending tasks to the scheduler, and ended ones to the outbox.
 
-    Attributes
-    ----------
-    read_from_ms : int
-        When the last read began that came to its end, in milliseconds since 1970; 0 before the first.
+    `read_from_ms` is when the last completed read began; 0 before the first.
     """
 
     shard: int
@@ -80,7 +77,7 @@ class WorkReader:
             self._unreadable.add(key)
             logger.error("item_unreadable", task_id=key.task_id, provider=key.provider)
         self.outbox.add_found(work.event_pending)
-        # Only now, when nothing of this read is lost; and no moment in the future hides what comes before it.
+        # Now that nothing of this read is lost; a moment in the future must not hide what comes before it.
         self._seen_until_ms = max(self._seen_until_ms, min(work.seen_until_ms, self.clock()))
         self.read_from_ms = max(self.read_from_ms, now_ms)
         if is_late_read:

@@ -113,7 +113,7 @@ def _metrics_of(record: dict[str, Any]) -> Iterator[Metric]:
 def _emit_of_the_poller(size: Observability) -> None:
     metrics = PollerMetrics(size, oldest_alarm_ms=OLDEST_ALARM_MS)
     for outcome in ("pending", "unauthorised", "throttled"):
-        metrics.question("suno", outcome)
+        metrics.polled("suno", outcome)
     metrics.no_longer_accepted("suno")
     for status in (Status.COMPLETED, Status.FAILED):
         metrics.ended("suno", status, 1)
@@ -127,9 +127,9 @@ def _emit_of_fulfillment(size: Observability) -> None:
     statuses: tuple[Any, ...] = ("archived", "unavailable")
     assets = [ArchivedAsset(clip_id="1", type="audio", status=status, bytes=1) for status in statuses]
     metrics = FulfillmentMetrics(size)
-    metrics.archived("suno", "partial", assets, 1)
-    metrics.coming_again("suno", 1)
-    metrics.told_pending("suno")
+    metrics.archived("suno", assets, 1)
+    metrics.waiting_for("suno", 1)
+    metrics.delivered_pending("suno")
 
 
 def _emit_of_webhooks(size: Observability) -> None:

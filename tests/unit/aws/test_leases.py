@@ -2,7 +2,7 @@ import pytest
 from tests.support.aws import Faulty, client, create_table, fault, items, put
 from tests.support.tasks import NOW_MS
 
-from tunehook.aws.leases import RENEW_EVERY_MS, Leases, Place
+from tunehook.aws.leases import RENEW_EVERY_MS, Leases, Position
 
 # As documented, and not imported: a bound that moves is to be noticed.
 LEASE_MS = 12_000
@@ -164,24 +164,24 @@ def test_a_poller_that_has_taken_the_lease_and_let_it_go_was_started(leases: Lea
 
 
 def test_with_whom_to_go_on_is_left_to_the_next_poller(leases: Leases) -> None:
-    assert leases.left(0).behind == {}
+    assert leases.handover(0).positions == {}
     leases.take_if_free(0, "a", NOW_MS)
-    place = Place(NOW_MS, "task-1")
-    assert leases.note_behind(0, "a", {"gw": place})
+    place = Position(NOW_MS, "task-1")
+    assert leases.save_positions(0, "a", {"gw": place})
     leases.take_over(0, "b", NOW_MS)
-    assert leases.left(0).behind == {"gw": place}
-    assert not leases.note_behind(0, "a", {})
-    assert leases.note_behind(0, "b", {})
-    assert leases.left(0).behind == {}
+    assert leases.handover(0).positions == {"gw": place}
+    assert not leases.save_positions(0, "a", {})
+    assert leases.save_positions(0, "b", {})
+    assert leases.handover(0).positions == {}
 
 
 def test_until_when_the_lease_was_held_before_is_known_to_who_took_it_over(leases: Leases) -> None:
-    assert leases.left(0).until_ms == 0
+    assert leases.handover(0).until_ms == 0
     leases.take_over(0, "a", NOW_MS)
-    assert leases.left(0).until_ms == 0
+    assert leases.handover(0).until_ms == 0
     leases.give_up(0, "a", NOW_MS + 5_000)
     leases.take_over(0, "b", NOW_MS + 60_000)
-    assert NOW_MS < leases.left(0).until_ms <= NOW_MS + 5_000
+    assert NOW_MS < leases.handover(0).until_ms <= NOW_MS + 5_000
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_until_when_the_lease_was_held_before_is_known_to_who_took_it_over(lease
 )
 def test_what_tunehook_cannot_have_noted_says_nothing(leases: Leases, noted: object) -> None:
     put(NAME, {"shard": 0, "behind": noted})
-    assert leases.left(0).behind == {}
+    assert leases.handover(0).positions == {}
 
 
 def test_a_shard_that_is_made_known_is_free_since_a_second(leases: Leases) -> None:

@@ -16,7 +16,7 @@ from tests.unit.aws.writes import others_that_write, writing_methods
 
 from tunehook.aws.circuits import CircuitsTable
 from tunehook.aws.deliveries import Claim, DeliveriesTable
-from tunehook.aws.leases import Leases, Place
+from tunehook.aws.leases import Leases, Position
 from tunehook.aws.provider_states import ProviderState, ProviderStates
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.stream_marks import StreamMark, StreamMarks
@@ -144,15 +144,15 @@ CASES = [
     Case("Leases.begin_start", LEASE, lambda leases: leases.begin_start(0, "me", NOW_MS), what="free"),
     Case("Leases.undo_start", LEASE | {"starter": "me"}, lambda leases: leases.undo_start(0, "me")),
     Case(
-        "Leases.note_behind",
+        "Leases.save_positions",
         MY_LEASE,
-        lambda leases: leases.note_behind(0, "me", {"gw": Place(NOW_MS, "task-1")}),
+        lambda leases: leases.save_positions(0, "me", {"gw": Position(NOW_MS, "task-1")}),
         what="behind",
     ),
     Case(
-        "Leases.note_behind",
+        "Leases.save_positions",
         MY_LEASE | {"behind": {}},
-        lambda leases: leases.note_behind(0, "me", {}),
+        lambda leases: leases.save_positions(0, "me", {}),
         what="no more",
     ),
     Case("DeliveriesTable.create", None, lambda table: table.create(DELIVERY)),

@@ -25,7 +25,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, ...], list[Any]]
 
 
 def test_what_was_kept_is_counted_by_status_with_its_bytes_and_its_duration(capsys: Any) -> None:
-    Metrics().archived("suno", "partial", [KEPT, KEPT, MISSING], 1500)
+    Metrics().archived("suno", [KEPT, KEPT, MISSING], 1500)
     assert told(capsys) == {
         ("TasksArchived", "partial", "suno"): [1],
         ("ArchiveDuration", "suno"): [1500],
@@ -37,24 +37,24 @@ def test_what_was_kept_is_counted_by_status_with_its_bytes_and_its_duration(caps
 
 
 def test_the_figure_of_the_alarm_comes_without_trouble_too(capsys: Any) -> None:
-    Metrics().archived("suno", "complete", [KEPT], 5)
+    Metrics().archived("suno", [KEPT], 5)
     assert told(capsys)[("AssetsUnavailable",)] == [0]
 
 
 def test_what_is_waited_for_is_counted(capsys: Any) -> None:
-    Metrics().coming_again("suno", 3)
+    Metrics().waiting_for("suno", 3)
     assert told(capsys) == {("AssetsWaitedFor", "suno"): [3]}
 
 
 def test_in_lean_what_went_well_is_not_told(capsys: Any) -> None:
     figures = Metrics(Observability.LEAN)
-    figures.archived("suno", "complete", [KEPT], 5)
-    figures.archived("suno", "empty", [], 5)
-    figures.coming_again("suno", 3)
-    figures.told_pending("suno")
+    figures.archived("suno", [KEPT], 5)
+    figures.archived("suno", [], 5)
+    figures.waiting_for("suno", 3)
+    figures.delivered_pending("suno")
     assert told(capsys) == {}
 
 
 def test_in_lean_files_that_could_not_be_had_are_told_without_their_provider(capsys: Any) -> None:
-    Metrics(Observability.LEAN).archived("suno", "partial", [KEPT, MISSING, MISSING], 5)
+    Metrics(Observability.LEAN).archived("suno", [KEPT, MISSING, MISSING], 5)
     assert told(capsys) == {("AssetsUnavailable",): [2]}

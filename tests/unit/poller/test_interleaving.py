@@ -51,7 +51,7 @@ class TestTheLoopNeverWaits:
             {"put": [SLOW] * 9},
             {"renew": [SLOW] * 9},
             {"get_ended": [SLOW] * 9},
-            {"note_behind": [SLOW] * 9},
+            {"save_positions": [SLOW] * 9},
             {"note": [SLOW] * 9},
             {"work": [Course(), HANGING]},
             {"work": [Course(), Course(after_s=1e9)]},

@@ -32,9 +32,9 @@ def test_a_pass_that_did_nothing_tells_that_it_was(capsys: pytest.CaptureFixture
 
 def test_questions_are_counted_by_provider_and_outcome(capsys: pytest.CaptureFixture[str]) -> None:
     figures = Metrics()
-    figures.question("a", "pending")
-    figures.question("a", "pending")
-    figures.question("b", "transient")
+    figures.polled("a", "pending")
+    figures.polled("a", "pending")
+    figures.polled("b", "transient")
     figures.emit()
     dimensions = {"dimensions": ["outcome", "provider"]}
     assert figure(capsys, "Questions") == [
@@ -45,9 +45,9 @@ def test_questions_are_counted_by_provider_and_outcome(capsys: pytest.CaptureFix
 
 def test_refused_keys_are_counted_by_provider_and_in_all(capsys: pytest.CaptureFixture[str]) -> None:
     figures = Metrics()
-    figures.question("a", "unauthorised")
-    figures.question("b", "unauthorised")
-    figures.question("b", "pending")
+    figures.polled("a", "unauthorised")
+    figures.polled("b", "unauthorised")
+    figures.polled("b", "pending")
     figures.emit()
     assert figure(capsys, "UnauthorisedAnswers") == [
         {"UnauthorisedAnswers": [1.0], "provider": "a", "dimensions": ["provider"]},
@@ -58,7 +58,7 @@ def test_refused_keys_are_counted_by_provider_and_in_all(capsys: pytest.CaptureF
 
 def test_answers_that_took_the_key_count_as_no_refusal(capsys: pytest.CaptureFixture[str]) -> None:
     figures = Metrics()
-    figures.question("a", "pending")
+    figures.polled("a", "pending")
     figures.emit()
     assert figure(capsys, "UnauthorisedAnswers") == []
 
@@ -149,7 +149,7 @@ class TestLean:
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         figures = self.figures()
-        figures.question("a", "pending")
+        figures.polled("a", "pending")
         figures.paused("a", "throttled")
         figures.backlog(7, self.BOUND_MS)
         figures.emit()
@@ -166,7 +166,7 @@ class TestLean:
     def test_refused_keys_are_counted_together(self, capsys: pytest.CaptureFixture[str]) -> None:
         figures = self.figures()
         for provider in ("a", "b", "b"):
-            figures.question(provider, "unauthorised")
+            figures.polled(provider, "unauthorised")
         figures.no_longer_accepted("a")
         figures.emit()
         assert told(capsys) == [

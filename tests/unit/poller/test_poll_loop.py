@@ -367,8 +367,8 @@ class Spy(Metrics):
         super().__init__()
         self.told: list[tuple[Any, ...]] = []
 
-    def question(self, provider: str, outcome: str) -> None:
-        self.told.append(("question", provider, outcome))
+    def polled(self, provider: str, outcome: str) -> None:
+        self.told.append(("polled", provider, outcome))
 
     def ended(self, provider: str, status: Status, detection_delay_ms: int | None) -> None:
         self.told.append(("ended", provider, status.value, detection_delay_ms))
@@ -387,7 +387,7 @@ class TestFigures:
         world.add()
         spy = Spy()
         world.run(metrics=spy)
-        assert spy.told == [("question", "gw", "completed"), ("ended", "gw", "completed", None)]
+        assert spy.told == [("polled", "gw", "completed"), ("ended", "gw", "completed", None)]
 
     def test_an_answer_that_pauses_the_provider_is_counted_and_what_the_pause_holds_back_is_not(self) -> None:
         async def refuse(request: httpx.Request) -> httpx.Response:
@@ -398,7 +398,7 @@ class TestFigures:
         world.add()
         spy = Spy()
         world.run(metrics=spy, lasts_s=40)
-        assert spy.told == [("question", "gw", "unauthorised"), ("paused", "gw", "unauthorised")]
+        assert spy.told == [("polled", "gw", "unauthorised"), ("paused", "gw", "unauthorised")]
 
     def test_an_event_that_another_pass_left_over_is_counted_and_a_rejection_is_not(self) -> None:
         world = World()

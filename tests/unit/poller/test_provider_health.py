@@ -27,7 +27,7 @@ class Counted(Metrics):
         super().__init__()
         self.told: list[str] = []
 
-    def question(self, provider: str, outcome: str) -> None:
+    def polled(self, provider: str, outcome: str) -> None:
         self.told.append(outcome)
 
     def no_longer_accepted(self, provider: str) -> None:

@@ -30,22 +30,22 @@ _FREE_SINCE_MS: Final = 1_000
 """A released lease is dated back by this, so that clocks which differ a little agree that it is free."""
 
 
-class Place(NamedTuple):
-    """A task's place in the order in which a shard's tasks are polled."""
+class Position(NamedTuple):
+    """A task's position in the order in which a shard's tasks are polled."""
 
     since_ms: int
     task_id: str
 
 
-class Left(NamedTuple):
+class Handover(NamedTuple):
     """What a poller finds on the lease that it has taken over.
 
-    `until_ms` is when the lease of the poller before ended, 0 if there was none. `behind` has the task to go on with
+    `until_ms` is when the lease of the poller before ended, 0 if there was none. `positions` has the task to go on with
     for each provider that had more tasks due than could be polled.
     """
 
     until_ms: int
-    behind: dict[str, Place]
+    positions: dict[str, Position]
 
 
 class Leases(TableGateway):
@@ -126,20 +126,22 @@ class Leases(TableGateway):
             only_in_doubt=True,
         ).done
 
-    def left(self, shard: int) -> Left:
+    def handover(self, shard: int) -> Handover:
         """Return what the poller before has left (strongly consistent), without what is malformed."""
         lease = self._table.get({"shard": shard}) or {}
         noted, until_ms = lease.get("behind"), lease.get("was_until_ms")
-        places = noted.items() if isinstance(noted, dict) else ()
-        behind = {name: Place(each["since_ms"], each["task_id"]) for name, each in places if _is_place(each)}
-        return Left(int(until_ms) if is_whole(until_ms, 0, LATEST_MS) else 0, behind)  # type: ignore[arg-type]
+        saved = noted.items() if isinstance(noted, dict) else ()
+        positions = {
+            name: Position(each["since_ms"], each["task_id"]) for name, each in saved if _is_position(each)
+        }
+        return Handover(int(until_ms) if is_whole(until_ms, 0, LATEST_MS) else 0, positions)  # type: ignore[arg-type]
 
-    def note_behind(self, shard: int, owner: str, behind: Mapping[str, Place]) -> bool:
+    def save_positions(self, shard: int, owner: str, positions: Mapping[str, Position]) -> bool:
         """Save the task to go on with by provider; return False if another poller has taken over."""
         return self._table.update(
             {"shard": shard},
-            set={"behind": {name: place._asdict() for name, place in behind.items()}} if behind else {},
-            remove=[] if behind else ["behind"],
+            set={"behind": {name: each._asdict() for name, each in positions.items()}} if positions else {},
+            remove=[] if positions else ["behind"],
             condition=Attr("owner").eq(owner),
         ).done
 
@@ -152,7 +154,7 @@ def _is_free(now_ms: int) -> ConditionBase:
     return Attr("until_ms").not_exists() | Attr("until_ms").lte(now_ms)
 
 
-def _is_place(noted: Any) -> bool:
+def _is_position(noted: Any) -> bool:
     return (
         isinstance(noted, dict)
         and is_whole(noted.get("since_ms"), 0, LATEST_MS)
