@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 _MAX_DETAIL: Final = 300
 
-_NOT_FOUND_CODES: Final = frozenset(
-    coerce.names(
+_NOT_FOUND_CODES: Final = {
+    *coerce.names(
         "task_not_exist task_not_exists task_not_found tasknotfound not_found notfound record_not_found"
     )
-)
+}
 _THING: Final = (
     r"(?:tasks?|jobs?|records?|songs?|music|clips?|generations?|predictions?|lyrics|data"
     r"|request[\s_-]?id|task[\s_-]?id)"
@@ -69,13 +69,11 @@ _WRONG_KEY: Final = (
 
 def message(payload: Any) -> str | None:
     """Return the message of an error object, its code first, shortened; None where it has none."""
-    if not isinstance(payload, dict):
-        return None
-    return " ".join(dict.fromkeys(_texts(payload)))[:_MAX_DETAIL] or None
+    texts = _texts(payload) if isinstance(payload, dict) else ()
+    return " ".join(dict.fromkeys(texts))[:_MAX_DETAIL] or None
 
 
 def described(status: int, payload: Any) -> str:
-    """Return a status and the provider's own message about it, shortened."""
     return f"HTTP {status}: {said}" if (said := message(payload)) else f"HTTP {status}"
 
 
@@ -91,14 +89,9 @@ def says_not_found(payload: Mapping[str, Any]) -> bool:
 
 
 def refusal(status: int, payload: Mapping[str, Any], described: str) -> Unauthorised | None:
-    """Return what an error object says about the key; None if it is about something else.
+    """Return what an error object says about the key, with the error as `described`; None if nothing.
 
-    Parameters
-    ----------
-    status : int
-        The HTTP status, or the error's own code where that is one.
-    described : str
-        The error, for the outcome's detail.
+    `status` is the HTTP status, or the error's own code where that is one.
     """
     said = _all_texts(payload)
     if status == 402 or (status in _MAY_BE_CREDIT and _says_no_credit(said)):
@@ -124,10 +117,9 @@ def says_too_often(payload: Mapping[str, Any]) -> bool:
 
 
 def _says_no_credit(said: str) -> bool:
-    if re.search(_NO_CREDIT, said) is None:
-        return False
     # "Quota exceeded: 60 requests per minute" is about requests, not about money.
-    return re.search(_TOO_OFTEN, said) is None or re.search(_OF_MONEY, said) is not None
+    is_limit = re.search(_TOO_OFTEN, said) is not None and re.search(_OF_MONEY, said) is None
+    return re.search(_NO_CREDIT, said) is not None and not is_limit
 
 
 def own_status(payload: Mapping[str, Any]) -> int | None:

@@ -98,10 +98,9 @@ class TaskPoller:
             request = self._adapter.request(task_id)
         except ValueError:
             return NotFound()
-        priority = self.priority(task_id, overdue)
-        is_still_wanted = partial(is_wanted, task_id)
+        priority, read = self.priority(task_id, overdue), self._adapter.read
         outcome = await self.call(
-            request, self._adapter.read, key, priority, task_id, is_wanted=is_still_wanted
+            request, read, key, priority, task_id, is_wanted=partial(is_wanted, task_id)
         )
         if isinstance(outcome, Transient | Unauthorised):
             self._priorities[task_id] = Priority.DOUBTED
@@ -208,11 +207,8 @@ class TaskPoller:
                 reply = await self._http.send(
                     request.method, self._base_url + request.path, headers, content, max_bytes=MAX_BODY_BYTES
                 )
-            body = plain_body(reply)
-            answer = Answer(
-                reply.status, reply.headers, body, self._utc_now(), self._secret, self._config.base_url
-            )
-            return read(answer)
+            body, now, base_url = plain_body(reply), self._utc_now(), self._config.base_url
+            return read(Answer(reply.status, reply.headers, body, now, self._secret, base_url))
         except UnreadablePayloadError as error:
             return Transient(str(error), is_too_large=error.is_too_large)
         except Exception as error:  # noqa: BLE001 - whatever a transport raises becomes an outcome

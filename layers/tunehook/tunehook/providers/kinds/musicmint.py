@@ -35,7 +35,6 @@ class Musicmint(Adapter):
     ids_per_call = 5000
 
     def request(self, task_id: str) -> Request:
-        """Return the request for one task; see the base class."""
         return Request("POST", f"/api/v1/task/{encoded_id(task_id)}", {})
 
     def many_request(self, _task_ids: Sequence[str], page: int, /) -> Request:

@@ -28,7 +28,6 @@ class Suno(NewApiAdapter):
     pace_one_by_one = GATEWAY_ONE_BY_ONE
 
     def request(self, task_id: str) -> Request:
-        """Return the request for one task; see the base class."""
         return Request("GET", f"/suno/fetch/{encoded_id(task_id)}")
 
     def many_request(self, task_ids: Sequence[str], _page: int, /) -> Request:
