@@ -87,7 +87,7 @@ class Provider:
         return self.config.max_concurrency * (together or 1)
 
     def restore_pause(self, seconds: float, reason: str) -> None:
-        """Go on with a pause of an earlier run, which began for the outcome of this name: see `CircuitBreaker.restore`."""
+        """Go on with a pause of an earlier run, which began for the outcome of this name."""
         self._breaker.restore(seconds, reason)
 
     def is_paused(self) -> bool:
@@ -121,7 +121,7 @@ class Provider:
 
         The `overdue`, whose deadline has passed, go first; then tasks not polled before, calls of this method at the
         same time in turns; then those that got an answer, and as many of those that got none the last time. The latter,
-        the overdue, and the `old` that were not polled before (so long ago submitted that they may well hang), never
+        the overdue, and the `old` that were not polled before (waiting for so long that they may well hang), never
         have the last quarter of the requests at a time to themselves: where they hang, the others need not wait. An
         overdue task that hung, or failed while others did not, no longer goes first.
 

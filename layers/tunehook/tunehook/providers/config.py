@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from tunehook.errors import InvalidInput
+from tunehook.providers import coerce
 from tunehook.providers.kinds import ADAPTERS
 
 if TYPE_CHECKING:
@@ -19,9 +20,10 @@ _NAME = r"^[A-Za-z0-9._-]{1,64}$"
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _HARMLESS_FIELD = re.compile(r"[a-z_]{1,32}")
 # What the kinds append themselves, or other APIs of the same gateways have; then those of gateways' web pages.
-_ODD_SEGMENTS = {"v1", "v2", "suno", "api", "fetch", "submit", "task", "tasks", "music"} | {
-    *("console", "dashboard", "panel", "login", "register", "token", "home", "index.html", "web")
-}
+_ODD_SEGMENTS = coerce.names(
+    "v1 v2 suno api fetch submit task tasks music"
+    " console dashboard panel login register token home index.html web"
+)
 
 
 def _known_kind(kind: str) -> str:

@@ -1,7 +1,7 @@
 """Who answered in place of a gateway: a challenge, a firewall, a proxy, a web site.
 
 Only the gateway itself can refuse a key (docs/provider-contracts.md, "Errors"). What stands in front of it is named, so
-that nobody looks for the fault at the key. Header names are in lower case, bodies decompressed.
+that nobody looks for the fault at the key.
 """
 
 from __future__ import annotations
@@ -127,11 +127,9 @@ def _what(status: int, headers: Mapping[str, str], text: str, *, is_html: bool) 
 
 def _owner(headers: Mapping[str, str], text: str, *, is_plain: bool) -> str:
     server = headers.get("server", "").lower()
-    owners = (
-        *(owner for name, owner in _GUARDS.items() if name in headers),
-        *(owner for pattern, owner in _BY_BODY.items() if re.search(pattern, text, re.IGNORECASE)),
-        *(owner for part, owner in _BY_SERVER.items() if part in server),
-    )
+    owners = [owner for name, owner in _GUARDS.items() if name in headers]
+    owners += (owner for pattern, owner in _BY_BODY.items() if re.search(pattern, text, re.IGNORECASE))
+    owners += (owner for part, owner in _BY_SERVER.items() if part in server)
     if owners:
         return f" of {owners[0]}"
     if "cf-ray" in headers:
