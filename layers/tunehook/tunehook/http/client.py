@@ -7,7 +7,8 @@ httpx parses a URL and writes it anew. A request that is to carry its target byt
 from __future__ import annotations
 
 import http.cookiejar
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final
 
 import aiohttp
 import httpx
@@ -17,9 +18,6 @@ from tunehook.errors import InvalidInput
 from tunehook.http.errors import TRANSLATED, translated
 from tunehook.http.transport import DEFAULT_HEADERS, HttpTransport
 from tunehook.http.urls import as_https, resolved, split_wire_url, wire_url
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
 
 MAX_REDIRECTS: Final = 20
 

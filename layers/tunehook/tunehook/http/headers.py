@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from tunehook.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MAX_HEADERS = 10
 MAX_VALUE_LENGTH = 2048

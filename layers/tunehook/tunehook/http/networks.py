@@ -8,11 +8,8 @@ versions, and lets embedded IPv4 addresses through (docs/webhook-contract.md, "W
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _FORBIDDEN_V4 = {
     IPv4Network("0.0.0.0/8"): "this network",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
@@ -25,7 +26,6 @@ from tunehook.http.urls import MAX_WIRE_URL_LENGTH, split_wire_url
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
 
     from aiohttp.connector import Connection
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
 from tunehook.cadence import DIRECT, Pace
@@ -16,9 +17,6 @@ from tunehook.providers.outcomes import NotFound, Outcome, Throttled, Transient,
 from tunehook.providers.pages import CHALLENGE_HEADERS, bars, object_in_front, page
 from tunehook.providers.payload import UnreadablePayloadError, parse
 from tunehook.providers.results import Origin, unwrapped
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 MAX_RETRY_AFTER_S = 300.0
 

@@ -8,10 +8,7 @@ from __future__ import annotations
 import codecs
 import functools
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from collections.abc import Iterator
 
 _CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([\w.:+-]{1,40})""", re.ASCII | re.IGNORECASE)
 _BOMS = (  # the longer before those they begin with
@@ -84,8 +81,10 @@ def decodings(body: bytes, content_type: str, secret: bytes = b"") -> Iterator[s
         if body.startswith(mark):
             yield body[len(mark) :].decode(codec, "replace")
             return
-    if (shown := _shown_by_zeros(body)) is not None:
-        yield body.decode(shown, "replace")
+    zeros = bytes(not byte for byte in body[:4])  # JSON begins with ASCII (RFC 4627, section 3)
+    for codec, shown in _ZEROS.items():
+        if zeros in shown:
+            yield body.decode(codec, "replace")
     if secret:
         body = body.replace(secret, b"***")
     if declared not in (None, "utf-8"):
@@ -122,12 +121,6 @@ def _is_utf8(body: bytes, declared: str) -> bool:
         return True
     # Characters of two bytes alone can as well be Chinese in GBK. Longer ones by chance are next to impossible.
     return declared not in _STATEFUL and (declared in _WESTERN or _WIDE.search(body) is not None)
-
-
-def _shown_by_zeros(body: bytes) -> str | None:
-    """Return the charset of JSON without a byte order mark, whose first characters are ASCII (RFC 4627, section 3)."""
-    zeros = bytes(not byte for byte in body[:4])
-    return next((codec for codec, shown in _ZEROS.items() if zeros in shown), None)
 
 
 def _guessed(body: bytes) -> list[str]:

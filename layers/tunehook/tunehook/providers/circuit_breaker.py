@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tunehook.providers.outcomes import Throttled, Transient, Trouble, Unauthorised
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SLOW_S = 5.0
 """A failure that took so long says less of its provider, and cannot come too often."""
@@ -83,7 +80,6 @@ class CircuitBreaker:
         return None
 
     async def wait_for_probe(self) -> None:
-        """Wait while a probe is under way."""
         while self._probe is not None:
             await self._probe.wait()
 

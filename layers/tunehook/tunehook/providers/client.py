@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
+from tunehook.cadence import Pace
+from tunehook.http.reply import Transport
 from tunehook.providers.batch_poller import BatchPoller
 from tunehook.providers.kinds import ADAPTERS
 from tunehook.providers.outcomes import Outcome
@@ -17,8 +19,6 @@ from tunehook.providers.task_poller import IsWanted, TaskPoller
 from tunehook.times import SteadySeconds
 
 if TYPE_CHECKING:
-    from tunehook.cadence import Pace
-    from tunehook.http.reply import Transport
     from tunehook.providers.config import ProviderConfig
 
 _DIGEST_ROUNDS = 10_000
@@ -58,7 +58,6 @@ class Provider:
 
     @property
     def knows_many(self) -> bool:
-        """Whether query-many works, as far as is known."""
         return self._batches.works
 
     @cached_property
@@ -91,7 +90,6 @@ class Provider:
         self._breaker.restore(seconds, reason)
 
     def is_paused(self) -> bool:
-        """Return whether polling is of no use at the moment."""
         return self._breaker.is_open()
 
     def close(self) -> None:

@@ -6,13 +6,11 @@ import binascii
 import contextlib
 import math
 import re
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 _MAX_URL = 16_384
 _MAX_DATA_HEAD = 300
@@ -292,7 +290,6 @@ def without_data(value: str) -> str:
 
 
 def objects(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the JSON objects in a list, skipping whatever else is in it."""
     if isinstance(value, list):
         yield from (item for item in value if isinstance(item, dict))
 

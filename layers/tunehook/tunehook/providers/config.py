@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -12,9 +13,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 from tunehook.errors import InvalidInput
 from tunehook.providers import coerce
 from tunehook.providers.kinds import ADAPTERS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _NAME = r"^[A-Za-z0-9._-]{1,64}$"
 _VISIBLE = re.compile(r"[\x21-\x7e]+")

@@ -71,7 +71,6 @@ class FairSemaphore:
             keys.clear()
 
     def release(self, priority: Priority) -> None:
-        """Give back a slot that was acquired with this priority."""
         self._free += 1
         self._free_for_doubted += priority in _MAY_HANG
         if not self._is_waking and self._next_priority() is not None:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
 from tunehook.providers import coerce, results
-from tunehook.providers.adapter import Adapter
+from tunehook.providers.adapter import Adapter, Answer
 from tunehook.providers.outcomes import Failed, NotFound, Outcome, SeemsFailed, TaskResult, Transient
 from tunehook.providers.refusals import described, refusal, says_not_found
 from tunehook.providers.results import Origin, ReadClip, has_file, unwrapped
 from tunehook.providers.statuses import StatusClass, StatusVocabulary, normal, pending
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from tunehook.providers.adapter import Answer
 
 # Sources: docs/provider-contracts.md, "Status words".
 _TASK_STATUSES: Final = StatusVocabulary(
@@ -43,6 +39,7 @@ _CODES: Final = ("code", "status_code", "statusCode", "errcode", "errno", "ret")
 _TASK_IDS: Final = ("task_id", "taskId", "id")
 _STATUS: Final = ("status", "task_status", "taskStatus", "state")
 _OF_A_TASK: Final = coerce.names("progress fail_reason submit_time start_time finish_time action platform")
+_OF_LISTED_TASKS: Final = frozenset({"data", "result_url", "clips", "songs"})
 _TASK_INSIDE: Final = ("task", "task_info", "taskInfo", "record")
 _CLIP_LISTS: Final = coerce.names(
     "clips songs sunoData suno_data data results result response output tracks music musics audios lyricsData"
@@ -140,7 +137,8 @@ def read_data(data: Any, origin: Origin) -> Outcome | None:
     if data is None or data == "":  # legal, and not an answer yet (row 5)
         return pending("queued", "")
     if isinstance(data, list):
-        tasks = [each for each in coerce.objects(data) if _is_listed_task(each)]
+        named = (each for each in coerce.objects(data) if "task_id" in each and "status" in each)
+        tasks = [each for each in named if not _OF_LISTED_TASKS.isdisjoint(each)]
         if not tasks:
             return read_clip_list(data, origin)
         return read_task(tasks[0], origin) if len(data) == 1 else None
@@ -151,11 +149,6 @@ def read_data(data: Any, origin: Origin) -> Outcome | None:
         inside: Mapping[str, Any] = next(inner, {})
         data = data if coerce.first(inside, *_STATUS) is None else inside
     return read_task(data, origin)
-
-
-def _is_listed_task(item: Mapping[str, Any]) -> bool:
-    has_clips = any(name in item for name in ("data", "result_url", "clips", "songs"))
-    return "task_id" in item and "status" in item and has_clips
 
 
 def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:

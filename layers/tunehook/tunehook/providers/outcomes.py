@@ -136,16 +136,7 @@ class Transient:
     is_too_large: bool = False
 
 
-Outcome: TypeAlias = (
-    Pending
-    | SeemsFailed
-    | Completed
-    | CompletedWithoutResults
-    | Failed
-    | NotFound
-    | Throttled
-    | Unauthorised
-    | Transient
-)
 Trouble: TypeAlias = Throttled | Unauthorised | Transient
 """The outcomes that are about the provider, not about a task."""
+
+Outcome: TypeAlias = Pending | SeemsFailed | Completed | CompletedWithoutResults | Failed | NotFound | Trouble

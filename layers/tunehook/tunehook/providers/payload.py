@@ -9,17 +9,14 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tunehook.http.decompress import UnreadableCoding, content_encoding, decompressed
+from tunehook.http.reply import Reply
 from tunehook.providers.charsets import decodings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tunehook.http.reply import Reply
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 REDACTED = "***"
@@ -148,25 +145,17 @@ def _what_it_is(text: str, problem: json.JSONDecodeError, secret: str) -> str:
     if text[0] in '{["':
         if problem.msg == "Extra data":
             return "something follows the JSON of the body"
-        return "the body is cut off" if _is_cut_off(text, problem) else "the body is no JSON"
-    words = _quotable(text, secret)
-    return f'the body is no JSON but says "{words}"' if words[:1].isalpha() else "the body is no JSON"
-
-
-def _is_cut_off(text: str, problem: json.JSONDecodeError) -> bool:
-    rest = text[problem.pos :]
-    return (
-        problem.msg.startswith("Unterminated string")
-        or any(word.startswith(rest) for word in ("true", "false", "null", "-"))
-        or ("escape" in problem.msg and len(rest) < len(r"\u0000"))
-    )
-
-
-def _quotable(text: str, secret: str) -> str:
-    """Return the beginning of a text as one line; nothing of one that is not made for readers."""
+        rest = text[problem.pos :]
+        is_cut_off = (
+            problem.msg.startswith("Unterminated string")
+            or any(word.startswith(rest) for word in ("true", "false", "null", "-"))
+            or ("escape" in problem.msg and len(rest) < len(r"\u0000"))
+        )
+        return "the body is cut off" if is_cut_off else "the body is no JSON"
     # Redacted first: of a key that was cut, the beginning would be left.
     words = " ".join(redact(text, secret)[: 2 * _MAX_QUOTED].split())
-    return _cut(words, _MAX_QUOTED) if words.isprintable() else ""
+    is_text = words[:1].isalpha() and words.isprintable()
+    return f'the body is no JSON but says "{_cut(words, _MAX_QUOTED)}"' if is_text else "the body is no JSON"
 
 
 _DECODER = json.JSONDecoder(

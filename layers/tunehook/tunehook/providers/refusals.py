@@ -7,13 +7,11 @@ Gateways say the same things under different codes and HTTP statuses, in English
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from tunehook.providers import coerce
 from tunehook.providers.outcomes import Unauthorised
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 _MAX_DETAIL: Final = 300
 
@@ -94,7 +92,9 @@ def refusal(status: int, payload: Mapping[str, Any], described: str) -> Unauthor
     `status` is the HTTP status, or the error's own code where that is one.
     """
     said = _all_texts(payload)
-    if status == 402 or (status in _MAY_BE_CREDIT and _says_no_credit(said)):
+    # "Quota exceeded: 60 requests per minute" is about requests, not about money.
+    has_no_credit = re.search(_NO_CREDIT, said) is not None and not says_too_often(payload)
+    if status == 402 or (status in _MAY_BE_CREDIT and has_no_credit):
         return Unauthorised(f"no credit left: {described}", "credit")
     if status == 403 and not re.search(_WRONG_KEY, said):
         hint = ": make a key without a model list" if re.search(_MODELS, said) else ""
@@ -114,12 +114,6 @@ def says_too_often(payload: Mapping[str, Any]) -> bool:
     """Return whether an error's text says that requests come too often, and not that no credit is left."""
     said = _all_texts(payload)
     return re.search(_TOO_OFTEN, said) is not None and re.search(_OF_MONEY, said) is None
-
-
-def _says_no_credit(said: str) -> bool:
-    # "Quota exceeded: 60 requests per minute" is about requests, not about money.
-    is_limit = re.search(_TOO_OFTEN, said) is not None and re.search(_OF_MONEY, said) is None
-    return re.search(_NO_CREDIT, said) is not None and not is_limit
 
 
 def own_status(payload: Mapping[str, Any]) -> int | None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from itertools import islice, zip_longest
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tunehook.clips import Clip
 from tunehook.providers import coerce
 from tunehook.providers.outcomes import Completed, CompletedWithoutResults, InlineFile, TaskResult
 from tunehook.providers.payload import UnreadablePayloadError, bounded, json_size, parse
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 MAX_OBJECT_BYTES = 200_000
 MAX_CLIPS_BYTES = 100_000
@@ -36,7 +35,7 @@ _AUDIO = coerce.names(
     "audio_url audioUrl song_url songUrl song_path songPath mp3_url mp3Url audio sound_url soundUrl music_url musicUrl"
     " audio_file audioFile wav_url wavUrl audio_wav_url audioWavUrl"
 )
-# Links whose name does not say to what: they count where there is no other, and their ending says what they are.
+# Their ending says what they are; they count where there is no other.
 _ANY_FILE = coerce.names("file_url fileUrl download_url downloadUrl play_url playUrl url")
 _SOURCE_AUDIO = ("source_audio_url", "sourceAudioUrl")
 _COVER = ("image_url", "imageUrl", "cover_url", "coverUrl", "image_path", "imagePath")
@@ -165,7 +164,6 @@ def read_text(source: Mapping[str, Any], task_id: str, *, is_wanted: bool | None
 
 
 def text_clip(text: str, task_id: str, source: Mapping[str, Any]) -> ReadClip:
-    """Return the clip of a text, which has the text's id, or else the task's."""
     clip_id = coerce.first(source, "id", "clip_id", "lyrics_id") or task_id
     bare = read_clip({"id": clip_id, "title": source.get("title")}).clip
     encoded = coerce.without_data(text).encode("utf-8", "replace")[:_MAX_TEXT_BYTES]
@@ -178,25 +176,24 @@ def read_links(links: Iterable[Any], clip_id: str, origin: Origin) -> list[ReadC
 
     Videos and covers belong to the audio files in their order.
     """
-    unique_urls: dict[str, dict[str, None]] = {kind: {} for kind in _OUTSIDE}
-    unique_files: dict[str, dict[bytes, None]] = {kind: {} for kind in _OUTSIDE}
+    urls: dict[str, dict[str, None]] = {kind: {} for kind in _OUTSIDE}
+    files: dict[str, dict[bytes, None]] = {kind: {} for kind in _OUTSIDE}
     for entry in links:
         kind, url = _media_link(entry, origin.base_url)
         if url is not None:
-            unique_urls[kind][url] = None
+            urls[kind][url] = None
         elif (content := coerce.data_file(entry)) is not None:
-            unique_files[kind][content] = None
-    urls = {kind: list(found) for kind, found in unique_urls.items()}
-    files = {kind: list(found) for kind, found in unique_files.items()}
+            files[kind][content] = None
     videos = 0 if urls["audio"] else len(urls["video"])
+    count = max(len(urls["audio"]), len(files["audio"]), videos, 1)
+    rows: Iterable[tuple[Any, ...]] = zip_longest(*urls.values(), *files.values())
     read: list[ReadClip] = []
-    for at in range(max(len(urls["audio"]), len(files["audio"]), videos, 1)):
-        source = {name: urls[kind][at] for kind, name in _OUTSIDE.items() if at < len(urls[kind])}
-        inside = {kind: found[at] for kind, found in files.items() if at < len(found)}
-        if source or inside:
-            clip = read_clip({"id": clip_id, **source})
-            with_files = dataclasses.replace(clip.clip, inline=tuple(inside))
-            read.append(ReadClip(with_files, inside, clip.is_settled))
+    for row in islice(rows, count):
+        source = dict(zip(_OUTSIDE.values(), row, strict=False))
+        inside = {kind: each for kind, each in zip(files, row[len(urls) :], strict=True) if each is not None}
+        clip = read_clip({"id": clip_id, **source})
+        with_files = dataclasses.replace(clip.clip, inline=tuple(inside))
+        read.append(ReadClip(with_files, inside, clip.is_settled))
     return read
 
 
@@ -327,7 +324,6 @@ def _media_link(entry: Any, base_url: str) -> tuple[str, str | None]:
 
 
 def is_media(value: Any, base_url: str = "") -> bool:
-    """Return whether something is a link to audio or video by its ending."""
     return _extension(coerce.link(value, base_url)) in (*_AUDIO_EXTENSIONS, *_VIDEO_EXTENSIONS)
 
 
@@ -363,7 +359,7 @@ def _unusable(source: Mapping[str, Any], base_url: str) -> Iterator[str]:
 
 
 def _with_unique_ids(clips: Iterable[ReadClip]) -> Iterable[ReadClip]:
-    seen: set[str] = set()
+    seen = set[str]()
     for position, each in enumerate(clips, start=1):
         clip_id = each.clip.clip_id or f"clip-{position}"
         while clip_id in seen:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypeAlias
 
 from tunehook.providers import coerce
 from tunehook.providers.outcomes import Pending
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 StatusClass: TypeAlias = Literal["queued", "processing", "succeeded", "failed", "seems_failed", "unknown"]
 
