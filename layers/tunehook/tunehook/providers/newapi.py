@@ -218,9 +218,8 @@ class _Clips:
             self.sources = _clip_objects({name: task.get(name) for name in _CLIP_LISTS if name != "data"})
         words = [coerce.first(source, "status", "state") for source in self.sources]
         self.statuses = [(_CLIP_STATUSES.classify(word), word) for word in words]
-        self._read = [
-            self._clip(source, *status) for source, status in zip(self.sources, self.statuses, strict=True)
-        ]
+        pairs = zip(self.sources, self.statuses, strict=True)
+        self._read = [self._clip(source, *status) for source, status in pairs]
         if not any(has_file(each.clip) for each in self._read):
             self._read = self._outside()
 
@@ -230,9 +229,8 @@ class _Clips:
             return text
         is_expected = status in ("queued", "processing") and word is not None
         clip = results.read_clip(source, self._origin, is_expected=is_expected)
-        if status in ("failed", "seems_failed"):
-            return ReadClip(clip.clip, clip.files, True, clip.unusable)
-        return clip
+        is_settled = clip.is_settled or status in ("failed", "seems_failed")
+        return ReadClip(clip.clip, clip.files, is_settled, clip.unusable)
 
     def _outside(self) -> list[ReadClip]:
         """Add what is outside of the clips, where none of them has a file (rows 22 and 26)."""
@@ -288,10 +286,8 @@ class _Clips:
 
     def are_there(self, *, unsaid: bool = False) -> bool:
         """Return whether there are clips, and each calls itself complete (or nothing, if `unsaid`) and has its file."""
-        ended = all(
-            status == "succeeded" or (unsaid and word in (None, "")) for status, word in self.statuses
-        )
-        return bool(self.sources) and ended and all(has_file(each.clip) for each in self._read)
+        ended = [status == "succeeded" or (unsaid and word in (None, "")) for status, word in self.statuses]
+        return bool(ended) and all(ended) and all(has_file(each.clip) for each in self._read)
 
     @property
     def are_coming(self) -> bool:
@@ -313,9 +309,8 @@ class _Clips:
 def _is_text_task(task: Mapping[str, Any]) -> bool | None:
     """Return whether a task is one for texts; None where it does not say what it is for."""
     action = coerce.first(task, "action", "task_type", "taskType", "type")
-    if not isinstance(action, str):
-        return None
-    return "lyric" in action.lower() or action.strip().lower() == "text"
+    word = action.strip().lower() if isinstance(action, str) else None
+    return None if word is None else "lyric" in word or word == "text"
 
 
 def _clip_objects(data: Any, depth: int = 3) -> list[Mapping[str, Any]]:

@@ -1,7 +1,4 @@
-"""The kinds of providers: one module a kind, whose name is the kind's and which defines `ADAPTER`.
-
-A new kind is one new file in this folder; nothing else names the kinds.
-"""
+"""The kinds of providers: one module a kind, with its name, that defines `ADAPTER`. Nothing else names the kinds."""
 
 from __future__ import annotations
 
@@ -14,7 +11,5 @@ from tunehook.providers.adapter import Adapter
 
 _modules = (importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
 
-ADAPTERS: Mapping[str, Adapter] = MappingProxyType(
-    {module.ADAPTER.kind: module.ADAPTER for module in _modules}
-)
+ADAPTERS: Mapping[str, Adapter] = MappingProxyType({each.ADAPTER.kind: each.ADAPTER for each in _modules})
 """The adapter of each kind, by the kind's name."""
