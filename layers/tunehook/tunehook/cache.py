@@ -30,7 +30,7 @@ class _Entry(Generic[Value]):
 
 
 class Cache(Generic[Key, Value]):
-    """A thread-safe cache of limited age and size, least recently used.
+    """A thread-safe cache of limited age; beyond `max_size` it forgets what was used least recently.
 
     `read` may block: callers that want the key meanwhile share the read and its result. A value is read again after
     `max_age_s`. If that fails, the old value is used for `RETRY_S` more and `on_fault` takes the error, which is raised

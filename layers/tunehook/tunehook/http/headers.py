@@ -13,9 +13,9 @@ MAX_VALUE_LENGTH = 2048
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")  # a token, RFC 9110 section 5.6.2
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?|")
 
-_PROXYS = {"proxy-authenticate", "proxy-authorization", "proxy-connection"}
+_OF_PROXIES = {"proxy-authenticate", "proxy-authorization", "proxy-connection"}
 HOP_BY_HOP = frozenset(
-    {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", *_PROXYS}
+    {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", *_OF_PROXIES}
 )
 """Headers that belong to one connection and are never sent on (RFC 9110 section 7.6.1)."""
 
