@@ -2,9 +2,9 @@
 
 usage: bytecode.py FOLDER
 
-Only a Python can make byte code that it reads. So of those that the layer is for (`wheels.py` has written that down)
-there is some for those that this machine has: the one that runs this, and any `python3.N` on PATH. Which they are is
-added to what is written there, as `byte_code`.
+Only a Python can make byte code that it reads. So there is some for those of the layer's Pythons (`wheels.py` wrote
+them into the manifest) that this machine has: the one that runs this, and any `python3.N` on PATH. The manifest gets
+their list, `byte_code`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 
 
 def main(folder: str) -> None:
-    """Compile the modules below `folder` for each of the layer's Pythons that is here, and write down for which."""
+    """Compile the modules below `folder` for each of the layer's Pythons that is here."""
     path = Path(folder, MANIFEST)
     manifest = json.loads(path.read_text())
     found = {version: program for version in manifest["pythons"] if (program := interpreter(version))}

@@ -2,9 +2,8 @@
 
 usage: slim.py FOLDER
 
-The dynamic loader reads an ELF file by its segments; its sections, symbols and debug information lie behind them and
-are read by nobody at run time. So a file ends where its last segment does, as `sstrip` has it. Binutils need not be
-there, nor know the processor.
+The dynamic loader reads an ELF file by its segments; sections, symbols and debug information lie behind them. So a
+file is cut where its last segment ends, as by `sstrip`. Binutils need not be there, nor know the processor.
 """
 
 import struct
@@ -17,7 +16,6 @@ _SEGMENT = struct.Struct("<IIQQQQQQ")
 
 
 def main(folder: str) -> None:
-    """Cut every compiled module below `folder`."""
     for path in sorted(Path(folder).rglob("*.so*")):
         content = path.read_bytes()
         if content.startswith(_MAGIC):

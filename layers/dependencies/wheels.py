@@ -3,16 +3,14 @@
 usage: wheels.py FOLDER "PYTHONS" "PROCESSORS"        (wheels.py python "3.13 3.14" "x86_64 aarch64")
 
 Wheels are taken, never compiled, so that any Python can build the layer. The compiled parts have the Python and the
-processor in their file names, so all lie in one folder; everything else of a release is the same for all. PROCESSORS
-may be `native`: the wheels of this very interpreter alone, which is what the embedded AWS runs functions with.
-What the layer is for is written into it (`MANIFEST`), for those who deploy it.
+processor in their file names; everything else of a release is the same for all. So all lie in one folder. PROCESSORS
+may be `native`: the wheels of this very interpreter alone, with which the embedded AWS runs functions.
 """
 
 from __future__ import annotations
 
 import filecmp
 import json
-import os
 import platform
 import re
 import shutil
@@ -29,14 +27,10 @@ MANIFEST = "built-for.json"
 
 AT_ONCE = 4
 
-PIP = (
-    *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"),
-    *("--no-deps", "--require-hashes", "--only-binary=:all:"),
-)
+PIP = "-m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes --only-binary=:all:"
 
 
 def main(folder: str, pythons: str, processors: str) -> None:
-    """Fill `folder`, which pip makes."""
     if processors == "native":
         install(PINNED, Path(folder), ())
         write_manifest(folder, [f"{sys.version_info.major}.{sys.version_info.minor}"], [platform.machine()])
@@ -56,15 +50,12 @@ def main(folder: str, pythons: str, processors: str) -> None:
 
 
 def write_manifest(folder: str, pythons: list[str], processors: list[str]) -> None:
-    """Write down what the layer is for."""
     Path(folder, MANIFEST).write_text(json.dumps({"pythons": pythons, "processors": processors}) + "\n")
 
 
 def options(python: str, processor: str) -> tuple[str, ...]:
-    """Return how pip is told the Python of Lambda and the processor.
-
-    Lambda's Python 3.11 has the C library of Amazon Linux 2, which is 2.26; the later ones that of 2023, 2.34.
-    """
+    """Return the options by which pip chooses wheels for a Python of Lambda and a processor."""
+    # Lambda's Python 3.11 has the C library of Amazon Linux 2, which is 2.26; the later ones that of 2023, 2.34.
     kinds = ("manylinux2014",) if python == "3.11" else ("manylinux_2_28", "manylinux2014")
     platforms = (word for kind in kinds for word in ("--platform", f"{kind}_{processor}"))
     return ("--implementation", "cp", "--python-version", python, *platforms)
@@ -72,13 +63,13 @@ def options(python: str, processor: str) -> tuple[str, ...]:
 
 def install(requirements: Path, folder: Path, target: tuple[str, ...]) -> None:
     """Unpack the wheels of a list into a folder; end the program if pip cannot."""
-    command = [*PIP, "--requirement", str(requirements), *target, "--target", str(folder)]
-    if subprocess.run(command, check=False).returncode != 0:
+    paths = ("--requirement", str(requirements), "--target", str(folder))
+    if subprocess.run([sys.executable, *PIP.split(), *target, *paths], check=False).returncode != 0:
         sys.exit(f"pip has no wheels for {' '.join(target) or sys.executable}: see above")
 
 
 def compiled_releases(folder: Path) -> set[str]:
-    """Return the names of what was installed that is not the same for every processor, in pip's spelling."""
+    """Return the names of the installed projects with compiled parts, in pip's spelling."""
     return {
         normalised(path.parent.name.split("-")[0])
         for path in folder.glob("*.dist-info/WHEEL")
@@ -102,15 +93,12 @@ def merge(source: Path, folder: Path) -> None:
     for path in sorted(each for each in source.rglob("*") if each.is_file()):
         within = path.relative_to(source)
         there = folder / within
-        if there.exists():
-            # What pip itself wrote tells of the wheel.
-            if not within.parts[0].endswith(".dist-info") and not filecmp.cmp(path, there, shallow=False):
-                sys.exit(
-                    f"{within} is not the same for every Python and processor: they cannot share a layer"
-                )
-            continue
-        there.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(os.fspath(path), os.fspath(there))
+        if not there.exists():
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(path, there)
+        # What pip itself writes differs by the wheel.
+        elif not within.parts[0].endswith(".dist-info") and not filecmp.cmp(path, there, shallow=False):
+            sys.exit(f"{within} is not the same for every Python and processor: they cannot share a layer")
 
 
 if __name__ == "__main__":

@@ -30,20 +30,11 @@ class _Entry(Generic[Value]):
 
 
 class Cache(Generic[Key, Value]):
-    """A thread-safe cache of limited age and size.
+    """A thread-safe cache of limited age; beyond `max_size` it forgets what was used least recently.
 
-    Parameters
-    ----------
-    read : callable
-        Reads the value of a key; may block. Callers that want the key meanwhile share the read and its result.
-    max_age_s : float
-        After how many seconds a value is read again. If that fails, the old value is used for `RETRY_S` more.
-    on_fault : callable
-        Takes the error of a failed refresh. Where there is no old value, the error is raised instead.
-    max_size : int
-        How many values are kept: those that were used last.
-    clock : callable, optional
-        Seconds of the wall clock, which goes on while Lambda halts the process.
+    `read` may block: callers that want the key meanwhile share the read and its result. A value is read again after
+    `max_age_s`. If that fails, the old value is used for `RETRY_S` more and `on_fault` takes the error, which is raised
+    where there is no old value. `clock` gives seconds of the wall clock, which goes on while Lambda halts the process.
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""Polling intervals: when the next poll of a pending task is due, a pure function, so that waiting costs no write.
-
-The rule is `docs/design.md`, "When a task is asked".
-"""
+"""When the next poll of a pending task is due (`docs/design.md`, "When a task is asked"); waiting costs no write."""
 
 from __future__ import annotations
 
@@ -12,13 +9,9 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often a task is polled at which age.
+    """How often a task is polled at which age: from which age on, and how often, both in seconds, youngest first.
 
-    Attributes
-    ----------
-    steps : tuple of tuple of int and int
-        From which age on, and how often, both in seconds, youngest first. Before the first step a task is polled
-        only once, when it is new.
+    Before the first step a task is polled only once, when it is new.
     """
 
     steps: tuple[tuple[int, int], ...]
@@ -43,17 +36,10 @@ GATEWAY_ONE_BY_ONE: Final = Pace(((0, 10), (180, 20), (600, 60)))
 
 
 def next_poll_ms(submitted_at_ms: int, after_ms: int, pace: Pace) -> int:
-    """Return the first moment after `after_ms` at which a poll of a task is due, in milliseconds since 1970.
+    """Return the first moment after the last poll at which the next is due, in milliseconds since 1970.
 
     Due moments lie at fixed ages, whoever polls, so a new poller goes on exactly where another stopped. The caller
     polls a new task at once: that depends on no age.
-
-    Parameters
-    ----------
-    submitted_at_ms : int
-        When the provider took the task.
-    after_ms : int
-        When the task was last polled.
     """
     age_ms = after_ms - submitted_at_ms
     steps = pace.steps

@@ -8,23 +8,13 @@ from datetime import datetime
 class Clip:
     """A clip of a task: what it is and where its files are.
 
-    Every link is an absolute http(s) URL or None, and each kind of link stands under its own name only.
-    `audio_url` and `audio_source_url` are files; a live stream is never among them
-    (docs/provider-contracts.md, rows 8 and 13). A ``source`` is the upstream copy, a fallback at best.
+    Every link is an absolute http(s) URL or None, and each kind of link stands under its own name only. `audio_url` and
+    `audio_source_url` are files, never live streams (docs/provider-contracts.md, rows 8 and 13). A ``source`` is the
+    upstream copy, a fallback at best. The links die at `expires_at`, if the provider says so.
 
-    Parameters
-    ----------
-    clip_id : str
-        The provider's id of the clip, unique within its task: not fit for a path as it is.
-    prompt : str or None
-        The lyrics or the description it was made from.
-    expires_at : datetime or None
-        When the provider's links die; None when it never said, or never.
-    text : str or None
-        A text that is itself the result, such as lyrics.
-    inline : tuple of str
-        The types of those of its files (``audio``, ``cover``, ``large_cover``, ``video``) that came inside the
-        provider's answer as ``data:`` URIs, and so have no link.
+    `clip_id` is unique within its task, and not fit for a path as it is. `text` is itself the result, such as lyrics.
+    `inline` has the types of its files (``audio``, ``cover``, ``large_cover``, ``video``) that came inside the
+    provider's answer as ``data:`` URIs, and so have no link.
     """
 
     clip_id: str

@@ -58,19 +58,10 @@ class Attempt(_Model):
 class Delivery(_Model):
     """An item of the Deliveries table.
 
-    Attributes
-    ----------
-    subscription_id : str
-        The subscription, or `tunehook.signatures.notify_hook_subscription_id` of a task's own hook.
-    payload : str
-        JSON. Format ``provider``: the body. Otherwise the body's ``data``, in which each asset has its S3
-        ``key`` and no link yet.
-    url : str or None
-        Of a task's own hook; a subscription's own URL counts as it is at each attempt.
-    expires_at : int
-        In seconds since 1970, for DynamoDB's TTL.
-    run, next_attempt : int
-        The run of the schedule, and which of its attempts comes next; both from 1.
+    `subscription_id` may be `tunehook.signatures.notify_hook_subscription_id` of a task's own hook, which alone has a
+    `url` here: a subscription's own counts as it is at each attempt. `payload` is JSON: in the format ``provider`` the
+    body, otherwise the body's ``data``, in which each asset has its S3 ``key`` and no link yet. `run` (of the schedule)
+    and `next_attempt` (in it) count from 1. `expires_at` is in seconds since 1970, for DynamoDB's TTL.
     """
 
     delivery_id: str

@@ -7,10 +7,10 @@ from typing import Any
 
 
 class UnawaitedThreads(ThreadPoolExecutor):
-    """An executor for an event loop that must end in time.
+    """An executor for an event loop that must end in time: its end waits for no thread.
 
-    `asyncio.run` shuts the loop's executor down at its end and waits for its threads: a call that hangs (a table, DNS)
-    would carry the invocation past its end. Of this one, nobody waits for anything.
+    `asyncio.run` shuts the loop's executor down and waits for its threads: a call that hangs (a table, DNS) would carry
+    the invocation past its end.
     """
 
     def shutdown(self, *_: Any, **__: Any) -> None:

@@ -43,10 +43,9 @@ class Metrics:
     """
 
     SERVICE: ClassVar[str]
-    TOTALS: ClassVar[frozenset[str]] = (
-        frozenset()
-    )  # what full has without further dimensions too, for an alarm
-    LEAN: ClassVar[frozenset[str]]  # what lean has
+    # What full has without further dimensions too, for an alarm; and what lean has.
+    TOTALS: ClassVar[frozenset[str]] = frozenset()
+    LEAN: ClassVar[frozenset[str]]
 
     def __init__(self, observability: Observability = Observability.FULL) -> None:
         self._is_lean = observability is Observability.LEAN

@@ -1,8 +1,8 @@
 """Learns at which interval a gateway refreshes its tasks: a poll between two refreshes shows nothing new.
 
 A gateway of the new-api family answers from its own database, which it refreshes from its upstream every 15 s.
-`updated_at` in an answer is the moment of its last write to the task. The rule is `docs/design.md`, "When a task is
-asked".
+`updated_at` in an answer is the moment of its last write to the task (`docs/design.md`, "When a task is asked").
+All moments are in milliseconds since 1970.
 """
 
 from __future__ import annotations
@@ -36,16 +36,9 @@ _AFTER_CREATION_MS: Final = 3_000
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """A gateway's last write to a task, as an answer gives it.
+    """A gateway's last write to a task: `at_ms` by the gateway's clock, in an answer that came at `polled_at_ms`.
 
-    Attributes
-    ----------
-    at_ms : int
-        When that was, by the gateway's clock, in milliseconds since 1970.
-    polled_at_ms : int
-        When the answer came.
-    is_periodic : bool
-        Whether the write came from a refresh, as far as can be told, and not from the task's creation.
+    It is periodic if it came from a refresh, as far as can be told, and not from the task's creation.
     """
 
     at_ms: int
@@ -54,39 +47,23 @@ class Refresh:
 
 
 class Rhythm:
-    """The interval at which a gateway refreshes its tasks.
+    """The interval at which a gateway refreshes its tasks, `period_ms`, or None while it is not known.
 
     It is known once three writes to tasks, of which the one before was seen too, came after about the same time or a
-    multiple of it, and forgotten once more than a quarter of them do not.
-
-    Parameters
-    ----------
-    period_ms : int, optional
-        The interval as an earlier pass learnt it; the samples of this one correct it.
+    multiple of it, and forgotten once more than a quarter of them do not. One that an earlier pass learnt is corrected.
     """
 
     def __init__(self, period_ms: int | None = None) -> None:
         self.period_ms = _plausible(period_ms)
-        """The interval in milliseconds, or None while it is not known."""
-
         self._steps: deque[int | None] = deque(maxlen=_SAMPLES)
         self._sampled_at_ms = 0
 
     def observe(
         self, before: Refresh | None, at_ms: int, polled_at_ms: int, submitted_at_ms: int | None
     ) -> Refresh:
-        """Learn from an answer.
+        """Learn from an answer that comes at `polled_at_ms`; `before` is what this returned for the task's last one.
 
-        Parameters
-        ----------
-        before : Refresh or None
-            What this returned for the answer before about the same task.
-        at_ms : int
-            The gateway's last write to the task, by its clock, in milliseconds since 1970.
-        polled_at_ms : int
-            The present moment.
-        submitted_at_ms : int or None
-            When the task was created, by the gateway's clock, if it says so.
+        By the gateway's clock the task was last written to at `at_ms`, and created at `submitted_at_ms` if it says so.
         """
         if before is None:
             is_periodic = submitted_at_ms is not None and at_ms - submitted_at_ms >= _AFTER_CREATION_MS
@@ -112,16 +89,8 @@ class Rhythm:
     def next_poll_ms(self, due_ms: int, every_ms: int, after_ms: int, refresh: Refresh | None) -> int:
         """Return the moment just after an expected refresh, or `due_ms` where none is expected or it is late.
 
-        Parameters
-        ----------
-        due_ms : int
-            When the task is due by its age, in milliseconds since 1970.
-        every_ms : int
-            How often a task of its age is polled; where that is longer than the interval, refreshes are left out.
-        after_ms : int
-            When it was polled the last time.
-        refresh : Refresh or None
-            What `observe` returned for that answer.
+        By its age the task is due at `due_ms`, and polled every `every_ms`: where that is longer than the interval,
+        refreshes are left out. `refresh` is what `observe` returned for its last answer, at `after_ms`.
         """
         if self.period_ms is None or refresh is None or not refresh.is_periodic:
             return due_ms

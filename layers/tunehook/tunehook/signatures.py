@@ -8,12 +8,9 @@ import base64
 import binascii
 import hashlib
 import hmac
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from tunehook.errors import InvalidInput, Misconfigured
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 MIN_MASTER_SECRET_LENGTH = 32
 

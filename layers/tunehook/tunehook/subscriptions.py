@@ -124,14 +124,11 @@ def check_subscription(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscr
     item = {name: value for name, value in item.items() if value is not None}
     subscription_id = str(item["subscription_id"])
     if subscription_id.startswith(NOTIFY_HOOK_PREFIX):
-        raise InvalidInput(
-            "subscription_id",
-            f"must not begin with {NOTIFY_HOOK_PREFIX}, which stands for the hooks of tasks",
-        )
+        problem = f"must not begin with {NOTIFY_HOOK_PREFIX}, which stands for the hooks of tasks"
+        raise InvalidInput("subscription_id", problem)
     url = text_in(item, "url")
     check_url(url, policy)
-    enabled = item.get("enabled", True)
-    if not isinstance(enabled, bool):
+    if not isinstance(enabled := item.get("enabled", True), bool):
         raise InvalidInput("enabled", "must be true or false")
     headers = _headers(item)
     for name in _TIMESTAMPS:
@@ -169,8 +166,7 @@ def _headers(item: Mapping[str, Any]) -> dict[str, str]:
 
 def _texts(item: Mapping[str, Any], name: str) -> frozenset[str]:
     given = item.get(name, ())
-    if not isinstance(given, list | tuple | set | frozenset) or not all(
-        isinstance(each, str) for each in given
-    ):
+    is_list = isinstance(given, list | tuple | set | frozenset)
+    if not is_list or not all(isinstance(each, str) for each in given):
         raise InvalidInput(name, "must be a list of strings")
     return frozenset(given)

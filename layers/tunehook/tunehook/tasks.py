@@ -94,8 +94,7 @@ class Trouble:
 
     `kind` is what the last one met, without details: the same trouble met again has the same kind. `count` is how many
     there were, as far as that matters, and `since_ms` when the first was; once the task's `last_error` names one kind
-    (`told`), how many of another kind. `is_kept` says whether the item knows of it: a few polls are counted in memory
-    only, so that they cost no write.
+    (`told`), how many of another kind. A few polls are counted in memory only, and not `is_kept` on the item.
     """
 
     kind: str
@@ -212,11 +211,8 @@ def check_request(item: Mapping[str, Any], policy: NetworkPolicy) -> TaskRequest
     ignored.
     """
     task_id = text_in(item, "task_id")
-    if (
-        task_id != task_id.strip()
-        or not task_id
-        or any(unicodedata.category(char)[0] == "C" for char in task_id)
-    ):
+    has_controls = any(unicodedata.category(char)[0] == "C" for char in task_id)
+    if not task_id or task_id != task_id.strip() or has_controls:
         raise InvalidInput(
             "task_id", "must not be blank, begin or end with space, or hold control characters"
         )
@@ -243,9 +239,8 @@ def check_request(item: Mapping[str, Any], policy: NetworkPolicy) -> TaskRequest
         metadata=check_metadata(item.get("metadata")),
     )
     if (size := _size(item)) > ITEM_MAX_BYTES:
-        raise InvalidInput(
-            "item", f"is {size} bytes, more than {ITEM_MAX_BYTES}: its result would not fit beside"
-        )
+        problem = f"is {size} bytes, more than {ITEM_MAX_BYTES}: its result would not fit beside"
+        raise InvalidInput("item", problem)
     return request
 
 

@@ -1,7 +1,4 @@
-"""Conversions between the three ways in which tunehook writes a time.
-
-Inside: ``datetime`` in UTC. In DynamoDB: integers of milliseconds since 1970. In events and webhooks: ISO-8601 in UTC.
-"""
+"""Conversions of times: ``datetime`` in UTC inside, milliseconds since 1970 in DynamoDB, ISO-8601 in events."""
 
 from __future__ import annotations
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tunehook.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pydantic import ValidationError
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -18,9 +17,8 @@ Choice = TypeVar("Choice", bound=StrEnum)
 def first_problem(error: ValidationError, whole: str) -> InvalidInput:
     """Return an error that names the first field at fault (or `whole`, where that is none), but not its value."""
     problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    return InvalidInput(
-        ".".join(map(str, problem["loc"])) or whole, problem["msg"].removeprefix("Value error, ")
-    )
+    field = ".".join(map(str, problem["loc"])) or whole
+    return InvalidInput(field, problem["msg"].removeprefix("Value error, "))
 
 
 def is_whole(value: object, least: int, most: int) -> bool:
@@ -38,9 +36,8 @@ def text_in(item: Mapping[str, Any], field: str) -> str:
 
 def choice_in(item: Mapping[str, Any], field: str, default: Choice) -> Choice:
     """Return a field that must be of the default's enumeration, or raise `InvalidInput`; None is the default."""
-    value = item.get(field)
     choices = type(default)
-    if value is None:
+    if (value := item.get(field)) is None:
         return default
     if not isinstance(value, str) or value not in tuple(choices):
         raise InvalidInput(field, f"must be one of {', '.join(choices)}")

@@ -7,7 +7,8 @@ httpx parses a URL and writes it anew. A request that is to carry its target byt
 from __future__ import annotations
 
 import http.cookiejar
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final
 
 import aiohttp
 import httpx
@@ -17,9 +18,6 @@ from tunehook.errors import InvalidInput
 from tunehook.http.errors import TRANSLATED, translated
 from tunehook.http.transport import DEFAULT_HEADERS, HttpTransport
 from tunehook.http.urls import as_https, resolved, split_wire_url, wire_url
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
 
 MAX_REDIRECTS: Final = 20
 
@@ -53,14 +51,8 @@ async def get(
 
     Each hop is as guarded as the first request; a redirect to http is requested over https where http is not allowed.
     The response is the first that is no redirect, or one that does not say where to. Its body is yet to be read; it is
-    to be closed by the caller.
-
-    Raises
-    ------
-    httpx.TransportError, httpx.InvalidURL, httpx.TooManyRedirects
-        If a hop failed, or there was no end.
-    InvalidInput
-        If the link or a redirect is no URL, or leads where it must not.
+    to be closed by the caller. Raise `httpx.TransportError`, `httpx.InvalidURL` or `httpx.TooManyRedirects` if a hop
+    failed or there was no end, `InvalidInput` if the link or a redirect is no URL, or leads where it must not.
     """
     hop = wire_url(url)
     for followed in range(MAX_REDIRECTS + 1):
@@ -103,21 +95,18 @@ class _HttpxTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         timeout = request.extensions.get("timeout", {})
+        limits = aiohttp.ClientTimeout(
+            connect=timeout.get("pool"), sock_connect=timeout.get("connect"), sock_read=timeout.get("read")
+        )
         url = request.url
         userinfo = f"{url.userinfo.decode()}@" if url.userinfo else ""
         target: bytes = request.extensions.get("target", url.raw_path)
         response = await self._transport.open(
             request.method,
             f"{url.scheme}://{userinfo}{url.netloc.decode()}{target.decode()}",
-            CIMultiDict(
-                (name, value) for name, value in request.headers.multi_items() if name != "transfer-encoding"
-            ),
+            CIMultiDict(each for each in request.headers.multi_items() if each[0] != "transfer-encoding"),
             await request.aread(),
-            limits=aiohttp.ClientTimeout(
-                connect=timeout.get("pool"),
-                sock_connect=timeout.get("connect"),
-                sock_read=timeout.get("read"),
-            ),
+            limits=limits,
             read_bytes=_PIECE_BYTES,
         )
         headers = list(response.raw_headers)

@@ -56,14 +56,12 @@ class Connector(aiohttp.TCPConnector):
         self._factory = functools.partial(handler, self._loop)
 
     def _open_socket(self, address_info: aiohttp.AddrInfoType) -> socket.socket:
-        # aiohttp asks no resolver about a host that is an address: the last check is where every
-        # connection is made.
+        # aiohttp asks no resolver about a host that is an address: so every connection is checked.
         family, kind, protocol, _, address = address_info
         check_address(str(address[0]), self._guard)
         return socket.socket(family, kind, protocol)
 
     async def close(self, **options: Any) -> None:
-        """Close every connection, and let go of what resolves names."""
         await super().close(**options)
         await self._guarded_resolver.close()
 
@@ -92,9 +90,8 @@ class ResponseProtocol(ResponseHandler):
     def is_stale(self, kept_s: float) -> bool:
         """Return whether a kept connection can carry no other request.
 
-        It was idle for longer than `kept_s`, the peer has closed it, or something came over it that nobody asked for
-        and that would pass for the next response. The socket itself is polled: the event loop has not heard of what
-        came while the process was halted.
+        It was idle for longer than `kept_s`, the peer has closed it, or sent what would pass for the next response. The
+        socket itself is polled: the event loop has not seen what came while the process was halted.
         """
         if self.should_close or not 0 <= time.time() - self.heard_at_s <= kept_s:
             return True
@@ -106,7 +103,6 @@ class ResponseProtocol(ResponseHandler):
         return bool(waiting.poll(0))
 
     def set_response_params(self, **options: Any) -> None:
-        """Expect the response to one more request."""
         self.requests += 1
         self.has_begun = False
         self._in_head, self._head, self._heads_bytes = True, b"", 0
@@ -121,7 +117,6 @@ class ResponseProtocol(ResponseHandler):
         )
 
     def data_received(self, data: bytes) -> None:
-        """Take what the peer sent."""
         self.heard_at_s = time.time()
         if not self._in_head or self._parser is None or not data:
             super().data_received(data)
@@ -210,7 +205,6 @@ class Response(aiohttp.ClientResponse):
     """A response whose reason phrase need not be UTF-8."""
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        """Read the head of the final response."""
         await super().start(connection)
         self.reason = (self.reason or "").encode("utf-8", "replace").decode()
         return self

@@ -46,7 +46,7 @@ _NO_TEXT: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]")
 
 
 class UnreadableCoding(ValueError):
-    """A body cannot be decompressed; the message quotes nothing of it."""
+    """A body is broken, cut, or compressed by what nothing here undoes; the message quotes nothing of it."""
 
 
 class _Inflater(Protocol):
@@ -76,17 +76,11 @@ class Decompressor:
         self._stages = [_Stage(name) for name in reversed(codings(header))]
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield what the next bytes of the body come to, in pieces of `PIECE_BYTES` at most.
-
-        Raise `UnreadableCoding` if it is broken, or compressed by what nothing here undoes.
-        """
+        """Yield what the next bytes come to, in pieces of `PIECE_BYTES` at most, or raise `UnreadableCoding`."""
         return self._through(0, data)
 
     def finish(self) -> Iterator[bytes]:
-        """Yield the rest, once the whole body has been fed.
-
-        Raise `UnreadableCoding` if the body ended before what is compressed in it.
-        """
+        """Yield the rest, once the whole body has been fed, or raise `UnreadableCoding` if it was cut."""
         for number, stage in enumerate(self._stages, 1):
             for piece in stage.finish():
                 yield from self._through(number, piece)
@@ -101,10 +95,7 @@ class Decompressor:
 
 
 def decompressed(body: bytes, header: str, max_bytes: int) -> bytes | None:
-    """Return a whole body, decompressed; None if it exceeds `max_bytes`.
-
-    Raise `UnreadableCoding` if it is broken or cut, or compressed by what nothing here undoes.
-    """
+    """Return a whole body, decompressed; None if it exceeds `max_bytes`. Raise `UnreadableCoding` if it is broken."""
     if not codings(header):
         return body if len(body) <= max_bytes else None
     decompressor = Decompressor(header)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import Final
 
 import aiohttp
 import httpx
 from aiohttp.http_exceptions import HttpProcessingError
 
 from tunehook.http.tls import TlsProblem, tls_cause
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class NameNotResolved(httpx.ConnectError):

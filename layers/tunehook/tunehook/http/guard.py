@@ -107,10 +107,7 @@ def _ipv4_address(name: str, field: str) -> IPv4Address | None:
 
 
 def ascii_name(host: str, field: str) -> str:
-    """Return a host's name, given in lower case, as DNS carries it: in IDNA, if it is not ASCII.
-
-    Raise `InvalidInput` if it cannot be a name.
-    """
+    """Return a host's name, given in lower case, as DNS carries it (in IDNA); raise `InvalidInput` if it is no name."""
     name = host
     if not host.isascii():
         import idna  # its tables are large, and such hosts rare
@@ -127,19 +124,15 @@ def ascii_name(host: str, field: str) -> str:
 
 
 def _as_punycode(host: str) -> str | None:
-    """Return the ASCII form of a name that IDNA 2008 refuses, such as one with emoji or decomposed accents.
-
-    It is the form that browsers make of it and its registry knows (UTS 46); None if there is none, or it is an address.
-    """
+    """Return what browsers make of a name that IDNA 2008 refuses (UTS 46), such as one with emoji; None if no name."""
     import idna
 
     try:
         labels = idna.uts46_remap(host, std3_rules=False, transitional=False).split(".")
     except idna.IDNAError:
         return None
-    form = ".".join(
-        label if label.isascii() else f"xn--{label.encode('punycode').decode()}" for label in labels
-    )
+    ascii_labels = (each if each.isascii() else f"xn--{each.encode('punycode').decode()}" for each in labels)
+    form = ".".join(ascii_labels)
     is_address = _NUMBER.fullmatch(form.removesuffix(".").rpartition(".")[2])
     return form if _NAME.fullmatch(form) and not is_address else None
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from tunehook.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MAX_HEADERS = 10
 MAX_VALUE_LENGTH = 2048
@@ -16,31 +13,15 @@ MAX_VALUE_LENGTH = 2048
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")  # a token, RFC 9110 section 5.6.2
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?|")
 
+_OF_PROXIES = {"proxy-authenticate", "proxy-authorization", "proxy-connection"}
 HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
+    {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", *_OF_PROXIES}
 )
 """Headers that belong to one connection and are never sent on (RFC 9110 section 7.6.1)."""
 
-_RESERVED = HOP_BY_HOP | {
-    # The contract's own (docs/webhook-contract.md, "The request"), and those that describe the message.
-    "accept-encoding",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "user-agent",
-}
+# Those that describe the message, and the contract's own (docs/webhook-contract.md, "The request").
+_OF_MESSAGES = {"content-encoding", "content-length", "content-type"}
+_RESERVED = HOP_BY_HOP | _OF_MESSAGES | {"accept-encoding", "expect", "host", "user-agent"}
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
@@ -62,6 +43,5 @@ def check_headers(headers: Mapping[str, str]) -> None:
             raise InvalidInput(f"headers.{name}", "given twice")
         seen.add(lower)
         if len(value) > MAX_VALUE_LENGTH or not _VALUE.fullmatch(value):
-            raise InvalidInput(
-                f"headers.{name}", f"the value must be at most {MAX_VALUE_LENGTH} printable ASCII characters"
-            )
+            reason = f"the value must be at most {MAX_VALUE_LENGTH} printable ASCII characters"
+            raise InvalidInput(f"headers.{name}", reason)

@@ -1,19 +1,15 @@
 """The addresses that no request of ours may reach, as one explicit table.
 
-Sources: the IANA special-purpose address registries for IPv4 and IPv6, the IANA multicast and IPv6
-address space registries. Every block of the special-purpose registries is forbidden, the few that are
-"globally reachable" (anycast services such as AS112) included: none of them can be somebody's web server.
-``ipaddress.is_global`` is not used, because its answers differ between Python versions and let several
-forms of embedded IPv4 addresses through (docs/webhook-contract.md, "Where a request may go").
+Sources: the IANA special-purpose address registries for IPv4 and IPv6, the IANA multicast and IPv6 address space
+registries. Every block of the special-purpose registries is forbidden, even the few that are "globally reachable"
+(anycast services such as AS112): none can be somebody's web server. ``ipaddress.is_global`` differs between Python
+versions, and lets embedded IPv4 addresses through (docs/webhook-contract.md, "Where a request may go").
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _FORBIDDEN_V4 = {
     IPv4Network("0.0.0.0/8"): "this network",
@@ -56,7 +52,6 @@ _FORBIDDEN_V6 = {
     IPv6Network("8000::/1"): "reserved",
 }
 
-
 # By how many bits each form shifts its IPv4 addresses, all of which must be public, and what it inverts in them.
 _EMBEDDED = {
     IPv6Network("::/96"): ((0, 0),),  # IPv4-compatible, RFC 4291; also :: and ::1
@@ -64,10 +59,8 @@ _EMBEDDED = {
     IPv6Network("::ffff:0:0:0/96"): ((0, 0),),  # IPv4-translated, RFC 2765
     IPv6Network("64:ff9b::/96"): ((0, 0),),  # NAT64, RFC 6052
     IPv6Network("2002::/16"): ((80, 0),),  # 6to4, RFC 3056
-    IPv6Network("2001::/32"): (
-        (64, 0),
-        (0, 0xFFFF_FFFF),
-    ),  # Teredo, RFC 4380: the server, and the client inverted
+    # Teredo, RFC 4380: the server, and the client inverted.
+    IPv6Network("2001::/32"): ((64, 0), (0, 0xFFFF_FFFF)),
 }
 _ISATAP_INTERFACES = (0x0000_5EFE, 0x0200_5EFE)  # RFC 5214, under any prefix
 

@@ -18,7 +18,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from tunehook.executors import UnawaitedThreads
 from tunehook.http.guard import NetworkPolicy, check_address
 
-Lookup = Callable[[str, int, socket.AddressFamily], Sequence[tuple[Any, ...]]]
+_Answers: TypeAlias = Sequence[tuple[Any, ...]]
+Lookup: TypeAlias = Callable[[str, int, socket.AddressFamily], _Answers]
 """A function of host, port and family with the answers of `socket.getaddrinfo`."""
 
 KEPT_S: Final = 10.0
@@ -30,11 +31,10 @@ MAX_LOOKUPS: Final = 128
 _NAMES_KEPT: Final = 1000
 _NUMERIC: Final = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
-_Key: TypeAlias = "tuple[Lookup, str, int, socket.AddressFamily]"
-_Answers: TypeAlias = "Sequence[tuple[Any, ...]]"
+_Key: TypeAlias = tuple[Lookup, str, int, socket.AddressFamily]
 
 
-def system_lookup(host: str, port: int, family: socket.AddressFamily) -> Sequence[tuple[Any, ...]]:
+def system_lookup(host: str, port: int, family: socket.AddressFamily) -> _Answers:
     """Return a name's addresses as the operating system knows them, of the families that this machine can reach.
 
     ``localhost`` and ``*.localhost`` are this machine in both families (RFC 6761, section 6.3): a server may listen on
@@ -59,10 +59,7 @@ class GuardedResolver(AbstractResolver):
     """
 
     def __init__(
-        self,
-        policy: NetworkPolicy,
-        lookup: Lookup = system_lookup,
-        clock: Callable[[], float] = time.time,
+        self, policy: NetworkPolicy, lookup: Lookup = system_lookup, clock: Callable[[], float] = time.time
     ) -> None:
         self._policy = policy
         self._lookup = lookup

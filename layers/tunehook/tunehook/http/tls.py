@@ -31,9 +31,7 @@ _OF_CERTIFICATES: Final = {
     62: _ANOTHER_NAME,
     64: _ANOTHER_NAME,
 }
-_NO_TLS: Final = frozenset(
-    {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"}
-)
+_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE")
 """OpenSSL's reasons; the last is that of the one which Python 3.14 is built with."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
@@ -25,14 +26,10 @@ from tunehook.http.urls import MAX_WIRE_URL_LENGTH, split_wire_url
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
 
     from aiohttp.connector import Connection
 
-DEFAULT_HEADERS: Final = {
-    "user-agent": f"tunehook/{__version__}",
-    "accept-encoding": "identity",
-}
+DEFAULT_HEADERS: Final = {"user-agent": f"tunehook/{__version__}", "accept-encoding": "identity"}
 """On every request that does not say otherwise."""
 
 BODY_S: Final = 1.0
@@ -50,9 +47,8 @@ _CONNECTION_ERRORS: Final = (aiohttp.ClientConnectionError, OSError)
 class HttpTransport:
     """A `tunehook.http.reply.Transport`, to be used as a context manager in one event loop.
 
-    It follows no redirects, keeps no cookies, uses no proxy or ``.netrc`` of the environment, and asks for answers that
-    are not compressed. Its requests raise `httpx.TransportError` and, with a guard,
-    `tunehook.http.guard.ForbiddenAddress` or `tunehook.errors.InvalidInput`.
+    It asks for answers that are not compressed, and uses no ``.netrc``. Its requests raise `httpx.TransportError` and,
+    with a guard, `tunehook.http.guard.ForbiddenAddress` or `tunehook.errors.InvalidInput`.
 
     `guard` is ``PUBLIC`` for URLs that a user gave (receivers, results), ``ANY`` for those of the stack (gateways). An
     idle connection is kept for `keepalive_s` by the wall clock. Without an `ssl_context`, certifi's authorities are
@@ -67,11 +63,9 @@ class HttpTransport:
     _connector: Connector | None = field(default=None, init=False)
 
     async def __aenter__(self) -> Self:
-        """Do nothing: connections are made as they are needed."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close every connection."""
         await self.close()
 
     async def close(self) -> None:
@@ -151,13 +145,8 @@ class HttpTransport:
         if self.guard is NetworkPolicy.PUBLIC:
             check_url(url, self.guard, max_length=MAX_WIRE_URL_LENGTH)
         if self._connector is None:
-            self._connector = Connector(
-                self.guard,
-                self.lookup,
-                ssl=self.ssl_context,
-                limit=self.max_connections,
-                keepalive_timeout=self.keepalive_s,
-            )
+            options = {"limit": self.max_connections, "keepalive_timeout": self.keepalive_s}
+            self._connector = Connector(self.guard, self.lookup, ssl=self.ssl_context, **options)
         try:
             for is_again in (False, True):
                 request = _request(method, url, headers, body)
@@ -198,13 +187,9 @@ class HttpTransport:
             if protocol.requests == 1:
                 raise
             return None
-        if (
-            response.status == _REQUEST_TIMEOUT
-            and protocol.requests > 1
-            and protocol.should_close
-            and request.method in _WITHOUT_BODY
-        ):
-            # Proxies say so on a connection that was idle for too long, before they close it.
+        # Proxies say so on a connection that was idle for too long, before they close it.
+        was_idle = response.status == _REQUEST_TIMEOUT and protocol.requests > 1 and protocol.should_close
+        if was_idle and request.method in _WITHOUT_BODY:
             response.close()
             return None
         return response

@@ -1,6 +1,6 @@
 """The provider layer: polls the tasks of a provider and reads its answers.
 
-Nothing of AWS is imported here. The models of the configuration are heavy, and only in `tunehook.providers.config`.
+The models of the configuration are heavy to import, and only in `tunehook.providers.config`.
 """
 
 from tunehook.providers.adapter import Adapter, Answer, Request

@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
 from tunehook.cadence import DIRECT, Pace
 from tunehook.http.retry_after import retry_after_s
+from tunehook.providers import refusals
 from tunehook.providers.outcomes import NotFound, Outcome, Throttled, Transient, Trouble, Unauthorised
 from tunehook.providers.pages import CHALLENGE_HEADERS, bars, object_in_front, page
 from tunehook.providers.payload import UnreadablePayloadError, parse
-from tunehook.providers.refusals import (
-    described,
-    own_status,
-    refusal,
-    says_no_such_path,
-    says_not_found,
-    says_too_often,
-)
 from tunehook.providers.results import Origin, unwrapped
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 MAX_RETRY_AFTER_S = 300.0
 
@@ -42,7 +33,6 @@ class Request:
     body: Mapping[str, Any] | None = None
 
     def content(self) -> bytes | None:
-        """Return the body's bytes, if there is one."""
         return None if self.body is None else json.dumps(self.body).encode()
 
 
@@ -50,8 +40,7 @@ class Request:
 class Answer:
     """A provider's response: header names in lower case, the body decompressed, `received_at` in UTC.
 
-    `secret` is the API key, so that it can be redacted where the provider quotes it; relative links are relative to
-    `base_url`.
+    `secret` is the API key, to be redacted where the provider quotes it; links may be relative to `base_url`.
     """
 
     status: int
@@ -63,12 +52,11 @@ class Answer:
 
     @property
     def origin(self) -> Origin:
-        """Where it comes from."""
         return Origin(self.base_url, self.received_at)
 
     @property
     def retry_after_s(self) -> float | None:
-        """How long its `Retry-After` asks to wait, in seconds, 300 at most; None without one."""
+        """How long its `Retry-After` asks to wait, in seconds, 300 at most."""
         wait_s = retry_after_s(self.headers.get("retry-after"), self.received_at)
         return None if wait_s is None else min(wait_s, MAX_RETRY_AFTER_S)
 
@@ -91,10 +79,7 @@ class ManyUnknown:
 def encoded_id(task_id: str) -> str:
     """Return a task id as one segment of a path, which it can neither leave nor end.
 
-    Raises
-    ------
-    ValueError
-        If no path can carry it: it is empty, ``.`` or ``..`` (which URLs resolve), or has a lone surrogate.
+    Raise `ValueError` if it is empty, ``.`` or ``..`` (which URLs resolve), or has a lone surrogate.
     """
     if task_id in ("", ".", ".."):
         raise ValueError("not a path segment")
@@ -104,12 +89,8 @@ def encoded_id(task_id: str) -> str:
 class Adapter(ABC):
     """A kind of provider. One instance a kind; it holds no state.
 
-    Attributes
-    ----------
-    ids_per_call : int or None
-        How many tasks one query-many round reads; None when the kind has no query-many.
-    pace, pace_one_by_one : Pace
-        How often a task is polled, with query-many and without.
+    One query-many reads `ids_per_call` tasks, None where the kind has none. Tasks are polled at `pace` with query-many,
+    and at `pace_one_by_one` without.
     """
 
     kind: ClassVar[str]
@@ -144,8 +125,8 @@ class Adapter(ABC):
         if outcome is not None:
             return outcome
         is_own = isinstance(payload, dict) and _in_front(answer, payload) is None
-        if is_own and answer.status < 500 and says_not_found(payload):
-            return NotFound(described(answer.status, payload))
+        if is_own and answer.status < 500 and refusals.says_not_found(payload):
+            return NotFound(refusals.described(answer.status, payload))
         return _trouble(answer, payload)
 
     def read_many(self, answer: Answer) -> Screening | ManyUnknown | Trouble:
@@ -162,11 +143,13 @@ class Adapter(ABC):
             return _trouble(answer, payload)  # it says nothing of the gateway
         if answer.status != 405:
             return ManyUnknown()
-        if "retry-after" in answer.headers or (is_object and says_too_often(payload)):
-            return Throttled(answer.retry_after_s, detail=described(405, payload))
+        if "retry-after" in answer.headers or (is_object and refusals.says_too_often(payload)):
+            return Throttled(answer.retry_after_s, detail=refusals.described(405, payload))
         # What HTTP means by a 405: that the path takes no such method.
         is_page = page(405, answer.headers, answer.body) is not None
-        denies_method = "allow" in answer.headers or is_page or (is_object and says_no_such_path(payload))
+        denies_method = (
+            "allow" in answer.headers or is_page or (is_object and refusals.says_no_such_path(payload))
+        )
         return ManyUnknown(may_be_limit=not denies_method)
 
 
@@ -185,24 +168,22 @@ def _in_front(answer: Answer, payload: Any) -> str | None:
 
 
 def _trouble(answer: Answer, payload: Any) -> Trouble:
-    """Return what is the matter with an answer that says nothing of a task, and who says so."""
+    """Return what is wrong with the provider, by an answer that says nothing of a task."""
     status = answer.status
     if (in_front := _in_front(answer, payload)) is not None:
         detail = f"HTTP {status}: {in_front}"
         return Throttled(answer.retry_after_s, detail=detail) if status in (429, 430) else Transient(detail)
     error = payload if isinstance(payload, dict) else {}
-    detail = described(status, error)
-    own = own_status(error) if 200 <= status < 300 else None
+    detail = refusals.described(status, error)
+    own = refusals.own_status(error) if 200 <= status < 300 else None
     code = own or status
     if code == 403 and payload is not error:
-        return Transient(
-            f"{detail}: not in the gateway's own form; a firewall or a proxy in front of it may say so"
-        )
-    if code == 403 and says_too_often(error):
-        return Throttled(answer.retry_after_s, detail=detail)
-    if (refused := refusal(code, error, detail)) is not None:
+        who = "not in the gateway's own form; a firewall or a proxy in front of it may say so"
+        return Transient(f"{detail}: {who}")
+    is_limit = code == 403 and refusals.says_too_often(error)
+    if not is_limit and (refused := refusals.refusal(code, error, detail)) is not None:
         return refused
-    if code in _THROTTLED:
+    if is_limit or code in _THROTTLED:
         return Throttled(answer.retry_after_s, detail=detail)
     if own or not 200 <= status < 300:
         return Transient(detail)

@@ -27,10 +27,7 @@ _Deliver: TypeAlias = Callable[[str, Outcome], None]
 
 
 class BatchPoller:
-    """Poll tasks in as few requests as the provider allows; what fails as a whole is halved until the parts succeed.
-
-    `works` is whether query-many works, as far as is known.
-    """
+    """Poll tasks in as few requests as the provider allows; `works` is whether query-many does, as far as is known."""
 
     def __init__(
         self, config: ProviderConfig, adapter: Adapter, tasks: TaskPoller, clock: Callable[[], float]
@@ -49,7 +46,7 @@ class BatchPoller:
     async def poll(
         self, ids: Sequence[str], overdue: frozenset[str], is_wanted: IsWanted, deliver: _Deliver
     ) -> None:
-        """Poll tasks in this order, and hand over each outcome as soon as it is known."""
+        """Poll tasks in this order, and deliver each outcome as soon as it is known."""
         async with asyncio.TaskGroup() as group:
             usual, late = (WorkerPool(group, self._concurrency) for _ in range(2))
             call = _Call(usual, late, overdue, is_wanted, deliver)
@@ -143,15 +140,14 @@ class BatchPoller:
         self, ids: Sequence[str], call: _Call, half: _Half | None, trouble: Transient
     ) -> None:
         """Halve a batch that failed, once a single poll has shown that the gateway answers at all."""
-        if half is None:
-            if not trouble.is_too_large and not (ids := await self._poll_first(ids, call)):
-                return
-        else:
+        if half is not None:
             if not trouble.is_too_large:
                 self._failed_parts += 1
                 most = _FAILED_PARTS_LATER if self._has_worked else _FAILED_PARTS_AT_FIRST
                 self.works &= self._failed_parts < most
             self._forgive(half)
+        elif not trouble.is_too_large and not (ids := await self._poll_first(ids, call)):
+            return
         middle = (len(ids) + 1) // 2
         many_request = self._adapter.many_request
         # Where the ids are not in the request, fewer of them make no difference.
@@ -160,18 +156,16 @@ class BatchPoller:
             return
         self._batch_limits.update(dict.fromkeys(ids, middle))
         for part, other in ((ids[:middle], ids[middle:]), (ids[middle:], ids[:middle])):
-            half = _Half(other, middle)
-            if len(part) == 1:
-                call.pool(part).submit([partial(self._poll_last, part[0], call, half)])
-            elif part:
-                call.pool(part).submit([partial(self._poll_batch, part, call, half)])
+            poll = self._poll_last if len(part) == 1 else self._poll_batch
+            if part:
+                call.pool(part).submit([partial(poll, part, call, _Half(other, middle))])
 
-    async def _poll_last(self, task_id: str, call: _Call, half: _Half) -> None:
+    async def _poll_last(self, ids: Sequence[str], call: _Call, half: _Half) -> None:
         """Poll the one task that is left of a batch by halving it."""
-        outcome = await self._tasks.poll(task_id, call.pool([task_id]), call.is_wanted, call.overdue)
+        outcome = await self._tasks.poll(ids[0], call.pool(ids), call.is_wanted, call.overdue)
         if isinstance(outcome, Transient):
             self._forgive(half)
-        call.deliver(task_id, outcome)
+        call.deliver(ids[0], outcome)
 
     def _forgive(self, half: _Half) -> None:
         """Clear the other half of a batch of suspicion: this one explains why it failed."""
@@ -201,11 +195,7 @@ class BatchPoller:
     async def _query_many(
         self, ids: Sequence[str], call: _Call, forgiven: tuple[type[Trouble], ...]
     ) -> Mapping[str, Outcome] | ManyUnknown | Trouble:
-        """Read page by page; what is missing needs a single poll.
-
-        Another page is read only while there are more tasks unseen than pages read: beyond that single polls are the
-        cheaper way.
-        """
+        """Read another page while there are more tasks unseen than pages read: beyond that single polls are cheaper."""
         unseen = dict.fromkeys(ids)
         known: dict[str, Outcome] = {}
         ranks = (self._tasks.priority(task_id, call.overdue) for task_id in call.overdue.intersection(ids))
@@ -236,7 +226,7 @@ class _Half:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One call of `BatchPoller.poll`, with two pools, so that overdue tasks that hang keep no others waiting."""
+    """One call of `BatchPoller.poll`, with two pools: overdue tasks that hang keep no others waiting."""
 
     usual: WorkerPool
     late: WorkerPool

@@ -6,12 +6,9 @@ import errno
 import re
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from tunehook.http.tls import TlsProblem, tls_cause
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _MAX_CAUSE = 300
 _URL = re.compile(r"(https?://)(?:[^\s/@]*@)?([^\s/?#'\"]+)[^\s'\"]*", re.IGNORECASE)

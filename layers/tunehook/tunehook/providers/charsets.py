@@ -1,6 +1,6 @@
 """Decode the bytes of an answer: in the charset that they show, that the header declares, or that fits best.
 
-RFC 8259 wants UTF-8; gateways behind old proxies and languages send others, with or without a word about it.
+RFC 8259 wants UTF-8; gateways behind old proxies and languages send others, declared or not.
 """
 
 from __future__ import annotations
@@ -8,10 +8,7 @@ from __future__ import annotations
 import codecs
 import functools
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from collections.abc import Iterator
 
 _CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([\w.:+-]{1,40})""", re.ASCII | re.IGNORECASE)
 _BOMS = (  # the longer before those they begin with
@@ -57,6 +54,12 @@ _ACCEPTED = re.compile(
 # What servers declare by default, whatever they send.
 _WESTERN = frozenset({"cp1252", "iso8859-15"})
 _GUESSES = ("gb18030", "big5hkscs", "cp932")
+_ZEROS = {
+    "utf-16-le": (b"\0\1\0\1", b"\0\1\0\0"),  # the latter: ASCII before something else, such as a title
+    "utf-16-be": (b"\1\0\1\0", b"\1\0\0\0"),
+    "utf-32-le": (b"\0\1\1\1",),
+    "utf-32-be": (b"\1\1\1\0",),
+}
 _WIDE = re.compile(rb"[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _PAIR = re.compile(rb"[\x81-\xfe]([\x40-\x7e\x80-\xfe])")
 
@@ -78,8 +81,10 @@ def decodings(body: bytes, content_type: str, secret: bytes = b"") -> Iterator[s
         if body.startswith(mark):
             yield body[len(mark) :].decode(codec, "replace")
             return
-    if (shown := _shown_by_zeros(body)) is not None:
-        yield body.decode(shown, "replace")
+    zeros = bytes(not byte for byte in body[:4])  # JSON begins with ASCII (RFC 4627, section 3)
+    for codec, shown in _ZEROS.items():
+        if zeros in shown:
+            yield body.decode(codec, "replace")
     if secret:
         body = body.replace(secret, b"***")
     if declared not in (None, "utf-8"):
@@ -111,27 +116,11 @@ def declared_codec(content_type: str) -> str | None:
 
 
 def _is_utf8(body: bytes, declared: str) -> bool:
-    """Return whether a body that is valid as UTF-8 is so, another charset being declared.
-
-    Characters of two bytes alone can as well be Chinese in GBK. Longer ones by chance are next to impossible.
-    """
+    """Return whether a body that is valid as UTF-8 is so, whatever is declared."""
     if declared == "utf-8" or body.startswith(codecs.BOM_UTF8):
         return True
+    # Characters of two bytes alone can as well be Chinese in GBK. Longer ones by chance are next to impossible.
     return declared not in _STATEFUL and (declared in _WESTERN or _WIDE.search(body) is not None)
-
-
-def _shown_by_zeros(body: bytes) -> str | None:
-    """Return the charset of JSON without a byte order mark, whose first characters are ASCII (RFC 4627, section 3)."""
-    zeros = bytes(not byte for byte in body[:4])
-    known = {
-        b"\0\1\0\1": "utf-16-le",
-        b"\1\0\1\0": "utf-16-be",
-        b"\0\1\1\1": "utf-32-le",
-        b"\1\1\1\0": "utf-32-be",
-        b"\0\1\0\0": "utf-16-le",  # ASCII before something else, such as a text's first letter
-        b"\1\0\0\0": "utf-16-be",
-    }
-    return known.get(zeros)
 
 
 def _guessed(body: bytes) -> list[str]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tunehook.providers.outcomes import Throttled, Transient, Trouble, Unauthorised
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SLOW_S = 5.0
 """A failure that took so long says less of its provider, and cannot come too often."""
@@ -38,22 +35,9 @@ class CircuitBreaker:
     """Closed, it permits every request; open, none; half-open, one probe, for whose result the others wait.
 
     Requests that were under way when it opened say nothing new: only a Retry-After of theirs makes the pause longer.
-
-    Parameters
-    ----------
-    clock : callable
-        Seconds that never go back, and go on while the process is halted.
-
-    Attributes
-    ----------
-    open_until : float
-        The clock's time at which the latest pause ends or ended; minus infinity before the first.
-    reason : str or None
-        The name of the outcome that opened it last.
-    unresolved : str or None
-        `reason` until the first success after it; then None.
-    successes : int
-        How many good answers have come so far.
+    `clock` gives seconds that never go back, and go on while the process is halted. By it the latest pause ends or
+    ended at `open_until`. `reason` is the name of the outcome that it began for, and so is `unresolved` until the first
+    success after it. `successes` counts the good answers.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -71,7 +55,6 @@ class CircuitBreaker:
 
     @property
     def succeeded_recently(self) -> bool:
-        """Whether a good answer came within the last 10 s."""
         return self._clock() - self._succeeded_at_s <= _RECENT_S
 
     def is_open(self) -> bool:
@@ -97,7 +80,6 @@ class CircuitBreaker:
         return None
 
     async def wait_for_probe(self) -> None:
-        """Wait while a probe is under way."""
         while self._probe is not None:
             await self._probe.wait()
 

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
+from tunehook.cadence import Pace
+from tunehook.http.reply import Transport
 from tunehook.providers.batch_poller import BatchPoller
 from tunehook.providers.kinds import ADAPTERS
 from tunehook.providers.outcomes import Outcome
@@ -17,18 +19,13 @@ from tunehook.providers.task_poller import IsWanted, TaskPoller
 from tunehook.times import SteadySeconds
 
 if TYPE_CHECKING:
-    from tunehook.cadence import Pace
-    from tunehook.http.reply import Transport
     from tunehook.providers.config import ProviderConfig
 
 _DIGEST_ROUNDS = 10_000
 
 
 def key_digest(name: str, api_key: str) -> str:
-    """Return 32 hexadecimal digits by which a provider's key is known again without being kept.
-
-    It is slow on purpose: a key may be short enough to be guessed.
-    """
+    """Return 32 hexadecimal digits by which a key is known again without being kept: slow, as it may be guessable."""
     return hashlib.pbkdf2_hmac("sha256", api_key.encode(), name.encode(), _DIGEST_ROUNDS, 16).hex()
 
 
@@ -36,16 +33,8 @@ class Provider:
     """Poll the tasks of one provider, never faster, longer or more than it should.
 
     It belongs to one event loop and one run of the poller: what it learns (a pause, a gateway without query-many, tasks
-    that spoil a batch) is forgotten with it.
-
-    Parameters
-    ----------
-    http : Transport
-        Shared with other providers; must allow `max_concurrency` connections.
-    clock : callable
-        Seconds that never go back, for the pauses.
-    utc_now : callable
-        The time of day, for `Retry-After` dates.
+    that spoil a batch) is forgotten with it. `http`, which other providers may share, must allow `max_concurrency`
+    connections. `clock` gives seconds that never go back, for the pauses; `utc_now` is for `Retry-After` dates.
     """
 
     def __init__(
@@ -65,17 +54,14 @@ class Provider:
 
     @property
     def name(self) -> str:
-        """The name that tasks carry."""
         return self.config.name
 
     @property
     def knows_many(self) -> bool:
-        """Whether query-many works, as far as is known."""
         return self._batches.works
 
     @cached_property
     def key_digest(self) -> str:
-        """The digest of name and key: see `key_digest`."""
         return key_digest(self.name, self.config.api_key.get_secret_value())
 
     @property
@@ -100,14 +86,10 @@ class Provider:
         return self.config.max_concurrency * (together or 1)
 
     def restore_pause(self, seconds: float, reason: str) -> None:
-        """Go on with a pause of an earlier run: `seconds` from now (0 to 300), and then one probe.
-
-        The reason is the name of the outcome that it began for.
-        """
+        """Go on with a pause of an earlier run, which began for the outcome of this name."""
         self._breaker.restore(seconds, reason)
 
     def is_paused(self) -> bool:
-        """Return whether polling is of no use at the moment."""
         return self._breaker.is_open()
 
     def close(self) -> None:
@@ -115,10 +97,9 @@ class Provider:
         self._tasks.close()
 
     async def poll(self, task_id: str) -> Outcome:
-        """Poll one task.
+        """Poll one task: `Throttled` with `asked` false while the provider is paused, `NotFound` if no URL has its id.
 
-        While the provider is paused it is `Throttled` with `asked` false, at once and without a request. An id
-        that no URL can carry is `NotFound`. Nothing is raised but `asyncio.CancelledError`.
+        Nothing is raised but `asyncio.CancelledError`.
         """
         self._tasks.unanswered += 1
         try:
@@ -134,33 +115,21 @@ class Provider:
         overdue: Iterable[str] = (),
         is_wanted: IsWanted = lambda _: True,
     ) -> AsyncGenerator[tuple[str, Outcome], None]:
-        """Poll tasks in as few requests as the provider allows.
+        """Poll tasks in as few requests as the provider allows; yield each once, as soon as its outcome is known.
 
-        The overdue go first; then tasks not polled before, calls of this method at the same time in turns; then
-        those that got an answer, and as many of those that got none the last time. The latter, the overdue, and the
-        `old` that were not polled before, never have the last quarter of the requests at a time to themselves:
-        where they hang, the others need not wait. An overdue task that hung, or failed while others did not, no
-        longer goes first.
+        The `overdue`, whose deadline has passed, go first; then tasks not polled before, calls of this method at the
+        same time in turns; then those that got an answer, and as many of those that got none the last time. The latter,
+        the overdue, and the `old` that were not polled before (waiting for so long that they may well hang), never
+        have the last quarter of the requests at a time to themselves: where they hang, the others need not wait. An
+        overdue task that hung, or failed while others did not, no longer goes first.
 
         A batch that fails as a whole, because its answer is too large or the gateway cannot read a task of it, is
         halved until the parts succeed. What was learnt of it counts for later calls: fewer tasks a batch, and tasks
-        that spoil one polled singly.
+        that spoil one polled singly. So is a task that an answer left out.
 
-        Parameters
-        ----------
-        old, overdue : iterable of str
-            Those among the tasks that have been waiting for so long that they may well hang, and those whose deadline
-            has passed.
-        is_wanted : callable, optional
-            Whether a poll is still wanted when its turn comes. One that is not is never sent, and has the outcome of
-            a paused provider.
-
-        Yields
-        ------
-        tuple of str and Outcome
-            Each task once, as soon as its outcome is known. A task that a query-many answer left out was
-            polled singly. Nothing is raised but `asyncio.CancelledError`; leaving early stops the
-            requests under way when the iterator is closed (`contextlib.aclosing`).
+        A poll that is not `is_wanted` any more when its turn comes has the outcome of a paused provider. Nothing is
+        raised but `asyncio.CancelledError`; leaving early stops the requests under way when the iterator is closed
+        (`contextlib.aclosing`).
         """
         for task_id in old:
             self._tasks.doubt(task_id)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import binascii
+import contextlib
 import math
 import re
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 _MAX_URL = 16_384
 _MAX_DATA_HEAD = 300
@@ -36,16 +35,12 @@ _NOT_IN_A_HOST = re.compile(r"[^\x21-\x7e]|[\"<>\\^`{}|%]")
 _ABSOLUTE = re.compile(r"(https?)[:：][/\\／]+", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _HOST_AND_PATH = re.compile(r"(?:[a-z0-9-]+\.)+[a-z]{2,}(?::\d+)?/", re.IGNORECASE)
-_LIKE_A_PATH = re.compile(
-    r"/|[^\s?]*\?[^\s=]+=|[^/\s]+/.+|.*[^\s.]\.[a-z0-9]{2,4}(?:\?\S*)?$", re.IGNORECASE | re.DOTALL
-)
+_LIKE_A_PATH = re.compile(r"(?is)/|[^\s?]*\?[^\s=]+=|[^/\s]+/.+|.*[^\s.]\.[a-z0-9]{2,4}(?:\?\S*)?$")
 _NO_LINK = frozenset({"n/a", "none", "null", "undefined", "nil", "nan", "false", "-"})
-_DATA_URI = re.compile(
-    r"data:(?P<type>[^,;]*)(?P<parameters>(?:;[^,;]*)*),(?P<data>.*)", re.IGNORECASE | re.DOTALL
-)
+_DATA_URI = re.compile(r"(?is)data:(?P<type>[^,;]*)(?P<parameters>(?:;[^,;]*)*),(?P<data>.*)")
+_APPLICATIONS = ("application/octet-stream", "application/ogg", "application/mp4")
 _URL_SAFE_BASE64 = bytes.maketrans(b"-_", b"+/")
-_MEDIA = ("audio/", "image/", "video/", "binary/octet-stream")
-_MEDIA_APPLICATIONS = ("application/octet-stream", "application/ogg", "application/mp4")
+_MEDIA = ("audio/", "image/", "video/", "binary/octet-stream", *_APPLICATIONS)
 _NO_FILE = frozenset({"none.mp3", "null.mp3", "undefined.mp3", "forbidden", "none", "null", "undefined"})
 _CLOCK = re.compile(r"(?:(\d{1,2}):)?(\d{1,3}):(\d{2}(?:[.,]\d+)?)", re.ASCII)
 _MILLISECONDS = r"(?ai)(\d+(?:\.\d+)?)\s*(?:ms|msec|milliseconds?|毫秒)"
@@ -62,15 +57,11 @@ _DATA_INSIDE = (
 
 
 def names(written: str) -> tuple[str, ...]:
-    """Return the names of fields that are written with spaces between them."""
     return tuple(written.split())
 
 
 def text(value: Any, longest: int) -> str | None:
-    """Return a text that is not blank, stripped and cut to `longest` characters; a number as digits.
-
-    No file is in it: of a ``data:`` URI only ``data:`` is left.
-    """
+    """Return a text that is not blank, or a number's digits, stripped, without data, cut to `longest` characters."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
@@ -112,33 +103,31 @@ def _seconds_in(written: str) -> float | None:
 
 
 def moment(value: Any, *, zoneless_after: datetime | None = None) -> datetime | None:
-    """Return a time in UTC.
+    """Return a time in UTC; one before 2000 (zero means "not set") or after 2199 is not known.
 
     Seconds, milliseconds or microseconds since 1970, as a number or a text, distinguished by their size; or ISO-8601,
-    the same with slashes, or the form of HTTP's dates; in UTC when it names no zone. Zero means "not set", and so
-    does a time before 2000 or after 2199. A time without a zone that would be before `zoneless_after` is not known: it
-    was written in another zone.
+    the same with slashes, or the form of HTTP's dates; in UTC when it names no zone. A time without a zone that would
+    be before `zoneless_after` was written in another zone, and is not known.
     """
     if value is None:
         return None
     count = number(value)
+    earliest, latest = _PLAUSIBLE
     try:
         if count is not None:
             scale = 1000 if count < _FIRST_MS else 1 if count < _FIRST_US else 0.001
             result = _EPOCH + timedelta(milliseconds=round(count * scale))
         elif isinstance(value, str):
             result = _written_moment(value.strip())
-            if result.tzinfo is not None:
-                result = result.astimezone(UTC)
-            else:
+            if result.tzinfo is None:
+                earliest = max(earliest, zoneless_after or earliest)
                 result = result.replace(tzinfo=UTC)
-                if zoneless_after is not None and result < zoneless_after:
-                    return None
+            result = result.astimezone(UTC)
         else:
             return None
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return result if _PLAUSIBLE[0] <= result < _PLAUSIBLE[1] else None
+    return result if earliest <= result < latest else None
 
 
 def _written_moment(written: str) -> datetime:
@@ -154,14 +143,11 @@ def _written_moment(written: str) -> datetime:
 
 def tags(value: Any, *, split_at_spaces: bool = False) -> tuple[str, ...]:
     """Return tags from a list, or from a text with commas, or spaces where it has none, between them (row 12)."""
+    parts: list[Any] = value if isinstance(value, list) else []
     if isinstance(value, str):
-        parts: list[Any] = _COMMAS.split(value)
+        parts = _COMMAS.split(value)
         if split_at_spaces and len(parts) == 1:
             parts = value.split()
-    elif isinstance(value, list):
-        parts = value
-    else:
-        return ()
     found = (text(part, _MAX_TAG) for part in parts)
     return tuple(tag for tag in found if tag is not None)[:_MAX_TAGS]
 
@@ -169,15 +155,10 @@ def tags(value: Any, *, split_at_spaces: bool = False) -> tuple[str, ...]:
 def link(value: Any, base_url: str = "") -> str | None:
     """Return what a provider calls a link as an absolute http(s) URL of at most 16,384 characters, or None.
 
-    What is a URL stays as it is, byte for byte. Only what no URL may hold is encoded (spaces, letters beyond ASCII,
-    control characters, ``"<>\\^`{}``), line breaks go as browsers have it, and so does a fragment, which is never
-    sent. Quotes and brackets around it go, and so does text before it (``[listen](https://h.example/a.mp3)``).
-
-    Parameters
-    ----------
-    value : Any
-        Absolute, without a scheme (``//host/a.mp3``, ``host.example/a.mp3``), or relative to the provider's `base_url`;
-        or an object or a list that holds one (see `address`).
+    It may be absolute, without a scheme (``//host/a.mp3``, ``host.example/a.mp3``), or relative to the provider's
+    `base_url`. What is a URL stays as it is, byte for byte. Only what no URL may hold is encoded (spaces, letters
+    beyond ASCII, control characters, ``"<>\\^`{}``). Line breaks go as browsers have it, and so do a fragment, which is
+    never sent, quotes and brackets around it, and text before it (``[listen](https://h.example/a.mp3)``).
     """
     value = address(value)
     if not isinstance(value, str) or len(value) > _MAX_URL:
@@ -241,18 +222,12 @@ def _encoded(url: str) -> str:
     end = next((at for at, char in enumerate(rest) if char in "/?"), len(rest))
     host, path = rest[:end], rest[end:]
     if not host.isascii():
-        host = _ascii_host(host)
+        import idna  # its tables are large, and such hosts rare
+
+        name, colon, port = host.partition(":")
+        with contextlib.suppress(idna.IDNAError, UnicodeError):
+            host = f"{idna.encode(name, uts46=True).decode()}{colon}{port}"
     return f"{scheme}://{host}{_NOT_IN_A_URL.sub(_percent, path)}"
-
-
-def _ascii_host(host: str) -> str:
-    import idna  # its tables are large, and such hosts rare
-
-    name, colon, port = host.partition(":")
-    try:
-        return f"{idna.encode(name, uts46=True).decode()}{colon}{port}"
-    except (idna.IDNAError, UnicodeError):
-        return host
 
 
 def _percent(match: re.Match[str]) -> str:
@@ -271,18 +246,16 @@ def file_link(value: Any, base_url: str = "") -> str | None:
 
 
 def is_placeholder(url: str) -> bool:
-    """Return whether a link has a known form of those that stand where there is no file (row 13).
+    """Return whether the whole last part of a link is known to stand where there is no file (row 13).
 
-    Its whole last part says so: a song may be called ``Forbidden Love.mp3``, or even ``forbidden.mp3``.
+    A song may be called ``Forbidden Love.mp3``, or even ``forbidden.mp3``.
     """
     return urlsplit(url).path.rpartition("/")[2].lower() in _NO_FILE
 
 
 def is_data(value: Any) -> bool:
     """Return whether a text is a ``data:`` URI (RFC 2397), of whatever type and however broken."""
-    return (
-        isinstance(value, str) and re.match(_DATA_INSIDE, value[:_MAX_DATA_HEAD].strip(_AROUND)) is not None
-    )
+    return isinstance(value, str) and bool(re.match(_DATA_INSIDE, value[:_MAX_DATA_HEAD].strip(_AROUND)))
 
 
 def data_type(value: Any) -> str:
@@ -298,19 +271,17 @@ def data_file(value: Any) -> bytes | None:
     if not is_data(value):
         return None
     match = _DATA_URI.fullmatch(value.strip(_AROUND))
-    if match is None or (
-        match["type"].strip() and not match["type"].strip().lower().startswith(_MEDIA + _MEDIA_APPLICATIONS)
-    ):
+    kind = match["type"].strip().lower() if match else ""
+    if match is None or (kind and not kind.startswith(_MEDIA)):
         return None
     raw = unquote_to_bytes(match["data"])
     if not match["parameters"].replace(" ", "").lower().endswith(";base64"):
         return raw or None
     raw = b"".join(raw.partition(b"#")[0].split())
     try:
-        decoded = binascii.a2b_base64(raw.translate(_URL_SAFE_BASE64) + b"==")
+        return binascii.a2b_base64(raw.translate(_URL_SAFE_BASE64) + b"==") or None
     except binascii.Error:
         return None
-    return decoded or None
 
 
 def without_data(value: str) -> str:
@@ -319,7 +290,6 @@ def without_data(value: str) -> str:
 
 
 def objects(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the JSON objects in a list, skipping whatever else is in it."""
     if isinstance(value, list):
         yield from (item for item in value if isinstance(item, dict))
 

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from tunehook.errors import InvalidInput
+from tunehook.providers import coerce
 from tunehook.providers.kinds import ADAPTERS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _NAME = r"^[A-Za-z0-9._-]{1,64}$"
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _HARMLESS_FIELD = re.compile(r"[a-z_]{1,32}")
-_ODD_SEGMENTS = frozenset(
-    # that the kinds append themselves, or that other APIs of the same gateways have
-    {"v1", "v2", "suno", "api", "fetch", "submit", "task", "tasks", "music"}
-    # of gateways' web pages
-    | {"console", "dashboard", "panel", "login", "register", "token", "home", "index.html", "web"}
+# What the kinds append themselves, or other APIs of the same gateways have; then those of gateways' web pages.
+_ODD_SEGMENTS = coerce.names(
+    "v1 v2 suno api fetch submit task tasks music"
+    " console dashboard panel login register token home index.html web"
 )
 
 
@@ -56,18 +54,9 @@ def _sendable_key(key: SecretStr) -> SecretStr:
 
 
 class ProviderConfig(BaseModel):
-    """One configured provider.
+    """One configured provider: `name` is what tasks carry, `batch` whether to use query-many where the kind has it.
 
-    Parameters
-    ----------
-    name : str
-        What tasks carry: 1 to 64 letters, digits, ``.``, ``_``, ``-``.
-    base_url : str
-        An http(s) URL without user name, query and fragment; a path in it is kept, a trailing slash is not.
-    max_concurrency : int
-        Requests at a time.
-    batch : bool
-        Whether to poll many tasks in one request where the kind can.
+    A path in the `base_url` is kept, a trailing slash is not.
     """
 
     model_config = ConfigDict(
@@ -93,16 +82,8 @@ class ConfiguredProviders(NamedTuple):
 def read_providers(secret_json: str) -> ConfiguredProviders:
     """Read the secret, ``{"<name>": {"kind", "base_url", "api_key", ...}}``, bad entries apart from the good ones.
 
-    Returns
-    -------
-    ConfiguredProviders
-        An entry whose name is unacceptable is listed in `errors` by its position (``#2``): a name that breaks
-        the rules may be a key put in the wrong place.
-
-    Raises
-    ------
-    InvalidInput
-        If the secret as a whole is no JSON object. No message quotes a value.
+    An entry with an unacceptable name is listed in `errors` by its position (``#2``): the name may be a key put in the
+    wrong place. Raise `InvalidInput` if the secret as a whole is no JSON object. No message quotes a value.
     """
     try:
         entries = json.loads(secret_json)
@@ -114,26 +95,18 @@ def read_providers(secret_json: str) -> ConfiguredProviders:
     errors: dict[str, InvalidInput] = {}
     for position, (name, entry) in enumerate(entries.items(), start=1):
         if not re.fullmatch(_NAME, name):
-            errors[f"#{position}"] = InvalidInput(
-                f"providers.#{position}", "its name is not 1 to 64 letters, digits, '.', '_' and '-'"
-            )
+            problem = "its name is not 1 to 64 letters, digits, '.', '_' and '-'"
+            errors[f"#{position}"] = InvalidInput(f"providers.#{position}", problem)
             continue
-        config = _read_entry(name, entry)
-        if isinstance(config, ProviderConfig):
-            usable[name] = config
-        else:
-            errors[name] = config
+        try:
+            usable[name] = _read_entry(name, entry)
+        except InvalidInput as error:
+            errors[name] = error
     return ConfiguredProviders(usable, errors)
 
 
 def parse_providers(secret_json: str) -> dict[str, ProviderConfig]:
-    """Read the secret and insist that all of it is right.
-
-    Raises
-    ------
-    InvalidInput
-        Naming the first field at fault (``providers.my-gw.base_url``), never a value.
-    """
+    """Read the secret, or raise `InvalidInput` that names the first field at fault (``providers.my-gw.base_url``)."""
     providers = read_providers(secret_json)
     for error in providers.errors.values():
         raise error
@@ -141,10 +114,9 @@ def parse_providers(secret_json: str) -> dict[str, ProviderConfig]:
 
 
 def better_base_urls(kind: str, base_url: str) -> list[str]:
-    """Return what was probably meant by a base URL that holds a part of the API's paths, or of a web page's.
+    """Return what was probably meant by a base URL that ends like a path of the API or of a web page, likeliest first.
 
-    The paths of the API are appended to it: a path of its own is rarely right, and yet it can be. The likeliest comes
-    first; there is none where nothing is odd about the URL.
+    The paths of the API are appended to it: a path of its own is rarely right, and yet it can be.
     """
     parts = urlsplit(base_url.strip().rstrip("/"))
     origin = f"{parts.scheme}://{parts.netloc}"
@@ -158,17 +130,17 @@ def better_base_urls(kind: str, base_url: str) -> list[str]:
     return list(dict.fromkeys("/".join([origin, *path]) for path in (*fewer, [])))
 
 
-def _read_entry(name: str, entry: Any) -> ProviderConfig | InvalidInput:
+def _read_entry(name: str, entry: Any) -> ProviderConfig:
     field = f"providers.{name}"
     if not isinstance(entry, dict):
-        return InvalidInput(field, "is not a JSON object")
+        raise InvalidInput(field, "is not a JSON object")
     if "name" in entry:
-        return InvalidInput(f"{field}.name", "is the entry's key and no field")
+        raise InvalidInput(f"{field}.name", "is the entry's key and no field")
     try:
         return ProviderConfig.model_validate({**entry, "name": name})
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(str(part) for part in problem["loc"][:1])
     if problem["type"] == "extra_forbidden" and not _HARMLESS_FIELD.fullmatch(where):
-        return InvalidInput(field, "has an unknown field")
-    return InvalidInput(f"{field}.{where}", problem["msg"].removeprefix("Value error, "))
+        raise InvalidInput(field, "has an unknown field")
+    raise InvalidInput(f"{field}.{where}", problem["msg"].removeprefix("Value error, "))

@@ -6,9 +6,11 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from enum import IntEnum
+from itertools import chain
 from typing import TypeAlias
 
 Job: TypeAlias = Callable[[], Awaitable[None]]
+_Waiter: TypeAlias = "asyncio.Future[bool]"
 
 
 class Priority(IntEnum):
@@ -38,9 +40,7 @@ class FairSemaphore:
     def __init__(self, slots: int) -> None:
         self._free = slots
         self._free_for_doubted = slots if slots == 1 else slots - max(1, slots // 4)
-        self._waiting: dict[Priority, dict[Hashable, deque[asyncio.Future[bool]]]] = {
-            priority: {} for priority in Priority
-        }
+        self._waiting: dict[Priority, dict[Hashable, deque[_Waiter]]] = {each: {} for each in Priority}
         self._last = Priority.DOUBTED
         self._is_waking = False
         self.is_closed = False
@@ -52,7 +52,7 @@ class FairSemaphore:
         if self._has_slot(priority) and self._next_priority() is None:
             self._take(priority)
             return True
-        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        waiter: _Waiter = asyncio.get_running_loop().create_future()
         self._waiting[priority].setdefault(key, deque()).append(waiter)
         try:
             return await waiter
@@ -65,14 +65,12 @@ class FairSemaphore:
         """Give no more slots; whoever waits gets False at once."""
         self.is_closed = True
         for keys in self._waiting.values():
-            for waiters in keys.values():
-                for waiter in waiters:
-                    if not waiter.done():
-                        waiter.set_result(False)
+            for waiter in chain.from_iterable(keys.values()):
+                if not waiter.done():
+                    waiter.set_result(False)
             keys.clear()
 
     def release(self, priority: Priority) -> None:
-        """Give back a slot that was acquired with this priority."""
         self._free += 1
         self._free_for_doubted += priority in _MAY_HANG
         if not self._is_waking and self._next_priority() is not None:

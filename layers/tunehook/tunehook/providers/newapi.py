@@ -4,35 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
-from tunehook.providers import coerce
-from tunehook.providers.adapter import Adapter
+from tunehook.providers import coerce, results
+from tunehook.providers.adapter import Adapter, Answer
 from tunehook.providers.outcomes import Failed, NotFound, Outcome, SeemsFailed, TaskResult, Transient
 from tunehook.providers.refusals import described, refusal, says_not_found
-from tunehook.providers.results import (
-    Origin,
-    ReadClip,
-    completed,
-    entries,
-    has_file,
-    is_media,
-    is_message,
-    quoted,
-    read_clip,
-    read_links,
-    read_result,
-    read_text,
-    text_clip,
-    unwrapped,
-    with_files_of,
-)
+from tunehook.providers.results import Origin, ReadClip, has_file, unwrapped
 from tunehook.providers.statuses import StatusClass, StatusVocabulary, normal, pending
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from tunehook.providers.adapter import Answer
 
 # Sources: docs/provider-contracts.md, "Status words".
 _TASK_STATUSES: Final = StatusVocabulary(
@@ -59,6 +39,7 @@ _CODES: Final = ("code", "status_code", "statusCode", "errcode", "errno", "ret")
 _TASK_IDS: Final = ("task_id", "taskId", "id")
 _STATUS: Final = ("status", "task_status", "taskStatus", "state")
 _OF_A_TASK: Final = coerce.names("progress fail_reason submit_time start_time finish_time action platform")
+_OF_LISTED_TASKS: Final = frozenset({"data", "result_url", "clips", "songs"})
 _TASK_INSIDE: Final = ("task", "task_info", "taskInfo", "record")
 _CLIP_LISTS: Final = coerce.names(
     "clips songs sunoData suno_data data results result response output tracks music musics audios lyricsData"
@@ -86,17 +67,16 @@ _NO_REASON = "the provider gave no reason"
 
 
 class NewApiAdapter(Adapter):
-    """Reads the family's envelope: ``{"code": "success" | <error word>, "message", "data"}``.
+    """Reads ``{"code": "success" | <error word>, "message", "data"}``.
 
-    Members of the family have a number for the word (0, 1 or 200), ``"success": true``, or the task's fields beside it.
+    Some gateways send a number as `code` (0, 1 or 200), ``"success": true`` instead, or the task's fields beside it.
     """
 
     def has_envelope(self, payload: Mapping[str, Any]) -> bool:
-        """Return whether there is a `code` or a `success` beside it; errors of the key have none (row 3)."""
+        """Return whether there is a `code` or a `success`; errors of the key have neither (row 3)."""
         return isinstance(payload.get("code"), str | int) or isinstance(payload.get("success"), bool)
 
     def read_payload(self, answer: Answer, payload: Mapping[str, Any]) -> Outcome | None:
-        """Read the answer about one task; see the base class."""
         if self.worked(answer.status, payload):
             if _is_task(payload):
                 task = {name: value for name, value in payload.items() if name not in ("code", "success")}
@@ -134,17 +114,14 @@ def _code(payload: Mapping[str, Any]) -> str | None:
 
 
 def _is_task(payload: Mapping[str, Any]) -> bool:
-    """Return whether an envelope is the task itself, and no error that quotes its id."""
+    """Return whether an envelope is the task itself, not an error that quotes its id."""
     has_status = isinstance(coerce.first(payload, *_STATUS), str)
     has_id = coerce.first(payload, *_TASK_IDS) is not None
     return has_status and has_id and any(name in payload for name in _OF_A_TASK)
 
 
 def _error_without_data(status: int, payload: Mapping[str, Any]) -> Outcome | None:
-    """Return the error that a query without a task means although it seems to have worked.
-
-    The number 1 means success to some and an error to others.
-    """
+    """Return the error in an answer without a task that seems to have worked: to some gateways code 1 is an error."""
     detail = described(status, payload)
     if says_not_found(payload):
         return NotFound(detail)
@@ -160,30 +137,25 @@ def read_data(data: Any, origin: Origin) -> Outcome | None:
     if data is None or data == "":  # legal, and not an answer yet (row 5)
         return pending("queued", "")
     if isinstance(data, list):
-        if len(data) == 1 and isinstance(data[0], dict) and _is_listed_task(data[0]):
-            return read_task(data[0], origin)
-        is_task_list = any(_is_listed_task(each) for each in coerce.objects(data))
-        return None if is_task_list else read_clip_list(data, origin)
+        named = (each for each in coerce.objects(data) if "task_id" in each and "status" in each)
+        tasks = [each for each in named if not _OF_LISTED_TASKS.isdisjoint(each)]
+        if not tasks:
+            return read_clip_list(data, origin)
+        return read_task(tasks[0], origin) if len(data) == 1 else None
     if not isinstance(data, dict):
         return None
     if coerce.first(data, *_STATUS) is None:
-        inside = next((data[name] for name in _TASK_INSIDE if isinstance(data.get(name), dict)), None)
-        if inside is not None and coerce.first(inside, *_STATUS) is not None:
-            return read_task(inside, origin)
+        inner = (data[name] for name in _TASK_INSIDE if isinstance(data.get(name), dict))
+        inside: Mapping[str, Any] = next(inner, {})
+        data = data if coerce.first(inside, *_STATUS) is None else inside
     return read_task(data, origin)
 
 
-def _is_listed_task(item: Mapping[str, Any]) -> bool:
-    has_clips = any(name in item for name in ("data", "result_url", "clips", "songs"))
-    return "task_id" in item and "status" in item and has_clips
-
-
 def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
-    """Read a task object.
+    """Read a task object, whose `status` says whether it has ended.
 
-    Its `status` says whether it has ended, with the exceptions of rows 7 and 17 to 19: clips that are all there make a
-    failure without a reason a success, and a progress of 100 % beside a reason makes an unfinished status look like a
-    failure.
+    The exceptions (rows 7, 17 to 19): clips that are all there make a failure without a reason a success, and a
+    progress of 100 % beside a reason makes an unfinished status look like a failure.
     """
     word = coerce.first(task, *_STATUS)
     status = _TASK_STATUSES.classify(word)
@@ -195,11 +167,11 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     clips = _Clips(task, origin)
     reason = _fail_reason(task)
     if status == "succeeded":
-        return completed(clips.result, is_streaming=clips.are_coming, reason=clips.reason)
+        return results.completed(clips.result, is_streaming=clips.are_coming, reason=clips.reason)
     if is_undelivered:
-        return completed(clips.result) if clips.are_there(unsaid=True) else unfinished
+        return results.completed(clips.result) if clips.are_there(unsaid=True) else unfinished
     if not _is_reason(reason) and clips.are_there():
-        return completed(clips.result)
+        return results.completed(clips.result)
     said = _failure_text(task, reason)
     if status == "failed":
         link = f", but a link: {reason}" if _URL.fullmatch(reason) else ""
@@ -211,10 +183,9 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
 
 
 def read_clip_list(data: list[Any], origin: Origin) -> Outcome:
-    """Read a clip list that stands where the task should be (row 6): only the clips tell how it is.
+    """Read a clip list that stands where the task should be (row 6).
 
-    Pending while any clip is; failed when every clip has failed; completed when all have ended and any has
-    succeeded.
+    Pending while any clip is; failed when every clip has failed; completed when all have ended and any has succeeded.
     """
     clips = _Clips({"data": data}, origin)
     words: dict[StatusClass, Any] = {}
@@ -228,7 +199,7 @@ def read_clip_list(data: list[Any], origin: Origin) -> Outcome:
         said = clips.reason or coerce.text(words["seems_failed"], _MAX_REASON) or _NO_REASON
         return SeemsFailed(said, clips.result, "word")
     if "succeeded" in words:
-        return completed(clips.result, is_streaming=clips.are_coming, reason=clips.reason)
+        return results.completed(clips.result, is_streaming=clips.are_coming, reason=clips.reason)
     return Failed(clips.reason or _NO_REASON, clips.result)
 
 
@@ -247,68 +218,64 @@ class _Clips:
             self.sources = _clip_objects({name: task.get(name) for name in _CLIP_LISTS if name != "data"})
         words = [coerce.first(source, "status", "state") for source in self.sources]
         self.statuses = [(_CLIP_STATUSES.classify(word), word) for word in words]
-        self._read = [
-            self._clip(source, *status) for source, status in zip(self.sources, self.statuses, strict=True)
-        ]
+        pairs = zip(self.sources, self.statuses, strict=True)
+        self._read = [self._clip(source, *status) for source, status in pairs]
         if not any(has_file(each.clip) for each in self._read):
             self._read = self._outside()
 
     def _clip(self, source: Mapping[str, Any], status: StatusClass, word: Any) -> ReadClip:
-        text = read_text(source, self._task_id, is_wanted=self._is_text)
+        text = results.read_text(source, self._task_id, is_wanted=self._is_text)
         if text is not None and status != "failed":
             return text
         is_expected = status in ("queued", "processing") and word is not None
-        clip = read_clip(source, self._origin, is_expected=is_expected)
-        if status in ("failed", "seems_failed"):
-            return ReadClip(clip.clip, clip.files, True, clip.unusable)
-        return clip
+        clip = results.read_clip(source, self._origin, is_expected=is_expected)
+        is_settled = clip.is_settled or status in ("failed", "seems_failed")
+        return ReadClip(clip.clip, clip.files, is_settled, clip.unusable)
 
     def _outside(self) -> list[ReadClip]:
         """Add what is outside of the clips, where none of them has a file (rows 22 and 26)."""
-        links = [entry for entry in self._links() if not is_message(entry)]
+        links = [entry for entry in self._links() if not results.is_message(entry)]
         if not links:
-            # Gateways have stored the result's URL as the reason (row 7).
             reason = coerce.first(self._task, *_FAIL_REASON)
             links = [reason] if coerce.is_data(reason) or not _is_reason(_fail_reason(self._task)) else []
-        found = read_links(links, self._task_id, self._origin)
+        found = results.read_links(links, self._task_id, self._origin)
         if len(found) == len(self._read) == 1:
-            return [with_files_of(self._read[0], found[0])]
-        self._unusable = [] if found else [f"result_url: {quoted(link)}" for link in links if link]
+            return [results.with_files_of(self._read[0], found[0])]
+        self._unusable = [] if found else [f"result_url: {results.quoted(link)}" for link in links if link]
         return [*self._read, *(found or self._texts())]
 
     def _links(self) -> Iterator[Any]:
         for place in (self._task, self._data, *(unwrapped(self._task.get(name)) for name in _RESULTS)):
             if isinstance(place, dict):
-                yield from (entry for name in _LINKS for entry in entries(place.get(name)))
+                yield from (entry for name in _LINKS for entry in results.entries(place.get(name)))
         if isinstance(self._data, str | list):
-            yield from (entry for entry in entries(self._data) if isinstance(entry, str))
+            yield from (entry for entry in results.entries(self._data) if isinstance(entry, str))
         for place in (self._data, *self.sources):
-            if isinstance(place, dict):
-                yield from (
-                    each for name, each in place.items() if is_media(each) and not _NOT_IT.search(name)
-                )
+            for name, each in place.items() if isinstance(place, dict) else ():
+                if results.is_media(each) and not _NOT_IT.search(name):
+                    yield each
 
     def _texts(self) -> list[ReadClip]:
-        """Return the texts of a task for texts that have no object of their own."""
         data = self._data
         if self._is_text is False:
             return []
         if isinstance(data, str) and data.strip():
-            return [text_clip(data.strip(), self._task_id, self._task)]
+            return [results.text_clip(data.strip(), self._task_id, self._task)]
         if isinstance(data, list):
             lines = [line.strip() for line in data if isinstance(line, str) and line.strip()]
             if lines and len(lines) == len(data):
-                return [text_clip(line, self._task_id, {}) for line in lines]
+                return [results.text_clip(line, self._task_id, {}) for line in lines]
         names = ("text", "lyrics", "lyric", *(("output", "result") if self._is_text else ()))
         for place in (self._task, data) if isinstance(data, dict) else (self._task,):
             for name in names:
                 if isinstance(value := place.get(name), str) and value.strip() and _URL.match(value) is None:
-                    return [text_clip(value.strip(), self._task_id, place if "title" in place else {})]
+                    titled = place if "title" in place else {}
+                    return [results.text_clip(value.strip(), self._task_id, titled)]
         return []
 
     @property
     def result(self) -> TaskResult:
-        return read_result(
+        return results.read_result(
             self._task,
             self._read,
             submitted_at=self._task.get("submit_time"),
@@ -319,14 +286,11 @@ class _Clips:
 
     def are_there(self, *, unsaid: bool = False) -> bool:
         """Return whether there are clips, and each calls itself complete (or nothing, if `unsaid`) and has its file."""
-        ended = all(
-            status == "succeeded" or (unsaid and word in (None, "")) for status, word in self.statuses
-        )
-        return bool(self.sources) and ended and all(has_file(each.clip) for each in self._read)
+        ended = [status == "succeeded" or (unsaid and word in (None, "")) for status, word in self.statuses]
+        return bool(ended) and all(ended) and all(has_file(each.clip) for each in self._read)
 
     @property
     def are_coming(self) -> bool:
-        """Whether a clip has no file yet and may still get one."""
         return any(not each.is_settled for each in self._read)
 
     @property
@@ -345,9 +309,8 @@ class _Clips:
 def _is_text_task(task: Mapping[str, Any]) -> bool | None:
     """Return whether a task is one for texts; None where it does not say what it is for."""
     action = coerce.first(task, "action", "task_type", "taskType", "type")
-    if not isinstance(action, str):
-        return None
-    return "lyric" in action.lower() or action.strip().lower() == "text"
+    word = action.strip().lower() if isinstance(action, str) else None
+    return None if word is None else "lyric" in word or word == "text"
 
 
 def _clip_objects(data: Any, depth: int = 3) -> list[Mapping[str, Any]]:
@@ -359,26 +322,24 @@ def _clip_objects(data: Any, depth: int = 3) -> list[Mapping[str, Any]]:
         return []
     for name in _CLIP_LISTS:
         inner = unwrapped(data.get(name))
-        if isinstance(inner, dict) and name in _MAPS_BY_ID and _is_map(inner):
-            return _of_map(inner)
+        if isinstance(inner, dict) and name in _MAPS_BY_ID and (found := _by_id(inner)):
+            return found
         if isinstance(inner, list | dict) and (found := _clip_objects(inner, depth - 1)):
             return found
     if _is_clip(data):
         return [data]
-    return _of_map(data) if _is_map(data) and all(map(_is_clip, data.values())) else []
+    found = _by_id(data)
+    return found if all(map(_is_clip, found)) else []
 
 
-def _is_map(value: Mapping[str, Any]) -> bool:
-    return bool(value) and all(isinstance(each, dict) for each in value.values())
-
-
-def _of_map(clips: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [{"id": clip_id, **clip} for clip_id, clip in clips.items()]
+def _by_id(clips: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    is_map = all(isinstance(each, dict) for each in clips.values())
+    return [{"id": clip_id, **clip} for clip_id, clip in clips.items()] if is_map else []
 
 
 def _is_clip(value: Mapping[str, Any]) -> bool:
     has_link = any(name in value for name in ("audio_url", "audioUrl"))
-    return has_link or read_text(value, "") is not None or has_file(read_clip(value).clip)
+    return has_link or results.read_text(value, "") is not None or has_file(results.read_clip(value).clip)
 
 
 def _fail_reason(task: Mapping[str, Any]) -> str:
@@ -393,12 +354,9 @@ def _fail_reason(task: Mapping[str, Any]) -> str:
 
 def _failure_text(task: Mapping[str, Any], fail_reason: str) -> str:
     """Return a failure's reason as a text, from wherever a task has it; empty if it has none."""
-    if said := _text_in(task, _FAIL_REASON):
-        return said
-    if _is_reason(fail_reason) and fail_reason not in _EMPTY_TEXTS:
-        return fail_reason
+    said = fail_reason if _is_reason(fail_reason) and fail_reason not in _EMPTY_TEXTS else ""
     # `result_url` falls back to the failure's text (row 7).
-    return _text_in(task, (*_REASONS, "result_url"))
+    return _text_in(task, _FAIL_REASON) or said or _text_in(task, (*_REASONS, "result_url"))
 
 
 def _text_in(place: Mapping[str, Any], names: Iterable[str]) -> str:
@@ -421,5 +379,5 @@ def _is_hundred(progress: Any) -> bool:
 
 
 def _is_reason(reason: str) -> bool:
-    """Return whether a reason is a text: gateways have stored the result's URL there (row 7)."""
+    # Gateways have stored the result's URL there (row 7).
     return bool(reason) and _URL.fullmatch(reason) is None

@@ -1,7 +1,6 @@
-"""What one poll can mean: a small closed set (docs/provider-contracts.md, "What one poll can mean").
+"""What one poll can mean (docs/provider-contracts.md, "What one poll can mean"): exactly one `Outcome`.
 
-Whatever a provider answers becomes exactly one `Outcome`. The eighth row of that table, timed out, is no
-answer of a provider: the poller decides it. No text in an outcome holds the provider's key.
+The table's "timed out" is decided by the poller. No text in an outcome holds the provider's key.
 """
 
 from dataclasses import dataclass, field
@@ -26,18 +25,9 @@ class InlineFile:
 class TaskResult:
     """What a provider says about a task that has ended; its times are in UTC.
 
-    Parameters
-    ----------
-    clips : tuple of Clip
-        All clips, playable or not, in the provider's order; their JSON takes 100 kB at most.
-    provider_object : dict
-        The provider's own task object: at most 200 kB of JSON in UTF-8.
-    truncated : bool
-        Whether anything was cut to keep those bounds.
-    inline_files : tuple of InlineFile
-        The files that came inside the answer; they are nowhere else in the result.
-    unusable_links : tuple of str
-        Links to files that cannot be made a URL: the field, and the beginning of what it holds.
+    Clips, playable or not, are in the provider's order. Their JSON takes 100 kB at most, the provider's own object
+    200 kB in UTF-8; `truncated` says whether anything was cut for that. `unusable_links` are links to files that cannot
+    be made a URL: the field, and the beginning of what it holds.
     """
 
     clips: tuple[Clip, ...]
@@ -54,14 +44,8 @@ class TaskResult:
 class Pending:
     """Not ended, or not known to have ended.
 
-    Parameters
-    ----------
-    word : str
-        The provider's status word as it was written, shortened; empty when there was none.
-    submitted_at, refreshed_at : datetime or None
-        When the task was submitted, and when the gateway itself last read it, in UTC, if the provider says so.
-    known : bool
-        False for a status word that no document mentions: worth counting (row 10).
+    `word` is the provider's status word, shortened; `known` is false where no document mentions it (row 10). The task
+    was `submitted_at`, and the gateway itself last read it at `refreshed_at`, in UTC, if the provider says so.
     """
 
     name: ClassVar[str] = "pending"
@@ -74,10 +58,10 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class SeemsFailed:
-    """Not called failed, and yet it may well have: to be believed when repeated. The reason is never empty.
+    """Not called failed, but it may have: to be believed when repeated. The reason is never empty.
 
-    Its evidence is either an unknown status word that ends like a failure (``..._FAILED``), or an unfinished status
-    beside a progress of 100% and a reason.
+    The evidence is an unknown status word that ends like a failure (``..._FAILED``), or an unfinished status beside a
+    progress of 100 % and a reason.
     """
 
     name: ClassVar[str] = "seems_failed"
@@ -123,15 +107,7 @@ class NotFound:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """Not to be polled for a while.
-
-    Parameters
-    ----------
-    asked : bool
-        False when no request was sent because the provider is paused: not to be counted as an answer.
-    detail : str
-        The provider's message, shortened.
-    """
+    """Not to be polled for a while. Without `asked` no request was sent: the provider is paused."""
 
     name: ClassVar[str] = "throttled"
     retry_after_s: float | None = None
@@ -141,15 +117,9 @@ class Throttled:
 
 @dataclass(frozen=True, slots=True)
 class Unauthorised:
-    """The provider itself refuses the key.
+    """The provider itself refuses the key: it is not accepted, or the account has no credit left.
 
-    Parameters
-    ----------
-    detail : str
-        What is refused in plain words, then the provider's own, shortened.
-    reason : {"key", "credit", "access"}
-        ``key``: the key is not accepted. ``credit``: the account has no credit left. ``access``: the key is accepted
-        but may not do this (banned, address not allowed, limited to models).
+    ``access``: the key is accepted but may not do this (banned, address not allowed, limited to models).
     """
 
     name: ClassVar[str] = "unauthorised"
@@ -166,16 +136,7 @@ class Transient:
     is_too_large: bool = False
 
 
-Outcome: TypeAlias = (
-    Pending
-    | SeemsFailed
-    | Completed
-    | CompletedWithoutResults
-    | Failed
-    | NotFound
-    | Throttled
-    | Unauthorised
-    | Transient
-)
 Trouble: TypeAlias = Throttled | Unauthorised | Transient
 """The outcomes that are about the provider, not about a task."""
+
+Outcome: TypeAlias = Pending | SeemsFailed | Completed | CompletedWithoutResults | Failed | NotFound | Trouble

@@ -1,19 +1,17 @@
 """Who answered in place of a gateway: a challenge, a firewall, a proxy, a web site.
 
 Only the gateway itself can refuse a key (docs/provider-contracts.md, "Errors"). What stands in front of it is named, so
-that nobody looks for the fault at the key. Header names are in lower case, bodies decompressed.
+that nobody looks for the fault at the key.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from tunehook.providers.payload import redact
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _SEARCHED_BYTES: Final = 20_000
 _CHALLENGE: Final = "a challenge page"
@@ -100,7 +98,10 @@ def page(status: int, headers: Mapping[str, str], body: bytes, secret: str = "")
     if what is None:
         return None
     owner = _owner(headers, text, is_plain=what == "a web page") if what.endswith("page") else ""
-    title = _title(text, secret)
+    match = re.search(_TITLE, text)
+    words = " ".join(html.unescape(match[1]).split()) if match else ""
+    # Redacted before it is cut: of a key that was cut, the beginning would be left.
+    title = redact("".join(filter(str.isprintable, words)), secret)[:_MAX_TITLE].strip()
     return f"{what}{owner}{f' ({title})' if title else ''}, not the gateway"
 
 
@@ -127,22 +128,12 @@ def _what(status: int, headers: Mapping[str, str], text: str, *, is_html: bool) 
 
 def _owner(headers: Mapping[str, str], text: str, *, is_plain: bool) -> str:
     server = headers.get("server", "").lower()
-    owners = (
-        *(owner for name, owner in _GUARDS.items() if name in headers),
-        *(owner for pattern, owner in _BY_BODY.items() if re.search(pattern, text, re.IGNORECASE)),
-        *(owner for part, owner in _BY_SERVER.items() if part in server),
-    )
+    owners = [owner for name, owner in _GUARDS.items() if name in headers]
+    owners += (owner for pattern, owner in _BY_BODY.items() if re.search(pattern, text, re.IGNORECASE))
+    owners += (owner for part, owner in _BY_SERVER.items() if part in server)
     if owners:
         return f" of {owners[0]}"
     if "cf-ray" in headers:
         server = "cloudflare"
     carrier = next((owner for part, owner in _CARRIERS.items() if part in server), None)
     return "" if carrier is None else f" by way of {carrier}" if is_plain else f" of {carrier}"
-
-
-def _title(text: str, secret: str) -> str:
-    match = re.search(_TITLE, text)
-    words = " ".join(html.unescape(match[1]).split()) if match else ""
-    printable = "".join(char for char in words if char.isprintable())
-    # Redacted before it is cut: of a key that was cut, the beginning would be left.
-    return redact(printable, secret)[:_MAX_TITLE].strip()

@@ -1,7 +1,7 @@
-"""From the bytes of an answer to plain values that every later step can carry.
+"""From the bytes of an answer to plain values.
 
-JSON allows what DynamoDB, UTF-8 and JSON writers do not: lone surrogates, integers of any length, and
-Python's reader adds NaN. None of them leaves this module.
+JSON allows what DynamoDB, UTF-8 and JSON writers do not: lone surrogates, integers of any length, and Python's reader
+adds NaN. None of them leaves this module.
 """
 
 from __future__ import annotations
@@ -9,17 +9,14 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tunehook.http.decompress import UnreadableCoding, content_encoding, decompressed
+from tunehook.http.reply import Reply
 from tunehook.providers.charsets import decodings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tunehook.http.reply import Reply
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 REDACTED = "***"
@@ -48,10 +45,7 @@ class UnreadablePayloadError(ValueError):
 def plain_body(reply: Reply) -> bytes:
     """Return the body of a reply, decompressed.
 
-    Raises
-    ------
-    UnreadablePayloadError
-        If it exceeds 2 MiB raw or decompressed, or is compressed in a way that nothing here undoes, or is broken.
+    Raise `UnreadablePayloadError` if it exceeds 2 MiB raw or decompressed, is broken, or cannot be decompressed here.
     """
     body: bytes | None = reply.body
     if "content-encoding" in reply.headers and not reply.truncated:
@@ -76,14 +70,9 @@ def parse(body: bytes, secret: str = "", content_type: str = "") -> Any:
     the JSON, and control characters in its texts (raw line breaks in lyrics). Not accepted is what none of them reads:
     anything else before or after the JSON, comments, trailing commas, single quotes.
 
-    What cannot be decoded becomes U+FFFD: a bad byte in a title must not hide that a task ended. NaN and
-    infinities become None, numbers beyond 38 digits their text, lone surrogates U+FFFD, what nests deeper
-    than 32 levels None, and `secret` is redacted.
-
-    Raises
-    ------
-    UnreadablePayloadError
-        If it is empty or no JSON in any charset that fits, or nests too deeply to be read.
+    What cannot be decoded becomes U+FFFD: a bad byte in a title must not hide that a task ended. NaN and infinities
+    become None, numbers beyond 38 digits their text, lone surrogates U+FFFD, what nests deeper than 32 levels None, and
+    `secret` is redacted. Raise `UnreadablePayloadError` if it is empty, no JSON, or nests too deeply to be read.
     """
     problem: UnreadablePayloadError | None = None
     for text in decodings(body, content_type, secret.encode() if len(secret) >= _SHORTEST_SECRET else b""):
@@ -98,9 +87,8 @@ def parse(body: bytes, secret: str = "", content_type: str = "") -> Any:
 def bounded(value: dict[str, Any], limit: int) -> tuple[dict[str, Any], bool]:
     """Shorten a JSON object until it takes at most `limit` bytes; return it, and whether anything was cut.
 
-    The longest texts go first (prompts and lyrics are what is long): texts are cut to fewer and fewer
-    characters, the cut marked with "…"; where even that is not enough, lists and objects are emptied of all
-    but their first entries.
+    Texts are cut to fewer and fewer characters, the longest (prompts, lyrics) first, with "…" at the cut; where that is
+    not enough, lists and objects keep only their first entries.
     """
     if json_size(value) <= limit:
         return value, False
@@ -142,7 +130,7 @@ def _plain(value: Any, text: str, secret: str) -> Any:
 
 
 def _is_deeper(value: Any, depth: int) -> bool:
-    """Return whether a value nests deeper than `depth` levels: to look is much cheaper than to copy."""
+    """Return whether a value nests deeper than `depth` levels: reading is much cheaper than copying."""
     if type(value) is not dict and type(value) is not list:
         return False
     children = value.values() if type(value) is dict else value
@@ -157,27 +145,17 @@ def _what_it_is(text: str, problem: json.JSONDecodeError, secret: str) -> str:
     if text[0] in '{["':
         if problem.msg == "Extra data":
             return "something follows the JSON of the body"
-        return "the body is cut off" if _is_cut_off(text, problem) else "the body is no JSON"
-    words = _quotable(text, secret)
-    return f'the body is no JSON but says "{words}"' if words[:1].isalpha() else "the body is no JSON"
-
-
-def _is_cut_off(text: str, problem: json.JSONDecodeError) -> bool:
-    rest = text[problem.pos :]
-    return (
-        problem.msg.startswith("Unterminated string")
-        or any(word.startswith(rest) for word in ("true", "false", "null", "-"))
-        or ("escape" in problem.msg and len(rest) < len(r"\u0000"))
-    )
-
-
-def _quotable(text: str, secret: str) -> str:
-    """Return the beginning of a text as one line; nothing of one that is not made for readers."""
+        rest = text[problem.pos :]
+        is_cut_off = (
+            problem.msg.startswith("Unterminated string")
+            or any(word.startswith(rest) for word in ("true", "false", "null", "-"))
+            or ("escape" in problem.msg and len(rest) < len(r"\u0000"))
+        )
+        return "the body is cut off" if is_cut_off else "the body is no JSON"
     # Redacted first: of a key that was cut, the beginning would be left.
     words = " ".join(redact(text, secret)[: 2 * _MAX_QUOTED].split())
-    if not words.isprintable():
-        return ""
-    return _cut(words, _MAX_QUOTED)
+    is_text = words[:1].isalpha() and words.isprintable()
+    return f'the body is no JSON but says "{_cut(words, _MAX_QUOTED)}"' if is_text else "the body is no JSON"
 
 
 _DECODER = json.JSONDecoder(

@@ -7,21 +7,19 @@ Gateways say the same things under different codes and HTTP statuses, in English
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from tunehook.providers import coerce
 from tunehook.providers.outcomes import Unauthorised
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
 _MAX_DETAIL: Final = 300
 
-_NOT_FOUND_CODES: Final = frozenset(
-    coerce.names(
+_NOT_FOUND_CODES: Final = {
+    *coerce.names(
         "task_not_exist task_not_exists task_not_found tasknotfound not_found notfound record_not_found"
     )
-)
+}
 _THING: Final = (
     r"(?:tasks?|jobs?|records?|songs?|music|clips?|generations?|predictions?|lyrics|data"
     r"|request[\s_-]?id|task[\s_-]?id)"
@@ -69,13 +67,11 @@ _WRONG_KEY: Final = (
 
 def message(payload: Any) -> str | None:
     """Return the message of an error object, its code first, shortened; None where it has none."""
-    if not isinstance(payload, dict):
-        return None
-    return " ".join(dict.fromkeys(_texts(payload)))[:_MAX_DETAIL] or None
+    texts = _texts(payload) if isinstance(payload, dict) else ()
+    return " ".join(dict.fromkeys(texts))[:_MAX_DETAIL] or None
 
 
 def described(status: int, payload: Any) -> str:
-    """Return a status and the provider's own message about it, shortened."""
     return f"HTTP {status}: {said}" if (said := message(payload)) else f"HTTP {status}"
 
 
@@ -91,17 +87,14 @@ def says_not_found(payload: Mapping[str, Any]) -> bool:
 
 
 def refusal(status: int, payload: Mapping[str, Any], described: str) -> Unauthorised | None:
-    """Return what an error object says about the key; None if it is about something else.
+    """Return what an error object says about the key, with the error as `described`; None if nothing.
 
-    Parameters
-    ----------
-    status : int
-        The HTTP status, or the error's own code where that is one.
-    described : str
-        The error, for the outcome's detail.
+    `status` is the HTTP status, or the error's own code where that is one.
     """
     said = _all_texts(payload)
-    if status == 402 or (status in _MAY_BE_CREDIT and _says_no_credit(said)):
+    # "Quota exceeded: 60 requests per minute" is about requests, not about money.
+    has_no_credit = re.search(_NO_CREDIT, said) is not None and not says_too_often(payload)
+    if status == 402 or (status in _MAY_BE_CREDIT and has_no_credit):
         return Unauthorised(f"no credit left: {described}", "credit")
     if status == 403 and not re.search(_WRONG_KEY, said):
         hint = ": make a key without a model list" if re.search(_MODELS, said) else ""
@@ -121,13 +114,6 @@ def says_too_often(payload: Mapping[str, Any]) -> bool:
     """Return whether an error's text says that requests come too often, and not that no credit is left."""
     said = _all_texts(payload)
     return re.search(_TOO_OFTEN, said) is not None and re.search(_OF_MONEY, said) is None
-
-
-def _says_no_credit(said: str) -> bool:
-    if re.search(_NO_CREDIT, said) is None:
-        return False
-    # "Quota exceeded: 60 requests per minute" is about requests, not about money.
-    return re.search(_TOO_OFTEN, said) is None or re.search(_OF_MONEY, said) is not None
 
 
 def own_status(payload: Mapping[str, Any]) -> int | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from itertools import islice, zip_longest
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tunehook.clips import Clip
@@ -14,16 +16,12 @@ from tunehook.providers import coerce
 from tunehook.providers.outcomes import Completed, CompletedWithoutResults, InlineFile, TaskResult
 from tunehook.providers.payload import UnreadablePayloadError, bounded, json_size, parse
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
 MAX_OBJECT_BYTES = 200_000
 MAX_CLIPS_BYTES = 100_000
 
 INTERNAL_FIELDS: Final = frozenset({"user_id", "channel_id", "group", "quota", "username"})
 """A gateway's own business in its task object: left out of all that tunehook keeps and emits."""
 
-# What stays of a gateway's `properties`.
 _PUBLIC_PROPERTIES: Final = frozenset({"input"})
 _MAX_ID = 128
 _MAX_LINE = 500
@@ -32,12 +30,12 @@ _MAX_TEXT_BYTES = 80_000
 _MAX_UNUSABLE = 10
 _MAX_QUOTED = 80
 
-# What the family calls the link to the audio file, the commonest first.
+# The commonest first.
 _AUDIO = coerce.names(
     "audio_url audioUrl song_url songUrl song_path songPath mp3_url mp3Url audio sound_url soundUrl music_url musicUrl"
     " audio_file audioFile wav_url wavUrl audio_wav_url audioWavUrl"
 )
-# Links whose name does not say to what: they count where there is no other, and their ending says what they are.
+# Their ending says what they are; they count where there is no other.
 _ANY_FILE = coerce.names("file_url fileUrl download_url downloadUrl play_url playUrl url")
 _SOURCE_AUDIO = ("source_audio_url", "sourceAudioUrl")
 _COVER = ("image_url", "imageUrl", "cover_url", "coverUrl", "image_path", "imagePath")
@@ -65,7 +63,7 @@ _IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "gif", "avif", "heic")
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an answer comes from: what its relative links are relative to, and when it came, in UTC."""
+    """What an answer's relative links are relative to, and when it came, in UTC."""
 
     base_url: str = ""
     received_at: datetime | None = None
@@ -73,10 +71,9 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class ReadClip:
-    """A clip as an answer has it (its id may be empty), and those of its files that came inside the answer, by type.
+    """A clip as an answer has it (its id may be empty), and the files that came inside the answer, by type.
 
-    It is settled when it has its file, or is not expected to get one. Unusable are links that cannot be made URLs: the
-    field, and the beginning of what it holds.
+    It is settled when it has its file, or is not expected to get one. `unusable` is as in `TaskResult.unusable_links`.
     """
 
     clip: Clip
@@ -94,9 +91,8 @@ def read_clip(
 ) -> ReadClip:
     """Read one clip object of a provider, in any of the spellings that gateways use.
 
-    Snake case and camel case stand for the same field; Suno-API keeps some fields in an object `metadata`. Of several
-    links to its audio the first that is more than a placeholder counts, and one of the others is the fallback.
-    A clip is expected where its own status says that it is still being made.
+    Suno-API keeps some fields in an object `metadata`. Of several links to its audio the first that is more than a
+    placeholder counts, and one of the others is the fallback. `is_expected` is whether it is still being made.
     """
     metadata = source.get("metadata")
     if isinstance(metadata, dict):
@@ -118,13 +114,10 @@ def read_clip(
     audio_source = coerce.file_link(first(*_SOURCE_AUDIO), base)
     if audio_source is not None and files and coerce.is_placeholder(files[0]):
         files = []
-    videos = (
-        *(coerce.link(source.get(name), base) for name in _VIDEO),
-        *(u for kind, u in media if kind == "video"),
-    )
-    inline = {
-        name: content for name, keys in _INLINE.items() if (content := _inline(source, keys)) is not None
-    }
+    videos = [coerce.link(source.get(name), base) for name in _VIDEO]
+    videos += [url for kind, url in media if kind == "video"]
+    contents = {name: _inline(source, keys) for name, keys in _INLINE.items()}
+    inline = {name: content for name, content in contents.items() if content is not None}
     clip = Clip(
         clip_id=coerce.text(first("clip_id", "clipId", "id"), _MAX_ID) or "",
         title=coerce.text(first("title", "song_name", "songName"), _MAX_LINE),
@@ -146,21 +139,15 @@ def read_clip(
         stream_source_url=link("source_stream_audio_url", "sourceStreamAudioUrl"),
         inline=tuple(inline),
     )
-    is_streaming = bool(clip.stream_url or clip.stream_source_url)
-    return ReadClip(
-        clip=clip,
-        files=inline,
-        is_settled=has_audio(clip) or not (is_expected or is_streaming),
-        unusable=() if has_file(clip) else tuple(_unusable(source, base)),
-    )
+    is_settled = has_audio(clip) or not (is_expected or clip.stream_url or clip.stream_source_url)
+    return ReadClip(clip, inline, is_settled, () if has_file(clip) else tuple(_unusable(source, base)))
 
 
 def read_text(source: Mapping[str, Any], task_id: str, *, is_wanted: bool | None = None) -> ReadClip | None:
     """Read a text that is itself the result, such as lyrics; None where an object holds none.
 
-    An object with a link to audio or video is a clip, whatever texts it has; so is one whose links are empty so
-    far, unless its task is one for texts (`is_wanted`; None where it does not say). `task_id` is the id of the clip
-    where the text has none.
+    An object with a link to audio or video is a clip, whatever texts it has; so is one whose links are empty so far,
+    unless its task is one for texts (`is_wanted`; None where it does not say).
     """
     links = [source[name] for name in (*_PLAYABLE, "media_urls") if name in source]
     if any(each not in (None, "", [], {}) for each in links):
@@ -177,7 +164,6 @@ def read_text(source: Mapping[str, Any], task_id: str, *, is_wanted: bool | None
 
 
 def text_clip(text: str, task_id: str, source: Mapping[str, Any]) -> ReadClip:
-    """Return the clip of a text, which has the text's id, or else the task's."""
     clip_id = coerce.first(source, "id", "clip_id", "lyrics_id") or task_id
     bare = read_clip({"id": clip_id, "title": source.get("title")}).clip
     encoded = coerce.without_data(text).encode("utf-8", "replace")[:_MAX_TEXT_BYTES]
@@ -186,30 +172,28 @@ def text_clip(text: str, task_id: str, source: Mapping[str, Any]) -> ReadClip:
 
 
 def read_links(links: Iterable[Any], clip_id: str, origin: Origin) -> list[ReadClip]:
-    """Return the clips of links that stand outside of all clips, such as `result_url` and `media_urls` of a task.
+    """Return the clips of a task's links outside of all clips: one an audio file, or a video where there is no audio.
 
-    Each audio file is a clip. A video and a cover belong to the first, or are one where there is no audio.
+    Videos and covers belong to the audio files in their order.
     """
-    unique_urls: dict[str, dict[str, None]] = {kind: {} for kind in _OUTSIDE}
-    unique_files: dict[str, dict[bytes, None]] = {kind: {} for kind in _OUTSIDE}
+    urls: dict[str, dict[str, None]] = {kind: {} for kind in _OUTSIDE}
+    files: dict[str, dict[bytes, None]] = {kind: {} for kind in _OUTSIDE}
     for entry in links:
         kind, url = _media_link(entry, origin.base_url)
         if url is not None:
-            unique_urls[kind][url] = None
+            urls[kind][url] = None
         elif (content := coerce.data_file(entry)) is not None:
-            unique_files[kind][content] = None
-    urls = {kind: list(found) for kind, found in unique_urls.items()}
-    files = {kind: list(found) for kind, found in unique_files.items()}
+            files[kind][content] = None
     videos = 0 if urls["audio"] else len(urls["video"])
+    count = max(len(urls["audio"]), len(files["audio"]), videos, 1)
+    rows: Iterable[tuple[Any, ...]] = zip_longest(*urls.values(), *files.values())
     read: list[ReadClip] = []
-    for at in range(max(len(urls["audio"]), len(files["audio"]), videos, 1)):
-        source = {name: urls[kind][at] for kind, name in _OUTSIDE.items() if at < len(urls[kind])}
-        inside = {kind: found[at] for kind, found in files.items() if at < len(found)}
-        if source or inside:
-            clip = read_clip({"id": clip_id, **source})
-            read.append(
-                ReadClip(dataclasses.replace(clip.clip, inline=tuple(inside)), inside, clip.is_settled)
-            )
+    for row in islice(rows, count):
+        source = dict(zip(_OUTSIDE.values(), row, strict=False))
+        inside = {kind: each for kind, each in zip(files, row[len(urls) :], strict=True) if each is not None}
+        clip = read_clip({"id": clip_id, **source})
+        with_files = dataclasses.replace(clip.clip, inline=tuple(inside))
+        read.append(ReadClip(with_files, inside, clip.is_settled))
     return read
 
 
@@ -231,17 +215,22 @@ def read_result(
     finished_at: Any = None,
     unusable: Sequence[str] = (),
 ) -> TaskResult:
-    """Build a task's result and keep it within its bounds; the times are as the provider wrote them.
+    """Build a task's result within its bounds; the times are as the provider wrote them.
 
-    The task object (see `published`) is kept whole up to `MAX_OBJECT_BYTES`, then with its longest texts cut. The
-    clips are kept whole up to `MAX_CLIPS_BYTES` together; beyond that prompts and tags go first, then clips from the
-    end. A missing or repeated id is made unique, since files are kept under it.
+    Beyond `MAX_OBJECT_BYTES` the longest texts of the task object are cut. Beyond `MAX_CLIPS_BYTES` prompts and tags go
+    first, then clips from the end. A missing or repeated id is made unique, since files are kept under it.
     """
     read = tuple(_with_unique_ids(clips))
     given = tuple(each.clip for each in read)
     kept = tuple(_within(given, MAX_CLIPS_BYTES))
     provider_object, cut = bounded(published(task), MAX_OBJECT_BYTES)
     kept_ids = {clip.clip_id for clip in kept}
+    files = (
+        InlineFile(each.clip.clip_id, name, content)
+        for each in read
+        if each.clip.clip_id in kept_ids
+        for name, content in each.files.items()
+    )
     return TaskResult(
         clips=kept,
         submitted_at=coerce.moment(submitted_at),
@@ -249,12 +238,7 @@ def read_result(
         finished_at=coerce.moment(finished_at),
         provider_object=provider_object,
         truncated=cut or kept != given,
-        inline_files=tuple(
-            InlineFile(each.clip.clip_id, name, content)
-            for each in read
-            if each.clip.clip_id in kept_ids
-            for name, content in each.files.items()
-        ),
+        inline_files=tuple(files),
         unusable_links=(*(link for each in read for link in each.unusable), *unusable)[:_MAX_UNUSABLE],
     )
 
@@ -280,7 +264,7 @@ def has_audio(clip: Clip) -> bool:
 
 
 def published(task: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a provider's task object without what is its own business, and without files inside it."""
+    """Return a provider's task object without its internal fields, and without files inside it."""
     kept = {name: value for name, value in task.items() if name not in INTERNAL_FIELDS}
     if isinstance(properties := kept.get("properties"), dict):
         kept["properties"] = {name: value for name, value in properties.items() if name in _PUBLIC_PROPERTIES}
@@ -327,7 +311,7 @@ def _duration_s(source: Mapping[str, Any]) -> float | None:
 
 
 def _media_link(entry: Any, base_url: str) -> tuple[str, str | None]:
-    """Return which of a clip's files a link of a list leads to, by its type or its name, and the link."""
+    """Return which of a clip's files a link leads to, by its type or its ending, and the link."""
     url = coerce.link(entry, base_url)
     named = coerce.first(entry, "content_type", "mime_type", "type") if isinstance(entry, dict) else None
     kind = (coerce.text(named, 64) or coerce.data_type(entry)).lower()
@@ -340,7 +324,6 @@ def _media_link(entry: Any, base_url: str) -> tuple[str, str | None]:
 
 
 def is_media(value: Any, base_url: str = "") -> bool:
-    """Return whether something is a link to audio or video by its ending."""
     return _extension(coerce.link(value, base_url)) in (*_AUDIO_EXTENSIONS, *_VIDEO_EXTENSIONS)
 
 
@@ -358,10 +341,8 @@ def is_message(entry: Any) -> bool:
 
 def quoted(value: Any) -> str:
     """Return the beginning of what cannot be made a link; never what a ``data:`` URI holds."""
-    value = coerce.address(value)
-    return (
-        "data: (not a file that can be read)" if coerce.is_data(value) else str(value).strip()[:_MAX_QUOTED]
-    )
+    value = "data: (not a file that can be read)" if coerce.is_data(value := coerce.address(value)) else value
+    return str(value).strip()[:_MAX_QUOTED]
 
 
 def _inline(source: Mapping[str, Any], keys: Iterable[str]) -> bytes | None:
@@ -378,7 +359,7 @@ def _unusable(source: Mapping[str, Any], base_url: str) -> Iterator[str]:
 
 
 def _with_unique_ids(clips: Iterable[ReadClip]) -> Iterable[ReadClip]:
-    seen: set[str] = set()
+    seen = set[str]()
     for position, each in enumerate(clips, start=1):
         clip_id = each.clip.clip_id or f"clip-{position}"
         while clip_id in seen:

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypeAlias
 
 from tunehook.providers import coerce
 from tunehook.providers.outcomes import Pending
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 StatusClass: TypeAlias = Literal["queued", "processing", "succeeded", "failed", "seems_failed", "unknown"]
 
 ENDED: Final[frozenset[StatusClass]] = frozenset({"succeeded", "failed"})
 
 _MAX_WORD = 64
-# So many spellings of known words are remembered, as nearly every answer has one that was met before.
-_SPELLINGS = 1_000
+_SPELLINGS = 1_000  # that are remembered: nearly every answer has one that was met before
 _FAILURE_ENDINGS = coerce.names("failed error exception rejected canceled cancelled expired timeout")
 
 
 class StatusVocabulary:
-    """Classify status words; case, outer spaces, and ``-``, space or ``_`` between do not matter.
-
-    Parameters
-    ----------
-    words : mapping of StatusClass to str
-        Each class's words as `normal` writes them, with spaces between. A task without a status word is queued.
-    """
+    """Classify status words, given by class as `normal` writes them, with spaces between."""
 
     def __init__(self, words: Mapping[StatusClass, str]) -> None:
         self._spelled: dict[str, StatusClass] = {}
@@ -36,10 +27,9 @@ class StatusVocabulary:
             self._classes |= dict.fromkeys(members.split(), status)
 
     def classify(self, value: Any) -> StatusClass:
-        """Return what a status means.
+        """Return what a status means: queued without one, unknown if it is no text.
 
-        None stands for the empty word; what is no text is unknown. An unknown word that ends like a failure
-        (``UPLOAD_FAILED``) seems to be one.
+        An unknown word that ends like a failure (``UPLOAD_FAILED``) seems to be one.
         """
         if value is None:
             value = ""
@@ -56,7 +46,6 @@ class StatusVocabulary:
 
 
 def normal(word: str) -> str:
-    """Return a status word in the form in which vocabularies have it."""
     return word.strip().lower().replace("-", "_").replace(" ", "_")
 
 

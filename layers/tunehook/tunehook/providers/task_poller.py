@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from urllib.parse import quote, urlsplit
 
 from aiolimiter import AsyncLimiter
 
+from tunehook.http.reply import Transport
 from tunehook.providers.adapter import Answer, ManyUnknown, Request
 from tunehook.providers.causes import cause_of
 from tunehook.providers.circuit_breaker import SLOW_S, CircuitBreaker, Permit
@@ -19,9 +21,6 @@ from tunehook.providers.outcomes import NotFound, Outcome, Throttled, Transient,
 from tunehook.providers.payload import MAX_BODY_BYTES, UnreadablePayloadError, plain_body, redact
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from tunehook.http.reply import Transport
     from tunehook.providers.config import ProviderConfig
 
 REQUEST_DEADLINE_S = 10.0
@@ -98,10 +97,9 @@ class TaskPoller:
             request = self._adapter.request(task_id)
         except ValueError:
             return NotFound()
-        priority = self.priority(task_id, overdue)
-        is_still_wanted = partial(is_wanted, task_id)
+        priority, read = self.priority(task_id, overdue), self._adapter.read
         outcome = await self.call(
-            request, self._adapter.read, key, priority, task_id, is_wanted=is_still_wanted
+            request, read, key, priority, task_id, is_wanted=partial(is_wanted, task_id)
         )
         if isinstance(outcome, Transient | Unauthorised):
             self._priorities[task_id] = Priority.DOUBTED
@@ -128,9 +126,8 @@ class TaskPoller:
 
         Forgiven troubles say nothing new of the provider.
         """
-        if self._clock() < self.breaker.open_until or not is_wanted():
-            return self.refusal()
-        if not await self._acquire_slot(key, priority, is_wanted):
+        is_sent = self._clock() >= self.breaker.open_until and is_wanted()
+        if not is_sent or not await self._acquire_slot(key, priority, is_wanted):
             return self.refusal()
         try:
             permit = await self.breaker.acquire()
@@ -138,11 +135,10 @@ class TaskPoller:
                 return self.refusal()
             try:
                 result = await self._send(request, read)
-                if isinstance(result, ManyUnknown) and result.may_be_limit:
-                    pass  # no good answer, and perhaps no trouble either: a single poll will show
-                elif isinstance(result, TROUBLE):
+                if isinstance(result, TROUBLE):
                     self._record_trouble(permit, result, task_id, forgiven)
-                else:
+                # What may be a limit is no good answer, and perhaps no trouble: a single poll will show.
+                elif not (isinstance(result, ManyUnknown) and result.may_be_limit):
                     self.breaker.record_result(permit, None)
             finally:
                 self.breaker.release(permit)
@@ -196,23 +192,18 @@ class TaskPoller:
             self._bucket_turn.release(priority)
         if self._slots.is_closed:
             self._slots.release(priority)
-            return False
-        return True
+        return not self._slots.is_closed
 
     async def _send(self, request: Request, read: Callable[[Answer], _Read]) -> _Read | Transient:
-        headers, content = self._headers, request.content()
-        if content is not None:
-            headers = {**headers, "content-type": "application/json"}
+        content = request.content()
+        headers = self._headers if content is None else self._headers | {"content-type": "application/json"}
         try:
             async with asyncio.timeout(REQUEST_DEADLINE_S) as limit:
                 reply = await self._http.send(
                     request.method, self._base_url + request.path, headers, content, max_bytes=MAX_BODY_BYTES
                 )
-            body = plain_body(reply)
-            answer = Answer(
-                reply.status, reply.headers, body, self._utc_now(), self._secret, self._config.base_url
-            )
-            return read(answer)
+            body, now, base_url = plain_body(reply), self._utc_now(), self._config.base_url
+            return read(Answer(reply.status, reply.headers, body, now, self._secret, base_url))
         except UnreadablePayloadError as error:
             return Transient(str(error), is_too_large=error.is_too_large)
         except Exception as error:  # noqa: BLE001 - whatever a transport raises becomes an outcome

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tunehook.providers import coerce
-from tunehook.providers.adapter import Adapter, Request, Screening, encoded_id
+from tunehook.providers.adapter import Adapter, Answer, Request, Screening, encoded_id
 from tunehook.providers.outcomes import Failed, NotFound, Outcome, Pending, SeemsFailed, Unauthorised
 from tunehook.providers.refusals import described, says_not_found
 from tunehook.providers.results import Origin, completed, read_clip, read_result, read_text, unwrapped
 from tunehook.providers.statuses import ENDED, StatusVocabulary, pending
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from tunehook.providers.adapter import Answer
 
 _STATUSES = StatusVocabulary(
     {"queued": "queuing", "processing": "processing", "succeeded": "completed", "failed": "failed failure"}
@@ -35,7 +31,6 @@ class Musicmint(Adapter):
     ids_per_call = 5000
 
     def request(self, task_id: str) -> Request:
-        """Return the request for one task; see the base class."""
         return Request("POST", f"/api/v1/task/{encoded_id(task_id)}", {})
 
     def many_request(self, _task_ids: Sequence[str], page: int, /) -> Request:
@@ -43,7 +38,6 @@ class Musicmint(Adapter):
         return Request("POST", "/api/v1/tasks", {"page": page, "page_size": _PAGE_SIZE, "status": _ALL})
 
     def has_envelope(self, payload: Mapping[str, Any]) -> bool:
-        """Return whether there is a `code` that is an integer."""
         return _code(payload) is not None
 
     def read_payload(self, answer: Answer, payload: Mapping[str, Any]) -> Outcome | None:
@@ -107,10 +101,7 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
 
 
 def _is_gone(status: int, payload: Mapping[str, Any]) -> bool:
-    """Return whether an error says that the result is gone (4005), or that there is no such task (4004).
-
-    Only the former is documented. So texts count as well, and a 404 of the task API itself, known by its `request_id`.
-    """
+    # Only 4005 is documented. So texts count as well, and a 404 of the task API itself, known by its `request_id`.
     return (
         payload["code"] in _GONE
         or (status == 404 and isinstance(payload.get("request_id"), str))

@@ -12,7 +12,6 @@ class Qhaigc(NewApiAdapter):
     kind = "qhaigc"
 
     def request(self, task_id: str) -> Request:
-        """Return the request for one task; see the base class."""
         return Request("GET", f"/v1/music/tasks/{encoded_id(task_id)}")
 
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tunehook.cadence import GATEWAY, GATEWAY_ONE_BY_ONE
 from tunehook.providers import coerce
-from tunehook.providers.adapter import Request, Screening, encoded_id
+from tunehook.providers.adapter import Answer, Request, Screening, encoded_id
 from tunehook.providers.newapi import NewApiAdapter, read_task
+from tunehook.providers.outcomes import Outcome
 from tunehook.providers.results import unwrapped
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from tunehook.providers.adapter import Answer
-    from tunehook.providers.outcomes import Outcome
 
 _MAX_ID = 512
 
@@ -28,7 +24,6 @@ class Suno(NewApiAdapter):
     pace_one_by_one = GATEWAY_ONE_BY_ONE
 
     def request(self, task_id: str) -> Request:
-        """Return the request for one task; see the base class."""
         return Request("GET", f"/suno/fetch/{encoded_id(task_id)}")
 
     def many_request(self, task_ids: Sequence[str], _page: int, /) -> Request:
