@@ -25,7 +25,6 @@ class ReceivedWebhook:
 
     @property
     def content(self) -> dict[str, Any]:
-        """The body, parsed."""
         return dict(json.loads(self.body))
 
     def is_signed_with(self, secret: str) -> bool:
@@ -65,13 +64,11 @@ class Observer:
         )
 
     def task(self, provider: str, task_id: str) -> dict[str, Any]:
-        """Return a task's item."""
         key = to_attributes({"task_id": task_id, "provider": provider})
         answer = self._dynamodb.get_item(TableName=self._tasks_table, Key=key, ConsistentRead=True)
         return from_attributes(answer.get("Item", {}))
 
     def keys(self, provider: str, task_id: str) -> list[str]:
-        """Return the keys of a task's objects."""
         listing = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=f"results/{provider}/{task_id}/")
         return [entry["Key"] for entry in listing.get("Contents", ())]
 

@@ -42,19 +42,10 @@ def start(
 ) -> LocalEnvironment:
     """Start the embedded AWS with IAM enforced, and wait until it answers.
 
-    Parameters
-    ----------
-    host : str
-        The one address to listen on: loopback, or what `docker_network.listening_address` returns.
-    functions_endpoint : str, optional
-        The URL at which the functions find it, where a proxy stands between; its own by default.
+    `host` is loopback, or what `docker_network.listening_address` returns; `functions_endpoint` is the URL at which the
+    functions find it, where a proxy stands between.
 
-    Raises
-    ------
-    Misconfigured
-        If it is not installed, or the port is in use.
-    Unavailable
-        If it does not come up.
+    Raises `Misconfigured` if it is not installed, or the port is in use; `Unavailable` if it does not come up.
     """
     program = checkout() / ".tunehook" / "tools" / "ministack" / "bin" / "ministack"
     if not program.is_file():
@@ -126,8 +117,7 @@ def _end(process: Process) -> None:
 def free_port() -> int:
     """Return a free port of loopback, below those that systems give to outgoing connections.
 
-    One of those may be taken after a restart: a client that connects to it meanwhile may be given the very port as its
-    own, and is then connected with itself.
+    A client that connects to one of those while its server restarts may get this very port, and is connected to itself.
     """
     ports = list(_LISTENING_PORTS)
     random.shuffle(ports)  # several may be started at once

@@ -18,7 +18,6 @@ HOME_VARIABLE: Final = "TUNEHOOK_HOME"
 """Names another folder for the state than ``.tunehook/`` in the checkout."""
 
 _HEALTH_PATH: Final = "/_ministack/health"
-
 _ANSWERS_WITHIN_S: Final = 2.0
 
 
@@ -35,7 +34,6 @@ class LocalEnvironment:
 
     @property
     def host(self) -> str:
-        """The address that it listens on."""
         return str(urlsplit(self.endpoint).hostname)
 
     def variables(self) -> dict[str, str]:
@@ -55,12 +53,11 @@ class LocalEnvironment:
         return _client(self.endpoint, self.region, self.access_key_id, self.secret_access_key, service)
 
     def outputs(self) -> dict[str, str]:
-        """Return the outputs of the deployed stack."""
         (stack,) = self.client("cloudformation").describe_stacks(StackName=self.stack_name)["Stacks"]
         return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
 
     def stack_status(self) -> str | None:
-        """Return the stack's status as CloudFormation calls it, or None if there is no stack."""
+        """Return the stack's status, or None if there is no stack."""
         from tunehook.aws.errors import AWS_FAULTS
 
         try:
@@ -79,13 +76,7 @@ def _client(endpoint: str, region: str, access_key_id: str, secret_access_key: s
 
 
 def checkout() -> Path:
-    """Return the folder of the checkout that this command is installed from.
-
-    Raises
-    ------
-    Misconfigured
-        If the command was installed without its checkout.
-    """
+    """Return the checkout that this command is installed from; raise `Misconfigured` if it has none."""
     root = Path(__file__).resolve().parents[3]
     if not (root / "template.yaml").is_file():
         raise Misconfigured("this needs a checkout of tunehook, with `make setup` run in it")
@@ -116,7 +107,6 @@ class Home:
         self._record.write_text(json.dumps(asdict(environment) | started), encoding="utf-8")
 
     def delete_record(self) -> None:
-        """Delete the record of which embedded AWS runs."""
         self._record.unlink(missing_ok=True)
 
     def running(self) -> LocalEnvironment | None:

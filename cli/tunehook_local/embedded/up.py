@@ -27,19 +27,9 @@ def bring_up(
 ) -> LocalEnvironment:
     """Start the embedded AWS unless it runs, then build and deploy the stack.
 
-    Parameters
-    ----------
-    port : int
-        Where to listen, if it does not run yet.
-    print_line : callable
-        Is given a line a step.
-    host : str, optional
-        The address to listen on; loopback by default. One that runs must listen there already.
+    One that runs must listen at `host` already, if that is given; `host` is loopback by default.
 
-    Raises
-    ------
-    tunehook.errors.TunehookError
-        If a step fails. What this call started is stopped then.
+    Raises `TunehookError` if a step fails. What this call started is stopped then.
     """
     environment = home.running()
     was_running = environment is not None
