@@ -40,12 +40,8 @@ _BOUNDED: Final = {"FulfillmentFunction": "FulfillmentConcurrency", "WebhooksFun
 """The functions that run as often as there is work, and the parameters that bound them."""
 
 _CHOICES: Final = (2, 3, 5, 10, 20, 50, 100)
-_POLLERS_A_SHARD: Final = 2
-"""One takes over from the other."""
-
-_INTAKES: Final = 1
-"""At the least: the stream of a table that grew has more shards than one, each with an invocation."""
-
+_POLLERS_A_SHARD: Final = 2  # one takes over from the other
+_INTAKES: Final = 1  # at least: the stream of a table that grew has more shards, each with an invocation
 _PROBES_AT_ONCE: Final = 8
 _DELETED_BY_HAND: Final = "it was deleted by hand; docs/deploying.md says how to get it back"
 
@@ -73,9 +69,7 @@ Found = tuple[State, str, str | None]
 
 
 def examine(open_client: OpenClient, name: str, note: Note = lambda _: None) -> Iterator[Finding]:
-    """Check a stack and all that it rests on, part by part.
-
-    Without credentials or without the stack there is nothing else to check.
+    """Check a stack and all that it rests on, part by part; without credentials or the stack nothing else.
 
     >>> [each.state.value for each in examine(client, "other") if each.check == "stack"]
     ['fail']
@@ -136,11 +130,8 @@ def _providers(stack: Stack, note: Note) -> Iterator[Found]:
     if not configured.usable and not configured.errors:
         yield State.WARN, "none is configured, so tasks wait", "add one with `tunehook providers set`"
     for name, error in configured.errors.items():
-        yield (
-            State.FAIL,
-            f"{name} cannot be used: {error}",
-            f"set it anew with `tunehook providers set {name}`",
-        )
+        advice = f"set it anew with `tunehook providers set {name}`"
+        yield State.FAIL, f"{name} cannot be used: {error}", advice
     with ThreadPoolExecutor(_PROBES_AT_ONCE) as threads:
         yield from threads.map(partial(_provider, stack, note), configured.usable.values())
 
@@ -216,7 +207,6 @@ def _mapping(name: str, source: str, mapping: Any) -> Found:
 
 
 def _concurrency(stack: Stack) -> Iterator[Found]:
-    """Whether what the functions may run at once fits into the account: if not, pollers are not started in time."""
     lambdas = stack.client("lambda")
     try:
         limits = lambdas.get_account_settings()["AccountLimit"]
@@ -232,12 +222,11 @@ def _concurrency(stack: Stack) -> Iterator[Found]:
     message = f"the account may run {most} functions at once"
     unbounded = [parameter for name, parameter in _BOUNDED.items() if bounds[name] is None]
     if wanted > most:
-        yield (
-            State.WARN,
-            f"{message}, and this stack alone may want {wanted}: pollers may not be started in time, and tasks wait",
-            f"deploy it with a smaller {', '.join(_BOUNDED.values())} or ShardCount, "
-            "or ask for more under Service Quotas",
+        message += (
+            f", and this stack alone may want {wanted}: pollers may not be started in time, and tasks wait"
         )
+        smaller = f"deploy it with a smaller {', '.join(_BOUNDED.values())} or ShardCount"
+        yield State.WARN, message, f"{smaller}, or ask for more under Service Quotas"
     elif unbounded:
         message += ", and fulfillment may take all of them when many tasks end together"
         advice = f"deploy it with {' and '.join(unbounded)} set, to {_fitting(most - wanted)} say"
@@ -308,11 +297,9 @@ def _subscriptions(stack: Stack) -> Iterator[Found]:
     else:
         yield State.OK, message, None
     for one, other in doubled(stack):
-        yield (
-            State.WARN,
-            f"{one.subscription_id} and {other.subscription_id} have the same URL, to which the same comes twice",
-            f"`tunehook subscriptions delete {other.subscription_id}`, or let them differ in events or providers",
-        )
+        message = f"{one.subscription_id} and {other.subscription_id} have the same URL, to which the same comes twice"
+        delete = f"`tunehook subscriptions delete {other.subscription_id}`"
+        yield State.WARN, message, f"{delete}, or let them differ in events or providers"
 
 
 _CHECKS: Final[dict[str, Callable[[Stack], Iterator[Found]]]] = {

@@ -38,7 +38,6 @@ class Depth:
 
     @property
     def total(self) -> int:
-        """How many there are in all."""
         return self.waiting + self.taken + self.later
 
 

@@ -19,10 +19,9 @@ PROVIDER: Final = "test"
 
 
 def sample_delivery(subscription: Subscription, now_ms: int) -> Delivery:
-    """Return a delivery of ``webhook.test``, due now, in the format that the subscription asks for.
+    """Return a delivery of ``webhook.test``, due now: the body is that of a completed task without clips.
 
-    Its body is that of a completed task without clips. In the format ``provider``, whose body has no type, the task's
-    id ``webhook-test`` says what it is.
+    In the format ``provider``, whose body has no type, the task's id ``webhook-test`` says what it is.
     """
     content = _task_object() if subscription.format is Format.PROVIDER else _data(now_ms)
     return new_delivery(

@@ -1,7 +1,6 @@
 """The state of a stack in numbers, one function a part, each as plain JSON values.
 
-Pending work is counted in the work index, and deliveries in their smallest index. How tasks ended is in no index: that
-is counted over a bounded part of the table, and ``complete`` says whether that was all.
+How tasks ended is in no index: that is counted over a bounded part of the table; ``complete`` says whether it was all.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _SHOWN: Final = 3
 
 
 def read_status(stack: Stack, since_ms: int) -> dict[str, Any]:
-    """Return all parts; one that cannot be read is ``{"error": ...}``, as whoever may not see it can see the others.
+    """Return all parts; one that cannot be read is ``{"error": ...}``.
 
     >>> read_status(stack, 0)["subscriptions"]
     {'enabled': 1, 'failing': 0, 'disabled': 0, 'unusable': 0}
@@ -92,10 +91,7 @@ def tasks(stack: Stack, now_ms: int) -> dict[str, Any]:
 
 
 def ended(stack: Stack, since_ms: int) -> dict[str, Any]:
-    """Count the tasks that ended at or after `since_ms`, and how the files of completed ones were archived.
-
-    This reads at most `PAGES_MAX` pages of the Tasks table.
-    """
+    """Count the tasks that ended since then, and how their files were archived, in `PAGES_MAX` pages of the table."""
     names = ("task_id", "provider", "status", "detected_at_ms", "archived_at_ms", "assets", PARKED)
     items, complete = _first_pages(
         stack,
@@ -109,13 +105,9 @@ def ended(stack: Stack, since_ms: int) -> dict[str, Any]:
     for item in items:
         task = TaskView.of(item)
         by_status[task.status] += 1
-        if task.status != Status.COMPLETED:
-            continue
-        if not task.is_archived:
-            by_files["on_the_way"] += 1
-        else:
+        if task.status == Status.COMPLETED:
             whole = all(asset.status == "archived" for asset in task.assets)
-            by_files["complete" if whole else "partial"] += 1
+            by_files["on_the_way" if not task.is_archived else "complete" if whole else "partial"] += 1
     return {
         "since_ms": since_ms,
         **{status.value: by_status[status] for status in Status if status is not Status.PENDING},
@@ -125,10 +117,7 @@ def ended(stack: Stack, since_ms: int) -> dict[str, Any]:
 
 
 def deliveries(stack: Stack, now_ms: int, since_ms: int) -> dict[str, Any]:
-    """Count the deliveries that are pending, and those made at or after `since_ms`, by status.
-
-    This reads at most `PAGES_MAX` pages of an index that has little of each.
-    """
+    """Count by status the deliveries that are pending or made since then, in `PAGES_MAX` pages of their index."""
     names = ("status", "created_at_ms", "next_attempt_at_ms", "delivery_id", "subscription_id")
     items, complete = _first_pages(
         stack, names, TableName=stack.output("DeliveriesTable"), IndexName=BY_SUBSCRIPTION_INDEX
@@ -186,13 +175,11 @@ def _state(each: SubscriptionView) -> str:
 
 
 def queues(stack: Stack) -> dict[str, Any]:
-    """Count the messages in the queues that work comes from."""
     sqs = stack.client("sqs")
     return {name: asdict(depth(sqs, stack.output(output))) for name, output in WORK_QUEUES.items()}
 
 
 def dead_letters(stack: Stack) -> dict[str, Any]:
-    """Count the messages in each dead-letter queue."""
     sqs = stack.client("sqs")
     return {queue.value: depth(sqs, stack.output(queue.output)).total for queue in DeadLetters}
 

@@ -6,18 +6,10 @@ tunehook writes, or nothing, so that whatever shows a task needs no checks of ty
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Self, TypeAlias
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    field_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from tunehook.tasks import Status
 
@@ -39,7 +31,7 @@ class _View(BaseModel):
 
     @field_validator("*", mode="wrap")
     @classmethod
-    def _nothing_if_unreadable(cls, value: object, check: ValidatorFunctionWrapHandler) -> object:
+    def _nothing_if_unreadable(cls, value: object, check: Callable[[object], object]) -> object:
         try:
             return check(value)
         except ValidationError:
@@ -114,18 +106,14 @@ class TaskView(_View):
         ('phase',)
         """
         status = item.get("status")
-        view = cls.model_validate(
-            dict(item)
-            | {
-                "status": "new" if status is None else str(status),
-                "has_event": item.get("event_id") is not None,
-                "is_archived": item.get("archived_at_ms") is not None,
-                "is_in_index": item.get("queue") is not None,
-                "streams": item.get("streaming_since_ms") is not None,
-                "unreadable": (),
-                "item": dict(item),
-            }
-        )
+        derived = {
+            "status": "new" if status is None else str(status),
+            "has_event": item.get("event_id") is not None,
+            "is_archived": item.get("archived_at_ms") is not None,
+            "is_in_index": item.get("queue") is not None,
+            "streams": item.get("streaming_since_ms") is not None,
+        }
+        view = cls.model_validate({**item, **derived, "unreadable": (), "item": dict(item)})
         unreadable = tuple(name for name in cls.model_fields if not view._shows(name, item.get(name)))
         return view.model_copy(update={"unreadable": unreadable})
 
