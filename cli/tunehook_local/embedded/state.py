@@ -12,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tunehook.errors import Misconfigured
+from tunehook_cli.embedded_aws import EmbeddedAws
 from tunehook_local.embedded.process_identity import Process
 
 HOME_VARIABLE: Final = "TUNEHOOK_HOME"
@@ -22,19 +23,10 @@ _ANSWERS_WITHIN_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class LocalEnvironment:
+class LocalEnvironment(EmbeddedAws):
     """An embedded AWS that runs: how to reach it, and its process."""
 
-    endpoint: str
-    region: str
-    access_key_id: str
-    secret_access_key: str
-    stack_name: str
     pid: int
-
-    @property
-    def host(self) -> str:
-        return str(urlsplit(self.endpoint).hostname)
 
     def variables(self) -> dict[str, str]:
         """Return the environment variables by which boto3, the SAM CLI and `tunehook` find it."""
