@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from tunehook.aws.links import LINK_LIFE_S
 from tunehook.errors import InvalidInput, NotFound
 from tunehook.events import ArchivedAsset
-from tunehook.operations.results import Link, await_archive, get_files, get_link, read_file, request_archive
+from tunehook.operations.results import await_archive, get_files, get_link, read_file, request_archive
 from tunehook.operations.stack import Stack
 from tunehook.operations.task_view import TaskView
 from tunehook.operations.tasks import get_task
@@ -46,16 +47,16 @@ def results(
         return
     links = {each.key: get_link(found, each.key) for each in files if each.key}
     until = now_ms() + LINK_LIFE_S * 1000
-    out.json([_document(each) | _linked(links.get(each.key or "")) for each in files])
+    linked = {
+        key: {"url": each.url, "url_expires_at": iso(from_ms(each.expires_at_ms))}
+        for key, each in links.items()
+    }
+    out.json([_document(each) | linked.get(each.key or "", {}) for each in files])
     if not files:
         out.note("The provider named no file.")
         return
     _print_files(out, files, task, {key: link.url for key, link in links.items()})
     out.note(f"The links last until {clock_time(until)}, if your credentials do.")
-
-
-def _linked(link: Link | None) -> dict[str, object]:
-    return {} if link is None else {"url": link.url, "url_expires_at": iso(from_ms(link.expires_at_ms))}
 
 
 def archive(
@@ -122,12 +123,7 @@ def _download(
             if each.key is None:
                 continue
             try:
-                download(
-                    lambda key, start: read_file(stack, key, start),
-                    each,
-                    places[each.key],
-                    lambda count: progress.advance(bar, count),
-                )
+                download(partial(read_file, stack), each, places[each.key], partial(progress.advance, bar))
             except NotWritable as error:
                 raise InvalidInput("download", str(error)) from None
     out.json([_document(each) | ({"path": str(places[each.key])} if each.key else {}) for each in files])

@@ -119,7 +119,6 @@ def _print_files(out: Output, task: TaskView, bucket: str) -> None:
 
 
 def _folder(keys: Sequence[str]) -> str:
-    """Return the folder that all keys are in, slash included; nothing if there is none."""
     folders = [key.split("/")[:-1] for key in keys]
     shared = takewhile(lambda parts: len(set(parts)) == 1, zip(*folders, strict=False))
     return "".join(f"{parts[0]}/" for parts in shared)

@@ -57,7 +57,6 @@ def media_type(asset: AssetView | ArchivedAsset) -> str | None:
 
 
 def took(task: TaskView, now_ms: int) -> str | None:
-    """Return the time from the task's submission to its end, or to now."""
     since, until = task.submitted_at_ms, now_ms if task.is_pending else task.detected_at_ms
     return None if since is None or until is None else duration((until - since) / 1000)
 
