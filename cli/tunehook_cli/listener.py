@@ -132,7 +132,8 @@ class Listener:
     async def _forward(
         self, url: str, headers: tuple[tuple[str, str], ...], body: bytes
     ) -> tuple[web.Response, str]:
-        left_out = _NOT_SENT_ON | _named_by_connection(headers)
+        named = ",".join(value for name, value in headers if name.lower() == "connection")
+        left_out = _NOT_SENT_ON | {each.strip().lower() for each in named.split(",")}
         kept = [(name, value) for name, value in headers if name.lower() not in left_out]
         try:
             answer = await self._client.send_for_status(
@@ -145,11 +146,6 @@ class Listener:
         response = web.Response(status=answer.status, headers=answered, body=answer.body)
         came = f"HTTP {answer.status} from {url}"
         return response, f"{came} ({answer.fault})" if answer.fault else came
-
-
-def _named_by_connection(headers: tuple[tuple[str, str], ...]) -> set[str]:
-    named = ",".join(value for name, value in headers if name.lower() == "connection")
-    return {each.strip().lower() for each in named.split(",")}
 
 
 class Interrupted(Exception):
@@ -205,7 +201,7 @@ async def _unless(second_signal: asyncio.Event, call: Callable[[], None]) -> Non
 
 
 def _in_thread(call: Callable[[], None]) -> asyncio.Future[None]:
-    """Call in a daemon thread: the process does not wait for it at its end, as it does for an executor's."""
+    """Call in a daemon thread, for which the process does not wait at its end."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
 

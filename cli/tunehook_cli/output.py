@@ -1,7 +1,6 @@
 """The output of the commands: tables for people or JSON for programs, times and sizes in human form.
 
-All of it fits any terminal from 40 columns and any encoding of stdout: what is too wide is folded, and what has no
-bytes there is written as an escape.
+What is too wide for the terminal (40 columns or more) is folded; what stdout cannot encode is written as an escape.
 """
 
 from __future__ import annotations
@@ -183,16 +182,14 @@ def cell(value: object) -> Text:
 
 def printable(text: str) -> str:
     """Return `text` with control characters, and what the encoding of stdout lacks, written as escapes."""
-    shown = visible(text)
-    return shown if _speaks_unicode() else _encodable(shown, _encoding())
-
-
-def _encodable(text: str, encoding: str) -> str:
+    shown, encoding = visible(text), _encoding()
+    if _speaks_unicode():
+        return shown
     try:
         _DOTS.encode(encoding)
     except UnicodeEncodeError:
-        text = text.replace(_DOTS, "...")
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+        shown = shown.replace(_DOTS, "...")
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def moment(at_ms: int | None) -> str | None:

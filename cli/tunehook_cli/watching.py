@@ -20,8 +20,6 @@ from tunehook.tasks import Status, TaskKey
 from tunehook_cli import output
 
 ROUND_S: Final = 1.0
-"""How often the tasks are read."""
-
 SUBSCRIPTIONS_EVERY_S: Final = 15.0
 """How often the subscriptions are read: fulfillment reads them no more often."""
 

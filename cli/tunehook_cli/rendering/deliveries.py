@@ -17,10 +17,6 @@ def answer(attempt: Attempt) -> str:
     return f"HTTP {attempt.status_code}" if attempt.status_code is not None else attempt.error or "no answer"
 
 
-def detailed_answer(attempt: Attempt) -> str:
-    return f"{answer(attempt)} ({attempt.detail})" if attempt.detail else answer(attempt)
-
-
 def outcome(delivery: Delivery) -> str:
     """Return what the last attempt came to, why the delivery has ended, and when the next attempt is due."""
     text = answer(delivery.attempts[-1]) if delivery.attempts else "no attempt yet"

@@ -47,7 +47,6 @@ class LogLine:
 
 
 def lines(home: Home, environment: LocalEnvironment, function: str | None) -> list[LogLine]:
-    """Return what the functions have logged, in order of time."""
     texts = [*_printed(home), *_in_cloudwatch(environment)]
     parsed = {line for text in texts if (line := _parse(text)) is not None}
     return sorted(line for line in parsed if function in (None, line.function))

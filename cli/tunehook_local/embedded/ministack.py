@@ -77,9 +77,9 @@ def start(
 
 
 def stop(home: Home, environment: LocalEnvironment) -> None:
-    """Let the embedded AWS write its state to files and end, with the functions that it runs.
+    """Let the embedded AWS write its state to files and end, with its functions; a second Ctrl-C kills it at once.
 
-    A process that `start` has not started is left alone, whatever its id. A second Ctrl-C kills it at once.
+    Another process that has its id now is left alone.
     """
     child = _started.get(environment.pid)
     process = home.process_of(environment)
@@ -125,11 +125,7 @@ def free_port() -> int:
 
 
 def _reset_stream_positions(home: Home) -> None:
-    """Make stream mappings read from the beginning.
-
-    MiniStack keeps how many records of a table's stream a mapping has read, but not the records. After a restart the
-    stream is empty, and as many new records would be skipped.
-    """
+    """Make stream mappings read from the beginning: MiniStack keeps their positions, but not the stream's records."""
     state = home.data / "lambda.json"
     if not state.is_file():
         return

@@ -92,7 +92,6 @@ class Home:
         self._record = self.folder / "running.json"
 
     def write_record(self, environment: LocalEnvironment) -> None:
-        """Record which embedded AWS runs, and when its process was started."""
         process = Process.of(environment.pid)
         started = {} if process is None else {"started": process.started}
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -102,10 +101,9 @@ class Home:
         self._record.unlink(missing_ok=True)
 
     def running(self) -> LocalEnvironment | None:
-        """Return the embedded AWS that runs, or None.
+        """Return the embedded AWS if the very process that was recorded is alive, and an embedded AWS answers there.
 
-        It runs if the very process that was recorded is alive, and an embedded AWS answers there. After a restart of
-        the machine another process may have the id, and LocalStack listens at the same port.
+        After a restart of the machine another process may have the id, and LocalStack listens at the same port.
         """
         recorded = self._read_record()
         if recorded is None:

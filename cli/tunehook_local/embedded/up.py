@@ -25,11 +25,9 @@ def print_on_stderr(line: str) -> None:
 def bring_up(
     home: Home, port: int, print_line: PrintLine = print_on_stderr, *, host: str | None = None
 ) -> LocalEnvironment:
-    """Start the embedded AWS unless it runs, then build and deploy the stack.
+    """Start the embedded AWS unless it runs (at `host`, if that is given), then build and deploy the stack.
 
-    One that runs must listen at `host` already, if that is given; `host` is loopback by default.
-
-    Raises `TunehookError` if a step fails. What this call started is stopped then.
+    Raises `TunehookError` if a step fails; what this call started is stopped then.
     """
     environment = home.running()
     was_running = environment is not None

@@ -29,8 +29,8 @@ def utc_now() -> datetime:
 class TaskRecord:
     """What the sandbox knows of one task at one moment; all times in UTC.
 
-    A task begins when it is first polled, or made. It ends when its provider knows that it has ended: until then
-    `ended_at` and `outcome` (completed or failed) are None. `polled_at` holds the queries of it alone and among many.
+    A task begins when it is first polled, or made; until it ends, `ended_at` and `outcome` (completed or failed) are
+    None. `polled_at` holds the queries of it alone and among many.
     """
 
     kind: Kind
@@ -60,8 +60,8 @@ class TaskRecord:
 class ReceivedRequest:
     """One request that reached a receiver, as it was sent.
 
-    `name` is the first part of the path below ``/receiver/``, `path` holds the query string. The names of headers are
-    in lower case; a header that came twice is joined by a comma.
+    `name` is the first part of the path below ``/receiver/``; `path` holds the query string. Names of headers are in
+    lower case; one that came twice is joined by a comma.
     """
 
     received_at: datetime
@@ -112,9 +112,8 @@ class Task:
     def record(self, now: datetime) -> TaskRecord:
         ended_at = self.ended_at(now)
         outcome = next(answer.phase for answer in self.rule.answers if answer.final) if ended_at else None
-        return TaskRecord(
-            self.kind, self.task_id, self.submitted_at, ended_at, outcome, tuple(self.polled_at)
-        )
+        polled_at = tuple(self.polled_at)
+        return TaskRecord(self.kind, self.task_id, self.submitted_at, ended_at, outcome, polled_at)
 
     def _note(self, answer: TaskAnswer | None, now: datetime) -> TaskAnswer:
         assert answer is not None, "the last answer of a task holds for ever"
@@ -161,7 +160,6 @@ class Ledger:
         return sorted(own, key=lambda task: task.submitted_at, reverse=True)
 
     def task_records(self) -> list[TaskRecord]:
-        """Return the record of every task, in the order in which they were first seen."""
         now = self.clock()
         return [task.record(now) for task in list(self._tasks.values())]
 

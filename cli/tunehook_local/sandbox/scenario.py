@@ -53,10 +53,9 @@ def _in_order(answers: tuple[A, ...], *, last_holds: bool) -> tuple[A, ...]:
 class TaskRule(Strict):
     """How the tasks whose id matches behave.
 
-    `video` gives the clips of suno an mp4. `lyrics` makes a suno task one that writes a text: instead of clips it has
-    the song's title and, as its text, the prompt. `signed` puts a signature into the links, with percent-encoded
-    slashes, and the asset host refuses any other spelling of them. `assets_url` is where the links of the clips lead,
-    without a slash at the end; by default to the sandbox's own asset host.
+    `video` gives the clips of suno an mp4. A suno task of `lyrics` has the song's title and prompt as a text instead of
+    clips. `signed` puts a signature with percent-encoded slashes into the links, and the asset host refuses any other
+    spelling. `assets_url` (no slash at the end) is where the links lead, by default to the sandbox's own asset host.
     """
 
     kind: Kind | None = None
@@ -126,8 +125,7 @@ Model = TypeVar("Model", bound=Strict)
 def parse(model: type[Model], document: object, *, folder: Path | None = None) -> Model:
     """Check plain values, as TOML or JSON give them, against a model of this package.
 
-    The files of ``body_file`` are in `folder`; without it none can be named. Raises `InvalidInput` for the first field
-    at fault (``tasks.0.answers.1.until_s``).
+    ``body_file`` needs a `folder`. Raises `InvalidInput` for the first field at fault (``tasks.0.answers.1.until_s``).
     """
     try:
         return model.model_validate(document, context={"folder": folder})
@@ -136,10 +134,7 @@ def parse(model: type[Model], document: object, *, folder: Path | None = None) -
 
 
 def load_scenario(path: Path) -> Scenario:
-    """Read a scenario file.
-
-    Raises `InvalidInput`, which names the field, if the file cannot be read, is not TOML, or breaks a rule.
-    """
+    """Read a scenario file; raise `InvalidInput`, which names the field, if it is none."""
     try:
         document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

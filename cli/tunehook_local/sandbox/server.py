@@ -78,7 +78,6 @@ class Sandbox:
         return f"http://{self._host}:{self.port}"
 
     def base_url(self, kind: Kind | str) -> str:
-        """Return the base URL to configure for a provider of this kind."""
         return f"{self.url}/{Kind(kind)}"
 
     def receiver_url(self, name: str) -> str:
@@ -110,14 +109,10 @@ class Sandbox:
 
 @contextmanager
 def run_sandbox(
-    scenario: Scenario | Path = DEMO_SCENARIO,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    clock: Clock = utc_now,
+    scenario: Scenario | Path = DEMO_SCENARIO, *, host: str = "127.0.0.1", port: int = 0
 ) -> Iterator[Sandbox]:
     """Run a `Sandbox` in a thread for as long as the context lasts; raises `OSError` if the port is taken."""
-    sandbox = Sandbox(scenario, host=host, port=port, clock=clock)
+    sandbox = Sandbox(scenario, host=host, port=port)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="tunehook-sandbox", daemon=True)
     thread.start()
@@ -134,10 +129,7 @@ def run_sandbox(
 
 
 def serve(host: str, port: int, scenario_path: Path | None, on_ready: Callable[[Sandbox], None]) -> None:
-    """Run a `Sandbox` until SIGINT or SIGTERM; `on_ready` is called once, when it listens.
-
-    Raises `OSError` if the port is taken.
-    """
+    """Run a `Sandbox` until SIGINT or SIGTERM; call `on_ready` once it listens; raise `OSError` if it cannot."""
 
     async def run() -> None:
         stopped = asyncio.Event()

@@ -1,7 +1,4 @@
-"""Makes the media that the sandbox serves: all of it is synthesised, so it is nobody's copyright.
-
-Needs ``ffmpeg`` (5 or newer, with libmp3lame and libx264). ``python make.py`` makes all files anew.
-"""
+"""Synthesise the media of the sandbox, which are nobody's copyright, with ``ffmpeg`` 5, libmp3lame and libx264."""
 
 from __future__ import annotations
 
@@ -112,7 +109,6 @@ def make_m4a(wav: Path, name: str) -> None:
 
 
 def main() -> None:
-    """Make every file of this folder anew."""
     with tempfile.TemporaryDirectory() as folder:
         morning_wav, evening_wav = Path(folder) / "morning.wav", Path(folder) / "evening.wav"
         make_audio(MORNING, "Sandbox Morning", morning_wav, "morning.mp3")

@@ -85,7 +85,19 @@ def examine(open_client: OpenClient, name: str, note: Note = lambda _: None) -> 
         yield from findings
         if any(each.state is State.FAIL for each in findings):
             return
-    for part, check_stack in (_CHECKS | {"providers": partial(_providers, note=note)}).items():
+    checks: dict[str, Callable[[Stack], Iterator[Found]]] = {
+        "secrets": _secrets,
+        "providers": partial(_providers, note=note),
+        "schedule": _schedule,
+        "functions": _functions,
+        "mappings": _mappings,
+        "concurrency": _concurrency,
+        "queues": _queues,
+        "dead letters": _dead_letters,
+        "poller": _poller,
+        "subscriptions": _subscriptions,
+    }
+    for part, check_stack in checks.items():
         yield from _run(part, partial(check_stack, stacks[0]))
 
 
@@ -300,17 +312,3 @@ def _subscriptions(stack: Stack) -> Iterator[Found]:
         message = f"{one.subscription_id} and {other.subscription_id} have the same URL, to which the same comes twice"
         delete = f"`tunehook subscriptions delete {other.subscription_id}`"
         yield State.WARN, message, f"{delete}, or let them differ in events or providers"
-
-
-_CHECKS: Final[dict[str, Callable[[Stack], Iterator[Found]]]] = {
-    "secrets": _secrets,
-    "providers": partial(_providers, note=lambda _: None),
-    "schedule": _schedule,
-    "functions": _functions,
-    "mappings": _mappings,
-    "concurrency": _concurrency,
-    "queues": _queues,
-    "dead letters": _dead_letters,
-    "poller": _poller,
-    "subscriptions": _subscriptions,
-}

@@ -188,25 +188,22 @@ def _receive(sqs: SQSClient, url: str, limit: int) -> Iterator[list[Message]]:
 
 
 def _put_back(sqs: SQSClient, url: str, messages: Sequence[Message]) -> None:
-    for batch in _batches(messages):
-        entries: Any = [
-            {"Id": str(number), "ReceiptHandle": each["ReceiptHandle"], "VisibilityTimeout": 0}
-            for number, each in enumerate(batch)
-        ]
+    for entries in _batches(messages, VisibilityTimeout=0):
         # One that is refused comes back by itself.
         sqs.change_message_visibility_batch(QueueUrl=url, Entries=entries)
 
 
 def _remove(sqs: SQSClient, url: str, messages: Sequence[Message]) -> None:
-    for batch in _batches(messages):
-        entries: Any = [
-            {"Id": str(number), "ReceiptHandle": each["ReceiptHandle"]} for number, each in enumerate(batch)
-        ]
+    for entries in _batches(messages):
         if refused := sqs.delete_message_batch(QueueUrl=url, Entries=entries).get("Failed"):
-            raise Unavailable(
-                f"SQS does not remove {len(refused)} messages ({refused[0]['Code']}): they come again"
-            )
+            code = refused[0]["Code"]
+            raise Unavailable(f"SQS does not remove {len(refused)} messages ({code}): they come again")
 
 
-def _batches(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
-    return (messages[start : start + _BATCH] for start in range(0, len(messages), _BATCH))
+def _batches(messages: Sequence[Message], **fields: Any) -> Iterator[Any]:
+    """Yield the entries of calls that take ten messages each."""
+    entries = [
+        {"Id": str(number), "ReceiptHandle": each["ReceiptHandle"], **fields}
+        for number, each in enumerate(messages)
+    ]
+    return (entries[start : start + _BATCH] for start in range(0, len(entries), _BATCH))

@@ -282,9 +282,7 @@ def await_attempt(stack: Stack, delivery: Delivery, wait_s: float) -> Delivery:
 
 
 def listen_as(stack: Stack, item: Mapping[str, Any]) -> SigningSecret:
-    """Check the item of a subscription that is not there yet, and return what will sign its webhooks.
-
-    Raises `InvalidInput` for the first field that is not acceptable.
+    """Return what will sign the webhooks of a subscription to be created; raise `InvalidInput` if it is not acceptable.
 
     >>> listen_as(stack, {"subscription_id": "l", "url": "http://127.0.0.1:1/"}).subscription_id
     'l'

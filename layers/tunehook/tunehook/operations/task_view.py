@@ -1,7 +1,6 @@
-"""A tolerant view of an item of the Tasks table.
+"""A tolerant view of an item of the Tasks table: users edit items by hand, so that any attribute may hold anything.
 
-Users put items by hand and edit those that tunehook wrote: any attribute may hold anything. The view has what
-tunehook writes, or nothing, so that whatever shows a task needs no checks of types.
+The view has what tunehook writes, or nothing, so that whatever shows a task needs no checks of types.
 """
 
 from __future__ import annotations
