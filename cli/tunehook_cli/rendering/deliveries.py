@@ -28,7 +28,6 @@ def outcome(delivery: Delivery) -> str:
 
 
 def counts(deliveries: Sequence[Delivery]) -> str:
-    """Return how many deliveries have each status, and when the next attempt is due."""
     by_status = Counter(delivery.status.value for delivery in deliveries)
     text = ", ".join(f"{count} {name}" for name, count in sorted(by_status.items())) or "none"
     tried = [

@@ -73,7 +73,6 @@ def files(task: TaskView) -> str | None:
 
 
 def missing_files(task: TaskView) -> str:
-    """Return what is known of an ended task's files while they are not settled."""
     missing = [asset for asset in task.assets if asset.status == "pending"]
     if not missing:
         return "its files are being copied"

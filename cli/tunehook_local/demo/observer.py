@@ -28,7 +28,6 @@ class ReceivedWebhook:
         return dict(json.loads(self.body))
 
     def is_signed_with(self, secret: str) -> bool:
-        """Return whether the `standardwebhooks` library accepts the signature."""
         try:
             Webhook(secret).verify(self.body, self.headers)
         except WebhookVerificationError:
@@ -38,8 +37,6 @@ class ReceivedWebhook:
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """An object in the results bucket."""
-
     key: str
     size: int
     content_type: str
@@ -83,7 +80,6 @@ class Observer:
         return files
 
     def received(self) -> list[ReceivedWebhook]:
-        """Return the webhooks that arrived, in order."""
         entries = self._sandbox.get("/control/received").raise_for_status().json()
         return [
             ReceivedWebhook(entry["name"], entry["headers"], base64.b64decode(entry["body"]))

@@ -49,7 +49,6 @@ class LocalEnvironment(EmbeddedAws):
         return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
 
     def stack_status(self) -> str | None:
-        """Return the stack's status, or None if there is no stack."""
         from tunehook.aws.errors import AWS_FAULTS
 
         try:
@@ -146,7 +145,6 @@ def answers(endpoint: str, *, if_busy: bool) -> bool:
 
 
 def running() -> LocalEnvironment | None:
-    """Return the embedded AWS of this checkout if it runs, or None."""
     try:
         return Home().running()
     except Misconfigured:

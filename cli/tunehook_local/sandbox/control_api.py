@@ -25,8 +25,6 @@ from tunehook_local.sandbox.scripted_answers import Seconds, Strict
 
 
 class NewTask(Strict):
-    """The body of ``POST /control/tasks``."""
-
     kind: Kind
     task_id: Annotated[str, Field(min_length=1)]
     age_s: Seconds = 0
@@ -34,7 +32,6 @@ class NewTask(Strict):
 
 
 def add_control_routes(app: web.Application, ledger: Ledger) -> None:
-    """Put the control API into `app`."""
 
     async def received(request: web.Request) -> web.Response:
         return web.json_response([each.as_json() for each in ledger.received(request.query.get("name"))])

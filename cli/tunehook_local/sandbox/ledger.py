@@ -97,15 +97,12 @@ class Task:
         self._answers = AnswerSequence(self.rule.answers, self.submitted_at, fraction)
 
     def peek(self, now: datetime) -> TaskAnswer:
-        """Return the answer that holds at `now` without counting it as given."""
         return self._note(self._answers.peek(now), now)
 
     def take(self, now: datetime) -> TaskAnswer:
-        """Return the answer that holds at `now` and count it as given."""
         return self._note(self._answers.take(now), now)
 
     def ended_at(self, now: datetime) -> datetime | None:
-        """Return when the task ended, or None if it had not by `now`."""
         begins_at = self._answers.begins_at(lambda answer: answer.final) or self._end_seen_at
         return begins_at if begins_at is not None and begins_at <= now else None
 
@@ -189,5 +186,4 @@ class Ledger:
         self._received.append(request)
 
     def received(self, name: str | None = None) -> list[ReceivedRequest]:
-        """Return the requests that reached the receiver `name`, or any, oldest first."""
         return [request for request in list(self._received) if name in (None, request.name)]

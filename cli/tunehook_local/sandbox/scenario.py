@@ -84,20 +84,14 @@ _MATCHED: Final[dict[FirstRules, str]] = {"query_many": "kind", "assets": "path"
 
 
 class QueryManyRule(FirstRule):
-    """What a query of many tasks gets instead of, or around, the true list."""
-
     kind: Kind
 
 
 class AssetRule(FirstRule):
-    """What the asset host does before it serves a file, or while it does; counted for each URL by itself."""
-
     path: str = "*"
 
 
 class ReceiverRule(FirstRule):
-    """What the webhook receiver of a name does before it answers 204."""
-
     name: str = "*"
 
 

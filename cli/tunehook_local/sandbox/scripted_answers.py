@@ -160,7 +160,6 @@ class TaskAnswer(ScriptedAnswer):
 
     @property
     def final(self) -> bool:
-        """Whether this answer says that the task has ended."""
         return self.phase is not None and self.phase.final
 
     @property

@@ -74,14 +74,12 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """Where the sandbox is, without a slash at the end."""
         return f"http://{self._host}:{self.port}"
 
     def base_url(self, kind: Kind | str) -> str:
         return f"{self.url}/{Kind(kind)}"
 
     def receiver_url(self, name: str) -> str:
-        """Return the URL of a receiver; any name will do."""
         return f"{self.url}/receiver/{name}"
 
     def received(self, name: str | None = None) -> list[ReceivedRequest]:

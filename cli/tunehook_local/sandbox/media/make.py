@@ -88,7 +88,6 @@ def make_audio(song: Song, title: str, wav: Path, name: str) -> None:
 
 
 def make_cover(pixels: int, c0: str, c1: str, name: str) -> None:
-    """Make a square JPEG: a gradient with a grain."""
     end = pixels - 1
     source = f"gradients=s={pixels}x{pixels}:c0={c0}:c1={c1}:n=2:x0=0:y0=0:x1={end}:y1={end}:d=1:r=1:seed=1"
     options = "-frames:v 1 -vf noise=alls=6:allf=t,vignette=PI/5 -q:v 5"

@@ -13,7 +13,6 @@ from tunehook.aws.error_messages import describe_error, is_denied
 from tunehook.aws.errors import AWS_FAULTS
 from tunehook.errors import TunehookError
 from tunehook.operations import status
-from tunehook.operations.poller_runs import shard_leases
 from tunehook.operations.probe import Note, advise, describe_probe, is_known_key, poll_once
 from tunehook.operations.queues import WORK_QUEUES, DeadLetters, depth
 from tunehook.operations.stack import OpenClient, Stack, find_stack
@@ -56,7 +55,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check; `advice` is what to do, where that is anything."""
+    """The result of one check, and what to do about it."""
 
     check: str
     state: State
@@ -282,7 +281,7 @@ def _dead_letters(stack: Stack) -> Iterator[Found]:
 
 def _poller(stack: Stack) -> Iterator[Found]:
     now = now_ms()
-    for lease in shard_leases(stack, now):
+    for lease in status.shard_leases(stack, now):
         shard, work = lease.shard, stack.tasks.work(lease.shard)
         since_ms = min((task.since_ms for task in (*work.pending[:1], *work.event_pending[:1])), default=None)
         if lease.live:

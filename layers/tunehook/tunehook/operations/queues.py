@@ -20,7 +20,6 @@ class DeadLetters(StrEnum):
 
     @property
     def output(self) -> str:
-        """The stack's output that is the queue's URL."""
         return f"{self.capitalize()}DeadLetters"
 
 

@@ -65,7 +65,6 @@ class Stack:
 
     @property
     def network_policy(self) -> NetworkPolicy:
-        """Where webhooks may be sent to."""
         return NetworkPolicy(self.parameters.get("NetworkPolicy", NetworkPolicy.PUBLIC))
 
     def client(self, service: str, **settings: Any) -> Any:

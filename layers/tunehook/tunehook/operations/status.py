@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from tunehook.aws.deliveries import BY_SUBSCRIPTION_INDEX, OVERDUE_MS
@@ -18,7 +18,6 @@ from tunehook.aws.items import from_attributes
 from tunehook.aws.task_items import PARKED
 from tunehook.deliveries import DeliveryStatus
 from tunehook.errors import TunehookError
-from tunehook.operations.poller_runs import shard_leases
 from tunehook.operations.queues import WORK_QUEUES, DeadLetters, depth
 from tunehook.operations.stack import Stack
 from tunehook.operations.subscriptions import SubscriptionView, list_subscriptions
@@ -31,6 +30,18 @@ PAGES_MAX: Final = 10
 """How many pages of a Scan are read, each of 1 MB as it is stored."""
 
 _SHOWN: Final = 3
+
+_NOBODY: Final = "nobody"
+"""Who holds the lease of a shard that was made known and never polled (`tunehook.aws.leases.Leases.register`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardLease:
+    """The lease of a shard: whether it is `live`, and when it ended or will (None if no poller ever held one)."""
+
+    shard: int
+    live: bool
+    seen_ms: int | None
 
 
 def read_status(stack: Stack, since_ms: int) -> dict[str, Any]:
@@ -146,15 +157,9 @@ def deliveries(stack: Stack, now_ms: int, since_ms: int) -> dict[str, Any]:
 
 def _first_pages(stack: Stack, names: tuple[str, ...], **scan: Any) -> tuple[list[dict[str, Any]], bool]:
     """Return these attributes of the items of the first pages of a Scan, and whether there was no more."""
-    pages = (
-        stack.client("dynamodb")
-        .get_paginator("scan")
-        .paginate(
-            ProjectionExpression=", ".join(f"#{name}" for name in names),
-            ExpressionAttributeNames={f"#{name}": name for name in names},
-            **scan,
-        )
-    )
+    placeholders = {f"#{name}": name for name in names}
+    scan |= {"ProjectionExpression": ", ".join(placeholders), "ExpressionAttributeNames": placeholders}
+    pages = stack.client("dynamodb").get_paginator("scan").paginate(**scan)
     items: list[dict[str, Any]] = []
     complete = True
     for page in itertools.islice(pages, PAGES_MAX):
@@ -182,6 +187,25 @@ def queues(stack: Stack) -> dict[str, Any]:
 def dead_letters(stack: Stack) -> dict[str, Any]:
     sqs = stack.client("sqs")
     return {queue.value: depth(sqs, stack.output(queue.output)).total for queue in DeadLetters}
+
+
+def shard_leases(stack: Stack, now_ms: int) -> list[ShardLease]:
+    """Return the lease of each shard: those that new tasks are put into, and those left from when there were more.
+
+    A run that finds nothing to do takes no lease: of an idle stack the table does not say whether its schedule runs.
+
+    >>> [each.live for each in shard_leases(stack, 0)]
+    [False]
+    """
+    scan = stack.client("dynamodb").get_paginator("scan")
+    pages = scan.paginate(TableName=stack.output("PollerLeasesTable"), ConsistentRead=True)
+    leases = {item["shard"]: item for page in pages for item in map(from_attributes, page["Items"])}
+    found = []
+    for shard in sorted({*leases, *range(stack.shard_count)}):
+        lease = leases.get(shard, {"owner": _NOBODY})
+        seen_ms = None if lease["owner"] == _NOBODY else lease["until_ms"]
+        found.append(ShardLease(shard, seen_ms is not None and seen_ms > now_ms, seen_ms))
+    return found
 
 
 def poller(stack: Stack, now_ms: int) -> dict[str, Any]:

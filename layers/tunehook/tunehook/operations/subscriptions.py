@@ -136,7 +136,6 @@ def get_subscription(stack: Stack, subscription_id: str) -> SubscriptionView:
 
 
 def no_such_subscription(subscription_id: str, field: str = "subscription_id") -> NotFound:
-    """Return the error that there is no such subscription."""
     name = visible(subscription_id)
     return NotFound(field, f"there is no subscription {name}: `tunehook subscriptions list` names them")
 

@@ -38,16 +38,12 @@ class _View(BaseModel):
 
 
 class ClipView(_View):
-    """A clip of a result."""
-
     clip_id: Text = None
     title: str | None = None
     text: str | None = None
 
 
 class AssetView(_View):
-    """A file of a task, kept or not."""
-
     clip_id: Text = None
     type: Text = None
     status: str | None = None
@@ -59,8 +55,6 @@ class AssetView(_View):
 
 
 class FailureView(_View):
-    """Why a task has failed."""
-
     code: Text = None
     reason: Text = None
 
