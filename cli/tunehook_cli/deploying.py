@@ -185,10 +185,7 @@ def prompt_parameters(declared: Mapping[str, Any], defaults: Mapping[str, str], 
 
 
 def check_layer(built: Path, python: str, architecture: str) -> str | None:
-    """Return a remark on the built layer, if there is one.
-
-    Raises `Misconfigured` if it has no compiled parts for this Python or this processor.
-    """
+    """Return a remark on the built layer; raise `Misconfigured` if it is for another Python or processor."""
     manifest = json.loads((built / "DependenciesLayer" / "python" / "built-for.json").read_text())
     processor = {"arm64": "aarch64"}.get(architecture, architecture)
     if python not in manifest["pythons"] or processor not in manifest["processors"]:
@@ -301,10 +298,6 @@ def _open_client(*, region: str | None, profile: str | None) -> Any:
     return boto3.Session(region_name=region, profile_name=profile).client("cloudformation")
 
 
-def _run(command: Sequence[str]) -> int:
-    return subprocess.run(command, check=False).returncode
-
-
 def _ask(question: str, offered: str) -> str:
     return str(typer.prompt(question, default=offered, show_default=True))
 
@@ -319,7 +312,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     ask = _ask if sys.stdin.isatty() else None
     try:
-        return deploy(arguments, Path(".aws-sam", "build"), _run, ask, _open_client)
+        return deploy(arguments, Path(".aws-sam", "build"), subprocess.call, ask, _open_client)
     except typer.Abort:
         reason = "stopped"
     except (Misconfigured, *AWS_FAULTS) as error:

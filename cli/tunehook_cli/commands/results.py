@@ -21,8 +21,8 @@ from tunehook.operations.tasks import get_task
 from tunehook.times import from_ms, iso, now_ms
 from tunehook_cli.archived_files import NotWritable, download, places_of
 from tunehook_cli.commands.options import AsJson, ProviderName, StackName, TaskId
-from tunehook_cli.output import Output, clock_time, size
-from tunehook_cli.rendering.tasks import media_type
+from tunehook_cli.output import Output, clock_time
+from tunehook_cli.rendering.tasks import file_rows
 from tunehook_cli.stack import find_stack
 
 WAIT_S: Final = 300.0
@@ -97,18 +97,10 @@ def _document(file: ArchivedAsset) -> dict[str, object]:
 def _print_files(
     out: Output, files: Sequence[ArchivedAsset], task: TaskView, places: Mapping[str, str]
 ) -> None:
-    titles = {clip.clip_id: clip.title for clip in task.clips}
-    rows = [
-        (
-            titles.get(each.clip_id) or each.clip_id,
-            each.type,
-            size(each.bytes),
-            media_type(each),
-            places.get(each.key, "") if each.key else f"not kept: {each.reason}",
-        )
-        for each in files
-    ]
-    out.table(("CLIP", "WHAT", "SIZE", "TYPE", "WHERE"), rows)
+    def place(file: ArchivedAsset) -> str:
+        return places.get(file.key, "") if file.key else f"not kept: {file.reason}"
+
+    out.table(("CLIP", "WHAT", "SIZE", "TYPE", "WHERE"), file_rows(task, files, place))
 
 
 def _download(

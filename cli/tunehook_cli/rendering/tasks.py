@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from tunehook.operations.text import duration
 from tunehook_cli.output import size
@@ -19,6 +19,8 @@ TEXT_CHARS: Final = 600
 """How much of a text that is a result is shown, at most."""
 
 _SHORT_CHARS: Final = 160
+
+F = TypeVar("F", "AssetView", "ArchivedAsset")
 
 
 def phase(task: TaskView) -> str | None:
@@ -54,6 +56,15 @@ def texts(task: TaskView) -> Iterator[tuple[str, list[str], int]]:
 def media_type(asset: AssetView | ArchivedAsset) -> str | None:
     """Return the content type of a file, with the remark on it: ``audio/x-new, unrecognised``."""
     return ", ".join(filter(None, (asset.content_type, asset.remark))) or None
+
+
+def file_rows(task: TaskView, files: Sequence[F], place: Callable[[F], str]) -> list[tuple[object, ...]]:
+    """Return a row a file, with its place: CLIP, WHAT, SIZE, TYPE and where it is."""
+    titles = {clip.clip_id: clip.title for clip in task.clips}
+    return [
+        (titles.get(each.clip_id) or each.clip_id, each.type, size(each.bytes), media_type(each), place(each))
+        for each in files
+    ]
 
 
 def took(task: TaskView, now_ms: int) -> str | None:

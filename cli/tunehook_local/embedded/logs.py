@@ -17,14 +17,9 @@ from tunehook_local.embedded.state import Home, LocalEnvironment
 
 FUNCTIONS: Final = ("intake", "poller", "fulfillment", "webhooks")
 
-_OF_LAMBDA: Final = (
-    "cold_start",
-    "function_name",
-    "function_memory_size",
-    "function_arn",
-    "function_request_id",
-)
-_NOT_IN_REST: Final = {"level", "message", "timestamp", "service", "location", "xray_trace_id", *_OF_LAMBDA}
+_OF_LAMBDA: Final = ("function_name", "function_memory_size", "function_arn", "function_request_id")
+_SHOWN: Final = ("level", "message", "timestamp", "service")
+_NOT_IN_REST: Final = {*_SHOWN, *_OF_LAMBDA, "location", "cold_start", "xray_trace_id"}
 """Fields that have a place of their own in a printed line, or none."""
 
 _POLL_S: Final = 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,10 +30,7 @@ class AnswerSequence(Generic[A]):
     answers: Sequence[A]
     started_at: datetime
     fraction: float
-    _given: list[int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._given = [0] * len(self.answers)
+    _given: Counter[int] = field(init=False, default_factory=Counter)
 
     def peek(self, now: datetime) -> A | None:
         """Return the answer that holds at `now`, or None when all of them have had their time."""

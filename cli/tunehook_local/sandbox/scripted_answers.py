@@ -20,18 +20,10 @@ from pydantic import (
 from tunehook_local.sandbox.model import MAX_CLIPS, Phase
 
 
-def _as_range(value: object) -> object:
-    return (value, value) if isinstance(value, int | float) else value
-
-
 def _ordered(value: tuple[float, float]) -> tuple[float, float]:
     if value[0] > value[1]:
         raise ValueError("the range ends before it begins")
     return value
-
-
-def _decode_base64(value: object) -> bytes:
-    return base64.b64decode(str(value), validate=True)
 
 
 def _read_beside_scenario(name: object, info: ValidationInfo) -> bytes:
@@ -47,9 +39,8 @@ def _read_beside_scenario(name: object, info: ValidationInfo) -> bytes:
 def _fields_of_recording(text: bytes) -> dict[str, Any]:
     try:
         answer = json.loads(text)["answer"]
-        fields = {
-            name: answer[name] for name in ("status", "headers", "body", "body_base64") if name in answer
-        }
+        names = ("status", "headers", "body", "body_base64")
+        fields = {name: answer[name] for name in names if name in answer}
     except (ValueError, TypeError, KeyError):
         raise ValueError("is no recorded answer: JSON with an object `answer`") from None
     if not isinstance(fields.get("body", ""), str):
@@ -58,8 +49,12 @@ def _fields_of_recording(text: bytes) -> dict[str, Any]:
 
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-SecondsRange = Annotated[tuple[Seconds, Seconds], BeforeValidator(_as_range), AfterValidator(_ordered)]
-Base64Text = Annotated[bytes, BeforeValidator(_decode_base64)]
+SecondsRange = Annotated[
+    tuple[Seconds, Seconds],
+    BeforeValidator(lambda value: (value, value) if isinstance(value, int | float) else value),
+    AfterValidator(_ordered),
+]
+Base64Text = Annotated[bytes, BeforeValidator(lambda value: base64.b64decode(str(value), validate=True))]
 FileContents = Annotated[bytes, BeforeValidator(_read_beside_scenario)]
 
 

@@ -240,7 +240,11 @@ def _concurrency(stack: Stack) -> Iterator[Found]:
         yield State.WARN, message, f"{smaller}, or ask for more under Service Quotas"
     elif unbounded:
         message += ", and fulfillment may take all of them when many tasks end together"
-        advice = f"deploy it with {' and '.join(unbounded)} set, to {_fitting(most - wanted)} say"
+        # Half of the room is left to others.
+        fitting = max(
+            (choice for choice in _CHOICES if choice <= (most - wanted) // 2), default=min(_CHOICES)
+        )
+        advice = f"deploy it with {' and '.join(unbounded)} set, to {fitting} say"
         yield State.WARN, message, advice
     else:
         yield State.OK, f"{message}, and this stack some {wanted}", None
@@ -252,11 +256,6 @@ def _bound(lambdas: Any, function: str) -> int | None:
         bound: int | None = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
         return bound
     return 0  # it is not fed, which is another check's matter
-
-
-def _fitting(room: int) -> int:
-    """The largest bound that a parameter may have and that leaves half of the room to others."""
-    return max((choice for choice in _CHOICES if choice <= room // 2), default=min(_CHOICES))
 
 
 def _queues(stack: Stack) -> Iterator[Found]:
