@@ -59,7 +59,7 @@ def media_type(asset: AssetView | ArchivedAsset) -> str | None:
 
 
 def file_rows(task: TaskView, files: Sequence[F], place: Callable[[F], str]) -> list[tuple[object, ...]]:
-    """Return a row a file, with its place: CLIP, WHAT, SIZE, TYPE and where it is."""
+    """Return a row for each file: its clip, kind, size, content type and place."""
     titles = {clip.clip_id: clip.title for clip in task.clips}
     return [
         (titles.get(each.clip_id) or each.clip_id, each.type, size(each.bytes), media_type(each), place(each))

@@ -233,9 +233,8 @@ def _concurrency(stack: Stack) -> Iterator[Found]:
     message = f"the account may run {most} functions at once"
     unbounded = [parameter for name, parameter in _BOUNDED.items() if bounds[name] is None]
     if wanted > most:
-        message += (
-            f", and this stack alone may want {wanted}: pollers may not be started in time, and tasks wait"
-        )
+        late = "pollers may not be started in time, and tasks wait"
+        message += f", and this stack alone may want {wanted}: {late}"
         smaller = f"deploy it with a smaller {', '.join(_BOUNDED.values())} or ShardCount"
         yield State.WARN, message, f"{smaller}, or ask for more under Service Quotas"
     elif unbounded:

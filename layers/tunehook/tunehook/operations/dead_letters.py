@@ -2,7 +2,7 @@
 
 Behind the fulfillment and the deliveries queue they are the work itself, which goes back to its queue. Behind the Tasks
 stream and the starts of the poller they are records of a failure: every item without a status is given to intake; what
-the poller has not done, its next start does. A message is removed after that: a crash repeats what changes nothing.
+the poller has not done, its next start does. A message is removed only after that; doing it twice changes nothing.
 
 Messages are received, sent and deleted. The documentation of StartMessageMoveTask says nothing of the message group, by
 which the deliveries queue is fair, and the embedded AWS lacks it.
@@ -50,7 +50,7 @@ class IntakeRun:
 
 
 def list_messages(stack: Stack, queues: Sequence[DeadLetters], limit: int) -> list[list[DeadLetterMessage]]:
-    """Return the messages of each queue, at most `limit`, the oldest first; others do not see them meanwhile.
+    """Return the messages of each queue, at most `limit`, the oldest first; meanwhile others do not see them.
 
     >>> list_messages(stack, [DeadLetters.POLLER], 10)
     [[]]

@@ -45,9 +45,8 @@ def get_files(stack: Stack, task: TaskView) -> list[ArchivedAsset]:
     except ClientError as error:
         if code_of(error) != "NoSuchKey":
             raise
-        raise NotFound(
-            "task_id", f"nothing is kept of {task.task_id} (its status is {task.status})"
-        ) from None
+        reason = f"nothing is kept of {task.task_id} (its status is {task.status})"
+        raise NotFound("task_id", reason) from None
     try:
         manifest = json.loads(answer["Body"].read())
         return [ArchivedAsset.model_validate(asset) for asset in manifest["assets"]]
@@ -87,7 +86,7 @@ def read_file(stack: Stack, key: str, start: int = 0) -> Iterator[bytes]:
 def request_archive(stack: Stack, task_id: str, provider: str | None = None) -> TaskView:
     """Have the missing files of a task that has ended archived; return the task as it was before.
 
-    Raises what `get_task` does; `Conflict` if the task has not ended; `InvalidInput` if its times are no moments.
+    Raises what `get_task` does; `Conflict` if it has not ended; `InvalidInput` if ``archived_at_ms`` is no moment.
 
     >>> request_archive(stack, "task-1").status
     'completed'

@@ -118,7 +118,8 @@ def ended(stack: Stack, since_ms: int) -> dict[str, Any]:
         by_status[task.status] += 1
         if task.status == Status.COMPLETED:
             whole = all(asset.status == "archived" for asset in task.assets)
-            by_files["on_the_way" if not task.is_archived else "complete" if whole else "partial"] += 1
+            outcome = "complete" if whole else "partial"
+            by_files[outcome if task.is_archived else "on_the_way"] += 1
     return {
         "since_ms": since_ms,
         **{status.value: by_status[status] for status in Status if status is not Status.PENDING},
