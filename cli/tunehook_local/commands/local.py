@@ -70,7 +70,8 @@ def up(
                 ran_before = None
             environment = bring_up(home, port, host=host)
             is_up = True
-            output.Output(as_json).json(_report(home, environment))
+            if as_json:
+                output.print_json(_report(home, environment))
             print_on_stderr(f"the stack {environment.stack_name} is at {environment.endpoint}")
             if detach:
                 print_on_stderr(
