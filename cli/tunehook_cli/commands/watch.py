@@ -106,12 +106,13 @@ def _progress(state: TaskState) -> str:
 
 
 def _table(states: Sequence[TaskState]) -> RenderableType:
-    rows: list[tuple[object, ...]] = []
-    for state in states:
-        key, task, now = state.key, state.task, now_ms()
-        if task is None:
-            rows.append((key.task_id, key.provider, "deleted", None, None))
-            continue
-        remarks = rendering.short(rendering.remarks(task, now, state.deliveries))
-        rows.append((key.task_id, key.provider, task.status, rendering.took(task, now), remarks))
-    return output.make_table(("TASK", "PROVIDER", "STATUS", "TIME", "REMARKS"), rows)
+    headers = ("TASK", "PROVIDER", "STATUS", "TIME", "REMARKS")
+    return output.make_table(headers, [_row(state, now_ms()) for state in states])
+
+
+def _row(state: TaskState, now: int) -> tuple[object, ...]:
+    key, task = state.key, state.task
+    if task is None:
+        return key.task_id, key.provider, "deleted", None, None
+    remarks = rendering.short(rendering.remarks(task, now, state.deliveries))
+    return key.task_id, key.provider, task.status, rendering.took(task, now), remarks
