@@ -45,12 +45,11 @@ def download(
 ) -> bool:
     """Download an archived file and check its SHA-256; return False if it was there already.
 
-    What breaks off is read on from where it broke off; beyond `TRIES` in a row that bring nothing, what has come is in
-    ``<path>.part``, and the next call goes on from there. Nothing is at `path` before all of it is, and is right.
-    `progress` gets the number of further bytes; less than none where some are read anew.
+    What breaks off is read on from there. After `TRIES` in a row that bring nothing, what has come stays in
+    ``<path>.part`` for the next call. `path` appears once all of it is there and right. `progress` gets the number of
+    further bytes, negative where some are read anew.
 
-    Raises `NotWritable` if this machine does not take it; `Unavailable` if it breaks off again and again, or is not
-    what was archived.
+    Raises `NotWritable`; `Unavailable` if it breaks off again and again, or is not what was archived.
     """
     with _on_disk(path):
         if path.is_file() and _digest(path) == asset.sha256:
@@ -115,17 +114,14 @@ class _Part:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of all of it."""
         return self._hasher.hexdigest()
 
     def write(self, chunk: bytes) -> None:
-        """Add to it."""
         with _on_disk(self._path):
             _append(self._file, chunk)
         self._count(chunk)
 
     def restart(self) -> None:
-        """Let it be empty again."""
         with _on_disk(self._path):
             self._file.truncate(0)
         self._progress(-self.length)
@@ -154,8 +150,7 @@ def _on_disk(path: Path) -> Iterator[None]:
 def places_of(assets: Sequence[ArchivedAsset], provider: str, task_id: str, folder: Path) -> dict[str, Path]:
     """Return where in `folder` the archived ones are put, by their keys: ``<clip>/<name>``, as in S3.
 
-    Where two parts of them differ by case alone, which is no difference to many a file system, the later one gets a
-    digest; what is a device to Windows gets an underscore.
+    Where two differ by case alone, the later one gets a digest; what is a device to Windows gets an underscore.
     """
     taken: dict[str, str] = {}
     keys = [asset.key for asset in assets if asset.key is not None]

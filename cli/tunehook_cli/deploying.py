@@ -56,7 +56,7 @@ Run = Callable[[Sequence[str]], int]
 """Runs a command and returns its exit status."""
 
 Ask = Callable[[str, str], str]
-"""Shows a question with what is taken if the answer is empty, and returns the answer."""
+"""Takes a question and the default answer, and returns the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +90,7 @@ def check_name(name: str) -> None:
 
 
 def find_parameters(cloudformation: Any, name: str) -> Mapping[str, str] | None:
-    """Return the parameters of the stack that is there; None if there is none yet.
-
-    Raises `Misconfigured` if nothing can be deployed to what has the name.
-    """
+    """Return the parameters of the stack, None if it is new; raise `Misconfigured` if it cannot be deployed to."""
     try:
         stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
@@ -119,8 +116,7 @@ def plan(declared: Mapping[str, Any], present: Mapping[str, str] | None, request
     """Return what to pass for each parameter.
 
     `declared` is the section `Parameters` of the template, `present` the values that the stack has; None for a new one.
-
-    Raises `Misconfigured` if a parameter is named that there is not, or given a value that it cannot have.
+    Raises `Misconfigured` as `check_value` does.
     """
     for name, value in {**request.configured, **request.chosen}.items():
         check_value(name, value, declared)
@@ -144,9 +140,8 @@ def plan(declared: Mapping[str, Any], present: Mapping[str, str] | None, request
             value = former if isinstance(former, str) else former[present["NetworkPolicy"]]
             parameters[name] = value
             other = f"; a new stack has {default}, and PARAMETERS={name}=... changes it"
-            remarks.append(
-                f"{name} is new: {value}, which is what this stack did until now{'' if value == default else other}"
-            )
+            until_now = f"{name} is new: {value}, which is what this stack did until now"
+            remarks.append(until_now if value == default else until_now + other)
     # Whatever is named on the command line keeps SAM from taking the rest from samconfig.toml.
     return Plan(parameters or {"ShardCount": present["ShardCount"]}, remarks)
 
@@ -190,10 +185,7 @@ def prompt_parameters(declared: Mapping[str, Any], defaults: Mapping[str, str], 
 
 
 def check_layer(built: Path, python: str, architecture: str) -> str | None:
-    """Return what is to be said of the built layer, if anything; fail if functions could not run with it.
-
-    Raises `Misconfigured` if it has no compiled parts for this Python or this processor.
-    """
+    """Return a remark on the built layer; raise `Misconfigured` if it is for another Python or processor."""
     manifest = json.loads((built / "DependenciesLayer" / "python" / "built-for.json").read_text())
     processor = {"arm64": "aarch64"}.get(architecture, architecture)
     if python not in manifest["pythons"] or processor not in manifest["processors"]:
@@ -210,18 +202,6 @@ def check_layer(built: Path, python: str, architecture: str) -> str | None:
     )
 
 
-def sam_command(
-    sam: str, built: Path, environment: str, request: Request, region: str, planned: Plan
-) -> list[str]:
-    """Return the command that deploys, which does not ask for anything but whether to go on."""
-    return [
-        *(sam, "deploy", "--template-file", str(built / "template.yaml")),
-        *("--config-file", str(Path("samconfig.toml").resolve()), "--config-env", environment),
-        *("--stack-name", request.name, "--region", region, "--no-fail-on-empty-changeset"),
-        *("--parameter-overrides", *(_pair(name, value) for name, value in planned.parameters.items())),
-    ]
-
-
 def _pair(name: str, value: str) -> str:
     if _PLAIN.fullmatch(value):
         return f"{name}={value}"
@@ -230,10 +210,7 @@ def _pair(name: str, value: str) -> str:
 
 
 def read_config(path: Path, environment: str) -> dict[str, Any]:
-    """Return what an environment of `samconfig.toml` says of deploying.
-
-    Raises `Misconfigured` if it has no such environment.
-    """
+    """Return what an environment of `samconfig.toml` says of deploying; raise `Misconfigured` if it has none."""
     document = tomllib.loads(path.read_text())
     if not isinstance(document.get(environment), dict):
         known = ", ".join(name for name, each in document.items() if isinstance(each, dict))
@@ -243,10 +220,7 @@ def read_config(path: Path, environment: str) -> dict[str, Any]:
 
 
 def parse_pairs(text: str | Sequence[str]) -> dict[str, str]:
-    """Return parameters that are written as `NAME=VALUE`, one after the other.
-
-    Raises `Misconfigured` if something else stands there.
-    """
+    """Parse `NAME=VALUE`, one after the other; raise `Misconfigured` for anything else."""
     found = {}
     for word in shlex.split(text) if isinstance(text, str) else text:
         name, equals, value = word.partition("=")
@@ -257,10 +231,7 @@ def parse_pairs(text: str | Sequence[str]) -> dict[str, str]:
 
 
 def declared_parameters(template: Path) -> dict[str, Any]:
-    """Return the section `Parameters` of a template.
-
-    Raises `Misconfigured` if nothing is built.
-    """
+    """Return the section `Parameters` of a template; raise `Misconfigured` if nothing is built."""
     try:
         text = template.read_text()
     except FileNotFoundError:
@@ -279,12 +250,9 @@ _Loader.add_multi_constructor("!", lambda *_: None)
 def deploy(
     arguments: argparse.Namespace, built: Path, run: Run, ask: Ask | None, open_client: Callable[..., Any]
 ) -> int:
-    """Deploy what `sam build` has made in `built`; return the exit status.
+    """Deploy what `sam build` has made in `built`; return the exit status, or raise `Misconfigured`.
 
-    `run` runs the SAM CLI; `ask` is None where there is nobody to answer; `open_client` takes the configuration's
-    `region` and `profile`, and returns a client of CloudFormation.
-
-    Raises `Misconfigured` if this cannot be deployed.
+    `ask` is None where nobody answers; `open_client` makes a CloudFormation client of a `region` and `profile`.
     """
     config = read_config(Path("samconfig.toml"), arguments.environment)
     request = Request(
@@ -314,17 +282,20 @@ def deploy(
     values |= {**(present or {}), **planned.parameters}
     if note := check_layer(built, values["PythonVersion"], values["Architecture"]):
         print(f"  {note}")
-    command = sam_command(arguments.sam, built, arguments.environment, request, region, planned)
     sys.stdout.flush()
-    return run([*command, "--no-confirm-changeset" if arguments.yes else "--confirm-changeset"])
+    return run(
+        [
+            *(arguments.sam, "deploy", "--template-file", str(built / "template.yaml")),
+            *("--config-file", str(Path("samconfig.toml").resolve()), "--config-env", arguments.environment),
+            *("--stack-name", request.name, "--region", region, "--no-fail-on-empty-changeset"),
+            *("--parameter-overrides", *(_pair(name, value) for name, value in planned.parameters.items())),
+            "--no-confirm-changeset" if arguments.yes else "--confirm-changeset",
+        ]
+    )
 
 
 def _open_client(*, region: str | None, profile: str | None) -> Any:
     return boto3.Session(region_name=region, profile_name=profile).client("cloudformation")
-
-
-def _run(command: Sequence[str]) -> int:
-    return subprocess.run(command, check=False).returncode
 
 
 def _ask(question: str, offered: str) -> str:
@@ -332,7 +303,6 @@ def _ask(question: str, offered: str) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Deploy; return the exit status."""
     parser = argparse.ArgumentParser(prog="tunehook_cli.deploying")
     parser.add_argument("--environment", default="default", help="of samconfig.toml")
     parser.add_argument("--stack", help="its name; by default samconfig.toml's")
@@ -342,7 +312,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     ask = _ask if sys.stdin.isatty() else None
     try:
-        return deploy(arguments, Path(".aws-sam", "build"), _run, ask, _open_client)
+        return deploy(arguments, Path(".aws-sam", "build"), subprocess.call, ask, _open_client)
     except typer.Abort:
         reason = "stopped"
     except (Misconfigured, *AWS_FAULTS) as error:

@@ -12,13 +12,7 @@ _DURATION: Final = re.compile(rf"(?P<count>[0-9]{{1,9}})(?P<unit>[{''.join(_UNIT
 
 
 def parse_duration(text: str, field: str, *, at_most: str | None = None) -> int:
-    """Return a length of time in milliseconds.
-
-    `text` is a whole number and its unit, one of ``s``, ``m``, ``h`` and ``d``, and so is `at_most`, the longest that
-    is accepted; `field` is the parameter that it was given for.
-
-    Raises `InvalidInput` if it is no such text, or longer than that.
-    """
+    """Return a length of time in milliseconds; raise `InvalidInput` for `field` if it is none, or above `at_most`."""
     match = _DURATION.fullmatch(text)
     if match is None:
         raise InvalidInput(field, "must be a whole number and a unit, such as 90s, 30m, 2h or 7d")

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 
-class EmbeddedAws(Protocol):
+@dataclass(frozen=True, slots=True)
+class EmbeddedAws:
     """How to reach an AWS that runs on this machine."""
 
+    endpoint: str
+    region: str
+    access_key_id: str
+    secret_access_key: str
+    stack_name: str
+
     @property
-    def endpoint(self) -> str: ...
-    @property
-    def host(self) -> str: ...
-    @property
-    def region(self) -> str: ...
-    @property
-    def access_key_id(self) -> str: ...
-    @property
-    def secret_access_key(self) -> str: ...
-    @property
-    def stack_name(self) -> str: ...
+    def host(self) -> str:
+        return str(urlsplit(self.endpoint).hostname)
 
 
 _find: Callable[[], EmbeddedAws | None] = lambda: None  # noqa: E731
@@ -33,5 +32,4 @@ def use_embedded_aws(find: Callable[[], EmbeddedAws | None]) -> None:
 
 
 def find_embedded_aws() -> EmbeddedAws | None:
-    """Return the AWS that runs on this machine, or None."""
     return _find()

@@ -55,7 +55,7 @@ class CommandGroup(TyperGroup):
 
 
 def _prepare(command: Any, *, framed: bool) -> None:
-    """Have the help of a command, or of all below a group, set in frames or plain; have its errors name its options."""
+    """Set the help of a command, or of all below a group, in frames or plain; let its errors name its options."""
     command.rich_markup_mode = DEFAULT_MARKUP_MODE if framed else None
     if not framed and command.help:
         # Of a command that has no short help, the listing of its group would cut the long one.

@@ -47,9 +47,8 @@ GRACE_S: Final = 1.0
 class ReceivedWebhook:
     """A request as it came.
 
-    `problem` says why it is not genuine, or is None if its signature is verified; `times`, how often a genuine request
-    with this ``webhook-id`` has come, this one included; `answer`, the status of the answer; `forwarded`, what came of
-    forwarding it.
+    `problem` is None if its signature is verified; `times` counts the genuine requests with this ``webhook-id``;
+    `answer` is the status of the answer; `forwarded`, what came of forwarding it.
     """
 
     at_ms: int
@@ -62,7 +61,6 @@ class ReceivedWebhook:
     forwarded: str | None = None
 
     def header(self, name: str) -> str | None:
-        """Return the value of a header, given by its lower-case name."""
         return next((value for key, value in self.headers if key.lower() == name), None)
 
 
@@ -71,11 +69,7 @@ Received: TypeAlias = "asyncio.Queue[ReceivedWebhook | None]"
 
 
 class Listener:
-    """A server behind a listening socket.
-
-    Genuine requests, which `secret` has signed, are sent on to the URL `forward_to`, if there is one, with their own
-    headers and bytes; its answer is the answer.
-    """
+    """A server behind a listening socket: requests that `secret` has signed are forwarded as they came, if asked."""
 
     def __init__(self, listening: socket.socket, secret: str, forward_to: str | None = None) -> None:
         self.received: Received = asyncio.Queue()
@@ -99,11 +93,9 @@ class Listener:
                 await runner.cleanup()
 
     async def _receive(self, request: web.Request) -> web.Response:
-        body = await request.read()
-        headers = tuple(request.headers.items())
+        body, headers = await request.read(), tuple(request.headers.items())
         problem = self._problem(request.headers, body)
-        forwarded = None
-        times = 0
+        forwarded, times = None, 0
         if problem is not None:
             response = web.Response(status=401, text=problem)
         else:
@@ -140,16 +132,12 @@ class Listener:
     async def _forward(
         self, url: str, headers: tuple[tuple[str, str], ...], body: bytes
     ) -> tuple[web.Response, str]:
-        left_out = _NOT_SENT_ON | _named_by_connection(headers)
+        named = ",".join(value for name, value in headers if name.lower() == "connection")
+        left_out = _NOT_SENT_ON | {each.strip().lower() for each in named.split(",")}
         kept = [(name, value) for name, value in headers if name.lower() not in left_out]
         try:
             answer = await self._client.send_for_status(
-                "POST",
-                url,
-                CIMultiDict(kept),
-                body,
-                max_bytes=_MAX_ANSWER_BYTES,
-                deadline_s=FORWARD_S,
+                "POST", url, CIMultiDict(kept), body, max_bytes=_MAX_ANSWER_BYTES, deadline_s=FORWARD_S
             )
         except httpx.TransportError as error:
             problem = f"{type(error).__name__} at {url}"
@@ -158,11 +146,6 @@ class Listener:
         response = web.Response(status=answer.status, headers=answered, body=answer.body)
         came = f"HTTP {answer.status} from {url}"
         return response, f"{came} ({answer.fault})" if answer.fault else came
-
-
-def _named_by_connection(headers: tuple[tuple[str, str], ...]) -> set[str]:
-    named = ",".join(value for name, value in headers if name.lower() == "connection")
-    return {each.strip().lower() for each in named.split(",")}
 
 
 class Interrupted(Exception):
@@ -178,10 +161,8 @@ async def listen(
 ) -> None:
     """Subscribe, show what comes until SIGINT, SIGTERM or SIGHUP, and unsubscribe.
 
-    `unsubscribe` is called whatever has ended it; an error of `show` is an end like any other.
-
-    Raises `Interrupted` if a second signal comes while `subscribe` or `unsubscribe` runs, which may hang for a minute.
-    It goes on in a thread that ends with the process: nobody knows whether it was done.
+    `unsubscribe` is called whatever has ended it, an error of `show` included. Raises `Interrupted` if a second signal
+    comes while `subscribe` or `unsubscribe` runs, which may hang for a minute: it goes on in a daemon thread.
     """
     loop = asyncio.get_running_loop()
     second_signal, signals = asyncio.Event(), itertools.count(1)
@@ -220,7 +201,7 @@ async def _unless(second_signal: asyncio.Event, call: Callable[[], None]) -> Non
 
 
 def _in_thread(call: Callable[[], None]) -> asyncio.Future[None]:
-    """Call in a daemon thread: the process does not wait for it at its end, as it does for an executor's."""
+    """Call in a daemon thread, for which the process does not wait at its end."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
 

@@ -40,7 +40,6 @@ MODULES: Final[dict[str, str]] = {
 
 
 def load_command(name: str) -> Any:
-    """Import a command."""
     module = import_module(MODULES.get(name, f"tunehook_cli.commands.{name}"))
     if callable(function := getattr(module, name, None)):
         app = typer.Typer(add_completion=False)
@@ -59,7 +58,6 @@ class RootGroup(CommandGroup):
         self.commands = {name: TyperCommand(name, help=text) for name, text in COMMANDS.items()}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Return the command that the arguments name, imported now."""
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None:
             self.commands[name] = load_command(name)

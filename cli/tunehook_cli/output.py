@@ -1,7 +1,6 @@
 """The output of the commands: tables for people or JSON for programs, times and sizes in human form.
 
-All of it fits any terminal from 40 columns and any encoding of stdout: what is too wide is folded, and what has no
-bytes there is written as an escape.
+What is too wide for the terminal (40 columns or more) is folded; what stdout cannot encode is written as an escape.
 """
 
 from __future__ import annotations
@@ -34,17 +33,13 @@ _INDENT: Final = 2
 
 _DOTS: Final = "…"
 
-_STYLES: Final = {
-    "completed": "green",
-    "delivered": "green",
-    "enabled": "green",
-    "failed": "red",
-    "rejected": "red",
-    "aborted": "yellow",
-    "disabled": "yellow",
-    "unusable": "red",
-    "pending": "cyan",
+_STATUSES: Final = {
+    "green": ("completed", "delivered", "enabled"),
+    "red": ("failed", "rejected", "unusable"),
+    "yellow": ("aborted", "disabled"),
+    "cyan": ("pending",),
 }
+_STYLES: Final = {status: colour for colour, statuses in _STATUSES.items() for status in statuses}
 
 
 class Output:
@@ -59,17 +54,17 @@ class Output:
             print_json(document)
 
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Print rows below headers."""
         if not self.as_json:
             console().print(make_table(headers, rows))
 
     def fields(self, fields: Iterable[tuple[str, object]]) -> None:
         """Print names and values, one pair a line, without those whose value is None."""
         if not self.as_json:
-            print_fields(fields)
+            page = console()
+            shown = [(name, cell(value)) for name, value in fields if value is not None]
+            page.print(_fields(shown, page.width))
 
     def section(self, title: str, content: RenderableType) -> None:
-        """Print a titled part of a page."""
         if not self.as_json:
             page = console()
             page.print()
@@ -77,12 +72,10 @@ class Output:
             page.print(content)
 
     def line(self, text: str) -> None:
-        """Print a line."""
         if not self.as_json:
             print(text)
 
     def note(self, message: str) -> None:
-        """Print a remark for people, on stderr, where it does not disturb what reads stdout."""
         if not self.as_json:
             note(message)
 
@@ -95,7 +88,6 @@ def prepare_streams() -> None:
 
 
 def console() -> Console:
-    """Return a console on stdout."""
     wide = not sys.stdout.isatty() and "COLUMNS" not in os.environ
     return Console(width=_WIDE if wide else None, highlight=False, markup=False, emoji=False)
 
@@ -103,8 +95,7 @@ def console() -> Console:
 def make_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> RenderableType:
     """Return a table for `rich`; what is too wide for the terminal is folded, the widest columns first, never cut.
 
-    The first column, which names the row, is not folded. Where that leaves too little for the others, each row is a
-    block: the name, and a line for each other column.
+    The first column is not folded. Where it leaves too little for the others, each row is a block, a line a column.
     """
     cells = [[cell(value) for value in row] for row in rows]
     widths = [
@@ -134,12 +125,6 @@ def _blocks(headers: Sequence[str], rows: Iterable[Sequence[Text]], width: int) 
     return Group(*parts)
 
 
-def print_fields(fields: Iterable[tuple[str, object]]) -> None:
-    """Print names and values, as `Output.fields` does."""
-    page = console()
-    page.print(_fields([(name, cell(value)) for name, value in fields if value is not None], page.width))
-
-
 def _fields(fields: Sequence[tuple[str, Text]], width: int) -> RenderableType:
     """Return names and values; a value of which a word does not fit beside the names stands below its own."""
     label_width = max((len(name) for name, _ in fields), default=0)
@@ -160,7 +145,6 @@ def _fields(fields: Sequence[tuple[str, Text]], width: int) -> RenderableType:
 
 
 def print_json(value: object) -> None:
-    """Print JSON and nothing else."""
     print(_json(value, indent=2))
 
 
@@ -182,12 +166,11 @@ def _speaks_unicode() -> bool:
 
 
 def warn(message: str) -> None:
-    """Print a warning on stderr."""
     print(f"warning: {message}", file=sys.stderr)
 
 
 def note(message: str) -> None:
-    """Print a remark on stderr, where it does not disturb what reads stdout."""
+    """Print a remark for people on stderr: programs read stdout."""
     print(message, file=sys.stderr)
 
 
@@ -199,16 +182,14 @@ def cell(value: object) -> Text:
 
 def printable(text: str) -> str:
     """Return `text` with control characters, and what the encoding of stdout lacks, written as escapes."""
-    shown = visible(text)
-    return shown if _speaks_unicode() else _encodable(shown, _encoding())
-
-
-def _encodable(text: str, encoding: str) -> str:
+    shown, encoding = visible(text), _encoding()
+    if _speaks_unicode():
+        return shown
     try:
         _DOTS.encode(encoding)
     except UnicodeEncodeError:
-        text = text.replace(_DOTS, "...")
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+        shown = shown.replace(_DOTS, "...")
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def moment(at_ms: int | None) -> str | None:
@@ -250,7 +231,7 @@ def size(count: int | None) -> str | None:
 
 
 def _json_value(value: object) -> Any:
-    """Return the JSON form of models, and of what a user may have put into a table and JSON has no form of."""
+    """Return the JSON form of models, and of what users may have put into a table."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json", exclude_none=True)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -1,7 +1,4 @@
-"""Write the JSON Schemas of events and webhooks: ``python -m tunehook_cli.schemas``.
-
-The body of a webhook in the format ``standard`` is a model here.
-"""
+"""Write the JSON Schemas of events and webhooks: ``python -m tunehook_cli.schemas``."""
 
 from __future__ import annotations
 

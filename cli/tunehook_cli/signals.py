@@ -13,10 +13,7 @@ TERMINATIONS: Final = [each for each in signal.Signals if each.name in ("SIGINT"
 
 
 class Terminated(BaseException):
-    """A signal asks the process to end; as `KeyboardInterrupt`, it is no error.
-
-    `status` is the exit status of a process that such a signal ends, as shells have it.
-    """
+    """A signal asks the process to end, which is no error; `status` is the exit status that shells have for it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -24,7 +21,7 @@ class Terminated(BaseException):
 
 
 def handled_signals() -> list[signal.Signals]:
-    """Return those of `TERMINATIONS` that the process does not ignore: under `nohup` it ignores the terminal's end."""
+    """Return those that the process does not ignore: under `nohup` it ignores the terminal's end."""
     return [number for number in TERMINATIONS if signal.getsignal(number) is not signal.SIG_IGN]
 
 

@@ -39,11 +39,7 @@ class Account(NamedTuple):
 
 
 def find_account() -> Account:
-    """Return the AWS to work with.
-
-    Region and credentials are what boto3 finds. Where the environment says nothing of them and an embedded AWS of
-    this checkout runs, it is taken, and a line on stderr says so.
-    """
+    """Return the AWS that boto3 finds, or the embedded AWS of this checkout where the environment names none."""
     local = None if any(os.environ.get(variable) for variable in _CHOSEN_BY) else find_embedded_aws()
     if local is None:
         return Account(_open_client, DEFAULT_NAME)
@@ -67,7 +63,7 @@ def find_stack(name: str | None) -> Stack:
 
 
 def is_on_this_machine(stack: Stack) -> bool:
-    """Return whether the stack's AWS runs on this machine, as the embedded one does, and so reaches its loopback."""
+    """Return whether the stack's AWS runs on this machine, and so reaches its loopback."""
     host = urlsplit(stack.client("dynamodb").meta.endpoint_url).hostname
     if host in _LOOPBACK:
         return True

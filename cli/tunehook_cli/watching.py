@@ -20,8 +20,6 @@ from tunehook.tasks import Status, TaskKey
 from tunehook_cli import output
 
 ROUND_S: Final = 1.0
-"""How often the tasks are read."""
-
 SUBSCRIPTIONS_EVERY_S: Final = 15.0
 """How often the subscriptions are read: fulfillment reads them no more often."""
 
@@ -57,7 +55,6 @@ class TaskState:
 
     @property
     def completed(self) -> bool:
-        """Whether the task has ended well."""
         return self.task is not None and self.task.status == Status.COMPLETED
 
 
@@ -80,10 +77,7 @@ class _EndedRun:
 
 
 class Watcher:
-    """Reads tasks and their deliveries, no more than may have changed: one that has ended is not read again.
-
-    `clock` returns seconds that never go back.
-    """
+    """Reads tasks and their deliveries, no more than may have changed; `clock` is monotonic, in seconds."""
 
     def __init__(self, stack: Stack, clock: Callable[[], float] = time.monotonic) -> None:
         self._stack = stack
@@ -93,7 +87,6 @@ class Watcher:
         self._usable_at = float("-inf")
 
     def read(self, key: TaskKey) -> TaskState:
-        """Return the state of a task now."""
         item = self._stack.tasks.get(key)
         if item is None:
             return TaskState(key, None, settled=True)
@@ -165,16 +158,12 @@ def follow(
 ) -> list[TaskState]:
     """Read tasks once a second until all are settled; return their last states, in the order of `keys`.
 
-    A call that AWS refuses (it is throttled, or the network is away) leaves what was known, and the next round comes
-    later: a watch of hours does not end by it. `show` gets all states after every round.
-
-    Raises `ClientError` or `BotoCoreError` if AWS refuses what it will always refuse, or anything in `TROUBLED_ROUNDS`
-    rounds in a row. Until then the tasks are shown as they were read last, and a remark says why.
+    `show` gets all states after every round. A transient error of AWS leaves what was known, is noted once, and makes
+    the next round later. Any other one is raised, and so is that of the last of `TROUBLED_ROUNDS` rounds in a row.
     """
     states: dict[TaskKey, TaskState] = {}
     due = dict.fromkeys(keys, 0)
-    troubled = 0
-    number = 0
+    troubled = number = 0
     while True:
         try:
             for key in [each for each in due if due[each] <= number]:

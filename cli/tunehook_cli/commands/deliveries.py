@@ -14,7 +14,7 @@ from tunehook.times import now_ms
 from tunehook_cli.commands.options import AsJson, StackName
 from tunehook_cli.durations import parse_duration
 from tunehook_cli.output import Output, clock_time, make_table, moment
-from tunehook_cli.rendering.deliveries import detailed_answer, outcome
+from tunehook_cli.rendering.deliveries import answer, outcome
 from tunehook_cli.stack import find_stack
 
 app = typer.Typer(no_args_is_help=True)
@@ -104,7 +104,7 @@ def show_delivery(delivery_id: DeliveryId, as_json: AsJson = False, stack: Stack
             each.attempt,
             moment(each.at_ms),
             f"{each.duration_ms} ms",
-            detailed_answer(each),
+            f"{answer(each)} ({each.detail})" if each.detail else answer(each),
             each.excerpt,
         )
         for each in delivery.attempts

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import socket
+from collections.abc import Callable
 from typing import Annotated, Final
 
 import typer
@@ -24,6 +25,8 @@ from tunehook_cli.stack import find_stack, is_on_this_machine
 
 HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 4581
+
+Show = Callable[[listener.ReceivedWebhook], None]
 
 
 def listen(
@@ -54,8 +57,9 @@ def listen(
             f"the stack {found.name} in {found.region} cannot reach this machine's loopback: let a tunnel lead to "
             f"http://{HOST}:{port or DEFAULT_PORT}, and give its public https URL",
         )
+    show = webhooks.print_json_webhook if as_json else webhooks.print_webhook
     with _bind(port) as listening:
-        _listen(found, listening, url, forward, format, as_json=as_json)
+        _listen(found, listening, url, {} if format is None else {"format": format}, forward, show)
 
 
 def _bind(port: int) -> socket.socket:
@@ -71,17 +75,15 @@ def _listen(
     stack: Stack,
     listening: socket.socket,
     public_url: str | None,
+    body: dict[str, str],
     forward: str | None,
-    body_format: str | None,
-    *,
-    as_json: bool,
+    show: Show,
 ) -> None:
     local_url = f"http://{HOST}:{listening.getsockname()[1]}/"
     target = public_url or local_url
     # The same URL has the same id, so that what a killed listener left behind is taken over by the next.
     subscription_id = f"listen_{digest(target)[:16]}"
-    item = {"subscription_id": subscription_id, "url": target, "description": "tunehook listen"}
-    item |= {} if body_format is None else {"format": body_format}
+    item = {"subscription_id": subscription_id, "url": target, "description": "tunehook listen", **body}
     secret = listen_as(stack, item).signing_secret
 
     def subscribe() -> None:
@@ -102,8 +104,6 @@ def _listen(
     def unsubscribe() -> None:
         stack.subscriptions.delete(subscription_id)
         note(f"Removed the subscription {subscription_id}.")
-
-    show = webhooks.print_json_webhook if as_json else webhooks.print_webhook
 
     async def run() -> None:
         server = listener.Listener(listening, secret, forward)

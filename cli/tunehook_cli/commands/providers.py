@@ -107,18 +107,14 @@ def list_providers(as_json: AsJson = False, stack: StackName = None) -> None:
 
 
 def masked(key: str) -> str:
-    """Return what of a key may be shown: its last four characters, if they are a small part of it."""
+    """Return the last four characters of a key, if they are a small part of it."""
     return f"****{key[-4:]}" if len(key) >= 20 else "****"
 
 
 def _limits(config: ProviderConfig) -> str:
-    rate = config.requests_per_second
-    parts = [f"{config.max_concurrency} at a time"]
-    if rate is not None:
-        parts.append(f"{rate:g}/s")
-    if not config.batch:
-        parts.append("one by one")
-    return ", ".join(parts)
+    rate = "" if config.requests_per_second is None else f"{config.requests_per_second:g}/s"
+    one_by_one = "" if config.batch else "one by one"
+    return ", ".join(filter(None, (f"{config.max_concurrency} at a time", rate, one_by_one)))
 
 
 @app.command("remove")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,15 +14,15 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from tunehook.aws.links import LINK_LIFE_S
 from tunehook.errors import InvalidInput, NotFound
 from tunehook.events import ArchivedAsset
-from tunehook.operations.results import Link, await_archive, get_files, get_link, read_file, request_archive
+from tunehook.operations.results import await_archive, get_files, get_link, read_file, request_archive
 from tunehook.operations.stack import Stack
 from tunehook.operations.task_view import TaskView
 from tunehook.operations.tasks import get_task
 from tunehook.times import from_ms, iso, now_ms
 from tunehook_cli.archived_files import NotWritable, download, places_of
 from tunehook_cli.commands.options import AsJson, ProviderName, StackName, TaskId
-from tunehook_cli.output import Output, clock_time, size
-from tunehook_cli.rendering.tasks import media_type
+from tunehook_cli.output import Output, clock_time
+from tunehook_cli.rendering.tasks import file_rows
 from tunehook_cli.stack import find_stack
 
 WAIT_S: Final = 300.0
@@ -46,16 +47,16 @@ def results(
         return
     links = {each.key: get_link(found, each.key) for each in files if each.key}
     until = now_ms() + LINK_LIFE_S * 1000
-    out.json([_document(each) | _linked(links.get(each.key or "")) for each in files])
+    linked = {
+        key: {"url": each.url, "url_expires_at": iso(from_ms(each.expires_at_ms))}
+        for key, each in links.items()
+    }
+    out.json([_document(each) | linked.get(each.key or "", {}) for each in files])
     if not files:
         out.note("The provider named no file.")
         return
     _print_files(out, files, task, {key: link.url for key, link in links.items()})
     out.note(f"The links last until {clock_time(until)}, if your credentials do.")
-
-
-def _linked(link: Link | None) -> dict[str, object]:
-    return {} if link is None else {"url": link.url, "url_expires_at": iso(from_ms(link.expires_at_ms))}
 
 
 def archive(
@@ -96,18 +97,10 @@ def _document(file: ArchivedAsset) -> dict[str, object]:
 def _print_files(
     out: Output, files: Sequence[ArchivedAsset], task: TaskView, places: Mapping[str, str]
 ) -> None:
-    titles = {clip.clip_id: clip.title for clip in task.clips}
-    rows = [
-        (
-            titles.get(each.clip_id) or each.clip_id,
-            each.type,
-            size(each.bytes),
-            media_type(each),
-            places.get(each.key, "") if each.key else f"not kept: {each.reason}",
-        )
-        for each in files
-    ]
-    out.table(("CLIP", "WHAT", "SIZE", "TYPE", "WHERE"), rows)
+    def place(file: ArchivedAsset) -> str:
+        return places.get(file.key, "") if file.key else f"not kept: {file.reason}"
+
+    out.table(("CLIP", "WHAT", "SIZE", "TYPE", "WHERE"), file_rows(task, files, place))
 
 
 def _download(
@@ -122,12 +115,7 @@ def _download(
             if each.key is None:
                 continue
             try:
-                download(
-                    lambda key, start: read_file(stack, key, start),
-                    each,
-                    places[each.key],
-                    lambda count: progress.advance(bar, count),
-                )
+                download(partial(read_file, stack), each, places[each.key], partial(progress.advance, bar))
             except NotWritable as error:
                 raise InvalidInput("download", str(error)) from None
     out.json([_document(each) | ({"path": str(places[each.key])} if each.key else {}) for each in files])

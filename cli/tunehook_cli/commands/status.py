@@ -16,7 +16,6 @@ from tunehook_cli.output import Output
 from tunehook_cli.stack import find_stack
 
 Part = Mapping[str, Any]
-"""A part of what `tunehook.operations.status.read_status` returns."""
 
 
 def status(
@@ -118,10 +117,8 @@ def _queues(part: Part) -> list[str]:
 
 
 def _dead_letters(part: Part) -> list[str]:
-    lines = [
-        f"{name}: {count}; `tunehook dlq list {name}` shows them" for name, count in part.items() if count
-    ]
-    return lines or ["none"]
+    found = [(name, count) for name, count in part.items() if count]
+    return [f"{name}: {count}; `tunehook dlq list {name}` shows them" for name, count in found] or ["none"]
 
 
 def _poller(part: Part, now: int) -> list[str]:
@@ -144,5 +141,4 @@ def _providers(part: Part) -> list[str]:
 
 
 def _counts(counts: Mapping[str, int], nothing: str) -> str:
-    """Return the counts that are not 0, each before its name."""
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or nothing

@@ -144,7 +144,6 @@ def _fields(view: SubscriptionView, secret: SecretVersions) -> list[tuple[str, o
 
 
 def _secret(secret: SecretVersions) -> str | None:
-    """Say how often the secret has been rotated."""
     if secret.present == 1:
         return None
     version = f"version {secret.present}"
@@ -193,10 +192,8 @@ def enable_subscription(subscription_id: Id, as_json: AsJson = False, stack: Sta
     out.json({"subscription_id": subscription_id, "enabled": True, "was_enabled": was_enabled})
     out.line(f"Enabled {name}. This counts within 15 seconds.")
     if not was_enabled:
-        out.line(
-            f"What it missed: `tunehook deliveries recover {name} --since 2h`, or as long ago as it was disabled, "
-            "at most 14d."
-        )
+        since = "or as long ago as it was disabled, at most 14d."
+        out.line(f"What it missed: `tunehook deliveries recover {name} --since 2h`, {since}")
 
 
 @app.command("rotate-secret")
@@ -212,11 +209,9 @@ def rotate_secret(
     out = Output(as_json)
     grace_ms = parse_duration(grace, "grace", at_most=LONGEST_GRACE)
     rotated = subscriptions.rotate_secret(find_stack(stack), subscription_id, grace_ms)
-    if rotated.stopped_version is not None:
+    if (stopped := rotated.stopped_version) is not None:
         until = moment(rotated.stopped_until_ms)
-        warn(
-            f"the secret of version {rotated.stopped_version} would have signed until {until}; it has stopped"
-        )
+        warn(f"the secret of version {stopped} would have signed until {until}; it has stopped")
     out.json(
         {
             "subscription_id": subscription_id,

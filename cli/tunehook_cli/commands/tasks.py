@@ -13,7 +13,7 @@ from tunehook.operations.task_view import AssetView, TaskView
 from tunehook.tasks import Status
 from tunehook.times import now_ms
 from tunehook_cli.commands.options import AsJson, ProviderName, StackName, TaskId
-from tunehook_cli.output import Output, clock_time, make_table, moment, printable, size
+from tunehook_cli.output import Output, clock_time, make_table, moment, printable
 from tunehook_cli.rendering import tasks as rendering
 from tunehook_cli.rendering.deliveries import print_webhooks
 from tunehook_cli.stack import find_stack
@@ -102,24 +102,13 @@ def _fields(task: TaskView) -> list[tuple[str, object]]:
 def _print_files(out: Output, task: TaskView, bucket: str) -> None:
     if not task.assets:
         return
-    titles = {clip.clip_id: clip.title for clip in task.clips}
     folder = _folder([asset.key for asset in task.assets if asset.key])
-    rows = [
-        (
-            titles.get(asset.clip_id) or asset.clip_id,
-            asset.type,
-            size(asset.bytes),
-            rendering.media_type(asset),
-            _place(asset, folder),
-        )
-        for asset in task.assets
-    ]
+    rows = rendering.file_rows(task, task.assets, lambda asset: _place(asset, folder))
     title = f"Files in s3://{bucket}/{folder}" if folder else "Files"
     out.section(title, make_table(("CLIP", "WHAT", "SIZE", "TYPE", "NAME"), rows))
 
 
 def _folder(keys: Sequence[str]) -> str:
-    """Return the folder that all keys are in, slash included; nothing if there is none."""
     folders = [key.split("/")[:-1] for key in keys]
     shared = takewhile(lambda parts: len(set(parts)) == 1, zip(*folders, strict=False))
     return "".join(f"{parts[0]}/" for parts in shared)

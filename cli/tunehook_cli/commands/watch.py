@@ -41,10 +41,7 @@ def watch(
     found = find_stack(stack)
     keys = find_keys(found, task_id, provider)
     if not keys:
-        if as_json:
-            output.note("No task is pending.")
-        else:
-            print("No task is pending.")
+        print("No task is pending.", file=sys.stderr if as_json else sys.stdout)
         return
     with _shown(as_json=as_json) as show:
         states = follow(Watcher(found), keys, show, time.sleep)

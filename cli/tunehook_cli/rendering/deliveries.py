@@ -17,11 +17,6 @@ def answer(attempt: Attempt) -> str:
     return f"HTTP {attempt.status_code}" if attempt.status_code is not None else attempt.error or "no answer"
 
 
-def detailed_answer(attempt: Attempt) -> str:
-    """Return what an attempt came to, and in brackets what else is known."""
-    return f"{answer(attempt)} ({attempt.detail})" if attempt.detail else answer(attempt)
-
-
 def outcome(delivery: Delivery) -> str:
     """Return what the last attempt came to, why the delivery has ended, and when the next attempt is due."""
     text = answer(delivery.attempts[-1]) if delivery.attempts else "no attempt yet"
@@ -33,15 +28,15 @@ def outcome(delivery: Delivery) -> str:
 
 
 def counts(deliveries: Sequence[Delivery]) -> str:
-    """Return how many deliveries have each status, and when the next attempt is due."""
     by_status = Counter(delivery.status.value for delivery in deliveries)
     text = ", ".join(f"{count} {name}" for name, count in sorted(by_status.items())) or "none"
-    tried = [each for each in deliveries if each.attempts and each.next_attempt_at_ms]
+    tried = [
+        (each.next_attempt_at_ms, each) for each in deliveries if each.attempts and each.next_attempt_at_ms
+    ]
     if not tried:
         return text
-    soonest = min(tried, key=lambda each: each.next_attempt_at_ms or 0)
-    due = clock_time(soonest.next_attempt_at_ms or 0)
-    return f"{text}, next attempt {due} after {answer(soonest.attempts[-1])}"
+    due_ms, soonest = min(tried, key=lambda each: each[0])
+    return f"{text}, next attempt {clock_time(due_ms)} after {answer(soonest.attempts[-1])}"
 
 
 def print_webhooks(out: Output, deliveries: Sequence[Delivery]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from tunehook.operations.text import duration
 from tunehook_cli.output import size
@@ -19,6 +19,8 @@ TEXT_CHARS: Final = 600
 """How much of a text that is a result is shown, at most."""
 
 _SHORT_CHARS: Final = 160
+
+F = TypeVar("F", "AssetView", "ArchivedAsset")
 
 
 def phase(task: TaskView) -> str | None:
@@ -56,8 +58,16 @@ def media_type(asset: AssetView | ArchivedAsset) -> str | None:
     return ", ".join(filter(None, (asset.content_type, asset.remark))) or None
 
 
+def file_rows(task: TaskView, files: Sequence[F], place: Callable[[F], str]) -> list[tuple[object, ...]]:
+    """Return a row for each file: its clip, kind, size, content type and place."""
+    titles = {clip.clip_id: clip.title for clip in task.clips}
+    return [
+        (titles.get(each.clip_id) or each.clip_id, each.type, size(each.bytes), media_type(each), place(each))
+        for each in files
+    ]
+
+
 def took(task: TaskView, now_ms: int) -> str | None:
-    """Return the time from the task's submission to its end, or to now."""
     since, until = task.submitted_at_ms, now_ms if task.is_pending else task.detected_at_ms
     return None if since is None or until is None else duration((until - since) / 1000)
 
@@ -74,7 +84,6 @@ def files(task: TaskView) -> str | None:
 
 
 def missing_files(task: TaskView) -> str:
-    """Return what is known of an ended task's files while they are not settled."""
     missing = [asset for asset in task.assets if asset.status == "pending"]
     if not missing:
         return "its files are being copied"

@@ -19,16 +19,14 @@ _SHOWN_CHARS: Final = 1000
 
 
 def print_webhook(webhook: ReceivedWebhook) -> None:
-    """Print a line about a webhook, and its body."""
     content = _content(webhook)
     line = Text(output.clock_time(webhook.at_ms), style="dim")
     if webhook.problem is None:
-        line.append("  verified", style="bold green")
-        line.append(f"  {output.printable(_kind(content))}", style="bold")
+        parts = (("verified", "bold green"), (_kind(content), "bold"))
     else:
-        line.append("  INVALID", style="bold red")
-        line.append(f"  {output.printable(webhook.problem)}", style="red")
-    line.append(f"  {output.printable(_remarks(webhook, content))}", style="dim")
+        parts = (("INVALID", "bold red"), (webhook.problem, "red"))
+    for text, style in (*parts, (_remarks(webhook, content), "dim")):
+        line.append(f"  {output.printable(text)}", style=style)
     page = output.console()
     page.print(line, soft_wrap=True)
     page.print(JSONHighlighter()(Text(_body(webhook, content))), soft_wrap=True)

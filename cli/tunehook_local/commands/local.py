@@ -32,11 +32,10 @@ class Function(StrEnum):
 
 
 def _running(home: Home) -> LocalEnvironment:
-    environment = home.running()
-    if environment is None:
-        print_on_stderr("the embedded AWS does not run: start it with `tunehook local up`")
-        raise typer.Exit(1)
-    return environment
+    if (environment := home.running()) is not None:
+        return environment
+    print_on_stderr("the embedded AWS does not run: start it with `tunehook local up`")
+    raise typer.Exit(1)
 
 
 @app.command()
@@ -124,12 +123,10 @@ def env(
 @app.command()
 def status(as_json: AsJson = False) -> None:
     """Say whether the embedded AWS runs and the stack is there; exit with 1 if not."""
-    home = Home()
+    home, out = Home(), output.Output(as_json)
     report = _report(home, home.running())
-    if as_json:
-        output.print_json(report)
-    else:
-        output.print_fields((name, "-" if value is None else value) for name, value in report.items())
+    out.json(report)
+    out.fields((name, "-" if value is None else value) for name, value in report.items())
     if not report["running"] or report["stack_status"] is None:
         raise typer.Exit(1)
 
@@ -171,6 +168,4 @@ def logs(
 @app.command()
 def down(as_json: AsJson = False) -> None:
     """Stop the embedded AWS; what it holds is kept for the next `up`."""
-    stopped = _stop(Home())
-    if as_json:
-        output.print_json({"stopped": stopped})
+    output.Output(as_json).json({"stopped": _stop(Home())})

@@ -40,14 +40,9 @@ def sandbox(
 
 
 def _announce_as_json(sandbox: Sandbox) -> None:
-    output.print_json_line(
-        {
-            "url": sandbox.url,
-            "receiver_url": sandbox.receiver_url("inbox"),
-            "received_url": f"{sandbox.url}/control/received",
-            "providers": sandbox.providers_secret(),
-        }
-    )
+    urls = {"url": sandbox.url, "receiver_url": sandbox.receiver_url("inbox")}
+    urls["received_url"] = f"{sandbox.url}/control/received"
+    output.print_json_line({**urls, "providers": sandbox.providers_secret()})
 
 
 def _announce(sandbox: Sandbox) -> None:

@@ -203,19 +203,19 @@ def _document(findings: list[Finding]) -> dict[str, Any]:
         "complete": not any(finding.problems for finding in findings),
         "tasks": [
             {
-                "task_id": finding.task.task_id,
-                "provider": finding.task.provider,
-                "status": finding.status,
+                "task_id": each.task.task_id,
+                "provider": each.task.provider,
+                "status": each.status,
                 "files": [
                     {"key": file.key, "bytes": file.size, "content_type": file.content_type}
-                    for file in finding.files
+                    for file in each.files
                 ],
                 "webhooks": [
-                    {"type": each.content["type"], "receiver": each.receiver} for each in finding.webhooks
+                    {"type": one.content["type"], "receiver": one.receiver} for one in each.webhooks
                 ],
-                "problems": finding.problems,
+                "problems": each.problems,
             }
-            for finding in findings
+            for each in findings
         ],
     }
 

@@ -16,8 +16,7 @@ from tunehook_local.demo.observer import Observer, ReceivedWebhook, StoredFile
 class DemoTask:
     """A task of ``sandbox/scenarios/demo.toml``, and the `status` with which it must end.
 
-    `files` are the numbers of files that must be in S3 by content type, the manifest aside. `has_hook` says whether the
-    task names a webhook of its own.
+    `files` has how many must be in S3 by content type, the manifest aside; one that `has_hook` has its own webhook.
     """
 
     provider: str
@@ -54,10 +53,7 @@ class Finding:
 def examine(
     observer: Observer, task: DemoTask, received: list[ReceivedWebhook], secrets: dict[str, str]
 ) -> Finding:
-    """Read and check all that a task came to.
-
-    `received` are the webhooks of all tasks, `secrets` the signing secrets by receiver.
-    """
+    """Check all that a task came to: `received` has all tasks' webhooks, `secrets` the secrets by receiver."""
     item = observer.task(task.provider, task.task_id)
     files = observer.files(task.provider, task.task_id)
     webhooks = [each for each in received if each.content["data"]["task_id"] == task.task_id]

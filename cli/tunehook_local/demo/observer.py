@@ -25,11 +25,9 @@ class ReceivedWebhook:
 
     @property
     def content(self) -> dict[str, Any]:
-        """The body, parsed."""
         return dict(json.loads(self.body))
 
     def is_signed_with(self, secret: str) -> bool:
-        """Return whether the `standardwebhooks` library accepts the signature."""
         try:
             Webhook(secret).verify(self.body, self.headers)
         except WebhookVerificationError:
@@ -39,8 +37,6 @@ class ReceivedWebhook:
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """An object in the results bucket."""
-
     key: str
     size: int
     content_type: str
@@ -65,13 +61,11 @@ class Observer:
         )
 
     def task(self, provider: str, task_id: str) -> dict[str, Any]:
-        """Return a task's item."""
         key = to_attributes({"task_id": task_id, "provider": provider})
         answer = self._dynamodb.get_item(TableName=self._tasks_table, Key=key, ConsistentRead=True)
         return from_attributes(answer.get("Item", {}))
 
     def keys(self, provider: str, task_id: str) -> list[str]:
-        """Return the keys of a task's objects."""
         listing = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=f"results/{provider}/{task_id}/")
         return [entry["Key"] for entry in listing.get("Contents", ())]
 
@@ -86,7 +80,6 @@ class Observer:
         return files
 
     def received(self) -> list[ReceivedWebhook]:
-        """Return the webhooks that arrived, in order."""
         entries = self._sandbox.get("/control/received").raise_for_status().json()
         return [
             ReceivedWebhook(entry["name"], entry["headers"], base64.b64decode(entry["body"]))

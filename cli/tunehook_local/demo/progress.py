@@ -52,8 +52,6 @@ class Progress:
             self._print_line(task.task_id, f"{count} object{'s' * (count > 1)} in S3")
 
     def _print_line(self, task_id: str, text: str, style: str = "") -> None:
-        """Print one line with the seconds since the tasks were put."""
         styled = f"[{style}]{escape(text)}[/]" if style else escape(text)
-        self.console.print(
-            f"  {time.monotonic() - self._started:5.1f} s  {task_id:<18} {styled}", highlight=False
-        )
+        seconds = time.monotonic() - self._started
+        self.console.print(f"  {seconds:5.1f} s  {task_id:<18} {styled}", highlight=False)

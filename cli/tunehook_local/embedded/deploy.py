@@ -28,12 +28,8 @@ def build(home: Home, source: Path | None = None) -> None:
 
     `source` is the folder of the template and its code, such as another version's checkout; this checkout by default.
 
-    Raises
-    ------
-    Misconfigured
-        If a tool is missing, or Lambda does not have this Python.
-    Unavailable
-        If the build fails; the message ends with the last error that it printed.
+    Raises `Misconfigured` if a tool is missing, or Lambda does not have this Python; `Unavailable`, with the last error
+    that was printed, if the build fails.
     """
     version = _python_version()
     if shutil.which("make") is None:
@@ -59,12 +55,7 @@ def build(home: Home, source: Path | None = None) -> None:
 def deploy(home: Home, environment: LocalEnvironment, tags: Sequence[str] = ()) -> None:
     """Run `sam deploy`, which creates the environment's stack or updates it, and do what MiniStack leaves out.
 
-    `tags` are ``key=value`` that the stack carries.
-
-    Raises
-    ------
-    Misconfigured, Unavailable
-        As `build`.
+    `tags` are ``key=value`` that the stack carries. Raises what `build` raises.
     """
     processor = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
     _sam(
@@ -74,10 +65,8 @@ def deploy(home: Home, environment: LocalEnvironment, tags: Sequence[str] = ()) 
         *("--config-file", str(checkout() / "samconfig.toml"), "--config-env", "local"),
         *("--stack-name", environment.stack_name),
         *(("--tags", *tags) if tags else ()),
-        "--parameter-overrides",
-        f"PythonVersion={_python_version()}",
-        f"Architecture={processor}",
-        "NetworkPolicy=any",
+        *("--parameter-overrides", f"PythonVersion={_python_version()}"),
+        *(f"Architecture={processor}", "NetworkPolicy=any"),
         *(f"{name}={value}" for name, value in CONCURRENCY.items()),
         extra=environment.variables(),
     )

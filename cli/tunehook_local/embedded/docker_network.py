@@ -19,12 +19,8 @@ def listening_address() -> str:
 
     That is loopback with Docker Desktop, which leads there; else this machine's address on the containers' network.
 
-    Raises
-    ------
-    Misconfigured
-        If there is no Docker engine, or one to whose containers this machine has no address.
-    Unavailable
-        If the engine does not run.
+    Raises `Misconfigured` if there is no Docker engine, or one to whose containers this machine has no address;
+    `Unavailable` if the engine does not run.
     """
     if _is_desktop():
         return LOOPBACK
@@ -43,12 +39,7 @@ def listening_address() -> str:
 def url_for_containers(url: str) -> str:
     """Return how containers call what this machine calls `url`, which must have a port.
 
-    Raises
-    ------
-    Misconfigured
-        If containers do not reach it, or there is no Docker engine.
-    Unavailable
-        If the engine does not run.
+    Raises `Misconfigured` if containers do not reach it, or no Docker engine is installed; `Unavailable` if none runs.
     """
     parts = urlsplit(url)
     if parts.hostname != LOOPBACK:

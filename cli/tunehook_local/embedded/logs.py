@@ -17,21 +17,9 @@ from tunehook_local.embedded.state import Home, LocalEnvironment
 
 FUNCTIONS: Final = ("intake", "poller", "fulfillment", "webhooks")
 
-_NOT_IN_REST: Final = frozenset(
-    {
-        "level",
-        "message",
-        "timestamp",
-        "service",
-        "location",
-        "cold_start",
-        "function_name",
-        "function_memory_size",
-        "function_arn",
-        "function_request_id",
-        "xray_trace_id",
-    }
-)
+_OF_LAMBDA: Final = ("function_name", "function_memory_size", "function_arn", "function_request_id")
+_SHOWN: Final = ("level", "message", "timestamp", "service")
+_NOT_IN_REST: Final = {*_SHOWN, *_OF_LAMBDA, "location", "cold_start", "xray_trace_id"}
 """Fields that have a place of their own in a printed line, or none."""
 
 _POLL_S: Final = 1.0
@@ -49,23 +37,18 @@ class LogLine:
     fields: dict[str, Any] = field(compare=False, repr=False)
 
     def __str__(self) -> str:
-        return (
-            f"{self.timestamp[11:23]} {self.function:<11} {self.level:<7} {self.message} {self.rest}".rstrip()
-        )
+        text = f"{self.timestamp[11:23]} {self.function:<11} {self.level:<7} {self.message} {self.rest}"
+        return text.rstrip()
 
 
 def lines(home: Home, environment: LocalEnvironment, function: str | None) -> list[LogLine]:
-    """Return what the functions have logged, in order of time."""
     texts = [*_printed(home), *_in_cloudwatch(environment)]
     parsed = {line for text in texts if (line := _parse(text)) is not None}
     return sorted(line for line in parsed if function in (None, line.function))
 
 
 def follow(home: Home, environment: LocalEnvironment, function: str | None) -> Iterator[LogLine]:
-    """Yield what the functions have logged, and then what they log, without an end.
-
-    Lines from CloudWatch Logs come when their invocation has ended.
-    """
+    """Yield what the functions have logged and log; lines from CloudWatch Logs come after their invocation."""
     seen: set[LogLine] = set()
     while True:
         for line in lines(home, environment, function):

@@ -42,19 +42,10 @@ def start(
 ) -> LocalEnvironment:
     """Start the embedded AWS with IAM enforced, and wait until it answers.
 
-    Parameters
-    ----------
-    host : str
-        The one address to listen on: loopback, or what `docker_network.listening_address` returns.
-    functions_endpoint : str, optional
-        The URL at which the functions find it, where a proxy stands between; its own by default.
+    `host` is loopback, or what `docker_network.listening_address` returns; `functions_endpoint` is the URL at which the
+    functions find it, where a proxy stands between.
 
-    Raises
-    ------
-    Misconfigured
-        If it is not installed, or the port is in use.
-    Unavailable
-        If it does not come up.
+    Raises `Misconfigured` if it is not installed, or the port is in use; `Unavailable` if it does not come up.
     """
     program = checkout() / ".tunehook" / "tools" / "ministack" / "bin" / "ministack"
     if not program.is_file():
@@ -86,9 +77,9 @@ def start(
 
 
 def stop(home: Home, environment: LocalEnvironment) -> None:
-    """Let the embedded AWS write its state to files and end, with the functions that it runs.
+    """Let the embedded AWS write its state to files and end, with its functions; a second Ctrl-C kills it at once.
 
-    A process that `start` has not started is left alone, whatever its id. A second Ctrl-C kills it at once.
+    Another process that has its id now is left alone.
     """
     child = _started.get(environment.pid)
     process = home.process_of(environment)
@@ -126,8 +117,7 @@ def _end(process: Process) -> None:
 def free_port() -> int:
     """Return a free port of loopback, below those that systems give to outgoing connections.
 
-    One of those may be taken after a restart: a client that connects to it meanwhile may be given the very port as its
-    own, and is then connected with itself.
+    A client that connects to one of those while its server restarts may get this very port, and is connected to itself.
     """
     ports = list(_LISTENING_PORTS)
     random.shuffle(ports)  # several may be started at once
@@ -135,11 +125,7 @@ def free_port() -> int:
 
 
 def _reset_stream_positions(home: Home) -> None:
-    """Make stream mappings read from the beginning.
-
-    MiniStack keeps how many records of a table's stream a mapping has read, but not the records. After a restart the
-    stream is empty, and as many new records would be skipped.
-    """
+    """Make stream mappings read from the beginning: MiniStack keeps their positions, but not the stream's records."""
     state = home.data / "lambda.json"
     if not state.is_file():
         return

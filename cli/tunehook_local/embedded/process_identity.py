@@ -16,12 +16,6 @@ _ENDED: Final = ("Z", "X")
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
-    ended: bool
-    started: str
-
-
-@dataclass(frozen=True, slots=True)
 class Process:
     """A process of this machine. `started` is as the system prints it; id and start together name one process only."""
 
@@ -31,47 +25,44 @@ class Process:
     @classmethod
     def of(cls, pid: int) -> Self | None:
         """Return the process that has this id now, or None. One that has ended has it until its parent waits for it."""
-        state = _read_state(pid)
-        return None if state is None else cls(pid, state.started)
+        started, _ = _read_state(pid)
+        return None if started is None else cls(pid, started)
 
     @property
     def exists(self) -> bool:
         """Whether this very process still has its id, alive or not."""
-        state = _read_state(self.pid)
-        return state is not None and state.started == self.started
+        return _read_state(self.pid)[0] == self.started
 
     @property
     def is_alive(self) -> bool:
-        """Whether this very process runs."""
-        state = _read_state(self.pid)
-        return state is not None and state.started == self.started and not state.ended
+        return _read_state(self.pid) == (self.started, False)
 
     @property
     def is_replaced(self) -> bool:
         """Whether another process has its id now."""
-        state = _read_state(self.pid)
-        return state is not None and state.started != self.started
+        return _read_state(self.pid)[0] not in (None, self.started)
 
 
-def _read_state(pid: int) -> _State | None:
+def _read_state(pid: int) -> tuple[str | None, bool]:
+    """Return when the process of this id was started, None if there is none, and whether it has ended."""
     if pid <= 0:
-        return None
+        return None, True
     return _from_proc(pid) if _BOOT_ID.is_file() else _from_ps(pid)
 
 
-def _from_proc(pid: int) -> _State | None:
+def _from_proc(pid: int) -> tuple[str | None, bool]:
     """Read Linux's files: the start is the id of the boot and the ticks since then."""
     try:
         stat = (_PROC / str(pid) / "stat").read_bytes()
     except OSError:
-        return None
+        return None, True
     # The second field is the program's name in parentheses, which may hold anything; the 3rd is the state, the 22nd
     # the start.
     fields = stat.rpartition(b")")[2].decode("ascii").split()
-    return _State(fields[0] in _ENDED, f"{_BOOT_ID.read_text().strip()} {fields[19]}")
+    return f"{_BOOT_ID.read_text().strip()} {fields[19]}", fields[0] in _ENDED
 
 
-def _from_ps(pid: int) -> _State | None:
+def _from_ps(pid: int) -> tuple[str | None, bool]:
     """Run the command that macOS has: the start is a date and time in seconds."""
     try:
         finished = subprocess.run(
@@ -82,6 +73,6 @@ def _from_ps(pid: int) -> _State | None:
             check=False,
         )
     except OSError:
-        return None
+        return None, True
     state, _, started = finished.stdout.strip().partition(" ")
-    return _State(state.startswith(_ENDED), started.strip()) if started else None
+    return started.strip() or None, state.startswith(_ENDED)

@@ -8,17 +8,9 @@ from tunehook_local.embedded.state import LocalEnvironment
 
 
 def environment_file(environment: LocalEnvironment) -> dict[str, dict[str, str]]:
-    """Return the content of the file for the option ``--env-vars``.
+    """Return the file's content, by logical id: a function's variables, and where containers find the embedded AWS.
 
-    By the functions' logical ids it holds the variables that they were deployed with, and where containers find the
-    embedded AWS.
-
-    Raises
-    ------
-    Misconfigured
-        If the stack is not deployed, or containers do not reach it.
-    Unavailable
-        If no Docker engine runs.
+    Raises `Misconfigured` without the deployed stack, or if containers do not reach it; `Unavailable` without Docker.
     """
     if environment.stack_status() is None:
         raise Misconfigured(

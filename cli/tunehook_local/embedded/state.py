@@ -12,31 +12,21 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tunehook.errors import Misconfigured
+from tunehook_cli.embedded_aws import EmbeddedAws
 from tunehook_local.embedded.process_identity import Process
 
 HOME_VARIABLE: Final = "TUNEHOOK_HOME"
 """Names another folder for the state than ``.tunehook/`` in the checkout."""
 
 _HEALTH_PATH: Final = "/_ministack/health"
-
 _ANSWERS_WITHIN_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class LocalEnvironment:
+class LocalEnvironment(EmbeddedAws):
     """An embedded AWS that runs: how to reach it, and its process."""
 
-    endpoint: str
-    region: str
-    access_key_id: str
-    secret_access_key: str
-    stack_name: str
     pid: int
-
-    @property
-    def host(self) -> str:
-        """The address that it listens on."""
-        return str(urlsplit(self.endpoint).hostname)
 
     def variables(self) -> dict[str, str]:
         """Return the environment variables by which boto3, the SAM CLI and `tunehook` find it."""
@@ -55,12 +45,10 @@ class LocalEnvironment:
         return _client(self.endpoint, self.region, self.access_key_id, self.secret_access_key, service)
 
     def outputs(self) -> dict[str, str]:
-        """Return the outputs of the deployed stack."""
         (stack,) = self.client("cloudformation").describe_stacks(StackName=self.stack_name)["Stacks"]
         return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
 
     def stack_status(self) -> str | None:
-        """Return the stack's status as CloudFormation calls it, or None if there is no stack."""
         from tunehook.aws.errors import AWS_FAULTS
 
         try:
@@ -79,13 +67,7 @@ def _client(endpoint: str, region: str, access_key_id: str, secret_access_key: s
 
 
 def checkout() -> Path:
-    """Return the folder of the checkout that this command is installed from.
-
-    Raises
-    ------
-    Misconfigured
-        If the command was installed without its checkout.
-    """
+    """Return the checkout that this command is installed from; raise `Misconfigured` if it has none."""
     root = Path(__file__).resolve().parents[3]
     if not (root / "template.yaml").is_file():
         raise Misconfigured("this needs a checkout of tunehook, with `make setup` run in it")
@@ -109,21 +91,18 @@ class Home:
         self._record = self.folder / "running.json"
 
     def write_record(self, environment: LocalEnvironment) -> None:
-        """Record which embedded AWS runs, and when its process was started."""
         process = Process.of(environment.pid)
         started = {} if process is None else {"started": process.started}
         self.folder.mkdir(parents=True, exist_ok=True)
         self._record.write_text(json.dumps(asdict(environment) | started), encoding="utf-8")
 
     def delete_record(self) -> None:
-        """Delete the record of which embedded AWS runs."""
         self._record.unlink(missing_ok=True)
 
     def running(self) -> LocalEnvironment | None:
-        """Return the embedded AWS that runs, or None.
+        """Return the embedded AWS if the very process that was recorded is alive, and an embedded AWS answers there.
 
-        It runs if the very process that was recorded is alive, and an embedded AWS answers there. After a restart of
-        the machine another process may have the id, and LocalStack listens at the same port.
+        After a restart of the machine another process may have the id, and LocalStack listens at the same port.
         """
         recorded = self._read_record()
         if recorded is None:
@@ -166,7 +145,6 @@ def answers(endpoint: str, *, if_busy: bool) -> bool:
 
 
 def running() -> LocalEnvironment | None:
-    """Return the embedded AWS of this checkout if it runs, or None."""
     try:
         return Home().running()
     except Misconfigured:

@@ -25,21 +25,9 @@ def print_on_stderr(line: str) -> None:
 def bring_up(
     home: Home, port: int, print_line: PrintLine = print_on_stderr, *, host: str | None = None
 ) -> LocalEnvironment:
-    """Start the embedded AWS unless it runs, then build and deploy the stack.
+    """Start the embedded AWS unless it runs (at `host`, if that is given), then build and deploy the stack.
 
-    Parameters
-    ----------
-    port : int
-        Where to listen, if it does not run yet.
-    print_line : callable
-        Is given a line a step.
-    host : str, optional
-        The address to listen on; loopback by default. One that runs must listen there already.
-
-    Raises
-    ------
-    tunehook.errors.TunehookError
-        If a step fails. What this call started is stopped then.
+    Raises `TunehookError` if a step fails; what this call started is stopped then.
     """
     environment = home.running()
     was_running = environment is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,21 +24,13 @@ def stable_fraction(*names: str) -> float:
 class AnswerSequence(Generic[A]):
     """The answers of a rule, given in order to one subject.
 
-    Parameters
-    ----------
-    started_at : datetime
-        From when the seconds of ``until_s`` count.
-    fraction : float
-        Where between 0 and 1 the subject stands in a range of seconds.
+    The seconds of ``until_s`` count from `started_at`; `fraction` (0 to 1) is where a subject stands in a range.
     """
 
     answers: Sequence[A]
     started_at: datetime
     fraction: float
-    _given: list[int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._given = [0] * len(self.answers)
+    _given: Counter[int] = field(init=False, default_factory=Counter)
 
     def peek(self, now: datetime) -> A | None:
         """Return the answer that holds at `now`, or None when all of them have had their time."""
@@ -53,10 +46,7 @@ class AnswerSequence(Generic[A]):
         return self.answers[index]
 
     def begins_at(self, wanted: Callable[[A], bool]) -> datetime | None:
-        """Return when the first `wanted` answer begins to hold.
-
-        None if there is none, or if its beginning depends on how often the subject is polled.
-        """
+        """Return when the first `wanted` answer begins to hold; None if none does, or that depends on the polls."""
         begins_at = self.started_at
         for answer in self.answers:
             if wanted(answer):

@@ -27,7 +27,7 @@ def add_asset_routes(app: web.Application, ledger: Ledger) -> None:
             # As hosts check signed links: the spelling counts, not what it means.
             if request.raw_path != f"/assets/{signed}?{signature(signed)}":
                 raise web.HTTPForbidden
-        answer = ledger.take_asset(f"{kind}/{task_id}/{name}")
+        answer = ledger.take("assets", f"{kind}/{task_id}/{name}")
         if answer is None:
             return web.FileResponse(path)
         content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"

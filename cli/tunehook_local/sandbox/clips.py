@@ -47,7 +47,6 @@ class Clip:
 
     @property
     def track(self) -> Track:
-        """The recording behind the clip."""
         return TRACKS[self.index % len(TRACKS)]
 
     def url(self, assets_url: str, ending: str) -> str:
@@ -56,7 +55,6 @@ class Clip:
         return f"{assets_url}/{path}{f'?{signature(path)}' if self.signed else ''}"
 
     def files(self) -> dict[str, Path]:
-        """Return the file behind each ending of the clip's links."""
         return {
             ".mp3": self.track.audio,
             "-source.mp3": self.track.audio,

@@ -1,12 +1,9 @@
 """The control API: what the sandbox saw, and tasks that begin when a test wants them to.
 
-=====================================  ====================================================================
-``GET /control/received?name=``        the requests that reached a receiver (or any), bodies in base64
-``GET /control/requests``              how often each provider was polled, and the record of every task
-``POST /control/tasks``                ``{"kind", "task_id"}`` begins a task now; ``age_s`` lets it have
-                                       begun earlier, ``rule`` is a rule of ``[[tasks]]`` for it alone
-``POST /control/reset``                forget everything
-=====================================  ====================================================================
+``GET /control/received?name=``  the requests that reached a receiver (or any), bodies in base64
+``GET /control/requests``        how often each provider was polled, and the record of every task
+``POST /control/tasks``          ``{"kind", "task_id"}`` begins a task now, or ``age_s`` earlier, by its own ``rule``
+``POST /control/reset``          forget everything
 """
 
 from __future__ import annotations
@@ -25,8 +22,6 @@ from tunehook_local.sandbox.scripted_answers import Seconds, Strict
 
 
 class NewTask(Strict):
-    """The body of ``POST /control/tasks``."""
-
     kind: Kind
     task_id: Annotated[str, Field(min_length=1)]
     age_s: Seconds = 0
@@ -34,7 +29,6 @@ class NewTask(Strict):
 
 
 def add_control_routes(app: web.Application, ledger: Ledger) -> None:
-    """Put the control API into `app`."""
 
     async def received(request: web.Request) -> web.Response:
         return web.json_response([each.as_json() for each in ledger.received(request.query.get("name"))])

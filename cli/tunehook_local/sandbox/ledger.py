@@ -12,7 +12,7 @@ from typing import Any, Literal
 from tunehook.times import iso
 from tunehook_local.sandbox.answer_sequence import AnswerSequence, stable_fraction
 from tunehook_local.sandbox.model import Kind, Phase
-from tunehook_local.sandbox.scenario import FirstRule, Scenario, TaskRule
+from tunehook_local.sandbox.scenario import FirstRules, Scenario, TaskRule
 from tunehook_local.sandbox.scripted_answers import ScriptedAnswer, TaskAnswer
 
 Clock = Callable[[], datetime]
@@ -22,7 +22,6 @@ _UNKNOWN_TASK = TaskRule(answers=(TaskAnswer(phase=Phase.NOT_FOUND),))
 
 
 def utc_now() -> datetime:
-    """Return the present moment in UTC."""
     return datetime.now(UTC)
 
 
@@ -30,8 +29,8 @@ def utc_now() -> datetime:
 class TaskRecord:
     """What the sandbox knows of one task at one moment; all times in UTC.
 
-    A task begins when it is first polled, or made. It ends when its provider knows that it has ended: until then
-    `ended_at` and `outcome` (completed or failed) are None. `polled_at` holds the queries of it alone and among many.
+    A task begins when it is first polled, or made; until it ends, `ended_at` and `outcome` (completed or failed) are
+    None. `polled_at` holds the queries of it alone and among many.
     """
 
     kind: Kind
@@ -43,11 +42,9 @@ class TaskRecord:
 
     @property
     def poll_count(self) -> int:
-        """How often the task was polled."""
         return len(self.polled_at)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the record as JSON values, times in ISO-8601."""
         return {
             "kind": self.kind,
             "task_id": self.task_id,
@@ -63,8 +60,8 @@ class TaskRecord:
 class ReceivedRequest:
     """One request that reached a receiver, as it was sent.
 
-    `name` is the first part of the path below ``/receiver/``, `path` holds the query string. The names of headers are
-    in lower case; a header that came twice is joined by a comma.
+    `name` is the first part of the path below ``/receiver/``; `path` holds the query string. Names of headers are in
+    lower case; one that came twice is joined by a comma.
     """
 
     received_at: datetime
@@ -75,7 +72,6 @@ class ReceivedRequest:
     body: bytes
 
     def as_json(self) -> dict[str, Any]:
-        """Return the request as JSON values: the time in ISO-8601, the body in base64."""
         encoded = {"received_at": iso(self.received_at), "body": base64.b64encode(self.body).decode()}
         return asdict(self) | encoded
 
@@ -101,25 +97,20 @@ class Task:
         self._answers = AnswerSequence(self.rule.answers, self.submitted_at, fraction)
 
     def peek(self, now: datetime) -> TaskAnswer:
-        """Return the answer that holds at `now` without counting it as given."""
         return self._note(self._answers.peek(now), now)
 
     def take(self, now: datetime) -> TaskAnswer:
-        """Return the answer that holds at `now` and count it as given."""
         return self._note(self._answers.take(now), now)
 
     def ended_at(self, now: datetime) -> datetime | None:
-        """Return when the task ended, or None if it had not by `now`."""
         begins_at = self._answers.begins_at(lambda answer: answer.final) or self._end_seen_at
         return begins_at if begins_at is not None and begins_at <= now else None
 
     def record(self, now: datetime) -> TaskRecord:
-        """Return what is known of the task at `now`."""
         ended_at = self.ended_at(now)
         outcome = next(answer.phase for answer in self.rule.answers if answer.final) if ended_at else None
-        return TaskRecord(
-            self.kind, self.task_id, self.submitted_at, ended_at, outcome, tuple(self.polled_at)
-        )
+        polled_at = tuple(self.polled_at)
+        return TaskRecord(self.kind, self.task_id, self.submitted_at, ended_at, outcome, polled_at)
 
     def _note(self, answer: TaskAnswer | None, now: datetime) -> TaskAnswer:
         assert answer is not None, "the last answer of a task holds for ever"
@@ -149,10 +140,7 @@ class Ledger:
     def create_task(
         self, kind: Kind, task_id: str, *, rule: TaskRule | None = None, age_s: float = 0
     ) -> Task:
-        """Let a task begin now, or `age_s` seconds ago, by the scenario or by a rule of its own.
-
-        A task of the same name is forgotten.
-        """
+        """Let a task begin now or `age_s` seconds ago, by the scenario or its own `rule`, in place of its namesake."""
         rule = rule or self.scenario.task_rule(kind, task_id) or _UNKNOWN_TASK
         task = Task(kind, task_id, rule, self.clock() - timedelta(seconds=age_s))
         self._tasks[kind, task_id] = task
@@ -165,17 +153,14 @@ class Ledger:
         return task
 
     def tasks(self, kind: Kind) -> list[Task]:
-        """Return a provider's tasks, newest first."""
         own = [task for task in list(self._tasks.values()) if task.kind is kind]
         return sorted(own, key=lambda task: task.submitted_at, reverse=True)
 
     def task_records(self) -> list[TaskRecord]:
-        """Return the record of every task, in the order in which they were first seen."""
         now = self.clock()
         return [task.record(now) for task in list(self._tasks.values())]
 
     def count_query(self, kind: Kind, query: Query) -> None:
-        """Note that a provider got a query, whatever it will answer."""
         self._queries[kind, query] += 1
 
     def queries(self, kind: Kind) -> dict[str, int]:
@@ -183,35 +168,22 @@ class Ledger:
         return {"one": self._queries[kind, "one"], "many": self._queries[kind, "many"]}
 
     def is_signed(self, kind: Kind, task_id: str) -> bool:
-        """Return whether the links of a task's clips hold a signature."""
         task = self._tasks.get((kind, task_id))
         rule = self.scenario.task_rule(kind, task_id) if task is None else task.rule
         return rule is not None and rule.signed
 
-    def take_query_many(self, kind: Kind) -> ScriptedAnswer | None:
-        """Return what the scenario has for a query of many tasks, and count it as given."""
-        return self._take("query_many", kind, self.scenario.query_many_rule(kind))
-
-    def take_asset(self, path: str) -> ScriptedAnswer | None:
-        """Return what the scenario has for an asset, and count it as given."""
-        return self._take("assets", path, self.scenario.asset_rule(path))
-
-    def take_receiver(self, name: str) -> ScriptedAnswer | None:
-        """Return what the scenario has for a receiver, and count it as given."""
-        return self._take("receivers", name, self.scenario.receiver_rule(name))
-
-    def _take(self, group: str, subject: str, rule: FirstRule | None) -> ScriptedAnswer | None:
+    def take(self, rules: FirstRules, subject: str) -> ScriptedAnswer | None:
+        """Return what the scenario has for a kind, an asset or a receiver, and count it as given."""
+        rule = self.scenario.first_rule(rules, subject)
         if rule is None:
             return None
-        key = (group, subject)
+        key = (rules, subject)
         if key not in self._sequences:
             self._sequences[key] = AnswerSequence(rule.answers, self.clock(), stable_fraction(*key))
         return self._sequences[key].take(self.clock())
 
     def add_received(self, request: ReceivedRequest) -> None:
-        """Keep a request that reached a receiver."""
         self._received.append(request)
 
     def received(self, name: str | None = None) -> list[ReceivedRequest]:
-        """Return the requests that reached the receiver `name`, or any, oldest first."""
         return [request for request in list(self._received) if name in (None, request.name)]

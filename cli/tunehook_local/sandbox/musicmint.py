@@ -33,10 +33,9 @@ def one(snapshot: TaskSnapshot) -> PlainResponse:
 
 
 def many(snapshots: Sequence[TaskSnapshot], query: object, now: datetime) -> PlainResponse:
-    """Return the answer to ``POST /api/v1/tasks``: one page of summaries, without results.
+    """Return the answer to ``POST /api/v1/tasks``: one page of summaries, without results, of all tasks, newest first.
 
-    `snapshots` are all tasks, newest first. `query` is the JSON of the request: ``page`` from 1, ``page_size`` up to
-    100, ``status`` (-1 is all).
+    `query` is the JSON of the request: ``page`` from 1, ``page_size`` up to 100, ``status`` (-1 is all).
     """
     fields = query if isinstance(query, dict) else {}
     page = max(1, _integer(fields, "page", 1))

@@ -26,12 +26,8 @@ def not_found() -> PlainResponse:
 
 def unauthorised() -> PlainResponse:
     """Return the answer to a key that is wrong, expired, withdrawn or used up: nothing tells these apart (row 3)."""
-    error = {
-        "code": "",
-        "message": "Invalid token (request id: 20261128024758911842613)",
-        "type": "new_api_error",
-    }
-    return json_response({"error": error}, 401)
+    message = "Invalid token (request id: 20261128024758911842613)"
+    return json_response({"error": {"code": "", "message": message, "type": "new_api_error"}}, 401)
 
 
 def task(

@@ -20,5 +20,4 @@ class PlainResponse:
 
 
 def json_response(document: object, status: int = 200) -> PlainResponse:
-    """Return `document` as a JSON response."""
     return PlainResponse(status, JSON_HEADERS, json.dumps(document, ensure_ascii=False).encode())

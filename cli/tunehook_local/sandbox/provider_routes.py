@@ -44,7 +44,7 @@ def add_provider_routes(app: web.Application, ledger: Ledger) -> None:
             now = ledger.clock()
             if not _accepts_key(request):
                 return await respond(request, _unauthorised(kind, now))
-            answer = ledger.take_query_many(kind)
+            answer = ledger.take("query_many", kind)
             return await respond(request, true_list(request, query, now), answer)
 
         return handle
@@ -72,10 +72,7 @@ def _accepts_key(request: web.Request) -> bool:
 
 
 def _listable(request: web.Request, tasks: list[Task], now: datetime) -> list[TaskSnapshot]:
-    """Return the tasks that a list can hold.
-
-    It leaves out an unknown id, and a task whose answer is no plain phase: a query of that task alone gets the answer.
-    """
+    """Leave out unknown ids, and tasks whose answer is no plain phase: a query of such a task alone gets it."""
     answers = [(task, task.peek(now)) for task in tasks]
     return [
         snapshot_of(task, answer, now, _assets_url(request))
@@ -85,7 +82,6 @@ def _listable(request: web.Request, tasks: list[Task], now: datetime) -> list[Ta
 
 
 def _assets_url(request: web.Request) -> str:
-    """Return where the asset host is, seen from whoever sent the request."""
     return f"{request.url.origin()}/assets"
 
 

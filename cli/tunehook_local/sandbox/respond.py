@@ -39,10 +39,7 @@ async def ignore_disconnects(request: web.Request, handler: Handler) -> web.Stre
 async def respond(
     request: web.Request, usual: PlainResponse, answer: ScriptedAnswer | None = None
 ) -> web.StreamResponse:
-    """Answer a request as the scenario wants it, and return what the handler has to return, sent already or not.
-
-    `usual` is sent where `answer` has no status of its own, and without faults where there is no `answer`.
-    """
+    """Answer a request as the scenario wants it: `usual` is sent where `answer` has no status, or is None."""
     if answer is None:
         return web.Response(status=usual.status, headers=usual.headers, body=usual.body)
     if answer.hang:

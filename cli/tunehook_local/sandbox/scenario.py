@@ -21,7 +21,7 @@ import tomllib
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError
 
@@ -33,7 +33,6 @@ from tunehook_local.sandbox.scripted_answers import ScriptedAnswer, Strict, Task
 DEMO_SCENARIO = Path(__file__).with_name("scenarios") / "demo.toml"
 KINDS_SCENARIO = DEMO_SCENARIO.with_name("kinds.toml")
 """What gateways and hosts really do, a task a kind."""
-
 
 A = TypeVar("A", bound=ScriptedAnswer)
 
@@ -54,10 +53,9 @@ def _in_order(answers: tuple[A, ...], *, last_holds: bool) -> tuple[A, ...]:
 class TaskRule(Strict):
     """How the tasks whose id matches behave.
 
-    `video` gives the clips of suno an mp4. `lyrics` makes a suno task one that writes a text: instead of clips it has
-    the song's title and, as its text, the prompt. `signed` puts a signature into the links, with percent-encoded
-    slashes, and the asset host refuses any other spelling of them. `assets_url` is where the links of the clips lead,
-    without a slash at the end; by default to the sandbox's own asset host.
+    `video` gives the clips of suno an mp4. A suno task of `lyrics` has the song's title and prompt as a text instead of
+    clips. `signed` puts a signature with percent-encoded slashes into the links, and the asset host refuses any other
+    spelling. `assets_url` (no slash at the end) is where the links lead, by default to the sandbox's own asset host.
     """
 
     kind: Kind | None = None
@@ -80,21 +78,20 @@ class FirstRule(Strict):
     ]
 
 
-class QueryManyRule(FirstRule):
-    """What a query of many tasks gets instead of, or around, the true list."""
+FirstRules = Literal["query_many", "assets", "receivers"]
+_MATCHED: Final[dict[FirstRules, str]] = {"query_many": "kind", "assets": "path", "receivers": "name"}
+"""The field of a list's rules that is matched."""
 
+
+class QueryManyRule(FirstRule):
     kind: Kind
 
 
 class AssetRule(FirstRule):
-    """What the asset host does before it serves a file, or while it does; counted for each URL by itself."""
-
     path: str = "*"
 
 
 class ReceiverRule(FirstRule):
-    """What the webhook receiver of a name does before it answers 204."""
-
     name: str = "*"
 
 
@@ -107,21 +104,13 @@ class Scenario(Strict):
     receivers: tuple[ReceiverRule, ...] = ()
 
     def task_rule(self, kind: Kind, task_id: str) -> TaskRule | None:
-        """Return the rule of a task."""
         rules = (rule for rule in self.tasks if rule.kind in (None, kind))
         return next((rule for rule in rules if fnmatchcase(task_id, rule.task_id)), None)
 
-    def query_many_rule(self, kind: Kind) -> QueryManyRule | None:
-        """Return the rule of a provider's query of many tasks."""
-        return next((rule for rule in self.query_many if rule.kind is kind), None)
-
-    def asset_rule(self, path: str) -> AssetRule | None:
-        """Return the rule of an asset; `path` is what follows ``/assets/``."""
-        return next((rule for rule in self.assets if fnmatchcase(path, rule.path)), None)
-
-    def receiver_rule(self, name: str) -> ReceiverRule | None:
-        """Return the rule of a receiver."""
-        return next((rule for rule in self.receivers if fnmatchcase(name, rule.name)), None)
+    def first_rule(self, rules: FirstRules, subject: str) -> FirstRule | None:
+        """Return the rule of a kind, of an asset (what follows ``/assets/``) or of a receiver."""
+        found: tuple[FirstRule, ...] = getattr(self, rules)
+        return next((rule for rule in found if fnmatchcase(subject, getattr(rule, _MATCHED[rules]))), None)
 
 
 Model = TypeVar("Model", bound=Strict)
@@ -130,12 +119,7 @@ Model = TypeVar("Model", bound=Strict)
 def parse(model: type[Model], document: object, *, folder: Path | None = None) -> Model:
     """Check plain values, as TOML or JSON give them, against a model of this package.
 
-    The files of ``body_file`` are in `folder`; without it none can be named.
-
-    Raises
-    ------
-    InvalidInput
-        Naming the first field at fault (``tasks.0.answers.1.until_s``).
+    ``body_file`` needs a `folder`. Raises `InvalidInput` for the first field at fault (``tasks.0.answers.1.until_s``).
     """
     try:
         return model.model_validate(document, context={"folder": folder})
@@ -144,13 +128,7 @@ def parse(model: type[Model], document: object, *, folder: Path | None = None) -
 
 
 def load_scenario(path: Path) -> Scenario:
-    """Read a scenario file.
-
-    Raises
-    ------
-    InvalidInput
-        If the file cannot be read, is not TOML, or breaks a rule; the error names the field.
-    """
+    """Read a scenario file; raise `InvalidInput`, which names the field, if it is none."""
     try:
         document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -20,18 +20,10 @@ from pydantic import (
 from tunehook_local.sandbox.model import MAX_CLIPS, Phase
 
 
-def _as_range(value: object) -> object:
-    return (value, value) if isinstance(value, int | float) else value
-
-
 def _ordered(value: tuple[float, float]) -> tuple[float, float]:
     if value[0] > value[1]:
         raise ValueError("the range ends before it begins")
     return value
-
-
-def _decode_base64(value: object) -> bytes:
-    return base64.b64decode(str(value), validate=True)
 
 
 def _read_beside_scenario(name: object, info: ValidationInfo) -> bytes:
@@ -45,12 +37,10 @@ def _read_beside_scenario(name: object, info: ValidationInfo) -> bytes:
 
 
 def _fields_of_recording(text: bytes) -> dict[str, Any]:
-    """Return the status, the headers and the body that a recorded answer gives."""
     try:
         answer = json.loads(text)["answer"]
-        fields = {
-            name: answer[name] for name in ("status", "headers", "body", "body_base64") if name in answer
-        }
+        names = ("status", "headers", "body", "body_base64")
+        fields = {name: answer[name] for name in names if name in answer}
     except (ValueError, TypeError, KeyError):
         raise ValueError("is no recorded answer: JSON with an object `answer`") from None
     if not isinstance(fields.get("body", ""), str):
@@ -59,8 +49,12 @@ def _fields_of_recording(text: bytes) -> dict[str, Any]:
 
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-SecondsRange = Annotated[tuple[Seconds, Seconds], BeforeValidator(_as_range), AfterValidator(_ordered)]
-Base64Text = Annotated[bytes, BeforeValidator(_decode_base64)]
+SecondsRange = Annotated[
+    tuple[Seconds, Seconds],
+    BeforeValidator(lambda value: (value, value) if isinstance(value, int | float) else value),
+    AfterValidator(_ordered),
+]
+Base64Text = Annotated[bytes, BeforeValidator(lambda value: base64.b64decode(str(value), validate=True))]
 FileContents = Annotated[bytes, BeforeValidator(_read_beside_scenario)]
 
 
@@ -73,36 +67,19 @@ class Strict(BaseModel):
 class ScriptedAnswer(Strict):
     """One answer of a sequence: how long it holds, what it says, and what fault its connection has.
 
-    Parameters
-    ----------
-    until_s : float or pair of float, optional
-        The answer holds until so many seconds have gone by. A pair is a range: each subject has its own
-        moment in it, always the same one (a digest of its name decides).
-    times : int, optional
-        The answer is given at most so many times.
-    status : int, optional
-        Answer with this HTTP status, these `headers` and this body instead of what would be sent otherwise.
-    headers : dict of str to str
-        Set on the answer, in addition to the usual ones. A body without a ``content-type`` goes out as JSON.
-    body, body_base64, body_file : str, optional
-        The body as text, as base64 of its bytes, or as a file's path relative to the scenario file.
-    recorded : str, optional
-        In place of status, headers and body: the path, relative to the scenario file, of an answer that was
-        recorded as in ``tests/contract/providers/recorded``.
-    delay_s : float
-        Wait so long before the first byte.
-    hang : bool
-        Accept the request and never answer it.
-    reset : bool
-        Reset the connection (TCP RST): at once, or after `cut_after_bytes` bytes of the body.
-    cut_after_bytes : int, optional
-        Announce the whole body and close the connection after so many bytes of it.
-    length_off_by : int
-        Announce so many bytes more than the body has, or fewer, and close the connection after the body.
-    chunked : bool
-        Announce no length; the body comes in chunks.
-    drip_bytes : int, optional
-        Send the body in pieces of so many bytes, one every `drip_every_s` seconds.
+    - `until_s`: it holds until so many seconds have gone by. A pair is a range: each subject has its own moment in it,
+      always the same one (a digest of its name decides).
+    - `times`: it is given at most so many times.
+    - `status`: the HTTP status, with `headers` beside the usual ones, and one body: `body` as text, `body_base64`, or
+      `body_file`, a path relative to the scenario file. A body without a ``content-type`` goes out as JSON.
+    - ``recorded``, in place of these: the path, relative to the scenario file, of an answer that was recorded as in
+      ``tests/contract/providers/recorded``.
+    - `delay_s`: the wait before the first byte. `hang`: the request is accepted and never answered.
+    - `reset`: the connection is reset (TCP RST) at once, or after `cut_after_bytes` bytes of the body.
+    - `cut_after_bytes`: the whole body is announced, and the connection closed after so many bytes of it.
+    - `length_off_by`: so many bytes more than the body has, or fewer, are announced, and the connection is closed after
+      the body. `chunked`: no length is announced, and the body comes in chunks.
+    - `drip_bytes`: the body comes in pieces of so many bytes, one every `drip_every_s` seconds.
     """
 
     until_s: SecondsRange | None = None
@@ -138,12 +115,8 @@ class ScriptedAnswer(Strict):
     @property
     def is_sent_whole(self) -> bool:
         """Whether the body is sent at once, complete, and with its length before it."""
-        return (
-            self.cut_after_bytes is None
-            and self.drip_bytes is None
-            and not self.chunked
-            and self.length_off_by == 0
-        )
+        is_cut = self.cut_after_bytes is not None or self.drip_bytes is not None
+        return not (is_cut or self.chunked or self.length_off_by)
 
     @model_validator(mode="before")
     @classmethod
@@ -170,15 +143,9 @@ class ScriptedAnswer(Strict):
 class TaskAnswer(ScriptedAnswer):
     """One answer to a query of one task: a `phase` in the provider's own envelope, or a `status` with a body.
 
-    Parameters
-    ----------
-    word : str, optional
-        The status word to use for the phase, when it shall not be the provider's usual one.
-    reason : str
-        Why the task failed.
-    clips : int, optional
-        How many clips the answer carries. By default two on success (musicmint: one), none otherwise. Clips
-        that come before the end are live streams. musicmint sends clips on success only.
+    `word` is the phase's status word where it is not the provider's usual one, `reason` why the task failed, `clips`
+    how many the answer carries: by default two on success (musicmint: one), none otherwise. Clips that come before the
+    end are live streams. musicmint sends clips on success only.
     """
 
     phase: Phase | None = None
@@ -188,20 +155,13 @@ class TaskAnswer(ScriptedAnswer):
 
     @property
     def final(self) -> bool:
-        """Whether this answer says that the task has ended."""
         return self.phase is not None and self.phase.final
 
     @property
     def is_plain_phase(self) -> bool:
         """Whether the answer is a phase and nothing more, as an entry of a longer list must be."""
-        return (
-            self.phase not in (None, Phase.UNAUTHORISED)
-            and not self.headers
-            and not self.hang
-            and not self.reset
-            and self.delay_s == 0
-            and self.is_sent_whole
-        )
+        is_faulty = self.headers or self.hang or self.reset or self.delay_s or not self.is_sent_whole
+        return self.phase not in (None, Phase.UNAUTHORISED) and not is_faulty
 
     @model_validator(mode="after")
     def _phase_or_status(self) -> Self:

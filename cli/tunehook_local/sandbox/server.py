@@ -25,7 +25,6 @@ _SHUTDOWN_S = 0.5
 
 
 def make_app(ledger: Ledger) -> web.Application:
-    """Return the web application over a ledger."""
     app = web.Application(middlewares=[ignore_disconnects])
     add_provider_routes(app, ledger)
     add_asset_routes(app, ledger)
@@ -37,14 +36,8 @@ def make_app(ledger: Ledger) -> web.Application:
 class Sandbox:
     """Stand-ins of the three providers, an asset host and a webhook receiver on one port.
 
-    An async context manager; synchronous code uses `run_sandbox`. Its methods may be called from any thread.
-
-    The `scenario` is the one to play or its file, by default the demo's. Port 0 takes a free one.
-
-    Raises
-    ------
-    InvalidInput
-        If the scenario file is not acceptable; the error names the field.
+    An async context manager; synchronous code uses `run_sandbox`. Its methods may be called from any thread. Port 0
+    takes a free one. Raises `InvalidInput`, which names the field, if the scenario file is not acceptable.
     """
 
     def __init__(
@@ -81,29 +74,23 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """Where the sandbox is, without a slash at the end."""
         return f"http://{self._host}:{self.port}"
 
     def base_url(self, kind: Kind | str) -> str:
-        """Return the base URL to configure for a provider of this kind."""
         return f"{self.url}/{Kind(kind)}"
 
     def receiver_url(self, name: str) -> str:
-        """Return the URL of a receiver; any name will do."""
         return f"{self.url}/receiver/{name}"
 
     def received(self, name: str | None = None) -> list[ReceivedRequest]:
-        """Return the requests that reached the receiver `name`, or any of them, oldest first."""
         return self.ledger.received(name)
 
     def task_records(self, kind: Kind | str | None = None) -> list[TaskRecord]:
-        """Return what is known of the tasks of one kind, or of all, in the order they were first seen in."""
         return [record for record in self.ledger.task_records() if kind in (None, record.kind)]
 
     def create_task(
         self, kind: Kind | str, task_id: str, *, rule: TaskRule | None = None, age_s: float = 0
     ) -> None:
-        """Let a task begin now, or `age_s` seconds ago, by the scenario or by a rule of its own."""
         self.ledger.create_task(Kind(kind), task_id, rule=rule, age_s=age_s)
 
     def providers_secret(self) -> dict[str, dict[str, Any]]:
@@ -120,17 +107,10 @@ class Sandbox:
 
 @contextmanager
 def run_sandbox(
-    scenario: Scenario | Path = DEMO_SCENARIO,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    clock: Clock = utc_now,
+    scenario: Scenario | Path = DEMO_SCENARIO, *, host: str = "127.0.0.1", port: int = 0
 ) -> Iterator[Sandbox]:
-    """Run a sandbox in a thread of its own for as long as the context lasts.
-
-    Parameters and exceptions are those of `Sandbox`; a port that is taken raises OSError.
-    """
-    sandbox = Sandbox(scenario, host=host, port=port, clock=clock)
+    """Run a `Sandbox` in a thread for as long as the context lasts; raises `OSError` if the port is taken."""
+    sandbox = Sandbox(scenario, host=host, port=port)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="tunehook-sandbox", daemon=True)
     thread.start()
@@ -146,16 +126,8 @@ def run_sandbox(
         loop.close()
 
 
-def serve(
-    host: str,
-    port: int,
-    scenario_path: Path | None = None,
-    on_ready: Callable[[Sandbox], None] = lambda _: None,
-) -> None:
-    """Run a sandbox until SIGINT or SIGTERM; `on_ready` is called once, when it listens.
-
-    Parameters and exceptions are those of `Sandbox`; a port that is taken raises OSError.
-    """
+def serve(host: str, port: int, scenario_path: Path | None, on_ready: Callable[[Sandbox], None]) -> None:
+    """Run a `Sandbox` until SIGINT or SIGTERM; call `on_ready` once it listens; raise `OSError` if it cannot."""
 
     async def run() -> None:
         stopped = asyncio.Event()

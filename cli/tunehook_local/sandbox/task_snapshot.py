@@ -41,10 +41,7 @@ class TaskSnapshot:
 
 
 def snapshot_of(task: Task, answer: TaskAnswer, now: datetime, assets_url: str) -> TaskSnapshot:
-    """Return what `answer`, which must have a phase, says of a task.
-
-    `assets_url` is where the sandbox's own asset host is; the task's rule may name another one.
-    """
+    """Return what `answer`, which must have a phase, says of a task; its rule may name another asset host."""
     assert answer.phase is not None
     usual_count = CLIPS_OF_A_SUCCESS[task.kind] if answer.phase is Phase.COMPLETED else 0
     count = usual_count if answer.clips is None else answer.clips

@@ -19,7 +19,7 @@ def add_receiver_routes(app: web.Application, ledger: Ledger) -> None:
         ledger.add_received(
             ReceivedRequest(ledger.clock(), name, request.method, request.path_qs, headers, body)
         )
-        return await respond(request, PlainResponse(204), ledger.take_receiver(name))
+        return await respond(request, PlainResponse(204), ledger.take("receivers", name))
 
     app.router.add_route("*", "/receiver/{name}", handle)
     app.router.add_route("*", "/receiver/{name}/{rest:.*}", handle)

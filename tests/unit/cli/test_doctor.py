@@ -369,7 +369,7 @@ def test_shards_that_do_not_fit_the_account_are_warned_of(
     tunehook: Any, healthy: Lambdas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tunehook.operations.stack.Stack.shard_count", 64)
-    monkeypatch.setattr("tunehook.operations.checks.shard_leases", lambda *_: ())
+    monkeypatch.setattr("tunehook.operations.status.shard_leases", lambda *_: ())
     healthy.limit = 100
     ((check, words, _),) = findings(tunehook)
     assert (check, "may want 135" in words) == ("concurrency", True)

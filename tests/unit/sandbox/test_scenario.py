@@ -109,7 +109,7 @@ def test_the_links_of_a_task_lead_to_a_url() -> None:
 
 def test_a_receiver_may_go_back_to_its_usual_answer() -> None:
     scenario = parse(Scenario, {"receivers": [{"answers": [{"status": 500, "times": 2}]}]})
-    assert scenario.receiver_rule("any") is not None
+    assert scenario.first_rule("receivers", "any") is not None
 
 
 def test_a_body_is_read_from_a_file_beside_the_scenario(tmp_path: Path) -> None:

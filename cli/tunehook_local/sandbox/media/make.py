@@ -1,7 +1,4 @@
-"""Makes the media that the sandbox serves: all of it is synthesised, so it is nobody's copyright.
-
-Needs ``ffmpeg`` (5 or newer, with libmp3lame and libx264). ``python make.py`` makes all files anew.
-"""
+"""Synthesise the media of the sandbox, which are nobody's copyright, with ``ffmpeg`` 5, libmp3lame and libx264."""
 
 from __future__ import annotations
 
@@ -91,7 +88,6 @@ def make_audio(song: Song, title: str, wav: Path, name: str) -> None:
 
 
 def make_cover(pixels: int, c0: str, c1: str, name: str) -> None:
-    """Make a square JPEG: a gradient with a grain."""
     end = pixels - 1
     source = f"gradients=s={pixels}x{pixels}:c0={c0}:c1={c1}:n=2:x0=0:y0=0:x1={end}:y1={end}:d=1:r=1:seed=1"
     options = "-frames:v 1 -vf noise=alls=6:allf=t,vignette=PI/5 -q:v 5"
@@ -112,7 +108,6 @@ def make_m4a(wav: Path, name: str) -> None:
 
 
 def main() -> None:
-    """Make every file of this folder anew."""
     with tempfile.TemporaryDirectory() as folder:
         morning_wav, evening_wav = Path(folder) / "morning.wav", Path(folder) / "evening.wav"
         make_audio(MORNING, "Sandbox Morning", morning_wav, "morning.mp3")

@@ -90,13 +90,10 @@ def describe_error(error: Exception) -> str | None:
 
 def is_transient(error: Exception) -> bool:
     """Return whether a call to AWS that failed may succeed a little later, unchanged."""
-    match error:
-        case AwsConnectionError() | HTTPClientError():
-            return True
-        case ClientError():
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            return status >= 500 or code_of(error) in _THROTTLED
-    return False
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status >= 500 or code_of(error) in _THROTTLED
+    return isinstance(error, AwsConnectionError | HTTPClientError)
 
 
 def is_denied(error: Exception) -> bool:

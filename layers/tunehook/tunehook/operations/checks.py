@@ -13,7 +13,6 @@ from tunehook.aws.error_messages import describe_error, is_denied
 from tunehook.aws.errors import AWS_FAULTS
 from tunehook.errors import TunehookError
 from tunehook.operations import status
-from tunehook.operations.poller_runs import shard_leases
 from tunehook.operations.probe import Note, advise, describe_probe, is_known_key, poll_once
 from tunehook.operations.queues import WORK_QUEUES, DeadLetters, depth
 from tunehook.operations.stack import OpenClient, Stack, find_stack
@@ -40,12 +39,8 @@ _BOUNDED: Final = {"FulfillmentFunction": "FulfillmentConcurrency", "WebhooksFun
 """The functions that run as often as there is work, and the parameters that bound them."""
 
 _CHOICES: Final = (2, 3, 5, 10, 20, 50, 100)
-_POLLERS_A_SHARD: Final = 2
-"""One takes over from the other."""
-
-_INTAKES: Final = 1
-"""At the least: the stream of a table that grew has more shards than one, each with an invocation."""
-
+_POLLERS_A_SHARD: Final = 2  # one takes over from the other
+_INTAKES: Final = 1  # at least: the stream of a table that grew has more shards, each with an invocation
 _PROBES_AT_ONCE: Final = 8
 _DELETED_BY_HAND: Final = "it was deleted by hand; docs/deploying.md says how to get it back"
 
@@ -60,7 +55,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check; `advice` is what to do, where that is anything."""
+    """The result of one check, and what to do about it."""
 
     check: str
     state: State
@@ -73,9 +68,7 @@ Found = tuple[State, str, str | None]
 
 
 def examine(open_client: OpenClient, name: str, note: Note = lambda _: None) -> Iterator[Finding]:
-    """Check a stack and all that it rests on, part by part.
-
-    Without credentials or without the stack there is nothing else to check.
+    """Check a stack and all that it rests on, part by part; without credentials or the stack nothing else.
 
     >>> [each.state.value for each in examine(client, "other") if each.check == "stack"]
     ['fail']
@@ -91,7 +84,19 @@ def examine(open_client: OpenClient, name: str, note: Note = lambda _: None) -> 
         yield from findings
         if any(each.state is State.FAIL for each in findings):
             return
-    for part, check_stack in (_CHECKS | {"providers": partial(_providers, note=note)}).items():
+    checks: dict[str, Callable[[Stack], Iterator[Found]]] = {
+        "secrets": _secrets,
+        "providers": partial(_providers, note=note),
+        "schedule": _schedule,
+        "functions": _functions,
+        "mappings": _mappings,
+        "concurrency": _concurrency,
+        "queues": _queues,
+        "dead letters": _dead_letters,
+        "poller": _poller,
+        "subscriptions": _subscriptions,
+    }
+    for part, check_stack in checks.items():
         yield from _run(part, partial(check_stack, stacks[0]))
 
 
@@ -136,11 +141,8 @@ def _providers(stack: Stack, note: Note) -> Iterator[Found]:
     if not configured.usable and not configured.errors:
         yield State.WARN, "none is configured, so tasks wait", "add one with `tunehook providers set`"
     for name, error in configured.errors.items():
-        yield (
-            State.FAIL,
-            f"{name} cannot be used: {error}",
-            f"set it anew with `tunehook providers set {name}`",
-        )
+        advice = f"set it anew with `tunehook providers set {name}`"
+        yield State.FAIL, f"{name} cannot be used: {error}", advice
     with ThreadPoolExecutor(_PROBES_AT_ONCE) as threads:
         yield from threads.map(partial(_provider, stack, note), configured.usable.values())
 
@@ -216,7 +218,6 @@ def _mapping(name: str, source: str, mapping: Any) -> Found:
 
 
 def _concurrency(stack: Stack) -> Iterator[Found]:
-    """Whether what the functions may run at once fits into the account: if not, pollers are not started in time."""
     lambdas = stack.client("lambda")
     try:
         limits = lambdas.get_account_settings()["AccountLimit"]
@@ -232,15 +233,17 @@ def _concurrency(stack: Stack) -> Iterator[Found]:
     message = f"the account may run {most} functions at once"
     unbounded = [parameter for name, parameter in _BOUNDED.items() if bounds[name] is None]
     if wanted > most:
-        yield (
-            State.WARN,
-            f"{message}, and this stack alone may want {wanted}: pollers may not be started in time, and tasks wait",
-            f"deploy it with a smaller {', '.join(_BOUNDED.values())} or ShardCount, "
-            "or ask for more under Service Quotas",
-        )
+        late = "pollers may not be started in time, and tasks wait"
+        message += f", and this stack alone may want {wanted}: {late}"
+        smaller = f"deploy it with a smaller {', '.join(_BOUNDED.values())} or ShardCount"
+        yield State.WARN, message, f"{smaller}, or ask for more under Service Quotas"
     elif unbounded:
         message += ", and fulfillment may take all of them when many tasks end together"
-        advice = f"deploy it with {' and '.join(unbounded)} set, to {_fitting(most - wanted)} say"
+        # Half of the room is left to others.
+        fitting = max(
+            (choice for choice in _CHOICES if choice <= (most - wanted) // 2), default=min(_CHOICES)
+        )
+        advice = f"deploy it with {' and '.join(unbounded)} set, to {fitting} say"
         yield State.WARN, message, advice
     else:
         yield State.OK, f"{message}, and this stack some {wanted}", None
@@ -252,11 +255,6 @@ def _bound(lambdas: Any, function: str) -> int | None:
         bound: int | None = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
         return bound
     return 0  # it is not fed, which is another check's matter
-
-
-def _fitting(room: int) -> int:
-    """The largest bound that a parameter may have and that leaves half of the room to others."""
-    return max((choice for choice in _CHOICES if choice <= room // 2), default=min(_CHOICES))
 
 
 def _queues(stack: Stack) -> Iterator[Found]:
@@ -281,7 +279,7 @@ def _dead_letters(stack: Stack) -> Iterator[Found]:
 
 def _poller(stack: Stack) -> Iterator[Found]:
     now = now_ms()
-    for lease in shard_leases(stack, now):
+    for lease in status.shard_leases(stack, now):
         shard, work = lease.shard, stack.tasks.work(lease.shard)
         since_ms = min((task.since_ms for task in (*work.pending[:1], *work.event_pending[:1])), default=None)
         if lease.live:
@@ -308,22 +306,6 @@ def _subscriptions(stack: Stack) -> Iterator[Found]:
     else:
         yield State.OK, message, None
     for one, other in doubled(stack):
-        yield (
-            State.WARN,
-            f"{one.subscription_id} and {other.subscription_id} have the same URL, to which the same comes twice",
-            f"`tunehook subscriptions delete {other.subscription_id}`, or let them differ in events or providers",
-        )
-
-
-_CHECKS: Final[dict[str, Callable[[Stack], Iterator[Found]]]] = {
-    "secrets": _secrets,
-    "providers": partial(_providers, note=lambda _: None),
-    "schedule": _schedule,
-    "functions": _functions,
-    "mappings": _mappings,
-    "concurrency": _concurrency,
-    "queues": _queues,
-    "dead letters": _dead_letters,
-    "poller": _poller,
-    "subscriptions": _subscriptions,
-}
+        message = f"{one.subscription_id} and {other.subscription_id} have the same URL, to which the same comes twice"
+        delete = f"`tunehook subscriptions delete {other.subscription_id}`"
+        yield State.WARN, message, f"{delete}, or let them differ in events or providers"

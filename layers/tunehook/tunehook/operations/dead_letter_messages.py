@@ -46,14 +46,12 @@ def read_message(queue: DeadLetters, message: Message) -> DeadLetterMessage:
 
 def _object(text: str) -> Mapping[str, Any]:
     try:
-        value = json.loads(text)
+        return _mapping(json.loads(text))
     except ValueError:
         return {}
-    return value if isinstance(value, Mapping) else {}
 
 
-def _part(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = content.get(name)
+def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
@@ -79,16 +77,11 @@ def _reason(queue: DeadLetters, message: Message, content: Mapping[str, Any]) ->
     undelivered = message.get("MessageAttributes", {})
     if "ERROR_CODE" in undelivered:
         # What EventBridge says of a message that it could not hand over.
-        parts = [
-            undelivered[name].get("StringValue")
-            for name in ("ERROR_CODE", "ERROR_MESSAGE")
-            if name in undelivered
-        ]
+        parts = (undelivered.get(name, {}).get("StringValue") for name in ("ERROR_CODE", "ERROR_MESSAGE"))
         return ": ".join(filter(None, parts))
-    if condition := _part(content, "requestContext").get("condition"):
-        said = _part(content, "responsePayload").get("errorMessage") or _part(content, "responseContext").get(
-            "functionError"
-        )
+    if condition := _mapping(content.get("requestContext")).get("condition"):
+        payload, context = _mapping(content.get("responsePayload")), _mapping(content.get("responseContext"))
+        said = payload.get("errorMessage") or context.get("functionError")
         return f"{condition}: {said}" if said else str(condition)
     if "DeadLetterQueueSourceArn" in message["Attributes"]:
         function = {"deliveries": "webhooks"}.get(queue, queue.value)

@@ -1,12 +1,11 @@
 """List the messages of the dead-letter queues, and redo what they stand for.
 
-Two kinds are there. Behind the fulfillment and the deliveries queue is the work itself: it goes back to its queue.
-Behind the Tasks stream and the starts of the poller are records of a failure, without the work: for the stream, every
-item without a status is given to intake; for the poller, the next minute's start does the work. A message is removed
-only after what it stands for is done, so after a crash it may be done twice, which changes nothing.
+Behind the fulfillment and the deliveries queue they are the work itself, which goes back to its queue. Behind the Tasks
+stream and the starts of the poller they are records of a failure: every item without a status is given to intake; what
+the poller has not done, its next start does. A message is removed only after that; doing it twice changes nothing.
 
-Messages are moved by receiving, sending and deleting them. StartMessageMoveTask would do that within SQS, but its
-documentation says nothing of the message group, by which the deliveries queue is fair, and the embedded AWS lacks it.
+Messages are received, sent and deleted. The documentation of StartMessageMoveTask says nothing of the message group, by
+which the deliveries queue is fair, and the embedded AWS lacks it.
 """
 
 from __future__ import annotations
@@ -51,9 +50,7 @@ class IntakeRun:
 
 
 def list_messages(stack: Stack, queues: Sequence[DeadLetters], limit: int) -> list[list[DeadLetterMessage]]:
-    """Return the messages of each queue, at most `limit`, the oldest first, and leave them there.
-
-    While they are read, others do not see these messages.
+    """Return the messages of each queue, at most `limit`, the oldest first; meanwhile others do not see them.
 
     >>> list_messages(stack, [DeadLetters.POLLER], 10)
     [[]]
@@ -160,23 +157,13 @@ def _invoke_intake(stack: Stack, keys: Sequence[TaskKey]) -> None:
         answer = dynamodb.get_item(TableName=table, Key=names, ConsistentRead=True)
         if item := answer.get("Item"):
             image = {"Keys": names, "NewImage": item, "SequenceNumber": str(number)}
-            records.append(
-                {
-                    "eventID": str(number),
-                    "eventName": "MODIFY",
-                    "eventSource": "aws:dynamodb",
-                    "dynamodb": image | {"StreamViewType": "NEW_IMAGE"},
-                }
-            )
+            change = {"eventName": "MODIFY", "dynamodb": image | {"StreamViewType": "NEW_IMAGE"}}
+            records.append({"eventID": str(number), "eventSource": "aws:dynamodb", **change})
     # As long as the function may take; a second try by itself would only take the items in twice.
     lambdas = stack.client("lambda", read_timeout=60, retries={"total_max_attempts": 1})
-    answer = lambdas.invoke(
-        FunctionName=stack.output("IntakeFunction"),
-        # Lambda writes the bytes of an attribute as base64.
-        Payload=json.dumps(
-            {"Records": records}, default=lambda value: base64.b64encode(value).decode()
-        ).encode(),
-    )
+    # Lambda writes the bytes of an attribute as base64.
+    payload = json.dumps({"Records": records}, default=lambda value: base64.b64encode(value).decode())
+    answer = lambdas.invoke(FunctionName=stack.output("IntakeFunction"), Payload=payload.encode())
     if "FunctionError" in answer:
         said = json.loads(answer["Payload"].read())
         raise Unavailable(f"intake fails: {said.get('errorType')}: {said.get('errorMessage')}")
@@ -201,25 +188,22 @@ def _receive(sqs: SQSClient, url: str, limit: int) -> Iterator[list[Message]]:
 
 
 def _put_back(sqs: SQSClient, url: str, messages: Sequence[Message]) -> None:
-    for batch in _batches(messages):
-        entries: Any = [
-            {"Id": str(number), "ReceiptHandle": each["ReceiptHandle"], "VisibilityTimeout": 0}
-            for number, each in enumerate(batch)
-        ]
+    for entries in _batches(messages, VisibilityTimeout=0):
         # One that is refused comes back by itself.
         sqs.change_message_visibility_batch(QueueUrl=url, Entries=entries)
 
 
 def _remove(sqs: SQSClient, url: str, messages: Sequence[Message]) -> None:
-    for batch in _batches(messages):
-        entries: Any = [
-            {"Id": str(number), "ReceiptHandle": each["ReceiptHandle"]} for number, each in enumerate(batch)
-        ]
+    for entries in _batches(messages):
         if refused := sqs.delete_message_batch(QueueUrl=url, Entries=entries).get("Failed"):
-            raise Unavailable(
-                f"SQS does not remove {len(refused)} messages ({refused[0]['Code']}): they come again"
-            )
+            code = refused[0]["Code"]
+            raise Unavailable(f"SQS does not remove {len(refused)} messages ({code}): they come again")
 
 
-def _batches(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
-    return (messages[start : start + _BATCH] for start in range(0, len(messages), _BATCH))
+def _batches(messages: Sequence[Message], **fields: Any) -> Iterator[Any]:
+    """Yield the entries of calls that take ten messages each."""
+    entries = [
+        {"Id": str(number), "ReceiptHandle": each["ReceiptHandle"], **fields}
+        for number, each in enumerate(messages)
+    ]
+    return (entries[start : start + _BATCH] for start in range(0, len(entries), _BATCH))

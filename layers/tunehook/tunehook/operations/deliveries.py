@@ -44,8 +44,7 @@ def list_deliveries(
 
     `subscription` may also be the URL of a notify hook.
 
-    Raises `InvalidInput` if there is no such status; `NotFound` if nothing was found, and there is no such task or
-    subscription.
+    Raises `InvalidInput` if there is no such status; `NotFound` if there is no such task or subscription.
 
     >>> [each.subscription_id for each in list_deliveries(stack, task="task-1")]
     ['sub-1']
@@ -75,18 +74,16 @@ def _subscription_id(subscription: str) -> str:
 
 
 def _check_log(stack: Stack, subscription: str) -> None:
-    """Raise `NotFound` where nothing was ever sent to a subscription or a notify hook."""
+    """Raise `NotFound` if nothing was ever sent to a subscription or a notify hook."""
     if stack.deliveries.latest(subscription_id=_subscription_id(subscription), limit=1):
         return
     if "://" in subscription:
         raise NotFound("subscription", f"nothing was sent to a notify hook {visible(subscription)}")
-    raise NotFound("subscription", no_such_subscription(subscription))
+    raise no_such_subscription(subscription, "subscription")
 
 
 def get_delivery(stack: Stack, delivery_id: str) -> Delivery:
-    """Return a delivery with its attempts.
-
-    Raises `NotFound` if there is none.
+    """Return a delivery with its attempts; raise `NotFound` if there is none.
 
     >>> get_delivery(stack, "msg_1").run
     1
@@ -118,8 +115,7 @@ def redeliver(stack: Stack, delivery_id: str) -> tuple[Redelivery, Delivery]:
         try:
             _subscription(stack, delivery.subscription_id, "delivery_id")
         except NotFound as error:
-            reason = f"it went to a subscription of the past: {error.reason}"
-            raise NotFound("delivery_id", reason) from None
+            raise NotFound("delivery_id", f"it went to a subscription of the past: {error.reason}") from None
     redelivery, now = stack.redeliveries.begin(delivery_id, now_ms())
     if now is None:
         raise _no_such_delivery(delivery_id)
@@ -127,7 +123,6 @@ def redeliver(stack: Stack, delivery_id: str) -> tuple[Redelivery, Delivery]:
 
 
 def _subscription(stack: Stack, subscription_id: str, field: str) -> Subscription:
-    """Return the subscription; refuse what would be aborted at once, as there is nobody to send it to."""
     try:
         return usable_subscription(stack, subscription_id)
     except (Conflict, NotFound) as error:
@@ -143,8 +138,7 @@ def recover(stack: Stack, subscription: str, since_ms: int) -> Recovery:
     What was never made, as the subscription was disabled or new, is made from the tasks that ended since then, if the
     subscription wants their events. `subscription` may also be the URL of a notify hook.
 
-    Raises `NotFound`, `Conflict` or `InvalidInput` if there is no such subscription, if it is disabled, or if it cannot
-    be used; `Unavailable` if the fulfillment queue refuses some requests.
+    Raises what `usable_subscription` does; `Unavailable` if the fulfillment queue refuses some requests.
 
     >>> recover(stack, "sub-1", 0).recovered
     ['msg_1']
@@ -171,7 +165,7 @@ def recover(stack: Stack, subscription: str, since_ms: int) -> Recovery:
 
 
 def _request_missing(stack: Stack, wanted: Subscription, since_ms: int) -> list[str]:
-    """Request the deliveries about tasks that ended since then of which there is no record; return their ids."""
+    """Request the deliveries that are missing about tasks that ended since then; return their ids."""
     subscription_id = wanted.subscription_id
     known = set(stack.deliveries.ids_of_subscription(subscription_id, since_ms=since_ms - _CLOCK_SKEW_MS))
     missing = {

@@ -98,26 +98,25 @@ def poll_once(config: ProviderConfig, task_id: str | None = None) -> Probe:
 
 async def _poll(config: ProviderConfig, task_id: str) -> Probe:
     async with HttpTransport() as http:
-        recorder = _Recorder(http)
-        started = time.monotonic()
+        recorder, started = _Recorder(http), time.monotonic()
         outcome = await Provider(config, recorder).poll(task_id)
         seconds = time.monotonic() - started
         return Probe(task_id, recorder.answer, seconds, outcome, recorder.status, recorder.is_page)
 
 
+@dataclass(slots=True)
 class _Recorder:
     """A transport that records the answer of another one."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-        self.answer: str | None = None
-        self.status: int | None = None
-        self.is_page = False
+    transport: Transport
+    answer: str | None = None
+    status: int | None = None
+    is_page: bool = False
 
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, max_bytes: int
     ) -> Reply:
-        reply = await self._transport.send(method, url, headers, body, max_bytes=max_bytes)
+        reply = await self.transport.send(method, url, headers, body, max_bytes=max_bytes)
         content_type = reply.headers.get("content-type", "no content type")
         self.answer = f"HTTP {reply.status}, {content_type}"
         self.status = reply.status
@@ -135,7 +134,7 @@ def better_places(config: ProviderConfig, task_id: str | None) -> list[str]:
 
 
 def is_known_key(stack: Stack, config: ProviderConfig, note: Note = lambda _: None) -> bool:
-    """Return whether the provider has accepted this very key before, as far as that is remembered and can be read."""
+    """Return whether the provider is known to have accepted this very key before."""
     with _noting("whether the key was accepted before cannot be read", note):
         return stack.provider_states.get(config.name).is_no_longer_accepted(_digest(config))
     return False
@@ -143,7 +142,7 @@ def is_known_key(stack: Stack, config: ProviderConfig, note: Note = lambda _: No
 
 @contextlib.contextmanager
 def _noting(what: str, note: Note) -> Iterator[None]:
-    """Go on where AWS refuses something, as the answer of the provider is worth having all the same."""
+    """Note what AWS refuses, and go on: the provider's answer counts all the same."""
     try:
         yield
     except Misconfigured:  # a stack of an earlier version, which remembers nothing
@@ -161,10 +160,7 @@ def _digest(config: ProviderConfig) -> str:
 def advise(
     probe: Probe, config: ProviderConfig, better: Sequence[str] = (), *, was_accepted: bool
 ) -> str | None:
-    """Return what to do; None where nothing is wrong, or nobody can know.
-
-    `better` has base URLs at which the provider was found.
-    """
+    """Return what to do, if that is known; at the base URLs of `better` the provider was found."""
     if better:
         return f"the provider is at {better[0]}: set it as the base URL"
     match probe.outcome:
@@ -175,10 +171,8 @@ def advise(
         case Unauthorised(reason="key"):
             return f"give the right key with `tunehook providers set {config.name}`"
         case Unauthorised():
-            return (
-                "make a key without a model list; if it has none, look whether the account is blocked, or the key "
-                "is for other addresses"
-            )
+            blocked = "look whether the account is blocked, or the key is for other addresses"
+            return f"make a key without a model list; if it has none, {blocked}"
         case Transient() if probe.is_page and probe.status not in _BASE_URL_STATUSES:
             return "something before the gateway answers: have it let requests through, from AWS too"
         case Transient() if probe.is_page:

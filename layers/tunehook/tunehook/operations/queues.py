@@ -20,7 +20,6 @@ class DeadLetters(StrEnum):
 
     @property
     def output(self) -> str:
-        """The stack's output that is the queue's URL."""
         return f"{self.capitalize()}DeadLetters"
 
 
@@ -38,7 +37,6 @@ class Depth:
 
     @property
     def total(self) -> int:
-        """How many there are in all."""
         return self.waiting + self.taken + self.later
 
 

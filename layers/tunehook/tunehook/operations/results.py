@@ -86,8 +86,7 @@ def read_file(stack: Stack, key: str, start: int = 0) -> Iterator[bytes]:
 def request_archive(stack: Stack, task_id: str, provider: str | None = None) -> TaskView:
     """Have the missing files of a task that has ended archived; return the task as it was before.
 
-    Raises `NotFound` or `InvalidInput` as `tunehook.operations.tasks.get_task` does, and if ``archived_at_ms`` is no
-    moment; `Conflict` if the task has not ended.
+    Raises what `get_task` does; `Conflict` if it has not ended; `InvalidInput` if ``archived_at_ms`` is no moment.
 
     >>> request_archive(stack, "task-1").status
     'completed'

@@ -19,12 +19,10 @@ PROVIDER: Final = "test"
 
 
 def sample_delivery(subscription: Subscription, now_ms: int) -> Delivery:
-    """Return a delivery of ``webhook.test``, due now, in the format that the subscription asks for.
-
-    Its body is that of a completed task without clips. In the format ``provider``, whose body has no type, the task's
-    id ``webhook-test`` says what it is.
-    """
-    content = _task_object() if subscription.format is Format.PROVIDER else _data(now_ms)
+    """Return a delivery of ``webhook.test``, due now, about a completed task ``webhook-test`` without clips."""
+    # As suno gateways write it (docs/provider-contracts.md, "At a glance").
+    task = {"task_id": TASK_ID, "status": "SUCCESS", "fail_reason": "", "progress": "100%", "data": []}
+    content = task if subscription.format is Format.PROVIDER else _data(now_ms)
     return new_delivery(
         event_id=f"evt_{secrets.token_hex(16)}",
         subscription_id=subscription.subscription_id,
@@ -54,8 +52,3 @@ def _data(now_ms: int) -> dict[str, Any]:
         "manifest": None,
         "truncated": False,
     }
-
-
-def _task_object() -> dict[str, Any]:
-    """A task object as suno gateways write them (docs/provider-contracts.md, "At a glance")."""
-    return {"task_id": TASK_ID, "status": "SUCCESS", "fail_reason": "", "progress": "100%", "data": []}

@@ -33,6 +33,10 @@ OpenClient: TypeAlias = Callable[..., Any]
 _MESSAGES_A_CALL: Final = 10
 
 
+def _table(kind: Callable[[Any, str], T], output: str) -> cached_property[T]:
+    return cached_property(lambda stack: kind(stack.client("dynamodb"), stack.output(output)))
+
+
 @dataclass(frozen=True)
 class Stack:
     """A deployed stack: what CloudFormation says of it, and what makes clients for its region and account."""
@@ -46,10 +50,7 @@ class Stack:
     _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def output(self, name: str) -> str:
-        """Return the value of an output.
-
-        Raises `Misconfigured` if the stack has no such output.
-        """
+        """Return the value of an output; raise `Misconfigured` if the stack has none of this name."""
         try:
             return self.outputs[name]
         except KeyError:
@@ -60,12 +61,10 @@ class Stack:
 
     @property
     def shard_count(self) -> int:
-        """How many shards new tasks are put into."""
         return int(self.parameters.get("ShardCount", 1))
 
     @property
     def network_policy(self) -> NetworkPolicy:
-        """Where webhooks may be sent to."""
         return NetworkPolicy(self.parameters.get("NetworkPolicy", NetworkPolicy.PUBLIC))
 
     def client(self, service: str, **settings: Any) -> Any:
@@ -81,28 +80,11 @@ class Stack:
         """The client of the results bucket, whose links work in every region."""
         return s3_client(self.open_client, read_timeout=60)
 
-    def _table(self, kind: Callable[[Any, str], T], output: str) -> T:
-        return kind(self.client("dynamodb"), self.output(output))
-
-    @cached_property
-    def tasks(self) -> TasksTable:
-        return self._table(TasksTable, "TasksTable")
-
-    @cached_property
-    def subscriptions(self) -> SubscriptionsTable:
-        return self._table(SubscriptionsTable, "SubscriptionsTable")
-
-    @cached_property
-    def secret_versions(self) -> SecretVersionsTable:
-        return self._table(SecretVersionsTable, "SecretVersionsTable")
-
-    @cached_property
-    def deliveries(self) -> DeliveriesTable:
-        return self._table(DeliveriesTable, "DeliveriesTable")
-
-    @cached_property
-    def provider_states(self) -> ProviderStates:
-        return self._table(ProviderStates, "ProviderStatesTable")
+    tasks = _table(TasksTable, "TasksTable")
+    subscriptions = _table(SubscriptionsTable, "SubscriptionsTable")
+    secret_versions = _table(SecretVersionsTable, "SecretVersionsTable")
+    deliveries = _table(DeliveriesTable, "DeliveriesTable")
+    provider_states = _table(ProviderStates, "ProviderStatesTable")
 
     @cached_property
     def deliveries_queue(self) -> DeliveriesQueue:
@@ -129,11 +111,9 @@ class Stack:
                 )
 
     def master_secret(self) -> str:
-        """Return what the webhook signing secrets are derived from."""
         return read_secret(self.client("secretsmanager"), self.output("MasterSecret"))
 
     def providers_json(self) -> str:
-        """Return the text of the providers secret."""
         return read_secret(self.client("secretsmanager"), self.output("ProvidersSecret"))
 
     def change_providers(self, change: Callable[[str], tuple[str, T]]) -> T:
@@ -144,8 +124,7 @@ class Stack:
 def find_stack(open_client: OpenClient, name: str) -> Stack:
     """Find a stack by its name.
 
-    Raises `Misconfigured` if there is no such stack, or it is not in a state to be used; `BotoCoreError` or
-    `ClientError` if AWS cannot be asked.
+    Raises `Misconfigured` if there is no such stack, or it is not in a state to be used.
 
     >>> find_stack(client, "tunehook").output("ResultsBucket")
     'results'

@@ -1,7 +1,6 @@
 """The state of a stack in numbers, one function a part, each as plain JSON values.
 
-Pending work is counted in the work index, and deliveries in their smallest index. How tasks ended is in no index: that
-is counted over a bounded part of the table, and ``complete`` says whether that was all.
+How tasks ended is in no index: that is counted over a bounded part of the table; ``complete`` says whether it was all.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from tunehook.aws.deliveries import BY_SUBSCRIPTION_INDEX, OVERDUE_MS
@@ -19,7 +18,6 @@ from tunehook.aws.items import from_attributes
 from tunehook.aws.task_items import PARKED
 from tunehook.deliveries import DeliveryStatus
 from tunehook.errors import TunehookError
-from tunehook.operations.poller_runs import shard_leases
 from tunehook.operations.queues import WORK_QUEUES, DeadLetters, depth
 from tunehook.operations.stack import Stack
 from tunehook.operations.subscriptions import SubscriptionView, list_subscriptions
@@ -33,9 +31,21 @@ PAGES_MAX: Final = 10
 
 _SHOWN: Final = 3
 
+_NOBODY: Final = "nobody"
+"""Who holds the lease of a shard that was made known and never polled (`tunehook.aws.leases.Leases.register`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardLease:
+    """The lease of a shard: whether it is `live`, and when it ended or will (None if no poller ever held one)."""
+
+    shard: int
+    live: bool
+    seen_ms: int | None
+
 
 def read_status(stack: Stack, since_ms: int) -> dict[str, Any]:
-    """Return all parts; one that cannot be read is ``{"error": ...}``, as whoever may not see it can see the others.
+    """Return all parts; one that cannot be read is ``{"error": ...}``.
 
     >>> read_status(stack, 0)["subscriptions"]
     {'enabled': 1, 'failing': 0, 'disabled': 0, 'unusable': 0}
@@ -92,10 +102,7 @@ def tasks(stack: Stack, now_ms: int) -> dict[str, Any]:
 
 
 def ended(stack: Stack, since_ms: int) -> dict[str, Any]:
-    """Count the tasks that ended at or after `since_ms`, and how the files of completed ones were archived.
-
-    This reads at most `PAGES_MAX` pages of the Tasks table.
-    """
+    """Count the tasks that ended since then, and how their files were archived, in `PAGES_MAX` pages of the table."""
     names = ("task_id", "provider", "status", "detected_at_ms", "archived_at_ms", "assets", PARKED)
     items, complete = _first_pages(
         stack,
@@ -109,13 +116,10 @@ def ended(stack: Stack, since_ms: int) -> dict[str, Any]:
     for item in items:
         task = TaskView.of(item)
         by_status[task.status] += 1
-        if task.status != Status.COMPLETED:
-            continue
-        if not task.is_archived:
-            by_files["on_the_way"] += 1
-        else:
+        if task.status == Status.COMPLETED:
             whole = all(asset.status == "archived" for asset in task.assets)
-            by_files["complete" if whole else "partial"] += 1
+            outcome = "complete" if whole else "partial"
+            by_files[outcome if task.is_archived else "on_the_way"] += 1
     return {
         "since_ms": since_ms,
         **{status.value: by_status[status] for status in Status if status is not Status.PENDING},
@@ -125,10 +129,7 @@ def ended(stack: Stack, since_ms: int) -> dict[str, Any]:
 
 
 def deliveries(stack: Stack, now_ms: int, since_ms: int) -> dict[str, Any]:
-    """Count the deliveries that are pending, and those made at or after `since_ms`, by status.
-
-    This reads at most `PAGES_MAX` pages of an index that has little of each.
-    """
+    """Count by status the deliveries that are pending or made since then, in `PAGES_MAX` pages of their index."""
     names = ("status", "created_at_ms", "next_attempt_at_ms", "delivery_id", "subscription_id")
     items, complete = _first_pages(
         stack, names, TableName=stack.output("DeliveriesTable"), IndexName=BY_SUBSCRIPTION_INDEX
@@ -157,15 +158,9 @@ def deliveries(stack: Stack, now_ms: int, since_ms: int) -> dict[str, Any]:
 
 def _first_pages(stack: Stack, names: tuple[str, ...], **scan: Any) -> tuple[list[dict[str, Any]], bool]:
     """Return these attributes of the items of the first pages of a Scan, and whether there was no more."""
-    pages = (
-        stack.client("dynamodb")
-        .get_paginator("scan")
-        .paginate(
-            ProjectionExpression=", ".join(f"#{name}" for name in names),
-            ExpressionAttributeNames={f"#{name}": name for name in names},
-            **scan,
-        )
-    )
+    placeholders = {f"#{name}": name for name in names}
+    scan |= {"ProjectionExpression": ", ".join(placeholders), "ExpressionAttributeNames": placeholders}
+    pages = stack.client("dynamodb").get_paginator("scan").paginate(**scan)
     items: list[dict[str, Any]] = []
     complete = True
     for page in itertools.islice(pages, PAGES_MAX):
@@ -186,15 +181,32 @@ def _state(each: SubscriptionView) -> str:
 
 
 def queues(stack: Stack) -> dict[str, Any]:
-    """Count the messages in the queues that work comes from."""
     sqs = stack.client("sqs")
     return {name: asdict(depth(sqs, stack.output(output))) for name, output in WORK_QUEUES.items()}
 
 
 def dead_letters(stack: Stack) -> dict[str, Any]:
-    """Count the messages in each dead-letter queue."""
     sqs = stack.client("sqs")
     return {queue.value: depth(sqs, stack.output(queue.output)).total for queue in DeadLetters}
+
+
+def shard_leases(stack: Stack, now_ms: int) -> list[ShardLease]:
+    """Return the lease of each shard: those that new tasks are put into, and those left from when there were more.
+
+    A run that finds nothing to do takes no lease: of an idle stack the table does not say whether its schedule runs.
+
+    >>> [each.live for each in shard_leases(stack, 0)]
+    [False]
+    """
+    scan = stack.client("dynamodb").get_paginator("scan")
+    pages = scan.paginate(TableName=stack.output("PollerLeasesTable"), ConsistentRead=True)
+    leases = {item["shard"]: item for page in pages for item in map(from_attributes, page["Items"])}
+    found = []
+    for shard in sorted({*leases, *range(stack.shard_count)}):
+        lease = leases.get(shard, {"owner": _NOBODY})
+        seen_ms = None if lease["owner"] == _NOBODY else lease["until_ms"]
+        found.append(ShardLease(shard, seen_ms is not None and seen_ms > now_ms, seen_ms))
+    return found
 
 
 def poller(stack: Stack, now_ms: int) -> dict[str, Any]:

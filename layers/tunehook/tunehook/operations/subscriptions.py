@@ -103,10 +103,14 @@ def subscribe(
                 f"is subscribed already, as {name} ({known.state}): the same would come twice, under different ids. "
                 f"`tunehook subscriptions secret {name}` prints its secret; --again subscribes it once more",
             )
-    secret = derive_secret(stack.master_secret(), new.subscription_id, 1)
+    signing = _secret_of(stack, new.subscription_id, 1)
     stack.subscriptions.create(item)
-    signing = SigningSecret(subscription_id=new.subscription_id, signing_secret=secret)
     return SubscriptionView(item, new), signing
+
+
+def _secret_of(stack: Stack, subscription_id: str, version: int) -> SigningSecret:
+    secret = derive_secret(stack.master_secret(), subscription_id, version)
+    return SigningSecret(subscription_id=subscription_id, signing_secret=secret)
 
 
 def list_subscriptions(stack: Stack) -> list[SubscriptionView]:
@@ -120,29 +124,26 @@ def list_subscriptions(stack: Stack) -> list[SubscriptionView]:
 
 
 def get_subscription(stack: Stack, subscription_id: str) -> SubscriptionView:
-    """Return a subscription.
-
-    Raises `NotFound` if there is none.
+    """Return a subscription; raise `NotFound` if there is none.
 
     >>> get_subscription(stack, "sub-1").item["url"]
     'https://x.example/hook'
     """
     item = stack.subscriptions.get(subscription_id)
     if item is None:
-        raise NotFound("subscription_id", no_such_subscription(subscription_id))
+        raise no_such_subscription(subscription_id)
     return SubscriptionView.of(item, stack.network_policy)
 
 
-def no_such_subscription(subscription_id: str) -> str:
-    """Return the message that there is no such subscription."""
-    return f"there is no subscription {visible(subscription_id)}: `tunehook subscriptions list` names them"
+def no_such_subscription(subscription_id: str, field: str = "subscription_id") -> NotFound:
+    name = visible(subscription_id)
+    return NotFound(field, f"there is no subscription {name}: `tunehook subscriptions list` names them")
 
 
 def usable_subscription(stack: Stack, subscription_id: str) -> Subscription:
     """Return a subscription that webhooks are sent to.
 
-    Raises `NotFound`, `Conflict` or `InvalidInput` if there is none, if it is disabled, or if it cannot be used as it
-    stands.
+    Raises `NotFound` if there is none, `Conflict` if it is disabled, `InvalidInput` if it cannot be used as it stands.
 
     >>> usable_subscription(stack, "sub-1").enabled
     True
@@ -165,18 +166,16 @@ def latest_deliveries(stack: Stack, subscription_id: str, limit: int = 10) -> li
 
 
 def delete_subscription(stack: Stack, subscription_id: str) -> None:
-    """Delete a subscription; its pending deliveries are aborted.
-
-    Raises `NotFound` if there is none.
+    """Delete a subscription, which aborts its pending deliveries; raise `NotFound` if there is none.
 
     >>> delete_subscription(stack, "sub-1")
     """
     if not stack.subscriptions.delete(subscription_id):
-        raise NotFound("subscription_id", no_such_subscription(subscription_id))
+        raise no_such_subscription(subscription_id)
 
 
 def disable_subscription(stack: Stack, subscription_id: str) -> bool:
-    """Disable a subscription; return whether it was enabled. Its pending deliveries are aborted.
+    """Disable a subscription, which aborts its pending deliveries; return whether it was enabled.
 
     Raises `NotFound` if there is none.
 
@@ -192,8 +191,7 @@ def disable_subscription(stack: Stack, subscription_id: str) -> bool:
 def enable_subscription(stack: Stack, subscription_id: str) -> bool:
     """Enable a subscription and forget how it has failed; return whether it was enabled.
 
-    Raises `NotFound` if there is none; `InvalidInput` if it cannot be used as it stands: it would be enabled in name
-    alone.
+    Raises `NotFound` if there is none; `InvalidInput` if it cannot be used as it stands.
 
     >>> enable_subscription(stack, "sub-1")
     True
@@ -201,7 +199,7 @@ def enable_subscription(stack: Stack, subscription_id: str) -> bool:
     item = get_subscription(stack, subscription_id).item
     check_subscription({**item, "enabled": True}, stack.network_policy)
     if not stack.subscriptions.enable(subscription_id):
-        raise NotFound("subscription_id", no_such_subscription(subscription_id))
+        raise no_such_subscription(subscription_id)
     return item.get("enabled") is not False
 
 
@@ -215,27 +213,23 @@ def secret_versions(stack: Stack, subscription: SubscriptionView) -> SecretVersi
 
 
 def signing_secret(stack: Stack, subscription_id: str) -> SigningSecret:
-    """Return what signs the webhooks of a subscription, or those to a task's notify hook, which is given by its URL.
+    """Return what signs the webhooks of a subscription, or those to a notify hook, which is given by its URL.
 
     Raises `NotFound` if there is no such subscription.
 
     >>> signing_secret(stack, "sub-1").signing_secret[:6]
     'whsec_'
     """
-    version = 1
     if "://" in subscription_id:
-        subscription_id = notify_hook_subscription_id(subscription_id)
-    else:
-        version = secret_versions(stack, get_subscription(stack, subscription_id)).present
-    secret = derive_secret(stack.master_secret(), subscription_id, version)
-    return SigningSecret(subscription_id=subscription_id, signing_secret=secret)
+        return _secret_of(stack, notify_hook_subscription_id(subscription_id), 1)
+    version = secret_versions(stack, get_subscription(stack, subscription_id)).present
+    return _secret_of(stack, subscription_id, version)
 
 
 def rotate_secret(stack: Stack, subscription_id: str, grace_ms: int) -> RotatedSecret:
     """Sign with a new secret from now on, and for `grace_ms` with the one before too.
 
-    Raises `NotFound` if there is no such subscription; `Unavailable` if somebody else has rotated it at the same
-    moment.
+    Raises `NotFound` if there is no such subscription; `Unavailable` if somebody else rotates it at the same moment.
 
     >>> rotate_secret(stack, "sub-1", 0).secret_version
     2
@@ -243,19 +237,16 @@ def rotate_secret(stack: Stack, subscription_id: str, grace_ms: int) -> RotatedS
     item = get_subscription(stack, subscription_id).item
     before, now = stack.secret_versions.of(item), now_ms()
     # First, so that whoever may not read the master secret learns that while nothing has happened yet.
-    secret = derive_secret(stack.master_secret(), subscription_id, before.present + 1)
-    until_ms = now + grace_ms
-    rotated = stack.secret_versions.rotate(
-        item, before, previous_until_ms=until_ms, rotation=secrets.token_hex(8)
-    )
+    new = _secret_of(stack, subscription_id, before.present + 1)
+    until_ms, rotation = now + grace_ms, secrets.token_hex(8)
+    rotated = stack.secret_versions.rotate(item, before, previous_until_ms=until_ms, rotation=rotation)
     if rotated is None:
         raise Unavailable(
             f"{visible(subscription_id)} was rotated at the same moment: look at it with "
             "`tunehook subscriptions show`, and try again"
         )
     return RotatedSecret(
-        subscription_id=subscription_id,
-        signing_secret=secret,
+        **new.model_dump(),
         secret_version=rotated.present,
         previous_until_ms=until_ms,
         stopped_version=next(iter(before.signing(now)[1:]), None),
@@ -264,10 +255,7 @@ def rotate_secret(stack: Stack, subscription_id: str, grace_ms: int) -> RotatedS
 
 
 def send_test(stack: Stack, subscription_id: str) -> tuple[Subscription, Delivery]:
-    """Send a ``webhook.test`` to a subscription.
-
-    Raises `NotFound`, `Conflict` or `InvalidInput` if there is none, if it is disabled, or if it cannot be used as it
-    stands.
+    """Send a ``webhook.test`` to a subscription; raise what `usable_subscription` raises.
 
     >>> send_test(stack, "sub-1")[1].type
     'webhook.test'
@@ -293,18 +281,14 @@ def await_attempt(stack: Stack, delivery: Delivery, wait_s: float) -> Delivery:
 
 
 def listen_as(stack: Stack, item: Mapping[str, Any]) -> SigningSecret:
-    """Check the item of a subscription that is not there yet, and return what will sign its webhooks.
-
-    Raises `InvalidInput` for the first field that is not acceptable.
+    """Return what will sign the webhooks of a subscription to be created; raise `InvalidInput` if it is not acceptable.
 
     >>> listen_as(stack, {"subscription_id": "l", "url": "http://127.0.0.1:1/"}).subscription_id
     'l'
     """
     subscription_id = check_subscription(item, stack.network_policy).subscription_id
-    # One that was rotated is signed so when it is made anew, too.
-    version = stack.secret_versions.of(item).present
-    secret = derive_secret(stack.master_secret(), subscription_id, version)
-    return SigningSecret(subscription_id=subscription_id, signing_secret=secret)
+    # One that was rotated before keeps its version when it is made anew.
+    return _secret_of(stack, subscription_id, stack.secret_versions.of(item).present)
 
 
 def doubled(stack: Stack) -> list[tuple[Subscription, Subscription]]:

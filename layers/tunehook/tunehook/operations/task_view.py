@@ -1,23 +1,14 @@
-"""A tolerant view of an item of the Tasks table.
+"""A tolerant view of an item of the Tasks table: users edit items by hand, so that any attribute may hold anything.
 
-Users put items by hand and edit those that tunehook wrote: any attribute may hold anything. The view has what
-tunehook writes, or nothing, so that whatever shows a task needs no checks of types.
+The view has what tunehook writes, or nothing, so that whatever shows a task needs no checks of types.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Self, TypeAlias
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    field_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from tunehook.tasks import Status
 
@@ -39,7 +30,7 @@ class _View(BaseModel):
 
     @field_validator("*", mode="wrap")
     @classmethod
-    def _nothing_if_unreadable(cls, value: object, check: ValidatorFunctionWrapHandler) -> object:
+    def _nothing_if_unreadable(cls, value: object, check: Callable[[object], object]) -> object:
         try:
             return check(value)
         except ValidationError:
@@ -47,16 +38,12 @@ class _View(BaseModel):
 
 
 class ClipView(_View):
-    """A clip of a result."""
-
     clip_id: Text = None
     title: str | None = None
     text: str | None = None
 
 
 class AssetView(_View):
-    """A file of a task, kept or not."""
-
     clip_id: Text = None
     type: Text = None
     status: str | None = None
@@ -68,8 +55,6 @@ class AssetView(_View):
 
 
 class FailureView(_View):
-    """Why a task has failed."""
-
     code: Text = None
     reason: Text = None
 
@@ -114,18 +99,14 @@ class TaskView(_View):
         ('phase',)
         """
         status = item.get("status")
-        view = cls.model_validate(
-            dict(item)
-            | {
-                "status": "new" if status is None else str(status),
-                "has_event": item.get("event_id") is not None,
-                "is_archived": item.get("archived_at_ms") is not None,
-                "is_in_index": item.get("queue") is not None,
-                "streams": item.get("streaming_since_ms") is not None,
-                "unreadable": (),
-                "item": dict(item),
-            }
-        )
+        derived = {
+            "status": "new" if status is None else str(status),
+            "has_event": item.get("event_id") is not None,
+            "is_archived": item.get("archived_at_ms") is not None,
+            "is_in_index": item.get("queue") is not None,
+            "streams": item.get("streaming_since_ms") is not None,
+        }
+        view = cls.model_validate({**item, **derived, "unreadable": (), "item": dict(item)})
         unreadable = tuple(name for name in cls.model_fields if not view._shows(name, item.get(name)))
         return view.model_copy(update={"unreadable": unreadable})
 

@@ -15,22 +15,9 @@ from tunehook.operations.text import visible
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
 from tunehook.tasks import TaskKey, check_request
 
-_LISTED: Final = (
-    "task_id",
-    "provider",
-    "status",
-    "phase",
-    "submitted_at_ms",
-    "finished_at_ms",
-    "detected_at_ms",
-    "deadline_ms",
-    "archived_at_ms",
-    "failure",
-    "last_error",
-    "streaming_since_ms",
-    "notify_hook",
-    "metadata",
-)
+_TIMES: Final = ("submitted_at_ms", "finished_at_ms", "detected_at_ms", "deadline_ms", "archived_at_ms")
+_TROUBLE: Final = ("failure", "last_error", "streaming_since_ms")
+_LISTED: Final = ("task_id", "provider", "status", "phase", *_TIMES, *_TROUBLE, "notify_hook", "metadata")
 
 
 class Submission(BaseModel, frozen=True):
@@ -106,7 +93,6 @@ def get_task(stack: Stack, task_id: str, provider: str | None = None) -> TaskVie
 
 
 def no_such_task(task_id: str, provider: str | None = None) -> str:
-    """Return the message that there is no such task."""
     return f"there is no task {visible(task_id)}" + (f" of {provider}" if provider else "")
 
 
