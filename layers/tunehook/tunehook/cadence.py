@@ -1,4 +1,4 @@
-"""When the next poll of a pending task is due (`docs/design.md`, "When a task is asked"); waiting costs no write."""
+"""When the next poll of a pending task is due (`docs/design.md`, "When a task is polled"); waiting costs no write."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Learns at which interval a gateway refreshes its tasks: a poll between two refreshes shows nothing new.
 
 A gateway of the new-api family answers from its own database, which it refreshes from its upstream every 15 s.
-`updated_at` in an answer is the moment of its last write to the task (`docs/design.md`, "When a task is asked").
+`updated_at` in an answer is the moment of its last write to the task (`docs/design.md`, "When a task is polled").
 All moments are in milliseconds since 1970.
 """
 

@@ -62,7 +62,7 @@ _REASONS: Final = (
 _SHARED_HOOKS: Final = 4
 _FAILED_SHARE: Final = 0.12
 _KNOWN_AGE_S: Final = (25.0, 60.0)
-"""Beyond the first 20 s, in which a task is asked once only (`docs/design.md`, "When a task is asked")."""
+"""Beyond the first 20 s, in which a task is asked once only (`docs/design.md`, "When a task is polled")."""
 
 _KILLED_WITHIN: Final = {
     "intake": (0.15, 0.3),
