@@ -33,7 +33,7 @@ from tunehook.aws.errors import AWS_FAULTS
 from tunehook.errors import Unavailable
 from tunehook.times import now_ms
 
-BUSY_WITHIN_S: Final = 30.0
+BUSY_WITHIN_S: Final = 12.0
 """How long a kill waits for a worker that is at work."""
 
 DELAYS_S: Final = (0.5, 5.0)
