@@ -290,6 +290,9 @@ def _ended_in_the_index(random: Random, name: str) -> Made:
 def _odd_but_acceptable(random: Random, name: str) -> Made:
     """Make one whose every user's field is acceptable, beside forged attributes and odd names."""
     ours = _forged(random) | (_forged_place(random) if random.random() < 0.5 else {})
+    if "N" in ours.get("expires_at", {}):
+        # DynamoDB may take an item with a moment in the past away before intake has seen it.
+        ours["expires_at"] = {"S": "soon"}
     odd_names = {text(random)[:255] or "x": attribute(random) for _ in range(random.randrange(3))}
     known = {
         "task_id",

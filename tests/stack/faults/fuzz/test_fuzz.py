@@ -72,7 +72,7 @@ def has_expired(item: FuzzedItem) -> bool:
 def task_ended_as_foretold(item: FuzzedItem, outcome: Outcome) -> bool:
     task = outcome.task_items.get((item.attributes["task_id"]["S"], item.attributes["provider"]["S"]))
     if task is None:
-        return has_expired(item)
+        return item.end in (End.IGNORED, End.FORGED) and has_expired(item)
     match item.end:
         case End.REJECTED:
             return task.get("status") == "rejected" and item.names_a_field(task["error"])
