@@ -34,7 +34,7 @@ from tunehook.errors import Unavailable
 from tunehook.times import now_ms
 
 BUSY_WITHIN_S: Final = 12.0
-"""How long a kill waits for a worker that is at work."""
+"""How long a kill waits for a worker that is at work; after that it takes an idle one, if there is any."""
 
 DELAYS_S: Final = (0.5, 5.0)
 """How long a delayed call waits; a function gives an answer up after 10 s."""

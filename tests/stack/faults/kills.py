@@ -22,7 +22,7 @@ from tunehook_local.embedded.state import Home
 CAN_KILL: Final = Path("/proc/self/cmdline").exists() and hasattr(os, "pidfd_open")
 """Whether this machine tells workers apart."""
 
-_LOOK_EVERY_S: Final = 0.05
+_LOOK_EVERY_S: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,8 @@ def _chosen(home: Home, function_name: str, chance: Random, within_s: float) -> 
         if busy and has_waited:
             # Otherwise each would be met at the very beginning of its work.
             has_waited = False
-            time.sleep(chance.uniform(0, 0.3))
+            # Mostly soon: much of the work takes milliseconds, and is to be met as well.
+            time.sleep(0.3 * chance.random() ** 3)
             continue
         out_of_time = time.monotonic() > deadline
         if busy or (workers and out_of_time):
