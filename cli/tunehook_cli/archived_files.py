@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 from typing import IO, Final
 
@@ -15,8 +19,6 @@ from urllib3.exceptions import HTTPError
 
 from tunehook.errors import TunehookError, Unavailable
 from tunehook.events import ArchivedAsset
-from tunehook.ids import digest
-from tunehook.result_keys import task_prefix
 from tunehook_cli.output import size
 
 TRIES: Final = 5
@@ -30,6 +32,16 @@ ReadFile = Callable[[str, int], Iterable[bytes]]
 _DEVICES: Final = (f"{device}{number}" for device in ("com", "lpt") for number in range(1, 10))
 _RESERVED: Final = frozenset({"con", "prn", "aux", "nul", *_DEVICES})
 """What Windows takes for a device, whatever follows a dot; folders of WSL may lie there."""
+
+_UNUSABLE: Final = dict.fromkeys(map(ord, '/\\:*?"<>|'), "_")
+"""What Windows refuses in a name."""
+
+_STEM_BYTES: Final = 160
+"""Of a name's 255 bytes on Linux: room is left for numbers, the extension and ``.part``."""
+
+_EXTENSION: Final = re.compile(r"\.[A-Za-z0-9]{1,10}$")
+_MARKED: Final = ("large_cover",)
+"""Types of files that say so in their names; the others of a clip differ by their extensions."""
 
 
 class NotWritable(TunehookError):
@@ -147,36 +159,90 @@ def _on_disk(path: Path) -> Iterator[None]:
         raise NotWritable(f"cannot write {path}: {error.strerror or error}") from None
 
 
-def places_of(assets: Sequence[ArchivedAsset], provider: str, task_id: str, folder: Path) -> dict[str, Path]:
-    """Return where in `folder` the archived ones are put, by their keys: ``<clip>/<name>``, as in S3.
+Titles = Mapping[str | None, str | None]
+"""The titles of all clips of a task, by their ids."""
 
-    Where two differ by case alone, the later one gets a digest; what is a device to Windows gets an underscore.
+
+def names_of(assets: Sequence[ArchivedAsset], titles: Titles) -> dict[str, str]:
+    """Return the names of the archived ones by their keys, as `places_of` gives them in an empty folder."""
+    return _named(assets, titles, lambda *_: True)
+
+
+def places_of(assets: Sequence[ArchivedAsset], titles: Titles, folder: Path) -> dict[str, Path]:
+    """Return where in `folder` the archived ones are put, by their keys, each named by the title of its clip.
+
+    Clips of the same title are numbered, ``City Lights (1).mp3``; one without a title is named by its id. Where another
+    file lies under a name, the files of that clip get the next free number.
+
+    Raises `NotWritable` if what lies there cannot be read.
     """
-    taken: dict[str, str] = {}
-    keys = [asset.key for asset in assets if asset.key is not None]
-    prefix = task_prefix(provider, task_id)
-    return {key: folder.joinpath(*_parts(key.removeprefix(prefix), taken)) for key in keys}
+    names = _named(assets, titles, lambda name, asset: _is_free(folder / name, asset))
+    return {key: folder / name for key, name in names.items()}
 
 
-def _parts(relative: str, taken: dict[str, str]) -> list[str]:
-    parts: list[str] = []
-    so_far = ""
-    for part in filter(None, relative.split("/")):
-        so_far += f"/{part}"
-        name = _portable(part)
-        place = "/".join([*parts, name]).casefold()
-        if taken.setdefault(place, so_far) != so_far:
-            stem, dot, extension = name.rpartition(".") if "." in name else (name, "", "")
-            name = f"{stem}~{digest(so_far)[:8]}{dot}{extension}"
-        parts.append(name)
-    return parts
+def _named(
+    assets: Sequence[ArchivedAsset], titles: Titles, may_be: Callable[[str, ArchivedAsset], bool]
+) -> dict[str, str]:
+    kept: dict[str, list[ArchivedAsset]] = {}
+    for asset in assets:
+        if asset.key is not None:
+            kept.setdefault(asset.clip_id, []).append(asset)
+    # Those without files count too: what is missing now may be kept later.
+    stems = {clip: _stem(titles.get(clip), str(clip)) for clip in dict.fromkeys([*titles, *kept])}
+    alike = Counter(map(_folded, stems.values()))
+    before: Counter[str] = Counter()
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for clip, stem in stems.items():
+        before[_folded(stem)] += 1
+        number, most = before[_folded(stem)], alike[_folded(stem)]
+        files = kept.get(str(clip), [])
+        for each in chain([number if most > 1 else None], count(most + 1)):
+            found = _names(stem if each is None else f"{stem} ({each})", files)
+            is_new = taken.isdisjoint(map(_folded, found.values()))
+            if is_new and all(may_be(found[str(file.key)], file) for file in files):
+                break
+        taken |= set(map(_folded, found.values()))
+        names |= found
+    return names
 
 
-def _portable(part: str) -> str:
-    if part.split(".")[0].casefold() in _RESERVED:
-        return f"_{part}"
-    # Windows strips dots off the end, and with nothing but dots a part leads elsewhere.
-    return f"{part}_" if part.endswith(".") else part
+def _names(stem: str, assets: Iterable[ArchivedAsset]) -> dict[str, str]:
+    """Return the names of the files of one clip, by their keys: alike but for their extensions, as far as that does."""
+    names: dict[str, str] = {}
+    for asset in assets:
+        found = _EXTENSION.search(str(asset.key))
+        kind = f" {asset.type.replace('_', ' ')}"
+        plain = kind if asset.type in _MARKED else ""
+        for more in chain([plain, kind], (f"{kind} {number}" for number in count(2))):
+            name = f"{stem}{more}{found[0] if found else ''}"
+            if _folded(name) not in map(_folded, names.values()):
+                break
+        names[str(asset.key)] = name
+    return names
+
+
+def _is_free(path: Path, asset: ArchivedAsset) -> bool:
+    """Return whether a file may be put there: nothing is there, or that very file."""
+    with _on_disk(path):
+        return not path.exists() or (path.is_file() and _digest(path) == asset.sha256)
+
+
+def _stem(title: str | None, clip_id: str) -> str:
+    """Return a title as the beginning of a file's name, on any file system."""
+    for text in (title or "", clip_id):
+        usable = "".join(char if char.isprintable() else " " for char in unicodedata.normalize("NFC", text))
+        stem = " ".join(usable.translate(_UNUSABLE).split()).strip(". ")
+        encoded = stem.encode("utf-8", "replace")[:_STEM_BYTES]
+        stem = encoded.decode("utf-8", "ignore").strip(". ")
+        if stem.strip("_"):
+            return f"_{stem}" if stem.split(".")[0].strip().casefold() in _RESERVED else stem
+    return "clip"
+
+
+def _folded(name: str) -> str:
+    """Return what is the same for names that are the same to some file systems."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _digest(path: Path) -> str:

@@ -17,11 +17,11 @@ COMMANDS: Final[dict[str, str]] = {
     "submit": "Have a task watched. One that is submitted again begins anew.",
     "watch": "Watch until the task has ended and its webhooks are settled; exit with 1 if it did not complete.",
     "results": "List the kept files of a task with fresh links, or download them.",
-    "archive": "Copy again what is missing of the files of a task that has ended. Nobody who was told is told again.",
+    "archive": "Retry the missing files of a task that has ended. No webhook is sent again.",
     "subscribe": "Have webhooks sent to a URL, and print the secret that signs them.",
     "listen": "Receive webhooks on this machine: verify them, print them, forward them; until Ctrl-C.",
-    "status": "Show how the stack stands: tasks, files, deliveries, queues, the poller; "
-    "exit with 1 if a part is not known.",
+    "status": "Show the state of the stack: tasks, files, deliveries, queues, the poller; "
+    "exit with 1 if a part is unknown.",
     "doctor": "Examine the stack and all that it rests on, and say what to do; "
     "exit with 1 if something must be mended.",
     "tasks": "The tasks that are or were watched.",

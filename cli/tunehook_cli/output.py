@@ -1,6 +1,6 @@
 """The output of the commands: tables for people or JSON for programs, times and sizes in human form.
 
-What is too wide for the terminal (40 columns or more) is folded; what stdout cannot encode is written as an escape.
+Nothing is wider than the terminal (40 columns or more); what stdout cannot encode is written as an escape.
 """
 
 from __future__ import annotations
@@ -10,33 +10,33 @@ import dataclasses
 import io
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import Any, Final
-
-from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
+from datetime import datetime, timedelta
+from datetime import timezone as fixed_zone
+from typing import TYPE_CHECKING, Any, Final
 
 from tunehook.operations.text import visible
 from tunehook.times import from_ms
+from tunehook_cli import layout
+from tunehook_cli.layout import Cell, Lines
 
-_WIDE: Final = 500
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+_WIDE: Final = 10_000
 """The width where there is no terminal: whoever reads the output there wants whole lines."""
 
-_COLUMN_MIN: Final = 8
-_GAP: Final = 2
-_FIELD_GAP: Final = 3
-_INDENT: Final = 2
-
 _DOTS: Final = "…"
+
+_NO_LINKS: Final = ("dumb", "unknown", "linux", "ansi", "cygwin")
+"""Values of TERM of terminals that print what a link is written with, or drop it."""
 
 _STATUSES: Final = {
     "green": ("completed", "delivered", "enabled"),
     "red": ("failed", "rejected", "unusable"),
-    "yellow": ("aborted", "disabled"),
+    "yellow": ("aborted", "cancelled", "disabled"),
     "cyan": ("pending",),
 }
 _STYLES: Final = {status: colour for colour, statuses in _STATUSES.items() for status in statuses}
@@ -49,27 +49,39 @@ class Output:
         self.as_json = as_json
 
     def json(self, document: object) -> None:
-        """Print JSON, for programs alone; models and dataclasses in it are written as objects."""
+        """Print JSON, for programs alone: what operations return as its document, or what a function returns.
+
+        A function is called only where JSON is wanted, and so can import `tunehook.operations.documents`.
+        """
         if self.as_json:
-            print_json(document)
+            print_json(document() if callable(document) else document)
 
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Print a listing: from 80 columns on a row has 3 lines at most, and the end of a text may be left out."""
         if not self.as_json:
-            console().print(make_table(headers, rows))
+            print_lines(make_table(headers, rows, listed=True))
 
     def fields(self, fields: Iterable[tuple[str, object]]) -> None:
         """Print names and values, one pair a line, without those whose value is None."""
         if not self.as_json:
-            page = console()
             shown = [(name, cell(value)) for name, value in fields if value is not None]
-            page.print(_fields(shown, page.width))
+            print_lines(layout.fields(shown, width()))
 
-    def section(self, title: str, content: RenderableType) -> None:
-        if not self.as_json:
-            page = console()
-            page.print()
-            page.print(Text(title, style="bold underline"))
-            page.print(content)
+    def section(self, title: str, content: RenderableType | Lines) -> None:
+        """Print a title, and below it lines, or a text that is folded as the terminal needs it."""
+        if self.as_json:
+            return
+        heading, room = Cell(title, "bold underline"), width()
+        folded = [heading] if room is None else layout.wrap(heading, room)
+        print_lines(Lines(((), *((each,) for each in folded))))
+        if isinstance(content, str):
+            lines = [Cell(each) for each in content.split("\n")]
+            folded = lines if room is None else [part for each in lines for part in layout.wrap(each, room)]
+            content = Lines(tuple((each,) for each in folded))
+        if isinstance(content, Lines):
+            print_lines(content)
+        else:
+            console().print(content)
 
     def line(self, text: str) -> None:
         if not self.as_json:
@@ -88,60 +100,37 @@ def prepare_streams() -> None:
 
 
 def console() -> Console:
-    wide = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    return Console(width=_WIDE if wide else None, highlight=False, markup=False, emoji=False)
+    from rich.console import Console
+
+    return Console(width=None if width() else _WIDE, highlight=False, markup=False, emoji=False)
 
 
-def make_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> RenderableType:
-    """Return a table for `rich`; what is too wide for the terminal is folded, the widest columns first, never cut.
+def width() -> int | None:
+    """Return how many columns the terminal has, None where stdout is none and nobody says how wide it is."""
+    if not sys.stdout.isatty() and not os.environ.get("COLUMNS", "").isdigit():
+        return None
+    return shutil.get_terminal_size().columns
 
-    The first column is not folded. Where it leaves too little for the others, each row is a block, a line a column.
-    """
+
+def knows_links() -> bool:
+    """Return whether stdout is a terminal in which a word can be a link, and nobody wants plain output."""
+    plain = "NO_COLOR" in os.environ or os.environ.get("TERM", "dumb") in _NO_LINKS
+    return sys.stdout.isatty() and not plain
+
+
+def print_lines(lines: Lines) -> None:
+    """Print lines as they are laid out, in colours on a terminal, none with spaces at its end."""
+    if sys.stdout.isatty() or os.environ.get("FORCE_COLOR"):
+        console().print(lines, soft_wrap=True)
+        return
+    for line in lines.lines:
+        print(layout.plain(line))
+
+
+def make_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, listed: bool = False) -> Lines:
+    """Return a table as `tunehook_cli.layout` lays it out; a column of `clock_time` has the zone in its heading."""
     cells = [[cell(value) for value in row] for row in rows]
-    widths = [
-        max(len(header), *(row[number].cell_len for row in cells), 0) for number, header in enumerate(headers)
-    ]
-    width = console().width
-    if widths[0] + sum(_GAP + min(each, _COLUMN_MIN) for each in widths[1:]) > width:
-        return _blocks(headers, cells, width)
-    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
-    for number, header in enumerate(headers):
-        table.add_column(header, overflow="fold", no_wrap=number == 0)
-    for row in cells:
-        table.add_row(*row)
-    return table
-
-
-def _blocks(headers: Sequence[str], rows: Iterable[Sequence[Text]], width: int) -> RenderableType:
-    labels = [header.lower() for header in headers]
-    parts: list[RenderableType] = []
-    for name, *others in rows:
-        name.stylize("bold")
-        name.overflow = "fold"
-        shown = [
-            (label, value) for label, value in zip(labels[1:], others, strict=True) if value.plain != "-"
-        ]
-        parts += [name, Padding(_fields(shown, width - _INDENT), (0, 0, 0, _INDENT))]
-    return Group(*parts)
-
-
-def _fields(fields: Sequence[tuple[str, Text]], width: int) -> RenderableType:
-    """Return names and values; a value of which a word does not fit beside the names stands below its own."""
-    label_width = max((len(name) for name, _ in fields), default=0)
-    parts: list[RenderableType] = []
-    for name, value in fields:
-        value.overflow = "fold"
-        label = Text(name, style="dim")
-        longest = max((word.cell_len for word in value.split(" ")), default=0)
-        if longest > width - label_width - _FIELD_GAP:
-            parts += [label, Padding(value, (0, 0, 0, _INDENT))]
-            continue
-        line = Table(box=None, pad_edge=False, padding=(0, _FIELD_GAP, 0, 0), show_header=False)
-        line.add_column(no_wrap=True, width=label_width)
-        line.add_column(overflow="fold")
-        line.add_row(label, value)
-        parts.append(line)
-    return Group(*parts)
+    return layout.table(headers, cells, width(), zone=zone(), dots=_dots(), listed=listed)
 
 
 def print_json(value: object) -> None:
@@ -174,10 +163,17 @@ def note(message: str) -> None:
     print(message, file=sys.stderr)
 
 
-def cell(value: object) -> Text:
+def cell(value: object) -> Cell:
     """Return a value for a table: a dash for nothing, colour for a known status, no control characters."""
+    if isinstance(value, Cell):
+        return value
     text = "-" if value is None or value == "" else printable(str(value))
-    return Text(text, style=_STYLES.get(text.split(",")[0].split(":")[0], ""))
+    style = _STYLES.get(text.split(",")[0].split(":")[0], "")
+    return Cell(text, style, is_time=isinstance(value, ClockTime))
+
+
+def _dots() -> str:
+    return printable(_DOTS)
 
 
 def printable(text: str) -> str:
@@ -192,25 +188,46 @@ def printable(text: str) -> str:
     return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
+class ClockTime(str):
+    """A time in the zone of `zone`, which the heading of its column says in a table."""
+
+    __slots__ = ()
+
+
 def moment(at_ms: int | None) -> str | None:
-    """Return a moment in local time, such as ``2026-11-20 17:01:57``; a number that is none as it is."""
+    """Return a moment such as ``2026-11-20 17:01:57 UTC+1``; a number that is none as it is."""
     if at_ms is None:
         return None
     at = _local(at_ms)
-    return f"{at_ms} ms" if at is None else f"{at:%Y-%m-%d %H:%M:%S}"
+    return f"{at_ms} ms" if at is None else ClockTime(f"{at:%Y-%m-%d %H:%M:%S} {zone()}")
 
 
-def clock_time(at_ms: int) -> str:
-    """Return a moment of today as ``17:01:57``, any other as `moment` does."""
+def clock_time(at_ms: int) -> ClockTime:
+    """Return a moment of today as ``17:01:57``, any other with its date, both without the zone."""
     at = _local(at_ms)
-    if at is not None and at.date() == datetime.now().astimezone().date():
-        return f"{at:%H:%M:%S}"
-    return str(moment(at_ms))
+    if at is None:
+        return ClockTime(f"{at_ms} ms")
+    today = datetime.now(_zone()).date()
+    return ClockTime(f"{at:%H:%M:%S}" if at.date() == today else f"{at:%Y-%m-%d %H:%M:%S}")
+
+
+def zone() -> str:
+    """Return the zone of all times that are printed, that of this machine at this moment: ``UTC``, ``UTC+5:30``."""
+    minutes = _zone().utcoffset(None) // timedelta(minutes=1)
+    if not minutes:
+        return "UTC"
+    hours, rest = divmod(abs(minutes), 60)
+    return f"UTC{'-' if minutes < 0 else '+'}{hours}{f':{rest:02}' if rest else ''}"
+
+
+def _zone() -> fixed_zone:
+    # One for all moments, in summer and winter: a heading names one.
+    return fixed_zone(datetime.now().astimezone().utcoffset() or timedelta())
 
 
 def _local(at_ms: int) -> datetime | None:
     try:
-        return from_ms(at_ms).astimezone()
+        return from_ms(at_ms).astimezone(_zone())
     except (OverflowError, ValueError, OSError):
         # Whoever writes items by hand may write years that no calendar has.
         return None

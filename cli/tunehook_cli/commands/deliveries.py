@@ -71,7 +71,7 @@ def list_deliveries(
         )
         for each in found[:limit]
     ]
-    out.table(("DELIVERY", "MADE", "EVENT", "STATUS", "TASK", "TO", "TRIES", "LAST ANSWER"), rows)
+    out.table(("DELIVERY", "MADE", "EVENT", "STATUS", "TASK", "TO", "TRIES", "RESPONSE"), rows)
     if len(found) > limit:
         out.note(f"The latest {limit}; --limit shows more.")
 
@@ -110,7 +110,7 @@ def show_delivery(delivery_id: DeliveryId, as_json: AsJson = False, stack: Stack
         for each in delivery.attempts
     ]
     if rows:
-        headers = ("RUN", "ATTEMPT", "AT", "TOOK", "ANSWER", "ITS BEGINNING")
+        headers = ("RUN", "ATTEMPT", "AT", "TOOK", "RESPONSE", "RESPONSE BODY")
         out.section("Attempts", make_table(headers, rows))
 
 

@@ -25,19 +25,18 @@ def list_messages(
     queue: Annotated[
         DeadLetters | None, typer.Argument(metavar="QUEUE", help=_QUEUES, show_default="all")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many of each queue.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows of each queue.")] = 50,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """List what lies in the dead-letter queues, the oldest first, and leave it there."""
+    """List the messages in the dead-letter queues, the oldest first. They stay there."""
     out, queues = Output(as_json), list(DeadLetters) if queue is None else [queue]
     # One more tells whether there is more.
     found = dead_letters.list_messages(find_stack(stack), queues, limit + 1)
     shown = [message for messages in found for message in messages[:limit]]
     out.json(shown)
     if not shown:
-        where = "the dead-letter queues" if queue is None else f"the dead letters of {queue}"
-        out.note(f"There is nothing in {where}.")
+        out.note("The dead-letter queues are empty." if queue is None else f"The queue {queue} is empty.")
         return
     out.table(
         ("QUEUE", "SENT", "WHAT", "WHY"),
@@ -45,22 +44,21 @@ def list_messages(
     )
     for each, messages in zip(queues, found, strict=True):
         if len(messages) > limit:
-            out.note(f"There is more in the dead letters of {each}; --limit shows it.")
-    out.note("`tunehook dlq redrive QUEUE` has it done after all, once its cause is gone.")
+            out.note(f"There are more in {each}; --limit shows them.")
+    out.note("Once the cause is fixed, `tunehook dlq redrive QUEUE` retries them.")
 
 
 @app.command("redrive")
 def redrive(
     queue: Annotated[DeadLetters, typer.Argument(metavar="QUEUE", help=_QUEUES)],
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 10_000,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of messages.")] = 10_000,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Have done what lies in a dead-letter queue; exit with 1 if some of it is still not.
+    """Retry the messages of a dead-letter queue; exit with 1 if some of them fail again.
 
-    What is behind the fulfillment and the deliveries queue goes back there. For intake, every item of the Tasks table
-    that still has no status is taken in. For the poller there is nothing to do: its next start has done it, and the
-    records are removed.
+    Those of fulfillment and deliveries go back to their queue. For intake, every item of the Tasks table that still has
+    no status is handed to it again. Records of the poller are removed: its next run has picked up the work.
     """
     out, found = Output(as_json), find_stack(stack)
     if queue is DeadLetters.INTAKE:
@@ -68,7 +66,7 @@ def redrive(
     elif queue is DeadLetters.POLLER:
         removed = dead_letters.purge(found, queue, limit)
         out.json({"queue": queue, "removed": removed})
-        why = "every start of the poller does what those before it have left"
+        why = "the next run of the poller picks up the work"
         out.line(f"Removed {counted(removed, 'record')}: {why}.")
     else:
         moved = dead_letters.move_back(found, queue, limit)
@@ -80,9 +78,9 @@ def _run_intake(out: Output, stack: Stack, limit: int) -> None:
     run = dead_letters.run_intake(stack, limit)
     left = [{"task_id": key.task_id, "provider": key.provider} for key in run.left]
     out.json({"queue": DeadLetters.INTAKE, "taken_in": run.taken_in, "removed": run.removed, "left": left})
-    out.line(f"Had {counted(run.taken_in, 'item')} taken in, and removed {counted(run.removed, 'record')}.")
+    out.line(f"Had {counted(run.taken_in, 'item')} accepted, and removed {counted(run.removed, 'record')}.")
     if run.left:
         names = ", ".join(printable(f"{key.provider} {key.task_id}") for key in run.left[:_NAMED])
         more = f" and {len(run.left) - _NAMED} more" if len(run.left) > _NAMED else ""
-        warn(f"intake has not taken in {counted(len(run.left), 'item')}, and its log says why: {names}{more}")
+        warn(f"intake has not accepted {counted(len(run.left), 'item')}; its log says why: {names}{more}")
         raise typer.Exit(1)

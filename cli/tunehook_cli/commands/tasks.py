@@ -25,10 +25,10 @@ app = typer.Typer(no_args_is_help=True)
 def list_tasks(
     status: Annotated[
         Status | None,
-        typer.Option(metavar="STATUS", help="Only those that are pending, completed, failed or rejected."),
+        typer.Option(metavar="STATUS", help="Filter by status: pending, completed, failed or rejected."),
     ] = None,
     provider: ProviderName = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows.")] = 50,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
@@ -37,7 +37,7 @@ def list_tasks(
     page = tasks.list_tasks(find_stack(stack), status=status, provider=provider, limit=limit)
     out.json(page.tasks)
     if not page.tasks:
-        out.note("There is no such task." if status or provider else "There is no task.")
+        out.note("No tasks match." if status or provider else "There are no tasks.")
         return
     now = now_ms()
     headers = ("TASK", "PROVIDER", "STATUS", "SUBMITTED", "TOOK", "REMARK")
@@ -91,7 +91,7 @@ def _fields(task: TaskView) -> list[tuple[str, object]]:
         ("last error" if task.is_pending else "failure", rendering.trouble(task, now)),
         ("submitted", moment(task.submitted_at_ms)),
         ("finished", moment(task.finished_at_ms)),
-        ("end noticed", moment(task.detected_at_ms)),
+        ("detected", moment(task.detected_at_ms)),
         ("age" if task.is_pending else "took", rendering.took(task, now)),
         ("deadline", moment(task.deadline_ms) if task.is_pending else None),
         ("files kept", moment(task.archived_at_ms)),
@@ -122,5 +122,5 @@ def _place(asset: AssetView, folder: str) -> str:
     if asset.key:
         return asset.key.removeprefix(folder)
     if asset.status == "pending":
-        return f"may still come: {asset.reason}" if asset.reason else "may still come"
-    return f"not kept: {asset.reason}"
+        return f"pending: {asset.reason}" if asset.reason else "pending"
+    return f"unavailable: {asset.reason}"

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.console import RenderableType
 from rich.live import Live
 
 from tunehook.operations.tasks import find_keys
@@ -94,7 +93,7 @@ def _progress(state: TaskState) -> str:
     return f"{state.task.status}; {remarks}" if remarks else state.task.status
 
 
-def _table(states: Sequence[TaskState]) -> RenderableType:
+def _table(states: Sequence[TaskState]) -> output.Lines:
     headers = ("TASK", "PROVIDER", "STATUS", "TIME", "REMARKS")
     return output.make_table(headers, [_row(state, now_ms()) for state in states])
 

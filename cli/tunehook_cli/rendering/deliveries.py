@@ -53,5 +53,5 @@ def print_webhooks(out: Output, deliveries: Sequence[Delivery]) -> None:
         for each in deliveries
     ]
     if rows:
-        headers = ("MADE", "EVENT", "STATUS", "TRIES", "TO", "LAST ANSWER")
+        headers = ("MADE", "EVENT", "STATUS", "TRIES", "TO", "RESPONSE")
         out.section("Webhooks", make_table(headers, rows))

@@ -27,7 +27,7 @@ def phase(task: TaskView) -> str | None:
     """Return what the provider says of a pending task: ``queued``, ``processing``, or done but for a file."""
     if not task.is_pending:
         return None
-    return "completed, but a clip still streams: its file is waited for" if task.streams else task.phase
+    return "completed, but a clip is still streaming: waiting for its file" if task.streams else task.phase
 
 
 def trouble(task: TaskView, now_ms: int) -> str | None:
@@ -35,7 +35,7 @@ def trouble(task: TaskView, now_ms: int) -> str | None:
     if not task.is_pending:
         return None if task.failure is None else f"{task.failure.code}: {task.failure.reason}"
     if task.deadline_ms is not None and task.deadline_ms <= now_ms:
-        could_not = f"could not be asked: {task.last_error}" if task.last_error else "waits for its question"
+        could_not = f"cannot be polled: {task.last_error}" if task.last_error else "waiting to be polled"
         return f"past its deadline; {could_not}"
     return task.last_error or None
 
@@ -63,7 +63,7 @@ def clip_titles(task: TaskView) -> dict[str | None, str | None]:
     return {clip.clip_id: clip.title for clip in task.clips}
 
 
-def file_rows(task: TaskView, files: Sequence[F], place: Callable[[F], str]) -> list[tuple[object, ...]]:
+def file_rows(task: TaskView, files: Sequence[F], place: Callable[[F], object]) -> list[tuple[object, ...]]:
     """Return a row for each file: its clip, kind, size, content type and place."""
     titles = clip_titles(task)
     return [
@@ -91,9 +91,9 @@ def files(task: TaskView) -> str | None:
 def missing_files(task: TaskView) -> str:
     missing = [asset for asset in task.assets if asset.status == "pending"]
     if not missing:
-        return "its files are being copied"
+        return "files are being copied"
     names = ", ".join(sorted({str(asset.type) for asset in missing}))
-    return f"{len(missing)} of {len(task.assets)} files may still come ({names})"
+    return f"{len(missing)} of {len(task.assets)} files pending ({names})"
 
 
 def remarks(task: TaskView, now_ms: int, deliveries: Sequence[Delivery] = ()) -> str:
@@ -101,7 +101,7 @@ def remarks(task: TaskView, now_ms: int, deliveries: Sequence[Delivery] = ()) ->
     parts = [trouble(task, now_ms) or phase(task)]
     if not task.is_pending:
         if task.is_in_index:
-            parts.append("its event is on the way")
+            parts.append("event pending")
         elif (archived := files(task)) is None:
             parts.append(missing_files(task))
             parts += [f"webhooks: {counts(deliveries)}"] if deliveries else []

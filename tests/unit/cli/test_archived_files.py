@@ -14,7 +14,7 @@ from tunehook.events import ArchivedAsset
 from tunehook.operations.results import read_file
 from tunehook.operations.stack import Stack
 from tunehook_cli import archived_files
-from tunehook_cli.archived_files import TRIES, NotWritable, places_of
+from tunehook_cli.archived_files import TRIES, NotWritable, names_of, places_of
 
 DATA = bytes(range(256)) * 8
 
@@ -149,36 +149,78 @@ def test_a_full_disk_is_told_as_such_and_nothing_is_asked_for_again(
     assert s3.ranges == [None]
 
 
-def places(*relative: str) -> list[str]:
-    keys = [f"results/suno/t/{each}" for each in relative]
-    found = places_of([asset(key) for key in keys], "suno", "t", Path("f"))
-    return [found[key].relative_to("f").as_posix() for key in keys]
+def names(*files: tuple[str, str], **titles: str | None) -> list[str]:
+    """Return the names of files, each given by its clip and its name in S3."""
+    kinds = {"cover": "cover", "large": "large_cover", "video": "video", "lyrics": "lyrics"}
+    assets = [
+        asset(
+            f"results/suno/t/{clip}/{name}",
+            clip_id=clip,
+            type=next((kind for part, kind in kinds.items() if name.startswith(part)), "audio"),
+        )
+        for clip, name in files
+    ]
+    found = names_of(assets, dict(titles))
+    return [found[str(each.key)] for each in assets]
 
 
-def test_files_lie_as_in_s3() -> None:
-    names = ["clip%201/audio.mp3", "clip%201/cover.jpg", "c2/audio.mp3", "text-1/lyrics.txt"]
-    assert places(*names) == names
+def test_files_are_named_by_the_title_of_their_clip() -> None:
+    kept = [("a", "audio.mp3"), ("a", "cover.jpeg"), ("a", "large_cover.jpeg"), ("a", "video.mp4")]
+    assert names(*kept, ("b", "lyrics.txt"), a="City Lights", b="雨：夏") == [
+        "City Lights.mp3",
+        "City Lights.jpeg",
+        "City Lights large cover.jpeg",
+        "City Lights.mp4",
+        "雨：夏.txt",
+    ]
 
 
-def test_clips_that_differ_by_case_alone_do_not_fall_on_one_file() -> None:
-    one, two, again = places("aBc/audio.mp3", "abc/audio.mp3", "aBc/cover.jpg")
-    assert (one, again) == ("aBc/audio.mp3", "aBc/cover.jpg")
-    assert two.startswith("abc~")
-    assert two.endswith("/audio.mp3")
-    assert len({each.casefold() for each in (one, two, again)}) == 3
+def test_clips_of_one_title_are_numbered_as_the_task_has_them() -> None:
+    kept = [("a", "audio.mp3"), ("b", "audio.mp3"), ("b", "cover.jpeg")]
+    assert names(*kept, a="City Lights", b="City lights") == [
+        "City Lights (1).mp3",
+        "City lights (2).mp3",
+        "City lights (2).jpeg",
+    ]
+    # The first one's file may still come.
+    assert names(*kept[1:], a="City Lights", b="City Lights")[0] == "City Lights (2).mp3"
+    # A title that looks like the number of another one.
+    assert len(set(names(*kept, ("c", "audio.mp3"), a="x", b="x", c="x (1)"))) == 4
+
+
+def test_a_clip_without_a_title_is_named_by_its_id() -> None:
+    assert names(("c1", "audio.mp3"), ("c2", "audio.mp3"), c1=None) == ["c1.mp3", "c2.mp3"]
 
 
 @pytest.mark.parametrize(
-    ("relative", "place"),
+    ("title", "name"),
     [
-        ("con/audio.mp3", "_con/audio.mp3"),
-        ("NUL.x/audio.mp3", "_NUL.x/audio.mp3"),
-        ("lpt1/com9.mp3", "_lpt1/_com9.mp3"),
-        ("console/audio.mp3", "console/audio.mp3"),
-        ("a./audio.mp3", "a._/audio.mp3"),
-        ("../../audio.mp3", ".._/.._/audio.mp3"),
-        ("/etc/audio.mp3", "etc/audio.mp3"),
+        ("../../etc/passwd", "_.._etc_passwd.mp3"),
+        ('a/b\\c:d*e?f"g<h>i|j', "a_b_c_d_e_f_g_h_i_j.mp3"),
+        ("con", "_con.mp3"),
+        ("NUL.x", "_NUL.x.mp3"),
+        ("console", "console.mp3"),
+        (" .hidden. ", "hidden.mp3"),
+        ("a\nb\x1b[31m\u202ec", "a b [31m c.mp3"),
+        ("夏" * 100, f"{'夏' * 53}.mp3"),
+        ("...", "a.mp3"),
+        ("???", "a.mp3"),
+        ("\udcff", "a.mp3"),
     ],
 )
-def test_names_that_mean_something_to_a_file_system_are_changed(relative: str, place: str) -> None:
-    assert places(relative) == [place]
+def test_a_title_is_a_name_on_any_file_system(title: str, name: str) -> None:
+    assert names(("a", "audio.mp3"), a=title) == [name]
+
+
+def test_what_lies_there_already_is_never_written_over(tmp_path: Path) -> None:
+    kept = [
+        asset("results/suno/t/a/audio.mp3", clip_id="a"),
+        asset("results/suno/t/a/cover.jpeg", clip_id="a", type="cover"),
+    ]
+    (tmp_path / "City Lights.jpeg").write_bytes(b"of another task")
+    found = places_of(kept, {"a": "City Lights"}, tmp_path)
+    assert [each.name for each in found.values()] == ["City Lights (2).mp3", "City Lights (2).jpeg"]
+    # What it wrote itself it finds again.
+    for place in found.values():
+        place.write_bytes(DATA)
+    assert places_of(kept, {"a": "City Lights"}, tmp_path) == found

@@ -11,6 +11,7 @@ from tunehook.delivery_request import DeliveryRequest
 from tunehook.signatures import notify_hook_subscription_id
 from tunehook.tasks import Format
 from tunehook.times import from_ms, iso, now_ms
+from tunehook_cli import output
 
 HOUR_MS = 3_600_000
 HOOK = "https://hook.example/x"
@@ -72,7 +73,8 @@ def test_the_list_says_what_went_where_and_what_came_back(tunehook: Any, stack: 
     put_delivery("msg_1", **FAILED)
     put_delivery("msg_2", ago_ms=HOUR_MS, url=HOOK, subscription_id=notify_hook_subscription_id(HOOK))
     header, first, second = tunehook("deliveries", "list", env={"COLUMNS": "300"}).stdout.splitlines()
-    assert header.split()[:7] == ["DELIVERY", "MADE", "EVENT", "STATUS", "TASK", "TO", "TRIES"]
+    names = ["DELIVERY", "MADE", "(UTC)", "EVENT", "STATUS", "TASK", "TO", "TRIES", "RESPONSE"]
+    assert header.replace(f"({output.zone()})", "(UTC)").split() == names
     words = first.split()
     assert (words[0], words[2:7]) == ("msg_1", ["task.completed", "failed", "task", "sub", "1"])
     assert "HTTP 503; all attempts failed" in first

@@ -126,7 +126,7 @@ def test_one_queue_may_be_listed_alone(tunehook: Any, operated: None) -> None:
 
 def test_an_empty_list_says_so_on_stderr(tunehook: Any, operated: None) -> None:
     result = tunehook("dlq", "list")
-    assert (result.stdout, result.stderr) == ("", "There is nothing in the dead-letter queues.\n")
+    assert (result.stdout, result.stderr) == ("", "The dead-letter queues are empty.\n")
     assert tunehook("dlq", "list", "--json").stdout == "[]\n"
 
 
@@ -134,7 +134,7 @@ def test_the_list_says_that_there_is_more(tunehook: Any, operated: None) -> None
     send("DeliveriesDeadLetters", *(str(number) for number in range(13)))
     result = tunehook("dlq", "list", "--limit", "12")
     assert len(result.stdout.splitlines()) == 13
-    assert "There is more in the dead letters of deliveries" in result.stderr
+    assert "There are more in deliveries" in result.stderr
     assert len(bodies("DeliveriesDeadLetters")) == 13
 
 
@@ -215,7 +215,7 @@ def test_intake_takes_in_what_has_no_status(tunehook: Any, intake: IntakeFunctio
     put_task("refused", timeout_s=1)
     put_task("under way", status="pending")
     result = tunehook("dlq", "redrive", "intake")
-    assert (result.exit_code, result.stdout) == (0, "Had 2 items taken in, and removed 2 records.\n")
+    assert (result.exit_code, result.stdout) == (0, "Had 2 items accepted, and removed 2 records.\n")
     assert {item["task_id"]: item["status"] for item in items("TasksTable")} == {
         "lost": "pending",
         "refused": "rejected",
@@ -226,7 +226,7 @@ def test_intake_takes_in_what_has_no_status(tunehook: Any, intake: IntakeFunctio
 
 def test_an_item_with_bytes_in_it_is_taken_in(tunehook: Any, intake: IntakeFunction) -> None:
     put_task("t", notify_hook=b"\x00\xff", metadata={"set": {b"a"}})
-    assert "Had 1 item taken in" in tunehook("dlq", "redrive", "intake").stdout
+    assert "Had 1 item accepted" in tunehook("dlq", "redrive", "intake").stdout
     (item,) = items("TasksTable")
     assert (item["status"], item["error"]) == ("rejected", "notify_hook: must be a string")
 
@@ -234,7 +234,7 @@ def test_an_item_with_bytes_in_it_is_taken_in(tunehook: Any, intake: IntakeFunct
 def test_intake_gets_at_most_ten_items_at_once(tunehook: Any, intake: IntakeFunction) -> None:
     for number in range(23):
         put_task(f"t-{number}")
-    assert "Had 23 items taken in" in tunehook("dlq", "redrive", "intake").stdout
+    assert "Had 23 items accepted" in tunehook("dlq", "redrive", "intake").stdout
     assert intake.sizes == [10, 10, 3]
 
 
@@ -251,8 +251,8 @@ def test_failure_records_stay_while_an_item_has_no_status(
     put_task("bad\x1b")
     put_task("good")
     result = tunehook("dlq", "redrive", "intake")
-    assert (result.exit_code, result.stdout) == (1, "Had 1 item taken in, and removed 0 records.\n")
-    assert "warning: intake has not taken in 1 item, and its log says why: my-gw bad\\x1b" in result.stderr
+    assert (result.exit_code, result.stdout) == (1, "Had 1 item accepted, and removed 0 records.\n")
+    assert "warning: intake has not accepted 1 item; its log says why: my-gw bad\\x1b" in result.stderr
     assert bodies("IntakeDeadLetters") == ["{}"]
 
 
@@ -270,7 +270,7 @@ def test_failure_records_stay_if_intake_fails_as_a_whole(tunehook: Any, intake: 
 
 def test_records_of_items_that_were_taken_in_since_are_removed(tunehook: Any, intake: IntakeFunction) -> None:
     send("IntakeDeadLetters", "{}")
-    assert tunehook("dlq", "redrive", "intake").stdout == "Had 0 items taken in, and removed 1 record.\n"
+    assert tunehook("dlq", "redrive", "intake").stdout == "Had 0 items accepted, and removed 1 record.\n"
     assert (intake.sizes, bodies("IntakeDeadLetters")) == ([], [])
 
 

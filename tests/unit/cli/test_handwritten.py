@@ -237,7 +237,7 @@ def test_a_manifest_that_is_none_is_one_line(tunehook: Any, table: list[dict[str
         client("s3").put_object(Bucket="results", Key="results/suno/task-1/manifest.json", Body=content)
         result = tunehook("results", "task-1")
         assert result.exit_code == 2
-        assert "the manifest of task-1 is none" in result.stderr
+        assert "the manifest of task-1 cannot be read" in result.stderr
 
 
 SUBSCRIPTION = {

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from tests.support.aws import REGION, client, put, received
 
 KEY = "results/suno/task-1/clip%201/audio.mp3"
@@ -36,10 +37,28 @@ def test_the_files_are_listed_with_links_and_reasons(tunehook: Any, stack: None)
     keep(ASSET, MISSING)
     result = tunehook("results", "task-1")
     assert "我的曲目" in result.stdout
-    assert "/audio.mp3?" in result.stdout
-    assert "Signature=" in result.stdout
-    assert "not kept: HTTP 403" in result.stdout
-    assert "The links last until" in result.stderr
+    (link,) = [line for line in result.stdout.splitlines() if line.startswith("https://")]
+    assert "/audio.mp3?" in link
+    assert "Signature=" in link
+    assert "我的曲目.mp3" in result.stdout
+    assert "unavailable: HTTP 403" in result.stdout
+    assert "Links expire at" in result.stderr
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_a_link_is_never_folded_and_the_table_fits(tunehook: Any, stack: None, columns: str) -> None:
+    keep(ASSET, MISSING)
+    lines = tunehook("results", "task-1", env={"COLUMNS": columns}).stdout.splitlines()
+    links = [line for line in lines if line.startswith("https://")]
+    assert len(links) == 1
+    assert "Signature=" in links[0]
+    assert all(cell_len(line) <= int(columns) for line in lines if line not in links)
+    assert lines == [line.rstrip() for line in lines]
+
+
+def test_a_task_without_files_says_so(tunehook: Any, stack: None) -> None:
+    keep()
+    assert tunehook("results", "task-1").stderr == "The provider returned no files.\n"
 
 
 def test_the_list_as_json_has_links_that_say_when_they_end(tunehook: Any, stack: None) -> None:
@@ -56,7 +75,7 @@ def test_files_are_downloaded_and_lie_below_the_folder(tunehook: Any, stack: Non
     keep(ASSET, MISSING)
     result = tunehook("results", "task-1", "--download", str(tmp_path / "new"), "--json")
     there, missing = json.loads(result.stdout)
-    assert Path(there["path"]) == tmp_path / "new" / "clip%201" / "audio.mp3"
+    assert Path(there["path"]) == tmp_path / "new" / "我的曲目.mp3"
     assert Path(there["path"]).read_bytes() == DATA
     assert missing["path"] is None
 
@@ -84,7 +103,7 @@ def test_texts_and_files_of_no_known_kind_are_listed_and_downloaded(
     listed = tunehook("results", "task-1").stdout
     assert ", ".join(filter(None, (content_type, remark))) in listed
     tunehook("results", "task-1", "--download", str(tmp_path))
-    assert (tmp_path / "text-1" / name).read_bytes() == DATA
+    assert (tmp_path / f"text-1.{name.rpartition('.')[2]}").read_bytes() == DATA
 
 
 def test_a_file_that_is_not_what_was_kept_is_an_error_and_not_left_there(
@@ -120,7 +139,7 @@ def test_a_task_of_which_nothing_is_kept_is_an_error(tunehook: Any, stack: None)
     result = tunehook("results", "task-2")
     assert (result.exit_code, result.stderr) == (
         2,
-        "tunehook: TASK_ID: nothing is kept of task-2 (its status is pending)\n",
+        "tunehook: TASK_ID: no files are kept of task-2 (status pending)\n",
     )
 
 
@@ -136,7 +155,7 @@ def queue(stack: None, deploy: Any, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_archive_asks_for_what_is_missing_and_says_when_it_did(tunehook: Any, queue: str) -> None:
     keep(ASSET)
-    assert tunehook("archive", "task-1", "--no-wait").stdout == "Asked for.\n"
+    assert tunehook("archive", "task-1", "--no-wait").stdout == "Requested.\n"
     (request,) = received(queue)
     assert (request["request"], request["task_id"], request["provider"]) == ("archive", "task-1", "suno")
     assert request["requested_at_ms"] > 7

@@ -54,15 +54,15 @@ def told(tunehook: Any, *options: str) -> dict[str, Any]:
 def test_an_idle_stack_is_told_of_in_a_line_a_part(tunehook: Any, operated: None) -> None:
     assert shown(tunehook) == {
         "stack": ["tunehook in eu-west-1"],
-        "tasks": ["none is pending"],
+        "tasks": ["none pending"],
         "ended": ["none, in the last 24h"],
         "files": ["none"],
-        "deliveries": ["none was made, in the last 24h"],
-        "subscriptions": ["there is none"],
+        "deliveries": ["none, in the last 24h"],
+        "subscriptions": ["none"],
         "queues": ["fulfillment: empty", "deliveries: empty"],
         "dead letters": ["none"],
-        "poller": ["shard 0: no pass has had work yet"],
-        "providers": ["none is configured: add one with `tunehook providers set`"],
+        "poller": ["shard 0: no work yet"],
+        "providers": ["none configured: add one with `tunehook providers set`"],
     }
 
 
@@ -74,7 +74,7 @@ def test_pending_tasks_of_all_shards_are_counted_and_the_oldest_is_named(tunehoo
     first, *others = shown(tunehook)["tasks"]
     assert first.startswith("3 pending, the oldest for 2 min ")
     assert first.endswith(": my-gw old")
-    assert others == ["2 pending with trouble: no provider my-gw is configured"]
+    assert others == ["2 pending with errors: no provider my-gw is configured"]
 
 
 def test_tasks_with_one_trouble_are_counted_together_whatever_else_its_words_hold(
@@ -85,14 +85,14 @@ def test_tasks_with_one_trouble_are_counted_together_whatever_else_its_words_hol
         words = f"the provider refuses the key: HTTP 401: Invalid token (request id: {number})"
         put_pending(f"task-{number}", now - 1_000 + number, last_error=words, trouble=trouble, empty_count=0)
     _, trouble_line = shown(tunehook)["tasks"]
-    assert trouble_line.startswith("3 pending with trouble: the provider refuses the key: HTTP 401: Invalid")
+    assert trouble_line.startswith("3 pending with errors: the provider refuses the key: HTTP 401: Invalid")
 
 
 def test_tasks_past_their_deadline_are_counted(tunehook: Any, now: int) -> None:
     put_pending("late", now - 100_000, deadline_ms=now - 1)
     put_pending("early", now - 100_000, deadline_ms=now + 60_000)
     assert told(tunehook)["tasks"]["overdue"] == 1
-    assert "1 past their deadline, and waiting for an answer" in shown(tunehook)["tasks"]
+    assert "1 past the deadline, waiting for a response" in shown(tunehook)["tasks"]
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_deliveries_are_counted_in_an_index_without_their_payloads(
 
 def test_ended_tasks_whose_event_is_not_out_are_told_of(tunehook: Any, now: int) -> None:
     put_pending("t", now, status="completed")
-    assert shown(tunehook)["tasks"] == ["none is pending", "1 ended, and the event is on the way"]
+    assert shown(tunehook)["tasks"] == ["none pending", "1 ended, event pending"]
 
 
 def test_items_that_nothing_can_be_done_about_are_told_of(tunehook: Any, now: int) -> None:
@@ -149,7 +149,7 @@ def test_what_ended_lately_is_counted_by_status_and_files(tunehook: Any, now: in
     put_task("new")
     parts = shown(tunehook, "--since", "1h")
     assert parts["ended"] == ["3 completed, 1 failed, in the last 1h"]
-    assert parts["files"] == ["1 archived whole, 1 with files that could not be had, 1 on the way"]
+    assert parts["files"] == ["1 complete, 1 incomplete, 1 in progress"]
     assert told(tunehook)["ended"]["rejected"] == 1
 
 
@@ -163,7 +163,7 @@ def test_a_glance_reads_a_bounded_piece_and_says_so(
     part = told(tunehook)["ended"]
     assert (0 < part["failed"] < 12, part["complete"]) == (True, False)
     words = shown(tunehook)
-    assert words["ended"][0].startswith("at least, as more is stored than a glance reads: ")
+    assert words["ended"][0].startswith("at least (only part of the table was read): ")
     assert words["files"][0].startswith("at least")
 
 
@@ -203,7 +203,7 @@ def test_queues_and_dead_letters_are_counted(tunehook: Any, operated: None) -> N
     client("sqs").receive_message(QueueUrl=OUTPUTS["DeliveriesQueue"], VisibilityTimeout=600)
     send("IntakeDeadLetters")
     parts = shown(tunehook)
-    assert parts["queues"] == ["fulfillment: empty", "deliveries: 2 waiting, 1 being worked on, 1 for later"]
+    assert parts["queues"] == ["fulfillment: empty", "deliveries: 2 waiting, 1 in progress, 1 delayed"]
     assert parts["dead letters"] == ["intake: 1; `tunehook dlq list intake` shows them"]
 
 
@@ -214,9 +214,9 @@ def test_of_each_shard_it_is_said_whether_it_is_watched(tunehook: Any, now: int)
     leases.give_up(1, "another", now - 60_000)
     leases.register(2, now)
     first, second, third = shown(tunehook)["poller"]
-    assert first == "shard 0: a poller watches"
-    assert second.startswith("shard 1: the last pass with work ended 1 min ")
-    assert third == "shard 2: no pass has had work yet"
+    assert first == "shard 0: poller is running"
+    assert second.startswith("shard 1: idle, last work 1 min ")
+    assert third == "shard 2: no work yet"
 
 
 def test_providers_are_named_without_their_keys(tunehook: Any, operated: None, providers: Any) -> None:
@@ -240,8 +240,8 @@ def test_a_part_that_cannot_be_read_does_not_hide_the_others(
     )
     result = tunehook("status")
     assert result.exit_code == 1
-    assert "not known: AWS denies GetSecretValue" in result.stdout
-    assert "none is pending" in result.stdout
+    assert "unknown: AWS denies GetSecretValue" in result.stdout
+    assert "none pending" in result.stdout
     result = tunehook("status", "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["providers"]["error"].startswith("AWS denies GetSecretValue")
@@ -254,7 +254,7 @@ def test_an_output_that_the_stack_lacks_is_named_at_its_parts(
     result = tunehook("status", "--stack", "older")
     assert result.exit_code == 1
     assert (
-        "dead letters    not known: the stack older in eu-west-1 has no output PollerDeadLetters"
+        "dead letters    unknown: the stack older in eu-west-1 has no output PollerDeadLetters"
         in result.stdout
     )
 

@@ -46,9 +46,9 @@ def test_a_task_past_its_deadline_says_that_it_waits_for_an_answer_and_why(
     put_task("a", status="pending", submitted_at_ms=2, deadline_ms=1, last_error=refused)
     put_task("b", status="pending", submitted_at_ms=1, deadline_ms=1, phase="processing")
     out = tunehook("tasks", "list").stdout.splitlines()[1:]
-    assert out[0].rstrip().endswith(f"past its deadline; could not be asked: {refused}")
-    assert out[1].rstrip().endswith("past its deadline; waits for its question")
-    assert "past its deadline; could not be asked" in tunehook("tasks", "show", "a").stdout
+    assert out[0].rstrip().endswith(f"past its deadline; cannot be polled: {refused}")
+    assert out[1].rstrip().endswith("past its deadline; waiting to be polled")
+    assert "past its deadline; cannot be polled" in tunehook("tasks", "show", "a").stdout
 
 
 def test_the_list_shortens_what_a_provider_says_and_show_does_not(tunehook: Any, stack: None) -> None:
@@ -60,8 +60,8 @@ def test_the_list_shortens_what_a_provider_says_and_show_does_not(tunehook: Any,
 
 def test_a_task_that_waits_for_a_file_of_a_clip_says_so(tunehook: Any, stack: None) -> None:
     put_task("a", status="pending", submitted_at_ms=1, phase="processing", streaming_since_ms=1)
-    assert "completed, but a clip still streams" in tunehook("tasks", "list").stdout
-    assert "completed, but a clip still streams" in tunehook("tasks", "show", "a").stdout
+    assert "completed, but a clip is still streaming" in tunehook("tasks", "list").stdout
+    assert "completed, but a clip is still streaming" in tunehook("tasks", "show", "a").stdout
 
 
 def test_the_list_can_be_narrowed(tunehook: Any, stack: None) -> None:
@@ -156,7 +156,7 @@ def test_show_tells_of_the_files_and_the_webhooks_of_a_task(tunehook: Any, stack
         "audio/mpeg",
         "audio.mp3",
     ]
-    assert "not kept: HTTP 403" in out
+    assert "unavailable: HTTP 403" in out
     assert "sub_1" in out
     assert "HTTP 503; next attempt" in out
     assert "sub_2" not in out
@@ -195,9 +195,9 @@ def test_a_file_that_may_still_come_is_told_from_one_that_does_not(tunehook: Any
         ],
     )
     out = tunehook("tasks", "show", "a").stdout
-    assert "2 of 3 files may still come (cover, video)" in out
-    assert "may still come: HTTP 404" in out
-    assert "not kept: HTTP 410" in out
+    assert "2 of 3 files pending (cover, video)" in out
+    assert "pending: HTTP 404" in out
+    assert "unavailable: HTTP 410" in out
 
 
 def test_show_has_a_text_that_is_a_result_and_its_file(tunehook: Any, stack: None) -> None:

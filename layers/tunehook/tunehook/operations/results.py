@@ -45,15 +45,15 @@ def get_files(stack: Stack, task: TaskView) -> list[ArchivedAsset]:
     except ClientError as error:
         if code_of(error) != "NoSuchKey":
             raise
-        reason = f"nothing is kept of {task.task_id} (its status is {task.status})"
+        reason = f"no files are kept of {task.task_id} (status {task.status})"
         raise NotFound("task_id", reason) from None
     try:
         manifest = json.loads(answer["Body"].read())
         return [ArchivedAsset.model_validate(asset) for asset in manifest["assets"]]
     except (ValueError, TypeError, KeyError) as error:
         raise Unavailable(
-            f"the manifest of {task.task_id} is none ({type(error).__name__}): "
-            f"`tunehook archive {task.task_id}` makes it anew"
+            f"the manifest of {task.task_id} cannot be read ({type(error).__name__}): "
+            f"`tunehook archive {task.task_id}` creates it again"
         ) from None
 
 
