@@ -26,6 +26,9 @@ _NOTHING: Final = "-"
 _PADDED_MAX: Final = 40
 """How far a column is padded where there is no terminal: one long cell must not push the others away in all rows."""
 
+_CHAR_MAX: Final = 2
+"""How wide a character is at most."""
+
 _TEXT_MIN: Final = 24
 """What a text in the last column needs to stay in it, over two lines."""
 
@@ -69,7 +72,9 @@ class Lines:
 
         for line in self.lines:
             parts = [(cell.plain, cell.style) for cell in line]
-            yield Text.assemble(*parts, no_wrap=True, overflow="ignore")
+            text = Text.assemble(*parts, no_wrap=True, overflow="ignore")
+            text.rstrip()
+            yield text
 
 
 def plain(line: Line) -> str:
@@ -244,7 +249,8 @@ def wrap(cell: Cell, width: int, first: int | None = None) -> list[Cell]:
     The first one is empty where a word fits into the second one only.
     """
     lines: list[str] = []
-    line, room = "", width if first is None else first
+    width = max(width, _CHAR_MAX)
+    line, room = "", width if first is None else max(first, _CHAR_MAX)
     for word in cell.plain.split(" "):
         gap = " " if line else ""
         if cell_len(line + gap + word) <= room:

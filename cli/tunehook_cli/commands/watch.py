@@ -15,6 +15,7 @@ from tunehook.operations.tasks import find_keys
 from tunehook.times import now_ms
 from tunehook_cli import output
 from tunehook_cli.commands.options import AsJson, ProviderName, StackName
+from tunehook_cli.layout import Lines
 from tunehook_cli.rendering import tasks as rendering
 from tunehook_cli.stack import find_stack
 from tunehook_cli.watching import TaskState, Watcher, follow
@@ -93,7 +94,7 @@ def _progress(state: TaskState) -> str:
     return f"{state.task.status}; {remarks}" if remarks else state.task.status
 
 
-def _table(states: Sequence[TaskState]) -> output.Lines:
+def _table(states: Sequence[TaskState]) -> Lines:
     headers = ("TASK", "PROVIDER", "STATUS", "TIME", "REMARKS")
     return output.make_table(headers, [_row(state, now_ms()) for state in states])
 

@@ -503,7 +503,7 @@ def created_subscription_document(view: SubscriptionView, signing_secret: str) -
 
 def _subscribed(view: SubscriptionView, secret: SecretVersions | None) -> dict[str, Any]:
     # The versions on the item are only where the count began.
-    versions = {"secret_version": None, "previous_secret_until_ms": None}
+    versions: dict[str, int | None] = {"secret_version": None, "previous_secret_until_ms": None}
     if secret is not None:
         until_ms = secret.previous_until_ms or None
         versions = {"secret_version": secret.present, "previous_secret_until_ms": until_ms}
