@@ -91,6 +91,8 @@ class Watcher:
         if item is None:
             return TaskState(key, None, settled=True)
         task = TaskView.of(item)
+        if task.is_cancelled:
+            return TaskState(key, task, settled=True)
         if task.is_pending or task.is_in_index or task.event_id is None:
             self._runs.pop(key, None)
             is_over = not (task.is_pending or task.is_in_index) and task.is_archived

@@ -19,5 +19,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing els
 BodyFormat = Annotated[
     str | None, typer.Option(help="The body: standard, provider or cloudevents.", show_default="standard")
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ProviderName = Annotated[str | None, typer.Option("--provider", help="The provider's name.")]
 TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The task's id at the provider.")]

@@ -12,7 +12,8 @@ from tunehook.operations import tasks
 from tunehook.operations.task_view import AssetView, TaskView
 from tunehook.tasks import Status
 from tunehook.times import now_ms
-from tunehook_cli.commands.options import AsJson, ProviderName, StackName, TaskId
+from tunehook_cli.commands.options import AsJson, ProviderName, StackName, TaskId, Yes
+from tunehook_cli.confirming import confirm
 from tunehook_cli.output import Output, clock_time, make_table, moment, printable
 from tunehook_cli.rendering import tasks as rendering
 from tunehook_cli.rendering.deliveries import print_webhooks
@@ -25,7 +26,9 @@ app = typer.Typer(no_args_is_help=True)
 def list_tasks(
     status: Annotated[
         Status | None,
-        typer.Option(metavar="STATUS", help="Filter by status: pending, completed, failed or rejected."),
+        typer.Option(
+            metavar="STATUS", help="Filter by status: pending, completed, failed, rejected or cancelled."
+        ),
     ] = None,
     provider: ProviderName = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows.")] = 50,
@@ -78,6 +81,28 @@ def show_task(
     print_webhooks(out, deliveries)
 
 
+@app.command("cancel")
+def cancel_task(
+    task_id: TaskId,
+    provider: ProviderName = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    stack: StackName = None,
+) -> None:
+    """Stop watching a pending task. No event and no webhook is sent; submit it again to run it again.
+
+    The provider is not told, and may finish the task all the same.
+    """
+    out, found = Output(as_json), find_stack(stack)
+    task = tasks.get_task(found, task_id, provider)
+    if task.is_pending:
+        confirm(f"Cancel {task_id} of {task.provider}?", yes=yes)
+    cancelled = tasks.cancel(found, task_id, task.provider)
+    out.json(cancelled.task.item)
+    verb = "was already cancelled" if cancelled.was_cancelled else "is cancelled"
+    out.line(f"{printable(task_id)} of {printable(task.provider)} {verb}.")
+
+
 def _fields(task: TaskView) -> list[tuple[str, object]]:
     now = now_ms()
     metadata = task.metadata
@@ -91,16 +116,20 @@ def _fields(task: TaskView) -> list[tuple[str, object]]:
         ("last error" if task.is_pending else "failure", rendering.trouble(task, now)),
         ("submitted", moment(task.submitted_at_ms)),
         ("finished", moment(task.finished_at_ms)),
-        ("detected", moment(task.detected_at_ms)),
+        ("cancelled" if task.is_cancelled else "detected", moment(task.detected_at_ms)),
         ("age" if task.is_pending else "took", rendering.took(task, now)),
         ("deadline", moment(task.deadline_ms) if task.is_pending else None),
         ("files kept", moment(task.archived_at_ms)),
-        ("files", None if task.is_pending or task.is_archived else rendering.missing_files(task)),
+        ("files", rendering.missing_files(task) if _waits_for_files(task) else None),
         ("notify hook", task.notify_hook),
         ("notify format", task.notify_format),
         ("metadata", metadata),
         ("unreadable", ", ".join(task.unreadable) or None),
     ]
+
+
+def _waits_for_files(task: TaskView) -> bool:
+    return not (task.is_pending or task.is_cancelled or task.is_archived)
 
 
 def _print_files(out: Output, task: TaskView, bucket: str) -> None:

@@ -99,7 +99,7 @@ def missing_files(task: TaskView) -> str:
 def remarks(task: TaskView, now_ms: int, deliveries: Sequence[Delivery] = ()) -> str:
     """Return what there is to say of a task beside its status, its files and webhooks included."""
     parts = [trouble(task, now_ms) or phase(task)]
-    if not task.is_pending:
+    if not (task.is_pending or task.is_cancelled):
         if task.is_in_index:
             parts.append("event pending")
         elif (archived := files(task)) is None:

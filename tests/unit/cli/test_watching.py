@@ -440,3 +440,10 @@ def test_a_task_is_looked_at_when_its_round_has_come(world: World) -> None:
 def test_a_task_that_is_named_twice_is_looked_at_once() -> None:
     looks: Any = Looks(True)
     assert len(follow(looks, [KEY, KEY], lambda _: None, lambda _: None)) == 1
+
+
+def test_a_cancelled_task_ends_a_watch_with_status_1(tunehook: Any, world: World) -> None:
+    world.subscribe()
+    world.task(status="cancelled", detected_at_ms=NOW_MS)
+    result = tunehook("watch", "task-1")
+    assert (result.exit_code, result.stdout.split(" ", 1)[1]) == (1, "suno task-1: cancelled\n")

@@ -8,12 +8,13 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from tunehook.deliveries import Delivery
-from tunehook.errors import InvalidInput, NotFound
+from tunehook.errors import Conflict, InvalidInput, NotFound
 from tunehook.operations.stack import Stack
 from tunehook.operations.task_view import TaskView
 from tunehook.operations.text import visible
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
-from tunehook.tasks import TaskKey, check_request
+from tunehook.tasks import Status, TaskKey, check_request
+from tunehook.times import now_ms
 
 _TIMES: Final = ("submitted_at_ms", "finished_at_ms", "detected_at_ms", "deadline_ms", "archived_at_ms")
 _TROUBLE: Final = ("failure", "error", "last_error", "streaming_since_ms")
@@ -43,6 +44,13 @@ class TaskPage(BaseModel, frozen=True):
 
     tasks: list[TaskView]
     total: int
+
+
+class Cancellation(BaseModel, frozen=True):
+    """A cancelled task, and whether it had been cancelled before."""
+
+    task: TaskView
+    was_cancelled: bool
 
 
 def submit(stack: Stack, item: Mapping[str, Any]) -> Submission:
@@ -104,6 +112,27 @@ def get_task(stack: Stack, task_id: str, provider: str | None = None) -> TaskVie
 
 def no_such_task(task_id: str, provider: str | None = None) -> str:
     return f"there is no task {visible(task_id)}" + (f" of {provider}" if provider else "")
+
+
+def cancel(stack: Stack, task_id: str, provider: str | None = None) -> Cancellation:
+    """Cancel a pending task: it is no longer polled, and nobody is told. One that was cancelled before stays as it is.
+
+    Raises what `get_task` does; `Conflict` if the task has ended otherwise.
+
+    >>> cancel(stack, submit(stack, {"task_id": "t-1", "provider": "suno"}).item["task_id"]).task.status
+    'cancelled'
+    """
+    task = get_task(stack, task_id, provider)
+    write = stack.tasks.cancel(TaskKey(task.task_id, task.provider), now_ms())
+    if write.item is None:
+        raise NotFound("task_id", no_such_task(task_id, provider))
+    now = TaskView.of(write.item)
+    if now.status != Status.CANCELLED:
+        reason = (
+            f"{visible(task_id)} has ended (its status is {now.status}); only a pending task can be cancelled"
+        )
+        raise Conflict("task_id", reason)
+    return Cancellation(task=now, was_cancelled=not write.done)
 
 
 def deliveries_of(stack: Stack, task: TaskView) -> list[Delivery]:
