@@ -98,7 +98,10 @@ def cancel_task(
     if task.is_pending:
         confirm(f"Cancel {task_id} of {task.provider}?", yes=yes)
     cancelled = tasks.cancel(found, task_id, task.provider)
-    out.json(cancelled.task.item)
+    if as_json:
+        from tunehook.operations.documents import task_document
+
+        out.json(task_document(cancelled.task))
     verb = "was already cancelled" if cancelled.was_cancelled else "is cancelled"
     out.line(f"{printable(task_id)} of {printable(task.provider)} {verb}.")
 

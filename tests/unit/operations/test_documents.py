@@ -1,0 +1,109 @@
+"""The public documents: their fields, whatever the items hold, and their names, which webhooks and items have too."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fulfillment import payload
+from tunehook.aws.task_items import OF_A_RUN
+from tunehook.deliveries import Attempt, Delivery
+from tunehook.events import ArchivedAsset, ClipDetail
+from tunehook.http.guard import NetworkPolicy
+from tunehook.operations import documents
+from tunehook.operations.documents import (
+    AssetDocument,
+    AttemptDocument,
+    ClipDocument,
+    DeliveryDocument,
+    Document,
+    ProviderDocument,
+    SubscriptionDocument,
+    TaskDocument,
+)
+from tunehook.operations.subscriptions import SubscriptionView
+from tunehook.operations.task_view import TaskView
+from tunehook.providers.config import ProviderConfig
+from tunehook.tasks import USER_FIELDS
+
+WRONG: list[Any] = [
+    *(None, True, "", "words", 7, -1, 1.5, 10**17, 10**30, b"\x00", {"x", "y"}),
+    *([], ["words", 7, None], [{"title": 7}], {}, {"a": {"b": [1]}}),
+]
+INTERNAL = {"queue", "since_ms", "trouble", "suspicion", "not_found_count", "empty_count", "parked"}
+
+
+def attributes_of(document: type[Document]) -> set[str]:
+    return {field.alias or name for name, field in document.model_fields.items()}
+
+
+def test_all_that_is_public_of_an_item_is_in_its_document() -> None:
+    written = {*OF_A_RUN, *USER_FIELDS, "task_id", "provider", "phase", "last_error", "streaming_since_ms"}
+    written |= {"deadline_ms", "archived_at_ms", "assets"}
+    assert written - INTERNAL <= attributes_of(TaskDocument)
+    assert set(Delivery.model_fields) <= attributes_of(DeliveryDocument)
+    assert set(Attempt.model_fields) <= attributes_of(AttemptDocument)
+    assert set(ArchivedAsset.model_fields) <= attributes_of(AssetDocument)
+    assert set(ProviderConfig.model_fields) - {"api_key"} <= attributes_of(ProviderDocument)
+
+
+def test_what_webhooks_say_has_the_same_names() -> None:
+    in_data = {"task_id", "provider", "status", "submitted_at", "finished_at", "detected_at", "metadata"}
+    assert in_data | {"clips", "failure", "archive", "truncated"} <= TaskDocument.model_fields.keys()
+    assert {*payload._CLIP_FIELDS, *ClipDetail.model_fields} <= ClipDocument.model_fields.keys()
+    assert {*payload._ASSET_FIELDS, "url", "url_expires_at"} <= AssetDocument.model_fields.keys()
+
+
+def numbers(document: Any, path: str = "") -> Iterator[tuple[str, int]]:
+    match document:
+        case bool():
+            return
+        case int():
+            yield path, document
+        case dict():
+            for name, each in document.items():
+                yield from numbers(each, f"{path}.{name}")
+        case list():
+            for each in document:
+                yield from numbers(each, path)
+
+
+MOMENT_MS = 1_800_000_000_000
+
+
+def test_no_number_is_a_moment() -> None:
+    for document in (TaskDocument, DeliveryDocument, SubscriptionDocument, AssetDocument):
+        item = {name: MOMENT_MS for name in attributes_of(document) if name.endswith(("_ms", "_at"))}
+        told = document.read(item | {"expires_at": MOMENT_MS // 1000}).to_json()
+        assert list(numbers(told)) == []
+        assert "2027-01-15T08:00:00.000Z" in told.values()
+        assert not any(name.endswith("_ms") for name in told)
+
+
+@pytest.mark.parametrize("document", [TaskDocument, DeliveryDocument, SubscriptionDocument])
+def test_every_field_is_there_whatever_an_attribute_holds(document: type[Document]) -> None:
+    for name in sorted(attributes_of(document)):
+        for wrong in WRONG:
+            told = document.read({name: wrong}).to_json()
+            json.dumps(told)
+            assert told.keys() == document.model_fields.keys()
+            assert set(told["unreadable"]) <= {name, *(f"{name}.{part}" for part in ("title", "headers"))}
+
+
+def test_defaults_are_filled_in() -> None:
+    told = documents.task_document(TaskView.of({"task_id": "t", "provider": "suno"})).to_json()
+    assert (told["status"], told["metadata"], told["notify_format"]) == ("new", {}, "standard")
+    assert (told["clips"], told["assets"], told["deliveries"], told["truncated"]) == ([], [], [], False)
+    # NULL counts as not given.
+    nothing = dict.fromkeys(attributes_of(TaskDocument)) | {"task_id": "t", "provider": "suno"}
+    assert documents.task_document(TaskView.of(nothing)).to_json() == told
+
+
+def test_the_values_of_headers_are_masked_and_no_secret_version_is_believed() -> None:
+    item = {"subscription_id": "s", "url": "https://x.example/", "headers": {"x-token": "secret"}}
+    view = SubscriptionView.of(item | {"secret_version": 9, "signing_secret": "s"}, NetworkPolicy.ANY)
+    told = documents.subscription_document(view).to_json()
+    assert told["headers"] == {"x-token": "****"}
+    assert told["secret_version"] is None
+    assert "signing_secret" not in told
