@@ -15,7 +15,7 @@ from tunehook_cli.error_boundary import ERROR_STATUS, CommandGroup
 
 COMMANDS: Final[dict[str, str]] = {
     "submit": "Start watching tasks. Submitting a task again restarts it.",
-    "watch": "Watch until the task has ended and its webhooks are settled; exit with 1 if it did not complete.",
+    "watch": "Watch until the task's files are kept; exit with 1 if it did not complete.",
     "results": "List the kept files of a task with fresh links, or download them.",
     "archive": "Copy again what is missing of the files of a task that has ended. Nobody who was told is told again.",
     "subscribe": "Have webhooks sent to a URL, and print the secret that signs them.",
