@@ -12,8 +12,9 @@ from tunehook.operations import tasks
 from tunehook.operations.task_view import AssetView, TaskView
 from tunehook.tasks import Status
 from tunehook.times import now_ms
-from tunehook_cli.commands.options import AsJson, ProviderName, StackName, TaskId, Yes
+from tunehook_cli.commands.options import AsJson, ProviderName, StackName, TaskId, Yes, key_values
 from tunehook_cli.confirming import confirm
+from tunehook_cli.durations import parse_duration
 from tunehook_cli.output import Output, clock_time, make_table, moment, printable
 from tunehook_cli.rendering import tasks as rendering
 from tunehook_cli.rendering.deliveries import print_webhooks
@@ -31,16 +32,26 @@ def list_tasks(
         ),
     ] = None,
     provider: ProviderName = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only tasks submitted since then: 30m, 2h or 7d ago.")
+    ] = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only tasks with this metadata.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows.")] = 50,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
     """List tasks, the latest first. This reads the whole table."""
     out = Output(as_json)
-    page = tasks.list_tasks(find_stack(stack), status=status, provider=provider, limit=limit)
+    since_ms = 0 if since is None else now_ms() - parse_duration(since, "since")
+    wanted = key_values(metadata)
+    page = tasks.list_tasks(
+        find_stack(stack), status=status, provider=provider, since_ms=since_ms, metadata=wanted, limit=limit
+    )
     out.json(page.tasks)
     if not page.tasks:
-        out.note("No tasks match." if status or provider else "There are no tasks.")
+        out.note("No tasks match." if status or provider or since or wanted else "There are no tasks.")
         return
     now = now_ms()
     headers = ("TASK", "PROVIDER", "STATUS", "SUBMITTED", "TOOK", "REMARK")

@@ -7,7 +7,7 @@ from tests.support.aws import client, items, put
 from tunehook.aws.deliveries import DeliveriesTable
 from tunehook.deliveries import Attempt, DeliveryStatus, message_for, new_delivery
 from tunehook.tasks import Format
-from tunehook.times import from_ms, iso
+from tunehook.times import from_ms, iso, now_ms
 
 NOW_MS = 1_800_000_000_000
 
@@ -372,3 +372,32 @@ def test_a_cancelled_task_has_nothing_to_archive(tunehook: Any, stack: None) -> 
         2,
         "tunehook: TASK_ID: task-1 was cancelled, so it has no files\n",
     )
+
+
+def test_the_list_can_be_narrowed_to_what_was_submitted_lately(tunehook: Any, stack: None) -> None:
+    put_task("old", status="pending", submitted_at_ms=now_ms() - 7_300_000)
+    put_task("late", status="pending", submitted_at_ms=now_ms() - 7_100_000)
+    put_task("new")
+    listed = json.loads(tunehook("tasks", "list", "--since", "2h", "--json").stdout)
+    assert [item["task_id"] for item in listed] == ["new", "late"]
+    assert tunehook("tasks", "list", "--since", "2").stderr.startswith("tunehook: --since: must be")
+
+
+def test_the_list_can_be_narrowed_by_metadata(tunehook: Any, stack: None) -> None:
+    put_task("a", metadata={"order": 7, "who": "我"})
+    put_task("b", metadata={"order": "7", "gift": True})
+    put_task("c", metadata={"order": 70})
+    put_task("d", metadata="order=7")
+    put_task("e")
+
+    def listed(*wanted: str) -> list[str]:
+        options = [part for each in wanted for part in ("--metadata", each)]
+        found = json.loads(tunehook("tasks", "list", *options, "--json").stdout)
+        return sorted(item["task_id"] for item in found)
+
+    assert listed("order=7") == ["a", "b"]
+    assert listed("order=7", "who=我") == ["a"]
+    assert listed("gift=true") == ["b"]
+    assert listed("order=") == []
+    assert tunehook("tasks", "list", "--metadata", "x").stderr == "tunehook: --metadata: must be KEY=VALUE\n"
+    assert tunehook("tasks", "list", "--metadata", "x=1").stderr == "No tasks match.\n"

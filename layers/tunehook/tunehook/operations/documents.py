@@ -330,11 +330,15 @@ class SubmittedTaskDocument(TaskDocument):
 
 
 class WatchedTaskDocument(TaskDocument):
-    """A task as it is watched: its files and webhooks counted by status, and whether nothing more is to come."""
+    """A task as it is watched: its files and webhooks counted by status.
+
+    `settled` is whether nothing more is to come, `done` whether what the watch waits for has come.
+    """
 
     files: dict[str, int] | None = None
     webhooks: dict[str, int] = Field(default_factory=dict)
     settled: bool = False
+    done: bool = False
 
 
 class SubscriptionDocument(Document):
@@ -423,7 +427,7 @@ def submitted_document(submission: Submission) -> SubmittedTaskDocument:
 
 
 def watched_document(
-    key: TaskKey, task: TaskView | None, deliveries: Sequence[Delivery], *, settled: bool
+    key: TaskKey, task: TaskView | None, deliveries: Sequence[Delivery], *, settled: bool, done: bool
 ) -> WatchedTaskDocument:
     """Return the document of a task as it is watched; None for one that was deleted."""
     deleted = {"task_id": key.task_id, "provider": key.provider, "status": "deleted"}
@@ -431,6 +435,7 @@ def watched_document(
         "files": None if task is None else dict(Counter(each.status or "unknown" for each in task.assets)),
         "webhooks": dict(Counter(each.status.value for each in deliveries)),
         "settled": settled,
+        "done": done,
     }
     return WatchedTaskDocument.read((deleted if task is None else _listed(task)) | told)
 
@@ -451,7 +456,16 @@ def _whole(task: TaskView) -> dict[str, Any]:
 
 
 _UNLISTED: Final = ("clips", "assets", "provider_object")
-_MADE: Final = ("archive", "deliveries", "unreadable", "files", "webhooks", "settled", "signing_secret")
+_MADE: Final = (
+    "archive",
+    "deliveries",
+    "unreadable",
+    "files",
+    "webhooks",
+    "settled",
+    "done",
+    "signing_secret",
+)
 
 
 def _archive(statuses: Sequence[str | None]) -> str:
