@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from botocore.exceptions import ConnectionError as AwsConnectionError
 from botocore.exceptions import HTTPClientError, IncompleteReadError
@@ -159,7 +159,7 @@ def _on_disk(path: Path) -> Iterator[None]:
         raise NotWritable(f"cannot write {path}: {error.strerror or error}") from None
 
 
-Titles = Mapping[str | None, str | None]
+Titles = Mapping[Any, str | None]
 """The titles of all clips of a task, by their ids."""
 
 
