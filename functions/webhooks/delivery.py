@@ -115,7 +115,10 @@ class Deliverer:
             if delivery.url is None:
                 subscription = await self._enabled(delivery.subscription_id)
                 if subscription is None or subscription.is_disabled:
-                    return await self._withdraw(message, delivery, subscription)
+                    status = DeliveryStatus.ABORTED
+                    reason = f"subscription {'disabled' if subscription else 'deleted'}"
+                    await self.record(message, status, reason=reason)
+                    return Outcome(step=Step.WITHDRAWN, message=message, delivery=delivery, status=status)
             result = await self.sender.attempt(delivery, subscription, master_secret, self.now_ms())
             # Where the URL was changed since the message was let in, the answer is another receiver's.
             is_same = receiver_of(message.subscription_id, subscription) == receiver
@@ -186,13 +189,6 @@ class Deliverer:
             return Outcome(step=Step.DROPPED, message=message, delivery=delivery)
         await self.batcher.send(message_for(delivery))
         return Outcome(step=Step.SENT_AGAIN, message=message, delivery=delivery)
-
-    async def _withdraw(
-        self, message: DeliveryMessage, delivery: Delivery, subscription: Subscribed | None
-    ) -> Outcome:
-        reason = "subscription deleted" if subscription is None else "subscription disabled"
-        await self.record(message, DeliveryStatus.ABORTED, reason=reason)
-        return Outcome(step=Step.WITHDRAWN, message=message, delivery=delivery, status=DeliveryStatus.ABORTED)
 
     async def _record_and_arrange(
         self, message: DeliveryMessage, subscription: Subscribed | None, result: Result

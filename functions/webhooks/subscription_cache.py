@@ -75,7 +75,11 @@ class SubscriptionCache:
         self._versions = versions
         self._policy = policy
         self._cache: Cache[str, Subscribed | None] = Cache(
-            self._read, max_age_s=CACHED_S, on_fault=_not_read, max_size=REMEMBERED, clock=clock
+            self._read,
+            max_age_s=CACHED_S,
+            on_fault=lambda fault: logger.warning("subscription_not_read", error=code_of(fault)),
+            max_size=REMEMBERED,
+            clock=clock,
         )
 
     def cached(self, subscription_id: str) -> tuple[bool, Subscribed | None]:
@@ -125,10 +129,6 @@ class SubscriptionCache:
         """See `tunehook.aws.subscriptions.SubscriptionsTable.disable`."""
         self._table.disable(subscription_id, reason)
         self._cache.forget(subscription_id)
-
-
-def _not_read(fault: Exception) -> None:
-    logger.warning("subscription_not_read", error=code_of(fault))
 
 
 def _with_moments(item: dict[str, Any]) -> dict[str, Any]:
