@@ -10,8 +10,8 @@ from typing import Any, Final
 from aws_lambda_powertools import Logger
 
 from fulfillment.archived_event import archived_event, record_assets
-from fulfillment.archiver import Archiver, Recorded, TaskFiles, TaskRun, pending, unavailable
-from fulfillment.assets import Asset, AssetName, assets_of
+from fulfillment.archiver import Archiver, Recorded, TaskFiles, TaskRun, by_name, pending, unavailable
+from fulfillment.assets import Asset, assets_of
 from fulfillment.fan_out import DeliveryFanOut, News
 from fulfillment.manifest import Manifest, assets_on, manifest_of, provider_object_of, read_manifest, texts_of
 from fulfillment.metrics import Metrics
@@ -20,14 +20,7 @@ from fulfillment.retry_policy import Patience, RetryLater, due_at_ms
 from tunehook.aws.bus import EventBus
 from tunehook.aws.tasks import TasksTable
 from tunehook.errors import Unavailable
-from tunehook.events import (
-    ArchivedAsset,
-    KnownAsset,
-    ManifestLocation,
-    TaskCompleted,
-    TaskEnded,
-    archived_part,
-)
+from tunehook.events import KnownAsset, ManifestLocation, TaskCompleted, TaskEnded, archived_part
 from tunehook.result_keys import manifest_key
 from tunehook.tasks import TaskKey
 from tunehook.times import from_ms, now_ms, to_ms
@@ -86,7 +79,7 @@ class _Task:
         found: list[Recorded] = []
         if manifest is not None:
             until_ms: float = to_ms(manifest.archived_at)
-            found += [Recorded(asset, until_ms) for asset in manifest.assets if asset.status == "archived"]
+            found = [Recorded(asset, until_ms) for asset in manifest.assets if asset.status == "archived"]
         until_ms = float("inf") if self.archived_at_ms is None else self.archived_at_ms
         for asset in assets_on(self.item):
             if self.again_ms is None or asset.status == "archived":
@@ -271,7 +264,7 @@ class Fulfillment:
 
 def _of_later_run(task: _Task, manifest: Manifest, *, copied_again: bool) -> Manifest:
     """Return the manifest of a run that a later one has replaced: it has what that one has of the same clips."""
-    later: dict[AssetName, ArchivedAsset] = {(asset.clip_id, asset.type): asset for asset in manifest.assets}
+    later = by_name(manifest.assets)
     assets = tuple(
         later.get(asset.name) or unavailable(pending(asset, SUPERSEDED)) for asset in task.assets()
     )

@@ -65,7 +65,12 @@ class Recipients:
         until_s = self._clock() + MARKING_S
         while self._marks and self._clock() < until_s:
             with contextlib.suppress(KeyError):  # another thread has taken the last one
-                self._mark(*self._marks.popitem())
+                name, reason = self._marks.popitem()
+                # A mark that fails (a throttled call, no room on the item) delays nobody.
+                try:
+                    self._table.mark(name, reason)
+                except AWS_FAULTS as error:
+                    logger.warning("subscription_not_marked", subscription_id=name, error=code_of(error))
 
     def _read(self) -> list[Subscription]:
         items = self._table.all()
@@ -100,10 +105,3 @@ class Recipients:
         if subscription.enabled and "disabled_reason" in item:
             self._marks[subscription_id] = None
         return subscription
-
-    def _mark(self, subscription_id: str, reason: str | None) -> None:
-        # A mark that fails (a throttled call, no room on the item) delays nobody.
-        try:
-            self._table.mark(subscription_id, reason)
-        except AWS_FAULTS as error:
-            logger.warning("subscription_not_marked", subscription_id=subscription_id, error=code_of(error))
