@@ -185,11 +185,9 @@ class ProviderHealthStore:
         unread = [name for name in new if name not in self._known]
         states = await self._read(unread) if unread else {}
         for name, provider in new.items():
-            if before := self._known.get(name):
-                health = ProviderHealth(provider, before.saved, before.state)
-            else:
-                state = states.get(name, ProviderState(provider=name))
-                health = ProviderHealth(provider, state, state)
+            before = self._known.get(name)
+            state = states.get(name, ProviderState(provider=name)) if before is None else before.state
+            health = ProviderHealth(provider, state if before is None else before.saved, state)
             self._known[name] = health
             health.restore(self.clock())
 

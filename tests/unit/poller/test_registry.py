@@ -27,7 +27,9 @@ class Secret:
         self.reads = 0
         self.error: Exception | None = None
         self.text = json.dumps(providers)
-        self.directory = ProviderRegistry(self._read, HttpTransport(), lambda: self.now_ms)
+        self.directory = ProviderRegistry(
+            self._read, HttpTransport(), lambda: self.now_ms, lambda: self.now_ms / 1000
+        )
 
     def _read(self) -> str:
         self.reads += 1
