@@ -268,9 +268,6 @@ def _of_later_run(task: _Task, manifest: Manifest, *, copied_again: bool) -> Man
     assets = tuple(
         later.get(asset.name) or unavailable(pending(asset, SUPERSEDED)) for asset in task.assets()
     )
-    update = {
-        "assets": assets,
-        "provider_object": provider_object_of(task.item),
-        "copied_again": copied_again,
-    }
+    provider_object = provider_object_of(task.item)
+    update = {"assets": assets, "provider_object": provider_object, "copied_again": copied_again}
     return manifest.model_copy(update=update)

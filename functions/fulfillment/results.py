@@ -212,18 +212,15 @@ class Upload:
         create = asyncio.to_thread(self.s3.create_multipart_upload, **self.where, **self.metadata.headers())
         creating = asyncio.create_task(create)
         try:
-            self._begun(await asyncio.shield(creating))
+            self._upload = {**self.where, "UploadId": (await asyncio.shield(creating))["UploadId"]}
         except asyncio.CancelledError:
             # The call goes on in its thread, and nobody else could abort what it creates.
             await asyncio.wait([creating], timeout=_LAST_PARTS_S)
             if creating.done() and creating.exception() is None:
-                self._begun(creating.result())
+                self._upload = {**self.where, "UploadId": creating.result()["UploadId"]}
                 await self.__aexit__()
             raise
         return self
-
-    def _begun(self, created: Mapping[str, Any]) -> None:
-        self._upload = {**self.where, "UploadId": created["UploadId"]}
 
     async def __aexit__(self, *_: object) -> None:
         if self._is_complete:

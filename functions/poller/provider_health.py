@@ -77,7 +77,8 @@ class ProviderHealth:
         if refusal is not None and refusal.key == self.key:
             reason = refusal.reason if refusal.reason in ("credit", "access") else "key"
             outcome = Unauthorised(refusal.words, reason)  # type: ignore[arg-type]
-            self._record_problem(self._problem_of(outcome), refusal.since_ms)
+            problem = problem_of(outcome, is_no_longer_accepted=self.is_no_longer_accepted)
+            self._record_problem(problem, refusal.since_ms)
             # One poll shows whether the key is accepted by now, before all others begin.
             self.provider.restore_pause(0.0, Unauthorised.name)
         if pause is not None and pause.key == self.key and pause.until_ms > now_ms:
@@ -94,7 +95,7 @@ class ProviderHealth:
             return None
         if isinstance(outcome, Throttled) and not outcome.asked:
             return self.problem
-        problem = self._problem_of(outcome)
+        problem = problem_of(outcome, is_no_longer_accepted=self.is_no_longer_accepted)
         if not isinstance(outcome, Throttled | Unauthorised | Transient):
             self.record_success()
             return problem
@@ -102,9 +103,6 @@ class ProviderHealth:
         if isinstance(outcome, Unauthorised):
             self.refusal = outcome
         return problem
-
-    def _problem_of(self, outcome: Outcome) -> PollProblem | None:
-        return problem_of(outcome, is_no_longer_accepted=self.is_no_longer_accepted)
 
     def record_success(self) -> None:
         """Forget the problems; remember the key as accepted."""
