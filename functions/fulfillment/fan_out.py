@@ -93,7 +93,12 @@ class DeliveryFanOut:
         are_new = await _in_threads(self.deliveries.create, ends)
         ids = {each.delivery_id for each, is_new in zip(ends, are_new, strict=True) if not is_new}
         ids |= {delivery_id(event.event_id, each) for each in notice.receivers}
-        waiting = await self._told_pending(ids)
+        told = await _in_threads(self.deliveries.get, sorted(ids))
+        waiting = [
+            Recipient(each.subscription_id, each.format, each.url)
+            for each in told
+            if each is not None and each.says_pending
+        ]
         # Of the others, made before as they may be, the message may never have been sent.
         await self._send([each for each in ends if each.subscription_id not in notice.sent])
         by_id = {each.subscription_id: each for each in (*waiting, *wanting)}
@@ -104,14 +109,6 @@ class DeliveryFanOut:
 
     async def _recipients(self, kind: WebhookType, news: News) -> list[Recipient]:
         return await asyncio.to_thread(self.recipients_of, kind, news.event.provider, news.item)
-
-    async def _told_pending(self, delivery_ids: Iterable[str]) -> list[Recipient]:
-        records = await _in_threads(self.deliveries.get, sorted(delivery_ids))
-        return [
-            Recipient(told.subscription_id, told.format, told.url)
-            for told in records
-            if told is not None and told.says_pending
-        ]
 
     def _deliveries_to(
         self, recipients: Iterable[Recipient], news: News, archived_at_ms: int | None = None

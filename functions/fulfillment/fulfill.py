@@ -20,7 +20,7 @@ from fulfillment.retry_policy import Patience, RetryLater, due_at_ms
 from tunehook.aws.bus import EventBus
 from tunehook.aws.tasks import TasksTable
 from tunehook.errors import Unavailable
-from tunehook.events import KnownAsset, ManifestLocation, TaskCompleted, TaskEnded, archived_part
+from tunehook.events import ManifestLocation, TaskCompleted, TaskEnded, archived_part
 from tunehook.result_keys import manifest_key
 from tunehook.tasks import TaskKey
 from tunehook.times import from_ms, now_ms, to_ms
@@ -86,9 +86,6 @@ class _Task:
                 found.append(Recorded(asset, until_ms))
         return found
 
-    def news(self, provider_object: dict[str, Any] | None, assets: list[KnownAsset]) -> News:
-        return News(self.event, self.item, provider_object, assets, self.location)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fulfillment:
@@ -143,7 +140,7 @@ class Fulfillment:
         if manifest.copied_again and again_ms is not None:
             return
         deliveries = await self.fan_out.create_deliveries(
-            task.news(manifest.provider_object, list(manifest.assets)),
+            News(event, item, manifest.provider_object, manifest.assets, location),
             to_ms(manifest.archived_at),
             may_have_been_told=was_there or not is_first or self.clock() >= due_ms - CLOCKS_DIFFER_MS,
         )
@@ -239,7 +236,8 @@ class Fulfillment:
     async def _tell_pending(self, task: _Task, files: TaskFiles) -> None:
         if not (missing := files.pending_count):
             return
-        news = task.news(provider_object_of(task.item), files.current())
+        provider_object = provider_object_of(task.item)
+        news = News(task.event, task.item, provider_object, files.current(), task.location)
         if deliveries := await self.fan_out.create_pending_deliveries(news):
             self.metrics.delivered_pending(task.event.provider)
             logger.info(

@@ -183,7 +183,7 @@ class PollDispatcher:
 
     def _wait_for_configuration(self, name: str, group: list[ScheduledTask], now_ms: int) -> None:
         # A newer task may name a provider that was configured with it: the secret is read again soon.
-        known = [each for each in group if self.providers.read_since(min(each.task.since_ms, now_ms))]
+        known = [each for each in group if self.providers.read_at_ms >= min(each.task.since_ms, now_ms)]
         problem = self.providers.problem(name)
         for entry in (waiting := self._give_up_old(known, problem.message, now_ms)):
             self.scheduler.reschedule(entry, now_ms)

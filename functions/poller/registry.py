@@ -42,11 +42,11 @@ class ProviderRegistry:
     clock: Callable[[], int]
     seconds: Callable[[], float]
     fault: str = ""
+    read_at_ms: int = 0
     _providers: dict[str, Provider] = field(default_factory=dict)
     _problems: dict[str, str] = field(default_factory=dict)
     _problem: str | None = None
     _text: str | None = None
-    _read_at_ms: int = 0
     _tried_at_ms: int = 0
     _read_again_at_ms: int = 0
 
@@ -65,7 +65,7 @@ class ProviderRegistry:
                 self.fault = f"the configuration of the providers cannot be read: {code_of(error)}"
                 self._read_again_at_ms = self.clock() + RETRY_AFTER_MS
                 return self._text is not None
-            self._read_at_ms = self._tried_at_ms
+            self.read_at_ms = self._tried_at_ms
             self._read_again_at_ms = self.clock() + RELOAD_EVERY_MS
             if text != self._text:
                 self._text = text
@@ -97,10 +97,6 @@ class ProviderRegistry:
         if provider is None:
             self._read_again_at_ms = min(self._read_again_at_ms, self._tried_at_ms + RETRY_AFTER_MS)
         return provider
-
-    def read_since(self, moment_ms: int) -> bool:
-        """Return whether the configuration has been read at or after a moment."""
-        return self._read_at_ms >= moment_ms
 
     def problem(self, name: str) -> PollProblem:
         """Return why there is no provider of this name; the message quotes no value of the secret."""
