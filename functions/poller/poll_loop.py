@@ -112,7 +112,10 @@ class PollLoop:
                 reason = StopReason.OUT_OF_TIME
             self._save_health(is_last=True)
             if reason is StopReason.TAKEN_OVER:
-                await self._finish_polls()
+                # For the answers that are still to come: the next poller counts these tasks as polled.
+                self._dispatcher.finish()
+                timeout_s = min(FINISH_WITHIN_S, (self.remaining_ms() - STUCK_BEFORE_MS) / 1000)
+                await self._dispatcher.polls.wait(max(timeout_s, 0.0))
             return reason
         finally:
             await self._wind_up()
@@ -202,13 +205,6 @@ class PollLoop:
     def _save_health(self, *, is_last: bool = False) -> None:
         for health in self.health.unsaved(is_last=is_last):
             self._writes.start(self.health.save(health))
-
-    async def _finish_polls(self) -> None:
-        """Wait for the answers that are still to come: the next poller counts these tasks as polled."""
-        self._dispatcher.finish()
-        timeout_s = min(FINISH_WITHIN_S, (self.remaining_ms() - STUCK_BEFORE_MS) / 1000)
-        if timeout_s > 0:
-            await self._dispatcher.polls.wait(timeout_s)
 
     async def _wind_up(self) -> None:
         """Cancel the polls and reads, and finish the writes while there is time."""

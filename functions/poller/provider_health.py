@@ -185,8 +185,8 @@ class ProviderHealthStore:
         for name, provider in new.items():
             before = self._known.get(name)
             state = states.get(name, ProviderState(provider=name)) if before is None else before.state
-            health = ProviderHealth(provider, state if before is None else before.saved, state)
-            self._known[name] = health
+            saved = state if before is None else before.saved
+            health = self._known[name] = ProviderHealth(provider, saved, state)
             health.restore(self.clock())
 
     async def _read(self, names: list[str]) -> dict[str, ProviderState]:

@@ -113,17 +113,14 @@ class SubscriptionCache:
         return None if item is None else _with_moments(item)
 
     def mark_warned(self, subscription_id: str, moment_ms: int) -> None:
-        """See `tunehook.aws.subscriptions.SubscriptionsTable.mark_warned`."""
         self.table.mark_warned(subscription_id, moment_ms)
         self._cache.forget(subscription_id)
 
     def clear_failing(self, subscription_id: str) -> None:
-        """See `tunehook.aws.subscriptions.SubscriptionsTable.clear_failing`."""
         self.table.clear_failing(subscription_id)
         self._cache.forget(subscription_id)
 
     def disable(self, subscription_id: str, reason: str) -> None:
-        """See `tunehook.aws.subscriptions.SubscriptionsTable.disable`."""
         self.table.disable(subscription_id, reason)
         self._cache.forget(subscription_id)
 
