@@ -7,12 +7,11 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tunehook.archive_request import ArchiveRequest
 from tunehook.aws.task_items import ended_task, pending_task
 from tunehook.aws.visibility import Message
-from tunehook.delivery_request import DeliveryRequest
 from tunehook.errors import InvalidInput
 from tunehook.events import TaskCompleted, TaskEnded, TaskFailed, task_ended
+from tunehook.fulfillment_requests import ArchiveRequest, DeliveryRequest
 from tunehook.times import to_ms
 from tunehook.validation import first_problem
 

@@ -19,7 +19,6 @@ from fulfillment.recovery import Recovery
 from fulfillment.results import S3_SETTINGS, Results
 from fulfillment.retry_policy import RetryLater, due_at_ms
 from fulfillment.settings import FulfillmentSettings
-from tunehook.archive_request import ArchiveRequest
 from tunehook.aws.bus import EventBus
 from tunehook.aws.clients import CONNECTIONS, client
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
@@ -28,10 +27,10 @@ from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
 from tunehook.aws.visibility import Message, VisibilityHeartbeat, backoff_s, dead_letter, visibility_client
-from tunehook.delivery_request import DeliveryRequest
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import TaskCompleted, TaskEnded, TaskFailed
 from tunehook.executors import UnawaitedThreads
+from tunehook.fulfillment_requests import ArchiveRequest, DeliveryRequest
 from tunehook.http.client import open_client
 from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import TaskKey

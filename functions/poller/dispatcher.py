@@ -18,7 +18,7 @@ from poller.outcome_handler import OutcomeHandler, is_answer
 from poller.provider_health import ProviderHealth, ProviderHealthStore
 from poller.registry import ProviderRegistry
 from poller.scheduler import BEHIND_FROM_MS, PollScheduler, ScheduledTask
-from tunehook.providers import Provider
+from tunehook.providers.client import Provider
 
 logger = Logger(child=True)
 

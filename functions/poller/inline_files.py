@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tunehook.providers import InlineFile
+from tunehook.providers.outcomes import InlineFile
 from tunehook.result_keys import inline_key
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from poller.poll_problems import REPORT_AT, PollProblem, problem_of
 from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.aws.provider_states import Pause, ProviderState, ProviderStates, Refusal
 from tunehook.errors import Unavailable
-from tunehook.providers import Outcome, Pending, Provider, Throttled, Transient, Unauthorised
+from tunehook.providers.client import Provider
+from tunehook.providers.outcomes import Outcome, Pending, Throttled, Transient, Unauthorised
 from tunehook.rhythm import Rhythm
 
 logger = Logger(child=True)

@@ -13,7 +13,7 @@ from poller.poll_problems import PollProblem
 from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.errors import InvalidInput, Misconfigured
 from tunehook.http.reply import Transport
-from tunehook.providers import Provider
+from tunehook.providers.client import Provider
 from tunehook.providers.config import ProviderConfig, read_providers
 
 logger = Logger(child=True)

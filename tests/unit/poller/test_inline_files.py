@@ -2,7 +2,7 @@ import pytest
 from tests.support.aws import BUCKET, client
 
 from poller.inline_files import store_inline_file
-from tunehook.providers import InlineFile
+from tunehook.providers.outcomes import InlineFile
 
 FILE = InlineFile("clip/1", "audio", b"ID3")
 

@@ -19,7 +19,7 @@ from tunehook.aws.leases import Leases
 from tunehook.aws.stream_marks import MARK, StreamMark, StreamMarks
 from tunehook.errors import Unavailable
 from tunehook.metrics import Observability
-from tunehook.providers import InlineFile
+from tunehook.providers.outcomes import InlineFile
 from tunehook.tasks import TaskKey
 from tunehook.times import now_ms
 

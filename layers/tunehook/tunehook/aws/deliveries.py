@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from hashlib import sha256
@@ -115,11 +115,16 @@ class DeliveriesTable(TableGateway):
         self, subscription_id: str, limit: int | None = None, *, since_ms: int = 0
     ) -> list[str]:
         """Return the latest deliveries to a subscription, created at or after `since_ms`, newest first."""
-        paging = {} if limit is None else {"MaxItems": limit}
-        return list(self._ids("subscription_id", subscription_id, since_ms, **paging))
+        paging = None if limit is None else {"MaxItems": limit}
+        return list(self._ids("subscription_id", subscription_id, since_ms, paging=paging))
 
     def _ids(
-        self, key: str, value: str, since_ms: int, statuses: Collection[DeliveryStatus] = (), **paging: int
+        self,
+        key: str,
+        value: str,
+        since_ms: int,
+        statuses: Collection[DeliveryStatus] = (),
+        paging: Mapping[str, int] | None = None,
     ) -> Iterator[str]:
         found = self._table.query(
             Key(key).eq(value) & Key("created_at_ms").gte(since_ms),
@@ -146,9 +151,9 @@ class DeliveriesTable(TableGateway):
         `since_ms`. Without task and subscription, this reads a whole index.
         """
         if task_id is not None:
-            ids = self._ids("task_id", task_id, since_ms, statuses, PageSize=_PAGE)
+            ids = self._ids("task_id", task_id, since_ms, statuses, {"PageSize": _PAGE})
         elif subscription_id is not None:
-            ids = self._ids("subscription_id", subscription_id, since_ms, statuses, PageSize=_PAGE)
+            ids = self._ids("subscription_id", subscription_id, since_ms, statuses, {"PageSize": _PAGE})
         else:
             ids = self._scan_ids(statuses, since_ms, limit)
         found = (
