@@ -26,7 +26,7 @@ def submit(
     task_id: Annotated[
         list[str],
         typer.Argument(
-            metavar="TASK_ID...",
+            metavar="TASK_ID",
             help="The tasks' ids at the provider; - reads them from standard input, one a line.",
         ),
     ],
@@ -119,8 +119,10 @@ def _submit(out: Output, ids: Sequence[str], submissions: Iterator[Submission]) 
             out.line(f"Submitted {name}{again}.")
     except BaseException as error:
         if len(ids) > 1:
+            from tunehook.aws.error_messages import is_refused
+
             out.json([_document(each) for each in done])
-            _print_broken_off(ids, len(done), is_refused=_is_refused(error))
+            _print_broken_off(ids, len(done), is_refused=is_refused(error))
         raise
     return done
 
@@ -128,15 +130,6 @@ def _submit(out: Output, ids: Sequence[str], submissions: Iterator[Submission]) 
 def _document(each: Submission) -> dict[str, Any]:
     secret = {} if each.signing_secret is None else {"signing_secret": each.signing_secret}
     return each.item | secret
-
-
-def _is_refused(error: BaseException) -> bool:
-    """Return whether AWS has answered that a task was not put; otherwise it may have been."""
-    from botocore.exceptions import ClientError
-
-    from tunehook.aws.error_messages import is_transient
-
-    return isinstance(error, ClientError) and not is_transient(error)
 
 
 def _print_broken_off(ids: Sequence[str], count: int, *, is_refused: bool) -> None:
