@@ -14,8 +14,8 @@ from tunehook import __version__
 from tunehook_cli.error_boundary import ERROR_STATUS, CommandGroup
 
 COMMANDS: Final[dict[str, str]] = {
-    "submit": "Have a task watched. One that is submitted again begins anew.",
-    "watch": "Watch until the task has ended and its webhooks are settled; exit with 1 if it did not complete.",
+    "submit": "Start watching tasks. Submitting a task again restarts it.",
+    "watch": "Watch until the task's files are kept; exit with 1 if it did not complete.",
     "results": "List the kept files of a task with fresh links, or download them.",
     "archive": "Copy again what is missing of the files of a task that has ended. Nobody who was told is told again.",
     "subscribe": "Have webhooks sent to a URL, and print the secret that signs them.",

@@ -36,7 +36,7 @@ _DOTS: Final = "…"
 _STATUSES: Final = {
     "green": ("completed", "delivered", "enabled"),
     "red": ("failed", "rejected", "unusable"),
-    "yellow": ("aborted", "disabled"),
+    "yellow": ("aborted", "cancelled", "disabled"),
     "cyan": ("pending",),
 }
 _STYLES: Final = {status: colour for colour, statuses in _STATUSES.items() for status in statuses}

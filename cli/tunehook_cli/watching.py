@@ -1,11 +1,13 @@
-"""Poll the tables until tasks have ended, their events are out, and their deliveries are settled."""
+"""Poll the tables until tasks have ended and their files are kept, or their webhooks settled too."""
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 from tunehook.aws.error_messages import describe_error, is_transient
@@ -43,9 +45,19 @@ MISSING_S: Final = 20.0
 _CLOCK_SKEW_MS: Final = 1_000
 
 
+class Until(StrEnum):
+    """What is waited for: ``ARCHIVED``, that the files are kept; ``TOLD``, that the webhooks are settled too."""
+
+    ARCHIVED = "archived"
+    TOLD = "told"
+
+
 @dataclass(frozen=True, slots=True)
 class TaskState:
-    """A task as it was read last, None where it is deleted; it is to be read again in `rounds` rounds."""
+    """A task as it was read last, None where it is deleted; it is to be read again in `rounds` rounds.
+
+    `settled` says whether its files are kept and no webhook about it is to come or under way.
+    """
 
     key: TaskKey
     task: TaskView | None
@@ -56,6 +68,12 @@ class TaskState:
     @property
     def completed(self) -> bool:
         return self.task is not None and self.task.status == Status.COMPLETED
+
+    def is_done(self, until: Until) -> bool:
+        """Return whether nothing is to be waited for: a task that was deleted, or has failed, will not complete."""
+        if self.task is None or not (self.task.is_pending or self.completed):
+            return True
+        return self.settled or (until is Until.ARCHIVED and self.completed and self.task.is_archived)
 
 
 @dataclass(slots=True)
@@ -91,6 +109,8 @@ class Watcher:
         if item is None:
             return TaskState(key, None, settled=True)
         task = TaskView.of(item)
+        if task.is_cancelled:
+            return TaskState(key, task, settled=True)
         if task.is_pending or task.is_in_index or task.event_id is None:
             self._runs.pop(key, None)
             is_over = not (task.is_pending or task.is_in_index) and task.is_archived
@@ -155,12 +175,19 @@ def follow(
     keys: Sequence[TaskKey],
     show: Callable[[Sequence[TaskState]], None],
     sleep: Callable[[float], None],
+    *,
+    until: Until = Until.TOLD,
+    timeout_s: float = math.inf,
+    clock: Callable[[], float] = time.monotonic,
 ) -> list[TaskState]:
-    """Read tasks once a second until all are settled; return their last states, in the order of `keys`.
+    """Read tasks once a second until all are done; return their last states, in the order of `keys`.
+
+    After `timeout_s` it returns although some are not done, without the states of tasks that could not be read.
 
     `show` gets all states after every round. A transient error of AWS leaves what was known, is noted once, and makes
     the next round later. Any other one is raised, and so is that of the last of `TROUBLED_ROUNDS` rounds in a row.
     """
+    ends_at = clock() + timeout_s
     states: dict[TaskKey, TaskState] = {}
     due = dict.fromkeys(keys, 0)
     troubled = number = 0
@@ -169,7 +196,7 @@ def follow(
             for key in [each for each in due if due[each] <= number]:
                 states[key] = watcher.read(key)
                 due[key] = number + states[key].rounds
-                if states[key].settled:
+                if states[key].is_done(until):
                     due[key] = sys.maxsize
             troubled = 0
         except AWS_FAULTS as error:
@@ -181,7 +208,9 @@ def follow(
                 output.note(f"{describe_error(error)}; still watching")
         found = [states[key] for key in due if key in states]
         show(found)
-        if len(found) == len(due) and all(state.settled for state in found):
+        if len(found) == len(due) and all(state.is_done(until) for state in found):
             return found
-        sleep(min(ROUND_S * 2**troubled, _LONGEST_PAUSE_S))
+        if (left_s := ends_at - clock()) <= 0:
+            return found
+        sleep(min(ROUND_S * 2**troubled, _LONGEST_PAUSE_S, left_s))
         number += 1

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+
+from tunehook.errors import InvalidInput
 
 StackName = Annotated[
     str | None,
@@ -19,5 +22,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing els
 BodyFormat = Annotated[
     str | None, typer.Option(help="The body: standard, provider or cloudevents.", show_default="standard")
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ProviderName = Annotated[str | None, typer.Option("--provider", help="The provider's name.")]
 TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The task's id at the provider.")]
+
+
+def key_values(texts: Sequence[str] | None) -> dict[str, str]:
+    """Return the values of `--metadata`, each ``KEY=VALUE``."""
+    pairs = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise InvalidInput("metadata", "must be KEY=VALUE")
+        pairs[key] = value
+    return pairs

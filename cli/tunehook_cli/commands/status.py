@@ -76,7 +76,7 @@ def _tasks(part: Part, now: int) -> list[str]:
 
 
 def _ended(part: Part, since: str) -> list[str]:
-    counts = _counts({name: part[name] for name in ("completed", "failed", "rejected")}, "none")
+    counts = _counts({name: part[name] for name in ("completed", "failed", "rejected", "cancelled")}, "none")
     return [f"{_at_least(part)}{counts}, in the last {since}"]
 
 

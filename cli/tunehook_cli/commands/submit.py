@@ -1,24 +1,37 @@
-"""`tunehook submit`: a task to be polled."""
+"""`tunehook submit`: tasks to be polled."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Final
 
 import typer
 
 from tunehook.errors import InvalidInput
 from tunehook.operations import tasks
+from tunehook.operations.stack import Stack
+from tunehook.operations.tasks import Submission
+from tunehook.operations.text import counted
 from tunehook.tasks import TIMEOUT_DEFAULT_S
-from tunehook_cli.commands.options import AsJson, StackName, TaskId
-from tunehook_cli.output import Output, printable
+from tunehook_cli.commands.options import AsJson, StackName, key_values
+from tunehook_cli.output import Output, note, printable
 from tunehook_cli.stack import find_stack
+
+_STDIN: Final = "-"
 
 
 def submit(
     provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="The provider's name.")],
-    task_id: TaskId,
+    task_id: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TASK_ID",
+            help="The tasks' ids at the provider; - reads them from standard input, one a line.",
+        ),
+    ],
     notify_hook: Annotated[
-        str | None, typer.Option(help="A URL that gets a webhook when this task ends.")
+        str | None, typer.Option(help="A URL that gets a webhook when a task ends.")
     ] = None,
     notify_format: Annotated[
         str | None, typer.Option(help="Its body: standard, provider or cloudevents.", show_default="standard")
@@ -26,39 +39,106 @@ def submit(
     timeout_s: Annotated[
         int | None,
         typer.Option(
-            "--timeout", help="Seconds after which the task has failed.", show_default=str(TIMEOUT_DEFAULT_S)
+            "--timeout", help="Seconds after which a task has failed.", show_default=str(TIMEOUT_DEFAULT_S)
         ),
     ] = None,
     metadata: Annotated[
         list[str] | None, typer.Option(help="KEY=VALUE that comes back in events and webhooks.")
     ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Also where no provider of this name is configured yet.")
+    ] = False,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Have a task watched. One that is submitted again begins anew."""
+    """Start watching tasks. Submitting a task again restarts it.
+
+    All are checked before the first is submitted.
+    """
     out, found = Output(as_json), find_stack(stack)
     fields = {
-        "task_id": task_id,
         "provider": provider,
         "notify_hook": notify_hook,
         "notify_format": notify_format,
         "timeout_s": timeout_s,
-        "metadata": _pairs(metadata or []) or None,
+        "metadata": key_values(metadata) or None,
     }
-    submission = tasks.submit(found, {name: value for name, value in fields.items() if value is not None})
-    secret, replaced = submission.signing_secret, submission.replaced_status
-    out.json(submission.item | ({} if secret is None else {"signing_secret": secret}))
-    again = "" if replaced is None else f" again (it was {replaced})"
-    out.line(f"Submitted {printable(task_id)} of {provider}{again}.")
-    if secret is not None:
-        out.line(f"Signing secret of its notify hook: {secret}")
+    given = {name: value for name, value in fields.items() if value is not None}
+    ids = list(dict.fromkeys(_ids(task_id)))
+    if not ids:
+        raise InvalidInput("task_id", "standard input names no task")
+    submissions = tasks.submit_all(found, [{"task_id": each} | given for each in ids])
+    if not anyway:
+        _check_provider(found, provider)
+    is_list = len(ids) > 1 or _STDIN in task_id
+    done = _submit(out, ids, submissions)
+    documents = [_document(each) for each in done]
+    out.json(documents if is_list else documents[0])
+    if (secret := done[0].signing_secret) is not None:
+        out.line(f"Signing secret of {'their' if len(ids) > 1 else 'its'} notify hook: {secret}")
 
 
-def _pairs(texts: list[str]) -> dict[str, Any]:
-    pairs = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise InvalidInput("metadata", "must be KEY=VALUE")
-        pairs[key] = value
-    return pairs
+def _ids(given: Sequence[str]) -> Iterator[str]:
+    for each in given:
+        if each != _STDIN:
+            yield each
+            continue
+        if sys.stdin.isatty():
+            note("Type the ids, one a line; Ctrl-D ends.")
+        try:
+            text = sys.stdin.buffer.read().decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise InvalidInput("task_id", "standard input is not UTF-8") from None
+        yield from filter(None, map(str.strip, text.split("\n")))
+
+
+def _check_provider(stack: Stack, name: str) -> None:
+    # boto3 is imported by now, whereas it is not for the help.
+    from tunehook.aws.error_messages import is_denied
+    from tunehook.errors import NotFound
+
+    try:
+        tasks.check_provider(stack, name)
+    except NotFound as error:
+        raise NotFound(error.field, f"{error.reason} (--anyway submits it all the same)") from None
+    except Exception as error:
+        if not is_denied(error):
+            raise
+        note(f"You may not read the providers' secret: whether {printable(name)} is configured is not known.")
+
+
+def _submit(out: Output, ids: Sequence[str], submissions: Iterator[Submission]) -> list[Submission]:
+    """Submit one after the other; if that breaks off, say which were submitted and which were not."""
+    done: list[Submission] = []
+    try:
+        for each in submissions:
+            done.append(each)
+            status = each.replaced_status
+            again = "" if status is None else f" again (it was {printable(status)})"
+            name = f"{printable(each.item['task_id'])} of {printable(each.item['provider'])}"
+            out.line(f"Submitted {name}{again}.")
+    except BaseException as error:
+        if len(ids) > 1:
+            from tunehook.aws.error_messages import is_refused
+
+            out.json([_document(each) for each in done])
+            _print_broken_off(ids, len(done), is_refused=is_refused(error))
+        raise
+    return done
+
+
+def _document(each: Submission) -> dict[str, Any]:
+    secret = {} if each.signing_secret is None else {"signing_secret": each.signing_secret}
+    return each.item | secret
+
+
+def _print_broken_off(ids: Sequence[str], count: int, *, is_refused: bool) -> None:
+    rest = ids[count:] if is_refused else ids[count + 1 :]
+    note(f"Submitted {count} of {counted(len(ids), 'task')}: {_listed(ids[:count])}.")
+    if not is_refused:
+        note(f"Perhaps submitted: {_listed(ids[count : count + 1])}.")
+    note(f"Not submitted: {_listed(rest)}.")
+
+
+def _listed(ids: Sequence[str]) -> str:
+    return ", ".join(map(printable, ids)) or "none"

@@ -12,7 +12,9 @@ from tunehook.operations import tasks
 from tunehook.operations.task_view import AssetView, TaskView
 from tunehook.tasks import Status
 from tunehook.times import now_ms
-from tunehook_cli.commands.options import AsJson, ProviderName, StackName, TaskId
+from tunehook_cli.commands.options import AsJson, ProviderName, StackName, TaskId, Yes, key_values
+from tunehook_cli.confirming import confirm
+from tunehook_cli.durations import parse_duration
 from tunehook_cli.output import Output, clock_time, make_table, moment, printable
 from tunehook_cli.rendering import tasks as rendering
 from tunehook_cli.rendering.deliveries import print_webhooks
@@ -25,19 +27,31 @@ app = typer.Typer(no_args_is_help=True)
 def list_tasks(
     status: Annotated[
         Status | None,
-        typer.Option(metavar="STATUS", help="Only those that are pending, completed, failed or rejected."),
+        typer.Option(
+            metavar="STATUS", help="Filter by status: pending, completed, failed, rejected or cancelled."
+        ),
     ] = None,
     provider: ProviderName = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only tasks submitted since then: 30m, 2h or 7d ago.")
+    ] = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only tasks with this metadata.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
     """List tasks, the latest first. This reads the whole table."""
     out = Output(as_json)
-    page = tasks.list_tasks(find_stack(stack), status=status, provider=provider, limit=limit)
+    since_ms = 0 if since is None else now_ms() - parse_duration(since, "since")
+    wanted = key_values(metadata)
+    page = tasks.list_tasks(
+        find_stack(stack), status=status, provider=provider, since_ms=since_ms, metadata=wanted, limit=limit
+    )
     out.json([task.item for task in page.tasks])
     if not page.tasks:
-        out.note("There is no such task." if status or provider else "There is no task.")
+        out.note("No tasks match." if status or provider or since or wanted else "There are no tasks.")
         return
     now = now_ms()
     headers = ("TASK", "PROVIDER", "STATUS", "SUBMITTED", "TOOK", "REMARK")
@@ -74,6 +88,29 @@ def show_task(
     print_webhooks(out, deliveries)
 
 
+@app.command("cancel")
+def cancel_task(
+    task_id: TaskId,
+    provider: ProviderName = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    stack: StackName = None,
+) -> None:
+    """Stop watching a pending task. No event and no webhook is sent.
+
+    The provider is not told, and may finish the task all the same. Submit it
+    again to run it again.
+    """
+    out, found = Output(as_json), find_stack(stack)
+    task = tasks.get_task(found, task_id, provider)
+    if task.is_pending:
+        confirm(f"Cancel {task_id} of {task.provider}?", yes=yes)
+    cancelled = tasks.cancel(found, task_id, task.provider)
+    out.json(cancelled.task.item)
+    verb = "was already cancelled" if cancelled.was_cancelled else "is cancelled"
+    out.line(f"{printable(task_id)} of {printable(task.provider)} {verb}.")
+
+
 def _fields(task: TaskView) -> list[tuple[str, object]]:
     now = now_ms()
     metadata = task.metadata
@@ -87,16 +124,20 @@ def _fields(task: TaskView) -> list[tuple[str, object]]:
         ("last error" if task.is_pending else "failure", rendering.trouble(task, now)),
         ("submitted", moment(task.submitted_at_ms)),
         ("finished", moment(task.finished_at_ms)),
-        ("end noticed", moment(task.detected_at_ms)),
+        ("cancelled" if task.is_cancelled else "end noticed", moment(task.detected_at_ms)),
         ("age" if task.is_pending else "took", rendering.took(task, now)),
         ("deadline", moment(task.deadline_ms) if task.is_pending else None),
         ("files kept", moment(task.archived_at_ms)),
-        ("files", None if task.is_pending or task.is_archived else rendering.missing_files(task)),
+        ("files", rendering.missing_files(task) if _waits_for_files(task) else None),
         ("notify hook", task.notify_hook),
         ("notify format", task.notify_format),
         ("metadata", metadata),
         ("unreadable", ", ".join(task.unreadable) or None),
     ]
+
+
+def _waits_for_files(task: TaskView) -> bool:
+    return not (task.is_pending or task.is_cancelled or task.is_archived)
 
 
 def _print_files(out: Output, task: TaskView, bucket: str) -> None:

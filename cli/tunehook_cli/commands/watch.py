@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import Counter
@@ -14,12 +15,14 @@ from rich.console import RenderableType
 from rich.live import Live
 
 from tunehook.operations.tasks import find_keys
+from tunehook.tasks import TaskKey
 from tunehook.times import now_ms
 from tunehook_cli import output
 from tunehook_cli.commands.options import AsJson, ProviderName, StackName
+from tunehook_cli.durations import parse_duration
 from tunehook_cli.rendering import tasks as rendering
 from tunehook_cli.stack import find_stack
-from tunehook_cli.watching import TaskState, Watcher, follow
+from tunehook_cli.watching import TaskState, Until, Watcher, follow
 
 Show = Callable[["Sequence[TaskState]"], None]
 T = TypeVar("T")
@@ -27,31 +30,60 @@ T = TypeVar("T")
 
 def watch(
     task_id: Annotated[
-        str | None, typer.Argument(metavar="TASK_ID", help="The task; by default all that are pending now.")
+        list[str] | None,
+        typer.Argument(metavar="TASK_ID", help="The tasks; by default all that are pending now."),
+    ] = None,
+    until: Annotated[
+        Until,
+        typer.Option(
+            metavar="archived|told", help="Wait until the files are kept, or until the webhooks are sent too."
+        ),
+    ] = Until.ARCHIVED,
+    timeout: Annotated[
+        str | None,
+        typer.Option(help="Stop waiting after this time, such as 90s, 10m or 2h.", show_default="none"),
     ] = None,
     provider: ProviderName = None,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Watch until the task has ended and its webhooks are settled; exit with 1 if it did not complete.
+    """Watch until the task's files are kept; exit with 1 if it did not complete.
 
-    On a terminal this is a live table, elsewhere a line for each change, with --json a line of JSON. Ctrl-C ends it;
-    the task goes on.
+    A task that has failed, or was rejected or cancelled, is done at once.
+    Several tasks are watched until all are done.
+
+    --until told waits for the webhooks too: until each was delivered, or
+    given up after its last attempt.
+
+    On a terminal this is a live table, elsewhere a line for each change,
+    with --json a line of JSON. Ctrl-C and --timeout end it (the latter with
+    exit status 1); the task goes on.
     """
+    timeout_s = math.inf if timeout is None else parse_duration(timeout, "timeout") / 1000
     found = find_stack(stack)
-    keys = find_keys(found, task_id, provider)
+    named: Sequence[str | None] = task_id if task_id else [None]
+    keys = [key for each in named for key in find_keys(found, each, provider)]
     if not keys:
         print("No task is pending.", file=sys.stderr if as_json else sys.stdout)
         return
-    with _shown(as_json=as_json) as show:
-        states = follow(Watcher(found), keys, show, time.sleep)
-    if not all(state.completed for state in states):
+    with _shown(until, as_json=as_json) as show:
+        states = follow(Watcher(found), keys, show, time.sleep, until=until, timeout_s=timeout_s)
+    if waiting := [key for key in dict.fromkeys(keys) if key not in _done(states, until)]:
+        names = ", ".join(output.printable(f"{key.provider} {key.task_id}") for key in waiting)
+        output.note(f"Stopped watching after {timeout}; still going on: {names}.")
+    if waiting or not all(state.completed for state in states):
         raise typer.Exit(1)
 
 
-def _shown(*, as_json: bool) -> AbstractContextManager[Show]:
+def _done(states: Sequence[TaskState], until: Until) -> set[TaskKey]:
+    return {state.key for state in states if state.is_done(until)}
+
+
+def _shown(until: Until, *, as_json: bool) -> AbstractContextManager[Show]:
     if as_json:
-        return _lines(_document, lambda _, document: output.print_json_line(document))
+        return _lines(
+            lambda state: _document(state, until), lambda _, document: output.print_json_line(document)
+        )
     return _live() if sys.stdout.isatty() else _lines(_progress, _print_progress)
 
 
@@ -81,7 +113,7 @@ def _print_progress(state: TaskState, text: str) -> None:
     print(f"{output.clock_time(now_ms())} {name}: {output.printable(text)}", flush=True)
 
 
-def _document(state: TaskState) -> dict[str, Any]:
+def _document(state: TaskState, until: Until = Until.ARCHIVED) -> dict[str, Any]:
     """Return the state of a task as `tasks list --json` has it, with the state of its webhooks."""
     task = state.task
     return {
@@ -95,13 +127,14 @@ def _document(state: TaskState) -> dict[str, Any]:
         "files": None if task is None else dict(Counter(asset.status or "unknown" for asset in task.assets)),
         "webhooks": dict(Counter(delivery.status.value for delivery in state.deliveries)),
         "settled": state.settled,
+        "done": state.is_done(until),
     }
 
 
 def _progress(state: TaskState) -> str:
     if state.task is None:
         return "deleted"
-    remarks = rendering.remarks(state.task, now_ms(), state.deliveries)
+    remarks = rendering.remarks(state.task, now_ms(), state.deliveries, settled=state.settled)
     return f"{state.task.status}; {remarks}" if remarks else state.task.status
 
 
@@ -114,5 +147,5 @@ def _row(state: TaskState, now: int) -> tuple[object, ...]:
     key, task = state.key, state.task
     if task is None:
         return key.task_id, key.provider, "deleted", None, None
-    remarks = rendering.short(rendering.remarks(task, now, state.deliveries))
+    remarks = rendering.short(rendering.remarks(task, now, state.deliveries, settled=state.settled))
     return key.task_id, key.provider, task.status, rendering.took(task, now), remarks

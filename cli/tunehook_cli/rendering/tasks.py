@@ -91,15 +91,19 @@ def missing_files(task: TaskView) -> str:
     return f"{len(missing)} of {len(task.assets)} files may still come ({names})"
 
 
-def remarks(task: TaskView, now_ms: int, deliveries: Sequence[Delivery] = ()) -> str:
-    """Return what there is to say of a task beside its status, its files and webhooks included."""
+def remarks(task: TaskView, now_ms: int, deliveries: Sequence[Delivery] = (), *, settled: bool = True) -> str:
+    """Return what there is to say of a task beside its status, its files and webhooks included.
+
+    Unless all is `settled`, webhooks may still be made: that there are none is not said.
+    """
     parts = [trouble(task, now_ms) or phase(task)]
-    if not task.is_pending:
+    if not (task.is_pending or task.is_cancelled):
         if task.is_in_index:
             parts.append("its event is on the way")
         elif (archived := files(task)) is None:
             parts.append(missing_files(task))
             parts += [f"webhooks: {counts(deliveries)}"] if deliveries else []
         else:
-            parts += [f"files: {archived}", f"webhooks: {counts(deliveries)}"]
+            parts.append(f"files: {archived}")
+            parts += [f"webhooks: {counts(deliveries)}"] if deliveries or settled else []
     return "; ".join(filter(None, parts))

@@ -35,12 +35,13 @@ _PATH_MAX_LENGTH: Final = 256
 
 
 class Status(StrEnum):
-    """Where a task stands."""
+    """The status of a task. A cancelled one has ended too, but no event tells of it."""
 
     PENDING = "pending"
     COMPLETED = "completed"
     FAILED = "failed"
     REJECTED = "rejected"
+    CANCELLED = "cancelled"
 
 
 class Format(StrEnum):

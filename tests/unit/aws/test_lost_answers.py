@@ -125,6 +125,8 @@ CASES = [
     ),
     Case("TasksTable.note", PENDING, lambda tasks: tasks.note(pending(), {"phase": "x", "last_error": None})),
     Case("TasksTable.end", PENDING, lambda tasks: tasks.end(pending(), completed()), ended(metadata={})),
+    Case("TasksTable.cancel", NEW, lambda tasks: tasks.cancel(KEY, NOW_MS).done, what="new"),
+    Case("TasksTable.cancel", PENDING, lambda tasks: tasks.cancel(KEY, NOW_MS).done, what="pending"),
     Case("TasksTable.park", ENDED, lambda tasks: tasks.park(ended(), ENDED)),
     Case("TasksTable.mark_event_sent", ENDED, lambda tasks: tasks.mark_event_sent(ended())),
     Case(
@@ -308,6 +310,12 @@ class TestWhatIsAnothersStaysSo:
     def test_a_task_that_another_has_ended_otherwise(self, dynamodb: Any) -> None:
         create_table("TasksTable")
         put("TasksTable", ENDED | {"status": "failed", "event_id": "evt_other", "detected_at_ms": NOW_MS})
+        assert TasksTable(dynamodb, "TasksTable").end(pending(), completed()) is None
+
+    def test_a_task_that_another_has_cancelled(self, dynamodb: Any) -> None:
+        create_table("TasksTable")
+        put("TasksTable", NEW | {"status": "cancelled", "detected_at_ms": NOW_MS - 1})
+        assert not TasksTable(dynamodb, "TasksTable").cancel(KEY, NOW_MS).done
         assert TasksTable(dynamodb, "TasksTable").end(pending(), completed()) is None
 
     def test_a_task_that_another_has_accepted(self, dynamodb: Any) -> None:

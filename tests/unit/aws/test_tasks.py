@@ -8,6 +8,7 @@ from tests.support.aws import client, create_table, items, put, stream_image
 from tests.support.tasks import KEY, NOW_MS, clip, completed, pending
 
 from tunehook.aws.items import from_attributes, from_stream, to_attributes
+from tunehook.aws.table import Write
 from tunehook.aws.task_items import metadata_of
 from tunehook.aws.tasks import UNPROJECTED, UNPROJECTED_MARK, Start, TasksTable
 from tunehook.errors import InvalidInput
@@ -471,6 +472,83 @@ class TestEnd:
         assert ended.metadata == {}
         (unsent,) = table.work(0).event_pending
         assert table.get_ended(unsent) == ended
+
+
+class TestCancel:
+    def test_a_cancelled_task_has_left_the_work_and_keeps_its_item_for_90_days(
+        self, table: TasksTable
+    ) -> None:
+        task = accepted(table)
+        table.note(task, {"last_error": "x", "not_found_count": 1, "trouble": TROUBLE})
+        write = table.cancel(KEY, LATER_MS)
+        assert write.done
+        assert write.item == item_of(table)
+        assert item_of(table) == USER_ITEM | {
+            "status": "cancelled",
+            "submitted_at_ms": NOW_MS,
+            "deadline_ms": NOW_MS + 600_000,
+            "detected_at_ms": LATER_MS,
+            "expires_at": LATER_MS // 1000 + 90 * 24 * 3600,
+        }
+        assert (table.work(0).pending, table.work(0).event_pending) == ([], [])
+
+    @pytest.mark.parametrize("status", [{}, {"status": None}], ids=["none", "null"])
+    def test_an_item_that_intake_has_not_seen_can_be_cancelled(
+        self, table: TasksTable, status: dict[str, Any]
+    ) -> None:
+        put(NAME, USER_ITEM | status)
+        assert table.cancel(KEY, NOW_MS).done
+        assert (item_of(table)["status"], item_of(table)["submitted_at_ms"]) == ("cancelled", NOW_MS)
+
+    def test_a_new_item_that_is_cancelled_keeps_nothing_of_the_run_before(self, table: TasksTable) -> None:
+        old = {
+            "event_id": "evt_1",
+            "clips": [],
+            "assets": [],
+            "archived_at_ms": 5,
+            "failure": {},
+            "since_ms": 1,
+        }
+        put(NAME, USER_ITEM | old)
+        table.cancel(KEY, NOW_MS)
+        assert old.keys().isdisjoint(item_of(table))
+
+    def test_the_next_answer_changes_nothing(self, table: TasksTable) -> None:
+        task = accepted(table)
+        table.cancel(KEY, LATER_MS)
+        before = item_of(table)
+        assert table.end(task, completed()) is None
+        assert table.end(task, FAILED) is None
+        assert not table.note(task, {"phase": "processing"})
+        assert accept(table) is Start.SUPERSEDED
+        assert item_of(table) == before
+        assert list(table.ended(0)) == []
+
+    @pytest.mark.parametrize("end", [completed(), FAILED], ids=["completed", "failed"])
+    def test_an_ended_task_cannot_be_cancelled(self, table: TasksTable, end: TaskEnd) -> None:
+        table.end(accepted(table), end)
+        before = item_of(table)
+        write = table.cancel(KEY, LATER_MS)
+        assert (write.done, write.item) == (False, before)
+        assert item_of(table) == before
+        assert len(table.work(0).event_pending) == 1
+
+    def test_one_that_is_cancelled_stays_as_it_is(self, table: TasksTable) -> None:
+        accepted(table)
+        table.cancel(KEY, NOW_MS)
+        before = item_of(table)
+        assert not table.cancel(KEY, LATER_MS).done
+        assert item_of(table) == before
+
+    def test_a_deleted_task_does_not_come_back(self, table: TasksTable) -> None:
+        assert table.cancel(KEY, NOW_MS) == Write(False)
+        assert items(NAME) == []
+
+    def test_put_again_it_runs_again(self, table: TasksTable) -> None:
+        accepted(table)
+        table.cancel(KEY, NOW_MS)
+        assert accepted(table, now_ms=LATER_MS).since_ms == LATER_MS
+        assert "detected_at_ms" not in item_of(table)
 
 
 class TestLeaveIndex:

@@ -146,9 +146,10 @@ def test_what_ended_lately_is_counted_by_status_and_files(tunehook: Any, now: in
     put_task("c", status="completed", detected_at_ms=now)
     put_task("d", status="failed", detected_at_ms=now, archived_at_ms=now, assets=[])
     put_task("e", status="rejected", detected_at_ms=now - 2 * HOUR_MS)
+    put_task("f", status="cancelled", detected_at_ms=now)
     put_task("new")
     parts = shown(tunehook, "--since", "1h")
-    assert parts["ended"] == ["3 completed, 1 failed, in the last 1h"]
+    assert parts["ended"] == ["3 completed, 1 failed, 1 cancelled, in the last 1h"]
     assert parts["files"] == ["1 archived whole, 1 with files that could not be had, 1 on the way"]
     assert told(tunehook)["ended"]["rejected"] == 1
 

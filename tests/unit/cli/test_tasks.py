@@ -1,11 +1,13 @@
 import json
 from typing import Any
 
-from tests.support.aws import client, put
+import pytest
+from tests.support.aws import client, items, put
 
 from tunehook.aws.deliveries import DeliveriesTable
 from tunehook.deliveries import Attempt, DeliveryStatus, message_for, new_delivery
 from tunehook.tasks import Format
+from tunehook.times import now_ms
 
 NOW_MS = 1_800_000_000_000
 
@@ -269,3 +271,126 @@ def test_a_task_that_is_not_there_is_an_error(tunehook: Any, stack: None) -> Non
             2,
             f"tunehook: TASK_ID: there is no task {args[0]}{of}\n",
         )
+
+
+PENDING = {"status": "pending", "queue": "work#0", "since_ms": 1, "submitted_at_ms": 1, "phase": "queued"}
+
+
+@pytest.mark.parametrize("fields", [PENDING, {}], ids=["pending", "new"])
+def test_a_task_is_cancelled_and_its_item_stays(tunehook: Any, stack: None, fields: dict[str, Any]) -> None:
+    put_task("task-1", **fields)
+    result = tunehook("tasks", "cancel", "task-1")
+    assert (result.exit_code, result.output) == (0, "task-1 of suno is cancelled.\n")
+    (item,) = items("TasksTable")
+    assert item["status"] == "cancelled"
+    assert "queue" not in item
+
+
+def test_cancelling_again_says_so_and_is_no_error(tunehook: Any, stack: None) -> None:
+    put_task("task-1", **PENDING)
+    tunehook("tasks", "cancel", "task-1")
+    before = items("TasksTable")
+    result = tunehook("tasks", "cancel", "task-1")
+    assert (result.exit_code, result.output) == (0, "task-1 of suno was already cancelled.\n")
+    assert items("TasksTable") == before
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "rejected"])
+def test_an_ended_task_cannot_be_cancelled(tunehook: Any, stack: None, status: str) -> None:
+    put_task("task-1", status=status, queue="work#0", since_ms=1)
+    result = tunehook("tasks", "cancel", "task-1", "--yes")
+    assert (result.exit_code, result.stdout, result.stderr) == (
+        2,
+        "",
+        f"tunehook: TASK_ID: task-1 has ended (its status is {status}); only a pending task can be cancelled\n",
+    )
+    assert items("TasksTable")[0]["status"] == status
+
+
+def test_of_several_tasks_of_an_id_the_named_one_is_cancelled(tunehook: Any, stack: None) -> None:
+    put_task("task-1", "suno", **PENDING)
+    put_task("task-1", "qhaigc", **PENDING)
+    result = tunehook("tasks", "cancel", "task-1")
+    assert (result.exit_code, result.stderr.startswith("tunehook: --provider: say which one")) == (2, True)
+    assert tunehook("tasks", "cancel", "task-1", "--provider", "suno").exit_code == 0
+    assert {item["provider"]: item["status"] for item in items("TasksTable")} == {
+        "suno": "cancelled",
+        "qhaigc": "pending",
+    }
+
+
+def test_a_task_that_is_not_there_cannot_be_cancelled(tunehook: Any, stack: None) -> None:
+    result = tunehook("tasks", "cancel", "nope")
+    assert (result.exit_code, result.stderr) == (2, "tunehook: TASK_ID: there is no task nope\n")
+    assert items("TasksTable") == []
+
+
+def test_cancelling_as_json_is_the_task(tunehook: Any, stack: None) -> None:
+    put_task("task-1", **PENDING)
+    result = tunehook("tasks", "cancel", "task-1", "--json")
+    shown = json.loads(result.stdout)
+    assert (shown["task_id"], shown["provider"], shown["status"]) == ("task-1", "suno", "cancelled")
+
+
+@pytest.mark.parametrize(
+    ("answer", "options"), [("y", ()), ("n", ()), ("", ("--yes",))], ids=["yes", "no", "--yes"]
+)
+def test_on_a_terminal_it_asks_first(
+    tunehook: Any, stack: None, monkeypatch: pytest.MonkeyPatch, answer: str, options: tuple[str, ...]
+) -> None:
+    put_task("task-1", **PENDING)
+    monkeypatch.setattr("tunehook_cli.confirming.is_interactive", lambda: True)
+    result = tunehook("tasks", "cancel", "task-1", *options, input=f"{answer}\n")
+    cancelled = answer != "n"
+    assert items("TasksTable")[0]["status"] == ("cancelled" if cancelled else "pending")
+    assert result.exit_code == (0 if cancelled else 1)
+    assert ("Cancel task-1 of suno?" in result.stderr) is (not options)
+
+
+def test_a_cancelled_task_is_listed_and_shown_as_one(tunehook: Any, stack: None) -> None:
+    put_task("task-1", **PENDING)
+    put_task("task-2", **PENDING)
+    tunehook("tasks", "cancel", "task-1")
+    listed = tunehook("tasks", "list", "--status", "cancelled")
+    assert [row[:3] for row in rows(listed.stdout)] == [["task-1", "suno", "cancelled"]]
+    shown = tunehook("tasks", "show", "task-1").stdout
+    assert "being copied" not in shown
+    assert "noticed" not in shown
+
+
+def test_a_cancelled_task_has_nothing_to_archive(tunehook: Any, stack: None) -> None:
+    put_task("task-1", status="cancelled")
+    result = tunehook("archive", "task-1")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "tunehook: TASK_ID: task-1 was cancelled, so it has no files\n",
+    )
+
+
+def test_the_list_can_be_narrowed_to_what_was_submitted_lately(tunehook: Any, stack: None) -> None:
+    put_task("old", status="pending", submitted_at_ms=now_ms() - 7_300_000)
+    put_task("late", status="pending", submitted_at_ms=now_ms() - 7_100_000)
+    put_task("new")
+    listed = json.loads(tunehook("tasks", "list", "--since", "2h", "--json").stdout)
+    assert [item["task_id"] for item in listed] == ["new", "late"]
+    assert tunehook("tasks", "list", "--since", "2").stderr.startswith("tunehook: --since: must be")
+
+
+def test_the_list_can_be_narrowed_by_metadata(tunehook: Any, stack: None) -> None:
+    put_task("a", metadata={"order": 7, "who": "我"})
+    put_task("b", metadata={"order": "7", "gift": True})
+    put_task("c", metadata={"order": 70})
+    put_task("d", metadata="order=7")
+    put_task("e")
+
+    def listed(*wanted: str) -> list[str]:
+        options = [part for each in wanted for part in ("--metadata", each)]
+        found = json.loads(tunehook("tasks", "list", *options, "--json").stdout)
+        return sorted(item["task_id"] for item in found)
+
+    assert listed("order=7") == ["a", "b"]
+    assert listed("order=7", "who=我") == ["a"]
+    assert listed("gift=true") == ["b"]
+    assert listed("order=") == []
+    assert tunehook("tasks", "list", "--metadata", "x").stderr == "tunehook: --metadata: must be KEY=VALUE\n"
+    assert tunehook("tasks", "list", "--metadata", "x=1").stderr == "No tasks match.\n"

@@ -1,6 +1,6 @@
 import json
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from tests.support.aws import client, fault, items, put
 from tunehook.aws.deliveries import DeliveriesTable
 from tunehook.deliveries import Delivery, DeliveryStatus, message_for, new_delivery
 from tunehook.events import archived_event_id
+from tunehook.operations.task_view import TaskView
 from tunehook.signatures import notify_hook_subscription_id
 from tunehook.tasks import Format, TaskKey
 from tunehook_cli.stack import find_stack
@@ -19,6 +20,7 @@ from tunehook_cli.watching import (
     PROMPT_S,
     TROUBLED_ROUNDS,
     TaskState,
+    Until,
     Watcher,
     follow,
 )
@@ -410,7 +412,7 @@ class Looks:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return TaskState(key, {}, (), answer, self.rounds)
+        return TaskState(key, TaskView.of(ARCHIVED | asdict(key)), (), answer, self.rounds)
 
 
 def test_a_call_that_is_refused_does_not_end_a_watch(world: World) -> None:
@@ -440,3 +442,143 @@ def test_a_task_is_looked_at_when_its_round_has_come(world: World) -> None:
 def test_a_task_that_is_named_twice_is_looked_at_once() -> None:
     looks: Any = Looks(True)
     assert len(follow(looks, [KEY, KEY], lambda _: None, lambda _: None)) == 1
+
+
+def test_a_cancelled_task_ends_a_watch_with_status_1(tunehook: Any, world: World) -> None:
+    world.subscribe()
+    world.task(status="cancelled", detected_at_ms=NOW_MS)
+    result = tunehook("watch", "task-1")
+    assert (result.exit_code, result.stdout.split(" ", 1)[1]) == (1, "suno task-1: cancelled\n")
+
+
+def test_a_watch_ends_when_the_files_are_kept_whatever_the_webhooks_do(tunehook: Any, world: World) -> None:
+    world.subscribe()
+    world.task(**ARCHIVED)
+    world.deliver()
+    result = tunehook("watch", "task-1")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "completed; files: none; webhooks: 1 pending" in result.stdout
+
+
+def test_that_there_are_no_webhooks_is_not_said_while_they_may_come(tunehook: Any, world: World) -> None:
+    world.subscribe()
+    world.task(**ARCHIVED)
+    result = tunehook("watch", "task-1")
+    assert (result.exit_code, "webhooks" in result.stdout) == (0, False)
+
+
+def test_a_completed_task_whose_files_are_not_kept_yet_is_waited_for(
+    tunehook: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.task(status="completed", event_id="evt_1", detected_at_ms=NOW_MS)
+    monkeypatch.setattr("tunehook_cli.commands.watch.time.sleep", lambda _: world.task(**ARCHIVED))
+    result = tunehook("watch", "task-1")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 2)
+
+
+def test_until_told_waits_for_the_webhooks(
+    tunehook: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.subscribe()
+    world.task(**ARCHIVED)
+    delivery = world.deliver()
+    monkeypatch.setattr("tunehook_cli.commands.watch.time.sleep", lambda _: world.end(delivery))
+    result = tunehook("watch", "task-1", "--until", "told")
+    assert result.exit_code == 0
+    assert [line.rsplit("; ", 1)[1] for line in result.stdout.splitlines()] == [
+        "webhooks: 1 pending",
+        "webhooks: 1 delivered",
+    ]
+
+
+@pytest.mark.parametrize("until", Until)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"status": "failed", "queue": "work#0", "event_id": "evt_1"},
+        {"status": "failed", "event_id": "evt_1"},
+        {"status": "rejected", "error": "timeout_s: x"},
+        {"status": "cancelled"},
+        {"status": "aborted"},
+    ],
+    ids=str,
+)
+def test_a_task_that_will_not_complete_ends_a_watch_at_once(
+    tunehook: Any, world: World, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], until: Until
+) -> None:
+    monkeypatch.setattr("tunehook_cli.commands.watch.time.sleep", lambda _: pytest.fail("it waits"))
+    world.subscribe()
+    world.task(**fields)
+    result = tunehook("watch", "task-1", "--until", until)
+    assert (result.exit_code, result.stderr) == (1, "")
+    assert f"suno task-1: {fields['status']}" in result.stdout
+
+
+def test_several_tasks_are_watched_until_the_last_is_done_and_one_that_failed_tells_in_the_status(
+    tunehook: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other(**fields: Any) -> None:
+        put("TasksTable", {"task_id": "task-2", "provider": "suno"} | fields)
+
+    world.task(status="failed", event_id="evt_1")
+    other(status="pending")
+    monkeypatch.setattr("tunehook_cli.commands.watch.time.sleep", lambda _: other(**ARCHIVED))
+    result = tunehook("watch", "task-1", "task-2", "task-1", "--json")
+    assert result.exit_code == 1
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(line["task_id"], line["status"], line["done"]) for line in lines] == [
+        ("task-1", "failed", True),
+        ("task-2", "pending", False),
+        ("task-2", "completed", True),
+    ]
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
+def test_a_watch_that_takes_too_long_says_what_is_still_going_on(
+    tunehook: Any, world: World, options: tuple[str, ...]
+) -> None:
+    world.task(**ARCHIVED)
+    put("TasksTable", {"task_id": "task-2", "provider": "suno", "status": "pending"})
+    result = tunehook("watch", "task-1", "task-2", "--timeout", "0s", *options)
+    assert result.exit_code == 1
+    assert result.stderr == "Stopped watching after 0s; still going on: suno task-2.\n"
+    assert len(result.stdout.splitlines()) == 2
+
+
+def test_a_watch_that_is_done_in_time_does_not_mention_it(tunehook: Any, world: World) -> None:
+    world.task(**ARCHIVED)
+    result = tunehook("watch", "task-1", "--timeout", "0s")
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--timeout", "10"), "--timeout: must be a whole number and a unit"),
+        (("--timeout", "-1m"), "--timeout: must be a whole number and a unit"),
+        (("--until", "settled"), "--until"),
+    ],
+)
+def test_a_bad_option_is_refused_by_its_name(
+    tunehook: Any, world: World, options: tuple[str, ...], says: str
+) -> None:
+    world.task(**ARCHIVED)
+    result = tunehook("watch", "task-1", *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_watch_stops_at_its_timeout_to_the_second_and_through_refusals(world: World) -> None:
+    pauses: list[float] = []
+    at = 100.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal at
+        pauses.append(seconds)
+        at += seconds
+
+    looks: Any = Looks(False, fault(), False, fault(), fault(), *[False] * 9)
+    (state,) = follow(looks, [KEY], lambda _: None, sleep, timeout_s=7.5, clock=lambda: at)
+    assert pauses == [1, 2, 1, 2, 1.5]
+    assert not state.is_done(Until.TOLD)

@@ -15,6 +15,7 @@ from tunehook.aws.stream_marks import StreamMarks
 from tunehook.aws.tasks import TasksTable
 from tunehook.http.guard import NetworkPolicy
 from tunehook.ids import shard_of
+from tunehook.tasks import TaskKey
 
 # As documented, and not imported: a bound that moves is to be noticed.
 LEASE_MS = 12_000
@@ -83,6 +84,23 @@ def test_a_bad_item_is_rejected_with_its_field_and_its_shard_gets_work(world: Wo
     assert item["status"] == "rejected"
     assert item["error"].startswith("timeout_s: ")
     assert item["queue"] == f"work#{shard}"
+
+
+def test_an_item_that_is_cancelled_before_it_was_seen_is_not_taken_in(world: World) -> None:
+    put("TasksTable", NEW)
+    cancelled = world.intake.tasks.cancel(TaskKey("task-1", "suno"), NOW_MS)
+    assert world.intake.take_in(stream_image(NEW)) is None
+    assert items("TasksTable") == [cancelled.item]
+    assert world.lambdas.invocations == []
+
+
+def test_a_cancelled_item_that_is_put_again_is_a_new_run(world: World) -> None:
+    world.take_in(NEW)
+    cancelled = world.intake.tasks.cancel(TaskKey("task-1", "suno"), NOW_MS)
+    put("TasksTable", NEW)
+    images = {"OldImage": stream_image(cancelled.item or {}), "NewImage": stream_image(NEW)}
+    assert world.intake.take_change(images) == shard_of("task-1", SHARDS)
+    assert items("TasksTable")[0]["status"] == "pending"
 
 
 def test_the_shard_is_known_before_it_gets_its_first_task(world: World) -> None:

@@ -26,6 +26,7 @@ from tunehook.aws.stream_marks import StreamMarks
 from tunehook.aws.task_items import PARKED
 from tunehook.aws.tasks import TasksTable
 from tunehook.http.guard import NetworkPolicy
+from tunehook.tasks import TaskKey
 
 # As documented, and not imported: a bound that moves is to be noticed.
 OWNERS_MS = 10_000
@@ -223,6 +224,29 @@ def test_an_end_that_was_told_of_is_told_of_once(stack: Stack) -> None:
     assert stack.told() == [("TaskCompleted", item["event_id"])]
     assert stack.put_again(item) == []
     assert stack.told() == []
+
+
+def test_a_new_run_that_is_cancelled_takes_nothing_from_the_end_of_the_one_before(stack: Stack) -> None:
+    """Its item is cancelled before intake has seen that it was put again."""
+    first = stack.end_untold()
+    stack.dynamodb.put_item(TableName="TasksTable", Item=to_attributes(NEW))
+    assert stack.tasks.cancel(TaskKey(ID, "gw"), stack.clock()).done
+    assert stack.tell("MODIFY", to_attributes(first), to_attributes(NEW)) == []
+    assert stack.told() == [("TaskCompleted", first["event_id"])]
+    stack.poll()
+    assert (stack.item()["status"], stack.told()) == ("cancelled", [])
+
+
+def test_a_parked_end_is_told_although_the_run_after_it_is_cancelled(stack: Stack) -> None:
+    first = stack.end_untold()
+    stack.says[ID] = PROCESSING
+    stack.refuse(10_000)
+    stack.put_again(first)
+    assert stack.tasks.cancel(TaskKey(ID, "gw"), stack.clock()).done
+    stack.refuse(0)
+    stack.poll()
+    assert stack.told() == [("TaskCompleted", first["event_id"])]
+    assert stack.tasks.of_id(ID)[0]["status"] == "cancelled"
 
 
 def test_a_task_that_has_not_ended_has_nothing_to_tell(stack: Stack) -> None:

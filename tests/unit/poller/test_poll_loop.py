@@ -6,6 +6,7 @@ import pytest
 from tests.support.aws import BUS, Faulty, client, fault, items
 from tests.support.gateways import PlayedTransport
 from tests.support.tasks import NOW_MS, pending
+from tests.support.virtual import Course, Scripted
 from tests.unit.poller.world import COMPLETED, FAILED, PROCESSING, Answer, World
 
 from poller.metrics import Metrics
@@ -307,6 +308,42 @@ class TestFaults:
         world.run_together(world.shard_pass().run(take_over=True), world.later(10, delete))
         assert (items("TasksTable"), world.emitted()) == ([], [])
         assert world.times_of() == [0, 20]
+
+    @pytest.mark.parametrize("answer", [COMPLETED, FAILED], ids=["completed", "failed"])
+    def test_an_answer_after_a_task_was_cancelled_changes_nothing_and_the_pass_drops_it(
+        self, answer: Answer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        world = World(gw=lambda _: PROCESSING)
+        world.add()
+        tasks, spy = TasksTable(client("dynamodb"), "TasksTable"), Spy()
+
+        def cancel() -> None:
+            assert tasks.cancel(TaskKey("task-1", "gw"), world.clock()).done
+            world.gateways["gw"] = lambda _: answer
+
+        reason, _ = world.run_together(
+            world.shard_pass(metrics=spy).run(take_over=True), world.later(10, cancel)
+        )
+        assert reason is StopReason.NOTHING_PENDING
+        assert (world.item()["status"], world.emitted(), world.times_of()) == ("cancelled", [], [0, 20])
+        assert {told[0] for told in spy.told} == {"polled"}
+        assert not {"WARNING", "ERROR"} & {record.levelname for record in caplog.records}
+
+    @pytest.mark.parametrize("cancelled_s", [0.0, 0.5, 1.0, 2.0])
+    @pytest.mark.parametrize("course", [Course(), Course(before_s=1), Course(after_s=1)], ids=str)
+    def test_either_the_end_or_the_cancelling_counts(self, cancelled_s: float, course: Course) -> None:
+        world = World(gw=lambda _: COMPLETED)
+        world.add()
+        tasks = TasksTable(client("dynamodb"), "TasksTable")
+        world.clock.threads = Scripted(end=[course])
+        _, write = world.run_together(
+            world.shard_pass().run(take_over=True),
+            world.later(cancelled_s, lambda: tasks.cancel(TaskKey("task-1", "gw"), world.clock())),
+        )
+        status = "cancelled" if write.done else "completed"
+        assert world.item()["status"] == status
+        assert world.emitted() == ([] if write.done else [("TaskCompleted", "task-1")])
+        assert "queue" not in world.item()
 
     def test_what_could_not_be_read_of_an_ended_task_is_read_at_the_next_look(self) -> None:
         world = World()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from boto3.dynamodb.conditions import Attr, Key
 
 from tunehook.aws.items import exactly_from_attributes
-from tunehook.aws.table import KEYS_A_CALL, TableGateway
+from tunehook.aws.table import KEYS_A_CALL, TableGateway, ValueOf, Write
 from tunehook.aws.task_items import (
     OF_A_RUN,
     OF_AN_END,
@@ -49,6 +49,7 @@ WORK_INDEX: Final = "work"
 ENDED_INDEX: Final = "ended"
 
 _ENDS: Final = (Status.COMPLETED, Status.FAILED, Status.REJECTED)
+"""The ends that have an event."""
 
 UNPROJECTED: Final = ("streaming_since_ms", "suspicion", "trouble")
 """Attributes of a pending task that the work index does not project: the projection of an index cannot be changed."""
@@ -258,6 +259,33 @@ class TasksTable(TableGateway):
             return ended_task(task, item)
         metadata = metadata_of(item)
         return EndedTask(key=task.key, queue=task.queue, since_ms=task.since_ms, end=end, metadata=metadata)
+
+    def cancel(self, key: TaskKey, now_ms: int) -> Write:
+        """End a pending task, or a new item, as cancelled: it leaves the work index at once, and has no event.
+
+        The write has the item as it is after it, or as it refused it, and None if there is none.
+        """
+        values: dict[str, Any] = {
+            "status": Status.CANCELLED.value,
+            # A new item has none yet.
+            "submitted_at_ms": ValueOf("submitted_at_ms", now_ms),
+            "detected_at_ms": now_ms,
+            "expires_at": now_ms // 1000 + ENDED_KEPT_S,
+        }
+        # The deadline stays, as on any ended task.
+        gone = {"queue", "since_ms", *OF_EARLIER_RUNS} - {"deadline_ms", *values}
+        status = Attr("status")
+        is_open = status.eq(Status.PENDING.value) | status.not_exists() | status.eq(None)
+        return self._table.update(
+            _key(key),
+            set=values,
+            remove=sorted(gone),
+            condition=Attr("task_id").exists() & is_open,
+            mine=lambda item: item.get("status") == values["status"] and item.get("detected_at_ms") == now_ms,
+            # Another may cancel it in the same millisecond.
+            only_in_doubt=True,
+            read=True,
+        )
 
     def mark_event_sent(self, task: EndedTask) -> bool:
         """Take an ended task out of the work index and let a parked item expire; return whether it is out."""

@@ -92,6 +92,8 @@ def request_archive(stack: Stack, task_id: str, provider: str | None = None) -> 
     'completed'
     """
     task = get_task(stack, task_id, provider)
+    if task.is_cancelled:
+        raise Conflict("task_id", f"{task_id} was cancelled, so it has no files")
     if not task.has_event:
         raise Conflict("task_id", f"{task_id} has not ended (its status is {task.status})")
     before = task.archived_at_ms or 0

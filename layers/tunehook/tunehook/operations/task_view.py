@@ -122,3 +122,8 @@ class TaskView(_View):
     def is_pending(self) -> bool:
         """Whether a run of the task is under way; a new item counts."""
         return self.status in ("new", Status.PENDING)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether its user ended it: then there is no event, no file and no webhook."""
+        return self.status == Status.CANCELLED

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel
 
 from tunehook.deliveries import Delivery
-from tunehook.errors import InvalidInput, NotFound
+from tunehook.errors import Conflict, InvalidInput, NotFound
+from tunehook.http.guard import NetworkPolicy
 from tunehook.operations.stack import Stack
 from tunehook.operations.task_view import TaskView
 from tunehook.operations.text import visible
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
-from tunehook.tasks import TaskKey, check_request
+from tunehook.tasks import Status, TaskKey, check_request
+from tunehook.times import now_ms
 
 _TIMES: Final = ("submitted_at_ms", "finished_at_ms", "detected_at_ms", "deadline_ms", "archived_at_ms")
 _TROUBLE: Final = ("failure", "last_error", "streaming_since_ms")
+_ID_SHOWN: Final = 40
+_NAMES_SHOWN: Final = 20
 _LISTED: Final = ("task_id", "provider", "status", "phase", *_TIMES, *_TROUBLE, "notify_hook", "metadata")
 
 
@@ -35,6 +40,13 @@ class TaskPage(BaseModel, frozen=True):
     total: int
 
 
+class Cancellation(BaseModel, frozen=True):
+    """A cancelled task, and whether it had been cancelled before."""
+
+    task: TaskView
+    was_cancelled: bool
+
+
 def submit(stack: Stack, item: Mapping[str, Any]) -> Submission:
     """Put a task into the table, so that it is polled; one that is submitted again begins anew.
 
@@ -43,19 +55,86 @@ def submit(stack: Stack, item: Mapping[str, Any]) -> Submission:
     >>> submit(stack, {"task_id": "t-1", "provider": "suno"}).replaced_status is None
     True
     """
-    check_request(item, stack.network_policy)
-    hook = item.get("notify_hook")
-    # Before the task is put: whoever may not read the secret learns that while nothing has happened yet.
-    secret = derive_secret(stack.master_secret(), notify_hook_subscription_id(hook), 1) if hook else None
+    return next(submit_all(stack, [item]))
+
+
+def submit_all(stack: Stack, items: Sequence[Mapping[str, Any]]) -> Iterator[Submission]:
+    """Check all tasks before the first is put, then put one after the other, as `submit` does, when it is asked for.
+
+    Raises `InvalidInput` for the first field that is not acceptable, at once. What boto3 raises of a later one says
+    nothing about those that were yielded: they are submitted.
+
+    >>> [each.item["task_id"] for each in submit_all(stack, [{"task_id": "t-2", "provider": "suno"}])]
+    ['t-2']
+    """
+    for item in items:
+        _check(item, stack.network_policy, is_one_of_many=len(items) > 1)
+    # Before a task is put: whoever may not read the secret learns that while nothing has happened yet.
+    hooks = {item["notify_hook"] for item in items if item.get("notify_hook")}
+    master = stack.master_secret() if hooks else ""
+    secrets = {hook: derive_secret(master, notify_hook_subscription_id(hook), 1) for hook in hooks}
+    return (_put(stack, item, secrets.get(item.get("notify_hook"))) for item in items)
+
+
+def _check(item: Mapping[str, Any], policy: NetworkPolicy, *, is_one_of_many: bool) -> None:
+    try:
+        check_request(item, policy)
+    except InvalidInput as error:
+        if error.field != "task_id" or not is_one_of_many:
+            raise
+        name = visible(str(item["task_id"]))
+        name = name if len(name) <= _ID_SHOWN else f"{name[:_ID_SHOWN]}..."
+        raise InvalidInput("task_id", f"'{name}' {error.reason}") from None
+
+
+def _put(stack: Stack, item: Mapping[str, Any], secret: str | None) -> Submission:
     replaced = stack.tasks.put(item)
     status = None if replaced is None else str(replaced.get("status", "new"))
     return Submission(item=dict(item), replaced_status=status, signing_secret=secret)
 
 
+def check_provider(stack: Stack, name: str) -> None:
+    """Check that a provider is configured, as nothing polls the tasks of one that is not.
+
+    Raises `NotFound`, with the nearest name and those that there are, if it is not.
+
+    >>> check_provider(stack, "sumo")
+    Traceback (most recent call last):
+    tunehook.errors.NotFound: provider: there is no provider sumo: did you mean suno? Configured: suno
+    """
+    # Heavy, and needed for nothing else here.
+    from difflib import get_close_matches
+
+    from tunehook.operations.providers import list_providers
+
+    configured = list_providers(stack)
+    # Of an entry whose name cannot be one, only the position is known.
+    names = sorted(each for each in (*configured.usable, *configured.errors) if not each.startswith("#"))
+    if name in names:
+        return
+    if not names:
+        raise NotFound("provider", f"there is no provider {visible(name)}: none is configured")
+    folded = {each.casefold(): each for each in names}
+    near = [folded[each] for each in get_close_matches(name.casefold(), folded, 1)]
+    meant = f": did you mean {near[0]}?" if near else "."
+    more = len(names) - _NAMES_SHOWN
+    known = ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    reason = f"there is no provider {visible(name)}{meant} Configured: {known}"
+    raise NotFound("provider", reason)
+
+
 def list_tasks(
-    stack: Stack, *, status: str | None = None, provider: str | None = None, limit: int = 50
+    stack: Stack,
+    *,
+    status: str | None = None,
+    provider: str | None = None,
+    since_ms: int = 0,
+    metadata: Mapping[str, str] | None = None,
+    limit: int = 50,
 ) -> TaskPage:
     """Return tasks without their results, the latest first. This reads the whole table.
+
+    They were submitted at `since_ms` or later, and have all of `metadata`; a value that is no text counts as its JSON.
 
     >>> list_tasks(stack, status="pending").total
     0
@@ -63,7 +142,10 @@ def list_tasks(
     items = [
         item
         for item in stack.tasks.scan(_LISTED)
-        if status in (None, item.get("status")) and provider in (None, item["provider"])
+        if status in (None, item.get("status"))
+        and provider in (None, item["provider"])
+        and _submitted(item) >= since_ms
+        and _has(item.get("metadata"), metadata or {})
     ]
     items.sort(key=_submitted, reverse=True)
     return TaskPage(tasks=[TaskView.of(item) for item in items[:limit]], total=len(items))
@@ -73,6 +155,15 @@ def _submitted(item: Mapping[str, Any]) -> float:
     """One that intake has not seen yet has no times, and is the latest."""
     submitted = item.get("submitted_at_ms")
     return submitted if isinstance(submitted, int | float) else float("inf")
+
+
+def _has(metadata: object, wanted: Mapping[str, str]) -> bool:
+    given = metadata if isinstance(metadata, Mapping) else {}
+    return all(name in given and _as_text(given[name]) == text for name, text in wanted.items())
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def get_task(stack: Stack, task_id: str, provider: str | None = None) -> TaskView:
@@ -94,6 +185,27 @@ def get_task(stack: Stack, task_id: str, provider: str | None = None) -> TaskVie
 
 def no_such_task(task_id: str, provider: str | None = None) -> str:
     return f"there is no task {visible(task_id)}" + (f" of {provider}" if provider else "")
+
+
+def cancel(stack: Stack, task_id: str, provider: str | None = None) -> Cancellation:
+    """Cancel a pending task: it is no longer polled, and nobody is told. One that was cancelled before stays as it is.
+
+    Raises what `get_task` does; `Conflict` if the task has ended otherwise.
+
+    >>> cancel(stack, submit(stack, {"task_id": "t-1", "provider": "suno"}).item["task_id"]).task.status
+    'cancelled'
+    """
+    task = get_task(stack, task_id, provider)
+    write = stack.tasks.cancel(TaskKey(task.task_id, task.provider), now_ms())
+    if write.item is None:
+        raise NotFound("task_id", no_such_task(task_id, provider))
+    now = TaskView.of(write.item)
+    if now.status != Status.CANCELLED:
+        reason = (
+            f"{visible(task_id)} has ended (its status is {now.status}); only a pending task can be cancelled"
+        )
+        raise Conflict("task_id", reason)
+    return Cancellation(task=now, was_cancelled=not write.done)
 
 
 def deliveries_of(stack: Stack, task: TaskView) -> list[Delivery]:
