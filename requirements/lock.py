@@ -16,10 +16,15 @@ LISTS = (
     "layers/dependencies/requirements",
     "requirements/dev",
     "requirements/checks",
+    "requirements/command",
     "requirements/ministack",
     "requirements/sam",
+    "requirements/sam-lint",
 )
-"""In this order: the functions' own versions constrain those that they are tested with."""
+"""In this order: the functions' own versions constrain those that they are tested with, and so on down the list."""
+
+OVERRIDES = {"requirements/sam": ("--override", "requirements/sam-overrides.txt")}
+"""What a list leaves out of its packages' requirements."""
 
 
 def main() -> None:
@@ -43,6 +48,7 @@ def main() -> None:
                         "3.11",
                     ),
                     *("--generate-hashes", "--no-emit-index-url", "--no-header", "--upgrade"),
+                    *OVERRIDES.get(name, ()),
                     *(f"{name}.in", "--output-file", f"{name}.txt"),
                 ],
                 cwd=ROOT,
