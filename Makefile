@@ -39,6 +39,10 @@ setup: ## install what the demo and the commands need, in this folder
 demo: setup ## run the end-to-end demo on this machine
 	@$(BIN)/python -m tunehook_local.demo
 
+.PHONY: picture
+picture: setup ## draw the picture of the demo that README.md shows
+	@$(BIN)/python -m tunehook_local.demo --picture docs/images/demo.svg
+
 .PHONY: test
 test: $(TOOLS)/node/.made ## run every test that this machine can run
 	@$(SETUP) tests sam-lint checks

@@ -161,7 +161,8 @@ class Display:
         """Print a line that stays."""
         with self._writing:
             self._clear()
-            print(text, file=self._stream, flush=True)
+            self._stream.write(f"{text}\n")
+            self._stream.flush()
             self._shown = self._clock()
 
     def progress(self, part: float, text: str) -> None:
@@ -334,7 +335,7 @@ def main(names: list[str]) -> int:
     if not needed(names):
         return 0
     # An environment that is there decides the Python; only a new one needs this one.
-    if sys.version_info < (3, 11) and not Installation(EDITABLE).is_made:  # noqa: UP036 - this tells the user so
+    if sys.version_info < (3, 11) and not Installation(EDITABLE).is_made:
         version = sys.version.split()[0]
         print(f"tunehook needs Python 3.11 or newer, and this is {version}: make PYTHON=python3.13 ...")
         return 1
