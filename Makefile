@@ -45,7 +45,7 @@ picture: setup ## draw the picture of the demo that README.md shows
 
 .PHONY: test
 test: $(TOOLS)/node/.made ## run every test that this machine can run
-	@$(SETUP) tests sam-lint checks
+	@$(SETUP) tests checks
 	$(BIN)/pytest --numprocesses=auto --maxprocesses=8 tests/unit tests/contract
 	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/stack tests/account
 

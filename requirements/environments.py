@@ -47,9 +47,9 @@ class Environment(NamedTuple):
 
 ENVIRONMENTS = {
     "command": Environment(".venv", "command", "the tunehook command", 20, 100),
-    "tests": Environment(".venv", "dev", "what tests and checks it", 50, 330, is_addition=True),
+    "tests": Environment(".venv", "dev", "what tests and checks it", 40, 220, is_addition=True),
     "sam": Environment(f"{TOOLS}/sam", "sam", "the SAM CLI", 25, 130),
-    "sam-lint": Environment(f"{TOOLS}/sam", "sam-lint", "the SAM CLI's linter", 15, 90, is_addition=True),
+    "sam-lint": Environment(f"{TOOLS}/sam", "sam-lint", "the SAM CLI's linter", 15, 100, is_addition=True),
     # Nearly all of it is imported at its start, which would compile one module after the other.
     "ministack": Environment(f"{TOOLS}/ministack", "ministack", "the embedded AWS", 15, 85, is_compiled=True),
     "checks": Environment(f"{TOOLS}/checks", "checks", "checkov, cfn-lint and parliament", 50, 300),

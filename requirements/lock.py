@@ -23,7 +23,9 @@ LISTS = (
 )
 """In this order: the functions' own versions constrain those that they are tested with, and so on down the list."""
 
-OVERRIDES = {"requirements/sam": ("--override", "requirements/sam-overrides.txt")}
+OVERRIDES = dict.fromkeys(
+    ("requirements/dev", "requirements/sam"), ("--override", "requirements/no-cfn-lint.txt")
+)
 """What a list leaves out of its packages' requirements."""
 
 

@@ -64,7 +64,7 @@ class Steps:
         def print_signs() -> None:
             while not self._wait(is_done, SIGN_EVERY_S):
                 text = f", {status()}" if status else ""
-                self._print_line(f"  {self._clock() - started:.0f} s{text} ...")
+                self._print_line(f"  ... {self._clock() - started:.0f} s{text}")
 
         thread = threading.Thread(target=print_signs, daemon=True)
         thread.start()

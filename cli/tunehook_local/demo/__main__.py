@@ -44,7 +44,8 @@ _TUNEHOOK: Final = str(Path(sys.executable).parent / "tunehook")
 
 _INTRODUCTION: Final = (
     "[bold]The tunehook demo[/]: three sandbox providers make songs; tunehook, on an embedded AWS, tracks them, "
-    "stores the files and sends signed webhooks. No account, no Docker. It takes about a minute, and 150 MB in .tunehook/demo.\n"
+    "stores the files and sends signed webhooks. No account, no Docker. It takes about a minute, and 150 MB in "
+    ".tunehook/demo.\n"
 )
 _WAITING: Final = (
     "A new task is polled at once; after that a song of suno every 5 s, and one of musicmint or qhaigc not before "
