@@ -37,9 +37,9 @@ from tunehook_local.embedded.state import HOME_VARIABLE, Home, LocalEnvironment,
 from tunehook_local.embedded.up import bring_up
 from tunehook_local.steps import Steps
 
-_TIMEOUT_S: Final = 120.0
+_TIMEOUT_S: Final = 300.0
 _POLL_S: Final = 0.5
-_SANDBOX_START_S: Final = 30.0
+_SANDBOX_START_S: Final = 120.0
 _TUNEHOOK: Final = str(Path(sys.executable).parent / "tunehook")
 
 _INTRODUCTION: Final = (
