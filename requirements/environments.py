@@ -59,6 +59,9 @@ ENVIRONMENTS = {
 EDITABLE = "command"
 """The environment that the project itself is installed into, as a link to this checkout."""
 
+_COMPILE = "import compileall, sys; compileall.compile_dir(sys.argv[1], quiet=2, workers=2)"
+"""Compiles what can be compiled: packages hold templates and examples that are no Python."""
+
 
 class Failed(Exception):
     """A step failed; the text says which, why, and where the log is."""
@@ -74,7 +77,7 @@ class Installation:
         self.total = len(re.findall(r"^\S+==", self.list.read_text(), re.MULTILINE))
         self.fetched = self.installed = 0
         self.megabytes = 0.0
-        self._there_before = 0
+        self._there_before: int | None = None
 
     @property
     def stamp(self) -> Path:
@@ -106,7 +109,8 @@ class Installation:
 
     def look(self) -> None:
         """Count the packages that lie in the folder."""
-        self.installed = max(0, min(self.total, self._distributions() - self._there_before))
+        if self._there_before is not None:
+            self.installed = max(0, min(self.total, self._distributions() - self._there_before))
 
     def _distributions(self) -> int:
         return sum(1 for _ in self.folder.glob("lib/python*/site-packages/*.dist-info"))
@@ -128,7 +132,7 @@ class Installation:
             run([*pip, "-q", "--no-build-isolation", "--editable", str(self.root)], self)
         if self.name == "tests":
             # pytest makes errors of warnings, and some packages warn while they are compiled.
-            run([str(python), "-m", "compileall", "-q", "-j2", *map(str, self.folder.glob("lib"))], self)
+            run([str(python), "-c", _COMPILE, str(self.folder)], self)
         self.fetched = self.installed = self.total
         self.stamp.write_text(self.digest)
 
@@ -271,7 +275,7 @@ class Setup:
         )
         self._processes.append(process)
         assert process.stdout is not None
-        with path.open("a", encoding="utf-8") as log:
+        with process.stdout, path.open("a", encoding="utf-8") as log:
             for line in process.stdout:
                 log.write(line)
                 printed.append(line.rstrip())

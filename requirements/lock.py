@@ -36,6 +36,7 @@ def main() -> None:
         python = str(Path(folder) / "bin" / "python")
         subprocess.run([python, "-m", "pip", "install", "--quiet", "uv"], check=True)
         for name in LISTS:
+            print(f"pinning {name}.in", flush=True)
             subprocess.run(
                 [
                     *(
