@@ -21,7 +21,8 @@ SIGN_EVERY_S: Final = 4.0
 class Steps:
     """Prints with `print_line`; with a `console` that is a terminal, a bar moves while a step runs.
 
-    With `total` the steps are numbered. `signs` is false where nobody watches: a step has a first and a last line then.
+    With `total` the steps are numbered. Without `signs` each step is only announced: a picture
+    shows no time that depends on the machine.
     """
 
     def __init__(
@@ -48,7 +49,8 @@ class Steps:
         self._print_line(f"{number}{what} (about {takes_s} s)")
         with self._sign_of_life(started, takes_s, status):
             yield
-        self._print_line(f"  done in {self._clock() - started:.1f} s")
+        if self._console is not None or self._has_signs:
+            self._print_line(f"  done in {self._clock() - started:.1f} s")
 
     def _sign_of_life(
         self, started: float, takes_s: int, status: Status | None

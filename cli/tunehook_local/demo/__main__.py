@@ -48,8 +48,8 @@ _INTRODUCTION: Final = (
     ".tunehook/demo.\n"
 )
 _WAITING: Final = (
-    "A new task is polled at once; after that a song of suno every 5 s, and one of musicmint or qhaigc not before "
-    "it is 20 s old.\n"
+    "A new task is polled at once. Those of musicmint and qhaigc are finished by then; else they would be polled again "
+    "when they are 20 s old. suno is still at work, and polled every 5 s.\n"
 )
 
 
@@ -159,7 +159,7 @@ def _demonstrate(
     hook_url = f"{sandbox_url}/receiver/{HOOK}"
     with steps.step("configuring the providers and a webhook, with the tunehook command", 6):
         secrets = _configure(console, environment, sandbox_url, hook_url)
-    console.print("\nThe songs are being made. Their ids are put into the table, with PutItem:")
+    console.print("\nThe providers have begun the songs. Their ids are put into the table, with PutItem:")
     for task in TASKS:
         item = {"task_id": task.task_id, "provider": task.provider}
         if task.has_hook:
@@ -169,7 +169,7 @@ def _demonstrate(
         observer.put_task(item)
     console.print(_WAITING)
     progress = Progress(console, observer)
-    with steps.step("waiting for songs, files and webhooks", 20, lambda: progress.summary):
+    with steps.step("waiting for songs, files and webhooks", 15, lambda: progress.summary):
         deadline = time.monotonic() + _TIMEOUT_S
         while not progress.update() and time.monotonic() < deadline:
             time.sleep(_POLL_S)

@@ -29,7 +29,7 @@ class DemoTask:
 
 
 TASKS: Final = (
-    DemoTask("musicmint", "demo-sunrise", "completed", {"audio/mpeg": 1, "image/jpeg": 1}, age_s=7),
+    DemoTask("musicmint", "demo-sunrise", "completed", {"audio/mpeg": 1, "image/jpeg": 1}, age_s=30),
     DemoTask(
         "qhaigc", "demo-spring", "completed", {"audio/mpeg": 2, "image/jpeg": 2}, has_hook=True, age_s=30
     ),
@@ -38,8 +38,8 @@ TASKS: Final = (
     ),
     DemoTask("suno", "demo-failure", "failed", {}),
 )
-"""A direct provider's task is polled when it is put, and then not before it is 20 s old. So one of the songs is half
-made when its id is put, and one is finished."""
+"""A direct provider's task is polled when it is put, and then not before it is 20 s old, so that a song that is half made
+would keep the demonstration waiting: those of musicmint and qhaigc are finished when their ids are put."""
 
 SUBSCRIBED: Final = "subscribed"
 HOOK: Final = "notify-hook"

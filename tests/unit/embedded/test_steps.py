@@ -55,13 +55,13 @@ def test_a_step_that_fails_ends_its_signs_and_is_not_called_done() -> None:
     assert "print_signs" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_without_signs_a_step_has_two_lines() -> None:
+def test_without_signs_a_step_is_only_announced() -> None:
     time = VirtualTime(work_s=0)
     printed: list[str] = []
     with Steps(printed.append, signs=False, clock=time.clock).step("building", 3):
         time.now = 9.0
 
-    assert printed == ["building (about 3 s)", "  done in 9.0 s"]
+    assert printed == ["building (about 3 s)"]
 
 
 def test_a_terminal_gets_a_bar_that_goes_away() -> None:
