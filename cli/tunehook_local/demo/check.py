@@ -38,8 +38,8 @@ TASKS: Final = (
     ),
     DemoTask("suno", "demo-failure", "failed", {}),
 )
-"""A direct provider's task is polled when it is put, and then not before it is 20 s old, so that a song that is half made
-would keep the demonstration waiting: those of musicmint and qhaigc are finished when their ids are put."""
+"""A direct provider's task is polled when it is put, and then not before it is 20 s old, so that a song that is half
+made would keep the demonstration waiting: those of musicmint and qhaigc are finished when their ids are put."""
 
 SUBSCRIBED: Final = "subscribed"
 HOOK: Final = "notify-hook"
