@@ -47,12 +47,12 @@ class Environment(NamedTuple):
 
 ENVIRONMENTS = {
     "command": Environment(".venv", "command", "the tunehook command", 25, 100),
-    "tests": Environment(".venv", "dev", "what tests and checks it", 40, 220, is_addition=True),
+    "tests": Environment(".venv", "dev", "what the tests need", 40, 220, is_addition=True),
     "sam": Environment(f"{TOOLS}/sam", "sam", "the SAM CLI", 35, 140),
     "sam-lint": Environment(f"{TOOLS}/sam", "sam-lint", "the SAM CLI's linter", 15, 80, is_addition=True),
     # Nearly all of it is imported at its start, which would compile one module after the other.
     "ministack": Environment(f"{TOOLS}/ministack", "ministack", "the embedded AWS", 20, 85, is_compiled=True),
-    "checks": Environment(f"{TOOLS}/checks", "checks", "checkov, cfn-lint and parliament", 50, 300),
+    "checks": Environment(f"{TOOLS}/checks", "checks", "the checkers of the template", 50, 300),
 }
 """By name. An addition comes after the environment that it is added to."""
 
