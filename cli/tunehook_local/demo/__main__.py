@@ -298,13 +298,12 @@ def _print_what_next(console: Console) -> None:
 
 
 def _print_commands(console: Console, *commands: tuple[str, str]) -> None:
-    """Print commands, each with what it does: beside it where there is room, else above it."""
+    """Print commands, each with what it does: beside it if there is room for all, else above it."""
     width = max(len(command) for command, _ in commands) + 2
+    is_wide = all(2 + width + 3 + len(what) <= console.width for _, what in commands if what)
     for command, what in commands:
-        line = f"{command:<{width}} # {what}" if what else command
-        if what and len(line) + 2 > console.width:
-            line = f"# {what}\n  {command}"
-        console.print(f"  {line}", soft_wrap=True, markup=False)
+        line = f"{command:<{width}} # {what}" if is_wide else f"# {what}\n  {command}"
+        console.print(f"  {line if what else command}", soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":
