@@ -133,6 +133,7 @@ lock: setup ## update the pinned requirements
 .PHONY: clean
 clean: ## remove all that was built and set up
 	@if [ -x $(BIN)/tunehook ]; then $(BIN)/tunehook local down; fi
+	@if [ -f .tunehook/demo/running.json ]; then TUNEHOOK_HOME=.tunehook/demo $(BIN)/tunehook local down; fi
 	rm -rf .venv .tunehook .aws-sam
 
 # Node's packages lie beside the environments that requirements/environments.py makes.
