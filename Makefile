@@ -18,7 +18,8 @@ BUILD = .aws-sam/build
 PROCESSOR = $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 TOOLS = .tunehook/tools
 SAM = $(TOOLS)/sam/bin/sam
-SETUP = .venv/.made $(TOOLS)/sam/.made $(TOOLS)/ministack/.made
+# What is there already takes a twentieth of a second. A command names what it needs beside these three.
+SETUP = $(PYTHON) requirements/environments.py command sam ministack
 
 export SAM_CLI_TELEMETRY = 0
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -31,20 +32,26 @@ help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: setup
-setup: ## set everything up, below this folder (done once)
-	@$(MAKE) -s --no-print-directory -j3 $(SETUP)
+setup: ## install what the demo and the commands need, in this folder
+	@$(SETUP)
 
 .PHONY: demo
-demo: setup ## show the whole job on an embedded AWS
+demo: setup ## run the end-to-end demo on this machine
 	@$(BIN)/python -m tunehook_local.demo
 
+.PHONY: picture
+picture: setup ## draw the picture of the demo that README.md shows
+	@$(BIN)/python -m tunehook_local.demo --picture docs/images/demo.svg
+
 .PHONY: test
-test: setup $(TOOLS)/node/.made $(TOOLS)/checks/.made ## run every test that this machine can run
+test: $(TOOLS)/node/.made ## run every test that this machine can run
+	@$(SETUP) tests checks
 	$(BIN)/pytest --numprocesses=auto --maxprocesses=8 tests/unit tests/contract
 	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/stack tests/account
 
 .PHONY: lint
-lint: setup ## check style, types and the template
+lint: ## check style, types and the template
+	@$(SETUP) tests sam-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -52,12 +59,14 @@ lint: setup ## check style, types and the template
 	$(SAM) validate --lint --template-file tests/account/sandbox/template.yaml
 
 .PHONY: format
-format: setup ## put the code into the house's format
+format: ## format the code
+	@$(SETUP) tests
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: setup ## run the benchmarks (three quarters of an hour on a quiet machine; some need nginx)
+bench: ## run the benchmarks (three quarters of an hour on a quiet machine; some need nginx)
+	@$(SETUP) tests
 	$(BIN)/python -m benchmarks.cadence
 	$(BIN)/python -m benchmarks.poll_throughput
 	$(BIN)/python -m benchmarks.aws_calls
@@ -74,11 +83,13 @@ bench: setup ## run the benchmarks (three quarters of an hour on a quiet machine
 	$(BIN)/python -m benchmarks.twice
 
 .PHONY: soak
-soak: setup ## break everything that can break while 2,000 tasks run, and count (some twenty minutes)
+soak: ## break everything that can break while 2,000 tasks run, and count (some twenty minutes)
+	@$(SETUP) tests
 	$(BIN)/python -m tests.stack.faults --size long --write
 
 .PHONY: mutants
-mutants: setup ## change the code a little, 500 times, and count what the tests notice (hours on a small machine)
+mutants: ## change the code a little, 500 times, and count what the tests notice (hours on a small machine)
+	@$(SETUP) tests
 	$(BIN)/python -m tests.mutants --jobs 2
 
 .PHONY: build
@@ -99,6 +110,7 @@ invoke: setup ## run the built FUNCTION in a container, on the file EVENT
 
 .PHONY: deploy
 deploy: build ## build the stack and deploy it to AWS; asks for a new stack's parameters, keeps those of another
+	@$(SETUP) sam-lint
 	@$(SAM) validate --lint
 	@$(BIN)/python -m tunehook_cli.deploying --sam $(SAM) $(if $(ENVIRONMENT),--environment $(ENVIRONMENT)) \
 		$(if $(STACK),--stack $(STACK)) $(if $(YES),--yes) \
@@ -106,42 +118,25 @@ deploy: build ## build the stack and deploy it to AWS; asks for a new stack's pa
 
 # `python -m tests.account --embedded` does the same without an account.
 .PHONY: smoke
-smoke: setup ## prove it in your AWS account, for less than a cent (asks first; removes what it made)
+smoke: ## prove it in your AWS account, for less than a cent (asks first; removes what it made)
+	@$(SETUP) tests
 	@$(BIN)/python -m tests.account $(if $(PYTHON_VERSION),--parameter PythonVersion=$(PYTHON_VERSION))
 
 .PHONY: schemas
-schemas: setup ## write the JSON Schemas of the events anew
+schemas: setup ## regenerate the event schemas
 	$(BIN)/python -m tunehook_cli.schemas
 
 .PHONY: lock
-lock: setup ## pin the requirements anew
+lock: setup ## update the pinned requirements
 	$(BIN)/python requirements/lock.py
 
 .PHONY: clean
 clean: ## remove all that was built and set up
 	@if [ -x $(BIN)/tunehook ]; then $(BIN)/tunehook local down; fi
+	@if [ -f .tunehook/demo/running.json ]; then TUNEHOOK_HOME=.tunehook/demo $(BIN)/tunehook local down; fi
 	rm -rf .venv .tunehook .aws-sam
 
-# Each tool has an environment of its own: the SAM CLI and MiniStack pin different versions of boto3.
-
-CREATE = $(PYTHON) requirements/environment.py
-
-.venv/.made: requirements/dev.txt requirements/environment.py pyproject.toml
-	@$(CREATE) .venv requirements/dev.txt --editable .
-	@touch $@
-
-$(TOOLS)/sam/.made: requirements/sam.txt requirements/environment.py
-	@$(CREATE) $(TOOLS)/sam requirements/sam.txt
-	@touch $@
-
-$(TOOLS)/checks/.made: requirements/checks.txt requirements/environment.py
-	@$(CREATE) $(TOOLS)/checks requirements/checks.txt --no-compile
-	@touch $@
-
+# Node's packages lie beside the environments that requirements/environments.py makes.
 $(TOOLS)/node/.made: requirements/node/package.json requirements/node/package-lock.json requirements/node/install.py
 	@$(PYTHON) requirements/node/install.py $(TOOLS)/node
-	@touch $@
-
-$(TOOLS)/ministack/.made: requirements/ministack.txt requirements/environment.py
-	@$(CREATE) $(TOOLS)/ministack requirements/ministack.txt
 	@touch $@

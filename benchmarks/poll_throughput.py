@@ -25,8 +25,9 @@ from benchmarks.nginx import NginxMissingError
 from benchmarks.report import Row, report
 from poller.registry import CONNECTIONS_MAX
 from tunehook.http.transport import HttpTransport
-from tunehook.providers import Pending, Provider
+from tunehook.providers.client import Provider
 from tunehook.providers.config import ProviderConfig
+from tunehook.providers.outcomes import Pending
 
 TASKS = 10_000
 LOOP_TASKS = 2_000

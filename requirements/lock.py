@@ -16,10 +16,17 @@ LISTS = (
     "layers/dependencies/requirements",
     "requirements/dev",
     "requirements/checks",
+    "requirements/command",
     "requirements/ministack",
     "requirements/sam",
+    "requirements/sam-lint",
 )
-"""In this order: the functions' own versions constrain those that they are tested with."""
+"""In this order: the functions' own versions constrain those that they are tested with, and so on down the list."""
+
+OVERRIDES = dict.fromkeys(
+    ("requirements/dev", "requirements/sam"), ("--override", "requirements/no-cfn-lint.txt")
+)
+"""What a list leaves out of its packages' requirements."""
 
 
 def main() -> None:
@@ -29,6 +36,7 @@ def main() -> None:
         python = str(Path(folder) / "bin" / "python")
         subprocess.run([python, "-m", "pip", "install", "--quiet", "uv"], check=True)
         for name in LISTS:
+            print(f"pinning {name}.in", flush=True)
             subprocess.run(
                 [
                     *(
@@ -43,6 +51,7 @@ def main() -> None:
                         "3.11",
                     ),
                     *("--generate-hashes", "--no-emit-index-url", "--no-header", "--upgrade"),
+                    *OVERRIDES.get(name, ()),
                     *(f"{name}.in", "--output-file", f"{name}.txt"),
                 ],
                 cwd=ROOT,

@@ -82,7 +82,7 @@ def _renaming(callback: Callable[..., Any], names: Mapping[str, str]) -> Callabl
 
 def _shown_name(parameter: Any) -> str:
     if isinstance(parameter, TyperArgument):
-        return str(parameter.metavar or parameter.name).split("|")[0].removesuffix("...")
+        return str(parameter.metavar or parameter.name).split("|")[0]
     return str(parameter.opts[0])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Final
@@ -132,11 +132,7 @@ class Archiver:
         """
         files = TaskFiles(run, assets, await self.results.list_objects(run.prefix) if assets else {}, {})
         by_key = {each.asset.key: each for each in recorded if each.asset.status == "archived"}
-        given_up: dict[AssetName, ArchivedAsset] = {
-            (asset.clip_id, asset.type): asset
-            for asset in (each.asset for each in recorded)
-            if asset.status == "unavailable"
-        }
+        given_up = by_name(each.asset for each in recorded if each.asset.status == "unavailable")
         for asset in assets:
             known: KnownAsset | None = None
             if (stored := files.find(asset)) is None:
@@ -346,6 +342,11 @@ class Archiver:
         if (stored := await self.results.head(key)) is not None:
             files.objects[key] = stored
         return stored
+
+
+def by_name(assets: Iterable[ArchivedAsset]) -> dict[AssetName, ArchivedAsset]:
+    """Return files by their names."""
+    return {(asset.clip_id, asset.type): asset for asset in assets}
 
 
 def settles(stored: StoredObject, run: TaskRun, asset: Asset) -> bool:

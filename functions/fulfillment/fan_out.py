@@ -68,7 +68,7 @@ class DeliveryFanOut:
         # First: whoever settles the files must find all who may have been told by then.
         await self.notices.add(event_id, receivers=ids)
         deliveries = self._deliveries_to(recipients, news)
-        await self._create(deliveries)
+        await _in_threads(self.deliveries.create, deliveries)
         await self._send(deliveries)
         await self.notices.add(event_id, sent=ids)
         return len(recipients)
@@ -89,28 +89,26 @@ class DeliveryFanOut:
         # Whatever they were told of the end.
         wanting = await self._recipients(WebhookType.TASK_ARCHIVED, news)
         ends = self._deliveries_to(recipients, news)
-        are_new = await self._create(ends)
+        # Each by itself: a batch write has no condition, and would make a delivery that is under way begin anew.
+        are_new = await _in_threads(self.deliveries.create, ends)
         ids = {each.delivery_id for each, is_new in zip(ends, are_new, strict=True) if not is_new}
         ids |= {delivery_id(event.event_id, each) for each in notice.receivers}
-        waiting = await self._told_pending(ids)
+        told = await _in_threads(self.deliveries.get, sorted(ids))
+        waiting = [
+            Recipient(each.subscription_id, each.format, each.url)
+            for each in told
+            if each is not None and each.says_pending
+        ]
         # Of the others, made before as they may be, the message may never have been sent.
         await self._send([each for each in ends if each.subscription_id not in notice.sent])
         by_id = {each.subscription_id: each for each in (*waiting, *wanting)}
         archived = self._deliveries_to(by_id.values(), news, archived_at_ms)
-        await self._create(archived)
+        await _in_threads(self.deliveries.create, archived)
         await self._send(archived)
         return len(ends) + len(archived)
 
     async def _recipients(self, kind: WebhookType, news: News) -> list[Recipient]:
         return await asyncio.to_thread(self.recipients_of, kind, news.event.provider, news.item)
-
-    async def _told_pending(self, delivery_ids: Iterable[str]) -> list[Recipient]:
-        records = await _in_threads(self.deliveries.get, sorted(delivery_ids))
-        return [
-            Recipient(told.subscription_id, told.format, told.url)
-            for told in records
-            if told is not None and told.says_pending
-        ]
 
     def _deliveries_to(
         self, recipients: Iterable[Recipient], news: News, archived_at_ms: int | None = None
@@ -138,11 +136,6 @@ class DeliveryFanOut:
             )
             for recipient in recipients
         ]
-
-    async def _create(self, deliveries: Sequence[Delivery]) -> list[bool]:
-        """Create the records that are not there; return which of them were not."""
-        # A batch write has no condition, and would make a delivery that is under way begin anew.
-        return await _in_threads(self.deliveries.create, deliveries)
 
     async def _send(self, deliveries: Sequence[Delivery]) -> None:
         messages = [message_for(each) for each in deliveries]

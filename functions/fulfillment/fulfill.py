@@ -10,8 +10,8 @@ from typing import Any, Final
 from aws_lambda_powertools import Logger
 
 from fulfillment.archived_event import archived_event, record_assets
-from fulfillment.archiver import Archiver, Recorded, TaskFiles, TaskRun, pending, unavailable
-from fulfillment.assets import Asset, AssetName, assets_of
+from fulfillment.archiver import Archiver, Recorded, TaskFiles, TaskRun, by_name, pending, unavailable
+from fulfillment.assets import Asset, assets_of
 from fulfillment.fan_out import DeliveryFanOut, News
 from fulfillment.manifest import Manifest, assets_on, manifest_of, provider_object_of, read_manifest, texts_of
 from fulfillment.metrics import Metrics
@@ -20,14 +20,7 @@ from fulfillment.retry_policy import Patience, RetryLater, due_at_ms
 from tunehook.aws.bus import EventBus
 from tunehook.aws.tasks import TasksTable
 from tunehook.errors import Unavailable
-from tunehook.events import (
-    ArchivedAsset,
-    KnownAsset,
-    ManifestLocation,
-    TaskCompleted,
-    TaskEnded,
-    archived_part,
-)
+from tunehook.events import ManifestLocation, TaskCompleted, TaskEnded, archived_part
 from tunehook.result_keys import manifest_key
 from tunehook.tasks import TaskKey
 from tunehook.times import from_ms, now_ms, to_ms
@@ -86,15 +79,12 @@ class _Task:
         found: list[Recorded] = []
         if manifest is not None:
             until_ms: float = to_ms(manifest.archived_at)
-            found += [Recorded(asset, until_ms) for asset in manifest.assets if asset.status == "archived"]
+            found = [Recorded(asset, until_ms) for asset in manifest.assets if asset.status == "archived"]
         until_ms = float("inf") if self.archived_at_ms is None else self.archived_at_ms
         for asset in assets_on(self.item):
             if self.again_ms is None or asset.status == "archived":
                 found.append(Recorded(asset, until_ms))
         return found
-
-    def news(self, provider_object: dict[str, Any] | None, assets: list[KnownAsset]) -> News:
-        return News(self.event, self.item, provider_object, assets, self.location)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +140,7 @@ class Fulfillment:
         if manifest.copied_again and again_ms is not None:
             return
         deliveries = await self.fan_out.create_deliveries(
-            task.news(manifest.provider_object, list(manifest.assets)),
+            News(event, item, manifest.provider_object, manifest.assets, location),
             to_ms(manifest.archived_at),
             may_have_been_told=was_there or not is_first or self.clock() >= due_ms - CLOCKS_DIFFER_MS,
         )
@@ -246,7 +236,8 @@ class Fulfillment:
     async def _tell_pending(self, task: _Task, files: TaskFiles) -> None:
         if not (missing := files.pending_count):
             return
-        news = task.news(provider_object_of(task.item), files.current())
+        provider_object = provider_object_of(task.item)
+        news = News(task.event, task.item, provider_object, files.current(), task.location)
         if deliveries := await self.fan_out.create_pending_deliveries(news):
             self.metrics.delivered_pending(task.event.provider)
             logger.info(
@@ -271,13 +262,10 @@ class Fulfillment:
 
 def _of_later_run(task: _Task, manifest: Manifest, *, copied_again: bool) -> Manifest:
     """Return the manifest of a run that a later one has replaced: it has what that one has of the same clips."""
-    later: dict[AssetName, ArchivedAsset] = {(asset.clip_id, asset.type): asset for asset in manifest.assets}
+    later = by_name(manifest.assets)
     assets = tuple(
         later.get(asset.name) or unavailable(pending(asset, SUPERSEDED)) for asset in task.assets()
     )
-    update = {
-        "assets": assets,
-        "provider_object": provider_object_of(task.item),
-        "copied_again": copied_again,
-    }
+    provider_object = provider_object_of(task.item)
+    update = {"assets": assets, "provider_object": provider_object, "copied_again": copied_again}
     return manifest.model_copy(update=update)

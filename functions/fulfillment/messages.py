@@ -7,12 +7,11 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tunehook.archive_request import ArchiveRequest
 from tunehook.aws.task_items import ended_task, pending_task
 from tunehook.aws.visibility import Message
-from tunehook.delivery_request import DeliveryRequest
 from tunehook.errors import InvalidInput
 from tunehook.events import TaskCompleted, TaskEnded, TaskFailed, task_ended
+from tunehook.fulfillment_requests import ArchiveRequest, DeliveryRequest
 from tunehook.times import to_ms
 from tunehook.validation import first_problem
 
@@ -20,22 +19,20 @@ MAX_BYTES: Final = 256 * 1024
 """An event ends at 200 kB; of a longer one no record of a delivery could be made."""
 
 
-class _Part(BaseModel):
+class _Kind(BaseModel):
     """What is read of an EventBridge event, the body of a message."""
 
     model_config = ConfigDict(extra="ignore", defer_build=True)
 
-
-class _Kind(_Part):
     detail_type: Literal["TaskCompleted", "TaskFailed"] | None = Field(None, alias="detail-type")
     request: Any = None
 
 
-class _Completed(_Part):
+class _Completed(_Kind):
     detail: TaskCompleted
 
 
-class _Failed(_Part):
+class _Failed(_Kind):
     detail: TaskFailed
 
 
@@ -51,15 +48,12 @@ def content_of(body: str) -> TaskEnded | ArchiveRequest | DeliveryRequest:
     try:
         # Pydantic's own parser refuses what could not be written again: halves of surrogate pairs, a thousand levels.
         kind = _Kind.model_validate_json(body)
-        match kind.detail_type:
-            case "TaskCompleted":
-                return _Completed.model_validate_json(body).detail
-            case "TaskFailed":
-                return _Failed.model_validate_json(body).detail
-            case None if kind.request == "deliver":
-                return DeliveryRequest.model_validate_json(body)
-            case None:
-                return ArchiveRequest.model_validate_json(body)
+        if kind.detail_type is not None:
+            event: type[_Completed | _Failed] = _Completed if kind.detail_type == "TaskCompleted" else _Failed
+            return event.model_validate_json(body).detail
+        if kind.request == "deliver":
+            return DeliveryRequest.model_validate_json(body)
+        return ArchiveRequest.model_validate_json(body)
     except ValidationError as error:
         raise first_problem(error, "message") from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final
 
 from aws_lambda_powertools import Logger
@@ -26,6 +27,7 @@ MARKING_S: Final = 0.5
 """How long marking subscriptions may delay one task."""
 
 
+@dataclass
 class Recipients:
     """The subscriptions, read once every 15 s for all tasks, or as they were if that fails.
 
@@ -33,42 +35,42 @@ class Recipients:
     may be put again before anything is sent to it.
     """
 
-    def __init__(
-        self,
-        table: SubscriptionsTable,
-        policy: NetworkPolicy,
-        clock: Callable[[], float] = time.time,
-        *,
-        versions: SecretVersionsTable,
-    ) -> None:
-        self._table = table
-        self._policy = policy
-        self._versions = versions
+    table: SubscriptionsTable
+    policy: NetworkPolicy
+    clock: Callable[[], float] = time.time
+    _: KW_ONLY
+    versions: SecretVersionsTable
+
+    def __post_init__(self) -> None:
+        self._marks: dict[str, str | None] = {}
         self._versions_kept: set[str] = set()
         self._cache: Cache[None, list[Subscription]] = Cache(
             lambda _: self._read(),
             max_age_s=CACHED_S,
             on_fault=lambda fault: logger.warning("subscriptions_not_read", error=code_of(fault)),
-            clock=clock,
+            clock=self.clock,
         )
-        self._clock = clock
-        self._marks: dict[str, str | None] = {}
 
     def of(self, kind: WebhookType, provider: str, item: Mapping[str, Any] | None) -> list[Recipient]:
         """Return who is told of what happened at a provider; the task's item may name a hook of its own."""
-        recipients = recipients_of(kind, provider, self._cache.get(None), item or {}, self._policy)
+        recipients = recipients_of(kind, provider, self._cache.get(None), item or {}, self.policy)
         self._mark_some()
         return recipients
 
     def _mark_some(self) -> None:
         """Mark subscriptions with what was found of them, for `MARKING_S`; the next task marks the rest."""
-        until_s = self._clock() + MARKING_S
-        while self._marks and self._clock() < until_s:
+        until_s = self.clock() + MARKING_S
+        while self._marks and self.clock() < until_s:
             with contextlib.suppress(KeyError):  # another thread has taken the last one
-                self._mark(*self._marks.popitem())
+                name, reason = self._marks.popitem()
+                # A mark that fails (a throttled call, no room on the item) delays nobody.
+                try:
+                    self.table.mark(name, reason)
+                except AWS_FAULTS as error:
+                    logger.warning("subscription_not_marked", subscription_id=name, error=code_of(error))
 
     def _read(self) -> list[Subscription]:
-        items = self._table.all()
+        items = self.table.all()
         self._keep_versions(items)
         checked = (self._checked(item) for item in items)
         return [subscription for subscription in checked if subscription is not None]
@@ -80,8 +82,8 @@ class Recipients:
         if not rotated:
             return
         try:
-            for subscription_id in rotated - self._versions.ids():
-                self._versions.keep(subscription_id, said[subscription_id])
+            for subscription_id in rotated - self.versions.ids():
+                self.versions.keep(subscription_id, said[subscription_id])
         except AWS_FAULTS as error:
             logger.warning("secret_versions_not_kept", error=code_of(error))
         else:
@@ -90,7 +92,7 @@ class Recipients:
     def _checked(self, item: Mapping[str, Any]) -> Subscription | None:
         subscription_id = item["subscription_id"]
         try:
-            subscription = check_subscription(item, self._policy)
+            subscription = check_subscription(item, self.policy)
         except InvalidInput as error:
             if item.get("disabled_reason") != str(error):
                 logger.warning("subscription_unusable", subscription_id=subscription_id, field=error.field)
@@ -100,10 +102,3 @@ class Recipients:
         if subscription.enabled and "disabled_reason" in item:
             self._marks[subscription_id] = None
         return subscription
-
-    def _mark(self, subscription_id: str, reason: str | None) -> None:
-        # A mark that fails (a throttled call, no room on the item) delays nobody.
-        try:
-            self._table.mark(subscription_id, reason)
-        except AWS_FAULTS as error:
-            logger.warning("subscription_not_marked", subscription_id=subscription_id, error=code_of(error))

@@ -18,9 +18,9 @@ from fulfillment.results import Results
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
-from tunehook.delivery_request import DeliveryRequest
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import ArchivedAsset, ManifestLocation, TaskEnded
+from tunehook.fulfillment_requests import DeliveryRequest
 from tunehook.http.guard import NetworkPolicy
 from tunehook.result_keys import manifest_key
 from tunehook.subscriptions import Recipient, WebhookType, check_subscription

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from fulfillment.download import Body
 
 logger = Logger(child=True)
+
+T = TypeVar("T")
 
 PUT_BYTES: Final = 8 * 1024 * 1024
 """A smaller file is one put; of a larger one, this is the first part."""
@@ -121,12 +123,9 @@ class Results:
 
     async def head(self, key: str) -> StoredObject | None:
         """Return an object without its bytes, if it is there."""
-        try:
-            head = await asyncio.to_thread(self._s3.head_object, Bucket=self.bucket, Key=key)
-        except ClientError as error:
-            if code_of(error) in _ABSENT:
-                return None
-            raise
+        head = await _unless_absent(self._s3.head_object, Bucket=self.bucket, Key=key)
+        if head is None:
+            return None
         metadata = head["Metadata"]
         return StoredObject(
             key=key,
@@ -144,16 +143,11 @@ class Results:
     async def read(self, key: str) -> tuple[bytes, str] | None:
         """Return an object's bytes and ETag, if it is there."""
 
-        def get() -> tuple[bytes, str]:
-            answer = self._s3.get_object(Bucket=self.bucket, Key=key)
+        def get(**where: str) -> tuple[bytes, str]:
+            answer = self._s3.get_object(**where)
             return answer["Body"].read(), answer["ETag"]
 
-        try:
-            return await asyncio.to_thread(get)
-        except ClientError as error:
-            if code_of(error) == "NoSuchKey":
-                return None
-            raise
+        return await _unless_absent(get, Bucket=self.bucket, Key=key)
 
     async def digest(self, stored: StoredObject) -> str:
         """Return an object's SHA-256 in hexadecimal; raise `PreconditionFailed` if it was replaced or deleted."""
@@ -218,18 +212,15 @@ class Upload:
         create = asyncio.to_thread(self.s3.create_multipart_upload, **self.where, **self.metadata.headers())
         creating = asyncio.create_task(create)
         try:
-            self._begun(await asyncio.shield(creating))
+            self._upload = {**self.where, "UploadId": (await asyncio.shield(creating))["UploadId"]}
         except asyncio.CancelledError:
             # The call goes on in its thread, and nobody else could abort what it creates.
             await asyncio.wait([creating], timeout=_LAST_PARTS_S)
             if creating.done() and creating.exception() is None:
-                self._begun(creating.result())
+                self._upload = {**self.where, "UploadId": creating.result()["UploadId"]}
                 await self.__aexit__()
             raise
         return self
-
-    def _begun(self, created: Mapping[str, Any]) -> None:
-        self._upload = {**self.where, "UploadId": created["UploadId"]}
 
     async def __aexit__(self, *_: object) -> None:
         if self._is_complete:
@@ -297,15 +288,20 @@ def _etag_of_parts(etags: Sequence[str]) -> str:
     return f'"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(etags)}"'
 
 
-async def _is_there(s3: Any, where: Any, etag: str, metadata: Mapping[str, str]) -> bool:
-    """Return whether an object with these bytes and this metadata lies under a key."""
+async def _unless_absent(call: Callable[..., T], **where: str) -> T | None:
+    """Return what a blocking call for an object returns, or None if there is no such object."""
     try:
-        head = await asyncio.to_thread(s3.head_object, **where)
+        return await asyncio.to_thread(call, **where)
     except ClientError as error:
         if code_of(error) in _ABSENT:
-            return False
+            return None
         raise
-    return bool(head["ETag"] == etag and head["Metadata"] == metadata)
+
+
+async def _is_there(s3: Any, where: Any, etag: str, metadata: Mapping[str, str]) -> bool:
+    """Return whether an object with these bytes and this metadata lies under a key."""
+    head = await _unless_absent(s3.head_object, **where)
+    return head is not None and (head["ETag"], head["Metadata"]) == (etag, metadata)
 
 
 def _condition(expected_etag: str | None) -> Any:

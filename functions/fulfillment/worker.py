@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from aws_lambda_powertools import Logger
@@ -20,7 +19,6 @@ from fulfillment.recovery import Recovery
 from fulfillment.results import S3_SETTINGS, Results
 from fulfillment.retry_policy import RetryLater, due_at_ms
 from fulfillment.settings import FulfillmentSettings
-from tunehook.archive_request import ArchiveRequest
 from tunehook.aws.bus import EventBus
 from tunehook.aws.clients import CONNECTIONS, client
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
@@ -29,10 +27,10 @@ from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
 from tunehook.aws.visibility import Message, VisibilityHeartbeat, backoff_s, dead_letter, visibility_client
-from tunehook.delivery_request import DeliveryRequest
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import TaskCompleted, TaskEnded, TaskFailed
 from tunehook.executors import UnawaitedThreads
+from tunehook.fulfillment_requests import ArchiveRequest, DeliveryRequest
 from tunehook.http.client import open_client
 from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import TaskKey
@@ -50,13 +48,6 @@ LAST_S: Final = 5.0
 
 SOONEST_S: Final = 5
 """The shortest backoff of a message that failed, however soon its recipients are due."""
-
-
-@dataclass(frozen=True, slots=True)
-class GivenUp:
-    """A message that was put into the dead letters, and what is wrong with it."""
-
-    error: InvalidInput
 
 
 class Worker:
@@ -82,10 +73,11 @@ class Worker:
 
     async def handle(
         self, records: Sequence[Mapping[str, Any]], remaining_ms: Callable[[], int]
-    ) -> list[GivenUp | BaseException | None]:
+    ) -> list[BaseException | None]:
         """Handle the messages of a batch, the records of Lambda's event, concurrently.
 
-        Returns for each, in order, None if it is done, `GivenUp`, or why it comes again: `RetryLater` or a fault.
+        Returns for each, in order, None if it is done, the `InvalidInput` for which it lies in the dead letters, or why
+        it comes again: `RetryLater` or a fault.
         """
         asyncio.get_running_loop().set_default_executor(UnawaitedThreads(CONNECTIONS))
         messages = [Message.of(record) for record in records]
@@ -120,7 +112,7 @@ class Worker:
         message: Message,
         heartbeat: VisibilityHeartbeat,
         remaining_ms: Callable[[], int],
-    ) -> GivenUp | BaseException | None:
+    ) -> BaseException | None:
         remaining_s = remaining_ms() / 1000
         content: _Content | None = None
         try:
@@ -133,7 +125,7 @@ class Worker:
                     await asyncio.to_thread(
                         dead_letter, self._sqs, self._settings.dead_letters, message, error
                     )
-                    return GivenUp(error)
+                    return error
         except RetryLater as again:
             await heartbeat.retry_after(message, again.after_s)
             return again
@@ -172,13 +164,13 @@ class Worker:
         await fulfillment.fulfill(event_of_item(item), within_s=within_s, again_ms=content.requested_at_ms)
 
 
-def report(result: GivenUp | BaseException | None) -> bool:
+def report(result: BaseException | None) -> bool:
     """Log what became of a message; return whether it is to come again."""
     match result:
         case None:
             return False
-        case GivenUp(error):
-            logger.error("message_given_up", reason=str(error))
+        case InvalidInput():
+            logger.error("message_given_up", reason=str(result))
             return False
         case RetryLater():
             logger.info("message_comes_again", reason=str(result))

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from poller.poll_problems import UNKNOWN_STATUS, problem_of
 from tunehook.clips import Clip
-from tunehook.providers import (
+from tunehook.providers.outcomes import (
     Completed,
     CompletedWithoutResults,
     Failed,

@@ -18,7 +18,7 @@ from poller.outcome_handler import OutcomeHandler, is_answer
 from poller.provider_health import ProviderHealth, ProviderHealthStore
 from poller.registry import ProviderRegistry
 from poller.scheduler import BEHIND_FROM_MS, PollScheduler, ScheduledTask
-from tunehook.providers import Provider
+from tunehook.providers.client import Provider
 
 logger = Logger(child=True)
 
@@ -58,7 +58,12 @@ class PollDispatcher:
                 self._give_up_old(group, self.providers.fault, now_ms)
             return 0.0
         providers = {name: self.providers.get(name) for name in due}
-        waited_s = await self._load([provider for provider in providers.values() if provider is not None])
+        unloaded = [
+            each for each in providers.values() if each is not None and not self.health.is_loaded(each)
+        ]
+        if unloaded and not self.loads:
+            self.loads.start(self.health.load(unloaded))
+        waited_s = await wait_briefly(*self.loads) if unloaded else 0.0
         skipped: set[str] = set()
         for name, group in due.items():
             if (provider := providers[name]) is None:
@@ -127,13 +132,6 @@ class PollDispatcher:
         rate = provider and provider.config.requests_per_second
         return "it waits for its turn" + (f" (requests_per_second is {rate:g})" if rate else "")
 
-    async def _load(self, providers: list[Provider]) -> float:
-        """Load the health of providers that are new to this pass; return for how long this waited."""
-        unloaded = [provider for provider in providers if not self.health.is_loaded(provider)]
-        if unloaded and not self.loads:
-            self.loads.start(self.health.load(unloaded))
-        return await wait_briefly(*self.loads) if unloaded else 0.0
-
     def _start_polls(self, provider: Provider, group: list[ScheduledTask], now_ms: int) -> None:
         poll = object()
         for entry in group:
@@ -185,7 +183,7 @@ class PollDispatcher:
 
     def _wait_for_configuration(self, name: str, group: list[ScheduledTask], now_ms: int) -> None:
         # A newer task may name a provider that was configured with it: the secret is read again soon.
-        known = [each for each in group if self.providers.read_since(min(each.task.since_ms, now_ms))]
+        known = [each for each in group if self.providers.read_at_ms >= min(each.task.since_ms, now_ms)]
         problem = self.providers.problem(name)
         for entry in (waiting := self._give_up_old(known, problem.message, now_ms)):
             self.scheduler.reschedule(entry, now_ms)

@@ -18,7 +18,7 @@ from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.aws.tasks import TasksTable
 from tunehook.errors import InvalidInput, Misconfigured
 from tunehook.events import event_id_of, task_ended
-from tunehook.providers import InlineFile
+from tunehook.providers.outcomes import InlineFile
 from tunehook.tasks import EndedTask, Status, TaskEnd, TaskKey, WorkItem
 from tunehook.times import now_ms
 

@@ -20,7 +20,7 @@ from poller.registry import ProviderRegistry
 from poller.scheduler import PollScheduler, ScheduledTask
 from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.aws.tasks import TasksTable
-from tunehook.providers import Outcome, Pending, Throttled, Transient, Unauthorised
+from tunehook.providers.outcomes import Outcome, Pending, Throttled, Transient, Unauthorised
 from tunehook.tasks import WorkItem
 from tunehook.times import to_ms
 

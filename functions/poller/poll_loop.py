@@ -92,7 +92,7 @@ class PollLoop:
         )
         self._writes = outcomes.writes
         self._refreshes = BackgroundTasks()
-        self._is_emitting = False
+        self._emitting: asyncio.Task[None] | None = None
         self._is_configured = False
         self._began_at_ms = 0
 
@@ -103,22 +103,22 @@ class PollLoop:
         """
         self._began_at_ms = self.clock()
         try:
-            reason = await self._run_in_time(take_over)
+            try:
+                async with asyncio.timeout((self.remaining_ms() - STUCK_BEFORE_MS) / 1000) as limit:
+                    reason = await self._run(take_over)
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                reason = StopReason.OUT_OF_TIME
             self._save_health(is_last=True)
             if reason is StopReason.TAKEN_OVER:
-                await self._finish_polls()
+                # For the answers that are still to come: the next poller counts these tasks as polled.
+                self._dispatcher.finish()
+                timeout_s = min(FINISH_WITHIN_S, (self.remaining_ms() - STUCK_BEFORE_MS) / 1000)
+                await self._dispatcher.polls.wait(max(timeout_s, 0.0))
             return reason
         finally:
             await self._wind_up()
-
-    async def _run_in_time(self, take_over: bool) -> StopReason:
-        try:
-            async with asyncio.timeout((self.remaining_ms() - STUCK_BEFORE_MS) / 1000) as limit:
-                return await self._run(take_over)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            return StopReason.OUT_OF_TIME
 
     async def _run(self, take_over: bool) -> StopReason:
         # Intake starts a poller because there is something, whether the index shows it yet or not.
@@ -193,28 +193,18 @@ class PollLoop:
 
     def _emit_left_over(self) -> None:
         """Emit the events that another pass left over; only the pass that holds the lease does so."""
-        if not self.outbox.is_empty and not self._is_emitting:
-            self._is_emitting = True
-            self._writes.start(self._emit())
+        if not self.outbox.is_empty and (self._emitting is None or self._emitting.done()):
+            self._emitting = self._writes.start(self._emit())
 
     async def _emit(self) -> None:
         try:
             self.metrics.emitted_again(await self.outbox.emit_left_over())
         except AWS_FAULTS as error:
             logger.warning("ended_tasks_not_read", shard=self.shard, error=code_of(error))
-        finally:
-            self._is_emitting = False
 
     def _save_health(self, *, is_last: bool = False) -> None:
         for health in self.health.unsaved(is_last=is_last):
             self._writes.start(self.health.save(health))
-
-    async def _finish_polls(self) -> None:
-        """Wait for the answers that are still to come: the next poller counts these tasks as polled."""
-        self._dispatcher.finish()
-        timeout_s = min(FINISH_WITHIN_S, (self.remaining_ms() - STUCK_BEFORE_MS) / 1000)
-        if timeout_s > 0:
-            await self._dispatcher.polls.wait(timeout_s)
 
     async def _wind_up(self) -> None:
         """Cancel the polls and reads, and finish the writes while there is time."""

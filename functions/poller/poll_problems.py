@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tunehook.providers import NotFound, Outcome, Pending, Throttled, Transient, Unauthorised
+from tunehook.providers.outcomes import NotFound, Outcome, Pending, Throttled, Transient, Unauthorised
 from tunehook.tasks import Trouble, WorkItem
 
 REPORT_AT: Final = 3

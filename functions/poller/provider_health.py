@@ -16,7 +16,8 @@ from poller.poll_problems import REPORT_AT, PollProblem, problem_of
 from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.aws.provider_states import Pause, ProviderState, ProviderStates, Refusal
 from tunehook.errors import Unavailable
-from tunehook.providers import Outcome, Pending, Provider, Throttled, Transient, Unauthorised
+from tunehook.providers.client import Provider
+from tunehook.providers.outcomes import Outcome, Pending, Throttled, Transient, Unauthorised
 from tunehook.rhythm import Rhythm
 
 logger = Logger(child=True)
@@ -77,7 +78,8 @@ class ProviderHealth:
         if refusal is not None and refusal.key == self.key:
             reason = refusal.reason if refusal.reason in ("credit", "access") else "key"
             outcome = Unauthorised(refusal.words, reason)  # type: ignore[arg-type]
-            self._record_problem(self._problem_of(outcome), refusal.since_ms)
+            problem = problem_of(outcome, is_no_longer_accepted=self.is_no_longer_accepted)
+            self._record_problem(problem, refusal.since_ms)
             # One poll shows whether the key is accepted by now, before all others begin.
             self.provider.restore_pause(0.0, Unauthorised.name)
         if pause is not None and pause.key == self.key and pause.until_ms > now_ms:
@@ -94,7 +96,7 @@ class ProviderHealth:
             return None
         if isinstance(outcome, Throttled) and not outcome.asked:
             return self.problem
-        problem = self._problem_of(outcome)
+        problem = problem_of(outcome, is_no_longer_accepted=self.is_no_longer_accepted)
         if not isinstance(outcome, Throttled | Unauthorised | Transient):
             self.record_success()
             return problem
@@ -102,9 +104,6 @@ class ProviderHealth:
         if isinstance(outcome, Unauthorised):
             self.refusal = outcome
         return problem
-
-    def _problem_of(self, outcome: Outcome) -> PollProblem | None:
-        return problem_of(outcome, is_no_longer_accepted=self.is_no_longer_accepted)
 
     def record_success(self) -> None:
         """Forget the problems; remember the key as accepted."""
@@ -185,12 +184,10 @@ class ProviderHealthStore:
         unread = [name for name in new if name not in self._known]
         states = await self._read(unread) if unread else {}
         for name, provider in new.items():
-            if before := self._known.get(name):
-                health = ProviderHealth(provider, before.saved, before.state)
-            else:
-                state = states.get(name, ProviderState(provider=name))
-                health = ProviderHealth(provider, state, state)
-            self._known[name] = health
+            before = self._known.get(name)
+            state = states.get(name, ProviderState(provider=name)) if before is None else before.state
+            saved = state if before is None else before.saved
+            health = self._known[name] = ProviderHealth(provider, saved, state)
             health.restore(self.clock())
 
     async def _read(self, names: list[str]) -> dict[str, ProviderState]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
 from aws_lambda_powertools import Logger
@@ -12,9 +13,8 @@ from poller.poll_problems import PollProblem
 from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.errors import InvalidInput, Misconfigured
 from tunehook.http.reply import Transport
-from tunehook.providers import Provider
+from tunehook.providers.client import Provider
 from tunehook.providers.config import ProviderConfig, read_providers
-from tunehook.times import SteadySeconds
 
 logger = Logger(child=True)
 
@@ -29,6 +29,7 @@ _KIND_MAX: Final = 200
 """How much of a problem with an entry tells one from another."""
 
 
+@dataclass(slots=True)
 class ProviderRegistry:
     """The providers by name, as their secret has them at the moment.
 
@@ -36,25 +37,18 @@ class ProviderRegistry:
     why the configuration could not be read the last time.
     """
 
-    def __init__(
-        self,
-        read: Callable[[], str],
-        http: Transport,
-        clock: Callable[[], int],
-        seconds: Callable[[], float] | None = None,
-    ) -> None:
-        self.fault = ""
-        self._read = read
-        self._http = http
-        self._clock = clock
-        self._seconds = seconds or SteadySeconds(clock)
-        self._providers: dict[str, Provider] = {}
-        self._problems: dict[str, str] = {}
-        self._problem: str | None = None
-        self._text: str | None = None
-        self._read_at_ms = 0
-        self._tried_at_ms = 0
-        self._read_again_at_ms = 0
+    read: Callable[[], str]
+    http: Transport
+    clock: Callable[[], int]
+    seconds: Callable[[], float]
+    fault: str = ""
+    read_at_ms: int = 0
+    _providers: dict[str, Provider] = field(default_factory=dict)
+    _problems: dict[str, str] = field(default_factory=dict)
+    _problem: str | None = None
+    _text: str | None = None
+    _tried_at_ms: int = 0
+    _read_again_at_ms: int = 0
 
     async def refresh(self) -> bool:
         """Read the configuration again if it is older than `RELOAD_EVERY_MS`, or lacks a name that was wanted.
@@ -62,17 +56,17 @@ class ProviderRegistry:
         An unacceptable entry is left out, and its tasks wait. Returns whether there is a configuration: the last one is
         good while it cannot be read.
         """
-        if self._clock() >= self._read_again_at_ms:
-            self._tried_at_ms = self._clock()
+        if self.clock() >= self._read_again_at_ms:
+            self._tried_at_ms = self.clock()
             try:
-                text = await asyncio.to_thread(self._read)
+                text = await asyncio.to_thread(self.read)
             except (*AWS_FAULTS, Misconfigured) as error:
                 logger.error("providers_not_read", error=code_of(error))
                 self.fault = f"the configuration of the providers cannot be read: {code_of(error)}"
-                self._read_again_at_ms = self._clock() + RETRY_AFTER_MS
+                self._read_again_at_ms = self.clock() + RETRY_AFTER_MS
                 return self._text is not None
-            self._read_at_ms = self._tried_at_ms
-            self._read_again_at_ms = self._clock() + RELOAD_EVERY_MS
+            self.read_at_ms = self._tried_at_ms
+            self._read_again_at_ms = self.clock() + RELOAD_EVERY_MS
             if text != self._text:
                 self._text = text
                 self._configure(text)
@@ -93,7 +87,7 @@ class ProviderRegistry:
         for config in _within_connections(configured.usable.values()):
             provider = self._providers.get(config.name)
             if provider is None or provider.config != config:
-                provider = Provider(config, self._http, clock=self._seconds)
+                provider = Provider(config, self.http, clock=self.seconds)
             providers[config.name] = provider
         self._providers = providers
 
@@ -103,10 +97,6 @@ class ProviderRegistry:
         if provider is None:
             self._read_again_at_ms = min(self._read_again_at_ms, self._tried_at_ms + RETRY_AFTER_MS)
         return provider
-
-    def read_since(self, moment_ms: int) -> bool:
-        """Return whether the configuration has been read at or after a moment."""
-        return self._read_at_ms >= moment_ms
 
     def problem(self, name: str) -> PollProblem:
         """Return why there is no provider of this name; the message quotes no value of the secret."""
@@ -118,7 +108,7 @@ class ProviderRegistry:
 
     def pause_left_s(self, provider: Provider) -> float:
         """Return for how many seconds from now a provider is paused."""
-        return max(0.0, provider.paused_until - self._seconds())
+        return max(0.0, provider.paused_until - self.seconds())
 
 
 def _within_connections(configs: Collection[ProviderConfig]) -> Iterator[ProviderConfig]:

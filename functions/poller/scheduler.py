@@ -45,6 +45,7 @@ class ScheduledTask:
     refresh: Refresh | None = None
 
 
+@dataclass(slots=True)
 class RoundRobin:
     """Orders the tasks of a provider that is behind: the least recently polled first, over passes.
 
@@ -52,8 +53,7 @@ class RoundRobin:
     saves with the lease where the next one goes on, while a provider is behind.
     """
 
-    def __init__(self) -> None:
-        self._next: dict[str, Position] = {}
+    _next: dict[str, Position] = field(default_factory=dict)
 
     def resume(self, positions: Mapping[str, Position]) -> None:
         """Go on where the pass before stopped."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from functools import partial
+from dataclasses import KW_ONLY, dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from aws_lambda_powertools import Logger
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from poller.inline_files import InlineFiles
+from poller.inline_files import store_inline_file
 from poller.metrics import Metrics
 from poller.outbox import Outbox
 from poller.poll_loop import PollLoop, StopReason
@@ -29,7 +30,7 @@ from tunehook.aws.tasks import TasksTable
 from tunehook.errors import Unavailable
 from tunehook.executors import UnawaitedThreads
 from tunehook.http.transport import HttpTransport
-from tunehook.times import now_ms
+from tunehook.times import SteadySeconds, now_ms
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -66,34 +67,30 @@ class PollerStart(BaseModel):
     shard: int | None = Field(None, ge=0)
 
 
+@dataclass
 class Poller:
     """The poller of one execution environment."""
 
-    def __init__(
-        self,
-        settings: PollerSettings,
-        *,
-        dynamodb: DynamoDBClient,
-        events: EventBridgeClient,
-        lambdas: LambdaClient,
-        secrets: SecretsManagerClient,
-        clock: Callable[[], int] = now_ms,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        self._settings = settings
-        self._tasks = TasksTable(dynamodb, settings.tasks_table)
-        self._leases = Leases(dynamodb, settings.leases_table)
-        self._states = ProviderStates(dynamodb, settings.provider_states_table)
-        self._bus = EventBus(events, settings.event_bus)
-        self._files = InlineFiles(lambda: client("s3"), settings.results_bucket)
+    settings: PollerSettings
+    _: KW_ONLY
+    dynamodb: DynamoDBClient
+    events: EventBridgeClient
+    lambdas: LambdaClient
+    secrets: SecretsManagerClient
+    clock: Callable[[], int] = now_ms
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    def __post_init__(self) -> None:
+        # Most pollers never meet a file inside an answer: its client is made with the first one.
+        self.store_file = partial(
+            store_inline_file, cache(lambda: client("s3")), self.settings.results_bucket
+        )
+        self._tasks = TasksTable(self.dynamodb, self.settings.tasks_table)
+        self._leases = Leases(self.dynamodb, self.settings.leases_table)
+        self._marks = StreamMarks(self.dynamodb, self.settings.provider_states_table)
         self._shards: list[int] = []
         self._shards_known_until_ms = 0
-        self._lambdas = lambdas
-        self._marks = StreamMarks(dynamodb, settings.provider_states_table)
         self._is_stream_checked = False
-        self._secrets = secrets
-        self._clock = clock
-        self._sleep = sleep
 
     def run(
         self, start: PollerStart, owner: str, function: str, remaining_ms: Callable[[], int]
@@ -109,7 +106,7 @@ class Poller:
         shard = start.shard or 0
         reason = asyncio.run(self._pass(shard, owner, start.started_by == "schedule", remaining_ms))
         logger.info("pass_ended", shard=shard, started_by=start.started_by, stopped=reason.value)
-        if reason is StopReason.NOTHING_PENDING and shard >= self._settings.shard_count:
+        if reason is StopReason.NOTHING_PENDING and shard >= self.settings.shard_count:
             self._retire(shard)
         return {"shard": shard, "stopped": reason.value}
 
@@ -118,15 +115,15 @@ class Poller:
         if self._is_stream_checked:
             return
         try:
-            self._is_stream_checked = self._marks.get() == StreamMark(self._settings.tasks_stream)
+            self._is_stream_checked = self._marks.get() == StreamMark(self.settings.tasks_stream)
             if not self._is_stream_checked:
-                self._invoke(self._settings.intake_function, {"look_for_missed": True})
+                self._invoke(self.settings.intake_function, {"look_for_missed": True})
         except AWS_FAULTS as error:
             logger.warning("stream_not_checked", error=code_of(error))
 
     def _known_shards(self) -> list[int]:
         """Return the shards of `ShardCount`, and those that are left from when it was larger."""
-        now_ms = self._clock()
+        now_ms = self.clock()
         if now_ms >= self._shards_known_until_ms:
             try:
                 registered = self._leases.shards()
@@ -135,12 +132,12 @@ class Poller:
                 registered = set(self._shards)
             else:
                 self._shards_known_until_ms = now_ms + SHARDS_KNOWN_FOR_MS
-            self._shards = sorted(registered | set(range(self._settings.shard_count)))
+            self._shards = sorted(registered | set(range(self.settings.shard_count)))
         return self._shards
 
     def _retire(self, shard: int) -> None:
         try:
-            if self._leases.retire(shard, self._clock()):
+            if self._leases.retire(shard, self.clock()):
                 logger.info("shard_retired", shard=shard)
         except AWS_FAULTS as error:
             logger.warning("shard_not_retired", shard=shard, error=code_of(error))
@@ -162,7 +159,7 @@ class Poller:
         try:
             async with asyncio.timeout(START_WITHIN_S):
                 for wait_s in (0.0, *START_AGAIN_AFTER_S):
-                    await self._sleep(wait_s)
+                    await self.sleep(wait_s)
                     await asyncio.gather(*(start_one(shard) for shard in sorted(waiting)))
                     if not waiting:
                         return {"shards": len(self._shards)}
@@ -171,7 +168,7 @@ class Poller:
         raise Unavailable(f"the shards {sorted(waiting)} could not be started")
 
     def _invoke(self, function: str, payload: dict[str, Any]) -> None:
-        self._lambdas.invoke(
+        self.lambdas.invoke(
             FunctionName=function, InvocationType="Event", Payload=json.dumps(payload).encode()
         )
 
@@ -179,10 +176,12 @@ class Poller:
         self, shard: int, owner: str, take_over: bool, remaining_ms: Callable[[], int]
     ) -> StopReason:
         asyncio.get_running_loop().set_default_executor(UnawaitedThreads(THREADS))
-        oldest_alarm_ms = self._settings.oldest_pending_alarm_s * 1000
-        metrics = Metrics(self._settings.observability, oldest_alarm_ms=oldest_alarm_ms)
+        oldest_alarm_ms = self.settings.oldest_pending_alarm_s * 1000
+        metrics = Metrics(self.settings.observability, oldest_alarm_ms=oldest_alarm_ms)
+        bus = EventBus(self.events, self.settings.event_bus)
+        states = ProviderStates(self.dynamodb, self.settings.provider_states_table)
         reserved_threads = UnawaitedThreads(RESERVED_THREADS)
-        read_providers = partial(read_secret, self._secrets, self._settings.providers_secret)
+        read_providers = partial(read_secret, self.secrets, self.settings.providers_secret)
         try:
             async with HttpTransport(max_connections=CONNECTIONS_MAX) as http:
                 poll_loop = PollLoop(
@@ -190,11 +189,11 @@ class Poller:
                     owner=owner,
                     tasks=self._tasks,
                     leases=self._leases,
-                    outbox=Outbox(self._tasks, self._bus, self._files.store, self._clock),
-                    providers=ProviderRegistry(read_providers, http, self._clock),
-                    health=ProviderHealthStore(self._states, self._clock),
+                    outbox=Outbox(self._tasks, bus, self.store_file, self.clock),
+                    providers=ProviderRegistry(read_providers, http, self.clock, SteadySeconds(self.clock)),
+                    health=ProviderHealthStore(states, self.clock),
                     metrics=metrics,
-                    clock=self._clock,
+                    clock=self.clock,
                     remaining_ms=remaining_ms,
                     reserved_threads=reserved_threads,
                 )

@@ -71,13 +71,13 @@ class _Known:
         self.notify()
 
 
+@dataclass(slots=True)
 class CircuitBreaker:
     """Gives permits for attempts. The table, which all workers share, is read for receivers without a late answer."""
 
-    def __init__(self, circuits: CircuitsTable, now_ms: Callable[[], int]) -> None:
-        self._circuits = circuits
-        self._now_ms = now_ms
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+    circuits: CircuitsTable
+    now_ms: Callable[[], int]
+    _known: OrderedDict[str, _Known] = field(default_factory=OrderedDict)
 
     def permit(self, receiver: str) -> Permit:
         """Return the permit for an attempt at a receiver (see `receiver_of`), to be used by ``async with``."""
@@ -87,7 +87,7 @@ class CircuitBreaker:
             oldest = next(iter(self._known))
             if self._known[oldest].probing_since_s is None:
                 del self._known[oldest]
-        return Permit(receiver, self._circuits, self._now_ms, known)
+        return Permit(receiver, self.circuits, self.now_ms, known)
 
 
 @dataclass(slots=True)

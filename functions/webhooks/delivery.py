@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from tunehook.aws.deliveries import CLAIM_MS, Claim, DeliveriesTable
@@ -115,7 +116,10 @@ class Deliverer:
             if delivery.url is None:
                 subscription = await self._enabled(delivery.subscription_id)
                 if subscription is None or subscription.is_disabled:
-                    return await self._withdraw(message, delivery, subscription)
+                    status = DeliveryStatus.ABORTED
+                    reason = f"subscription {'disabled' if subscription else 'deleted'}"
+                    await self.record(partial(self.deliveries.record, message, status=status, reason=reason))
+                    return Outcome(step=Step.WITHDRAWN, message=message, delivery=delivery, status=status)
             result = await self.sender.attempt(delivery, subscription, master_secret, self.now_ms())
             # Where the URL was changed since the message was let in, the answer is another receiver's.
             is_same = receiver_of(message.subscription_id, subscription) == receiver
@@ -143,24 +147,9 @@ class Deliverer:
             raise NotAttempted("the claim was answered too late for an attempt")
         return claim, delivery
 
-    async def record(
-        self,
-        message: DeliveryMessage,
-        status: DeliveryStatus,
-        attempt: Attempt | None = None,
-        *,
-        next_attempt_at_ms: int | None = None,
-        reason: str | None = None,
-    ) -> None:
-        """Record the attempt, or raise `NotRecorded`; see `tunehook.aws.deliveries.DeliveriesTable.record`."""
-        if not await asyncio.to_thread(
-            self.deliveries.record,
-            message,
-            status=status,
-            attempt=attempt,
-            next_attempt_at_ms=next_attempt_at_ms,
-            reason=reason,
-        ):
+    async def record(self, record: Callable[[], bool]) -> None:
+        """Record the attempt by a call of `tunehook.aws.deliveries.DeliveriesTable.record`, or raise `NotRecorded`."""
+        if not await asyncio.to_thread(record):
             # The message comes again and finds what the other worker recorded.
             raise NotRecorded("another worker has recorded this attempt")
 
@@ -187,13 +176,6 @@ class Deliverer:
         await self.batcher.send(message_for(delivery))
         return Outcome(step=Step.SENT_AGAIN, message=message, delivery=delivery)
 
-    async def _withdraw(
-        self, message: DeliveryMessage, delivery: Delivery, subscription: Subscribed | None
-    ) -> Outcome:
-        reason = "subscription deleted" if subscription is None else "subscription disabled"
-        await self.record(message, DeliveryStatus.ABORTED, reason=reason)
-        return Outcome(step=Step.WITHDRAWN, message=message, delivery=delivery, status=DeliveryStatus.ABORTED)
-
     async def _record_and_arrange(
         self, message: DeliveryMessage, subscription: Subscribed | None, result: Result
     ) -> tuple[DeliveryStatus, Change]:
@@ -216,7 +198,8 @@ class Deliverer:
                 status = DeliveryStatus.PENDING
                 if due_at_ms is None:
                     status, reason = DeliveryStatus.FAILED, "all attempts failed"
-        await self.record(message, status, attempt, next_attempt_at_ms=due_at_ms, reason=reason)
+        record = partial(self.deliveries.record, message, status=status, attempt=attempt, reason=reason)
+        await self.record(partial(record, next_attempt_at_ms=due_at_ms))
         if due_at_ms is not None:
             following = {"attempt": message.attempt + 1, "due_at_ms": due_at_ms}
             await self.batcher.send(message.model_copy(update=following))

@@ -55,23 +55,20 @@ def render(delivery: Delivery, sign_link: SignLink, now_ms: int) -> Body:
             asset.update({"url": sign_link(key), "url_expires_at": expires_at} if key else _NO_LINK)
     except (ValueError, TypeError, AttributeError):
         raise InvalidInput("payload", "is not as tunehook writes it") from None
-    if delivery.format is Format.CLOUDEVENTS:
-        return Body(_fitting(data, _cloud_event(delivery)), "application/cloudevents+json; charset=utf-8")
-    envelope = {"type": delivery.type, "timestamp": iso(from_ms(delivery.event_at_ms))}
-    return Body(_fitting(data, envelope), "application/json; charset=utf-8")
-
-
-def _cloud_event(delivery: Delivery) -> Data:
-    """Return the attributes of CloudEvents 1.0.2, section 3.1."""
-    return {
+    event_at = iso(from_ms(delivery.event_at_ms))
+    if delivery.format is not Format.CLOUDEVENTS:
+        content = _fitting(data, {"type": delivery.type, "timestamp": event_at})
+        return Body(content, "application/json; charset=utf-8")
+    attributes = {  # CloudEvents 1.0.2, section 3.1
         "specversion": "1.0",
         "id": delivery.event_id,
         "source": f"tunehook/{quote(delivery.provider, safe='')}",
         "type": delivery.type,
         "subject": delivery.task_id,
-        "time": iso(from_ms(delivery.event_at_ms)),
+        "time": event_at,
         "datacontenttype": "application/json",
     }
+    return Body(_fitting(data, attributes), "application/cloudevents+json; charset=utf-8")
 
 
 def _assets(data: Data) -> list[Data]:

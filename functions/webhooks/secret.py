@@ -30,7 +30,7 @@ class MasterSecret:
         self._cache: Cache[str, str] = Cache(
             lambda name: client.get_secret_value(SecretId=name)["SecretString"],
             max_age_s=CACHED_S,
-            on_fault=_not_read,
+            on_fault=lambda fault: logger.warning("master_secret_not_read", error=code_of(fault)),
             clock=clock,
         )
 
@@ -40,7 +40,3 @@ class MasterSecret:
         if is_fresh and secret is not None:
             return secret
         return await asyncio.to_thread(self._cache.get, self._name)
-
-
-def _not_read(fault: Exception) -> None:
-    logger.warning("master_secret_not_read", error=code_of(fault))

@@ -61,21 +61,22 @@ class Subscribed:
         return self.item.get("enabled") is False
 
 
+@dataclass
 class SubscriptionCache:
     """Caches the subscriptions, each for 15 s. What is written goes to the table, and the subscription is forgotten."""
 
-    def __init__(
-        self,
-        table: SubscriptionsTable,
-        versions: SecretVersionsTable,
-        policy: NetworkPolicy,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._table = table
-        self._versions = versions
-        self._policy = policy
+    table: SubscriptionsTable
+    versions: SecretVersionsTable
+    policy: NetworkPolicy
+    clock: Callable[[], float] = time.time
+
+    def __post_init__(self) -> None:
         self._cache: Cache[str, Subscribed | None] = Cache(
-            self._read, max_age_s=CACHED_S, on_fault=_not_read, max_size=REMEMBERED, clock=clock
+            self._read,
+            max_age_s=CACHED_S,
+            on_fault=lambda fault: logger.warning("subscription_not_read", error=code_of(fault)),
+            max_size=REMEMBERED,
+            clock=self.clock,
         )
 
     def cached(self, subscription_id: str) -> tuple[bool, Subscribed | None]:
@@ -87,14 +88,14 @@ class SubscriptionCache:
         return self._cache.get(subscription_id)
 
     def _read(self, subscription_id: str) -> Subscribed | None:
-        if (item := self._table.get(subscription_id)) is None:
+        if (item := self.table.get(subscription_id)) is None:
             return None
         usable: Subscription | InvalidInput
         try:
-            usable = check_subscription(item, self._policy)
+            usable = check_subscription(item, self.policy)
         except InvalidInput as error:
             usable = error
-        return Subscribed(item=_with_moments(item), usable=usable, secret=self._versions.of(item))
+        return Subscribed(item=_with_moments(item), usable=usable, secret=self.versions.of(item))
 
     def fresh(self, subscription_id: str) -> Subscribed | None:
         """Return a subscription or None, read now (strongly consistent)."""
@@ -103,32 +104,25 @@ class SubscriptionCache:
 
     def mark_failing(self, subscription_id: str, since_ms: int) -> dict[str, Any] | None:
         """See `tunehook.aws.subscriptions.SubscriptionsTable.mark_failing`."""
-        item = self._table.mark_failing(subscription_id, since_ms)
+        item = self.table.mark_failing(subscription_id, since_ms)
         if item is not None and "failing_since_ms" not in _with_moments(item):
             # What its user has written there would stand for ever.
-            self._table.clear_failing(subscription_id)
-            item = self._table.mark_failing(subscription_id, since_ms)
+            self.table.clear_failing(subscription_id)
+            item = self.table.mark_failing(subscription_id, since_ms)
         self._cache.forget(subscription_id)
         return None if item is None else _with_moments(item)
 
     def mark_warned(self, subscription_id: str, moment_ms: int) -> None:
-        """See `tunehook.aws.subscriptions.SubscriptionsTable.mark_warned`."""
-        self._table.mark_warned(subscription_id, moment_ms)
+        self.table.mark_warned(subscription_id, moment_ms)
         self._cache.forget(subscription_id)
 
     def clear_failing(self, subscription_id: str) -> None:
-        """See `tunehook.aws.subscriptions.SubscriptionsTable.clear_failing`."""
-        self._table.clear_failing(subscription_id)
+        self.table.clear_failing(subscription_id)
         self._cache.forget(subscription_id)
 
     def disable(self, subscription_id: str, reason: str) -> None:
-        """See `tunehook.aws.subscriptions.SubscriptionsTable.disable`."""
-        self._table.disable(subscription_id, reason)
+        self.table.disable(subscription_id, reason)
         self._cache.forget(subscription_id)
-
-
-def _not_read(fault: Exception) -> None:
-    logger.warning("subscription_not_read", error=code_of(fault))
 
 
 def _with_moments(item: dict[str, Any]) -> dict[str, Any]:

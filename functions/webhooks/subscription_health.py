@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -38,6 +39,7 @@ class Change(StrEnum):
     DISABLED = "disabled"
 
 
+@dataclass(slots=True)
 class SubscriptionHealth:
     """Records successes and failures on subscriptions, which are written only where something changes.
 
@@ -46,17 +48,16 @@ class SubscriptionHealth:
     the next failed attempt makes up for it.
     """
 
-    def __init__(self, subscriptions: SubscriptionCache, deliveries: DeliveriesTable, bus: EventBus) -> None:
-        self._subscriptions = subscriptions
-        self._deliveries = deliveries
-        self._bus = bus
-        self._one_at_a_time = asyncio.Lock()
+    subscriptions: SubscriptionCache
+    deliveries: DeliveriesTable
+    bus: EventBus
+    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def record_success(self, subscription: Subscribed | None, *, is_retry: bool) -> Change:
         """Record a success. That of a retry followed a failure, which may be too late for `subscription` to show it."""
         if subscription is None or not (is_retry or "failing_since_ms" in subscription.item):
             return Change.NONE
-        await asyncio.to_thread(self._subscriptions.clear_failing, subscription.subscription_id)
+        await asyncio.to_thread(self.subscriptions.clear_failing, subscription.subscription_id)
         return Change.WELL
 
     async def record_failure(self, subscription: Subscribed | None, at_ms: int) -> Change:
@@ -65,7 +66,7 @@ class SubscriptionHealth:
             return Change.NONE
         item, subscription_id = subscription.item, subscription.subscription_id
         if "failing_since_ms" not in item:
-            marked = await asyncio.to_thread(self._subscriptions.mark_failing, subscription_id, at_ms)
+            marked = await asyncio.to_thread(self.subscriptions.mark_failing, subscription_id, at_ms)
             # Another attempt may have been the first to fail since the item was read.
             began = marked is not None and marked.get("failing_since_ms") == at_ms
             return Change.FAILING if began else Change.NONE
@@ -82,15 +83,15 @@ class SubscriptionHealth:
             return await asyncio.to_thread(self._disable, subscription.subscription_id, at_ms, reason)
 
     def _warn_or_disable(self, subscription_id: str, at_ms: int) -> Change:
-        found = self._subscriptions.fresh(subscription_id)
+        found = self.subscriptions.fresh(subscription_id)
         item = {} if found is None else found.item
         if "failing_since_ms" not in item or not _is_due(item, at_ms):
             return Change.NONE
         since_ms = item["failing_since_ms"]
         # Another worker may have delivered without knowing that there was a failure to forget.
-        if self._deliveries.delivered_since(subscription_id, since_ms):
-            self._subscriptions.clear_failing(subscription_id)
-            self._subscriptions.mark_failing(subscription_id, at_ms)
+        if self.deliveries.delivered_since(subscription_id, since_ms):
+            self.subscriptions.clear_failing(subscription_id)
+            self.subscriptions.mark_failing(subscription_id, at_ms)
             return Change.FAILING
         if at_ms - since_ms >= FAILING_MS:
             return self._disable(subscription_id, at_ms, "every attempt has failed for 5 days")
@@ -105,11 +106,11 @@ class SubscriptionHealth:
                 disabled_at=from_ms(since_ms + FAILING_MS),
             )
         )
-        self._subscriptions.mark_warned(subscription_id, _moment_ms(since_ms, percent))
+        self.subscriptions.mark_warned(subscription_id, _moment_ms(since_ms, percent))
         return Change.WARNED
 
     def _disable(self, subscription_id: str, at_ms: int, reason: str) -> Change:
-        item = self._subscriptions.mark_failing(subscription_id, at_ms)
+        item = self.subscriptions.mark_failing(subscription_id, at_ms)
         if item is None:
             return Change.NONE
         since_ms = item.get("failing_since_ms", at_ms)
@@ -122,11 +123,11 @@ class SubscriptionHealth:
                 reason=reason,
             )
         )
-        self._subscriptions.disable(subscription_id, reason)
+        self.subscriptions.disable(subscription_id, reason)
         return Change.DISABLED
 
     def _emit(self, event: SubscriptionFailing | SubscriptionDisabled) -> None:
-        if not all(self._bus.put([event])):
+        if not all(self.bus.put([event])):
             raise Unavailable(f"the bus did not take {type(event).__name__}")
 
 

@@ -23,6 +23,7 @@ def main(arguments: list[str]) -> int:
         print(f"{folder}: no Node with npm on this machine; the tests that need it are skipped")
         return 0
     started = time.monotonic()
+    print(f"{folder}: installing what the tests of Node receivers need, a few seconds and 1 MB", flush=True)
     for name in LISTS:
         shutil.copy(Path(__file__).parent / name, folder)
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]

@@ -12,9 +12,9 @@ from tests.stack.faults.fuzz.seeds import generator, words
 from tests.unit.webhooks.world import Receiver, World, delivery
 
 from fulfillment.messages import content_of
-from tunehook.archive_request import ArchiveRequest
 from tunehook.deliveries import DeliveryMessage, message_of
 from tunehook.errors import InvalidInput
+from tunehook.fulfillment_requests import ArchiveRequest
 from webhooks.delivery import Step
 from webhooks.policy import ResponseClass
 

@@ -28,7 +28,8 @@ _IMAGE = """
 from samcli.local.docker.lambda_image import LambdaImage
 print(f"{LambdaImage._INVOKE_REPO_PREFIX}/python")
 """
-_INVOCATION_S = 180.0
+_HANG_S = 900.0
+"""No build or invocation takes so long, on the busiest machine."""
 
 
 def address_for_containers() -> str:
@@ -126,7 +127,7 @@ def run(variables: Mapping[str, str], *command: str) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=_INVOCATION_S,
+        timeout=_HANG_S,
         check=False,
     )
     if finished.returncode != 0:

@@ -39,7 +39,7 @@ def with_node(secret: str, headers: Mapping[str, str], body: bytes) -> Any:
     if node is None or shutil.which("npm") is None:
         pytest.skip("there is no Node with npm on this machine")
     if not (_FOLDER / "node_modules" / "standardwebhooks").is_dir():
-        pytest.fail("npm's standardwebhooks is not installed: run `make setup`")
+        pytest.fail("npm's standardwebhooks is not installed: run `make test`")
     message = {"secret": secret, "headers": dict(headers), "body": base64.b64encode(body).decode()}
     answer = subprocess.run(
         [node, str(_SCRIPT), str(_FOLDER)],

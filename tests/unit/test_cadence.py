@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunehook.cadence import DIRECT, GATEWAY, GATEWAY_ONE_BY_ONE, Pace, next_poll_ms
-from tunehook.providers import ADAPTERS
+from tunehook.providers.kinds import ADAPTERS
 
 SUBMITTED_MS = 1_800_000_000_000
 SECOND_MS = 1_000

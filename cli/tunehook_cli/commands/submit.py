@@ -26,7 +26,7 @@ def submit(
     task_id: Annotated[
         list[str],
         typer.Argument(
-            metavar="TASK_ID...",
+            metavar="TASK_ID",
             help="The tasks' ids at the provider; - reads them from standard input, one a line.",
         ),
     ],
@@ -118,19 +118,12 @@ def _submit(out: Output, ids: Sequence[str], submissions: Iterator[Submission]) 
             out.line(f"Submitted {name}{again}.")
     except BaseException as error:
         if len(ids) > 1:
+            from tunehook.aws.error_messages import is_refused
+
             out.json(done)
-            _print_broken_off(ids, len(done), is_refused=_is_refused(error))
+            _print_broken_off(ids, len(done), is_refused=is_refused(error))
         raise
     return done
-
-
-def _is_refused(error: BaseException) -> bool:
-    """Return whether AWS has answered that a task was not put; otherwise it may have been."""
-    from botocore.exceptions import ClientError
-
-    from tunehook.aws.error_messages import is_transient
-
-    return isinstance(error, ClientError) and not is_transient(error)
 
 
 def _print_broken_off(ids: Sequence[str], count: int, *, is_refused: bool) -> None:

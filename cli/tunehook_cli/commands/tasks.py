@@ -100,9 +100,10 @@ def cancel_task(
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Stop watching a pending task. No event and no webhook is sent; submit it again to run it again.
+    """Stop watching a pending task. No event and no webhook is sent.
 
-    The provider is not told, and may finish the task all the same.
+    The provider is not told, and may finish the task all the same. Submit it
+    again to run it again.
     """
     out, found = Output(as_json), find_stack(stack)
     task = tasks.get_task(found, task_id, provider)

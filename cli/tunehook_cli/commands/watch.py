@@ -30,7 +30,7 @@ T = TypeVar("T")
 def watch(
     task_id: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TASK_ID...", help="The tasks; by default all that are pending now."),
+        typer.Argument(metavar="TASK_ID", help="The tasks; by default all that are pending now."),
     ] = None,
     until: Annotated[
         Until,
@@ -48,11 +48,15 @@ def watch(
 ) -> None:
     """Watch until the task's files are kept; exit with 1 if it did not complete.
 
-    A failed, rejected or cancelled task is waited for no longer. Several tasks are watched until the last of them is
-    done. --until told waits for the webhooks too: each is delivered, or given up after its last attempt.
+    A task that has failed, or was rejected or cancelled, is done at once.
+    Several tasks are watched until all are done.
 
-    On a terminal this is a live table, elsewhere a line for each change, with --json a line of JSON. Ctrl-C stops
-    watching, and so does --timeout, with exit status 1; the task goes on.
+    --until told waits for the webhooks too: until each was delivered, or
+    given up after its last attempt.
+
+    On a terminal this is a live table, elsewhere a line for each change,
+    with --json a line of JSON. Ctrl-C and --timeout end it (the latter with
+    exit status 1); the task goes on.
     """
     timeout_s = math.inf if timeout is None else parse_duration(timeout, "timeout") / 1000
     found = find_stack(stack)

@@ -1,6 +1,7 @@
 """`make demo`: starts everything, puts tasks into the table, and shows that all comes out at the other end.
 
-With ``--json`` the report is JSON on stdout, and all else is on stderr.
+With ``--json`` the report is JSON on stdout, and all else is on stderr. With ``--picture FILE`` what is printed is also
+written as an SVG of a terminal.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -28,87 +30,114 @@ from tunehook_cli import output
 from tunehook_cli.signals import Terminated, raise_on_signals
 from tunehook_local.demo.check import HOOK, SUBSCRIBED, TASKS, Finding, examine
 from tunehook_local.demo.observer import Observer, StoredFile
+from tunehook_local.demo.picture import recording_console, write_picture
 from tunehook_local.demo.progress import Progress
 from tunehook_local.embedded import ministack
 from tunehook_local.embedded.state import HOME_VARIABLE, Home, LocalEnvironment, checkout
 from tunehook_local.embedded.up import bring_up
+from tunehook_local.steps import Steps
 
-_TIMEOUT_S: Final = 120.0
+_TIMEOUT_S: Final = 300.0
 _POLL_S: Final = 0.5
-_SANDBOX_START_S: Final = 15.0
+_SANDBOX_START_S: Final = 120.0
 _TUNEHOOK: Final = str(Path(sys.executable).parent / "tunehook")
+
+_INTRODUCTION: Final = (
+    "[bold]The tunehook demo[/]: three sandbox providers make songs; tunehook, on an embedded AWS, tracks them, "
+    "stores the files and sends signed webhooks. No account, no Docker. It takes about a minute, and 150 MB in "
+    ".tunehook/demo.\n"
+)
+_WAITING: Final = (
+    "A new task is polled at once. Those of musicmint and qhaigc are finished by then; else they would be polled again "
+    "when they are 20 s old. suno is still at work, and polled every 5 s.\n"
+)
 
 
 def main(*arguments: str) -> int:
     """Run the demonstration; return 0 only if everything that must be there is there."""
     as_json = arguments == ("--json",)
-    if arguments and not as_json:
-        print(f"demo: no such option: {' '.join(arguments)} (there is --json alone)", file=sys.stderr)
+    picture = Path(arguments[1]) if len(arguments) == 2 and arguments[0] == "--picture" else None
+    if arguments and not as_json and picture is None:
+        print(
+            f"demo: no such option: {' '.join(arguments)} (there are --json and --picture FILE)",
+            file=sys.stderr,
+        )
         return 2
     output.prepare_streams()
     shown_on = sys.stderr if as_json else sys.stdout
-    console = Console(file=shown_on, width=None if shown_on.isatty() else 120, highlight=False)
+    if picture is None:
+        console = Console(file=shown_on, width=None if shown_on.isatty() else 120, highlight=False)
+    else:
+        console = recording_console()
     home = Home(checkout() / ".tunehook" / "demo")
     keep = os.environ.get("KEEP") == "1"
+    print_line = partial(_print_line, console)
+    steps = Steps(print_line, console, total=7 if keep else 8, signs=picture is None)
     try:
-        with (
-            raise_on_signals(),
-            _embedded_stack(home, console, keep) as environment,
-            _sandbox(home, console, keep) as (sandbox_url, sandbox_pid),
-        ):
-            findings = _demonstrate(console, environment, sandbox_url)
-            is_all_there = _report(console, findings, home)
-            if as_json:
-                output.print_json(_document(findings))
-            if keep:
-                _print_next_steps(console, home, sandbox_url, sandbox_pid)
-            return 0 if is_all_there else 1
+        console.print(_INTRODUCTION)
+        with raise_on_signals():
+            with _everything(home, print_line, steps, keep) as (environment, sandbox_url, sandbox_pid):
+                findings = _demonstrate(console, steps, environment, sandbox_url)
+                is_all_there = _report(console, findings, home)
+                if as_json:
+                    output.print_json(_document(findings))
+                if keep:
+                    _print_what_runs(console, home, sandbox_url, sandbox_pid)
+            if is_all_there and not keep:
+                _print_what_next(console)
+        if picture is not None and is_all_there:
+            write_picture(console, picture)
+        return 0 if is_all_there else 1
     except (TunehookError, *AWS_FAULTS, httpx.HTTPError) as error:
         console.print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
         console.print(f"logs: {home.log.parent}", soft_wrap=True)
         return 1
     except Terminated as told:
-        with contextlib.suppress(OSError):  # The terminal may be gone.
-            console.print("stopped")
+        print_line("stopped")
         return told.status
 
 
+def _print_line(console: Console, line: str) -> None:
+    with contextlib.suppress(OSError):  # The terminal may be gone.
+        console.print(line, markup=False, soft_wrap=True)
+
+
 @contextmanager
-def _embedded_stack(home: Home, console: Console, keep: bool) -> Iterator[LocalEnvironment]:
+def _everything(
+    home: Home, print_line: Any, steps: Steps, keep: bool
+) -> Iterator[tuple[LocalEnvironment, str, int]]:
+    """Start the stack and the sandbox, and stop both; the sandbox's URL and process id are with it."""
     left_over = home.running()
     if left_over is not None:
         ministack.stop(home, left_over)
     shutil.rmtree(home.data, ignore_errors=True)
     home.log.unlink(missing_ok=True)
-    environment = bring_up(home, ministack.free_port(), lambda line: console.print(line))
+    environment = bring_up(home, ministack.free_port(), print_line, steps=steps)
+    sandbox = None
     try:
-        yield environment
+        port = ministack.free_port()
+        url = f"http://127.0.0.1:{port}"
+        log_path = home.log.with_name("sandbox.log")
+        with log_path.open("wb") as log:
+            sandbox = subprocess.Popen(
+                [_TUNEHOOK, "sandbox", "--port", str(port)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        with steps.step(f"starting the sandbox, providers and webhook receivers, at {url}", 2):
+            _wait_for(url, sandbox, log_path)
+        yield environment, url, sandbox.pid
     finally:
         if not keep:
-            ministack.stop(home, environment)
-
-
-@contextmanager
-def _sandbox(home: Home, console: Console, keep: bool) -> Iterator[tuple[str, int]]:
-    port = ministack.free_port()
-    url = f"http://127.0.0.1:{port}"
-    log_path = home.log.with_name("sandbox.log")
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            [_TUNEHOOK, "sandbox", "--port", str(port)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        _wait_for(url, process, log_path)
-        console.print(f"sandbox providers and receivers at {url}")
-        yield url, process.pid
-    finally:
-        if not keep:
-            process.terminate()
-            process.wait(timeout=10)
+            with steps.step("stopping the sandbox and the embedded AWS", 5):
+                try:
+                    if sandbox is not None:
+                        sandbox.terminate()
+                        sandbox.wait(timeout=10)
+                finally:
+                    ministack.stop(home, environment)
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -123,36 +152,48 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     raise Unavailable(f"the sandbox did not come up: {ministack.last_error_line(log)} (log: {log})")
 
 
-def _demonstrate(console: Console, environment: LocalEnvironment, sandbox_url: str) -> list[Finding]:
+def _demonstrate(
+    console: Console, steps: Steps, environment: LocalEnvironment, sandbox_url: str
+) -> list[Finding]:
     observer = Observer(environment, sandbox_url)
-    tunehook = partial(_tunehook, console, environment)
-    for provider in dict.fromkeys(task.provider for task in TASKS):
-        url, key = f"{sandbox_url}/{provider}", f"sandbox-key-{provider}"
-        tunehook("providers", "set", provider, "--kind", provider, "--base-url", url, "--api-key", key)
     hook_url = f"{sandbox_url}/receiver/{HOOK}"
-    subscription = tunehook("subscribe", f"{sandbox_url}/receiver/{SUBSCRIBED}", "--json")
-    hook = tunehook("subscriptions", "secret", hook_url, "--json")
-    secrets = {SUBSCRIBED: subscription["signing_secret"], HOOK: hook["signing_secret"]}
-
-    console.print("\nputting the tasks into the table, with PutItem:")
+    with steps.step("configuring the providers and a webhook, with the tunehook command", 6):
+        secrets = _configure(console, environment, sandbox_url, hook_url)
+    console.print("\nThe providers have begun the songs. Their ids are put into the table, with PutItem:")
     for task in TASKS:
         item = {"task_id": task.task_id, "provider": task.provider}
         if task.has_hook:
             item["notify_hook"] = hook_url
         console.print(f"  {json.dumps(item)}", soft_wrap=True)
+        observer.begin_song(task.provider, task.task_id, task.age_s)
         observer.put_task(item)
-    console.print()
+    console.print(_WAITING)
     progress = Progress(console, observer)
-    deadline = time.monotonic() + _TIMEOUT_S
-    while not progress.update() and time.monotonic() < deadline:
-        time.sleep(_POLL_S)
-    received = observer.received()
-    return [examine(observer, task, received, secrets) for task in TASKS]
+    with steps.step("waiting for songs, files and webhooks", 15, lambda: progress.summary):
+        deadline = time.monotonic() + _TIMEOUT_S
+        while not progress.update() and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+    with steps.step("checking every file, signature and link", 1):
+        received = observer.received()
+        return [examine(observer, task, received, secrets) for task in TASKS]
+
+
+def _configure(
+    console: Console, environment: LocalEnvironment, sandbox_url: str, hook_url: str
+) -> dict[str, str]:
+    """Configure the providers and subscribe the receiver; return the signing secrets by receiver."""
+    tunehook = partial(_tunehook, console, environment)
+    for provider in dict.fromkeys(task.provider for task in TASKS):
+        url, key = f"{sandbox_url}/{provider}", f"sandbox-key-{provider}"
+        tunehook("providers", "set", provider, "--kind", provider, "--base-url", url, "--api-key", key)
+    subscription = tunehook("subscribe", f"{sandbox_url}/receiver/{SUBSCRIBED}", "--json")
+    hook = tunehook("subscriptions", "secret", hook_url, "--json")
+    return {SUBSCRIBED: subscription["signing_secret"], HOOK: hook["signing_secret"]}
 
 
 def _tunehook(console: Console, environment: LocalEnvironment, *arguments: str) -> Any:
     """Run the command as a user would; return its JSON if that was asked for."""
-    console.print(f"$ tunehook {' '.join(arguments)}", soft_wrap=True)
+    console.print(f"  $ tunehook {' '.join(arguments)}", soft_wrap=True)
     finished = subprocess.run(
         [_TUNEHOOK, *arguments],
         env=os.environ | environment.variables(),
@@ -166,8 +207,8 @@ def _tunehook(console: Console, environment: LocalEnvironment, *arguments: str) 
 
 
 def _report(console: Console, findings: list[Finding], home: Home) -> bool:
-    table = Table(title="\nwhat came of the tasks", title_justify="left", show_lines=True)
-    for column in ("task", "status", "objects in S3", "webhooks, signature verified by standardwebhooks"):
+    table = Table(title="\nResults", title_justify="left", show_lines=True)
+    for column in ("task", "status", "objects in S3", "webhooks"):
         table.add_column(column, overflow="fold")
     for finding in findings:
         webhooks = (
@@ -184,9 +225,12 @@ def _report(console: Console, findings: list[Finding], home: Home) -> bool:
     console.print(table)
     problems = [f"{finding.task.task_id} {problem}" for finding in findings for problem in finding.problems]
     if not problems:
-        console.print("[green]everything is there[/]")
+        console.print(
+            "[green]Everything is there[/]: every file has the right bytes, standardwebhooks verified every signature, "
+            "every link works."
+        )
         return True
-    console.print("[red]not everything is there:[/]")
+    console.print("[red]Not everything is there:[/]")
     console.print(*(f"  {problem}" for problem in problems), sep="\n", soft_wrap=True)
     console.print(f"logs: {home.log.parent}", soft_wrap=True)
     return False
@@ -220,11 +264,46 @@ def _document(findings: list[Finding]) -> dict[str, Any]:
     }
 
 
-def _print_next_steps(console: Console, home: Home, sandbox_url: str, sandbox_pid: int) -> None:
-    console.print(f"\nstill running (KEEP=1): the stack, and the sandbox at {sandbox_url}", soft_wrap=True)
-    console.print(f"  export {HOME_VARIABLE}={home.folder}", soft_wrap=True)
-    console.print("  .venv/bin/tunehook tasks list", soft_wrap=True)
-    console.print(f"  .venv/bin/tunehook local down; kill {sandbox_pid}      # stops both", soft_wrap=True)
+def _print_what_runs(console: Console, home: Home, sandbox_url: str, sandbox_pid: int) -> None:
+    console.print(
+        f"\nStill running: the stack, and the sandbox at {sandbox_url}. Paste this first:", soft_wrap=True
+    )
+    command_folder = shlex.quote(str(Path(_TUNEHOOK).parent))
+    _print_commands(
+        console,
+        (f'export PATH={command_folder}:"$PATH" {HOME_VARIABLE}={shlex.quote(str(home.folder))}', ""),
+        ('eval "$(tunehook local env)"', ""),
+    )
+    console.print("and then, say:")
+    _print_commands(
+        console,
+        ("tunehook status", "everything at a glance"),
+        ("tunehook results demo-city-lights", "the files, with links"),
+        ("tunehook deliveries list", "the webhooks"),
+        ("tunehook submit suno my-song", "a task of your own"),
+        ("tunehook watch my-song", "until it has ended"),
+        (f"tunehook local down; kill {sandbox_pid}", "stops both"),
+    )
+
+
+def _print_what_next(console: Console) -> None:
+    console.print("\nWhat to look at next:")
+    _print_commands(
+        console,
+        ("make demo KEEP=1", "once more, and it stays: prints commands to look around with"),
+        ("README.md, Try it by hand", "your own tasks, providers and receivers, step by step"),
+        ("ls .tunehook/demo/logs", "what the functions logged"),
+        ("make clean", "removes all that was installed and built"),
+    )
+
+
+def _print_commands(console: Console, *commands: tuple[str, str]) -> None:
+    """Print commands, each with what it does: beside it if there is room for all, else above it."""
+    width = max(len(command) for command, _ in commands) + 2
+    is_wide = all(2 + width + 3 + len(what) <= console.width for _, what in commands if what)
+    for command, what in commands:
+        line = f"{command:<{width}} # {what}" if is_wide else f"# {what}\n  {command}"
+        console.print(f"  {line if what else command}", soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,11 @@ class Observer:
         self._bucket = outputs["ResultsBucket"]
         self._sandbox = httpx.Client(base_url=sandbox_url, trust_env=False, timeout=5.0)
 
+    def begin_song(self, provider: str, task_id: str, age_s: int) -> None:
+        """Have a sandbox provider make a song, since `age_s`, as an application does with the provider's own API."""
+        new = {"kind": provider, "task_id": task_id, "age_s": age_s}
+        self._sandbox.post("/control/tasks", json=new).raise_for_status()
+
     def put_task(self, task: dict[str, str]) -> None:
         """Put a task into the table, as any user of DynamoDB would."""
         self._dynamodb.put_item(

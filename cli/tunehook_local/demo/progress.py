@@ -12,6 +12,7 @@ from tunehook_local.demo.check import TASKS, DemoTask
 from tunehook_local.demo.observer import Observer
 
 _STYLES = {"completed": "green", "failed": "red"}
+_WEBHOOKS = len(TASKS) + sum(task.has_hook for task in TASKS)
 
 
 @dataclass(slots=True)
@@ -35,8 +36,20 @@ class Progress:
             text = f"webhook {content['type']} at {webhook.receiver}"
             self._print_line(content["data"]["task_id"], text, "cyan")
         self._webhooks = len(received)
-        ended = all(state in ("completed", "failed", "rejected") for state in self._states.values())
-        return ended and len(received) >= len(TASKS) + sum(task.has_hook for task in TASKS)
+        return self._ended == len(TASKS) and self._webhooks >= _WEBHOOKS
+
+    @property
+    def summary(self) -> str:
+        """How far it all is, in a few words."""
+        files = sum(self._file_counts.values())
+        return (
+            f"{self._ended} of {len(TASKS)} tasks ended, {files} objects in S3, "
+            f"{self._webhooks} of {_WEBHOOKS} webhooks"
+        )
+
+    @property
+    def _ended(self) -> int:
+        return sum(state in ("completed", "failed", "rejected") for state in self._states.values())
 
     def _update_task(self, task: DemoTask) -> None:
         item = self.observer.task(task.provider, task.task_id)

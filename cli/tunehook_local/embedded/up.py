@@ -1,19 +1,15 @@
-"""Bringing the embedded stack up, step by step, printing how long each step took."""
+"""Bringing the embedded stack up, step by step; each step is announced, and says how long it took."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 from tunehook.errors import Misconfigured
 from tunehook_local.embedded import deploy, ministack
 from tunehook_local.embedded.docker_network import LOOPBACK
 from tunehook_local.embedded.state import Home, LocalEnvironment
-
-PrintLine = Callable[[str], None]
+from tunehook_local.steps import PrintLine, Steps
 
 
 def print_on_stderr(line: str) -> None:
@@ -23,16 +19,24 @@ def print_on_stderr(line: str) -> None:
 
 
 def bring_up(
-    home: Home, port: int, print_line: PrintLine = print_on_stderr, *, host: str | None = None
+    home: Home,
+    port: int,
+    print_line: PrintLine = print_on_stderr,
+    *,
+    host: str | None = None,
+    steps: Steps | None = None,
 ) -> LocalEnvironment:
     """Start the embedded AWS unless it runs (at `host`, if that is given), then build and deploy the stack.
 
+    `steps` shows what goes on; by default `print_line` prints it.
+
     Raises `TunehookError` if a step fails; what this call started is stopped then.
     """
+    steps = steps or Steps(print_line)
     environment = home.running()
     was_running = environment is not None
     if environment is None:
-        with _timed("starting the embedded AWS", print_line):
+        with steps.step("starting the embedded AWS", 5):
             environment = ministack.start(home, port, host or LOOPBACK)
     else:
         if host not in (None, environment.host):
@@ -41,19 +45,12 @@ def bring_up(
             )
         print_line(f"the embedded AWS runs at {environment.endpoint}")
     try:
-        with _timed("building the stack (sam build)", print_line):
+        with steps.step("building the stack (sam build)", 10):
             deploy.build(home)
-        with _timed("deploying it (sam deploy)", print_line):
+        with steps.step("deploying it (sam deploy)", 15):
             deploy.deploy(home, environment)
     except BaseException:
         if not was_running:
             ministack.stop(home, environment)
         raise
     return environment
-
-
-@contextmanager
-def _timed(step: str, print_line: PrintLine) -> Iterator[None]:
-    started = time.monotonic()
-    yield
-    print_line(f"{step} ... {time.monotonic() - started:.1f} s")

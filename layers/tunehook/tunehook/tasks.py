@@ -109,8 +109,8 @@ class Trouble:
 class Suspicion:
     """Answers in a row by which a task seems to have failed, though no status says so.
 
-    `evidence` is that of `tunehook.providers.SeemsFailed`; `since_ms` and `at_ms` are when the first and the last of
-    `count` answers came, in milliseconds since 1970.
+    `evidence` is that of `tunehook.providers.outcomes.SeemsFailed`; `since_ms` and `at_ms` are when the first and
+    the last of `count` answers came, in milliseconds since 1970.
     """
 
     evidence: str

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tunehook.clips import Clip
-from tunehook.providers import ADAPTERS, Adapter, Answer, InlineFile, Outcome
-from tunehook.providers.adapter import ManyUnknown, Screening
+from tunehook.providers.adapter import Adapter, Answer, ManyUnknown, Screening
+from tunehook.providers.kinds import ADAPTERS
+from tunehook.providers.outcomes import InlineFile, Outcome
 from tunehook.times import iso
 
 RECEIVED_AT = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)

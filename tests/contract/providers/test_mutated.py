@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tests.contract.providers.examples import Example, load
 
 from tunehook.clips import Clip
-from tunehook.providers import (
-    Answer,
+from tunehook.providers.adapter import Answer, ManyUnknown, Screening
+from tunehook.providers.outcomes import (
     Completed,
     CompletedWithoutResults,
     Failed,
@@ -24,7 +24,6 @@ from tunehook.providers import (
     SeemsFailed,
     TaskResult,
 )
-from tunehook.providers.adapter import ManyUnknown, Screening
 
 MUTATIONS_PER_KIND = 3_500  # of three kinds, so more than 10,000 together
 

@@ -12,7 +12,7 @@ from tests.contract.providers.examples import RECORDED, SEQUENCES, Example, exam
 from tests.support.tasks import NOW_MS, pending
 
 from poller.decision import End, decide
-from tunehook.providers import ADAPTERS
+from tunehook.providers.kinds import ADAPTERS
 
 FILES = sorted(SEQUENCES.glob("*/*.json"))
 COUNTS = ("not_found_count", "empty_count")

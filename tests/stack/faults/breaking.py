@@ -34,7 +34,10 @@ from tunehook.errors import Unavailable
 from tunehook.times import now_ms
 
 BUSY_WITHIN_S: Final = 12.0
-"""How long a kill waits for a worker that is at work; after that it takes an idle one, if there is any."""
+"""How long a kill waits for a worker that is at work, once there is a worker; after that it takes an idle one."""
+
+APPEARS_WITHIN_S: Final = 120.0
+"""How long it waits while there is no worker: on a busy machine the first work for a function comes late."""
 
 DELAYS_S: Final = (0.5, 5.0)
 """How long a delayed call waits; a function gives an answer up after 10 s."""
@@ -205,6 +208,7 @@ class Breaking:
             self._deployment.function_name(function),
             chance,
             within_s=BUSY_WITHIN_S,
+            appears_within_s=APPEARS_WITHIN_S,
         )
         if killed is None:
             self._done.append(Done(moment, came_at_ms, f"{function} had no worker to kill", often=0))
@@ -223,6 +227,7 @@ class Breaking:
             self._deployment.function_name(function),
             chance,
             within_s=BUSY_WITHIN_S,
+            appears_within_s=APPEARS_WITHIN_S,
         )
         if halted is None:
             self._done.append(Done(moment, came_at_ms, f"{function} had no worker to halt", often=0))

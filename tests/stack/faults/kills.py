@@ -82,7 +82,9 @@ class Halted:
             os.close(self.process)
 
 
-def kill_worker(home: Home, function_name: str, chance: Random, *, within_s: float = 0.0) -> Killed | None:
+def kill_worker(
+    home: Home, function_name: str, chance: Random, *, within_s: float = 0.0, appears_within_s: float = 0.0
+) -> Killed | None:
     """Kill a worker of a function at once, one that is at work if there is one.
 
     Parameters
@@ -94,37 +96,45 @@ def kill_worker(home: Home, function_name: str, chance: Random, *, within_s: flo
     chance : random.Random
         Chooses among several, and how far into its work one is that had to be waited for.
     within_s : float
-        How long one that is at work is waited for, in seconds.
+        How long one that is at work is waited for, in seconds, once there is a worker.
+    appears_within_s : float
+        How long a worker is waited for while there is none, in seconds.
 
     Returns
     -------
     Killed or None
         What was killed; None if the function has no worker.
     """
-    for pid, is_at_work in _chosen(home, function_name, chance, within_s):
+    for pid, is_at_work in _chosen(home, function_name, chance, within_s, appears_within_s):
         if _kill(pid, home, function_name):
             return Killed(function_name, pid, now_ms(), is_at_work)
     return None
 
 
-def halt_worker(home: Home, function_name: str, chance: Random, *, within_s: float = 0.0) -> Halted | None:
+def halt_worker(
+    home: Home, function_name: str, chance: Random, *, within_s: float = 0.0, appears_within_s: float = 0.0
+) -> Halted | None:
     """Halt a worker of a function, one that is at work if there is one, until it is resumed.
 
     Parameters and what is returned are those of `kill_worker`.
     """
-    for pid, is_at_work in _chosen(home, function_name, chance, within_s):
+    for pid, is_at_work in _chosen(home, function_name, chance, within_s, appears_within_s):
         process = _signalled(pid, home, function_name, signal.SIGSTOP)
         if process is not None:
             return Halted(function_name, pid, now_ms(), is_at_work, process)
     return None
 
 
-def _chosen(home: Home, function_name: str, chance: Random, within_s: float) -> Iterator[tuple[int, bool]]:
+def _chosen(
+    home: Home, function_name: str, chance: Random, within_s: float, appears_within_s: float
+) -> Iterator[tuple[int, bool]]:
     """Yield a worker, and whether it is at work; another one if that has gone meanwhile."""
-    deadline = time.monotonic() + within_s
-    has_waited = False
+    deadline = time.monotonic() + appears_within_s
+    has_appeared = has_waited = False
     while True:
         workers = worker_pids(home, function_name)
+        if workers and not has_appeared:
+            has_appeared, deadline = True, time.monotonic() + within_s
         busy = [pid for pid in workers if is_busy(pid)]
         if busy and has_waited:
             # Otherwise each would be met at the very beginning of its work.

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.stack.faults.breaking import Breaking
 from tests.stack.faults.kills import CAN_KILL, access_key_of, is_busy, kill_worker, worker_pids
 from tests.stack.faults.plan import Moment
 from tests.support.aws_proxy import AwsProxy, run_aws_proxy
+from tests.support.patience import HANG_S
 from tests.support.upstream import Upstream
 
 from tunehook.errors import Unavailable
@@ -37,7 +39,16 @@ WORKING = "import time; print('up', flush=True); time.sleep(60)"
 
 @contextmanager
 def worker(home: Home, function_name: str, script: str = WAITING) -> Iterator[subprocess.Popen[str]]:
-    """Run what looks like a worker of the embedded AWS whose files are in `home`."""
+    """Run what looks like a worker of the embedded AWS whose files are in `home`, once it is up."""
+    with starting_worker(home, function_name, script) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        eventually(lambda: is_busy(process.pid) == (script is WORKING), every_s=0.01)
+        yield process
+
+
+@contextmanager
+def starting_worker(home: Home, function_name: str, script: str) -> Iterator[subprocess.Popen[str]]:
     folder = home.temporary / f"ministack-lambda-{function_name}-a1b2c3"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"_worker{time.monotonic_ns()}.py"
@@ -53,8 +64,6 @@ def worker(home: Home, function_name: str, script: str = WAITING) -> Iterator[su
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        assert process.stdout.readline() == "up\n"
-        eventually(lambda: is_busy(process.pid) == (script is WORKING), every_s=0.01)
         yield process
     finally:
         process.kill()
@@ -104,6 +113,16 @@ class TestKills:
             killed = kill_worker(home, "tunehook-webhooks", Random(1), within_s=0.2)
             assert killed is not None
             assert (killed.pid, killed.was_busy) == (idle.pid, False)
+
+    def test_where_there_is_none_one_is_waited_for(self, home: Home) -> None:
+        with ThreadPoolExecutor(1) as thread:
+            killing = thread.submit(
+                kill_worker, home, "tunehook-webhooks", Random(1), appears_within_s=HANG_S
+            )
+            with starting_worker(home, "tunehook-webhooks", WORKING) as late:
+                killed = killing.result()
+                assert killed is not None
+                assert killed.pid == late.pid
 
 
 @dataclass
@@ -352,7 +371,7 @@ def test_what_is_halted_when_it_is_stopped_goes_on(deployment: Broken, home: Hom
 def test_where_there_is_no_worker_nothing_is_done(
     deployment: Broken, monkeypatch: pytest.MonkeyPatch, act: str
 ) -> None:
-    monkeypatch.setattr(breaking_module, "BUSY_WITHIN_S", 0.0)
+    monkeypatch.setattr(breaking_module, "APPEARS_WITHIN_S", 0.0)
     with broken_by(deployment, Moment(0, act, "poller", for_s=1)) as breaking:
         eventually(lambda: breaking.is_over, every_s=0.01)
     assert [(done.what, done.often) for done in breaking.done] == [(f"poller had no worker to {act}", 0)]

@@ -143,8 +143,21 @@ class Run:
         ]
 
     def counts(self) -> Counter[tuple[str, str]]:
-        """Return how often each receiver was told of each task."""
-        return Counter(pair for pair, _ in self.requests())
+        """Return how often each receiver was told of each task's end."""
+        return Counter(pair for pair, request in self.requests() if type_of(request) != "task.archived")
+
+    def told_later(self) -> Counter[tuple[str, str]]:
+        """Return how often each receiver was told of each task that its files are settled."""
+        return Counter(pair for pair, request in self.requests() if type_of(request) == "task.archived")
+
+    def told_pending(self) -> Counter[tuple[str, str]]:
+        """Return how often each was told an end before the files were settled: a busy machine takes a minute."""
+        ids = {
+            (pair, request.headers["webhook-id"])
+            for pair, request in self.requests()
+            if json.loads(request.body)["data"].get("archive") == "pending"
+        }
+        return Counter(pair for pair, _ in ids)
 
     def is_quiet(self) -> bool:
         """Return whether no work is in a queue, and nothing was given up."""
@@ -152,6 +165,10 @@ class Run:
         sqs = self.deployed.client("sqs")
         outputs = (*WORK_QUEUES.values(), *aside)
         return not any(depth(sqs, self.deployed.outputs[output]).total for output in outputs)
+
+
+def type_of(request: ReceivedRequest) -> str:
+    return str(json.loads(request.body)["type"])
 
 
 def is_about_unsent(call: Call) -> bool:
@@ -216,12 +233,15 @@ def test_a_stack_of_the_deployed_version_is_upgraded_in_the_middle_of_a_run(
     put_twice = {(name, unsent) for name in SUBSCRIPTIONS}
     told = Counter(dict.fromkeys(run.deliveries, 1) | dict.fromkeys(refused | put_twice, 2))
     eventually(lambda: run.counts() >= told)
+    eventually(lambda: run.told_later() >= run.told_pending())
     eventually(run.is_quiet)
     assert run.counts() == told
+    assert run.told_later() == run.told_pending()
     assert all(map(run.is_archived, run.providers))
     assert_signed_as_ever(run)
     ids = {(pair, request.headers["webhook-id"]) for pair, request in run.requests()}
-    assert len(ids) == len({each for _, each in ids}) == len(run.deliveries) + len(put_twice)
+    ends = len(run.deliveries) + len(put_twice)
+    assert len(ids) == len({each for _, each in ids}) == ends + run.told_pending().total()
 
 
 def without_a_stream(deployed: Deployment) -> None:

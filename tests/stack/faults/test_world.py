@@ -24,8 +24,9 @@ from poller.decision import End, decide
 from tunehook.http.client import open_client
 from tunehook.http.guard import NetworkPolicy
 from tunehook.http.transport import HttpTransport
-from tunehook.providers import Outcome, Provider
+from tunehook.providers.client import Provider
 from tunehook.providers.config import parse_providers
+from tunehook.providers.outcomes import Outcome
 from tunehook.tasks import TaskKey, WorkItem
 
 EMPTY = replace(draw(1, SHORT), tasks=(), assets=(), receivers=(), moments=(), query_many=())

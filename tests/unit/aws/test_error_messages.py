@@ -7,7 +7,7 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
-from tunehook.aws.error_messages import describe_error
+from tunehook.aws.error_messages import describe_error, is_refused
 
 
 def refusal(code: str, message: str = "because") -> ClientError:
@@ -44,3 +44,23 @@ def test_an_answer_of_aws_is_put_into_words(error: Exception, words: str) -> Non
 @pytest.mark.parametrize("bug", [KeyError("x"), ValueError("x"), ParamValidationError(report="x")])
 def test_a_bug_is_not_put_into_words(bug: Exception) -> None:
     assert describe_error(bug) is None
+
+
+@pytest.mark.parametrize(
+    ("response", "refused"),
+    [
+        ({"HTTPStatusCode": 400}, True),
+        ({}, True),
+        ({"HTTPStatusCode": 500}, False),
+        ({"HTTPStatusCode": 400, "RetryAttempts": 1}, False),
+    ],
+)
+def test_what_aws_has_refused_was_not_done_unless_an_earlier_try_was(
+    response: dict[str, int], refused: bool
+) -> None:
+    error = ClientError({"Error": {}, "ResponseMetadata": response}, "PutItem")  # type: ignore[typeddict-item]
+    assert is_refused(error) is refused
+
+
+def test_what_has_no_answer_may_have_been_done() -> None:
+    assert not is_refused(ConnectTimeoutError(endpoint_url="https://x"))

@@ -7,7 +7,7 @@ import pytest
 from tests.support.aws import client, items, put, received
 
 from tunehook.deliveries import delivery_id, new_delivery
-from tunehook.delivery_request import DeliveryRequest
+from tunehook.fulfillment_requests import DeliveryRequest
 from tunehook.signatures import notify_hook_subscription_id
 from tunehook.tasks import Format
 from tunehook.times import from_ms, iso, now_ms

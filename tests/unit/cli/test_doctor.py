@@ -214,7 +214,7 @@ def test_a_provider_that_throttles_is_warned_of(
 ) -> None:
     from tunehook.operations import checks
     from tunehook.operations.probe import Probe
-    from tunehook.providers import Throttled
+    from tunehook.providers.outcomes import Throttled
 
     probe = Probe("t", "HTTP 429", 0.1, Throttled(3.0))
     monkeypatch.setattr(checks, "poll_once", lambda config: probe)

@@ -7,8 +7,8 @@ from tests.support.aws import client
 
 from tunehook.operations import providers as operations
 from tunehook.operations.probe import Probe, advise
-from tunehook.providers import Transient
 from tunehook.providers.config import parse_providers
+from tunehook.providers.outcomes import Transient
 from tunehook_local.sandbox import Sandbox, TaskRule, parse, run_sandbox
 
 KEY = "sk-a-key-that-nobody-may-see-0123"

@@ -26,11 +26,10 @@ from tests.support.tasks import NOW_MS, ended, pending
 from fulfillment import app
 from fulfillment.messages import content_of, event_of_item
 from fulfillment.worker import report
-from tunehook.archive_request import ArchiveRequest
 from tunehook.aws.task_items import end_to_item
-from tunehook.delivery_request import DeliveryRequest
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import TaskCompleted, TaskFailed, task_ended
+from tunehook.fulfillment_requests import ArchiveRequest, DeliveryRequest
 from tunehook.times import from_ms, iso, now_ms
 
 # As documented, and not imported: a bound that moves is to be noticed.

@@ -6,11 +6,10 @@ import pytest
 from tests.support.tasks import NOW_MS, ended
 
 from fulfillment.messages import content_of, event_of_item, since_ms
-from tunehook.archive_request import ArchiveRequest
 from tunehook.aws.visibility import Message
-from tunehook.delivery_request import DeliveryRequest
 from tunehook.errors import InvalidInput
 from tunehook.events import TaskCompleted, TaskFailed, task_ended
+from tunehook.fulfillment_requests import ArchiveRequest, DeliveryRequest
 from tunehook.tasks import Failure, FailureCode, Status, TaskEnd
 
 EVENT = task_ended(ended())

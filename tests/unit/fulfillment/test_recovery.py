@@ -13,9 +13,9 @@ from fulfillment.results import Results
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
-from tunehook.delivery_request import DeliveryRequest
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import TaskEnded
+from tunehook.fulfillment_requests import DeliveryRequest
 from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import TaskEnd
 

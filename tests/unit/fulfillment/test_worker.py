@@ -11,7 +11,7 @@ from tests.support.virtual_tests import in_virtual_time
 
 from fulfillment import worker
 from fulfillment.retry_policy import RetryLater
-from fulfillment.worker import GivenUp, Worker, passing_reason, report
+from fulfillment.worker import Worker, passing_reason, report
 from tunehook.aws.visibility import Message
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import task_ended
@@ -39,7 +39,7 @@ def test_what_may_pass_is_told_in_words(error: BaseException, words: str | None)
     ("result", "comes_again", "told"),
     [
         (None, False, []),
-        (GivenUp(InvalidInput("item", "is none")), False, [("error", "message_given_up")]),
+        (InvalidInput("item", "is none"), False, [("error", "message_given_up")]),
         (RetryLater(1, 10), True, [("info", "message_comes_again")]),
         (TimeoutError(), True, [("warning", "message_comes_again")]),
         (BUG, True, [("error", "message_failed")]),

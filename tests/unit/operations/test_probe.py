@@ -1,7 +1,7 @@
 import pytest
 
 from tunehook.operations.probe import Probe, describe_probe
-from tunehook.providers import (
+from tunehook.providers.outcomes import (
     Completed,
     CompletedWithoutResults,
     Failed,

@@ -6,7 +6,7 @@ import pytest
 from tests.support.tasks import NOW_MS, clip, pending
 
 from poller.decision import End, Wait, decide, given_up, timed_out
-from tunehook.providers import (
+from tunehook.providers.outcomes import (
     Completed,
     CompletedWithoutResults,
     Failed,

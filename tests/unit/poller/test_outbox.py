@@ -16,7 +16,7 @@ from poller.outbox import Outbox
 from tunehook.aws.bus import EventBus
 from tunehook.aws.tasks import TasksTable
 from tunehook.errors import Misconfigured
-from tunehook.providers import InlineFile
+from tunehook.providers.outcomes import InlineFile
 from tunehook.tasks import TaskKey, WorkItem
 
 # As documented, and not imported: a bound that moves is to be noticed.

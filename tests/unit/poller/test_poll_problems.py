@@ -5,7 +5,7 @@ import pytest
 from tests.support.tasks import NOW_MS, clip, pending
 
 from poller.poll_problems import NO_LONGER_ACCEPTED, PollProblem, problem_of, record_problem
-from tunehook.providers import (
+from tunehook.providers.outcomes import (
     Completed,
     CompletedWithoutResults,
     Failed,

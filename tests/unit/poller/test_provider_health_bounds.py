@@ -10,7 +10,7 @@ from tests.support.tasks import NOW_MS
 from tests.unit.providers.support import PENDING, answering, json_answer, provider
 
 from poller.provider_health import ProviderHealth, ProviderHealthStore
-from tunehook.providers import Pending, Throttled, Transient
+from tunehook.providers.outcomes import Pending, Throttled, Transient
 from tunehook.rhythm import Rhythm
 
 

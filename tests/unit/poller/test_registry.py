@@ -8,6 +8,7 @@ from tests.support.tasks import NOW_MS
 from poller.registry import ProviderRegistry
 from tunehook.errors import Misconfigured
 from tunehook.http.transport import HttpTransport
+from tunehook.times import SteadySeconds
 
 # As documented, and not imported: a bound that moves is to be noticed.
 CONNECTIONS_MAX = 900
@@ -27,7 +28,8 @@ class Secret:
         self.reads = 0
         self.error: Exception | None = None
         self.text = json.dumps(providers)
-        self.directory = ProviderRegistry(self._read, HttpTransport(), lambda: self.now_ms)
+        seconds = SteadySeconds(lambda: self.now_ms)
+        self.directory = ProviderRegistry(self._read, HttpTransport(), lambda: self.now_ms, seconds)
 
     def _read(self) -> str:
         self.reads += 1

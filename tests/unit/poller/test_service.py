@@ -19,6 +19,7 @@ from tunehook.aws.leases import Leases
 from tunehook.aws.stream_marks import MARK, StreamMark, StreamMarks
 from tunehook.errors import Unavailable
 from tunehook.metrics import Observability
+from tunehook.providers.outcomes import InlineFile
 from tunehook.tasks import TaskKey
 from tunehook.times import now_ms
 
@@ -80,6 +81,21 @@ class World:
         """Run an invocation that has time enough until something is so, and then hardly any."""
         start = PollerStart.model_validate(event)
         return self.poller.run(start, "request-1", "the-poller", lambda: 14_000 if until() else 120_000)
+
+
+def test_a_client_for_files_is_made_with_the_first_file_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def make(service: str) -> Any:
+        made.append(service)
+        return Mock()
+
+    monkeypatch.setattr("poller.service.client", make)
+    store_file = World().poller.store_file
+    assert made == []
+    store_file("evt_1", InlineFile("clip/1", "audio", b"ID3"))
+    store_file("evt_1", InlineFile("clip/1", "audio", b"ID3"))
+    assert made == ["s3"]
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from poller.outbox import Outbox
 from poller.poll_loop import StopReason
 from tunehook.aws.bus import EventBus
 from tunehook.aws.tasks import TasksTable
-from tunehook.providers import InlineFile
+from tunehook.providers.outcomes import InlineFile
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from tests.support.gateways import Handler, PlayedTransport
 
-from tunehook.providers import Provider
+from tunehook.providers.client import Provider
 from tunehook.providers.config import ProviderConfig
 
 API_KEY = "sk-0123456789abcdef"

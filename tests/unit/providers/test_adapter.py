@@ -6,19 +6,17 @@ from typing import Any
 
 import pytest
 
-from tunehook.providers import (
-    ADAPTERS,
-    Answer,
+from tunehook.providers.adapter import Answer, ManyUnknown, Request, Screening, encoded_id
+from tunehook.providers.kinds import ADAPTERS
+from tunehook.providers.outcomes import (
     Completed,
     NotFound,
     Outcome,
     Pending,
-    Request,
     Throttled,
     Transient,
     Unauthorised,
 )
-from tunehook.providers.adapter import ManyUnknown, Screening, encoded_id
 
 RECEIVED_AT = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)
 

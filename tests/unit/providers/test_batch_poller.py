@@ -10,13 +10,13 @@ import pytest
 from tests.support.patience import HANG_S
 from tests.unit.providers.support import PENDING, Clock, json_answer, provider
 
-from tunehook.providers import (
+from tunehook.providers.client import Provider
+from tunehook.providers.outcomes import (
     Completed,
     Failed,
     NotFound,
     Outcome,
     Pending,
-    Provider,
     Throttled,
     Transient,
     Unauthorised,

@@ -3,9 +3,8 @@ from __future__ import annotations
 import pytest
 from tests.unit.providers.support import Clock
 
-from tunehook.providers import Throttled, Transient, Unauthorised
 from tunehook.providers.circuit_breaker import CircuitBreaker, Permit
-from tunehook.providers.outcomes import Trouble
+from tunehook.providers.outcomes import Throttled, Transient, Trouble, Unauthorised
 
 # As documented, and not imported: a bound that moves is to be noticed.
 SLOW_S = 5.0

@@ -34,18 +34,11 @@ from tests.unit.providers.support import (
 )
 
 from tunehook.http.transport import HttpTransport
-from tunehook.providers import (
-    ADAPTERS,
-    Answer,
-    NotFound,
-    Pending,
-    Provider,
-    Throttled,
-    Transient,
-    Unauthorised,
-    client,
-    task_poller,
-)
+from tunehook.providers import client, task_poller
+from tunehook.providers.adapter import Answer
+from tunehook.providers.client import Provider
+from tunehook.providers.kinds import ADAPTERS
+from tunehook.providers.outcomes import NotFound, Pending, Throttled, Transient, Unauthorised
 
 TWO_MIB = 2 * 1024 * 1024
 

@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from tunehook.errors import InvalidInput
-from tunehook.providers import ADAPTERS
 from tunehook.providers.config import ProviderConfig, parse_providers, read_providers
+from tunehook.providers.kinds import ADAPTERS
 
 KEY = "sk-0123456789abcdef"
 

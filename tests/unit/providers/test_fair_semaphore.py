@@ -33,6 +33,19 @@ class Place:
         return asyncio.create_task(wait())
 
 
+class AtOnce:
+    """Jobs that count how many of them run at the same time."""
+
+    def __init__(self) -> None:
+        self.running = self.most = 0
+
+    async def run(self) -> None:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        await asyncio.sleep(0)
+        self.running -= 1
+
+
 async def test_no_more_than_the_places_are_taken() -> None:
     semaphore = FairSemaphore(2)
     takers = [asyncio.create_task(semaphore.acquire(key, Priority.NEW)) for key in range(4)]
@@ -168,23 +181,16 @@ async def test_a_pool_does_every_job_with_no_more_tasks_than_its_size() -> None:
 
 
 async def test_a_job_may_bring_further_jobs_that_all_of_the_crew_help_with() -> None:
-    running = most = 0
-
-    async def job() -> None:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0)
-        running -= 1
+    jobs = AtOnce()
 
     async with asyncio.TaskGroup() as group:
         pool = WorkerPool(group, 3)
 
         async def first() -> None:
-            pool.submit([job] * 10)
+            pool.submit([jobs.run] * 10)
 
         pool.submit([first])
-    assert most == 3
+    assert jobs.most == 3
 
 
 async def test_a_pool_that_has_run_out_of_jobs_takes_further_ones() -> None:
@@ -243,21 +249,14 @@ async def test_who_was_sent_away_and_is_cancelled_gives_back_no_place() -> None:
 
 
 async def test_a_crew_that_was_idle_is_no_larger_afterwards() -> None:
-    running = most = 0
-
-    async def job() -> None:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0)
-        running -= 1
+    jobs = AtOnce()
 
     async with asyncio.TaskGroup() as group:
         crew = WorkerPool(group, 1)
         for _ in range(3):
-            crew.submit([job] * 4)
+            crew.submit([jobs.run] * 4)
             await asyncio.sleep(0)
-            while running:
+            while jobs.running:
                 await asyncio.sleep(0)
             await settle()
-    assert most == 1
+    assert jobs.most == 1

@@ -14,7 +14,8 @@ import pytest
 from tests.support.virtual import Clock
 from tests.unit.providers.support import PENDING, json_answer, provider
 
-from tunehook.providers import Outcome, Pending, Provider, Throttled
+from tunehook.providers.client import Provider
+from tunehook.providers.outcomes import Outcome, Pending, Throttled
 
 ANSWER_S = 1.0
 OLD = [f"old-{number}" for number in range(400)]

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from tunehook.providers import Completed, Failed, Pending
 from tunehook.providers.newapi import NewApiAdapter, read_data
+from tunehook.providers.outcomes import Completed, Failed, Pending
 from tunehook.providers.results import Origin
 
 

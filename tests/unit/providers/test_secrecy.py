@@ -13,8 +13,10 @@ import pytest
 from tests.unit.providers.support import API_KEY, Clock, config, provider
 
 from tunehook.errors import InvalidInput
-from tunehook.providers import ADAPTERS, Answer, Outcome
+from tunehook.providers.adapter import Answer
 from tunehook.providers.config import read_providers
+from tunehook.providers.kinds import ADAPTERS
+from tunehook.providers.outcomes import Outcome
 
 SAID = f"the key {API_KEY} is bad"
 CLIP = {

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from tunehook.http.transport import HttpTransport
-from tunehook.providers import Completed, Failed, Outcome, Pending, Provider, Throttled
+from tunehook.providers.client import Provider
 from tunehook.providers.config import parse_providers
+from tunehook.providers.outcomes import Completed, Failed, Outcome, Pending, Throttled
 from tunehook_local.sandbox import KINDS_SCENARIO, Sandbox
 
 KINDS = ("musicmint", "qhaigc", "suno")

@@ -7,7 +7,7 @@ of the fleet at a time, and after failures it is left alone for a while. An item
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
@@ -87,20 +87,8 @@ class CircuitsTable(TableGateway):
     def record_failure(self, receiver: str, now_ms: int, *, trial: bool = False) -> Circuit | None:
         """Say that no connection or no answer came, and return what is known with that.
 
-        Parameters
-        ----------
-        receiver : str
-            As for `acquire_probe`.
-        now_ms : int
-            The present moment.
-        trial : bool
-            Whether the attempt was a trial, whose failure counts only while it is the present one.
-
-        Returns
-        -------
-        Gate or None
-            None, and nothing is changed, if another worker has begun a trial since, or has had an answer: what it
-            finds out counts.
+        The failure of a `trial` counts only while it is the present one. None, and nothing is changed, if another
+        worker has begun a trial since, or has had an answer: what it finds out counts.
         """
         token = token_hex(8)
         condition = Attr("failed").ne(token)
@@ -142,7 +130,6 @@ class CircuitsTable(TableGateway):
 
 
 def _circuit(item: Mapping[str, Any] | None) -> Circuit:
-    known = item or {}
-    names = ("proven_until_ms", "trial_since_ms", "shut_until_ms", "wait_ms")
-    moments = {name: known.get(name, 0) for name in names}
-    return Circuit(**moments, third_last_failure_ms=known.get("failure_3_ms", 0))
+    known = dict(item or {})
+    known["third_last_failure_ms"] = known.get("failure_3_ms", 0)
+    return Circuit(**{each.name: known.get(each.name, 0) for each in fields(Circuit)})

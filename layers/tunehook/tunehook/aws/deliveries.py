@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from hashlib import sha256
@@ -34,6 +34,7 @@ CLAIM_MS: Final = 25_000
 
 BY_TASK_INDEX: Final = "by_task"
 BY_SUBSCRIPTION_INDEX: Final = "by_subscription"
+_INDEXES: Final = {"task_id": BY_TASK_INDEX, "subscription_id": BY_SUBSCRIPTION_INDEX}
 
 MAX_DELAY_S: Final = 900
 """The longest delay of a message in SQS."""
@@ -108,27 +109,26 @@ class DeliveriesTable(TableGateway):
 
     def ids_of_task(self, task_id: str, since_ms: int = 0) -> list[str]:
         """Return the deliveries for a task, of any provider, created at or after `since_ms`, newest first."""
-        return list(self._ids(BY_TASK_INDEX, task_id, since_ms, {}))
+        return list(self._ids("task_id", task_id, since_ms))
 
     def ids_of_subscription(
         self, subscription_id: str, limit: int | None = None, *, since_ms: int = 0
     ) -> list[str]:
         """Return the latest deliveries to a subscription, created at or after `since_ms`, newest first."""
-        paging = {} if limit is None else {"MaxItems": limit}
-        return list(self._ids(BY_SUBSCRIPTION_INDEX, subscription_id, since_ms, paging))
+        paging = None if limit is None else {"MaxItems": limit}
+        return list(self._ids("subscription_id", subscription_id, since_ms, paging=paging))
 
     def _ids(
         self,
-        index: str,
+        key: str,
         value: str,
         since_ms: int,
-        paging: dict[str, int],
         statuses: Collection[DeliveryStatus] = (),
+        paging: Mapping[str, int] | None = None,
     ) -> Iterator[str]:
-        key = "task_id" if index == BY_TASK_INDEX else "subscription_id"
         found = self._table.query(
             Key(key).eq(value) & Key("created_at_ms").gte(since_ms),
-            index=index,
+            index=_INDEXES[key],
             where=_has_status(statuses) if statuses else None,
             attributes=["delivery_id"],
             newest_first=True,
@@ -151,9 +151,9 @@ class DeliveriesTable(TableGateway):
         `since_ms`. Without task and subscription, this reads a whole index.
         """
         if task_id is not None:
-            ids = self._ids(BY_TASK_INDEX, task_id, since_ms, {"PageSize": _PAGE}, statuses)
+            ids = self._ids("task_id", task_id, since_ms, statuses, {"PageSize": _PAGE})
         elif subscription_id is not None:
-            ids = self._ids(BY_SUBSCRIPTION_INDEX, subscription_id, since_ms, {"PageSize": _PAGE}, statuses)
+            ids = self._ids("subscription_id", subscription_id, since_ms, statuses, {"PageSize": _PAGE})
         else:
             ids = self._scan_ids(statuses, since_ms, limit)
         found = (

@@ -18,7 +18,7 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as AwsConnectionError
 
-from tunehook.aws.errors import code_of
+from tunehook.aws.errors import code_of, was_repeated
 from tunehook.errors import TunehookError
 
 _EXPIRED: Final = frozenset(
@@ -99,6 +99,14 @@ def is_transient(error: Exception) -> bool:
 def is_denied(error: Exception) -> bool:
     """Return whether AWS knows who asks, and that person may not."""
     return isinstance(error, ClientError) and code_of(error) in _DENIED
+
+
+def is_refused(error: BaseException) -> bool:
+    """Return whether AWS has answered that it did not do what was asked; without an answer it may have done it."""
+    if not isinstance(error, ClientError) or was_repeated(error.response):
+        return False
+    status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status < 500
 
 
 def _refusal(error: ClientError) -> str:

@@ -22,8 +22,8 @@ _TEXT_MAX: Final = 1_000
 class Refusal:
     """A refusal of the key since when no good answer came.
 
-    `reason` is ``key``, ``credit`` or ``access``: see `tunehook.providers.Unauthorised`. `words` is a message for
-    people, never with the key in it. `key` is the digest that `tunehook.providers.Provider.key_digest` makes.
+    `reason` is ``key``, ``credit`` or ``access``: see `tunehook.providers.outcomes.Unauthorised`. `words` is a message
+    for people, never with the key in it. `key` is what `tunehook.providers.client.Provider.key_digest` makes.
     """
 
     reason: str

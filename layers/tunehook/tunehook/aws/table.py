@@ -165,7 +165,7 @@ class Table:
 
     def query(
         self,
-        condition: ConditionBase,
+        condition: ConditionBase | None,
         *,
         index: str | None = None,
         where: ConditionBase | None = None,
@@ -174,20 +174,27 @@ class Table:
         consistent: bool = False,
         paging: Mapping[str, int] | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """Yield the items that a `Key` condition finds, page by page, with these attributes or with all.
+        """Yield the items that a `Key` condition finds, page by page, with these attributes or with all; None scans.
 
         `index` is one to read, which lags behind the table by up to a second and cannot be read strongly consistent.
         `where` is a condition on other attributes; `newest_first` begins with the largest range key; `paging` is
         boto3's ``MaxItems`` and ``PageSize``.
         """
         expressions = _Expressions()
-        request = {
-            "KeyConditionExpression": expressions.condition(condition, is_key=True),
-            "ScanIndexForward": not newest_first,
-            "ConsistentRead": consistent,
-            "PaginationConfig": dict(paging or {}),
-        }
-        return self._items("query", request, expressions, index, where, attributes)
+        request: dict[str, Any] = {"ConsistentRead": consistent, "PaginationConfig": dict(paging or {})}
+        if condition is not None:
+            request["KeyConditionExpression"] = expressions.condition(condition, is_key=True)
+            request["ScanIndexForward"] = not newest_first
+        if index is not None:
+            request["IndexName"] = index
+        if where is not None:
+            request["FilterExpression"] = expressions.condition(where)
+        if attributes:
+            request["ProjectionExpression"] = expressions.names(attributes)
+        request |= expressions.placeholders()
+        paginator = self._client.get_paginator("scan" if condition is None else "query")
+        for page in paginator.paginate(TableName=self._name, **request):
+            yield from map(from_attributes, page["Items"])
 
     def scan(
         self,
@@ -198,7 +205,7 @@ class Table:
         consistent: bool = True,
     ) -> Iterator[dict[str, Any]]:
         """Yield every item of the table or of an index, in no order; the parameters are those of `query`."""
-        return self._items("scan", {"ConsistentRead": consistent}, _Expressions(), index, where, attributes)
+        return self.query(None, index=index, where=where, attributes=attributes, consistent=consistent)
 
     def pages(
         self, after: Mapping[str, Any] | None = None, *, where: ConditionBase
@@ -219,26 +226,6 @@ class Table:
             if key is None:
                 return
             request["ExclusiveStartKey"] = key
-
-    def _items(
-        self,
-        operation: str,
-        request: dict[str, Any],
-        expressions: _Expressions,
-        index: str | None,
-        where: ConditionBase | None,
-        attributes: Sequence[str],
-    ) -> Iterator[dict[str, Any]]:
-        if index is not None:
-            request["IndexName"] = index
-        if where is not None:
-            request["FilterExpression"] = expressions.condition(where)
-        if attributes:
-            request["ProjectionExpression"] = expressions.names(attributes)
-        request |= expressions.placeholders()
-        for page in self._client.get_paginator(operation).paginate(TableName=self._name, **request):
-            for item in page["Items"]:
-                yield from_attributes(item)
 
     def update(
         self,

@@ -114,16 +114,15 @@ class VisibilityHeartbeat:
 
     async def _renew(self) -> None:
         wait_s = self._grace_s
-        while not await self._is_over_within(wait_s):
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._over.wait()
+            if self._over.is_set():
+                return
             async with self._one_call:
                 await self._set_timeout(sorted(self._receipts), VISIBILITY_S)
             wait_s = INTERVAL_S
-
-    async def _is_over_within(self, seconds: float) -> bool:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._over.wait()
-        return self._over.is_set()
 
     async def _set_timeout(self, receipts: list[str], for_s: int) -> None:
         if not receipts:

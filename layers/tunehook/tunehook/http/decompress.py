@@ -11,7 +11,7 @@ import codecs
 import re
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 PIECE_BYTES: Final = 512 * 1024
 """How much comes out at a time at most, however little went in."""
@@ -35,8 +35,6 @@ _START_BYTES: Final = 64
 _BROKEN: Final = "the compressed body is broken"
 _GZIP_MAGIC: Final = b"\x1f\x8b\x08"
 _GZIP: Final = 16 + zlib.MAX_WBITS
-_ZLIB: Final = zlib.MAX_WBITS
-_RAW_DEFLATE: Final = -zlib.MAX_WBITS
 
 # Of the two codings without a mark of their own: what begins like this is a file or a text, and was never compressed.
 _FILES: Final = re.compile(
@@ -47,13 +45,6 @@ _NO_TEXT: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]")
 
 class UnreadableCoding(ValueError):
     """A body is broken, cut, or compressed by what nothing here undoes; the message quotes nothing of it."""
-
-
-class _Inflater(Protocol):
-    def pieces(self, data: bytes) -> Iterator[bytes]: ...
-
-    @property
-    def is_whole(self) -> bool: ...
 
 
 def content_encoding(headers: Mapping[str, str]) -> str:
@@ -114,7 +105,7 @@ class _Stage:
     def __init__(self, name: str) -> None:
         self._name = name
         self._start = b""
-        self._inflater: _Inflater | None = None
+        self._inflater: _Plain | _Zlib | _Gzip | _Brotli | None = None
 
     def feed(self, data: bytes, *, is_all: bool = False) -> Iterator[bytes]:
         if self._inflater is None:
@@ -131,7 +122,7 @@ class _Stage:
             raise UnreadableCoding("the compressed body is truncated")
 
 
-def _inflater_of(name: str, start: bytes) -> _Inflater:
+def _inflater_of(name: str, start: bytes) -> _Plain | _Zlib | _Gzip | _Brotli:
     if name in _UNREADABLE:
         if start.startswith(_UNREADABLE[name]):
             raise UnreadableCoding(f"the body is compressed by {name}, which was not asked for")
@@ -139,10 +130,10 @@ def _inflater_of(name: str, start: bytes) -> _Inflater:
     if name == "gzip":
         return _Gzip() if _begins_member(start) else _Plain()
     if name == "deflate" and start[0] & 0x0F == 8 and int.from_bytes(start[:2].ljust(2, b"\0")) % 31 == 0:
-        return _Zlib(_ZLIB)
+        return _Zlib(zlib.MAX_WBITS)
     if _was_never_compressed(start):
         return _Plain()
-    return _Zlib(_RAW_DEFLATE) if name == "deflate" else _Brotli()
+    return _Zlib(-zlib.MAX_WBITS) if name == "deflate" else _Brotli()
 
 
 def _begins_member(start: bytes) -> bool:

@@ -18,8 +18,8 @@ from tunehook.operations.queues import WORK_QUEUES, DeadLetters, depth
 from tunehook.operations.stack import OpenClient, Stack, find_stack
 from tunehook.operations.subscriptions import doubled
 from tunehook.operations.text import duration
-from tunehook.providers import Throttled, Unauthorised
 from tunehook.providers.config import ProviderConfig, read_providers
+from tunehook.providers.outcomes import Throttled, Unauthorised
 from tunehook.signatures import derive_secret
 from tunehook.times import now_ms
 

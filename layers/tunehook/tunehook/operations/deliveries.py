@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from tunehook.aws.deliveries import LoggedDelivery, Redelivery, withdrawn
 from tunehook.deliveries import Delivery, DeliveryStatus
 from tunehook.deliveries import delivery_id as id_of
-from tunehook.delivery_request import DeliveryRequest
 from tunehook.errors import Conflict, InvalidInput, NotFound
+from tunehook.fulfillment_requests import DeliveryRequest
 from tunehook.operations.stack import Stack
 from tunehook.operations.subscriptions import no_such_subscription, usable_subscription
 from tunehook.operations.tasks import no_such_task

@@ -17,21 +17,20 @@ from tunehook.http.reply import Reply, Transport
 from tunehook.http.transport import HttpTransport
 from tunehook.operations.stack import Stack
 from tunehook.operations.text import counted
-from tunehook.providers import (
+from tunehook.providers.client import Provider, key_digest
+from tunehook.providers.config import ProviderConfig, better_base_urls
+from tunehook.providers.outcomes import (
     Completed,
     CompletedWithoutResults,
     Failed,
     NotFound,
     Outcome,
     Pending,
-    Provider,
     SeemsFailed,
     Throttled,
     Transient,
     Unauthorised,
 )
-from tunehook.providers.client import key_digest
-from tunehook.providers.config import ProviderConfig, better_base_urls
 
 _BASE_URL_STATUSES: Final = (200, 404, 405)
 """With these a web server answers where no API is; with others something stands before one."""

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from botocore.exceptions import ClientError
 from pydantic import BaseModel
 
-from tunehook.archive_request import ArchiveRequest
 from tunehook.aws.errors import code_of
 from tunehook.aws.links import LINK_LIFE_S, link
 from tunehook.errors import Conflict, InvalidInput, NotFound, Unavailable
 from tunehook.events import ArchivedAsset
+from tunehook.fulfillment_requests import ArchiveRequest
 from tunehook.operations.stack import Stack
 from tunehook.operations.task_view import TaskView
 from tunehook.operations.tasks import get_task

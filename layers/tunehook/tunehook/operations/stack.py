@@ -22,8 +22,7 @@ from tunehook.http.guard import NetworkPolicy
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
-    from tunehook.archive_request import ArchiveRequest
-    from tunehook.delivery_request import DeliveryRequest
+    from tunehook.fulfillment_requests import ArchiveRequest, DeliveryRequest
 
 T = TypeVar("T")
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tunehook.providers import (
-    ADAPTERS,
-    Answer,
+from tunehook.providers.adapter import Answer, Screening
+from tunehook.providers.kinds import ADAPTERS
+from tunehook.providers.outcomes import (
     Completed,
     Failed,
     NotFound,
@@ -17,7 +17,6 @@ from tunehook.providers import (
     Transient,
     Unauthorised,
 )
-from tunehook.providers.adapter import Screening
 
 CLIP = {"id": "c", "audio_url": "https://h/1.mp3", "tags": "slow pop"}
 

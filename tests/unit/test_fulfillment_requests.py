@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tunehook.archive_request import ArchiveRequest
+from tunehook.fulfillment_requests import ArchiveRequest
 
 WHOLE: dict[str, Any] = {"task_id": "task-1", "provider": "suno", "requested_at_ms": 1_800_000_000_000}
 

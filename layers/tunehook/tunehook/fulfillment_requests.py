@@ -1,4 +1,4 @@
-"""The request to copy again what is missing of a task's files, as a message of the fulfillment queue."""
+"""Messages of the fulfillment queue that ask for what is missing of an ended task: its files, or a delivery."""
 
 from __future__ import annotations
 
@@ -19,3 +19,15 @@ class ArchiveRequest(BaseModel):
     task_id: HashKey
     provider: RangeKey
     requested_at_ms: int = Field(ge=0, le=LATEST_MS)
+
+
+class DeliveryRequest(BaseModel):
+    """Asks for the delivery of the event `event_id` to one subscription, unless there is one."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+    request: Literal["deliver"] = "deliver"
+    task_id: HashKey
+    provider: RangeKey
+    event_id: str
+    subscription_id: HashKey
