@@ -231,9 +231,12 @@ def size(count: int | None) -> str | None:
 
 
 def _json_value(value: object) -> Any:
-    """Return the JSON form of models, and of what users may have put into a table."""
+    """Return the public document of what an operation returned; the JSON form of what users put into a table."""
+    from tunehook.operations.documents import document_of
+
+    value = document_of(value)
     if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json", exclude_none=True)
+        return value.model_dump(mode="json")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     if isinstance(value, bytes):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
 from tunehook.errors import InvalidInput
 from tunehook.operations import probe, providers
+from tunehook.operations.documents import provider_document, unusable_provider_document
 from tunehook.providers.config import ProviderConfig, better_base_urls
 from tunehook_cli.commands.options import AsJson, StackName
 from tunehook_cli.output import Output, note, warn
@@ -67,7 +68,7 @@ def set_provider(
             f"`tunehook providers check {name}` tries both"
         )
     out, done = Output(as_json), "Replaced" if replaced else "Added"
-    out.json(_without_key(config) | {"replaced": replaced})
+    out.json(provider_document(config).to_json() | {"replaced": replaced})
     out.line(f"{done} the provider {name}, {config.kind} at {config.base_url}.")
 
 
@@ -82,16 +83,12 @@ def _key(option: str) -> str:
         raise InvalidInput("api_key", "what came from standard input is no text") from None
 
 
-def _without_key(config: ProviderConfig) -> dict[str, Any]:
-    return config.model_dump(mode="json", exclude={"api_key"})
-
-
 @app.command("list")
 def list_providers(as_json: AsJson = False, stack: StackName = None) -> None:
     """List the providers; of a key only its end is shown."""
     out, found = Output(as_json), providers.list_providers(find_stack(stack))
-    unusable = [{"name": name, "error": str(error)} for name, error in found.errors.items()]
-    out.json([*map(_without_key, found.usable.values()), *unusable])
+    unusable = [unusable_provider_document(name, error) for name, error in found.errors.items()]
+    out.json([*map(provider_document, found.usable.values()), *unusable])
     if not found.usable and not found.errors:
         out.note("No provider is configured: add one with `tunehook providers set`.")
         return

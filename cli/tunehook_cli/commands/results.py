@@ -13,16 +13,17 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from tunehook.aws.links import LINK_LIFE_S
 from tunehook.errors import InvalidInput, NotFound
-from tunehook.events import ArchivedAsset
+from tunehook.events import ArchivedAsset, archived_part
+from tunehook.operations.documents import asset_document
 from tunehook.operations.results import await_archive, get_files, get_link, read_file, request_archive
 from tunehook.operations.stack import Stack
 from tunehook.operations.task_view import TaskView
 from tunehook.operations.tasks import get_task
-from tunehook.times import from_ms, iso, now_ms
+from tunehook.times import now_ms
 from tunehook_cli.archived_files import NotWritable, download, places_of
 from tunehook_cli.commands.options import AsJson, ProviderName, StackName, TaskId
 from tunehook_cli.output import Output, clock_time
-from tunehook_cli.rendering.tasks import file_rows
+from tunehook_cli.rendering.tasks import clip_titles, file_rows
 from tunehook_cli.stack import find_stack
 
 WAIT_S: Final = 300.0
@@ -45,13 +46,15 @@ def results(
     if download is not None:
         _download(out, found, task, files, download)
         return
-    links = {each.key: get_link(found, each.key) for each in files if each.key}
     until = now_ms() + LINK_LIFE_S * 1000
-    linked = {
-        key: {"url": each.url, "url_expires_at": iso(from_ms(each.expires_at_ms))}
-        for key, each in links.items()
-    }
-    out.json([_document(each) | linked.get(each.key or "", {}) for each in files])
+    links = {each.key: get_link(found, each.key) for each in files if each.key}
+    titles = clip_titles(task)
+    out.json(
+        [
+            asset_document(each, title=titles.get(each.clip_id), link=links.get(each.key or ""))
+            for each in files
+        ]
+    )
     if not files:
         out.note("The provider named no file.")
         return
@@ -72,7 +75,7 @@ def archive(
     out, found = Output(as_json), find_stack(stack)
     task = request_archive(found, task_id, provider)
     if not wait:
-        out.json({"task_id": task_id, "provider": task.provider, "assets": None})
+        out.json({"task_id": task_id, "provider": task.provider, "archive": None, "assets": None})
         out.line("Asked for.")
         return
     task = await_archive(found, task, WAIT_S)
@@ -80,7 +83,14 @@ def archive(
         files = get_files(found, task)
     except NotFound:
         files = []
-    out.json({"task_id": task_id, "provider": task.provider, "assets": files})
+    out.json(
+        {
+            "task_id": task_id,
+            "provider": task.provider,
+            "archive": archived_part(files),
+            "assets": [asset_document(each, title=clip_titles(task).get(each.clip_id)) for each in files],
+        }
+    )
     if files:
         bucket = found.output("ResultsBucket")
         _print_files(out, files, task, {each.key: f"s3://{bucket}/{each.key}" for each in files if each.key})
@@ -88,10 +98,6 @@ def archive(
         out.note("The provider named no file.")
     if any(each.key is None for each in files):
         raise typer.Exit(1)
-
-
-def _document(file: ArchivedAsset) -> dict[str, object]:
-    return file.model_dump(mode="json", exclude_none=True)
 
 
 def _print_files(
@@ -118,5 +124,12 @@ def _download(
                 download(partial(read_file, stack), each, places[each.key], partial(progress.advance, bar))
             except NotWritable as error:
                 raise InvalidInput("download", str(error)) from None
-    out.json([_document(each) | ({"path": str(places[each.key])} if each.key else {}) for each in files])
-    _print_files(out, files, task, {key: str(path) for key, path in places.items()})
+    titles = clip_titles(task)
+    paths = {key: str(path) for key, path in places.items()}
+    out.json(
+        [
+            asset_document(each, title=titles.get(each.clip_id), path=paths.get(each.key or ""))
+            for each in files
+        ]
+    )
+    _print_files(out, files, task, paths)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tunehook.operations.documents import with_moments
 from tunehook.operations.status import read_status
 from tunehook.operations.text import duration
 from tunehook.times import now_ms
@@ -32,7 +33,7 @@ def status(
     out, since_ms = Output(as_json), now_ms() - parse_duration(since, "since")
     found = find_stack(stack)
     parts = read_status(found, since_ms)
-    out.json({"stack": found.name, "region": found.region, **parts})
+    out.json(with_moments({"stack": found.name, "region": found.region, **parts}))
     out.fields([("stack", f"{found.name} in {found.region}"), *_fields(parts, since)])
     if any(set(part) == {"error"} for part in parts.values()):
         raise typer.Exit(1)

@@ -47,7 +47,7 @@ def submit(
     }
     submission = tasks.submit(found, {name: value for name, value in fields.items() if value is not None})
     secret, replaced = submission.signing_secret, submission.replaced_status
-    out.json(submission.item | ({} if secret is None else {"signing_secret": secret}))
+    out.json(submission)
     again = "" if replaced is None else f" again (it was {replaced})"
     out.line(f"Submitted {printable(task_id)} of {provider}{again}.")
     if secret is not None:

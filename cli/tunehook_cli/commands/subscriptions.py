@@ -67,7 +67,10 @@ def subscribe(
     }
     item = {name: value for name, value in fields.items() if value}
     new, secret = subscriptions.subscribe(found, item, again=again)
-    out.json(new.document | {"signing_secret": secret.signing_secret})
+    if as_json:
+        from tunehook.operations.documents import created_subscription_document
+
+        out.json(created_subscription_document(new, secret.signing_secret))
     out.line(f"Subscribed {url} as {secret.subscription_id}.")
     out.line(f"Signing secret: {secret.signing_secret}")
 
@@ -93,7 +96,7 @@ def _headers(texts: list[str]) -> dict[str, str]:
 def list_subscriptions(as_json: AsJson = False, stack: StackName = None) -> None:
     """List the subscriptions."""
     out, found = Output(as_json), subscriptions.list_subscriptions(find_stack(stack))
-    out.json([each.document for each in found])
+    out.json(found)
     if found:
         out.table(("ID", "STATE", "EVENTS", "PROVIDERS", "FORMAT", "URL"), map(_row, found))
     else:
@@ -115,7 +118,10 @@ def show_subscription(subscription_id: Id, as_json: AsJson = False, stack: Stack
     view = subscriptions.get_subscription(found, subscription_id)
     deliveries = subscriptions.latest_deliveries(found, subscription_id)
     secret = subscriptions.secret_versions(found, view)
-    out.json(view.document | {"secret_version": secret.present, "deliveries": deliveries})
+    if as_json:
+        from tunehook.operations.documents import subscription_document
+
+        out.json(subscription_document(view, secret, deliveries))
     out.fields(_fields(view, secret))
     print_webhooks(out, deliveries)
 

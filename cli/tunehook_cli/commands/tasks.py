@@ -35,7 +35,7 @@ def list_tasks(
     """List tasks, the latest first. This reads the whole table."""
     out = Output(as_json)
     page = tasks.list_tasks(find_stack(stack), status=status, provider=provider, limit=limit)
-    out.json([task.item for task in page.tasks])
+    out.json(page.tasks)
     if not page.tasks:
         out.note("There is no such task." if status or provider else "There is no task.")
         return
@@ -65,7 +65,11 @@ def show_task(
     out, found = Output(as_json), find_stack(stack)
     task = tasks.get_task(found, task_id, provider)
     deliveries = tasks.deliveries_of(found, task)
-    out.json(task.item | {"deliveries": deliveries})
+    if as_json:
+        from tunehook.operations.documents import task_document
+
+        out.json(task_document(task, deliveries))
+        return
     out.fields(_fields(task))
     for title, lines, left_out in rendering.texts(task):
         more = [f"… and {left_out} characters: `tunehook results` leads to all of them"] if left_out else []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Annotated, Any, TypeVar
@@ -83,19 +82,9 @@ def _print_progress(state: TaskState, text: str) -> None:
 
 def _document(state: TaskState) -> dict[str, Any]:
     """Return the state of a task as `tasks list --json` has it, with the state of its webhooks."""
-    task = state.task
-    return {
-        "task_id": state.key.task_id,
-        "provider": state.key.provider,
-        "status": "deleted" if task is None else task.status,
-        "phase": None if task is None else task.phase,
-        "last_error": None if task is None or not task.is_pending else task.last_error,
-        "failure": None if task is None or task.failure is None else task.failure.model_dump(),
-        "archived_at_ms": None if task is None else task.archived_at_ms,
-        "files": None if task is None else dict(Counter(asset.status or "unknown" for asset in task.assets)),
-        "webhooks": dict(Counter(delivery.status.value for delivery in state.deliveries)),
-        "settled": state.settled,
-    }
+    from tunehook.operations.documents import watched_document
+
+    return watched_document(state.key, state.task, state.deliveries, settled=state.settled).to_json()
 
 
 def _progress(state: TaskState) -> str:

@@ -58,9 +58,14 @@ def media_type(asset: AssetView | ArchivedAsset) -> str | None:
     return ", ".join(filter(None, (asset.content_type, asset.remark))) or None
 
 
+def clip_titles(task: TaskView) -> dict[str | None, str | None]:
+    """Return the titles of the clips of a task, by their ids."""
+    return {clip.clip_id: clip.title for clip in task.clips}
+
+
 def file_rows(task: TaskView, files: Sequence[F], place: Callable[[F], str]) -> list[tuple[object, ...]]:
     """Return a row for each file: its clip, kind, size, content type and place."""
-    titles = {clip.clip_id: clip.title for clip in task.clips}
+    titles = clip_titles(task)
     return [
         (titles.get(each.clip_id) or each.clip_id, each.type, size(each.bytes), media_type(each), place(each))
         for each in files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -41,6 +42,8 @@ OUTPUTS = {
 }
 
 Run = Callable[..., Result]
+
+_MILLISECONDS = re.compile(r'"(\w+_ms)": ')
 
 
 def deploy_stack(
@@ -92,6 +95,8 @@ def tunehook(monkeypatch: pytest.MonkeyPatch, no_embedded_aws: ModuleType, calls
         result: Result = CliRunner().invoke(app, args, prog_name="tunehook", **options)
         undocumented = set(calls) - allowed(args)
         assert not undocumented, f"docs/deploying.md does not say that `{' '.join(args[:2])}` needs them"
+        if "--json" in args:
+            assert not set(_MILLISECONDS.findall(result.stdout)) - {"duration_ms"}, "a moment is no number"
         return result
 
     return run

@@ -10,7 +10,7 @@ from tunehook.deliveries import delivery_id, new_delivery
 from tunehook.delivery_request import DeliveryRequest
 from tunehook.signatures import notify_hook_subscription_id
 from tunehook.tasks import Format
-from tunehook.times import now_ms
+from tunehook.times import from_ms, iso, now_ms
 
 HOUR_MS = 3_600_000
 HOOK = "https://hook.example/x"
@@ -188,11 +188,17 @@ def test_show_says_what_else_is_known_of_an_attempt(tunehook: Any, stack: None) 
     assert "CertificateExpired (the certificate has expired)" in out
 
 
-def test_show_as_json_is_the_whole_record(tunehook: Any, stack: None) -> None:
+def test_show_as_json_has_every_field(tunehook: Any, stack: None) -> None:
     put_delivery("msg_1", **FAILED)
-    assert json.loads(tunehook("deliveries", "show", "msg_1", "--json").stdout) == delivery("msg_1") | {
-        "run": 1
-    }
+    told, held = json.loads(tunehook("deliveries", "show", "msg_1", "--json").stdout), delivery("msg_1")
+    assert told["payload"] == json.loads(held["payload"])
+    assert told["created_at"] == iso(from_ms(held["created_at_ms"]))
+    assert (told["run"], told["next_attempt_at"], told["url"], told["unreadable"]) == (1, None, None, [])
+    (tried,) = told["attempts"]
+    assert tried["at"] == iso(from_ms(held["attempts"][0]["at_ms"]))
+    assert (tried["status_code"], tried["error"]) == (503, None)
+    (listed,) = json.loads(tunehook("deliveries", "list", "--json").stdout)
+    assert listed == told | {"payload": None}
 
 
 @pytest.mark.parametrize("command", ["show", "redeliver"])
@@ -218,8 +224,9 @@ def test_redeliver_begins_a_new_run_with_the_same_id(
 def test_redeliver_as_json_is_the_new_record(tunehook: Any, stack: None) -> None:
     subscribe()
     put_delivery("msg_1", **FAILED)
-    told = json.loads(tunehook("deliveries", "redeliver", "msg_1", "--json").stdout)
-    assert told == delivery("msg_1")
+    told, held = json.loads(tunehook("deliveries", "redeliver", "msg_1", "--json").stdout), delivery("msg_1")
+    assert (told["status"], told["run"], told["next_attempt"]) == ("pending", 2, 1)
+    assert told["next_attempt_at"] == iso(from_ms(held["next_attempt_at_ms"]))
 
 
 def test_what_went_to_a_notify_hook_needs_no_subscription(tunehook: Any, stack: None) -> None:

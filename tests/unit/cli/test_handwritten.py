@@ -11,6 +11,7 @@ from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
 from tunehook.http.guard import NetworkPolicy
 from tunehook.operations import status
+from tunehook.operations.documents import ClipDocument, TaskDocument, subscription_document, task_document
 from tunehook.operations.subscriptions import SubscriptionView
 from tunehook.operations.task_view import TaskView
 from tunehook.secret_versions import FIRST
@@ -118,6 +119,7 @@ def test_whatever_one_attribute_holds_there_are_words_for_its_task(
             state = TaskState(TaskKey("task-1", "suno"), task)
             watch._row(state, NOW_MS)
             json.dumps(watch._document(state))
+            assert_every_field(json.dumps(task_document(task).to_json()))
         except Exception as error:
             raise AssertionError(what) from error
         capsys.readouterr()
@@ -131,6 +133,25 @@ def test_what_cannot_be_shown_is_named() -> None:
     assert (
         TaskView.of(ENDED).unreadable == TaskView.of(PENDING).unreadable == TaskView.of(KEY).unreadable == ()
     )
+
+
+def assert_every_field(text: str) -> None:
+    told = json.loads(text)
+    assert told.keys() == TaskDocument.model_fields.keys()
+    for clip in told["clips"] or []:
+        assert clip.keys() == ClipDocument.model_fields.keys()
+
+
+def test_what_a_document_cannot_tell_is_null_and_named() -> None:
+    odd = {"clips": [7, {"clip_id": "c", "title": 7}], "submitted_at_ms": "now", "detected_at_ms": 10**30}
+    told = task_document(TaskView.of(ENDED | odd)).to_json()
+    assert (told["submitted_at"], told["detected_at"]) == (None, None)
+    assert [each["title"] for each in told["clips"]] == [None]
+    assert told["unreadable"] == ["submitted_at_ms", "detected_at_ms", "clips", "clips.title"]
+    # What is made of other attributes cannot be written by hand.
+    by_hand = {"deliveries": [1], "archive": "none", "unreadable": ["x"], "signing_secret": "s"}
+    told = task_document(TaskView.of(KEY | by_hand)).to_json()
+    assert (told["deliveries"], told["archive"], told["unreadable"]) == ([], None, [])
 
 
 def interrupt(_: float) -> None:
@@ -252,6 +273,6 @@ def test_whatever_an_attribute_of_a_subscription_holds_it_is_shown(
             view = SubscriptionView.of(item, policy)
             for _, value in subscriptions._fields(view, FIRST):
                 output.cell(value)
-            json.dumps(view.document, default=output._json_value)
+            json.dumps(subscription_document(view).to_json())
         except Exception as error:
             raise AssertionError(item) from error

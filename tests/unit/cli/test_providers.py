@@ -146,13 +146,16 @@ def test_the_list_as_json_holds_no_key(tunehook: Any, providers: Providers) -> N
     usable, broken = json.loads(result.stdout)
     assert usable == {
         "name": "my-gw",
+        "usable": True,
+        "error": None,
         "kind": "suno",
         "base_url": "https://gw.example/de",
         "max_concurrency": 32,
         "requests_per_second": None,
         "batch": True,
     }
-    assert broken == {"name": "broken", "error": "providers.broken.kind: Field required"}
+    failed = {"name": "broken", "usable": False, "error": "providers.broken.kind: Field required"}
+    assert broken == dict.fromkeys(usable) | failed
     assert KEY not in result.output
 
 

@@ -39,14 +39,12 @@ def test_the_secret_of_a_notify_hook_is_printed_once(tunehook: Any, stack: None)
     assert result.output.count(SECRET) == 1
 
 
-def test_json_holds_the_item_and_the_secret(tunehook: Any, stack: None) -> None:
+def test_json_holds_the_task_and_the_secret(tunehook: Any, stack: None) -> None:
     result = tunehook("submit", "suno", "task-1", "--notify-hook", HOOK, "--json")
-    assert json.loads(result.stdout) == {
-        "task_id": "task-1",
-        "provider": "suno",
-        "notify_hook": HOOK,
-        "signing_secret": SECRET,
-    }
+    told = json.loads(result.stdout)
+    assert (told["task_id"], told["provider"], told["status"]) == ("task-1", "suno", "new")
+    assert (told["notify_hook"], told["notify_format"]) == (HOOK, "standard")
+    assert (told["signing_secret"], told["replaced_status"]) == (SECRET, None)
 
 
 def test_without_a_notify_hook_the_master_secret_is_not_read(tunehook: Any, stack: None) -> None:

@@ -10,7 +10,7 @@ from tunehook.aws.deliveries import DeliveriesTable
 from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, DeliveryStatus, new_delivery
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
 from tunehook.tasks import Format
-from tunehook.times import now_ms
+from tunehook.times import from_ms, iso, now_ms
 
 NOW_MS = 1_800_000_000_000
 URL = "https://receiver.example/inbox"
@@ -79,7 +79,23 @@ def test_subscribe_keeps_what_was_asked_for(tunehook: Any, stack: None) -> None:
         "format": "provider",
         "description": "the shop",
     }
-    assert json.loads(result.stdout) == item | {"signing_secret": secret_of(item["subscription_id"])}
+    told = json.loads(result.stdout)
+    assert item.items() <= told.items()
+    assert told["signing_secret"] == secret_of(item["subscription_id"])
+
+
+def test_the_list_as_json_has_every_field_of_every_subscription(tunehook: Any, stack: None) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL})
+    put(TABLE, {"subscription_id": "b", "url": URL, "enabled": False, "failing_since_ms": NOW_MS})
+    put(TABLE, {"subscription_id": "c", "url": "ftp://x", "events": 7})
+    first, second, third = json.loads(tunehook("subscriptions", "list", "--json").stdout)
+    assert first.keys() == second.keys() == third.keys()
+    assert (first["enabled"], first["format"], first["providers"]) == (True, "standard", [])
+    assert first["events"] == ["task.completed", "task.failed"]
+    assert (first["state"], second["state"], third["state"]) == ("enabled", "disabled", "unusable")
+    assert second["failing_since"] == iso(from_ms(NOW_MS))
+    assert (third["events"], third["unreadable"]) == (None, ["events"])
+    assert "scheme" in third["error"]
 
 
 @pytest.mark.parametrize(

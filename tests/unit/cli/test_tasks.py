@@ -6,6 +6,7 @@ from tests.support.aws import client, put
 from tunehook.aws.deliveries import DeliveriesTable
 from tunehook.deliveries import Attempt, DeliveryStatus, message_for, new_delivery
 from tunehook.tasks import Format
+from tunehook.times import from_ms, iso
 
 NOW_MS = 1_800_000_000_000
 
@@ -237,10 +238,17 @@ def test_show_says_which_file_is_of_no_known_kind(tunehook: Any, stack: None) ->
     assert "audio.bin" in out
 
 
-def test_show_as_json_is_the_item_with_its_deliveries(tunehook: Any, stack: None) -> None:
+def test_show_as_json_is_every_field_with_its_deliveries(tunehook: Any, stack: None) -> None:
     put_ended_task()
     shown = json.loads(tunehook("tasks", "show", "task-1", "--json").stdout)
     assert shown["metadata"] == {"order": 7}
+    assert (shown["submitted_at"], shown["deadline"]) == (iso(from_ms(NOW_MS)), None)
+    assert (shown["archive"], shown["notify_format"], shown["unreadable"]) == ("partial", "standard", [])
+    assert [each["title"] for each in shown["assets"]] == ["我的曲目"] * 2
+    (listed,) = json.loads(tunehook("tasks", "list", "--json").stdout)
+    assert listed.keys() == shown.keys()
+    not_read = dict.fromkeys(["archive", "clips", "assets", "provider_object", "deliveries"])
+    assert listed == shown | not_read
     assert [each["subscription_id"] for each in shown["deliveries"]] == ["sub_1"]
     assert shown["deliveries"][0]["attempts"][0]["status_code"] == 503
 

@@ -55,13 +55,6 @@ class SubscriptionView:
             return "unusable"
         return "enabled" if self.subscription.enabled else "disabled"
 
-    @property
-    def document(self) -> dict[str, Any]:
-        """The item without the values of its headers, which are there to carry secrets."""
-        headers = self.item.get("headers")
-        masked = {"headers": dict.fromkeys(headers, "****")} if isinstance(headers, Mapping) else {}
-        return dict(self.item) | masked
-
 
 class SigningSecret(BaseModel, frozen=True):
     """What signs the webhooks of a subscription."""

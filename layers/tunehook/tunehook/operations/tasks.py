@@ -16,8 +16,18 @@ from tunehook.signatures import derive_secret, notify_hook_subscription_id
 from tunehook.tasks import TaskKey, check_request
 
 _TIMES: Final = ("submitted_at_ms", "finished_at_ms", "detected_at_ms", "deadline_ms", "archived_at_ms")
-_TROUBLE: Final = ("failure", "last_error", "streaming_since_ms")
-_LISTED: Final = ("task_id", "provider", "status", "phase", *_TIMES, *_TROUBLE, "notify_hook", "metadata")
+_TROUBLE: Final = ("failure", "error", "last_error", "streaming_since_ms")
+_OTHERS: Final = (
+    "notify_hook",
+    "notify_format",
+    "metadata",
+    "timeout_s",
+    "event_id",
+    "expires_at",
+    "truncated",
+    "queue",
+)
+_LISTED: Final = ("task_id", "provider", "status", "phase", *_TIMES, *_TROUBLE, *_OTHERS)
 
 
 class Submission(BaseModel, frozen=True):
