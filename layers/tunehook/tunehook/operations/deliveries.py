@@ -9,17 +9,27 @@ from pydantic import BaseModel
 
 from tunehook.aws.circuits import LONGEST_WAIT_MS
 from tunehook.aws.deliveries import OVERDUE_MS, LoggedDelivery, Redelivery, withdrawn
+from tunehook.aws.links import link
 from tunehook.deliveries import Delivery, DeliveryStatus
 from tunehook.deliveries import delivery_id as id_of
 from tunehook.delivery_request import DeliveryRequest
 from tunehook.errors import Conflict, InvalidInput, NotFound
+from tunehook.http.headers import DEFAULT_HEADERS
+from tunehook.operations.documents import MASKED
 from tunehook.operations.stack import Stack
-from tunehook.operations.subscriptions import list_subscriptions, no_such_subscription, usable_subscription
+from tunehook.operations.subscriptions import (
+    get_subscription,
+    list_subscriptions,
+    no_such_subscription,
+    usable_subscription,
+)
 from tunehook.operations.tasks import no_such_task
 from tunehook.operations.text import visible
+from tunehook.secret_versions import versions_on
 from tunehook.signatures import notify_hook_subscription_id
 from tunehook.subscriptions import Subscription, WebhookType
 from tunehook.times import now_ms
+from tunehook.webhook_request import SIGNATURE, Endpoint, unsigned_request
 
 if TYPE_CHECKING:
     from tunehook.aws.circuits import Circuit
@@ -29,6 +39,15 @@ HELD_BACK_SHOWN: Final = 100
 
 _CLOCK_SKEW_MS: Final = 600_000
 """A delivery is made after its task was found ended; by another clock, it may seem to be before."""
+
+
+class RequestNow(BaseModel, frozen=True):
+    """A webhook's request as it would be sent now; what may be a secret is masked."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: str
 
 
 class HeldBack(BaseModel, frozen=True):
@@ -181,6 +200,47 @@ def get_delivery(stack: Stack, delivery_id: str) -> Delivery:
     if delivery is None:
         raise _no_such_delivery(delivery_id)
     return delivery
+
+
+def request_now(stack: Stack, delivery: Delivery, *, links: bool = False) -> RequestNow:
+    """Return the request of a delivery as it would be sent now, made by the code that the webhooks function uses.
+
+    Masked are the values of the receiver's own headers, the signature, of which no secret is read, and the query of
+    each download link, which lets anybody have the file; `links` leaves these whole, signed by the caller's
+    credentials.
+
+    Raises `NotFound` if its subscription is there no more; `InvalidInput` if its subscription or its record cannot be
+    used as it stands.
+
+    >>> request_now(stack, get_delivery(stack, "msg_1")).headers["webhook-signature"]
+    'v1,****'
+    """
+    now = now_ms()
+    endpoint = _endpoint(stack, delivery, now)
+    made: list[str] = []
+
+    def sign_link(key: str) -> str:
+        made.append(link(stack.s3, stack.output("ResultsBucket"), key))
+        return made[-1]
+
+    request = unsigned_request(delivery, endpoint, stack.network_policy, sign_link, now)
+    body = request.body.decode()
+    for each in [] if links else made:
+        body = body.replace(each, f"{each.partition('?')[0]}?{MASKED}")
+    masked = {name: MASKED if name in endpoint.headers else value for name, value in request.headers.items()}
+    signature = " ".join(f"v1,{MASKED}" for _ in endpoint.secret_versions)
+    headers = {**DEFAULT_HEADERS, **masked, SIGNATURE: signature}
+    return RequestNow(method="POST", url=request.url, headers=headers, body=body)
+
+
+def _endpoint(stack: Stack, delivery: Delivery, now_ms: int) -> Endpoint:
+    if delivery.url is not None:
+        return Endpoint(delivery.url)
+    view = get_subscription(stack, delivery.subscription_id)
+    if view.subscription is None:
+        raise view.error or no_such_subscription(delivery.subscription_id)
+    versions = stack.secret_versions.get(delivery.subscription_id) or versions_on(view.item)
+    return Endpoint(view.subscription.url, view.subscription.headers, versions.signing(now_ms))
 
 
 def _no_such_delivery(delivery_id: str) -> NotFound:
