@@ -32,10 +32,10 @@ from tunehook.deliveries import Delivery, DeliveryMessage, message_for, new_deli
 from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import Format
 from tunehook.times import now_ms
+from tunehook.webhook_body import render
 from tunehook_local.embedded import ministack
 from tunehook_local.embedded.state import Home
 from webhooks.delivery import Deliverer, Outcome, Step
-from webhooks.rendering import render
 from webhooks.settings import WebhooksSettings
 from webhooks.worker import Worker
 

@@ -20,6 +20,7 @@ COMMANDS: Final[dict[str, str]] = {
     "archive": "Retry the missing files of a task that has ended. No webhook is sent again.",
     "subscribe": "Have webhooks sent to a URL, and print the secret that signs them.",
     "listen": "Receive webhooks on this machine: verify them, print them, forward them; until Ctrl-C.",
+    "trigger": "Send a sample event to a receiver as a real signed webhook; exit with 1 if it is not taken in time.",
     "status": "Show the state of the stack: tasks, files, deliveries, queues, the poller; "
     "exit with 1 if a part is unknown.",
     "doctor": "Examine the stack and all that it rests on, and say what to do; "

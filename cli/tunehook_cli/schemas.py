@@ -75,6 +75,10 @@ class WebhookData(_Part):
         description="The S3 object that holds everything, once all files are settled; null in a test."
     )
     truncated: bool
+    sample: bool = Field(
+        False,
+        description="True in a made-up event (`tunehook trigger`): there is no such task, and no such file.",
+    )
 
 
 class Webhook(_Part):

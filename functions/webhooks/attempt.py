@@ -12,12 +12,12 @@ import httpx
 from tunehook.deliveries import Attempt
 from tunehook.errors import InvalidInput
 from tunehook.http.errors import InvalidAnswer
-from tunehook.http.guard import NetworkPolicy, check_url
-from tunehook.http.headers import check_headers
-from tunehook.http.urls import wire_url, without_secrets
+from tunehook.http.guard import NetworkPolicy
+from tunehook.http.urls import without_secrets
 from tunehook.signatures import derive_secret, sign
+from tunehook.webhook_body import SignLink
+from tunehook.webhook_request import SIGNATURE, unsigned_request
 from webhooks.policy import ResponseClass, classify_response
-from webhooks.rendering import SignLink, render
 from webhooks.subscription_cache import endpoint_of
 
 if TYPE_CHECKING:
@@ -93,19 +93,11 @@ class Sender:
         self, delivery: Delivery, subscription: Subscribed | None, master_secret: str, now_ms: int
     ) -> tuple[str, Mapping[str, str], bytes]:
         endpoint = endpoint_of(delivery, subscription, now_ms)
-        url = _checked(endpoint.url, self.policy)
-        check_headers(endpoint.headers)
-        body = render(delivery, self.sign_link, now_ms)
+        request = unsigned_request(delivery, endpoint, self.policy, self.sign_link, now_ms)
         subscription_id = delivery.subscription_id
         secrets = [_signing_secret(master_secret, subscription_id, each) for each in endpoint.secret_versions]
-        timestamp_s = now_ms // 1000
-        contract = {
-            "content-type": body.content_type,
-            "webhook-id": delivery.delivery_id,
-            "webhook-timestamp": str(timestamp_s),
-            "webhook-signature": sign(delivery.delivery_id, timestamp_s, body.content, secrets),
-        }
-        return url, {**endpoint.headers, **contract}, body.content
+        signature = sign(delivery.delivery_id, now_ms // 1000, request.body, secrets)
+        return request.url, {**request.headers, SIGNATURE: signature}, request.body
 
 
 _UNANSWERED: Final = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
@@ -127,13 +119,6 @@ def _detail_of(answer: Reply | None, failure: Exception | None) -> str | None:
     if answer.fault is not None:
         parts.append(answer.fault)
     return "; ".join(parts)[:DETAIL_LENGTH] or None
-
-
-@functools.lru_cache(maxsize=256)
-def _checked(url: str, policy: NetworkPolicy) -> str:
-    """Return an acceptable URL as it goes over the wire: its name in IDNA, what no URL may hold percent-encoded."""
-    check_url(url, policy)
-    return wire_url(url)
 
 
 _signing_secret = functools.lru_cache(maxsize=256)(derive_secret)

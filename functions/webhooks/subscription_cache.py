@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools import Logger
@@ -16,9 +16,10 @@ from tunehook.secret_versions import FIRST, SecretVersions
 from tunehook.subscriptions import check_subscription
 from tunehook.times import LATEST_MS
 from tunehook.validation import is_whole
+from tunehook.webhook_request import Endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from tunehook.aws.secret_versions import SecretVersionsTable
     from tunehook.aws.subscriptions import SubscriptionsTable
@@ -32,15 +33,6 @@ CACHED_S: Final = 15.0
 
 REMEMBERED: Final = 10_000
 """So many are remembered at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where an attempt goes, what it carries, and which versions of the secret sign it, newest first."""
-
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    secret_versions: tuple[int, ...] = (1,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,12 +24,12 @@ from tunehook.events import (
     TaskCompleted,
     task_ended,
 )
-from tunehook.operations.sample_event import sample_delivery
-from tunehook.subscriptions import Subscription
+from tunehook.operations.sample_event import sample_delivery, sample_event
+from tunehook.subscriptions import SUBSCRIBABLE, Recipient, Subscription
 from tunehook.tasks import Failure, FailureCode, Format, Status, TaskEnd
 from tunehook.times import from_ms
+from tunehook.webhook_body import render
 from tunehook_cli import schemas
-from webhooks.rendering import render
 
 FAILED = TaskEnd(
     status=Status.FAILED,
@@ -210,6 +210,14 @@ def test_a_webhook_obeys_its_schema(
 def test_the_test_of_a_subscription_obeys_the_schema_of_webhooks() -> None:
     subscription = Subscription(subscription_id="sub", url="https://hook.example.com/")
     validate("Webhook", json.loads(render(sample_delivery(subscription, NOW_MS), str, NOW_MS).content))
+
+
+@pytest.mark.parametrize("kind", SUBSCRIBABLE)
+def test_a_sample_obeys_the_schema_of_webhooks(kind: str) -> None:
+    sample = sample_event(kind, Recipient("sub", Format.STANDARD), "results", NOW_MS)
+    body = json.loads(render(sample, str, NOW_MS).content)
+    validate("Webhook", body)
+    assert body["data"]["sample"] is True
 
 
 def test_a_consumer_may_rely_on_every_field_being_there() -> None:

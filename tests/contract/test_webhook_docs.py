@@ -32,9 +32,9 @@ from tunehook.signatures import derive_secret, sign
 from tunehook.subscriptions import WebhookType
 from tunehook.tasks import FailureCode, Format
 from tunehook.times import now_ms, to_ms
+from tunehook.webhook_body import render
 from webhooks.attempt import ATTEMPT_S
 from webhooks.policy import WAITS_MS
-from webhooks.rendering import render
 
 PAGE = (ROOT / "docs" / "webhooks.md").read_text()
 

@@ -7,14 +7,15 @@ from typing import Annotated, Final
 import typer
 
 from tunehook.aws.deliveries import Redelivery
-from tunehook.errors import InvalidInput
+from tunehook.errors import InvalidInput, NotFound
 from tunehook.operations import deliveries
+from tunehook.operations.documents import delivery_document
 from tunehook.operations.text import counted
 from tunehook.times import now_ms
 from tunehook_cli.commands.options import AsJson, StackName
 from tunehook_cli.durations import parse_duration
 from tunehook_cli.output import Output, clock_time, make_table, moment
-from tunehook_cli.rendering.deliveries import answer, outcome
+from tunehook_cli.rendering.deliveries import answer, next_attempt, outcome, print_request
 from tunehook_cli.stack import find_stack
 
 app = typer.Typer(no_args_is_help=True)
@@ -44,8 +45,9 @@ def list_deliveries(
 ) -> None:
     """List deliveries, the latest first. Without a task or a subscription this reads all there are."""
     out = Output(as_json)
+    deployed = find_stack(stack)
     found = deliveries.list_deliveries(
-        find_stack(stack),
+        deployed,
         task=task,
         subscription=subscription,
         status=status,
@@ -53,7 +55,8 @@ def list_deliveries(
         # One more tells whether there is more.
         limit=limit + 1,
     )
-    out.json(found[:limit])
+    held = deliveries.held_back(deployed, found[:limit])
+    out.json([delivery_document(each, held=held.get(each.delivery_id)) for each in found[:limit]])
     if not found:
         narrowed = task or subscription or status or since
         out.note("There is no such delivery." if narrowed else "There is no delivery.")
@@ -67,7 +70,7 @@ def list_deliveries(
             each.task_id,
             each.url or each.subscription_id,
             len(each.attempts),
-            outcome(each),
+            outcome(each, held.get(each.delivery_id)),
         )
         for each in found[:limit]
     ]
@@ -77,11 +80,30 @@ def list_deliveries(
 
 
 @app.command("show")
-def show_delivery(delivery_id: DeliveryId, as_json: AsJson = False, stack: StackName = None) -> None:
-    """Show a delivery and every attempt."""
-    out, delivery = Output(as_json), deliveries.get_delivery(find_stack(stack), delivery_id)
-    out.json(delivery)
-    pending = delivery.status.value == "pending"
+def show_delivery(
+    delivery_id: DeliveryId,
+    links: Annotated[
+        bool,
+        typer.Option(
+            "--links", help="Download links with their query: whoever has one has the file for an hour."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+    stack: StackName = None,
+) -> None:
+    """Show a delivery, every attempt with its answer, and the request as it would be sent now.
+
+    The values of your own headers, the signature and the query of download links are masked, with --json too.
+    """
+    out, found = Output(as_json), find_stack(stack)
+    delivery = deliveries.get_delivery(found, delivery_id)
+    held = deliveries.held_back(found, [delivery]).get(delivery_id)
+    request, problem = None, None
+    try:
+        request = deliveries.request_now(found, delivery, links=links)
+    except (InvalidInput, NotFound) as error:
+        problem = f"none could be sent now: {error.reason}"
+    out.json(delivery_document(delivery, held=held, request=request))
     out.fields(
         [
             ("delivery", delivery.delivery_id),
@@ -95,7 +117,8 @@ def show_delivery(delivery_id: DeliveryId, as_json: AsJson = False, stack: Stack
             ("happened", moment(delivery.event_at_ms)),
             ("made", moment(delivery.created_at_ms)),
             ("run", delivery.run if delivery.run > 1 else None),
-            ("next attempt", moment(delivery.next_attempt_at_ms) if pending else None),
+            ("next attempt", next_attempt(delivery, held)),
+            ("request", problem),
         ]
     )
     rows = [
@@ -112,6 +135,8 @@ def show_delivery(delivery_id: DeliveryId, as_json: AsJson = False, stack: Stack
     if rows:
         headers = ("RUN", "ATTEMPT", "AT", "TOOK", "RESPONSE", "RESPONSE BODY")
         out.section("Attempts", make_table(headers, rows))
+    if request is not None:
+        print_request(out, request)
 
 
 @app.command("redeliver")

@@ -7,9 +7,13 @@ from typing import Annotated, Final
 
 import typer
 
+from tunehook.deliveries import Delivery
 from tunehook.errors import InvalidInput
 from tunehook.http.headers import check_headers
 from tunehook.operations import subscriptions
+from tunehook.operations.deliveries import held_back
+from tunehook.operations.documents import delivery_document
+from tunehook.operations.stack import Stack
 from tunehook.operations.subscriptions import SubscriptionView
 from tunehook.secret_versions import SecretVersions
 from tunehook.subscriptions import ENDS, SUBSCRIBABLE, Subscription
@@ -17,7 +21,7 @@ from tunehook.times import from_ms, iso, now_ms
 from tunehook_cli.commands.options import AsJson, BodyFormat, StackName
 from tunehook_cli.durations import parse_duration
 from tunehook_cli.output import Output, moment, printable, warn
-from tunehook_cli.rendering.deliveries import outcome, print_webhooks
+from tunehook_cli.rendering.deliveries import next_attempt, outcome, print_webhooks
 from tunehook_cli.stack import find_stack
 
 app = typer.Typer(no_args_is_help=True)
@@ -247,15 +251,23 @@ def send_test(
     out, found = Output(as_json), find_stack(stack)
     subscription, delivery = subscriptions.send_test(found, subscription_id)
     delivery = subscriptions.await_attempt(found, delivery, wait)
+    print_answer(out, found, delivery, subscription.url)
+    if wait and delivery.status.value != "delivered":
+        raise typer.Exit(1)
+
+
+def print_answer(out: Output, found: Stack, delivery: Delivery, url: str) -> None:
+    """Print what came of a webhook that was sent by hand."""
+    held = None if delivery.attempts or delivery.reason else held_back(found, [delivery])
+    why = (held or {}).get(delivery.delivery_id)
     if delivery.attempts:
         came_of_it = f"{outcome(delivery)} ({delivery.attempts[-1].duration_ms} ms)"
     else:
         look = f"`tunehook deliveries show {delivery.delivery_id}` tells what comes of it"
-        came_of_it = f"{delivery.reason or 'no attempt yet'}; {look}"
-    out.json(delivery)
-    out.line(f"Sent {delivery.delivery_id} to {subscription.url}: {came_of_it}.")
-    if wait and delivery.status.value != "delivered":
-        raise typer.Exit(1)
+        waits = "no attempt yet" if why is None else next_attempt(delivery, why)
+        came_of_it = f"{delivery.reason or waits}; {look}"
+    out.json(delivery_document(delivery, held=why))
+    out.line(f"Sent {delivery.delivery_id} to {printable(url)}: {came_of_it}.")
 
 
 @app.command("secret")

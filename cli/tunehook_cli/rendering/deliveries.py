@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from tunehook_cli.output import Output, clock_time, make_table
+from rich.text import Text
+
+from tunehook.times import now_ms
+from tunehook_cli.output import Output, clock_time, make_table, printable
 
 if TYPE_CHECKING:
     from tunehook.deliveries import Attempt, Delivery
+    from tunehook.operations.deliveries import HeldBack, RequestNow
 
 
 def answer(attempt: Attempt) -> str:
@@ -17,14 +22,40 @@ def answer(attempt: Attempt) -> str:
     return f"HTTP {attempt.status_code}" if attempt.status_code is not None else attempt.error or "no answer"
 
 
-def outcome(delivery: Delivery) -> str:
-    """Return what the last attempt came to, why the delivery has ended, and when the next attempt is due."""
+def outcome(delivery: Delivery, held: HeldBack | None = None) -> str:
+    """Return what the last attempt came to, why the delivery has ended, and when or why not the next attempt comes."""
     text = answer(delivery.attempts[-1]) if delivery.attempts else "no attempt yet"
     if delivery.reason:
         text += f"; {delivery.reason}"
-    if delivery.next_attempt_at_ms is not None:
-        text += f"; next attempt {clock_time(delivery.next_attempt_at_ms)}"
+    if (coming := next_attempt(delivery, held)) is not None:
+        text += f"; {coming}"
     return text
+
+
+def next_attempt(delivery: Delivery, held: HeldBack | None = None) -> str | None:
+    """Return when the next attempt is due, or why it waits although it is; None where there is none."""
+    if held is not None:
+        now = held.until_ms <= now_ms()
+        again = "tried again now" if now else f"tried again about {clock_time(held.until_ms)[:-3]}"
+        return f"held back: its receiver hangs, {again}"
+    due_ms = delivery.next_attempt_at_ms
+    if due_ms is None:
+        return None
+    return f"{'next attempt' if due_ms > now_ms() else 'attempt due since'} {clock_time(due_ms)}"
+
+
+def print_request(out: Output, request: RequestNow) -> None:
+    """Print a request with its body, JSON over several lines."""
+    lines = [f"{request.method} {printable(request.url)}"]
+    lines += [f"{name}: {printable(value)}" for name, value in request.headers.items()]
+    out.section("Request, as it would be sent now", Text("\n".join(lines), overflow="fold"))
+    try:
+        body = json.dumps(json.loads(request.body), ensure_ascii=False, indent=2)
+    except ValueError:
+        body = request.body
+    out.line("")
+    for line in body.splitlines():
+        out.line(printable(line))
 
 
 def counts(deliveries: Sequence[Delivery]) -> str:
@@ -39,7 +70,9 @@ def counts(deliveries: Sequence[Delivery]) -> str:
     return f"{text}, next attempt {clock_time(due_ms)} after {answer(soonest.attempts[-1])}"
 
 
-def print_webhooks(out: Output, deliveries: Sequence[Delivery]) -> None:
+def print_webhooks(
+    out: Output, deliveries: Sequence[Delivery], held: Mapping[str, HeldBack] | None = None
+) -> None:
     """Print the deliveries of a task or a subscription as a section."""
     rows = [
         (
@@ -48,7 +81,7 @@ def print_webhooks(out: Output, deliveries: Sequence[Delivery]) -> None:
             each.status.value,
             len(each.attempts),
             "notify hook" if each.url is not None else each.subscription_id,
-            outcome(each),
+            outcome(each, (held or {}).get(each.delivery_id)),
         )
         for each in deliveries
     ]

@@ -36,6 +36,7 @@ OUTPUTS = {
     },
     "PollerLeasesTable": "PollerLeasesTable",
     "ProviderStatesTable": "ProviderStatesTable",
+    "ReceiverGatesTable": "ReceiverGatesTable",
     "ResultsBucket": "results",
     "ProvidersSecret": PROVIDERS_SECRET,
     "MasterSecret": "master",
@@ -112,6 +113,7 @@ def stack(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
         "SecretVersionsTable",
         "DeliveriesTable",
         "ProviderStatesTable",
+        "ReceiverGatesTable",
     ):
         create_table(table)
     client("sqs").create_queue(QueueName="deliveries")

@@ -12,6 +12,7 @@ from tunehook.signatures import notify_hook_subscription_id
 from tunehook.tasks import Format
 from tunehook.times import from_ms, iso, now_ms
 from tunehook_cli import output
+from tunehook_cli.output import clock_time
 
 HOUR_MS = 3_600_000
 HOOK = "https://hook.example/x"
@@ -79,7 +80,7 @@ def test_the_list_says_what_went_where_and_what_came_back(tunehook: Any, stack: 
     assert (words[0], words[2:7]) == ("msg_1", ["task.completed", "failed", "task", "sub", "1"])
     assert "HTTP 503; all attempts failed" in first
     assert HOOK in second
-    assert "no attempt yet; next attempt" in second
+    assert "no attempt yet; attempt due since" in second
 
 
 def test_nothing_of_the_list_is_lost_on_a_narrow_terminal(tunehook: Any, stack: None) -> None:
@@ -200,7 +201,58 @@ def test_show_as_json_has_every_field(tunehook: Any, stack: None) -> None:
     assert tried["at"] == iso(from_ms(held["attempts"][0]["at_ms"]))
     assert (tried["status_code"], tried["error"]) == (503, None)
     (listed,) = json.loads(tunehook("deliveries", "list", "--json").stdout)
-    assert listed == told | {"payload": None}
+    assert told["held_back_until"] is None
+    assert listed == told | {"payload": None, "request": None}
+
+
+def test_show_has_the_request_as_it_would_be_sent_now(tunehook: Any, stack: None) -> None:
+    subscribe(headers={"x-token": "of-the-customer"})
+    asset = {"type": "audio", "key": "results/suno/t/c/audio.mp3"}
+    put_delivery("msg_1", payload=json.dumps({"clips": [{"title": "城市", "assets": [asset]}]}))
+    out = tunehook("deliveries", "show", "msg_1").stdout
+    shown = out[out.index("Request, as it would be sent now") :]
+    assert "POST https://receiver.example/\n" in shown
+    assert "x-token: ****\n" in shown
+    assert "webhook-id: msg_1\n" in shown
+    assert "webhook-signature: v1,****\n" in shown
+    body = json.loads(shown[shown.index("\n{") :])
+    assert body["data"]["clips"][0]["title"] == "城市"
+    assert body["data"]["clips"][0]["assets"][0]["url"].endswith("/results/suno/t/c/audio.mp3?****")
+    told = json.loads(tunehook("deliveries", "show", "msg_1", "--json").stdout)["request"]
+    assert (told["method"], told["url"]) == ("POST", "https://receiver.example/")
+    assert json.loads(told["body"])["data"].keys() == body["data"].keys()
+    assert "of-the-customer" not in out + json.dumps(told)
+    whole = tunehook("deliveries", "show", "msg_1", "--json", "--links").stdout
+    assert "X-Amz-Signature" in whole or "&Signature=" in whole
+
+
+def test_show_says_why_there_is_no_request(tunehook: Any, stack: None) -> None:
+    put_delivery("msg_1", **FAILED)
+    result = tunehook("deliveries", "show", "msg_1")
+    assert result.exit_code == 0
+    assert "none could be sent now: there is no subscription sub" in result.stdout
+    assert json.loads(tunehook("deliveries", "show", "msg_1", "--json").stdout)["request"] is None
+
+
+def test_what_is_held_back_says_why_and_until_when(tunehook: Any, stack: None) -> None:
+    subscribe()
+    put_delivery("msg_1", ago_ms=5_000)
+    until_ms = now_ms() + 90_000
+    receiver = notify_hook_subscription_id("https://receiver.example/")
+    put("ReceiverGatesTable", {"receiver": receiver, "wait_ms": 120_000, "shut_until_ms": until_ms})
+    told = f"held back: its receiver hangs, tried again about {clock_time(until_ms)[:-3]}"
+    for command in (("list",), ("show", "msg_1")):
+        result = tunehook("deliveries", *command, env={"COLUMNS": "300"})
+        assert told in result.stdout
+        assert "next attempt 2" not in result.stdout
+    (listed,) = json.loads(tunehook("deliveries", "list", "--json").stdout)
+    assert listed["held_back_until"] == iso(from_ms(until_ms))
+
+
+def test_what_is_due_and_not_held_back_says_since_when(tunehook: Any, stack: None) -> None:
+    subscribe()
+    put_delivery("msg_1", ago_ms=5_000)
+    assert "no attempt yet; attempt due since" in tunehook("deliveries", "list").stdout
 
 
 @pytest.mark.parametrize("command", ["show", "redeliver"])

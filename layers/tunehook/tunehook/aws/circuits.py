@@ -6,7 +6,7 @@ of the fleet at a time, and after failures it is left alone for a while. An item
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
@@ -55,6 +55,18 @@ class CircuitsTable(TableGateway):
     def __init__(self, client: DynamoDBClient, name: str) -> None:
         super().__init__(client, name)
         self._worker = token_hex(8)
+
+    def failing(self, receivers: Collection[str] | None = None) -> dict[str, Circuit]:
+        """Return the circuits that were opened since their receivers' last answers: of these receivers, or of all.
+
+        The items of all are few: they are gone an hour after the last attempt.
+        """
+        if receivers is None:
+            items = list(self._table.scan(where=Attr("wait_ms").gt(0)))
+        else:
+            items = self._table.get_many([{"receiver": each} for each in sorted(receivers)])
+        circuits = {item["receiver"]: _circuit(item) for item in items}
+        return {receiver: circuit for receiver, circuit in circuits.items() if circuit.wait_ms}
 
     def acquire_probe(self, receiver: str, now_ms: int) -> tuple[bool, Circuit]:
         """Begin a trial, unless the receiver is proven, being tried, or left alone.

@@ -16,7 +16,8 @@ from multidict import CIMultiDict
 
 from tunehook.errors import InvalidInput
 from tunehook.http.errors import TRANSLATED, translated
-from tunehook.http.transport import DEFAULT_HEADERS, HttpTransport
+from tunehook.http.headers import DEFAULT_HEADERS
+from tunehook.http.transport import HttpTransport
 from tunehook.http.urls import as_https, resolved, split_wire_url, wire_url
 
 MAX_REDIRECTS: Final = 20

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Final
 
+from tunehook import __version__
 from tunehook.errors import InvalidInput
+
+DEFAULT_HEADERS: Final = {"user-agent": f"tunehook/{__version__}", "accept-encoding": "identity"}
+"""What every request carries that does not set them itself."""
 
 MAX_HEADERS = 10
 MAX_VALUE_LENGTH = 2048

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final, Self
 import aiohttp
 from yarl import URL
 
-from tunehook import __version__
 from tunehook.http.connections import Connector, Response, ResponseProtocol
 from tunehook.http.errors import TRANSLATED, DeadlineExceeded, UnreadableResponse, translated
 from tunehook.http.guard import NetworkPolicy, check_url
+from tunehook.http.headers import DEFAULT_HEADERS
 from tunehook.http.reply import Reply
 from tunehook.http.resolver import Lookup, system_lookup
 from tunehook.http.response_head import CUT
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     import ssl
 
     from aiohttp.connector import Connection
-
-DEFAULT_HEADERS: Final = {"user-agent": f"tunehook/{__version__}", "accept-encoding": "identity"}
-"""On every request that does not say otherwise."""
 
 BODY_S: Final = 1.0
 """How long `HttpTransport.send_for_status` reads a body at most."""

@@ -2,25 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel
 
-from tunehook.aws.deliveries import LoggedDelivery, Redelivery, withdrawn
+from tunehook.aws.circuits import LONGEST_WAIT_MS
+from tunehook.aws.deliveries import OVERDUE_MS, LoggedDelivery, Redelivery, withdrawn
+from tunehook.aws.links import link
 from tunehook.deliveries import Delivery, DeliveryStatus
 from tunehook.deliveries import delivery_id as id_of
 from tunehook.errors import Conflict, InvalidInput, NotFound
 from tunehook.fulfillment_requests import DeliveryRequest
+from tunehook.http.headers import DEFAULT_HEADERS
+from tunehook.operations.documents import MASKED
 from tunehook.operations.stack import Stack
-from tunehook.operations.subscriptions import no_such_subscription, usable_subscription
+from tunehook.operations.subscriptions import (
+    get_subscription,
+    list_subscriptions,
+    no_such_subscription,
+    usable_subscription,
+)
 from tunehook.operations.tasks import no_such_task
 from tunehook.operations.text import visible
+from tunehook.secret_versions import versions_on
 from tunehook.signatures import notify_hook_subscription_id
 from tunehook.subscriptions import Subscription, WebhookType
 from tunehook.times import now_ms
+from tunehook.webhook_request import SIGNATURE, Endpoint, unsigned_request
+
+if TYPE_CHECKING:
+    from tunehook.aws.circuits import Circuit
+
+HELD_BACK_SHOWN: Final = 100
+"""So many deliveries that are held back are found at most for each subscription."""
 
 _CLOCK_SKEW_MS: Final = 600_000
 """A delivery is made after its task was found ended; by another clock, it may seem to be before."""
+
+
+class RequestNow(BaseModel, frozen=True):
+    """A webhook's request as it would be sent now; what may be a secret is masked."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: str
+
+
+class HeldBack(BaseModel, frozen=True):
+    """A pending delivery that waits, without using up an attempt, as its receiver hangs.
+
+    `url` is where it goes; `until_ms` is about when the receiver is tried again.
+    """
+
+    delivery_id: str
+    subscription_id: str
+    url: str
+    until_ms: int
 
 
 class Recovery(BaseModel, frozen=True):
@@ -82,6 +121,75 @@ def _check_log(stack: Stack, subscription: str) -> None:
     raise no_such_subscription(subscription, "subscription")
 
 
+def held_back(stack: Stack, found: Sequence[Delivery] | None = None) -> dict[str, HeldBack]:
+    """Return, by their ids, which of these deliveries are held back: by default those of all receivers that hang.
+
+    For given deliveries this reads their subscriptions and circuits by key, and nothing where none is pending and due.
+    For all, it reads the circuits, and only where a receiver hangs the subscriptions and at most `HELD_BACK_SHOWN`
+    pending deliveries of each.
+
+    >>> held_back(stack)
+    {}
+    """
+    if "ReceiverGatesTable" not in stack.outputs:  # a stack of an earlier version
+        return {}
+    if found is None:
+        return _all_held_back(stack)
+    now = now_ms()
+    waiting = [each for each in found if (due := due_ms(each)) is not None and due < now + LONGEST_WAIT_MS]
+    subscribed = {each.subscription_id for each in waiting if each.url is None}
+    urls = {each: (stack.subscriptions.get(each) or {}).get("url") for each in sorted(subscribed)}
+    places = {each.delivery_id: each.url or urls.get(each.subscription_id) for each in waiting}
+    receivers = {url: notify_hook_subscription_id(url) for url in places.values() if isinstance(url, str)}
+    circuits = stack.circuits.failing(receivers.values()) if receivers else {}
+    held = {}
+    for each in waiting:
+        url = str(places[each.delivery_id])
+        circuit = circuits.get(receivers.get(url, ""))
+        until_ms = None if circuit is None else _held_until_ms(circuit, due_ms(each) or 0, now)
+        if until_ms is not None:
+            held[each.delivery_id] = HeldBack(
+                delivery_id=each.delivery_id, subscription_id=each.subscription_id, url=url, until_ms=until_ms
+            )
+    return held
+
+
+def due_ms(delivery: Delivery) -> int | None:
+    """Return when the next attempt of a delivery is due by its schedule; None if it has ended."""
+    if delivery.status is not DeliveryStatus.PENDING:
+        return None
+    return delivery.next_attempt_at_ms or delivery.created_at_ms
+
+
+def _all_held_back(stack: Stack) -> dict[str, HeldBack]:
+    hanging = set(stack.circuits.failing())
+    if not hanging:
+        return {}
+    ids = hanging | {
+        str(each.item["subscription_id"])
+        for each in list_subscriptions(stack)
+        if isinstance(url := each.item.get("url"), str) and notify_hook_subscription_id(url) in hanging
+    }
+    pending = (DeliveryStatus.PENDING,)
+    return held_back(
+        stack,
+        [
+            each
+            for name in sorted(ids)
+            for each in stack.deliveries.latest(subscription_id=name, statuses=pending, limit=HELD_BACK_SHOWN)
+        ],
+    )
+
+
+def _held_until_ms(circuit: Circuit, due_ms: int, now_ms: int) -> int | None:
+    """Return about when a delivery is let through, None if its receiver's circuit does not keep it waiting."""
+    if now_ms < circuit.shut_until_ms <= now_ms + LONGEST_WAIT_MS:
+        return circuit.shut_until_ms if due_ms < circuit.shut_until_ms else None
+    # Half-open: one attempt probes the receiver now, and the others wait for what it finds.
+    since_ms = max(circuit.shut_until_ms, circuit.trial_since_ms)
+    return now_ms if due_ms <= now_ms and 0 <= now_ms - since_ms < OVERDUE_MS else None
+
+
 def get_delivery(stack: Stack, delivery_id: str) -> Delivery:
     """Return a delivery with its attempts; raise `NotFound` if there is none.
 
@@ -92,6 +200,47 @@ def get_delivery(stack: Stack, delivery_id: str) -> Delivery:
     if delivery is None:
         raise _no_such_delivery(delivery_id)
     return delivery
+
+
+def request_now(stack: Stack, delivery: Delivery, *, links: bool = False) -> RequestNow:
+    """Return the request of a delivery as it would be sent now, made by the code that the webhooks function uses.
+
+    Masked are the values of the receiver's own headers, the signature, of which no secret is read, and the query of
+    each download link, which lets anybody have the file; `links` leaves these whole, signed by the caller's
+    credentials.
+
+    Raises `NotFound` if its subscription is there no more; `InvalidInput` if its subscription or its record cannot be
+    used as it stands.
+
+    >>> request_now(stack, get_delivery(stack, "msg_1")).headers["webhook-signature"]
+    'v1,****'
+    """
+    now = now_ms()
+    endpoint = _endpoint(stack, delivery, now)
+    made: list[str] = []
+
+    def sign_link(key: str) -> str:
+        made.append(link(stack.s3, stack.output("ResultsBucket"), key))
+        return made[-1]
+
+    request = unsigned_request(delivery, endpoint, stack.network_policy, sign_link, now)
+    body = request.body.decode()
+    for each in [] if links else made:
+        body = body.replace(each, f"{each.partition('?')[0]}?{MASKED}")
+    masked = {name: MASKED if name in endpoint.headers else value for name, value in request.headers.items()}
+    signature = " ".join(f"v1,{MASKED}" for _ in endpoint.secret_versions)
+    headers = {**DEFAULT_HEADERS, **masked, SIGNATURE: signature}
+    return RequestNow(method="POST", url=request.url, headers=headers, body=body)
+
+
+def _endpoint(stack: Stack, delivery: Delivery, now_ms: int) -> Endpoint:
+    if delivery.url is not None:
+        return Endpoint(delivery.url)
+    view = get_subscription(stack, delivery.subscription_id)
+    if view.subscription is None:
+        raise view.error or no_such_subscription(delivery.subscription_id)
+    versions = stack.secret_versions.get(delivery.subscription_id) or versions_on(view.item)
+    return Endpoint(view.subscription.url, view.subscription.headers, versions.signing(now_ms))
 
 
 def _no_such_delivery(delivery_id: str) -> NotFound:

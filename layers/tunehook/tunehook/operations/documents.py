@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tunehook.errors import InvalidInput
     from tunehook.events import ArchivedAsset
     from tunehook.operations.dead_letter_messages import DeadLetterMessage
+    from tunehook.operations.deliveries import HeldBack, RequestNow
     from tunehook.operations.results import Link
     from tunehook.operations.subscriptions import SubscriptionView
     from tunehook.operations.task_view import TaskView
@@ -259,7 +260,11 @@ Attempts: TypeAlias = Annotated[list[AttemptDocument] | None, BeforeValidator(_d
 
 
 class DeliveryDocument(Document):
-    """A delivery and its attempts; `payload` is null in a listing, `url` that of a task's own hook."""
+    """A delivery and its attempts; `url` is that of a task's own hook.
+
+    `held_back_until` is about when it is tried again where its receiver hangs. `payload`, and `request` as it would be
+    sent now, are null in a listing.
+    """
 
     delivery_id: str | None = None
     type: str | None = None
@@ -277,8 +282,10 @@ class DeliveryDocument(Document):
     run: int | None = None
     next_attempt: int | None = None
     next_attempt_at: Moment = Field(None, alias="next_attempt_at_ms")
+    held_back_until: Moment = Field(None, alias="held_back_until_ms")
     attempts: Attempts = Field(default_factory=list)
     payload: Parsed = None
+    request: Plain = None
     unreadable: list[str] = Field(default_factory=list)
 
 
@@ -487,14 +494,20 @@ def asset_document(
     return AssetDocument.read({**asset.model_dump(), "title": title, "path": path, **linked})
 
 
-def delivery_document(delivery: Delivery) -> DeliveryDocument:
+def delivery_document(
+    delivery: Delivery, *, held: HeldBack | None = None, request: RequestNow | None = None
+) -> DeliveryDocument:
     """Return the document of a delivery; that of one which a listing has read has no payload.
 
     >>> from tunehook.operations.deliveries import get_delivery
     >>> delivery_document(get_delivery(stack, "msg_1")).created_at
     '1970-01-01T00:00:00.001Z'
     """
-    return DeliveryDocument.read(delivery.model_dump())
+    told = {
+        "held_back_until_ms": None if held is None else held.until_ms,
+        "request": None if request is None else request.model_dump(),
+    }
+    return DeliveryDocument.read(delivery.model_dump() | told)
 
 
 def subscription_document(

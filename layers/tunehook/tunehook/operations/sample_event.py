@@ -1,13 +1,16 @@
-"""The delivery with which a subscription is tested: no task has ended, and the webhook's type says so."""
+"""Deliveries about tasks that there are not: a ``webhook.test``, whose type says so, and samples, whose data does."""
 
 from __future__ import annotations
 
 import json
 import secrets
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from tunehook.deliveries import Delivery, new_delivery
-from tunehook.subscriptions import WebhookType
+from tunehook.errors import InvalidInput
+from tunehook.result_keys import asset_key, manifest_key
+from tunehook.subscriptions import SUBSCRIBABLE, Recipient, WebhookType, supports
 from tunehook.tasks import Format
 from tunehook.times import from_ms, iso
 
@@ -51,4 +54,121 @@ def _data(now_ms: int) -> dict[str, Any]:
         "archive": "empty",
         "manifest": None,
         "truncated": False,
+    }
+
+
+SAMPLE_PROVIDER: Final = "sample"
+
+_CLIPS: Final = (
+    ("City Lights", 187.4, "[Verse]\nThe city lights are calling me home\n\n[Chorus]\nHome, home again"),
+    ("City Lights (acoustic)", 171.9, "[Verse]\nThe city lights are calling me home\n\n[Outro]\nHome"),
+)
+_FILES: Final = (
+    ("audio", "mp3", "audio/mpeg"),
+    ("cover", "jpg", "image/jpeg"),
+    ("lyrics", "txt", "text/plain"),
+)
+_REASON: Final = "the lyrics were refused by the content filter"
+
+
+def sample_event(kind: str, recipient: Recipient, bucket: str, now_ms: int) -> Delivery:
+    """Return a delivery of a made-up event, due now: a song of two clips, with its files, lyrics and metadata.
+
+    Its ``data``, or in the format ``provider`` its task object, has ``sample: true``. Its files are named in `bucket`,
+    and are not there.
+
+    Raises `InvalidInput` if there is no such kind of event, or the recipient's format does not tell of it.
+
+    >>> from tunehook.subscriptions import Recipient
+    >>> from tunehook.tasks import Format
+    >>> sample_event("task.failed", Recipient("sub-1", Format.STANDARD), "results", 0).type
+    'task.failed'
+    """
+    if kind not in tuple(SUBSCRIBABLE):
+        raise InvalidInput("event", f"must be one of {', '.join(SUBSCRIBABLE)}")
+    event = WebhookType(kind)
+    if not supports(recipient.format, event):
+        raise InvalidInput("event", f"the format {recipient.format} does not tell of {event}")
+    task_id, failed = f"sample-{secrets.token_hex(8)}", event is WebhookType.TASK_FAILED
+    is_own = recipient.format is Format.PROVIDER
+    content = _task_object(task_id, failed) if is_own else _sample_data(task_id, failed, bucket, now_ms)
+    return new_delivery(
+        event_id=f"evt_{secrets.token_hex(16)}",
+        subscription_id=recipient.subscription_id,
+        url=recipient.url,
+        task_id=task_id,
+        provider=SAMPLE_PROVIDER,
+        type=event.value,
+        event_at_ms=now_ms,
+        format=recipient.format,
+        payload=json.dumps(content),
+        now_ms=now_ms,
+    )
+
+
+def _sample_data(task_id: str, failed: bool, bucket: str, now_ms: int) -> dict[str, Any]:
+    return _data(now_ms) | {
+        "task_id": task_id,
+        "provider": SAMPLE_PROVIDER,
+        "status": "failed" if failed else "completed",
+        "submitted_at": iso(from_ms(now_ms - 95_000)),
+        "finished_at": iso(from_ms(now_ms - 12_000)),
+        "metadata": {"user_id": "user-42", "order": 1001},
+        "clips": [] if failed else [_sample_clip(number, task_id, now_ms) for number in range(len(_CLIPS))],
+        "failure": {"code": "provider_failed", "reason": _REASON} if failed else None,
+        "archive": "empty" if failed else "complete",
+        "manifest": {"bucket": bucket, "key": manifest_key(SAMPLE_PROVIDER, task_id)},
+        "sample": True,
+    }
+
+
+def _sample_clip(number: int, task_id: str, now_ms: int) -> dict[str, Any]:
+    title, duration_s, lyrics = _CLIPS[number]
+    clip_id = f"clip-{number + 1}"
+    return {
+        "clip_id": clip_id,
+        "title": title,
+        "tags": ["pop", "piano"],
+        "duration_s": duration_s,
+        "prompt": lyrics,
+        "model": "v4.5",
+        "created_at": iso(from_ms(now_ms - 90_000)),
+        "text": lyrics,
+        "assets": [
+            {
+                "type": kind,
+                "status": "archived",
+                "key": asset_key(SAMPLE_PROVIDER, task_id, clip_id, kind, ending),
+                "content_type": content_type,
+                "bytes": len(lyrics) if kind == "lyrics" else 3_000_000,
+                "sha256": sha256(f"{clip_id}/{kind}".encode()).hexdigest(),
+            }
+            for kind, ending, content_type in _FILES
+        ],
+    }
+
+
+def _task_object(task_id: str, failed: bool) -> dict[str, Any]:
+    """Write a task as suno gateways do (docs/provider-contracts.md, "At a glance")."""
+    host = "https://cdn.example.com"
+    clips = [
+        {
+            "id": f"clip-{number}",
+            "title": title,
+            "tags": "pop, piano",
+            "prompt": lyrics,
+            "duration": duration_s,
+            "audio_url": f"{host}/clip-{number}.mp3",
+            "image_url": f"{host}/clip-{number}.jpeg",
+            "video_url": f"{host}/clip-{number}.mp4",
+        }
+        for number, (title, duration_s, lyrics) in enumerate(_CLIPS, start=1)
+    ]
+    return {
+        "task_id": task_id,
+        "status": "FAILURE" if failed else "SUCCESS",
+        "fail_reason": _REASON if failed else "",
+        "progress": "100%",
+        "data": [] if failed else clips,
+        "sample": True,
     }

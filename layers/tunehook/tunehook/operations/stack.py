@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from botocore.exceptions import ClientError
 
+from tunehook.aws.circuits import CircuitsTable
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable, Redeliveries
 from tunehook.aws.links import s3_client
 from tunehook.aws.provider_states import ProviderStates
@@ -84,6 +85,7 @@ class Stack:
     secret_versions = _table(SecretVersionsTable, "SecretVersionsTable")
     deliveries = _table(DeliveriesTable, "DeliveriesTable")
     provider_states = _table(ProviderStates, "ProviderStatesTable")
+    circuits = _table(CircuitsTable, "ReceiverGatesTable")
 
     @cached_property
     def deliveries_queue(self) -> DeliveriesQueue:

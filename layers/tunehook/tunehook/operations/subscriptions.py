@@ -14,14 +14,16 @@ from pydantic import BaseModel
 
 from tunehook.deliveries import Delivery, message_for
 from tunehook.errors import Conflict, InvalidInput, NotFound, Unavailable
-from tunehook.http.guard import NetworkPolicy
-from tunehook.operations.sample_event import sample_delivery
+from tunehook.http.guard import NetworkPolicy, check_url
+from tunehook.operations.sample_event import sample_delivery, sample_event
 from tunehook.operations.stack import Stack
 from tunehook.operations.text import visible
 from tunehook.secret_versions import SecretVersions
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
-from tunehook.subscriptions import Subscription, check_subscription
+from tunehook.subscriptions import Recipient, Subscription, check_subscription
+from tunehook.tasks import Format
 from tunehook.times import now_ms
+from tunehook.validation import choice_in
 
 DISABLED_BY_HAND: Final = "disabled by hand"
 
@@ -258,6 +260,40 @@ def send_test(stack: Stack, subscription_id: str) -> tuple[Subscription, Deliver
     stack.deliveries.create(delivery)
     stack.deliveries_queue.send(message_for(delivery), now_ms())
     return subscription, delivery
+
+
+def send_sample(stack: Stack, kind: str, to: str, form: str | None = None) -> tuple[str, Delivery]:
+    """Send a made-up event to a subscription, in its format, or to a URL, as to a task's own hook.
+
+    It takes the way of every delivery: queue, webhooks function, signature, attempts. Return where it goes.
+
+    Raises `InvalidInput` if there is no such event or format, the format does not tell of it, or the URL is not
+    acceptable; for a subscription what `usable_subscription` raises.
+
+    >>> send_sample(stack, "task.completed", "sub-1")[1].type
+    'task.completed'
+    """
+    if "://" in to:
+        try:
+            check_url(to, stack.network_policy)
+        except InvalidInput as error:
+            raise InvalidInput("to", error.reason) from None
+        wanted = choice_in({} if form is None else {"format": form}, "format", Format.STANDARD)
+        recipient, url = Recipient(notify_hook_subscription_id(to), wanted, to), to
+    else:
+        if form is not None:
+            raise InvalidInput("format", "is for a URL: a subscription has its own")
+        try:
+            subscription = usable_subscription(stack, to)
+        except (Conflict, NotFound) as error:
+            raise type(error)("to", error.reason) from None
+        except InvalidInput as error:
+            raise InvalidInput("to", f"{visible(to)} cannot be used as it stands: {error}") from None
+        recipient, url = Recipient(to, subscription.format), subscription.url
+    delivery = sample_event(kind, recipient, stack.output("ResultsBucket"), now_ms())
+    stack.deliveries.create(delivery)
+    stack.deliveries_queue.send(message_for(delivery), now_ms())
+    return url, delivery
 
 
 def await_attempt(stack: Stack, delivery: Delivery, wait_s: float) -> Delivery:

@@ -6,7 +6,7 @@ from tests.unit.webhooks.world import START_MS, delivery
 
 from tunehook.tasks import Format
 from tunehook.times import from_ms, iso
-from webhooks.rendering import Body, render
+from tunehook.webhook_body import Body, render
 
 LINK = "https://bucket.s3.amazonaws.com/{}?X-Amz-Signature=abc"
 
