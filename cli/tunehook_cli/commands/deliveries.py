@@ -39,7 +39,7 @@ def list_deliveries(
         str | None,
         typer.Option(help="Only those made since then: 90s, 30m, 2h or 7d ago.", show_default="all"),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows.")] = 50,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
@@ -59,7 +59,7 @@ def list_deliveries(
     out.json([delivery_document(each, held=held.get(each.delivery_id)) for each in found[:limit]])
     if not found:
         narrowed = task or subscription or status or since
-        out.note("There is no such delivery." if narrowed else "There is no delivery.")
+        out.note("No deliveries match." if narrowed else "There are no deliveries.")
         return
     rows = [
         (

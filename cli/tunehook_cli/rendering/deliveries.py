@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
 from tunehook.times import now_ms
 from tunehook_cli.output import Output, clock_time, make_table, printable
 
@@ -48,7 +46,7 @@ def print_request(out: Output, request: RequestNow) -> None:
     """Print a request with its body, JSON over several lines."""
     lines = [f"{request.method} {printable(request.url)}"]
     lines += [f"{name}: {printable(value)}" for name, value in request.headers.items()]
-    out.section("Request, as it would be sent now", Text("\n".join(lines), overflow="fold"))
+    out.section("Request, as it would be sent now", "\n".join(lines))
     try:
         body = json.dumps(json.loads(request.body), ensure_ascii=False, indent=2)
     except ValueError:

@@ -126,10 +126,10 @@ def test_a_list_shows_no_payload(tunehook: Any, stack: None) -> None:
 
 
 def test_an_empty_list_says_so_and_is_json_all_the_same(tunehook: Any, stack: None) -> None:
-    assert tunehook("deliveries", "list").stderr == "There is no delivery.\n"
+    assert tunehook("deliveries", "list").stderr == "There are no deliveries.\n"
     subscribe()
     result = tunehook("deliveries", "list", "--subscription", "sub")
-    assert (result.exit_code, result.stderr) == (0, "There is no such delivery.\n")
+    assert (result.exit_code, result.stderr) == (0, "No deliveries match.\n")
     put("TasksTable", {"task_id": "task", "provider": "suno"})
     assert listed(tunehook, "--task", "task") == []
 
@@ -158,7 +158,7 @@ def test_what_cannot_be_asked_for_is_refused_by_its_name(
 def test_what_went_to_a_subscription_that_was_deleted_is_no_error(tunehook: Any, stack: None) -> None:
     put_delivery("msg_1")
     result = tunehook("deliveries", "list", "--subscription", "sub", "--status", "failed")
-    assert (result.exit_code, result.stderr) == (0, "There is no such delivery.\n")
+    assert (result.exit_code, result.stderr) == (0, "No deliveries match.\n")
 
 
 def test_show_tells_of_every_attempt(tunehook: Any, stack: None) -> None:
