@@ -53,7 +53,7 @@ class Block(NamedTuple):
 def blocks() -> Iterator[Block]:
     heading = ""
     for title, language, text in re.findall(
-        r"^#+ (.*)$|^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL
+        r"^#+ ([^\n]*)$|^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL
     ):
         heading = title or heading
         if language:
