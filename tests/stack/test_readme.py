@@ -162,7 +162,7 @@ def test_a_reader_pastes_the_blocks_in_order(
 def interrupt(kind: str, other: Shell) -> None:
     """Press Ctrl-C: the prompt comes back, and the command has said nothing of an error."""
     other.interrupt()
-    other.type("printf '%s_was_the_status\\n' $?\n")
+    other.type("printf '\\n%s_was_the_status\\n' $?\n")
     printed = other.read_until("_was_the_status\n", HANG_S)
     assert "Traceback" not in printed, printed
     status = printed.removesuffix("_was_the_status\n").rpartition("\n")[2]
