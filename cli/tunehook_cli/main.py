@@ -29,6 +29,8 @@ COMMANDS: Final[dict[str, str]] = {
     "subscriptions": "The receivers of webhooks.",
     "deliveries": "The webhooks that were sent, and every attempt.",
     "providers": "The providers that are watched, and their API keys.",
+    "outputs": "Show the stack's outputs, which an application needs: names of tables and the bucket, "
+    "ARNs of policies.",
     "dlq": "The dead-letter queues: what could not be done and was put aside.",
 }
 """What the listing says of each command; `tunehook_local.main` adds those for one's own machine."""

@@ -138,6 +138,37 @@ def _() -> None:
     assert not [action for _, action, _ in permissions() if "Policy" in action or "Permission" in action]
 
 
+@holds(
+    "An application is given two policies, and the stack attaches them to nobody: "
+    "`TaskWriterPolicy` puts tasks and reads nothing, "
+    "`ResultReaderPolicy` reads tasks and kept files and changes nothing."
+)
+def _() -> None:
+    given = {
+        (name, action)
+        for name, each in statements(translated())
+        if name in translated_resources("AWS::IAM::ManagedPolicy")
+        for action in many(each["Action"])
+    }
+    assert given == {
+        ("TaskWriterPolicy", "dynamodb:PutItem"),
+        ("ResultReaderPolicy", "dynamodb:GetItem"),
+        ("ResultReaderPolicy", "s3:GetObject"),
+    }
+    for policy in translated_resources("AWS::IAM::ManagedPolicy").values():
+        assert not {"Roles", "Users", "Groups"} & set(policy["Properties"])
+
+
+@holds(
+    "Whoever has `TaskWriterPolicy` alone cannot write a task's state, status or files: "
+    "it allows the attributes of a request and no others."
+)
+def _() -> None:
+    (statement,) = translated()["Resources"]["TaskWriterPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    attributes = set(statement["Condition"]["ForAllValues:StringEquals"]["dynamodb:Attributes"])
+    assert attributes == {"task_id", "provider", "notify_hook", "notify_format", "metadata", "timeout_s"}
+
+
 @holds("Events named `tunehook` on the stack's bus come from its functions, whoever else may put events.")
 def _() -> None:
     ((_, policy),) = translated_resources("AWS::Events::EventBusPolicy").items()
@@ -225,8 +256,9 @@ def _() -> None:
 def _() -> None:
     block = translated()["Resources"]["ResultsBucket"]["Properties"]["PublicAccessBlockConfiguration"]
     assert set(block.values()) == {True}
+    identities = {*translated_resources("AWS::IAM::Role"), *translated_resources("AWS::IAM::ManagedPolicy")}
     for name, each in statements(translated()):
-        if name not in translated_resources("AWS::IAM::Role") and each["Effect"] == "Allow":
+        if name not in identities and each["Effect"] == "Allow":
             assert each["Principal"] == {"Service": "events.amazonaws.com"}, name
     kinds = {each["Type"] for each in translated()["Resources"].values()}
     assert not kinds & {"AWS::Lambda::Url", "AWS::ApiGateway::RestApi", "AWS::ApiGatewayV2::Api"}

@@ -6,6 +6,7 @@ role that may do everything.
 
 from __future__ import annotations
 
+import dataclasses
 import logging as python_logging
 import re
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ from intake.settings import IntakeSettings
 from poller.settings import PollerSettings
 from tunehook.events import SOURCE
 from tunehook.settings import load_settings
+from tunehook.tasks import TaskKey, TaskRequest
 from webhooks.settings import WebhooksSettings
 
 SETTINGS: dict[str, type[BaseModel]] = {
@@ -135,6 +137,11 @@ ALLOWED = {
     },
 }
 """What each role may do, by resource; beside that, every function may write its own log and traces."""
+ALLOWED_TO_APPLICATIONS = {
+    "TaskWriterPolicy": {"TasksTable.Arn": {"dynamodb:PutItem"}},
+    "ResultReaderPolicy": {"TasksTable.Arn": {"dynamodb:GetItem"}, RESULTS: {"s3:GetObject"}},
+}
+"""What each policy gives that the stack attaches to nothing, by resource."""
 PRINCIPALS = {f"{each}.amazonaws.com" for each in ("lambda", "events", "scheduler")}
 """What services call themselves, in every partition."""
 EMITTING = ("Intake", "Poller", "Fulfillment", "Webhooks")
@@ -552,7 +559,8 @@ class TestPermissions:
         for name, role in translated_resources("AWS::IAM::Role").items():
             assert "ManagedPolicyArns" not in role["Properties"], name
         kinds = {each["Type"] for each in translated()["Resources"].values()}
-        assert not kinds & {"AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::Lambda::Permission"}
+        assert not kinds & {"AWS::IAM::Policy", "AWS::Lambda::Permission"}
+        assert set(translated_resources("AWS::IAM::ManagedPolicy")) == set(ALLOWED_TO_APPLICATIONS)
 
     @pytest.mark.parametrize("role", ALLOWED)
     def test_a_role_may_do_what_its_function_does_and_no_more(self, role: str) -> None:
@@ -568,6 +576,26 @@ class TestPermissions:
             assert traces <= found["*"]
             found["*"] -= traces
         assert {resource: actions for resource, actions in found.items() if actions} == ALLOWED[role]
+
+    @pytest.mark.parametrize("policy", ALLOWED_TO_APPLICATIONS)
+    def test_a_policy_for_applications_gives_what_its_name_says_and_is_attached_to_nothing(
+        self, policy: str
+    ) -> None:
+        found: dict[str, set[str]] = {}
+        for name, each in allowed():
+            for resource in resolved(many(each["Resource"])) if name == policy else ():
+                found.setdefault(resource, set()).update(many(each["Action"]))
+        assert found == ALLOWED_TO_APPLICATIONS[policy]
+        assert not {"Roles", "Users", "Groups", "ManagedPolicyName"} & set(properties(policy))
+        assert translated()["Outputs"][policy]["Value"] == {"Ref": policy}
+
+    def test_a_writer_of_tasks_puts_the_attributes_of_a_request_alone_and_is_shown_no_item(self) -> None:
+        (statement,) = properties("TaskWriterPolicy")["PolicyDocument"]["Statement"]
+        request = {field.name for field in dataclasses.fields(TaskRequest)} - {"key"}
+        request |= {field.name for field in dataclasses.fields(TaskKey)}
+        attributes = statement["Condition"]["ForAllValues:StringEquals"]["dynamodb:Attributes"]
+        assert sorted(attributes) == sorted(request)
+        assert statement["Condition"]["StringEqualsIfExists"] == {"dynamodb:ReturnValues": "NONE"}
 
     @pytest.mark.parametrize(("tracing", "is_allowed"), [("PassThrough", False), ("Active", True)])
     def test_traces_may_be_sent_where_they_are_taken(self, tracing: str, is_allowed: bool) -> None:

@@ -37,6 +37,7 @@ from webhooks.attempt import ATTEMPT_S
 from webhooks.policy import WAITS_MS
 
 PAGE = (ROOT / "docs" / "webhooks.md").read_text()
+CONTRACT = (ROOT / "docs" / "webhook-contract.md").read_text()
 
 SECRET = "whsec_SvC8jDGLuBtSmj+FKXjVXOF+KwLSD8w+UC5Yx8nCDYE="
 TASK_ID = "0b2a4cb5-8087-40c4-9cdb-b2e77915b7df"
@@ -133,8 +134,8 @@ def code(language: str) -> str:
 
 
 @functools.cache
-def section(title: str) -> str:
-    match = re.search(rf"^(#+) {re.escape(title)}\n(.*?)(?=^#|\Z)", PAGE, re.MULTILINE | re.DOTALL)
+def section(title: str, page: str = PAGE) -> str:
+    match = re.search(rf"^(#+) {re.escape(title)}\n(.*?)(?=^#|\Z)", page, re.MULTILINE | re.DOTALL)
     assert match, title
     return match[2]
 
@@ -342,14 +343,16 @@ def test_the_go_code_tells_genuine_from_forged(tmp_path: Path) -> None:
 
 def test_the_schedule_is_the_one_that_is_kept() -> None:
     units = {"s": 1, "min": 60, "h": 3600}
-    rows = re.findall(r"^\| (\d+) \| (?:at once|(\d+) (s|min|h)) \|", section("When it fails"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| (\d+) \| (?:at once|(\d+) (s|min|h)) \|", section("Attempts", CONTRACT), re.MULTILINE
+    )
     assert [int(number) for number, _, _ in rows] == list(range(1, len(WAITS_MS) + 2))
     assert [int(count) * units[unit] * 1000 for _, count, unit in rows[1:]] == list(WAITS_MS)
 
 
 def test_each_time_after_the_first_attempt_is_the_sum_of_the_waits() -> None:
     units = {"s": 1, "min": 60, "h": 3600}
-    totals = re.findall(r"^\| \d+ \| .* \| (.*) \|$", section("When it fails"), re.MULTILINE)
+    totals = re.findall(r"^\| \d+ \| .* \| (.*) \|$", section("Attempts", CONTRACT), re.MULTILINE)
     seconds = [
         sum(int(count) * units[unit] for count, unit in re.findall(r"(\d+) (s|min|h)\b", total))
         for total in totals
@@ -364,3 +367,19 @@ def test_the_time_to_answer_is_that_of_an_attempt() -> None:
 @pytest.mark.parametrize("failure", FailureCode)
 def test_every_code_of_a_failure_is_named(failure: FailureCode) -> None:
     assert f"`{failure.value}`" in PAGE
+
+
+def test_what_the_contract_says_is_said_there_alone() -> None:
+    schedule = re.compile(r"^\| attempt \| wait \|", re.MULTILINE)
+    assert schedule.search(CONTRACT)
+    assert not schedule.search(PAGE)
+    for title in ("Attempts", "Where a request may go"):
+        anchor = title.lower().replace(" ", "-")
+        assert section(title, CONTRACT)
+        assert f"](webhook-contract.md#{anchor})" in PAGE
+
+
+def test_the_formats_are_described_for_receivers_alone() -> None:
+    assert "](webhooks.md#the-formats)" in CONTRACT
+    assert [form for form in Format if f"### `{form}`" not in PAGE] == []
+    assert "application/cloudevents+json" not in CONTRACT
