@@ -16,6 +16,7 @@ from tunehook_local.embedded import ministack
 from tunehook_local.embedded.docker_network import listening_address
 from tunehook_local.embedded.state import Home, LocalEnvironment
 from tunehook_local.embedded.up import bring_up, print_on_stderr
+from tunehook_local.own_command import own_name, path_line
 
 app = typer.Typer(
     no_args_is_help=True, help="An embedded AWS on this machine, with the real stack deployed to it."
@@ -74,9 +75,9 @@ def up(
                 output.print_json(_report(home, environment))
             print_on_stderr(f"the stack {environment.stack_name} is at {environment.endpoint}")
             if detach:
-                print_on_stderr(
-                    'use it with: eval "$(tunehook local env)"   stop it with: tunehook local down'
-                )
+                command = own_name()
+                print_on_stderr(f'use it with:  eval "$({command} local env)"')
+                print_on_stderr(f"stop it with: {command} local down")
                 return
             print_on_stderr("Ctrl-C stops it")
             while True:
@@ -107,7 +108,10 @@ def env(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print `export` lines for a shell: eval "$(tunehook local env)"."""
+    """Print lines for a shell, which lead it to the embedded AWS and put `tunehook` on PATH.
+
+    Evaluate them: eval "$(tunehook local env)"
+    """
     environment = _running(Home())
     if sam:
         from tunehook_local.embedded.sam_environment import environment_file
@@ -118,6 +122,8 @@ def env(
     else:
         for name, value in environment.variables().items():
             print(f"export {name}='{value}'")
+        if (line := path_line()) is not None:
+            print(line)
 
 
 @app.command()

@@ -57,6 +57,13 @@ def test_env_alone_is_what_a_shell_evaluates(running: LocalEnvironment) -> None:
     assert f"export AWS_ENDPOINT_URL='{running.endpoint}'" in result.stdout.splitlines()
 
 
+def test_env_puts_the_command_on_path(running: LocalEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = "case ... export PATH=/here ..."
+    monkeypatch.setattr(commands, "path_line", lambda: line)
+    assert CliRunner().invoke(app, ["local", "env"]).stdout.splitlines()[-1] == line
+    assert "PATH" not in CliRunner().invoke(app, ["local", "env", "--json"]).stdout
+
+
 def test_env_as_json_is_the_same_variables(running: LocalEnvironment) -> None:
     result = CliRunner().invoke(app, ["local", "env", "--json"])
     assert json.loads(result.stdout) == running.variables()
@@ -100,6 +107,16 @@ def test_each_way_of_ending_up_stops_the_embedded_aws(
     assert (result.exit_code, stopped) == (0, [running])
     assert said[-1] == "stopped; what it holds is kept"
     assert json.loads(result.stdout)["endpoint"] == running.endpoint
+
+
+def test_what_up_prints_at_its_end_names_a_command_that_the_shell_finds(
+    running: LocalEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "bring_up", lambda *_, **__: running)
+    monkeypatch.setattr(commands, "own_name", lambda: "'/a b/tunehook'")
+    result = CliRunner().invoke(app, ["local", "up", "--detach"])
+    assert """eval "$('/a b/tunehook' local env)"\n""" in result.stderr
+    assert "'/a b/tunehook' local down\n" in result.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
