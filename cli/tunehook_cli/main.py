@@ -71,6 +71,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # Every command below takes them from here; errors name the first.
+    context_settings={"help_option_names": ["--help", "-h"]},
     help="Watches AI music-generation tasks, keeps their results, and tells whoever asked.",
 )
 
