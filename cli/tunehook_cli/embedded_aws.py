@@ -21,6 +21,10 @@ class EmbeddedAws:
     def host(self) -> str:
         return str(urlsplit(self.endpoint).hostname)
 
+    @property
+    def port(self) -> int | None:
+        return urlsplit(self.endpoint).port
+
 
 _find: Callable[[], EmbeddedAws | None] = lambda: None  # noqa: E731
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated
 
@@ -35,7 +36,7 @@ class Function(StrEnum):
 def _running(home: Home) -> LocalEnvironment:
     if (environment := home.running()) is not None:
         return environment
-    print_on_stderr("the embedded AWS does not run: start it with `tunehook local up`")
+    print_on_stderr("the embedded AWS is not running; start it: `tunehook local up`")
     raise typer.Exit(1)
 
 
@@ -43,8 +44,14 @@ def _running(home: Home) -> LocalEnvironment:
 def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it running and return.")] = False,
     port: Annotated[
-        int, typer.Option(min=1, max=65535, help="The port to listen on.")
-    ] = ministack.DEFAULT_PORT,
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            help="The port to listen on.",
+            show_default=f"the last one, or {ministack.DEFAULT_PORT}",
+        ),
+    ] = None,
     containers: Annotated[
         bool,
         typer.Option(
@@ -69,8 +76,15 @@ def up(
                     ministack.stop(home, ran_before)
                 shutil.rmtree(home.data, ignore_errors=True)
                 ran_before = None
-            environment = bring_up(home, port, host=host)
+            if ran_before is not None and port not in (None, ran_before.port):
+                print_on_stderr(
+                    f"it runs already, at {ran_before.endpoint} and not at port {port}: "
+                    f"`tunehook local down` ends it, and `tunehook local up --port {port}` starts it there"
+                )
+            environment = bring_up(home, port or home.last_port or ministack.DEFAULT_PORT, host=host)
             is_up = True
+            if port == environment.port:
+                home.last_port = port
             if as_json:
                 output.print_json(_report(home, environment))
             print_on_stderr(f"the stack {environment.stack_name} is at {environment.endpoint}")
@@ -96,7 +110,7 @@ def _stop(home: Home) -> bool:
     if environment is not None:
         ministack.stop(home, environment)
     print_on_stderr(
-        "the embedded AWS does not run" if environment is None else "stopped; what it holds is kept"
+        "the embedded AWS is not running" if environment is None else "stopped; what it holds is kept"
     )
     return environment is not None
 
@@ -130,11 +144,23 @@ def env(
 def status(as_json: AsJson = False) -> None:
     """Say whether the embedded AWS runs and the stack is there; exit with 1 if not."""
     home, out = Home(), output.Output(as_json)
-    report = _report(home, home.running())
+    environment = home.running()
+    report = _report(home, environment)
     out.json(report)
-    out.fields((name, "-" if value is None else value) for name, value in report.items())
+    out.fields(_in_words(report))
+    if environment is None:
+        out.note("start it: `tunehook local up --detach`")
     if not report["running"] or report["stack_status"] is None:
         raise typer.Exit(1)
+
+
+def _in_words(report: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    yield "embedded AWS", f"running at {report['endpoint']}" if report["running"] else "not running"
+    if report["running"]:
+        yield "process", report["pid"]
+        yield "stack", f"{report['stack']}, {report['stack_status'] or 'not deployed: `tunehook local up`'}"
+    yield "data", report["state"]
+    yield "log", report["log"]
 
 
 def _report(home: Home, environment: LocalEnvironment | None) -> dict[str, object]:

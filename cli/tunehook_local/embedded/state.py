@@ -89,6 +89,19 @@ class Home:
         self.temporary = self.folder / "tmp"
         """Where MiniStack unpacks the functions."""
         self._record = self.folder / "running.json"
+        self._port = self.folder / "port"
+
+    @property
+    def last_port(self) -> int | None:
+        """The port that was last asked for: shells that have its endpoint in their environment go on there."""
+        try:
+            return int(self._port.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return None
+
+    @last_port.setter
+    def last_port(self, port: int) -> None:
+        self._port.write_text(str(port), encoding="ascii")
 
     def write_record(self, environment: LocalEnvironment) -> None:
         process = Process.of(environment.pid)
