@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -58,6 +59,9 @@ class CommandGroup(TyperGroup):
 def _prepare(command: Any, *, framed: bool) -> None:
     """Set the help of a command, or of all below a group, in frames or plain; let its errors name its options."""
     command.rich_markup_mode = DEFAULT_MARKUP_MODE if framed else None
+    if framed and command.help:
+        # What stands in brackets is meant, and no markup.
+        command.help = re.sub(r"(?<!\\)\[(?=[a-z])", r"\\[", command.help)
     if not framed and command.help:
         # Of a command that has no short help, the listing of its group would cut the long one.
         command.short_help = " ".join(command.help.split("\n\n")[0].split())
