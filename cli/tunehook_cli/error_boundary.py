@@ -60,8 +60,10 @@ def _prepare(command: Any, *, framed: bool) -> None:
     """Set the help of a command, or of all below a group, in frames or plain; let its errors name its options."""
     command.rich_markup_mode = DEFAULT_MARKUP_MODE if framed else None
     if framed and command.help:
-        # What stands in brackets is meant, and no markup.
-        command.help = re.sub(r"(?<!\\)\[(?=[a-z])", r"\\[", command.help)
+        # A paragraph is filled to the terminal's width, and what stands in brackets is no markup.
+        paragraphs = command.help.split("\n\n")
+        filled = "\n\n".join(each if "\b" in each else " ".join(each.split()) for each in paragraphs)
+        command.help = re.sub(r"(?<!\\)\[(?=[a-z])", r"\\[", filled)
     if not framed and command.help:
         # Of a command that has no short help, the listing of its group would cut the long one.
         command.short_help = " ".join(command.help.split("\n\n")[0].split())
