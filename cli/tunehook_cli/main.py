@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, str]] = {
     "exit with 1 if a part is not known.",
     "doctor": "Examine the stack and all that it rests on, and say what to do; "
     "exit with 1 if something must be mended.",
+    "logs": "Print what the functions have logged: time, function, level, event and its fields, a line each.",
     "tasks": "The tasks that are or were watched.",
     "subscriptions": "The receivers of webhooks.",
     "deliveries": "The webhooks that were sent, and every attempt.",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -22,15 +21,6 @@ from tunehook_local.own_command import own_name, path_line
 app = typer.Typer(
     no_args_is_help=True, help="An embedded AWS on this machine, with the real stack deployed to it."
 )
-
-
-class Function(StrEnum):
-    """The functions, by their short names."""
-
-    INTAKE = "intake"
-    POLLER = "poller"
-    FULFILLMENT = "fulfillment"
-    WEBHOOKS = "webhooks"
 
 
 def _running(home: Home) -> LocalEnvironment:
@@ -173,28 +163,6 @@ def _report(home: Home, environment: LocalEnvironment | None) -> dict[str, objec
         "state": str(home.data),
         "log": str(home.log),
     }
-
-
-@app.command()
-def logs(
-    function: Annotated[Function | None, typer.Argument(help="One function; all of them by default.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Print what the functions have logged; with --json, each line as it was logged, which is JSON."""
-    from tunehook_local.embedded import logs as function_logs
-
-    home = Home()
-    environment = _running(home)
-    read = function_logs.follow if follow else function_logs.lines
-    try:
-        for line in read(home, environment, function):
-            if as_json:
-                output.print_json_line(line.fields)
-            else:
-                print(output.printable(str(line)), flush=follow)
-    except KeyboardInterrupt:
-        pass
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from http.client import HTTPConnection, HTTPException
@@ -47,6 +48,9 @@ class LocalEnvironment(EmbeddedAws):
     def outputs(self) -> dict[str, str]:
         (stack,) = self.client("cloudformation").describe_stacks(StackName=self.stack_name)["Stacks"]
         return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+
+    def printed_lines(self) -> Iterable[str]:
+        return Home().printed_lines()
 
     def stack_status(self) -> str | None:
         from tunehook.aws.errors import AWS_FAULTS
@@ -102,6 +106,14 @@ class Home:
     @last_port.setter
     def last_port(self, port: int) -> None:
         self._port.write_text(str(port), encoding="ascii")
+
+    def printed_lines(self) -> Iterator[str]:
+        """Yield the lines of JSON that the embedded AWS, or a function in it, has printed."""
+        try:
+            with self.log.open(encoding="utf-8", errors="replace") as log:
+                yield from (line for line in log if line.startswith("{"))
+        except FileNotFoundError:
+            return
 
     def write_record(self, environment: LocalEnvironment) -> None:
         process = Process.of(environment.pid)
