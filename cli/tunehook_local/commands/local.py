@@ -73,7 +73,7 @@ def up(
                 )
             environment = bring_up(home, port or home.last_port or ministack.DEFAULT_PORT, host=host)
             is_up = True
-            if port == environment.port:
+            if port is not None and port == environment.port:
                 home.last_port = port
             if as_json:
                 output.print_json(_report(home, environment))
