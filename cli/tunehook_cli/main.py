@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from tunehook import __version__
+from tunehook_cli import fast_start
 from tunehook_cli.error_boundary import ERROR_STATUS, CommandGroup
 
 COMMANDS: Final[dict[str, str]] = {
@@ -98,4 +99,5 @@ def run() -> None:
     if os.name != "posix":
         print("tunehook: runs on Linux and macOS; on Windows, run it in WSL", file=sys.stderr)
         sys.exit(ERROR_STATUS)
+    fast_start.prepare()
     app(prog_name="tunehook")

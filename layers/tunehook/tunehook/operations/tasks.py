@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
-from tunehook.deliveries import Delivery
 from tunehook.errors import InvalidInput, NotFound
 from tunehook.operations.stack import Stack
 from tunehook.operations.task_view import TaskView
@@ -15,12 +14,15 @@ from tunehook.operations.text import visible
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
 from tunehook.tasks import TaskKey, check_request
 
+if TYPE_CHECKING:
+    from tunehook.deliveries import Delivery
+
 _TIMES: Final = ("submitted_at_ms", "finished_at_ms", "detected_at_ms", "deadline_ms", "archived_at_ms")
 _TROUBLE: Final = ("failure", "last_error", "streaming_since_ms")
 _LISTED: Final = ("task_id", "provider", "status", "phase", *_TIMES, *_TROUBLE, "notify_hook", "metadata")
 
 
-class Submission(BaseModel, frozen=True):
+class Submission(BaseModel, frozen=True, defer_build=True):
     """A submitted task: its item, the status of the run that it replaced, and what signs its notify hook."""
 
     item: dict[str, Any]
@@ -28,7 +30,7 @@ class Submission(BaseModel, frozen=True):
     signing_secret: str | None
 
 
-class TaskPage(BaseModel, frozen=True):
+class TaskPage(BaseModel, frozen=True, defer_build=True):
     """The latest tasks, and how many there are in `total`."""
 
     tasks: list[TaskView]
