@@ -12,7 +12,7 @@ from tunehook.errors import Misconfigured
 from tunehook.operations import stack as stacks
 from tunehook.operations.stack import OpenClient, Stack
 from tunehook_cli.aws_session import new_session
-from tunehook_cli.embedded_aws import find_embedded_aws
+from tunehook_cli.embedded_aws import EmbeddedAws, find_embedded_aws
 
 DEFAULT_NAME: Final = "tunehook"
 
@@ -74,6 +74,13 @@ def is_on_this_machine(stack: Stack) -> bool:
     embedded = find_embedded_aws()
     # For containers to reach it, it listens on another address of this machine.
     return embedded is not None and embedded.host == host
+
+
+def embedded_aws_of(stack: Stack) -> EmbeddedAws | None:
+    """Return the embedded AWS if it runs, and the stack is there."""
+    embedded = find_embedded_aws()
+    is_there = embedded is not None and embedded.endpoint == stack.client("logs").meta.endpoint_url
+    return embedded if is_there else None
 
 
 def _open_client(service: str, **settings: Any) -> Any:

@@ -16,8 +16,8 @@ from tunehook.times import now_ms
 from tunehook_cli import output
 from tunehook_cli.commands.options import AsJson, StackName
 from tunehook_cli.durations import parse_duration
-from tunehook_cli.embedded_aws import EmbeddedAws, find_embedded_aws
-from tunehook_cli.stack import find_stack
+from tunehook_cli.embedded_aws import EmbeddedAws
+from tunehook_cli.stack import embedded_aws_of, find_stack
 
 LONGEST: Final = "30d"
 
@@ -67,9 +67,7 @@ def logs(
 def _reader(
     stack: Stack, function: Function | None, task_id: str | None
 ) -> tuple[Callable[[int], list[LogLine]], EmbeddedAws | None]:
-    embedded = find_embedded_aws()
-    if embedded is not None and embedded.endpoint != stack.client("logs").meta.endpoint_url:
-        embedded = None
+    embedded = embedded_aws_of(stack)
 
     def read(since_ms: int) -> list[LogLine]:
         printed = () if embedded is None else embedded.printed_lines()
