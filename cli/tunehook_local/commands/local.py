@@ -68,7 +68,7 @@ def up(
                 ran_before = None
             if ran_before is not None and port not in (None, ran_before.port):
                 print_on_stderr(
-                    f"it runs already, at {ran_before.endpoint} and not at port {port}: "
+                    f"the embedded AWS runs already, at {ran_before.endpoint} and not at port {port}: "
                     f"`tunehook local down` ends it, and `tunehook local up --port {port}` starts it there"
                 )
             environment = bring_up(home, port or home.last_port or ministack.DEFAULT_PORT, host=host)

@@ -207,7 +207,10 @@ def asked(running: LocalEnvironment, monkeypatch: pytest.MonkeyPatch) -> list[in
 def test_up_at_another_port_says_where_it_runs(running: LocalEnvironment, asked: list[int]) -> None:
     result = CliRunner().invoke(app, ["local", "up", "--detach", "--port", "4701"])
     assert result.exit_code == 0
-    assert f"it runs already, at {running.endpoint} and not at port 4701: " in result.stderr.splitlines()[0]
+    assert (
+        f"the embedded AWS runs already, at {running.endpoint} and not at port 4701: "
+        in result.stderr.splitlines()[0]
+    )
     for same in (["--port", str(running.port)], []):
         assert "already" not in CliRunner().invoke(app, ["local", "up", "--detach", *same]).stderr
 
