@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -20,6 +20,14 @@ class EmbeddedAws:
     @property
     def host(self) -> str:
         return str(urlsplit(self.endpoint).hostname)
+
+    @property
+    def port(self) -> int | None:
+        return urlsplit(self.endpoint).port
+
+    def printed_lines(self) -> Iterable[str]:
+        """Return what functions have logged, but for what CloudWatch Logs there has, among lines of others."""
+        return ()
 
 
 _find: Callable[[], EmbeddedAws | None] = lambda: None  # noqa: E731

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from typer.core import DEFAULT_MARKUP_MODE, TyperArgument, TyperGroup
 
 from tunehook.errors import InvalidInput, TunehookError
 from tunehook_cli import output
+from tunehook_cli.embedded_aws import find_embedded_aws
 
 ERROR_STATUS: Final = 2
 """The exit status of an error; 1 is left to the commands, for an answer that is no."""
@@ -39,11 +41,11 @@ class CommandGroup(TyperGroup):
             _fail(str(error))
         except Exception as error:
             # Only now that something went wrong is boto3's part of the messages worth its import.
-            from tunehook.aws.error_messages import describe_error
+            from tunehook.aws.error_messages import describe_error, endpoint_of
 
             if (message := describe_error(error)) is None:
                 raise
-            _fail(message)
+            _fail(message + _elsewhere(endpoint_of(error)))
         sys.exit(status)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -57,6 +59,11 @@ class CommandGroup(TyperGroup):
 def _prepare(command: Any, *, framed: bool) -> None:
     """Set the help of a command, or of all below a group, in frames or plain; let its errors name its options."""
     command.rich_markup_mode = DEFAULT_MARKUP_MODE if framed else None
+    if framed and command.help:
+        # A paragraph is filled to the terminal's width, and what stands in brackets is no markup.
+        paragraphs = command.help.split("\n\n")
+        filled = "\n\n".join(each if "\b" in each else " ".join(each.split()) for each in paragraphs)
+        command.help = re.sub(r"(?<!\\)\[(?=[a-z])", r"\\[", filled)
     if not framed and command.help:
         # Of a command that has no short help, the listing of its group would cut the long one.
         command.short_help = " ".join(command.help.split("\n\n")[0].split())
@@ -84,6 +91,14 @@ def _shown_name(parameter: Any) -> str:
     if isinstance(parameter, TyperArgument):
         return str(parameter.metavar or parameter.name).split("|")[0]
     return str(parameter.opts[0])
+
+
+def _elsewhere(unreachable: str) -> str:
+    """Return where the embedded AWS runs, if it does, but not at the endpoint that a shell was led to before."""
+    found = find_embedded_aws() if unreachable else None
+    if found is None or found.endpoint == unreachable:
+        return ""
+    return f'; one runs at {found.endpoint}: eval "$(tunehook local env)" leads there'
 
 
 def _usage_error(error: typer.TyperException) -> str:

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from tunehook import __version__
+from tunehook_cli import fast_start
 from tunehook_cli.error_boundary import ERROR_STATUS, CommandGroup
 
 COMMANDS: Final[dict[str, str]] = {
@@ -25,6 +26,7 @@ COMMANDS: Final[dict[str, str]] = {
     "exit with 1 if a part is unknown.",
     "doctor": "Examine the stack and all that it rests on, and say what to do; "
     "exit with 1 if something must be mended.",
+    "logs": "Print what the functions have logged: time, function, level, event and its fields, a line each.",
     "tasks": "The tasks that are or were watched.",
     "subscriptions": "The receivers of webhooks.",
     "deliveries": "The webhooks that were sent, and every attempt.",
@@ -74,6 +76,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # Every command below takes them from here; errors name the first.
+    context_settings={"help_option_names": ["--help", "-h"]},
     help="Watches AI music-generation tasks, keeps their results, and tells whoever asked.",
 )
 
@@ -98,4 +102,5 @@ def run() -> None:
     if os.name != "posix":
         print("tunehook: runs on Linux and macOS; on Windows, run it in WSL", file=sys.stderr)
         sys.exit(ERROR_STATUS)
+    fast_start.prepare()
     app(prog_name="tunehook")

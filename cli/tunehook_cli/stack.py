@@ -7,13 +7,12 @@ import sys
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-import boto3
-
 from tunehook.aws import clients
 from tunehook.errors import Misconfigured
 from tunehook.operations import stack as stacks
 from tunehook.operations.stack import OpenClient, Stack
-from tunehook_cli.embedded_aws import find_embedded_aws
+from tunehook_cli.aws_session import new_session
+from tunehook_cli.embedded_aws import EmbeddedAws, find_embedded_aws
 
 DEFAULT_NAME: Final = "tunehook"
 
@@ -42,9 +41,14 @@ def find_account() -> Account:
     """Return the AWS that boto3 finds, or the embedded AWS of this checkout where the environment names none."""
     local = None if any(os.environ.get(variable) for variable in _CHOSEN_BY) else find_embedded_aws()
     if local is None:
-        return Account(_open_client, DEFAULT_NAME)
+        own = new_session()
+
+        def open_own(service: str, **settings: Any) -> Any:
+            return _open_client(service, session=own, **settings)
+
+        return Account(open_own, DEFAULT_NAME)
     print(f"using the embedded AWS at {local.endpoint}", file=sys.stderr)
-    session = boto3.Session(
+    session = new_session(
         aws_access_key_id=local.access_key_id,
         aws_secret_access_key=local.secret_access_key,
         region_name=local.region,
@@ -70,6 +74,13 @@ def is_on_this_machine(stack: Stack) -> bool:
     embedded = find_embedded_aws()
     # For containers to reach it, it listens on another address of this machine.
     return embedded is not None and embedded.host == host
+
+
+def embedded_aws_of(stack: Stack) -> EmbeddedAws | None:
+    """Return the embedded AWS if it runs, and the stack is there."""
+    embedded = find_embedded_aws()
+    is_there = embedded is not None and embedded.endpoint == stack.client("logs").meta.endpoint_url
+    return embedded if is_there else None
 
 
 def _open_client(service: str, **settings: Any) -> Any:

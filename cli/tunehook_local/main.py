@@ -19,3 +19,6 @@ COMMANDS["local"] = "An embedded AWS on this machine, with the real stack deploy
 MODULES["sandbox"] = "tunehook_local.commands.sandbox"
 MODULES["local"] = "tunehook_local.commands.local"
 use_embedded_aws(_running)
+
+if __name__ == "__main__":
+    run()

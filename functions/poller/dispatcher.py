@@ -76,13 +76,10 @@ class PollDispatcher:
                 skipped.add(name)
             else:
                 self._start_polls(provider, group, now_ms)
-        if due.keys() > skipped:
-            logger.info(
-                "tick",
-                shard=self.shard,
-                pending=len(self.scheduler.tasks),
-                due={name: len(group) for name, group in due.items() if name not in skipped},
-            )
+        if handled := {name: len(group) for name, group in due.items() if name not in skipped}:
+            # Where no provider is polled, nothing has happened that was not known before.
+            write = logger.info if any(providers[name] for name in handled) else logger.debug
+            write("tick", shard=self.shard, pending=len(self.scheduler.tasks), due=handled)
         return waited_s
 
     def _due(self, now_ms: int) -> dict[str, list[ScheduledTask]]:

@@ -105,7 +105,10 @@ class Poller:
             return asyncio.run(self._start_shards(start, function))
         shard = start.shard or 0
         reason = asyncio.run(self._pass(shard, owner, start.started_by == "schedule", remaining_ms))
-        logger.info("pass_ended", shard=shard, started_by=start.started_by, stopped=reason.value)
+        # The schedule starts a poller every minute, whether there is something to do or not.
+        is_idle = reason in (StopReason.NOTHING_PENDING, StopReason.ALREADY_RUNNING)
+        write = logger.debug if is_idle and start.started_by == "schedule" else logger.info
+        write("pass_ended", shard=shard, started_by=start.started_by, stopped=reason.value)
         if reason is StopReason.NOTHING_PENDING and shard >= self.settings.shard_count:
             self._retire(shard)
         return {"shard": shard, "stopped": reason.value}

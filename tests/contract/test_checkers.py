@@ -23,7 +23,9 @@ ACCEPTED: Final = Path(__file__).with_name("accepted.toml")
 
 def findings(tmp_path: Path, templates: Mapping[str, Any]) -> dict[str, dict[tuple[str, str, str], str]]:
     """What the checkers say to tool, rule and place, for each folder, which the first part of a name says."""
-    assert CHECKS.exists(), "the checkers are not set up: `python requirements/environments.py command checks`"
+    assert CHECKS.exists(), (
+        "the checkers are not set up: `python requirements/environments.py command checks`"
+    )
     for name, each in templates.items():
         path = tmp_path / f"{name}.json"
         path.parent.mkdir(exist_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import subprocess
@@ -52,7 +51,7 @@ class Run:
 
         def look() -> list[dict[str, Any]]:
             received = httpx.get(f"{self.sandbox_url}/control/received", trust_env=False).json()
-            bodies = [json.loads(base64.b64decode(request["body"])) for request in received]
+            bodies = [json.loads(request["body"]) for request in received]
             return [body for body in bodies if body["data"]["task_id"] == kind]
 
         (told,) = eventually(look)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Final
 
 import typer
@@ -17,6 +17,7 @@ from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.ids import digest
 from tunehook.operations.stack import Stack
 from tunehook.operations.subscriptions import listen_as
+from tunehook.subscriptions import ENDS, SUBSCRIBABLE
 from tunehook_cli import listener
 from tunehook_cli.commands.options import AsJson, BodyFormat, StackName
 from tunehook_cli.output import note
@@ -34,18 +35,28 @@ def listen(
         int, typer.Option(min=0, max=65535, help="Where to listen on loopback; 0 takes a free port.")
     ] = DEFAULT_PORT,
     forward: Annotated[
-        str | None, typer.Option(help="Send on what is verified, as it came; the answer is answered.")
+        str | None, typer.Option(help="Send what is verified on to this URL; its response is the answer.")
     ] = None,
     url: Annotated[
         str | None, typer.Option(help="The public URL of a tunnel to this port; a stack on AWS needs one.")
     ] = None,
+    events: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--event",
+            help=f"{', '.join(SUBSCRIBABLE)}; may be given more than once.",
+            show_default=" and ".join(ENDS),
+        ),
+    ] = None,
     format: BodyFormat = None,  # noqa: A002 - the name of the field
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print the bodies, too.")] = False,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
     """Receive webhooks on this machine: verify them, print them, forward them; until Ctrl-C.
 
-    This subscribes a URL, and removes the subscription at the end. With --json, each webhook is a line of JSON.
+    Each webhook is a line: when it came, whether its signature is verified, its type, task and titles, and the answer.
+    With --json it is a line of JSON. The URL is subscribed at the start, and the subscription removed at the end.
     """
     if forward is not None:
         check_url(forward, NetworkPolicy.ANY, field="forward")
@@ -57,9 +68,10 @@ def listen(
             f"the stack {found.name} in {found.region} cannot reach this machine's loopback: let a tunnel lead to "
             f"http://{HOST}:{port or DEFAULT_PORT}, and give its public https URL",
         )
-    show = webhooks.print_json_webhook if as_json else webhooks.print_webhook
+    show = webhooks.print_whole_webhook if verbose else webhooks.print_webhook
+    wanted = {name: value for name, value in (("events", events), ("format", format)) if value}
     with _bind(port) as listening:
-        _listen(found, listening, url, {} if format is None else {"format": format}, forward, show)
+        _listen(found, listening, url, wanted, forward, webhooks.print_json_webhook if as_json else show)
 
 
 def _bind(port: int) -> socket.socket:
@@ -75,7 +87,7 @@ def _listen(
     stack: Stack,
     listening: socket.socket,
     public_url: str | None,
-    body: dict[str, str],
+    wanted: Mapping[str, str | list[str]],
     forward: str | None,
     show: Show,
 ) -> None:
@@ -83,7 +95,7 @@ def _listen(
     target = public_url or local_url
     # The same URL has the same id, so that what a killed listener left behind is taken over by the next.
     subscription_id = f"listen_{digest(target)[:16]}"
-    item = {"subscription_id": subscription_id, "url": target, "description": "tunehook listen", **body}
+    item = {"subscription_id": subscription_id, "url": target, "description": "tunehook listen", **wanted}
     secret = listen_as(stack, item).signing_secret
 
     def subscribe() -> None:
@@ -99,7 +111,7 @@ def _listen(
         by_way_of = f" with {public_url}" if public_url else ""
         note(f"Listening at {local_url}, subscribed as {subscription_id}{by_way_of}.")
         note(f"Signing secret: {secret}")
-        note("New events arrive from 15 seconds on. Ctrl-C ends it and removes the subscription.")
+        note("This takes effect within 15 seconds. Ctrl-C ends it and removes the subscription.")
 
     def unsubscribe() -> None:
         stack.subscriptions.delete(subscription_id)

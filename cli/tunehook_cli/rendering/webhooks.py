@@ -12,24 +12,46 @@ from tunehook.times import from_ms, iso
 from tunehook_cli import output
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from tunehook_cli.listener import ReceivedWebhook
+
+_TITLES_CHARS: Final = 60
+"""How much of the titles stands in a line."""
 
 _SHOWN_CHARS: Final = 1000
 """How much is shown of a body that is no JSON."""
 
 
 def print_webhook(webhook: ReceivedWebhook) -> None:
+    """Print a webhook as one line: when it came, whether it is genuine, what it is about, and the answer."""
+    _print_line(webhook, _content(webhook))
+
+
+def print_whole_webhook(webhook: ReceivedWebhook) -> None:
+    """Print the line of a webhook, and its body below."""
     content = _content(webhook)
+    page = _print_line(webhook, content)
+    page.print(JSONHighlighter()(Text(_body(webhook, content))), soft_wrap=True)
+
+
+def _print_line(webhook: ReceivedWebhook, content: Any) -> Console:
     line = Text(output.clock_time(webhook.at_ms), style="dim")
     if webhook.problem is None:
-        parts = (("verified", "bold green"), (_kind(content), "bold"))
+        parts = [
+            ("verified", "bold green"),
+            (_kind(content), "bold"),
+            (_task(content), ""),
+            (_titles(content), ""),
+        ]
     else:
-        parts = (("INVALID", "bold red"), (webhook.problem, "red"))
+        parts = [("INVALID", "bold red"), (webhook.problem, "red")]
     for text, style in (*parts, (_remarks(webhook, content), "dim")):
-        line.append(f"  {output.printable(text)}", style=style)
+        if text:
+            line.append(f"  {output.printable(text)}", style=style)
     page = output.console()
     page.print(line, soft_wrap=True)
-    page.print(JSONHighlighter()(Text(_body(webhook, content))), soft_wrap=True)
+    return page
 
 
 def print_json_webhook(webhook: ReceivedWebhook) -> None:
@@ -62,15 +84,37 @@ def _kind(content: Any) -> str:
     return str(content.get("type") or f"task {content.get('status')}")
 
 
-def _remarks(webhook: ReceivedWebhook, content: Any) -> str:
-    remarks = [webhook.header("webhook-id"), output.size(len(webhook.body))]
+def _task(content: Any) -> str:
+    """Return provider and task id, as far as the body has them."""
+    parts = [content, content.get("data")] if isinstance(content, dict) else []
+    objects = [part for part in parts if isinstance(part, dict)]
+    values = (
+        next((str(part[name]) for part in objects if part.get(name)), "") for name in ("provider", "task_id")
+    )
+    return " ".join(filter(None, values))
+
+
+def _titles(content: Any) -> str:
+    """Return the titles of the clips, each once."""
     data = content.get("data") if isinstance(content, dict) else None
-    if isinstance(data, dict) and "archive" in data:
-        remarks.append(f"archive {data['archive']}")
+    clips = data.get("clips") if isinstance(data, dict) else data
+    if not isinstance(clips, list):
+        return ""
+    found = (str(clip["title"]) for clip in clips if isinstance(clip, dict) and clip.get("title"))
+    titles = ", ".join(dict.fromkeys(found))
+    return titles if len(titles) <= _TITLES_CHARS else f"{titles[: _TITLES_CHARS - 1].rstrip()}…"
+
+
+def _remarks(webhook: ReceivedWebhook, content: Any) -> str:
+    remarks = []
+    data = content.get("data") if isinstance(content, dict) else None
+    if isinstance(data, dict):
+        remarks += ["sample"] if data.get("sample") is True else []
+        remarks += [f"archive {data['archive']}"] if data.get("archive") not in (None, "complete") else []
     if webhook.times > 1:
-        remarks.append(f"for the {webhook.times}. time")
+        remarks.append(f"duplicate (received {webhook.times} times)")
     remarks.append(f"forwarded: {webhook.forwarded}" if webhook.forwarded else f"answered {webhook.answer}")
-    return ", ".join(filter(None, remarks))
+    return ", ".join(remarks)
 
 
 def _body(webhook: ReceivedWebhook, content: Any) -> str:

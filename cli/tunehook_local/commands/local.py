@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
-from enum import StrEnum
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 import typer
@@ -16,25 +16,17 @@ from tunehook_local.embedded import ministack
 from tunehook_local.embedded.docker_network import listening_address
 from tunehook_local.embedded.state import Home, LocalEnvironment
 from tunehook_local.embedded.up import bring_up, print_on_stderr
+from tunehook_local.own_command import own_name, path_line
 
 app = typer.Typer(
     no_args_is_help=True, help="An embedded AWS on this machine, with the real stack deployed to it."
 )
 
 
-class Function(StrEnum):
-    """The functions, by their short names."""
-
-    INTAKE = "intake"
-    POLLER = "poller"
-    FULFILLMENT = "fulfillment"
-    WEBHOOKS = "webhooks"
-
-
 def _running(home: Home) -> LocalEnvironment:
     if (environment := home.running()) is not None:
         return environment
-    print_on_stderr("the embedded AWS does not run: start it with `tunehook local up`")
+    print_on_stderr("the embedded AWS is not running; start it: `tunehook local up`")
     raise typer.Exit(1)
 
 
@@ -42,8 +34,14 @@ def _running(home: Home) -> LocalEnvironment:
 def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it running and return.")] = False,
     port: Annotated[
-        int, typer.Option(min=1, max=65535, help="The port to listen on.")
-    ] = ministack.DEFAULT_PORT,
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            help="The port to listen on.",
+            show_default=f"the last one, or {ministack.DEFAULT_PORT}",
+        ),
+    ] = None,
     containers: Annotated[
         bool,
         typer.Option(
@@ -68,15 +66,22 @@ def up(
                     ministack.stop(home, ran_before)
                 shutil.rmtree(home.data, ignore_errors=True)
                 ran_before = None
-            environment = bring_up(home, port, host=host)
+            if ran_before is not None and port not in (None, ran_before.port):
+                print_on_stderr(
+                    f"the embedded AWS runs already, at {ran_before.endpoint} and not at port {port}: "
+                    f"`tunehook local down` ends it, and `tunehook local up --port {port}` starts it there"
+                )
+            environment = bring_up(home, port or home.last_port or ministack.DEFAULT_PORT, host=host)
             is_up = True
+            if port is not None and port == environment.port:
+                home.last_port = port
             if as_json:
                 output.print_json(_report(home, environment))
             print_on_stderr(f"the stack {environment.stack_name} is at {environment.endpoint}")
             if detach:
-                print_on_stderr(
-                    'use it with: eval "$(tunehook local env)"   stop it with: tunehook local down'
-                )
+                command = own_name()
+                print_on_stderr(f'use it with:  eval "$({command} local env)"')
+                print_on_stderr(f"stop it with: {command} local down")
                 return
             print_on_stderr("Ctrl-C stops it")
             while True:
@@ -95,7 +100,7 @@ def _stop(home: Home) -> bool:
     if environment is not None:
         ministack.stop(home, environment)
     print_on_stderr(
-        "the embedded AWS does not run" if environment is None else "stopped; what it holds is kept"
+        "the embedded AWS is not running" if environment is None else "stopped; what it holds is kept"
     )
     return environment is not None
 
@@ -107,7 +112,10 @@ def env(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print `export` lines for a shell: eval "$(tunehook local env)"."""
+    """Print lines for a shell, which lead it to the embedded AWS and put `tunehook` on PATH.
+
+    Evaluate them: eval "$(tunehook local env)"
+    """
     environment = _running(Home())
     if sam:
         from tunehook_local.embedded.sam_environment import environment_file
@@ -118,17 +126,31 @@ def env(
     else:
         for name, value in environment.variables().items():
             print(f"export {name}='{value}'")
+        if (line := path_line()) is not None:
+            print(line)
 
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
     """Say whether the embedded AWS runs and the stack is there; exit with 1 if not."""
     home, out = Home(), output.Output(as_json)
-    report = _report(home, home.running())
+    environment = home.running()
+    report = _report(home, environment)
     out.json(report)
-    out.fields((name, "-" if value is None else value) for name, value in report.items())
+    out.fields(_in_words(report))
+    if environment is None:
+        out.note("start it: `tunehook local up --detach`")
     if not report["running"] or report["stack_status"] is None:
         raise typer.Exit(1)
+
+
+def _in_words(report: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    yield "embedded AWS", f"running at {report['endpoint']}" if report["running"] else "not running"
+    if report["running"]:
+        yield "process", report["pid"]
+        yield "stack", f"{report['stack']}, {report['stack_status'] or 'not deployed: `tunehook local up`'}"
+    yield "data", report["state"]
+    yield "log", report["log"]
 
 
 def _report(home: Home, environment: LocalEnvironment | None) -> dict[str, object]:
@@ -141,28 +163,6 @@ def _report(home: Home, environment: LocalEnvironment | None) -> dict[str, objec
         "state": str(home.data),
         "log": str(home.log),
     }
-
-
-@app.command()
-def logs(
-    function: Annotated[Function | None, typer.Argument(help="One function; all of them by default.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Print what the functions have logged; with --json, each line as it was logged, which is JSON."""
-    from tunehook_local.embedded import logs as function_logs
-
-    home = Home()
-    environment = _running(home)
-    read = function_logs.follow if follow else function_logs.lines
-    try:
-        for line in read(home, environment, function):
-            if as_json:
-                output.print_json_line(line.fields)
-            else:
-                print(output.printable(str(line)), flush=follow)
-    except KeyboardInterrupt:
-        pass
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from dataclasses import dataclass
@@ -86,10 +85,7 @@ class Observer:
 
     def received(self) -> list[ReceivedWebhook]:
         entries = self._sandbox.get("/control/received").raise_for_status().json()
-        return [
-            ReceivedWebhook(entry["name"], entry["headers"], base64.b64decode(entry["body"]))
-            for entry in entries
-        ]
+        return [ReceivedWebhook(entry["name"], entry["headers"], entry["body"].encode()) for entry in entries]
 
     def download(self, link: str) -> bytes:
         """Fetch the file of a webhook's link, without any credentials."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from http.client import HTTPConnection, HTTPException
@@ -48,6 +49,9 @@ class LocalEnvironment(EmbeddedAws):
         (stack,) = self.client("cloudformation").describe_stacks(StackName=self.stack_name)["Stacks"]
         return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
 
+    def printed_lines(self) -> Iterable[str]:
+        return Home().printed_lines()
+
     def stack_status(self) -> str | None:
         from tunehook.aws.errors import AWS_FAULTS
 
@@ -89,6 +93,27 @@ class Home:
         self.temporary = self.folder / "tmp"
         """Where MiniStack unpacks the functions."""
         self._record = self.folder / "running.json"
+        self._port = self.folder / "port"
+
+    @property
+    def last_port(self) -> int | None:
+        """The port that was last asked for: shells that have its endpoint in their environment go on there."""
+        try:
+            return int(self._port.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return None
+
+    @last_port.setter
+    def last_port(self, port: int) -> None:
+        self._port.write_text(str(port), encoding="ascii")
+
+    def printed_lines(self) -> Iterator[str]:
+        """Yield the lines of JSON that the embedded AWS, or a function in it, has printed."""
+        try:
+            with self.log.open(encoding="utf-8", errors="replace") as log:
+                yield from (line for line in log if line.startswith("{"))
+        except FileNotFoundError:
+            return
 
     def write_record(self, environment: LocalEnvironment) -> None:
         process = Process.of(environment.pid)

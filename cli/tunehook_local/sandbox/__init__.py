@@ -2,6 +2,7 @@
 
 from tunehook_local.sandbox.ledger import ReceivedRequest, TaskRecord
 from tunehook_local.sandbox.model import Kind
+from tunehook_local.sandbox.request_log import LoggedRequest
 from tunehook_local.sandbox.scenario import (
     DEMO_SCENARIO,
     KINDS_SCENARIO,
@@ -16,6 +17,7 @@ __all__ = [
     "DEMO_SCENARIO",
     "KINDS_SCENARIO",
     "Kind",
+    "LoggedRequest",
     "ReceivedRequest",
     "Sandbox",
     "Scenario",

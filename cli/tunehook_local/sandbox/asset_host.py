@@ -11,6 +11,7 @@ from tunehook_local.sandbox.clips import file_behind, signature
 from tunehook_local.sandbox.ledger import Ledger
 from tunehook_local.sandbox.model import Kind
 from tunehook_local.sandbox.plain_response import PlainResponse
+from tunehook_local.sandbox.request_log import remark
 from tunehook_local.sandbox.respond import respond
 
 
@@ -19,6 +20,7 @@ def add_asset_routes(app: web.Application, ledger: Ledger) -> None:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         kind, task_id, name = (request.match_info[part] for part in ("kind", "task_id", "name"))
+        remark(request, f"a file of {kind} {task_id}")
         path = file_behind(Kind(kind), task_id, name)
         if path is None:
             raise web.HTTPNotFound

@@ -1,6 +1,6 @@
 """The control API: what the sandbox saw, and tasks that begin when a test wants them to.
 
-``GET /control/received?name=``  the requests that reached a receiver (or any), bodies in base64
+``GET /control/received?name=``  the requests that reached a receiver (or any), bodies as text
 ``GET /control/requests``        how often each provider was polled, and the record of every task
 ``POST /control/tasks``          ``{"kind", "task_id"}`` begins a task now, or ``age_s`` earlier, by its own ``rule``
 ``POST /control/reset``          forget everything

@@ -72,8 +72,13 @@ class ReceivedRequest:
     body: bytes
 
     def as_json(self) -> dict[str, Any]:
-        encoded = {"received_at": iso(self.received_at), "body": base64.b64encode(self.body).decode()}
-        return asdict(self) | encoded
+        """Return all of it; `body` is the text, or None with the bytes in `body_base64` where they are no UTF-8."""
+        text, encoded = None, None
+        try:
+            text = self.body.decode()
+        except UnicodeDecodeError:
+            encoded = base64.b64encode(self.body).decode()
+        return asdict(self) | {"received_at": iso(self.received_at), "body": text, "body_base64": encoded}
 
 
 @dataclass(slots=True, eq=False)
@@ -136,6 +141,7 @@ class Ledger:
         self._queries: Counter[tuple[Kind, Query]] = Counter()
         self._sequences: dict[tuple[str, str], AnswerSequence[ScriptedAnswer]] = {}
         self._received: list[ReceivedRequest] = []
+        self._times: Counter[tuple[str, str]] = Counter()
 
     def create_task(
         self, kind: Kind, task_id: str, *, rule: TaskRule | None = None, age_s: float = 0
@@ -182,8 +188,12 @@ class Ledger:
             self._sequences[key] = AnswerSequence(rule.answers, self.clock(), stable_fraction(*key))
         return self._sequences[key].take(self.clock())
 
-    def add_received(self, request: ReceivedRequest) -> None:
+    def add_received(self, request: ReceivedRequest) -> int:
+        """Keep a request; return how many with its ``webhook-id`` have reached its receiver, this one included."""
         self._received.append(request)
+        key = (request.name, request.headers.get("webhook-id", ""))
+        self._times[key] += 1
+        return self._times[key] if key[1] else 1
 
     def received(self, name: str | None = None) -> list[ReceivedRequest]:
         return [request for request in list(self._received) if name in (None, request.name)]

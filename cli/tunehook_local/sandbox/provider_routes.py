@@ -11,6 +11,7 @@ from tunehook_local.sandbox import musicmint, new_api, qhaigc, suno
 from tunehook_local.sandbox.ledger import Ledger, Task
 from tunehook_local.sandbox.model import Kind, Phase
 from tunehook_local.sandbox.plain_response import PlainResponse
+from tunehook_local.sandbox.request_log import remark
 from tunehook_local.sandbox.respond import read_json, respond
 from tunehook_local.sandbox.scripted_answers import TaskAnswer
 from tunehook_local.sandbox.task_snapshot import TaskSnapshot, snapshot_of
@@ -30,9 +31,11 @@ def add_provider_routes(app: web.Application, ledger: Ledger) -> None:
             ledger.count_query(kind, "one")
             now = ledger.clock()
             if not _accepts_key(request):
+                remark(request, "its key is refused")
                 return await respond(request, _unauthorised(kind, now))
             task = ledger.poll(kind, request.match_info["task_id"])
             answer = task.take(now)
+            remark(request, f"{kind} {task.task_id}: {answer.phase or 'answered by the scenario'}")
             return await respond(request, _usual_response(request, task, answer, now), answer)
 
         return handle
@@ -43,8 +46,10 @@ def add_provider_routes(app: web.Application, ledger: Ledger) -> None:
             ledger.count_query(kind, "many")
             now = ledger.clock()
             if not _accepts_key(request):
+                remark(request, "its key is refused")
                 return await respond(request, _unauthorised(kind, now))
             answer = ledger.take("query_many", kind)
+            remark(request, f"{kind}: {_asked(query)}")
             return await respond(request, true_list(request, query, now), answer)
 
         return handle
@@ -63,6 +68,11 @@ def add_provider_routes(app: web.Application, ledger: Ledger) -> None:
     app.router.add_get("/qhaigc/v1/music/tasks/{task_id}", one(Kind.QHAIGC))
     app.router.add_get("/suno/suno/fetch/{task_id}", one(Kind.SUNO))
     app.router.add_post("/suno/suno/fetch", many(Kind.SUNO, suno_list))
+
+
+def _asked(query: object) -> str:
+    ids = query.get("ids") if isinstance(query, dict) else None
+    return f"{len(ids)} tasks in one request" if isinstance(ids, list) else "a page of tasks"
 
 
 def _accepts_key(request: web.Request) -> bool:

@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
 from tunehook_local.sandbox.plain_response import JSON_HEADERS, PlainResponse
+from tunehook_local.sandbox.request_log import cut_off
 from tunehook_local.sandbox.scripted_answers import ScriptedAnswer
 
 # SO_LINGER on with zero seconds: closing such a socket sends RST instead of FIN.
@@ -81,6 +82,7 @@ async def respond(
 
 
 def _reset(request: web.Request) -> None:
+    cut_off(request)
     if request.transport is not None:
         connection = request.transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)

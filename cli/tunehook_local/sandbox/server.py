@@ -14,9 +14,11 @@ from aiohttp import web
 
 from tunehook_local.sandbox.asset_host import add_asset_routes
 from tunehook_local.sandbox.control_api import add_control_routes
+from tunehook_local.sandbox.guide import add_guide_route, api_key, guide
 from tunehook_local.sandbox.ledger import Clock, Ledger, ReceivedRequest, TaskRecord, utc_now
 from tunehook_local.sandbox.model import Kind
 from tunehook_local.sandbox.provider_routes import add_provider_routes
+from tunehook_local.sandbox.request_log import OnRequest, noting
 from tunehook_local.sandbox.respond import ignore_disconnects
 from tunehook_local.sandbox.scenario import DEMO_SCENARIO, Scenario, TaskRule, load_scenario
 from tunehook_local.sandbox.webhook_receiver import add_receiver_routes
@@ -24,8 +26,10 @@ from tunehook_local.sandbox.webhook_receiver import add_receiver_routes
 _SHUTDOWN_S = 0.5
 
 
-def make_app(ledger: Ledger) -> web.Application:
-    app = web.Application(middlewares=[ignore_disconnects])
+def make_app(ledger: Ledger, on_request: OnRequest | None = None) -> web.Application:
+    """Return the application; `on_request` is called with each request once it is answered."""
+    noted = [] if on_request is None else [noting(on_request, ledger.clock)]
+    app = web.Application(middlewares=[*noted, ignore_disconnects])
     add_provider_routes(app, ledger)
     add_asset_routes(app, ledger)
     add_receiver_routes(app, ledger)
@@ -47,17 +51,21 @@ class Sandbox:
         host: str = "127.0.0.1",
         port: int = 0,
         clock: Clock = utc_now,
+        on_request: OnRequest | None = None,
     ) -> None:
         self.ledger = Ledger(load_scenario(scenario) if isinstance(scenario, Path) else scenario, clock)
         self._host = host
         self.port = port
         """Once the server runs, the one it is bound to."""
+        self._on_request = on_request
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
         # Without handler_cancellation an answer that hangs would outlive the client that gave up on it.
+        app = make_app(self.ledger, self._on_request)
+        add_guide_route(app, self, self.ledger.scenario)
         self._runner = web.AppRunner(
-            make_app(self.ledger), access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S
         )
         await self._runner.setup()
         try:
@@ -93,13 +101,17 @@ class Sandbox:
     ) -> None:
         self.ledger.create_task(Kind(kind), task_id, rule=rule, age_s=age_s)
 
+    def guide(self) -> str:
+        """Return what there is, with commands that can be pasted."""
+        return guide(self, self.ledger.scenario)
+
     def providers_secret(self) -> dict[str, dict[str, Any]]:
         """Return a configuration of the providers that points here, as the providers secret holds it."""
         return {
             kind.value: {
                 "kind": kind.value,
                 "base_url": self.base_url(kind),
-                "api_key": f"sandbox-key-{kind}",
+                "api_key": api_key(kind),
             }
             for kind in Kind
         }
@@ -126,8 +138,17 @@ def run_sandbox(
         loop.close()
 
 
-def serve(host: str, port: int, scenario_path: Path | None, on_ready: Callable[[Sandbox], None]) -> None:
-    """Run a `Sandbox` until SIGINT or SIGTERM; call `on_ready` once it listens; raise `OSError` if it cannot."""
+def serve(
+    host: str,
+    port: int,
+    scenario_path: Path | None,
+    on_ready: Callable[[Sandbox], None],
+    on_request: OnRequest | None = None,
+) -> None:
+    """Run a `Sandbox` until SIGINT or SIGTERM; raise `OSError` if it cannot listen.
+
+    `on_ready` is called once it listens, `on_request` with each request once it is answered.
+    """
 
     async def run() -> None:
         stopped = asyncio.Event()
@@ -137,5 +158,5 @@ def serve(host: str, port: int, scenario_path: Path | None, on_ready: Callable[[
             on_ready(sandbox)
             await stopped.wait()
 
-    sandbox = Sandbox(scenario_path or DEMO_SCENARIO, host=host, port=port)
+    sandbox = Sandbox(scenario_path or DEMO_SCENARIO, host=host, port=port, on_request=on_request)
     asyncio.run(run())

@@ -1,6 +1,7 @@
 import pytest
 from botocore.exceptions import (
     ClientError,
+    ConnectionClosedError,
     ConnectTimeoutError,
     EndpointConnectionError,
     ParamValidationError,
@@ -32,6 +33,18 @@ def refusal(code: str, message: str = "because") -> ClientError:
         (
             EndpointConnectionError(endpoint_url="http://x/"),
             "AWS does not answer: Could not connect to the endpoint",
+        ),
+        (
+            EndpointConnectionError(endpoint_url="http://127.0.0.1:4700/a?b"),
+            "the embedded AWS at http://127.0.0.1:4700 does not answer; start it: `tunehook local up`",
+        ),
+        (
+            ConnectionClosedError(endpoint_url="http://172.17.0.1:4566/"),
+            "the embedded AWS at http://172.17.0.1:4566 does not answer; start it: `tunehook local up`",
+        ),
+        (
+            EndpointConnectionError(endpoint_url="https://s3.eu-west-1.amazonaws.com/"),
+            "AWS does not answer: ",
         ),
         (ConnectTimeoutError(endpoint_url="http://x/"), "AWS does not answer: Connect timeout"),
         (UnauthorizedSSOTokenError(), "cannot get AWS credentials: "),

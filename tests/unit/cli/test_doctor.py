@@ -9,8 +9,11 @@ from tests.support.aws import Faulty, client, fault, put
 from tests.unit.cli.conftest import OUTPUTS
 from tests.unit.cli.test_stack import set_status
 
+from tunehook.aws.deliveries import OVERDUE_MS, DeliveriesTable
 from tunehook.aws.leases import Leases
+from tunehook.deliveries import new_delivery
 from tunehook.operations.checks import LATE_S, STOPPED_S
+from tunehook.tasks import Format
 from tunehook.times import now_ms
 from tunehook_local.sandbox import run_sandbox
 
@@ -106,6 +109,8 @@ def test_a_healthy_stack_is_well_in_every_part(tunehook: Any, healthy: Lambdas) 
         "queues",
         "dead letters",
         "poller",
+        "tasks",
+        "deliveries",
         "subscriptions",
     ]
 
@@ -291,12 +296,51 @@ def test_dead_letters_are_named_with_what_to_do(
     assert findings(tunehook, state) == [("dead letters", f"{queue}: 1", advice)]
 
 
-def put_work(since_ms: int, status: str = "pending") -> None:
+def put_work(since_ms: int, status: str = "pending", *, provider: str = "suno", task_id: str = "t") -> None:
     fields = {"status": status, "submitted_at_ms": since_ms, "deadline_ms": since_ms + 3_600_000}
     put(
         "TasksTable",
-        {"task_id": "t", "provider": "my-gw", "queue": "work#0", "since_ms": since_ms, **fields},
+        {"task_id": task_id, "provider": provider, "queue": "work#0", "since_ms": since_ms, **fields},
     )
+
+
+def test_pending_tasks_of_a_provider_that_does_not_exist_are_named_with_the_nearest_one(
+    tunehook: Any, healthy: Lambdas
+) -> None:
+    for task_id, provider in (("t-1", "sumo"), ("t-2", "sumo"), ("t-3", "else\x1b"), ("t-4", "suno")):
+        put_work(now_ms(), provider=provider, task_id=task_id)
+    other, near = findings(tunehook, "warn")
+    assert other == (
+        "tasks",
+        "1 pending task of else\\x1b, a provider that is not configured: t-3",
+        "`tunehook providers set else\\x1b` configures it, and they go on",
+    )
+    assert near[1] == "2 pending tasks of sumo, a provider that is not configured: t-1 and others"
+    assert str(near[2]).startswith(
+        "if suno was meant, submit them to it and cancel these (`tunehook tasks cancel`); "
+    )
+
+
+@pytest.mark.parametrize(("late_ms", "held"), [(OVERDUE_MS + 5000, True), (1000, False), (-60_000, False)])
+def test_deliveries_that_are_held_back_are_warned_of(
+    tunehook: Any, healthy: Lambdas, late_ms: int, held: bool
+) -> None:
+    delivery = new_delivery(
+        event_id="evt_1",
+        subscription_id="sub-1",
+        task_id="t",
+        provider="suno",
+        type="task.completed",
+        event_at_ms=1,
+        format=Format.STANDARD,
+        payload="{}",
+        now_ms=now_ms() - late_ms,
+    )
+    DeliveriesTable(client("dynamodb"), "DeliveriesTable").create(delivery)
+    found = findings(tunehook, "warn")
+    assert [each[0] for each in found] == (["deliveries"] if held else [])
+    if held:
+        assert found[0][1] == "1 delivery held back: the receiver hangs, and is tried again by itself"
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,15 @@ def test_help_fits_and_is_whole(width: int, charset: str) -> None:
         assert longest <= max(width, 50), path
 
 
+def test_a_single_letter_asks_for_help_everywhere() -> None:
+    for path in ALL:
+        long, short = (
+            CliRunner().invoke(app, [*path, each], prog_name="tunehook") for each in ("--help", "-h")
+        )
+        assert (short.exit_code, short.stdout) == (0, long.stdout), path
+        assert "-h" in short.stdout
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_listing_says_what_the_command_says_of_itself(name: str) -> None:
     assert COMMANDS[name] == " ".join(ALL[name,].help.split("\n\n")[0].split())

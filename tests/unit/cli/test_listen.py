@@ -142,16 +142,51 @@ def test_what_is_forged_is_shown_as_invalid_and_refused(
 
 
 def test_what_arrives_is_printed_for_people_and_steers_no_terminal(listen: Listen) -> None:
-    out = listen(lambda item: post(item)).stdout
-    assert "verified  task.completed  msg_1, " in out
-    assert "answered 204" in out
+    out = listen(lambda item: post(item), "--verbose").stdout
+    assert "verified  task.completed  我的\\x9b31m  answered 204\n" in out
     assert '\n    "task_id": "我的\\x9b31m"\n' in out
     assert "\x9b" not in out
 
 
+def test_a_webhook_is_one_line_with_what_it_is_about(listen: Listen) -> None:
+    clips = [{"title": "春天"}, {"title": "春天"}, {"title": "Rain"}, {"title": None}]
+    about = {"provider": "my-gw", "task_id": "t-1", "archive": "complete", "clips": clips}
+    body = json.dumps({"type": "task.completed", "data": about}).encode()
+
+    def twice(item: dict[str, Any]) -> None:
+        post(item, body)
+        post(item, body)
+
+    first, second = listen(twice).stdout.splitlines()
+    assert first[8:] == "  verified  task.completed  my-gw t-1  春天, Rain  answered 204"
+    assert second[8:] == (
+        "  verified  task.completed  my-gw t-1  春天, Rain  duplicate (received 2 times), answered 204"
+    )
+
+
+def test_a_sample_and_long_titles_are_told_in_the_line(listen: Listen) -> None:
+    about = {"task_id": "t-1", "sample": True, "clips": [{"title": "x" * 99}]}
+    body = json.dumps({"type": "task.completed", "data": about}).encode()
+    (line,) = listen(lambda item: post(item, body)).stdout.splitlines()
+    assert line[8:] == f"  verified  task.completed  t-1  {'x' * 59}…  sample, answered 204"
+
+
+def test_events_can_be_chosen(listen: Listen) -> None:
+    seen: list[dict[str, Any]] = []
+    listen(seen.append, "--event", "task.archived", "--event", "task.failed")
+    assert seen[0]["events"] == ["task.archived", "task.failed"]
+
+
+def test_an_event_that_is_none_is_refused_by_the_option(tunehook: Any, stack: None, monkeypatch: Any) -> None:
+    monkeypatch.setattr("tunehook_cli.commands.listen.is_on_this_machine", lambda _: True)
+    result = tunehook("listen", "--port", "0", "--event", "task.done")
+    assert (result.exit_code, items(TABLE)) == (2, [])
+    assert result.stderr.startswith("tunehook: --event: must be among task.completed, ")
+
+
 def test_a_webhook_says_whether_its_files_are_there(listen: Listen) -> None:
     body = json.dumps({"type": "task.completed", "data": {"archive": "pending"}}).encode()
-    assert " archive pending, " in listen(lambda item: post(item, body=body)).stdout
+    assert "  archive pending, " in listen(lambda item: post(item, body=body)).stdout
 
 
 def test_a_webhook_that_comes_again_is_told_from_a_new_one(listen: Listen) -> None:

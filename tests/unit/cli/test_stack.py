@@ -93,8 +93,24 @@ def test_the_embedded_aws_is_used_where_the_environment_says_nothing(
     result = tunehook("tasks", "list")
     first, second = result.stderr.splitlines()
     assert first == "using the embedded AWS at http://127.0.0.1:9"
-    assert "AWS does not answer" in second
-    assert "http://127.0.0.1:9/" in second
+    assert second == (
+        "tunehook: the embedded AWS at http://127.0.0.1:9 does not answer; start it: `tunehook local up`"
+    )
+
+
+def test_a_shell_that_an_earlier_embedded_aws_left_behind_is_told_where_one_runs(
+    tunehook: Any, no_embedded_aws: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its credentials are not for the tests to come.
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:10")
+    no_embedded_aws.running = lambda: LOCAL  # type: ignore[attr-defined]
+    result = tunehook("tasks", "list")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "tunehook: the embedded AWS at http://127.0.0.1:10 does not answer; start it: `tunehook local up`; "
+        'one runs at http://127.0.0.1:9: eval "$(tunehook local env)" leads there\n'
+    )
 
 
 def test_the_embedded_stack_has_a_name_of_its_own(
@@ -128,7 +144,7 @@ def test_what_the_environment_says_wins_over_the_embedded_aws(
     no_embedded_aws.running = lambda: LOCAL  # type: ignore[attr-defined]
     result = tunehook("tasks", "list")
     assert result.exit_code == 2
-    assert "embedded AWS at" not in result.stderr
+    assert "using the embedded AWS" not in result.stderr
 
 
 def forget_credentials(monkeypatch: pytest.MonkeyPatch) -> None:

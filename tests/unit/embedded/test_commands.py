@@ -57,6 +57,13 @@ def test_env_alone_is_what_a_shell_evaluates(running: LocalEnvironment) -> None:
     assert f"export AWS_ENDPOINT_URL='{running.endpoint}'" in result.stdout.splitlines()
 
 
+def test_env_puts_the_command_on_path(running: LocalEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = "case ... export PATH=/here ..."
+    monkeypatch.setattr(commands, "path_line", lambda: line)
+    assert CliRunner().invoke(app, ["local", "env"]).stdout.splitlines()[-1] == line
+    assert "PATH" not in CliRunner().invoke(app, ["local", "env", "--json"]).stdout
+
+
 def test_env_as_json_is_the_same_variables(running: LocalEnvironment) -> None:
     result = CliRunner().invoke(app, ["local", "env", "--json"])
     assert json.loads(result.stdout) == running.variables()
@@ -100,6 +107,16 @@ def test_each_way_of_ending_up_stops_the_embedded_aws(
     assert (result.exit_code, stopped) == (0, [running])
     assert said[-1] == "stopped; what it holds is kept"
     assert json.loads(result.stdout)["endpoint"] == running.endpoint
+
+
+def test_what_up_prints_at_its_end_names_a_command_that_the_shell_finds(
+    running: LocalEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "bring_up", lambda *_, **__: running)
+    monkeypatch.setattr(commands, "own_name", lambda: "'/a b/tunehook'")
+    result = CliRunner().invoke(app, ["local", "up", "--detach"])
+    assert """eval "$('/a b/tunehook' local env)"\n""" in result.stderr
+    assert "'/a b/tunehook' local down\n" in result.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -156,4 +173,51 @@ def test_status_tells_one_that_runs_from_one_that_does_not(
     CliRunner().invoke(app, ["local", "down"])
     result = CliRunner().invoke(app, ["local", "status"])
     assert result.exit_code == 1
-    assert "running        False" in result.stdout
+    assert result.stdout.splitlines()[0].split("  ")[0] == "embedded AWS"
+    assert result.stdout.splitlines()[0].endswith("  not running")
+    assert result.stderr == "start it: `tunehook local up --detach`\n"
+    assert not {"False", "None", "-"} & set(result.stdout.split())
+
+
+def test_status_says_where_it_runs_and_how_its_stack_is(
+    running: LocalEnvironment, stopped: list[LocalEnvironment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = CliRunner().invoke(app, ["local", "status"]).stdout
+    assert f"running at {running.endpoint}" in out
+    assert "tunehook, CREATE_COMPLETE" in out
+    monkeypatch.setattr(LocalEnvironment, "stack_status", lambda _: None)
+    result = CliRunner().invoke(app, ["local", "status"])
+    assert result.exit_code == 1
+    assert "not deployed: `tunehook local up`" in result.stdout
+
+
+@pytest.fixture
+def asked(running: LocalEnvironment, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The ports that `bring_up` was called with."""
+    ports: list[int] = []
+
+    def bring_up(home: Home, port: int, **_: object) -> LocalEnvironment:
+        ports.append(port)
+        return running
+
+    monkeypatch.setattr(commands, "bring_up", bring_up)
+    return ports
+
+
+def test_up_at_another_port_says_where_it_runs(running: LocalEnvironment, asked: list[int]) -> None:
+    result = CliRunner().invoke(app, ["local", "up", "--detach", "--port", "4701"])
+    assert result.exit_code == 0
+    assert (
+        f"the embedded AWS runs already, at {running.endpoint} and not at port 4701: "
+        in result.stderr.splitlines()[0]
+    )
+    for same in (["--port", str(running.port)], []):
+        assert "already" not in CliRunner().invoke(app, ["local", "up", "--detach", *same]).stderr
+
+
+def test_up_without_a_port_takes_the_last_one(
+    home: Home, running: LocalEnvironment, asked: list[int]
+) -> None:
+    for port in ([], ["--port", str(running.port)], []):
+        CliRunner().invoke(app, ["local", "up", "--detach", *port])
+    assert asked == [4566, running.port, running.port]

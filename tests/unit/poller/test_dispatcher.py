@@ -1,6 +1,7 @@
 """Who is asked when: providers that are not known, hang, are slow, or raise."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -23,6 +24,22 @@ class TestProviders:
         world.run(lasts_s=30)
         assert world.item()["status"] == "pending"
         assert world.item()["last_error"] == "the provider unknown is not configured"
+
+    def test_the_default_log_has_no_line_a_tick_for_it(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO)
+        world = World()
+        world.add(provider="unknown")
+        world.run(lasts_s=30)
+        assert [each for each in caplog.records if each.getMessage() == "tick"] == []
+
+    def test_a_tick_that_polls_is_a_line_of_the_default_log(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO)
+        world = World(gw=lambda _: PROCESSING)
+        world.add("a")
+        world.add("b", provider="unknown")
+        world.run(lasts_s=30)
+        ticks = [each for each in caplog.records if each.getMessage() == "tick"]
+        assert len(ticks) == len(world.times_of("a")) > 1
 
     def test_it_says_so_anew_where_the_configuration_gives_another_reason(self) -> None:
         world = World()

@@ -1,4 +1,5 @@
 import json
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -356,3 +357,12 @@ def test_the_handler_runs_a_pass_for_the_sample_event(monkeypatch: pytest.Monkey
 def test_there_are_as_many_threads_as_connections() -> None:
     assert THREADS + RESERVED_THREADS == CONNECTIONS
     assert READS_MAX < RESERVED_THREADS
+
+
+@pytest.mark.parametrize(("event", "lines"), [({"started_by": "schedule"}, 0), ({"started_by": "intake"}, 1)])
+def test_a_pass_that_the_schedule_starts_for_nothing_is_no_line_of_the_default_log(
+    caplog: pytest.LogCaptureFixture, event: dict[str, str], lines: int
+) -> None:
+    caplog.set_level(logging.INFO)
+    assert World().run(**event)["stopped"] == "nothing_pending"
+    assert [each.getMessage() for each in caplog.records].count("pass_ended") == lines

@@ -20,13 +20,19 @@ async def get(client: Any, sandbox: Any, path: str) -> Any:
         return await response.json()
 
 
-async def test_what_a_receiver_got_is_listed_with_its_body_in_base64(start: Any, client: Any) -> None:
+@pytest.mark.parametrize(
+    ("body", "text"), [('{"title": "春天"}'.encode(), '{"title": "春天"}'), (b"", ""), (b"\xff\x00", None)]
+)
+async def test_what_a_receiver_got_is_listed_with_its_body_as_text_if_it_is_one(
+    start: Any, client: Any, body: bytes, text: str | None
+) -> None:
     sandbox = await start({})
     for name in ("shop", "other"):
-        async with client.post(sandbox.receiver_url(name), data=b"\xff\x00"):
+        async with client.post(sandbox.receiver_url(name), data=body):
             pass
     (listed,) = await get(client, sandbox, "received?name=shop")
-    assert base64.b64decode(listed["body"]) == b"\xff\x00"
+    assert listed["body"] == text
+    assert listed["body_base64"] == (None if text is not None else base64.b64encode(body).decode())
     assert (listed["name"], listed["method"]) == ("shop", "POST")
     assert len(await get(client, sandbox, "received")) == 2
 

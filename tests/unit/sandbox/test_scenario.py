@@ -1,16 +1,16 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tunehook.errors import InvalidInput
 from tunehook_local.sandbox import DEMO_SCENARIO, Kind, Scenario, load_scenario, parse
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tunehook_local.sandbox.scripted_answers import TaskAnswer
 
 DONE = {"phase": "completed"}
 
@@ -187,12 +187,30 @@ def test_the_demo_ends_its_tasks_when_it_says() -> None:
     named = {
         rule["task_id"]: (rule.get("kind"), rule["answers"][-2]["until_s"], rule["answers"][-1]["phase"])
         for rule in tomllib.loads(DEMO_SCENARIO.read_text())["tasks"]
+        if len(rule["answers"]) > 1
     }
     assert named == {
         "demo-sunrise": ("musicmint", 8, "completed"),
         "demo-spring": ("qhaigc", 12, "completed"),
         "demo-city-lights": ("suno", 15, "completed"),
-        "demo-failure": ("suno", 6, "failed"),
+        "demo-failure*": (None, 6, "failed"),
+        "demo-slow*": (None, 600, "completed"),
         "*": (None, [5, 20], "completed"),
     }
-    assert load_scenario(DEMO_SCENARIO).tasks[-1].answers[1].until_s == (5, 20)
+    scenario = load_scenario(DEMO_SCENARIO)
+    assert scenario.tasks[-1].answers[1].until_s == (5, 20)
+    unknown = scenario.task_rule(Kind.QHAIGC, "demo-unknown-2")
+    assert unknown is not None
+    assert [answer.phase for answer in unknown.answers] == ["not_found"]
+
+
+def test_the_scenario_of_the_documentation_is_one() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "sandbox.md").read_text()
+    (document,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    scenario = parse(Scenario, tomllib.loads(document))
+    assert (len(scenario.tasks), len(scenario.assets), len(scenario.receivers)) == (1, 1, 1)
+    fields = {
+        name for row in re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE) for name in row.split("`")[1::2]
+    }
+    unexplained = set(TaskAnswer.model_fields) - fields - {"word", "body_base64"}
+    assert unexplained == set()

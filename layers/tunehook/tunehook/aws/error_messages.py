@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Final
+from urllib.parse import urlsplit
 
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionClosedError,
     CredentialRetrievalError,
+    EndpointConnectionError,
     HTTPClientError,
     NoCredentialsError,
     NoRegionError,
@@ -79,6 +83,10 @@ def describe_error(error: Exception) -> str | None:
             return f"cannot get AWS credentials: {error}"
         case ParamValidationError():
             return None
+        case EndpointConnectionError() | ConnectionClosedError() if _is_nearby(
+            endpoint := endpoint_of(error)
+        ):
+            return f"the embedded AWS at {endpoint} does not answer; start it: `tunehook local up`"
         case AwsConnectionError() | HTTPClientError():
             return f"AWS does not answer: {error}"
         case BotoCoreError():
@@ -86,6 +94,21 @@ def describe_error(error: Exception) -> str | None:
         case ClientError():
             return _refusal(error)
     return None
+
+
+def endpoint_of(error: Exception) -> str:
+    """Return the URL at which AWS could not be reached, without what follows the port; empty if that is not known."""
+    parts = urlsplit(str(getattr(error, "kwargs", {}).get("endpoint_url", "")))
+    return parts._replace(path="", query="").geturl()
+
+
+def _is_nearby(endpoint: str) -> bool:
+    """Return whether an endpoint is on this machine: loopback, or its address on the containers' network."""
+    host = urlsplit(endpoint).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return host == "localhost"
 
 
 def is_transient(error: Exception) -> bool:

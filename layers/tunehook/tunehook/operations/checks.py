@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from functools import partial
 from typing import Any, Final
 
 from tunehook.aws.error_messages import describe_error, is_denied
 from tunehook.aws.errors import AWS_FAULTS
+from tunehook.deliveries import DeliveryStatus
 from tunehook.errors import TunehookError
 from tunehook.operations import status
 from tunehook.operations.probe import Note, advise, describe_probe, is_known_key, poll_once
 from tunehook.operations.queues import WORK_QUEUES, DeadLetters, depth
 from tunehook.operations.stack import OpenClient, Stack, find_stack
 from tunehook.operations.subscriptions import doubled
-from tunehook.operations.text import duration
+from tunehook.operations.text import counted, duration, visible
 from tunehook.providers.config import ProviderConfig, read_providers
 from tunehook.providers.outcomes import Throttled, Unauthorised
 from tunehook.signatures import derive_secret
+from tunehook.tasks import Work
 from tunehook.times import now_ms
 
 LATE_S: Final = 150
@@ -84,6 +88,7 @@ def examine(open_client: OpenClient, name: str, note: Note = lambda _: None) -> 
         yield from findings
         if any(each.state is State.FAIL for each in findings):
             return
+    works: dict[int, Work] = {}
     checks: dict[str, Callable[[Stack], Iterator[Found]]] = {
         "secrets": _secrets,
         "providers": partial(_providers, note=note),
@@ -93,7 +98,9 @@ def examine(open_client: OpenClient, name: str, note: Note = lambda _: None) -> 
         "concurrency": _concurrency,
         "queues": _queues,
         "dead letters": _dead_letters,
-        "poller": _poller,
+        "poller": partial(_poller, works),
+        "tasks": partial(_tasks, works),
+        "deliveries": _deliveries,
         "subscriptions": _subscriptions,
     }
     for part, check_stack in checks.items():
@@ -277,10 +284,17 @@ def _dead_letters(stack: Stack) -> Iterator[Found]:
         yield State.OK, "there are none", None
 
 
-def _poller(stack: Stack) -> Iterator[Found]:
+def _work(works: dict[int, Work], stack: Stack, shard: int) -> Work:
+    """Read the work of a shard, which several checks look at, once."""
+    if shard not in works:
+        works[shard] = stack.tasks.work(shard)
+    return works[shard]
+
+
+def _poller(works: dict[int, Work], stack: Stack) -> Iterator[Found]:
     now = now_ms()
     for lease in status.shard_leases(stack, now):
-        shard, work = lease.shard, stack.tasks.work(lease.shard)
+        shard, work = lease.shard, _work(works, stack, lease.shard)
         since_ms = min((task.since_ms for task in (*work.pending[:1], *work.event_pending[:1])), default=None)
         if lease.live:
             yield State.OK, f"shard {shard}: a poller watches {len(work.pending)} pending tasks", None
@@ -296,6 +310,53 @@ def _unwatched(shard: int, for_s: float) -> Found:
         return State.OK, message, None
     state = State.FAIL if for_s > STOPPED_S else State.WARN
     return state, message, "see to the schedule, and to what the poller's log says"
+
+
+def _tasks(works: dict[int, Work], stack: Stack) -> Iterator[Found]:
+    leases = status.shard_leases(stack, now_ms())
+    pending = [task for lease in leases for task in _work(works, stack, lease.shard).pending]
+    if not pending:
+        yield State.OK, "none is pending", None
+        return
+    configured = read_providers(stack.providers_json())
+    known = {*configured.usable, *configured.errors}
+    waiting: defaultdict[str, list[str]] = defaultdict(list)
+    for task in pending:
+        if task.key.provider not in known:
+            waiting[task.key.provider].append(task.key.task_id)
+    for name, ids in sorted(waiting.items()):
+        words = f"{counted(len(ids), 'pending task')} of {visible(name)}, a provider that is not configured"
+        yield (
+            State.WARN,
+            f"{words}: {visible(ids[0])}{' and others' if ids[1:] else ''}",
+            _unknown(name, known),
+        )
+    if not waiting:
+        yield State.OK, f"{len(pending)} pending, all of providers that are configured", None
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    """Return what to do about the tasks of a provider that is not configured."""
+    nearest = get_close_matches(name, list(known), 1)
+    meant = (
+        f"if {nearest[0]} was meant, submit them to it and cancel these (`tunehook tasks cancel`); "
+        if nearest
+        else ""
+    )
+    return f"{meant}`tunehook providers set {visible(name)}` configures it, and they go on"
+
+
+def _deliveries(stack: Stack) -> Iterator[Found]:
+    now = now_ms()
+    counts = status.deliveries(stack, now, now)
+    overdue = counts["overdue"]
+    if not overdue:
+        yield State.OK, f"{counts[DeliveryStatus.PENDING.value]} pending, none of them held back", None
+        return
+    held = counted(overdue, "delivery", "deliveries")
+    message = f"{held} held back: the receiver hangs, and is tried again by itself"
+    look = "`tunehook deliveries list --status pending` shows them"
+    yield State.WARN, message, f"{look}; if all receivers answer, look at `tunehook logs webhooks`"
 
 
 def _subscriptions(stack: Stack) -> Iterator[Found]:

@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from botocore.exceptions import ClientError
 
-from tunehook.aws.circuits import CircuitsTable
-from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable, Redeliveries
-from tunehook.aws.links import s3_client
-from tunehook.aws.provider_states import ProviderStates
-from tunehook.aws.secret_versions import SecretVersionsTable
-from tunehook.aws.secrets import change_secret, read_secret
-from tunehook.aws.subscriptions import SubscriptionsTable
-from tunehook.aws.tasks import TasksTable
 from tunehook.errors import Misconfigured, Unavailable
 from tunehook.http.guard import NetworkPolicy
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
+    from tunehook.aws.circuits import CircuitsTable
+    from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable, Redeliveries
+    from tunehook.aws.provider_states import ProviderStates
+    from tunehook.aws.secret_versions import SecretVersionsTable
+    from tunehook.aws.subscriptions import SubscriptionsTable
+    from tunehook.aws.tasks import TasksTable
     from tunehook.fulfillment_requests import ArchiveRequest, DeliveryRequest
 
 T = TypeVar("T")
@@ -33,13 +31,12 @@ OpenClient: TypeAlias = Callable[..., Any]
 _MESSAGES_A_CALL: Final = 10
 
 
-def _table(kind: Callable[[Any, str], T], output: str) -> cached_property[T]:
-    return cached_property(lambda stack: kind(stack.client("dynamodb"), stack.output(output)))
-
-
 @dataclass(frozen=True)
 class Stack:
-    """A deployed stack: what CloudFormation says of it, and what makes clients for its region and account."""
+    """A deployed stack: what CloudFormation says of it, and what makes clients for its region and account.
+
+    What works on a part of it is imported when that part is used: a command uses few of them, and is to start fast.
+    """
 
     name: str
     region: str
@@ -78,21 +75,56 @@ class Stack:
     @cached_property
     def s3(self) -> Any:
         """The client of the results bucket, whose links work in every region."""
+        from tunehook.aws.links import s3_client
+
         return s3_client(self.open_client, read_timeout=60)
 
-    tasks = _table(TasksTable, "TasksTable")
-    subscriptions = _table(SubscriptionsTable, "SubscriptionsTable")
-    secret_versions = _table(SecretVersionsTable, "SecretVersionsTable")
-    deliveries = _table(DeliveriesTable, "DeliveriesTable")
-    provider_states = _table(ProviderStates, "ProviderStatesTable")
-    circuits = _table(CircuitsTable, "ReceiverGatesTable")
+    @cached_property
+    def tasks(self) -> TasksTable:
+        from tunehook.aws.tasks import TasksTable
+
+        return TasksTable(self.client("dynamodb"), self.output("TasksTable"))
+
+    @cached_property
+    def subscriptions(self) -> SubscriptionsTable:
+        from tunehook.aws.subscriptions import SubscriptionsTable
+
+        return SubscriptionsTable(self.client("dynamodb"), self.output("SubscriptionsTable"))
+
+    @cached_property
+    def secret_versions(self) -> SecretVersionsTable:
+        from tunehook.aws.secret_versions import SecretVersionsTable
+
+        return SecretVersionsTable(self.client("dynamodb"), self.output("SecretVersionsTable"))
+
+    @cached_property
+    def deliveries(self) -> DeliveriesTable:
+        from tunehook.aws.deliveries import DeliveriesTable
+
+        return DeliveriesTable(self.client("dynamodb"), self.output("DeliveriesTable"))
+
+    @cached_property
+    def provider_states(self) -> ProviderStates:
+        from tunehook.aws.provider_states import ProviderStates
+
+        return ProviderStates(self.client("dynamodb"), self.output("ProviderStatesTable"))
+
+    @cached_property
+    def circuits(self) -> CircuitsTable:
+        from tunehook.aws.circuits import CircuitsTable
+
+        return CircuitsTable(self.client("dynamodb"), self.output("ReceiverGatesTable"))
 
     @cached_property
     def deliveries_queue(self) -> DeliveriesQueue:
+        from tunehook.aws.deliveries import DeliveriesQueue
+
         return DeliveriesQueue(self.client("sqs"), self.output("DeliveriesQueue"))
 
     @cached_property
     def redeliveries(self) -> Redeliveries:
+        from tunehook.aws.deliveries import Redeliveries
+
         return Redeliveries(self.deliveries, self.deliveries_queue)
 
     def request_fulfillment(self, requests: Sequence[ArchiveRequest | DeliveryRequest]) -> None:
@@ -112,13 +144,19 @@ class Stack:
                 )
 
     def master_secret(self) -> str:
+        from tunehook.aws.secrets import read_secret
+
         return read_secret(self.client("secretsmanager"), self.output("MasterSecret"))
 
     def providers_json(self) -> str:
+        from tunehook.aws.secrets import read_secret
+
         return read_secret(self.client("secretsmanager"), self.output("ProvidersSecret"))
 
     def change_providers(self, change: Callable[[str], tuple[str, T]]) -> T:
         """Change the text of the providers secret, as `tunehook.aws.secrets.change_secret` does."""
+        from tunehook.aws.secrets import change_secret
+
         return change_secret(self.client("secretsmanager"), self.output("ProvidersSecret"), change)
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
-from tunehook.deliveries import Delivery
 from tunehook.errors import Conflict, InvalidInput, NotFound
 from tunehook.http.guard import NetworkPolicy
 from tunehook.operations.stack import Stack
@@ -17,6 +16,9 @@ from tunehook.operations.text import visible
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
 from tunehook.tasks import Status, TaskKey, check_request
 from tunehook.times import now_ms
+
+if TYPE_CHECKING:
+    from tunehook.deliveries import Delivery
 
 _TIMES: Final = ("submitted_at_ms", "finished_at_ms", "detected_at_ms", "deadline_ms", "archived_at_ms")
 _TROUBLE: Final = ("failure", "error", "last_error", "streaming_since_ms")
@@ -35,7 +37,7 @@ _NAMES_SHOWN: Final = 20
 _LISTED: Final = ("task_id", "provider", "status", "phase", *_TIMES, *_TROUBLE, *_OTHERS)
 
 
-class Submission(BaseModel, frozen=True):
+class Submission(BaseModel, frozen=True, defer_build=True):
     """A submitted task: its item, the status of the run that it replaced, and what signs its notify hook."""
 
     item: dict[str, Any]
@@ -43,7 +45,7 @@ class Submission(BaseModel, frozen=True):
     signing_secret: str | None
 
 
-class TaskPage(BaseModel, frozen=True):
+class TaskPage(BaseModel, frozen=True, defer_build=True):
     """The latest tasks, and how many there are in `total`."""
 
     tasks: list[TaskView]
