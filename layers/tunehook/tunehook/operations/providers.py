@@ -91,8 +91,9 @@ def _with_fields(
         raise InvalidInput("name", "nothing is to be changed: name a field, such as --api-key")
     for field in NEEDED:
         if field not in present and field not in fields:
-            raise InvalidInput(field, f"is needed: no provider {visible(name)} is configured yet")
-    config = check_entry(name, present | fields)
+            given = ", here or as TUNEHOOK_API_KEY" if field == "api_key" else ""
+            raise InvalidInput(field, f"is needed{given}: no provider {visible(name)} is configured yet")
+    config = check_entry(name, {**present, **fields})
     changed, existed = with_provider(secret_json, config)
     return changed, (config, existed)
 
