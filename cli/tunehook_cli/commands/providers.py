@@ -10,12 +10,17 @@ import typer
 
 from tunehook.errors import InvalidInput
 from tunehook.operations import probe, providers
+from tunehook.operations.stack import Stack
+from tunehook.operations.text import counted
 from tunehook.providers.config import ConfiguredProviders, ProviderConfig, better_base_urls
+from tunehook_cli.asking import Yes, confirm
 from tunehook_cli.commands.options import AsJson, StackName
-from tunehook_cli.output import Output, note, warn
+from tunehook_cli.output import Output, note, printable, warn
 from tunehook_cli.stack import find_stack
 
 app = typer.Typer(no_args_is_help=True)
+
+_AS_IS: Final = "as it is"
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name that tasks carry.")]
 
@@ -26,38 +31,48 @@ _SANDBOX: Final = re.compile(r"http://(?:127\.0\.0\.1|localhost):\d+/suno")
 @app.command("set")
 def set_provider(
     name: Name,
-    kind: Annotated[str, typer.Option(help="What it speaks, such as musicmint, qhaigc or suno.")],
-    base_url: Annotated[str, typer.Option(help="What the paths of its API are appended to.")],
+    kind: Annotated[
+        str | None,
+        typer.Option(help="What it speaks, such as musicmint, qhaigc or suno.", show_default=_AS_IS),
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="What the paths of its API are appended to.", show_default=_AS_IS)
+    ] = None,
     api_key: Annotated[
-        str,
+        str | None,
         typer.Option(
             envvar="TUNEHOOK_API_KEY",
             help="Its key. With '-' it is read from standard input, and stays out of the shell's history.",
+            show_default=_AS_IS,
         ),
-    ],
+    ] = None,
     max_concurrency: Annotated[
         int | None, typer.Option(help="Requests at a time.", show_default="32")
     ] = None,
     requests_per_second: Annotated[
         float | None, typer.Option(help="Requests in a second.", show_default="no limit")
     ] = None,
-    no_batch: Annotated[
-        bool, typer.Option("--no-batch", help="Ask about one task in each request, never about many.")
-    ] = False,
+    batch: Annotated[
+        bool | None,
+        typer.Option("--batch/--no-batch", help="Use batch queries, or disable them.", show_default="batch"),
+    ] = None,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Add a provider, or replace the one of that name. Pollers see it within 60 seconds."""
+    """Add a provider, or change what is named of the one there is. Pollers see it within 60 seconds.
+
+    A new one needs a kind, a base URL and a key.
+    """
     fields = {
         "kind": kind,
         "base_url": base_url,
-        "api_key": _key(api_key),
+        "api_key": None if api_key is None else _key(api_key),
         "max_concurrency": max_concurrency,
         "requests_per_second": requests_per_second,
-        "batch": False if no_batch else None,
+        "batch": batch,
     }
-    config = providers.check_entry(name, {key: value for key, value in fields.items() if value is not None})
-    replaced = providers.set_provider(find_stack(stack), config)
+    named = {key: value for key, value in fields.items() if value is not None}
+    config, existed = providers.change_provider(find_stack(stack), name, named)
     if config.base_url.startswith("http://"):
         warn(f"{config.base_url} is plain http: the API key travels unencrypted")
     better = better_base_urls(config.kind, config.base_url)
@@ -66,8 +81,8 @@ def set_provider(
             f"the paths of the API are appended to the base URL: {better[0]} is probably meant; "
             f"`tunehook providers check {name}` tries both"
         )
-    out, done = Output(as_json), "Replaced" if replaced else "Added"
-    out.json(lambda: _document(config) | {"replaced": replaced})
+    out, done = Output(as_json), "Changed" if existed else "Added"
+    out.json(lambda: _document(config) | {"replaced": existed})
     out.line(f"{done} the provider {name}, {config.kind} at {config.base_url}.")
 
 
@@ -126,12 +141,27 @@ def _limits(config: ProviderConfig) -> str:
 
 
 @app.command("remove")
-def remove_provider(name: Name, as_json: AsJson = False, stack: StackName = None) -> None:
-    """Remove a provider. Its pending tasks wait for one of that name, at most 24 hours beyond their deadline."""
-    out = Output(as_json)
-    providers.remove_provider(find_stack(stack), name)
+def remove_provider(name: Name, yes: Yes = False, as_json: AsJson = False, stack: StackName = None) -> None:
+    """Remove a provider, after a question on a terminal.
+
+    Its pending tasks wait for one of that name, at most 24 hours beyond their deadline.
+    """
+    out, found = Output(as_json), find_stack(stack)
+    confirm(lambda: _loss(found, name), yes=yes)
+    providers.remove_provider(found, name)
     out.json({"name": name, "removed": True})
     out.line(f"Removed the provider {name}.")
+
+
+def _loss(stack: Stack, name: str) -> str:
+    pending = providers.pending_tasks(stack, name)
+    wait = "waits" if pending == 1 else "wait"
+    tasks = (
+        f"{counted(pending, 'pending task')} {wait} for it, and its"
+        if pending
+        else "no task waits for it; its"
+    )
+    return f"Remove the provider {printable(name)} ({tasks} key is not kept)?"
 
 
 @app.command("check")
@@ -149,6 +179,7 @@ def check_provider(
     config = providers.get_provider(found, name)
     check = probe.check_provider(found, config, task_id, note)
     polled = check.probe
+    said = probe.verdict(polled)
     out.json(
         {
             "provider": name,
@@ -156,17 +187,19 @@ def check_provider(
             "base_url": config.base_url,
             "task_id": polled.task_id,
             "useful": polled.useful,
+            "verdict": said,
             "answer": polled.answer,
             "seconds": round(polled.seconds, 3),
             "outcome": check.outcome,
             "advice": check.advice,
         }
     )
+    out.line(said)
     out.fields(
         [
             ("provider", f"{name}, {config.kind} at {config.base_url}"),
             ("asked about", f"task {polled.task_id}" + ("" if task_id else ", which cannot be there")),
-            ("came back", f"{polled.answer or 'nothing'}, after {polled.seconds:.2f} s"),
+            ("response", f"{polled.answer or 'nothing'}, after {polled.seconds:.2f} s"),
             ("outcome", check.outcome),
             ("what to do", check.advice),
         ]

@@ -8,16 +8,18 @@ from typing import Annotated, Final
 import typer
 
 from tunehook.deliveries import Delivery
-from tunehook.errors import InvalidInput
+from tunehook.errors import Conflict, InvalidInput
 from tunehook.http.headers import check_headers
 from tunehook.operations import subscriptions
 from tunehook.operations.deliveries import held_back
 from tunehook.operations.documents import delivery_document
 from tunehook.operations.stack import Stack
 from tunehook.operations.subscriptions import SubscriptionView
+from tunehook.operations.text import counted
 from tunehook.secret_versions import SecretVersions
 from tunehook.subscriptions import ENDS, SUBSCRIBABLE, Subscription
 from tunehook.times import from_ms, iso, now_ms
+from tunehook_cli.asking import Yes, confirm, is_terminal
 from tunehook_cli.commands.options import AsJson, BodyFormat, StackName
 from tunehook_cli.durations import parse_duration
 from tunehook_cli.output import Output, moment, printable, warn
@@ -70,7 +72,14 @@ def subscribe(
         "description": description,
     }
     item = {name: value for name, value in fields.items() if value}
-    new, secret = subscriptions.subscribe(found, item, again=again)
+    try:
+        new, secret = subscriptions.subscribe(found, item, again=again)
+    except Conflict as error:
+        if not is_terminal():
+            raise
+        warn(f"{printable(url)} {error.reason}")
+        confirm(lambda: "Subscribe it once more?")
+        new, secret = subscriptions.subscribe(found, item, again=True)
     if as_json:
         from tunehook.operations.documents import created_subscription_document
 
@@ -127,7 +136,7 @@ def show_subscription(subscription_id: Id, as_json: AsJson = False, stack: Stack
 
         out.json(subscription_document(view, secret, deliveries))
     out.fields(_fields(view, secret))
-    print_webhooks(out, deliveries)
+    print_webhooks(out, deliveries, {} if as_json else held_back(found, deliveries))
 
 
 def _fields(view: SubscriptionView, secret: SecretVersions) -> list[tuple[str, object]]:
@@ -175,12 +184,82 @@ def _providers(subscription: Subscription) -> str:
 
 
 @app.command("delete")
-def delete_subscription(subscription_id: Id, as_json: AsJson = False, stack: StackName = None) -> None:
-    """Delete a subscription. Its webhooks that are under way are given up."""
-    out = Output(as_json)
-    subscriptions.delete_subscription(find_stack(stack), subscription_id)
+def delete_subscription(
+    subscription_id: Id, yes: Yes = False, as_json: AsJson = False, stack: StackName = None
+) -> None:
+    """Delete a subscription, after a question on a terminal. Its pending webhooks are given up."""
+    out, found = Output(as_json), find_stack(stack)
+    confirm(lambda: _loss(found, subscription_id), yes=yes)
+    subscriptions.delete_subscription(found, subscription_id)
     out.json({"subscription_id": subscription_id, "deleted": True})
     out.line(f"Deleted {printable(subscription_id)}.")
+
+
+def _loss(stack: Stack, subscription_id: str) -> str:
+    view = subscriptions.get_subscription(stack, subscription_id)
+    pending = subscriptions.pending_deliveries(stack, subscription_id)
+    at_least = "at least " if pending == 100 else ""
+    lost = (
+        f"{at_least}{counted(pending, 'pending webhook')} will be given up" if pending else "none is pending"
+    )
+    return f"Delete {printable(subscription_id)}, {printable(str(view.item.get('url')))} ({lost})?"
+
+
+@app.command("set")
+def set_subscription(
+    subscription_id: Id,
+    url: Annotated[
+        str | None, typer.Option(help="Where webhooks are sent to from now on.", show_default="as it is")
+    ] = None,
+    events: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--event",
+            help=f"{', '.join(SUBSCRIBABLE)}; in place of those before; may be given more than once.",
+            show_default="as they are",
+        ),
+    ] = None,
+    providers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--provider",
+            help="Only tasks of this provider, in place of those before; '' for all; may be given more than once.",
+            show_default="as they are",
+        ),
+    ] = None,
+    format: Annotated[  # noqa: A002 - the name of the field
+        str | None,
+        typer.Option(help="The body: standard, provider or cloudevents.", show_default="as it is"),
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(help="'NAME: VALUE' that each request carries, in place of those before; '' for none."),
+    ] = None,
+    description: Annotated[
+        str | None, typer.Option(help="What it is for; for people.", show_default="as it is")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Although the URL is subscribed to the same already.")
+    ] = False,
+    as_json: AsJson = False,
+    stack: StackName = None,
+) -> None:
+    """Change what is named of a subscription. Its id and its secret stay."""
+    out, found = Output(as_json), find_stack(stack)
+    fields = {
+        "url": url,
+        "events": events or None,
+        "providers": [each for each in providers if each] if providers else None,
+        "format": format,
+        "headers": _headers([each for each in header if each]) if header else None,
+        "description": description,
+    }
+    changes = {name: value for name, value in fields.items() if value is not None}
+    if not changes:
+        raise InvalidInput("ID", "nothing is to be changed: name a field, such as --event or --url")
+    view = subscriptions.change_subscription(found, subscription_id, changes, again=again)
+    out.json(view)
+    out.line(f"Changed {printable(subscription_id)}. This takes effect within 15 seconds.")
 
 
 @app.command("disable")
@@ -190,7 +269,7 @@ def disable_subscription(subscription_id: Id, as_json: AsJson = False, stack: St
     was_enabled = subscriptions.disable_subscription(find_stack(stack), subscription_id)
     out.json({"subscription_id": subscription_id, "enabled": False, "was_enabled": was_enabled})
     undo = f"`tunehook subscriptions enable {name}` undoes it"
-    done = f"Disabled {name}. This counts within 15 seconds; {undo}."
+    done = f"Disabled {name}. This takes effect within 15 seconds; {undo}."
     out.line(done if was_enabled else f"{name} is disabled already.")
 
 
@@ -200,10 +279,12 @@ def enable_subscription(subscription_id: Id, as_json: AsJson = False, stack: Sta
     out, name = Output(as_json), printable(subscription_id)
     was_enabled = subscriptions.enable_subscription(find_stack(stack), subscription_id)
     out.json({"subscription_id": subscription_id, "enabled": True, "was_enabled": was_enabled})
-    out.line(f"Enabled {name}. This counts within 15 seconds.")
+    out.line(f"Enabled {name}. This takes effect within 15 seconds.")
     if not was_enabled:
-        since = "or as long ago as it was disabled, at most 14d."
-        out.line(f"What it missed: `tunehook deliveries recover {name} --since 2h`, {since}")
+        out.line(
+            f"What it missed meanwhile: `tunehook deliveries recover {name} --since 2h` sends it, also of tasks that "
+            "ended while it was disabled; give the time since then, at most 14d."
+        )
 
 
 @app.command("rotate-secret")

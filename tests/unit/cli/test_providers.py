@@ -41,7 +41,7 @@ def test_set_replaces_one_entry_and_keeps_the_others_whatever_they_are(
     others = {"broken": {"kind": "nope", "x": [1]}, "a name!": 7, "other": ENTRY}
     providers(json.dumps({"my-gw": {"kind": "qhaigc"}} | others))
     result = tunehook(*SET, "--api-key", KEY)
-    assert result.stdout.startswith("Replaced the provider my-gw")
+    assert result.stdout.startswith("Changed the provider my-gw")
     assert providers() == {"my-gw": ENTRY} | others
 
 
@@ -190,7 +190,7 @@ def test_check_says_what_came_back(tunehook: Any, providers: Providers, sandbox:
     assert result.exit_code == 0
     lines = {line[:13].strip(): line[13:].strip() for line in result.stdout.splitlines()}
     assert lines["asked about"] == "task task-1"
-    assert lines["came back"].startswith("HTTP 200, application/json")
+    assert lines["response"].startswith("HTTP 200, application/json")
     assert lines["outcome"] == "completed, with 2 clips"
 
 
@@ -328,3 +328,40 @@ def test_two_that_are_set_at_once_are_both_kept(
     assert sorted(providers()) == ["mine", "other"]
     assert json.loads(tunehook("providers", "remove", "mine", "--json").stdout)["removed"] is True
     assert list(providers()) == ["other"]
+
+
+def test_set_changes_what_is_named_and_nothing_else(tunehook: Any, providers: Providers) -> None:
+    providers(json.dumps({"my-gw": ENTRY | {"max_concurrency": 4, "batch": False}}))
+    assert tunehook("providers", "set", "my-gw", "--api-key", f"{KEY}-2").exit_code == 0
+    assert providers()["my-gw"] == ENTRY | {"max_concurrency": 4, "batch": False, "api_key": f"{KEY}-2"}
+    assert tunehook("providers", "set", "my-gw", "--batch").exit_code == 0
+    assert providers()["my-gw"]["batch"] is True
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        (("new", "--kind", "suno"), "--base-url: is needed: no provider new is configured yet"),
+        (("new",), "--kind: is needed: no provider new is configured yet"),
+        (("my-gw",), "NAME: nothing is to be changed: name a field, such as --api-key"),
+    ],
+)
+def test_set_says_what_is_missing(
+    tunehook: Any, providers: Providers, args: tuple[str, ...], complaint: str
+) -> None:
+    providers(json.dumps({"my-gw": ENTRY}))
+    result = tunehook("providers", "set", *args)
+    assert (result.exit_code, result.stderr) == (2, f"tunehook: {complaint}\n")
+    assert providers() == {"my-gw": ENTRY}
+
+
+def test_remove_asks_on_a_terminal_and_names_what_waits(
+    tunehook: Any, providers: Providers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunehook_cli.asking.is_terminal", lambda: True)
+    providers(json.dumps({"my-gw": ENTRY}))
+    result = tunehook("providers", "remove", "my-gw", input="n\n")
+    assert (result.exit_code, providers()) == (2, {"my-gw": ENTRY})
+    assert "Remove the provider my-gw (no task waits for it; its key is not kept)?" in result.stderr
+    assert tunehook("providers", "remove", "my-gw", "--yes").exit_code == 0
+    assert providers() == {}

@@ -448,3 +448,66 @@ def test_what_gets_no_webhooks_gets_no_test(
     result = tunehook("subscriptions", "test", "a")
     assert (result.exit_code, result.output) == (2, f"tunehook: {complaint}\n")
     assert items("DeliveriesTable") == messages() == []
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tunehook_cli.asking.is_terminal", lambda: True)
+    monkeypatch.setattr("tunehook_cli.commands.subscriptions.is_terminal", lambda: True)
+
+
+def test_delete_asks_on_a_terminal_and_names_what_is_lost(tunehook: Any, stack: None, terminal: None) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL})
+    tunehook("subscriptions", "test", "a", "--wait", "0")
+    result = tunehook("subscriptions", "delete", "a", input="n\n")
+    assert (result.exit_code, len(items(TABLE))) == (2, 1)
+    assert f"Delete a, {URL} (1 pending webhook will be given up)?" in result.stderr
+    assert tunehook("subscriptions", "delete", "a", input="y\n").exit_code == 0
+    assert items(TABLE) == []
+
+
+def test_delete_asks_nothing_with_yes(tunehook: Any, stack: None, terminal: None) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL})
+    result = tunehook("subscriptions", "delete", "a", "--yes", "--json")
+    assert (result.exit_code, result.stderr, items(TABLE)) == (0, "", [])
+
+
+@pytest.mark.parametrize(("answer", "count"), [("n", 1), ("y", 2)])
+def test_subscribe_asks_on_a_terminal_before_it_doubles(
+    tunehook: Any, stack: None, terminal: None, answer: str, count: int
+) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL})
+    result = tunehook("subscribe", URL, input=f"{answer}\n")
+    assert "is subscribed already, as a (enabled)" in result.stderr
+    assert len(items(TABLE)) == count
+
+
+def test_set_changes_what_is_named_and_nothing_else(tunehook: Any, stack: None) -> None:
+    given = {"subscription_id": "a", "url": URL, "providers": ["suno"], "headers": {"x-a": "1"}, "mine": 7}
+    put(TABLE, given)
+    args = ("--event", "task.failed", "--format", "provider", "--provider", "")
+    result = tunehook("subscriptions", "set", "a", *args)
+    assert result.stdout == "Changed a. This takes effect within 15 seconds.\n"
+    (item,) = items(TABLE)
+    assert item == given | {"events": ["task.failed"], "format": "provider", "providers": []}
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        ((), "ID: nothing is to be changed"),
+        (("--event", "task.done"), "--event: must be among"),
+        (("--url", "ftp://x"), "--url: "),
+        (("--url", "https://other.example/"), "--url: is subscribed already, as b (enabled)"),
+    ],
+)
+def test_set_refuses_what_would_be_of_no_use(
+    tunehook: Any, stack: None, args: tuple[str, ...], complaint: str
+) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL})
+    put(TABLE, {"subscription_id": "b", "url": "https://other.example/"})
+    before = items(TABLE)
+    result = tunehook("subscriptions", "set", "a", *args)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"tunehook: {complaint}")
+    assert items(TABLE) == before

@@ -11,7 +11,8 @@ URL = "https://receiver.example/"
 
 
 def messages() -> list[dict[str, Any]]:
-    return received(client("sqs").get_queue_url(QueueName="deliveries")["QueueUrl"])
+    queue: str = client("sqs").get_queue_url(QueueName="deliveries")["QueueUrl"]
+    return received(queue)
 
 
 def sent() -> Delivery:
@@ -75,12 +76,13 @@ def test_a_sample_that_is_not_taken_in_time_is_a_failure(tunehook: Any, stack: N
 def test_what_cannot_be_sent_is_refused_by_its_name(
     tunehook: Any, stack: None, args: tuple[str, ...], complaint: str
 ) -> None:
-    for name, fields in {
+    subscriptions: dict[str, dict[str, Any]] = {
         "a": {},
         "off": {"enabled": False},
         "gw": {"format": "provider"},
         "bad": {"format": "xml"},
-    }.items():
+    }
+    for name, fields in subscriptions.items():
         put("SubscriptionsTable", {"subscription_id": name, "url": URL, **fields})
     result = tunehook("trigger", *args)
     assert result.exit_code == 2

@@ -1,6 +1,6 @@
 import pytest
 
-from tunehook.operations.probe import Probe, describe_probe
+from tunehook.operations.probe import Probe, describe_probe, verdict
 from tunehook.providers.outcomes import (
     Completed,
     CompletedWithoutResults,
@@ -26,9 +26,9 @@ RESULT = TaskResult(clips=(), submitted_at=None, started_at=None, finished_at=No
         (
             Pending("queued", "NEW", known=False),
             True,
-            'its status word is "NEW", which tunehook does not know',
+            "status NEW, which tunehook does not know",
         ),
-        (Pending("queued", ""), True, "it names no status"),
+        (Pending("queued", ""), True, "no status"),
         (NotFound(), True, "the provider takes the key and knows no such task"),
         (Throttled(3.0), False, "throttled: the provider does not want to be asked now, for 3 s"),
         (Unauthorised("no such key"), False, "the provider refuses the key: no such key"),
@@ -45,3 +45,19 @@ def test_an_id_that_no_request_can_carry_was_not_asked_about() -> None:
     probe = Probe("..", None, 0.0, NotFound())
     assert describe_probe(probe) == "not asked: no request can carry this task id"
     assert not probe.useful
+    assert verdict(probe) == "not known: no request can carry this task id"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        (NotFound(), "ok: the key is accepted"),
+        (Pending("queued", "QUEUED"), "ok: the key is accepted"),
+        (Unauthorised("no such key", reason="key"), "refused: the provider does not accept the key"),
+        (Unauthorised("no credit", reason="credit"), "refused: the account has no credit left"),
+        (Throttled(3.0), "not known: the provider does not want to be asked now"),
+        (Transient("bad JSON"), "not known: there was no usable response"),
+    ],
+)
+def test_the_verdict_says_in_plain_words_whether_the_key_is_accepted(outcome: Outcome, said: str) -> None:
+    assert verdict(Probe("task", "HTTP 200, application/json", 0.1, outcome)) == said

@@ -58,6 +58,10 @@ class SubscriptionsTable(TableGateway):
         is_failing = Attr("failing_since_ms").exists()
         self._table.update(_key(subscription_id), remove=["failing_since_ms"], condition=is_failing)
 
+    def change(self, subscription_id: str, values: Mapping[str, Any]) -> bool:
+        """Set attributes of an item, and leave the others; return False if there is none."""
+        return self._update(subscription_id, values)
+
     def disable(self, subscription_id: str, reason: str) -> None:
         """Disable a subscription for a reason, and forget since when it fails."""
         self._update(subscription_id, {"enabled": False, "disabled_reason": reason}, _FAILING)

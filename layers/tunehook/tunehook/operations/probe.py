@@ -183,6 +183,22 @@ def advise(
     return None
 
 
+def verdict(probe: Probe) -> str:
+    """Say in plain words whether the key is accepted."""
+    if probe.useful:
+        return "ok: the key is accepted"
+    match probe.outcome:
+        case Unauthorised(reason="credit"):
+            return "refused: the account has no credit left"
+        case Unauthorised():
+            return "refused: the provider does not accept the key"
+        case Throttled():
+            return "not known: the provider does not want to be asked now"
+        case Transient():
+            return "not known: there was no usable response"
+    return "not known: no request can carry this task id"
+
+
 def describe_probe(probe: Probe, *, was_accepted: bool = False) -> str:
     """Say what the outcome of a probe means; `was_accepted`: whether its key was accepted before."""
     match probe.outcome:
@@ -195,7 +211,7 @@ def describe_probe(probe: Probe, *, was_accepted: bool = False) -> str:
         case SeemsFailed(reason):
             return f"pending, but it seems to have failed: {reason}"
         case Pending(phase, word, known=known):
-            written = f'its status word is "{word}"' if word else "it names no status"
+            written = f"status {word}" if word else "no status"
             unknown = "" if known else ", which tunehook does not know and takes for pending"
             return f"pending ({phase}): {written}{unknown}"
         case NotFound() if probe.answer is None:

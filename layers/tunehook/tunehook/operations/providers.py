@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from tunehook.errors import InvalidInput, NotFound
 from tunehook.operations.stack import Stack
+from tunehook.operations.text import visible
 from tunehook.providers.config import ConfiguredProviders, ProviderConfig, parse_providers, read_providers
+
+NEEDED: Final = ("kind", "base_url", "api_key")
+"""What a provider cannot be without."""
 
 
 def list_providers(stack: Stack) -> ConfiguredProviders:
@@ -64,6 +68,44 @@ def set_provider(stack: Stack, config: ProviderConfig) -> bool:
     True
     """
     return stack.change_providers(lambda secret: with_provider(secret, config))
+
+
+def change_provider(stack: Stack, name: str, fields: Mapping[str, Any]) -> tuple[ProviderConfig, bool]:
+    """Set fields of a provider and leave its others, or add it; return it as it is now, and whether there was one.
+
+    Raises `InvalidInput` for the first field at fault, a new provider's that is missing among them.
+
+    >>> change_provider(stack, "suno", {"max_concurrency": 4})[0].kind
+    'suno'
+    """
+    return stack.change_providers(lambda secret: _with_fields(secret, name, fields))
+
+
+def _with_fields(
+    secret_json: str, name: str, fields: Mapping[str, Any]
+) -> tuple[str, tuple[ProviderConfig, bool]]:
+    known = _entries(secret_json).get(name)
+    kept = known.items() if isinstance(known, dict) else ()
+    present = {field: value for field, value in kept if field in ProviderConfig.model_fields}
+    if present and not fields:
+        raise InvalidInput("name", "nothing is to be changed: name a field, such as --api-key")
+    for field in NEEDED:
+        if field not in present and field not in fields:
+            given = ", here or as TUNEHOOK_API_KEY" if field == "api_key" else ""
+            raise InvalidInput(field, f"is needed{given}: no provider {visible(name)} is configured yet")
+    config = check_entry(name, {**present, **fields})
+    changed, existed = with_provider(secret_json, config)
+    return changed, (config, existed)
+
+
+def pending_tasks(stack: Stack, name: str) -> int:
+    """Count the tasks that wait for a provider's answer, in the work index.
+
+    >>> pending_tasks(stack, "suno")
+    0
+    """
+    shards = range(stack.shard_count)
+    return sum(task.key.provider == name for each in shards for task in stack.tasks.work(each).pending)
 
 
 def remove_provider(stack: Stack, name: str) -> None:

@@ -91,7 +91,9 @@ def sample_event(kind: str, recipient: Recipient, bucket: str, now_ms: int) -> D
         raise InvalidInput("event", f"the format {recipient.format} does not tell of {event}")
     task_id, failed = f"sample-{secrets.token_hex(8)}", event is WebhookType.TASK_FAILED
     is_own = recipient.format is Format.PROVIDER
-    content = _task_object(task_id, failed) if is_own else _sample_data(task_id, failed, bucket, now_ms)
+    content = (
+        _task_object(task_id, failed, now_ms) if is_own else _sample_data(task_id, failed, bucket, now_ms)
+    )
     return new_delivery(
         event_id=f"evt_{secrets.token_hex(16)}",
         subscription_id=recipient.subscription_id,
@@ -148,7 +150,7 @@ def _sample_clip(number: int, task_id: str, now_ms: int) -> dict[str, Any]:
     }
 
 
-def _task_object(task_id: str, failed: bool) -> dict[str, Any]:
+def _task_object(task_id: str, failed: bool, now_ms: int) -> dict[str, Any]:
     """Write a task as suno gateways do (docs/provider-contracts.md, "At a glance")."""
     host = "https://cdn.example.com"
     clips = [
@@ -166,6 +168,10 @@ def _task_object(task_id: str, failed: bool) -> dict[str, Any]:
     ]
     return {
         "task_id": task_id,
+        "action": "MUSIC",
+        "submit_time": now_ms // 1000 - 95,
+        "start_time": now_ms // 1000 - 94,
+        "finish_time": now_ms // 1000 - 12,
         "status": "FAILURE" if failed else "SUCCESS",
         "fail_reason": _REASON if failed else "",
         "progress": "100%",

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from tunehook.deliveries import Delivery, message_for
+from tunehook.deliveries import Delivery, DeliveryStatus, message_for
 from tunehook.errors import Conflict, InvalidInput, NotFound, Unavailable
 from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.operations.sample_event import sample_delivery, sample_event
@@ -90,17 +90,54 @@ def subscribe(
     """
     item = {"subscription_id": f"sub_{secrets.token_hex(8)}", **item}
     new = check_subscription(item, stack.network_policy)
-    for known in [] if again else list_subscriptions(stack):
-        if known.subscription is not None and known.subscription.doubles(new):
-            name = visible(known.subscription.subscription_id)
+    if not again:
+        _check_single(stack, new)
+    signing = _secret_of(stack, new.subscription_id, 1)
+    stack.subscriptions.create(item)
+    return SubscriptionView(item, new), signing
+
+
+def change_subscription(
+    stack: Stack, subscription_id: str, changes: Mapping[str, Any], *, again: bool = False
+) -> SubscriptionView:
+    """Set fields of a subscription and leave the others; its secret stays, and takes no part in it.
+
+    Raises `NotFound` if there is none; `InvalidInput` for the first field that would not be acceptable; `Conflict` as
+    `subscribe` does.
+
+    >>> change_subscription(stack, "sub-1", {"events": ["task.failed"]}).item["url"]
+    'https://x.example/hook'
+    """
+    item = {**get_subscription(stack, subscription_id).item, **changes}
+    new = check_subscription(item, stack.network_policy)
+    if not again:
+        _check_single(stack, new)
+    if not stack.subscriptions.change(subscription_id, changes):
+        raise no_such_subscription(subscription_id)
+    return SubscriptionView(item, new)
+
+
+def _check_single(stack: Stack, new: Subscription) -> None:
+    """Raise `Conflict` if by another subscription the same would come to its URL twice."""
+    for known in list_subscriptions(stack):
+        other = known.subscription
+        if other is not None and other.subscription_id != new.subscription_id and other.doubles(new):
+            name = visible(other.subscription_id)
             raise Conflict(
                 "url",
                 f"is subscribed already, as {name} ({known.state}): the same would come twice, under different ids. "
                 f"`tunehook subscriptions secret {name}` prints its secret; --again subscribes it once more",
             )
-    signing = _secret_of(stack, new.subscription_id, 1)
-    stack.subscriptions.create(item)
-    return SubscriptionView(item, new), signing
+
+
+def pending_deliveries(stack: Stack, subscription_id: str, limit: int = 100) -> int:
+    """Count the pending deliveries of a subscription, at most `limit`.
+
+    >>> pending_deliveries(stack, "sub-1")
+    0
+    """
+    pending = (DeliveryStatus.PENDING,)
+    return len(stack.deliveries.latest(subscription_id=subscription_id, statuses=pending, limit=limit))
 
 
 def _secret_of(stack: Stack, subscription_id: str, version: int) -> SigningSecret:
