@@ -30,7 +30,8 @@ class Section(NamedTuple):
 
 
 def text_of(path: str) -> str:
-    return (ROOT / path).read_text(encoding="utf-8")
+    text: str = (ROOT / path).read_text(encoding="utf-8")
+    return text
 
 
 def sections(path: str) -> list[Section]:

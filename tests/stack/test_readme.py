@@ -162,7 +162,7 @@ def test_a_reader_pastes_the_blocks_in_order(
 def interrupt(kind: str, other: Shell) -> None:
     """Press Ctrl-C: the prompt comes back, and the command has said nothing of an error."""
     other.interrupt()
-    other.type("printf '%s_was_the_status\\n' $?\n")
+    other.type("printf '\\n%s_was_the_status\\n' $?\n")
     printed = other.read_until("_was_the_status\n", HANG_S)
     assert "Traceback" not in printed, printed
     status = printed.removesuffix("_was_the_status\n").rpartition("\n")[2]
@@ -172,8 +172,8 @@ def interrupt(kind: str, other: Shell) -> None:
 
 def the_code_works(first: Shell, folder: Path, environment: dict[str, str]) -> None:
     """Run the README's Python and Node with the environment that the blocks have made."""
-    names = ("TASKS_TABLE", "RESULTS_BUCKET", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION")
-    names = (*names, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    of_aws = ("ENDPOINT_URL", "REGION", "DEFAULT_REGION", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
+    names = ["TASKS_TABLE", "RESULTS_BUCKET", *(f"AWS_{each}" for each in of_aws)]
     _, printed = first.paste("".join(f"printf '%s=%s\\n' {name} \"${name}\"\n" for name in names), HANG_S)
     here = dict(line.split("=", 1) for line in printed.splitlines() if line.split("=")[0] in names)
     assert set(here) == set(names)

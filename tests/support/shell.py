@@ -7,11 +7,11 @@ import fcntl
 import os
 import pty
 import re
-import select
 import signal
 import struct
 import subprocess
 import termios
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ class Shell:
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
         modes = termios.tcgetattr(theirs)
-        modes[3] &= ~termios.ECHO
+        modes[3] = modes[3] & ~termios.ECHO | termios.NOFLSH
         termios.tcsetattr(theirs, termios.TCSANOW, modes)
         self._terminal = ours
         self._process = subprocess.Popen(
@@ -45,6 +45,19 @@ class Shell:
         )
         os.close(theirs)
         self._count = 0
+        self._printed = b""
+        self._shown = 0
+        self._is_over = False
+        # All the time: what nobody reads stops whatever prints it.
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        # Linux says by an error that the other end is closed.
+        with contextlib.suppress(OSError):
+            while read := os.read(self._terminal, 65536):
+                self._printed += read
+        self._is_over = True
 
     def type(self, text: str) -> None:
         """Type text, as it stands; return at once."""
@@ -76,15 +89,14 @@ class Shell:
 
     def read_until(self, text: str, within_s: float) -> str:
         """Return what is printed up to a text, without escape sequences; raise `AssertionError` if it does not come."""
-        printed, give_up_at = b"", time.monotonic() + within_s
-        while text not in (shown := _ESCAPES.sub("", printed.decode(errors="replace"))):
+        give_up_at = time.monotonic() + within_s
+        while text not in (shown := _ESCAPES.sub("", self._printed.decode(errors="replace"))[self._shown :]):
+            assert not self._is_over, f"the shell has ended before {text!r}\n{shown}"
             assert time.monotonic() < give_up_at, f"not within {within_s:g} s: {text!r}\n{shown}"
-            if select.select([self._terminal], [], [], 0.5)[0]:
-                try:
-                    printed += os.read(self._terminal, 65536)
-                except OSError:  # Linux says so that the other end is closed
-                    raise AssertionError(f"the shell has ended before {text!r}\n{shown}") from None
-        return shown
+            time.sleep(0.05)
+        end = shown.index(text) + len(text)
+        self._shown += end
+        return shown[:end]
 
     def interrupt(self) -> None:
         """Press Ctrl-C."""
@@ -94,9 +106,9 @@ class Shell:
         """End the shell and what it runs."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGHUP)
-        with contextlib.suppress(OSError):
-            os.close(self._terminal)
         self._process.wait(timeout=60)
+        self._reader.join(timeout=60)
+        os.close(self._terminal)
 
 
 @contextmanager
