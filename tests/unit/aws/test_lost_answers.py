@@ -216,6 +216,9 @@ CASES = [
     Case("SubscriptionsTable.create", None, lambda table: table.create(SUBSCRIPTION)),
     Case("SubscriptionsTable.delete", SUBSCRIPTION, lambda table: table.delete("sub")),
     Case(
+        "SubscriptionsTable.change", SUBSCRIPTION, lambda table: table.change("sub", {"format": "provider"})
+    ),
+    Case(
         "SubscriptionsTable.mark", SUBSCRIPTION, lambda table: table.mark("sub", "url: no URL"), None, "set"
     ),
     Case(

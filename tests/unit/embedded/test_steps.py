@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 from rich.console import Console
+from tests.support.patience import HANG_S
 
 from tunehook_local.steps import Steps
 
@@ -29,16 +30,18 @@ class VirtualTime:
             return False
         self.now = self._work_s
         self.is_over.set()
-        return is_done.wait(10)
+        return is_done.wait(HANG_S)
 
 
 def test_a_line_at_the_start_signs_of_life_and_one_at_the_end() -> None:
-    time = VirtualTime(work_s=21)
+    virtual = VirtualTime(work_s=21)
     printed: list[tuple[float, str]] = []
-    steps = Steps(lambda line: printed.append((time.now, line)), total=3, clock=time.clock, wait=time.wait)
+    steps = Steps(
+        lambda line: printed.append((virtual.now, line)), total=3, clock=virtual.clock, wait=virtual.wait
+    )
 
     with steps.step("deploying it", 15, lambda: "2 of 5 webhooks"):
-        assert time.is_over.wait(10)
+        assert virtual.is_over.wait(HANG_S)
 
     assert printed[:2] == [(0, "1/3 deploying it (about 15 s)"), (4, "  ... 4 s, 2 of 5 webhooks")]
     assert printed[-1] == (21, "  done in 21.0 s")
@@ -56,10 +59,10 @@ def test_a_step_that_fails_ends_its_signs_and_is_not_called_done() -> None:
 
 
 def test_without_signs_a_step_is_only_announced() -> None:
-    time = VirtualTime(work_s=0)
+    virtual = VirtualTime(work_s=0)
     printed: list[str] = []
-    with Steps(printed.append, signs=False, clock=time.clock).step("building", 3):
-        time.now = 9.0
+    with Steps(printed.append, signs=False, clock=virtual.clock).step("building", 3):
+        virtual.now = 9.0
 
     assert printed == ["building (about 3 s)"]
 

@@ -359,6 +359,11 @@ def test_a_link_that_cannot_be_made_one_is_told_where_there_is_no_file(name: str
     assert read_clip({name: " "}).unusable == ()
 
 
+def test_what_is_quoted_of_an_unusable_link_has_no_data_in_the_middle_of_it_either() -> None:
+    written = 'see "data:audio/mpeg;base64,SUQz" and <data:text/html;base64,SUQz>'
+    assert read_clip({"audio_url": written}).unusable == ('audio_url: see "data:" and <data:>',)
+
+
 def test_the_better_of_two_links_is_the_file_and_the_other_the_fallback() -> None:
     both = read_clip({"audio_url": "https://h/1", "songUrl": "https://h/2"}).clip
     assert (both.audio_url, both.audio_source_url) == ("https://h/1", "https://h/2")

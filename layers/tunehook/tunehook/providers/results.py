@@ -342,7 +342,7 @@ def is_message(entry: Any) -> bool:
 def quoted(value: Any) -> str:
     """Return the beginning of what cannot be made a link; never what a ``data:`` URI holds."""
     value = "data: (not a file that can be read)" if coerce.is_data(value := coerce.address(value)) else value
-    return str(value).strip()[:_MAX_QUOTED]
+    return coerce.without_data(str(value).strip())[:_MAX_QUOTED]
 
 
 def _inline(source: Mapping[str, Any], keys: Iterable[str]) -> bytes | None:
