@@ -21,7 +21,7 @@ SIGN_EVERY_S: Final = 4.0
 class Steps:
     """Prints with `print_line`; with a `console` that is a terminal, a bar moves while a step runs.
 
-    With `total` the steps are numbered. Without `signs` each step is only announced: a picture
+    With `count` the steps are numbered. Without `signs` each step is only announced: a picture
     shows no time that depends on the machine.
     """
 
@@ -30,14 +30,14 @@ class Steps:
         print_line: PrintLine,
         console: Console | None = None,
         *,
-        total: int | None = None,
+        count: int | None = None,
         signs: bool = True,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
         self._print_line, self._clock, self._wait = print_line, clock, wait
         self._console = console if signs and console is not None and console.is_terminal else None
-        self._number, self._total = 0, total
+        self._number, self._count = 0, count
         self._has_signs = signs and self._console is None
 
     @contextmanager
@@ -45,7 +45,7 @@ class Steps:
         """Announce a step and how long it usually takes; show `status`, or the time gone by, until it is done."""
         started = self._clock()
         self._number += 1
-        number = f"{self._number}/{self._total} " if self._total else ""
+        number = f"{self._number}/{self._count} " if self._count else ""
         self._print_line(f"{number}{what} (about {takes_s} s)")
         with self._sign_of_life(started, takes_s, status):
             yield

@@ -72,7 +72,7 @@ def main(*arguments: str) -> int:
     home = Home(checkout() / ".tunehook" / "demo")
     keep = os.environ.get("KEEP") == "1"
     print_line = partial(_print_line, console)
-    steps = Steps(print_line, console, total=7 if keep else 8, signs=picture is None)
+    steps = Steps(print_line, console, count=7 if keep else 8, signs=picture is None)
     try:
         console.print(_INTRODUCTION)
         with raise_on_signals():

@@ -37,7 +37,7 @@ def test_a_line_at_the_start_signs_of_life_and_one_at_the_end() -> None:
     virtual = VirtualTime(work_s=21)
     printed: list[tuple[float, str]] = []
     steps = Steps(
-        lambda line: printed.append((virtual.now, line)), total=3, clock=virtual.clock, wait=virtual.wait
+        lambda line: printed.append((virtual.now, line)), count=3, clock=virtual.clock, wait=virtual.wait
     )
 
     with steps.step("deploying it", 15, lambda: "2 of 5 webhooks"):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 LAYER = Path(__file__).parents[3] / "layers" / "tunehook"
+PROVIDERS = "import tunehook.providers.client, tunehook.providers.kinds; "
 FORBIDDEN = {"boto3", "botocore", "aws_lambda_powertools", "moto", "aiohttp", "httpx", "pydantic"}
 
 
@@ -25,6 +26,6 @@ def test_the_layer_imports_nothing_of_aws_no_http_library_and_no_models() -> Non
 def test_beside_itself_and_the_standard_library_the_layer_imports_one_package() -> None:
     before, after = (
         {name.partition(".")[0] for name in imported(f"{code}import sys; print(*sys.modules)").stdout.split()}
-        for code in ("", "import tunehook.providers.client, tunehook.providers.kinds; ")
+        for code in ("", PROVIDERS)
     )
     assert after - before - sys.stdlib_module_names == {"aiolimiter", "tunehook"}
