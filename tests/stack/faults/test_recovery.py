@@ -279,7 +279,7 @@ def test_what_lies_in_every_dead_letter_queue_ends_well_once_it_is_redriven(
         Rule("sqs", "ChangeMessageVisibility*", denied, where=of_queue(deployed, "FulfillmentQueue")),
     ]
     with fault(deployed, *rules), impatient(deployed, "FulfillmentQueue"):
-        assert re.match(r"Removed \d+ records?: every start", redriven(DeadLetters.POLLER))
+        assert re.match(r"Removed \d+ records?: the next run", redriven(DeadLetters.POLLER))
         # Its coming starts a poller at once, which the schedule would do within the minute.
         tasks[last] = "musicmint"
         put(last, "musicmint", notify_hook=books.hooks[hook])
