@@ -3,11 +3,12 @@ from botocore.exceptions import (
     ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
+    NoRegionError,
     ParamValidationError,
     UnauthorizedSSOTokenError,
 )
 
-from tunehook.aws.error_messages import describe_error
+from tunehook.aws.error_messages import describe_error, is_denied, is_transient
 
 
 def refusal(code: str, message: str = "because") -> ClientError:
@@ -44,3 +45,35 @@ def test_an_answer_of_aws_is_put_into_words(error: Exception, words: str) -> Non
 @pytest.mark.parametrize("bug", [KeyError("x"), ValueError("x"), ParamValidationError(report="x")])
 def test_a_bug_is_not_put_into_words(bug: Exception) -> None:
     assert describe_error(bug) is None
+
+
+def answered(status: int, code: str = "X") -> ClientError:
+    return ClientError(
+        {"Error": {"Code": code, "Message": ""}, "ResponseMetadata": {"HTTPStatusCode": status}}, "GetItem"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (answered(500), True),
+        (answered(503), True),
+        (answered(499), False),
+        (answered(400), False),
+        (answered(400, "ThrottlingException"), True),
+        (refusal("ThrottlingException"), True),
+        (refusal("X"), False),
+        (EndpointConnectionError(endpoint_url="http://x/"), True),
+        (ConnectTimeoutError(endpoint_url="http://x/"), True),
+        (NoRegionError(), False),
+        (ValueError(), False),
+    ],
+)
+def test_what_may_pass_by_itself_is_told_from_what_does_not(error: Exception, passes: bool) -> None:
+    assert is_transient(error) is passes
+
+
+def test_who_may_not_is_told_from_who_is_not_known() -> None:
+    assert is_denied(refusal("AccessDenied"))
+    assert not is_denied(refusal("ExpiredToken"))
+    assert not is_denied(EndpointConnectionError(endpoint_url="http://x/"))
