@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from botocore.exceptions import (
     ClientError,
@@ -48,9 +50,8 @@ def test_a_bug_is_not_put_into_words(bug: Exception) -> None:
 
 
 def answered(status: int, code: str = "X") -> ClientError:
-    return ClientError(
-        {"Error": {"Code": code, "Message": ""}, "ResponseMetadata": {"HTTPStatusCode": status}}, "GetItem"
-    )
+    response: Any = {"Error": {"Code": code, "Message": ""}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "GetItem")
 
 
 @pytest.mark.parametrize(

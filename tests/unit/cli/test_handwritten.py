@@ -133,6 +133,11 @@ def test_what_cannot_be_shown_is_named() -> None:
     )
 
 
+def test_a_number_that_is_written_as_a_text_is_none() -> None:
+    task = TaskView.of(ENDED | {"submitted_at_ms": "1800000000000"})
+    assert (task.submitted_at_ms, task.unreadable) == (None, ("submitted_at_ms",))
+
+
 def interrupt(_: float) -> None:
     raise KeyboardInterrupt
 
