@@ -15,6 +15,7 @@ from poller.poll_loop import STOP_BEFORE_MS
 from tunehook import __version__
 from tunehook.aws.tasks import ENDED_INDEX, OF_EARLIER_RUNS, UNPROJECTED, WORK_INDEX
 from tunehook.http.guard import NetworkPolicy
+from tunehook.operations.dead_letters import INTAKE_TIMEOUT_S
 from tunehook.tasks import TaskKey, WorkItem
 
 FUNCTIONS = resources("AWS::Serverless::Function")
@@ -43,6 +44,9 @@ class TestFunctions:
 
     def test_fulfillment_has_time_left_when_it_stops_copying(self) -> None:
         assert FUNCTIONS["FulfillmentFunction"]["Timeout"] - KEEP_S >= 30
+
+    def test_whoever_calls_intake_waits_for_longer_than_it_may_take(self) -> None:
+        assert FUNCTIONS["IntakeFunction"]["Timeout"] + 10 < INTAKE_TIMEOUT_S
 
     def test_names_that_are_spelt_twice_are_the_same(self) -> None:
         poller, intake = (FUNCTIONS[f"{name}Function"]["FunctionName"] for name in ("Poller", "Intake"))

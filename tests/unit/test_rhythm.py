@@ -71,6 +71,14 @@ def test_an_interval_of_no_use_is_none(period_s: float) -> None:
     assert rhythm.period_ms is None
 
 
+def test_an_interval_is_forgotten_once_the_gateways_clock_is_of_no_use() -> None:
+    rhythm = Rhythm()
+    told(rhythm, polls(15, number=5))
+    assert rhythm.period_ms == 15_000
+    told(rhythm, polls(15, number=5, begins_s=103.2), clock_off_s=3600)
+    assert rhythm.period_ms is None
+
+
 def test_an_interval_that_holds_no_longer_is_forgotten() -> None:
     rhythm = Rhythm(15_000)
     told(rhythm, [3, 12, 30, 37, 61, 70, 88, 99, 130, 141])

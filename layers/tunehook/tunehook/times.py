@@ -30,11 +30,9 @@ class SteadySeconds:
 
     def __call__(self) -> float:
         seconds = self._clock() / 1000 + self._ahead_s
-        if seconds < self._last_s:
-            self._ahead_s += self._last_s - seconds
-            seconds = self._last_s
-        self._last_s = seconds
-        return seconds
+        self._last_s = max(seconds, self._last_s)
+        self._ahead_s += self._last_s - seconds
+        return self._last_s
 
 
 def to_ms(moment: datetime) -> int:

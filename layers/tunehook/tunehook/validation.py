@@ -16,7 +16,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 def first_problem(error: ValidationError, whole: str) -> InvalidInput:
     """Return an error that names the first field at fault (or `whole`, where that is none), but not its value."""
-    problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    problem = error.errors()[0]
     field = ".".join(map(str, problem["loc"])) or whole
     return InvalidInput(field, problem["msg"].removeprefix("Value error, "))
 

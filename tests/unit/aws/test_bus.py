@@ -72,6 +72,13 @@ def test_a_request_stays_below_the_services_256_kb() -> None:
     assert all(size < 256_000 for size in sizes)
 
 
+def test_an_event_that_is_larger_than_a_request_should_be_goes_alone_and_nothing_before_it() -> None:
+    service = Service()
+    large = TaskCompleted(number=1, text="x" * 250_000)
+    assert EventBus(service, BUS).put([large, *events(2)]) == [True] * 3  # type: ignore[arg-type]
+    assert service.numbers() == [[1], [0, 1]]
+
+
 def test_only_the_refused_entries_are_sent_again_after_a_pause(pauses: list[float]) -> None:
     service = Service({1, 3}, {0})
     assert EventBus(service, BUS).put(events(4)) == [True] * 4  # type: ignore[arg-type]

@@ -1,14 +1,17 @@
+from typing import Any
+
 import pytest
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
     ConnectTimeoutError,
     EndpointConnectionError,
+    NoRegionError,
     ParamValidationError,
     UnauthorizedSSOTokenError,
 )
 
-from tunehook.aws.error_messages import describe_error, is_refused
+from tunehook.aws.error_messages import describe_error, is_denied, is_refused, is_transient
 
 
 def refusal(code: str, message: str = "because") -> ClientError:
@@ -77,3 +80,34 @@ def test_what_aws_has_refused_was_not_done_unless_an_earlier_try_was(
 
 def test_what_has_no_answer_may_have_been_done() -> None:
     assert not is_refused(ConnectTimeoutError(endpoint_url="https://x"))
+
+
+def answered(status: int, code: str = "X") -> ClientError:
+    response: Any = {"Error": {"Code": code, "Message": ""}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "GetItem")
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (answered(500), True),
+        (answered(503), True),
+        (answered(499), False),
+        (answered(400), False),
+        (answered(400, "ThrottlingException"), True),
+        (refusal("ThrottlingException"), True),
+        (refusal("X"), False),
+        (EndpointConnectionError(endpoint_url="http://x/"), True),
+        (ConnectTimeoutError(endpoint_url="http://x/"), True),
+        (NoRegionError(), False),
+        (ValueError(), False),
+    ],
+)
+def test_what_may_pass_by_itself_is_told_from_what_does_not(error: Exception, passes: bool) -> None:
+    assert is_transient(error) is passes
+
+
+def test_who_may_not_is_told_from_who_is_not_known() -> None:
+    assert is_denied(refusal("AccessDenied"))
+    assert not is_denied(refusal("ExpiredToken"))
+    assert not is_denied(EndpointConnectionError(endpoint_url="http://x/"))

@@ -89,6 +89,17 @@ def test_all_are_found(states: ProviderStates) -> None:
     assert states.all() == {"gw": KNOWN, "other": ProviderState(provider="other", accepted_key="d" * 32)}
 
 
+def test_a_read_of_all_may_be_a_moment_old(states: ProviderStates) -> None:
+    dynamodb = client("dynamodb")
+    requests: list[dict[str, Any]] = []
+    dynamodb.meta.events.register(
+        "provide-client-params.dynamodb.Scan", lambda params, **_: requests.append(params)
+    )
+    assert ProviderStates(dynamodb, NAME).all() == {}
+    (request,) = requests
+    assert not request.get("ConsistentRead"), "it costs twice as much"
+
+
 def test_a_key_that_was_accepted_is_told_from_one_that_never_was() -> None:
     assert KNOWN.is_no_longer_accepted("a" * 32)
     assert not KNOWN.is_no_longer_accepted("b" * 32)

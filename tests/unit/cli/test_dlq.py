@@ -57,7 +57,14 @@ def messages(output: str) -> list[dict[str, Any]]:
 
 
 def bodies(output: str) -> list[str]:
-    return sorted(message["Body"] for message in messages(output))
+    """Return what is in a queue; a message that somebody has received, and neither removed nor put back, fails."""
+    found = sorted(message["Body"] for message in messages(output))
+    names: Any = ["ApproximateNumberOfMessagesNotVisible"]
+    attributes = client("sqs").get_queue_attributes(QueueUrl=OUTPUTS[output], AttributeNames=names)[
+        "Attributes"
+    ]
+    assert int(attributes[names[0]]) == len(found)
+    return found
 
 
 class IntakeFunction:

@@ -154,6 +154,11 @@ def test_what_a_document_cannot_tell_is_null_and_named() -> None:
     assert (told["deliveries"], told["archive"], told["unreadable"]) == ([], None, [])
 
 
+def test_a_number_that_is_written_as_a_text_is_none() -> None:
+    task = TaskView.of(ENDED | {"submitted_at_ms": "1800000000000"})
+    assert (task.submitted_at_ms, task.unreadable) == (None, ("submitted_at_ms",))
+
+
 def interrupt(_: float) -> None:
     raise KeyboardInterrupt
 

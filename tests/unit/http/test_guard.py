@@ -198,8 +198,9 @@ def test_a_scoped_address_is_judged_without_its_zone() -> None:
         ("hooks.\u2603.net", "hooks.xn--n3h.net"),
         ("cafe\u0301.example", "xn--caf-dma.example"),
         ("\uff45xample.com", "example.com"),
+        ("stra\xdfe.\u2764.ws", "xn--strae-oqa.xn--qei.ws"),
     ],
-    ids=["emoji", "emoji as a picture", "a symbol", "decomposed", "full width"],
+    ids=["emoji", "emoji as a picture", "a symbol", "decomposed", "full width", "sharp s"],
 )
 @pytest.mark.parametrize("policy", NetworkPolicy)
 def test_of_a_host_that_idna_refuses_the_form_is_named_that_is_taken(

@@ -117,6 +117,15 @@ def test_an_isatap_interface_is_judged_by_its_ipv4_address(interface: str) -> No
     assert forbidden_reason(ip_address(f"2606:4700:0:0:{interface}:808:808")) is None
 
 
+def test_an_isatap_interface_is_one_whatever_network_it_is_in() -> None:
+    assert forbidden_reason(ip_address("2606:4700:0:1:0:5efe:a9fe:a9fe"))
+
+
+@pytest.mark.parametrize("interface", ["0:5eff", "1:5efe", "201:5efe", "200:5eff"])
+def test_an_interface_beside_those_of_isatap_holds_no_ipv4_address(interface: str) -> None:
+    assert forbidden_reason(ip_address(f"2606:4700:0:0:{interface}:a9fe:a9fe")) is None
+
+
 @pytest.mark.parametrize("address", ["64:ff9b:1::808:808", "64:ff9b:1:808:8:800::"])
 def test_local_use_translation_is_forbidden_wherever_it_keeps_the_ipv4_address(address: str) -> None:
     assert forbidden_reason(ip_address(address))

@@ -908,3 +908,12 @@ async def test_a_body_is_read_for_a_second_and_no_longer_than_the_whole_may_take
             "POST", "https://h/", {}, b"", max_bytes=99, deadline_s=deadline_s
         )
         assert (reply.status, len(reply.body)) == (200, pieces)
+
+
+@pytest.mark.parametrize(
+    ("length", "reason"), [(64 * 1024, "the port"), (64 * 1024 + 1, "longer than 65536")]
+)
+async def test_a_url_has_64_kb_at_most_as_it_goes_over_the_wire(length: int, reason: str) -> None:
+    async with HttpTransport(guard=PUBLIC) as client:
+        with pytest.raises(InvalidInput, match=reason):
+            await get(client, "https://h.example:1/".ljust(length, "a"))

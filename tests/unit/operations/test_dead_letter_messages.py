@@ -43,6 +43,8 @@ def message(body: Any, attributes: dict[str, str] | None = None, **own: str) -> 
         ),
         ("deliveries", ATTEMPT, "attempt 3 of run 2 of msg_1"),
         ("intake", FAILED_BATCH, "3 new items of the Tasks table"),
+        ("intake", {"DDBStreamBatchInfo": {"batchSize": 2}}, "2 new items of the Tasks table"),
+        ("intake", {"DDBStreamBatchInfo": {"batchSize": 1}}, "1 new item of the Tasks table"),
         ("poller", FAILED_START, "a start of the poller by the intake for shard 2"),
         ("poller", {"started_by": "schedule"}, "a start of the poller by the schedule"),
         (

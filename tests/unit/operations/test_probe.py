@@ -1,6 +1,13 @@
-import pytest
+from types import SimpleNamespace
+from typing import Any
 
-from tunehook.operations.probe import Probe, describe_probe, verdict
+import pytest
+from botocore.exceptions import ParamValidationError
+from tests.support.aws import fault
+from tests.unit.providers.support import config
+
+from tunehook.errors import Misconfigured
+from tunehook.operations.probe import Probe, describe_probe, is_known_key, verdict
 from tunehook.providers.outcomes import (
     Completed,
     CompletedWithoutResults,
@@ -61,3 +68,30 @@ def test_an_id_that_no_request_can_carry_was_not_asked_about() -> None:
 )
 def test_the_verdict_says_in_plain_words_whether_the_key_is_accepted(outcome: Outcome, said: str) -> None:
     assert verdict(Probe("task", "HTTP 200, application/json", 0.1, outcome)) == said
+
+
+def stack_on(error: Exception) -> Any:
+    """A stack whose table of providers fails so."""
+
+    def get(_provider: str) -> None:
+        raise error
+
+    return SimpleNamespace(provider_states=SimpleNamespace(get=get))
+
+
+def test_a_key_that_cannot_be_looked_up_is_noted_and_not_known() -> None:
+    noted: list[str] = []
+    assert not is_known_key(stack_on(fault("AccessDenied", "BatchGetItem")), config(), noted.append)
+    (words,) = noted
+    assert words.startswith("whether the key was accepted before cannot be read: AWS denies BatchGetItem")
+
+
+def test_a_stack_that_remembers_no_keys_is_not_noted() -> None:
+    noted: list[str] = []
+    assert not is_known_key(stack_on(Misconfigured("ProviderStatesTable")), config(), noted.append)
+    assert noted == []
+
+
+def test_a_bug_is_not_taken_for_a_key_that_cannot_be_looked_up() -> None:
+    with pytest.raises(ParamValidationError):
+        is_known_key(stack_on(ParamValidationError(report="x")), config())

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunehook.providers.charsets import declared_codec
+from tunehook.providers.charsets import declared_codec, decodings
 from tunehook.providers.payload import UnreadablePayloadError, parse
 
 KEY = "sk-0123456789abcdef"
@@ -244,3 +244,10 @@ def test_a_charset_of_seven_bits_is_read_where_it_is_declared(codec: str) -> Non
 )
 def test_what_declares_nothing_is_guessed_by_its_bytes(content: bytes, text: str) -> None:
     assert parse(b'"' + content + b'"') == text
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "utf-16", "utf-32"])
+@pytest.mark.parametrize("content_type", ["", f"{JSON}; charset=utf-8"])
+def test_a_byte_order_mark_is_no_part_of_the_text(codec: str, content_type: str) -> None:
+    marked = body("歌", "utf-8-sig" if codec == "utf-8" else codec)
+    assert list(decodings(marked, content_type)) == ['"歌"']

@@ -593,3 +593,17 @@ async def test_a_question_is_given_up_after_ten_seconds() -> None:
     began_s = asyncio.get_running_loop().time()
     assert await asked.poll("t") == Transient("no answer within 10 s")
     assert asyncio.get_running_loop().time() - began_s == pytest.approx(10.0)
+
+
+async def test_only_a_request_with_a_body_says_of_what_type_it_is() -> None:
+    types: dict[str, str | None] = {}
+
+    def note(request: httpx.Request) -> httpx.Response:
+        types[request.method] = request.headers.get("content-type")
+        return json_answer({"code": "success", "data": [] if request.method == "POST" else PENDING["data"]})
+
+    asked = provider(note)
+    async for _ in asked.poll_many(["a", "b"]):
+        pass
+    await asked.poll("t")
+    assert types == {"POST": "application/json", "GET": None}

@@ -165,6 +165,19 @@ async def test_a_place_given_to_one_who_is_cancelled_in_that_moment_goes_to_the_
     assert place.order == ["next"]
 
 
+async def test_a_place_that_one_has_just_got_who_is_cancelled_goes_to_the_next() -> None:
+    place = Place()
+    await place.take()
+    waiting = [place.queue(name, name) for name in ("gone", "next")]
+    await settle()
+    place.semaphore.release(Priority.NEW)
+    asyncio.get_running_loop().call_soon(waiting[0].cancel)
+    async with asyncio.timeout(HANG_S):
+        await waiting[1]
+    assert place.order == ["next"]
+    assert waiting[0].cancelled()
+
+
 async def test_a_pool_does_every_job_with_no_more_tasks_than_its_size() -> None:
     done: list[int] = []
     tasks: set[asyncio.Task[None] | None] = set()

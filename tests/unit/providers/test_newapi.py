@@ -210,3 +210,17 @@ def test_a_word_that_is_not_known_is_told_in_64_characters() -> None:
     found = read({"task_id": "t", "status": "x" * 100})
     assert isinstance(found, Pending)
     assert (found.word, found.known) == ("x" * 64, False)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"data": {"my_file": "https://h/1.mp3", "title": "a"}},
+        {"data": [{"id": "c", "title": "a", "my_file": "https://h/1.mp3"}]},
+        {"data": {"clips": [{"id": "c", "title": "a", "my_file": "https://h/1.mp3"}]}},
+    ],
+    ids=["data", "clip", "clip in data"],
+)
+def test_a_link_to_media_is_found_in_a_field_of_any_name(place: dict[str, Any]) -> None:
+    found = read(DONE | place)
+    assert [clip.audio_url for clip in found.result.clips] == ["https://h/1.mp3"]

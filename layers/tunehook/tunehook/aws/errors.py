@@ -31,4 +31,4 @@ def is_condition_failure(fault: ClientError) -> bool:
 
 def was_repeated(response: Mapping[str, Any]) -> bool:
     """Return whether boto3 has retried the call of this response, so that an earlier try may have been applied."""
-    return bool(response.get("ResponseMetadata", {}).get("RetryAttempts", 0))
+    return bool(response.get("ResponseMetadata", {}).get("RetryAttempts"))

@@ -28,11 +28,11 @@ _PIECE_BYTES: Final = 512 * 1024
 """How much of a body is read, and handed on, at a time at most: files of hundreds of MB come this way."""
 
 
-def open_client(*, timeout: httpx.Timeout | float | None = 10.0, **options: Any) -> httpx.AsyncClient:
+def open_client(*, timeout: httpx.Timeout | float | None = None, **options: Any) -> httpx.AsyncClient:
     """Make a client over a `HttpTransport` with these options, to be closed by the caller.
 
     It follows no redirects unless it is told to, and belongs to the event loop that it is first used in. `timeout` is
-    in seconds, for each step (connect, read, pool), not for the whole.
+    in seconds, for each step (connect, read, pool), not for the whole; without it the requests say how long.
     """
     return httpx.AsyncClient(
         transport=_HttpxTransport(HttpTransport(**options)),

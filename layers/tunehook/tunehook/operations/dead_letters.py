@@ -39,6 +39,9 @@ _WAIT_S: Final = 1
 _ITEMS_A_CALL: Final = 10
 """How many items intake is given in one call: of 400 kB each, as base64 at worst, they stay below Lambda's 6 MB."""
 
+INTAKE_TIMEOUT_S: Final = 60
+"""Longer than the function may take."""
+
 
 @dataclass(frozen=True, slots=True)
 class IntakeRun:
@@ -159,8 +162,8 @@ def _invoke_intake(stack: Stack, keys: Sequence[TaskKey]) -> None:
             image = {"Keys": names, "NewImage": item, "SequenceNumber": str(number)}
             change = {"eventName": "MODIFY", "dynamodb": image | {"StreamViewType": "NEW_IMAGE"}}
             records.append({"eventID": str(number), "eventSource": "aws:dynamodb", **change})
-    # As long as the function may take; a second try by itself would only take the items in twice.
-    lambdas = stack.client("lambda", read_timeout=60, retries={"total_max_attempts": 1})
+    # A second try by itself would only take the items in twice.
+    lambdas = stack.client("lambda", read_timeout=INTAKE_TIMEOUT_S, retries={"total_max_attempts": 1})
     # Lambda writes the bytes of an attribute as base64.
     payload = json.dumps({"Records": records}, default=lambda value: base64.b64encode(value).decode())
     answer = lambdas.invoke(FunctionName=stack.output("IntakeFunction"), Payload=payload.encode())

@@ -45,7 +45,7 @@ class Provider:
         clock: Callable[[], float] | None = None,
         utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        clock = clock or SteadySeconds()
+        clock = SteadySeconds() if clock is None else clock
         self.config = config
         self._adapter = ADAPTERS[config.kind]
         self._tasks = TaskPoller(config, http, clock, utc_now)

@@ -139,7 +139,7 @@ def _read_entry(name: str, entry: Any) -> ProviderConfig:
     try:
         return ProviderConfig.model_validate({**entry, "name": name})
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"][:1])
     if problem["type"] == "extra_forbidden" and not _HARMLESS_FIELD.fullmatch(where):
         raise InvalidInput(field, "has an unknown field")

@@ -42,7 +42,6 @@ class FairSemaphore:
         self._free_for_doubted = slots if slots == 1 else slots - max(1, slots // 4)
         self._waiting: dict[Priority, dict[Hashable, deque[_Waiter]]] = {each: {} for each in Priority}
         self._last = Priority.DOUBTED
-        self._is_waking = False
         self.is_closed = False
 
     async def acquire(self, key: Hashable, priority: Priority) -> bool:
@@ -73,13 +72,10 @@ class FairSemaphore:
     def release(self, priority: Priority) -> None:
         self._free += 1
         self._free_for_doubted += priority in _MAY_HANG
-        if not self._is_waking and self._next_priority() is not None:
-            # A moment later: whoever releases it may well come again at once, and be the one to go first.
-            self._is_waking = True
-            asyncio.get_running_loop().call_soon(self._wake)
+        # A moment later: whoever releases it may well come again at once, and be the one to go first.
+        asyncio.get_running_loop().call_soon(self._wake)
 
     def _wake(self) -> None:
-        self._is_waking = False
         while (priority := self._next_priority()) is not None:
             keys = self._waiting[priority]
             key = next(iter(keys))
