@@ -37,4 +37,4 @@ class MasterSecret:
     async def get(self) -> str:
         """Return the secret, at most five minutes old, or the last one that is known if it cannot be read now."""
         _, secret = self._cache.peek(self._name)
-        return secret or await asyncio.to_thread(self._cache.get, self._name)
+        return await asyncio.to_thread(self._cache.get, self._name) if secret is None else secret

@@ -46,15 +46,17 @@ class Reading:
     """A reader over such an index, at a time of the test's choice."""
 
     def __init__(self) -> None:
-        self.index: Any = Index()
+        index: Any = Index()
+        self.index = index
         self.now_ms = NOW_MS
-        self.reader = WorkReader(0, self.index, self.index, self.index, None, lambda: self.now_ms)
+        self.reader = WorkReader(0, index, index, index, None, lambda: self.now_ms)
 
     async def read_from(self, now_ms: int) -> int:
         """Read at a moment, and return from when on the index was read."""
         self.now_ms = now_ms
         await self.reader.fetch_new_work()
-        return self.index.since[-1]
+        since_ms: int = self.index.since[-1]
+        return since_ms
 
 
 @in_virtual_time
