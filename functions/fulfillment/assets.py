@@ -60,11 +60,10 @@ def assets_of(clip: Clip) -> Iterator[Asset]:
         ("large_cover", (clip.large_cover_url,)),
         ("video", (clip.video_url,)),
     )
-    inline = clip.inline or ()
     for kind, links in candidates:
         urls = tuple(dict.fromkeys(link for link in links if link))
-        if urls or kind in inline:
-            yield Asset(clip.clip_id, kind, urls, clip.title, clip.expires_at, kind in inline)
+        if urls or kind in clip.inline:
+            yield Asset(clip.clip_id, kind, urls, clip.title, clip.expires_at, kind in clip.inline)
     if clip.text is not None:
         yield Asset(clip.clip_id, "lyrics", (), clip.title, content=clip.text.encode("utf-8", "replace"))
 

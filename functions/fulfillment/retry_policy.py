@@ -60,7 +60,7 @@ class Patience:
         left_s = PATIENCE_S - TELLING_S - self._elapsed_s()
         return min(self.within_s, left_s if left_s >= LAST_PASS_S / 2 else PATIENCE_S)
 
-    def again_after_s(self, retry_after_s: float = 0.0) -> int | None:
+    def again_after_s(self, retry_after_s: float) -> int | None:
         """Return in how many seconds the next pass begins, sooner for fresh tasks; None if no patience is left.
 
         Hosts are left alone for `retry_after_s`, but not longer than until the recipients are due.

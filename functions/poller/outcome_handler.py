@@ -159,7 +159,7 @@ class OutcomeHandler:
         if not is_pending:
             self.scheduler.remove(entry)
             return
-        counts = {name: 0 for name in ("not_found_count", "empty_count") if changes.get(name, 0) is None}
+        counts = {name: changes[name] or 0 for name in changes.keys() & {"not_found_count", "empty_count"}}
         entry.task = replace(entry.task, **(changes | counts))
 
 

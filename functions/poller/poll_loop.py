@@ -133,7 +133,7 @@ class PollLoop:
         while True:
             waited_s += await self._dispatcher.poll_due(is_configured=self._is_configured)
             self._emit_left_over()
-            self._save_health()
+            self._save_health(is_last=False)
             self._lease.save_positions_when_due(self._positions, self._writes)
             await asyncio.sleep(TICK_S - waited_s)
             if self.remaining_ms() < STOP_BEFORE_MS:
@@ -202,7 +202,7 @@ class PollLoop:
         except AWS_FAULTS as error:
             logger.warning("ended_tasks_not_read", shard=self.shard, error=code_of(error))
 
-    def _save_health(self, *, is_last: bool = False) -> None:
+    def _save_health(self, *, is_last: bool) -> None:
         for health in self.health.unsaved(is_last=is_last):
             self._writes.start(self.health.save(health))
 

@@ -198,7 +198,7 @@ class ProviderHealthStore:
             logger.warning("provider_states_not_read", error=code_of(error))
         return {}
 
-    def unsaved(self, *, is_last: bool = False) -> list[ProviderHealth]:
+    def unsaved(self, *, is_last: bool) -> list[ProviderHealth]:
         """Return what is to be written now; at the end of a pass, all that has changed."""
         now_ms = self.clock()
         for health in self._known.values():

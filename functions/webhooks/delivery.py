@@ -110,8 +110,9 @@ class Deliverer:
                 return Outcome(step=Step.HELD_BACK, message=message)
             master_secret = await self.master_secret.get()
             claim, delivery = await self.claim(message)
-            if delivery is None or claim is not Claim.TAKEN:
+            if claim is not Claim.TAKEN:
                 return await self._finish_recorded(message, claim, delivery, receive_count)
+            assert delivery is not None  # it was claimed
             subscription = None
             if delivery.url is None:
                 subscription = await self._enabled(delivery.subscription_id)
@@ -171,8 +172,9 @@ class Deliverer:
     ) -> Outcome:
         """Send the next message again, where the worker that recorded this attempt may have died before it did so."""
         # A message that nobody has had before, nobody died over.
-        if delivery is None or claim is not Claim.RECORDED or receive_count == 1:
+        if claim is not Claim.RECORDED or receive_count == 1:
             return Outcome(step=Step.DROPPED, message=message, delivery=delivery)
+        assert delivery is not None  # the attempt is recorded on it
         await self.batcher.send(message_for(delivery))
         return Outcome(step=Step.SENT_AGAIN, message=message, delivery=delivery)
 

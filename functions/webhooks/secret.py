@@ -36,7 +36,5 @@ class MasterSecret:
 
     async def get(self) -> str:
         """Return the secret, at most five minutes old, or the last one that is known if it cannot be read now."""
-        is_fresh, secret = self._cache.peek(self._name)
-        if is_fresh and secret is not None:
-            return secret
-        return await asyncio.to_thread(self._cache.get, self._name)
+        _, secret = self._cache.peek(self._name)
+        return await asyncio.to_thread(self._cache.get, self._name) if secret is None else secret

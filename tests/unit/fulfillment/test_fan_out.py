@@ -55,6 +55,18 @@ async def test_each_receiver_has_one_record_and_one_message_in_as_few_calls_as_s
     assert sorted(len(options["Entries"]) for _, options in sqs.calls) == [3, 10, 10]
 
 
+async def test_who_wants_the_end_and_the_files_has_a_delivery_of_each_and_both_count(queue: str) -> None:
+    subscribe("both", events={"task.completed", "task.archived"})
+    subscribe("files", events={"task.archived"})
+    assert await tell(queue) == 3
+    records = [(item["subscription_id"], item["type"]) for item in items("DeliveriesTable")]
+    assert sorted(records) == [
+        ("both", "task.archived"),
+        ("both", "task.completed"),
+        ("files", "task.archived"),
+    ]
+
+
 async def test_a_delivery_that_is_under_way_does_not_begin_anew(queue: str) -> None:
     subscribe("sub")
     await tell(queue)

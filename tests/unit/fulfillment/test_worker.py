@@ -120,6 +120,33 @@ async def test_copying_has_what_telling_leaves_of_the_time(
     assert (given, held.again) == ([within_s], [])
 
 
+async def test_a_message_whose_files_may_come_is_looked_at_again_when_they_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, held = bare_worker(), Held()
+
+    async def wait(*_: Any) -> None:
+        raise RetryLater(missing=1, after_s=37)
+
+    made._fulfill = wait
+    monkeypatch.setattr(worker, "content_of", lambda body: EVENT)
+    result = await made._handle(None, Message("", "receipt", 4), held, lambda: 300_000)
+    assert isinstance(result, RetryLater)
+    assert held.again == [37]
+
+
+async def test_a_message_that_can_never_be_handled_goes_to_the_dead_letters_and_comes_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, held, given_up = bare_worker(), Held(), []
+    made._sqs, made._settings.dead_letters = "sqs", "https://queue"
+    monkeypatch.setattr(worker, "dead_letter", lambda *args: given_up.append(args))
+    message = Message("no JSON", "receipt", 1)
+    result = await made._handle(None, message, held, lambda: 300_000)
+    assert isinstance(result, InvalidInput)
+    assert (given_up, held.again) == ([("sqs", "https://queue", message, result)], [])
+
+
 @in_virtual_time
 async def test_a_message_that_takes_too_long_is_left_five_seconds_before_the_end(
     monkeypatch: pytest.MonkeyPatch,

@@ -269,9 +269,12 @@ def test_a_start_that_cannot_be_noted_is_no_failure(world: World, fails_at: int)
 
 
 def test_a_lease_that_cannot_be_read_is_no_failure(world: World) -> None:
-    faulty = World(dynamodb=Faulty(client("dynamodb"), get_item=[fault(operation="GetItem")]))
+    dynamodb = Faulty(client("dynamodb"), get_item=[fault(operation="GetItem")])
+    faulty = World(dynamodb=dynamodb)
     faulty.intake.wake_poller(3)
     assert faulty.lambdas.invocations == []
+    # Nor is a start undone that was not begun.
+    assert [name for name, _ in dynamodb.calls] == ["get_item"]
 
 
 def test_an_item_that_not_even_a_rejection_fits_on_does_not_hold_up_others(world: World) -> None:

@@ -1,12 +1,17 @@
 """One poller takes the lease over from another: nobody is left out, and few are asked twice."""
 
+import asyncio
 import itertools
+from typing import Any
 
 import pytest
+from tests.support.tasks import NOW_MS
 from tests.unit.poller.world import COMPLETED, World
 
+from poller.background import BackgroundTasks
+from poller.lease_holder import LeaseHolder
 from poller.poll_loop import StopReason
-from tunehook.aws.leases import LEASE_MS, RENEW_EVERY_MS, Leases
+from tunehook.aws.leases import LEASE_MS, RENEW_EVERY_MS, Leases, Position
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -85,3 +90,40 @@ class TestRenewal:
         steps = [later - earlier for earlier, later in itertools.pairwise(renewed_at_s)]
         assert min(steps) >= 4
         assert max(steps) <= 5
+
+
+class TestPositions:
+    class Saved:
+        """Stands for the leases, and keeps what is saved."""
+
+        def __init__(self) -> None:
+            self.positions: list[dict[str, Position]] = []
+
+        def save_positions(self, shard: int, owner: str, positions: dict[str, Position]) -> None:
+            self.positions.append(positions)
+
+    def test_they_are_saved_every_4_s_where_they_have_changed(self) -> None:
+        saved: Any = self.Saved()
+        now_ms = [NOW_MS]
+        holder = LeaseHolder(0, "a", saved, None, lambda: now_ms[0])
+        first, second = {"gw": Position(1, "task-1")}, {"gw": Position(2, "task-2")}
+
+        async def save(positions: dict[str, Position], after_ms: int) -> int:
+            now_ms[0] += after_ms
+            writes = BackgroundTasks()
+            holder.save_positions_when_due(lambda: positions, writes)
+            await writes.wait(10)
+            return len(saved.positions)
+
+        async def course() -> list[int]:
+            return [
+                await save({}, 0),  # none are stored, and there are none
+                await save(first, RENEW_EVERY_MS - 1),
+                await save(first, 1),
+                await save(first, RENEW_EVERY_MS),
+                await save(second, RENEW_EVERY_MS - 1),
+                await save(second, 1),
+            ]
+
+        assert asyncio.run(course()) == [0, 0, 1, 1, 1, 2]
+        assert saved.positions == [first, second]

@@ -48,6 +48,14 @@ class TestAsking:
         (asked_s,) = world.times_of("second")
         assert 4.5 <= asked_s <= 6.5
 
+    def test_what_a_tick_waits_for_news_puts_no_task_off(self) -> None:
+        world = World()
+        world.clock.threads = Scripted(work=[Course(), *[Course(after_s=3)] * 50])
+        world.add()
+        world.run(lasts_s=45)
+        # A quarter of a second each time, which does not add up.
+        assert world.times_of()[:6] == pytest.approx([0, 20.25, 25.25, 30.25, 35.25, 40.25])
+
     def test_an_old_task_is_asked_as_seldom_as_its_age_allows(self) -> None:
         world = World()
         world.add(age_s=640)

@@ -15,6 +15,7 @@ from tests.unit.poller.world import COMPLETED, PROCESSING, World
 
 from poller.metrics import Metrics
 from poller.poll_loop import StopReason
+from poller.provider_health import ProviderHealth, ProviderHealthStore
 from tunehook.aws.provider_states import ProviderStates
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -328,3 +329,18 @@ class TestRhythm:
         assert world.state().refresh_every_ms == pytest.approx(15_000, abs=200)
         world.run(owner="b", lasts_s=60)
         assert len([at_s for at_s in world.times_of("one") if at_s > 117]) <= 6
+
+
+def test_what_is_not_due_yet_is_written_at_the_end_of_a_pass_alone() -> None:
+    world = World()
+    world.add()
+    asked_for: list[bool] = []
+
+    class Noting(ProviderHealthStore):
+        def unsaved(self, *, is_last: bool) -> list[ProviderHealth]:
+            asked_for.append(is_last)
+            return ProviderHealthStore.unsaved(self, is_last=is_last)
+
+    world.run(lasts_s=10, health=Noting(world.states, world.clock))
+    assert len(asked_for) > 5
+    assert asked_for == [False] * (len(asked_for) - 1) + [True]

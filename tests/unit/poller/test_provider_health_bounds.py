@@ -68,7 +68,7 @@ class TestProviderHealth:
         store, health = self.loaded()
         health.state = replace(health.state, refresh_every_ms=known_ms)
         health.rhythm = Rhythm(learnt_ms)
-        store.unsaved()
+        store.unsaved(is_last=False)
         assert health.state.refresh_every_ms == kept_ms
 
     def test_the_third_question_that_meets_something_tells_what_everybody_meets(self) -> None:

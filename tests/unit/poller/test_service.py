@@ -229,6 +229,7 @@ def test_a_start_that_hangs_holds_up_no_other_shard(monkeypatch: pytest.MonkeyPa
         invoke(**invocation)
 
     monkeypatch.setattr(world.lambdas, "invoke", hang)
+    assert sum(service.START_AGAIN_AFTER_S) < service.START_WITHIN_S < 60
     monkeypatch.setattr(service, "START_WITHIN_S", 0.3)
     try:
         with pytest.raises(Unavailable, match=r"\[0\]"):

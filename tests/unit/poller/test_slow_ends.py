@@ -81,6 +81,13 @@ class TestWithoutResults:
         world.run(lasts_s=60)
         assert (world.item()["status"], len(world.asked)) == (status, 4)
 
+    def test_an_answer_between_begins_the_count_anew(self) -> None:
+        answers = [*[NOTHING] * 3, PROCESSING, *[NOTHING] * 3]
+        world = World(gw=lambda _: answers[len(world.asked) - 1])
+        world.add(age_s=100)
+        world.run(lasts_s=32)
+        assert (len(world.asked), world.item()["status"]) == (7, "pending")
+
 
 class TestInlineFiles:
     def run(self, keep: Any) -> World:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -70,6 +71,19 @@ class TestOverdue:
         world.add("overdue", **PAST)
         world.run(lasts_s=3)
         assert world.asked[0][1] == "overdue"
+
+    def test_one_that_is_queued_when_it_falls_overdue_goes_first_once_it_has_waited_12_s(self) -> None:
+        async def answer(_: str) -> dict[str, Any]:
+            await asyncio.sleep(5)
+            return PROCESSING
+
+        world = World(gw=answer)
+        world.entry = {"max_concurrency": 1}
+        for number in range(7):
+            world.add(f"task-{number}", age_s=0.007 - number / 1000)
+        world.add("late", deadline_ms=NOW_MS + 3_000)
+        world.run(lasts_s=40)
+        assert world.times_of("late")[0] == 15
 
     def test_a_new_pass_asks_it_at_once(self) -> None:
         world = World(gw=broken)

@@ -7,6 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import ClientError
+from tests.support.aws import items
 from tests.support.patience import HANG_S
 from tests.support.virtual_tests import in_virtual_time
 from tests.unit.webhooks.world import START_MS, Receiver, World, delivery, hook_delivery, subscribed
@@ -304,6 +305,19 @@ async def test_a_trial_that_outlived_its_time_ends_nobody_elses(world: World) ->
     for answered in (None, False):
         await leave(outlived, answered=answered)
         assert (await enter(another_worker(world))).wait_until_ms is not None
+
+
+async def test_the_failure_of_a_trial_that_another_has_taken_over_counts_for_nothing(world: World) -> None:
+    await fail(world, 2)
+    world.now_ms += PROVEN_MS
+    late, other = another_worker(world), another_worker(world)
+    outlived = await enter(late)
+    world.now_ms += TRIAL_MS
+    trial = await enter(other)
+    assert trial.is_probe
+    before = items("gates")
+    await leave(outlived, answered=False)
+    assert items("gates") == before
 
 
 async def test_one_probe_is_made_after_the_wait_and_doubles_it_up_to_10_minutes(world: World) -> None:

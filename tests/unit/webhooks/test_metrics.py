@@ -27,6 +27,17 @@ class Lines:
         return lambda words, *, exc_info=None, **beside: self.written.append((level, words, beside))
 
 
+class Counted(Metrics):
+    """Remembers what is added: the metric, the value, and its dimensions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.added: list[tuple[str, int, dict[str, str]]] = []
+
+    def add(self, name: str, value: int = 1, **dimensions: str) -> None:
+        self.added.append((name, value, dimensions))
+
+
 def told(*outcomes: Any) -> tuple[list[bool], list[tuple[str, str, dict[str, Any]]]]:
     lines: Any = Lines()
     metrics = Metrics()
@@ -83,3 +94,46 @@ def test_a_fault_lets_a_message_come_again_and_what_nothing_can_come_of_does_not
         ("error", "message_comes_again", {"reason": "OSError"}),
         ("error", "message_given_up", {"reason": "run: is no number"}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("run", "attempt", "after_ms", "measured_ms"),
+    [(1, 1, 70, [70]), (1, 1, -5, [0]), (1, 2, 70, []), (2, 1, 70, [])],
+)
+def test_how_long_an_event_took_to_its_first_attempt_is_measured_and_clocks_may_differ(
+    run: int, attempt: int, after_ms: int, measured_ms: list[int]
+) -> None:
+    made = ATTEMPT.model_copy(update={"run": run, "attempt": attempt, "at_ms": RECORD.event_at_ms + after_ms})
+    counted = Counted()
+    counted.record(
+        Outcome(
+            step=Step.ATTEMPTED, message=MESSAGE, delivery=RECORD, attempt=made, status=DeliveryStatus.PENDING
+        )
+    )
+    assert [value for name, value, _ in counted.added if name == "EventToFirstAttempt"] == measured_ms
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error", "counted_as"),
+    [
+        (DeliveryStatus.DELIVERED, 204, None, {"outcome": "delivered", "error": "none"}),
+        (DeliveryStatus.PENDING, 503, None, {"outcome": "failed", "error": "5xx"}),
+        (DeliveryStatus.FAILED, 410, None, {"outcome": "failed", "error": "4xx"}),
+        (DeliveryStatus.PENDING, None, "TimeoutError", {"outcome": "failed", "error": "TimeoutError"}),
+        (DeliveryStatus.PENDING, None, None, {"outcome": "failed", "error": "0xx"}),
+    ],
+)
+def test_an_attempt_counts_by_what_it_came_to(
+    status: DeliveryStatus, code: int | None, error: str | None, counted_as: dict[str, str]
+) -> None:
+    made = ATTEMPT.model_copy(update={"status_code": code, "error": error})
+    counted = Counted()
+    counted.record(
+        Outcome(step=Step.ATTEMPTED, message=MESSAGE, delivery=RECORD, attempt=made, status=status)
+    )
+    assert ("Attempts", 1, counted_as) in counted.added
+    assert ("AttemptDuration", 20, {}) in counted.added
+    ended = [dimensions for name, _, dimensions in counted.added if name == "DeliveriesEnded"]
+    assert ended == ([] if status is DeliveryStatus.PENDING else [{"status": status.value}])
+    given_up = [name for name, _, _ in counted.added if name == "DeliveriesGivenUp"]
+    assert len(given_up) == (status is DeliveryStatus.FAILED)

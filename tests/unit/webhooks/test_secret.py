@@ -33,6 +33,14 @@ async def test_the_secret_is_read_anew_after_five_minutes() -> None:
     assert secrets.asked == ["arn", "arn"]
 
 
+async def test_a_secret_that_is_known_takes_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets: Any = Secrets()
+    master = MasterSecret(secrets, "arn")
+    assert await master.get() == "secret-1"
+    monkeypatch.setattr(asyncio, "to_thread", Mock(side_effect=AssertionError("a thread")))
+    assert await master.get() == "secret-1"
+
+
 async def test_the_messages_of_a_cold_batch_read_it_once() -> None:
     secrets: Any = Secrets()
     go = threading.Event()
