@@ -71,6 +71,7 @@ bench: ## run the benchmarks (three quarters of an hour on a quiet machine; some
 	$(BIN)/python -m benchmarks.poll_throughput
 	$(BIN)/python -m benchmarks.aws_calls
 	$(BIN)/python -m benchmarks.imports
+	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.wide
 	$(BIN)/python -m benchmarks.fairness
 	$(BIN)/python -m benchmarks.overload

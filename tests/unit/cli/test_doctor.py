@@ -13,8 +13,9 @@ from tunehook.aws.deliveries import OVERDUE_MS, DeliveriesTable
 from tunehook.aws.leases import Leases
 from tunehook.deliveries import new_delivery
 from tunehook.operations.checks import LATE_S, STOPPED_S
+from tunehook.signatures import notify_hook_subscription_id
 from tunehook.tasks import Format
-from tunehook.times import now_ms
+from tunehook.times import from_ms, now_ms
 from tunehook_local.sandbox import run_sandbox
 
 SCHEDULE = "tunehook-every-minute"
@@ -321,10 +322,7 @@ def test_pending_tasks_of_a_provider_that_does_not_exist_are_named_with_the_near
     )
 
 
-@pytest.mark.parametrize(("late_ms", "held"), [(OVERDUE_MS + 5000, True), (1000, False), (-60_000, False)])
-def test_deliveries_that_are_held_back_are_warned_of(
-    tunehook: Any, healthy: Lambdas, late_ms: int, held: bool
-) -> None:
+def put_delivery(late_ms: int) -> None:
     delivery = new_delivery(
         event_id="evt_1",
         subscription_id="sub-1",
@@ -337,10 +335,33 @@ def test_deliveries_that_are_held_back_are_warned_of(
         now_ms=now_ms() - late_ms,
     )
     DeliveriesTable(client("dynamodb"), "DeliveriesTable").create(delivery)
-    found = findings(tunehook, "warn")
-    assert [each[0] for each in found] == (["deliveries"] if held else [])
-    if held:
-        assert found[0][1] == "1 delivery held back: the receiver hangs, and is tried again by itself"
+
+
+@pytest.mark.parametrize(("late_ms", "warned"), [(OVERDUE_MS + 5000, True), (1000, False), (-60_000, False)])
+def test_deliveries_that_are_overdue_for_no_known_reason_are_warned_of(
+    tunehook: Any, healthy: Lambdas, late_ms: int, warned: bool
+) -> None:
+    put_delivery(late_ms)
+    message = "1 delivery overdue, and not because a receiver hangs"
+    found = [each[:2] for each in findings(tunehook, "warn")]
+    assert found == ([("deliveries", message)] if warned else [])
+
+
+@pytest.mark.parametrize("late_ms", [OVERDUE_MS + 5000, 1000])
+def test_deliveries_that_are_held_back_are_warned_of_with_their_receiver_and_until_when(
+    tunehook: Any, healthy: Lambdas, late_ms: int
+) -> None:
+    url = "https://receiver.example/hangs"
+    until_ms = now_ms() + 90_000
+    put("SubscriptionsTable", {"subscription_id": "sub-1", "url": url, "enabled": True, "format": "standard"})
+    circuit = {"wait_ms": 120_000, "shut_until_ms": until_ms}
+    put("ReceiverGatesTable", {"receiver": notify_hook_subscription_id(url), **circuit})
+    put_delivery(late_ms)
+    told = {part: (message, advice) for part, message, advice in findings(tunehook, "warn")}
+    assert told["deliveries"] == (
+        f"1 delivery to {url} held back: the receiver hangs, and is tried again about {from_ms(until_ms):%H:%M} UTC",
+        "nothing is lost; `tunehook deliveries list --status pending` shows them",
+    )
 
 
 @pytest.mark.parametrize(

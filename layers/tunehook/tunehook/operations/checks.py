@@ -16,6 +16,7 @@ from tunehook.aws.errors import AWS_FAULTS
 from tunehook.deliveries import DeliveryStatus
 from tunehook.errors import TunehookError
 from tunehook.operations import status
+from tunehook.operations.deliveries import HELD_BACK_SHOWN, HeldBack, held_back
 from tunehook.operations.probe import Note, advise, describe_probe, is_known_key, poll_once
 from tunehook.operations.queues import WORK_QUEUES, DeadLetters, depth
 from tunehook.operations.stack import OpenClient, Stack, find_stack
@@ -25,7 +26,7 @@ from tunehook.providers.config import ProviderConfig, read_providers
 from tunehook.providers.outcomes import Throttled, Unauthorised
 from tunehook.signatures import derive_secret
 from tunehook.tasks import Work
-from tunehook.times import now_ms
+from tunehook.times import from_ms, now_ms
 
 LATE_S: Final = 150
 """For so long work may be without a poller: the schedule starts one every minute."""
@@ -46,6 +47,7 @@ _CHOICES: Final = (2, 3, 5, 10, 20, 50, 100)
 _POLLERS_A_SHARD: Final = 2  # one takes over from the other
 _INTAKES: Final = 1  # at least: the stream of a table that grew has more shards, each with an invocation
 _PROBES_AT_ONCE: Final = 8
+_DELIVERIES: Final = ("delivery", "deliveries")
 _DELETED_BY_HAND: Final = "it was deleted by hand; docs/deploying.md says how to get it back"
 
 
@@ -349,14 +351,25 @@ def _unknown(name: str, known: Iterable[str]) -> str:
 def _deliveries(stack: Stack) -> Iterator[Found]:
     now = now_ms()
     counts = status.deliveries(stack, now, now)
-    overdue = counts["overdue"]
-    if not overdue:
-        yield State.OK, f"{counts[DeliveryStatus.PENDING.value]} pending, none of them held back", None
-        return
-    held = counted(overdue, "delivery", "deliveries")
-    message = f"{held} held back: the receiver hangs, and is tried again by itself"
+    held: defaultdict[str, list[HeldBack]] = defaultdict(list)
+    for each in held_back(stack).values():
+        held[each.url].append(each)
     look = "`tunehook deliveries list --status pending` shows them"
-    yield State.WARN, message, f"{look}; if all receivers answer, look at `tunehook logs webhooks`"
+    for url, waiting in sorted(held.items()):
+        count = (
+            f"{'at least ' if len(waiting) >= HELD_BACK_SHOWN else ''}{counted(len(waiting), *_DELIVERIES)}"
+        )
+        until_ms = min(each.until_ms for each in waiting)
+        again = f"about {from_ms(until_ms):%H:%M} UTC" if until_ms > now else "now"
+        message = f"{count} to {visible(url)} held back: the receiver hangs, and is tried again {again}"
+        yield State.WARN, message, f"nothing is lost; {look}"
+    # What is held back may be overdue by its schedule; whatever else is overdue, nothing explains.
+    late = counts["overdue"] - sum(len(each) for each in held.values())
+    if late > 0 and not any(len(each) >= HELD_BACK_SHOWN for each in held.values()):
+        message = f"{counted(late, *_DELIVERIES)} overdue, and not because a receiver hangs"
+        yield State.WARN, message, f"{look}; `tunehook logs webhooks` says what the function does"
+    elif not held:
+        yield State.OK, f"{counts[DeliveryStatus.PENDING.value]} pending, none of them held back", None
 
 
 def _subscriptions(stack: Stack) -> Iterator[Found]:

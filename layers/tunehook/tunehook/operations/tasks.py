@@ -52,7 +52,7 @@ class TaskPage(BaseModel, frozen=True, defer_build=True):
     total: int
 
 
-class Cancellation(BaseModel, frozen=True):
+class Cancellation(BaseModel, frozen=True, defer_build=True):
     """A cancelled task, and whether it had been cancelled before."""
 
     task: TaskView
