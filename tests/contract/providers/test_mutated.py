@@ -366,7 +366,8 @@ def is_excused(task: dict[str, Any]) -> bool:
     may = (
         status in FAMILY_FAILURE
         or status.endswith(LIKE_A_FAILURE)
-        or (status in FAMILY_UNFINISHED and is_hundred)
+        # A task without a status is queued.
+        or ((status in FAMILY_UNFINISHED or not status) and is_hundred)
     )
     return may and says_nothing and words <= CLIP_SUCCESS
 
