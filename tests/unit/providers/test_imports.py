@@ -16,13 +16,13 @@ def imported(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_layer_imports_nothing_of_aws_no_http_library_and_no_models() -> None:
-    modules = imported("import sys, tunehook.providers; print(*sys.modules)").stdout.split()
+    modules = imported("import sys, tunehook.providers.client; print(*sys.modules)").stdout.split()
     assert not FORBIDDEN & {module.partition(".")[0] for module in modules}
 
 
 def test_beside_itself_and_the_standard_library_the_layer_imports_one_package() -> None:
     before, after = (
         {name.partition(".")[0] for name in imported(f"{code}import sys; print(*sys.modules)").stdout.split()}
-        for code in ("", "import tunehook.providers; ")
+        for code in ("", "import tunehook.providers.client; ")
     )
     assert after - before - sys.stdlib_module_names == {"aiolimiter", "tunehook"}
