@@ -39,7 +39,7 @@ def tls_cause(error: ssl.SSLError) -> tuple[TlsProblem, str]:
     """Return what an error of the ``ssl`` module means; nothing of the peer is quoted but OpenSSL's own words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         words = getattr(error, "verify_message", None) or "the certificate is not valid"
-        return _OF_CERTIFICATES.get(getattr(error, "verify_code", None), (TlsProblem.OTHER, words))
+        return _OF_CERTIFICATES.get(getattr(error, "verify_code", 0), (TlsProblem.OTHER, words))
     reason = getattr(error, "reason", None) or "the handshake failed"
     if reason in _NO_TLS:
         return TlsProblem.OTHER, "the host speaks no TLS on this port (plain http?)"
