@@ -121,7 +121,9 @@ def test_what_is_wrong_stands_with_what_to_do(tunehook: Any, healthy: Lambdas) -
     assert (result.exit_code, result.stderr) == (1, "1 fail\n")
     lines = result.stdout.splitlines()
     (number,) = (number for number, line in enumerate(lines) if line.startswith("fail"))
-    assert "tunehook-webhooks gets no events: its mapping to the deliveries queue is disabled" in lines[number]
+    assert (
+        "tunehook-webhooks gets no events: its mapping to the deliveries queue is disabled" in lines[number]
+    )
     assert lines[number + 1].strip() == (
         "-> `aws lambda update-event-source-mapping --uuid uuid-of-tunehook-webhooks --enabled`"
     )
