@@ -1,15 +1,15 @@
-# Everything there is to do with tunehook. `make help` lists it.
+# All the targets of tunehook. `make help` lists them.
 #
 # PYTHON            the Python to set up with (3.11 or newer)
 # KEEP=1            `make demo` leaves what it started running, `make smoke` what it made
-# YES=1             `make smoke` does not ask
+# YES=1             `make smoke` does not prompt
 #
 # and for `make deploy`:
 # STACK             the stack's name
 # ENVIRONMENT       of samconfig.toml, such as prod
-# PARAMETERS        "ShardCount=4 LogLevel=DEBUG"; what is not named stays as it is, or is asked for
+# PARAMETERS        "ShardCount=4 LogLevel=DEBUG"; others keep their value, or are prompted for
 # PYTHON_VERSION    short for PARAMETERS=PythonVersion=...
-# YES=1             deploys without asking
+# YES=1             deploys without a prompt
 
 PYTHON ?= python3
 
@@ -28,11 +28,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
 
 .PHONY: help
-help: ## list what can be made
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: setup
-setup: ## install what the demo and the commands need, in this folder
+setup: ## install what the demo and the commands need, inside this folder
 	@$(SETUP)
 
 .PHONY: demo
@@ -40,7 +40,7 @@ demo: setup ## run the end-to-end demo on this machine
 	@$(BIN)/python -m tunehook_local.demo
 
 .PHONY: picture
-picture: setup ## draw the picture of the demo that README.md shows
+picture: setup ## create the picture of the demo in README.md
 	@$(BIN)/python -m tunehook_local.demo --picture docs/images/demo.svg
 
 .PHONY: test
@@ -65,7 +65,7 @@ format: ## format the code
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: ## run the benchmarks (three quarters of an hour on a quiet machine; some need nginx)
+bench: ## run the benchmarks (45 minutes on an idle machine; some need nginx)
 	@$(SETUP) tests
 	$(BIN)/python -m benchmarks.cadence
 	$(BIN)/python -m benchmarks.poll_throughput
@@ -84,12 +84,12 @@ bench: ## run the benchmarks (three quarters of an hour on a quiet machine; some
 	$(BIN)/python -m benchmarks.twice
 
 .PHONY: soak
-soak: ## break everything that can break while 2,000 tasks run, and count (some twenty minutes)
+soak: ## fault injection: run 2,000 tasks while everything breaks, and count what is lost (20 minutes)
 	@$(SETUP) tests
 	$(BIN)/python -m tests.stack.faults --size long --write
 
 .PHONY: mutants
-mutants: ## change the code a little, 500 times, and count what the tests notice (hours on a small machine)
+mutants: ## mutation tests: make 500 small changes of the code and count those that the tests detect (hours)
 	@$(SETUP) tests
 	$(BIN)/python -m tests.mutants --jobs 2
 
@@ -101,7 +101,7 @@ build: setup ## build the stack for AWS
 INVOKE_USAGE = make invoke FUNCTION=PollerFunction EVENT=events/schedule.json
 
 .PHONY: invoke
-invoke: setup ## run the built FUNCTION in a container, on the file EVENT
+invoke: setup ## run the built FUNCTION in a container with the event file EVENT
 	@test -n "$(FUNCTION)" && test -n "$(EVENT)" || { echo 'usage: $(INVOKE_USAGE)' >&2; exit 2; }
 	@test -f $(BUILD)/template.yaml || { echo 'nothing is built: run `make build`' >&2; exit 2; }
 	@$(BIN)/tunehook local env --sam >$(BUILD)/environment.json
@@ -110,7 +110,7 @@ invoke: setup ## run the built FUNCTION in a container, on the file EVENT
 		--parameter-overrides $(if $(PYTHON_VERSION),PythonVersion=$(PYTHON_VERSION)) Architecture=$(PROCESSOR)
 
 .PHONY: deploy
-deploy: build ## build the stack and deploy it to AWS; asks for a new stack's parameters, keeps those of another
+deploy: build ## build the stack and deploy it to AWS; prompts for the parameters of a new stack
 	@$(SETUP) sam-lint
 	@$(SAM) validate --lint
 	@$(BIN)/python -m tunehook_cli.deploying --sam $(SAM) $(if $(ENVIRONMENT),--environment $(ENVIRONMENT)) \
@@ -119,7 +119,7 @@ deploy: build ## build the stack and deploy it to AWS; asks for a new stack's pa
 
 # `python -m tests.account --embedded` does the same without an account.
 .PHONY: smoke
-smoke: ## prove it in your AWS account, for less than a cent (asks first; removes what it made)
+smoke: ## test it in your AWS account, for less than a cent (prompts first; removes what it created)
 	@$(SETUP) tests
 	@$(BIN)/python -m tests.account $(if $(PYTHON_VERSION),--parameter PythonVersion=$(PYTHON_VERSION))
 
@@ -132,7 +132,7 @@ lock: setup ## update the pinned requirements
 	$(BIN)/python requirements/lock.py
 
 .PHONY: clean
-clean: ## remove all that was built and set up
+clean: ## remove everything that was built or installed
 	@if [ -x $(BIN)/tunehook ]; then $(BIN)/tunehook local down; fi
 	@if [ -f .tunehook/demo/running.json ]; then TUNEHOOK_HOME=.tunehook/demo $(BIN)/tunehook local down; fi
 	rm -rf .venv .tunehook .aws-sam

@@ -81,7 +81,7 @@ def download(
             place.replace(path)
             return True
         place.unlink()
-    raise Unavailable(f"{asset.key} is not what was kept: its SHA-256 is {came}, not {asset.sha256}")
+    raise Unavailable(f"{asset.key} has changed: its SHA-256 is {came}, not {asset.sha256}")
 
 
 def _complete(read_file: ReadFile, asset: ArchivedAsset, part: _Part, sleep: Callable[[float], None]) -> None:
@@ -96,7 +96,7 @@ def _complete(read_file: ReadFile, asset: ArchivedAsset, part: _Part, sleep: Cal
             if failures >= TRIES:
                 raise Unavailable(
                     f"{asset.key} breaks off after {size(part.length)}, {failures} times in a row: {error}; "
-                    "the same command goes on from there"
+                    "run the same command again to resume"
                 ) from None
             sleep(0.5 * 2**failures)
         else:

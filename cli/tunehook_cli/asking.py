@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 Yes: TypeAlias = Annotated[
-    bool, typer.Option("--yes", "-y", help="Do not ask. Without a terminal nothing is asked.")
+    bool, typer.Option("--yes", "-y", help="Do not prompt. Without a terminal there is no prompt.")
 ]
 
 

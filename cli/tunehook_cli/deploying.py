@@ -79,7 +79,9 @@ class Plan:
 def check_name(name: str) -> None:
     """Raise `Misconfigured` where CloudFormation would fail in the middle of making a stack of this name."""
     if not _NAME.fullmatch(name):
-        raise Misconfigured(f"{name!r} is no name for a stack: a letter, then letters, digits and hyphens")
+        raise Misconfigured(
+            f"{name!r} is not a valid stack name: use a letter, then letters, digits and hyphens"
+        )
     if len(name) > LONGEST_NAME:
         raise Misconfigured(
             f"{name} has {len(name)} characters, and {LONGEST_NAME} is the most: "
@@ -149,11 +151,11 @@ def plan(declared: Mapping[str, Any], present: Mapping[str, str] | None, request
 def check_value(name: str, value: str, declared: Mapping[str, Any]) -> None:
     """Raise `Misconfigured` where a parameter is none of the template's, or cannot have the value."""
     if name not in declared:
-        raise Misconfigured(f"there is no parameter {name}: docs/deploying.md has them all")
+        raise Misconfigured(f"there is no parameter {name}: docs/deploying.md lists them")
     each = declared[name]
     allowed = [str(one) for one in each.get("AllowedValues", ())]
     if allowed and value not in allowed:
-        raise Misconfigured(f"{name} is one of {', '.join(allowed)}, and not {value}")
+        raise Misconfigured(f"{name} must be one of {', '.join(allowed)}, not {value}")
     if "AllowedPattern" in each and not re.fullmatch(each["AllowedPattern"], value):
         raise Misconfigured(
             f"{name} cannot be {value!r}: {each.get('ConstraintDescription') or each['Description']}"
@@ -162,10 +164,10 @@ def check_value(name: str, value: str, declared: Mapping[str, Any]) -> None:
         try:
             number = float(value)
         except ValueError:
-            raise Misconfigured(f"{name} is a number, and not {value!r}") from None
+            raise Misconfigured(f"{name} must be a number, not {value!r}") from None
         least, most = (float(each.get(bound, number)) for bound in ("MinValue", "MaxValue"))
         if not least <= number <= most:
-            raise Misconfigured(f"{name} is {least:g} to {most:g}, and not {value}")
+            raise Misconfigured(f"{name} must be {least:g} to {most:g}, not {value}")
 
 
 def prompt_parameters(declared: Mapping[str, Any], defaults: Mapping[str, str], ask: Ask) -> dict[str, str]:
@@ -225,7 +227,7 @@ def parse_pairs(text: str | Sequence[str]) -> dict[str, str]:
     for word in shlex.split(text) if isinstance(text, str) else text:
         name, equals, value = word.partition("=")
         if not equals:
-            raise Misconfigured(f"{word!r} is no PARAMETER=VALUE")
+            raise Misconfigured(f"{word!r} is not PARAMETER=VALUE")
         found[name] = value
     return found
 
@@ -262,7 +264,7 @@ def deploy(
     )
     check_name(request.name)
     if ask is None and not arguments.yes:
-        raise Misconfigured("there is nobody to answer questions: YES=1 deploys without asking")
+        raise Misconfigured("there is no terminal to prompt on: YES=1 deploys without a prompt")
     declared = declared_parameters(built / "template.yaml")
     cloudformation = open_client(region=config.get("region"), profile=config.get("profile"))
     region = cloudformation.meta.region_name
@@ -307,7 +309,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--environment", default="default", help="of samconfig.toml")
     parser.add_argument("--stack", help="its name; by default samconfig.toml's")
     parser.add_argument("--sam", default="sam", help="the program of the SAM CLI")
-    parser.add_argument("--yes", action="store_true", help="ask nothing")
+    parser.add_argument("--yes", action="store_true", help="do not prompt")
     parser.add_argument("parameters", nargs="*", metavar="PARAMETER=VALUE")
     arguments = parser.parse_args(argv)
     ask = _ask if sys.stdin.isatty() else None

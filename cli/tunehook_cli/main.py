@@ -16,24 +16,24 @@ from tunehook_cli.error_boundary import ERROR_STATUS, CommandGroup
 
 COMMANDS: Final[dict[str, str]] = {
     "submit": "Start watching tasks. Submitting a task again restarts it.",
-    "watch": "Watch until the task's files are kept; exit with 1 if it did not complete.",
-    "results": "List the kept files of a task with fresh links, or download them.",
+    "watch": "Watch until the task's files are stored; exit with 1 if it did not complete.",
+    "results": "List the stored files of a task with new links, or download them.",
     "archive": "Retry the missing files of a task that has ended. No webhook is sent again.",
-    "subscribe": "Have webhooks sent to a URL, and print the secret that signs them.",
-    "listen": "Receive webhooks on this machine: verify them, print them, forward them; until Ctrl-C.",
-    "trigger": "Send a sample event to a receiver as a real signed webhook; exit with 1 if it is not taken in time.",
+    "subscribe": "Send webhooks to a URL, and print the secret that signs them.",
+    "listen": "Receive webhooks on this machine, until Ctrl-C: verify, print and forward them.",
+    "trigger": "Send a sample event to a receiver as a real signed webhook; exit with 1 if it is not accepted in time.",
     "status": "Show the state of the stack: tasks, files, deliveries, queues, the poller; "
     "exit with 1 if a part is unknown.",
-    "doctor": "Examine the stack and all that it rests on, and say what to do; "
-    "exit with 1 if something must be mended.",
-    "logs": "Print what the functions have logged: time, function, level, event and its fields, a line each.",
-    "tasks": "The tasks that are or were watched.",
-    "subscriptions": "The receivers of webhooks.",
-    "deliveries": "The webhooks that were sent, and every attempt.",
-    "providers": "The providers that are watched, and their API keys.",
+    "doctor": "Check the stack and everything that it depends on, and suggest fixes; "
+    "exit with 1 if something is broken.",
+    "logs": "Print the functions' logs: time, function, level, event and its fields.",
+    "tasks": "The tasks: list, show and cancel them.",
+    "subscriptions": "The subscriptions, which are the receivers of webhooks.",
+    "deliveries": "The webhooks, and every attempt to send them.",
+    "providers": "The providers and their API keys.",
     "outputs": "Show the stack's outputs, which an application needs: names of tables and the bucket, "
     "ARNs of policies.",
-    "dlq": "The dead-letter queues: what could not be done and was put aside.",
+    "dlq": "The dead-letter queues: messages that failed too often.",
 }
 """What the listing says of each command; `tunehook_local.main` adds those for one's own machine."""
 
@@ -78,7 +78,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     # Every command below takes them from here; errors name the first.
     context_settings={"help_option_names": ["--help", "-h"]},
-    help="Watches AI music-generation tasks, keeps their results, and tells whoever asked.",
+    help="Tracks AI music tasks, stores the results in your S3 bucket, and sends webhooks.",
 )
 
 

@@ -14,7 +14,7 @@ REPORT_AT: Final = 3
 """How many polls in a row have a problem before the task's `last_error` says so."""
 
 UNKNOWN_STATUS: Final = "unknown_word"
-NO_LONGER_ACCEPTED: Final = "the provider no longer accepts the key (used up, expired or withdrawn)"
+NO_LONGER_ACCEPTED: Final = "the provider no longer accepts the key (used up, expired or revoked)"
 
 _MESSAGE_MAX: Final = 500
 _DETAIL = re.compile(r"[\d:(\"'].*", re.DOTALL)

@@ -134,7 +134,7 @@ def test_an_item_that_intake_missed_is_taken_in(
             "RetryAttemptsExhausted",
         )
         said = tunehook("dlq", "redrive", "intake")
-        assert (tunehook.status, said) == (0, "Had 1 item accepted, and removed 1 record.\n")
+        assert (tunehook.status, said) == (0, "Processed 1 item and removed 1 record.\n")
         assert stack.ended_task(task_id, "musicmint")["status"] == "completed"
     assert dead_letters(tunehook, "intake") == []
 

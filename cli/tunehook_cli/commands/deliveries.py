@@ -25,25 +25,25 @@ RECOVERED_AT_MOST: Final = "14d"
 
 _SUBSCRIPTION: Final = "A subscription, or the URL of a notify hook."
 
-DeliveryId = Annotated[str, typer.Argument(metavar="ID", help="The delivery: what its webhook-id says.")]
+DeliveryId = Annotated[str, typer.Argument(metavar="ID", help="The delivery's id, which is its webhook-id.")]
 
 
 @app.command("list")
 def list_deliveries(
-    task: Annotated[str | None, typer.Option(help="Only those that tell of this task.")] = None,
+    task: Annotated[str | None, typer.Option(help="Filter by task.")] = None,
     subscription: Annotated[str | None, typer.Option(metavar="ID|URL", help=_SUBSCRIPTION)] = None,
     status: Annotated[
-        str | None, typer.Option(help="Only those that are pending, delivered, failed or aborted.")
+        str | None, typer.Option(help="Filter by status: pending, delivered, failed or aborted.")
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option(help="Only those made since then: 90s, 30m, 2h or 7d ago.", show_default="all"),
+        typer.Option(help="Only deliveries created since then: 90s, 30m, 2h or 7d ago.", show_default="all"),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows.")] = 50,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """List deliveries, the latest first. Without a task or a subscription this reads all there are."""
+    """List deliveries, the latest first. Without a task or a subscription this reads the whole table."""
     out = Output(as_json)
     deployed = find_stack(stack)
     found = deliveries.list_deliveries(
@@ -85,13 +85,14 @@ def show_delivery(
     links: Annotated[
         bool,
         typer.Option(
-            "--links", help="Download links with their query: whoever has one has the file for an hour."
+            "--links",
+            help="Print whole download links. Anyone with a link can download the file for an hour.",
         ),
     ] = False,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Show a delivery, every attempt with its answer, and the request as it would be sent now.
+    """Show a delivery, every attempt with its response, and the request as it would be sent now.
 
     The values of your own headers, the signature and the query of download links are masked, with --json too.
     """
@@ -102,7 +103,7 @@ def show_delivery(
     try:
         request = deliveries.request_now(found, delivery, links=links)
     except (InvalidInput, NotFound) as error:
-        problem = f"none could be sent now: {error.reason}"
+        problem = f"cannot be sent now: {error.reason}"
     out.json(delivery_document(delivery, held=held, request=request))
     out.fields(
         [
@@ -141,14 +142,14 @@ def show_delivery(
 
 @app.command("redeliver")
 def redeliver(delivery_id: DeliveryId, as_json: AsJson = False, stack: StackName = None) -> None:
-    """Deliver once more: a new run of the whole schedule, with the same webhook-id."""
+    """Deliver again: a new run of the whole schedule, with the same webhook-id."""
     out = Output(as_json)
     redelivery, now = deliveries.redeliver(find_stack(stack), delivery_id)
     if redelivery is Redelivery.PENDING:
         due = moment(now.next_attempt_at_ms or now.created_at_ms)
         raise InvalidInput(
             "delivery_id",
-            f"{now.delivery_id} is still pending, and a run beside the present one would double it: "
+            f"{now.delivery_id} is still pending, and a second run would send duplicates: "
             f"its attempt {now.next_attempt} is due at {due}; wait until it has ended",
         )
     out.json(now)
@@ -156,7 +157,7 @@ def redeliver(delivery_id: DeliveryId, as_json: AsJson = False, stack: StackName
         out.line(f"Redelivering {now.delivery_id}: run {now.run}, its first attempt now.")
     else:
         out.line(
-            f"{now.delivery_id} was pending and overdue: asked for its attempt {now.next_attempt} once more."
+            f"{now.delivery_id} was pending and overdue: requested its attempt {now.next_attempt} again."
         )
 
 
@@ -165,17 +166,15 @@ def recover(
     subscription: Annotated[str, typer.Argument(metavar="SUBSCRIPTION", help=_SUBSCRIPTION)],
     since: Annotated[
         str,
-        typer.Option(
-            help=f"What ended or was made since then: 90s, 30m, 2h or 7d ago; at most {RECOVERED_AT_MOST}."
-        ),
+        typer.Option(help=f"How far back: 90s, 30m, 2h or 7d; at most {RECOVERED_AT_MOST}."),
     ],
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Redeliver all that failed or was given up, and have made what never was, as the subscription was disabled or new.
+    """Redeliver all that failed or was aborted, and create the deliveries that are missing.
 
-    What was never made is made from the tasks that ended since then, if their events and providers are those that the
-    subscription wants.
+    Deliveries are missing if the subscription was disabled, or did not exist yet, when a task ended. They are created
+    for tasks that ended since then and match the subscription's events and providers.
     """
     out = Output(as_json)
     since_ms = now_ms() - parse_duration(since, "since", at_most=RECOVERED_AT_MOST)
@@ -186,7 +185,7 @@ def recover(
         out.line(f"Redelivering {counted(recovered, 'delivery', 'deliveries')}.")
     if made:
         was = "was" if made == 1 else "were"
-        out.line(f"Making {counted(made, 'delivery', 'deliveries')} that {was} never made.")
+        out.line(f"Creating {counted(made, 'delivery', 'deliveries')} that {was} missing.")
     if not recovered and not made:
         missing = "" if "://" in subscription else ", and none is missing"
         out.note(f"Nothing to recover: no delivery of the last {since} has failed{missing}.")

@@ -29,7 +29,7 @@ def list_messages(
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """List the messages in the dead-letter queues, the oldest first. They stay there."""
+    """List the messages in the dead-letter queues, the oldest first. Nothing is removed."""
     out, queues = Output(as_json), list(DeadLetters) if queue is None else [queue]
     # One more tells whether there is more.
     found = dead_letters.list_messages(find_stack(stack), queues, limit + 1)
@@ -57,8 +57,8 @@ def redrive(
 ) -> None:
     """Retry the messages of a dead-letter queue; exit with 1 if some of them fail again.
 
-    Those of fulfillment and deliveries go back to their queue. For intake, every item of the Tasks table that still has
-    no status is handed to it again. Records of the poller are removed: its next run has picked up the work.
+    Those of fulfillment and deliveries go back to their queue. For intake, it processes every item of the
+    Tasks table that has no status yet. Records of the poller are removed: its next run has picked up the work.
     """
     out, found = Output(as_json), find_stack(stack)
     if queue is DeadLetters.INTAKE:
@@ -78,7 +78,7 @@ def _run_intake(out: Output, stack: Stack, limit: int) -> None:
     run = dead_letters.run_intake(stack, limit)
     left = [{"task_id": key.task_id, "provider": key.provider} for key in run.left]
     out.json({"queue": DeadLetters.INTAKE, "taken_in": run.taken_in, "removed": run.removed, "left": left})
-    out.line(f"Had {counted(run.taken_in, 'item')} accepted, and removed {counted(run.removed, 'record')}.")
+    out.line(f"Processed {counted(run.taken_in, 'item')} and removed {counted(run.removed, 'record')}.")
     if run.left:
         names = ", ".join(printable(f"{key.provider} {key.task_id}") for key in run.left[:_NAMED])
         more = f" and {len(run.left) - _NAMED} more" if len(run.left) > _NAMED else ""

@@ -22,9 +22,9 @@ _STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 def doctor(as_json: AsJson = False, stack: StackName = None) -> None:
-    """Examine the stack and all that it rests on, and say what to do; exit with 1 if something must be mended.
+    """Check the stack and everything that it depends on, and suggest fixes; exit with 1 if something is broken.
 
-    Each provider is asked once, from this machine.
+    Each provider gets one request, from this machine.
     """
     account = find_account()
     findings = list(checks.examine(account.open_client, stack or account.stack_name, output.note))

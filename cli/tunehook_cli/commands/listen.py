@@ -32,13 +32,13 @@ Show = Callable[[listener.ReceivedWebhook], None]
 
 def listen(
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Where to listen on loopback; 0 takes a free port.")
+        int, typer.Option(min=0, max=65535, help="The port to listen on, on loopback; 0 takes a free port.")
     ] = DEFAULT_PORT,
     forward: Annotated[
-        str | None, typer.Option(help="Send what is verified on to this URL; its response is the answer.")
+        str | None, typer.Option(help="Forward verified webhooks to this URL, and return its response.")
     ] = None,
     url: Annotated[
-        str | None, typer.Option(help="The public URL of a tunnel to this port; a stack on AWS needs one.")
+        str | None, typer.Option(help="The public URL of a tunnel to this port. A stack on AWS needs one.")
     ] = None,
     events: Annotated[
         list[str] | None,
@@ -53,10 +53,10 @@ def listen(
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Receive webhooks on this machine: verify them, print them, forward them; until Ctrl-C.
+    """Receive webhooks on this machine, until Ctrl-C: verify, print and forward them.
 
-    Each webhook is a line: when it came, whether its signature is verified, its type, task and titles, and the answer.
-    With --json it is a line of JSON. The URL is subscribed at the start, and the subscription removed at the end.
+    Each webhook is a line: time, whether its signature is verified, type, task and titles, and the response.
+    With --json it is a line of JSON. The command creates a subscription at the start and removes it at the end.
     """
     if forward is not None:
         check_url(forward, NetworkPolicy.ANY, field="forward")
@@ -65,8 +65,9 @@ def listen(
     if url is None and not reaches_loopback:
         raise InvalidInput(
             "url",
-            f"the stack {found.name} in {found.region} cannot reach this machine's loopback: let a tunnel lead to "
-            f"http://{HOST}:{port or DEFAULT_PORT}, and give its public https URL",
+            f"the stack {found.name} in {found.region} cannot reach this machine's localhost: "
+            "use a tunnel (ngrok, cloudflared) to "
+            f"http://{HOST}:{port or DEFAULT_PORT}, and pass its public https URL",
         )
     show = webhooks.print_whole_webhook if verbose else webhooks.print_webhook
     wanted = {name: value for name, value in (("events", events), ("format", format)) if value}
@@ -125,6 +126,6 @@ def _listen(
         asyncio.run(run())
     except listener.Interrupted:
         raise Unavailable(
-            f"ended before the subscription {subscription_id} was removed for certain: "
-            f"`tunehook subscriptions delete {subscription_id}` does that, and so does the next `tunehook listen`"
+            f"ended before the subscription {subscription_id} was removed: "
+            f"`tunehook subscriptions delete {subscription_id}` removes it, and so does the next `tunehook listen`"
         ) from None

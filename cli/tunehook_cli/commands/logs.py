@@ -27,7 +27,9 @@ _STYLES: Final = {"WARNING": "yellow", "ERROR": "bold red", "CRITICAL": "bold re
 def logs(
     function: Annotated[
         Function | None,
-        typer.Argument(metavar="FUNCTION", help="intake, poller, fulfillment or webhooks; all."),
+        typer.Argument(
+            metavar="FUNCTION", help="intake, poller, fulfillment or webhooks; all of them by default."
+        ),
     ] = None,
     task: Annotated[
         str | None, typer.Option("--task", metavar="ID", help="Only lines about this task.")
@@ -35,15 +37,21 @@ def logs(
     since: Annotated[str, typer.Option(help="How far back: 90s, 30m, 2h, 7d.")] = "1h",
     lines: Annotated[
         int | None,
-        typer.Option("--lines", "-n", min=0, help="Only the last so many lines.", show_default="all"),
+        typer.Option(
+            "--lines",
+            "-n",
+            min=0,
+            help="Maximum number of lines; the last ones are printed.",
+            show_default="all",
+        ),
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until Ctrl-C.")] = False,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Print what the functions have logged: time, function, level, event and its fields, a line each.
+    """Print the functions' logs: time, function, level, event and its fields.
 
-    With --json, each line as it was logged, which is JSON. The times are local ones.
+    With --json, each line is printed as it was logged, which is JSON. Times are local.
     """
     back_ms = parse_duration(since, "since", at_most=LONGEST)
     found = find_stack(stack)
@@ -58,7 +66,9 @@ def logs(
         if follow:
             _follow(read, since_ms, past, show, embedded)
         elif not past:
-            output.note(f"No function has logged {'about this task ' if task else ''}in the last {since}.")
+            output.note(
+                f"No function has logged anything {'about this task ' if task else ''}in the last {since}."
+            )
     except KeyboardInterrupt:
         if not follow:
             raise

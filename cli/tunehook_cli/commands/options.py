@@ -20,9 +20,10 @@ StackName = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 BodyFormat = Annotated[
-    str | None, typer.Option(help="The body: standard, provider or cloudevents.", show_default="standard")
+    str | None,
+    typer.Option(help="The format of the body: standard, provider or cloudevents.", show_default="standard"),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not prompt.")]
 ProviderName = Annotated[str | None, typer.Option("--provider", help="The provider's name.")]
 TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The task's id at the provider.")]
 

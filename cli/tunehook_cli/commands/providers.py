@@ -22,7 +22,7 @@ app = typer.Typer(no_args_is_help=True)
 
 _AS_IS: Final = "as it is"
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The name that tasks carry.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The provider's name, as tasks name it.")]
 
 _SANDBOX: Final = re.compile(r"http://(?:127\.0\.0\.1|localhost):\d+/suno")
 """Where `tunehook sandbox` has its suno gateway: a base URL that only looks like a mistake."""
@@ -33,24 +33,25 @@ def set_provider(
     name: Name,
     kind: Annotated[
         str | None,
-        typer.Option(help="What it speaks, such as musicmint, qhaigc or suno.", show_default=_AS_IS),
+        typer.Option(help="The kind of API: musicmint, qhaigc or suno.", show_default=_AS_IS),
     ] = None,
     base_url: Annotated[
-        str | None, typer.Option(help="What the paths of its API are appended to.", show_default=_AS_IS)
+        str | None,
+        typer.Option(help="The base URL of its API, without the API's own paths.", show_default=_AS_IS),
     ] = None,
     api_key: Annotated[
         str | None,
         typer.Option(
             envvar="TUNEHOOK_API_KEY",
-            help="Its key. With '-' it is read from standard input, and stays out of the shell's history.",
+            help="Its key. '-' prompts for it, or reads it from standard input: it stays out of the shell's history.",
             show_default=_AS_IS,
         ),
     ] = None,
     max_concurrency: Annotated[
-        int | None, typer.Option(help="Requests at a time.", show_default="32")
+        int | None, typer.Option(help="Maximum number of requests at a time.", show_default="32")
     ] = None,
     requests_per_second: Annotated[
-        float | None, typer.Option(help="Requests in a second.", show_default="no limit")
+        float | None, typer.Option(help="Maximum number of requests a second.", show_default="no limit")
     ] = None,
     batch: Annotated[
         bool | None,
@@ -59,9 +60,9 @@ def set_provider(
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Add a provider, or change what is named of the one there is. Pollers see it within 60 seconds.
+    """Add a provider, or change one. This takes effect within 60 seconds.
 
-    A new one needs a kind, a base URL and a key.
+    A new provider needs a kind, a base URL and a key. What you do not name stays as it is.
     """
     fields = {
         "kind": kind,
@@ -94,7 +95,7 @@ def _key(option: str) -> str:
     try:
         return sys.stdin.readline()
     except UnicodeDecodeError:
-        raise InvalidInput("api_key", "what came from standard input is no text") from None
+        raise InvalidInput("api_key", "standard input is not text") from None
 
 
 def _document(config: ProviderConfig) -> dict[str, Any]:
@@ -112,7 +113,7 @@ def _documents(found: ConfiguredProviders) -> list[object]:
 
 @app.command("list")
 def list_providers(as_json: AsJson = False, stack: StackName = None) -> None:
-    """List the providers; of a key only its end is shown."""
+    """List the providers. Keys are masked, except for their last characters."""
     out, found = Output(as_json), providers.list_providers(find_stack(stack))
     out.json(lambda: _documents(found))
     if not found.usable and not found.errors:
@@ -142,9 +143,9 @@ def _limits(config: ProviderConfig) -> str:
 
 @app.command("remove")
 def remove_provider(name: Name, yes: Yes = False, as_json: AsJson = False, stack: StackName = None) -> None:
-    """Remove a provider, after a question on a terminal.
+    """Remove a provider. On a terminal this prompts first.
 
-    Its pending tasks wait for one of that name, at most 24 hours beyond their deadline.
+    Its pending tasks wait for a provider of that name, for at most 24 hours beyond their deadline.
     """
     out, found = Output(as_json), find_stack(stack)
     confirm(lambda: _loss(found, name), yes=yes)
@@ -169,12 +170,14 @@ def check_provider(
     name: Name,
     task_id: Annotated[
         str | None,
-        typer.Argument(metavar="TASK_ID", help="A task to ask about; without one, only the key is tried."),
+        typer.Argument(metavar="TASK_ID", help="A task to query. Without one, this checks only the key."),
     ] = None,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Ask the live provider once, from this machine, and say what came back; exit with 1 if it is of no use."""
+    """Make one request to the live provider and show the response; exit with 1 if it is unusable.
+
+    The request comes from this machine."""
     out, found = Output(as_json), find_stack(stack)
     config = providers.get_provider(found, name)
     check = probe.check_provider(found, config, task_id, note)
@@ -198,7 +201,7 @@ def check_provider(
     out.fields(
         [
             ("provider", f"{name}, {config.kind} at {config.base_url}"),
-            ("asked about", f"task {polled.task_id}" + ("" if task_id else ", which cannot be there")),
+            ("queried", f"task {polled.task_id}" + ("" if task_id else ", which does not exist")),
             ("response", f"{polled.answer or 'nothing'}, after {polled.seconds:.2f} s"),
             ("outcome", check.outcome),
             ("what to do", check.advice),

@@ -41,7 +41,7 @@ def results(
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """List the kept files of a task with fresh links, or download them."""
+    """List the stored files of a task with new links, or download them."""
     out, found = Output(as_json), find_stack(stack)
     task = get_task(found, task_id, provider)
     files = get_files(found, task)
@@ -63,7 +63,7 @@ def archive(
     task_id: TaskId,
     provider: ProviderName = None,
     wait: Annotated[
-        bool, typer.Option(help="Wait for the outcome; the exit status is 1 if files are missing.")
+        bool, typer.Option(help="Wait for the files; the exit status is 1 if some are missing.")
     ] = True,
     as_json: AsJson = False,
     stack: StackName = None,

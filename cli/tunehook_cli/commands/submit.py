@@ -31,29 +31,34 @@ def submit(
         ),
     ],
     notify_hook: Annotated[
-        str | None, typer.Option(help="A URL that gets a webhook when a task ends.")
+        str | None, typer.Option(help="A URL that gets a webhook when the task ends.")
     ] = None,
     notify_format: Annotated[
-        str | None, typer.Option(help="Its body: standard, provider or cloudevents.", show_default="standard")
+        str | None,
+        typer.Option(
+            help="The format of its body: standard, provider or cloudevents.", show_default="standard"
+        ),
     ] = None,
     timeout_s: Annotated[
         int | None,
         typer.Option(
-            "--timeout", help="Seconds after which a task has failed.", show_default=str(TIMEOUT_DEFAULT_S)
+            "--timeout",
+            help="Seconds until a task that is still pending fails.",
+            show_default=str(TIMEOUT_DEFAULT_S),
         ),
     ] = None,
     metadata: Annotated[
         list[str] | None, typer.Option(help="KEY=VALUE that comes back in events and webhooks.")
     ] = None,
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Also where no provider of this name is configured yet.")
+        bool, typer.Option("--anyway", help="Submit even if no provider of this name is configured.")
     ] = False,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
     """Start watching tasks. Submitting a task again restarts it.
 
-    All are checked before the first is submitted.
+    All ids are checked before the first is submitted.
     """
     out, found = Output(as_json), find_stack(stack)
     fields = {
@@ -66,7 +71,7 @@ def submit(
     given = {name: value for name, value in fields.items() if value is not None}
     ids = list(dict.fromkeys(_ids(task_id)))
     if not ids:
-        raise InvalidInput("task_id", "standard input names no task")
+        raise InvalidInput("task_id", "standard input has no task id")
     submissions = tasks.submit_all(found, [{"task_id": each} | given for each in ids])
     if not anyway:
         _check_provider(found, provider)
@@ -99,11 +104,13 @@ def _check_provider(stack: Stack, name: str) -> None:
     try:
         tasks.check_provider(stack, name)
     except NotFound as error:
-        raise NotFound(error.field, f"{error.reason} (--anyway submits it all the same)") from None
+        raise NotFound(error.field, f"{error.reason} (--anyway submits it nevertheless)") from None
     except Exception as error:
         if not is_denied(error):
             raise
-        note(f"You may not read the providers' secret: whether {printable(name)} is configured is not known.")
+        note(
+            f"You may not read the providers' secret, so it is unknown whether {printable(name)} is configured."
+        )
 
 
 def _submit(out: Output, ids: Sequence[str], submissions: Iterator[Submission]) -> list[Submission]:

@@ -35,7 +35,7 @@ Id = Annotated[str, typer.Argument(metavar="ID")]
 
 
 def subscribe(
-    url: Annotated[str, typer.Argument(metavar="URL", help="Where webhooks are sent to.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="The URL that gets the webhooks.")],
     events: Annotated[
         list[str] | None,
         typer.Option(
@@ -52,16 +52,16 @@ def subscribe(
     ] = None,
     format: BodyFormat = None,  # noqa: A002 - the name of the field
     header: Annotated[
-        list[str] | None, typer.Option(help="'NAME: VALUE' that each request carries; up to 10 times.")
+        list[str] | None, typer.Option(help="A header for each request, as 'NAME: VALUE'; up to 10 times.")
     ] = None,
-    description: Annotated[str | None, typer.Option(help="What it is for; for people.")] = None,
+    description: Annotated[str | None, typer.Option(help="A note for people.")] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Although the URL is subscribed to the same already.")
+        bool, typer.Option("--again", help="Allow a second subscription of the same URL to the same events.")
     ] = False,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Have webhooks sent to a URL, and print the secret that signs them."""
+    """Send webhooks to a URL, and print the secret that signs them."""
     out, found = Output(as_json), find_stack(stack)
     fields = {
         "url": url,
@@ -78,7 +78,7 @@ def subscribe(
         if not is_terminal():
             raise
         warn(f"{printable(url)} {error.reason}")
-        confirm(lambda: "Subscribe it once more?")
+        confirm(lambda: "Subscribe it again?")
         new, secret = subscriptions.subscribe(found, item, again=True)
     if as_json:
         from tunehook.operations.documents import created_subscription_document
@@ -113,7 +113,7 @@ def list_subscriptions(as_json: AsJson = False, stack: StackName = None) -> None
     if found:
         out.table(("ID", "STATE", "EVENTS", "PROVIDERS", "FORMAT", "URL"), map(_row, found))
     else:
-        out.note("Nobody is subscribed: `tunehook subscribe URL` changes that.")
+        out.note("There are no subscriptions: add one with `tunehook subscribe URL`.")
 
 
 def _row(view: SubscriptionView) -> tuple[object, ...]:
@@ -187,7 +187,7 @@ def _providers(subscription: Subscription) -> str:
 def delete_subscription(
     subscription_id: Id, yes: Yes = False, as_json: AsJson = False, stack: StackName = None
 ) -> None:
-    """Delete a subscription, after a question on a terminal. Its pending webhooks are given up."""
+    """Delete a subscription. On a terminal this prompts first. Its pending webhooks are discarded."""
     out, found = Output(as_json), find_stack(stack)
     confirm(lambda: _loss(found, subscription_id), yes=yes)
     subscriptions.delete_subscription(found, subscription_id)
@@ -200,7 +200,7 @@ def _loss(stack: Stack, subscription_id: str) -> str:
     pending = subscriptions.pending_deliveries(stack, subscription_id)
     at_least = "at least " if pending == 100 else ""
     lost = (
-        f"{at_least}{counted(pending, 'pending webhook')} will be given up" if pending else "none is pending"
+        f"{at_least}{counted(pending, 'pending webhook')} will be discarded" if pending else "none is pending"
     )
     return f"Delete {printable(subscription_id)}, {printable(str(view.item.get('url')))} ({lost})?"
 
@@ -209,7 +209,7 @@ def _loss(stack: Stack, subscription_id: str) -> str:
 def set_subscription(
     subscription_id: Id,
     url: Annotated[
-        str | None, typer.Option(help="Where webhooks are sent to from now on.", show_default="as it is")
+        str | None, typer.Option(help="The URL that gets the webhooks from now on.", show_default="as it is")
     ] = None,
     events: Annotated[
         list[str] | None,
@@ -223,28 +223,32 @@ def set_subscription(
         list[str] | None,
         typer.Option(
             "--provider",
-            help="Only tasks of this provider, in place of those before; '' for all; may be given more than once.",
+            help="Only tasks of this provider; replaces the present ones; '' for all; may be given more than once.",
             show_default="as they are",
         ),
     ] = None,
     format: Annotated[  # noqa: A002 - the name of the field
         str | None,
-        typer.Option(help="The body: standard, provider or cloudevents.", show_default="as it is"),
+        typer.Option(
+            help="The format of the body: standard, provider or cloudevents.", show_default="as it is"
+        ),
     ] = None,
     header: Annotated[
         list[str] | None,
-        typer.Option(help="'NAME: VALUE' that each request carries, in place of those before; '' for none."),
+        typer.Option(
+            help="A header for each request, as 'NAME: VALUE'; replaces the present ones; '' for none."
+        ),
     ] = None,
     description: Annotated[
-        str | None, typer.Option(help="What it is for; for people.", show_default="as it is")
+        str | None, typer.Option(help="A note for people.", show_default="as it is")
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Although the URL is subscribed to the same already.")
+        bool, typer.Option("--again", help="Allow a second subscription of the same URL to the same events.")
     ] = False,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Change what is named of a subscription. Its id and its secret stay."""
+    """Change a subscription. Its id, its secret and what you do not name stay as they are."""
     out, found = Output(as_json), find_stack(stack)
     fields = {
         "url": url,
@@ -256,7 +260,7 @@ def set_subscription(
     }
     changes = {name: value for name, value in fields.items() if value is not None}
     if not changes:
-        raise InvalidInput("ID", "nothing is to be changed: name a field, such as --event or --url")
+        raise InvalidInput("ID", "nothing to change: name a field, such as --event or --url")
     view = subscriptions.change_subscription(found, subscription_id, changes, again=again)
     out.json(view)
     out.line(f"Changed {printable(subscription_id)}. This takes effect within 15 seconds.")
@@ -264,7 +268,7 @@ def set_subscription(
 
 @app.command("disable")
 def disable_subscription(subscription_id: Id, as_json: AsJson = False, stack: StackName = None) -> None:
-    """Send no more webhooks to a subscription. Those that are under way are given up."""
+    """Stop sending webhooks to a subscription. Pending ones are discarded."""
     out, name = Output(as_json), printable(subscription_id)
     was_enabled = subscriptions.disable_subscription(find_stack(stack), subscription_id)
     out.json({"subscription_id": subscription_id, "enabled": False, "was_enabled": was_enabled})
@@ -275,15 +279,15 @@ def disable_subscription(subscription_id: Id, as_json: AsJson = False, stack: St
 
 @app.command("enable")
 def enable_subscription(subscription_id: Id, as_json: AsJson = False, stack: StackName = None) -> None:
-    """Send webhooks to a subscription again, and forget how it has failed."""
+    """Send webhooks to a subscription again, and reset its failures."""
     out, name = Output(as_json), printable(subscription_id)
     was_enabled = subscriptions.enable_subscription(find_stack(stack), subscription_id)
     out.json({"subscription_id": subscription_id, "enabled": True, "was_enabled": was_enabled})
     out.line(f"Enabled {name}. This takes effect within 15 seconds.")
     if not was_enabled:
         out.line(
-            f"What it missed meanwhile: `tunehook deliveries recover {name} --since 2h` sends it, also of tasks that "
-            "ended while it was disabled; give the time since then, at most 14d."
+            f"To send what it missed: `tunehook deliveries recover {name} --since 2h` also covers tasks that "
+            "ended while it was disabled. Set --since to the time since then, at most 14d."
         )
 
 
@@ -291,18 +295,18 @@ def enable_subscription(subscription_id: Id, as_json: AsJson = False, stack: Sta
 def rotate_secret(
     subscription_id: Id,
     grace: Annotated[
-        str, typer.Option(help="How long the old secret signs too, such as 90s, 12h; 0s to 7d.")
+        str, typer.Option(help="How long the old secret signs too, such as 90s or 12h; 0s to 7d.")
     ] = "24h",
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Sign with a new secret, and for a while with the old one too; print the new one."""
+    """Create a new signing secret and print it. The old one signs too for a while."""
     out = Output(as_json)
     grace_ms = parse_duration(grace, "grace", at_most=LONGEST_GRACE)
     rotated = subscriptions.rotate_secret(find_stack(stack), subscription_id, grace_ms)
     if (stopped := rotated.stopped_version) is not None:
         until = moment(rotated.stopped_until_ms)
-        warn(f"the secret of version {stopped} would have signed until {until}; it has stopped")
+        warn(f"the secret of version {stopped} was valid until {until}; it no longer signs")
     out.json(
         {
             "subscription_id": subscription_id,
@@ -314,21 +318,21 @@ def rotate_secret(
     out.line(f"New signing secret: {rotated.signing_secret}")
     if grace_ms:
         until = moment(rotated.previous_until_ms)
-        out.line(f"It signs within 15 seconds. The old one signs too until {until}.")
+        out.line(f"It takes effect within 15 seconds. The old one signs too until {until}.")
     else:
-        out.line("It signs within 15 seconds, and the old one no more.")
+        out.line("It takes effect within 15 seconds. The old one is no longer used.")
 
 
 @app.command("test")
 def send_test(
     subscription_id: Id,
     wait: Annotated[
-        float, typer.Option(min=0, max=300, help="Seconds to wait for the receiver's answer.")
+        float, typer.Option(min=0, max=300, help="Seconds to wait for the receiver's response.")
     ] = 30,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Send a `webhook.test` to a subscription; exit with 1 if it is not taken within the time to wait."""
+    """Send a `webhook.test` to a subscription; exit with 1 if it is not accepted in time."""
     out, found = Output(as_json), find_stack(stack)
     subscription, delivery = subscriptions.send_test(found, subscription_id)
     delivery = subscriptions.await_attempt(found, delivery, wait)

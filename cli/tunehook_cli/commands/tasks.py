@@ -102,8 +102,8 @@ def cancel_task(
 ) -> None:
     """Stop watching a pending task. No event and no webhook is sent.
 
-    The provider is not told, and may finish the task all the same. Submit it
-    again to run it again.
+    The provider gets no request and may still finish the task. Submit it again
+    to run it again.
     """
     out, found = Output(as_json), find_stack(stack)
     task = tasks.get_task(found, task_id, provider)

@@ -30,12 +30,13 @@ T = TypeVar("T")
 def watch(
     task_id: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TASK_ID", help="The tasks; by default all that are pending now."),
+        typer.Argument(metavar="TASK_ID", help="The tasks; by default all pending ones."),
     ] = None,
     until: Annotated[
         Until,
         typer.Option(
-            metavar="archived|told", help="Wait until the files are kept, or until the webhooks are sent too."
+            metavar="archived|told",
+            help="Wait until the files are stored (archived), or until the webhooks are sent too (told).",
         ),
     ] = Until.ARCHIVED,
     timeout: Annotated[
@@ -46,13 +47,13 @@ def watch(
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Watch until the task's files are kept; exit with 1 if it did not complete.
+    """Watch until the task's files are stored; exit with 1 if it did not complete.
 
     A task that has failed, or was rejected or cancelled, is done at once.
     Several tasks are watched until all are done.
 
     --until told waits for the webhooks too: until each was delivered, or
-    given up after its last attempt.
+    its last attempt has failed.
 
     On a terminal this is a live table, elsewhere a line for each change,
     with --json a line of JSON. Ctrl-C and --timeout end it (the latter with
@@ -69,7 +70,7 @@ def watch(
         states = follow(Watcher(found), keys, show, time.sleep, until=until, timeout_s=timeout_s)
     if waiting := [key for key in dict.fromkeys(keys) if key not in _done(states, until)]:
         names = ", ".join(output.printable(f"{key.provider} {key.task_id}") for key in waiting)
-        output.note(f"Stopped watching after {timeout}; still going on: {names}.")
+        output.note(f"Stopped watching after {timeout}; not done yet: {names}.")
     if waiting or not all(state.completed for state in states):
         raise typer.Exit(1)
 

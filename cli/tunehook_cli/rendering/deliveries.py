@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def answer(attempt: Attempt) -> str:
     """Return what an attempt came to: ``HTTP 204``, or the class of its error."""
-    return f"HTTP {attempt.status_code}" if attempt.status_code is not None else attempt.error or "no answer"
+    return (
+        f"HTTP {attempt.status_code}" if attempt.status_code is not None else attempt.error or "no response"
+    )
 
 
 def outcome(delivery: Delivery, held: HeldBack | None = None) -> str:
@@ -34,8 +36,8 @@ def next_attempt(delivery: Delivery, held: HeldBack | None = None) -> str | None
     """Return when the next attempt is due, or why it waits although it is; None where there is none."""
     if held is not None:
         now = held.until_ms <= now_ms()
-        again = "tried again now" if now else f"tried again about {clock_time(held.until_ms)[:-3]}"
-        return f"held back: its receiver hangs, {again}"
+        again = "retried now" if now else f"retried about {clock_time(held.until_ms)[:-3]}"
+        return f"held back: its receiver hangs; {again}"
     due_ms = delivery.next_attempt_at_ms
     if due_ms is None:
         return None

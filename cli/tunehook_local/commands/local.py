@@ -45,15 +45,15 @@ def up(
     containers: Annotated[
         bool,
         typer.Option(
-            "--containers", help="Listen where this machine's containers reach it, rather than on loopback."
+            "--containers", help="Listen where this machine's containers can reach it, in place of loopback."
         ),
     ] = False,
-    reset: Annotated[bool, typer.Option("--reset", help="Forget all that was kept before.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Delete the data of earlier runs first.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start the embedded AWS, build the stack and deploy it; if it runs, update the stack.
 
-    Without --detach it runs until Ctrl-C, or another signal to end, and the exit status is 0 then.
+    Without --detach it runs until Ctrl-C or another signal to end; the exit status is then 0.
     """
     home = Home()
     host = listening_address() if containers else None
@@ -69,7 +69,7 @@ def up(
             if ran_before is not None and port not in (None, ran_before.port):
                 print_on_stderr(
                     f"the embedded AWS runs already, at {ran_before.endpoint} and not at port {port}: "
-                    f"`tunehook local down` ends it, and `tunehook local up --port {port}` starts it there"
+                    f"stop it with `tunehook local down`, then start it with `tunehook local up --port {port}`"
                 )
             environment = bring_up(home, port or home.last_port or ministack.DEFAULT_PORT, host=host)
             is_up = True
@@ -99,9 +99,7 @@ def _stop(home: Home) -> bool:
     environment = home.running()
     if environment is not None:
         ministack.stop(home, environment)
-    print_on_stderr(
-        "the embedded AWS is not running" if environment is None else "stopped; what it holds is kept"
-    )
+    print_on_stderr("the embedded AWS is not running" if environment is None else "stopped; its data is kept")
     return environment is not None
 
 
@@ -112,9 +110,9 @@ def env(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print lines for a shell, which lead it to the embedded AWS and put `tunehook` on PATH.
+    """Print shell commands that select the embedded AWS and put `tunehook` on PATH.
 
-    Evaluate them: eval "$(tunehook local env)"
+    Run them: eval "$(tunehook local env)"
     """
     environment = _running(Home())
     if sam:
@@ -132,7 +130,7 @@ def env(
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Say whether the embedded AWS runs and the stack is there; exit with 1 if not."""
+    """Show whether the embedded AWS is running and the stack is deployed; exit with 1 if not."""
     home, out = Home(), output.Output(as_json)
     environment = home.running()
     report = _report(home, environment)
@@ -167,5 +165,5 @@ def _report(home: Home, environment: LocalEnvironment | None) -> dict[str, objec
 
 @app.command()
 def down(as_json: AsJson = False) -> None:
-    """Stop the embedded AWS; what it holds is kept for the next `up`."""
+    """Stop the embedded AWS. Its data is kept for the next `up`."""
     output.Output(as_json).json({"stopped": _stop(Home())})

@@ -26,7 +26,7 @@ _SHOWN_CHARS: Final = 1000
 
 def sandbox(
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free port.")
+        int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free port.")
     ] = DEFAULT_PORT,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     scenario_file: Annotated[
@@ -34,7 +34,7 @@ def sandbox(
         typer.Option(
             "--scenario",
             metavar="FILE",
-            help="What it answers, as TOML: see above, and docs/sandbox.md.",
+            help="The rules for its responses, as TOML: see above, and docs/sandbox.md.",
             show_default="the demo's",
         ),
     ] = None,
@@ -48,10 +48,10 @@ def sandbox(
     Prints how to configure the providers, then a line for each request: time, status, method, path, and what it was
     about. With --json, each is a line of JSON.
 
-    A task's id decides what becomes of it: `demo-failure` fails, `demo-slow` takes ten minutes, `demo-unknown` is not
+    A task's id decides how it ends: `demo-failure` fails, `demo-slow` takes ten minutes, `demo-unknown` is not
     known to the provider; any other id completes within 20 seconds. More may follow such a name: `demo-failure-2`.
 
-    --scenario FILE changes that. A scenario is TOML with a list of rules; the first that matches a task answers:
+    --scenario FILE replaces these rules. It is TOML with a list of rules; the first that matches a task applies:
 
     \b
       [[tasks]]
@@ -106,7 +106,7 @@ def _log(request: LoggedRequest, *, verbose: bool) -> None:
     words = f"{request.at.astimezone():%H:%M:%S} {status} {request.method} {request.path}"
     remark = request.remark or ""
     if request.status is None:
-        remark = f"{remark}, no answer" if remark else "no answer"
+        remark = f"{remark}, no response" if remark else "no response"
     print(output.printable(f"{words}  {remark}".rstrip()), flush=True)
     if verbose and request.received is not None:
         for line in _body(request.received.body):

@@ -149,7 +149,7 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
             time.sleep(0.1)
         else:
             return
-    raise Unavailable(f"the sandbox did not come up: {ministack.last_error_line(log)} (log: {log})")
+    raise Unavailable(f"the sandbox did not start: {ministack.last_error_line(log)} (log: {log})")
 
 
 def _demonstrate(
@@ -281,7 +281,7 @@ def _print_what_runs(console: Console, home: Home, sandbox_url: str, sandbox_pid
         ("tunehook results demo-city-lights", "the files, with links"),
         ("tunehook deliveries list", "the webhooks"),
         ("tunehook submit suno my-song", "a task of your own"),
-        ("tunehook watch my-song", "until it has ended"),
+        ("tunehook watch my-song", "wait for its end"),
         (f"tunehook local down; kill {sandbox_pid}", "stops both"),
     )
 
@@ -290,7 +290,7 @@ def _print_what_next(console: Console) -> None:
     console.print("\nWhat to look at next:")
     _print_commands(
         console,
-        ("make demo KEEP=1", "once more, and it stays: prints commands to look around with"),
+        ("make demo KEEP=1", "run it again and keep it running, with commands to try"),
         ("README.md, Try it by hand", "your own tasks, providers and receivers, step by step"),
         ("ls .tunehook/demo/logs", "what the functions logged"),
         ("make clean", "removes all that was installed and built"),

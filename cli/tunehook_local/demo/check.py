@@ -84,7 +84,7 @@ def _problems_of_files(task: DemoTask, item: dict[str, Any], files: list[StoredF
         problems.append(f"has {dict(kinds) or 'no files'} in S3, not {task.files or 'none'}")
     recorded = {asset.get("key"): asset.get("sha256") for asset in item.get("assets", ())}
     problems += [
-        f"{file.key} is not what the task's item says it is"
+        f"{file.key} does not match the task's item"
         for file in media
         if recorded.get(file.key) != file.sha256
     ]
@@ -110,5 +110,5 @@ def _problems_of_links(observer: Observer, webhooks: list[ReceivedWebhook]) -> l
             problems.append(f"has a link in a webhook that does not work: {type(error).__name__}")
             continue
         if hashlib.sha256(data).hexdigest() != asset["sha256"]:
-            problems.append("has a link in a webhook that leads to other bytes")
+            problems.append("has a link in a webhook that returns other bytes")
     return problems

@@ -46,7 +46,7 @@ def url_for_containers(url: str) -> str:
         return url
     if not _is_desktop():
         raise Misconfigured(
-            f"containers do not reach {url}: start it anew with `tunehook local down` and "
+            f"containers do not reach {url}: restart it with `tunehook local down` and "
             "`tunehook local up --detach --containers`"
         )
     # By this name containers of Docker Desktop reach the user's machine, its loopback included.
@@ -76,6 +76,6 @@ def _docker(*arguments: str) -> str:
         raise Misconfigured("there is no `docker` on PATH, and functions run in its containers") from None
     printed = finished.stdout.strip()
     if finished.returncode != 0 or not printed:
-        errors = finished.stderr.strip().splitlines() or ["it says nothing"]
-        raise Unavailable(f"the Docker engine does not answer: {errors[-1]}")
+        errors = finished.stderr.strip().splitlines() or ["no message"]
+        raise Unavailable(f"the Docker engine does not respond: {errors[-1]}")
     return printed

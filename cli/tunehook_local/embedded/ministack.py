@@ -187,7 +187,7 @@ def _wait_until_it_answers(
         if answers(environment.endpoint, if_busy=False):
             return
         time.sleep(0.1)
-    raise Unavailable(f"the embedded AWS did not come up: {last_error_line(home.log)} (log: {home.log})")
+    raise Unavailable(f"the embedded AWS did not start: {last_error_line(home.log)} (log: {home.log})")
 
 
 def last_error_line(log: Path) -> str:

@@ -14,7 +14,7 @@ def environment_file(environment: LocalEnvironment) -> dict[str, dict[str, str]]
     """
     if environment.stack_status() is None:
         raise Misconfigured(
-            f"the stack {environment.stack_name} is not deployed: do so with `tunehook local up`"
+            f"the stack {environment.stack_name} is not deployed: deploy it with `tunehook local up`"
         )
     endpoint = {"AWS_ENDPOINT_URL": url_for_containers(environment.endpoint)}
     pages = environment.client("cloudformation").get_paginator("list_stack_resources")

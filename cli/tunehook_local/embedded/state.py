@@ -74,7 +74,7 @@ def checkout() -> Path:
     """Return the checkout that this command is installed from; raise `Misconfigured` if it has none."""
     root = Path(__file__).resolve().parents[3]
     if not (root / "template.yaml").is_file():
-        raise Misconfigured("this needs a checkout of tunehook, with `make setup` run in it")
+        raise Misconfigured("this needs a checkout of tunehook where `make setup` was run")
     return root
 
 

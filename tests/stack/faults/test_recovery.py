@@ -269,7 +269,7 @@ def test_what_lies_in_every_dead_letter_queue_ends_well_once_it_is_redriven(
         "dynamodb", "UpdateItem", dropped(killing(deployed, "poller")), where=takes_the_lease(deployed)
     )
     with fault(deployed, dies):
-        assert re.match("Had 3 items accepted", redriven(DeadLetters.INTAKE))
+        assert re.match("Processed 3 items", redriven(DeadLetters.INTAKE))
         eventually(lambda: waiting(deployed, DeadLetters.POLLER))
     assert {deployed.task(task_id, kind)["status"] for task_id, kind in tasks.items()} == {"pending"}
 

@@ -137,10 +137,10 @@ def test_an_empty_list_says_so_and_is_json_all_the_same(tunehook: Any, stack: No
 @pytest.mark.parametrize(
     ("args", "complaint"),
     [
-        (("--task", "nope"), "--task: there is no task nope: `tunehook tasks list` names them"),
+        (("--task", "nope"), "--task: there is no task nope: `tunehook tasks list` lists them"),
         (
             ("--subscription", "nope"),
-            "--subscription: there is no subscription nope: `tunehook subscriptions list` names them",
+            "--subscription: there is no subscription nope: `tunehook subscriptions list` lists them",
         ),
         (("--subscription", HOOK), f"--subscription: nothing was sent to a notify hook {HOOK}"),
         (("--status", "lost"), "--status: must be one of pending, delivered, failed, aborted"),
@@ -230,7 +230,7 @@ def test_show_says_why_there_is_no_request(tunehook: Any, stack: None) -> None:
     put_delivery("msg_1", **FAILED)
     result = tunehook("deliveries", "show", "msg_1")
     assert result.exit_code == 0
-    assert "none could be sent now: there is no subscription sub" in result.stdout
+    assert "cannot be sent now: there is no subscription sub" in result.stdout
     assert json.loads(tunehook("deliveries", "show", "msg_1", "--json").stdout)["request"] is None
 
 
@@ -240,7 +240,7 @@ def test_what_is_held_back_says_why_and_until_when(tunehook: Any, stack: None) -
     until_ms = now_ms() + 90_000
     receiver = notify_hook_subscription_id("https://receiver.example/")
     put("ReceiverGatesTable", {"receiver": receiver, "wait_ms": 120_000, "shut_until_ms": until_ms})
-    told = f"held back: its receiver hangs, tried again about {clock_time(until_ms)[:-3]}"
+    told = f"held back: its receiver hangs; retried about {clock_time(until_ms)[:-3]}"
     for command in (("list",), ("show", "msg_1")):
         result = tunehook("deliveries", *command, env={"COLUMNS": "300"})
         assert told in result.stdout
@@ -303,7 +303,7 @@ def test_a_pending_delivery_whose_message_is_lost_is_asked_for_again(tunehook: A
     subscribe()
     put_delivery("msg_1", ago_ms=HOUR_MS, next_attempt=3)
     result = tunehook("deliveries", "redeliver", "msg_1")
-    assert result.output == "msg_1 was pending and overdue: asked for its attempt 3 once more.\n"
+    assert result.output == "msg_1 was pending and overdue: requested its attempt 3 again.\n"
     assert [(each["run"], each["attempt"]) for each in messages()] == [(1, 3)]
 
 
@@ -312,8 +312,8 @@ def test_a_pending_delivery_whose_message_is_lost_is_asked_for_again(tunehook: A
     [
         (
             None,
-            "ID: it went to a subscription of the past: there is no subscription sub: "
-            "`tunehook subscriptions list` names them",
+            "ID: its subscription no longer exists: there is no subscription sub: "
+            "`tunehook subscriptions list` lists them",
         ),
         ({"enabled": False}, "ID: sub is disabled: `tunehook subscriptions enable sub` first"),
     ],
@@ -421,7 +421,7 @@ def test_what_enable_advises_finds_what_was_missed(tunehook: Any, operated: None
     command = re.search(r"`tunehook (deliveries recover sub --since 2h)`", enabled)
     assert command is not None
     result = tunehook(*command[1].split())
-    assert (result.exit_code, result.output) == (0, "Making 12 deliveries that were never made.\n")
+    assert (result.exit_code, result.output) == (0, "Creating 12 deliveries that were missing.\n")
     assert len(asked()) == 12
 
 
@@ -430,7 +430,7 @@ def test_recover_says_both_what_is_sent_again_and_what_is_made(tunehook: Any, op
     put_ended("missed")
     put_delivery(put_ended("failed"), ago_ms=HOUR_MS, **FAILED)
     result = tunehook("deliveries", "recover", "sub", "--since", "2h")
-    assert result.output == "Redelivering 1 delivery.\nMaking 1 delivery that was never made.\n"
+    assert result.output == "Redelivering 1 delivery.\nCreating 1 delivery that was missing.\n"
 
 
 def test_nothing_is_missing_of_a_notify_hook(tunehook: Any, operated: None) -> None:
@@ -446,9 +446,7 @@ def test_a_subscription_that_cannot_be_used_is_not_recovered(tunehook: Any, oper
     put_ended("missed")
     result = tunehook("deliveries", "recover", "sub", "--since", "2h")
     assert result.exit_code == 2
-    assert result.output.startswith(
-        "tunehook: SUBSCRIPTION: sub cannot be used as it stands: format: must be"
-    )
+    assert result.output.startswith("tunehook: SUBSCRIPTION: sub cannot be used: format: must be")
     assert asked() == []
 
 
@@ -476,7 +474,7 @@ def test_what_the_queue_does_not_take_is_said(
         (("sub", "--since", "2"), "--since: must be a whole number and a unit, such as 90s, 30m, 2h or 7d"),
         (
             ("nope", "--since", "2h"),
-            "SUBSCRIPTION: there is no subscription nope: `tunehook subscriptions list` names them",
+            "SUBSCRIPTION: there is no subscription nope: `tunehook subscriptions list` lists them",
         ),
         (
             ("https://x.example/", "--since", "2h"),

@@ -212,7 +212,7 @@ def test_a_removal_that_is_refused_is_told(tunehook: Any, use: Any) -> None:
     result = tunehook("dlq", "redrive", "poller")
     assert (result.exit_code, result.stderr) == (
         2,
-        "tunehook: SQS does not remove 1 messages (InternalError): they come again\n",
+        "tunehook: SQS does not remove 1 messages (InternalError): they will be received again\n",
     )
 
 
@@ -222,7 +222,7 @@ def test_intake_takes_in_what_has_no_status(tunehook: Any, intake: IntakeFunctio
     put_task("refused", timeout_s=1)
     put_task("under way", status="pending")
     result = tunehook("dlq", "redrive", "intake")
-    assert (result.exit_code, result.stdout) == (0, "Had 2 items accepted, and removed 2 records.\n")
+    assert (result.exit_code, result.stdout) == (0, "Processed 2 items and removed 2 records.\n")
     assert {item["task_id"]: item["status"] for item in items("TasksTable")} == {
         "lost": "pending",
         "refused": "rejected",
@@ -233,7 +233,7 @@ def test_intake_takes_in_what_has_no_status(tunehook: Any, intake: IntakeFunctio
 
 def test_an_item_with_bytes_in_it_is_taken_in(tunehook: Any, intake: IntakeFunction) -> None:
     put_task("t", notify_hook=b"\x00\xff", metadata={"set": {b"a"}})
-    assert "Had 1 item accepted" in tunehook("dlq", "redrive", "intake").stdout
+    assert "Processed 1 item" in tunehook("dlq", "redrive", "intake").stdout
     (item,) = items("TasksTable")
     assert (item["status"], item["error"]) == ("rejected", "notify_hook: must be a string")
 
@@ -241,7 +241,7 @@ def test_an_item_with_bytes_in_it_is_taken_in(tunehook: Any, intake: IntakeFunct
 def test_intake_gets_at_most_ten_items_at_once(tunehook: Any, intake: IntakeFunction) -> None:
     for number in range(23):
         put_task(f"t-{number}")
-    assert "Had 23 items accepted" in tunehook("dlq", "redrive", "intake").stdout
+    assert "Processed 23 items" in tunehook("dlq", "redrive", "intake").stdout
     assert intake.sizes == [10, 10, 3]
 
 
@@ -258,7 +258,7 @@ def test_failure_records_stay_while_an_item_has_no_status(
     put_task("bad\x1b")
     put_task("good")
     result = tunehook("dlq", "redrive", "intake")
-    assert (result.exit_code, result.stdout) == (1, "Had 1 item accepted, and removed 0 records.\n")
+    assert (result.exit_code, result.stdout) == (1, "Processed 1 item and removed 0 records.\n")
     assert "warning: intake has not accepted 1 item; its log says why: my-gw bad\\x1b" in result.stderr
     assert bodies("IntakeDeadLetters") == ["{}"]
 
@@ -277,7 +277,7 @@ def test_failure_records_stay_if_intake_fails_as_a_whole(tunehook: Any, intake: 
 
 def test_records_of_items_that_were_taken_in_since_are_removed(tunehook: Any, intake: IntakeFunction) -> None:
     send("IntakeDeadLetters", "{}")
-    assert tunehook("dlq", "redrive", "intake").stdout == "Had 0 items accepted, and removed 1 record.\n"
+    assert tunehook("dlq", "redrive", "intake").stdout == "Processed 0 items and removed 1 record.\n"
     assert (intake.sizes, bodies("IntakeDeadLetters")) == ([], [])
 
 

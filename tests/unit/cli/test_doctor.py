@@ -122,7 +122,9 @@ def test_what_is_wrong_stands_with_what_to_do(tunehook: Any, healthy: Lambdas) -
     assert (result.exit_code, result.stderr) == (1, "1 fail\n")
     lines = result.stdout.splitlines()
     (number,) = (number for number, line in enumerate(lines) if line.startswith("fail"))
-    assert "tunehook-webhooks is not fed: its mapping to the deliveries queue is disabled" in lines[number]
+    assert (
+        "tunehook-webhooks gets no events: its mapping to the deliveries queue is disabled" in lines[number]
+    )
     assert lines[number + 1].strip() == (
         "-> `aws lambda update-event-source-mapping --uuid uuid-of-tunehook-webhooks --enabled`"
     )
@@ -196,7 +198,7 @@ def test_each_provider_is_asked(tunehook: Any, healthy: Lambdas, providers: Any)
     assert found["good"] == ("ok", None)
     assert found["refused"] == ("fail", "give the right key with `tunehook providers set refused`")
     assert found["away"][0] == "fail"
-    assert found["broken"] == ("fail", "set it anew with `tunehook providers set broken`")
+    assert found["broken"] == ("fail", "set it again with `tunehook providers set broken`")
 
 
 def test_a_key_that_was_accepted_is_told_from_one_that_never_was(
@@ -211,8 +213,8 @@ def test_a_key_that_was_accepted_is_told_from_one_that_never_was(
         put("ProviderStatesTable", accepted)
         ((check, words, advice),) = findings(tunehook, "fail")
     assert check == "providers"
-    assert "no longer accepts the key (used up, expired or withdrawn)" in words
-    assert "look whether it is used up" in str(advice)
+    assert "no longer accepts the key (used up, expired or revoked)" in words
+    assert "check whether it is used up" in str(advice)
 
 
 def test_a_provider_that_throttles_is_warned_of(
@@ -252,7 +254,7 @@ def test_a_function_that_may_not_run_is_a_failure(tunehook: Any, healthy: Lambda
     assert findings(tunehook, "fail") == [
         (
             "functions",
-            "tunehook-poller is switched off: it may run 0 times at once",
+            "tunehook-poller is switched off: its concurrency is 0",
             "`aws lambda delete-function-concurrency --function-name tunehook-poller`",
         )
     ]
@@ -272,7 +274,7 @@ def test_a_function_that_is_broken_is_a_failure(tunehook: Any, healthy: Lambdas)
 def test_a_function_that_is_fed_from_nowhere_is_a_failure(tunehook: Any, healthy: Lambdas) -> None:
     healthy.mappings["tunehook-intake"] = []
     ((check, words, _),) = findings(tunehook, "fail")
-    assert (check, words) == ("mappings", "tunehook-intake is not fed from the Tasks stream")
+    assert (check, words) == ("mappings", "tunehook-intake has no event source mapping to the Tasks stream")
 
 
 @pytest.mark.parametrize(
@@ -293,7 +295,7 @@ def test_dead_letters_are_named_with_what_to_do(
     tunehook: Any, healthy: Lambdas, queue: str, state: str
 ) -> None:
     client("sqs").send_message(QueueUrl=OUTPUTS[f"{queue.capitalize()}DeadLetters"], MessageBody="{}")
-    advice = f"`tunehook dlq list {queue}` shows them; `tunehook dlq redrive {queue}` deals with them"
+    advice = f"`tunehook dlq list {queue}` shows them; `tunehook dlq redrive {queue}` retries them"
     assert findings(tunehook, state) == [("dead letters", f"{queue}: 1", advice)]
 
 
@@ -427,7 +429,7 @@ def test_what_the_stack_may_run_at_once_is_compared_with_the_account(
     healthy.limit = limit
     ((_, words, advice),) = [each for each in findings(tunehook, state) if each[0] == "concurrency"]
     assert words.startswith(f"the account may run {limit} functions at once, ")
-    assert ("may want 9" in words and "ShardCount" in str(advice)) == (state == "warn")
+    assert ("may need 9" in words and "ShardCount" in str(advice)) == (state == "warn")
 
 
 def test_shards_that_do_not_fit_the_account_are_warned_of(
@@ -437,7 +439,7 @@ def test_shards_that_do_not_fit_the_account_are_warned_of(
     monkeypatch.setattr("tunehook.operations.status.shard_leases", lambda *_: ())
     healthy.limit = 100
     ((check, words, _),) = findings(tunehook)
-    assert (check, "may want 135" in words) == ("concurrency", True)
+    assert (check, "may need 135" in words) == ("concurrency", True)
 
 
 @pytest.mark.parametrize(("limit", "to"), [(1000, 100), (30, 10), (8, 2)])

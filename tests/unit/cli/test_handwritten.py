@@ -192,7 +192,7 @@ def run(tunehook: Any, *args: str) -> None:
     assert result.exception is None or isinstance(result.exception, SystemExit), (args, result.exception)
     assert result.exit_code in (0, 1, 2, 130)
     if result.exit_code == 2:
-        assert "has not ended" in result.stderr or "is no moment" in result.stderr
+        assert "has not ended" in result.stderr or "is not a valid time" in result.stderr
     elif "--json" in args:
         for document in [result.stdout] if args[0] != "watch" else result.stdout.splitlines():
             json.loads(document)

@@ -511,8 +511,8 @@ def test_a_stack_on_aws_is_reached_by_a_tunnel_alone(tunehook: Any, stack: None)
     result = tunehook("listen")
     assert (result.exit_code, result.output) == (
         2,
-        "tunehook: --url: the stack tunehook in eu-west-1 cannot reach this machine's loopback: let a tunnel lead "
-        "to http://127.0.0.1:4581, and give its public https URL\n",
+        "tunehook: --url: the stack tunehook in eu-west-1 cannot reach this machine's localhost: use a tunnel (ngrok, "
+        "cloudflared) to http://127.0.0.1:4581, and pass its public https URL\n",
     )
     assert items(TABLE) == []
 

@@ -49,7 +49,7 @@ def test_what_is_older_is_left_out(tunehook: Any, stack: None) -> None:
 def test_an_empty_log_is_a_note(tunehook: Any, stack: None) -> None:
     result = tunehook("logs", "--task", "t-9", "--since", "2h")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr == "No function has logged about this task in the last 2h.\n"
+    assert result.stderr == "No function has logged anything about this task in the last 2h.\n"
 
 
 @pytest.mark.parametrize(("args", "words"), [(["--since", "1"], "--since: "), (["nope"], "nope")])

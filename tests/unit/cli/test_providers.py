@@ -188,8 +188,9 @@ def test_check_says_what_came_back(tunehook: Any, providers: Providers, sandbox:
     sandbox.create_task("suno", "task-1", age_s=60)
     result = tunehook("providers", "check", "suno", "task-1")
     assert result.exit_code == 0
-    lines = {line[:13].strip(): line[13:].strip() for line in result.stdout.splitlines()}
-    assert lines["asked about"] == "task task-1"
+    rows = (line.partition("  ") for line in result.stdout.splitlines())
+    lines = {name.strip(): value.strip() for name, _, value in rows}
+    assert lines["queried"] == "task task-1"
     assert lines["response"].startswith("HTTP 200, application/json")
     assert lines["outcome"] == "completed, with 2 clips"
 
@@ -219,7 +220,7 @@ def test_check_of_a_provider_that_does_not_answer_fails(tunehook: Any, providers
     result = tunehook("providers", "check", "my-gw")
     assert result.exit_code == 1
     assert "nothing, after" in result.stdout
-    assert "no usable answer: the connection was refused" in result.stdout
+    assert "no usable response: the connection was refused" in result.stdout
 
 
 def test_check_of_an_unusable_entry_names_its_field(tunehook: Any, providers: Providers) -> None:
@@ -248,9 +249,7 @@ def test_check_tells_a_key_that_was_accepted_from_one_that_never_was(
     assert tunehook("providers", "check", "suno", "task-1").exit_code == 0
     result = tunehook("providers", "check", "suno", "task-1")
     assert result.exit_code == 1
-    assert (
-        "no longer accepts the key (used up, expired or withdrawn): HTTP 401: Invalid token" in result.stdout
-    )
+    assert "no longer accepts the key (used up, expired or revoked): HTTP 401: Invalid token" in result.stdout
     providers(json.dumps({"suno": sandbox.providers_secret()["suno"] | {"api_key": f"wrong-{KEY}"}}))
     result = tunehook("providers", "check", "suno", "task-1")
     assert "refuses the key" in result.stdout
@@ -343,7 +342,7 @@ def test_set_changes_what_is_named_and_nothing_else(tunehook: Any, providers: Pr
     [
         (("new", "--kind", "suno"), "--base-url: is needed: no provider new is configured yet"),
         (("new",), "--kind: is needed: no provider new is configured yet"),
-        (("my-gw",), "NAME: nothing is to be changed: name a field, such as --api-key"),
+        (("my-gw",), "NAME: nothing to change: name a field, such as --api-key"),
     ],
 )
 def test_set_says_what_is_missing(

@@ -48,7 +48,7 @@ def test_each_request_is_a_line(printed: Any) -> None:
     assert printed() == [
         f"{at} 200 GET /suno/\\x1b  suno a: processing",
         f"{at} 204 POST /receiver/inbox  task.completed a",
-        f"{at} --- GET /assets/x  a file of suno a, no answer",
+        f"{at} --- GET /assets/x  a file of suno a, no response",
     ]
 
 

@@ -116,7 +116,7 @@ def test_a_provider_that_does_not_exist_is_refused_with_those_that_do(
     assert (result.exit_code, result.stdout, result.stderr) == (
         2,
         "",
-        f"tunehook: PROVIDER: there is no provider {says} (--anyway submits it all the same)\n",
+        f"tunehook: PROVIDER: there is no provider {says} (--anyway submits it nevertheless)\n",
     )
     assert items("TasksTable") == []
 
@@ -152,7 +152,7 @@ def test_who_may_not_read_the_providers_gets_a_note(tunehook: Any, monkeypatch: 
     result = tunehook("submit", "my-gatway", "task-1", "--json")
     assert (result.exit_code, json.loads(result.stdout)["task_id"]) == (0, "task-1")
     assert result.stderr == (
-        "You may not read the providers' secret: whether my-gatway is configured is not known.\n"
+        "You may not read the providers' secret, so it is unknown whether my-gatway is configured.\n"
     )
     assert ids() == ["task-1"]
 
@@ -187,7 +187,7 @@ def test_standard_input_and_arguments_go_together(tunehook: Any) -> None:
 
 @pytest.mark.parametrize(
     ("given", "says"),
-    [("\n \n", "standard input names no task"), (b"a\n\xff\n", "standard input is not UTF-8")],
+    [("\n \n", "standard input has no task id"), (b"a\n\xff\n", "standard input is not UTF-8")],
     ids=["empty", "bytes"],
 )
 def test_standard_input_that_names_nothing_is_an_error(tunehook: Any, given: Any, says: str) -> None:

@@ -181,7 +181,7 @@ def test_delete_takes_the_item_away(tunehook: Any, stack: None) -> None:
 )
 def test_a_subscription_that_is_not_there_is_an_error(tunehook: Any, stack: None, command: str) -> None:
     result = tunehook("subscriptions", command, "nope")
-    complaint = "ID: there is no subscription nope: `tunehook subscriptions list` names them"
+    complaint = "ID: there is no subscription nope: `tunehook subscriptions list` lists them"
     assert (result.exit_code, result.output) == (2, f"tunehook: {complaint}\n")
     assert items(TABLE) == items("DeliveriesTable") == []
 
@@ -461,7 +461,7 @@ def test_delete_asks_on_a_terminal_and_names_what_is_lost(tunehook: Any, stack: 
     tunehook("subscriptions", "test", "a", "--wait", "0")
     result = tunehook("subscriptions", "delete", "a", input="n\n")
     assert (result.exit_code, len(items(TABLE))) == (2, 1)
-    assert f"Delete a, {URL} (1 pending webhook will be given up)?" in result.stderr
+    assert f"Delete a, {URL} (1 pending webhook will be discarded)?" in result.stderr
     assert tunehook("subscriptions", "delete", "a", input="y\n").exit_code == 0
     assert items(TABLE) == []
 
@@ -495,7 +495,7 @@ def test_set_changes_what_is_named_and_nothing_else(tunehook: Any, stack: None) 
 @pytest.mark.parametrize(
     ("args", "complaint"),
     [
-        ((), "ID: nothing is to be changed"),
+        ((), "ID: nothing to change"),
         (("--event", "task.done"), "--event: must be among"),
         (("--url", "ftp://x"), "--url: "),
         (("--url", "https://other.example/"), "--url: is subscribed already, as b (enabled)"),

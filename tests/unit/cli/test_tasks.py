@@ -265,7 +265,7 @@ def test_show_asks_for_the_provider_where_several_have_the_task(tunehook: Any, s
     put_task("task-1", "qhaigc")
     result = tunehook("tasks", "show", "task-1")
     assert result.stderr == (
-        "tunehook: --provider: say which one, as several have a task of this id: qhaigc, suno\n"
+        "tunehook: --provider: name the provider, because several have a task with this id: qhaigc, suno\n"
     )
     assert tunehook("tasks", "show", "task-1", "--provider", "suno").exit_code == 0
 
@@ -318,7 +318,10 @@ def test_of_several_tasks_of_an_id_the_named_one_is_cancelled(tunehook: Any, sta
     put_task("task-1", "suno", **PENDING)
     put_task("task-1", "qhaigc", **PENDING)
     result = tunehook("tasks", "cancel", "task-1")
-    assert (result.exit_code, result.stderr.startswith("tunehook: --provider: say which one")) == (2, True)
+    assert (result.exit_code, result.stderr.startswith("tunehook: --provider: name the provider")) == (
+        2,
+        True,
+    )
     assert tunehook("tasks", "cancel", "task-1", "--provider", "suno").exit_code == 0
     assert {item["provider"]: item["status"] for item in items("TasksTable")} == {
         "suno": "cancelled",

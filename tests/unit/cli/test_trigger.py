@@ -58,10 +58,10 @@ def test_a_sample_that_is_not_taken_in_time_is_a_failure(tunehook: Any, stack: N
         (("task.done", "--to", "a"), "EVENT: must be one of task.completed, task.failed, task.archived"),
         (
             ("task.failed", "--to", "b"),
-            "--to: there is no subscription b: `tunehook subscriptions list` names them",
+            "--to: there is no subscription b: `tunehook subscriptions list` lists them",
         ),
         (("task.failed", "--to", "off"), "--to: off is disabled: `tunehook subscriptions enable off` first"),
-        (("task.archived", "--to", "gw"), "EVENT: the format provider does not tell of task.archived"),
+        (("task.archived", "--to", "gw"), "EVENT: the format provider has no task.archived"),
         (
             ("task.failed", "--to", "a", "--format", "provider"),
             "--format: is for a URL: a subscription has its own",
@@ -70,7 +70,7 @@ def test_a_sample_that_is_not_taken_in_time_is_a_failure(tunehook: Any, stack: N
             ("task.failed", "--to", URL, "--format", "xml"),
             "--format: must be one of standard, provider, cloudevents",
         ),
-        (("task.failed", "--to", "bad"), "--to: bad cannot be used as it stands: format: must be one of"),
+        (("task.failed", "--to", "bad"), "--to: bad cannot be used: format: must be one of"),
     ],
 )
 def test_what_cannot_be_sent_is_refused_by_its_name(

@@ -541,7 +541,7 @@ def test_a_watch_that_takes_too_long_says_what_is_still_going_on(
     put("TasksTable", {"task_id": "task-2", "provider": "suno", "status": "pending"})
     result = tunehook("watch", "task-1", "task-2", "--timeout", "0s", *options)
     assert result.exit_code == 1
-    assert result.stderr == "Stopped watching after 0s; still going on: suno task-2.\n"
+    assert result.stderr == "Stopped watching after 0s; not done yet: suno task-2.\n"
     assert len(result.stdout.splitlines()) == 2
 
 

@@ -105,7 +105,7 @@ def test_each_way_of_ending_up_stops_the_embedded_aws(
     monkeypatch.setattr(commands, "print_on_stderr", say)
     result = CliRunner().invoke(app, ["local", "up", "--json"])
     assert (result.exit_code, stopped) == (0, [running])
-    assert said[-1] == "stopped; what it holds is kept"
+    assert said[-1] == "stopped; its data is kept"
     assert json.loads(result.stdout)["endpoint"] == running.endpoint
 
 

@@ -80,7 +80,7 @@ def test_no_docker_at_all_is_said() -> None:
             "echo Client; echo 'Cannot connect to the Docker daemon' >&2; exit 1",
             "Cannot connect to the Docker",
         ),
-        ("exit 0", "says nothing"),
+        ("exit 0", "no message"),
     ],
 )
 def test_an_engine_that_does_not_run_is_unavailable(docker: Docker, script: str, words: str) -> None:

@@ -50,7 +50,7 @@ def message(body: Any, attributes: dict[str, str] | None = None, **own: str) -> 
         (
             "intake",
             {"requestPayload": {"look_for_missed": True}},
-            "a look through the Tasks table for new items that no stream has told of",
+            "a scan of the Tasks table for new items that are in no stream",
         ),
         ("poller", "no JSON", "a message that tunehook has not sent"),
         ("fulfillment", [1], "a message that tunehook has not sent"),

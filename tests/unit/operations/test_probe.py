@@ -36,10 +36,10 @@ RESULT = TaskResult(clips=(), submitted_at=None, started_at=None, finished_at=No
             "status NEW, which tunehook does not know",
         ),
         (Pending("queued", ""), True, "no status"),
-        (NotFound(), True, "the provider takes the key and knows no such task"),
-        (Throttled(3.0), False, "throttled: the provider does not want to be asked now, for 3 s"),
+        (NotFound(), True, "the provider accepts the key and has no such task"),
+        (Throttled(3.0), False, "throttled: the provider is throttling requests, for 3 s"),
         (Unauthorised("no such key"), False, "the provider refuses the key: no such key"),
-        (Transient("bad JSON"), False, "no usable answer: bad JSON"),
+        (Transient("bad JSON"), False, "no usable response: bad JSON"),
     ],
 )
 def test_each_outcome_has_words_and_a_verdict(outcome: Outcome, useful: bool, words: str) -> None:
@@ -50,9 +50,9 @@ def test_each_outcome_has_words_and_a_verdict(outcome: Outcome, useful: bool, wo
 
 def test_an_id_that_no_request_can_carry_was_not_asked_about() -> None:
     probe = Probe("..", None, 0.0, NotFound())
-    assert describe_probe(probe) == "not asked: no request can carry this task id"
+    assert describe_probe(probe) == "no request: this task id cannot be part of one"
     assert not probe.useful
-    assert verdict(probe) == "not known: no request can carry this task id"
+    assert verdict(probe) == "not known: this task id cannot be part of a request"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_an_id_that_no_request_can_carry_was_not_asked_about() -> None:
         (Pending("queued", "QUEUED"), "ok: the key is accepted"),
         (Unauthorised("no such key", reason="key"), "refused: the provider does not accept the key"),
         (Unauthorised("no credit", reason="credit"), "refused: the account has no credit left"),
-        (Throttled(3.0), "not known: the provider does not want to be asked now"),
+        (Throttled(3.0), "not known: the provider is throttling requests"),
         (Transient("bad JSON"), "not known: there was no usable response"),
     ],
 )

@@ -26,7 +26,7 @@ PAST: dict[str, Any] = {"age_s": 2 * HOUR_S, "deadline_ms": NOW_MS - HOUR_S * 10
 """A task whose deadline passed an hour ago."""
 
 REFUSED_WORDS = "the provider refuses the key: HTTP 401: Invalid token"
-LOST_WORDS = "the provider no longer accepts the key (used up, expired or withdrawn): HTTP 401: Invalid token"
+LOST_WORDS = "the provider no longer accepts the key (used up, expired or revoked): HTTP 401: Invalid token"
 
 
 def refused(status: int = 401, message: str = "Invalid token") -> httpx.Response:

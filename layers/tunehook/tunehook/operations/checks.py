@@ -129,7 +129,7 @@ def _credentials(open_client: OpenClient) -> Iterator[Found]:
 def _stack(stack: Stack) -> Iterator[Found]:
     message = f"{stack.name} is {stack.status}"
     if stack.status.endswith("_IN_PROGRESS"):
-        yield State.WARN, message, "look again when it is done"
+        yield State.WARN, message, "check again when it is done"
     elif "ROLLBACK" in stack.status or stack.status.endswith("_FAILED"):
         advice = f"`aws cloudformation describe-stack-events --stack-name {stack.name}` says why"
         yield State.WARN, f"{message}: its last update failed", advice
@@ -150,7 +150,7 @@ def _providers(stack: Stack, note: Note) -> Iterator[Found]:
     if not configured.usable and not configured.errors:
         yield State.WARN, "none is configured, so tasks wait", "add one with `tunehook providers set`"
     for name, error in configured.errors.items():
-        advice = f"set it anew with `tunehook providers set {name}`"
+        advice = f"set it again with `tunehook providers set {name}`"
         yield State.FAIL, f"{name} cannot be used: {error}", advice
     with ThreadPoolExecutor(_PROBES_AT_ONCE) as threads:
         yield from threads.map(partial(_provider, stack, note), configured.usable.values())
@@ -166,7 +166,7 @@ def _provider(stack: Stack, note: Note, config: ProviderConfig) -> Found:
         return State.WARN, message, "lower its --requests-per-second or --max-concurrency if this goes on"
     if isinstance(probe.outcome, Unauthorised):
         return State.FAIL, message, advise(probe, config, was_accepted=was_accepted)
-    advice = f"it was asked from this machine; `tunehook providers check {config.name}` tells more"
+    advice = f"the request came from this machine; `tunehook providers check {config.name}` shows more"
     return State.FAIL, message, advice
 
 
@@ -193,7 +193,7 @@ def _functions(stack: Stack) -> Iterator[Found]:
         configuration = lambdas.get_function_configuration(FunctionName=name)
         if lambdas.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions") == 0:
             advice = f"`aws lambda delete-function-concurrency --function-name {name}`"
-            yield State.FAIL, f"{name} is switched off: it may run 0 times at once", advice
+            yield State.FAIL, f"{name} is switched off: its concurrency is 0", advice
         elif configuration.get("State", "Active") not in ("Active", "Inactive"):
             reason = configuration.get("StateReason") or "no reason given"
             yield State.FAIL, f"{name} is {configuration['State']}: {reason}", "deploy the stack again"
@@ -207,23 +207,23 @@ def _mappings(stack: Stack) -> Iterator[Found]:
         name = stack.output(output_name)
         found = lambdas.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
         if not found:
-            yield State.FAIL, f"{name} is not fed from {source}", _DELETED_BY_HAND
+            yield State.FAIL, f"{name} has no event source mapping to {source}", _DELETED_BY_HAND
         for mapping in found:
             yield _mapping(name, source, mapping)
 
 
 def _mapping(name: str, source: str, mapping: Any) -> Found:
-    message = f"{name} is fed from {source}"
+    message = f"{name} reads from {source}"
     match mapping["State"]:
         case "Enabled" if str(mapping.get("LastProcessingResult", "")).startswith("PROBLEM"):
-            return State.WARN, f"{message}, with trouble: {mapping['LastProcessingResult']}", None
+            return State.WARN, f"{message}, with problems: {mapping['LastProcessingResult']}", None
         case "Enabled":
             return State.OK, message, None
         case "Disabled" | "Disabling":
             advice = f"`aws lambda update-event-source-mapping --uuid {mapping['UUID']} --enabled`"
-            return State.FAIL, f"{name} is not fed: its mapping to {source} is disabled", advice
+            return State.FAIL, f"{name} gets no events: its mapping to {source} is disabled", advice
         case state:
-            return State.WARN, f"the mapping of {name} to {source} is {state}", "look again in a minute"
+            return State.WARN, f"the mapping of {name} to {source} is {state}", "check again in a minute"
 
 
 def _concurrency(stack: Stack) -> Iterator[Found]:
@@ -243,7 +243,7 @@ def _concurrency(stack: Stack) -> Iterator[Found]:
     unbounded = [parameter for name, parameter in _BOUNDED.items() if bounds[name] is None]
     if wanted > most:
         late = "pollers may not be started in time, and tasks wait"
-        message += f", and this stack alone may want {wanted}: {late}"
+        message += f", and this stack alone may need {wanted}: {late}"
         smaller = f"deploy it with a smaller {', '.join(_BOUNDED.values())} or ShardCount"
         yield State.WARN, message, f"{smaller}, or ask for more under Service Quotas"
     elif unbounded:
@@ -255,7 +255,7 @@ def _concurrency(stack: Stack) -> Iterator[Found]:
         advice = f"deploy it with {' and '.join(unbounded)} set, to {fitting} say"
         yield State.WARN, message, advice
     else:
-        yield State.OK, f"{message}, and this stack some {wanted}", None
+        yield State.OK, f"{message}, and this stack needs about {wanted}", None
 
 
 def _bound(lambdas: Any, function: str) -> int | None:
@@ -270,7 +270,7 @@ def _queues(stack: Stack) -> Iterator[Found]:
     sqs = stack.client("sqs")
     for name, output_name in WORK_QUEUES.items():
         now = depth(sqs, stack.output(output_name))
-        yield State.OK, f"{name}: {now.waiting} waiting, {now.taken} worked on, {now.later} for later", None
+        yield State.OK, f"{name}: {now.waiting} waiting, {now.taken} in progress, {now.later} delayed", None
 
 
 def _dead_letters(stack: Stack) -> Iterator[Found]:
@@ -278,7 +278,7 @@ def _dead_letters(stack: Stack) -> Iterator[Found]:
     for queue in DeadLetters:
         if not (count := counts[queue.value]):
             continue
-        advice = f"`tunehook dlq list {queue}` shows them; `tunehook dlq redrive {queue}` deals with them"
+        advice = f"`tunehook dlq list {queue}` shows them; `tunehook dlq redrive {queue}` retries them"
         # What the poller did not do its next start does; of the others the work itself is there.
         state = State.WARN if queue is DeadLetters.POLLER else State.FAIL
         yield state, f"{queue}: {count}", advice

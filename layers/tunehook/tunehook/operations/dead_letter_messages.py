@@ -66,7 +66,7 @@ def _about(content: Mapping[str, Any]) -> str:
         case {"DDBStreamBatchInfo": {"batchSize": size}}:
             return f"{size} new items of the Tasks table" if size != 1 else "1 new item of the Tasks table"
         case {"requestPayload": {"look_for_missed": _}}:
-            return "a look through the Tasks table for new items that no stream has told of"
+            return "a scan of the Tasks table for new items that are in no stream"
         case {"requestPayload": {"started_by": started_by, **start}} | {"started_by": started_by, **start}:
             shard = f" for shard {start['shard']}" if "shard" in start else ""
             return f"a start of the poller by the {started_by}{shard}"

@@ -200,7 +200,9 @@ def _remove(sqs: SQSClient, url: str, messages: Sequence[Message]) -> None:
     for entries in _batches(messages):
         if refused := sqs.delete_message_batch(QueueUrl=url, Entries=entries).get("Failed"):
             code = refused[0]["Code"]
-            raise Unavailable(f"SQS does not remove {len(refused)} messages ({code}): they come again")
+            raise Unavailable(
+                f"SQS does not remove {len(refused)} messages ({code}): they will be received again"
+            )
 
 
 def _batches(messages: Sequence[Message], **fields: Any) -> Iterator[Any]:

@@ -101,7 +101,7 @@ def list_deliveries(
     if found:
         return found
     if task is not None and not (stack.tasks.of_id(task) or stack.deliveries.latest(task_id=task, limit=1)):
-        raise NotFound("task", f"{no_such_task(task)}: `tunehook tasks list` names them")
+        raise NotFound("task", f"{no_such_task(task)}: `tunehook tasks list` lists them")
     # The deliveries of a subscription that was deleted are kept.
     if subscription_id is not None and stack.subscriptions.get(subscription_id) is None:
         _check_log(stack, str(subscription))
@@ -246,7 +246,7 @@ def _endpoint(stack: Stack, delivery: Delivery, now_ms: int) -> Endpoint:
 def _no_such_delivery(delivery_id: str) -> NotFound:
     return NotFound(
         "delivery_id",
-        f"there is no delivery {visible(delivery_id)}: `tunehook deliveries list` names those of the last 30 days",
+        f"there is no delivery {visible(delivery_id)}: `tunehook deliveries list` lists those of the last 30 days",
     )
 
 
@@ -264,7 +264,7 @@ def redeliver(stack: Stack, delivery_id: str) -> tuple[Redelivery, Delivery]:
         try:
             _subscription(stack, delivery.subscription_id, "delivery_id")
         except NotFound as error:
-            raise NotFound("delivery_id", f"it went to a subscription of the past: {error.reason}") from None
+            raise NotFound("delivery_id", f"its subscription no longer exists: {error.reason}") from None
     redelivery, now = stack.redeliveries.begin(delivery_id, now_ms())
     if now is None:
         raise _no_such_delivery(delivery_id)
@@ -278,7 +278,7 @@ def _subscription(stack: Stack, subscription_id: str, field: str) -> Subscriptio
         raise type(error)(field, error.reason) from None
     except InvalidInput as error:
         name = visible(subscription_id)
-        raise InvalidInput(field, f"{name} cannot be used as it stands: {error}") from None
+        raise InvalidInput(field, f"{name} cannot be used: {error}") from None
 
 
 def recover(stack: Stack, subscription: str, since_ms: int) -> Recovery:

@@ -166,7 +166,7 @@ def advise(
         case Unauthorised(reason="credit"):
             return "top up the account, or give another key"
         case Unauthorised(reason="key") if was_accepted:
-            return "the key was accepted before: look whether it is used up, expired or withdrawn"
+            return "the key was accepted before: check whether it is used up, expired or revoked"
         case Unauthorised(reason="key"):
             return f"give the right key with `tunehook providers set {config.name}`"
         case Unauthorised():
@@ -179,7 +179,7 @@ def advise(
             meant = f"usually {origin}" if origin != config.base_url else "which may be another host"
             return f"the base URL leads to a web page: give the API's address, {meant}"
         case Transient() if probe.status == 404:
-            return "the gateway has no such path: look at the base URL and the kind"
+            return "the gateway has no such path: check the base URL and the kind"
     return None
 
 
@@ -193,10 +193,10 @@ def verdict(probe: Probe) -> str:
         case Unauthorised():
             return "refused: the provider does not accept the key"
         case Throttled():
-            return "not known: the provider does not want to be asked now"
+            return "not known: the provider is throttling requests"
         case Transient():
             return "not known: there was no usable response"
-    return "not known: no request can carry this task id"
+    return "not known: this task id cannot be part of a request"
 
 
 def describe_probe(probe: Probe, *, was_accepted: bool = False) -> str:
@@ -212,19 +212,19 @@ def describe_probe(probe: Probe, *, was_accepted: bool = False) -> str:
             return f"pending, but it seems to have failed: {reason}"
         case Pending(phase, word, known=known):
             written = f"status {word}" if word else "no status"
-            unknown = "" if known else ", which tunehook does not know and takes for pending"
+            unknown = "" if known else ", which tunehook does not know and treats as pending"
             return f"pending ({phase}): {written}{unknown}"
         case NotFound() if probe.answer is None:
-            return "not asked: no request can carry this task id"
+            return "no request: this task id cannot be part of one"
         case NotFound(detail):
-            return f"not found: the provider takes the key and knows no such task{f': {detail}' if detail else ''}"
+            return f"not found: the provider accepts the key and has no such task{f': {detail}' if detail else ''}"
         case Throttled(retry_after_s, detail=detail):
             wait = "" if retry_after_s is None else f", for {retry_after_s:.0f} s"
             said = f": {detail}" if detail else ""
-            return f"throttled: the provider does not want to be asked now{wait}{said}"
+            return f"throttled: the provider is throttling requests{wait}{said}"
         case Unauthorised(detail, reason="key") if was_accepted:
-            return f"unauthorised: the provider no longer accepts the key (used up, expired or withdrawn): {detail}"
+            return f"unauthorised: the provider no longer accepts the key (used up, expired or revoked): {detail}"
         case Unauthorised(detail):
             return f"unauthorised: the provider refuses the key: {detail}"
         case Transient(cause):
-            return f"no usable answer: {cause}"
+            return f"no usable response: {cause}"

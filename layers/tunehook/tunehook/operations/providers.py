@@ -88,7 +88,7 @@ def _with_fields(
     kept = known.items() if isinstance(known, dict) else ()
     present = {field: value for field, value in kept if field in ProviderConfig.model_fields}
     if present and not fields:
-        raise InvalidInput("name", "nothing is to be changed: name a field, such as --api-key")
+        raise InvalidInput("name", "nothing to change: name a field, such as --api-key")
     for field in NEEDED:
         if field not in present and field not in fields:
             given = ", here or as TUNEHOOK_API_KEY" if field == "api_key" else ""

@@ -98,7 +98,7 @@ def request_archive(stack: Stack, task_id: str, provider: str | None = None) -> 
         raise Conflict("task_id", f"{task_id} has not ended (its status is {task.status})")
     before = task.archived_at_ms or 0
     if before >= LATEST_MS:
-        raise InvalidInput("archived_at_ms", f"the item's is no moment: {before}")
+        raise InvalidInput("archived_at_ms", f"is not a valid time: {before}")
     # Later than the last time, whatever this machine's clock says.
     at_ms = max(now_ms(), before + 1)
     request = ArchiveRequest(task_id=task_id, provider=task.provider, requested_at_ms=at_ms)

@@ -88,7 +88,7 @@ def sample_event(kind: str, recipient: Recipient, bucket: str, now_ms: int) -> D
         raise InvalidInput("event", f"must be one of {', '.join(SUBSCRIBABLE)}")
     event = WebhookType(kind)
     if not supports(recipient.format, event):
-        raise InvalidInput("event", f"the format {recipient.format} does not tell of {event}")
+        raise InvalidInput("event", f"the format {recipient.format} has no {event}")
     task_id, failed = f"sample-{secrets.token_hex(8)}", event is WebhookType.TASK_FAILED
     is_own = recipient.format is Format.PROVIDER
     content = (

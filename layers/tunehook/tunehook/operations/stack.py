@@ -52,7 +52,7 @@ class Stack:
             return self.outputs[name]
         except KeyError:
             raise Misconfigured(
-                f"the stack {self.name} in {self.region} has no output {name}: it is no tunehook stack, or one of "
+                f"the stack {self.name} in {self.region} has no output {name}: it is not a tunehook stack, or has "
                 "another version; deploy it again with `make deploy`"
             ) from None
 

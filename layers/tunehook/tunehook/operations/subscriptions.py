@@ -125,8 +125,9 @@ def _check_single(stack: Stack, new: Subscription) -> None:
             name = visible(other.subscription_id)
             raise Conflict(
                 "url",
-                f"is subscribed already, as {name} ({known.state}): the same would come twice, under different ids. "
-                f"`tunehook subscriptions secret {name}` prints its secret; --again subscribes it once more",
+                f"is subscribed already, as {name} ({known.state}): each event would be sent twice, with different "
+                "ids. "
+                f"`tunehook subscriptions secret {name}` prints its secret; --again subscribes it again",
             )
 
 
@@ -169,7 +170,7 @@ def get_subscription(stack: Stack, subscription_id: str) -> SubscriptionView:
 
 def no_such_subscription(subscription_id: str, field: str = "subscription_id") -> NotFound:
     name = visible(subscription_id)
-    return NotFound(field, f"there is no subscription {name}: `tunehook subscriptions list` names them")
+    return NotFound(field, f"there is no subscription {name}: `tunehook subscriptions list` lists them")
 
 
 def usable_subscription(stack: Stack, subscription_id: str) -> Subscription:
@@ -274,7 +275,7 @@ def rotate_secret(stack: Stack, subscription_id: str, grace_ms: int) -> RotatedS
     rotated = stack.secret_versions.rotate(item, before, previous_until_ms=until_ms, rotation=rotation)
     if rotated is None:
         raise Unavailable(
-            f"{visible(subscription_id)} was rotated at the same moment: look at it with "
+            f"{visible(subscription_id)} was rotated at the same time: check it with "
             "`tunehook subscriptions show`, and try again"
         )
     return RotatedSecret(
@@ -325,7 +326,7 @@ def send_sample(stack: Stack, kind: str, to: str, form: str | None = None) -> tu
         except (Conflict, NotFound) as error:
             raise type(error)("to", error.reason) from None
         except InvalidInput as error:
-            raise InvalidInput("to", f"{visible(to)} cannot be used as it stands: {error}") from None
+            raise InvalidInput("to", f"{visible(to)} cannot be used: {error}") from None
         recipient, url = Recipient(to, subscription.format), subscription.url
     delivery = sample_event(kind, recipient, stack.output("ResultsBucket"), now_ms())
     stack.deliveries.create(delivery)

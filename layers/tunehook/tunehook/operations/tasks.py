@@ -191,7 +191,9 @@ def get_task(stack: Stack, task_id: str, provider: str | None = None) -> TaskVie
         raise NotFound("task_id", no_such_task(task_id, provider))
     if len(items) > 1:
         names = ", ".join(sorted(item["provider"] for item in items))
-        raise InvalidInput("provider", f"say which one, as several have a task of this id: {names}")
+        raise InvalidInput(
+            "provider", f"name the provider, because several have a task with this id: {names}"
+        )
     return TaskView.of(items[0])
 
 
