@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.tasks import pending
 
+from tunehook.aws.tasks import OF_EARLIER_RUNS
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import (
@@ -60,6 +61,45 @@ def test_everything_that_a_user_may_write_is_taken() -> None:
 
 def test_fields_that_are_not_the_users_are_ignored() -> None:
     assert checked(status_note=b"\x00", clips=[b"x"]) == checked()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("notifyhook", "notify_hook"),
+        ("notifyHook", "notify_hook"),
+        ("notify-hook", "notify_hook"),
+        ("notify_hok", "notify_hook"),
+        ("NotifyFormat", "notify_format"),
+        ("timeout", "timeout_s"),
+        ("Metadata", "metadata"),
+        ("meta_data", "metadata"),
+    ],
+)
+def test_a_name_that_is_almost_a_field_is_refused_with_the_one_that_was_meant(name: str, meant: str) -> None:
+    with pytest.raises(InvalidInput, match=f"did you mean {meant}") as caught:
+        checked(**{name: None})
+    assert caught.value.field == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *OF_EARLIER_RUNS,
+        "queue",
+        "since_ms",
+        "status",
+        "user",
+        "hook",
+        "format",
+        "data",
+        "notes",
+        "\ud800",
+        "x" * 60_000,
+    ],
+)
+def test_no_other_name_is_taken_for_a_slip(name: str) -> None:
+    assert checked(**{name: None}) == checked()
 
 
 @pytest.mark.parametrize("name", ["notify_hook", "notify_format", "metadata", "timeout_s"])

@@ -208,8 +208,8 @@ def work_queue(shard: int) -> str:
 def check_request(item: Mapping[str, Any], policy: NetworkPolicy) -> TaskRequest:
     """Check what a user put into the Tasks table, or raise `InvalidInput` for the first field that is not acceptable.
 
-    The item has plain Python values. An attribute that is NULL counts as not given; those that are not the user's are
-    ignored.
+    The item has plain Python values. An attribute that is NULL counts as not given. Those that are not the user's are
+    ignored, unless their name is almost one of `USER_FIELDS`: that is a slip, and would be silent.
     """
     task_id = text_in(item, "task_id")
     has_controls = any(unicodedata.category(char)[0] == "C" for char in task_id)
@@ -222,6 +222,7 @@ def check_request(item: Mapping[str, Any], policy: NetworkPolicy) -> TaskRequest
     provider = text_in(item, "provider")
     if not _PROVIDER_NAME.fullmatch(provider):
         raise InvalidInput("provider", "must be 1 to 64 letters, digits, dots, underscores or hyphens")
+    _check_names(item)
     timeout_s = TIMEOUT_DEFAULT_S if (given := item.get("timeout_s")) is None else given
     if not isinstance(timeout_s, int | Decimal) or isinstance(timeout_s, bool) or timeout_s != int(timeout_s):
         raise InvalidInput("timeout_s", "must be a whole number of seconds")
@@ -243,6 +244,25 @@ def check_request(item: Mapping[str, Any], policy: NetworkPolicy) -> TaskRequest
         problem = f"is {size} bytes, more than {ITEM_MAX_BYTES}: its result would not fit beside"
         raise InvalidInput("item", problem)
     return request
+
+
+def _check_names(item: Mapping[str, Any]) -> None:
+    for name in sorted(item.keys() - {"task_id", "provider", *USER_FIELDS}):
+        from difflib import get_close_matches  # most items have no other attribute
+
+        if meant := get_close_matches(_letters(name), _FIELDS_BY_LETTERS, 1, _ALMOST):
+            raise InvalidInput(
+                name, f"is no attribute of a task: did you mean {_FIELDS_BY_LETTERS[meant[0]]}?"
+            )
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name[:_PATH_MAX_LENGTH].lower())
+
+
+_FIELDS_BY_LETTERS: Final = {_letters(name): name for name in USER_FIELDS}
+_ALMOST: Final = 0.9
+"""The share of letters that agree: of ten, one may be missing."""
 
 
 def _size(value: object) -> int:
