@@ -98,9 +98,9 @@ def other_link(observer: FakeObserver) -> None:
     [
         (drop_manifest, "has no manifest"),
         (drop_audio, "has no files in S3"),
-        (other_bytes, "is not what the task's item says"),
+        (other_bytes, "does not match the task's item"),
         (failed, "is failed, not completed"),
-        (other_link, "leads to other bytes"),
+        (other_link, "returns other bytes"),
     ],
 )
 def test_what_is_missing_or_wrong_is_named(spoil: Callable[[FakeObserver], None], words: str) -> None:

@@ -14,6 +14,7 @@ async def end_with(error: Exception | None) -> str:
     return "done"
 
 
+@in_virtual_time
 async def test_what_is_raised_is_logged_once_and_an_end_or_a_cancellation_is_not(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

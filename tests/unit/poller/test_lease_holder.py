@@ -5,6 +5,7 @@ import itertools
 from typing import Any
 
 import pytest
+from tests.support.patience import HANG_S
 from tests.support.tasks import NOW_MS
 from tests.unit.poller.world import COMPLETED, World
 
@@ -112,7 +113,7 @@ class TestPositions:
             now_ms[0] += after_ms
             writes = BackgroundTasks()
             holder.save_positions_when_due(lambda: positions, writes)
-            await writes.wait(10)
+            await writes.wait(HANG_S)
             return len(saved.positions)
 
         async def course() -> list[int]:
