@@ -62,7 +62,7 @@ def test_the_doctor_finds_a_working_stack_well_and_names_what_is_switched_off(
         assert tunehook.status == 1
     assert set(found) == {"schedule", "mappings"}
     assert "every-minute is disabled" in found["schedule"]
-    assert "webhooks is not fed" in found["mappings"]
+    assert "webhooks gets no events" in found["mappings"]
     assert (troubles(tunehook), tunehook.status) == ({}, 0)
 
 
