@@ -33,8 +33,8 @@ CONCURRENCY: Final = 8
 KEEP_S: Final = 200.0
 """How long archiving may take: the function's time, less what telling the recipients needs."""
 
-BUFFERS: Final = 48
-"""How many parts may be in memory at once, of all files together: at most 384 MiB, and more than are uploaded at once
+BUFFERS: Final = 40
+"""How many parts may be in memory at once, of all files together: at most 320 MiB, and more than are uploaded at once
 (`CONNECTIONS`). Ten tasks stay below 70 % of the function's memory (``python -m benchmarks.archive worst``)."""
 
 EXPIRED: Final = "the link has expired"
