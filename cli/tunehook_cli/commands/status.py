@@ -7,15 +7,24 @@ from typing import Annotated, Any
 
 import typer
 
-from tunehook.operations.status import read_status
+from tunehook.operations.queues import Depth
+from tunehook.operations.status import (
+    ConfiguredProviders,
+    DeliveryCounts,
+    EndedTasks,
+    PendingTasks,
+    Pollers,
+    StackStatus,
+    SubscriptionCounts,
+    UnknownPart,
+    read_status,
+)
 from tunehook.operations.text import duration
 from tunehook.times import now_ms
 from tunehook_cli.commands.options import AsJson, StackName
 from tunehook_cli.durations import parse_duration
 from tunehook_cli.output import Output
 from tunehook_cli.stack import find_stack
-
-Part = Mapping[str, Any]
 
 
 def status(
@@ -38,113 +47,111 @@ def status(
     if as_json:
         from tunehook.operations.documents import with_moments
 
-        out.json(with_moments({"stack": found.name, "region": found.region, **parts}))
+        out.json(with_moments({"stack": found.name, "region": found.region, **parts.model_dump()}))
     out.fields([("stack", f"{found.name} in {found.region}"), *_fields(parts, since)])
-    if any(set(part) == {"error"} for part in parts.values()):
+    if any(isinstance(part, UnknownPart) for _, part in parts):
         raise typer.Exit(1)
 
 
-def _fields(parts: Mapping[str, Any], since: str) -> list[tuple[str, object]]:
-    now, ended = now_ms(), parts["ended"]
-    renderers: dict[str, tuple[Part, Callable[[Part], list[str]]]] = {
-        "tasks": (parts["tasks"], lambda part: _tasks(part, now)),
-        "ended": (ended, lambda part: _ended(part, since)),
-        "files": (ended, _files),
-        "deliveries": (parts["deliveries"], lambda part: _deliveries(part, now, since)),
-        "subscriptions": (parts["subscriptions"], lambda part: [_counts(part, "none")]),
-        "queues": (parts["queues"], _queues),
-        "dead letters": (parts["dead_letters"], _dead_letters),
-        "poller": (parts["poller"], lambda part: _poller(part, now)),
-        "providers": (parts["providers"], _providers),
-    }
-    if "error" in ended:
-        del renderers["files"]
+def _fields(parts: StackStatus, since: str) -> list[tuple[str, object]]:
+    now = now_ms()
+    renderers: list[tuple[str, Any, Callable[[Any], list[str]]]] = [
+        ("tasks", parts.tasks, lambda part: _tasks(part, now)),
+        ("ended", parts.ended, lambda part: _ended(part, since)),
+        ("files", parts.ended, _files),
+        ("deliveries", parts.deliveries, lambda part: _deliveries(part, now, since)),
+        ("subscriptions", parts.subscriptions, _subscriptions),
+        ("queues", parts.queues, _queues),
+        ("dead letters", parts.dead_letters, _dead_letters),
+        ("poller", parts.poller, lambda part: _poller(part, now)),
+        ("providers", parts.providers, _providers),
+    ]
     fields: list[tuple[str, object]] = []
-    for name, (part, render) in renderers.items():
-        lines = [f"unknown: {part['error']}"] if set(part) == {"error"} else render(part)
+    for name, part, render in renderers:
+        if isinstance(part, UnknownPart) and name == "files":
+            continue  # it is said of `ended`
+        lines = [f"unknown: {part.error}"] if isinstance(part, UnknownPart) else render(part)
         fields += [(name if number == 0 else "", line) for number, line in enumerate(lines)]
     return fields
 
 
-def _tasks(part: Part, now: int) -> list[str]:
+def _tasks(part: PendingTasks, now: int) -> list[str]:
     lines = ["none pending"]
-    if (oldest := part["oldest"]) is not None:
-        age = duration((now - oldest["since_ms"]) / 1000)
-        lines = [f"{part['pending']} pending, the oldest for {age}: {oldest['provider']} {oldest['task_id']}"]
-    if part["overdue"]:
-        lines.append(f"{part['overdue']} past the deadline, waiting for a response")
-    lines += [f"{each['count']} pending with errors: {each['last_error']}" for each in part["troubles"]]
-    if part["event_not_out"]:
-        lines.append(f"{part['event_not_out']} ended, event pending")
-    if part["unreadable"]:
-        lines.append(
-            f"{part['unreadable']} unreadable: their attributes hold values that tunehook never writes"
-        )
+    if (oldest := part.oldest) is not None:
+        age = duration((now - oldest.since_ms) / 1000)
+        lines = [f"{part.pending} pending, the oldest for {age}: {oldest.provider} {oldest.task_id}"]
+    if part.overdue:
+        lines.append(f"{part.overdue} past the deadline, waiting for a response")
+    lines += [f"{each.count} pending with errors: {each.last_error}" for each in part.troubles]
+    if part.event_not_out:
+        lines.append(f"{part.event_not_out} ended, event pending")
+    if part.unreadable:
+        lines.append(f"{part.unreadable} unreadable: their attributes hold values that tunehook never writes")
     return lines
 
 
-def _ended(part: Part, since: str) -> list[str]:
-    counts = _counts({name: part[name] for name in ("completed", "failed", "rejected", "cancelled")}, "none")
+def _ended(part: EndedTasks, since: str) -> list[str]:
+    names = ("completed", "failed", "rejected", "cancelled")
+    counts = _counts({name: getattr(part, name) for name in names}, "none")
     return [f"{_at_least(part)}{counts}, in the last {since}"]
 
 
-def _at_least(part: Part) -> str:
-    return "" if part["complete"] else "at least (only part of the table was read): "
+def _at_least(part: EndedTasks | DeliveryCounts) -> str:
+    return "" if part.complete else "at least (only part of the table was read): "
 
 
-def _files(part: Part) -> list[str]:
-    files = part["files"]
-    counts = {
-        "complete": files["complete"],
-        "incomplete": files["partial"],
-        "in progress": files["on_the_way"],
-    }
+def _files(part: EndedTasks) -> list[str]:
+    files = part.files
+    counts = {"complete": files.complete, "incomplete": files.partial, "in progress": files.on_the_way}
     return [f"{_at_least(part)}{_counts(counts, 'none')}"]
 
 
-def _deliveries(part: Part, now: int, since: str) -> list[str]:
+def _deliveries(part: DeliveryCounts, now: int, since: str) -> list[str]:
     names = ("pending", "delivered", "failed", "aborted")
-    counts = _counts({name: part[name] for name in names}, "none")
+    counts = _counts({name: getattr(part, name) for name in names}, "none")
     lines = [f"{_at_least(part)}{counts}, in the last {since}"]
-    if part["overdue"]:
-        lines.append(f"{part['overdue']} overdue")
+    if part.overdue:
+        lines.append(f"{part.overdue} overdue")
     lines += [
-        f"next attempt in {duration((each['at_ms'] - now) / 1000)}: "
-        f"{each['delivery_id']} to {each['subscription_id']}"
-        for each in part["next_attempts"]
+        f"next attempt in {duration((each.at_ms - now) / 1000)}: {each.delivery_id} to {each.subscription_id}"
+        for each in part.next_attempts
     ]
     return lines
 
 
-def _queues(part: Part) -> list[str]:
-    names = {"waiting": "waiting", "taken": "in progress", "later": "delayed"}
+def _subscriptions(part: SubscriptionCounts) -> list[str]:
+    return [_counts(part.model_dump(), "none")]
+
+
+def _queues(part: Mapping[str, Depth]) -> list[str]:
     return [
-        f"{queue}: {_counts({shown: counts[name] for name, shown in names.items()}, 'empty')}"
-        for queue, counts in part.items()
+        f"{queue}: "
+        + _counts({"waiting": found.waiting, "in progress": found.taken, "delayed": found.later}, "empty")
+        for queue, found in part.items()
     ]
 
 
-def _dead_letters(part: Part) -> list[str]:
+def _dead_letters(part: Mapping[str, int]) -> list[str]:
     found = [(name, count) for name, count in part.items() if count]
     return [f"{name}: {count}; `tunehook dlq list {name}` shows them" for name, count in found] or ["none"]
 
 
-def _poller(part: Part, now: int) -> list[str]:
+def _poller(part: Pollers, now: int) -> list[str]:
     lines = []
-    for each in part["shards"]:
-        if each["live"]:
+    for each in part.shards:
+        if each.live:
             text = "poller is running"
-        elif each["seen_ms"] is None:
+        elif each.seen_ms is None:
             text = "no work yet"
         else:
-            text = f"idle, last work {duration((now - each['seen_ms']) / 1000)} ago"
-        lines.append(f"shard {each['shard']}: {text}")
+            text = f"idle, last work {duration((now - each.seen_ms) / 1000)} ago"
+        lines.append(f"shard {each.shard}: {text}")
     return lines
 
 
-def _providers(part: Part) -> list[str]:
-    lines = [f"{name}: {kind}" for name, kind in part["usable"].items()]
-    lines += [f"{name}: unusable: {error}" for name, error in part["unusable"].items()]
+def _providers(part: ConfiguredProviders) -> list[str]:
+    lines = [f"{name}: {kind}" for name, kind in part.usable.items()]
+    lines += [f"{name}: unusable: {error}" for name, error in part.unusable.items()]
     return lines or ["none configured: add one with `tunehook providers set`"]
 
 

@@ -112,14 +112,14 @@ def reads(now: int) -> Iterator[list[tuple[str, str, str | None]]]:
 def test_pending_tasks_are_counted_in_the_work_index(
     tunehook: Any, reads: list[tuple[str, str, str | None]], now: int
 ) -> None:
-    assert status.tasks(find_stack(None), now)["pending"] == 0
+    assert status.tasks(find_stack(None), now).pending == 0
     assert reads == [("Scan", "PollerLeasesTable", None), ("Query", "TasksTable", "work")]
 
 
 def test_deliveries_are_counted_in_an_index_without_their_payloads(
     tunehook: Any, reads: list[tuple[str, str, str | None]], now: int
 ) -> None:
-    assert status.deliveries(find_stack(None), now, 0)["pending"] == 0
+    assert status.deliveries(find_stack(None), now, 0).pending == 0
     assert reads == [("Scan", "DeliveriesTable", "by_subscription")]
 
 

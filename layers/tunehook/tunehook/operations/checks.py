@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from tunehook.aws.error_messages import describe_error, is_denied
 from tunehook.aws.errors import AWS_FAULTS
-from tunehook.deliveries import DeliveryStatus
 from tunehook.errors import TunehookError
 from tunehook.operations import status
 from tunehook.operations.deliveries import HELD_BACK_SHOWN, HeldBack, held_back
@@ -364,18 +363,18 @@ def _deliveries(stack: Stack) -> Iterator[Found]:
         message = f"{count} to {visible(url)} held back: the receiver hangs, and is tried again {again}"
         yield State.WARN, message, f"nothing is lost; {look}"
     # What is held back may be overdue by its schedule; whatever else is overdue, nothing explains.
-    late = counts["overdue"] - sum(len(each) for each in held.values())
+    late = counts.overdue - sum(len(each) for each in held.values())
     if late > 0 and not any(len(each) >= HELD_BACK_SHOWN for each in held.values()):
         message = f"{counted(late, *_DELIVERIES)} overdue, and not because a receiver hangs"
         yield State.WARN, message, f"{look}; `tunehook logs webhooks` says what the function does"
     elif not held:
-        yield State.OK, f"{counts[DeliveryStatus.PENDING.value]} pending, none of them held back", None
+        yield State.OK, f"{counts.pending} pending, none of them held back", None
 
 
 def _subscriptions(stack: Stack) -> Iterator[Found]:
     counts = status.subscriptions(stack)
-    message = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "there is none"
-    if counts["failing"] or counts["disabled"] or counts["unusable"]:
+    message = ", ".join(f"{count} {state}" for state, count in counts if count) or "there is none"
+    if counts.failing or counts.disabled or counts.unusable:
         yield State.WARN, message, "`tunehook subscriptions list` and `tunehook subscriptions show` say why"
     else:
         yield State.OK, message, None
