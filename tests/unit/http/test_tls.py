@@ -58,3 +58,8 @@ def test_a_certificate_is_judged_by_its_number(code: int, problem: TlsProblem, w
 )
 def test_anything_else_is_told_in_words(error: ssl.SSLError, words: str) -> None:
     assert tls_cause(error) == (TlsProblem.OTHER, words)
+
+
+def test_a_reason_that_python_has_no_name_for_is_known_by_its_words() -> None:
+    error = ssl.SSLError(1, "[SSL] record layer failure (_ssl.c:1028)")
+    assert tls_cause(error) == (TlsProblem.OTHER, "the host speaks no TLS on this port (plain http?)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from enum import Enum
 from typing import Final
@@ -34,13 +35,18 @@ _OF_CERTIFICATES: Final = {
 _NO_TLS: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE")
 """OpenSSL's reasons; the last is that of the one which Python 3.14 is built with."""
 
+_WORDS: Final = re.compile(r"\[SSL\] ([a-z][a-z0-9 ]{1,80}) \(_ssl\.c:")
+
 
 def tls_cause(error: ssl.SSLError) -> tuple[TlsProblem, str]:
     """Return what an error of the ``ssl`` module means; nothing of the peer is quoted but OpenSSL's own words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         words = getattr(error, "verify_message", None) or "the certificate is not valid"
         return _OF_CERTIFICATES.get(getattr(error, "verify_code", 0), (TlsProblem.OTHER, words))
-    reason = getattr(error, "reason", None) or "the handshake failed"
+    # A Python older than its OpenSSL has no name for a newer reason, but its words.
+    said = _WORDS.search(str(error))
+    unnamed = said[1].upper().replace(" ", "_") if said else "the handshake failed"
+    reason = getattr(error, "reason", None) or unnamed
     if reason in _NO_TLS:
         return TlsProblem.OTHER, "the host speaks no TLS on this port (plain http?)"
     return TlsProblem.OTHER, str(reason).replace("_", " ").lower()
