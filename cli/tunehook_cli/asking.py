@@ -8,6 +8,8 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from tunehook_cli import output
+
 Yes: TypeAlias = Annotated[
     bool, typer.Option("--yes", "-y", help="Do not prompt. Without a terminal there is no prompt.")
 ]
@@ -19,10 +21,11 @@ def is_terminal() -> bool:
 
 
 def confirm(question: Callable[[], str], *, yes: bool = False) -> None:
-    """Ask on the terminal, and stop the command unless the answer is yes; where nobody sits at one, go on.
+    """Ask on the terminal, and end the command with status 1 if the answer is no; without a terminal, go on.
 
     The question is made only where it is asked: it may have to count first.
     """
-    if yes or not is_terminal():
+    if yes or not is_terminal() or typer.confirm(output.printable(question()), err=True):
         return
-    typer.confirm(question(), abort=True, err=True)
+    output.note("Nothing was changed.")
+    raise typer.Exit(1)

@@ -23,7 +23,9 @@ BodyFormat = Annotated[
     str | None,
     typer.Option(help="The format of the body: standard, provider or cloudevents.", show_default="standard"),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not prompt.")]
+Again = Annotated[
+    bool, typer.Option("--again", help="Allow a second subscription of the same URL to the same events.")
+]
 ProviderName = Annotated[str | None, typer.Option("--provider", help="The provider's name.")]
 TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The task's id at the provider.")]
 

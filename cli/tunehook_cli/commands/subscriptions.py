@@ -20,7 +20,7 @@ from tunehook.secret_versions import SecretVersions
 from tunehook.subscriptions import ENDS, SUBSCRIBABLE, Subscription
 from tunehook.times import from_ms, iso, now_ms
 from tunehook_cli.asking import Yes, confirm, is_terminal
-from tunehook_cli.commands.options import AsJson, BodyFormat, StackName
+from tunehook_cli.commands.options import Again, AsJson, BodyFormat, StackName
 from tunehook_cli.durations import parse_duration
 from tunehook_cli.output import Output, moment, printable, warn
 from tunehook_cli.rendering.deliveries import next_attempt, outcome, print_webhooks
@@ -55,9 +55,7 @@ def subscribe(
         list[str] | None, typer.Option(help="A header for each request, as 'NAME: VALUE'; up to 10 times.")
     ] = None,
     description: Annotated[str | None, typer.Option(help="A note for people.")] = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Allow a second subscription of the same URL to the same events.")
-    ] = False,
+    again: Again = False,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
@@ -242,9 +240,7 @@ def set_subscription(
     description: Annotated[
         str | None, typer.Option(help="A note for people.", show_default="as it is")
     ] = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Allow a second subscription of the same URL to the same events.")
-    ] = False,
+    again: Again = False,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:

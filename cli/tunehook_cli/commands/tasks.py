@@ -12,8 +12,8 @@ from tunehook.operations import tasks
 from tunehook.operations.task_view import AssetView, TaskView
 from tunehook.tasks import Status
 from tunehook.times import now_ms
-from tunehook_cli.commands.options import AsJson, ProviderName, StackName, TaskId, Yes, key_values
-from tunehook_cli.confirming import confirm
+from tunehook_cli.asking import Yes, confirm
+from tunehook_cli.commands.options import AsJson, ProviderName, StackName, TaskId, key_values
 from tunehook_cli.durations import parse_duration
 from tunehook_cli.output import Output, clock_time, make_table, moment, printable
 from tunehook_cli.rendering import tasks as rendering
@@ -108,7 +108,7 @@ def cancel_task(
     out, found = Output(as_json), find_stack(stack)
     task = tasks.get_task(found, task_id, provider)
     if task.is_pending:
-        confirm(f"Cancel {task_id} of {task.provider}?", yes=yes)
+        confirm(lambda: f"Cancel {task_id} of {task.provider}?", yes=yes)
     cancelled = tasks.cancel(found, task_id, task.provider)
     if as_json:
         from tunehook.operations.documents import task_document

@@ -360,7 +360,7 @@ def test_remove_asks_on_a_terminal_and_names_what_waits(
     monkeypatch.setattr("tunehook_cli.asking.is_terminal", lambda: True)
     providers(json.dumps({"my-gw": ENTRY}))
     result = tunehook("providers", "remove", "my-gw", input="n\n")
-    assert (result.exit_code, providers()) == (2, {"my-gw": ENTRY})
+    assert (result.exit_code, providers()) == (1, {"my-gw": ENTRY})
     assert "Remove the provider my-gw (no task waits for it; its key is not kept)?" in result.stderr
     assert tunehook("providers", "remove", "my-gw", "--yes").exit_code == 0
     assert providers() == {}

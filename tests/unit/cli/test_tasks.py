@@ -349,7 +349,7 @@ def test_on_a_terminal_it_asks_first(
     tunehook: Any, stack: None, monkeypatch: pytest.MonkeyPatch, answer: str, options: tuple[str, ...]
 ) -> None:
     put_task("task-1", **PENDING)
-    monkeypatch.setattr("tunehook_cli.confirming.is_interactive", lambda: True)
+    monkeypatch.setattr("tunehook_cli.asking.is_terminal", lambda: True)
     result = tunehook("tasks", "cancel", "task-1", *options, input=f"{answer}\n")
     cancelled = answer != "n"
     assert items("TasksTable")[0]["status"] == ("cancelled" if cancelled else "pending")
