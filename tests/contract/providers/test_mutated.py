@@ -89,6 +89,7 @@ LINK_NAMES = {
     *("url", "video"),
 }
 
+MEDIA_LINK = re.compile(r"(?i)https?://\S+\.(mp3|wav|m4a|flac|ogg|mp4)")
 OUTER_LINK_NAMES = ("result_url", "resultUrl", "media_urls", "mediaUrls", "output")
 
 ODD_NUMBERS = [
@@ -339,8 +340,13 @@ def objects(value: Any, depth: int = 6) -> Iterator[dict[str, Any]]:
 
 
 def has_link(clip: dict[str, Any]) -> bool:
-    return any(clip.get(name) not in (None, "", [], {}) for name in LINK_NAMES) or any(
-        isinstance(clip.get(name), str | int | float) for name in ("text", "lyrics", "lyric", "content")
+    return (
+        any(clip.get(name) not in (None, "", [], {}) for name in LINK_NAMES)
+        # A link to a file counts under whatever name, but for those of covers and live streams.
+        or any(isinstance(each, str) and MEDIA_LINK.fullmatch(each) for each in clip.values())
+        or any(
+            isinstance(clip.get(name), str | int | float) for name in ("text", "lyrics", "lyric", "content")
+        )
     )
 
 

@@ -404,3 +404,8 @@ def test_a_text_keeps_no_file() -> None:
 @pytest.mark.parametrize("separator", [",", "，", "、", ";", "；", "\n"])
 def test_tags_are_parted_by_any_comma(separator: str) -> None:
     assert coerce.tags(f"slow pop{separator}rock", split_at_spaces=True) == ("slow pop", "rock")
+
+
+@pytest.mark.parametrize("scheme", ["da\0ta:audio/mpeg", "data:au\ufffddio/mpeg", "audio/mpeg", ""])
+def test_what_follows_the_word_base64_is_left_out_whatever_is_before_it(scheme: str) -> None:
+    assert coerce.without_data(f"see {scheme};Base64,SUQz+/=! there") == f"see {scheme};base64! there"

@@ -224,3 +224,14 @@ def test_a_word_that_is_not_known_is_told_in_64_characters() -> None:
 def test_a_link_to_media_is_found_in_a_field_of_any_name(place: dict[str, Any]) -> None:
     found = read(DONE | place)
     assert [clip.audio_url for clip in found.result.clips] == ["https://h/1.mp3"]
+
+
+@pytest.mark.parametrize(("status", "outcome"), [("FAILURE", Failed), ("IN_PROGRESS", Pending)])
+def test_a_link_in_fail_reason_is_no_file_of_a_clip_unless_the_task_is_a_success(
+    status: str, outcome: type
+) -> None:
+    task = {"task_id": "t", "status": status, "progress": "100%", "fail_reason": "https://h/1.mp3"}
+    clip = {"id": "c", "status": "complete", "audio_url": ""}
+    assert type(read({**task, "data": [clip]})) is outcome
+    assert type(read({**task, "data": [{**clip, "audio_url": "https://h/1.mp3"}]})) is Completed
+    assert type(read({**task, "status": "SUCCESS", "data": [clip]})) is Completed

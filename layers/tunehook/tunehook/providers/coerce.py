@@ -54,6 +54,7 @@ _DATA_INSIDE = (
     rf"(?ai)data:(?:(?:[\w.+-]{{1,60}}/[\w.+-]{{1,100}})?{_PARAMETERS};\s*base64,[\w+/=%\r\n-]*"
     rf"|(?:audio|image|video)/[\w.+-]{{1,100}}{_PARAMETERS},[^\s\"'\\<>]*)"
 )
+_BASE64_INSIDE = r"(?ai);\s*base64,[\w+/=%\r\n-]*"
 
 
 def names(written: str) -> tuple[str, ...]:
@@ -285,8 +286,14 @@ def data_file(value: Any) -> bytes | None:
 
 
 def without_data(value: str) -> str:
-    """Return a text with each ``data:`` URI in it replaced by ``data:``, so that no file is in it."""
-    return re.sub(_DATA_INSIDE, "data:", value) if "data:" in value.lower() else value
+    """Return a text with each ``data:`` URI in it replaced by ``data:``, and without what follows ``;base64,``.
+
+    No file is in it then, though the beginning of an URI be broken.
+    """
+    folded = value.lower()
+    if "data:" in folded:
+        value = re.sub(_DATA_INSIDE, "data:", value)
+    return re.sub(_BASE64_INSIDE, ";base64", value) if "base64," in folded else value
 
 
 def objects(value: Any) -> Iterator[Mapping[str, Any]]:

@@ -212,6 +212,7 @@ class _Clips:
         self._task_id = coerce.text(coerce.first(task, *_TASK_IDS), _MAX_ID) or ""
         self._is_text = _is_text_task(task)
         self._unusable: list[str] = []
+        self._is_of_reason = False
         self._data = unwrapped(task.get("data"))
         self.sources = _clip_objects(self._data)
         if not self.sources and self._data in (None, "", [], {}):
@@ -238,6 +239,7 @@ class _Clips:
         if not links:
             reason = coerce.first(self._task, *_FAIL_REASON)
             links = [reason] if coerce.is_data(reason) or not _is_reason(_fail_reason(self._task)) else []
+            self._is_of_reason = any(links)
         found = results.read_links(links, self._task_id, self._origin)
         if len(found) == len(self._read) == 1:
             return [results.with_files_of(self._read[0], found[0])]
@@ -285,9 +287,13 @@ class _Clips:
         )
 
     def are_there(self, *, unsaid: bool = False) -> bool:
-        """Return whether there are clips, and each calls itself complete (or nothing, if `unsaid`) and has its file."""
+        """Return whether there are clips, and each calls itself complete (or nothing, if `unsaid`) and has its file.
+
+        A link in `fail_reason` is no file of a clip: only SUCCESS says that it is a result (row 22).
+        """
         ended = [status == "succeeded" or (unsaid and word in (None, "")) for status, word in self.statuses]
-        return bool(ended) and all(ended) and all(has_file(each.clip) for each in self._read)
+        have_files = not self._is_of_reason and all(has_file(each.clip) for each in self._read)
+        return bool(ended) and all(ended) and have_files
 
     @property
     def are_coming(self) -> bool:
