@@ -336,7 +336,9 @@ def objects(value: Any, depth: int = 6) -> Iterator[dict[str, Any]]:
         yield value
     if isinstance(value, dict | list):
         for each in value.values() if isinstance(value, dict) else value:
-            yield from objects(each, depth - 1)
+            # An object in a clip is a part of it.
+            if not (isinstance(each, dict) and isinstance(value, dict) and has_link(value)):
+                yield from objects(each, depth - 1)
 
 
 def has_link(clip: dict[str, Any]) -> bool:
@@ -374,7 +376,12 @@ def is_excused(task: dict[str, Any]) -> bool:
         return False
     words = {word(clip.get("status") or clip.get("state")) for clip in clips}
     if status == "callback_exception":
-        return words <= CLIP_SUCCESS | {""}
+        # An item of the list is a clip, though its link be in an object of it.
+        data = as_json(task.get("data"))
+        tops = [each for each in data if isinstance(each, dict)] if isinstance(data, list) else []
+        said = {word(each.get("status") or each.get("state")) for each in tops}
+        is_nested = tops and all(any(map(has_link, objects(each))) for each in tops)
+        return words <= CLIP_SUCCESS | {""} or bool(is_nested and said <= CLIP_SUCCESS | {""})
     may = (
         status in FAMILY_FAILURE
         or status.endswith(LIKE_A_FAILURE)
