@@ -129,12 +129,13 @@ def show_subscription(subscription_id: Id, as_json: AsJson = False, stack: Stack
     view = subscriptions.get_subscription(found, subscription_id)
     deliveries = subscriptions.latest_deliveries(found, subscription_id)
     secret = subscriptions.secret_versions(found, view)
+    held = held_back(found, deliveries)
     if as_json:
         from tunehook.operations.documents import subscription_document
 
-        out.json(subscription_document(view, secret, deliveries))
+        out.json(subscription_document(view, secret, deliveries, held))
     out.fields(_fields(view, secret))
-    print_webhooks(out, deliveries, {} if as_json else held_back(found, deliveries))
+    print_webhooks(out, deliveries, held)
 
 
 def _fields(view: SubscriptionView, secret: SecretVersions) -> list[tuple[str, object]]:

@@ -246,7 +246,12 @@ def test_what_is_held_back_says_why_and_until_when(tunehook: Any, stack: None) -
         assert told in result.stdout
         assert "next attempt 2" not in result.stdout
     (listed,) = json.loads(tunehook("deliveries", "list", "--json").stdout)
-    assert listed["held_back_until"] == iso(from_ms(until_ms))
+    (of_its_subscription,) = json.loads(tunehook("subscriptions", "show", "sub", "--json").stdout)[
+        "deliveries"
+    ]
+    shown = json.loads(tunehook("deliveries", "show", "msg_1", "--json").stdout)
+    for document in (listed, of_its_subscription, shown):
+        assert document["held_back_until"] == iso(from_ms(until_ms))
 
 
 def test_what_is_due_and_not_held_back_says_since_when(tunehook: Any, stack: None) -> None:

@@ -511,15 +511,23 @@ def delivery_document(
 
 
 def subscription_document(
-    view: SubscriptionView, secret: SecretVersions | None = None, deliveries: Sequence[Delivery] | None = None
+    view: SubscriptionView,
+    secret: SecretVersions | None = None,
+    deliveries: Sequence[Delivery] | None = None,
+    held: Mapping[str, HeldBack] | None = None,
 ) -> SubscriptionDocument:
-    """Return the document of a subscription, with which version of its secret signs and its latest deliveries.
+    """Return the document of a subscription: which version of its secret signs, its latest deliveries.
+
+    `held` has those that are held back, by their ids.
 
     >>> subscription_document(get_subscription(stack, "sub-1")).events
     ['task.completed', 'task.failed']
     """
     told = SubscriptionDocument.read(_subscribed(view, secret))
-    made = None if deliveries is None else [delivery_document(each) for each in deliveries]
+    if deliveries is None:
+        return told
+    waits = held or {}
+    made = [delivery_document(each, held=waits.get(each.delivery_id)) for each in deliveries]
     return told.model_copy(update={"deliveries": made})
 
 
