@@ -32,7 +32,7 @@ def archived_event(
     assets: Sequence[ArchivedAsset],
     manifest: ManifestLocation,
     archived_at_ms: int,
-    again_ms: int | None = None,
+    again_ms: int | None,
 ) -> TaskArchived:
     """Return a task's TaskArchived, at most `DETAIL_MAX_BYTES` of JSON long.
 

@@ -442,7 +442,9 @@ def test_shards_that_do_not_fit_the_account_are_warned_of(
     assert (check, "may need 135" in words) == ("concurrency", True)
 
 
-@pytest.mark.parametrize(("limit", "to"), [(1000, 100), (30, 10), (8, 2)])
+@pytest.mark.parametrize(
+    ("limit", "to"), [(1000, 100), (120, 50), (60, 20), (30, 10), (20, 5), (14, 3), (8, 2)]
+)
 def test_fulfillment_without_a_bound_is_warned_of_with_one_that_fits(
     tunehook: Any, healthy: Lambdas, limit: int, to: int
 ) -> None:

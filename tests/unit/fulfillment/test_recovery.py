@@ -124,6 +124,10 @@ async def test_a_run_that_is_no_more_is_not_told_of(world: World) -> None:
     made = world.deliveries()
     await recover(world, event)
     assert world.deliveries() == made
+    # Even to one who was told of neither run.
+    subscribe("later")
+    await recover(world, event, "later")
+    assert world.deliveries() == made
 
 
 @pytest.mark.parametrize("lies_there", [None, b"{}", b"no json"])

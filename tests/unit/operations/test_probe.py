@@ -7,7 +7,8 @@ from tests.support.aws import fault
 from tests.unit.providers.support import config
 
 from tunehook.errors import Misconfigured
-from tunehook.operations.probe import Probe, describe_probe, is_known_key, verdict
+from tunehook.http.reply import Reply
+from tunehook.operations.probe import Probe, _Recorder, describe_probe, is_known_key, verdict
 from tunehook.providers.outcomes import (
     Completed,
     CompletedWithoutResults,
@@ -95,3 +96,26 @@ def test_a_stack_that_remembers_no_keys_is_not_noted() -> None:
 def test_a_bug_is_not_taken_for_a_key_that_cannot_be_looked_up() -> None:
     with pytest.raises(ParamValidationError):
         is_known_key(stack_on(ParamValidationError(report="x")), config())
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "is_page"),
+    [
+        ("text/html; charset=utf-8", b"Just a moment...", True),
+        ("text/plain", b" \n<!doctype html>", True),
+        ("application/json", b'{"code": "<"}', False),
+        (None, b"", False),
+    ],
+)
+async def test_a_page_is_known_by_its_type_or_by_its_beginning(
+    kind: str | None, body: bytes, is_page: bool
+) -> None:
+    headers = {} if kind is None else {"content-type": kind}
+
+    class Answering:
+        async def send(self, *_: Any, **__: Any) -> Reply:
+            return Reply(200, headers, body, truncated=False)
+
+    recorder = _Recorder(Answering())
+    await recorder.send("GET", "https://h/", {}, None, max_bytes=1)
+    assert (recorder.is_page, recorder.answer) == (is_page, f"HTTP 200, {kind or 'no content type'}")
