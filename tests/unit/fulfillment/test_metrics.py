@@ -41,6 +41,11 @@ def test_the_figure_of_the_alarm_comes_without_trouble_too(capsys: Any) -> None:
     assert told(capsys)[("AssetsUnavailable",)] == [0]
 
 
+def test_a_clock_that_was_set_back_gives_no_negative_duration(capsys: Any) -> None:
+    Metrics().archived("suno", [KEPT], -5)
+    assert told(capsys)[("ArchiveDuration", "suno")] == [0]
+
+
 def test_what_is_waited_for_is_counted(capsys: Any) -> None:
     Metrics().waiting_for("suno", 3)
     assert told(capsys) == {("AssetsWaitedFor", "suno"): [3]}

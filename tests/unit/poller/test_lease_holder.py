@@ -93,6 +93,28 @@ class TestRenewal:
         assert max(steps) <= 5
 
 
+    def test_it_is_due_when_that_time_is_over_and_no_earlier(self) -> None:
+        renewed_at_ms: list[int] = []
+        now_ms = [NOW_MS]
+
+        class Renewing:
+            def renew(self, shard: int, owner: str, at_ms: int) -> bool:
+                renewed_at_ms.append(at_ms - NOW_MS)
+                return True
+
+        leases: Any = Renewing()
+        holder = LeaseHolder(0, "a", leases, None, lambda: now_ms[0])
+
+        async def course() -> None:
+            for after_ms in (0, RENEW_EVERY_MS - 1, 1, RENEW_EVERY_MS - 1, 1):
+                now_ms[0] += after_ms
+                holder.renew_when_due()
+                await holder.renewals.wait(HANG_S)
+
+        asyncio.run(course())
+        assert renewed_at_ms == [0, RENEW_EVERY_MS, 2 * RENEW_EVERY_MS]
+
+
 class TestPositions:
     class Saved:
         """Stands for the leases, and keeps what is saved."""
