@@ -345,3 +345,15 @@ def test_how_late_an_end_was_found_is_known_where_it_says_when_it_was(
         status=Status.COMPLETED, detected_at_ms=1_000, submitted_at_ms=0, finished_at_ms=finished_at_ms
     )
     assert end.detection_delay_ms == delay_ms
+
+
+def test_names_are_compared_only_where_there_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes longer than all else, and most items have no other attribute."""
+    monkeypatch.setattr("difflib.get_close_matches", lambda *_: pytest.fail("compared"))
+    fields = {
+        "notify_hook": "https://example.com/",
+        "notify_format": "standard",
+        "metadata": {},
+        "timeout_s": 60,
+    }
+    assert checked(**fields).timeout_s == 60

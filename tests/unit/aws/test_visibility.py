@@ -74,7 +74,7 @@ async def test_the_whole_batch_is_hidden_at_once_for_a_short_time() -> None:
 async def test_it_is_hidden_again_while_the_worker_is_at_it() -> None:
     queue = Queue()
     async with hold(queue):
-        await asyncio.sleep(3.5 * INTERVAL_S)
+        await asyncio.sleep(3.05 * INTERVAL_S)
     assert queue.hidden == [{each.receipt: VISIBILITY_S for each in BATCH}] * 4
 
 

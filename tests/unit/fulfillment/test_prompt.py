@@ -312,6 +312,14 @@ class TestArchived:
         await settle(world, event)
         assert world.told(ARCHIVED) == {"sub": "complete"}
 
+    async def test_where_the_notice_is_lost_the_deliveries_say_who_was_told(self, world: World) -> None:
+        subscribe("sub")
+        event = world.end()
+        await pend(world, event)
+        client("s3").delete_object(Bucket="results", Key=f"notices/{event.event_id}.json")
+        await settle(world, event)
+        assert world.told(ARCHIVED) == {"sub": "complete"}
+
     async def test_to_do_it_again_changes_nothing(self, world: World) -> None:
         subscribe("sub", "named", events=["task.completed", ARCHIVED])
         event = world.end(notify_hook=HOOK)

@@ -92,7 +92,6 @@ class TestRenewal:
         assert min(steps) >= 4
         assert max(steps) <= 5
 
-
     def test_it_is_due_when_that_time_is_over_and_no_earlier(self) -> None:
         renewed_at_ms: list[int] = []
         now_ms = [NOW_MS]
