@@ -56,6 +56,23 @@ def test_counts_are_added_up_and_of_durations_each_is_written(capsys: pytest.Cap
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        *[(f"{each}Duration", "Milliseconds") for each in ("Archive", "Attempt")],
+        *[(each, "Milliseconds") for each in ("DetectionDelay", "EventToFirstAttempt", "OldestPendingAge")],
+        ("BytesArchived", "Bytes"),
+        ("Ended", "Count"),
+    ],
+)
+def test_each_metric_has_its_unit(name: str, unit: str, capsys: pytest.CaptureFixture[str]) -> None:
+    metrics = Some()
+    metrics.add(name, 1)
+    metrics.emit()
+    (directive,) = json.loads(capsys.readouterr().out)["_aws"]["CloudWatchMetrics"]
+    assert directive["Metrics"] == [{"Name": name, "Unit": unit}]
+
+
 def test_what_an_alarm_watches_comes_in_all_too(capsys: pytest.CaptureFixture[str]) -> None:
     metrics = Some()
     metrics.add("Watched", provider="a")

@@ -18,6 +18,8 @@ def test_the_keys_of_a_task_lie_under_its_provider_and_id() -> None:
         ("../../etc", "..%2F..%2Fetc"),
         ("..", "%2E%2E"),
         (".", "%2E"),
+        ("X.", "X."),
+        ("X", "X"),
         ("", ""),
         ("a/b", "a%2Fb"),
         ("歌", "%E6%AD%8C"),

@@ -415,7 +415,7 @@ def test_an_ogg_file_is_a_video_by_any_of_its_streams(stream: bytes) -> None:
         assert media.extension == kind
 
 
-def transported(*types: int) -> bytes:
+def transported(*types: int, before: bytes = b"") -> bytes:
     def section(table: int, body: bytes) -> bytes:
         return bytes([table]) + (0xB000 | 9 + len(body)).to_bytes(2) + bytes(5) + body + bytes(4)
 
@@ -425,6 +425,7 @@ def transported(*types: int) -> bytes:
     streams = b"".join(bytes([each]) + b"\xe1\x00\xf0\x00" for each in types)
     tables = (
         packet(0, section(0, b"\x00\x01\xe1\x00")),
+        *((packet(0x100, section(3, before)),) if before else ()),
         packet(0x100, section(2, b"\xe1\x00\xf0\x00" + streams)),
     )
     return b"".join((*tables, packet(0x1FF, b""), packet(0x1FF, b"")))
@@ -435,6 +436,8 @@ def test_a_transport_stream_of_sound_alone_is_audio(audio: int) -> None:
     assert known(transported(audio)) == module.TS_AUDIO
     assert known(transported(0x06, audio)) == module.TS_AUDIO
     assert known(transported(0x06)) == module.TS
+    # Another table that the map's packets carry names no stream.
+    assert known(transported(audio, before=b"\xe1\x00\xf0\x00\x1b\xe1\x00\xf0\x00")) == module.TS_AUDIO
 
 
 @pytest.mark.parametrize("video", [0x01, 0x02, 0x10, 0x1B, 0x20, 0x24, 0x33, 0x42, 0xD1, 0xD2, 0xEA])

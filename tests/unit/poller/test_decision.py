@@ -298,6 +298,9 @@ class TestDeadline:
         assert "could not be asked after that (since 2027-01-15T08:59:59.000Z): HTTP 502" in failure.reason
 
     def test_where_the_task_does_not_know_its_provider_does(self) -> None:
+        failure = given_up(TASK, DEADLINE_MS, "HTTP 502").end.failure
+        assert failure is not None
+        assert failure.reason.endswith("; could not be asked after that: HTTP 502")
         failure = given_up(TASK, DEADLINE_MS, "HTTP 502", since_ms=DEADLINE_MS).end.failure
         assert failure is not None
         assert "(since 2027-01-15T09:00:00.000Z)" in failure.reason
