@@ -91,3 +91,7 @@ def test_texts_that_are_none_are_left_out() -> None:
         {"clip_id": "c", "text": "c"},
     ]
     assert texts_of({"clips": clips}, "text") == {"c": "c"}
+
+
+def test_it_is_laid_out_for_people() -> None:
+    assert written().splitlines()[1].startswith(b'  "')

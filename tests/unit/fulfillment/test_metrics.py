@@ -51,6 +51,11 @@ def test_what_is_waited_for_is_counted(capsys: Any) -> None:
     assert told(capsys) == {("AssetsWaitedFor", "suno"): [3]}
 
 
+def test_who_is_told_before_all_files_are_settled_is_counted(capsys: Any) -> None:
+    Metrics().delivered_pending("suno")
+    assert told(capsys) == {("TasksToldPending", "suno"): [1]}
+
+
 def test_in_lean_what_went_well_is_not_told(capsys: Any) -> None:
     figures = Metrics(Observability.LEAN)
     figures.archived("suno", [KEPT], 5)

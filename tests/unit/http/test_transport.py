@@ -110,6 +110,7 @@ async def test_a_reply_has_status_headers_and_body() -> None:
     reply = await reply_to(answering(b"HTTP/1.1 429 Slow\r\nReTRY-After: 7\r\ncontent-length: 2\r\n\r\nno"))
     assert (reply.status, reply.headers["retry-after"], reply.body) == (429, "7", b"no")
     assert not reply.truncated
+    assert reply.fault is None
 
 
 async def test_a_connection_serves_one_question_after_the_other() -> None:
