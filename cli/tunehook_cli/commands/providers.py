@@ -76,7 +76,7 @@ def set_provider(
     config, existed = providers.change_provider(find_stack(stack), name, named)
     if config.base_url.startswith("http://"):
         warn(f"{config.base_url} is plain http: the API key travels unencrypted")
-    better = better_base_urls(config.kind, config.base_url)
+    better = better_base_urls(config.base_url)
     if better and not _SANDBOX.fullmatch(config.base_url):
         warn(
             f"the paths of the API are appended to the base URL: {better[0]} is probably meant; "

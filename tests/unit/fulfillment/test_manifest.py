@@ -4,8 +4,9 @@ from typing import Any
 import pytest
 from tests.support.tasks import NOW_MS, clip, completed, ended
 
-from fulfillment.manifest import Manifest, manifest_of, provider_object_of, texts_of
+from fulfillment.manifest import Manifest, event_in, manifest_of, provider_object_of, texts_of
 from tunehook.events import ArchivedAsset, task_ended
+from tunehook.tasks import Failure, FailureCode, Status, TaskEnd
 from tunehook.times import from_ms
 
 ASSET = ArchivedAsset(
@@ -95,3 +96,15 @@ def test_texts_that_are_none_are_left_out() -> None:
 
 def test_it_is_laid_out_for_people() -> None:
     assert written().splitlines()[1].startswith(b'  "')
+
+
+def test_the_event_that_a_manifest_was_written_of_is_in_it() -> None:
+    failed = TaskEnd(
+        status=Status.FAILED,
+        detected_at_ms=NOW_MS,
+        submitted_at_ms=NOW_MS,
+        failure=Failure(FailureCode.TIMED_OUT, "not ended"),
+    )
+    for event in (EVENT, task_ended(ended(end=failed))):
+        assert event_in(written(event, None)) == event
+    assert event_in(b"{}") is None

@@ -222,3 +222,11 @@ def test_a_clip_is_told_with_all_that_a_gateway_has_of_it() -> None:
     assert set(standard) == {
         *("clip_id", "title", "tags", "duration_s", "prompt", "model", "created_at", "assets"),
     }
+
+
+@pytest.mark.parametrize("name", ["audio_url", "audio_source_url"])
+def test_a_text_with_a_sound_is_a_clip_of_music_in_a_gateways_form(name: str) -> None:
+    links = {"audio_url": None, "audio_source_url": None, name: "https://cdn.example.com/x"}
+    event = task_ended(ended(end=completed(clips=(clip("both", text="la la", **links),))))
+    (told,) = json.loads(payload_of(Format.PROVIDER, event, None, (), MANIFEST))["data"]
+    assert (told["audio_url"], "text" in told) == ("https://cdn.example.com/x", False)

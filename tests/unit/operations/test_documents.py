@@ -100,6 +100,11 @@ def test_a_view_of_a_task_shows_none_of_its_item_by_chance() -> None:
     )
 
 
+@pytest.mark.parametrize(("text", "shown"), [('{"a": 1}', {"a": 1}), ("no json", "no json")])
+def test_a_text_of_json_is_shown_parsed_and_any_other_as_it_is(text: str, shown: Any) -> None:
+    assert DeliveryDocument.read({"payload": text}).payload == shown
+
+
 def test_defaults_are_filled_in() -> None:
     told = documents.task_document(TaskView.of({"task_id": "t", "provider": "suno"})).to_json()
     assert (told["status"], told["metadata"], told["notify_format"]) == ("new", {}, "standard")

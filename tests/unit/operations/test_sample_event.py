@@ -73,6 +73,7 @@ def test_a_sample_is_a_song_of_two_clips_with_their_files(kind: str, form: Forma
     assert data["metadata"]
     assert [clip["title"] for clip in data["clips"]] == ["City Lights", "City Lights (acoustic)"]
     for clip in data["clips"]:
+        assert clip["text"]
         assert [asset["type"] for asset in clip["assets"]] == ["audio", "cover", "lyrics"]
         for asset in clip["assets"]:
             assert asset["key"].startswith(f"results/sample/{data['task_id']}/{clip['clip_id']}/")

@@ -127,7 +127,7 @@ def better_places(config: ProviderConfig, task_id: str | None) -> list[str]:
     """Poll at where the base URL was probably meant to lead, and return where the provider was found."""
     return [
         base_url
-        for base_url in better_base_urls(config.kind, config.base_url)
+        for base_url in better_base_urls(config.base_url)
         if poll_once(config.model_copy(update={"base_url": base_url}), task_id).useful
     ]
 

@@ -113,7 +113,7 @@ def parse_providers(secret_json: str) -> dict[str, ProviderConfig]:
     return dict(providers.usable)
 
 
-def better_base_urls(kind: str, base_url: str) -> list[str]:
+def better_base_urls(base_url: str) -> list[str]:
     """Return what was probably meant by a base URL that ends like a path of the API or of a web page, likeliest first.
 
     The paths of the API are appended to it: a path of its own is rarely right, and yet it can be.
@@ -124,7 +124,7 @@ def better_base_urls(kind: str, base_url: str) -> list[str]:
     kept = len(segments)
     while kept and segments[kept - 1].lower() in _ODD_SEGMENTS:
         kept -= 1
-    if kept == len(segments) or kind not in ADAPTERS:
+    if kept == len(segments):
         return []
     fewer = (segments[:length] for length in range(kept, len(segments)))
     return list(dict.fromkeys("/".join([origin, *path]) for path in (*fewer, [])))
