@@ -87,6 +87,7 @@ bench: ## run the benchmarks (45 minutes on an idle machine; some need nginx)
 soak: ## fault injection: run 2,000 tasks while everything breaks, and count what is lost (20 minutes)
 	@$(SETUP) tests
 	$(BIN)/python -m tests.stack.faults --size long --write
+	TUNEHOOK_DRAW_ANEW=1 $(BIN)/pytest tests/contract/providers/test_mutated.py
 
 .PHONY: mutants
 mutants: ## mutation tests: make 500 small changes of the code and count those that the tests detect (hours)
