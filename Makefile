@@ -84,10 +84,10 @@ bench: ## run the benchmarks (45 minutes on an idle machine; some need nginx)
 	$(BIN)/python -m benchmarks.twice
 
 .PHONY: soak
-soak: ## fault injection: run 2,000 tasks while everything breaks, and count what is lost (20 minutes)
+soak: ## fault injection: run 2,000 tasks while everything breaks, and count what is lost (25 minutes)
 	@$(SETUP) tests
 	$(BIN)/python -m tests.stack.faults --size long --write
-	TUNEHOOK_DRAW_ANEW=1 $(BIN)/pytest tests/contract/providers/test_mutated.py
+	TUNEHOOK_MUTATIONS=30000 $(BIN)/pytest --numprocesses=2 tests/contract/providers/test_mutated.py
 
 .PHONY: mutants
 mutants: ## mutation tests: make 500 small changes of the code and count those that the tests detect (hours)

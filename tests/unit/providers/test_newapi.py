@@ -235,3 +235,14 @@ def test_a_link_in_fail_reason_is_no_file_of_a_clip_unless_the_task_is_a_success
     assert type(read({**task, "data": [clip]})) is outcome
     assert type(read({**task, "data": [{**clip, "audio_url": "https://h/1.mp3"}]})) is Completed
     assert type(read({**task, "status": "SUCCESS", "data": [clip]})) is Completed
+
+
+@pytest.mark.parametrize(
+    ("word", "outcome"), [("complete", Completed), ("streaming", Pending), ("failed", Pending), (0, Pending)]
+)
+def test_a_clip_under_a_name_in_an_item_of_the_list_speaks_for_itself(word: Any, outcome: type) -> None:
+    clip = {"id": "c", "title": "Song", "status": word, "audio_url": "https://h/1.mp3"}
+    for item in (clip, {"clip": clip}):
+        assert type(read({"task_id": "t", "status": "CALLBACK_EXCEPTION", "data": [item]})) is outcome
+        found = read(DONE | {"data": [item]})
+        assert [(each.clip_id, each.title) for each in found.result.clips] == [("c", "Song")]
