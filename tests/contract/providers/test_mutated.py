@@ -422,16 +422,15 @@ def readings(payload: Any) -> list[Any]:
     return found
 
 
-def held(item: dict[str, Any]) -> dict[str, Any]:
-    """The one clip that an item holds under a name, where the item says nothing itself (row 21)."""
+def held(item: dict[str, Any]) -> list[dict[str, Any]]:
+    """The clips that an item holds under names, where it says nothing itself (row 21); else the item."""
     if has_link(item) or item.get("status") is not None or item.get("state") is not None:
-        return item
-    inside = [each for each in item.values() if isinstance(each, dict) and has_link(each)]
-    return inside[0] if len(inside) == 1 else item
+        return [item]
+    return [each for each in item.values() if isinstance(each, dict) and has_link(each)] or [item]
 
 
 def called_list(task: list[Any]) -> tuple[bool, bool]:
-    clips = [held(item) for item in task if isinstance(item, dict)]
+    clips = [clip for item in task if isinstance(item, dict) for clip in held(item)]
     words = {word(clip.get("status") or clip.get("state")) for clip in clips}
     ended = bool(words) and words <= CLIP_SUCCESS | CLIP_FAILURE
     return ended and bool(words & CLIP_SUCCESS), ended and words <= CLIP_FAILURE

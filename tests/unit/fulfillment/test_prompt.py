@@ -12,6 +12,7 @@ from tests.support.media import MP3
 from tests.support.tasks import NOW_MS, clip, completed
 from tests.support.virtual import Clock
 from tests.unit.fulfillment.test_deaths import SERVICES, Killed, Life, Mortal, was_killed
+from tests.unit.fulfillment.test_recovery import recover
 from tests.unit.fulfillment.world import FAILED, HOOK, World, keys, manifest, subscribe
 
 from fulfillment.retry_policy import RetryLater
@@ -312,12 +313,16 @@ class TestArchived:
         await settle(world, event)
         assert world.told(ARCHIVED) == {"sub": "complete"}
 
-    async def test_where_the_notice_is_lost_the_deliveries_say_who_was_told(self, world: World) -> None:
+    async def test_what_was_never_made_is_recovered_for_who_was_told_that_files_are_pending(
+        self, world: World
+    ) -> None:
         subscribe("sub")
         event = world.end()
         await pend(world, event)
-        client("s3").delete_object(Bucket="results", Key=f"notices/{event.event_id}.json")
         await settle(world, event)
+        lost = world.deliveries(ARCHIVED)["sub"]["delivery_id"]
+        client("dynamodb").delete_item(TableName="DeliveriesTable", Key={"delivery_id": {"S": lost}})
+        await recover(world, event)
         assert world.told(ARCHIVED) == {"sub": "complete"}
 
     async def test_to_do_it_again_changes_nothing(self, world: World) -> None:

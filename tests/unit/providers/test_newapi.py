@@ -246,3 +246,12 @@ def test_a_clip_under_a_name_in_an_item_of_the_list_speaks_for_itself(word: Any,
         assert type(read({"task_id": "t", "status": "CALLBACK_EXCEPTION", "data": [item]})) is outcome
         found = read(DONE | {"data": [item]})
         assert [(each.clip_id, each.title) for each in found.result.clips] == [("c", "Song")]
+
+
+def test_of_several_clips_under_names_each_counts_and_an_item_with_a_word_of_its_own_is_one() -> None:
+    good = {"id": "a", "status": "complete", "audio_url": "https://h/1.mp3"}
+    bad = {"id": "b", "status": "failed", "audio_url": "https://h/2.mp3"}
+    found = read(DONE | {"data": [{"x": good, "y": bad}]})
+    assert [clip.clip_id for clip in found.result.clips] == ["a", "b"]
+    for item in ({"x": good, "y": bad}, {"status": "failed", "x": good}):
+        assert type(read({"task_id": "t", "status": "CALLBACK_EXCEPTION", "data": [item]})) is Pending

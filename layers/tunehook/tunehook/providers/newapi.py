@@ -323,7 +323,7 @@ def _clip_objects(data: Any, depth: int = 3) -> list[Mapping[str, Any]]:
     """Return the clips in a task's `data`: a list, a map by id, an object that holds either, or a single clip."""
     data = unwrapped(data)
     if isinstance(data, list):
-        return [_inner_clip(each) for each in coerce.objects(data)]
+        return [clip for item in coerce.objects(data) for clip in _clips_in(item)]
     if not isinstance(data, dict) or depth == 0:
         return []
     for name in _CLIP_LISTS:
@@ -338,12 +338,11 @@ def _clip_objects(data: Any, depth: int = 3) -> list[Mapping[str, Any]]:
     return found if all(map(_is_clip, found)) else []
 
 
-def _inner_clip(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the clip that an item of a list holds under a name, where it is none itself and says nothing of one."""
+def _clips_in(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the clips that an item of a list holds under names, if it says nothing of itself; else the item."""
     if _is_clip(item) or coerce.first(item, "status", "state") is not None:
-        return item
-    inner = [each for each in item.values() if isinstance(each, dict) and _is_clip(each)]
-    return inner[0] if len(inner) == 1 else item
+        return [item]
+    return [each for each in item.values() if isinstance(each, dict) and _is_clip(each)] or [item]
 
 
 def _by_id(clips: Mapping[str, Any]) -> list[Mapping[str, Any]]:
