@@ -255,3 +255,13 @@ def test_of_several_clips_under_names_each_counts_and_an_item_with_a_word_of_its
     assert [clip.clip_id for clip in found.result.clips] == ["a", "b"]
     for item in ({"x": good, "y": bad}, {"status": "failed", "x": good}):
         assert type(read({"task_id": "t", "status": "CALLBACK_EXCEPTION", "data": [item]})) is Pending
+
+
+def test_what_an_item_holds_is_a_part_of_a_clip_or_a_clip_by_its_link() -> None:
+    part = {"id": "p", "audio_url": "https://h/part.mp3"}
+    for item in (
+        {"id": "c", "audio_url": "https://h/1.mp3", "parent": part},
+        {"x": CLIP, "y": {"duration": 1}},
+    ):
+        (clip,) = read(DONE | {"data": [item]}).result.clips
+        assert (clip.clip_id, clip.audio_url) == ("c", "https://h/1.mp3")
