@@ -93,7 +93,11 @@ LINK_NAMES = {
 }
 
 MEDIA_LINK = re.compile(r"(?i)https?://\S+\.(mp3|wav|m4a|flac|ogg|mp4)")
-OUTER_LINK_NAMES = ("result_url", "resultUrl", "media_urls", "mediaUrls", "output")
+# Row 22, as gateways write them and as vendors do.
+OUTER_LINK_NAMES = (
+    *("result_url", "audio_url", "video_url", "media_urls", "result_urls", "urls", "output"),
+    *("resultUrl", "audioUrl", "videoUrl", "mediaUrls", "resultUrls"),
+)
 
 ODD_NUMBERS = [
     0,
