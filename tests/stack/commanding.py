@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
-from tests.stack.driving import DeployedStack
+from tests.stack.driving import HANG_S, DeployedStack
 
 ARGUMENTS = (sys.executable, "-c", "from tunehook_local.main import run; run()")
 
@@ -32,7 +32,7 @@ class Command:
 
     def __call__(self, *words: str) -> Any:
         ran = subprocess.run(
-            [*ARGUMENTS, *words], env=self._environment, capture_output=True, text=True, timeout=60
+            [*ARGUMENTS, *words], env=self._environment, capture_output=True, text=True, timeout=HANG_S
         )
         self.status, self.errors = ran.returncode, ran.stderr
         return json.loads(ran.stdout) if "--json" in words and ran.stdout else ran.stdout

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-import pytest
+from tests.support.patience import until
 
 from tunehook.aws.items import from_attributes, to_attributes
+from tunehook.operations.queues import WORK_QUEUES, DeadLetters, depth
 from tunehook_local.embedded.state import LocalEnvironment
 from tunehook_local.sandbox import Kind, ReceivedRequest, Sandbox, TaskRule, parse
 
@@ -21,16 +21,20 @@ HANG_S: Final = 300.0
 Answer = TypeVar("Answer")
 
 
-def eventually(look: Callable[[], Answer | None], *, every_s: float = 0.25) -> Answer:
-    """Return the first truthy answer of `look`; fail if none has come after `HANG_S`."""
-    deadline = time.monotonic() + HANG_S
-    while True:
-        answer = look()
-        if answer:
-            return answer
-        if time.monotonic() > deadline:
-            pytest.fail(f"did not come within {HANG_S} s; the last look gave {answer!r}")
-        time.sleep(every_s)
+def eventually(
+    look: Callable[[], Answer | None],
+    *,
+    moved: Callable[[], Sequence[float]] | None = None,
+    every_s: float = 0.25,
+) -> Answer:
+    """Return the first truthy answer of `look`; fail if none has come, and nothing has `moved`, for `HANG_S`.
+
+    What waits for a whole, or behind other work of the stack, is given `DeployedStack.moved` or a count of its own, as
+    `tests.support.patience.until` says.
+    """
+    found = until(look, moved=moved, hang_s=HANG_S, every_s=every_s)
+    assert found is not None
+    return found
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,42 @@ class DeployedStack:
             item = self.task(task_id, provider)
             return item if item.get("status") in ("completed", "failed", "rejected") else None
 
-        return eventually(look)
+        return eventually(look, moved=self.moved)
+
+    def items(self, table: str, *fields: str) -> Iterator[dict[str, Any]]:
+        """Yield the items of a table, or some fields of them, as plain values."""
+        names = {f"#{number}": field for number, field in enumerate(fields)}
+        chosen = (
+            {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names} if fields else {}
+        )
+        pages = (
+            self.client("dynamodb")
+            .get_paginator("scan")
+            .paginate(TableName=self.outputs[table], ConsistentRead=True, **chosen)
+        )
+        for page in pages:
+            yield from map(from_attributes, page["Items"])
+
+    def moved(self) -> tuple[int, ...]:
+        """Count what the stack has done, for waits that last as long as it goes on.
+
+        Tasks taken in, ended and archived; deliveries made and ended, and their attempts; messages put aside; and,
+        below zero, the messages that work comes from. Questions are not counted: a task that never ends is asked for
+        ever.
+        """
+        tasks = list(self.items("TasksTable", "status", "archived_at_ms"))
+        deliveries = list(self.items("DeliveriesTable", "status", "attempts"))
+        sqs = self.client("sqs")
+        return (
+            sum("status" in each for each in tasks),
+            sum(each.get("status") not in (None, "pending") for each in tasks),
+            sum("archived_at_ms" in each for each in tasks),
+            len(deliveries),
+            sum(each.get("status") != "pending" for each in deliveries),
+            sum(len(each.get("attempts", ())) for each in deliveries),
+            sum(depth(sqs, self.outputs[queue.output]).waiting for queue in DeadLetters),
+            -sum(depth(sqs, self.outputs[output]).total for output in WORK_QUEUES.values()),
+        )
 
     def keys(self, provider: str, task_id: str) -> list[str]:
         listing = self.client("s3").list_objects_v2(

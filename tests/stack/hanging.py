@@ -7,7 +7,7 @@ import statistics
 import threading
 import time
 
-from tests.stack.driving import DeployedStack, eventually
+from tests.stack.driving import HANG_S, DeployedStack, eventually
 
 from tunehook.aws.deliveries import BATCH_MAX, DeliveriesQueue, DeliveriesTable
 from tunehook.deliveries import Delivery, message_for, new_delivery
@@ -25,6 +25,8 @@ class Receivers(threading.Thread):
         super().__init__(daemon=True)
         self.received_at_s: dict[str, float] = {}
         self.hanging = 0
+        """How many requests wait at the one that hangs, and `most_hanging` of them at once."""
+        self.most_hanging = 0
         self.ports: tuple[int, int] = (0, 0)
         self._listening = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -32,12 +34,12 @@ class Receivers(threading.Thread):
 
     def __enter__(self) -> Receivers:
         self.start()
-        assert self._listening.wait(10)
+        assert self._listening.wait(HANG_S)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._ending.set)
-        self.join(10)
+        self.join(HANG_S)
 
     def run(self) -> None:
         self._loop.run_until_complete(self._serve())
@@ -73,12 +75,14 @@ class Receivers(threading.Thread):
 
     async def _hang(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.hanging += 1
+        self.most_hanging = max(self.most_hanging, self.hanging)
         try:
             while await reader.read(65_536):
                 pass
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
+            self.hanging -= 1
             writer.close()
 
 
@@ -110,7 +114,7 @@ class Sender:
             self._queue.send_batch([message_for(each) for each in batch], now_ms())
             sent_at_s |= {each.delivery_id: time.time() for each in batch if each.subscription_id == quick}
         received = self._receivers.received_at_s
-        eventually(lambda: sent_at_s.keys() <= received.keys(), every_s=0.1)
+        eventually(lambda: sent_at_s.keys() <= received.keys(), moved=lambda: [len(received)], every_s=0.1)
         return statistics.quantiles((received[each] - sent_at_s[each] for each in sent_at_s), n=20)[-1]
 
     def clear(self) -> None:

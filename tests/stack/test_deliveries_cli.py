@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from tests.stack.commanding import ARGUMENTS, Command, environment
-from tests.stack.driving import DeployedStack, eventually
+from tests.stack.driving import HANG_S, DeployedStack, eventually
 
 
 class Receiver(ThreadingHTTPServer):
@@ -169,7 +169,7 @@ def test_a_listener_gets_what_is_sent_forwards_it_and_leaves_nothing_behind(
         told = tunehook("subscriptions", "test", item["subscription_id"], "--json")
         assert (tunehook.status, told["attempts"][0]["status_code"]) == (0, 204)
         listener.send_signal(signal.SIGTERM)
-        assert listener.wait(timeout=30) == 0
+        assert listener.wait(timeout=HANG_S) == 0
     finally:
         listener.kill()
         listener.wait()

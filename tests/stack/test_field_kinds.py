@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.stack.commanding import ARGUMENTS, environment
-from tests.stack.driving import DeployedStack, eventually
+from tests.stack.driving import HANG_S, DeployedStack, eventually
 
 from tunehook_local.sandbox import KINDS_SCENARIO
 
@@ -50,11 +50,13 @@ class Run:
         """Return the one webhook about a task."""
 
         def look() -> list[dict[str, Any]]:
-            received = httpx.get(f"{self.sandbox_url}/control/received", trust_env=False).json()
+            received = httpx.get(
+                f"{self.sandbox_url}/control/received", trust_env=False, timeout=HANG_S
+            ).json()
             bodies = [json.loads(request["body"]) for request in received]
             return [body for body in bodies if body["data"]["task_id"] == kind]
 
-        (told,) = eventually(look)
+        (told,) = eventually(look, moved=self.stack.moved)
         return told
 
 
@@ -80,7 +82,7 @@ def run(stack: DeployedStack) -> Iterator[Run]:
         with stack.configured({f"kind-{kind}": entry for kind in KINDS}):
             run = Run(stack, url)
             run.begin()
-            eventually(run.have_ended)
+            eventually(run.have_ended, moved=stack.moved)
             yield run
 
 

@@ -75,7 +75,7 @@ def test_a_host_that_refuses_at_first_is_asked_again_through_the_queue(
                 notify_hook=refusing.receiver_url("patient"),
             )
             ended = stack.ended_task(task_id, provider)
-            eventually(lambda: webhooks_about(refusing, "patient", task_id))
+            eventually(lambda: webhooks_about(refusing, "patient", task_id), moved=stack.moved)
 
     item = stack.task(task_id, provider)
     assert {asset["status"] for asset in item["assets"]} == {"archived"}
@@ -97,7 +97,7 @@ def test_whoever_was_told_before_the_files_came_is_told_when_they_have(
         hook = refusing.receiver_url("prompt")
         stack.put("TasksTable", task_id=task_id, provider=provider, notify_hook=hook)
         stack.ended_task(task_id, provider)
-        eventually(lambda: len(webhooks_about(refusing, "prompt", task_id)) == 2)
+        eventually(lambda: len(webhooks_about(refusing, "prompt", task_id)) == 2, moved=stack.moved)
         told = [json.loads(each.body) for each in webhooks_about(refusing, "prompt", task_id)]
 
     by_type = {each["type"]: each["data"] for each in told}
@@ -128,5 +128,5 @@ def test_a_thousand_receivers_have_their_deliveries(
         begin_ended(sandbox, "musicmint", task_id)
         stack.put("TasksTable", task_id=task_id, provider=provider)
         stack.ended_task(task_id, provider)
-        eventually(lambda: stack.task(task_id, provider).get("archived_at_ms"))
-        eventually(lambda: delivery_count(stack, task_id) >= RECEIVERS)
+        eventually(lambda: stack.task(task_id, provider).get("archived_at_ms"), moved=stack.moved)
+        eventually(lambda: delivery_count(stack, task_id) >= RECEIVERS, moved=stack.moved)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from tests.stack.driving import DeployedStack, eventually
+from tests.stack.driving import DeployedStack, begin_ended, eventually
 from tests.stack.faults.kills import CAN_KILL, kill_workers, worker_pids
 
 from tunehook_local.embedded.state import Home
@@ -17,9 +17,9 @@ def test_a_killed_poller_is_replaced_by_the_schedule(
     stack: DeployedStack, home: Home, sandbox: Sandbox, unique: str
 ) -> None:
     task_id = f"goes-on-{unique}"
-    answers = [{"phase": "processing", "until_s": 170}, {"phase": "completed"}]
+    goes_on = parse(TaskRule, {"answers": [{"phase": "processing"}]})
     # Old enough to be asked every 5 s from the first question on.
-    sandbox.create_task(Kind.MUSICMINT, task_id, rule=parse(TaskRule, {"answers": answers}), age_s=30)
+    sandbox.create_task(Kind.MUSICMINT, task_id, rule=goes_on, age_s=30)
     stack.put("TasksTable", task_id=task_id, provider="musicmint")
 
     def questions_since(moment: datetime) -> list[datetime]:
@@ -34,5 +34,8 @@ def test_a_killed_poller_is_replaced_by_the_schedule(
 
     eventually(lambda: questions_since(killed_at))
 
+    # Otherwise it would be asked about for as long as the stack is there.
+    begin_ended(sandbox, Kind.MUSICMINT, task_id)
+    stack.ended_task(task_id, "musicmint")
     assert killed
     assert set(worker_pids(home, poller)).isdisjoint(killed)

@@ -1,24 +1,64 @@
 """How long tests wait for what happens in real time: no machine is so slow, only what hangs takes so long."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 HANG_S: Final = 60.0
 
+LOOKS: Final = 10
+"""How often, in the time after which a wait is given up, it is looked whether anything has moved."""
+
 Found = TypeVar("Found")
 
 
-def until(look: Callable[[], Found], what: str = "what is waited for") -> Found:
+def until(
+    look: Callable[[], Found],
+    what: str = "what is waited for",
+    *,
+    moved: Callable[[], Sequence[float]] | None = None,
+    hang_s: float = HANG_S,
+    every_s: float = 0.01,
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> Found:
     """Look again and again until there is something to be seen, and return it.
+
+    What is one event comes or hangs. A whole (all messages handled, all deliveries made) takes as long as the machine
+    needs: it is given up only when nothing has moved for `hang_s`.
+
+    Parameters
+    ----------
+    look : callable
+        Returns what is waited for, or something falsy.
+    what : str
+        What that is, for the error.
+    moved : callable, optional
+        Counts what has been done so far. One of its numbers being greater than ever is a move; falling and rising again
+        is none, so that what goes round in circles is given up. What is still to be done is counted below zero.
+    hang_s : float
+        After how many seconds without a move the wait is given up; without `moved`, after how many in all.
+    every_s : float
+        Seconds between two looks.
+    clock, pause : callable
+        The time in seconds, and what lets it pass.
 
     Raises
     ------
     AssertionError
-        If there is nothing after `HANG_S`.
+        If nothing has moved for `hang_s`.
     """
-    give_up_at = time.monotonic() + HANG_S
+    give_up_at = clock() + hang_s
+    count_at = clock() + hang_s / LOOKS
+    most: tuple[float, ...] = ()
     while not (found := look()):
-        assert time.monotonic() < give_up_at, f"{what} has not come"
-        time.sleep(0.01)
+        if moved is not None and clock() >= count_at:
+            now = tuple(moved())
+            if not most or any(count > ever for count, ever in zip(now, most, strict=True)):
+                give_up_at = clock() + hang_s
+            most = tuple(map(max, now, most)) if most else now
+            count_at = clock() + hang_s / LOOKS
+        still = f"nothing has moved for {hang_s:g} s, at most {most}" if most else f"not within {hang_s:g} s"
+        assert clock() < give_up_at, f"{what} has not come: {still}; the last look gave {found!r:.500}"
+        pause(every_s)
     return found

@@ -12,6 +12,7 @@ from operator import attrgetter
 from random import Random
 from typing import Any, Final
 
+from tests.stack.driving import HANG_S
 from tests.stack.faults.deployment import FUNCTIONS, Deployment
 from tests.stack.faults.kills import halt_worker, kill_worker
 from tests.stack.faults.plan import Moment
@@ -36,7 +37,7 @@ from tunehook.times import now_ms
 BUSY_WITHIN_S: Final = 12.0
 """How long a kill waits for a worker that is at work, once there is a worker; after that it takes an idle one."""
 
-APPEARS_WITHIN_S: Final = 120.0
+APPEARS_WITHIN_S: Final = HANG_S
 """How long it waits while there is no worker: on a busy machine the first work for a function comes late."""
 
 DELAYS_S: Final = (0.5, 5.0)

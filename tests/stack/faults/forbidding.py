@@ -6,23 +6,20 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from tests.stack.faults import looking
+from tests.stack.driving import eventually
 from tests.stack.faults.books import Refused
 from tests.stack.faults.deployment import Deployment
 from tests.stack.faults.world import Forbidden, World
 
 from tunehook.signatures import notify_hook_subscription_id
 
-WITHIN_S: Final = 60.0
-"""How long the refusals may take."""
-
 _GUARDED: Final = ("fulfillment", "webhooks")
-_CHANGED_WITHIN_S: Final = 10.0
 _LAST_S: Final = 3.0
 
 _AGE_S: Final = 30.0
@@ -53,12 +50,11 @@ def try_forbidden(world: World, stack: Deployment) -> tuple[Refused, ...]:
         task = each.forbidden.task
         hook = {"notify_hook": each.forbidden.hook_url} if each.is_hook else {}
         stack.put("TasksTable", task_id=task.task_id, provider=task.kind, **hook)
-    deadline = time.monotonic() + WITHIN_S
-    while True:
-        refused = _refused(stack, tried)
-        if all(each.on_record for each in refused) or time.monotonic() > deadline:
-            break
-        time.sleep(0.5)
+    # What is not on record is for the ledger to say.
+    with suppress(AssertionError):
+        eventually(
+            lambda: all(each.on_record for each in _refused(stack, tried)), moved=stack.moved, every_s=0.5
+        )
     # A delivery may still be made after its task's files have been given up.
     time.sleep(_LAST_S)
     return tuple(_refused(stack, tried))
@@ -84,19 +80,15 @@ def _guard(stack: Deployment, function: str) -> None:
     lambdas.update_function_configuration(
         FunctionName=name, Environment={"Variables": variables | {"NETWORK_POLICY": "public"}}
     )
-    deadline = time.monotonic() + _CHANGED_WITHIN_S
-    while before & set(stack.worker_pids(function)) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    eventually(lambda: not before & set(stack.worker_pids(function)), every_s=0.1)
 
 
 def _refused(stack: Deployment, tried: Sequence[_Tried]) -> list[Refused]:
     task_ids = {each.forbidden.task.task_id for each in tried}
-    items = {
-        item["task_id"]: item for item in looking.items(stack, "TasksTable") if item["task_id"] in task_ids
-    }
+    items = {item["task_id"]: item for item in stack.items("TasksTable") if item["task_id"] in task_ids}
     deliveries = {
         (item["task_id"], item["subscription_id"]): item
-        for item in looking.items(stack, "DeliveriesTable")
+        for item in stack.items("DeliveriesTable")
         if item["task_id"] in task_ids
     }
     found = []

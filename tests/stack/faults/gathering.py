@@ -63,7 +63,7 @@ def gathered(
         )
         for task in plan.tasks
     )
-    items = [item for item in looking.items(stack, "TasksTable") if item["task_id"] in planned]
+    items = [item for item in stack.items("TasksTable") if item["task_id"] in planned]
     digests, manifests = looking.objects(stack)
     return Books(
         wanted=wanted,
@@ -83,7 +83,7 @@ def gathered(
         receipts=tuple(reader.read(world.received())),
         records=tuple(
             looking.record_of(item, receivers)
-            for item in looking.items(stack, "DeliveriesTable")
+            for item in stack.items("DeliveriesTable")
             if item["task_id"] in planned
         ),
         # A kill may have found nothing to kill, and so may a halt.

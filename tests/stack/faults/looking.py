@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,19 +23,6 @@ _FUNCTIONS: Final = {"deliveries": "webhooks"}
 """Whose dead letters lie in a queue, where the queue has another name."""
 
 _HIDDEN_S: Final = 1
-
-
-def items(stack: DeployedStack, table: str, *fields: str) -> Iterator[Item]:
-    """Yield the items of a table, or some fields of them, as plain values."""
-    names = {f"#{number}": field for number, field in enumerate(fields)}
-    chosen = {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names} if fields else {}
-    pages = (
-        stack.client("dynamodb")
-        .get_paginator("scan")
-        .paginate(TableName=stack.outputs[table], ConsistentRead=True, **chosen)
-    )
-    for page in pages:
-        yield from map(from_attributes, page["Items"])
 
 
 def end_of(item: Item) -> End | None:

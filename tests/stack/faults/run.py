@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
+from tests.stack.driving import HANG_S
 from tests.stack.faults import looking, report
 from tests.stack.faults.books import Books
 from tests.stack.faults.breaking import Breaking
@@ -31,15 +32,15 @@ from tunehook.times import now_ms
 LOOK_EVERY_S: Final = 1.0
 TELL_EVERY_S: Final = 5.0
 
-QUIET_S: Final = {1: 90.0, 2: 450.0}
-"""How long nothing may change before a run is stuck, by how often a receiver refuses: the second wait is 5 min."""
+QUIET_S: Final = {1: HANG_S, 2: 300.0 + HANG_S}
+"""How long nothing may move before a run is stuck, by how often a receiver refuses: the second wait is 5 min.
+
+There is no other end: how long all of it takes is the machine's affair.
+"""
 
 HIDDEN_S: Final = {1: 30, 2: 120}
 """How long the queues themselves hide a message, by the same: what a worker had that died at its very beginning comes
 back so late; in 3 and in 24 min by the template."""
-
-GRACE: Final = 4.0
-"""How much longer than planned a run may take, as a factor: the machine may have other things to do."""
 
 STREAM_LOST_S: Final = 4.0
 """How long an item may be without a status, with nothing broken, before an operator has intake look at the table."""
@@ -179,8 +180,7 @@ class _Run:
             self._put_at_ms[task.task_id] = now_ms()
 
     def _wait(self, putting: threading.Thread, breaking: Breaking) -> None:
-        """Look on until everything is settled, or for as long as there is patience."""
-        deadline_s = self._plan.size.settled_within_s * GRACE
+        """Look on until everything is settled, or nothing moves any more."""
         settled = 0
         while settled < 2:
             time.sleep(LOOK_EVERY_S)
@@ -194,9 +194,8 @@ class _Run:
             except _AWS_AWAY as error:
                 settled = 0
                 self._say(f"{self.elapsed_s():6.1f} s: AWS is away: {type(error).__name__}")
-            is_stuck = is_over and self.elapsed_s() - self._changed_s > QUIET_S[self._plan.size.refusals]
-            if is_stuck or self.elapsed_s() > deadline_s:
-                self._say(f"not settled after {self.elapsed_s():.0f} s")
+            if self.elapsed_s() - self._changed_s > QUIET_S[self._plan.size.refusals]:
+                self._say(f"not settled after {self.elapsed_s():.0f} s, and nothing moves")
                 return
 
     def _look(self) -> None:
@@ -206,8 +205,8 @@ class _Run:
         self.letters.look()
 
     def _is_settled(self) -> bool:
-        tasks = list(looking.items(self._stack, "TasksTable", "task_id", "status", "archived_at_ms"))
-        deliveries = list(looking.items(self._stack, "DeliveriesTable", "delivery_id", "status"))
+        tasks = list(self._stack.items("TasksTable", "task_id", "status", "archived_at_ms"))
+        deliveries = list(self._stack.items("DeliveriesTable", "delivery_id", "status"))
         statuses = Counter(str(each.get("status", "new")) for each in tasks)
         archived = sum("archived_at_ms" in each for each in tasks)
         pending = sum(each["status"] == "pending" for each in deliveries)

@@ -46,7 +46,7 @@ def sandbox(deployed: Deployment) -> Iterator[Sandbox]:
         # From now on there are workers, and receivers that have answered.
         begin_ended(running, "musicmint", "well")
         deployed.put("TasksTable", task_id="well", provider="musicmint")
-        eventually(lambda: len(running.received()) == len(SUBSCRIPTIONS))
+        eventually(lambda: len(running.received()) == len(SUBSCRIPTIONS), moved=deployed.moved)
         yield running
 
 
@@ -230,10 +230,10 @@ def test_what_a_killed_worker_was_at_is_done_after_all(
         for task_id in tasks:
             begin_ended(sandbox, "musicmint", task_id)
             deployed.put("TasksTable", task_id=task_id, provider="musicmint")
-        eventually(lambda: all(death.killed for death in deaths))
+        eventually(lambda: all(death.killed for death in deaths), moved=deployed.moved)
     deliveries = {(name, task_id) for name in SUBSCRIPTIONS for task_id in tasks}
-    eventually(lambda: books.counts(tasks).keys() == deliveries)
-    eventually(lambda: is_all_quiet(deployed))
+    eventually(lambda: books.counts(tasks).keys() == deliveries, moved=deployed.moved)
+    eventually(lambda: is_all_quiet(deployed), moved=deployed.moved)
     assert books.counts(tasks) == dict.fromkeys(deliveries, 1)
     assert all(is_archived(deployed, task_id) for task_id in tasks)
 
@@ -262,7 +262,7 @@ def test_what_lies_in_every_dead_letter_queue_ends_well_once_it_is_redriven(
     with fault(deployed, dies), impatient_stream(deployed):
         for task_id, kind in tasks.items():
             put(task_id, kind)
-        eventually(lambda: new_items_put_aside(deployed) == len(tasks))
+        eventually(lambda: new_items_put_aside(deployed) == len(tasks), moved=deployed.moved)
     assert not any("status" in deployed.task(task_id, kind) for task_id, kind in tasks.items())
 
     dies = Rule(
@@ -270,7 +270,7 @@ def test_what_lies_in_every_dead_letter_queue_ends_well_once_it_is_redriven(
     )
     with fault(deployed, dies):
         assert re.match("Processed 3 items", redriven(DeadLetters.INTAKE))
-        eventually(lambda: waiting(deployed, DeadLetters.POLLER))
+        eventually(lambda: waiting(deployed, DeadLetters.POLLER), moved=deployed.moved)
     assert {deployed.task(task_id, kind)["status"] for task_id, kind in tasks.items()} == {"pending"}
 
     denied = failed("AccessDenied", 403)
@@ -284,7 +284,7 @@ def test_what_lies_in_every_dead_letter_queue_ends_well_once_it_is_redriven(
         tasks[last] = "musicmint"
         put(last, "musicmint", notify_hook=books.hooks[hook])
         put_aside = partial(are_put_aside, deployed, len(tasks), DeadLetters.FULFILLMENT, "fulfillment")
-        eventually(put_aside)
+        eventually(put_aside, moved=deployed.moved)
     assert books.counts(tasks) == {}
 
     rules = [
@@ -296,12 +296,12 @@ def test_what_lies_in_every_dead_letter_queue_ends_well_once_it_is_redriven(
         said = redriven(DeadLetters.FULFILLMENT)
         assert said == f"Moved {len(tasks)} messages back to the fulfillment queue.\n"
         put_aside = partial(are_put_aside, deployed, len(deliveries), DeadLetters.DELIVERIES, "webhooks")
-        eventually(put_aside)
+        eventually(put_aside, moved=deployed.moved)
     assert books.counts(tasks) == {}
 
     said = redriven(DeadLetters.DELIVERIES)
     assert said == f"Moved {len(deliveries)} messages back to the deliveries queue.\n"
-    eventually(lambda: is_all_quiet(deployed))
+    eventually(lambda: is_all_quiet(deployed), moved=deployed.moved)
     assert books.counts(tasks) == dict.fromkeys(deliveries, 1)
     for task_id, kind in tasks.items():
         item = deployed.task(task_id, kind)

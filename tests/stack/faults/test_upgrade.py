@@ -186,9 +186,9 @@ def test_a_stack_of_the_deployed_version_is_upgraded_in_the_middle_of_a_run(
     with ThreadPoolExecutor(1) as thread:
         built = thread.submit(deployed.build)
         refused = {("refuses", first := run.put("refused", hook="refuses-hook")), ("refuses-hook", first)}
-        eventually(lambda: refused <= run.counts().keys())
+        eventually(lambda: refused <= run.counts().keys(), moved=deployed.moved)
         done = run.put("done", "qhaigc")
-        eventually(lambda: run.is_archived(done))
+        eventually(lambda: run.is_archived(done), moved=deployed.moved)
         built.result()
 
     # Each of these waits for something that comes after the upgrade.
@@ -196,12 +196,12 @@ def test_a_stack_of_the_deployed_version_is_upgraded_in_the_middle_of_a_run(
     run.put("late", "suno")
     pending = [run.put(f"pending-{kind}", kind, goes_on=True) for kind in KINDS]
     pending.append(run.put("unconfigured", "not-yet"))
-    eventually(lambda: any(map(is_busy, deployed.worker_pids("fulfillment"))))
+    eventually(lambda: any(map(is_busy, deployed.worker_pids("fulfillment"))), moved=deployed.moved)
     # All that is told with it is refused with it, so it comes last.
     refuses = Rule("events", "PutEvents", failed("InternalException", 500), where=is_about_unsent)
     deployed.proxy.add(refuses)
     unsent = run.put("unsent")
-    eventually(lambda: run.item(unsent).get("status") == "completed")
+    eventually(lambda: run.item(unsent).get("status") == "completed", moved=deployed.moved)
     assert {run.item(task_id).get("status") for task_id in pending} == {"pending"}
     assert "last_error" in run.item("unconfigured")
     assert "queue" in run.item(unsent)
@@ -217,7 +217,7 @@ def test_a_stack_of_the_deployed_version_is_upgraded_in_the_middle_of_a_run(
     assert "ProviderStatesTable" in deployed.environment.outputs()
     first = run.item(unsent)["since_ms"]
     run.put(unsent)
-    eventually(lambda: run.item(unsent).get("since_ms", first) != first)
+    eventually(lambda: run.item(unsent).get("since_ms", first) != first, moved=deployed.moved)
     for task_id in pending:
         run.finish(task_id)
     deployed.proxy.remove(refuses)
@@ -232,9 +232,9 @@ def test_a_stack_of_the_deployed_version_is_upgraded_in_the_middle_of_a_run(
 
     put_twice = {(name, unsent) for name in SUBSCRIPTIONS}
     told = Counter(dict.fromkeys(run.deliveries, 1) | dict.fromkeys(refused | put_twice, 2))
-    eventually(lambda: run.counts() >= told)
-    eventually(lambda: run.told_later() >= run.told_pending())
-    eventually(run.is_quiet)
+    eventually(lambda: run.counts() >= told, moved=deployed.moved)
+    eventually(lambda: run.told_later() >= run.told_pending(), moved=deployed.moved)
+    eventually(run.is_quiet, moved=deployed.moved)
     assert run.counts() == told
     assert run.told_later() == run.told_pending()
     assert all(map(run.is_archived, run.providers))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -17,6 +17,7 @@ from tests.stack.faults.drawing import draw
 from tests.stack.faults.media import LARGEST_BYTES, Media
 from tests.stack.faults.plan import SHORT, AssetTrouble, PlannedTask, ReceiverTrouble
 from tests.stack.faults.world import World
+from tests.support.patience import HANG_S
 
 from fulfillment.assets import media_type_of
 from fulfillment.download import Download, StartOver
@@ -42,7 +43,7 @@ def run() -> Iterator[Callable[..., World]]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=HANG_S)) as session:
         yield session
 
 
@@ -60,9 +61,18 @@ def with_trouble(
 
 async def noted(look: Callable[[], bool]) -> None:
     """Wait until the world's thread has noted what it has just sent."""
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(HANG_S):
         while not look():
             await asyncio.sleep(0.01)
+
+
+async def given_up(request: Coroutine[Any, Any, Any], has_come: Callable[[], bool]) -> None:
+    """Make a request, and go away once it has come and before it is answered."""
+    sending = asyncio.create_task(request)
+    await noted(has_come)
+    assert sending.cancel(), "it was answered at once"
+    with pytest.raises(asyncio.CancelledError):
+        await sending
 
 
 async def get(client: aiohttp.ClientSession, world: World, path: str, **headers: str) -> tuple[int, bytes]:
@@ -302,9 +312,8 @@ async def test_a_file_without_a_length_is_whole(run: Any, client: Any) -> None:
 
 
 async def test_a_file_whose_client_goes_away_is_not_whole(run: Any, client: Any) -> None:
-    world, path = with_trouble(run, [{"delay_s": 2}])
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(get(client, world, path), 0.2)
+    world, path = with_trouble(run, [{"delay_s": HANG_S}])
+    await given_up(get(client, world, path), lambda: bool(world.served(path)))
     await asyncio.sleep(0.1)
     (served,) = world.served(path)
     assert (served.status, served.whole) == (None, False)
@@ -457,16 +466,19 @@ async def test_a_reset_is_no_answer(run: Any, client: Any) -> None:
 
 async def test_a_receiver_that_hangs_never_answers(run: Any, client: Any) -> None:
     world, url = with_receiver(run, {"hang": True})
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(post(client, url), 0.2)
+    sending = asyncio.create_task(post(client, url))
+    await noted(lambda: bool(world.received()))
+    await asyncio.sleep(0.2)
+    assert not sending.done()
+    sending.cancel()
     assert (world.received()[0].word, world.received()[0].status) == ("word", None)
 
 
 async def test_a_slow_answer_whose_sender_has_gone_is_none(run: Any, client: Any) -> None:
-    world, url = with_receiver(run, {"delay_s": 0.4})
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(post(client, url), 0.1)
-    await asyncio.sleep(0.6)
+    # So late that a slow machine has gone before, and no later than is waited for.
+    world, url = with_receiver(run, {"delay_s": 2.0})
+    await given_up(post(client, url), lambda: bool(world.received()))
+    await asyncio.sleep(2.2)
     assert not world.received()[0].accepted
 
 
@@ -495,7 +507,7 @@ async def test_a_connection_without_a_request_trips_too(run: Any) -> None:
     _, writer = await asyncio.open_connection(url.hostname, url.port)
     writer.write(b"\x16\x03\x01")
     writer.write_eof()
-    await asyncio.sleep(0.1)
+    await noted(lambda: any(tripped.first_line for tripped in world.tripped()))
     writer.close()
     assert [tripped.first_line for tripped in world.tripped()] == ["\x16\x03\x01"]
 

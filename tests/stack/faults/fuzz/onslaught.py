@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from tests.stack.faults.fuzz.items import End, FuzzedItem, subscription_items, t
 from tests.stack.faults.fuzz.messages import FuzzedMessage, delivery_messages, fulfillment_messages
 from tests.stack.faults.fuzz.seeds import generator
 
-from tunehook.aws.items import from_attributes
+from tunehook.operations.queues import Depth, depth
 from tunehook.tasks import TIMEOUT_DEFAULT_S
 from tunehook_local.embedded import logs
 from tunehook_local.embedded.logs import LogLine
@@ -112,13 +112,14 @@ class Onslaught:
             url=self._sandbox.receiver_url(RECEIVER),
             events=["task.completed"],
         )
-        before = {name: self._in_queue(name) for name in _QUEUES}
         try:
+            with self._timed("emptied"):
+                self._empty_the_queues()
             with self._tried_less_often():
                 self._draw()
                 self._onslaught()
                 self._mark_all()
-                self._settle(before)
+                self._settle()
         finally:
             with self._timed("cleared"):
                 self._clear()
@@ -128,6 +129,23 @@ class Onslaught:
             log.seek(printed)
             self.outcome.printed = log.read()
         return self.outcome
+
+    def _empty_the_queues(self) -> None:
+        """Take away what other tests have left, such as deliveries that wait for their next attempt.
+
+        Otherwise nobody could tell from the depth of a queue whether our own messages are handled.
+        """
+
+        def are_empty() -> bool:
+            for name in _QUEUES:
+                self._sqs.purge_queue(QueueUrl=self._stack.outputs[name])
+            return not any(map(self._in_queue, _QUEUES))
+
+        # What a worker has taken is left to it: it may send it again.
+        eventually(
+            lambda: not any(self._depth(name).taken for name in _QUEUES) and are_empty(),
+            moved=self._stack.moved,
+        )
 
     def _draw(self) -> None:
         outcome, prefix = self.outcome, self._prefix
@@ -171,32 +189,49 @@ class Onslaught:
             if item.end is End.UNUSABLE
         }
 
+        def marked() -> set[str]:
+            items = self._stack.items("SubscriptionsTable")
+            return bad & {each["subscription_id"] for each in items if "disabled_reason" in each}
+
         def look() -> bool:
-            items = self._scan("SubscriptionsTable")
-            if bad <= {each["subscription_id"] for each in items if "disabled_reason" in each}:
+            if bad == marked():
                 return True
             self._put_valid(f"marking-{len(self.outcome.put_at_s)}", AMONG)
             self._all_told()
             return False
 
         with self._timed("marked"):
-            eventually(look)
+            eventually(look, moved=lambda: [len(marked())])
 
-    def _settle(self, before: dict[str, int]) -> None:
+    def _settle(self) -> None:
         with self._timed("settled"):
-            eventually(lambda: all(self._in_queue(name) <= before[name] for name in _QUEUES), every_s=0.5)
+            # Which have not, and how they should have, is for the tests to say.
+            with suppress(AssertionError):
+                eventually(self._have_ended, moved=self._moved, every_s=0.5)
+            eventually(lambda: not any(map(self._in_queue, _QUEUES)), moved=self._moved, every_s=0.5)
             for name in _QUEUES:
                 self.outcome.dead[name] = self._dead_letters(name)
         self.outcome.task_items = {
             (item["task_id"], item["provider"]): item
-            for item in self._scan("TasksTable")
+            for item in self._stack.items("TasksTable")
             if self._prefix in item["task_id"]
         }
         self.outcome.subscription_items = {
             item["subscription_id"]: item
-            for item in self._scan("SubscriptionsTable")
+            for item in self._stack.items("SubscriptionsTable")
             if self._prefix in item["subscription_id"]
         }
+
+    def _have_ended(self) -> bool:
+        """Return whether every fuzzed task that has to has come to its end, with its files."""
+        now = {(each["task_id"], each["provider"]): each for each in self._stack.items("TasksTable")}
+
+        def has_ended(item: FuzzedItem) -> bool:
+            task = now.get((item.attributes["task_id"]["S"], item.attributes["provider"]["S"]), {})
+            is_archived = "archived_at_ms" in task and "queue" not in task
+            return task.get("status") == "rejected" if item.end is End.REJECTED else is_archived
+
+        return all(has_ended(each) for each in self.outcome.tasks if each.end in (End.REJECTED, End.ACCEPTED))
 
     # Valid tasks
 
@@ -214,7 +249,11 @@ class Onslaught:
                 self.outcome.told_at_s.setdefault(task_id, request.received_at.timestamp())
             return self.outcome.put_at_s.keys() <= self.outcome.told_at_s.keys()
 
-        eventually(look)
+        eventually(look, moved=self._moved)
+
+    def _moved(self) -> tuple[int, ...]:
+        """Count what has been done: the valid tasks are behind all the others, and told of one by one."""
+        return (len(self.outcome.told_at_s), *self._stack.moved())
 
     # Tables
 
@@ -226,14 +265,11 @@ class Onslaught:
                 answer = self._dynamodb.batch_write_item(RequestItems={name: requests})
                 requests = answer["UnprocessedItems"].get(name, [])
 
-    def _scan(self, table: str) -> Iterator[dict[str, Any]]:
-        pages = self._dynamodb.get_paginator("scan").paginate(
-            TableName=self._stack.outputs[table], ConsistentRead=True
-        )
-        for page in pages:
-            yield from map(from_attributes, page["Items"])
-
     def _clear(self) -> None:
+        """Leave nothing to the tests after this one, whatever has become of it."""
+        for name in _QUEUES:
+            self._sqs.purge_queue(QueueUrl=self._stack.outputs[name])
+            self._dead_letters(name)
         self._stack.client("dynamodb").delete_item(
             TableName=self._stack.outputs["SubscriptionsTable"], Key={"subscription_id": {"S": RECEIVER}}
         )
@@ -274,16 +310,17 @@ class Onslaught:
             answer = self._sqs.send_message_batch(QueueUrl=url, Entries=entries)
             assert not answer.get("Failed"), answer["Failed"]
 
+    def _depth(self, name: str) -> Depth:
+        return depth(self._sqs, self._stack.outputs[name])
+
     def _in_queue(self, name: str) -> int:
-        names = [f"ApproximateNumberOfMessages{suffix}" for suffix in ("", "NotVisible", "Delayed")]
-        answer = self._sqs.get_queue_attributes(QueueUrl=self._stack.outputs[name], AttributeNames=names)
-        return sum(map(int, answer["Attributes"].values()))
+        return self._depth(name).total
 
     def _dead_letters(self, name: str) -> list[str]:
-        """Take ours from a dead-letter queue, and leave others'."""
+        """Take ours from a dead-letter queue, and leave others' in sight."""
         url = self._stack.outputs[_QUEUES[name]]
-        ours = {message.body for message in self.outcome.messages[name]}
-        found = []
+        ours = {message.body for message in self.outcome.messages.get(name, ())}
+        found, others = [], []
         while messages := self._sqs.receive_message(
             QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=30
         ).get("Messages"):
@@ -291,12 +328,15 @@ class Onslaught:
                 message for message in messages if message["Body"] in ours or self._prefix in message["Body"]
             ]
             found += [message["Body"] for message in mine]
+            others += [message["ReceiptHandle"] for message in messages if message not in mine]
             if mine:
                 entries = [
                     {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
                     for number, message in enumerate(mine)
                 ]
                 self._sqs.delete_message_batch(QueueUrl=url, Entries=entries)
+        for handle in others:
+            self._sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0)
         return found
 
     @contextmanager
