@@ -33,6 +33,7 @@ from tests.account.logs import reports
 from tests.account.sandbox.books import Arrival, Books
 from tests.account.target import Target
 from tests.account.tasks import TASKS, digest
+from tests.support.patience import until
 from tests.support.template import ROOT, read_template
 
 from tunehook.aws.items import from_attributes, to_attributes
@@ -68,20 +69,24 @@ _DEAD_LETTERS: Final = (
 
 
 def eventually(
-    what: str, look: Callable[[], Seen | None], within_s: float = HANGS_S, every_s: float = LOOK_EVERY_S
+    what: str,
+    look: Callable[[], Seen | None],
+    within_s: float = HANGS_S,
+    every_s: float = LOOK_EVERY_S,
+    moved: Callable[[], Sequence[float]] | None = None,
 ) -> Seen:
-    """Return the first truthy thing that `look` sees.
+    """Return the first truthy thing that `look` sees; what `moved` counts is what `tests.support.patience.until` says.
 
     Raises
     ------
     Unavailable
-        If there is none in time.
+        If there is none in time, and nothing has moved for as long.
     """
-    deadline = time.monotonic() + within_s
-    while not (seen := look()):
-        if time.monotonic() > deadline:
-            raise Unavailable(f"{what}: not within {within_s:.0f} s")
-        time.sleep(every_s)
+    try:
+        seen = until(look, what, moved=moved, hang_s=within_s, every_s=every_s)
+    except AssertionError as error:
+        raise Unavailable(str(error)) from None
+    assert seen is not None
     return seen
 
 
@@ -201,10 +206,20 @@ class Job:
     def _wait(self, what: str, look: Callable[[], bool], every_s: float = LOOK_EVERY_S) -> None:
         self._say(f"waiting: {what}")
         try:
-            eventually(what, look, every_s=every_s)
+            eventually(what, look, every_s=every_s, moved=self._moved)
         except Unavailable as error:
             # What did not come is for the judges to say.
             self._say(str(error))
+
+    def _moved(self) -> tuple[int, ...]:
+        """Count what has come so far: tasks that have an end or their files, events, and what the receivers got."""
+        items = self._items().values()
+        return (
+            sum(each.get("status") not in (None, "pending") for each in items),
+            sum("archived_at_ms" in each for each in items),
+            len(self._events),
+            *(len(self._arrivals(receiver)) for receiver in self._names),
+        )
 
     def _receivers_are_told(self) -> bool:
         return any(self._arrivals(MAIN))

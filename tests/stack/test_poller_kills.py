@@ -30,14 +30,15 @@ from tests.support.aws_proxy import (
 )
 from tests.support.poller_process import PollerProcess
 
+from tunehook_local.embedded.state import Home
 from tunehook_local.sandbox import Sandbox
 
 PROVIDER = "musicmint"
 
 
 @pytest.fixture(scope="module")
-def shard(stack: DeployedStack, sandbox: Sandbox) -> Iterator[QuietShard]:
-    with QuietShard(stack) as quiet:
+def shard(stack: DeployedStack, home: Home, sandbox: Sandbox) -> Iterator[QuietShard]:
+    with QuietShard(stack, home) as quiet:
         yield quiet
 
 
@@ -92,7 +93,7 @@ class Scene:
 
     def assert_all_is_done(self, task_id: str) -> None:
         """Wait until all is done for a task that has ended, and hold what was done to what must be."""
-        webhooks = eventually(lambda: webhooks_about(self.sandbox, "main", task_id))
+        webhooks = eventually(lambda: webhooks_about(self.sandbox, "main", task_id), moved=self.stack.moved)
         eventually(lambda: not self.is_in_index(task_id))
         images = lives(self.stack, task_id)
         assert sum(not is_ended(before) and is_ended(after) for before, after in pairwise(images)) == 1

@@ -8,16 +8,19 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Self
 
 import boto3
-from tests.stack.driving import DeployedStack
+from tests.stack.driving import DeployedStack, eventually
+from tests.stack.faults.kills import CAN_KILL, is_busy, worker_pids
 
 from tunehook.aws.clients import client
 from tunehook.aws.items import from_attributes, to_attributes
 from tunehook.aws.leases import RENEW_EVERY_MS
 from tunehook.aws.tasks import WORK_INDEX
 from tunehook.times import now_ms
+from tunehook_local.embedded.state import Home
 
 
 class BusWatch:
@@ -73,8 +76,9 @@ class QuietShard:
     The schedule is switched off, and the lease is held, so that intake starts none either.
     """
 
-    def __init__(self, stack: DeployedStack) -> None:
+    def __init__(self, stack: DeployedStack, home: Home) -> None:
         self._stack = stack
+        self._home = home
         self._schedules = stack.client("scheduler")
         environment = stack.environment
         session = boto3.Session(
@@ -94,6 +98,9 @@ class QuietShard:
         self.hold()
         # A poller that runs finds out when it renews its lease, and goes.
         time.sleep(RENEW_EVERY_MS / 1000 + 2)
+        if CAN_KILL:
+            pollers = partial(worker_pids, self._home, self._stack.outputs["PollerFunction"])
+            eventually(lambda: not any(map(is_busy, pollers())))
         return self
 
     def __exit__(self, *_error: object) -> None:

@@ -59,6 +59,6 @@ def until(
             most = tuple(map(max, now, most)) if most else now
             count_at = clock() + hang_s / LOOKS
         still = f"nothing has moved for {hang_s:g} s, at most {most}" if most else f"not within {hang_s:g} s"
-        assert clock() < give_up_at, f"{what} has not come: {still}; the last look gave {found!r:.500}"
+        assert clock() < give_up_at, f"{what}: {still}; the last look gave {found!r:.500}"
         pause(every_s)
     return found

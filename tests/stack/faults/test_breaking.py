@@ -34,7 +34,7 @@ from tunehook_local.embedded.state import Home
 needs_proc = pytest.mark.skipif(not CAN_KILL, reason="nothing tells the processes apart")
 
 WAITING = "import sys; print('up', flush=True); sys.stdin.readline()"
-WORKING = "import time; print('up', flush=True); time.sleep(60)"
+WORKING = "import time; print('up', flush=True); time.sleep(3_600)"
 
 
 @contextmanager
@@ -211,7 +211,7 @@ def window(
 ) -> Iterator[Breaking]:
     """Keep a window open."""
     already = len(deployment.proxy._rules)
-    moment = Moment(0, act, target, for_s=60, share=share)
+    moment = Moment(0, act, target, for_s=3_600, share=share)
     with broken_by(deployment, moment, seed=seed) as breaking:
         eventually(lambda: len(deployment.proxy._rules) > already, every_s=0.01)
         yield breaking

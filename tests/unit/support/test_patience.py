@@ -41,7 +41,7 @@ def test_what_is_seen_is_returned(time: Passing) -> None:
 
 def test_one_event_comes_in_time_or_is_given_up(time: Passing) -> None:
     assert wait(time, at(time, 60))
-    with pytest.raises(AssertionError, match=r"it has not come: not within 60 s; the last look gave False"):
+    with pytest.raises(AssertionError, match=r"it: not within 60 s; the last look gave False"):
         wait(time, at(time, 61))
 
 
