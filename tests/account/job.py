@@ -33,7 +33,7 @@ from tests.account.logs import reports
 from tests.account.sandbox.books import Arrival, Books
 from tests.account.target import Target
 from tests.account.tasks import TASKS, digest
-from tests.support.patience import until
+from tests.support.patience import NotCome, until
 from tests.support.template import ROOT, read_template
 
 from tunehook.aws.items import from_attributes, to_attributes
@@ -84,7 +84,7 @@ def eventually(
     """
     try:
         seen = until(look, what, moved=moved, hang_s=within_s, every_s=every_s)
-    except AssertionError as error:
+    except NotCome as error:
         raise Unavailable(str(error)) from None
     assert seen is not None
     return seen

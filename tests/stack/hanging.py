@@ -25,8 +25,9 @@ class Receivers(threading.Thread):
         super().__init__(daemon=True)
         self.received_at_s: dict[str, float] = {}
         self.hanging = 0
-        """How many requests wait at the one that hangs, and `most_hanging` of them at once."""
+        """How many requests wait at the one that hangs."""
         self.most_hanging = 0
+        """How many have waited there at once."""
         self.ports: tuple[int, int] = (0, 0)
         self._listening = threading.Event()
         self._loop = asyncio.new_event_loop()

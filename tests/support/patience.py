@@ -12,6 +12,30 @@ LOOKS: Final = 10
 Found = TypeVar("Found")
 
 
+class NotCome(AssertionError):
+    """What was waited for has not come."""
+
+
+class Moves:
+    """What has been done so far, as counts: one of them that is greater than ever is a move.
+
+    Falling and rising again is none, so that what goes round in circles is told from what goes on. What is still to be
+    done is counted below zero.
+    """
+
+    def __init__(self) -> None:
+        self.most: tuple[float, ...] = ()
+
+    def take(self, counts: Sequence[float]) -> bool:
+        """Take counts in, always the same ones; return whether anything has moved, as it has with the first."""
+        if not self.most:
+            self.most = tuple(counts)
+            return True
+        has_moved = any(count > ever for count, ever in zip(counts, self.most, strict=True))
+        self.most = tuple(map(max, counts, self.most))
+        return has_moved
+
+
 def until(
     look: Callable[[], Found],
     what: str = "what is waited for",
@@ -34,8 +58,7 @@ def until(
     what : str
         What that is, for the error.
     moved : callable, optional
-        Counts what has been done so far. One of its numbers being greater than ever is a move; falling and rising again
-        is none, so that what goes round in circles is given up. What is still to be done is counted below zero.
+        Counts what has been done so far, for `Moves`.
     hang_s : float
         After how many seconds without a move the wait is given up; without `moved`, after how many in all.
     every_s : float
@@ -45,20 +68,20 @@ def until(
 
     Raises
     ------
-    AssertionError
+    NotCome
         If nothing has moved for `hang_s`.
     """
     give_up_at = clock() + hang_s
     count_at = clock() + hang_s / LOOKS
-    most: tuple[float, ...] = ()
+    moves = Moves()
     while not (found := look()):
         if moved is not None and clock() >= count_at:
-            now = tuple(moved())
-            if not most or any(count > ever for count, ever in zip(now, most, strict=True)):
+            if moves.take(moved()):
                 give_up_at = clock() + hang_s
-            most = tuple(map(max, now, most)) if most else now
             count_at = clock() + hang_s / LOOKS
-        still = f"nothing has moved for {hang_s:g} s, at most {most}" if most else f"not within {hang_s:g} s"
-        assert clock() < give_up_at, f"{what}: {still}; the last look gave {found!r:.500}"
+        if clock() >= give_up_at:
+            most = f", at most {moves.most}" if moves.most else ""
+            still = f"nothing has moved for {hang_s:g} s{most}" if moved else f"not within {hang_s:g} s"
+            raise NotCome(f"{what}: {still}; the last look gave {found!r:.500}")
         pause(every_s)
     return found

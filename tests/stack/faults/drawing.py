@@ -110,8 +110,7 @@ def draw(seed: int, size: Size) -> Plan:
     Returns
     -------
     Plan
-        Every fault is in it at least once. All that is put can come to its planned end within
-        ``size.settled_within_s``.
+        Every fault is in it at least once. All that is put can come to its planned end.
     """
     dice = Dice(seed)
     subscriptions = tuple(PlannedSubscription(f"to-{form}", form.value) for form in Format)

@@ -16,6 +16,7 @@ from tests.stack.driving import eventually
 from tests.stack.faults.books import Refused
 from tests.stack.faults.deployment import Deployment
 from tests.stack.faults.world import Forbidden, World
+from tests.support.patience import NotCome
 
 from tunehook.signatures import notify_hook_subscription_id
 
@@ -51,7 +52,7 @@ def try_forbidden(world: World, stack: Deployment) -> tuple[Refused, ...]:
         hook = {"notify_hook": each.forbidden.hook_url} if each.is_hook else {}
         stack.put("TasksTable", task_id=task.task_id, provider=task.kind, **hook)
     # What is not on record is for the ledger to say.
-    with suppress(AssertionError):
+    with suppress(NotCome):
         eventually(
             lambda: all(each.on_record for each in _refused(stack, tried)), moved=stack.moved, every_s=0.5
         )

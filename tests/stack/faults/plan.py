@@ -19,8 +19,6 @@ class Size:
         How many tasks are put.
     put_within_s : float
         From the first put to the last.
-    settled_within_s : float
-        By when, after the first put, everything that was planned can have come to its end.
     runs_within_s : float
         How long a task goes on at its provider at most once it is put.
     provider_share, asset_share, delivery_share : float
@@ -46,7 +44,6 @@ class Size:
     name: str
     tasks: int
     put_within_s: float
-    settled_within_s: float
     runs_within_s: float
     provider_share: float
     asset_share: float
@@ -65,7 +62,6 @@ SHORT: Final = Size(
     "short",
     tasks=60,
     put_within_s=22,
-    settled_within_s=80,
     runs_within_s=18,
     provider_share=0.5,
     asset_share=0.15,
@@ -83,7 +79,6 @@ LONG: Final = Size(
     "long",
     tasks=2000,
     put_within_s=600,
-    settled_within_s=2400,
     runs_within_s=90,
     provider_share=0.3,
     asset_share=0.1,

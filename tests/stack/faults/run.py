@@ -24,6 +24,7 @@ from tests.stack.faults.plan import Plan
 from tests.stack.faults.reading import Reader
 from tests.stack.faults.world import World
 from tests.stack.watching import BusWatch
+from tests.support.patience import Moves
 
 from tunehook.operations.queues import WORK_QUEUES
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
@@ -37,6 +38,9 @@ QUIET_S: Final = {1: HANG_S, 2: 300.0 + HANG_S}
 
 There is no other end: how long all of it takes is the machine's affair.
 """
+
+REQUESTS_MAX: Final = 20
+"""How many requests a delivery may take until more of them are no move: a message goes round in circles."""
 
 HIDDEN_S: Final = {1: 30, 2: 120}
 """How long the queues themselves hide a message, by the same: what a worker had that died at its very beginning comes
@@ -133,8 +137,8 @@ class _Run:
         self._began_s = time.time()
         self._told_s = 0.0
         self._new_since_s: float | None = None
-        self._state: tuple[object, ...] = ()
-        self._changed_s = 0.0
+        self._moves = Moves()
+        self._moved_s = 0.0
 
     def go(self) -> Books:
         """Put the tasks while things break, wait until everything is settled, and bring the books together."""
@@ -194,7 +198,7 @@ class _Run:
             except _AWS_AWAY as error:
                 settled = 0
                 self._say(f"{self.elapsed_s():6.1f} s: AWS is away: {type(error).__name__}")
-            if self.elapsed_s() - self._changed_s > QUIET_S[self._plan.size.refusals]:
+            if self.elapsed_s() - self._moved_s > QUIET_S[self._plan.size.refusals]:
                 self._say(f"not settled after {self.elapsed_s():.0f} s, and nothing moves")
                 return
 
@@ -210,9 +214,13 @@ class _Run:
         statuses = Counter(str(each.get("status", "new")) for each in tasks)
         archived = sum("archived_at_ms" in each for each in tasks)
         pending = sum(each["status"] == "pending" for each in deliveries)
-        state = (statuses, archived, len(deliveries), pending, len(self._world.received()))
-        if state != self._state:
-            self._state, self._changed_s = state, self.elapsed_s()
+        ended = sum(statuses[status] for status in ENDED)
+        wanted = len(self._plan.tasks) * len(self._plan.subscriptions) + sum(t.hook for t in self._plan.tasks)
+        received = min(len(self._world.received()), REQUESTS_MAX * wanted)
+        told = len(deliveries) - pending
+        taken_in = len(tasks) - statuses["new"]
+        if self._moves.take((len(tasks), taken_in, ended, archived, len(deliveries), told, received)):
+            self._moved_s = self.elapsed_s()
         if "new" not in statuses:
             self._new_since_s = None
         elif self._new_since_s is None:
@@ -224,10 +232,9 @@ class _Run:
                 f" {', '.join(f'{often} {status}' for status, often in sorted(statuses.items()))},"
                 f" {archived} archived; {len(deliveries)} deliveries, {pending} pending"
             )
-        wanted = len(self._plan.tasks) * len(self._plan.subscriptions) + sum(t.hook for t in self._plan.tasks)
         return (
             archived == len(self._plan.tasks)
-            and sum(statuses[status] for status in ENDED) == len(tasks)
+            and ended == len(tasks)
             and len(deliveries) >= wanted
             and not pending
             and looking.is_empty(self._stack)

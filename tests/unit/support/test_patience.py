@@ -3,7 +3,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from tests.support.patience import until
+from tests.support.patience import NotCome, until
 
 
 class Passing:
@@ -41,7 +41,7 @@ def test_what_is_seen_is_returned(time: Passing) -> None:
 
 def test_one_event_comes_in_time_or_is_given_up(time: Passing) -> None:
     assert wait(time, at(time, 60))
-    with pytest.raises(AssertionError, match=r"it: not within 60 s; the last look gave False"):
+    with pytest.raises(NotCome, match=r"it: not within 60 s; the last look gave False"):
         wait(time, at(time, 61))
 
 
@@ -60,7 +60,7 @@ def test_a_whole_takes_as_long_as_something_moves(time: Passing) -> None:
 
 def test_it_is_given_up_when_nothing_has_moved_for_long_enough(time: Passing) -> None:
     stops_at = time() + 500
-    with pytest.raises(AssertionError, match=r"nothing has moved for 60 s, at most \(1500.0,\)"):
+    with pytest.raises(NotCome, match=r"nothing has moved for 60 s, at most \(1500.0,\)"):
         wait(time, lambda: None, lambda: (min(time(), stops_at),))
     # It is seen up to a tenth of that later that something has moved.
     assert stops_at + 60 <= time() <= stops_at + 60 + 6 + 1
@@ -77,9 +77,18 @@ def test_fewer_left_is_a_move(time: Passing) -> None:
 
 def test_what_goes_round_in_circles_is_given_up(time: Passing) -> None:
     depths = itertools.cycle([(-3, 1), (-2, 0), (-1, 1), (-2, 0)])
-    with pytest.raises(AssertionError, match=r"at most \(-1, 1\)"):
+    with pytest.raises(NotCome, match=r"at most \(-1, 1\)"):
         wait(time, lambda: None, lambda: next(depths))
     assert time() < 1_200
+
+
+def test_a_fault_of_the_look_is_no_end_of_patience(time: Passing) -> None:
+    def look() -> None:
+        raise AssertionError("this must not be")
+
+    with pytest.raises(AssertionError, match="this must not be") as caught:
+        wait(time, look)
+    assert not isinstance(caught.value, NotCome)
 
 
 def test_what_comes_soon_is_not_counted(time: Passing) -> None:

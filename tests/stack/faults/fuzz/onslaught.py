@@ -14,6 +14,7 @@ from tests.stack.driving import DeployedStack, begin_ended, eventually
 from tests.stack.faults.fuzz.items import End, FuzzedItem, subscription_items, task_items
 from tests.stack.faults.fuzz.messages import FuzzedMessage, delivery_messages, fulfillment_messages
 from tests.stack.faults.fuzz.seeds import generator
+from tests.support.patience import NotCome
 
 from tunehook.operations.queues import Depth, depth
 from tunehook.tasks import TIMEOUT_DEFAULT_S
@@ -206,7 +207,7 @@ class Onslaught:
     def _settle(self) -> None:
         with self._timed("settled"):
             # Which have not, and how they should have, is for the tests to say.
-            with suppress(AssertionError):
+            with suppress(NotCome):
                 eventually(self._have_ended, moved=self._moved, every_s=0.5)
             eventually(lambda: not any(map(self._in_queue, _QUEUES)), moved=self._moved, every_s=0.5)
             for name in _QUEUES:
