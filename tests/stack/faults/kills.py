@@ -106,8 +106,10 @@ def kill_worker(
         What was killed; None if the function has no worker.
     """
     for pid, is_at_work in _chosen(home, function_name, chance, within_s, appears_within_s):
+        # Before the signal: what comes of it may be on record before this goes on.
+        at_ms = now_ms()
         if _kill(pid, home, function_name):
-            return Killed(function_name, pid, now_ms(), is_at_work)
+            return Killed(function_name, pid, at_ms, is_at_work)
     return None
 
 
@@ -119,9 +121,10 @@ def halt_worker(
     Parameters and what is returned are those of `kill_worker`.
     """
     for pid, is_at_work in _chosen(home, function_name, chance, within_s, appears_within_s):
+        at_ms = now_ms()
         process = _signalled(pid, home, function_name, signal.SIGSTOP)
         if process is not None:
-            return Halted(function_name, pid, now_ms(), is_at_work, process)
+            return Halted(function_name, pid, at_ms, is_at_work, process)
     return None
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,8 +22,18 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from tests.stack.driving import eventually
 from tests.stack.faults import breaking as breaking_module
+from tests.stack.faults import kills
 from tests.stack.faults.breaking import Breaking
-from tests.stack.faults.kills import CAN_KILL, access_key_of, is_busy, kill_worker, worker_pids
+from tests.stack.faults.kills import (
+    CAN_KILL,
+    Halted,
+    Killed,
+    access_key_of,
+    halt_worker,
+    is_busy,
+    kill_worker,
+    worker_pids,
+)
 from tests.stack.faults.plan import Moment
 from tests.support.aws_proxy import AwsProxy, run_aws_proxy
 from tests.support.patience import HANG_S
@@ -101,6 +113,26 @@ class TestKills:
             assert kill_worker(home, "tunehook-poller", Random(1)) is None
             assert colleague.poll() is None
             assert stranger.poll() is None
+
+    @pytest.mark.parametrize("strike", [kill_worker, halt_worker])
+    def test_it_is_on_record_as_of_before_the_signal(
+        self, home: Home, monkeypatch: pytest.MonkeyPatch, strike: Callable[..., Killed | Halted | None]
+    ) -> None:
+        moments, send = itertools.count(1), signal.pidfd_send_signal
+        sent_at_ms: list[int] = []
+
+        def sending(process: int, number: signal.Signals) -> None:
+            sent_at_ms.append(next(moments))
+            send(process, number)
+
+        monkeypatch.setattr(kills, "now_ms", lambda: next(moments))
+        monkeypatch.setattr(signal, "pidfd_send_signal", sending)
+        with worker(home, "tunehook-poller"):
+            struck = strike(home, "tunehook-poller", Random(1))
+            assert struck is not None
+            assert struck.at_ms < sent_at_ms[0]
+            if isinstance(struck, Halted):
+                struck.resume()
 
     def test_one_that_is_at_work_goes_before_one_that_waits(self, home: Home) -> None:
         with worker(home, "tunehook-webhooks"), worker(home, "tunehook-webhooks", WORKING) as busy:
