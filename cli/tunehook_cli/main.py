@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, str]] = {
     "subscribe": "Send webhooks to a URL, and print the secret that signs them.",
     "listen": "Receive webhooks on this machine, until Ctrl-C: verify, print and forward them.",
     "trigger": "Send a sample event to a receiver as a real signed webhook; exit with 1 if it is not accepted in time.",
+    "console": "Serve a page for the stack on this machine, until Ctrl-C: tasks with players, webhooks with attempts.",
     "status": "Show the state of the stack: tasks, files, deliveries, queues, the poller; "
     "exit with 1 if a part is unknown.",
     "doctor": "Check the stack and everything that it depends on, and suggest fixes; "

@@ -16,7 +16,15 @@ from tunehook.aws.error_messages import describe_error
 from tunehook.aws.errors import AWS_FAULTS
 from tunehook.errors import Conflict, InvalidInput, NotFound, TunehookError
 from tunehook.operations.stack import Stack
-from tunehook_cli.console.pages import dead_letters, deliveries, media, overview, providers, subscriptions, tasks
+from tunehook_cli.console.pages import (
+    dead_letters,
+    deliveries,
+    media,
+    overview,
+    providers,
+    subscriptions,
+    tasks,
+)
 from tunehook_cli.console.safety import Guard
 from tunehook_cli.console.views import HERE, Views
 

@@ -76,7 +76,9 @@ class Guard:
         if request.method == "GET" and self._is_token(request.query_params.get("token")):
             return self._let_in(request)
         if not self._is_token(request.cookies.get(self._cookie)):
-            return PlainTextResponse("open the address that `tunehook console` has printed: it has a token", 403)
+            return PlainTextResponse(
+                "open the address that `tunehook console` has printed: it has a token", 403
+            )
         if request.method in _READING:
             return None
         if not self._is_own_origin(request):

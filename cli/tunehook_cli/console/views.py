@@ -1,4 +1,4 @@
-"""Templates, and what they need of every value: times, sizes, links that may be followed, and no markup of anybody's."""
+"""Templates, and what they need of every value: times, sizes, links that may be followed, and no foreign markup."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DONE: Final = {
     "provider": "The provider is set. That takes effect within a minute.",
     "dropped": "The message is dropped.",
 }
-"""What a change says on the page that follows it; the address has the word alone, so that no address says anything else."""
+"""What a change says on the page that follows it; the address has the word alone: none can say anything else."""
 
 
 def link(path: str, **query: Any) -> str:
@@ -54,7 +54,7 @@ def outside(url: object) -> str | None:
 
 
 def moment(value: object) -> Markup | str:
-    """Return a moment (ISO-8601, or milliseconds since 1970) as an element that the page writes in the reader's zone."""
+    """Return a moment (ISO-8601, or milliseconds since 1970), which the page then writes in the reader's zone."""
     if isinstance(value, int) and not isinstance(value, bool):
         try:
             value = iso(from_ms(value))
@@ -97,6 +97,7 @@ class Views:
             "pretty": pretty,
             "duration": duration,
             "length": length,
+            "seconds": lambda value: "–" if value is None else f"{value / 1000:.1f} s",
             "counted": counted,
             "visible": visible,
             "outside": outside,

@@ -27,7 +27,7 @@ HEALTH_READ: Final = 500
 """How many of a subscription's latest deliveries its health is counted from."""
 
 _DAY_MS: Final = 86_400_000
-_FORM: Final = {"events": [each.value for each in SUBSCRIBABLE], "formats": [each.value for each in Format]}
+_FORM: Final[dict[str, Any]] = {"events": [each.value for each in SUBSCRIBABLE], "formats": [each.value for each in Format]}
 
 
 def listing(request: Request) -> Response:
@@ -74,12 +74,19 @@ async def create(request: Request) -> Response:
         view, signing = await run_in_threadpool(operations.subscribe, stack_of(request), fields, again=again)
     except TunehookError as error:
         return _form(request, fields, str(error))
-    return _secret(request, str(view.item["subscription_id"]), signing.signing_secret, "The subscription is made.")
+    return _secret(
+        request, str(view.item["subscription_id"]), signing.signing_secret, "The subscription is made."
+    )
 
 
 def _secret(request: Request, subscription_id: str, secret: str, said: str) -> Response:
     return views_of(request).page(
-        request, "secret.html", heading=subscription_id, subscription_id=subscription_id, secret=secret, said=said
+        request,
+        "secret.html",
+        heading=subscription_id,
+        subscription_id=subscription_id,
+        secret=secret,
+        said=said,
     )
 
 
@@ -183,6 +190,8 @@ async def delete(request: Request) -> Response:
     stack, subscription_id = stack_of(request), request.query_params.get("id", "")
     form = await request.form()
     if text_of(form, "name") != subscription_id:
-        raise InvalidInput("name", "type the subscription's id to delete it: its pending deliveries are aborted")
+        raise InvalidInput(
+            "name", "type the subscription's id to delete it: its pending deliveries are aborted"
+        )
     await run_in_threadpool(operations.delete_subscription, stack, subscription_id)
     return went_well("/subscriptions", "deleted")

@@ -32,7 +32,12 @@ def listing(request: Request) -> Response:
     wanted = _wanted(request.query_params)
     page = _read(stack_of(request), wanted, None)
     return views_of(request).page(
-        request, "tasks.html", heading="Tasks", wanted=wanted, statuses=[each.value for each in Status], **page
+        request,
+        "tasks.html",
+        heading="Tasks",
+        wanted=wanted,
+        statuses=[each.value for each in Status],
+        **page,
     )
 
 
@@ -82,7 +87,8 @@ def _read(stack: Stack, wanted: Mapping[str, str], cursor: str | None) -> dict[s
         status=wanted["status"] or None,
         provider=wanted["provider"] or None,
         metadata=metadata,
-        id_prefix=by_id or None,
+        id_prefix=by_id,
+        with_results=True,
         limit=PAGE,
         cursor=cursor,
     )
@@ -137,7 +143,10 @@ def _clips(task: Mapping[str, Any], manifest: list[dict[str, Any]]) -> list[dict
     files = manifest or task["assets"] or []
     clips = {clip["clip_id"]: {**clip, "files": []} for clip in task["clips"] or []}
     for each in files:
-        clips.setdefault(each["clip_id"], {"clip_id": each["clip_id"], "files": []})["files"].append(each)
+        if each["clip_id"] not in clips:
+            nothing_else = documents.ClipDocument.read({"clip_id": each["clip_id"]}).to_json()
+            clips[each["clip_id"]] = {**nothing_else, "files": []}
+        clips[each["clip_id"]]["files"].append(each)
     return list(clips.values())
 
 

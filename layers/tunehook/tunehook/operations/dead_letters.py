@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tunehook.aws.items import to_attributes
-from tunehook.errors import Unavailable
+from tunehook.errors import NotFound, Unavailable
 from tunehook.operations.dead_letter_messages import DeadLetterMessage, Message, read_message
 from tunehook.operations.queues import WORK_QUEUES, DeadLetters
 from tunehook.operations.stack import Stack
+from tunehook.operations.text import visible
 from tunehook.tasks import TaskKey
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ _WAIT_S: Final = 1
 
 _ITEMS_A_CALL: Final = 10
 """How many items intake is given in one call: of 400 kB each, as base64 at worst, they stay below Lambda's 6 MB."""
+
+DROPPED_AMONG: Final = 1_000
+"""How many messages are looked through for the one that is to be dropped."""
 
 INTAKE_TIMEOUT_S: Final = 60
 """Longer than the function may take."""
@@ -113,6 +117,30 @@ def purge(stack: Stack, queue: DeadLetters, limit: int) -> int:
         _remove(sqs, url, batch)
         removed += len(batch)
     return removed
+
+
+def drop(stack: Stack, queue: DeadLetters, message_id: str) -> None:
+    """Remove one message of a queue for good.
+
+    Raises `NotFound` if the first `DROPPED_AMONG` messages have none of this id.
+
+    >>> drop(stack, DeadLetters.POLLER, "m")
+    Traceback (most recent call last):
+    tunehook.errors.NotFound: message_id: there is no message m in the dead letters of poller
+    """
+    sqs, url = stack.client("sqs"), stack.output(queue.output)
+    kept: list[Message] = []
+    try:
+        for batch in _receive(sqs, url, DROPPED_AMONG):
+            kept += [each for each in batch if each["MessageId"] != message_id]
+            if found := [each for each in batch if each["MessageId"] == message_id]:
+                _remove(sqs, url, found)
+                return
+    finally:
+        _put_back(sqs, url, kept)
+    raise NotFound(
+        "message_id", f"there is no message {visible(message_id)} in the dead letters of {queue.value}"
+    )
 
 
 def run_intake(stack: Stack, limit: int) -> IntakeRun:

@@ -38,6 +38,7 @@ _KIND: Final = "tasks"
 _ID_SHOWN: Final = 40
 _FIRST_PAUSE_S, _PAUSE_GROWS, _LONGEST_PAUSE_S = 0.25, 1.5, 2.0
 _NAMES_SHOWN: Final = 20
+_RESULTS: Final = ("clips", "assets")
 _LISTED: Final = ("task_id", "provider", "status", "phase", *_TIMES, *_TROUBLE, *_OTHERS)
 
 
@@ -181,12 +182,15 @@ def page_tasks(
     provider: str | None = None,
     since_ms: int = 0,
     metadata: Mapping[str, str] | None = None,
+    id_prefix: str = "",
+    with_results: bool = False,
     limit: int = 50,
     cursor: str | None = None,
 ) -> TaskPage:
-    """Return a page of the tasks, without their results, newest first: those that were accepted since `since_ms`.
+    """Return a page of the tasks, newest first: those that were accepted since `since_ms`.
 
-    The filters are those of `list_tasks`; `cursor` is the `next_cursor` of the page before, with the same filters. This
+    `id_prefix` is how their ids begin, and the other filters are those of `list_tasks`; their results are read
+    `with_results` alone. `cursor` is the `next_cursor` of the page before, with the same filters. This
     reads an index, and at most about 300 tasks a page: one may be short, or empty, and others follow. A task is in that
     index from when it was accepted or rejected on, about a second after it was put; those that were accepted before the
     stack was upgraded to this version are not.
@@ -199,16 +203,19 @@ def page_tasks(
     if status is not None and status not in tuple(Status):
         raise InvalidInput("status", f"must be one of {', '.join(Status)}")
     after = None if cursor is None else Position.of_cursor(_KIND, cursor)
+    attributes = (*_LISTED, *_RESULTS) if with_results else _LISTED
 
     def read(keys: list[TaskKey]) -> dict[TaskKey, TaskView]:
-        wanted = [key for key in keys if provider in (None, key.provider)]
+        wanted = [
+            key for key in keys if provider in (None, key.provider) and key.task_id.startswith(id_prefix)
+        ]
         return {
             key: TaskView.of(item)
-            for key, item in stack.tasks.get_many(wanted, _LISTED).items()
+            for key, item in stack.tasks.get_many(wanted, attributes).items()
             if status in (None, item.get("status")) and _has(item.get("metadata"), metadata or {})
         }
 
-    is_filtered = not (status is provider is None) or bool(metadata)
+    is_filtered = not (status is provider is None) or bool(metadata) or bool(id_prefix)
     found, last = page_of(stack.tasks.listed(since_ms, after), read, limit, filtered=is_filtered)
     return TaskPage(tasks=found, next_cursor=None if last is None else last.cursor(_KIND))
 
