@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.aws.leases import Leases
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class Log(Protocol):
     """A logger of keys and values, as Powertools has it."""
 
-    def info(self, msg: object, /, **keys: Any) -> None: ...
+    def info(self, msg: object, /, *, shard: int) -> None: ...
 
-    def warning(self, msg: object, /, **keys: Any) -> None: ...
+    def warning(self, msg: object, /, *, shard: int, error: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
