@@ -34,7 +34,11 @@ def get_provider(stack: Stack, name: str) -> ProviderConfig:
     >>> get_provider(stack, "suno").kind
     'suno'
     """
-    providers = list_providers(stack)
+    return usable_provider(list_providers(stack), name)
+
+
+def usable_provider(providers: ConfiguredProviders, name: str) -> ProviderConfig:
+    """Return one of the providers of a secret, or raise what `get_provider` does."""
     if name in providers.errors:
         raise providers.errors[name]
     if name not in providers.usable:
