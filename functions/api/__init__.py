@@ -1,0 +1,1 @@
+"""The function behind the HTTP API: routes, callbacks of providers, and the check of keys."""
