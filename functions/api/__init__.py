@@ -1,1 +1,1 @@
-"""The function behind the HTTP API: routes, callbacks of providers, and the check of keys."""
+"""The function behind the HTTP API: applications with a key, and providers that call back."""
