@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.unit.cli.conftest import MASTER_SECRET, no_embedded_aws, stack  # noq
 from tunehook.aws.api_requests import IN_PROGRESS_MS
 from tunehook.errors import InvalidInput, NotFound
 from tunehook.operations import submissions
+from tunehook.operations.callbacks import callback_url
 from tunehook.operations.stack import Stack, find_stack
 from tunehook.operations.submissions import (
     KeyReused,
@@ -39,6 +41,7 @@ HOOK = "https://x.example/hook"
 KEY = "order-1017"
 ENTRIES = {
     "gw": {"kind": "suno", "base_url": "http://127.0.0.1:9", "api_key": "sk-0123456789abcdef0123"},
+    "direct": {"kind": "qhaigc", "base_url": "http://127.0.0.1:9", "api_key": "sk-0123456789abcdef0123"},
     "broken": {"kind": "suno", "base_url": "no URL", "api_key": "sk-0123456789abcdef0123"},
 }
 
@@ -119,6 +122,26 @@ def test_a_task_is_submitted_and_watched_at_once(found: Stack, clock: Clock) -> 
     name, request, _ = gateway.asked[0]
     assert (name, request.path) == ("gw", "/suno/submit/music")
     assert {name: request.body[name] for name in BODY} == BODY
+
+
+def test_the_provider_is_told_what_to_call_back_where_its_kind_knows_how(found: Stack) -> None:
+    gateway = Gateway(*(Submitted(f"task-{number}") for number in range(3)))
+    own = {"notify_hook": "https://mine.example/"}
+    assert submitted(found, gateway).with_callback
+    assert not submitted(found, gateway, BODY | own, key="own").with_callback
+    direct = submit_through(found, "direct", "music", BODY, send=gateway)
+    assert not direct.with_callback
+    bodies = [request.body for _, request, _ in gateway.asked]
+    assert bodies == [BODY | {"notify_hook": callback_url(found, "gw")}, BODY | own, BODY]
+    assert gateway.asked[0][2] == [callback_url(found, "gw")]
+    assert callback_url(found, "gw") not in repr(items("ApiRequestsTable"))
+
+
+def test_a_stack_without_an_api_is_called_back_by_nobody(found: Stack) -> None:
+    without = replace(found, parameters={**found.parameters, "HttpApi": "off"})
+    gateway = Gateway()
+    assert not submitted(without, gateway).with_callback
+    assert gateway.asked[0][1].body == BODY
 
 
 def test_what_is_not_given_is_not_on_the_item(found: Stack) -> None:

@@ -21,6 +21,7 @@ from tunehook.aws.api_requests import Answer, ApiRequests, Request, State, body_
 from tunehook.aws.errors import AWS_FAULTS
 from tunehook.errors import Conflict, InvalidInput, TunehookError, Unavailable
 from tunehook.http.transport import HttpTransport
+from tunehook.operations.callbacks import callback_url_of
 from tunehook.operations.providers import get_provider
 from tunehook.operations.stack import Stack
 from tunehook.operations.tasks import Submission
@@ -223,11 +224,11 @@ def _signing_secret(stack: Stack, hook: str | None) -> str | None:
 
 
 def _callback_url(stack: Stack, config: ProviderConfig, body: Mapping[str, Any]) -> str | None:
-    """Return what the provider is to call back, None where it is not told: by the kind, by the body, by the stack."""
+    """Return what the provider is to call back; None if its kind, the body or the stack does not let it."""
     field = ADAPTERS[config.kind].callback_field
     if field is None or body.get(field) not in (None, ""):
         return None
-    return None
+    return None if stack.parameters.get("HttpApi") == "off" else callback_url_of(stack, config)
 
 
 def _sender(deadline_s: float) -> Send:

@@ -14,7 +14,8 @@ from typing import Any, Final, TypeAlias
 
 from tunehook.providers import coerce
 from tunehook.providers.charsets import decodings
-from tunehook.providers.payload import REDACTED, UnreadablePayloadError, bounded, json_size, redact
+from tunehook.providers.echoes import REDACTED
+from tunehook.providers.payload import Secret, UnreadablePayloadError, bounded, json_size, redact
 from tunehook.providers.refusals import described, own_status, refusal, says_too_often
 
 BODY_MAX_BYTES: Final = 16_000
@@ -74,7 +75,13 @@ SubmissionAnswer: TypeAlias = Submitted | Refused | Unclear
 
 
 def read(
-    status: int, body: bytes, payload: Any, *, accepted: bool | None, content_type: str = "", secret: str = ""
+    status: int,
+    body: bytes,
+    payload: Any,
+    *,
+    accepted: bool | None,
+    content_type: str = "",
+    secret: Secret = "",
 ) -> SubmissionAnswer:
     """Turn an answer into what it says of a submission. Raises nothing.
 
@@ -107,7 +114,7 @@ def read(
 
 
 def _without_json(
-    status: int, body: bytes, problem: UnreadablePayloadError, content_type: str, secret: str
+    status: int, body: bytes, problem: UnreadablePayloadError, content_type: str, secret: Secret
 ) -> SubmissionAnswer:
     words = f"HTTP {status}: {problem}"
     text = next(iter(decodings(body, content_type)), "").strip("\0\ufeff \t\r\n")

@@ -45,28 +45,27 @@ async def submit(
 ) -> SubmitResult:
     """Send what `Adapter.submission` has made and return what came of it. Raises nothing but `asyncio.CancelledError`.
 
-    `http` is to have no connection yet: over one that was used before, a request may be sent twice. Neither the API
-    key nor a text of `hidden` (the callback URL) is in the result.
+    `http` is to have no connection yet: over one that was used before, a request may be sent twice. Neither a secret of
+    the provider nor a text of `hidden` (the callback URL) is in the result.
     """
-    secret = config.api_key.get_secret_value()
-    texts = [each for text in (secret, *hidden) if text for each in (text, text.replace("/", r"\/"))]
-    return _struck_out(await _send(config, request, http, secret, deadline_s), texts)
+    secrets = (*config.secrets, *hidden)
+    return _struck_out(await _send(config, request, http, secrets, deadline_s), secrets)
 
 
 async def _send(
-    config: ProviderConfig, request: Request, http: Transport, secret: str, deadline_s: float
+    config: ProviderConfig, request: Request, http: Transport, secrets: tuple[str, ...], deadline_s: float
 ) -> SubmitResult:
     url = quote(config.base_url, safe=_URL_PUNCTUATION) + request.path
     headers = {
         "accept": "application/json",
-        "authorization": f"Bearer {secret}",
+        "authorization": f"Bearer {config.api_key.get_secret_value()}",
         "content-type": "application/json",
     }
     try:
         async with asyncio.timeout(deadline_s) as limit:
             reply = await http.send(request.method, url, headers, request.content(), max_bytes=MAX_BODY_BYTES)
         answer = Answer(
-            reply.status, reply.headers, plain_body(reply), secret=secret, base_url=config.base_url
+            reply.status, reply.headers, plain_body(reply), secret=secrets, base_url=config.base_url
         )
         return ADAPTERS[config.kind].read_submission(answer)
     except UnreadablePayloadError as error:
@@ -78,22 +77,20 @@ async def _send(
         return Unclear(cause) if was_sent(error) else NotSent(cause)
 
 
-def _struck_out(result: SubmitResult, hidden: Sequence[str]) -> SubmitResult:
+def _struck_out(result: SubmitResult, secrets: tuple[str, ...]) -> SubmitResult:
     match result:
         case Submitted(task_id):
-            is_secret = any(redact(task_id, text) != task_id for text in hidden)
+            is_secret = redact(task_id, secrets) != task_id
             return Unclear("its task id holds a secret") if is_secret else result
         case Refused(_, body):
-            return replace(result, body=_without(body, hidden))
-    return replace(result, reason=_without(result.reason, hidden))
+            return replace(result, body=_without(body, secrets))
+    return replace(result, reason=redact(result.reason, secrets))
 
 
-def _without(value: Any, hidden: Sequence[str]) -> Any:
-    """Return a JSON value without some texts, wherever they stand in it."""
+def _without(value: Any, secrets: tuple[str, ...]) -> Any:
+    """Return a JSON value without secrets, wherever they stand in it."""
     if isinstance(value, str):
-        for text in hidden:
-            value = redact(value, text)
-        return value
+        return redact(value, secrets)
     if isinstance(value, dict):
-        return {_without(name, hidden): _without(each, hidden) for name, each in value.items()}
-    return [_without(each, hidden) for each in value] if isinstance(value, list) else value
+        return {redact(name, secrets): _without(each, secrets) for name, each in value.items()}
+    return [_without(each, secrets) for each in value] if isinstance(value, list) else value
