@@ -1,10 +1,11 @@
 """Scenario files: what the sandbox answers, to whom, and when.
 
-A scenario is TOML with four lists of rules. Of each list the first rule whose pattern matches is taken;
+A scenario is TOML with five lists of rules. Of each list the first rule whose pattern matches is taken;
 patterns are those of `fnmatch` (``*``, ``?``, ``[...]``), case counts.
 
 ``[[tasks]]``       by ``kind`` and ``task_id``: the answers to a query of one task
 ``[[query_many]]``  by ``kind``: the answers to a query of many tasks, instead of the true list
+``[[submissions]]`` by ``kind``: the answers to submissions, instead of the usual ones
 ``[[assets]]``      by ``path`` (what follows ``/assets/``): what the asset host does first
 ``[[receivers]]``   by ``name``: what the webhook receiver does first
 
@@ -27,8 +28,9 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from tunehook.errors import InvalidInput
 from tunehook.validation import first_problem
+from tunehook_local.sandbox.callback_forms import CallbackForm
 from tunehook_local.sandbox.model import Kind, Song
-from tunehook_local.sandbox.scripted_answers import ScriptedAnswer, Strict, TaskAnswer
+from tunehook_local.sandbox.scripted_answers import ScriptedAnswer, Seconds, Strict, TaskAnswer
 
 DEMO_SCENARIO = Path(__file__).with_name("scenarios") / "demo.toml"
 KINDS_SCENARIO = DEMO_SCENARIO.with_name("kinds.toml")
@@ -50,6 +52,21 @@ def _in_order(answers: tuple[A, ...], *, last_holds: bool) -> tuple[A, ...]:
     return answers
 
 
+class CallbackRule(Strict):
+    """How the callbacks of a submitted task are sent, if its submission names a URL.
+
+    `form` is whose they are, by default that of the field that named the URL (see `callback_forms`). `secret` signs
+    them where the form has a signature: text, or ``whsec_`` and base64 for ``replicate``. Each is sent `times` times,
+    after `delay_s`; `lost` ones are never sent.
+    """
+
+    form: CallbackForm | None = None
+    secret: str = ""
+    times: Annotated[int, Field(ge=1, le=100)] = 1
+    delay_s: Seconds = 0
+    lost: bool = False
+
+
 class TaskRule(Strict):
     """How the tasks whose id matches behave.
 
@@ -65,6 +82,7 @@ class TaskRule(Strict):
     lyrics: bool = False
     signed: bool = False
     assets_url: Annotated[str, Field(pattern=r"^https?://\S*[^\s/]$")] | None = None
+    callbacks: CallbackRule = CallbackRule()
     answers: Annotated[
         tuple[TaskAnswer, ...], Field(min_length=1), AfterValidator(partial(_in_order, last_holds=True))
     ]
@@ -78,12 +96,23 @@ class FirstRule(Strict):
     ]
 
 
-FirstRules = Literal["query_many", "assets", "receivers"]
-_MATCHED: Final[dict[FirstRules, str]] = {"query_many": "kind", "assets": "path", "receivers": "name"}
+FirstRules = Literal["query_many", "submissions", "assets", "receivers"]
+_MATCHED: Final[dict[FirstRules, str]] = {
+    "query_many": "kind",
+    "submissions": "kind",
+    "assets": "path",
+    "receivers": "name",
+}
 """The field of a list's rules that is matched."""
 
 
 class QueryManyRule(FirstRule):
+    kind: Kind
+
+
+class SubmissionRule(FirstRule):
+    """An answer with a status takes no task; any other fault comes after the task was taken."""
+
     kind: Kind
 
 
@@ -100,6 +129,7 @@ class Scenario(Strict):
 
     tasks: tuple[TaskRule, ...] = ()
     query_many: tuple[QueryManyRule, ...] = ()
+    submissions: tuple[SubmissionRule, ...] = ()
     assets: tuple[AssetRule, ...] = ()
     receivers: tuple[ReceiverRule, ...] = ()
 

@@ -14,9 +14,10 @@ from tests.support.aws import Losing, client, create_table, items, losing_client
 from tests.support.tasks import KEY, NOW_MS, completed, ended, pending
 from tests.unit.aws.writes import others_that_write, writing_methods
 
+from tunehook.aws.api_requests import Answer, ApiRequests, Request, State, WaitingPlace
+from tunehook.aws.callback_hints import CallbackHintsTable, Hint
 from tunehook.api_keys import ApiKey, Scope
 from tunehook.aws.api_keys import ApiKeysTable
-from tunehook.aws.api_requests import Answer, ApiRequests, Request, State, WaitingPlace
 from tunehook.aws.circuits import CircuitsTable
 from tunehook.aws.deliveries import Claim, DeliveriesTable
 from tunehook.aws.leases import Leases, Position
@@ -70,6 +71,15 @@ OVER = DELIVERY.model_copy(update={"status": DeliveryStatus.FAILED, "next_attemp
 SUBSCRIPTION = {"subscription_id": "sub", "url": "https://receiver.example/"}
 ROTATED = SUBSCRIPTION | {"secret_version": 2}
 THIRD = SecretVersions(present=3, previous_until_ms=NOW_MS)
+UNKNOWN = {
+    "queue": "hints#0",
+    "hint": f"{KEY.provider}#{KEY.task_id}",
+    "task_id": KEY.task_id,
+    "provider": KEY.provider,
+    "hinted_at_ms": NOW_MS - 5,
+    "take_in_at_ms": NOW_MS + 59_995,
+    "expires_at": NOW_MS // 1000 + 86_459,
+}
 LEASE = {"shard": 0, "owner": "another", "until_ms": NOW_MS - 1}
 MY_LEASE = {"shard": 0, "owner": "me", "until_ms": NOW_MS + 1}
 
@@ -110,6 +120,9 @@ API_KEY_ITEM = {
     "digest": "digest",
     "created_at_ms": NOW_MS,
 }
+    "CallbackHintsTable": (CallbackHintsTable, "CallbackHintsTable"),
+}
+STATE = ProviderState(provider="gw")
 BEGUN = {
     "request_id": "r",
     "state": "begun",
@@ -128,6 +141,17 @@ def tasks_beside(requests: ApiRequests) -> TasksTable:
         client("dynamodb").delete_table(TableName="TasksTable")
     create_table("TasksTable")
     return TasksTable(requests.table._client, "TasksTable")
+    "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
+}
+STATE = ProviderState(provider="gw")
+API_KEY = ApiKey("key-1", "shop", Scope.READ, "digest", created_at_ms=NOW_MS)
+API_KEY_ITEM = {
+    "key_id": "key-1",
+    "name": "shop",
+    "scope": "read",
+    "digest": "digest",
+    "created_at_ms": NOW_MS,
+}
 
 
 def fail_a_trial(gates: CircuitsTable) -> Any:
@@ -333,6 +357,21 @@ CASES = [
         None,
     ),
     Case("StreamMarks.set", None, lambda marks: marks.set(StreamMark("arn", KEY)), None),
+    Case("CallbackHintsTable.put", None, lambda hints: hints.put(0, KEY, NOW_MS), None, "first"),
+    Case("CallbackHintsTable.put", UNKNOWN, lambda hints: hints.put(0, KEY, NOW_MS), None, "of one taken in"),
+    Case(
+        "CallbackHintsTable.put_unknown",
+        None,
+        lambda hints: hints.put_unknown(0, KEY, NOW_MS, NOW_MS + 60_000),
+        what="first",
+    ),
+    Case(
+        "CallbackHintsTable.put_unknown",
+        UNKNOWN | {"expires_at": NOW_MS // 1000 - 1},
+        lambda hints: hints.put_unknown(0, KEY, NOW_MS, NOW_MS + 60_000),
+        what="expired",
+    ),
+    Case("CallbackHintsTable.delete", UNKNOWN, lambda hints: hints.delete(Hint(0, KEY, NOW_MS - 5))),
 ]
 EACH = pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.write} {case.what}".strip())
 
