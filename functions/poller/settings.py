@@ -1,8 +1,13 @@
 """The environment of the poller function."""
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
 
 from tunehook.metrics import Observability
+
+
+Switch = Literal["on", "off"]
 
 
 class PollerSettings(BaseModel):
@@ -13,6 +18,8 @@ class PollerSettings(BaseModel):
     intake_function: str = Field(min_length=1)
     leases_table: str = Field(min_length=1)
     provider_states_table: str = Field(min_length=1)
+    callback_hints_table: str = Field(min_length=1)
+    callbacks_take_in: Switch = "off"
     results_bucket: str = Field(min_length=1)
     event_bus: str = Field(min_length=1)
     providers_secret: str = Field(min_length=1)
