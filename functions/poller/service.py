@@ -202,7 +202,7 @@ class Poller:
                     clock=self.clock,
                     remaining_ms=remaining_ms,
                     reserved_threads=reserved_threads,
-                    takes_in=self.settings.callbacks_take_in == "on",
+                    takes_in=self.settings.callbacks_take_in,
                 )
                 return await poll_loop.run(take_over=take_over)
         finally:

@@ -1,13 +1,8 @@
 """The environment of the poller function."""
 
-from typing import Literal
-
 from pydantic import BaseModel, Field
 
 from tunehook.metrics import Observability
-
-
-Switch = Literal["on", "off"]
 
 
 class PollerSettings(BaseModel):
@@ -19,10 +14,10 @@ class PollerSettings(BaseModel):
     leases_table: str = Field(min_length=1)
     provider_states_table: str = Field(min_length=1)
     callback_hints_table: str = Field(min_length=1)
-    callbacks_take_in: Switch = "off"
     results_bucket: str = Field(min_length=1)
     event_bus: str = Field(min_length=1)
     providers_secret: str = Field(min_length=1)
     shard_count: int = Field(ge=1)
+    callbacks_take_in: bool
     observability: Observability = Observability.FULL
     oldest_pending_alarm_s: int = Field(default=0, ge=0)

@@ -150,6 +150,7 @@ def run(invocation: Invocation, **clients: Hanging) -> str:
         event_bus=BUS,
         providers_secret="providers",
         shard_count=1,
+        callbacks_take_in=True,
     )
     services = {name: client(name) for name in ("dynamodb", "events", "lambda", "secretsmanager")} | clients
     poller = Poller(

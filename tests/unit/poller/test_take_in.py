@@ -83,7 +83,7 @@ def test_what_its_provider_does_not_know_is_not_put() -> None:
 
 
 def test_a_flood_of_callbacks_about_an_unknown_task_costs_one_question_a_minute() -> None:
-    world = World(gw=missing)
+    world = World(gw=lambda task_id: PROCESSING if task_id == "other" else missing(task_id))
     world.add("other")
     world.run_together(
         world.shard_pass(lasts_s=280).run(take_over=True),
