@@ -138,7 +138,8 @@ def _hints(shard: int, items: Iterator[Mapping[str, Any]]) -> Iterator[Hint]:
     for item in items:
         task_id, provider = item.get("task_id"), item.get("provider")
         hinted_at_ms, take_in_at_ms = item.get("hinted_at_ms"), item.get("take_in_at_ms")
-        is_named = isinstance(task_id, str) and isinstance(provider, str)
-        moments = [each for each in (hinted_at_ms, take_in_at_ms) if each is not None]
-        if is_named and hinted_at_ms is not None and all(is_whole(each, 0, LATEST_MS) for each in moments):
-            yield Hint(shard, TaskKey(task_id, provider), hinted_at_ms, take_in_at_ms)
+        moments = (hinted_at_ms, 0 if take_in_at_ms is None else take_in_at_ms)
+        if not all(is_whole(each, 0, LATEST_MS) for each in moments):
+            continue
+        if isinstance(task_id, str) and isinstance(provider, str):
+            yield Hint(shard, TaskKey(task_id, provider), int(hinted_at_ms or 0), take_in_at_ms)
