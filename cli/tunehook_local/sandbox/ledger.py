@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from tunehook.times import iso
 from tunehook_local.sandbox.answer_sequence import AnswerSequence, stable_fraction
+from tunehook_local.sandbox.callback_forms import CallbackForm, Wanted
 from tunehook_local.sandbox.model import Kind, Phase
 from tunehook_local.sandbox.scenario import FirstRules, Scenario, TaskRule
 from tunehook_local.sandbox.scripted_answers import ScriptedAnswer, TaskAnswer
@@ -81,6 +82,22 @@ class ReceivedRequest:
         return asdict(self) | {"received_at": iso(self.received_at), "body": text, "body_base64": encoded}
 
 
+@dataclass(frozen=True, slots=True)
+class SentCallback:
+    """One attempt to call a callback URL; `status` is None where no answer came. The URL, a secret, is not kept."""
+
+    at: datetime
+    kind: Kind
+    task_id: str
+    form: CallbackForm
+    moment: str
+    attempt: int
+    status: int | None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self) | {"at": iso(self.at)}
+
+
 @dataclass(slots=True, eq=False)
 class Task:
     """One task of a provider, from the moment the sandbox first heard of it."""
@@ -89,6 +106,7 @@ class Task:
     task_id: str
     rule: TaskRule
     submitted_at: datetime
+    callback: Wanted | None = field(default=None, repr=False)
     updated_at: datetime = field(init=False)
     """When the answer that was given last began to hold; when it was given, where that depends on the queries."""
     polled_at: list[datetime] = field(init=False, default_factory=list)
@@ -142,13 +160,20 @@ class Ledger:
         self._sequences: dict[tuple[str, str], AnswerSequence[ScriptedAnswer]] = {}
         self._received: list[ReceivedRequest] = []
         self._times: Counter[tuple[str, str]] = Counter()
+        self._sent: list[SentCallback] = []
 
     def create_task(
-        self, kind: Kind, task_id: str, *, rule: TaskRule | None = None, age_s: float = 0
+        self,
+        kind: Kind,
+        task_id: str,
+        *,
+        rule: TaskRule | None = None,
+        age_s: float = 0,
+        callback: Wanted | None = None,
     ) -> Task:
         """Let a task begin now or `age_s` seconds ago, by the scenario or its own `rule`, in place of its namesake."""
         rule = rule or self.scenario.task_rule(kind, task_id) or _UNKNOWN_TASK
-        task = Task(kind, task_id, rule, self.clock() - timedelta(seconds=age_s))
+        task = Task(kind, task_id, rule, self.clock() - timedelta(seconds=age_s), callback)
         self._tasks[kind, task_id] = task
         return task
 
@@ -157,6 +182,16 @@ class Ledger:
         task = self._tasks.get((kind, task_id)) or self.create_task(kind, task_id)
         task.polled_at.append(self.clock())
         return task
+
+    def is_forgotten(self, task: Task) -> bool:
+        """Return whether another has taken the place of a task, or all was forgotten."""
+        return self._tasks.get((task.kind, task.task_id)) is not task
+
+    def add_sent(self, callback: SentCallback) -> None:
+        self._sent.append(callback)
+
+    def sent(self, task_id: str | None = None) -> list[SentCallback]:
+        return [each for each in list(self._sent) if task_id in (None, each.task_id)]
 
     def tasks(self, kind: Kind) -> list[Task]:
         own = [task for task in list(self._tasks.values()) if task.kind is kind]

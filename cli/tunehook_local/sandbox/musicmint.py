@@ -51,6 +51,16 @@ def not_found(now: datetime) -> PlainResponse:
     return _envelope(now, 4005, "Music result has expired")
 
 
+def submitted(task_id: str, now: datetime) -> PlainResponse:
+    """Return the answer to a submission."""
+    return _envelope(now, 0, "ok", data={"task_id": task_id})
+
+
+def refused(now: datetime) -> PlainResponse:
+    """Return the answer to a submission whose body cannot be read."""
+    return _envelope(now, 1001, "Invalid parameters")
+
+
 def unauthorised(now: datetime) -> PlainResponse:
     """Return the answer to a deleted key: only `code` tells (docs/provider-contracts.md, row 1)."""
     return _envelope(now, 1004, "AppKey deleted")
@@ -61,6 +71,7 @@ def _summary(snapshot: TaskSnapshot) -> dict[str, Any]:
         "id": snapshot.task_id,
         "status": _STATUSES[snapshot.phase] if snapshot.word is None else snapshot.word,
         "created_at": to_ms(snapshot.submitted_at),
+        **snapshot.echo,
     }
     if snapshot.phase is Phase.FAILED:
         data["error"] = snapshot.reason

@@ -24,6 +24,11 @@ def not_found() -> PlainResponse:
     return json_response({"code": "task_not_exist", "message": "task_not_exist", "data": None}, 400)
 
 
+def refused() -> PlainResponse:
+    """Return the answer to a submission whose body cannot be read."""
+    return json_response({"code": "invalid_request", "message": "invalid_request", "data": None}, 400)
+
+
 def unauthorised() -> PlainResponse:
     """Return the answer to a key that is wrong, expired, withdrawn or used up: nothing tells these apart (row 3)."""
     message = "Invalid token (request id: 20261128024758911842613)"
@@ -44,4 +49,5 @@ def task(
         "finish_time": 0 if snapshot.ended_at is None else int(snapshot.ended_at.timestamp()),
         "progress": _PROGRESS[snapshot.phase],
         "data": clips or None,
+        **snapshot.echo,
     }
