@@ -53,6 +53,9 @@ ENDED = NEW | {
     "since_ms": NOW_MS,
     "event_id": event_id_of(KEY, Status.COMPLETED, NOW_MS),
 }
+TAKEN = PENDING | {"taken_in": True}
+HOOKED = check_request(NEW | {"notify_hook": "https://receiver.example/hook"}, NetworkPolicy.PUBLIC)
+ADOPTED = PENDING | {"notify_hook": "https://receiver.example/hook", "notify_format": "standard"}
 DELIVERY = new_delivery(
     event_id="evt_1",
     subscription_id="sub",
@@ -177,6 +180,14 @@ CASES = [
         "TasksTable.reject",
         NEW,
         lambda tasks: tasks.reject(KEY, NEW, InvalidInput("metadata", "is bad"), 0, NOW_MS),
+        Start.BEGUN,
+    ),
+    Case("TasksTable.take_in", None, lambda tasks: tasks.take_in(KEY)),
+    Case("TasksTable.adopt", TAKEN, lambda tasks: tasks.adopt(HOOKED, NOW_MS), ADOPTED, "pending"),
+    Case(
+        "TasksTable.restore",
+        NEW,
+        lambda tasks: tasks.restore(KEY, NEW, ENDED | {"taken_in": True}, None),
         Start.BEGUN,
     ),
     Case("TasksTable.note", PENDING, lambda tasks: tasks.note(pending(), {"phase": "x", "last_error": None})),
@@ -370,6 +381,14 @@ CASES = [
         UNKNOWN | {"expires_at": NOW_MS // 1000 - 1},
         lambda hints: hints.put_unknown(0, KEY, NOW_MS, NOW_MS + 60_000),
         what="expired",
+    ),
+    Case(
+        "CallbackHintsTable.claim_take_in",
+        UNKNOWN,
+        lambda hints: hints.claim_take_in(
+            Hint(0, KEY, NOW_MS - 5, UNKNOWN["take_in_at_ms"]), NOW_MS + 60_000
+        ),
+        Hint(0, KEY, NOW_MS - 5, NOW_MS + 60_000),
     ),
     Case("CallbackHintsTable.delete", UNKNOWN, lambda hints: hints.delete(Hint(0, KEY, NOW_MS - 5))),
 ]
