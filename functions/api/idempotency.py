@@ -7,10 +7,10 @@ from http import HTTPStatus
 from typing import Any, Protocol
 
 from aws_lambda_powertools import Logger
-from tunehook.aws.api_requests import Answer, Request, State, body_digest, idempotent_id
 
 from api.problems import Problem
 from api.request import Call
+from tunehook.aws.api_requests import Answer, Request, State, body_digest, idempotent_id
 from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.times import now_ms
 

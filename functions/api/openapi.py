@@ -15,12 +15,12 @@ from typing import Any, Final
 from aws_lambda_powertools.event_handler.openapi.models import HTTPBearer
 from pydantic import BaseModel, create_model
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
-from tunehook.api_keys import Scope
 
 from api.problems import CONTENT_TYPE, RETRY_AFTER_S, TITLES, TYPE_PREFIX, Problem, invalid
 from api.resolver import resolver
 from api.routes.status import DOCUMENT
 from api.scopes import SCOPES
+from tunehook.api_keys import Scope
 from tunehook.operations.documents import (
     AssetDocument,
     CreatedSubscriptionDocument,
@@ -443,7 +443,7 @@ def _schemas() -> dict[str, Any]:
 class _Generator(GenerateJsonSchema):
     """pydantic's, in which every attribute of a document is there: a default is filled in."""
 
-    def field_is_required(self, field: Any, total: bool) -> bool:
+    def field_is_required(self, field: Any, total: bool) -> bool:  # noqa: ARG002 - pydantic's own
         return True
 
 

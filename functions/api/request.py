@@ -13,9 +13,9 @@ from urllib.parse import parse_qsl
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import Router
-from tunehook.api_keys import Scope
 
 from api.problems import CONTENT_TYPE, Problem, invalid
+from tunehook.api_keys import Scope
 from tunehook.operations.stack import Stack
 
 BODY_MAX_BYTES: Final = 256 * 1024

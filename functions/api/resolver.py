@@ -20,12 +20,12 @@ from aws_lambda_powertools.event_handler.api_gateway import Route
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.utilities.data_classes.common import CaseInsensitiveDict
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from tunehook.api_keys import Scope
 
 from api.problems import Problem, invalid, problem_of
 from api.request import Call, body_text, parse_json, problem_reply, query_of
 from api.routes import deliveries, status, subscriptions, tasks
 from api.scopes import SCOPES
+from tunehook.api_keys import Scope
 from tunehook.operations.stack import Stack
 
 logger = Logger(child=True)
@@ -46,7 +46,7 @@ class ApiResolver(APIGatewayHttpResolver):
             self.include_router(router)
 
     @staticmethod
-    def _compile_regex(rule: str, base_regex: str = "") -> Pattern[str]:
+    def _compile_regex(rule: str, base_regex: str = "") -> Pattern[str]:  # noqa: ARG004 - Powertools' own
         parts = (_VARIABLE.sub(r"(?P<\1>[^/]+)", re.escape(part)) for part in rule.split("/"))
         return re.compile("/".join(parts) + r"\Z")
 

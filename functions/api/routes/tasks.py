@@ -9,8 +9,6 @@ from typing import Annotated, Any, Final, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.event_handler.router import Router
-from tunehook.api_keys import Scope
-from tunehook.aws.api_requests import Answer
 
 from api.idempotency import answered_once
 from api.models import (
@@ -28,6 +26,8 @@ from api.models import (
     moment_ms,
 )
 from api.request import Call, call_of, reply
+from tunehook.api_keys import Scope
+from tunehook.aws.api_requests import Answer
 from tunehook.aws.error_messages import is_denied
 from tunehook.errors import InvalidInput, NotFound
 from tunehook.operations import tasks

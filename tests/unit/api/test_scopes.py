@@ -1,10 +1,10 @@
 """Every route needs a scope, and a key of a smaller one is refused before anything else happens."""
 
 from tests.unit.api.calling import Api
-from tunehook.api_keys import Scope
 
 from api.resolver import resolver
 from api.scopes import SCOPES
+from tunehook.api_keys import Scope
 
 VALUES = {"<provider>": "suno", "<task_id>": "t", "<subscription_id>": "s", "<delivery_id>": "d"}
 OPEN = {("GET", "/health"), ("GET", "/v1/openapi.json")}
