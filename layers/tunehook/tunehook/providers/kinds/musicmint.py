@@ -21,6 +21,7 @@ _PAGE_SIZE = 100
 _ALL = -1
 _KEY_REFUSED = frozenset({1003, 1004})
 _GONE = frozenset({4004, 4005})  # no such task; its result has expired
+_OF_A_SOUND = coerce.names("audio_url audioUrl image_url imageUrl video_url duration")
 _MAX_ID = 512
 _MAX_REASON = 1000
 
@@ -101,7 +102,7 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     if isinstance(results, dict):
         results = [{"id": clip_id, **clip} for clip_id, clip in results.items() if isinstance(clip, dict)]
     clips = [
-        read_text(source, coerce.text(task.get("id"), _MAX_ID) or "")
+        read_text(source, coerce.text(task.get("id"), _MAX_ID) or "", is_wanted=_is_lyrics(source))
         or read_clip(source, origin, tags_split_at_spaces=True)
         for source in coerce.objects(results)
     ]
@@ -115,6 +116,11 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     if status == "seems_failed":
         return SeemsFailed(said or coerce.text(word, _MAX_REASON) or "", result, "word")
     return Failed(said or "the provider gave no reason", result)
+
+
+def _is_lyrics(result: Mapping[str, Any]) -> bool | None:
+    """Return whether a result is a text: lyrics stand in `prompt`, beside none of what describes a sound (row 26)."""
+    return None if any(name in result for name in _OF_A_SOUND) else True
 
 
 def _is_gone(status: int, payload: Mapping[str, Any]) -> bool:
