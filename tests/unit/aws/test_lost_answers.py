@@ -18,6 +18,10 @@ from tunehook.aws.api_requests import Answer, ApiRequests, Request, State, Waiti
 from tunehook.aws.callback_hints import CallbackHintsTable, Hint
 from tunehook.api_keys import ApiKey, Scope
 from tunehook.aws.api_keys import ApiKeysTable
+from tunehook.api_keys import ApiKey, Scope
+from tunehook.aws.api_keys import ApiKeysTable
+from tunehook.aws.api_requests import Answer, ApiRequests, Request, State, WaitingPlace
+from tunehook.aws.callback_hints import CallbackHintsTable, Hint
 from tunehook.aws.circuits import CircuitsTable
 from tunehook.aws.deliveries import Claim, DeliveriesTable
 from tunehook.aws.leases import Leases, Position
@@ -111,6 +115,7 @@ TABLES: dict[str, tuple[Any, str]] = {
     "SecretVersionsTable": (SecretVersionsTable, "SecretVersionsTable"),
     "ProviderStates": (ProviderStates, "ProviderStatesTable"),
     "StreamMarks": (StreamMarks, "ProviderStatesTable"),
+    "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
     "ApiRequests": (ApiRequests, "ApiRequestsTable"),
     "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
 }
@@ -126,6 +131,14 @@ API_KEY_ITEM = {
     "CallbackHintsTable": (CallbackHintsTable, "CallbackHintsTable"),
 }
 STATE = ProviderState(provider="gw")
+API_KEY = ApiKey("key-1", "shop", Scope.READ, "digest", created_at_ms=NOW_MS)
+API_KEY_ITEM = {
+    "key_id": "key-1",
+    "name": "shop",
+    "scope": "read",
+    "digest": "digest",
+    "created_at_ms": NOW_MS,
+}
 BEGUN = {
     "request_id": "r",
     "state": "begun",
@@ -144,17 +157,6 @@ def tasks_beside(requests: ApiRequests) -> TasksTable:
         client("dynamodb").delete_table(TableName="TasksTable")
     create_table("TasksTable")
     return TasksTable(requests.table._client, "TasksTable")
-    "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
-}
-STATE = ProviderState(provider="gw")
-API_KEY = ApiKey("key-1", "shop", Scope.READ, "digest", created_at_ms=NOW_MS)
-API_KEY_ITEM = {
-    "key_id": "key-1",
-    "name": "shop",
-    "scope": "read",
-    "digest": "digest",
-    "created_at_ms": NOW_MS,
-}
 
 
 def fail_a_trial(gates: CircuitsTable) -> Any:
