@@ -117,17 +117,6 @@ TABLES: dict[str, tuple[Any, str]] = {
     "StreamMarks": (StreamMarks, "ProviderStatesTable"),
     "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
     "ApiRequests": (ApiRequests, "ApiRequestsTable"),
-    "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
-}
-STATE = ProviderState(provider="gw")
-API_KEY = ApiKey("key-1", "shop", Scope.READ, "digest", created_at_ms=NOW_MS)
-API_KEY_ITEM = {
-    "key_id": "key-1",
-    "name": "shop",
-    "scope": "read",
-    "digest": "digest",
-    "created_at_ms": NOW_MS,
-}
     "CallbackHintsTable": (CallbackHintsTable, "CallbackHintsTable"),
 }
 STATE = ProviderState(provider="gw")
