@@ -45,7 +45,7 @@ picture: setup ## create the picture of the demo in README.md
 
 .PHONY: test
 test: $(TOOLS)/node/.made ## run every test that this machine can run
-	@$(SETUP) tests checks
+	@$(SETUP) tests checks schemathesis
 	$(BIN)/pytest --numprocesses=auto --maxprocesses=8 tests/unit tests/contract
 	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/stack tests/account
 
