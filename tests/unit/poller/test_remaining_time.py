@@ -144,10 +144,12 @@ def run(invocation: Invocation, **clients: Hanging) -> str:
         intake_function="intake",
         leases_table="PollerLeasesTable",
         provider_states_table="ProviderStatesTable",
+        callback_hints_table="CallbackHintsTable",
         results_bucket="results",
         event_bus=BUS,
         providers_secret="providers",
         shard_count=1,
+        callbacks_take_in=True,
     )
     services = {name: client(name) for name in ("dynamodb", "events", "lambda", "secretsmanager")} | clients
     poller = Poller(

@@ -57,10 +57,12 @@ class World:
             intake_function="intake",
             leases_table="PollerLeasesTable",
             provider_states_table="ProviderStatesTable",
+            callback_hints_table="CallbackHintsTable",
             results_bucket="results",
             event_bus=BUS,
             providers_secret="providers",
             shard_count=shard_count,
+            callbacks_take_in=True,
             observability=observability,
             oldest_pending_alarm_s=1_800,
         )
@@ -339,10 +341,12 @@ def test_the_handler_runs_a_pass_for_the_sample_event(monkeypatch: pytest.Monkey
         "INTAKE_FUNCTION": "intake",
         "LEASES_TABLE": "PollerLeasesTable",
         "PROVIDER_STATES_TABLE": "ProviderStatesTable",
+        "CALLBACK_HINTS_TABLE": "CallbackHintsTable",
         "RESULTS_BUCKET": "results",
         "EVENT_BUS": BUS,
         "PROVIDERS_SECRET": "providers",
         "SHARD_COUNT": "1",
+        "CALLBACKS_TAKE_IN": "on",
     }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
