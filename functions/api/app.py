@@ -28,7 +28,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Say whether a request may come in, or answer it."""
     if is_question(event):
         return authorize(event, stack().api_keys)
-    # Powertools' resolver and its models take half a second: the authorizer does without.
+    # What the others do takes a while to load, Powertools' resolver half a second: the authorizer does without.
+    if event.get("routeKey") == "POST /v1/callbacks/{provider}/{token}":
+        from api.callbacks import receiver
+
+        return receiver(stack).answer(event)
     from api.resolver import answer
 
     return answer(event, context, stack)

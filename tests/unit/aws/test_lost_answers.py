@@ -14,6 +14,7 @@ from tests.support.aws import Losing, client, create_table, items, losing_client
 from tests.support.tasks import KEY, NOW_MS, completed, ended, pending
 from tests.unit.aws.writes import others_that_write, writing_methods
 
+from tunehook.aws.callback_hints import CallbackHintsTable, Hint
 from tunehook.aws.circuits import CircuitsTable
 from tunehook.aws.deliveries import Claim, DeliveriesTable
 from tunehook.aws.leases import Leases, Position
@@ -67,6 +68,15 @@ OVER = DELIVERY.model_copy(update={"status": DeliveryStatus.FAILED, "next_attemp
 SUBSCRIPTION = {"subscription_id": "sub", "url": "https://receiver.example/"}
 ROTATED = SUBSCRIPTION | {"secret_version": 2}
 THIRD = SecretVersions(present=3, previous_until_ms=NOW_MS)
+UNKNOWN = {
+    "queue": "hints#0",
+    "hint": f"{KEY.provider}#{KEY.task_id}",
+    "task_id": KEY.task_id,
+    "provider": KEY.provider,
+    "hinted_at_ms": NOW_MS - 5,
+    "take_in_at_ms": NOW_MS + 59_995,
+    "expires_at": NOW_MS // 1000 + 86_459,
+}
 LEASE = {"shard": 0, "owner": "another", "until_ms": NOW_MS - 1}
 MY_LEASE = {"shard": 0, "owner": "me", "until_ms": NOW_MS + 1}
 
@@ -95,6 +105,7 @@ TABLES: dict[str, tuple[Any, str]] = {
     "SecretVersionsTable": (SecretVersionsTable, "SecretVersionsTable"),
     "ProviderStates": (ProviderStates, "ProviderStatesTable"),
     "StreamMarks": (StreamMarks, "ProviderStatesTable"),
+    "CallbackHintsTable": (CallbackHintsTable, "CallbackHintsTable"),
 }
 STATE = ProviderState(provider="gw")
 
@@ -259,6 +270,21 @@ CASES = [
     ),
     Case("ProviderStates.accept", None, lambda states: states.accept("gw", "a"), None),
     Case("StreamMarks.set", None, lambda marks: marks.set(StreamMark("arn", KEY)), None),
+    Case("CallbackHintsTable.put", None, lambda hints: hints.put(0, KEY, NOW_MS), None, "first"),
+    Case("CallbackHintsTable.put", UNKNOWN, lambda hints: hints.put(0, KEY, NOW_MS), None, "of one taken in"),
+    Case(
+        "CallbackHintsTable.put_unknown",
+        None,
+        lambda hints: hints.put_unknown(0, KEY, NOW_MS, NOW_MS + 60_000),
+        what="first",
+    ),
+    Case(
+        "CallbackHintsTable.put_unknown",
+        UNKNOWN | {"expires_at": NOW_MS // 1000 - 1},
+        lambda hints: hints.put_unknown(0, KEY, NOW_MS, NOW_MS + 60_000),
+        what="expired",
+    ),
+    Case("CallbackHintsTable.delete", UNKNOWN, lambda hints: hints.delete(Hint(0, KEY, NOW_MS - 5))),
 ]
 EACH = pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.write} {case.what}".strip())
 

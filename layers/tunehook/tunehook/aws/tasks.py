@@ -181,6 +181,12 @@ class TasksTable(TableGateway):
         """Return the item of a task as plain Python values (strongly consistent), or None."""
         return self._table.get(_key(key))
 
+    def statuses(self, keys: Sequence[TaskKey]) -> dict[TaskKey, str | None]:
+        """Return the statuses of those of the tasks that exist (strongly consistent); None of one not accepted yet."""
+        names = ("task_id", "provider", "status")
+        found = self._table.get_many([_key(key) for key in keys], attributes=names)
+        return {TaskKey(item["task_id"], item["provider"]): item.get("status") for item in found}
+
     def of_id(self, task_id: str) -> list[dict[str, Any]]:
         """Return the items of a task id, one a provider (strongly consistent), without parked runs."""
         is_task = Attr(PARKED).not_exists()

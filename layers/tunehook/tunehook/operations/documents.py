@@ -390,6 +390,8 @@ class ProviderDocument(Document):
     max_concurrency: int | None = None
     requests_per_second: float | None = None
     batch: bool | None = None
+    callback_version: int | None = None
+    callback_scheme: str | None = None
 
 
 class DeadLetterDocument(Document):
@@ -554,7 +556,9 @@ def provider_document(config: ProviderConfig) -> ProviderDocument:
     >>> provider_document(get_provider(stack, "suno")).max_concurrency
     32
     """
-    return ProviderDocument.read(config.model_dump(exclude={"api_key"}) | {"usable": True})
+    return ProviderDocument.read(
+        config.model_dump(mode="json", exclude={"api_key", "callback_secret"}) | {"usable": True}
+    )
 
 
 def unusable_provider_document(name: str, error: InvalidInput) -> ProviderDocument:

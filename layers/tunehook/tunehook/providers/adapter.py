@@ -15,7 +15,7 @@ from tunehook.http.retry_after import retry_after_s
 from tunehook.providers import refusals
 from tunehook.providers.outcomes import NotFound, Outcome, Throttled, Transient, Trouble, Unauthorised
 from tunehook.providers.pages import CHALLENGE_HEADERS, bars, object_in_front, page
-from tunehook.providers.payload import UnreadablePayloadError, parse
+from tunehook.providers.payload import Secret, UnreadablePayloadError, parse
 from tunehook.providers.results import Origin, unwrapped
 
 MAX_RETRY_AFTER_S = 300.0
@@ -40,14 +40,15 @@ class Request:
 class Answer:
     """A provider's response: header names in lower case, the body decompressed, `received_at` in UTC.
 
-    `secret` is the API key, to be redacted where the provider quotes it; links may be relative to `base_url`.
+    `secret` is the API key, and what else is to be redacted where the provider quotes it; links may be relative to
+    `base_url`.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     received_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    secret: str = field(default="", repr=False)
+    secret: Secret = field(default="", repr=False)
     base_url: str = ""
 
     @property
