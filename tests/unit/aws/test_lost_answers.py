@@ -134,6 +134,7 @@ CASES = [
         lambda tasks: tasks.reject(KEY, NEW, InvalidInput("metadata", "is bad"), 0, NOW_MS),
         Start.BEGUN,
     ),
+    Case("TasksTable.take_in", None, lambda tasks: tasks.take_in(KEY)),
     Case("TasksTable.note", PENDING, lambda tasks: tasks.note(pending(), {"phase": "x", "last_error": None})),
     Case("TasksTable.end", PENDING, lambda tasks: tasks.end(pending(), completed()), ended(metadata={})),
     Case("TasksTable.cancel", NEW, lambda tasks: tasks.cancel(KEY, NOW_MS).done, what="new"),
@@ -283,6 +284,14 @@ CASES = [
         UNKNOWN | {"expires_at": NOW_MS // 1000 - 1},
         lambda hints: hints.put_unknown(0, KEY, NOW_MS, NOW_MS + 60_000),
         what="expired",
+    ),
+    Case(
+        "CallbackHintsTable.claim_take_in",
+        UNKNOWN,
+        lambda hints: hints.claim_take_in(
+            Hint(0, KEY, NOW_MS - 5, UNKNOWN["take_in_at_ms"]), NOW_MS + 60_000
+        ),
+        Hint(0, KEY, NOW_MS - 5, NOW_MS + 60_000),
     ),
     Case("CallbackHintsTable.delete", UNKNOWN, lambda hints: hints.delete(Hint(0, KEY, NOW_MS - 5))),
 ]

@@ -16,6 +16,7 @@ from tunehook.aws.task_items import (
     OF_A_RUN,
     OF_AN_END,
     PARKED,
+    TAKEN_IN,
     end_to_item,
     ended_task,
     metadata_of,
@@ -82,6 +83,20 @@ class TasksTable(TableGateway):
     def put(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
         """Put an item as a user does, which begins a new run of its task; return the item that it replaces, or None."""
         return self._table.put(item)
+
+    def take_in(self, key: TaskKey) -> bool:
+        """Put a task that its provider has called back about and nobody has put; return False if it is there by now.
+
+        The attribute `TAKEN_IN` marks it, until a user puts it too.
+        """
+        # An update, not a put: the poller's role may put nothing in this table.
+        write = self._table.update(
+            _key(key),
+            set={TAKEN_IN: True},
+            condition=Attr("task_id").not_exists(),
+            mine=lambda found: TAKEN_IN in found,
+        )
+        return write.done
 
     def accept(self, request: TaskRequest, item: Mapping[str, Any], shard: int, now_ms: int) -> Start:
         """Make a new item a pending task of `shard`; `now_ms` names the run.
