@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from tunehook.providers import coerce
@@ -29,6 +30,18 @@ class Musicmint(Adapter):
 
     kind = "musicmint"
     ids_per_call = 5000
+    actions = MappingProxyType(
+        {
+            "music": "/api/v1/music/generate",
+            "lyrics": "/api/v1/lyrics/generate",
+            "cover": "/api/v1/music/cover",
+            "remaster": "/api/v1/music/remaster",
+            "soundfx": "/api/v1/music/soundfx",
+            "add-vocals": "/api/v1/music/add-vocals",
+            "infill": "/api/v1/music/infill",
+        }
+    )
+    callback_field = "callback_url"
 
     def request(self, task_id: str) -> Request:
         return Request("POST", f"/api/v1/task/{encoded_id(task_id)}", {})
@@ -36,6 +49,10 @@ class Musicmint(Adapter):
     def many_request(self, _task_ids: Sequence[str], page: int, /) -> Request:
         """Return the request for one page of the key's tasks, whichever ids are wanted."""
         return Request("POST", "/api/v1/tasks", {"page": page, "page_size": _PAGE_SIZE, "status": _ALL})
+
+    def accepts(self, _answer: Answer, payload: Mapping[str, Any], /) -> bool | None:
+        code = _code(payload)
+        return None if code is None else code == 0
 
     def has_envelope(self, payload: Mapping[str, Any]) -> bool:
         return _code(payload) is not None
