@@ -107,10 +107,12 @@ class Surroundings:
             "INTAKE_FUNCTION": "none",
             "LEASES_TABLE": LEASES,
             "PROVIDER_STATES_TABLE": STATES,
+            "CALLBACK_HINTS_TABLE": "none",
             "RESULTS_BUCKET": "results",
             "EVENT_BUS": BUS,
             "PROVIDERS_SECRET": SECRET,
             "SHARD_COUNT": str(shard_count),
+            "CALLBACKS_TAKE_IN": "off",
         }
 
 

@@ -5,8 +5,6 @@ What a new item has replaced, or a user has deleted, may be an ended task whose 
 
 from __future__ import annotations
 
-import json
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cache
@@ -21,6 +19,7 @@ from tunehook.aws.clients import client
 from tunehook.aws.errors import AWS_FAULTS, code_of, is_oversized
 from tunehook.aws.items import from_stream, plainly_from_stream
 from tunehook.aws.leases import Leases
+from tunehook.aws.poller_starts import PollerStarts
 from tunehook.aws.stream_marks import StreamMark, StreamMarks
 from tunehook.aws.task_items import PARKED, ended_task, pending_task
 from tunehook.aws.tasks import Start, TasksTable
@@ -111,24 +110,7 @@ class Intake:
 
     def wake_poller(self, shard: int) -> None:
         """Start a poller for `shard` unless one runs or was started just now; the schedule mends a lost start."""
-        starter, present_ms, is_begun = uuid.uuid4().hex, self.clock(), False
-        try:
-            if self.leases.is_live(shard, present_ms):
-                return
-            is_begun = self.leases.begin_start(shard, starter, present_ms)
-            if not is_begun:
-                return
-            self.lambdas.invoke(
-                FunctionName=self.poller_function,
-                InvocationType="Event",
-                Payload=json.dumps({"started_by": "intake", "shard": shard}).encode(),
-            )
-            logger.info("poller_started", shard=shard)
-        except AWS_FAULTS as error:
-            # The tasks are in: to fail now would only have their records come again, to no avail.
-            logger.warning("poller_not_started", shard=shard, error=code_of(error))
-            if is_begun:
-                self._undo_start(shard, starter)
+        PollerStarts(self.leases, self.lambdas, self.poller_function, logger, self.clock).start(shard)
 
     def _take_in(self, item: Mapping[str, Any]) -> int | None:
         if "status" in item:
@@ -183,13 +165,6 @@ class Intake:
             logger.info("overwritten_end_emitted", task_id=task.key.task_id, provider=task.key.provider)
         elif self.tasks.park(task, item):
             logger.warning("overwritten_end_parked", task_id=task.key.task_id, provider=task.key.provider)
-
-    def _undo_start(self, shard: int, starter: str) -> None:
-        try:
-            self.leases.undo_start(shard, starter)
-        except AWS_FAULTS as error:
-            # The next one may start a poller after seconds, or the schedule does.
-            logger.warning("start_not_undone", shard=shard, error=code_of(error))
 
 
 def _event_name(start: Start, begun: str) -> str:

@@ -14,5 +14,6 @@ class IntakeSettings(BaseModel):
     provider_states_table: str = Field(min_length=1)
     event_bus: str = Field(min_length=1)
     poller_function: str = Field(min_length=1)
+    fulfillment_queue: str = Field(min_length=1)
     shard_count: int = Field(ge=1)
     network_policy: NetworkPolicy

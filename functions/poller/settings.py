@@ -13,9 +13,11 @@ class PollerSettings(BaseModel):
     intake_function: str = Field(min_length=1)
     leases_table: str = Field(min_length=1)
     provider_states_table: str = Field(min_length=1)
+    callback_hints_table: str = Field(min_length=1)
     results_bucket: str = Field(min_length=1)
     event_bus: str = Field(min_length=1)
     providers_secret: str = Field(min_length=1)
     shard_count: int = Field(ge=1)
+    callbacks_take_in: bool
     observability: Observability = Observability.FULL
     oldest_pending_alarm_s: int = Field(default=0, ge=0)

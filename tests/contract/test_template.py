@@ -25,9 +25,15 @@ NO_VALUE = {"Ref": "AWS::NoValue"}
 def event_sources(kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """What wakes the functions in one way, with the function's name."""
     for function, properties in FUNCTIONS.items():
-        for source in properties["Events"].values():
+        for source in properties.get("Events", {}).values():
             if source["Type"] == kind:
                 yield function, source["Properties"]
+
+
+def indexes(table: str) -> dict[str, dict[str, Any]]:
+    """The indexes of a table by their names."""
+    described = resources("AWS::DynamoDB::Table")[table]["GlobalSecondaryIndexes"]
+    return {each["IndexName"]: each for each in described}
 
 
 class TestFunctions:
@@ -107,15 +113,31 @@ class TestTables:
         assert set(index["Projection"]["NonKeyAttributes"]) | keys == read - set(UNPROJECTED)
 
     def test_the_index_of_ended_tasks_holds_what_is_written_at_their_end_alone(self) -> None:
-        _, index = resources("AWS::DynamoDB::Table")["TasksTable"]["GlobalSecondaryIndexes"]
-        assert index["IndexName"] == ENDED_INDEX
+        index = indexes("TasksTable")[ENDED_INDEX]
         keys = [key["AttributeName"] for key in index["KeySchema"]]
         assert keys == ["provider", "detected_at_ms"]
         # What a later write changed would be written to the index once more.
         assert index["Projection"]["NonKeyAttributes"] == ["status", "event_id"]
         assert "detected_at_ms" in OF_EARLIER_RUNS
 
-    @pytest.mark.parametrize("name", ["TasksTable", "DeliveriesTable", "ReceiverGatesTable"])
+    @pytest.mark.parametrize(
+        ("table", "index", "keys"),
+        [
+            ("TasksTable", "listed", ["listed", "listed_at_ms"]),
+            ("DeliveriesTable", "by_day", ["created_on", "created_at_ms"]),
+        ],
+    )
+    def test_an_index_that_lists_holds_keys_alone_and_so_is_written_once_an_item(
+        self, table: str, index: str, keys: list[str]
+    ) -> None:
+        found = indexes(table)[index]
+        assert [key["AttributeName"] for key in found["KeySchema"]] == keys
+        assert found["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+
+    @pytest.mark.parametrize(
+        "name",
+        ["TasksTable", "DeliveriesTable", "ReceiverGatesTable", "ApiRequestsTable", "CallbackHintsTable"],
+    )
     def test_what_has_ended_expires(self, name: str) -> None:
         ttl = resources("AWS::DynamoDB::Table")[name]["TimeToLiveSpecification"]
         assert ttl == {"AttributeName": "expires_at", "Enabled": True}

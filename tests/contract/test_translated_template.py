@@ -7,6 +7,7 @@ role that may do everything.
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging as python_logging
 import re
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from tests.support.template import (
     translated_resources,
 )
 
+from api.settings import ApiSettings
 from fulfillment.settings import FulfillmentSettings
 from intake.settings import IntakeSettings
 from poller.settings import PollerSettings
@@ -43,11 +45,13 @@ SETTINGS: dict[str, type[BaseModel]] = {
     "PollerFunction": PollerSettings,
     "FulfillmentFunction": FulfillmentSettings,
     "WebhooksFunction": WebhooksSettings,
+    "ApiFunction": ApiSettings,
 }
 FUNCTIONS = sorted(resources("AWS::Serverless::Function"))
 QUEUES = sorted(resources("AWS::SQS::Queue"))
 TABLES = sorted(resources("AWS::DynamoDB::Table"))
 WORTH_KEEPING = (
+    "ApiKeysTable",
     "DeliveriesTable",
     "SecretVersionsTable",
     "MasterSecret",
@@ -75,11 +79,18 @@ ALLOWED = {
         "ProviderStatesTable.Arn": {"dynamodb:GetItem", "dynamodb:PutItem"},
         "EventBus.Arn": {"events:PutEvents"},
         POLLER: {"lambda:InvokeFunction"},
+        "FulfillmentQueue.Arn": {"sqs:SendMessage"},
         "IntakeDeadLetters.Arn": {"sqs:SendMessage"},
     },
     "PollerRole": {
         "TasksTable.Arn/index/work": {"dynamodb:Query"},
-        "TasksTable.Arn": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "TasksTable.Arn": {
+            "dynamodb:BatchGetItem",
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+        },
+        "CallbackHintsTable.Arn": {"dynamodb:DeleteItem", "dynamodb:Query", "dynamodb:UpdateItem"},
         "PollerLeasesTable.Arn": {
             "dynamodb:DeleteItem",
             "dynamodb:GetItem",
@@ -131,6 +142,57 @@ ALLOWED = {
         "MasterSecret.Id": {"secretsmanager:GetSecretValue"},
         "EventBus.Arn": {"events:PutEvents"},
     },
+    "ApiRole": {
+        "TasksTable.Arn": {
+            "dynamodb:BatchGetItem",
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:Query",
+            "dynamodb:Scan",
+            "dynamodb:UpdateItem",
+        },
+        "TasksTable.Arn/index/work": {"dynamodb:Query", "dynamodb:Scan"},
+        "TasksTable.Arn/index/ended": {"dynamodb:Query", "dynamodb:Scan"},
+        "TasksTable.Arn/index/listed": {"dynamodb:Query", "dynamodb:Scan"},
+        "SubscriptionsTable.Arn": {
+            "dynamodb:DeleteItem",
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:Scan",
+            "dynamodb:UpdateItem",
+        },
+        "SecretVersionsTable.Arn": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
+        "DeliveriesTable.Arn": {
+            "dynamodb:BatchGetItem",
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+        },
+        "DeliveriesTable.Arn/index/by_subscription": {"dynamodb:Query", "dynamodb:Scan"},
+        "DeliveriesTable.Arn/index/by_task": {"dynamodb:Query", "dynamodb:Scan"},
+        "DeliveriesTable.Arn/index/by_day": {"dynamodb:Query", "dynamodb:Scan"},
+        "PollerLeasesTable.Arn": {"dynamodb:GetItem", "dynamodb:Scan", "dynamodb:UpdateItem"},
+        "ProviderStatesTable.Arn": {"dynamodb:BatchGetItem", "dynamodb:Scan"},
+        "ReceiverGatesTable.Arn": {"dynamodb:BatchGetItem", "dynamodb:Scan"},
+        "ApiKeysTable.Arn": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "ApiRequestsTable.Arn": {
+            "dynamodb:DeleteItem",
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+        },
+        "CallbackHintsTable.Arn": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
+        RESULTS: {"s3:GetObject"},
+        "DeliveriesQueue.Arn": {"sqs:GetQueueAttributes", "sqs:SendMessage"},
+        "FulfillmentQueue.Arn": {"sqs:GetQueueAttributes", "sqs:SendMessage"},
+        "FulfillmentDeadLetters.Arn": {"sqs:GetQueueAttributes"},
+        "DeliveriesDeadLetters.Arn": {"sqs:GetQueueAttributes"},
+        "IntakeDeadLetters.Arn": {"sqs:GetQueueAttributes"},
+        "PollerDeadLetters.Arn": {"sqs:GetQueueAttributes"},
+        "ProvidersSecret.Id": {"secretsmanager:GetSecretValue"},
+        "MasterSecret.Id": {"secretsmanager:GetSecretValue"},
+        POLLER: {"lambda:InvokeFunction"},
+    },
     "ScheduleRole": {
         POLLER: {"lambda:InvokeFunction"},
         "PollerDeadLetters.Arn": {"sqs:SendMessage"},
@@ -142,10 +204,16 @@ ALLOWED_TO_APPLICATIONS = {
     "ResultReaderPolicy": {"TasksTable.Arn": {"dynamodb:GetItem"}, RESULTS: {"s3:GetObject"}},
 }
 """What each policy gives that the stack attaches to nothing, by resource."""
-PRINCIPALS = {f"{each}.amazonaws.com" for each in ("lambda", "events", "scheduler")}
+PRINCIPALS = {f"{each}.amazonaws.com" for each in ("apigateway", "lambda", "events", "scheduler")}
 """What services call themselves, in every partition."""
 EMITTING = ("Intake", "Poller", "Fulfillment", "Webhooks")
-SHORT_LIVED_TABLES = {"PollerLeasesTable", "ProviderStatesTable", "ReceiverGatesTable"}
+SHORT_LIVED_TABLES = {
+    "ApiRequestsTable",
+    "CallbackHintsTable",
+    "PollerLeasesTable",
+    "ProviderStatesTable",
+    "ReceiverGatesTable",
+}
 LONGEST_RETENTION_S = 14 * 24 * 3600
 
 
@@ -380,7 +448,7 @@ class TestBusPolicy:
         )
         assert statement["Resource"] == {"Fn::GetAtt": ["EventBus", "Arn"]}
         emitting = {name for name, each in allowed() if "events:PutEvents" in many(each["Action"])}
-        assert emitting == {target(properties(name)["Role"]) for name in FUNCTIONS}
+        assert emitting == {target(properties(name)["Role"]) for name in FUNCTIONS} - {"ApiRole"}
         # Of several entries one is enough; who has no principal's ARN at all is none of the roles.
         assert statement["Condition"] == {
             "ForAnyValue:StringEquals": {"events:source": SOURCE},
@@ -418,7 +486,7 @@ class TestLogs:
 
     def test_every_group_is_kept_as_long_as_the_parameter_says(self) -> None:
         groups = translated_resources("AWS::Logs::LogGroup")
-        assert len(groups) == len(FUNCTIONS)
+        assert len(groups) == len(FUNCTIONS) + len(["ApiAccessLogs"])
         for name, group in groups.items():
             assert group["Properties"].get("RetentionInDays") == {"Ref": "LogRetentionDays"}, name
 
@@ -559,7 +627,8 @@ class TestPermissions:
         for name, role in translated_resources("AWS::IAM::Role").items():
             assert "ManagedPolicyArns" not in role["Properties"], name
         kinds = {each["Type"] for each in translated()["Resources"].values()}
-        assert not kinds & {"AWS::IAM::Policy", "AWS::Lambda::Permission"}
+        assert "AWS::IAM::Policy" not in kinds
+        assert set(translated_resources("AWS::Lambda::Permission")) == {"ApiPermission"}
         assert set(translated_resources("AWS::IAM::ManagedPolicy")) == set(ALLOWED_TO_APPLICATIONS)
 
     @pytest.mark.parametrize("role", ALLOWED)
@@ -686,6 +755,105 @@ class TestPermissions:
             bounded = resolved(properties(name), {"PermissionsBoundaryArn": "arn:bound"})
             assert bounded["PermissionsBoundary"] == "arn:bound"
             assert "PermissionsBoundary" not in resolved(properties(name))
+
+
+class TestHttpApi:
+    OPEN = frozenset(
+        {
+            "GET /health",
+            "GET /v1/openapi.json",
+            "POST /v1/callbacks/{provider}/{token}",
+        }
+    )
+    KINDS = ("Api", "Authorizer", "Integration", "Route", "Stage")
+
+    def made(self, parameters: dict[str, Any] | None = None) -> set[str]:
+        return {
+            name
+            for kind in self.KINDS
+            for name, each in translated_resources(f"AWS::ApiGatewayV2::{kind}").items()
+            if is_made(each, parameters)
+        }
+
+    def routes(self, parameters: dict[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+        found = translated_resources("AWS::ApiGatewayV2::Route")
+        return {
+            each["Properties"]["RouteKey"]: each["Properties"]
+            for each in found.values()
+            if is_made(each, parameters)
+        }
+
+    def test_it_is_there_unless_the_parameter_says_otherwise(self) -> None:
+        assert {"Api", "ApiStage", "ApiIntegration", "ApiAuthorizer"} <= self.made()
+        assert self.made({"HttpApi": "off"}) == set()
+        for name in ("ApiUrl", "ApiId"):
+            assert is_made(translated()["Outputs"][name])
+            assert not is_made(translated()["Outputs"][name], {"HttpApi": "off"})
+
+    @pytest.mark.parametrize("value", ["on", "off"])
+    def test_a_change_of_the_parameter_changes_a_property_of_what_is_always_there(self, value: str) -> None:
+        """Of a change of conditions alone the embedded AWS says that there is none."""
+        variables = resolved(properties("ApiFunction")["Environment"]["Variables"], {"HttpApi": value})
+        assert variables["HTTP_API"] == value
+
+    def test_everything_but_what_anybody_may_ask_needs_a_key(self) -> None:
+        routes = self.routes()
+        assert {key for key, each in routes.items() if each["AuthorizationType"] == "NONE"} == self.OPEN
+        (others,) = ((key, each) for key, each in routes.items() if key not in self.OPEN)
+        assert others[0] == "ANY /v1/{proxy+}"
+        assert others[1]["AuthorizationType"] == "CUSTOM"
+        assert others[1]["AuthorizerId"] == {"Ref": "ApiAuthorizer"}
+
+    def test_a_browser_is_answered_where_origins_are_named_alone(self) -> None:
+        origins = {"ApiCorsOrigins": "https://a.example.com,https://b.example.com"}
+        preflight = "OPTIONS /v1/{proxy+}"
+        assert set(self.routes(origins)) - set(self.routes()) == {preflight}
+        assert self.routes(origins)[preflight]["AuthorizationType"] == "NONE"
+        assert not self.routes(origins | {"HttpApi": "off"})
+        cors = resolved(properties("Api"), origins)["CorsConfiguration"]
+        assert cors["AllowOrigins"] == {"Fn::Split": [",", origins["ApiCorsOrigins"]]}
+        assert "CorsConfiguration" not in resolved(properties("Api"))
+        # With cookies a page of a named origin could act for whoever looks at it; keys are no cookies.
+        assert "AllowCredentials" not in cors
+
+    def test_an_answer_of_the_authorizer_is_kept_for_less_than_a_minute(self) -> None:
+        authorizer = properties("ApiAuthorizer")
+        assert authorizer["IdentitySource"] == ["$request.header.Authorization"]
+        assert authorizer["EnableSimpleResponses"] is True
+        assert authorizer["AuthorizerResultTtlInSeconds"] <= 30
+
+    def test_requests_are_throttled_as_the_parameters_say(self) -> None:
+        settings = resolved(properties("ApiStage"), {"ApiRequestsPerSecond": 7, "ApiBurst": 9})[
+            "DefaultRouteSettings"
+        ]
+        assert settings == {"ThrottlingRateLimit": 7, "ThrottlingBurstLimit": 9}
+
+    def test_the_access_log_has_the_route_and_nothing_that_could_be_a_secret(self) -> None:
+        settings = properties("ApiStage")["AccessLogSettings"]
+        assert settings["DestinationArn"] == {"Fn::GetAtt": ["ApiAccessLogs", "Arn"]}
+        fields = json.loads(settings["Format"])
+        # The path of a callback ends with its token.
+        assert set(fields.values()) == {
+            f"$context.{each}"
+            for each in (
+                "requestId",
+                "requestTime",
+                "responseLatency",
+                "responseLength",
+                "routeKey",
+                "status",
+            )
+        }
+
+    def test_the_gateway_alone_calls_the_function(self) -> None:
+        permission = properties("ApiPermission")
+        assert permission["FunctionName"] == {"Fn::GetAtt": ["ApiFunction", "Arn"]}
+        assert permission["Principal"] == "apigateway.amazonaws.com"
+        api = f"arn:aws:execute-api:{REGION}:{ACCOUNT}:Api/*"
+        assert resolved(permission["SourceArn"]) == api
+
+    def test_the_function_stops_before_the_gateway_does(self) -> None:
+        assert properties("ApiFunction")["Timeout"] < 30
 
 
 class TestFunctions:

@@ -171,7 +171,7 @@ def is_made(described: Mapping[str, Any], parameters: Mapping[str, Any] | None =
 
 def _reference(name: str, parameters: Mapping[str, Any]) -> Any:
     pseudo = {"AWS::StackName": STACK, "AWS::Region": REGION, "AWS::NoValue": None}
-    pseudo |= {"AWS::Partition": "aws", "AWS::AccountId": ACCOUNT}
+    pseudo |= {"AWS::Partition": "aws", "AWS::AccountId": ACCOUNT, "AWS::URLSuffix": "amazonaws.com"}
     if name in pseudo:
         return parameters.get(name, pseudo[name])
     whole = translated()
@@ -184,6 +184,8 @@ def _reference(name: str, parameters: Mapping[str, Any]) -> Any:
 
 def _holds(condition: Any, parameters: Mapping[str, Any]) -> bool:
     match condition:
+        case {"Condition": str(name)}:
+            return _holds(translated()["Conditions"][name], parameters)
         case {"Fn::Not": [inner]}:
             return not _holds(inner, parameters)
         case {"Fn::And": [*parts]}:

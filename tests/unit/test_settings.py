@@ -15,6 +15,7 @@ INTAKE = {
     "EVENT_BUS": "bus",
     "LEASES_TABLE": "leases",
     "POLLER_FUNCTION": "poller",
+    "FULFILLMENT_QUEUE": "fulfillment",
     "SHARD_COUNT": "2",
     "NETWORK_POLICY": "public",
 }

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from tunehook.errors import InvalidInput
-from tunehook.operations import probe, providers
+from tunehook.operations import callbacks, probe, providers
 from tunehook.operations.stack import Stack
 from tunehook.operations.text import counted
 from tunehook.providers.config import ConfiguredProviders, ProviderConfig, better_base_urls
@@ -57,6 +57,21 @@ def set_provider(
         bool | None,
         typer.Option("--batch/--no-batch", help="Use batch queries, or disable them.", show_default="batch"),
     ] = None,
+    callback_scheme: Annotated[
+        str | None,
+        typer.Option(
+            help="How its callbacks show that they are its own: kie, header or standard-webhooks; none: they need not.",
+            show_default=_AS_IS,
+        ),
+    ] = None,
+    callback_secret: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TUNEHOOK_CALLBACK_SECRET",
+            help="The secret of its callbacks. '-' prompts for it, or reads it from standard input.",
+            show_default=_AS_IS,
+        ),
+    ] = None,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
@@ -67,12 +82,13 @@ def set_provider(
     fields = {
         "kind": kind,
         "base_url": base_url,
-        "api_key": None if api_key is None else _key(api_key),
+        "api_key": None if api_key is None else _secret(api_key, "api_key", "API key"),
         "max_concurrency": max_concurrency,
         "requests_per_second": requests_per_second,
         "batch": batch,
     }
     named = {key: value for key, value in fields.items() if value is not None}
+    named |= _callbacks(callback_scheme, callback_secret)
     config, existed = providers.change_provider(find_stack(stack), name, named)
     if config.base_url.startswith("http://"):
         warn(f"{config.base_url} is plain http: the API key travels unencrypted")
@@ -87,15 +103,26 @@ def set_provider(
     out.line(f"{done} the provider {name}, {config.kind} at {config.base_url}.")
 
 
-def _key(option: str) -> str:
+def _callbacks(scheme: str | None, secret: str | None) -> dict[str, Any]:
+    if scheme == "none":
+        return {"callback_scheme": None, "callback_secret": None}
+    given = None if secret is None else _secret(secret, "callback_secret", "Secret of the callbacks")
+    return {
+        name: value
+        for name, value in (("callback_scheme", scheme), ("callback_secret", given))
+        if value is not None
+    }
+
+
+def _secret(option: str, field: str, what: str) -> str:
     if option != "-":
         return option
     if sys.stdin.isatty():
-        return str(typer.prompt("API key", hide_input=True, err=True))
+        return str(typer.prompt(what, hide_input=True, err=True))
     try:
         return sys.stdin.readline()
     except UnicodeDecodeError:
-        raise InvalidInput("api_key", "standard input is not text") from None
+        raise InvalidInput(field, "standard input is not text") from None
 
 
 def _document(config: ProviderConfig) -> dict[str, Any]:
@@ -138,7 +165,37 @@ def masked(key: str) -> str:
 def _limits(config: ProviderConfig) -> str:
     rate = "" if config.requests_per_second is None else f"{config.requests_per_second:g}/s"
     one_by_one = "" if config.batch else "one by one"
-    return ", ".join(filter(None, (f"{config.max_concurrency} at a time", rate, one_by_one)))
+    signed = "" if config.callback_secret is None else _signed(config)
+    return ", ".join(filter(None, (f"{config.max_concurrency} at a time", rate, one_by_one, signed)))
+
+
+def _signed(config: ProviderConfig) -> str:
+    secret = "" if config.callback_secret is None else config.callback_secret.get_secret_value()
+    return f"callbacks by {config.callback_scheme} {masked(secret)}"
+
+
+@app.command("callback-url")
+def callback_url(
+    name: Name,
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="Retire the URL, and print a new one.", show_default=False)
+    ] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    stack: StackName = None,
+) -> None:
+    """Print the URL that a provider is to call when a task changes. It is a secret.
+
+    Give it to the provider with each task (`callBackUrl`, `notify_hook`, `webhook`), or once in its settings. A retired
+    URL has no effect within 60 seconds; tasks that carry it are polled as usual.
+    """
+    out, found = Output(as_json), find_stack(stack)
+    if rotate:
+        question = f"Retire the callback URL of {printable(name)} (tasks under way there carry it)?"
+        confirm(lambda: question, yes=yes)
+    url = (callbacks.rotate_callback_url if rotate else callbacks.callback_url)(found, name)
+    out.json({"name": name, "callback_url": url, "rotated": rotate})
+    out.line(url)
 
 
 @app.command("remove")

@@ -81,6 +81,16 @@ class ReceivedRequest:
         return asdict(self) | {"received_at": iso(self.received_at), "body": text, "body_base64": encoded}
 
 
+@dataclass(frozen=True, slots=True)
+class ReceivedSubmission:
+    """A submission that a provider has taken: the fields of its body, and the URL to call back, if it has one."""
+
+    kind: Kind
+    task_id: str
+    fields: dict[str, Any]
+    callback_url: str | None
+
+
 @dataclass(slots=True, eq=False)
 class Task:
     """One task of a provider, from the moment the sandbox first heard of it."""
@@ -141,6 +151,7 @@ class Ledger:
         self._queries: Counter[tuple[Kind, Query]] = Counter()
         self._sequences: dict[tuple[str, str], AnswerSequence[ScriptedAnswer]] = {}
         self._received: list[ReceivedRequest] = []
+        self._submitted: list[ReceivedSubmission] = []
         self._times: Counter[tuple[str, str]] = Counter()
 
     def create_task(
@@ -151,6 +162,27 @@ class Ledger:
         task = Task(kind, task_id, rule, self.clock() - timedelta(seconds=age_s))
         self._tasks[kind, task_id] = task
         return task
+
+    def submit(
+        self,
+        kind: Kind,
+        task_id: str,
+        fields: dict[str, Any],
+        callback_url: str | None,
+        *,
+        is_lyrics: bool = False,
+    ) -> Task:
+        """Let a task begin that was submitted; the rule is that of the title in its `fields`, where it has one."""
+        title = fields.get("title")
+        rule = self.scenario.task_rule(kind, title if isinstance(title, str) and title else task_id)
+        if rule is not None and is_lyrics:
+            rule = rule.model_copy(update={"lyrics": True})
+        task = self.create_task(kind, task_id, rule=rule)
+        self._submitted.append(ReceivedSubmission(kind, task_id, fields, callback_url))
+        return task
+
+    def submitted(self, kind: Kind | None = None) -> list[ReceivedSubmission]:
+        return [each for each in list(self._submitted) if kind in (None, each.kind)]
 
     def poll(self, kind: Kind, task_id: str) -> Task:
         """Return a task and note that it was polled; one that was never heard of begins now."""

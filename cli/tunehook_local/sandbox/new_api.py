@@ -24,6 +24,11 @@ def not_found() -> PlainResponse:
     return json_response({"code": "task_not_exist", "message": "task_not_exist", "data": None}, 400)
 
 
+def refused() -> PlainResponse:
+    """Return the answer to a submission that asks for nothing, or for what the gateway does not know."""
+    return json_response({"code": "invalid_request", "message": "prompt is required", "data": None}, 400)
+
+
 def unauthorised() -> PlainResponse:
     """Return the answer to a key that is wrong, expired, withdrawn or used up: nothing tells these apart (row 3)."""
     message = "Invalid token (request id: 20261128024758911842613)"

@@ -30,9 +30,9 @@ def add_provider_routes(app: web.Application, ledger: Ledger) -> None:
         async def handle(request: web.Request) -> web.StreamResponse:
             ledger.count_query(kind, "one")
             now = ledger.clock()
-            if not _accepts_key(request):
+            if not accepts_key(request):
                 remark(request, "its key is refused")
-                return await respond(request, _unauthorised(kind, now))
+                return await respond(request, unauthorised(kind, now))
             task = ledger.poll(kind, request.match_info["task_id"])
             answer = task.take(now)
             remark(request, f"{kind} {task.task_id}: {answer.phase or 'answered by the scenario'}")
@@ -45,9 +45,9 @@ def add_provider_routes(app: web.Application, ledger: Ledger) -> None:
             query = await read_json(request)
             ledger.count_query(kind, "many")
             now = ledger.clock()
-            if not _accepts_key(request):
+            if not accepts_key(request):
                 remark(request, "its key is refused")
-                return await respond(request, _unauthorised(kind, now))
+                return await respond(request, unauthorised(kind, now))
             answer = ledger.take("query_many", kind)
             remark(request, f"{kind}: {_asked(query)}")
             return await respond(request, true_list(request, query, now), answer)
@@ -75,7 +75,7 @@ def _asked(query: object) -> str:
     return f"{len(ids)} tasks in one request" if isinstance(ids, list) else "a page of tasks"
 
 
-def _accepts_key(request: web.Request) -> bool:
+def accepts_key(request: web.Request) -> bool:
     """Return whether the request has a key: any bearer that does not say that it is ``wrong``."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     return scheme.lower() == "bearer" and bool(key.strip()) and "wrong" not in key
@@ -101,9 +101,9 @@ def _usual_response(request: web.Request, task: Task, answer: TaskAnswer, now: d
     if answer.phase is Phase.NOT_FOUND:
         return musicmint.not_found(now) if task.kind is Kind.MUSICMINT else new_api.not_found()
     if answer.phase is Phase.UNAUTHORISED:
-        return _unauthorised(task.kind, now)
+        return unauthorised(task.kind, now)
     return _ONE[task.kind](snapshot_of(task, answer, now, _assets_url(request)))
 
 
-def _unauthorised(kind: Kind, now: datetime) -> PlainResponse:
+def unauthorised(kind: Kind, now: datetime) -> PlainResponse:
     return musicmint.unauthorised(now) if kind is Kind.MUSICMINT else new_api.unauthorised()

@@ -15,12 +15,20 @@ from aiohttp import web
 from tunehook_local.sandbox.asset_host import add_asset_routes
 from tunehook_local.sandbox.control_api import add_control_routes
 from tunehook_local.sandbox.guide import add_guide_route, api_key, guide
-from tunehook_local.sandbox.ledger import Clock, Ledger, ReceivedRequest, TaskRecord, utc_now
+from tunehook_local.sandbox.ledger import (
+    Clock,
+    Ledger,
+    ReceivedRequest,
+    ReceivedSubmission,
+    TaskRecord,
+    utc_now,
+)
 from tunehook_local.sandbox.model import Kind
 from tunehook_local.sandbox.provider_routes import add_provider_routes
 from tunehook_local.sandbox.request_log import OnRequest, noting
 from tunehook_local.sandbox.respond import ignore_disconnects
 from tunehook_local.sandbox.scenario import DEMO_SCENARIO, Scenario, TaskRule, load_scenario
+from tunehook_local.sandbox.submit_routes import add_submit_routes
 from tunehook_local.sandbox.webhook_receiver import add_receiver_routes
 
 _SHUTDOWN_S = 0.5
@@ -31,6 +39,7 @@ def make_app(ledger: Ledger, on_request: OnRequest | None = None) -> web.Applica
     noted = [] if on_request is None else [noting(on_request, ledger.clock)]
     app = web.Application(middlewares=[*noted, ignore_disconnects])
     add_provider_routes(app, ledger)
+    add_submit_routes(app, ledger)
     add_asset_routes(app, ledger)
     add_receiver_routes(app, ledger)
     add_control_routes(app, ledger)
@@ -92,6 +101,9 @@ class Sandbox:
 
     def received(self, name: str | None = None) -> list[ReceivedRequest]:
         return self.ledger.received(name)
+
+    def submitted(self, kind: Kind | str | None = None) -> list[ReceivedSubmission]:
+        return self.ledger.submitted(None if kind is None else Kind(kind))
 
     def task_records(self, kind: Kind | str | None = None) -> list[TaskRecord]:
         return [record for record in self.ledger.task_records() if kind in (None, record.kind)]

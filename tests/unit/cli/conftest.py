@@ -32,11 +32,16 @@ OUTPUTS = {
     },
     **{
         f"{name.capitalize()}Function": f"tunehook-{name}"
-        for name in ("intake", "poller", "fulfillment", "webhooks")
+        for name in ("intake", "poller", "fulfillment", "webhooks", "api")
     },
     "PollerLeasesTable": "PollerLeasesTable",
     "ProviderStatesTable": "ProviderStatesTable",
     "ReceiverGatesTable": "ReceiverGatesTable",
+    "ApiKeysTable": "ApiKeysTable",
+    "ApiRequestsTable": "ApiRequestsTable",
+    "CallbackHintsTable": "CallbackHintsTable",
+    "ApiId": "a1b2c3",
+    "ApiUrl": f"https://a1b2c3.execute-api.{REGION}.amazonaws.com",
     "ResultsBucket": "results",
     "ProvidersSecret": PROVIDERS_SECRET,
     "MasterSecret": "master",
@@ -114,6 +119,9 @@ def stack(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
         "DeliveriesTable",
         "ProviderStatesTable",
         "ReceiverGatesTable",
+        "ApiKeysTable",
+        "ApiRequestsTable",
+        "CallbackHintsTable",
     ):
         create_table(table)
     client("sqs").create_queue(QueueName="deliveries")

@@ -185,6 +185,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "EVENT_BUS": BUS,
         "LEASES_TABLE": "PollerLeasesTable",
         "POLLER_FUNCTION": "poller",
+        "FULFILLMENT_QUEUE": "fulfillment",
         "SHARD_COUNT": "1",
         "NETWORK_POLICY": "public",
     }

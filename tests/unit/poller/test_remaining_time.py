@@ -114,6 +114,7 @@ def _parts(aws: None, sandbox: Sandbox) -> None:
     create_table("TasksTable")
     create_table("PollerLeasesTable")
     create_table("ProviderStatesTable")
+    create_table("CallbackHintsTable")
     client("events").create_event_bus(Name=BUS)
     client("secretsmanager").create_secret(
         Name="providers", SecretString=json.dumps(sandbox.providers_secret())
@@ -144,10 +145,12 @@ def run(invocation: Invocation, **clients: Hanging) -> str:
         intake_function="intake",
         leases_table="PollerLeasesTable",
         provider_states_table="ProviderStatesTable",
+        callback_hints_table="CallbackHintsTable",
         results_bucket="results",
         event_bus=BUS,
         providers_secret="providers",
         shard_count=1,
+        callbacks_take_in=True,
     )
     services = {name: client(name) for name in ("dynamodb", "events", "lambda", "secretsmanager")} | clients
     poller = Poller(

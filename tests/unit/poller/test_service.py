@@ -57,10 +57,12 @@ class World:
             intake_function="intake",
             leases_table="PollerLeasesTable",
             provider_states_table="ProviderStatesTable",
+            callback_hints_table="CallbackHintsTable",
             results_bucket="results",
             event_bus=BUS,
             providers_secret="providers",
             shard_count=shard_count,
+            callbacks_take_in=True,
             observability=observability,
             oldest_pending_alarm_s=1_800,
         )
@@ -104,6 +106,7 @@ def _tables(aws: None) -> None:
     create_table("TasksTable")
     create_table("PollerLeasesTable")
     create_table("ProviderStatesTable")
+    create_table("CallbackHintsTable")
     client("secretsmanager").create_secret(Name="providers", SecretString="{}")
 
 
@@ -273,7 +276,7 @@ def test_a_register_of_shards_that_cannot_be_read_keeps_none_from_its_work(
     assert sorted(each["shard"] for each in world.lambdas.started) == [0, 1]
 
 
-def test_an_idle_minute_costs_one_query() -> None:
+def test_an_idle_minute_costs_two_queries() -> None:
     world = World()
     world.run(started_by="schedule")
     calls: list[str] = []
@@ -288,7 +291,8 @@ def test_an_idle_minute_costs_one_query() -> None:
     finally:
         for name in ("dynamodb", "events", "secretsmanager"):
             client(name).meta.events.unregister("before-call", unique_id="idle")
-    assert calls == ["Query"]
+    # Of the work index, and of what providers have called back about: neither says what the other does.
+    assert calls == ["Query", "Query"]
 
 
 def test_an_invocation_for_a_shard_is_a_pass_over_that_shard() -> None:
@@ -339,10 +343,12 @@ def test_the_handler_runs_a_pass_for_the_sample_event(monkeypatch: pytest.Monkey
         "INTAKE_FUNCTION": "intake",
         "LEASES_TABLE": "PollerLeasesTable",
         "PROVIDER_STATES_TABLE": "ProviderStatesTable",
+        "CALLBACK_HINTS_TABLE": "CallbackHintsTable",
         "RESULTS_BUCKET": "results",
         "EVENT_BUS": BUS,
         "PROVIDERS_SECRET": "providers",
         "SHARD_COUNT": "1",
+        "CALLBACKS_TAKE_IN": "on",
     }
     for name, value in values.items():
         monkeypatch.setenv(name, value)

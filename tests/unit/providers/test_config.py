@@ -72,6 +72,32 @@ def test_an_unacceptable_field_is_named(field: str, value: Any) -> None:
     assert caught.value.field == f"providers.my-gw.{field}"
 
 
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"callback_secret": "a-secret"}, "callback_scheme"),
+        ({"callback_scheme": "header"}, "callback_secret"),
+        ({"callback_scheme": "hmac", "callback_secret": "a-secret"}, "callback_scheme"),
+        ({"callback_scheme": "header", "callback_secret": "a\nb"}, "callback_secret"),
+        ({"callback_scheme": "standard-webhooks", "callback_secret": "no base64!"}, "callback_secret"),
+        ({"callback_version": 0}, "callback_version"),
+        ({"callback_version": "two"}, "callback_version"),
+    ],
+)
+def test_an_unacceptable_field_of_callbacks_is_named(fields: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_providers(secret(**fields))
+    assert caught.value.field == f"providers.my-gw.{field}"
+    assert fields.get("callback_secret", "-") not in str(caught.value).removeprefix("providers.my-gw")
+
+
+def test_a_callback_secret_is_shown_by_nothing_and_redacted_with_the_key() -> None:
+    given = {"callback_scheme": "standard-webhooks", "callback_secret": "whsec_c2VjcmV0LXNlY3JldA=="}
+    config = parse_providers(secret(**given))["my-gw"]
+    assert "c2VjcmV0" not in f"{config!r} {config.model_dump()} {config.model_dump_json()}"
+    assert config.secrets == (KEY, "whsec_c2VjcmV0LXNlY3JldA==", "c2VjcmV0LXNlY3JldA==")
+
+
 def test_an_unknown_kind_is_told_the_known_ones() -> None:
     with pytest.raises(InvalidInput, match="musicmint, qhaigc, suno"):
         parse_providers(secret(kind="udio"))

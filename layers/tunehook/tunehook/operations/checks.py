@@ -33,7 +33,13 @@ LATE_S: Final = 150
 STOPPED_S: Final = 300
 """The threshold of the alarm on the poller's runs."""
 
-_FUNCTIONS: Final = ("IntakeFunction", "PollerFunction", "FulfillmentFunction", "WebhooksFunction")
+_FUNCTIONS: Final = (
+    "IntakeFunction",
+    "PollerFunction",
+    "FulfillmentFunction",
+    "WebhooksFunction",
+    "ApiFunction",
+)
 _FED: Final = {
     "IntakeFunction": "the Tasks stream",
     "FulfillmentFunction": "the fulfillment queue",

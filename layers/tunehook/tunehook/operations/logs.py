@@ -25,6 +25,7 @@ class Function(StrEnum):
     POLLER = "poller"
     FULFILLMENT = "fulfillment"
     WEBHOOKS = "webhooks"
+    API = "api"
 
 
 PLATFORM: Final = "lambda"

@@ -34,7 +34,11 @@ def get_provider(stack: Stack, name: str) -> ProviderConfig:
     >>> get_provider(stack, "suno").kind
     'suno'
     """
-    providers = list_providers(stack)
+    return usable_provider(list_providers(stack), name)
+
+
+def usable_provider(providers: ConfiguredProviders, name: str) -> ProviderConfig:
+    """Return one of the providers of a secret, or raise what `get_provider` does."""
     if name in providers.errors:
         raise providers.errors[name]
     if name not in providers.usable:
@@ -73,7 +77,8 @@ def set_provider(stack: Stack, config: ProviderConfig) -> bool:
 def change_provider(stack: Stack, name: str, fields: Mapping[str, Any]) -> tuple[ProviderConfig, bool]:
     """Set fields of a provider and leave its others, or add it; return it as it is now, and whether there was one.
 
-    Raises `InvalidInput` for the first field at fault, a new provider's that is missing among them.
+    A field that is None is removed. Raises `InvalidInput` for the first field at fault, a new provider's that is
+    missing among them.
 
     >>> change_provider(stack, "suno", {"max_concurrency": 4})[0].kind
     'suno'
@@ -89,11 +94,12 @@ def _with_fields(
     present = {field: value for field, value in kept if field in ProviderConfig.model_fields}
     if present and not fields:
         raise InvalidInput("name", "nothing to change: name a field, such as --api-key")
+    fields = {field: value for field, value in {**present, **fields}.items() if value is not None}
     for field in NEEDED:
-        if field not in present and field not in fields:
+        if field not in fields:
             given = ", here or as TUNEHOOK_API_KEY" if field == "api_key" else ""
             raise InvalidInput(field, f"is needed{given}: no provider {visible(name)} is configured yet")
-    config = check_entry(name, {**present, **fields})
+    config = check_entry(name, fields)
     changed, existed = with_provider(secret_json, config)
     return changed, (config, existed)
 
@@ -127,8 +133,10 @@ def with_provider(secret_json: str, config: ProviderConfig) -> tuple[str, bool]:
     """Return the secret with one provider added or replaced, and whether there was one of that name."""
     entries = _entries(secret_json)
     replaced = config.name in entries
-    entry = config.model_dump(mode="json", exclude={"name"}, exclude_unset=True)
-    entries[config.name] = entry | {"api_key": config.api_key.get_secret_value()}
+    entry = config.model_dump(mode="json", exclude={"name"}, exclude_unset=True, exclude_none=True)
+    secrets = {"api_key": config.api_key, "callback_secret": config.callback_secret}
+    shown = {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
+    entries[config.name] = entry | shown
     return json.dumps(entries, indent=2, ensure_ascii=False), replaced
 
 

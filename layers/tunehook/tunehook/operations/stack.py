@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
@@ -15,6 +16,8 @@ from tunehook.http.guard import NetworkPolicy
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
+    from tunehook.aws.api_keys import ApiKeysTable
+    from tunehook.aws.api_requests import ApiRequests
     from tunehook.aws.circuits import CircuitsTable
     from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable, Redeliveries
     from tunehook.aws.provider_states import ProviderStates
@@ -29,6 +32,9 @@ OpenClient: TypeAlias = Callable[..., Any]
 """Takes a service's name and settings of its client, as `tunehook.aws.clients.client` does."""
 
 _MESSAGES_A_CALL: Final = 10
+
+_OTHER_SUFFIXES: Final = (".api.aws", ".api.amazonwebservices.com.cn")
+"""How the hosts of AWS's endpoints end that are reached by IPv6 too."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,35 @@ class Stack:
         from tunehook.aws.circuits import CircuitsTable
 
         return CircuitsTable(self.client("dynamodb"), self.output("ReceiverGatesTable"))
+
+    @cached_property
+    def api_keys(self) -> ApiKeysTable:
+        from tunehook.aws.api_keys import ApiKeysTable
+
+        return ApiKeysTable(self.client("dynamodb"), self.output("ApiKeysTable"))
+
+    @cached_property
+    def api_requests(self) -> ApiRequests:
+        from tunehook.aws.api_requests import ApiRequests
+
+        return ApiRequests(self.client("dynamodb"), self.output("ApiRequestsTable"))
+
+    @property
+    def api_url(self) -> str:
+        """The URL of the HTTP API, without a slash at its end; raises `Misconfigured` where it is switched off.
+
+        Where the clients are led to another endpoint than AWS's, as to the embedded AWS, that has the API below a path:
+        no name server knows the host of the output.
+        """
+        if self.parameters.get("HttpApi") == "off":
+            raise Misconfigured(
+                f"the stack {self.name} in {self.region} has no HTTP API: deploy it with HttpApi=on"
+            )
+        url, endpoint = self.output("ApiUrl"), self.client("dynamodb").meta.endpoint_url
+        suffix = url.partition(f".execute-api.{self.region}.")[2]
+        if str(urlsplit(endpoint).hostname).endswith((f".{suffix}", *_OTHER_SUFFIXES)):
+            return url
+        return f"{endpoint.rstrip('/')}/_aws/execute-api/{self.output('ApiId')}/$default"
 
     @cached_property
     def deliveries_queue(self) -> DeliveriesQueue:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 _CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([\w.:+-]{1,40})""", re.ASCII | re.IGNORECASE)
 _BOMS = (  # the longer before those they begin with
@@ -64,13 +64,13 @@ _WIDE = re.compile(rb"[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _PAIR = re.compile(rb"[\x81-\xfe]([\x40-\x7e\x80-\xfe])")
 
 
-def decodings(body: bytes, content_type: str, secret: bytes = b"") -> Iterator[str]:
+def decodings(body: bytes, content_type: str, secrets: Sequence[bytes] = ()) -> Iterator[str]:
     """Decode a body in every way that makes sense, the likeliest first, without a byte order mark. Yields at least one.
 
     The order: a byte order mark; the zero bytes of UTF-16 and UTF-32; UTF-8, where nothing else is declared, or
     where the bytes can hardly be anything else; the charset that the header declares, if it is known; then UTF-8 with
-    a few broken characters, and the charsets of Chinese and Japanese that the bytes are valid in. The API key is
-    redacted before a charset of several bytes a character can swallow its first letter.
+    a few broken characters, and the charsets of Chinese and Japanese that the bytes are valid in. Secrets are redacted
+    before a charset of several bytes a character can swallow their first letters.
     """
     declared = declared_codec(content_type)
     utf8 = _strictly(body, "utf-8")
@@ -85,7 +85,7 @@ def decodings(body: bytes, content_type: str, secret: bytes = b"") -> Iterator[s
     for codec, shown in _ZEROS.items():
         if zeros in shown:
             yield body.decode(codec, "replace")
-    if secret:
+    for secret in secrets:
         body = body.replace(secret, b"***")
     if declared not in (None, "utf-8"):
         if (text := _strictly(body, declared)) is not None:

@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
+from tunehook.callbacks import FIRST_VERSION, CallbackScheme, check_callback_secret
 from tunehook.errors import InvalidInput
 from tunehook.providers import coerce
 from tunehook.providers.kinds import ADAPTERS
+from tunehook.secret_versions import VERSION_MAX
 
 _NAME = r"^[A-Za-z0-9._-]{1,64}$"
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
@@ -56,7 +59,8 @@ def _sendable_key(key: SecretStr) -> SecretStr:
 class ProviderConfig(BaseModel):
     """One configured provider: `name` is what tasks carry, `batch` whether to use query-many where the kind has it.
 
-    A path in the `base_url` is kept, a trailing slash is not.
+    `callback_version` is that of its callback URL; with a `callback_scheme` and its `callback_secret`, only callbacks
+    count that show the secret. A path in the `base_url` is kept, a trailing slash is not.
     """
 
     model_config = ConfigDict(
@@ -70,6 +74,30 @@ class ProviderConfig(BaseModel):
     max_concurrency: Annotated[int, Field(ge=1, le=1000)] = 32
     requests_per_second: Annotated[float, Field(ge=0.001, le=10_000)] | None = None
     batch: bool = True
+    callback_version: Annotated[int, Field(ge=FIRST_VERSION, le=VERSION_MAX)] = FIRST_VERSION
+    callback_scheme: CallbackScheme | None = None
+    callback_secret: Annotated[SecretStr, AfterValidator(_sendable_key)] | None = None
+
+    @model_validator(mode="after")
+    def _check_scheme(self) -> ProviderConfig:
+        if (self.callback_scheme is None) is not (self.callback_secret is None):
+            missing = "callback_secret" if self.callback_secret is None else "callback_scheme"
+            raise PydanticCustomError(missing, "is needed: a secret and a scheme belong together")
+        if self.callback_scheme is not None and self.callback_secret is not None:
+            try:
+                check_callback_secret(self.callback_scheme, self.callback_secret.get_secret_value())
+            except InvalidInput as error:
+                raise PydanticCustomError("callback_secret", error.reason) from None
+        return self
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What is to be redacted where the provider quotes it: its key, and the secret of its callbacks."""
+        key = self.api_key.get_secret_value()
+        if self.callback_secret is None:
+            return (key,)
+        secret = self.callback_secret.get_secret_value()
+        return (key, secret, secret.removeprefix("whsec_"))
 
 
 class ConfiguredProviders(NamedTuple):
@@ -140,7 +168,8 @@ def _read_entry(name: str, entry: Any) -> ProviderConfig:
         return ProviderConfig.model_validate({**entry, "name": name})
     except ValidationError as error:
         problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"][:1])
+    # A check of several fields has no place, and is called by the field at fault.
+    where = ".".join(str(part) for part in problem["loc"][:1]) or problem["type"]
     if problem["type"] == "extra_forbidden" and not _HARMLESS_FIELD.fullmatch(where):
         raise InvalidInput(field, "has an unknown field")
     raise InvalidInput(f"{field}.{where}", problem["msg"].removeprefix("Value error, "))

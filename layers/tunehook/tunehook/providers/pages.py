@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tunehook.providers.payload import redact
+from tunehook.providers.payload import Secret, redact
 
 _SEARCHED_BYTES: Final = 20_000
 _CHALLENGE: Final = "a challenge page"
@@ -90,7 +90,7 @@ def object_in_front(status: int, headers: Mapping[str, str], payload: Mapping[st
     return None
 
 
-def page(status: int, headers: Mapping[str, str], body: bytes, secret: str = "") -> str | None:
+def page(status: int, headers: Mapping[str, str], body: bytes, secret: Secret = "") -> str | None:
     """Describe a body without a JSON object; None where it may be the gateway's own. `secret` is redacted in titles."""
     text = body[:_SEARCHED_BYTES].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     is_html = text.startswith("<") or "html" in headers.get("content-type", "").lower()

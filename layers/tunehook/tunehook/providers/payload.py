@@ -12,19 +12,23 @@ import re
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 from tunehook.http.decompress import UnreadableCoding, content_encoding, decompressed
 from tunehook.http.reply import Reply
 from tunehook.providers.charsets import decodings
+from tunehook.providers.echoes import REDACTED, strike_out, without_secrets
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
-REDACTED = "***"
+
+Secret: TypeAlias = str | tuple[str, ...]
+"""The API key, or all texts that are to be redacted where a provider quotes them."""
 
 _MAX_DEPTH = 32  # DynamoDB's limit of nesting
 _MAX_DIGITS = 38  # DynamoDB's limit of precision
 _SHORTEST_SECRET = 8  # anything shorter would also match ordinary words
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_MAY_HOLD_A_SECRET = re.compile("hook|callback", re.IGNORECASE)
 _CUT = "…"
 # Steps by which a long object is shortened: characters of a text, entries of a list or an object.
 _CUTS = ((20_000, None), (5_000, None), (1_000, None), (200, None), (200, 100), (100, 10), (50, 3))
@@ -58,12 +62,22 @@ def plain_body(reply: Reply) -> bytes:
     return body
 
 
-def redact(text: str, secret: str) -> str:
-    """Return `text` with `secret` blotted out; a secret below 8 characters is left alone."""
-    return text.replace(secret, REDACTED) if len(secret) >= _SHORTEST_SECRET else text
+def redact(text: str, secret: Secret) -> str:
+    """Return `text` with `secret` blotted out, and with callback URLs and webhooks' secrets, whoever's they are.
+
+    A secret below 8 characters is left alone.
+    """
+    for each in _redactable(secret):
+        text = text.replace(each, REDACTED)
+    return strike_out(text)
 
 
-def parse(body: bytes, secret: str = "", content_type: str = "") -> Any:
+def _redactable(secret: Secret) -> tuple[str, ...]:
+    secrets = (secret,) if isinstance(secret, str) else secret
+    return tuple(each for each in secrets if len(each) >= _SHORTEST_SECRET)
+
+
+def parse(body: bytes, secret: Secret = "", content_type: str = "") -> Any:
     """Decode and read the JSON of an answer, as tolerantly as curl, requests or a browser pass it on.
 
     Accepted are any charset (see `tunehook.providers.charsets`), a byte order mark, white space and zero bytes around
@@ -72,13 +86,16 @@ def parse(body: bytes, secret: str = "", content_type: str = "") -> Any:
 
     What cannot be decoded becomes U+FFFD: a bad byte in a title must not hide that a task ended. NaN and infinities
     become None, numbers beyond 38 digits their text, lone surrogates U+FFFD, what nests deeper than 32 levels None, and
-    `secret` is redacted. Raise `UnreadablePayloadError` if it is empty, no JSON, or nests too deeply to be read.
+    `secret` is redacted, as are callback URLs and webhooks' secrets. Raise `UnreadablePayloadError` if it is empty, no
+    JSON, or nests too deeply to be read.
     """
     problem: UnreadablePayloadError | None = None
-    for text in decodings(body, content_type, secret.encode() if len(secret) >= _SHORTEST_SECRET else b""):
+    for text in decodings(body, content_type, [each.encode() for each in _redactable(secret)]):
         text = text.strip(_PADDING)
         try:
-            return _plain(_decoded(text, secret), text, secret)
+            value = _plain(_decoded(text, secret), text, secret)
+            # Only an escape can hide the word.
+            return without_secrets(value) if "\\" in text or _MAY_HOLD_A_SECRET.search(text) else value
         except UnreadablePayloadError as error:
             problem = problem or error
     raise problem or UnreadablePayloadError("the body is no JSON")
@@ -108,7 +125,7 @@ def json_size(value: Any) -> int:
     return len(json.dumps(value, ensure_ascii=False).encode())
 
 
-def _decoded(text: str, secret: str) -> Any:
+def _decoded(text: str, secret: Secret) -> Any:
     if not text:
         raise UnreadablePayloadError("the body is empty")
     try:
@@ -120,7 +137,7 @@ def _decoded(text: str, secret: str) -> Any:
     raise UnreadablePayloadError(_what_it_is(text, problem, secret))
 
 
-def _plain(value: Any, text: str, secret: str) -> Any:
+def _plain(value: Any, text: str, secret: Secret) -> Any:
     # Only an escape can hide a surrogate, or the secret. Most answers have neither, and nest little.
     if "\\" in text or redact(text, secret) != text:
         return _changed(value, lambda text: _SURROGATE.sub("\ufffd", redact(text, secret)), depth=_MAX_DEPTH)
@@ -139,7 +156,7 @@ def _is_deeper(value: Any, depth: int) -> bool:
     )
 
 
-def _what_it_is(text: str, problem: json.JSONDecodeError, secret: str) -> str:
+def _what_it_is(text: str, problem: json.JSONDecodeError, secret: Secret) -> str:
     if text.startswith("<"):
         return f"the body is {'HTML' if _HTML.search(text[:_MAX_SEARCHED]) else 'XML'}, not JSON"
     if text[0] in '{["':

@@ -55,8 +55,9 @@ class TaskPoller:
         self._config = config
         self._base_url = quote(config.base_url, safe=_URL_PUNCTUATION)
         self._host = urlsplit(config.base_url).hostname or ""
-        self._secret = config.api_key.get_secret_value()
-        self._headers = {"accept": "application/json", "authorization": f"Bearer {self._secret}"}
+        self._secret = config.secrets
+        key = config.api_key.get_secret_value()
+        self._headers = {"accept": "application/json", "authorization": f"Bearer {key}"}
         self._slots = FairSemaphore(config.max_concurrency)
         rate = config.requests_per_second
         self._bucket: AsyncLimiter | None = None if rate is None else AsyncLimiter(1, 1 / rate)

@@ -1,0 +1,272 @@
+"""What a callback tells: whose it is, and which tasks it may be about."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from standardwebhooks.webhooks import Webhook
+
+from tunehook.callbacks import (
+    BODY_MAX_BYTES,
+    IDS_MAX,
+    Callback,
+    CallbackScheme,
+    Place,
+    callback_token,
+    check_callback_secret,
+    find_task_ids,
+    is_token,
+    verified_ids,
+)
+from tunehook.errors import InvalidInput, Misconfigured
+
+MASTER = "m" * 43
+NOW_S = 1_800_000_000
+STANDARD_SECRET = "whsec_" + base64.b64encode(b"s" * 24).decode()
+
+
+def ids_in(body: Any, query: str = "") -> list[str]:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return list(find_task_ids(Callback(raw, {}, query)))
+
+
+class TestTokens:
+    def test_one_is_43_characters_that_a_path_can_carry(self) -> None:
+        token = callback_token(MASTER, "suno", 1)
+        assert len(token) == 43
+        assert set(token) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+    def test_every_provider_version_and_master_secret_has_its_own(self) -> None:
+        tokens = {
+            callback_token(master, provider, version)
+            for master in (MASTER, "n" * 43)
+            for provider in ("suno", "1/suno", "suno2")
+            for version in (1, 2, 11)
+        }
+        assert len(tokens) == 18
+
+    def test_it_stays_what_it_is(self) -> None:
+        # Providers hold it: another derivation would make every URL void.
+        assert callback_token(MASTER, "suno", 1) == "nKnXQCb1cvA6orUesOaEzGLkoy3I3UMpebB3TC09oLo"
+
+    @pytest.mark.parametrize("given", ["", "x", "ключ", "\ud800", "A" * 43, "A" * 10_000])
+    def test_another_is_none(self, given: str) -> None:
+        assert not is_token(given, MASTER, "suno", 1)
+
+    def test_its_own_is(self) -> None:
+        assert is_token(callback_token(MASTER, "suno", 3), MASTER, "suno", 3)
+
+    def test_a_short_master_secret_is_no_secret(self) -> None:
+        with pytest.raises(Misconfigured):
+            callback_token("short", "suno", 1)
+
+
+SUNOAPI = {
+    "code": 200,
+    "msg": "All generated successfully.",
+    "data": {"callbackType": "complete", "task_id": "t-1", "data": [{"id": "clip-1"}, {"id": "clip-2"}]},
+}
+
+
+class TestIds:
+    @pytest.mark.parametrize(
+        ("body", "found"),
+        [
+            (SUNOAPI, ["t-1"]),
+            ({"code": 200, "data": {"taskId": "t-1", "callbackType": "error", "data": None}}, ["t-1"]),
+            ({"timestamp": 1, "data": {"task_id": "t-1", "config": {"webhook_config": {}}}}, ["t-1"]),
+            ({"id": "t-1", "status": "succeeded", "output": [{"id": "file"}]}, ["t-1"]),
+            (
+                {"request_id": "t-1", "gateway_request_id": "g", "status": "OK", "payload": {"id": "x"}},
+                ["t-1"],
+            ),
+            ({"id": "t-1", "action": "IMAGINE", "properties": {"id": "x"}}, ["t-1"]),
+            ({"id": 7, "task_id": "t-1"}, ["t-1", "7"]),
+            ({"code": 0, "request_id": "r", "data": {"id": "t-1"}}, ["t-1", "r"]),
+            ({"type": "x", "data": {"object": {"id": "t-1"}}}, ["t-1"]),
+            ([{"id": "t-1"}, {"task_id": "t-2"}], ["t-2", "t-1"]),
+            ({"data": [{"task_id": "t-1"}, {"task_id": "t-2"}]}, ["t-1", "t-2"]),
+            ({"data": json.dumps({"task_id": "t-1"})}, ["t-1"]),
+            (json.dumps({"task_id": "t-1"}), ["t-1"]),
+            ({"task_id": 12345}, ["12345"]),
+            ("0a1b2c3d-e5", ["0a1b2c3d-e5"]),
+            (b'\xef\xbb\xbf{"task_id": "t-1"}', ["t-1"]),
+            ('{"task_id": "t-1"}'.encode("utf-16"), ["t-1"]),
+            (b'{"task_id": "t-1", "title": "\xff\xfe"}', ["t-1"]),
+            (b'{"data": {"task_id": "t-1", "lyrics": "...', ["t-1"]),
+            (b"task_id=t-1&status=ok", ["t-1"]),
+            (b"status=ok&data=%7B%22taskId%22%3A%22t-1%22%7D", ["t-1"]),
+            (b'--b\r\nContent-Disposition: form-data; name="task_id"\r\n\r\nt-1\r\n--b--', ["t-1"]),
+            (b"<task><task_id>t-1</task_id></task>", ["t-1"]),
+            (b"task id unknown, taskId: t-1", ["t-1"]),
+            (b"0a1b2c3d-e5\n", ["0a1b2c3d-e5"]),
+        ],
+    )
+    def test_they_are_found_in_the_places_that_providers_use(self, body: Any, found: list[str]) -> None:
+        assert ids_in(body) == found
+
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [("taskId=t-1", ["t-1"]), ("a=1&task_id=t%2F1", ["t/1"]), ("id=t+1&id=t-2", ["t 1"]), ("x", [])],
+    )
+    def test_the_query_is_searched_too(self, query: str, found: list[str]) -> None:
+        assert ids_in(b"", query) == found
+
+    def test_where_one_was_found_says_how_sure_it_is(self) -> None:
+        body = json.dumps({"request_id": "r", "id": "i", "data": {"task_id": "t"}}).encode()
+        places = {"t": Place.TASK_ID, "i": Place.ID, "r": Place.REQUEST_ID}
+        assert find_task_ids(Callback(body, {})) == places
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"null",
+            b"completed",
+            b"true",
+            b"17",
+            {"task_id": None},
+            {"task_id": ""},
+            {"task_id": True},
+            {"task_id": 1.5},
+            {"task_id": ["t"]},
+            {"task_id": {"id": "t"}},
+            {"task_id": "x" * 513},
+            {"task_id": "a\nb"},
+            {"task_id": "\ud800"},
+            b'{"task_id": ' + b"9" * 100_000 + b"}",
+            b"[" * 500_000,
+            b'{"data":' * 100_000,
+            b"\xff" * 100_000,
+            b"&" * 500_000,
+            b'{"task_id": "t-1", "x": "' + b"x" * BODY_MAX_BYTES + b'"}',
+        ],
+        ids=lambda body: str(body)[:24],
+    )
+    def test_what_is_no_id_is_not_taken_for_one(self, body: Any) -> None:
+        assert ids_in(body) == []
+
+    def test_a_body_of_a_mebibyte_is_searched(self) -> None:
+        body = b'{"x": "' + b"x" * (BODY_MAX_BYTES - 30) + b'", "id": "t-1"}'
+        assert len(body) <= BODY_MAX_BYTES
+        assert ids_in(body) == ["t-1"]
+
+    def test_their_number_is_bounded(self) -> None:
+        assert len(ids_in([{"task_id": f"t-{number}"} for number in range(5000)])) == IDS_MAX
+
+    def test_the_surest_are_kept(self) -> None:
+        body = {"data": [{"request_id": f"r-{number}"} for number in range(50)] + [{"task_id": "t-1"}]}
+        assert ids_in(body)[0] == "t-1"
+
+    @settings(max_examples=120, deadline=None)
+    @given(st.binary(max_size=300), st.text(max_size=60))
+    def test_bytes_of_any_kind_are_searched(self, body: bytes, query: str) -> None:
+        assert len(ids_in(body, query)) <= IDS_MAX
+
+    @settings(max_examples=120, deadline=None)
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+            lambda inner: (
+                st.lists(inner)
+                | st.dictionaries(st.sampled_from(["id", "task_id", "data", "result", "request_id"]), inner)
+                | inner.map(json.dumps)
+            ),
+        )
+    )
+    def test_json_of_any_form_is_searched(self, body: Any) -> None:
+        assert all(0 < len(each) <= 512 for each in ids_in(body))
+
+
+def kie(task_id: str, at_s: int, secret: str = "key-of-kie", **headers: str) -> Callback:
+    digest = hmac.new(secret.encode(), f"{task_id}.{at_s}".encode(), hashlib.sha256).digest()
+    signed = {"x-webhook-timestamp": str(at_s), "x-webhook-signature": base64.b64encode(digest).decode()}
+    return Callback(b"{}", signed | headers)
+
+
+class TestVerification:
+    @pytest.mark.parametrize("at_s", [NOW_S, NOW_S - 299, NOW_S + 299])
+    def test_kies_signature_is_over_the_task_and_the_time(self, at_s: int) -> None:
+        found = verified_ids(kie("t-1", at_s), ["t-1", "t-2"], CallbackScheme.KIE, "key-of-kie", NOW_S)
+        assert found == ["t-1"]
+
+    @pytest.mark.parametrize(
+        "callback",
+        [
+            kie("t-1", NOW_S - 301),
+            kie("t-1", NOW_S + 301),
+            kie("t-1", NOW_S, "another key"),
+            kie("t-2", NOW_S),
+            kie("t-1", NOW_S, **{"x-webhook-signature": "ключ\ud800"}),
+            kie("t-1", NOW_S, **{"x-webhook-timestamp": "now"}),
+            kie("t-1", NOW_S, **{"x-webhook-timestamp": "9" * 5000}),
+            Callback(b"{}", {}),
+        ],
+    )
+    def test_one_of_kie_that_is_wrong_verifies_nothing(self, callback: Callback) -> None:
+        assert verified_ids(callback, ["t-1"], CallbackScheme.KIE, "key-of-kie", NOW_S) == []
+
+    @pytest.mark.parametrize(
+        ("sent", "is_good"), [("the-secret", True), ("the-secre", False), ("", False), ("\ud800ü", False)]
+    )
+    def test_a_secret_in_a_header_is_compared(self, sent: str, is_good: bool) -> None:
+        callback = Callback(b"{}", {"x-webhook-secret": sent})
+        found = verified_ids(callback, ["t-1"], CallbackScheme.HEADER, "the-secret", NOW_S)
+        assert found == (["t-1"] if is_good else [])
+
+    def test_standard_webhooks_are_verified_as_their_own_library_signs_them(self) -> None:
+        callback = standard(b'{"id": "t-1"}')
+        assert verified_ids(callback, ["t-1"], CallbackScheme.STANDARD_WEBHOOKS, STANDARD_SECRET, NOW_S)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"webhook-id": "msg_2"},
+            {"webhook-id": ""},
+            {"webhook-id": "\ud800"},
+            {"webhook-timestamp": str(NOW_S + 1)},
+            {"webhook-timestamp": "-1"},
+            {"webhook-timestamp": ""},
+            {"webhook-signature": ""},
+            {"webhook-signature": "v1,"},
+            {"webhook-signature": "v1a,AAAA v2,BBBB"},
+        ],
+    )
+    def test_a_changed_one_verifies_nothing(self, change: dict[str, str]) -> None:
+        callback = standard(b'{"id": "t-1"}')
+        changed = Callback(callback.body, {**callback.headers, **change})
+        scheme = CallbackScheme.STANDARD_WEBHOOKS
+        assert verified_ids(changed, ["t-1"], scheme, STANDARD_SECRET, NOW_S) == []
+
+    def test_a_changed_body_or_an_old_one_verifies_nothing(self) -> None:
+        callback, scheme = standard(b'{"id": "t-1"}'), CallbackScheme.STANDARD_WEBHOOKS
+        changed = Callback(b'{"id": "t-2"}', callback.headers)
+        assert verified_ids(changed, ["t-2"], scheme, STANDARD_SECRET, NOW_S) == []
+        assert verified_ids(callback, ["t-1"], scheme, STANDARD_SECRET, NOW_S + 301) == []
+
+    def test_a_secret_that_is_none_of_standard_webhooks_is_refused(self) -> None:
+        with pytest.raises(InvalidInput) as caught:
+            check_callback_secret(CallbackScheme.STANDARD_WEBHOOKS, "no base64!")
+        assert caught.value.field == "callback_secret"
+        assert "no base64!" not in str(caught.value)
+        check_callback_secret(CallbackScheme.HEADER, "no base64!")
+
+
+def standard(body: bytes, at_s: int = NOW_S) -> Callback:
+    from datetime import UTC, datetime
+
+    moment = datetime.fromtimestamp(at_s, UTC)
+    signature = Webhook(STANDARD_SECRET).sign("msg_1", moment, body.decode())
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(at_s),
+        "webhook-signature": f"v1,x {signature}",
+    }
+    return Callback(body, headers)
