@@ -110,6 +110,7 @@ TABLES: dict[str, tuple[Any, str]] = {
     "StreamMarks": (StreamMarks, "ProviderStatesTable"),
     "ApiRequests": (ApiRequests, "ApiRequestsTable"),
     "CallbackHintsTable": (CallbackHintsTable, "CallbackHintsTable"),
+    "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
 }
 STATE = ProviderState(provider="gw")
 BEGUN = {
@@ -122,17 +123,6 @@ BEGUN = {
 }
 MY_REQUEST = Request("r", State.BEGUN, "me")
 ANSWER = Answer(201, {"task": "task-1"})
-
-
-def tasks_beside(requests: ApiRequests) -> TasksTable:
-    """The table of tasks, new and empty, by the client of the other one."""
-    if "TasksTable" in client("dynamodb").list_tables()["TableNames"]:
-        client("dynamodb").delete_table(TableName="TasksTable")
-    create_table("TasksTable")
-    return TasksTable(requests.table._client, "TasksTable")
-    "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
-}
-STATE = ProviderState(provider="gw")
 API_KEY = ApiKey("key-1", "shop", Scope.READ, "digest", created_at_ms=NOW_MS)
 API_KEY_ITEM = {
     "key_id": "key-1",
@@ -141,6 +131,14 @@ API_KEY_ITEM = {
     "digest": "digest",
     "created_at_ms": NOW_MS,
 }
+
+
+def tasks_beside(requests: ApiRequests) -> TasksTable:
+    """The table of tasks, new and empty, by the client of the other one."""
+    if "TasksTable" in client("dynamodb").list_tables()["TableNames"]:
+        client("dynamodb").delete_table(TableName="TasksTable")
+    create_table("TasksTable")
+    return TasksTable(requests.table._client, "TasksTable")
 
 
 def fail_a_trial(gates: CircuitsTable) -> Any:
