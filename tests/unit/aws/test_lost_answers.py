@@ -14,10 +14,10 @@ from tests.support.aws import Losing, client, create_table, items, losing_client
 from tests.support.tasks import KEY, NOW_MS, completed, ended, pending
 from tests.unit.aws.writes import others_that_write, writing_methods
 
-from tunehook.aws.api_requests import Answer, ApiRequests, Request, State, WaitingPlace
-from tunehook.aws.callback_hints import CallbackHintsTable, Hint
 from tunehook.api_keys import ApiKey, Scope
 from tunehook.aws.api_keys import ApiKeysTable
+from tunehook.aws.api_requests import Answer, ApiRequests, Request, State, WaitingPlace
+from tunehook.aws.callback_hints import CallbackHintsTable, Hint
 from tunehook.aws.circuits import CircuitsTable
 from tunehook.aws.deliveries import Claim, DeliveriesTable
 from tunehook.aws.leases import Leases, Position
