@@ -113,6 +113,17 @@ TABLES: dict[str, tuple[Any, str]] = {
     "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
 }
 STATE = ProviderState(provider="gw")
+    "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
+}
+STATE = ProviderState(provider="gw")
+API_KEY = ApiKey("key-1", "shop", Scope.READ, "digest", created_at_ms=NOW_MS)
+API_KEY_ITEM = {
+    "key_id": "key-1",
+    "name": "shop",
+    "scope": "read",
+    "digest": "digest",
+    "created_at_ms": NOW_MS,
+}
 BEGUN = {
     "request_id": "r",
     "state": "begun",
