@@ -113,9 +113,6 @@ TABLES: dict[str, tuple[Any, str]] = {
     "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
 }
 STATE = ProviderState(provider="gw")
-    "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
-}
-STATE = ProviderState(provider="gw")
 API_KEY = ApiKey("key-1", "shop", Scope.READ, "digest", created_at_ms=NOW_MS)
 API_KEY_ITEM = {
     "key_id": "key-1",
@@ -134,14 +131,6 @@ BEGUN = {
 }
 MY_REQUEST = Request("r", State.BEGUN, "me")
 ANSWER = Answer(201, {"task": "task-1"})
-API_KEY = ApiKey("key-1", "shop", Scope.READ, "digest", created_at_ms=NOW_MS)
-API_KEY_ITEM = {
-    "key_id": "key-1",
-    "name": "shop",
-    "scope": "read",
-    "digest": "digest",
-    "created_at_ms": NOW_MS,
-}
 
 
 def tasks_beside(requests: ApiRequests) -> TasksTable:
