@@ -22,7 +22,7 @@ WAIT_MAX_S: Final = 25
 """An HTTP API gives a function 30 s."""
 
 _MOMENT: Final = {"format": "date-time"}
-_FORMATS: Final = {"enum": [each.value for each in Format]}
+_FORMATS: Final = {"enum": [*(each.value for each in Format), None]}
 _EVENTS: Final = {"items": {"type": "string", "enum": [each.value for each in SUBSCRIBABLE]}}
 
 

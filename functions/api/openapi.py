@@ -90,9 +90,8 @@ def _object(**properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _page(name: str, schema: str) -> dict[str, Any]:
-    return _object(
-        **{name: {"type": "array", "items": _ref(schema)}, "next_cursor": {"type": ["string", "null"]}}
-    )
+    listed: dict[str, Any] = {name: {"type": "array", "items": _ref(schema)}}
+    return _object(**listed, next_cursor={"type": ["string", "null"]})
 
 
 _MOMENT: Final = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]}
@@ -373,11 +372,7 @@ def _of_text(schema: Mapping[str, Any]) -> dict[str, Any]:
     for each in schema.get("anyOf", ()):
         if each != {"type": "null"}:
             told = each | told
-    whole = {
-        name: int(each) if isinstance(each, float) and each.is_integer() else each
-        for name, each in told.items()
-    }
-    return {name: each for name, each in whole.items() if (name, each) != ("default", None)}
+    return {name: each for name, each in told.items() if (name, each) != ("default", None)}
 
 
 def _problem_statuses(
@@ -559,7 +554,19 @@ def _webhook(kind: str) -> Data:
 
 def text_of(made: Mapping[str, Any]) -> str:
     """Return the document as it is kept."""
-    return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(_whole_numbers(made), indent=2, ensure_ascii=False) + "\n"
+
+
+def _whole_numbers(value: Any) -> Any:
+    """Return JSON values in which a bound of 100 is not 100.0, as Powertools' models make it."""
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case dict():
+            return {name: _whole_numbers(each) for name, each in value.items()}
+        case list():
+            return [_whole_numbers(each) for each in value]
+    return value
 
 
 def main() -> None:

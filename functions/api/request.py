@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.event_handler.router import Router
+from aws_lambda_powertools.event_handler.api_gateway import Router
 
 from api.problems import CONTENT_TYPE, Problem, invalid
 from tunehook.api_keys import Scope
@@ -41,6 +41,11 @@ class Call:
     def context(self) -> dict[str, Any]:
         """Return what a resolver appends to its context, so that `call_of` finds it."""
         return {_CALL: self}
+
+
+def new_router() -> Router:
+    """Return what the routes of a module are registered with."""
+    return Router()  # type: ignore[no-untyped-call]
 
 
 def call_of(router: Router) -> Call:

@@ -18,7 +18,6 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.api_gateway import Route
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
-from aws_lambda_powertools.utilities.data_classes.common import CaseInsensitiveDict
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from api.problems import Problem, invalid, problem_of
@@ -133,9 +132,7 @@ def _answer(
     path = str(event["rawPath"]).encode("utf-8", "replace").decode().replace("%25", "%")
     route = _find(method, path)
     asked.route = f"{method} {route.path}"
-    headers = CaseInsensitiveDict(
-        {str(name): _text(value) for name, value in (event.get("headers") or {}).items()}
-    )
+    headers = {str(name).lower(): _text(value) for name, value in (event.get("headers") or {}).items()}
     asked.key_id, scope = _caller(event)
     call = (
         Call(stack(), asked.key_id, scope, lambda: context.get_remaining_time_in_millis() / 1000)
@@ -156,7 +153,7 @@ def _answer(
         "requestContext": {**event["requestContext"], "stage": "$default"},
     }
     api = resolver()
-    api.append_context(**(call.context() if call else {}))
+    api.append_context(**(call.context() if call else {}))  # type: ignore[no-untyped-call]
     return api.resolve(plain, context)
 
 
@@ -177,7 +174,7 @@ def _caller(event: Mapping[str, Any]) -> tuple[str, Scope | None]:
     authorizer = event["requestContext"].get("authorizer") or {}
     said = authorizer.get("lambda") or {}
     try:
-        return str(said.get("key_id") or ""), Scope(said.get("scope"))
+        return str(said.get("key_id") or ""), Scope(str(said.get("scope")))
     except ValueError:
         return "", None
 

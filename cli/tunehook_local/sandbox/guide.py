@@ -90,6 +90,11 @@ def _guide(places: Places, scenario: Scenario) -> Iterator[str]:
     for line in task_lines(scenario):
         yield f"  {line}"
     yield ""
+    yield "A task that is submitted there with a callback URL (`notify_hook`, `callBackUrl` ...) calls it back:"
+    yield ""
+    yield f"  tunehook providers callback-url {Kind.SUNO}"
+    yield f"  curl {places.url}/control/callbacks"
+    yield ""
     yield f"Send webhooks to {places.receiver_url('<any name>')}, and look at them:"
     yield ""
     yield f"  tunehook subscribe {places.receiver_url('inbox')}"

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from tunehook.times import iso
 from tunehook_local.sandbox.answer_sequence import AnswerSequence, stable_fraction
+from tunehook_local.sandbox.callback_forms import CallbackForm, Wanted
 from tunehook_local.sandbox.model import Kind, Phase
 from tunehook_local.sandbox.scenario import FirstRules, Scenario, TaskRule
 from tunehook_local.sandbox.scripted_answers import ScriptedAnswer, TaskAnswer
@@ -83,12 +84,27 @@ class ReceivedRequest:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedSubmission:
-    """A submission that a provider has taken: the fields of its body, and the URL to call back, if it has one."""
+    """A submission that a provider has taken, and the fields of its body."""
 
     kind: Kind
     task_id: str
     fields: dict[str, Any]
-    callback_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SentCallback:
+    """One attempt to call a callback URL; `status` is None where no answer came. The URL, a secret, is not kept."""
+
+    at: datetime
+    kind: Kind
+    task_id: str
+    form: CallbackForm
+    moment: str
+    attempt: int
+    status: int | None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self) | {"at": iso(self.at)}
 
 
 @dataclass(slots=True, eq=False)
@@ -99,6 +115,7 @@ class Task:
     task_id: str
     rule: TaskRule
     submitted_at: datetime
+    callback: Wanted | None = field(default=None, repr=False)
     updated_at: datetime = field(init=False)
     """When the answer that was given last began to hold; when it was given, where that depends on the queries."""
     polled_at: list[datetime] = field(init=False, default_factory=list)
@@ -153,13 +170,20 @@ class Ledger:
         self._received: list[ReceivedRequest] = []
         self._submitted: list[ReceivedSubmission] = []
         self._times: Counter[tuple[str, str]] = Counter()
+        self._sent: list[SentCallback] = []
 
     def create_task(
-        self, kind: Kind, task_id: str, *, rule: TaskRule | None = None, age_s: float = 0
+        self,
+        kind: Kind,
+        task_id: str,
+        *,
+        rule: TaskRule | None = None,
+        age_s: float = 0,
+        callback: Wanted | None = None,
     ) -> Task:
         """Let a task begin now or `age_s` seconds ago, by the scenario or its own `rule`, in place of its namesake."""
         rule = rule or self.scenario.task_rule(kind, task_id) or _UNKNOWN_TASK
-        task = Task(kind, task_id, rule, self.clock() - timedelta(seconds=age_s))
+        task = Task(kind, task_id, rule, self.clock() - timedelta(seconds=age_s), callback)
         self._tasks[kind, task_id] = task
         return task
 
@@ -168,8 +192,8 @@ class Ledger:
         kind: Kind,
         task_id: str,
         fields: dict[str, Any],
-        callback_url: str | None,
         *,
+        callback: Wanted | None = None,
         is_lyrics: bool = False,
     ) -> Task:
         """Let a task begin that was submitted; the rule is that of the title in its `fields`, where it has one."""
@@ -177,8 +201,8 @@ class Ledger:
         rule = self.scenario.task_rule(kind, title if isinstance(title, str) and title else task_id)
         if rule is not None and is_lyrics:
             rule = rule.model_copy(update={"lyrics": True})
-        task = self.create_task(kind, task_id, rule=rule)
-        self._submitted.append(ReceivedSubmission(kind, task_id, fields, callback_url))
+        task = self.create_task(kind, task_id, rule=rule, callback=callback)
+        self._submitted.append(ReceivedSubmission(kind, task_id, fields))
         return task
 
     def submitted(self, kind: Kind | None = None) -> list[ReceivedSubmission]:
@@ -189,6 +213,16 @@ class Ledger:
         task = self._tasks.get((kind, task_id)) or self.create_task(kind, task_id)
         task.polled_at.append(self.clock())
         return task
+
+    def is_forgotten(self, task: Task) -> bool:
+        """Return whether another has taken the place of a task, or all was forgotten."""
+        return self._tasks.get((task.kind, task.task_id)) is not task
+
+    def add_sent(self, callback: SentCallback) -> None:
+        self._sent.append(callback)
+
+    def sent(self, task_id: str | None = None) -> list[SentCallback]:
+        return [each for each in list(self._sent) if task_id in (None, each.task_id)]
 
     def tasks(self, kind: Kind) -> list[Task]:
         own = [task for task in list(self._tasks.values()) if task.kind is kind]

@@ -63,7 +63,7 @@ def submitted(task_id: str, now: datetime) -> PlainResponse:
 
 
 def refused(now: datetime) -> PlainResponse:
-    """Return the answer to a submission that asks for nothing."""
+    """Return the answer to a submission that cannot be read, or asks for nothing."""
     return _envelope(now, 4001, "prompt, tags or gpt_description_prompt is required")
 
 
@@ -72,6 +72,7 @@ def _summary(snapshot: TaskSnapshot) -> dict[str, Any]:
         "id": snapshot.task_id,
         "status": _STATUSES[snapshot.phase] if snapshot.word is None else snapshot.word,
         "created_at": to_ms(snapshot.submitted_at),
+        **snapshot.echo,
     }
     if snapshot.phase is Phase.FAILED:
         data["error"] = snapshot.reason

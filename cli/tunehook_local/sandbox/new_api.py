@@ -25,7 +25,7 @@ def not_found() -> PlainResponse:
 
 
 def refused() -> PlainResponse:
-    """Return the answer to a submission that asks for nothing, or for what the gateway does not know."""
+    """Return the answer to a submission that cannot be read, or asks for nothing that the gateway knows."""
     return json_response({"code": "invalid_request", "message": "prompt is required", "data": None}, 400)
 
 
@@ -49,4 +49,5 @@ def task(
         "finish_time": 0 if snapshot.ended_at is None else int(snapshot.ended_at.timestamp()),
         "progress": _PROGRESS[snapshot.phase],
         "data": clips or None,
+        **snapshot.echo,
     }

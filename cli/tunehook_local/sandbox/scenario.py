@@ -28,8 +28,9 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from tunehook.errors import InvalidInput
 from tunehook.validation import first_problem
+from tunehook_local.sandbox.callback_forms import CallbackForm
 from tunehook_local.sandbox.model import Kind, Song
-from tunehook_local.sandbox.scripted_answers import ScriptedAnswer, Strict, TaskAnswer
+from tunehook_local.sandbox.scripted_answers import ScriptedAnswer, Seconds, Strict, TaskAnswer
 
 DEMO_SCENARIO = Path(__file__).with_name("scenarios") / "demo.toml"
 KINDS_SCENARIO = DEMO_SCENARIO.with_name("kinds.toml")
@@ -51,6 +52,21 @@ def _in_order(answers: tuple[A, ...], *, last_holds: bool) -> tuple[A, ...]:
     return answers
 
 
+class CallbackRule(Strict):
+    """How the callbacks of a submitted task are sent, if its submission names a URL.
+
+    `form` is whose they are, by default that of the field that named the URL (see `callback_forms`). `secret` signs
+    them where the form has a signature: text, or ``whsec_`` and base64 for ``replicate``. Each is sent `times` times,
+    after `delay_s`; `lost` ones are never sent.
+    """
+
+    form: CallbackForm | None = None
+    secret: str = ""
+    times: Annotated[int, Field(ge=1, le=100)] = 1
+    delay_s: Seconds = 0
+    lost: bool = False
+
+
 class TaskRule(Strict):
     """How the tasks whose id matches behave.
 
@@ -66,6 +82,7 @@ class TaskRule(Strict):
     lyrics: bool = False
     signed: bool = False
     assets_url: Annotated[str, Field(pattern=r"^https?://\S*[^\s/]$")] | None = None
+    callbacks: CallbackRule = CallbackRule()
     answers: Annotated[
         tuple[TaskAnswer, ...], Field(min_length=1), AfterValidator(partial(_in_order, last_holds=True))
     ]

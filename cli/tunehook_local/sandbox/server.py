@@ -13,6 +13,8 @@ from typing import Any, Self
 from aiohttp import web
 
 from tunehook_local.sandbox.asset_host import add_asset_routes
+from tunehook_local.sandbox.callback_forms import CallbackForm, Wanted
+from tunehook_local.sandbox.callback_sender import CallbackSender
 from tunehook_local.sandbox.control_api import add_control_routes
 from tunehook_local.sandbox.guide import add_guide_route, api_key, guide
 from tunehook_local.sandbox.ledger import (
@@ -20,6 +22,7 @@ from tunehook_local.sandbox.ledger import (
     Ledger,
     ReceivedRequest,
     ReceivedSubmission,
+    SentCallback,
     TaskRecord,
     utc_now,
 )
@@ -34,15 +37,15 @@ from tunehook_local.sandbox.webhook_receiver import add_receiver_routes
 _SHUTDOWN_S = 0.5
 
 
-def make_app(ledger: Ledger, on_request: OnRequest | None = None) -> web.Application:
+def make_app(ledger: Ledger, sender: CallbackSender, on_request: OnRequest | None = None) -> web.Application:
     """Return the application; `on_request` is called with each request once it is answered."""
     noted = [] if on_request is None else [noting(on_request, ledger.clock)]
     app = web.Application(middlewares=[*noted, ignore_disconnects])
     add_provider_routes(app, ledger)
-    add_submit_routes(app, ledger)
+    add_submit_routes(app, ledger, sender)
     add_asset_routes(app, ledger)
     add_receiver_routes(app, ledger)
-    add_control_routes(app, ledger)
+    add_control_routes(app, ledger, sender)
     return app
 
 
@@ -68,10 +71,14 @@ class Sandbox:
         """Once the server runs, the one it is bound to."""
         self._on_request = on_request
         self._runner: web.AppRunner | None = None
+        self._sender: CallbackSender | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
         # Without handler_cancellation an answer that hangs would outlive the client that gave up on it.
-        app = make_app(self.ledger, self._on_request)
+        self._loop = asyncio.get_running_loop()
+        self._sender = CallbackSender(self.ledger, lambda: f"{self.url}/assets")
+        app = make_app(self.ledger, self._sender, self._on_request)
         add_guide_route(app, self, self.ledger.scenario)
         self._runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S
@@ -86,6 +93,8 @@ class Sandbox:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._sender is not None:
+            await self._sender.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -105,13 +114,27 @@ class Sandbox:
     def submitted(self, kind: Kind | str | None = None) -> list[ReceivedSubmission]:
         return self.ledger.submitted(None if kind is None else Kind(kind))
 
+    def sent_callbacks(self, task_id: str | None = None) -> list[SentCallback]:
+        """Return the attempts to call the callback URLs of a task, or of all."""
+        return self.ledger.sent(task_id)
+
     def task_records(self, kind: Kind | str | None = None) -> list[TaskRecord]:
         return [record for record in self.ledger.task_records() if kind in (None, record.kind)]
 
     def create_task(
-        self, kind: Kind | str, task_id: str, *, rule: TaskRule | None = None, age_s: float = 0
+        self,
+        kind: Kind | str,
+        task_id: str,
+        *,
+        rule: TaskRule | None = None,
+        age_s: float = 0,
+        callback_url: str | None = None,
     ) -> None:
-        self.ledger.create_task(Kind(kind), task_id, rule=rule, age_s=age_s)
+        """Let a task begin, as if it had been submitted, with callbacks where it has a URL for them."""
+        callback = None if callback_url is None else Wanted(callback_url, CallbackForm.TASK)
+        task = self.ledger.create_task(Kind(kind), task_id, rule=rule, age_s=age_s, callback=callback)
+        if callback is not None and self._loop is not None and self._sender is not None:
+            self._loop.call_soon_threadsafe(self._sender.watch, task)
 
     def guide(self) -> str:
         """Return what there is, with commands that can be pasted."""

@@ -1,6 +1,7 @@
 """The routes by which tasks are submitted: an id of the provider's own form, and what it is to call back.
 
-The song's title stands for the task's id in a scenario's patterns: with the title ``demo-failure`` it fails.
+The song's title stands for the task's id in a scenario's patterns: with the title ``demo-failure`` it fails. A task id
+in the body becomes that of the new task.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 import secrets
 import string
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
 from tunehook_local.sandbox import musicmint, new_api, qhaigc
+from tunehook_local.sandbox.callback_forms import wanted_callback
+from tunehook_local.sandbox.callback_sender import CallbackSender
 from tunehook_local.sandbox.ledger import Ledger, Task
 from tunehook_local.sandbox.model import Kind
 from tunehook_local.sandbox.plain_response import PlainResponse
@@ -33,20 +36,10 @@ _CALLS: Final[Mapping[Kind, frozenset[str]]] = {
     Kind.QHAIGC: frozenset({"generations"}),
     Kind.SUNO: frozenset({"music", "lyrics"}),
 }
-_WISHES: Final = (
-    "prompt",
-    "gpt_description_prompt",
-    "tags",
-    "topics",
-    "keyword",
-    "continue_clip_id",
-    "clip_id",
-)
-_CALLBACKS: Final = ("callback_url", "notify_hook", "callBackUrl")
 _LETTERS: Final = string.ascii_letters + string.digits
 
 
-def add_submit_routes(app: web.Application, ledger: Ledger) -> None:
+def add_submit_routes(app: web.Application, ledger: Ledger, sender: CallbackSender) -> None:
     """Put the paths of submissions, each below its provider's prefix, into `app`."""
 
     def submit(kind: Kind) -> Handler:
@@ -58,7 +51,7 @@ def add_submit_routes(app: web.Application, ledger: Ledger) -> None:
                 return await respond(request, unauthorised(kind, now))
             call = request.match_info["call"]
             fields = body if isinstance(body, dict) else {}
-            if call not in _CALLS[kind] or not any(fields.get(name) for name in _WISHES):
+            if call not in _CALLS[kind] or not fields or fields.get("prompt") == "":
                 remark(request, f"{kind}: refused")
                 return await respond(request, _refused(kind, ledger))
             answer = ledger.take("submissions", kind)
@@ -66,7 +59,11 @@ def add_submit_routes(app: web.Application, ledger: Ledger) -> None:
                 remark(request, f"{kind}: answered by the scenario")
                 return await respond(request, PlainResponse(), answer)
             is_lyrics = call == "lyrics" or "/lyrics/" in request.path
-            task = ledger.submit(kind, _new_id(kind), fields, _callback_url(fields), is_lyrics=is_lyrics)
+            named = fields.get("task_id")
+            task_id = named if isinstance(named, str) and named else _new_id(kind)
+            callback = wanted_callback(fields)
+            task = ledger.submit(kind, task_id, fields, callback=callback, is_lyrics=is_lyrics)
+            sender.watch(task)
             remark(request, f"{kind} {task.task_id}: submitted")
             return await respond(request, _accepted(task), answer)
 
@@ -81,11 +78,6 @@ def _new_id(kind: Kind) -> str:
     if kind is Kind.SUNO:
         return "task_" + "".join(secrets.choice(_LETTERS) for _ in range(32))
     return secrets.token_hex(12 if kind is Kind.MUSICMINT else 16)
-
-
-def _callback_url(fields: Mapping[str, Any]) -> str | None:
-    given = (fields.get(name) for name in _CALLBACKS)
-    return next((url for url in given if isinstance(url, str) and url), None)
 
 
 def _accepted(task: Task) -> PlainResponse:

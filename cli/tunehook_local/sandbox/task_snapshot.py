@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from tunehook_local.sandbox.clips import Clip
 from tunehook_local.sandbox.model import Kind, Phase, Song
@@ -22,7 +23,8 @@ class TaskSnapshot:
     """What one answer says of one task, all times in UTC.
 
     `word` is the status word that the scenario wants instead of the provider's usual one. `reason` is empty unless the
-    task failed, `ended_at` is None while it runs. `lyrics` tasks make a text instead of clips.
+    task failed, `ended_at` is None while it runs. `lyrics` tasks make a text instead of clips. `echo` is what a
+    provider repeats of the submission in each answer.
     """
 
     task_id: str
@@ -38,6 +40,7 @@ class TaskSnapshot:
     updated_at: datetime
     now: datetime
     ended_at: datetime | None
+    echo: Mapping[str, Any] = field(default_factory=dict)
 
 
 def snapshot_of(task: Task, answer: TaskAnswer, now: datetime, assets_url: str) -> TaskSnapshot:
@@ -59,4 +62,12 @@ def snapshot_of(task: Task, answer: TaskAnswer, now: datetime, assets_url: str) 
         updated_at=task.updated_at,
         now=now,
         ended_at=task.ended_at(now),
+        echo=_echo(task),
     )
+
+
+def _echo(task: Task) -> dict[str, Any]:
+    if task.callback is None:
+        return {}
+    hook = {"endpoint": task.callback.url, "secret": task.rule.callbacks.secret or task.callback.secret}
+    return {"notify_hook": task.callback.url, "config": {"webhook_config": hook}}

@@ -6,10 +6,9 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
-from aws_lambda_powertools.event_handler.router import Router
 
 from api.models import PAGE_DEFAULT, Cursor, DeliveryId, Limit, Since, moment_ms
-from api.request import Call, call_of, reply
+from api.request import Call, call_of, new_router, reply
 from tunehook.aws.deliveries import Redelivery
 from tunehook.aws.table import HASH_KEY_MAX_BYTES
 from tunehook.errors import Conflict, NotFound
@@ -17,7 +16,7 @@ from tunehook.operations import deliveries
 from tunehook.operations.documents import delivery_document
 from tunehook.tasks import TASK_ID_MAX_LENGTH
 
-router = Router()
+router = new_router()
 
 
 @router.get(

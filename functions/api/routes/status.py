@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.event_handler.router import Router
 
 from api.models import Since, moment_ms
-from api.request import call_of, reply
+from api.request import call_of, new_router, reply
 from tunehook.operations.documents import with_moments
 from tunehook.operations.status import read_status
 from tunehook.times import now_ms
 
-router = Router()
+router = new_router()
 
 DOCUMENT: Final = Path(__file__).parents[1] / "openapi.json"
 _DAY_MS: Final = 24 * 3600 * 1000

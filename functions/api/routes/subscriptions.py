@@ -9,7 +9,6 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
-from aws_lambda_powertools.event_handler.router import Router
 
 from api.models import (
     GRACE_DEFAULT_S,
@@ -24,7 +23,7 @@ from api.models import (
     SubscriptionId,
     moment_ms,
 )
-from api.request import Call, call_of, reply
+from api.request import Call, call_of, new_router, reply
 from tunehook.aws.table import HASH_KEY_MAX_BYTES
 from tunehook.errors import Conflict, InvalidInput, NotFound
 from tunehook.operations import deliveries, subscriptions
@@ -37,7 +36,7 @@ from tunehook.operations.documents import (
 from tunehook.operations.subscriptions import SubscriptionView
 from tunehook.times import now_ms
 
-router = Router()
+router = new_router()
 
 Again = Annotated[
     Literal["true", "false"],

@@ -8,7 +8,6 @@ from secrets import token_hex
 from typing import Annotated, Any, Final, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
-from aws_lambda_powertools.event_handler.router import Router
 
 from api.idempotency import answered_once
 from api.models import (
@@ -25,7 +24,7 @@ from api.models import (
     TaskId,
     moment_ms,
 )
-from api.request import Call, call_of, reply
+from api.request import Call, call_of, new_router, reply
 from tunehook.api_keys import Scope
 from tunehook.aws.api_requests import Answer
 from tunehook.aws.error_messages import is_denied
@@ -43,7 +42,7 @@ from tunehook.operations.task_view import TaskView
 from tunehook.tasks import PROVIDER_MAX_LENGTH, TASK_ID_MAX_LENGTH, Status
 from tunehook.times import now_ms
 
-router = Router()
+router = new_router()
 
 PROVIDER_KNOWN_MS: Final = 60_000
 """For how long a provider that was configured is taken to be still."""
