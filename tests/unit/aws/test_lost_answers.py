@@ -108,6 +108,7 @@ TABLES: dict[str, tuple[Any, str]] = {
     "SecretVersionsTable": (SecretVersionsTable, "SecretVersionsTable"),
     "ProviderStates": (ProviderStates, "ProviderStatesTable"),
     "StreamMarks": (StreamMarks, "ProviderStatesTable"),
+    "ApiRequests": (ApiRequests, "ApiRequestsTable"),
     "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
     "ApiRequests": (ApiRequests, "ApiRequestsTable"),
     "CallbackHintsTable": (CallbackHintsTable, "CallbackHintsTable"),

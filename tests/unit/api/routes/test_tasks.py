@@ -261,7 +261,7 @@ class TestReading:
             assert api("GET", path).json["task_id"] == task_id
 
     def test_any_id_works_as_a_parameter_on_every_route(self, api: Api) -> None:
-        for task_id in ("a/b", "results", "..", "50%", "音乐+ "[:3], "/"):
+        for task_id in ("a/b", "results", "..", "50%", "音乐+", "/"):
             put_task(task_id)
             query = {"task_id": task_id}
             assert api("GET", "/v1/tasks/suno", query=query).json["task_id"] == task_id
