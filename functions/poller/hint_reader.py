@@ -213,5 +213,5 @@ def _is_ripe(hint: Hint, now_ms: int) -> bool:
     return hint.take_in_at_ms is None or hint.take_in_at_ms <= now_ms
 
 
-def _read(of_shard: Callable[..., list[Hint]], shard: int, consistent: bool) -> list[Hint]:  # noqa: FBT001
+def _read(of_shard: Callable[..., list[Hint]], shard: int, consistent: bool) -> list[Hint]:
     return of_shard(shard, consistent=consistent)

@@ -37,8 +37,8 @@ class ScheduledTask:
 
     `poll` identifies the group of tasks that are polled together, which `is_overdue_poll` if that began after the
     deadline. The last outcome came at `polled_at_ms`, the last one that says how the task stands at `answered_at_ms`;
-    both are 0 before the first of this pass. The last question began at `asked_at_ms`. `hint` is the provider's callback
-    that waits for a question, or for the answer of one that began when `asked_for` was the hint.
+    both are 0 before the first of this pass. The last question began at `asked_at_ms`. `hint` is the provider's
+    callback that waits for a question, or for the answer of one that began when `asked_for` was the hint.
     """
 
     task: WorkItem
@@ -200,9 +200,7 @@ class PollScheduler:
         )
 
     def _first_due_ms(self, entry: ScheduledTask) -> int:
-        """A task is due at once if it is new, overdue or called back about, or the poller before may not have polled it,
-        being behind.
-        """
+        """A task is due at once if it is new, overdue or called back about, or the poller before was behind with it."""
         task = entry.task
         if (
             entry.hint is not None

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 logger = Logger(child=True)
 
 RESERVED_THREADS = 12
-"""The threads that read the work index and the hints and renew the lease, which no outage of anything else makes wait."""
+"""The threads that read work and hints and renew the lease, which no outage of anything else makes wait."""
 
 THREADS = CONNECTIONS - RESERVED_THREADS
 """The other threads: together as many as may call AWS at once."""

@@ -69,7 +69,7 @@ class TakeIn:
                 return False
             polls = provider.poll_many((hint.key.task_id,))
             async with aclosing(polls) as outcomes:
-                outcome = [outcome async for _, outcome in outcomes][0]
+                _, outcome = await anext(outcomes)
             self.metrics.polled(provider.name, outcome.name)
             is_confirmed = _is_confirmed(outcome)
             logger.info(

@@ -53,6 +53,9 @@ ENDED = NEW | {
     "since_ms": NOW_MS,
     "event_id": event_id_of(KEY, Status.COMPLETED, NOW_MS),
 }
+TAKEN = PENDING | {"taken_in": True}
+HOOKED = check_request(NEW | {"notify_hook": "https://receiver.example/hook"}, NetworkPolicy.PUBLIC)
+ADOPTED = PENDING | {"notify_hook": "https://receiver.example/hook", "notify_format": "standard"}
 DELIVERY = new_delivery(
     event_id="evt_1",
     subscription_id="sub",
@@ -185,6 +188,13 @@ CASES = [
         Start.BEGUN,
     ),
     Case("TasksTable.take_in", None, lambda tasks: tasks.take_in(KEY)),
+    Case("TasksTable.adopt", TAKEN, lambda tasks: tasks.adopt(HOOKED, NOW_MS), ADOPTED, "pending"),
+    Case(
+        "TasksTable.restore",
+        NEW,
+        lambda tasks: tasks.restore(KEY, NEW, ENDED | {"taken_in": True}, None),
+        Start.BEGUN,
+    ),
     Case("TasksTable.note", PENDING, lambda tasks: tasks.note(pending(), {"phase": "x", "last_error": None})),
     Case("TasksTable.end", PENDING, lambda tasks: tasks.end(pending(), completed()), ended(metadata={})),
     Case("TasksTable.cancel", NEW, lambda tasks: tasks.cancel(KEY, NOW_MS).done, what="new"),

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 from tests.support.aws import client
+from tests.unit.cli.conftest import MASTER_SECRET
 
+from tunehook.callbacks import is_token
 from tunehook.operations import providers as operations
 from tunehook.operations.probe import Probe, advise
 from tunehook.providers.config import parse_providers
@@ -364,3 +366,87 @@ def test_remove_asks_on_a_terminal_and_names_what_waits(
     assert "Remove the provider my-gw (no task waits for it; its key is not kept)?" in result.stderr
     assert tunehook("providers", "remove", "my-gw", "--yes").exit_code == 0
     assert providers() == {}
+
+
+class TestCallbacks:
+    SECRET = "the-secret-of-the-callbacks"
+
+    def test_the_url_is_the_apis_and_its_token_opens_it(self, tunehook: Any, providers: Providers) -> None:
+        providers(json.dumps({"my-gw": ENTRY}))
+        result = tunehook("providers", "callback-url", "my-gw")
+        assert (result.exit_code, result.stderr) == (0, "")
+        head, _, token = result.stdout.strip().rpartition("/")
+        assert head.endswith("/v1/callbacks/my-gw")
+        assert head.startswith("https://")
+        assert is_token(token, MASTER_SECRET, "my-gw", 1)
+
+    def test_a_rotated_one_is_another_and_the_entry_says_which(
+        self, tunehook: Any, providers: Providers
+    ) -> None:
+        others = {"broken": {"kind": "nope"}}
+        providers(json.dumps({"my-gw": ENTRY} | others))
+        before = json.loads(tunehook("providers", "callback-url", "my-gw", "--json").stdout)
+        after = json.loads(tunehook("providers", "callback-url", "my-gw", "--rotate", "--json").stdout)
+        assert (before["rotated"], after["rotated"]) == (False, True)
+        assert before["callback_url"] != after["callback_url"]
+        assert providers() == {"my-gw": ENTRY | {"callback_version": 2}} | others
+        assert is_token(after["callback_url"].rpartition("/")[2], MASTER_SECRET, "my-gw", 2)
+
+    def test_one_that_is_not_configured_has_none(self, tunehook: Any, providers: Providers) -> None:
+        providers("{}")
+        for options in ((), ("--rotate",)):
+            result = tunehook("providers", "callback-url", "my-gw", *options)
+            assert (result.exit_code, result.stdout) == (2, "")
+            assert result.stderr == "tunehook: name: no provider my-gw is configured\n"
+        assert providers() == {}
+
+    def test_a_secret_and_a_scheme_are_stored_and_shown_masked(
+        self, tunehook: Any, providers: Providers
+    ) -> None:
+        options = ("--callback-scheme", "header", "--callback-secret", "-")
+        result = tunehook(*SET, "--api-key", KEY, *options, input=f"{self.SECRET}\n")
+        assert (result.exit_code, result.stderr) == (0, "")
+        signed = {"callback_scheme": "header", "callback_secret": self.SECRET}
+        assert providers()["my-gw"] == ENTRY | signed
+        listed = tunehook("providers", "list").stdout
+        assert "callbacks by header ****acks" in listed
+        (shown,) = json.loads(tunehook("providers", "list", "--json").stdout)
+        assert (shown["callback_scheme"], shown["callback_version"]) == ("header", 1)
+        assert self.SECRET not in f"{listed}{shown}{result.stdout}"
+
+    def test_the_secret_may_come_from_the_environment(self, tunehook: Any, providers: Providers) -> None:
+        env = {"TUNEHOOK_CALLBACK_SECRET": self.SECRET}
+        assert tunehook(*SET, "--api-key", KEY, "--callback-scheme", "kie", env=env).exit_code == 0
+        assert providers()["my-gw"]["callback_secret"] == self.SECRET
+
+    def test_other_fields_are_changed_without_it_and_none_takes_it_away(
+        self, tunehook: Any, providers: Providers
+    ) -> None:
+        signed = {"callback_scheme": "kie", "callback_secret": self.SECRET}
+        providers(json.dumps({"my-gw": ENTRY | signed}))
+        assert tunehook("providers", "set", "my-gw", "--max-concurrency", "3").exit_code == 0
+        assert providers()["my-gw"] == ENTRY | signed | {"max_concurrency": 3}
+        assert tunehook("providers", "set", "my-gw", "--callback-scheme", "none").exit_code == 0
+        assert providers()["my-gw"] == ENTRY | {"max_concurrency": 3}
+
+    @pytest.mark.parametrize(
+        ("options", "problem"),
+        [
+            (("--callback-scheme", "kie"), "callback_secret: is needed"),
+            (("--callback-secret", SECRET), "callback_scheme: is needed"),
+            (("--callback-scheme", "x", "--callback-secret", SECRET), "callback_scheme: "),
+            (
+                ("--callback-scheme", "standard-webhooks", "--callback-secret", SECRET),
+                "callback_secret: is not whsec_",
+            ),
+        ],
+    )
+    def test_what_does_not_belong_together_is_refused_by_its_field(
+        self, tunehook: Any, providers: Providers, options: tuple[str, ...], problem: str
+    ) -> None:
+        providers("{}")
+        result = tunehook(*SET, "--api-key", KEY, *options)
+        assert result.exit_code == 2
+        assert result.stderr.startswith(f"tunehook: {problem}")
+        assert self.SECRET not in result.stderr
+        assert providers() == {}

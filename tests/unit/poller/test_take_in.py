@@ -16,6 +16,7 @@ from tunehook.aws.tasks import TasksTable
 
 pytestmark = pytest.mark.usefixtures("aws")
 
+
 def missing(_: str) -> Answer:
     return httpx.Response(404, json={"code": 404, "message": "task not found"})
 
@@ -141,9 +142,7 @@ def test_only_the_pass_that_holds_the_lease_asks() -> None:
 def test_two_passes_at_once_ask_once() -> None:
     world = World()
     world.call_back_unknown(after_s=0)
-    world.run_together(
-        world.shard_pass("a").run(take_over=True), world.shard_pass("b").run(take_over=True)
-    )
+    world.run_together(world.shard_pass("a").run(take_over=True), world.shard_pass("b").run(take_over=True))
     assert len(world.asked) == 1
 
 

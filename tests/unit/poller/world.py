@@ -103,12 +103,12 @@ class World:
         """Leave the hint of a callback about a task of the table."""
         self.hints.put(0, TaskKey(task_id, provider), self.clock())
 
-    def call_back_unknown(self, task_id: str = "task-1", provider: str = "gw", *, after_s: float = 60) -> bool:
+    def call_back_unknown(
+        self, task_id: str = "task-1", provider: str = "gw", *, after_s: float = 60
+    ) -> bool:
         """Leave the hint of a callback about a task that is not in the table."""
         now_ms = self.clock()
-        return self.hints.put_unknown(
-            0, TaskKey(task_id, provider), now_ms, now_ms + round(after_s * 1000)
-        )
+        return self.hints.put_unknown(0, TaskKey(task_id, provider), now_ms, now_ms + round(after_s * 1000))
 
     def hinted(self) -> list[str]:
         """The tasks whose hints are left."""

@@ -56,8 +56,8 @@ class ProviderState:
 
     `accepted_key` is the digest of the key that it has accepted last; the `pause` is the latest, which may be over;
     `refresh_every_ms` is the interval at which the provider refreshes its own database, where that is known.
-    `ends_called_back` is how many of its last tasks ended by a callback in a row, up to `CALLBACKS_COME_AT`; None if the
-    last did not.
+    `ends_called_back` is how many of its last tasks ended by a callback in a row, up to `CALLBACKS_COME_AT`; None if
+    the last did not.
     """
 
     provider: str

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
+from tunehook.adoption import late_hook
 from tunehook.aws.pages import Position, page_of
 from tunehook.errors import Conflict, InvalidInput, NotFound
 from tunehook.http.guard import NetworkPolicy
@@ -111,6 +112,24 @@ def submit_all(stack: Stack, items: Sequence[Mapping[str, Any]]) -> Iterator[Sub
     master = stack.master_secret() if hooks else ""
     secrets = {hook: derive_secret(master, notify_hook_subscription_id(hook), 1) for hook in hooks}
     return (_put(stack, item, secrets.get(item.get("notify_hook"))) for item in items)
+
+
+def adopt(stack: Stack, item: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Give a task that was taken in from a callback what its user asks for; return its item, None if it is not one.
+
+    Its run goes on, or stays ended: if it has ended, the hook gets its delivery now. So there is one event in all.
+
+    Raises `InvalidInput` for the first field that is not acceptable; `Unavailable` if that delivery could not be asked
+    for, or the task kept changing: to do it again is safe as long as it is still taken in.
+
+    >>> adopt(stack, {"task_id": "task-1", "provider": "suno"}) is None
+    True
+    """
+    request = check_request(item, stack.network_policy)
+    adopted = stack.tasks.adopt(request, now_ms())
+    if adopted is not None and (wanted := late_hook(adopted)) is not None:
+        stack.request_fulfillment([wanted])
+    return adopted
 
 
 def _check(item: Mapping[str, Any], policy: NetworkPolicy, *, is_one_of_many: bool) -> None:
