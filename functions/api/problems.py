@@ -34,6 +34,7 @@ TITLES: Final[Mapping[str, str]] = {
     "invalid_input": "A value is not acceptable",
     "idempotency_key_reused": "The Idempotency-Key was used for another request",
     "internal_error": "An error of tunehook",
+    "not_recorded": "The provider took the task, and its id could not be recorded",
     "provider_refused": "The provider refused the request",
     "unavailable": "A part is unavailable",
 }

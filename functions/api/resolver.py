@@ -22,14 +22,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from api.problems import Problem, invalid, problem_of
 from api.request import Call, body_text, parse_json, problem_reply, query_of
-from api.routes import deliveries, status, subscriptions, tasks
+from api.routes import deliveries, status, submissions, subscriptions, tasks
 from api.scopes import SCOPES
 from tunehook.api_keys import Scope
 from tunehook.operations.stack import Stack
 
 logger = Logger(child=True)
 
-_ROUTERS: Final = (tasks.router, subscriptions.router, deliveries.router, status.router)
+_ROUTERS: Final = (tasks.router, submissions.router, subscriptions.router, deliveries.router, status.router)
 _NO_ROUTE: Final = "none"
 
 
