@@ -31,6 +31,7 @@ _OTHERS: Final = (
     "event_id",
     "expires_at",
     "truncated",
+    "taken_in",
     "queue",
 )
 _ID_SHOWN: Final = 40
