@@ -16,6 +16,9 @@ KEEPING = ("Retain", "RetainExceptOnCreate")
 """What keeps a resource of a stack that was once made; the second goes with a stack that could not be made."""
 NOW = shape(template())
 
+STEPS = {"TasksTable": {"ended"}}
+"""Indexes that a version after the deployed one made: it is deployed in between (docs/deploying.md, "Update it")."""
+
 TABLES = [name for name, each in DEPLOYED["resources"].items() if each["Type"] == "AWS::DynamoDB::Table"]
 BESIDE = ("attributes", "indexes", "stream")
 
@@ -51,7 +54,10 @@ def test_no_index_of_a_table_is_changed(name: str) -> None:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_one_index_of_a_table_is_made_or_removed_at_most(name: str) -> None:
-    assert len(now(name)["indexes"].keys() ^ DEPLOYED["resources"][name]["indexes"].keys()) <= 1
+    deployed, after = DEPLOYED["resources"][name]["indexes"].keys(), now(name)["indexes"].keys()
+    between = deployed | STEPS.get(name, set())
+    assert len(between ^ deployed) <= 1
+    assert len(after ^ between) <= 1
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -14,6 +14,8 @@ from tests.support.aws import Losing, client, create_table, items, losing_client
 from tests.support.tasks import KEY, NOW_MS, completed, ended, pending
 from tests.unit.aws.writes import others_that_write, writing_methods
 
+from tunehook.api_keys import ApiKey, Scope
+from tunehook.aws.api_keys import ApiKeysTable
 from tunehook.aws.callback_hints import CallbackHintsTable, Hint
 from tunehook.aws.circuits import CircuitsTable
 from tunehook.aws.deliveries import Claim, DeliveriesTable
@@ -109,8 +111,17 @@ TABLES: dict[str, tuple[Any, str]] = {
     "ProviderStates": (ProviderStates, "ProviderStatesTable"),
     "StreamMarks": (StreamMarks, "ProviderStatesTable"),
     "CallbackHintsTable": (CallbackHintsTable, "CallbackHintsTable"),
+    "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
 }
 STATE = ProviderState(provider="gw")
+API_KEY = ApiKey("key-1", "shop", Scope.READ, "digest", created_at_ms=NOW_MS)
+API_KEY_ITEM = {
+    "key_id": "key-1",
+    "name": "shop",
+    "scope": "read",
+    "digest": "digest",
+    "created_at_ms": NOW_MS,
+}
 
 
 def fail_a_trial(gates: CircuitsTable) -> Any:
@@ -156,6 +167,14 @@ CASES = [
         ENDED,
         lambda tasks: tasks.record_assets(KEY, ENDED["event_id"], [{"key": "x"}], NOW_MS),
     ),
+    Case("ApiKeysTable.create", None, lambda keys: keys.create(API_KEY)),
+    Case(
+        "ApiKeysTable.revoke",
+        API_KEY_ITEM,
+        lambda keys: keys.revoke("key-1", NOW_MS),
+        replace(API_KEY, revoked_at_ms=NOW_MS),
+    ),
+    Case("ApiKeysTable.note_use", API_KEY_ITEM, lambda keys: keys.note_use(API_KEY, NOW_MS)),
     Case("Leases.register", None, lambda leases: leases.register(0, NOW_MS), None),
     Case("Leases.retire", LEASE, lambda leases: leases.retire(0, NOW_MS + RETIRE_AFTER_MS)),
     Case("Leases.take_over", None, lambda leases: leases.take_over(0, "me", NOW_MS), False, "free"),

@@ -1,4 +1,4 @@
-"""The public JSON documents: of a task, a file, a delivery, a subscription, a provider, a dead letter, the status.
+"""The public JSON documents: of tasks, files, deliveries, subscriptions, providers, keys, dead letters, the status.
 
 Every field is always there: a default is filled in, and what is not known or was not read is null. Moments are ISO-8601
 in UTC with milliseconds; a bare number with a unit in its name (``duration_ms``) is a length. Users edit items by hand:
@@ -33,6 +33,7 @@ from tunehook.tasks import Format
 from tunehook.times import from_ms, iso
 
 if TYPE_CHECKING:
+    from tunehook.api_keys import ApiKey
     from tunehook.deliveries import Delivery
     from tunehook.errors import InvalidInput
     from tunehook.events import ArchivedAsset
@@ -396,6 +397,19 @@ class ProviderDocument(Document):
     callback_scheme: str | None = None
 
 
+class KeyDocument(Document):
+    """A key of the HTTP API, without what it is sent as; `state` is ``active``, ``expired`` or ``revoked``."""
+
+    key_id: str
+    name: str
+    scope: str
+    state: str
+    created_at: Moment = Field(None, alias="created_at_ms")
+    expires_at: Moment = Field(None, alias="expires_at_ms")
+    last_used_at: Moment = Field(None, alias="last_used_at_ms")
+    revoked_at: Moment = Field(None, alias="revoked_at_ms")
+
+
 class DeadLetterDocument(Document):
     """A message of a dead-letter queue."""
 
@@ -566,6 +580,12 @@ def provider_document(config: ProviderConfig) -> ProviderDocument:
 def unusable_provider_document(name: str, error: InvalidInput) -> ProviderDocument:
     """Return the document of a provider that cannot be used as it is configured."""
     return ProviderDocument.read({"name": name, "usable": False, "error": str(error)})
+
+
+def key_document(key: ApiKey, now_ms: int) -> KeyDocument:
+    """Return the document of a key of the HTTP API as it is at a moment; its digest is in none."""
+    texts = {"scope": key.scope.value, "state": key.state(now_ms).value}
+    return KeyDocument.read({name: value for name, value in asdict(key).items() if name != "digest"} | texts)
 
 
 def dead_letter_document(message: DeadLetterMessage) -> DeadLetterDocument:
