@@ -787,3 +787,12 @@ def test_files_that_are_recorded_whole_are_not_called_cut(table: TasksTable) -> 
     before = item_of(table).get("truncated")
     assert table.record_assets(KEY, item_of(table)["event_id"], [{"key": "results/x"}], LATER_MS)
     assert item_of(table).get("truncated") == before
+
+
+def test_the_statuses_of_many_are_read_at_once_and_none_is_of_one_not_accepted_yet(table: TasksTable) -> None:
+    put(NAME, {"task_id": "a", "provider": "suno", "status": "pending", "metadata": {"large": "x"}})
+    put(NAME, {"task_id": "a", "provider": "other", "status": "failed"})
+    put(NAME, {"task_id": "b", "provider": "suno"})
+    keys = [TaskKey(task_id, "suno") for task_id in ("a", "b", "c")]
+    assert table.statuses(keys) == {keys[0]: "pending", keys[1]: None}
+    assert table.statuses([]) == {}
