@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from boto3.dynamodb.conditions import Attr, Key
 
 from tunehook.aws.items import exactly_from_attributes
+from tunehook.aws.pages import Position, in_order
 from tunehook.aws.table import KEYS_A_CALL, TableGateway, ValueOf, Write
 from tunehook.aws.task_items import (
     OF_A_RUN,
@@ -25,6 +26,7 @@ from tunehook.aws.task_items import (
 )
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import event_id_of
+from tunehook.ids import shard_of
 from tunehook.tasks import (
     ENDED_KEPT_S,
     USER_FIELDS,
@@ -47,7 +49,12 @@ if TYPE_CHECKING:
 
 WORK_INDEX: Final = "work"
 ENDED_INDEX: Final = "ended"
+LISTED_INDEX: Final = "listed"
 
+_LISTS: Final = 4
+"""In how many partitions the index of all tasks is: one alone takes a thousand writes a second."""
+
+_LISTED_A_PAGE: Final = 100
 _ENDS: Final = (Status.COMPLETED, Status.FAILED, Status.REJECTED)
 """The ends that have an event."""
 
@@ -96,6 +103,7 @@ class TasksTable(TableGateway):
             "since_ms": now_ms,
             "submitted_at_ms": now_ms,
             "deadline_ms": now_ms + request.timeout_s * 1000,
+            **_listed(request.key, now_ms),
         }
         return self._update_new(request.key, item, values)
 
@@ -113,6 +121,7 @@ class TasksTable(TableGateway):
             "submitted_at_ms": now_ms,
             "detected_at_ms": now_ms,
             "expires_at": now_ms // 1000 + ENDED_KEPT_S,
+            **_listed(key, now_ms),
         }
         return self._update_new(key, item, values)
 
@@ -189,6 +198,33 @@ class TasksTable(TableGateway):
     def scan(self, attributes: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Scan the whole table for the named attributes (strongly consistent), without parked runs."""
         return self._table.scan(attributes=attributes, where=Attr(PARKED).not_exists())
+
+    def listed(self, since_ms: int = 0, after: Position | None = None) -> Iterator[tuple[Position, TaskKey]]:
+        """Yield the tasks that were accepted or rejected at or after `since_ms`, newest first, from a position on.
+
+        One of the last second may be missing. This reads an index whose every item is a hundred bytes or two, as far as
+        it is asked to.
+        """
+        latest_ms = LATEST_MS if after is None else after.at_ms
+        if latest_ms < since_ms:
+            return
+        moment = Key("listed_at_ms").between(since_ms, latest_ms)
+        lists = [
+            self._table.query(
+                Key("listed").eq(f"tasks#{number}") & moment,
+                index=LISTED_INDEX,
+                newest_first=True,
+                paging={"PageSize": _LISTED_A_PAGE},
+            )
+            for number in range(_LISTS)
+        ]
+        for position, item in in_order(lists, "listed_at_ms", ("task_id", "provider"), after):
+            yield position, TaskKey(item["task_id"], item["provider"])
+
+    def get_many(self, keys: Sequence[TaskKey], attributes: Sequence[str]) -> dict[TaskKey, dict[str, Any]]:
+        """Return the named attributes of those tasks that are there (strongly consistent)."""
+        found = self._table.get_many([_key(key) for key in keys], attributes=attributes)
+        return {TaskKey(item["task_id"], item["provider"]): item for item in found}
 
     def new_items(
         self, after: TaskKey | None = None
@@ -271,6 +307,8 @@ class TasksTable(TableGateway):
             "submitted_at_ms": ValueOf("submitted_at_ms", now_ms),
             "detected_at_ms": now_ms,
             "expires_at": now_ms // 1000 + ENDED_KEPT_S,
+            # One that intake has not accepted is not listed yet.
+            **{name: ValueOf(name, value) for name, value in _listed(key, now_ms).items()},
         }
         # The deadline stays, as on any ended task.
         gone = {"queue", "since_ms", *OF_EARLIER_RUNS} - {"deadline_ms", *values}
@@ -355,6 +393,11 @@ class TasksTable(TableGateway):
         for provider in sorted(providers):
             condition = Key("provider").eq(provider) & Key("detected_at_ms").gte(since_ms)
             yield from self._table.query(condition, index=ENDED_INDEX)
+
+
+def _listed(key: TaskKey, now_ms: int) -> dict[str, Any]:
+    """Return what puts a task into the index of all tasks: written once for each run, with its first status."""
+    return {"listed": f"tasks#{shard_of(key.task_id, _LISTS)}", "listed_at_ms": now_ms}
 
 
 def _is_pending(task: WorkItem) -> ConditionBase:
