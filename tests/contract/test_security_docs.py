@@ -22,6 +22,7 @@ from tests.support.template import (
 
 from tunehook.api_keys import ApiKey, Scope, digest_of, make_key
 from tunehook.aws.links import link, s3_client
+from tunehook.callbacks import callback_token
 from tunehook.deliveries import DeliveryMessage
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import ForbiddenAddress, NetworkPolicy, check_address, check_url
@@ -278,6 +279,16 @@ def _() -> None:
     assert not {MASTER, *secrets} & {
         derive_secret(secrets[0], "other", 1),
         derive_secret(secrets[0], "one", 2),
+    }
+
+
+@holds("The callback URL of one provider tells nothing of another's, nor of its own next version.")
+def _() -> None:
+    tokens = [callback_token(MASTER, name, version) for name in ("one", "other") for version in (1, 2)]
+    assert len(set(tokens)) == 4
+    assert not {MASTER, *tokens} & {
+        callback_token(tokens[0], "other", 1),
+        callback_token(tokens[0], "one", 2),
     }
 
 
