@@ -235,6 +235,7 @@ async def _pass(owner: str, shard: Shard, gateway: Gateway, secret: str, clock: 
         owner=owner,
         tasks=played,
         leases=played,
+        hints=played,
         outbox=Outbox(played, played, clock=clock),
         providers=ProviderRegistry(
             lambda: secret, PlayedTransport(gateway.answer), clock, lambda: clock() / 1000

@@ -18,6 +18,7 @@ from fulfillment.recipients import Recipients
 from intake.admission import Intake
 from poller.poll_loop import StopReason
 from tunehook.aws.bus import EventBus
+from tunehook.aws.fulfillment_queue import FulfillmentQueue
 from tunehook.aws.items import from_attributes
 from tunehook.aws.leases import Leases
 from tunehook.aws.secret_versions import SecretVersionsTable
@@ -67,6 +68,7 @@ def intake(tables: Tables) -> Intake:
         lambda: EventBus(client("events"), BUS),
         StreamMarks(dynamodb, "ProviderStatesTable"),
         client("lambda"),
+        fulfillment=lambda: FulfillmentQueue(client("sqs"), "none"),
         stream="arn:of-the-stream",
         poller_function="poller",
         shard_count=1,

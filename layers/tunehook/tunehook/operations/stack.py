@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
-from tunehook.errors import Misconfigured, Unavailable
+from tunehook.errors import Misconfigured
 from tunehook.http.guard import NetworkPolicy
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
     from tunehook.aws.api_keys import ApiKeysTable
+    from tunehook.aws.api_requests import ApiRequests
     from tunehook.aws.circuits import CircuitsTable
     from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable, Redeliveries
     from tunehook.aws.provider_states import ProviderStates
@@ -30,7 +31,6 @@ T = TypeVar("T")
 OpenClient: TypeAlias = Callable[..., Any]
 """Takes a service's name and settings of its client, as `tunehook.aws.clients.client` does."""
 
-_MESSAGES_A_CALL: Final = 10
 
 _OTHER_SUFFIXES: Final = (".api.aws", ".api.amazonwebservices.com.cn")
 """How the hosts of AWS's endpoints end that are reached by IPv6 too."""
@@ -126,6 +126,12 @@ class Stack:
 
         return ApiKeysTable(self.client("dynamodb"), self.output("ApiKeysTable"))
 
+    @cached_property
+    def api_requests(self) -> ApiRequests:
+        from tunehook.aws.api_requests import ApiRequests
+
+        return ApiRequests(self.client("dynamodb"), self.output("ApiRequestsTable"))
+
     @property
     def api_url(self) -> str:
         """The URL of the HTTP API, without a slash at its end; raises `Misconfigured` where it is switched off.
@@ -160,16 +166,9 @@ class Stack:
 
         Raises `Unavailable` if the queue refuses some of them; those before are on their way.
         """
-        url = self.output("FulfillmentQueue")
-        for start in range(0, len(requests), _MESSAGES_A_CALL):
-            entries = [
-                {"Id": str(number), "MessageBody": request.model_dump_json()}
-                for number, request in enumerate(requests[start : start + _MESSAGES_A_CALL])
-            ]
-            if refused := self.client("sqs").send_message_batch(QueueUrl=url, Entries=entries).get("Failed"):
-                raise Unavailable(
-                    f"the fulfillment queue does not take {len(refused)} messages ({refused[0]['Code']}): try again"
-                )
+        from tunehook.aws.fulfillment_queue import FulfillmentQueue
+
+        FulfillmentQueue(self.client("sqs"), self.output("FulfillmentQueue")).send(requests)
 
     def master_secret(self) -> str:
         from tunehook.aws.secrets import read_secret
