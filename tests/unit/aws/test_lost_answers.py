@@ -142,6 +142,7 @@ def leave_a_trial(gates: CircuitsTable) -> Any:
 
 CASES = [
     Case("TasksTable.put", None, lambda tasks: tasks.put(NEW), None),
+    Case("TasksTable.create", None, lambda tasks: tasks.create(NEW, NOW_MS).done),
     Case(
         "TasksTable.accept",
         NEW,
@@ -400,6 +401,14 @@ class TestWhatIsAnothersStaysSo:
         request = check_request(NEW, NetworkPolicy.PUBLIC)
         start = TasksTable(dynamodb, "TasksTable").accept(request, NEW, 0, NOW_MS + 1)
         assert start is Start.BEGUN_BEFORE
+
+    def test_a_task_that_another_has_put_otherwise_or_before(self, dynamodb: Any) -> None:
+        create_table("TasksTable")
+        tasks = TasksTable(dynamodb, "TasksTable")
+        for other in (NEW | {"timeout_s": 60}, PENDING | {"since_ms": NOW_MS - 1}):
+            put("TasksTable", other)
+            write = tasks.create(NEW, NOW_MS)
+            assert (write.done, write.item) == (False, other)
 
     def test_a_lease(self, dynamodb: Any) -> None:
         create_table("PollerLeasesTable")

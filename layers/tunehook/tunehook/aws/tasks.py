@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from boto3.dynamodb.conditions import Attr, Key
 
-from tunehook.aws.items import exactly_from_attributes
+from tunehook.aws.items import exactly_from_attributes, from_attributes, to_attributes
 from tunehook.aws.pages import Position, in_order
 from tunehook.aws.table import KEYS_A_CALL, TableGateway, ValueOf, Write
 from tunehook.aws.task_items import (
@@ -89,6 +89,20 @@ class TasksTable(TableGateway):
     def put(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
         """Put an item as a user does, which begins a new run of its task; return the item that it replaces, or None."""
         return self._table.put(item)
+
+    def create(self, item: Mapping[str, Any], now_ms: int) -> Write:
+        """Put an item as a user does, unless the task is there; the result has the item that is, if it was not put.
+
+        Of two that put the same, one has done it. An item whose put has lost its answer at `now_ms` or later is known
+        by the user's fields, and by its run, which intake may have begun meanwhile.
+        """
+        wanted = from_attributes(to_attributes(item))
+
+        def is_ours(found: dict[str, Any]) -> bool:
+            asked = {name: value for name, value in found.items() if name in wanted or name in USER_FIELDS}
+            return asked == wanted and found.get("since_ms", now_ms) >= now_ms
+
+        return self._table.create(_key(TaskKey(item["task_id"], item["provider"])), item, mine=is_ours)
 
     def accept(self, request: TaskRequest, item: Mapping[str, Any], shard: int, now_ms: int) -> Start:
         """Make a new item a pending task of `shard`; `now_ms` names the run.

@@ -16,7 +16,7 @@ from tunehook.operations.stack import Stack
 from tunehook.operations.task_view import TaskView
 from tunehook.operations.text import visible
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
-from tunehook.tasks import Status, TaskKey, check_request
+from tunehook.tasks import Status, TaskKey, check_request, check_storable
 from tunehook.times import now_ms
 
 if TYPE_CHECKING:
@@ -54,6 +54,20 @@ class TaskList(BaseModel, frozen=True, defer_build=True):
 
     tasks: list[TaskView]
     total: int
+
+
+class Addition(BaseModel, frozen=True, defer_build=True):
+    """A task that was to be put: as it is now, whether this has begun a run of it, and the status of the one before."""
+
+    task: TaskView
+    is_new: bool
+    replaced_status: str | None = None
+
+    def submission(self, signing_secret: str | None) -> Submission:
+        """Return what was submitted, with what signs the webhooks to its notify hook."""
+        return Submission(
+            item=self.task.item, replaced_status=self.replaced_status, signing_secret=signing_secret
+        )
 
 
 class TaskPage(BaseModel, frozen=True, defer_build=True):
@@ -114,6 +128,39 @@ def _put(stack: Stack, item: Mapping[str, Any], secret: str | None) -> Submissio
     replaced = stack.tasks.put(item)
     status = None if replaced is None else str(replaced.get("status", "new"))
     return Submission(item=dict(item), replaced_status=status, signing_secret=secret)
+
+
+def check_new(stack: Stack, item: Mapping[str, Any]) -> None:
+    """Check a task that is to be put; raise `InvalidInput` for the first field that is not acceptable.
+
+    What stands in its metadata must be storable as it is.
+
+    >>> check_new(stack, {"task_id": "t-1", "provider": "suno"})
+    """
+    check_request(item, stack.network_policy)
+    check_storable(item.get("metadata"), "metadata")
+
+
+def add(
+    stack: Stack, item: Mapping[str, Any], *, rerun: bool = False, unless_pending: bool = False
+) -> Addition:
+    """Put a task that was checked, unless it is there; of several that put it at once, one has done it.
+
+    With `rerun`, one that is there begins anew; with `unless_pending` too, unless a run of it is under way.
+
+    >>> add(stack, {"task_id": "task-1", "provider": "suno"}).is_new
+    False
+    """
+    key = TaskKey(item["task_id"], item["provider"])
+    if not rerun:
+        write = stack.tasks.create(item, now_ms())
+        return Addition(task=TaskView.of(write.item or item), is_new=write.done)
+    known = stack.tasks.get(key) if unless_pending else None
+    if known is not None and (task := TaskView.of(known)).is_pending:
+        return Addition(task=task, is_new=True)
+    replaced = stack.tasks.put(item)
+    status = None if replaced is None else str(replaced.get("status", "new"))
+    return Addition(task=TaskView.of(item), is_new=True, replaced_status=status)
 
 
 def check_provider(stack: Stack, name: str) -> None:
