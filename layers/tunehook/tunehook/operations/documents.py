@@ -453,11 +453,9 @@ def submitted_document(submission: Submission) -> SubmittedTaskDocument:
 
 
 def provider_submission_document(done: ProviderSubmission) -> dict[str, Any]:
-    """Return what is told of a task that was submitted through tunehook: its document, and how it was submitted."""
-    return {
-        "task": submitted_document(done.submission).to_json(),
+    """Return what is told of a task that was submitted through tunehook: its document, and in it how that was done."""
+    return submitted_document(done.submission).to_json() | {
         "submission": {
-            "provider": str(done.submission.item["provider"]),
             "action": done.action,
             "submitted_at": iso(from_ms(done.submitted_at_ms)),
             "with_callback": done.with_callback,
