@@ -127,8 +127,10 @@ smoke: ## test it in your AWS account, for less than a cent (prompts first; remo
 	@$(BIN)/python -m tests.account $(if $(PYTHON_VERSION),--parameter PythonVersion=$(PYTHON_VERSION))
 
 .PHONY: schemas
-schemas: setup ## regenerate the event schemas
+schemas: setup ## regenerate the event schemas and the document of the HTTP API
+	@$(SETUP) tests
 	$(BIN)/python -m tunehook_cli.schemas
+	PYTHONPATH=functions $(BIN)/python -m api.openapi
 
 .PHONY: lock
 lock: setup ## update the pinned requirements
