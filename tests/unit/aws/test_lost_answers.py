@@ -114,7 +114,6 @@ TABLES: dict[str, tuple[Any, str]] = {
     "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
     "ApiRequests": (ApiRequests, "ApiRequestsTable"),
     "CallbackHintsTable": (CallbackHintsTable, "CallbackHintsTable"),
-    "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
 }
 STATE = ProviderState(provider="gw")
 API_KEY = ApiKey("key-1", "shop", Scope.READ, "digest", created_at_ms=NOW_MS)
