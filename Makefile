@@ -79,6 +79,7 @@ bench: ## run the benchmarks (45 minutes on an idle machine; some need nginx)
 	$(BIN)/python -m benchmarks.webhooks
 	$(BIN)/python -m benchmarks.isolation
 	$(BIN)/python -m benchmarks.end_to_end
+	$(BIN)/python -m benchmarks.callbacks
 	$(BIN)/python -m benchmarks.awake
 	$(BIN)/python -m benchmarks.takeover
 	$(BIN)/python -m benchmarks.twice

@@ -105,12 +105,11 @@ class HintReader:
         """Read the hints and apply them."""
         self.apply(*await self.read())
 
-    async def read(self, *, consistent: bool = False) -> tuple[int, list[Hint] | None]:
+    async def read(self) -> tuple[int, list[Hint] | None]:
         """Return when a read of the hints began, and what it found, None where they cannot be read."""
         began_ms = self.clock()
         try:
-            of_shard = self.hints.of_shard
-            return began_ms, await in_thread(self.executor, _read, of_shard, self.shard, consistent)
+            return began_ms, await in_thread(self.executor, self.hints.of_shard, self.shard)
         except AWS_FAULTS as error:
             logger.warning("hints_not_read", shard=self.shard, error=code_of(error))
             return began_ms, None
@@ -211,7 +210,3 @@ class HintReader:
 
 def _is_ripe(hint: Hint, now_ms: int) -> bool:
     return hint.take_in_at_ms is None or hint.take_in_at_ms <= now_ms
-
-
-def _read(of_shard: Callable[..., list[Hint]], shard: int, consistent: bool) -> list[Hint]:
-    return of_shard(shard, consistent=consistent)

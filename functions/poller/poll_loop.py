@@ -188,7 +188,7 @@ class PollLoop:
     async def _fetch_until_found(self, delays_s: Iterable[float]) -> bool:
         """Read work and hints after each delay until there are some; return whether there are, or may be."""
         for delay_s in delays_s:
-            hints = asyncio.create_task(self._hints.read(consistent=True))
+            hints = asyncio.create_task(self._hints.read())
             is_found = await self._work.fetch_until_found([delay_s])
             # After the work: a hint of a task that the index shows needs no look at its item.
             self._hints.apply(*await hints)

@@ -100,6 +100,18 @@ def test_intake_rejects_each_bad_item_by_its_field_and_raises_for_none(
     assert min(ended[End.ACCEPTED], ended[End.IGNORED], ended[End.FORGED]) > ROUNDS / 20
 
 
+def test_intake_raises_for_no_item_that_claims_to_have_been_taken_in(
+    intake: Intake, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Intake, "_save_unsent_end", lambda *_: None)
+    for item in forged_in_the_index(ROUNDS):
+        new = {name: item[name] for name in ("task_id", "provider")}
+        tables.written = {}
+        old = stream_attributes(item | {"taken_in": {"BOOL": True}})
+        intake.take_change({"OldImage": old, "NewImage": stream_attributes(new)})
+        assert tables.written["removed"]
+
+
 def forged_in_the_index(count: int) -> Iterator[dict[str, Any]]:
     """Yield the attributes of items that lie in the work index, of `count` that are drawn."""
     drawn = task_items(generator("index"), "forged", count, huge=0)

@@ -160,7 +160,7 @@ class TestAsking:
 class TestReading:
     def test_a_read_that_hangs_keeps_no_later_one_from_being_made(self) -> None:
         world = World()
-        world.clock.threads = Scripted(_read=[Course(), HANGING, HANGING])
+        world.clock.threads = Scripted(of_shard=[Course(), HANGING, HANGING])
         world.add()
         run(world, (7.4, world.call_back), lasts_s=12)
         assert world.times_of() == [0, 8]
@@ -168,7 +168,7 @@ class TestReading:
     def test_no_tick_waits_for_a_read(self) -> None:
         world = Ending()
         world.trust(1)
-        world.clock.threads = Scripted(_read=[Course(), *[Course(after_s=3)] * 50])
+        world.clock.threads = Scripted(of_shard=[Course(), *[Course(after_s=3)] * 50])
         world.add()
         run(world, lasts_s=45)
         assert world.times_of() == [0, 20, 25, 30, 35, 40, 45]
@@ -182,7 +182,7 @@ class TestReading:
         world.clock.threads = threads = Scripted()
         world.add()
         run(world, lasts_s=10)
-        assert least <= threads.made.count("_read") <= most
+        assert least <= threads.made.count("of_shard") <= most
 
 
 class TestTrust:

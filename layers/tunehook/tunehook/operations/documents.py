@@ -298,7 +298,8 @@ class TaskDocument(Document):
     """A task. A listing does not read `archive`, `clips`, `assets`, `provider_object` and `deliveries`: they are null.
 
     `status` is ``new`` until intake has seen it. `archive` is what webhooks say: ``complete``, ``partial``, ``empty``
-    or ``pending``. `event_pending` is whether the event of its end is still to be emitted.
+    or ``pending``. `event_pending` is whether the event of its end is still to be emitted. A task that was `taken_in` was
+    put by nobody yet: its provider called back about it.
     """
 
     task_id: str | None = None
@@ -323,6 +324,7 @@ class TaskDocument(Document):
     metadata: Plain = Field(default_factory=dict)
     archive: str | None = None
     truncated: bool | None = False
+    taken_in: bool | None = False
     clips: Clips = None
     assets: Assets = None
     provider_object: Parsed = None

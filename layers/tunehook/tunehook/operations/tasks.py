@@ -33,6 +33,7 @@ _OTHERS: Final = (
     "event_id",
     "expires_at",
     "truncated",
+    "taken_in",
     "queue",
 )
 _KIND: Final = "tasks"
