@@ -25,7 +25,8 @@ def late_hook(item: Mapping[str, Any]) -> DeliveryRequest | None:
         or not isinstance(event_id, str)
     ):
         return None
-    from tunehook.signatures import notify_hook_subscription_id  # few tasks are adopted, and intake starts often
+    # Few tasks are adopted, and intake starts often.
+    from tunehook.signatures import notify_hook_subscription_id
 
     return DeliveryRequest(
         task_id=item["task_id"],

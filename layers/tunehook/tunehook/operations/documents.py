@@ -298,8 +298,8 @@ class TaskDocument(Document):
     """A task. A listing does not read `archive`, `clips`, `assets`, `provider_object` and `deliveries`: they are null.
 
     `status` is ``new`` until intake has seen it. `archive` is what webhooks say: ``complete``, ``partial``, ``empty``
-    or ``pending``. `event_pending` is whether the event of its end is still to be emitted. A task that was `taken_in` was
-    put by nobody yet: its provider called back about it.
+    or ``pending``. `event_pending` is whether the event of its end is still to be emitted. A task that was `taken_in`
+    was put by nobody yet: its provider called back about it.
     """
 
     task_id: str | None = None
