@@ -81,6 +81,60 @@ class NewTask(_Body):
     ] = None
 
 
+class NewSubmission(_Body):
+    """A task to be submitted to its provider, and watched. A null attribute counts as not given."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "provider": "suno",
+                    "action": "music",
+                    "body": {"gpt_description_prompt": "rain on a tin roof", "mv": "chirp-v4"},
+                    "metadata": {"order": 1017},
+                }
+            ]
+        }
+    )
+
+    provider: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9._-]{1,64}$",
+            description="The provider's name in this deployment.",
+            examples=["suno"],
+        ),
+    ]
+    action: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=64,
+            description="What is asked for: `music` or `lyrics`, whatever the provider's kind knows "
+            "(docs/providers.md).",
+        ),
+    ] = "music"
+    body: Annotated[dict[str, Any], Field(description="The provider's own body, as its documents have it.")]
+    notify_hook: Annotated[str | None, Field(description="A URL that gets a webhook when the task ends.")] = (
+        None
+    )
+    notify_format: Annotated[
+        str | None, Field(description="The format of that webhook's body.", json_schema_extra=_FORMATS)
+    ] = None
+    metadata: Annotated[
+        dict[str, Any] | None,
+        Field(description="Comes back in events and webhooks; at most 2 kB of JSON."),
+    ] = None
+    timeout_s: Annotated[
+        int | None,
+        Field(
+            ge=TIMEOUT_MIN_S,
+            le=TIMEOUT_MAX_S,
+            description=f"Seconds until a task that is still pending fails; {TIMEOUT_DEFAULT_S} by default.",
+        ),
+    ] = None
+
+
 class _OfSubscription(_Body):
     events: Annotated[
         list[str] | None,

@@ -180,6 +180,30 @@ def _answers() -> dict[str, dict[int, Told]]:
             ),
             200: Told("The task is there already, as this says.", _ref("TaskDocument"), task),
         },
+        "submitTask": {
+            201: Told(
+                "The provider has taken the task, and it is watched. `with_callback` is whether the provider was told "
+                "what to call back. `signing_secret` is null for keys without the scope `admin`.",
+                {
+                    "allOf": [
+                        _ref("SubmittedTaskDocument"),
+                        _object(
+                            submission=_object(
+                                action=_TEXT, submitted_at=_MOMENT, with_callback={"type": "boolean"}
+                            )
+                        ),
+                    ]
+                },
+                submitted
+                | {
+                    "submission": {
+                        "action": "music",
+                        "submitted_at": "2026-11-29T08:00:00.000Z",
+                        "with_callback": True,
+                    },
+                },
+            ),
+        },
         "listTasks": {
             200: Told("A page.", _page("tasks", "TaskDocument"), {"tasks": [listed], "next_cursor": None})
         },
@@ -260,6 +284,7 @@ def _answers() -> dict[str, dict[int, Told]]:
 
 CONFLICTS: Final = {
     "putTask",
+    "submitTask",
     "cancelTask",
     "cancelTaskById",
     "archiveTask",
@@ -307,6 +332,20 @@ _PROBLEMS: Final[Mapping[int, tuple[str, Problem | None]]] = {
     ),
     429: ("More requests than the stage's limits let through.", None),
     500: ("An error of tunehook: its log has the reason.", Problem(500, "internal_error", "tunehook failed")),
+    502: (
+        "The provider refused the task; `provider_status` and `provider_body` are its answer.",
+        Problem(
+            502,
+            "provider_refused",
+            "suno refused the task: HTTP 403 no credit",
+            provider_status=403,
+            provider_body={"error": {"code": "insufficient_user_quota", "message": "no credit"}},
+        ),
+    ),
+    504: (
+        "The provider gave no clear answer: it may have taken the task.",
+        Problem(504, "outcome_unknown", "whether suno took the task is unknown: no answer within 20 s."),
+    ),
     503: (
         f"AWS did not answer as it should: try again after `Retry-After`, {RETRY_AFTER_S} s.",
         Problem(503, "unavailable", "AWS did not answer as it should: try again"),
@@ -387,6 +426,8 @@ def _problem_statuses(
         found.add(404)
     if operation["operationId"] in CONFLICTS:
         found.add(409)
+    if operation["operationId"] == "submitTask":
+        found |= {502, 504}
     return sorted(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -34,6 +35,7 @@ TITLES: Final[Mapping[str, str]] = {
     "invalid_input": "A value is not acceptable",
     "idempotency_key_reused": "The Idempotency-Key was used for another request",
     "internal_error": "An error of tunehook",
+    "not_recorded": "The provider took the task, and its id could not be recorded",
     "provider_refused": "The provider refused the request",
     "unavailable": "A part is unavailable",
 }
@@ -101,14 +103,14 @@ def problem_of(error: Exception) -> Problem:
         case Problem():
             return error
         case NotFound():
-            return Problem(HTTPStatus.NOT_FOUND, "not_found", str(error), field=error.field)
+            return Problem(HTTPStatus.NOT_FOUND, "not_found", _plain(error), field=error.field)
         case Conflict():
-            return Problem(HTTPStatus.CONFLICT, "conflict", str(error), field=error.field)
+            return Problem(HTTPStatus.CONFLICT, "conflict", _plain(error), field=error.field)
         case InvalidInput():
-            return invalid(error.field, error.reason)
+            return invalid(error.field, _without_advice(error.reason))
         case Unavailable():
             logger.warning("request_not_answered", error=str(error))
-            return unavailable(str(error))
+            return unavailable(_without_advice(str(error)))
         case ParamValidationError():
             pass
         case _ if isinstance(error, AWS_FAULTS):
@@ -119,6 +121,18 @@ def problem_of(error: Exception) -> Problem:
     logger.error("request_failed", error=type(error).__name__, places=_places(error))
     detail = "tunehook failed to answer this request; its log has the reason"
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail)
+
+
+_ADVICE = re.compile(r"[:;,]? ?[^:;,]*`tunehook .*", re.DOTALL)
+
+
+def _plain(error: InvalidInput) -> str:
+    return f"{error.field}: {_without_advice(error.reason)}"
+
+
+def _without_advice(reason: str) -> str:
+    """Return a reason without what it advises users of the command to do: who asks here may have none."""
+    return _ADVICE.sub("", reason) or reason
 
 
 def _places(error: Exception) -> list[str]:

@@ -21,15 +21,15 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from api.problems import Problem, invalid, problem_of
-from api.request import Call, body_text, parse_json, problem_reply, query_of
-from api.routes import deliveries, status, subscriptions, tasks
+from api.request import Call, body_text, parse_json, problem_reply, query_of, reply
+from api.routes import deliveries, status, submissions, subscriptions, tasks
 from api.scopes import SCOPES
 from tunehook.api_keys import Scope
 from tunehook.operations.stack import Stack
 
 logger = Logger(child=True)
 
-_ROUTERS: Final = (tasks.router, subscriptions.router, deliveries.router, status.router)
+_ROUTERS: Final = (tasks.router, submissions.router, subscriptions.router, deliveries.router, status.router)
 _NO_ROUTE: Final = "none"
 
 
@@ -128,6 +128,9 @@ def _answer(
     event: Mapping[str, Any], context: LambdaContext, stack: Callable[[], Stack], asked: _Asked
 ) -> dict[str, Any]:
     method = str(event["requestContext"]["http"]["method"]).upper()
+    if method == "OPTIONS":  # a browser asks first; the gateway itself adds what its CORS allows
+        asked.route = method
+        return _built(reply(HTTPStatus.NO_CONTENT, None))
     # An HTTP API decodes every escape of a path but that of the percent sign.
     path = str(event["rawPath"]).encode("utf-8", "replace").decode().replace("%25", "%")
     route = _find(method, path)

@@ -10,6 +10,7 @@ from tunehook.api_keys import Scope
 SCOPES: Final[Mapping[tuple[str, str], Scope | None]] = {
     ("GET", "/health"): None,
     ("GET", "/v1/openapi.json"): None,
+    ("POST", "/v1/submissions"): Scope.WRITE,
     ("POST", "/v1/tasks"): Scope.WRITE,
     ("GET", "/v1/tasks"): Scope.READ,
     ("GET", "/v1/tasks/<provider>"): Scope.READ,

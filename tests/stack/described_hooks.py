@@ -1,7 +1,8 @@
-"""What schemathesis runs before each of its calls, in its own environment: no URL of a body leads off this machine.
+"""What schemathesis runs before each of its calls, in its own environment: none leads off this machine, or waits long.
 
 It draws URLs, and takes them from the document's examples; the stack would send to them. Each is replaced by
-``TUNEHOOK_RECEIVER``, a URL on loopback.
+``TUNEHOOK_RECEIVER``, a URL on loopback. The subscriptions of the other tests, ``TUNEHOOK_SPARED``, stay as they are:
+it finds their ids in answers.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ def _turned_back(value: Any) -> Any:
 
 @schemathesis.hook
 def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
-    """Turn back where the body of a call would lead."""
+    """Turn back where a call would lead."""
     if isinstance(case.body, dict | list | str):
         case.body = _turned_back(case.body)
+    if case.path_parameters.get("subscription_id") in os.environ["TUNEHOOK_SPARED"].split(","):
+        case.path_parameters["subscription_id"] = "another"
+    for name, value in case.headers.items():
+        if name.lower() == "prefer":
+            case.headers[name] = re.sub(r"\d+", "1", value)

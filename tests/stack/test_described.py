@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from tests.stack.calling import create_key
 from tests.stack.driving import DeployedStack
 from tests.support.template import ROOT
 
+from tunehook.aws.items import to_attributes
 from tunehook_local.sandbox import Sandbox
 
 PROGRAM: Final = ROOT / ".tunehook" / "tools" / "schemathesis" / "bin" / "schemathesis"
@@ -38,8 +40,9 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def played(
     stack: DeployedStack, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[dict[str, Any], str]:
+) -> Iterator[tuple[dict[str, Any], str]]:
     """The report of a run over all operations, and what was printed; the calls are the same at each run."""
+    there = {each["subscription_id"] for each in stack.items("SubscriptionsTable", "subscription_id")}
     folder = tmp_path_factory.mktemp("described")
     key = create_key(stack, "described", "admin")
     words = [
@@ -54,13 +57,20 @@ def played(
         "PYTHONPATH": str(ROOT / "tests" / "stack"),
         "SCHEMATHESIS_HOOKS": "described_hooks",
         "TUNEHOOK_RECEIVER": sandbox.receiver_url("described"),
+        "TUNEHOOK_SPARED": ",".join(there),
     }
     ran = subprocess.run(
         [str(PROGRAM), *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=HANG_S
     )
     report = folder / "report.json"
     assert report.exists(), ran.stdout + ran.stderr
-    return json.loads(report.read_text()), ran.stdout
+    yield json.loads(report.read_text()), ran.stdout
+    # Nobody else is to be told what its subscriptions want.
+    for each in stack.items("SubscriptionsTable", "subscription_id"):
+        if each["subscription_id"] not in there:
+            stack.client("dynamodb").delete_item(
+                TableName=stack.outputs["SubscriptionsTable"], Key=to_attributes(each)
+            )
 
 
 def operations(document: Path) -> int:

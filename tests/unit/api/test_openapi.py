@@ -78,7 +78,7 @@ def test_every_body_has_an_example_that_is_acceptable() -> None:
         if "requestBody" in operation
     ]
     schemas = documented()["components"]["schemas"]
-    for name in ("NewTask", "NewSubscription", "SubscriptionChange", "RecoveryRequest"):
+    for name in ("NewTask", "NewSubmission", "NewSubscription", "SubscriptionChange", "RecoveryRequest"):
         assert {"$ref": f"#/components/schemas/{name}"} in bodies
         for example in schemas[name]["examples"]:
             check(schemas[name], example)

@@ -176,6 +176,11 @@ class TestEvents:
         for method in ("PATCH", "HEAD", "TRACE", "get\u0000", "Ä"):
             assert api(method, "/v1/status").status == 405
 
+    def test_what_a_browser_asks_first_is_answered_without_a_key(self, api: Api) -> None:
+        api.scope, api.checked = None, False
+        answer = api("OPTIONS", TASKS)
+        assert (answer.status, answer.text) == (204, "")
+
     def test_the_stage_is_no_part_of_the_path(self, api: Api) -> None:
         event = api.event("GET", "/health")
         event["requestContext"]["stage"] = "prod"

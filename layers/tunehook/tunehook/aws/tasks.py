@@ -94,20 +94,6 @@ class TasksTable(TableGateway):
         """Put an item as a user does, which begins a new run of its task; return the item that it replaces, or None."""
         return self._table.put(item)
 
-    def create(self, item: Mapping[str, Any], now_ms: int) -> Write:
-        """Put an item as a user does, unless the task is there; the result has the item that is, if it was not put.
-
-        Of two that put the same, one has done it. An item whose put has lost its answer at `now_ms` or later is known
-        by the user's fields, and by its run, which intake may have begun meanwhile.
-        """
-        wanted = from_attributes(to_attributes(item))
-
-        def is_ours(found: dict[str, Any]) -> bool:
-            asked = {name: value for name, value in found.items() if name in wanted or name in USER_FIELDS}
-            return asked == wanted and found.get("since_ms", now_ms) >= now_ms
-
-        return self._table.create(_key(TaskKey(item["task_id"], item["provider"])), item, mine=is_ours)
-
     def take_in(self, key: TaskKey) -> bool:
         """Put a task that its provider has called back about and nobody has put; return False if it is there by now.
 
@@ -121,6 +107,20 @@ class TasksTable(TableGateway):
             mine=lambda found: TAKEN_IN in found,
         )
         return write.done
+
+    def create(self, item: Mapping[str, Any], now_ms: int) -> Write:
+        """Put an item as a user does, unless the task is there; the result has the item that is, if it was not put.
+
+        Of two that put the same, one has done it. An item whose put has lost its answer at `now_ms` or later is known
+        by the user's fields, and by its run, which intake may have begun meanwhile.
+        """
+        wanted = from_attributes(to_attributes(item))
+
+        def is_ours(found: dict[str, Any]) -> bool:
+            asked = {name: value for name, value in found.items() if name in wanted or name in USER_FIELDS}
+            return asked == wanted and found.get("since_ms", now_ms) >= now_ms
+
+        return self._table.create(_key(TaskKey(item["task_id"], item["provider"])), item, mine=is_ours)
 
     def adopt(self, request: TaskRequest, now_ms: int) -> dict[str, Any] | None:
         """Give the run of a task that was taken in what its user wants: metadata, hook, timeout; return its item.
@@ -328,6 +328,22 @@ class TasksTable(TableGateway):
         ]
         for position, item in in_order(lists, "listed_at_ms", ("task_id", "provider"), after):
             yield position, TaskKey(item["task_id"], item["provider"])
+
+    def listed_by_scan(
+        self, since_ms: int = 0, after: Position | None = None
+    ) -> Iterator[tuple[Position, TaskKey]]:
+        """Yield tasks as `listed` does, where there is no such index: this reads the whole table.
+
+        Those of versions without the index are among them, by the moment at which they were submitted.
+        """
+        found = []
+        for item in self.scan(("task_id", "provider", "listed_at_ms", "submitted_at_ms")):
+            moment = item.get("listed_at_ms", item.get("submitted_at_ms"))
+            if is_whole(moment, since_ms, LATEST_MS):
+                found.append(item | {"listed_at_ms": moment})
+        found.sort(key=lambda item: int(item["listed_at_ms"]), reverse=True)
+        for position, each in in_order([found], "listed_at_ms", ("task_id", "provider"), after):
+            yield position, TaskKey(each["task_id"], each["provider"])
 
     def get_many(self, keys: Sequence[TaskKey], attributes: Sequence[str]) -> dict[TaskKey, dict[str, Any]]:
         """Return the named attributes of those tasks that are there (strongly consistent)."""
