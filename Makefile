@@ -45,7 +45,7 @@ picture: setup ## create the picture of the demo in README.md
 
 .PHONY: test
 test: $(TOOLS)/node/.made ## run every test that this machine can run
-	@$(SETUP) tests checks
+	@$(SETUP) tests checks schemathesis
 	$(BIN)/pytest --numprocesses=auto --maxprocesses=8 tests/unit tests/contract
 	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/stack tests/account
 
@@ -79,6 +79,7 @@ bench: ## run the benchmarks (45 minutes on an idle machine; some need nginx)
 	$(BIN)/python -m benchmarks.webhooks
 	$(BIN)/python -m benchmarks.isolation
 	$(BIN)/python -m benchmarks.end_to_end
+	$(BIN)/python -m benchmarks.callbacks
 	$(BIN)/python -m benchmarks.awake
 	$(BIN)/python -m benchmarks.takeover
 	$(BIN)/python -m benchmarks.twice
@@ -87,6 +88,7 @@ bench: ## run the benchmarks (45 minutes on an idle machine; some need nginx)
 soak: ## fault injection: run 2,000 tasks while everything breaks, and count what is lost (25 minutes)
 	@$(SETUP) tests
 	$(BIN)/python -m tests.stack.faults --size long --write
+	TUNEHOOK_MALFORMED=2000 $(BIN)/pytest tests/stack/test_malformed_requests.py
 	TUNEHOOK_MUTATIONS=30000 $(BIN)/pytest --numprocesses=2 tests/contract/providers/test_mutated.py
 
 .PHONY: mutants
@@ -125,8 +127,10 @@ smoke: ## test it in your AWS account, for less than a cent (prompts first; remo
 	@$(BIN)/python -m tests.account $(if $(PYTHON_VERSION),--parameter PythonVersion=$(PYTHON_VERSION))
 
 .PHONY: schemas
-schemas: setup ## regenerate the event schemas
+schemas: setup ## regenerate the event schemas and the document of the HTTP API
+	@$(SETUP) tests
 	$(BIN)/python -m tunehook_cli.schemas
+	PYTHONPATH=functions $(BIN)/python -m api.openapi
 
 .PHONY: lock
 lock: setup ## update the pinned requirements

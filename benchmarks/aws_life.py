@@ -41,6 +41,7 @@ from poller.service import Poller, PollerStart
 from poller.settings import PollerSettings
 from tunehook.aws.bus import EventBus
 from tunehook.aws.clients import client
+from tunehook.aws.fulfillment_queue import FulfillmentQueue
 from tunehook.aws.leases import Leases
 from tunehook.aws.stream_marks import MARK, StreamMarks
 from tunehook.aws.tasks import TasksTable
@@ -234,6 +235,7 @@ class Stack:
             lambda: EventBus(client("events"), settings.event_bus),
             StreamMarks(dynamodb, settings.provider_states_table),
             lambdas,
+            fulfillment=lambda: FulfillmentQueue(client("sqs"), settings.fulfillment_queue),
             stream=settings.tasks_stream,
             poller_function=settings.poller_function,
             shard_count=settings.shard_count,

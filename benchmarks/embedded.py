@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import boto3
+
+from tunehook.aws.clients import client
+from tunehook.operations.stack import Stack, find_stack
 from tunehook_local.embedded import ministack
 from tunehook_local.embedded.state import Home, LocalEnvironment
 from tunehook_local.embedded.up import bring_up
@@ -38,11 +42,30 @@ class EmbeddedStack:
         """Have webhooks sent to a receiver of the sandbox."""
         self._put("SubscriptionsTable", subscription_id=receiver, url=self.sandbox.receiver_url(receiver))
 
-    def submit(self, kind: Kind, task_id: str, lasts_s: float, age_s: float = 0) -> None:
+    def operations(self) -> Stack:
+        """Return the stack as the command knows it."""
+        environment = self.environment
+        return find_stack(
+            lambda service, **settings: client(
+                service,
+                session=boto3.Session(
+                    environment.access_key_id, environment.secret_access_key, region_name=environment.region
+                ),
+                endpoint_url=environment.endpoint,
+                **settings,
+            ),
+            environment.stack_name,
+        )
+
+    def submit(
+        self, kind: Kind, task_id: str, lasts_s: float, age_s: float = 0, callback_url: str | None = None
+    ) -> None:
         """Let a task begin that lasts `lasts_s`, and has lasted `age_s` already, and put it into the table."""
         answers = [{"phase": "processing", "until_s": lasts_s}] if lasts_s else []
         rule = {"task_id": "*", "answers": [*answers, {"phase": "completed"}]}
-        self.sandbox.create_task(kind, task_id, rule=parse(TaskRule, rule), age_s=age_s)
+        self.sandbox.create_task(
+            kind, task_id, rule=parse(TaskRule, rule), age_s=age_s, callback_url=callback_url
+        )
         self._put("TasksTable", task_id=task_id, provider=kind.value)
 
     def _put(self, table: str, **attributes: str) -> None:

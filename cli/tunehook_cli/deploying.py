@@ -29,10 +29,16 @@ from tunehook.aws.errors import AWS_FAULTS
 from tunehook.errors import Misconfigured
 
 FORMER: Final[Mapping[str, str | Mapping[str, str]]] = {
+    "ApiBurst": "100",
+    "ApiCorsOrigins": "",
+    "ApiMaxWaiting": "2",
+    "ApiRequestsPerSecond": "50",
     "ArchivePatienceSeconds": "600",
+    "CallbacksTakeIn": "on",
     "DeletionProtection": "no",
     "FulfillmentConcurrency": "unbounded",
     "FulfillmentMemory": "1024",
+    "HttpApi": "off",
     "IntakeConcurrency": "1",
     "Observability": "full",
     "PollerMemory": "512",
@@ -142,7 +148,7 @@ def plan(declared: Mapping[str, Any], present: Mapping[str, str] | None, request
             value = former if isinstance(former, str) else former[present["NetworkPolicy"]]
             parameters[name] = value
             other = f"; a new stack has {default}, and PARAMETERS={name}=... changes it"
-            until_now = f"{name} is new: {value}, which is what this stack did until now"
+            until_now = f"{name} is new: {value or 'none'}, which is what this stack did until now"
             remarks.append(until_now if value == default else until_now + other)
     # Whatever is named on the command line keeps SAM from taking the rest from samconfig.toml.
     return Plan(parameters or {"ShardCount": present["ShardCount"]}, remarks)

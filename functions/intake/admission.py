@@ -14,20 +14,22 @@ from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
 
 from intake.settings import IntakeSettings
+from tunehook.adoption import ENDS, late_hook
 from tunehook.aws.bus import EventBus
 from tunehook.aws.clients import client
 from tunehook.aws.errors import AWS_FAULTS, code_of, is_oversized
+from tunehook.aws.fulfillment_queue import FulfillmentQueue
 from tunehook.aws.items import from_stream, plainly_from_stream
 from tunehook.aws.leases import Leases
 from tunehook.aws.poller_starts import PollerStarts
 from tunehook.aws.stream_marks import StreamMark, StreamMarks
-from tunehook.aws.task_items import PARKED, ended_task, pending_task
+from tunehook.aws.task_items import PARKED, TAKEN_IN, ended_task, pending_task
 from tunehook.aws.tasks import Start, TasksTable
 from tunehook.errors import InvalidInput
 from tunehook.events import task_ended
 from tunehook.http.guard import NetworkPolicy
 from tunehook.ids import shard_of
-from tunehook.tasks import Status, TaskKey, check_request
+from tunehook.tasks import Status, TaskKey, TaskRequest, check_request
 from tunehook.times import now_ms
 
 if TYPE_CHECKING:
@@ -39,11 +41,21 @@ STOP_BEFORE_MS: Final = 15_000
 """How long before the invocation's end a scan of the table stops, to go on in another one."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Adopted:
+    """What a user wants of a run that goes on, when its provider took the task, and what is wrong with the item."""
+
+    request: TaskRequest
+    submitted_at_ms: int
+    error: InvalidInput | None
+
+
 @dataclass(slots=True)
 class Intake:
     """Takes new items in, and starts the pollers of the shards that have got work by them.
 
-    `bus` returns where the events of replaced runs go; it is needed seldom, and its client takes a while to make.
+    `bus` returns where the events of replaced runs go, and `fulfillment` the queue for deliveries to hooks that came
+    late; both are needed seldom, and their clients take a while to make.
     `stream` is the ARN of the table's stream, and `marks` tell for which stream the table was scanned. `clock` returns
     milliseconds since 1970.
     """
@@ -54,6 +66,7 @@ class Intake:
     marks: StreamMarks
     lambdas: LambdaClient
     _: KW_ONLY
+    fulfillment: Callable[[], FulfillmentQueue]
     stream: str
     poller_function: str
     shard_count: int
@@ -66,9 +79,12 @@ class Intake:
 
         An error of botocore is raised if the record is to come again.
         """
-        if "OldImage" in change:
-            self._save_unsent_end(plainly_from_stream(change["OldImage"]))
-        return self.take_in(change["NewImage"]) if "NewImage" in change else None
+        before = plainly_from_stream(change["OldImage"]) if "OldImage" in change else {}
+        item = from_stream(change["NewImage"]) if "NewImage" in change else None
+        if item is not None and "status" not in item and _is_adopted(before):
+            return self._adopt(item, before)
+        self._save_unsent_end(before)
+        return None if item is None else self._take_in(item)
 
     def take_in(self, image: Mapping[str, Any]) -> int | None:
         """Give a new item, in DynamoDB attribute values, its status, its deadline and its place in the work index.
@@ -112,7 +128,7 @@ class Intake:
         """Start a poller for `shard` unless one runs or was started just now; the schedule mends a lost start."""
         PollerStarts(self.leases, self.lambdas, self.poller_function, logger, self.clock).start(shard)
 
-    def _take_in(self, item: Mapping[str, Any]) -> int | None:
+    def _take_in(self, item: Mapping[str, Any], adopted: _Adopted | None = None) -> int | None:
         if "status" in item:
             return None
         key = TaskKey(item["task_id"], item["provider"])
@@ -122,7 +138,7 @@ class Intake:
             self.leases.register(shard, self.clock())
             self._registered.add(shard)
         try:
-            return None if self._decide(key, item, shard) is Start.SUPERSEDED else shard
+            return None if self._decide(key, item, shard, adopted) is Start.SUPERSEDED else shard
         except ClientError as error:
             if not is_oversized(error):
                 raise
@@ -130,8 +146,60 @@ class Intake:
             logger.error("task_too_large", task_id=key.task_id, provider=key.provider)
             return None
 
-    def _decide(self, key: TaskKey, item: Mapping[str, Any], shard: int) -> Start:
+    def _adopt(self, item: Mapping[str, Any], before: Mapping[str, Any]) -> int | None:
+        """Let the run of a task that was taken in go on, or stay ended, as that of the user who has put it now.
+
+        So there is one event in all. A field that is not acceptable is named in the item's `error`, and changes nothing
+        else: to reject the item would lose the run.
+        """
+        key = TaskKey(item["task_id"], item["provider"])
+        error = None
+        try:
+            request = check_request(item, self.policy)
+        except InvalidInput as fault:
+            request, error = TaskRequest(key=key), fault
+        if before["status"] == Status.PENDING:
+            return self._take_in(item, _Adopted(request, before["submitted_at_ms"], error))
+        try:
+            start = self.tasks.restore(key, item, before, error)
+        except ClientError as fault:
+            if not is_oversized(fault):
+                raise
+            start = Start.SUPERSEDED
+            logger.error("task_too_large", task_id=key.task_id, provider=key.provider)
+        if start is Start.SUPERSEDED:
+            self._save_unsent_end(before)
+            return None
+        logger.info(
+            "task_adopted",
+            task_id=key.task_id,
+            provider=key.provider,
+            field=None if error is None else error.field,
+        )
+        if "queue" in before:
+            # Its event is still to come, and finds the hook.
+            return shard_of(key.task_id, self.shard_count)
+        wanted = late_hook({**before, **item, "notify_hook": request.notify_hook})
+        if wanted is not None:
+            self.fulfillment().send([wanted])
+        return None
+
+    def _decide(
+        self, key: TaskKey, item: Mapping[str, Any], shard: int, adopted: _Adopted | None = None
+    ) -> Start:
         task: dict[str, Any] = {"task_id": key.task_id, "provider": key.provider}
+        if adopted is not None:
+            start = self.tasks.accept(
+                adopted.request,
+                item,
+                shard,
+                self.clock(),
+                submitted_at_ms=adopted.submitted_at_ms,
+                error=adopted.error,
+            )
+            field = None if adopted.error is None else adopted.error.field
+            logger.info(_event_name(start, "task_adopted"), **task, field=field)
+            return start
         try:
             request = check_request(item, self.policy)
         except InvalidInput as error:
@@ -167,6 +235,20 @@ class Intake:
             logger.warning("overwritten_end_parked", task_id=task.key.task_id, provider=task.key.provider)
 
 
+def _is_adopted(before: Mapping[str, Any]) -> bool:
+    """Return whether an item that was replaced is a run that was taken in, pending or ended, and not yet anybody's."""
+    if before.get(TAKEN_IN) is not True:
+        return False
+    try:
+        task = pending_task({"queue": "", "since_ms": 0, **before})
+        if before.get("status") in ENDS:
+            ended_task(task, before)
+            return isinstance(before.get("event_id"), str)
+    except InvalidInput:
+        return False
+    return before.get("status") == Status.PENDING and "submitted_at_ms" in before
+
+
 def _event_name(start: Start, begun: str) -> str:
     return {Start.BEGUN: begun, Start.BEGUN_BEFORE: "task_known"}.get(start, "task_superseded")
 
@@ -180,6 +262,7 @@ def open_intake(settings: IntakeSettings) -> Intake:
         cache(lambda: EventBus(client("events"), settings.event_bus)),
         StreamMarks(dynamodb, settings.provider_states_table),
         client("lambda"),
+        fulfillment=cache(lambda: FulfillmentQueue(client("sqs"), settings.fulfillment_queue)),
         stream=settings.tasks_stream,
         poller_function=settings.poller_function,
         shard_count=settings.shard_count,

@@ -64,6 +64,13 @@ class PollDispatcher:
         if unloaded and not self.loads:
             self.loads.start(self.health.load(unloaded))
         waited_s = await wait_briefly(*self.loads) if unloaded else 0.0
+        if unloaded:
+            # What a pass before has learnt of a provider says when its tasks are due.
+            self.scheduler.resume_loaded()
+            due = {
+                name: [each for each in group if each.due_ms <= now_ms or each.poll is not None]
+                for name, group in due.items()
+            }
         skipped: set[str] = set()
         for name, group in due.items():
             if (provider := providers[name]) is None:
@@ -132,7 +139,8 @@ class PollDispatcher:
     def _start_polls(self, provider: Provider, group: list[ScheduledTask], now_ms: int) -> None:
         poll = object()
         for entry in group:
-            entry.poll, entry.due_ms = poll, now_ms
+            entry.poll, entry.due_ms, entry.asked_at_ms = poll, now_ms, now_ms
+            entry.asked_for = entry.hint
             entry.is_overdue_poll = now_ms >= entry.task.deadline_ms
         self.polls.start(self._poll(provider, group, poll))
 

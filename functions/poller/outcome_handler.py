@@ -18,10 +18,11 @@ from poller.poll_problems import PollProblem, record_problem
 from poller.provider_health import ProviderHealth
 from poller.registry import ProviderRegistry
 from poller.scheduler import PollScheduler, ScheduledTask
+from tunehook.aws.callback_hints import Hint
 from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.aws.tasks import TasksTable
 from tunehook.providers.outcomes import Outcome, Pending, Throttled, Transient, Unauthorised
-from tunehook.tasks import WorkItem
+from tunehook.tasks import FailureCode, TaskEnd
 from tunehook.times import to_ms
 
 logger = Logger(child=True)
@@ -32,12 +33,21 @@ SELDOM_MS: Final = 20_000
 REPORTS_A_SECOND: Final = 100
 """How many tasks get a new `last_error` a second, in an outage that concerns them all."""
 
+CALLBACK_WITHIN_MS: Final = 5_000
+"""How long after an end its callback may still come, where a question at its usual moment was faster."""
+
+_OUR_ENDS: Final = (FailureCode.TIMED_OUT, FailureCode.NOT_FOUND)
+"""The ends that no provider can call back about."""
+
 _REPORT: Final = {"last_error", "trouble"}
 
 
 @dataclass(slots=True)
 class OutcomeHandler:
-    """Handles the outcomes of one pass; `writes` are the writes that run."""
+    """Handles the outcomes of one pass; `writes` are the writes that run.
+
+    `settle_hint` is told of a callback that a question has answered.
+    """
 
     scheduler: PollScheduler
     tasks: TasksTable
@@ -45,6 +55,7 @@ class OutcomeHandler:
     providers: ProviderRegistry
     metrics: Metrics
     clock: Callable[[], int]
+    settle_hint: Callable[[Hint], None]
     writes: BackgroundTasks = field(default_factory=BackgroundTasks)
     _reported_at_ms: deque[int] = field(default_factory=lambda: deque(maxlen=REPORTS_A_SECOND))
 
@@ -54,9 +65,10 @@ class OutcomeHandler:
         entry.poll = None
         was_polled = is_answer(outcome)
         problem = health.record_outcome(outcome, now_ms)
+        is_answered = was_polled and not isinstance(outcome, Throttled | Transient | Unauthorised)
         if was_polled:
             entry.polled_at_ms = now_ms
-            if not isinstance(outcome, Throttled | Transient | Unauthorised):
+            if is_answered:
                 entry.answered_at_ms = now_ms
             self.metrics.polled(entry.task.key.provider, outcome.name)
             if outcome.name == "unauthorised" and health.is_no_longer_accepted:
@@ -67,6 +79,8 @@ class OutcomeHandler:
                 entry.refresh, to_ms(outcome.refreshed_at), now_ms, submitted_at_ms
             )
         decision = decide(entry.task, outcome, now_ms, None if problem is None else problem.message)
+        if is_answered and not isinstance(decision, End):
+            self._settle(entry, entry.asked_for)
         if isinstance(decision, End):
             self.apply(entry, decision, now_ms)
         elif not was_polled:
@@ -82,20 +96,31 @@ class OutcomeHandler:
                 decision = Wait({})  # the next answer takes the report back
             self.apply(entry, decision, now_ms)
 
+    def _settle(self, entry: ScheduledTask, hint: Hint | None) -> None:
+        """Note that a hint has its answer; one that has come since its question waits for another."""
+        if hint is not None:
+            self.settle_hint(hint)
+            if entry.hint == hint:
+                entry.hint = None
+
     def _with_report(self, entry: ScheduledTask, problem: PollProblem, now_ms: int, decision: Wait) -> Wait:
         """Count a problem, and add its report to the decision when it is due."""
         task = replace(entry.task, trouble=None) if "trouble" in decision.changes else entry.task
         trouble, report = record_problem(task, problem, now_ms)
-        if not report and trouble != entry.task.trouble and self._is_polled_seldom(entry.task, now_ms):
+        if not report and trouble != entry.task.trouble and self._is_polled_seldom(entry, now_ms):
             report = {"trouble": replace(trouble, is_kept=True)}
         if report and self._may_report(now_ms):
             return Wait(decision.changes | report)
         entry.task = replace(entry.task, trouble=trouble)
         return decision
 
-    def _is_polled_seldom(self, task: WorkItem, now_ms: int) -> bool:
+    def _is_polled_seldom(self, entry: ScheduledTask, now_ms: int) -> bool:
+        task = entry.task
         provider = self.providers.get(task.key.provider)
-        return provider is not None and provider.pace.interval_ms(now_ms - task.submitted_at_ms) >= SELDOM_MS
+        if provider is None:
+            return False
+        pace = self.scheduler.pace_of(entry, provider)
+        return pace.interval_ms(now_ms - task.submitted_at_ms) >= SELDOM_MS
 
     def _may_report(self, now_ms: int) -> bool:
         """Count one report, unless `REPORTS_A_SECOND` were made within the last second."""
@@ -145,10 +170,30 @@ class OutcomeHandler:
         try:
             if await self.outbox.end(entry.task, end, decision.inline_files):
                 self.metrics.ended(key.provider, end.status, end.detection_delay_ms)
+                self._record_callback(entry, end)
         except AWS_FAULTS as error:
             logger.warning("task_not_ended", task_id=key.task_id, error=code_of(error))
         else:
+            # Not before the end is written: if that fails, the next pass asks at once.
+            self._settle(entry, entry.hint)
             self.scheduler.remove(entry)
+
+    def _record_callback(self, entry: ScheduledTask, end: TaskEnd) -> None:
+        """Note whether the provider called back about an end of its own."""
+        if end.failure is not None and end.failure.code in _OUR_ENDS:
+            return
+        delay_ms = end.detection_delay_ms
+        if entry.hint is None and delay_ms is not None and 0 <= delay_ms < CALLBACK_WITHIN_MS:
+            return  # the callback may be under way
+        provider = self.providers.get(entry.task.key.provider)
+        if provider is None:
+            return
+        health = self.scheduler.health.of(provider)
+        had_come = health.state.callbacks_come
+        health.record_end(was_called_back=entry.hint is not None)
+        if had_come and not health.state.callbacks_come:
+            logger.info("callbacks_do_not_come", provider=provider.name)
+            self.scheduler.hasten(provider.name)
 
     async def _update(self, entry: ScheduledTask, changes: dict[str, Any]) -> None:
         try:

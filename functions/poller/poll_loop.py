@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +13,7 @@ from aws_lambda_powertools import Logger
 
 from poller.background import BackgroundTasks, wait_briefly
 from poller.dispatcher import PollDispatcher
+from poller.hint_reader import QUICK_S, HintReader
 from poller.lease_holder import LeaseHolder
 from poller.metrics import Metrics
 from poller.outbox import Outbox
@@ -20,7 +21,9 @@ from poller.outcome_handler import OutcomeHandler
 from poller.provider_health import ProviderHealthStore
 from poller.registry import ProviderRegistry
 from poller.scheduler import PollScheduler
+from poller.take_in import TakeIn
 from poller.work_reader import WorkReader
+from tunehook.aws.callback_hints import CallbackHintsTable
 from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.aws.leases import Leases, Position
 from tunehook.aws.tasks import TasksTable
@@ -63,13 +66,15 @@ class PollLoop:
     """One pass over a shard.
 
     `owner`, the invocation's request id, holds the lease; `remaining_ms` returns how long the invocation may still run.
-    The work index is read and the lease renewed in `reserved_threads`, so that these wait for no other call.
+    The work index and the `hints` are read and the lease renewed in `reserved_threads`, so that these wait for no other
+    call. `takes_in` says whether a task that nobody has put is taken in when its provider calls back about it.
     """
 
     shard: int
     owner: str
     tasks: TasksTable
     leases: Leases
+    hints: CallbackHintsTable
     outbox: Outbox
     providers: ProviderRegistry
     health: ProviderHealthStore
@@ -77,6 +82,7 @@ class PollLoop:
     clock: Callable[[], int]
     remaining_ms: Callable[[], int]
     reserved_threads: Executor | None = None
+    takes_in: bool = True
 
     def __post_init__(self) -> None:
         self._scheduler = PollScheduler(self.providers, self.health, self.clock)
@@ -84,13 +90,31 @@ class PollLoop:
             self.shard, self.tasks, self._scheduler, self.outbox, self.reserved_threads, self.clock
         )
         self._lease = LeaseHolder(self.shard, self.owner, self.leases, self.reserved_threads, self.clock)
+        self._writes = BackgroundTasks()
+        take_in = TakeIn(self.hints, self.tasks, self.providers, self.metrics, self.clock)
+        self._hints = HintReader(
+            self.shard,
+            self.hints,
+            self.tasks,
+            self._scheduler,
+            take_in if self.takes_in else None,
+            self._writes,
+            self.reserved_threads,
+            self.clock,
+        )
         outcomes = OutcomeHandler(
-            self._scheduler, self.tasks, self.outbox, self.providers, self.metrics, self.clock
+            self._scheduler,
+            self.tasks,
+            self.outbox,
+            self.providers,
+            self.metrics,
+            self.clock,
+            settle_hint=self._hints.settle,
+            writes=self._writes,
         )
         self._dispatcher = PollDispatcher(
             self.shard, self._scheduler, outcomes, self.providers, self.health, self.metrics, self.clock
         )
-        self._writes = outcomes.writes
         self._refreshes = BackgroundTasks()
         self._emitting: asyncio.Task[None] | None = None
         self._is_configured = False
@@ -122,7 +146,7 @@ class PollLoop:
 
     async def _run(self, take_over: bool) -> StopReason:
         # Intake starts a poller because there is something, whether the index shows it yet or not.
-        if not await self._work.fetch_until_found(FETCH_DELAYS_S[:1] if take_over else FETCH_DELAYS_S):
+        if not await self._fetch_until_found(FETCH_DELAYS_S[:1] if take_over else FETCH_DELAYS_S):
             return StopReason.NOTHING_PENDING
         await self._refresh()
         if not await self._take_lease(take_over=take_over):
@@ -135,12 +159,13 @@ class PollLoop:
             self._emit_left_over()
             self._save_health(is_last=False)
             self._lease.save_positions_when_due(self._positions, self._writes)
-            await asyncio.sleep(TICK_S - waited_s)
+            await self._sleep(TICK_S - waited_s)
             if self.remaining_ms() < STOP_BEFORE_MS:
                 await self._lease.release()
                 return StopReason.OUT_OF_TIME
             idle_from_ms = (idle_from_ms or self.clock()) if self._is_idle() else None
             reads = self._work.start()
+            self._hints.start()
             self._lease.renew_when_due()
             # Follow the configuration; while it is being read, the last one is good.
             if not self._refreshes:
@@ -152,12 +177,35 @@ class PollLoop:
             is_over = idle_from_ms is not None and self._work.read_from_ms >= idle_from_ms and self._is_idle()
             if not is_over and not self._can_rest():
                 continue
+            self._hints.stop()
             # Before the last read: a task put after that finds no live lease, and its intake starts a poller.
             await self._lease.release()
-            if not await self._work.fetch_until_found(FETCH_DELAYS_S):
+            if not await self._fetch_until_found(FETCH_DELAYS_S):
                 return StopReason.NOTHING_DUE if self._scheduler.tasks else StopReason.NOTHING_PENDING
             if not await self._take_lease(take_over=False):
                 return StopReason.TAKEN_OVER
+
+    async def _fetch_until_found(self, delays_s: Iterable[float]) -> bool:
+        """Read work and hints after each delay until there are some; return whether there are, or may be."""
+        for delay_s in delays_s:
+            hints = asyncio.create_task(self._hints.read())
+            is_found = await self._work.fetch_until_found([delay_s])
+            # After the work: a hint of a task that the index shows needs no look at its item.
+            self._hints.apply(*await hints)
+            if is_found or not self._hints.is_empty:
+                return True
+        return False
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep until the next tick; poll at once what a provider calls back about meanwhile."""
+        time = asyncio.get_running_loop().time
+        until_s = time() + seconds
+        while (left_s := until_s - time()) > 0:
+            is_quick = self._hints.is_quick
+            if await self._hints.wait(min(left_s, QUICK_S) if is_quick else left_s):
+                await self._dispatcher.poll_due(is_configured=self._is_configured)
+            elif is_quick and left_s > QUICK_S:
+                self._hints.start()
 
     async def _take_lease(self, *, take_over: bool) -> bool:
         if not await self._lease.take(take_over=take_over):
@@ -165,6 +213,7 @@ class PollLoop:
         if (positions := await self._lease.read_positions(take_over=take_over)) is not None:
             self._scheduler.round_robin.resume(positions)
         self._scheduler.resume(self._lease.handed_over_at_ms)
+        self._hints.begin()
         return True
 
     def _positions(self) -> dict[str, Position]:
@@ -174,7 +223,7 @@ class PollLoop:
         self._is_configured = await self.providers.refresh()
 
     def _is_idle(self) -> bool:
-        return not self._scheduler.tasks and self._is_through()
+        return not self._scheduler.tasks and self._hints.is_empty and self._is_through()
 
     def _is_through(self) -> bool:
         """Return whether nothing runs, and no renewal takes back a lease that is released now."""
@@ -188,6 +237,7 @@ class PollLoop:
             self._lease.is_on_schedule
             and self._is_configured
             and self._is_through()
+            and self._hints.is_empty
             and self._scheduler.can_rest(self._began_at_ms + MINUTE_MS)
         )
 
@@ -210,7 +260,8 @@ class PollLoop:
         """Cancel the polls and reads, and finish the writes while there is time."""
         polls = (*self._dispatcher.polls.cancel(), *self._dispatcher.loads.cancel())
         reads = (*self._refreshes.cancel(), *self._lease.renewals.cancel(), *self._work.reads.cancel())
+        hints = (*self._hints.reads.cancel(), *self._hints.questions.cancel())
         timeout_s = max(0.0, self.remaining_ms() / 1000 - WIND_UP_MARGIN_S)
         while self._writes and timeout_s > 0:
             timeout_s = timeout_s if await self._writes.wait(timeout_s) else 0.0
-        await asyncio.gather(*polls, *reads, *self._writes.cancel(), return_exceptions=True)
+        await asyncio.gather(*polls, *reads, *hints, *self._writes.cancel(), return_exceptions=True)

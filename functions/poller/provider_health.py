@@ -14,7 +14,7 @@ from aws_lambda_powertools import Logger
 
 from poller.poll_problems import REPORT_AT, PollProblem, problem_of
 from tunehook.aws.errors import AWS_FAULTS, code_of
-from tunehook.aws.provider_states import Pause, ProviderState, ProviderStates, Refusal
+from tunehook.aws.provider_states import CALLBACKS_COME_AT, Pause, ProviderState, ProviderStates, Refusal
 from tunehook.errors import Unavailable
 from tunehook.providers.client import Provider
 from tunehook.providers.outcomes import Outcome, Pending, Throttled, Transient, Unauthorised
@@ -149,6 +149,13 @@ class ProviderHealth:
         if pause_s >= LONG_PAUSE_S and self.problem is not None:
             self.shared_problem = self.problem
 
+    def record_end(self, *, was_called_back: bool) -> None:
+        """Take in that a task has ended, and whether the provider called back about it."""
+        before = self.state.ends_called_back or 0
+        after = min(before + 1, CALLBACKS_COME_AT) if was_called_back else 0
+        if after != before:
+            self.state = replace(self.state, ends_called_back=after or None)
+
     def record_refresh_interval(self) -> None:
         """Take in the learnt interval, where it differs enough from the known one."""
         known_ms, learnt_ms = self.state.refresh_every_ms, self.rhythm.period_ms
@@ -177,6 +184,11 @@ class ProviderHealthStore:
             state = ProviderState(provider=provider.name)
             self._known[provider.name] = ProviderHealth(provider, state, state)
         return self._known[provider.name]
+
+    def state_of(self, name: str) -> ProviderState:
+        """Return what is known of a provider of this name, without taking it for loaded."""
+        health = self._known.get(name)
+        return ProviderState(provider=name) if health is None else health.state
 
     async def load(self, providers: Iterable[Provider]) -> None:
         """Load and restore what earlier passes saved of those providers that are not loaded."""

@@ -9,8 +9,10 @@ from typing import Final
 from poller.decision import GIVE_UP_AFTER_MS, STREAMING_MAX_MS
 from poller.provider_health import ProviderHealthStore
 from poller.registry import ProviderRegistry
+from tunehook.aws.callback_hints import Hint
 from tunehook.aws.leases import Position
-from tunehook.cadence import next_poll_ms
+from tunehook.cadence import Pace, next_poll_ms
+from tunehook.providers.client import Provider
 from tunehook.rhythm import Refresh
 from tunehook.tasks import TaskKey, WorkItem
 
@@ -22,6 +24,9 @@ UNCONFIGURED_EVERY_MS: Final = 5_000
 RESTS_FROM_MS: Final = 600_000
 """The age from which on a task may wait for the schedule's next start while no poller runs."""
 
+HINTED_APART_MS: Final = 5_000
+"""How long after its last question a task is asked about again, however often its provider calls back."""
+
 BEHIND_FROM_MS: Final = 12_000
 """How long a task waits for its poll until its provider is behind: longer than any one request takes."""
 
@@ -32,7 +37,8 @@ class ScheduledTask:
 
     `poll` identifies the group of tasks that are polled together, which `is_overdue_poll` if that began after the
     deadline. The last outcome came at `polled_at_ms`, the last one that says how the task stands at `answered_at_ms`;
-    both are 0 before the first of this pass.
+    both are 0 before the first of this pass. The last question began at `asked_at_ms`. `hint` is the provider's
+    callback that waits for a question, or for the answer of one that began when `asked_for` was the hint.
     """
 
     task: WorkItem
@@ -43,6 +49,9 @@ class ScheduledTask:
     polled_at_ms: int = 0
     answered_at_ms: int = 0
     refresh: Refresh | None = None
+    asked_at_ms: int = 0
+    hint: Hint | None = None
+    asked_for: Hint | None = None
 
 
 @dataclass(slots=True)
@@ -127,14 +136,45 @@ class PollScheduler:
     def resume(self, handed_over_at_ms: int) -> None:
         """Go on after the poller before, which polled its tasks until that moment; 0 if there was none."""
         self._handed_over_at_ms = handed_over_at_ms
+        self.resume_loaded()
+
+    def resume_loaded(self) -> None:
+        """Schedule what was not polled yet by what is known now of its provider."""
         for entry in self.tasks.values():
-            if not entry.polled_at_ms:
+            if not entry.polled_at_ms and entry.poll is None:
                 entry.due_ms = self._first_due_ms(entry)
 
     def reschedule(self, entry: ScheduledTask, polled_at_ms: int) -> None:
         """Make a task due again after a poll at this moment."""
         entry.due_ms = self._next_due_ms(entry, polled_at_ms)
         entry.is_writing = False
+
+    def take_hint(self, hint: Hint) -> int | None:
+        """Make a known task due that its provider called back about; return when.
+
+        None says that nothing has changed yet: the hint was known, or a poll of the task runs, and the next follows it.
+        """
+        entry = self.tasks[hint.key]
+        is_known, entry.hint = hint == entry.hint, hint
+        if is_known or entry.poll is not None:
+            return None
+        entry.due_ms = min(entry.due_ms, self._hinted_due_ms(entry))
+        return entry.due_ms
+
+    def hasten(self, provider: str) -> None:
+        """Let the tasks of a provider wait no longer than its pace has it, as its callbacks no longer come."""
+        now_ms = self.clock()
+        for entry in self.tasks.values():
+            if entry.task.key.provider == provider and entry.poll is None:
+                entry.due_ms = min(entry.due_ms, self._next_due_ms(entry, now_ms))
+
+    def pace_of(self, entry: ScheduledTask, provider: Provider) -> Pace:
+        """Return how often a task is polled: seldom while its provider's callbacks come and its answers are usual."""
+        task = entry.task
+        is_usual = not (task.empty_count or task.not_found_count or task.suspicion or task.streaming_since_ms)
+        if is_usual and self.health.state_of(provider.name).callbacks_come:
+            return provider.pace.with_callbacks()
+        return provider.pace
 
     def can_rest(self, until_ms: int) -> bool:
         """Return whether a poller that polls all tasks at `until_ms` comes in time for each of them."""
@@ -144,7 +184,7 @@ class PollScheduler:
     def _rests(self, entry: ScheduledTask, now_ms: int, until_ms: int) -> bool:
         """Return whether nothing happens to a task before a moment, and no poll of it is due."""
         task = entry.task
-        if now_ms - task.submitted_at_ms < RESTS_FROM_MS:
+        if now_ms - task.submitted_at_ms < RESTS_FROM_MS or entry.hint is not None:
             return False
         ends_ms = [task.deadline_ms + (GIVE_UP_AFTER_MS if now_ms >= task.deadline_ms else 0)]
         if task.streaming_since_ms is not None:
@@ -160,10 +200,11 @@ class PollScheduler:
         )
 
     def _first_due_ms(self, entry: ScheduledTask) -> int:
-        """A task is due at once if it is new or overdue, or the poller before may not have polled it, being behind."""
+        """A task is due at once if it is new, overdue or called back about, or the poller before was behind with it."""
         task = entry.task
         if (
-            task.since_ms > self._handed_over_at_ms - INDEX_LAG_MS
+            entry.hint is not None
+            or task.since_ms > self._handed_over_at_ms - INDEX_LAG_MS
             or self.clock() >= task.deadline_ms
             or self.round_robin.is_behind(task.key.provider)
         ):
@@ -176,12 +217,20 @@ class PollScheduler:
         if provider is None:
             due_ms = after_ms + UNCONFIGURED_EVERY_MS
         else:
-            pace = provider.pace
+            pace = self.pace_of(entry, provider)
             due_ms = next_poll_ms(task.submitted_at_ms, after_ms, pace)
-            if entry.refresh is not None:
+            # Whoever calls back tells of a refresh by that.
+            if entry.refresh is not None and pace is provider.pace:
                 every_ms = pace.interval_ms(after_ms - task.submitted_at_ms)
                 rhythm = self.health.of(provider).rhythm
                 due_ms = rhythm.next_poll_ms(due_ms, every_ms, after_ms, entry.refresh)
         if task.streaming_since_ms is not None and after_ms < task.streaming_since_ms + STREAMING_MAX_MS:
             due_ms = min(due_ms, task.streaming_since_ms + STREAMING_MAX_MS)
+        if entry.hint is not None:
+            due_ms = min(due_ms, self._hinted_due_ms(entry))
         return min(due_ms, task.deadline_ms) if after_ms < task.deadline_ms else due_ms
+
+    @staticmethod
+    def _hinted_due_ms(entry: ScheduledTask) -> int:
+        last_ms = max(entry.asked_at_ms, entry.polled_at_ms)
+        return last_ms + HINTED_APART_MS if last_ms else 0

@@ -20,6 +20,7 @@ from poller.provider_health import ProviderHealthStore
 from poller.registry import CONNECTIONS_MAX, ProviderRegistry
 from poller.settings import PollerSettings
 from tunehook.aws.bus import EventBus
+from tunehook.aws.callback_hints import CallbackHintsTable
 from tunehook.aws.clients import CONNECTIONS, client
 from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.aws.leases import Leases
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
 
 logger = Logger(child=True)
 
-RESERVED_THREADS = 8
-"""The threads that read the work index and renew the lease, which no outage of anything else makes wait."""
+RESERVED_THREADS = 12
+"""The threads that read work and hints and renew the lease, which no outage of anything else makes wait."""
 
 THREADS = CONNECTIONS - RESERVED_THREADS
 """The other threads: together as many as may call AWS at once."""
@@ -57,7 +58,7 @@ SHARDS_KNOWN_FOR_MS = 600_000
 
 
 class PollerStart(BaseModel):
-    """Why the poller was invoked. Anything but intake's own start counts as the schedule's."""
+    """Why the poller was invoked. Anything but a start for new work, by intake or the API, counts as the schedule's."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -87,6 +88,7 @@ class Poller:
         )
         self._tasks = TasksTable(self.dynamodb, self.settings.tasks_table)
         self._leases = Leases(self.dynamodb, self.settings.leases_table)
+        self._hints = CallbackHintsTable(self.dynamodb, self.settings.callback_hints_table)
         self._marks = StreamMarks(self.dynamodb, self.settings.provider_states_table)
         self._shards: list[int] = []
         self._shards_known_until_ms = 0
@@ -192,6 +194,7 @@ class Poller:
                     owner=owner,
                     tasks=self._tasks,
                     leases=self._leases,
+                    hints=self._hints,
                     outbox=Outbox(self._tasks, bus, self.store_file, self.clock),
                     providers=ProviderRegistry(read_providers, http, self.clock, SteadySeconds(self.clock)),
                     health=ProviderHealthStore(states, self.clock),
@@ -199,6 +202,7 @@ class Poller:
                     clock=self.clock,
                     remaining_ms=remaining_ms,
                     reserved_threads=reserved_threads,
+                    takes_in=self.settings.callbacks_take_in,
                 )
                 return await poll_loop.run(take_over=take_over)
         finally:

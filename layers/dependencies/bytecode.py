@@ -19,9 +19,8 @@ import sys
 from pathlib import Path
 
 UNUSED = (
-    "anyio|h11|httpcore|pydantic/v1|pydantic/deprecated"
+    "anyio|h11|httpcore|pydantic/v1"
     "|aiohttp/(web\\w*|worker|test_utils|pytest_plugin)\\.py"
-    "|aws_lambda_powertools/event_handler"
     "|aws_lambda_powertools/utilities/(auth_alpha|circuit_breaker|data_masking|feature_flags|idempotency|kafka"
     "|kafka_schema_registry|parameters|parser|streaming|validation)"
 )

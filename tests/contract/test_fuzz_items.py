@@ -18,6 +18,7 @@ from fulfillment.recipients import Recipients
 from intake.admission import Intake
 from poller.poll_loop import StopReason
 from tunehook.aws.bus import EventBus
+from tunehook.aws.fulfillment_queue import FulfillmentQueue
 from tunehook.aws.items import from_attributes
 from tunehook.aws.leases import Leases
 from tunehook.aws.secret_versions import SecretVersionsTable
@@ -67,6 +68,7 @@ def intake(tables: Tables) -> Intake:
         lambda: EventBus(client("events"), BUS),
         StreamMarks(dynamodb, "ProviderStatesTable"),
         client("lambda"),
+        fulfillment=lambda: FulfillmentQueue(client("sqs"), "none"),
         stream="arn:of-the-stream",
         poller_function="poller",
         shard_count=1,
@@ -96,6 +98,18 @@ def test_intake_rejects_each_bad_item_by_its_field_and_raises_for_none(
         ended[item.end] += 1
     assert ended[End.REJECTED] > ROUNDS / 2
     assert min(ended[End.ACCEPTED], ended[End.IGNORED], ended[End.FORGED]) > ROUNDS / 20
+
+
+def test_intake_raises_for_no_item_that_claims_to_have_been_taken_in(
+    intake: Intake, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Intake, "_save_unsent_end", lambda *_: None)
+    for item in forged_in_the_index(ROUNDS):
+        new = {name: item[name] for name in ("task_id", "provider")}
+        tables.written = {}
+        old = stream_attributes(item | {"taken_in": {"BOOL": True}})
+        intake.take_change({"OldImage": old, "NewImage": stream_attributes(new)})
+        assert tables.written["removed"]
 
 
 def forged_in_the_index(count: int) -> Iterator[dict[str, Any]]:

@@ -40,7 +40,7 @@ from webhooks.delivery import Outcome, Step
 from webhooks.metrics import Metrics as WebhooksMetrics
 from webhooks.subscription_health import Change
 
-FUNCTIONS = ("intake", "poller", "fulfillment", "webhooks")
+FUNCTIONS = ("intake", "poller", "fulfillment", "webhooks", "api")
 DEAD_LETTERS = {name for name in resources("AWS::SQS::Queue") if name.endswith("DeadLetters")}
 OF_AWS = {
     "AWS/Lambda": {
@@ -378,7 +378,7 @@ class TestDashboard:
 
     def test_the_command_finds_every_other_output_in_both_sizes(self) -> None:
         conditional = {name for name, each in translated()["Outputs"].items() if "Condition" in each}
-        assert conditional == {"Dashboard"}
+        assert conditional == {"ApiId", "ApiUrl", "Dashboard"}
 
     def test_its_name_is_no_other_regions(self) -> None:
         (each,) = translated_resources("AWS::CloudWatch::Dashboard").values()

@@ -20,6 +20,7 @@ PSEUDO: Final = {
     "AWS::Partition",
     "AWS::Region",
     "AWS::StackName",
+    "AWS::URLSuffix",
 }
 ATTRIBUTES: Final[Mapping[str, set[str]]] = {
     "AWS::CloudWatch::Alarm": {"Arn"},
@@ -35,13 +36,20 @@ ATTRIBUTES: Final[Mapping[str, set[str]]] = {
 }
 """What is asked of each kind of resource, and what AWS has of it."""
 
-FUNCTION, QUEUE, ROLE, TABLE = (
+API, FUNCTION, QUEUE, ROLE, TABLE = (
+    "AWS::ApiGatewayV2::Api",
     "AWS::Lambda::Function",
     "AWS::SQS::Queue",
     "AWS::IAM::Role",
     "AWS::DynamoDB::Table",
 )
 KINDS: Final[Mapping[tuple[str, str], set[str]]] = {
+    ("AWS::ApiGatewayV2::Authorizer", "ApiId"): {API},
+    ("AWS::ApiGatewayV2::Integration", "ApiId"): {API},
+    ("AWS::ApiGatewayV2::Integration", "IntegrationUri"): {FUNCTION},
+    ("AWS::ApiGatewayV2::Route", "ApiId"): {API},
+    ("AWS::ApiGatewayV2::Route", "Target"): {"AWS::ApiGatewayV2::Integration"},
+    ("AWS::ApiGatewayV2::Stage", "ApiId"): {API},
     ("AWS::Lambda::EventSourceMapping", "FunctionName"): {FUNCTION},
     ("AWS::Lambda::EventSourceMapping", "EventSourceArn"): {QUEUE, TABLE},
     ("AWS::Lambda::EventInvokeConfig", "FunctionName"): {FUNCTION},
@@ -101,6 +109,14 @@ def ifs(value: Any) -> Iterator[str]:
                 yield from ifs(each)
 
 
+def implied(condition: str | None) -> set[str]:
+    """The condition itself, and those without which it does not hold."""
+    if condition is None:
+        return set()
+    parts = translated()["Conditions"][condition].get("Fn::And", ())
+    return {condition} | {each["Condition"] for each in parts if "Condition" in each}
+
+
 def faults(template: Mapping[str, Any]) -> list[str]:
     """What points at nothing, or at something of another kind."""
     resources, parameters = template["Resources"], template["Parameters"]
@@ -150,7 +166,7 @@ def test_what_is_there_on_a_condition_is_named_where_it_is_there_alone() -> None
     for where, described in {**resources, **translated()["Outputs"]}.items():
         for name, _ in references(described):
             needed = resources.get(name, {}).get("Condition")
-            if needed is not None and described.get("Condition") != needed:
+            if needed is not None and needed not in implied(described.get("Condition")):
                 assert needed in set(ifs(described)), f"{where} names {name}"
 
 

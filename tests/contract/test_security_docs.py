@@ -20,16 +20,19 @@ from tests.support.template import (
     translated_resources,
 )
 
+from tunehook.api_keys import ApiKey, Scope, digest_of, make_key
 from tunehook.aws.links import link, s3_client
+from tunehook.callbacks import callback_token
 from tunehook.deliveries import DeliveryMessage
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import ForbiddenAddress, NetworkPolicy, check_address, check_url
+from tunehook.operations.documents import key_document
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
 from tunehook.subscriptions import check_subscription
 from tunehook.tasks import check_request
 
 PAGE = (ROOT / "docs" / "security.md").read_text()
-FUNCTIONS = ("Intake", "Poller", "Fulfillment", "Webhooks")
+FUNCTIONS = ("Intake", "Poller", "Fulfillment", "Webhooks", "Api")
 ROLES = {f"{name}Role" for name in FUNCTIONS}
 BUCKET = "ResultsBucket.Arn"
 MASTER = "m" * 64
@@ -92,14 +95,14 @@ def _() -> None:
     assert everything == {"dynamodb:ListStreams", "xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 
 
-@holds("The poller alone reads the API keys of the providers.")
+@holds("The poller and the api function alone read the API keys of the providers.")
 def _() -> None:
-    assert who("secretsmanager:GetSecretValue", "ProvidersSecret.Id") == {"PollerRole"}
+    assert who("secretsmanager:GetSecretValue", "ProvidersSecret.Id") == {"PollerRole", "ApiRole"}
 
 
-@holds("The webhooks function alone reads the master secret.")
+@holds("The webhooks function and the api function alone read the master secret.")
 def _() -> None:
-    assert who("secretsmanager:GetSecretValue", "MasterSecret.Id") == {"WebhooksRole"}
+    assert who("secretsmanager:GetSecretValue", "MasterSecret.Id") == {"WebhooksRole", "ApiRole"}
 
 
 @holds("No function may change a secret.")
@@ -169,6 +172,43 @@ def _() -> None:
     assert attributes == {"task_id", "provider", "notify_hook", "notify_format", "metadata", "timeout_s"}
 
 
+@holds(
+    "Nothing of the HTTP API answers without a key "
+    "but `/health`, its OpenAPI document and the callbacks of providers."
+)
+def _() -> None:
+    routes = [each["Properties"] for each in translated_resources("AWS::ApiGatewayV2::Route").values()]
+    # That of OPTIONS is there where origins are named: a browser sends no key with it, and nothing is told.
+    assert {each["RouteKey"] for each in routes if each["AuthorizationType"] == "NONE"} == {
+        "GET /health",
+        "GET /v1/openapi.json",
+        "OPTIONS /v1/{proxy+}",
+        "POST /v1/callbacks/{provider}/{token}",
+    }
+
+
+@holds("A key of the HTTP API is 200 random bits, and nothing is kept of them but a digest.")
+def _() -> None:
+    key_id, secret = make_key()
+    assert len(secret) * 5 == 200
+    key = ApiKey(key_id, "shop", Scope.READ, digest_of(secret), created_at_ms=0)
+    assert secret not in repr(key)
+    assert secret not in repr(key_document(key, 0))
+
+
+@holds("A key of the HTTP API that is revoked opens nothing a minute later.")
+def _() -> None:
+    authorizer = translated()["Resources"]["ApiAuthorizer"]["Properties"]
+    # The function keeps nothing: tests/unit/api/test_authorizer.py.
+    assert authorizer["AuthorizerResultTtlInSeconds"] < 60
+
+
+@holds("The access log of the HTTP API has no path, no header and no body.")
+def _() -> None:
+    logged = translated()["Resources"]["ApiStage"]["Properties"]["AccessLogSettings"]["Format"]
+    assert not re.search(r"path|header|body|authorizer|identity", logged, re.IGNORECASE)
+
+
 @holds("Events named `tunehook` on the stack's bus come from its functions, whoever else may put events.")
 def _() -> None:
     ((_, policy),) = translated_resources("AWS::Events::EventBusPolicy").items()
@@ -176,8 +216,9 @@ def _() -> None:
     assert is_made(policy)
     assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
     let_through = resolved(statement["Condition"]["ArnNotEquals"]["aws:PrincipalArn"])
-    assert set(let_through) == {f"{role}.Arn" for role in ROLES}
-    assert who("events:PutEvents", "EventBus.Arn") == ROLES
+    emitting = ROLES - {"ApiRole"}
+    assert set(let_through) == {f"{role}.Arn" for role in emitting}
+    assert who("events:PutEvents", "EventBus.Arn") == emitting
 
 
 @holds("Whoever may write the Subscriptions table chooses where webhooks go.")
@@ -241,6 +282,16 @@ def _() -> None:
     }
 
 
+@holds("The callback URL of one provider tells nothing of another's, nor of its own next version.")
+def _() -> None:
+    tokens = [callback_token(MASTER, name, version) for name in ("one", "other") for version in (1, 2)]
+    assert len(set(tokens)) == 4
+    assert not {MASTER, *tokens} & {
+        callback_token(tokens[0], "other", 1),
+        callback_token(tokens[0], "one", 2),
+    }
+
+
 @holds("A download link is for one file, for reading, and for an hour at most.")
 def _() -> None:
     session: Any = boto3.Session("AKIAIOSFODNN7EXAMPLE", "not-a-secret", region_name="eu-central-1")
@@ -251,7 +302,8 @@ def _() -> None:
 
 
 @holds(
-    "The tables and the bucket can be read with no key of tunehook's: AWS's own permissions are the only way."
+    "The tables and the bucket can be read in two ways alone: "
+    "by AWS's own permissions, and with a key of the HTTP API as far as its scope goes."
 )
 def _() -> None:
     block = translated()["Resources"]["ResultsBucket"]["Properties"]["PublicAccessBlockConfiguration"]
@@ -261,7 +313,8 @@ def _() -> None:
         if name not in identities and each["Effect"] == "Allow":
             assert each["Principal"] == {"Service": "events.amazonaws.com"}, name
     kinds = {each["Type"] for each in translated()["Resources"].values()}
-    assert not kinds & {"AWS::Lambda::Url", "AWS::ApiGateway::RestApi", "AWS::ApiGatewayV2::Api"}
+    assert not kinds & {"AWS::Lambda::Url", "AWS::ApiGateway::RestApi"}
+    assert set(translated_resources("AWS::ApiGatewayV2::Api")) == {"Api"}
 
 
 def boto_config(settings: dict[str, Any]) -> Any:

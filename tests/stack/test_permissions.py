@@ -22,12 +22,15 @@ from tests.stack.driving import DeployedStack
 
 from tunehook.deliveries import DeliveryMessage
 
-ROLES = ("IntakeRole", "PollerRole", "FulfillmentRole", "WebhooksRole", "ScheduleRole")
-FUNCTION_ROLES = ROLES[:4]
-INTAKE, POLLER, FULFILLMENT, WEBHOOKS, SCHEDULE = ROLES
+ROLES = ("IntakeRole", "PollerRole", "FulfillmentRole", "WebhooksRole", "ApiRole", "ScheduleRole")
+FUNCTION_ROLES = ROLES[:5]
+INTAKE, POLLER, FULFILLMENT, WEBHOOKS, API, SCHEDULE = ROLES
 TASK = {"task_id": {"S": "nobody's"}, "provider": {"S": "nobody"}}
 SUBSCRIPTION = {"subscription_id": {"S": "nobody's"}}
 DELIVERY = {"delivery_id": {"S": "nobody's"}}
+API_KEY = {"key_id": {"S": "nobody's"}}
+REQUEST = {"request_id": {"S": "nobody's"}}
+HINT = {"queue": {"S": "hints#99"}, "hint": {"S": "nobody"}}
 OBJECT = "results/nobody/permissions.txt"
 INLINE = "inline/nobody/permissions.txt"
 DENIALS = {"AccessDenied", "AccessDeniedException", "403"}
@@ -119,39 +122,39 @@ def send(queue: str) -> Call:
 
 CALLS: dict[str, tuple[Call, set[str]]] = {
     # tasks
-    "read a task": (get("TasksTable", TASK), {POLLER, FULFILLMENT}),
-    "write on a task": (update("TasksTable", TASK), {INTAKE, POLLER, FULFILLMENT}),
-    "put a task": (put("TasksTable", TASK), set()),
+    "read a task": (get("TasksTable", TASK), {POLLER, FULFILLMENT, API}),
+    "write on a task": (update("TasksTable", TASK), {INTAKE, POLLER, FULFILLMENT, API}),
+    "put a task": (put("TasksTable", TASK), {API}),
     "remove a task": (delete("TasksTable", TASK), set()),
-    "look through the tasks": (scan("TasksTable"), {INTAKE}),
-    "find work": (query("TasksTable", "work", "queue"), {POLLER}),
+    "look through the tasks": (scan("TasksTable"), {INTAKE, API}),
+    "find work": (query("TasksTable", "work", "queue"), {POLLER, API}),
     # subscriptions
-    "read a subscription": (get("SubscriptionsTable", SUBSCRIPTION), {FULFILLMENT, WEBHOOKS}),
-    "write on a subscription": (update("SubscriptionsTable", SUBSCRIPTION), {FULFILLMENT, WEBHOOKS}),
-    "put a subscription": (put("SubscriptionsTable", SUBSCRIPTION), set()),
-    "remove a subscription": (delete("SubscriptionsTable", SUBSCRIPTION), set()),
-    "look through the subscriptions": (scan("SubscriptionsTable"), {FULFILLMENT}),
+    "read a subscription": (get("SubscriptionsTable", SUBSCRIPTION), {FULFILLMENT, WEBHOOKS, API}),
+    "write on a subscription": (update("SubscriptionsTable", SUBSCRIPTION), {FULFILLMENT, WEBHOOKS, API}),
+    "put a subscription": (put("SubscriptionsTable", SUBSCRIPTION), {API}),
+    "remove a subscription": (delete("SubscriptionsTable", SUBSCRIPTION), {API}),
+    "look through the subscriptions": (scan("SubscriptionsTable"), {FULFILLMENT, API}),
     # deliveries
-    "read a delivery": (get("DeliveriesTable", DELIVERY), {FULFILLMENT}),
-    "write on a delivery": (update("DeliveriesTable", DELIVERY), {WEBHOOKS}),
-    "put a delivery": (put("DeliveriesTable", DELIVERY), {FULFILLMENT}),
+    "read a delivery": (get("DeliveriesTable", DELIVERY), {FULFILLMENT, API}),
+    "write on a delivery": (update("DeliveriesTable", DELIVERY), {WEBHOOKS, API}),
+    "put a delivery": (put("DeliveriesTable", DELIVERY), {FULFILLMENT, API}),
     "remove a delivery": (delete("DeliveriesTable", DELIVERY), set()),
     "look through the deliveries": (scan("DeliveriesTable"), set()),
     "list the deliveries of a subscription": (
         query("DeliveriesTable", "by_subscription", "subscription_id"),
-        {WEBHOOKS},
+        {WEBHOOKS, API},
     ),
-    "list the deliveries of a task": (query("DeliveriesTable", "by_task", "task_id"), set()),
+    "list the deliveries of a task": (query("DeliveriesTable", "by_task", "task_id"), {API}),
     # leases, states of providers, gates
-    "read a lease": (get("PollerLeasesTable", {"shard": {"N": "99"}}), {INTAKE, POLLER}),
-    "write on a lease": (update("PollerLeasesTable", {"shard": {"N": "99"}}), {INTAKE, POLLER}),
+    "read a lease": (get("PollerLeasesTable", {"shard": {"N": "99"}}), {INTAKE, POLLER, API}),
+    "write on a lease": (update("PollerLeasesTable", {"shard": {"N": "99"}}), {INTAKE, POLLER, API}),
     "remove a lease": (delete("PollerLeasesTable", {"shard": {"N": "99"}}), {POLLER}),
-    "look through the leases": (scan("PollerLeasesTable"), {POLLER}),
+    "look through the leases": (scan("PollerLeasesTable"), {POLLER, API}),
     "read the states of providers": (
         lambda role: role.client("dynamodb").batch_get_item(
             RequestItems={role["ProviderStatesTable"]: {"Keys": [{"provider": {"S": "nobody"}}]}}
         ),
-        {POLLER},
+        {POLLER, API},
     ),
     "write on the state of a provider": (
         update("ProviderStatesTable", {"provider": {"S": "nobody"}}),
@@ -168,10 +171,25 @@ CALLS: dict[str, tuple[Call, set[str]]] = {
     "remove the state of a provider": (delete("ProviderStatesTable", {"provider": {"S": "nobody"}}), set()),
     "read a gate": (get("ReceiverGatesTable", {"receiver": {"S": "nobody"}}), set()),
     "write on a gate": (update("ReceiverGatesTable", {"receiver": {"S": "nobody"}}), {WEBHOOKS}),
+    # the HTTP API: its keys, its requests, and what providers have called back about
+    "read an API key": (get("ApiKeysTable", API_KEY), {API}),
+    "note the use of an API key": (update("ApiKeysTable", API_KEY), {API}),
+    "put an API key": (put("ApiKeysTable", API_KEY), set()),
+    "remove an API key": (delete("ApiKeysTable", API_KEY), set()),
+    "look through the API keys": (scan("ApiKeysTable"), set()),
+    "read a request": (get("ApiRequestsTable", REQUEST), {API}),
+    "remember a request": (put("ApiRequestsTable", REQUEST), {API}),
+    "forget a request": (delete("ApiRequestsTable", REQUEST), {API}),
+    "look through the requests": (scan("ApiRequestsTable"), set()),
+    "leave a hint": (put("CallbackHintsTable", HINT), {API}),
+    "write on a hint": (update("CallbackHintsTable", HINT), {POLLER, API}),
+    "take a hint": (delete("CallbackHintsTable", HINT), {POLLER}),
+    "list the tasks": (query("TasksTable", "listed", "listed"), {API}),
+    "list the deliveries of a day": (query("DeliveriesTable", "by_day", "created_on"), {API}),
     # results
     "read a result": (
         lambda role: role.client("s3").get_object(Bucket=role["ResultsBucket"], Key=OBJECT),
-        {FULFILLMENT, WEBHOOKS},
+        {FULFILLMENT, WEBHOOKS, API},
     ),
     "keep a result": (
         lambda role: role.client("s3").put_object(Bucket=role["ResultsBucket"], Key=OBJECT, Body=b"probe"),
@@ -204,8 +222,8 @@ CALLS: dict[str, tuple[Call, set[str]]] = {
         set(),
     ),
     # secrets
-    "read the providers' keys": (secret("ProvidersSecret"), {POLLER}),
-    "read the master secret": (secret("MasterSecret"), {WEBHOOKS}),
+    "read the providers' keys": (secret("ProvidersSecret"), {POLLER, API}),
+    "read the master secret": (secret("MasterSecret"), {WEBHOOKS, API}),
     "write the master secret": (
         lambda role: role.client("secretsmanager").put_secret_value(
             SecretId=role["MasterSecret"], SecretString="probe"
@@ -217,13 +235,14 @@ CALLS: dict[str, tuple[Call, set[str]]] = {
     "emit an event on the account's own bus": (emit("default"), set()),
     "take an ended task": (receive("FulfillmentQueue"), {FULFILLMENT}),
     "take a delivery": (receive("DeliveriesQueue"), {WEBHOOKS}),
-    "send a delivery": (send("DeliveriesQueue"), {FULFILLMENT, WEBHOOKS}),
-    "send an ended task": (send("FulfillmentQueue"), set()),
+    "send a delivery": (send("DeliveriesQueue"), {FULFILLMENT, WEBHOOKS, API}),
+    "send an ended task": (send("FulfillmentQueue"), {INTAKE, API}),
     "take a dead letter": (receive("DeliveriesDeadLetters"), set()),
     "start intake": (invoke("IntakeFunction"), {POLLER}),
-    "start the poller": (invoke("PollerFunction"), {INTAKE, POLLER, SCHEDULE}),
+    "start the poller": (invoke("PollerFunction"), {INTAKE, POLLER, API, SCHEDULE}),
     "start fulfillment": (invoke("FulfillmentFunction"), set()),
     "start webhooks": (invoke("WebhooksFunction"), set()),
+    "call the API without a key": (invoke("ApiFunction"), set()),
     # the stack itself
     "remove the tasks' table": (
         lambda role: role.client("dynamodb").delete_table(TableName=role["TasksTable"]),

@@ -23,6 +23,9 @@ def everything_seen(stack: DeployedStack, home: Home, sandbox: Sandbox) -> Itera
         "DeliveriesTable",
         "PollerLeasesTable",
         "ProviderStatesTable",
+        "ApiKeysTable",
+        "ApiRequestsTable",
+        "CallbackHintsTable",
     ):
         for page in dynamodb.get_paginator("scan").paginate(TableName=stack.outputs[table]):
             yield json.dumps(page["Items"])

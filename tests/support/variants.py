@@ -17,6 +17,7 @@ from typing import Any, Final
 from tests.support.template import REGION, ROOT, SAM_PYTHON
 
 SAMPLES: Final[Mapping[str, Sequence[str]]] = {
+    "ApiCorsOrigins": ("https://app.example.com", "https://a.example.com,https://b.example.com"),
     "AlarmTopicArn": ("arn:aws:sns:us-east-1:123456789012:operators",),
     "PermissionsBoundaryArn": ("arn:aws:iam::123456789012:policy/boundary",),
 }

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.text import Text
 
+from tunehook.errors import InvalidInput
 from tunehook.operations import logs as operations
 from tunehook.operations.logs import Function, LogLine
 from tunehook.operations.stack import Stack
@@ -26,9 +27,9 @@ _STYLES: Final = {"WARNING": "yellow", "ERROR": "bold red", "CRITICAL": "bold re
 
 def logs(
     function: Annotated[
-        Function | None,
+        str | None,
         typer.Argument(
-            metavar="FUNCTION", help="intake, poller, fulfillment or webhooks; all of them by default."
+            metavar="FUNCTION", help="intake, poller, fulfillment, webhooks or api; all of them by default."
         ),
     ] = None,
     task: Annotated[
@@ -54,8 +55,8 @@ def logs(
     With --json, each line is printed as it was logged, which is JSON. Times are local.
     """
     back_ms = parse_duration(since, "since", at_most=LONGEST)
-    found = find_stack(stack)
-    read, embedded = _reader(found, function, task)
+    wanted = None if function is None else _function(function)
+    read, embedded = _reader(find_stack(stack), wanted, task)
     show = _print_json if as_json else _print
     since_ms = now_ms() - back_ms
     try:
@@ -99,6 +100,14 @@ def _follow(
     for line in operations.follow_logs(read, since_ms, **pace):
         if line not in known:
             show(line)
+
+
+def _function(text: str) -> Function:
+    try:
+        return Function(text)
+    except ValueError:
+        known = ", ".join(Function)
+        raise InvalidInput("function", f"must be one of {known}, not {output.printable(text)}") from None
 
 
 def _print_json(line: LogLine) -> None:

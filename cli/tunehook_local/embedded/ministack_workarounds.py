@@ -13,6 +13,8 @@ TTL_ATTRIBUTES: Final[Mapping[str, str]] = {
     "TasksTable": "expires_at",
     "DeliveriesTable": "expires_at",
     "ReceiverGatesTable": "expires_at",
+    "ApiRequestsTable": "expires_at",
+    "CallbackHintsTable": "expires_at",
 }
 """The time-to-live attributes of tables, by the tables' logical ids."""
 

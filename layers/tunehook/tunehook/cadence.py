@@ -24,6 +24,13 @@ class Pace:
                 every_s = step_s
         return every_s * 1000
 
+    def with_callbacks(self) -> Pace:
+        """Return the pace for a provider that calls back: every 60 s while a task is young, then as this one has it."""
+        return Pace((CALLED_BACK, self.steps[-1]))
+
+
+CALLED_BACK: Final = (0, 60)
+"""The step of young tasks that their provider calls back about: a net for the callback that does not come."""
 
 DIRECT: Final = Pace(((20, 5), (180, 15), (600, 60)))
 """For providers whose answers are as fresh as they are (docs/provider-contracts.md, "Figures")."""

@@ -90,3 +90,20 @@ def test_an_edited_item_hides_no_other(hints: CallbackHintsTable, change: dict[s
     put("CallbackHintsTable", item | change)
     hints.put(0, KEY, NOW_MS)
     assert hints.of_shard(0) == [Hint(0, KEY, NOW_MS)]
+
+
+def test_the_question_about_a_task_that_nobody_knows_is_claimed_once(hints: CallbackHintsTable) -> None:
+    hints.put_unknown(0, KEY, NOW_MS, LATER_MS)
+    (read,) = hints.of_shard(0)
+    claimed = hints.claim_take_in(read, LATER_MS + 60_000)
+    assert claimed == Hint(0, KEY, NOW_MS, LATER_MS + 60_000)
+    assert hints.of_shard(0) == [claimed]
+    assert hints.claim_take_in(read, LATER_MS + 60_000) is None
+
+
+def test_a_task_that_has_been_put_meanwhile_is_not_claimed(hints: CallbackHintsTable) -> None:
+    hints.put_unknown(0, KEY, NOW_MS, LATER_MS)
+    (read,) = hints.of_shard(0)
+    hints.put(0, KEY, NOW_MS + 1)
+    assert hints.claim_take_in(read, LATER_MS + 60_000) is None
+    assert hints.of_shard(0) == [Hint(0, KEY, NOW_MS + 1)]

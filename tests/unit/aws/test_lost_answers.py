@@ -14,6 +14,8 @@ from tests.support.aws import Losing, client, create_table, items, losing_client
 from tests.support.tasks import KEY, NOW_MS, completed, ended, pending
 from tests.unit.aws.writes import others_that_write, writing_methods
 
+from tunehook.api_keys import ApiKey, Scope
+from tunehook.aws.api_keys import ApiKeysTable
 from tunehook.aws.api_requests import Answer, ApiRequests, Request, State, WaitingPlace
 from tunehook.aws.callback_hints import CallbackHintsTable, Hint
 from tunehook.aws.circuits import CircuitsTable
@@ -51,6 +53,9 @@ ENDED = NEW | {
     "since_ms": NOW_MS,
     "event_id": event_id_of(KEY, Status.COMPLETED, NOW_MS),
 }
+TAKEN = PENDING | {"taken_in": True}
+HOOKED = check_request(NEW | {"notify_hook": "https://receiver.example/hook"}, NetworkPolicy.PUBLIC)
+ADOPTED = PENDING | {"notify_hook": "https://receiver.example/hook", "notify_format": "standard"}
 DELIVERY = new_delivery(
     event_id="evt_1",
     subscription_id="sub",
@@ -106,10 +111,19 @@ TABLES: dict[str, tuple[Any, str]] = {
     "SecretVersionsTable": (SecretVersionsTable, "SecretVersionsTable"),
     "ProviderStates": (ProviderStates, "ProviderStatesTable"),
     "StreamMarks": (StreamMarks, "ProviderStatesTable"),
+    "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
     "ApiRequests": (ApiRequests, "ApiRequestsTable"),
     "CallbackHintsTable": (CallbackHintsTable, "CallbackHintsTable"),
 }
 STATE = ProviderState(provider="gw")
+API_KEY = ApiKey("key-1", "shop", Scope.READ, "digest", created_at_ms=NOW_MS)
+API_KEY_ITEM = {
+    "key_id": "key-1",
+    "name": "shop",
+    "scope": "read",
+    "digest": "digest",
+    "created_at_ms": NOW_MS,
+}
 BEGUN = {
     "request_id": "r",
     "state": "begun",
@@ -142,6 +156,7 @@ def leave_a_trial(gates: CircuitsTable) -> Any:
 
 CASES = [
     Case("TasksTable.put", None, lambda tasks: tasks.put(NEW), None),
+    Case("TasksTable.create", None, lambda tasks: tasks.create(NEW, NOW_MS).done),
     Case(
         "TasksTable.accept",
         NEW,
@@ -152,6 +167,14 @@ CASES = [
         "TasksTable.reject",
         NEW,
         lambda tasks: tasks.reject(KEY, NEW, InvalidInput("metadata", "is bad"), 0, NOW_MS),
+        Start.BEGUN,
+    ),
+    Case("TasksTable.take_in", None, lambda tasks: tasks.take_in(KEY)),
+    Case("TasksTable.adopt", TAKEN, lambda tasks: tasks.adopt(HOOKED, NOW_MS), ADOPTED, "pending"),
+    Case(
+        "TasksTable.restore",
+        NEW,
+        lambda tasks: tasks.restore(KEY, NEW, ENDED | {"taken_in": True}, None),
         Start.BEGUN,
     ),
     Case("TasksTable.note", PENDING, lambda tasks: tasks.note(pending(), {"phase": "x", "last_error": None})),
@@ -165,6 +188,14 @@ CASES = [
         ENDED,
         lambda tasks: tasks.record_assets(KEY, ENDED["event_id"], [{"key": "x"}], NOW_MS),
     ),
+    Case("ApiKeysTable.create", None, lambda keys: keys.create(API_KEY)),
+    Case(
+        "ApiKeysTable.revoke",
+        API_KEY_ITEM,
+        lambda keys: keys.revoke("key-1", NOW_MS),
+        replace(API_KEY, revoked_at_ms=NOW_MS),
+    ),
+    Case("ApiKeysTable.note_use", API_KEY_ITEM, lambda keys: keys.note_use(API_KEY, NOW_MS)),
     Case("Leases.register", None, lambda leases: leases.register(0, NOW_MS), None),
     Case("Leases.retire", LEASE, lambda leases: leases.retire(0, NOW_MS + RETIRE_AFTER_MS)),
     Case("Leases.take_over", None, lambda leases: leases.take_over(0, "me", NOW_MS), False, "free"),
@@ -338,6 +369,14 @@ CASES = [
         lambda hints: hints.put_unknown(0, KEY, NOW_MS, NOW_MS + 60_000),
         what="expired",
     ),
+    Case(
+        "CallbackHintsTable.claim_take_in",
+        UNKNOWN,
+        lambda hints: hints.claim_take_in(
+            Hint(0, KEY, NOW_MS - 5, UNKNOWN["take_in_at_ms"]), NOW_MS + 60_000
+        ),
+        Hint(0, KEY, NOW_MS - 5, NOW_MS + 60_000),
+    ),
     Case("CallbackHintsTable.delete", UNKNOWN, lambda hints: hints.delete(Hint(0, KEY, NOW_MS - 5))),
 ]
 EACH = pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.write} {case.what}".strip())
@@ -407,6 +446,14 @@ class TestWhatIsAnothersStaysSo:
         request = check_request(NEW, NetworkPolicy.PUBLIC)
         start = TasksTable(dynamodb, "TasksTable").accept(request, NEW, 0, NOW_MS + 1)
         assert start is Start.BEGUN_BEFORE
+
+    def test_a_task_that_another_has_put_otherwise_or_before(self, dynamodb: Any) -> None:
+        create_table("TasksTable")
+        tasks = TasksTable(dynamodb, "TasksTable")
+        for other in (NEW | {"timeout_s": 60}, PENDING | {"since_ms": NOW_MS - 1}):
+            put("TasksTable", other)
+            write = tasks.create(NEW, NOW_MS)
+            assert (write.done, write.item) == (False, other)
 
     def test_a_lease(self, dynamodb: Any) -> None:
         create_table("PollerLeasesTable")

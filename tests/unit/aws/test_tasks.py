@@ -4,7 +4,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.support.aws import client, create_table, items, put, stream_image
+from botocore.exceptions import ReadTimeoutError
+from tests.support.aws import Losing, client, create_table, items, put, stream_image
 from tests.support.tasks import KEY, NOW_MS, clip, completed, pending
 
 from tunehook.aws.items import from_attributes, from_stream, to_attributes
@@ -88,6 +89,32 @@ def item_of(table: TasksTable) -> dict[str, Any]:
     item = table.get(KEY)
     assert item is not None
     return item
+
+
+class TestCreate:
+    """A task that is put only if it is not there."""
+
+    def test_the_first_puts_it_and_the_next_gets_it_as_it_is(self, table: TasksTable) -> None:
+        assert table.create(USER_ITEM, NOW_MS).done
+        for item in (USER_ITEM, USER_ITEM | {"timeout_s": 60}):
+            write = table.create(item, NOW_MS)
+            assert (write.done, write.item) == (False, USER_ITEM)
+
+    def test_one_of_another_provider_is_another(self, table: TasksTable) -> None:
+        assert table.create(USER_ITEM, NOW_MS).done
+        assert table.create(USER_ITEM | {"provider": "other"}, NOW_MS).done
+
+    def test_its_own_put_is_known_though_it_was_accepted_before_the_answer_was_lost(
+        self, aws: None, table: TasksTable
+    ) -> None:
+        tasks = TasksTable(Losing(client("dynamodb"), at=[0], gives_up=True), NAME)
+        with pytest.raises(ReadTimeoutError):
+            tasks.create(USER_ITEM, NOW_MS)
+        accept(table)
+        mine = tasks.create(USER_ITEM, NOW_MS)
+        assert mine.done
+        assert mine.item is not None
+        assert mine.item["status"] == "pending"
 
 
 class TestAccept:
@@ -873,3 +900,12 @@ def test_files_that_are_recorded_whole_are_not_called_cut(table: TasksTable) -> 
     before = item_of(table).get("truncated")
     assert table.record_assets(KEY, item_of(table)["event_id"], [{"key": "results/x"}], LATER_MS)
     assert item_of(table).get("truncated") == before
+
+
+def test_the_statuses_of_many_are_read_at_once_and_none_is_of_one_not_accepted_yet(table: TasksTable) -> None:
+    put(NAME, {"task_id": "a", "provider": "suno", "status": "pending", "metadata": {"large": "x"}})
+    put(NAME, {"task_id": "a", "provider": "other", "status": "failed"})
+    put(NAME, {"task_id": "b", "provider": "suno"})
+    keys = [TaskKey(task_id, "suno") for task_id in ("a", "b", "c")]
+    assert table.statuses(keys) == {keys[0]: "pending", keys[1]: None}
+    assert table.statuses([]) == {}

@@ -11,6 +11,7 @@ from tests.unit.cli.conftest import OUTPUTS
 from intake import app
 from intake.admission import Intake
 from tunehook.aws.bus import EventBus
+from tunehook.aws.fulfillment_queue import FulfillmentQueue
 from tunehook.aws.items import to_attributes
 from tunehook.aws.leases import Leases
 from tunehook.aws.stream_marks import StreamMarks
@@ -80,6 +81,7 @@ class IntakeFunction:
             lambda: EventBus(client("events"), BUS),
             StreamMarks(dynamodb, "ProviderStatesTable"),
             self,  # type: ignore[arg-type]
+            fulfillment=lambda: FulfillmentQueue(client("sqs"), "none"),
             stream="arn:of-the-stream",
             poller_function="tunehook-poller",
             shard_count=1,

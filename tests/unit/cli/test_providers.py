@@ -155,6 +155,8 @@ def test_the_list_as_json_holds_no_key(tunehook: Any, providers: Providers) -> N
         "max_concurrency": 32,
         "requests_per_second": None,
         "batch": True,
+        "callback_version": 1,
+        "callback_scheme": None,
     }
     failed = {"name": "broken", "usable": False, "error": "providers.broken.kind: Field required"}
     assert broken == dict.fromkeys(usable) | failed
@@ -397,7 +399,7 @@ class TestCallbacks:
         for options in ((), ("--rotate",)):
             result = tunehook("providers", "callback-url", "my-gw", *options)
             assert (result.exit_code, result.stdout) == (2, "")
-            assert result.stderr == "tunehook: name: no provider my-gw is configured\n"
+            assert result.stderr == "tunehook: NAME: no provider my-gw is configured\n"
         assert providers() == {}
 
     def test_a_secret_and_a_scheme_are_stored_and_shown_masked(
@@ -432,12 +434,12 @@ class TestCallbacks:
     @pytest.mark.parametrize(
         ("options", "problem"),
         [
-            (("--callback-scheme", "kie"), "callback_secret: is needed"),
-            (("--callback-secret", SECRET), "callback_scheme: is needed"),
-            (("--callback-scheme", "x", "--callback-secret", SECRET), "callback_scheme: "),
+            (("--callback-scheme", "kie"), "--callback-secret: is needed"),
+            (("--callback-secret", SECRET), "--callback-scheme: is needed"),
+            (("--callback-scheme", "x", "--callback-secret", SECRET), "--callback-scheme: "),
             (
                 ("--callback-scheme", "standard-webhooks", "--callback-secret", SECRET),
-                "callback_secret: is not whsec_",
+                "--callback-secret: is not whsec_",
             ),
         ],
     )

@@ -17,6 +17,7 @@ from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import TaskEnded
 from tunehook.fulfillment_requests import DeliveryRequest
 from tunehook.http.guard import NetworkPolicy
+from tunehook.signatures import notify_hook_subscription_id
 from tunehook.tasks import TaskEnd
 
 
@@ -111,6 +112,38 @@ async def test_while_files_are_waited_for_it_waits_too(world: World) -> None:
     with pytest.raises(Unavailable):
         await recover(world, world.end())
     assert items("DeliveriesTable") == []
+
+
+async def test_a_hook_that_came_after_the_end_is_told_of_it_once(world: World) -> None:
+    event = world.end(metadata={})
+    await world.fulfill(event)
+    assert world.deliveries() == {}
+    put("TasksTable", world.item() | {"notify_hook": HOOK, "metadata": {"order": 9}})
+    hook = notify_hook_subscription_id(HOOK)
+    await recover(world, event, hook)
+    made = world.deliveries()
+    assert set(made) == {hook}
+    assert made[hook]["url"] == HOOK
+    assert json.loads(made[hook]["payload"])["metadata"] == {"order": 9}
+    await recover(world, event, hook)
+    assert world.deliveries() == made
+
+
+async def test_the_hook_of_another_is_not_told(world: World) -> None:
+    event = world.end()
+    await world.fulfill(event)
+    await recover(world, event, notify_hook_subscription_id(HOOK))
+    assert world.deliveries() == {}
+
+
+async def test_files_that_were_settled_while_the_task_was_put_are_noted_on_it(world: World) -> None:
+    event = world.end(notify_hook=HOOK)
+    await world.fulfill(event)
+    settled = world.item()
+    without = {name: value for name, value in settled.items() if name not in ("assets", "archived_at_ms")}
+    put("TasksTable", without)
+    await recover(world, event, notify_hook_subscription_id(HOOK))
+    assert world.item() == settled
 
 
 async def test_a_run_that_is_no_more_is_not_told_of(world: World) -> None:

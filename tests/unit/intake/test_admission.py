@@ -9,6 +9,7 @@ from tests.support.tasks import NOW_MS
 
 from intake.admission import Intake
 from tunehook.aws.bus import EventBus
+from tunehook.aws.fulfillment_queue import FulfillmentQueue
 from tunehook.aws.items import to_attributes
 from tunehook.aws.leases import Leases
 from tunehook.aws.stream_marks import StreamMarks
@@ -50,6 +51,7 @@ class World:
             lambda: EventBus(events or client("events"), BUS),
             StreamMarks(dynamodb, "ProviderStatesTable"),
             self.lambdas,  # type: ignore[arg-type]
+            fulfillment=lambda: FulfillmentQueue(client("sqs"), "none"),
             stream="arn:of-the-stream",
             poller_function="the-poller",
             shard_count=SHARDS,

@@ -9,6 +9,7 @@ from tests.support.events import sample, stream_event
 from intake import app
 from intake.admission import Intake
 from tunehook.aws.bus import EventBus
+from tunehook.aws.fulfillment_queue import FulfillmentQueue
 from tunehook.aws.items import from_stream, to_attributes
 from tunehook.aws.leases import Leases
 from tunehook.aws.stream_marks import StreamMarks
@@ -38,6 +39,7 @@ class Stack:
             lambda: EventBus(client("events"), BUS),
             StreamMarks(dynamodb, "ProviderStatesTable"),
             self,  # type: ignore[arg-type]
+            fulfillment=lambda: FulfillmentQueue(client("sqs"), "none"),
             stream="arn:of-the-stream",
             poller_function="poller",
             shard_count=1,

@@ -21,6 +21,7 @@ from intake import app
 from intake.admission import Intake
 from poller.outbox import Outbox
 from tunehook.aws.bus import EventBus
+from tunehook.aws.fulfillment_queue import FulfillmentQueue
 from tunehook.aws.items import to_attributes
 from tunehook.aws.stream_marks import StreamMarks
 from tunehook.aws.task_items import PARKED
@@ -43,6 +44,7 @@ class Stack(World):
         self.says: dict[str, Any] = {ID: COMPLETED}
         super().__init__(gw=lambda task_id: self.says[task_id])
         self.dynamodb = Faulty(client("dynamodb"))
+        self.fulfillment_url = "none"
         self._monkeypatch = monkeypatch
         self.tasks = TasksTable(self.dynamodb, "TasksTable")
         self._refusals: list[Exception | None] = []
@@ -58,6 +60,7 @@ class Stack(World):
             lambda: self.bus,
             StreamMarks(self.dynamodb, "ProviderStatesTable"),
             self,  # type: ignore[arg-type]
+            fulfillment=lambda: FulfillmentQueue(client("sqs"), self.fulfillment_url),
             stream="arn:of-the-stream",
             poller_function="poller",
             shard_count=1,
@@ -83,13 +86,13 @@ class Stack(World):
         self.refuse(0)
         return item
 
-    def put_again(self, before: dict[str, Any]) -> list[str]:
+    def put_again(self, before: dict[str, Any], new: dict[str, Any] = NEW) -> list[str]:
         """Put the task again; return which of the stream's records are to come again."""
         before_now = self.dynamodb.get_item(
             TableName="TasksTable", Key=to_attributes({"task_id": ID, "provider": "gw"})
         ).get("Item", to_attributes(before))
-        self.dynamodb.put_item(TableName="TasksTable", Item=to_attributes(NEW))
-        return self.tell("MODIFY", before_now, to_attributes(NEW))
+        self.dynamodb.put_item(TableName="TasksTable", Item=to_attributes(new))
+        return self.tell("MODIFY", before_now, to_attributes(new))
 
     def delete(self, before: dict[str, Any]) -> list[str]:
         self.dynamodb.delete_item(

@@ -1,10 +1,11 @@
 """A poller that dies at any of its calls to AWS: the next pass brings every task to the same end."""
 
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from tests.support.aws import BUS, client
+from tests.support.aws import BUS, client, items
 from tests.support.tasks import NOW_MS
 from tests.unit.poller.world import COMPLETED, FAILED, PROCESSING, Answer, World
 
@@ -12,6 +13,7 @@ from poller.outbox import Outbox
 from poller.poll_loop import StopReason
 from poller.provider_health import ProviderHealthStore
 from tunehook.aws.bus import EventBus
+from tunehook.aws.callback_hints import CallbackHintsTable
 from tunehook.aws.leases import Leases
 from tunehook.aws.provider_states import ProviderStates
 from tunehook.aws.tasks import TasksTable
@@ -74,6 +76,7 @@ def run(world: World, process: Process) -> None:
         tasks=tasks,
         leases=Leases(dynamodb, "PollerLeasesTable"),
         outbox=Outbox(tasks, bus, clock=world.clock),
+        hints=CallbackHintsTable(dynamodb, "CallbackHintsTable"),
         health=ProviderHealthStore(ProviderStates(dynamodb, "ProviderStatesTable"), world.clock),
         owner=f"owner-{id(process)}",
     )
@@ -114,6 +117,57 @@ def test_a_pass_that_dies_at_any_call_loses_no_end_and_no_event(calls: int, last
             assert item["detected_at_ms"] == before[task_id]["detected_at_ms"]
     events = [(event["detail"]["task_id"], event["detail"]["event_id"]) for event in world.all_emitted()]
     assert set(events) == {(task_id, world.item(task_id)["event_id"]) for task_id in TASKS}
+
+
+def call_back(world: World) -> None:
+    for task_id in TASKS:
+        world.call_back(task_id)
+
+
+HINTED_CALLS = CALLS + len(TASKS) + 1
+"""As many more as there are hints to delete, and one to remember that callbacks have come."""
+
+
+def test_a_pass_over_hints_makes_so_many_calls() -> None:
+    process = Process(None)
+    world = started()
+    call_back(world)
+    run(world, process)
+    assert world.hinted() == []
+    assert Counter(process.made)["delete_item"] == len(TASKS)
+    assert len(process.made) <= HINTED_CALLS
+
+
+@pytest.mark.parametrize("last_goes_through", [False, True])
+@pytest.mark.parametrize("calls", range(1, HINTED_CALLS))
+def test_a_pass_that_dies_at_any_call_loses_no_hint_before_its_end_is_written(
+    calls: int, last_goes_through: bool
+) -> None:
+    world = started()
+    call_back(world)
+    with pytest.raises(Killed):
+        run(world, Process(calls, last_goes_through=last_goes_through))
+    ended = {task_id for task_id in TASKS if world.item(task_id)["status"] != "pending"}
+    assert set(TASKS) - ended <= set(world.hinted())
+    run(world, Process(None))
+    assert world.hinted() == []
+    assert {world.item(task_id)["status"] for task_id in TASKS} == {"completed", "failed"}
+
+
+@pytest.mark.parametrize("last_goes_through", [False, True])
+@pytest.mark.parametrize("calls", range(1, 6))
+def test_a_pass_that_dies_while_it_takes_a_task_in_costs_one_question_a_minute(
+    calls: int, last_goes_through: bool
+) -> None:
+    world = World(gw=lambda _: PROCESSING)
+    world.call_back_unknown("task-0", after_s=0)
+    with suppress(Killed):
+        run(world, Process(calls, last_goes_through=last_goes_through))
+    asked = len(world.asked)
+    run(world, Process(None))
+    is_there = [item["task_id"] for item in items("TasksTable")] == ["task-0"]
+    assert len(world.asked) <= 1
+    assert is_there or (asked == 1 and world.hinted() == ["task-0"]) or not asked
 
 
 def test_counts_survive_a_pass_that_dies() -> None:

@@ -114,6 +114,7 @@ def _parts(aws: None, sandbox: Sandbox) -> None:
     create_table("TasksTable")
     create_table("PollerLeasesTable")
     create_table("ProviderStatesTable")
+    create_table("CallbackHintsTable")
     client("events").create_event_bus(Name=BUS)
     client("secretsmanager").create_secret(
         Name="providers", SecretString=json.dumps(sandbox.providers_secret())

@@ -18,6 +18,7 @@ from intake.admission import Intake
 from poller.poll_loop import StopReason
 from poller.scheduler import RESTS_FROM_MS
 from tunehook.aws.bus import EventBus
+from tunehook.aws.fulfillment_queue import FulfillmentQueue
 from tunehook.aws.leases import Leases
 from tunehook.aws.stream_marks import StreamMarks
 from tunehook.aws.tasks import TasksTable
@@ -85,6 +86,7 @@ def intake_of(world: World, lambdas: Lambdas, leases: Leases | None = None) -> I
         lambda: EventBus(client("events"), BUS),
         StreamMarks(dynamodb, "ProviderStatesTable"),
         lambdas,  # type: ignore[arg-type]
+        fulfillment=lambda: FulfillmentQueue(client("sqs"), "none"),
         stream="arn:of-the-stream",
         poller_function="the-poller",
         shard_count=1,

@@ -19,9 +19,11 @@ from poller.poll_loop import PollLoop, StopReason
 from poller.provider_health import ProviderHealthStore
 from poller.registry import ProviderRegistry
 from tunehook.aws.bus import EventBus
+from tunehook.aws.callback_hints import CallbackHintsTable
 from tunehook.aws.leases import Leases
 from tunehook.aws.provider_states import ProviderState, ProviderStates
 from tunehook.aws.tasks import TasksTable
+from tunehook.tasks import TaskKey
 
 Answer = dict[str, Any] | httpx.Response
 Gateway = Callable[[str], Answer | Awaitable[Answer]]
@@ -41,11 +43,13 @@ class World:
         create_table("TasksTable")
         create_table("PollerLeasesTable")
         create_table("ProviderStatesTable")
+        create_table("CallbackHintsTable")
         self.clock = Clock(NOW_MS)
         self.gateways = gateways or {"gw": lambda _: PROCESSING}
         self.asked: list[tuple[float, str]] = []
         self.dynamodb = client("dynamodb")
         self.states = ProviderStates(client("dynamodb"), "ProviderStatesTable")
+        self.hints = CallbackHintsTable(client("dynamodb"), "CallbackHintsTable")
         self.leases = Leases(self.dynamodb, "PollerLeasesTable")
         self.secret_reads = 0
         self._emitted = watched_bus()
@@ -95,6 +99,21 @@ class World:
         }
         put("TasksTable", values | fields)
 
+    def call_back(self, task_id: str = "task-1", provider: str = "gw") -> None:
+        """Leave the hint of a callback about a task of the table."""
+        self.hints.put(0, TaskKey(task_id, provider), self.clock())
+
+    def call_back_unknown(
+        self, task_id: str = "task-1", provider: str = "gw", *, after_s: float = 60
+    ) -> bool:
+        """Leave the hint of a callback about a task that is not in the table."""
+        now_ms = self.clock()
+        return self.hints.put_unknown(0, TaskKey(task_id, provider), now_ms, now_ms + round(after_s * 1000))
+
+    def hinted(self) -> list[str]:
+        """The tasks whose hints are left."""
+        return [each.key.task_id for each in self.hints.of_shard(0)]
+
     def item(self, task_id: str = "task-1") -> dict[str, Any]:
         return next(item for item in items("TasksTable") if item["task_id"] == task_id)
 
@@ -121,6 +140,7 @@ class World:
         given: dict[str, Any] = {
             "tasks": tasks,
             "leases": self.leases,
+            "hints": self.hints,
             "outbox": Outbox(tasks, EventBus(client("events"), BUS), clock=self.clock),
             "providers": ProviderRegistry(self.secret, self._http, self.clock, self.seconds),
             "health": ProviderHealthStore(self.states, self.clock),

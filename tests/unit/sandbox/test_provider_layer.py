@@ -227,3 +227,26 @@ async def test_what_is_the_gateways_own_business_is_not_passed_on(start: Any, pr
     own = {"user_id", "group", "channel_id", "quota", "username"}
     assert not own & outcome.result.provider_object.keys()
     assert outcome.result.provider_object.get("properties", {}).keys() <= {"input"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_a_provider_echoes_of_a_submission_is_in_no_object_that_is_kept(
+    start: Any, client: Any, provider_of: Any, kind: str
+) -> None:
+    sandbox = await start({"tasks": [{"callbacks": {"lost": True}, "answers": [{"phase": "completed"}]}]})
+    path = {
+        "suno": "/suno/submit/music",
+        "qhaigc": "/v1/music/generations",
+        "musicmint": "/api/v1/music/generate",
+    }
+    url = "https://x.example/v1/callbacks/my-gw/a-token-that-nobody-may-see"
+    hook = {"endpoint": url, "secret": "a-secret-that-nobody-may-see"}
+    body = {"task_id": "song", "config": {"webhook_config": hook}}
+    async with client.post(sandbox.base_url(kind) + path[kind], json=body) as response:
+        assert response.status == 200
+    outcome = await provider_of(sandbox, kind).poll("song")
+    assert isinstance(outcome, Completed)
+    kept = outcome.result.provider_object
+    assert kept["notify_hook"] == "https://x.example/***"
+    assert kept["config"]["webhook_config"]["endpoint"] == "https://x.example/***"
+    assert "nobody-may-see" not in repr(kept)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tunehook.errors import InvalidInput, TunehookError
-from tunehook.operations import documents, probe
+from tunehook.operations import callbacks, documents, probe
 from tunehook.operations import providers as operations
 from tunehook.operations.stack import Stack
 from tunehook.providers.kinds import ADAPTERS

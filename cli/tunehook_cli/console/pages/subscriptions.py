@@ -27,7 +27,10 @@ HEALTH_READ: Final = 500
 """How many of a subscription's latest deliveries its health is counted from."""
 
 _DAY_MS: Final = 86_400_000
-_FORM: Final[dict[str, Any]] = {"events": [each.value for each in SUBSCRIBABLE], "formats": [each.value for each in Format]}
+_FORM: Final[dict[str, Any]] = {
+    "events": [each.value for each in SUBSCRIBABLE],
+    "formats": [each.value for each in Format],
+}
 
 
 def listing(request: Request) -> Response:

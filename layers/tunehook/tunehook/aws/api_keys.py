@@ -43,17 +43,21 @@ class ApiKeysTable(TableGateway):
         )
         return _key(write.item) if write.done and write.item is not None else None
 
-    def note_use(self, key: ApiKey, now_ms: int) -> None:
-        """Write that a key is used now, unless that was written within the last hour, or the key is gone."""
+    def note_use(self, key: ApiKey, now_ms: int) -> bool:
+        """Write that a key is used now, unless that was written within the last hour, or the key is gone.
+
+        Return whether it was written.
+        """
         if key.last_used_at_ms is not None and key.last_used_at_ms > now_ms - NOTED_EVERY_MS:
-            return
-        self._table.update(
+            return False
+        write = self._table.update(
             {"key_id": key.key_id},
             set={"last_used_at_ms": now_ms},
             condition=Attr("key_id").exists()
             & (Attr("last_used_at_ms").not_exists() | Attr("last_used_at_ms").lte(now_ms - NOTED_EVERY_MS)),
             mine=lambda item: item.get("last_used_at_ms") == now_ms,
         )
+        return write.done
 
 
 def _item(key: ApiKey) -> dict[str, Any]:

@@ -7,7 +7,7 @@ The hints of a shard share one partition, so that one Query finds them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from boto3.dynamodb.conditions import Attr, Key
@@ -87,6 +87,25 @@ class CallbackHintsTable(TableGateway):
         condition = Key("queue").eq(_queue(shard))
         found = self._table.query(condition, consistent=consistent)
         return list(_hints(shard, found))
+
+    def claim_take_in(self, hint: Hint, until_ms: int) -> Hint | None:
+        """Claim the question about a task that is not in the Tasks table; return the hint as it is now.
+
+        No other poller asks about it before `until_ms`, nor does this one if it dies. None says that another has
+        claimed it, or that a callback has come meanwhile.
+        """
+        unchanged = Attr("hinted_at_ms").eq(hint.hinted_at_ms) & Attr("take_in_at_ms").eq(hint.take_in_at_ms)
+        write = self._table.update(
+            _key(hint.shard, hint.key),
+            set={"take_in_at_ms": until_ms},
+            condition=unchanged,
+            mine=lambda found: (
+                (found.get("hinted_at_ms"), found.get("take_in_at_ms")) == (hint.hinted_at_ms, until_ms)
+            ),
+            # Another may claim it in the same millisecond.
+            only_in_doubt=True,
+        )
+        return replace(hint, take_in_at_ms=until_ms) if write.done else None
 
     def delete(self, hint: Hint) -> bool:
         """Delete a hint, unless another callback has come since it was read; return whether it is gone."""

@@ -15,6 +15,9 @@ from tunehook.aws.table import TableGateway
 from tunehook.times import LATEST_MS
 from tunehook.validation import is_whole
 
+CALLBACKS_COME_AT: Final = 3
+"""How many tasks in a row end by a callback until the provider's callbacks count as reliable."""
+
 _TEXT_MAX: Final = 1_000
 
 
@@ -53,6 +56,8 @@ class ProviderState:
 
     `accepted_key` is the digest of the key that it has accepted last; the `pause` is the latest, which may be over;
     `refresh_every_ms` is the interval at which the provider refreshes its own database, where that is known.
+    `ends_called_back` is how many of its last tasks ended by a callback in a row, up to `CALLBACKS_COME_AT`; None if
+    the last did not.
     """
 
     provider: str
@@ -60,6 +65,12 @@ class ProviderState:
     refusal: Refusal | None = None
     pause: Pause | None = None
     refresh_every_ms: int | None = None
+    ends_called_back: int | None = None
+
+    @property
+    def callbacks_come(self) -> bool:
+        """Whether the provider has called back about each of the last tasks that ended."""
+        return (self.ends_called_back or 0) >= CALLBACKS_COME_AT
 
     def is_no_longer_accepted(self, key: str) -> bool:
         """Return whether a key of this digest that is refused now was accepted before."""
@@ -104,6 +115,7 @@ class ProviderStates(TableGateway):
 def _state(item: Mapping[str, Any]) -> ProviderState:
     """Return what an item says; an attribute that tunehook cannot have written is ignored."""
     accepted_key, refresh_every_ms = item.get("accepted_key"), item.get("refresh_every_ms")
+    called_back: Any = item.get("ends_called_back")
     refusal = _part(item.get("refusal"), ("reason", "words", "key"), "since_ms")
     pause = _part(item.get("pause"), ("reason", "kind", "words", "key"), "until_ms")
     return ProviderState(
@@ -112,6 +124,7 @@ def _state(item: Mapping[str, Any]) -> ProviderState:
         refusal=None if refusal is None else Refusal(**refusal),
         pause=None if pause is None else Pause(**pause),
         refresh_every_ms=refresh_every_ms if is_whole(refresh_every_ms, 1, LATEST_MS) else None,
+        ends_called_back=called_back if is_whole(called_back, 1, CALLBACKS_COME_AT) else None,
     )
 
 

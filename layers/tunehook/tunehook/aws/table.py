@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 KEYS_A_CALL: Final = 100
 """How many items BatchGetItem reads at most."""
 
+HASH_KEY_MAX_BYTES: Final = 2048
+"""DynamoDB refuses a longer hash key, also where one is only looked for."""
+
 _READ_ATTEMPTS: Final = 5
 _CONFLICTS_MAX: Final = 4
 _UNANSWERED_MAX: Final = 1_000
@@ -277,12 +280,29 @@ class Table:
             request["ReturnValues"] = "ALL_NEW"
         return self._write("update_item", key, request, condition, expressions, mine, only_in_doubt)
 
-    def create(self, key: Mapping[str, Any], item: Mapping[str, Any]) -> Write:
-        """Put an item, unless one with its key exists; one with the very same content is this call's own."""
+    def create(
+        self,
+        key: Mapping[str, Any],
+        item: Mapping[str, Any],
+        *,
+        mine: Callable[[dict[str, Any]], bool] | None = None,
+    ) -> Write:
+        """Put an item, unless one with its key exists; one with the very same content is this call's own.
+
+        Where others may put just the same, `mine` says whether the item that is there may be this call's; it is asked
+        only where an answer may have been lost.
+        """
         attributes = to_attributes(item)
         condition = Attr(next(iter(key))).not_exists()
         wanted = from_attributes(attributes)
-        return self._write("put_item", key, {"Item": attributes}, condition, mine=lambda it: it == wanted)
+        return self._write(
+            "put_item",
+            key,
+            {"Item": attributes},
+            condition,
+            mine=mine or (lambda it: it == wanted),
+            only_in_doubt=mine is not None,
+        )
 
     def update_and_create(
         self,

@@ -37,6 +37,9 @@ _COUNT_MAX: Final = 1_000_000
 PARKED: Final = "parked"
 """The attribute of an item that holds an earlier run of a task, beside the item of the task itself."""
 
+TAKEN_IN: Final = "taken_in"
+"""The attribute of a task that was taken in because its provider called back about it, until its user puts it too."""
+
 OF_AN_END: Final = (
     *("event_id", "submitted_at_ms", "finished_at_ms", "detected_at_ms", "expires_at"),
     *("provider_object", "truncated", "failure", "error", "clips"),

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from boto3.dynamodb.conditions import Attr, Key
 
-from tunehook.aws.items import exactly_from_attributes
+from tunehook.aws.items import exactly_from_attributes, from_attributes, to_attributes
 from tunehook.aws.pages import Position, in_order
 from tunehook.aws.table import KEYS_A_CALL, TableGateway, ValueOf, Write
 from tunehook.aws.task_items import (
     OF_A_RUN,
     OF_AN_END,
     PARKED,
+    TAKEN_IN,
     end_to_item,
     ended_task,
     metadata_of,
@@ -29,6 +30,7 @@ from tunehook.events import event_id_of
 from tunehook.ids import shard_of
 from tunehook.tasks import (
     ENDED_KEPT_S,
+    TIMEOUT_DEFAULT_S,
     USER_FIELDS,
     EndedRun,
     EndedTask,
@@ -57,6 +59,8 @@ _LISTS: Final = 4
 _LISTED_A_PAGE: Final = 100
 _ENDS: Final = (Status.COMPLETED, Status.FAILED, Status.REJECTED)
 """The ends that have an event."""
+
+_ADOPT_TRIES: Final = 5
 
 UNPROJECTED: Final = ("streaming_since_ms", "suspicion", "trouble")
 """Attributes of a pending task that the work index does not project: the projection of an index cannot be changed."""
@@ -90,10 +94,101 @@ class TasksTable(TableGateway):
         """Put an item as a user does, which begins a new run of its task; return the item that it replaces, or None."""
         return self._table.put(item)
 
-    def accept(self, request: TaskRequest, item: Mapping[str, Any], shard: int, now_ms: int) -> Start:
+    def take_in(self, key: TaskKey) -> bool:
+        """Put a task that its provider has called back about and nobody has put; return False if it is there by now.
+
+        The attribute `TAKEN_IN` marks it, until a user puts it too.
+        """
+        # An update, not a put: the poller's role may put nothing in this table.
+        write = self._table.update(
+            _key(key),
+            set={TAKEN_IN: True},
+            condition=Attr("task_id").not_exists(),
+            mine=lambda found: TAKEN_IN in found,
+        )
+        return write.done
+
+    def create(self, item: Mapping[str, Any], now_ms: int) -> Write:
+        """Put an item as a user does, unless the task is there; the result has the item that is, if it was not put.
+
+        Of two that put the same, one has done it. An item whose put has lost its answer at `now_ms` or later is known
+        by the user's fields, and by its run, which intake may have begun meanwhile.
+        """
+        wanted = from_attributes(to_attributes(item))
+
+        def is_ours(found: dict[str, Any]) -> bool:
+            asked = {name: value for name, value in found.items() if name in wanted or name in USER_FIELDS}
+            return asked == wanted and found.get("since_ms", now_ms) >= now_ms
+
+        return self._table.create(_key(TaskKey(item["task_id"], item["provider"])), item, mine=is_ours)
+
+    def adopt(self, request: TaskRequest, now_ms: int) -> dict[str, Any] | None:
+        """Give the run of a task that was taken in what its user wants: metadata, hook, timeout; return its item.
+
+        The run goes on, or stays ended. Raises `Unavailable` if it kept changing. None says that the task is not there,
+        or that a user has put it: it has its user's fields already.
+        """
+        given = {
+            "notify_hook": request.notify_hook,
+            "notify_format": request.notify_format.value if request.notify_hook else None,
+            "metadata": dict(request.metadata) or None,
+            "timeout_s": request.timeout_s if request.timeout_s != TIMEOUT_DEFAULT_S else None,
+        }
+        wanted = {name: value for name, value in given.items() if value is not None}
+        for _ in range(_ADOPT_TRIES):
+            item = self.get(request.key)
+            if item is None or TAKEN_IN not in item:
+                return None
+            is_pending = item.get("status") == Status.PENDING
+            status = Attr("status").eq(item["status"]) if "status" in item else Attr("status").not_exists()
+            write = self._table.update(
+                _key(request.key),
+                set=wanted | ({"deadline_ms": now_ms + request.timeout_s * 1000} if is_pending else {}),
+                remove=[TAKEN_IN, *(name for name in USER_FIELDS if name not in wanted)],
+                condition=Attr(TAKEN_IN).exists() & status,
+                mine=lambda found: (
+                    TAKEN_IN not in found
+                    and wanted == {name: found[name] for name in USER_FIELDS if name in found}
+                ),
+                only_in_doubt=True,
+                read=True,
+            )
+            if write.done:
+                return write.item
+        raise Unavailable(f"the task {request.key.task_id} has changed each time: try again")
+
+    def restore(
+        self, key: TaskKey, item: Mapping[str, Any], ended: Mapping[str, Any], error: InvalidInput | None
+    ) -> Start:
+        """Make a new item the run that it has replaced, which has `ended`; `error` names an unacceptable field.
+
+        What the user has put stays, and of the run all but that. The rest is as for `accept`.
+        """
+        values = {
+            name: value
+            for name, value in ended.items()
+            if name not in ("task_id", "provider", *USER_FIELDS, TAKEN_IN)
+        }
+        values |= {} if error is None else {"error": str(error)}
+        return self._update_new(
+            key, item, values, mine=lambda found: found.get("event_id") == ended["event_id"]
+        )
+
+    def accept(
+        self,
+        request: TaskRequest,
+        item: Mapping[str, Any],
+        shard: int,
+        now_ms: int,
+        *,
+        submitted_at_ms: int | None = None,
+        error: InvalidInput | None = None,
+    ) -> Start:
         """Make a new item a pending task of `shard`; `now_ms` names the run.
 
-        `item` is the one that was checked: if the user's fields have changed since, nothing happens.
+        `item` is the one that was checked: if the user's fields have changed since, nothing happens. If it goes on with
+        a run that was taken in, the provider took the task at `submitted_at_ms`, and an `error` may name an
+        unacceptable field.
         """
         values = {
             "status": Status.PENDING.value,
@@ -101,10 +196,11 @@ class TasksTable(TableGateway):
             "phase": "queued",
             "queue": work_queue(shard),
             "since_ms": now_ms,
-            "submitted_at_ms": now_ms,
+            "submitted_at_ms": now_ms if submitted_at_ms is None else min(submitted_at_ms, now_ms),
             "deadline_ms": now_ms + request.timeout_s * 1000,
             **_listed(request.key, now_ms),
         }
+        values |= {} if error is None else {"error": str(error)}
         return self._update_new(request.key, item, values)
 
     def reject(
@@ -125,7 +221,13 @@ class TasksTable(TableGateway):
         }
         return self._update_new(key, item, values)
 
-    def _update_new(self, key: TaskKey, item: Mapping[str, Any], values: Mapping[str, Any]) -> Start:
+    def _update_new(
+        self,
+        key: TaskKey,
+        item: Mapping[str, Any],
+        values: Mapping[str, Any],
+        mine: Callable[[dict[str, Any]], bool] | None = None,
+    ) -> Start:
         unchanged = [
             Attr(name).eq(item[name]) if name in item else Attr(name).not_exists() for name in USER_FIELDS
         ]
@@ -134,7 +236,7 @@ class TasksTable(TableGateway):
             set=values,
             remove=[name for name in OF_EARLIER_RUNS if name not in values],
             condition=reduce(and_, [Attr("task_id").exists(), Attr("status").not_exists(), *unchanged]),
-            mine=lambda found: found.get("since_ms") == values["since_ms"],
+            mine=mine or (lambda found: found.get("since_ms") == values["since_ms"]),
         )
         if write.done:
             return Start.BEGUN
@@ -226,6 +328,22 @@ class TasksTable(TableGateway):
         ]
         for position, item in in_order(lists, "listed_at_ms", ("task_id", "provider"), after):
             yield position, TaskKey(item["task_id"], item["provider"])
+
+    def listed_by_scan(
+        self, since_ms: int = 0, after: Position | None = None
+    ) -> Iterator[tuple[Position, TaskKey]]:
+        """Yield tasks as `listed` does, where there is no such index: this reads the whole table.
+
+        Those of versions without the index are among them, by the moment at which they were submitted.
+        """
+        found = []
+        for item in self.scan(("task_id", "provider", "listed_at_ms", "submitted_at_ms")):
+            moment = item.get("listed_at_ms", item.get("submitted_at_ms"))
+            if is_whole(moment, since_ms, LATEST_MS):
+                found.append(item | {"listed_at_ms": moment})
+        found.sort(key=lambda item: int(item["listed_at_ms"]), reverse=True)
+        for position, each in in_order([found], "listed_at_ms", ("task_id", "provider"), after):
+            yield position, TaskKey(each["task_id"], each["provider"])
 
     def get_many(self, keys: Sequence[TaskKey], attributes: Sequence[str]) -> dict[TaskKey, dict[str, Any]]:
         """Return the named attributes of those tasks that are there (strongly consistent)."""

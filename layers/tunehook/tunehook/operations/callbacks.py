@@ -15,7 +15,7 @@ def callback_url(stack: Stack, provider: str) -> str:
     configured; `Misconfigured` if the stack has no HTTP API, or no master secret that is one.
 
     >>> callback_url(stack, "suno").rpartition("/")[0]
-    'https://api.example/v1/callbacks/suno'
+    'https://...amazonaws.com/v1/callbacks/suno'
     """
     return callback_url_of(stack, get_provider(stack, provider))
 

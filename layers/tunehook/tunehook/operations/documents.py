@@ -1,4 +1,4 @@
-"""The public JSON documents: of a task, a file, a delivery, a subscription, a provider, a dead letter, the status.
+"""The public JSON documents: of tasks, files, deliveries, subscriptions, providers, keys, dead letters, the status.
 
 Every field is always there: a default is filled in, and what is not known or was not read is null. Moments are ISO-8601
 in UTC with milliseconds; a bare number with a unit in its name (``duration_ms``) is a length. Users edit items by hand:
@@ -33,12 +33,14 @@ from tunehook.tasks import Format
 from tunehook.times import from_ms, iso
 
 if TYPE_CHECKING:
+    from tunehook.api_keys import ApiKey
     from tunehook.deliveries import Delivery
     from tunehook.errors import InvalidInput
     from tunehook.events import ArchivedAsset
     from tunehook.operations.dead_letter_messages import DeadLetterMessage
     from tunehook.operations.deliveries import HeldBack, RequestNow
     from tunehook.operations.results import Link
+    from tunehook.operations.submissions import ProviderSubmission
     from tunehook.operations.subscriptions import SubscriptionView
     from tunehook.operations.task_view import TaskView
     from tunehook.operations.tasks import Submission
@@ -297,7 +299,8 @@ class TaskDocument(Document):
     """A task. A listing does not read `archive`, `clips`, `assets`, `provider_object` and `deliveries`: they are null.
 
     `status` is ``new`` until intake has seen it. `archive` is what webhooks say: ``complete``, ``partial``, ``empty``
-    or ``pending``. `event_pending` is whether the event of its end is still to be emitted.
+    or ``pending``. `event_pending` is whether the event of its end is still to be emitted. A task that was `taken_in`
+    was put by nobody yet: its provider called back about it.
     """
 
     task_id: str | None = None
@@ -322,6 +325,7 @@ class TaskDocument(Document):
     metadata: Plain = Field(default_factory=dict)
     archive: str | None = None
     truncated: bool | None = False
+    taken_in: bool | None = False
     clips: Clips = None
     assets: Assets = None
     provider_object: Parsed = None
@@ -394,6 +398,19 @@ class ProviderDocument(Document):
     callback_scheme: str | None = None
 
 
+class KeyDocument(Document):
+    """A key of the HTTP API, without what it is sent as; `state` is ``active``, ``expired`` or ``revoked``."""
+
+    key_id: str
+    name: str
+    scope: str
+    state: str
+    created_at: Moment = Field(None, alias="created_at_ms")
+    expires_at: Moment = Field(None, alias="expires_at_ms")
+    last_used_at: Moment = Field(None, alias="last_used_at_ms")
+    revoked_at: Moment = Field(None, alias="revoked_at_ms")
+
+
 class DeadLetterDocument(Document):
     """A message of a dead-letter queue."""
 
@@ -433,6 +450,17 @@ def submitted_document(submission: Submission) -> SubmittedTaskDocument:
     """Return the document of a task that was just submitted."""
     told = {"replaced_status": submission.replaced_status, "signing_secret": submission.signing_secret}
     return SubmittedTaskDocument.read({**submission.item, **told})
+
+
+def provider_submission_document(done: ProviderSubmission) -> dict[str, Any]:
+    """Return what is told of a task that was submitted through tunehook: its document, and in it how that was done."""
+    return submitted_document(done.submission).to_json() | {
+        "submission": {
+            "action": done.action,
+            "submitted_at": iso(from_ms(done.submitted_at_ms)),
+            "with_callback": done.with_callback,
+        },
+    }
 
 
 def watched_document(
@@ -564,6 +592,12 @@ def provider_document(config: ProviderConfig) -> ProviderDocument:
 def unusable_provider_document(name: str, error: InvalidInput) -> ProviderDocument:
     """Return the document of a provider that cannot be used as it is configured."""
     return ProviderDocument.read({"name": name, "usable": False, "error": str(error)})
+
+
+def key_document(key: ApiKey, now_ms: int) -> KeyDocument:
+    """Return the document of a key of the HTTP API as it is at a moment; its digest is in none."""
+    texts = {"scope": key.scope.value, "state": key.state(now_ms).value}
+    return KeyDocument.read({name: value for name, value in asdict(key).items() if name != "digest"} | texts)
 
 
 def dead_letter_document(message: DeadLetterMessage) -> DeadLetterDocument:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
-from tunehook.errors import Misconfigured, Unavailable
+from tunehook.errors import Misconfigured
 from tunehook.http.guard import NetworkPolicy
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ T = TypeVar("T")
 OpenClient: TypeAlias = Callable[..., Any]
 """Takes a service's name and settings of its client, as `tunehook.aws.clients.client` does."""
 
-_MESSAGES_A_CALL: Final = 10
 
 _OTHER_SUFFIXES: Final = (".api.aws", ".api.amazonwebservices.com.cn")
 """How the hosts of AWS's endpoints end that are reached by IPv6 too."""
@@ -65,6 +64,11 @@ class Stack:
     @property
     def shard_count(self) -> int:
         return int(self.parameters.get("ShardCount", 1))
+
+    @property
+    def has_lists(self) -> bool:
+        """Whether there are the indexes that list tasks and deliveries by pages, as there are beside the HTTP API."""
+        return "ApiId" in self.outputs
 
     @property
     def network_policy(self) -> NetworkPolicy:
@@ -167,16 +171,9 @@ class Stack:
 
         Raises `Unavailable` if the queue refuses some of them; those before are on their way.
         """
-        url = self.output("FulfillmentQueue")
-        for start in range(0, len(requests), _MESSAGES_A_CALL):
-            entries = [
-                {"Id": str(number), "MessageBody": request.model_dump_json()}
-                for number, request in enumerate(requests[start : start + _MESSAGES_A_CALL])
-            ]
-            if refused := self.client("sqs").send_message_batch(QueueUrl=url, Entries=entries).get("Failed"):
-                raise Unavailable(
-                    f"the fulfillment queue does not take {len(refused)} messages ({refused[0]['Code']}): try again"
-                )
+        from tunehook.aws.fulfillment_queue import FulfillmentQueue
+
+        FulfillmentQueue(self.client("sqs"), self.output("FulfillmentQueue")).send(requests)
 
     def master_secret(self) -> str:
         from tunehook.aws.secrets import read_secret

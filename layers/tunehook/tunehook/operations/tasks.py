@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
+from tunehook.adoption import late_hook
 from tunehook.aws.pages import Position, page_of
 from tunehook.errors import Conflict, InvalidInput, NotFound
 from tunehook.http.guard import NetworkPolicy
@@ -16,7 +17,7 @@ from tunehook.operations.stack import Stack
 from tunehook.operations.task_view import TaskView
 from tunehook.operations.text import visible
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
-from tunehook.tasks import Status, TaskKey, check_request
+from tunehook.tasks import Status, TaskKey, check_request, check_storable
 from tunehook.times import now_ms
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _OTHERS: Final = (
     "event_id",
     "expires_at",
     "truncated",
+    "taken_in",
     "queue",
 )
 _KIND: Final = "tasks"
@@ -55,6 +57,20 @@ class TaskList(BaseModel, frozen=True, defer_build=True):
 
     tasks: list[TaskView]
     total: int
+
+
+class Addition(BaseModel, frozen=True, defer_build=True):
+    """A task that was to be put: as it is now, whether this has begun a run of it, and the status of the one before."""
+
+    task: TaskView
+    is_new: bool
+    replaced_status: str | None = None
+
+    def submission(self, signing_secret: str | None) -> Submission:
+        """Return what was submitted, with what signs the webhooks to its notify hook."""
+        return Submission(
+            item=self.task.item, replaced_status=self.replaced_status, signing_secret=signing_secret
+        )
 
 
 class TaskPage(BaseModel, frozen=True, defer_build=True):
@@ -100,6 +116,24 @@ def submit_all(stack: Stack, items: Sequence[Mapping[str, Any]]) -> Iterator[Sub
     return (_put(stack, item, secrets.get(item.get("notify_hook"))) for item in items)
 
 
+def adopt(stack: Stack, item: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Give a task that was taken in from a callback what its user asks for; return its item, None if it is not one.
+
+    Its run goes on, or stays ended: if it has ended, the hook gets its delivery now. So there is one event in all.
+
+    Raises `InvalidInput` for the first field that is not acceptable; `Unavailable` if that delivery could not be asked
+    for, or the task kept changing: to do it again is safe as long as it is still taken in.
+
+    >>> adopt(stack, {"task_id": "task-1", "provider": "suno"}) is None
+    True
+    """
+    request = check_request(item, stack.network_policy)
+    adopted = stack.tasks.adopt(request, now_ms())
+    if adopted is not None and (wanted := late_hook(adopted)) is not None:
+        stack.request_fulfillment([wanted])
+    return adopted
+
+
 def _check(item: Mapping[str, Any], policy: NetworkPolicy, *, is_one_of_many: bool) -> None:
     try:
         check_request(item, policy)
@@ -115,6 +149,39 @@ def _put(stack: Stack, item: Mapping[str, Any], secret: str | None) -> Submissio
     replaced = stack.tasks.put(item)
     status = None if replaced is None else str(replaced.get("status", "new"))
     return Submission(item=dict(item), replaced_status=status, signing_secret=secret)
+
+
+def check_new(stack: Stack, item: Mapping[str, Any]) -> None:
+    """Check a task that is to be put; raise `InvalidInput` for the first field that is not acceptable.
+
+    What stands in its metadata must be storable as it is.
+
+    >>> check_new(stack, {"task_id": "t-1", "provider": "suno"})
+    """
+    check_request(item, stack.network_policy)
+    check_storable(item.get("metadata"), "metadata")
+
+
+def add(
+    stack: Stack, item: Mapping[str, Any], *, rerun: bool = False, unless_pending: bool = False
+) -> Addition:
+    """Put a task that was checked, unless it is there; of several that put it at once, one has done it.
+
+    With `rerun`, one that is there begins anew; with `unless_pending` too, unless a run of it is under way.
+
+    >>> add(stack, {"task_id": "task-1", "provider": "suno"}).is_new
+    False
+    """
+    key = TaskKey(item["task_id"], item["provider"])
+    if not rerun:
+        write = stack.tasks.create(item, now_ms())
+        return Addition(task=TaskView.of(write.item or item), is_new=write.done)
+    known = stack.tasks.get(key) if unless_pending else None
+    if known is not None and (task := TaskView.of(known)).is_pending:
+        return Addition(task=task, is_new=True)
+    replaced = stack.tasks.put(item)
+    status = None if replaced is None else str(replaced.get("status", "new"))
+    return Addition(task=TaskView.of(item), is_new=True, replaced_status=status)
 
 
 def check_provider(stack: Stack, name: str) -> None:
@@ -193,7 +260,8 @@ def page_tasks(
     `with_results` alone. `cursor` is the `next_cursor` of the page before, with the same filters. This
     reads an index, and at most about 300 tasks a page: one may be short, or empty, and others follow. A task is in that
     index from when it was accepted or rejected on, about a second after it was put; those that were accepted before the
-    stack was upgraded to this version are not.
+    stack was upgraded to this version are not. Without the HTTP API there is no such index, and each page reads the
+    whole table.
 
     Raises `InvalidInput` if there is no such status, or for a limit or a cursor that is none.
 
@@ -215,8 +283,9 @@ def page_tasks(
             if status in (None, item.get("status")) and _has(item.get("metadata"), metadata or {})
         }
 
+    list_from = stack.tasks.listed if stack.has_lists else stack.tasks.listed_by_scan
     is_filtered = not (status is provider is None) or bool(metadata) or bool(id_prefix)
-    found, last = page_of(stack.tasks.listed(since_ms, after), read, limit, filtered=is_filtered)
+    found, last = page_of(list_from(since_ms, after), read, limit, filtered=is_filtered)
     return TaskPage(tasks=found, next_cursor=None if last is None else last.cursor(_KIND))
 
 

@@ -71,7 +71,8 @@ def recent_timings(stack: Stack) -> Timings:
 
 
 def _tasks(stack: Stack) -> dict[TaskKey, TaskView]:
-    keys = [key for _, key in islice(stack.tasks.listed(), LOOKED_AT)]
+    listed = stack.tasks.listed if stack.has_lists else stack.tasks.listed_by_scan
+    keys = [key for _, key in islice(listed(), LOOKED_AT)]
     found: dict[TaskKey, TaskView] = {}
     for start in range(0, len(keys), LIMIT_MAX):
         items = stack.tasks.get_many(keys[start : start + LIMIT_MAX], _READ)
@@ -80,7 +81,9 @@ def _tasks(stack: Stack) -> dict[TaskKey, TaskView]:
 
 
 def _told(stack: Stack, finished: Mapping[TaskKey, int]) -> Iterable[int]:
-    ids = [each.delivery_id for _, each in islice(stack.deliveries.listed(now_ms()), LOOKED_AT)]
+    table = stack.deliveries
+    newest = table.listed(now_ms()) if stack.has_lists else table.listed_by_scan()
+    ids = [each.delivery_id for _, each in islice(newest, LOOKED_AT)]
     for start in range(0, len(ids), LIMIT_MAX):
         for delivery in stack.deliveries.get_logged(ids[start : start + LIMIT_MAX]):
             end_ms = finished.get(TaskKey(delivery.task_id, delivery.provider))

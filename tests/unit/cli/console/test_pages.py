@@ -45,7 +45,9 @@ def test_a_task_shows_its_player_its_way_and_what_is_stored(page: TestClient, fo
     clip = {"clip_id": "c", "title": "Morning", "text": "la la", "duration_s": 185}
     listed("task-1", status="completed", event_id="e", detected_at_ms=5, clips=[clip], assets=[asset])
     text = page.get("/task?task_id=task-1").text
-    assert '<audio controls preload="metadata" src="/media?key=results%2Fsuno%2Ftask-1%2Fc%2Faudio.mp3"' in text
+    assert (
+        '<audio controls preload="metadata" src="/media?key=results%2Fsuno%2Ftask-1%2Fc%2Faudio.mp3"' in text
+    )
     assert "3:05" in text
     assert "End detected: completed" in text
     assert "/delivery?id=msg_1" in text
@@ -71,7 +73,10 @@ def test_nothing_of_anybody_is_ever_markup(page: TestClient, found: Stack) -> No
         assets=[{"clip_id": HOSTILE, "type": HOSTILE, "status": HOSTILE, "reason": HOSTILE}],
         provider_object='{"x": "<script>alert(3)</script>"}',
     )
-    put("SubscriptionsTable", {"subscription_id": HOSTILE, "url": "javascript:alert(1)", "description": HOSTILE})
+    put(
+        "SubscriptionsTable",
+        {"subscription_id": HOSTILE, "url": "javascript:alert(1)", "description": HOSTILE},
+    )
     for path, query in [
         ("/tasks", {}),
         ("/task", {"task_id": HOSTILE}),
@@ -126,13 +131,17 @@ def test_a_subscription_is_made_changed_rotated_and_deleted(page: TestClient, fo
     (new,) = [each for each in found.subscriptions.all() if each["url"] == "https://y.example/"]
     place = f"id={new['subscription_id']}"
     assert "whsec_" not in page.get(f"/subscription?{place}").text
-    changed = page.post(f"/subscription/change?{place}", data={"url": "https://z.example/", "format": "standard"})
+    changed = page.post(
+        f"/subscription/change?{place}", data={"url": "https://z.example/", "format": "standard"}
+    )
     assert changed.status_code == 303
     bad = page.post(f"/subscription/change?{place}", data={"url": "ftp://z.example/", "format": "standard"})
     assert "url:" in bad.text
     assert "whsec_" in page.post(f"/subscription/rotate?{place}").text
     assert page.post(f"/subscription/delete?{place}", data={"name": "other"}).status_code == 422
-    assert page.post(f"/subscription/delete?{place}", data={"name": new["subscription_id"]}).status_code == 303
+    assert (
+        page.post(f"/subscription/delete?{place}", data={"name": new["subscription_id"]}).status_code == 303
+    )
     assert found.subscriptions.get(new["subscription_id"]) is None
 
 
@@ -143,7 +152,12 @@ def test_a_form_that_is_not_acceptable_keeps_what_was_typed(page: TestClient) ->
 
 
 def test_a_provider_is_set_and_its_key_is_never_shown(page: TestClient) -> None:
-    fields = {"name": "new", "kind": "suno", "base_url": "https://g.example", "api_key": "sk-very-secret-key-1234"}
+    fields = {
+        "name": "new",
+        "kind": "suno",
+        "base_url": "https://g.example",
+        "api_key": "sk-very-secret-key-1234",
+    }
     assert page.post("/providers/set", data=fields).status_code == 303
     text = page.get("/providers").text
     assert "https://g.example" in text
@@ -162,7 +176,9 @@ def test_a_dead_letter_is_shown_and_dropped(page: TestClient, found: Stack) -> N
     assert "None: nothing has failed for good" in page.get("/dead-letters").text
 
 
-@pytest.mark.parametrize("path", ["/task?task_id=none", "/delivery?id=none", "/subscription?id=none", "/none"])
+@pytest.mark.parametrize(
+    "path", ["/task?task_id=none", "/delivery?id=none", "/subscription?id=none", "/none"]
+)
 def test_what_is_not_there_is_said_so(page: TestClient, path: str) -> None:
     answer = page.get(path)
     assert answer.status_code == 404

@@ -11,7 +11,9 @@ PAGES = ["/", "/tasks", "/task?task_id=task-1", "/deliveries", "/delivery?id=msg
 PAGES += ["/subscription?id=sub-1", "/subscriptions/new", "/providers", "/dead-letters", "/overview/timings"]
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/static/console.css", "/media?key=results/suno/task-1/c/audio.mp3"])
+@pytest.mark.parametrize(
+    "path", [*PAGES, "/static/console.css", "/media?key=results/suno/task-1/c/audio.mp3"]
+)
 @pytest.mark.parametrize("token", [None, "", "another", TOKEN[:-1]])
 def test_nothing_is_answered_without_the_token(found: Stack, path: str, token: str | None) -> None:
     answer = client_of(found, token=token).get(path)
@@ -34,19 +36,25 @@ def test_the_redirect_with_the_token_leads_nowhere_else(found: Stack, path: str)
     assert not answer.headers.get("location", "/x").startswith("//")
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", f"127.0.0.1.evil.example:{PORT}", "localhost:1", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1", f"127.0.0.1.evil.example:{PORT}", "localhost:1", ""]
+)
 def test_another_host_is_refused(found: Stack, host: str) -> None:
     assert client_of(found).get("/tasks", headers={"host": host}).status_code == 421
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:4582", "http://127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "https://127.0.0.1:4582", "http://127.0.0.1:1"]
+)
 def test_a_change_from_another_page_is_refused(found: Stack, origin: str) -> None:
     answer = client_of(found).post("/subscription/disable?id=sub-1", headers={"origin": origin})
     assert answer.status_code == 403
     assert found.subscriptions.get("sub-1") == {"subscription_id": "sub-1", "url": "https://x.example/hook"}
 
 
-def test_a_change_without_an_origin_is_refused_unless_the_browser_says_that_it_is_from_here(found: Stack) -> None:
+def test_a_change_without_an_origin_is_refused_unless_the_browser_says_that_it_is_from_here(
+    found: Stack,
+) -> None:
     client = client_of(found)
     del client.headers["origin"]
     assert client.post("/subscription/disable?id=sub-1").status_code == 403

@@ -1,0 +1,97 @@
+"""What callbacks save: from the end of a task at its provider to its detection, and how many questions that takes.
+
+usage: python -m benchmarks.callbacks [TASKS]        (60 by default, about 5 minutes)
+
+Tasks last 30 to 120 s (docs/provider-contracts.md, "Figures") and are put one a second, each twice on the embedded AWS:
+at a provider that calls back, and at one of a kind that is asked just as often and does not.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from benchmarks.embedded import EmbeddedStack, embedded_stack
+from benchmarks.report import Row, report
+from tunehook.operations.callbacks import callback_url
+from tunehook_local.sandbox import Kind, TaskRecord
+
+SEED: Final = 20261129
+LASTS_S: Final = (30.0, 120.0)
+PATIENCE_S: Final = 180.0
+CALLING: Final = Kind.MUSICMINT
+SILENT: Final = Kind.QHAIGC
+
+
+def main(count: int) -> None:
+    """Measure `count` tasks of each provider and report."""
+    chance = random.Random(SEED)
+    lasts_s = [chance.uniform(*LASTS_S) for _ in range(count)]
+    with embedded_stack() as stack:
+        url = callback_url(stack.operations(), CALLING.value)
+        for number, each_s in enumerate(lasts_s):
+            stack.submit(CALLING, f"calls-{number:04}", each_s, callback_url=url)
+            stack.submit(SILENT, f"silent-{number:04}", each_s)
+            time.sleep(1.0)
+        calling, silent = (_detected(stack, kind, count) for kind in (CALLING, SILENT))
+        refused = sum(each.status != 200 for each in stack.sandbox.sent_callbacks())
+    delays_s, questions = _delays_s(calling), _questions(calling)
+    report(
+        "callbacks",
+        f"{count} tasks of 30 to 120 s at a provider that calls back, and as many at one that does not",
+        [
+            Row("tasks detected, with callbacks", len(calling), "tasks", at_least=count),
+            Row("callbacks that were not answered 200", refused, "callbacks", at_most=0),
+            Row("with callbacks: delay, p50", statistics.median(delays_s), "s"),
+            Row("with callbacks: delay, p95", _p95(delays_s), "s", at_most=1.0),
+            Row("with callbacks: delay, max", max(delays_s), "s"),
+            Row("with callbacks: questions", questions, "questions/task"),
+            Row("polling alone: delay, p50", statistics.median(_delays_s(silent)), "s"),
+            Row("polling alone: delay, p95", _p95(_delays_s(silent)), "s"),
+            Row("polling alone: questions", _questions(silent), "questions/task"),
+            Row(
+                "questions with callbacks / polling alone",
+                questions / _questions(silent),
+                "ratio",
+                at_most=1 / 3,
+            ),
+        ],
+    )
+
+
+def _detected(stack: EmbeddedStack, kind: Kind, count: int) -> list[TaskRecord]:
+    """Wait until the ends of all tasks of a provider are detected, and return those that are."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        found = [each for each in stack.sandbox.task_records(kind) if _delay_s(each) is not None]
+        if len(found) >= count or time.monotonic() > deadline:
+            return found
+        time.sleep(0.5)
+
+
+def _delay_s(record: TaskRecord) -> float | None:
+    """Return how long after its end a task was first asked about, None if it has not ended or was not."""
+    end = record.ended_at
+    if end is None:
+        return None
+    return next(((at - end).total_seconds() for at in record.polled_at if at >= end), None)
+
+
+def _delays_s(records: Sequence[TaskRecord]) -> list[float]:
+    return [delay_s for each in records if (delay_s := _delay_s(each)) is not None]
+
+
+def _questions(records: Sequence[TaskRecord]) -> float:
+    return statistics.fmean(len(each.polled_at) for each in records)
+
+
+def _p95(values: Sequence[float]) -> float:
+    return statistics.quantiles(values, n=100, method="inclusive")[94]
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 60)

@@ -1,0 +1,46 @@
+"""Where the HTTP API of a stack is, on AWS and where clients are led elsewhere."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tunehook.errors import Misconfigured
+from tunehook.operations.stack import Stack
+
+
+def stack(endpoint: str, suffix: str = "amazonaws.com", **parameters: str) -> Stack:
+    outputs = {"ApiId": "a1b2", "ApiUrl": f"https://a1b2.execute-api.eu-west-1.{suffix}"}
+
+    def open_client(service: str, **_: Any) -> Any:
+        return SimpleNamespace(meta=SimpleNamespace(endpoint_url=endpoint))
+
+    return Stack("tunehook", "eu-west-1", outputs, parameters, open_client)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "suffix"),
+    [
+        ("https://dynamodb.eu-west-1.amazonaws.com", "amazonaws.com"),
+        ("https://123456789012.ddb.eu-west-1.amazonaws.com", "amazonaws.com"),
+        ("https://vpce-1-a.dynamodb.eu-west-1.vpce.amazonaws.com", "amazonaws.com"),
+        ("https://dynamodb.eu-west-1.api.aws", "amazonaws.com"),
+        ("https://dynamodb.cn-north-1.amazonaws.com.cn", "amazonaws.com.cn"),
+    ],
+)
+def test_on_aws_the_api_is_where_its_output_says(endpoint: str, suffix: str) -> None:
+    assert stack(endpoint, suffix).api_url == f"https://a1b2.execute-api.eu-west-1.{suffix}"
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://127.0.0.1:4800", "http://127.0.0.1:4800/", "http://amazonaws.com.example:4800"]
+)
+def test_on_the_embedded_aws_it_is_below_a_path(endpoint: str) -> None:
+    assert stack(endpoint).api_url == f"{endpoint.rstrip('/')}/_aws/execute-api/a1b2/$default"
+
+
+def test_a_stack_without_it_says_how_it_gets_one() -> None:
+    with pytest.raises(Misconfigured, match="HttpApi=on"):
+        _ = stack("http://127.0.0.1:4800", HttpApi="off").api_url

@@ -1,0 +1,176 @@
+"""A task that nobody has put is taken in where its provider calls back about it and confirms that it exists."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import httpx
+import pytest
+from tests.support.aws import Faulty, client, fault, items
+from tests.unit.poller.world import COMPLETED, FAILED, PROCESSING, Answer, World
+
+from poller.poll_loop import StopReason
+from tunehook.aws.callback_hints import CallbackHintsTable
+from tunehook.aws.tasks import TasksTable
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+
+def missing(_: str) -> Answer:
+    return httpx.Response(404, json={"code": 404, "message": "task not found"})
+
+
+def broken(_: str) -> Answer:
+    return httpx.Response(502, text="bad gateway")
+
+
+def unknown_world(answer: Answer = PROCESSING) -> World:
+    world = World(gw=lambda _: answer)
+    world.call_back_unknown()
+    return world
+
+
+def minutes(world: World, count: int) -> list[StopReason]:
+    """Let the schedule start a pass each minute."""
+
+    async def one(number: int) -> StopReason:
+        await asyncio.sleep(60 * number)
+        return await world.shard_pass(f"pass-{number}").run(take_over=True)
+
+    return world.run_together(*(one(number) for number in range(count)))
+
+
+def test_nothing_is_asked_within_the_minute_in_which_its_user_may_put_it() -> None:
+    world = unknown_world()
+    world.add("other")
+    world.run(lasts_s=58)
+    assert world.times_of() == []
+    assert world.hinted() == ["task-1"]
+
+
+@pytest.mark.parametrize("answer", [PROCESSING, COMPLETED, FAILED], ids=["pending", "completed", "failed"])
+def test_what_its_provider_confirms_is_put_as_a_user_puts_it(answer: Answer) -> None:
+    world = unknown_world(answer)
+    minutes(world, 3)
+    (asked_s,) = world.times_of()
+    assert 60 <= asked_s <= 122
+    assert items("TasksTable") == [{"task_id": "task-1", "provider": "gw", "taken_in": True}]
+    assert world.hinted() == []
+
+
+def test_a_pass_that_runs_takes_it_in_as_soon_as_its_minute_is_over() -> None:
+    world = unknown_world()
+    world.add("other")
+    world.run(lasts_s=70)
+    (asked_s,) = world.times_of()
+    assert 60 <= asked_s <= 61.1
+
+
+def test_a_hint_that_is_not_ripe_keeps_no_poller_awake() -> None:
+    world = unknown_world()
+    assert world.run() is StopReason.NOTHING_PENDING
+    assert world.seconds() == 0
+    assert world.hinted() == ["task-1"]
+
+
+def test_what_its_provider_does_not_know_is_not_put() -> None:
+    world = World(gw=missing)
+    world.call_back_unknown()
+    minutes(world, 4)
+    assert len(world.times_of()) == 1
+    assert items("TasksTable") == []
+    assert world.hinted() == []
+
+
+def test_a_flood_of_callbacks_about_an_unknown_task_costs_one_question_a_minute() -> None:
+    world = World(gw=lambda task_id: PROCESSING if task_id == "other" else missing(task_id))
+    world.add("other")
+    world.run_together(
+        world.shard_pass(lasts_s=280).run(take_over=True),
+        *(world.later(at_s, world.call_back_unknown) for at_s in range(0, 280, 2)),
+    )
+    times = world.times_of()
+    assert len(times) == 4
+    assert all(later - earlier >= 60 for earlier, later in pairwise(times))
+
+
+def test_without_an_answer_it_is_asked_about_once_a_minute() -> None:
+    world = World(gw=broken)
+    world.call_back_unknown()
+    minutes(world, 5)
+    times = world.times_of()
+    assert len(times) == 4
+    assert all(later - earlier >= 60 for earlier, later in pairwise(times))
+    assert items("TasksTable") == []
+    assert world.hinted() == ["task-1"]
+
+
+def test_one_that_was_put_meanwhile_is_not_taken_in() -> None:
+    world = unknown_world(COMPLETED)
+    world.run_together(world.later(30, world.add))
+    world.run()
+    assert "taken_in" not in world.item()
+    assert len(world.times_of()) == 1
+    assert world.hinted() == []
+
+
+def test_it_can_be_switched_off() -> None:
+    world = World()
+    world.call_back_unknown(after_s=0)
+    world.run(takes_in=False)
+    assert world.asked == []
+    assert world.hinted() == []
+
+
+def test_a_provider_that_is_not_configured_is_not_asked() -> None:
+    world = World()
+    world.call_back_unknown(provider="other", after_s=0)
+    world.run()
+    assert world.asked == []
+    assert world.hinted() == []
+
+
+def test_only_the_pass_that_holds_the_lease_asks() -> None:
+    world = World()
+    world.call_back_unknown(after_s=0)
+    world.leases.take_if_free(0, "another", world.clock())
+    assert world.run(take_over=False) is StopReason.ALREADY_RUNNING
+    assert world.asked == []
+
+
+def test_two_passes_at_once_ask_once() -> None:
+    world = World()
+    world.call_back_unknown(after_s=0)
+    world.run_together(world.shard_pass("a").run(take_over=True), world.shard_pass("b").run(take_over=True))
+    assert len(world.asked) == 1
+
+
+def test_a_pass_that_cannot_put_it_leaves_it_to_the_next_minute() -> None:
+    world = World()
+    world.call_back_unknown(after_s=0)
+    dynamodb = Faulty(client("dynamodb"), update_item=[fault()])
+    world.run(tasks=TasksTable(dynamodb, "TasksTable"))
+    assert items("TasksTable") == []
+    (hint,) = world.hints.of_shard(0)
+    assert hint.take_in_at_ms is not None
+    assert hint.take_in_at_ms > world.clock()
+
+
+def test_a_claim_that_fails_costs_no_question() -> None:
+    world = World()
+    world.call_back_unknown(after_s=0)
+    dynamodb = Faulty(client("dynamodb"), update_item=[fault()] * 100)
+    world.run(hints=CallbackHintsTable(dynamodb, "CallbackHintsTable"), lasts_s=8)
+    assert world.asked == []
+    assert world.hinted() == ["task-1"]
+
+
+def test_many_forged_ids_use_up_little_of_what_a_provider_lets_us_ask() -> None:
+    world = World(gw=missing)
+    for number in range(100):
+        world.call_back_unknown(f"forged-{number}", after_s=0)
+    world.add("real", age_s=30)
+    world.run(lasts_s=10)
+    assert len([each for _, each in world.asked if each != "real"]) <= 55
+    assert world.times_of("real") == [0, 5, 10]
