@@ -16,8 +16,8 @@ PORT = 4582
 BASE = f"http://127.0.0.1:{PORT}"
 
 
-def client_of(stack: Stack, *, read_only: bool = False, token: str | None = TOKEN) -> TestClient:
-    app = create_app(stack, token=TOKEN, port=PORT, read_only=read_only)
+def client_of(over: Stack, *, read_only: bool = False, token: str | None = TOKEN) -> TestClient:
+    app = create_app(over, token=TOKEN, port=PORT, read_only=read_only)
     client = TestClient(app, base_url=BASE, follow_redirects=False, headers={"origin": BASE})
     if token is not None:
         client.cookies.set(f"tunehook_console_{PORT}", token)
