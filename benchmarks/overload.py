@@ -26,6 +26,7 @@ from poller.outbox import Outbox
 from poller.poll_loop import PollLoop
 from poller.provider_health import ProviderHealthStore
 from poller.registry import ProviderRegistry
+from tunehook.aws.callback_hints import Hint
 from tunehook.aws.leases import LEASE_MS, Handover, Position
 from tunehook.aws.provider_states import ProviderState
 from tunehook.tasks import EndedTask, TaskEnd, TaskKey, Work, WorkItem
@@ -58,6 +59,9 @@ class Shard:
     def work(self, _shard: int, since_ms: int = 0, _is_known: object = None) -> Work:
         """Return the tasks that are pending."""
         return Work(pending=[task for task in self.tasks.values() if task.since_ms >= since_ms])
+
+    def of_shard(self, _shard: int) -> list[Hint]:
+        return []
 
     def note(self, _task: WorkItem, _changes: dict[str, Any]) -> bool:
         """Take a change as made."""

@@ -184,19 +184,19 @@ def _answers() -> dict[str, dict[int, Told]]:
             201: Told(
                 "The provider has taken the task, and it is watched. `with_callback` is whether the provider was told "
                 "what to call back. `signing_secret` is null for keys without the scope `admin`.",
-                _object(
-                    task=_ref("SubmittedTaskDocument"),
-                    submission=_object(
-                        provider=_TEXT,
-                        action=_TEXT,
-                        submitted_at=_MOMENT,
-                        with_callback={"type": "boolean"},
-                    ),
-                ),
                 {
-                    "task": submitted,
+                    "allOf": [
+                        _ref("SubmittedTaskDocument"),
+                        _object(
+                            submission=_object(
+                                action=_TEXT, submitted_at=_MOMENT, with_callback={"type": "boolean"}
+                            )
+                        ),
+                    ]
+                },
+                submitted
+                | {
                     "submission": {
-                        "provider": "suno",
                         "action": "music",
                         "submitted_at": "2026-11-29T08:00:00.000Z",
                         "with_callback": True,

@@ -60,8 +60,8 @@ def reply(
     """Return an answer of JSON values, which nobody on the way may keep; None is an answer without a body."""
     told = {"Cache-Control": "no-store", **(headers or {})}
     if document is None:
-        return Response(status, body="", headers=told)
-    return Response(status, _JSON, to_text(document), told)
+        return Response(int(status), body="", headers=told)
+    return Response(int(status), _JSON, to_text(document), told)
 
 
 def problem_reply(problem: Problem) -> Response[str]:

@@ -124,7 +124,7 @@ CALLS: dict[str, tuple[Call, set[str]]] = {
     # tasks
     "read a task": (get("TasksTable", TASK), {POLLER, FULFILLMENT, API}),
     "write on a task": (update("TasksTable", TASK), {INTAKE, POLLER, FULFILLMENT, API}),
-    "put a task": (put("TasksTable", TASK), {POLLER, API}),
+    "put a task": (put("TasksTable", TASK), {API}),
     "remove a task": (delete("TasksTable", TASK), set()),
     "look through the tasks": (scan("TasksTable"), {INTAKE, API}),
     "find work": (query("TasksTable", "work", "queue"), {POLLER, API}),

@@ -56,3 +56,14 @@ def test_the_next_question_always_comes_later(age_ms: int, pace: Pace) -> None:
 def test_due_ages_do_not_depend_on_who_asks_or_when(age_ms: int, pace: Pace) -> None:
     joined = questions_s(pace, until_s=9000, after_s=age_ms / 1000)
     assert joined == [age for age in questions_s(pace, until_s=9000) if age * 1000 > age_ms]
+
+
+@pytest.mark.parametrize(
+    ("pace", "old_every_s"),
+    [(DIRECT, 60), (ADAPTERS["suno"].pace, 30), (ADAPTERS["suno"].pace_one_by_one, 60)],
+)
+def test_where_callbacks_come_a_task_is_asked_every_minute_and_when_old_as_ever(
+    pace: Pace, old_every_s: int
+) -> None:
+    asked = questions_s(pace.with_callbacks())
+    assert asked == [*range(60, 600, 60), *range(600, 3601, old_every_s)]

@@ -12,6 +12,7 @@ from api.request import Call, call_of, new_router, reply
 from tunehook.aws.deliveries import Redelivery
 from tunehook.aws.table import HASH_KEY_MAX_BYTES
 from tunehook.errors import Conflict, NotFound
+from tunehook.http.guard import MAX_URL_LENGTH
 from tunehook.operations import deliveries
 from tunehook.operations.documents import delivery_document
 from tunehook.tasks import TASK_ID_MAX_LENGTH
@@ -37,7 +38,7 @@ def list_deliveries(
         str | None,
         Query(
             min_length=1,
-            max_length=HASH_KEY_MAX_BYTES // 4,
+            max_length=MAX_URL_LENGTH,
             description="Only those to this subscription, or to this URL of a notify hook.",
         ),
     ] = None,
@@ -51,6 +52,8 @@ def list_deliveries(
 ) -> Any:
     """List deliveries."""
     call = call_of(router)
+    if subscription is not None and "://" not in subscription:
+        _check_id(subscription, "subscription")
     page = deliveries.page_deliveries(
         call.stack,
         task_id=task_id,
@@ -96,7 +99,11 @@ def redeliver(delivery_id: DeliveryId) -> Any:
 
 
 def _call(delivery_id: str) -> Call:
-    """Return the request; raise `NotFound` for an id that DynamoDB would not take."""
-    if len(delivery_id.encode()) > HASH_KEY_MAX_BYTES:
-        raise NotFound("delivery_id", "there is no delivery of so long a name")
+    _check_id(delivery_id, "delivery_id")
     return call_of(router)
+
+
+def _check_id(name: str, field: str) -> None:
+    """Raise `NotFound` for an id that DynamoDB would not take."""
+    if len(name.encode()) > HASH_KEY_MAX_BYTES:
+        raise NotFound(field, "nothing has so long a name")

@@ -46,7 +46,7 @@ def get_status(since: Since = None) -> Any:
 )
 def get_openapi() -> Any:
     """Read the API's own document."""
-    return Response(HTTPStatus.OK, "application/json", _document(), {"Cache-Control": "public, max-age=300"})
+    return Response(200, "application/json", _document(), {"Cache-Control": "public, max-age=300"})
 
 
 @cache

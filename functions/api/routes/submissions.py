@@ -49,7 +49,7 @@ def submit(body: NewSubmission, idempotency_key: IdempotencyKey = None) -> Any:
     done = _submitted(call, body, idempotency_key)
     document = provider_submission_document(done)
     if call.scope is not Scope.ADMIN:
-        document["task"]["signing_secret"] = None
+        document["signing_secret"] = None
     return reply(HTTPStatus.CREATED, document)
 
 

@@ -111,11 +111,9 @@ TABLES: dict[str, tuple[Any, str]] = {
     "SecretVersionsTable": (SecretVersionsTable, "SecretVersionsTable"),
     "ProviderStates": (ProviderStates, "ProviderStatesTable"),
     "StreamMarks": (StreamMarks, "ProviderStatesTable"),
-    "ApiRequests": (ApiRequests, "ApiRequestsTable"),
     "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
     "ApiRequests": (ApiRequests, "ApiRequestsTable"),
     "CallbackHintsTable": (CallbackHintsTable, "CallbackHintsTable"),
-    "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
 }
 STATE = ProviderState(provider="gw")
 API_KEY = ApiKey("key-1", "shop", Scope.READ, "digest", created_at_ms=NOW_MS)
@@ -136,22 +134,6 @@ BEGUN = {
 }
 MY_REQUEST = Request("r", State.BEGUN, "me")
 ANSWER = Answer(201, {"task": "task-1"})
-
-
-def tasks_beside(requests: ApiRequests) -> TasksTable:
-    """The table of tasks, new and empty, by the client of the other one."""
-    if "TasksTable" in client("dynamodb").list_tables()["TableNames"]:
-        client("dynamodb").delete_table(TableName="TasksTable")
-    create_table("TasksTable")
-    return TasksTable(requests.table._client, "TasksTable")
-API_KEY = ApiKey("key-1", "shop", Scope.READ, "digest", created_at_ms=NOW_MS)
-API_KEY_ITEM = {
-    "key_id": "key-1",
-    "name": "shop",
-    "scope": "read",
-    "digest": "digest",
-    "created_at_ms": NOW_MS,
-}
 
 
 def tasks_beside(requests: ApiRequests) -> TasksTable:

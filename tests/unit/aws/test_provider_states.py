@@ -112,6 +112,17 @@ def test_that_a_key_was_accepted_takes_nothing_else_back(states: ProviderStates)
     assert states.get("gw") == replace(KNOWN, accepted_key="e" * 32)
 
 
+@pytest.mark.parametrize("value", [1, 2, 3])
+def test_how_many_ends_were_called_back_about_is_known(states: ProviderStates, value: int) -> None:
+    before = ProviderState(provider="gw")
+    states.save(before, replace(before, ends_called_back=value))
+    state = states.get("gw")
+    assert state.ends_called_back == value
+    assert state.callbacks_come == (value == 3)
+    states.save(state, before)
+    assert states.get("gw") == before
+
+
 @pytest.mark.parametrize(
     "fields",
     [

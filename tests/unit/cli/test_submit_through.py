@@ -52,8 +52,8 @@ def test_the_body_may_come_from_standard_input(tunehook: Any, sandbox: Sandbox) 
 def test_json_is_what_the_api_answers(tunehook: Any, sandbox: Sandbox, song: str) -> None:
     result = tunehook("submit", "suno", "--body", song, "--notify-hook", HOOK, "--json")
     told = json.loads(result.stdout)
-    assert told["task"]["task_id"] == sandbox.submitted()[0].task_id
-    assert told["task"]["signing_secret"].startswith("whsec_")
+    assert told["task_id"] == sandbox.submitted()[0].task_id
+    assert told["signing_secret"].startswith("whsec_")
     assert (told["submission"]["action"], told["submission"]["with_callback"]) == ("music", True)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from tests.support.patience import HANG_S
 
-from tunehook.callbacks import Callback, CallbackScheme, find_task_ids, verified_ids
+from tunehook.callback_schemes import CallbackScheme
+from tunehook.callbacks import Callback, find_task_ids, verified_ids
 from tunehook_local.sandbox import TaskRule, parse
 
 PHASES = [{"phase": "queued", "until_s": 1}, {"phase": "processing", "until_s": 2}]

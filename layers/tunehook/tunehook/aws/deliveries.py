@@ -221,6 +221,20 @@ class DeliveriesTable(TableGateway):
             for position, item in in_order([items], "created_at_ms", ("delivery_id",), after):
                 yield position, ListedDelivery(item["delivery_id"], item.get("status"))
 
+    def listed_by_scan(
+        self, since_ms: int = 0, after: Position | None = None
+    ) -> Iterator[tuple[Position, ListedDelivery]]:
+        """Yield all deliveries as `listed` does, where there is no index by day: this reads another one whole."""
+        items = self._table.scan(
+            index=BY_SUBSCRIPTION_INDEX,
+            where=Attr("created_at_ms").gte(since_ms),
+            attributes=["delivery_id", "created_at_ms", "status"],
+            consistent=False,
+        )
+        found = sorted(items, key=itemgetter("created_at_ms"), reverse=True)
+        for position, item in in_order([found], "created_at_ms", ("delivery_id",), after):
+            yield position, ListedDelivery(item["delivery_id"], item.get("status"))
+
     def get_logged(self, delivery_ids: Sequence[str]) -> list[LoggedDelivery]:
         """Return those deliveries that are there (strongly consistent), in this order."""
         return list(self._read(delivery_ids))

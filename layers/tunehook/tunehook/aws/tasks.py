@@ -329,6 +329,22 @@ class TasksTable(TableGateway):
         for position, item in in_order(lists, "listed_at_ms", ("task_id", "provider"), after):
             yield position, TaskKey(item["task_id"], item["provider"])
 
+    def listed_by_scan(
+        self, since_ms: int = 0, after: Position | None = None
+    ) -> Iterator[tuple[Position, TaskKey]]:
+        """Yield tasks as `listed` does, where there is no such index: this reads the whole table.
+
+        Those of versions without the index are among them, by the moment at which they were submitted.
+        """
+        found = []
+        for item in self.scan(("task_id", "provider", "listed_at_ms", "submitted_at_ms")):
+            moment = item.get("listed_at_ms", item.get("submitted_at_ms"))
+            if is_whole(moment, since_ms, LATEST_MS):
+                found.append(item | {"listed_at_ms": moment})
+        found.sort(key=lambda item: int(item["listed_at_ms"]), reverse=True)
+        for position, each in in_order([found], "listed_at_ms", ("task_id", "provider"), after):
+            yield position, TaskKey(each["task_id"], each["provider"])
+
     def get_many(self, keys: Sequence[TaskKey], attributes: Sequence[str]) -> dict[TaskKey, dict[str, Any]]:
         """Return the named attributes of those tasks that are there (strongly consistent)."""
         found = self._table.get_many([_key(key) for key in keys], attributes=attributes)

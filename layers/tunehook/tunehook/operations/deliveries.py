@@ -134,7 +134,8 @@ def page_deliveries(
     `subscription` may also be the URL of a notify hook; `cursor` is the `next_cursor` of the page before, with the same
     filters. For each page about 300 deliveries are looked at, by an index, so that one may be short, or empty, and
     others follow. Without a task and a subscription, those of the last 30 days are looked for, day by day, and none
-    that were created before the stack was upgraded to this version.
+    that were created before the stack was upgraded to this version. Without the HTTP API there is no index by day, and
+    each page reads another one whole.
 
     Raises `InvalidInput` if there is no such status, or for a limit or a cursor that is none.
 
@@ -145,9 +146,12 @@ def page_deliveries(
         raise InvalidInput("status", f"must be one of {', '.join(DeliveryStatus)}")
     subscription_id = None if subscription is None else _subscription_id(subscription)
     after = None if cursor is None else Position.of_cursor(_KIND, cursor)
-    entries = stack.deliveries.listed(
-        now_ms(), task_id=task_id, subscription_id=subscription_id, since_ms=since_ms, after=after
-    )
+    if task_id is subscription_id is None and not stack.has_lists:
+        entries = stack.deliveries.listed_by_scan(since_ms, after)
+    else:
+        entries = stack.deliveries.listed(
+            now_ms(), task_id=task_id, subscription_id=subscription_id, since_ms=since_ms, after=after
+        )
 
     def read(batch: list[ListedDelivery]) -> dict[ListedDelivery, LoggedDelivery]:
         # The index lags behind the table, and may not have the status.

@@ -299,8 +299,8 @@ class TaskDocument(Document):
     """A task. A listing does not read `archive`, `clips`, `assets`, `provider_object` and `deliveries`: they are null.
 
     `status` is ``new`` until intake has seen it. `archive` is what webhooks say: ``complete``, ``partial``, ``empty``
-    or ``pending``. `event_pending` is whether the event of its end is still to be emitted. A task that was `taken_in` was
-    put by nobody yet: its provider called back about it.
+    or ``pending``. `event_pending` is whether the event of its end is still to be emitted. A task that was `taken_in`
+    was put by nobody yet: its provider called back about it.
     """
 
     task_id: str | None = None
@@ -453,11 +453,9 @@ def submitted_document(submission: Submission) -> SubmittedTaskDocument:
 
 
 def provider_submission_document(done: ProviderSubmission) -> dict[str, Any]:
-    """Return what is told of a task that was submitted through tunehook: its document, and how it was submitted."""
-    return {
-        "task": submitted_document(done.submission).to_json(),
+    """Return what is told of a task that was submitted through tunehook: its document, and in it how that was done."""
+    return submitted_document(done.submission).to_json() | {
         "submission": {
-            "provider": str(done.submission.item["provider"]),
             "action": done.action,
             "submitted_at": iso(from_ms(done.submitted_at_ms)),
             "with_callback": done.with_callback,

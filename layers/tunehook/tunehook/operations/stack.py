@@ -66,6 +66,11 @@ class Stack:
         return int(self.parameters.get("ShardCount", 1))
 
     @property
+    def has_lists(self) -> bool:
+        """Whether there are the indexes that list tasks and deliveries by pages, as there are beside the HTTP API."""
+        return "ApiId" in self.outputs
+
+    @property
     def network_policy(self) -> NetworkPolicy:
         return NetworkPolicy(self.parameters.get("NetworkPolicy", NetworkPolicy.PUBLIC))
 

@@ -134,8 +134,9 @@ def submit_through(
     `ProviderRefused`; `NotSubmitted`; `SubmissionUnclear`, and `OutcomeUnknown` for who sends the same again then, or
     while it is under way; `NotRecorded`, with the id.
 
-    >>> submit_through(stack, "suno", "music", {"prompt": "rain"}).submission.item["provider"]
-    'suno'
+    >>> submit_through(stack, "suno", "video", {"prompt": "rain"})
+    Traceback (most recent call last):
+    tunehook.errors.InvalidInput: action: must be one of lyrics, music
     """
     config = _usable(stack, provider)
     kind = ADAPTERS[config.kind]

@@ -256,7 +256,8 @@ def page_tasks(
     The filters are those of `list_tasks`; `cursor` is the `next_cursor` of the page before, with the same filters. This
     reads an index, and at most about 300 tasks a page: one may be short, or empty, and others follow. A task is in that
     index from when it was accepted or rejected on, about a second after it was put; those that were accepted before the
-    stack was upgraded to this version are not.
+    stack was upgraded to this version are not. Without the HTTP API there is no such index, and each page reads the
+    whole table.
 
     Raises `InvalidInput` if there is no such status, or for a limit or a cursor that is none.
 
@@ -275,8 +276,9 @@ def page_tasks(
             if status in (None, item.get("status")) and _has(item.get("metadata"), metadata or {})
         }
 
+    list_from = stack.tasks.listed if stack.has_lists else stack.tasks.listed_by_scan
     is_filtered = not (status is provider is None) or bool(metadata)
-    found, last = page_of(stack.tasks.listed(since_ms, after), read, limit, filtered=is_filtered)
+    found, last = page_of(list_from(since_ms, after), read, limit, filtered=is_filtered)
     return TaskPage(tasks=found, next_cursor=None if last is None else last.cursor(_KIND))
 
 
