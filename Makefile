@@ -45,7 +45,7 @@ picture: setup ## create the picture of the demo in README.md
 
 .PHONY: test
 test: $(TOOLS)/node/.made ## run every test that this machine can run
-	@$(SETUP) tests checks
+	@$(SETUP) tests checks schemathesis
 	$(BIN)/pytest --numprocesses=auto --maxprocesses=8 tests/unit tests/contract
 	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/stack tests/account
 
@@ -88,6 +88,7 @@ bench: ## run the benchmarks (45 minutes on an idle machine; some need nginx)
 soak: ## fault injection: run 2,000 tasks while everything breaks, and count what is lost (25 minutes)
 	@$(SETUP) tests
 	$(BIN)/python -m tests.stack.faults --size long --write
+	TUNEHOOK_MALFORMED=2000 $(BIN)/pytest tests/stack/test_malformed_requests.py
 	TUNEHOOK_MUTATIONS=30000 $(BIN)/pytest --numprocesses=2 tests/contract/providers/test_mutated.py
 
 .PHONY: mutants

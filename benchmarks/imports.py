@@ -35,12 +35,14 @@ FUNCTIONS: Final[Mapping[str, str]] = {
     "fulfillment": "_worker",
     "webhooks": "_worker",
 }
-"""What in each function's `app` makes its clients."""
+"""What in each function's `app` makes its clients; the api function makes each when a request needs it."""
 
 ENVIRONMENT: Final[Mapping[str, str]] = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "nobody",
     "AWS_SECRET_ACCESS_KEY": "nothing",
+    "CALLBACKS_TAKE_IN": "on",
+    "CALLBACK_HINTS_TABLE": "hints",
     "DEAD_LETTERS": "dead-letters",
     "DELIVERIES_QUEUE": "deliveries",
     "DELIVERIES_TABLE": "deliveries",

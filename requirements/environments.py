@@ -53,6 +53,7 @@ ENVIRONMENTS = {
     # Nearly all of it is imported at its start, which would compile one module after the other.
     "ministack": Environment(f"{TOOLS}/ministack", "ministack", "the embedded AWS", 20, 85, is_compiled=True),
     "checks": Environment(f"{TOOLS}/checks", "checks", "the checkers of the template", 50, 300),
+    "schemathesis": Environment(f"{TOOLS}/schemathesis", "schemathesis", "the player of the HTTP API", 5, 45),
 }
 """By name. An addition comes after the environment that it is added to."""
 

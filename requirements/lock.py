@@ -20,6 +20,7 @@ LISTS = (
     "requirements/ministack",
     "requirements/sam",
     "requirements/sam-lint",
+    "requirements/schemathesis",
 )
 """In this order: the functions' own versions constrain those that they are tested with, and so on down the list."""
 

@@ -38,7 +38,7 @@ TAKE_IN_AFTER_MS: Final = 60_000
 
 SECRETS_KEPT_S: Final = 60.0
 SECRETS_AGAIN_S: Final = 5.0
-"""How long the secrets are not read again after that has failed."""
+"""How long the secrets are not read again after that has failed, or for a URL that they do not know."""
 
 LONGEST_S: Final = 5.0
 """How long the ids of one callback are noted: providers wait for some seconds."""
@@ -62,7 +62,8 @@ class Known:
 class Secrets:
     """The two secrets, read by `read` at most once a minute, and every 5 s while that fails; old ones are used then.
 
-    `clock` gives seconds.
+    A provider, or the version of its URL, may be new: what does not know a URL is read again after 5 s, too. `clock`
+    gives seconds.
     """
 
     read: Callable[[], Known]
@@ -71,10 +72,12 @@ class Secrets:
     _read_at_s: float = 0.0
     _good_for_s: float = 0.0
 
-    def get(self) -> Known | None:
+    def get(self, knows_url: Callable[[Known], bool]) -> Known | None:
         """Return what is known; None if nothing ever was."""
         present_s = self.clock()
-        if not 0 <= present_s - self._read_at_s < self._good_for_s:
+        knows = self._known is not None and knows_url(self._known)
+        good_for_s = self._good_for_s if knows else SECRETS_AGAIN_S
+        if not 0 <= present_s - self._read_at_s < good_for_s:
             self._read_at_s, self._good_for_s = present_s, SECRETS_AGAIN_S
             try:
                 self._known = self.read()
@@ -112,12 +115,12 @@ class CallbackReceiver:
     def _take(self, event: Mapping[str, Any]) -> None:
         began_ms = self.clock()
         provider, token = _path_of(event)
-        known = self.secrets.get()
+        known = self.secrets.get(lambda known: _is_url(known, provider, token))
         config = None if known is None else known.providers.get(provider)
         if known is None or config is None:
             logger.info("callback_received", result="unknown provider" if known else "no secrets")
             return
-        if not is_token(token, known.master_secret, config.name, config.callback_version):
+        if not _is_url(known, provider, token):
             logger.info("callback_received", provider=config.name, result="wrong token")
             return
         callback = _callback_in(event)
@@ -169,6 +172,12 @@ class CallbackReceiver:
         if known and surest is not Place.TASK_ID:
             return []
         return [task_id for task_id, place in found.items() if place is surest and task_id not in known]
+
+
+def _is_url(known: Known, provider: str, token: str) -> bool:
+    """Return whether a provider's callback URL ends in a token."""
+    config = known.providers.get(provider)
+    return config is not None and is_token(token, known.master_secret, config.name, config.callback_version)
 
 
 def _path_of(event: Mapping[str, Any]) -> tuple[str, str]:

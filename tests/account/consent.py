@@ -16,11 +16,12 @@ COSTS_LESS_THAN_USD: Final = 0.01
 TEXT: Final = """\
 This proves tunehook in your account, without any provider's key. It will, in {where}:
 
-  - build the stack of this checkout and deploy it as {name}: four functions, seven tables, a bucket,
-    six queues, two secrets, a bus, a schedule, alarms;
+  - build the stack of this checkout and deploy it as {name}: five functions, ten tables, a bucket,
+    six queues, two secrets, a bus, a schedule, an HTTP API that asks for a key, alarms;
   - deploy beside it {name}-sandbox: one function behind a public function URL with
     unguessable paths, which plays three providers and a webhook receiver, a table, and a queue;
-  - put {tasks} tasks, wait for their ends, and look at all that comes of them: five to ten minutes;
+  - have it watch {tasks} tasks: by its table, one by its API, one by nothing but its provider's callback;
+    wait for their ends, and look at all that comes of them: five to ten minutes;
   - remove both stacks and what they leave behind, whatever happens (KEEP=1 keeps them).
 
 What CloudFormation and SAM keep: SAM's own bucket for uploads (made unless it is there), and, where they are

@@ -56,6 +56,7 @@ def quantities(evidence: Evidence) -> dict[str, float]:
         "lambda_requests": len(invocations),
         gb_s: sum(each.billed_ms / 1000 * each.memory_mb / 1024 for each in invocations),
         "dynamodb_write_units": sum(_kilobytes(each) * _WRITES_OF_AN_ITEM for each in items),
+        "http_api_requests": evidence.requests,
         "s3_puts": len(evidence.objects),
         "s3_gets": links + len(evidence.objects),
         "events": len(evidence.events),

@@ -104,6 +104,12 @@ class Evidence:
     traces: int | None
     metrics: frozenset[tuple[str, frozenset[tuple[str, str]]]] | None
     """Names and dimensions, of tunehook's own namespace and this stack's functions."""
+    api: dict[str, int]
+    """What the HTTP API answered: a status by what was asked of it (`judges.API_ANSWERS`)."""
+    callbacks: dict[str, int]
+    """What whoever called the callback URLs was answered, by what was called."""
+    requests: int
+    """How many requests the gateway took."""
     parameters: dict[str, str]
     seconds: float
     """From the first deployment to the end of the job."""

@@ -28,11 +28,11 @@ from tests.account.evidence import (
     StoredObject,
     Webhook,
 )
-from tests.account.judges import FUNCTIONS, NAMESPACE, is_told, metrics_sent
+from tests.account.judges import CALLED, FUNCTIONS, NAMESPACE, is_told, metrics_sent
 from tests.account.logs import reports
 from tests.account.sandbox.books import Arrival, Books
 from tests.account.target import Target
-from tests.account.tasks import TASKS, digest
+from tests.account.tasks import TASKS, SmokeTask, Way, digest
 from tests.support.patience import NotCome, until
 from tests.support.template import ROOT, read_template
 
@@ -121,6 +121,11 @@ class Job:
         self._http = httpx.Client(trust_env=not target.embedded, timeout=60)
         self._events: list[BusEvent] = []
         self._signers: dict[tuple[str, int, str], frozenset[str]] = {}
+        self._api_url = ""
+        self._keys: dict[str, str] = {}
+        self._api: dict[str, int] = {}
+        self._callbacks: dict[str, int] = {}
+        self._requests = 0
 
     def run(self, started: float) -> Evidence:
         """Do it all, and return what was seen; `started` is when the deployment began, by `time.monotonic`."""
@@ -135,6 +140,7 @@ class Job:
         self._wait("ended and told", self._everything_came)
         time.sleep(max(0.0, rotated_at + ROTATED_WITHIN_S + 1 - time.monotonic()))
         redelivered = self._redeliver(main_id)
+        self._ask_more()
         return self._evidence(redelivered, started)
 
     # What a user does
@@ -160,19 +166,67 @@ class Job:
         for receiver, more in ((MAIN, ()), (REFUSING, ("--provider", "musicmint"))):
             made = self._tunehook("subscribe", self._receiver_url(receiver), *more)
             self._secrets[receiver] = {"id": made["subscription_id"], "first": made["signing_secret"]}
+        self._api_url = self._tunehook("outputs", "ApiUrl")["ApiUrl"]
+        for scope in ("read", "write"):
+            made = self._tunehook("keys", "create", f"smoke-{scope}", "--scope", scope, "--expires", "1d")
+            self._keys[scope] = made["key"]
         hook = self._tunehook("subscriptions", "secret", self._receiver_url(HOOK))
         self._secrets[HOOK] = {"id": hook["subscription_id"], "first": hook["signing_secret"]}
 
     def _submit(self) -> None:
-        self._say(f"putting {len(TASKS)} tasks")
+        self._say(f"letting it know of {len(TASKS)} tasks")
         for task in TASKS:
             self._books.plan_task(task.plan)
-        for task in TASKS:
+        # The callback first: its task is taken in a minute later.
+        for task in sorted(TASKS, key=lambda each: each.way is not Way.CALLBACK):
             hook = {"notify_hook": self._receiver_url(HOOK)} if task.hooked else {}
             item = {"task_id": task.task_id, "provider": task.provider} | task.attributes | hook
-            self._target.client("dynamodb").put_item(
-                TableName=self._outputs["TasksTable"], Item=to_attributes(item)
-            )
+            match task.way:
+                case Way.TABLE:
+                    self._target.client("dynamodb").put_item(
+                        TableName=self._outputs["TasksTable"], Item=to_attributes(item)
+                    )
+                case Way.API:
+                    self._api["a task is put"] = self._ask("POST", "/v1/tasks", "write", item)
+                    self._api["it is put again"] = self._ask("POST", "/v1/tasks", "write", item)
+                case Way.CALLBACK:
+                    self._call_back(task)
+
+    def _call_back(self, task: SmokeTask) -> None:
+        """Tell of a task as its provider would, and as others might."""
+        url = self._tunehook("providers", "callback-url", task.provider)["callback_url"]
+        body = {"task_id": task.task_id, "status": "SUCCESS"}
+        genuine, again, garbage, forged = CALLED
+        for what, address, content in (
+            (genuine, url, json.dumps(body)),
+            (again, url, json.dumps(body)),
+            (garbage, url, "so it goes"),
+            (forged, f"{url.rpartition('/')[0]}/{'A' * 43}", json.dumps(body)),
+        ):
+            self._requests += 1
+            self._callbacks[what] = self._http.post(address, content=content).status_code
+
+    def _ask(self, method: str, path: str, key: str | None, body: object = None) -> int:
+        """Return the status with which the HTTP API answers a request that is made with a key, by its name, or none."""
+        self._requests += 1
+        headers = {} if key is None else {"authorization": f"Bearer {self._keys.get(key, key)}"}
+        return self._http.request(method, f"{self._api_url}{path}", headers=headers, json=body).status_code
+
+    def _ask_more(self) -> None:
+        """Ask the HTTP API about the task that it was given, and for what it has to refuse."""
+        (task,) = (each for each in TASKS if each.way is Way.API)
+        path = f"/v1/tasks/{task.provider}/{task.task_id}"
+        item = {"task_id": "nobody", "provider": task.provider}
+        wrong = f"{self._keys['read'][:-1]}{'a' if self._keys['read'][-1] != 'a' else 'b'}"
+        self._api |= {
+            "it is read": self._ask("GET", path, "read"),
+            "its files are listed": self._ask("GET", f"{path}/results", "read"),
+            "its key may not subscribe": self._ask("POST", "/v1/subscriptions", "write", {"url": self._url}),
+            "a key that reads may not put": self._ask("POST", "/v1/tasks", "read", item),
+            "a wrong key": self._ask("GET", path, wrong),
+            "no key": self._ask("GET", path, None),
+            "no key, the document": self._ask("GET", "/v1/openapi.json", None),
+        }
 
     def _rotate(self) -> str:
         main = self._secrets[MAIN]
@@ -267,6 +321,9 @@ class Job:
             tracing={name: self._tracing(function) for name, function in functions.items()},
             traces=None,
             metrics=None,
+            api=self._api,
+            callbacks=self._callbacks,
+            requests=self._requests,
             parameters={
                 each["ParameterKey"]: each["ParameterValue"] for each in self._main.get("Parameters", ())
             },

@@ -9,13 +9,34 @@ from typing import Final
 
 from tests.account import logs
 from tests.account.evidence import HOOK, MAIN, REFUSING, Evidence, Webhook
-from tests.account.tasks import FAILS_FOR, MUSICMINT, SmokeTask
+from tests.account.tasks import FAILS_FOR, MUSICMINT, SmokeTask, Way
 
-FUNCTIONS: Final = ("intake", "poller", "fulfillment", "webhooks")
+FUNCTIONS: Final = ("intake", "poller", "fulfillment", "webhooks", "api")
 NOT_EMBEDDED: Final = "not on the embedded AWS"
 NAMESPACE: Final = "tunehook"
 EVENT_OF: Final = {"completed": "TaskCompleted", "failed": "TaskFailed", "rejected": "TaskFailed"}
 WEBHOOK_OF: Final = {"completed": "task.completed", "failed": "task.failed", "rejected": "task.failed"}
+
+API_ANSWERS: Final = {
+    "a task is put": 201,
+    "it is put again": 200,
+    "it is read": 200,
+    "its files are listed": 200,
+    "its key may not subscribe": 403,
+    "a key that reads may not put": 403,
+    "a wrong key": 403,
+    "no key": 401,
+    "no key, the document": 200,
+}
+"""What is asked of the HTTP API, and the status that is right."""
+
+CALLED: Final = (
+    "the end of a task that nobody has put",
+    "the same again",
+    "no JSON",
+    "a token that is wrong",
+)
+"""What is called at callback URLs."""
 
 _ON: Final = frozenset({"active", "yes", "on", "true"})
 _LEAN: Final = "lean"
@@ -226,6 +247,23 @@ def rotation_counts(evidence: Evidence) -> Iterator[str]:
     last = _redelivered(evidence)[-1:]
     if not last or not {"first", "rotated"} <= last[0].signed_by:
         yield f"signed by {sorted(last[0].signed_by) if last else 'nothing'}"
+
+
+@judge("the API", "answers whoever has a key by the key's scope, and nobody else")
+def api_answers(evidence: Evidence) -> Iterator[str]:
+    for what, wanted in API_ANSWERS.items():
+        if evidence.api.get(what) != wanted:
+            yield f"{what}: {evidence.api.get(what)}, not {wanted}"
+
+
+@judge("a callback", "by it alone a task that nobody put is watched; every call gets 200")
+def callback_takes_in(evidence: Evidence) -> Iterator[str]:
+    for what in CALLED:
+        if evidence.callbacks.get(what) != 200:
+            yield f"{what}: {evidence.callbacks.get(what)}"
+    for task in evidence.tasks:
+        if task.way is Way.CALLBACK and not evidence.items.get(task.task_id, {}).get("taken_in"):
+            yield f"{task.task_id} was not taken in"
 
 
 @judge("strangers", "the sandbox answers nobody without its path, nor a provider's question without its key")

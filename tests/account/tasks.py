@@ -1,10 +1,11 @@
-"""The ten tasks of a run: what the providers make of them, and how each is to end."""
+"""The tasks of a run: what the providers make of them, which way they come, and how each is to end."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Final
 
 from tests.account.sandbox.app import enlarged
@@ -19,14 +20,24 @@ FAILS_FOR: Final = "the content filter said no"
 MUSICMINT, QHAIGC, SUNO = Kind.MUSICMINT, Kind.QHAIGC, Kind.SUNO
 
 
+class Way(StrEnum):
+    """How the stack learns of a task: PutItem, the HTTP API, or nothing but its provider's callback."""
+
+    TABLE = "table"
+    API = "api"
+    CALLBACK = "callback"
+
+
 @dataclass(frozen=True)
 class SmokeTask:
-    """A task that is put into the table.
+    """A task of a run.
 
     Parameters
     ----------
     plan : PlannedTask
         What its provider makes of it.
+    way : Way
+        How the stack learns of it.
     ends : str
         The status that its item has in the end.
     hooked : bool
@@ -36,6 +47,7 @@ class SmokeTask:
     """
 
     plan: PlannedTask
+    way: Way = Way.TABLE
     ends: str = "completed"
     hooked: bool = False
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -68,7 +80,7 @@ def digest(content: bytes) -> str:
 
 TASKS: Final = (
     SmokeTask(PlannedTask(MUSICMINT, "smoke-01-song", 5), attributes={"metadata": {"order": 17}}),
-    SmokeTask(PlannedTask(MUSICMINT, "smoke-02-song", 20)),
+    SmokeTask(PlannedTask(MUSICMINT, "smoke-02-song", 20), Way.API),
     SmokeTask(PlannedTask(MUSICMINT, "smoke-03-hooked", 10), hooked=True),
     SmokeTask(PlannedTask(QHAIGC, "smoke-04-song", 8)),
     SmokeTask(PlannedTask(QHAIGC, "smoke-05-large", 15)),
@@ -77,4 +89,5 @@ TASKS: Final = (
     SmokeTask(PlannedTask(SUNO, "smoke-08-lyrics", 6, lyrics=True)),
     SmokeTask(PlannedTask(SUNO, "smoke-09-fails", 9, fails_for=FAILS_FOR), ends="failed"),
     SmokeTask(PlannedTask(MUSICMINT, "smoke-10-bad", 5), ends="rejected", attributes={"timeout_s": 1}),
+    SmokeTask(PlannedTask(QHAIGC, "smoke-11-told", 5), Way.CALLBACK),
 )

@@ -16,6 +16,7 @@ FUNCTION_NAMES = ("api", "fulfillment", "intake", "poller", "webhooks")
 AWS = {"boto3", "botocore", "aws_lambda_powertools"}
 DOMAIN = (
     "api_keys",
+    "callback_schemes",
     "callbacks",
     "tasks",
     "clips",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.support.template import ROOT, function_name, resources, statements, template
+from tests.support.template import ROOT, function_name, resources, statements, table_definition, template
 
 from fulfillment.archiver import KEEP_S
 from poller.poll_loop import STOP_BEFORE_MS
@@ -32,8 +32,7 @@ def event_sources(kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def indexes(table: str) -> dict[str, dict[str, Any]]:
     """The indexes of a table by their names."""
-    described = resources("AWS::DynamoDB::Table")[table]["GlobalSecondaryIndexes"]
-    return {each["IndexName"]: each for each in described}
+    return {each["IndexName"]: each for each in table_definition(table)["GlobalSecondaryIndexes"]}
 
 
 class TestFunctions:
@@ -105,7 +104,7 @@ class TestStream:
 class TestTables:
     def test_the_work_index_holds_what_a_pending_task_is_read_from_but_for_what_its_item_tells(self) -> None:
         table = resources("AWS::DynamoDB::Table")["TasksTable"]
-        (index,) = (each for each in table["GlobalSecondaryIndexes"] if each["IndexName"] == WORK_INDEX)
+        index = indexes("TasksTable")[WORK_INDEX]
         keys = {key["AttributeName"] for key in [*table["KeySchema"], *index["KeySchema"]]}
         read = {field.name for field in dataclasses.fields(WorkItem)} - {"key"}
         read |= {field.name for field in dataclasses.fields(TaskKey)}

@@ -2,6 +2,8 @@
 
 `tests/stack/test_upgrade.py` upgrades one; this holds what the embedded AWS does not mind and AWS does: an index cannot
 be changed, an update of a table makes or removes one index at most, and what is replaced begins empty.
+
+An upgrade has the HTTP API off, as `make deploy` does it; switched on, it makes more.
 """
 
 import json
@@ -11,13 +13,13 @@ import pytest
 from tests.support.deployed import RECORD, shape
 from tests.support.template import resources, template
 
+from tunehook_cli.deploying import FORMER
+
 DEPLOYED = json.loads(RECORD.read_text())
 KEEPING = ("Retain", "RetainExceptOnCreate")
 """What keeps a resource of a stack that was once made; the second goes with a stack that could not be made."""
-NOW = shape(template())
-
-STEPS = {"TasksTable": {"ended"}}
-"""Indexes that a version after the deployed one made: it is deployed in between (docs/deploying.md, "Update it")."""
+NOW = shape(template(), {"HttpApi": "off"})
+WITH_API = shape(template())
 
 TABLES = [name for name, each in DEPLOYED["resources"].items() if each["Type"] == "AWS::DynamoDB::Table"]
 BESIDE = ("attributes", "indexes", "stream")
@@ -54,10 +56,14 @@ def test_no_index_of_a_table_is_changed(name: str) -> None:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_one_index_of_a_table_is_made_or_removed_at_most(name: str) -> None:
-    deployed, after = DEPLOYED["resources"][name]["indexes"].keys(), now(name)["indexes"].keys()
-    between = deployed | STEPS.get(name, set())
-    assert len(between ^ deployed) <= 1
-    assert len(after ^ between) <= 1
+    assert len(now(name)["indexes"].keys() ^ DEPLOYED["resources"][name]["indexes"].keys()) <= 1
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_one_is_made_where_the_http_api_is_switched_on(name: str) -> None:
+    before, after = now(name)["indexes"], WITH_API["resources"][name]["indexes"]
+    assert before.items() <= after.items()
+    assert len(after.keys() - before.keys()) <= 1
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -78,6 +84,10 @@ def test_a_stream_is_replaced_only_where_what_is_put_meanwhile_is_looked_for(nam
         for function in ("IntakeFunction", "PollerFunction"):
             variables = functions[function]["Environment"]["Variables"]
             assert variables["TASKS_STREAM"] == {"Fn::GetAtt": f"{name}.StreamArn"}
+
+
+def test_an_upgrade_by_the_command_does_not_switch_it_on() -> None:
+    assert FORMER["HttpApi"] == "off"
 
 
 def test_parameters_stay_and_new_ones_need_no_value() -> None:

@@ -47,6 +47,11 @@ class DeployedStack:
     def client(self, service: str) -> Any:
         return self.environment.client(service)
 
+    @property
+    def api_url(self) -> str:
+        """Where the HTTP API is: the path form, for its host name has no address here."""
+        return f"{self.environment.endpoint}/_aws/execute-api/{self.outputs['ApiId']}/$default"
+
     def configure(self, providers: dict[str, Any]) -> None:
         """Set the providers; pollers see it within a minute, those that know no such name within 5 s."""
         self.client("secretsmanager").put_secret_value(

@@ -29,23 +29,34 @@ def test_a_key_opens_the_api_from_its_making_to_its_end(
     stack: DeployedStack, home: Home, url: str, unique: str
 ) -> None:
     assert get(f"{url}/health").status_code == 200
-    assert get(f"{url}/v1/{unique}").status_code == 401
-    assert get(f"{url}/v1/{unique}", "nothing").status_code == 403
-    assert get(f"{url}/v1/{unique}", key_text(*make_key())).status_code == 403
+    assert get(f"{url}/v1/tasks").status_code == 401
+    assert get(f"{url}/v1/tasks", "nothing").status_code == 403
+    assert get(f"{url}/v1/tasks", key_text(*make_key())).status_code == 403
 
     tunehook = Command(stack)
     used, other = (tunehook("keys", "create", f"{unique}-{number}").strip() for number in (1, 2))
-    answer = get(f"{url}/v1/{unique}", used)
-    # The function's own: the gateway has let it through.
-    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    status = get(f"{url}/v1/status", used)
+    assert status.status_code == 200
+    assert "error" not in set().union(*status.json().values()), "a part that the function's role may not read"
+    for listed in ("tasks", "deliveries", "subscriptions"):
+        assert listed in get(f"{url}/v1/{listed}", used).raise_for_status().json()
+
+    refused = httpx.post(
+        f"{url}/v1/tasks",
+        json={"task_id": unique, "provider": "suno"},
+        headers={"authorization": f"Bearer {used}"},
+        timeout=60,
+    )
+    assert (refused.status_code, refused.headers["content-type"]) == (403, "application/problem+json")
+    assert stack.task(unique, "suno") == {}
 
     # One that the gateway has not seen: it keeps what it was told for 30 seconds.
     tunehook("keys", "revoke", f"{unique}-2")
-    assert get(f"{url}/v1/{unique}", other).status_code == 403
+    assert get(f"{url}/v1/tasks", other).status_code == 403
 
-    listed = {each["name"]: each for each in tunehook("keys", "list", "--json")}
-    assert listed[f"{unique}-1"]["last_used_at"] is not None
-    assert [listed[f"{unique}-2"][name] for name in ("state", "last_used_at")] == ["revoked", None]
+    kept = {each["name"]: each for each in tunehook("keys", "list", "--json")}
+    assert kept[f"{unique}-1"]["last_used_at"] is not None
+    assert [kept[f"{unique}-2"][name] for name in ("state", "last_used_at")] == ["revoked", None]
     seen = home.log.read_text(errors="replace") + str(list(lines(home, stack.environment, None)))
     seen += str(list(stack.items("ApiKeysTable")))
     for key in (used, other):

@@ -1,34 +1,32 @@
-"""README.md as a reader uses it: its blocks are pasted, in order, into a shell; its code runs beside them.
+"""README.md as a reader uses it: its blocks are pasted, in order, into a shell; its code runs, too.
 
 Ports differ from the README's, so that this runs beside a user's own embedded AWS. Nothing else does.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import boto3
 import pytest
 from standardwebhooks import Webhook
-from tests.stack.driving import HANG_S, eventually
+from tests.stack.driving import HANG_S
+from tests.support.pages import NODE, Block, Page, ran
 from tests.support.shell import Shell, shell
 from tests.support.template import ROOT
 
 from tunehook.signatures import derive_secret, sign
 from tunehook.times import now_ms
 
-README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
-NODE: Final = ROOT / ".tunehook" / "tools" / "node"
-NODE_SDK: Final = NODE / "node_modules" / "@aws-sdk" / "client-dynamodb"
+README: Final = Page("README.md")
 
 NOT_HERE: Final = re.compile(r"^make (demo|test|smoke|deploy)\b", re.MULTILINE)
 """What CI runs by itself, and what is for a real account."""
@@ -42,32 +40,8 @@ UP_S: Final = 900.0
 """Set-up, build and deployment on a slow machine."""
 
 
-class Block(NamedTuple):
-    """A block of the README, by the heading that it stands below."""
-
-    heading: str
-    language: str
-    text: str
-
-
-def blocks() -> Iterator[Block]:
-    heading = ""
-    for title, language, text in re.findall(
-        r"^#+ ([^\n]*)$|^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL
-    ):
-        heading = title or heading
-        if language:
-            yield Block(heading, language, text)
-
-
-SHELL_BLOCKS: Final = [each for each in blocks() if each.language == "sh"]
+SHELL_BLOCKS: Final = README.of("sh")
 PASTED: Final = [each for each in SHELL_BLOCKS if not NOT_HERE.search(each.text)]
-
-
-def code(language: str, mark: str) -> str:
-    """Return the one block of a language that has something in it."""
-    (found,) = (each.text for each in blocks() if each.language == language and mark in each.text)
-    return found
 
 
 def free_ports(count: int) -> list[int]:
@@ -148,11 +122,13 @@ def test_a_reader_pastes_the_blocks_in_order(
                 if kind != "sandbox":
                     interrupt(kind, other)
                 continue
-            if "local down" in text:
-                the_code_works(first, tmp_path, environment)
             failed, printed = first.paste(text, UP_S)
             assert failed == [], f"{block.heading}\n{text}\n{printed}"
             assert "Traceback" not in printed, printed
+            if "prefer: wait" in text:
+                assert json.loads(printed)["task_id"] == "from-curl"
+            if "/results" in text:
+                assert all(each["url"] for each in json.loads(printed)["assets"])
             if "results" in text and "--download" in text:
                 assert any((checkout / "songs").rglob("*.mp3")), printed
         assert {kind for kind, _ in beside} == {"sandbox", "listen", "logs"}
@@ -170,64 +146,6 @@ def interrupt(kind: str, other: Shell) -> None:
     assert status in (("0", "130") if kind == "logs" else ("0",)), printed
 
 
-def the_code_works(first: Shell, folder: Path, environment: dict[str, str]) -> None:
-    """Run the README's Python and Node with the environment that the blocks have made."""
-    of_aws = ("ENDPOINT_URL", "REGION", "DEFAULT_REGION", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
-    names = ["TASKS_TABLE", "RESULTS_BUCKET", *(f"AWS_{each}" for each in of_aws)]
-    _, printed = first.paste("".join(f"printf '%s=%s\\n' {name} \"${name}\"\n" for name in names), HANG_S)
-    here = dict(line.split("=", 1) for line in printed.splitlines() if line.split("=")[0] in names)
-    assert set(here) == set(names)
-    session = boto3.Session(
-        here["AWS_ACCESS_KEY_ID"], here["AWS_SECRET_ACCESS_KEY"], region_name=here["AWS_REGION"]
-    )
-
-    def item(task_id: str) -> dict[str, Any]:
-        tasks = session.resource("dynamodb", endpoint_url=here["AWS_ENDPOINT_URL"]).Table(here["TASKS_TABLE"])
-        found: dict[str, Any] = tasks.get_item(Key={"task_id": task_id, "provider": "suno"}).get("Item", {})
-        return found
-
-    def completed(task_id: str) -> bool:
-        return eventually(lambda: item(task_id).get("status")) is not None and bool(
-            eventually(lambda: item(task_id).get("status") == "completed")
-        )
-
-    assert completed("from-curl")
-    key = next(each["key"] for each in item("demo-city-lights")["assets"] if each.get("key"))
-    asked = "print(status_of('suno', 'demo-city-lights'), link(sys.argv[1]))"
-    script = "\n".join([code("python", "put_item"), code("python", "presigned"), "import sys", asked])
-    script += "\nsubmit('suno', 'from-python', metadata={'order': '17'})\n"
-    (folder / "application.py").write_text(script)
-    told = ran([sys.executable, "application.py", key], folder, here | {"PATH": environment["PATH"]})
-    it_leads_to_a_file(told)
-    assert completed("from-python")
-    if shutil.which("node") is None or not NODE_SDK.is_dir():
-        return
-    asked = "console.log(await statusOf('suno', 'demo-city-lights'), await link(process.argv[2]));"
-    script = "\n".join([code("js", "PutItemCommand"), code("js", "getSignedUrl"), asked])
-    (folder / "node_modules").symlink_to(NODE / "node_modules")
-    (folder / "application.mjs").write_text(f"{script}\nawait submit('suno', 'from-node');\n")
-    it_leads_to_a_file(ran(["node", "application.mjs", key], folder, here | {"PATH": environment["PATH"]}))
-    assert completed("from-node")
-
-
-def ran(command: list[str], folder: Path, environment: dict[str, str]) -> list[str]:
-    """Return the words that a program prints."""
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=HANG_S
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
-
-
-def it_leads_to_a_file(told: list[str]) -> None:
-    status, url = told
-    assert status == "completed"
-    fetched = subprocess.run(
-        ["curl", "--fail", "--silent", url], capture_output=True, check=True, timeout=HANG_S
-    )
-    assert len(fetched.stdout) > 1000
-
-
 class TestVerifying:
     """The README's code for a webhook."""
 
@@ -241,7 +159,7 @@ class TestVerifying:
 
     def test_the_python_code_accepts_what_is_genuine_and_refuses_what_is_not(self) -> None:
         names: dict[str, Any] = {}
-        exec(code("python", "standardwebhooks").replace("whsec_...", self.secret), names)
+        exec(README.code("python", "standardwebhooks").replace("whsec_...", self.secret), names)
         assert names["receive"](self.headers(), self.body) == {"type": "task.completed"}
         with pytest.raises(Exception, match="signature"):
             names["receive"](self.headers(), self.body + b" ")
@@ -251,17 +169,16 @@ class TestVerifying:
     @pytest.mark.skipif(not (NODE / "node_modules").is_dir(), reason="Node's packages are not installed")
     def test_the_node_code_accepts_what_is_genuine_and_refuses_what_is_not(self, tmp_path: Path) -> None:
         (tmp_path / "node_modules").symlink_to(NODE / "node_modules")
-        script = code("js", "standardwebhooks").replace("whsec_...", self.secret)
+        script = README.code("js", "standardwebhooks").replace("whsec_...", self.secret)
         script += (
             "const [headers, body] = [JSON.parse(process.argv[2]), process.argv[3]];\n"
             "const refused = () => { try { receive(headers, body + ' '); } catch { return 'refused'; } };\n"
             "console.log(receive(headers, body).type, refused());\n"
         )
         (tmp_path / "receiver.mjs").write_text(script)
-        import json
-
         arguments = ["node", "receiver.mjs", json.dumps(self.headers()), self.body.decode()]
-        assert ran(arguments, tmp_path, {"PATH": os.environ["PATH"]}) == ["task.completed", "refused"]
+        told = ran(arguments, tmp_path, {"PATH": os.environ["PATH"]}, HANG_S)
+        assert told == ["task.completed refused"]
 
 
 def test_what_is_left_out_is_for_a_real_account_or_run_by_ci() -> None:
@@ -273,7 +190,7 @@ def test_what_is_left_out_is_for_a_real_account_or_run_by_ci() -> None:
 def test_no_block_has_a_placeholder_that_a_reader_must_replace() -> None:
     for block in PASTED:
         words = re.sub(r"#.*$", "", block.text, flags=re.MULTILINE)
-        assigned = set(re.findall(r"\b([A-Z_]+)=", README))
+        assigned = set(re.findall(r"\b([A-Z_]+)=", README.text))
         capitals = set(re.findall(r"(?<![\w$\"{-])\b[A-Z]+(?:_[A-Z]+)+\b", words)) - assigned
         assert capitals == set(), block.text
         assert "<" not in words, block.text

@@ -176,3 +176,14 @@ def lives(stack: DeployedStack, task_id: str) -> list[dict[str, Any]]:
             ]
             iterator = page["NextShardIterator"]
     return images
+
+
+def logged(stack: DeployedStack, home: Home) -> Iterator[str]:
+    """Yield all that the embedded AWS and the functions in it have logged, each text as it is."""
+    yield home.log.read_text(encoding="utf-8", errors="replace")
+    logs = stack.client("logs")
+    for groups in logs.get_paginator("describe_log_groups").paginate():
+        for group in groups["logGroups"]:
+            pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
+            for page in pages:
+                yield from (event["message"] for event in page["events"])

@@ -112,6 +112,7 @@ WRITES = (
     "update_item",
     "put_item",
     "delete_item",
+    "transact_write_items",
     "put_object",
     "complete_multipart_upload",
 )
@@ -184,7 +185,7 @@ def losing_client(at: Collection[int] | None = None) -> Any:
         botocore_stubber(event_name, request)
         raise ReadTimeoutError(endpoint_url=request.url)
 
-    for operation in ("UpdateItem", "PutItem", "DeleteItem"):
+    for operation in ("UpdateItem", "PutItem", "DeleteItem", "TransactWriteItems"):
         real.meta.events.register_first(f"before-send.dynamodb.{operation}", lose)
     return real
 

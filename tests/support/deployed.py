@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from tests.support.template import ROOT, read_template
+from tests.support.template import ROOT, chosen, read_template
 
 RECORD = ROOT / "tests" / "contract" / "deployed.json"
 
@@ -27,8 +27,15 @@ FIXED: Final[Mapping[str, tuple[str, ...]]] = {
 """Of each kind of resource that holds something: what replaces the resource, or what it holds, when it changes."""
 
 
-def shape(template: Mapping[str, Any]) -> dict[str, Any]:
+def shape(template: Mapping[str, Any], parameters: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return what an upgrade of a stack of this template must find again.
+
+    Parameters
+    ----------
+    template : mapping
+        The template as `tests.support.template` reads it.
+    parameters : mapping, optional
+        Other values than the defaults: what is there may hang on them.
 
     Returns
     -------
@@ -38,7 +45,7 @@ def shape(template: Mapping[str, Any]) -> dict[str, Any]:
     """
     return {
         "resources": {
-            name: _of_resource(resource)
+            name: _of_resource(resource, lambda values: chosen(template, values, parameters))
             for name, resource in template["Resources"].items()
             if resource["Type"] in FIXED
         },
@@ -46,7 +53,9 @@ def shape(template: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _of_resource(resource: Mapping[str, Any]) -> dict[str, Any]:
+def _of_resource(
+    resource: Mapping[str, Any], those_there: Callable[[list[Any]], list[Any]]
+) -> dict[str, Any]:
     properties = resource.get("Properties", {})
     found = {
         "Type": resource["Type"],
@@ -55,7 +64,8 @@ def _of_resource(resource: Mapping[str, Any]) -> dict[str, Any]:
     }
     if resource["Type"] == "AWS::DynamoDB::Table":
         found["attributes"] = {
-            each["AttributeName"]: each["AttributeType"] for each in properties["AttributeDefinitions"]
+            each["AttributeName"]: each["AttributeType"]
+            for each in those_there(properties["AttributeDefinitions"])
         }
         found["indexes"] = {
             index["IndexName"]: {
@@ -65,7 +75,7 @@ def _of_resource(resource: Mapping[str, Any]) -> dict[str, Any]:
                     for name, value in index["Projection"].items()
                 },
             }
-            for index in properties.get("GlobalSecondaryIndexes", ())
+            for index in those_there(properties.get("GlobalSecondaryIndexes", []))
         }
         if "StreamSpecification" in properties:
             found["stream"] = properties["StreamSpecification"]["StreamViewType"]

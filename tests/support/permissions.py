@@ -14,7 +14,8 @@ _OF_NOBODY = frozenset({"sts:GetCallerIdentity"})
 """What everybody may."""
 
 _ACTIONS = {
-    # Of these an action has another name than the call.
+    # Of these an action has another name than the call. A transaction needs those of what it writes.
+    "dynamodb:TransactWriteItems": "dynamodb:UpdateItem",
     "lambda:Invoke": "lambda:InvokeFunction",
     "s3:HeadObject": "s3:GetObject",
     "s3:ListObjectsV2": "s3:ListBucket",

@@ -69,8 +69,33 @@ def function_name(logical_id: str) -> str:
 def table_definition(logical_id: str) -> dict[str, Any]:
     """Return what CreateTable takes of a table of the template, under its logical id as its name."""
     properties = resources("AWS::DynamoDB::Table")[logical_id]
-    kept = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
-    return {"TableName": logical_id} | {name: properties[name] for name in kept if name in properties}
+    kept = ("BillingMode", "KeySchema")
+    lists = ("AttributeDefinitions", "GlobalSecondaryIndexes")
+    return (
+        {"TableName": logical_id}
+        | {name: properties[name] for name in kept if name in properties}
+        | {name: chosen(template(), properties[name]) for name in lists if name in properties}
+    )
+
+
+def chosen(
+    whole: Mapping[str, Any], values: list[Any], parameters: Mapping[str, str] | None = None
+) -> list[Any]:
+    """Return a list of a template without what is not there with these parameters, by default with none given.
+
+    Of conditions, it reads those that compare a parameter with a value: the template as SAM makes it costs seconds.
+    """
+    found = []
+    for value in values:
+        if isinstance(value, dict) and "Fn::If" in value:
+            name, yes, no = value["Fn::If"]
+            compared, wanted = whole["Conditions"][name]["Fn::Equals"]
+            parameter = compared["Ref"]
+            default = whole["Parameters"][parameter]["Default"]
+            value = yes if (parameters or {}).get(parameter, default) == wanted else no
+        if value != NOTHING:
+            found.append(value)
+    return found
 
 
 @functools.cache

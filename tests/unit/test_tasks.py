@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.tasks import pending
 
+from tunehook.aws.items import to_attributes
 from tunehook.aws.tasks import OF_EARLIER_RUNS
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy
@@ -20,6 +21,7 @@ from tunehook.tasks import (
     Work,
     check_metadata,
     check_request,
+    check_storable,
     plain_json,
     work_queue,
 )
@@ -357,3 +359,44 @@ def test_names_are_compared_only_where_there_are_others(monkeypatch: pytest.Monk
         "timeout_s": 60,
     }
     assert checked(**fields).timeout_s == 60
+
+
+class TestStorable:
+    """What DynamoDB takes of JSON."""
+
+    @given(
+        st.recursive(
+            st.none()
+            | st.booleans()
+            | st.text()
+            | st.integers()
+            | st.floats(allow_nan=False, allow_infinity=False),
+            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+            max_leaves=20,
+        )
+    )
+    def test_what_is_let_through_has_the_form_of_an_item(self, value: Any) -> None:
+        try:
+            check_storable(value, "metadata")
+        except InvalidInput:
+            return
+        assert to_attributes({"metadata": value}).keys() == {"metadata"}
+
+    def test_what_is_not_is_named(self) -> None:
+        for value, field in (
+            ({"a": [0, {"b": 10**38 + 1}]}, "metadata.a[1].b"),
+            ({"a": 1e126}, "metadata.a"),
+            ({"a": {"": 1}}, "metadata.a"),
+            ({"": 1}, "metadata"),
+        ):
+            with pytest.raises(InvalidInput) as caught:
+                check_storable(value, "metadata")
+            assert caught.value.field == field
+
+    def test_thirty_levels_are_enough(self) -> None:
+        nested: Any = 1
+        for _ in range(30):
+            nested = {"a": nested}
+        check_storable(nested, "metadata")
+        with pytest.raises(InvalidInput, match="nested deeper than 30 levels"):
+            check_storable([nested], "metadata")

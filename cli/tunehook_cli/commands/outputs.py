@@ -1,9 +1,9 @@
-"""`tunehook outputs`: what the stack calls its tables, its bucket and its policies."""
+"""`tunehook outputs`: where the stack has its API, and what it calls its tables, its bucket and its policies."""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -11,6 +11,8 @@ from tunehook.errors import InvalidInput
 from tunehook_cli.commands.options import AsJson, StackName
 from tunehook_cli.output import Output, printable
 from tunehook_cli.stack import find_stack
+
+_API_URL: Final = "ApiUrl"
 
 
 def outputs(
@@ -20,8 +22,12 @@ def outputs(
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Show the stack's outputs, which an application needs: names of tables and the bucket, ARNs of policies."""
-    out, found = Output(as_json), find_stack(stack).outputs
+    """Show the stack's outputs, which an application needs: the API's URL, names of tables, ARNs of policies."""
+    out, deployed = Output(as_json), find_stack(stack)
+    found = dict(deployed.outputs)
+    if _API_URL in found:
+        # On the embedded AWS it is another: no name server knows the host that CloudFormation names.
+        found[_API_URL] = deployed.api_url
     if name is None:
         out.json(dict(sorted(found.items())))
         out.fields(sorted(found.items()))

@@ -1,10 +1,12 @@
-"""`tunehook submit`: tasks to be polled."""
+"""`tunehook submit`: tasks to be polled, and tasks that go to their provider first."""
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Final
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -19,17 +21,33 @@ from tunehook_cli.output import Output, note, printable
 from tunehook_cli.stack import find_stack
 
 _STDIN: Final = "-"
+_ACTION: Final = "music"
 
 
 def submit(
     provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="The provider's name.")],
     task_id: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="TASK_ID",
             help="The tasks' ids at the provider; - reads them from standard input, one a line.",
         ),
-    ],
+    ] = None,
+    body: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="In place of ids: submit a task to the provider with this JSON, its own body; - is standard input.",
+        ),
+    ] = None,
+    action: Annotated[
+        str | None,
+        typer.Option(help="With --body: what is asked for, such as music or lyrics.", show_default=_ACTION),
+    ] = None,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option(help="With --body: a name for this submission, which is made once within 24 hours."),
+    ] = None,
     notify_hook: Annotated[
         str | None, typer.Option(help="A URL that gets a webhook when the task ends.")
     ] = None,
@@ -58,7 +76,8 @@ def submit(
 ) -> None:
     """Start watching tasks. Submitting a task again restarts it.
 
-    All ids are checked before the first is submitted.
+    All ids are checked before the first is submitted. With --body, the task is submitted to its provider first, with
+    the stack's key, and watched at once.
     """
     out, found = Output(as_json), find_stack(stack)
     fields = {
@@ -69,6 +88,16 @@ def submit(
         "metadata": key_values(metadata) or None,
     }
     given = {name: value for name, value in fields.items() if value is not None}
+    if body is not None:
+        if task_id:
+            raise InvalidInput("task_id", "is the provider's to give: leave it out with --body")
+        _submit_through(out, found, _read_body(body), action or _ACTION, idempotency_key, given)
+        return
+    for name, value in (("action", action), ("idempotency_key", idempotency_key)):
+        if value is not None:
+            raise InvalidInput(name, "is for a submission with --body")
+    if not task_id:
+        raise InvalidInput("task_id", "is missing: name a task, or submit one with --body")
     ids = list(dict.fromkeys(_ids(task_id)))
     if not ids:
         raise InvalidInput("task_id", "standard input has no task id")
@@ -80,6 +109,43 @@ def submit(
     out.json(done if is_list else done[0])
     if (secret := done[0].signing_secret) is not None:
         out.line(f"Signing secret of {'their' if len(ids) > 1 else 'its'} notify hook: {secret}")
+
+
+def _read_body(path: str) -> dict[str, Any]:
+    try:
+        content = sys.stdin.buffer.read() if path == _STDIN else Path(path).read_bytes()
+    except OSError as error:
+        raise InvalidInput("body", f"cannot read {path}: {error.strerror}") from None
+    try:
+        body = json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise InvalidInput("body", "is no JSON object")
+    return body
+
+
+def _submit_through(
+    out: Output,
+    stack: Stack,
+    body: Mapping[str, Any],
+    action: str,
+    key: str | None,
+    given: Mapping[str, Any],
+) -> None:
+    """Submit a task to its provider, and say its id."""
+    # What carries requests, and is slow to import.
+    from tunehook.operations.documents import provider_submission_document
+    from tunehook.operations.submissions import submit_through
+
+    options = {name: value for name, value in given.items() if name != "provider"}
+    done = submit_through(stack, given["provider"], action, body, idempotency_key=key, **options)
+    out.json(provider_submission_document(done))
+    item = done.submission.item
+    again = " before, by the same key" if done.is_repeated else ""
+    out.line(f"Submitted {printable(item['task_id'])} of {printable(item['provider'])}{again}.")
+    if (secret := done.submission.signing_secret) is not None:
+        out.line(f"Signing secret of its notify hook: {secret}")
 
 
 def _ids(given: Sequence[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`make demo`: starts everything, puts tasks into the table, and shows that all comes out at the other end.
+"""`make demo`: starts everything, tells tunehook of tasks, and shows that all comes out at the other end.
 
 With ``--json`` the report is JSON on stdout, and all else is on stderr. With ``--picture FILE`` what is printed is also
 written as an SVG of a terminal.
@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -48,8 +49,8 @@ _INTRODUCTION: Final = (
     ".tunehook/demo.\n"
 )
 _WAITING: Final = (
-    "A new task is polled at once. Those of musicmint and qhaigc are finished by then; else they would be polled again "
-    "when they are 20 s old. suno is still at work, and polled every 5 s.\n"
+    "A new task is polled at once. That of musicmint is finished by then. That of qhaigc would be polled again when it "
+    "is 20 s old, but qhaigc calls back when it has ended. suno is still at work, and polled every 5 s.\n"
 )
 
 
@@ -158,15 +159,22 @@ def _demonstrate(
     observer = Observer(environment, sandbox_url)
     hook_url = f"{sandbox_url}/receiver/{HOOK}"
     with steps.step("configuring the providers and a webhook, with the tunehook command", 6):
-        secrets = _configure(console, environment, sandbox_url, hook_url)
-    console.print("\nThe providers have begun the songs. Their ids are put into the table, with PutItem:")
+        secrets, api = _configure(console, environment, sandbox_url, hook_url)
+    console.print(
+        "\nThe providers have begun the songs. Their ids go to tunehook, by its API or into its table:"
+    )
     for task in TASKS:
         item = {"task_id": task.task_id, "provider": task.provider}
         if task.has_hook:
             item["notify_hook"] = hook_url
-        console.print(f"  {json.dumps(item)}", soft_wrap=True)
-        observer.begin_song(task.provider, task.task_id, task.age_s)
-        observer.put_task(item)
+        way = "POST /v1/tasks" if task.by_api else "PutItem"
+        console.print(f"  {way} {json.dumps(item)}", soft_wrap=True)
+        callback_url = api.callback_url if task.calls_back else None
+        observer.begin_song(task.provider, task.task_id, task.age_s, callback_url)
+        if task.by_api:
+            observer.post_task(api.url, api.key, item)
+        else:
+            observer.put_task(item)
     console.print(_WAITING)
     progress = Progress(console, observer)
     with steps.step("waiting for songs, files and webhooks", 15, lambda: progress.summary):
@@ -178,17 +186,34 @@ def _demonstrate(
         return [examine(observer, task, received, secrets) for task in TASKS]
 
 
+@dataclass(frozen=True)
+class _Api:
+    """Where the HTTP API is, a key for it, and the URL that the provider calls back."""
+
+    url: str
+    key: str = field(repr=False)
+    callback_url: str = field(repr=False)
+
+
 def _configure(
     console: Console, environment: LocalEnvironment, sandbox_url: str, hook_url: str
-) -> dict[str, str]:
-    """Configure the providers and subscribe the receiver; return the signing secrets by receiver."""
+) -> tuple[dict[str, str], _Api]:
+    """Configure the providers, subscribe the receiver, make a key of the API.
+
+    Returns the signing secrets by receiver, and the API.
+    """
     tunehook = partial(_tunehook, console, environment)
     for provider in dict.fromkeys(task.provider for task in TASKS):
         url, key = f"{sandbox_url}/{provider}", f"sandbox-key-{provider}"
         tunehook("providers", "set", provider, "--kind", provider, "--base-url", url, "--api-key", key)
     subscription = tunehook("subscribe", f"{sandbox_url}/receiver/{SUBSCRIBED}", "--json")
     hook = tunehook("subscriptions", "secret", hook_url, "--json")
-    return {SUBSCRIBED: subscription["signing_secret"], HOOK: hook["signing_secret"]}
+    url = tunehook("outputs", "ApiUrl", "--json")["ApiUrl"]
+    key = tunehook("keys", "create", "demo", "--scope", "write", "--json")["key"]
+    (caller,) = (task.provider for task in TASKS if task.calls_back)
+    callback_url = tunehook("providers", "callback-url", caller, "--json")["callback_url"]
+    secrets = {SUBSCRIBED: subscription["signing_secret"], HOOK: hook["signing_secret"]}
+    return secrets, _Api(url, key, callback_url)
 
 
 def _tunehook(console: Console, environment: LocalEnvironment, *arguments: str) -> Any:
@@ -281,6 +306,7 @@ def _print_what_runs(console: Console, home: Home, sandbox_url: str, sandbox_pid
         ("tunehook results demo-city-lights", "the files, with links"),
         ("tunehook deliveries list", "the webhooks"),
         ("tunehook submit suno my-song", "a task of your own"),
+        ("tunehook outputs ApiUrl", "the HTTP API (docs/api.md)"),
         ("tunehook watch my-song", "wait for its end"),
         (f"tunehook local down; kill {sandbox_pid}", "stops both"),
     )

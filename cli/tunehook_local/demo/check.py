@@ -17,7 +17,8 @@ class DemoTask:
     """A task of ``sandbox/scenarios/demo.toml``, and the `status` with which it must end.
 
     `files` has how many must be in S3 by content type, the manifest aside; one that `has_hook` has its own webhook.
-    It was begun at its provider `age_s` before it is put into the table.
+    It was begun at its provider `age_s` before tunehook is told of it: by the HTTP API if it goes `by_api`, else by an
+    item of the table. Of one that `calls_back`, the provider calls the stack when it has ended.
     """
 
     provider: str
@@ -26,12 +27,22 @@ class DemoTask:
     files: dict[str, int]
     has_hook: bool = False
     age_s: int = 0
+    by_api: bool = False
+    calls_back: bool = False
 
 
 TASKS: Final = (
-    DemoTask("musicmint", "demo-sunrise", "completed", {"audio/mpeg": 1, "image/jpeg": 1}, age_s=30),
     DemoTask(
-        "qhaigc", "demo-spring", "completed", {"audio/mpeg": 2, "image/jpeg": 2}, has_hook=True, age_s=30
+        "musicmint", "demo-sunrise", "completed", {"audio/mpeg": 1, "image/jpeg": 1}, age_s=30, by_api=True
+    ),
+    DemoTask(
+        "qhaigc",
+        "demo-spring",
+        "completed",
+        {"audio/mpeg": 2, "image/jpeg": 2},
+        has_hook=True,
+        age_s=5,
+        calls_back=True,
     ),
     DemoTask(
         "suno", "demo-city-lights", "completed", {"audio/mpeg": 2, "image/jpeg": 4, "video/mp4": 2}, age_s=5
@@ -39,7 +50,7 @@ TASKS: Final = (
     DemoTask("suno", "demo-failure", "failed", {}),
 )
 """A direct provider's task is polled when it is put, and then not before it is 20 s old, so that a song that is half
-made would keep the demonstration waiting: those of musicmint and qhaigc are finished when their ids are put."""
+made would keep the demonstration waiting: that of musicmint is finished by then, and qhaigc calls back."""
 
 SUBSCRIBED: Final = "subscribed"
 HOOK: Final = "notify-hook"
@@ -69,6 +80,8 @@ def examine(
     status = str(item.get("status", "missing"))
     problems = [] if status == task.status else [f"is {status}, not {task.status}"]
     problems += _problems_of_files(task, item, files)
+    if task.calls_back and 200 not in observer.callbacks(task.task_id):
+        problems.append("has no callback about its end that the stack answered with 200")
     problems += _problems_of_webhooks(task, webhooks)
     problems += [f"has a webhook at {each.receiver} whose signature does not verify" for each in unverified]
     problems += _problems_of_links(observer, webhooks)

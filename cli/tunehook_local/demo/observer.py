@@ -1,4 +1,4 @@
-"""Reads from outside what the demonstration came to: the table, the bucket, the receivers' requests."""
+"""The demonstration from outside: tells of tasks, and reads the table, the bucket, the receivers' requests."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from tunehook.aws.items import from_attributes, to_attributes
 from tunehook_local.embedded.state import LocalEnvironment
+from tunehook_local.sandbox.model import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,9 @@ class Observer:
         self._bucket = outputs["ResultsBucket"]
         self._sandbox = httpx.Client(base_url=sandbox_url, trust_env=False, timeout=5.0)
 
-    def begin_song(self, provider: str, task_id: str, age_s: int) -> None:
+    def begin_song(self, provider: str, task_id: str, age_s: int, callback_url: str | None) -> None:
         """Have a sandbox provider make a song, since `age_s`, as an application does with the provider's own API."""
-        new = {"kind": provider, "task_id": task_id, "age_s": age_s}
+        new = {"kind": provider, "task_id": task_id, "age_s": age_s, "callback_url": callback_url}
         self._sandbox.post("/control/tasks", json=new).raise_for_status()
 
     def put_task(self, task: dict[str, str]) -> None:
@@ -63,6 +64,19 @@ class Observer:
         self._dynamodb.put_item(
             TableName=self._tasks_table, Item={name: {"S": value} for name, value in task.items()}
         )
+
+    def post_task(self, api_url: str, key: str, task: dict[str, str]) -> None:
+        """Put a task by the HTTP API, as an application without any AWS credentials does."""
+        headers = {"authorization": f"Bearer {key}"}
+        url = f"{api_url}/v1/tasks"
+        httpx.post(url, json=task, headers=headers, trust_env=False, timeout=30.0).raise_for_status()
+
+    def callbacks(self, task_id: str) -> list[int | None]:
+        """Return how the stack has answered the callbacks about a task's end, the oldest first; None is no answer."""
+        entries = (
+            self._sandbox.get("/control/callbacks", params={"task_id": task_id}).raise_for_status().json()
+        )
+        return [entry["status"] for entry in entries if Phase(entry["moment"]).final]
 
     def task(self, provider: str, task_id: str) -> dict[str, Any]:
         key = to_attributes({"task_id": task_id, "provider": provider})

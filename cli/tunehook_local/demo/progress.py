@@ -24,6 +24,7 @@ class Progress:
     _started: float = field(default_factory=time.monotonic)
     _states: dict[str, str] = field(default_factory=dict)
     _file_counts: dict[str, int] = field(default_factory=dict)
+    _called_back: set[str] = field(default_factory=set)
     _webhooks: int = 0
 
     def update(self) -> bool:
@@ -52,8 +53,11 @@ class Progress:
         return sum(state in ("completed", "failed", "rejected") for state in self._states.values())
 
     def _update_task(self, task: DemoTask) -> None:
+        if self._has_called_back(task):
+            self._called_back.add(task.task_id)
+            self._print_line(task.task_id, f"{task.provider} calls back")
         item = self.observer.task(task.provider, task.task_id)
-        status = item.get("status", "put into the table")
+        status = item.get("status", "new")
         state = item.get("phase", "accepted") if status == "pending" else status
         if state != self._states.get(task.task_id):
             self._states[task.task_id] = state
@@ -63,6 +67,12 @@ class Progress:
         if count != self._file_counts.get(task.task_id, 0):
             self._file_counts[task.task_id] = count
             self._print_line(task.task_id, f"{count} object{'s' * (count > 1)} in S3")
+
+    def _has_called_back(self, task: DemoTask) -> bool:
+        """Return whether the provider has called back since the last look, and the stack has taken it."""
+        if not task.calls_back or task.task_id in self._called_back:
+            return False
+        return 200 in self.observer.callbacks(task.task_id)
 
     def _print_line(self, task_id: str, text: str, style: str = "") -> None:
         styled = f"[{style}]{escape(text)}[/]" if style else escape(text)

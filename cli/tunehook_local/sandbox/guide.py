@@ -84,6 +84,7 @@ def _guide(places: Places, scenario: Scenario) -> Iterator[str]:
     yield ""
     yield f"  tunehook submit {Kind.SUNO} my-task"
     yield f"  tunehook submit {Kind.SUNO} demo-failure"
+    yield f'  echo \'{{"prompt": "rain"}}\' | tunehook submit {Kind.SUNO} --body -'
     yield ""
     yield "Its id decides what becomes of it:"
     yield ""

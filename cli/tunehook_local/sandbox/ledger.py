@@ -83,6 +83,15 @@ class ReceivedRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceivedSubmission:
+    """A submission that a provider has taken, and the fields of its body."""
+
+    kind: Kind
+    task_id: str
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class SentCallback:
     """One attempt to call a callback URL; `status` is None where no answer came. The URL, a secret, is not kept."""
 
@@ -159,6 +168,7 @@ class Ledger:
         self._queries: Counter[tuple[Kind, Query]] = Counter()
         self._sequences: dict[tuple[str, str], AnswerSequence[ScriptedAnswer]] = {}
         self._received: list[ReceivedRequest] = []
+        self._submitted: list[ReceivedSubmission] = []
         self._times: Counter[tuple[str, str]] = Counter()
         self._sent: list[SentCallback] = []
 
@@ -176,6 +186,27 @@ class Ledger:
         task = Task(kind, task_id, rule, self.clock() - timedelta(seconds=age_s), callback)
         self._tasks[kind, task_id] = task
         return task
+
+    def submit(
+        self,
+        kind: Kind,
+        task_id: str,
+        fields: dict[str, Any],
+        *,
+        callback: Wanted | None = None,
+        is_lyrics: bool = False,
+    ) -> Task:
+        """Let a task begin that was submitted; the rule is that of the title in its `fields`, where it has one."""
+        title = fields.get("title")
+        rule = self.scenario.task_rule(kind, title if isinstance(title, str) and title else task_id)
+        if rule is not None and is_lyrics:
+            rule = rule.model_copy(update={"lyrics": True})
+        task = self.create_task(kind, task_id, rule=rule, callback=callback)
+        self._submitted.append(ReceivedSubmission(kind, task_id, fields))
+        return task
+
+    def submitted(self, kind: Kind | None = None) -> list[ReceivedSubmission]:
+        return [each for each in list(self._submitted) if kind in (None, each.kind)]
 
     def poll(self, kind: Kind, task_id: str) -> Task:
         """Return a task and note that it was polled; one that was never heard of begins now."""

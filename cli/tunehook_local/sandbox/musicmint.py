@@ -28,7 +28,8 @@ def one(snapshot: TaskSnapshot) -> PlainResponse:
     """Return the answer to ``POST /api/v1/task/{id}``."""
     data = _summary(snapshot)
     if snapshot.phase is Phase.COMPLETED:
-        data["results"] = [_clip(snapshot, clip) for clip in snapshot.clips]
+        as_result = _lyrics if snapshot.lyrics else _clip
+        data["results"] = [as_result(snapshot, clip) for clip in snapshot.clips]
     return _envelope(snapshot.now, 0, "ok", data=data)
 
 
@@ -51,19 +52,19 @@ def not_found(now: datetime) -> PlainResponse:
     return _envelope(now, 4005, "Music result has expired")
 
 
-def submitted(task_id: str, now: datetime) -> PlainResponse:
-    """Return the answer to a submission."""
-    return _envelope(now, 0, "ok", data={"task_id": task_id})
-
-
-def refused(now: datetime) -> PlainResponse:
-    """Return the answer to a submission whose body cannot be read."""
-    return _envelope(now, 1001, "Invalid parameters")
-
-
 def unauthorised(now: datetime) -> PlainResponse:
     """Return the answer to a deleted key: only `code` tells (docs/provider-contracts.md, row 1)."""
     return _envelope(now, 1004, "AppKey deleted")
+
+
+def submitted(task_id: str, now: datetime) -> PlainResponse:
+    """Return the answer to a submission that was taken."""
+    return _envelope(now, 0, "ok", data={"task_id": task_id, "status": _STATUSES[Phase.QUEUED]})
+
+
+def refused(now: datetime) -> PlainResponse:
+    """Return the answer to a submission that cannot be read, or asks for nothing."""
+    return _envelope(now, 4001, "prompt, tags or gpt_description_prompt is required")
 
 
 def _summary(snapshot: TaskSnapshot) -> dict[str, Any]:
@@ -76,6 +77,15 @@ def _summary(snapshot: TaskSnapshot) -> dict[str, Any]:
     if snapshot.phase is Phase.FAILED:
         data["error"] = snapshot.reason
     return data
+
+
+def _lyrics(snapshot: TaskSnapshot, clip: Clip) -> dict[str, Any]:
+    return {
+        "id": clip.clip_id,
+        "title": snapshot.song.title,
+        "tags": snapshot.song.tags,
+        "prompt": snapshot.song.prompt,
+    }
 
 
 def _clip(snapshot: TaskSnapshot, clip: Clip) -> dict[str, Any]:

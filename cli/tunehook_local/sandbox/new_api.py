@@ -25,8 +25,8 @@ def not_found() -> PlainResponse:
 
 
 def refused() -> PlainResponse:
-    """Return the answer to a submission whose body cannot be read."""
-    return json_response({"code": "invalid_request", "message": "invalid_request", "data": None}, 400)
+    """Return the answer to a submission that cannot be read, or asks for nothing that the gateway knows."""
+    return json_response({"code": "invalid_request", "message": "prompt is required", "data": None}, 400)
 
 
 def unauthorised() -> PlainResponse:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from uuid import uuid4
 
 from aiohttp import web
 
 from tunehook_local.sandbox import musicmint, new_api, qhaigc, suno
-from tunehook_local.sandbox.callback_forms import wanted_callback
-from tunehook_local.sandbox.callback_sender import CallbackSender
 from tunehook_local.sandbox.ledger import Ledger, Task
 from tunehook_local.sandbox.model import Kind, Phase
 from tunehook_local.sandbox.plain_response import PlainResponse
@@ -26,16 +23,16 @@ List = Callable[[web.Request, object, datetime], PlainResponse]
 _ONE = {Kind.MUSICMINT: musicmint.one, Kind.QHAIGC: qhaigc.one, Kind.SUNO: suno.one}
 
 
-def add_provider_routes(app: web.Application, ledger: Ledger, sender: CallbackSender) -> None:
+def add_provider_routes(app: web.Application, ledger: Ledger) -> None:
     """Put the providers' paths, each family below its own prefix, into `app`."""
 
     def one(kind: Kind) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             ledger.count_query(kind, "one")
             now = ledger.clock()
-            if not _accepts_key(request):
+            if not accepts_key(request):
                 remark(request, "its key is refused")
-                return await respond(request, _unauthorised(kind, now))
+                return await respond(request, unauthorised(kind, now))
             task = ledger.poll(kind, request.match_info["task_id"])
             answer = task.take(now)
             remark(request, f"{kind} {task.task_id}: {answer.phase or 'answered by the scenario'}")
@@ -48,29 +45,12 @@ def add_provider_routes(app: web.Application, ledger: Ledger, sender: CallbackSe
             query = await read_json(request)
             ledger.count_query(kind, "many")
             now = ledger.clock()
-            if not _accepts_key(request):
+            if not accepts_key(request):
                 remark(request, "its key is refused")
-                return await respond(request, _unauthorised(kind, now))
+                return await respond(request, unauthorised(kind, now))
             answer = ledger.take("query_many", kind)
             remark(request, f"{kind}: {_asked(query)}")
             return await respond(request, true_list(request, query, now), answer)
-
-        return handle
-
-    def submit(kind: Kind) -> Handler:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            body, now = await read_json(request), ledger.clock()
-            if not _accepts_key(request):
-                remark(request, "its key is refused")
-                return await respond(request, _unauthorised(kind, now))
-            if not isinstance(body, dict):
-                remark(request, f"{kind}: no JSON object")
-                return await respond(request, _refused(kind, now))
-            named = body.get("task_id")
-            task_id = named if isinstance(named, str) and named else f"task-{uuid4().hex}"
-            sender.watch(ledger.create_task(kind, task_id, callback=wanted_callback(body)))
-            remark(request, f"{kind} {task_id}: submitted")
-            return await respond(request, _submitted(kind, task_id, now))
 
         return handle
 
@@ -86,9 +66,6 @@ def add_provider_routes(app: web.Application, ledger: Ledger, sender: CallbackSe
     app.router.add_post("/musicmint/api/v1/task/{task_id}", one(Kind.MUSICMINT))
     app.router.add_post("/musicmint/api/v1/tasks", many(Kind.MUSICMINT, musicmint_list))
     app.router.add_get("/qhaigc/v1/music/tasks/{task_id}", one(Kind.QHAIGC))
-    app.router.add_post(r"/musicmint/api/v1/{what:music|lyrics}/{action}", submit(Kind.MUSICMINT))
-    app.router.add_post("/qhaigc/v1/music/generations", submit(Kind.QHAIGC))
-    app.router.add_post("/suno/suno/submit/{action}", submit(Kind.SUNO))
     app.router.add_get("/suno/suno/fetch/{task_id}", one(Kind.SUNO))
     app.router.add_post("/suno/suno/fetch", many(Kind.SUNO, suno_list))
 
@@ -98,7 +75,7 @@ def _asked(query: object) -> str:
     return f"{len(ids)} tasks in one request" if isinstance(ids, list) else "a page of tasks"
 
 
-def _accepts_key(request: web.Request) -> bool:
+def accepts_key(request: web.Request) -> bool:
     """Return whether the request has a key: any bearer that does not say that it is ``wrong``."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     return scheme.lower() == "bearer" and bool(key.strip()) and "wrong" not in key
@@ -124,18 +101,9 @@ def _usual_response(request: web.Request, task: Task, answer: TaskAnswer, now: d
     if answer.phase is Phase.NOT_FOUND:
         return musicmint.not_found(now) if task.kind is Kind.MUSICMINT else new_api.not_found()
     if answer.phase is Phase.UNAUTHORISED:
-        return _unauthorised(task.kind, now)
+        return unauthorised(task.kind, now)
     return _ONE[task.kind](snapshot_of(task, answer, now, _assets_url(request)))
 
 
-def _unauthorised(kind: Kind, now: datetime) -> PlainResponse:
+def unauthorised(kind: Kind, now: datetime) -> PlainResponse:
     return musicmint.unauthorised(now) if kind is Kind.MUSICMINT else new_api.unauthorised()
-
-
-def _submitted(kind: Kind, task_id: str, now: datetime) -> PlainResponse:
-    """Return the answer to a submission; gateways have the id itself as `data`."""
-    return musicmint.submitted(task_id, now) if kind is Kind.MUSICMINT else new_api.success(task_id)
-
-
-def _refused(kind: Kind, now: datetime) -> PlainResponse:
-    return musicmint.refused(now) if kind is Kind.MUSICMINT else new_api.refused()

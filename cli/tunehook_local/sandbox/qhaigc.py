@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from tunehook.times import to_ms
@@ -26,6 +27,22 @@ def one(snapshot: TaskSnapshot) -> PlainResponse:
     return new_api.success(
         new_api.task(snapshot, action="GENERATIONS", status=status, start_time=0, clips=clips)
     )
+
+
+def submitted(task_id: str, now: datetime) -> PlainResponse:
+    """Return the answer to ``POST /v1/music/generations`` that was taken: the task as it begins."""
+    task = {
+        "task_id": task_id,
+        "action": "GENERATIONS",
+        "status": _STATUSES[Phase.QUEUED],
+        "fail_reason": "",
+        "submit_time": int(now.timestamp()),
+        "start_time": 0,
+        "finish_time": 0,
+        "progress": "0%",
+        "data": None,
+    }
+    return new_api.success(task)
 
 
 def _clip(snapshot: TaskSnapshot, clip: Clip) -> dict[str, Any]:

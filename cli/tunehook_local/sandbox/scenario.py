@@ -1,10 +1,11 @@
 """Scenario files: what the sandbox answers, to whom, and when.
 
-A scenario is TOML with four lists of rules. Of each list the first rule whose pattern matches is taken;
+A scenario is TOML with five lists of rules. Of each list the first rule whose pattern matches is taken;
 patterns are those of `fnmatch` (``*``, ``?``, ``[...]``), case counts.
 
 ``[[tasks]]``       by ``kind`` and ``task_id``: the answers to a query of one task
 ``[[query_many]]``  by ``kind``: the answers to a query of many tasks, instead of the true list
+``[[submissions]]`` by ``kind``: the answers to submissions, instead of the usual ones
 ``[[assets]]``      by ``path`` (what follows ``/assets/``): what the asset host does first
 ``[[receivers]]``   by ``name``: what the webhook receiver does first
 
@@ -95,12 +96,23 @@ class FirstRule(Strict):
     ]
 
 
-FirstRules = Literal["query_many", "assets", "receivers"]
-_MATCHED: Final[dict[FirstRules, str]] = {"query_many": "kind", "assets": "path", "receivers": "name"}
+FirstRules = Literal["query_many", "submissions", "assets", "receivers"]
+_MATCHED: Final[dict[FirstRules, str]] = {
+    "query_many": "kind",
+    "submissions": "kind",
+    "assets": "path",
+    "receivers": "name",
+}
 """The field of a list's rules that is matched."""
 
 
 class QueryManyRule(FirstRule):
+    kind: Kind
+
+
+class SubmissionRule(FirstRule):
+    """An answer with a status takes no task; any other fault comes after the task was taken."""
+
     kind: Kind
 
 
@@ -117,6 +129,7 @@ class Scenario(Strict):
 
     tasks: tuple[TaskRule, ...] = ()
     query_many: tuple[QueryManyRule, ...] = ()
+    submissions: tuple[SubmissionRule, ...] = ()
     assets: tuple[AssetRule, ...] = ()
     receivers: tuple[ReceiverRule, ...] = ()
 

@@ -17,12 +17,21 @@ from tunehook_local.sandbox.callback_forms import CallbackForm, Wanted
 from tunehook_local.sandbox.callback_sender import CallbackSender
 from tunehook_local.sandbox.control_api import add_control_routes
 from tunehook_local.sandbox.guide import add_guide_route, api_key, guide
-from tunehook_local.sandbox.ledger import Clock, Ledger, ReceivedRequest, SentCallback, TaskRecord, utc_now
+from tunehook_local.sandbox.ledger import (
+    Clock,
+    Ledger,
+    ReceivedRequest,
+    ReceivedSubmission,
+    SentCallback,
+    TaskRecord,
+    utc_now,
+)
 from tunehook_local.sandbox.model import Kind
 from tunehook_local.sandbox.provider_routes import add_provider_routes
 from tunehook_local.sandbox.request_log import OnRequest, noting
 from tunehook_local.sandbox.respond import ignore_disconnects
 from tunehook_local.sandbox.scenario import DEMO_SCENARIO, Scenario, TaskRule, load_scenario
+from tunehook_local.sandbox.submit_routes import add_submit_routes
 from tunehook_local.sandbox.webhook_receiver import add_receiver_routes
 
 _SHUTDOWN_S = 0.5
@@ -32,7 +41,8 @@ def make_app(ledger: Ledger, sender: CallbackSender, on_request: OnRequest | Non
     """Return the application; `on_request` is called with each request once it is answered."""
     noted = [] if on_request is None else [noting(on_request, ledger.clock)]
     app = web.Application(middlewares=[*noted, ignore_disconnects])
-    add_provider_routes(app, ledger, sender)
+    add_provider_routes(app, ledger)
+    add_submit_routes(app, ledger, sender)
     add_asset_routes(app, ledger)
     add_receiver_routes(app, ledger)
     add_control_routes(app, ledger, sender)
@@ -100,6 +110,9 @@ class Sandbox:
 
     def received(self, name: str | None = None) -> list[ReceivedRequest]:
         return self.ledger.received(name)
+
+    def submitted(self, kind: Kind | str | None = None) -> list[ReceivedSubmission]:
+        return self.ledger.submitted(None if kind is None else Kind(kind))
 
     def sent_callbacks(self, task_id: str | None = None) -> list[SentCallback]:
         """Return the attempts to call the callback URLs of a task, or of all."""

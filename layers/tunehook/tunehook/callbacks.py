@@ -7,17 +7,17 @@ else of it is read. Whatever comes, from whomever, nothing here raises.
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
+from tunehook.callback_schemes import CallbackScheme
 from tunehook.errors import InvalidInput, Misconfigured
 from tunehook.signatures import MIN_MASTER_SECRET_LENGTH, hkdf_sha256, sign
 from tunehook.tasks import TASK_ID_MAX_LENGTH
@@ -26,7 +26,6 @@ BODY_MAX_BYTES: Final = 1024 * 1024
 IDS_MAX: Final = 20
 """How many ids of one callback count; more than a provider sends, and few enough to be read at once."""
 
-FIRST_VERSION: Final = 1
 TOLERANCE_S: Final = 300
 """How old or how far ahead a signed callback may be."""
 
@@ -50,14 +49,6 @@ _ID_IN_TEXT: Final = re.compile(
 _BARE_ID: Final = re.compile(r"(?=[^0-9]*[0-9])[A-Za-z0-9][A-Za-z0-9._:-]{7,199}")
 
 
-class CallbackScheme(StrEnum):
-    """How a provider shows that a callback is its own (docs/providers.md, "Callbacks")."""
-
-    KIE = "kie"
-    HEADER = "header"
-    STANDARD_WEBHOOKS = "standard-webhooks"
-
-
 class Place(IntEnum):
     """Where an id was found: the lower, the surer it is a task's."""
 
@@ -78,7 +69,7 @@ class Callback:
 def callback_token(master_secret: str, provider: str, version: int) -> str:
     """Derive the last part of a provider's callback URL: 43 characters of base64url.
 
-    `version` begins at `FIRST_VERSION`; a rotation raises it. Raise `Misconfigured` if the master secret has fewer than
+    `version` begins at 1; a rotation raises it. Raise `Misconfigured` if the master secret has fewer than
     32 characters.
     """
     if len(master_secret) < MIN_MASTER_SECRET_LENGTH:
@@ -141,18 +132,6 @@ def kie_signature(secret: str, task_id: str, timestamp: str) -> str:
     """Return kie.ai's signature of a callback: it covers the task and the time."""
     content = f"{task_id}.{timestamp}".encode("utf-8", "surrogatepass")
     return base64.b64encode(hmac.digest(secret.encode(), content, "sha256")).decode()
-
-
-def check_callback_secret(scheme: CallbackScheme, secret: str) -> None:
-    """Raise `InvalidInput` if a scheme cannot use a secret."""
-    if scheme is not CallbackScheme.STANDARD_WEBHOOKS:
-        return
-    try:
-        is_good = bool(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
-    except binascii.Error:
-        is_good = False
-    if not is_good:
-        raise InvalidInput("callback_secret", "is not whsec_ and base64, as Standard Webhooks has it")
 
 
 def _is_standard(callback: Callback, secret: str, now_s: float) -> bool:

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Context, Decimal
 from enum import StrEnum
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.validation import choice_in, text_in
 
 TASK_ID_MAX_LENGTH: Final = 256
+PROVIDER_MAX_LENGTH: Final = 64
 METADATA_MAX_BYTES: Final = 2048
 ITEM_MAX_BYTES: Final = 40_000
 """Of a new item: DynamoDB takes 400 kB, and the result is stored beside what the user wrote."""
@@ -29,7 +30,7 @@ ENDED_KEPT_S: Final = 90 * 24 * 3600
 USER_FIELDS: Final = ("notify_hook", "notify_format", "metadata", "timeout_s")
 """What a user may write beside the key."""
 
-_PROVIDER_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_PROVIDER_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{PROVIDER_MAX_LENGTH}}}")
 _PATH_MAX_LENGTH: Final = 256
 """The names in a path are the user's, and an error is kept on the item."""
 
@@ -296,6 +297,35 @@ def check_metadata(value: object) -> dict[str, Any]:
     if size > METADATA_MAX_BYTES:
         raise InvalidInput("metadata", f"is {size} bytes of JSON, more than {METADATA_MAX_BYTES}")
     return dict(plain)
+
+
+def check_storable(value: object, path: str, depth: int = 1) -> None:
+    """Raise `InvalidInput` for a JSON value below `path` that DynamoDB refuses.
+
+    It takes numbers of 38 digits, from 1e-130 to below 1e126, no name of no letters, and 32 levels of maps and lists.
+    """
+    match value:
+        case bool() | None | str():
+            return
+        case int() | float():
+            digits = Decimal(repr(value)).normalize(_WIDE)
+            is_small = digits == 0 or -130 <= digits.adjusted() <= 125
+            if not is_small or len(digits.as_tuple().digits) > _DIGITS_MAX:
+                raise InvalidInput(path[:_PATH_MAX_LENGTH], "is no number of 38 digits below 1e126")
+        case Mapping() | list() | tuple():
+            if depth > _LEVELS_MAX:
+                raise InvalidInput(path[:_PATH_MAX_LENGTH], f"is nested deeper than {_LEVELS_MAX} levels")
+            named = value.items() if isinstance(value, Mapping) else enumerate(value)
+            for name, each in named:
+                if name == "":
+                    raise InvalidInput(path[:_PATH_MAX_LENGTH], "has an attribute without a name")
+                below = f"{path}.{name}" if isinstance(value, Mapping) else f"{path}[{name}]"
+                check_storable(each, below, depth + 1)
+
+
+_DIGITS_MAX: Final = 38
+_LEVELS_MAX: Final = 30
+_WIDE: Final = Context(prec=5000)
 
 
 def plain_json(value: object, path: str) -> Any:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.account.evidence import HOOK, MAIN, REFUSING, BusEvent, Evidence, Link, StoredObject, Webhook
-from tests.account.judges import EVENT_OF, FUNCTIONS, WEBHOOK_OF, is_told
-from tests.account.tasks import FAILS_FOR, TASKS, SmokeTask
+from tests.account.judges import API_ANSWERS, CALLED, EVENT_OF, FUNCTIONS, WEBHOOK_OF, is_told
+from tests.account.tasks import FAILS_FOR, TASKS, SmokeTask, Way
 
 TEXT_REPORT = (
     "REPORT RequestId: 3f Duration: 812.44 ms Billed Duration: 813 ms Memory Size: 512 MB Max Memory Used: 97 MB\t"
@@ -54,13 +54,18 @@ def good_evidence() -> Evidence:
         tracing=dict.fromkeys(FUNCTIONS, "PassThrough"),
         traces=0,
         metrics=frozenset({("Passes", frozenset({("service", "poller")}))}),
+        api=dict(API_ANSWERS),
+        callbacks=dict.fromkeys(CALLED, 200),
+        requests=15,
         parameters={"Observability": "lean", "Tracing": "no"},
         seconds=240.0,
     )
 
 
 def item_of(task: SmokeTask) -> dict[str, Any]:
-    item = {"task_id": task.task_id, "provider": task.provider, "status": task.ends}
+    item: dict[str, Any] = {"task_id": task.task_id, "provider": task.provider, "status": task.ends}
+    if task.way is Way.CALLBACK:
+        item["taken_in"] = True
     return item | ({"error": "timeout_s: must lie between 60 and 604800"} if task.ends == "rejected" else {})
 
 

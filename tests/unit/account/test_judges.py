@@ -13,7 +13,7 @@ from tests.unit.account.evidence import METRIC_LINE, REDELIVERED, TEXT_REPORT, g
 
 Spoil = Callable[[Evidence], Any]
 
-FIRST, FAILING, BAD = (TASKS[number].task_id for number in (0, 8, 9))
+FIRST, FAILING, BAD, TOLD = (TASKS[number].task_id for number in (0, 8, 9, 10))
 LYRICS = TASKS[7].task_id
 A_METRIC = ("Passes", frozenset({("service", "poller")}))
 ANOTHER_METRIC = ("Attempts", frozenset({("function_name", "tunehook-smoke-1-webhooks")}))
@@ -123,6 +123,13 @@ SPOILT: list[tuple[Judge, str, Spoil]] = [
         "the new one alone",
         change(lambda each: each.webhook_id == REDELIVERED, signed_by=frozenset({"rotated"})),
     ),
+    (judges.api_answers, "open to all", lambda e: e.api.update({"no key": 200})),
+    (judges.api_answers, "no scopes", lambda e: e.api.update({"a key that reads may not put": 201})),
+    (judges.api_answers, "down", lambda e: e.api.update({"a task is put": 503})),
+    (judges.api_answers, "not asked", lambda e: e.api.clear()),
+    (judges.callback_takes_in, "put by somebody", lambda e: e.items[TOLD].pop("taken_in")),
+    (judges.callback_takes_in, "not there", lambda e: e.items.pop(TOLD)),
+    (judges.callback_takes_in, "an answer that tells", lambda e: e.callbacks.update({"no JSON": 400})),
     (judges.strangers_are_refused, "answered", lambda e: e.strangers.update({"no path": 200})),
     (judges.strangers_are_refused, "not tried", lambda e: e.strangers.clear()),
     (judges.dead_letters_are_empty, "one", lambda e: e.dead_letters.update({"PollerDeadLetters": 1})),
@@ -230,7 +237,7 @@ def test_only_the_first_of_many_troubles_are_told() -> None:
     evidence = good_evidence()
     evidence.items.clear()
 
-    assert judges.tasks_end(evidence).seen.endswith("; and 7 more")
+    assert judges.tasks_end(evidence).seen.endswith("; and 8 more")
 
 
 def test_metrics_of_others_in_the_namespace_are_not_taken_for_sent() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.support.aws import REGION, client, create_table
+from tests.unit.api.calling import api  # noqa: F401 - the fixture
 from tests.unit.api.test_stack import environment
 
 from api import app

@@ -52,7 +52,7 @@ class World:
         self.reads = 0
         self.fails = False
         self.lambdas = Lambdas()
-        self.entry = ENTRY | fields
+        self.configured = {"my-gw": ENTRY | fields}
         dynamodb = dynamodb or client("dynamodb")
         self.receiver = CallbackReceiver(
             TasksTable(dynamodb, "TasksTable"),
@@ -74,7 +74,7 @@ class World:
         self.reads += 1
         if self.fails:
             raise Misconfigured("the secret is not there")
-        return Known(MASTER, read_providers(json.dumps({"my-gw": self.entry})).usable)
+        return Known(MASTER, read_providers(json.dumps(self.configured)).usable)
 
     def call(self, body: Any, /, **changes: Any) -> None:
         """Send a callback, and hold that it is answered as every other."""
@@ -284,6 +284,31 @@ class TestSecrets:
             world.call({"task_id": "task-1"})
             world.now_ms += 1_000
         assert world.reads == 3
+
+    def test_a_new_provider_is_known_after_5_s_and_a_flood_to_none_reads_them_no_more_often(self) -> None:
+        world = World()
+        put_task("task-1", provider="new-gw")
+        path = {"provider": "new-gw", "token": callback_token(MASTER, "new-gw", 1)}
+        for _ in range(51):
+            world.call({"task_id": "task-1"}, pathParameters=path)
+            world.now_ms += 100
+        assert (world.reads, world.hints) == (2, {})
+        world.configured["new-gw"] = ENTRY
+        world.now_ms += 5_000
+        world.call({"task_id": "task-1"}, pathParameters=path)
+        assert (world.reads, set(world.hints)) == (3, {"task-1"})
+
+    def test_a_new_url_is_known_after_5_s(self) -> None:
+        world = World()
+        put_task("task-1")
+        world.call({})
+        world.configured["my-gw"] = ENTRY | {"callback_version": 2}
+        path = {"provider": "my-gw", "token": callback_token(MASTER, "my-gw", 2)}
+        world.call({"task_id": "task-1"}, pathParameters=path)
+        assert world.hints == {}
+        world.now_ms += 5_000
+        world.call({"task_id": "task-1"}, pathParameters=path)
+        assert set(world.hints) == {"task-1"}
 
     def test_while_they_cannot_be_read_old_ones_count(self) -> None:
         world = World()

@@ -16,6 +16,7 @@ from tests.unit.aws.writes import others_that_write, writing_methods
 
 from tunehook.api_keys import ApiKey, Scope
 from tunehook.aws.api_keys import ApiKeysTable
+from tunehook.aws.api_requests import Answer, ApiRequests, Request, State, WaitingPlace
 from tunehook.aws.callback_hints import CallbackHintsTable, Hint
 from tunehook.aws.circuits import CircuitsTable
 from tunehook.aws.deliveries import Claim, DeliveriesTable
@@ -37,7 +38,7 @@ CLAIM_MS = 25_000
 LEASE_MS = 12_000
 RETIRE_AFTER_MS = 3_600_000
 
-TOKENS = {"claimed_by", "trial_by", "failed"}
+TOKENS = {"claimed_by", "trial_by", "failed", "holder"}
 NEW: dict[str, Any] = {"task_id": "task-1", "provider": "suno"}
 PENDING = NEW | {
     "status": "pending",
@@ -110,8 +111,9 @@ TABLES: dict[str, tuple[Any, str]] = {
     "SecretVersionsTable": (SecretVersionsTable, "SecretVersionsTable"),
     "ProviderStates": (ProviderStates, "ProviderStatesTable"),
     "StreamMarks": (StreamMarks, "ProviderStatesTable"),
-    "CallbackHintsTable": (CallbackHintsTable, "CallbackHintsTable"),
     "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
+    "ApiRequests": (ApiRequests, "ApiRequestsTable"),
+    "CallbackHintsTable": (CallbackHintsTable, "CallbackHintsTable"),
 }
 STATE = ProviderState(provider="gw")
 API_KEY = ApiKey("key-1", "shop", Scope.READ, "digest", created_at_ms=NOW_MS)
@@ -122,6 +124,24 @@ API_KEY_ITEM = {
     "digest": "digest",
     "created_at_ms": NOW_MS,
 }
+BEGUN = {
+    "request_id": "r",
+    "state": "begun",
+    "body": "b",
+    "holder": "me",
+    "begun_at_ms": NOW_MS,
+    "expires_at": NOW_MS // 1000 + 3600,
+}
+MY_REQUEST = Request("r", State.BEGUN, "me")
+ANSWER = Answer(201, {"task": "task-1"})
+
+
+def tasks_beside(requests: ApiRequests) -> TasksTable:
+    """The table of tasks, new and empty, by the client of the other one."""
+    if "TasksTable" in client("dynamodb").list_tables()["TableNames"]:
+        client("dynamodb").delete_table(TableName="TasksTable")
+    create_table("TasksTable")
+    return TasksTable(requests.table._client, "TasksTable")
 
 
 def fail_a_trial(gates: CircuitsTable) -> Any:
@@ -136,6 +156,7 @@ def leave_a_trial(gates: CircuitsTable) -> Any:
 
 CASES = [
     Case("TasksTable.put", None, lambda tasks: tasks.put(NEW), None),
+    Case("TasksTable.create", None, lambda tasks: tasks.create(NEW, NOW_MS).done),
     Case(
         "TasksTable.accept",
         NEW,
@@ -299,6 +320,40 @@ CASES = [
         None,
     ),
     Case("ProviderStates.accept", None, lambda states: states.accept("gw", "a"), None),
+    Case("ApiRequests.begin", None, lambda table: table.begin("r", "b", NOW_MS).state, State.BEGUN, "new"),
+    Case(
+        "ApiRequests.begin",
+        BEGUN | {"expires_at": NOW_MS // 1000, "intended": {"x": 1}},
+        lambda table: table.begin("r", "b", NOW_MS).state,
+        State.BEGUN,
+        "run out",
+    ),
+    Case(
+        "ApiRequests.begin",
+        BEGUN,
+        lambda table: table.begin("r", "b", NOW_MS + 60_000).state,
+        State.TAKEN_OVER,
+        "unanswered",
+    ),
+    Case("ApiRequests.finish", BEGUN, lambda table: table.finish(MY_REQUEST, ANSWER)),
+    Case(
+        "ApiRequests.finish_with_task",
+        BEGUN,
+        lambda table: table.finish_with_task(MY_REQUEST, ANSWER, tasks_beside(table), NEW).done,
+    ),
+    Case("ApiRequests.forget", BEGUN, lambda table: table.forget(MY_REQUEST)),
+    Case(
+        "ApiRequests.claim_wait",
+        None,
+        lambda table: table.claim_wait(1, "me", NOW_MS + 5, NOW_MS),
+        WaitingPlace(0, "me"),
+    ),
+    Case(
+        "ApiRequests.release_wait",
+        {"request_id": "waiting", "until_0": NOW_MS, "holder_0": "me"},
+        lambda table: table.release_wait(WaitingPlace(0, "me")),
+        None,
+    ),
     Case("StreamMarks.set", None, lambda marks: marks.set(StreamMark("arn", KEY)), None),
     Case("CallbackHintsTable.put", None, lambda hints: hints.put(0, KEY, NOW_MS), None, "first"),
     Case("CallbackHintsTable.put", UNKNOWN, lambda hints: hints.put(0, KEY, NOW_MS), None, "of one taken in"),
@@ -392,6 +447,14 @@ class TestWhatIsAnothersStaysSo:
         start = TasksTable(dynamodb, "TasksTable").accept(request, NEW, 0, NOW_MS + 1)
         assert start is Start.BEGUN_BEFORE
 
+    def test_a_task_that_another_has_put_otherwise_or_before(self, dynamodb: Any) -> None:
+        create_table("TasksTable")
+        tasks = TasksTable(dynamodb, "TasksTable")
+        for other in (NEW | {"timeout_s": 60}, PENDING | {"since_ms": NOW_MS - 1}):
+            put("TasksTable", other)
+            write = tasks.create(NEW, NOW_MS)
+            assert (write.done, write.item) == (False, other)
+
     def test_a_lease(self, dynamodb: Any) -> None:
         create_table("PollerLeasesTable")
         put("PollerLeasesTable", LEASE | {"until_ms": NOW_MS + LEASE_MS})
@@ -434,6 +497,34 @@ class TestWhatIsAnothersStaysSo:
         put("SubscriptionsTable", SUBSCRIPTION | {"url": "https://another.example/"})
         assert not SubscriptionsTable(dynamodb, "SubscriptionsTable").create(SUBSCRIPTION)
 
+    def test_a_request(self, dynamodb: Any) -> None:
+        create_table("ApiRequestsTable")
+        put("ApiRequestsTable", BEGUN | {"holder": "another"})
+        table = ApiRequests(dynamodb, "ApiRequestsTable")
+        assert table.begin("r", "b", NOW_MS).state is State.IN_PROGRESS
+        assert not table.finish(MY_REQUEST, ANSWER)
+        assert table.finish_with_task(MY_REQUEST, ANSWER, tasks_beside(table), NEW).existing is None
+        assert items("TasksTable") == []
+
+    def test_a_task_that_was_put_before(self, dynamodb: Any) -> None:
+        create_table("ApiRequestsTable")
+        put("ApiRequestsTable", BEGUN)
+        table = ApiRequests(dynamodb, "ApiRequestsTable")
+        tasks = tasks_beside(table)
+        put("TasksTable", NEW)
+        done = table.finish_with_task(MY_REQUEST, ANSWER, tasks, NEW)
+        assert (done.done, done.existing) == (False, NEW)
+        assert items("ApiRequestsTable") == [BEGUN]
+
+    def test_a_place_to_wait(self, dynamodb: Any) -> None:
+        create_table("ApiRequestsTable")
+        waiting = {"request_id": "waiting", "until_0": NOW_MS + 1, "holder_0": "another"}
+        put("ApiRequestsTable", waiting)
+        table = ApiRequests(dynamodb, "ApiRequestsTable")
+        assert table.claim_wait(1, "me", NOW_MS + 5, NOW_MS) is None
+        table.release_wait(WaitingPlace(0, "me"))
+        assert items("ApiRequestsTable") == [waiting]
+
     def test_a_run(self, dynamodb: Any) -> None:
         create_table("DeliveriesTable")
         put("DeliveriesTable", MADE | {"run": 2, "next_attempt_at_ms": NOW_MS - 1})
@@ -468,6 +559,22 @@ class TestAWriteThatBotocoreGaveUp:
         with pytest.raises(ReadTimeoutError):
             gates.acquire_probe("sub", NOW_MS)
         assert gates.acquire_probe("sub", NOW_MS + 5_000)[0]
+
+    def test_a_request_is_ours(self, aws: None) -> None:
+        create_table("ApiRequestsTable")
+        table = ApiRequests(Losing(client("dynamodb"), {0}, gives_up=True), "ApiRequestsTable")
+        with pytest.raises(ReadTimeoutError):
+            table.begin("r", "b", NOW_MS)
+        assert table.begin("r", "b", NOW_MS + 1).state is State.BEGUN
+        assert table.begin("r", "b", NOW_MS + 1).state is State.IN_PROGRESS
+
+    def test_a_request_that_was_taken_over_is_ours_and_still_another_began_it(self, aws: None) -> None:
+        create_table("ApiRequestsTable")
+        put("ApiRequestsTable", BEGUN)
+        table = ApiRequests(Losing(client("dynamodb"), {1}, gives_up=True), "ApiRequestsTable")
+        with pytest.raises(ReadTimeoutError):
+            table.begin("r", "b", NOW_MS + 60_000)
+        assert table.begin("r", "b", NOW_MS + 60_001).state is State.TAKEN_OVER
 
     def test_a_lease_is_ours(self, aws: None) -> None:
         create_table("PollerLeasesTable")

@@ -4,7 +4,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.support.aws import client, create_table, items, put, stream_image
+from botocore.exceptions import ReadTimeoutError
+from tests.support.aws import Losing, client, create_table, items, put, stream_image
 from tests.support.tasks import KEY, NOW_MS, clip, completed, pending
 
 from tunehook.aws.items import from_attributes, from_stream, to_attributes
@@ -45,6 +46,7 @@ FAILED = TaskEnd(
     submitted_at_ms=NOW_MS,
     failure=Failure(FailureCode.TIMED_OUT, "not ended within 600 s"),
 )
+LISTED = {"listed": "tasks#2", "listed_at_ms": NOW_MS}
 TROUBLE = Trouble(kind="throttled", count=1, since_ms=NOW_MS, is_kept=True)
 
 
@@ -89,6 +91,32 @@ def item_of(table: TasksTable) -> dict[str, Any]:
     return item
 
 
+class TestCreate:
+    """A task that is put only if it is not there."""
+
+    def test_the_first_puts_it_and_the_next_gets_it_as_it_is(self, table: TasksTable) -> None:
+        assert table.create(USER_ITEM, NOW_MS).done
+        for item in (USER_ITEM, USER_ITEM | {"timeout_s": 60}):
+            write = table.create(item, NOW_MS)
+            assert (write.done, write.item) == (False, USER_ITEM)
+
+    def test_one_of_another_provider_is_another(self, table: TasksTable) -> None:
+        assert table.create(USER_ITEM, NOW_MS).done
+        assert table.create(USER_ITEM | {"provider": "other"}, NOW_MS).done
+
+    def test_its_own_put_is_known_though_it_was_accepted_before_the_answer_was_lost(
+        self, aws: None, table: TasksTable
+    ) -> None:
+        tasks = TasksTable(Losing(client("dynamodb"), at=[0], gives_up=True), NAME)
+        with pytest.raises(ReadTimeoutError):
+            tasks.create(USER_ITEM, NOW_MS)
+        accept(table)
+        mine = tasks.create(USER_ITEM, NOW_MS)
+        assert mine.done
+        assert mine.item is not None
+        assert mine.item["status"] == "pending"
+
+
 class TestAccept:
     def test_an_accepted_item_is_pending_with_a_deadline_and_keeps_what_its_user_wrote(
         self, table: TasksTable
@@ -102,6 +130,7 @@ class TestAccept:
             "since_ms": NOW_MS,
             "submitted_at_ms": NOW_MS,
             "deadline_ms": NOW_MS + 600_000,
+            **LISTED,
         }
 
     def test_an_accepted_item_is_in_the_work_index_of_its_shard(self, table: TasksTable) -> None:
@@ -136,7 +165,7 @@ class TestAccept:
             ExpressionAttributeNames={"#status": "status"},
         )
         assert accept(table, now_ms=LATER_MS) is Start.BEGUN
-        ours = {"status", "phase", "queue", "since_ms", "submitted_at_ms", "deadline_ms"}
+        ours = {"status", "phase", "queue", "since_ms", "submitted_at_ms", "deadline_ms", *LISTED}
         assert set(item_of(table)) == set(USER_ITEM) | ours
 
     @pytest.mark.parametrize(
@@ -489,6 +518,7 @@ class TestCancel:
             "deadline_ms": NOW_MS + 600_000,
             "detected_at_ms": LATER_MS,
             "expires_at": LATER_MS // 1000 + 90 * 24 * 3600,
+            **LISTED,
         }
         assert (table.work(0).pending, table.work(0).event_pending) == ([], [])
 
@@ -758,6 +788,89 @@ class TwoAPage:
 
     def scan(self, **call: Any) -> Any:
         return client("dynamodb").scan(**call, Limit=2)
+
+
+class TestListed:
+    """The index of all tasks: in it from the first status of a run on, and written once for each."""
+
+    def names(self, table: TasksTable, **wanted: Any) -> list[str]:
+        return [key.task_id for _, key in table.listed(**wanted)]
+
+    def accept_all(self, table: TasksTable, count: int) -> list[str]:
+        """Accept tasks, three in each millisecond; return them newest first, as far as that is told."""
+        for number in range(count):
+            item = {"task_id": f"t-{number:02}", "provider": "suno"}
+            put(NAME, item)
+            request = check_request(item, NetworkPolicy.PUBLIC)
+            assert table.accept(request, item, 0, NOW_MS + number // 3) is Start.BEGUN
+        return [f"t-{number:02}" for number in reversed(range(count))]
+
+    def test_all_partitions_are_listed_as_one_newest_first(self, table: TasksTable) -> None:
+        expected = self.accept_all(table, 15)
+        assert {item["listed"] for item in items(NAME)} == {f"tasks#{number}" for number in range(4)}
+        found = self.names(table)
+        assert sorted(found) == sorted(expected)
+        assert [int(name[2:]) // 3 for name in found] == [int(name[2:]) // 3 for name in expected]
+
+    def test_after_any_task_the_others_follow(self, table: TasksTable) -> None:
+        self.accept_all(table, 12)
+        whole = list(table.listed())
+        for number, (position, _) in enumerate(whole, 1):
+            assert list(table.listed(after=position)) == whole[number:]
+
+    def test_those_before_a_moment_are_not(self, table: TasksTable) -> None:
+        self.accept_all(table, 12)
+        late = self.names(table, since_ms=NOW_MS + 2)
+        assert sorted(late) == [f"t-{number:02}" for number in range(6, 12)]
+        (position, _) = list(table.listed())[-1]
+        assert self.names(table, since_ms=NOW_MS + 2, after=position) == []
+
+    def test_where_a_task_is_listed_depends_on_no_shard(self, table: TasksTable) -> None:
+        accepted(table)
+        put(NAME, USER_ITEM)
+        accept(table, shard=63, now_ms=LATER_MS)
+        assert item_of(table)["listed"] == LISTED["listed"]
+
+    def test_a_rejected_one_is_listed_too(self, table: TasksTable) -> None:
+        put(NAME, USER_ITEM)
+        table.reject(KEY, image(USER_ITEM), InvalidInput("metadata", "is bad"), 0, NOW_MS)
+        assert {name: item_of(table)[name] for name in LISTED} == LISTED
+
+    def test_one_that_intake_has_not_seen_is_not_listed_until_it_is_cancelled(
+        self, table: TasksTable
+    ) -> None:
+        put(NAME, USER_ITEM)
+        assert self.names(table) == []
+        table.cancel(KEY, NOW_MS)
+        assert self.names(table) == ["task-1"]
+
+    def test_nothing_that_becomes_of_it_moves_it(self, table: TasksTable) -> None:
+        task = accepted(table)
+        table.note(task, {"last_error": "x"})
+        ended = table.end(task, completed())
+        assert ended is not None
+        table.mark_event_sent(ended)
+        table.record_assets(KEY, item_of(table)["event_id"], [{"key": "results/x"}], LATER_MS)
+        assert {name: item_of(table)[name] for name in LISTED} == LISTED
+        assert self.names(table) == ["task-1"]
+
+    def test_a_new_run_is_listed_by_its_own_moment(self, table: TasksTable) -> None:
+        table.end(accepted(table), completed())
+        put(NAME, USER_ITEM)
+        assert self.names(table) == []
+        accept(table, now_ms=LATER_MS)
+        assert [(at_ms, key.task_id) for (at_ms, _), key in table.listed()] == [(LATER_MS, "task-1")]
+
+    def test_a_parked_run_is_not_listed(self, table: TasksTable) -> None:
+        task = accepted(table)
+        table.end(task, completed())
+        assert table.park(task, item_of(table))
+        assert [key for _, key in table.listed()] == [KEY]
+
+    def test_only_what_is_there_is_read_of_many(self, table: TasksTable) -> None:
+        accepted(table)
+        found = table.get_many([KEY, TaskKey("gone", "suno")], ["task_id", "provider", "status"])
+        assert found == {KEY: {"task_id": "task-1", "provider": "suno", "status": "pending"}}
 
 
 def test_a_put_says_what_it_replaces(table: TasksTable) -> None:

@@ -104,12 +104,15 @@ class TestIndexWrites:
         assert index_write_units(everything, None, self.BEFORE | item(clips="x" * 5000)) == 5
 
     def test_the_indexes_are_those_of_the_template(self) -> None:
-        work, ended = indexes_of(table_definition("TasksTable"))
+        work, ended, listed = indexes_of(table_definition("TasksTable"))
         assert work.keys == ("queue", "since_ms")
         assert work.projected is not None
         assert {"task_id", "provider", "queue", "since_ms", "phase"} <= work.projected
         assert "clips" not in work.projected
         assert ended.keys == ("provider", "detected_at_ms")
+        assert listed == Index(
+            ("listed", "listed_at_ms"), frozenset({"task_id", "provider", "listed", "listed_at_ms"})
+        )
 
     def test_a_table_may_have_none(self) -> None:
         assert indexes_of(table_definition("SubscriptionsTable")) == ()

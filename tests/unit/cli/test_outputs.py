@@ -1,8 +1,12 @@
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.unit.cli.conftest import OUTPUTS
+
+from tunehook.operations.stack import Stack
+from tunehook_cli.commands import outputs
 
 
 @pytest.fixture(autouse=True)
@@ -33,3 +37,12 @@ def test_a_misspelt_name_is_refused_with_the_nearest(tunehook: Any) -> None:
 def test_a_name_that_is_like_none_is_refused(tunehook: Any) -> None:
     result = tunehook("outputs", "x")
     assert result.stderr == "tunehook: NAME: the stack has no output x: `tunehook outputs` lists them\n"
+
+
+def test_the_url_of_the_api_is_the_one_that_answers_on_the_embedded_aws(
+    tunehook: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dynamodb = SimpleNamespace(meta=SimpleNamespace(endpoint_url="http://127.0.0.1:4566"))
+    stack = Stack("tunehook", "eu-west-1", OUTPUTS, {}, open_client=lambda _: dynamodb)
+    monkeypatch.setattr(outputs, "find_stack", lambda _: stack)
+    assert tunehook("outputs", "ApiUrl").stdout == "http://127.0.0.1:4566/_aws/execute-api/a1b2c3/$default\n"

@@ -16,7 +16,7 @@ from tunehook_local.demo.check import HOOK, SUBSCRIBED, DemoTask, examine
 from tunehook_local.demo.observer import ReceivedWebhook, StoredFile
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
-TASK = DemoTask("suno", "t", "completed", {"audio/mpeg": 1}, has_hook=True)
+TASK = DemoTask("suno", "t", "completed", {"audio/mpeg": 1}, has_hook=True, calls_back=True)
 AUDIO = b"ID3 some music"
 DIGEST = "c3f7f2ac6d0c5d1c2a4de8f8c8c3b2b7"
 
@@ -34,6 +34,10 @@ class FakeObserver:
             StoredFile("k/manifest.json", 2, "application/json", "x"),
         ]
         self.linked = AUDIO
+        self.called_back: list[int | None] = [200]
+
+    def callbacks(self, task_id: str) -> list[int | None]:
+        return self.called_back
 
     def task(self, provider: str, task_id: str) -> dict[str, Any]:
         return self.item
@@ -93,6 +97,10 @@ def other_link(observer: FakeObserver) -> None:
     observer.linked = b"something else"
 
 
+def no_callback(observer: FakeObserver) -> None:
+    observer.called_back = [None]
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -101,6 +109,7 @@ def other_link(observer: FakeObserver) -> None:
         (other_bytes, "does not match the task's item"),
         (failed, "is failed, not completed"),
         (other_link, "returns other bytes"),
+        (no_callback, "has no callback"),
     ],
 )
 def test_what_is_missing_or_wrong_is_named(spoil: Callable[[FakeObserver], None], words: str) -> None:

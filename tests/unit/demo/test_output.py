@@ -30,6 +30,10 @@ class FakeObserver:
         self.items: dict[str, dict[str, Any]] = {}
         self.objects: dict[str, list[str]] = {}
         self.webhooks: list[ReceivedWebhook] = []
+        self.called_back: list[int | None] = []
+
+    def callbacks(self, _: str) -> list[int | None]:
+        return self.called_back
 
     def task(self, _: str, task_id: str) -> dict[str, Any]:
         return self.items.get(task_id, {})
@@ -55,7 +59,7 @@ def test_a_line_for_each_change_and_a_sum(console: Console) -> None:
     observer = FakeObserver()
     progress = Progress(console, observer)  # type: ignore[arg-type]
     assert not progress.update()
-    assert printed(console).count("put into the table") == len(TASKS)
+    assert len(re.findall(r" new$", printed(console), re.MULTILINE)) == len(TASKS)
 
     first = TASKS[0].task_id
     observer.items[first] = {"status": "completed"}
@@ -75,6 +79,24 @@ def test_a_line_for_each_change_and_a_sum(console: Console) -> None:
     before = printed(console)
     assert progress.update()
     assert printed(console) == before
+
+
+def test_a_provider_that_calls_back_is_told_of_once_the_stack_has_taken_the_call(console: Console) -> None:
+    observer = FakeObserver()
+    progress = Progress(console, observer)  # type: ignore[arg-type]
+    observer.called_back = [None]
+    progress.update()
+    assert "calls back" not in printed(console)
+
+    observer.called_back = [None, 200]
+    progress.update()
+    progress.update()
+    assert re.findall(r"(demo-\w+) +(\w+) calls back", printed(console)) == [("demo-spring", "qhaigc")]
+
+
+def test_one_task_goes_by_the_api_and_another_is_called_back_about() -> None:
+    assert [each.task_id for each in TASKS if each.by_api] == ["demo-sunrise"]
+    assert [each.task_id for each in TASKS if each.calls_back] == ["demo-spring"]
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 120])

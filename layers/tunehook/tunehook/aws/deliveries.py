@@ -14,15 +14,17 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from hashlib import sha256
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from boto3.dynamodb.conditions import Attr, Key
 from pydantic import Field
 
+from tunehook.aws.pages import Position, in_order
 from tunehook.aws.resend import resend
 from tunehook.aws.table import KEYS_A_CALL, Appended, TableGateway, WriteTokens
 from tunehook.deliveries import KEPT_S, Attempt, Delivery, DeliveryMessage, DeliveryStatus, message_for
 from tunehook.errors import Unavailable
+from tunehook.times import from_ms
 
 if TYPE_CHECKING:
     from boto3.dynamodb.conditions import ConditionBase
@@ -34,6 +36,7 @@ CLAIM_MS: Final = 25_000
 
 BY_TASK_INDEX: Final = "by_task"
 BY_SUBSCRIPTION_INDEX: Final = "by_subscription"
+BY_DAY_INDEX: Final = "by_day"
 _INDEXES: Final = {"task_id": BY_TASK_INDEX, "subscription_id": BY_SUBSCRIPTION_INDEX}
 
 MAX_DELAY_S: Final = 900
@@ -52,6 +55,10 @@ EXCERPTS_KEPT: Final = 10
 """For how many attempts before a new run the answers are kept: with a long payload, more would pass 400 kB."""
 
 _PAGE: Final = 500
+_LISTED_A_PAGE: Final = 100
+_DAY_MS: Final = 24 * 3600 * 1000
+_CLOCK_AHEAD_MS: Final = 600_000
+"""How far the clock of a worker that creates deliveries may be ahead of that of one who lists them."""
 
 
 class LoggedDelivery(Delivery):
@@ -61,6 +68,13 @@ class LoggedDelivery(Delivery):
 
 
 _LOGGED: Final = [name for name in LoggedDelivery.model_fields if name != "payload"]
+
+
+class ListedDelivery(NamedTuple):
+    """A delivery as an index shows it; its status is None where the index does not have it."""
+
+    delivery_id: str
+    status: str | None
 
 
 class Claim(Enum):
@@ -99,7 +113,10 @@ class DeliveriesTable(TableGateway):
 
     def create(self, delivery: Delivery) -> bool:
         """Put a new delivery; return False, and change nothing, if it is there already."""
-        item = delivery.model_dump(mode="json", exclude_none=True)
+        # The day is there for an index alone.
+        item = delivery.model_dump(mode="json", exclude_none=True) | {
+            "created_on": _day(delivery.created_at_ms)
+        }
         return self._table.create(_key(delivery.delivery_id), item).done
 
     def get(self, delivery_id: str) -> Delivery | None:
@@ -164,6 +181,63 @@ class DeliveriesTable(TableGateway):
             and (not statuses or each.status in statuses)
         )
         return list(itertools.islice(found, limit))
+
+    def listed(
+        self,
+        now_ms: int,
+        *,
+        task_id: str | None = None,
+        subscription_id: str | None = None,
+        since_ms: int = 0,
+        after: Position | None = None,
+    ) -> Iterator[tuple[Position, ListedDelivery]]:
+        """Yield deliveries created at or after `since_ms`, newest first, from a position on.
+
+        Only those for a task, of any provider, or to a subscription; else all that were created within the time that
+        deliveries are kept, day by day. This reads an index as far as it is asked to.
+        """
+        latest_ms = now_ms + _CLOCK_AHEAD_MS
+        if after is not None:
+            latest_ms = min(latest_ms, after.at_ms)
+        if latest_ms < since_ms:
+            return
+        if task_id is not None:
+            partitions = [("task_id", task_id, BY_TASK_INDEX)]
+        elif subscription_id is not None:
+            partitions = [("subscription_id", subscription_id, BY_SUBSCRIPTION_INDEX)]
+        else:
+            earliest_ms = max(since_ms, now_ms - KEPT_S * 1000)
+            days = range(latest_ms // _DAY_MS, earliest_ms // _DAY_MS - 1, -1)
+            partitions = [("created_on", _day(number * _DAY_MS), BY_DAY_INDEX) for number in days]
+        moment = Key("created_at_ms").between(since_ms, latest_ms)
+        for name, value, index in partitions:
+            items = self._table.query(
+                Key(name).eq(value) & moment,
+                index=index,
+                attributes=["delivery_id", "created_at_ms", *(() if index == BY_DAY_INDEX else ("status",))],
+                newest_first=True,
+                paging={"PageSize": _LISTED_A_PAGE},
+            )
+            for position, item in in_order([items], "created_at_ms", ("delivery_id",), after):
+                yield position, ListedDelivery(item["delivery_id"], item.get("status"))
+
+    def listed_by_scan(
+        self, since_ms: int = 0, after: Position | None = None
+    ) -> Iterator[tuple[Position, ListedDelivery]]:
+        """Yield all deliveries as `listed` does, where there is no index by day: this reads another one whole."""
+        items = self._table.scan(
+            index=BY_SUBSCRIPTION_INDEX,
+            where=Attr("created_at_ms").gte(since_ms),
+            attributes=["delivery_id", "created_at_ms", "status"],
+            consistent=False,
+        )
+        found = sorted(items, key=itemgetter("created_at_ms"), reverse=True)
+        for position, item in in_order([found], "created_at_ms", ("delivery_id",), after):
+            yield position, ListedDelivery(item["delivery_id"], item.get("status"))
+
+    def get_logged(self, delivery_ids: Sequence[str]) -> list[LoggedDelivery]:
+        """Return those deliveries that are there (strongly consistent), in this order."""
+        return list(self._read(delivery_ids))
 
     def _scan_ids(
         self, statuses: Collection[DeliveryStatus], since_ms: int, limit: int | None
@@ -384,6 +458,11 @@ def _refused(message: DeliveryMessage, delivery: Delivery | None) -> Claim:
     if delivery.next_attempt != message.attempt:
         return Claim.RECORDED if delivery.next_attempt > message.attempt else Claim.OVER
     return Claim.BUSY
+
+
+def _day(moment_ms: int) -> str:
+    """Return the day, in UTC, of a moment: ``2026-11-29``."""
+    return from_ms(moment_ms).date().isoformat()
 
 
 def _key(delivery_id: str) -> dict[str, Any]:

@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 KEYS_A_CALL: Final = 100
 """How many items BatchGetItem reads at most."""
 
+HASH_KEY_MAX_BYTES: Final = 2048
+"""DynamoDB refuses a longer hash key, also where one is only looked for."""
+
 _READ_ATTEMPTS: Final = 5
+_CONFLICTS_MAX: Final = 4
 _UNANSWERED_MAX: Final = 1_000
 
 
@@ -57,6 +61,19 @@ class ValueOf:
 
     attribute: str
     default: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """The result of an update and a creation that are made together: whether both were applied, or neither.
+
+    If neither was: `found` is the item whose condition refused the update, `existing` the one that has the key of the
+    item to create. None where that part would have been applied, or where there is no item.
+    """
+
+    done: bool
+    found: dict[str, Any] | None = None
+    existing: dict[str, Any] | None = None
 
 
 class _Unanswered(OrderedDict[Any, Any]):
@@ -115,6 +132,14 @@ class _Expressions:
                 return f"{target} = if_not_exists({self.names([value.attribute])}, {placeholder})"
         self._values[placeholder] = value
         return f"{target} = {placeholder}"
+
+    def update(self, changes: Mapping[str, Any], remove: Iterable[str]) -> str:
+        clauses = []
+        if changes:
+            clauses.append("SET " + ", ".join(self.assignment(*each) for each in changes.items()))
+        if removed := list(remove):
+            clauses.append("REMOVE " + self.names(removed))
+        return " ".join(clauses)
 
     def placeholders(self) -> dict[str, Any]:
         """Return the names and values as parameters of the call; DynamoDB refuses empty ones."""
@@ -247,22 +272,103 @@ class Table:
         as it is after the write.
         """
         expressions = _Expressions()
-        clauses = []
-        if set:
-            clauses.append("SET " + ", ".join(expressions.assignment(*each) for each in set.items()))
-        if removed := list(remove):
-            clauses.append("REMOVE " + expressions.names(removed))
-        request: dict[str, Any] = {"Key": to_attributes(key), "UpdateExpression": " ".join(clauses)}
+        request: dict[str, Any] = {
+            "Key": to_attributes(key),
+            "UpdateExpression": expressions.update(set or {}, remove),
+        }
         if read:
             request["ReturnValues"] = "ALL_NEW"
         return self._write("update_item", key, request, condition, expressions, mine, only_in_doubt)
 
-    def create(self, key: Mapping[str, Any], item: Mapping[str, Any]) -> Write:
-        """Put an item, unless one with its key exists; one with the very same content is this call's own."""
+    def create(
+        self,
+        key: Mapping[str, Any],
+        item: Mapping[str, Any],
+        *,
+        mine: Callable[[dict[str, Any]], bool] | None = None,
+    ) -> Write:
+        """Put an item, unless one with its key exists; one with the very same content is this call's own.
+
+        Where others may put just the same, `mine` says whether the item that is there may be this call's; it is asked
+        only where an answer may have been lost.
+        """
         attributes = to_attributes(item)
         condition = Attr(next(iter(key))).not_exists()
         wanted = from_attributes(attributes)
-        return self._write("put_item", key, {"Item": attributes}, condition, mine=lambda it: it == wanted)
+        return self._write(
+            "put_item",
+            key,
+            {"Item": attributes},
+            condition,
+            mine=mine or (lambda it: it == wanted),
+            only_in_doubt=mine is not None,
+        )
+
+    def update_and_create(
+        self,
+        key: Mapping[str, Any],
+        *,
+        set: Mapping[str, Any],  # noqa: A002 - DynamoDB's own word
+        remove: Iterable[str] = (),
+        condition: ConditionBase,
+        mine: Callable[[dict[str, Any]], bool],
+        into: Table,
+        item: Mapping[str, Any],
+        item_key: Sequence[str],
+    ) -> Transaction:
+        """Change an item, and create `item` in the table `into`, in one transaction: both are done, or neither.
+
+        The item is created unless one with its key exists; `item_key` names the attributes of that key. `mine` says
+        whether the item whose condition refused the update shows this very write, with which the other item was
+        created too, whatever has become of it since. A transaction costs twice the write units of its writes.
+
+        Raises `Unavailable` if other writes of the two items were under way each time.
+        """
+        changes, creation = _Expressions(), _Expressions()
+        update = {
+            "TableName": self._name,
+            "Key": to_attributes(key),
+            "UpdateExpression": changes.update(set, remove),
+            "ConditionExpression": changes.condition(condition),
+        }
+        put = {
+            "TableName": into._name,
+            "Item": to_attributes(item),
+            "ConditionExpression": creation.condition(Attr(item_key[0]).not_exists()),
+        }
+        old = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+        request = {
+            "TransactItems": [
+                {"Update": update | changes.placeholders() | old},
+                {"Put": put | creation.placeholders() | old},
+            ],
+            # DynamoDB itself recognises what boto3 sends again.
+            "ClientRequestToken": token_hex(16),
+        }
+        refusals: list[dict[str, Any]] = []
+
+        def send(waiting: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            try:
+                self._client.transact_write_items(**request)
+            except ClientError as error:
+                reasons: Any = error.response.get("CancellationReasons", [])
+                codes = [each.get("Code") for each in reasons]
+                if "ConditionalCheckFailed" in codes:
+                    refusals.extend(reasons)
+                elif "TransactionConflict" in codes:
+                    return waiting
+                else:
+                    raise
+            return []
+
+        if resend(send, [request], attempts=_CONFLICTS_MAX):
+            raise Unavailable(f"items of {self._name} and {into._name} are being written by others")
+        if not refusals:
+            return Transaction(done=True)
+        found, existing = (
+            from_attributes(each["Item"]) if each.get("Item") else None for each in refusals[:2]
+        )
+        return Transaction(found is not None and mine(found), found, existing)
 
     def put(self, item: Mapping[str, Any]) -> dict[str, Any] | None:
         """Put an item, and return the one that it replaces, or None."""
@@ -315,3 +421,8 @@ class TableGateway:
 
     def __init__(self, client: DynamoDBClient, name: str) -> None:
         self._table = Table(client, name)
+
+    @property
+    def table(self) -> Table:
+        """The table itself, for a transaction that writes to another one too."""
+        return self._table

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from boto3.dynamodb.conditions import Attr, Key
 
-from tunehook.aws.items import exactly_from_attributes
+from tunehook.aws.items import exactly_from_attributes, from_attributes, to_attributes
+from tunehook.aws.pages import Position, in_order
 from tunehook.aws.table import KEYS_A_CALL, TableGateway, ValueOf, Write
 from tunehook.aws.task_items import (
     OF_A_RUN,
@@ -26,6 +27,7 @@ from tunehook.aws.task_items import (
 )
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import event_id_of
+from tunehook.ids import shard_of
 from tunehook.tasks import (
     ENDED_KEPT_S,
     TIMEOUT_DEFAULT_S,
@@ -49,7 +51,12 @@ if TYPE_CHECKING:
 
 WORK_INDEX: Final = "work"
 ENDED_INDEX: Final = "ended"
+LISTED_INDEX: Final = "listed"
 
+_LISTS: Final = 4
+"""In how many partitions the index of all tasks is: one alone takes a thousand writes a second."""
+
+_LISTED_A_PAGE: Final = 100
 _ENDS: Final = (Status.COMPLETED, Status.FAILED, Status.REJECTED)
 """The ends that have an event."""
 
@@ -100,6 +107,20 @@ class TasksTable(TableGateway):
             mine=lambda found: TAKEN_IN in found,
         )
         return write.done
+
+    def create(self, item: Mapping[str, Any], now_ms: int) -> Write:
+        """Put an item as a user does, unless the task is there; the result has the item that is, if it was not put.
+
+        Of two that put the same, one has done it. An item whose put has lost its answer at `now_ms` or later is known
+        by the user's fields, and by its run, which intake may have begun meanwhile.
+        """
+        wanted = from_attributes(to_attributes(item))
+
+        def is_ours(found: dict[str, Any]) -> bool:
+            asked = {name: value for name, value in found.items() if name in wanted or name in USER_FIELDS}
+            return asked == wanted and found.get("since_ms", now_ms) >= now_ms
+
+        return self._table.create(_key(TaskKey(item["task_id"], item["provider"])), item, mine=is_ours)
 
     def adopt(self, request: TaskRequest, now_ms: int) -> dict[str, Any] | None:
         """Give the run of a task that was taken in what its user wants: metadata, hook, timeout; return its item.
@@ -177,6 +198,7 @@ class TasksTable(TableGateway):
             "since_ms": now_ms,
             "submitted_at_ms": now_ms if submitted_at_ms is None else min(submitted_at_ms, now_ms),
             "deadline_ms": now_ms + request.timeout_s * 1000,
+            **_listed(request.key, now_ms),
         }
         values |= {} if error is None else {"error": str(error)}
         return self._update_new(request.key, item, values)
@@ -195,6 +217,7 @@ class TasksTable(TableGateway):
             "submitted_at_ms": now_ms,
             "detected_at_ms": now_ms,
             "expires_at": now_ms // 1000 + ENDED_KEPT_S,
+            **_listed(key, now_ms),
         }
         return self._update_new(key, item, values)
 
@@ -284,6 +307,49 @@ class TasksTable(TableGateway):
         """Scan the whole table for the named attributes (strongly consistent), without parked runs."""
         return self._table.scan(attributes=attributes, where=Attr(PARKED).not_exists())
 
+    def listed(self, since_ms: int = 0, after: Position | None = None) -> Iterator[tuple[Position, TaskKey]]:
+        """Yield the tasks that were accepted or rejected at or after `since_ms`, newest first, from a position on.
+
+        One of the last second may be missing. This reads an index whose every item is a hundred bytes or two, as far as
+        it is asked to.
+        """
+        latest_ms = LATEST_MS if after is None else after.at_ms
+        if latest_ms < since_ms:
+            return
+        moment = Key("listed_at_ms").between(since_ms, latest_ms)
+        lists = [
+            self._table.query(
+                Key("listed").eq(f"tasks#{number}") & moment,
+                index=LISTED_INDEX,
+                newest_first=True,
+                paging={"PageSize": _LISTED_A_PAGE},
+            )
+            for number in range(_LISTS)
+        ]
+        for position, item in in_order(lists, "listed_at_ms", ("task_id", "provider"), after):
+            yield position, TaskKey(item["task_id"], item["provider"])
+
+    def listed_by_scan(
+        self, since_ms: int = 0, after: Position | None = None
+    ) -> Iterator[tuple[Position, TaskKey]]:
+        """Yield tasks as `listed` does, where there is no such index: this reads the whole table.
+
+        Those of versions without the index are among them, by the moment at which they were submitted.
+        """
+        found = []
+        for item in self.scan(("task_id", "provider", "listed_at_ms", "submitted_at_ms")):
+            moment = item.get("listed_at_ms", item.get("submitted_at_ms"))
+            if is_whole(moment, since_ms, LATEST_MS):
+                found.append(item | {"listed_at_ms": moment})
+        found.sort(key=lambda item: int(item["listed_at_ms"]), reverse=True)
+        for position, each in in_order([found], "listed_at_ms", ("task_id", "provider"), after):
+            yield position, TaskKey(each["task_id"], each["provider"])
+
+    def get_many(self, keys: Sequence[TaskKey], attributes: Sequence[str]) -> dict[TaskKey, dict[str, Any]]:
+        """Return the named attributes of those tasks that are there (strongly consistent)."""
+        found = self._table.get_many([_key(key) for key in keys], attributes=attributes)
+        return {TaskKey(item["task_id"], item["provider"]): item for item in found}
+
     def new_items(
         self, after: TaskKey | None = None
     ) -> Iterator[tuple[list[dict[str, Any]], TaskKey | None]]:
@@ -365,6 +431,8 @@ class TasksTable(TableGateway):
             "submitted_at_ms": ValueOf("submitted_at_ms", now_ms),
             "detected_at_ms": now_ms,
             "expires_at": now_ms // 1000 + ENDED_KEPT_S,
+            # One that intake has not accepted is not listed yet.
+            **{name: ValueOf(name, value) for name, value in _listed(key, now_ms).items()},
         }
         # The deadline stays, as on any ended task.
         gone = {"queue", "since_ms", *OF_EARLIER_RUNS} - {"deadline_ms", *values}
@@ -449,6 +517,11 @@ class TasksTable(TableGateway):
         for provider in sorted(providers):
             condition = Key("provider").eq(provider) & Key("detected_at_ms").gte(since_ms)
             yield from self._table.query(condition, index=ENDED_INDEX)
+
+
+def _listed(key: TaskKey, now_ms: int) -> dict[str, Any]:
+    """Return what puts a task into the index of all tasks: written once for each run, with its first status."""
+    return {"listed": f"tasks#{shard_of(key.task_id, _LISTS)}", "listed_at_ms": now_ms}
 
 
 def _is_pending(task: WorkItem) -> ConditionBase:

@@ -86,6 +86,14 @@ TRANSLATED: Final = (aiohttp.ClientError, HttpProcessingError, OSError, ValueErr
 """What aiohttp raises, and `translated` knows."""
 
 
+def was_sent(error: BaseException) -> bool:
+    """Return whether some of a request may have been sent before its exchange failed; False if there was no connection.
+
+    A connection counts as made once TLS is: what is raised before is of `aiohttp.ClientConnectorError`.
+    """
+    return not isinstance(error.__cause__, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+
+
 def describe(error: httpx.RequestError) -> str:
     """Return the name of an error and, where it is one of `translated`, what happened; never a URL or its path."""
     name = type(error).__name__

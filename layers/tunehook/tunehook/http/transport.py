@@ -48,13 +48,15 @@ class HttpTransport:
     with a guard, `tunehook.http.guard.ForbiddenAddress` or `tunehook.errors.InvalidInput`.
 
     `guard` is ``PUBLIC`` for URLs that a user gave (receivers, results), ``ANY`` for those of the stack (gateways). An
-    idle connection is kept for `keepalive_s` by the wall clock. Without an `ssl_context`, certifi's authorities are
+    idle connection is kept for `keepalive_s` by the wall clock. `send` gives up what has no connection (DNS and TLS
+    included) within `connect_timeout_s`, so that nothing was sent. Without an `ssl_context`, certifi's authorities are
     trusted, or those of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``.
     """
 
     guard: NetworkPolicy = NetworkPolicy.ANY
     max_connections: int = 100
     keepalive_s: float = 15.0
+    connect_timeout_s: float | None = None
     ssl_context: ssl.SSLContext | None = None
     lookup: Lookup = system_lookup
     _connector: Connector | None = field(default=None, init=False)
@@ -75,7 +77,8 @@ class HttpTransport:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, max_bytes: int
     ) -> Reply:
         """Send a request and read the beginning of its answer; a body that ends badly is an error."""
-        response = await self.open(method, url, headers, body)
+        limits = aiohttp.ClientTimeout(connect=self.connect_timeout_s)
+        response = await self.open(method, url, headers, body, limits=limits)
         answer = bytearray()
         try:
             await _read_into(answer, response.content, max_bytes)

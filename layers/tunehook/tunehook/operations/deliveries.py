@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel
 
 from tunehook.aws.circuits import LONGEST_WAIT_MS
-from tunehook.aws.deliveries import OVERDUE_MS, LoggedDelivery, Redelivery, withdrawn
+from tunehook.aws.deliveries import OVERDUE_MS, ListedDelivery, LoggedDelivery, Redelivery, withdrawn
 from tunehook.aws.links import link
+from tunehook.aws.pages import Position, page_of
 from tunehook.deliveries import Delivery, DeliveryStatus
 from tunehook.deliveries import delivery_id as id_of
 from tunehook.errors import Conflict, InvalidInput, NotFound
@@ -34,11 +35,20 @@ from tunehook.webhook_request import SIGNATURE, Endpoint, unsigned_request
 if TYPE_CHECKING:
     from tunehook.aws.circuits import Circuit
 
+_KIND: Final = "deliveries"
+
 HELD_BACK_SHOWN: Final = 100
 """So many deliveries that are held back are found at most for each subscription."""
 
 _CLOCK_SKEW_MS: Final = 600_000
 """A delivery is made after its task was found ended; by another clock, it may seem to be before."""
+
+
+class DeliveryPage(BaseModel, frozen=True, defer_build=True):
+    """A page of deliveries, and by what the next one is asked for: None after the last."""
+
+    deliveries: list[LoggedDelivery]
+    next_cursor: str | None
 
 
 class RequestNow(BaseModel, frozen=True):
@@ -106,6 +116,59 @@ def list_deliveries(
     if subscription_id is not None and stack.subscriptions.get(subscription_id) is None:
         _check_log(stack, str(subscription))
     return found
+
+
+def page_deliveries(
+    stack: Stack,
+    *,
+    task_id: str | None = None,
+    provider: str | None = None,
+    subscription: str | None = None,
+    status: str | None = None,
+    since_ms: int = 0,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> DeliveryPage:
+    """Return a page of the deliveries, newest first, without their payloads: those that were created since `since_ms`.
+
+    `subscription` may also be the URL of a notify hook; `cursor` is the `next_cursor` of the page before, with the same
+    filters. For each page about 300 deliveries are looked at, by an index, so that one may be short, or empty, and
+    others follow. Without a task and a subscription, those of the last 30 days are looked for, day by day, and none
+    that were created before the stack was upgraded to this version. Without the HTTP API there is no index by day, and
+    each page reads another one whole.
+
+    Raises `InvalidInput` if there is no such status, or for a limit or a cursor that is none.
+
+    >>> page_deliveries(stack, task_id="task-1").deliveries[0].subscription_id
+    'sub-1'
+    """
+    if status is not None and status not in tuple(DeliveryStatus):
+        raise InvalidInput("status", f"must be one of {', '.join(DeliveryStatus)}")
+    subscription_id = None if subscription is None else _subscription_id(subscription)
+    after = None if cursor is None else Position.of_cursor(_KIND, cursor)
+    if task_id is subscription_id is None and not stack.has_lists:
+        entries = stack.deliveries.listed_by_scan(since_ms, after)
+    else:
+        entries = stack.deliveries.listed(
+            now_ms(), task_id=task_id, subscription_id=subscription_id, since_ms=since_ms, after=after
+        )
+
+    def read(batch: list[ListedDelivery]) -> dict[ListedDelivery, LoggedDelivery]:
+        # The index lags behind the table, and may not have the status.
+        wanted = {
+            each.delivery_id: each for each in batch if status in (None, each.status) or not each.status
+        }
+        return {
+            wanted[found.delivery_id]: found
+            for found in stack.deliveries.get_logged(list(wanted))
+            if status in (None, found.status)
+            and provider in (None, found.provider)
+            and subscription_id in (None, found.subscription_id)
+        }
+
+    is_filtered = not (status is provider is None) or (task_id is not None and subscription_id is not None)
+    found, last = page_of(entries, read, limit, filtered=is_filtered)
+    return DeliveryPage(deliveries=found, next_cursor=None if last is None else last.cursor(_KIND))
 
 
 def _subscription_id(subscription: str) -> str:

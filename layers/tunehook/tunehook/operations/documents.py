@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tunehook.operations.dead_letter_messages import DeadLetterMessage
     from tunehook.operations.deliveries import HeldBack, RequestNow
     from tunehook.operations.results import Link
+    from tunehook.operations.submissions import ProviderSubmission
     from tunehook.operations.subscriptions import SubscriptionView
     from tunehook.operations.task_view import TaskView
     from tunehook.operations.tasks import Submission
@@ -298,8 +299,8 @@ class TaskDocument(Document):
     """A task. A listing does not read `archive`, `clips`, `assets`, `provider_object` and `deliveries`: they are null.
 
     `status` is ``new`` until intake has seen it. `archive` is what webhooks say: ``complete``, ``partial``, ``empty``
-    or ``pending``. `event_pending` is whether the event of its end is still to be emitted. A task that was `taken_in` was
-    put by nobody yet: its provider called back about it.
+    or ``pending``. `event_pending` is whether the event of its end is still to be emitted. A task that was `taken_in`
+    was put by nobody yet: its provider called back about it.
     """
 
     task_id: str | None = None
@@ -449,6 +450,17 @@ def submitted_document(submission: Submission) -> SubmittedTaskDocument:
     """Return the document of a task that was just submitted."""
     told = {"replaced_status": submission.replaced_status, "signing_secret": submission.signing_secret}
     return SubmittedTaskDocument.read({**submission.item, **told})
+
+
+def provider_submission_document(done: ProviderSubmission) -> dict[str, Any]:
+    """Return what is told of a task that was submitted through tunehook: its document, and in it how that was done."""
+    return submitted_document(done.submission).to_json() | {
+        "submission": {
+            "action": done.action,
+            "submitted_at": iso(from_ms(done.submitted_at_ms)),
+            "with_callback": done.with_callback,
+        },
+    }
 
 
 def watched_document(

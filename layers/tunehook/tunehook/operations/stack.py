@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
     from tunehook.aws.api_keys import ApiKeysTable
+    from tunehook.aws.api_requests import ApiRequests
     from tunehook.aws.circuits import CircuitsTable
     from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable, Redeliveries
     from tunehook.aws.provider_states import ProviderStates
@@ -63,6 +64,11 @@ class Stack:
     @property
     def shard_count(self) -> int:
         return int(self.parameters.get("ShardCount", 1))
+
+    @property
+    def has_lists(self) -> bool:
+        """Whether there are the indexes that list tasks and deliveries by pages, as there are beside the HTTP API."""
+        return "ApiId" in self.outputs
 
     @property
     def network_policy(self) -> NetworkPolicy:
@@ -124,6 +130,12 @@ class Stack:
         from tunehook.aws.api_keys import ApiKeysTable
 
         return ApiKeysTable(self.client("dynamodb"), self.output("ApiKeysTable"))
+
+    @cached_property
+    def api_requests(self) -> ApiRequests:
+        from tunehook.aws.api_requests import ApiRequests
+
+        return ApiRequests(self.client("dynamodb"), self.output("ApiRequestsTable"))
 
     @property
     def api_url(self) -> str:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
 from tunehook.adoption import late_hook
+from tunehook.aws.pages import Position, page_of
 from tunehook.errors import Conflict, InvalidInput, NotFound
 from tunehook.http.guard import NetworkPolicy
 from tunehook.operations.stack import Stack
 from tunehook.operations.task_view import TaskView
 from tunehook.operations.text import visible
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
-from tunehook.tasks import Status, TaskKey, check_request
+from tunehook.tasks import Status, TaskKey, check_request, check_storable
 from tunehook.times import now_ms
 
 if TYPE_CHECKING:
@@ -34,7 +36,9 @@ _OTHERS: Final = (
     "taken_in",
     "queue",
 )
+_KIND: Final = "tasks"
 _ID_SHOWN: Final = 40
+_FIRST_PAUSE_S, _PAUSE_GROWS, _LONGEST_PAUSE_S = 0.25, 1.5, 2.0
 _NAMES_SHOWN: Final = 20
 _LISTED: Final = ("task_id", "provider", "status", "phase", *_TIMES, *_TROUBLE, *_OTHERS)
 
@@ -47,11 +51,32 @@ class Submission(BaseModel, frozen=True, defer_build=True):
     signing_secret: str | None
 
 
-class TaskPage(BaseModel, frozen=True, defer_build=True):
+class TaskList(BaseModel, frozen=True, defer_build=True):
     """The latest tasks, and how many there are in `total`."""
 
     tasks: list[TaskView]
     total: int
+
+
+class Addition(BaseModel, frozen=True, defer_build=True):
+    """A task that was to be put: as it is now, whether this has begun a run of it, and the status of the one before."""
+
+    task: TaskView
+    is_new: bool
+    replaced_status: str | None = None
+
+    def submission(self, signing_secret: str | None) -> Submission:
+        """Return what was submitted, with what signs the webhooks to its notify hook."""
+        return Submission(
+            item=self.task.item, replaced_status=self.replaced_status, signing_secret=signing_secret
+        )
+
+
+class TaskPage(BaseModel, frozen=True, defer_build=True):
+    """A page of tasks, and by what the next one is asked for: None after the last."""
+
+    tasks: list[TaskView]
+    next_cursor: str | None
 
 
 class Cancellation(BaseModel, frozen=True, defer_build=True):
@@ -125,6 +150,39 @@ def _put(stack: Stack, item: Mapping[str, Any], secret: str | None) -> Submissio
     return Submission(item=dict(item), replaced_status=status, signing_secret=secret)
 
 
+def check_new(stack: Stack, item: Mapping[str, Any]) -> None:
+    """Check a task that is to be put; raise `InvalidInput` for the first field that is not acceptable.
+
+    What stands in its metadata must be storable as it is.
+
+    >>> check_new(stack, {"task_id": "t-1", "provider": "suno"})
+    """
+    check_request(item, stack.network_policy)
+    check_storable(item.get("metadata"), "metadata")
+
+
+def add(
+    stack: Stack, item: Mapping[str, Any], *, rerun: bool = False, unless_pending: bool = False
+) -> Addition:
+    """Put a task that was checked, unless it is there; of several that put it at once, one has done it.
+
+    With `rerun`, one that is there begins anew; with `unless_pending` too, unless a run of it is under way.
+
+    >>> add(stack, {"task_id": "task-1", "provider": "suno"}).is_new
+    False
+    """
+    key = TaskKey(item["task_id"], item["provider"])
+    if not rerun:
+        write = stack.tasks.create(item, now_ms())
+        return Addition(task=TaskView.of(write.item or item), is_new=write.done)
+    known = stack.tasks.get(key) if unless_pending else None
+    if known is not None and (task := TaskView.of(known)).is_pending:
+        return Addition(task=task, is_new=True)
+    replaced = stack.tasks.put(item)
+    status = None if replaced is None else str(replaced.get("status", "new"))
+    return Addition(task=TaskView.of(item), is_new=True, replaced_status=status)
+
+
 def check_provider(stack: Stack, name: str) -> None:
     """Check that a provider is configured, as nothing polls the tasks of one that is not.
 
@@ -163,7 +221,7 @@ def list_tasks(
     since_ms: int = 0,
     metadata: Mapping[str, str] | None = None,
     limit: int = 50,
-) -> TaskPage:
+) -> TaskList:
     """Return tasks without their results, the latest first. This reads the whole table.
 
     They were submitted at `since_ms` or later, and have all of `metadata`; a value that is no text counts as its JSON.
@@ -180,7 +238,48 @@ def list_tasks(
         and _has(item.get("metadata"), metadata or {})
     ]
     items.sort(key=_submitted, reverse=True)
-    return TaskPage(tasks=[TaskView.of(item) for item in items[:limit]], total=len(items))
+    return TaskList(tasks=[TaskView.of(item) for item in items[:limit]], total=len(items))
+
+
+def page_tasks(
+    stack: Stack,
+    *,
+    status: str | None = None,
+    provider: str | None = None,
+    since_ms: int = 0,
+    metadata: Mapping[str, str] | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> TaskPage:
+    """Return a page of the tasks, without their results, newest first: those that were accepted since `since_ms`.
+
+    The filters are those of `list_tasks`; `cursor` is the `next_cursor` of the page before, with the same filters. This
+    reads an index, and at most about 300 tasks a page: one may be short, or empty, and others follow. A task is in that
+    index from when it was accepted or rejected on, about a second after it was put; those that were accepted before the
+    stack was upgraded to this version are not. Without the HTTP API there is no such index, and each page reads the
+    whole table.
+
+    Raises `InvalidInput` if there is no such status, or for a limit or a cursor that is none.
+
+    >>> page_tasks(stack, status="pending").next_cursor is None
+    True
+    """
+    if status is not None and status not in tuple(Status):
+        raise InvalidInput("status", f"must be one of {', '.join(Status)}")
+    after = None if cursor is None else Position.of_cursor(_KIND, cursor)
+
+    def read(keys: list[TaskKey]) -> dict[TaskKey, TaskView]:
+        wanted = [key for key in keys if provider in (None, key.provider)]
+        return {
+            key: TaskView.of(item)
+            for key, item in stack.tasks.get_many(wanted, _LISTED).items()
+            if status in (None, item.get("status")) and _has(item.get("metadata"), metadata or {})
+        }
+
+    list_from = stack.tasks.listed if stack.has_lists else stack.tasks.listed_by_scan
+    is_filtered = not (status is provider is None) or bool(metadata)
+    found, last = page_of(list_from(since_ms, after), read, limit, filtered=is_filtered)
+    return TaskPage(tasks=found, next_cursor=None if last is None else last.cursor(_KIND))
 
 
 def _submitted(item: Mapping[str, Any]) -> float:
@@ -215,6 +314,42 @@ def get_task(stack: Stack, task_id: str, provider: str | None = None) -> TaskVie
             "provider", f"name the provider, because several have a task with this id: {names}"
         )
     return TaskView.of(items[0])
+
+
+def await_end(
+    stack: Stack,
+    provider: str,
+    task_id: str,
+    wait_s: float,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> TaskView:
+    """Return a task as soon as it has ended and its files are settled, or as it is after `wait_s` seconds.
+
+    Its item is read again and again, after pauses that grow from a quarter of a second to two.
+
+    Raises `NotFound` if there is no such task, or no more.
+
+    >>> await_end(stack, "suno", "task-1", 25).is_archived
+    True
+    """
+    until, pause_s = clock() + wait_s, _FIRST_PAUSE_S
+    while True:
+        item = stack.tasks.get(TaskKey(task_id, provider))
+        if item is None:
+            raise NotFound("task_id", no_such_task(task_id, provider))
+        task = TaskView.of(item)
+        left_s = until - clock()
+        if has_settled(task) or left_s <= 0:
+            return task
+        sleep(min(pause_s, left_s))
+        pause_s = min(pause_s * _PAUSE_GROWS, _LONGEST_PAUSE_S)
+
+
+def has_settled(task: TaskView) -> bool:
+    """Return whether a task has ended and it is known of each of its files whether it is kept."""
+    return not task.is_pending and (task.is_cancelled or task.is_archived)
 
 
 def no_such_task(task_id: str, provider: str | None = None) -> str:

@@ -11,12 +11,14 @@ from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
 from tunehook.cadence import DIRECT, Pace
+from tunehook.errors import InvalidInput
 from tunehook.http.retry_after import retry_after_s
-from tunehook.providers import refusals
+from tunehook.providers import refusals, submission_answers
 from tunehook.providers.outcomes import NotFound, Outcome, Throttled, Transient, Trouble, Unauthorised
 from tunehook.providers.pages import CHALLENGE_HEADERS, bars, object_in_front, page
 from tunehook.providers.payload import Secret, UnreadablePayloadError, parse
 from tunehook.providers.results import Origin, unwrapped
+from tunehook.providers.submission_answers import SubmissionAnswer
 
 MAX_RETRY_AFTER_S = 300.0
 
@@ -91,13 +93,16 @@ class Adapter(ABC):
     """A kind of provider. One instance a kind; it holds no state.
 
     One query-many reads `ids_per_call` tasks, None where the kind has none. Tasks are polled at `pace` with query-many,
-    and at `pace_one_by_one` without.
+    and at `pace_one_by_one` without. `actions` are the paths of its submissions by what they ask for, empty where none
+    is known; `callback_field` is where their bodies have the URL of a callback, None where the kind documents none.
     """
 
     kind: ClassVar[str]
     ids_per_call: ClassVar[int | None] = None
     pace: ClassVar[Pace] = DIRECT
     pace_one_by_one: ClassVar[Pace] = DIRECT
+    actions: ClassVar[Mapping[str, str]] = {}
+    callback_field: ClassVar[str | None] = None
 
     @abstractmethod
     def request(self, task_id: str) -> Request:
@@ -118,6 +123,39 @@ class Adapter(ABC):
     def read_many_payload(self, answer: Answer, payload: Mapping[str, Any]) -> Screening | Outcome | None:
         """Return what the JSON object of a query-many answer means; None when it lacks the envelope."""
         raise NotImplementedError(f"{self.kind} has no query-many")
+
+    def submission(self, action: str, body: Mapping[str, Any], callback_url: str | None = None) -> Request:
+        """Return the request that submits a task with the provider's own `body`.
+
+        The callback URL is put in where the kind has a field for it and the body does not give another one. Raise
+        `InvalidInput` for an `action` that the kind does not know.
+        """
+        if not self.actions:
+            raise InvalidInput(
+                "provider", f"is of the kind {self.kind}, through which nothing can be submitted"
+            )
+        if action not in self.actions:
+            raise InvalidInput("action", f"must be one of {', '.join(sorted(self.actions))}")
+        name = self.callback_field
+        if callback_url is not None and name is not None and body.get(name) in (None, ""):
+            body = {**body, name: callback_url}
+        return Request("POST", self.actions[action], body)
+
+    def accepts(self, answer: Answer, payload: Mapping[str, Any], /) -> bool | None:
+        """Return whether the envelope of an answer to a submission says yes or no; None when there is none."""
+        raise NotImplementedError(f"{self.kind} has no submissions")
+
+    def read_submission(self, answer: Answer) -> SubmissionAnswer:
+        """Turn any answer to a submission into what it says of the new task. Raises nothing."""
+        payload = _parsed(answer)
+        return submission_answers.read(
+            answer.status,
+            answer.body,
+            payload,
+            accepted=self.accepts(answer, payload) if isinstance(payload, dict) else None,
+            content_type=answer.headers.get("content-type", ""),
+            secret=answer.secret,
+        )
 
     def read(self, answer: Answer) -> Outcome:
         """Turn any answer at all into exactly one outcome. Raises nothing."""

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from tunehook.callbacks import FIRST_VERSION, CallbackScheme, check_callback_secret
+from tunehook.callback_schemes import FIRST_VERSION, CallbackScheme, check_callback_secret
 from tunehook.errors import InvalidInput
 from tunehook.providers import coerce
 from tunehook.providers.kinds import ADAPTERS

@@ -88,6 +88,12 @@ class NewApiAdapter(Adapter):
             return NotFound(described(400, payload))  # Suno-API's word for an unknown id (row 2)
         return None
 
+    def accepts(self, answer: Answer, payload: Mapping[str, Any], /) -> bool | None:
+        if self.worked(answer.status, payload):
+            return True
+        has_code = coerce.first(payload, *_CODES) is not None or payload.get("success") is not None
+        return False if has_code else None
+
     @staticmethod
     def worked(status: int, payload: Mapping[str, Any]) -> bool:
         """Return whether the query itself worked, which says nothing about the task."""

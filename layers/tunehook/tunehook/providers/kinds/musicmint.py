@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from tunehook.providers import coerce
@@ -20,6 +21,7 @@ _PAGE_SIZE = 100
 _ALL = -1
 _KEY_REFUSED = frozenset({1003, 1004})
 _GONE = frozenset({4004, 4005})  # no such task; its result has expired
+_OF_A_SOUND = coerce.names("audio_url audioUrl image_url imageUrl video_url duration")
 _MAX_ID = 512
 _MAX_REASON = 1000
 
@@ -29,6 +31,18 @@ class Musicmint(Adapter):
 
     kind = "musicmint"
     ids_per_call = 5000
+    actions = MappingProxyType(
+        {
+            "music": "/api/v1/music/generate",
+            "lyrics": "/api/v1/lyrics/generate",
+            "cover": "/api/v1/music/cover",
+            "remaster": "/api/v1/music/remaster",
+            "soundfx": "/api/v1/music/soundfx",
+            "add-vocals": "/api/v1/music/add-vocals",
+            "infill": "/api/v1/music/infill",
+        }
+    )
+    callback_field = "callback_url"
 
     def request(self, task_id: str) -> Request:
         return Request("POST", f"/api/v1/task/{encoded_id(task_id)}", {})
@@ -36,6 +50,10 @@ class Musicmint(Adapter):
     def many_request(self, _task_ids: Sequence[str], page: int, /) -> Request:
         """Return the request for one page of the key's tasks, whichever ids are wanted."""
         return Request("POST", "/api/v1/tasks", {"page": page, "page_size": _PAGE_SIZE, "status": _ALL})
+
+    def accepts(self, _answer: Answer, payload: Mapping[str, Any], /) -> bool | None:
+        code = _code(payload)
+        return None if code is None else code == 0
 
     def has_envelope(self, payload: Mapping[str, Any]) -> bool:
         return _code(payload) is not None
@@ -84,7 +102,7 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     if isinstance(results, dict):
         results = [{"id": clip_id, **clip} for clip_id, clip in results.items() if isinstance(clip, dict)]
     clips = [
-        read_text(source, coerce.text(task.get("id"), _MAX_ID) or "")
+        read_text(source, coerce.text(task.get("id"), _MAX_ID) or "", is_wanted=_is_lyrics(source))
         or read_clip(source, origin, tags_split_at_spaces=True)
         for source in coerce.objects(results)
     ]
@@ -98,6 +116,11 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     if status == "seems_failed":
         return SeemsFailed(said or coerce.text(word, _MAX_REASON) or "", result, "word")
     return Failed(said or "the provider gave no reason", result)
+
+
+def _is_lyrics(result: Mapping[str, Any]) -> bool | None:
+    """Return whether a result is a text: lyrics stand in `prompt`, beside none of what describes a sound (row 26)."""
+    return None if any(name in result for name in _OF_A_SOUND) else True
 
 
 def _is_gone(status: int, payload: Mapping[str, Any]) -> bool:

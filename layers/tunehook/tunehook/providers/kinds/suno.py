@@ -1,8 +1,12 @@
-"""suno: any gateway of the new-api / Suno-API family, `GET /suno/fetch/{id}` and `POST /suno/fetch`."""
+"""suno: any gateway of the new-api / Suno-API family.
+
+`GET /suno/fetch/{id}`, `POST /suno/fetch`; submitted by `POST /suno/submit/{action}`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from tunehook.cadence import GATEWAY, GATEWAY_ONE_BY_ONE
@@ -22,6 +26,8 @@ class Suno(NewApiAdapter):
     ids_per_call = 100
     pace = GATEWAY
     pace_one_by_one = GATEWAY_ONE_BY_ONE
+    actions = MappingProxyType({"music": "/suno/submit/music", "lyrics": "/suno/submit/lyrics"})
+    callback_field = "notify_hook"
 
     def request(self, task_id: str) -> Request:
         return Request("GET", f"/suno/fetch/{encoded_id(task_id)}")

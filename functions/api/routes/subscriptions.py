@@ -1,0 +1,244 @@
+"""The routes of subscriptions: the receivers of webhooks, and their secrets."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Annotated, Any, Final, Literal
+
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from api.models import (
+    GRACE_DEFAULT_S,
+    PAGE_DEFAULT,
+    RECOVERED_DAYS_MAX,
+    Cursor,
+    Limit,
+    NewSubscription,
+    RecoveryRequest,
+    SecretRotation,
+    SubscriptionChange,
+    SubscriptionId,
+    moment_ms,
+)
+from api.request import Call, call_of, new_router, reply
+from tunehook.aws.table import HASH_KEY_MAX_BYTES
+from tunehook.errors import Conflict, InvalidInput, NotFound
+from tunehook.operations import deliveries, subscriptions
+from tunehook.operations.documents import (
+    created_subscription_document,
+    delivery_document,
+    subscription_document,
+    with_moments,
+)
+from tunehook.operations.subscriptions import SubscriptionView
+from tunehook.times import now_ms
+
+router = new_router()
+
+Again = Annotated[
+    Literal["true", "false"],
+    Query(description="Even if a subscription of this URL wants some of the same events already."),
+]
+
+_DAY_MS: Final = 24 * 3600 * 1000
+
+
+@router.get(
+    "/v1/subscriptions",
+    operation_id="listSubscriptions",
+    summary="List subscriptions",
+    description="By their ids.",
+    tags=["subscriptions"],
+)
+def list_subscriptions(limit: Limit = PAGE_DEFAULT, cursor: Cursor = None) -> Any:
+    """List subscriptions."""
+    after = "" if cursor is None else _after(cursor)
+    later = [
+        each
+        for each in subscriptions.list_subscriptions(call_of(router).stack)
+        if str(each.item["subscription_id"]) > after
+    ]
+    page = later[:limit]
+    last = str(page[-1].item["subscription_id"]) if len(later) > limit else None
+    told = [subscription_document(each).to_json() for each in page]
+    next_cursor = None if last is None else base64.urlsafe_b64encode(last.encode()).decode()
+    return reply(HTTPStatus.OK, {"subscriptions": told, "next_cursor": next_cursor})
+
+
+def _after(cursor: str) -> str:
+    try:
+        return base64.b64decode(cursor.encode("ascii"), b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise InvalidInput("cursor", "is none of this list: give `next_cursor` of the page before") from None
+
+
+@router.post(
+    "/v1/subscriptions",
+    operation_id="createSubscription",
+    summary="Create a subscription",
+    description="The answer has the secret that signs its webhooks: here and after a rotation only.",
+    tags=["subscriptions"],
+)
+def create_subscription(body: NewSubscription, again: Again = "false") -> Any:
+    """Create a subscription."""
+    item = {name: value for name, value in body.given().items() if value is not None}
+    try:
+        view, secret = subscriptions.subscribe(call_of(router).stack, item, again=again == "true")
+    except Conflict as error:
+        raise _doubled(error) from None
+    document = created_subscription_document(view, secret.signing_secret).to_json()
+    return reply(HTTPStatus.CREATED, document)
+
+
+def _doubled(error: Conflict) -> Conflict:
+    hint = "each event would be sent twice, with different ids; again=true does it nevertheless"
+    return Conflict(error.field, f"{error.reason.partition(':')[0]}: {hint}")
+
+
+@router.get(
+    "/v1/subscriptions/<subscription_id>",
+    operation_id="getSubscription",
+    summary="Get a subscription and its latest deliveries",
+    tags=["subscriptions"],
+)
+def get_subscription(subscription_id: SubscriptionId) -> Any:
+    """Read a subscription."""
+    call = _call(subscription_id)
+    view = subscriptions.get_subscription(call.stack, subscription_id)
+    return reply(HTTPStatus.OK, _whole(call, view))
+
+
+@router.patch(
+    "/v1/subscriptions/<subscription_id>",
+    operation_id="changeSubscription",
+    summary="Change a subscription",
+    description="What the body does not name stays as it is, the secret too. It takes effect within 15 s.",
+    tags=["subscriptions"],
+)
+def change_subscription(
+    subscription_id: SubscriptionId, body: SubscriptionChange, again: Again = "false"
+) -> Any:
+    """Change a subscription."""
+    call, changes = _call(subscription_id), body.given()
+    if not changes:
+        raise InvalidInput("body", "names nothing to change")
+    try:
+        view = subscriptions.change_subscription(call.stack, subscription_id, changes, again=again == "true")
+    except Conflict as error:
+        raise _doubled(error) from None
+    return reply(HTTPStatus.OK, _whole(call, view))
+
+
+@router.delete(
+    "/v1/subscriptions/<subscription_id>",
+    operation_id="deleteSubscription",
+    summary="Delete a subscription",
+    description="Its pending deliveries are given up.",
+    tags=["subscriptions"],
+)
+def delete_subscription(subscription_id: SubscriptionId) -> Any:
+    """Delete a subscription."""
+    subscriptions.delete_subscription(_call(subscription_id).stack, subscription_id)
+    return reply(HTTPStatus.NO_CONTENT, None)
+
+
+@router.post(
+    "/v1/subscriptions/<subscription_id>/rotate-secret",
+    operation_id="rotateSecret",
+    summary="Rotate the secret of a subscription",
+    description="The answer has the new secret. The one before signs too for `grace_s`.",
+    tags=["subscriptions"],
+)
+def rotate_secret(subscription_id: SubscriptionId, body: SecretRotation | None = None) -> Any:
+    """Rotate a secret."""
+    grace_s = GRACE_DEFAULT_S if body is None else body.grace_s
+    rotated = subscriptions.rotate_secret(_call(subscription_id).stack, subscription_id, grace_s * 1000)
+    document = with_moments(
+        {
+            "subscription_id": subscription_id,
+            "secret_version": rotated.secret_version,
+            "signing_secret": rotated.signing_secret,
+            "previous_secret_until_ms": rotated.previous_until_ms,
+            "stopped_version": rotated.stopped_version,
+        }
+    )
+    return reply(HTTPStatus.OK, document)
+
+
+@router.post(
+    "/v1/subscriptions/<subscription_id>/test",
+    operation_id="testSubscription",
+    summary="Send a test to a subscription",
+    description="A `webhook.test`, signed and attempted as any delivery, which the answer names.",
+    tags=["subscriptions"],
+)
+def test_subscription(subscription_id: SubscriptionId) -> Any:
+    """Send a test."""
+    _, delivery = subscriptions.send_test(_call(subscription_id).stack, subscription_id)
+    return reply(HTTPStatus.ACCEPTED, delivery_document(delivery).to_json())
+
+
+@router.post(
+    "/v1/subscriptions/<subscription_id>/enable",
+    operation_id="enableSubscription",
+    summary="Enable a subscription",
+    description="How it has failed is forgotten. What it missed is sent by `recover`.",
+    tags=["subscriptions"],
+)
+def enable_subscription(subscription_id: SubscriptionId) -> Any:
+    """Enable a subscription."""
+    call = _call(subscription_id)
+    subscriptions.enable_subscription(call.stack, subscription_id)
+    return reply(HTTPStatus.OK, _whole(call, subscriptions.get_subscription(call.stack, subscription_id)))
+
+
+@router.post(
+    "/v1/subscriptions/<subscription_id>/disable",
+    operation_id="disableSubscription",
+    summary="Disable a subscription",
+    description="Its pending deliveries are given up. It takes effect within 15 s.",
+    tags=["subscriptions"],
+)
+def disable_subscription(subscription_id: SubscriptionId) -> Any:
+    """Disable a subscription."""
+    call = _call(subscription_id)
+    subscriptions.disable_subscription(call.stack, subscription_id)
+    return reply(HTTPStatus.OK, _whole(call, subscriptions.get_subscription(call.stack, subscription_id)))
+
+
+@router.post(
+    "/v1/subscriptions/<subscription_id>/recover",
+    operation_id="recoverSubscription",
+    summary="Send what a subscription has missed",
+    description="What failed or was given up is sent once more, and what was never made is made, each once.",
+    tags=["subscriptions"],
+)
+def recover_subscription(subscription_id: SubscriptionId, body: RecoveryRequest) -> Any:
+    """Recover a subscription."""
+    since_ms = moment_ms(body.since, "since")
+    if since_ms < now_ms() - RECOVERED_DAYS_MAX * _DAY_MS:
+        raise InvalidInput("since", f"must be at most {RECOVERED_DAYS_MAX} days ago")
+    recovery = deliveries.recover(_call(subscription_id).stack, subscription_id, since_ms)
+    told: Mapping[str, Any] = {
+        "subscription_id": subscription_id,
+        "recovered": recovery.recovered,
+        "made": recovery.made,
+    }
+    return reply(HTTPStatus.OK, told)
+
+
+def _call(subscription_id: str) -> Call:
+    """Return the request; raise `NotFound` for an id that DynamoDB would not take."""
+    if len(subscription_id.encode()) > HASH_KEY_MAX_BYTES:
+        raise NotFound("subscription_id", "there is no subscription of so long a name")
+    return call_of(router)
+
+
+def _whole(call: Call, view: SubscriptionView) -> dict[str, Any]:
+    latest = subscriptions.latest_deliveries(call.stack, str(view.item["subscription_id"]))
+    held = deliveries.held_back(call.stack, latest)
+    secret = subscriptions.secret_versions(call.stack, view)
+    return subscription_document(view, secret, latest, held).to_json()

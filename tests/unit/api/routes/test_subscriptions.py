@@ -1,0 +1,204 @@
+"""The routes of subscriptions, called by events over moto's AWS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.support.aws import client, items, put
+from tests.unit.api.calling import Api, put_task
+
+from tunehook.aws.deliveries import DeliveriesTable
+from tunehook.deliveries import DeliveryStatus, new_delivery
+from tunehook.tasks import Format
+from tunehook.times import from_ms, iso, now_ms
+
+PATH = "/v1/subscriptions"
+URL = "https://receiver.example/hook"
+REFUSED: list[tuple[Any, str]] = [
+    ({}, "url"),
+    ({"url": 7}, "url"),
+    ({"url": None}, "url"),
+    ({"url": "http://receiver.example/"}, "url"),
+    ({"url": "https://10.0.0.1/"}, "url"),
+    ({"url": "https://" + "x" * 3000}, "url"),
+    ({"url": URL, "events": ["task.done"]}, "events"),
+    ({"url": URL, "events": "task.failed"}, "events"),
+    ({"url": URL, "events": [7]}, "events.0"),
+    ({"url": URL, "format": "provider", "events": ["task.archived"]}, "events"),
+    ({"url": URL, "format": "xml"}, "format"),
+    ({"url": URL, "headers": {"host": "x"}}, "headers.host"),
+    ({"url": URL, "headers": {"x-a": "é"}}, "headers.x-a"),
+    ({"url": URL, "headers": {"x-a": 1}}, "headers.x-a"),
+    ({"url": URL, "headers": {"": "x"}}, "headers"),
+    ({"url": URL, "headers": []}, "headers"),
+    ({"url": URL, "description": "x" * 1001}, "description"),
+    ({"url": URL, "enabled": False}, "enabled"),
+    ({"url": URL, "subscription_id": "mine"}, "subscription_id"),
+    ({"url": URL, "secret_version": 2}, "secret_version"),
+]
+
+
+@pytest.fixture
+def made(api: Api) -> str:
+    put("SubscriptionsTable", {"subscription_id": "sub-1", "url": URL, "headers": {"x-key": "hush"}})
+    return f"{PATH}/sub-1"
+
+
+def deliver(event_id: str, status: DeliveryStatus) -> str:
+    delivery = new_delivery(
+        event_id=event_id,
+        subscription_id="sub-1",
+        task_id="task-1",
+        provider="suno",
+        type="task.completed",
+        event_at_ms=1,
+        format=Format.STANDARD,
+        payload="{}",
+        now_ms=now_ms(),
+    ).model_copy(update={"status": status, "next_attempt_at_ms": None})
+    DeliveriesTable(client("dynamodb"), "DeliveriesTable").create(delivery)
+    return delivery.delivery_id
+
+
+class TestCreating:
+    def test_the_answer_has_the_secret_and_no_other_answer_has(self, api: Api) -> None:
+        created = api("POST", PATH, {"url": URL, "events": ["task.failed"], "description": "mine"})
+        assert (created.status, created.json["events"]) == (201, ["task.failed"])
+        assert created.json["signing_secret"].startswith("whsec_")
+        name = created.json["subscription_id"]
+        told = [api("GET", f"{PATH}/{name}"), api("GET", PATH), api("PATCH", f"{PATH}/{name}", {"url": URL})]
+        assert not any("whsec_" in each.text for each in told)
+
+    def test_the_same_url_twice_is_made_only_if_it_is_asked_for(self, api: Api, made: str) -> None:
+        refused = api("POST", PATH, {"url": URL})
+        assert (refused.status, refused.json["field"]) == (409, "url")
+        assert "again=true" in refused.json["detail"]
+        assert "tunehook subscriptions" not in refused.json["detail"]
+        assert api("POST", PATH, {"url": URL}, query="again=true").status == 201
+
+    def test_what_is_not_acceptable_is_refused_by_its_field(self, api: Api) -> None:
+        for body, field in REFUSED:
+            answer = api("POST", PATH, body)
+            assert (answer.status, answer.json["field"]) == (422, field), body
+        assert items("SubscriptionsTable") == []
+
+
+class TestReading:
+    def test_headers_are_masked(self, api: Api, made: str) -> None:
+        answer = api("GET", made)
+        assert answer.json["headers"] == {"x-key": "****"}
+        assert answer.json["secret_version"] == 1
+
+    def test_pages_go_on_by_their_cursor(self, api: Api) -> None:
+        for number in range(5):
+            put("SubscriptionsTable", {"subscription_id": f"sub-{number}é", "url": f"{URL}{number}"})
+        found, cursor = [], None
+        while True:
+            query = {"limit": "2"} | ({} if cursor is None else {"cursor": cursor})
+            page = api("GET", PATH, query=query).json
+            found += [each["subscription_id"] for each in page["subscriptions"]]
+            if (cursor := page["next_cursor"]) is None:
+                break
+        assert found == [f"sub-{number}é" for number in range(5)]
+
+    def test_a_cursor_that_is_none_is_refused(self, api: Api) -> None:
+        for cursor in ("x", "é", "_w==", "%00"):
+            answer = api("GET", PATH, query={"cursor": cursor})
+            assert (answer.status, answer.json["field"]) == (422, "cursor"), cursor
+
+    def test_one_that_cannot_be_used_is_told_with_its_error(self, api: Api) -> None:
+        put("SubscriptionsTable", {"subscription_id": "bad", "url": 7, "events": {"x"}})
+        assert api("GET", f"{PATH}/bad").json["state"] == "unusable"
+
+    def test_one_that_is_not_there_is_not_found_on_any_route(self, api: Api) -> None:
+        since = {"since": iso(from_ms(now_ms()))}
+        for name in ("no", "é😀", "x" * 3000, "a b+%"):
+            path = f"{PATH}/{name}"
+            answers = [
+                api("GET", path),
+                api("DELETE", path),
+                api("PATCH", path, {"description": "x"}),
+                *(api("POST", f"{path}/{each}") for each in ("rotate-secret", "test", "enable", "disable")),
+                api("POST", f"{path}/recover", since),
+            ]
+            assert [each.status for each in answers] == [404] * len(answers), name
+
+
+class TestChanging:
+    def test_what_is_named_is_set_and_null_is_the_default(self, api: Api, made: str) -> None:
+        body = {"events": ["task.archived"], "providers": ["suno"], "format": "cloudevents"}
+        assert api("PATCH", made, body).json["format"] == "cloudevents"
+        changed = api("PATCH", made, dict.fromkeys(body)).json
+        assert (changed["events"], changed["providers"], changed["format"]) == (
+            ["task.completed", "task.failed"],
+            [],
+            "standard",
+        )
+        assert (changed["url"], changed["headers"]) == (URL, {"x-key": "****"})
+
+    def test_nothing_is_no_change(self, api: Api, made: str) -> None:
+        assert api("PATCH", made, {}).status == 422
+        assert api("PATCH", made).status == 400
+
+    def test_what_is_not_acceptable_changes_nothing(self, api: Api, made: str) -> None:
+        before = items("SubscriptionsTable")
+        for body, field in REFUSED[1:]:
+            answer = api("PATCH", made, body)
+            assert (answer.status, answer.json["field"]) == (422, field), body
+        assert items("SubscriptionsTable") == before
+
+    def test_a_url_that_another_has_is_a_conflict(self, api: Api, made: str) -> None:
+        put("SubscriptionsTable", {"subscription_id": "other", "url": f"{URL}/other"})
+        assert api("PATCH", made, {"url": f"{URL}/other"}).status == 409
+        assert api("PATCH", made, {"url": f"{URL}/other"}, query="again=true").status == 200
+
+    def test_it_is_disabled_enabled_and_deleted(self, api: Api, made: str) -> None:
+        assert api("POST", f"{made}/disable").json["state"] == "disabled"
+        assert api("POST", f"{made}/test").status == 409
+        assert api("POST", f"{made}/enable", {}).json["state"] == "enabled"
+        gone = api("DELETE", made)
+        assert (gone.status, gone.text) == (204, "")
+        assert items("SubscriptionsTable") == []
+
+
+class TestSecrets:
+    def test_a_rotation_answers_the_new_one(self, api: Api, made: str) -> None:
+        first = api("POST", f"{made}/rotate-secret").json
+        second = api("POST", f"{made}/rotate-secret", {"grace_s": 0}).json
+        assert (first["secret_version"], second["secret_version"]) == (2, 3)
+        assert first["signing_secret"] != second["signing_secret"]
+        assert second["stopped_version"] == 1
+
+    def test_the_grace_is_from_none_to_a_week(self, api: Api, made: str) -> None:
+        for grace in (-1, 604_801, 1.5, "60", None, True, 10**40):
+            answer = api("POST", f"{made}/rotate-secret", {"grace_s": grace})
+            assert (answer.status, answer.json["field"]) == (422, "grace_s"), grace
+
+
+class TestSending:
+    def test_a_test_is_a_delivery_on_its_way(self, api: Api, made: str) -> None:
+        sent = api("POST", f"{made}/test")
+        assert (sent.status, sent.json["type"], sent.json["status"]) == (202, "webhook.test", "pending")
+        queue = api.stack.output("DeliveriesQueue")
+        assert len(client("sqs").receive_message(QueueUrl=queue)["Messages"]) == 1
+
+    def test_what_was_missed_is_sent_and_a_key_that_may_write_is_enough(self, api: Api, made: str) -> None:
+        since_ms = now_ms() - 3_600_000
+        failed = deliver("evt_1", DeliveryStatus.FAILED)
+        put_task("t2", status="completed", event_id="evt_2", detected_at_ms=now_ms())
+        api.scope = "write"
+        answer = api("POST", f"{made}/recover", {"since": iso(from_ms(since_ms))})
+        assert answer.json["recovered"] == [failed]
+        assert len(answer.json["made"]) == 1
+
+    def test_it_goes_back_14_days_at_most(self, api: Api, made: str) -> None:
+        for since in (
+            iso(from_ms(now_ms() - 15 * 24 * 3_600_000)),
+            "1969-12-31T00:00:00Z",
+            "",
+            "now",
+            "2026-11-29",
+        ):
+            answer = api("POST", f"{made}/recover", {"since": since})
+            assert (answer.status, answer.json["field"]) == (422, "since"), since
