@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunehook.fulfillment_requests import DeliveryRequest
-from tunehook.signatures import notify_hook_subscription_id
 from tunehook.tasks import Status
 
 ENDS = (Status.COMPLETED, Status.FAILED)
@@ -26,6 +25,9 @@ def late_hook(item: Mapping[str, Any]) -> DeliveryRequest | None:
         or not isinstance(event_id, str)
     ):
         return None
+    # Few tasks are adopted, and intake starts often.
+    from tunehook.signatures import notify_hook_subscription_id
+
     return DeliveryRequest(
         task_id=item["task_id"],
         provider=item["provider"],
