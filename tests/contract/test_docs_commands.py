@@ -122,7 +122,9 @@ def test_a_target_of_make_is_there_with_its_variables(command: Shown) -> None:
 def test_a_module_that_is_to_be_run_is_there(command: Shown) -> None:
     path = command.words[2].replace(".", "/")
     assert any(
-        (ROOT / root / f"{path}{end}").is_file() for root in ("", "cli") for end in (".py", "/__main__.py")
+        (ROOT / root / f"{path}{end}").is_file()
+        for root in ("", "cli", "functions")
+        for end in (".py", "/__main__.py")
     )
 
 
