@@ -26,7 +26,7 @@ CHECKS: Final = (
     "response_headers_conformance",
     "response_schema_conformance",
 )
-DRAWN_OF_EACH: Final = 8
+DRAWN_OF_EACH: Final = 3
 """How many calls of each operation are drawn, beside the examples and the edges of each schema."""
 HANG_S: Final = 600
 """What only a hang takes."""
