@@ -70,6 +70,7 @@ bench: ## run the benchmarks (45 minutes on an idle machine; some need nginx)
 	$(BIN)/python -m benchmarks.cadence
 	$(BIN)/python -m benchmarks.poll_throughput
 	$(BIN)/python -m benchmarks.aws_calls
+	$(BIN)/python -m benchmarks.api_calls
 	$(BIN)/python -m benchmarks.imports
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.wide
@@ -127,8 +128,10 @@ smoke: ## test it in your AWS account, for less than a cent (prompts first; remo
 	@$(BIN)/python -m tests.account $(if $(PYTHON_VERSION),--parameter PythonVersion=$(PYTHON_VERSION))
 
 .PHONY: schemas
-schemas: setup ## regenerate the event schemas
+schemas: setup ## regenerate the event schemas and the document of the HTTP API
+	@$(SETUP) tests
 	$(BIN)/python -m tunehook_cli.schemas
+	PYTHONPATH=functions $(BIN)/python -m api.openapi
 
 .PHONY: lock
 lock: setup ## update the pinned requirements

@@ -2,8 +2,8 @@
 
 usage: python -m benchmarks.api_calls            (a few seconds)
 
-The api function's own handler answers events as the gateway sends them, on moto's AWS, where a hundred tasks have lived
-and ended through the real code of the other functions (`benchmarks.aws_life`). What the requests cost is in docs/cost.md:
+The api function's own handler answers events as the gateway sends them, on moto's AWS, where a hundred tasks have
+lived through the real code of the other functions (`benchmarks.aws_life`). What the requests cost is in docs/cost.md:
 `benchmarks.aws_cost`.
 """
 
@@ -22,19 +22,21 @@ from tests.support.template import resolved, resources
 
 import api.app
 from benchmarks.aws_calls import Pace, tasks_at
-from benchmarks.aws_cost import write_document
+from benchmarks.aws_cost import KEY_CHECK, write_document
 from benchmarks.aws_life import KIND, Stack, opened
 from benchmarks.report import Row, report
 from tunehook.api_keys import Scope
 from tunehook.operations.callbacks import callback_url
 from tunehook.operations.keys import create_key
 from tunehook.operations.stack import Stack as Deployed
+from tunehook_local.sandbox import Sandbox, run_sandbox
+from tunehook_local.sandbox.guide import api_key
 
 LIVED = Pace("lived", 100, 0.0)
 PAGE = 50
 PENDING = "api-pending"
+SUBMITTED_TO = "sandbox"
 
-KEY_CHECK = "key check"
 PUT = "POST /v1/tasks"
 PUT_ONCE = "POST /v1/tasks, Idempotency-Key"
 SUBMIT = "POST /v1/submissions"
@@ -72,9 +74,9 @@ def main() -> None:
 
 def measure() -> list[Row]:
     """Return what was counted, a request of each kind, in an environment of the function that is warm."""
-    with opened() as stack, _deployed() as deployed:
+    with opened() as stack, run_sandbox() as sandbox, _deployed() as deployed:
         stack.live(tasks_at(LIVED))
-        requests = Requests(stack, deployed)
+        requests = Requests(stack, sandbox, deployed)
         requests.warm_up()
         return [*requests.rows(), *_rows_of_template()]
 
@@ -87,15 +89,23 @@ class Requests:
     ----------
     stack : Stack
         What has lived.
+    sandbox : Sandbox
+        The provider that takes what is submitted.
     deployed : Deployed
         The same stack, as operations see it.
     """
 
     stack: Stack
+    sandbox: Sandbox
     deployed: Deployed
 
     def __post_init__(self) -> None:
-        self._key, _ = create_key(self.deployed, "benchmark", Scope.ADMIN)
+        configured = {"kind": KIND.value, "base_url": self.sandbox.base_url(KIND), "api_key": api_key(KIND)}
+        both = json.loads(self.deployed.providers_json()) | {SUBMITTED_TO: configured}
+        aws.client("secretsmanager").put_secret_value(
+            SecretId=self.deployed.output("ProvidersSecret"), SecretString=json.dumps(both)
+        )
+        self._key = create_key(self.deployed, "benchmark", Scope.ADMIN).text
         self._ended = f"{LIVED.name}-0"
         self._callback_path = urlsplit(callback_url(self.deployed, KIND)).path
 
@@ -122,14 +132,16 @@ class Requests:
                 "AWS calls": (sum(ledger.calls.values()), "calls"),
             }
             yield from (
-                Row(f"{name}: {what}", count, f"{unit}/request") for what, (count, unit) in counts.items() if count
+                Row(f"{name}: {what}", count, f"{unit}/request")
+                for what, (count, unit) in counts.items()
+                if count
             )
 
     def _requests(self, run: str) -> Mapping[str, Callable[[], Any]]:
         task, ended = f"/v1/tasks/{KIND}/{PENDING}-{run}", f"/v1/tasks/{KIND}/{self._ended}"
         new = {"provider": KIND.value, "task_id": f"{PENDING}-{run}"}
         once = {"provider": KIND.value, "task_id": f"{PENDING}-once-{run}"}
-        song = {"provider": KIND.value, "action": "music", "body": {"prompt": "rain"}}
+        song = {"provider": SUBMITTED_TO, "action": "music", "body": {"prompt": "rain"}}
         return {
             KEY_CHECK: lambda: self._invoke(self._question()),
             PUT: lambda: self._ask("POST", "/v1/tasks", new),
@@ -154,7 +166,18 @@ class Requests:
         }
 
     def _call_back(self, task_id: str) -> Any:
-        return self._ask("POST", self._callback_path, {"task_id": task_id, "status": "SUCCESS"})
+        provider, token = self._callback_path.split("/")[-2:]
+        event = {
+            "version": "2.0",
+            "routeKey": "POST /v1/callbacks/{provider}/{token}",
+            "rawPath": self._callback_path,
+            "pathParameters": {"provider": provider, "token": token},
+            "headers": {"content-type": "application/json"},
+            "requestContext": {"stage": "$default", "http": {"method": "POST", "path": self._callback_path}},
+            "isBase64Encoded": False,
+            "body": json.dumps({"task_id": task_id, "status": "SUCCESS"}),
+        }
+        return self._invoke(event)
 
     def _ask(
         self, method: str, path: str, body: object = None, *, query: str = "", key: str | None = None

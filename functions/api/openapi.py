@@ -1,4 +1,4 @@
-"""The OpenAPI document of the HTTP API: ``python -m api.openapi`` writes it.
+"""The OpenAPI document of the HTTP API: ``make schemas`` writes it.
 
 Powertools generates the parameters and the bodies of requests from the routes. The answers, the problems and the
 webhooks that go out are added here. The document is made when it changes, not at each request.

@@ -153,7 +153,7 @@ class PollScheduler:
     def take_hint(self, hint: Hint) -> int | None:
         """Make a known task due that its provider called back about; return when.
 
-        None says that there is nothing to do yet: its moment was known, or a poll of the task runs; the next follows it.
+        None says that there is nothing to do yet: its moment was known, or a poll runs; the next question follows it.
         """
         entry = self.tasks[hint.key]
         is_known, entry.hint = hint == entry.hint, hint

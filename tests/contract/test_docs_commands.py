@@ -41,15 +41,33 @@ class Shown(NamedTuple):
 def blocks(text: str) -> Iterator[str]:
     """Yield the lines of all blocks of shell, each with what goes on in the next."""
     for block in re.findall(r"^ *```sh\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL):
-        yield from re.sub(r"\\\n|(?<=\|)\n", " ", block).splitlines()
+        open_quote = ""
+        for line in re.sub(r"\\\n|(?<=\|)\n", " ", block).splitlines():
+            whole = open_quote + line
+            open_quote = "" if is_closed(whole) else f"{whole}\n"
+            if not open_quote:
+                yield whole
+        assert not open_quote, f"a quote is not closed: {open_quote}"
+
+
+def lexer_of(line: str) -> shlex.shlex:
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    return lexer
+
+
+def is_closed(line: str) -> bool:
+    try:
+        list(lexer_of(line))
+    except ValueError:
+        return False
+    return True
 
 
 def split(line: str) -> Iterator[tuple[str, ...]]:
     """Yield the simple commands of a line of shell, those in substitutions too."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
-    lexer.whitespace_split = True
     words: list[str] = []
-    for token in [*lexer, ";"]:
+    for token in [*lexer_of(line), ";"]:
         if set(token) <= set("();<>|&"):
             if words:
                 yield tuple(words)

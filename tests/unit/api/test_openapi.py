@@ -24,7 +24,7 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def test_it_is_published_as_the_code_makes_it() -> None:
-    # `python -m api.openapi` writes it.
+    # `make schemas` writes it.
     made = text_of(documented())
     assert PUBLISHED.read_text(encoding="utf-8") == made
     assert DOCUMENT.read_text(encoding="utf-8") == made
