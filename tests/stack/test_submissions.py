@@ -40,7 +40,7 @@ def test_what_is_submitted_is_watched_at_once_and_told_of(
     answer = submit(api)
 
     assert answer.status == 201, answer
-    task_id = answer.json["task"]["task_id"]
+    task_id = answer.json["task_id"]
     assert stack.ended_task(task_id, PROVIDER)["status"] == "completed"
     assert eventually(lambda: webhooks_about(sandbox, "main", task_id))
 
@@ -55,7 +55,7 @@ def test_the_same_key_submits_once_and_with_another_body_nothing(
     assert (first.status, third.status) == (201, 422), (first, third)
     assert (second.status, second.json) == (201, first.json)
     made = {record.task_id for record in sandbox.task_records(PROVIDER)} - before
-    assert made == {first.json["task"]["task_id"]}
+    assert made == {first.json["task_id"]}
 
 
 def test_the_command_submits_as_the_api_does(stack: DeployedStack, sandbox: Sandbox, tmp_path: Any) -> None:
@@ -66,7 +66,7 @@ def test_the_command_submits_as_the_api_does(stack: DeployedStack, sandbox: Sand
     said = tunehook("submit", PROVIDER, "--body", str(body), "--json")
 
     assert tunehook.status == 0, tunehook.errors
-    assert stack.ended_task(said["task"]["task_id"], PROVIDER)["status"] == "completed"
+    assert stack.ended_task(said["task_id"], PROVIDER)["status"] == "completed"
 
 
 class Provider(ThreadingHTTPServer):
