@@ -279,10 +279,11 @@ def usage_of_request(figures: Metrics, api: Metrics, prices: PriceList, request:
         }
     )
     start = f"{request}: "
+    requests: dict[str, float] = defaultdict(float)
     for name in (each.removeprefix(start) for each in api if each.startswith(start)):
         if _OPERATION.fullmatch(name) and (price := OPERATIONS[name]) is not None:
-            usage[price] += MILLION * api[f"{start}{name}"]
-    return usage
+            requests[price] += MILLION * api[f"{start}{name}"]
+    return usage + Usage(requests)
 
 
 def _write_units(api: Metrics, request: str) -> float:

@@ -171,8 +171,7 @@ class Ledger:
                 if re.search(rf"{name}\b", params["KeyConditionExpression"])
             }
             request |= {placeholders: used} if used else {}
-        answer: dict[str, Any] = self._dynamodb.query(**request)
-        return answer
+        return dict(self._dynamodb.query(**request))
 
     def _items(self, table: str, keys: list[Attributes]) -> list[Attributes]:
         """Return the whole items that are there."""
