@@ -250,12 +250,12 @@ def test_intake_gets_at_most_ten_items_at_once(tunehook: Any, intake: IntakeFunc
 def test_failure_records_stay_while_an_item_has_no_status(
     tunehook: Any, intake: IntakeFunction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails_for_one(self: Intake, change: Any, take_change: Any = Intake.take_change) -> Any:
-        if change["NewImage"]["task_id"] == {"S": "bad\x1b"}:
+    def fails_for_one(self: Intake, image: Any, take_in: Any = Intake.take_in) -> Any:
+        if image["task_id"] == {"S": "bad\x1b"}:
             raise RuntimeError
-        return take_change(self, change)
+        return take_in(self, image)
 
-    monkeypatch.setattr(Intake, "take_change", fails_for_one)
+    monkeypatch.setattr(Intake, "take_in", fails_for_one)
     send("IntakeDeadLetters", "{}")
     put_task("bad\x1b")
     put_task("good")
