@@ -89,7 +89,7 @@ def printed(reader: Shell, sandbox: Sandbox, stack: DeployedStack) -> Iterator[d
 @pytest.fixture(scope="module")
 def api(printed: dict[str, list[str]], reader: Shell, environment: dict[str, str]) -> dict[str, str]:
     """What an application's environment has after the page's first block."""
-    return {"PATH": environment["PATH"]} | set_by(reader, "TUNEHOOK_API_URL", "TUNEHOOK_API_KEY")
+    return {"PATH": environment["PATH"]} | set_by(reader, "TUNEHOOK_API_URL", "TUNEHOOK_KEY")
 
 
 def test_the_blocks_of_the_shell_do_the_whole_job(
