@@ -107,10 +107,10 @@ def test_a_callback_is_not_believed_and_without_the_token_not_even_heard(
 
 
 @contextmanager
-def a_poller(stack: DeployedStack, sandbox: Sandbox, unique: str) -> Iterator[None]:
-    """Have a poller run: a new task starts one. Without it the schedule does, within a minute."""
+def a_poller(stack: DeployedStack, sandbox: Sandbox, provider: str, unique: str) -> Iterator[None]:
+    """Have a poller run that knows a provider: a new task starts one. Without it the schedule does, within a minute."""
     task_id = f"starts-{unique}"
-    put_processing(stack, sandbox, "musicmint", task_id)
+    put_processing(stack, sandbox, provider, task_id)
     try:
         yield
     finally:
@@ -128,7 +128,7 @@ def test_a_task_that_nobody_put_is_taken_in_after_a_minute_and_a_later_put_adopt
         assert hint is not None
         assert hint["take_in_at_ms"] - hint["hinted_at_ms"] == TAKEN_IN_AFTER_MS
         assert stack.task(task_id, provider) == {}
-        with a_poller(stack, sandbox, unique):
+        with a_poller(stack, sandbox, provider, unique):
             make_the_minute_pass(stack, hint)
             taken_in = stack.ended_task(task_id, provider)
         assert (taken_in["status"], taken_in["taken_in"]) == ("completed", True)
