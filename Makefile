@@ -70,6 +70,7 @@ bench: ## run the benchmarks (45 minutes on an idle machine; some need nginx)
 	$(BIN)/python -m benchmarks.cadence
 	$(BIN)/python -m benchmarks.poll_throughput
 	$(BIN)/python -m benchmarks.aws_calls
+	$(BIN)/python -m benchmarks.api_calls
 	$(BIN)/python -m benchmarks.imports
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.wide

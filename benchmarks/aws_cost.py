@@ -47,6 +47,13 @@ HOP = "hop"
 
 FUNCTIONS = ("intake", "poller", "fulfillment", "webhooks")
 
+KEY_CHECK = "key check"
+"""The gateway's question whose key a request has."""
+
+API_RESULTS = RESULTS / "api_calls.json"
+MILLION = 1_000_000
+_ALL_CALLS = ": AWS calls"
+
 
 class Design(StrEnum):
     """What is compared; `usage_of_watching` says how each is taken."""
@@ -64,6 +71,7 @@ OPERATIONS: Mapping[str, str | None] = {
     "dynamodb PutItem": None,
     "dynamodb Query": None,
     "dynamodb Scan": None,
+    "dynamodb TransactWriteItems": None,
     "dynamodb UpdateItem": None,
     "events PutEvents": None,
     "lambda Invoke": None,
@@ -252,6 +260,36 @@ def lambda_log_bytes(figures: Metrics, prices: PriceList) -> float:
     )
 
 
+def usage_of_request(figures: Metrics, api: Metrics, prices: PriceList, request: str) -> Usage:
+    """Return what a million requests of one kind use (`benchmarks.api_calls`): gateway, function, tables and logs.
+
+    The check of a key is no request of the gateway: it asks the function itself.
+    """
+    is_check = request == KEY_CHECK
+    seconds = prices.assumed("key_check_s" if is_check else "api_s")
+    logged = lambda_log_bytes(figures, prices) + api.get(f"{request}: log", 0.0)
+    usage = Usage(
+        {
+            "lambda_requests": MILLION,
+            gb_s(figures): MILLION * seconds * api["template: api: memory"] / 1024,
+            "dynamodb_write_units": MILLION * _write_units(api, request),
+            "dynamodb_read_units": MILLION * api.get(f"{request}: read units", 0.0),
+            "log_gb": MILLION * (logged + (0.0 if is_check else prices.assumed("gateway_log_bytes"))) / 1e9,
+            "http_api_requests": 0 if is_check else MILLION,
+        }
+    )
+    start = f"{request}: "
+    requests: dict[str, float] = defaultdict(float)
+    for name in (each.removeprefix(start) for each in api if each.startswith(start)):
+        if _OPERATION.fullmatch(name) and (price := OPERATIONS[name]) is not None:
+            requests[price] += MILLION * api[f"{start}{name}"]
+    return usage + Usage(requests)
+
+
+def _write_units(api: Metrics, request: str) -> float:
+    return sum(api.get(f"{request}: write units, {where}", 0.0) for where in ("tables", "indexes"))
+
+
 def usage_of_tasks(
     figures: Metrics,
     prices: PriceList,
@@ -405,8 +443,8 @@ def stock(per_day: float, month: int, younger_than_days: float, older_than_days:
     return per_day * (mean_of_min(younger_than_days) - mean_of_min(older_than_days))
 
 
-def tables(figures: Metrics, prices: PriceList) -> str:
-    """Return the tables of docs/cost.md."""
+def tables(figures: Metrics, prices: PriceList, api: Metrics) -> str:
+    """Return the tables of docs/cost.md; `api` has the results of `benchmarks.api_calls`."""
     parts = [
         f"In US dollars, at the prices of {prices.region} as of {prices.as_of}; free allowances only where it is said.",
         "### What a task asks of AWS",
@@ -418,6 +456,8 @@ def tables(figures: Metrics, prices: PriceList) -> str:
         _tasks_table(figures, prices),
         "### 100,000 tasks a day",
         _volume_table(figures, prices),
+        "### Requests of the HTTP API, and callbacks",
+        _api_table(figures, api, prices),
         "### What is kept, fetched and traced, on top of that",
         _beside_table(figures, prices),
         "### The prices",
@@ -601,6 +641,30 @@ def _volume_table(figures: Metrics, prices: PriceList) -> str:
     )
 
 
+def _api_table(figures: Metrics, api: Metrics, prices: PriceList) -> str:
+    """What a request asks of AWS, by its kind, and what a million of them cost."""
+    requests = [name.removesuffix(_ALL_CALLS) for name in api if name.endswith(_ALL_CALLS)]
+    return _table(
+        ("a request", "AWS calls", "write units", "read units", "dollars a million"),
+        (
+            (
+                _marked(request),
+                _count(api[f"{request}{_ALL_CALLS}"]),
+                _count(_write_units(api, request)),
+                _count(api.get(f"{request}: read units", 0.0)),
+                _dollars(prices.cost(usage_of_request(figures, api, prices, request))),
+            )
+            for request in requests
+        ),
+    )
+
+
+def _marked(request: str) -> str:
+    """Return a request's name with its route as code."""
+    route, comma, rest = request.partition(",")
+    return f"`{route}`{comma}{rest}" if "/" in route else request
+
+
 def _beside_table(figures: Metrics, prices: PriceList) -> str:
     """What hangs on how long things are kept and who fetches them, for a small stack and a large one."""
     small, large = TASKS / 30, VOLUME_A_MONTH / 30
@@ -701,14 +765,15 @@ def _dollars(value: float) -> str:
     return f"{value:.2f}" if value >= 1 else f"{value:.2g}" if value else "0"
 
 
-def document(text: str, figures: Metrics, prices: PriceList) -> str:
+def document(text: str, figures: Metrics, prices: PriceList, api: Metrics) -> str:
     """Return the text of docs/cost.md with its tables made anew."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{tables(figures, prices)}\n\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{tables(figures, prices, api)}\n\n{END}{after}"
 
 
 def write_document() -> None:
     """Write the tables of docs/cost.md anew, from the last results."""
-    text = document(DOCUMENT.read_text(encoding="utf-8"), read_figures(), read_prices())
+    api = read_figures(API_RESULTS)
+    text = document(DOCUMENT.read_text(encoding="utf-8"), read_figures(), read_prices(), api)
     DOCUMENT.write_text(text, encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -125,8 +126,13 @@ class Ledger:
                         self.event_chunks[self._who.get()] += chunks(entry["Detail"])
 
     def _weigh_items(self, operation: str, params: dict[str, Any], parsed: dict[str, Any]) -> None:
+        if operation == "TransactWriteItems":
+            self._weigh_transaction(params, parsed)
+            return
         consistent = params.get("ConsistentRead", False)
-        if "ProjectionExpression" in params or "FilterExpression" in params:
+        if operation == "Query":
+            parsed = self._evaluated(params, parsed)
+        elif "ProjectionExpression" in params or "FilterExpression" in params:
             raise NotImplementedError(f"{operation}: the answer does not tell the size of what was read")
         match operation:
             case "PutItem" | "UpdateItem" | "DeleteItem":
@@ -137,7 +143,10 @@ class Ledger:
             case "BatchGetItem":
                 # Each item is rounded up by itself; one that is not there costs as the smallest.
                 for table, keys in params["RequestItems"].items():
-                    found = [[item] for item in parsed["Responses"].get(table, [])]
+                    # A projection makes the answer smaller, not what is billed.
+                    whole = "ProjectionExpression" in keys
+                    items = self._items(table, keys["Keys"]) if whole else parsed["Responses"].get(table, [])
+                    found = [[item] for item in items]
                     missing: list[list[Attributes]] = [[]] * (len(keys["Keys"]) - len(found))
                     self.read_units[self._who.get()] += sum(
                         read_units(item, consistent=keys.get("ConsistentRead", False))
@@ -148,14 +157,41 @@ class Ledger:
             case _:
                 raise NotImplementedError(f"what {operation} costs is not known here")
 
-    def _weigh_write(self, params: dict[str, Any], parsed: dict[str, Any]) -> None:
+    def _evaluated(self, params: dict[str, Any], parsed: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer to a Query as it is without projection and filter: they make it smaller, not the bill."""
+        left_out = {"ProjectionExpression", "FilterExpression"}
+        if not left_out & params.keys():
+            return parsed
+        request = {name: value for name, value in params.items() if name not in left_out}
+        for placeholders in ("ExpressionAttributeNames", "ExpressionAttributeValues"):
+            given = request.pop(placeholders, {})
+            used = {
+                name: value
+                for name, value in given.items()
+                if re.search(rf"{name}\b", params["KeyConditionExpression"])
+            }
+            request |= {placeholders: used} if used else {}
+        return dict(self._dynamodb.query(**request))
+
+    def _items(self, table: str, keys: list[Attributes]) -> list[Attributes]:
+        """Return the whole items that are there."""
+        read = (self._dynamodb.get_item(TableName=table, Key=dict(key), ConsistentRead=True) for key in keys)
+        return [answer["Item"] for answer in read if "Item" in answer]
+
+    def _weigh_transaction(self, params: dict[str, Any], parsed: dict[str, Any]) -> None:
+        """A write costs twice in a transaction: it is prepared and committed. The indexes are written once."""
+        for each in params["TransactItems"]:
+            ((_, write),) = each.items()
+            self._weigh_write(write, parsed, times=2)
+
+    def _weigh_write(self, params: dict[str, Any], parsed: dict[str, Any], *, times: int = 1) -> None:
         table = params["TableName"]
         key = {name: (params.get("Key") or params["Item"])[name] for name in self._keys[table]}
         place = table, json.dumps(key, sort_keys=True)
         before = self._images.get(place)
         after = before if "Error" in parsed else self._written(table, key, params, parsed)
         self._images[place] = after
-        who, units = self._who.get(), write_units(before, after)
+        who, units = self._who.get(), times * write_units(before, after)
         self.writes[who, table] += 1
         self.item_writes[who, f"{table} {place[1]}"] += 1
         self.index_departures[who, table] += any(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import boto3
 
@@ -34,8 +35,12 @@ class EmbeddedStack:
         self.environment = environment
         self._outputs = environment.outputs()
         self._dynamodb = environment.client("dynamodb")
-        environment.client("secretsmanager").put_secret_value(
-            SecretId=self._outputs["ProvidersSecret"], SecretString=json.dumps(sandbox.providers_secret())
+        self.configure(sandbox.providers_secret())
+
+    def configure(self, providers: Mapping[str, Any]) -> None:
+        """Set the providers."""
+        self.environment.client("secretsmanager").put_secret_value(
+            SecretId=self._outputs["ProvidersSecret"], SecretString=json.dumps(providers)
         )
 
     def subscribe(self, receiver: str) -> None:
@@ -58,7 +63,14 @@ class EmbeddedStack:
         )
 
     def submit(
-        self, kind: Kind, task_id: str, lasts_s: float, age_s: float = 0, callback_url: str | None = None
+        self,
+        kind: Kind,
+        task_id: str,
+        lasts_s: float,
+        age_s: float = 0,
+        *,
+        provider: str | None = None,
+        callback_url: str | None = None,
     ) -> None:
         """Let a task begin that lasts `lasts_s`, and has lasted `age_s` already, and put it into the table."""
         answers = [{"phase": "processing", "until_s": lasts_s}] if lasts_s else []
@@ -66,7 +78,7 @@ class EmbeddedStack:
         self.sandbox.create_task(
             kind, task_id, rule=parse(TaskRule, rule), age_s=age_s, callback_url=callback_url
         )
-        self._put("TasksTable", task_id=task_id, provider=kind.value)
+        self._put("TasksTable", task_id=task_id, provider=provider or kind.value)
 
     def _put(self, table: str, **attributes: str) -> None:
         item = {name: {"S": value} for name, value in attributes.items()}

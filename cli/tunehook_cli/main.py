@@ -33,7 +33,7 @@ COMMANDS: Final[dict[str, str]] = {
     "deliveries": "The webhooks, and every attempt to send them.",
     "providers": "The providers and their API keys.",
     "keys": "The keys of the HTTP API: make, list and revoke them.",
-    "outputs": "Show the stack's outputs, which an application needs: names of tables and the bucket, "
+    "outputs": "Show the stack's outputs, which an application needs: the API's URL, names of tables, "
     "ARNs of policies.",
     "dlq": "The dead-letter queues: messages that failed too often.",
 }

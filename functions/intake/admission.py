@@ -80,11 +80,12 @@ class Intake:
         An error of botocore is raised if the record is to come again.
         """
         before = plainly_from_stream(change["OldImage"]) if "OldImage" in change else {}
-        item = from_stream(change["NewImage"]) if "NewImage" in change else None
-        if item is not None and "status" not in item and _is_adopted(before):
-            return self._adopt(item, before)
+        if "NewImage" in change and _is_adopted(before):
+            item = from_stream(change["NewImage"])
+            if "status" not in item:
+                return self._adopt(item, before)
         self._save_unsent_end(before)
-        return None if item is None else self._take_in(item)
+        return self.take_in(change["NewImage"]) if "NewImage" in change else None
 
     def take_in(self, image: Mapping[str, Any]) -> int | None:
         """Give a new item, in DynamoDB attribute values, its status, its deadline and its place in the work index.

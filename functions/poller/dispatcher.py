@@ -139,8 +139,9 @@ class PollDispatcher:
     def _start_polls(self, provider: Provider, group: list[ScheduledTask], now_ms: int) -> None:
         poll = object()
         for entry in group:
-            entry.poll, entry.due_ms, entry.asked_at_ms = poll, now_ms, now_ms
-            entry.asked_for = entry.hint
+            entry.poll, entry.due_ms, entry.asked_for = poll, now_ms, entry.hint
+            if entry.hint is not None:
+                entry.led_at_ms = now_ms
             entry.is_overdue_poll = now_ms >= entry.task.deadline_ms
         self.polls.start(self._poll(provider, group, poll))
 

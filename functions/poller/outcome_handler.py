@@ -68,6 +68,8 @@ class OutcomeHandler:
         is_answered = was_polled and not isinstance(outcome, Throttled | Transient | Unauthorised)
         if was_polled:
             entry.polled_at_ms = now_ms
+            if entry.asked_for is not None:
+                entry.led_at_ms = now_ms
             if is_answered:
                 entry.answered_at_ms = now_ms
             self.metrics.polled(entry.task.key.provider, outcome.name)

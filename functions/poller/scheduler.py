@@ -25,7 +25,7 @@ RESTS_FROM_MS: Final = 600_000
 """The age from which on a task may wait for the schedule's next start while no poller runs."""
 
 HINTED_APART_MS: Final = 5_000
-"""How long after its last question a task is asked about again, however often its provider calls back."""
+"""How long after a question that a callback led to the next one may be, however often a provider calls back."""
 
 BEHIND_FROM_MS: Final = 12_000
 """How long a task waits for its poll until its provider is behind: longer than any one request takes."""
@@ -37,8 +37,9 @@ class ScheduledTask:
 
     `poll` identifies the group of tasks that are polled together, which `is_overdue_poll` if that began after the
     deadline. The last outcome came at `polled_at_ms`, the last one that says how the task stands at `answered_at_ms`;
-    both are 0 before the first of this pass. The last question began at `asked_at_ms`. `hint` is the provider's
-    callback that waits for a question, or for the answer of one that began when `asked_for` was the hint.
+    both are 0 before the first of this pass. `hint` is the provider's
+    callback that waits for a question, or for the answer of one that began when `asked_for` was the hint; the last
+    question to which one led was at `led_at_ms`.
     """
 
     task: WorkItem
@@ -49,7 +50,7 @@ class ScheduledTask:
     polled_at_ms: int = 0
     answered_at_ms: int = 0
     refresh: Refresh | None = None
-    asked_at_ms: int = 0
+    led_at_ms: int = 0
     hint: Hint | None = None
     asked_for: Hint | None = None
 
@@ -152,11 +153,11 @@ class PollScheduler:
     def take_hint(self, hint: Hint) -> int | None:
         """Make a known task due that its provider called back about; return when.
 
-        None says that nothing has changed yet: the hint was known, or a poll of the task runs, and the next follows it.
+        None says that there is nothing to do yet: its moment was known, or a poll runs; the next question follows it.
         """
         entry = self.tasks[hint.key]
         is_known, entry.hint = hint == entry.hint, hint
-        if is_known or entry.poll is not None:
+        if entry.poll is not None or entry.is_writing or (is_known and entry.due_ms > self.clock()):
             return None
         entry.due_ms = min(entry.due_ms, self._hinted_due_ms(entry))
         return entry.due_ms
@@ -226,11 +227,13 @@ class PollScheduler:
                 due_ms = rhythm.next_poll_ms(due_ms, every_ms, after_ms, entry.refresh)
         if task.streaming_since_ms is not None and after_ms < task.streaming_since_ms + STREAMING_MAX_MS:
             due_ms = min(due_ms, task.streaming_since_ms + STREAMING_MAX_MS)
+        if entry.led_at_ms:
+            # A flood of callbacks makes no more questions together than one in five seconds.
+            due_ms = max(due_ms, entry.led_at_ms + HINTED_APART_MS)
         if entry.hint is not None:
             due_ms = min(due_ms, self._hinted_due_ms(entry))
         return min(due_ms, task.deadline_ms) if after_ms < task.deadline_ms else due_ms
 
     @staticmethod
     def _hinted_due_ms(entry: ScheduledTask) -> int:
-        last_ms = max(entry.asked_at_ms, entry.polled_at_ms)
-        return last_ms + HINTED_APART_MS if last_ms else 0
+        return entry.led_at_ms + HINTED_APART_MS if entry.led_at_ms else 0

@@ -87,7 +87,6 @@ ALLOWED = {
         "TasksTable.Arn": {
             "dynamodb:BatchGetItem",
             "dynamodb:GetItem",
-            "dynamodb:PutItem",
             "dynamodb:UpdateItem",
         },
         "CallbackHintsTable.Arn": {"dynamodb:DeleteItem", "dynamodb:Query", "dynamodb:UpdateItem"},

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.stack.driving import HANG_S, DeployedStack, eventually, webhooks_about
+from tests.stack.driving import HANG_S, DeployedStack, eventually
 from tests.support.pages import NODE, Block, Page, ran
 from tests.support.shell import Shell, shell
 from tests.support.template import ROOT
 
+from tunehook.signatures import derive_secret
 from tunehook_local.sandbox import Sandbox
 
 API: Final = Page("docs/api.md")
@@ -70,18 +71,25 @@ def set_by(reader: Shell, *names: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def printed(reader: Shell, sandbox: Sandbox) -> dict[str, list[str]]:
-    """What the blocks of docs/api.md printed, by the heading that each stands below."""
+def printed(reader: Shell, sandbox: Sandbox, stack: DeployedStack) -> Iterator[dict[str, list[str]]]:
+    """What the blocks of docs/api.md printed, by the heading that each stands below.
+
+    What the page subscribes is taken away in the end: it gets webhooks about every other test's tasks.
+    """
     by_heading: dict[str, list[str]] = {}
     for block in API.of("sh"):
         by_heading.setdefault(block.heading, []).append(pasted(reader, block, sandbox))
-    return by_heading
+    yield by_heading
+    table = stack.outputs["SubscriptionsTable"]
+    for receiver in ("api", "api-python", "api-node"):
+        for each in subscribed_at(stack, receiver):
+            stack.client("dynamodb").delete_item(TableName=table, Key={"subscription_id": {"S": each}})
 
 
 @pytest.fixture(scope="module")
 def api(printed: dict[str, list[str]], reader: Shell, environment: dict[str, str]) -> dict[str, str]:
     """What an application's environment has after the page's first block."""
-    return {"PATH": environment["PATH"]} | set_by(reader, "TUNEHOOK_API_URL", "TUNEHOOK_API_KEY")
+    return {"PATH": environment["PATH"]} | set_by(reader, "TUNEHOOK_API_URL", "TUNEHOOK_KEY")
 
 
 def test_the_blocks_of_the_shell_do_the_whole_job(
@@ -90,48 +98,63 @@ def test_the_blocks_of_the_shell_do_the_whole_job(
     (put,) = printed["Put a task"]
     assert json.loads(put)["metadata"] == {"order": "17"}
     (submitted,) = printed["Submit through tunehook"]
-    assert stack.task(json.loads(submitted)["task_id"], "suno")["provider"] == "suno"
+    assert stack.ended_task(json.loads(submitted)["task_id"], "suno")["status"] == "completed"
     assert stack.task("api-city", "suno")["status"] == "completed"
     (results,) = printed["Get the results"]
     assert all(each["url"] for each in json.loads(results)["assets"])
-    assert any(each["task_id"] == "api-city" for each in first_document(printed["Lists"][0])["tasks"])
-    assert json.loads(printed["Ids with a slash"][0].splitlines()[-1])["task_id"] == "album/1"
+    assert any(each["task_id"] == "api-city" for each in documents(printed["Lists"][0])[0]["tasks"])
+    assert [each["task_id"] for each in documents(printed["Ids with a slash"][0])] == ["album/1"] * 2
     assert '"timeout_s"' in printed["Errors"][0]
     (called_back,) = printed["Providers that call back"]
     assert "/v1/callbacks/suno/" in called_back
 
 
-def first_document(text: str) -> Any:
-    """Return the JSON document that a text begins with."""
-    return json.JSONDecoder().raw_decode(text.lstrip())[0]
+def documents(text: str) -> list[Any]:
+    """Return the JSON documents that a text is made of."""
+    found, text = [], text.strip()
+    while text:
+        document, end = json.JSONDecoder().raw_decode(text)
+        found.append(document)
+        text = text[end:].lstrip()
+    return found
 
 
 def program(language: str) -> str:
     return "\n".join(each.text for each in API.of(language))
 
 
-def it_did_the_job(lines: list[str], task_id: str, sandbox: Sandbox) -> None:
+def it_did_the_job(lines: list[str], task_id: str, stack: DeployedStack) -> None:
     """Hold what a program of the page printed to what it did."""
     (ended, *files, listed, submitted) = lines
     assert ended.split()[:2] == [task_id, "completed"]
-    assert ended.split()[2].startswith("whsec_")
+    (subscribed,) = subscribed_at(stack, task_id)
+    assert ended.split()[2] == derive_secret(stack.master_secret(), subscribed, 1)
     assert {each.split()[0] for each in files} >= {"audio", "cover"}
     assert all(int(each.split()[1]) > 1000 for each in files)
     assert task_id in listed.split()
     assert submitted == "completed"
-    assert eventually(lambda: webhooks_about(sandbox, task_id, task_id))
 
 
-def test_the_python_does_the_whole_job(api: dict[str, str], sandbox: Sandbox, tmp_path: Path) -> None:
+def subscribed_at(stack: DeployedStack, receiver: str) -> list[str]:
+    """Return the ids of the subscriptions of one of the sandbox's receivers."""
+    items = stack.items("SubscriptionsTable")
+    return [each["subscription_id"] for each in items if each["url"].endswith(f"/receiver/{receiver}")]
+
+
+def test_the_python_does_the_whole_job(
+    api: dict[str, str], stack: DeployedStack, sandbox: Sandbox, tmp_path: Path
+) -> None:
     (tmp_path / "application.py").write_text(as_run(program("python"), sandbox))
     lines = ran([sys.executable, "application.py"], tmp_path, api, HANG_S)
-    it_did_the_job(lines, "api-python", sandbox)
+    it_did_the_job(lines, "api-python", stack)
 
 
 @needs_node
-def test_the_node_does_the_whole_job(api: dict[str, str], sandbox: Sandbox, tmp_path: Path) -> None:
+def test_the_node_does_the_whole_job(
+    api: dict[str, str], stack: DeployedStack, sandbox: Sandbox, tmp_path: Path
+) -> None:
     (tmp_path / "application.mjs").write_text(as_run(program("js"), sandbox))
-    it_did_the_job(ran(["node", "application.mjs"], tmp_path, api, HANG_S), "api-node", sandbox)
+    it_did_the_job(ran(["node", "application.mjs"], tmp_path, api, HANG_S), "api-node", stack)
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from tunehook.times import now_ms
 from tunehook_local.sandbox import Kind, Sandbox, TaskRule, parse
 
 PROCESSING: Final = parse(TaskRule, {"task_id": "*", "answers": [{"phase": "processing"}]})
+UNKNOWN: Final = parse(TaskRule, {"task_id": "*", "answers": [{"phase": "not_found"}]})
 TAKEN_IN_AFTER_MS: Final = 60_000
 ATTEMPTS: Final = 4
 """How often two tasks are compared: a machine that stands still for 15 s spoils a comparison."""
@@ -24,10 +25,21 @@ ATTEMPTS: Final = 4
 
 @pytest.fixture
 def provider(stack: DeployedStack, sandbox: Sandbox, unique: str) -> Iterator[str]:
-    """A provider of this test alone: whether its callbacks come is remembered of it. It is asked again after 20 s."""
-    name = f"calls-{unique}"
+    """A provider of this test alone: whether its callbacks come is remembered of it. It is asked again after 20 s.
+
+    The function that takes callbacks knows a new one after 5 s: until then a callback leaves nothing.
+    """
+    name, task_id = f"calls-{unique}", f"known-{unique}"
     configured = sandbox.providers_secret()
     with stack.configured(configured | {name: configured[Kind.MUSICMINT]}):
+        path = callback_path(stack, name)
+        sandbox.create_task(Kind.MUSICMINT, task_id, rule=UNKNOWN)
+
+        def is_known() -> bool:
+            call_back(stack, path, task_id)
+            return hint_about(stack, task_id) is not None
+
+        eventually(is_known)
         yield name
 
 
@@ -82,8 +94,8 @@ def test_a_callback_is_not_believed_and_without_the_token_not_even_heard(
     call_back(stack, f"{path[:-1]}{'A' if path[-1] != 'A' else 'B'}", task_id)
     assert hint_about(stack, task_id) is None
     call_back(stack, path, task_id)
-    eventually(lambda: times_asked(sandbox, task_id) > 1, every_s=0.05)
-    eventually(lambda: hint_about(stack, task_id) is None)
+    # It is gone once the provider was asked, and has said that the task has not ended.
+    eventually(lambda: hint_about(stack, task_id) is None and times_asked(sandbox, task_id) > 1)
     assert stack.task(task_id, provider)["status"] == "pending"
 
     begin_ended(sandbox, Kind.MUSICMINT, task_id)
@@ -95,10 +107,10 @@ def test_a_callback_is_not_believed_and_without_the_token_not_even_heard(
 
 
 @contextmanager
-def a_poller(stack: DeployedStack, sandbox: Sandbox, unique: str) -> Iterator[None]:
-    """Have a poller run: a new task starts one. Without it the schedule does, within a minute."""
+def a_poller(stack: DeployedStack, sandbox: Sandbox, provider: str, unique: str) -> Iterator[None]:
+    """Have a poller run that knows a provider: a new task starts one. Without it the schedule does, within a minute."""
     task_id = f"starts-{unique}"
-    put_processing(stack, sandbox, "musicmint", task_id)
+    put_processing(stack, sandbox, provider, task_id)
     try:
         yield
     finally:
@@ -116,7 +128,7 @@ def test_a_task_that_nobody_put_is_taken_in_after_a_minute_and_a_later_put_adopt
         assert hint is not None
         assert hint["take_in_at_ms"] - hint["hinted_at_ms"] == TAKEN_IN_AFTER_MS
         assert stack.task(task_id, provider) == {}
-        with a_poller(stack, sandbox, unique):
+        with a_poller(stack, sandbox, provider, unique):
             make_the_minute_pass(stack, hint)
             taken_in = stack.ended_task(task_id, provider)
         assert (taken_in["status"], taken_in["taken_in"]) == ("completed", True)

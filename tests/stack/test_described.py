@@ -26,7 +26,7 @@ CHECKS: Final = (
     "response_headers_conformance",
     "response_schema_conformance",
 )
-DRAWN_OF_EACH: Final = 8
+DRAWN_OF_EACH: Final = 3
 """How many calls of each operation are drawn, beside the examples and the edges of each schema."""
 HANG_S: Final = 600
 """What only a hang takes."""
@@ -49,7 +49,8 @@ def played(
         *("run", str(DOCUMENT), "--url", stack.api_url, "--header", f"Authorization: Bearer {key}"),
         *("--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing"),
         *("--max-examples", str(DRAWN_OF_EACH), "--generation-deterministic", "--continue-on-failure"),
-        *("--no-color", "--report", "json", "--report-json-path", "report.json"),
+        *("--no-color", "--request-timeout", str(HANG_S)),
+        *("--report", "json", "--report-json-path", "report.json"),
     ]
     environment = {
         "PATH": os.environ["PATH"],

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from tests.stack.calling import Api, create_key
 from tests.stack.commanding import Command
 from tests.stack.driving import DeployedStack, begin_ended, eventually, webhooks_about
 
@@ -170,3 +171,16 @@ def test_items_expire_on_the_embedded_aws_as_the_template_says(stack: DeployedSt
     for table in ("TasksTable", "DeliveriesTable"):
         told = stack.client("dynamodb").describe_time_to_live(TableName=stack.outputs[table])
         assert told["TimeToLiveDescription"] == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
+
+
+def test_what_the_api_is_asked_is_in_its_log_by_the_route_and_without_the_key(
+    stack: DeployedStack, tunehook: Command, unique: str
+) -> None:
+    key = create_key(stack, f"operator-{unique}", "read")
+    assert Api(stack, key)("GET", f"/v1/tasks/musicmint/asked-{unique}").status == 404
+
+    printed = tunehook("logs", "api", "--since", "5m")
+
+    assert tunehook.status == 0, tunehook.errors
+    assert "/v1/tasks/" in printed
+    assert key.rpartition("_")[2] not in printed

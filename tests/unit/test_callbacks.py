@@ -123,6 +123,12 @@ class TestIds:
         places = {"t": Place.TASK_ID, "i": Place.ID, "r": Place.REQUEST_ID}
         assert find_task_ids(Callback(body, {})) == places
 
+    def test_a_clip_is_less_surely_a_task_than_what_it_is_in(self) -> None:
+        task = {"task_id": "t", "data": [{"id": "c", "task_id": "t_1"}, {"id": "d", "task_id": "t_2"}]}
+        body = json.dumps(task).encode()
+        places = {"t": Place.TASK_ID, "t_1": Place.LISTED_TASK_ID, "t_2": Place.LISTED_TASK_ID}
+        assert find_task_ids(Callback(body, {})) == places
+
     @pytest.mark.parametrize(
         "body",
         [

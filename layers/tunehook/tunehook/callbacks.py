@@ -53,8 +53,10 @@ class Place(IntEnum):
     """Where an id was found: the lower, the surer it is a task's."""
 
     TASK_ID = 0
-    ID = 1
-    REQUEST_ID = 2
+    LISTED_TASK_ID = 1
+    """Within a list of an object: clips have a ``task_id`` of their own at gateways of suno (a task's, and ``_1``)."""
+    ID = 2
+    REQUEST_ID = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,8 @@ class _Search:
         if isinstance(value, list) and depth < _DEPTH_MAX:
             for each in value[:_OBJECTS_MAX]:
                 # Within an object, a list is one of clips, which have ids as well.
-                yield from self._in_json(each, depth + 1, has_id=depth == 0)
+                found = self._in_json(each, depth + 1, has_id=depth == 0)
+                yield from found if depth == 0 else map(_listed, found)
         if isinstance(value, str) and depth == 0 and _BARE_ID.fullmatch(value.strip()):
             yield Place.ID, value
         if not isinstance(value, dict) or self._objects == 0:
@@ -226,6 +229,11 @@ class _Search:
             is_json, inner = _read_json(value)
             return inner if is_json else value
         return value
+
+
+def _listed(found: tuple[Place, Any]) -> tuple[Place, Any]:
+    place, value = found
+    return (Place.LISTED_TASK_ID if place is Place.TASK_ID else place), value
 
 
 def _matches(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:

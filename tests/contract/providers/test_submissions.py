@@ -21,6 +21,7 @@ KEY = "sk-a-key-of-ours-1234567890"
 URL = "https://api.example/v1/callbacks/gw/t0ken-t0ken-t0ken"
 MINT_ID = "64f3a1b2c8d9e0f1a2b3c4d5"
 NEW_API_ID = "task_s5sudYVSO0UYEjmvuHiVN6cbmPSiUKbC"
+NEW_API_ID_OF_LETTERS = "task_pqsEwxzrTYvYSSEtgEnSsKrXtvLwpont"
 UUID = "736a6f88-bd29-4b1e-b110-37132a5325ac"
 HEX = "750ced71bcdde0f6b7677c967722b888"
 ID_NAMES = ("task_id", "taskId", "job_id")
@@ -46,6 +47,7 @@ SUBMITTED: list[tuple[str, Any, str]] = [
     ("qhaigc", family("success", data={"task_id": HEX, "action": "GENERATIONS", "status": "PENDING"}), HEX),
     ("suno", family("success", data=UUID), UUID),
     ("suno", family("success", "task completed successfully", NEW_API_ID), NEW_API_ID),
+    ("suno", family("success", data=NEW_API_ID_OF_LETTERS), NEW_API_ID_OF_LETTERS),
     ("suno", family(200, "success", {"taskId": "5c79be8e"}), "5c79be8e"),
     ("suno", family(1, "", {"task_id": UUID}), UUID),
     ("suno", {"code": 1, "description": "ok", "result": "1712345678901234"}, "1712345678901234"),

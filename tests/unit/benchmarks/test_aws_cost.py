@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 from benchmarks.aws_cost import (
+    API_RESULTS,
     BEGIN,
     DOCUMENT,
     END,
+    KEY_CHECK,
     OPERATIONS,
     PACES,
     Assumption,
@@ -22,6 +24,7 @@ from benchmarks.aws_cost import (
     usage_of_a_dead_receiver,
     usage_of_function,
     usage_of_idle_month,
+    usage_of_request,
     usage_of_tasks,
     usage_of_watching,
 )
@@ -101,16 +104,44 @@ def usage(
 
 def test_the_document_is_what_the_results_and_the_prices_make_of_it(prices: PriceList) -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
-    assert text == document(text, read_figures(), prices), "python -m benchmarks.aws_calls --write"
+    made = document(text, read_figures(), prices, read_figures(API_RESULTS))
+    assert text == made, "python -m benchmarks.aws_calls --write"
 
 
 def test_only_what_is_between_the_marks_is_written(prices: PriceList) -> None:
-    figures = read_figures()
-    text = document(f"before\n{BEGIN}\nold\n{END}\nafter\n", figures, prices)
+    figures, api = read_figures(), read_figures(API_RESULTS)
+    text = document(f"before\n{BEGIN}\nold\n{END}\nafter\n", figures, prices, api)
     assert text.startswith(f"before\n{BEGIN}\n")
     assert text.endswith(f"\n{END}\nafter\n")
     assert "old" not in text.split()
-    assert document(text, figures, prices) == text
+    assert document(text, figures, prices, api) == text
+
+
+def test_a_request_costs_the_gateway_the_function_the_tables_and_the_logs(prices: PriceList) -> None:
+    api = {
+        "template: api: memory": 1024.0,
+        "put: dynamodb PutItem": 1,
+        "put: secretsmanager GetSecretValue": 2,
+        "put: write units, tables": 3,
+        "put: write units, indexes": 1,
+        "put: read units": 0.5,
+        "put: log": 400,
+        f"{KEY_CHECK}: read units": 1,
+    }
+    used = usage_of_request(FIGURES, api, prices, "put")
+    million = 1_000_000
+    logged = prices.assumed("lambda_log_bytes") + prices.assumed("gateway_log_bytes") + 400
+    assert used == {
+        "http_api_requests": million,
+        "lambda_requests": million,
+        "lambda_gb_s": million * prices.assumed("api_s"),
+        "dynamodb_write_units": 4 * million,
+        "dynamodb_read_units": million / 2,
+        "secret_calls": 2 * million,
+        "log_gb": million * logged / 1e9,
+    }
+    assert prices.cost(used) > prices.cost(usage_of_request(FIGURES, api, prices, KEY_CHECK))
+    assert not usage_of_request(FIGURES, api, prices, KEY_CHECK)["http_api_requests"]
 
 
 def test_every_price_names_its_page_and_the_list_its_date_and_region(prices: PriceList) -> None:

@@ -91,6 +91,32 @@ def test_a_read_of_many_items_costs_by_each_of_them(ledger: Ledger, dynamodb: An
     assert ledger.read_units["us"] == 1 + 0.5
 
 
+def test_a_read_of_parts_costs_by_the_whole_items(ledger: Ledger, dynamodb: Any) -> None:
+    put(dynamodb, clips={"S": "x" * 6000})
+    asked = {"Keys": [KEY], "ProjectionExpression": "task_id"}
+    dynamodb.batch_get_item(RequestItems={"TasksTable": asked})
+    assert ledger.read_units["us"] == 1
+    dynamodb.query(
+        TableName="TasksTable",
+        KeyConditionExpression="task_id = :t",
+        FilterExpression="#p = :p",
+        ProjectionExpression="task_id",
+        ExpressionAttributeNames={"#p": "provider"},
+        ExpressionAttributeValues={":t": KEY["task_id"], ":p": {"S": "nobody"}},
+    )
+    assert ledger.read_units["us"] == 2
+    assert ledger.calls["us", "dynamodb Query"] == 1
+
+
+def test_a_write_of_a_transaction_costs_twice_in_the_table_and_once_in_the_index(
+    ledger: Ledger, dynamodb: Any
+) -> None:
+    write = {"Put": {"TableName": "TasksTable", "Item": PENDING | {"clips": {"S": "x" * 3000}}}}
+    dynamodb.transact_write_items(TransactItems=[write])
+    assert ledger.table_write_units["us", "TasksTable"] == 6
+    assert ledger.index_write_units["us", "TasksTable"] == 1
+
+
 def test_a_read_whose_answer_does_not_tell_its_size_is_refused(ledger: Ledger, dynamodb: Any) -> None:
     with pytest.raises(NotImplementedError):
         dynamodb.scan(TableName="TasksTable", ProjectionExpression="task_id")

@@ -7,7 +7,7 @@ from tests.support.aws import client, put, received
 
 from tunehook.errors import InvalidInput
 from tunehook.operations.stack import Stack
-from tunehook.operations.tasks import adopt
+from tunehook.operations.tasks import add, adopt
 from tunehook.signatures import notify_hook_subscription_id
 from tunehook.tasks import TaskKey
 
@@ -74,3 +74,20 @@ def test_what_is_not_acceptable_changes_nothing(found: Stack) -> None:
         TableName="TasksTable", Key={"task_id": {"S": "task-1"}, "provider": {"S": "suno"}}
     )["Item"]
     assert item["taken_in"] == {"BOOL": True}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_putting_it_once_adopts_it(found: Stack, times: int) -> None:
+    taken_in(status="completed", event_id="evt_1", detected_at_ms=1)
+    for _ in range(times):
+        addition = add(found, WANTED)
+        assert not addition.is_new
+        assert addition.task.metadata == {"order": 7}
+        assert addition.task.event_id == "evt_1"
+    assert len(requests(found)) == 1
+
+
+def test_one_that_a_user_has_put_keeps_what_that_user_wants(found: Stack) -> None:
+    addition = add(found, WANTED)
+    assert not addition.is_new
+    assert addition.task.notify_hook is None

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from tunehook.adoption import late_hook
 from tunehook.aws.pages import Position, page_of
+from tunehook.aws.task_items import TAKEN_IN
 from tunehook.errors import Conflict, InvalidInput, NotFound
 from tunehook.http.guard import NetworkPolicy
 from tunehook.operations.stack import Stack
@@ -167,7 +168,8 @@ def add(
 ) -> Addition:
     """Put a task that was checked, unless it is there; of several that put it at once, one has done it.
 
-    With `rerun`, one that is there begins anew; with `unless_pending` too, unless a run of it is under way.
+    One that was taken in from a callback is adopted. With `rerun`, one that is there begins anew; with `unless_pending`
+    too, unless a run of it is under way.
 
     >>> add(stack, {"task_id": "task-1", "provider": "suno"}).is_new
     False
@@ -175,7 +177,10 @@ def add(
     key = TaskKey(item["task_id"], item["provider"])
     if not rerun:
         write = stack.tasks.create(item, now_ms())
-        return Addition(task=TaskView.of(write.item or item), is_new=write.done)
+        found = write.item
+        if not write.done and found is not None and TAKEN_IN in found:
+            found = adopt(stack, item) or stack.tasks.get(key)
+        return Addition(task=TaskView.of(found or item), is_new=write.done)
     known = stack.tasks.get(key) if unless_pending else None
     if known is not None and (task := TaskView.of(known)).is_pending:
         return Addition(task=task, is_new=True)

@@ -28,7 +28,11 @@ _EXPLICIT: Final = coerce.names("task_id taskId taskID taskid TaskId task-id job
 _PLACES: Final = ("data", "result", "task", "response", "output")
 _MAX_DEPTH: Final = 8
 _ID: Final = re.compile(rf"[\x21-\x7e]{{1,{MAX_ID}}}")
-_BARE_ID: Final = re.compile(rf"(?=\D{{0,255}}\d)[A-Za-z0-9][\w.:~=+/-]{{5,{MAX_ID - 1}}}", re.ASCII)
+_BARE_ID: Final = re.compile(
+    # One in 250 of new-api's ids, ``task_`` and 32 letters and digits, has no digit.
+    rf"(?=\D{{0,255}}\d|task_[A-Za-z]{{16,}}\Z)[A-Za-z0-9][\w.:~=+/-]{{5,{MAX_ID - 1}}}",
+    re.ASCII,
+)
 _LIKE_AN_ID: Final = re.compile(r"[\x21-\x7e]{8,}")
 _NO_ID: Final = frozenset({"", "0", "null", "none", "undefined", "nil", "nan", "false", "n/a", "-"})
 _ID_IN_WORDS: Final = re.compile(r"(?i)\btask_[a-z0-9]{16,}|\b(?:task|job)[\s_-]?id\W{0,4}[\w-]{0,80}\d")

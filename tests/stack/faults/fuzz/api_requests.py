@@ -456,7 +456,6 @@ def _missing_field(draw: _Draw) -> FuzzedRequest:
             ("POST", "/v1/tasks", "task_id", {"provider": draw.targets.provider}),
             ("POST", "/v1/tasks", "provider", {"task_id": draw.name}),
             ("POST", "/v1/submissions", "body", {"provider": draw.targets.provider, "action": "music"}),
-            ("POST", "/v1/submissions", "action", {"provider": draw.targets.provider, "body": {}}),
             ("POST", "/v1/subscriptions", "url", {"subscription_id": draw.name}),
         )
     )
