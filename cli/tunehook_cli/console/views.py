@@ -36,6 +36,9 @@ _DONE: Final = {
 """What a change says on the page that follows it; the address has the word alone: none can say anything else."""
 
 
+_JOINERS: Final = "\u200c\u200d"
+
+
 def link(path: str, **query: Any) -> str:
     """Return the address of a page; what is None is left out."""
     given = {name: str(value) for name, value in query.items() if value not in (None, "")}
@@ -71,6 +74,15 @@ def pretty(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
+def shown(text: str) -> str:
+    r"""Write control characters as escapes, but for the joiners that emoji and Persian are written with.
+
+    >>> shown("a\x1b") == r"a\x1b", shown("\U0001f469\u200d\U0001f467") == "\U0001f469\u200d\U0001f467"
+    (True, True)
+    """
+    return "".join(each if each in _JOINERS else visible(each) for each in text)
+
+
 def length(seconds: object) -> str:
     """Return a length of time as players show it: 3:05."""
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < 360_000:
@@ -99,7 +111,7 @@ class Views:
             "length": length,
             "seconds": lambda value: "–" if value is None else f"{value / 1000:.1f} s",
             "counted": counted,
-            "visible": visible,
+            "visible": shown,
             "outside": outside,
         }
         self._environment.globals |= {

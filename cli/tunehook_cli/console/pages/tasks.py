@@ -36,6 +36,7 @@ def listing(request: Request) -> Response:
         "tasks.html",
         heading="Tasks",
         wanted=wanted,
+        is_later=False,
         statuses=[each.value for each in Status],
         **page,
     )
@@ -45,7 +46,7 @@ def more_rows(request: Request) -> Response:
     """Return the rows that follow those of a page."""
     wanted = _wanted(request.query_params)
     page = _read(stack_of(request), wanted, request.query_params.get("cursor"))
-    return views_of(request).part("task_rows.html", wanted=wanted, **page)
+    return views_of(request).part("task_rows.html", wanted=wanted, is_later=True, **page)
 
 
 async def live_rows(request: Request) -> Response:
@@ -57,7 +58,7 @@ async def live_rows(request: Request) -> Response:
         while not await request.is_disconnected():
             with contextlib.suppress(TunehookError, *AWS_FAULTS):
                 page = await run_in_threadpool(_read, stack, wanted, None)
-                rows = views.text("task_rows.html", wanted=wanted, **page)
+                rows = views.text("task_rows.html", wanted=wanted, is_later=False, **page)
                 if rows != shown:
                     shown = rows
                     yield "".join(f"data: {line}\n" for line in rows.splitlines()) + "\n"
