@@ -30,7 +30,7 @@ POLICY: Final = "; ".join(
 
 _HEADERS: Final = {
     "x-content-type-options": "nosniff",
-    # With `no-referrer` a browser sends no origin either (`Origin: null`) with a form, and every change would be refused.
+    # With `no-referrer` a browser sends `Origin: null` with a form, and every change would be refused.
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
