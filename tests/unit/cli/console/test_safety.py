@@ -9,6 +9,7 @@ from tunehook.operations.stack import Stack
 
 PAGES = ["/", "/tasks", "/task?task_id=task-1", "/deliveries", "/delivery?id=msg_1", "/subscriptions"]
 PAGES += ["/subscription?id=sub-1", "/subscriptions/new", "/providers", "/dead-letters", "/overview/timings"]
+PAGES += ["/dead-letters/messages", "/subscription/health?id=sub-1", "/tasks/rows", "/deliveries/rows"]
 
 
 @pytest.mark.parametrize(
