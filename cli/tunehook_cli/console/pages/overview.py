@@ -57,7 +57,8 @@ def show(request: Request) -> Response:
     }
     known = {name: None if isinstance(part, UnknownPart) else part for name, part in parts.items()}
     unknown = {name: part.error for name, part in parts.items() if isinstance(part, UnknownPart)}
-    return views_of(request).page(request, "overview.html", heading="Overview", unknown=unknown, **known)
+    values: dict[str, Any] = {"heading": "Overview", "unknown": unknown, **known}
+    return views_of(request).page(request, "overview.html", **values)
 
 
 def _failing(stack: Stack) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
@@ -24,7 +24,7 @@ from tunehook_cli.durations import parse_duration
 
 TEST_WAIT_S: Final = 10.0
 HEALTH_DAYS: Final = 5
-HEALTH_READ: Final = 2_000
+HEALTH_READ: Final = 1_000
 """How many of a subscription's latest deliveries its health is counted from, as an index shows them."""
 
 LATEST: Final = 20
@@ -144,10 +144,10 @@ def health(request: Request) -> Response:
     """Show how the deliveries of the last days went: a part of its own, as it reads many entries of an index."""
     stack, subscription_id = stack_of(request), request.query_params.get("id", "")
     now = now_ms()
-    listed = stack.deliveries.listed(
-        now, subscription_id=subscription_id, since_ms=now - HEALTH_DAYS * _DAY_MS, at_once=HEALTH_READ
-    )
-    found = [(place.at_ms, each.status or "unknown") for place, each in islice(listed, HEALTH_READ)]
+    listed = stack.deliveries.listed(now, subscription_id=subscription_id, at_once=HEALTH_READ)
+    since_ms = now - HEALTH_DAYS * _DAY_MS
+    newest = takewhile(lambda each: each[0].at_ms > since_ms, islice(listed, HEALTH_READ))
+    found = [(place.at_ms, each.status or "unknown") for place, each in newest]
     days = _by_day(found, now)
     return views_of(request).part(
         "health.html", days=days, is_all=len(found) < HEALTH_READ, counted_from=len(found)

@@ -210,10 +210,12 @@ class DeliveriesTable(TableGateway):
             earliest_ms = max(since_ms, now_ms - KEPT_S * 1000)
             days = range(latest_ms // _DAY_MS, earliest_ms // _DAY_MS - 1, -1)
             partitions = [("created_on", _day(number * _DAY_MS), BY_DAY_INDEX) for number in days]
-        moment = Key("created_at_ms").between(since_ms, latest_ms)
+        # The embedded AWS evaluates a condition for each item of a partition: none is given where none is needed.
+        moment = Key("created_at_ms").between(since_ms, latest_ms) if since_ms or after else None
         for name, value, index in partitions:
+            partition = Key(name).eq(value)
             items = self._table.query(
-                Key(name).eq(value) & moment,
+                partition if moment is None else partition & moment,
                 index=index,
                 attributes=["delivery_id", "created_at_ms", *(() if index == BY_DAY_INDEX else ("status",))],
                 newest_first=True,

@@ -318,15 +318,17 @@ class TasksTable(TableGateway):
         latest_ms = LATEST_MS if after is None else after.at_ms
         if latest_ms < since_ms:
             return
-        moment = Key("listed_at_ms").between(since_ms, latest_ms)
+        # The embedded AWS evaluates a condition for each item of a partition: none is given where none is needed.
+        moment = Key("listed_at_ms").between(since_ms, latest_ms) if since_ms or after else None
+        partitions = [Key("listed").eq(f"tasks#{number}") for number in range(_LISTS)]
         lists = [
             self._table.query(
-                Key("listed").eq(f"tasks#{number}") & moment,
+                each if moment is None else each & moment,
                 index=LISTED_INDEX,
                 newest_first=True,
                 paging={"PageSize": at_once},
             )
-            for number in range(_LISTS)
+            for each in partitions
         ]
         for position, item in in_order(lists, "listed_at_ms", ("task_id", "provider"), after):
             yield position, TaskKey(item["task_id"], item["provider"])

@@ -134,7 +134,7 @@ def page_deliveries(
     """Return a page of the deliveries, newest first, without their payloads: those that were created since `since_ms`.
 
     `subscription` may also be the URL of a notify hook; `cursor` is the `next_cursor` of the page before, with the same
-    filters. For each page about `look_at` deliveries are looked at, by an index, so that one may be short, or empty, and
+    filters. For each page about `look_at` deliveries are looked at, by an index: one may be short, or empty, and
     others follow. Without a task and a subscription, those of the last 30 days are looked for, day by day, and none
     that were created before the stack was upgraded to this version. Without the HTTP API there is no index by day, and
     each page reads another one whole.

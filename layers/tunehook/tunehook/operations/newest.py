@@ -16,6 +16,9 @@ from tunehook.operations.tasks import has_settled
 from tunehook.tasks import TaskKey
 from tunehook.times import now_ms
 
+NEW_AT_ONCE: Final = 10
+"""How many entries of each partition of an index a look for new ones reads at once: mostly there are none."""
+
 LAG_MS: Final = 5_000
 """How much later than its moment an entry may appear in an index, or be written by another clock."""
 
@@ -53,6 +56,7 @@ class Newest(Generic[K, V]):
         self._found: dict[K, V] = {}
         self._unread: dict[K, None] = {}
         self._oldest: Position | None = None
+        self._walk: Iterator[tuple[Position, K]] | None = None
         self._looked_at = 0
         self._lock = threading.Lock()
         self.is_whole = False
@@ -94,8 +98,10 @@ class Newest(Generic[K, V]):
             if not self.is_whole:
                 return {}
             newest_ms = LAG_MS
-        new = {}
-        for position, key in islice(self._listed(newest_ms - LAG_MS, None, LIMIT_MAX), self._most):
+        new: dict[K, None] = {}
+        for position, key in islice(self._listed(0, None, NEW_AT_ONCE), self._most):
+            if position.at_ms < newest_ms - LAG_MS:
+                break
             if self._places.get(key) != position:
                 self._places[key] = position
                 new[key] = None
@@ -105,9 +111,18 @@ class Newest(Generic[K, V]):
         left = min(count, self._most - self._looked_at)
         if self.is_whole or left <= 0:
             return []
-        batch = list(islice(self._listed(0, self._oldest, left), left))
+        if self._walk is None:
+            self._walk = self._listed(0, self._oldest, self._most - self._looked_at)
+        try:
+            batch = list(islice(self._walk, left))
+        except BaseException:
+            # A generator that has raised yields nothing more; another goes on from the last position.
+            self._walk = None
+            raise
         self._looked_at += len(batch)
         self.is_whole = len(batch) < left or self._looked_at >= self._most
+        if self.is_whole:
+            self._walk = None
         fresh = []
         for position, key in batch:
             self._oldest = position
@@ -125,7 +140,7 @@ def newest_tasks(stack: Stack, attributes: tuple[str, ...], *, most: int) -> New
 
     def listed(since_ms: int, after: Position | None, wanted: int) -> Iterator[tuple[Position, TaskKey]]:
         if stack.has_lists:
-            return stack.tasks.listed(since_ms, after, at_once=min(wanted, LIMIT_MAX))
+            return stack.tasks.listed(since_ms, after, at_once=wanted)
         return stack.tasks.listed_by_scan(since_ms, after)
 
     def read(keys: list[TaskKey], consistent: bool) -> dict[TaskKey, TaskView]:
@@ -140,7 +155,7 @@ def newest_deliveries(stack: Stack, *, most: int) -> Newest[ListedDelivery, Logg
 
     def listed(since_ms: int, after: Position | None, wanted: int) -> Iterator[tuple[Position, Any]]:
         found = (
-            stack.deliveries.listed(now_ms(), since_ms=since_ms, after=after, at_once=min(wanted, LIMIT_MAX))
+            stack.deliveries.listed(now_ms(), since_ms=since_ms, after=after, at_once=wanted)
             if stack.has_lists
             else stack.deliveries.listed_by_scan(since_ms, after)
         )

@@ -72,10 +72,18 @@ class RecentTimings:
         self._tasks = newest_tasks(stack, _READ, most=LOOKED_AT)
         self._deliveries = newest_deliveries(stack, most=DELIVERIES_READ)
         self._clock_ms = clock_ms
+        self._known: list[TaskView] = []
+        self._sent: list[LoggedDelivery] = []
 
     def read(self, more: int) -> Timings:
-        """Read what is new, and `more` of the older tasks and deliveries that were not read yet."""
-        known, deliveries = self._tasks.refresh(more), self._deliveries.refresh(more)
+        """Read `more` of the tasks and then of the deliveries that were not read yet, or else what is new of both."""
+        if not self._tasks.is_whole:
+            self._known = self._tasks.refresh(more)
+        elif not self._deliveries.is_whole:
+            self._sent = self._deliveries.refresh(more)
+        else:
+            self._known, self._sent = self._tasks.refresh(0), self._deliveries.refresh(0)
+        known, deliveries = self._known, self._sent
         ended = sorted(
             (each for each in known if each.detected_at_ms is not None),
             key=lambda each: each.detected_at_ms or 0,
