@@ -18,6 +18,7 @@ from tunehook.operations.stack import Stack
 from tunehook.operations.text import counted, duration, visible
 from tunehook.times import from_ms, iso
 from tunehook_cli.output import size
+from tunehook_cli.rendering.deliveries import answer_of
 
 HERE: Final = Path(__file__).parent
 
@@ -113,6 +114,7 @@ class Views:
             "counted": counted,
             "visible": shown,
             "outside": outside,
+            "answer": lambda attempt: answer_of(attempt["status_code"], attempt["error"]),
         }
         self._environment.globals |= {
             "link": link,

@@ -1,4 +1,4 @@
-// Writes every moment in the reader's zone; the exact one stays in the title. Holds a live list still that has older rows.
+// Writes every moment in the reader's zone; the exact one stays in the title. Nothing else happens here.
 "use strict";
 (() => {
   const two = (number) => String(number).padStart(2, "0");
@@ -14,9 +14,6 @@
     }
   };
   localise(document);
-  document.addEventListener("htmx:sse:before:message", (event) => {
-    if (event.target.querySelector("[data-later]")) event.preventDefault();
-  });
   new MutationObserver((changes) => {
     if (changes.some((each) => each.addedNodes.length)) localise(document);
   }).observe(document.body, { childList: true, subtree: true });

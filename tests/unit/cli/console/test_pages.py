@@ -170,10 +170,10 @@ def test_a_provider_is_set_and_its_key_is_never_shown(page: TestClient) -> None:
 def test_a_dead_letter_is_shown_and_dropped(page: TestClient, found: Stack) -> None:
     sqs, url = found.client("sqs"), found.output("DeliveriesDeadLetters")
     sent = sqs.send_message(QueueUrl=url, MessageBody="<b>odd</b>")["MessageId"]
-    text = page.get("/dead-letters").text
+    text = page.get("/dead-letters/messages").text
     assert "&lt;b&gt;odd" in text
     page.post("/dead-letters/drop", data={"queue": "deliveries", "message_id": sent})
-    assert "None: nothing has failed for good" in page.get("/dead-letters").text
+    assert "None: nothing has failed for good" in page.get("/dead-letters/messages").text
 
 
 @pytest.mark.parametrize(
