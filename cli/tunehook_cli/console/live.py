@@ -24,7 +24,7 @@ class LiveTasks:
     def __init__(self, stack: Stack, filters: TaskFilters, looked_at: int) -> None:
         self._newest = newest_tasks(stack, WITH_RESULTS, most=KEPT)
         self._filters = filters
-        self._older = min(looked_at, KEPT)
+        self._older = min(max(looked_at, 1), KEPT)
         self.is_filtered = filters != NONE
 
     def look(self) -> list[TaskView]:

@@ -59,6 +59,7 @@ class Newest(Generic[K, V]):
         self._walk: Iterator[tuple[Position, K]] | None = None
         self._looked_at = 0
         self._lock = threading.Lock()
+        self._has_all = False
         self.is_whole = False
         """Whether the `most` newest, or all that there are, are known."""
 
@@ -102,10 +103,19 @@ class Newest(Generic[K, V]):
         for position, key in islice(self._listed(0, None, NEW_AT_ONCE), self._most):
             if position.at_ms < newest_ms - LAG_MS:
                 break
+            if self._is_older(position):
+                continue
             if self._places.get(key) != position:
                 self._places[key] = position
                 new[key] = None
         return new
+
+    def _is_older(self, position: Position) -> bool:
+        """Return whether an entry is beyond the last one that was asked for, however near its moment is."""
+        oldest = self._oldest
+        if self._has_all or oldest is None:
+            return False
+        return (-position.at_ms, position.tie) > (-oldest.at_ms, oldest.tie)
 
     def _older_keys(self, count: int) -> list[K]:
         left = min(count, self._most - self._looked_at)
@@ -120,7 +130,8 @@ class Newest(Generic[K, V]):
             self._walk = None
             raise
         self._looked_at += len(batch)
-        self.is_whole = len(batch) < left or self._looked_at >= self._most
+        self._has_all = len(batch) < left
+        self.is_whole = self._has_all or self._looked_at >= self._most
         if self.is_whole:
             self._walk = None
         fresh = []
@@ -140,7 +151,8 @@ def newest_tasks(stack: Stack, attributes: tuple[str, ...], *, most: int) -> New
 
     def listed(since_ms: int, after: Position | None, wanted: int) -> Iterator[tuple[Position, TaskKey]]:
         if stack.has_lists:
-            return stack.tasks.listed(since_ms, after, at_once=wanted)
+            # They are spread over the partitions evenly, as good as.
+            return stack.tasks.listed(since_ms, after, at_once=wanted // 4 + NEW_AT_ONCE)
         return stack.tasks.listed_by_scan(since_ms, after)
 
     def read(keys: list[TaskKey], consistent: bool) -> dict[TaskKey, TaskView]:

@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 from tests.unit.cli.console.conftest import client_of, fill
 from tests.unit.cli.console.html import Element, name_of, parse
-from tests.unit.cli.console.test_safety import PAGES
+from tests.unit.cli.console.test_safety import PAGES as EMPTY
 
 import tunehook_cli.console
 from tunehook.operations.stack import Stack
@@ -24,6 +24,7 @@ def page(found: Stack) -> Iterator[TestClient]:
         yield client
 
 
+PAGES = [*EMPTY, "/task?task_id=full", "/task?task_id=waits", "/delivery?id=msg_full_1"]
 PARTS = [path for path in PAGES if path.split("?")[0].count("/") > 1 and path != "/subscriptions/new"]
 WHOLE = [path for path in PAGES if path not in PARTS]
 
