@@ -72,7 +72,7 @@ format: ## format the code
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: ## run the benchmarks (45 minutes on an idle machine; some need nginx)
+bench: ## run the benchmarks (50 minutes on an idle machine; some need nginx)
 	@$(SETUP) tests
 	$(BIN)/python -m benchmarks.cadence
 	$(BIN)/python -m benchmarks.poll_throughput
@@ -87,6 +87,7 @@ bench: ## run the benchmarks (45 minutes on an idle machine; some need nginx)
 	$(BIN)/python -m benchmarks.isolation
 	$(BIN)/python -m benchmarks.end_to_end
 	$(BIN)/python -m benchmarks.callbacks
+	$(BIN)/python -m benchmarks.console
 	$(BIN)/python -m benchmarks.awake
 	$(BIN)/python -m benchmarks.takeover
 	$(BIN)/python -m benchmarks.twice
