@@ -20,6 +20,8 @@ TOOLS = .tunehook/tools
 SAM = $(TOOLS)/sam/bin/sam
 # What is there already takes a twentieth of a second. A command names what it needs beside these three.
 SETUP = $(PYTHON) requirements/environments.py command sam ministack
+# Of use where a browser is.
+BROWSER = $(if $(shell command -v chromium || command -v chromium-browser),browser)
 
 export SAM_CLI_TELEMETRY = 0
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -29,7 +31,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: setup
 setup: ## install what the demo and the commands need, inside this folder
@@ -43,9 +45,14 @@ demo: setup ## run the end-to-end demo on this machine
 picture: setup ## create the picture of the demo in README.md
 	@$(BIN)/python -m tunehook_local.demo --picture docs/images/demo.svg
 
+.PHONY: screenshots
+screenshots: setup ## create the pictures of the console in README.md (needs Chromium)
+	@$(SETUP) browser
+	@$(BIN)/python -m tunehook_local.demo --screenshots docs/images
+
 .PHONY: test
 test: $(TOOLS)/node/.made ## run every test that this machine can run
-	@$(SETUP) tests checks schemathesis
+	@$(SETUP) tests checks schemathesis $(BROWSER)
 	$(BIN)/pytest --numprocesses=auto --maxprocesses=8 tests/unit tests/contract
 	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/stack tests/account
 
@@ -65,7 +72,7 @@ format: ## format the code
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: ## run the benchmarks (45 minutes on an idle machine; some need nginx)
+bench: ## run the benchmarks (50 minutes on an idle machine; some need nginx)
 	@$(SETUP) tests
 	$(BIN)/python -m benchmarks.cadence
 	$(BIN)/python -m benchmarks.poll_throughput
@@ -81,6 +88,7 @@ bench: ## run the benchmarks (45 minutes on an idle machine; some need nginx)
 	$(BIN)/python -m benchmarks.isolation
 	$(BIN)/python -m benchmarks.end_to_end
 	$(BIN)/python -m benchmarks.callbacks
+	$(BIN)/python -m benchmarks.console
 	$(BIN)/python -m benchmarks.awake
 	$(BIN)/python -m benchmarks.takeover
 	$(BIN)/python -m benchmarks.twice

@@ -54,6 +54,7 @@ ENVIRONMENTS = {
     "ministack": Environment(f"{TOOLS}/ministack", "ministack", "the embedded AWS", 20, 85, is_compiled=True),
     "checks": Environment(f"{TOOLS}/checks", "checks", "the checkers of the template", 50, 300),
     "schemathesis": Environment(f"{TOOLS}/schemathesis", "schemathesis", "the player of the HTTP API", 5, 45),
+    "browser": Environment(f"{TOOLS}/browser", "browser", "what drives a browser", 10, 165),
 }
 """By name. An addition comes after the environment that it is added to."""
 

@@ -21,6 +21,7 @@ LISTS = (
     "requirements/sam",
     "requirements/sam-lint",
     "requirements/schemathesis",
+    "requirements/browser",
 )
 """In this order: the functions' own versions constrain those that they are tested with, and so on down the list."""
 

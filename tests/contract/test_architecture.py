@@ -135,6 +135,16 @@ def test_no_command_calls_boto3(path: Path) -> None:
     assert not called & {"client", "get_paginator"}
 
 
+@pytest.mark.parametrize(
+    "path",
+    [each for folder in (LAYER, FUNCTIONS, CLI, LOCAL) for each in modules_below(folder)],
+    ids=relative,
+)
+def test_the_console_alone_knows_its_web_framework(path: Path) -> None:
+    if CLI / "console" not in path.parents:
+        assert not packages_of(path) & {"starlette", "uvicorn", "jinja2", "markupsafe"}
+
+
 @pytest.mark.parametrize("path", modules_below(CLI), ids=relative)
 def test_the_command_imports_nothing_of_a_machine_of_ones_own(path: Path) -> None:
     assert "tunehook_local" not in packages_of(path)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import asyncio
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -28,14 +29,14 @@ from tunehook_cli.console.pages import (
 from tunehook_cli.console.safety import Guard
 from tunehook_cli.console.views import HERE, Views
 
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
 _STATUSES: Final = ((NotFound, 404), (Conflict, 409), (InvalidInput, 422))
 
 
-def create_app(stack: Stack, *, token: str, port: int, read_only: bool) -> ASGIApp:
-    """Return the console of a stack, for requests to this port that have the token."""
+def create_app(stack: Stack, *, token: str, port: int, read_only: bool) -> Starlette:
+    """Return the console of a stack, for requests to this port that have the token.
+
+    Its live lists end when the event ``state.stopping`` is set.
+    """
     routes = [
         *(Route(path, view, methods=[method]) for method, path, view in _ROUTES),
         Mount("/static", StaticFiles(directory=HERE / "static")),
@@ -50,6 +51,8 @@ def create_app(stack: Stack, *, token: str, port: int, read_only: bool) -> ASGIA
         middleware=[Middleware(Guard, token=token, port=port, read_only=read_only)],
     )
     app.state.stack = stack
+    app.state.stopping = asyncio.Event()
+    app.state.recent = overview.Recent(stack)
     app.state.views = Views(stack, read_only=read_only)
     return app
 
@@ -74,6 +77,7 @@ _ROUTES: Final = (
     ("GET", "/subscriptions/new", subscriptions.new),
     ("POST", "/subscriptions/new", subscriptions.create),
     ("GET", "/subscription", subscriptions.show),
+    ("GET", "/subscription/health", subscriptions.health),
     ("POST", "/subscription/change", subscriptions.change),
     ("POST", "/subscription/test", subscriptions.test),
     ("POST", "/subscription/rotate", subscriptions.rotate),
@@ -84,7 +88,9 @@ _ROUTES: Final = (
     ("GET", "/providers", providers.listing),
     ("POST", "/providers/set", providers.change),
     ("POST", "/providers/check", providers.check),
+    ("POST", "/providers/callback-url", providers.show_callback_url),
     ("GET", "/dead-letters", dead_letters.listing),
+    ("GET", "/dead-letters/messages", dead_letters.messages),
     ("POST", "/dead-letters/redrive", dead_letters.redrive),
     ("POST", "/dead-letters/drop", dead_letters.drop),
 )

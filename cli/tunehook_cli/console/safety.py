@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode, urlsplit
 
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
@@ -30,11 +31,18 @@ POLICY: Final = "; ".join(
 
 _HEADERS: Final = {
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    # With `no-referrer` a browser sends `Origin: null` with a form, and every change would be refused.
+    "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
 _READING: Final = ("GET", "HEAD")
+
+FORM_MAX_BYTES: Final = 64 * 1024
+"""How long the body of a form may be: of a thousand ids of deliveries, most of all."""
+
+
+_TOO_LONG: Final = f"a form has at most {FORM_MAX_BYTES // 1024} kB"
 
 
 class Guard:
@@ -42,7 +50,7 @@ class Guard:
 
     The token comes once in the query (``?token=``), and is a cookie from then on. Names of other hosts are refused, so
     that no web page can reach the console by a name that leads to this machine; so is a change that another page sends.
-    With `read_only` every change is refused.
+    With `read_only` every change is refused, and so is always a body that no form of the console has.
     """
 
     def __init__(self, app: ASGIApp, *, token: str, port: int, read_only: bool) -> None:
@@ -67,8 +75,18 @@ class Guard:
                 headers.update(_HEADERS)
             await send(message)
 
+        received = 0
+
+        async def receive_bounded() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > FORM_MAX_BYTES:
+                raise HTTPException(413, _TOO_LONG)
+            return message
+
         own = self._own_answer(Request(scope))
-        await (self._app if own is None else own)(scope, receive, send_with_policy)
+        await (self._app if own is None else own)(scope, receive_bounded, send_with_policy)
 
     def _own_answer(self, request: Request) -> Response | None:
         if request.headers.get("host", "").lower() not in self._hosts:
@@ -85,6 +103,9 @@ class Guard:
             return PlainTextResponse("this request comes from another page", 403)
         if self._read_only:
             return PlainTextResponse("this console was started with --read-only", 403)
+        said = request.headers.get("content-length", "0")
+        if not said.isdecimal() or int(said) > FORM_MAX_BYTES:
+            return PlainTextResponse(_TOO_LONG, 413)
         return None
 
     def _is_token(self, given: str | None) -> bool:

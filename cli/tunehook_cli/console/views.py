@@ -18,6 +18,7 @@ from tunehook.operations.stack import Stack
 from tunehook.operations.text import counted, duration, visible
 from tunehook.times import from_ms, iso
 from tunehook_cli.output import size
+from tunehook_cli.rendering.deliveries import answer_of
 
 HERE: Final = Path(__file__).parent
 
@@ -34,6 +35,9 @@ _DONE: Final = {
     "dropped": "The message is dropped.",
 }
 """What a change says on the page that follows it; the address has the word alone: none can say anything else."""
+
+
+_JOINERS: Final = "\u200c\u200d"
 
 
 def link(path: str, **query: Any) -> str:
@@ -71,6 +75,15 @@ def pretty(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
+def shown(text: str) -> str:
+    r"""Write control characters as escapes, but for the joiners that emoji and Persian are written with.
+
+    >>> shown("a\x1b") == r"a\x1b", shown("\U0001f469\u200d\U0001f467") == "\U0001f469\u200d\U0001f467"
+    (True, True)
+    """
+    return "".join(each if each in _JOINERS else visible(each) for each in text)
+
+
 def length(seconds: object) -> str:
     """Return a length of time as players show it: 3:05."""
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < 360_000:
@@ -99,8 +112,9 @@ class Views:
             "length": length,
             "seconds": lambda value: "–" if value is None else f"{value / 1000:.1f} s",
             "counted": counted,
-            "visible": visible,
+            "visible": shown,
             "outside": outside,
+            "answer": lambda attempt: answer_of(attempt["status_code"], attempt["error"]),
         }
         self._environment.globals |= {
             "link": link,

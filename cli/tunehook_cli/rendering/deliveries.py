@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
 def answer(attempt: Attempt) -> str:
     """Return what an attempt came to: ``HTTP 204``, or the class of its error."""
-    return (
-        f"HTTP {attempt.status_code}" if attempt.status_code is not None else attempt.error or "no response"
-    )
+    return answer_of(attempt.status_code, attempt.error)
+
+
+def answer_of(status_code: int | None, error: str | None) -> str:
+    """Return what an attempt with this status or this error came to."""
+    return f"HTTP {status_code}" if status_code is not None else error or "no response"
 
 
 def outcome(delivery: Delivery, held: HeldBack | None = None) -> str:

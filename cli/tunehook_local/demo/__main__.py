@@ -1,7 +1,8 @@
 """`make demo`: starts everything, tells tunehook of tasks, and shows that all comes out at the other end.
 
 With ``--json`` the report is JSON on stdout, and all else is on stderr. With ``--picture FILE`` what is printed is also
-written as an SVG of a terminal.
+written as an SVG of a terminal. With ``--screenshots FOLDER`` the console is shown to a browser, and pictures of it are
+written there.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from tunehook.errors import TunehookError, Unavailable
 from tunehook_cli import output
 from tunehook_cli.signals import Terminated, raise_on_signals
 from tunehook_local.demo.check import HOOK, SUBSCRIBED, TASKS, Finding, examine
+from tunehook_local.demo.console import photograph, start_console
 from tunehook_local.demo.observer import Observer, StoredFile
 from tunehook_local.demo.picture import recording_console, write_picture
 from tunehook_local.demo.progress import Progress
@@ -58,9 +60,11 @@ def main(*arguments: str) -> int:
     """Run the demonstration; return 0 only if everything that must be there is there."""
     as_json = arguments == ("--json",)
     picture = Path(arguments[1]) if len(arguments) == 2 and arguments[0] == "--picture" else None
-    if arguments and not as_json and picture is None:
+    screenshots = Path(arguments[1]) if len(arguments) == 2 and arguments[0] == "--screenshots" else None
+    if arguments and not as_json and picture is None and screenshots is None:
         print(
-            f"demo: no such option: {' '.join(arguments)} (there are --json and --picture FILE)",
+            f"demo: no such option: {' '.join(arguments)} "
+            "(there are --json, --picture FILE and --screenshots FOLDER)",
             file=sys.stderr,
         )
         return 2
@@ -73,7 +77,8 @@ def main(*arguments: str) -> int:
     home = Home(checkout() / ".tunehook" / "demo")
     keep = os.environ.get("KEEP") == "1"
     print_line = partial(_print_line, console)
-    steps = Steps(print_line, console, count=7 if keep else 8, signs=picture is None)
+    count = 8 if screenshots is None else 9
+    steps = Steps(print_line, console, count=count, signs=picture is None)
     try:
         console.print(_INTRODUCTION)
         with raise_on_signals():
@@ -82,8 +87,13 @@ def main(*arguments: str) -> int:
                 is_all_there = _report(console, findings, home)
                 if as_json:
                     output.print_json(_document(findings))
+                if is_all_there and screenshots is not None:
+                    with steps.step("taking pictures of the console", 120):
+                        _photograph(environment, home, sandbox_url, screenshots)
                 if keep:
-                    _print_what_runs(console, home, sandbox_url, sandbox_pid)
+                    with steps.step("starting the console", 2):
+                        url, shows = start_console(_TUNEHOOK, environment, _console_log(home))
+                    _print_what_runs(console, home, sandbox_url, sandbox_pid, url, shows.pid)
             if is_all_there and not keep:
                 _print_what_next(console)
         if picture is not None and is_all_there:
@@ -289,9 +299,21 @@ def _document(findings: list[Finding]) -> dict[str, Any]:
     }
 
 
-def _print_what_runs(console: Console, home: Home, sandbox_url: str, sandbox_pid: int) -> None:
+def _console_log(home: Home) -> Path:
+    return home.log.with_name("console.log")
+
+
+def _photograph(environment: LocalEnvironment, home: Home, sandbox_url: str, folder: Path) -> None:
+    tunehook = partial(_tunehook, Console(quiet=True), environment)
+    photograph(_TUNEHOOK, tunehook, environment, _console_log(home), sandbox_url, folder)
+
+
+def _print_what_runs(
+    console: Console, home: Home, sandbox_url: str, sandbox_pid: int, console_url: str, console_pid: int
+) -> None:
     console.print(
-        f"\nStill running: the stack, and the sandbox at {sandbox_url}. Paste this first:", soft_wrap=True
+        f"\nStill running: the stack, the sandbox at {sandbox_url}, and the console. Paste this first:",
+        soft_wrap=True,
     )
     command_folder = shlex.quote(str(Path(_TUNEHOOK).parent))
     _print_commands(
@@ -308,8 +330,10 @@ def _print_what_runs(console: Console, home: Home, sandbox_url: str, sandbox_pid
         ("tunehook submit suno my-song", "a task of your own"),
         ("tunehook outputs ApiUrl", "the HTTP API (docs/api.md)"),
         ("tunehook watch my-song", "wait for its end"),
-        (f"tunehook local down; kill {sandbox_pid}", "stops both"),
+        (f"tunehook local down; kill {sandbox_pid} {console_pid}", "stops all three"),
     )
+    console.print("\nThe console, to look and listen, for a browser on this machine:")
+    console.print(console_url, markup=False, soft_wrap=True)
 
 
 def _print_what_next(console: Console) -> None:

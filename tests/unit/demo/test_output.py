@@ -125,12 +125,14 @@ def test_the_end_names_commands_and_sections_that_are_there(console: Console) ->
 
 
 def test_what_is_kept_is_entered_by_commands_to_paste(console: Console, tmp_path: Path) -> None:
-    demo._print_what_runs(console, Home(tmp_path / "a folder"), "http://127.0.0.1:4580", 4711)
+    page = "http://127.0.0.1:4582/?token=abc"
+    demo._print_what_runs(console, Home(tmp_path / "a folder"), "http://127.0.0.1:4580", 4711, page, 4712)
 
     text = printed(console)
     assert f"TUNEHOOK_HOME='{(tmp_path / 'a folder').resolve()}'" in text
     assert 'eval "$(tunehook local env)"' in text
-    assert "tunehook local down; kill 4711" in text
+    assert "tunehook local down; kill 4711 4712" in text
+    assert text.splitlines()[-1] == page
 
 
 def test_everything_is_stopped_aloud_when_it_is_interrupted(

@@ -12,7 +12,6 @@ from tunehook.errors import InvalidInput
 from tunehook.operations import dead_letters as operations
 from tunehook.operations import documents
 from tunehook.operations.queues import DeadLetters
-from tunehook.operations.stack import Stack
 from tunehook.operations.text import counted
 from tunehook_cli.console.views import stack_of, text_of, views_of, went_well
 
@@ -21,19 +20,21 @@ REDRIVEN: Final = 1_000
 
 
 def listing(request: Request) -> Response:
-    """Show the messages of all dead-letter queues."""
-    return _page(request, stack_of(request), None)
+    """Show the page of the dead letters, which then asks for the messages: to read the queues takes a second."""
+    return _page(request, None)
 
 
-def _page(request: Request, stack: Stack, said: str | None) -> Response:
-    queues = list(DeadLetters)
-    found = operations.list_messages(stack, queues, SHOWN)
+def _page(request: Request, said: str | None) -> Response:
+    return views_of(request).page(request, "dead_letters.html", heading="Dead letters", said=said)
+
+
+def messages(request: Request) -> Response:
+    """Show the messages of all dead-letter queues, which stay there."""
+    found = operations.list_messages(stack_of(request), list(DeadLetters), SHOWN)
     rows: list[dict[str, Any]] = [
-        documents.dead_letter_document(each).to_json() for messages in found for each in messages
+        documents.dead_letter_document(each).to_json() for queue in found for each in queue
     ]
-    return views_of(request).page(
-        request, "dead_letters.html", heading="Dead letters", rows=rows, said=said, shown=SHOWN
-    )
+    return views_of(request).part("dead_letter_rows.html", rows=rows, shown=SHOWN)
 
 
 async def _queue(request: Request) -> tuple[DeadLetters, str]:
@@ -58,8 +59,7 @@ async def redrive(request: Request) -> Response:
             return f"{counted(removed, 'record')} removed: the schedule starts the poller each minute"
         return f"{counted(operations.move_back(stack, queue, REDRIVEN), 'message')} back on the queue {queue.value}"
 
-    said = await run_in_threadpool(work)
-    return await run_in_threadpool(_page, request, stack, said)
+    return _page(request, await run_in_threadpool(work))
 
 
 async def drop(request: Request) -> Response:

@@ -17,52 +17,72 @@ from tunehook.operations import deliveries as operations
 from tunehook.operations.deliveries import RequestNow
 from tunehook.operations.documents import delivery_document
 from tunehook.operations.stack import Stack
-from tunehook.times import now_ms
-from tunehook_cli.console.views import stack_of, views_of, went_well
-from tunehook_cli.durations import parse_duration
+from tunehook_cli.console.filters import since_ms_of, wanted_of
+from tunehook_cli.console.views import link, stack_of, views_of, went_well
 
 PAGE: Final = 50
+LOOKED_AT: Final = 1_000
+"""How many of the newest deliveries a filter looks through by itself; further, when it is asked to."""
+
+LOOKED_AT_ONCE: Final = 200
+"""How many of them one answer looks through: the page asks on by itself, and shows what it has."""
+
+RESENT_AT_MOST: Final = 200
+"""How many deliveries one answer sends again."""
+
+_FILTERS: Final = ("status", "subscription", "task", "since")
 
 
 def listing(request: Request) -> Response:
     """Show the newest deliveries that meet the filters."""
-    wanted = _wanted(request.query_params)
-    page = _read(stack_of(request), wanted, None)
+    wanted, problem = wanted_of(request.query_params, _FILTERS), None
+    page: dict[str, Any] = {"rows": [], "next_cursor": None, "looked": 0}
+    try:
+        page = _read(stack_of(request), wanted, None, 0)
+    except InvalidInput as error:
+        problem = str(error)
     return views_of(request).page(
         request,
         "deliveries.html",
+        status=422 if problem else 200,
         heading="Deliveries",
         wanted=wanted,
         statuses=[each.value for each in DeliveryStatus],
-        **page,
+        problem=problem,
+        is_first=problem is None,
+        **_row_values(wanted, page),
     )
 
 
 def more_rows(request: Request) -> Response:
     """Return the rows that follow those of a page."""
-    wanted = _wanted(request.query_params)
-    page = _read(stack_of(request), wanted, request.query_params.get("cursor"))
-    return views_of(request).part("delivery_rows.html", wanted=wanted, **page)
+    query = request.query_params
+    wanted, looked = wanted_of(query, _FILTERS), query.get("looked", "")
+    page = _read(stack_of(request), wanted, query.get("cursor"), int(looked) if looked.isdecimal() else 0)
+    return views_of(request).part("delivery_rows.html", is_first=False, **_row_values(wanted, page))
 
 
-def _wanted(query: Mapping[str, str]) -> dict[str, str]:
-    return {name: query.get(name, "").strip() for name in ("status", "subscription", "task", "since")}
+def _row_values(wanted: Mapping[str, str], page: Mapping[str, Any]) -> dict[str, Any]:
+    is_filtered = any(wanted.values())
+    goes_on = is_filtered and len(page["rows"]) < PAGE and page["looked"] < LOOKED_AT
+    place = link("/deliveries/rows", cursor=page["next_cursor"], looked=page["looked"], **wanted)
+    return {**page, "is_filtered": is_filtered, "goes_on_by_itself": goes_on, "more_at": place}
 
 
-def _read(stack: Stack, wanted: Mapping[str, str], cursor: str | None) -> dict[str, Any]:
-    since = wanted["since"]
+def _read(stack: Stack, wanted: Mapping[str, str], cursor: str | None, looked: int) -> dict[str, Any]:
     page = operations.page_deliveries(
         stack,
         task_id=wanted["task"] or None,
         subscription=wanted["subscription"] or None,
         status=wanted["status"] or None,
-        since_ms=now_ms() - parse_duration(since, "since") if since else 0,
+        since_ms=since_ms_of(wanted),
         limit=PAGE,
         cursor=cursor,
+        look_at=LOOKED_AT_ONCE,
     )
     held = operations.held_back(stack, page.deliveries)
     rows = [delivery_document(each, held=held.get(each.delivery_id)).to_json() for each in page.deliveries]
-    return {"rows": rows, "next_cursor": page.next_cursor}
+    return {"rows": rows, "next_cursor": page.next_cursor, "looked": looked + page.looked_at}
 
 
 def show(request: Request) -> Response:
@@ -112,6 +132,8 @@ async def resend_many(request: Request) -> Response:
     ids = list(dict.fromkeys(each for each in form.getlist("id") if isinstance(each, str)))
     if not ids:
         raise InvalidInput("id", "nothing is chosen: tick the rows that are to be sent again")
+    if len(ids) > RESENT_AT_MOST:
+        raise InvalidInput("id", f"choose at most {RESENT_AT_MOST}")
     if form.get("confirmed") != "yes":
         return views_of(request).page(
             request, "confirm_resend.html", heading=f"Send {len(ids)} again?", ids=ids

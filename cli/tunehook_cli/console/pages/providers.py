@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -15,6 +15,12 @@ from tunehook.operations.stack import Stack
 from tunehook.providers.kinds import ADAPTERS
 from tunehook.times import now_ms
 from tunehook_cli.console.views import stack_of, text_of, views_of, went_well
+
+TROUBLE: Final = "trouble"
+"""The filter of the list: those that are paused, refuse their key, or cannot be used."""
+
+_KEPT: Final = ("name", "kind", "base_url", "max_concurrency", "requests_per_second")
+"""The fields of the form that are shown again where it was refused: all but the key."""
 
 
 def listing(request: Request) -> Response:
@@ -33,32 +39,26 @@ def _page(request: Request, stack: Stack, **told: Any) -> Response:
             | {
                 "refusal": state and state.refusal,
                 "pause": pause if pause and pause.until_ms > now else None,
-                "callback_url": _callback_url(stack, name),
             }
         )
     rows += [
-        documents.unusable_provider_document(name, error).to_json()
-        | {"refusal": None, "pause": None, "callback_url": None}
+        documents.unusable_provider_document(name, error).to_json() | {"refusal": None, "pause": None}
         for name, error in found.errors.items()
     ]
-    values: dict[str, Any] = {"problem": None, "check": None, "given": {}, **told}
+    narrowed = request.query_params.get("state") == TROUBLE
+    if narrowed:
+        rows = [each for each in rows if each["refusal"] or each["pause"] or not each["usable"]]
+    values: dict[str, Any] = {"problem": None, "check": None, "callback": None, "given": {}, **told}
     return views_of(request).page(
         request,
         "providers.html",
         status=422 if values["problem"] else 200,
         heading="Providers",
         rows=rows,
+        is_narrowed=narrowed,
         kinds=sorted(ADAPTERS),
         **values,
     )
-
-
-def _callback_url(stack: Stack, name: str) -> str | None:
-    try:
-        return callbacks.callback_url(stack, name)
-    except TunehookError:
-        # Without the HTTP API there is none.
-        return None
 
 
 async def change(request: Request) -> Response:
@@ -74,8 +74,8 @@ async def change(request: Request) -> Response:
         if rate := text_of(form, "requests_per_second"):
             fields["requests_per_second"] = _number(rate, "requests_per_second", float)
         await run_in_threadpool(operations.change_provider, stack, name, fields)
-    except InvalidInput as error:
-        given = {key: value for key, value in fields.items() if key != "api_key"} | {"name": name}
+    except TunehookError as error:
+        given = {key: text_of(form, key) for key in _KEPT}
         return await run_in_threadpool(_page, request, stack, problem=str(error), given=given)
     return went_well("/providers", "provider")
 
@@ -106,5 +106,22 @@ async def check(request: Request) -> Response:
             "advice": found.advice,
         }
 
-    said = await run_in_threadpool(ask)
-    return await run_in_threadpool(_page, request, stack, check=said)
+    try:
+        said = await run_in_threadpool(ask)
+    except TunehookError as error:
+        checked = {"check_name": name, "check_task": task_id}
+        return await run_in_threadpool(_page, request, stack, problem=str(error), given=checked)
+    return await run_in_threadpool(
+        _page, request, stack, check=said, given={"check_name": name, "check_task": task_id}
+    )
+
+
+async def show_callback_url(request: Request) -> Response:
+    """Show the URL that a provider is to call; it is asked for by a form, so that no page and no link has it."""
+    stack, form = stack_of(request), await request.form()
+    name = text_of(form, "name")
+    try:
+        url = await run_in_threadpool(callbacks.callback_url, stack, name)
+    except TunehookError as error:
+        return await run_in_threadpool(_page, request, stack, problem=str(error))
+    return await run_in_threadpool(_page, request, stack, callback={"name": name, "url": url})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice, takewhile
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
@@ -11,7 +12,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tunehook.errors import InvalidInput, TunehookError
+from tunehook.errors import Conflict, InvalidInput, TunehookError
 from tunehook.operations import deliveries, documents
 from tunehook.operations import subscriptions as operations
 from tunehook.operations.stack import Stack
@@ -23,10 +24,13 @@ from tunehook_cli.durations import parse_duration
 
 TEST_WAIT_S: Final = 10.0
 HEALTH_DAYS: Final = 5
-HEALTH_READ: Final = 500
-"""How many of a subscription's latest deliveries its health is counted from."""
+HEALTH_READ: Final = 1_000
+"""How many of a subscription's latest deliveries its health is counted from, as an index shows them."""
+
+LATEST: Final = 20
 
 _DAY_MS: Final = 86_400_000
+_STATES: Final = ("failing", "enabled", "disabled", "unusable")
 _FORM: Final[dict[str, Any]] = {
     "events": [each.value for each in SUBSCRIBABLE],
     "formats": [each.value for each in Format],
@@ -35,9 +39,27 @@ _FORM: Final[dict[str, Any]] = {
 
 def listing(request: Request) -> Response:
     """Show all subscriptions."""
+    state = request.query_params.get("state", "")
     found = operations.list_subscriptions(stack_of(request))
     rows = [documents.subscription_document(each).to_json() for each in found]
-    return views_of(request).page(request, "subscriptions.html", heading="Subscriptions", rows=rows)
+    if state in _STATES:
+        rows = [each for each in rows if _is_in(each, state)]
+    return views_of(request).page(
+        request,
+        "subscriptions.html",
+        heading="Subscriptions",
+        rows=rows,
+        state=state,
+        states=_STATES,
+        is_empty=not found,
+    )
+
+
+def _is_in(row: Mapping[str, Any], state: str) -> bool:
+    """Return whether a subscription is of a state; ``failing`` are those, too, to which nothing is sent at all."""
+    if state == "failing":
+        return row["state"] != "enabled" or row["failing_since"] is not None
+    return bool(row["state"] == state)
 
 
 def new(request: Request) -> Response:
@@ -101,33 +123,47 @@ def show(request: Request) -> Response:
 
 def _page(request: Request, stack: Stack, subscription_id: str, **told: Any) -> Response:
     view = operations.get_subscription(stack, subscription_id)
-    latest = stack.deliveries.latest(
-        subscription_id=subscription_id, since_ms=now_ms() - HEALTH_DAYS * _DAY_MS, limit=HEALTH_READ
-    )
-    document = documents.subscription_document(view, operations.secret_versions(stack, view), latest[:20])
-    values: dict[str, Any] = {"problem": None, "test": None, "recovery": None, **told}
+    latest = deliveries.page_deliveries(stack, subscription=subscription_id, limit=LATEST).deliveries
+    document = documents.subscription_document(
+        view, operations.secret_versions(stack, view), latest
+    ).to_json()
+    values: dict[str, Any] = {"problem": None, "test": None, "recovery": None, "typed": {}, **told}
     return views_of(request).page(
         request,
         "subscription.html",
+        status=422 if values["problem"] else 200,
         heading=subscription_id,
-        subscription=document.to_json(),
-        health=_health(latest, now_ms()),
-        is_all=len(latest) < HEALTH_READ,
+        subscription=document,
+        given=document | values["typed"],
         **values,
         **_FORM,
     )
 
 
-def _health(latest: list[Any], now: int) -> list[dict[str, Any]]:
-    """Count the deliveries by status for each of the last days, the oldest first."""
-    days = []
-    for age in range(HEALTH_DAYS - 1, -1, -1):
-        until = now - age * _DAY_MS
-        counts = Counter(
-            each.status.value for each in latest if until - _DAY_MS < each.created_at_ms <= until
-        )
-        days.append({"since_ms": until - _DAY_MS, "counts": dict(counts), "total": sum(counts.values())})
-    return days
+def health(request: Request) -> Response:
+    """Show how the deliveries of the last days went: a part of its own, as it reads many entries of an index."""
+    stack, subscription_id = stack_of(request), request.query_params.get("id", "")
+    now = now_ms()
+    listed = stack.deliveries.listed(now, subscription_id=subscription_id, at_once=HEALTH_READ)
+    since_ms = now - HEALTH_DAYS * _DAY_MS
+    newest = takewhile(lambda each: each[0].at_ms > since_ms, islice(listed, HEALTH_READ))
+    found = [(place.at_ms, each.status or "unknown") for place, each in newest]
+    days = _by_day(found, now)
+    return views_of(request).part(
+        "health.html", days=days, is_all=len(found) < HEALTH_READ, counted_from=len(found)
+    )
+
+
+def _by_day(found: Iterable[tuple[int, str]], now: int) -> list[dict[str, Any]]:
+    """Count deliveries by status for each of the last days, the oldest first."""
+    counts = [Counter[str]() for _ in range(HEALTH_DAYS)]
+    for at_ms, status in found:
+        # One that another clock has made may be of the next moment.
+        counts[min(max((now - at_ms) // _DAY_MS, 0), HEALTH_DAYS - 1)][status] += 1
+    return [
+        {"since_ms": now - (age + 1) * _DAY_MS, "counts": counts[age]}
+        for age in range(HEALTH_DAYS - 1, -1, -1)
+    ]
 
 
 async def change(request: Request) -> Response:
@@ -139,8 +175,10 @@ async def change(request: Request) -> Response:
         await run_in_threadpool(
             operations.change_subscription, stack, subscription_id, fields, again=form.get("again") == "yes"
         )
-    except InvalidInput as error:
-        return await run_in_threadpool(_page, request, stack, subscription_id, problem=str(error))
+    except (InvalidInput, Conflict) as error:
+        return await run_in_threadpool(
+            _page, request, stack, subscription_id, problem=str(error), typed=fields
+        )
     return went_well("/subscription", "changed", id=subscription_id)
 
 
@@ -183,8 +221,15 @@ async def recover(request: Request) -> Response:
     """Send what failed or was missed since a time."""
     stack, subscription_id = stack_of(request), request.query_params.get("id", "")
     form = await request.form()
-    since_ms = now_ms() - parse_duration(text_of(form, "since") or "1d", "since", at_most="14d")
-    recovery = await run_in_threadpool(deliveries.recover, stack, subscription_id, since_ms)
+    since = text_of(form, "since") or "1d"
+    try:
+        since_ms = now_ms() - parse_duration(since, "since", at_most="14d")
+        recovery = await run_in_threadpool(deliveries.recover, stack, subscription_id, since_ms)
+    except (InvalidInput, Conflict) as error:
+        typed = {"since": since}
+        return await run_in_threadpool(
+            _page, request, stack, subscription_id, problem=str(error), typed=typed
+        )
     return await run_in_threadpool(_page, request, stack, subscription_id, recovery=recovery)
 
 
@@ -193,8 +238,8 @@ async def delete(request: Request) -> Response:
     stack, subscription_id = stack_of(request), request.query_params.get("id", "")
     form = await request.form()
     if text_of(form, "name") != subscription_id:
-        raise InvalidInput(
-            "name", "type the subscription's id to delete it: its pending deliveries are aborted"
-        )
+        problem = "name: type the subscription's id to delete it: its pending deliveries are aborted"
+        typed = {"name": text_of(form, "name")}
+        return await run_in_threadpool(_page, request, stack, subscription_id, problem=problem, typed=typed)
     await run_in_threadpool(operations.delete_subscription, stack, subscription_id)
     return went_well("/subscriptions", "deleted")

@@ -190,11 +190,12 @@ class DeliveriesTable(TableGateway):
         subscription_id: str | None = None,
         since_ms: int = 0,
         after: Position | None = None,
+        at_once: int = _LISTED_A_PAGE,
     ) -> Iterator[tuple[Position, ListedDelivery]]:
         """Yield deliveries created at or after `since_ms`, newest first, from a position on.
 
         Only those for a task, of any provider, or to a subscription; else all that were created within the time that
-        deliveries are kept, day by day. This reads an index as far as it is asked to.
+        deliveries are kept, day by day. This reads an index as far as it is asked to, `at_once` entries a call.
         """
         latest_ms = now_ms + _CLOCK_AHEAD_MS
         if after is not None:
@@ -209,14 +210,16 @@ class DeliveriesTable(TableGateway):
             earliest_ms = max(since_ms, now_ms - KEPT_S * 1000)
             days = range(latest_ms // _DAY_MS, earliest_ms // _DAY_MS - 1, -1)
             partitions = [("created_on", _day(number * _DAY_MS), BY_DAY_INDEX) for number in days]
-        moment = Key("created_at_ms").between(since_ms, latest_ms)
+        # The embedded AWS evaluates a condition for each item of a partition: none is given where none is needed.
+        moment = Key("created_at_ms").between(since_ms, latest_ms) if since_ms or after else None
         for name, value, index in partitions:
+            partition = Key(name).eq(value)
             items = self._table.query(
-                Key(name).eq(value) & moment,
+                partition if moment is None else partition & moment,
                 index=index,
                 attributes=["delivery_id", "created_at_ms", *(() if index == BY_DAY_INDEX else ("status",))],
                 newest_first=True,
-                paging={"PageSize": _LISTED_A_PAGE},
+                paging={"PageSize": at_once},
             )
             for position, item in in_order([items], "created_at_ms", ("delivery_id",), after):
                 yield position, ListedDelivery(item["delivery_id"], item.get("status"))

@@ -28,7 +28,9 @@ LIMIT_MAX: Final = 100
 LOOKED_AT: Final = 300
 """How many items of a list are looked at for one page: there may be few, or none, that are asked for."""
 
-_BATCH: Final = 100
+BATCH: Final = 100
+"""How many items of a list are read at once where some may not be asked for."""
+
 _VERSION: Final = 1
 _TIE_DIGITS: Final = 16
 _CURSOR_MAX: Final = 200
@@ -100,11 +102,12 @@ def page_of(
     limit: int,
     *,
     filtered: bool,
+    look_at: int = LOOKED_AT,
 ) -> tuple[list[Item], Position | None]:
     """Return the items of a page, at most `limit`, and the position that the next page follows; None after the last.
 
     `read` returns the items of entries, without those that are gone or not asked for; where it may leave out any, as
-    `filtered` says, more are read at once. After `LOOKED_AT` entries the page ends, however short it is. Raises
+    `filtered` says, more are read at once. After `look_at` entries the page ends, however short it is. Raises
     `InvalidInput` if the limit is not 1 to `LIMIT_MAX`.
     """
     if not 1 <= limit <= LIMIT_MAX:
@@ -112,8 +115,8 @@ def page_of(
     found: list[Item] = []
     looked_at = 0
     last: Position | None = None
-    while len(found) < limit and looked_at < LOOKED_AT:
-        batch = list(islice(entries, _BATCH if filtered else limit - len(found)))
+    while len(found) < limit and looked_at < look_at:
+        batch = list(islice(entries, BATCH if filtered else limit - len(found)))
         if not batch:
             return found, None
         looked_at += len(batch)

@@ -307,24 +307,28 @@ class TasksTable(TableGateway):
         """Scan the whole table for the named attributes (strongly consistent), without parked runs."""
         return self._table.scan(attributes=attributes, where=Attr(PARKED).not_exists())
 
-    def listed(self, since_ms: int = 0, after: Position | None = None) -> Iterator[tuple[Position, TaskKey]]:
+    def listed(
+        self, since_ms: int = 0, after: Position | None = None, *, at_once: int = _LISTED_A_PAGE
+    ) -> Iterator[tuple[Position, TaskKey]]:
         """Yield the tasks that were accepted or rejected at or after `since_ms`, newest first, from a position on.
 
         One of the last second may be missing. This reads an index whose every item is a hundred bytes or two, as far as
-        it is asked to.
+        it is asked to; `at_once` is how many of each of its partitions one call reads.
         """
         latest_ms = LATEST_MS if after is None else after.at_ms
         if latest_ms < since_ms:
             return
-        moment = Key("listed_at_ms").between(since_ms, latest_ms)
+        # The embedded AWS evaluates a condition for each item of a partition: none is given where none is needed.
+        moment = Key("listed_at_ms").between(since_ms, latest_ms) if since_ms or after else None
+        partitions = [Key("listed").eq(f"tasks#{number}") for number in range(_LISTS)]
         lists = [
             self._table.query(
-                Key("listed").eq(f"tasks#{number}") & moment,
+                each if moment is None else each & moment,
                 index=LISTED_INDEX,
                 newest_first=True,
-                paging={"PageSize": _LISTED_A_PAGE},
+                paging={"PageSize": at_once},
             )
-            for number in range(_LISTS)
+            for each in partitions
         ]
         for position, item in in_order(lists, "listed_at_ms", ("task_id", "provider"), after):
             yield position, TaskKey(item["task_id"], item["provider"])
@@ -345,9 +349,13 @@ class TasksTable(TableGateway):
         for position, each in in_order([found], "listed_at_ms", ("task_id", "provider"), after):
             yield position, TaskKey(each["task_id"], each["provider"])
 
-    def get_many(self, keys: Sequence[TaskKey], attributes: Sequence[str]) -> dict[TaskKey, dict[str, Any]]:
-        """Return the named attributes of those tasks that are there (strongly consistent)."""
-        found = self._table.get_many([_key(key) for key in keys], attributes=attributes)
+    def get_many(
+        self, keys: Sequence[TaskKey], attributes: Sequence[str], *, consistent: bool = True
+    ) -> dict[TaskKey, dict[str, Any]]:
+        """Return the named attributes of those tasks that are there (strongly consistent, unless told otherwise)."""
+        found = self._table.get_many(
+            [_key(key) for key in keys], attributes=attributes, consistent=consistent
+        )
         return {TaskKey(item["task_id"], item["provider"]): item for item in found}
 
     def new_items(

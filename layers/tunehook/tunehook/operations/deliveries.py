@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from tunehook.aws.circuits import LONGEST_WAIT_MS
 from tunehook.aws.deliveries import OVERDUE_MS, ListedDelivery, LoggedDelivery, Redelivery, withdrawn
 from tunehook.aws.links import link
-from tunehook.aws.pages import Position, page_of
+from tunehook.aws.pages import BATCH, LOOKED_AT, Position, page_of
 from tunehook.deliveries import Delivery, DeliveryStatus
 from tunehook.deliveries import delivery_id as id_of
 from tunehook.errors import Conflict, InvalidInput, NotFound
@@ -45,10 +45,11 @@ _CLOCK_SKEW_MS: Final = 600_000
 
 
 class DeliveryPage(BaseModel, frozen=True, defer_build=True):
-    """A page of deliveries, and by what the next one is asked for: None after the last."""
+    """A page of deliveries, how many were looked at, and by what the next one is asked for: None after the last."""
 
     deliveries: list[LoggedDelivery]
     next_cursor: str | None
+    looked_at: int
 
 
 class RequestNow(BaseModel, frozen=True):
@@ -128,11 +129,12 @@ def page_deliveries(
     since_ms: int = 0,
     limit: int = 50,
     cursor: str | None = None,
+    look_at: int = LOOKED_AT,
 ) -> DeliveryPage:
     """Return a page of the deliveries, newest first, without their payloads: those that were created since `since_ms`.
 
     `subscription` may also be the URL of a notify hook; `cursor` is the `next_cursor` of the page before, with the same
-    filters. For each page about 300 deliveries are looked at, by an index, so that one may be short, or empty, and
+    filters. For each page about `look_at` deliveries are looked at, by an index: one may be short, or empty, and
     others follow. Without a task and a subscription, those of the last 30 days are looked for, day by day, and none
     that were created before the stack was upgraded to this version. Without the HTTP API there is no index by day, and
     each page reads another one whole.
@@ -146,14 +148,24 @@ def page_deliveries(
         raise InvalidInput("status", f"must be one of {', '.join(DeliveryStatus)}")
     subscription_id = None if subscription is None else _subscription_id(subscription)
     after = None if cursor is None else Position.of_cursor(_KIND, cursor)
+    is_filtered = not (status is provider is None) or (task_id is not None and subscription_id is not None)
     if task_id is subscription_id is None and not stack.has_lists:
         entries = stack.deliveries.listed_by_scan(since_ms, after)
     else:
         entries = stack.deliveries.listed(
-            now_ms(), task_id=task_id, subscription_id=subscription_id, since_ms=since_ms, after=after
+            now_ms(),
+            task_id=task_id,
+            subscription_id=subscription_id,
+            since_ms=since_ms,
+            after=after,
+            at_once=BATCH if is_filtered else limit + 1,
         )
 
+    looked_at = 0
+
     def read(batch: list[ListedDelivery]) -> dict[ListedDelivery, LoggedDelivery]:
+        nonlocal looked_at
+        looked_at += len(batch)
         # The index lags behind the table, and may not have the status.
         wanted = {
             each.delivery_id: each for each in batch if status in (None, each.status) or not each.status
@@ -166,9 +178,9 @@ def page_deliveries(
             and subscription_id in (None, found.subscription_id)
         }
 
-    is_filtered = not (status is provider is None) or (task_id is not None and subscription_id is not None)
-    found, last = page_of(entries, read, limit, filtered=is_filtered)
-    return DeliveryPage(deliveries=found, next_cursor=None if last is None else last.cursor(_KIND))
+    found, last = page_of(entries, read, limit, filtered=is_filtered, look_at=look_at)
+    next_cursor = None if last is None else last.cursor(_KIND)
+    return DeliveryPage(deliveries=found, next_cursor=next_cursor, looked_at=looked_at)
 
 
 def _subscription_id(subscription: str) -> str:

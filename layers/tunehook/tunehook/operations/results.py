@@ -17,11 +17,12 @@ from tunehook.fulfillment_requests import ArchiveRequest
 from tunehook.operations.stack import Stack
 from tunehook.operations.task_view import TaskView
 from tunehook.operations.tasks import get_task
-from tunehook.result_keys import manifest_key
-from tunehook.times import LATEST_MS, now_ms
+from tunehook.result_keys import manifest_key, task_prefix
+from tunehook.times import LATEST_MS, now_ms, to_ms
 
 _READ_EVERY_S = 1.0
 _CHUNK_BYTES = 256 * 1024
+_LISTED_AT_MOST = 1_000
 
 
 class Link(BaseModel, frozen=True):
@@ -55,6 +56,19 @@ def get_files(stack: Stack, task: TaskView) -> list[ArchivedAsset]:
             f"the manifest of {task.task_id} cannot be read ({type(error).__name__}): "
             f"`tunehook archive {task.task_id}` creates it again"
         ) from None
+
+
+def stored_at(stack: Stack, task: TaskView) -> dict[str, int]:
+    """Return when each kept file of a task was stored last, by its key, in milliseconds since 1970.
+
+    >>> list(stored_at(stack, get_task(stack, "task-1")))
+    ['results/suno/task-1/c/audio.mp3', 'results/suno/task-1/manifest.json']
+    """
+    prefix = task_prefix(task.provider, task.task_id)
+    pages = stack.s3.get_paginator("list_objects_v2").paginate(
+        Bucket=stack.output("ResultsBucket"), Prefix=prefix, PaginationConfig={"MaxItems": _LISTED_AT_MOST}
+    )
+    return {each["Key"]: to_ms(each["LastModified"]) for page in pages for each in page.get("Contents", ())}
 
 
 def get_link(stack: Stack, key: str) -> Link:

@@ -169,18 +169,19 @@ def read_status(stack: Stack, since_ms: int) -> StackStatus:
     """
     now = now_ms()
     return StackStatus(
-        tasks=_or_unknown(lambda: tasks(stack, now)),
-        ended=_or_unknown(lambda: ended(stack, since_ms)),
-        deliveries=_or_unknown(lambda: deliveries(stack, now, since_ms)),
-        subscriptions=_or_unknown(lambda: subscriptions(stack)),
-        queues=_or_unknown(lambda: queues(stack)),
-        dead_letters=_or_unknown(lambda: dead_letters(stack)),
-        poller=_or_unknown(lambda: poller(stack, now)),
-        providers=_or_unknown(lambda: providers(stack)),
+        tasks=or_unknown(lambda: tasks(stack, now)),
+        ended=or_unknown(lambda: ended(stack, since_ms)),
+        deliveries=or_unknown(lambda: deliveries(stack, now, since_ms)),
+        subscriptions=or_unknown(lambda: subscriptions(stack)),
+        queues=or_unknown(lambda: queues(stack)),
+        dead_letters=or_unknown(lambda: dead_letters(stack)),
+        poller=or_unknown(lambda: poller(stack, now)),
+        providers=or_unknown(lambda: providers(stack)),
     )
 
 
-def _or_unknown(read: Callable[[], T]) -> T | UnknownPart:
+def or_unknown(read: Callable[[], T]) -> T | UnknownPart:
+    """Return a part, or why it could not be read."""
     try:
         return read()
     except (TunehookError, *AWS_FAULTS) as error:

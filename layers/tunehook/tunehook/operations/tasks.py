@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel
 
 from tunehook.adoption import late_hook
-from tunehook.aws.pages import Position, page_of
-from tunehook.aws.task_items import TAKEN_IN
+from tunehook.aws.pages import BATCH, LOOKED_AT, Position, page_of
+from tunehook.aws.task_items import TAKEN_IN, ended_task, pending_task
 from tunehook.errors import Conflict, InvalidInput, NotFound
+from tunehook.events import task_ended
 from tunehook.http.guard import NetworkPolicy
 from tunehook.operations.stack import Stack
 from tunehook.operations.task_view import TaskView
@@ -43,6 +44,8 @@ _FIRST_PAUSE_S, _PAUSE_GROWS, _LONGEST_PAUSE_S = 0.25, 1.5, 2.0
 _NAMES_SHOWN: Final = 20
 _RESULTS: Final = ("clips", "assets")
 _LISTED: Final = ("task_id", "provider", "status", "phase", *_TIMES, *_TROUBLE, *_OTHERS)
+WITH_RESULTS: Final = (*_LISTED, *_RESULTS)
+"""The attributes of a task in a list that shows results too."""
 
 
 class Submission(BaseModel, frozen=True, defer_build=True):
@@ -75,10 +78,11 @@ class Addition(BaseModel, frozen=True, defer_build=True):
 
 
 class TaskPage(BaseModel, frozen=True, defer_build=True):
-    """A page of tasks, and by what the next one is asked for: None after the last."""
+    """A page of tasks, how many were looked at, and by what the next one is asked for: None after the last."""
 
     tasks: list[TaskView]
     next_cursor: str | None
+    looked_at: int
 
 
 class Cancellation(BaseModel, frozen=True, defer_build=True):
@@ -241,7 +245,7 @@ def list_tasks(
         if status in (None, item.get("status"))
         and provider in (None, item["provider"])
         and _submitted(item) >= since_ms
-        and _has(item.get("metadata"), metadata or {})
+        and has_metadata(item, metadata or {})
     ]
     items.sort(key=_submitted, reverse=True)
     return TaskList(tasks=[TaskView.of(item) for item in items[:limit]], total=len(items))
@@ -258,15 +262,16 @@ def page_tasks(
     with_results: bool = False,
     limit: int = 50,
     cursor: str | None = None,
+    look_at: int = LOOKED_AT,
 ) -> TaskPage:
     """Return a page of the tasks, newest first: those that were accepted since `since_ms`.
 
     `id_prefix` is how their ids begin, and the other filters are those of `list_tasks`; their results are read
-    `with_results` alone. `cursor` is the `next_cursor` of the page before, with the same filters. This
-    reads an index, and at most about 300 tasks a page: one may be short, or empty, and others follow. A task is in that
-    index from when it was accepted or rejected on, about a second after it was put; those that were accepted before the
-    stack was upgraded to this version are not. Without the HTTP API there is no such index, and each page reads the
-    whole table.
+    `with_results` alone. `cursor` is the `next_cursor` of the page before, with the same filters. This reads an index,
+    and at most about `look_at` tasks a page: one may be short, or empty, and others follow. A task is in that index
+    from when it was accepted or rejected on, about a second after it was put; those that were accepted before the stack
+    was upgraded to this version are not. Without the HTTP API there is no such index, and each page reads the whole
+    table.
 
     Raises `InvalidInput` if there is no such status, or for a limit or a cursor that is none.
 
@@ -276,22 +281,31 @@ def page_tasks(
     if status is not None and status not in tuple(Status):
         raise InvalidInput("status", f"must be one of {', '.join(Status)}")
     after = None if cursor is None else Position.of_cursor(_KIND, cursor)
-    attributes = (*_LISTED, *_RESULTS) if with_results else _LISTED
+    attributes = WITH_RESULTS if with_results else _LISTED
+
+    looked_at = 0
 
     def read(keys: list[TaskKey]) -> dict[TaskKey, TaskView]:
+        nonlocal looked_at
+        looked_at += len(keys)
         wanted = [
             key for key in keys if provider in (None, key.provider) and key.task_id.startswith(id_prefix)
         ]
         return {
             key: TaskView.of(item)
             for key, item in stack.tasks.get_many(wanted, attributes).items()
-            if status in (None, item.get("status")) and _has(item.get("metadata"), metadata or {})
+            if status in (None, item.get("status")) and has_metadata(item, metadata or {})
         }
 
-    list_from = stack.tasks.listed if stack.has_lists else stack.tasks.listed_by_scan
     is_filtered = not (status is provider is None) or bool(metadata) or bool(id_prefix)
-    found, last = page_of(list_from(since_ms, after), read, limit, filtered=is_filtered)
-    return TaskPage(tasks=found, next_cursor=None if last is None else last.cursor(_KIND))
+    if stack.has_lists:
+        # One more than the page tells whether there is another.
+        entries = stack.tasks.listed(since_ms, after, at_once=BATCH if is_filtered else limit + 1)
+    else:
+        entries = stack.tasks.listed_by_scan(since_ms, after)
+    found, last = page_of(entries, read, limit, filtered=is_filtered, look_at=look_at)
+    next_cursor = None if last is None else last.cursor(_KIND)
+    return TaskPage(tasks=found, next_cursor=next_cursor, looked_at=looked_at)
 
 
 def _submitted(item: Mapping[str, Any]) -> float:
@@ -300,7 +314,13 @@ def _submitted(item: Mapping[str, Any]) -> float:
     return submitted if isinstance(submitted, int | float) else float("inf")
 
 
-def _has(metadata: object, wanted: Mapping[str, str]) -> bool:
+def has_metadata(item: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
+    """Return whether the metadata of an item has all of these; a value that is no text counts as its JSON.
+
+    >>> has_metadata({"metadata": {"order": 7}}, {"order": "7"})
+    True
+    """
+    metadata = item.get("metadata")
     given = metadata if isinstance(metadata, Mapping) else {}
     return all(name in given and _as_text(given[name]) == text for name, text in wanted.items())
 
@@ -326,6 +346,30 @@ def get_task(stack: Stack, task_id: str, provider: str | None = None) -> TaskVie
             "provider", f"name the provider, because several have a task with this id: {names}"
         )
     return TaskView.of(items[0])
+
+
+def event_of(task: TaskView) -> dict[str, Any] | None:
+    """Return the detail of the event of a task's end, as it was or is to be put on the bus; None if it has none.
+
+    It is made of the item once more, as after a lost answer of the bus.
+
+    >>> event_of(get_task(stack, "task-1")) is None  # the item does not say when it was submitted
+    True
+    """
+    if not task.has_event:
+        return None
+    run = task.item.get("since_ms", 0)
+    try:
+        end = ended_task(pending_task({**_names(task), "since_ms": run}), task.item)
+    except InvalidInput:
+        return None
+    detail: dict[str, Any] = task_ended(end).model_dump(mode="json")
+    # The moment that named the run has left the item with the event; the identifier is still there.
+    return detail | {"event_id": task.event_id}
+
+
+def _names(task: TaskView) -> dict[str, str]:
+    return {"task_id": task.task_id, "provider": task.provider}
 
 
 def await_end(

@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from pydantic import BaseModel
 
 from tunehook.aws.deliveries import LoggedDelivery
-from tunehook.aws.pages import LIMIT_MAX
 from tunehook.deliveries import DeliveryStatus
+from tunehook.operations.newest import newest_deliveries, newest_tasks
 from tunehook.operations.stack import Stack
 from tunehook.operations.task_view import TaskView
 from tunehook.tasks import Status, TaskKey
 from tunehook.times import now_ms
 
-LOOKED_AT: Final = 1_000
-"""How many of the newest tasks, and of the newest deliveries, are read."""
+LAST: Final = 1_000
+"""Over how many ended tasks, the last, the times are taken."""
 
+LOOKED_AT: Final = 1_200
+"""How many of the newest tasks are read, as some are still pending."""
+
+DELIVERIES_READ: Final = 1_000
 HOURS: Final = 24
 
 _HOUR_MS: Final = 3_600_000
-_READ: Final = ("task_id", "provider", "status", "finished_at_ms", "detected_at_ms")
+_READ: Final = (
+    *("task_id", "provider", "status", "submitted_at_ms", "finished_at_ms", "detected_at_ms"),
+    "archived_at_ms",
+)
 
 
 class Spread(BaseModel, frozen=True):
     """The middle of some lengths of time, and what 95 of 100 stay within; None where there are none."""
 
+    count: int
     median_ms: int | None
     p95_ms: int | None
 
@@ -36,74 +43,124 @@ class Spread(BaseModel, frozen=True):
 class Timings(BaseModel, frozen=True):
     """The last `ended` tasks: those of 24 hours by status and hour, and how fast they were told.
 
-    `by_hour` has a pair an hour, the oldest first: how many completed, and how many ended otherwise.
+    `by_hour` has a pair an hour, the oldest first: how many completed, and how many ended otherwise; beside it are the
+    medians of each hour. `reaches_ms` is when the first of these tasks ended: what ended before is not counted.
+    `is_whole` says whether all that is to be read has been, `read` how many tasks that are so far.
     """
 
     ended: int
+    reaches_ms: int | None
+    is_all_of_today: bool
     today: dict[str, int]
     by_hour: list[tuple[int, int]]
+    detection_by_hour: list[int | None]
+    webhook_by_hour: list[int | None]
     detection: Spread
     webhook: Spread
+    read: int
+    is_whole: bool
 
 
-def recent_timings(stack: Stack) -> Timings:
-    """Read the newest `LOOKED_AT` tasks and deliveries, and say how long they took.
+class RecentTimings:
+    """Reads the newest tasks and deliveries of a stack, bit by bit, and what has ended once.
 
-    >>> recent_timings(stack).detection
-    Spread(median_ms=None, p95_ms=None)
+    >>> RecentTimings(stack).read(1_000).detection
+    Spread(count=0, median_ms=None, p95_ms=None)
     """
-    now = now_ms()
-    tasks = {key: task for key, task in _tasks(stack).items() if task.detected_at_ms is not None}
-    finished = {key: task.finished_at_ms for key, task in tasks.items() if task.finished_at_ms is not None}
-    ends = [(task.detected_at_ms or 0, task.status) for task in tasks.values()]
+
+    def __init__(self, stack: Stack, clock_ms: Callable[[], int] = now_ms) -> None:
+        self._tasks = newest_tasks(stack, _READ, most=LOOKED_AT)
+        self._deliveries = newest_deliveries(stack, most=DELIVERIES_READ)
+        self._clock_ms = clock_ms
+        self._known: list[TaskView] = []
+        self._sent: list[LoggedDelivery] = []
+
+    def read(self, more: int) -> Timings:
+        """Read `more` of the tasks and then of the deliveries that were not read yet, or else what is new of both."""
+        if not self._tasks.is_whole:
+            self._known = self._tasks.refresh(more)
+        elif not self._deliveries.is_whole:
+            self._sent = self._deliveries.refresh(more)
+        else:
+            self._known, self._sent = self._tasks.refresh(0), self._deliveries.refresh(0)
+        known, deliveries = self._known, self._sent
+        ended = sorted(
+            (each for each in known if each.detected_at_ms is not None),
+            key=lambda each: each.detected_at_ms or 0,
+            reverse=True,
+        )[:LAST]
+        whole = self._tasks.is_whole and self._deliveries.is_whole
+        return _timings(
+            ended,
+            deliveries,
+            self._clock_ms(),
+            len(known),
+            whole=whole,
+            is_all=self._tasks.is_whole and len(known) < LOOKED_AT,
+        )
+
+
+def _timings(
+    ended: Sequence[TaskView],
+    deliveries: Sequence[LoggedDelivery],
+    now: int,
+    read: int,
+    *,
+    whole: bool,
+    is_all: bool,
+) -> Timings:
     since = now - HOURS * _HOUR_MS
-    hours = [[0, 0] for _ in range(HOURS)]
-    for at_ms, status in ends:
+    ends = [(each.detected_at_ms or 0, each) for each in ended]
+    counts = [[0, 0] for _ in range(HOURS)]
+    for at_ms, task in ends:
         if since <= at_ms < now:
-            hours[(at_ms - since) // _HOUR_MS][status != Status.COMPLETED] += 1
+            counts[(at_ms - since) // _HOUR_MS][task.status != Status.COMPLETED] += 1
+    finished = {TaskKey(each.task_id, each.provider): each.finished_at_ms for each in ended}
+    detection = [(at_ms, at_ms - task.finished_at_ms) for at_ms, task in ends if task.finished_at_ms]
+    webhook = [
+        (arrived_ms, arrived_ms - end_ms)
+        for each in deliveries
+        if (end_ms := finished.get(TaskKey(each.task_id, each.provider)))
+        and (arrived_ms := _arrived_ms(each)) is not None
+    ]
+    reaches_ms = min((at_ms for at_ms, _ in ends), default=None)
     return Timings(
-        ended=len(tasks),
-        today=dict(Counter(status for at_ms, status in ends if at_ms >= since)),
-        by_hour=[(good, bad) for good, bad in hours],
-        detection=_spread((tasks[key].detected_at_ms or 0) - at_ms for key, at_ms in finished.items()),
-        webhook=_spread(_told(stack, finished)),
+        ended=len(ended),
+        reaches_ms=reaches_ms,
+        is_all_of_today=is_all or (reaches_ms is not None and reaches_ms < since),
+        today=dict(Counter(task.status for at_ms, task in ends if at_ms >= since)),
+        by_hour=[(good, bad) for good, bad in counts],
+        detection_by_hour=_by_hour(detection, since),
+        webhook_by_hour=_by_hour(webhook, since),
+        detection=_spread(length for _, length in detection),
+        webhook=_spread(length for _, length in webhook),
+        read=read,
+        is_whole=whole,
     )
 
 
-def _tasks(stack: Stack) -> dict[TaskKey, TaskView]:
-    listed = stack.tasks.listed if stack.has_lists else stack.tasks.listed_by_scan
-    keys = [key for _, key in islice(listed(), LOOKED_AT)]
-    found: dict[TaskKey, TaskView] = {}
-    for start in range(0, len(keys), LIMIT_MAX):
-        items = stack.tasks.get_many(keys[start : start + LIMIT_MAX], _READ)
-        found |= {key: TaskView.of(item) for key, item in items.items()}
-    return found
-
-
-def _told(stack: Stack, finished: Mapping[TaskKey, int]) -> Iterable[int]:
-    table = stack.deliveries
-    newest = table.listed(now_ms()) if stack.has_lists else table.listed_by_scan()
-    ids = [each.delivery_id for _, each in islice(newest, LOOKED_AT)]
-    for start in range(0, len(ids), LIMIT_MAX):
-        for delivery in stack.deliveries.get_logged(ids[start : start + LIMIT_MAX]):
-            end_ms = finished.get(TaskKey(delivery.task_id, delivery.provider))
-            arrived_ms = _arrived_ms(delivery)
-            # Deliveries that were made by hand, long after, would say nothing of how fast this is.
-            if end_ms is not None and arrived_ms is not None and delivery.run == 1:
-                yield arrived_ms - end_ms
-
-
 def _arrived_ms(delivery: LoggedDelivery) -> int | None:
-    if delivery.status is not DeliveryStatus.DELIVERED or not delivery.attempts:
+    """Return when a delivery was accepted; None also for one that was made once more, long after, by hand."""
+    if delivery.status is not DeliveryStatus.DELIVERED or not delivery.attempts or delivery.run != 1:
         return None
     last = delivery.attempts[-1]
     return int(last.at_ms + last.duration_ms)
 
 
+def _by_hour(lengths: Iterable[tuple[int, int]], since: int) -> list[int | None]:
+    hours: list[list[int]] = [[] for _ in range(HOURS)]
+    for at_ms, length in lengths:
+        if 0 <= (hour := (at_ms - since) // _HOUR_MS) < HOURS:
+            hours[hour].append(length)
+    return [_spread(each).median_ms for each in hours]
+
+
 def _spread(lengths: Iterable[int]) -> Spread:
     ordered = sorted(max(each, 0) for each in lengths)
     if not ordered:
-        return Spread(median_ms=None, p95_ms=None)
+        return Spread(count=0, median_ms=None, p95_ms=None)
     return Spread(
-        median_ms=ordered[len(ordered) // 2], p95_ms=ordered[min(len(ordered) * 95 // 100, len(ordered) - 1)]
+        count=len(ordered),
+        median_ms=ordered[len(ordered) // 2],
+        p95_ms=ordered[min(len(ordered) * 95 // 100, len(ordered) - 1)],
     )

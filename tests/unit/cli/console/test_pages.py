@@ -1,12 +1,21 @@
 """What the pages show and do."""
 
+import json
+
 import pytest
 from starlette.testclient import TestClient
 from tests.support.aws import put
-from tests.unit.cli.console.conftest import client_of
+from tests.unit.cli.console.conftest import client_of, fill
+from tests.unit.cli.console.html import Element, parse
+from tests.unit.cli.console.test_safety import PAGES
 
+from tunehook.deliveries import Attempt, Delivery
+from tunehook.errors import Unavailable
+from tunehook.operations import subscriptions
+from tunehook.operations.callbacks import callback_url
 from tunehook.operations.stack import Stack
 from tunehook.operations.tasks import get_task
+from tunehook.operations.text import visible
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 
@@ -61,35 +70,64 @@ def test_a_file_is_played_in_the_ranges_that_are_asked_for(page: TestClient) -> 
     assert page.get("/media?key=results/none").status_code == 404
 
 
-def test_nothing_of_anybody_is_ever_markup(page: TestClient, found: Stack) -> None:
-    clip = {"clip_id": HOSTILE, "title": HOSTILE, "text": HOSTILE, "tags": [HOSTILE], "model": HOSTILE}
-    listed(
-        HOSTILE,
-        status=HOSTILE,
-        metadata={HOSTILE: HOSTILE},
-        last_error=HOSTILE,
-        failure={"code": HOSTILE, "reason": HOSTILE},
-        clips=[clip],
-        assets=[{"clip_id": HOSTILE, "type": HOSTILE, "status": HOSTILE, "reason": HOSTILE}],
-        provider_object='{"x": "<script>alert(3)</script>"}',
-    )
-    put(
-        "SubscriptionsTable",
-        {"subscription_id": HOSTILE, "url": "javascript:alert(1)", "description": HOSTILE},
-    )
+@pytest.mark.parametrize(
+    "said", [HOSTILE, "javascript:alert(1)", "\N{RIGHT-TO-LEFT OVERRIDE}&lt;b&gt;${7*7}{{7*7}}"]
+)
+def test_nothing_of_anybody_is_ever_markup(page: TestClient, found: Stack, said: str) -> None:
+    fill(found, said)
+    shown = 0
     for path, query in [
-        ("/tasks", {}),
-        ("/task", {"task_id": HOSTILE}),
-        ("/tasks", {"provider": HOSTILE, "metadata": f"{HOSTILE}={HOSTILE}", "id": HOSTILE}),
-        ("/subscriptions", {}),
-        ("/subscription", {"id": HOSTILE}),
-        ("/deliveries", {"subscription": HOSTILE, "task": HOSTILE}),
-        ("/delivery", {"id": HOSTILE}),
+        *((path, {}) for path in PAGES),
+        ("/task", {"task_id": "full"}),
+        ("/task", {"task_id": "waits"}),
+        ("/task", {"task_id": said}),
+        ("/tasks", {"provider": said, "metadata": f"{said}={said}", "id": said}),
+        ("/tasks", {"status": said, "since": said}),
+        ("/tasks/live", {"status": said}),
+        ("/delivery", {"id": "msg_full_1"}),
+        ("/delivery", {"id": said}),
+        ("/deliveries", {"subscription": said, "task": said, "since": said, "status": said}),
+        ("/subscription", {"id": said}),
+        ("/subscription/health", {"id": said}),
+        ("/media", {"key": said}),
     ]:
         text = page.get(path, params=query).text
-        assert "<script>alert" not in text
-        assert "<img src=x" not in text
-        assert 'href="javascript:' not in text
+        root = parse(text)
+        shown += said in root.text or visible(said) in root.text
+        for each in root.all():
+            check_element(each)
+    assert shown > 10
+
+
+def check_element(element: Element) -> None:
+    """Everything that a page does or loads is one of the console's own."""
+    assert not [name for name in element.attributes if name.startswith("on") or name == "style"]
+    if element.name == "script":
+        assert element.attributes["src"].startswith("/static/")
+        assert not element.text
+    for name in ("href", "src", "action", "formaction", "data-hx-get", "data-hx-sse:connect"):
+        place = element.attributes.get(name, "/")
+        assert place.startswith(("/", "#")), (element.name, place)
+        assert not place.startswith("//")
+
+
+def test_what_a_form_says_back_is_no_markup(page: TestClient, found: Stack) -> None:
+    answers = [
+        page.post("/providers/set", data={"name": HOSTILE, "kind": HOSTILE, "base_url": HOSTILE}),
+        page.post("/providers/check", data={"name": HOSTILE, "task_id": HOSTILE}),
+        page.post("/providers/callback-url", data={"name": HOSTILE}),
+        page.post("/subscriptions/new", data={"url": HOSTILE, "description": HOSTILE}),
+        page.post("/subscription/change?id=sub-1", data={"url": HOSTILE, "format": HOSTILE}),
+        page.post("/subscription/recover?id=sub-1", data={"since": HOSTILE}),
+        page.post("/subscription/delete?id=sub-1", data={"name": HOSTILE}),
+        page.post("/dead-letters/drop", data={"queue": HOSTILE}),
+        page.post("/deliveries/resend", data={"id": [HOSTILE]}),
+        page.post("/deliveries/resend", data={"id": [HOSTILE], "confirmed": "yes"}),
+    ]
+    for answer in answers:
+        assert answer.status_code in (200, 404, 422)
+        for each in parse(answer.text).all():
+            check_element(each)
 
 
 def test_a_task_is_put_again_and_stopped(page: TestClient, found: Stack) -> None:
@@ -170,10 +208,10 @@ def test_a_provider_is_set_and_its_key_is_never_shown(page: TestClient) -> None:
 def test_a_dead_letter_is_shown_and_dropped(page: TestClient, found: Stack) -> None:
     sqs, url = found.client("sqs"), found.output("DeliveriesDeadLetters")
     sent = sqs.send_message(QueueUrl=url, MessageBody="<b>odd</b>")["MessageId"]
-    text = page.get("/dead-letters").text
+    text = page.get("/dead-letters/messages").text
     assert "&lt;b&gt;odd" in text
     page.post("/dead-letters/drop", data={"queue": "deliveries", "message_id": sent})
-    assert "None: nothing has failed for good" in page.get("/dead-letters").text
+    assert "None: nothing has failed for good" in page.get("/dead-letters/messages").text
 
 
 @pytest.mark.parametrize(
@@ -199,3 +237,227 @@ def test_without_aws_the_page_says_why(found: Stack, monkeypatch: pytest.MonkeyP
     answer = client_of(found).get("/subscriptions")
     assert answer.status_code == 503
     assert "127.0.0.1:1" in answer.text
+
+
+def test_each_number_of_the_overview_leads_to_the_rows_behind_it(page: TestClient, found: Stack) -> None:
+    fill(found, "odd")
+    root = parse(page.get("/").text)
+    (numbers,) = (each for each in root.all("section") if each.attributes["aria-label"] == "Now")
+    places = {each.text: each.attributes["href"] for each in numbers.all("a")}
+    assert places == {
+        "pending 1": "/tasks?status=pending",
+        "past their deadline 1": "/tasks?status=overdue",
+        "subscriptions failing or off 1": "/subscriptions?state=failing",
+        "dead letters 1": "/dead-letters",
+        "providers paused or refusing their key 2": "/providers?state=trouble",
+        "Webhooks that failed today": "/deliveries?status=failed&since=24h",
+    }
+    assert ">waits</a>" in page.get("/tasks?status=overdue").text
+    failing = page.get("/subscriptions?state=failing").text
+    assert "id=odd" in failing
+    assert "id=sub-2" not in failing
+    assert "suno" in page.get("/providers?state=trouble").text
+    assert "msg_full_1" in page.get("/deliveries?status=failed&since=24h").text
+
+
+def test_a_part_of_the_overview_that_cannot_be_read_says_so_and_the_others_are_there(
+    page: TestClient, found: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise Unavailable("the table is busy")
+
+    monkeypatch.setattr(type(found.subscriptions), "all", fail)
+    text = page.get("/").text
+    assert "The subscriptions cannot be read: the table is busy" in text
+    assert "dead letters" in text
+
+
+def test_the_last_tasks_are_read_bit_by_bit_and_plotted(page: TestClient, found: Stack) -> None:
+    fill(found, "odd")
+    texts = [page.get("/overview/timings").text for _ in range(3)]
+    assert "more are being read" in texts[0]
+    assert 'data-hx-get="/overview/timings"' in texts[0]
+    assert "more are being read" not in texts[-1]
+    assert 'href="/tasks?status=completed&amp;since=24h"><b>1</b> completed' in texts[-1]
+    assert texts[-1].count("<svg") == 3
+    assert "1 completed, 1 did not, 2 in an hour at most" in texts[-1]
+    assert "1.0 s" in texts[-1]
+
+
+def test_a_filter_says_how_far_it_looked_and_goes_on_by_itself_to_a_thousand(page: TestClient) -> None:
+    for number in range(450):
+        listed(f"t-{number:03}", listed_at_ms=1_000 - number, metadata={"order": str(number)})
+    first = page.get("/tasks?metadata=order%3D449").text
+    assert "Looked through the newest 200 tasks, and looking on …" in first
+    assert 'data-hx-trigger="load, click"' in first
+    assert "No task meets" not in first
+    second = page.get(next_of(first)).text
+    assert "Looked through the newest 400 tasks" in second
+    third = page.get(next_of(second)).text
+    assert ">t-449</a>" in third
+    assert "Looked through all 450 tasks." in third
+    farther = page.get(next_of(first).replace("looked=200", "looked=1000")).text
+    assert "Look further" in farther
+    assert 'data-hx-trigger="load' not in farther
+
+
+def next_of(text: str) -> str:
+    (button,) = (each for each in parse(text).all("button") if "data-hx-get" in each.attributes)
+    return button.attributes["data-hx-get"]
+
+
+def test_a_list_without_filters_reads_no_more_items_than_its_page(
+    page: TestClient, found: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(80):
+        listed(f"t-{number:02}", listed_at_ms=1_000 - number, provider="suno")
+    read: list[int] = []
+    whole = type(found.tasks).get_many
+    monkeypatch.setattr(
+        type(found.tasks),
+        "get_many",
+        lambda self, keys, *rest: read.append(len(keys)) or whole(self, keys, *rest),
+    )
+    text = page.get("/tasks").text
+    assert (read, text.count('<td class="id">')) == ([30], 30)
+    assert "Show more" in text
+    page.get(next_of(text))
+    assert read == [30, 30]
+
+
+def test_a_filter_that_is_none_is_said_and_stays_in_its_field(page: TestClient) -> None:
+    answer = page.get("/tasks?since=soon&provider=suno")
+    assert answer.status_code == 422
+    assert "since: must be a whole number and a unit" in answer.text
+    assert 'value="soon"' in answer.text
+    assert 'value="suno"' in answer.text
+    answer = page.get("/deliveries?since=soon&task=t")
+    assert answer.status_code == 422
+    assert 'value="soon"' in answer.text
+    assert page.get("/tasks?metadata=odd").status_code == 422
+
+
+def test_the_way_of_a_task_has_every_step(page: TestClient, found: Stack) -> None:
+    fill(found, "odd")
+    put_file = {"Bucket": found.output("ResultsBucket"), "Body": b"x"}
+    found.s3.put_object(Key="results/suno/full/c/audio", **put_file)
+    root = parse(page.get("/task?task_id=full").text)
+    (way,) = (each for each in root.all("ol") if each.attributes.get("class") == "way")
+    steps = [next(each.all("b")).text for each in way.children]
+    assert steps == [
+        "Submitted",
+        "Finished at the provider",
+        "End detected: completed",
+        "Event TaskCompleted on the bus",
+        "File not to be had: odd of odd",
+        "Files settled",
+        *["Webhook task.completed made"] * 2,
+        *["Attempt 1: odd"] * 2,
+        *["Attempt 2: HTTP 204"] * 2,
+        "File stored: audio of odd",
+    ]
+    assert "/delivery?id=msg_full_0" in {each.attributes["href"] for each in way.all("a")}
+
+
+def test_a_task_shows_its_event_as_it_was_put_on_the_bus(page: TestClient, found: Stack) -> None:
+    fill(found, "odd")
+    root = parse(page.get("/task?task_id=full").text)
+    (event,) = (each for each in root.all("details") if next(each.all("summary")).text == "Event")
+    told = json.loads(next(event.all("pre")).text)
+    assert (told["event_id"], told["status"], told["metadata"]) == ("evt_2", "completed", {"odd": "odd"})
+    assert "Event</summary>" not in page.get("/task?task_id=waits").text
+
+
+def test_an_attempt_says_its_error_in_the_words_of_the_command(page: TestClient, found: Stack) -> None:
+    fill(found, "ConnectTimeout")
+    text = page.get("/delivery?id=msg_full_1").text
+    assert "ConnectTimeout" in text
+    assert "(ConnectTimeout)" in text
+    assert "HTTP 204" in text
+
+
+def test_the_health_of_a_subscription_is_counted_by_day(page: TestClient, found: Stack) -> None:
+    fill(found, "odd")
+    rows = [
+        [each.text for each in row.all("td")]
+        for row in parse(page.get("/subscription/health?id=sub-1").text).all("tr")
+    ]
+    assert rows == [[], *[["0"] * 4] * 4, ["1", "0", "1", "0"]]
+
+
+def test_a_subscription_that_is_not_changed_keeps_what_was_typed(page: TestClient, found: Stack) -> None:
+    typed = {"url": "ftp://x.example/", "description": "mine", "providers": "a, b", "format": "provider"}
+    answer = page.post("/subscription/change?id=sub-1", data=typed)
+    assert answer.status_code == 422
+    assert 'value="ftp://x.example/"' in answer.text
+    assert 'value="mine"' in answer.text
+    assert 'value="a, b"' in answer.text
+    assert "<option selected>provider" in answer.text
+    assert 'value="soon"' in page.post("/subscription/recover?id=sub-1", data={"since": "soon"}).text
+    assert 'value="sub-"' in page.post("/subscription/delete?id=sub-1", data={"name": "sub-"}).text
+
+
+def test_a_test_shows_what_the_receiver_answered(
+    page: TestClient, found: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answered(_: object, delivery: Delivery, wait_s: float) -> Delivery:
+        attempt = Attempt(run=1, attempt=1, at_ms=1, duration_ms=12, status_code=500, excerpt="<b>no</b>")
+        return delivery.model_copy(update={"attempts": (attempt,)})
+
+    monkeypatch.setattr(subscriptions, "await_attempt", answered)
+    text = page.post("/subscription/test?id=sub-1").text
+    assert "HTTP 500 after 12 ms" in text
+    assert "&lt;b&gt;no" in text
+    monkeypatch.setattr(subscriptions, "await_attempt", lambda _, delivery, __: delivery)
+    assert "No attempt within 10 s" in page.post("/subscription/test?id=sub-1").text
+
+
+def test_what_a_subscription_missed_is_sent_and_counted(page: TestClient, found: Stack) -> None:
+    fill(found, "odd")
+    text = page.post("/subscription/recover?id=sub-1", data={"since": "1d"}).text
+    assert "1 sent again, " in text
+    delivery = found.deliveries.get("msg_full_1")
+    assert delivery is not None
+    assert delivery.run == 2
+
+
+def test_a_provider_that_is_not_set_keeps_what_was_typed_but_for_the_key(page: TestClient) -> None:
+    typed = {"name": "new", "kind": "suno", "base_url": "nonsense", "api_key": "sk-secret-secret-1"}
+    answer = page.post("/providers/set", data=typed | {"max_concurrency": "7", "requests_per_second": "2"})
+    assert answer.status_code == 422
+    for kept in ("new", "nonsense", "7", "2"):
+        assert f'value="{kept}"' in answer.text
+    assert "sk-secret" not in answer.text
+    assert (
+        "requests_per_second: is no number"
+        in page.post("/providers/set", data=typed | {"requests_per_second": "many"}).text
+    )
+
+
+def test_a_check_says_in_words_what_came_back(page: TestClient) -> None:
+    text = page.post("/providers/check", data={"name": "suno", "task_id": "mine"}).text
+    assert "not known: there was no usable response" in text
+    assert "no usable response:" in text
+    assert 'value="mine"' in text
+    assert page.post("/providers/check", data={"name": "none"}).status_code == 422
+
+
+def test_the_callback_url_is_in_no_page_until_it_is_asked_for(page: TestClient, found: Stack) -> None:
+    url = callback_url(found, "suno")
+    assert url not in page.get("/providers").text
+    assert url in page.post("/providers/callback-url", data={"name": "suno"}).text
+    answer = client_of(found, read_only=True).post("/providers/callback-url", data={"name": "suno"})
+    assert answer.status_code == 403
+
+
+def test_more_than_a_page_of_deliveries_is_not_sent_again_at_once(page: TestClient) -> None:
+    answer = page.post("/deliveries/resend", data={"id": [f"m-{number}" for number in range(201)]})
+    assert answer.status_code == 422
+    assert "choose at most 200" in answer.text
+
+
+def test_the_work_of_a_dead_letter_is_done_once_more(page: TestClient, found: Stack) -> None:
+    found.client("sqs").send_message(QueueUrl=found.output("DeliveriesDeadLetters"), MessageBody="odd")
+    answer = page.post("/dead-letters/redrive", data={"queue": "deliveries"})
+    assert "1 message back on the queue deliveries" in answer.text
+    assert page.post("/dead-letters/redrive", data={"queue": "none"}).status_code == 422

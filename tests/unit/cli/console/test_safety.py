@@ -6,19 +6,21 @@ import pytest
 from tests.unit.cli.console.conftest import BASE, PORT, TOKEN, client_of
 
 from tunehook.operations.stack import Stack
+from tunehook_cli.console.safety import FORM_MAX_BYTES
 
-PAGES = ["/", "/tasks", "/task?task_id=task-1", "/deliveries", "/delivery?id=msg_1", "/subscriptions"]
-PAGES += ["/subscription?id=sub-1", "/subscriptions/new", "/providers", "/dead-letters", "/overview/timings"]
+PAGES = ["/", "/overview/timings", "/tasks", "/tasks/rows", "/task?task_id=task-1", "/deliveries"]
+PAGES += ["/deliveries/rows", "/delivery?id=msg_1", "/subscriptions", "/subscriptions?state=failing"]
+PAGES += ["/subscription?id=sub-1", "/subscription/health?id=sub-1", "/subscriptions/new", "/providers"]
+PAGES += ["/providers?state=trouble", "/dead-letters", "/dead-letters/messages"]
 
 
-@pytest.mark.parametrize(
-    "path", [*PAGES, "/static/console.css", "/media?key=results/suno/task-1/c/audio.mp3"]
-)
 @pytest.mark.parametrize("token", [None, "", "another", TOKEN[:-1]])
-def test_nothing_is_answered_without_the_token(found: Stack, path: str, token: str | None) -> None:
-    answer = client_of(found, token=token).get(path)
-    assert answer.status_code == 403
-    assert "task-1" not in answer.text
+def test_nothing_is_answered_without_the_token(found: Stack, token: str | None) -> None:
+    client = client_of(found, token=token)
+    for path in [*PAGES, "/static/console.css", "/media?key=results/suno/task-1/c/audio.mp3", "/tasks/live"]:
+        answer = client.get(path)
+        assert answer.status_code == 403, path
+        assert "task-1" not in answer.text, path
 
 
 def test_the_token_becomes_a_cookie_and_leaves_the_address(found: Stack) -> None:
@@ -62,15 +64,18 @@ def test_a_change_without_an_origin_is_refused_unless_the_browser_says_that_it_i
     assert own.status_code == 303
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_every_page_has_a_policy_without_inline_script_or_style(found: Stack, path: str) -> None:
-    answer = client_of(found).get(path)
-    assert answer.status_code == 200
-    policy = answer.headers["content-security-policy"]
-    assert "default-src 'none'" in policy
-    assert "unsafe" not in policy
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert not re.search(r"<script(?![^>]*\ssrc=)|\son\w+=|\sstyle=|<style|javascript:", answer.text)
+def test_every_page_has_a_policy_without_inline_script_or_style(found: Stack) -> None:
+    client = client_of(found)
+    for path in PAGES:
+        answer = client.get(path)
+        assert answer.status_code == 200, path
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy, path
+        assert "unsafe" not in policy, path
+        assert answer.headers["x-content-type-options"] == "nosniff", path
+        assert not re.search(r"<script(?![^>]*\ssrc=)|\son\w+=|\sstyle=|<style|javascript:", answer.text), (
+            path
+        )
 
 
 def test_with_read_only_nothing_can_be_changed_and_nothing_offers_it(found: Stack) -> None:
@@ -81,7 +86,18 @@ def test_with_read_only_nothing_can_be_changed_and_nothing_offers_it(found: Stac
     assert len(changes) > 10
     assert {client.post(path).status_code for path in changes} == {403}
     for path in PAGES:
-        assert 'method="post"' not in client.get(path).text
+        assert 'method="post"' not in client.get(path).text, path
+
+
+def test_a_body_that_no_form_has_is_refused_whether_it_says_its_length_or_not(found: Stack) -> None:
+    client = client_of(found)
+    known = client.post("/providers/check", content=b"name=" + b"x" * FORM_MAX_BYTES)
+    assert (known.status_code, known.text) == (413, "a form has at most 64 kB")
+    pieces = (b"name=" if number == 0 else b"x" * 1_024 for number in range(80))
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    unknown = client.post("/providers/check", content=pieces, headers=form)
+    assert unknown.status_code == 413
+    assert client.post("/providers/check", content=b"", headers={"content-length": "-1"}).status_code == 413
 
 
 def test_what_could_run_in_a_browser_is_a_download(found: Stack) -> None:

@@ -1,0 +1,164 @@
+"""The live list: what it sends, what it reads, and when it ends."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+from starlette.testclient import TestClient
+from tests.support.aws import put
+from tests.unit.cli.console.conftest import client_of
+from tests.unit.cli.console.html import parse
+
+from tunehook.errors import Unavailable
+from tunehook.operations.stack import Stack
+from tunehook.times import now_ms
+from tunehook_cli.console.app import create_app
+from tunehook_cli.console.pages import tasks
+
+
+def listed(task_id: str, ago_ms: int, **attributes: Any) -> None:
+    at_ms = now_ms() - ago_ms
+    item = {"task_id": task_id, "provider": "suno", "listed": "tasks#0", "listed_at_ms": at_ms}
+    put("TasksTable", item | {"status": "completed", "archived_at_ms": at_ms} | attributes)
+
+
+class Browser:
+    """One that follows a live list for some looks, and is gone then."""
+
+    def __init__(self, stack: Stack, query: str) -> None:
+        self.app = create_app(stack, token="t", port=1, read_only=False)
+        self.looks: list[Any] = []
+        scope = {"type": "http", "method": "GET", "path": "/tasks/live", "headers": [], "app": self.app}
+        self._request = Request(scope | {"query_string": query.encode()})
+        self._request.is_disconnected = self._is_gone  # type: ignore[method-assign]
+
+    async def _is_gone(self) -> bool:
+        if not self.looks:
+            return True
+        self.looks.pop(0)()
+        return False
+
+    def follow(self, *looks: Any) -> list[str]:
+        """Do each thing before a look; return what was sent."""
+        self.looks = list(looks)
+
+        async def receive() -> list[str]:
+            answer = await tasks.live_rows(self._request)
+            return [str(each) async for each in answer.body_iterator]  # type: ignore[attr-defined]
+
+        return asyncio.run(receive())
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "LIVE_EVERY_S", 0)
+
+
+@pytest.fixture
+def reads(found: Stack, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The ids of the tasks of which each look has read the items."""
+    seen: list[list[str]] = []
+    whole = type(found.tasks).get_many
+
+    def get_many(self: Any, keys: Any, *rest: Any, **options: Any) -> Any:
+        seen.append([key.task_id for key in keys])
+        return whole(self, keys, *rest, **options)
+
+    monkeypatch.setattr(type(found.tasks), "get_many", get_many)
+    return seen
+
+
+def nothing() -> None:
+    pass
+
+
+def live_at(stack: Stack, path: str = "/tasks") -> str:
+    """Where a page gets its live rows: the query."""
+    root = parse(client_of(stack).get(path).text)
+    (place,) = (
+        each.attributes.get("data-hx-sse:connect", "")
+        for each in root.all("tbody")
+        if "data-hx-sse:connect" in each.attributes
+    )
+    return place.partition("?")[2]
+
+
+def test_what_the_page_shows_already_is_not_sent(found: Stack) -> None:
+    listed("a", 1_000)
+    assert Browser(found, live_at(found)).follow(nothing, nothing) == []
+
+
+def test_a_new_task_and_a_new_status_are_sent_once_each(found: Stack) -> None:
+    listed("a", 1_000, status="pending", archived_at_ms=None)
+    browser = Browser(found, live_at(found))
+    sent = browser.follow(nothing, lambda: listed("b", 0), nothing, lambda: listed("a", 1_000), nothing)
+    assert len(sent) == 2
+    assert sent[0].index(">b</a>") < sent[0].index(">a</a>")
+    assert "status-pending" in sent[0]
+    assert "status-pending" not in sent[1]
+    assert all(line.startswith("data: ") for each in sent for line in each.strip().splitlines())
+
+
+def test_an_idle_list_reads_no_item_and_a_pending_task_is_read_alone(
+    found: Stack, reads: list[list[str]]
+) -> None:
+    for number in range(40):
+        listed(f"t-{number}", 60_000 + number)
+    browser = Browser(found, live_at(found))
+    reads.clear()
+    browser.follow(nothing, *[nothing] * 5)
+    assert [len(each) for each in reads if each] == [30]
+    listed("waits", 0, status="pending", archived_at_ms=None)
+    reads.clear()
+    browser.follow(nothing, *[nothing] * 5)
+    assert [each for each in reads[1:] if each] == [["waits"]] * 5
+
+
+def test_a_filter_follows_those_that_come_to_meet_it(found: Stack) -> None:
+    listed("a", 1_000, status="pending", archived_at_ms=None)
+    query = live_at(found, "/tasks?status=failed")
+    sent = Browser(found, query).follow(nothing, lambda: listed("a", 1_000, status="failed"))
+    assert ["No task meets" in each for each in sent] == [False]
+    assert ">a</a>" in sent[0]
+
+
+def test_a_fault_of_aws_passes(found: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = live_at(found)
+    whole = type(found.tasks).listed
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise Unavailable("busy")
+
+    sent = Browser(found, query).follow(
+        lambda: monkeypatch.setattr(type(found.tasks), "listed", fail),
+        lambda: monkeypatch.setattr(type(found.tasks), "listed", whole),
+        lambda: listed("a", 0),
+    )
+    assert len(sent) == 1
+    assert ">a</a>" in sent[0]
+
+
+def test_it_ends_when_the_console_does(found: Stack) -> None:
+    browser = Browser(found, live_at(found))
+    looks = iter(range(1_000))
+
+    def look() -> None:
+        if next(looks) == 2:
+            browser.app.state.stopping.set()
+
+    browser.follow(*[look] * 10)
+    assert next(looks) == 3
+
+
+def test_a_stack_without_lists_is_not_followed(found: Stack) -> None:
+    from dataclasses import replace
+
+    outputs = {name: value for name, value in found.outputs.items() if name != "ApiId"}
+    text = client_of(replace(found, outputs=outputs)).get("/tasks").text
+    assert "sse:connect" not in text
+    assert "Reload it" in text
+
+
+def test_filters_that_are_none_are_refused(page: TestClient) -> None:
+    assert page.get("/tasks/live?metadata=odd&status=").status_code == 422

@@ -1,0 +1,95 @@
+"""How long the last tasks took, from items of the tables."""
+
+import pytest
+from tests.support.aws import put
+
+from tunehook.deliveries import Attempt, DeliveryStatus, new_delivery
+from tunehook.operations.stack import Stack
+from tunehook.operations.timings import RecentTimings, Timings
+from tunehook.tasks import Format
+
+HOUR_MS = 3_600_000
+NOW_MS = 1_800_000_000_000
+
+
+def ended(task_id: str, ago_ms: int, detection_ms: int, status: str = "completed") -> None:
+    times = {"finished_at_ms": NOW_MS - ago_ms - detection_ms, "detected_at_ms": NOW_MS - ago_ms}
+    listed = {"listed": "tasks#0", "listed_at_ms": NOW_MS - ago_ms, "archived_at_ms": NOW_MS}
+    put("TasksTable", {"task_id": task_id, "provider": "suno", "status": status} | times | listed)
+
+
+def sent(stack: Stack, task_id: str, arrived_ms: int, run: int = 1) -> None:
+    made = new_delivery(
+        event_id=f"evt-{task_id}-{run}",
+        subscription_id="sub-1",
+        task_id=task_id,
+        provider="suno",
+        type="task.completed",
+        event_at_ms=1,
+        format=Format.STANDARD,
+        payload="{}",
+        now_ms=arrived_ms,
+    )
+    attempt = Attempt(run=run, attempt=1, at_ms=arrived_ms - 100, duration_ms=100, status_code=204)
+    update = {"status": DeliveryStatus.DELIVERED, "attempts": (attempt,), "run": run}
+    stack.deliveries.create(made.model_copy(update=update))
+
+
+def read(stack: Stack) -> Timings:
+    recent = RecentTimings(stack, lambda: NOW_MS)
+    while not (found := recent.read(100)).is_whole:
+        pass
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tunehook.operations.newest.now_ms", lambda: NOW_MS)
+
+
+def test_ends_are_counted_by_status_and_hour(found: Stack) -> None:
+    ended("a", HOUR_MS // 2, 1_000)
+    ended("b", HOUR_MS // 2, 3_000)
+    ended("c", 2 * HOUR_MS + 1, 1_000, "failed")
+    ended("old", 30 * HOUR_MS, 1_000)
+    timings = read(found)
+    assert (timings.ended, timings.today) == (4, {"completed": 2, "failed": 1})
+    assert [hour for hour in timings.by_hour if hour != (0, 0)] == [(0, 1), (2, 0)]
+    assert timings.by_hour[-1] == (2, 0)
+    assert timings.detection_by_hour[-1] == 3_000
+    assert timings.is_all_of_today
+
+
+def test_median_and_p95_of_detection(found: Stack) -> None:
+    for number in range(1, 101):
+        ended(f"t-{number}", number, number * 10)
+    detection = read(found).detection
+    assert (detection.count, detection.median_ms, detection.p95_ms) == (100, 510, 960)
+
+
+def test_from_end_to_webhook_is_that_of_first_runs(found: Stack) -> None:
+    ended("a", 10_000, 1_000)
+    sent(found, "a", NOW_MS - 5_000)
+    sent(found, "a", NOW_MS - 1, run=2)
+    sent(found, "of-no-task", NOW_MS - 1)
+    webhook = read(found).webhook
+    assert (webhook.count, webhook.median_ms) == (1, 6_000)
+
+
+def test_a_pending_task_is_counted_once_it_has_ended(found: Stack) -> None:
+    put(
+        "TasksTable",
+        {
+            "task_id": "t",
+            "provider": "suno",
+            "status": "pending",
+            "listed": "tasks#0",
+            "listed_at_ms": NOW_MS,
+        },
+    )
+    recent = RecentTimings(found, lambda: NOW_MS + 1)
+    while not (timings := recent.read(100)).is_whole:
+        pass
+    assert timings.ended == 0
+    ended("t", 0, 500)
+    assert recent.read(0).today == {"completed": 1}
