@@ -114,7 +114,7 @@ class TestTasks:
         listed = list(found.tasks.listed())
         found.tasks.table.delete({"task_id": "t-1", "provider": "suno"})
         for name in ("listed", "listed_by_scan"):
-            monkeypatch.setattr(type(found.tasks), name, lambda *_: iter(listed))
+            monkeypatch.setattr(type(found.tasks), name, lambda *_, **__: iter(listed))
         assert [task.task_id for task in page_tasks(found).tasks] == ["t-2", "t-0"]
 
     @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def page_deliveries(
             subscription_id=subscription_id,
             since_ms=since_ms,
             after=after,
-            at_once=BATCH if is_filtered else limit + 1,
+            at_once=BATCH if is_filtered else limit + 2,
         )
 
     looked_at = 0

@@ -37,7 +37,7 @@ class Newest(Generic[K, V]):
 
     `listed` yields their keys, `read` what is there of some keys (strongly consistent, if the second argument says so),
     and `is_final` says of one that it does not change any more. A refresh reads the keys that are newer than the newest
-    one known, the entries that can still change, and so many older ones as it is told to.
+    one known, the entries that can still change, or as long as it is told to so many older ones.
     """
 
     def __init__(
@@ -67,7 +67,9 @@ class Newest(Generic[K, V]):
         """Read what is new, what can still change, and `older` more; return what is known, the newest first."""
         with self._lock:
             # What a refresh before could not read, for a fault of AWS, is read by this one.
-            self._unread |= self._new_keys() | dict.fromkeys(self._older_keys(older))
+            if self.is_whole or older == 0:
+                self._unread |= self._new_keys()
+            self._unread |= dict.fromkeys(self._older_keys(older))
             fresh = dict(self._unread)
             open_keys = (
                 key
@@ -147,7 +149,11 @@ class Newest(Generic[K, V]):
 
 
 def newest_tasks(stack: Stack, attributes: tuple[str, ...], *, most: int) -> Newest[TaskKey, TaskView]:
-    """Return the newest tasks of a stack, with these attributes of each."""
+    """Return the newest tasks of a stack, with these attributes of each.
+
+    >>> newest_tasks(stack, ("task_id", "provider", "status"), most=100).refresh(30)
+    []
+    """
 
     def listed(since_ms: int, after: Position | None, wanted: int) -> Iterator[tuple[Position, TaskKey]]:
         if stack.has_lists:
@@ -163,7 +169,11 @@ def newest_tasks(stack: Stack, attributes: tuple[str, ...], *, most: int) -> New
 
 
 def newest_deliveries(stack: Stack, *, most: int) -> Newest[ListedDelivery, LoggedDelivery]:
-    """Return the newest deliveries of a stack."""
+    """Return the newest deliveries of a stack, of the last 30 days.
+
+    >>> newest_deliveries(stack, most=100).refresh(30)
+    []
+    """
 
     def listed(since_ms: int, after: Position | None, wanted: int) -> Iterator[tuple[Position, Any]]:
         found = (

@@ -299,8 +299,8 @@ def page_tasks(
 
     is_filtered = not (status is provider is None) or bool(metadata) or bool(id_prefix)
     if stack.has_lists:
-        # One more than the page tells whether there is another.
-        entries = stack.tasks.listed(since_ms, after, at_once=BATCH if is_filtered else limit + 1)
+        # One more than the page tells whether there is another, and one more that it shares no moment with others.
+        entries = stack.tasks.listed(since_ms, after, at_once=BATCH if is_filtered else limit + 2)
     else:
         entries = stack.tasks.listed_by_scan(since_ms, after)
     found, last = page_of(entries, read, limit, filtered=is_filtered, look_at=look_at)

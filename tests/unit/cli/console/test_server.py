@@ -31,29 +31,24 @@ with patch.object(live.LiveTasks, "look", lambda self: []):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_with_0_though_a_live_list_is_open(number: signal.Signals) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
-    try:
-        assert process.stdout is not None
-        base = f"http://127.0.0.1:{process.stdout.readline().strip()}"
-        port = base.rpartition(":")[2]
-        with (
-            httpx.Client(base_url=base, cookies={f"tunehook_console_{port}": "t"}, timeout=60) as client,
-            client.stream("GET", "/tasks/live", params={"whole": "yes"}) as answer,
-        ):
-            lines = answer.iter_lines()
-            assert next(lines).startswith("data: ")
-            process.send_signal(number)
-            # The stream ends by itself, whole.
-            for _ in lines:
-                pass
-        _, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.wait()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], **pipes) as process:
+        try:
+            assert process.stdout is not None
+            base = f"http://127.0.0.1:{process.stdout.readline().strip()}"
+            port = base.rpartition(":")[2]
+            with (
+                httpx.Client(base_url=base, cookies={f"tunehook_console_{port}": "t"}, timeout=60) as client,
+                client.stream("GET", "/tasks/live", params={"whole": "yes"}) as answer,
+            ):
+                lines = answer.iter_lines()
+                assert next(lines).startswith("data: ")
+                process.send_signal(number)
+                # The stream ends by itself, whole.
+                for _ in lines:
+                    pass
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, errors) == (0, "")
