@@ -20,7 +20,7 @@ from tunehook.operations.stack import Stack
 from tunehook.operations.task_view import TaskView
 from tunehook.tasks import Status
 from tunehook_cli.console.filters import OVERDUE, TaskFilters, wanted_of
-from tunehook_cli.console.live import LiveTasks
+from tunehook_cli.console.live import KEPT, LiveTasks
 from tunehook_cli.console.timeline import timeline
 from tunehook_cli.console.views import Views, link, stack_of, views_of, went_well
 
@@ -104,18 +104,15 @@ async def live_rows(request: Request) -> Response:
     It ends when the browser is gone, and when the console ends.
     """
     query, stack, views = request.query_params, stack_of(request), views_of(request)
-    looked = query.get("looked", "")
-    live = LiveTasks(
-        stack,
-        TaskFilters.of(wanted_of(query, TaskFilters.NAMES)),
-        int(looked) if looked.isdecimal() else PAGE,
-    )
+    looked, is_whole = query.get("looked", ""), query.get("whole") == "yes"
+    # Of a page that has all tasks none may be pushed out by one that has come since.
+    looked_at = KEPT if is_whole or not looked.isdecimal() else int(looked)
+    live = LiveTasks(stack, TaskFilters.of(wanted_of(query, TaskFilters.NAMES)), looked_at)
     stopping: asyncio.Event = request.app.state.stopping
 
     def rows() -> str:
         found = [documents.task_document(each).to_json() for each in live.look()]
-        whole = query.get("whole") == "yes"
-        return _rows(views, found, is_filtered=live.is_filtered, is_whole=whole)
+        return _rows(views, found, is_filtered=live.is_filtered, is_whole=is_whole)
 
     async def changes() -> AsyncIterator[str]:
         seen = query.get("seen", "")

@@ -100,6 +100,14 @@ def test_a_new_task_and_a_new_status_are_sent_once_each(found: Stack) -> None:
     assert all(line.startswith("data: ") for each in sent for line in each.strip().splitlines())
 
 
+def test_what_comes_before_the_first_look_pushes_nothing_out(found: Stack) -> None:
+    listed("old", 60_000)
+    where = live_at(found)
+    listed("new", 1_000)
+    (rows,) = Browser(found, where).follow(nothing)
+    assert rows.index("row-suno-new") < rows.index("row-suno-old")
+
+
 def test_an_idle_list_reads_no_item_and_a_pending_task_is_read_alone(
     found: Stack, reads: list[list[str]]
 ) -> None:
