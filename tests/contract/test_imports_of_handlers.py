@@ -13,9 +13,12 @@ import sys
 import pytest
 from tests.support.template import ROOT
 
+# The layer has no click, and httpx loads a command of its own where there is one.
 _LOADED = """
 import importlib, json, sys
+sys.modules["click"] = None
 importlib.import_module(sys.argv[1])
+del sys.modules["click"]
 json.dump({name: getattr(module, "__file__", None) for name, module in sys.modules.items()}, sys.stdout)
 """
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
 
 from tests.support.aws import Context
+from tests.support.template import ROOT
 from tests.unit.api.test_authorizer import question
 
 from api import app
@@ -44,7 +46,14 @@ def test_the_gateways_question_is_answered(deployed: None) -> None:
 def test_the_authorizer_loads_no_resolver() -> None:
     """It is in the way of each request whose key the gateway has not seen for a while."""
     program = "import api.app, sys; print(*sys.modules)"
-    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    path = os.pathsep.join(str(ROOT / folder) for folder in ("functions", "layers/tunehook"))
+    finished = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     loaded = set(finished.stdout.split())
     assert "api.authorizer" in loaded
     assert not {"api.resolver", "aws_lambda_powertools.event_handler"} & loaded
