@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
@@ -28,11 +28,15 @@ _MANY_UNKNOWN = frozenset({400, 404, 405, 501})
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request to a provider: a percent-encoded path below its base URL, and a body that is sent as JSON."""
+    """A request to a provider: a percent-encoded path below its base URL, and a body that is sent as JSON.
+
+    `headers` go beside those that every request has.
+    """
 
     method: Literal["GET", "POST"]
     path: str
     body: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def content(self) -> bytes | None:
         return None if self.body is None else json.dumps(self.body).encode()
@@ -62,6 +66,17 @@ class Answer:
         """How long its `Retry-After` asks to wait, in seconds, 300 at most."""
         wait_s = retry_after_s(self.headers.get("retry-after"), self.received_at)
         return None if wait_s is None else min(wait_s, MAX_RETRY_AFTER_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """By its status the task has ended well; what it made stands in the answer to another request, which `read` reads.
+
+    That reading is an end, or a trouble: then the task is asked again from the start.
+    """
+
+    request: Request
+    read: Callable[[Answer], Outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +110,7 @@ class Adapter(ABC):
     One query-many reads `ids_per_call` tasks, None where the kind has none. Tasks are polled at `pace` with query-many,
     and at `pace_one_by_one` without. `actions` are the paths of its submissions by what they ask for, empty where none
     is known; `callback_field` is where their bodies have the URL of a callback, None where the kind documents none.
+    What `payloads` names of JSON can tell of a task.
     """
 
     kind: ClassVar[str]
@@ -103,13 +119,14 @@ class Adapter(ABC):
     pace_one_by_one: ClassVar[Pace] = DIRECT
     actions: ClassVar[Mapping[str, str]] = {}
     callback_field: ClassVar[str | None] = None
+    payloads: ClassVar[tuple[type, ...]] = (dict,)
 
     @abstractmethod
     def request(self, task_id: str) -> Request:
         """Return the request for one task; ValueError if no path can carry the id."""
 
     @abstractmethod
-    def read_payload(self, answer: Answer, payload: Mapping[str, Any]) -> Outcome | None:
+    def read_payload(self, answer: Answer, payload: Mapping[str, Any]) -> Outcome | Follow | None:
         """Return what the JSON object of an answer means; None when it lacks the envelope."""
 
     @abstractmethod
@@ -124,6 +141,22 @@ class Adapter(ABC):
         """Return what the JSON object of a query-many answer means; None when it lacks the envelope."""
         raise NotImplementedError(f"{self.kind} has no query-many")
 
+    def key_headers(self, api_key: str) -> Mapping[str, str]:
+        """Return the headers by which the provider knows the key."""
+        return {"authorization": f"Bearer {api_key}"}
+
+    def key_query(self, _api_key: str, /) -> str:
+        """Return what stands of the key in the query of each request, percent-encoded; empty where nothing does."""
+        return ""
+
+    def wants_callback(self, body: Mapping[str, Any]) -> bool:
+        """Return whether a submission with this body takes the URL of a callback, and has none yet."""
+        return self.callback_field is not None and body.get(self.callback_field) in (None, "")
+
+    def callback_ids(self, _payload: Any, /) -> tuple[str, ...]:
+        """Return the ids of tasks in the JSON of a callback, where the kind has a place of its own for them."""
+        return ()
+
     def submission(self, action: str, body: Mapping[str, Any], callback_url: str | None = None) -> Request:
         """Return the request that submits a task with the provider's own `body`.
 
@@ -136,9 +169,8 @@ class Adapter(ABC):
             )
         if action not in self.actions:
             raise InvalidInput("action", f"must be one of {', '.join(sorted(self.actions))}")
-        name = self.callback_field
-        if callback_url is not None and name is not None and body.get(name) in (None, ""):
-            body = {**body, name: callback_url}
+        if callback_url is not None and self.callback_field is not None and self.wants_callback(body):
+            body = {**body, self.callback_field: callback_url}
         return Request("POST", self.actions[action], body)
 
     def accepts(self, answer: Answer, payload: Mapping[str, Any], /) -> bool | None:
@@ -147,7 +179,7 @@ class Adapter(ABC):
 
     def read_submission(self, answer: Answer) -> SubmissionAnswer:
         """Turn any answer to a submission into what it says of the new task. Raises nothing."""
-        payload = _parsed(answer)
+        payload = parsed(answer)
         return submission_answers.read(
             answer.status,
             answer.body,
@@ -157,29 +189,29 @@ class Adapter(ABC):
             secret=answer.secret,
         )
 
-    def read(self, answer: Answer) -> Outcome:
-        """Turn any answer at all into exactly one outcome. Raises nothing."""
-        payload = _parsed(answer)
-        outcome = self.read_payload(answer, payload) if isinstance(payload, dict) else None
+    def read(self, answer: Answer) -> Outcome | Follow:
+        """Turn any answer at all into exactly one outcome, or into the request that tells it. Raises nothing."""
+        payload = parsed(answer)
+        outcome = self.read_payload(answer, payload) if type(payload) in self.payloads else None
         if outcome is not None:
             return outcome
-        is_own = isinstance(payload, dict) and _in_front(answer, payload) is None
+        is_own = isinstance(payload, dict) and in_front(answer, payload) is None
         if is_own and answer.status < 500 and refusals.says_not_found(payload):
             return NotFound(refusals.described(answer.status, payload))
-        return _trouble(answer, payload)
+        return trouble(answer, payload)
 
     def read_many(self, answer: Answer) -> Screening | ManyUnknown | Trouble:
         """Turn any answer to a query-many into what it says or what is the matter. Raises nothing."""
-        payload = _parsed(answer)
+        payload = parsed(answer)
         is_object = isinstance(payload, dict)
-        outcome = self.read_many_payload(answer, payload) if is_object else None
+        outcome = self.read_many_payload(answer, payload) if type(payload) in self.payloads else None
         if isinstance(outcome, Screening | Throttled | Unauthorised | Transient):
             return outcome
         if answer.status not in _MANY_UNKNOWN or (is_object and self.has_envelope(payload)):
-            return _trouble(answer, payload)
-        in_front = _in_front(answer, payload)
-        if in_front is not None and (is_object or bars(answer.status, answer.headers, answer.body)):
-            return _trouble(answer, payload)  # it says nothing of the gateway
+            return trouble(answer, payload)
+        shield = in_front(answer, payload)
+        if shield is not None and (is_object or bars(answer.status, answer.headers, answer.body)):
+            return trouble(answer, payload)  # it says nothing of the gateway
         if answer.status != 405:
             return ManyUnknown()
         if "retry-after" in answer.headers or (is_object and refusals.says_too_often(payload)):
@@ -192,25 +224,29 @@ class Adapter(ABC):
         return ManyUnknown(may_be_limit=not denies_method)
 
 
-def _parsed(answer: Answer) -> Any:
+def parsed(answer: Answer) -> Any:
+    """Return the JSON of an answer, or the `UnreadablePayloadError` of one that has none."""
     try:
         return unwrapped(parse(answer.body, answer.secret, answer.headers.get("content-type", "")))
     except UnreadablePayloadError as error:
         return error
 
 
-def _in_front(answer: Answer, payload: Any) -> str | None:
+def in_front(answer: Answer, payload: Any) -> str | None:
     """Describe whoever answered in front of the gateway; None where it may be the gateway's own answer."""
     if isinstance(payload, dict) and not any(name in answer.headers for name in CHALLENGE_HEADERS):
         return object_in_front(answer.status, answer.headers, payload)
     return page(answer.status, answer.headers, answer.body, answer.secret)
 
 
-def _trouble(answer: Answer, payload: Any) -> Trouble:
-    """Return what is wrong with the provider, by an answer that says nothing of a task."""
+def trouble(answer: Answer, payload: Any, unread: str = "not the expected envelope") -> Trouble:
+    """Return what is wrong with the provider, by an answer that says nothing of a task.
+
+    `unread` is what is said of one that seems to be in order.
+    """
     status = answer.status
-    if (in_front := _in_front(answer, payload)) is not None:
-        detail = f"HTTP {status}: {in_front}"
+    if (shield := in_front(answer, payload)) is not None:
+        detail = f"HTTP {status}: {shield}"
         return Throttled(answer.retry_after_s, detail=detail) if status in (429, 430) else Transient(detail)
     error = payload if isinstance(payload, dict) else {}
     detail = refusals.described(status, error)
@@ -227,4 +263,4 @@ def _trouble(answer: Answer, payload: Any) -> Trouble:
     if own or not 200 <= status < 300:
         return Transient(detail)
     is_unreadable = isinstance(payload, UnreadablePayloadError)
-    return Transient(f"{detail}: {payload}" if is_unreadable else f"{detail} (not the expected envelope)")
+    return Transient(f"{detail}: {payload}" if is_unreadable else f"{detail} ({unread})")

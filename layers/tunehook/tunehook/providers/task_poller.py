@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 from aiolimiter import AsyncLimiter
 
 from tunehook.http.reply import Transport
-from tunehook.providers.adapter import Answer, ManyUnknown, Request
+from tunehook.providers.adapter import Answer, Follow, ManyUnknown, Request
 from tunehook.providers.causes import cause_of
 from tunehook.providers.circuit_breaker import SLOW_S, CircuitBreaker, Permit
 from tunehook.providers.fair_semaphore import FairSemaphore, Priority
@@ -99,9 +99,10 @@ class TaskPoller:
         except ValueError:
             return NotFound()
         priority, read = self.priority(task_id, overdue), self._adapter.read
-        outcome = await self.call(
-            request, read, key, priority, task_id, is_wanted=partial(is_wanted, task_id)
-        )
+        wanted = partial(is_wanted, task_id)
+        outcome = await self.call(request, read, key, priority, task_id, is_wanted=wanted)
+        if isinstance(outcome, Follow):
+            outcome = await self.call(outcome.request, outcome.read, key, priority, task_id, is_wanted=wanted)
         if isinstance(outcome, Transient | Unauthorised):
             self._priorities[task_id] = Priority.DOUBTED
             self._failed_after[task_id] = self.breaker.successes
