@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tunehook.events import EVENT_MODELS, FailureDetail, ManifestLocation, Moment
+from tunehook.events import EVENT_MODELS, AssetType, FailureDetail, ManifestLocation, Moment
 from tunehook.subscriptions import WebhookType
 
 FOLDER: Final = Path(__file__).parents[2] / "events" / "schemas"
@@ -25,7 +25,7 @@ class _Part(BaseModel):
 class WebhookAsset(_Part):
     """A file of a clip."""
 
-    type: Literal["audio", "cover", "large_cover", "video", "lyrics"]
+    type: AssetType
     status: Literal["archived", "pending", "unavailable"]
     key: str | None = Field(None, description="Of an archived one: the S3 object's key, which stays.")
     content_type: str | None = None

@@ -6,13 +6,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 from fulfillment.media import MediaType, is_text, recognise
 from tunehook.clips import Clip
 from tunehook.errors import InvalidInput
-
-AssetType: TypeAlias = Literal["audio", "cover", "large_cover", "video", "lyrics"]
+from tunehook.events import AssetType
 
 AssetName: TypeAlias = tuple[str, str]
 """A file within its task: the clip's id and the file's type."""

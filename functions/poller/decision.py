@@ -177,7 +177,8 @@ def _without_results(task: WorkItem, outcome: CompletedWithoutResults, now_ms: i
 def _has_content(clip: Clip) -> bool:
     audio_or_video = clip.audio_url or clip.audio_source_url or clip.video_url
     covers = clip.cover_url or clip.large_cover_url or clip.cover_source_url
-    return bool(audio_or_video or covers or clip.text or clip.inline)
+    output = clip.image_url or clip.file_url
+    return bool(audio_or_video or covers or output or clip.text or clip.inline)
 
 
 def _not_found(task: WorkItem, outcome: NotFound, now_ms: int) -> Decision:

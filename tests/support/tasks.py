@@ -24,7 +24,7 @@ def clip(clip_id: str = "clip-1", **fields: Any) -> Clip:
         "audio_url": f"https://cdn.example.com/{clip_id}.mp3",
         "cover_url": f"https://cdn.example.com/{clip_id}.jpeg",
     }
-    return Clip(**values | {"inline": ()} | fields)
+    return Clip(**values | {"inline": (), "is_output": False} | fields)
 
 
 def pending(key: TaskKey = KEY, **fields: Any) -> WorkItem:

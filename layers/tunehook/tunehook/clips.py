@@ -1,4 +1,4 @@
-"""One piece of music as tunehook sees it, whichever provider made it."""
+"""One result of a task as tunehook sees it, whichever provider made it: a piece of music, or another output."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,8 +13,11 @@ class Clip:
     upstream copy, a fallback at best. The links die at `expires_at`, if the provider says so.
 
     `clip_id` is unique within its task, and not fit for a path as it is. `text` is itself the result, such as lyrics.
-    `inline` has the types of its files (``audio``, ``cover``, ``large_cover``, ``video``) that came inside the
-    provider's answer as ``data:`` URIs, and so have no link.
+    `inline` has the types of its files (``audio``, ``cover``, ``large_cover``, ``video``, ``image``, ``file``) that
+    came inside the provider's answer as ``data:`` URIs, and so have no link.
+
+    A clip that `is_output` is one file of a task that makes other than music. It has exactly one of `image_url`,
+    `audio_url`, `video_url` and `file_url`, or that file inline; whatever the file holds is kept, unless it is HTML.
     """
 
     clip_id: str
@@ -35,6 +38,9 @@ class Clip:
     stream_source_url: str | None
     text: str | None = None
     inline: tuple[str, ...] = ()
+    image_url: str | None = None
+    file_url: str | None = None
+    is_output: bool = False
 
     @property
     def playable(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -73,6 +74,13 @@ class ClipDetail(_Detail):
     inline: tuple[str, ...] = Field(
         (), description="Types of the files that came inside the provider's answer, and have no link."
     )
+    image_url: str | None = Field(None, exclude_if=operator.not_)
+    file_url: str | None = Field(None, exclude_if=operator.not_)
+    is_output: bool = Field(
+        False,
+        description="True where the clip is one file of a task that makes other than music; else not there.",
+        exclude_if=operator.not_,
+    )
 
     def to_clip(self) -> Clip:
         """Return the clip that this part of an event describes."""
@@ -121,9 +129,13 @@ TaskEnded: TypeAlias = TaskCompleted | TaskFailed
 """What follows from a task that has ended, either way."""
 
 
+AssetType: TypeAlias = Literal["audio", "cover", "large_cover", "video", "lyrics", "image", "file"]
+"""Which file of a clip it is. `image` and `file`, and never a cover or lyrics, where the clip is an output."""
+
+
 class _Asset(_Detail):
     clip_id: str
-    type: Literal["audio", "cover", "large_cover", "video", "lyrics"]
+    type: AssetType
     source_url: str | None = None
 
 

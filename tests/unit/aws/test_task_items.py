@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from tests.support.tasks import KEY, NOW_MS, completed
+from tests.support.tasks import KEY, NOW_MS, clip, completed
 
 from tunehook.aws.task_items import end_to_item, ended_task, note_to_item, pending_task
 from tunehook.clips import Clip
@@ -163,8 +163,17 @@ def test_what_was_noted_without_a_count_was_seen_no_time(part: str, good: dict[s
     assert getattr(pending_task(PLACE | {part: noted}), part).count == 0
 
 
+def test_an_output_comes_back_from_the_item_as_it_was() -> None:
+    task = pending_task(PLACE)
+    output = clip("a", audio_url=None, cover_url=None, image_url="https://h/a.png", is_output=True)
+    item = end_to_item(task, completed(clips=(output, clip("b"))))
+    assert ["is_output" in each for each in item["clips"]] == [True, False]
+    assert ended_task(task, item).end.clips == (output, clip("b"))
+
+
 def test_what_a_clip_does_not_have_is_not_on_the_item() -> None:
     fields: dict[str, Any] = dict.fromkeys(Clip.__slots__) | {"clip_id": "c", "tags": (), "inline": ()}
+    fields["is_output"] = False
     item = end_to_item(pending_task(PLACE), completed(clips=(Clip(**fields),)))
     assert [{name: each for name, each in clip.items() if each != ()} for clip in item["clips"]] == [
         {"clip_id": "c"}

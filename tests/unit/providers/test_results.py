@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 
+from tunehook.providers.outcomes import Completed, CompletedWithoutResults
 from tunehook.providers.payload import json_size
 from tunehook.providers.results import (
     Origin,
+    completed,
     entries,
     has_file,
     is_message,
     published,
     read_clip,
     read_links,
+    read_output,
     read_result,
     read_text,
     text_clip,
@@ -452,3 +455,92 @@ def test_milliseconds_are_a_length_where_no_other_is() -> None:
     assert read_clip({"duration_ms": "87500"}).clip.duration_s == 87.5
     assert read_clip({"duration": 3, "duration_ms": 87500}).clip.duration_s == 3
     assert read_clip({"duration": "?", "audio_length": 4}).clip.duration_s == 4
+
+
+@pytest.mark.parametrize(
+    ("value", "named", "kind"),
+    [
+        ("https://h/a.png", None, "image"),
+        ("https://h/a.SVG?x=1", None, "image"),
+        ("https://h/a.wav", None, "audio"),
+        ("https://h/a.mp4", "", "video"),
+        ("https://h/a.zip", None, "file"),
+        ("https://h/a", None, "file"),
+        ("https://h/a.png", "file", "file"),
+        ("https://h/a", "image/webp", "image"),
+        ("https://h/a", " Video ", "video"),
+        ("https://h/a", "mp3", "audio"),
+        ("https://h/a.jpg", "application/zip", "image"),
+        ("https://h/a.jpg", {"kind": "image"}, "image"),
+        ({"url": "https://h/a", "content_type": "image/png"}, None, "image"),
+        ({"url": "https://h/a.mp4", "type": "final"}, None, "video"),
+        ({"url": "https://h/a.mp4", "type": "image"}, "audio", "audio"),
+    ],
+)
+def test_an_output_has_one_link_of_its_type(value: Any, named: Any, kind: str) -> None:
+    clip = read_output(value, "a", named).clip
+    links = {name: url for name, url in asdict(clip).items() if name.endswith("_url") and url is not None}
+    url = value["url"] if isinstance(value, dict) else value
+    assert (links, clip.is_output, clip.clip_id) == ({f"{kind}_url": url}, True, "a")
+    assert has_file(clip)
+
+
+def test_an_outputs_link_may_be_relative_to_the_provider() -> None:
+    assert read_output("/files/a.png", "a", None, Origin("https://api.h")).clip.image_url == (
+        "https://api.h/files/a.png"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "named", "kind", "content"),
+    [
+        ("data:image/png;base64,iVBORw==", None, "image", b"\x89PNG"),
+        ("data:application/pdf;base64,JVBERg==", None, "file", b"%PDF"),
+        ("data:text/plain,hello%20you", None, "file", b"hello you"),
+        ({"url": "data:;base64,JVBERg=="}, "video", "video", b"%PDF"),
+    ],
+)
+def test_an_output_inside_the_answer_is_of_any_type(
+    value: Any, named: Any, kind: str, content: bytes
+) -> None:
+    read = read_output(value, "a", named)
+    assert (dict(read.files), read.clip.inline) == ({kind: content}, (kind,))
+    assert has_file(read.clip)
+
+
+def test_a_live_stream_is_no_output_yet() -> None:
+    read = read_output("https://audiopipe.suno.ai/?item_id=a", "a", "audio")
+    assert (read.clip.audio_url, read.clip.stream_url) == (None, "https://audiopipe.suno.ai/?item_id=a")
+    assert not has_file(read.clip)
+
+
+@pytest.mark.parametrize(
+    ("value", "unusable"),
+    [
+        ("soon", ("output: soon",)),
+        ("data:image/png;base64,", ("output: data: (not a file that can be read)",)),
+        ({"width": 3}, ()),
+        (None, ()),
+        (" ", ()),
+        (7, ()),
+        ("https://h/none", ()),
+    ],
+)
+def test_what_is_no_link_is_no_output(value: Any, unusable: tuple[str, ...]) -> None:
+    read = read_output(value, "a", "image")
+    assert (has_file(read.clip), read.unusable) == (False, unusable)
+
+
+def test_a_task_of_outputs_alone_is_completed() -> None:
+    outputs = [read_output(f"https://h/{name}", "") for name in ("a.png", "b.zip")]
+    outcome = completed(read_result({}, outputs))
+    assert isinstance(outcome, Completed)
+    assert [clip.clip_id for clip in outcome.result.clips] == ["clip-1", "clip-2"]
+    assert isinstance(completed(read_result({}, [read_output(None, "")])), CompletedWithoutResults)
+
+
+def test_the_files_inside_an_answer_are_those_of_its_outputs() -> None:
+    result = read_result({}, [read_output("data:application/pdf;base64,JVBERg==", "a")])
+    assert [(each.clip_id, each.type, each.content) for each in result.inline_files] == [
+        ("a", "file", b"%PDF")
+    ]

@@ -187,13 +187,14 @@ def _clip_to_item(clip: Clip) -> dict[str, Any]:
     for name, value in asdict(clip).items():
         if isinstance(value, datetime):
             item[f"{name}_ms"] = to_ms(value)
-        elif value is not None and (value or name != "inline"):
+        elif value is not None and (value or name not in ("inline", "is_output")):
             item[name] = value
     return item
 
 
 def _clip_from_item(item: Mapping[str, Any]) -> Clip:
     fields: dict[str, Any] = dict.fromkeys(Clip.__slots__)
+    fields["is_output"] = False
     fields |= {name: item[name] for name in fields if name in item}
     fields |= {
         name: from_ms(item[f"{name}_ms"]) for name in ("created_at", "expires_at") if f"{name}_ms" in item

@@ -224,6 +224,9 @@ class ClipDocument(Document):
     stream_source_url: str | None = None
     text: str | None = None
     inline: Names = Field(default_factory=list)
+    image_url: str | None = None
+    file_url: str | None = None
+    is_output: bool | None = False
 
 
 class AssetDocument(Document):

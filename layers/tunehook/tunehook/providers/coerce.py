@@ -266,14 +266,17 @@ def data_type(value: Any) -> str:
     return match["type"].strip().lower() if match else ""
 
 
-def data_file(value: Any) -> bytes | None:
-    """Return the bytes of a media file that is in the answer itself, as a ``data:`` URI (RFC 2397)."""
+def data_file(value: Any, *, of_any_type: bool = False) -> bytes | None:
+    """Return the bytes of a file that is in the answer itself, as a ``data:`` URI (RFC 2397).
+
+    Only media count, which an URI without a type may be, unless it may be `of_any_type`.
+    """
     value = address(value)
-    if not is_data(value):
+    if not (is_data(value) or (of_any_type and isinstance(value, str))):
         return None
     match = _DATA_URI.fullmatch(value.strip(_AROUND))
     kind = match["type"].strip().lower() if match else ""
-    if match is None or (kind and not kind.startswith(_MEDIA)):
+    if match is None or (kind and not of_any_type and not kind.startswith(_MEDIA)):
         return None
     raw = unquote_to_bytes(match["data"])
     if not match["parameters"].replace(" ", "").lower().endswith(";base64"):

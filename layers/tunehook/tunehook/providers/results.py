@@ -59,6 +59,11 @@ _SECRETS = frozenset({"secret", "webhook_secret"})
 _AUDIO_EXTENSIONS = ("mp3", "m4a", "wav", "flac", "ogg", "opus", "aac", "aiff", "weba")
 _VIDEO_EXTENSIONS = ("mp4", "m4v", "mov", "webm", "mkv")
 _IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "gif", "avif", "heic")
+_MORE_IMAGES = ("svg", "bmp", "tif", "tiff", "jxl", "ico")
+_OUTPUT_LINKS = ("image_url", "audio_url", "video_url", "file_url")
+
+OUTPUT_TYPES: Final = ("image", "audio", "video", "file")
+"""What an output may be (`Clip.is_output`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +202,44 @@ def read_links(links: Iterable[Any], clip_id: str, origin: Origin) -> list[ReadC
     return read
 
 
+def read_output(value: Any, clip_id: str, type: Any = None, origin: Origin = Origin()) -> ReadClip:  # noqa: A002
+    """Return the clip of one output of a task: a link, an object with one, or a ``data:`` URI of any type.
+
+    `type` is what the provider calls it: ``image``, ``audio``, ``video``, ``file``, a media type, or an ending. Without
+    it, or where it says none of these, the object's own type counts, then that of the ``data:`` URI, then the link's
+    ending, and else the output is a ``file``. Where there is no usable link, `ReadClip.unusable` says so.
+    """
+    url = coerce.link(value, origin.base_url)
+    kind = _output_type(type)
+    if kind is None and isinstance(value, dict):
+        kind = _output_type(coerce.first(value, "content_type", "mime_type", "type"))
+    kind = kind or _output_type(coerce.data_type(value)) or _output_type(_extension(url)) or "file"
+    bare = dataclasses.replace(read_clip({"id": clip_id}).clip, is_output=True)
+    if url is not None:
+        field_name = "stream_url" if kind == "audio" and coerce.is_stream(url) else f"{kind}_url"
+        links: dict[str, Any] = {field_name: url}
+        return ReadClip(dataclasses.replace(bare, **links))
+    if (content := coerce.data_file(value, of_any_type=True)) is not None:
+        return ReadClip(dataclasses.replace(bare, inline=(kind,)), {kind: content})
+    said = coerce.address(value)
+    is_named = isinstance(said, str) and said.strip()
+    return ReadClip(bare, unusable=(f"output: {quoted(said)}",) if is_named else ())
+
+
+def _output_type(named: Any) -> str | None:
+    """Return which type of output a word, a media type or a file's ending means; None where it means none."""
+    word = (coerce.text(named, 64) or "").lower()
+    family = word.partition("/")[0]
+    if family in OUTPUT_TYPES:
+        return family
+    by_ending = {
+        "image": (*_IMAGE_EXTENSIONS, *_MORE_IMAGES),
+        "audio": _AUDIO_EXTENSIONS,
+        "video": _VIDEO_EXTENSIONS,
+    }
+    return next((kind for kind, extensions in by_ending.items() if word in extensions), None)
+
+
 def with_files_of(clip: ReadClip, other: ReadClip) -> ReadClip:
     """Return a clip that has no file, with those of another."""
     links = ("audio_url", "video_url", "cover_url", "stream_url")
@@ -253,7 +296,10 @@ def completed(
 
 
 def has_file(clip: Clip) -> bool:
-    """Return whether a clip has what a task is for: audio, a video, or a text."""
+    """Return whether a clip has what a task is for: audio, a video, or a text; an output has a file of any type."""
+    if clip.is_output:
+        urls = (getattr(clip, name) for name in _OUTPUT_LINKS)
+        return bool(clip.inline) or any(url is not None and not coerce.is_placeholder(url) for url in urls)
     return has_audio(clip) or clip.text is not None or clip.video_url is not None or "video" in clip.inline
 
 
