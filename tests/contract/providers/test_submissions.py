@@ -130,6 +130,17 @@ def test_what_may_hide_a_task_is_unclear(kind: str, status: int, body: Any) -> N
     assert isinstance(ADAPTERS[kind].read_submission(answer(status, body)), Unclear)
 
 
+def test_an_id_from_a_place_of_the_kinds_own_is_the_tasks_whatever_else_looks_like_one() -> None:
+    class Placed(type(ADAPTERS["suno"])):  # type: ignore[misc]
+        def submitted_id(self, payload: Any) -> str | None:
+            return payload.get("ticket")
+
+    body = {"code": "success", "data": "task_0123456789abcdef", "ticket": "t-7"}
+    assert Placed().read_submission(answer(200, body)) == Submitted("t-7")
+    assert Placed().read_submission(answer(200, body | {"ticket": "null"})) == Submitted(body["data"])
+    assert isinstance(Placed().read_submission(answer(400, {"message": "no", "ticket": "t-7"})), Unclear)
+
+
 @pytest.mark.parametrize("kind", sorted(ADAPTERS))
 def test_a_long_refusal_is_shortened_and_holds_no_key(kind: str) -> None:
     for body in (

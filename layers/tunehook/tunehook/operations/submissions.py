@@ -26,7 +26,7 @@ from tunehook.operations.providers import get_provider
 from tunehook.operations.stack import Stack
 from tunehook.operations.tasks import Submission
 from tunehook.providers import adapter
-from tunehook.providers.kinds import ADAPTERS
+from tunehook.providers.adapters import adapter_of
 from tunehook.providers.submission_answers import Refused, Submitted, Unclear
 from tunehook.providers.submit import SUBMIT_DEADLINE_S, NotSent, SubmitResult, submit
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
@@ -139,7 +139,7 @@ def submit_through(
     tunehook.errors.InvalidInput: action: must be one of lyrics, music
     """
     config = _usable(stack, provider)
-    kind = ADAPTERS[config.kind]
+    kind = adapter_of(config)
     kind.submission(action, body)
     given = {name: value for name, value in options.items() if value is not None}
     check_request({"task_id": _PLACEHOLDER, "provider": provider, **given}, stack.network_policy)
@@ -226,8 +226,7 @@ def _signing_secret(stack: Stack, hook: str | None) -> str | None:
 
 def _callback_url(stack: Stack, config: ProviderConfig, body: Mapping[str, Any]) -> str | None:
     """Return what the provider is to call back; None if its kind, the body or the stack does not let it."""
-    field = ADAPTERS[config.kind].callback_field
-    if field is None or body.get(field) not in (None, ""):
+    if not adapter_of(config).wants_callback(body):
         return None
     return None if stack.parameters.get("HttpApi") == "off" else callback_url_of(stack, config)
 

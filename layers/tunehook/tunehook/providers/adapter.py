@@ -177,6 +177,10 @@ class Adapter(ABC):
         """Return whether the envelope of an answer to a submission says yes or no; None when there is none."""
         raise NotImplementedError(f"{self.kind} has no submissions")
 
+    def submitted_id(self, _payload: Any, /) -> str | None:
+        """Return the id of the new task in the JSON of an answer, where the kind has a place of its own for it."""
+        return None
+
     def read_submission(self, answer: Answer) -> SubmissionAnswer:
         """Turn any answer to a submission into what it says of the new task. Raises nothing."""
         payload = parsed(answer)
@@ -185,6 +189,7 @@ class Adapter(ABC):
             answer.body,
             payload,
             accepted=self.accepts(answer, payload) if isinstance(payload, dict) else None,
+            own_id=None if isinstance(payload, UnreadablePayloadError) else self.submitted_id(payload),
             content_type=answer.headers.get("content-type", ""),
             secret=answer.secret,
         )

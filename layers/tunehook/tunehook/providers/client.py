@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from tunehook.cadence import Pace
 from tunehook.http.reply import Transport
+from tunehook.providers.adapters import adapter_of
 from tunehook.providers.batch_poller import BatchPoller
-from tunehook.providers.kinds import ADAPTERS
 from tunehook.providers.outcomes import Outcome
 from tunehook.providers.task_poller import IsWanted, TaskPoller
 from tunehook.times import SteadySeconds
@@ -47,8 +47,8 @@ class Provider:
     ) -> None:
         clock = SteadySeconds() if clock is None else clock
         self.config = config
-        self._adapter = ADAPTERS[config.kind]
-        self._tasks = TaskPoller(config, http, clock, utc_now)
+        self._adapter = adapter_of(config)
+        self._tasks = TaskPoller(config, self._adapter, http, clock, utc_now)
         self._batches = BatchPoller(config, self._adapter, self._tasks, clock)
         self._breaker = self._tasks.breaker
 

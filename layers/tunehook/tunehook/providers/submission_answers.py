@@ -84,27 +84,29 @@ def read(
     payload: Any,
     *,
     accepted: bool | None,
+    own_id: str | None = None,
     content_type: str = "",
     secret: Secret = "",
 ) -> SubmissionAnswer:
     """Turn an answer into what it says of a submission. Raises nothing.
 
     `payload` is the JSON of the body, or the `UnreadablePayloadError` of one that is none; `accepted` is what the
-    envelope of the kind says, None where there is no envelope. No text of the result holds the `secret`.
+    envelope of the kind says, None where there is no envelope; `own_id` is the task's id where the kind has a place of
+    its own for it, whatever else looks like one. No text of the result holds the `secret`.
     """
     if isinstance(payload, UnreadablePayloadError):
         return _without_json(status, body, payload, content_type, secret)
     words = described(status, payload)
     says_no = accepted is False or not 200 <= status < 300 or (accepted is None and _is_error(payload))
     if not says_no:
-        if (task_id := _task_id(payload)) is not None:
+        if (task_id := _id(own_id) or _task_id(payload)) is not None:
             return Submitted(task_id)
         is_refusal = isinstance(payload, dict) and (
             refusal(status, payload, words) is not None or says_too_often(payload)
         )
         if not is_refusal or _names_a_task(payload):
             return Unclear(f"{words}: it names no task id")
-    if _names_a_task(payload):
+    if own_id or _names_a_task(payload):
         return Unclear(f"{words}: it says no, and names a task")
     texts = " ".join(_texts(payload))
     if _OVERLOADED.search(texts) and status == 503:

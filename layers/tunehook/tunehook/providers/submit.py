@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from urllib.parse import quote, urlsplit
 
 from tunehook.http.errors import was_sent
 from tunehook.http.reply import Transport
 from tunehook.providers.adapter import Answer, Request
+from tunehook.providers.adapters import adapter_of
 from tunehook.providers.causes import cause_of
-from tunehook.providers.kinds import ADAPTERS
+from tunehook.providers.destination import Destination
 from tunehook.providers.payload import MAX_BODY_BYTES, UnreadablePayloadError, plain_body, redact
 from tunehook.providers.submission_answers import Refused, SubmissionAnswer, Submitted, Unclear
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 SUBMIT_DEADLINE_S: Final = 20.0
 """Gateways ask the service behind them before they answer; an HTTP API of AWS waits for 30 s at most."""
-
-_URL_PUNCTUATION: Final = "%!$&'()*+,/:;=@[]~"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +53,22 @@ async def submit(
 async def _send(
     config: ProviderConfig, request: Request, http: Transport, secrets: tuple[str, ...], deadline_s: float
 ) -> SubmitResult:
-    url = quote(config.base_url, safe=_URL_PUNCTUATION) + request.path
-    headers = {
-        "accept": "application/json",
-        "authorization": f"Bearer {config.api_key.get_secret_value()}",
-        "content-type": "application/json",
-    }
+    adapter = adapter_of(config)
+    destination = Destination(config, adapter)
+    url, headers = destination.url(request), destination.headers(request)
     try:
         async with asyncio.timeout(deadline_s) as limit:
             reply = await http.send(request.method, url, headers, request.content(), max_bytes=MAX_BODY_BYTES)
         answer = Answer(
             reply.status, reply.headers, plain_body(reply), secret=secrets, base_url=config.base_url
         )
-        return ADAPTERS[config.kind].read_submission(answer)
+        return adapter.read_submission(answer)
     except UnreadablePayloadError as error:
         return Unclear(f"HTTP {reply.status}: {error}")
     except Exception as error:  # noqa: BLE001 - whatever a transport raises leaves the outcome open
         if isinstance(error, TimeoutError) and limit.expired():
             return Unclear(f"no answer within {deadline_s:g} s")
-        cause = cause_of(error, urlsplit(config.base_url).hostname or "")
+        cause = cause_of(error, destination.host)
         return Unclear(cause) if was_sent(error) else NotSent(cause)
 
 

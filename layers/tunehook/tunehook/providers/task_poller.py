@@ -7,16 +7,15 @@ from collections.abc import Callable, Hashable
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
-from urllib.parse import quote, urlsplit
 
 from aiolimiter import AsyncLimiter
 
 from tunehook.http.reply import Transport
-from tunehook.providers.adapter import Answer, Follow, ManyUnknown, Request
+from tunehook.providers.adapter import Adapter, Answer, Follow, ManyUnknown, Request
 from tunehook.providers.causes import cause_of
 from tunehook.providers.circuit_breaker import SLOW_S, CircuitBreaker, Permit
+from tunehook.providers.destination import Destination
 from tunehook.providers.fair_semaphore import FairSemaphore, Priority
-from tunehook.providers.kinds import ADAPTERS
 from tunehook.providers.outcomes import NotFound, Outcome, Throttled, Transient, Trouble, Unauthorised
 from tunehook.providers.payload import MAX_BODY_BYTES, UnreadablePayloadError, plain_body, redact
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 REQUEST_DEADLINE_S = 10.0
 
 TROUBLE = (Throttled, Unauthorised, Transient)
-_URL_PUNCTUATION = "%!$&'()*+,/:;=@[]~"
 _NONE: frozenset[str] = frozenset()
 
 _Read = TypeVar("_Read")
@@ -42,22 +40,20 @@ class TaskPoller:
     def __init__(
         self,
         config: ProviderConfig,
+        adapter: Adapter,
         http: Transport,
         clock: Callable[[], float],
         utc_now: Callable[[], datetime],
     ) -> None:
         self.breaker = CircuitBreaker(clock)
         self.unanswered = 0
-        self._adapter = ADAPTERS[config.kind]
+        self._adapter = adapter
+        self._destination = Destination(config, adapter)
         self._http = http
         self._clock = clock
         self._utc_now = utc_now
         self._config = config
-        self._base_url = quote(config.base_url, safe=_URL_PUNCTUATION)
-        self._host = urlsplit(config.base_url).hostname or ""
         self._secret = config.secrets
-        key = config.api_key.get_secret_value()
-        self._headers = {"accept": "application/json", "authorization": f"Bearer {key}"}
         self._slots = FairSemaphore(config.max_concurrency)
         rate = config.requests_per_second
         self._bucket: AsyncLimiter | None = None if rate is None else AsyncLimiter(1, 1 / rate)
@@ -197,12 +193,11 @@ class TaskPoller:
         return not self._slots.is_closed
 
     async def _send(self, request: Request, read: Callable[[Answer], _Read]) -> _Read | Transient:
-        content = request.content()
-        headers = self._headers if content is None else self._headers | {"content-type": "application/json"}
+        url, headers = self._destination.url(request), self._destination.headers(request)
         try:
             async with asyncio.timeout(REQUEST_DEADLINE_S) as limit:
                 reply = await self._http.send(
-                    request.method, self._base_url + request.path, headers, content, max_bytes=MAX_BODY_BYTES
+                    request.method, url, headers, request.content(), max_bytes=MAX_BODY_BYTES
                 )
             body, now, base_url = plain_body(reply), self._utc_now(), self._config.base_url
             return read(Answer(reply.status, reply.headers, body, now, self._secret, base_url))
@@ -211,4 +206,4 @@ class TaskPoller:
         except Exception as error:  # noqa: BLE001 - whatever a transport raises becomes an outcome
             if isinstance(error, TimeoutError) and limit.expired():
                 return Transient(f"no answer within {REQUEST_DEADLINE_S:g} s")
-            return Transient(redact(cause_of(error, self._host), self._secret))
+            return Transient(redact(cause_of(error, self._destination.host), self._secret))
