@@ -23,6 +23,7 @@ from starlette.testclient import TestClient
 from benchmarks.embedded import embedded_stack
 from benchmarks.report import Row, report
 from tunehook.aws.items import to_attributes
+from tunehook.aws.tasks import listed_attributes
 from tunehook.operations.stack import Stack
 from tunehook_cli.console.app import create_app
 
@@ -167,8 +168,7 @@ def _tasks(count: int) -> Iterator[dict[str, Any]]:
             "provider": provider,
             "submitted_at_ms": submitted_ms,
             "deadline_ms": submitted_ms + DAY_MS,
-            "listed": f"tasks#{number % 4}",
-            "listed_at_ms": submitted_ms,
+            **listed_attributes(task_id, submitted_ms),
             "metadata": {"order": str(number % 5_000), "customer": f"c-{number % 37}"},
         }
         if number < PENDING:

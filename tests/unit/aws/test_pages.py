@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tunehook.aws.pages import LOOKED_AT, Position, in_order, page_of
+from tunehook.aws.pages import LOOKED_AT, Period, Position, in_order, page_of, periods
 from tunehook.errors import InvalidInput
 
 TIE = "0123456789abcdef"
@@ -51,6 +51,39 @@ def test_it_goes_on_where_the_item_of_the_position_is_gone() -> None:
 def test_an_item_without_a_moment_is_left_out(moment: float) -> None:
     parts = sorted([item(moment, "odd"), item(3, "a")], key=lambda each: -float(each["at_ms"]))
     assert [name for _, name in ordered(parts)] == ["a"]
+
+
+def test_an_item_of_another_period_is_left_out() -> None:
+    part = [item(at_ms, str(at_ms)) for at_ms in (21, 20, 19, 10, 9)]
+    found = in_order([part], "at_ms", ["name"], within=Period(10, 20))
+    assert [each["name"] for _, each in found] == ["19", "10"]
+
+
+@pytest.mark.parametrize(
+    ("since_ms", "after_ms", "begin"),
+    [
+        # At 1,000,000, with clocks up to 600,000 ahead, and kept for 250,000.
+        (0, None, list(range(1_600_000, 600_000, -100_000))),
+        (0, 950_000, [900_000, 800_000, 700_000]),
+        (800_000, 950_000, [900_000, 800_000]),
+        (800_001, 899_999, [800_000]),
+        (900_000, 899_999, []),
+        (0, 749_999, []),
+        (2_000_000, None, []),
+        (1_550_000, None, [1_600_000, 1_500_000]),
+        (1_550_000, 9_000_000, [1_600_000, 1_500_000]),
+    ],
+)
+def test_a_list_goes_through_the_periods_that_may_have_some_of_it(
+    since_ms: int, after_ms: int | None, begin: list[int]
+) -> None:
+    after = None if after_ms is None else Position(after_ms, TIE)
+    found = list(periods(100_000, 1_000_000, 250_000, since_ms, after))
+    assert found == [Period(each, each + 100_000) for each in begin]
+
+
+def test_before_1970_there_is_no_period() -> None:
+    assert [each.begins_ms for each in periods(700_000, 5, 10**9, 0, None)] == [0]
 
 
 def test_a_position_comes_back_from_its_cursor() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tunehook.aws.pages import Position
+from tunehook.aws.pages import CLOCK_AHEAD_MS, DAY_MS, Position
 from tunehook.errors import Unavailable
 from tunehook.operations.newest import LAG_MS, OPEN_AT_MOST, Newest
 
@@ -20,12 +20,18 @@ class Table:
     states: dict[str, str] = field(default_factory=dict)
     listed_keys: int = 0
     reads: list[tuple[tuple[str, ...], bool]] = field(default_factory=list)
+    asked_since: list[int] = field(default_factory=list)
     is_busy: bool = False
+    is_unlisted: bool = False
+    now_ms: int = 0
 
     def add(self, name: str, at_ms: int, state: str = "final") -> None:
         self.entries[name], self.states[name] = at_ms, state
 
     def listed(self, since_ms: int, after: Position | None, _: int) -> Iterator[tuple[Position, str]]:
+        self.asked_since.append(since_ms)
+        if self.is_unlisted:
+            raise Unavailable("the index is busy")
         for name, at_ms in sorted(self.entries.items(), key=lambda each: -each[1]):
             if at_ms >= since_ms and (after is None or at_ms < after.at_ms):
                 self.listed_keys += 1
@@ -38,8 +44,13 @@ class Table:
             self.reads.append((tuple(keys), consistent))
         return {key: f"{key} {self.states[key]}" for key in keys if key in self.states}
 
-    def newest(self, most: int = 1_000) -> Newest[str, str]:
-        return Newest(self.listed, self.read, lambda found: found.endswith("final"), most=most)
+    def newest(self, most: int = 1_000, ends_at: Position | None = None) -> Newest[str, str]:
+        def is_final(found: str) -> bool:
+            return found.endswith("final")
+
+        return Newest(
+            self.listed, self.read, is_final, most=most, ends_at=ends_at, clock_ms=lambda: self.now_ms
+        )
 
 
 @pytest.fixture
@@ -58,7 +69,7 @@ def test_what_is_final_is_read_once(table: Table) -> None:
         newest.refresh(0)
     assert table.reads == []
     # Of the index it reads no further than what may have come late.
-    assert table.listed_keys == 200
+    assert table.listed_keys == 100
 
 
 def test_what_can_change_is_read_again_until_it_is_final(table: Table) -> None:
@@ -150,3 +161,57 @@ def test_what_could_not_be_read_is_read_by_the_next_look(table: Table) -> None:
         newest.refresh(30)
     table.is_busy = False
     assert newest.refresh(30) == ["one final"]
+
+
+def test_a_list_that_has_long_been_quiet_is_asked_for_what_has_come_since_the_last_look(table: Table) -> None:
+    table.add("old", 1)
+    table.now_ms = 90 * DAY_MS
+    newest = table.newest()
+    newest.refresh(30)
+    table.now_ms += DAY_MS
+    newest.refresh(0)
+    # By the clock of who has written it, it may be some minutes ago.
+    table.add("new", 90 * DAY_MS - CLOCK_AHEAD_MS - LAG_MS)
+    assert newest.refresh(0) == ["old final"]
+    assert table.asked_since == [0, *(days * DAY_MS - CLOCK_AHEAD_MS - LAG_MS for days in (90, 91))]
+    table.add("newer", 91 * DAY_MS - CLOCK_AHEAD_MS - LAG_MS)
+    assert newest.refresh(0) == ["newer final", "old final"]
+
+
+def test_a_look_that_failed_is_made_up_for_by_the_next(table: Table) -> None:
+    newest = table.newest()
+    newest.refresh(30)
+    table.now_ms, table.is_unlisted = DAY_MS, True
+    with pytest.raises(Unavailable):
+        newest.refresh(0)
+    table.is_unlisted = False
+    table.add("meanwhile", 1)
+    assert newest.refresh(0) == ["meanwhile final"]
+
+
+def test_one_that_ends_at_a_position_has_all_down_to_it_however_many_have_come(table: Table) -> None:
+    for number in range(5):
+        table.add(f"n{number}", number)
+    newest = table.newest(ends_at=Position(3, TIE))
+    table.add("n5", 5)
+    assert newest.refresh(100) == ["n5 final", "n4 final", "n3 final"]
+    table.add("n6", 6)
+    assert newest.refresh(0) == ["n6 final", "n5 final", "n4 final", "n3 final"]
+    assert (newest.is_whole, newest.is_cut) == (True, False)
+
+
+def test_what_is_too_much_is_cut_off_and_not_read_again(table: Table) -> None:
+    for number in range(5):
+        table.add(f"n{number}", number)
+    newest = table.newest(most=3, ends_at=Position(0, TIE))
+    assert newest.refresh(100) == ["n4 final", "n3 final", "n2 final"]
+    assert newest.is_cut
+    newest = table.newest(most=5, ends_at=Position(0, TIE))
+    newest.refresh(100)
+    assert not newest.is_cut
+    table.add("n5", 5)
+    assert newest.refresh(0) == [f"n{number} final" for number in (5, 4, 3, 2, 1)]
+    assert newest.is_cut
+    table.reads.clear()
+    newest.refresh(0)
+    assert table.reads == []

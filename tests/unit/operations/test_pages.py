@@ -111,7 +111,7 @@ class TestTasks:
     def test_one_that_is_gone_by_now_is_left_out(self, found: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
         for number in range(3):
             accept(found, f"t-{number}", NOW_MS + number)
-        listed = list(found.tasks.listed())
+        listed = list(found.tasks.listed(NOW_MS))
         found.tasks.table.delete({"task_id": "t-1", "provider": "suno"})
         for name in ("listed", "listed_by_scan"):
             monkeypatch.setattr(type(found.tasks), name, lambda *_, **__: iter(listed))

@@ -1,8 +1,8 @@
 """How long the last tasks took, from items of the tables."""
 
-import pytest
 from tests.support.aws import put
 
+from tunehook.aws.tasks import listed_attributes
 from tunehook.deliveries import Attempt, DeliveryStatus, new_delivery
 from tunehook.operations.stack import Stack
 from tunehook.operations.timings import RecentTimings, Timings
@@ -14,7 +14,7 @@ NOW_MS = 1_800_000_000_000
 
 def ended(task_id: str, ago_ms: int, detection_ms: int, status: str = "completed") -> None:
     times = {"finished_at_ms": NOW_MS - ago_ms - detection_ms, "detected_at_ms": NOW_MS - ago_ms}
-    listed = {"listed": "tasks#0", "listed_at_ms": NOW_MS - ago_ms, "archived_at_ms": NOW_MS}
+    listed = listed_attributes(task_id, NOW_MS - ago_ms) | {"archived_at_ms": NOW_MS}
     put("TasksTable", {"task_id": task_id, "provider": "suno", "status": status} | times | listed)
 
 
@@ -40,11 +40,6 @@ def read(stack: Stack) -> Timings:
     while not (found := recent.read(100)).is_whole:
         pass
     return found
-
-
-@pytest.fixture(autouse=True)
-def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunehook.operations.newest.now_ms", lambda: NOW_MS)
 
 
 def test_ends_are_counted_by_status_and_hour(found: Stack) -> None:
@@ -79,13 +74,7 @@ def test_from_end_to_webhook_is_that_of_first_runs(found: Stack) -> None:
 def test_a_pending_task_is_counted_once_it_has_ended(found: Stack) -> None:
     put(
         "TasksTable",
-        {
-            "task_id": "t",
-            "provider": "suno",
-            "status": "pending",
-            "listed": "tasks#0",
-            "listed_at_ms": NOW_MS,
-        },
+        {"task_id": "t", "provider": "suno", "status": "pending"} | listed_attributes("t", NOW_MS),
     )
     recent = RecentTimings(found, lambda: NOW_MS + 1)
     while not (timings := recent.read(100)).is_whole:

@@ -20,7 +20,7 @@ from tunehook.operations.stack import Stack
 from tunehook.operations.task_view import TaskView
 from tunehook.tasks import Status
 from tunehook_cli.console.filters import OVERDUE, TaskFilters, wanted_of
-from tunehook_cli.console.live import KEPT, LiveTasks
+from tunehook_cli.console.live import LiveTasks
 from tunehook_cli.console.timeline import timeline
 from tunehook_cli.console.views import Views, link, stack_of, views_of, went_well
 
@@ -78,24 +78,22 @@ def _row_values(wanted: Mapping[str, str], page: Mapping[str, Any]) -> dict[str,
         "is_filtered": is_filtered,
         "goes_on_by_itself": goes_on,
         "more_at": place,
+        "anew_at": None,
     }
 
 
 def _live_at(views: Views, wanted: Mapping[str, str], page: Mapping[str, Any]) -> str:
     """Return where a page gets its live rows, which knows what the page shows already."""
-    whole = page["next_cursor"] is None
-    shown = _rows(views, page["rows"], is_filtered=any(wanted.values()), is_whole=whole)
-    return link(
-        "/tasks/live",
-        looked=page["looked"],
-        whole="yes" if whole else None,
-        seen=digest(shown),
-        **wanted,
+    shown = _rows(views, page["rows"], is_filtered=any(wanted.values()), is_whole=page["next_cursor"] is None)
+    return link("/tasks/live", last=page["next_cursor"], seen=digest(shown), **wanted)
+
+
+def _rows(
+    views: Views, rows: list[dict[str, Any]], *, is_filtered: bool, is_whole: bool, anew_at: str | None = None
+) -> str:
+    return views.text(
+        "task_rows.html", rows=rows, is_filtered=is_filtered, is_whole=is_whole, anew_at=anew_at
     )
-
-
-def _rows(views: Views, rows: list[dict[str, Any]], *, is_filtered: bool, is_whole: bool) -> str:
-    return views.text("task_rows.html", rows=rows, is_filtered=is_filtered, is_whole=is_whole)
 
 
 async def live_rows(request: Request) -> Response:
@@ -104,15 +102,14 @@ async def live_rows(request: Request) -> Response:
     It ends when the browser is gone, and when the console ends.
     """
     query, stack, views = request.query_params, stack_of(request), views_of(request)
-    looked, is_whole = query.get("looked", ""), query.get("whole") == "yes"
-    # Of a page that has all tasks none may be pushed out by one that has come since.
-    looked_at = KEPT if is_whole or not looked.isdecimal() else int(looked)
-    live = LiveTasks(stack, TaskFilters.of(wanted_of(query, TaskFilters.NAMES)), looked_at)
+    wanted, last = wanted_of(query, TaskFilters.NAMES), query.get("last")
+    live = LiveTasks(stack, TaskFilters.of(wanted), None if last is None else operations.position_of(last))
     stopping: asyncio.Event = request.app.state.stopping
 
     def rows() -> str:
         found = [documents.task_document(each).to_json() for each in live.look()]
-        return _rows(views, found, is_filtered=live.is_filtered, is_whole=is_whole)
+        anew_at = link("/tasks", **wanted) if live.is_cut else None
+        return _rows(views, found, is_filtered=live.is_filtered, is_whole=last is None, anew_at=anew_at)
 
     async def changes() -> AsyncIterator[str]:
         seen = query.get("seen", "")

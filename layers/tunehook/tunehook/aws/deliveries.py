@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from boto3.dynamodb.conditions import Attr, Key
 from pydantic import Field
 
-from tunehook.aws.pages import Position, in_order
+from tunehook.aws.pages import ALWAYS, DAY_MS, Period, Position, in_order, periods
 from tunehook.aws.resend import resend
 from tunehook.aws.table import KEYS_A_CALL, Appended, TableGateway, WriteTokens
 from tunehook.deliveries import KEPT_S, Attempt, Delivery, DeliveryMessage, DeliveryStatus, message_for
 from tunehook.errors import Unavailable
-from tunehook.times import from_ms
 
 if TYPE_CHECKING:
     from boto3.dynamodb.conditions import ConditionBase
@@ -56,9 +55,6 @@ EXCERPTS_KEPT: Final = 10
 
 _PAGE: Final = 500
 _LISTED_A_PAGE: Final = 100
-_DAY_MS: Final = 24 * 3600 * 1000
-_CLOCK_AHEAD_MS: Final = 600_000
-"""How far the clock of a worker that creates deliveries may be ahead of that of one who lists them."""
 
 
 class LoggedDelivery(Delivery):
@@ -115,7 +111,7 @@ class DeliveriesTable(TableGateway):
         """Put a new delivery; return False, and change nothing, if it is there already."""
         # The day is there for an index alone.
         item = delivery.model_dump(mode="json", exclude_none=True) | {
-            "created_on": _day(delivery.created_at_ms)
+            "created_on": Period.of(delivery.created_at_ms, DAY_MS).day
         }
         return self._table.create(_key(delivery.delivery_id), item).done
 
@@ -197,23 +193,17 @@ class DeliveriesTable(TableGateway):
         Only those for a task, of any provider, or to a subscription; else all that were created within the time that
         deliveries are kept, day by day. This reads an index as far as it is asked to, `at_once` entries a call.
         """
-        latest_ms = now_ms + _CLOCK_AHEAD_MS
-        if after is not None:
-            latest_ms = min(latest_ms, after.at_ms)
-        if latest_ms < since_ms:
+        if after is not None and after.at_ms < since_ms:
             return
         if task_id is not None:
-            partitions = [("task_id", task_id, BY_TASK_INDEX)]
+            partitions = [("task_id", task_id, BY_TASK_INDEX, ALWAYS)]
         elif subscription_id is not None:
-            partitions = [("subscription_id", subscription_id, BY_SUBSCRIPTION_INDEX)]
+            partitions = [("subscription_id", subscription_id, BY_SUBSCRIPTION_INDEX, ALWAYS)]
         else:
-            earliest_ms = max(since_ms, now_ms - KEPT_S * 1000)
-            days = range(latest_ms // _DAY_MS, earliest_ms // _DAY_MS - 1, -1)
-            partitions = [("created_on", _day(number * _DAY_MS), BY_DAY_INDEX) for number in days]
-        # The embedded AWS evaluates a condition for each item of a partition: none is given where none is needed.
-        moment = Key("created_at_ms").between(since_ms, latest_ms) if since_ms or after else None
-        for name, value, index in partitions:
-            partition = Key(name).eq(value)
+            days = periods(DAY_MS, now_ms, KEPT_S * 1000, since_ms, after)
+            partitions = [("created_on", day.day, BY_DAY_INDEX, day) for day in days]
+        for name, value, index, period in partitions:
+            partition, moment = Key(name).eq(value), period.up_to(after, "created_at_ms")
             items = self._table.query(
                 partition if moment is None else partition & moment,
                 index=index,
@@ -221,7 +211,9 @@ class DeliveriesTable(TableGateway):
                 newest_first=True,
                 paging={"PageSize": at_once},
             )
-            for position, item in in_order([items], "created_at_ms", ("delivery_id",), after):
+            for position, item in in_order([items], "created_at_ms", ("delivery_id",), after, period):
+                if position.at_ms < since_ms:
+                    return
                 yield position, ListedDelivery(item["delivery_id"], item.get("status"))
 
     def listed_by_scan(
@@ -461,11 +453,6 @@ def _refused(message: DeliveryMessage, delivery: Delivery | None) -> Claim:
     if delivery.next_attempt != message.attempt:
         return Claim.RECORDED if delivery.next_attempt > message.attempt else Claim.OVER
     return Claim.BUSY
-
-
-def _day(moment_ms: int) -> str:
-    """Return the day, in UTC, of a moment: ``2026-11-29``."""
-    return from_ms(moment_ms).date().isoformat()
 
 
 def _key(delivery_id: str) -> dict[str, Any]:

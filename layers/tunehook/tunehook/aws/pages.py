@@ -12,12 +12,17 @@ import heapq
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+from boto3.dynamodb.conditions import Key
 
 from tunehook.errors import InvalidInput
 from tunehook.ids import digest
-from tunehook.times import LATEST_MS
+from tunehook.times import LATEST_MS, from_ms
 from tunehook.validation import is_whole
+
+if TYPE_CHECKING:
+    from boto3.dynamodb.conditions import ConditionBase
 
 Entry = TypeVar("Entry")
 Item = TypeVar("Item")
@@ -31,6 +36,11 @@ LOOKED_AT: Final = 300
 BATCH: Final = 100
 """How many items of a list are read at once where some may not be asked for."""
 
+CLOCK_AHEAD_MS: Final = 600_000
+"""How far the clock of who writes the items of a list may be ahead of that of who reads it."""
+
+DAY_MS: Final = 24 * 3600 * 1000
+
 _VERSION: Final = 1
 _TIE_DIGITS: Final = 16
 _CURSOR_MAX: Final = 200
@@ -41,6 +51,14 @@ class Position(NamedTuple):
 
     at_ms: int
     tie: str
+
+    def follows(self, other: Position) -> bool:
+        """Return whether it comes after another in a list, which begins with the newest.
+
+        >>> Position(5, "a").follows(Position(6, "b")), Position(5, "a").follows(Position(5, "b"))
+        (True, False)
+        """
+        return (-self.at_ms, self.tie) > (-other.at_ms, other.tie)
 
     def cursor(self, kind: str) -> str:
         """Return the text by which the next page of a list of this kind is asked for.
@@ -72,27 +90,81 @@ class Position(NamedTuple):
         raise InvalidInput("cursor", "is none of this list: give `next_cursor` of the page before")
 
 
+class Period(NamedTuple):
+    """A stretch of time whose items lie in partitions of their own; it ends before `ends_ms`."""
+
+    begins_ms: int
+    ends_ms: int
+
+    @classmethod
+    def of(cls, moment_ms: int, length_ms: int) -> Period:
+        """Return the one of this length that a moment is in; they are counted from 1970 on.
+
+        >>> Period.of(10_500, 1_000)
+        Period(begins_ms=10000, ends_ms=11000)
+        """
+        begins_ms = moment_ms // length_ms * length_ms
+        return cls(begins_ms, begins_ms + length_ms)
+
+    @property
+    def day(self) -> str:
+        """The day, in UTC, on which it begins: ``2026-11-29``."""
+        return from_ms(self.begins_ms).date().isoformat()
+
+    def up_to(self, after: Position | None, moment: str) -> ConditionBase | None:
+        """Return the key condition for what stands at a position or after it; None where that is all.
+
+        The embedded AWS evaluates a condition for each item of a partition: none is given where none is needed.
+        """
+        if after is None or after.at_ms >= self.ends_ms - 1:
+            return None
+        return Key(moment).lte(after.at_ms)
+
+
+ALWAYS: Final = Period(0, LATEST_MS + 1)
+"""The period of what does not lie apart by time."""
+
+
+def periods(
+    length_ms: int, now_ms: int, kept_ms: int, since_ms: int, after: Position | None
+) -> Iterator[Period]:
+    """Yield the periods, the newest first, that a list has items in: kept for `kept_ms`, and wanted since `since_ms`.
+
+    It goes on after a position; without one, it begins with what clocks ahead of `now_ms` may have written.
+    """
+    latest_ms = now_ms + CLOCK_AHEAD_MS
+    if after is not None:
+        latest_ms = min(latest_ms, after.at_ms)
+    earliest_ms = max(since_ms, now_ms - kept_ms, 0)
+    period = Period.of(latest_ms, length_ms)
+    while latest_ms >= earliest_ms and period.ends_ms > earliest_ms:
+        yield period
+        period = Period.of(period.begins_ms - 1, length_ms)
+
+
 def in_order(
     parts: Sequence[Iterable[Mapping[str, Any]]],
     moment: str,
     key: Sequence[str],
     after: Position | None = None,
+    within: Period = ALWAYS,
 ) -> Iterator[tuple[Position, Mapping[str, Any]]]:
     """Merge parts of a list, each sorted newest first, and yield what comes after a position, with where it stands.
 
     `moment` and `key` name the attributes of an item that it is sorted by and that no other has. Items whose moment is
-    none, as users may have put them, are left out.
+    none, or lies in another period, as users may have put them, are left out.
     """
+    begins_ms, ends_ms = within
 
     def at_ms(item: Mapping[str, Any]) -> int:
         return -int(item[moment])
 
-    sound = [(each for each in part if is_whole(each[moment], 0, LATEST_MS)) for part in parts]
+    sound = [(each for each in part if is_whole(each[moment], begins_ms, ends_ms - 1)) for part in parts]
     for negative_ms, same in groupby(heapq.merge(*sound, key=at_ms), key=at_ms):
         positioned = [(Position(-negative_ms, _tie(item, key)), item) for item in same]
         positioned.sort(key=lambda each: each[0].tie)
         for position, item in positioned:
-            if after is None or (-position.at_ms, position.tie) > (-after.at_ms, after.tie):
+            if after is None or position.follows(after):
                 yield position, item
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from boto3.dynamodb.conditions import Attr, Key
 
 from tunehook.aws.items import exactly_from_attributes, from_attributes, to_attributes
-from tunehook.aws.pages import Position, in_order
+from tunehook.aws.pages import DAY_MS, Period, Position, in_order, periods
 from tunehook.aws.table import KEYS_A_CALL, TableGateway, ValueOf, Write
 from tunehook.aws.task_items import (
     OF_A_RUN,
@@ -31,6 +31,7 @@ from tunehook.ids import shard_of
 from tunehook.tasks import (
     ENDED_KEPT_S,
     TIMEOUT_DEFAULT_S,
+    TIMEOUT_MAX_S,
     USER_FIELDS,
     EndedRun,
     EndedTask,
@@ -53,10 +54,19 @@ WORK_INDEX: Final = "work"
 ENDED_INDEX: Final = "ended"
 LISTED_INDEX: Final = "listed"
 
-_LISTS: Final = 4
-"""In how many partitions the index of all tasks is: one alone takes a thousand writes a second."""
+LISTED_PERIOD_MS: Final = 7 * DAY_MS
+"""How long tasks are listed in the same partitions of the index of all tasks. They begin on Thursdays, as 1970 did."""
 
-_LISTED_A_PAGE: Final = 100
+_LISTS: Final = 4
+"""In how many partitions those of a period are: one alone takes a thousand writes a second."""
+
+_LISTED_MS: Final = (ENDED_KEPT_S + TIMEOUT_MAX_S) * 1000
+"""How long after it was accepted a task may still be there."""
+
+_LISTED_AT_ONCE: Final = 100
+_SPARE: Final = 10
+"""So many more than a fourth of what is wanted one call reads of a partition, as tasks are not spread quite evenly."""
+
 _ENDS: Final = (Status.COMPLETED, Status.FAILED, Status.REJECTED)
 """The ends that have an event."""
 
@@ -198,7 +208,7 @@ class TasksTable(TableGateway):
             "since_ms": now_ms,
             "submitted_at_ms": now_ms if submitted_at_ms is None else min(submitted_at_ms, now_ms),
             "deadline_ms": now_ms + request.timeout_s * 1000,
-            **_listed(request.key, now_ms),
+            **listed_attributes(request.key.task_id, now_ms),
         }
         values |= {} if error is None else {"error": str(error)}
         return self._update_new(request.key, item, values)
@@ -217,7 +227,7 @@ class TasksTable(TableGateway):
             "submitted_at_ms": now_ms,
             "detected_at_ms": now_ms,
             "expires_at": now_ms // 1000 + ENDED_KEPT_S,
-            **_listed(key, now_ms),
+            **listed_attributes(key.task_id, now_ms),
         }
         return self._update_new(key, item, values)
 
@@ -308,30 +318,35 @@ class TasksTable(TableGateway):
         return self._table.scan(attributes=attributes, where=Attr(PARKED).not_exists())
 
     def listed(
-        self, since_ms: int = 0, after: Position | None = None, *, at_once: int = _LISTED_A_PAGE
+        self,
+        now_ms: int,
+        *,
+        since_ms: int = 0,
+        after: Position | None = None,
+        at_once: int = _LISTED_AT_ONCE,
     ) -> Iterator[tuple[Position, TaskKey]]:
         """Yield the tasks that were accepted or rejected at or after `since_ms`, newest first, from a position on.
 
-        One of the last second may be missing. This reads an index whose every item is a hundred bytes or two, as far as
-        it is asked to; `at_once` is how many of each of its partitions one call reads.
+        Those that were so within the 97 days that a task may be there, week by week; one of the last second may be
+        missing. This reads an index whose every item is a hundred bytes or two, as far as it is asked to; `at_once` is
+        about how many entries are read together.
         """
-        latest_ms = LATEST_MS if after is None else after.at_ms
-        if latest_ms < since_ms:
-            return
-        # The embedded AWS evaluates a condition for each item of a partition: none is given where none is needed.
-        moment = Key("listed_at_ms").between(since_ms, latest_ms) if since_ms or after else None
-        partitions = [Key("listed").eq(f"tasks#{number}") for number in range(_LISTS)]
-        lists = [
-            self._table.query(
-                each if moment is None else each & moment,
-                index=LISTED_INDEX,
-                newest_first=True,
-                paging={"PageSize": at_once},
-            )
-            for each in partitions
-        ]
-        for position, item in in_order(lists, "listed_at_ms", ("task_id", "provider"), after):
-            yield position, TaskKey(item["task_id"], item["provider"])
+        for week in periods(LISTED_PERIOD_MS, now_ms, _LISTED_MS, since_ms, after):
+            moment = week.up_to(after, "listed_at_ms")
+            partitions = [Key("listed").eq(_list(week, number)) for number in range(_LISTS)]
+            lists = [
+                self._table.query(
+                    each if moment is None else each & moment,
+                    index=LISTED_INDEX,
+                    newest_first=True,
+                    paging={"PageSize": at_once // _LISTS + _SPARE},
+                )
+                for each in partitions
+            ]
+            for position, item in in_order(lists, "listed_at_ms", ("task_id", "provider"), after, week):
+                if position.at_ms < since_ms:
+                    return
+                yield position, TaskKey(item["task_id"], item["provider"])
 
     def listed_by_scan(
         self, since_ms: int = 0, after: Position | None = None
@@ -440,7 +455,7 @@ class TasksTable(TableGateway):
             "detected_at_ms": now_ms,
             "expires_at": now_ms // 1000 + ENDED_KEPT_S,
             # One that intake has not accepted is not listed yet.
-            **{name: ValueOf(name, value) for name, value in _listed(key, now_ms).items()},
+            **{name: ValueOf(name, value) for name, value in listed_attributes(key.task_id, now_ms).items()},
         }
         # The deadline stays, as on any ended task.
         gone = {"queue", "since_ms", *OF_EARLIER_RUNS} - {"deadline_ms", *values}
@@ -527,9 +542,18 @@ class TasksTable(TableGateway):
             yield from self._table.query(condition, index=ENDED_INDEX)
 
 
-def _listed(key: TaskKey, now_ms: int) -> dict[str, Any]:
-    """Return what puts a task into the index of all tasks: written once for each run, with its first status."""
-    return {"listed": f"tasks#{shard_of(key.task_id, _LISTS)}", "listed_at_ms": now_ms}
+def listed_attributes(task_id: str, now_ms: int) -> dict[str, Any]:
+    """Return what puts a task into the index of all tasks: written once for each run, with its first status.
+
+    >>> listed_attributes("task-1", 1_795_939_317_000)
+    {'listed': 'tasks#2026-11-26#2', 'listed_at_ms': 1795939317000}
+    """
+    week = Period.of(now_ms, LISTED_PERIOD_MS)
+    return {"listed": _list(week, shard_of(task_id, _LISTS)), "listed_at_ms": now_ms}
+
+
+def _list(week: Period, number: int) -> str:
+    return f"tasks#{week.day}#{number}"
 
 
 def _is_pending(task: WorkItem) -> ConditionBase:

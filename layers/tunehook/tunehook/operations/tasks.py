@@ -270,8 +270,8 @@ def page_tasks(
     `with_results` alone. `cursor` is the `next_cursor` of the page before, with the same filters. This reads an index,
     and at most about `look_at` tasks a page: one may be short, or empty, and others follow. A task is in that index
     from when it was accepted or rejected on, about a second after it was put; those that were accepted before the stack
-    was upgraded to this version are not. Without the HTTP API there is no such index, and each page reads the whole
-    table.
+    was upgraded to this version, or more than 97 days ago, are not. Without the HTTP API there is no such index, and
+    each page reads the whole table.
 
     Raises `InvalidInput` if there is no such status, or for a limit or a cursor that is none.
 
@@ -280,7 +280,7 @@ def page_tasks(
     """
     if status is not None and status not in tuple(Status):
         raise InvalidInput("status", f"must be one of {', '.join(Status)}")
-    after = None if cursor is None else Position.of_cursor(_KIND, cursor)
+    after = None if cursor is None else position_of(cursor)
     attributes = WITH_RESULTS if with_results else _LISTED
 
     looked_at = 0
@@ -300,12 +300,23 @@ def page_tasks(
     is_filtered = not (status is provider is None) or bool(metadata) or bool(id_prefix)
     if stack.has_lists:
         # One more than the page tells whether there is another, and one more that it shares no moment with others.
-        entries = stack.tasks.listed(since_ms, after, at_once=BATCH if is_filtered else limit + 2)
+        at_once = BATCH if is_filtered else limit + 2
+        entries = stack.tasks.listed(now_ms(), since_ms=since_ms, after=after, at_once=at_once)
     else:
         entries = stack.tasks.listed_by_scan(since_ms, after)
     found, last = page_of(entries, read, limit, filtered=is_filtered, look_at=look_at)
     next_cursor = None if last is None else last.cursor(_KIND)
     return TaskPage(tasks=found, next_cursor=next_cursor, looked_at=looked_at)
+
+
+def position_of(cursor: str) -> Position:
+    """Return the position at which the page of tasks ends whose `next_cursor` this is; raise `InvalidInput` if none's.
+
+    >>> position_of("forged")
+    Traceback (most recent call last):
+    tunehook.errors.InvalidInput: cursor: is none of this list: give `next_cursor` of the page before
+    """
+    return Position.of_cursor(_KIND, cursor)
 
 
 def _submitted(item: Mapping[str, Any]) -> float:

@@ -69,8 +69,8 @@ class RecentTimings:
     """
 
     def __init__(self, stack: Stack, clock_ms: Callable[[], int] = now_ms) -> None:
-        self._tasks = newest_tasks(stack, _READ, most=LOOKED_AT)
-        self._deliveries = newest_deliveries(stack, most=DELIVERIES_READ)
+        self._tasks = newest_tasks(stack, _READ, most=LOOKED_AT, clock_ms=clock_ms)
+        self._deliveries = newest_deliveries(stack, most=DELIVERIES_READ, clock_ms=clock_ms)
         self._clock_ms = clock_ms
         self._known: list[TaskView] = []
         self._sent: list[LoggedDelivery] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
@@ -11,13 +12,13 @@ from tests.unit.api.calling import Api, put_task
 
 from api.routes import tasks as routes
 from tunehook.aws.deliveries import DeliveriesTable
-from tunehook.aws.tasks import TasksTable
+from tunehook.aws.tasks import TasksTable, listed_attributes
 from tunehook.deliveries import new_delivery
 from tunehook.operations import tasks
 from tunehook.operations.results import get_files
 from tunehook.operations.task_view import TaskView
 from tunehook.tasks import Format
-from tunehook.times import now_ms
+from tunehook.times import from_ms, iso, now_ms
 
 NEW = {"provider": "suno", "task_id": "task-1"}
 HOOK = NEW | {"notify_hook": "https://example.com/hook"}
@@ -416,16 +417,19 @@ class TestFiles:
 class TestListing:
     def test_a_page_goes_on_by_its_cursor(self, api: Api) -> None:
         for number in range(3):
-            put_task(f"t{number}", status="pending", listed=f"tasks#{number}", listed_at_ms=number + 1)
+            put_task(f"t{number}", status="pending", **listed_attributes(f"t{number}", now_ms() + number))
         first = api("GET", "/v1/tasks", query={"limit": "2"}).json
         rest = api("GET", "/v1/tasks", query={"limit": "2", "cursor": first["next_cursor"]}).json
         assert [each["task_id"] for each in first["tasks"] + rest["tasks"]] == ["t2", "t1", "t0"]
         assert rest["next_cursor"] is None
 
     def test_it_is_narrowed_by_status_provider_and_moment(self, api: Api) -> None:
-        put_task("old", status="pending", listed="tasks#0", listed_at_ms=1)
-        put_task("new", status="failed", listed="tasks#0", listed_at_ms=1_795_939_317_000)
-        for query in ("status=failed", "since=2026-11-29T00:00:00Z", "since=2026-11-29T01:00:00%2B01:00"):
+        now = now_ms()
+        put_task("old", status="pending", **listed_attributes("old", now - 2 * 3_600_000))
+        put_task("new", status="failed", **listed_attributes("new", now))
+        since = from_ms(now - 3_600_000)
+        elsewhere = since.astimezone(timezone(timedelta(hours=1))).isoformat(timespec="seconds")
+        for query in ("status=failed", f"since={iso(since)}", f"since={elsewhere.replace('+', '%2B')}"):
             found = api("GET", "/v1/tasks", query=f"{query}&provider=suno").json["tasks"]
             assert [each["task_id"] for each in found] == ["new"]
         assert api("GET", "/v1/tasks", query="provider=other").json["tasks"] == []

@@ -12,6 +12,7 @@ from tests.support.aws import put
 from tests.unit.operations.conftest import found, no_embedded_aws, operated, stack  # noqa: F401 - fixtures
 
 from tunehook.aws.provider_states import Pause, ProviderState, Refusal
+from tunehook.aws.tasks import listed_attributes
 from tunehook.deliveries import Attempt, DeliveryStatus, new_delivery
 from tunehook.operations.stack import Stack
 from tunehook.tasks import Format, work_queue
@@ -42,17 +43,13 @@ def fill(over: Stack, said: str) -> None:
     ]
     files.append({"clip_id": said, "type": said, "status": "unavailable", "reason": said})
     clip = {"clip_id": said, "title": said, "text": said, "prompt": said, "tags": [said], "model": said}
-    task = {
-        "provider": "suno",
-        "listed": "tasks#1",
-        "submitted_at_ms": now - 90_000,
-        "metadata": {said: said},
-    }
+    task = {"provider": "suno", "submitted_at_ms": now - 90_000, "metadata": {said: said}}
     ended = {"finished_at_ms": now - 60_000, "detected_at_ms": now - 59_000, "archived_at_ms": now - 50_000}
     full = {"clips": [clip | {"duration_s": 185.0}], "assets": files, "provider_object": json.dumps([said])}
     put(
         "TasksTable",
-        {"task_id": "full", "status": "completed", "event_id": "evt_2", "listed_at_ms": now - 3}
+        {"task_id": "full", "status": "completed", "event_id": "evt_2"}
+        | listed_attributes("full", now - 3)
         | task
         | ended
         | full,
@@ -60,13 +57,14 @@ def fill(over: Stack, said: str) -> None:
     failure = {"code": said, "reason": said}
     put(
         "TasksTable",
-        {"task_id": said, "status": "failed", "event_id": said, "listed_at_ms": now - 2, "failure": failure}
+        {"task_id": said, "status": "failed", "event_id": said, "failure": failure}
+        | listed_attributes(said, now - 2)
         | task
         | ended,
     )
     pending = {"status": "pending", "phase": said, "last_error": said, "notify_hook": said}
     pending |= {"queue": work_queue(0), "since_ms": now - 90_000, "deadline_ms": now - 1}
-    put("TasksTable", {"task_id": "waits", "listed_at_ms": now - 1} | task | pending)
+    put("TasksTable", {"task_id": "waits"} | listed_attributes("waits", now - 1) | task | pending)
     for number, reason in enumerate((None, said)):
         made = new_delivery(
             event_id=f"evt_{number}",

@@ -1,6 +1,7 @@
 """The live list: what it sends, what it reads, and when it ends."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -10,16 +11,18 @@ from tests.support.aws import put
 from tests.unit.cli.console.conftest import client_of
 from tests.unit.cli.console.html import parse
 
+from tunehook.aws.tasks import listed_attributes
 from tunehook.errors import Unavailable
 from tunehook.operations.stack import Stack
 from tunehook.times import now_ms
+from tunehook_cli.console import live
 from tunehook_cli.console.app import create_app
 from tunehook_cli.console.pages import tasks
 
 
 def listed(task_id: str, ago_ms: int, **attributes: Any) -> None:
     at_ms = now_ms() - ago_ms
-    item = {"task_id": task_id, "provider": "suno", "listed": "tasks#0", "listed_at_ms": at_ms}
+    item = {"task_id": task_id, "provider": "suno"} | listed_attributes(task_id, at_ms)
     put("TasksTable", item | {"status": "completed", "archived_at_ms": at_ms} | attributes)
 
 
@@ -100,12 +103,57 @@ def test_a_new_task_and_a_new_status_are_sent_once_each(found: Stack) -> None:
     assert all(line.startswith("data: ") for each in sent for line in each.strip().splitlines())
 
 
-def test_what_comes_before_the_first_look_pushes_nothing_out(found: Stack) -> None:
-    listed("old", 60_000)
+def ids(sent: str) -> list[str]:
+    """The ids of the tasks in rows that were sent."""
+    return re.findall(r'id="row-suno-([^"]*)"', sent)
+
+
+@pytest.mark.parametrize("count", [1, tasks.PAGE, tasks.PAGE + 5])
+def test_what_comes_before_the_first_look_pushes_nothing_out(found: Stack, count: int) -> None:
+    for number in range(count):
+        listed(f"t-{number:02}", 60_000 + number * 1_000)
     where = live_at(found)
-    listed("new", 1_000)
+    for number in range(7):
+        listed(f"new-{number}", number * 1_000)
     (rows,) = Browser(found, where).follow(nothing)
-    assert rows.index("row-suno-new") < rows.index("row-suno-old")
+    shown = [f"t-{number:02}" for number in range(min(count, tasks.PAGE))]
+    assert ids(rows) == [*(f"new-{number}" for number in range(7)), *shown]
+
+
+def test_a_list_since_a_moment_follows_those_since_then(found: Stack) -> None:
+    listed("old", 3 * 3_600_000)
+    listed("a", 3_600_000)
+    (rows,) = Browser(found, live_at(found, "/tasks?since=2h")).follow(nothing, lambda: listed("b", 0))
+    assert ids(rows) == ["b", "a"]
+
+
+def test_one_that_its_id_has_found_stays_however_old_it_is(found: Stack, reads: list[list[str]]) -> None:
+    waits = {"status": "pending", "archived_at_ms": None}
+    listed("old", 120 * 24 * 3_600_000, **waits)
+    query = live_at(found, "/tasks?id=old")
+    assert Browser(found, query).follow(nothing, nothing) == []
+    (rows,) = Browser(found, query).follow(nothing, lambda: listed("old", 120 * 24 * 3_600_000))
+    assert ids(rows) == ["old"]
+    (rows,) = Browser(found, query).follow(lambda: listed("old-2", 0, **waits))
+    assert ids(rows) == ["old", "old-2"]
+    # One that is put again is in the list, and there once.
+    (_, rows) = Browser(found, query).follow(nothing, lambda: listed("old", 3_000, **waits))
+    assert ids(rows) == ["old-2", "old"]
+
+
+def test_more_than_are_followed_are_said_so(found: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "KEPT", 3)
+    for number in range(3):
+        listed(f"t-{number}", 60_000 + number * 1_000)
+    sent = Browser(found, live_at(found, "/tasks?provider=suno")).follow(
+        nothing, lambda: listed("a", 1), lambda: listed("b", 0)
+    )
+    assert [ids(each) for each in sent] == [["a", "t-0", "t-1"], ["b", "a", "t-0"]]
+    assert all('<a href="/tasks?provider=suno">Show the list anew</a>' in each for each in sent)
+
+
+def test_a_position_that_is_none_is_refused(page: TestClient) -> None:
+    assert page.get("/tasks/live?last=forged").status_code == 422
 
 
 def test_an_idle_list_reads_no_item_and_a_pending_task_is_read_alone(

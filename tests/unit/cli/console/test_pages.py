@@ -9,6 +9,7 @@ from tests.unit.cli.console.conftest import client_of, fill
 from tests.unit.cli.console.html import Element, parse
 from tests.unit.cli.console.test_safety import PAGES
 
+from tunehook.aws.tasks import listed_attributes
 from tunehook.deliveries import Attempt, Delivery
 from tunehook.errors import Unavailable
 from tunehook.operations import subscriptions
@@ -16,13 +17,15 @@ from tunehook.operations.callbacks import callback_url
 from tunehook.operations.stack import Stack
 from tunehook.operations.tasks import get_task
 from tunehook.operations.text import visible
+from tunehook.times import now_ms
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 
 
-def listed(task_id: str, **attributes: object) -> None:
-    item = {"task_id": task_id, "provider": "suno", "listed": "tasks#0", "listed_at_ms": 5, **attributes}
-    put("TasksTable", item)
+def listed(task_id: str, ago_ms: int = 0, **attributes: object) -> None:
+    """Put a task that was accepted so long ago."""
+    place = listed_attributes(task_id, now_ms() - ago_ms)
+    put("TasksTable", {"task_id": task_id, "provider": "suno", **place, **attributes})
 
 
 def test_the_overview_counts_what_runs_and_leads_to_it(page: TestClient) -> None:
@@ -36,8 +39,8 @@ def test_an_empty_list_of_tasks_names_the_command(page: TestClient) -> None:
 
 
 def test_tasks_are_listed_newest_first_and_filtered(page: TestClient) -> None:
-    listed("old", status="completed", submitted_at_ms=1)
-    listed("new", status="failed", submitted_at_ms=2, listed_at_ms=9, metadata={"order": "7"})
+    listed("old", 60_000, status="completed", submitted_at_ms=1)
+    listed("new", status="failed", submitted_at_ms=2, metadata={"order": "7"})
     text = page.get("/tasks").text
     assert text.index(">new</a>") < text.index(">old</a>")
     assert ">old</a>" not in page.get("/tasks?status=failed").text
@@ -286,7 +289,7 @@ def test_the_last_tasks_are_read_bit_by_bit_and_plotted(page: TestClient, found:
 
 def test_a_filter_says_how_far_it_looked_and_goes_on_by_itself_to_a_thousand(page: TestClient) -> None:
     for number in range(450):
-        listed(f"t-{number:03}", listed_at_ms=1_000 - number, metadata={"order": str(number)})
+        listed(f"t-{number:03}", number * 60_000, metadata={"order": str(number)})
     first = page.get("/tasks?metadata=order%3D449").text
     assert "Looked through the newest 200 tasks, and looking on …" in first
     assert 'data-hx-trigger="load, click"' in first
@@ -310,7 +313,7 @@ def test_a_list_without_filters_reads_no_more_items_than_its_page(
     page: TestClient, found: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(80):
-        listed(f"t-{number:02}", listed_at_ms=1_000 - number, provider="suno")
+        listed(f"t-{number:02}", number * 60_000)
     read: list[int] = []
     whole = type(found.tasks).get_many
     monkeypatch.setattr(

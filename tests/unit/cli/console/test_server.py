@@ -12,6 +12,7 @@ import pytest
 
 PROGRAM = """
 import socket
+from types import SimpleNamespace
 from unittest.mock import patch
 from tunehook.operations.stack import Stack
 from tunehook_cli.console import live
@@ -23,9 +24,9 @@ def open_client(service, **_):
 stack = Stack("tunehook", "eu-west-1", {"ApiId": "a"}, {}, open_client)
 listening = socket.create_server(("127.0.0.1", 0))
 print(listening.getsockname()[1], flush=True)
-with patch.object(live.LiveTasks, "look", lambda self: []):
-    with patch.object(live, "newest_tasks", lambda *_, **__: None):
-        serve(stack, listening, token="t", read_only=False)
+quiet = SimpleNamespace(refresh=lambda older: [], is_cut=False)
+with patch.object(live, "newest_tasks", lambda *_, **__: quiet):
+    serve(stack, listening, token="t", read_only=False)
 """
 
 
@@ -40,7 +41,7 @@ def test_a_signal_ends_it_with_0_though_a_live_list_is_open(number: signal.Signa
             port = base.rpartition(":")[2]
             with (
                 httpx.Client(base_url=base, cookies={f"tunehook_console_{port}": "t"}, timeout=60) as client,
-                client.stream("GET", "/tasks/live", params={"whole": "yes"}) as answer,
+                client.stream("GET", "/tasks/live") as answer,
             ):
                 lines = answer.iter_lines()
                 assert next(lines).startswith("data: ")
