@@ -305,7 +305,9 @@ class Archiver:
         async with Body(chunks, self._buffers) as body:
             # All of this first part is judged: it is most files as a whole, with an index at their end too.
             await body.read(PUT_BYTES)
-            media = media_type_of(asset.type, bytes(body.part), host_says=host_says())
+            media = media_type_of(
+                asset.type, bytes(body.part), host_says=host_says(), is_output=asset.is_output
+            )
             key = asset_key(run.key.provider, run.key.task_id, asset.clip_id, asset.type, media.extension)
             source = source_without_link(asset) if url is None else source_in_metadata(url)
             metadata = {"source-url": source, "run": str(run.run_ms)}

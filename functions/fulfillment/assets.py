@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeAlias
 
+from fulfillment.file_types import HTML, file_type_of, named_type
 from fulfillment.media import MediaType, is_text, recognise
 from tunehook.clips import Clip
 from tunehook.errors import InvalidInput
@@ -19,6 +20,8 @@ AssetName: TypeAlias = tuple[str, str]
 LYRICS: Final = MediaType("text/plain; charset=utf-8", "txt")
 UNRECOGNISED: Final = "unrecognised"
 """The remark on a file of an unknown kind that is kept on its host's word."""
+UNEXPECTED: Final = "unexpected"
+"""The remark on an output of another kind than its type says, such as a ZIP in place of a picture."""
 
 _FAMILY: Final = {"audio": "audio", "cover": "image", "large_cover": "image", "video": "video"}
 _MEDIA_TYPE: Final = re.compile(r"(?:audio|image|video)/[a-z0-9][a-z0-9!#$&^_.+-]{0,79}")
@@ -30,7 +33,7 @@ class Asset:
     """A file that is wanted, with its links, the preferred one first, and the title of its clip.
 
     One that `is_inline` came inside the provider's answer, and is stored in the results bucket (`inline_key`). A text
-    has its `content`, unless that is lost.
+    has its `content`, unless that is lost. One that `is_output` is kept whatever it holds, unless that is HTML.
     """
 
     clip_id: str
@@ -40,6 +43,7 @@ class Asset:
     expires_at: datetime | None = None
     is_inline: bool = False
     content: bytes | None = None
+    is_output: bool = False
 
     @property
     def name(self) -> AssetName:
@@ -52,7 +56,10 @@ class NotThatMedia(InvalidInput):
 
 
 def assets_of(clip: Clip) -> Iterator[Asset]:
-    """Yield the files of a clip; a text is one, a stream is not."""
+    """Yield the files of a clip; a text is one, a stream is not. An output is one file."""
+    if clip.is_output and (output := _output_of(clip)) is not None:
+        yield output
+        return
     candidates: tuple[tuple[AssetType, tuple[str | None, ...]], ...] = (
         ("audio", (clip.audio_url, clip.audio_source_url)),
         ("cover", (clip.cover_url, clip.cover_source_url)),
@@ -67,16 +74,36 @@ def assets_of(clip: Clip) -> Iterator[Asset]:
         yield Asset(clip.clip_id, "lyrics", (), clip.title, content=clip.text.encode("utf-8", "replace"))
 
 
-def media_type_of(kind: AssetType, head: bytes, *, host_says: str = "") -> MediaType:
+def _output_of(clip: Clip) -> Asset | None:
+    candidates: tuple[tuple[AssetType, str | None], ...] = (
+        ("image", clip.image_url),
+        ("audio", clip.audio_url),
+        ("video", clip.video_url),
+        ("file", clip.file_url),
+    )
+    for kind, url in candidates:
+        if url or kind in clip.inline:
+            urls = (url,) if url else ()
+            is_inline = kind in clip.inline
+            return Asset(
+                clip.clip_id, kind, urls, clip.title, clip.expires_at, is_inline=is_inline, is_output=True
+            )
+    return None
+
+
+def media_type_of(kind: AssetType, head: bytes, *, host_says: str = "", is_output: bool = False) -> MediaType:
     """Return the media type of a file by its beginning, `head`.
 
     If its kind is not known, the ``Content-Type`` that its host gave counts, with the remark `UNRECOGNISED`. Raises
-    `NotThatMedia` if it is empty, or something else than the provider says: an HTML page is no mp3.
+    `NotThatMedia` if it is empty, or something else than the provider says: an HTML page is no mp3. An output may be
+    anything but HTML; where it is not what its type says, the remark is `UNEXPECTED`.
     """
     if kind == "lyrics":
         return LYRICS
     if not head:
         raise NotThatMedia(kind, "the file is empty")
+    if is_output:
+        return _output_type(kind, head, host_says)
     media = recognise(head, wanted=_FAMILY[kind])
     if media is not None and media.family == _FAMILY[kind]:
         return media
@@ -88,3 +115,13 @@ def media_type_of(kind: AssetType, head: bytes, *, host_says: str = "") -> Media
     if _MEDIA_TYPE.fullmatch(said):
         return MediaType(said, "bin", UNRECOGNISED)
     raise NotThatMedia(kind, "the file is of no known type")
+
+
+def _output_type(kind: AssetType, head: bytes, host_says: str) -> MediaType:
+    media = file_type_of(head, wanted="audio" if kind == "audio" else "video", host_says=host_says)
+    if media is None:
+        return MediaType(named_type(host_says), "bin", UNRECOGNISED)
+    if media is HTML:
+        raise NotThatMedia(kind, "the file is a web page (HTML)")
+    is_expected = kind == "file" or media.family == kind
+    return media if is_expected else replace(media, remark=UNEXPECTED)

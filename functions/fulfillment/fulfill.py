@@ -67,7 +67,7 @@ class _Task:
         for detail in self.event.clips:
             clip = replace(detail.to_clip(), text=detail.text or texts.get(detail.clip_id))
             found = list(assets_of(clip))
-            is_bare = not (found or clip.stream_url or clip.stream_source_url)
+            is_bare = not (found or clip.stream_url or clip.stream_source_url or clip.is_output)
             if is_bare and self.event.truncated and isinstance(self.event, TaskCompleted):
                 # A clip with nothing in it, of a task that has a result: its text was left out.
                 found = [Asset(clip.clip_id, "lyrics", (), clip.title)]

@@ -96,6 +96,10 @@ def _stand_in(event: TaskEnded) -> dict[str, Any]:
 def _clip(clip: ClipDetail) -> dict[str, Any]:
     if clip.text is not None and not (clip.audio_url or clip.audio_source_url):
         return {"id": clip.clip_id, "title": clip.title, "text": clip.text, "status": "complete"}
+    if clip.is_output:
+        links = ("image_url", "audio_url", "video_url", "file_url")
+        told = {name: url for name in links if (url := getattr(clip, name)) is not None}
+        return {"id": clip.clip_id, "title": clip.title, "prompt": clip.prompt, **told}
     return {
         "id": clip.clip_id,
         "title": clip.title,

@@ -166,7 +166,8 @@ def _without_results(task: WorkItem, outcome: CompletedWithoutResults, now_ms: i
         return Wait(_resets(task) | {"empty_count": count})
     if any(map(_has_content, result.clips)):
         return _end(task, now_ms, None, result)
-    reason = "the provider calls it completed and names no audio, video or text"
+    missing = "file" if any(clip.is_output for clip in result.clips) else "audio, video or text"
+    reason = f"the provider calls it completed and names no {missing}"
     if outcome.reason:
         reason += f"; it says: {outcome.reason}"
     if unusable := result.unusable_links[:_LINKS_NAMED_MAX]:

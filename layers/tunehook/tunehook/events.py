@@ -149,7 +149,8 @@ class ArchivedAsset(_Asset):
     sha256: str | None = None
     remark: str | None = Field(
         None,
-        description='"unrecognised" where the kind of the file is not known and its host\'s word is all there is.',
+        description='"unrecognised" where the kind of the file is not known and its host\'s word is all there is; '
+        '"unexpected" where an output is of another kind than its type says.',
     )
     reason: str | None = None
 

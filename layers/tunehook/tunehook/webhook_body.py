@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -98,7 +98,14 @@ def _leave_out_texts(data: Data) -> None:
 
 
 def _leave_out_lesser_links(data: Data) -> None:
-    for asset in _assets(data):
+    """Leave out the links of pictures and videos beside a song; the one file of an output keeps its link."""
+    for clip in data.get("clips", ()):
+        if len(assets := clip.get("assets", ())) > 1:
+            _leave_out_links(assets)
+
+
+def _leave_out_links(assets: Iterable[Data]) -> None:
+    for asset in assets:
         if asset.get("type") not in ("audio", "lyrics"):
             asset.update(_NO_LINK)
             asset.pop("source_url", None)
@@ -113,6 +120,7 @@ def _shorten_reason(data: Data) -> None:
 _REDUCTIONS: Final = (
     _leave_out_texts,
     _leave_out_lesser_links,
+    lambda data: _leave_out_links(_assets(data)),
     _shorten_reason,
     lambda data: data.update(clips=[]),
     lambda data: data.update(metadata={}),

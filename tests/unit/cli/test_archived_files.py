@@ -224,3 +224,16 @@ def test_what_lies_there_already_is_never_written_over(tmp_path: Path) -> None:
     for place in found.values():
         place.write_bytes(DATA)
     assert places_of(kept, {"a": "City Lights"}, tmp_path) == found
+
+
+def test_outputs_are_named_by_their_titles_or_ids_and_end_as_what_they_are() -> None:
+    outputs = [
+        asset("results/p/t/a/image.png", clip_id="a", type="image"),
+        asset("results/p/t/b/file.zip", clip_id="b", type="file"),
+        asset("results/p/t/c/image.zip", clip_id="c", type="image"),
+    ]
+    assert names_of(outputs, {"a": "Cat", "b": None, "c": "Cat"}) == {
+        "results/p/t/a/image.png": "Cat (1).png",
+        "results/p/t/b/file.zip": "b.zip",
+        "results/p/t/c/image.zip": "Cat (2).zip",
+    }

@@ -582,3 +582,47 @@ class TestLargeFiles:
         (kept,) = await keep(hosts, within_s=-1)
         assert (kept.may_come, kept.asset.reason) == (True, "its digest was not read in time")
         assert hosts.asked == []
+
+
+PICTURE = "https://cdn.example.com/1.png"
+
+
+async def test_an_output_is_kept_as_what_it_is_and_not_asked_for_again(bucket: str) -> None:
+    content = b"PK\x03\x04" + b"\x00" * 100
+    output = Asset("out-1", "image", (PICTURE,), "Cat", is_output=True)
+    hosts = Hosts({PICTURE: [content]})
+    (kept,) = await keep(hosts, output)
+    assert kept.asset.key == "results/suno/task-1/out-1/image.zip"
+    assert (kept.asset.content_type, kept.asset.remark) == ("application/zip", "unexpected")
+    assert kept.asset.sha256 == hashlib.sha256(content).hexdigest()
+    stored = client("s3").head_object(Bucket=BUCKET, Key=kept.asset.key)
+    assert (stored["ContentType"], stored["Metadata"]["remark"]) == ("application/zip", "unexpected")
+    assert stored["ContentDisposition"].startswith('attachment; filename="Cat.zip"')
+    (again,) = await keep(hosts, output)
+    assert (again.asset, hosts.asked) == (kept.asset, [PICTURE])
+
+
+async def test_a_page_in_place_of_an_output_may_give_way_to_it(bucket: str) -> None:
+    hosts = Hosts({PICTURE: [HTML, b'{"a": 1}']})
+    (kept,) = await keep(hosts, Asset("out-1", "file", (PICTURE,), is_output=True))
+    assert kept.asset.key == "results/suno/task-1/out-1/file.json"
+
+
+async def test_an_output_that_stays_a_page_is_waited_for(bucket: str) -> None:
+    hosts = Hosts({PICTURE: [HTML]})
+    (kept,) = await keep(hosts, Asset("out-1", "file", (PICTURE,), is_output=True))
+    assert (kept.asset.status, kept.asset.reason, kept.may_come) == (
+        "unavailable",
+        "the file is a web page (HTML)",
+        True,
+    )
+
+
+async def test_an_output_inside_the_answer_is_kept_by_its_content(bucket: str) -> None:
+    client("s3").put_object(Bucket=BUCKET, Key="inline/evt_1/out-1/file", Body=b"%PDF-1.7\n")
+    inside = Asset("out-1", "file", (), is_inline=True, is_output=True)
+    (kept,) = await keep(Hosts(), inside, event_id="evt_1")
+    assert (kept.asset.key, kept.asset.content_type) == (
+        "results/suno/task-1/out-1/file.pdf",
+        "application/pdf",
+    )

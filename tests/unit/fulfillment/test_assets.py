@@ -5,6 +5,7 @@ from tests.support.media import HTML, JPEG, MP3, MP3_WITHOUT_TAG, MP4, PNG
 from tests.support.tasks import clip
 
 from fulfillment.assets import (
+    UNEXPECTED,
     UNRECOGNISED,
     Asset,
     AssetType,
@@ -141,3 +142,67 @@ def test_what_its_bytes_say_goes_before_the_word_of_its_host(
 ) -> None:
     with pytest.raises(NotThatMedia, match=content_type):
         media_type_of(kind, head, host_says="application/x-unknown")
+
+
+ZIP = b"PK\x03\x04" + b"\x00" * 100
+
+
+@pytest.mark.parametrize("kind", ["image", "audio", "video", "file"])
+def test_an_output_is_one_file_of_its_type(kind: AssetType) -> None:
+    links = {"audio_url": None, "cover_url": f"{CDN}c", f"{kind}_url": f"{CDN}o"}
+    assert list(assets_of(clip(is_output=True, **links))) == [
+        Asset("clip-1", kind, (f"{CDN}o",), "我的曲目", is_output=True)
+    ]
+    inside = clip(is_output=True, audio_url=None, inline=(kind,))
+    assert list(assets_of(inside)) == [Asset("clip-1", kind, (), "我的曲目", is_inline=True, is_output=True)]
+
+
+def test_an_output_that_is_a_text_alone_is_one_as_lyrics_are() -> None:
+    (asset,) = assets_of(clip(is_output=True, audio_url=None, cover_url=None, text="la"))
+    assert (asset.type, asset.content, asset.is_output) == ("lyrics", b"la", False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "head", "media"),
+    [
+        ("image", PNG, MediaType("image/png", "png")),
+        ("image", b"<svg/>", MediaType("image/svg+xml", "svg")),
+        ("image", ZIP, MediaType("application/zip", "zip", UNEXPECTED)),
+        ("image", b'{"error": "forbidden"}', MediaType("application/json", "json", UNEXPECTED)),
+        ("audio", MP4, MediaType("video/mp4", "mp4", UNEXPECTED)),
+        ("video", MP4, MediaType("video/mp4", "mp4")),
+        ("video", MP3, MediaType("audio/mpeg", "mp3", UNEXPECTED)),
+        ("audio", PNG, MediaType("image/png", "png", UNEXPECTED)),
+        ("file", MP4, MediaType("video/mp4", "mp4")),
+        ("file", ZIP, MediaType("application/zip", "zip")),
+        ("file", b"la la", MediaType("text/plain; charset=utf-8", "txt")),
+        ("file", b" ", MediaType("text/plain; charset=utf-8", "txt")),
+        ("file", b"\x00", MediaType("application/octet-stream", "bin", UNRECOGNISED)),
+    ],
+)
+def test_an_output_is_kept_as_what_it_is(kind: AssetType, head: bytes, media: MediaType) -> None:
+    assert media_type_of(kind, head, is_output=True) == media
+
+
+@pytest.mark.parametrize(
+    ("host_says", "content_type"),
+    [
+        ("application/x-new; v=1", "application/x-new"),
+        ("text/html", "application/octet-stream"),
+        ("", "application/octet-stream"),
+    ],
+)
+def test_an_output_of_an_unknown_kind_is_kept_with_a_remark(host_says: str, content_type: str) -> None:
+    for kind in ("image", "audio", "video", "file"):
+        media = media_type_of(kind, UNKNOWN, host_says=host_says, is_output=True)
+        assert media == MediaType(content_type, "bin", UNRECOGNISED)
+
+
+@pytest.mark.parametrize(
+    ("head", "reason"), [(b"", "the file is empty"), (HTML, "the file is a web page (HTML)")]
+)
+@pytest.mark.parametrize("kind", ["image", "audio", "video", "file"])
+def test_an_output_that_is_html_or_empty_is_refused(kind: AssetType, head: bytes, reason: str) -> None:
+    with pytest.raises(NotThatMedia) as caught:
+        media_type_of(kind, head, host_says="application/zip", is_output=True)
+    assert caught.value.reason == reason

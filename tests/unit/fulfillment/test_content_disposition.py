@@ -104,3 +104,9 @@ def test_so_are_its_film_and_its_text(kind: AssetType, name: str) -> None:
 
 def test_a_clip_without_title_and_id_is_a_file() -> None:
     assert name_in(disposition(" . ", clip_id="..")) == "file.mp3"
+
+
+@pytest.mark.parametrize("kind", ["image", "file"])
+def test_an_output_has_the_name_of_its_clip_alone(kind: AssetType) -> None:
+    assert name_in(disposition("Cat", kind)) == "Cat.mp3"
+    assert name_in(disposition(None, kind)) == "clip-1.mp3"

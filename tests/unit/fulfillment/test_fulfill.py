@@ -3,6 +3,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -54,6 +55,45 @@ async def test_lyrics_are_kept_whole_and_told_of(world: World) -> None:
     assert manifest()["clips"][0]["text"] == text
     (told,) = json.loads(world.deliveries()["sub"]["payload"])["clips"]
     assert (told["text"], told["assets"][0]["type"]) == (text, "lyrics")
+
+
+async def test_outputs_are_kept_and_told_of_even_where_the_task_failed(world: World) -> None:
+    bare = {"audio_url": None, "cover_url": None, "is_output": True}
+    outputs = (
+        clip("out-1", image_url="https://cdn.example.com/1.jpeg", **bare),
+        clip("out-2", file_url="https://cdn.example.com/2.jpeg", **bare),
+        clip("out-3", video_url="https://cdn.example.com/3", **bare),
+        clip("out-4", file_url="https://cdn.example.com/page", **bare),
+        clip("out-5", **bare),
+    )
+    world.refused.add("/page")
+    subscribe("sub")
+    event = world.end(replace(FAILED, clips=outputs))
+    with pytest.raises(RetryLater):
+        await world.fulfill(event)
+    world.now_ms += 3_600_000
+    await world.fulfill(event, since_ms=NOW_MS)
+    assert [key for key in keys() if key.startswith("results/")] == [
+        MANIFEST,
+        "results/suno/task-1/out-1/image.jpg",
+        "results/suno/task-1/out-2/file.jpg",
+        "results/suno/task-1/out-3/video.mp3",
+    ]
+    (told,) = world.archived()
+    assert (told["archive"], world.told("task.archived")) == ("partial", {"sub": "partial"})
+    assert [(each["type"], each.get("remark"), each.get("reason")) for each in manifest()["assets"]] == [
+        ("image", None, None),
+        ("file", None, None),
+        ("video", "unexpected", None),
+        ("file", None, "the file is a web page (HTML)"),
+    ]
+    assert [clip["is_output"] for clip in manifest()["clips"]] == [True] * 5
+
+
+async def test_an_output_that_lost_all_it_had_is_no_text(world: World) -> None:
+    end = completed(clips=(clip("out-1", audio_url=None, cover_url=None, is_output=True),), truncated=True)
+    await world.fulfill(world.end(end))
+    assert manifest()["assets"] == []
 
 
 async def test_lyrics_that_are_too_long_for_the_event_are_whole_in_the_manifest(world: World) -> None:

@@ -230,3 +230,28 @@ def test_a_text_with_a_sound_is_a_clip_of_music_in_a_gateways_form(name: str) ->
     event = task_ended(ended(end=completed(clips=(clip("both", text="la la", **links),))))
     (told,) = json.loads(payload_of(Format.PROVIDER, event, None, (), MANIFEST))["data"]
     assert (told["audio_url"], "text" in told) == ("https://cdn.example.com/x", False)
+
+
+PICTURE = clip("out-1", audio_url=None, cover_url=None, image_url="https://cdn.example.com/1", is_output=True)
+
+
+def test_an_output_is_told_like_a_clip_of_music() -> None:
+    event = task_ended(ended(end=completed(clips=(PICTURE,))))
+    kept = asset("out-1", type="image", key="results/suno/task-1/out-1/image.png", content_type="image/png")
+    (told,) = payload(event=event, assets=(kept,))["clips"]
+    assert [(each["type"], each["key"]) for each in told["assets"]] == [
+        ("image", "results/suno/task-1/out-1/image.png")
+    ]
+    assert told.keys() == payload()["clips"][0].keys()
+
+
+def test_an_output_whose_object_is_gone_is_told_with_its_link() -> None:
+    body = payload(Format.PROVIDER, task_ended(ended(end=completed(clips=(PICTURE,)))), None)
+    assert body["data"] == [
+        {
+            "id": "out-1",
+            "title": PICTURE.title,
+            "prompt": PICTURE.prompt,
+            "image_url": "https://cdn.example.com/1",
+        }
+    ]

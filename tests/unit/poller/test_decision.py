@@ -156,11 +156,21 @@ def test_row_3_and_fails_then() -> None:
         {"video_url": "https://cdn.example.com/1.mp4"},
         {"text": "[Verse]"},
         {"inline": ("cover",)},
+        {"image_url": "https://cdn.example.com/none", "is_output": True},
+        {"file_url": "https://cdn.example.com/none", "is_output": True},
     ],
 )
 def test_row_3_and_completes_then_if_there_is_anything_to_keep(fields: dict[str, Any]) -> None:
     result = replace(RESULT, clips=(clip(**BARE), clip("clip-2", **BARE | fields)))
     assert end_of(EMPTY, CompletedWithoutResults(result)).status is Status.COMPLETED
+
+
+def test_row_3_a_task_whose_outputs_have_no_file_fails_then() -> None:
+    result = replace(RESULT, clips=(clip(**BARE, is_output=True),))
+    failure = end_of(EMPTY, CompletedWithoutResults(result)).failure
+    assert failure == Failure(
+        FailureCode.COMPLETED_WITHOUT_RESULTS, "the provider calls it completed and names no file"
+    )
 
 
 def test_row_3_the_reason_names_what_cannot_be_made_a_link() -> None:

@@ -208,3 +208,33 @@ def test_a_cloud_event_has_the_attributes_of_structured_mode() -> None:
         "datacontenttype": "application/json",
     }
     assert rendered(data(), Format.CLOUDEVENTS).content_type == "application/cloudevents+json; charset=utf-8"
+
+
+def outputs(count: int, length: int) -> list[dict[str, Any]]:
+    """So many clips of one picture each, whose links are so long."""
+    clip = data()["clips"][0] | {"prompt": None}
+    return [
+        clip | {"clip_id": f"c{number}", "assets": [asset("image", f"{'k' * length}{number}")]}
+        for number in range(count)
+    ]
+
+
+def test_the_one_file_of_an_output_keeps_its_link_where_a_cover_loses_it() -> None:
+    song = data()["clips"][0]
+    clips = [song | {"prompt": "la" * 5_000}, *outputs(1, 5_000)]
+    song["assets"][1]["key"] = "c" * 6_000
+    told = body(data(clips=clips))["data"]
+    assert told["truncated"] is True
+    assert [[each["url"] is None for each in clip["assets"]] for clip in told["clips"]] == [
+        [False, True],
+        [False],
+    ]
+
+
+def test_very_many_outputs_are_told_without_links_before_they_are_not_told() -> None:
+    few = body(data(clips=outputs(10, 900)))["data"]
+    assert [clip["assets"][0]["url"] is None for clip in few["clips"]] == [False] * 10 or few["truncated"]
+    many = body(data(clips=outputs(12, 800)))["data"]
+    assert [clip["assets"][0]["url"] for clip in many["clips"]] == [None] * 12
+    assert many["truncated"] is True
+    assert body(data(clips=outputs(200, 800)))["data"]["clips"] == []

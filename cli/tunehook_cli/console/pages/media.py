@@ -13,7 +13,9 @@ from tunehook.aws.errors import code_of
 from tunehook_cli.console.views import stack_of
 
 _PLAYED: Final = ("audio/", "video/")
-_SHOWN: Final = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/avif")
+SHOWN: Final = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/avif")
+"""The pictures that a page shows: nothing that a browser could run is in them."""
+
 _CHUNK: Final = 128 * 1024
 
 
@@ -38,7 +40,7 @@ def show(request: Request) -> Response:
             raise HTTPException(416, "the file has no such part") from None
         raise
     kind = str(found.get("ContentType", "application/octet-stream")).partition(";")[0].strip().lower()
-    is_safe = kind.startswith(_PLAYED) or kind in _SHOWN
+    is_safe = kind.startswith(_PLAYED) or kind in SHOWN
     headers = {
         "accept-ranges": "bytes",
         "content-length": str(found["ContentLength"]),
@@ -48,7 +50,8 @@ def show(request: Request) -> Response:
     if "ContentRange" in found:
         headers["content-range"] = found["ContentRange"]
     if not is_safe:
-        headers["content-disposition"] = "attachment"
+        said = str(found.get("ContentDisposition", ""))
+        headers["content-disposition"] = said if said.startswith("attachment;") else "attachment"
     return StreamingResponse(
         found["Body"].iter_chunks(_CHUNK),
         206 if "ContentRange" in found else 200,

@@ -21,6 +21,7 @@ from tunehook.operations.task_view import TaskView
 from tunehook.tasks import Status
 from tunehook_cli.console.filters import OVERDUE, TaskFilters, wanted_of
 from tunehook_cli.console.live import LiveTasks
+from tunehook_cli.console.pages import media
 from tunehook_cli.console.timeline import timeline
 from tunehook_cli.console.views import Views, link, stack_of, views_of, went_well
 
@@ -169,6 +170,7 @@ def show(request: Request) -> Response:
         heading=document["task_id"],
         task=document,
         clips=_clips(document, files),
+        shown_pictures=media.SHOWN,
         timeline=timeline(document, files, results.stored_at(stack, task) if files else {}),
         manifest=manifest,
         manifest_problem=problem,

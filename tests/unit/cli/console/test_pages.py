@@ -1,6 +1,7 @@
 """What the pages show and do."""
 
 import json
+from urllib.parse import quote
 
 import pytest
 from starlette.testclient import TestClient
@@ -63,6 +64,32 @@ def test_a_task_shows_its_player_its_way_and_what_is_stored(page: TestClient, fo
     assert "3:05" in text
     assert "End detected: completed" in text
     assert "/delivery?id=msg_1" in text
+
+
+def test_an_output_is_shown_played_or_a_link(page: TestClient, found: Stack) -> None:
+    found.s3.delete_object(Bucket=found.output("ResultsBucket"), Key="results/suno/task-1/manifest.json")
+    kinds = [
+        ("image", "image/png", "png"),
+        ("image", "image/svg+xml", "svg"),
+        ("file", "image/webp", "webp"),
+        ("video", "video/mp4", "mp4"),
+        ("file", "application/zip", "zip"),
+        ("file", "text/plain; charset=utf-8", "txt"),
+    ]
+    assets = [
+        {"clip_id": ending, "type": kind, "status": "archived", "bytes": 9, "content_type": content_type}
+        | {"key": f"results/suno/task-1/{ending}/{kind}.{ending}"}
+        for kind, content_type, ending in kinds
+    ]
+    clips = [{"clip_id": each["clip_id"], "is_output": True, "prompt": "a cat"} for each in assets]
+    listed("task-1", status="completed", event_id="e", detected_at_ms=5, clips=clips, assets=assets)
+    text = page.get("/task?task_id=task-1").text
+    places = {each["clip_id"]: f"/media?key={quote(str(each['key']), safe='')}" for each in assets}
+    shown = [ending for ending, place in places.items() if f'<img class="picture" src="{place}"' in text]
+    played = [ending for ending, place in places.items() if f'preload="metadata" src="{place}"' in text]
+    linked = [ending for ending, place in places.items() if f'<a href="{place}" download>' in text]
+    assert (shown, played, linked) == (["png", "webp"], ["mp4"], ["svg", "zip", "txt"])
+    assert "<summary>Prompt</summary>" in text
 
 
 def test_a_file_is_played_in_the_ranges_that_are_asked_for(page: TestClient) -> None:

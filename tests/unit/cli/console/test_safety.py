@@ -109,6 +109,23 @@ def test_what_could_run_in_a_browser_is_a_download(found: Stack) -> None:
     assert "sandbox" in answer.headers["content-security-policy"]
 
 
+@pytest.mark.parametrize(
+    "kind", ["text/plain; charset=utf-8", "application/json", "application/pdf", "text/html"]
+)
+def test_a_file_is_saved_under_the_name_that_it_was_kept_with(found: Stack, kind: str) -> None:
+    bucket, key = found.output("ResultsBucket"), "results/suno/task-1/c/file.x"
+    said = "attachment; filename=\"Cat.x\"; filename*=UTF-8''Cat.x"
+    found.s3.put_object(
+        Bucket=bucket, Key=key, Body=b"<script>x()</script>", ContentType=kind, ContentDisposition=said
+    )
+    answer = client_of(found).get("/media", params={"key": key})
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-disposition"] == said
+    found.s3.put_object(Bucket=bucket, Key=key, Body=b"x", ContentType=kind, ContentDisposition="inline")
+    answer = client_of(found).get("/media", params={"key": key})
+    assert answer.headers["content-disposition"] == "attachment"
+
+
 def test_only_results_are_served(found: Stack) -> None:
     found.s3.put_object(Bucket=found.output("ResultsBucket"), Key="notices/x.json", Body=b"{}")
     assert client_of(found).get("/media?key=notices/x.json").status_code == 404
