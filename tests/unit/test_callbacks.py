@@ -72,6 +72,54 @@ SUNOAPI = {
     "msg": "All generated successfully.",
     "data": {"callbackType": "complete", "task_id": "t-1", "data": [{"id": "clip-1"}, {"id": "clip-2"}]},
 }
+SUNOAPI_FAILED = {
+    "code": 501,
+    "msg": "Audio generation failed.",
+    "data": {"callbackType": "error", "task_id": "t-1", "error": "Generation failed due to technical issues"},
+}
+SUNOAPI_LYRICS = {
+    "code": 200,
+    "msg": "All generated successfully.",
+    "data": {
+        "callbackType": "complete",
+        "taskId": "t-1",
+        "data": [{"text": "[Verse]", "title": "Iron Man", "status": "complete", "errorMessage": ""}],
+    },
+}
+SUNOAPI_WAV = {
+    "code": 200,
+    "msg": "success",
+    "data": {"audioWavUrl": "https://example.com/s/04e6.wav", "task_id": "t-1"},
+}
+SUNOAPI_STEMS = {
+    "code": 200,
+    "msg": "vocal separation generated successfully.",
+    "data": {
+        "task_id": "t-1",
+        "vocal_separation_info": {
+            "instrumental_url": "https://file.example/i.mp3",
+            "origin_url": "",
+            "id": "c",
+        },
+    },
+}
+PIAPI = {
+    "timestamp": 1723018391,
+    "data": {
+        "task_id": "t-1",
+        "model": "music-u",
+        "status": "completed",
+        "config": {
+            "webhook_config": {"endpoint": "https://api.example/v1/callbacks/gw/t", "secret": "s3cr3t"}
+        },
+        "input": {"continue_song_id": "song-0"},
+        "output": {
+            "generation_id": "g-1",
+            "songs": [{"id": "song-1", "song_path": "https://f.example/1.mp3"}],
+        },
+        "error": {"code": 0, "raw_message": "", "message": "", "detail": None},
+    },
+}
 
 
 class TestIds:
@@ -79,6 +127,11 @@ class TestIds:
         ("body", "found"),
         [
             (SUNOAPI, ["t-1"]),
+            (SUNOAPI_FAILED, ["t-1"]),
+            (SUNOAPI_LYRICS, ["t-1"]),
+            (SUNOAPI_WAV, ["t-1"]),
+            (SUNOAPI_STEMS, ["t-1"]),
+            (PIAPI, ["t-1"]),
             ({"code": 200, "data": {"taskId": "t-1", "callbackType": "error", "data": None}}, ["t-1"]),
             ({"timestamp": 1, "data": {"task_id": "t-1", "config": {"webhook_config": {}}}}, ["t-1"]),
             ({"id": "t-1", "status": "succeeded", "output": [{"id": "file"}]}, ["t-1"]),

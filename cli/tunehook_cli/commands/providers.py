@@ -33,7 +33,7 @@ def set_provider(
     name: Name,
     kind: Annotated[
         str | None,
-        typer.Option(help="The kind of API: musicmint, qhaigc or suno.", show_default=_AS_IS),
+        typer.Option(help="The kind of API: musicmint, piapi, qhaigc, suno or sunoapi.", show_default=_AS_IS),
     ] = None,
     base_url: Annotated[
         str | None,

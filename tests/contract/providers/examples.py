@@ -20,7 +20,16 @@ RECEIVED_AT = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)
 RECORDED = Path(__file__).parent / "recorded"
 SEQUENCES = RECORDED / "sequences"
 _LEFT_OUT_BY_DEFAULT = frozenset(
-    {"detail", "inline", "inline_files", "is_streaming", "is_too_large", "reason", "unusable_links"}
+    {
+        "detail",
+        "inline",
+        "inline_files",
+        "is_output",
+        "is_streaming",
+        "is_too_large",
+        "reason",
+        "unusable_links",
+    }
 )
 
 

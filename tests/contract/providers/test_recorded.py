@@ -26,12 +26,18 @@ WORDS = {
     "musicmint": {"queuing", "processing", "completed", "failed"},
     "qhaigc": FAMILY_WORDS,
     "suno": FAMILY_WORDS,
+    "sunoapi": {
+        *("pending", "text-success", "first-success", "success", "callback-exception"),
+        *("create-task-failed", "generate-audio-failed", "sensitive-word-error"),
+    },
+    "piapi": {"pending", "staged", "starting", "processing", "retry", "completed", "success", "failed"},
 }
 
 
 FLAT = {"suno/row-20-task-flat"}
 CLEANED = {
     *(
+        "piapi/secret-echoed",
         "suno/row-21-piapi",
         "suno/row-29-data-broken",
         "suno/row-29-data-other-type",
@@ -47,6 +53,14 @@ def task_in(payload: Any) -> Any:
     data = payload if "task_id" in payload else payload.get("data", payload.get("result"))
     data = json.loads(data) if isinstance(data, str) else data
     return data["task"] if isinstance(data, dict) and "task" in data else data
+
+
+def without_secrets(value: Any) -> Any:
+    """What a task object echoes of the submission's configuration, without the secret of its webhook."""
+    return json.loads(
+        json.dumps(value),
+        object_hook=lambda each: {name: inner for name, inner in each.items() if name != "secret"},
+    )
 
 
 def named(name: str) -> Any:
@@ -83,6 +97,7 @@ def test_the_providers_own_object_is_kept_but_for_its_own_business(example: Exam
         kept = {name: value for name, value in kept.items() if name not in ("code", "success")}
     if "properties" in kept:
         kept["properties"] = {"input": kept["properties"]["input"]}
+    kept = without_secrets(kept)
     if example.name not in CLEANED and not result.result.inline_files:
         assert result.result.provider_object == kept
     assert result.result.provider_object.keys() == kept.keys()

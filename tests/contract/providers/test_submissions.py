@@ -40,6 +40,21 @@ def error(message: str, code: str = "", kind: str = "new_api_error") -> dict[str
     return {"error": {"message": message, "type": kind, "code": code}}
 
 
+def piapi_task(task_id: str) -> dict[str, Any]:
+    """What PiAPI answers with: the task as it begins, which has ids of other kinds in it."""
+    return {
+        "task_id": task_id,
+        "model": "music-u",
+        "task_type": "generate_music",
+        "status": "pending",
+        "config": {"service_mode": "public", "webhook_config": {"endpoint": URL, "secret": "s3cr3t"}},
+        "input": {"continue_song_id": MINT_ID},
+        "output": None,
+        "meta": {"usage": {"type": "point", "frozen": 500000, "consume": 0}},
+        "error": {"code": 0, "raw_message": "", "message": "", "detail": None},
+    }
+
+
 SUBMITTED: list[tuple[str, Any, str]] = [
     ("musicmint", mint(0, data={"task_id": MINT_ID, "status": "queuing"}), MINT_ID),
     ("musicmint", mint(0, data={"id": MINT_ID, "status": "queuing"}), MINT_ID),
@@ -56,6 +71,9 @@ SUBMITTED: list[tuple[str, Any, str]] = [
     ("suno", family("success", data={"taskId": 123456789}), "123456789"),
     ("suno", {"id": UUID, "status": "starting", "error": None}, UUID),
     ("suno", family("success", data="64e3f1"), "64e3f1"),
+    ("sunoapi", {"code": 200, "msg": "success", "data": {"taskId": HEX}}, HEX),
+    ("sunoapi", {"code": "200", "msg": "success", "data": {"taskId": HEX}}, HEX),
+    ("piapi", {"code": 200, "data": piapi_task(UUID), "message": "success"}, UUID),
 ]
 REFUSED: list[tuple[str, int, Any]] = [
     ("musicmint", 200, mint(1003, "AppKey disabled")),
@@ -76,6 +94,25 @@ REFUSED: list[tuple[str, int, Any]] = [
     ("suno", 403, "<html><head><title>Just a moment...</title></head></html>"),
     ("suno", 308, ""),
     ("suno", 422, {"detail": [{"loc": ["body", "prompt"], "msg": "field required"}]}),
+]
+REFUSED += [
+    ("sunoapi", 200, {"code": code, "msg": msg, "data": None})
+    for code, msg in (
+        (400, "Please enter callBackUrl."),
+        (401, "You do not have access permissions"),
+        (402, "Insufficient Credits"),
+        (405, "Rate limit exceeded"),
+        (413, "Theme or prompt too long"),
+        (422, "Please enter callBackUrl"),
+        (429, "The current credits are insufficient. Please top up."),
+        (430, "Your call frequency is too high. Please try again later."),
+        (455, "System is currently undergoing maintenance"),
+    )
+]
+REFUSED += [
+    ("piapi", 401, {"code": 401, "data": None, "message": "Invalid API key"}),
+    ("piapi", 400, {"code": 400, "data": None, "message": "invalid request: model is required"}),
+    ("piapi", 200, {"code": 400, "data": {"task_id": "", "status": ""}, "message": "no prompt"}),
 ]
 UNCLEAR: list[tuple[str, int, Any]] = [
     ("musicmint", 200, mint(0)),
@@ -106,6 +143,13 @@ UNCLEAR: list[tuple[str, int, Any]] = [
     ("suno", 524, ""),
     ("suno", 500, family("success", data=UUID)),
     ("suno", 403, f"the task id {HEX} is not yours"),
+    ("sunoapi", 200, {"code": 200, "msg": "success", "data": None}),
+    ("sunoapi", 200, {"code": 500, "msg": "Server Error", "data": None}),
+    ("sunoapi", 200, {"code": 531, "msg": "Your credits have been refunded.", "data": None}),
+    ("sunoapi", 200, {"code": 408, "msg": "Timeout", "data": None}),
+    ("sunoapi", 200, {"code": 422, "msg": "no", "data": {"taskId": HEX}}),
+    ("piapi", 500, {"code": 500, "data": piapi_task(UUID), "message": "failed to create task"}),
+    ("piapi", 200, {"code": 200, "data": None, "message": "success"}),
 ]
 
 
@@ -164,6 +208,12 @@ def test_a_long_refusal_is_shortened_and_holds_no_key(kind: str) -> None:
         ("qhaigc", "music", "/v1/music/generations", None),
         ("suno", "music", "/suno/submit/music", "notify_hook"),
         ("suno", "lyrics", "/suno/submit/lyrics", "notify_hook"),
+        ("sunoapi", "music", "/api/v1/generate", "callBackUrl"),
+        ("sunoapi", "extend", "/api/v1/generate/extend", "callBackUrl"),
+        ("sunoapi", "cover", "/api/v1/generate/upload-cover", "callBackUrl"),
+        ("sunoapi", "upload-extend", "/api/v1/generate/upload-extend", "callBackUrl"),
+        ("sunoapi", "add-instrumental", "/api/v1/generate/add-instrumental", "callBackUrl"),
+        ("sunoapi", "add-vocals", "/api/v1/generate/add-vocals", "callBackUrl"),
     ],
 )
 def test_a_submission_carries_the_body_and_where_the_kind_knows_it_the_callback(
@@ -178,6 +228,40 @@ def test_a_submission_carries_the_body_and_where_the_kind_knows_it_the_callback(
         assert ADAPTERS[kind].submission(action, theirs, URL).body == theirs
         assert ADAPTERS[kind].submission(action, body | {field: ""}, URL).body == body | ours
     assert body == {"prompt": "la"}
+
+
+def webhook(**fields: Any) -> dict[str, Any]:
+    return {"model": "music-u", "config": {"service_mode": "public", "webhook_config": fields}}
+
+
+@pytest.mark.parametrize(
+    "body", [{"model": "music-u"}, {"model": "music-u", "config": None}, webhook(endpoint="")]
+)
+def test_piapi_takes_the_callback_and_the_secret_that_it_is_to_show_in_its_configuration(body: Any) -> None:
+    before = copy.deepcopy(body)
+    kind = ADAPTERS["piapi"]
+    assert kind.submission("music", body) == Request("POST", "/api/v1/task", body)
+    sent: Any = kind.submission("music", body, URL, "s3cr3t").body
+    assert sent["config"]["webhook_config"] == {"endpoint": URL, "secret": "s3cr3t"}
+    assert sent["model"] == "music-u"
+    assert sent["config"].get("service_mode") == (before.get("config") or {}).get("service_mode")
+    sent = kind.submission("music", body, URL).body
+    assert sent["config"]["webhook_config"] == {"endpoint": URL}
+    assert body == before
+
+
+@pytest.mark.parametrize(
+    "body",
+    [webhook(endpoint="https://another.example/"), {"config": "public"}, {"config": {"webhook_config": [1]}}],
+)
+def test_what_a_body_for_piapi_says_itself_of_callbacks_stays_as_it_is(body: Any) -> None:
+    assert not ADAPTERS["piapi"].wants_callback(body)
+    assert ADAPTERS["piapi"].submission("music", body, URL, "s3cr3t").body == body
+
+
+def test_only_where_it_is_shown_in_the_clear_does_a_body_have_the_secret() -> None:
+    for kind in ("musicmint", "suno", "sunoapi"):
+        assert "s3cr3t" not in json.dumps(ADAPTERS[kind].submission("music", {}, URL, "s3cr3t").body)
 
 
 @pytest.mark.parametrize("kind", sorted(ADAPTERS))
@@ -244,7 +328,7 @@ def mutated(draw: st.DrawFn) -> tuple[str, int, Any]:
     body = copy.deepcopy(body)
     for _ in range(draw(st.integers(0, 3))):
         path = draw(st.sampled_from(list(places(body))))
-        new = draw(st.sampled_from(ODD) | st.text(max_size=30) | st.integers())
+        new = copy.deepcopy(draw(st.sampled_from(ODD) | st.text(max_size=30) | st.integers()))
         if not path:
             continue
         place = body

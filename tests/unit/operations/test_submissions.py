@@ -42,6 +42,14 @@ KEY = "order-1017"
 ENTRIES = {
     "gw": {"kind": "suno", "base_url": "http://127.0.0.1:9", "api_key": "sk-0123456789abcdef0123"},
     "direct": {"kind": "qhaigc", "base_url": "http://127.0.0.1:9", "api_key": "sk-0123456789abcdef0123"},
+    "reseller": {"kind": "sunoapi", "base_url": "http://127.0.0.1:9", "api_key": "sk-0123456789abcdef0123"},
+    "unified": {
+        "kind": "piapi",
+        "base_url": "http://127.0.0.1:9",
+        "api_key": "sk-0123456789abcdef0123",
+        "callback_scheme": "header",
+        "callback_secret": "s3cr3t-of-callbacks",
+    },
     "broken": {"kind": "suno", "base_url": "no URL", "api_key": "sk-0123456789abcdef0123"},
 }
 
@@ -142,6 +150,28 @@ def test_a_stack_without_an_api_is_called_back_by_nobody(found: Stack) -> None:
     gateway = Gateway()
     assert not submitted(without, gateway).with_callback
     assert gateway.asked[0][1].body == BODY
+
+
+def test_without_one_nothing_is_sent_to_a_provider_that_refuses_it(found: Stack) -> None:
+    without = replace(found, parameters={**found.parameters, "HttpApi": "off"})
+    gateway = Gateway()
+    with pytest.raises(InvalidInput, match=r"^body\.callBackUrl: is missing.*HttpApi=off"):
+        submit_through(without, "reseller", "music", BODY, send=gateway)
+    assert not gateway.asked
+    assert not items("ApiRequestsTable")
+    own = {"callBackUrl": "https://mine.example"}
+    submit_through(without, "reseller", "music", BODY | own, send=gateway)
+    submit_through(found, "reseller", "music", BODY, send=gateway)
+    bodies = [request.body for _, request, _ in gateway.asked]
+    assert bodies == [BODY | own, BODY | {"callBackUrl": callback_url(found, "reseller")}]
+
+
+def test_a_secret_that_the_provider_is_to_show_goes_beside_the_url(found: Stack) -> None:
+    gateway = Gateway()
+    submit_through(found, "unified", "music", BODY, send=gateway)
+    hook = {"endpoint": callback_url(found, "unified"), "secret": "s3cr3t-of-callbacks"}
+    assert gateway.asked[0][1].body == BODY | {"config": {"webhook_config": hook}}
+    assert "s3cr3t-of-callbacks" not in repr(items("ApiRequestsTable"))
 
 
 def test_what_is_not_given_is_not_on_the_item(found: Stack) -> None:

@@ -246,6 +246,8 @@ def test_a_request_is_made_of_json_and_asks_for_its_task() -> None:
     assert ADAPTERS["suno"].request("a").content() is None
     assert {kind: adapter.ids_per_call for kind, adapter in ADAPTERS.items()} == {
         "musicmint": 5000,
+        "piapi": None,
         "qhaigc": None,
         "suno": 100,
+        "sunoapi": None,
     }

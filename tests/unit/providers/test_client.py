@@ -66,6 +66,22 @@ async def test_the_key_goes_in_the_authorization_header() -> None:
     assert seen[0].headers["authorization"] == f"Bearer {API_KEY}"
 
 
+async def test_a_kind_may_have_another_header_for_it() -> None:
+    seen: list[httpx.Request] = []
+    gateway = provider(lambda request: (seen.append(request), json_answer(PENDING))[1], "piapi")
+    await gateway.poll("t")
+    assert seen[0].headers["x-api-key"] == API_KEY
+    assert "authorization" not in seen[0].headers
+
+
+async def test_an_id_in_a_query_is_encoded() -> None:
+    seen: list[httpx.Request] = []
+    gateway = provider(lambda request: (seen.append(request), json_answer(PENDING))[1], "sunoapi")
+    await gateway.poll("a/b&c=d #+")
+    asked = seen[0].url.raw_path.decode()
+    assert asked == "/api/v1/generate/record-info?taskId=a%2Fb%26c%3Dd%20%23%2B"
+
+
 async def test_the_path_of_the_base_url_is_kept() -> None:
     seen: list[httpx.Request] = []
     gateway = provider(

@@ -99,7 +99,7 @@ def test_a_callback_secret_is_shown_by_nothing_and_redacted_with_the_key() -> No
 
 
 def test_an_unknown_kind_is_told_the_known_ones() -> None:
-    with pytest.raises(InvalidInput, match="musicmint, qhaigc, suno"):
+    with pytest.raises(InvalidInput, match="musicmint, piapi, qhaigc, suno, sunoapi"):
         parse_providers(secret(kind="udio"))
 
 
@@ -135,7 +135,7 @@ def test_one_bad_entry_leaves_the_others_usable() -> None:
 
 
 def test_the_kinds_are_the_modules_of_the_folder() -> None:
-    assert set(ADAPTERS) == {"musicmint", "qhaigc", "suno"}
+    assert set(ADAPTERS) == {"musicmint", "piapi", "qhaigc", "suno", "sunoapi"}
 
 
 @pytest.mark.parametrize("url", ["", "h", "https://h:0", "https://h:99999", "https://[::1", "https://a b"])

@@ -26,14 +26,16 @@ CLIP = {
     "tags": [SAID],
     API_KEY: 1,
 }
+REASONS = ("fail_reason", "error", "errorMessage", "config")
+PLACES = ("data", "results", "response", "output")
 TASKS: list[dict[str, Any]] = [
-    {"status": word, "fail_reason": SAID, "error": SAID, "data": [CLIP], "results": [CLIP]}
-    for word in ("SUCCESS", "FAILURE", "completed", "failed", SAID)
+    {"status": word, **dict.fromkeys(REASONS, SAID), **{name: [CLIP] for name in PLACES}}
+    for word in ("SUCCESS", "FAILURE", "completed", "failed", "GENERATE_AUDIO_FAILED", SAID)
 ]
 BODIES: list[Any] = [
     *(
         {"code": code, "message": SAID, "data": data}
-        for code in ("success", 0, 1003, SAID)
+        for code in ("success", 0, 200, 501, 1003, SAID)
         for data in [*TASKS, SAID]
     ),
     {"code": "success", "data": [{**CLIP, "status": "complete"}]},

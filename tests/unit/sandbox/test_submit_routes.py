@@ -15,13 +15,14 @@ from tunehook.providers.kinds import ADAPTERS
 from tunehook.providers.outcomes import Completed, Failed, Pending
 from tunehook.providers.submission_answers import Refused, Submitted, Unclear
 from tunehook.providers.submit import SubmitResult, submit
+from tunehook_local.sandbox import Kind
 
 URL = "http://127.0.0.1:9/v1/callbacks/gw/t0ken"
 RULES = [
     {"task_id": "demo-failure*", "answers": [{"phase": "failed", "reason": "no"}]},
     {"task_id": "*", "answers": [{"phase": "queued", "until_s": 5}, {"phase": "completed"}]},
 ]
-ACTIONS = [(kind, action) for kind in sorted(ADAPTERS) for action in sorted(ADAPTERS[kind].actions)]
+ACTIONS = [(kind.value, action) for kind in sorted(Kind) for action in sorted(ADAPTERS[kind].actions)]
 IDS = {"musicmint": r"[0-9a-f]{24}", "qhaigc": r"[0-9a-f]{32}", "suno": r"task_[0-9A-Za-z]{32}"}
 BODY = {"prompt": "rain", "tags": "calm"}
 
@@ -68,7 +69,7 @@ async def test_the_title_decides_as_an_id_would(start: Any) -> None:
         assert isinstance(await Provider(gateway(sandbox, "suno"), http).poll(taken.task_id), Failed)
 
 
-@pytest.mark.parametrize("kind", sorted(ADAPTERS))
+@pytest.mark.parametrize("kind", [kind.value for kind in Kind])
 async def test_what_asks_for_nothing_and_a_wrong_key_are_refused(start: Any, kind: str) -> None:
     sandbox = await start({"tasks": RULES})
     assert isinstance(await send(sandbox, kind, body={"prompt": ""}), Refused)

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from tunehook.aws.api_requests import Answer, ApiRequests, Request, State, body_digest, idempotent_id
 from tunehook.aws.errors import AWS_FAULTS
+from tunehook.callback_schemes import CallbackScheme
 from tunehook.errors import Conflict, InvalidInput, TunehookError, Unavailable
 from tunehook.http.transport import HttpTransport
 from tunehook.operations.callbacks import callback_url_of
@@ -147,6 +148,11 @@ def submit_through(
     key = secrets.token_hex(16) if idempotency_key is None else _checked(idempotency_key)
     secret = _signing_secret(stack, given.get("notify_hook"))
     callback_url = _callback_url(stack, config, body)
+    if callback_url is None and kind.callback_required and kind.wants_callback(body):
+        raise InvalidInput(
+            f"body.{kind.callback_field}",
+            "is missing: the provider refuses a submission without one, and this stack has none to give (HttpApi=off)",
+        )
     call = _Call(
         provider=provider,
         action=action,
@@ -165,7 +171,7 @@ def submit_through(
     )
     if not request.is_ours:
         return _earlier(call, request)
-    to_send = kind.submission(action, body, callback_url)
+    to_send = kind.submission(action, body, callback_url, _shown_secret(config))
     hidden = [] if callback_url is None else [callback_url]
     result = (send or _sender(deadline_s))(config, to_send, hidden)
     return _settle(stack, call, request, result)
@@ -229,6 +235,12 @@ def _callback_url(stack: Stack, config: ProviderConfig, body: Mapping[str, Any])
     if not adapter_of(config).wants_callback(body):
         return None
     return None if stack.parameters.get("HttpApi") == "off" else callback_url_of(stack, config)
+
+
+def _shown_secret(config: ProviderConfig) -> str | None:
+    """Return the secret that the provider is to show in its callbacks as it is; those of other schemes it has."""
+    secret = config.callback_secret
+    return secret.get_secret_value() if secret and config.callback_scheme is CallbackScheme.HEADER else None
 
 
 def _sender(deadline_s: float) -> Send:

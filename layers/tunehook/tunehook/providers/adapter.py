@@ -109,8 +109,9 @@ class Adapter(ABC):
 
     One query-many reads `ids_per_call` tasks, None where the kind has none. Tasks are polled at `pace` with query-many,
     and at `pace_one_by_one` without. `actions` are the paths of its submissions by what they ask for, empty where none
-    is known; `callback_field` is where their bodies have the URL of a callback, None where the kind documents none.
-    What `payloads` names of JSON can tell of a task.
+    is known; `callback_field` is where their bodies have the URL of a callback, None where the kind documents none, and
+    `callback_required` whether the provider refuses a body without one. What `payloads` names of JSON can tell of a
+    task.
     """
 
     kind: ClassVar[str]
@@ -119,6 +120,7 @@ class Adapter(ABC):
     pace_one_by_one: ClassVar[Pace] = DIRECT
     actions: ClassVar[Mapping[str, str]] = {}
     callback_field: ClassVar[str | None] = None
+    callback_required: ClassVar[bool] = False
     payloads: ClassVar[tuple[type, ...]] = (dict,)
 
     @abstractmethod
@@ -153,15 +155,26 @@ class Adapter(ABC):
         """Return whether a submission with this body takes the URL of a callback, and has none yet."""
         return self.callback_field is not None and body.get(self.callback_field) in (None, "")
 
+    def with_callback(self, body: Mapping[str, Any], url: str, _secret: str | None, /) -> Mapping[str, Any]:
+        """Return a body that wants a callback with its URL, and with the secret if it is shown in the clear."""
+        return body if self.callback_field is None else {**body, self.callback_field: url}
+
     def callback_ids(self, _payload: Any, /) -> tuple[str, ...]:
         """Return the ids of tasks in the JSON of a callback, where the kind has a place of its own for them."""
         return ()
 
-    def submission(self, action: str, body: Mapping[str, Any], callback_url: str | None = None) -> Request:
+    def submission(
+        self,
+        action: str,
+        body: Mapping[str, Any],
+        callback_url: str | None = None,
+        callback_secret: str | None = None,
+    ) -> Request:
         """Return the request that submits a task with the provider's own `body`.
 
-        The callback URL is put in where the kind has a field for it and the body does not give another one. Raise
-        `InvalidInput` for an `action` that the kind does not know.
+        The callback URL is put in where the kind has a field for it and the body does not give another one; so is the
+        `callback_secret`, which the provider is to show, where it takes one with each body. Raise `InvalidInput` for an
+        `action` that the kind does not know.
         """
         if not self.actions:
             raise InvalidInput(
@@ -169,8 +182,8 @@ class Adapter(ABC):
             )
         if action not in self.actions:
             raise InvalidInput("action", f"must be one of {', '.join(sorted(self.actions))}")
-        if callback_url is not None and self.callback_field is not None and self.wants_callback(body):
-            body = {**body, self.callback_field: callback_url}
+        if callback_url is not None and self.wants_callback(body):
+            body = self.with_callback(body, callback_url, callback_secret)
         return Request("POST", self.actions[action], body)
 
     def accepts(self, answer: Answer, payload: Mapping[str, Any], /) -> bool | None:
