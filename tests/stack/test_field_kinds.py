@@ -17,7 +17,9 @@ from tests.stack.driving import HANG_S, DeployedStack, eventually
 
 from tunehook_local.sandbox import KINDS_SCENARIO
 
-KINDS = ("lyrics", "quota", "failure", "refused", "m4a", "signed")
+KINDS = ("lyrics", "quota", "failure", "refused", "m4a", "signed", "undelivered", "unfinished")
+SPOKEN = {"undelivered": "sunoapi", "unfinished": "piapi"}
+"""The kinds of provider that are not `suno`; the sandbox has their paths below these names."""
 
 
 @dataclass
@@ -78,8 +80,12 @@ def running_sandbox(stack: DeployedStack) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def run(stack: DeployedStack) -> Iterator[Run]:
     with running_sandbox(stack) as url:
-        entry = {"kind": "suno", "base_url": f"{url}/suno", "api_key": "sandbox-key-suno"}
-        with stack.configured({f"kind-{kind}": entry for kind in KINDS}):
+        spoken = {kind: SPOKEN.get(kind, "suno") for kind in KINDS}
+        entries = {
+            f"kind-{kind}": {"kind": name, "base_url": f"{url}/{name}", "api_key": "sandbox-key-suno"}
+            for kind, name in spoken.items()
+        }
+        with stack.configured(entries):
             run = Run(stack, url)
             run.begin()
             eventually(run.have_ended, moved=stack.moved)
@@ -142,6 +148,13 @@ def test_an_m4a_called_mp3_is_kept_as_what_it_is(run: Run) -> None:
     assert {(asset["content_type"], asset["key"].rpartition("/")[2]) for asset in audio} == {
         ("audio/mp4", "audio.m4a")
     }
+
+
+def test_the_tasks_of_resellers_have_their_songs(run: Run) -> None:
+    for kind, word in (("undelivered", "CALLBACK_EXCEPTION"), ("unfinished", "Completed")):
+        assert json.loads(run.items[kind]["provider_object"])["status"] == word
+        clips = run.told(kind)["data"]["clips"]
+        assert [{asset["type"] for asset in clip["assets"]} for clip in clips] == [{"audio", "cover"}] * 2
 
 
 def test_a_signed_link_is_asked_for_as_it_is_spelled(run: Run) -> None:

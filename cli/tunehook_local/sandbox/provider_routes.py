@@ -78,7 +78,11 @@ def _asked(query: object) -> str:
 def accepts_key(request: web.Request) -> bool:
     """Return whether the request has a key: any bearer that does not say that it is ``wrong``."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and bool(key.strip()) and "wrong" not in key
+    return scheme.lower() == "bearer" and is_accepted(key)
+
+
+def is_accepted(key: str) -> bool:
+    return bool(key.strip()) and "wrong" not in key
 
 
 def _listable(request: web.Request, tasks: list[Task], now: datetime) -> list[TaskSnapshot]:

@@ -29,6 +29,7 @@ from tunehook_local.sandbox.ledger import (
 from tunehook_local.sandbox.model import Kind
 from tunehook_local.sandbox.provider_routes import add_provider_routes
 from tunehook_local.sandbox.request_log import OnRequest, noting
+from tunehook_local.sandbox.reseller_routes import add_reseller_routes
 from tunehook_local.sandbox.respond import ignore_disconnects
 from tunehook_local.sandbox.scenario import DEMO_SCENARIO, Scenario, TaskRule, load_scenario
 from tunehook_local.sandbox.submit_routes import add_submit_routes
@@ -43,6 +44,7 @@ def make_app(ledger: Ledger, sender: CallbackSender, on_request: OnRequest | Non
     app = web.Application(middlewares=[*noted, ignore_disconnects])
     add_provider_routes(app, ledger)
     add_submit_routes(app, ledger, sender)
+    add_reseller_routes(app, ledger, sender)
     add_asset_routes(app, ledger)
     add_receiver_routes(app, ledger)
     add_control_routes(app, ledger, sender)
