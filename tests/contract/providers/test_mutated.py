@@ -410,7 +410,7 @@ def is_excused(task: dict[str, Any]) -> bool:
 
 def is_undelivered(task: dict[str, Any]) -> bool:
     """Whether the vendor could not call back about a task that may have a clip (row 25)."""
-    places = [task.get(name) for name in ("response", "resultJson", "result")]
+    places = [task.get(name) for name in ("response", "resultJson")]
     return status_of(task) == "callback_exception" and any(map(has_link, objects(places)))
 
 

@@ -11,12 +11,7 @@ from typing import Any, Final
 
 from tunehook.providers import coerce, results
 from tunehook.providers.adapter import Adapter, Answer, Request, encoded_id
-from tunehook.providers.outcomes import (
-    Failed,
-    NotFound,
-    Outcome,
-    SeemsFailed,
-)
+from tunehook.providers.outcomes import Failed, NotFound, Outcome, SeemsFailed
 from tunehook.providers.refusals import described, says_not_found
 from tunehook.providers.results import Origin, ReadClip, has_file, unwrapped
 from tunehook.providers.statuses import StatusVocabulary, normal, pending
@@ -34,8 +29,8 @@ _MADE_NOTHING: Final = frozenset({501, 531})
 
 _ASKED_WRONGLY: Final = frozenset({400, 404, 422})
 _NO_RECORD: Final = re.compile(r"(?i)\b(?:record|task)\s?(?:info)?\s+(?:is\s+null|(?:does\s+)?not\s+exist)")
-_RESULTS: Final = ("response", "resultJson", "result")
-_CLIPS: Final = ("sunoData", "suno_data", "data", "clips", "songs")
+_RESULTS: Final = ("response", "resultJson")
+_CLIPS: Final = ("sunoData", "data", "clips")
 _LINKS: Final = ("resultUrls", "result_urls", "audioUrl", "audio_url", "videoUrl", "video_url")
 _ZONELESS: Final = re.compile(r"(?a)\s*\d{4}[-/]\d{1,2}[-/]\d{1,2}[ T]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*")
 _CLOCKS_DIFFER_BY: Final = timedelta(minutes=5)
