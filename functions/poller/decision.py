@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from poller.poll_problems import UNKNOWN_STATUS, problem_of
+from poller.poll_problems import problem_of
 from tunehook.clips import Clip
 from tunehook.providers.outcomes import (
     Completed,
@@ -74,7 +74,8 @@ def decide(task: WorkItem, outcome: Outcome, now_ms: int, problem: str | None = 
     match outcome:
         case Pending():
             if now_ms >= task.deadline_ms:
-                return timed_out(task, now_ms, None if outcome.known else _message(outcome))
+                unread = problem_of(outcome)
+                return timed_out(task, now_ms, None if unread is None else unread.message)
             return Wait(_resets(task, outcome) | _news(task, outcome))
         case Completed():
             return _completed(task, outcome, now_ms)
@@ -197,8 +198,8 @@ def _resets(task: WorkItem, outcome: Outcome | None = None) -> dict[str, Any]:
     goes_on: tuple[str, ...] = ()
     if isinstance(outcome, SeemsFailed):
         goes_on = ("suspicion", "last_error") if task.suspicion is not None else ("suspicion",)
-    elif isinstance(outcome, Pending) and not outcome.known:
-        is_told = task.trouble is not None and task.trouble.told == UNKNOWN_STATUS
+    elif isinstance(outcome, Pending) and (unread := problem_of(outcome)) is not None:
+        is_told = task.trouble is not None and task.trouble.told == unread.kind
         goes_on = ("last_error", "trouble") if is_told else ()
     counted = {
         "not_found_count": task.not_found_count,

@@ -14,6 +14,7 @@ REPORT_AT: Final = 3
 """How many polls in a row have a problem before the task's `last_error` says so."""
 
 UNKNOWN_STATUS: Final = "unknown_word"
+UNREAD: Final = "unread"
 NO_LONGER_ACCEPTED: Final = "the provider no longer accepts the key (used up, expired or revoked)"
 
 _MESSAGE_MAX: Final = 500
@@ -44,6 +45,8 @@ def problem_of(outcome: Outcome, *, is_no_longer_accepted: bool = False) -> Poll
             return PollProblem(
                 UNKNOWN_STATUS, f"the provider's status {word!r} is not known: taken for unended"
             )
+        case Pending(problem=problem) if problem:
+            return PollProblem(UNREAD, f"the recipe cannot read all of it: {problem}"[:_MESSAGE_MAX])
         case Transient(cause=cause):
             status = _STATUS.match(cause)
             head = status.group() if status else _DETAIL.sub("", cause).strip()[:60]

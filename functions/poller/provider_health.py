@@ -92,7 +92,7 @@ class ProviderHealth:
 
     def record_outcome(self, outcome: Outcome, now_ms: int) -> PollProblem | None:
         """Take in the outcome of a poll, and return its problem."""
-        if self.is_healthy and isinstance(outcome, Pending) and outcome.known:
+        if self.is_healthy and isinstance(outcome, Pending) and outcome.known and not outcome.problem:
             return None
         if isinstance(outcome, Throttled) and not outcome.asked:
             return self.problem

@@ -27,6 +27,7 @@ _LEFT_OUT_BY_DEFAULT = frozenset(
         "is_output",
         "is_streaming",
         "is_too_large",
+        "problem",
         "reason",
         "unusable_links",
     }

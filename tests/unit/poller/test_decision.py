@@ -86,6 +86,13 @@ def test_what_an_unknown_word_was_told_by_is_not_taken_back_by_another() -> None
     assert changes_of(task, Pending("queued", "QUEUED")) == {"last_error": None, "trouble": None}
 
 
+def test_what_a_recipe_could_not_read_was_told_by_is_not_taken_back_by_the_same() -> None:
+    trouble = Trouble(kind="unread", count=3, since_ms=NOW_MS, told="unread", is_kept=True)
+    task = replace(TASK, phase="queued", last_error="the recipe cannot read all of it", trouble=trouble)
+    assert changes_of(task, Pending("queued", "x", problem="task.submitted_at: no value")) == {}
+    assert changes_of(task, Pending("queued", "x")) == {"last_error": None, "trouble": None}
+
+
 def test_a_good_answer_takes_back_what_counts_in_a_row() -> None:
     task = replace(TASK, phase="queued", not_found_count=2, empty_count=1, last_error="not configured")
     expected = {"not_found_count": None, "empty_count": None, "last_error": None}
@@ -253,6 +260,11 @@ class TestDeadline:
         end = end_of(TASK, Pending("processing", "PONDERING", known=False), DEADLINE_MS)
         assert end.failure is not None
         assert "; last: the provider's status 'PONDERING' is not known" in end.failure.reason
+
+    def test_what_a_recipe_could_not_read_is_named(self) -> None:
+        end = end_of(TASK, Pending("processing", "x", problem="task.submitted_at: no value"), DEADLINE_MS)
+        assert end.failure is not None
+        assert "; last: the recipe cannot read all of it: task.submitted_at: no value" in end.failure.reason
 
     def test_what_seems_to_be_a_failure_is_named(self) -> None:
         end = end_of(TASK, SeemsFailed("X_FAILED", RESULT, "word"), DEADLINE_MS)

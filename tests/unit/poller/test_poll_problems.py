@@ -51,6 +51,10 @@ class TestProblemOf:
                 Pending("processing", "PONDERING", known=False),
                 "the provider's status 'PONDERING' is not known: taken for unended",
             ),
+            (
+                Pending("queued", "x", problem="task.submitted_at: no value, because it raises"),
+                "the recipe cannot read all of it: task.submitted_at: no value, because it raises",
+            ),
         ],
     )
     def test_it_is_said_in_the_words_of_who_stands_in_the_way(self, outcome: Outcome, words: str) -> None:

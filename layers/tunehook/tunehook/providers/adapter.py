@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
@@ -72,10 +73,11 @@ class Answer:
 class Follow:
     """By its status the task has ended well; what it made stands in the answer to another request, which `read` reads.
 
-    That reading is an end, or a trouble: then the task is asked again from the start.
+    `request` makes it of the task's id. Its answer is an end, or a trouble: then the task is asked again from the
+    start.
     """
 
-    request: Request
+    request: Callable[[str], Request]
     read: Callable[[Answer], Outcome]
 
 
@@ -115,10 +117,10 @@ class Adapter(ABC):
     """
 
     kind: ClassVar[str]
-    ids_per_call: ClassVar[int | None] = None
+    ids_per_call: int | None = None
     pace: ClassVar[Pace] = DIRECT
     pace_one_by_one: ClassVar[Pace] = DIRECT
-    actions: ClassVar[Mapping[str, str]] = {}
+    actions: Mapping[str, str] = MappingProxyType({})
     callback_field: ClassVar[str | None] = None
     callback_required: ClassVar[bool] = False
     payloads: ClassVar[tuple[type, ...]] = (dict,)

@@ -33,7 +33,8 @@ def _known_kind(kind: str) -> str:
     return kind
 
 
-def _usable_base_url(url: str) -> str:
+def usable_base_url(url: str) -> str:
+    """Return a base URL as it is used; raise ValueError with the reason if it is none."""
     url = url.strip()
     try:
         parts = urlsplit(url)
@@ -69,7 +70,7 @@ class ProviderConfig(BaseModel):
 
     name: Annotated[str, Field(pattern=_NAME)]
     kind: Annotated[str, AfterValidator(_known_kind)]
-    base_url: Annotated[str, AfterValidator(_usable_base_url)]
+    base_url: Annotated[str, AfterValidator(usable_base_url)]
     api_key: Annotated[SecretStr, AfterValidator(_sendable_key)]
     max_concurrency: Annotated[int, Field(ge=1, le=1000)] = 32
     requests_per_second: Annotated[float, Field(ge=0.001, le=10_000)] | None = None

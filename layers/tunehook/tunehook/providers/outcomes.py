@@ -45,7 +45,8 @@ class Pending:
     """Not ended, or not known to have ended.
 
     `word` is the provider's status word, shortened; `known` is false where no document mentions it (row 10). The task
-    was `submitted_at`, and the gateway itself last read it at `refreshed_at`, in UTC, if the provider says so.
+    was `submitted_at`, and the gateway itself last read it at `refreshed_at`, in UTC, if the provider says so. What of
+    the answer a recipe could not read is the `problem`.
     """
 
     name: ClassVar[str] = "pending"
@@ -54,6 +55,7 @@ class Pending:
     submitted_at: datetime | None = None
     known: bool = True
     refreshed_at: datetime | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ MAX_BODY_BYTES = 2 * 1024 * 1024
 Secret: TypeAlias = str | tuple[str, ...]
 """The API key, or all texts that are to be redacted where a provider quotes them."""
 
-_MAX_DEPTH = 32  # DynamoDB's limit of nesting
-_MAX_DIGITS = 38  # DynamoDB's limit of precision
+MAX_DEPTH = 32  # DynamoDB's limit of nesting
+MAX_DIGITS = 38  # DynamoDB's limit of precision
 _SHORTEST_SECRET = 8  # anything shorter would also match ordinary words
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAY_HOLD_A_SECRET = re.compile("hook|callback", re.IGNORECASE)
@@ -91,14 +91,19 @@ def parse(body: bytes, secret: Secret = "", content_type: str = "") -> Any:
     """
     problem: UnreadablePayloadError | None = None
     for text in decodings(body, content_type, [each.encode() for each in _redactable(secret)]):
-        text = text.strip(_PADDING)
         try:
-            value = _plain(_decoded(text, secret), text, secret)
-            # Only an escape can hide the word.
-            return without_secrets(value) if "\\" in text or _MAY_HOLD_A_SECRET.search(text) else value
+            return parse_text(text, secret)
         except UnreadablePayloadError as error:
             problem = problem or error
     raise problem or UnreadablePayloadError("the body is no JSON")
+
+
+def parse_text(text: str, secret: Secret = "") -> Any:
+    """Read JSON that is a text already, as `parse` does."""
+    text = text.strip(_PADDING)
+    value = _plain(_decoded(text, secret), text, secret)
+    # Only an escape can hide the word.
+    return without_secrets(value) if "\\" in text or _MAY_HOLD_A_SECRET.search(text) else value
 
 
 def bounded(value: dict[str, Any], limit: int) -> tuple[dict[str, Any], bool]:
@@ -140,9 +145,9 @@ def _decoded(text: str, secret: Secret) -> Any:
 def _plain(value: Any, text: str, secret: Secret) -> Any:
     # Only an escape can hide a surrogate, or the secret. Most answers have neither, and nest little.
     if "\\" in text or redact(text, secret) != text:
-        return _changed(value, lambda text: _SURROGATE.sub("\ufffd", redact(text, secret)), depth=_MAX_DEPTH)
-    if text.count("[") + text.count("{") > _MAX_DEPTH and _is_deeper(value, _MAX_DEPTH):
-        return _changed(value, str, depth=_MAX_DEPTH)
+        return _changed(value, lambda text: _SURROGATE.sub("\ufffd", redact(text, secret)), depth=MAX_DEPTH)
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+        return _changed(value, str, depth=MAX_DEPTH)
     return value
 
 
@@ -176,7 +181,7 @@ def _what_it_is(text: str, problem: json.JSONDecodeError, secret: Secret) -> str
 
 
 _DECODER = json.JSONDecoder(
-    parse_int=lambda digits: int(digits) if len(digits) <= _MAX_DIGITS else digits,
+    parse_int=lambda digits: int(digits) if len(digits) <= MAX_DIGITS else digits,
     parse_float=lambda digits: number if math.isfinite(number := float(digits)) else digits,
     parse_constant=lambda _name: None,
     strict=False,

@@ -98,7 +98,9 @@ class TaskPoller:
         wanted = partial(is_wanted, task_id)
         outcome = await self.call(request, read, key, priority, task_id, is_wanted=wanted)
         if isinstance(outcome, Follow):
-            outcome = await self.call(outcome.request, outcome.read, key, priority, task_id, is_wanted=wanted)
+            outcome = await self.call(
+                outcome.request(task_id), outcome.read, key, priority, task_id, is_wanted=wanted
+            )
         if isinstance(outcome, Transient | Unauthorised):
             self._priorities[task_id] = Priority.DOUBTED
             self._failed_after[task_id] = self.breaker.successes
