@@ -171,3 +171,17 @@ def test_an_event_is_named_after_its_kind_its_task_and_its_run() -> None:
     }
     assert len(names) == 16
     assert all(name.startswith("evt_") and len(name) == 36 for name in names)
+
+
+def test_an_output_is_told_with_its_link_and_comes_back_as_it_was() -> None:
+    output = clip("out-1", audio_url=None, cover_url=None, image_url="https://h/a.png", is_output=True)
+    event = task_ended(ended(end=completed(clips=(output,))))
+    (told,) = json.loads(event.model_dump_json())["clips"]
+    assert (told["image_url"], told["is_output"], "file_url" in told) == ("https://h/a.png", True, False)
+    assert TaskCompleted.model_validate_json(event.model_dump_json()).clips[0].to_clip() == output
+
+
+def test_the_event_of_a_song_says_nothing_of_outputs() -> None:
+    (told, _) = json.loads(task_ended(ended()).model_dump_json())["clips"]
+    assert not {"image_url", "file_url", "is_output"} & told.keys()
+    assert TaskCompleted.model_validate_json(task_ended(ended()).model_dump_json()) == task_ended(ended())
