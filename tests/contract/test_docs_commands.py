@@ -1,4 +1,4 @@
-"""Every command that README.md and docs/ show is there with its options, be it of ours or of `aws` and `sam`."""
+"""Every command that README.md, docs/ and the console show is there with its options, be it of ours, `aws` or `sam`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tests.support.template import ROOT
 from tunehook_local.main import app, load_command
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+CONSOLE = ROOT / "cli" / "tunehook_cli" / "console" / "templates"
 MAKEFILE = (ROOT / "Makefile").read_text()
 SAM = ROOT / ".tunehook" / "tools" / "sam" / "bin" / "sam"
 
@@ -89,6 +90,10 @@ def shown() -> Iterator[Shown]:
         for code in re.findall(r"`([^`\n]+)`", outside):
             if re.match(r"(tunehook|make|aws|sam|python -m) ", code):
                 yield from (Shown(page, words, whole=False) for words in split(code))
+    for path in sorted(CONSOLE.glob("*.html")):
+        for code in re.findall(r"<code>(tunehook [^<]+)</code>", path.read_text()):
+            line = re.sub(r"\{\{.*?\}\}", "VALUE", code)
+            yield from (Shown(str(path.relative_to(ROOT)), words, whole=True) for words in split(line))
 
 
 ALL = list(dict.fromkeys(shown()))
@@ -101,6 +106,7 @@ def of(*start: str) -> list[Shown]:
 def test_the_pages_show_commands_of_every_kind() -> None:
     assert len(of("tunehook")) > 40
     assert {each.page for each in of("tunehook")} >= {"README.md", "docs/deploying.md", "docs/webhooks.md"}
+    assert sum(each.page.startswith(str(CONSOLE.relative_to(ROOT))) for each in of("tunehook")) > 6
     assert all(of(*start) for start in (("make",), ("aws",), ("sam",), ("python", "-m")))
 
 

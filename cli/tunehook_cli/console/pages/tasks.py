@@ -162,8 +162,8 @@ def show(request: Request) -> Response:
     task = operations.get_task(stack, task_id, provider or None)
     deliveries = operations.deliveries_of(stack, task)
     document = documents.task_document(task, deliveries).to_json()
-    manifest, problem = _manifest(stack, task)
-    files = manifest or document["assets"] or []
+    manifest, kept, problem = _manifest(stack, task)
+    files = kept or document["assets"] or []
     return views_of(request).page(
         request,
         "task.html",
@@ -181,14 +181,17 @@ def show(request: Request) -> Response:
     )
 
 
-def _manifest(stack: Stack, task: TaskView) -> tuple[list[dict[str, Any]], str | None]:
+def _manifest(stack: Stack, task: TaskView) -> tuple[Any, list[dict[str, Any]], str | None]:
+    """Return the manifest as it is stored, the files that it names, and what is wrong with it."""
+    manifest = None
     try:
-        files = results.get_files(stack, task)
+        manifest = results.get_manifest(stack, task)
+        files = results.files_of(task, manifest)
     except NotFound:
-        return [], None
+        return None, [], None
     except TunehookError as error:
-        return [], str(error)
-    return [documents.asset_document(each).to_json() for each in files], None
+        return manifest, [], str(error)
+    return manifest, [documents.asset_document(each).to_json() for each in files], None
 
 
 def _clips(task: Mapping[str, Any], files: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from botocore.exceptions import ClientError
 from pydantic import BaseModel
@@ -40,6 +41,17 @@ def get_files(stack: Stack, task: TaskView) -> list[ArchivedAsset]:
     >>> [each.status for each in get_files(stack, get_task(stack, "task-1"))]
     ['archived']
     """
+    return files_of(task, get_manifest(stack, task))
+
+
+def get_manifest(stack: Stack, task: TaskView) -> Any:
+    """Return the manifest of a task as it is stored: JSON, whatever is in it.
+
+    Raises `NotFound` if there is none; `Unavailable` if it is no JSON.
+
+    >>> sorted(get_manifest(stack, get_task(stack, "task-1")))
+    ['assets']
+    """
     key = manifest_key(task.provider, task.task_id)
     try:
         answer = stack.s3.get_object(Bucket=stack.output("ResultsBucket"), Key=key)
@@ -49,13 +61,28 @@ def get_files(stack: Stack, task: TaskView) -> list[ArchivedAsset]:
         reason = f"no files are kept of {task.task_id} (status {task.status})"
         raise NotFound("task_id", reason) from None
     try:
-        manifest = json.loads(answer["Body"].read())
+        return json.loads(answer["Body"].read())
+    except ValueError as error:
+        raise _unreadable(task, error) from None
+
+
+def files_of(task: TaskView, manifest: Any) -> list[ArchivedAsset]:
+    """Return the files that a manifest of a task names; raise `Unavailable` if it is not one.
+
+    >>> files_of(get_task(stack, "task-1"), {"assets": []})
+    []
+    """
+    try:
         return [ArchivedAsset.model_validate(asset) for asset in manifest["assets"]]
     except (ValueError, TypeError, KeyError) as error:
-        raise Unavailable(
-            f"the manifest of {task.task_id} cannot be read ({type(error).__name__}): "
-            f"`tunehook archive {task.task_id}` creates it again"
-        ) from None
+        raise _unreadable(task, error) from None
+
+
+def _unreadable(task: TaskView, error: Exception) -> Unavailable:
+    return Unavailable(
+        f"the manifest of {task.task_id} cannot be read ({type(error).__name__}): "
+        f"`tunehook archive {task.task_id}` creates it again"
+    )
 
 
 def stored_at(stack: Stack, task: TaskView) -> dict[str, int]:

@@ -1,6 +1,8 @@
 """What the pages show and do."""
 
 import json
+import shlex
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -18,6 +20,7 @@ from tunehook.operations.callbacks import callback_url
 from tunehook.operations.stack import Stack
 from tunehook.operations.tasks import get_task
 from tunehook.operations.text import visible
+from tunehook.signatures import derive_secret
 from tunehook.times import now_ms
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
@@ -179,6 +182,28 @@ def test_a_delivery_shows_its_request_masked_and_is_sent_again(page: TestClient,
     again = page.post("/delivery/resend?id=msg_1")
     assert again.status_code == 409
     assert "still pending" in again.text
+
+
+def test_the_command_that_sends_a_delivery_has_what_is_sent_and_no_secret(
+    page: TestClient, found: Stack
+) -> None:
+    own = {"x-own": "a-value-of-mine", "authorization": "Bearer of-mine"}
+    put(
+        "SubscriptionsTable",
+        {"subscription_id": "sub-1", "url": "https://x.example/hook?a=1&b='", "headers": own},
+    )
+    text = page.get("/delivery?id=msg_1").text
+    secret = derive_secret(found.master_secret(), "sub-1", 1)
+    for hidden in (*own.values(), secret, secret.removeprefix("whsec_")):
+        assert hidden not in text
+    (command,) = (each.text for each in parse(text).all("pre") if each.text.startswith("curl"))
+    words = shlex.split(command)
+    assert words[:4] == ["curl", "--request", "POST", "https://x.example/hook?a=1&b='"]
+    headers = dict(words[at + 1].split(": ", 1) for at, word in enumerate(words) if word == "--header")
+    assert headers["webhook-id"] == "msg_1"
+    assert {headers["x-own"], headers["authorization"], headers["webhook-signature"]} == {"****", "v1,****"}
+    assert words[-2] == "--data-binary"
+    assert json.loads(words[-1])["type"] == "task.completed"
 
 
 def test_many_are_sent_again_once_their_number_is_confirmed(page: TestClient, found: Stack) -> None:
@@ -396,6 +421,32 @@ def test_a_task_shows_its_event_as_it_was_put_on_the_bus(page: TestClient, found
     told = json.loads(next(event.all("pre")).text)
     assert (told["event_id"], told["status"], told["metadata"]) == ("evt_2", "completed", {"odd": "odd"})
     assert "Event</summary>" not in page.get("/task?task_id=waits").text
+
+
+def test_everything_of_a_task_is_there_as_it_is_stored_folded(page: TestClient, found: Stack) -> None:
+    fill(found, "odd")
+    bucket = found.output("ResultsBucket")
+    manifest = {"assets": [], "of_a_later_version": {"deep": ["<b>"]}}
+    place = {"Bucket": bucket, "Key": "results/suno/full/manifest.json"}
+    found.s3.put_object(Body=json.dumps(manifest).encode(), **place)
+    told = folded(page.get("/task?task_id=full").text)
+    assert list(told) == ["Item", "Document", "Event", "Manifest", "The provider's object"]
+    assert told["Manifest"] == manifest
+    assert told["Item"]["listed_at_ms"] > 0
+    assert told["The provider's object"] == ["odd"]
+    found.s3.put_object(Body=b'{"assets": [7], "odd": true}', **place)
+    text = page.get("/task?task_id=full").text
+    assert "creates it again" in text
+    assert folded(text)["Manifest"] == {"assets": [7], "odd": True}
+
+
+def folded(text: str) -> dict[str, Any]:
+    """What the page of a task has folded, by its title: JSON, but for the lyrics."""
+    return {
+        next(each.all("summary")).text: json.loads(next(each.all("pre")).text)
+        for each in parse(text).all("details")
+        if next(each.all("pre"), None) is not None
+    }
 
 
 def test_an_attempt_says_its_error_in_the_words_of_the_command(page: TestClient, found: Stack) -> None:
