@@ -32,6 +32,7 @@ _TEXTS: Final = (
     re.compile(r"'[^'\n]*'"),
 )
 _MAX_KEY_SHOWN: Final = 64
+_MAX_REASON: Final = 300
 
 
 def read_recipe(text: str) -> Recipe:
@@ -63,7 +64,7 @@ def read_recipe_json(given: Any) -> Recipe:
     if not isinstance(given, Mapping):
         raise InvalidInput("recipe", "is no JSON object")
     try:
-        _check_size(len(json.dumps(given).encode()))
+        _check_size(len(json.dumps(given, ensure_ascii=False).encode()))
     except (TypeError, ValueError, RecursionError):
         raise InvalidInput("recipe", "is no JSON") from None
     return _validated(given, None)
@@ -111,7 +112,8 @@ def _reason(problem: ErrorDetails) -> str:
 def _message(problem: ErrorDetails) -> str:
     if problem["type"] == "missing":
         return "is missing"
-    return problem["msg"].removeprefix("Value error, ").replace("Input should be ", "must be ", 1)
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should be ", "must be ", 1)
+    return "".join(each if each.isprintable() else "?" for each in message[:_MAX_REASON])
 
 
 def _keys_at(place: _Path) -> list[str]:
