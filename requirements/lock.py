@@ -30,6 +30,9 @@ OVERRIDES = dict.fromkeys(
 )
 """What a list leaves out of its packages' requirements."""
 
+LAMBDA = "layers/dependencies/requirements"
+"""The list for Linux and CPython alone: pip judges conditions by the Python that builds the layer, so it has none."""
+
 
 def main() -> None:
     """Write every list anew."""
@@ -48,7 +51,7 @@ def main() -> None:
                         "pip",
                         "compile",
                         "--quiet",
-                        "--universal",
+                        *(("--python-platform", "linux") if name == LAMBDA else ("--universal",)),
                         "--python-version",
                         "3.11",
                     ),

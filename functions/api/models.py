@@ -9,6 +9,15 @@ from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Que
 from pydantic import BaseModel, ConfigDict, Field
 
 from tunehook.errors import InvalidInput
+from tunehook.schedules import (
+    MAX_SCHEDULE_S,
+    MAX_TIMEOUT_S,
+    MAX_WAIT_S,
+    MAX_WAITS,
+    MIN_TIMEOUT_S,
+    MIN_WAIT_S,
+)
+from tunehook.signatures import SignatureScheme
 from tunehook.subscriptions import SUBSCRIBABLE
 from tunehook.tasks import TASK_ID_MAX_LENGTH, TIMEOUT_DEFAULT_S, TIMEOUT_MAX_S, TIMEOUT_MIN_S, Format
 from tunehook.times import to_ms
@@ -23,6 +32,7 @@ WAIT_MAX_S: Final = 25
 
 _MOMENT: Final = {"format": "date-time"}
 _FORMATS: Final = {"enum": [*(each.value for each in Format), None]}
+_SIGNATURES: Final = {"enum": [*(each.value for each in SignatureScheme), None]}
 _EVENTS: Final = {"items": {"type": "string", "enum": [each.value for each in SUBSCRIBABLE]}}
 
 
@@ -135,6 +145,9 @@ class NewSubmission(_Body):
     ] = None
 
 
+_Wait = Annotated[int, Field(ge=MIN_WAIT_S, le=MAX_WAIT_S)]
+
+
 class _OfSubscription(_Body):
     events: Annotated[
         list[str] | None,
@@ -149,6 +162,31 @@ class _OfSubscription(_Body):
         Field(description="Headers for each request; their values are never shown again."),
     ] = None
     description: Annotated[str | None, Field(max_length=1000, description="A note for people.")] = None
+    signature: Annotated[
+        str | None,
+        Field(
+            description="By what the webhooks are signed: HMAC-SHA256 (`v1`), Ed25519 (`v1a`) or both. Null: `v1`.",
+            json_schema_extra=_SIGNATURES,
+        ),
+    ] = None
+    retry_schedule: Annotated[
+        list[_Wait] | None,
+        Field(
+            min_length=1,
+            max_length=MAX_WAITS,
+            description=f"The waits between attempts, in seconds, {MAX_SCHEDULE_S} in all at most. Null: the nine of "
+            "docs/webhook-contract.md.",
+            examples=[[5, 300, 3600]],
+        ),
+    ] = None
+    timeout_s: Annotated[
+        int | None,
+        Field(
+            ge=MIN_TIMEOUT_S,
+            le=MAX_TIMEOUT_S,
+            description=f"How many seconds an attempt may take. Null: {MAX_TIMEOUT_S}.",
+        ),
+    ] = None
 
 
 class NewSubscription(_OfSubscription):

@@ -30,6 +30,7 @@ from tunehook.operations.documents import (
     TaskDocument,
 )
 from tunehook.operations.status import StackStatus
+from tunehook.signatures import SignatureScheme
 from tunehook.subscriptions import WebhookType
 from tunehook.webhook_body import Data
 
@@ -238,6 +239,7 @@ def _answers() -> dict[str, dict[int, Told]]:
                     subscription_id=_TEXT,
                     secret_version={"type": "integer"},
                     signing_secret=_TEXT,
+                    public_key={"type": ["string", "null"]},
                     previous_secret_until=_MOMENT,
                     stopped_version={"type": ["integer", "null"]},
                 ),
@@ -245,8 +247,24 @@ def _answers() -> dict[str, dict[int, Told]]:
                     "subscription_id": "sub_9f86d081884c7d65",
                     "secret_version": 2,
                     "signing_secret": _SECRET,
+                    "public_key": None,
                     "previous_secret_until": "2026-11-30T08:00:00.000Z",
                     "stopped_version": None,
+                },
+            )
+        },
+        "getPublicKeys": {
+            200: Told(
+                "The keys whose versions sign now, newest first, and by what the webhooks are signed.",
+                _object(
+                    subscription_id=_TEXT,
+                    signature={"type": "string", "enum": [each.value for each in SignatureScheme]},
+                    public_keys={"type": "array", "items": _TEXT},
+                ),
+                {
+                    "subscription_id": "sub_9f86d081884c7d65",
+                    "signature": "v1a",
+                    "public_keys": ["whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="],
                 },
             )
         },
@@ -512,7 +530,8 @@ def _webhooks() -> dict[str, Any]:
     meanings = {
         "webhook-id": "The delivery's id: the same for every attempt of it.",
         "webhook-timestamp": "Seconds since 1970 of this attempt.",
-        "webhook-signature": "`v1,` and the HMAC-SHA256 of id, timestamp and body (Standard Webhooks 1.0.0).",
+        "webhook-signature": "`v1,` and the HMAC-SHA256 of id, timestamp and body, or `v1a,` and their Ed25519 "
+        "signature; several are separated by a space (Standard Webhooks 1.0.0).",
     }
     parameters = [
         {"name": name, "in": "header", "required": True, "description": meanings[name], "schema": schema}
@@ -534,7 +553,9 @@ def _webhooks() -> dict[str, Any]:
                 "responses": {
                     "2XX": {"description": "Delivered."},
                     "410": {"description": "No more, please: the subscription is disabled."},
-                    "default": {"description": "Failed: it is tried again, ten times within 76 hours."},
+                    "default": {
+                        "description": "Failed: it is tried again: by default ten times within 76 hours."
+                    },
                 },
             }
         }

@@ -14,7 +14,8 @@ from tunehook.errors import InvalidInput
 from tunehook.http.errors import InvalidAnswer
 from tunehook.http.guard import NetworkPolicy
 from tunehook.http.urls import without_secrets
-from tunehook.signatures import derive_secret, sign
+from tunehook.schedules import MAX_TIMEOUT_S
+from tunehook.signatures import sign, signing_texts
 from tunehook.webhook_body import SignLink
 from tunehook.webhook_request import SIGNATURE, unsigned_request
 from webhooks.policy import ResponseClass, classify_response
@@ -26,9 +27,12 @@ if TYPE_CHECKING:
     from tunehook.deliveries import Delivery
     from tunehook.http.reply import Reply
     from tunehook.http.transport import HttpTransport
+    from tunehook.webhook_request import Endpoint
     from webhooks.subscription_cache import Subscribed
 
-ATTEMPT_S: Final = 15.0
+ATTEMPT_S: Final = float(MAX_TIMEOUT_S)
+"""How long an attempt takes at most; a subscription may ask for less."""
+
 MAX_ANSWER_BYTES: Final = 16 * 1024
 EXCERPT_BYTES: Final = 1024
 DETAIL_LENGTH: Final = 300
@@ -61,16 +65,18 @@ class Sender:
     ) -> Result:
         """Make the next attempt of a delivery, which belongs to a subscription or to a task's own hook.
 
-        It ends by the deadline, DNS, TLS and reading the response included. There is a result whatever the receiver
-        does, and also if its URL or headers are not acceptable.
+        It ends by the deadline, or by the subscription's own where that is earlier, DNS, TLS and reading the response
+        included. There is a result whatever the receiver does, and also if its URL or headers are not acceptable.
         """
         started = time.monotonic()
         answer: Reply | None = None
         failure: Exception | None = None
         try:
-            url, headers, body = self._request(delivery, subscription, master_secret, now_ms)
+            endpoint = endpoint_of(delivery, subscription, now_ms)
+            url, headers, body = self._request(delivery, endpoint, master_secret, now_ms)
+            deadline_s = min(self.deadline_s, endpoint.timeout_s)
             answer = await self.transport.send_for_status(
-                "POST", url, headers, body, max_bytes=MAX_ANSWER_BYTES, deadline_s=self.deadline_s
+                "POST", url, headers, body, max_bytes=MAX_ANSWER_BYTES, deadline_s=deadline_s
             )
         except (InvalidInput, httpx.TransportError) as error:
             failure = error
@@ -82,7 +88,7 @@ class Sender:
             status_code=answer.status if answer else None,
             error=type(failure).__name__ if failure else None,
             detail=_detail_of(answer, failure),
-            excerpt=answer.body[:EXCERPT_BYTES].decode("utf-8", "replace") if answer else None,
+            excerpt=_excerpt(answer.body) if answer else None,
         )
         if answer is None:
             return Result(attempt, ResponseClass.FAILED, _was_answered(failure))
@@ -90,12 +96,14 @@ class Sender:
         return Result(attempt, classify_response(answer.status, answer.headers), True, retry_after)
 
     def _request(
-        self, delivery: Delivery, subscription: Subscribed | None, master_secret: str, now_ms: int
+        self, delivery: Delivery, endpoint: Endpoint, master_secret: str, now_ms: int
     ) -> tuple[str, Mapping[str, str], bytes]:
-        endpoint = endpoint_of(delivery, subscription, now_ms)
         request = unsigned_request(delivery, endpoint, self.policy, self.sign_link, now_ms)
-        subscription_id = delivery.subscription_id
-        secrets = [_signing_secret(master_secret, subscription_id, each) for each in endpoint.secret_versions]
+        secrets = [
+            text
+            for version in endpoint.secret_versions
+            for text in _signing_texts(master_secret, delivery.subscription_id, version, endpoint.scheme)
+        ]
         signature = sign(delivery.delivery_id, now_ms // 1000, request.body, secrets)
         return request.url, {**request.headers, SIGNATURE: signature}, request.body
 
@@ -121,4 +129,11 @@ def _detail_of(answer: Reply | None, failure: Exception | None) -> str | None:
     return "; ".join(parts)[:DETAIL_LENGTH] or None
 
 
-_signing_secret = functools.lru_cache(maxsize=256)(derive_secret)
+def _excerpt(body: bytes) -> str:
+    """Return the beginning of a body as a text of at most `EXCERPT_BYTES` bytes of UTF-8."""
+    text = body[:EXCERPT_BYTES].decode("utf-8", "replace")
+    # What is no UTF-8 takes three bytes each as a replacement character, and a record has room for so many answers.
+    return text.encode()[:EXCERPT_BYTES].decode("utf-8", "ignore")
+
+
+_signing_texts = functools.lru_cache(maxsize=256)(signing_texts)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from tunehook.aws.deliveries import CLAIM_MS, Claim, DeliveriesTable
 from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, DeliveryStatus, message_for
 from tunehook.errors import Unavailable
+from tunehook.schedules import WAITS_S
 from tunehook.signatures import NOTIFY_HOOK_PREFIX
 from webhooks.attempt import ATTEMPT_S, Result, Sender
 from webhooks.circuit_breaker import CircuitBreaker, receiver_of
@@ -58,6 +59,9 @@ class Step(StrEnum):
     SENT_AGAIN = "sent_again"  # the next one, which the worker that recorded this attempt may not have sent
     DROPPED = "dropped"  # its delivery has ended or is gone, or it is a duplicate of a message that is done
     WITHDRAWN = "withdrawn"  # there is no enabled subscription any more, which ended the delivery
+    CUT_SHORT = (
+        "cut_short"  # its subscription's schedule has no such attempt any more, which ended the delivery
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +125,13 @@ class Deliverer:
                     reason = f"subscription {'disabled' if subscription else 'deleted'}"
                     await self.record(partial(self.deliveries.record, message, status=status, reason=reason))
                     return Outcome(step=Step.WITHDRAWN, message=message, delivery=delivery, status=status)
+                if message.attempt > len(subscription.waits_s) + 1:
+                    status = DeliveryStatus.FAILED
+                    reason = (
+                        f"all attempts failed: the schedule, made shorter, has no attempt {message.attempt}"
+                    )
+                    await self.record(partial(self.deliveries.record, message, status=status, reason=reason))
+                    return Outcome(step=Step.CUT_SHORT, message=message, delivery=delivery, status=status)
             result = await self.sender.attempt(delivery, subscription, master_secret, self.now_ms())
             # Where the URL was changed since the message was let in, the answer is another receiver's.
             is_same = receiver_of(message.subscription_id, subscription) == receiver
@@ -195,7 +206,11 @@ class Deliverer:
                 change = await self.health.record_gone(subscription, attempt.at_ms, reason)
             case ResponseClass.FAILED:
                 due_at_ms = next_attempt_at_ms(
-                    message.attempt, self.now_ms(), jitter=self.jitter(), retry_after=result.retry_after
+                    message.attempt,
+                    self.now_ms(),
+                    jitter=self.jitter(),
+                    retry_after=result.retry_after,
+                    waits_s=WAITS_S if subscription is None else subscription.waits_s,
                 )
                 status = DeliveryStatus.PENDING
                 if due_at_ms is None:

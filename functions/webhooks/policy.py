@@ -6,18 +6,16 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from tunehook.http.retry_after import retry_after_s
+from tunehook.schedules import WAITS_S
 from tunehook.times import from_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 CONTROL_HEADER: Final = "webhook-delivery"
 
-WAITS_MS: Final = tuple(
-    seconds * 1000
-    for seconds in (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
-)
-"""The waits after the attempts 1 to 9. Nothing follows the tenth."""
+WAITS_MS: Final = tuple(seconds * 1000 for seconds in WAITS_S)
+"""The waits after the attempts 1 to 9, where a subscription has none of its own. Nothing follows the tenth."""
 
 MAX_JITTER: Final = 0.2
 MAX_RETRY_AFTER_MS: Final = 24 * 3600 * 1000
@@ -45,7 +43,9 @@ def classify_response(status_code: int, headers: Mapping[str, str]) -> ResponseC
     return ResponseClass.DELIVERED if 200 <= status_code <= 299 else ResponseClass.FAILED
 
 
-def next_attempt_at_ms(attempt: int, now_ms: int, *, jitter: float, retry_after: str | None) -> int | None:
+def next_attempt_at_ms(
+    attempt: int, now_ms: int, *, jitter: float, retry_after: str | None, waits_s: Sequence[int] = WAITS_S
+) -> int | None:
     """Return when the attempt after a failed one is due, or None if that was the last.
 
     Parameters
@@ -57,9 +57,11 @@ def next_attempt_at_ms(attempt: int, now_ms: int, *, jitter: float, retry_after:
     retry_after : str or None
         The response's ``Retry-After``. Obeyed where it asks for longer than the wait, up to 24 h; ignored where it is
         not valid.
+    waits_s : sequence of int
+        The waits between the attempts, in seconds.
     """
-    if attempt > len(WAITS_MS):
+    if attempt > len(waits_s):
         return None
-    wait_ms = round(WAITS_MS[attempt - 1] * (1 + MAX_JITTER * jitter))
+    wait_ms = round(waits_s[attempt - 1] * 1000 * (1 + MAX_JITTER * jitter))
     asked_ms = round((retry_after_s(retry_after, from_ms(now_ms)) or 0.0) * 1000)
     return now_ms + max(wait_ms, min(asked_ms, MAX_RETRY_AFTER_MS))

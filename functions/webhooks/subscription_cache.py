@@ -12,11 +12,12 @@ from tunehook.aws.errors import code_of
 from tunehook.cache import Cache
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy
+from tunehook.schedules import WAITS_S
 from tunehook.secret_versions import FIRST, SecretVersions
 from tunehook.subscriptions import check_subscription
 from tunehook.times import LATEST_MS
 from tunehook.validation import is_whole
-from tunehook.webhook_request import Endpoint
+from tunehook.webhook_request import Endpoint, endpoint_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +52,11 @@ class Subscribed:
     def is_disabled(self) -> bool:
         """Whether nothing is to be sent. One that cannot be used is not disabled: it may be mended."""
         return self.item.get("enabled") is False
+
+    @property
+    def waits_s(self) -> tuple[int, ...]:
+        """The waits between attempts, in seconds: the default ones while it cannot be used."""
+        return WAITS_S if isinstance(self.usable, InvalidInput) else self.usable.retry_schedule
 
 
 @dataclass
@@ -137,4 +143,4 @@ def endpoint_of(delivery: Delivery, subscription: Subscribed | None, now_ms: int
     if isinstance(usable := subscription.usable, InvalidInput):
         # It is raised at each attempt; without this it would grow by each.
         raise usable.with_traceback(None)
-    return Endpoint(usable.url, usable.headers, subscription.secret.signing(now_ms))
+    return endpoint_for(usable, subscription.secret, now_ms)

@@ -1,7 +1,7 @@
 """How long a subscription has been failing: warned of, and disabled in the end.
 
-Source: docs/webhook-contract.md, "Bookkeeping". The attempt that disables a subscription is a failed one, five days
-after the first, so that first and last failure are always more than 12 h apart.
+Source: docs/webhook-contract.md, "Bookkeeping". The attempt that disables a subscription is a failed one, five days or
+more after the first, so that first and last failure are always more than 12 h apart.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from tunehook.errors import Unavailable
 from tunehook.events import SubscriptionDisabled, SubscriptionFailing
 from tunehook.ids import digest
+from tunehook.schedules import WAITS_S, failing_ms
 from tunehook.times import from_ms
 
 if TYPE_CHECKING:
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from tunehook.aws.deliveries import DeliveriesTable
     from webhooks.subscription_cache import Subscribed, SubscriptionCache
 
-FAILING_MS: Final = 5 * 24 * 3600 * 1000
-"""How long every attempt must have failed until a subscription is disabled."""
+FAILING_MS: Final = failing_ms(WAITS_S)
+"""How long every attempt must have failed until a subscription is disabled, unless its own schedule is longer."""
 
 WARNINGS: Final[tuple[Literal[50, 70, 90], ...]] = (50, 70, 90)
 """At how many per cent of that time it is warned of."""
+
+_DAY_MS: Final = 24 * 3600 * 1000
 
 
 class Change(StrEnum):
@@ -70,7 +73,7 @@ class SubscriptionHealth:
             # Another attempt may have been the first to fail since the item was read.
             began = marked is not None and marked.get("failing_since_ms") == at_ms
             return Change.FAILING if began else Change.NONE
-        if not _is_due(item, at_ms):
+        if not _is_due(item, at_ms, failing_ms(subscription.waits_s)):
             return Change.NONE
         async with self._one_at_a_time:
             return await asyncio.to_thread(self._warn_or_disable, subscription_id, at_ms)
@@ -85,7 +88,8 @@ class SubscriptionHealth:
     def _warn_or_disable(self, subscription_id: str, at_ms: int) -> Change:
         found = self.subscriptions.fresh(subscription_id)
         item = {} if found is None else found.item
-        if "failing_since_ms" not in item or not _is_due(item, at_ms):
+        whole_ms = FAILING_MS if found is None else failing_ms(found.waits_s)
+        if "failing_since_ms" not in item or not _is_due(item, at_ms, whole_ms):
             return Change.NONE
         since_ms = item["failing_since_ms"]
         # Another worker may have delivered without knowing that there was a failure to forget.
@@ -93,9 +97,10 @@ class SubscriptionHealth:
             self.subscriptions.clear_failing(subscription_id)
             self.subscriptions.mark_failing(subscription_id, at_ms)
             return Change.FAILING
-        if at_ms - since_ms >= FAILING_MS:
-            return self._disable(subscription_id, at_ms, "every attempt has failed for 5 days")
-        percent = next(each for each in reversed(WARNINGS) if at_ms >= _moment_ms(since_ms, each))
+        if at_ms - since_ms >= whole_ms:
+            days = round(whole_ms / _DAY_MS, 1)
+            return self._disable(subscription_id, at_ms, f"every attempt has failed for {days:g} days")
+        percent = next(each for each in reversed(WARNINGS) if at_ms >= _moment_ms(since_ms, each, whole_ms))
         # The event comes first: a crash in between says the same thing again, and loses nothing.
         self._emit(
             SubscriptionFailing(
@@ -103,10 +108,10 @@ class SubscriptionHealth:
                 subscription_id=subscription_id,
                 failing_since=from_ms(since_ms),
                 percent=percent,
-                disabled_at=from_ms(since_ms + FAILING_MS),
+                disabled_at=from_ms(since_ms + whole_ms),
             )
         )
-        self.subscriptions.mark_warned(subscription_id, _moment_ms(since_ms, percent))
+        self.subscriptions.mark_warned(subscription_id, _moment_ms(since_ms, percent, whole_ms))
         return Change.WARNED
 
     def _disable(self, subscription_id: str, at_ms: int, reason: str) -> Change:
@@ -131,12 +136,12 @@ class SubscriptionHealth:
             raise Unavailable(f"the bus did not take {type(event).__name__}")
 
 
-def _moment_ms(since_ms: int, percent: int) -> int:
-    return since_ms + FAILING_MS * percent // 100
+def _moment_ms(since_ms: int, percent: int, whole_ms: int) -> int:
+    return since_ms + whole_ms * percent // 100
 
 
-def _is_due(item: Mapping[str, Any], at_ms: int) -> bool:
+def _is_due(item: Mapping[str, Any], at_ms: int, whole_ms: int) -> bool:
     """Return whether a warning that has not been given, or the end, has come."""
     since_ms = item["failing_since_ms"]
-    moments_ms = [_moment_ms(since_ms, percent) for percent in (*WARNINGS, 100)]
+    moments_ms = [_moment_ms(since_ms, percent, whole_ms) for percent in (*WARNINGS, 100)]
     return any(item.get("failing_warned_ms", 0) < moment_ms <= at_ms for moment_ms in moments_ms)

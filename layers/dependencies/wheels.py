@@ -3,8 +3,10 @@
 usage: wheels.py FOLDER "PYTHONS" "PROCESSORS"        (wheels.py python "3.13 3.14" "x86_64 aarch64")
 
 Wheels are taken, never compiled, so that any Python can build the layer. The compiled parts have the Python and the
-processor in their file names; everything else of a release is the same for all. So all lie in one folder. PROCESSORS
-may be `native`: the wheels of this very interpreter alone, with which the embedded AWS runs functions.
+processor in their file names; everything else of a release is the same for all. So all lie in one folder. But a module
+for the stable interface of every Python (`abi3`) has neither in its name: such a release lies once for each processor,
+in a folder `only-PROCESSOR` beside the others, which whoever needs it puts on the path. PROCESSORS may be `native`: the
+wheels of this very interpreter alone, with which the embedded AWS runs functions.
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 PINNED = Path(__file__).with_name("requirements.txt")
@@ -33,6 +34,7 @@ PIP = "-m pip install --quiet --disable-pip-version-check --no-compile --no-deps
 def main(folder: str, pythons: str, processors: str) -> None:
     if processors == "native":
         install(PINNED, Path(folder), ())
+        set_apart(Path(folder), platform.machine())
         write_manifest(folder, [f"{sys.version_info.major}.{sys.version_info.minor}"], [platform.machine()])
         return
     targets = [(python, processor) for python in pythons.split() for processor in processors.split()]
@@ -40,10 +42,18 @@ def main(folder: str, pythons: str, processors: str) -> None:
         # One target's wheels say which have compiled parts; of the others no more is taken than these.
         first = Path(scratch, "first")
         install(PINNED, first, options(*targets[0]))
-        compiled = Path(scratch, "compiled.txt")
+        apart = set_apart(first, targets[0][1])
+        compiled, stable = Path(scratch, "compiled.txt"), Path(scratch, "stable.txt")
         compiled.write_text(only(PINNED.read_text(), compiled_releases(first)))
-        others = [Path(scratch, "-".join(target)) for target in targets[1:]]
-        list(threads.map(partial(install, compiled), others, (options(*target) for target in targets[1:])))
+        stable.write_text(only(PINNED.read_text(), apart))
+        # What serves every Python is taken for the first one, whose C library is the oldest.
+        again = [(compiled, target) for target in targets[1:]]
+        again += [(stable, (pythons.split()[0], each)) for each in processors.split()[1:] if apart]
+        others = [Path(scratch, str(number)) for number in range(len(again))]
+        list(threads.map(lambda each, into: install(each[0], into, options(*each[1])), again, others))
+        for (requirements, (_, processor)), source in zip(again, others, strict=True):
+            if requirements is stable:
+                set_apart(source, processor)
         for source in (first, *others):
             merge(source, Path(folder))
     write_manifest(folder, pythons.split(), processors.split())
@@ -75,6 +85,21 @@ def compiled_releases(folder: Path) -> set[str]:
         for path in folder.glob("*.dist-info/WHEEL")
         if "Root-Is-Purelib: false" in path.read_text()
     }
+
+
+def set_apart(folder: Path, processor: str) -> set[str]:
+    """Move the installed projects whose compiled parts serve every Python into the processor's folder; return them."""
+    moved = set()
+    for wheel in sorted(folder.glob("*.dist-info/WHEEL")):
+        if not re.search(r"^Tag: \S+-abi3-", wheel.read_text(), re.MULTILINE):
+            continue
+        record = wheel.with_name("RECORD").read_text().splitlines()
+        apart = folder / f"only-{processor}"
+        apart.mkdir(exist_ok=True)
+        for name in {line.partition("/")[0] for line in record}:
+            shutil.move(folder / name, apart / name)
+        moved.add(normalised(wheel.parent.name.split("-")[0]))
+    return moved
 
 
 def only(pinned: str, names: set[str]) -> str:

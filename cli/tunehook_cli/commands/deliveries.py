@@ -15,7 +15,7 @@ from tunehook.times import now_ms
 from tunehook_cli.commands.options import AsJson, StackName
 from tunehook_cli.durations import parse_duration
 from tunehook_cli.output import Output, clock_time, make_table, moment
-from tunehook_cli.rendering.deliveries import answer, next_attempt, outcome, print_request
+from tunehook_cli.rendering.deliveries import answer, further_attempts, next_attempt, outcome, print_request
 from tunehook_cli.stack import find_stack
 
 app = typer.Typer(no_args_is_help=True)
@@ -99,12 +99,13 @@ def show_delivery(
     out, found = Output(as_json), find_stack(stack)
     delivery = deliveries.get_delivery(found, delivery_id)
     held = deliveries.held_back(found, [delivery]).get(delivery_id)
+    waits_s = deliveries.next_waits_s(found, delivery)
     request, problem = None, None
     try:
         request = deliveries.request_now(found, delivery, links=links)
     except (InvalidInput, NotFound) as error:
         problem = f"cannot be sent now: {error.reason}"
-    out.json(delivery_document(delivery, held=held, request=request))
+    out.json(delivery_document(delivery, held=held, request=request, waits_s=waits_s))
     out.fields(
         [
             ("delivery", delivery.delivery_id),
@@ -119,6 +120,7 @@ def show_delivery(
             ("made", moment(delivery.created_at_ms)),
             ("run", delivery.run if delivery.run > 1 else None),
             ("next attempt", next_attempt(delivery, held)),
+            ("after that", further_attempts(delivery, waits_s)),
             ("request", problem),
         ]
     )

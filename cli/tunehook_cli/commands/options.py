@@ -26,6 +26,21 @@ BodyFormat = Annotated[
 Again = Annotated[
     bool, typer.Option("--again", help="Allow a second subscription of the same URL to the same events.")
 ]
+Signature = Annotated[
+    str | None,
+    typer.Option(help="What signs the webhooks: v1 (HMAC-SHA256), v1a (Ed25519) or both.", show_default="v1"),
+]
+RetrySchedule = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WAITS",
+        help="The waits between attempts, such as 5s,5m,1h; 1 to 20, each 1s to 24h.",
+        show_default="ten attempts in 76 hours",
+    ),
+]
+Timeout = Annotated[
+    str | None, typer.Option("--timeout", help="How long an attempt may take, 1s to 15s.", show_default="15s")
+]
 ProviderName = Annotated[str | None, typer.Option("--provider", help="The provider's name.")]
 TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The task's id at the provider.")]
 

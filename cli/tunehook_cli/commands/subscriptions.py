@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -14,14 +14,29 @@ from tunehook.operations import subscriptions
 from tunehook.operations.deliveries import held_back
 from tunehook.operations.documents import delivery_document
 from tunehook.operations.stack import Stack
-from tunehook.operations.subscriptions import SubscriptionView
+from tunehook.operations.subscriptions import SigningSecret, SubscriptionView
 from tunehook.operations.text import counted
 from tunehook.secret_versions import SecretVersions
+from tunehook.signatures import SignatureScheme
 from tunehook.subscriptions import ENDS, SUBSCRIBABLE, Subscription
 from tunehook.times import from_ms, iso, now_ms
 from tunehook_cli.asking import Yes, confirm, is_terminal
-from tunehook_cli.commands.options import Again, AsJson, BodyFormat, StackName
-from tunehook_cli.durations import parse_duration
+from tunehook_cli.commands.options import (
+    Again,
+    AsJson,
+    BodyFormat,
+    RetrySchedule,
+    Signature,
+    StackName,
+    Timeout,
+)
+from tunehook_cli.durations import (
+    duration_text,
+    duration_texts,
+    parse_duration,
+    parse_schedule,
+    parse_seconds,
+)
 from tunehook_cli.output import Output, moment, printable, warn
 from tunehook_cli.rendering.deliveries import next_attempt, outcome, print_webhooks
 from tunehook_cli.stack import find_stack
@@ -55,6 +70,9 @@ def subscribe(
         list[str] | None, typer.Option(help="A header for each request, as 'NAME: VALUE'; up to 10 times.")
     ] = None,
     description: Annotated[str | None, typer.Option(help="A note for people.")] = None,
+    signature: Signature = None,
+    retry_schedule: RetrySchedule = None,
+    timeout_s: Timeout = None,
     again: Again = False,
     as_json: AsJson = False,
     stack: StackName = None,
@@ -68,8 +86,11 @@ def subscribe(
         "format": format,
         "headers": _headers(header or []),
         "description": description,
+        "signature": signature,
+        "retry_schedule": parse_schedule(retry_schedule, "retry_schedule") if retry_schedule else None,
+        "timeout_s": parse_seconds(timeout_s, "timeout_s") if timeout_s else None,
     }
-    item = {name: value for name, value in fields.items() if value}
+    item = {name: value for name, value in fields.items() if value not in (None, "", [], {})}
     try:
         new, secret = subscriptions.subscribe(found, item, again=again)
     except Conflict as error:
@@ -81,9 +102,17 @@ def subscribe(
     if as_json:
         from tunehook.operations.documents import created_subscription_document
 
-        out.json(created_subscription_document(new, secret.signing_secret))
+        out.json(created_subscription_document(new, secret))
     out.line(f"Subscribed {url} as {secret.subscription_id}.")
-    out.line(f"Signing secret: {secret.signing_secret}")
+    _print_keys(out, secret, "Signing secret", "Public key")
+
+
+def _print_keys(out: Output, secret: SigningSecret, of_secret: str, of_key: str) -> None:
+    """Print what verifies the webhooks: the secret, the public key, or both, as they are signed."""
+    if secret.signature is not SignatureScheme.V1A:
+        out.line(f"{of_secret}: {secret.signing_secret}")
+    if secret.public_key is not None:
+        out.line(f"{of_key}: {secret.public_key}")
 
 
 def _headers(texts: list[str]) -> dict[str, str]:
@@ -109,7 +138,9 @@ def list_subscriptions(as_json: AsJson = False, stack: StackName = None) -> None
     out, found = Output(as_json), subscriptions.list_subscriptions(find_stack(stack))
     out.json(found)
     if found:
-        out.table(("ID", "STATE", "EVENTS", "PROVIDERS", "FORMAT", "URL"), map(_row, found))
+        out.table(
+            ("ID", "STATE", "EVENTS", "PROVIDERS", "FORMAT", "SIGNED", "TRIES", "URL"), map(_row, found)
+        )
     else:
         out.note("There are no subscriptions: add one with `tunehook subscribe URL`.")
 
@@ -117,9 +148,10 @@ def list_subscriptions(as_json: AsJson = False, stack: StackName = None) -> None
 def _row(view: SubscriptionView) -> tuple[object, ...]:
     subscription_id, subscription = view.item["subscription_id"], view.subscription
     if subscription is None:
-        return subscription_id, view.state, None, None, None, str(view.error)
+        return subscription_id, view.state, None, None, None, None, None, str(view.error)
     about = _events(subscription), _providers(subscription), subscription.format.value
-    return subscription_id, view.state, *about, subscription.url
+    tries = len(subscription.retry_schedule) + 1
+    return subscription_id, view.state, *about, _signed(subscription), tries, subscription.url
 
 
 @app.command("show")
@@ -156,9 +188,23 @@ def _fields(view: SubscriptionView, secret: SecretVersions) -> list[tuple[str, o
         ("events", _events(subscription)),
         ("providers", _providers(subscription)),
         ("format", subscription.format.value),
+        ("signature", _signature(subscription)),
         ("secret", _secret(secret)),
+        ("retries", f"after {duration_texts(subscription.retry_schedule)}"),
+        ("timeout", duration_text(subscription.timeout_s)),
         *last,
     ]
+
+
+def _signed(subscription: Subscription) -> str:
+    return subscription.signed_by(now_ms()).value
+
+
+def _signature(subscription: Subscription) -> str:
+    asked = subscription.signature.value
+    if _signed(subscription) == asked:
+        return asked
+    return f"{asked}; both until {moment(subscription.signature_both_until_ms)}"
 
 
 def _secret(secret: SecretVersions) -> str | None:
@@ -241,6 +287,29 @@ def set_subscription(
     description: Annotated[
         str | None, typer.Option(help="A note for people.", show_default="as it is")
     ] = None,
+    signature: Annotated[
+        str | None,
+        typer.Option(
+            help="v1 (HMAC-SHA256), v1a (Ed25519) or both. A change is signed by both for 24 hours.",
+            show_default="as it is",
+        ),
+    ] = None,
+    retry_schedule: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WAITS",
+            help="The waits between attempts, such as 5s,5m,1h; '' for the default ones.",
+            show_default="as it is",
+        ),
+    ] = None,
+    timeout_s: Annotated[
+        str | None,
+        typer.Option(
+            "--timeout",
+            help="How long an attempt may take, 1s to 15s; '' for the default.",
+            show_default="as it is",
+        ),
+    ] = None,
     again: Again = False,
     as_json: AsJson = False,
     stack: StackName = None,
@@ -254,8 +323,15 @@ def set_subscription(
         "format": format,
         "headers": _headers([each for each in header if each]) if header else None,
         "description": description,
+        "signature": signature,
     }
-    changes = {name: value for name, value in fields.items() if value is not None}
+    changes: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
+    if retry_schedule is not None:
+        changes["retry_schedule"] = (
+            parse_schedule(retry_schedule, "retry_schedule") if retry_schedule else None
+        )
+    if timeout_s is not None:
+        changes["timeout_s"] = parse_seconds(timeout_s, "timeout_s") if timeout_s else None
     if not changes:
         raise InvalidInput("ID", "nothing to change: name a field, such as --event or --url")
     view = subscriptions.change_subscription(found, subscription_id, changes, again=again)
@@ -309,10 +385,11 @@ def rotate_secret(
             "subscription_id": subscription_id,
             "secret_version": rotated.secret_version,
             "signing_secret": rotated.signing_secret,
+            "public_key": rotated.public_key,
             "previous_secret_until": iso(from_ms(rotated.previous_until_ms)),
         }
     )
-    out.line(f"New signing secret: {rotated.signing_secret}")
+    _print_keys(out, rotated, "New signing secret", "New public key")
     if grace_ms:
         until = moment(rotated.previous_until_ms)
         out.line(f"It takes effect within 15 seconds. The old one signs too until {until}.")
@@ -357,10 +434,25 @@ def print_secret(
     subscription_id: Annotated[
         str, typer.Argument(metavar="ID|URL", help="A subscription, or the notify hook of a task.")
     ],
+    public: Annotated[bool, typer.Option("--public", help="Print the public keys (Ed25519) alone.")] = False,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Print the secret that signs the webhooks of a subscription, or those to a task's own notify hook."""
-    out, secret = Output(as_json), subscriptions.signing_secret(find_stack(stack), subscription_id)
+    """Print what verifies the webhooks of a subscription, or those to a task's own notify hook.
+
+    That is the secret, the public key where they are signed by Ed25519, or both in this order. --public prints the
+    public keys alone, whether the subscription asks for such signatures or not: during a rotation two, newest first.
+    """
+    out, found = Output(as_json), find_stack(stack)
+    if public:
+        keys = subscriptions.public_keys(found, subscription_id)
+        out.json(keys)
+        for key in keys.public_keys:
+            out.line(key)
+        return
+    secret = subscriptions.signing_secret(found, subscription_id)
     out.json(secret)
-    out.line(secret.signing_secret)
+    if secret.signature is not SignatureScheme.V1A:
+        out.line(secret.signing_secret)
+    if secret.public_key is not None:
+        out.line(secret.public_key)

@@ -78,6 +78,7 @@ _ROUTES: Final = (
     ("POST", "/subscriptions/new", subscriptions.create),
     ("GET", "/subscription", subscriptions.show),
     ("GET", "/subscription/health", subscriptions.health),
+    ("GET", "/subscription/keys", subscriptions.keys),
     ("POST", "/subscription/change", subscriptions.change),
     ("POST", "/subscription/test", subscriptions.test),
     ("POST", "/subscription/rotate", subscriptions.rotate),

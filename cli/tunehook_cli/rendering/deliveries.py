@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tunehook.times import now_ms
+from tunehook_cli.durations import duration_texts
 from tunehook_cli.output import Output, clock_time, make_table, printable
 
 if TYPE_CHECKING:
@@ -45,6 +46,17 @@ def next_attempt(delivery: Delivery, held: HeldBack | None = None) -> str | None
     if due_ms is None:
         return None
     return f"{'next attempt' if due_ms > now_ms() else 'attempt due since'} {clock_time(due_ms)}"
+
+
+def further_attempts(delivery: Delivery, waits_s: Sequence[int] | None) -> str | None:
+    """Return which attempts may follow the next one, by `tunehook.operations.deliveries.next_waits_s`."""
+    if delivery.next_attempt_at_ms is None:
+        return None
+    if waits_s is None:
+        return f"its schedule, made shorter, has no attempt {delivery.next_attempt}: it ends without it"
+    if not waits_s:
+        return "it is the last"
+    return f"if it fails, after {duration_texts(waits_s)} each"
 
 
 def print_request(out: Output, request: RequestNow) -> None:

@@ -80,7 +80,8 @@ def get_delivery(delivery_id: DeliveryId) -> Any:
     call = _call(delivery_id)
     delivery = deliveries.get_delivery(call.stack, delivery_id)
     held = deliveries.held_back(call.stack, [delivery]).get(delivery_id)
-    return reply(HTTPStatus.OK, delivery_document(delivery, held=held).to_json())
+    waits_s = deliveries.next_waits_s(call.stack, delivery)
+    return reply(HTTPStatus.OK, delivery_document(delivery, held=held, waits_s=waits_s).to_json())
 
 
 @router.post(

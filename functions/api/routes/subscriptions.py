@@ -79,7 +79,8 @@ def _after(cursor: str) -> str:
     "/v1/subscriptions",
     operation_id="createSubscription",
     summary="Create a subscription",
-    description="The answer has the secret that signs its webhooks: here and after a rotation only.",
+    description="The answer has the secret that signs its webhooks: here and after a rotation only. `public_key` is "
+    "that of the Ed25519 signatures, where it asks for them.",
     tags=["subscriptions"],
 )
 def create_subscription(body: NewSubscription, again: Again = "false") -> Any:
@@ -89,7 +90,7 @@ def create_subscription(body: NewSubscription, again: Again = "false") -> Any:
         view, secret = subscriptions.subscribe(call_of(router).stack, item, again=again == "true")
     except Conflict as error:
         raise _doubled(error) from None
-    document = created_subscription_document(view, secret.signing_secret).to_json()
+    document = created_subscription_document(view, secret).to_json()
     return reply(HTTPStatus.CREATED, document)
 
 
@@ -115,7 +116,8 @@ def get_subscription(subscription_id: SubscriptionId) -> Any:
     "/v1/subscriptions/<subscription_id>",
     operation_id="changeSubscription",
     summary="Change a subscription",
-    description="What the body does not name stays as it is, the secret too. It takes effect within 15 s.",
+    description="What the body does not name stays as it is, the secret too. It takes effect within 15 s. If "
+    "`signature` changes, both signatures are sent for 24 hours.",
     tags=["subscriptions"],
 )
 def change_subscription(
@@ -161,11 +163,26 @@ def rotate_secret(subscription_id: SubscriptionId, body: SecretRotation | None =
             "subscription_id": subscription_id,
             "secret_version": rotated.secret_version,
             "signing_secret": rotated.signing_secret,
+            "public_key": rotated.public_key,
             "previous_secret_until_ms": rotated.previous_until_ms,
             "stopped_version": rotated.stopped_version,
         }
     )
     return reply(HTTPStatus.OK, document)
+
+
+@router.get(
+    "/v1/subscriptions/<subscription_id>/public-keys",
+    operation_id="getPublicKeys",
+    summary="Get the public keys of a subscription",
+    description="What verifies its Ed25519 signatures (`v1a`), newest first: during a rotation there are two. They are "
+    "there before the subscription asks for such signatures, so that its receiver can be prepared.",
+    tags=["subscriptions"],
+)
+def get_public_keys(subscription_id: SubscriptionId) -> Any:
+    """Read public keys."""
+    keys = subscriptions.public_keys(_call(subscription_id).stack, subscription_id)
+    return reply(HTTPStatus.OK, keys.model_dump(mode="json"))
 
 
 @router.post(

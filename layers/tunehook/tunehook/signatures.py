@@ -1,5 +1,5 @@
-"""Signatures of webhooks: Standard Webhooks 1.0.0, symmetric ``v1``, with secrets that are derived and never stored
-(docs/webhook-contract.md, "The request").
+"""Signatures of webhooks: Standard Webhooks 1.0.0, symmetric ``v1`` and asymmetric ``v1a``, with secrets and keys that
+are derived and never stored (docs/webhook-contract.md, "The request" and "Ed25519").
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Sequence
+from enum import StrEnum
 
+from tunehook import ed25519
 from tunehook.errors import InvalidInput, Misconfigured
 
 MIN_MASTER_SECRET_LENGTH = 32
@@ -18,20 +20,43 @@ NOTIFY_HOOK_PREFIX = "hook_"
 """No subscription of a user may begin so: it would share the secret of a task's own hook."""
 
 _PREFIX = "whsec_"
+_SECRET_KEY_PREFIX = "whsk_"  # noqa: S105 - no secret, but how one begins
+_PUBLIC_KEY_PREFIX = "whpk_"
 _SECRET_BYTES = 32
 _HASH = hashlib.sha256
 _SALT = b"tunehook/webhook-signing/v1"
 
 
+class SignatureScheme(StrEnum):
+    """By what the webhooks of a subscription are signed (`docs/webhook-contract.md`, "Ed25519")."""
+
+    V1 = "v1"
+    V1A = "v1a"
+    BOTH = "both"
+
+    @property
+    def identifiers(self) -> tuple[str, ...]:
+        """The identifiers of the signatures, in the order in which they stand in the header."""
+        return ("v1", "v1a") if self is SignatureScheme.BOTH else (self.value,)
+
+
 def sign(message_id: str, timestamp_s: int, body: bytes, secrets: Sequence[bytes | str]) -> str:
-    """Return the ``webhook-signature`` of one attempt: one ``v1,<base64>`` a secret, joined by one space.
+    """Return the ``webhook-signature`` of one attempt: one signature a secret, joined by one space.
 
     `message_id` is the ``webhook-id``, without a dot; `timestamp_s` the ``webhook-timestamp``; `secrets` are bytes, or
-    texts as `derive_secret` makes them, newest first. Raise `InvalidInput` if a text is not ``whsec_`` and base64.
+    texts as `derive_secret` makes them, for ``v1,<base64>``, and as `derive_secret_key` does, for ``v1a,<base64>``,
+    newest first. Raise `InvalidInput` if a text is not its prefix and base64.
     """
     content = b"%s.%d.%s" % (message_id.encode(), timestamp_s, body)
-    digests = (hmac.digest(_key(secret), content, "sha256") for secret in secrets)
-    return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
+    return " ".join(_signature(secret, content) for secret in secrets)
+
+
+def signing_texts(
+    master_secret: str, subscription_id: str, version: int, scheme: SignatureScheme
+) -> tuple[str, ...]:
+    """Return what `sign` takes for one version of a subscription's secret, in the order of the scheme's signatures."""
+    derive = {"v1": derive_secret, "v1a": derive_secret_key}
+    return tuple(derive[each](master_secret, subscription_id, version) for each in scheme.identifiers)
 
 
 def derive_secret(master_secret: str, subscription_id: str, version: int) -> str:
@@ -40,12 +65,35 @@ def derive_secret(master_secret: str, subscription_id: str, version: int) -> str
     `subscription_id` is `notify_hook_subscription_id` for a task's own hook; `version` starts at 1, and a rotation
     raises it. Raise `Misconfigured` if the master secret has fewer than 32 characters.
     """
+    # The number comes first, so that no two pairs of version and id make the same text.
+    key = _derive(master_secret, f"{version}/{subscription_id}")
+    return _PREFIX + base64.b64encode(key).decode()
+
+
+def derive_secret_key(master_secret: str, subscription_id: str, version: int) -> str:
+    """Derive the Ed25519 key that signs a subscription's webhooks: ``whsk_`` and the base64 of seed and public key.
+
+    The parameters and errors are those of `derive_secret`.
+    """
+    _, secret_key = _key_pair(master_secret, subscription_id, version)
+    return _SECRET_KEY_PREFIX + base64.b64encode(secret_key).decode()
+
+
+def derive_public_key(master_secret: str, subscription_id: str, version: int) -> str:
+    """Derive what verifies these signatures: ``whpk_`` and the base64 of 32 bytes; as `derive_secret_key`."""
+    public_key, _ = _key_pair(master_secret, subscription_id, version)
+    return _PUBLIC_KEY_PREFIX + base64.b64encode(public_key).decode()
+
+
+def _key_pair(master_secret: str, subscription_id: str, version: int) -> tuple[bytes, bytes]:
+    # No info of a secret begins so: theirs begin with a number.
+    return ed25519.key_pair(_derive(master_secret, f"ed25519/{version}/{subscription_id}"))
+
+
+def _derive(master_secret: str, info: str) -> bytes:
     if len(master_secret) < MIN_MASTER_SECRET_LENGTH:
         raise Misconfigured(f"the master secret has fewer than {MIN_MASTER_SECRET_LENGTH} characters")
-    # The number comes first, so that no two pairs of version and id make the same text.
-    info = f"{version}/{subscription_id}".encode()
-    key = hkdf_sha256(master_secret.encode(), salt=_SALT, info=info, length=_SECRET_BYTES)
-    return _PREFIX + base64.b64encode(key).decode()
+    return hkdf_sha256(master_secret.encode(), salt=_SALT, info=info.encode(), length=_SECRET_BYTES)
 
 
 def notify_hook_subscription_id(url: str) -> str:
@@ -67,10 +115,18 @@ def hkdf_sha256(key_material: bytes, *, salt: bytes, info: bytes, length: int) -
     return output[:length]
 
 
-def _key(secret: bytes | str) -> bytes:
-    if isinstance(secret, bytes):
-        return secret
+def _signature(secret: bytes | str, content: bytes) -> str:
+    if isinstance(secret, str) and secret.startswith(_SECRET_KEY_PREFIX):
+        key = _decoded(secret, _SECRET_KEY_PREFIX)
+        if len(key) != ed25519.SECRET_KEY_BYTES:
+            raise InvalidInput("secret", f"not {_SECRET_KEY_PREFIX} and {ed25519.SECRET_KEY_BYTES} bytes")
+        return f"v1a,{base64.b64encode(ed25519.sign(key, content)).decode()}"
+    key = secret if isinstance(secret, bytes) else _decoded(secret, _PREFIX)
+    return f"v1,{base64.b64encode(hmac.digest(key, content, 'sha256')).decode()}"
+
+
+def _decoded(secret: str, prefix: str) -> bytes:
     try:
-        return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+        return base64.b64decode(secret.removeprefix(prefix), validate=True)
     except binascii.Error:
-        raise InvalidInput("secret", f"not {_PREFIX} and base64") from None
+        raise InvalidInput("secret", f"not {prefix} and base64") from None

@@ -12,7 +12,8 @@ from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.http.headers import check_headers
 from tunehook.http.urls import split_wire_url, wire_url
-from tunehook.signatures import NOTIFY_HOOK_PREFIX, notify_hook_subscription_id
+from tunehook.schedules import MAX_TIMEOUT_S, WAITS_S, check_schedule, check_timeout
+from tunehook.signatures import NOTIFY_HOOK_PREFIX, SignatureScheme, notify_hook_subscription_id
 from tunehook.tasks import Format, Status
 from tunehook.times import LATEST_MS
 from tunehook.validation import choice_in, is_whole, text_in
@@ -38,13 +39,17 @@ ENDS: Final = (WebhookType.TASK_COMPLETED, WebhookType.TASK_FAILED)
 SUBSCRIBABLE: Final = (*ENDS, WebhookType.TASK_ARCHIVED)
 """What a subscription can ask for; a test is sent to one subscription by hand."""
 
-_TIMESTAMPS: Final = ("failing_since_ms", "failing_warned_ms")
+_TIMESTAMPS: Final = ("failing_since_ms", "failing_warned_ms", "signature_both_until_ms")
 """What tunehook itself writes on a subscription, in milliseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """A receiver of webhooks; `providers` empty means every provider. The values of `headers` may be secrets."""
+    """A receiver of webhooks; `providers` empty means every provider. The values of `headers` may be secrets.
+
+    `retry_schedule` has the waits between attempts, in seconds; `timeout_s` is how long an attempt may take. Until
+    `signature_both_until_ms` both signatures are in the header, whichever `signature` asks for.
+    """
 
     subscription_id: str
     url: str
@@ -53,6 +58,10 @@ class Subscription:
     format: Format = Format.STANDARD
     enabled: bool = True
     headers: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+    signature: SignatureScheme = SignatureScheme.V1
+    signature_both_until_ms: int = 0
+    retry_schedule: tuple[int, ...] = WAITS_S
+    timeout_s: int = MAX_TIMEOUT_S
 
     def wants(self, kind: WebhookType, provider: str) -> bool:
         """Return whether an event of `kind` about a task of `provider` is to be delivered."""
@@ -62,6 +71,10 @@ class Subscription:
             and (not self.providers or provider in self.providers)
             and supports(self.format, kind)
         )
+
+    def signed_by(self, now_ms: int) -> SignatureScheme:
+        """Return by what its webhooks are signed at this moment: for a while after a change by both."""
+        return SignatureScheme.BOTH if self.signature_both_until_ms > now_ms else self.signature
 
     @property
     def place(self) -> str:
@@ -145,6 +158,10 @@ def check_subscription(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscr
         format=choice_in(item, "format", Format.STANDARD),
         enabled=enabled,
         headers=headers,
+        signature=choice_in(item, "signature", SignatureScheme.V1),
+        signature_both_until_ms=item.get("signature_both_until_ms", 0),
+        retry_schedule=check_schedule(item.get("retry_schedule", WAITS_S)),
+        timeout_s=check_timeout(item.get("timeout_s", MAX_TIMEOUT_S)),
     )
     if not any(supports(subscription.format, kind) for kind in subscription.events):
         names = ", ".join(sorted(subscription.events))

@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Final
 from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.http.headers import check_headers
 from tunehook.http.urls import wire_url
+from tunehook.schedules import MAX_TIMEOUT_S
+from tunehook.signatures import SignatureScheme
 from tunehook.webhook_body import render
 
 if TYPE_CHECKING:
     from tunehook.deliveries import Delivery
+    from tunehook.secret_versions import SecretVersions
+    from tunehook.subscriptions import Subscription
     from tunehook.webhook_body import SignLink
 
 SIGNATURE: Final = "webhook-signature"
@@ -25,11 +29,27 @@ SIGNATURE: Final = "webhook-signature"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where an attempt goes, what it carries, and which versions of the secret sign it, newest first."""
+    """Where an attempt goes, what it carries, how it is signed, and how long it may take.
+
+    `secret_versions` are those that sign, newest first.
+    """
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     secret_versions: tuple[int, ...] = (1,)
+    scheme: SignatureScheme = SignatureScheme.V1
+    timeout_s: int = MAX_TIMEOUT_S
+
+
+def endpoint_for(subscription: Subscription, versions: SecretVersions, now_ms: int) -> Endpoint:
+    """Return where the attempts of a subscription go at this moment."""
+    return Endpoint(
+        subscription.url,
+        subscription.headers,
+        versions.signing(now_ms),
+        subscription.signed_by(now_ms),
+        subscription.timeout_s,
+    )
 
 
 @dataclass(frozen=True, slots=True)

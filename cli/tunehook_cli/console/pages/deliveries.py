@@ -19,6 +19,7 @@ from tunehook.operations.documents import delivery_document
 from tunehook.operations.stack import Stack
 from tunehook_cli.console.filters import since_ms_of, wanted_of
 from tunehook_cli.console.views import link, stack_of, views_of, went_well
+from tunehook_cli.rendering.deliveries import further_attempts
 
 PAGE: Final = 50
 LOOKED_AT: Final = 1_000
@@ -96,11 +97,13 @@ def show(request: Request) -> Response:
         now = operations.request_now(stack, delivery)
     except (InvalidInput, NotFound) as error:
         problem = f"It cannot be sent now: {error.reason}"
+    waits_s = operations.next_waits_s(stack, delivery)
     return views_of(request).page(
         request,
         "delivery.html",
         heading=delivery.delivery_id,
-        delivery=delivery_document(delivery, held=held, request=now).to_json(),
+        delivery=delivery_document(delivery, held=held, request=now, waits_s=waits_s).to_json(),
+        schedule=further_attempts(delivery, waits_s),
         problem=problem,
         curl=None if now is None else curl(now),
     )

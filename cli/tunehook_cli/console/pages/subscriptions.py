@@ -16,11 +16,19 @@ from tunehook.errors import Conflict, InvalidInput, TunehookError
 from tunehook.operations import deliveries, documents
 from tunehook.operations import subscriptions as operations
 from tunehook.operations.stack import Stack
+from tunehook.operations.subscriptions import SubscriptionView
+from tunehook.signatures import SignatureScheme
 from tunehook.subscriptions import SUBSCRIBABLE
 from tunehook.tasks import Format
 from tunehook.times import now_ms
 from tunehook_cli.console.views import stack_of, text_of, views_of, went_well
-from tunehook_cli.durations import parse_duration
+from tunehook_cli.durations import (
+    duration_text,
+    duration_texts,
+    parse_duration,
+    parse_schedule,
+    parse_seconds,
+)
 
 TEST_WAIT_S: Final = 10.0
 HEALTH_DAYS: Final = 5
@@ -34,6 +42,7 @@ _STATES: Final = ("failing", "enabled", "disabled", "unusable")
 _FORM: Final[dict[str, Any]] = {
     "events": [each.value for each in SUBSCRIBABLE],
     "formats": [each.value for each in Format],
+    "signatures": [each.value for each in SignatureScheme],
 }
 
 
@@ -81,12 +90,17 @@ def _form(request: Request, given: Mapping[str, Any], problem: str | None) -> Re
 
 
 def _fields(form: FormData, *, is_new: bool) -> dict[str, Any]:
+    """Return the fields of a form; raise `InvalidInput` for a length of time that is none."""
+    schedule, timeout = text_of(form, "retry_schedule"), text_of(form, "timeout")
     fields: dict[str, Any] = {
         "url": text_of(form, "url"),
         "events": [each for each in form.getlist("events") if isinstance(each, str)],
         "providers": [each.strip() for each in text_of(form, "providers").split(",") if each.strip()],
         "format": text_of(form, "format"),
         "description": text_of(form, "description"),
+        "signature": text_of(form, "signature") or None,
+        "retry_schedule": parse_schedule(schedule, "retry_schedule") if schedule else None,
+        "timeout_s": parse_seconds(timeout, "timeout_s") if timeout else None,
     }
     return {name: value for name, value in fields.items() if value} if is_new else fields
 
@@ -94,23 +108,31 @@ def _fields(form: FormData, *, is_new: bool) -> dict[str, Any]:
 async def create(request: Request) -> Response:
     """Make a subscription, and show its secret once."""
     form = await request.form()
-    fields, again = _fields(form, is_new=True), form.get("again") == "yes"
+    again = form.get("again") == "yes"
     try:
-        view, signing = await run_in_threadpool(operations.subscribe, stack_of(request), fields, again=again)
+        fields = _fields(form, is_new=True)
+        _, signing = await run_in_threadpool(operations.subscribe, stack_of(request), fields, again=again)
     except TunehookError as error:
-        return _form(request, fields, str(error))
-    return _secret(
-        request, str(view.item["subscription_id"]), signing.signing_secret, "The subscription is made."
-    )
+        return _form(request, _typed(form), str(error))
+    return _secret(request, signing, "The subscription is made.")
 
 
-def _secret(request: Request, subscription_id: str, secret: str, said: str) -> Response:
+def _typed(form: FormData) -> dict[str, Any]:
+    """Return a form as it was typed, to be shown once more."""
+    lists = {
+        "events": [each for each in form.getlist("events") if isinstance(each, str)],
+        "providers": [each.strip() for each in text_of(form, "providers").split(",") if each.strip()],
+    }
+    texts = ("url", "format", "description", "signature", "retry_schedule", "timeout")
+    return {name: text_of(form, name) for name in texts} | lists
+
+
+def _secret(request: Request, signing: operations.SigningSecret, said: str) -> Response:
     return views_of(request).page(
         request,
         "secret.html",
-        heading=subscription_id,
-        subscription_id=subscription_id,
-        secret=secret,
+        heading=signing.subscription_id,
+        signing=signing,
         said=said,
     )
 
@@ -134,10 +156,34 @@ def _page(request: Request, stack: Stack, subscription_id: str, **told: Any) -> 
         status=422 if values["problem"] else 200,
         heading=subscription_id,
         subscription=document,
-        given=document | values["typed"],
+        given=_given(document, view.item) | values["typed"],
+        signed=_signed(view),
         **values,
         **_FORM,
     )
+
+
+def _given(document: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a subscription as its form shows it: what is its own, and lengths of time as users write them."""
+    waits_s = document["retry_schedule"] if item.get("retry_schedule") else None
+    timeout_s = document["timeout_s"] if item.get("timeout_s") else None
+    return {
+        **document,
+        "retry_schedule": duration_texts(waits_s) if waits_s else "",
+        "timeout": duration_text(timeout_s) if timeout_s else "",
+    }
+
+
+def _signed(view: SubscriptionView) -> str | None:
+    """Return by what a subscription is signed now, where that is not the HMAC alone."""
+    scheme = operations.signed_by(view)
+    return None if scheme is SignatureScheme.V1 else scheme.value
+
+
+def keys(request: Request) -> Response:
+    """Show the public keys of a subscription: a part of its own, as the master secret is read for it."""
+    found = operations.public_keys(stack_of(request), request.query_params.get("id", ""))
+    return views_of(request).part("public_keys.html", public_keys=found.public_keys)
 
 
 def health(request: Request) -> Response:
@@ -170,14 +216,14 @@ async def change(request: Request) -> Response:
     """Change the fields of a subscription."""
     stack, subscription_id = stack_of(request), request.query_params.get("id", "")
     form = await request.form()
-    fields = _fields(form, is_new=False)
     try:
+        fields = _fields(form, is_new=False)
         await run_in_threadpool(
             operations.change_subscription, stack, subscription_id, fields, again=form.get("again") == "yes"
         )
     except (InvalidInput, Conflict) as error:
         return await run_in_threadpool(
-            _page, request, stack, subscription_id, problem=str(error), typed=fields
+            _page, request, stack, subscription_id, problem=str(error), typed=_typed(form)
         )
     return went_well("/subscription", "changed", id=subscription_id)
 
@@ -200,7 +246,7 @@ async def rotate(request: Request) -> Response:
     stack, subscription_id = stack_of(request), request.query_params.get("id", "")
     rotated = await run_in_threadpool(operations.rotate_secret, stack, subscription_id, _DAY_MS)
     said = "The secret is rotated. The one before signs beside it for 24 hours."
-    return _secret(request, subscription_id, rotated.signing_secret, said)
+    return _secret(request, rotated, said)
 
 
 async def disable(request: Request) -> Response:

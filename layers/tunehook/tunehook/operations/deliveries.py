@@ -19,6 +19,7 @@ from tunehook.http.headers import DEFAULT_HEADERS
 from tunehook.operations.documents import MASKED
 from tunehook.operations.stack import Stack
 from tunehook.operations.subscriptions import (
+    SubscriptionView,
     get_subscription,
     list_subscriptions,
     no_such_subscription,
@@ -26,11 +27,12 @@ from tunehook.operations.subscriptions import (
 )
 from tunehook.operations.tasks import no_such_task
 from tunehook.operations.text import visible
+from tunehook.schedules import WAITS_S
 from tunehook.secret_versions import versions_on
 from tunehook.signatures import notify_hook_subscription_id
 from tunehook.subscriptions import Subscription, WebhookType
 from tunehook.times import now_ms
-from tunehook.webhook_request import SIGNATURE, Endpoint, unsigned_request
+from tunehook.webhook_request import SIGNATURE, Endpoint, endpoint_for, unsigned_request
 
 if TYPE_CHECKING:
     from tunehook.aws.circuits import Circuit
@@ -303,7 +305,8 @@ def request_now(stack: Stack, delivery: Delivery, *, links: bool = False) -> Req
     for each in [] if links else made:
         body = body.replace(each, f"{each.partition('?')[0]}?{MASKED}")
     masked = {name: MASKED if name in endpoint.headers else value for name, value in request.headers.items()}
-    signature = " ".join(f"v1,{MASKED}" for _ in endpoint.secret_versions)
+    identifiers = endpoint.scheme.identifiers * len(endpoint.secret_versions)
+    signature = " ".join(f"{each},{MASKED}" for each in identifiers)
     headers = {**DEFAULT_HEADERS, **masked, SIGNATURE: signature}
     return RequestNow(method="POST", url=request.url, headers=headers, body=body)
 
@@ -315,7 +318,25 @@ def _endpoint(stack: Stack, delivery: Delivery, now_ms: int) -> Endpoint:
     if view.subscription is None:
         raise view.error or no_such_subscription(delivery.subscription_id)
     versions = stack.secret_versions.get(delivery.subscription_id) or versions_on(view.item)
-    return Endpoint(view.subscription.url, view.subscription.headers, versions.signing(now_ms))
+    return endpoint_for(view.subscription, versions, now_ms)
+
+
+def next_waits_s(stack: Stack, delivery: Delivery) -> list[int] | None:
+    """Return the waits, in seconds, after the next attempt of a delivery and after each that follows it.
+
+    They are those of its subscription's schedule as it is now; the last attempt has none after it. None if no attempt
+    is to come: the delivery has ended, or will without another attempt, as its schedule was made shorter.
+
+    >>> next_waits_s(stack, get_delivery(stack, "msg_1")) is None
+    True
+    """
+    if delivery.status is not DeliveryStatus.PENDING:
+        return None
+    waits_s: Sequence[int] = WAITS_S
+    if delivery.url is None and (item := stack.subscriptions.get(delivery.subscription_id)) is not None:
+        subscription = SubscriptionView.of(item, stack.network_policy).subscription
+        waits_s = WAITS_S if subscription is None else subscription.retry_schedule
+    return None if delivery.next_attempt > len(waits_s) + 1 else list(waits_s[delivery.next_attempt - 1 :])
 
 
 def _no_such_delivery(delivery_id: str) -> NotFound:

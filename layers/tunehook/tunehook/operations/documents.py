@@ -27,7 +27,9 @@ from pydantic import (
     field_validator,
 )
 
+from tunehook.schedules import MAX_TIMEOUT_S, WAITS_S
 from tunehook.secret_versions import FIRST
+from tunehook.signatures import SignatureScheme
 from tunehook.subscriptions import ENDS
 from tunehook.tasks import Format
 from tunehook.times import from_ms, iso
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from tunehook.operations.deliveries import HeldBack, RequestNow
     from tunehook.operations.results import Link
     from tunehook.operations.submissions import ProviderSubmission
-    from tunehook.operations.subscriptions import SubscriptionView
+    from tunehook.operations.subscriptions import SigningSecret, SubscriptionView
     from tunehook.operations.task_view import TaskView
     from tunehook.operations.tasks import Submission
     from tunehook.providers.config import ProviderConfig
@@ -267,8 +269,9 @@ Attempts: TypeAlias = Annotated[list[AttemptDocument] | None, BeforeValidator(_d
 class DeliveryDocument(Document):
     """A delivery and its attempts; `url` is that of a task's own hook.
 
-    `held_back_until` is about when it is tried again where its receiver hangs. `payload`, and `request` as it would be
-    sent now, are null in a listing.
+    `held_back_until` is about when it is tried again where its receiver hangs. `next_waits_s` are the waits after the
+    next attempt and after each that follows it, by its schedule as it is now; null where no attempt is to come.
+    `payload`, and `request` as it would be sent now, are null in a listing, and `next_waits_s` too.
     """
 
     delivery_id: str | None = None
@@ -288,6 +291,7 @@ class DeliveryDocument(Document):
     next_attempt: int | None = None
     next_attempt_at: Moment = Field(None, alias="next_attempt_at_ms")
     held_back_until: Moment = Field(None, alias="held_back_until_ms")
+    next_waits_s: list[int] | None = None
     attempts: Attempts = Field(default_factory=list)
     payload: Parsed = None
     request: Plain = None
@@ -358,7 +362,8 @@ class WatchedTaskDocument(TaskDocument):
 class SubscriptionDocument(Document):
     """A subscription with its defaults; `error` is why it cannot be used as it stands, where `state` is ``unusable``.
 
-    `providers` empty means all. `secret_version` and `deliveries` are null in a listing: they are not read.
+    `providers` empty means all. `signature` is what it asks for; until `signature_both_until` both are sent.
+    `secret_version` and `deliveries` are null in a listing: they are not read.
     """
 
     subscription_id: str | None = None
@@ -371,6 +376,10 @@ class SubscriptionDocument(Document):
     enabled: bool | None = True
     headers: Annotated[dict[str, str] | None, BeforeValidator(_masked)] = Field(default_factory=dict)
     description: str | None = None
+    signature: str | None = SignatureScheme.V1.value
+    signature_both_until: Moment = Field(None, alias="signature_both_until_ms")
+    retry_schedule: list[int] | None = Field(default_factory=lambda: list(WAITS_S))
+    timeout_s: int | None = MAX_TIMEOUT_S
     disabled_reason: str | None = None
     failing_since: Moment = Field(None, alias="failing_since_ms")
     failing_warned: Moment = Field(None, alias="failing_warned_ms")
@@ -381,9 +390,10 @@ class SubscriptionDocument(Document):
 
 
 class CreatedSubscriptionDocument(SubscriptionDocument):
-    """A new subscription, with the secret that signs its webhooks."""
+    """A new subscription, with the secret that signs its webhooks, and the public key if it asks for Ed25519."""
 
     signing_secret: str | None = None
+    public_key: str | None = None
 
 
 class ProviderDocument(Document):
@@ -528,7 +538,11 @@ def asset_document(
 
 
 def delivery_document(
-    delivery: Delivery, *, held: HeldBack | None = None, request: RequestNow | None = None
+    delivery: Delivery,
+    *,
+    held: HeldBack | None = None,
+    request: RequestNow | None = None,
+    waits_s: Sequence[int] | None = None,
 ) -> DeliveryDocument:
     """Return the document of a delivery; that of one which a listing has read has no payload.
 
@@ -539,6 +553,7 @@ def delivery_document(
     told = {
         "held_back_until_ms": None if held is None else held.until_ms,
         "request": None if request is None else request.model_dump(),
+        "next_waits_s": None if waits_s is None else list(waits_s),
     }
     return DeliveryDocument.read(delivery.model_dump() | told)
 
@@ -564,9 +579,12 @@ def subscription_document(
     return told.model_copy(update={"deliveries": made})
 
 
-def created_subscription_document(view: SubscriptionView, signing_secret: str) -> CreatedSubscriptionDocument:
+def created_subscription_document(
+    view: SubscriptionView, signing: SigningSecret
+) -> CreatedSubscriptionDocument:
     """Return the document of a subscription that was just made."""
-    return CreatedSubscriptionDocument.read(_subscribed(view, FIRST) | {"signing_secret": signing_secret})
+    told = {"signing_secret": signing.signing_secret, "public_key": signing.public_key}
+    return CreatedSubscriptionDocument.read(_subscribed(view, FIRST) | told)
 
 
 def _subscribed(view: SubscriptionView, secret: SecretVersions | None) -> dict[str, Any]:

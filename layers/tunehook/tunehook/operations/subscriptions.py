@@ -19,7 +19,12 @@ from tunehook.operations.sample_event import sample_delivery, sample_event
 from tunehook.operations.stack import Stack
 from tunehook.operations.text import visible
 from tunehook.secret_versions import SecretVersions
-from tunehook.signatures import derive_secret, notify_hook_subscription_id
+from tunehook.signatures import (
+    SignatureScheme,
+    derive_public_key,
+    derive_secret,
+    notify_hook_subscription_id,
+)
 from tunehook.subscriptions import Recipient, Subscription, check_subscription
 from tunehook.tasks import Format
 from tunehook.times import now_ms
@@ -28,6 +33,9 @@ from tunehook.validation import choice_in
 DISABLED_BY_HAND: Final = "disabled by hand"
 
 _READ_EVERY_S: Final = 0.5
+
+BOTH_SIGN_MS: Final = 24 * 3600 * 1000
+"""For how long both signatures are in the header once `signature` was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +67,23 @@ class SubscriptionView:
 
 
 class SigningSecret(BaseModel, frozen=True):
-    """What signs the webhooks of a subscription."""
+    """What signs the webhooks of a subscription; `signature` is by what they are signed now.
+
+    `public_key` verifies the Ed25519 signatures. It is None where nothing asks for them, and for a notify hook.
+    """
 
     subscription_id: str
     signing_secret: str
+    signature: SignatureScheme = SignatureScheme.V1
+    public_key: str | None = None
+
+
+class PublicKeys(BaseModel, frozen=True):
+    """The public keys of a subscription whose versions sign now, newest first, whether it asks for Ed25519 or not."""
+
+    subscription_id: str
+    signature: SignatureScheme
+    public_keys: list[str]
 
 
 class RotatedSecret(SigningSecret, frozen=True):
@@ -92,7 +113,7 @@ def subscribe(
     new = check_subscription(item, stack.network_policy)
     if not again:
         _check_single(stack, new)
-    signing = _secret_of(stack, new.subscription_id, 1)
+    signing = _secret_of(stack, new.subscription_id, 1, new.signature)
     stack.subscriptions.create(item)
     return SubscriptionView(item, new), signing
 
@@ -102,19 +123,34 @@ def change_subscription(
 ) -> SubscriptionView:
     """Set fields of a subscription and leave the others; its secret stays, and takes no part in it.
 
+    If `signature` changes, both signatures are in the header for a day, so that no receiver meets one that it does not
+    know yet.
+
     Raises `NotFound` if there is none; `InvalidInput` for the first field that would not be acceptable; `Conflict` as
     `subscribe` does.
 
     >>> change_subscription(stack, "sub-1", {"events": ["task.failed"]}).item["url"]
     'https://x.example/hook'
     """
-    item = {**get_subscription(stack, subscription_id).item, **changes}
+    before = get_subscription(stack, subscription_id).item
+    changes = {**changes, **_both_sign(before, changes)}
+    item = {**before, **changes}
     new = check_subscription(item, stack.network_policy)
     if not again:
         _check_single(stack, new)
     if not stack.subscriptions.change(subscription_id, changes):
         raise no_such_subscription(subscription_id)
     return SubscriptionView(item, new)
+
+
+def _both_sign(item: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, int]:
+    """Return until when both signatures are in the header, where these changes take one of them away."""
+    if "signature" not in changes:
+        return {}
+    before, after = (each.get("signature") or SignatureScheme.V1 for each in (item, changes))
+    if after in (before, SignatureScheme.BOTH):
+        return {}
+    return {"signature_both_until_ms": now_ms() + BOTH_SIGN_MS}
 
 
 def _check_single(stack: Stack, new: Subscription) -> None:
@@ -141,9 +177,17 @@ def pending_deliveries(stack: Stack, subscription_id: str, limit: int = 100) -> 
     return len(stack.deliveries.latest(subscription_id=subscription_id, statuses=pending, limit=limit))
 
 
-def _secret_of(stack: Stack, subscription_id: str, version: int) -> SigningSecret:
-    secret = derive_secret(stack.master_secret(), subscription_id, version)
-    return SigningSecret(subscription_id=subscription_id, signing_secret=secret)
+def _secret_of(
+    stack: Stack, subscription_id: str, version: int, scheme: SignatureScheme = SignatureScheme.V1
+) -> SigningSecret:
+    master = stack.master_secret()
+    has_key = scheme is not SignatureScheme.V1
+    return SigningSecret(
+        subscription_id=subscription_id,
+        signing_secret=derive_secret(master, subscription_id, version),
+        signature=scheme,
+        public_key=derive_public_key(master, subscription_id, version) if has_key else None,
+    )
 
 
 def list_subscriptions(stack: Stack) -> list[SubscriptionView]:
@@ -255,8 +299,32 @@ def signing_secret(stack: Stack, subscription_id: str) -> SigningSecret:
     """
     if "://" in subscription_id:
         return _secret_of(stack, notify_hook_subscription_id(subscription_id), 1)
-    version = secret_versions(stack, get_subscription(stack, subscription_id)).present
-    return _secret_of(stack, subscription_id, version)
+    view = get_subscription(stack, subscription_id)
+    return _secret_of(stack, subscription_id, secret_versions(stack, view).present, signed_by(view))
+
+
+def signed_by(view: SubscriptionView) -> SignatureScheme:
+    """Return by what the webhooks of a subscription are signed now.
+
+    >>> signed_by(get_subscription(stack, "sub-1")).value
+    'v1'
+    """
+    return SignatureScheme.V1 if view.subscription is None else view.subscription.signed_by(now_ms())
+
+
+def public_keys(stack: Stack, subscription_id: str) -> PublicKeys:
+    """Return what verifies the Ed25519 signatures of a subscription; raise `NotFound` if there is none.
+
+    >>> public_keys(stack, "sub-1").public_keys[0][:5]
+    'whpk_'
+    """
+    view = get_subscription(stack, subscription_id)
+    versions, master = secret_versions(stack, view).signing(now_ms()), stack.master_secret()
+    return PublicKeys(
+        subscription_id=subscription_id,
+        signature=signed_by(view),
+        public_keys=[derive_public_key(master, subscription_id, each) for each in versions],
+    )
 
 
 def rotate_secret(stack: Stack, subscription_id: str, grace_ms: int) -> RotatedSecret:
@@ -267,10 +335,11 @@ def rotate_secret(stack: Stack, subscription_id: str, grace_ms: int) -> RotatedS
     >>> rotate_secret(stack, "sub-1", 0).secret_version
     2
     """
-    item = get_subscription(stack, subscription_id).item
-    before, now = stack.secret_versions.of(item), now_ms()
+    view = get_subscription(stack, subscription_id)
+    item, now = view.item, now_ms()
+    before = stack.secret_versions.of(item)
     # First, so that whoever may not read the master secret learns that while nothing has happened yet.
-    new = _secret_of(stack, subscription_id, before.present + 1)
+    new = _secret_of(stack, subscription_id, before.present + 1, signed_by(view))
     until_ms, rotation = now + grace_ms, secrets.token_hex(8)
     rotated = stack.secret_versions.rotate(item, before, previous_until_ms=until_ms, rotation=rotation)
     if rotated is None:
