@@ -38,6 +38,9 @@ NEVER = {
     "moto",
     "responses",
     "standardwebhooks",
+    # What few subscriptions sign by.
+    "cffi",
+    "nacl",
     # Other ways to HTTP than aiohttp's connections, and aiohttp's servers.
     "aiohttp.web",
     "anyio",

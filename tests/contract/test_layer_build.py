@@ -72,6 +72,26 @@ def test_compiled_parts_of_several_pythons_lie_side_by_side(tmp_path: Path) -> N
     ]
 
 
+def test_a_release_for_every_python_lies_once_for_each_processor(tmp_path: Path) -> None:
+    for processor in ("x86_64", "aarch64"):
+        source = tmp_path / processor
+        write(source / "nacl" / "_sodium.abi3.so", processor)
+        write(source / "other" / "__init__.py", "same")
+        write(
+            source / "pynacl-1.dist-info" / "WHEEL",
+            "Root-Is-Purelib: false\nTag: cp38-abi3-manylinux2014_x\n",
+        )
+        write(
+            source / "pynacl-1.dist-info" / "RECORD", "nacl/_sodium.abi3.so,,\npynacl-1.dist-info/WHEEL,,\n"
+        )
+        write(source / "other-1.dist-info" / "WHEEL", "Tag: cp311-cp311-manylinux2014_x\n")
+        assert WHEELS["set_apart"](source, processor) == {"pynacl"}
+        WHEELS["merge"](source, tmp_path / "layer")
+        kept = tmp_path / "layer" / f"only-{processor}" / "nacl" / "_sodium.abi3.so"
+        assert kept.read_text() == processor
+    assert not (tmp_path / "layer" / "nacl").exists()
+
+
 def test_what_cannot_lie_side_by_side_ends_the_build(tmp_path: Path) -> None:
     for source, text in (("one", "X = 1"), ("other", "X = 2")):
         write(tmp_path / source / "package" / "__init__.py", text)

@@ -28,7 +28,7 @@ from tunehook.events import (
     TaskCompleted,
     completeness,
 )
-from tunehook.signatures import derive_secret, sign
+from tunehook.signatures import derive_public_key, derive_secret, derive_secret_key, sign
 from tunehook.subscriptions import WebhookType
 from tunehook.tasks import FailureCode, Format
 from tunehook.times import now_ms, to_ms
@@ -128,9 +128,9 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
-def code(language: str) -> str:
-    (block,) = blocks(language)
-    return block
+def code(language: str, *, ed25519: bool = False) -> str:
+    hmac_block, ed25519_block = blocks(language)
+    return ed25519_block if ed25519 else hmac_block
 
 
 @functools.cache
@@ -173,7 +173,7 @@ def test_every_type_of_a_webhook_is_named(kind: WebhookType) -> None:
 
 
 def test_the_example_request_is_signed_with_the_example_secret() -> None:
-    headers = dict(line.split(": ", 1) for line in code("http").splitlines()[1:] if ": " in line)
+    headers = dict(line.split(": ", 1) for line in blocks("http")[0].splitlines()[1:] if ": " in line)
     sample = delivery(Format.STANDARD)
     assert headers["webhook-id"] == sample.delivery_id
     assert headers["webhook-timestamp"] == str(SENT_MS // 1000)
@@ -183,10 +183,14 @@ def test_the_example_request_is_signed_with_the_example_secret() -> None:
     assert SECRET in PAGE
 
 
-def cases() -> list[dict[str, Any]]:
+def cases(*, ed25519: bool = False) -> list[dict[str, Any]]:
     """Requests, and whether each is genuine."""
     now_s = now_ms() // 1000
-    secret, other, older = (derive_secret("m" * 32, name, 1) for name in ("sub", "other", "older"))
+    derive = derive_secret_key if ed25519 else derive_secret
+    secret, other, older = (derive("m" * 32, name, 1) for name in ("sub", "other", "older"))
+    hmac_secret = derive_secret("m" * 32, "sub", 1)
+    known = derive_public_key("m" * 32, "sub", 1) if ed25519 else secret
+    kind = "v1a" if ed25519 else "v1"
 
     def case(
         genuine: bool,
@@ -202,7 +206,7 @@ def cases() -> list[dict[str, Any]]:
             "webhook-signature": sign("msg_1", at_s, signed, secrets),
         }
         text = (signed if content is None else content).decode()
-        return {"genuine": genuine, "secret": secret, "headers": headers, "body": text}
+        return {"genuine": genuine, "secret": known, "headers": headers, "body": text}
 
     def without(name: str) -> dict[str, Any]:
         whole = case(False)
@@ -216,6 +220,7 @@ def cases() -> list[dict[str, Any]]:
         case(True),
         case(True, secrets=(other, secret)),
         case(True, secrets=(secret, older)),
+        case(True, secrets=(hmac_secret, secret)),
         case(True, at_s=now_s - 240),
         case(True, at_s=now_s + 240),
         case(False, secrets=(other,)),
@@ -228,8 +233,8 @@ def cases() -> list[dict[str, Any]]:
         with_header("webhook-timestamp", "soon"),
         with_header("webhook-timestamp", "-1"),
         with_header("webhook-signature", ""),
-        with_header("webhook-signature", "v1,"),
-        with_header("webhook-signature", "v2,x v1,x"),
+        with_header("webhook-signature", f"{kind},"),
+        with_header("webhook-signature", f"v2,x {kind},x"),
     ]
 
 
@@ -296,12 +301,12 @@ func main() {
 """
 
 
-def verdicts(folder: Path, command: list[str], **environment: str) -> list[bool]:
+def verdicts(folder: Path, command: list[str], *, ed25519: bool = False, **environment: str) -> list[bool]:
     ran = subprocess.run(
         command,
         cwd=folder,
         env={"PATH": os.environ["PATH"], "HOME": str(folder)} | environment,
-        input=json.dumps(cases()),
+        input=json.dumps(cases(ed25519=ed25519)),
         capture_output=True,
         text=True,
         timeout=300,
@@ -315,30 +320,36 @@ def expected() -> list[bool]:
     return [case["genuine"] for case in cases()]
 
 
-def test_the_python_code_tells_genuine_from_forged(tmp_path: Path) -> None:
-    (tmp_path / "verify.py").write_text(code("python"))
+by_hmac_and_ed25519 = pytest.mark.parametrize("ed25519", [False, True], ids=["HMAC", "Ed25519"])
+
+
+@by_hmac_and_ed25519
+def test_the_python_code_tells_genuine_from_forged(tmp_path: Path, ed25519: bool) -> None:
+    (tmp_path / "verify.py").write_text(code("python", ed25519=ed25519))
     (tmp_path / "check.py").write_text(PYTHON)
-    assert verdicts(tmp_path, [sys.executable, "check.py"]) == expected()
+    assert verdicts(tmp_path, [sys.executable, "check.py"], ed25519=ed25519) == expected()
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not there to run the page's code")
-def test_the_node_code_tells_genuine_from_forged(tmp_path: Path) -> None:
-    (tmp_path / "verify.mjs").write_text(code("js"))
+@by_hmac_and_ed25519
+def test_the_node_code_tells_genuine_from_forged(tmp_path: Path, ed25519: bool) -> None:
+    (tmp_path / "verify.mjs").write_text(code("js", ed25519=ed25519))
     (tmp_path / "check.mjs").write_text(NODE)
-    assert verdicts(tmp_path, ["node", "check.mjs"]) == expected()
+    assert verdicts(tmp_path, ["node", "check.mjs"], ed25519=ed25519) == expected()
 
 
 @pytest.mark.skipif(shutil.which("go") is None, reason="go is not there to run the page's code")
-def test_the_go_code_tells_genuine_from_forged(tmp_path: Path) -> None:
+@by_hmac_and_ed25519
+def test_the_go_code_tells_genuine_from_forged(tmp_path: Path, ed25519: bool) -> None:
     (tmp_path / "webhooks").mkdir()
-    (tmp_path / "webhooks" / "verify.go").write_text(code("go"))
+    (tmp_path / "webhooks" / "verify.go").write_text(code("go", ed25519=ed25519))
     (tmp_path / "check.go").write_text(GO)
     (tmp_path / "go.mod").write_text("module example.com/receiver\n\ngo 1.21\n")
     environment = {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod"}
     # Built first: the cases are of this minute, and a compiler may take longer.
     build = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)} | environment
     subprocess.run(["go", "build", "-o", "check", "."], cwd=tmp_path, env=build, check=True, timeout=600)
-    assert verdicts(tmp_path, ["./check"], **environment) == expected()
+    assert verdicts(tmp_path, ["./check"], ed25519=ed25519, **environment) == expected()
 
 
 def test_the_schedule_is_the_one_that_is_kept() -> None:

@@ -1,11 +1,28 @@
 import base64
+import os
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from hypothesis import given
+from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
+from tunehook import ed25519
 from tunehook.errors import InvalidInput, Misconfigured
-from tunehook.signatures import derive_secret, hkdf_sha256, notify_hook_subscription_id, sign
+from tunehook.signatures import (
+    SignatureScheme,
+    derive_public_key,
+    derive_secret,
+    derive_secret_key,
+    hkdf_sha256,
+    notify_hook_subscription_id,
+    sign,
+    signing_texts,
+)
 
 MASTER = "m" * 32
 
@@ -122,3 +139,65 @@ def test_each_notify_hook_has_a_subscription_of_its_own() -> None:
     assert one != notify_hook_subscription_id("https://b.example/")
     assert one.startswith("hook_")
     assert len(one) == 37
+
+
+# The key of Svix's server, with which the specification's own example of ``v1a`` is made.
+VECTOR_KEY = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+VECTOR = "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg=="
+
+
+def verify_ed25519(public_key: str, content: bytes, signature: str) -> None:
+    key = Ed25519PublicKey.from_public_bytes(
+        base64.b64decode(public_key.removeprefix("whpk_"), validate=True)
+    )
+    key.verify(base64.b64decode(signature.removeprefix("v1a,"), validate=True), content)
+
+
+def test_the_example_of_the_specification_is_met_by_ed25519() -> None:
+    assert sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}', [VECTOR_KEY]) == VECTOR
+
+
+@given(st.text(max_size=40), st.integers(1, 10**9), st.binary(max_size=300))
+def test_whatever_is_signed_is_verified_by_the_public_key_and_by_no_other(
+    subscription_id: str, version: int, body: bytes
+) -> None:
+    signature = sign("msg_1", 7, body, [derive_secret_key(MASTER, subscription_id, version)])
+    content = b"msg_1.7." + body
+    verify_ed25519(derive_public_key(MASTER, subscription_id, version), content, signature)
+    for other, altered in ((version + 1, content), (version, content + b"x")):
+        with pytest.raises(InvalidSignature):
+            verify_ed25519(derive_public_key(MASTER, subscription_id, other), altered, signature)
+
+
+def test_a_key_pair_stays_the_same_for_ever() -> None:
+    # Receivers have the public key in their configuration: a change here breaks every one of them.
+    assert derive_public_key(MASTER, "sub", 1) == "whpk_vL7466jquNTmVluNA7vYgnqYHNlmlgzhkuq35H/+TyU="
+
+
+def test_the_seed_of_a_key_is_no_secret_of_any_subscription() -> None:
+    seed = base64.b64decode(derive_secret_key(MASTER, "sub", 1).removeprefix("whsk_"))[:32]
+    ids = ("sub", "ed25519/1/sub", "1/sub")
+    assert base64.b64encode(seed).decode() not in {derive_secret(MASTER, each, 1)[6:] for each in ids}
+
+
+def test_both_signatures_stand_in_one_header_and_the_hmac_comes_first() -> None:
+    texts = signing_texts(MASTER, "sub", 1, SignatureScheme.BOTH)
+    assert [each.partition(",")[0] for each in sign("msg_1", 1, b"{}", texts).split(" ")] == ["v1", "v1a"]
+
+
+@pytest.mark.parametrize("text", ["whsk_hunter2!", "whsk_aHVudGVyMg==", "whsk_"])
+def test_a_key_that_is_none_is_refused_without_being_shown(text: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        sign("msg_1", 1, b"{}", [text])
+    assert "hunter2" not in str(caught.value)
+
+
+def test_libsodium_is_found_in_the_folder_of_this_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / f"only-{os.uname().machine}"
+    folder.mkdir()
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    ed25519._libsodium.cache_clear()
+    ed25519.key_pair(bytes(32))
+    assert str(folder) in sys.path

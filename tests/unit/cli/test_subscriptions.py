@@ -8,7 +8,7 @@ from tests.support.patience import HANG_S, until
 
 from tunehook.aws.deliveries import DeliveriesTable
 from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, DeliveryStatus, new_delivery
-from tunehook.signatures import derive_secret, notify_hook_subscription_id
+from tunehook.signatures import derive_public_key, derive_secret, notify_hook_subscription_id
 from tunehook.tasks import Format
 from tunehook.times import from_ms, iso, now_ms
 
@@ -123,9 +123,18 @@ def test_the_list_says_which_subscriptions_are_of_no_use(tunehook: Any, stack: N
     put(TABLE, {"subscription_id": "c", "url": "ftp://x"})
     rows = [line.split() for line in tunehook("subscriptions", "list").stdout.splitlines()[1:]]
     assert rows == [
-        ["a", "enabled", "ends", "all", "standard", URL],
-        ["b", "disabled", "task.failed", "all", "standard", URL],
-        ["c", "unusable", "-", "-", "-", *["url:", "the", "scheme", "must", "be", "https", "or", "http"]],
+        ["a", "enabled", "ends", "all", "standard", "v1", "10", URL],
+        ["b", "disabled", "task.failed", "all", "standard", "v1", "10", URL],
+        [
+            "c",
+            "unusable",
+            "-",
+            "-",
+            "-",
+            "-",
+            "-",
+            *["url:", "the", "scheme", "must", "be", "https", "or", "http"],
+        ],
     ]
 
 
@@ -195,7 +204,12 @@ def test_secret_of_a_url_is_that_of_notify_hooks(tunehook: Any, stack: None) -> 
     expected = secret_of(notify_hook_subscription_id(URL))
     assert tunehook("subscriptions", "secret", URL).output == f"{expected}\n"
     as_json = json.loads(tunehook("subscriptions", "secret", URL, "--json").stdout)
-    assert as_json == {"subscription_id": notify_hook_subscription_id(URL), "signing_secret": expected}
+    assert as_json == {
+        "subscription_id": notify_hook_subscription_id(URL),
+        "signing_secret": expected,
+        "signature": "v1",
+        "public_key": None,
+    }
 
 
 def test_secret_and_show_say_what_signs_whatever_the_item_says(tunehook: Any, stack: None) -> None:
@@ -322,7 +336,12 @@ def test_rotate_secret_as_json(tunehook: Any, stack: None) -> None:
     put(TABLE, {"subscription_id": "a", "url": URL, "secret_version": 4})
     told = json.loads(tunehook("subscriptions", "rotate-secret", "a", "--grace", "0s", "--json").stdout)
     until = told.pop("previous_secret_until")
-    assert told == {"subscription_id": "a", "secret_version": 5, "signing_secret": secret_of("a", 5)}
+    assert told == {
+        "subscription_id": "a",
+        "secret_version": 5,
+        "signing_secret": secret_of("a", 5),
+        "public_key": None,
+    }
     assert until.endswith("Z")
     assert items(VERSIONS)[0]["previous_secret_until_ms"] <= now_ms()
 
@@ -511,3 +530,94 @@ def test_set_refuses_what_would_be_of_no_use(
     assert result.exit_code == 2
     assert result.stderr.startswith(f"tunehook: {complaint}")
     assert items(TABLE) == before
+
+
+def public_key_of(subscription_id: str, version: int = 1) -> str:
+    return derive_public_key("m" * 64, subscription_id, version)
+
+
+def test_a_subscription_for_ed25519_gets_its_public_key_and_no_secret(tunehook: Any, stack: None) -> None:
+    told = tunehook("subscribe", URL, "--signature", "v1a").output
+    (item,) = items(TABLE)
+    assert item["signature"] == "v1a"
+    assert public_key_of(item["subscription_id"]) in told
+    assert "whsec_" not in told
+    assert "whsk_" not in told
+
+
+def test_secret_prints_what_verifies_and_both_while_both_sign(tunehook: Any, stack: None) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL})
+    secret, key = secret_of("a"), public_key_of("a")
+    assert tunehook("subscriptions", "secret", "a").output == f"{secret}\n"
+    assert tunehook("subscriptions", "secret", "a", "--public").output == f"{key}\n"
+    assert tunehook("subscriptions", "set", "a", "--signature", "v1a").exit_code == 0
+    assert tunehook("subscriptions", "secret", "a").output == f"{secret}\n{key}\n"
+    put(TABLE, {"subscription_id": "a", "url": URL, "signature": "v1a"})
+    assert tunehook("subscriptions", "secret", "a").output == f"{key}\n"
+
+
+def test_during_a_rotation_there_are_two_public_keys_the_newest_first(tunehook: Any, stack: None) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL, "signature": "both"})
+    assert public_key_of("a", 2) in tunehook("subscriptions", "rotate-secret", "a").output
+    told = tunehook("subscriptions", "secret", "a", "--public").output
+    assert told == f"{public_key_of('a', 2)}\n{public_key_of('a')}\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "grace"),
+    [
+        (None, "v1a", True),
+        ("v1a", "v1", True),
+        ("both", "v1", True),
+        ("both", "v1a", True),
+        ("v1", "both", False),
+        (None, "v1", False),
+        ("v1a", "v1a", False),
+    ],
+)
+def test_where_a_signature_goes_away_both_sign_for_a_day(
+    tunehook: Any, stack: None, before: str | None, after: str, grace: bool
+) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL} | ({"signature": before} if before else {}))
+    began_ms = now_ms()
+    tunehook("subscriptions", "set", "a", "--signature", after)
+    until_ms = items(TABLE)[0].get("signature_both_until_ms")
+    assert (until_ms is not None) is grace
+    if until_ms is not None:
+        assert 0 <= until_ms - began_ms - 24 * 3_600_000 < HANG_S * 1000
+
+
+def test_a_schedule_and_a_timeout_are_set_shown_and_taken_back(tunehook: Any, stack: None) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL})
+    args = ("subscriptions", "set", "a", "--retry-schedule", "5s,5m, 1h", "--timeout", "10s")
+    assert tunehook(*args).exit_code == 0
+    (item,) = items(TABLE)
+    assert (item["retry_schedule"], item["timeout_s"]) == ([5, 300, 3600], 10)
+    shown = tunehook("subscriptions", "show", "a").output
+    assert "after 5s, 5m, 1h" in shown
+    assert "10s" in shown
+    row = tunehook("subscriptions", "list").output.splitlines()[1].split()
+    assert row[5:7] == ["v1", "4"]
+    tunehook("subscriptions", "set", "a", "--retry-schedule", "", "--timeout", "")
+    told = json.loads(tunehook("subscriptions", "list", "--json").stdout)[0]
+    assert (len(told["retry_schedule"]), told["timeout_s"]) == (9, 15)
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        (("--retry-schedule", "5"), "--retry-schedule: must be a whole number and a unit"),
+        (("--retry-schedule", "25h"), "--retry-schedule: must be a list of 1 to 20 waits"),
+        (("--retry-schedule", ",".join(["24h"] * 8)), "--retry-schedule: must be 604800 seconds (7 days)"),
+        (("--timeout", "16s"), "--timeout: must be a whole number of seconds from 1 to 15"),
+        (("--signature", "rsa"), "--signature: must be one of v1, v1a, both"),
+    ],
+)
+def test_a_bad_schedule_timeout_or_signature_is_refused_by_its_option(
+    tunehook: Any, stack: None, args: tuple[str, ...], complaint: str
+) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL})
+    result = tunehook("subscriptions", "set", "a", *args)
+    assert result.exit_code == 2
+    assert complaint in result.output
+    assert items(TABLE) == [{"subscription_id": "a", "url": URL}]

@@ -78,7 +78,8 @@ def test_no_number_is_a_moment() -> None:
     for document in (TaskDocument, DeliveryDocument, SubscriptionDocument, AssetDocument):
         item = {name: MOMENT_MS for name in attributes_of(document) if name.endswith(("_ms", "_at"))}
         told = document.read(item | {"expires_at": MOMENT_MS // 1000}).to_json()
-        assert list(numbers(told)) == []
+        lengths = {".retry_schedule", ".timeout_s"}
+        assert [found for found in numbers(told) if found[0] not in lengths] == []
         moments = [
             value for name, value in told.items() if name.endswith(("_at", "_since", "_until")) and value
         ]

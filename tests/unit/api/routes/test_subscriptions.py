@@ -33,6 +33,16 @@ REFUSED: list[tuple[Any, str]] = [
     ({"url": URL, "headers": {"": "x"}}, "headers"),
     ({"url": URL, "headers": []}, "headers"),
     ({"url": URL, "description": "x" * 1001}, "description"),
+    ({"url": URL, "signature": "rsa"}, "signature"),
+    ({"url": URL, "retry_schedule": []}, "retry_schedule"),
+    ({"url": URL, "retry_schedule": [5] * 21}, "retry_schedule"),
+    ({"url": URL, "retry_schedule": [5, 0]}, "retry_schedule.1"),
+    ({"url": URL, "retry_schedule": [86_401]}, "retry_schedule.0"),
+    ({"url": URL, "retry_schedule": [1.5]}, "retry_schedule.0"),
+    ({"url": URL, "retry_schedule": [86_400] * 8}, "retry_schedule"),
+    ({"url": URL, "timeout_s": 0}, "timeout_s"),
+    ({"url": URL, "timeout_s": 16}, "timeout_s"),
+    ({"url": URL, "timeout_s": 1.5}, "timeout_s"),
     ({"url": URL, "enabled": False}, "enabled"),
     ({"url": URL, "subscription_id": "mine"}, "subscription_id"),
     ({"url": URL, "secret_version": 2}, "secret_version"),
@@ -82,6 +92,14 @@ class TestCreating:
             answer = api("POST", PATH, body)
             assert (answer.status, answer.json["field"]) == (422, field), body
         assert items("SubscriptionsTable") == []
+
+    def test_one_for_ed25519_is_answered_with_its_public_key(self, api: Api) -> None:
+        fields = {"signature": "v1a", "retry_schedule": [1, 86_400], "timeout_s": 15}
+        created = api("POST", PATH, {"url": URL} | fields)
+        assert fields.items() <= created.json.items()
+        keys = api("GET", f"{PATH}/{created.json['subscription_id']}/public-keys").json
+        assert keys["public_keys"] == [created.json["public_key"]]
+        assert keys["signature"] == "v1a"
 
 
 class TestReading:
