@@ -96,7 +96,7 @@ async def test_a_subscription_is_not_disabled_before_its_schedule_is_over() -> N
     world.add(delivery())
     await world.run(messages=700)
     assert len(world.receiver.attempts) == 8
-    assert [getattr(each, "percent", "disabled") for each in world.bus.events] == [50, 70, 90, "disabled"]
+    assert [getattr(each, "percent", "disabled") for each in world.bus.events] == [50, 70, "disabled"]
     assert world.bus.events[-1].reason == "every attempt has failed for 7 days"
     assert moments(world)[-1] == 7 * DAY_MS
 
