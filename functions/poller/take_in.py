@@ -34,6 +34,9 @@ logger = Logger(child=True)
 ASK_AGAIN_MS: Final = 60_000
 """How long after a question about a task that is not in the table the next one may be asked."""
 
+UNCONFIGURED_MS: Final = 600_000
+"""After how long it is looked whether the provider of a task is configured by now: until then, nobody stays awake."""
+
 QUESTIONS_A_SECOND: Final = 5
 """How many such questions a pass begins a second: forged callbacks must not use up what a provider lets us ask."""
 
@@ -53,15 +56,18 @@ class TakeIn:
         """Ask about the task of a hint; return whether the hint has done its work, be the task taken in or unknown.
 
         The question is claimed first. So there is one a minute and task in all, whoever asks and whatever dies; without
-        an answer, the next comes a minute later, for a day.
+        an answer, the next comes a minute later, for a day; where its provider is not configured, ten minutes later.
         """
         now_ms = self.clock()
         provider = self.providers.get(hint.key.provider)
         if provider is None and not self.providers.read_at_ms:
             return False  # nothing is configured yet
-        if provider is None or now_ms - hint.hinted_at_ms >= TAKE_IN_KEPT_MS:
+        if now_ms - hint.hinted_at_ms >= TAKE_IN_KEPT_MS:
             return True
         if not self._may_ask(now_ms):
+            return False
+        if provider is None:
+            await self._wait_for_provider(hint, now_ms)
             return False
         try:
             claimed = await asyncio.to_thread(self.hints.claim_take_in, hint, now_ms + ASK_AGAIN_MS)
@@ -84,6 +90,19 @@ class TakeIn:
             logger.warning("task_not_taken_in", task_id=hint.key.task_id, error=code_of(error))
             return False
         return is_confirmed or isinstance(outcome, NotFound)
+
+    async def _wait_for_provider(self, hint: Hint, now_ms: int) -> None:
+        """Let the hint of a task wait whose provider is not configured, as a task in the table would."""
+        name, task_id = hint.key.provider, hint.key.task_id
+        try:
+            claimed = await asyncio.to_thread(self.hints.claim_take_in, hint, now_ms + UNCONFIGURED_MS)
+        except AWS_FAULTS as error:
+            logger.warning("task_not_taken_in", task_id=task_id, error=code_of(error))
+            return
+        if claimed is not None:
+            logger.warning(
+                "task_not_taken_in", task_id=task_id, provider=name, error="provider not configured"
+            )
 
     def _may_ask(self, now_ms: int) -> bool:
         """Count one question, unless `QUESTIONS_A_SECOND` were asked within the last second."""

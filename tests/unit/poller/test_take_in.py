@@ -11,8 +11,10 @@ from tests.support.aws import Faulty, client, fault, items
 from tests.unit.poller.world import COMPLETED, FAILED, PROCESSING, Answer, World
 
 from poller.poll_loop import StopReason
-from tunehook.aws.callback_hints import CallbackHintsTable
+from poller.take_in import UNCONFIGURED_MS
+from tunehook.aws.callback_hints import TAKE_IN_KEPT_MS, CallbackHintsTable
 from tunehook.aws.tasks import TasksTable
+from tunehook.tasks import TaskKey
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -123,11 +125,23 @@ def test_it_can_be_switched_off() -> None:
     assert world.hinted() == []
 
 
-def test_a_provider_that_is_not_configured_is_not_asked() -> None:
+def test_a_hint_of_a_provider_that_is_not_configured_waits_and_keeps_nobody_awake() -> None:
     world = World()
     world.call_back_unknown(provider="other", after_s=0)
-    world.run()
+    assert world.run() is StopReason.NOTHING_PENDING
     assert world.asked == []
+    assert world.hinted() == ["task-1"]
+    (hint,) = items("CallbackHintsTable")
+    assert hint["take_in_at_ms"] - hint["hinted_at_ms"] >= UNCONFIGURED_MS
+    assert set(minutes(world, 9)) == {StopReason.NOTHING_PENDING}
+    assert items("CallbackHintsTable") == [hint]
+
+
+def test_a_hint_of_a_provider_that_is_never_configured_goes_after_a_day() -> None:
+    world = World()
+    hints = CallbackHintsTable(client("dynamodb"), "CallbackHintsTable")
+    hints.put_unknown(0, TaskKey("task-1", "other"), world.clock() - TAKE_IN_KEPT_MS, world.clock())
+    world.run()
     assert world.hinted() == []
 
 
