@@ -187,6 +187,24 @@ class TestDeliveries:
         assert self.numbers(found, task_id="task-2") == [2]
 
 
+@pytest.mark.parametrize("found", [True], ids=["by index"], indirect=True)
+def test_a_page_asks_an_index_once_for_all_that_it_looks_at(found: Stack) -> None:
+    """With a filter too, that finds nothing: the embedded AWS sorts a whole partition for each call."""
+    for number in range(250):
+        create(found, number)
+    calls: list[int] = []
+    events, name = found.client("dynamodb").meta.events, "provide-client-params.dynamodb.Query"
+    events.register(name, note := lambda params, **_: calls.append(params["Limit"]))
+    try:
+        page = page_deliveries(found, status="aborted", look_at=200, since_ms=NOW_MS - 1_000)
+    finally:
+        events.unregister(name, note)
+    assert (page.deliveries, page.looked_at) == ([], 200)
+    assert calls[-1] == 202
+    # Just after midnight, those of the last second are of two days; ten minutes before, the next day is looked at too.
+    assert len(calls) <= 3
+
+
 def raw(stack: Stack, number: int) -> dict[str, Any]:
     (delivery,) = [each for each in page_deliveries(stack).deliveries if each.event_id == f"evt_{number}"]
     return stack.deliveries.table.get({"delivery_id": delivery.delivery_id}) or {}

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from tunehook.aws.circuits import LONGEST_WAIT_MS
 from tunehook.aws.deliveries import OVERDUE_MS, ListedDelivery, LoggedDelivery, Redelivery, withdrawn
 from tunehook.aws.links import link
-from tunehook.aws.pages import BATCH, LOOKED_AT, Position, page_of
+from tunehook.aws.pages import LOOKED_AT, Position, page_of
 from tunehook.deliveries import Delivery, DeliveryStatus
 from tunehook.deliveries import delivery_id as id_of
 from tunehook.errors import Conflict, InvalidInput, NotFound
@@ -160,7 +160,7 @@ def page_deliveries(
             subscription_id=subscription_id,
             since_ms=since_ms,
             after=after,
-            at_once=BATCH if is_filtered else limit + 2,
+            at_once=(look_at if is_filtered else limit) + 2,
         )
 
     looked_at = 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel
 
 from tunehook.adoption import late_hook
-from tunehook.aws.pages import BATCH, LOOKED_AT, Position, page_of
+from tunehook.aws.pages import LOOKED_AT, Position, page_of
 from tunehook.aws.task_items import TAKEN_IN, ended_task, pending_task
 from tunehook.errors import Conflict, InvalidInput, NotFound
 from tunehook.events import task_ended
@@ -300,7 +300,7 @@ def page_tasks(
     is_filtered = not (status is provider is None) or bool(metadata) or bool(id_prefix)
     if stack.has_lists:
         # One more than the page tells whether there is another, and one more that it shares no moment with others.
-        at_once = BATCH if is_filtered else limit + 2
+        at_once = (look_at if is_filtered else limit) + 2
         entries = stack.tasks.listed(now_ms(), since_ms=since_ms, after=after, at_once=at_once)
     else:
         entries = stack.tasks.listed_by_scan(since_ms, after)
