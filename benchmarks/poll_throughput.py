@@ -1,5 +1,7 @@
 """How many questions a second one process asks: the provider layer beside a bare client and beside the seed's loop.
 
+A described kind is asked about the same answers as the coded one, by a recipe that reads the same of them.
+
 Every round asks in each way in turn; rates are the medians of the rounds, ratios the medians of each round's own
 ratio, so that a slow moment of the machine counts for both sides. Run it with ``python -m benchmarks.poll_throughput``;
 it takes about a minute and needs nginx.
@@ -37,18 +39,38 @@ ROUNDS = 5
 CONCURRENCY = 32
 """A provider's `max_concurrency` where nothing else is configured; more makes neither client faster."""
 
+RECIPE = {
+    "ask": {"method": "POST", "path": "/api/v1/task/{task_id}", "body": {}},
+    "task": {
+        "object": "data",
+        "status": "status",
+        "reason": ["error.message", "error", "fail_reason"],
+        "submitted_at": "created_at",
+    },
+    "words": {
+        "queued": ["queuing"],
+        "processing": ["processing"],
+        "succeeded": ["completed"],
+        "failed": ["failed", "failure"],
+    },
+    "clips": {"each": "results", "id": "id", "title": "title", "audio_url": "audio_url"},
+    "answers": {"code": "code", "not_found": {"codes": [4004, 4005]}, "refused": {"codes": [1003, 1004]}},
+}
+"""The kind musicmint, as a recipe."""
+
 THREADS = 64
 API_KEY = "sk-mm-0123456789abcdef"
 _HEADERS = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
 _PEAK_MEMORY = "--peak-memory"
 
 
-async def ask_with_layer(base_url: str, kind: str, ids: Sequence[str], *, batch: bool) -> None:
+async def ask_with_layer(base_url: str, kind: str, ids: Sequence[str], *, batch: bool = False) -> None:
     """Ask about each task as the poller does, and insist on an outcome for each."""
     config = ProviderConfig.model_validate(
         {
             "name": "gateway",
             "kind": kind,
+            "recipe": RECIPE if kind == "described" else None,
             "base_url": base_url,
             "api_key": API_KEY,
             "max_concurrency": CONCURRENCY,
@@ -120,16 +142,19 @@ def _peak_memory_of_a_pass_mb(base_url: str) -> float:
 def measure(base_url: str) -> list[Row]:
     """Ask in each way, round by round."""
     ids = task_ids(TASKS)
-    layer, bare, threads, many = [], [], [], []
+    layer, described, bare, threads, many = [], [], [], [], []
     for _ in range(ROUNDS):
-        layer.append(_rate(TASKS, _run(ask_with_layer(base_url, "musicmint", ids, batch=False))))
+        layer.append(_rate(TASKS, _run(ask_with_layer(base_url, "musicmint", ids))))
+        described.append(_rate(TASKS, _run(ask_with_layer(base_url, "described", ids))))
         bare.append(_rate(TASKS, _run(ask_bare(base_url, ids))))
         threads.append(_rate(LOOP_TASKS, lambda: ask_on_threads(base_url, ids[:LOOP_TASKS])))
         many.append(_rate(TASKS, _run(ask_with_layer(base_url, "suno", ids, batch=True))))
     return [
         Row("tunehook: one by one", statistics.median(layer), "questions/s"),
+        Row("tunehook: one by one, a described kind", statistics.median(described), "questions/s"),
         Row("bare aiohttp, bodies only read", statistics.median(bare), "questions/s"),
         Row(f"requests loop, {THREADS} threads", statistics.median(threads), "questions/s"),
+        Row("described kind / coded kind", _ratio(described, layer), "ratio", at_least=0.5),
         Row("tunehook / bare aiohttp", _ratio(layer, bare), "ratio", at_least=0.45),
         Row("tunehook / requests loop", _ratio(layer, threads), "ratio", at_least=4),
         Row("tunehook: query-many", statistics.median(many), "tasks/s", at_least=20_000),
@@ -144,7 +169,7 @@ def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
 def main() -> None:
     """Report how fast a pass is; with `--peak-memory <base URL>` make one and print its peak in MB."""
     if sys.argv[1:2] == [_PEAK_MEMORY]:
-        asyncio.run(ask_with_layer(sys.argv[2], "musicmint", task_ids(TASKS), batch=False))
+        asyncio.run(ask_with_layer(sys.argv[2], "musicmint", task_ids(TASKS)))
         print(peak_memory_mb())
         return
     try:

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from tests.contract.providers.examples import Example, as_recorded, load
+from tests.contract.providers.examples import Example, as_recorded, asked, load
 
 from tunehook.providers.payload import parse
 from tunehook.providers.results import INTERNAL_FIELDS
@@ -79,8 +79,7 @@ def test_the_question_is_the_recorded_one(example: Example) -> None:
         request = example.adapter.many_request(example.record["task_ids"], example.record["page"])
     else:
         request = example.adapter.request(example.record["task_id"])
-    asked = {"method": request.method, "path": request.path, "body": request.body}
-    assert {name: value for name, value in asked.items() if value is not None} == example.record["request"]
+    assert asked(request) == example.record["request"]
 
 
 @pytest.mark.parametrize(
