@@ -1,4 +1,4 @@
-"""Each recorded answer of the API that a bundled recipe describes means what its file says, and all that matters is recorded."""
+"""Each recorded answer of an API of a bundled recipe means what its file says, and all that matters is recorded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.template import ROOT
 
 from tunehook.callback_schemes import CallbackScheme
 from tunehook.callbacks import Callback, find_task_ids, verified_ids
-from tunehook.providers.adapter import Follow, Request
+from tunehook.providers.adapter import Answer, Follow, Request
 from tunehook.providers.outcomes import Completed, Failed
 from tunehook.providers.recipes import bundled
 from tunehook.providers.statuses import normal
@@ -171,8 +171,7 @@ SUBMITTED: list[tuple[str, Any, str]] = [
 
 @pytest.mark.parametrize(("recipe", "body", "task_id"), SUBMITTED)
 def test_the_id_of_a_new_task_is_found_in_the_answer(recipe: str, body: Any, task_id: str) -> None:
-    example = next(iter(of(recipe).values()))
-    answer = example.answer(json.dumps(body).encode())
+    answer = Answer(200, {"content-type": "application/json"}, json.dumps(body).encode())
     assert described(recipe).read_submission(answer) == Submitted(task_id)
 
 

@@ -1,4 +1,4 @@
-"""What a recipe can say of the three kinds that are code: the same of each recorded answer, but of those that the contracts list."""
+"""A recipe for each of three kinds that are code means the same of all recorded answers but those that a page lists."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from tests.contract.providers.examples import Example, as_recorded, load
 from tests.support.template import ROOT
 
+from tunehook.providers.kinds import ADAPTERS
 from tunehook.providers.recipes.described import DescribedAdapter
 from tunehook.providers.recipes.recipe_file import read_recipe
 
@@ -64,18 +65,11 @@ def test_the_list_names_each_answer_once_and_only_those_that_there_are() -> None
     assert f"the same of {len(EXAMPLES) - len(names)} of the {len(EXAMPLES)} recorded responses" in PAGE
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
-def test_a_recipe_asks_the_same_question(example: Example) -> None:
-    adapter = recipe_of_the(example.kind)
-    if example.is_many and adapter.ids_per_call is None:
-        return
-    ids = example.record.get("task_ids") or [example.record["task_id"]]
-    request = (
-        adapter.many_request(ids, example.record["page"]) if example.is_many else adapter.request(ids[0])
-    )
-    coded = (
-        example.adapter.many_request(ids, example.record["page"])
-        if example.is_many
-        else example.adapter.request(ids[0])
-    )
-    assert request == coded
+@pytest.mark.parametrize("kind", SEEDS)
+def test_a_recipe_asks_the_same_questions(kind: str) -> None:
+    coded, described = ADAPTERS[kind], recipe_of_the(kind)
+    for task_id in ("task-1", "a/b c%?#", "\u6b4c"):
+        assert described.request(task_id) == coded.request(task_id)
+    assert described.ids_per_call == (100 if kind == "suno" else None)
+    if kind == "suno":
+        assert described.many_request(["a", "b"], 1) == coded.many_request(["a", "b"], 1)
