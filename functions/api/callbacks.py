@@ -27,6 +27,7 @@ from tunehook.callbacks import Callback, Place, find_task_ids, is_token, verifie
 from tunehook.errors import TunehookError
 from tunehook.ids import shard_of
 from tunehook.operations.stack import Stack
+from tunehook.providers.adapters import adapter_of
 from tunehook.providers.config import ProviderConfig, read_providers
 from tunehook.tasks import Status, TaskKey
 from tunehook.times import now_ms
@@ -124,7 +125,7 @@ class CallbackReceiver:
             logger.info("callback_received", provider=config.name, result="wrong token")
             return
         callback = _callback_in(event)
-        found = find_task_ids(callback)
+        found = find_task_ids(callback, adapter_of(config).callback_ids)
         if config.callback_scheme is not None and config.callback_secret is not None:
             secret = config.callback_secret.get_secret_value()
             verified = verified_ids(callback, found, config.callback_scheme, secret, began_ms / 1000)

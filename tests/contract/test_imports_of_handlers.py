@@ -53,6 +53,9 @@ NEVER = {
     "aws_lambda_powertools.utilities.parameters",
     "aws_lambda_powertools.utilities.parser",
     "aws_xray_sdk",
+    # What reads recipes, where a provider is described by one. (Powertools' logger loads jmespath by itself.)
+    "tomllib",
+    "tunehook.providers.recipes",
     # Checks of e-mail addresses, and models of the first kind.
     "email_validator",
     "pydantic.v1",

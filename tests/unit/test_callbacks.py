@@ -36,6 +36,32 @@ def ids_in(body: Any, query: str = "") -> list[str]:
     return list(find_task_ids(Callback(raw, {}, query)))
 
 
+class TestOwnPlaces:
+    @staticmethod
+    def ids(body: Any) -> dict[str, Place]:
+        def own(payload: Any) -> list[Any]:
+            return [payload.get("ticket")] if isinstance(payload, dict) else []
+
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return find_task_ids(Callback(raw, {}), own)
+
+    def test_what_stands_in_a_place_of_the_providers_own_is_surely_a_tasks(self) -> None:
+        assert self.ids({"ticket": "t-1"}) == {"t-1": Place.TASK_ID}
+        assert self.ids({"ticket": "t-1", "id": "evt-1"}) == {"t-1": Place.TASK_ID, "evt-1": Place.ID}
+
+    def test_general_names_count_beside_it(self) -> None:
+        assert self.ids({"data": {"task_id": "t-2"}}) == {"t-2": Place.TASK_ID}
+
+    def test_json_in_a_text_is_searched_too(self) -> None:
+        assert self.ids(json.dumps({"ticket": "t-1"})) == {"t-1": Place.TASK_ID}
+
+    @pytest.mark.parametrize(
+        "body", [b"", b"no json", b"ticket=t-1", {"ticket": ["t"]}, {"ticket": "x" * 300}, [1]]
+    )
+    def test_what_is_no_id_is_none(self, body: Any) -> None:
+        assert not {"t-1", "t"} & self.ids(body).keys()
+
+
 class TestTokens:
     def test_one_is_43_characters_that_a_path_can_carry(self) -> None:
         token = callback_token(MASTER, "suno", 1)

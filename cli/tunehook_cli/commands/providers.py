@@ -12,10 +12,12 @@ from tunehook.errors import InvalidInput
 from tunehook.operations import callbacks, probe, providers
 from tunehook.operations.stack import Stack
 from tunehook.operations.text import counted
+from tunehook.providers.adapters import KINDS
 from tunehook.providers.config import ConfiguredProviders, ProviderConfig, better_base_urls
 from tunehook_cli.asking import Yes, confirm
 from tunehook_cli.commands.options import AsJson, StackName
 from tunehook_cli.output import Output, note, printable, warn
+from tunehook_cli.rendering.explanations import print_explanations, print_tried
 from tunehook_cli.stack import find_stack
 
 app = typer.Typer(no_args_is_help=True)
@@ -33,7 +35,19 @@ def set_provider(
     name: Name,
     kind: Annotated[
         str | None,
-        typer.Option(help="The kind of API: musicmint, piapi, qhaigc, suno or sunoapi.", show_default=_AS_IS),
+        typer.Option(
+            help=f"The kind of API: {', '.join(KINDS[:-1])}; --recipe makes it {KINDS[-1]}.",
+            show_default=_AS_IS,
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RECIPE",
+            help="Any other API, as this TOML file describes it; or a bundled recipe, by its name in "
+            "`tunehook providers recipes`.",
+            show_default=_AS_IS,
+        ),
     ] = None,
     base_url: Annotated[
         str | None,
@@ -77,10 +91,12 @@ def set_provider(
 ) -> None:
     """Add a provider, or change one. This takes effect within 60 seconds.
 
-    A new provider needs a kind, a base URL and a key. What you do not name stays as it is.
+    A new provider needs a kind or a recipe, a base URL unless the recipe has one, and a key. What you do not name stays
+    as it is.
     """
     fields = {
         "kind": kind,
+        "recipe": None if recipe is None else _recipe(recipe),
         "base_url": base_url,
         "api_key": None if api_key is None else _secret(api_key, "api_key", "API key"),
         "max_concurrency": max_concurrency,
@@ -93,14 +109,25 @@ def set_provider(
     if config.base_url.startswith("http://"):
         warn(f"{config.base_url} is plain http: the API key travels unencrypted")
     better = better_base_urls(config.base_url)
-    if better and not _SANDBOX.fullmatch(config.base_url):
+    # Of a described API nobody knows which paths are its own.
+    if better and config.recipe is None and not _SANDBOX.fullmatch(config.base_url):
         warn(
             f"the paths of the API are appended to the base URL: {better[0]} is probably meant; "
             f"`tunehook providers check {name}` tries both"
         )
     out, done = Output(as_json), "Changed" if existed else "Added"
     out.json(lambda: _document(config) | {"replaced": existed})
-    out.line(f"{done} the provider {name}, {config.kind} at {config.base_url}.")
+    out.line(f"{done} the provider {name}, {_kind(config)} at {config.base_url}.")
+
+
+def _recipe(given: str) -> str | dict[str, Any]:
+    from tunehook.operations.recipes import given_recipe
+
+    return given_recipe(given)
+
+
+def _kind(config: ProviderConfig) -> str:
+    return config.kind if config.recipe_name is None else f"{config.kind} ({config.recipe_name})"
 
 
 def _callbacks(scheme: str | None, secret: str | None) -> dict[str, Any]:
@@ -147,7 +174,7 @@ def list_providers(as_json: AsJson = False, stack: StackName = None) -> None:
         out.note("No provider is configured: add one with `tunehook providers set`.")
         return
     rows: list[tuple[object, ...]] = [
-        (each.name, each.kind, masked(each.api_key.get_secret_value()), _limits(each), each.base_url)
+        (each.name, _kind(each), masked(each.api_key.get_secret_value()), _limits(each), each.base_url)
         for each in found.usable.values()
     ]
     rows += [
@@ -229,12 +256,18 @@ def check_provider(
         str | None,
         typer.Argument(metavar="TASK_ID", help="A task to query. Without one, this checks only the key."),
     ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Show the response itself, and what was found in it by which expression."
+        ),
+    ] = False,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
     """Make one request to the live provider and show the response; exit with 1 if it is unusable.
 
-    The request comes from this machine."""
+    The request comes from this machine. Where a recipe has a second question, that is asked too."""
     out, found = Output(as_json), find_stack(stack)
     config = providers.get_provider(found, name)
     check = probe.check_provider(found, config, task_id, note)
@@ -244,6 +277,7 @@ def check_provider(
         {
             "provider": name,
             "kind": config.kind,
+            "recipe": config.recipe_name,
             "base_url": config.base_url,
             "task_id": polled.task_id,
             "useful": polled.useful,
@@ -252,17 +286,81 @@ def check_provider(
             "seconds": round(polled.seconds, 3),
             "outcome": check.outcome,
             "advice": check.advice,
+            "explained": check.explanations if explain else None,
         }
     )
     out.line(said)
     out.fields(
         [
-            ("provider", f"{name}, {config.kind} at {config.base_url}"),
+            ("provider", f"{name}, {_kind(config)} at {config.base_url}"),
             ("queried", f"task {polled.task_id}" + ("" if task_id else ", which does not exist")),
             ("response", f"{polled.answer or 'nothing'}, after {polled.seconds:.2f} s"),
             ("outcome", check.outcome),
             ("what to do", check.advice),
         ]
     )
+    if explain:
+        if config.recipe is None:
+            out.line(f"\nThe kind {config.kind} is written in code: it has no expressions.")
+        if not check.explanations:
+            out.line("\nThere is no response to explain.")
+        print_explanations(out, check.explanations)
     if not polled.useful:
+        raise typer.Exit(1)
+
+
+@app.command("recipes")
+def list_recipes(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="RECIPE", help="A bundled recipe, whose TOML is printed: one to start from."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the recipes that come with tunehook, or print one."""
+    from tunehook.operations import recipes
+
+    out = Output(as_json)
+    if name is not None:
+        text = recipes.bundled_text(name)
+        out.json({"name": name, "toml": text})
+        out.line(text.rstrip("\n"))
+        return
+    found = recipes.bundled_recipes()
+    out.json(found)
+    rows = [(each.name, each.about, each.base_url, each.verified) for each in found]
+    out.table(("RECIPE", "WHAT", "BASE URL", "VERIFIED AGAINST"), rows)
+
+
+@app.command("try-recipe")
+def try_recipe(
+    recipe: Annotated[
+        str, typer.Argument(metavar="FILE", help="A recipe in TOML, or the name of a bundled one.")
+    ],
+    answers: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ANSWER...",
+            help="Files of recorded responses: the body itself, or "
+            '{"answer": {"status": 404, "headers": {}, "body": {}}}.',
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show how a recipe reads recorded responses, without any request.
+
+    Exit with 1 if the recipe is refused, or a response cannot be read.
+    """
+    from tunehook.operations import recipes
+
+    out = Output(as_json)
+    try:
+        tried = recipes.try_recipe(recipes.recipe_in(recipe), answers)
+    except InvalidInput as error:
+        note(f"tunehook: {printable(error.reason)}")
+        raise typer.Exit(1) from None
+    out.json(tried)
+    for each in tried:
+        print_tried(out, each)
+    if any(each.problem for each in tried):
         raise typer.Exit(1)

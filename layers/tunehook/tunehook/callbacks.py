@@ -11,10 +11,10 @@ import hmac
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import unquote_plus
 
 from tunehook.callback_schemes import CallbackScheme
@@ -47,6 +47,10 @@ _ID_IN_TEXT: Final = re.compile(
     r"""(?i)(?<![a-z0-9])task_?id\b["'\\\s:=<>\[\]()-]{1,20}([a-z0-9](?:[a-z0-9._:-]{0,198}[a-z0-9])?)"""
 )
 _BARE_ID: Final = re.compile(r"(?=[^0-9]*[0-9])[A-Za-z0-9][A-Za-z0-9._:-]{7,199}")
+
+
+OwnIds: TypeAlias = Callable[[Any], Iterable[str]]
+"""Returns the ids in the JSON of a callback that stand in places which one provider has."""
 
 
 class Place(IntEnum):
@@ -92,15 +96,16 @@ def callback_path(provider: str, token: str) -> str:
     return f"/v1/callbacks/{provider}/{token}"
 
 
-def find_task_ids(callback: Callback) -> dict[str, Place]:
+def find_task_ids(callback: Callback, own: OwnIds = lambda _: ()) -> dict[str, Place]:
     """Return the ids that a callback may be about, the surest first, `IDS_MAX` at most, and where each was found.
 
     JSON (an object, an array, or either as a text within), a form, plain text and the query are searched in the places
     where providers have ids: ``task_id``, ``taskId``, ``id``, ``request_id``, also within ``data`` and its like. Bodies
-    beyond `BODY_MAX_BYTES` are not. The search is bounded in depth and in number.
+    beyond `BODY_MAX_BYTES` are not. The search is bounded in depth and in number. What a provider has in a place of its
+    `own` is surely a task's.
     """
     found: dict[str, Place] = {}
-    for place, value in _Search().of(callback):
+    for place, value in _Search(own).of(callback):
         if (task_id := _usable(value)) is not None:
             found[task_id] = min(place, found.get(task_id, place))
     ranked = sorted(found.items(), key=lambda each: each[1])
@@ -179,7 +184,8 @@ def _usable(value: Any) -> str | None:
 class _Search:
     """One search for ids, with what is left of its bounds."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: OwnIds) -> None:
+        self._own = own
         self._objects = _OBJECTS_MAX
         self._inner_texts = _INNER_TEXTS_MAX
 
@@ -191,6 +197,7 @@ class _Search:
     def _in_text(self, text: str) -> Iterator[tuple[Place, Any]]:
         is_json, value = _read_json(text)
         if is_json:
+            yield from ((Place.TASK_ID, each) for each in self._own(self._unwrapped(value)))
             yield from self._in_json(value)
             return
         found = list(self._in_json(_form(text))) if "=" in text else []

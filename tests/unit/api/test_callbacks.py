@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from moto import mock_aws
 from tests.support.aws import Context, Faulty, client, create_table, fault, items, put
+from tests.support.recipes import RECIPE
 from tests.support.tasks import NOW_MS
 from tests.unit.api.test_stack import environment
 from tests.unit.intake.test_admission import Lambdas
@@ -189,6 +190,17 @@ def test_an_id_beside_that_of_a_known_task_is_not_taken_in() -> None:
     world.call({"id": "event-9", "data": {"id": "task-1"}})
     world.call({"request_id": "request-9", "data": {"task_id": "task-2"}})
     assert set(world.hints) == {"task-1", "task-2"}
+
+
+def test_a_described_provider_has_its_ids_where_its_recipe_says() -> None:
+    recipe = RECIPE | {"callback": {"id": ["ticket", "job.number"]}}
+    world = World(kind="described", recipe=recipe)
+    put_task("t-1")
+    put_task("7")
+    world.call({"ticket": "t-1"})
+    world.call({"job": {"number": 7}})
+    world.call({"tickets": "t-2"})
+    assert set(world.hints) == {"t-1", "7"}
 
 
 def test_each_task_of_a_list_counts() -> None:

@@ -92,7 +92,10 @@ def test_a_base_url_that_holds_a_part_of_the_path_is_warned_of_and_saved(
 @pytest.mark.parametrize(
     ("args", "complaint"),
     [
-        ((*SET[:4], "nope", *SET[5:]), "--kind: is none of musicmint, piapi, qhaigc, suno, sunoapi"),
+        (
+            (*SET[:4], "nope", *SET[5:]),
+            "--kind: is none of musicmint, piapi, qhaigc, suno, sunoapi, described",
+        ),
         ((*SET[:-1], "ftp://gw.example"), "--base-url: is not an http(s) URL"),
         ((*SET[:2], "my gw", *SET[3:]), "NAME: is not 1 to 64 letters, digits, '.', '_' and '-'"),
         ((*SET, "--max-concurrency", "0"), "--max-concurrency: Input should be greater than or equal to 1"),
@@ -151,6 +154,8 @@ def test_the_list_as_json_holds_no_key(tunehook: Any, providers: Providers) -> N
         "usable": True,
         "error": None,
         "kind": "suno",
+        "recipe": None,
+        "recipe_about": None,
         "base_url": "https://gw.example/de",
         "max_concurrency": 32,
         "requests_per_second": None,

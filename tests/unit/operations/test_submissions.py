@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 from tests.support.aws import Faulty, client, fault, items, put
+from tests.support.recipes import RECIPE
 from tests.unit.cli.conftest import MASTER_SECRET, no_embedded_aws, stack  # noqa: F401 - fixtures
 
 from tunehook.aws.api_requests import IN_PROGRESS_MS
@@ -49,6 +50,11 @@ ENTRIES = {
         "api_key": "sk-0123456789abcdef0123",
         "callback_scheme": "header",
         "callback_secret": "s3cr3t-of-callbacks",
+    },
+    "described": {
+        "kind": "described",
+        "recipe": RECIPE | {"submit": {"actions": {"music": "/make"}, "callback": "hooks.done"}},
+        "api_key": "sk-0123456789abcdef0123",
     },
     "broken": {"kind": "suno", "base_url": "no URL", "api_key": "sk-0123456789abcdef0123"},
 }
@@ -109,6 +115,23 @@ def submitted(
 ) -> ProviderSubmission:
     given = {"sleep": lambda _: None, **options}
     return submit_through(found, "gw", "music", body, idempotency_key=key, send=gateway, **given)
+
+
+def test_a_described_provider_gets_the_callback_where_its_recipe_says(found: Stack) -> None:
+    gateway = Gateway()
+    done = submit_through(found, "described", "music", BODY, send=gateway)
+    (name, request, hidden), url = gateway.asked[0], callback_url(found, "described")
+    assert (name, request.method, request.path) == ("described", "POST", "/make")
+    assert request.body == BODY | {"hooks": {"done": url}}
+    assert (list(hidden), done.with_callback) == ([url], True)
+    theirs = BODY | {"hooks": {"done": HOOK}}
+    assert not submit_through(found, "described", "music", theirs, send=gateway).with_callback
+    assert gateway.asked[1][1].body == theirs
+
+
+def test_an_action_that_a_recipe_does_not_have_is_refused(found: Stack) -> None:
+    with pytest.raises(InvalidInput, match="action: must be one of music"):
+        submit_through(found, "described", "video", BODY, send=Gateway())
 
 
 def test_a_task_is_submitted_and_watched_at_once(found: Stack, clock: Clock) -> None:

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 from tests.support.aws import fault
+from tests.support.recipes import ENTRY, RECIPE
 from tests.support.tasks import NOW_MS
 
 from poller.registry import ProviderRegistry
@@ -114,6 +115,35 @@ async def test_a_bad_entry_does_not_disturb_the_others() -> None:
     assert secret.directory.get("bad") is None
     assert secret.directory.problem("bad").is_certain
     assert secret.directory.problem("nobody").is_certain
+
+
+async def test_a_bad_recipe_makes_its_provider_wait_alone_and_says_where_it_is_bad() -> None:
+    words = {"succeeded": ["done"], "failed": ["sk-12345678", "done"]}
+    bad = ENTRY | {"recipe": RECIPE | {"words": words}}
+    secret = Secret(gw=entry(), good=ENTRY, bad=bad, unknown=ENTRY | {"recipe": "sk-12345678"})
+    assert await secret.directory.refresh()
+    assert [secret.directory.get(name) is not None for name in ("gw", "good", "bad", "unknown")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    problem = secret.directory.problem("bad")
+    assert problem.is_certain
+    assert "the provider bad cannot be used: providers.bad.recipe.words" in problem.message
+    assert "sk-12345678" not in f"{problem} {secret.directory.problem('unknown')}"
+
+
+async def test_a_recipe_that_is_the_same_leaves_its_provider_as_it_is() -> None:
+    secret = Secret(described=ENTRY)
+    await secret.directory.refresh()
+    described = secret.directory.get("described")
+    secret.write(described=ENTRY, new=entry())
+    await secret.later()
+    assert secret.directory.get("described") is described
+    secret.write(described=ENTRY | {"recipe": "replicate"})
+    await secret.later()
+    assert secret.directory.get("described") is not described
 
 
 async def test_a_secret_that_becomes_nonsense_leaves_the_providers_as_they_are() -> None:

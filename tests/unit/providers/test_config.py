@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from tests.support.recipes import BASE_URL, RECIPE
 
 from tunehook.errors import InvalidInput
 from tunehook.providers.config import ProviderConfig, parse_providers, read_providers
@@ -150,3 +151,61 @@ def test_an_unacceptable_entry_shows_no_value_in_its_error() -> None:
             {"name": "gw", "kind": "suno", "base_url": "https://gw.example.com", "api_key": "sk-sec\0ret"}
         )
     assert "sk-sec" not in str(refused.value)
+
+
+def described(recipe: Any = RECIPE, **fields: Any) -> str:
+    return secret(**{"kind": "described", "recipe": recipe, "base_url": ..., **fields})
+
+
+def test_a_described_provider_is_at_the_base_url_of_its_recipe_unless_it_has_its_own() -> None:
+    assert parse_providers(described())["my-gw"].base_url == BASE_URL
+    assert parse_providers(described(base_url="https://h/"))["my-gw"].base_url == "https://h"
+
+
+def test_the_base_url_of_a_recipe_is_not_stored_beside_it() -> None:
+    config = parse_providers(described())["my-gw"]
+    assert "base_url" not in config.model_dump(exclude_unset=True)
+    assert config.model_copy(update={"max_concurrency": 2}).base_url == BASE_URL
+
+
+def test_a_bundled_recipe_is_named_and_another_is_called_own() -> None:
+    bundled, own = (parse_providers(described(each))["my-gw"] for each in ("replicate", RECIPE))
+    assert (bundled.recipe_name, own.recipe_name) == ("replicate", "own")
+    assert own.recipe_about == RECIPE["about"]
+    assert parse_providers(secret())["my-gw"].recipe_about is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "field"),
+    [
+        (described(None), "recipe"),
+        (described(7), "recipe"),
+        (described("no-such-recipe"), "recipe"),
+        (described({}), "recipe."),
+        (described(RECIPE | {"words": {"succeeded": ["done"], "failed": ["done"]}}), "recipe.words"),
+        (described(RECIPE | {"task": {"status": "status["}}), "recipe.task.status"),
+        (described(RECIPE | {"base_url": "no url"}), "recipe.base_url"),
+        (described({name: value for name, value in RECIPE.items() if name != "base_url"}), "base_url"),
+        (secret(recipe=RECIPE), "recipe"),
+        (secret(recipe="replicate"), "recipe"),
+    ],
+)
+def test_what_is_wrong_with_a_recipe_is_told_by_its_place_and_leaves_the_others_usable(
+    entry: str, field: str
+) -> None:
+    usable, errors = read_providers(json.dumps(json.loads(entry) | json.loads(secret("good"))))
+    assert set(usable) == {"good"}
+    assert errors["my-gw"].field.startswith(f"providers.my-gw.{field}")
+
+
+def test_a_recipe_that_nests_without_end_is_one_more_that_is_wrong() -> None:
+    deep = (
+        '{"my-gw": {"kind": "described", "api_key": "k", "recipe": {"ask": ' + '{"a":' * 900 + "1" + "}" * 902
+    )
+    usable, errors = read_providers(f"{deep}, {secret('good')[1:]}")
+    assert (set(usable), set(errors)) == ({"good"}, {"my-gw"})
+
+
+def test_a_key_is_redacted_as_urls_have_it_too() -> None:
+    config = parse_providers(secret(api_key="id:a+key/with=signs"))["my-gw"]
+    assert config.secrets == ("id:a+key/with=signs", "id%3Aa%2Bkey%2Fwith%3Dsigns")

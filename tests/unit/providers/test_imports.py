@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,9 +11,25 @@ PROVIDERS = "import tunehook.providers.client, tunehook.providers.kinds; "
 FORBIDDEN = {"boto3", "botocore", "aws_lambda_powertools", "moto", "aiohttp", "httpx", "pydantic"}
 
 
-def imported(code: str) -> subprocess.CompletedProcess[str]:
+CONFIGURED = """
+import json, sys
+from tunehook.providers.client import Provider
+from tunehook.providers.config import read_providers
+from tunehook.providers.kinds import ADAPTERS
+entries = {kind: {"kind": kind, "base_url": "https://gw.example.com", "api_key": "k"} for kind in ADAPTERS}
+entries |= json.loads(sys.argv[1])
+for config in read_providers(json.dumps(entries)).usable.values():
+    Provider(config, None)
+print(*sys.modules)
+"""
+"""What a poller does with its secret."""
+
+RECIPES = {"jmespath", "tomllib", "tunehook.providers.recipes"}
+
+
+def imported(code: str, *args: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(LAYER)}
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-c", code, *args]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
 
 
@@ -27,3 +44,12 @@ def test_beside_itself_and_the_standard_library_the_layer_imports_one_package() 
         for code in ("", PROVIDERS)
     )
     assert after - before - sys.stdlib_module_names == {"aiolimiter", "tunehook"}
+
+
+def test_recipes_and_what_reads_them_are_loaded_where_a_provider_is_described_alone() -> None:
+    described = {"mine": {"kind": "described", "recipe": "replicate", "api_key": "k"}}
+    without, with_one = (
+        set(imported(CONFIGURED, json.dumps(entries)).stdout.split()) for entries in ({}, described)
+    )
+    assert not RECIPES & without
+    assert with_one >= RECIPES

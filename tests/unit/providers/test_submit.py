@@ -7,9 +7,11 @@ import json
 import socket
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from tests.support.patience import HANG_S
+from tests.support.recipes import KEY_IN_QUERY
 from tests.support.virtual_tests import in_virtual_time
 from tests.unit.http.certificates import server_and_client_contexts
 from tests.unit.http.wire import Script, Wire, answering, serving, silent
@@ -17,6 +19,7 @@ from tests.unit.providers.support import API_KEY, config
 
 from tunehook.http.reply import Reply
 from tunehook.http.transport import HttpTransport
+from tunehook.providers.adapters import adapter_of
 from tunehook.providers.kinds import ADAPTERS
 from tunehook.providers.submission_answers import Refused, Submitted, Unclear
 from tunehook.providers.submit import SUBMIT_DEADLINE_S, NotSent, SubmitResult, submit
@@ -47,6 +50,26 @@ async def test_the_request_has_the_key_and_the_body_with_the_callback() -> None:
     assert headers["authorization"] == f"Bearer {API_KEY}"
     assert headers["content-type"] == "application/json"
     assert json.loads(body) == {"prompt": "la", "notify_hook": URL}
+
+
+async def test_a_described_provider_gets_callback_and_key_in_the_query_and_none_of_them_is_told() -> None:
+    submits = {"actions": {"run": "/make"}, "callback_query": "hook", "id": "ticket"}
+    recipe = KEY_IN_QUERY | {"submit": submits}
+
+    async def result(answer: bytes) -> tuple[SubmitResult, str]:
+        async with asyncio.timeout(HANG_S), serving(answering(answer)) as wire, HttpTransport() as client:
+            api = config("described", recipe=recipe, base_url=f"http://127.0.0.1:{wire.port}")
+            request = adapter_of(api).submission("run", {"prompt": "la"}, URL)
+            return await submit(api, request, client, hidden=[URL]), wire.lines[0][0]
+
+    done, line = await result(http("200 OK", {"ticket": "t-7", "id": "another-1"}))
+    assert done == Submitted("t-7")
+    target = f"/make?hook={quote(URL, safe='')}&api_key={API_KEY}"
+    assert line == f"POST {target} HTTP/1.1"
+    refused, _ = await result(http("400 No", {"error": f"cannot POST {target}"}))
+    assert isinstance(refused, Refused)
+    assert API_KEY not in str(refused.body)
+    assert "t0ken" not in str(refused.body)
 
 
 @pytest.mark.parametrize(

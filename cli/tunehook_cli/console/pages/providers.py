@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tunehook.errors import InvalidInput, TunehookError
-from tunehook.operations import callbacks, documents, probe
+from tunehook.operations import callbacks, documents, probe, recipes
 from tunehook.operations import providers as operations
 from tunehook.operations.stack import Stack
 from tunehook.providers.kinds import ADAPTERS
@@ -19,7 +19,7 @@ from tunehook_cli.console.views import stack_of, text_of, views_of, went_well
 TROUBLE: Final = "trouble"
 """The filter of the list: those that are paused, refuse their key, or cannot be used."""
 
-_KEPT: Final = ("name", "kind", "base_url", "max_concurrency", "requests_per_second")
+_KEPT: Final = ("name", "kind", "recipe", "base_url", "max_concurrency", "requests_per_second")
 """The fields of the form that are shown again where it was refused: all but the key."""
 
 
@@ -57,6 +57,7 @@ def _page(request: Request, stack: Stack, **told: Any) -> Response:
         rows=rows,
         is_narrowed=narrowed,
         kinds=sorted(ADAPTERS),
+        recipes=recipes.bundled_recipes(),
         **values,
     )
 
@@ -65,7 +66,7 @@ async def change(request: Request) -> Response:
     """Add a provider, or change one; an empty field stays as it is."""
     stack, form = stack_of(request), await request.form()
     fields: dict[str, Any] = {
-        name: text for name in ("kind", "base_url", "api_key") if (text := text_of(form, name))
+        name: text for name in ("kind", "recipe", "base_url", "api_key") if (text := text_of(form, name))
     }
     name = text_of(form, "name")
     try:

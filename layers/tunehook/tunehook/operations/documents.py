@@ -397,12 +397,17 @@ class CreatedSubscriptionDocument(SubscriptionDocument):
 
 
 class ProviderDocument(Document):
-    """A provider without its key; `error` is why it cannot be used as it is configured: the rest is null then."""
+    """A provider without its key; `error` is why it cannot be used as it is configured: the rest is null then.
+
+    `recipe` is the name of a bundled one, ``own`` for another, and `recipe_about` what it says it is about.
+    """
 
     name: str
     usable: bool
     error: str | None = None
     kind: str | None = None
+    recipe: str | None = None
+    recipe_about: str | None = None
     base_url: str | None = None
     max_concurrency: int | None = None
     requests_per_second: float | None = None
@@ -605,9 +610,9 @@ def provider_document(config: ProviderConfig) -> ProviderDocument:
     >>> provider_document(get_provider(stack, "suno")).max_concurrency
     32
     """
-    return ProviderDocument.read(
-        config.model_dump(mode="json", exclude={"api_key", "callback_secret"}) | {"usable": True}
-    )
+    fields = config.model_dump(mode="json", exclude={"api_key", "callback_secret", "recipe"})
+    recipe = {"recipe": config.recipe_name, "recipe_about": config.recipe_about}
+    return ProviderDocument.read(fields | recipe | {"usable": True})
 
 
 def unusable_provider_document(name: str, error: InvalidInput) -> ProviderDocument:

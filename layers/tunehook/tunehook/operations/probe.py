@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from tunehook.aws.error_messages import describe_error
@@ -15,22 +15,14 @@ from tunehook.aws.errors import AWS_FAULTS
 from tunehook.errors import Misconfigured, TunehookError
 from tunehook.http.reply import Reply, Transport
 from tunehook.http.transport import HttpTransport
+from tunehook.operations.explaining import Explanation, describe_outcome, explain
 from tunehook.operations.stack import Stack
-from tunehook.operations.text import counted
+from tunehook.providers.adapter import Answer
+from tunehook.providers.adapters import adapter_of
 from tunehook.providers.client import Provider, key_digest
 from tunehook.providers.config import ProviderConfig, better_base_urls
-from tunehook.providers.outcomes import (
-    Completed,
-    CompletedWithoutResults,
-    Failed,
-    NotFound,
-    Outcome,
-    Pending,
-    SeemsFailed,
-    Throttled,
-    Transient,
-    Unauthorised,
-)
+from tunehook.providers.outcomes import Outcome, Throttled, Transient, Unauthorised
+from tunehook.providers.payload import UnreadablePayloadError, plain_body
 
 _BASE_URL_STATUSES: Final = (200, 404, 405)
 """With these a web server answers where no API is; with others something stands before one."""
@@ -41,7 +33,10 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What came of one poll: the HTTP `answer` in a few words, None if there was none, and its `outcome`."""
+    """What came of one poll: the HTTP `answer` in a few words, None if there was none, and its `outcome`.
+
+    `replies` are the answers themselves, two where the first leads to another request.
+    """
 
     task_id: str
     answer: str | None
@@ -49,6 +44,7 @@ class Probe:
     outcome: Outcome
     status: int | None = None
     is_page: bool = False
+    replies: tuple[Reply, ...] = field(default=(), repr=False)
 
     @property
     def useful(self) -> bool:
@@ -58,11 +54,12 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class ProviderCheck:
-    """A probe of a provider, what it means, and what to do, where that is anything."""
+    """A probe of a provider, what it means, and what to do, where that is anything; how its answers were read."""
 
     probe: Probe
     outcome: str
     advice: str | None
+    explanations: tuple[Explanation, ...]
 
 
 def check_provider(
@@ -83,7 +80,20 @@ def check_provider(
         probe,
         describe_probe(probe, was_accepted=was_accepted),
         advise(probe, config, better, was_accepted=was_accepted),
+        tuple(_explained(probe, config)),
     )
+
+
+def _explained(probe: Probe, config: ProviderConfig) -> list[Explanation]:
+    answers = []
+    for reply in probe.replies:
+        # What cannot be read has no JSON in which anything was found: the outcome says why.
+        with contextlib.suppress(UnreadablePayloadError):
+            body = plain_body(reply)
+            answers.append(
+                Answer(reply.status, reply.headers, body, secret=config.secrets, base_url=config.base_url)
+            )
+    return explain(adapter_of(config), answers)
 
 
 def poll_once(config: ProviderConfig, task_id: str | None = None) -> Probe:
@@ -100,22 +110,32 @@ async def _poll(config: ProviderConfig, task_id: str) -> Probe:
         recorder, started = _Recorder(http), time.monotonic()
         outcome = await Provider(config, recorder).poll(task_id)
         seconds = time.monotonic() - started
-        return Probe(task_id, recorder.answer, seconds, outcome, recorder.status, recorder.is_page)
+        return Probe(
+            task_id,
+            recorder.answer,
+            seconds,
+            outcome,
+            recorder.status,
+            recorder.is_page,
+            tuple(recorder.replies),
+        )
 
 
 @dataclass(slots=True)
 class _Recorder:
-    """A transport that records the answer of another one."""
+    """A transport that records the answers of another one; what is said of them is of the last."""
 
     transport: Transport
     answer: str | None = None
     status: int | None = None
     is_page: bool = False
+    replies: list[Reply] = field(default_factory=list)
 
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, max_bytes: int
     ) -> Reply:
         reply = await self.transport.send(method, url, headers, body, max_bytes=max_bytes)
+        self.replies.append(reply)
         content_type = reply.headers.get("content-type", "no content type")
         self.answer = f"HTTP {reply.status}, {content_type}"
         self.status = reply.status
@@ -201,30 +221,4 @@ def verdict(probe: Probe) -> str:
 
 def describe_probe(probe: Probe, *, was_accepted: bool = False) -> str:
     """Say what the outcome of a probe means; `was_accepted`: whether its key was accepted before."""
-    match probe.outcome:
-        case Completed(result):
-            return f"completed, with {counted(len(result.clips), 'clip')}"
-        case CompletedWithoutResults():
-            return "completed, but there is no audio, video or text (yet)"
-        case Failed(reason):
-            return f"failed at the provider: {reason}"
-        case SeemsFailed(reason):
-            return f"pending, but it seems to have failed: {reason}"
-        case Pending(phase, word, known=known):
-            written = f"status {word}" if word else "no status"
-            unknown = "" if known else ", which tunehook does not know and treats as pending"
-            return f"pending ({phase}): {written}{unknown}"
-        case NotFound() if probe.answer is None:
-            return "no request: this task id cannot be part of one"
-        case NotFound(detail):
-            return f"not found: the provider accepts the key and has no such task{f': {detail}' if detail else ''}"
-        case Throttled(retry_after_s, detail=detail):
-            wait = "" if retry_after_s is None else f", for {retry_after_s:.0f} s"
-            said = f": {detail}" if detail else ""
-            return f"throttled: the provider is throttling requests{wait}{said}"
-        case Unauthorised(detail, reason="key") if was_accepted:
-            return f"unauthorised: the provider no longer accepts the key (used up, expired or revoked): {detail}"
-        case Unauthorised(detail):
-            return f"unauthorised: the provider refuses the key: {detail}"
-        case Transient(cause):
-            return f"no usable response: {cause}"
+    return describe_outcome(probe.outcome, was_asked=probe.answer is not None, was_accepted=was_accepted)

@@ -9,10 +9,14 @@ from typing import Any, Final
 from tunehook.errors import InvalidInput, NotFound
 from tunehook.operations.stack import Stack
 from tunehook.operations.text import visible
+from tunehook.providers.adapters import DESCRIBED
 from tunehook.providers.config import ConfiguredProviders, ProviderConfig, parse_providers, read_providers
 
 NEEDED: Final = ("kind", "base_url", "api_key")
-"""What a provider cannot be without."""
+"""What a provider cannot be without; the recipe of a described one may have the base URL."""
+
+SECRET_MAX_BYTES: Final = 60_000
+"""Of all providers as JSON: AWS takes 65,536 bytes, and what is written by hand needs some of them."""
 
 
 def list_providers(stack: Stack) -> ConfiguredProviders:
@@ -77,8 +81,9 @@ def set_provider(stack: Stack, config: ProviderConfig) -> bool:
 def change_provider(stack: Stack, name: str, fields: Mapping[str, Any]) -> tuple[ProviderConfig, bool]:
     """Set fields of a provider and leave its others, or add it; return it as it is now, and whether there was one.
 
-    A field that is None is removed. Raises `InvalidInput` for the first field at fault, a new provider's that is
-    missing among them.
+    A field that is None is removed. A `recipe` makes the kind ``described``, and another kind removes the recipe. A
+    base URL that was another kind's is left for the recipe's. Raises `InvalidInput` for the first field at fault, a new
+    provider's that is missing among them, and where all providers together would take more than `SECRET_MAX_BYTES`.
 
     >>> change_provider(stack, "suno", {"max_concurrency": 4})[0].kind
     'suno'
@@ -94,14 +99,42 @@ def _with_fields(
     present = {field: value for field, value in kept if field in ProviderConfig.model_fields}
     if present and not fields:
         raise InvalidInput("name", "nothing to change: name a field, such as --api-key")
-    fields = {field: value for field, value in {**present, **fields}.items() if value is not None}
+    fields = {field: value for field, value in _merged(present, fields).items() if value is not None}
     for field in NEEDED:
-        if field not in fields:
+        if field not in fields and not (field == "base_url" and fields["kind"] == DESCRIBED):
             given = ", here or as TUNEHOOK_API_KEY" if field == "api_key" else ""
-            raise InvalidInput(field, f"is needed{given}: no provider {visible(name)} is configured yet")
+            new = "" if present else f": no provider {visible(name)} is configured yet"
+            raise InvalidInput(field, f"is needed{given}{new}")
     config = check_entry(name, fields)
     changed, existed = with_provider(secret_json, config)
+    _check_size(secret_json, changed)
     return changed, (config, existed)
+
+
+def _merged(present: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an entry with what is changed in it, where a kind and its recipe go together."""
+    kind = fields.get("kind")
+    if fields.get("recipe") is not None:
+        if kind not in (None, DESCRIBED):
+            raise InvalidInput("recipe", f"is for the kind {DESCRIBED}: leave out the kind, or the recipe")
+        dropped = {} if present.get("kind") in (None, DESCRIBED) else {"base_url": None}
+        return {**present, **dropped, "kind": DESCRIBED, **fields}
+    return {**present, **({} if kind in (None, DESCRIBED) else {"recipe": None}), **fields}
+
+
+def _check_size(before: str, after: str) -> None:
+    """Raise `InvalidInput` if a change makes the secret larger than it may be: one that makes it smaller is welcome."""
+    size = len(after.encode())
+    if size <= SECRET_MAX_BYTES or size <= len(before.encode()):
+        return
+    entries = json.loads(after)
+    name = max(entries, key=lambda each: len(json.dumps(entries[each])))
+    largest = len(json.dumps({name: entries[name]}, indent=2, ensure_ascii=False).encode())
+    raise InvalidInput(
+        "providers",
+        f"would take {size:,} bytes together, more than {SECRET_MAX_BYTES:,} (AWS's limit is 65,536); the largest is "
+        f"{visible(name)} with {largest:,}. A bundled recipe is stored by its name alone",
+    )
 
 
 def pending_tasks(stack: Stack, name: str) -> int:

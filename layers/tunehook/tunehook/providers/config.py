@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Final, NamedTuple
+from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -14,8 +14,11 @@ from pydantic_core import PydanticCustomError
 from tunehook.callback_schemes import FIRST_VERSION, CallbackScheme, check_callback_secret
 from tunehook.errors import InvalidInput
 from tunehook.providers import coerce
-from tunehook.providers.kinds import ADAPTERS
+from tunehook.providers.adapters import DESCRIBED, KINDS, described_adapter
 from tunehook.secret_versions import VERSION_MAX
+
+OWN_RECIPE: Final = "own"
+"""What a recipe is called that is in the secret itself."""
 
 _NAME = r"^[A-Za-z0-9._-]{1,64}$"
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
@@ -28,8 +31,8 @@ _ODD_SEGMENTS = coerce.names(
 
 
 def _known_kind(kind: str) -> str:
-    if kind not in ADAPTERS:
-        raise ValueError(f"is none of {', '.join(sorted(ADAPTERS))}")
+    if kind not in KINDS:
+        raise ValueError(f"is none of {', '.join(KINDS)}")
     return kind
 
 
@@ -57,11 +60,17 @@ def _sendable_key(key: SecretStr) -> SecretStr:
     return SecretStr(value)
 
 
+def _at(field: str, reason: str) -> PydanticCustomError:
+    """Return the error of a check, called by the field at fault; neither text is a template."""
+    return PydanticCustomError(field, "{reason}", {"reason": reason})
+
+
 class ProviderConfig(BaseModel):
     """One configured provider: `name` is what tasks carry, `batch` whether to use query-many where the kind has it.
 
     `callback_version` is that of its callback URL; with a `callback_scheme` and its `callback_secret`, only callbacks
-    count that show the secret. A path in the `base_url` is kept, a trailing slash is not.
+    count that show the secret. A path in the `base_url` is kept, a trailing slash is not. The `recipe` of a described
+    provider is the name of a bundled one, or a recipe itself; its base URL counts where the entry gives none.
     """
 
     model_config = ConfigDict(
@@ -70,7 +79,8 @@ class ProviderConfig(BaseModel):
 
     name: Annotated[str, Field(pattern=_NAME)]
     kind: Annotated[str, AfterValidator(_known_kind)]
-    base_url: Annotated[str, AfterValidator(usable_base_url)]
+    recipe: str | dict[str, Any] | None = None
+    base_url: Annotated[str, AfterValidator(usable_base_url)] = ""
     api_key: Annotated[SecretStr, AfterValidator(_sendable_key)]
     max_concurrency: Annotated[int, Field(ge=1, le=1000)] = 32
     requests_per_second: Annotated[float, Field(ge=0.001, le=10_000)] | None = None
@@ -91,14 +101,50 @@ class ProviderConfig(BaseModel):
                 raise PydanticCustomError("callback_secret", error.reason) from None
         return self
 
+    @model_validator(mode="after")
+    def _check_recipe(self) -> ProviderConfig:
+        known = ""
+        if self.kind == DESCRIBED:
+            known = self._recipe_base_url()
+        elif self.recipe is not None:
+            raise PydanticCustomError("recipe", f"is for the kind {DESCRIBED} alone")
+        if not self.base_url and not known:
+            raise PydanticCustomError("base_url", "is needed")
+        if not self.base_url:
+            # Not set: what the recipe says is not stored beside it.
+            self.__dict__["base_url"] = known
+        return self
+
+    def _recipe_base_url(self) -> str:
+        if self.recipe is None:
+            raise PydanticCustomError("recipe", f"is needed by the kind {DESCRIBED}")
+        try:
+            known = described_adapter(self.recipe).recipe.base_url
+            return usable_base_url(known) if known else ""
+        except InvalidInput as error:
+            raise _at(error.field, error.reason) from None
+        except ValueError as error:
+            raise _at("recipe.base_url", str(error)) from None
+
+    @property
+    def recipe_name(self) -> str | None:
+        """The name of a bundled recipe, ``own`` for another, None where the kind has none."""
+        return OWN_RECIPE if isinstance(self.recipe, dict) else self.recipe
+
+    @property
+    def recipe_about(self) -> str | None:
+        """What the recipe says it is about, None where the kind has none."""
+        return None if self.recipe is None else described_adapter(self.recipe).recipe.about or None
+
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What is to be redacted where the provider quotes it: its key, and the secret of its callbacks."""
+        """What is redacted where the provider quotes it: its key, also as URLs have it, and its callbacks' secret."""
         key = self.api_key.get_secret_value()
-        if self.callback_secret is None:
-            return (key,)
-        secret = self.callback_secret.get_secret_value()
-        return (key, secret, secret.removeprefix("whsec_"))
+        secrets = dict.fromkeys((key, quote(key, safe="")))
+        if self.callback_secret is not None:
+            secret = self.callback_secret.get_secret_value()
+            secrets |= dict.fromkeys((secret, secret.removeprefix("whsec_")))
+        return tuple(secrets)
 
 
 class ConfiguredProviders(NamedTuple):
