@@ -22,6 +22,7 @@ from tunehook.providers.submission_answers import Submitted
 
 EXAMPLES = load_bundled()
 RECIPES = bundled.names()
+SUNOAPI = ("sunoapi-lyrics", "sunoapi-wav", "sunoapi-stems", "sunoapi-video")
 NEEDED = {
     *("failure-with-reason", "success-without-outputs", "unknown-word", "unknown-id", "key-refused"),
     *("throttled", "html-200", "html-502", "empty", "empty-503", "truncated"),
@@ -98,6 +99,10 @@ def test_a_recipe_says_what_was_verified_and_the_page_lists_it(recipe: str) -> N
         ("new-api-video", "video", "/v1/video/generations", None),
         ("kie-jobs", "job", "/api/v1/jobs/createTask", "body"),
         ("minimax", "video", "/v1/video_generation", None),
+        ("sunoapi-lyrics", "lyrics", "/api/v1/lyrics", "body"),
+        ("sunoapi-wav", "wav", "/api/v1/wav/generate", "body"),
+        ("sunoapi-stems", "stems", "/api/v1/vocal-removal/generate", "body"),
+        ("sunoapi-video", "video", "/api/v1/mp4/generate", "body"),
     ],
 )
 def test_a_submission_goes_where_the_api_wants_it(
@@ -114,6 +119,7 @@ def test_a_submission_goes_where_the_api_wants_it(
         "luma": "callback_url",
         "acedata": "callback_url",
         "kie-jobs": "callBackUrl",
+        **dict.fromkeys(SUNOAPI, "callBackUrl"),
     }
     match callback:
         case "body":
