@@ -3,6 +3,7 @@
 # PYTHON            the Python to set up with (3.11 or newer)
 # KEEP=1            `make demo` leaves what it started running, `make smoke` what it made
 # YES=1             `make smoke` does not prompt
+# RUNS              how often `make busy` runs the tests (3)
 #
 # and for `make deploy`:
 # STACK             the stack's name
@@ -54,7 +55,7 @@ screenshots: setup ## create the pictures of the console in README.md (needs Chr
 test: $(TOOLS)/node/.made ## run every test that this machine can run
 	@$(SETUP) tests checks schemathesis $(BROWSER)
 	$(BIN)/pytest --numprocesses=auto --maxprocesses=8 tests/unit tests/contract
-	$(BIN)/pytest --numprocesses=2 --dist=loadfile tests/stack tests/account
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder tests/stack tests/account
 
 .PHONY: lint
 lint: ## check style, types and the template
@@ -100,6 +101,11 @@ soak: ## fault injection: run 2,000 tasks while everything breaks, and count wha
 	$(BIN)/python -m tests.stack.faults --size long --write
 	TUNEHOOK_MALFORMED=2000 $(BIN)/pytest tests/stack/test_malformed_requests.py
 	TUNEHOOK_MUTATIONS=30000 $(BIN)/pytest --numprocesses=2 tests/contract/providers/test_mutated.py
+
+.PHONY: busy
+busy: $(TOOLS)/node/.made ## run `make test` RUNS times beside four busy processes on two cores (an hour each)
+	@$(SETUP) tests
+	$(BIN)/python -m tests.support.busy --runs $(or $(RUNS),3)
 
 .PHONY: mutants
 mutants: ## mutation tests: make 500 small changes of the code and count those that the tests detect (hours)

@@ -2,11 +2,30 @@
 
 import signal
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
 from moto import mock_aws
 from tests.support.aws import REGION, mend_secrets
+
+LONGEST: Final = (
+    "tests/contract/test_checkers.py::test_nothing_is_found_but_what_is_accepted",
+    "tests/contract/test_webhook_docs.py::test_the_go_code_tells_genuine_from_forged",
+    "tests/account/test_embedded.py",
+    "tests/stack/test_poller_kills.py",
+    "tests/stack/faults/fuzz/test_fuzz.py",
+    "tests/stack/faults/test_faults.py",
+    "tests/stack/test_fulfillment.py",
+    "tests/stack/faults/test_recovery.py",
+    "tests/stack/test_readme.py",
+    "tests/stack/faults/test_upgrade.py",
+    "tests/stack/test_field_kinds.py",
+    "tests/stack/test_described.py",
+    "tests/stack/test_poller_replacement.py",
+    "tests/stack/test_restart.py",
+)
+"""What takes longest begins first, longest first: the last of all would keep one processor alone."""
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +63,13 @@ def pytest_configure() -> None:
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest; the others keep their order, and so do the tests of a file."""
+
+    def rank(item: pytest.Item) -> int:
+        file = item.nodeid.partition("::")[0]
+        return next((n for n, each in enumerate(LONGEST) if each in (item.nodeid, file)), len(LONGEST))
+
+    items.sort(key=rank)

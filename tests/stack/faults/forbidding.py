@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from tests.stack.driving import eventually
 from tests.stack.faults.books import Refused
 from tests.stack.faults.deployment import Deployment
+from tests.stack.faults.kills import kill_workers
 from tests.stack.faults.world import Forbidden, World
 from tests.support.patience import NotCome
 
@@ -74,13 +75,18 @@ def _both(forbidden: Forbidden) -> Iterator[_Tried]:
 
 
 def _guard(stack: Deployment, function: str) -> None:
-    """Give a function the policy; workers that run with the old one end."""
+    """Give a function the policy; workers that run with the old one end.
+
+    The embedded AWS ends those that it knows of. It forgets a worker that is still being started while it ends all of a
+    function's, and never ends it: such are killed here. Nothing is under way any more.
+    """
     lambdas, name = stack.client("lambda"), stack.function_name(function)
     variables = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     before = set(stack.worker_pids(function))
     lambdas.update_function_configuration(
         FunctionName=name, Environment={"Variables": variables | {"NETWORK_POLICY": "public"}}
     )
+    kill_workers(stack.home, name)
     eventually(lambda: not before & set(stack.worker_pids(function)), every_s=0.1)
 
 
