@@ -27,6 +27,7 @@ from tunehook.callbacks import callback_token, kie_signature
 from tunehook.errors import Misconfigured
 from tunehook.ids import shard_of
 from tunehook.providers.config import read_providers
+from tunehook.signatures import sign
 
 MASTER = "m" * 43
 SECRET = "the-secret-of-callbacks"
@@ -201,6 +202,30 @@ def test_a_described_provider_has_its_ids_where_its_recipe_says() -> None:
     world.call({"job": {"number": 7}})
     world.call({"tickets": "t-2"})
     assert set(world.hints) == {"t-1", "7"}
+
+
+def test_replicates_callback_counts_if_it_is_signed_with_the_secret_of_the_account() -> None:
+    secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+    scheme = {"callback_scheme": "standard-webhooks", "callback_secret": secret}
+    world = World(kind="described", recipe="replicate", **scheme)
+    put_task("ufawqhfynnddngldkgtslldrkq")
+    body = json.dumps(
+        {"id": "ufawqhfynnddngldkgtslldrkq", "status": "succeeded", "input": {"id": "an-input"}}
+    )
+    sent_s = NOW_MS // 1000
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": str(sent_s)}
+    world.call(body, headers=headers | {"webhook-signature": sign("msg_1", sent_s, b"{}", [secret])})
+    assert world.hints == {}
+    world.call(body, headers=headers | {"webhook-signature": sign("msg_1", sent_s, body.encode(), [secret])})
+    assert set(world.hints) == {"ufawqhfynnddngldkgtslldrkq"}
+
+
+def test_fals_callback_counts_for_the_request_and_not_for_what_it_made() -> None:
+    world = World(kind="described", recipe="fal", base_url="https://queue.fal.run/fal-ai/flux")
+    put_task("123e4567-e89b-12d3-a456-426614174000")
+    ids = {"request_id": "123e4567-e89b-12d3-a456-426614174000", "gateway_request_id": "another"}
+    world.call(ids | {"status": "ERROR", "error": "Invalid status code: 422", "payload": {"id": "an-output"}})
+    assert set(world.hints) == {"123e4567-e89b-12d3-a456-426614174000"}
 
 
 def test_each_task_of_a_list_counts() -> None:
