@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from tunehook_cli.layout import Lines
-from tunehook_cli.output import Output, printable
+from tunehook_cli.layout import Cell, Lines, wrap
+from tunehook_cli.output import Output, printable, width
 
 if TYPE_CHECKING:
     from tunehook.operations.explaining import Explanation, Finding
@@ -50,12 +50,22 @@ def _print_findings(out: Output, explanation: Explanation) -> None:
     out.line(f"Outcome: {printable(explanation.outcome)}")
 
 
-def _body(explanation: Explanation) -> str:
+def _body(explanation: Explanation) -> Lines:
     body = explanation.body
     lines = (body if isinstance(body, str) else _json(body, indent=2)).split("\n")
     left = len(lines) - _BODY_LINES
     more = [f"... and {left} more lines: --json has them"] if left > 0 else []
-    return "\n".join([*map(printable, lines[:_BODY_LINES]), *more])
+    printed = (part for line in [*lines[:_BODY_LINES], *more] for part in _folded(printable(line)))
+    return Lines(tuple((each,) for each in printed))
+
+
+def _folded(line: str) -> list[Cell]:
+    """Fold a line as the terminal needs it, each part of it as far in as it is."""
+    room = width()
+    if room is None:
+        return [Cell(line)]
+    indent = min(len(line) - len(line.lstrip(" ")), room // 2)
+    return [Cell(" " * indent + each.plain) for each in wrap(Cell(line.lstrip(" ")), room - indent)]
 
 
 def _gave(finding: Finding) -> str:

@@ -206,6 +206,14 @@ def test_check_explains_what_each_expression_gave(tunehook: Any, sandbox: Sandbo
     assert (told["recipe"], told["outcome"]) == ("own", "completed, with 2 clips")
 
 
+def test_a_response_is_printed_as_far_in_as_it_is(tunehook: Any, sandbox: Sandbox, described: str) -> None:
+    sandbox.create_task("suno", "task-1", age_s=60)
+    result = tunehook("providers", "check", described, "task-1", "--explain", env={"COLUMNS": "80"})
+    lines = result.stdout.splitlines()
+    assert '    "status": "SUCCESS",' in lines
+    assert max(map(cell_len, lines)) <= 80
+
+
 def test_check_explains_a_coded_kind_by_what_it_recognised(tunehook: Any, sandbox: Sandbox) -> None:
     sandbox.create_task("suno", "task-1", age_s=60)
     result = tunehook("providers", "check", "suno", "task-1", "--explain")

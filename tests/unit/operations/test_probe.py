@@ -37,6 +37,8 @@ RESULT = TaskResult(clips=(), submitted_at=None, started_at=None, finished_at=No
             "status NEW, which tunehook does not know",
         ),
         (Pending("queued", ""), True, "no status"),
+        (Pending("queued", "NEW", problem="clips.each: too long"), True, "status NEW; clips.each: too long"),
+        (CompletedWithoutResults(RESULT, "no rights"), True, "text (yet): no rights"),
         (NotFound(), True, "the provider accepts the key and has no such task"),
         (Throttled(3.0), False, "throttled: the provider is throttling requests, for 3 s"),
         (Unauthorised("no such key"), False, "the provider refuses the key: no such key"),

@@ -155,16 +155,17 @@ def describe_outcome(outcome: Outcome | Follow, *, was_asked: bool = True, was_a
             return "succeeded, by its status: what it made is in the answer to a second question"
         case Completed(result):
             return f"completed, with {counted(len(result.clips), 'clip')}"
-        case CompletedWithoutResults():
-            return "completed, but there is no audio, video or text (yet)"
+        case CompletedWithoutResults(reason=reason):
+            said = f": {reason}" if reason else ""
+            return f"completed, but there is no audio, video or text (yet){said}"
         case Failed(reason):
             return f"failed at the provider: {reason}"
         case SeemsFailed(reason):
             return f"pending, but it seems to have failed: {reason}"
-        case Pending(phase, word, known=known):
+        case Pending(phase, word, known=known, problem=problem):
             written = f"status {word}" if word else "no status"
             unknown = "" if known else ", which tunehook does not know and treats as pending"
-            return f"pending ({phase}): {written}{unknown}"
+            return f"pending ({phase}): {written}{unknown}{f'; {problem}' if problem else ''}"
         case NotFound() if not was_asked:
             return "no request: this task id cannot be part of one"
         case NotFound(detail):

@@ -515,6 +515,18 @@ def test_a_provider_that_is_not_set_keeps_what_was_typed_but_for_the_key(page: T
     )
 
 
+def test_a_provider_is_added_by_a_bundled_recipe_and_shown_with_it(page: TestClient) -> None:
+    form = parse(page.get("/providers").text)
+    (select,) = (each for each in form.all("select") if each.attributes.get("name") == "recipe")
+    assert {"replicate", "fal"} <= {each.attributes.get("value") for each in select.all("option")}
+    typed = {"name": "pictures", "recipe": "replicate", "api_key": "sk-secret-secret-1"}
+    assert page.post("/providers/set", data=typed).status_code == 303
+    assert "described (replicate) at https://api.replicate.com" in page.get("/providers").text
+    refused = page.post("/providers/set", data=typed | {"kind": "suno"})
+    assert refused.status_code == 422
+    assert "recipe: is for the kind described" in refused.text
+
+
 def test_a_check_says_in_words_what_came_back(page: TestClient) -> None:
     text = page.post("/providers/check", data={"name": "suno", "task_id": "mine"}).text
     assert "not known: there was no usable response" in text
