@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.recipes import RECIPE
 from tests.unit.providers.support import API_KEY, Clock, config, provider
 
 from tunehook.errors import InvalidInput
@@ -142,6 +143,24 @@ def shown_repr(value: object) -> str:
         json.dumps({"gw": {"kind": "suno", "base_url": "https://h", "api_key": API_KEY, "batch": API_KEY}}),
         json.dumps(
             {"gw": {"kind": "suno", "base_url": "https://h", "api_key": API_KEY, "max_concurrency": API_KEY}}
+        ),
+        *(
+            json.dumps({"gw": {"kind": "described", "api_key": API_KEY, "recipe": recipe}})
+            for recipe in (
+                API_KEY,
+                [API_KEY],
+                {API_KEY: 1},
+                RECIPE | {API_KEY: {}},
+                RECIPE | {"base_url": API_KEY},
+                RECIPE | {"ask": {"path": API_KEY}},
+                RECIPE | {"ask": {"path": "/{task_id}", "headers": {API_KEY: "\n"}}},
+                RECIPE | {"ask": {"path": "/{task_id}", "headers": {"x-key": f"{API_KEY}\n"}}},
+                RECIPE | {"task": {"status": f"{API_KEY}["}},
+                RECIPE | {"key": {"in": API_KEY}},
+                RECIPE | {"words": {"succeeded": [API_KEY], "failed": [API_KEY]}},
+                RECIPE | {"words": {"succeeded": ["done"], API_KEY: ["x"]}},
+                RECIPE | {"clips": {"each": "@", API_KEY: "x"}},
+            )
         ),
     ],
 )

@@ -124,7 +124,7 @@ def _usable_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
         if name.lower() in _NOT_OURS_TO_SET:
             raise ValueError(f"must not set {name.lower()}")
         if not _HEADER_VALUE.fullmatch(value):
-            raise ValueError(f"has a value that no header can carry: {name}")
+            raise ValueError("has a value that no header can carry")
     return {name.lower(): value for name, value in headers.items()}
 
 
