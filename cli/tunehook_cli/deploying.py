@@ -36,6 +36,7 @@ FORMER: Final[Mapping[str, str | Mapping[str, str]]] = {
     "ArchivePatienceSeconds": "600",
     "CallbacksTakeIn": "on",
     "DeletionProtection": "no",
+    "EventArchiveDays": "0",
     "FulfillmentConcurrency": "unbounded",
     "FulfillmentMemory": "1024",
     "HttpApi": "off",

@@ -1,11 +1,13 @@
 """The contract of the events: their schemas, the samples, and the rule that passes them on."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 from moto.events.models import EventPattern
+from tests.support import aws
 from tests.support.events import sample
 from tests.support.tasks import NOW_MS, clip, completed, ended
 from tests.support.template import ROOT, resources
@@ -237,6 +239,32 @@ def test_the_rule_passes_on_the_ends_of_tasks_alone() -> None:
 
 def test_the_rule_does_not_pass_on_what_others_emit() -> None:
     assert not passed_on("TaskCompleted", source="somebody")
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_replay_reaches_the_rules_of_consumers_and_not_fulfillment() -> None:
+    sqs, events = aws.client("sqs"), aws.client("events")
+    (rule,) = resources("AWS::Events::Rule").values()
+    bus = events.create_event_bus(Name="bus")["EventBusArn"]
+    queues = {}
+    for name, pattern in (("fulfillment", rule["EventPattern"]), ("consumer", {"source": [SOURCE]})):
+        queues[name] = sqs.create_queue(QueueName=name)["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=queues[name], AttributeNames=["QueueArn"])
+        events.put_rule(Name=name, EventBusName="bus", EventPattern=json.dumps(pattern))
+        target = {"Id": name, "Arn": arn["Attributes"]["QueueArn"]}
+        events.put_targets(Rule=name, EventBusName="bus", Targets=[target])
+    archive = events.create_archive(ArchiveName="kept", EventSourceArn=bus)["ArchiveArn"]
+    entry = {"EventBusName": "bus", "Source": SOURCE, "DetailType": "TaskCompleted", "Detail": "{}"}
+    events.put_events(Entries=[entry])
+    events.start_replay(
+        ReplayName="again",
+        EventSourceArn=archive,
+        EventStartTime=datetime(2020, 1, 1, tzinfo=UTC),
+        EventEndTime=datetime(2100, 1, 1, tzinfo=UTC),
+        Destination={"Arn": bus},
+    )
+    assert [each.get("replay-name") for each in aws.received(queues["consumer"])] == [None, "again"]
+    assert [each.get("replay-name") for each in aws.received(queues["fulfillment"])] == [None]
 
 
 @pytest.mark.parametrize("event", EMITTED.values(), ids=EMITTED)

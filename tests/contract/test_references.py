@@ -25,6 +25,7 @@ PSEUDO: Final = {
 ATTRIBUTES: Final[Mapping[str, set[str]]] = {
     "AWS::CloudWatch::Alarm": {"Arn"},
     "AWS::DynamoDB::Table": {"Arn", "StreamArn"},
+    "AWS::Events::Archive": {"Arn"},
     "AWS::Events::EventBus": {"Arn"},
     "AWS::Events::Rule": {"Arn"},
     "AWS::IAM::Role": {"Arn"},
@@ -60,6 +61,7 @@ KINDS: Final[Mapping[tuple[str, str], set[str]]] = {
     ("AWS::S3::BucketPolicy", "Bucket"): {"AWS::S3::Bucket"},
     ("AWS::Events::Rule", "EventBusName"): {"AWS::Events::EventBus"},
     ("AWS::Events::EventBusPolicy", "EventBusName"): {"AWS::Events::EventBus"},
+    ("AWS::Events::Archive", "SourceArn"): {"AWS::Events::EventBus"},
 }
 """Of what kind those resources must be that a property of a resource names."""
 

@@ -463,6 +463,28 @@ class TestBusPolicy:
         assert not is_made(policy, {"NetworkPolicy": "any"})
 
 
+class TestEventArchive:
+    def test_it_is_there_where_days_are_given_alone(self) -> None:
+        """The embedded AWS refuses a template in which it is to be made."""
+        described = {
+            **translated_resources("AWS::Events::Archive"),
+            "output": translated()["Outputs"]["EventArchiveArn"],
+        }
+        assert len(described) == 2
+        for each in described.values():
+            assert not is_made(each)
+            assert not is_made(each, {"EventArchiveDays": 0})
+            assert is_made(each, {"EventArchiveDays": 1})
+
+    def test_it_keeps_what_the_functions_emit_for_as_many_days_as_the_parameter_says(self) -> None:
+        ((_, archive),) = translated_resources("AWS::Events::Archive").items()
+        kept = resolved(archive["Properties"], {"EventArchiveDays": 30})
+        assert (kept["SourceArn"], kept["EventPattern"]) == ("EventBus.Arn", {"source": [SOURCE]})
+        assert kept["RetentionDays"] == 30
+        # 48 characters at most, and a stack's may have 51.
+        assert "ArchiveName" not in kept
+
+
 class TestLogs:
     @pytest.mark.parametrize("name", FUNCTIONS)
     def test_a_function_writes_to_a_group_of_the_stack(self, name: str) -> None:
