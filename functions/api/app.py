@@ -10,15 +10,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from api.authorizer import authorize, is_question
 from api.settings import ApiSettings
-from api.stack import stack_of
-from tunehook.operations.stack import Stack
+from api.stack import ApiStack, stack_of
 from tunehook.settings import load_settings
 
 logger = Logger()
 
 
 @cache
-def stack() -> Stack:
+def stack() -> ApiStack:
     """Return the stack of this execution environment."""
     return stack_of(load_settings(ApiSettings))
 

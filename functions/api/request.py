@@ -15,8 +15,8 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.api_gateway import Router
 
 from api.problems import CONTENT_TYPE, Problem, invalid
+from api.stack import ApiStack
 from tunehook.api_keys import Scope
-from tunehook.operations.stack import Stack
 
 BODY_MAX_BYTES: Final = 256 * 1024
 DEPTH_MAX: Final = 64
@@ -33,7 +33,7 @@ class Call:
     `key_id` is empty, and `scope` None, where a route needs no key.
     """
 
-    stack: Stack
+    stack: ApiStack
     key_id: str
     scope: Scope | None
     remaining_s: Callable[[], float]

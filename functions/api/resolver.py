@@ -24,8 +24,8 @@ from api.problems import Problem, invalid, problem_of
 from api.request import Call, body_text, parse_json, problem_reply, query_of, reply
 from api.routes import deliveries, status, submissions, subscriptions, tasks
 from api.scopes import SCOPES
+from api.stack import ApiStack
 from tunehook.api_keys import Scope
-from tunehook.operations.stack import Stack
 
 logger = Logger(child=True)
 
@@ -96,7 +96,7 @@ def _first_problem(error: RequestValidationError) -> Problem:
     return invalid(field, str(first["msg"]).removeprefix("Value error, "))
 
 
-def answer(event: Mapping[str, Any], context: LambdaContext, stack: Callable[[], Stack]) -> dict[str, Any]:
+def answer(event: Mapping[str, Any], context: LambdaContext, stack: Callable[[], ApiStack]) -> dict[str, Any]:
     """Answer an event of an HTTP API (payload 2.0), whatever it holds, and log it in one line.
 
     `stack` returns the stack that the request is about; it is called for routes that need a key.
@@ -125,7 +125,7 @@ class _Asked:
 
 
 def _answer(
-    event: Mapping[str, Any], context: LambdaContext, stack: Callable[[], Stack], asked: _Asked
+    event: Mapping[str, Any], context: LambdaContext, stack: Callable[[], ApiStack], asked: _Asked
 ) -> dict[str, Any]:
     method = str(event["requestContext"]["http"]["method"]).upper()
     if method == "OPTIONS":  # a browser asks first; the gateway itself adds what its CORS allows

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
+from aws_lambda_powertools import Logger
 from pydantic import BaseModel
 
 from api.settings import ApiSettings
 from tunehook.aws.clients import client
+from tunehook.aws.errors import code_of
 from tunehook.operations.stack import Stack
 from tunehook.settings import load_settings
+
+if TYPE_CHECKING:
+    from tunehook.operations.kept_secrets import KeptSecrets
+
+logger = Logger(child=True)
 
 _OUTPUTS: Final = {
     "tasks_table": "TasksTable",
@@ -51,10 +60,24 @@ class _Runtime(BaseModel):
     aws_region: str = ""  # set by Lambda, and declared by no template
 
 
-def stack_of(settings: ApiSettings) -> Stack:
+@dataclass(frozen=True)
+class ApiStack(Stack):
+    """The stack of an execution environment, which serves many requests."""
+
+    @cached_property
+    def kept_secrets(self) -> KeptSecrets:
+        """The secrets, kept for a minute."""
+        from tunehook.operations.kept_secrets import KeptSecrets
+
+        return KeptSecrets(
+            self, on_fault=lambda error: logger.error("secrets_not_read", error=code_of(error))
+        )
+
+
+def stack_of(settings: ApiSettings) -> ApiStack:
     """Return the stack that a function's environment describes; its clients are made when they are needed."""
     values = settings.model_dump(mode="json")
-    return Stack(
+    return ApiStack(
         settings.stack_name,
         load_settings(_Runtime).aws_region,
         {output: values[name] for name, output in _OUTPUTS.items() if values[name]},

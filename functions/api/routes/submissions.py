@@ -64,6 +64,7 @@ def _submitted(call: Call, body: NewSubmission, key: str | None) -> ProviderSubm
             body.body,
             idempotency_key=key,
             key_id=call.key_id,
+            kept=call.stack.kept_secrets,
             deadline_s=max(1.0, min(SUBMIT_DEADLINE_S, call.remaining_s() - _RECORD_TIME_S)),
             **given,
         )

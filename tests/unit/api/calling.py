@@ -17,7 +17,7 @@ from tests.unit.cli.conftest import MASTER_SECRET, OUTPUTS
 from api.openapi import document
 from api.resolver import answer, resolver
 from api.routes import tasks as task_routes
-from tunehook.operations.stack import Stack
+from api.stack import ApiStack
 
 PROVIDERS = {
     "suno": {"kind": "suno", "base_url": "https://suno.example", "api_key": "sk-0123456789abcdef0123"}
@@ -58,7 +58,7 @@ class Answer:
 class Api:
     """What calls the API; every answer must be one that the document has for its operation."""
 
-    stack: Stack
+    stack: ApiStack
     scope: str | None = "admin"
     key_id: str = "k1"
     remaining_ms: int = 29_000
@@ -161,7 +161,9 @@ def api(aws: None, monkeypatch: pytest.MonkeyPatch) -> Api:
         **dead,
     }
     monkeypatch.setattr(task_routes, "_known_until_ms", {})
-    stack = Stack("tunehook", REGION, outputs, {"ApiMaxWaiting": "2"}, lambda service, **_: client(service))
+    stack = ApiStack(
+        "tunehook", REGION, outputs, {"ApiMaxWaiting": "2"}, lambda service, **_: client(service)
+    )
     return Api(stack)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
@@ -17,6 +17,7 @@ from tunehook.aws.api_requests import IN_PROGRESS_MS
 from tunehook.errors import InvalidInput, NotFound
 from tunehook.operations import submissions
 from tunehook.operations.callbacks import callback_url
+from tunehook.operations.kept_secrets import KeptSecrets
 from tunehook.operations.stack import Stack, find_stack
 from tunehook.operations.submissions import (
     KeyReused,
@@ -389,3 +390,169 @@ def test_nothing_secret_lies_in_the_tables(found: Stack) -> None:
     kept = repr(items("ApiRequestsTable") + items("TasksTable"))
     assert secret not in kept
     assert ENTRIES["gw"]["api_key"] not in kept
+
+
+class KeptKeys:
+    """A gateway that notes the keys that come, and the stack's secrets as a function keeps them."""
+
+    NO_KEY: ClassVar = Refused(401, {"error": {"message": "invalid api key"}})
+
+    def __init__(self, found: Stack, clock: Clock, *answers: SubmitResult) -> None:
+        self.found, self.clock = found, clock
+        self.kept = KeptSecrets(self, on_fault=lambda _: None, clock=lambda: clock.now_ms / 1000)  # type: ignore[arg-type]
+        self.answers = list(answers)
+        self.keys: list[str] = []
+        self.takes_ms = 0
+        self.reads = 0
+        self.faults: list[Exception] = []
+
+    def providers_json(self) -> str:
+        self.reads += 1
+        if self.reads > 1 and self.faults:
+            raise self.faults.pop()
+        return self.found.providers_json()
+
+    def master_secret(self) -> str:
+        return self.found.master_secret()
+
+    def __call__(self, config: ProviderConfig, request: Request, hidden: Sequence[str]) -> SubmitResult:
+        self.keys.append(config.api_key.get_secret_value())
+        self.clock.now_ms += self.takes_ms
+        return self.answers.pop(0)
+
+    def submit(self, key: str = KEY) -> ProviderSubmission:
+        given = {"idempotency_key": key, "kept": self.kept, "sleep": lambda _: None}
+        return submit_through(self.found, "gw", "music", BODY, send=self, **given)
+
+
+def entries_are(**changes: Any) -> str:
+    """Change an entry of the secret, as somebody else does meanwhile; return its key."""
+    entry = ENTRIES["gw"] | changes
+    client("secretsmanager").put_secret_value(
+        SecretId="providers", SecretString=json.dumps(ENTRIES | {"gw": entry})
+    )
+    return str(entry["api_key"])
+
+
+OLD_KEY, NEW_KEY = str(ENTRIES["gw"]["api_key"]), "sk-new-0123456789abcdef"
+
+
+def test_a_kept_key_that_is_refused_and_was_replaced_costs_no_submission(found: Stack, clock: Clock) -> None:
+    keys = KeptKeys(found, clock, Submitted("task-1"), KeptKeys.NO_KEY, Submitted(ID), Submitted("task-3"))
+    keys.submit("first")
+    entries_are(api_key=NEW_KEY)
+    assert keys.submit().submission.item["task_id"] == ID
+    assert keys.submit().is_repeated
+    keys.submit("third")
+    assert (keys.keys, keys.reads) == ([OLD_KEY, OLD_KEY, NEW_KEY, NEW_KEY], 2)
+
+
+def test_a_replaced_key_counts_after_a_minute_though_the_old_one_is_accepted(
+    found: Stack, clock: Clock
+) -> None:
+    keys = KeptKeys(found, clock, *[Submitted(f"task-{number}") for number in range(3)])
+    keys.submit("first")
+    entries_are(api_key=NEW_KEY)
+    for key, later_ms in (("second", 59_000), ("third", 1_000)):
+        clock.now_ms += later_ms
+        keys.submit(key)
+    assert keys.keys == [OLD_KEY, OLD_KEY, NEW_KEY]
+
+
+@pytest.mark.parametrize("again", [KeptKeys.NO_KEY, Unclear("no answer"), NotSent("no connection")], ids=str)
+def test_the_second_answer_counts_whatever_it_is_and_there_is_no_third(
+    found: Stack, clock: Clock, again: SubmitResult
+) -> None:
+    keys = KeptKeys(found, clock, KeptKeys.NO_KEY, again, Submitted(ID))
+    keys.kept.provider("gw")
+    entries_are(api_key=NEW_KEY)
+    expected = {Refused: ProviderRefused, Unclear: SubmissionUnclear, NotSent: NotSubmitted}[type(again)]
+    with pytest.raises(expected):
+        keys.submit()
+    assert keys.keys == [OLD_KEY, NEW_KEY]
+    if expected is NotSubmitted:
+        assert keys.submit().submission.item["task_id"] == ID
+    else:
+        with pytest.raises(OutcomeUnknown if expected is SubmissionUnclear else ProviderRefused):
+            keys.submit()
+        assert len(keys.keys) == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"api_key": NEW_KEY, "base_url": "http://127.0.0.1:10"}, {"api_key": NEW_KEY, "kind": "qhaigc"}],
+    ids=["nothing", "base URL", "kind"],
+)
+def test_a_refused_key_is_not_tried_again_unless_it_alone_is_another(
+    found: Stack, clock: Clock, changes: dict[str, Any]
+) -> None:
+    keys = KeptKeys(found, clock, KeptKeys.NO_KEY, Submitted(ID))
+    keys.kept.provider("gw")
+    key = entries_are(**changes)
+    with pytest.raises(ProviderRefused):
+        keys.submit()
+    assert keys.keys == [OLD_KEY]
+    keys.submit("another")
+    assert keys.keys == [OLD_KEY, key]
+
+
+@pytest.mark.parametrize(
+    "answer", [Refused(400, {"error": {"message": "prompt is too long"}}), NotSent("no connection")], ids=str
+)
+def test_what_is_refused_for_another_reason_is_not_tried_again_and_the_next_reads_anew(
+    found: Stack, clock: Clock, answer: SubmitResult
+) -> None:
+    keys = KeptKeys(found, clock, answer, Submitted(ID))
+    keys.kept.provider("gw")
+    entries_are(api_key=NEW_KEY)
+    with pytest.raises((ProviderRefused, NotSubmitted)):
+        keys.submit()
+    assert keys.keys == [OLD_KEY]
+    keys.submit("another")
+    assert keys.keys == [OLD_KEY, NEW_KEY]
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (401, "no such key"),
+        (402, {"error": {"message": "payment required"}}),
+        (200, {"code": 401, "msg": "unauthorized"}),
+        (403, {"error": {"message": "user quota is not enough", "code": "insufficient_user_quota"}}),
+    ],
+    ids=str,
+)
+def test_a_key_is_refused_in_many_words(found: Stack, clock: Clock, status: int, body: Any) -> None:
+    keys = KeptKeys(found, clock, Refused(status, body), Submitted(ID))
+    keys.kept.provider("gw")
+    entries_are(api_key=NEW_KEY)
+    keys.submit()
+    assert keys.keys == [OLD_KEY, NEW_KEY]
+
+
+def test_a_second_call_is_made_only_where_there_is_time_for_it(found: Stack, clock: Clock) -> None:
+    keys = KeptKeys(found, clock, KeptKeys.NO_KEY)
+    keys.kept.provider("gw")
+    entries_are(api_key=NEW_KEY)
+    keys.takes_ms = 15_001
+    with pytest.raises(ProviderRefused):
+        keys.submit()
+    assert keys.keys == [OLD_KEY]
+
+
+def test_where_the_secret_cannot_be_read_anew_the_refusal_stands(found: Stack, clock: Clock) -> None:
+    keys = KeptKeys(found, clock, KeptKeys.NO_KEY)
+    keys.kept.provider("gw")
+    keys.faults = [fault()]
+    with pytest.raises(ProviderRefused, match="HTTP 401"):
+        keys.submit()
+    with pytest.raises(ProviderRefused, match="HTTP 401"):
+        keys.submit()
+    assert keys.keys == [OLD_KEY]
+
+
+def test_a_command_asks_once_as_it_has_just_read_the_key(found: Stack) -> None:
+    gateway = Gateway(KeptKeys.NO_KEY, Submitted(ID))
+    with pytest.raises(ProviderRefused):
+        submitted(found, gateway)
+    assert len(gateway.asked) == 1

@@ -20,14 +20,16 @@ def callback_url(stack: Stack, provider: str) -> str:
     return callback_url_of(stack, get_provider(stack, provider))
 
 
-def callback_url_of(stack: Stack, config: ProviderConfig) -> str:
-    """Return the callback URL of a provider whose configuration is at hand.
+def callback_url_of(stack: Stack, config: ProviderConfig, master_secret: str | None = None) -> str:
+    """Return the callback URL of a provider whose configuration is at hand, and perhaps the stack's master secret.
 
     >>> callback_url_of(stack, get_provider(stack, "suno")) == callback_url(stack, "suno")
     True
     """
     api_url = stack.api_url
-    token = callback_token(stack.master_secret(), config.name, config.callback_version)
+    if master_secret is None:
+        master_secret = stack.master_secret()
+    token = callback_token(master_secret, config.name, config.callback_version)
     return api_url + callback_path(config.name, token)
 
 

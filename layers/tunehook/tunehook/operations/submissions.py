@@ -28,6 +28,7 @@ from tunehook.operations.stack import Stack
 from tunehook.operations.tasks import Submission
 from tunehook.providers import adapter
 from tunehook.providers.adapters import adapter_of
+from tunehook.providers.refusals import own_status, refusal
 from tunehook.providers.submission_answers import Refused, Submitted, Unclear
 from tunehook.providers.submit import SUBMIT_DEADLINE_S, NotSent, SubmitResult, submit
 from tunehook.signatures import derive_secret, notify_hook_subscription_id
@@ -35,6 +36,7 @@ from tunehook.tasks import check_request
 from tunehook.times import now_ms
 
 if TYPE_CHECKING:
+    from tunehook.operations.kept_secrets import KeptSecrets
     from tunehook.providers.config import ProviderConfig
 
 DEFAULT_ACTION: Final = "music"
@@ -44,6 +46,9 @@ _ROUTE: Final = "submissions"
 _CONNECT_S: Final = 5.0
 _PAUSES_S: Final = (0.1, 0.4)
 """Before the second and the third try to record an answer; boto3 repeats each of its calls by itself."""
+
+_AGAIN_S: Final = 5.0
+"""What must be left of the provider's time for a second call, with a key that is newer than the one it refused."""
 
 _KEY_MAX_LENGTH: Final = 255
 _CREATED, _REFUSED, _UNCLEAR = 201, 502, 504
@@ -120,6 +125,7 @@ def submit_through(
     *,
     idempotency_key: str | None = None,
     key_id: str = "",
+    kept: KeptSecrets | None = None,
     send: Send | None = None,
     deadline_s: float = SUBMIT_DEADLINE_S,
     sleep: Callable[[float], None] = time.sleep,
@@ -131,6 +137,9 @@ def submit_through(
     counts for 24 hours, for who has the API key `key_id`; without one nothing can be sent again. The provider has
     `deadline_s` to answer.
 
+    The secrets are read at each call, but for those that are `kept`. A kept key that the provider refuses is read anew;
+    if it is another one now, the task is submitted with it at once, as a refused key has submitted nothing.
+
     Raises `NotFound` and `InvalidInput` by the field before anything is written or sent; `KeyReused`;
     `ProviderRefused`; `NotSubmitted`; `SubmissionUnclear`, and `OutcomeUnknown` for who sends the same again then, or
     while it is under way; `NotRecorded`, with the id.
@@ -139,7 +148,7 @@ def submit_through(
     Traceback (most recent call last):
     tunehook.errors.InvalidInput: action: must be one of lyrics, music
     """
-    config = _usable(stack, provider)
+    config = _usable(stack, provider, kept)
     kind = adapter_of(config)
     kind.submission(action, body)
     given = {name: value for name, value in options.items() if value is not None}
@@ -147,7 +156,7 @@ def submit_through(
     _check_body(body)
     key = secrets.token_hex(16) if idempotency_key is None else _checked(idempotency_key)
     secret = _signing_secret(stack, given.get("notify_hook"))
-    callback_url = _callback_url(stack, config, body)
+    callback_url = _callback_url(stack, config, body, kept)
     if callback_url is None and kind.callback_required and kind.wants_callback(body):
         raise InvalidInput(
             f"body.{kind.callback_field}",
@@ -173,7 +182,13 @@ def submit_through(
         return _earlier(call, request)
     to_send = kind.submission(action, body, callback_url, _shown_secret(config))
     hidden = [] if callback_url is None else [callback_url]
+    began_ms = now_ms()
     result = (send or _sender(deadline_s))(config, to_send, hidden)
+    if kept is not None and isinstance(result, Refused | NotSent):
+        kept.forget_providers()
+        left_s = deadline_s - (now_ms() - began_ms) / 1000
+        if _refuses_key(result) and left_s >= _AGAIN_S and (newer := _with_newer_key(kept, config)):
+            result = (send or _sender(left_s))(newer, to_send, hidden)
     return _settle(stack, call, request, result)
 
 
@@ -202,9 +217,9 @@ class _Call:
         )
 
 
-def _usable(stack: Stack, name: str) -> ProviderConfig:
+def _usable(stack: Stack, name: str, kept: KeptSecrets | None) -> ProviderConfig:
     try:
-        return get_provider(stack, name)
+        return get_provider(stack, name) if kept is None else kept.provider(name)
     except InvalidInput as error:
         if error.field in ("provider", "name"):
             raise type(error)("provider", error.reason) from None
@@ -230,11 +245,34 @@ def _signing_secret(stack: Stack, hook: str | None) -> str | None:
     return derive_secret(stack.master_secret(), notify_hook_subscription_id(hook), 1) if hook else None
 
 
-def _callback_url(stack: Stack, config: ProviderConfig, body: Mapping[str, Any]) -> str | None:
+def _refuses_key(result: SubmitResult) -> bool:
+    """Return whether the provider has refused the key, or says that it has no credit or may not ask this."""
+    if not isinstance(result, Refused):
+        return False
+    if not isinstance(result.body, dict):
+        return result.status in (401, 403)
+    return refusal(own_status(result.body) or result.status, result.body, "") is not None
+
+
+def _with_newer_key(kept: KeptSecrets, used: ProviderConfig) -> ProviderConfig | None:
+    """Return a provider's entry as it is now if its key alone is another than the one that was used."""
+    try:
+        newer = kept.provider(used.name)
+    except (*AWS_FAULTS, TunehookError):
+        return None  # What is known is that the provider has refused.
+    is_as_before = newer.model_copy(update={"api_key": used.api_key}) == used
+    return newer if is_as_before and newer.api_key != used.api_key else None
+
+
+def _callback_url(
+    stack: Stack, config: ProviderConfig, body: Mapping[str, Any], kept: KeptSecrets | None
+) -> str | None:
     """Return what the provider is to call back; None if its kind, the body or the stack does not let it."""
     if not adapter_of(config).wants_callback(body):
         return None
-    return None if stack.parameters.get("HttpApi") == "off" else callback_url_of(stack, config)
+    if stack.parameters.get("HttpApi") == "off":
+        return None
+    return callback_url_of(stack, config, None if kept is None else kept.master_secret())
 
 
 def _shown_secret(config: ProviderConfig) -> str | None:

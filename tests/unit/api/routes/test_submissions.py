@@ -10,7 +10,7 @@ import pytest
 from tests.support.aws import Faulty, client, fault, items
 from tests.unit.api.calling import Answer, Api
 
-from tunehook.operations.stack import Stack
+from api.stack import ApiStack
 from tunehook_local.sandbox import Sandbox, Scenario, parse, run_sandbox
 
 KEY = "order-1017"
@@ -68,6 +68,25 @@ def test_the_same_again_gets_the_same_and_makes_no_second_task(api: Api, played:
     assert submitted(api).json != first.json
     assert submitted(api, key=None).status == submitted(api, key=None).status == 201
     assert len(sandbox.submitted()) == 4
+
+
+def test_the_secrets_are_read_once_for_many_submissions(
+    api: Api, played: Played, caplog: pytest.LogCaptureFixture
+) -> None:
+    sandbox = played()
+    secrets = Faulty(client("secretsmanager"))
+    stack = api.stack
+    api.stack = ApiStack(
+        stack.name,
+        stack.region,
+        stack.outputs,
+        stack.parameters,
+        lambda service, **_: secrets if service == "secretsmanager" else client(service),
+    )
+    assert [submitted(api, key=None).status for _ in range(3)] == [201] * 3
+    assert [kwargs["SecretId"] for _, kwargs in secrets.calls] == ["providers", "master"]
+    assert len(sandbox.submitted()) == 3
+    assert "sandbox-key-suno" not in caplog.text
 
 
 def test_secrets_are_shown_to_admins_alone(api: Api, played: Played) -> None:
@@ -130,7 +149,7 @@ def test_an_id_that_cannot_be_recorded_is_in_the_answer_and_in_the_log(
     sandbox = played()
     dynamodb = Faulty(client("dynamodb"), transact_write_items=[fault()] * 3)
     stack = api.stack
-    api.stack = Stack(
+    api.stack = ApiStack(
         stack.name,
         stack.region,
         stack.outputs,
