@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,7 +28,12 @@ from tunehook.deliveries import DeliveryMessage
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import ForbiddenAddress, NetworkPolicy, check_address, check_url
 from tunehook.operations.documents import key_document
-from tunehook.signatures import derive_secret, notify_hook_subscription_id
+from tunehook.signatures import (
+    derive_public_key,
+    derive_secret,
+    derive_secret_key,
+    notify_hook_subscription_id,
+)
 from tunehook.subscriptions import check_subscription
 from tunehook.tasks import check_request
 
@@ -280,6 +286,28 @@ def _() -> None:
         derive_secret(secrets[0], "other", 1),
         derive_secret(secrets[0], "one", 2),
     }
+
+
+@holds(
+    "The Ed25519 key of a subscription is of none of its secrets, "
+    "and its public key tells of no secret and of no other version."
+)
+def _() -> None:
+    named = [(name, version) for name in ("one", "other") for version in (1, 2)]
+    shown = [derive_public_key(MASTER, *each) for each in named]
+    keys = [decoded(derive_secret_key(MASTER, *each)) for each in named]
+    secrets = [decoded(derive_secret(MASTER, *each)) for each in named]
+    seeds = [key[:32] for key in keys]
+    assert len({*seeds, *secrets, *map(decoded, shown)}) == 3 * len(named)
+    assert not {*seeds, *secrets} & {
+        decoded(derive(text, "one", 2))[:32]
+        for text in shown
+        for derive in (derive_secret, derive_secret_key)
+    }
+
+
+def decoded(text: str) -> bytes:
+    return base64.b64decode(text.partition("_")[2], validate=True)
 
 
 @holds("The callback URL of one provider tells nothing of another's, nor of its own next version.")

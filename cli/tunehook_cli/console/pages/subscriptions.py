@@ -102,7 +102,9 @@ def _fields(form: FormData, *, is_new: bool) -> dict[str, Any]:
         "retry_schedule": parse_schedule(schedule, "retry_schedule") if schedule else None,
         "timeout_s": parse_seconds(timeout, "timeout_s") if timeout else None,
     }
-    return {name: value for name, value in fields.items() if value} if is_new else fields
+    if not is_new:
+        return fields
+    return {name: value for name, value in fields.items() if value not in (None, "", [])}
 
 
 async def create(request: Request) -> Response:

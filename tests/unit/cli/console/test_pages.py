@@ -122,6 +122,7 @@ def test_nothing_of_anybody_is_ever_markup(page: TestClient, found: Stack, said:
         ("/deliveries", {"subscription": said, "task": said, "since": said, "status": said}),
         ("/subscription", {"id": said}),
         ("/subscription/health", {"id": said}),
+        ("/subscription/keys", {"id": said}),
         ("/media", {"key": said}),
     ]:
         text = page.get(path, params=query).text

@@ -17,6 +17,10 @@ CHANGES = [
     ("/delivery/resend?id=msg_full_1", {}),
     ("/subscriptions/new", {"url": "https://new.example/"}),
     ("/subscription/change?id=sub-2", {"url": "https://x.example/3", "format": "standard"}),
+    (
+        "/subscription/change?id=sub-2",
+        {"url": "https://x.example/3", "format": "standard", "signature": "v1a"},
+    ),
     ("/subscription/rotate?id=sub-1", {}),
     ("/subscription/disable?id=sub-1", {}),
     ("/subscription/enable?id=sub-1", {}),

@@ -10,8 +10,14 @@ from tunehook_cli.console.safety import FORM_MAX_BYTES
 
 PAGES = ["/", "/overview/timings", "/tasks", "/tasks/rows", "/task?task_id=task-1", "/deliveries"]
 PAGES += ["/deliveries/rows", "/delivery?id=msg_1", "/subscriptions", "/subscriptions?state=failing"]
-PAGES += ["/subscription?id=sub-1", "/subscription/health?id=sub-1", "/subscriptions/new", "/providers"]
-PAGES += ["/providers?state=trouble", "/dead-letters", "/dead-letters/messages"]
+PAGES += ["/subscription?id=sub-1", "/subscription/health?id=sub-1", "/subscription/keys?id=sub-1"]
+PAGES += [
+    "/subscriptions/new",
+    "/providers",
+    "/providers?state=trouble",
+    "/dead-letters",
+    "/dead-letters/messages",
+]
 
 
 @pytest.mark.parametrize("token", [None, "", "another", TOKEN[:-1]])
