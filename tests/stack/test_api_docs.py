@@ -81,7 +81,7 @@ def printed(reader: Shell, sandbox: Sandbox, stack: DeployedStack) -> Iterator[d
         by_heading.setdefault(block.heading, []).append(pasted(reader, block, sandbox))
     yield by_heading
     table = stack.outputs["SubscriptionsTable"]
-    for receiver in ("api", "api-python", "api-node"):
+    for receiver in ("api", "signed", "api-python", "api-node"):
         for each in subscribed_at(stack, receiver):
             stack.client("dynamodb").delete_item(TableName=table, Key={"subscription_id": {"S": each}})
 
@@ -100,6 +100,11 @@ def test_the_blocks_of_the_shell_do_the_whole_job(
     (submitted,) = printed["Submit through tunehook"]
     assert stack.ended_task(json.loads(submitted)["task_id"], "suno")["status"] == "completed"
     assert stack.task("api-city", "suno")["status"] == "completed"
+    made, keys, changed = documents(printed["Subscribe"][1])
+    assert (made["signature"], made["retry_schedule"], made["timeout_s"]) == ("both", [5, 300, 3600], 10)
+    assert keys["public_keys"] == [made["public_key"]]
+    assert (changed["signature"], len(changed["retry_schedule"])) == ("v1a", 9)
+    assert changed["signature_both_until"] is not None
     (results,) = printed["Get the results"]
     assert all(each["url"] for each in json.loads(results)["assets"])
     assert any(each["task_id"] == "api-city" for each in documents(printed["Lists"][0])[0]["tasks"])

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import itertools
 import json
 import signal
 import subprocess
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from tests.stack.commanding import ARGUMENTS, Command, environment
 from tests.stack.driving import HANG_S, DeployedStack, eventually
@@ -26,6 +31,9 @@ class Receiver(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.status = 204
         self.got: list[tuple[dict[str, str], bytes]] = []
+        self.hangs = False
+        self.released = threading.Event()
+        """Set when those that hang may go."""
 
     @property
     def url(self) -> str:
@@ -38,6 +46,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         self.server.got.append((dict(self.headers), body))
+        if self.server.hangs:
+            self.server.released.wait(HANG_S)
+            self.close_connection = True
+            return
         self.send_response(self.server.status)
         self.send_header("content-length", "0")
         self.end_headers()
@@ -54,6 +66,7 @@ def receiver() -> Iterator[Receiver]:
         try:
             yield server
         finally:
+            server.released.set()
             server.shutdown()
             thread.join()
 
@@ -142,6 +155,68 @@ def test_both_secrets_sign_while_one_is_rotated(
     assert len(headers["webhook-signature"].split(" ")) == 2
     with pytest.raises(WebhookVerificationError):
         Webhook(new).verify(body + b" ", headers)
+
+
+def ended(tunehook: Command, delivery_id: str) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        record: dict[str, Any] = tunehook("deliveries", "show", delivery_id, "--json")
+        return None if record["status"] == "pending" else record
+
+    return eventually(look)
+
+
+def waits_ms(record: dict[str, Any]) -> list[float]:
+    """How long after the end of each attempt the next one began, by the record."""
+    return [
+        (moment(later["at"]) - moment(earlier["at"])) * 1000 - earlier["duration_ms"]
+        for earlier, later in itertools.pairwise(record["attempts"])
+    ]
+
+
+def moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def test_what_signs_by_both_is_verified_by_either_and_an_own_schedule_ends_a_delivery(
+    tunehook: Command, receiver: Receiver
+) -> None:
+    own = ("--signature", "both", "--retry-schedule", "1s,1s", "--timeout", "1s")
+    made = tunehook("subscribe", receiver.url, "--event", "task.failed", *own, "--json")
+    subscription_id = made["subscription_id"]
+    try:
+        receiver.status = 500
+        told = tunehook("subscriptions", "test", subscription_id, "--json")
+        record = ended(tunehook, told["delivery_id"])
+        assert (record["status"], record["reason"]) == ("failed", "all attempts failed")
+        assert [each["status_code"] for each in record["attempts"]] == [500] * 3
+        # A message that is early by less than 100 ms is due.
+        assert min(waits_ms(record)) >= 900
+        keys = tunehook("subscriptions", "secret", subscription_id, "--json")
+        assert keys["public_key"] == made["public_key"]
+        public_key = base64.b64decode(keys["public_key"].removeprefix("whpk_"))
+        key = Ed25519PublicKey.from_public_bytes(public_key)
+        assert len(receiver.got) == 3
+        for headers, body in receiver.got:
+            Webhook(keys["signing_secret"]).verify(body, headers)
+            of_hmac, of_ed25519 = headers["webhook-signature"].split(" ")
+            assert (of_hmac[:3], of_ed25519[:4]) == ("v1,", "v1a,")
+            signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+            key.verify(base64.b64decode(of_ed25519[4:]), signed)
+            with pytest.raises(InvalidSignature):
+                key.verify(base64.b64decode(of_ed25519[4:]), signed + b" ")
+
+        receiver.hangs = True
+        told = tunehook("subscriptions", "test", subscription_id, "--json")
+        record = ended(tunehook, told["delivery_id"])
+        assert (record["status"], len(record["attempts"])) == ("failed", 3)
+        assert {each["error"] for each in record["attempts"]} == {"DeadlineExceeded"}
+        assert min(each["duration_ms"] for each in record["attempts"]) >= 1_000
+        # The receiver says nothing until the test ends, so the shortest of three is the subscription's own time.
+        assert min(each["duration_ms"] for each in record["attempts"]) < 15_000
+        assert min(waits_ms(record)) >= 900
+        assert len(receiver.got) == 6
+    finally:
+        tunehook("subscriptions", "delete", subscription_id)
 
 
 def listener_of(stack: DeployedStack) -> dict[str, Any] | None:
