@@ -153,6 +153,8 @@ class Tried:
     duration_ms: int
     status_code: int | None = None
     error: str | None = None
+    run: int = 1
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +231,8 @@ class Books:
         What was asked for that would have led there.
     done : tuple of Done
         What was broken.
+    schedules : mapping of str to tuple of int
+        The waits between attempts, in seconds, of the receivers that have some of their own.
     """
 
     wanted: tuple[Wanted, ...] = ()
@@ -244,6 +248,7 @@ class Books:
     trespasses: tuple[str, ...] = ()
     refused: tuple[Refused, ...] = ()
     done: tuple[Done, ...] = ()
+    schedules: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
         """Return them as JSON; bytes in items become base64."""

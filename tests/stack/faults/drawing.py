@@ -22,6 +22,7 @@ from tests.stack.faults.plan import (
     Size,
 )
 
+from tunehook.signatures import SignatureScheme
 from tunehook.tasks import Format
 from tunehook_local.sandbox import Kind
 
@@ -97,6 +98,10 @@ _PASSING_RESETS: Final = 2
 """Of one receiver: the third connection failure within a minute would shut it out for 30 s (decision 012)."""
 
 
+_SCHEDULES: Final = ((), (3, 3, 10, 60, 300), (2, 4, 20, 60, 300))
+"""The waits in seconds of each subscription; none is the default. They outlast what a run breaks for a while."""
+
+
 def draw(seed: int, size: Size) -> Plan:
     """Draw the plan of a run.
 
@@ -113,7 +118,10 @@ def draw(seed: int, size: Size) -> Plan:
         Every fault is in it at least once. All that is put can come to its planned end.
     """
     dice = Dice(seed)
-    subscriptions = tuple(PlannedSubscription(f"to-{form}", form.value) for form in Format)
+    subscriptions = tuple(
+        PlannedSubscription(f"to-{form}", form.value, scheme.value, waits_s)
+        for form, scheme, waits_s in zip(Format, SignatureScheme, _SCHEDULES, strict=True)
+    )
     tasks = sorted(_tasks(size, dice), key=lambda task: task.put_at_s)
     assets = list(_assets(tasks, Media(seed), size, dice))
     receivers = list(_receivers(tasks, subscriptions, size, dice))

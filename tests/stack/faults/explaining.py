@@ -22,7 +22,7 @@ RECORDED_WITHIN_MS: Final = 15_000
 LATER_MS: Final = {"intake": 60_000, "poller": 30_000}
 """How long after a fault a message of the function may become a dead letter; intake is tried many times before."""
 
-_CLOCKS_MS: Final = 250
+CLOCKS_MS: Final = 250
 _LOST: Final = frozenset({"fail", "throttle", "drop", "unanswered", "delay"})
 
 
@@ -54,7 +54,7 @@ def matched(record: Record, receipts: Sequence[Receipt]) -> list[tuple[Tried | N
 
 
 def _fits(tried: Tried, receipt: Receipt) -> bool:
-    if not tried.at_ms - _CLOCKS_MS <= receipt.at_ms <= tried.at_ms + tried.duration_ms + _CLOCKS_MS:
+    if not tried.at_ms - CLOCKS_MS <= receipt.at_ms <= tried.at_ms + tried.duration_ms + CLOCKS_MS:
         return False
     return tried.status_code is None or receipt.status in (None, tried.status_code)
 
@@ -83,7 +83,7 @@ def is_sent_again(record: Record, receipt: Receipt, again_ms: float) -> bool:
         When it got the same delivery again, or infinity.
     """
     return receipt.status is None and any(
-        tried.at_ms - _CLOCKS_MS <= receipt.at_ms and again_ms <= tried.at_ms + tried.duration_ms + _CLOCKS_MS
+        tried.at_ms - CLOCKS_MS <= receipt.at_ms and again_ms <= tried.at_ms + tried.duration_ms + CLOCKS_MS
         for tried in record.attempts
     )
 
@@ -107,7 +107,7 @@ def why_not_recorded(receipt: Receipt, until_ms: float, done: Iterable[Done]) ->
     """
     last_ms = min(until_ms, (receipt.answered_at_ms or receipt.at_ms + ATTEMPT_MS) + RECORDED_WITHIN_MS)
     for each in done:
-        is_then = receipt.at_ms - _CLOCKS_MS <= each.at_ms <= last_ms + _CLOCKS_MS
+        is_then = receipt.at_ms - CLOCKS_MS <= each.at_ms <= last_ms + CLOCKS_MS
         match each.moment.act:
             case "kill" if each.moment.target == "webhooks" and is_then:
                 return "kill of a webhooks worker"
@@ -123,14 +123,14 @@ def why_not_recorded(receipt: Receipt, until_ms: float, done: Iterable[Done]) ->
 def _is_halted(done: Done, from_ms: float, until_ms: float) -> bool:
     """Return whether a halt lies between two moments, if only in part."""
     resumed_ms = done.at_ms + done.moment.for_s * 1000
-    return done.at_ms <= until_ms + _CLOCKS_MS and resumed_ms >= from_ms - _CLOCKS_MS
+    return done.at_ms <= until_ms + CLOCKS_MS and resumed_ms >= from_ms - CLOCKS_MS
 
 
 def _hits_record(done: Done, receipt: Receipt, last_ms: float) -> bool:
     return any(
         (call.service, call.operation) == ("dynamodb", "UpdateItem")
         and receipt.delivery_id in call.about
-        and receipt.at_ms - _CLOCKS_MS <= call.at_ms <= last_ms
+        and receipt.at_ms - CLOCKS_MS <= call.at_ms <= last_ms
         for call in done.calls
     )
 

@@ -88,4 +88,7 @@ def gathered(
         ),
         # A kill may have found nothing to kill, and so may a halt.
         done=tuple(each for each in done if each.often),
+        schedules={
+            each.subscription_id: each.retry_schedule for each in plan.subscriptions if each.retry_schedule
+        },
     )

@@ -9,8 +9,17 @@ from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import Any, Final
 
-from tests.stack.faults.books import Books, Receipt, Record, Wanted, WantedFile
-from tests.stack.faults.explaining import is_sent_again, matched, why_dead, why_not_recorded, why_twice
+from tests.stack.faults.books import Books, Receipt, Record, Tried, Wanted, WantedFile
+from tests.stack.faults.explaining import (
+    CLOCKS_MS,
+    is_sent_again,
+    matched,
+    why_dead,
+    why_not_recorded,
+    why_twice,
+)
+
+from tunehook.schedules import WAITS_S
 
 ENDED: Final = ("completed", "failed")
 _EVENT: Final = {"completed": "TaskCompleted", "failed": "TaskFailed"}
@@ -330,6 +339,46 @@ class _Ledger:
             if record.status == "delivered" and (last is None or not 200 <= (last.status_code or 0) <= 299):
                 yield f"{record.name} is delivered by an attempt that was not accepted"
 
+    def waits(self) -> Iterator[tuple[Record, Tried, float, int]]:
+        """Yield the attempts after the first of each run: how long they waited in ms, and their waits in s.
+
+        An attempt begins when its receiver gets its request, and ends with the answer; where its receiver has seen
+        none, or has answered too late, as its record says. Those beyond the schedule have no wait.
+        """
+        for record in self.books.records:
+            waits_s = self.schedule(record)
+            seen = {
+                (tried.run, tried.attempt): (tried, receipt)
+                for tried, receipt in self.matches[record.delivery_id]
+                if tried is not None
+            }
+            for (run, number), (before, answered) in seen.items():
+                tried, receipt = seen.get((run, number + 1), (None, None))
+                if tried is None or number > len(waits_s):
+                    continue
+                ended_ms = before.at_ms + before.duration_ms
+                if answered is not None and answered.answered_at_ms is not None:
+                    ended_ms = min(ended_ms, answered.answered_at_ms)
+                began_ms = tried.at_ms if receipt is None else receipt.at_ms
+                yield record, tried, began_ms - ended_ms, waits_s[number - 1]
+
+    def schedule(self, record: Record) -> tuple[int, ...]:
+        """Return the waits in seconds between the attempts of a delivery."""
+        return self.books.schedules.get(record.receiver, WAITS_S)
+
+    def attempts_early(self) -> Iterator[str]:
+        for record, tried, waited_ms, wait_s in self.waits():
+            if waited_ms < wait_s * 1000 - CLOCKS_MS:
+                yield f"{record.name}: attempt {tried.attempt} after {waited_ms / 1000:.3f} s, not {wait_s} s"
+
+    def attempts_beyond(self) -> Iterator[str]:
+        for record in self.books.records:
+            most = len(self.schedule(record)) + 1
+            for run, often in Counter(tried.run for tried in record.attempts).items():
+                last = max(tried.attempt for tried in record.attempts if tried.run == run)
+                if max(often, last) > most:
+                    yield f"{record.name}: {max(often, last)} attempts in run {run}, where there may be {most}"
+
     def detection_ms(self) -> Iterator[float]:
         for wanted in self.books.wanted:
             detected_ms = self.item(wanted).get("detected_at_ms")
@@ -416,6 +465,18 @@ COUNTED: Final[tuple[tuple[str, str, _Of, _Problems], ...]] = (
         "dead letters that nothing explains",
         lambda ledger: len(ledger.books.dead_letters),
         _Ledger.dead_unexplained,
+    ),
+    (
+        "attempts_early",
+        "attempts earlier than the schedule has them",
+        lambda ledger: sum(1 for _ in ledger.waits()),
+        _Ledger.attempts_early,
+    ),
+    (
+        "attempts_beyond",
+        "deliveries with more attempts than the schedule has",
+        lambda ledger: len(ledger.books.records),
+        _Ledger.attempts_beyond,
     ),
     ("attempts_differ", "attempts whose record and receiver differ", _requests, _Ledger.attempts_differ),
 )

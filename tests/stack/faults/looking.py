@@ -41,7 +41,14 @@ def record_of(item: Item, names: Mapping[str, str]) -> Record:
         status=item["status"],
         created_at_ms=item["created_at_ms"],
         attempts=tuple(
-            Tried(each["at_ms"], each["duration_ms"], each.get("status_code"), each.get("error"))
+            Tried(
+                each["at_ms"],
+                each["duration_ms"],
+                each.get("status_code"),
+                each.get("error"),
+                each["run"],
+                each["attempt"],
+            )
             for each in item.get("attempts", ())
         ),
         says_pending=Delivery.model_validate(item).says_pending,

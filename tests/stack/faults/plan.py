@@ -185,10 +185,15 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class PlannedSubscription:
-    """A subscription to everything; its receiver has its id for a name."""
+    """A subscription to everything; its receiver has its id for a name.
+
+    `retry_schedule` has the waits in seconds of its own schedule; empty for the default.
+    """
 
     subscription_id: str
     format: str
+    signature: str = "v1"
+    retry_schedule: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +225,9 @@ class Plan:
             assets=tuple(AssetTrouble(**each) for each in document["assets"]),
             receivers=tuple(ReceiverTrouble(**each) for each in document["receivers"]),
             moments=tuple(Moment(**each) for each in document["moments"]),
-            subscriptions=tuple(PlannedSubscription(**each) for each in document["subscriptions"]),
+            subscriptions=tuple(
+                PlannedSubscription(**each | {"retry_schedule": tuple(each["retry_schedule"])})
+                for each in document["subscriptions"]
+            ),
             query_many=tuple(document["query_many"]),
         )

@@ -21,13 +21,13 @@ from tests.stack.faults.forbidding import try_forbidden
 from tests.stack.faults.gathering import gathered
 from tests.stack.faults.ledger import ENDED, Findings, count
 from tests.stack.faults.plan import Plan
-from tests.stack.faults.reading import Reader
+from tests.stack.faults.reading import Keys, Reader
 from tests.stack.faults.world import World
 from tests.stack.watching import BusWatch
 from tests.support.patience import Moves
 
 from tunehook.operations.queues import WORK_QUEUES
-from tunehook.signatures import derive_secret, notify_hook_subscription_id
+from tunehook.signatures import SignatureScheme, notify_hook_subscription_id
 from tunehook.times import now_ms
 
 LOOK_EVERY_S: Final = 1.0
@@ -130,8 +130,12 @@ class _Run:
         self._put_at_ms: dict[str, int] = {}
         self._receivers = _receivers_of(plan, world)
         master = stack.master_secret()
+        schemes = {each.subscription_id: SignatureScheme(each.signature) for each in plan.subscriptions}
         self._reader = Reader(
-            {name: derive_secret(master, identifier, 1) for identifier, name in self._receivers.items()},
+            {
+                name: Keys.of(master, identifier, schemes.get(identifier, SignatureScheme.V1))
+                for identifier, name in self._receivers.items()
+            },
             {task.task_id for task in plan.tasks},
         )
         self._began_s = time.time()

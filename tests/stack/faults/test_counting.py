@@ -343,6 +343,114 @@ class TestObjectsDiffer:
         assert problem == "results/gone was told of, and is not there"
 
 
+def retried(waited_ms: int, *, attempts: int = 2, waits_s: tuple[int, ...] = (2, 4)) -> Books:
+    """Let a delivery to a receiver with a schedule of its own be refused, and made again so long after each end."""
+    books = without(faultless(), "receipts", lambda each: each.task_id == "two")
+    books = without(books, "records", lambda each: each.task_id == "two")
+    tried, receipts, at_ms = [], [], TOLD_MS
+    for number in range(1, attempts + 1):
+        status = 204 if number == attempts else 500
+        tried.append(Tried(at_ms - 2, 10, status, attempt=number))
+        receipts.append(receipt_of(TASKS[1], "main", at_ms, status))
+        at_ms += 5 + waited_ms
+    return replace(
+        books,
+        receipts=(*books.receipts, *receipts),
+        records=(*books.records, record_of(TASKS[1], "main", *tried)),
+        schedules={"main": waits_s},
+    )
+
+
+class TestAttemptsEarly:
+    def test_an_attempt_that_has_waited_is_counted_and_no_problem(self) -> None:
+        findings = count(retried(2_000))
+
+        assert (findings.missed, findings["attempts_early"].of) == ((), 1)
+
+    def test_an_attempt_that_came_too_early(self) -> None:
+        problem = only_problem(count(retried(1_500)), "attempts_early")
+
+        assert problem == "msg_two_main to main, task two: attempt 2 after 1.500 s, not 2 s"
+
+    def test_what_the_receiver_saw_counts_and_not_what_the_record_says(self) -> None:
+        books = retried(1_500)
+        record = books.records[-1]
+        late = (record.attempts[0], replace(record.attempts[1], at_ms=record.attempts[1].at_ms - 200))
+        books = replace(books, records=(*books.records[:-1], replace(record, attempts=late)))
+
+        assert "after 1.500 s" in only_problem(count(books), "attempts_early")
+
+    def test_an_attempt_that_no_receiver_saw_counts_by_its_record(self) -> None:
+        tried = (Tried(TOLD_MS, 20, error="ConnectError"), Tried(TOLD_MS + 1_020, 20, error="ConnectError"))
+        tried = (*tried, Tried(TOLD_MS + 9_000, 20, 204))
+        tried = tuple(replace(each, attempt=number) for number, each in enumerate(tried, 1))
+        books = retried(2_000, attempts=1)
+        receipt = receipt_of(TASKS[1], "main", TOLD_MS + 9_010)
+        books = replace(
+            books,
+            receipts=(*books.receipts[:-1], receipt),
+            records=(*books.records[:-1], record_of(TASKS[1], "main", *tried)),
+        )
+
+        assert "attempt 2 after 1.000 s, not 2 s" in only_problem(count(books), "attempts_early")
+
+    def test_a_receiver_that_answers_after_the_attempt_has_ended_makes_none_early(self) -> None:
+        books = retried(2_000)
+        *others, first, second = books.receipts
+        first = replace(first, status=None, answered_at_ms=first.at_ms + 1_900)
+        record = books.records[-1]
+        timed_out = replace(record.attempts[0], status_code=None, error="ReadTimeout")
+        record = replace(record, attempts=(timed_out, record.attempts[1]))
+        books = replace(books, receipts=(*others, first, second), records=(*books.records[:-1], record))
+
+        assert count(books).missed == ()
+
+    def test_without_a_schedule_of_its_own_a_receiver_has_the_usual_one(self) -> None:
+        books = replace(retried(2_000), schedules={})
+
+        assert only_problem(count(books), "attempts_early").endswith("attempt 2 after 2.000 s, not 5 s")
+
+
+class TestAttemptsBeyond:
+    def test_as_many_as_the_schedule_has(self) -> None:
+        assert count(retried(4_000, attempts=3)).missed == ()
+
+    def test_one_more_than_the_schedule_has(self) -> None:
+        problem = only_problem(count(retried(4_000, attempts=4)), "attempts_beyond")
+
+        assert problem == "msg_two_main to main, task two: 4 attempts in run 1, where there may be 3"
+
+    def test_a_number_beyond_the_schedule_of_which_some_are_not_recorded(self) -> None:
+        books = retried(4_000, attempts=3)
+        record = books.records[-1]
+        last = replace(record.attempts[-1], attempt=4)
+        books = replace(
+            books, records=(*books.records[:-1], replace(record, attempts=(*record.attempts[:-1], last)))
+        )
+
+        assert only_problem(count(books), "attempts_beyond").endswith(
+            "4 attempts in run 1, where there may be 3"
+        )
+
+    def test_each_run_has_the_whole_schedule(self) -> None:
+        books = retried(4_000, attempts=3)
+        record = books.records[-1]
+        again = tuple(replace(each, run=2, at_ms=each.at_ms + 60_000) for each in record.attempts)
+        receipts = [each for each in books.receipts if each.task_id == "two"]
+        later = tuple(
+            replace(each, at_ms=each.at_ms + 60_000, answered_at_ms=(each.answered_at_ms or 0) + 60_000)
+            for each in receipts
+        )
+        books = replace(
+            books,
+            receipts=(*books.receipts, *later),
+            records=(*books.records[:-1], replace(record, attempts=(*record.attempts, *again))),
+        )
+
+        assert count(books)["attempts_beyond"].problems == ()
+        assert count(books)["attempts_early"].problems == ()
+
+
 class TestDeliveriesLost:
     def test_a_webhook_that_never_came(self) -> None:
         books = without(faultless(), "receipts", lambda each: each.delivery_id == "msg_one_hook")

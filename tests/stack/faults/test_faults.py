@@ -34,6 +34,10 @@ def test_receivers_that_misbehave_got_more_than_one_request(findings: Findings) 
     assert max(findings.attempts) > 1
 
 
+def test_some_attempts_had_to_wait(findings: Findings) -> None:
+    assert findings["attempts_early"].of > 0
+
+
 @pytest.mark.parametrize("function", ["intake", "poller", "fulfillment", "webhooks"])
 def test_each_function_lost_a_worker(findings: Findings, function: str) -> None:
     assert findings.happened.get(f"SIGKILL: {function}", 0) > 0

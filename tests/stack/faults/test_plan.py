@@ -90,6 +90,15 @@ def test_there_are_three_subscriptions_one_of_each_format(plans: list[Plan]) -> 
     assert formats == ("cloudevents", "provider", "standard")
 
 
+def test_every_signature_and_schedules_of_their_own_are_there(plans: list[Plan], long: Plan) -> None:
+    for plan in (*plans, long):
+        assert sorted(each.signature for each in plan.subscriptions) == ["both", "v1", "v1a"]
+        schedules = [each.retry_schedule for each in plan.subscriptions if each.retry_schedule]
+        assert len(schedules) == 2
+        # A receiver refuses a delivery so often, and a halted worker lets attempts fail that it would have taken.
+        assert all(len(waits_s) >= plan.size.refusals + 3 for waits_s in schedules)
+
+
 def test_every_fault_is_met_by_a_task(plans: list[Plan], long: Plan) -> None:
     planned = {f"provider:{word}" for word in troubles.PROVIDER}
     planned |= {f"asset:{word}" for word in troubles.ASSET}

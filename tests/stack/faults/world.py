@@ -88,7 +88,9 @@ class World:
                 "subscription_id": each.subscription_id,
                 "url": self._receiver_url(each.subscription_id),
                 "format": each.format,
+                "signature": each.signature,
             }
+            | ({"retry_schedule": list(each.retry_schedule)} if each.retry_schedule else {})
             for each in self.plan.subscriptions
         ]
 
