@@ -14,6 +14,7 @@ from tunehook.aws.error_messages import describe_error, is_transient
 from tunehook.aws.errors import AWS_FAULTS
 from tunehook.deliveries import Delivery, DeliveryStatus, delivery_id
 from tunehook.events import archived_event_id
+from tunehook.operations.filters import data_on
 from tunehook.operations.stack import Stack
 from tunehook.operations.subscriptions import list_subscriptions
 from tunehook.operations.task_view import TaskView
@@ -159,7 +160,9 @@ class Watcher:
     def _expected(self, kind: WebhookType, event_id: str, task: TaskView) -> set[str]:
         """Return the deliveries that the subscriptions, and the task's own hook, lead to."""
         policy = self._stack.network_policy
-        recipients = recipients_of(kind, task.provider, self._usable_subscriptions(), task.item, policy)
+        usable = self._usable_subscriptions()
+        data = data_on(self._stack, task) if any(each.filter is not None for each in usable) else {}
+        recipients = recipients_of(kind, task.provider, usable, task.item, policy, data)
         return {delivery_id(event_id, recipient.subscription_id) for recipient in recipients}
 
     def _usable_subscriptions(self) -> list[Subscription]:

@@ -179,6 +179,14 @@ class _OfSubscription(_Body):
             examples=[[5, 300, 3600]],
         ),
     ] = None
+    filter: Annotated[
+        dict[str, Any] | None,
+        Field(
+            description="What the `data` of the body must match, in EventBridge's pattern language "
+            '(docs/webhook-contract.md, "Filters by content"). Null: all of it will do.',
+            examples=[{"metadata": {"order": [{"numeric": [">=", 1000]}]}}],
+        ),
+    ] = None
     timeout_s: Annotated[
         int | None,
         Field(
@@ -246,6 +254,21 @@ QueryTaskId = Annotated[
     ),
 ]
 SubscriptionId = Annotated[str, Path(description="The subscription's id.", examples=["sub_9f86d081884c7d65"])]
+TestedTaskId = Annotated[
+    str,
+    Query(min_length=1, max_length=TASK_ID_MAX_LENGTH, description="A task that has ended."),
+]
+TestedProvider = Annotated[
+    str | None,
+    Query(description="The task's provider, where several have a task of this id.", examples=["suno"]),
+]
+TestedEvent = Annotated[
+    str | None,
+    Query(
+        description="What the webhook would be about. By default the task's end.",
+        json_schema_extra={"enum": [each.value for each in SUBSCRIBABLE]},
+    ),
+]
 DeliveryId = Annotated[str, Path(description="The delivery's id, which is its `webhook-id`.")]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="How many a page has at most.")]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]

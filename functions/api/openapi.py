@@ -232,6 +232,39 @@ def _answers() -> dict[str, dict[int, Told]]:
         "enableSubscription": {200: a_subscription},
         "disableSubscription": {200: a_subscription},
         "testSubscription": {202: a_delivery},
+        "testFilter": {
+            200: Told(
+                "Whether the subscription is told of the task by a webhook of this type.",
+                _object(
+                    subscription_id=_TEXT,
+                    task_id=_TEXT,
+                    provider=_TEXT,
+                    type=_TEXT,
+                    matches={"type": "boolean"},
+                    mismatches={
+                        "type": "array",
+                        "items": _object(
+                            field=_TEXT, path=_TEXT, pattern={}, values={"type": "array", "items": {}}
+                        ),
+                    },
+                ),
+                {
+                    "subscription_id": "sub_9f86d081884c7d65",
+                    "task_id": _TASK_ID,
+                    "provider": "suno",
+                    "type": "task.completed",
+                    "matches": False,
+                    "mismatches": [
+                        {
+                            "field": "filter",
+                            "path": "metadata.order",
+                            "pattern": [{"numeric": [">", 2000]}],
+                            "values": [1017],
+                        }
+                    ],
+                },
+            )
+        },
         "rotateSecret": {
             200: Told(
                 "The new secret; `stopped_version` is one that would have signed still, and no longer does.",
@@ -275,11 +308,13 @@ def _answers() -> dict[str, dict[int, Told]]:
                     subscription_id=_TEXT,
                     recovered={"type": "array", "items": _TEXT},
                     made={"type": "array", "items": _TEXT},
+                    filtered={"type": "boolean"},
                 ),
                 {
                     "subscription_id": "sub_9f86d081884c7d65",
                     "recovered": ["msg_0f1e2d3c4b5a69788796a5b4c3d2e1f0"],
                     "made": [],
+                    "filtered": False,
                 },
             )
         },
@@ -309,6 +344,7 @@ CONFLICTS: Final = {
     "archiveTaskById",
     "createSubscription",
     "changeSubscription",
+    "testFilter",
     "testSubscription",
     "recoverSubscription",
     "redeliver",

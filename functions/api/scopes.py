@@ -28,6 +28,7 @@ SCOPES: Final[Mapping[tuple[str, str], Scope | None]] = {
     ("DELETE", "/v1/subscriptions/<subscription_id>"): Scope.ADMIN,
     ("POST", "/v1/subscriptions/<subscription_id>/rotate-secret"): Scope.ADMIN,
     ("GET", "/v1/subscriptions/<subscription_id>/public-keys"): Scope.READ,
+    ("GET", "/v1/subscriptions/<subscription_id>/filter-test"): Scope.READ,
     ("POST", "/v1/subscriptions/<subscription_id>/test"): Scope.ADMIN,
     ("POST", "/v1/subscriptions/<subscription_id>/enable"): Scope.ADMIN,
     ("POST", "/v1/subscriptions/<subscription_id>/disable"): Scope.ADMIN,

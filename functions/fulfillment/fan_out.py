@@ -15,16 +15,19 @@ from typing import Any, TypeAlias, TypeVar
 from fulfillment.notices import Notice, Notices
 from fulfillment.payload import payload_of
 from tunehook.aws.deliveries import BATCH_MAX, DeliveriesQueue, DeliveriesTable
-from tunehook.deliveries import Delivery, delivery_id, message_for, new_delivery
+from tunehook.deliveries import Delivery, DeliveryStatus, delivery_id, message_for, new_delivery
 from tunehook.events import KnownAsset, ManifestLocation, TaskCompleted, TaskEnded, archived_event_id
 from tunehook.subscriptions import Recipient, WebhookType
 from tunehook.tasks import Format
 from tunehook.times import now_ms, to_ms
+from tunehook.webhook_data import whole_data_of
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-RecipientsOf: TypeAlias = Callable[[WebhookType, str, Mapping[str, Any] | None], list[Recipient]]
+RecipientsOf: TypeAlias = Callable[
+    [WebhookType, str, Mapping[str, Any] | None, Mapping[str, Any]], list[Recipient]
+]
 """`fulfillment.recipients.Recipients.of`, or what stands for it."""
 
 
@@ -78,8 +81,9 @@ class DeliveryFanOut:
     ) -> int:
         """Create the deliveries of a task whose files were settled at `archived_at_ms`; return how many there are.
 
-        Its end goes to whoever was not told of it, its files to whoever waits for them. `may_have_been_told` says
-        whether a pass may have told of the end while files were pending. A delivery that is there stays as it is.
+        Its end goes to whoever was not told of it, its files to whoever waits for them, whatever a filter says of them.
+        `may_have_been_told` says whether a pass may have told of the end while files were pending. A delivery that is
+        there stays as it is.
 
         Raises `AWS_FAULTS`, `Unavailable` or an ExceptionGroup of them if some could not be created.
         """
@@ -99,8 +103,15 @@ class DeliveryFanOut:
             for each in told
             if each is not None and each.says_pending
         ]
-        # Of the others, made before as they may be, the message may never have been sent.
-        await self._send([each for each in ends if each.subscription_id not in notice.sent])
+        # Of the others, made before as they may be, the message may never have been sent; also of one whose filter asks
+        # for files that were pending then.
+        known = {each.delivery_id for each in ends}
+        begun = [each for each in told if each is not None and each.delivery_id not in known]
+        unsent = [
+            *ends,
+            *(each for each in begun if each.status is DeliveryStatus.PENDING and not each.attempts),
+        ]
+        await self._send([each for each in unsent if each.subscription_id not in notice.sent])
         by_id = {each.subscription_id: each for each in (*waiting, *wanting)}
         archived = self._deliveries_to(by_id.values(), news, archived_at_ms)
         await _in_threads(self.deliveries.create, archived)
@@ -108,7 +119,11 @@ class DeliveryFanOut:
         return len(ends) + len(archived)
 
     async def _recipients(self, kind: WebhookType, news: News) -> list[Recipient]:
-        return await asyncio.to_thread(self.recipients_of, kind, news.event.provider, news.item)
+        def recipients() -> list[Recipient]:
+            data = whole_data_of(news.event, news.item, news.assets, news.manifest)
+            return self.recipients_of(kind, news.event.provider, news.item, data)
+
+        return await asyncio.to_thread(recipients)
 
     def _deliveries_to(
         self, recipients: Iterable[Recipient], news: News, archived_at_ms: int | None = None

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from tunehook.events import ArchivedAsset, TaskCompleted, TaskEnded, TaskFailed
 from tunehook.times import iso
+from tunehook.webhook_data import list_on
 
 logger = Logger(child=True)
 
@@ -52,12 +53,6 @@ def texts_of(item: dict[str, Any] | None, name: str) -> dict[str, str]:
         for clip in list_on(item, "clips")
         if isinstance(clip, dict) and isinstance(clip.get("clip_id"), str) and isinstance(clip.get(name), str)
     }
-
-
-def list_on(item: dict[str, Any] | None, name: str) -> list[Any]:
-    """Return a list of an item, empty where it is none: items may be changed by hand."""
-    value = (item or {}).get(name)
-    return value if isinstance(value, list) else []
 
 
 def assets_on(item: dict[str, Any] | None) -> list[ArchivedAsset]:

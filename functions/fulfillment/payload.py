@@ -6,14 +6,12 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from tunehook.events import ClipDetail, KnownAsset, ManifestLocation, TaskEnded, TaskFailed, completeness
+from tunehook.events import ClipDetail, KnownAsset, ManifestLocation, TaskEnded, TaskFailed
 from tunehook.tasks import Format
+from tunehook.webhook_data import data_of
 
 PAYLOAD_MAX_BYTES: Final = 300_000
 """Of the text on a delivery's record, which DynamoDB limits to 400 kB an item."""
-
-_CLIP_FIELDS = ("clip_id", "title", "tags", "duration_s", "prompt", "model", "created_at")
-_ASSET_FIELDS = ("type", "status", "key", "content_type", "bytes", "sha256", "remark", "reason")
 
 
 def payload_of(
@@ -30,7 +28,7 @@ def payload_of(
     """
     if format is Format.PROVIDER:
         return _json(provider_object or _stand_in(event))
-    data = _data(event, assets, manifest)
+    data = data_of(event, assets, manifest)
     text = _json(data)
     if _is_too_long(text):
         data["truncated"] = True
@@ -47,35 +45,6 @@ def _json(content: dict[str, Any]) -> str:
 
 def _is_too_long(text: str) -> bool:
     return len(text.encode("utf-8", "replace")) > PAYLOAD_MAX_BYTES
-
-
-def _data(event: TaskEnded, assets: Sequence[KnownAsset], manifest: ManifestLocation) -> dict[str, Any]:
-    told = event.model_dump(mode="json")
-    return {
-        "task_id": event.task_id,
-        "provider": event.provider,
-        "status": event.status,
-        "submitted_at": told["submitted_at"],
-        "finished_at": told["finished_at"],
-        "detected_at": told["detected_at"],
-        "metadata": told["metadata"],
-        "clips": [
-            {name: clip[name] for name in _CLIP_FIELDS}
-            | ({"text": clip["text"]} if clip["text"] is not None else {})
-            | {"assets": [_asset(asset) for asset in assets if asset.clip_id == clip["clip_id"]]}
-            for clip in told["clips"]
-        ],
-        "failure": told.get("failure"),
-        "archive": completeness(assets),
-        "manifest": manifest.model_dump(),
-        "truncated": event.truncated,
-    }
-
-
-def _asset(asset: KnownAsset) -> dict[str, Any]:
-    told = asset.model_dump(include=set(_ASSET_FIELDS), exclude_none=True)
-    # The provider's link dies: it is named only while there is no other.
-    return told | {"source_url": asset.source_url} if asset.status == "pending" else told
 
 
 def _stand_in(event: TaskEnded) -> dict[str, Any]:

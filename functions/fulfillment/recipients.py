@@ -51,9 +51,14 @@ class Recipients:
             clock=self.clock,
         )
 
-    def of(self, kind: WebhookType, provider: str, item: Mapping[str, Any] | None) -> list[Recipient]:
-        """Return who is told of what happened at a provider; the task's item may name a hook of its own."""
-        recipients = recipients_of(kind, provider, self._cache.get(None), item or {}, self.policy)
+    def of(
+        self, kind: WebhookType, provider: str, item: Mapping[str, Any] | None, data: Mapping[str, Any]
+    ) -> list[Recipient]:
+        """Return who is told of what happened at a provider; the task's item may name a hook of its own.
+
+        `data` is what filters look at.
+        """
+        recipients = recipients_of(kind, provider, self._cache.get(None), item or {}, self.policy, data)
         self._mark_some()
         return recipients
 

@@ -79,7 +79,12 @@ class Recovery:
         )
 
     def _recipients(
-        self, subscription_id: str, kind: WebhookType, provider: str, _: Mapping[str, Any] | None
+        self,
+        subscription_id: str,
+        kind: WebhookType,
+        provider: str,
+        _: Mapping[str, Any] | None,
+        data: Mapping[str, Any],
     ) -> list[Recipient]:
         """Return the subscription (strongly consistent) if it is to be told of this."""
         found = self.subscriptions.get(subscription_id)
@@ -88,7 +93,7 @@ class Recovery:
         except InvalidInput as error:
             logger.warning("subscription_unusable", subscription_id=subscription_id, field=error.field)
             return []
-        if subscription is None or not subscription.wants(kind, provider):
+        if subscription is None or not (subscription.wants(kind, provider) and subscription.matches(data)):
             return []
         return [Recipient(subscription.subscription_id, subscription.format)]
 
@@ -118,7 +123,7 @@ def _hook_of(
     item: Mapping[str, Any], subscription_id: str, provider: str, policy: NetworkPolicy
 ) -> Recipient | None:
     """Return the hook of an item, if the subscription of this id stands for it."""
-    found = recipients_of(WebhookType.TASK_COMPLETED, provider, (), item, policy)
+    found = recipients_of(WebhookType.TASK_COMPLETED, provider, (), item, policy, {})
     return next((each for each in found if each.subscription_id == subscription_id), None)
 
 

@@ -110,6 +110,45 @@ def test_whoever_was_told_before_the_files_came_is_told_when_they_have(
     assert all(each["source_url"].startswith("http") and each["url"] is None for each in missing)
 
 
+def test_a_filter_lets_through_what_it_matches_in_every_format(
+    stack: DeployedStack, sandbox: Sandbox, unique: str
+) -> None:
+    task_id, provider = f"some-{unique}", f"some-{unique}"
+    order = {"metadata": {"order": [{"numeric": [">=", 1000]}]}}
+    filters: dict[str, Any] = {
+        "map": {"filter": order | {"clips": {"assets": {"status": ["archived"]}}}, "format": "provider"},
+        "text": {"filter": json.dumps(order)},
+        "other": {"filter": {"metadata": {"order": [{"numeric": ["<", 1000]}]}}},
+    }
+    some = [
+        {
+            "subscription_id": f"{provider}-{name}",
+            "url": sandbox.receiver_url(f"{name}-{unique}"),
+            "providers": [provider],
+            **fields,
+        }
+        for name, fields in filters.items()
+    ]
+    secret = sandbox.providers_secret()
+    with (
+        stack.configured(secret | {provider: secret["musicmint"]}),
+        subscriptions(stack, some),
+    ):
+        time.sleep(FRESH_S)
+        begin_ended(sandbox, "musicmint", task_id)
+        stack.put("TasksTable", task_id=task_id, provider=provider, metadata={"order": 1017})
+        stack.ended_task(task_id, provider)
+        eventually(
+            lambda: all(sandbox.received(f"{name}-{unique}") for name in ("map", "text")), moved=stack.moved
+        )
+        # All records of a task's end are made before any message is sent.
+        made = {
+            item["subscription_id"] for item in stack.items("DeliveriesTable") if item["task_id"] == task_id
+        }
+    assert made & {each["subscription_id"] for each in some} == {f"{provider}-map", f"{provider}-text"}
+    assert not sandbox.received(f"other-{unique}")
+
+
 def test_a_thousand_receivers_have_their_deliveries(
     stack: DeployedStack, sandbox: Sandbox, unique: str
 ) -> None:

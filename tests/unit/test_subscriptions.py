@@ -131,7 +131,9 @@ def test_the_providers_format_has_no_word_for_kept_files() -> None:
 
 def test_a_hook_of_a_task_is_told_of_its_end_alone() -> None:
     item = {"notify_hook": "https://own.example.com/"}
-    told = [len(recipients_of(kind, "suno", [], item, NetworkPolicy.PUBLIC)) for kind in (*ENDS, ARCHIVED)]
+    told = [
+        len(recipients_of(kind, "suno", [], item, NetworkPolicy.PUBLIC, {})) for kind in (*ENDS, ARCHIVED)
+    ]
     assert told == [1, 1, 0]
 
 
@@ -205,7 +207,8 @@ def test_what_would_pass_for_something_else_is_refused(fields: dict[str, Any], f
 def test_an_acceptable_hook_on_an_item_is_told_beside_the_subscriptions(
     item: dict[str, Any], told: list[Format]
 ) -> None:
-    receivers = recipients_of(FAILED, "suno", [checked(), checked(enabled=False)], item, NetworkPolicy.PUBLIC)
+    subscriptions = [checked(), checked(enabled=False)]
+    receivers = recipients_of(FAILED, "suno", subscriptions, item, NetworkPolicy.PUBLIC, {})
     assert [(each.subscription_id, each.url) for each in receivers[:1]] == [("sub", None)]
     assert [each.format for each in receivers[1:]] == told
 
@@ -219,3 +222,32 @@ def test_an_id_and_a_url_are_all_that_a_subscription_needs() -> None:
     bare = Subscription(subscription_id="sub", url="https://hook.example.com/")
     assert bare == checked()
     assert (bare.headers, bare.providers, bare.enabled) == ({}, frozenset(), True)
+
+
+DURATION = {"clips": {"duration_s": [{"numeric": [">", 60]}]}}
+
+
+def test_a_filter_asks_for_what_events_and_providers_let_through() -> None:
+    subscription = checked(filter=DURATION, events=["task.completed"])
+    assert subscription.matches({"clips": [{"duration_s": 61}]})
+    assert not subscription.matches({"clips": [{"duration_s": 60}]})
+    assert checked().matches({})
+
+
+@pytest.mark.parametrize("value", [{}, [], 7, "x", {"a": 1}])
+def test_a_filter_that_is_none_is_refused(value: object) -> None:
+    assert refused(filter=value).startswith("filter")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "twice"),
+    [
+        (None, None, True),
+        (DURATION, None, True),
+        (None, DURATION, True),
+        (DURATION, DURATION, True),
+        (DURATION, {"status": ["failed"]}, False),
+    ],
+)
+def test_filters_that_differ_part_the_events_between_them(one: object, other: object, twice: bool) -> None:
+    assert checked(filter=one).doubles(checked(filter=other)) is twice

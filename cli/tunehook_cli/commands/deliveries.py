@@ -176,7 +176,7 @@ def recover(
     """Redeliver all that failed or was aborted, and create the deliveries that are missing.
 
     Deliveries are missing if the subscription was disabled, or did not exist yet, when a task ended. They are created
-    for tasks that ended since then and match the subscription's events and providers.
+    for tasks that ended since then and match the subscription's events, providers and filter.
     """
     out = Output(as_json)
     since_ms = now_ms() - parse_duration(since, "since", at_most=RECOVERED_AT_MOST)
@@ -187,7 +187,8 @@ def recover(
         out.line(f"Redelivering {counted(recovered, 'delivery', 'deliveries')}.")
     if made:
         was = "was" if made == 1 else "were"
-        out.line(f"Creating {counted(made, 'delivery', 'deliveries')} that {was} missing.")
+        which = ", but for what the filter excludes" if recovery.filtered else ""
+        out.line(f"Creating {counted(made, 'delivery', 'deliveries')} that {was} missing{which}.")
     if not recovered and not made:
         missing = "" if "://" in subscription else ", and none is missing"
         out.note(f"Nothing to recover: no delivery of the last {since} has failed{missing}.")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from tunehook.errors import InvalidInput
+from tunehook.event_patterns import EventPattern
 
 StackName = Annotated[
     str | None,
@@ -41,8 +43,33 @@ RetrySchedule = Annotated[
 Timeout = Annotated[
     str | None, typer.Option("--timeout", help="How long an attempt may take, 1s to 15s.", show_default="15s")
 ]
+Filter = Annotated[
+    str | None,
+    typer.Option(
+        "--filter",
+        metavar="JSON|@FILE",
+        help="Only what matches this pattern, in EventBridge's language, over the webhook's data.",
+        show_default="all",
+    ),
+]
 ProviderName = Annotated[str | None, typer.Option("--provider", help="The provider's name.")]
 TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The task's id at the provider.")]
+
+
+def pattern_in(text: str) -> dict[str, Any]:
+    """Return the pattern of `--filter`: JSON, or ``@`` and the name of a file with it."""
+    if text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+            raise InvalidInput("filter", f"{text[1:]} cannot be read: {reason}") from None
+    try:
+        return EventPattern.read(text).to_json()
+    except InvalidInput as error:
+        # The name of the option takes the place of the field: the path of the mistake goes before the reason.
+        reason = error.reason if error.field == "filter" else f"{error.field} {error.reason}"
+        raise InvalidInput("filter", reason) from None
 
 
 def key_values(texts: Sequence[str] | None) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
@@ -10,9 +11,10 @@ import typer
 from tunehook.deliveries import Delivery
 from tunehook.errors import Conflict, InvalidInput
 from tunehook.http.headers import check_headers
-from tunehook.operations import subscriptions
+from tunehook.operations import filters, subscriptions
 from tunehook.operations.deliveries import held_back
 from tunehook.operations.documents import delivery_document
+from tunehook.operations.filters import FilterMismatch
 from tunehook.operations.stack import Stack
 from tunehook.operations.subscriptions import SigningSecret, SubscriptionView
 from tunehook.operations.text import counted
@@ -25,10 +27,13 @@ from tunehook_cli.commands.options import (
     Again,
     AsJson,
     BodyFormat,
+    Filter,
+    ProviderName,
     RetrySchedule,
     Signature,
     StackName,
     Timeout,
+    pattern_in,
 )
 from tunehook_cli.durations import (
     duration_text,
@@ -73,6 +78,7 @@ def subscribe(
     signature: Signature = None,
     retry_schedule: RetrySchedule = None,
     timeout_s: Timeout = None,
+    filter: Filter = None,  # noqa: A002 - the name of the field
     again: Again = False,
     as_json: AsJson = False,
     stack: StackName = None,
@@ -89,6 +95,7 @@ def subscribe(
         "signature": signature,
         "retry_schedule": parse_schedule(retry_schedule, "retry_schedule") if retry_schedule else None,
         "timeout_s": parse_seconds(timeout_s, "timeout_s") if timeout_s else None,
+        "filter": pattern_in(filter) if filter else None,
     }
     item = {name: value for name, value in fields.items() if value not in (None, "", [], {})}
     try:
@@ -139,7 +146,8 @@ def list_subscriptions(as_json: AsJson = False, stack: StackName = None) -> None
     out.json(found)
     if found:
         out.table(
-            ("ID", "STATE", "EVENTS", "PROVIDERS", "FORMAT", "SIGNED", "TRIES", "URL"), map(_row, found)
+            ("ID", "STATE", "EVENTS", "PROVIDERS", "FILTER", "FORMAT", "SIGNED", "TRIES", "URL"),
+            map(_row, found),
         )
     else:
         out.note("There are no subscriptions: add one with `tunehook subscribe URL`.")
@@ -148,8 +156,9 @@ def list_subscriptions(as_json: AsJson = False, stack: StackName = None) -> None
 def _row(view: SubscriptionView) -> tuple[object, ...]:
     subscription_id, subscription = view.item["subscription_id"], view.subscription
     if subscription is None:
-        return subscription_id, view.state, None, None, None, None, None, str(view.error)
-    about = _events(subscription), _providers(subscription), subscription.format.value
+        return subscription_id, view.state, *(None,) * 6, str(view.error)
+    filtered = None if subscription.filter is None else "yes"
+    about = _events(subscription), _providers(subscription), filtered, subscription.format.value
     tries = len(subscription.retry_schedule) + 1
     return subscription_id, view.state, *about, _signed(subscription), tries, subscription.url
 
@@ -187,6 +196,7 @@ def _fields(view: SubscriptionView, secret: SecretVersions) -> list[tuple[str, o
         ("failing since", _moment(item.get("failing_since_ms"))),
         ("events", _events(subscription)),
         ("providers", _providers(subscription)),
+        ("filter", None if subscription.filter is None else subscription.filter.text),
         ("format", subscription.format.value),
         ("signature", _signature(subscription)),
         ("secret", _secret(secret)),
@@ -310,6 +320,15 @@ def set_subscription(
             show_default="as it is",
         ),
     ] = None,
+    filter: Annotated[  # noqa: A002 - the name of the field
+        str | None,
+        typer.Option(
+            "--filter",
+            metavar="JSON|@FILE",
+            help="Only what matches this pattern, in EventBridge's language; '' for all.",
+            show_default="as it is",
+        ),
+    ] = None,
     again: Again = False,
     as_json: AsJson = False,
     stack: StackName = None,
@@ -332,6 +351,8 @@ def set_subscription(
         )
     if timeout_s is not None:
         changes["timeout_s"] = parse_seconds(timeout_s, "timeout_s") if timeout_s else None
+    if filter is not None:
+        changes["filter"] = pattern_in(filter) if filter else None
     if not changes:
         raise InvalidInput("ID", "nothing to change: name a field, such as --event or --url")
     view = subscriptions.change_subscription(found, subscription_id, changes, again=again)
@@ -413,6 +434,44 @@ def send_test(
     print_answer(out, found, delivery, subscription.url)
     if wait and delivery.status.value != "delivered":
         raise typer.Exit(1)
+
+
+@app.command("filter-test")
+def try_filter(
+    subscription_id: Id,
+    task_id: Annotated[str, typer.Option("--task", metavar="TASK_ID", help="A task that has ended.")],
+    provider: ProviderName = None,
+    event: Annotated[
+        str | None,
+        typer.Option(help="task.archived, for the webhook about its files.", show_default="the task's end"),
+    ] = None,
+    as_json: AsJson = False,
+    stack: StackName = None,
+) -> None:
+    """Say whether a subscription is told of a task, and if not, why; exit with 1 then. Nothing is sent.
+
+    The subscription and the task are taken as they are now: a filter on files may have seen others at the time.
+    """
+    out = Output(as_json)
+    tested = filters.try_filter(find_stack(stack), subscription_id, task_id, provider, event)
+    out.json(tested)
+    name, task = printable(subscription_id), printable(f"{tested.provider}/{tested.task_id}")
+    if tested.matches:
+        out.line(f"{name} matches: it is told of {task} ({tested.type}).")
+        return
+    out.line(f"{name} does not match: it is not told of {task} ({tested.type}).")
+    for each in tested.mismatches:
+        out.line(f"  {printable(_mismatch(each))}")
+    raise typer.Exit(1)
+
+
+def _mismatch(mismatch: FilterMismatch) -> str:
+    wanted = json.dumps(mismatch.pattern, ensure_ascii=False)
+    if mismatch.field == "filter" and not mismatch.path:
+        return f"filter: each field matches, but not all of them in one element of a list: {wanted}"
+    where = mismatch.field if not mismatch.path else f"{mismatch.field}.{mismatch.path}"
+    there = ", ".join(json.dumps(each, ensure_ascii=False) for each in mismatch.values)
+    return f"{where}: there is {there or 'nothing'}, and it must be {wanted}"
 
 
 def print_answer(out: Output, found: Stack, delivery: Delivery, url: str) -> None:

@@ -21,12 +21,15 @@ from api.models import (
     SecretRotation,
     SubscriptionChange,
     SubscriptionId,
+    TestedEvent,
+    TestedProvider,
+    TestedTaskId,
     moment_ms,
 )
 from api.request import Call, call_of, new_router, reply
 from tunehook.aws.table import HASH_KEY_MAX_BYTES
 from tunehook.errors import Conflict, InvalidInput, NotFound
-from tunehook.operations import deliveries, subscriptions
+from tunehook.operations import deliveries, filters, subscriptions
 from tunehook.operations.documents import (
     created_subscription_document,
     delivery_document,
@@ -185,6 +188,26 @@ def get_public_keys(subscription_id: SubscriptionId) -> Any:
     return reply(HTTPStatus.OK, keys.model_dump(mode="json"))
 
 
+@router.get(
+    "/v1/subscriptions/<subscription_id>/filter-test",
+    operation_id="testFilter",
+    summary="Say whether a subscription is told of a task, and if not, why",
+    description="Nothing is sent. The subscription and the task are taken as they are now. Each of `mismatches` names "
+    "a `field` of the subscription: `filter`, or `enabled`, `events`, `providers` or `format`, with what that asks for "
+    "(`pattern`) and what is there (`values`: ten at most, and of a text 200 characters).",
+    tags=["subscriptions"],
+)
+def try_filter(
+    subscription_id: SubscriptionId,
+    task_id: TestedTaskId,
+    provider: TestedProvider = None,
+    event: TestedEvent = None,
+) -> Any:
+    """Try a filter."""
+    tested = filters.try_filter(_call(subscription_id).stack, subscription_id, task_id, provider, event)
+    return reply(HTTPStatus.OK, tested.model_dump(mode="json"))
+
+
 @router.post(
     "/v1/subscriptions/<subscription_id>/test",
     operation_id="testSubscription",
@@ -230,7 +253,8 @@ def disable_subscription(subscription_id: SubscriptionId) -> Any:
     "/v1/subscriptions/<subscription_id>/recover",
     operation_id="recoverSubscription",
     summary="Send what a subscription has missed",
-    description="What failed or was given up is sent once more, and what was never made is made, each once.",
+    description="What failed or was given up is sent once more, and what was never made is made, each once. "
+    "`filtered` says that the subscription has a filter: of `made`, what it excludes is not made.",
     tags=["subscriptions"],
 )
 def recover_subscription(subscription_id: SubscriptionId, body: RecoveryRequest) -> Any:
@@ -243,6 +267,7 @@ def recover_subscription(subscription_id: SubscriptionId, body: RecoveryRequest)
         "subscription_id": subscription_id,
         "recovered": recovery.recovered,
         "made": recovery.made,
+        "filtered": recovery.filtered,
     }
     return reply(HTTPStatus.OK, told)
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from tunehook.errors import InvalidInput
+from tunehook.event_patterns import EventPattern
 from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.http.headers import check_headers
 from tunehook.http.urls import split_wire_url, wire_url
@@ -48,7 +49,8 @@ class Subscription:
     """A receiver of webhooks; `providers` empty means every provider. The values of `headers` may be secrets.
 
     `retry_schedule` has the waits between attempts, in seconds; `timeout_s` is how long an attempt may take. Until
-    `signature_both_until_ms` both signatures are in the header, whichever `signature` asks for.
+    `signature_both_until_ms` both signatures are in the header, whichever `signature` asks for. `filter` is what the
+    `data` of the body must match, None where all of it will do.
     """
 
     subscription_id: str
@@ -62,15 +64,20 @@ class Subscription:
     signature_both_until_ms: int = 0
     retry_schedule: tuple[int, ...] = WAITS_S
     timeout_s: int = MAX_TIMEOUT_S
+    filter: EventPattern | None = None
 
     def wants(self, kind: WebhookType, provider: str) -> bool:
-        """Return whether an event of `kind` about a task of `provider` is to be delivered."""
+        """Return whether an event of `kind` about a task of `provider` is to be delivered, if its data match."""
         return (
             self.enabled
             and kind in self.events
             and (not self.providers or provider in self.providers)
             and supports(self.format, kind)
         )
+
+    def matches(self, data: Mapping[str, Any]) -> bool:
+        """Return whether the data of an event are what it wants (`tunehook.webhook_data.whole_data_of`)."""
+        return self.filter is None or self.filter.matches(data)
 
     def signed_by(self, now_ms: int) -> SignatureScheme:
         """Return by what its webhooks are signed at this moment: for a while after a change by both."""
@@ -84,8 +91,13 @@ class Subscription:
         return origin.removesuffix(":443" if origin.startswith("https:") else ":80") + target
 
     def doubles(self, other: Subscription) -> bool:
-        """Return whether some event would come to one URL twice, under different ids, were both enabled."""
+        """Return whether some event would come to one URL twice, under different ids, were both enabled.
+
+        Two filters that differ are taken to part the events between them.
+        """
         if self.place != other.place or not self.events & other.events:
+            return False
+        if self.filter is not None and other.filter is not None and self.filter != other.filter:
             return False
         return not (self.providers and other.providers) or bool(self.providers & other.providers)
 
@@ -110,15 +122,17 @@ def recipients_of(
     subscriptions: Iterable[Subscription],
     item: Mapping[str, Any],
     policy: NetworkPolicy,
+    data: Mapping[str, Any],
 ) -> list[Recipient]:
     """Return the recipients of an event: the matching subscriptions, and for a task's end the hook on its `item`.
 
-    The item may be a rejected one, and hold anything at all; an acceptable hook on it counts nevertheless.
+    `data` is what filters look at (`tunehook.webhook_data.whole_data_of`). The item may be a rejected one, and hold
+    anything at all; an acceptable hook on it counts nevertheless.
     """
     recipients = [
         Recipient(subscription.subscription_id, subscription.format)
         for subscription in subscriptions
-        if subscription.wants(kind, provider)
+        if subscription.wants(kind, provider) and subscription.matches(data)
     ]
     if kind in ENDS and item.get("notify_hook") is not None:
         with contextlib.suppress(InvalidInput):
@@ -162,6 +176,7 @@ def check_subscription(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscr
         signature_both_until_ms=item.get("signature_both_until_ms", 0),
         retry_schedule=check_schedule(item.get("retry_schedule", WAITS_S)),
         timeout_s=check_timeout(item.get("timeout_s", MAX_TIMEOUT_S)),
+        filter=EventPattern.read(item["filter"]) if "filter" in item else None,
     )
     if not any(supports(subscription.format, kind) for kind in subscription.events):
         names = ", ".join(sorted(subscription.events))

@@ -118,9 +118,12 @@ def draw(seed: int, size: Size) -> Plan:
         Every fault is in it at least once. All that is put can come to its planned end.
     """
     dice = Dice(seed)
-    subscriptions = tuple(
-        PlannedSubscription(f"to-{form}", form.value, scheme.value, waits_s)
-        for form, scheme, waits_s in zip(Format, SignatureScheme, _SCHEDULES, strict=True)
+    subscriptions = (
+        *(
+            PlannedSubscription(f"to-{form}", form.value, scheme.value, waits_s)
+            for form, scheme, waits_s in zip(Format, SignatureScheme, _SCHEDULES, strict=True)
+        ),
+        PlannedSubscription("to-some", Format.STANDARD.value, only="147"),
     )
     tasks = sorted(_tasks(size, dice), key=lambda task: task.put_at_s)
     assets = list(_assets(tasks, Media(seed), size, dice))
@@ -255,7 +258,12 @@ def _assets(tasks: list[PlannedTask], media: Media, size: Size, dice: Dice) -> I
 def _receivers(
     tasks: list[PlannedTask], subscriptions: Iterable[PlannedSubscription], size: Size, dice: Dice
 ) -> Iterator[ReceiverTrouble]:
-    deliveries = [(each.subscription_id, task.task_id) for each in subscriptions for task in tasks]
+    deliveries = [
+        (each.subscription_id, task.task_id)
+        for each in subscriptions
+        for task in tasks
+        if each.takes(task.task_id)
+    ]
     for task in tasks:
         if task.hook_name is not None and "hanging" in task.hook_name:
             answer = troubles.of_receiver(troubles.HANG, 1, dice)

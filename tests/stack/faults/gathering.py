@@ -50,14 +50,16 @@ def gathered(
     """
     ended = {book.task_id: book.ended_at for book in world.task_books()}
     planned = {task.task_id for task in plan.tasks}
-    subscriptions = frozenset(each.subscription_id for each in plan.subscriptions)
     wanted = tuple(
         Wanted(
             provider=task.kind,
             task_id=task.task_id,
             put_at_ms=put_at_ms[task.task_id],
             status=task.status,
-            receivers=subscriptions | ({task.hook_name} if task.hook_name else set()),
+            receivers=frozenset(
+                each.subscription_id for each in plan.subscriptions if each.takes(task.task_id)
+            )
+            | ({task.hook_name} if task.hook_name else set()),
             ended_at_ms=None if (at := ended.get(task.task_id)) is None else to_ms(at),
             files=tuple(WantedFile(*name, paths) for name, paths in paths_of(task).items()),
         )

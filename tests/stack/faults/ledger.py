@@ -269,6 +269,12 @@ class _Ledger:
             elif record.status != "delivered" and accepted:
                 yield f"{record.name} was accepted and is {record.status}"
 
+    def deliveries_excluded(self) -> Iterator[str]:
+        for record in self.books.records:
+            wanted = self.wanted.get(record.task_id)
+            if wanted is not None and record.receiver not in wanted.receivers:
+                yield f"{record.name} was made, and {record.receiver} is not to be told of it"
+
     def deliveries_unasked(self) -> Iterator[str]:
         asked = {(wanted.task_id, receiver) for wanted, receiver in self.pairs}
         for task_id, receiver in sorted(self.told_the_rest - self.told_pending):
@@ -441,6 +447,12 @@ COUNTED: Final[tuple[tuple[str, str, _Of, _Problems], ...]] = (
         _Ledger.deliveries_unfinished,
     ),
     ("deliveries_unasked", "webhooks that nobody asked for", _requests, _Ledger.deliveries_unasked),
+    (
+        "deliveries_excluded",
+        "deliveries that a filter excludes",
+        lambda ledger: len(ledger.books.records),
+        _Ledger.deliveries_excluded,
+    ),
     ("signatures_wrong", "wrong or missing signatures", _requests, _Ledger.signatures_wrong),
     (
         "requests_forbidden",

@@ -185,15 +185,28 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class PlannedSubscription:
-    """A subscription to everything; its receiver has its id for a name.
+    """A subscription to everything, or to the tasks that `only` has; its receiver has its id for a name.
 
-    `retry_schedule` has the waits in seconds of its own schedule; empty for the default.
+    `retry_schedule` has the waits in seconds of its own schedule; empty for the default. `only` are the last
+    characters of the ids of the tasks that its filter asks for; None for all.
     """
 
     subscription_id: str
     format: str
     signature: str = "v1"
     retry_schedule: tuple[int, ...] = ()
+    only: str | None = None
+
+    def takes(self, task_id: str) -> bool:
+        """Return whether it is to be told of a task."""
+        return self.only is None or task_id[-1] in self.only
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of its item that say what it takes."""
+        if self.only is None:
+            return {}
+        return {"filter": {"task_id": [{"suffix": character} for character in self.only]}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,7 +219,9 @@ class _Run:
         archived = sum("archived_at_ms" in each for each in tasks)
         pending = sum(each["status"] == "pending" for each in deliveries)
         ended = sum(statuses[status] for status in ENDED)
-        wanted = len(self._plan.tasks) * len(self._plan.subscriptions) + sum(t.hook for t in self._plan.tasks)
+        tasks, subscriptions = self._plan.tasks, self._plan.subscriptions
+        wanted = sum(each.takes(task.task_id) for each in subscriptions for task in tasks)
+        wanted += sum(task.hook for task in tasks)
         received = min(len(self._world.received()), REQUESTS_MAX * wanted)
         told = len(deliveries) - pending
         taken_in = len(tasks) - statuses["new"]

@@ -513,6 +513,15 @@ class TestDeliveriesUnasked:
 
         assert problems == ("msg_two_main at hook, task two was for somebody else",)
 
+    def test_a_delivery_to_whom_a_filter_excludes(self) -> None:
+        books = faultless()
+        (two, *_) = (each for each in books.wanted if each.task_id == "two")
+        others = tuple(each for each in books.wanted if each.task_id != "two")
+        wanted = (*others, replace(two, receivers=two.receivers - {"main"}))
+        problems = count(replace(books, wanted=wanted))["deliveries_excluded"].problems
+
+        assert problems == (f"{record_of(TASKS[1], 'main').name} was made, and main is not to be told of it",)
+
     def test_a_second_id_for_one_webhook(self) -> None:
         books = faultless()
         second = replace(receipt_of(TASKS[1], "main"), delivery_id="msg_second")

@@ -13,6 +13,7 @@ from tests.stack.faults.plan import LONG, SHORT, Plan, Size
 
 from fulfillment.download import WAITS_S
 from tunehook.aws.leases import LEASE_MS
+from tunehook.event_patterns import EventPattern
 from tunehook_local.sandbox import Scenario, parse
 
 SEEDS = range(20)
@@ -85,14 +86,24 @@ def test_tasks_and_moments_come_in_the_order_of_time(plans: list[Plan], long: Pl
         assert moments[-1] <= 1.2 * plan.size.put_within_s
 
 
-def test_there_are_three_subscriptions_one_of_each_format(plans: list[Plan]) -> None:
-    (formats,) = {tuple(sorted(each.format for each in plan.subscriptions)) for plan in plans}
-    assert formats == ("cloudevents", "provider", "standard")
+def test_one_subscription_of_each_format_takes_everything_and_one_has_a_filter(plans: list[Plan]) -> None:
+    for plan in plans:
+        whole = [each for each in plan.subscriptions if each.only is None]
+        assert sorted(each.format for each in whole) == ["cloudevents", "provider", "standard"]
+        (some,) = (each for each in plan.subscriptions if each.only is not None)
+        pattern = EventPattern.read(some.fields["filter"])
+        taken = [some.takes(task.task_id) for task in plan.tasks]
+        assert taken == [pattern.matches({"task_id": task.task_id}) for task in plan.tasks]
+        assert {True, False} == set(taken)
 
 
 def test_every_signature_and_schedules_of_their_own_are_there(plans: list[Plan], long: Plan) -> None:
     for plan in (*plans, long):
-        assert sorted(each.signature for each in plan.subscriptions) == ["both", "v1", "v1a"]
+        assert sorted(each.signature for each in plan.subscriptions if each.only is None) == [
+            "both",
+            "v1",
+            "v1a",
+        ]
         schedules = [each.retry_schedule for each in plan.subscriptions if each.retry_schedule]
         assert len(schedules) == 2
         # A receiver refuses a delivery so often, and a halted worker lets attempts fail that it would have taken.

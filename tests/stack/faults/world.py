@@ -89,6 +89,7 @@ class World:
                 "url": self._receiver_url(each.subscription_id),
                 "format": each.format,
                 "signature": each.signature,
+                **each.fields,
             }
             | ({"retry_schedule": list(each.retry_schedule)} if each.retry_schedule else {})
             for each in self.plan.subscriptions

@@ -3,7 +3,7 @@ import threading
 from typing import Any
 
 import pytest
-from tests.support.aws import Faulty, client, fault, items, put, received
+from tests.support.aws import REGION, Faulty, client, fault, items, put, received
 from tests.support.patience import HANG_S, until
 
 from tunehook.aws.deliveries import DeliveriesTable
@@ -123,11 +123,12 @@ def test_the_list_says_which_subscriptions_are_of_no_use(tunehook: Any, stack: N
     put(TABLE, {"subscription_id": "c", "url": "ftp://x"})
     rows = [line.split() for line in tunehook("subscriptions", "list").stdout.splitlines()[1:]]
     assert rows == [
-        ["a", "enabled", "ends", "all", "standard", "v1", "10", URL],
-        ["b", "disabled", "task.failed", "all", "standard", "v1", "10", URL],
+        ["a", "enabled", "ends", "all", "-", "standard", "v1", "10", URL],
+        ["b", "disabled", "task.failed", "all", "-", "standard", "v1", "10", URL],
         [
             "c",
             "unusable",
+            "-",
             "-",
             "-",
             "-",
@@ -597,7 +598,7 @@ def test_a_schedule_and_a_timeout_are_set_shown_and_taken_back(tunehook: Any, st
     assert "after 5s, 5m, 1h" in shown
     assert "10s" in shown
     row = tunehook("subscriptions", "list").output.splitlines()[1].split()
-    assert row[5:7] == ["v1", "4"]
+    assert row[6:8] == ["v1", "4"]
     tunehook("subscriptions", "set", "a", "--retry-schedule", "", "--timeout", "")
     told = json.loads(tunehook("subscriptions", "list", "--json").stdout)[0]
     assert (len(told["retry_schedule"]), told["timeout_s"]) == (9, 15)
@@ -621,3 +622,141 @@ def test_a_bad_schedule_timeout_or_signature_is_refused_by_its_option(
     assert result.exit_code == 2
     assert complaint in result.output
     assert items(TABLE) == [{"subscription_id": "a", "url": URL}]
+
+
+ORDER = {"metadata": {"order": [{"numeric": [">", 1000]}]}}
+
+
+def test_a_filter_is_set_shown_and_taken_back(tunehook: Any, stack: None, tmp_path: Any) -> None:
+    assert tunehook("subscribe", URL, "--filter", json.dumps(ORDER)).exit_code == 0
+    (item,) = items(TABLE)
+    assert item["filter"] == ORDER
+    name = item["subscription_id"]
+    shown = tunehook("subscriptions", "show", name).output
+    assert '{"metadata":{"order":[{"numeric":[">",1000]}]}}' in shown
+    assert tunehook("subscriptions", "list").output.splitlines()[1].split()[4] == "yes"
+    file = tmp_path / "pattern.json"
+    file.write_text('{"status": ["failed"]}')
+    assert tunehook("subscriptions", "set", name, "--filter", f"@{file}").exit_code == 0
+    assert json.loads(tunehook("subscriptions", "show", name, "--json").stdout)["filter"] == {
+        "status": ["failed"]
+    }
+    assert tunehook("subscriptions", "set", name, "--filter", "").exit_code == 0
+    assert json.loads(tunehook("subscriptions", "show", name, "--json").stdout)["filter"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (
+            '{"metadata": {"order": [{"prefix": 7}]}}',
+            "--filter: filter.metadata.order[0].prefix must be a text",
+        ),
+        ("{", "is no JSON: Expecting property name enclosed in double quotes at line 1, column 2"),
+        ("@/nowhere/pattern.json", "/nowhere/pattern.json cannot be read: No such file or directory"),
+    ],
+)
+def test_a_filter_that_is_none_is_refused_by_what_is_wrong_with_it(
+    tunehook: Any, stack: None, text: str, complaint: str
+) -> None:
+    result = tunehook("subscribe", URL, "--filter", text)
+    assert result.exit_code == 2
+    assert complaint in result.output
+    assert items(TABLE) == []
+
+
+def put_ended(**fields: Any) -> None:
+    clips = [{"clip_id": "c1", "title": "City Lights", "tags": ["pop"], "duration_s": 61.5}]
+    ended = {
+        "task_id": "t1",
+        "provider": "suno",
+        "status": "completed",
+        "event_id": "evt_1",
+        "submitted_at_ms": NOW_MS,
+        "detected_at_ms": NOW_MS,
+        "metadata": {"order": 1017},
+        "clips": clips,
+    }
+    put("TasksTable", ended | fields)
+    client("s3").create_bucket(Bucket="results", CreateBucketConfiguration={"LocationConstraint": REGION})
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({}, []),
+        ({"filter": ORDER}, []),
+        ({"filter": {"clips": {"tags": ["pop"], "duration_s": [{"numeric": [">", 60]}]}}}, []),
+        (
+            {"filter": {"metadata": {"order": ["1017"]}}},
+            ['filter.metadata.order: there is 1017, and it must be ["1017"]'],
+        ),
+        (
+            {"filter": {"metadata": {"shop": ["x"]}}, "events": ["task.failed"], "enabled": False},
+            [
+                "enabled: there is false, and it must be [true]",
+                'events: there is "task.completed", and it must be ["task.failed"]',
+                'filter.metadata.shop: there is nothing, and it must be ["x"]',
+            ],
+        ),
+        (
+            {"providers": ["other"], "filter": {"clips": {"tags": ["rock"]}}},
+            [
+                'providers: there is "suno", and it must be ["other"]',
+                'filter.clips.tags: there is "pop", and it must be ["rock"]',
+            ],
+        ),
+    ],
+)
+def test_a_filter_is_tried_on_a_task(
+    tunehook: Any, stack: None, fields: dict[str, Any], told: list[str]
+) -> None:
+    put_ended()
+    put(TABLE, {"subscription_id": "a", "url": URL} | fields)
+    result = tunehook("subscriptions", "filter-test", "a", "--task", "t1")
+    word = "does not match: it is not told" if told else "matches: it is told"
+    assert result.output.splitlines() == [
+        f"a {word} of suno/t1 (task.completed).",
+        *(f"  {each}" for each in told),
+    ]
+    assert result.exit_code == (1 if told else 0)
+    as_json = json.loads(tunehook("subscriptions", "filter-test", "a", "--task", "t1", "--json").stdout)
+    assert (as_json["matches"], len(as_json["mismatches"])) == (not told, len(told))
+
+
+def test_a_filter_is_tried_on_what_has_ended_so(tunehook: Any, stack: None) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL})
+    put("TasksTable", {"task_id": "t2", "provider": "suno", "status": "pending"})
+    args = ("subscriptions", "filter-test", "a", "--task")
+    assert "t2 has no event of its end (status pending)" in tunehook(*args, "t2").output
+    put_ended()
+    assert "must be task.completed or task.archived" in tunehook(*args, "t1", "--event", "task.failed").output
+    assert "must be one of" in tunehook(*args, "t1", "--event", "x").output
+    assert tunehook(*args, "t1", "--event", "task.archived").exit_code == 1
+
+
+def test_a_filter_looks_at_the_manifest_of_the_same_run(tunehook: Any, stack: None) -> None:
+    put_ended()
+    put(TABLE, {"subscription_id": "a", "url": URL, "filter": {"archive": ["complete"]}})
+    args = ("subscriptions", "filter-test", "a", "--task", "t1")
+    assert tunehook(*args).exit_code == 1
+    asset = {"clip_id": "c1", "type": "audio", "status": "archived", "key": "k", "bytes": 9}
+    detail = {
+        "task_id": "t1",
+        "provider": "suno",
+        "event_id": "evt_1",
+        "status": "completed",
+        "submitted_at": iso(from_ms(NOW_MS)),
+        "finished_at": None,
+        "detected_at": iso(from_ms(NOW_MS)),
+        "metadata": {},
+        "clips": [],
+        "assets": [asset],
+    }
+    for event_id, code in (("evt_other", 1), ("evt_1", 0)):
+        client("s3").put_object(
+            Bucket="results",
+            Key="results/suno/t1/manifest.json",
+            Body=json.dumps(detail | {"event_id": event_id}).encode(),
+        )
+        assert tunehook(*args).exit_code == code

@@ -470,3 +470,49 @@ def test_a_look_that_is_late_beside_one_that_settles_tells_nobody_otherwise(prom
     assert {name for name, kind, _ in told if kind == ARCHIVED} == pending | {"named"}
     assert {name for name, kind, _ in told if kind != ARCHIVED} == {HOOK_ID, "named", "one", "provider"}
     assert world.messages()
+
+
+class TestFilters:
+    """A filter looks at the data as they are when the webhook is made; the rest follows what it has let through."""
+
+    async def test_what_it_excludes_is_told_of_neither_the_end_nor_the_files(self, world: World) -> None:
+        subscribe("others", filter={"metadata": {"order": [8]}}, events={"task.completed", ARCHIVED})
+        subscribe("sub", filter={"metadata": {"order": [7]}}, events={"task.completed", ARCHIVED})
+        event = world.end()
+        await pend(world, event)
+        await settle(world, event)
+        assert world.told() == {"sub": "pending"}
+        assert set(world.told(ARCHIVED)) == {"sub"}
+
+    async def test_who_asks_for_complete_files_is_told_of_the_end_once_they_are(self, world: World) -> None:
+        subscribe("sub", filter={"archive": ["complete"]})
+        event = world.end()
+        await pend(world, event)
+        assert world.told() == {}
+        await settle(world, event)
+        assert world.told() == {"sub": "complete"}
+        assert world.told(ARCHIVED) == {}
+
+    async def test_who_was_told_as_files_were_pending_is_told_of_them_whatever_is_asked(
+        self, world: World
+    ) -> None:
+        subscribe("sub", filter={"archive": ["pending"]})
+        event = world.end()
+        await pend(world, event)
+        await settle(world, event)
+        assert world.told() == {"sub": "pending"}
+        assert set(world.told(ARCHIVED)) == {"sub"}
+
+    async def test_a_message_that_was_not_sent_then_is_sent_although_nothing_is_pending_any_more(
+        self, world: World
+    ) -> None:
+        subscribe("sub", filter={"archive": ["pending"]})
+        event = world.end()
+        assert await look(world, event, DETECTED_MS + 1_000) is not None
+        sqs = Faulty(client("sqs"), send_message_batch=[fault("ServiceUnavailable")])
+        with pytest.raises(ExceptionGroup):
+            await look(world, event, DUE_MS, clients={"sqs": sqs})
+        (made,) = world.deliveries().values()
+        assert world.messages() == []
+        await settle(world, event)
+        assert made["delivery_id"] in [each["delivery_id"] for each in world.messages()]

@@ -34,9 +34,13 @@ class World:
         )
 
     def told(
-        self, kind: WebhookType = COMPLETED, provider: str = "suno", item: dict[str, Any] | None = None
+        self,
+        kind: WebhookType = COMPLETED,
+        provider: str = "suno",
+        item: dict[str, Any] | None = None,
+        data: dict[str, Any] | None = None,
     ) -> list[str]:
-        return sorted(each.subscription_id for each in self.recipients.of(kind, provider, item))
+        return sorted(each.subscription_id for each in self.recipients.of(kind, provider, item, data or {}))
 
 
 @pytest.fixture
@@ -70,7 +74,7 @@ def test_whoever_wants_the_kind_of_the_provider_is_told(world: World) -> None:
 
 def test_a_receiver_has_its_subscriptions_format_and_no_url_of_its_own(world: World) -> None:
     subscribe("sub", format="cloudevents")
-    assert world.recipients.of(COMPLETED, "suno", None) == [Recipient("sub", Format.CLOUDEVENTS)]
+    assert world.recipients.of(COMPLETED, "suno", None, {}) == [Recipient("sub", Format.CLOUDEVENTS)]
 
 
 def test_a_bad_subscription_is_marked_and_the_others_are_told(world: World) -> None:
@@ -83,6 +87,22 @@ def test_a_bad_subscription_is_marked_and_the_others_are_told(world: World) -> N
         "worse": "events: must be among task.completed, task.failed, task.archived",
         "good": None,
     }
+
+
+def test_filters_look_at_the_data_and_are_kept_as_a_map_or_as_text(world: World) -> None:
+    subscribe("map", filter={"duration_s": [{"numeric": [">=", 30, "<", 60.5]}]})
+    subscribe("text", filter='{"duration_s": [{"numeric": [">", 60.5]}]}')
+    subscribe("null", filter=None, providers=["suno"])
+    assert world.told(data={"duration_s": 30}) == ["map", "null"]
+    assert world.told(data={"duration_s": 60.5}) == ["null"]
+    assert world.told(data={"duration_s": 61}) == ["null", "text"]
+    assert world.told(data={"duration_s": 30}, provider="musicmint") == ["map"]
+
+
+def test_a_bad_filter_makes_a_subscription_unusable_with_the_path_of_the_mistake(world: World) -> None:
+    subscribe("bad", filter={"metadata": {"order": [{"prefix": 7}]}})
+    assert world.told(data={"metadata": {"order": "7"}}) == []
+    assert marks() == {"bad": "filter.metadata.order[0].prefix: must be a text"}
 
 
 def test_a_mark_is_written_once(world: World) -> None:
@@ -179,14 +199,14 @@ def test_a_mark_that_cannot_be_written_keeps_nobody_from_being_told(world: World
 def test_a_tasks_own_hook_is_told_besides(world: World) -> None:
     subscribe("sub")
     item = {"notify_hook": "https://own.example.com/", "notify_format": "provider"}
-    recipients = world.recipients.of(COMPLETED, "suno", item)
+    recipients = world.recipients.of(COMPLETED, "suno", item, {})
     hook_id = notify_hook_subscription_id("https://own.example.com/")
     assert recipients[1:] == [Recipient(hook_id, Format.PROVIDER, "https://own.example.com/")]
 
 
 @pytest.mark.parametrize("form", [{}, {"notify_format": None}])
 def test_a_hook_without_a_format_is_told_in_the_standard_one(world: World, form: dict[str, Any]) -> None:
-    (receiver,) = world.recipients.of(COMPLETED, "suno", {"notify_hook": HOOK, **form})
+    (receiver,) = world.recipients.of(COMPLETED, "suno", {"notify_hook": HOOK, **form}, {})
     assert receiver.format is Format.STANDARD
 
 

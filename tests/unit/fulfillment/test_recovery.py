@@ -95,6 +95,8 @@ async def test_twice_it_changes_nothing(world: World) -> None:
         {"events": ["task.failed"]},
         {"providers": ["musicmint"]},
         {"url": "http://127.0.0.1/"},
+        {"filter": {"metadata": {"order": [8]}}},
+        {"filter": {"clips": {"title": [{"exists": False}]}}},
     ],
 )
 async def test_what_the_subscription_does_not_take_is_not_made(world: World, fields: dict[str, Any]) -> None:
@@ -105,6 +107,14 @@ async def test_what_the_subscription_does_not_take_is_not_made(world: World, fie
     await recover(world, event)
     assert items("DeliveriesTable") == []
     assert world.messages() == []
+
+
+async def test_what_its_filter_asks_for_is_made(world: World) -> None:
+    event = world.end()
+    await world.fulfill(event)
+    subscribe("sub", filter='{"metadata": {"order": [7]}, "clips": {"assets": {"status": ["archived"]}}}')
+    await recover(world, event)
+    assert set(world.deliveries()) == {"sub"}
 
 
 async def test_while_files_are_waited_for_it_waits_too(world: World) -> None:

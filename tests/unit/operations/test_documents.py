@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fulfillment import payload
+from tunehook import webhook_data
 from tunehook.aws.task_items import OF_A_RUN, TAKEN_IN
 from tunehook.deliveries import Attempt, Delivery
 from tunehook.events import ArchivedAsset, ClipDetail
@@ -53,8 +53,8 @@ def test_all_that_is_public_of_an_item_is_in_its_document() -> None:
 def test_what_webhooks_say_has_the_same_names() -> None:
     in_data = {"task_id", "provider", "status", "submitted_at", "finished_at", "detected_at", "metadata"}
     assert in_data | {"clips", "failure", "archive", "truncated"} <= TaskDocument.model_fields.keys()
-    assert {*payload._CLIP_FIELDS, *ClipDetail.model_fields} <= ClipDocument.model_fields.keys()
-    assert {*payload._ASSET_FIELDS, "url", "url_expires_at"} <= AssetDocument.model_fields.keys()
+    assert {*webhook_data._CLIP_FIELDS, *ClipDetail.model_fields} <= ClipDocument.model_fields.keys()
+    assert {*webhook_data._ASSET_FIELDS, "url", "url_expires_at"} <= AssetDocument.model_fields.keys()
 
 
 def numbers(document: Any, path: str = "") -> Iterator[tuple[str, int]]:

@@ -201,7 +201,16 @@ def test_an_item_that_is_no_subscription_is_refused_with_its_field(item: dict[st
 
 
 def test_a_null_is_not_given_to_fulfillment_and_to_the_worker_alike(world: World) -> None:
-    optional = ("events", "providers", "format", "headers", "enabled", "description", "disabled_reason")
+    optional = (
+        "events",
+        "providers",
+        "filter",
+        "format",
+        "headers",
+        "enabled",
+        "description",
+        "disabled_reason",
+    )
     ours = ("secret_version", "previous_secret_until_ms", "failing_since_ms", "failing_warned_ms")
     world.subscribe(**dict.fromkeys((*optional, *ours)))
     receiver = endpoint_of(delivery(), world.subscriptions.get("sub"), START_MS)
@@ -212,6 +221,7 @@ def test_a_null_is_not_given_to_fulfillment_and_to_the_worker_alike(world: World
         [check_subscription(world.subscription(), NetworkPolicy.ANY)],
         {},
         NetworkPolicy.ANY,
+        {},
     )
     assert [each.subscription_id for each in told] == ["sub"]
 

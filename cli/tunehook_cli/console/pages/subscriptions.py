@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import islice, takewhile
@@ -13,8 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tunehook.errors import Conflict, InvalidInput, TunehookError
-from tunehook.operations import deliveries, documents
+from tunehook.event_patterns import EventPattern
+from tunehook.operations import deliveries, documents, filters
 from tunehook.operations import subscriptions as operations
+from tunehook.operations.filters import FilterTest
 from tunehook.operations.stack import Stack
 from tunehook.operations.subscriptions import SubscriptionView
 from tunehook.signatures import SignatureScheme
@@ -90,7 +93,7 @@ def _form(request: Request, given: Mapping[str, Any], problem: str | None) -> Re
 
 
 def _fields(form: FormData, *, is_new: bool) -> dict[str, Any]:
-    """Return the fields of a form; raise `InvalidInput` for a length of time that is none."""
+    """Return the fields of a form; raise `InvalidInput` for a length of time or a filter that is none."""
     schedule, timeout = text_of(form, "retry_schedule"), text_of(form, "timeout")
     fields: dict[str, Any] = {
         "url": text_of(form, "url"),
@@ -101,6 +104,7 @@ def _fields(form: FormData, *, is_new: bool) -> dict[str, Any]:
         "signature": text_of(form, "signature") or None,
         "retry_schedule": parse_schedule(schedule, "retry_schedule") if schedule else None,
         "timeout_s": parse_seconds(timeout, "timeout_s") if timeout else None,
+        "filter": EventPattern.read(pattern).to_json() if (pattern := text_of(form, "filter")) else None,
     }
     if not is_new:
         return fields
@@ -125,7 +129,7 @@ def _typed(form: FormData) -> dict[str, Any]:
         "events": [each for each in form.getlist("events") if isinstance(each, str)],
         "providers": [each.strip() for each in text_of(form, "providers").split(",") if each.strip()],
     }
-    texts = ("url", "format", "description", "signature", "retry_schedule", "timeout")
+    texts = ("url", "format", "description", "signature", "retry_schedule", "timeout", "filter")
     return {name: text_of(form, name) for name in texts} | lists
 
 
@@ -140,9 +144,30 @@ def _secret(request: Request, signing: operations.SigningSecret, said: str) -> R
 
 
 def show(request: Request) -> Response:
-    """Show a subscription, its health over five days, and its latest deliveries."""
+    """Show a subscription, its health over five days, and its latest deliveries; for a task, whether it is told."""
     stack, subscription_id = stack_of(request), request.query_params.get("id", "")
-    return _page(request, stack, subscription_id)
+    tried = {name: request.query_params.get(name, "").strip() for name in ("task", "provider")}
+    if not tried["task"]:
+        return _page(request, stack, subscription_id)
+    try:
+        tested = filters.try_filter(stack, subscription_id, tried["task"], tried["provider"] or None)
+    except InvalidInput as error:
+        return _page(request, stack, subscription_id, problem=str(error), tried=tried)
+    return _page(request, stack, subscription_id, tested=_told(tested), tried=tried)
+
+
+def _told(tested: FilterTest) -> dict[str, Any]:
+    """Return what came of trying a filter, with values and patterns as JSON."""
+
+    def text(values: list[Any]) -> str:
+        return ", ".join(json.dumps(each, ensure_ascii=False) for each in values)
+
+    mismatches = [
+        each.model_dump()
+        | {"found": text(each.values) or "nothing", "wanted": json.dumps(each.pattern, ensure_ascii=False)}
+        for each in tested.mismatches
+    ]
+    return tested.model_dump() | {"mismatches": mismatches}
 
 
 def _page(request: Request, stack: Stack, subscription_id: str, **told: Any) -> Response:
@@ -152,6 +177,7 @@ def _page(request: Request, stack: Stack, subscription_id: str, **told: Any) -> 
         view, operations.secret_versions(stack, view), latest
     ).to_json()
     values: dict[str, Any] = {"problem": None, "test": None, "recovery": None, "typed": {}, **told}
+    values = {"tested": None, "tried": {"task": "", "provider": ""}, **values}
     return views_of(request).page(
         request,
         "subscription.html",
@@ -173,6 +199,7 @@ def _given(document: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, An
         **document,
         "retry_schedule": duration_texts(waits_s) if waits_s else "",
         "timeout": duration_text(timeout_s) if timeout_s else "",
+        "filter": json.dumps(document["filter"], ensure_ascii=False) if document["filter"] else "",
     }
 
 

@@ -76,11 +76,15 @@ class HeldBack(BaseModel, frozen=True):
 
 
 class Recovery(BaseModel, frozen=True):
-    """The ids of deliveries that are sent once more, and of those that are made as there was none."""
+    """The ids of deliveries that are sent once more, and of those that are made as there was none.
+
+    `filtered` says that the subscription has a filter: of `made`, what it excludes is not made.
+    """
 
     subscription: str
     recovered: list[str]
     made: list[str]
+    filtered: bool = False
 
 
 def list_deliveries(
@@ -406,7 +410,8 @@ def recover(stack: Stack, subscription: str, since_ms: int) -> Recovery:
     recovered = [each for each, outcome in outcomes.items() if outcome is Redelivery.STARTED]
     # A notify hook gets a delivery in any case: none can be missing.
     made = [] if wanted is None else _request_missing(stack, wanted, since_ms)
-    return Recovery(subscription=subscription, recovered=recovered, made=made)
+    filtered = wanted is not None and wanted.filter is not None
+    return Recovery(subscription=subscription, recovered=recovered, made=made, filtered=filtered)
 
 
 def _request_missing(stack: Stack, wanted: Subscription, since_ms: int) -> list[str]:

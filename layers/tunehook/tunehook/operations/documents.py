@@ -95,6 +95,13 @@ def _names(value: object) -> list[str]:
     return sorted(value) if isinstance(value, set | frozenset) else list(value)
 
 
+def _pattern(value: object) -> Any:
+    found = json.loads(value) if isinstance(value, str) else plain(value)
+    if not isinstance(found, dict):
+        raise ValueError("is no object")
+    return found
+
+
 def plain(value: object) -> Any:
     """Return the JSON form of anything that may stand in an item: bytes as base64, a set as a sorted list.
 
@@ -380,6 +387,7 @@ class SubscriptionDocument(Document):
     signature_both_until: Moment = Field(None, alias="signature_both_until_ms")
     retry_schedule: list[int] | None = Field(default_factory=lambda: list(WAITS_S))
     timeout_s: int | None = MAX_TIMEOUT_S
+    filter: Annotated[dict[str, Any] | None, BeforeValidator(_pattern)] = None
     disabled_reason: str | None = None
     failing_since: Moment = Field(None, alias="failing_since_ms")
     failing_warned: Moment = Field(None, alias="failing_warned_ms")

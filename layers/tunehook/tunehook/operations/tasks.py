@@ -13,7 +13,7 @@ from tunehook.adoption import late_hook
 from tunehook.aws.pages import LOOKED_AT, Position, page_of
 from tunehook.aws.task_items import TAKEN_IN, ended_task, pending_task
 from tunehook.errors import Conflict, InvalidInput, NotFound
-from tunehook.events import task_ended
+from tunehook.events import TaskEnded, task_ended
 from tunehook.http.guard import NetworkPolicy
 from tunehook.operations.stack import Stack
 from tunehook.operations.task_view import TaskView
@@ -367,6 +367,16 @@ def event_of(task: TaskView) -> dict[str, Any] | None:
     >>> event_of(get_task(stack, "task-1")) is None  # the item does not say when it was submitted
     True
     """
+    event = ended_event(task)
+    return None if event is None else event.model_dump(mode="json")
+
+
+def ended_event(task: TaskView) -> TaskEnded | None:
+    """Return the event of a task's end, as `event_of` does.
+
+    >>> ended_event(get_task(stack, "task-1")) is None
+    True
+    """
     if not task.has_event:
         return None
     run = task.item.get("since_ms", 0)
@@ -374,9 +384,8 @@ def event_of(task: TaskView) -> dict[str, Any] | None:
         end = ended_task(pending_task({**_names(task), "since_ms": run}), task.item)
     except InvalidInput:
         return None
-    detail: dict[str, Any] = task_ended(end).model_dump(mode="json")
     # The moment that named the run has left the item with the event; the identifier is still there.
-    return detail | {"event_id": task.event_id}
+    return task_ended(end).model_copy(update={"event_id": task.event_id})
 
 
 def _names(task: TaskView) -> dict[str, str]:

@@ -40,6 +40,9 @@ REFUSED: list[tuple[Any, str]] = [
     ({"url": URL, "retry_schedule": [86_401]}, "retry_schedule.0"),
     ({"url": URL, "retry_schedule": [1.5]}, "retry_schedule.0"),
     ({"url": URL, "retry_schedule": [86_400] * 8}, "retry_schedule"),
+    ({"url": URL, "filter": {}}, "filter"),
+    ({"url": URL, "filter": "x"}, "filter"),
+    ({"url": URL, "filter": {"metadata": {"order": [{"prefix": 7}]}}}, "filter.metadata.order[0].prefix"),
     ({"url": URL, "timeout_s": 0}, "timeout_s"),
     ({"url": URL, "timeout_s": 16}, "timeout_s"),
     ({"url": URL, "timeout_s": 1.5}, "timeout_s"),
@@ -100,6 +103,40 @@ class TestCreating:
         keys = api("GET", f"{PATH}/{created.json['subscription_id']}/public-keys").json
         assert keys["public_keys"] == [created.json["public_key"]]
         assert keys["signature"] == "v1a"
+
+
+class TestFilters:
+    def test_one_is_kept_changed_and_taken_back(self, api: Api, made: str) -> None:
+        pattern = {"clips": {"duration_s": [{"numeric": [">", 60.5]}, None]}}
+        assert api("PATCH", made, {"filter": pattern}).json["filter"] == pattern
+        assert api("GET", made).json["filter"] == pattern
+        assert api("PATCH", made, {"filter": None}).json["filter"] is None
+
+    def test_one_that_is_text_in_the_table_is_answered_as_an_object(self, api: Api) -> None:
+        put(
+            "SubscriptionsTable", {"subscription_id": "sub-2", "url": URL, "filter": '{"status": ["failed"]}'}
+        )
+        assert api("GET", f"{PATH}/sub-2").json["filter"] == {"status": ["failed"]}
+        put("SubscriptionsTable", {"subscription_id": "sub-3", "url": URL, "filter": "x"})
+        bad = api("GET", f"{PATH}/sub-3").json
+        assert (bad["filter"], bad["unreadable"], bad["state"]) == (None, ["filter"], "unusable")
+
+    def test_why_a_task_does_not_match_is_told(self, api: Api, made: str) -> None:
+        ended = {"status": "completed", "event_id": "evt_1", "submitted_at_ms": 1, "detected_at_ms": 1}
+        put_task(**ended, metadata={"order": 7})
+        api("PATCH", made, {"filter": {"metadata": {"order": [8]}}})
+        answer = api("GET", f"{made}/filter-test", query={"task_id": "task-1"})
+        assert (answer.status, answer.json["matches"]) == (200, False)
+        (mismatch,) = answer.json["mismatches"]
+        assert mismatch == {"field": "filter", "path": "metadata.order", "pattern": [8], "values": [7]}
+
+    def test_a_task_that_has_not_ended_and_one_that_is_not_there_are_problems(
+        self, api: Api, made: str
+    ) -> None:
+        put_task(status="pending")
+        for task_id, status in (("task-1", 409), ("none", 404)):
+            answer = api("GET", f"{made}/filter-test", query={"task_id": task_id})
+            assert (answer.status, answer.json["field"]) == (status, "task_id")
 
 
 class TestReading:

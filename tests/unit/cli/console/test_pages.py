@@ -479,6 +479,35 @@ def test_a_subscription_that_is_not_changed_keeps_what_was_typed(page: TestClien
     assert 'value="sub-"' in page.post("/subscription/delete?id=sub-1", data={"name": "sub-"}).text
 
 
+def test_a_filter_is_set_shown_and_tried_and_a_bad_one_keeps_what_was_typed(
+    page: TestClient, found: Stack
+) -> None:
+    fields = {"url": "https://x.example/hook", "format": "standard"}
+    bad = page.post("/subscription/change?id=sub-1", data=fields | {"filter": '{"a": 1}'})
+    assert bad.status_code == 422
+    assert "filter.a: must be a list" in bad.text
+    assert "{&#34;a&#34;: 1}" in bad.text
+    good = page.post(
+        "/subscription/change?id=sub-1", data=fields | {"filter": '{"metadata": {"order": ["8"]}}'}
+    )
+    assert good.status_code == 303
+    assert "{&#34;metadata&#34;: {&#34;order&#34;: [&#34;8&#34;]}}" in page.get("/subscription?id=sub-1").text
+    listed(
+        "t9",
+        status="completed",
+        event_id="evt_9",
+        submitted_at_ms=1,
+        detected_at_ms=1,
+        metadata={"order": "7"},
+    )
+    tried = page.get("/subscription?id=sub-1&task=t9").text
+    assert "It does not match" in tried
+    assert "filter.metadata.order" in tried
+    assert "there is no task" in page.get("/subscription?id=sub-1&task=none").text
+    assert page.post("/subscription/change?id=sub-1", data=fields | {"filter": ""}).status_code == 303
+    assert "It matches" in page.get("/subscription?id=sub-1&task=t9&provider=suno").text
+
+
 def test_a_test_shows_what_the_receiver_answered(
     page: TestClient, found: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
