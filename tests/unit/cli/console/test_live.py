@@ -134,10 +134,13 @@ def test_one_that_its_id_has_found_stays_however_old_it_is(found: Stack, reads: 
     assert Browser(found, query).follow(nothing, nothing) == []
     (rows,) = Browser(found, query).follow(nothing, lambda: listed("old", 120 * 24 * 3_600_000))
     assert ids(rows) == ["old"]
-    (rows,) = Browser(found, query).follow(lambda: listed("old-2", 0, **waits))
+    at_ms = now_ms()
+    (rows,) = Browser(found, query).follow(lambda: listed("old-2", now_ms() - at_ms, **waits))
     assert ids(rows) == ["old", "old-2"]
     # One that is put again is in the list, and there once.
-    (_, rows) = Browser(found, query).follow(nothing, lambda: listed("old", 3_000, **waits))
+    (_, rows) = Browser(found, query).follow(
+        nothing, lambda: listed("old", now_ms() - at_ms + 3_000, **waits)
+    )
     assert ids(rows) == ["old-2", "old"]
 
 
