@@ -82,6 +82,10 @@ CACHED_S = 15.0
 """How long fulfillment and webhooks remember subscriptions. In here they forget all that they remember as soon as that,
 which is a little too much."""
 
+PROBED_S = 300.0
+"""How long messages wait for the probe of their receiver by their own worker. Half a second is enough on Lambda; a
+process that gets no processor for so long would send them on, to come a second later."""
+
 QUIET_S = (26.0, 51.0)
 """Between these moments after its PutItem nothing is new about a task that lasts longer."""
 
@@ -292,7 +296,8 @@ class Stack:
             self._handle(FULFILLMENT, fulfillment.app.handler, "FulfillmentQueue", messages)
         self.ledger.forget()
         self.work = Work()
-        for deliveries in _taken("DeliveriesQueue"):
+        # All of them first: what fails comes again after a while, which may be over before the others are handled.
+        for deliveries in list(_taken("DeliveriesQueue")):
             self._handle(WEBHOOKS, webhooks.app.handler, "DeliveriesQueue", deliveries)
         self._forget_deliveries()
         _subscribe(self._sandbox.receiver_url("receiver"))
@@ -541,6 +546,7 @@ def opened(observability: Observability = Observability.LEAN) -> Iterator[Stack]
             os.environ.pop(name, None)
         around.enter_context(mock_aws())
         around.enter_context(_fast_moto())
+        around.enter_context(patch("webhooks.circuit_breaker.PATIENCE_HERE_S", PROBED_S))
         sandbox = around.enter_context(run_sandbox())
         places = _create(sandbox)
         tables = {name: table_definition(name) for name in resources("AWS::DynamoDB::Table")}

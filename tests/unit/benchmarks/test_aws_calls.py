@@ -95,6 +95,16 @@ def test_a_task_that_is_not_delivered_is_no_result(monkeypatch: pytest.MonkeyPat
         stack.live(tasks_at(Pace("lost", 1, 0.0)))
 
 
+def test_each_attempt_in_vain_is_made_however_long_the_first_of_them_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("webhooks.circuit_breaker.PATIENCE_HERE_S", 0.0)
+    with opened() as stack:
+        stack.live(tasks_at(Pace("warm", 1, 0.0)))
+        assert stack.attempt_in_vain(tasks_at(Pace("in vain", 3, 0.0))).messages["webhooks"] == 3
+        assert stack.ledger.calls["webhooks", "dynamodb UpdateItem"] >= 2 * 3
+
+
 def test_nothing_of_the_process_stays_changed() -> None:
     changed = (
         lambda: sys.stdout,
