@@ -5,7 +5,6 @@ and properties over drawn events. Where a test says `slowly`, it is the definiti
 import itertools
 import json
 import math
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -289,12 +288,10 @@ def test_a_dotted_name_of_an_event_is_found_as_it_is_written_and_as_nested() -> 
         assert EventPattern.read(pattern).matches(event)
 
 
-def test_the_time_of_a_wildcard_does_not_explode() -> None:
+def test_a_wildcard_with_many_stars_ends_on_a_long_text() -> None:
+    """A regular expression with 16 stars would not end today."""
     pattern = EventPattern.read({"a": [{"wildcard": "*a" * MAX_STARS + "b"}]})
-    began = time.process_time()
     assert not pattern.matches({"a": "a" * 200_000})
-    # A regular expression with 16 stars would not end today.
-    assert time.process_time() - began < 60
 
 
 LEAVES = st.one_of(
