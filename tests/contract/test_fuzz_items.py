@@ -188,7 +188,7 @@ def test_bad_subscriptions_are_marked_by_field_and_the_others_are_told() -> None
     table = Listed([*items[: ROUNDS // 2], good, *items[ROUNDS // 2 :]])
 
     told = Recipients(table, NetworkPolicy.ANY, versions=NoVersions()).of(
-        WebhookType.TASK_COMPLETED, "musicmint", None
+        WebhookType.TASK_COMPLETED, "musicmint", None, {}
     )
 
     assert [receiver.subscription_id for receiver in told] == ["good"]

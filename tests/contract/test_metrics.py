@@ -378,7 +378,7 @@ class TestDashboard:
 
     def test_the_command_finds_every_other_output_in_both_sizes(self) -> None:
         conditional = {name for name, each in translated()["Outputs"].items() if "Condition" in each}
-        assert conditional == {"ApiId", "ApiUrl", "Dashboard"}
+        assert conditional == {"ApiId", "ApiUrl", "Dashboard", "EventArchiveArn"}
 
     def test_its_name_is_no_other_regions(self) -> None:
         (each,) = translated_resources("AWS::CloudWatch::Dashboard").values()

@@ -349,6 +349,7 @@ def test_recover_takes_what_has_failed_since_then_the_oldest_first(tunehook: Any
         "subscription": "sub",
         "recovered": ["msg_withdrawn", "msg_older", "msg_new"],
         "made": [],
+        "filtered": False,
     }
     runs = {item["delivery_id"]: item["run"] for item in items(TABLE)}
     assert {each for each, run in runs.items() if run == 2} == {"msg_withdrawn", "msg_older", "msg_new"}

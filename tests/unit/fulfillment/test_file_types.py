@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import tarfile
 import zipfile
 from pathlib import Path
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.media import JPEG, MP3, MP4, PNG
 
+from fulfillment import file_types as module
 from fulfillment.file_types import HTML, file_type_of, named_type
-from fulfillment.media import recognise
+from fulfillment.media import MediaType, recognise
 
 MEDIA = Path(__file__).parent / "media"
 OFFICE = "application/vnd.openxmlformats-officedocument"
@@ -217,3 +219,18 @@ def test_the_word_of_a_host_counts_where_it_is_sane(host_says: str, named: str) 
 def test_no_beginning_makes_it_stumble(head: bytes) -> None:
     found = file_type_of(head, wanted="audio", host_says="text/html")
     assert found is None or "/" in found.content_type
+
+
+def test_the_document_lists_what_an_output_may_be() -> None:
+    document = Path(__file__).parents[3] / "docs" / "media.md"
+    _, _, of_outputs = document.read_text().partition("\n## Outputs\n")
+    named = [value for value in vars(module).values() if isinstance(value, MediaType) and value != HTML]
+    named += [*module._OFFICE.values(), *module._NAMED_TEXTS.values()]
+    named += [media for _, media in module._SIGNATURES]
+    listed = {
+        extension
+        for row in of_outputs.partition("\n- ")[0].splitlines()
+        if row.startswith("| ")
+        for extension in re.findall(r"`(\w+)`", row.rpartition(" | ")[2])
+    }
+    assert {media.extension for media in named} == listed - {"bin"}
