@@ -27,6 +27,9 @@ MAX_STEPS: Final = 16
 MAX_ALTERNATIVES: Final = 64
 """That the ``$or`` of a pattern amount to, multiplied where they stand beside each other."""
 
+MAX_FIELDS: Final = 1_024
+"""That all alternatives ask of together: each is looked for by itself."""
+
 MAX_STARS: Final = 16
 """In one text of a ``wildcard``."""
 
@@ -231,6 +234,8 @@ def _both(
     """Return the alternatives in which both hold."""
     if len(first) * len(second) > MAX_ALTERNATIVES:
         _refuse(path, f"must amount to at most {MAX_ALTERNATIVES} alternatives, with every {_OR} beside it")
+    if sum(map(len, first)) * len(second) + sum(map(len, second)) * len(first) > MAX_FIELDS:
+        _refuse(path, f"must ask of at most {MAX_FIELDS} fields, in all alternatives together")
     for one in first:
         for other in second:
             for steps in other:
