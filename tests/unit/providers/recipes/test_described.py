@@ -197,6 +197,24 @@ class TestOfErrors:
         outcome = read({"cloudflare_error": True}, 404)
         assert outcome == Transient("HTTP 404: an error of Cloudflare, not the gateway")
 
+    @pytest.mark.parametrize(
+        ("body", "outcome"),
+        [
+            (
+                {"code": "slow down", "base": {"msg": "60 a minute"}},
+                Throttled(detail="HTTP 200: 60 a minute"),
+            ),
+            ({"code": 7, "base": {"msg": "never heard of it"}}, NotFound("HTTP 200: never heard of it")),
+            ({"code": "slow down", "base": {"msg": ""}}, Throttled(detail="HTTP 200: slow down")),
+            (
+                {"base": {"msg": "odd"}},
+                Transient("HTTP 200 (the recipe finds no status in it; it says: odd)"),
+            ),
+        ],
+    )
+    def test_an_error_s_words_stand_where_the_recipe_says(self, body: Any, outcome: Outcome) -> None:
+        assert read(body, text=replaced(("[answers]", '[answers]\nmessage = "base.msg"'))) == outcome
+
 
 class TestClips:
     def test_one_bad_clip_leaves_the_others(self) -> None:

@@ -258,6 +258,13 @@ class DescribedAdapter(Adapter):
         code = self.recipe.answers.code
         return None if code is None else (reading or _Reading(None)).first("answers.code", code, payload)
 
+    def _error(self, payload: Any, reading: _Reading) -> Mapping[str, Any]:
+        """Return the error of an answer: the recipe's message where it finds one, otherwise the answer itself."""
+        said = _reason_text(reading.first("answers.message", self.recipe.answers.message, payload))
+        if said:
+            return {"message": said}
+        return payload if isinstance(payload, dict) else {}
+
     def explain(self, answer: Answer, after: Follow | None = None) -> Explanation:
         """Return what each expression gives for an answer; that to the request of `after`, if given. Raises nothing."""
         trace: list[Gave] = []
@@ -273,7 +280,8 @@ class DescribedAdapter(Adapter):
     def read_payload(self, answer: Answer, payload: Any) -> Outcome | Follow | None:
         """Read the answer about one task."""
         reading = _Reading(self._trace)
-        if (said := self._read_said(answer, payload, self._code(payload, reading))) is not None:
+        code = self._code(payload, reading)
+        if (said := self._read_said(answer, payload, code, reading)) is not None:
             return said
         if not 200 <= answer.status < 300:
             return None
@@ -284,21 +292,20 @@ class DescribedAdapter(Adapter):
             return outcome
         if isinstance(payload, dict) and says_not_found(payload):
             return None  # as every kind reads it
-        return trouble(answer, payload, reading.told("the recipe finds no status in it"))
+        return trouble(answer, payload, self._unread("the recipe finds no status in it", payload, reading))
 
     def read_many_payload(self, answer: Answer, payload: Any) -> Screening | Outcome | None:
         """Read the tasks of an answer; those whose end takes another request, or has no status, are asked singly."""
         ask = self.recipe.ask_many
         reading = _Reading(self._trace)
-        if (
-            said := self._read_said(answer, payload, self._code(payload, reading))
-        ) is not None or ask is None:
+        code = self._code(payload, reading)
+        if (said := self._read_said(answer, payload, code, reading)) is not None or ask is None:
             return said
         if not 200 <= answer.status < 300:
             return None
         tasks = reading.first("ask_many.tasks", ask.tasks, payload)
         if not isinstance(tasks, list):
-            return trouble(answer, payload, reading.told("the recipe finds no tasks in it"))
+            return trouble(answer, payload, self._unread("the recipe finds no tasks in it", payload, reading))
         found: dict[str, Outcome | None] = {}
         for task in tasks:
             of_task = _Reading(self._trace, reading.steps)
@@ -308,12 +315,16 @@ class DescribedAdapter(Adapter):
                 found[task_id] = None if isinstance(outcome, Follow) else outcome
         return Screening(found)
 
-    def _read_said(self, answer: Answer, payload: Any, code: Any) -> Outcome | None:
+    def _unread(self, what: str, payload: Any, reading: _Reading) -> str:
+        said = _reason_text(reading.first("answers.message", self.recipe.answers.message, payload))
+        return reading.told(f"{what}; it says: {said}" if said else what)
+
+    def _read_said(self, answer: Answer, payload: Any, code: Any, reading: _Reading) -> Outcome | None:
         """Return what a status or a code of the recipe says, if the provider itself has answered."""
         name = self._said.of(answer, code)
         if name is None or in_front(answer, payload) is not None:
             return None
-        error = payload if isinstance(payload, dict) else {}
+        error = self._error(payload, reading)
         detail = described(answer.status, error)
         if name == "throttled":
             return Throttled(answer.retry_after_s, detail=detail)
@@ -373,10 +384,10 @@ class DescribedAdapter(Adapter):
             said = _reason_text(reading.first("result.reason", result.reason, payload))
             ended = dataclasses.replace(ended, task={**ended.task, "result": payload})
             return Failed(
-                said or described(answer.status, payload if isinstance(payload, dict) else {}),
+                said or described(answer.status, self._error(payload, reading)),
                 ended.result([], reading),
             )
-        said_of = self._read_said(answer, payload, code)
+        said_of = self._read_said(answer, payload, code, reading)
         if isinstance(said_of, NotFound):
             return Transient(f"{said_of.detail}: the task has succeeded, and its result is not found")
         if said_of is not None:

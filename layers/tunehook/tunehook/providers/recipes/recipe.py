@@ -397,6 +397,7 @@ class Answers(_Part):
     """What answers say of the provider or of the request, beside what is read from any answer."""
 
     code: Expressions | None = None
+    message: Expressions | None = None
     not_found: Said = Field(default_factory=Said)
     throttled: Said = Field(default_factory=Said)
     refused: Said = Field(default_factory=Said)
