@@ -459,7 +459,9 @@ class Stack:
             await asyncio.sleep(1)
 
     def _on_invoke(self, request: Any, **_: Any) -> AWSResponse:
-        self._start_poller(json.loads(request.body))
+        # An empty batch only warms up, and what it is for starts in its place later.
+        if "Records" not in (event := json.loads(request.body)):
+            self._start_poller(event)
         nothing: Any = {}
         return AWSResponse(request.url, 202, nothing, _Nothing())
 

@@ -24,23 +24,26 @@ class EmbeddedStack:
 
     Parameters
     ----------
+    home : Home
+        Where the embedded AWS has its files.
     environment : LocalEnvironment
         The embedded AWS.
     sandbox : Sandbox
         The providers and receivers.
     """
 
-    def __init__(self, environment: LocalEnvironment, sandbox: Sandbox) -> None:
+    def __init__(self, home: Home, environment: LocalEnvironment, sandbox: Sandbox) -> None:
+        self.home = home
         self.sandbox = sandbox
         self.environment = environment
-        self._outputs = environment.outputs()
+        self.outputs = environment.outputs()
         self._dynamodb = environment.client("dynamodb")
         self.configure(sandbox.providers_secret())
 
     def configure(self, providers: Mapping[str, Any]) -> None:
         """Set the providers."""
         self.environment.client("secretsmanager").put_secret_value(
-            SecretId=self._outputs["ProvidersSecret"], SecretString=json.dumps(providers)
+            SecretId=self.outputs["ProvidersSecret"], SecretString=json.dumps(providers)
         )
 
     def subscribe(self, receiver: str) -> None:
@@ -82,7 +85,7 @@ class EmbeddedStack:
 
     def _put(self, table: str, **attributes: str) -> None:
         item = {name: {"S": value} for name, value in attributes.items()}
-        self._dynamodb.put_item(TableName=self._outputs[table], Item=item)
+        self._dynamodb.put_item(TableName=self.outputs[table], Item=item)
 
 
 @contextmanager
@@ -93,6 +96,6 @@ def embedded_stack() -> Iterator[EmbeddedStack]:
         environment = bring_up(home, ministack.free_port())
         try:
             with run_sandbox() as sandbox:
-                yield EmbeddedStack(environment, sandbox)
+                yield EmbeddedStack(home, environment, sandbox)
         finally:
             ministack.stop(home, environment)

@@ -50,6 +50,8 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "FULFILLMENT_QUEUE": "fulfillment",
     "GATES_TABLE": "gates",
     "INTAKE_FUNCTION": "intake",
+    "FULFILLMENT_FUNCTION": "fulfillment",
+    "WEBHOOKS_FUNCTION": "webhooks",
     "LEASES_TABLE": "leases",
     "MASTER_SECRET": "master",
     "MAX_ASSET_BYTES": "1000000",

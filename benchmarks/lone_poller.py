@@ -105,6 +105,8 @@ class Surroundings:
             "TASKS_TABLE": TASKS,
             "TASKS_STREAM": "none",
             "INTAKE_FUNCTION": "none",
+            "FULFILLMENT_FUNCTION": "none",
+            "WEBHOOKS_FUNCTION": "none",
             "LEASES_TABLE": LEASES,
             "PROVIDER_STATES_TABLE": STATES,
             "CALLBACK_HINTS_TABLE": "none",

@@ -53,6 +53,9 @@ START_AGAIN_AFTER_S = (2.0, 5.0, 10.0, 13.0)
 START_WITHIN_S = 50.0
 """How long it may take, calls that hang included: the next minute starts them all once more."""
 
+WARMED_UP_WITHIN_S = 5.0
+"""How long a pass that is over waits for what it has begun with."""
+
 SHARDS_KNOWN_FOR_MS = 600_000
 """How long the list of shards is good: one beyond `ShardCount` can only come from an intake not yet updated."""
 
@@ -177,10 +180,19 @@ class Poller:
             FunctionName=function, InvocationType="Event", Payload=json.dumps(payload).encode()
         )
 
+    def _warm_up(self) -> None:
+        """Start the functions that the end of a task needs: while nothing was pending, they had nothing to do."""
+        for function in (self.settings.fulfillment_function, self.settings.webhooks_function):
+            try:
+                self._invoke(function, {"Records": []})
+            except AWS_FAULTS as error:
+                logger.warning("not_warmed_up", function=function, error=code_of(error))
+
     async def _pass(
         self, shard: int, owner: str, take_over: bool, remaining_ms: Callable[[], int]
     ) -> StopReason:
         asyncio.get_running_loop().set_default_executor(UnawaitedThreads(THREADS))
+        warming_up = None if take_over else asyncio.create_task(asyncio.to_thread(self._warm_up))
         oldest_alarm_ms = self.settings.oldest_pending_alarm_s * 1000
         metrics = Metrics(self.settings.observability, oldest_alarm_ms=oldest_alarm_ms)
         bus = EventBus(self.events, self.settings.event_bus)
@@ -206,5 +218,7 @@ class Poller:
                 )
                 return await poll_loop.run(take_over=take_over)
         finally:
+            if warming_up is not None:
+                await asyncio.wait([warming_up], timeout=WARMED_UP_WITHIN_S)
             reserved_threads.shutdown()
             metrics.emit()

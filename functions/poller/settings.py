@@ -11,6 +11,8 @@ class PollerSettings(BaseModel):
     tasks_table: str = Field(min_length=1)
     tasks_stream: str = Field(min_length=1)
     intake_function: str = Field(min_length=1)
+    fulfillment_function: str = Field(min_length=1)
+    webhooks_function: str = Field(min_length=1)
     leases_table: str = Field(min_length=1)
     provider_states_table: str = Field(min_length=1)
     callback_hints_table: str = Field(min_length=1)

@@ -54,13 +54,20 @@ class TestFunctions:
         assert FUNCTIONS["IntakeFunction"]["Timeout"] + 10 < INTAKE_TIMEOUT_S
 
     def test_names_that_are_spelt_twice_are_the_same(self) -> None:
-        poller, intake = (FUNCTIONS[f"{name}Function"]["FunctionName"] for name in ("Poller", "Intake"))
-        assert FUNCTIONS["IntakeFunction"]["Environment"]["Variables"]["POLLER_FUNCTION"] == poller
-        assert FUNCTIONS["PollerFunction"]["Environment"]["Variables"]["INTAKE_FUNCTION"] == intake
+        names = {
+            name: FUNCTIONS[f"{name.capitalize()}Function"]["FunctionName"]
+            for name in ("poller", "intake", "fulfillment", "webhooks")
+        }
+        for caller, called in (("intake", ["poller"]), ("poller", ["intake", "fulfillment", "webhooks"])):
+            variables = FUNCTIONS[f"{caller.capitalize()}Function"]["Environment"]["Variables"]
+            for name in called:
+                assert variables[f"{name.upper()}_FUNCTION"] == names[name]
         for _, statement in statements(template()):
             if statement["Action"] == "lambda:InvokeFunction":
-                name = statement["Resource"]["Fn::Sub"].partition(":function:")[2]
-                assert name in (poller["Fn::Sub"], intake["Fn::Sub"])
+                resources = statement["Resource"]
+                for resource in resources if isinstance(resources, list) else [resources]:
+                    spelt = resource["Fn::Sub"].partition(":function:")[2]
+                    assert spelt in [name["Fn::Sub"] for name in names.values()]
 
 
 class TestSchedule:

@@ -66,6 +66,8 @@ INLINE = "ResultsBucket.Arn/inline/*"
 NOTICES = "ResultsBucket.Arn/notices/*"
 POLLER = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{STACK}-poller"
 INTAKE = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{STACK}-intake"
+FULFILLMENT = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{STACK}-fulfillment"
+WEBHOOKS = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{STACK}-webhooks"
 ALLOWED = {
     "IntakeRole": {
         "TasksTable.StreamArn": {
@@ -102,6 +104,8 @@ ALLOWED = {
         "ProvidersSecret.Id": {"secretsmanager:GetSecretValue"},
         POLLER: {"lambda:InvokeFunction"},
         INTAKE: {"lambda:InvokeFunction"},
+        FULFILLMENT: {"lambda:InvokeFunction"},
+        WEBHOOKS: {"lambda:InvokeFunction"},
         "PollerDeadLetters.Arn": {"sqs:SendMessage"},
     },
     "FulfillmentRole": {
@@ -291,8 +295,20 @@ def queue_statements(queue: str, parameters: dict[str, Any]) -> list[dict[str, A
     ]
 
 
+WARMED_UP = {"FulfillmentFunction", "WebhooksFunction"}
+"""What the poller invokes with nothing to do, so that it has started when there is."""
+
+
+def invoke_configs() -> dict[str, Any]:
+    """The configurations of asynchronous invocations, by the function that they are of."""
+    return {
+        target(each["Properties"]["FunctionName"]): each["Properties"]
+        for each in translated_resources("AWS::Lambda::EventInvokeConfig").values()
+    }
+
+
 def asynchronously_invoked() -> set[str]:
-    """The functions that a schedule starts, or that a role of the stack may start."""
+    """The functions that a schedule starts, or that a role of the stack may start with something to do."""
     started = {
         target(each["Properties"]["Target"]["Arn"])
         for each in translated_resources("AWS::Scheduler::Schedule").values()
@@ -301,7 +317,7 @@ def asynchronously_invoked() -> set[str]:
     for _, each in allowed():
         if "lambda:InvokeFunction" in many(each["Action"]):
             started |= {by_name[resolved(resource).rpartition(":")[2]] for resource in many(each["Resource"])}
-    return started
+    return started - WARMED_UP
 
 
 class TestQueues:
@@ -370,8 +386,9 @@ class TestDeadLetters:
             target(each["DestinationConfig"]["OnFailure"]["Destination"]) for each in stream_mappings()
         }
         behind |= {
-            target(each["Properties"]["DestinationConfig"]["OnFailure"]["Destination"])
-            for each in translated_resources("AWS::Lambda::EventInvokeConfig").values()
+            target(each["DestinationConfig"]["OnFailure"]["Destination"])
+            for function, each in invoke_configs().items()
+            if function not in WARMED_UP
         }
         assert feeding | behind == set(QUEUES)
         assert not feeding & behind
@@ -398,14 +415,16 @@ class TestDeadLetters:
 
     def test_behind_every_function_that_is_invoked_asynchronously(self) -> None:
         assert asynchronously_invoked() == {"IntakeFunction", "PollerFunction"}
-        configured = {
-            target(each["Properties"]["FunctionName"]): each["Properties"]
-            for each in translated_resources("AWS::Lambda::EventInvokeConfig").values()
-        }
         for function in asynchronously_invoked():
-            dead_letters = target(configured[function]["DestinationConfig"]["OnFailure"]["Destination"])
+            dead_letters = target(invoke_configs()[function]["DestinationConfig"]["OnFailure"]["Destination"])
             assert dead_letters in QUEUES
             assert may_send(function, dead_letters)
+
+    def test_what_is_only_warmed_up_has_none_and_is_not_tried_again(self) -> None:
+        assert set(invoke_configs()) == asynchronously_invoked() | WARMED_UP
+        for function in WARMED_UP:
+            assert not invoke_configs()[function]["DestinationConfig"]
+            assert invoke_configs()[function]["MaximumRetryAttempts"] == 0
 
     def test_behind_every_rule_with_the_leave_to_write_to_both(self) -> None:
         rules = translated_resources("AWS::Events::Rule")

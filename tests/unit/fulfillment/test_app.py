@@ -83,6 +83,12 @@ def told() -> list[str]:
     return sorted(item["task_id"] for item in items("DeliveriesTable"))
 
 
+def test_an_empty_batch_warms_up(queue: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert handle({"Records": []}) == []
+    assert app._worker.cache_info().currsize == 1
+    assert (capsys.readouterr().out, received(queue)) == ("", [])
+
+
 def test_the_sample_event_of_a_failed_task_makes_a_delivery(queue: str) -> None:
     assert handle(sample("task_failed")) == []
     (delivery,) = items("DeliveriesTable")

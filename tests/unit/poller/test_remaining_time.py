@@ -143,6 +143,8 @@ def run(invocation: Invocation, **clients: Hanging) -> str:
         tasks_table="TasksTable",
         tasks_stream="arn:aws:dynamodb:eu-west-1:123456789012:table/TasksTable/stream/1",
         intake_function="intake",
+        fulfillment_function="fulfillment",
+        webhooks_function="webhooks",
         leases_table="PollerLeasesTable",
         provider_states_table="ProviderStatesTable",
         callback_hints_table="CallbackHintsTable",

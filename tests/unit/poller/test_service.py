@@ -32,7 +32,7 @@ class Lambdas:
 
     def __init__(self) -> None:
         self.started: list[dict[str, Any]] = []
-        self.refusals: list[int] = []
+        self.refusals: list[int | None] = []
 
     def invoke(self, **invocation: Any) -> None:
         assert invocation["InvocationType"] == "Event"
@@ -55,6 +55,8 @@ class World:
             tasks_table="TasksTable",
             tasks_stream=STREAM,
             intake_function="intake",
+            fulfillment_function="fulfillment",
+            webhooks_function="webhooks",
             leases_table="PollerLeasesTable",
             provider_states_table="ProviderStatesTable",
             callback_hints_table="CallbackHintsTable",
@@ -181,7 +183,7 @@ class TestTheStream:
         world = World()
         world.marks.set(StreamMark("arn:of-the-stream-before"))
         world.run(**event)
-        assert world.lambdas.started == []
+        assert LOOKING not in world.lambdas.started
 
     def test_a_fault_keeps_no_pass_from_its_work(self) -> None:
         world = World(dynamodb=Faulty(client("dynamodb"), get_item=[fault(operation="GetItem")]))
@@ -313,6 +315,28 @@ def test_a_pass_reads_the_secret_and_writes_to_the_tables() -> None:
     }
 
 
+WARMED_UP = [{"function": "fulfillment", "Records": []}, {"function": "webhooks", "Records": []}]
+
+
+@pytest.mark.parametrize(("started_by", "warmed_up"), [("intake", WARMED_UP), ("schedule", [])])
+def test_the_first_pass_after_a_pause_warms_up_what_follows_an_end(
+    started_by: str, warmed_up: list[dict[str, Any]]
+) -> None:
+    world = World()
+    world.run(started_by=started_by, shard=0)
+    assert world.lambdas.started == warmed_up
+
+
+def test_what_cannot_be_warmed_up_keeps_no_task_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    add_task()
+    world = World()
+    world.lambdas.refusals = [None]
+    assert world.run(started_by="intake", until=task_has_waited)["stopped"] == "out_of_time"
+    assert world.lambdas.started == WARMED_UP[1:]
+    (said,) = (record for record in caplog.records if record.message == "not_warmed_up")
+    assert vars(said)["function"] == "fulfillment"
+
+
 @pytest.mark.parametrize(
     ("started_by", "stopped"), [("schedule", "out_of_time"), ("intake", "already_running")]
 )
@@ -341,6 +365,8 @@ def test_the_handler_runs_a_pass_for_the_sample_event(monkeypatch: pytest.Monkey
         "TASKS_TABLE": "TasksTable",
         "TASKS_STREAM": STREAM,
         "INTAKE_FUNCTION": "intake",
+        "FULFILLMENT_FUNCTION": "fulfillment",
+        "WEBHOOKS_FUNCTION": "webhooks",
         "LEASES_TABLE": "PollerLeasesTable",
         "PROVIDER_STATES_TABLE": "ProviderStatesTable",
         "CALLBACK_HINTS_TABLE": "CallbackHintsTable",

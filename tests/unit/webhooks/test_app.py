@@ -157,6 +157,12 @@ def test_a_message_ends_as_a_verified_webhook_with_a_link(stack: Stack, hooks: H
     assert stack.statuses() == {"one": "delivered"}
 
 
+def test_an_empty_batch_warms_up(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    assert handle({"Records": []}) == {"batchItemFailures": []}
+    assert app._worker.cache_info().currsize == 1
+    assert capsys.readouterr().out == ""
+
+
 def test_a_failed_attempt_is_no_failure_of_the_batch_and_sends_the_next_message(
     stack: Stack, hooks: Hooks
 ) -> None:
