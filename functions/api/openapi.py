@@ -29,6 +29,7 @@ from tunehook.operations.documents import (
     SubscriptionDocument,
     TaskDocument,
 )
+from tunehook.operations.endpoint_checks import EndpointCheck
 from tunehook.operations.status import StackStatus
 from tunehook.signatures import SignatureScheme
 from tunehook.subscriptions import WebhookType
@@ -95,6 +96,11 @@ def _page(name: str, schema: str) -> dict[str, Any]:
     return _object(**listed, next_cursor={"type": ["string", "null"]})
 
 
+def _checked(schema: str) -> dict[str, Any]:
+    """Return the schema of a document that has a check where one was asked for."""
+    return {"allOf": [_ref(schema), {"type": "object", "properties": {"check": _ref("EndpointCheck")}}]}
+
+
 _MOMENT: Final = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]}
 _TEXT: Final = {"type": "string"}
 _DOCUMENTS: Final[tuple[type[BaseModel], ...]] = (
@@ -104,6 +110,7 @@ _DOCUMENTS: Final[tuple[type[BaseModel], ...]] = (
     SubscriptionDocument,
     CreatedSubscriptionDocument,
     DeliveryDocument,
+    EndpointCheck,
 )
 _TASK: Final = {
     "task_id": _TASK_ID,
@@ -170,6 +177,7 @@ def _answers() -> dict[str, dict[int, Told]]:
     )
     requested = Told("It was requested; this is the task before.", _ref("TaskDocument"), task)
     a_subscription = Told("The subscription.", _ref("SubscriptionDocument"), subscription)
+    checked = Told("The subscription.", _checked("SubscriptionDocument"), subscription)
     a_delivery = Told("The delivery, under way.", _ref("DeliveryDocument"), delivery)
     return {
         "putTask": {
@@ -224,12 +232,12 @@ def _answers() -> dict[str, dict[int, Told]]:
             )
         },
         "createSubscription": {
-            201: Told("The subscription and its secret.", _ref("CreatedSubscriptionDocument"), created)
+            201: Told("The subscription and its secret.", _checked("CreatedSubscriptionDocument"), created)
         },
         "getSubscription": {200: a_subscription},
-        "changeSubscription": {200: a_subscription},
+        "changeSubscription": {200: checked},
         "deleteSubscription": {204: Told("It is gone.")},
-        "enableSubscription": {200: a_subscription},
+        "enableSubscription": {200: checked},
         "disableSubscription": {200: a_subscription},
         "testSubscription": {202: a_delivery},
         "testFilter": {
@@ -381,7 +389,8 @@ _PROBLEMS: Final[Mapping[int, tuple[str, Problem | None]]] = {
         Problem(415, "unsupported_media_type", "the body must be JSON", field="body"),
     ),
     422: (
-        "A parameter, header or attribute is not acceptable: `field` names it.",
+        "A parameter, header or attribute is not acceptable: `field` names it. Where an endpoint did not pass its "
+        "check, `check` has what is wrong.",
         invalid("timeout_s", "must lie between 60 and 604800"),
     ),
     429: ("More requests than the stage's limits let through.", None),

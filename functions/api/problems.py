@@ -28,6 +28,7 @@ TITLES: Final[Mapping[str, str]] = {
     "not_found": "There is no such thing",
     "method_not_allowed": "The path does not take this method",
     "conflict": "The state of the thing does not allow this",
+    "endpoint_check_failed": "The receiver's endpoint did not pass the check",
     "in_progress": "The same request is being answered",
     "outcome_unknown": "Whether the provider took the request is unknown",
     "too_large": "The body is too large",

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from tunehook.aws.deliveries import CLAIM_MS, Claim, DeliveriesTable
-from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, DeliveryStatus, message_for
+from tunehook.deliveries import REFUSED, Attempt, Delivery, DeliveryMessage, DeliveryStatus, message_for
 from tunehook.errors import Unavailable
 from tunehook.schedules import WAITS_S
 from tunehook.signatures import NOTIFY_HOOK_PREFIX
@@ -34,6 +34,14 @@ EARLY_MS: Final = 100
 
 FURTHEST_AHEAD_MS: Final = 48 * 3600 * 1000
 """No attempt is further ahead than that: 24 h, with jitter. What says so was written by a clock that was wrong."""
+
+_CHECKED: Final = {
+    ResponseClass.DELIVERED: (DeliveryStatus.DELIVERED, None),
+    ResponseClass.FAILED: (DeliveryStatus.FAILED, "a check is not repeated"),
+    ResponseClass.ABORTED: (DeliveryStatus.ABORTED, REFUSED),
+    ResponseClass.GONE: (DeliveryStatus.FAILED, "the receiver asked for no more; a check disables nothing"),
+}
+"""How the one attempt of a check ends its delivery, and the reason on its record."""
 
 RECORDING_MS: Final = 2_000
 """How much of a claim is kept for the record of the attempt."""
@@ -58,6 +66,7 @@ class Step(StrEnum):
     HELD_BACK = "held_back"  # its receiver hangs, or nobody knows yet: it was sent on, and uses up no attempt
     SENT_AGAIN = "sent_again"  # the next one, which the worker that recorded this attempt may not have sent
     DROPPED = "dropped"  # its delivery has ended or is gone, or it is a duplicate of a message that is done
+    CHECKED = "checked"  # an endpoint, by one attempt that counts for nobody's health
     WITHDRAWN = "withdrawn"  # there is no enabled subscription any more, which ended the delivery
     CUT_SHORT = (
         "cut_short"  # its subscription's schedule has no such attempt any more, which ended the delivery
@@ -107,6 +116,8 @@ class Deliverer:
         if EARLY_MS < message.due_at_ms - self.now_ms() <= FURTHEST_AHEAD_MS:
             await self.batcher.send(message)
             return Outcome(step=Step.SENT_ON, message=message)
+        if message.is_check:
+            return await self._check(message)
         receiver = receiver_of(message.subscription_id, await self._subscription(message.subscription_id))
         async with self.breaker.permit(receiver) as permit:
             if permit.wait_until_ms is not None:
@@ -144,6 +155,27 @@ class Deliverer:
             attempt=result.attempt,
             status=status,
             change=change,
+        )
+
+    async def _check(self, message: DeliveryMessage) -> Outcome:
+        """Make the one attempt of a check, at the subscription as it would be.
+
+        No circuit holds it back or learns of it, and the subscription's health does not: somebody waits for the answer,
+        and what they are about to set may be what mends the receiver.
+        """
+        master_secret = await self.master_secret.get()
+        claim, delivery = await self.claim(message)
+        # The record counts: a message alone makes no check of a delivery.
+        if claim is not Claim.TAKEN or delivery is None or not delivery.is_check:
+            return Outcome(step=Step.DROPPED, message=message, delivery=delivery)
+        item = {**(delivery.candidate or {}), "subscription_id": delivery.subscription_id}
+        candidate = await asyncio.to_thread(self.subscriptions.read, item)
+        result = await self.sender.attempt(delivery, candidate, master_secret, self.now_ms())
+        status, reason = _CHECKED[result.response_class]
+        record = partial(self.deliveries.record, message, status=status, attempt=result.attempt)
+        await self.record(partial(record, reason=reason))
+        return Outcome(
+            step=Step.CHECKED, message=message, delivery=delivery, attempt=result.attempt, status=status
         )
 
     async def claim(self, message: DeliveryMessage) -> tuple[Claim, Delivery | None]:
@@ -198,7 +230,7 @@ class Deliverer:
             case ResponseClass.DELIVERED:
                 status = DeliveryStatus.DELIVERED
             case ResponseClass.ABORTED:
-                status, reason = DeliveryStatus.ABORTED, "refused by the receiver"
+                status, reason = DeliveryStatus.ABORTED, REFUSED
             case ResponseClass.GONE:
                 status = DeliveryStatus.FAILED
                 reason = f"the receiver asked for no more ({attempt.status_code})"

@@ -52,6 +52,8 @@ class Metrics(metrics.Metrics):
 
     def _count(self, outcome: Outcome) -> None:
         self.add("Messages", step=outcome.step.value)
+        if outcome.step is Step.CHECKED:
+            return
         if outcome.change in _CHANGES:
             self.add(_CHANGES[outcome.change])
         if outcome.status not in (None, DeliveryStatus.PENDING):

@@ -86,8 +86,11 @@ class SubscriptionCache:
         return self._cache.get(subscription_id)
 
     def _read(self, subscription_id: str) -> Subscribed | None:
-        if (item := self.table.get(subscription_id)) is None:
-            return None
+        item = self.table.get(subscription_id)
+        return None if item is None else self.read(item)
+
+    def read(self, item: dict[str, Any]) -> Subscribed:
+        """Return the subscription that this item is, whether the table has it or not; may block."""
         usable: Subscription | InvalidInput
         try:
             usable = check_subscription(item, self.policy)

@@ -249,7 +249,7 @@ def _() -> None:
     "who can only send there has nothing else signed."
 )
 def _() -> None:
-    carried = {"delivery_id", "subscription_id", "attempt", "run", "due_at_ms"}
+    carried = {"delivery_id", "subscription_id", "attempt", "run", "due_at_ms", "is_check"}
     assert set(DeliveryMessage.model_fields) == carried
 
 

@@ -28,6 +28,10 @@ BodyFormat = Annotated[
 Again = Annotated[
     bool, typer.Option("--again", help="Allow a second subscription of the same URL to the same events.")
 ]
+Verify = Annotated[
+    bool,
+    typer.Option("--verify", help="Check the endpoint with one test first, and say what is wrong with it."),
+]
 Signature = Annotated[
     str | None,
     typer.Option(help="What signs the webhooks: v1 (HMAC-SHA256), v1a (Ed25519) or both.", show_default="v1"),

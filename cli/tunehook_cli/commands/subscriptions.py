@@ -11,9 +11,10 @@ import typer
 from tunehook.deliveries import Delivery
 from tunehook.errors import Conflict, InvalidInput
 from tunehook.http.headers import check_headers
-from tunehook.operations import filters, subscriptions
+from tunehook.operations import endpoint_checks, filters, subscriptions
 from tunehook.operations.deliveries import held_back
 from tunehook.operations.documents import delivery_document
+from tunehook.operations.endpoint_checks import EndpointCheck
 from tunehook.operations.filters import FilterMismatch
 from tunehook.operations.stack import Stack
 from tunehook.operations.subscriptions import SigningSecret, SubscriptionView
@@ -33,6 +34,7 @@ from tunehook_cli.commands.options import (
     Signature,
     StackName,
     Timeout,
+    Verify,
     pattern_in,
 )
 from tunehook_cli.durations import (
@@ -80,10 +82,15 @@ def subscribe(
     timeout_s: Timeout = None,
     filter: Filter = None,  # noqa: A002 - the name of the field
     again: Again = False,
+    verify: Verify = False,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Send webhooks to a URL, and print the secret that signs them."""
+    """Send webhooks to a URL, and print the secret that signs them.
+
+    With --verify the subscription is created disabled, its endpoint is sent one test by the stack, and it is enabled
+    if that is accepted. Otherwise it stays disabled, and the command exits with 1.
+    """
     out, found = Output(as_json), find_stack(stack)
     fields = {
         "url": url,
@@ -99,19 +106,44 @@ def subscribe(
     }
     item = {name: value for name, value in fields.items() if value not in (None, "", [], {})}
     try:
-        new, secret = subscriptions.subscribe(found, item, again=again)
+        new, secret, check = _subscribe(found, item, again=again, verify=verify)
     except Conflict as error:
         if not is_terminal():
             raise
         warn(f"{printable(url)} {error.reason}")
         confirm(lambda: "Subscribe it again?")
-        new, secret = subscriptions.subscribe(found, item, again=True)
+        new, secret, check = _subscribe(found, item, again=True, verify=verify)
     if as_json:
         from tunehook.operations.documents import created_subscription_document
 
-        out.json(created_subscription_document(new, secret))
+        out.json(created_subscription_document(new, secret).to_json() | _checked(check))
     out.line(f"Subscribed {url} as {secret.subscription_id}.")
     _print_keys(out, secret, "Signing secret", "Public key")
+    enable = f"`tunehook subscriptions enable {secret.subscription_id} --verify`"
+    _end_check(out, check, f"It is disabled: {enable} checks it again, and enables it if that passes.")
+
+
+def _subscribe(
+    found: Stack, item: Mapping[str, Any], *, again: bool, verify: bool
+) -> tuple[SubscriptionView, SigningSecret, EndpointCheck | None]:
+    if verify:
+        return endpoint_checks.subscribe(found, item, again=again)
+    return *subscriptions.subscribe(found, item, again=again), None
+
+
+def _checked(check: EndpointCheck | None) -> dict[str, Any]:
+    """Return what a document has more where an endpoint was checked."""
+    return {} if check is None else {"check": check.model_dump(mode="json")}
+
+
+def _end_check(out: Output, check: EndpointCheck | None, otherwise: str) -> None:
+    """Print what a check has found, if there was one; if it has failed, say what that means and exit with 1."""
+    if check is None:
+        return
+    out.line(f"The check {'passed' if check.passed else 'failed'}: {printable(check.words)}.")
+    if not check.passed:
+        out.line(otherwise)
+        raise typer.Exit(1)
 
 
 def _print_keys(out: Output, secret: SigningSecret, of_secret: str, of_key: str) -> None:
@@ -330,10 +362,15 @@ def set_subscription(
         ),
     ] = None,
     again: Again = False,
+    verify: Verify = False,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
-    """Change a subscription. Its id, its secret and what you do not name stay as they are."""
+    """Change a subscription. Its id, its secret and what you do not name stay as they are.
+
+    With --verify the endpoint, as it would be then, is sent one test by the stack first. If that is not accepted,
+    nothing is changed, and the command exits with 1.
+    """
     out, found = Output(as_json), find_stack(stack)
     fields = {
         "url": url,
@@ -355,9 +392,18 @@ def set_subscription(
         changes["filter"] = pattern_in(filter) if filter else None
     if not changes:
         raise InvalidInput("ID", "nothing to change: name a field, such as --event or --url")
-    view = subscriptions.change_subscription(found, subscription_id, changes, again=again)
-    out.json(view)
-    out.line(f"Changed {printable(subscription_id)}. This takes effect within 15 seconds.")
+    check = None
+    if verify:
+        view, check = endpoint_checks.change_subscription(found, subscription_id, changes, again=again)
+    else:
+        view = subscriptions.change_subscription(found, subscription_id, changes, again=again)
+    if as_json:
+        from tunehook.operations.documents import subscription_document
+
+        out.json(subscription_document(view).to_json() | _checked(check))
+    if check is None or check.passed:
+        out.line(f"Changed {printable(subscription_id)}. This takes effect within 15 seconds.")
+    _end_check(out, check, f"{printable(subscription_id)} is as it was before.")
 
 
 @app.command("disable")
@@ -372,12 +418,26 @@ def disable_subscription(subscription_id: Id, as_json: AsJson = False, stack: St
 
 
 @app.command("enable")
-def enable_subscription(subscription_id: Id, as_json: AsJson = False, stack: StackName = None) -> None:
-    """Send webhooks to a subscription again, and reset its failures."""
-    out, name = Output(as_json), printable(subscription_id)
-    was_enabled = subscriptions.enable_subscription(find_stack(stack), subscription_id)
-    out.json({"subscription_id": subscription_id, "enabled": True, "was_enabled": was_enabled})
-    out.line(f"Enabled {name}. This takes effect within 15 seconds.")
+def enable_subscription(
+    subscription_id: Id, verify: Verify = False, as_json: AsJson = False, stack: StackName = None
+) -> None:
+    """Send webhooks to a subscription again, and reset its failures.
+
+    With --verify its endpoint is sent one test by the stack first. If that is not accepted, it is not enabled, and the
+    command exits with 1.
+    """
+    out, name, check = Output(as_json), printable(subscription_id), None
+    found = find_stack(stack)
+    if verify:
+        was_enabled, check = endpoint_checks.enable_subscription(found, subscription_id)
+    else:
+        was_enabled = subscriptions.enable_subscription(found, subscription_id)
+    is_enabled = was_enabled or check is None or check.passed
+    told = {"subscription_id": subscription_id, "enabled": is_enabled, "was_enabled": was_enabled}
+    out.json(told | _checked(check))
+    if check is None or check.passed:
+        out.line(f"Enabled {name}. This takes effect within 15 seconds.")
+    _end_check(out, check, f"{name} is as it was before.")
     if not was_enabled:
         out.line(
             f"To send what it missed: `tunehook deliveries recover {name} --since 2h` also covers tasks that "
@@ -432,6 +492,8 @@ def send_test(
     subscription, delivery = subscriptions.send_test(found, subscription_id)
     delivery = subscriptions.await_attempt(found, delivery, wait)
     print_answer(out, found, delivery, subscription.url)
+    if delivery.attempts and delivery.status.value != "delivered":
+        out.line(f"What is wrong: {printable(endpoint_checks.diagnose(delivery, subscription).words)}.")
     if wait and delivery.status.value != "delivered":
         raise typer.Exit(1)
 

@@ -26,16 +26,18 @@ from api.models import (
     TestedTaskId,
     moment_ms,
 )
+from api.problems import Problem
 from api.request import Call, call_of, new_router, reply
 from tunehook.aws.table import HASH_KEY_MAX_BYTES
 from tunehook.errors import Conflict, InvalidInput, NotFound
-from tunehook.operations import deliveries, filters, subscriptions
+from tunehook.operations import deliveries, endpoint_checks, filters, subscriptions
 from tunehook.operations.documents import (
     created_subscription_document,
     delivery_document,
     subscription_document,
     with_moments,
 )
+from tunehook.operations.endpoint_checks import EndpointCheck
 from tunehook.operations.subscriptions import SubscriptionView
 from tunehook.times import now_ms
 
@@ -46,7 +48,17 @@ Again = Annotated[
     Query(description="Even if a subscription of this URL wants some of the same events already."),
 ]
 
+Verify = Annotated[
+    Literal["true", "false"],
+    Query(
+        description="Check the endpoint first: one signed `webhook.test` is sent, and the answer says in `check` what "
+        f"came of it, after {endpoint_checks.WAIT_S:g} s at the latest."
+    ),
+]
+
 _DAY_MS: Final = 24 * 3600 * 1000
+_AFTERWARDS_S: Final = 4.0
+"""How much of a request's time is kept for what follows a check."""
 
 
 @router.get(
@@ -83,18 +95,52 @@ def _after(cursor: str) -> str:
     operation_id="createSubscription",
     summary="Create a subscription",
     description="The answer has the secret that signs its webhooks: here and after a rotation only. `public_key` is "
-    "that of the Ed25519 signatures, where it asks for them.",
+    "that of the Ed25519 signatures, where it asks for them. With `verify`, it is made disabled, and enabled if the "
+    "check of its endpoint passes: `state` and `check` say so. If it does not, give the receiver the secret or mend "
+    "what is wrong, and enable it (`verify` there checks again).",
     tags=["subscriptions"],
 )
-def create_subscription(body: NewSubscription, again: Again = "false") -> Any:
+def create_subscription(body: NewSubscription, again: Again = "false", verify: Verify = "false") -> Any:
     """Create a subscription."""
+    call, check = call_of(router), None
     item = {name: value for name, value in body.given().items() if value is not None}
     try:
-        view, secret = subscriptions.subscribe(call_of(router).stack, item, again=again == "true")
+        if verify == "true":
+            view, secret, check = endpoint_checks.subscribe(
+                call.stack, item, again=again == "true", wait_s=_wait_s(call)
+            )
+        else:
+            view, secret = subscriptions.subscribe(call.stack, item, again=again == "true")
     except Conflict as error:
         raise _doubled(error) from None
     document = created_subscription_document(view, secret).to_json()
-    return reply(HTTPStatus.CREATED, document)
+    return reply(HTTPStatus.CREATED, document | _checked(check))
+
+
+def _wait_s(call: Call) -> float:
+    """Return how long a check may be waited for."""
+    return max(min(endpoint_checks.WAIT_S, call.remaining_s() - _AFTERWARDS_S), 0.0)
+
+
+def _checked(check: EndpointCheck | None) -> dict[str, Any]:
+    """Return what a document has more where an endpoint was checked."""
+    return {} if check is None else {"check": _told(check)}
+
+
+def _told(check: EndpointCheck) -> dict[str, Any]:
+    """Return a check without what it advises users of the command to do."""
+    hint = None if check.hint is None or "`tunehook " in check.hint else check.hint
+    return check.model_copy(update={"hint": hint}).model_dump(mode="json")
+
+
+def _passed(check: EndpointCheck) -> EndpointCheck:
+    """Return a check that has passed; raise the problem that it is otherwise."""
+    if not check.passed:
+        told = _told(check)
+        detail = f"url: {check.message}: nothing was changed"
+        status = HTTPStatus.UNPROCESSABLE_ENTITY
+        raise Problem(status, "endpoint_check_failed", detail, field="url", check=told)
+    return check
 
 
 def _doubled(error: Conflict) -> Conflict:
@@ -120,21 +166,33 @@ def get_subscription(subscription_id: SubscriptionId) -> Any:
     operation_id="changeSubscription",
     summary="Change a subscription",
     description="What the body does not name stays as it is, the secret too. It takes effect within 15 s. If "
-    "`signature` changes, both signatures are sent for 24 hours.",
+    "`signature` changes, both signatures are sent for 24 hours. With `verify`, it is changed only if the check of its "
+    "endpoint, as it would be then, passes; otherwise the answer is 422, and its `check` says why.",
     tags=["subscriptions"],
 )
 def change_subscription(
-    subscription_id: SubscriptionId, body: SubscriptionChange, again: Again = "false"
+    subscription_id: SubscriptionId,
+    body: SubscriptionChange,
+    again: Again = "false",
+    verify: Verify = "false",
 ) -> Any:
     """Change a subscription."""
-    call, changes = _call(subscription_id), body.given()
+    call, changes, check = _call(subscription_id), body.given(), None
     if not changes:
         raise InvalidInput("body", "names nothing to change")
     try:
-        view = subscriptions.change_subscription(call.stack, subscription_id, changes, again=again == "true")
+        if verify == "true":
+            view, check = endpoint_checks.change_subscription(
+                call.stack, subscription_id, changes, again=again == "true", wait_s=_wait_s(call)
+            )
+            _passed(check)
+        else:
+            view = subscriptions.change_subscription(
+                call.stack, subscription_id, changes, again=again == "true"
+            )
     except Conflict as error:
         raise _doubled(error) from None
-    return reply(HTTPStatus.OK, _whole(call, view))
+    return reply(HTTPStatus.OK, _whole(call, view) | _checked(check))
 
 
 @router.delete(
@@ -225,14 +283,20 @@ def test_subscription(subscription_id: SubscriptionId) -> Any:
     "/v1/subscriptions/<subscription_id>/enable",
     operation_id="enableSubscription",
     summary="Enable a subscription",
-    description="How it has failed is forgotten. What it missed is sent by `recover`.",
+    description="How it has failed is forgotten. What it missed is sent by `recover`. With `verify`, it is enabled "
+    "only if the check of its endpoint passes; otherwise the answer is 422, and its `check` says why.",
     tags=["subscriptions"],
 )
-def enable_subscription(subscription_id: SubscriptionId) -> Any:
+def enable_subscription(subscription_id: SubscriptionId, verify: Verify = "false") -> Any:
     """Enable a subscription."""
-    call = _call(subscription_id)
-    subscriptions.enable_subscription(call.stack, subscription_id)
-    return reply(HTTPStatus.OK, _whole(call, subscriptions.get_subscription(call.stack, subscription_id)))
+    call, check = _call(subscription_id), None
+    if verify == "true":
+        _, check = endpoint_checks.enable_subscription(call.stack, subscription_id, wait_s=_wait_s(call))
+        _passed(check)
+    else:
+        subscriptions.enable_subscription(call.stack, subscription_id)
+    view = subscriptions.get_subscription(call.stack, subscription_id)
+    return reply(HTTPStatus.OK, _whole(call, view) | _checked(check))
 
 
 @router.post(

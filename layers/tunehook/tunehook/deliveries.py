@@ -21,6 +21,10 @@ _COUNT_MAX: Final = 1_000_000_000
 """Of runs and attempts: more than there can be, and within what DynamoDB takes as a number."""
 
 
+REFUSED: Final = "refused by the receiver"
+"""The reason of a delivery that its receiver has answered with ``webhook-delivery: abort-message``."""
+
+
 class DeliveryStatus(StrEnum):
     """Where a delivery stands.
 
@@ -62,6 +66,10 @@ class Delivery(_Model):
     `url` here: a subscription's own counts as it is at each attempt. `payload` is JSON: in the format ``provider`` the
     body, otherwise the body's ``data``, in which each asset has its S3 ``key`` and no link yet. `run` (of the schedule)
     and `next_attempt` (in it) count from 1. `expires_at` is in seconds since 1970, for DynamoDB's TTL.
+
+    `is_check`: it checks an endpoint by one attempt, and counts for nobody's health. `candidate` is the subscription
+    as it would be, of which its item may have nothing yet; it has the receiver's headers, and is there until the
+    attempt is recorded.
     """
 
     delivery_id: str
@@ -82,6 +90,8 @@ class Delivery(_Model):
     next_attempt_at_ms: int | None = None
     attempts: tuple[Attempt, ...] = ()
     reason: str | None = None
+    is_check: bool = False
+    candidate: dict[str, Any] | None = Field(None, repr=False)
 
     @property
     def says_pending(self) -> bool:
@@ -96,13 +106,14 @@ class Delivery(_Model):
 
 
 class DeliveryMessage(_Model):
-    """A message on the deliveries queue: which attempt of which delivery is due, and when."""
+    """A message on the deliveries queue: which attempt of which delivery is due, and when; whether it is a check."""
 
     delivery_id: HashKey
     subscription_id: HashKey
     attempt: int = Field(ge=1, le=_COUNT_MAX)
     run: int = Field(ge=1, le=_COUNT_MAX)
     due_at_ms: int = Field(ge=0, le=LATEST_MS)
+    is_check: bool = False
 
 
 def message_of(body: str) -> DeliveryMessage:
@@ -139,4 +150,5 @@ def message_for(delivery: Delivery) -> DeliveryMessage:
         attempt=delivery.next_attempt,
         run=delivery.run,
         due_at_ms=delivery.next_attempt_at_ms or delivery.created_at_ms,
+        is_check=delivery.is_check,
     )

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from tests.support.aws import REGION, Faulty, client, fault, items, put, received
+from tests.support.endpoints import answer_checks
 from tests.support.patience import HANG_S, until
 
 from tunehook.aws.deliveries import DeliveriesTable
@@ -760,3 +761,54 @@ def test_a_filter_looks_at_the_manifest_of_the_same_run(tunehook: Any, stack: No
             Body=json.dumps(detail | {"event_id": event_id}).encode(),
         )
         assert tunehook(*args).exit_code == code
+
+
+def test_subscribe_checks_the_endpoint_first_and_enables_it_if_it_answers(
+    tunehook: Any, stack: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_checks(monkeypatch, 204)
+    result = tunehook("subscribe", "https://x.example/", "--verify")
+    assert result.exit_code == 0
+    assert result.stdout.endswith("The check passed: it answered 204 after 0.04 s.\n")
+    (item,) = items("SubscriptionsTable")
+    assert (item["enabled"], "disabled_reason" in item) == (True, False)
+
+
+def test_subscribe_says_what_is_wrong_and_how_to_go_on(
+    tunehook: Any, stack: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_checks(monkeypatch, 301, detail="location: /there/")
+    result = tunehook("subscribe", "https://x.example/there", "--verify")
+    assert result.exit_code == 1
+    assert "whsec_" in result.stdout
+    assert "The check failed: it answered 301, a redirect to https://x.example/there/" in result.stdout
+    (item,) = items("SubscriptionsTable")
+    name = item["subscription_id"]
+    assert f"`tunehook subscriptions enable {name} --verify`" in result.stdout
+    told = tunehook("subscriptions", "enable", name, "--verify", "--json")
+    assert (told.exit_code, json.loads(told.stdout)["enabled"]) == (1, False)
+    assert json.loads(told.stdout)["check"]["code"] == "redirect"
+    assert items("SubscriptionsTable") == [item]
+    answer_checks(monkeypatch, 200)
+    assert tunehook("subscriptions", "enable", name, "--verify").exit_code == 0
+    assert items("SubscriptionsTable")[0]["enabled"] is True
+
+
+def test_set_changes_nothing_unless_the_check_passes(
+    tunehook: Any, stack: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("SubscriptionsTable", {"subscription_id": "sub", "url": "https://x.example/"})
+    answer_checks(monkeypatch, None)
+    words = ("subscriptions", "set", "sub", "--url", "https://new.example/", "--verify", "--json")
+    result = tunehook(*words)
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["url"], told["check"]["code"]) == (
+        1,
+        "https://x.example/",
+        "not_attempted",
+    )
+    assert items("SubscriptionsTable") == [{"subscription_id": "sub", "url": "https://x.example/"}]
+    answer_checks(monkeypatch, 204)
+    result = tunehook(*words)
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["url"], told["check"]["passed"]) == (0, "https://new.example/", True)

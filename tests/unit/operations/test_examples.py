@@ -11,6 +11,7 @@ import pytest
 from tests.support.aws import client
 
 import tunehook.operations
+from tunehook.operations.deliveries import get_delivery
 from tunehook.operations.providers import get_provider
 from tunehook.operations.stack import Stack
 from tunehook.operations.subscriptions import get_subscription
@@ -23,7 +24,7 @@ MODULES = [
 EXAMPLES = [
     example for module in MODULES for example in doctest.DocTestFinder().find(module) if example.examples
 ]
-WITHOUT = {"sample_delivery", "better_places", "is_known_key", "advise", "describe_probe"}
+WITHOUT = {"sample_delivery", "check_endpoint", "better_places", "is_known_key", "advise", "describe_probe"}
 """What other tests show better, and the parts of `read_status`, whose example shows one of them."""
 
 
@@ -33,6 +34,7 @@ def test_an_example_is_true(found: Stack, example: doctest.DocTest) -> None:
         "stack": found,
         "client": lambda service, **_: client(service),
         "get_task": get_task,
+        "get_delivery": get_delivery,
         "get_subscription": get_subscription,
         "get_provider": get_provider,
     }
@@ -40,6 +42,10 @@ def test_an_example_is_true(found: Stack, example: doctest.DocTest) -> None:
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     runner.run(example, out=told.append)
     assert runner.failures == 0, "".join(told)
+
+
+CHECKS = ("subscribe", "change_subscription", "enable_subscription")
+"""Of `tunehook.operations.endpoint_checks`: each waits for a worker, which no stack on moto has."""
 
 
 def operations_of(module: ModuleType) -> list[Any]:
@@ -55,5 +61,6 @@ def test_every_operation_has_an_example(module: ModuleType) -> None:
     for function in operations_of(module):
         takes_a_stack = "stack" in inspect.signature(function).parameters
         is_part = module.__name__.endswith(".status") and function.__name__ != "read_status"
+        is_part |= module.__name__.endswith(".endpoint_checks") and function.__name__ in CHECKS
         if takes_a_stack and not is_part and function.__name__ not in WITHOUT:
             assert ">>>" in str(function.__doc__), function.__name__

@@ -13,10 +13,12 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tunehook.deliveries import DeliveryStatus
 from tunehook.errors import Conflict, InvalidInput, TunehookError
 from tunehook.event_patterns import EventPattern
-from tunehook.operations import deliveries, documents, filters
+from tunehook.operations import deliveries, documents, endpoint_checks, filters
 from tunehook.operations import subscriptions as operations
+from tunehook.operations.endpoint_checks import EndpointCheck
 from tunehook.operations.filters import FilterTest
 from tunehook.operations.stack import Stack
 from tunehook.operations.subscriptions import SubscriptionView
@@ -115,12 +117,17 @@ async def create(request: Request) -> Response:
     """Make a subscription, and show its secret once."""
     form = await request.form()
     again = form.get("again") == "yes"
+    stack, check = stack_of(request), None
     try:
         fields = _fields(form, is_new=True)
-        _, signing = await run_in_threadpool(operations.subscribe, stack_of(request), fields, again=again)
+        if form.get("verify") == "yes":
+            subscribe = endpoint_checks.subscribe
+            _, signing, check = await run_in_threadpool(subscribe, stack, fields, again=again)
+        else:
+            _, signing = await run_in_threadpool(operations.subscribe, stack, fields, again=again)
     except TunehookError as error:
         return _form(request, _typed(form), str(error))
-    return _secret(request, signing, "The subscription is made.")
+    return _secret(request, signing, "The subscription is made.", check)
 
 
 def _typed(form: FormData) -> dict[str, Any]:
@@ -129,17 +136,20 @@ def _typed(form: FormData) -> dict[str, Any]:
         "events": [each for each in form.getlist("events") if isinstance(each, str)],
         "providers": [each.strip() for each in text_of(form, "providers").split(",") if each.strip()],
     }
-    texts = ("url", "format", "description", "signature", "retry_schedule", "timeout", "filter")
+    texts = ("url", "format", "description", "signature", "retry_schedule", "timeout", "filter", "verify")
     return {name: text_of(form, name) for name in texts} | lists
 
 
-def _secret(request: Request, signing: operations.SigningSecret, said: str) -> Response:
+def _secret(
+    request: Request, signing: operations.SigningSecret, said: str, check: EndpointCheck | None = None
+) -> Response:
     return views_of(request).page(
         request,
         "secret.html",
         heading=signing.subscription_id,
         signing=signing,
         said=said,
+        check=check,
     )
 
 
@@ -177,7 +187,7 @@ def _page(request: Request, stack: Stack, subscription_id: str, **told: Any) -> 
         view, operations.secret_versions(stack, view), latest
     ).to_json()
     values: dict[str, Any] = {"problem": None, "test": None, "recovery": None, "typed": {}, **told}
-    values = {"tested": None, "tried": {"task": "", "provider": ""}, **values}
+    values = {"tested": None, "check": None, "tried": {"task": "", "provider": ""}, **values}
     return views_of(request).page(
         request,
         "subscription.html",
@@ -245,15 +255,22 @@ async def change(request: Request) -> Response:
     """Change the fields of a subscription."""
     stack, subscription_id = stack_of(request), request.query_params.get("id", "")
     form = await request.form()
+    again, check = form.get("again") == "yes", None
     try:
         fields = _fields(form, is_new=False)
-        await run_in_threadpool(
-            operations.change_subscription, stack, subscription_id, fields, again=form.get("again") == "yes"
-        )
+        if form.get("verify") == "yes":
+            change = endpoint_checks.change_subscription
+            _, check = await run_in_threadpool(change, stack, subscription_id, fields, again=again)
+        else:
+            change_it = operations.change_subscription
+            await run_in_threadpool(change_it, stack, subscription_id, fields, again=again)
     except (InvalidInput, Conflict) as error:
         return await run_in_threadpool(
             _page, request, stack, subscription_id, problem=str(error), typed=_typed(form)
         )
+    if check is not None:
+        typed = {} if check.passed else _typed(form)
+        return await run_in_threadpool(_page, request, stack, subscription_id, check=check, typed=typed)
     return went_well("/subscription", "changed", id=subscription_id)
 
 
@@ -262,9 +279,11 @@ async def test(request: Request) -> Response:
     stack, subscription_id = stack_of(request), request.query_params.get("id", "")
 
     def send() -> dict[str, Any]:
-        _, delivery = operations.send_test(stack, subscription_id)
+        subscription, delivery = operations.send_test(stack, subscription_id)
         after = operations.await_attempt(stack, delivery, TEST_WAIT_S)
-        return documents.delivery_document(after).to_json()
+        wrong = after.attempts and after.status is not DeliveryStatus.DELIVERED
+        words = endpoint_checks.diagnose(after, subscription).words if wrong else None
+        return {**documents.delivery_document(after).to_json(), "words": words}
 
     sent = await run_in_threadpool(send)
     return await run_in_threadpool(_page, request, stack, subscription_id, test=sent)
@@ -286,8 +305,11 @@ async def disable(request: Request) -> Response:
 
 
 async def enable(request: Request) -> Response:
-    """Send to a subscription again."""
+    """Send to a subscription again; where that is asked for, only if a check of its endpoint passes."""
     stack, subscription_id = stack_of(request), request.query_params.get("id", "")
+    if (await request.form()).get("verify") == "yes":
+        _, check = await run_in_threadpool(endpoint_checks.enable_subscription, stack, subscription_id)
+        return await run_in_threadpool(_page, request, stack, subscription_id, check=check)
     await run_in_threadpool(operations.enable_subscription, stack, subscription_id)
     return went_well("/subscription", "enabled", id=subscription_id)
 

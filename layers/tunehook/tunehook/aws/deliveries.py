@@ -58,12 +58,13 @@ _LISTED_A_PAGE: Final = 100
 
 
 class LoggedDelivery(Delivery):
-    """A delivery and its attempts, without its payload, which may be long."""
+    """A delivery and its attempts, without its payload, which may be long, and without a check's candidate."""
 
     payload: str = Field("", exclude=True, repr=False)
+    candidate: dict[str, Any] | None = Field(None, exclude=True, repr=False)
 
 
-_LOGGED: Final = [name for name in LoggedDelivery.model_fields if name != "payload"]
+_LOGGED: Final = [name for name in LoggedDelivery.model_fields if name not in ("payload", "candidate")]
 
 
 class ListedDelivery(NamedTuple):
@@ -308,7 +309,7 @@ class DeliveriesTable(TableGateway):
         """
         made = attempt and attempt.model_dump(mode="json", exclude_none=True)
         state: dict[str, Any] = {"status": status.value}
-        remove = ["claimed_until_ms", "claimed_by"]
+        remove = ["claimed_until_ms", "claimed_by", "candidate"]
         if reason is not None:
             state["reason"] = reason
         if next_attempt_at_ms is None:

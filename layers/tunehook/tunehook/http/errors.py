@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ssl
 from collections.abc import Iterator
 from typing import Final
@@ -10,6 +11,7 @@ import aiohttp
 import httpx
 from aiohttp.http_exceptions import HttpProcessingError
 
+from tunehook.http.connection_words import NO_ROUTE, NOT_REACHED, REFUSED
 from tunehook.http.tls import TlsProblem, tls_cause
 
 
@@ -34,7 +36,7 @@ class CertificateOfUnknownIssuer(TlsFailure):
 
 
 class DeadlineExceeded(httpx.TimeoutException):
-    """No status came in time."""
+    """No status came in time: the text says whether there was a connection."""
 
 
 class InvalidAnswer(httpx.RemoteProtocolError):
@@ -64,7 +66,7 @@ _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError], str | None], .
     (aiohttp.ClientConnectorDNSError, NameNotResolved, None),
     (aiohttp.ClientSSLError, TlsFailure, "the TLS handshake failed"),
     (aiohttp.ClientConnectorError, httpx.ConnectError, None),
-    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout, "no connection in time"),
+    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout, f"{NOT_REACHED} in time"),
     (aiohttp.SocketTimeoutError, httpx.ReadTimeout, "the host sent nothing in time"),
     (TimeoutError, httpx.TimeoutException, "it took too long"),
     (
@@ -107,8 +109,29 @@ def translated(error: Exception) -> httpx.TransportError:
         return _OF_TLS[problem](words)
     for known, to, text in _ERRORS:
         if isinstance(error, known):
-            return to(str(error) if text is None else text)
+            return to(_words(error) if text is None else text)
     return httpx.TransportError(type(error).__name__)
+
+
+_NO_ROUTES: Final = (
+    errno.ENETUNREACH,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.EHOSTDOWN,
+    errno.EADDRNOTAVAIL,
+)
+
+
+def _words(error: Exception) -> str:
+    """Return an error's own text, after what its number means where a connection was not made."""
+    number = error.os_error.errno if type(error) is aiohttp.ClientConnectorError else None
+    if number == errno.ECONNREFUSED:
+        return f"{REFUSED}: {error}"
+    if number in _NO_ROUTES:
+        return f"{NO_ROUTE}: {error}"
+    if number == errno.ETIMEDOUT:
+        return f"{NOT_REACHED} in time: {error}"
+    return str(error)
 
 
 def _tls_errors(error: BaseException | None) -> Iterator[ssl.SSLError]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
 from yarl import URL
 
+from tunehook.http.connection_words import NOT_REACHED
 from tunehook.http.connections import Connector, Response, ResponseProtocol
 from tunehook.http.errors import TRANSLATED, DeadlineExceeded, UnreadableResponse, translated
 from tunehook.http.guard import NetworkPolicy, check_url
@@ -106,11 +107,17 @@ class HttpTransport:
         """
         loop = asyncio.get_running_loop()
         until_s = loop.time() + deadline_s
+        lacking = NOT_REACHED
+
+        def is_connected() -> None:
+            nonlocal lacking
+            lacking = "no answer"
+
         try:
             async with asyncio.timeout_at(until_s):
-                response = await self.open(method, url, headers, body)
+                response = await self.open(method, url, headers, body, on_connection=is_connected)
         except TimeoutError:
-            raise DeadlineExceeded(f"no answer within {deadline_s:g} s") from None
+            raise DeadlineExceeded(f"{lacking} within {deadline_s:g} s") from None
         answer = bytearray()
         fault = None
         try:
@@ -131,6 +138,7 @@ class HttpTransport:
         *,
         limits: aiohttp.ClientTimeout = _NO_TIME_LIMIT,
         read_bytes: int = _READ_BYTES,
+        on_connection: Callable[[], None] = lambda: None,
     ) -> aiohttp.ClientResponse:
         """Send a request and read the head of its answer.
 
@@ -141,6 +149,7 @@ class HttpTransport:
         A GET without a body has no header that describes one either. The response is to be released by the caller; its
         body is read from `content`, and was never decompressed. `limits` are for the steps `connect` (a place among the
         connections, and the connection), `sock_connect` and `sock_read`; `read_bytes` of the body are read ahead.
+        `on_connection` is called when there is a connection, before anything is sent.
         """
         if self.guard is NetworkPolicy.PUBLIC:
             check_url(url, self.guard, max_length=MAX_WIRE_URL_LENGTH)
@@ -150,7 +159,9 @@ class HttpTransport:
         try:
             for is_again in (False, True):
                 request = _request(method, url, headers, body)
-                response = await self._send_once(request, limits, read_bytes, is_again=is_again)
+                response = await self._send_once(
+                    request, limits, read_bytes, is_again=is_again, on_connection=on_connection
+                )
                 if response is not None:
                     return response
         except TRANSLATED as error:
@@ -164,9 +175,11 @@ class HttpTransport:
         read_bytes: int,
         *,
         is_again: bool,
+        on_connection: Callable[[], None],
     ) -> aiohttp.ClientResponse | None:
         """Send a request once; return None if it is to be sent again."""
         connection, protocol = await self._connect(request, limits, is_fresh=is_again)
+        on_connection()
         response = None
         try:
             protocol.set_response_params(

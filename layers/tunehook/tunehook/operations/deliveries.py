@@ -354,12 +354,16 @@ def redeliver(stack: Stack, delivery_id: str) -> tuple[Redelivery, Delivery]:
     """Begin a new run of a delivery that has ended, with the same ``webhook-id``; return what came of it.
 
     Raises `NotFound` if there is none, or its subscription is there no more; `Conflict` or `InvalidInput` if its
-    subscription is disabled, or cannot be used as it stands.
+    subscription is disabled, or cannot be used as it stands; `Conflict` for the check of an endpoint.
 
     >>> redeliver(stack, "msg_1")[0]
     <Redelivery.STARTED: 1>
     """
     delivery = get_delivery(stack, delivery_id)
+    if delivery.is_check:
+        name = visible(delivery.subscription_id)
+        again = f"`tunehook subscriptions test {name}` sends a test"
+        raise Conflict("delivery_id", f"it was the check of an endpoint, which is not repeated: {again}")
     if delivery.url is None:
         try:
             _subscription(stack, delivery.subscription_id, "delivery_id")

@@ -132,15 +132,27 @@ def change_subscription(
     >>> change_subscription(stack, "sub-1", {"events": ["task.failed"]}).item["url"]
     'https://x.example/hook'
     """
+    changes, changed = changed_subscription(stack, subscription_id, changes, again=again)
+    if not stack.subscriptions.change(subscription_id, changes):
+        raise no_such_subscription(subscription_id)
+    return changed
+
+
+def changed_subscription(
+    stack: Stack, subscription_id: str, changes: Mapping[str, Any], *, again: bool = False
+) -> tuple[dict[str, Any], SubscriptionView]:
+    """Return what `change_subscription` would write, and the subscription as it would be; raise what that raises.
+
+    >>> changed_subscription(stack, "sub-1", {"timeout_s": 5})[1].subscription.timeout_s
+    5
+    """
     before = get_subscription(stack, subscription_id).item
-    changes = {**changes, **_both_sign(before, changes)}
-    item = {**before, **changes}
+    whole = {**changes, **_both_sign(before, changes)}
+    item = {**before, **whole}
     new = check_subscription(item, stack.network_policy)
     if not again:
         _check_single(stack, new)
-    if not stack.subscriptions.change(subscription_id, changes):
-        raise no_such_subscription(subscription_id)
-    return SubscriptionView(item, new)
+    return whole, SubscriptionView(item, new)
 
 
 def _both_sign(item: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, int]:

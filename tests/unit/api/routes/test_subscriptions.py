@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from tests.support.aws import client, items, put
+from tests.support.endpoints import answer_checks
 from tests.unit.api.calling import Api, put_task
 
 from tunehook.aws.deliveries import DeliveriesTable
 from tunehook.deliveries import DeliveryStatus, new_delivery
+from tunehook.operations import subscriptions
 from tunehook.tasks import Format
 from tunehook.times import from_ms, iso, now_ms
 
@@ -103,6 +105,70 @@ class TestCreating:
         keys = api("GET", f"{PATH}/{created.json['subscription_id']}/public-keys").json
         assert keys["public_keys"] == [created.json["public_key"]]
         assert keys["signature"] == "v1a"
+
+
+class TestChecks:
+    def test_a_new_one_says_what_its_check_has_found(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        checks = answer_checks(monkeypatch, 204)
+        made = api("POST", PATH, {"url": URL, "headers": {"x-key": "hush"}}, query="verify=true")
+        assert (made.status, made.json["state"], made.json["check"]["code"]) == (201, "enabled", "ok")
+        assert made.json["signing_secret"].startswith("whsec_")
+        assert [each.delivery_id for each in checks] == [made.json["check"]["delivery_id"]]
+        assert "hush" not in made.text
+        told = api("GET", f"/v1/deliveries/{made.json['check']['delivery_id']}")
+        assert (told.status, told.json["type"], "hush" in told.text) == (200, "webhook.test", False)
+
+    def test_one_that_fails_is_made_disabled_and_its_secret_is_told(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answer_checks(monkeypatch, 401)
+        made = api("POST", PATH, {"url": URL}, query="verify=true")
+        assert (made.status, made.json["state"], made.json["check"]["passed"]) == (201, "disabled", False)
+        assert made.json["signing_secret"].startswith("whsec_")
+        assert "`tunehook" not in made.text
+        path = f"{PATH}/{made.json['subscription_id']}"
+        refused = api("POST", f"{path}/enable", query="verify=true")
+        assert (refused.status, refused.json["check"]["code"]) == (422, "unauthorised")
+        assert api("GET", path).json["state"] == "disabled"
+        answer_checks(monkeypatch, 204)
+        enabled = api("POST", f"{path}/enable", query="verify=true")
+        assert (enabled.status, enabled.json["state"], enabled.json["check"]["passed"]) == (
+            200,
+            "enabled",
+            True,
+        )
+        assert "check" not in api("GET", path).json
+
+    def test_a_change_is_made_only_if_its_check_passes(
+        self, api: Api, made: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answer_checks(monkeypatch, 302, detail="location: /there")
+        refused = api("PATCH", made, {"url": "https://new.example/"}, query="verify=true")
+        assert (refused.status, refused.json["field"]) == (422, "url")
+        assert refused.json["type"].endswith(":endpoint_check_failed")
+        assert refused.json["check"]["location"] == "https://new.example/there"
+        assert api("GET", made).json["url"] == URL
+        answer_checks(monkeypatch, 200)
+        changed = api("PATCH", made, {"url": "https://new.example/"}, query="verify=true")
+        assert (changed.json["url"], changed.json["check"]["passed"]) == ("https://new.example/", True)
+
+    def test_without_an_outcome_in_time_it_says_so(
+        self, api: Api, made: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answer_checks(monkeypatch, None)
+        refused = api("PATCH", made, {"timeout_s": 3}, query="verify=true")
+        assert (refused.status, refused.json["check"]["code"]) == (422, "not_attempted")
+
+    def test_a_check_ends_before_the_request_has_to(
+        self, api: Api, made: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        waits: list[float] = []
+        monkeypatch.setattr(
+            subscriptions, "await_attempt", lambda _, sent, wait_s: waits.append(wait_s) or sent
+        )
+        for api.remaining_ms in (29_000, 10_000, 1_000):
+            api("PATCH", made, {"timeout_s": 3}, query="verify=true")
+        assert waits == [22.0, 6.0, 0.0]
 
 
 class TestFilters:

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 import pytest
 from starlette.testclient import TestClient
-from tests.support.aws import put
+from tests.support.aws import items, put
+from tests.support.endpoints import answer_checks
 from tests.unit.cli.console.conftest import client_of, fill
 from tests.unit.cli.console.html import Element, parse
 from tests.unit.cli.console.test_safety import PAGES
@@ -521,6 +522,30 @@ def test_a_test_shows_what_the_receiver_answered(
     assert "&lt;b&gt;no" in text
     monkeypatch.setattr(subscriptions, "await_attempt", lambda _, delivery, __: delivery)
     assert "No attempt within 10 s" in page.post("/subscription/test?id=sub-1").text
+
+
+def test_an_endpoint_is_checked_when_it_is_subscribed_changed_and_enabled(
+    page: TestClient, found: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_checks(monkeypatch, 404)
+    made = page.post("/subscriptions/new", data={"url": "https://y.example/", "verify": "yes"}).text
+    assert "The check of the endpoint failed: it answered 404; there is nothing at this path" in made
+    assert "whsec_" in made
+    name = next(each["subscription_id"] for each in items("SubscriptionsTable") if "y.example" in each["url"])
+    text = page.post(f"/subscription/enable?id={name}", data={"verify": "yes"}).text
+    assert "failed: it answered 404" in text
+    assert "Check it and enable" in text
+    changed = page.post(
+        f"/subscription/change?id={name}",
+        data={"url": "https://z.example/", "format": "standard", "verify": "yes"},
+    ).text
+    assert "failed: it answered 404" in changed
+    assert 'value="https://z.example/"' in changed
+    assert subscriptions.get_subscription(found, name).item["url"] == "https://y.example/"
+    answer_checks(monkeypatch, 204)
+    text = page.post(f"/subscription/enable?id={name}", data={"verify": "yes"}).text
+    assert "The check of the endpoint passed" in text
+    assert subscriptions.get_subscription(found, name).state == "enabled"
 
 
 def test_what_a_subscription_missed_is_sent_and_counted(page: TestClient, found: Stack) -> None:
