@@ -16,7 +16,7 @@ from tunehook.operations.stack import Stack, find_stack
 from tunehook_local.embedded import ministack
 from tunehook_local.embedded.state import Home, LocalEnvironment
 from tunehook_local.embedded.up import bring_up
-from tunehook_local.sandbox import Kind, Sandbox, TaskRule, parse, run_sandbox
+from tunehook_local.sandbox import DEMO_SCENARIO, Kind, Sandbox, Scenario, TaskRule, parse, run_sandbox
 
 
 class EmbeddedStack:
@@ -89,13 +89,13 @@ class EmbeddedStack:
 
 
 @contextmanager
-def embedded_stack() -> Iterator[EmbeddedStack]:
-    """Build and deploy the stack, for as long as the context lasts."""
+def embedded_stack(scenario: Scenario | Path = DEMO_SCENARIO) -> Iterator[EmbeddedStack]:
+    """Build and deploy the stack, with a sandbox of this scenario, for as long as the context lasts."""
     with tempfile.TemporaryDirectory(prefix="tunehook-bench-") as folder:
         home = Home(Path(folder))
         environment = bring_up(home, ministack.free_port())
         try:
-            with run_sandbox() as sandbox:
+            with run_sandbox(scenario) as sandbox:
                 yield EmbeddedStack(home, environment, sandbox)
         finally:
             ministack.stop(home, environment)
