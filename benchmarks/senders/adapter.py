@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Protocol, runtime_checkable
@@ -128,6 +128,18 @@ class JsonApi:
         for value in self._headers.values():
             text = text.replace(value.removeprefix("Bearer "), "...")
         return text
+
+
+async def remove_all(sender: Sender, endpoints: Iterable[Endpoint]) -> None:
+    """Remove endpoints, each even if another is refused; raise the first refusal at the end."""
+    refusals = []
+    for endpoint in list(endpoints):
+        try:
+            await sender.remove_endpoint(endpoint)
+        except Refused as refused:
+            refusals.append(refused)
+    if refusals:
+        raise refusals[0]
 
 
 def bearer(key: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import aiohttp
 
-from benchmarks.senders.adapter import EVENT_TYPE, Endpoint, JsonApi, bearer
+from benchmarks.senders.adapter import EVENT_TYPE, Endpoint, JsonApi, bearer, remove_all
 from benchmarks.senders.books import uuid_of
 
 _RATE: tuple[int, int] = (1_000_000, 1)
@@ -83,5 +83,4 @@ class Convoy:
 
     async def close(self) -> None:
         """Remove the endpoints that are left."""
-        for endpoint in list(self._endpoints):
-            await self.remove_endpoint(endpoint)
+        await remove_all(self, self._endpoints)

@@ -8,7 +8,7 @@ from typing import Final
 
 import aiohttp
 
-from benchmarks.senders.adapter import Endpoint, JsonApi, bearer
+from benchmarks.senders.adapter import Endpoint, JsonApi, bearer, remove_all
 from benchmarks.senders.books import uuid_of
 
 _LABEL: Final = "endpoint"
@@ -84,5 +84,4 @@ class Hook0:
 
     async def close(self) -> None:
         """Remove the subscriptions that are left."""
-        for endpoint in list(self._endpoints):
-            await self.remove_endpoint(endpoint)
+        await remove_all(self, self._endpoints)

@@ -146,7 +146,7 @@ class Measurement:
             began_s = self.receiver.clock()
             await self._hand_over(books, endpoint, iter(event_ids))
         await self._until_quiet(books)
-        await self.sender.remove_endpoint(endpoint)
+        await self._remove(endpoint)
         return {
             "drained": Cell(len(books.accepted)),
             "drain_rate": number(books.rate(began_s), "nothing arrived"),
@@ -161,7 +161,7 @@ class Measurement:
             await self._until_quiet(books)
         kept = self.receiver.kept(endpoints[0].name)
         for endpoint in endpoints:
-            await self.sender.remove_endpoint(endpoint)
+            await self._remove(endpoint)
         delays_s = books.delays_s()
         cells = {
             "rate": Cell(self.sizes.rate),
@@ -170,7 +170,7 @@ class Measurement:
             ),
             "p50": number(percentile_ms(delays_s, 50), "nothing arrived"),
             "p99": number(percentile_ms(delays_s, 99), "nothing arrived"),
-            "memory": number(memory.most_mb, "no --pid was given"),
+            "memory": number(memory.most_mb, self._why_no_memory),
         }
         for name, verify in VERIFIERS.items():
             cells[f"signature_{name}"] = await asyncio.to_thread(
@@ -193,7 +193,7 @@ class Measurement:
             await self._until_quiet(books, others)
         self.receiver.turn(endpoints[0].name, at_once())
         for endpoint in endpoints:
-            await self.sender.remove_endpoint(endpoint)
+            await self._remove(endpoint)
         delays_s = books.delays_s(others)
         accepted = others & books.accepted.keys()
         arrived = len(accepted) - len(books.lost(accepted))
@@ -201,7 +201,7 @@ class Measurement:
             f"{fault}_p50": number(percentile_ms(delays_s, 50), "nothing arrived"),
             f"{fault}_p99": number(percentile_ms(delays_s, 99), "nothing arrived"),
             f"{fault}_arrived": Cell(f"{arrived:,} of {len(accepted):,}"),
-            f"{fault}_memory": number(memory.most_mb, "no --pid was given"),
+            f"{fault}_memory": number(memory.most_mb, self._why_no_memory),
         }
 
     async def crash(self, crash: str) -> dict[str, Cell]:
@@ -228,7 +228,7 @@ class Measurement:
         await self._hand_over(books, endpoint, each(), pause_s=0.25)
         await asyncio.gather(*breaking)
         await self._until_quiet(books)
-        await self.sender.remove_endpoint(endpoint)
+        await self._remove(endpoint)
         figures = (len(books.accepted), len(books.lost()), books.repeated)
         return {name: Cell(figure) for name, figure in zip(names, figures, strict=True)}
 
@@ -258,7 +258,7 @@ class Measurement:
         await self._hand(books, endpoints["gone"], later)
         await self._until(lambda: later in books.arrivals, min(waited_s, 30.0))
         for endpoint in endpoints.values():
-            await self.sender.remove_endpoint(endpoint)
+            await self._remove(endpoint)
         gaps_s = {name: books.gap_s(event_id) for name, event_id in event_ids.items()}
         attempts = {name: len(books.arrivals.get(each, ())) for name, each in event_ids.items()}
         no_attempt = f"no second attempt within {waited_s:.0f} s"
@@ -277,6 +277,10 @@ class Measurement:
         }
 
     @property
+    def _why_no_memory(self) -> str:
+        return "none of its processes was there" if self.pids() else "no --pid was given"
+
+    @property
     def _text(self) -> str:
         return "la " * (self.sizes.body_bytes // 3)
 
@@ -284,6 +288,13 @@ class Measurement:
         endpoint = await self.sender.add_endpoint(name, url)
         await asyncio.sleep(self.sender.settle_s)
         return endpoint
+
+    async def _remove(self, endpoint: Endpoint) -> None:
+        """Remove an endpoint; a sender that has forgotten it, or is gone, has been measured all the same."""
+        try:
+            await self.sender.remove_endpoint(endpoint)
+        except Refused as refused:
+            self.say(f"    left behind: {refused}")
 
     async def _ten(self, name: str) -> tuple[Books, list[Endpoint]]:
         books = Books()

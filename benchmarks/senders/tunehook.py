@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from benchmarks.senders.adapter import EVENT_TYPE, Endpoint, JsonApi, Refused, bearer
+from benchmarks.senders.adapter import EVENT_TYPE, Endpoint, JsonApi, Refused, bearer, remove_all
 from tunehook_local.sandbox import Scenario, parse
 
 REASON: Final = "the provider failed it"
@@ -93,8 +93,7 @@ class Tunehook:
 
     async def close(self) -> None:
         """Remove the subscriptions that are left."""
-        for endpoint in list(self._endpoints):
-            await self.remove_endpoint(endpoint)
+        await remove_all(self, self._endpoints)
 
     async def hold(self, name: str, event_ids: Collection[str], text: str) -> None:
         """Put tasks that no subscription wants yet, and wait until all have ended."""

@@ -90,6 +90,23 @@ async def test_what_is_not_accepted_is_refused_without_the_key(
     assert KEY not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("convoy", "/api/v1/projects/{}/endpoints/{}"), ("hook0", "/api/v1/subscriptions/{}")],
+)
+async def test_what_cannot_be_removed_does_not_keep_the_rest(
+    name: str, path: str, session: aiohttp.ClientSession
+) -> None:
+    routes, make = PEERS[name]
+    async with standing_in(StandIn(routes, {path: 500})) as stand_in:
+        sender = make(session, stand_in.url)
+        for endpoint in ("one", "two"):
+            await sender.add_endpoint(endpoint, f"http://127.0.0.1:1/{endpoint}")
+        with pytest.raises(Refused, match="500"):
+            await sender.close()
+    assert sum(each.method == "DELETE" for each in stand_in.requests) == 2
+
+
 @pytest.mark.parametrize("name", PEERS)
 async def test_a_sender_that_is_not_there_refuses(name: str, session: aiohttp.ClientSession) -> None:
     async with standing_in(StandIn(())) as stand_in:

@@ -279,6 +279,22 @@ async def test_a_command_that_fails_leaves_the_rows_empty(played: Played, receiv
     assert "ended with the status 1" in found["kill_lost"].why
 
 
+async def test_a_sender_that_has_forgotten_an_endpoint_has_been_measured(
+    played: Played, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def forgotten(_endpoint: Endpoint) -> None:
+        raise Refused("DELETE /endpoints/drain", 404, "")
+
+    monkeypatch.setattr(played, "remove_endpoint", forgotten)
+    found = await measurement(played, receiver).run(["drain"])
+    assert found["drained"].value == 40
+
+
+async def test_a_sender_whose_processes_are_gone_has_no_memory(played: Played, receiver: Receiver) -> None:
+    measured = Measurement(played, receiver, SIZES, lambda: [2**30], say=lambda _line: None)
+    assert (await measured.latency())["memory"] == Cell(None, "none of its processes was there")
+
+
 async def test_a_sender_that_does_as_it_is_told(played: Played, receiver: Receiver) -> None:
     found = values(await measurement(played, receiver).answers())
     assert str(found["retry_after_503"]).startswith("honoured: 45.0 s")
