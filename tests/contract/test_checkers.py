@@ -71,8 +71,8 @@ def test_nothing_is_found_but_what_is_accepted(tmp_path: Path) -> None:
     further = spread(translated(), template()["Parameters"], chosen)
     variants = {
         "right/references": translated(),
-        "further/values": further,
-        "wrong/faulty": spread(faulty(), faulty()["Parameters"], chosen),
+        "further/0": further,
+        "wrong/0": spread(faulty(), faulty()["Parameters"], chosen),
     }
     for number, (values, each) in enumerate(zip(chosen, translate_all(chosen), strict=True)):
         variants[f"right/{number}"] = fixed(each, values)

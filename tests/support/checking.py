@@ -2,6 +2,9 @@
 
 usage: checking.py FOLDER...       (every *.json in one is a template)
 
+cfn-lint reads a template by the specifications of all regions. One whose name is a number has values for its
+parameters, and is a variant of one that has none: it is read in one region of all that specify its types alike.
+
 What is found in each folder is a list of ``[tool, rule, where, message]``; `where` is the logical id of a resource, or
 the name of a section and of what is in it.
 """
@@ -15,6 +18,7 @@ from pathlib import Path
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 from cfnlint.helpers import REGIONS
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from checkov.cloudformation.runner import Runner
 from checkov.runner_filter import RunnerFilter
 from parliament import analyze_policy_string, enhance_finding
@@ -40,10 +44,21 @@ PSEUDO = {
 }
 
 
-def by_cfn_lint(text):
-    """Yield what cfn-lint finds, by the specifications of all regions that it has."""
+def distinct_regions(template):
+    """Return one region of all that specify the template's types of resources alike."""
+    specified = {region: [] for region in REGIONS}
+    for kind in sorted({each["Type"] for each in template["Resources"].values()}):
+        groups = PROVIDER_SCHEMA_MANAGER.get_resource_schemas_by_regions(kind, REGIONS)
+        for number, (regions, _) in enumerate(groups):
+            for region in regions:
+                specified[region].append((kind, number))
+    return list({tuple(each): region for region, each in specified.items()}.values())
+
+
+def by_cfn_lint(text, regions):
+    """Yield what cfn-lint finds, by the specifications of these regions."""
     # Of a parameter that has one value, one side of its conditions is not reachable.
-    config = ManualArgs(regions=list(REGIONS), ignore_checks=["W1028"])
+    config = ManualArgs(regions=regions, ignore_checks=["W1028"])
     for match in lint(text, config=config):
         path = [str(each) for each in match.path or ()]
         where = path[1] if path[:1] == ["Resources"] else "/".join(path[:2])
@@ -116,8 +131,10 @@ def found_in(folder):
     found = set(by_checkov(folder))
     for path in sorted(Path(folder).glob("*.json")):
         text = path.read_text()
-        found.update(by_cfn_lint(text))
-        found.update(by_parliament(json.loads(text)))
+        template = json.loads(text)
+        regions = distinct_regions(template) if path.stem.isdecimal() else list(REGIONS)
+        found.update(by_cfn_lint(text, regions))
+        found.update(by_parliament(template))
     return sorted(found)
 
 
