@@ -350,7 +350,9 @@ class TestNote:
         self, table: TasksTable
     ) -> None:
         for number in range(101):
-            task = accepted(table, USER_ITEM | {"task_id": f"task-{number}"})
+            put(NAME, item := USER_ITEM | {"task_id": f"task-{number}"})
+            assert accept(table, item) is Start.BEGUN
+        for task in table.work(0).pending:
             table.note(task, {"trouble": TROUBLE})
         reads: list[int] = []
 
