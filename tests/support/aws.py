@@ -16,6 +16,7 @@ import moto.core.models
 from botocore.exceptions import ClientError, ReadTimeoutError
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.models import botocore_stubber
+from moto.core.serialize import BaseJSONSerializer
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import Item
 from moto.secretsmanager.models import SecretsManagerBackend
@@ -46,6 +47,22 @@ def _project(item: Item, paths: list[list[str]]) -> Item:
 
 
 Item.project = _project
+
+_serialize_structure = BaseJSONSerializer._serialize_type_structure
+
+
+def _serialize(self: BaseJSONSerializer, serialized: Any, value: Any, shape: Any, key: str) -> None:
+    """Write an attribute's value by the one type that it has; moto looks for each of ten, under several names."""
+    if shape.name != "AttributeValue" or type(value) is not dict or len(value) != 1 or not key:
+        return _serialize_structure(self, serialized, value, shape, key)
+    ((kind, held),) = value.items()
+    written: dict[str, Any] = {}
+    if held is not None:
+        self._serialize(written, held, shape.members[kind], kind)
+    return self._default_serialize(serialized, written, shape, key)
+
+
+BaseJSONSerializer._serialize_type_structure = _serialize
 
 
 @functools.cache
