@@ -127,3 +127,21 @@ async def test_the_host_may_answer_with_a_page(start: Any, client: Any) -> None:
     sandbox = await start({"assets": [{"answers": [page]}]})
     async with client.get(CLIP.url(f"{sandbox.url}/assets", ".mp3")) as response:
         assert (response.status, response.content_type) == (200, "text/html")
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "told"),
+    [
+        ({"range": "bytes=10-"}, 206, "bytes 10-48707/48708"),
+        ({"range": "bytes=-5"}, 206, "bytes 48703-48707/48708"),
+        ({"range": "bytes=10-19", "if-range": '"another"'}, 200, None),
+        ({"range": "bytes=99999-"}, 416, "bytes */48708"),
+        ({"range": "lines=1-2"}, 416, "bytes */48708"),
+    ],
+)
+async def test_a_part_is_answered_as_hosts_do(
+    start: Any, client: Any, asked: dict[str, str], status: int, told: str | None
+) -> None:
+    sandbox = await start({})
+    async with client.get(CLIP.url(f"{sandbox.url}/assets", ".mp3"), headers=asked) as response:
+        assert (response.status, response.headers.get("content-range")) == (status, told)
