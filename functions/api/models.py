@@ -9,6 +9,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Que
 from pydantic import BaseModel, ConfigDict, Field
 
 from tunehook.errors import InvalidInput
+from tunehook.operations import recovery
 from tunehook.schedules import (
     MAX_SCHEDULE_S,
     MAX_TIMEOUT_S,
@@ -27,6 +28,7 @@ PAGE_DEFAULT: Final = 50
 GRACE_DEFAULT_S: Final = 24 * 3600
 GRACE_MAX_S: Final = 7 * 24 * 3600
 RECOVERED_DAYS_MAX: Final = 14
+RECOVERED_MAX: Final = recovery.LIMIT_MAX
 WAIT_MAX_S: Final = 25
 """An HTTP API gives a function 30 s."""
 
@@ -239,6 +241,39 @@ class RecoveryRequest(_Body):
             json_schema_extra=_MOMENT,
         ),
     ]
+    until: Annotated[
+        str | None,
+        Field(description="And before this one. Null: until now.", json_schema_extra=_MOMENT),
+    ] = None
+    events: Annotated[
+        list[str] | None,
+        Field(
+            description="Only these, of those that the subscription asks for. Null or empty: all.",
+            json_schema_extra=_EVENTS,
+        ),
+    ] = None
+    providers: Annotated[
+        list[str] | None, Field(description="Only those about tasks of these. Null or empty: all.")
+    ] = None
+    filter: Annotated[
+        dict[str, Any] | None,
+        Field(
+            description="Only those whose data match, beside the subscription's own filter, in the same language.",
+            examples=[{"metadata": {"order": [1017]}}],
+        ),
+    ] = None
+    only_missing: Annotated[
+        bool, Field(description="Make what was never made, and send nothing once more that failed.")
+    ] = False
+    dry_run: Annotated[bool, Field(description="Say what would be done, and do nothing.")] = False
+    limit: Annotated[
+        int,
+        Field(ge=1, le=RECOVERED_MAX, description="About how many deliveries one answer is about at most."),
+    ] = RECOVERED_MAX
+    cursor: Annotated[
+        str | None,
+        Field(description="`next_cursor` of the answer before; all else must be the same, `until` too."),
+    ] = None
 
 
 Provider = Annotated[str, Path(description="The provider's name in this deployment.", examples=["suno"])]

@@ -317,12 +317,16 @@ def _answers() -> dict[str, dict[int, Told]]:
                     recovered={"type": "array", "items": _TEXT},
                     made={"type": "array", "items": _TEXT},
                     filtered={"type": "boolean"},
+                    dry_run={"type": "boolean"},
+                    next_cursor={"type": ["string", "null"]},
                 ),
                 {
                     "subscription_id": "sub_9f86d081884c7d65",
                     "recovered": ["msg_0f1e2d3c4b5a69788796a5b4c3d2e1f0"],
                     "made": [],
                     "filtered": False,
+                    "dry_run": False,
+                    "next_cursor": None,
                 },
             )
         },

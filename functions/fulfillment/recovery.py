@@ -21,6 +21,7 @@ from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.task_items import metadata_of
 from tunehook.aws.tasks import TasksTable
 from tunehook.errors import InvalidInput, Unavailable
+from tunehook.event_patterns import EventPattern
 from tunehook.events import ArchivedAsset, ManifestLocation, TaskEnded
 from tunehook.fulfillment_requests import DeliveryRequest
 from tunehook.http.guard import NetworkPolicy
@@ -59,7 +60,8 @@ class Recovery:
         event, provider_object, assets, archived_at_ms = await self._archived(key, item, location.key)
         hook = _hook_of(item, request.subscription_id, event.provider, self.policy)
         if hook is None:
-            receivers: RecipientsOf = partial(self._recipients, request.subscription_id)
+            pattern = None if request.filter is None else EventPattern.read(request.filter)
+            receivers: RecipientsOf = partial(self._recipients, request, pattern)
         else:
             # Its user has put the task after its end, and its metadata with it.
             event = event.model_copy(update={"metadata": metadata_of(item)})
@@ -80,13 +82,19 @@ class Recovery:
 
     def _recipients(
         self,
-        subscription_id: str,
+        request: DeliveryRequest,
+        pattern: EventPattern | None,
         kind: WebhookType,
         provider: str,
         _: Mapping[str, Any] | None,
         data: Mapping[str, Any],
     ) -> list[Recipient]:
-        """Return the subscription (strongly consistent) if it is to be told of this."""
+        """Return the subscription (strongly consistent) if it is to be told of this, and the request asks for it."""
+        if request.events is not None and kind not in request.events:
+            return []
+        if pattern is not None and not pattern.matches(data):
+            return []
+        subscription_id = request.subscription_id
         found = self.subscriptions.get(subscription_id)
         try:
             subscription = None if found is None else check_subscription(found, self.policy)

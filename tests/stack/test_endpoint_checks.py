@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -12,8 +13,11 @@ from pathlib import Path
 import pytest
 from tests.stack.calling import Api, create_key
 from tests.stack.commanding import Command
-from tests.stack.driving import HANG_S, DeployedStack
+from tests.stack.driving import HANG_S, DeployedStack, eventually
 from tests.unit.http.certificates import server_and_client_contexts
+
+from tunehook.times import from_ms, iso, now_ms
+from tunehook_local.sandbox import Sandbox
 
 _TLS = b"\x16"
 """The first byte of who wants to speak TLS."""
@@ -145,3 +149,40 @@ def test_a_change_by_the_command_is_made_only_if_the_new_endpoint_answers_well(
         shown = tunehook("subscriptions", "show", name, "--json")
         assert (shown["state"], shown["failing_since"]) == ("enabled", None)
         tunehook("subscriptions", "delete", name)
+
+
+def test_what_ended_before_a_subscription_was_made_is_replayed_by_the_api_once(
+    stack: DeployedStack, sandbox: Sandbox, api: Api, unique: str
+) -> None:
+    began = iso(from_ms(now_ms() - 1_000))
+    names = [f"{unique}-{number}" for number in range(3)]
+    for name in names:
+        stack.put("TasksTable", task_id=name, provider="suno", metadata={"of": unique, "name": name})
+    eventually(lambda: all("archived_at_ms" in stack.task(name, "suno") for name in names) or None)
+    url = sandbox.receiver_url(f"replayed-{unique}")
+    of_test = {"metadata": {"of": [unique]}}
+    made = api("POST", "/v1/subscriptions", {"url": url, "filter": of_test}).json["subscription_id"]
+    path, body = f"/v1/subscriptions/{made}/recover", {"since": began, "only_missing": True}
+    some = body | {"filter": {"metadata": {"name": names[:2]}}, "providers": ["suno"]}
+    counted = api("POST", path, some | {"dry_run": True}).json
+    assert (len(counted["made"]), counted["next_cursor"]) == (2, None)
+    for _ in range(2):
+        cursor, pages = None, 0
+        while cursor is not None or not pages:
+            page = api(
+                "POST", path, some | {"limit": 1} | ({} if cursor is None else {"cursor": cursor})
+            ).json
+            cursor, pages = page["next_cursor"], pages + 1
+    eventually(lambda: api("POST", path, some | {"dry_run": True}).json["made"] == [] or None)
+    received = eventually(lambda: got if len(got := _told(sandbox, f"replayed-{unique}")) >= 2 else None)
+    assert sorted(received) == names[:2]
+    # Of the whole time, one is left, and what came is not asked for again.
+    rest = api("POST", path, body).json
+    assert not set(rest["made"]) & set(counted["made"])
+    received = eventually(lambda: got if len(got := _told(sandbox, f"replayed-{unique}")) >= 3 else None)
+    assert sorted(received) == names
+    assert api("DELETE", f"/v1/subscriptions/{made}").status == 204
+
+
+def _told(sandbox: Sandbox, name: str) -> list[str]:
+    return [json.loads(each.body)["data"]["task_id"] for each in sandbox.received(name)]

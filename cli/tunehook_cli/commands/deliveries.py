@@ -8,11 +8,15 @@ import typer
 
 from tunehook.aws.deliveries import Redelivery
 from tunehook.errors import InvalidInput, NotFound
+from tunehook.event_patterns import EventPattern
 from tunehook.operations import deliveries
+from tunehook.operations import recovery as operations
 from tunehook.operations.documents import delivery_document
+from tunehook.operations.recovery import Recovery, RecoveryScope
 from tunehook.operations.text import counted
-from tunehook.times import now_ms
-from tunehook_cli.commands.options import AsJson, StackName
+from tunehook.subscriptions import SUBSCRIBABLE
+from tunehook.times import LATEST_MS, now_ms
+from tunehook_cli.commands.options import AsJson, Filter, StackName, pattern_in
 from tunehook_cli.durations import parse_duration
 from tunehook_cli.output import Output, clock_time, make_table, moment
 from tunehook_cli.rendering.deliveries import answer, further_attempts, next_attempt, outcome, print_request
@@ -170,25 +174,62 @@ def recover(
         str,
         typer.Option(help=f"How far back: 90s, 30m, 2h or 7d; at most {RECOVERED_AT_MOST}."),
     ],
+    until: Annotated[
+        str | None,
+        typer.Option(help="Up to how long ago: 90s, 30m, 2h or 7d.", show_default="now"),
+    ] = None,
+    events: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--event",
+            help=f"Only {', '.join(SUBSCRIBABLE)}; may be given more than once.",
+            show_default="all",
+        ),
+    ] = None,
+    providers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--provider", help="Only tasks of this provider; may be given more than once.", show_default="all"
+        ),
+    ] = None,
+    filter: Filter = None,  # noqa: A002 - the name of the field
+    only_missing: Annotated[
+        bool, typer.Option("--only-missing", help="Redeliver nothing that failed; create what is missing.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many there are, and do nothing.")
+    ] = False,
     as_json: AsJson = False,
     stack: StackName = None,
 ) -> None:
     """Redeliver all that failed or was aborted, and create the deliveries that are missing.
 
     Deliveries are missing if the subscription was disabled, or did not exist yet, when a task ended. They are created
-    for tasks that ended since then and match the subscription's events, providers and filter.
+    for tasks that ended since then and match the subscription's events, providers and filter, and those given here.
     """
-    out = Output(as_json)
-    since_ms = now_ms() - parse_duration(since, "since", at_most=RECOVERED_AT_MOST)
-    recovery = deliveries.recover(find_stack(stack), subscription, since_ms)
+    out, now = Output(as_json), now_ms()
+    scope = RecoveryScope(
+        since_ms=now - parse_duration(since, "since", at_most=RECOVERED_AT_MOST),
+        until_ms=LATEST_MS if until is None else now - parse_duration(until, "until"),
+        events=frozenset(events or ()),
+        providers=frozenset(providers or ()),
+        filter=EventPattern.read(pattern_in(filter)) if filter else None,
+        only_missing=only_missing,
+    )
+    recovery = operations.recover(find_stack(stack), subscription, scope, dry_run=dry_run)
+    out.json(recovery.model_dump(exclude={"next_cursor"}))
+    _tell(out, recovery, since)
+
+
+def _tell(out: Output, recovery: Recovery, since: str) -> None:
     recovered, made = len(recovery.recovered), len(recovery.made)
-    out.json(recovery)
+    would = "It would be: " if recovery.dry_run else ""
     if recovered:
-        out.line(f"Redelivering {counted(recovered, 'delivery', 'deliveries')}.")
+        out.line(f"{would}Redelivering {counted(recovered, 'delivery', 'deliveries')}.")
     if made:
         was = "was" if made == 1 else "were"
         which = ", but for what the filter excludes" if recovery.filtered else ""
-        out.line(f"Creating {counted(made, 'delivery', 'deliveries')} that {was} missing{which}.")
+        out.line(f"{would}Creating {counted(made, 'delivery', 'deliveries')} that {was} missing{which}.")
     if not recovered and not made:
-        missing = "" if "://" in subscription else ", and none is missing"
+        missing = "" if "://" in recovery.subscription else ", and none is missing"
         out.note(f"Nothing to recover: no delivery of the last {since} has failed{missing}.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
@@ -30,7 +29,8 @@ from api.problems import Problem
 from api.request import Call, call_of, new_router, reply
 from tunehook.aws.table import HASH_KEY_MAX_BYTES
 from tunehook.errors import Conflict, InvalidInput, NotFound
-from tunehook.operations import deliveries, endpoint_checks, filters, subscriptions
+from tunehook.event_patterns import EventPattern
+from tunehook.operations import deliveries, endpoint_checks, filters, recovery, subscriptions
 from tunehook.operations.documents import (
     created_subscription_document,
     delivery_document,
@@ -39,7 +39,7 @@ from tunehook.operations.documents import (
 )
 from tunehook.operations.endpoint_checks import EndpointCheck
 from tunehook.operations.subscriptions import SubscriptionView
-from tunehook.times import now_ms
+from tunehook.times import LATEST_MS, now_ms
 
 router = new_router()
 
@@ -57,6 +57,9 @@ Verify = Annotated[
 ]
 
 _DAY_MS: Final = 24 * 3600 * 1000
+_PAGE_ENDS_S: Final = 14.0
+"""A recovery's answer ends when so little of a request's time is left: the next hundred tasks may take a while."""
+
 _AFTERWARDS_S: Final = 4.0
 """How much of a request's time is kept for what follows a check."""
 
@@ -317,8 +320,10 @@ def disable_subscription(subscription_id: SubscriptionId) -> Any:
     "/v1/subscriptions/<subscription_id>/recover",
     operation_id="recoverSubscription",
     summary="Send what a subscription has missed",
-    description="What failed or was given up is sent once more, and what was never made is made, each once. "
-    "`filtered` says that the subscription has a filter: of `made`, what it excludes is not made.",
+    description="What failed or was given up is sent once more, and what was never made is made, each once, however "
+    "often it is asked for. `filtered` says that there is a filter: of `made`, what it excludes is not made; with "
+    "`dry_run` filters have been asked. An answer comes in time whatever there is: where `next_cursor` is not null, it "
+    "goes on there.",
     tags=["subscriptions"],
 )
 def recover_subscription(subscription_id: SubscriptionId, body: RecoveryRequest) -> Any:
@@ -326,14 +331,26 @@ def recover_subscription(subscription_id: SubscriptionId, body: RecoveryRequest)
     since_ms = moment_ms(body.since, "since")
     if since_ms < now_ms() - RECOVERED_DAYS_MAX * _DAY_MS:
         raise InvalidInput("since", f"must be at most {RECOVERED_DAYS_MAX} days ago")
-    recovery = deliveries.recover(_call(subscription_id).stack, subscription_id, since_ms)
-    told: Mapping[str, Any] = {
-        "subscription_id": subscription_id,
-        "recovered": recovery.recovered,
-        "made": recovery.made,
-        "filtered": recovery.filtered,
-    }
-    return reply(HTTPStatus.OK, told)
+    call = _call(subscription_id)
+    scope = recovery.RecoveryScope(
+        since_ms=since_ms,
+        until_ms=LATEST_MS if body.until is None else moment_ms(body.until, "until"),
+        events=frozenset(body.events or ()),
+        providers=frozenset(body.providers or ()),
+        filter=None if body.filter is None else EventPattern.read(body.filter),
+        only_missing=body.only_missing,
+    )
+    page = recovery.recover_page(
+        call.stack,
+        subscription_id,
+        scope,
+        dry_run=body.dry_run,
+        cursor=body.cursor,
+        limit=body.limit,
+        is_time_up=lambda: call.remaining_s() < _PAGE_ENDS_S,
+    )
+    told = page.model_dump(exclude={"subscription"})
+    return reply(HTTPStatus.OK, {"subscription_id": subscription_id, **told})
 
 
 def _call(subscription_id: str) -> Call:

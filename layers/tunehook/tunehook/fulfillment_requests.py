@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,7 +22,10 @@ class ArchiveRequest(BaseModel):
 
 
 class DeliveryRequest(BaseModel):
-    """Asks for the delivery of the event `event_id` to one subscription, unless there is one."""
+    """Asks for the delivery of the event `event_id` to one subscription, unless there is one.
+
+    It is to be of one of `events` and to match `filter`, beside what the subscription asks for; None is all.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
@@ -31,3 +34,5 @@ class DeliveryRequest(BaseModel):
     provider: RangeKey
     event_id: str
     subscription_id: HashKey
+    events: list[str] | None = None
+    filter: dict[str, Any] | None = None

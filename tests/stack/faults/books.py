@@ -200,6 +200,25 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Replay:
+    """A replay for a subscription that was made in the middle of the run.
+
+    Attributes
+    ----------
+    receiver : str
+        Its receiver's name.
+    asked : tuple of str
+        The deliveries that it asked for, twice where it did so twice.
+    left : tuple of str
+        Those that another replay would still make in the end.
+    """
+
+    receiver: str
+    asked: tuple[str, ...]
+    left: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Books:
     """All of it.
 
@@ -233,6 +252,8 @@ class Books:
         What was broken.
     schedules : mapping of str to tuple of int
         The waits between attempts, in seconds, of the receivers that have some of their own.
+    replays : tuple of Replay
+        What was replayed.
     """
 
     wanted: tuple[Wanted, ...] = ()
@@ -249,6 +270,7 @@ class Books:
     refused: tuple[Refused, ...] = ()
     done: tuple[Done, ...] = ()
     schedules: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    replays: tuple[Replay, ...] = ()
 
     def to_json(self) -> bytes:
         """Return them as JSON; bytes in items become base64."""

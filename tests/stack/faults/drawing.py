@@ -98,6 +98,9 @@ _PASSING_RESETS: Final = 2
 """Of one receiver: the third connection failure within a minute would shut it out for 30 s (decision 012)."""
 
 
+_JOINS_AT: Final = 0.7
+"""When a subscription is made whose replay makes what it missed, as a share of the time in which tasks are put."""
+
 _SCHEDULES: Final = ((), (3, 3, 10, 60, 300), (2, 4, 20, 60, 300))
 """The waits in seconds of each subscription; none is the default. They outlast what a run breaks for a while."""
 
@@ -124,6 +127,9 @@ def draw(seed: int, size: Size) -> Plan:
             for form, scheme, waits_s in zip(Format, SignatureScheme, _SCHEDULES, strict=True)
         ),
         PlannedSubscription("to-some", Format.STANDARD.value, only="147"),
+        PlannedSubscription(
+            "to-some-later", Format.STANDARD.value, only="258", joins_at_s=_JOINS_AT * size.put_within_s
+        ),
     )
     tasks = sorted(_tasks(size, dice), key=lambda task: task.put_at_s)
     assets = list(_assets(tasks, Media(seed), size, dice))
@@ -312,9 +318,10 @@ def _moments(size: Size, subscriptions: Sequence[PlannedSubscription], dice: Dic
     for _ in range(size.edits):
         at_s = dice.number(0.2 * size.put_within_s, size.put_within_s)
         yield Moment(at_s, "edit", "TasksTable", share=dice.number(0.3, 0.6))
+    there = [each for each in subscriptions if not each.is_late]
     for _ in range(size.moves):
         at_s = dice.number(0.4 * size.put_within_s, size.put_within_s)
-        yield Moment(at_s, "move", dice.pick(subscriptions).subscription_id)
+        yield Moment(at_s, "move", dice.pick(there).subscription_id)
     for act, target in _disturbed(size, dice):
         for_s = dice.number(2, 4) if size is SHORT else dice.number(5, 15)
         first, last = 0.05, 1.0

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.stack.driving import DeployedStack
 from tests.stack.faults import looking
-from tests.stack.faults.books import Books, End, Serving, Wanted, WantedFile
+from tests.stack.faults.books import Books, End, Replay, Serving, Wanted, WantedFile
 from tests.stack.faults.breaking import Done
 from tests.stack.faults.links import paths_of
 from tests.stack.faults.plan import Plan
@@ -28,6 +28,7 @@ def gathered(
     ends: set[End],
     events: Sequence[dict[str, Any]],
     done: Sequence[Done],
+    replays: Sequence[Replay],
 ) -> Books:
     """Return the books of a run whose tasks have been put.
 
@@ -47,6 +48,8 @@ def gathered(
         What the bus has taken.
     done : sequence of Done
         What was broken.
+    replays : sequence of Replay
+        What was replayed.
     """
     ended = {book.task_id: book.ended_at for book in world.task_books()}
     planned = {task.task_id for task in plan.tasks}
@@ -93,4 +96,5 @@ def gathered(
         schedules={
             each.subscription_id: each.retry_schedule for each in plan.subscriptions if each.retry_schedule
         },
+        replays=tuple(replays),
     )

@@ -385,6 +385,24 @@ class _Ledger:
                 if max(often, last) > most:
                     yield f"{record.name}: {max(often, last)} attempts in run {run}, where there may be {most}"
 
+    def replays_idle(self) -> Iterator[str]:
+        for replay in self.books.replays:
+            if not replay.asked:
+                yield f"a replay for {replay.receiver} found nothing that was never made"
+
+    def replays_incomplete(self) -> Iterator[str]:
+        for replay in self.books.replays:
+            for delivery_id in replay.left:
+                yield f"{delivery_id} to {replay.receiver} was never made, and a replay has left it out"
+
+    def replays_excluded(self) -> Iterator[str]:
+        for replay in self.books.replays:
+            for delivery_id in dict.fromkeys(replay.asked):
+                record = self.records.get(delivery_id)
+                wanted = None if record is None else self.wanted.get(record.task_id)
+                if wanted is not None and replay.receiver not in wanted.receivers:
+                    yield f"{delivery_id} was replayed to {replay.receiver}, whose filter excludes {wanted.name}"
+
     def detection_ms(self) -> Iterator[float]:
         for wanted in self.books.wanted:
             detected_ms = self.item(wanted).get("detected_at_ms")
@@ -426,6 +444,10 @@ def _webhooks(ledger: _Ledger) -> int:
 
 def _requests(ledger: _Ledger) -> int:
     return len(ledger.books.receipts)
+
+
+def _replayed(ledger: _Ledger) -> int:
+    return len({each for replay in ledger.books.replays for each in replay.asked})
 
 
 COUNTED: Final[tuple[tuple[str, str, _Of, _Problems], ...]] = (
@@ -490,6 +512,14 @@ COUNTED: Final[tuple[tuple[str, str, _Of, _Problems], ...]] = (
         lambda ledger: len(ledger.books.records),
         _Ledger.attempts_beyond,
     ),
+    (
+        "replays_idle",
+        "replays that found nothing to make",
+        lambda ledger: len(ledger.books.replays),
+        _Ledger.replays_idle,
+    ),
+    ("replays_incomplete", "webhooks that a replay left out", _replayed, _Ledger.replays_incomplete),
+    ("replays_excluded", "webhooks replayed that a filter excludes", _replayed, _Ledger.replays_excluded),
     ("attempts_differ", "attempts whose record and receiver differ", _requests, _Ledger.attempts_differ),
 )
 """What must be 0: its name, what people call it, out of how many it is, and what finds what is wrong."""

@@ -188,7 +188,8 @@ class PlannedSubscription:
     """A subscription to everything, or to the tasks that `only` has; its receiver has its id for a name.
 
     `retry_schedule` has the waits in seconds of its own schedule; empty for the default. `only` are the last
-    characters of the ids of the tasks that its filter asks for; None for all.
+    characters of the ids of the tasks that its filter asks for; None for all. `joins_at_s` is when it is made, in
+    seconds after the run's start: what ended before is replayed; 0 for one that is there from the beginning.
     """
 
     subscription_id: str
@@ -196,6 +197,12 @@ class PlannedSubscription:
     signature: str = "v1"
     retry_schedule: tuple[int, ...] = ()
     only: str | None = None
+    joins_at_s: float = 0.0
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it is made in the middle of the run."""
+        return self.joins_at_s > 0
 
     def takes(self, task_id: str) -> bool:
         """Return whether it is to be told of a task."""

@@ -97,6 +97,8 @@ def happened(plan: Plan, books: Books) -> dict[str, int]:
         for task in plan.tasks
         for who, _, what in (word.partition(":") for word in task.trouble)
     )
+    if books.replays:
+        found["a user: subscription made in the middle, and replayed"] = len(books.replays)
     for done in books.done:
         match done.moment.act:
             case "kill":

@@ -6,10 +6,10 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 from tests.stack.driving import HANG_S
@@ -22,10 +22,12 @@ from tests.stack.faults.gathering import gathered
 from tests.stack.faults.ledger import ENDED, Findings, count
 from tests.stack.faults.plan import Plan
 from tests.stack.faults.reading import Keys, Reader
+from tests.stack.faults.replaying import look_again, replay
 from tests.stack.faults.world import World
 from tests.stack.watching import BusWatch
 from tests.support.patience import Moves
 
+from tunehook.errors import Unavailable
 from tunehook.operations.queues import WORK_QUEUES
 from tunehook.signatures import SignatureScheme, notify_hook_subscription_id
 from tunehook.times import now_ms
@@ -139,10 +141,14 @@ class _Run:
             {task.task_id for task in plan.tasks},
         )
         self._began_s = time.time()
+        self._began_ms = now_ms()
         self._told_s = 0.0
         self._new_since_s: float | None = None
         self._moves = Moves()
         self._moved_s = 0.0
+        self._late = {each.subscription_id: each for each in plan.subscriptions if each.is_late}
+        self._replayed: dict[str, tuple[str, ...]] = {}
+        self._all_archived = False
 
     def go(self) -> Books:
         """Put the tasks while things break, wait until everything is settled, and bring the books together."""
@@ -156,6 +162,10 @@ class _Run:
             breaking.stop()
         putting.join()
         self._look()
+        replays = [
+            look_again(self._stack, self._late[name], self._began_ms, asked)
+            for name, asked in self._replayed.items()
+        ]
         return gathered(
             self._plan,
             self._world,
@@ -166,6 +176,7 @@ class _Run:
             ends=self._stream.ends,
             events=self._bus.seen(),
             done=breaking.done,
+            replays=replays,
         )
 
     def elapsed_s(self) -> float:
@@ -174,18 +185,34 @@ class _Run:
 
     def _put_all(self) -> None:
         """Put each task at its moment, with what a user says of it; as a user, once more if AWS is away."""
+        late = {each["subscription_id"]: each for each in self._world.subscriptions(late=True)}
         for task in sorted(self._plan.tasks, key=lambda each: each.put_at_s):
             time.sleep(max(task.put_at_s - self.elapsed_s(), 0))
+            for name in [each for each in late if self._late[each].joins_at_s <= task.put_at_s]:
+                self._put("SubscriptionsTable", late.pop(name))
             hook = self._world.hook_url(task)
             item = {"task_id": task.task_id, "provider": task.kind} | ({"notify_hook": hook} if hook else {})
             self._world.begin(task)
-            while True:
-                try:
-                    self._stack.put("TasksTable", **item)
-                    break
-                except _AWS_AWAY:
-                    time.sleep(1.0)
+            self._put("TasksTable", item)
             self._put_at_ms[task.task_id] = now_ms()
+        for item in late.values():
+            self._put("SubscriptionsTable", item)
+
+    def _put(self, table: str, item: Mapping[str, Any]) -> None:
+        while True:
+            try:
+                self._stack.put(table, **item)
+                return
+            except _AWS_AWAY:
+                time.sleep(1.0)
+
+    def _replay(self) -> None:
+        """Replay what the late subscriptions have missed, once all tasks have ended; once more where AWS fails."""
+        for name, subscription in self._late.items():
+            if name not in self._replayed:
+                self._replayed[name] = replay(self._stack, subscription, self._began_ms)
+                asked = len(self._replayed[name])
+                self._say(f"{self.elapsed_s():6.1f} s: {asked} deliveries to {name} asked for by a replay")
 
     def _wait(self, putting: threading.Thread, breaking: Breaking) -> None:
         """Look on until everything is settled, or nothing moves any more."""
@@ -196,10 +223,12 @@ class _Run:
             is_over = not putting.is_alive() and breaking.is_over
             try:
                 self._look()
+                if self._all_archived and not putting.is_alive():
+                    self._replay()
                 settled = settled + 1 if self._is_settled() and is_over else 0
                 if is_over:
                     self._mend_the_stream()
-            except _AWS_AWAY as error:
+            except (*_AWS_AWAY, Unavailable) as error:
                 settled = 0
                 self._say(f"{self.elapsed_s():6.1f} s: AWS is away: {type(error).__name__}")
             if self.elapsed_s() - self._moved_s > QUIET_S[self._plan.size.refusals]:
@@ -222,6 +251,7 @@ class _Run:
         tasks, subscriptions = self._plan.tasks, self._plan.subscriptions
         wanted = sum(each.takes(task.task_id) for each in subscriptions for task in tasks)
         wanted += sum(task.hook for task in tasks)
+        self._all_archived = archived == len(self._plan.tasks)
         received = min(len(self._world.received()), REQUESTS_MAX * wanted)
         told = len(deliveries) - pending
         taken_in = len(tasks) - statuses["new"]

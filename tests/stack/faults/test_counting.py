@@ -15,6 +15,7 @@ from tests.stack.faults.books import (
     Receipt,
     Record,
     Refused,
+    Replay,
     Serving,
     Tried,
     Wanted,
@@ -795,6 +796,25 @@ class TestAttemptsDiffer:
         )
 
         assert any("not accepted" in problem for problem in count(books)["attempts_differ"].problems)
+
+
+class TestReplays:
+    def test_one_that_found_nothing(self) -> None:
+        books = replace(faultless(), replays=(Replay("main", ()),))
+        assert "main" in only_problem(count(books), "replays_idle")
+
+    def test_one_that_left_something_out(self) -> None:
+        books = replace(faultless(), replays=(Replay("main", ("msg_two_main",), ("msg_left",)),))
+        assert "msg_left" in only_problem(count(books), "replays_incomplete")
+
+    def test_one_that_asked_for_what_a_filter_excludes(self) -> None:
+        books = replace(faultless(), replays=(Replay("hook", ("msg_one_hook", "msg_two_main")),))
+        assert "msg_two_main" in only_problem(count(books), "replays_excluded")
+
+    def test_one_that_asked_twice_for_what_was_made_once(self) -> None:
+        books = replace(faultless(), replays=(Replay("main", ("msg_one_main",) * 2),))
+        assert count(books).missed == ()
+        assert count(books)["replays_excluded"].of == 1
 
 
 def test_delays_count_from_the_putting_of_a_task_that_had_ended_before() -> None:

@@ -12,7 +12,7 @@ from tests.stack.faults.plan import SHORT
 
 def test_everything_that_was_put_is_counted(findings: Findings) -> None:
     assert findings.tasks == SHORT.tasks
-    filtered = sum(str(number)[-1] in "147" for number in range(SHORT.tasks))
+    filtered = sum(str(number)[-1] in "147258" for number in range(SHORT.tasks))
     assert 0 < filtered < SHORT.tasks
     assert findings.webhooks == SHORT.tasks * 3 + SHORT.tasks // 3 + filtered
 

@@ -90,11 +90,16 @@ def test_one_subscription_of_each_format_takes_everything_and_one_has_a_filter(p
     for plan in plans:
         whole = [each for each in plan.subscriptions if each.only is None]
         assert sorted(each.format for each in whole) == ["cloudevents", "provider", "standard"]
-        (some,) = (each for each in plan.subscriptions if each.only is not None)
-        pattern = EventPattern.read(some.fields["filter"])
-        taken = [some.takes(task.task_id) for task in plan.tasks]
-        assert taken == [pattern.matches({"task_id": task.task_id}) for task in plan.tasks]
-        assert {True, False} == set(taken)
+        filtered = [each for each in plan.subscriptions if each.only is not None]
+        assert [each.is_late for each in filtered] == [False, True]
+        for some in filtered:
+            pattern = EventPattern.read(some.fields["filter"])
+            taken = [some.takes(task.task_id) for task in plan.tasks]
+            assert taken == [pattern.matches({"task_id": task.task_id}) for task in plan.tasks]
+            assert {True, False} == set(taken)
+        late = filtered[1]
+        before = [task for task in plan.tasks if late.takes(task.task_id) and task.put_at_s < late.joins_at_s]
+        assert before, "a replay has something to make"
 
 
 def test_every_signature_and_schedules_of_their_own_are_there(plans: list[Plan], long: Plan) -> None:

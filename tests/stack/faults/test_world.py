@@ -391,7 +391,7 @@ def test_a_task_without_a_hook_has_no_url(run: Any) -> None:
 
 def test_the_subscriptions_lead_to_receivers_of_their_names(run: Any) -> None:
     world = run()
-    items = world.subscriptions()
+    items = [*world.subscriptions(), *world.subscriptions(late=True)]
     assert [item["subscription_id"] for item in items] == [
         each.subscription_id for each in EMPTY.subscriptions
     ]

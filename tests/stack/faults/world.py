@@ -81,8 +81,8 @@ class World:
         """Return the configuration of the providers, each of which has the name of its kind."""
         return self._sandbox.providers_secret()
 
-    def subscriptions(self) -> list[dict[str, Any]]:
-        """Return the items to put into the Subscriptions table."""
+    def subscriptions(self, *, late: bool = False) -> list[dict[str, Any]]:
+        """Return the items to put into the Subscriptions table at the beginning, or those in the middle of the run."""
         return [
             {
                 "subscription_id": each.subscription_id,
@@ -93,6 +93,7 @@ class World:
             }
             | ({"retry_schedule": list(each.retry_schedule)} if each.retry_schedule else {})
             for each in self.plan.subscriptions
+            if each.is_late == late
         ]
 
     def hook_url(self, task: PlannedTask) -> str | None:

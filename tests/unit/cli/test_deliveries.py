@@ -4,7 +4,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from tests.support.aws import client, items, put, received
+from tests.support.aws import REGION, client, items, put, received
 
 from tunehook.deliveries import delivery_id, new_delivery
 from tunehook.fulfillment_requests import DeliveryRequest
@@ -350,6 +350,7 @@ def test_recover_takes_what_has_failed_since_then_the_oldest_first(tunehook: Any
         "recovered": ["msg_withdrawn", "msg_older", "msg_new"],
         "made": [],
         "filtered": False,
+        "dry_run": False,
     }
     runs = {item["delivery_id"]: item["run"] for item in items(TABLE)}
     assert {each for each, run in runs.items() if run == 2} == {"msg_withdrawn", "msg_older", "msg_new"}
@@ -417,6 +418,51 @@ def test_recover_makes_what_the_subscription_wants_and_no_more(tunehook: Any, op
     result = tunehook("deliveries", "recover", "sub", "--since", "2h", "--json")
     assert set(json.loads(result.stdout)["made"]) == wanted
     assert {each.task_id for each in asked()} == {"failed", "mint"}
+
+
+def test_recover_is_narrowed_by_time_event_provider_and_filter_and_counts_first(
+    tunehook: Any, operated: None
+) -> None:
+    subscribe()
+    client("s3").create_bucket(Bucket="results", CreateBucketConfiguration={"LocationConstraint": REGION})
+    put_ended("older", ago_ms=HOUR_MS + 60_000)
+    put_ended("other", provider="musicmint")
+    failure = {"code": "provider_failed", "reason": "no"}
+    wanted = put_ended("wanted", status="failed", submitted_at_ms=1, failure=failure, metadata={"order": 7})
+    put_delivery(put_ended("failed"), ago_ms=60_000, **FAILED)
+    narrowed = ("--since", "2h", "--only-missing", "--event", "task.failed", "--provider", "suno")
+    narrowed += ("--filter", '{"metadata": {"order": [7]}}')
+    counted = tunehook("deliveries", "recover", "sub", *narrowed, "--dry-run")
+    assert counted.output == "It would be: Creating 1 delivery that was missing.\n"
+    assert asked() == []
+    told = json.loads(tunehook("deliveries", "recover", "sub", *narrowed, "--json").stdout)
+    assert told == {
+        "subscription": "sub",
+        "recovered": [],
+        "made": [wanted],
+        "filtered": True,
+        "dry_run": False,
+    }
+    (request,) = asked()
+    assert (request.events, request.filter) == (["task.failed"], {"metadata": {"order": [7]}})
+    told = json.loads(
+        tunehook(
+            "deliveries", "recover", "sub", "--since", "2h", "--until", "61m", "--dry-run", "--json"
+        ).stdout
+    )
+    assert told["made"] == [delivery_id("evt_older", "sub")]
+
+
+def test_a_recovery_that_cannot_be_is_refused_by_its_option(tunehook: Any, operated: None) -> None:
+    subscribe()
+    for words, complaint in (
+        (("--until", "3h"), "--until: must be after since"),
+        (("--event", "webhook.test"), "--event: must be among"),
+        (("--filter", '{"a": [{"prefix": 7}]}'), "--filter: filter.a[0].prefix"),
+    ):
+        result = tunehook("deliveries", "recover", "sub", "--since", "2h", *words)
+        assert result.exit_code == 2
+        assert complaint in result.stderr
 
 
 def test_what_enable_advises_finds_what_was_missed(tunehook: Any, operated: None) -> None:

@@ -13,6 +13,7 @@ from tests.support.aws import client
 import tunehook.operations
 from tunehook.operations.deliveries import get_delivery
 from tunehook.operations.providers import get_provider
+from tunehook.operations.recovery import RecoveryScope
 from tunehook.operations.stack import Stack
 from tunehook.operations.subscriptions import get_subscription
 from tunehook.operations.tasks import get_task
@@ -35,6 +36,7 @@ def test_an_example_is_true(found: Stack, example: doctest.DocTest) -> None:
         "client": lambda service, **_: client(service),
         "get_task": get_task,
         "get_delivery": get_delivery,
+        "RecoveryScope": RecoveryScope,
         "get_subscription": get_subscription,
         "get_provider": get_provider,
     }

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from tunehook.deliveries import DeliveryStatus
 from tunehook.errors import Conflict, InvalidInput, TunehookError
 from tunehook.event_patterns import EventPattern
-from tunehook.operations import deliveries, documents, endpoint_checks, filters
+from tunehook.operations import deliveries, documents, endpoint_checks, filters, recovery
 from tunehook.operations import subscriptions as operations
 from tunehook.operations.endpoint_checks import EndpointCheck
 from tunehook.operations.filters import FilterTest
@@ -25,7 +25,7 @@ from tunehook.operations.subscriptions import SubscriptionView
 from tunehook.signatures import SignatureScheme
 from tunehook.subscriptions import SUBSCRIBABLE
 from tunehook.tasks import Format
-from tunehook.times import now_ms
+from tunehook.times import LATEST_MS, now_ms
 from tunehook_cli.console.views import stack_of, text_of, views_of, went_well
 from tunehook_cli.durations import (
     duration_text,
@@ -315,19 +315,33 @@ async def enable(request: Request) -> Response:
 
 
 async def recover(request: Request) -> Response:
-    """Send what failed or was missed since a time."""
+    """Send what failed or was missed in a time, or count it."""
     stack, subscription_id = stack_of(request), request.query_params.get("id", "")
     form = await request.form()
-    since = text_of(form, "since") or "1d"
+    typed = {name: text_of(form, name) for name in ("since", "until", "of_provider", "matching", "missing")}
+    typed["since"] = typed["since"] or "1d"
+    dry_run = form.get("count") == "yes"
     try:
-        since_ms = now_ms() - parse_duration(since, "since", at_most="14d")
-        recovery = await run_in_threadpool(deliveries.recover, stack, subscription_id, since_ms)
+        scope = _scope(typed)
+        done = await run_in_threadpool(recovery.recover, stack, subscription_id, scope, dry_run=dry_run)
     except (InvalidInput, Conflict) as error:
-        typed = {"since": since}
         return await run_in_threadpool(
             _page, request, stack, subscription_id, problem=str(error), typed=typed
         )
-    return await run_in_threadpool(_page, request, stack, subscription_id, recovery=recovery)
+    return await run_in_threadpool(
+        _page, request, stack, subscription_id, recovery=done, typed=typed if dry_run else {}
+    )
+
+
+def _scope(typed: Mapping[str, str]) -> recovery.RecoveryScope:
+    now = now_ms()
+    return recovery.RecoveryScope(
+        since_ms=now - parse_duration(typed["since"], "since", at_most="14d"),
+        until_ms=now - parse_duration(typed["until"], "until") if typed["until"] else LATEST_MS,
+        providers=frozenset(filter(None, [typed["of_provider"]])),
+        filter=EventPattern.read(typed["matching"]) if typed["matching"] else None,
+        only_missing=typed["missing"] == "yes",
+    )
 
 
 async def delete(request: Request) -> Response:

@@ -74,6 +74,13 @@ class ListedDelivery(NamedTuple):
     status: str | None
 
 
+class FailedDelivery(NamedTuple):
+    """A delivery that an index has as failed or aborted, and when it was created."""
+
+    delivery_id: str
+    created_at_ms: int
+
+
 class Claim(Enum):
     """The result of a claim.
 
@@ -230,6 +237,33 @@ class DeliveriesTable(TableGateway):
         found = sorted(items, key=itemgetter("created_at_ms"), reverse=True)
         for position, item in in_order([found], "created_at_ms", ("delivery_id",), after):
             yield position, ListedDelivery(item["delivery_id"], item.get("status"))
+
+    def failed(
+        self, subscription_id: str, since_ms: int, until_ms: int, after: FailedDelivery | None = None
+    ) -> Iterator[FailedDelivery]:
+        """Yield what failed or was aborted of what was created from `since_ms` to before `until_ms`, oldest first.
+
+        Of deliveries to one subscription; `after` is the one that those to come follow. The index lags behind the
+        table.
+        """
+        begin = None
+        if after is not None:
+            begin = {"subscription_id": subscription_id, "created_at_ms": after.created_at_ms}
+            begin |= _key(after.delivery_id)
+        found = self._table.query(
+            Key("subscription_id").eq(subscription_id) & Key("created_at_ms").between(since_ms, until_ms - 1),
+            index=BY_SUBSCRIPTION_INDEX,
+            where=_has_status((DeliveryStatus.FAILED, DeliveryStatus.ABORTED)),
+            attributes=["delivery_id", "created_at_ms"],
+            paging={"PageSize": _PAGE},
+            after=begin,
+        )
+        return (FailedDelivery(item["delivery_id"], item["created_at_ms"]) for item in found)
+
+    def existing(self, delivery_ids: Sequence[str]) -> set[str]:
+        """Return which of these deliveries there are (strongly consistent)."""
+        found = self._table.get_many([_key(each) for each in delivery_ids], attributes=["delivery_id"])
+        return {item["delivery_id"] for item in found}
 
     def get_logged(self, delivery_ids: Sequence[str]) -> list[LoggedDelivery]:
         """Return those deliveries that are there (strongly consistent), in this order."""

@@ -198,12 +198,14 @@ class Table:
         newest_first: bool = False,
         consistent: bool = False,
         paging: Mapping[str, int] | None = None,
+        after: Mapping[str, Any] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Yield the items that a `Key` condition finds, page by page, with these attributes or with all; None scans.
 
         `index` is one to read, which lags behind the table by up to a second and cannot be read strongly consistent.
         `where` is a condition on other attributes; `newest_first` begins with the largest range key; `paging` is
-        boto3's ``MaxItems`` and ``PageSize``.
+        boto3's ``MaxItems`` and ``PageSize``. `after` has the keys, of the index and of the table, of the item that
+        those to come follow.
         """
         expressions = _Expressions()
         request: dict[str, Any] = {"ConsistentRead": consistent, "PaginationConfig": dict(paging or {})}
@@ -216,6 +218,8 @@ class Table:
             request["FilterExpression"] = expressions.condition(where)
         if attributes:
             request["ProjectionExpression"] = expressions.names(attributes)
+        if after is not None:
+            request["ExclusiveStartKey"] = to_attributes(after)
         request |= expressions.placeholders()
         paginator = self._client.get_paginator("scan" if condition is None else "query")
         for page in paginator.paginate(TableName=self._name, **request):
@@ -228,9 +232,12 @@ class Table:
         where: ConditionBase | None = None,
         attributes: Sequence[str] = (),
         consistent: bool = True,
+        after: Mapping[str, Any] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Yield every item of the table or of an index, in no order; the parameters are those of `query`."""
-        return self.query(None, index=index, where=where, attributes=attributes, consistent=consistent)
+        return self.query(
+            None, index=index, where=where, attributes=attributes, consistent=consistent, after=after
+        )
 
     def pages(
         self, after: Mapping[str, Any] | None = None, *, where: ConditionBase

@@ -515,15 +515,23 @@ class TasksTable(TableGateway):
         is_run = Attr("event_id").eq(event_id)
         return self._table.update(_key(key), set=values, remove=remove, condition=is_run).done
 
-    def ended(self, since_ms: int, providers: Collection[str] = ()) -> Iterator[EndedRun]:
-        """Yield the latest run of each task that was found ended at or after `since_ms`, oldest first by provider.
+    def ended(
+        self,
+        since_ms: int,
+        providers: Collection[str] = (),
+        *,
+        until_ms: int = LATEST_MS,
+        after: tuple[TaskKey, int] | None = None,
+    ) -> Iterator[EndedRun]:
+        """Yield the latest run of each task that was found ended from `since_ms` to before `until_ms`.
 
-        One that ended within the last second may be missing. Without `providers` this reads the whole index, a hundred
-        bytes or two for each ended task.
+        One that ended within the last second may be missing. With `providers` it is the oldest first by provider;
+        without, this reads the whole index, a hundred bytes or two for each ended task, in an order of its own. `after`
+        is the key of the run that those to come follow, and when it was found ended.
         """
-        for item in self._ended(since_ms, providers):
+        for item in self._ended(since_ms, until_ms, providers, after):
             # Users may have put items with tunehook's attributes, until intake removes them. Parked runs are no task's.
-            if not is_whole(item["detected_at_ms"], 0, LATEST_MS) or "#" in item["provider"]:
+            if not is_whole(item["detected_at_ms"], since_ms, until_ms - 1) or "#" in item["provider"]:
                 continue
             if item.get("status") in _ENDS and isinstance(item.get("event_id"), str):
                 yield EndedRun(
@@ -533,13 +541,20 @@ class TasksTable(TableGateway):
                     detected_at_ms=item["detected_at_ms"],
                 )
 
-    def _ended(self, since_ms: int, providers: Collection[str]) -> Iterator[dict[str, Any]]:
+    def _ended(
+        self, since_ms: int, until_ms: int, providers: Collection[str], after: tuple[TaskKey, int] | None
+    ) -> Iterator[dict[str, Any]]:
+        begin = None if after is None else {**_key(after[0]), "detected_at_ms": after[1]}
+        within = Attr("detected_at_ms").between(since_ms, until_ms - 1)
         if not providers:
-            is_late = Attr("detected_at_ms").gte(since_ms)
-            yield from self._table.scan(index=ENDED_INDEX, where=is_late, consistent=False)
+            yield from self._table.scan(index=ENDED_INDEX, where=within, consistent=False, after=begin)
         for provider in sorted(providers):
-            condition = Key("provider").eq(provider) & Key("detected_at_ms").gte(since_ms)
-            yield from self._table.query(condition, index=ENDED_INDEX)
+            if after is not None and provider < after[0].provider:
+                continue
+            moments = Key("detected_at_ms").between(since_ms, until_ms - 1)
+            goes_on = begin if after is not None and provider == after[0].provider else None
+            condition = Key("provider").eq(provider) & moments
+            yield from self._table.query(condition, index=ENDED_INDEX, after=goes_on)
 
 
 def listed_attributes(task_id: str, now_ms: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Deliveries: list and read them, deliver again, and recover what a subscription has missed."""
+"""Deliveries: list and read them, and deliver again."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel
 
 from tunehook.aws.circuits import LONGEST_WAIT_MS
-from tunehook.aws.deliveries import OVERDUE_MS, ListedDelivery, LoggedDelivery, Redelivery, withdrawn
+from tunehook.aws.deliveries import OVERDUE_MS, ListedDelivery, LoggedDelivery, Redelivery
 from tunehook.aws.links import link
 from tunehook.aws.pages import LOOKED_AT, Position, page_of
 from tunehook.deliveries import Delivery, DeliveryStatus
-from tunehook.deliveries import delivery_id as id_of
 from tunehook.errors import Conflict, InvalidInput, NotFound
-from tunehook.fulfillment_requests import DeliveryRequest
 from tunehook.http.headers import DEFAULT_HEADERS
 from tunehook.operations.documents import MASKED
 from tunehook.operations.stack import Stack
@@ -30,7 +28,7 @@ from tunehook.operations.text import visible
 from tunehook.schedules import WAITS_S
 from tunehook.secret_versions import versions_on
 from tunehook.signatures import notify_hook_subscription_id
-from tunehook.subscriptions import Subscription, WebhookType
+from tunehook.subscriptions import Subscription
 from tunehook.times import now_ms
 from tunehook.webhook_request import SIGNATURE, Endpoint, endpoint_for, unsigned_request
 
@@ -41,9 +39,6 @@ _KIND: Final = "deliveries"
 
 HELD_BACK_SHOWN: Final = 100
 """So many deliveries that are held back are found at most for each subscription."""
-
-_CLOCK_SKEW_MS: Final = 600_000
-"""A delivery is made after its task was found ended; by another clock, it may seem to be before."""
 
 
 class DeliveryPage(BaseModel, frozen=True, defer_build=True):
@@ -75,18 +70,6 @@ class HeldBack(BaseModel, frozen=True):
     until_ms: int
 
 
-class Recovery(BaseModel, frozen=True):
-    """The ids of deliveries that are sent once more, and of those that are made as there was none.
-
-    `filtered` says that the subscription has a filter: of `made`, what it excludes is not made.
-    """
-
-    subscription: str
-    recovered: list[str]
-    made: list[str]
-    filtered: bool = False
-
-
 def list_deliveries(
     stack: Stack,
     *,
@@ -107,7 +90,7 @@ def list_deliveries(
     """
     if status is not None and status not in tuple(DeliveryStatus):
         raise InvalidInput("status", f"must be one of {', '.join(DeliveryStatus)}")
-    subscription_id = None if subscription is None else _subscription_id(subscription)
+    subscription_id = None if subscription is None else log_id_of(subscription)
     found = stack.deliveries.latest(
         task_id=task,
         subscription_id=subscription_id,
@@ -121,7 +104,7 @@ def list_deliveries(
         raise NotFound("task", f"{no_such_task(task)}: `tunehook tasks list` lists them")
     # The deliveries of a subscription that was deleted are kept.
     if subscription_id is not None and stack.subscriptions.get(subscription_id) is None:
-        _check_log(stack, str(subscription))
+        check_log(stack, str(subscription))
     return found
 
 
@@ -152,7 +135,7 @@ def page_deliveries(
     """
     if status is not None and status not in tuple(DeliveryStatus):
         raise InvalidInput("status", f"must be one of {', '.join(DeliveryStatus)}")
-    subscription_id = None if subscription is None else _subscription_id(subscription)
+    subscription_id = None if subscription is None else log_id_of(subscription)
     after = None if cursor is None else Position.of_cursor(_KIND, cursor)
     is_filtered = not (status is provider is None) or (task_id is not None and subscription_id is not None)
     if task_id is subscription_id is None and not stack.has_lists:
@@ -189,13 +172,17 @@ def page_deliveries(
     return DeliveryPage(deliveries=found, next_cursor=next_cursor, looked_at=looked_at)
 
 
-def _subscription_id(subscription: str) -> str:
+def log_id_of(subscription: str) -> str:
+    """Return by which id the deliveries to a subscription, or to the URL of a notify hook, are found."""
     return notify_hook_subscription_id(subscription) if "://" in subscription else subscription
 
 
-def _check_log(stack: Stack, subscription: str) -> None:
-    """Raise `NotFound` if nothing was ever sent to a subscription or a notify hook."""
-    if stack.deliveries.latest(subscription_id=_subscription_id(subscription), limit=1):
+def check_log(stack: Stack, subscription: str) -> None:
+    """Raise `NotFound` if nothing was ever sent to a subscription or a notify hook.
+
+    >>> check_log(stack, "sub-1")
+    """
+    if stack.deliveries.latest(subscription_id=log_id_of(subscription), limit=1):
         return
     if "://" in subscription:
         raise NotFound("subscription", f"nothing was sent to a notify hook {visible(subscription)}")
@@ -366,7 +353,7 @@ def redeliver(stack: Stack, delivery_id: str) -> tuple[Redelivery, Delivery]:
         raise Conflict("delivery_id", f"it was the check of an endpoint, which is not repeated: {again}")
     if delivery.url is None:
         try:
-            _subscription(stack, delivery.subscription_id, "delivery_id")
+            subscription_of(stack, delivery.subscription_id, "delivery_id")
         except NotFound as error:
             raise NotFound("delivery_id", f"its subscription no longer exists: {error.reason}") from None
     redelivery, now = stack.redeliveries.begin(delivery_id, now_ms())
@@ -375,7 +362,12 @@ def redeliver(stack: Stack, delivery_id: str) -> tuple[Redelivery, Delivery]:
     return redelivery, now
 
 
-def _subscription(stack: Stack, subscription_id: str, field: str) -> Subscription:
+def subscription_of(stack: Stack, subscription_id: str, field: str) -> Subscription:
+    """Return a subscription as `usable_subscription` does, with errors that name a field.
+
+    >>> subscription_of(stack, "sub-1", "subscription").enabled
+    True
+    """
     try:
         return usable_subscription(stack, subscription_id)
     except (Conflict, NotFound) as error:
@@ -383,61 +375,3 @@ def _subscription(stack: Stack, subscription_id: str, field: str) -> Subscriptio
     except InvalidInput as error:
         name = visible(subscription_id)
         raise InvalidInput(field, f"{name} cannot be used: {error}") from None
-
-
-def recover(stack: Stack, subscription: str, since_ms: int) -> Recovery:
-    """Redeliver what failed or was aborted since then, and have made what never was.
-
-    What was never made, as the subscription was disabled or new, is made from the tasks that ended since then, if the
-    subscription wants their events. `subscription` may also be the URL of a notify hook.
-
-    Raises what `usable_subscription` does; `Unavailable` if the fulfillment queue refuses some requests.
-
-    >>> recover(stack, "sub-1", 0).recovered
-    ['msg_1']
-    """
-    is_hook = "://" in subscription
-    wanted = None if is_hook else _subscription(stack, subscription, "subscription")
-    lost = [
-        each.delivery_id
-        for each in stack.deliveries.latest(
-            subscription_id=_subscription_id(subscription),
-            statuses=(DeliveryStatus.FAILED, DeliveryStatus.ABORTED),
-            since_ms=since_ms,
-        )
-        if each.status is DeliveryStatus.FAILED or withdrawn(each)
-    ]
-    if is_hook and not lost:
-        _check_log(stack, subscription)
-    # The oldest first, as they came.
-    outcomes = {each: stack.redeliveries.begin(each, now_ms())[0] for each in reversed(lost)}
-    recovered = [each for each, outcome in outcomes.items() if outcome is Redelivery.STARTED]
-    # A notify hook gets a delivery in any case: none can be missing.
-    made = [] if wanted is None else _request_missing(stack, wanted, since_ms)
-    filtered = wanted is not None and wanted.filter is not None
-    return Recovery(subscription=subscription, recovered=recovered, made=made, filtered=filtered)
-
-
-def _request_missing(stack: Stack, wanted: Subscription, since_ms: int) -> list[str]:
-    """Request the deliveries that are missing about tasks that ended since then; return their ids."""
-    subscription_id = wanted.subscription_id
-    known = set(stack.deliveries.ids_of_subscription(subscription_id, since_ms=since_ms - _CLOCK_SKEW_MS))
-    missing = {
-        new: run
-        for run in stack.tasks.ended(since_ms, wanted.providers)
-        if wanted.wants(WebhookType.of_end(run.status), run.key.provider)
-        and (new := id_of(run.event_id, subscription_id)) not in known
-    }
-    runs = sorted(missing.items(), key=lambda each: each[1].detected_at_ms)
-    stack.request_fulfillment(
-        [
-            DeliveryRequest(
-                task_id=run.key.task_id,
-                provider=run.key.provider,
-                event_id=run.event_id,
-                subscription_id=subscription_id,
-            )
-            for _, run in runs
-        ]
-    )
-    return [new for new, _ in runs]

@@ -18,6 +18,7 @@ from tunehook.operations.tasks import ended_event, get_task
 from tunehook.operations.text import visible
 from tunehook.result_keys import manifest_key
 from tunehook.subscriptions import SUBSCRIBABLE, Subscription, WebhookType, check_subscription, supports
+from tunehook.tasks import TaskKey
 from tunehook.webhook_data import list_on, whole_data_of
 
 _ASSET: Final = TypeAdapter[KnownAsset](KnownAsset)
@@ -99,6 +100,20 @@ def data_on(stack: Stack, task: TaskView) -> Mapping[str, Any]:
     """
     ended = ended_event(task)
     return {} if ended is None else _data(stack, task, ended, _assets_on(task))
+
+
+def data_of_run(stack: Stack, key: TaskKey, event_id: str | None = None) -> Mapping[str, Any] | None:
+    """Return what filters look at of an ended task, by its manifest; None if it has not ended, or by another event.
+
+    >>> data_of_run(stack, TaskKey("nobody", "suno")) is None
+    True
+    """
+    item = stack.tasks.get(key)
+    task = None if item is None else TaskView.of(item)
+    ended = None if task is None else ended_event(task)
+    if task is None or ended is None or event_id not in (None, ended.event_id):
+        return None
+    return _whole_data(stack, task, ended)
 
 
 def _of_filter(subscription: Subscription, data: Mapping[str, Any]) -> list[Mismatch]:

@@ -313,6 +313,73 @@ class TestSending:
         assert answer.json["recovered"] == [failed]
         assert len(answer.json["made"]) == 1
 
+    def test_a_replay_is_narrowed_counted_and_goes_on_where_it_ended(self, api: Api, made: str) -> None:
+        at_ms = now_ms() - 600_000
+        for number in range(6):
+            put_task(
+                f"r{number}",
+                status="failed" if number == 5 else "completed",
+                event_id=f"evt_{number}",
+                detected_at_ms=at_ms + number * 1_000,
+                submitted_at_ms=at_ms,
+                metadata={"order": number},
+                failure={"code": "provider_failed", "reason": "no"},
+            )
+        failed = deliver("evt_9", DeliveryStatus.FAILED)
+        since = {"since": iso(from_ms(at_ms))}
+
+        def made_by(**fields: Any) -> int:
+            answer = api("POST", f"{made}/recover", since | {"dry_run": True} | fields)
+            assert (answer.status, answer.json["dry_run"], answer.json["filtered"]) == (200, True, False)
+            return len(answer.json["made"])
+
+        assert made_by() == 6
+        assert made_by(until=iso(from_ms(at_ms + 2_000))) == 2
+        assert made_by(events=["task.failed"]) == 1
+        assert made_by(providers=["piapi"]) == 0
+        assert made_by(filter={"metadata": {"order": [1, 4, 5]}}) == 3
+        queue = api.stack.output("FulfillmentQueue")
+        assert "Messages" not in client("sqs").receive_message(QueueUrl=queue)
+        wanted = since | {"only_missing": True, "limit": 1, "filter": {"metadata": {"order": [1]}}}
+        first = api("POST", f"{made}/recover", wanted).json
+        assert (first["recovered"], first["filtered"]) == ([], True)
+        asked = first["made"]
+        while first["next_cursor"] is not None:
+            first = api("POST", f"{made}/recover", wanted | {"cursor": first["next_cursor"]}).json
+            asked += first["made"]
+        assert len(asked) == len(set(asked)) == 6
+        (message, *_) = client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=1)["Messages"]
+        assert '"filter":{"metadata":{"order":[1]}}' in message["Body"]
+        assert api("GET", f"/v1/deliveries/{failed}").json["status"] == "failed"
+
+    def test_a_replay_ends_while_there_is_time_to_answer(self, api: Api, made: str) -> None:
+        for number in range(3):
+            put_task(
+                f"r{number}", status="completed", event_id=f"evt_{number}", detected_at_ms=now_ms() - number
+            )
+        api.remaining_ms = 13_000
+        body = {"since": iso(from_ms(now_ms() - 600_000)), "only_missing": True}
+        first = api("POST", f"{made}/recover", body).json
+        assert (len(first["made"]), first["next_cursor"] is None) == (3, False)
+        last = api("POST", f"{made}/recover", body | {"cursor": first["next_cursor"]}).json
+        assert (last["made"], last["next_cursor"]) == ([], None)
+
+    def test_what_a_replay_cannot_be_about_is_refused_by_its_field(self, api: Api, made: str) -> None:
+        since = {"since": iso(from_ms(now_ms() - 600_000))}
+        for fields, name in (
+            ({"until": since["since"]}, "until"),
+            ({"until": "soon"}, "until"),
+            ({"events": ["webhook.test"]}, "events"),
+            ({"filter": {"a": [{"prefix": 7}]}}, "filter.a[0].prefix"),
+            ({"limit": 0}, "limit"),
+            ({"limit": 5_001}, "limit"),
+            ({"cursor": "x"}, "cursor"),
+            ({"dry_run": "yes"}, "dry_run"),
+            ({"provider": "suno"}, "provider"),
+        ):
+            answer = api("POST", f"{made}/recover", since | fields)
+            assert (answer.status, answer.json["field"]) == (422, name), fields
+
     def test_it_goes_back_14_days_at_most(self, api: Api, made: str) -> None:
         for since in (
             iso(from_ms(now_ms() - 15 * 24 * 3_600_000)),

@@ -557,6 +557,19 @@ def test_what_a_subscription_missed_is_sent_and_counted(page: TestClient, found:
     assert delivery.run == 2
 
 
+def test_a_replay_is_counted_first_narrowed_and_keeps_what_was_typed(page: TestClient, found: Stack) -> None:
+    fill(found, "odd")
+    typed = {"since": "1d", "until": "1s", "of_provider": "suno", "matching": '{"metadata": {"no": ["x"]}}'}
+    text = page.post("/subscription/recover?id=sub-1", data=typed | {"missing": "yes", "count": "yes"}).text
+    assert "0 would be sent again, 0 would be made" in text
+    assert 'value="1s"' in text
+    assert "&#34;no&#34;" in text
+    text = page.post("/subscription/recover?id=sub-1", data=typed | {"matching": "{"}).text
+    assert 'role="alert"' in text
+    assert 'name="until" value="1s"' in text
+    assert "0 sent again" in page.post("/subscription/recover?id=sub-1", data=typed).text
+
+
 def test_a_provider_that_is_not_set_keeps_what_was_typed_but_for_the_key(page: TestClient) -> None:
     typed = {"name": "new", "kind": "suno", "base_url": "nonsense", "api_key": "sk-secret-secret-1"}
     answer = page.post("/providers/set", data=typed | {"max_concurrency": "7", "requests_per_second": "2"})
