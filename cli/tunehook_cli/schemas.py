@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Union, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from tunehook.events import EVENT_MODELS, AssetType, FailureDetail, ManifestLocation, Moment
+from tunehook.events import (
+    EVENT_MODELS,
+    AssetType,
+    FailureDetail,
+    ManifestLocation,
+    Moment,
+    OperationalEvent,
+)
 from tunehook.subscriptions import WebhookType
 
 FOLDER: Final = Path(__file__).parents[2] / "events" / "schemas"
@@ -81,12 +88,31 @@ class WebhookData(_Part):
     )
 
 
+_SAMPLE: Final = Field(
+    False, description="True in a made-up event (`tunehook trigger`): nothing of the kind has happened."
+)
+
+
+def _operational_data(event: type[BaseModel]) -> type[BaseModel]:
+    """Return the model of what a webhook tells of an operational event: all but its id and version."""
+    told: dict[str, Any] = {
+        name: (field.annotation, field)
+        for name, field in event.model_fields.items()
+        if name not in ("version", "event_id")
+    }
+    name = f"{event.__name__}Data"
+    return create_model(name, __base__=_Part, __doc__=event.__doc__, **told, sample=(bool, _SAMPLE))
+
+
+_Data: Any = Union[WebhookData, *(_operational_data(each) for each in get_args(OperationalEvent))]
+
+
 class Webhook(_Part):
     """A webhook in the format `standard`; in the format `cloudevents`, `data` is the same."""
 
     type: WebhookType
     timestamp: Moment
-    data: WebhookData
+    data: _Data
 
 
 def schemas() -> Mapping[str, dict[str, Any]]:

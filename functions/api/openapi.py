@@ -7,6 +7,7 @@ webhooks that go out are added here. The document is made when it changes, not a
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -590,7 +591,7 @@ def _webhooks() -> dict[str, Any]:
     for kind in WebhookType:
         told[kind.value] = {
             "post": {
-                "operationId": "on" + "".join(part.capitalize() for part in kind.value.split(".")),
+                "operationId": "on" + "".join(part.capitalize() for part in re.split(r"[._]", kind.value)),
                 "summary": _WEBHOOKS[kind],
                 "tags": ["webhooks"],
                 "security": [],
@@ -615,13 +616,49 @@ _WEBHOOKS: Final = {
     WebhookType.TASK_COMPLETED: "A task has ended with results",
     WebhookType.TASK_FAILED: "A task has ended without being completed",
     WebhookType.TASK_ARCHIVED: "All files of an ended task are settled",
+    WebhookType.SUBSCRIPTION_FAILING: "Every attempt to reach another subscription has failed for a while",
+    WebhookType.SUBSCRIPTION_DISABLED: "Nothing is delivered to another subscription any more",
+    WebhookType.PROVIDER_UNAUTHORISED: "A provider refuses the key",
+    WebhookType.DEAD_LETTERS_FOUND: "A dead-letter queue is not empty",
     WebhookType.WEBHOOK_TEST: "A test, sent by hand",
 }
+
+_OPERATIONAL: Final[dict[str, Data]] = {
+    WebhookType.SUBSCRIPTION_FAILING: {
+        "subscription_id": "orders",
+        "failing_since": "2026-11-26T20:01:57.000Z",
+        "percent": 50,
+        "disabled_at": "2026-12-01T20:01:57.000Z",
+    },
+    WebhookType.SUBSCRIPTION_DISABLED: {
+        "subscription_id": "orders",
+        "disabled_at": "2026-11-29T08:01:57.000Z",
+        "failing_since": "2026-11-24T08:01:57.000Z",
+        "reason": "every attempt has failed for 5 days",
+    },
+    WebhookType.PROVIDER_UNAUTHORISED: {
+        "provider": "suno",
+        "reason": "key",
+        "message": "HTTP 401: Invalid token",
+        "was_accepted": True,
+        "since": "2026-11-29T08:01:57.000Z",
+        "tasks_waiting": 3,
+    },
+    WebhookType.DEAD_LETTERS_FOUND: {
+        "queue": "deliveries",
+        "messages": 1,
+        "since": "2026-11-29T08:01:57.000Z",
+        "found_at": "2026-11-29T08:01:57.000Z",
+    },
+}
+"""What the webhooks about operational events tell in the examples."""
 
 
 def _webhook(kind: str) -> Data:
     """Return an example of a webhook's body in the format `standard`."""
     at = "2026-11-29T08:01:57.000Z"
+    if (told := _OPERATIONAL.get(kind)) is not None:
+        return {"type": kind, "timestamp": at, "data": told}
     failed = kind == WebhookType.TASK_FAILED
     asset = {
         "type": "audio",

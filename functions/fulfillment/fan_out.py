@@ -1,7 +1,7 @@
-"""The deliveries of a task: one record and one message for each recipient, of its end and of its archived files.
+"""The deliveries of a task, or of an operational event: one record and one message for each recipient.
 
-A record is created once, and says whether files were pending. So a later pass knows who is to be told of them, however
-many passes there were.
+Of a task they tell of its end, and of its archived files. A record is created once, and says whether files were
+pending. So a later pass knows who is to be told of them, however many passes there were.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from fulfillment.notices import Notice, Notices
 from fulfillment.payload import payload_of
 from tunehook.aws.deliveries import BATCH_MAX, DeliveriesQueue, DeliveriesTable
 from tunehook.deliveries import Delivery, DeliveryStatus, delivery_id, message_for, new_delivery
-from tunehook.events import KnownAsset, ManifestLocation, TaskCompleted, TaskEnded, archived_event_id
+from tunehook.events import (
+    KnownAsset,
+    ManifestLocation,
+    OperationalEvent,
+    TaskCompleted,
+    TaskEnded,
+    archived_event_id,
+)
+from tunehook.operational import data_of, delivery_to, is_about, kind_of, provider_of
 from tunehook.subscriptions import Recipient, WebhookType
 from tunehook.tasks import Format
 from tunehook.times import now_ms, to_ms
@@ -26,7 +34,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 RecipientsOf: TypeAlias = Callable[
-    [WebhookType, str, Mapping[str, Any] | None, Mapping[str, Any]], list[Recipient]
+    [WebhookType, str | None, Mapping[str, Any] | None, Mapping[str, Any]], list[Recipient]
 ]
 """`fulfillment.recipients.Recipients.of`, or what stands for it."""
 
@@ -117,6 +125,22 @@ class DeliveryFanOut:
         await _in_threads(self.deliveries.create, archived)
         await self._send(archived)
         return len(ends) + len(archived)
+
+    async def create_operational_deliveries(self, event: OperationalEvent) -> int:
+        """Create the deliveries of an operational event, once each; return how many there are.
+
+        It goes to the subscriptions that ask for it, but not to the one that it is about. Raises what
+        `create_deliveries` does.
+        """
+        found = await asyncio.to_thread(
+            self.recipients_of, kind_of(event), provider_of(event), None, data_of(event)
+        )
+        recipients = [each for each in found if not is_about(event, each.subscription_id)]
+        deliveries = [delivery_to(each, event, self.clock()) for each in recipients]
+        await _in_threads(self.deliveries.create, deliveries)
+        # Also of those that were there: whoever made them may have died before their messages were sent.
+        await self._send(deliveries)
+        return len(deliveries)
 
     async def _recipients(self, kind: WebhookType, news: News) -> list[Recipient]:
         def recipients() -> list[Recipient]:

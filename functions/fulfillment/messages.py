@@ -1,16 +1,20 @@
-"""The messages of the fulfillment queue: ended tasks, and requests to archive one again or to deliver to somebody."""
+"""The messages of the fulfillment queue: ended tasks, operational events, and requests.
+
+A request is to archive a task again, or to deliver to somebody.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from tunehook.aws.task_items import ended_task, pending_task
 from tunehook.aws.visibility import Message
 from tunehook.errors import InvalidInput
-from tunehook.events import TaskCompleted, TaskEnded, TaskFailed, task_ended
+from tunehook.events import EVENT_MODELS, OperationalEvent, TaskEnded, task_ended
 from tunehook.fulfillment_requests import ArchiveRequest, DeliveryRequest
 from tunehook.times import to_ms
 from tunehook.validation import first_problem
@@ -24,16 +28,24 @@ class _Kind(BaseModel):
 
     model_config = ConfigDict(extra="ignore", defer_build=True)
 
-    detail_type: Literal["TaskCompleted", "TaskFailed"] | None = Field(None, alias="detail-type")
+    detail_type: (
+        Literal[
+            "TaskCompleted",
+            "TaskFailed",
+            "SubscriptionFailing",
+            "SubscriptionDisabled",
+            "ProviderUnauthorised",
+            "DeadLettersFound",
+        ]
+        | None
+    ) = Field(None, alias="detail-type")
     request: Any = None
 
 
-class _Completed(_Kind):
-    detail: TaskCompleted
-
-
-class _Failed(_Kind):
-    detail: TaskFailed
+@cache
+def _envelope(detail_type: str) -> type[BaseModel]:
+    """Return the model of an EventBridge event whose detail is of this type."""
+    return create_model(f"_{detail_type}", __base__=_Kind, detail=EVENT_MODELS[detail_type])
 
 
 def since_ms(message: Message, event: TaskEnded) -> int:
@@ -41,16 +53,17 @@ def since_ms(message: Message, event: TaskEnded) -> int:
     return to_ms(event.detected_at) if message.first_received_ms is None else message.first_received_ms
 
 
-def content_of(body: str) -> TaskEnded | ArchiveRequest | DeliveryRequest:
-    """Return what a message asks for; raise `InvalidInput` if it is no event of an ended task and no request."""
+def content_of(body: str) -> TaskEnded | OperationalEvent | ArchiveRequest | DeliveryRequest:
+    """Return what a message asks for; raise `InvalidInput` if it is none of these events and no request."""
     if len(body.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise InvalidInput("message", f"is longer than {MAX_BYTES} bytes")
     try:
         # Pydantic's own parser refuses what could not be written again: halves of surrogate pairs, a thousand levels.
         kind = _Kind.model_validate_json(body)
         if kind.detail_type is not None:
-            event: type[_Completed | _Failed] = _Completed if kind.detail_type == "TaskCompleted" else _Failed
-            return event.model_validate_json(body).detail
+            told: Any = _envelope(kind.detail_type).model_validate_json(body)
+            event: TaskEnded | OperationalEvent = told.detail
+            return event
         if kind.request == "deliver":
             return DeliveryRequest.model_validate_json(body)
         return ArchiveRequest.model_validate_json(body)

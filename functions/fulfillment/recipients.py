@@ -1,4 +1,4 @@
-"""The subscriptions as fulfillment reads them, and who of them is told about an ended task."""
+"""The subscriptions as fulfillment reads them, and who of them is told about an event."""
 
 from __future__ import annotations
 
@@ -52,9 +52,13 @@ class Recipients:
         )
 
     def of(
-        self, kind: WebhookType, provider: str, item: Mapping[str, Any] | None, data: Mapping[str, Any]
+        self,
+        kind: WebhookType,
+        provider: str | None,
+        item: Mapping[str, Any] | None,
+        data: Mapping[str, Any],
     ) -> list[Recipient]:
-        """Return who is told of what happened at a provider; the task's item may name a hook of its own.
+        """Return who is told of what happened, at a `provider` or at none; a task's item may name a hook of its own.
 
         `data` is what filters look at.
         """

@@ -85,7 +85,7 @@ class Recovery:
         request: DeliveryRequest,
         pattern: EventPattern | None,
         kind: WebhookType,
-        provider: str,
+        provider: str | None,
         _: Mapping[str, Any] | None,
         data: Mapping[str, Any],
     ) -> list[Recipient]:

@@ -28,7 +28,7 @@ from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
 from tunehook.aws.visibility import Message, VisibilityHeartbeat, backoff_s, dead_letter, visibility_client
 from tunehook.errors import InvalidInput, Unavailable
-from tunehook.events import TaskCompleted, TaskEnded, TaskFailed
+from tunehook.events import OperationalEvent, TaskCompleted, TaskEnded, TaskFailed
 from tunehook.executors import UnawaitedThreads
 from tunehook.fulfillment_requests import ArchiveRequest, DeliveryRequest
 from tunehook.http.client import open_client
@@ -38,7 +38,7 @@ from tunehook.times import now_ms
 
 logger = Logger(child=True)
 
-_Content: TypeAlias = TaskEnded | ArchiveRequest | DeliveryRequest
+_Content: TypeAlias = TaskEnded | OperationalEvent | ArchiveRequest | DeliveryRequest
 
 RESERVE_S: Final = 30.0
 """How much of the function's time is left for what comes after archiving."""
@@ -148,6 +148,9 @@ class Worker:
     ) -> None:
         if isinstance(content, DeliveryRequest):
             await self._recovery.deliver(content)
+            return
+        if isinstance(content, OperationalEvent):
+            await self._fan_out.create_operational_deliveries(content)
             return
         if not isinstance(content, ArchiveRequest):
             await fulfillment.fulfill(

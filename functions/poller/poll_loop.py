@@ -18,6 +18,7 @@ from poller.lease_holder import LeaseHolder
 from poller.metrics import Metrics
 from poller.outbox import Outbox
 from poller.outcome_handler import OutcomeHandler
+from poller.provider_alerts import ProviderAlerts
 from poller.provider_health import ProviderHealthStore
 from poller.registry import ProviderRegistry
 from poller.scheduler import PollScheduler
@@ -114,6 +115,9 @@ class PollLoop:
         )
         self._dispatcher = PollDispatcher(
             self.shard, self._scheduler, outcomes, self.providers, self.health, self.metrics, self.clock
+        )
+        self._alerts = ProviderAlerts(
+            self.health.states, self.outbox.bus, self._scheduler.count_of, self.clock
         )
         self._refreshes = BackgroundTasks()
         self._emitting: asyncio.Task[None] | None = None
@@ -255,6 +259,8 @@ class PollLoop:
     def _save_health(self, *, is_last: bool) -> None:
         for health in self.health.unsaved(is_last=is_last):
             self._writes.start(self.health.save(health))
+        for health in self.health:
+            self._alerts.follow(health, self._writes)
 
     async def _wind_up(self) -> None:
         """Cancel the polls and reads, and finish the writes while there is time."""

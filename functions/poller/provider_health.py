@@ -6,7 +6,7 @@ A provider is polled even if its health cannot be read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -14,7 +14,14 @@ from aws_lambda_powertools import Logger
 
 from poller.poll_problems import REPORT_AT, PollProblem, problem_of
 from tunehook.aws.errors import AWS_FAULTS, code_of
-from tunehook.aws.provider_states import CALLBACKS_COME_AT, Pause, ProviderState, ProviderStates, Refusal
+from tunehook.aws.provider_states import (
+    CALLBACKS_COME_AT,
+    Alert,
+    Pause,
+    ProviderState,
+    ProviderStates,
+    Refusal,
+)
 from tunehook.errors import Unavailable
 from tunehook.providers.client import Provider
 from tunehook.providers.outcomes import Outcome, Pending, Throttled, Transient, Unauthorised
@@ -44,7 +51,7 @@ class ProviderHealth:
 
     The `problem` is that of the last poll, the `shared_problem` one that all polls meet. `problems` polls in a row had
     one, since `since_ms`, and the last ones the `same`. One that `is_healthy` has answered, and its item will say so.
-    `paused_until` is the end of the latest known pause, by the provider's clock.
+    `paused_until` is the end of the latest known pause, by the provider's clock. The `alert` is the latest.
     """
 
     provider: Provider
@@ -62,15 +69,30 @@ class ProviderHealth:
     paused_until: float = 0.0
     saved_at_ms: int = 0
     is_saving: bool = False
+    alert: Alert | None = None
 
     def __post_init__(self) -> None:
         self.key = self.provider.key_digest
         self.rhythm = Rhythm(self.state.refresh_every_ms)
+        self.alert = self.state.alert
 
     @property
     def is_no_longer_accepted(self) -> bool:
         """Whether the key, if it is refused, was accepted before."""
         return self.state.is_no_longer_accepted(self.key)
+
+    def is_alert_due(self, now_ms: int) -> bool:
+        """Return whether somebody is to be told that the key is refused."""
+        refusal, alert = self.state.refusal, self.alert
+        if refusal is None or refusal.key != self.key:
+            return False
+        return alert is None or not alert.told_at_ms or alert.may_be_followed(self.key, now_ms)
+
+    @property
+    def is_alert_over(self) -> bool:
+        """Whether the key of an alert, which says otherwise, was accepted since."""
+        alert = self.alert
+        return self.is_healthy and alert is not None and alert.key == self.key and not alert.is_over
 
     def restore(self, now_ms: int) -> None:
         """Go on with the refusal and the pause of earlier passes, if they used the same key."""
@@ -172,6 +194,10 @@ class ProviderHealthStore:
     states: ProviderStates
     clock: Callable[[], int]
     _known: dict[str, ProviderHealth] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[ProviderHealth]:
+        """Return the health of each provider that is known."""
+        return iter(list(self._known.values()))
 
     def is_loaded(self, provider: Provider) -> bool:
         """Return whether a provider, as it is configured now, was loaded."""

@@ -113,6 +113,10 @@ class PollScheduler:
     _removed: dict[TaskKey, int] = field(default_factory=dict)
     _handed_over_at_ms: int = 0
 
+    def count_of(self, provider: str) -> int:
+        """Return how many pending tasks of a provider are known."""
+        return sum(key.provider == provider for key in self.tasks)
+
     def knows(self, key: TaskKey, since_ms: int) -> bool:
         """Return whether a run, or a later one of the same task, is or was known; safe in any thread."""
         known = self.tasks.get(key)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import KW_ONLY, dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from aws_lambda_powertools import Logger
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from poller.dead_letters import DeadLetterWatch
 from poller.inline_files import store_inline_file
 from poller.metrics import Metrics
 from poller.outbox import Outbox
@@ -22,6 +23,7 @@ from poller.settings import PollerSettings
 from tunehook.aws.bus import EventBus
 from tunehook.aws.callback_hints import CallbackHintsTable
 from tunehook.aws.clients import CONNECTIONS, client
+from tunehook.aws.dead_letter_marks import DeadLetterMarks
 from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.aws.leases import Leases
 from tunehook.aws.provider_states import ProviderStates
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 logger = Logger(child=True)
+
+T = TypeVar("T")
 
 RESERVED_THREADS = 12
 """The threads that read work and hints and renew the lease, which no outage of anything else makes wait."""
@@ -93,6 +97,18 @@ class Poller:
         self._leases = Leases(self.dynamodb, self.settings.leases_table)
         self._hints = CallbackHintsTable(self.dynamodb, self.settings.callback_hints_table)
         self._marks = StreamMarks(self.dynamodb, self.settings.provider_states_table)
+        self._dead_letters = DeadLetterWatch(
+            {
+                "fulfillment": self.settings.fulfillment_dead_letters,
+                "deliveries": self.settings.deliveries_dead_letters,
+                "intake": self.settings.intake_dead_letters,
+                "poller": self.settings.poller_dead_letters,
+            },
+            cache(lambda: client("sqs", retries={"total_max_attempts": 2}, read_timeout=5)),
+            DeadLetterMarks(self.dynamodb, self.settings.provider_states_table),
+            EventBus(self.events, self.settings.event_bus),
+            self.clock,
+        )
         self._shards: list[int] = []
         self._shards_known_until_ms = 0
         self._is_stream_checked = False
@@ -102,14 +118,18 @@ class Poller:
     ) -> dict[str, Any]:
         """Start an invocation of the same function a shard, or poll one shard in a pass, as an owner of a unique name.
 
+        The one invocation that the schedule itself starts each minute looks for dead letters beside that.
+
         Returns ``{"shards": n}`` where invocations were started, ``{"shard": n, "stopped": reason}`` after a pass.
         """
-        if start.started_by == "schedule" and start.shard is None:
+        is_of_schedule = start.started_by == "schedule" and start.shard is None
+        if is_of_schedule:
             self._check_stream()
         if start.shard is None and len(self._known_shards()) > 1:
-            return asyncio.run(self._start_shards(start, function))
+            return asyncio.run(self._run(self._start_shards(start, function), looks=is_of_schedule))
         shard = start.shard or 0
-        reason = asyncio.run(self._pass(shard, owner, start.started_by == "schedule", remaining_ms))
+        work = self._pass(shard, owner, start.started_by == "schedule", remaining_ms)
+        reason = asyncio.run(self._run(work, looks=is_of_schedule))
         # The schedule starts a poller every minute, whether there is something to do or not.
         is_idle = reason in (StopReason.NOTHING_PENDING, StopReason.ALREADY_RUNNING)
         write = logger.debug if is_idle and start.started_by == "schedule" else logger.info
@@ -117,6 +137,16 @@ class Poller:
         if reason is StopReason.NOTHING_PENDING and shard >= self.settings.shard_count:
             self._retire(shard)
         return {"shard": shard, "stopped": reason.value}
+
+    async def _run(self, work: Coroutine[Any, Any, T], *, looks: bool) -> T:
+        """Return what the work comes to; look for dead letters meanwhile, if asked."""
+        asyncio.get_running_loop().set_default_executor(UnawaitedThreads(THREADS))
+        look = asyncio.create_task(self._dead_letters.look()) if looks else None
+        try:
+            return await work
+        finally:
+            if look is not None:
+                await asyncio.wait({look})
 
     def _check_stream(self) -> None:
         """Have intake read the whole table if its stream was replaced, which only an upgrade does."""
@@ -152,7 +182,6 @@ class Poller:
 
     async def _start_shards(self, start: PollerStart, function: str) -> dict[str, Any]:
         """Start an invocation a shard; retry for half a minute, then raise `Unavailable` if one did not start."""
-        asyncio.get_running_loop().set_default_executor(UnawaitedThreads(THREADS))
         waiting = set(self._shards)
 
         async def start_one(shard: int) -> None:
@@ -191,7 +220,6 @@ class Poller:
     async def _pass(
         self, shard: int, owner: str, take_over: bool, remaining_ms: Callable[[], int]
     ) -> StopReason:
-        asyncio.get_running_loop().set_default_executor(UnawaitedThreads(THREADS))
         warming_up = None if take_over else asyncio.create_task(asyncio.to_thread(self._warm_up))
         oldest_alarm_ms = self.settings.oldest_pending_alarm_s * 1000
         metrics = Metrics(self.settings.observability, oldest_alarm_ms=oldest_alarm_ms)

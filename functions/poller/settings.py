@@ -18,6 +18,10 @@ class PollerSettings(BaseModel):
     callback_hints_table: str = Field(min_length=1)
     results_bucket: str = Field(min_length=1)
     event_bus: str = Field(min_length=1)
+    fulfillment_dead_letters: str = Field(min_length=1)
+    deliveries_dead_letters: str = Field(min_length=1)
+    intake_dead_letters: str = Field(min_length=1)
+    poller_dead_letters: str = Field(min_length=1)
     providers_secret: str = Field(min_length=1)
     shard_count: int = Field(ge=1)
     callbacks_take_in: bool

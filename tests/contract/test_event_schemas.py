@@ -18,14 +18,18 @@ from tunehook.events import (
     EVENT_MODELS,
     SOURCE,
     ArchivedAsset,
+    DeadLettersFound,
     ManifestLocation,
+    OperationalEvent,
     PendingAsset,
+    ProviderUnauthorised,
     SubscriptionDisabled,
     SubscriptionFailing,
     TaskArchived,
     TaskCompleted,
     task_ended,
 )
+from tunehook.operational import delivery_to, kind_of
 from tunehook.operations.sample_event import sample_delivery, sample_event
 from tunehook.subscriptions import SUBSCRIBABLE, Recipient, Subscription
 from tunehook.tasks import Failure, FailureCode, Format, Status, TaskEnd
@@ -97,6 +101,22 @@ EMITTED = {
         disabled_at=from_ms(NOW_MS + 1),
         failing_since=from_ms(NOW_MS),
         reason="every attempt has failed for 5 days",
+    ),
+    "unauthorised": ProviderUnauthorised(
+        event_id="evt_5",
+        provider="suno",
+        reason="credit",
+        message="HTTP 402",
+        was_accepted=True,
+        since=from_ms(NOW_MS),
+        tasks_waiting=2,
+    ),
+    "dead letters": DeadLettersFound(
+        event_id="evt_6",
+        queue="intake",
+        messages=3,
+        since=from_ms(NOW_MS),
+        found_at=from_ms(NOW_MS + 1),
     ),
 }
 
@@ -233,8 +253,18 @@ def passed_on(detail_type: str, source: str = SOURCE) -> bool:
     return pattern.matches_event({"source": source, "detail-type": detail_type, "detail": {}})
 
 
-def test_the_rule_passes_on_the_ends_of_tasks_alone() -> None:
-    assert {name for name in EVENT_MODELS if passed_on(name)} == {"TaskCompleted", "TaskFailed"}
+def test_the_rule_passes_on_all_but_what_fulfillment_emits_itself() -> None:
+    assert {name for name in EVENT_MODELS if not passed_on(name)} == {"TaskArchived"}
+
+
+@pytest.mark.parametrize("event", [each for each in EMITTED.values() if isinstance(each, OperationalEvent)])
+def test_an_operational_webhook_obeys_the_schema_of_webhooks(event: OperationalEvent) -> None:
+    delivery = delivery_to(Recipient("sub", Format.STANDARD), event, NOW_MS)
+    body = json.loads(render(delivery, str, NOW_MS).content)
+    validate("Webhook", body)
+    assert body["type"] == kind_of(event)
+    with pytest.raises(ValidationError):
+        validate("Webhook", body | {"data": dict(list(body["data"].items())[1:])})
 
 
 def test_the_rule_does_not_pass_on_what_others_emit() -> None:

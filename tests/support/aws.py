@@ -138,6 +138,13 @@ def received(queue: str) -> list[dict[str, Any]]:
     return bodies
 
 
+def dead_letter_queues() -> dict[str, str]:
+    """Return the URLs of the dead-letter queues as the poller's settings have them, which are made if need be."""
+    sqs = client("sqs")
+    names = ("fulfillment", "deliveries", "intake", "poller")
+    return {f"{name}_dead_letters": sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"] for name in names}
+
+
 def fault(code: str = "ProvisionedThroughputExceededException", operation: str = "UpdateItem") -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "as the test wants it"}}, operation)
 

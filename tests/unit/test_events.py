@@ -153,6 +153,8 @@ def test_every_event_of_the_contract_has_its_model() -> None:
         "TaskArchived",
         "SubscriptionFailing",
         "SubscriptionDisabled",
+        "ProviderUnauthorised",
+        "DeadLettersFound",
     }
 
 

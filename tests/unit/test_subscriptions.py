@@ -4,7 +4,14 @@ import pytest
 
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy
-from tunehook.subscriptions import ENDS, Subscription, WebhookType, check_subscription, recipients_of
+from tunehook.subscriptions import (
+    ENDS,
+    OPERATIONAL,
+    Subscription,
+    WebhookType,
+    check_subscription,
+    recipients_of,
+)
 from tunehook.tasks import Format, Status
 
 COMPLETED, FAILED = WebhookType.TASK_COMPLETED, WebhookType.TASK_FAILED
@@ -113,6 +120,17 @@ def test_headers_are_shown_by_no_message_of_the_model() -> None:
 
 
 ARCHIVED = WebhookType.TASK_ARCHIVED
+
+
+@pytest.mark.parametrize("kind", OPERATIONAL)
+def test_an_operational_event_goes_to_who_names_it_whatever_providers_it_asks_for(kind: WebhookType) -> None:
+    named = checked(events=[kind.value], providers=["a"])
+    assert named.wants(kind, None)
+    assert (named.wants(kind, "a"), named.wants(kind, "b")) == (True, False)
+    assert not checked().wants(kind, None)
+    assert not checked(events=[kind.value], enabled=False).wants(kind, None)
+    assert refused(events=[kind.value], format="provider") == "events"
+    assert not checked(events=[kind.value, "task.failed"], format="provider").wants(kind, None)
 
 
 def test_kept_files_are_told_of_only_where_that_is_named() -> None:

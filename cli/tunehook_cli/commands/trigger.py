@@ -29,8 +29,9 @@ def trigger(
 ) -> None:
     """Send a sample event to a receiver as a real signed webhook; exit with 1 if it is not accepted in time.
 
-    The sample is a song of two clips with audio, cover, lyrics and metadata, marked `data.sample: true`. Its links
-    lead to no file. A subscription gets it in its own format, whatever events it names; `--format` is for a URL.
+    The sample is a song of two clips with audio, cover, lyrics and metadata, or an operational event, marked
+    `data.sample: true`. Its links lead to no file. A subscription gets it in its own format, whatever events it
+    names; `--format` is for a URL.
     """
     out, found = Output(as_json), find_stack(stack)
     url, delivery = subscriptions.send_sample(found, event, to, format)

@@ -85,11 +85,12 @@ def _kind(content: Any) -> str:
 
 
 def _task(content: Any) -> str:
-    """Return provider and task id, as far as the body has them."""
+    """Return provider and task id, or what an operational event is about, as far as the body has them."""
     parts = [content, content.get("data")] if isinstance(content, dict) else []
     objects = [part for part in parts if isinstance(part, dict)]
     values = (
-        next((str(part[name]) for part in objects if part.get(name)), "") for name in ("provider", "task_id")
+        next((str(part[name]) for part in objects if part.get(name)), "")
+        for name in ("provider", "task_id", "subscription_id", "queue")
     )
     return " ".join(filter(None, values))
 

@@ -62,6 +62,7 @@ class Attempt(_Model):
 class Delivery(_Model):
     """An item of the Deliveries table.
 
+    `task_id` is None where it is about no task, and `provider` where it is about none (an operational event).
     `subscription_id` may be `tunehook.signatures.notify_hook_subscription_id` of a task's own hook, which alone has a
     `url` here: a subscription's own counts as it is at each attempt. `payload` is JSON: in the format ``provider`` the
     body, otherwise the body's ``data``, in which each asset has its S3 ``key`` and no link yet. `run` (of the schedule)
@@ -75,8 +76,8 @@ class Delivery(_Model):
     delivery_id: str
     subscription_id: str
     event_id: str
-    task_id: str
-    provider: str
+    task_id: str | None = None
+    provider: str | None = None
     type: str
     event_at_ms: int
     format: Format

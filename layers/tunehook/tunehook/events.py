@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import (
     AfterValidator,
@@ -206,9 +206,37 @@ class SubscriptionDisabled(_Event):
     reason: str
 
 
+class ProviderUnauthorised(_Event):
+    """A provider refuses the key: no task of its is asked about until it accepts it, or another one is set."""
+
+    provider: str
+    reason: Literal["key", "credit", "access"] = Field(
+        description="What it refuses: the key itself, or what the key may do; `credit` where none is left."
+    )
+    message: str = Field(description="What the provider says, never with the key in it.")
+    was_accepted: bool = Field(description="Whether it has accepted this very key before.")
+    since: Moment
+    tasks_waiting: int = Field(
+        description="How many tasks of this provider the poller that found it watches: all, where ShardCount is 1."
+    )
+
+
+class DeadLettersFound(_Event):
+    """A dead-letter queue is not empty: something was not done, and waits for somebody to look at it."""
+
+    queue: Literal["fulfillment", "deliveries", "intake", "poller"]
+    messages: int = Field(description="About how many messages it has.")
+    since: Moment = Field(description="When it was first found not to be empty.")
+    found_at: Moment
+
+
+OperationalEvent: TypeAlias = (
+    SubscriptionFailing | SubscriptionDisabled | ProviderUnauthorised | DeadLettersFound
+)
+"""What is said of trouble of the stack, rather than of a task."""
+
 EVENT_MODELS: Final[Mapping[str, type[BaseModel]]] = {
-    model.__name__: model
-    for model in (TaskCompleted, TaskFailed, TaskArchived, SubscriptionFailing, SubscriptionDisabled)
+    model.__name__: model for model in (TaskCompleted, TaskFailed, TaskArchived, *get_args(OperationalEvent))
 }
 """The model of each detail type."""
 

@@ -26,6 +26,10 @@ class WebhookType(StrEnum):
     TASK_COMPLETED = "task.completed"
     TASK_FAILED = "task.failed"
     TASK_ARCHIVED = "task.archived"
+    SUBSCRIPTION_FAILING = "subscription.failing"
+    SUBSCRIPTION_DISABLED = "subscription.disabled"
+    PROVIDER_UNAUTHORISED = "provider.unauthorised"
+    DEAD_LETTERS_FOUND = "dead_letters.found"
     WEBHOOK_TEST = "webhook.test"
 
     @classmethod
@@ -37,7 +41,15 @@ class WebhookType(StrEnum):
 ENDS: Final = (WebhookType.TASK_COMPLETED, WebhookType.TASK_FAILED)
 """The types about a task's end: what a subscription gets that names none."""
 
-SUBSCRIBABLE: Final = (*ENDS, WebhookType.TASK_ARCHIVED)
+OPERATIONAL: Final = (
+    WebhookType.SUBSCRIPTION_FAILING,
+    WebhookType.SUBSCRIPTION_DISABLED,
+    WebhookType.PROVIDER_UNAUTHORISED,
+    WebhookType.DEAD_LETTERS_FOUND,
+)
+"""The types about trouble of the stack, of a receiver or a provider, rather than about a task."""
+
+SUBSCRIBABLE: Final = (*ENDS, WebhookType.TASK_ARCHIVED, *OPERATIONAL)
 """What a subscription can ask for; a test is sent to one subscription by hand."""
 
 _TIMESTAMPS: Final = ("failing_since_ms", "failing_warned_ms", "signature_both_until_ms")
@@ -66,12 +78,15 @@ class Subscription:
     timeout_s: int = MAX_TIMEOUT_S
     filter: EventPattern | None = None
 
-    def wants(self, kind: WebhookType, provider: str) -> bool:
-        """Return whether an event of `kind` about a task of `provider` is to be delivered, if its data match."""
+    def wants(self, kind: WebhookType, provider: str | None) -> bool:
+        """Return whether an event of `kind` is to be delivered, if its data match.
+
+        `provider` is the one that it is about, or whose task; None where there is none, and `providers` says nothing.
+        """
         return (
             self.enabled
             and kind in self.events
-            and (not self.providers or provider in self.providers)
+            and (not self.providers or provider is None or provider in self.providers)
             and supports(self.format, kind)
         )
 
@@ -103,8 +118,8 @@ class Subscription:
 
 
 def supports(form: Format, kind: WebhookType) -> bool:
-    """Return whether a format can carry an event: the provider's own object says nothing of archived files."""
-    return not (form is Format.PROVIDER and kind is WebhookType.TASK_ARCHIVED)
+    """Return whether a format can carry an event: the provider's own object says how a task stands, and no more."""
+    return not (form is Format.PROVIDER and kind in (WebhookType.TASK_ARCHIVED, *OPERATIONAL))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +133,7 @@ class Recipient:
 
 def recipients_of(
     kind: WebhookType,
-    provider: str,
+    provider: str | None,
     subscriptions: Iterable[Subscription],
     item: Mapping[str, Any],
     policy: NetworkPolicy,

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from tunehook.aws.links import LINK_LIFE_S
 from tunehook.deliveries import Delivery
 from tunehook.errors import InvalidInput
+from tunehook.operational import subject_of
 from tunehook.tasks import Format
 from tunehook.times import from_ms, iso
 
@@ -59,12 +60,13 @@ def render(delivery: Delivery, sign_link: SignLink, now_ms: int) -> Body:
     if delivery.format is not Format.CLOUDEVENTS:
         content = _fitting(data, {"type": delivery.type, "timestamp": event_at})
         return Body(content, "application/json; charset=utf-8")
+    provider = delivery.provider
     attributes = {  # CloudEvents 1.0.2, section 3.1
         "specversion": "1.0",
         "id": delivery.event_id,
-        "source": f"tunehook/{quote(delivery.provider, safe='')}",
+        "source": "tunehook" if provider is None else f"tunehook/{quote(provider, safe='')}",
         "type": delivery.type,
-        "subject": delivery.task_id,
+        "subject": subject_of(data) if delivery.task_id is None else delivery.task_id,
         "time": event_at,
         "datacontenttype": "application/json",
     }

@@ -93,7 +93,16 @@ def test_each_problem_that_is_documented_has_its_body() -> None:
 
 def test_the_webhooks_are_those_that_go_out() -> None:
     webhooks = documented()["webhooks"]
-    assert list(webhooks) == ["task.completed", "task.failed", "task.archived", "webhook.test"]
+    assert list(webhooks) == [
+        "task.completed",
+        "task.failed",
+        "task.archived",
+        "subscription.failing",
+        "subscription.disabled",
+        "provider.unauthorised",
+        "dead_letters.found",
+        "webhook.test",
+    ]
     for kind, item in webhooks.items():
         content = item["post"]["requestBody"]["content"]["application/json"]
         check(content["schema"], content["example"])

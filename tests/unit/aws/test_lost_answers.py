@@ -19,9 +19,10 @@ from tunehook.aws.api_keys import ApiKeysTable
 from tunehook.aws.api_requests import Answer, ApiRequests, Request, State, WaitingPlace
 from tunehook.aws.callback_hints import CallbackHintsTable, Hint
 from tunehook.aws.circuits import CircuitsTable
+from tunehook.aws.dead_letter_marks import DEAD_LETTERS, DeadLetterMark, DeadLetterMarks
 from tunehook.aws.deliveries import Claim, DeliveriesTable
 from tunehook.aws.leases import Leases, Position
-from tunehook.aws.provider_states import ProviderState, ProviderStates
+from tunehook.aws.provider_states import Alert, ProviderState, ProviderStates
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.stream_marks import StreamMark, StreamMarks
 from tunehook.aws.subscriptions import SubscriptionsTable
@@ -111,11 +112,27 @@ TABLES: dict[str, tuple[Any, str]] = {
     "SecretVersionsTable": (SecretVersionsTable, "SecretVersionsTable"),
     "ProviderStates": (ProviderStates, "ProviderStatesTable"),
     "StreamMarks": (StreamMarks, "ProviderStatesTable"),
+    "DeadLetterMarks": (DeadLetterMarks, "ProviderStatesTable"),
     "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
     "ApiRequests": (ApiRequests, "ApiRequestsTable"),
     "CallbackHintsTable": (CallbackHintsTable, "CallbackHintsTable"),
 }
 STATE = ProviderState(provider="gw")
+ALERT = Alert(key="a", since_ms=NOW_MS)
+ALERT_ITEM = {
+    "provider": "gw",
+    "alert_key": "a",
+    "alert_since_ms": NOW_MS,
+    "alert_told_at_ms": 0,
+    "alert_is_over": False,
+}
+DEAD_LETTER_ITEM = {
+    "provider": DEAD_LETTERS,
+    "intake_since_ms": NOW_MS,
+    "intake_told": 0,
+    "intake_told_at_ms": 0,
+    "intake_is_empty": False,
+}
 API_KEY = ApiKey("key-1", "shop", Scope.READ, "digest", created_at_ms=NOW_MS)
 API_KEY_ITEM = {
     "key_id": "key-1",
@@ -320,6 +337,18 @@ CASES = [
         None,
     ),
     Case("ProviderStates.accept", None, lambda states: states.accept("gw", "a"), None),
+    Case(
+        "ProviderStates.begin_alert",
+        None,
+        lambda states: states.begin_alert("gw", None, "a", NOW_MS),
+        ALERT,
+    ),
+    Case(
+        "ProviderStates.record_told",
+        ALERT_ITEM,
+        lambda states: states.record_told("gw", ALERT, NOW_MS),
+    ),
+    Case("ProviderStates.end_alert", ALERT_ITEM, lambda states: states.end_alert("gw", ALERT)),
     Case("ApiRequests.begin", None, lambda table: table.begin("r", "b", NOW_MS).state, State.BEGUN, "new"),
     Case(
         "ApiRequests.begin",
@@ -353,6 +382,22 @@ CASES = [
         {"request_id": "waiting", "until_0": NOW_MS, "holder_0": "me"},
         lambda table: table.release_wait(WaitingPlace(0, "me")),
         None,
+    ),
+    Case(
+        "DeadLetterMarks.begin",
+        None,
+        lambda marks: marks.begin("intake", None, NOW_MS),
+        DeadLetterMark(NOW_MS),
+    ),
+    Case(
+        "DeadLetterMarks.record_told",
+        DEAD_LETTER_ITEM,
+        lambda marks: marks.record_told("intake", DeadLetterMark(NOW_MS), NOW_MS),
+    ),
+    Case(
+        "DeadLetterMarks.record_empty",
+        DEAD_LETTER_ITEM,
+        lambda marks: marks.record_empty("intake", DeadLetterMark(NOW_MS)),
     ),
     Case("StreamMarks.set", None, lambda marks: marks.set(StreamMark("arn", KEY)), None),
     Case("CallbackHintsTable.put", None, lambda hints: hints.put(0, KEY, NOW_MS), None, "first"),

@@ -10,7 +10,7 @@ from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.http.guard import NetworkPolicy
 from tunehook.signatures import notify_hook_subscription_id
-from tunehook.subscriptions import WebhookType
+from tunehook.subscriptions import SUBSCRIBABLE, WebhookType
 from tunehook.tasks import Format
 
 # As documented, and not imported: a bound that moves is to be noticed.
@@ -84,7 +84,7 @@ def test_a_bad_subscription_is_marked_and_the_others_are_told(world: World) -> N
     assert world.told() == ["good"]
     assert marks() == {
         "bad": "url: the scheme must be https",
-        "worse": "events: must be among task.completed, task.failed, task.archived",
+        "worse": f"events: must be among {', '.join(SUBSCRIBABLE)}",
         "good": None,
     }
 

@@ -5,7 +5,7 @@ import pytest
 
 from tunehook.errors import InvalidInput
 from tunehook.operations.sample_event import sample_delivery, sample_event
-from tunehook.subscriptions import SUBSCRIBABLE, Recipient, Subscription
+from tunehook.subscriptions import OPERATIONAL, SUBSCRIBABLE, Recipient, Subscription
 from tunehook.tasks import Format
 from tunehook.webhook_body import render
 
@@ -104,4 +104,14 @@ def test_what_no_receiver_gets_there_is_no_sample_of(kind: str, form: Format) ->
 
 def test_every_sample_is_another_delivery_of_another_task() -> None:
     made = [sample_event(kind, Recipient("a", Format.STANDARD), "r", NOW_MS) for kind in SUBSCRIBABLE * 2]
-    assert len({each.delivery_id for each in made}) == len({each.task_id for each in made}) == len(made)
+    assert len({each.delivery_id for each in made}) == len(made)
+    about_tasks = [each for each in made if each.type.startswith("task.")]
+    assert len({each.task_id for each in about_tasks}) == len(about_tasks)
+
+
+@pytest.mark.parametrize("kind", OPERATIONAL)
+def test_a_sample_of_an_operational_event_is_about_no_task(kind: str) -> None:
+    made = sample_event(kind, Recipient("a", Format.STANDARD), "r", NOW_MS)
+    assert (made.task_id, json.loads(made.payload)["sample"]) == (None, True)
+    with pytest.raises(InvalidInput, match="the format provider has no"):
+        sample(kind, Format.PROVIDER)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.support.aws import BUS, client, create_table, items, put
+from tests.support.aws import BUS, client, create_table, dead_letter_queues, items, put
 from tests.support.patience import HANG_S
 
 from poller import lease_holder, registry
@@ -150,6 +150,7 @@ def run(invocation: Invocation, **clients: Hanging) -> str:
         callback_hints_table="CallbackHintsTable",
         results_bucket="results",
         event_bus=BUS,
+        **dead_letter_queues(),
         providers_secret="providers",
         shard_count=1,
         callbacks_take_in=True,

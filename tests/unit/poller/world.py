@@ -122,8 +122,12 @@ class World:
         return self.states.get(provider)
 
     def emitted(self) -> list[tuple[str, str]]:
-        """The kinds and tasks of the events that have come out since the last call."""
-        return [(event["detail-type"], event["detail"]["task_id"]) for event in self._emitted()]
+        """The kinds and tasks of the events about tasks that have come out since the last call."""
+        return [
+            (event["detail-type"], event["detail"]["task_id"])
+            for event in self._emitted()
+            if "task_id" in event["detail"]
+        ]
 
     def all_emitted(self) -> list[dict[str, Any]]:
         """The events that have come out since the last call, whole."""

@@ -1,16 +1,25 @@
-"""Deliveries about tasks that there are not: a ``webhook.test``, whose type says so, and samples, whose data does."""
+"""Deliveries about what there is not: a ``webhook.test``, whose type says so, and samples, whose data does."""
 
 from __future__ import annotations
 
 import json
 import secrets
+from datetime import timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from tunehook.deliveries import Delivery, new_delivery
 from tunehook.errors import InvalidInput
+from tunehook.events import (
+    DeadLettersFound,
+    OperationalEvent,
+    ProviderUnauthorised,
+    SubscriptionDisabled,
+    SubscriptionFailing,
+)
+from tunehook.operational import delivery_to
 from tunehook.result_keys import asset_key, manifest_key
-from tunehook.subscriptions import SUBSCRIBABLE, Recipient, WebhookType, supports
+from tunehook.subscriptions import OPERATIONAL, SUBSCRIBABLE, Recipient, WebhookType, supports
 from tunehook.tasks import Format
 from tunehook.times import from_ms, iso
 
@@ -74,8 +83,8 @@ _REASON: Final = "the lyrics were refused by the content filter"
 def sample_event(kind: str, recipient: Recipient, bucket: str, now_ms: int) -> Delivery:
     """Return a delivery of a made-up event, due now: a song of two clips, with its files, lyrics and metadata.
 
-    Its ``data``, or in the format ``provider`` its task object, has ``sample: true``. Its files are named in `bucket`,
-    and are not there.
+    An operational event is about a subscription, a provider or a queue. Its ``data``, or in the format ``provider`` its
+    task object, has ``sample: true``. Its files are named in `bucket`, and are not there.
 
     Raises `InvalidInput` if there is no such kind of event, or the recipient's format does not tell of it.
 
@@ -89,6 +98,8 @@ def sample_event(kind: str, recipient: Recipient, bucket: str, now_ms: int) -> D
     event = WebhookType(kind)
     if not supports(recipient.format, event):
         raise InvalidInput("event", f"the format {recipient.format} has no {event}")
+    if event in OPERATIONAL:
+        return delivery_to(recipient, _operational(event, now_ms), now_ms, sample=True)
     task_id, failed = f"sample-{secrets.token_hex(8)}", event is WebhookType.TASK_FAILED
     is_own = recipient.format is Format.PROVIDER
     content = (
@@ -106,6 +117,39 @@ def sample_event(kind: str, recipient: Recipient, bucket: str, now_ms: int) -> D
         payload=json.dumps(content),
         now_ms=now_ms,
     )
+
+
+def _operational(kind: WebhookType, now_ms: int) -> OperationalEvent:
+    event_id, now, name = f"evt_{secrets.token_hex(16)}", from_ms(now_ms), f"sample-{secrets.token_hex(8)}"
+    five_days = timedelta(days=5)
+    match kind:
+        case WebhookType.SUBSCRIPTION_FAILING:
+            return SubscriptionFailing(
+                event_id=event_id,
+                subscription_id=name,
+                failing_since=now - five_days / 2,
+                percent=50,
+                disabled_at=now + five_days / 2,
+            )
+        case WebhookType.SUBSCRIPTION_DISABLED:
+            return SubscriptionDisabled(
+                event_id=event_id,
+                subscription_id=name,
+                disabled_at=now,
+                failing_since=now - five_days,
+                reason="every attempt has failed for 5 days",
+            )
+        case WebhookType.PROVIDER_UNAUTHORISED:
+            return ProviderUnauthorised(
+                event_id=event_id,
+                provider=SAMPLE_PROVIDER,
+                reason="key",
+                message="HTTP 401: Invalid token",
+                was_accepted=True,
+                since=now,
+                tasks_waiting=3,
+            )
+    return DeadLettersFound(event_id=event_id, queue="deliveries", messages=1, since=now, found_at=now)
 
 
 def _sample_data(task_id: str, failed: bool, bucket: str, now_ms: int) -> dict[str, Any]:

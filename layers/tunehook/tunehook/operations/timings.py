@@ -13,7 +13,7 @@ from tunehook.deliveries import DeliveryStatus
 from tunehook.operations.newest import newest_deliveries, newest_tasks
 from tunehook.operations.stack import Stack
 from tunehook.operations.task_view import TaskView
-from tunehook.tasks import Status, TaskKey
+from tunehook.tasks import Status
 from tunehook.times import now_ms
 
 LAST: Final = 1_000
@@ -115,12 +115,14 @@ def _timings(
     for at_ms, task in ends:
         if since <= at_ms < now:
             counts[(at_ms - since) // _HOUR_MS][task.status != Status.COMPLETED] += 1
-    finished = {TaskKey(each.task_id, each.provider): each.finished_at_ms for each in ended}
+    finished: dict[tuple[str | None, str | None], int | None] = {
+        (each.task_id, each.provider): each.finished_at_ms for each in ended
+    }
     detection = [(at_ms, at_ms - task.finished_at_ms) for at_ms, task in ends if task.finished_at_ms]
     webhook = [
         (arrived_ms, arrived_ms - end_ms)
         for each in deliveries
-        if (end_ms := finished.get(TaskKey(each.task_id, each.provider)))
+        if (end_ms := finished.get((each.task_id, each.provider)))
         and (arrived_ms := _arrived_ms(each)) is not None
     ]
     reaches_ms = min((at_ms for at_ms, _ in ends), default=None)
