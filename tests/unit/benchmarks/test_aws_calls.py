@@ -21,8 +21,9 @@ def figures() -> dict[str, float]:
         return {row.name: row.value for row in measure(stack, [Pace("at once", TASKS, 0.0)])}
 
 
-def test_an_idle_minute_is_two_queries(figures: dict[str, float]) -> None:
-    assert figures["idle minute: dynamodb Query"] == figures["idle minute: AWS calls"] == 2
+def test_an_idle_minute_is_two_queries_and_a_look_into_four_queues(figures: dict[str, float]) -> None:
+    assert (figures["idle minute: dynamodb Query"], figures["idle minute: AWS calls"]) == (2, 2 + 4 + 1)
+    assert figures["idle hour: sqs GetQueueAttributes"] == 60 * 4
 
 
 def test_an_uneventful_question_asks_nothing_of_aws(figures: dict[str, float]) -> None:
