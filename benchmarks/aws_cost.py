@@ -82,6 +82,7 @@ OPERATIONS: Mapping[str, str | None] = {
     "secretsmanager GetSecretValue": "secret_calls",
     "sqs ChangeMessageVisibility": "sqs_requests",
     "sqs ChangeMessageVisibilityBatch": "sqs_requests",
+    "sqs GetQueueAttributes": "sqs_requests",
     "sqs SendMessage": "sqs_requests",
     "sqs SendMessageBatch": "sqs_requests",
 }

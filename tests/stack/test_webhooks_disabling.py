@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from tests.stack.driving import DeployedStack, eventually
+from tests.support.verifying import with_python
 
+from fulfillment.recipients import CACHED_S
+from tunehook.aws.dead_letter_marks import DEAD_LETTERS
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
-from tunehook.deliveries import message_for, new_delivery
+from tunehook.deliveries import Delivery, message_for, new_delivery
+from tunehook.signatures import derive_secret
 from tunehook.tasks import Format
 from tunehook.times import now_ms
+from tunehook_local.sandbox import Sandbox
+from tunehook_local.sandbox.ledger import ReceivedRequest
 
 
 class Gone(BaseHTTPRequestHandler):
@@ -47,6 +54,22 @@ def test_a_receiver_that_is_gone_is_disabled_and_told_of_on_the_bus(
     events.put_rule(Name=unique, EventBusName=bus, EventPattern=json.dumps(pattern))
     events.put_targets(Rule=unique, EventBusName=bus, Targets=[{"Id": "watch", "Arn": arn}])
     stack.put("SubscriptionsTable", subscription_id=unique, url=url)
+    delivery = deliver(stack, unique)
+
+    def ended() -> bool:
+        return stack.item("DeliveriesTable", delivery_id=delivery.delivery_id)["status"] == "failed"
+
+    eventually(ended)
+    subscription = stack.item("SubscriptionsTable", subscription_id=unique)
+    assert subscription["enabled"] is False
+    assert "410" in subscription["disabled_reason"]
+    (message,) = eventually(lambda: sqs.receive_message(QueueUrl=watched).get("Messages"))
+    detail = json.loads(message["Body"])["detail"]
+    assert (detail["subscription_id"], detail["reason"]) == (unique, subscription["disabled_reason"])
+
+
+def deliver(stack: DeployedStack, unique: str) -> Delivery:
+    """Have a delivery to the subscription `unique` attempted."""
     delivery = new_delivery(
         event_id=f"evt_{unique}",
         subscription_id=unique,
@@ -59,15 +82,51 @@ def test_a_receiver_that_is_gone_is_disabled_and_told_of_on_the_bus(
         now_ms=now_ms(),
     )
     DeliveriesTable(stack.client("dynamodb"), stack.outputs["DeliveriesTable"]).create(delivery)
-    DeliveriesQueue(sqs, stack.outputs["DeliveriesQueue"]).send(message_for(delivery), now_ms())
+    queue = DeliveriesQueue(stack.client("sqs"), stack.outputs["DeliveriesQueue"])
+    queue.send(message_for(delivery), now_ms())
+    return delivery
 
-    def ended() -> bool:
-        return stack.item("DeliveriesTable", delivery_id=delivery.delivery_id)["status"] == "failed"
 
-    eventually(ended)
-    subscription = stack.item("SubscriptionsTable", subscription_id=unique)
-    assert subscription["enabled"] is False
-    assert "410" in subscription["disabled_reason"]
-    (message,) = eventually(lambda: sqs.receive_message(QueueUrl=watched).get("Messages"))
-    detail = json.loads(message["Body"])["detail"]
-    assert (detail["subscription_id"], detail["reason"]) == (unique, subscription["disabled_reason"])
+def test_another_subscription_hears_of_it_and_of_dead_letters_but_never_of_itself(
+    stack: DeployedStack, sandbox: Sandbox, url: str, unique: str
+) -> None:
+    watcher, kinds = f"watcher-{unique}", ["subscription.disabled", "dead_letters.found"]
+    stack.put("SubscriptionsTable", subscription_id=unique, url=url, events=["task.completed", *kinds])
+    stack.put("SubscriptionsTable", subscription_id=watcher, url=sandbox.receiver_url(watcher), events=kinds)
+    # Fulfillment knows the subscriptions of 15 s ago.
+    time.sleep(CACHED_S + 1)
+    deliver(stack, unique)
+    # What was told of dead letters before, by other tests, is forgotten.
+    stack.client("dynamodb").delete_item(
+        TableName=stack.outputs["ProviderStatesTable"], Key={"provider": {"S": DEAD_LETTERS}}
+    )
+    sqs, intake = stack.client("sqs"), stack.outputs["IntakeDeadLetters"]
+    sqs.send_message(QueueUrl=intake, MessageBody=unique)
+    poller, start = stack.outputs["PollerFunction"], json.dumps({"started_by": "schedule"})
+    stack.client("lambda").invoke(FunctionName=poller, InvocationType="Event", Payload=start.encode())
+    try:
+        told = eventually(lambda: told_of(sandbox, watcher, kinds), moved=stack.moved)
+    finally:
+        sqs.purge_queue(QueueUrl=intake)
+    secret = derive_secret(stack.master_secret(), watcher, 1)
+    bodies = {each.headers["webhook-id"]: with_python(secret, each.headers, each.body) for each in told}
+    assert len(bodies) == len(told)
+    (disabled,) = [each["data"] for each in bodies.values() if each["type"] == "subscription.disabled"]
+    assert disabled["subscription_id"] == unique
+    assert "410" in disabled["reason"]
+    (found,) = [each["data"] for each in bodies.values() if each["data"].get("queue") == "intake"]
+    assert found["messages"] >= 1
+    about_itself = [
+        each
+        for each in stack.items("DeliveriesTable", "subscription_id", "type")
+        if (each["subscription_id"], each["type"]) == (unique, "subscription.disabled")
+    ]
+    assert about_itself == []
+
+
+def told_of(sandbox: Sandbox, watcher: str, kinds: list[str]) -> list[ReceivedRequest] | None:
+    """What a receiver was told, once that is all of these kinds, and of the dead letters of intake."""
+    received = sandbox.received(watcher)
+    bodies = [json.loads(each.body) for each in received]
+    is_found = "intake" in [each["data"].get("queue") for each in bodies]
+    return received if is_found and {each["type"] for each in bodies} >= set(kinds) else None
