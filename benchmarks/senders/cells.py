@@ -41,7 +41,7 @@ ROWS: Final = (
     RowName("drained", "drain", "drain: events accepted", "events"),
     RowName("drain_rate", "drain", "drain: delivered, an instant receiver", "events/s"),
     RowName("drain_lost", "drain", "drain: accepted and lost", "events"),
-    RowName("rate", "latency", "from here to the crashes: accepted", "events/s"),
+    RowName("rate", "latency", "handed over, from here to the crashes", "events/s"),
     RowName("body", "latency", "body of a webhook, median", "bytes"),
     RowName("p50", "latency", "from accepted to arrival, p50", "ms"),
     RowName("p99", "latency", "from accepted to arrival, p99", "ms"),

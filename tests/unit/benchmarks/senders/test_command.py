@@ -9,7 +9,10 @@ import aiohttp
 import pytest
 from benchmarks.senders import __main__ as command
 from benchmarks.senders.adapter import Refused
+from benchmarks.senders.books import new_event_id
 from benchmarks.senders.measuring import PHASES, Sizes
+
+from tunehook_local.embedded.ministack import free_port
 
 
 @pytest.mark.parametrize(
@@ -86,6 +89,31 @@ def test_commands_that_are_not_given_are_named() -> None:
     happenings, missing = command.of_commands(options)
     assert set(happenings) == {"kill"}
     assert missing == {"restart": "no --restart-command was given"}
+
+
+async def test_of_a_deployed_tunehook_the_provider_is_played(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["tunehook", "--url", "http://127.0.0.1:1", "--key", "k", "--provider-port", str(free_port())]
+    task_id = new_event_id()
+    options = command.parser().parse_args(words)
+    async with aiohttp.ClientSession() as session, command.opened(session, options) as subject:
+        assert subject.sender.name == "tunehook"
+        base_url = capsys.readouterr().out.rpartition(" ")[2].strip()
+        headers = {"authorization": "Bearer any"}
+        async with session.get(f"{base_url}/suno/fetch/{task_id}", headers=headers) as answer:
+            told = await answer.json()
+    assert told["data"]["status"] == "FAILURE"
+    assert subject.no_happening == {
+        "kill": "no --kill-command was given",
+        "restart": "no --restart-command was given",
+    }
+
+
+async def test_a_deployed_tunehook_needs_a_port_for_its_provider() -> None:
+    options = command.parser().parse_args(["tunehook", "--url", "http://127.0.0.1:1", "--key", "k"])
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(SystemExit, match="--provider-port"):
+            async with command.opened(session, options):
+                pass
 
 
 def test_a_column_names_version_machine_and_load(tmp_path: Path) -> None:
