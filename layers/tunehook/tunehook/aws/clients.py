@@ -1,11 +1,14 @@
-"""boto3 clients with the house's settings."""
+"""boto3 clients with the house's settings; that of DynamoDB is a light one that stands in for it."""
 
 from __future__ import annotations
 
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
+
+from tunehook.aws.dynamodb import LightDynamoDB
 
 CONNECTIONS: Final = 32
 """How many calls of one client may run at once."""
@@ -16,7 +19,8 @@ def client(
 ) -> Any:
     """Return a boto3 client that retries by itself (`standard` mode) and gives up on a silent peer within seconds.
 
-    The session is the process's own by default; `overrides` are further settings of `botocore.config.Config`.
+    The session is the process's own by default; `overrides` are further settings of `botocore.config.Config`. In the
+    process's own, whose settings are the environment, the client of DynamoDB is a light one that stands in for boto3's.
     """
     settings: dict[str, Any] = {
         "retries": {"mode": "standard", "total_max_attempts": 4},
@@ -25,4 +29,14 @@ def client(
         "max_pool_connections": CONNECTIONS,
     }
     maker: Any = session or boto3
-    return maker.client(service, endpoint_url=endpoint_url, config=Config(**settings | overrides))
+    made = maker.client(service, endpoint_url=endpoint_url, config=Config(**settings | overrides))
+    return lightened(made) if service == "dynamodb" and session is None else made
+
+
+def lightened(client: Any) -> Any:
+    """Return what does as a boto3 client of DynamoDB does: a light one, but where the endpoint has a path."""
+    if urlsplit(client.meta.endpoint_url).path.strip("/"):
+        return client
+    # It was made with the client, if it was not there.
+    session: Any = boto3.DEFAULT_SESSION
+    return LightDynamoDB(client, session.get_credentials())

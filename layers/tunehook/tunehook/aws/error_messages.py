@@ -22,7 +22,7 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as AwsConnectionError
 
-from tunehook.aws.errors import code_of, was_repeated
+from tunehook.aws.errors import THROTTLED, code_of, was_repeated
 from tunehook.errors import TunehookError
 
 _EXPIRED: Final = frozenset(
@@ -45,25 +45,6 @@ _NOT_ACCEPTED: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
-_THROTTLED: Final = frozenset(
-    {
-        "BandwidthLimitExceeded",
-        "LimitExceededException",
-        "PriorRequestNotComplete",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestThrottledException",
-        "SlowDown",
-        "ThrottledException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-        "TransactionInProgressException",
-    }
-)
-"""What botocore tries again as throttling (botocore.retries.standard)."""
-
 _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 
 
@@ -115,7 +96,7 @@ def is_transient(error: Exception) -> bool:
     """Return whether a call to AWS that failed may succeed a little later, unchanged."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return status >= 500 or code_of(error) in _THROTTLED
+        return status >= 500 or code_of(error) in THROTTLED
     return isinstance(error, AwsConnectionError | HTTPClientError)
 
 

@@ -11,6 +11,26 @@ AWS_FAULTS: Final = (BotoCoreError, ClientError)
 """What a boto3 call raises after its own retries."""
 
 
+THROTTLED: Final = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "LimitExceededException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TransactionInProgressException",
+    }
+)
+"""What botocore tries again as throttling (botocore.retries.standard)."""
+
+
 def code_of(fault: Exception) -> str:
     """Return the service's error code, or the error's class, for a log."""
     if isinstance(fault, ClientError):

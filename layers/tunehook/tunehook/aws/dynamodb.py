@@ -1,0 +1,369 @@
+"""A light client of DynamoDB: the calls that tables are read and written by, at a third of boto3's processor time.
+
+It stands in for a boto3 client: the same parameters, answers and errors. What boto3 spends its time on is left out
+(rules of endpoints, checks of parameters, shapes and events for each call); what is kept by others is used as it is:
+botocore's HTTP session (connections, trust, proxies, the names of errors), credentials and retry quota. Everything
+else that is asked of it is the boto3 client's own. See docs/decisions/067-a-light-client-of-dynamodb.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import os
+import random
+import socket
+import time
+from binascii import crc32
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import botocore
+from boto3.dynamodb.types import Binary
+from botocore.awsrequest import AWSPreparedRequest, HeadersDict
+from botocore.exceptions import ConnectionError as AwsConnectionError
+from botocore.exceptions import HTTPClientError, NoCredentialsError
+from botocore.httpsession import URLLib3Session
+from botocore.retries.quota import RetryQuota
+from botocore.utils import get_environ_proxies
+
+from tunehook.aws.errors import THROTTLED
+
+if TYPE_CHECKING:
+    from botocore.credentials import Credentials, ReadOnlyCredentials
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_TRANSIENT: Final = frozenset(
+    {"ReplicatedWriteConflictException", "RequestTimeout", "RequestTimeoutException"}
+)
+_TRANSIENT_STATUSES: Final = frozenset({500, 502, 503, 504})
+_TOO_MANY_REQUESTS: Final = 429
+_ERROR_STATUS: Final = 300
+_THROTTLING_COST: Final = 5
+_RETRY_COST: Final = 14
+_THROTTLING_BASE_S: Final = 1.0
+_BASE_S: Final = 0.025
+_LONGEST_S: Final = 20.0
+
+_CONTENT_TYPE: Final = "application/x-amz-json-1.0"
+_TARGET: Final = "DynamoDB_20120810."
+_SIGNED: Final = "content-type;host;x-amz-date;x-amz-target"
+_SIGNED_OF_SESSIONS: Final = "content-type;host;x-amz-date;x-amz-security-token;x-amz-target"
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+class Signer:
+    """Signs requests of one host by AWS Signature Version 4; the key of a day is derived once."""
+
+    def __init__(self, host: str, region: str) -> None:
+        self._host = host
+        self._region = region
+        self._key: tuple[str, str, bytes] = ("", "", b"")
+
+    def headers(
+        self, target: str, body: bytes, credentials: ReadOnlyCredentials, now_s: float
+    ) -> dict[str, str]:
+        """Return the headers of a POST to the host's root at a time in seconds since 1970."""
+        moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_s))
+        day, token = moment[:8], credentials.token
+        given = f"content-type:{_CONTENT_TYPE}\nhost:{self._host}\nx-amz-date:{moment}\n"
+        signed = _SIGNED
+        headers = {"Content-Type": _CONTENT_TYPE, "X-Amz-Date": moment, "X-Amz-Target": target}
+        if token:
+            given += f"x-amz-security-token:{token}\n"
+            signed = _SIGNED_OF_SESSIONS
+            headers["X-Amz-Security-Token"] = token
+        canonical = f"POST\n/\n\n{given}x-amz-target:{target}\n\n{signed}\n{sha256(body).hexdigest()}"
+        scope = f"{day}/{self._region}/dynamodb/aws4_request"
+        text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
+        key = self._key_of(str(credentials.secret_key), day)
+        signature = hmac.digest(key, text.encode(), "sha256").hex()
+        headers["Authorization"] = (
+            f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "
+            f"SignedHeaders={signed}, Signature={signature}"
+        )
+        return headers
+
+    def _key_of(self, secret: str, day: str) -> bytes:
+        known_secret, known_day, key = self._key
+        if (known_secret, known_day) != (secret, day):
+            key = f"AWS4{secret}".encode()
+            for part in (day, self._region, "dynamodb", "aws4_request"):
+                key = hmac.digest(key, part.encode(), "sha256")
+            self._key = (secret, day, key)
+        return key
+
+
+class _Answer(NamedTuple):
+    """An answer of DynamoDB that is whole."""
+
+    status: int
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+    @property
+    def code(self) -> str:
+        """The error's code, without its namespace."""
+        code = str(self.body.get("__type") or self.status)
+        return code.partition(":")[0].rpartition("#")[2]
+
+
+class LightDynamoDB:
+    """A client of DynamoDB; threads may share it. It retries as boto3's ``standard`` mode does."""
+
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        credentials: Credentials | None,
+        *,
+        now_s: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Take endpoint, region and settings of a boto3 client, which keeps what is not called often."""
+        config: Any = client.meta.config
+        endpoint = urlsplit(client.meta.endpoint_url)
+        port = endpoint.port
+        host = endpoint.hostname or ""
+        host = f"[{host}]" if ":" in host else host
+        if port is not None and port != _DEFAULT_PORTS.get(endpoint.scheme):
+            host = f"{host}:{port}"
+        self._client = client
+        self._url = f"{endpoint.scheme}://{endpoint.netloc}/"
+        self._signer = Signer(host, client.meta.region_name)
+        self._credentials = credentials
+        self._agent = f"tunehook botocore/{botocore.__version__}"
+        self._attempts_max: int = config.retries["total_max_attempts"]
+        self._quota = RetryQuota()
+        self._now_s = now_s
+        self._sleep = sleep
+        events: Any = client.meta.events
+        self._emit = events.emit_until_response
+        session: Any = URLLib3Session
+        self._http = session(
+            verify=os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE") or True,
+            proxies=config.proxies or get_environ_proxies(self._url),
+            timeout=(config.connect_timeout, config.read_timeout),
+            max_pool_connections=config.max_pool_connections,
+            # A request is written in two pieces, of which the second would wait for the first to be confirmed.
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+            client_cert=config.client_cert,
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def get_item(self, **request: Any) -> dict[str, Any]:
+        answer = self._call("GetItem", request)
+        _decode_items(answer, "Item")
+        return answer
+
+    def put_item(self, **request: Any) -> dict[str, Any]:
+        return self._write("PutItem", request)
+
+    def update_item(self, **request: Any) -> dict[str, Any]:
+        return self._write("UpdateItem", request)
+
+    def delete_item(self, **request: Any) -> dict[str, Any]:
+        return self._write("DeleteItem", request)
+
+    def query(self, **request: Any) -> dict[str, Any]:
+        return self._read_page("Query", request)
+
+    def scan(self, **request: Any) -> dict[str, Any]:
+        return self._read_page("Scan", request)
+
+    def batch_get_item(self, **request: Any) -> dict[str, Any]:
+        answer = self._call("BatchGetItem", request)
+        for items in answer.get("Responses", {}).values():
+            items[:] = map(_decode_item, items)
+        for unread in answer.get("UnprocessedKeys", {}).values():
+            unread["Keys"] = list(map(_decode_item, unread["Keys"]))
+        return answer
+
+    def transact_write_items(self, **request: Any) -> dict[str, Any]:
+        return self._call("TransactWriteItems", request)
+
+    def get_paginator(self, operation_name: str) -> Any:
+        pages = {"query": self.query, "scan": self.scan}
+        if operation_name in pages:
+            return _Paginator(pages[operation_name])
+        paginators: Any = self._client
+        return paginators.get_paginator(operation_name)
+
+    def _write(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        answer = self._call(operation, request)
+        _decode_items(answer, "Attributes")
+        return answer
+
+    def _read_page(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        answer = self._call(operation, request)
+        if "Items" in answer:
+            answer["Items"] = list(map(_decode_item, answer["Items"]))
+        _decode_items(answer, "LastEvaluatedKey")
+        return answer
+
+    def _call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Make a call until it is answered by what no retry would change; raise botocore's errors."""
+        body = json.dumps(request, default=_encoded, separators=(",", ":")).encode()
+        attempt, paid = 0, 1
+        while True:
+            attempt += 1
+            fault: Exception
+            is_throttled = False
+            try:
+                answer = self._send(operation, body)
+            except (AwsConnectionError, HTTPClientError) as error:
+                fault = error
+            else:
+                if answer.status < _ERROR_STATUS:
+                    self._quota.release(paid)
+                    return answer.body | {"ResponseMetadata": _metadata(answer, attempt)}
+                fault = self._error(operation, answer, attempt)
+                is_throttled = answer.code in THROTTLED or answer.status == _TOO_MANY_REQUESTS
+                if not (is_throttled or answer.status in _TRANSIENT_STATUSES or answer.code in _TRANSIENT):
+                    raise fault
+            paid = _THROTTLING_COST if is_throttled else _RETRY_COST
+            if attempt == self._attempts_max or not self._quota.acquire(paid):
+                raise fault
+            self._sleep(_backoff_s(attempt, is_throttled=is_throttled))
+
+    def _send(self, operation: str, body: bytes) -> _Answer:
+        """Make one call; raise what botocore raises where no whole answer came."""
+        if self._credentials is None:
+            raise NoCredentialsError
+        target = _TARGET + operation
+        headers = self._signer.headers(
+            target, body, self._credentials.get_frozen_credentials(), self._now_s()
+        )
+        headers["User-Agent"] = self._agent
+        prepared: Any = AWSPreparedRequest
+        request = prepared("POST", self._url, HeadersDict(headers), body, False)
+        # Whoever stands between the client and the wire (tests) does so by this event of botocore.
+        _, response = self._emit(f"before-send.dynamodb.{operation}", request=request)
+        if response is None:
+            response = self._http.send(request)
+        content: bytes = response.content
+        named = {name.lower(): value for name, value in response.headers.items()}
+        if named.get("content-length", str(len(content))) != str(len(content)):
+            raise HTTPClientError(error="the answer was cut")
+        if "x-amz-crc32" in named and named["x-amz-crc32"] != str(crc32(content)):
+            raise HTTPClientError(error="the answer's checksum does not match")
+        return _Answer(response.status_code, named, _parsed(content, response.status_code))
+
+    def _error(self, operation: str, answer: _Answer, attempt: int) -> Exception:
+        code, body = answer.code, answer.body
+        _decode_items(body, "Item")
+        for reason in body.get("CancellationReasons", ()):
+            _decode_items(reason, "Item")
+        message = body.get("message", body.get("Message", ""))
+        parsed = {name: value for name, value in body.items() if name != "__type"}
+        parsed["Error"] = {"Message": message, "Code": code}
+        parsed["ResponseMetadata"] = _metadata(answer, attempt)
+        if attempt == self._attempts_max:
+            parsed["ResponseMetadata"]["MaxAttemptsReached"] = True
+        error_class: Any = self._client.exceptions.from_code(code)
+        error: Exception = error_class(parsed, operation)
+        return error
+
+
+class _Paginator:
+    """Reads page after page, as boto3's paginator does."""
+
+    def __init__(self, read: Callable[..., dict[str, Any]]) -> None:
+        self._read = read
+
+    def paginate(
+        self,
+        *,
+        PaginationConfig: Mapping[str, int] | None = None,  # noqa: N803 - boto3's name
+        **request: Any,
+    ) -> Iterator[dict[str, Any]]:
+        """Yield pages of ``PageSize`` items, until ``MaxItems`` were read or there is no more."""
+        config = PaginationConfig or {}
+        left = config.get("MaxItems")
+        if "PageSize" in config:
+            request["Limit"] = config["PageSize"]
+        while True:
+            page = self._read(**request)
+            if left is not None and "Items" in page:
+                page["Items"] = page["Items"][:left]
+                left -= len(page["Items"])
+            yield page
+            if "LastEvaluatedKey" not in page or left == 0:
+                return
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+def _backoff_s(attempt: int, *, is_throttled: bool) -> float:
+    base_s = _THROTTLING_BASE_S if is_throttled else _BASE_S
+    return random.random() * min(base_s * 2.0 ** (attempt - 1), _LONGEST_S)  # noqa: S311 - a jitter
+
+
+def _metadata(answer: _Answer, attempt: int) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "HTTPStatusCode": answer.status,
+        "HTTPHeaders": answer.headers,
+        "RetryAttempts": attempt - 1,
+    }
+    if "x-amzn-requestid" in answer.headers:
+        metadata["RequestId"] = answer.headers["x-amzn-requestid"]
+    return metadata
+
+
+def _parsed(content: bytes, status: int) -> dict[str, Any]:
+    """Return the object that an answer is; of an error that is none, as proxies give them, its text or nothing."""
+    try:
+        parsed = json.loads(content) if content else None
+    except ValueError:
+        parsed = None
+    if isinstance(parsed, dict):
+        return parsed
+    if status < _ERROR_STATUS:
+        raise HTTPClientError(error="the answer is no JSON object")
+    return {"message": content.decode(errors="replace")}
+
+
+def _encoded(value: Any) -> str:
+    """Return what JSON has in place of bytes."""
+    match value:
+        case Binary():
+            value = value.value  # type: ignore[attr-defined]
+        case bytes() | bytearray():
+            pass
+        case _:
+            raise TypeError(f"{type(value).__name__} is no part of a request to DynamoDB")
+    return base64.b64encode(value).decode()
+
+
+def _decode_items(answer: dict[str, Any], name: str) -> None:
+    if answer.get(name):
+        answer[name] = _decode_item(answer[name])
+
+
+def _decode_item(item: dict[str, Any]) -> dict[str, Any]:
+    """Return an item with bytes where JSON has base64."""
+    for name, attribute in item.items():
+        for kind in attribute:
+            if kind in _NESTED:
+                item[name] = _decode(attribute)
+    return item
+
+
+_NESTED: Final = frozenset({"B", "BS", "L", "M"})
+
+
+def _decode(attribute: dict[str, Any]) -> dict[str, Any]:
+    ((kind, value),) = attribute.items()
+    match kind:
+        case "B":
+            return {kind: base64.b64decode(value)}
+        case "BS":
+            return {kind: list(map(base64.b64decode, value))}
+        case "L":
+            return {kind: list(map(_decode, value))}
+        case "M":
+            return {kind: _decode_item(value)}
+    return attribute
