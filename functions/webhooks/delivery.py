@@ -8,7 +8,7 @@ what a message asks for is done only where the record says that it is still to b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -134,14 +134,18 @@ class Deliverer:
                 if subscription is None or subscription.is_disabled:
                     status = DeliveryStatus.ABORTED
                     reason = f"subscription {'disabled' if subscription else 'deleted'}"
-                    await self.record(partial(self.deliveries.record, message, status=status, reason=reason))
+                    await self.record(
+                        partial(self.deliveries.record_in_loop, message, status=status, reason=reason)
+                    )
                     return Outcome(step=Step.WITHDRAWN, message=message, delivery=delivery, status=status)
                 if message.attempt > len(subscription.waits_s) + 1:
                     status = DeliveryStatus.FAILED
                     reason = (
                         f"all attempts failed: the schedule, made shorter, has no attempt {message.attempt}"
                     )
-                    await self.record(partial(self.deliveries.record, message, status=status, reason=reason))
+                    await self.record(
+                        partial(self.deliveries.record_in_loop, message, status=status, reason=reason)
+                    )
                     return Outcome(step=Step.CUT_SHORT, message=message, delivery=delivery, status=status)
             result = await self.sender.attempt(delivery, subscription, master_secret, self.now_ms())
             # Where the URL was changed since the message was let in, the answer is another receiver's.
@@ -172,7 +176,7 @@ class Deliverer:
         candidate = await asyncio.to_thread(self.subscriptions.read, item)
         result = await self.sender.attempt(delivery, candidate, master_secret, self.now_ms())
         status, reason = _CHECKED[result.response_class]
-        record = partial(self.deliveries.record, message, status=status, attempt=result.attempt)
+        record = partial(self.deliveries.record_in_loop, message, status=status, attempt=result.attempt)
         await self.record(partial(record, reason=reason))
         return Outcome(
             step=Step.CHECKED, message=message, delivery=delivery, attempt=result.attempt, status=status
@@ -183,7 +187,7 @@ class Deliverer:
         if self.remaining_ms() < ATTEMPT_S * 1000 + RESERVE_MS:
             raise NotAttempted("too little time is left for an attempt")
         now_ms = self.now_ms()
-        claim, delivery = await asyncio.to_thread(self.deliveries.claim, message, now_ms)
+        claim, delivery = await self.deliveries.claim_in_loop(message, now_ms)
         if claim is Claim.BUSY:
             raise NotAttempted("another worker is making this attempt")
         if claim is Claim.TAKEN and self.now_ms() - now_ms > CLAIM_MS - ATTEMPT_S * 1000 - RECORDING_MS:
@@ -191,9 +195,9 @@ class Deliverer:
             raise NotAttempted("the claim was answered too late for an attempt")
         return claim, delivery
 
-    async def record(self, record: Callable[[], bool]) -> None:
-        """Record the attempt by a call of `tunehook.aws.deliveries.DeliveriesTable.record`, or raise `NotRecorded`."""
-        if not await asyncio.to_thread(record):
+    async def record(self, record: Callable[[], Awaitable[bool]]) -> None:
+        """Record the attempt by `tunehook.aws.deliveries.DeliveriesTable.record_in_loop`, or raise `NotRecorded`."""
+        if not await record():
             # The message comes again and finds what the other worker recorded.
             raise NotRecorded("another worker has recorded this attempt")
 
@@ -247,7 +251,9 @@ class Deliverer:
                 status = DeliveryStatus.PENDING
                 if due_at_ms is None:
                     status, reason = DeliveryStatus.FAILED, "all attempts failed"
-        record = partial(self.deliveries.record, message, status=status, attempt=attempt, reason=reason)
+        record = partial(
+            self.deliveries.record_in_loop, message, status=status, attempt=attempt, reason=reason
+        )
         await self.record(partial(record, next_attempt_at_ms=due_at_ms))
         if due_at_ms is not None:
             following = {"attempt": message.attempt + 1, "due_at_ms": due_at_ms}

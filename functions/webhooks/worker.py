@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from tunehook.aws.bus import EventBus
 from tunehook.aws.circuits import CircuitsTable
-from tunehook.aws.clients import CONNECTIONS, client
+from tunehook.aws.clients import CONNECTIONS, client, close_in_loop
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.errors import code_of
 from tunehook.aws.links import link, s3_client
@@ -61,6 +61,7 @@ class Worker:
         self._loop.set_default_executor(UnawaitedThreads(CONNECTIONS))
         # Its connections outlive a batch: each is looked at before it carries another request.
         self._transport = HttpTransport(guard=settings.network_policy)
+        self._dynamodb = dynamodb
         deliveries = DeliveriesTable(dynamodb, settings.deliveries_table)
         subscriptions = SubscriptionCache(
             SubscriptionsTable(dynamodb, settings.subscriptions_table),
@@ -95,6 +96,7 @@ class Worker:
     def close(self) -> None:
         """Close the connections; the worker is of no use any more."""
         self._loop.run_until_complete(self._transport.close())
+        self._loop.run_until_complete(close_in_loop(self._dynamodb))
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
 

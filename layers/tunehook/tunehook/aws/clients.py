@@ -40,3 +40,9 @@ def lightened(client: Any) -> Any:
     # It was made with the client, if it was not there.
     session: Any = boto3.DEFAULT_SESSION
     return LightDynamoDB(client, session.get_credentials())
+
+
+async def close_in_loop(client: Any) -> None:
+    """Close the connections that a client of DynamoDB has in the running event loop, if it has any."""
+    if isinstance(client, LightDynamoDB):
+        await client.close_in_loop()

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from tunehook.aws.pages import ALWAYS, DAY_MS, Period, Position, in_order, periods
 from tunehook.aws.resend import resend
-from tunehook.aws.table import KEYS_A_CALL, Appended, TableGateway, WriteTokens
+from tunehook.aws.table import KEYS_A_CALL, Appended, TableGateway, Write, WriteTokens
 from tunehook.deliveries import KEPT_S, Attempt, Delivery, DeliveryMessage, DeliveryStatus, message_for
 from tunehook.errors import Unavailable
 
@@ -315,16 +315,15 @@ class DeliveriesTable(TableGateway):
 
         The delivery is None if it does not exist.
         """
-        is_unclaimed = Attr("claimed_until_ms").not_exists() | Attr("claimed_until_ms").lte(now_ms)
         with self._claims.of(message.delivery_id) as token:
-            write = self._table.update(
-                _key(message.delivery_id),
-                set={"claimed_until_ms": now_ms + CLAIM_MS, "claimed_by": token},
-                condition=_is_due(message) & (is_unclaimed | Attr("claimed_by").eq(token)),
-                read=True,
-            )
-        delivery = None if write.item is None else Delivery.model_validate(write.item)
-        return (Claim.TAKEN if write.done else _refused(message, delivery)), delivery
+            write = self._table.update(**_claim(message, token, now_ms))
+        return _claimed(message, write)
+
+    async def claim_in_loop(self, message: DeliveryMessage, now_ms: int) -> tuple[Claim, Delivery | None]:
+        """Claim an attempt as `claim` does, from the event loop."""
+        with self._claims.of(message.delivery_id) as token:
+            write = await self._table.update_in_loop(**_claim(message, token, now_ms))
+        return _claimed(message, write)
 
     def record(
         self,
@@ -341,28 +340,20 @@ class DeliveriesTable(TableGateway):
         delivery is still pending; `reason` says why it has ended without being delivered. Return False if another
         worker has recorded this attempt.
         """
-        made = attempt and attempt.model_dump(mode="json", exclude_none=True)
-        state: dict[str, Any] = {"status": status.value}
-        remove = ["claimed_until_ms", "claimed_by", "candidate"]
-        if reason is not None:
-            state["reason"] = reason
-        if next_attempt_at_ms is None:
-            remove.append("next_attempt_at_ms")
-        else:
-            state |= {"next_attempt_at_ms": next_attempt_at_ms, "next_attempt": message.attempt + 1}
+        return self._table.update(**_record(message, status, attempt, next_attempt_at_ms, reason)).done
 
-        def is_recorded(item: dict[str, Any]) -> bool:
-            if made and made not in item.get("attempts", ()):
-                return False
-            # Without an attempt, every worker's record is the same.
-            return item.get("run") == message.run and state.items() <= item.items()
-
-        write = self._table.update(
-            _key(message.delivery_id),
-            set=state | ({"attempts": Appended([made])} if made else {}),
-            remove=remove,
-            condition=_is_due(message),
-            mine=is_recorded,
+    async def record_in_loop(
+        self,
+        message: DeliveryMessage,
+        *,
+        status: DeliveryStatus,
+        attempt: Attempt | None = None,
+        next_attempt_at_ms: int | None = None,
+        reason: str | None = None,
+    ) -> bool:
+        """Record an attempt as `record` does, from the event loop."""
+        write = await self._table.update_in_loop(
+            **_record(message, status, attempt, next_attempt_at_ms, reason)
         )
         return write.done
 
@@ -470,6 +461,55 @@ def _entry(message: DeliveryMessage, now_ms: int) -> dict[str, Any]:
         "DelaySeconds": min(max(delay_s, 0), MAX_DELAY_S),
         # A subscription's id is the user's own text, which may have characters that SQS refuses.
         "MessageGroupId": sha256(message.subscription_id.encode()).hexdigest(),
+    }
+
+
+def _claim(message: DeliveryMessage, token: str, now_ms: int) -> dict[str, Any]:
+    """Return the update that claims the attempt of a message, as `Table.update` takes it."""
+    is_unclaimed = Attr("claimed_until_ms").not_exists() | Attr("claimed_until_ms").lte(now_ms)
+    return {
+        "key": _key(message.delivery_id),
+        "set": {"claimed_until_ms": now_ms + CLAIM_MS, "claimed_by": token},
+        "condition": _is_due(message) & (is_unclaimed | Attr("claimed_by").eq(token)),
+        "read": True,
+    }
+
+
+def _claimed(message: DeliveryMessage, write: Write) -> tuple[Claim, Delivery | None]:
+    delivery = None if write.item is None else Delivery.model_validate(write.item)
+    return (Claim.TAKEN if write.done else _refused(message, delivery)), delivery
+
+
+def _record(
+    message: DeliveryMessage,
+    status: DeliveryStatus,
+    attempt: Attempt | None,
+    next_attempt_at_ms: int | None,
+    reason: str | None,
+) -> dict[str, Any]:
+    """Return the update that records the attempt of a message, as `Table.update` takes it."""
+    made = attempt and attempt.model_dump(mode="json", exclude_none=True)
+    state: dict[str, Any] = {"status": status.value}
+    remove = ["claimed_until_ms", "claimed_by", "candidate"]
+    if reason is not None:
+        state["reason"] = reason
+    if next_attempt_at_ms is None:
+        remove.append("next_attempt_at_ms")
+    else:
+        state |= {"next_attempt_at_ms": next_attempt_at_ms, "next_attempt": message.attempt + 1}
+
+    def is_recorded(item: dict[str, Any]) -> bool:
+        if made and made not in item.get("attempts", ()):
+            return False
+        # Without an attempt, every worker's record is the same.
+        return item.get("run") == message.run and state.items() <= item.items()
+
+    return {
+        "key": _key(message.delivery_id),
+        "set": state | ({"attempts": Appended([made])} if made else {}),
+        "remove": remove,
+        "condition": _is_due(message),
+        "mine": is_recorded,
     }
 
 

@@ -8,6 +8,7 @@ else that is asked of it is the boto3 client's own. See docs/decisions/067-a-lig
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import json
@@ -35,6 +36,8 @@ from tunehook.aws.errors import THROTTLED
 if TYPE_CHECKING:
     from botocore.credentials import Credentials, ReadOnlyCredentials
     from mypy_boto3_dynamodb import DynamoDBClient
+
+    from tunehook.http.transport import HttpTransport
 
 _TRANSIENT: Final = frozenset(
     {"ReplicatedWriteConflictException", "RequestTimeout", "RequestTimeoutException"}
@@ -105,10 +108,47 @@ class _Answer(NamedTuple):
     body: dict[str, Any]
 
     @property
+    def is_error(self) -> bool:
+        return self.status >= _ERROR_STATUS
+
+    @property
     def code(self) -> str:
         """The error's code, without its namespace."""
         code = str(self.body.get("__type") or self.status)
         return code.partition(":")[0].rpartition("#")[2]
+
+
+AwsFault = AwsConnectionError | HTTPClientError
+"""No whole answer came."""
+
+
+class _Retries:
+    """The retries of one call, as botocore's ``standard`` mode has them."""
+
+    def __init__(self, quota: RetryQuota, attempts_max: int) -> None:
+        self._quota = quota
+        self._attempts_max = attempts_max
+        self._paid = 1
+        self.attempt = 0
+
+    def pause_s(self, outcome: _Answer | AwsFault) -> float | None:
+        """Note what an attempt came to; return how long to wait for the next one, None if it was the last."""
+        self.attempt += 1
+        is_throttled = False
+        if isinstance(outcome, _Answer):
+            if not outcome.is_error:
+                self._quota.release(self._paid)
+                return None
+            code, status = outcome.code, outcome.status
+            is_throttled = code in THROTTLED or status == _TOO_MANY_REQUESTS
+            if not (is_throttled or status in _TRANSIENT_STATUSES or code in _TRANSIENT):
+                return None
+        cost = _THROTTLING_COST if is_throttled else _RETRY_COST
+        if self.attempt == self._attempts_max or not self._quota.acquire(cost):
+            return None
+        self._paid = cost
+        base_s = _THROTTLING_BASE_S if is_throttled else _BASE_S
+        return random.random() * min(base_s * 2.0 ** (self.attempt - 1), _LONGEST_S)  # noqa: S311 - a jitter
 
 
 class LightDynamoDB:
@@ -141,16 +181,23 @@ class LightDynamoDB:
         self._sleep = sleep
         events: Any = client.meta.events
         self._emit = events.emit_until_response
+        bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
+        proxies = config.proxies or get_environ_proxies(self._url)
         session: Any = URLLib3Session
         self._http = session(
-            verify=os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE") or True,
-            proxies=config.proxies or get_environ_proxies(self._url),
+            verify=bundle or True,
+            proxies=proxies,
             timeout=(config.connect_timeout, config.read_timeout),
             max_pool_connections=config.max_pool_connections,
             # A request is written in two pieces, of which the second would wait for the first to be confirmed.
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-            client_cert=config.client_cert,
         )
+        self._bundle = bundle
+        self._is_direct = not proxies  # which the transport does not know
+        self._transport: HttpTransport | None = None
+        self._connections_max: int = config.max_pool_connections
+        self._connect_s: float = config.connect_timeout
+        self._read_s: float = config.read_timeout
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
@@ -205,53 +252,87 @@ class LightDynamoDB:
         _decode_items(answer, "LastEvaluatedKey")
         return answer
 
+    async def update_item_in_loop(self, **request: Any) -> dict[str, Any]:
+        """Do as `update_item` does, from the event loop and without a thread, whose switches would cost more."""
+        operation, body = "UpdateItem", _body(request)
+        retries = _Retries(self._quota, self._attempts_max)
+        while True:
+            outcome: _Answer | AwsFault
+            try:
+                outcome = await self._send_in_loop(operation, body)
+            except (AwsConnectionError, HTTPClientError) as error:
+                outcome = error
+            pause_s = retries.pause_s(outcome)
+            if pause_s is None:
+                answer = self._result(operation, outcome, retries.attempt)
+                _decode_items(answer, "Attributes")
+                return answer
+            await asyncio.sleep(pause_s)
+
+    async def close_in_loop(self) -> None:
+        """Close the connections of the event loop."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.close()
+
     def _call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Make a call until it is answered by what no retry would change; raise botocore's errors."""
-        body = json.dumps(request, default=_encoded, separators=(",", ":")).encode()
-        attempt, paid = 0, 1
+        body = _body(request)
+        retries = _Retries(self._quota, self._attempts_max)
         while True:
-            attempt += 1
-            fault: Exception
-            is_throttled = False
+            outcome: _Answer | AwsFault
             try:
-                answer = self._send(operation, body)
+                outcome = self._send(operation, body)
             except (AwsConnectionError, HTTPClientError) as error:
-                fault = error
-            else:
-                if answer.status < _ERROR_STATUS:
-                    self._quota.release(paid)
-                    return answer.body | {"ResponseMetadata": _metadata(answer, attempt)}
-                fault = self._error(operation, answer, attempt)
-                is_throttled = answer.code in THROTTLED or answer.status == _TOO_MANY_REQUESTS
-                if not (is_throttled or answer.status in _TRANSIENT_STATUSES or answer.code in _TRANSIENT):
-                    raise fault
-            paid = _THROTTLING_COST if is_throttled else _RETRY_COST
-            if attempt == self._attempts_max or not self._quota.acquire(paid):
-                raise fault
-            self._sleep(_backoff_s(attempt, is_throttled=is_throttled))
+                outcome = error
+            pause_s = retries.pause_s(outcome)
+            if pause_s is None:
+                return self._result(operation, outcome, retries.attempt)
+            self._sleep(pause_s)
 
     def _send(self, operation: str, body: bytes) -> _Answer:
         """Make one call; raise what botocore raises where no whole answer came."""
+        request, response = self._prepared(operation, body)
+        if response is None:
+            response = self._http.send(request)
+        return _answer(response.status_code, response.headers, response.content)
+
+    async def _send_in_loop(self, operation: str, body: bytes) -> _Answer:
+        """Make one call over the one transport; raise what botocore raises where no whole answer came."""
+        request, response = self._prepared(operation, body)
+        if response is None and not self._is_direct:
+            response = await asyncio.to_thread(self._http.send, request)
+        if response is not None:
+            return _answer(response.status_code, response.headers, response.content)
+        # Only a function that has an event loop has use for aiohttp.
+        from tunehook.aws.dynamodb_transport import open_transport, sent
+
+        if self._transport is None:
+            self._transport = open_transport(self._connections_max, self._connect_s, self._bundle)
+        reply = await sent(self._transport, self._url, request.headers, body, self._read_s)
+        return _answer(reply.status, reply.headers, reply.body)
+
+    def _prepared(self, operation: str, body: bytes) -> tuple[Any, Any]:
+        """Return a signed request, and the response that stands in for the wire's, if there is one."""
         if self._credentials is None:
             raise NoCredentialsError
         target = _TARGET + operation
-        headers = self._signer.headers(
-            target, body, self._credentials.get_frozen_credentials(), self._now_s()
-        )
+        credentials = self._credentials.get_frozen_credentials()
+        headers = self._signer.headers(target, body, credentials, self._now_s())
         headers["User-Agent"] = self._agent
         prepared: Any = AWSPreparedRequest
         request = prepared("POST", self._url, HeadersDict(headers), body, False)
         # Whoever stands between the client and the wire (tests) does so by this event of botocore.
         _, response = self._emit(f"before-send.dynamodb.{operation}", request=request)
-        if response is None:
-            response = self._http.send(request)
-        content: bytes = response.content
-        named = {name.lower(): value for name, value in response.headers.items()}
-        if named.get("content-length", str(len(content))) != str(len(content)):
-            raise HTTPClientError(error="the answer was cut")
-        if "x-amz-crc32" in named and named["x-amz-crc32"] != str(crc32(content)):
-            raise HTTPClientError(error="the answer's checksum does not match")
-        return _Answer(response.status_code, named, _parsed(content, response.status_code))
+        return request, response
+
+    def _result(self, operation: str, outcome: _Answer | AwsFault, attempt: int) -> dict[str, Any]:
+        """Return an answer as boto3 does, or raise the error that it is."""
+        if not isinstance(outcome, _Answer):
+            raise outcome
+        if not outcome.is_error:
+            return outcome.body | {"ResponseMetadata": _metadata(outcome, attempt)}
+        raise self._error(operation, outcome, attempt)
 
     def _error(self, operation: str, answer: _Answer, attempt: int) -> Exception:
         code, body = answer.code, answer.body
@@ -297,9 +378,19 @@ class _Paginator:
             request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
-def _backoff_s(attempt: int, *, is_throttled: bool) -> float:
-    base_s = _THROTTLING_BASE_S if is_throttled else _BASE_S
-    return random.random() * min(base_s * 2.0 ** (attempt - 1), _LONGEST_S)  # noqa: S311 - a jitter
+def _body(request: dict[str, Any]) -> bytes:
+    return json.dumps(request, default=_encoded, separators=(",", ":")).encode()
+
+
+def _answer(status: int, headers: Mapping[str, str], content: bytes) -> _Answer:
+    """Return an answer; raise `HTTPClientError` if it is not whole, as the write may have been applied."""
+    named = {name.lower(): value for name, value in headers.items()}
+    length, checksum = named.get("content-length"), named.get("x-amz-crc32")
+    if length is not None and length != str(len(content)):
+        raise HTTPClientError(error="the answer was cut")
+    if checksum is not None and checksum != str(crc32(content)):
+        raise HTTPClientError(error="the answer's checksum does not match")
+    return _Answer(status, named, _parsed(content, status))
 
 
 def _metadata(answer: _Answer, attempt: int) -> dict[str, Any]:

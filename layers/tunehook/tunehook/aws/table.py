@@ -7,6 +7,7 @@ very call has written it (`mine`). The same holds for a write that boto3 gave up
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from boto3.dynamodb.conditions import Attr, ConditionExpressionBuilder
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tunehook.aws.dynamodb import LightDynamoDB
 from tunehook.aws.errors import AWS_FAULTS, is_condition_failure, was_repeated
 from tunehook.aws.items import from_attributes, to_attributes
 from tunehook.aws.resend import resend
@@ -278,14 +280,30 @@ class Table:
         earlier write of this item has failed: for writes that another may make just the same. `read` returns the item
         as it is after the write.
         """
-        expressions = _Expressions()
-        request: dict[str, Any] = {
-            "Key": to_attributes(key),
-            "UpdateExpression": expressions.update(set or {}, remove),
-        }
-        if read:
-            request["ReturnValues"] = "ALL_NEW"
+        expressions, request = _update(key, set or {}, remove, read=read)
         return self._write("update_item", key, request, condition, expressions, mine, only_in_doubt)
+
+    async def update_in_loop(
+        self,
+        key: Mapping[str, Any],
+        *,
+        set: Mapping[str, Any],  # noqa: A002 - DynamoDB's own word
+        remove: Iterable[str] = (),
+        condition: ConditionBase,
+        mine: Callable[[dict[str, Any]], bool] | None = None,
+        read: bool = False,
+    ) -> Write:
+        """Change an item as `update` does, from the event loop, and without a thread where the client can do that."""
+        expressions, request = _update(key, set, remove, read=read)
+        request |= self._options(condition, expressions)
+        try:
+            if isinstance(self._client, LightDynamoDB):
+                answer = await self._client.update_item_in_loop(**request)
+            else:
+                answer = await asyncio.to_thread(self._client.update_item, **request)
+        except (ClientError, BotoCoreError) as error:
+            return self._refused("update_item", key, error, mine)
+        return self._done(key, answer)
 
     def create(
         self,
@@ -401,26 +419,60 @@ class Table:
         mine: Callable[[dict[str, Any]], bool] | None = None,
         only_in_doubt: bool = False,
     ) -> Write:
-        expressions = expressions or _Expressions()
-        if condition is not None:
-            request["ConditionExpression"] = expressions.condition(condition)
-            request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-        request |= expressions.placeholders()
-        item_key = tuple(key.values())
+        request |= self._options(condition, expressions or _Expressions())
         try:
-            answer = getattr(self._client, operation)(TableName=self._name, **request)
+            answer = getattr(self._client, operation)(**request)
         except (ClientError, BotoCoreError) as error:
-            if not isinstance(error, ClientError) or not is_condition_failure(error):
-                self._unanswered.remember(item_key, True)
-                raise
-            in_doubt = self._unanswered.pop(item_key, False) or was_repeated(error.response)
-            found: Any = error.response.get("Item")
-            if not found:
-                return Write(done=operation == "delete_item" and in_doubt)
-            item = from_attributes(found)
-            return Write(mine is not None and (in_doubt or not only_in_doubt) and mine(item), item)
-        self._unanswered.pop(item_key, None)
+            return self._refused(operation, key, error, mine, only_in_doubt)
+        return self._done(key, answer)
+
+    def _options(self, condition: ConditionBase | None, expressions: _Expressions) -> dict[str, Any]:
+        options: dict[str, Any] = {"TableName": self._name}
+        if condition is not None:
+            options["ConditionExpression"] = expressions.condition(condition)
+            options["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        return options | expressions.placeholders()
+
+    def _refused(
+        self,
+        operation: str,
+        key: Mapping[str, Any],
+        error: ClientError | BotoCoreError,
+        mine: Callable[[dict[str, Any]], bool] | None,
+        only_in_doubt: bool = False,
+    ) -> Write:
+        """Return the result of a write whose condition does not hold; raise any other error, and remember it."""
+        item_key = tuple(key.values())
+        if not isinstance(error, ClientError) or not is_condition_failure(error):
+            self._unanswered.remember(item_key, True)
+            raise error
+        in_doubt = self._unanswered.pop(item_key, False) or was_repeated(error.response)
+        found: Any = error.response.get("Item")
+        if not found:
+            return Write(done=operation == "delete_item" and in_doubt)
+        item = from_attributes(found)
+        return Write(mine is not None and (in_doubt or not only_in_doubt) and mine(item), item)
+
+    def _done(self, key: Mapping[str, Any], answer: Mapping[str, Any]) -> Write:
+        self._unanswered.pop(tuple(key.values()), None)
         return Write(True, from_attributes(answer["Attributes"]) if "Attributes" in answer else None)
+
+
+def _update(
+    key: Mapping[str, Any],
+    changes: Mapping[str, Any],
+    remove: Iterable[str],
+    *,
+    read: bool,
+) -> tuple[_Expressions, dict[str, Any]]:
+    expressions = _Expressions()
+    request: dict[str, Any] = {
+        "Key": to_attributes(key),
+        "UpdateExpression": expressions.update(changes, remove),
+    }
+    if read:
+        request["ReturnValues"] = "ALL_NEW"
+    return expressions, request
 
 
 class TableGateway:

@@ -51,7 +51,8 @@ class HttpTransport:
     `guard` is ``PUBLIC`` for URLs that a user gave (receivers, results), ``ANY`` for those of the stack (gateways). An
     idle connection is kept for `keepalive_s` by the wall clock. `send` gives up what has no connection (DNS and TLS
     included) within `connect_timeout_s`, so that nothing was sent. Without an `ssl_context`, certifi's authorities are
-    trusted, or those of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``.
+    trusted, or those of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``. Without `resends`, nothing is sent a second time by
+    itself (see `open`).
     """
 
     guard: NetworkPolicy = NetworkPolicy.ANY
@@ -59,6 +60,7 @@ class HttpTransport:
     keepalive_s: float = 15.0
     connect_timeout_s: float | None = None
     ssl_context: ssl.SSLContext | None = None
+    resends: bool = True
     lookup: Lookup = system_lookup
     _connector: Connector | None = field(default=None, init=False)
 
@@ -197,7 +199,7 @@ class HttpTransport:
                 raise
             if protocol.has_begun:
                 raise UnreadableResponse(CUT) from error
-            if protocol.requests == 1:
+            if protocol.requests == 1 or not self.resends:
                 raise
             return None
         # Proxies say so on a connection that was idle for too long, before they close it.
