@@ -234,9 +234,9 @@ class Losing:
 
 
 def losing_client(at: Collection[int] | None = None) -> Any:
-    """Return a client of DynamoDB whose botocore makes calls again whose answers are lost; parameters as of `Losing`.
+    """Return a client of DynamoDB that itself makes calls again whose answers are lost; parameters as of `Losing`.
 
-    For use with moto. botocore waits up to a second before it makes a call again.
+    For use with moto. The client waits up to a tenth of a second before it makes a call again.
     """
     real = made_client("dynamodb", session=session())
     numbers = itertools.count()

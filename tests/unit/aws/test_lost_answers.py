@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -239,6 +239,21 @@ CASES = [
     Case("DeliveriesTable.create", None, lambda table: table.create(DELIVERY)),
     Case("DeliveriesTable.claim", MADE, lambda table: table.claim(MESSAGE, NOW_MS), (Claim.TAKEN, DELIVERY)),
     Case(
+        "DeliveriesTable.claim_in_loop",
+        MADE,
+        lambda table: asyncio.run(table.claim_in_loop(MESSAGE, NOW_MS)),
+        (Claim.TAKEN, DELIVERY),
+    ),
+    Case(
+        "DeliveriesTable.record_in_loop",
+        MADE,
+        lambda table: asyncio.run(
+            table.record_in_loop(
+                MESSAGE, status=DeliveryStatus.PENDING, attempt=ATTEMPT, next_attempt_at_ms=NOW_MS + 5_000
+            )
+        ),
+    ),
+    Case(
         "DeliveriesTable.record",
         MADE,
         lambda table: table.record(
@@ -458,10 +473,10 @@ def test_a_write_whose_answer_was_lost_says_what_it_would_have_said(aws: None, c
 
 
 @EACH
-def test_so_it_does_where_botocore_itself_makes_the_call_again(
+def test_so_it_does_where_the_client_itself_makes_the_call_again(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
+    monkeypatch.setattr("tunehook.aws.dynamodb._longest_pause_s", lambda *_, **__: 0.0)
     with mock_aws():
         undisturbed = play(case, client("dynamodb"))
         assert play(case, losing_client()) == undisturbed

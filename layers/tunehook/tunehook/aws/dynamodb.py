@@ -15,10 +15,12 @@ import json
 import os
 import random
 import socket
-import time
 from binascii import crc32
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
+from http import HTTPStatus
+from http.client import responses
+from time import gmtime, sleep, strftime, time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -43,7 +45,6 @@ _TRANSIENT: Final = frozenset(
     {"ReplicatedWriteConflictException", "RequestTimeout", "RequestTimeoutException"}
 )
 _TRANSIENT_STATUSES: Final = frozenset({500, 502, 503, 504})
-_TOO_MANY_REQUESTS: Final = 429
 _ERROR_STATUS: Final = 300
 _THROTTLING_COST: Final = 5
 _RETRY_COST: Final = 14
@@ -70,7 +71,7 @@ class Signer:
         self, target: str, body: bytes, credentials: ReadOnlyCredentials, now_s: float
     ) -> dict[str, str]:
         """Return the headers of a POST to the host's root at a time in seconds since 1970."""
-        moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_s))
+        moment = strftime("%Y%m%dT%H%M%SZ", gmtime(now_s))
         day, token = moment[:8], credentials.token
         given = f"content-type:{_CONTENT_TYPE}\nhost:{self._host}\nx-amz-date:{moment}\n"
         signed = _SIGNED
@@ -140,15 +141,20 @@ class _Retries:
                 self._quota.release(self._paid)
                 return None
             code, status = outcome.code, outcome.status
-            is_throttled = code in THROTTLED or status == _TOO_MANY_REQUESTS
+            is_throttled = code in THROTTLED or status == HTTPStatus.TOO_MANY_REQUESTS
             if not (is_throttled or status in _TRANSIENT_STATUSES or code in _TRANSIENT):
                 return None
         cost = _THROTTLING_COST if is_throttled else _RETRY_COST
         if self.attempt == self._attempts_max or not self._quota.acquire(cost):
             return None
         self._paid = cost
-        base_s = _THROTTLING_BASE_S if is_throttled else _BASE_S
-        return random.random() * min(base_s * 2.0 ** (self.attempt - 1), _LONGEST_S)  # noqa: S311 - a jitter
+        longest_s = _longest_pause_s(self.attempt, is_throttled=is_throttled)
+        return random.random() * longest_s  # noqa: S311 - a jitter
+
+
+def _longest_pause_s(attempt: int, *, is_throttled: bool) -> float:
+    base_s = _THROTTLING_BASE_S if is_throttled else _BASE_S
+    return min(base_s * 2.0 ** (attempt - 1), _LONGEST_S)
 
 
 class LightDynamoDB:
@@ -158,9 +164,6 @@ class LightDynamoDB:
         self,
         client: DynamoDBClient,
         credentials: Credentials | None,
-        *,
-        now_s: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Take endpoint, region and settings of a boto3 client, which keeps what is not called often."""
         config: Any = client.meta.config
@@ -177,8 +180,6 @@ class LightDynamoDB:
         self._agent = f"tunehook botocore/{botocore.__version__}"
         self._attempts_max: int = config.retries["total_max_attempts"]
         self._quota = RetryQuota()
-        self._now_s = now_s
-        self._sleep = sleep
         events: Any = client.meta.events
         self._emit = events.emit_until_response
         bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
@@ -288,7 +289,7 @@ class LightDynamoDB:
             pause_s = retries.pause_s(outcome)
             if pause_s is None:
                 return self._result(operation, outcome, retries.attempt)
-            self._sleep(pause_s)
+            sleep(pause_s)
 
     def _send(self, operation: str, body: bytes) -> _Answer:
         """Make one call; raise what botocore raises where no whole answer came."""
@@ -318,7 +319,7 @@ class LightDynamoDB:
             raise NoCredentialsError
         target = _TARGET + operation
         credentials = self._credentials.get_frozen_credentials()
-        headers = self._signer.headers(target, body, credentials, self._now_s())
+        headers = self._signer.headers(target, body, credentials, time())
         headers["User-Agent"] = self._agent
         prepared: Any = AWSPreparedRequest
         request = prepared("POST", self._url, HeadersDict(headers), body, False)
@@ -414,6 +415,8 @@ def _parsed(content: bytes, status: int) -> dict[str, Any]:
         return parsed
     if status < _ERROR_STATUS:
         raise HTTPClientError(error="the answer is no JSON object")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and content.strip()[:6] in (b"", b"<html>"):
+        return {"message": responses.get(status, "")}
     return {"message": content.decode(errors="replace")}
 
 
