@@ -3,6 +3,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from boto3.dynamodb.types import TypeSerializer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +23,36 @@ PLAIN = st.recursive(
 @given(PLAIN)
 def test_plain_values_come_back_as_they_were_stored(value: Any) -> None:
     assert from_attributes(to_attributes({"value": value})) == {"value": value}
+
+
+@given(PLAIN)
+def test_attributes_are_those_that_boto3_makes(value: Any) -> None:
+    def decimals(each: Any) -> Any:
+        match each:
+            case float():
+                return Decimal(repr(each))
+            case list():
+                return list(map(decimals, each))
+            case dict():
+                return {name: decimals(inner) for name, inner in each.items()}
+        return each
+
+    assert to_attributes({"value": value}) == {"value": TypeSerializer().serialize(decimals(value))}
+
+
+@pytest.mark.parametrize("value", [10**38 - 1, 1 - 10**38, 10**38, -(10**40), 0])
+def test_whole_numbers_of_any_length_are_those_that_boto3_takes(value: int) -> None:
+    stored = to_attributes({"value": value})
+    assert Decimal(stored["value"]["N"]) == value
+    assert from_attributes(stored) == {"value": value}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("-0", 0), ("1E+3", 1000), ("0.50", 0.5), ("-7", -7), ("1" + "0" * 125, 10**125)]
+)
+def test_a_number_is_read_as_dynamodb_may_write_it(text: str, value: float) -> None:
+    found = from_attributes({"value": {"N": text}})["value"]
+    assert (found, type(found)) == (value, type(value))
 
 
 def test_a_float_is_stored_as_the_decimal_that_people_read() -> None:

@@ -20,6 +20,7 @@ from tunehook.signatures import derive_secret
 from tunehook.times import now_ms
 from webhooks import app, worker
 from webhooks.attempt import ATTEMPT_S
+from webhooks.subscription_cache import SubscriptionCache
 
 # As documented, and not imported: a bound that moves is to be noticed.
 VISIBILITY_S = 30
@@ -205,14 +206,14 @@ def test_the_calls_of_ten_messages_wait_at_the_same_time(
     # By default asyncio has a thread for each processor and four more: six in Lambda.
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     together = threading.Barrier(10, timeout=30)
-    claim = DeliveriesTable.claim
+    get = SubscriptionCache.get
 
-    def claim_together(*args: Any) -> Any:
+    def get_together(*args: Any) -> Any:
         together.wait()
-        return claim(*args)
+        return get(*args)
 
     bodies = [stack.deliver_to(f"sub{number}", hooks.url(f"/{number}")) for number in range(10)]
-    monkeypatch.setattr(DeliveriesTable, "claim", claim_together)
+    monkeypatch.setattr(SubscriptionCache, "get", get_together)
     assert handle(stack.event(*bodies)) == {"batchItemFailures": []}
     assert set(stack.statuses().values()) == {"delivered"}
 

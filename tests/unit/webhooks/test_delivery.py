@@ -479,13 +479,13 @@ async def test_a_claim_that_took_8_s_leaves_time_for_an_attempt_and_its_record(
 ) -> None:
     world = World(Receiver(OK))
     message = world.add(hook_delivery())
-    claim = world.table.claim
+    claim = world.table.claim_in_loop
 
-    def slowly(*args: Any) -> Any:
+    async def slowly(*args: Any) -> Any:
         world.now_ms += took_ms
-        return claim(*args)
+        return await claim(*args)
 
-    monkeypatch.setattr(world.table, "claim", slowly)
+    monkeypatch.setattr(world.table, "claim_in_loop", slowly)
     if is_in_time:
         assert (await world.deliverer.handle(message)).step is Step.ATTEMPTED
     else:

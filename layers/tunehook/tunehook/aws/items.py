@@ -71,11 +71,11 @@ def _attribute(value: Any) -> dict[str, Any]:
         return {"M": {name: _attribute(each) for name, each in value.items()}}
     if kind is list:
         return {"L": [_attribute(each) for each in value]}
-    attribute: dict[str, Any] = _serializer.serialize(_storable(value))
-    return attribute
+    attribute: Any = _serializer.serialize(_storable(value))
+    return dict(attribute)
 
 
-def _value(attribute: Mapping[str, Any]) -> Any:
+def _value(attribute: Any) -> Any:
     """Return an attribute value as plain Python; what is common without boto3's decimals."""
     if len(attribute) == 1:
         ((kind, value),) = attribute.items()
