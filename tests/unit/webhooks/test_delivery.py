@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
 from unittest.mock import Mock
@@ -249,8 +249,24 @@ def dying(call: Callable[..., Any], *, after: bool, deaths: list[str]) -> Callab
     return wrapped
 
 
+def dying_in_loop(
+    call: Callable[..., Awaitable[Any]], *, after: bool, deaths: list[str]
+) -> Callable[..., Awaitable[Any]]:
+    """The same for a call that is awaited."""
+
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if deaths and not after:
+            raise Killed(deaths.pop())
+        result = await call(*args, **kwargs)
+        if deaths:
+            raise Killed(deaths.pop())
+        return result
+
+    return wrapped
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("place", ["claim", "record", "send"])
+@pytest.mark.parametrize("place", ["claim_in_loop", "record_in_loop", "send"])
 @pytest.mark.parametrize("attempt", [1, 2, 9])
 async def test_a_process_that_dies_anywhere_loses_no_attempt_and_records_none_twice(
     place: str, after: bool, attempt: int
@@ -264,14 +280,15 @@ async def test_a_process_that_dies_anywhere_loses_no_attempt_and_records_none_tw
     if place == "send":
         world.send = dying(world.send, after=after, deaths=deaths)  # type: ignore[method-assign]
     else:
-        setattr(world.table, place, dying(getattr(world.table, place), after=after, deaths=deaths))
+        call = dying_in_loop(getattr(world.table, place), after=after, deaths=deaths)
+        setattr(world.table, place, call)
     await world.run()
     item = world.item(record)
     assert deaths == []
     assert len(world.faults) == 1
     assert item["status"] == "failed"
     assert [made["attempt"] for made in item["attempts"]] == list(range(1, 11))
-    made_twice = 1 if (place, after) == ("record", False) else 0
+    made_twice = 1 if (place, after) == ("record_in_loop", False) else 0
     assert len(world.receiver.attempts) == 10 + made_twice
 
 
