@@ -87,6 +87,7 @@ bench: ## run the benchmarks (50 minutes on an idle machine; some need nginx)
 	$(BIN)/python -m benchmarks.overload
 	$(BIN)/python -m benchmarks.archive
 	$(BIN)/python -m benchmarks.webhooks
+	$(BIN)/python -m benchmarks.dynamodb
 	$(BIN)/python -m benchmarks.isolation
 	$(BIN)/python -m benchmarks.end_to_end
 	$(BIN)/python -m benchmarks.cold

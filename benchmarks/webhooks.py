@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import aiohttp
+import boto3
 
 from benchmarks.gateway import gateway
 from benchmarks.nginx import NginxMissingError
@@ -253,15 +254,20 @@ def measure(settings: WebhooksSettings, url: str) -> list[Row]:
         TableName="subscriptions", Item=to_attributes({"subscription_id": SUBSCRIPTION, "url": url})
     )
     body = render(deliveries_for(1, "body")[0], str, now_ms()).content
-    whole, without, bare = _Taken(), _Taken(), _Taken()
+    whole, by_boto3, without, bare = _Taken(), _Taken(), _Taken(), _Taken()
     calls: Counter[str] = Counter()
-    with working(Worker(settings, dynamodb)) as worker:
+    heavy: Any = client("dynamodb", session=boto3.Session())
+    with working(Worker(settings, dynamodb)) as worker, working(Worker(settings, heavy)) as heavy_worker:
         for number in range(ROUNDS):
             stored = deliveries_for(DELIVERIES_WITH_DYNAMODB, f"stored-{number}")
             for each in stored:
                 table.create(each)
             with counting(dynamodb, calls):
                 whole.add(len(stored), deliver(worker, stored))
+            stored = deliveries_for(DELIVERIES_WITH_DYNAMODB, f"heavy-{number}")
+            for each in stored:
+                table.create(each)
+            by_boto3.add(len(stored), deliver(heavy_worker, stored))
             given = deliveries_for(DELIVERIES, f"given-{number}")
             stand_in: Any = NoDynamoDB(url)
             with working(Worker(settings, stand_in, without_records(given))) as unburdened:
@@ -280,6 +286,7 @@ def measure(settings: WebhooksSettings, url: str) -> list[Row]:
             at_least=0.4,
         ),
         Row("processor time of a delivery: tunehook", statistics.median(whole.each_ms), "ms", at_most=1.4),
+        Row("processor time of a delivery: with boto3's client", statistics.median(by_boto3.each_ms), "ms"),
         Row("processor time of a delivery: without DynamoDB", statistics.median(without.each_ms), "ms"),
         Row("processor time of a delivery: bare aiohttp", statistics.median(bare.each_ms), "ms"),
         Row("DynamoDB calls of a delivery", of_deliveries / delivered, "calls", at_most=2),

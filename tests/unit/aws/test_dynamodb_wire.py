@@ -133,8 +133,6 @@ async def serving(*turns: Turn) -> AsyncIterator[Server]:
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tunehook.aws.dynamodb._longest_pause_s", lambda *_, **__: 0.0)
-    for bundle in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
-        monkeypatch.delenv(bundle, raising=False)
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
 
 

@@ -329,14 +329,14 @@ async def test_a_claim_that_was_answered_too_late_for_an_attempt_leads_to_none()
     world = World(Receiver(OK))
     record = hook_delivery()
     world.add(record)
-    claim, waits = world.table.claim, [8_001]
+    claim, waits = world.table.claim_in_loop, [8_001]
 
-    def claim_slowly(*args: Any) -> Any:
-        answer = claim(*args)
+    async def claim_slowly(*args: Any) -> Any:
+        answer = await claim(*args)
         world.now_ms += waits.pop() if waits else 0
         return answer
 
-    world.table.claim = claim_slowly
+    world.table.claim_in_loop = claim_slowly
     await world.run(messages=1)
     assert world.receiver.attempts == []
     await world.run()

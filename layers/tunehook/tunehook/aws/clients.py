@@ -7,8 +7,10 @@ from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
+from pydantic import BaseModel
 
 from tunehook.aws.dynamodb import LightDynamoDB
+from tunehook.settings import load_settings
 
 CONNECTIONS: Final = 32
 """How many calls of one client may run at once."""
@@ -33,13 +35,19 @@ def client(
     return lightened(made) if service == "dynamodb" and session is None else made
 
 
+class _Trust(BaseModel):
+    aws_ca_bundle: str | None = None
+    requests_ca_bundle: str | None = None
+
+
 def lightened(client: Any) -> Any:
     """Return what does as a boto3 client of DynamoDB does: a light one, but where the endpoint has a path."""
     if urlsplit(client.meta.endpoint_url).path.strip("/"):
         return client
     # It was made with the client, if it was not there.
     session: Any = boto3.DEFAULT_SESSION
-    return LightDynamoDB(client, session.get_credentials())
+    trust = load_settings(_Trust)
+    return LightDynamoDB(client, session.get_credentials(), trust.aws_ca_bundle or trust.requests_ca_bundle)
 
 
 async def close_in_loop(client: Any) -> None:

@@ -12,7 +12,6 @@ import asyncio
 import base64
 import hmac
 import json
-import os
 import random
 import socket
 from binascii import crc32
@@ -164,8 +163,12 @@ class LightDynamoDB:
         self,
         client: DynamoDBClient,
         credentials: Credentials | None,
+        bundle: str | None = None,
     ) -> None:
-        """Take endpoint, region and settings of a boto3 client, which keeps what is not called often."""
+        """Take endpoint, region and settings of a boto3 client, which keeps what is not called often.
+
+        `bundle` is a file of the authorities to trust instead of botocore's own.
+        """
         config: Any = client.meta.config
         endpoint = urlsplit(client.meta.endpoint_url)
         port = endpoint.port
@@ -182,7 +185,6 @@ class LightDynamoDB:
         self._quota = RetryQuota()
         events: Any = client.meta.events
         self._emit = events.emit_until_response
-        bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
         proxies = config.proxies or get_environ_proxies(self._url)
         session: Any = URLLib3Session
         self._http = session(
