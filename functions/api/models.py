@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tunehook.errors import InvalidInput
 from tunehook.operations import recovery
+from tunehook.rate_limits import MAX_PER_SECOND, MIN_PER_SECOND
 from tunehook.schedules import (
     MAX_SCHEDULE_S,
     MAX_TIMEOUT_S,
@@ -179,6 +180,16 @@ class _OfSubscription(_Body):
             description=f"The waits between attempts, in seconds, {MAX_SCHEDULE_S} in all at most. Null: the nine of "
             "docs/webhook-contract.md.",
             examples=[[5, 300, 3600]],
+        ),
+    ] = None
+    max_per_second: Annotated[
+        float | None,
+        Field(
+            ge=MIN_PER_SECOND,
+            le=MAX_PER_SECOND,
+            description="How many attempts may begin in a second at most; what has to wait uses up no attempt. "
+            "Null: as many as there are.",
+            examples=[10],
         ),
     ] = None
     filter: Annotated[

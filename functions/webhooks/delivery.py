@@ -14,15 +14,17 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from tunehook.aws.deliveries import CLAIM_MS, Claim, DeliveriesTable
+from tunehook.aws.deliveries import CLAIM_MS, MAX_DELAY_S, SLOT_LATE_MS, Claim, DeliveriesTable
 from tunehook.deliveries import REFUSED, Attempt, Delivery, DeliveryMessage, DeliveryStatus, message_for
 from tunehook.errors import Unavailable
+from tunehook.rate_limits import SLOT_MS, UNSENT_MAX_MS, RateLimit, rate_text
 from tunehook.schedules import WAITS_S
 from tunehook.signatures import NOTIFY_HOOK_PREFIX
 from webhooks.attempt import ATTEMPT_S, Result, Sender
 from webhooks.circuit_breaker import CircuitBreaker, receiver_of
 from webhooks.message_batcher import MessageBatcher
 from webhooks.policy import ResponseClass, next_attempt_at_ms
+from webhooks.rate_limiter import RateLimiter
 from webhooks.secret import MasterSecret
 from webhooks.subscription_health import Change, SubscriptionHealth
 
@@ -46,6 +48,12 @@ _CHECKED: Final = {
 RECORDING_MS: Final = 2_000
 """How much of a claim is kept for the record of the attempt."""
 
+SLOT_WAIT_MS: Final = SLOT_MS - SLOT_LATE_MS
+"""How long a message waits here for its slot: the queue counts whole seconds, and brings it so early."""
+
+CLAIMING_MS: Final = 100
+"""How much of a slot is kept for the claim: an attempt that would begin after its slot is not made."""
+
 RESERVE_MS: Final = 5_000
 """What must be left of the function's time, beside the attempt's own, to record it."""
 
@@ -64,6 +72,10 @@ class Step(StrEnum):
     ATTEMPTED = "attempted"
     SENT_ON = "sent_on"  # it came early
     HELD_BACK = "held_back"  # its receiver hangs, or nobody knows yet: it was sent on, and uses up no attempt
+    AWAITS_SLOT = (
+        "awaits_slot"  # its subscription's limit lets it in later: it was sent on, and uses up no attempt
+    )
+    RATE_LIMITED = "rate_limited"  # the limit did not let it in for 13 days, which ended the delivery
     SENT_AGAIN = "sent_again"  # the next one, which the worker that recorded this attempt may not have sent
     DROPPED = "dropped"  # its delivery has ended or is gone, or it is a duplicate of a message that is done
     CHECKED = "checked"  # an endpoint, by one attempt that counts for nobody's health
@@ -96,6 +108,7 @@ class Deliverer:
     batcher: MessageBatcher
     subscriptions: SubscriptionCache
     breaker: CircuitBreaker
+    limiter: RateLimiter
     health: SubscriptionHealth
     sender: Sender
     master_secret: MasterSecret
@@ -104,7 +117,7 @@ class Deliverer:
     remaining_ms: Callable[[], int]
 
     async def handle(self, message: DeliveryMessage, receive_count: int = 1) -> Outcome:
-        """Do what a message asks for: the stages are time, permit, claim, attempt, record, and the next message.
+        """Do what a message asks for: the stages are time, slot, permit, claim, attempt, record, and the next message.
 
         The queue has handed this very message over `receive_count` times, this time included.
 
@@ -113,17 +126,27 @@ class Deliverer:
         NotAttempted, NotRecorded, Unavailable, botocore.exceptions.ClientError
             For a fault of ours. The message comes again, and has used up no attempt.
         """
-        if EARLY_MS < message.due_at_ms - self.now_ms() <= FURTHEST_AHEAD_MS:
+        if message.slot is None and EARLY_MS < message.due_at_ms - self.now_ms() <= FURTHEST_AHEAD_MS:
             await self.batcher.send(message)
             return Outcome(step=Step.SENT_ON, message=message)
         if message.is_check:
             return await self._check(message)
-        receiver = receiver_of(message.subscription_id, await self._subscription(message.subscription_id))
+        known = await self._subscription(message.subscription_id)
+        limit = None if known is None else known.rate_limit
+        admitted = message if limit is None else await self._await_slot(message, limit, receive_count)
+        if isinstance(admitted, Outcome):
+            return admitted
+        # Only the attempt that a slot was reserved for has it.
+        slot, message = admitted.slot if limit else None, admitted.model_copy(update={"slot": None})
+        receiver = receiver_of(message.subscription_id, known)
         async with self.breaker.permit(receiver) as permit:
             if permit.wait_until_ms is not None:
                 await self.batcher.send(message.model_copy(update={"due_at_ms": permit.wait_until_ms}))
                 return Outcome(step=Step.HELD_BACK, message=message)
             master_secret = await self.master_secret.get()
+            if slot is not None and self.now_ms() > slot.at_ms + SLOT_MS - CLAIMING_MS:
+                await self.batcher.send(message.model_copy(update={"due_at_ms": self.now_ms()}))
+                return Outcome(step=Step.AWAITS_SLOT, message=message)
             claim, delivery = await self.claim(message)
             if claim is not Claim.TAKEN:
                 return await self._finish_recorded(message, claim, delivery, receive_count)
@@ -147,6 +170,8 @@ class Deliverer:
                         partial(self.deliveries.record_in_loop, message, status=status, reason=reason)
                     )
                     return Outcome(step=Step.CUT_SHORT, message=message, delivery=delivery, status=status)
+            if slot is not None and self.now_ms() > slot.at_ms + SLOT_MS:
+                raise NotAttempted("the claim was answered after the slot of the attempt")
             result = await self.sender.attempt(delivery, subscription, master_secret, self.now_ms())
             # Where the URL was changed since the message was let in, the answer is another receiver's.
             is_same = receiver_of(message.subscription_id, subscription) == receiver
@@ -181,6 +206,50 @@ class Deliverer:
         return Outcome(
             step=Step.CHECKED, message=message, delivery=delivery, attempt=result.attempt, status=status
         )
+
+    async def _await_slot(
+        self, message: DeliveryMessage, limit: RateLimit, receive_count: int
+    ) -> DeliveryMessage | Outcome:
+        """Return a message in its slot, without one where no limit is left, or what became of it instead."""
+        now_ms = self.now_ms()
+        began_ms = message.due_at_ms if message.run_began_at_ms is None else message.run_began_at_ms
+        # A moment that has not come was written by a clock that was wrong.
+        latest_ms = min(began_ms, now_ms) + UNSENT_MAX_MS
+        message = message.model_copy(update={"run_began_at_ms": began_ms})
+        slot, is_new = message.slot, False
+        if (
+            slot is None
+            or not slot.is_of(limit)
+            or not now_ms - SLOT_MS + CLAIMING_MS <= slot.at_ms <= now_ms + UNSENT_MAX_MS
+        ):
+            usable_until_ms = max(latest_ms, now_ms + SLOT_WAIT_MS)  # what can begin now is never too late
+            reservation = await self.limiter.reserve(message.subscription_id, limit, usable_until_ms)
+            if reservation.limit is None:
+                return message.model_copy(update={"slot": None})
+            limit, slot, is_new, now_ms = reservation.limit, reservation.slot, True, self.now_ms()
+        if slot is not None and slot.at_ms <= now_ms + SLOT_WAIT_MS:
+            await asyncio.sleep(max(slot.at_ms - now_ms, 0) / 1000)
+            return message.model_copy(update={"slot": slot})
+        if latest_ms <= now_ms:
+            return await self._end_unsent(message, limit, receive_count)
+        due_at_ms = min(latest_ms, now_ms + MAX_DELAY_S * 1000 if slot is None else slot.at_ms)
+        if is_new:
+            put_off = partial(self.deliveries.put_off, message, due_at_ms, limit.per_second)
+            claim, delivery = await asyncio.to_thread(put_off)
+            if claim is not Claim.TAKEN:
+                return await self._finish_recorded(message, claim, delivery, receive_count)
+        await self.batcher.send(message.model_copy(update={"slot": slot, "due_at_ms": due_at_ms}))
+        return Outcome(step=Step.AWAITS_SLOT, message=message)
+
+    async def _end_unsent(self, message: DeliveryMessage, limit: RateLimit, receive_count: int) -> Outcome:
+        claim, delivery = await self.claim(message)
+        if claim is not Claim.TAKEN:
+            return await self._finish_recorded(message, claim, delivery, receive_count)
+        days = UNSENT_MAX_MS // 86_400_000
+        status = DeliveryStatus.FAILED
+        reason = f"rate_limited: not sent within {days} days, at most {rate_text(limit.per_second)} a second"
+        await self.record(partial(self.deliveries.record_in_loop, message, status=status, reason=reason))
+        return Outcome(step=Step.RATE_LIMITED, message=message, delivery=delivery, status=status)
 
     async def claim(self, message: DeliveryMessage) -> tuple[Claim, Delivery | None]:
         """Claim the attempt, or raise `NotAttempted`; see `tunehook.aws.deliveries.DeliveriesTable.claim`."""
@@ -256,7 +325,7 @@ class Deliverer:
         )
         await self.record(partial(record, next_attempt_at_ms=due_at_ms))
         if due_at_ms is not None:
-            following = {"attempt": message.attempt + 1, "due_at_ms": due_at_ms}
+            following = {"attempt": message.attempt + 1, "due_at_ms": due_at_ms, "slot": None}
             await self.batcher.send(message.model_copy(update=following))
         if result.response_class is ResponseClass.DELIVERED:
             is_retry = (message.run, message.attempt) > (1, 1)

@@ -75,7 +75,7 @@ class Metrics(metrics.Metrics):
 def _log(outcome: Outcome) -> None:
     delivery, attempt = outcome.delivery, outcome.attempt
     # Of a wait of 20 hours there are 80 of these.
-    write = logger.debug if outcome.step in (Step.SENT_ON, Step.HELD_BACK) else logger.info
+    write = logger.debug if outcome.step in (Step.SENT_ON, Step.HELD_BACK, Step.AWAITS_SLOT) else logger.info
     write(
         f"message_{outcome.step}",
         delivery_id=outcome.message.delivery_id,

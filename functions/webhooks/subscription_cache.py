@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tunehook.aws.secret_versions import SecretVersionsTable
     from tunehook.aws.subscriptions import SubscriptionsTable
     from tunehook.deliveries import Delivery
+    from tunehook.rate_limits import RateLimit
     from tunehook.subscriptions import Subscription
 
 logger = Logger(child=True)
@@ -57,6 +58,13 @@ class Subscribed:
     def waits_s(self) -> tuple[int, ...]:
         """The waits between attempts, in seconds: the default ones while it cannot be used."""
         return WAITS_S if isinstance(self.usable, InvalidInput) else self.usable.retry_schedule
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """How fast it is sent to; None where nothing limits that, as it is disabled or cannot be used."""
+        if self.is_disabled or isinstance(self.usable, InvalidInput):
+            return None
+        return self.usable.rate_limit
 
 
 @dataclass

@@ -17,6 +17,7 @@ from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.errors import code_of
 from tunehook.aws.links import link, s3_client
 from tunehook.aws.secret_versions import SecretVersionsTable
+from tunehook.aws.send_slots import SendSlots
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.visibility import Message, VisibilityHeartbeat, backoff_s, dead_letter, visibility_client
 from tunehook.deliveries import message_of
@@ -29,6 +30,7 @@ from webhooks.attempt import Sender
 from webhooks.circuit_breaker import CircuitBreaker
 from webhooks.delivery import Deliverer, Outcome
 from webhooks.message_batcher import MessageBatcher
+from webhooks.rate_limiter import RateLimiter
 from webhooks.secret import MasterSecret
 from webhooks.subscription_cache import SubscriptionCache
 from webhooks.subscription_health import SubscriptionHealth
@@ -75,6 +77,7 @@ class Worker:
             deliveries=deliveries,
             subscriptions=subscriptions,
             breaker=CircuitBreaker(CircuitsTable(dynamodb, settings.gates_table), now_ms),
+            limiter=RateLimiter(SendSlots(dynamodb, settings.gates_table), subscriptions, now_ms),
             health=SubscriptionHealth(subscriptions, deliveries, bus),
             sender=Sender(self._transport, settings.network_policy, sign_link),
             master_secret=MasterSecret(client("secretsmanager"), settings.master_secret),

@@ -250,6 +250,7 @@ def _() -> None:
 )
 def _() -> None:
     carried = {"delivery_id", "subscription_id", "attempt", "run", "due_at_ms", "is_check"}
+    carried |= {"run_began_at_ms", "slot"}  # when, and nothing of what
     assert set(DeliveryMessage.model_fields) == carried
 
 

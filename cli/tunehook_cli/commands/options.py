@@ -47,6 +47,14 @@ RetrySchedule = Annotated[
 Timeout = Annotated[
     str | None, typer.Option("--timeout", help="How long an attempt may take, 1s to 15s.", show_default="15s")
 ]
+RateLimit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NUMBER",
+        help="How many attempts may begin in a second, 0.1 to 1000.",
+        show_default="no limit",
+    ),
+]
 Filter = Annotated[
     str | None,
     typer.Option(

@@ -19,6 +19,7 @@ from tunehook.operations.filters import FilterMismatch
 from tunehook.operations.stack import Stack
 from tunehook.operations.subscriptions import SigningSecret, SubscriptionView
 from tunehook.operations.text import counted
+from tunehook.rate_limits import parse_rate, rate_text
 from tunehook.secret_versions import SecretVersions
 from tunehook.signatures import SignatureScheme
 from tunehook.subscriptions import ENDS, SUBSCRIBABLE, Subscription
@@ -30,6 +31,7 @@ from tunehook_cli.commands.options import (
     BodyFormat,
     Filter,
     ProviderName,
+    RateLimit,
     RetrySchedule,
     Signature,
     StackName,
@@ -80,6 +82,7 @@ def subscribe(
     signature: Signature = None,
     retry_schedule: RetrySchedule = None,
     timeout_s: Timeout = None,
+    max_per_second: RateLimit = None,
     filter: Filter = None,  # noqa: A002 - the name of the field
     again: Again = False,
     verify: Verify = False,
@@ -102,6 +105,7 @@ def subscribe(
         "signature": signature,
         "retry_schedule": parse_schedule(retry_schedule, "retry_schedule") if retry_schedule else None,
         "timeout_s": parse_seconds(timeout_s, "timeout_s") if timeout_s else None,
+        "max_per_second": parse_rate(max_per_second) if max_per_second else None,
         "filter": pattern_in(filter) if filter else None,
     }
     item = {name: value for name, value in fields.items() if value not in (None, "", [], {})}
@@ -234,8 +238,14 @@ def _fields(view: SubscriptionView, secret: SecretVersions) -> list[tuple[str, o
         ("secret", _secret(secret)),
         ("retries", f"after {duration_texts(subscription.retry_schedule)}"),
         ("timeout", duration_text(subscription.timeout_s)),
+        ("limit", _limit(subscription)),
         *last,
     ]
+
+
+def _limit(subscription: Subscription) -> str | None:
+    limit = subscription.rate_limit
+    return None if limit is None else f"{rate_text(limit.per_second)} a second"
 
 
 def _signed(subscription: Subscription) -> str:
@@ -352,6 +362,14 @@ def set_subscription(
             show_default="as it is",
         ),
     ] = None,
+    max_per_second: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="How many attempts may begin in a second, 0.1 to 1000; '' for no limit.",
+            show_default="as it is",
+        ),
+    ] = None,
     filter: Annotated[  # noqa: A002 - the name of the field
         str | None,
         typer.Option(
@@ -388,6 +406,8 @@ def set_subscription(
         )
     if timeout_s is not None:
         changes["timeout_s"] = parse_seconds(timeout_s, "timeout_s") if timeout_s else None
+    if max_per_second is not None:
+        changes["max_per_second"] = parse_rate(max_per_second) if max_per_second else None
     if filter is not None:
         changes["filter"] = pattern_in(filter) if filter else None
     if not changes:

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from tunehook import __version__
 from tunehook.operations.stack import Stack
 from tunehook.operations.text import counted, duration, visible
+from tunehook.rate_limits import rate_text
 from tunehook.times import from_ms, iso
 from tunehook_cli.output import size
 from tunehook_cli.rendering.deliveries import answer_of
@@ -109,6 +110,7 @@ class Views:
             "size": lambda value: size(value) or "–",
             "pretty": pretty,
             "duration": duration,
+            "rate": rate_text,
             "length": length,
             "seconds": lambda value: "–" if value is None else f"{value / 1000:.1f} s",
             "counted": counted,

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from tunehook.rate_limits import rate_text
 from tunehook.times import now_ms
 from tunehook_cli.durations import duration_texts
 from tunehook_cli.output import Output, clock_time, make_table, printable
@@ -45,6 +46,9 @@ def next_attempt(delivery: Delivery, held: HeldBack | None = None) -> str | None
     due_ms = delivery.next_attempt_at_ms
     if due_ms is None:
         return None
+    if delivery.rate_limit is not None and due_ms > now_ms():
+        limit = f"{rate_text(delivery.rate_limit)} a second"
+        return f"waits for the limit of {limit}: next attempt {clock_time(due_ms)}"
     return f"{'next attempt' if due_ms > now_ms() else 'attempt due since'} {clock_time(due_ms)}"
 
 

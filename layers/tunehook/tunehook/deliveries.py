@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tunehook.ids import digest
 from tunehook.keys import HashKey
+from tunehook.rate_limits import RateLimit
 from tunehook.tasks import Format
 from tunehook.times import LATEST_MS
 from tunehook.validation import first_problem
@@ -66,7 +67,8 @@ class Delivery(_Model):
     `subscription_id` may be `tunehook.signatures.notify_hook_subscription_id` of a task's own hook, which alone has a
     `url` here: a subscription's own counts as it is at each attempt. `payload` is JSON: in the format ``provider`` the
     body, otherwise the body's ``data``, in which each asset has its S3 ``key`` and no link yet. `run` (of the schedule)
-    and `next_attempt` (in it) count from 1. `expires_at` is in seconds since 1970, for DynamoDB's TTL.
+    and `next_attempt` (in it) count from 1. `expires_at` is in seconds since 1970, for DynamoDB's TTL. `rate_limit` is
+    set while the next attempt waits for its subscription's limit: so many attempts a second.
 
     `is_check`: it checks an endpoint by one attempt, and counts for nobody's health. `candidate` is the subscription
     as it would be, of which its item may have nothing yet; it has the receiver's headers, and is there until the
@@ -93,6 +95,12 @@ class Delivery(_Model):
     reason: str | None = None
     is_check: bool = False
     candidate: dict[str, Any] | None = Field(None, repr=False)
+    rate_limit: float | None = None
+
+    @property
+    def run_began_at_ms(self) -> int:
+        """When the present run of the schedule began: at the creation, or at the last redelivery."""
+        return (self.expires_at - KEPT_S) * 1000
 
     @property
     def says_pending(self) -> bool:
@@ -106,8 +114,28 @@ class Delivery(_Model):
         return isinstance(data, dict) and data.get("archive") == "pending"
 
 
+class Slot(_Model):
+    """A moment that was reserved for one attempt, under one limit of its subscription (`tunehook.rate_limits`)."""
+
+    at_ms: int = Field(ge=0, le=LATEST_MS)
+    interval_us: int = Field(ge=1, le=_COUNT_MAX)
+    since_ms: int = Field(ge=0, le=LATEST_MS)
+
+    @classmethod
+    def at(cls, at_us: int, limit: RateLimit) -> Slot:
+        return cls(at_ms=-(-at_us // 1000), interval_us=limit.interval_us, since_ms=limit.since_ms)
+
+    def is_of(self, limit: RateLimit) -> bool:
+        """Return whether it was reserved under this very limit."""
+        return (self.interval_us, self.since_ms) == (limit.interval_us, limit.since_ms)
+
+
 class DeliveryMessage(_Model):
-    """A message on the deliveries queue: which attempt of which delivery is due, and when; whether it is a check."""
+    """A message on the deliveries queue: which attempt of which delivery is due, and when; whether it is a check.
+
+    `run_began_at_ms` is None in messages of earlier versions; `slot` is set while the attempt waits for its
+    subscription's limit, and was due by its schedule before.
+    """
 
     delivery_id: HashKey
     subscription_id: HashKey
@@ -115,6 +143,8 @@ class DeliveryMessage(_Model):
     run: int = Field(ge=1, le=_COUNT_MAX)
     due_at_ms: int = Field(ge=0, le=LATEST_MS)
     is_check: bool = False
+    run_began_at_ms: int | None = Field(None, ge=0, le=LATEST_MS)
+    slot: Slot | None = None
 
 
 def message_of(body: str) -> DeliveryMessage:
@@ -152,4 +182,5 @@ def message_for(delivery: Delivery) -> DeliveryMessage:
         run=delivery.run,
         due_at_ms=delivery.next_attempt_at_ms or delivery.created_at_ms,
         is_check=delivery.is_check,
+        run_began_at_ms=max(delivery.run_began_at_ms, 0),
     )

@@ -13,6 +13,7 @@ from tunehook.event_patterns import EventPattern
 from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.http.headers import check_headers
 from tunehook.http.urls import split_wire_url, wire_url
+from tunehook.rate_limits import RateLimit, check_rate
 from tunehook.schedules import MAX_TIMEOUT_S, WAITS_S, check_schedule, check_timeout
 from tunehook.signatures import NOTIFY_HOOK_PREFIX, SignatureScheme, notify_hook_subscription_id
 from tunehook.tasks import Format, Status
@@ -52,7 +53,12 @@ OPERATIONAL: Final = (
 SUBSCRIBABLE: Final = (*ENDS, WebhookType.TASK_ARCHIVED, *OPERATIONAL)
 """What a subscription can ask for; a test is sent to one subscription by hand."""
 
-_TIMESTAMPS: Final = ("failing_since_ms", "failing_warned_ms", "signature_both_until_ms")
+_TIMESTAMPS: Final = (
+    "failing_since_ms",
+    "failing_warned_ms",
+    "signature_both_until_ms",
+    "max_per_second_since_ms",
+)
 """What tunehook itself writes on a subscription, in milliseconds since 1970."""
 
 
@@ -62,7 +68,8 @@ class Subscription:
 
     `retry_schedule` has the waits between attempts, in seconds; `timeout_s` is how long an attempt may take. Until
     `signature_both_until_ms` both signatures are in the header, whichever `signature` asks for. `filter` is what the
-    `data` of the body must match, None where all of it will do.
+    `data` of the body must match, None where all of it will do. `rate_limit` is how fast it is sent to, None where as
+    fast as can be.
     """
 
     subscription_id: str
@@ -77,6 +84,7 @@ class Subscription:
     retry_schedule: tuple[int, ...] = WAITS_S
     timeout_s: int = MAX_TIMEOUT_S
     filter: EventPattern | None = None
+    rate_limit: RateLimit | None = None
 
     def wants(self, kind: WebhookType, provider: str | None) -> bool:
         """Return whether an event of `kind` is to be delivered, if its data match.
@@ -192,11 +200,17 @@ def check_subscription(item: Mapping[str, Any], policy: NetworkPolicy) -> Subscr
         retry_schedule=check_schedule(item.get("retry_schedule", WAITS_S)),
         timeout_s=check_timeout(item.get("timeout_s", MAX_TIMEOUT_S)),
         filter=EventPattern.read(item["filter"]) if "filter" in item else None,
+        rate_limit=_rate_limit(item),
     )
     if not any(supports(subscription.format, kind) for kind in subscription.events):
         names = ", ".join(sorted(subscription.events))
         raise InvalidInput("events", f"the format {subscription.format} tells of none of these: {names}")
     return subscription
+
+
+def _rate_limit(item: Mapping[str, Any]) -> RateLimit | None:
+    per_second = check_rate(item.get("max_per_second"))
+    return None if per_second is None else RateLimit(per_second, item.get("max_per_second_since_ms", 0))
 
 
 def _headers(item: Mapping[str, Any]) -> dict[str, str]:

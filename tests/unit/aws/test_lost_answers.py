@@ -24,6 +24,7 @@ from tunehook.aws.deliveries import Claim, DeliveriesTable
 from tunehook.aws.leases import Leases, Position
 from tunehook.aws.provider_states import Alert, ProviderState, ProviderStates
 from tunehook.aws.secret_versions import SecretVersionsTable
+from tunehook.aws.send_slots import SendSlots
 from tunehook.aws.stream_marks import StreamMark, StreamMarks
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import Start, TasksTable
@@ -31,6 +32,8 @@ from tunehook.deliveries import Attempt, DeliveryStatus, message_for, new_delive
 from tunehook.errors import InvalidInput
 from tunehook.events import event_id_of
 from tunehook.http.guard import NetworkPolicy
+from tunehook.ids import digest
+from tunehook.rate_limits import RateLimit
 from tunehook.secret_versions import FIRST, SecretVersions
 from tunehook.tasks import Format, Status, check_request
 
@@ -39,7 +42,7 @@ CLAIM_MS = 25_000
 LEASE_MS = 12_000
 RETIRE_AFTER_MS = 3_600_000
 
-TOKENS = {"claimed_by", "trial_by", "failed", "holder"}
+TOKENS = {"claimed_by", "reserved_by", "trial_by", "failed", "holder"}
 NEW: dict[str, Any] = {"task_id": "task-1", "provider": "suno"}
 PENDING = NEW | {
     "status": "pending",
@@ -108,6 +111,7 @@ TABLES: dict[str, tuple[Any, str]] = {
     "Leases": (Leases, "PollerLeasesTable"),
     "DeliveriesTable": (DeliveriesTable, "DeliveriesTable"),
     "CircuitsTable": (CircuitsTable, "ReceiverGatesTable"),
+    "SendSlots": (SendSlots, "ReceiverGatesTable"),
     "SubscriptionsTable": (SubscriptionsTable, "SubscriptionsTable"),
     "SecretVersionsTable": (SecretVersionsTable, "SecretVersionsTable"),
     "ProviderStates": (ProviderStates, "ProviderStatesTable"),
@@ -116,6 +120,16 @@ TABLES: dict[str, tuple[Any, str]] = {
     "ApiKeysTable": (ApiKeysTable, "ApiKeysTable"),
     "ApiRequests": (ApiRequests, "ApiRequestsTable"),
     "CallbackHintsTable": (CallbackHintsTable, "CallbackHintsTable"),
+}
+LIMIT = RateLimit(2)
+SLOTS = {
+    "receiver": f"limit_{digest('sub')}",
+    "next_us": (NOW_MS + 5_000) * 1000,
+    "interval_us": 500_000,
+    "since_ms": 0,
+    "reserved_at_ms": NOW_MS,
+    "reserved_by": "another",
+    "expires_at": NOW_MS // 1000,
 }
 STATE = ProviderState(provider="gw")
 ALERT = Alert(key="a", since_ms=NOW_MS)
@@ -307,6 +321,30 @@ CASES = [
         what="again",
     ),
     Case("CircuitsTable.release_probe", None, leave_a_trial, None),
+    Case(
+        "SendSlots.reserve",
+        None,
+        lambda slots: slots.reserve("sub", LIMIT, [NOW_MS] * 3, NOW_MS).at_us,
+        (NOW_MS * 1000, None, None),
+        "first",
+    ),
+    Case(
+        "SendSlots.reserve",
+        SLOTS,
+        lambda slots: slots.reserve("sub", LIMIT, [NOW_MS + 60_000] * 2, NOW_MS).at_us,
+        ((NOW_MS + 5_000) * 1000, (NOW_MS + 5_500) * 1000),
+        "after others",
+    ),
+    Case(
+        "SendSlots.reserve",
+        SLOTS | {"interval_us": 1},
+        lambda slots: slots.reserve("sub", LIMIT, [NOW_MS + 60_000], NOW_MS, former=(1, 0)).at_us,
+        ((NOW_MS + 5_000) * 1000,),
+        "of another limit",
+    ),
+    Case(
+        "DeliveriesTable.put_off", MADE, lambda table: table.put_off(MESSAGE, NOW_MS + 5, 0.5)[0], Claim.TAKEN
+    ),
     Case("SubscriptionsTable.create", None, lambda table: table.create(SUBSCRIPTION)),
     Case("SubscriptionsTable.delete", SUBSCRIPTION, lambda table: table.delete("sub")),
     Case(

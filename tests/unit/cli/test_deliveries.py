@@ -551,3 +551,16 @@ def test_what_cannot_be_recovered_is_refused_by_its_name(
 def test_recover_asks_since_when(tunehook: Any, stack: None) -> None:
     result = tunehook("deliveries", "recover", "sub")
     assert (result.exit_code, "--since" in result.stderr) == (2, True)
+
+
+def test_what_waits_for_the_limit_of_its_subscription_says_so_and_until_when(
+    tunehook: Any, stack: None
+) -> None:
+    subscribe()
+    until_ms = now_ms() + 90_000
+    put_delivery("msg_1", ago_ms=5_000, rate_limit=0.5, next_attempt_at_ms=until_ms)
+    told = f"waits for the limit of 0.5 a second: next attempt {clock_time(until_ms)}"
+    for command in (("list",), ("show", "msg_1")):
+        assert told in tunehook("deliveries", *command, env={"COLUMNS": "300"}).stdout
+    (listed,) = json.loads(tunehook("deliveries", "list", "--json").stdout)
+    assert (listed["rate_limit"], listed["next_attempt_at"]) == (0.5, iso(from_ms(until_ms)))

@@ -812,3 +812,37 @@ def test_set_changes_nothing_unless_the_check_passes(
     result = tunehook(*words)
     told = json.loads(result.stdout)
     assert (result.exit_code, told["url"], told["check"]["passed"]) == (0, "https://new.example/", True)
+
+
+def test_a_limit_is_set_shown_and_taken_back(tunehook: Any, stack: None) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL})
+    assert tunehook("subscriptions", "set", "a", "--max-per-second", "2.5").exit_code == 0
+    (item,) = items(TABLE)
+    assert item["max_per_second"] == 2.5
+    assert "2.5 a second" in tunehook("subscriptions", "show", "a").stdout
+    tunehook("subscriptions", "set", "a", "--max-per-second", "")
+    told = json.loads(tunehook("subscriptions", "show", "a", "--json").stdout)
+    assert told["max_per_second"] is None
+    created = json.loads(tunehook("subscribe", f"{URL}x", "--max-per-second", "10", "--json").stdout)
+    assert created["max_per_second"] == 10
+
+
+def test_whoever_sets_another_limit_makes_void_what_was_reserved_under_the_former(
+    tunehook: Any, stack: None
+) -> None:
+    put(TABLE, {"subscription_id": "a", "url": URL, "max_per_second": 5})
+    tunehook("subscriptions", "set", "a", "--max-per-second", "5")
+    assert "max_per_second_since_ms" not in items(TABLE)[0]
+    tunehook("subscriptions", "set", "a", "--max-per-second", "6")
+    first = items(TABLE)[0]["max_per_second_since_ms"]
+    tunehook("subscriptions", "set", "a", "--max-per-second", "")
+    tunehook("subscriptions", "set", "a", "--max-per-second", "6")
+    assert items(TABLE)[0]["max_per_second_since_ms"] >= first > 0
+
+
+@pytest.mark.parametrize("text", ["fast", "0", "0.09", "1000.1", "-1", "nan", "inf", "1/s"])
+def test_a_limit_that_is_none_is_refused_by_its_option(tunehook: Any, stack: None, text: str) -> None:
+    result = tunehook("subscribe", URL, "--max-per-second", text)
+    assert result.exit_code == 2
+    assert "--max-per-second: must be a number from 0.1 to 1000" in result.stderr
+    assert items(TABLE) == []

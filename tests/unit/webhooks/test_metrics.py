@@ -76,7 +76,7 @@ def test_an_attempt_is_told_with_all_that_it_came_to() -> None:
 def test_a_message_without_a_record_is_told_and_one_on_its_way_at_another_level(step: Step) -> None:
     again, [(level, words, beside)] = told(Outcome(step=step, message=MESSAGE))
     assert (again, words) == ([False], f"message_{step}")
-    assert level == ("debug" if step in ("sent_on", "held_back") else "info")
+    assert level == ("debug" if step in ("sent_on", "held_back", "awaits_slot") else "info")
     assert {name for name, value in beside.items() if value is not None} == {
         "delivery_id",
         "subscription_id",

@@ -15,6 +15,7 @@ from tunehook.aws.circuits import CircuitsTable
 from tunehook.aws.deliveries import DeliveriesTable
 from tunehook.aws.items import from_attributes, to_attributes
 from tunehook.aws.secret_versions import SecretVersionsTable
+from tunehook.aws.send_slots import SendSlots
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, message_for, new_delivery
 from tunehook.errors import InvalidInput
@@ -28,6 +29,7 @@ from webhooks.circuit_breaker import CircuitBreaker
 from webhooks.delivery import Deliverer, Outcome
 from webhooks.message_batcher import MessageBatcher
 from webhooks.policy import ResponseClass
+from webhooks.rate_limiter import RateLimiter
 from webhooks.subscription_cache import Subscribed, SubscriptionCache
 from webhooks.subscription_health import SubscriptionHealth
 
@@ -162,6 +164,7 @@ class World:
         bus: Any = self.bus
         self.gates: Any = CircuitsTable(self.client, "gates")
         self.breaker = CircuitBreaker(self.gates, lambda: self.now_ms)
+        self.limiter = RateLimiter(SendSlots(self.client, "gates"), self.subscriptions, lambda: self.now_ms)
         self.health = SubscriptionHealth(self.subscriptions, self.table, bus)
         self._order = itertools.count()
         self._heap: list[tuple[int, int, DeliveryMessage, int]] = []
@@ -227,6 +230,7 @@ class World:
             batcher=MessageBatcher(queue, lambda: self.now_ms),
             subscriptions=self.subscriptions,
             breaker=self.breaker,
+            limiter=self.limiter,
             health=self.health,
             sender=sender,
             master_secret=secret,

@@ -22,6 +22,7 @@ from tunehook.operations.endpoint_checks import EndpointCheck
 from tunehook.operations.filters import FilterTest
 from tunehook.operations.stack import Stack
 from tunehook.operations.subscriptions import SubscriptionView
+from tunehook.rate_limits import parse_rate, rate_text
 from tunehook.signatures import SignatureScheme
 from tunehook.subscriptions import SUBSCRIBABLE
 from tunehook.tasks import Format
@@ -106,6 +107,7 @@ def _fields(form: FormData, *, is_new: bool) -> dict[str, Any]:
         "signature": text_of(form, "signature") or None,
         "retry_schedule": parse_schedule(schedule, "retry_schedule") if schedule else None,
         "timeout_s": parse_seconds(timeout, "timeout_s") if timeout else None,
+        "max_per_second": parse_rate(rate) if (rate := text_of(form, "max_per_second")) else None,
         "filter": EventPattern.read(pattern).to_json() if (pattern := text_of(form, "filter")) else None,
     }
     if not is_new:
@@ -136,7 +138,17 @@ def _typed(form: FormData) -> dict[str, Any]:
         "events": [each for each in form.getlist("events") if isinstance(each, str)],
         "providers": [each.strip() for each in text_of(form, "providers").split(",") if each.strip()],
     }
-    texts = ("url", "format", "description", "signature", "retry_schedule", "timeout", "filter", "verify")
+    texts = (
+        "url",
+        "format",
+        "description",
+        "signature",
+        "retry_schedule",
+        "timeout",
+        "max_per_second",
+        "filter",
+        "verify",
+    )
     return {name: text_of(form, name) for name in texts} | lists
 
 
@@ -204,11 +216,13 @@ def _page(request: Request, stack: Stack, subscription_id: str, **told: Any) -> 
 def _given(document: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, Any]:
     """Return a subscription as its form shows it: what is its own, and lengths of time as users write them."""
     waits_s = document["retry_schedule"] if item.get("retry_schedule") else None
+    rate = document["max_per_second"]
     timeout_s = document["timeout_s"] if item.get("timeout_s") else None
     return {
         **document,
         "retry_schedule": duration_texts(waits_s) if waits_s else "",
         "timeout": duration_text(timeout_s) if timeout_s else "",
+        "max_per_second": "" if rate is None else rate_text(rate),
         "filter": json.dumps(document["filter"], ensure_ascii=False) if document["filter"] else "",
     }
 

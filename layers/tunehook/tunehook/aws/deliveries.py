@@ -47,11 +47,16 @@ LOOKED_AT: Final = 1_000
 BATCH_MAX: Final = 10
 """How many messages SQS takes in one call."""
 
+SLOT_LATE_MS: Final = 250
+"""How long after the begin of its slot at most a message is to come; so up to 750 ms before it at the earliest."""
+
 OVERDUE_MS: Final = 60_000
 """How late an attempt must be until its message counts as lost: longer than a worker holds a claim."""
 
 EXCERPTS_KEPT: Final = 10
 """For how many attempts before a new run the answers are kept: with a long payload, more would pass 400 kB."""
+
+_CLAIMED: Final = ("claimed_until_ms", "claimed_by")
 
 _PAGE: Final = 500
 _LISTED_A_PAGE: Final = 100
@@ -325,6 +330,22 @@ class DeliveriesTable(TableGateway):
             write = await self._table.update_in_loop(**_claim(message, token, now_ms))
         return _claimed(message, write)
 
+    def put_off(
+        self, message: DeliveryMessage, until_ms: int, rate_limit: float
+    ) -> tuple[Claim, Delivery | None]:
+        """Say that the attempt of a message waits for its subscription's limit, of so many attempts a second.
+
+        `until_ms` is when it comes again. The result is that of `claim`, where ``TAKEN`` says that it was put off.
+        """
+        write = self._table.update(
+            _key(message.delivery_id),
+            set={"next_attempt_at_ms": until_ms, "rate_limit": rate_limit},
+            condition=_is_due(message),
+            read=True,
+        )
+        delivery = None if write.item is None else Delivery.model_validate(write.item)
+        return (Claim.TAKEN if write.done else _refused(message, delivery)), delivery
+
     def record(
         self,
         message: DeliveryMessage,
@@ -375,7 +396,7 @@ class DeliveriesTable(TableGateway):
                 "expires_at": max(delivery.expires_at, now_ms // 1000 + KEPT_S),
                 "attempts": [each.model_dump(mode="json", exclude_none=True) for each in attempts],
             },
-            remove=["reason", "claimed_until_ms", "claimed_by"],
+            remove=["reason", *_CLAIMED, "rate_limit"],
             condition=Attr("status").eq(delivery.status.value) & Attr("run").eq(delivery.run),
             mine=lambda item: begun.items() <= item.items(),
             only_in_doubt=True,
@@ -455,9 +476,12 @@ def withdrawn(delivery: Delivery) -> bool:
 
 
 def _entry(message: DeliveryMessage, now_ms: int) -> dict[str, Any]:
-    delay_s = -(-(message.due_at_ms - now_ms) // 1000)
+    wait_ms = message.due_at_ms - now_ms
+    has_slot = message.slot is not None and message.slot.at_ms == message.due_at_ms
+    # SQS counts whole seconds, and a slot is as long as one: the worker waits for its begin, and has some for its work.
+    delay_s = (wait_ms + SLOT_LATE_MS) // 1000 if has_slot else -(-wait_ms // 1000)
     return {
-        "MessageBody": message.model_dump_json(),
+        "MessageBody": message.model_dump_json(exclude_none=True),
         "DelaySeconds": min(max(delay_s, 0), MAX_DELAY_S),
         # A subscription's id is the user's own text, which may have characters that SQS refuses.
         "MessageGroupId": sha256(message.subscription_id.encode()).hexdigest(),
@@ -490,7 +514,7 @@ def _record(
     """Return the update that records the attempt of a message, as `Table.update` takes it."""
     made = attempt and attempt.model_dump(mode="json", exclude_none=True)
     state: dict[str, Any] = {"status": status.value}
-    remove = ["claimed_until_ms", "claimed_by", "candidate"]
+    remove = [*_CLAIMED, "candidate", "rate_limit"]
     if reason is not None:
         state["reason"] = reason
     if next_attempt_at_ms is None:

@@ -66,6 +66,13 @@ class ValueOf:
 
 
 @dataclass(frozen=True, slots=True)
+class Increased:
+    """In place of a value to set: the attribute's number, which must be there, and this much more."""
+
+    by: int
+
+
+@dataclass(frozen=True, slots=True)
 class Transaction:
     """The result of an update and a creation that are made together: whether both were applied, or neither.
 
@@ -132,6 +139,9 @@ class _Expressions:
             case ValueOf():
                 self._values[placeholder] = value.default
                 return f"{target} = if_not_exists({self.names([value.attribute])}, {placeholder})"
+            case Increased():
+                self._values[placeholder] = value.by
+                return f"{target} = {target} + {placeholder}"
         self._values[placeholder] = value
         return f"{target} = {placeholder}"
 
@@ -274,9 +284,9 @@ class Table:
     ) -> Write:
         """Change an item in one conditional write; one that does not exist is made, unless the condition forbids it.
 
-        `set` may have `Appended` and `ValueOf` for what depends on the item. `mine` says whether the item that refused
-        the write shows this very write; it is not needed where the condition still holds after the write. With
-        `only_in_doubt` it is asked only where an answer may have been lost, as boto3 has repeated the call or an
+        `set` may have `Appended`, `ValueOf` and `Increased` for what depends on the item. `mine` says whether the item
+        that refused the write shows this very write; it is not needed where the condition still holds after the write.
+        With `only_in_doubt` it is asked only where an answer may have been lost, as boto3 has repeated the call or an
         earlier write of this item has failed: for writes that another may make just the same. `read` returns the item
         as it is after the write.
         """

@@ -276,9 +276,10 @@ Attempts: TypeAlias = Annotated[list[AttemptDocument] | None, BeforeValidator(_d
 class DeliveryDocument(Document):
     """A delivery and its attempts; `url` is that of a task's own hook.
 
-    `held_back_until` is about when it is tried again where its receiver hangs. `next_waits_s` are the waits after the
-    next attempt and after each that follows it, by its schedule as it is now; null where no attempt is to come.
-    `payload`, and `request` as it would be sent now, are null in a listing, and `next_waits_s` too.
+    `held_back_until` is about when it is tried again where its receiver hangs. `rate_limit` is set while the next
+    attempt waits, until `next_attempt_at`, for its subscription's limit of so many a second. `next_waits_s` are the
+    waits after the next attempt and after each that follows it, by its schedule as it is now; null where no attempt is
+    to come. `payload`, and `request` as it would be sent now, are null in a listing, and `next_waits_s` too.
     """
 
     delivery_id: str | None = None
@@ -298,6 +299,7 @@ class DeliveryDocument(Document):
     next_attempt: int | None = None
     next_attempt_at: Moment = Field(None, alias="next_attempt_at_ms")
     held_back_until: Moment = Field(None, alias="held_back_until_ms")
+    rate_limit: float | None = None
     next_waits_s: list[int] | None = None
     attempts: Attempts = Field(default_factory=list)
     payload: Parsed = None
@@ -370,6 +372,7 @@ class SubscriptionDocument(Document):
     """A subscription with its defaults; `error` is why it cannot be used as it stands, where `state` is ``unusable``.
 
     `providers` empty means all. `signature` is what it asks for; until `signature_both_until` both are sent.
+    `max_per_second` is null where nothing limits its attempts.
     `secret_version` and `deliveries` are null in a listing: they are not read.
     """
 
@@ -387,6 +390,7 @@ class SubscriptionDocument(Document):
     signature_both_until: Moment = Field(None, alias="signature_both_until_ms")
     retry_schedule: list[int] | None = Field(default_factory=lambda: list(WAITS_S))
     timeout_s: int | None = MAX_TIMEOUT_S
+    max_per_second: float | None = None
     filter: Annotated[dict[str, Any] | None, BeforeValidator(_pattern)] = None
     disabled_reason: str | None = None
     failing_since: Moment = Field(None, alias="failing_since_ms")

@@ -109,7 +109,7 @@ def subscribe(
     >>> subscribe(stack, {"url": "https://x.example/"})[1].subscription_id[:4]
     'sub_'
     """
-    item = {"subscription_id": f"sub_{secrets.token_hex(8)}", **item}
+    item = {"subscription_id": f"sub_{secrets.token_hex(8)}", **item, **_limited_since({}, item)}
     new = check_subscription(item, stack.network_policy)
     if not again:
         _check_single(stack, new)
@@ -124,7 +124,7 @@ def change_subscription(
     """Set fields of a subscription and leave the others; its secret stays, and takes no part in it.
 
     If `signature` changes, both signatures are in the header for a day, so that no receiver meets one that it does not
-    know yet.
+    know yet. If `max_per_second` changes, what waits under the former limit waits anew.
 
     Raises `NotFound` if there is none; `InvalidInput` for the first field that would not be acceptable; `Conflict` as
     `subscribe` does.
@@ -147,7 +147,7 @@ def changed_subscription(
     5
     """
     before = get_subscription(stack, subscription_id).item
-    whole = {**changes, **_both_sign(before, changes)}
+    whole = {**changes, **_both_sign(before, changes), **_limited_since(before, changes)}
     item = {**before, **whole}
     new = check_subscription(item, stack.network_policy)
     if not again:
@@ -163,6 +163,13 @@ def _both_sign(item: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     if after in (before, SignatureScheme.BOTH):
         return {}
     return {"signature_both_until_ms": now_ms() + BOTH_SIGN_MS}
+
+
+def _limited_since(item: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, int]:
+    """Return since when a limit holds that these changes set: what was reserved under another one is void then."""
+    if changes.get("max_per_second") in (None, item.get("max_per_second")):
+        return {}
+    return {"max_per_second_since_ms": now_ms()}
 
 
 def _check_single(stack: Stack, new: Subscription) -> None:

@@ -45,6 +45,10 @@ REFUSED: list[tuple[Any, str]] = [
     ({"url": URL, "filter": {}}, "filter"),
     ({"url": URL, "filter": "x"}, "filter"),
     ({"url": URL, "filter": {"metadata": {"order": [{"prefix": 7}]}}}, "filter.metadata.order[0].prefix"),
+    ({"url": URL, "max_per_second": 0.09}, "max_per_second"),
+    ({"url": URL, "max_per_second": 1_001}, "max_per_second"),
+    ({"url": URL, "max_per_second": "5"}, "max_per_second"),
+    ({"url": URL, "max_per_second": True}, "max_per_second"),
     ({"url": URL, "timeout_s": 0}, "timeout_s"),
     ({"url": URL, "timeout_s": 16}, "timeout_s"),
     ({"url": URL, "timeout_s": 1.5}, "timeout_s"),
@@ -169,6 +173,16 @@ class TestChecks:
         for api.remaining_ms in (29_000, 10_000, 1_000):
             api("PATCH", made, {"timeout_s": 3}, query="verify=true")
         assert waits == [22.0, 6.0, 0.0]
+
+
+class TestLimits:
+    def test_one_is_kept_changed_and_taken_back(self, api: Api) -> None:
+        created = api("POST", PATH, {"url": URL, "max_per_second": 0.5}).json
+        assert created["max_per_second"] == 0.5
+        one = f"{PATH}/{created['subscription_id']}"
+        assert api("PATCH", one, {"max_per_second": 10}).json["max_per_second"] == 10
+        assert api("PATCH", one, {"max_per_second": None}).json["max_per_second"] is None
+        assert api("GET", one).json["max_per_second"] is None
 
 
 class TestFilters:

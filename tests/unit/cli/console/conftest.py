@@ -94,7 +94,8 @@ def fill(over: Stack, said: str) -> None:
         "SubscriptionsTable",
         {"subscription_id": said, "url": said, "description": said, "events": [said], "enabled": False}
         | {"headers": {said: said}, "disabled_reason": said, "failing_since_ms": now - 9}
-        | {"signature": said, "retry_schedule": [said], "timeout_s": said, "signature_both_until_ms": said},
+        | {"signature": said, "retry_schedule": [said], "timeout_s": said, "max_per_second": said}
+        | {"signature_both_until_ms": said},
     )
     put("SubscriptionsTable", {"subscription_id": "sub-2", "url": "https://x.example/2", "description": said})
     state = ProviderState(provider=said)

@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import replace
+from html import unescape
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -11,9 +12,11 @@ from tests.unit.cli.console.conftest import client_of
 from tests.unit.cli.console.html import Element, name_of, parse
 from tests.unit.cli.console.test_pages import HOSTILE, check_element
 
+from tunehook.deliveries import message_for
 from tunehook.errors import Unavailable
 from tunehook.operations.stack import Stack
 from tunehook.signatures import derive_public_key, derive_secret, derive_secret_key, sign
+from tunehook.times import now_ms
 
 URL = "https://x.example/hook"
 
@@ -123,6 +126,8 @@ def test_a_change_of_the_signature_is_signed_by_both_and_the_page_says_until_whe
         ({"timeout": HOSTILE}, "timeout_s: "),
         ({"timeout": "16s"}, "timeout_s: "),
         ({"timeout": "0s"}, "timeout_s: "),
+        ({"max_per_second": HOSTILE}, "max_per_second: "),
+        ({"max_per_second": "0.05"}, "max_per_second: "),
     ],
 )
 @pytest.mark.parametrize("path", ["/subscriptions/new", "/subscription/change?id=sub-1"])
@@ -199,3 +204,23 @@ def test_the_request_of_a_delivery_has_each_signature_masked(page: TestClient) -
     put_one(signature="both")
     text = page.get("/delivery?id=msg_1").text
     assert "webhook-signature: v1,**** v1a,****" in text
+
+
+def test_a_limit_is_typed_shown_and_taken_back(page: TestClient, found: Stack) -> None:
+    fields = {"url": URL, "format": "standard", "max_per_second": "2.5"}
+    assert page.post("/subscription/change?id=sub-1", data=fields).status_code == 303
+    assert stored(found)["max_per_second"] == 2.5
+    text = page.get("/subscription?id=sub-1").text
+    assert field(text, "max_per_second").attributes["value"] == "2.5"
+    page.post("/subscription/change?id=sub-1", data=fields | {"max_per_second": ""})
+    assert stored(found)["max_per_second"] is None
+
+
+def test_a_delivery_that_waits_for_the_limit_says_so(page: TestClient, found: Stack) -> None:
+    put_one(max_per_second=0.5)
+    assert page.post("/delivery/resend?id=msg_1").status_code == 303
+    made = found.deliveries.get("msg_1")
+    assert made is not None
+    found.deliveries.put_off(message_for(made), now_ms() + 90_000, 0.5)
+    assert "by its subscription's limit of 0.5 a second" in unescape(page.get("/delivery?id=msg_1").text)
+    assert "waits for its limit until" in page.get("/deliveries?subscription=sub-1").text
