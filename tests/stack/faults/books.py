@@ -180,6 +180,26 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """A delivery of an operational event: to whom, of what type, and about whom or what.
+
+    `is_accepted` is whether its receiver took it; `fault` what was wrong with the signature of one of its requests.
+    """
+
+    delivery_id: str
+    receiver: str
+    type: str
+    about: str
+    is_accepted: bool
+    fault: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.delivery_id} to {self.receiver}, {self.type} about {self.about}"
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A message in a dead-letter queue: whose, when it came there, and what it names."""
 
@@ -254,6 +274,14 @@ class Books:
         The waits between attempts, in seconds, of the receivers that have some of their own.
     replays : tuple of Replay
         What was replayed.
+    gone : tuple of str
+        The subscriptions whose receivers wanted no more.
+    disabled : tuple of str
+        The subscriptions that are disabled.
+    watchers : tuple of str
+        The subscriptions that are to be told of all of them.
+    troubles : tuple of Trouble
+        The deliveries of operational events.
     """
 
     wanted: tuple[Wanted, ...] = ()
@@ -271,6 +299,10 @@ class Books:
     done: tuple[Done, ...] = ()
     schedules: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     replays: tuple[Replay, ...] = ()
+    gone: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+    watchers: tuple[str, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
 
     def to_json(self) -> bytes:
         """Return them as JSON; bytes in items become base64."""

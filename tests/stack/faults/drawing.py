@@ -16,6 +16,7 @@ from tests.stack.faults.plan import (
     AssetTrouble,
     Moment,
     Plan,
+    PlannedGone,
     PlannedSubscription,
     PlannedTask,
     ReceiverTrouble,
@@ -87,6 +88,9 @@ _HALTED_S: Final = {True: (2.0, 5.0), False: (5.0, 20.0)}
 """How long, in a short run and in a long one: there a poller's lease of 12 s may end meanwhile, and a claim of a
 delivery too."""
 
+_GONE: Final = {True: 2, False: 12}
+"""How many subscriptions are disabled as their receivers want no more, in a short run and in a long one."""
+
 _WORK_BEGINS: Final = 0.6
 _DISTURBED_UNTIL: Final = 1.1
 """In a short run, as shares of the same time: between these calls about ended tasks are disturbed."""
@@ -143,7 +147,14 @@ def draw(seed: int, size: Size) -> Plan:
         moments=tuple(sorted(_moments(size, subscriptions, dice), key=lambda moment: moment.at_s)),
         subscriptions=subscriptions,
         query_many=tuple(_query_many(kind, size, dice) for kind in (Kind.MUSICMINT, Kind.SUNO)),
+        gone=tuple(_gone(tasks, size, dice)),
     )
+
+
+def _gone(tasks: Sequence[PlannedTask], size: Size, dice: Dice) -> Iterator[PlannedGone]:
+    completed = dice.shuffled([task.task_id for task in tasks if task.status == "completed"])
+    for number, task_id in enumerate(completed[: _GONE[size is SHORT]]):
+        yield PlannedGone(f"gone-{number}", task_id)
 
 
 def _tasks(size: Size, dice: Dice) -> Iterator[PlannedTask]:

@@ -10,7 +10,7 @@ from tests.stack.faults import looking
 from tests.stack.faults.books import Books, End, Replay, Serving, Wanted, WantedFile
 from tests.stack.faults.breaking import Done
 from tests.stack.faults.links import paths_of
-from tests.stack.faults.plan import Plan
+from tests.stack.faults.plan import WATCHER, Plan
 from tests.stack.faults.reading import Reader
 from tests.stack.faults.world import World
 
@@ -69,6 +69,10 @@ def gathered(
         for task in plan.tasks
     )
     items = [item for item in stack.items("TasksTable") if item["task_id"] in planned]
+    deliveries = list(stack.items("DeliveriesTable"))
+    receipts = tuple(reader.read(world.received()))
+    gone = {each.subscription_id for each in plan.gone}
+    told = {WATCHER, *gone}
     digests, manifests = looking.objects(stack)
     return Books(
         wanted=wanted,
@@ -85,11 +89,11 @@ def gathered(
         ),
         objects=digests,
         manifests=looking.parsed(manifests),
-        receipts=tuple(reader.read(world.received())),
+        receipts=tuple(each for each in receipts if each.receiver not in told),
         records=tuple(
             looking.record_of(item, receivers)
-            for item in stack.items("DeliveriesTable")
-            if item["task_id"] in planned
+            for item in deliveries
+            if item.get("task_id") in planned and item["subscription_id"] not in told
         ),
         # A kill may have found nothing to kill, and so may a halt.
         done=tuple(each for each in done if each.often),
@@ -97,4 +101,14 @@ def gathered(
             each.subscription_id: each.retry_schedule for each in plan.subscriptions if each.retry_schedule
         },
         replays=tuple(replays),
+        gone=tuple(sorted(gone)),
+        disabled=tuple(
+            sorted(
+                item["subscription_id"]
+                for item in stack.items("SubscriptionsTable", "subscription_id", "enabled")
+                if item.get("enabled") is False
+            )
+        ),
+        watchers=(WATCHER,),
+        troubles=looking.troubles_of(deliveries, receipts, receivers),
     )

@@ -295,6 +295,41 @@ class _Ledger:
         for receipt in self.books.receipts:
             if receipt.fault:
                 yield f"{receipt.name}: {receipt.fault}"
+        for trouble in self.books.troubles:
+            if trouble.fault:
+                yield f"{trouble.name}: {trouble.fault}"
+
+    def troubles_owed(self) -> Iterator[tuple[str, str]]:
+        """Yield who is to be told that which subscription was disabled."""
+        for watcher in self.books.watchers:
+            for subscription_id in sorted({*self.books.gone, *self.books.disabled}):
+                yield watcher, subscription_id
+
+    def troubles_lost(self) -> Iterator[str]:
+        told = {
+            (each.receiver, each.about)
+            for each in self.books.troubles
+            if each.type == "subscription.disabled" and each.is_accepted
+        }
+        for watcher, subscription_id in self.troubles_owed():
+            if subscription_id not in self.books.disabled:
+                yield f"{subscription_id} is not disabled, although its receiver wants no more"
+            if (watcher, subscription_id) not in told:
+                yield f"{watcher} was never told that {subscription_id} is disabled"
+
+    def troubles_twice(self) -> Iterator[str]:
+        ids: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+        for each in self.books.troubles:
+            if each.type == "subscription.disabled":
+                ids[each.receiver, each.type, each.about].add(each.delivery_id)
+        for (receiver, kind, about), found in ids.items():
+            if len(found) > 1:
+                yield f"{receiver} was told of {kind} about {about} under {len(found)} ids: {sorted(found)}"
+
+    def troubles_of_itself(self) -> Iterator[str]:
+        for each in self.books.troubles:
+            if each.about == each.receiver:
+                yield each.name
 
     def requests_forbidden(self) -> Iterator[str]:
         yield from self.books.trespasses
@@ -520,6 +555,24 @@ COUNTED: Final[tuple[tuple[str, str, _Of, _Problems], ...]] = (
     ),
     ("replays_incomplete", "webhooks that a replay left out", _replayed, _Ledger.replays_incomplete),
     ("replays_excluded", "webhooks replayed that a filter excludes", _replayed, _Ledger.replays_excluded),
+    (
+        "troubles_lost",
+        "disabled subscriptions that a subscriber was not told of",
+        lambda ledger: sum(1 for _ in ledger.troubles_owed()),
+        _Ledger.troubles_lost,
+    ),
+    (
+        "troubles_twice",
+        "disabled subscriptions that a subscriber was told of under two ids",
+        lambda ledger: sum(1 for _ in ledger.troubles_owed()),
+        _Ledger.troubles_twice,
+    ),
+    (
+        "troubles_of_itself",
+        "operational webhooks to the subscription that they are about",
+        lambda ledger: len(ledger.books.troubles),
+        _Ledger.troubles_of_itself,
+    ),
     ("attempts_differ", "attempts whose record and receiver differ", _requests, _Ledger.attempts_differ),
 )
 """What must be 0: its name, what people call it, out of how many it is, and what finds what is wrong."""

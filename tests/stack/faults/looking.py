@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
 from tests.stack.driving import DeployedStack
-from tests.stack.faults.books import DeadLetter, Emitted, End, Record, Tried
+from tests.stack.faults.books import DeadLetter, Emitted, End, Receipt, Record, Tried, Trouble
 from tests.stack.faults.ledger import ENDED
 
 from tunehook.aws.items import from_attributes
 from tunehook.deliveries import Delivery
+from tunehook.operational import subject_of
 from tunehook.operations.queues import WORK_QUEUES, DeadLetters, depth
+from tunehook.subscriptions import OPERATIONAL
 
 Item = dict[str, Any]
 
@@ -53,6 +55,27 @@ def record_of(item: Item, names: Mapping[str, str]) -> Record:
         ),
         says_pending=Delivery.model_validate(item).says_pending,
         is_rest=item["type"] == "task.archived",
+    )
+
+
+def troubles_of(
+    items: Iterable[Item], receipts: Iterable[Receipt], names: Mapping[str, str]
+) -> tuple[Trouble, ...]:
+    """Return the deliveries of operational events, and what became of each at its receiver."""
+    by_delivery: dict[str, list[Receipt]] = {}
+    for receipt in receipts:
+        by_delivery.setdefault(receipt.delivery_id, []).append(receipt)
+    return tuple(
+        Trouble(
+            delivery_id=item["delivery_id"],
+            receiver=names.get(item["subscription_id"], item["subscription_id"]),
+            type=item["type"],
+            about=subject_of(json.loads(item["payload"])),
+            is_accepted=any(each.is_accepted for each in by_delivery.get(item["delivery_id"], ())),
+            fault=next((each.fault for each in by_delivery.get(item["delivery_id"], ()) if each.fault), ""),
+        )
+        for item in items
+        if item["type"] in OPERATIONAL
     )
 
 

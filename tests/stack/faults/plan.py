@@ -216,6 +216,37 @@ class PlannedSubscription:
         return {"filter": {"task_id": [{"suffix": character} for character in self.only]}}
 
 
+WATCHER: Final = "to-trouble"
+"""The subscription that asks for every operational event, and for nothing else."""
+
+GONE_ANSWERS: Final = 20
+"""So many requests of one delivery are answered by 410: its worker may die before it has recorded the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedGone:
+    """A subscription to the end of one task, whose receiver answers that it wants no more, and so is disabled.
+
+    It asks to be told of disabled subscriptions, too, and is not to be told of itself.
+    """
+
+    subscription_id: str
+    task_id: str
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of its item that say what it takes."""
+        return {
+            "events": ["task.completed", "subscription.disabled"],
+            "filter": {"$or": [{"task_id": [self.task_id]}, {"reason": [{"exists": True}]}]},
+        }
+
+    @property
+    def trouble(self) -> ReceiverTrouble:
+        """What its receiver answers about its task."""
+        return ReceiverTrouble(self.subscription_id, self.task_id, "gone", [{"status": 410}] * GONE_ANSWERS)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """All that a run does, in the order of time."""
@@ -228,6 +259,7 @@ class Plan:
     moments: tuple[Moment, ...]
     subscriptions: tuple[PlannedSubscription, ...]
     query_many: tuple[dict[str, Any], ...]
+    gone: tuple[PlannedGone, ...] = ()
 
     def to_json(self) -> str:
         """Return the plan as JSON."""
@@ -250,4 +282,5 @@ class Plan:
                 for each in document["subscriptions"]
             ),
             query_many=tuple(document["query_many"]),
+            gone=tuple(PlannedGone(**each) for each in document["gone"]),
         )

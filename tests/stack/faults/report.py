@@ -99,6 +99,8 @@ def happened(plan: Plan, books: Books) -> dict[str, int]:
     )
     if books.replays:
         found["a user: subscription made in the middle, and replayed"] = len(books.replays)
+    if plan.gone:
+        found["a receiver: wants no more, and its subscription is disabled"] = len(plan.gone)
     for done in books.done:
         match done.moment.act:
             case "kill":

@@ -20,7 +20,7 @@ from tests.stack.faults.deployment import Deployment, deployment
 from tests.stack.faults.forbidding import try_forbidden
 from tests.stack.faults.gathering import gathered
 from tests.stack.faults.ledger import ENDED, Findings, count
-from tests.stack.faults.plan import Plan
+from tests.stack.faults.plan import WATCHER, Plan
 from tests.stack.faults.reading import Keys, Reader
 from tests.stack.faults.replaying import look_again, replay
 from tests.stack.faults.world import World
@@ -82,7 +82,7 @@ def run(plan: Plan, folder: Path, say: Say = print) -> Findings:
         say(f"  at {moment.at_s:6.1f} s: {moment.act} {moment.target}{lasts}{share}")
     with World(plan) as world, deployment() as stack:
         stack.configure(world.providers_secret())
-        for subscription in world.subscriptions():
+        for subscription in (*world.subscriptions(), *world.watchers()):
             stack.put("SubscriptionsTable", **subscription)
         for output in WORK_QUEUES.values():
             stack.client("sqs").set_queue_attributes(
@@ -243,19 +243,24 @@ class _Run:
 
     def _is_settled(self) -> bool:
         tasks = list(self._stack.items("TasksTable", "task_id", "status", "archived_at_ms"))
-        deliveries = list(self._stack.items("DeliveriesTable", "delivery_id", "status"))
+        made = list(self._stack.items("DeliveriesTable", "delivery_id", "subscription_id", "status", "type"))
+        told = {WATCHER, *(each.subscription_id for each in self._plan.gone)}
+        deliveries = [each for each in made if each["subscription_id"] not in told]
+        alerts = sum(
+            (each["subscription_id"], each["type"]) == (WATCHER, "subscription.disabled") for each in made
+        )
         statuses = Counter(str(each.get("status", "new")) for each in tasks)
         archived = sum("archived_at_ms" in each for each in tasks)
-        pending = sum(each["status"] == "pending" for each in deliveries)
+        pending = sum(each["status"] == "pending" for each in made)
         ended = sum(statuses[status] for status in ENDED)
         tasks, subscriptions = self._plan.tasks, self._plan.subscriptions
         wanted = sum(each.takes(task.task_id) for each in subscriptions for task in tasks)
         wanted += sum(task.hook for task in tasks)
         self._all_archived = archived == len(self._plan.tasks)
         received = min(len(self._world.received()), REQUESTS_MAX * wanted)
-        told = len(deliveries) - pending
+        settled = len(made) - pending
         taken_in = len(tasks) - statuses["new"]
-        if self._moves.take((len(tasks), taken_in, ended, archived, len(deliveries), told, received)):
+        if self._moves.take((len(tasks), taken_in, ended, archived, len(made), settled, received)):
             self._moved_s = self.elapsed_s()
         if "new" not in statuses:
             self._new_since_s = None
@@ -272,6 +277,7 @@ class _Run:
             archived == len(self._plan.tasks)
             and ended == len(tasks)
             and len(deliveries) >= wanted
+            and alerts >= len(self._plan.gone)
             and not pending
             and looking.is_empty(self._stack)
         )
@@ -290,6 +296,7 @@ class _Run:
 def _receivers_of(plan: Plan, world: World) -> dict[str, str]:
     """Return the receivers' names by the ids of their subscriptions; a task's own hook has one too."""
     hooks = {world.hook_url(task): task.hook_name for task in plan.tasks if task.hook_name is not None}
-    return {each.subscription_id: each.subscription_id for each in plan.subscriptions} | {
+    named = [WATCHER, *(each.subscription_id for each in (*plan.subscriptions, *plan.gone))]
+    return {each: each for each in named} | {
         notify_hook_subscription_id(url): name for url, name in hooks.items()
     }

@@ -18,6 +18,7 @@ from tests.stack.faults.books import (
     Replay,
     Serving,
     Tried,
+    Trouble,
     Wanted,
     WantedFile,
 )
@@ -90,6 +91,9 @@ def record_of(task: Wanted, receiver: str, *tried: Tried, status: str = "deliver
     return Record(f"msg_{task.task_id}_{receiver}", task.task_id, receiver, status, MADE_MS, attempts)
 
 
+DISABLED = Trouble("msg_gone_watcher", "watcher", "subscription.disabled", "gone", is_accepted=True)
+
+
 def faultless() -> Books:
     return Books(
         wanted=TASKS,
@@ -118,6 +122,10 @@ def faultless() -> Books:
         receipts=tuple(receipt_of(task, receiver) for task in TASKS for receiver in sorted(task.receivers)),
         records=tuple(record_of(task, receiver) for task in TASKS for receiver in sorted(task.receivers)),
         refused=(Refused("a hook at loopback", "the address is forbidden"),),
+        gone=("gone",),
+        disabled=("gone",),
+        watchers=("watcher",),
+        troubles=(DISABLED,),
     )
 
 
@@ -564,6 +572,49 @@ class TestTheRest:
     def test_nobody_else_is(self) -> None:
         problem = only_problem(count(self.told(pending=False, rest=True)), "deliveries_unasked")
         assert problem == "task two was told to main once more, who had been told of all files"
+
+
+class TestOperationalEvents:
+    """Who hears that a subscription was disabled."""
+
+    def test_one_that_nobody_hears_of(self) -> None:
+        problem = only_problem(count(replace(faultless(), troubles=())), "troubles_lost")
+
+        assert problem == "watcher was never told that gone is disabled"
+
+    def test_one_whose_webhook_was_never_accepted(self) -> None:
+        books = replace(faultless(), troubles=(replace(DISABLED, is_accepted=False),))
+
+        assert only_problem(count(books), "troubles_lost") == "watcher was never told that gone is disabled"
+
+    def test_a_receiver_that_wants_no_more_and_is_not_disabled(self) -> None:
+        problem = only_problem(count(replace(faultless(), disabled=())), "troubles_lost")
+
+        assert problem == "gone is not disabled, although its receiver wants no more"
+
+    def test_what_is_told_under_two_ids(self) -> None:
+        books = replace(faultless(), troubles=(DISABLED, replace(DISABLED, delivery_id="msg_other")))
+
+        assert only_problem(count(books), "troubles_twice").startswith(
+            "watcher was told of subscription.disabled about gone under 2 ids"
+        )
+
+    def test_one_that_is_told_of_itself(self) -> None:
+        itself = replace(DISABLED, delivery_id="msg_itself", receiver="gone", is_accepted=False)
+        books = replace(faultless(), troubles=(DISABLED, itself))
+
+        assert only_problem(count(books), "troubles_of_itself") == itself.name
+
+    def test_a_wrong_signature(self) -> None:
+        books = replace(faultless(), troubles=(replace(DISABLED, fault="signed by []"),))
+
+        assert only_problem(count(books), "signatures_wrong").endswith("about gone: signed by []")
+
+    def test_that_dead_letters_are_found_each_day_is_no_problem(self) -> None:
+        found = Trouble("msg_1", "watcher", "dead_letters.found", "poller", is_accepted=True)
+        books = replace(faultless(), troubles=(DISABLED, found, replace(found, delivery_id="msg_2")))
+
+        assert count(books).missed == ()
 
 
 def test_a_signature_that_does_not_verify_is_counted() -> None:

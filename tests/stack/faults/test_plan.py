@@ -203,7 +203,14 @@ def test_a_delivery_is_refused_as_often_as_the_size_allows(plans: list[Plan], lo
         assert max(len(each.answers) for each in plan.receivers) == plan.size.refusals
 
 
-def test_receivers_never_say_that_they_want_no_more(long: Plan) -> None:
+def test_some_receivers_want_no_more_of_a_task_that_completes(plans: list[Plan], long: Plan) -> None:
+    for plan in (*plans, long):
+        completed = {task.task_id for task in plan.tasks if task.status == "completed"}
+        assert {each.task_id for each in plan.gone} <= completed
+        assert len({each.subscription_id for each in plan.gone}) == (12 if plan is long else 2)
+
+
+def test_other_receivers_never_say_that_they_want_no_more(long: Plan) -> None:
     answers = [answer for each in long.receivers for answer in each.answers]
     assert not [answer for answer in answers if answer.get("status") == 410]
 

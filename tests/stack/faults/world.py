@@ -13,10 +13,11 @@ from aiohttp import web
 from tests.stack.faults.asset_host import AssetHost, Served
 from tests.stack.faults.links import FileName, paths_of
 from tests.stack.faults.media import Media
-from tests.stack.faults.plan import Plan, PlannedTask
+from tests.stack.faults.plan import WATCHER, Plan, PlannedTask
 from tests.stack.faults.receivers import Receipt, Receivers
 from tests.stack.faults.tripwire import Tripped, Tripwire
 
+from tunehook.subscriptions import OPERATIONAL
 from tunehook_local.sandbox import Kind, Sandbox, Scenario, TaskRecord, TaskRule, parse
 from tunehook_local.sandbox.respond import ignore_disconnects
 
@@ -54,7 +55,8 @@ class World:
         self._media = Media(plan.seed)
         self._tripwire = Tripwire()
         self._assets = AssetHost(self._media, plan.assets)
-        self._receivers = Receivers(plan.receivers, lambda: self._tripwire.url)
+        troubles = (*plan.receivers, *(each.trouble for each in plan.gone))
+        self._receivers = Receivers(troubles, lambda: self._tripwire.url)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="world", daemon=True)
         self._runner: web.AppRunner | None = None
@@ -95,6 +97,12 @@ class World:
             for each in self.plan.subscriptions
             if each.is_late == late
         ]
+
+    def watchers(self) -> list[dict[str, Any]]:
+        """Return the items of the subscriptions that are told of trouble, and of those whose receivers want no more."""
+        watcher = {"subscription_id": WATCHER, "events": [each.value for each in OPERATIONAL]}
+        gone = [{"subscription_id": each.subscription_id, **each.fields} for each in self.plan.gone]
+        return [each | {"url": self._receiver_url(each["subscription_id"])} for each in (watcher, *gone)]
 
     def hook_url(self, task: PlannedTask) -> str | None:
         """Return the ``notify_hook`` that a task is to be put with; None if it has none."""
