@@ -119,8 +119,9 @@ def test_another_subscription_hears_of_it_and_of_dead_letters_but_never_of_itsel
     assert found["data"]["messages"] >= 1
     about_itself = [
         each
-        for each in stack.items("DeliveriesTable", "subscription_id", "type")
+        for each in stack.items("DeliveriesTable", "subscription_id", "type", "payload")
         if (each["subscription_id"], each["type"]) == (unique, "subscription.disabled")
+        and json.loads(each["payload"])["subscription_id"] == unique
     ]
     assert about_itself == []
 

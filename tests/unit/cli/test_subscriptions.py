@@ -10,6 +10,7 @@ from tests.support.patience import HANG_S, until
 from tunehook.aws.deliveries import DeliveriesTable
 from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, DeliveryStatus, new_delivery
 from tunehook.signatures import derive_public_key, derive_secret, notify_hook_subscription_id
+from tunehook.subscriptions import SUBSCRIBABLE
 from tunehook.tasks import Format
 from tunehook.times import from_ms, iso, now_ms
 
@@ -105,7 +106,7 @@ def test_the_list_as_json_has_every_field_of_every_subscription(tunehook: Any, s
         (("receiver.example",), "URL: the scheme must be https or http"),
         (
             (URL, "--event", "webhook.test"),
-            "--event: must be among task.completed, task.failed, task.archived",
+            f"--event: must be among {', '.join(SUBSCRIBABLE)}",
         ),
         ((URL, "--format", "xml"), "--format: must be one of standard, provider, cloudevents"),
     ],
