@@ -70,6 +70,22 @@ def listed(tunehook: Any, *args: str) -> list[str]:
     return [each["delivery_id"] for each in json.loads(result.stdout)]
 
 
+def test_one_about_no_task_is_listed_shown_and_sent_again(tunehook: Any, stack: None) -> None:
+    subscribe(events=["dead_letters.found"])
+    put_delivery("msg_1", **FAILED)
+    item = delivery("msg_1")
+    about_none = {name: value for name, value in item.items() if name not in ("task_id", "provider")}
+    put(TABLE, about_none | {"type": "dead_letters.found", "payload": '{"queue": "intake"}'})
+    assert re.search(r"msg_1 .*dead_letters.found +failed +- +sub", tunehook("deliveries", "list").output)
+    (found,) = json.loads(tunehook("deliveries", "list", "--json").stdout)
+    assert (found["task_id"], found["provider"]) == (None, None)
+    shown = tunehook("deliveries", "show", "msg_1").output
+    assert "task " not in shown
+    assert '"queue": "intake"' in shown
+    assert tunehook("deliveries", "recover", "sub", "--since", "1h").exit_code == 0
+    assert delivery("msg_1")["run"] == 2
+
+
 def test_the_list_says_what_went_where_and_what_came_back(tunehook: Any, stack: None) -> None:
     put_delivery("msg_1", **FAILED)
     put_delivery("msg_2", ago_ms=HOUR_MS, url=HOOK, subscription_id=notify_hook_subscription_id(HOOK))

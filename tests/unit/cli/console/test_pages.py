@@ -186,6 +186,18 @@ def test_a_delivery_shows_its_request_masked_and_is_sent_again(page: TestClient,
     assert "still pending" in again.text
 
 
+def test_a_delivery_about_no_task_leads_to_none(page: TestClient) -> None:
+    (item,) = [each for each in items("DeliveriesTable") if each["delivery_id"] == "msg_1"]
+    about_none = {name: value for name, value in item.items() if name not in ("task_id", "provider")}
+    put("DeliveriesTable", about_none | {"type": "dead_letters.found"})
+    of_it = page.get(f"/deliveries?subscription={item['subscription_id']}").text
+    (listing,) = [each for each in of_it.split("<tr>") if "msg_1" in each]
+    assert "/task?" not in listing
+    shown = page.get("/delivery?id=msg_1")
+    assert (shown.status_code, "/task?" in shown.text) == (200, False)
+    assert "<dt>Task</dt>" not in shown.text
+
+
 def test_the_command_that_sends_a_delivery_has_what_is_sent_and_no_secret(
     page: TestClient, found: Stack
 ) -> None:
