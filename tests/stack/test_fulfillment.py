@@ -143,7 +143,9 @@ def test_a_filter_lets_through_what_it_matches_in_every_format(
         )
         # All records of a task's end are made before any message is sent.
         made = {
-            item["subscription_id"] for item in stack.items("DeliveriesTable") if item["task_id"] == task_id
+            item["subscription_id"]
+            for item in stack.items("DeliveriesTable")
+            if item.get("task_id") == task_id
         }
     assert made & {each["subscription_id"] for each in some} == {f"{provider}-map", f"{provider}-text"}
     assert not sandbox.received(f"other-{unique}")

@@ -141,8 +141,8 @@ def leaves(task_id: str) -> Callable[[Call], bool]:
 
 
 def task_of(entry: dict[str, Any]) -> str:
-    """Return the task that an entry of PutEvents is about."""
-    return str(json.loads(entry["Detail"])["task_id"])
+    """Return the task that an entry of PutEvents is about; empty where that is none."""
+    return str(json.loads(entry["Detail"]).get("task_id", ""))
 
 
 def tells(task_id: str) -> Callable[[Call], bool]:

@@ -96,7 +96,7 @@ def _refused(stack: Deployment, tried: Sequence[_Tried]) -> list[Refused]:
     deliveries = {
         (item["task_id"], item["subscription_id"]): item
         for item in stack.items("DeliveriesTable")
-        if item["task_id"] in task_ids
+        if item.get("task_id") in task_ids
     }
     found = []
     for each in tried:
