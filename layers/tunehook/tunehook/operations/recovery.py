@@ -69,9 +69,9 @@ class RecoveryScope:
         """Return whether it is about webhooks of a type."""
         return not self.events or kind in self.events
 
-    def has_provider(self, provider: str) -> bool:
-        """Return whether it is about tasks of a provider."""
-        return not self.providers or provider in self.providers
+    def has_provider(self, provider: str | None) -> bool:
+        """Return whether it is about what concerns a provider; what concerns none is in it, as for subscriptions."""
+        return not self.providers or provider is None or provider in self.providers
 
 
 class Recovery(BaseModel, frozen=True):
@@ -242,10 +242,10 @@ class _Page:
 
     def _data_of(self, delivery: LoggedDelivery) -> Mapping[str, Any]:
         """Return what a filter looks at: of the task as it is, or where that is gone, of what was to be sent."""
-        key = TaskKey(delivery.task_id, delivery.provider)
-        data = data_of_run(self.stack, key)
-        if data is not None:
-            return data
+        if delivery.task_id is not None and delivery.provider is not None:
+            data = data_of_run(self.stack, TaskKey(delivery.task_id, delivery.provider))
+            if data is not None:
+                return data
         whole = self.stack.deliveries.get(delivery.delivery_id)
         try:
             sent = json.loads("" if whole is None else whole.payload)
