@@ -1,4 +1,4 @@
-"""A light client of DynamoDB: the calls that tables are read and written by, at a third of boto3's processor time.
+"""A light client of DynamoDB: the calls of the tables, at a third to a half of boto3's processor time.
 
 It stands in for a boto3 client: the same parameters, answers and errors. What boto3 spends its time on is left out
 (rules of endpoints, checks of parameters, shapes and events for each call); what is kept by others is used as it is:
