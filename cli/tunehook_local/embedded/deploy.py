@@ -14,7 +14,7 @@ from typing import Final
 
 from tunehook.errors import Misconfigured, Unavailable
 from tunehook_local.embedded.ministack import last_error_line
-from tunehook_local.embedded.ministack_workarounds import enable_ttl, write_with_batch_actions
+from tunehook_local.embedded.ministack_workarounds import enable_ttl, write_for_ministack
 from tunehook_local.embedded.state import Home, LocalEnvironment, checkout
 
 SUPPORTED_PYTHONS: Final = ((3, 11), (3, 12), (3, 13), (3, 14))
@@ -61,7 +61,7 @@ def deploy(home: Home, environment: LocalEnvironment, tags: Sequence[str] = ()) 
     _sam(
         home,
         "deploy",
-        *("--template-file", str(write_with_batch_actions(home.build / "template.yaml"))),
+        *("--template-file", str(write_for_ministack(home.build / "template.yaml"))),
         *("--config-file", str(checkout() / "samconfig.toml"), "--config-env", "local"),
         *("--stack-name", environment.stack_name),
         *(("--tags", *tags) if tags else ()),

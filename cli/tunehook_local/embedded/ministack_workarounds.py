@@ -24,9 +24,17 @@ _ACTION: Final = re.compile(
 """Permissions for one message, which are enough for a batch on AWS. MiniStack wants an action for batches, which AWS
 does not know."""
 
+TIMEOUT_S: Final = 180
+"""The timeout of functions that have at most `SHORT_S` on AWS: as long as the deliveries queue hides a message."""
 
-def write_with_batch_actions(template: Path) -> Path:
-    """Write a copy of a built template beside it that allows batches by MiniStack's actions; return its path.
+SHORT_S: Final = 30
+"""MiniStack counts a worker's start as its first invocation's time, which takes that long on a busy machine."""
+
+_TIMEOUT: Final = re.compile(r"^( *Timeout: )(\d+)$", re.MULTILINE)
+
+
+def write_for_ministack(template: Path) -> Path:
+    """Write a copy of a built template beside it, with actions for batches and `TIMEOUT_S`; return its path.
 
     The template must be as `sam build` writes it: an action a line.
     """
@@ -37,8 +45,12 @@ def write_with_batch_actions(template: Path) -> Path:
             return f"{indent}- {action}\n{indent}- {action}Batch"
         return f"{indent}{before}[{action}, {action}Batch]"
 
+    def with_time(match: re.Match[str]) -> str:
+        return f"{match[1]}{TIMEOUT_S}" if int(match[2]) <= SHORT_S else match[0]
+
+    text = _ACTION.sub(with_batch, template.read_text(encoding="utf-8"))
     copy = template.with_name("embedded.yaml")
-    copy.write_text(_ACTION.sub(with_batch, template.read_text(encoding="utf-8")), encoding="utf-8")
+    copy.write_text(_TIMEOUT.sub(with_time, text), encoding="utf-8")
     return copy
 
 

@@ -4,7 +4,12 @@ from typing import Any
 
 from tests.support.template import resources, statements, template
 
-from tunehook_local.embedded.ministack_workarounds import TTL_ATTRIBUTES, enable_ttl, write_with_batch_actions
+from tunehook_local.embedded.ministack_workarounds import (
+    TIMEOUT_S,
+    TTL_ATTRIBUTES,
+    enable_ttl,
+    write_for_ministack,
+)
 
 BUILT = """\
         Statement:
@@ -21,7 +26,7 @@ BUILT = """\
 def test_batches_are_allowed_where_single_messages_are(tmp_path: Path) -> None:
     built = tmp_path / "template.yaml"
     built.write_text(BUILT)
-    copy = write_with_batch_actions(built)
+    copy = write_for_ministack(built)
     assert copy.parent == built.parent, "the code's places are told from there"
     assert built.read_text() == BUILT
     assert (
@@ -39,6 +44,15 @@ def test_batches_are_allowed_where_single_messages_are(tmp_path: Path) -> None:
             Resource: other
 """
     )
+
+
+def test_short_functions_have_time_to_start_and_long_ones_are_as_they_are(tmp_path: Path) -> None:
+    built = tmp_path / "template.yaml"
+    built.write_text("A:\n  Timeout: 30\n  VisibilityTimeout: 20\nB:\n  Timeout: 120\nC:\n  Timeout: 29\n")
+    assert write_for_ministack(built).read_text() == (
+        "A:\n  Timeout: 180\n  VisibilityTimeout: 20\nB:\n  Timeout: 120\nC:\n  Timeout: 180\n"
+    )
+    assert resources("AWS::SQS::Queue")["DeliveriesQueue"]["VisibilityTimeout"] == TIMEOUT_S
 
 
 def test_what_the_template_is_written_for_knows_no_batches() -> None:
