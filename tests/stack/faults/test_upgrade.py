@@ -160,11 +160,23 @@ class Run:
         return Counter(pair for pair, _ in ids)
 
     def is_quiet(self) -> bool:
-        """Return whether no work is in a queue, and nothing was given up."""
+        """Return whether no work is in a queue, and nothing was given up but searches that were begun again."""
+        self._forget_searches()
         aside = (each.output for each in DeadLetters if each is not DeadLetters.POLLER)
         sqs = self.deployed.client("sqs")
         outputs = (*WORK_QUEUES.values(), *aside)
         return not any(depth(sqs, self.deployed.outputs[output]).total for output in outputs)
+
+    def _forget_searches(self) -> None:
+        """Take away the dead letters of intake's search for what came while the stream was replaced.
+
+        The upgrade ends its worker, or meets it with the code of before; the poller begins it again in the next minute.
+        """
+        sqs, url = self.deployed.client("sqs"), self.deployed.outputs[DeadLetters.INTAKE.output]
+        answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
+        for message in answer.get("Messages", ()):
+            if json.loads(message["Body"]).get("requestPayload") == {"look_for_missed": True}:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
 
 def type_of(request: ReceivedRequest) -> str:
