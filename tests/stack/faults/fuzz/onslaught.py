@@ -34,8 +34,11 @@ BEFORE, AMONG, AFTER = 4, 16, 4
 """How many valid tasks there are; those among are spread evenly."""
 
 _QUEUES = {"FulfillmentQueue": "FulfillmentDeadLetters", "DeliveriesQueue": "DeliveriesDeadLetters"}
-_TRIES = 1
-"""How often a message is tried here before it is put with the dead letters: the template's own numbers take hours."""
+_TRIES = 5
+"""How often a message is tried here before it is put with the dead letters: the template's own numbers take hours.
+
+What is malformed is put there at once. A worker that a busy machine has left too little time lets a message come again.
+"""
 
 _BATCH_ITEMS, _BATCH_MESSAGES = 25, 10
 _BATCH_BYTES = 900_000
