@@ -222,6 +222,7 @@ def embedded_aws() -> Iterator[WebhooksSettings]:
             queue = client("sqs").create_queue(QueueName="deliveries")["QueueUrl"]
             dead_letters = client("sqs").create_queue(QueueName="dead-letters")["QueueUrl"]
             yield WebhooksSettings(
+                tasks_table="tasks",
                 deliveries_table="deliveries",
                 deliveries_queue=queue,
                 dead_letters=dead_letters,

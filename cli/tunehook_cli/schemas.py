@@ -107,17 +107,67 @@ def _operational_data(event: type[BaseModel]) -> type[BaseModel]:
 _Data: Any = Union[WebhookData, *(_operational_data(each) for each in get_args(OperationalEvent))]
 
 
+class ProgressClip(_Part):
+    """A clip of a task that has not ended; prompts and texts are left out of bodies that would be too long."""
+
+    clip_id: str
+    title: str | None
+    tags: tuple[str, ...]
+    duration_s: float | None
+    prompt: str | None = None
+    text: str | None = None
+    model: str | None
+    created_at: Moment | None
+    stream_url: str | None = Field(description="The provider's own link to a live stream.")
+    source_url: str | None = Field(description="The provider's own link to the file, which dies within days.")
+
+
+class ProgressData(_Part):
+    """What a webhook tells of a task that has not ended."""
+
+    task_id: str
+    provider: str
+    status: Literal["pending"]
+    phase: Literal["queued", "processing"]
+    progress: int | None = Field(ge=0, le=100, description="In per cent, if the provider says so.")
+    submitted_at: Moment
+    metadata: dict[str, Any]
+    clips: tuple[ProgressClip, ...]
+    truncated: bool
+    sample: bool = Field(
+        False, description="True in a made-up event (`tunehook trigger`): there is no such task."
+    )
+
+
+class ProgressWebhook(_Part):
+    """A `task.progress` in the format `standard`; in the format `cloudevents`, `data` is the same."""
+
+    type: Literal[WebhookType.TASK_PROGRESS]
+    timestamp: Moment
+    data: ProgressData
+
+
 class Webhook(_Part):
     """A webhook in the format `standard`; in the format `cloudevents`, `data` is the same."""
 
-    type: WebhookType
+    type: Literal[
+        WebhookType.TASK_COMPLETED,
+        WebhookType.TASK_FAILED,
+        WebhookType.TASK_ARCHIVED,
+        WebhookType.SUBSCRIPTION_FAILING,
+        WebhookType.SUBSCRIPTION_DISABLED,
+        WebhookType.PROVIDER_UNAUTHORISED,
+        WebhookType.DEAD_LETTERS_FOUND,
+        WebhookType.WEBHOOK_TEST,
+    ]
     timestamp: Moment
     data: _Data
 
 
 def schemas() -> Mapping[str, dict[str, Any]]:
-    """Return the schema of each event's detail, by detail type, and that of a webhook's body as ``Webhook``."""
-    models: dict[str, type[BaseModel]] = {**EVENT_MODELS, Webhook.__name__: Webhook}
+    """Return the schema of each event's detail, by detail type, and those of webhooks' bodies by what they tell of."""
+    bodies: tuple[type[BaseModel], ...] = (Webhook, ProgressWebhook)
+    models: dict[str, type[BaseModel]] = {**EVENT_MODELS, **{each.__name__: each for each in bodies}}
     return {
         name: {"$schema": _DIALECT, **model.model_json_schema(mode="serialization")}
         for name, model in models.items()

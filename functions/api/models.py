@@ -20,7 +20,7 @@ from tunehook.schedules import (
     MIN_WAIT_S,
 )
 from tunehook.signatures import SignatureScheme
-from tunehook.subscriptions import SUBSCRIBABLE
+from tunehook.subscriptions import OF_ENDED_TASKS, SUBSCRIBABLE
 from tunehook.tasks import TASK_ID_MAX_LENGTH, TIMEOUT_DEFAULT_S, TIMEOUT_MAX_S, TIMEOUT_MIN_S, Format
 from tunehook.times import to_ms
 
@@ -312,7 +312,7 @@ TestedEvent = Annotated[
     str | None,
     Query(
         description="What the webhook would be about. By default the task's end.",
-        json_schema_extra={"enum": [each.value for each in SUBSCRIBABLE]},
+        json_schema_extra={"enum": [each.value for each in OF_ENDED_TASKS]},
     ),
 ]
 DeliveryId = Annotated[str, Path(description="The delivery's id, which is its `webhook-id`.")]

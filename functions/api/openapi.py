@@ -524,7 +524,7 @@ def _schemas() -> dict[str, Any]:
         mode="serialization", ref_template=_SCHEMAS + "{model}", schema_generator=_Generator
     )
     parts = status.pop("$defs")
-    webhook = _webhook_schemas()
+    webhook = _webhook_schemas("Webhook") | _webhook_schemas("ProgressWebhook")
     problem = _object(
         type={"type": "string", "enum": [TYPE_PREFIX + code for code in TITLES]},
         title=_TEXT,
@@ -568,11 +568,11 @@ def _with_moments(schema: Any) -> Any:
     return schema
 
 
-def _webhook_schemas() -> dict[str, Any]:
-    text = (ROOT / "events" / "schemas" / "Webhook.json").read_text(encoding="utf-8")
+def _webhook_schemas(name: str) -> dict[str, Any]:
+    text = (ROOT / "events" / "schemas" / f"{name}.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text.replace("#/$defs/", _SCHEMAS))
     schema.pop("$schema")
-    return {**schema.pop("$defs"), "Webhook": schema}
+    return {**schema.pop("$defs"), name: schema}
 
 
 def _webhooks() -> dict[str, Any]:
@@ -589,6 +589,7 @@ def _webhooks() -> dict[str, Any]:
     ]
     told: dict[str, Any] = {}
     for kind in WebhookType:
+        is_progress = kind is WebhookType.TASK_PROGRESS
         told[kind.value] = {
             "post": {
                 "operationId": "on" + "".join(part.capitalize() for part in re.split(r"[._]", kind.value)),
@@ -598,13 +599,20 @@ def _webhooks() -> dict[str, Any]:
                 "parameters": parameters,
                 "requestBody": {
                     "required": True,
-                    "content": {_JSON: {"schema": _ref("Webhook"), "example": _webhook(kind.value)}},
+                    "content": {
+                        _JSON: {
+                            "schema": _ref("ProgressWebhook" if is_progress else "Webhook"),
+                            "example": _webhook(kind.value),
+                        }
+                    },
                 },
                 "responses": {
                     "2XX": {"description": "Delivered."},
                     "410": {"description": "No more, please: the subscription is disabled."},
                     "default": {
-                        "description": "Failed: it is tried again: by default ten times within 76 hours."
+                        "description": "Failed: it is not tried again."
+                        if is_progress
+                        else "Failed: it is tried again: by default ten times within 76 hours."
                     },
                 },
             }
@@ -616,6 +624,7 @@ _WEBHOOKS: Final = {
     WebhookType.TASK_COMPLETED: "A task has ended with results",
     WebhookType.TASK_FAILED: "A task has ended without being completed",
     WebhookType.TASK_ARCHIVED: "All files of an ended task are settled",
+    WebhookType.TASK_PROGRESS: "A task has got on: its phase has changed, or its first clip can be streamed or played",
     WebhookType.SUBSCRIPTION_FAILING: "Every attempt to reach another subscription has failed for a while",
     WebhookType.SUBSCRIPTION_DISABLED: "Nothing is delivered to another subscription any more",
     WebhookType.PROVIDER_UNAUTHORISED: "A provider refuses the key",
@@ -657,6 +666,8 @@ _OPERATIONAL: Final[dict[str, Data]] = {
 def _webhook(kind: str) -> Data:
     """Return an example of a webhook's body in the format `standard`."""
     at = "2026-11-29T08:01:57.000Z"
+    if kind == WebhookType.TASK_PROGRESS:
+        return {"type": kind, "timestamp": at, "data": _progress(at)}
     if (told := _OPERATIONAL.get(kind)) is not None:
         return {"type": kind, "timestamp": at, "data": told}
     failed = kind == WebhookType.TASK_FAILED
@@ -697,6 +708,30 @@ def _webhook(kind: str) -> Data:
             "manifest": {"bucket": "results", "key": f"results/suno/{_TASK_ID}/manifest.json"},
             "truncated": False,
         },
+    }
+
+
+def _progress(at: str) -> Data:
+    clip = {
+        "clip_id": "c1",
+        "title": "City Lights",
+        "tags": ["pop", "piano"],
+        "duration_s": None,
+        "model": "v4.5",
+        "created_at": at,
+        "stream_url": "https://cdn.example.com/c1/stream",
+        "source_url": None,
+    }
+    return {
+        "task_id": _TASK_ID,
+        "provider": "suno",
+        "status": "pending",
+        "phase": "processing",
+        "progress": 60,
+        "submitted_at": "2026-11-29T08:00:20.000Z",
+        "metadata": {"order": 1017},
+        "clips": [clip],
+        "truncated": False,
     }
 
 

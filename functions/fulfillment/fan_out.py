@@ -79,7 +79,7 @@ class DeliveryFanOut:
         # First: whoever settles the files must find all who may have been told by then.
         await self.notices.add(event_id, receivers=ids)
         deliveries = self._deliveries_to(recipients, news)
-        await _in_threads(self.deliveries.create, deliveries)
+        await in_threads(self.deliveries.create, deliveries)
         await self._send(deliveries)
         await self.notices.add(event_id, sent=ids)
         return len(recipients)
@@ -102,10 +102,10 @@ class DeliveryFanOut:
         wanting = await self._recipients(WebhookType.TASK_ARCHIVED, news)
         ends = self._deliveries_to(recipients, news)
         # Each by itself: a batch write has no condition, and would make a delivery that is under way begin anew.
-        are_new = await _in_threads(self.deliveries.create, ends)
+        are_new = await in_threads(self.deliveries.create, ends)
         ids = {each.delivery_id for each, is_new in zip(ends, are_new, strict=True) if not is_new}
         ids |= {delivery_id(event.event_id, each) for each in notice.receivers}
-        told = await _in_threads(self.deliveries.get, sorted(ids))
+        told = await in_threads(self.deliveries.get, sorted(ids))
         waiting = [
             Recipient(each.subscription_id, each.format, each.url)
             for each in told
@@ -122,7 +122,7 @@ class DeliveryFanOut:
         await self._send([each for each in unsent if each.subscription_id not in notice.sent])
         by_id = {each.subscription_id: each for each in (*waiting, *wanting)}
         archived = self._deliveries_to(by_id.values(), news, archived_at_ms)
-        await _in_threads(self.deliveries.create, archived)
+        await in_threads(self.deliveries.create, archived)
         await self._send(archived)
         return len(ends) + len(archived)
 
@@ -137,7 +137,7 @@ class DeliveryFanOut:
         )
         recipients = [each for each in found if not is_about(event, each.subscription_id)]
         deliveries = [delivery_to(each, event, self.clock()) for each in recipients]
-        await _in_threads(self.deliveries.create, deliveries)
+        await in_threads(self.deliveries.create, deliveries)
         # Also of those that were there: whoever made them may have died before their messages were sent.
         await self._send(deliveries)
         return len(deliveries)
@@ -177,12 +177,17 @@ class DeliveryFanOut:
         ]
 
     async def _send(self, deliveries: Sequence[Delivery]) -> None:
-        messages = [message_for(each) for each in deliveries]
-        batches = [messages[start : start + BATCH_MAX] for start in range(0, len(messages), BATCH_MAX)]
-        await _in_threads(partial(self.queue.send_batch, now_ms=self.clock()), batches)
+        await send(self.queue, deliveries, self.clock())
 
 
-async def _in_threads(call: Callable[[T], R], items: Iterable[T]) -> list[R]:
+async def send(queue: DeliveriesQueue, deliveries: Sequence[Delivery], now_ms: int) -> None:
+    """Send the message of the next attempt of each delivery; raise what `in_threads` does."""
+    messages = [message_for(each) for each in deliveries]
+    batches = [messages[start : start + BATCH_MAX] for start in range(0, len(messages), BATCH_MAX)]
+    await in_threads(partial(queue.send_batch, now_ms=now_ms), batches)
+
+
+async def in_threads(call: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """Return what a blocking call returns for each item; all are made concurrently."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(asyncio.to_thread(call, item)) for item in items]

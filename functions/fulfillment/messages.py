@@ -1,6 +1,6 @@
 """The messages of the fulfillment queue: ended tasks, operational events, and requests.
 
-A request is to archive a task again, or to deliver to somebody.
+A request is to archive a task again, to deliver to somebody, or to tell of progress.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tunehook.aws.task_items import ended_task, pending_task
 from tunehook.aws.visibility import Message
 from tunehook.errors import InvalidInput
 from tunehook.events import EVENT_MODELS, OperationalEvent, TaskEnded, task_ended
-from tunehook.fulfillment_requests import ArchiveRequest, DeliveryRequest
+from tunehook.fulfillment_requests import ArchiveRequest, DeliveryRequest, ProgressRequest
 from tunehook.times import to_ms
 from tunehook.validation import first_problem
 
@@ -53,7 +53,9 @@ def since_ms(message: Message, event: TaskEnded) -> int:
     return to_ms(event.detected_at) if message.first_received_ms is None else message.first_received_ms
 
 
-def content_of(body: str) -> TaskEnded | OperationalEvent | ArchiveRequest | DeliveryRequest:
+def content_of(
+    body: str,
+) -> TaskEnded | OperationalEvent | ArchiveRequest | DeliveryRequest | ProgressRequest:
     """Return what a message asks for; raise `InvalidInput` if it is none of these events and no request."""
     if len(body.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise InvalidInput("message", f"is longer than {MAX_BYTES} bytes")
@@ -66,6 +68,8 @@ def content_of(body: str) -> TaskEnded | OperationalEvent | ArchiveRequest | Del
             return event
         if kind.request == "deliver":
             return DeliveryRequest.model_validate_json(body)
+        if kind.request == "progress":
+            return ProgressRequest.model_validate_json(body)
         return ArchiveRequest.model_validate_json(body)
     except ValidationError as error:
         raise first_problem(error, "message") from None

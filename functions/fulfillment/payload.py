@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from tunehook.events import ClipDetail, KnownAsset, ManifestLocation, TaskEnded, TaskFailed
+from tunehook.fulfillment_requests import ProgressRequest
 from tunehook.tasks import Format
 from tunehook.webhook_data import data_of
 
@@ -37,6 +38,28 @@ def payload_of(
             clip.pop("text", None)
         text = _json(data)
     return _json(data | {"clips": []}) if _is_too_long(text) else text
+
+
+def progress_payload_of(
+    format: Format,  # noqa: A002 - the contract's own name for it
+    request: ProgressRequest,
+    data: dict[str, Any],
+) -> str:
+    """Return the JSON of the record of a delivery about progress, as long as the request at most.
+
+    In the format ``provider`` that is the provider's own task object, or without one what a gateway would have.
+    """
+    if format is not Format.PROVIDER:
+        return _json(data)
+    return request.provider_object or _json(
+        {
+            "task_id": request.task_id,
+            "status": "QUEUED" if request.phase == "queued" else "IN_PROGRESS",
+            "fail_reason": "",
+            "progress": "" if request.progress is None else f"{request.progress}%",
+            "data": [],
+        }
+    )
 
 
 def _json(content: dict[str, Any]) -> str:

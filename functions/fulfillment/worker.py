@@ -14,6 +14,7 @@ from fulfillment.fulfill import Fulfillment
 from fulfillment.messages import content_of, event_of_item, since_ms
 from fulfillment.metrics import Metrics
 from fulfillment.notices import Notices
+from fulfillment.progress import ProgressFanOut
 from fulfillment.recipients import Recipients
 from fulfillment.recovery import Recovery
 from fulfillment.results import S3_SETTINGS, Results
@@ -30,7 +31,7 @@ from tunehook.aws.visibility import Message, VisibilityHeartbeat, backoff_s, dea
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import OperationalEvent, TaskCompleted, TaskEnded, TaskFailed
 from tunehook.executors import UnawaitedThreads
-from tunehook.fulfillment_requests import ArchiveRequest, DeliveryRequest
+from tunehook.fulfillment_requests import ArchiveRequest, DeliveryRequest, ProgressRequest
 from tunehook.http.client import open_client
 from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import TaskKey
@@ -38,7 +39,7 @@ from tunehook.times import now_ms
 
 logger = Logger(child=True)
 
-_Content: TypeAlias = TaskEnded | OperationalEvent | ArchiveRequest | DeliveryRequest
+_Content: TypeAlias = TaskEnded | OperationalEvent | ArchiveRequest | DeliveryRequest | ProgressRequest
 
 RESERVE_S: Final = 30.0
 """How much of the function's time is left for what comes after archiving."""
@@ -66,9 +67,9 @@ class Worker:
         deliveries = DeliveriesTable(dynamodb, settings.deliveries_table)
         queue = DeliveriesQueue(self._sqs, settings.deliveries_queue)
         versions = SecretVersionsTable(dynamodb, settings.secret_versions_table)
-        self._fan_out = DeliveryFanOut(
-            Recipients(subscriptions, policy, versions=versions).of, deliveries, queue, Notices(self._results)
-        )
+        recipients = Recipients(subscriptions, policy, versions=versions)
+        self._fan_out = DeliveryFanOut(recipients.of, deliveries, queue, Notices(self._results))
+        self._progress = ProgressFanOut(self._tasks, recipients.of, deliveries, queue)
         self._recovery = Recovery(self._tasks, subscriptions, deliveries, queue, self._results, policy)
 
     async def handle(
@@ -151,6 +152,9 @@ class Worker:
             return
         if isinstance(content, OperationalEvent):
             await self._fan_out.create_operational_deliveries(content)
+            return
+        if isinstance(content, ProgressRequest):
+            await self._progress.create_deliveries(content)
             return
         if not isinstance(content, ArchiveRequest):
             await fulfillment.fulfill(

@@ -47,6 +47,10 @@ class Metrics(metrics.Metrics):
         """Count a pause of a provider by the outcome that led to it."""
         self.add("ProviderPauses", provider=provider, reason=reason)
 
+    def told_progress(self, provider: str) -> None:
+        """Count a request to tell of a pending task's progress."""
+        self.add("ProgressTold", provider=provider)
+
     def emitted_again(self, count: int) -> None:
         """Count events that another pass left over."""
         if count:

@@ -15,6 +15,7 @@ from poller.decision import Decision, End, Wait, decide
 from poller.metrics import Metrics
 from poller.outbox import Outbox
 from poller.poll_problems import PollProblem, record_problem
+from poller.progress import ProgressTeller
 from poller.provider_health import ProviderHealth
 from poller.registry import ProviderRegistry
 from poller.scheduler import PollScheduler, ScheduledTask
@@ -46,7 +47,8 @@ _REPORT: Final = {"last_error", "trouble"}
 class OutcomeHandler:
     """Handles the outcomes of one pass; `writes` are the writes that run.
 
-    `settle_hint` is told of a callback that a question has answered.
+    `settle_hint` is told of a callback that a question has answered; `progress` of what each answer says of a task that
+    goes on, unless it is None.
     """
 
     scheduler: PollScheduler
@@ -56,6 +58,7 @@ class OutcomeHandler:
     metrics: Metrics
     clock: Callable[[], int]
     settle_hint: Callable[[Hint], None]
+    progress: ProgressTeller | None = None
     writes: BackgroundTasks = field(default_factory=BackgroundTasks)
     _reported_at_ms: deque[int] = field(default_factory=lambda: deque(maxlen=REPORTS_A_SECOND))
 
@@ -83,6 +86,8 @@ class OutcomeHandler:
         decision = decide(entry.task, outcome, now_ms, None if problem is None else problem.message)
         if is_answered and not isinstance(decision, End):
             self._settle(entry, entry.asked_for)
+            if self.progress is not None:
+                self.progress.observe(entry.task, outcome)
         if isinstance(decision, End):
             self.apply(entry, decision, now_ms)
         elif not was_polled:
@@ -178,7 +183,12 @@ class OutcomeHandler:
         else:
             # Not before the end is written: if that fails, the next pass asks at once.
             self._settle(entry, entry.hint)
-            self.scheduler.remove(entry)
+            self._remove(entry)
+
+    def _remove(self, entry: ScheduledTask) -> None:
+        self.scheduler.remove(entry)
+        if self.progress is not None:
+            self.progress.forget(entry.task)
 
     def _record_callback(self, entry: ScheduledTask, end: TaskEnd) -> None:
         """Note whether the provider called back about an end of its own."""
@@ -204,7 +214,7 @@ class OutcomeHandler:
             logger.warning("task_not_updated", task_id=entry.task.key.task_id, error=code_of(error))
             return
         if not is_pending:
-            self.scheduler.remove(entry)
+            self._remove(entry)
             return
         counts = {name: changes[name] or 0 for name in changes.keys() & {"not_found_count", "empty_count"}}
         entry.task = replace(entry.task, **(changes | counts))

@@ -18,6 +18,7 @@ from poller.lease_holder import LeaseHolder
 from poller.metrics import Metrics
 from poller.outbox import Outbox
 from poller.outcome_handler import OutcomeHandler
+from poller.progress import ProgressChannel, ProgressTeller
 from poller.provider_alerts import ProviderAlerts
 from poller.provider_health import ProviderHealthStore
 from poller.registry import ProviderRegistry
@@ -68,7 +69,8 @@ class PollLoop:
 
     `owner`, the invocation's request id, holds the lease; `remaining_ms` returns how long the invocation may still run.
     The work index and the `hints` are read and the lease renewed in `reserved_threads`, so that these wait for no other
-    call. `takes_in` says whether a task that nobody has put is taken in when its provider calls back about it.
+    call. `takes_in` says whether a task that nobody has put is taken in when its provider calls back about it;
+    `progress` by what the progress of tasks is told, which it is not without one.
     """
 
     shard: int
@@ -84,6 +86,7 @@ class PollLoop:
     remaining_ms: Callable[[], int]
     reserved_threads: Executor | None = None
     takes_in: bool = True
+    progress: ProgressChannel | None = None
 
     def __post_init__(self) -> None:
         self._scheduler = PollScheduler(self.providers, self.health, self.clock)
@@ -111,6 +114,9 @@ class PollLoop:
             self.metrics,
             self.clock,
             settle_hint=self._hints.settle,
+            progress=None
+            if self.progress is None
+            else ProgressTeller(self.tasks, self.progress, self.metrics, self.clock, self._writes),
             writes=self._writes,
         )
         self._dispatcher = PollDispatcher(

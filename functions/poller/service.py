@@ -17,6 +17,7 @@ from poller.inline_files import store_inline_file
 from poller.metrics import Metrics
 from poller.outbox import Outbox
 from poller.poll_loop import PollLoop, StopReason
+from poller.progress import ProgressChannel, Wanted
 from poller.provider_health import ProviderHealthStore
 from poller.registry import CONNECTIONS_MAX, ProviderRegistry
 from poller.settings import PollerSettings
@@ -25,13 +26,16 @@ from tunehook.aws.callback_hints import CallbackHintsTable
 from tunehook.aws.clients import CONNECTIONS, client
 from tunehook.aws.dead_letter_marks import DeadLetterMarks
 from tunehook.aws.errors import AWS_FAULTS, code_of
+from tunehook.aws.fulfillment_queue import FulfillmentQueue
 from tunehook.aws.leases import Leases
 from tunehook.aws.provider_states import ProviderStates
 from tunehook.aws.secrets import read_secret
 from tunehook.aws.stream_marks import StreamMark, StreamMarks
+from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
 from tunehook.errors import Unavailable
 from tunehook.executors import UnawaitedThreads
+from tunehook.fulfillment_requests import ProgressRequest
 from tunehook.http.transport import HttpTransport
 from tunehook.times import SteadySeconds, now_ms
 
@@ -93,6 +97,10 @@ class Poller:
         self.store_file = partial(
             store_inline_file, cache(lambda: client("s3")), self.settings.results_bucket
         )
+        # Nor do most tell of progress.
+        self._sqs = cache(lambda: client("sqs"))
+        subscriptions = SubscriptionsTable(self.dynamodb, self.settings.subscriptions_table)
+        self._progress = ProgressChannel(Wanted(subscriptions, self.clock), self._send_progress)
         self._tasks = TasksTable(self.dynamodb, self.settings.tasks_table)
         self._leases = Leases(self.dynamodb, self.settings.leases_table)
         self._hints = CallbackHintsTable(self.dynamodb, self.settings.callback_hints_table)
@@ -147,6 +155,9 @@ class Poller:
         finally:
             if look is not None:
                 await asyncio.wait({look})
+
+    def _send_progress(self, request: ProgressRequest) -> None:
+        FulfillmentQueue(self._sqs(), self.settings.fulfillment_queue).send([request])
 
     def _check_stream(self) -> None:
         """Have intake read the whole table if its stream was replaced, which only an upgrade does."""
@@ -243,6 +254,7 @@ class Poller:
                     remaining_ms=remaining_ms,
                     reserved_threads=reserved_threads,
                     takes_in=self.settings.callbacks_take_in,
+                    progress=self._progress,
                 )
                 return await poll_loop.run(take_over=take_over)
         finally:

@@ -16,6 +16,8 @@ class PollerSettings(BaseModel):
     leases_table: str = Field(min_length=1)
     provider_states_table: str = Field(min_length=1)
     callback_hints_table: str = Field(min_length=1)
+    subscriptions_table: str = Field(min_length=1)
+    fulfillment_queue: str = Field(min_length=1)
     results_bucket: str = Field(min_length=1)
     event_bus: str = Field(min_length=1)
     fulfillment_dead_letters: str = Field(min_length=1)

@@ -15,11 +15,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from tunehook.aws.deliveries import CLAIM_MS, MAX_DELAY_S, SLOT_LATE_MS, Claim, DeliveriesTable
-from tunehook.deliveries import REFUSED, Attempt, Delivery, DeliveryMessage, DeliveryStatus, message_for
+from tunehook.aws.errors import AWS_FAULTS
+from tunehook.aws.tasks import TasksTable, is_told_last
+from tunehook.deliveries import (
+    REFUSED,
+    Attempt,
+    Delivery,
+    DeliveryMessage,
+    DeliveryStatus,
+    is_progress,
+    message_for,
+)
 from tunehook.errors import Unavailable
 from tunehook.rate_limits import SLOT_MS, UNSENT_MAX_MS, RateLimit, rate_text
 from tunehook.schedules import WAITS_S
 from tunehook.signatures import NOTIFY_HOOK_PREFIX
+from tunehook.tasks import Status, TaskKey
 from webhooks.attempt import ATTEMPT_S, Result, Sender
 from webhooks.circuit_breaker import CircuitBreaker, receiver_of
 from webhooks.message_batcher import MessageBatcher
@@ -83,6 +94,8 @@ class Step(StrEnum):
     CUT_SHORT = (
         "cut_short"  # its subscription's schedule has no such attempt any more, which ended the delivery
     )
+    OVERTAKEN = "overtaken"  # it tells of progress, and the task has ended or gone on: it ended unsent
+    UNKNOWN = "unknown"  # its one attempt was begun by a worker that died, which ended it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +117,7 @@ class Deliverer:
     `jitter` returns numbers from 0 to 1, for the schedule; `remaining_ms` how much is left of the function's time.
     """
 
+    tasks: TasksTable
     deliveries: DeliveriesTable
     batcher: MessageBatcher
     subscriptions: SubscriptionCache
@@ -148,6 +162,9 @@ class Deliverer:
                 await self.batcher.send(message.model_copy(update={"due_at_ms": self.now_ms()}))
                 return Outcome(step=Step.AWAITS_SLOT, message=message)
             claim, delivery = await self.claim(message)
+            if claim is Claim.BEGUN:
+                reason = "its one attempt was begun, and what came of it is not known"
+                return await self._end(Step.UNKNOWN, message, delivery, DeliveryStatus.FAILED, reason)
             if claim is not Claim.TAKEN:
                 return await self._finish_recorded(message, claim, delivery, receive_count)
             assert delivery is not None  # it was claimed
@@ -155,23 +172,17 @@ class Deliverer:
             if delivery.url is None:
                 subscription = await self._enabled(delivery.subscription_id)
                 if subscription is None or subscription.is_disabled:
-                    status = DeliveryStatus.ABORTED
                     reason = f"subscription {'disabled' if subscription else 'deleted'}"
-                    await self.record(
-                        partial(self.deliveries.record_in_loop, message, status=status, reason=reason)
-                    )
-                    return Outcome(step=Step.WITHDRAWN, message=message, delivery=delivery, status=status)
+                    return await self._end(Step.WITHDRAWN, message, delivery, DeliveryStatus.ABORTED, reason)
                 if message.attempt > len(subscription.waits_s) + 1:
-                    status = DeliveryStatus.FAILED
                     reason = (
                         f"all attempts failed: the schedule, made shorter, has no attempt {message.attempt}"
                     )
-                    await self.record(
-                        partial(self.deliveries.record_in_loop, message, status=status, reason=reason)
-                    )
-                    return Outcome(step=Step.CUT_SHORT, message=message, delivery=delivery, status=status)
+                    return await self._end(Step.CUT_SHORT, message, delivery, DeliveryStatus.FAILED, reason)
             if slot is not None and self.now_ms() > slot.at_ms + SLOT_MS:
                 raise NotAttempted("the claim was answered after the slot of the attempt")
+            if (why := await self._overtaken(delivery)) is not None:
+                return await self._end(Step.OVERTAKEN, message, delivery, DeliveryStatus.ABORTED, why)
             result = await self.sender.attempt(delivery, subscription, master_secret, self.now_ms())
             # Where the URL was changed since the message was let in, the answer is another receiver's.
             is_same = receiver_of(message.subscription_id, subscription) == receiver
@@ -264,6 +275,35 @@ class Deliverer:
             raise NotAttempted("the claim was answered too late for an attempt")
         return claim, delivery
 
+    async def _end(
+        self,
+        step: Step,
+        message: DeliveryMessage,
+        delivery: Delivery | None,
+        status: DeliveryStatus,
+        reason: str,
+    ) -> Outcome:
+        """End a delivery without an attempt."""
+        await self.record(partial(self.deliveries.record_in_loop, message, status=status, reason=reason))
+        return Outcome(step=step, message=message, delivery=delivery, status=status)
+
+    async def _overtaken(self, delivery: Delivery) -> str | None:
+        """Return why what tells of progress is not sent, None if it may be, or tells of something else.
+
+        The task's item is read now, strongly consistent: none is sent once the end is known. Its claim is the one that
+        it has, so what cannot be read does not come again.
+        """
+        if not is_progress(delivery.delivery_id) or delivery.task_id is None or delivery.provider is None:
+            return None
+        key = TaskKey(delivery.task_id, delivery.provider)
+        try:
+            item = await asyncio.to_thread(self.tasks.get, key)
+        except AWS_FAULTS:
+            return "overtaken: it is not known whether the task has ended"
+        if item is None or item.get("status") != Status.PENDING:
+            return "overtaken: the task has ended"
+        return None if is_told_last(key, item, delivery.event_id) else "overtaken: the task has gone on"
+
     async def record(self, record: Callable[[], Awaitable[bool]]) -> None:
         """Record the attempt by `tunehook.aws.deliveries.DeliveriesTable.record_in_loop`, or raise `NotRecorded`."""
         if not await record():
@@ -299,6 +339,7 @@ class Deliverer:
     ) -> tuple[DeliveryStatus, Change]:
         """Record an attempt, send the next message, then note the subscription's health, which can be made up for."""
         attempt, change, reason, due_at_ms = result.attempt, Change.NONE, None, None
+        is_once = is_progress(message.delivery_id)
         match result.response_class:
             case ResponseClass.DELIVERED:
                 status = DeliveryStatus.DELIVERED
@@ -309,6 +350,8 @@ class Deliverer:
                 reason = f"the receiver asked for no more ({attempt.status_code})"
                 # First, so that a crash in between leads to the same end.
                 change = await self.health.record_gone(subscription, attempt.at_ms, reason)
+            case ResponseClass.FAILED if is_once:
+                status, reason = DeliveryStatus.FAILED, "its one attempt failed"
             case ResponseClass.FAILED:
                 due_at_ms = next_attempt_at_ms(
                     message.attempt,
@@ -327,6 +370,8 @@ class Deliverer:
         if due_at_ms is not None:
             following = {"attempt": message.attempt + 1, "due_at_ms": due_at_ms, "slot": None}
             await self.batcher.send(message.model_copy(update=following))
+        if is_once:
+            return status, change
         if result.response_class is ResponseClass.DELIVERED:
             is_retry = (message.run, message.attempt) > (1, 1)
             change = await self.health.record_success(subscription, is_retry=is_retry)

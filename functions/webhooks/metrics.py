@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from aws_lambda_powertools import Logger
 
 from tunehook import metrics
-from tunehook.deliveries import DeliveryStatus
+from tunehook.deliveries import DeliveryStatus, is_progress
 from tunehook.errors import InvalidInput, Unavailable
 from webhooks.delivery import Step
 from webhooks.subscription_health import Change
@@ -56,9 +56,15 @@ class Metrics(metrics.Metrics):
             return
         if outcome.change in _CHANGES:
             self.add(_CHANGES[outcome.change])
-        if outcome.status not in (None, DeliveryStatus.PENDING):
-            self.add("DeliveriesEnded", status=outcome.status.value)
-        if outcome.status is DeliveryStatus.FAILED:
+        ended = outcome.status if outcome.status is not DeliveryStatus.PENDING else None
+        if is_progress(outcome.message.delivery_id):
+            # It may be lost, which is no reason for an alarm.
+            if ended is not None:
+                self.add("ProgressEnded", status=ended.value)
+            return
+        if ended is not None:
+            self.add("DeliveriesEnded", status=ended.value)
+        if ended is DeliveryStatus.FAILED:
             self.add("DeliveriesGivenUp")
         delivery, attempt = outcome.delivery, outcome.attempt
         if delivery is None or attempt is None:

@@ -9,6 +9,7 @@ from tunehook.metrics import Observability
 class WebhooksSettings(BaseModel):
     """What the template tells the function; each field is the variable of that name in capitals."""
 
+    tasks_table: str
     deliveries_table: str
     deliveries_queue: str
     dead_letters: str

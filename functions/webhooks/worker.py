@@ -19,6 +19,7 @@ from tunehook.aws.links import link, s3_client
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.send_slots import SendSlots
 from tunehook.aws.subscriptions import SubscriptionsTable
+from tunehook.aws.tasks import TasksTable
 from tunehook.aws.visibility import Message, VisibilityHeartbeat, backoff_s, dead_letter, visibility_client
 from tunehook.deliveries import message_of
 from tunehook.errors import InvalidInput
@@ -74,6 +75,7 @@ class Worker:
         sign_link = partial(link, s3_client(), settings.results_bucket)
         self._deliverer = partial(
             deliverer,
+            tasks=TasksTable(dynamodb, settings.tasks_table),
             deliveries=deliveries,
             subscriptions=subscriptions,
             breaker=CircuitBreaker(CircuitsTable(dynamodb, settings.gates_table), now_ms),

@@ -136,16 +136,16 @@ def envelope_of(name: str) -> dict[str, Any]:
     return json.loads(sample(name)["Records"][0]["body"])
 
 
-def test_there_is_one_schema_for_each_event_and_one_for_webhooks() -> None:
-    assert {path.stem for path in schemas.FOLDER.glob("*")} == {*EVENT_MODELS, "Webhook"}
+def test_there_is_one_schema_for_each_event_and_two_for_webhooks() -> None:
+    assert {path.stem for path in schemas.FOLDER.glob("*")} == {*EVENT_MODELS, "Webhook", "ProgressWebhook"}
 
 
-@pytest.mark.parametrize("detail_type", [*EVENT_MODELS, "Webhook"])
+@pytest.mark.parametrize("detail_type", [*EVENT_MODELS, "Webhook", "ProgressWebhook"])
 def test_the_kept_schema_is_that_of_the_model(detail_type: str) -> None:
     assert kept_schema(detail_type) == schemas.schemas()[detail_type], "run `make schemas`"
 
 
-@pytest.mark.parametrize("detail_type", [*EVENT_MODELS, "Webhook"])
+@pytest.mark.parametrize("detail_type", [*EVENT_MODELS, "Webhook", "ProgressWebhook"])
 def test_a_schema_is_one(detail_type: str) -> None:
     Draft202012Validator.check_schema(kept_schema(detail_type))
 
@@ -238,7 +238,7 @@ def test_the_test_of_a_subscription_obeys_the_schema_of_webhooks() -> None:
 def test_a_sample_obeys_the_schema_of_webhooks(kind: str) -> None:
     sample = sample_event(kind, Recipient("sub", Format.STANDARD), "results", NOW_MS)
     body = json.loads(render(sample, str, NOW_MS).content)
-    validate("Webhook", body)
+    validate("ProgressWebhook" if kind == "task.progress" else "Webhook", body)
     assert body["data"]["sample"] is True
 
 

@@ -99,6 +99,8 @@ ALLOWED = {
             "dynamodb:UpdateItem",
         },
         "ProviderStatesTable.Arn": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "SubscriptionsTable.Arn": {"dynamodb:Scan"},
+        "FulfillmentQueue.Arn": {"sqs:SendMessage"},
         INLINE: {"s3:PutObject"},
         "EventBus.Arn": {"events:PutEvents"},
         "ProvidersSecret.Id": {"secretsmanager:GetSecretValue"},
@@ -106,7 +108,10 @@ ALLOWED = {
         INTAKE: {"lambda:InvokeFunction"},
         FULFILLMENT: {"lambda:InvokeFunction"},
         WEBHOOKS: {"lambda:InvokeFunction"},
-        "PollerDeadLetters.Arn": {"sqs:SendMessage"},
+        "PollerDeadLetters.Arn": {"sqs:GetQueueAttributes", "sqs:SendMessage"},
+        "IntakeDeadLetters.Arn": {"sqs:GetQueueAttributes"},
+        "FulfillmentDeadLetters.Arn": {"sqs:GetQueueAttributes"},
+        "DeliveriesDeadLetters.Arn": {"sqs:GetQueueAttributes"},
     },
     "FulfillmentRole": {
         "FulfillmentQueue.Arn": {
@@ -135,6 +140,7 @@ ALLOWED = {
             "sqs:ReceiveMessage",
             "sqs:SendMessage",
         },
+        "TasksTable.Arn": {"dynamodb:GetItem"},
         "DeliveriesTable.Arn": {"dynamodb:UpdateItem"},
         "DeliveriesTable.Arn/index/by_subscription": {"dynamodb:Query"},
         "SubscriptionsTable.Arn": {"dynamodb:GetItem", "dynamodb:UpdateItem"},

@@ -140,6 +140,15 @@ def test_kept_files_are_told_of_only_where_that_is_named() -> None:
     assert not named.wants(COMPLETED, "suno")
 
 
+def test_progress_is_told_of_only_where_that_is_named_in_any_format() -> None:
+    kind = WebhookType.TASK_PROGRESS
+    assert not checked().wants(kind, "suno")
+    for form in ("standard", "provider", "cloudevents"):
+        named = checked(events=["task.progress"], format=form)
+        assert named.wants(kind, "suno")
+        assert not named.wants(COMPLETED, "suno")
+
+
 def test_the_providers_format_has_no_word_for_kept_files() -> None:
     named = checked(events=["task.archived", "task.failed"], format="provider")
     assert named.wants(FAILED, "suno")

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tunehook.events import PROGRESS_EVENT
 from tunehook.ids import digest
 from tunehook.keys import HashKey
 from tunehook.rate_limits import RateLimit
@@ -155,9 +156,21 @@ def message_of(body: str) -> DeliveryMessage:
         raise first_problem(error, "message") from None
 
 
+_PROGRESS: Final = "msg_progress_"
+
+
 def delivery_id(event_id: str, subscription_id: str) -> str:
     """Return the identifier of the one delivery of an event to a subscription, which has no dot in it."""
-    return f"msg_{digest(event_id, subscription_id)}"
+    prefix = _PROGRESS if event_id.startswith(PROGRESS_EVENT) else "msg_"
+    return prefix + digest(event_id, subscription_id)
+
+
+def is_progress(delivery_id: str) -> bool:
+    """Return whether a delivery tells of progress: one attempt of it is made at most, and it counts for nothing else.
+
+    A sample of ``task.progress`` is a delivery like any other.
+    """
+    return delivery_id.startswith(_PROGRESS)
 
 
 def new_delivery(*, event_id: str, subscription_id: str, now_ms: int, **attributes: Any) -> Delivery:

@@ -277,6 +277,18 @@ def event_id_of(key: TaskKey, status: Status, run_ms: int) -> str:
     return f"evt_{digest(_kind(status).__name__, key.provider, key.task_id, str(run_ms))}"
 
 
+PROGRESS_EVENT: Final = "evt_progress_"
+"""With what the identifiers of events begin that tell of progress."""
+
+
+def progress_event_id(key: TaskKey, run_ms: int, number: int) -> str:
+    """Return the identifier of what a run of a task, accepted at `run_ms`, is told of its progress as the `number`-th.
+
+    It is on no bus.
+    """
+    return PROGRESS_EVENT + digest("TaskProgress", key.provider, key.task_id, str(run_ms), str(number))
+
+
 def archived_event_id(task_event_id: str, again_ms: int | None = None) -> str:
     """Return the identifier of a task's ``TaskArchived``; archived again because somebody asked, it is another one."""
     parts = () if again_ms is None else (str(again_ms),)

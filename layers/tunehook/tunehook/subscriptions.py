@@ -27,6 +27,7 @@ class WebhookType(StrEnum):
     TASK_COMPLETED = "task.completed"
     TASK_FAILED = "task.failed"
     TASK_ARCHIVED = "task.archived"
+    TASK_PROGRESS = "task.progress"
     SUBSCRIPTION_FAILING = "subscription.failing"
     SUBSCRIPTION_DISABLED = "subscription.disabled"
     PROVIDER_UNAUTHORISED = "provider.unauthorised"
@@ -50,7 +51,10 @@ OPERATIONAL: Final = (
 )
 """The types about trouble of the stack, of a receiver or a provider, rather than about a task."""
 
-SUBSCRIBABLE: Final = (*ENDS, WebhookType.TASK_ARCHIVED, *OPERATIONAL)
+OF_ENDED_TASKS: Final = (*ENDS, WebhookType.TASK_ARCHIVED)
+"""The types about a task that has ended."""
+
+SUBSCRIBABLE: Final = (*OF_ENDED_TASKS, WebhookType.TASK_PROGRESS, *OPERATIONAL)
 """What a subscription can ask for; a test is sent to one subscription by hand."""
 
 _TIMESTAMPS: Final = (

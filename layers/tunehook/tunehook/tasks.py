@@ -121,6 +121,19 @@ class Suspicion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProgressTold:
+    """What was told last of the progress of a pending task's run: the `number`-th time, at `at_ms`.
+
+    `phase` is what was told, and `has_clip` whether a clip that can be streamed or played has been told of by then.
+    """
+
+    number: int
+    at_ms: int
+    phase: str
+    has_clip: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkItem:
     """A task as the work index shows it: one that is being polled, or an ended one whose event is to be emitted.
 

@@ -8,6 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from tunehook.events import ClipDetail, KnownAsset, ManifestLocation, TaskEnded, completeness
+from tunehook.fulfillment_requests import ProgressRequest
+from tunehook.tasks import Status
+from tunehook.times import from_ms, iso
 
 _CLIP_FIELDS = ("clip_id", "title", "tags", "duration_s", "prompt", "model", "created_at")
 _ASSET_FIELDS = ("type", "status", "key", "content_type", "bytes", "sha256", "remark", "reason")
@@ -67,6 +70,24 @@ def _whole(event: TaskEnded, item: Mapping[str, Any] | None) -> TaskEnded:
     except ValidationError:
         return event
     return event.model_copy(update={"clips": clips or event.clips})
+
+
+def progress_data_of(request: ProgressRequest, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `data` of a webhook's body about a task that has not ended, with its provider's links."""
+    return {
+        "task_id": request.task_id,
+        "provider": request.provider,
+        "status": Status.PENDING.value,
+        "phase": request.phase,
+        "progress": request.progress,
+        "submitted_at": iso(from_ms(request.submitted_at_ms)),
+        "metadata": dict(metadata),
+        "clips": [
+            {name: value for name, value in clip.items() if name != "text" or value is not None}
+            for clip in request.model_dump(mode="json", include={"clips"})["clips"]
+        ],
+        "truncated": request.truncated,
+    }
 
 
 def list_on(item: Mapping[str, Any] | None, name: str) -> list[Any]:

@@ -200,6 +200,31 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """A delivery that tells of progress.
+
+    Attributes
+    ----------
+    record : Record
+        As the Deliveries table has it.
+    receipts : tuple of Receipt
+        What the receiver got of it.
+    is_asked : bool
+        Whether the receiver has asked for it.
+    """
+
+    record: Record
+    receipts: tuple[Receipt, ...]
+    is_asked: bool = True
+
+    @property
+    def begun_ms(self) -> int | None:
+        """When its attempt was begun, by its record, or else by its receiver; None if none was."""
+        begun = [each.at_ms for each in (*self.record.attempts, *self.receipts)]
+        return min(begun, default=None)
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A message in a dead-letter queue: whose, when it came there, and what it names."""
 
@@ -282,6 +307,8 @@ class Books:
         The subscriptions that are to be told of all of them.
     troubles : tuple of Trouble
         The deliveries of operational events.
+    progress : tuple of Progress
+        What was told of progress. It is in neither `receipts` nor `records`.
     """
 
     wanted: tuple[Wanted, ...] = ()
@@ -303,6 +330,7 @@ class Books:
     disabled: tuple[str, ...] = ()
     watchers: tuple[str, ...] = ()
     troubles: tuple[Trouble, ...] = ()
+    progress: tuple[Progress, ...] = ()
 
     def to_json(self) -> bytes:
         """Return them as JSON; bytes in items become base64."""

@@ -105,6 +105,9 @@ _PASSING_RESETS: Final = 2
 _JOINS_AT: Final = 0.7
 """When a subscription is made whose replay makes what it missed, as a share of the time in which tasks are put."""
 
+_PROGRESS_REFUSED: Final = 5
+"""Of one task in so many each webhook that tells of progress is refused."""
+
 _SCHEDULES: Final = ((), (3, 3, 10, 60, 300), (2, 4, 20, 60, 300))
 """The waits in seconds of each subscription; none is the default. They outlast what a run breaks for a while."""
 
@@ -135,9 +138,14 @@ def draw(seed: int, size: Size) -> Plan:
             "to-some-later", Format.STANDARD.value, only="258", joins_at_s=_JOINS_AT * size.put_within_s
         ),
     )
+    progress = PlannedSubscription("to-progress", Format.STANDARD.value, events=("task.progress",))
     tasks = sorted(_tasks(size, dice), key=lambda task: task.put_at_s)
     assets = list(_assets(tasks, Media(seed), size, dice))
-    receivers = list(_receivers(tasks, subscriptions, size, dice))
+    receivers = [
+        *_receivers(tasks, subscriptions, size, dice),
+        # What tells of progress is sent once, whatever it is answered.
+        *(_refusal(progress, task, dice) for task in tasks[::_PROGRESS_REFUSED]),
+    ]
     return Plan(
         seed=seed,
         size=size,
@@ -145,7 +153,7 @@ def draw(seed: int, size: Size) -> Plan:
         assets=tuple(assets),
         receivers=tuple(receivers),
         moments=tuple(sorted(_moments(size, subscriptions, dice), key=lambda moment: moment.at_s)),
-        subscriptions=subscriptions,
+        subscriptions=(*subscriptions, progress),
         query_many=tuple(_query_many(kind, size, dice) for kind in (Kind.MUSICMINT, Kind.SUNO)),
         gone=tuple(_gone(tasks, size, dice)),
     )
@@ -298,6 +306,11 @@ def _receivers(
         times = size.refusals if dice.chance(0.2) else 1
         answers = [troubles.of_receiver(word, retry_after_s, dice) for _ in range(times)]
         yield ReceiverTrouble(receiver, task_id, word, answers)
+
+
+def _refusal(subscription: PlannedSubscription, task: PlannedTask, dice: Dice) -> ReceiverTrouble:
+    answer = troubles.of_receiver("5xx", 1, dice)
+    return ReceiverTrouble(subscription.subscription_id, task.task_id, "5xx", [answer])
 
 
 def _with_trouble(

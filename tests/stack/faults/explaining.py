@@ -120,6 +120,14 @@ def why_not_recorded(receipt: Receipt, until_ms: float, done: Iterable[Done]) ->
     return None
 
 
+def is_halted_webhooks(done: Iterable[Done], from_ms: float, until_ms: float) -> bool:
+    """Return whether a worker of the webhooks function was halted between two moments, if only in part."""
+    return any(
+        (each.moment.act, each.moment.target) == ("halt", "webhooks") and _is_halted(each, from_ms, until_ms)
+        for each in done
+    )
+
+
 def _is_halted(done: Done, from_ms: float, until_ms: float) -> bool:
     """Return whether a halt lies between two moments, if only in part."""
     resumed_ms = done.at_ms + done.moment.for_s * 1000

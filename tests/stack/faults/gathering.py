@@ -7,13 +7,25 @@ from typing import Any
 
 from tests.stack.driving import DeployedStack
 from tests.stack.faults import looking
-from tests.stack.faults.books import Books, End, Replay, Serving, Wanted, WantedFile
+from tests.stack.faults.books import (
+    Books,
+    End,
+    Progress,
+    Receipt,
+    Record,
+    Replay,
+    Serving,
+    Wanted,
+    WantedFile,
+)
 from tests.stack.faults.breaking import Done
 from tests.stack.faults.links import paths_of
 from tests.stack.faults.plan import WATCHER, Plan
 from tests.stack.faults.reading import Reader
 from tests.stack.faults.world import World
 
+from tunehook.deliveries import is_progress
+from tunehook.subscriptions import WebhookType
 from tunehook.times import to_ms
 
 
@@ -74,6 +86,11 @@ def gathered(
     gone = {each.subscription_id for each in plan.gone}
     told = {WATCHER, *gone}
     digests, manifests = looking.objects(stack)
+    records = [
+        looking.record_of(item, receivers)
+        for item in deliveries
+        if item.get("task_id") in planned and item["subscription_id"] not in told
+    ]
     return Books(
         wanted=wanted,
         items={f"{item['provider']}/{item['task_id']}": item for item in items},
@@ -89,12 +106,11 @@ def gathered(
         ),
         objects=digests,
         manifests=looking.parsed(manifests),
-        receipts=tuple(each for each in receipts if each.receiver not in told),
-        records=tuple(
-            looking.record_of(item, receivers)
-            for item in deliveries
-            if item.get("task_id") in planned and item["subscription_id"] not in told
+        receipts=tuple(
+            each for each in receipts if each.receiver not in told and not is_progress(each.delivery_id)
         ),
+        records=tuple(each for each in records if not is_progress(each.delivery_id)),
+        progress=_progress(plan, records, tuple(each for each in receipts if each.receiver not in told)),
         # A kill may have found nothing to kill, and so may a halt.
         done=tuple(each for each in done if each.often),
         schedules={
@@ -112,3 +128,21 @@ def gathered(
         watchers=(WATCHER,),
         troubles=looking.troubles_of(deliveries, receipts, receivers),
     )
+
+
+def _progress(plan: Plan, records: Sequence[Record], receipts: Sequence[Receipt]) -> tuple[Progress, ...]:
+    """Return what was told of progress; what came without a record has one that says so."""
+    asked = {each.subscription_id for each in plan.subscriptions if WebhookType.TASK_PROGRESS in each.events}
+    known = {each.delivery_id: each for each in records}
+    came: dict[str, list[Receipt]] = {each: [] for each in known if is_progress(each)}
+    for receipt in receipts:
+        if is_progress(receipt.delivery_id):
+            came.setdefault(receipt.delivery_id, []).append(receipt)
+    told = []
+    for delivery_id, each in came.items():
+        record = known.get(delivery_id)
+        if record is None:
+            first = each[0]
+            record = Record(delivery_id, first.task_id, first.receiver, "no record", first.at_ms)
+        told.append(Progress(record, tuple(each), record.receiver in asked))
+    return tuple(told)

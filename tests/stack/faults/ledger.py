@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import Any, Final
 
-from tests.stack.faults.books import Books, Receipt, Record, Tried, Wanted, WantedFile
+from tests.stack.faults.books import Books, Progress, Receipt, Record, Tried, Wanted, WantedFile
 from tests.stack.faults.explaining import (
     CLOCKS_MS,
+    is_halted_webhooks,
     is_sent_again,
     matched,
     why_dead,
@@ -22,6 +23,7 @@ from tests.stack.faults.explaining import (
 from tunehook.schedules import WAITS_S
 
 ENDED: Final = ("completed", "failed")
+PROGRESS_APART_MS: Final = 5_000
 _EVENT: Final = {"completed": "TaskCompleted", "failed": "TaskFailed"}
 
 
@@ -59,6 +61,8 @@ class Findings:
         What must be 0.
     tasks, webhooks, requests : int
         How many tasks were put, how many webhooks had to come of them, how many requests the receivers got.
+    progress : int
+        How many requests beside these told of progress.
     twice : mapping of str to int
         The webhooks that were accepted once more, by what explains it.
     dead : mapping of str to int
@@ -86,6 +90,7 @@ class Findings:
     waiting: Spread | None = None
     attempts: Mapping[int, int] = field(default_factory=dict)
     happened: Mapping[str, int] = field(default_factory=dict)
+    progress: int = 0
 
     @property
     def missed(self) -> tuple[Count, ...]:
@@ -113,6 +118,7 @@ def count(books: Books) -> Findings:
         detection=_spread(ledger.detection_ms()),
         first_attempt=_spread(ledger.first_attempt_ms()),
         waiting=_spread(ledger.waiting_ms()),
+        progress=sum(len(told.receipts) for told in books.progress),
         attempts=dict(sorted(Counter(len(each) for each in ledger.by_delivery.values()).items())),
     )
 
@@ -438,6 +444,52 @@ class _Ledger:
                 if wanted is not None and replay.receiver not in wanted.receivers:
                     yield f"{delivery_id} was replayed to {replay.receiver}, whose filter excludes {wanted.name}"
 
+    def progress_late(self) -> Iterator[str]:
+        """An attempt is begun once its task's item was read; what was begun once a receiver knew of the end is late."""
+        end_told_ms: dict[str, int] = {}
+        for receipt in self.books.receipts:
+            end_told_ms[receipt.task_id] = min(receipt.at_ms, end_told_ms.get(receipt.task_id, receipt.at_ms))
+        for told in self.books.progress:
+            begun_ms, ended_ms = told.begun_ms, end_told_ms.get(told.record.task_id)
+            if begun_ms is None or ended_ms is None or begun_ms <= ended_ms:
+                continue
+            if not is_halted_webhooks(self.books.done, ended_ms, begun_ms):
+                yield f"{told.record.name}: begun {begun_ms - ended_ms} ms after a receiver knew the end"
+
+    def progress_close(self) -> Iterator[str]:
+        begun: dict[tuple[str, str], list[tuple[int, Progress]]] = defaultdict(list)
+        for told in self.books.progress:
+            if (begun_ms := told.begun_ms) is not None:
+                begun[told.record.task_id, told.record.receiver].append((begun_ms, told))
+        for each in begun.values():
+            ordered = sorted(each, key=lambda one: one[0])
+            for (earlier_ms, _), (later_ms, told) in itertools.pairwise(ordered):
+                if later_ms - earlier_ms >= PROGRESS_APART_MS:
+                    continue
+                if not is_halted_webhooks(self.books.done, earlier_ms, later_ms):
+                    yield f"{told.record.name}: begun {later_ms - earlier_ms} ms after the one before"
+
+    def progress_repeated(self) -> Iterator[str]:
+        for told in self.books.progress:
+            often = max(len(told.receipts), len(told.record.attempts))
+            if often > 1:
+                yield f"{told.record.name}: sent {often} times"
+
+    def progress_unasked(self) -> Iterator[str]:
+        for told in self.books.progress:
+            if not told.is_asked:
+                yield f"{told.record.name}: its receiver has not asked for it"
+            if told.record.status == "no record":
+                yield f"{told.record.name} is of no record"
+            if told.record.status == "pending":
+                yield f"{told.record.name} is still pending"
+
+    def progress_unsigned(self) -> Iterator[str]:
+        for told in self.books.progress:
+            for receipt in told.receipts:
+                if receipt.fault:
+                    yield f"{receipt.name}: {receipt.fault}"
+
     def detection_ms(self) -> Iterator[float]:
         for wanted in self.books.wanted:
             detected_ms = self.item(wanted).get("detected_at_ms")
@@ -483,6 +535,10 @@ def _requests(ledger: _Ledger) -> int:
 
 def _replayed(ledger: _Ledger) -> int:
     return len({each for replay in ledger.books.replays for each in replay.asked})
+
+
+def _progress(ledger: _Ledger) -> int:
+    return len(ledger.books.progress)
 
 
 COUNTED: Final[tuple[tuple[str, str, _Of, _Problems], ...]] = (
@@ -573,6 +629,16 @@ COUNTED: Final[tuple[tuple[str, str, _Of, _Problems], ...]] = (
         lambda ledger: len(ledger.books.troubles),
         _Ledger.troubles_of_itself,
     ),
+    ("progress_late", "progress begun once the end was known", _progress, _Ledger.progress_late),
+    ("progress_close", "progress within 5 s of the one before", _progress, _Ledger.progress_close),
+    ("progress_repeated", "progress sent more than once", _progress, _Ledger.progress_repeated),
+    (
+        "progress_unasked",
+        "progress that nobody asked for, or without an end",
+        _progress,
+        _Ledger.progress_unasked,
+    ),
+    ("progress_unsigned", "progress with a wrong or missing signature", _progress, _Ledger.progress_unsigned),
     ("attempts_differ", "attempts whose record and receiver differ", _requests, _Ledger.attempts_differ),
 )
 """What must be 0: its name, what people call it, out of how many it is, and what finds what is wrong."""

@@ -190,6 +190,7 @@ class PlannedSubscription:
     `retry_schedule` has the waits in seconds of its own schedule; empty for the default. `only` are the last
     characters of the ids of the tasks that its filter asks for; None for all. `joins_at_s` is when it is made, in
     seconds after the run's start: what ended before is replayed; 0 for one that is there from the beginning.
+    `events` are those that it names, none of which is about an end; empty for ends.
     """
 
     subscription_id: str
@@ -197,6 +198,7 @@ class PlannedSubscription:
     signature: str = "v1"
     retry_schedule: tuple[int, ...] = ()
     only: str | None = None
+    events: tuple[str, ...] = ()
     joins_at_s: float = 0.0
 
     @property
@@ -205,14 +207,14 @@ class PlannedSubscription:
         return self.joins_at_s > 0
 
     def takes(self, task_id: str) -> bool:
-        """Return whether it is to be told of a task."""
-        return self.only is None or task_id[-1] in self.only
+        """Return whether it is to be told of a task's end."""
+        return not self.events and (self.only is None or task_id[-1] in self.only)
 
     @property
     def fields(self) -> dict[str, Any]:
         """The fields of its item that say what it takes."""
         if self.only is None:
-            return {}
+            return {"events": list(self.events)} if self.events else {}
         return {"filter": {"task_id": [{"suffix": character} for character in self.only]}}
 
 
@@ -278,7 +280,10 @@ class Plan:
             receivers=tuple(ReceiverTrouble(**each) for each in document["receivers"]),
             moments=tuple(Moment(**each) for each in document["moments"]),
             subscriptions=tuple(
-                PlannedSubscription(**each | {"retry_schedule": tuple(each["retry_schedule"])})
+                PlannedSubscription(
+                    **each
+                    | {"retry_schedule": tuple(each["retry_schedule"]), "events": tuple(each["events"])}
+                )
                 for each in document["subscriptions"]
             ),
             query_many=tuple(document["query_many"]),

@@ -57,6 +57,7 @@ def rows_of(seed: int, findings: Findings) -> list[Row]:
         Row("tasks", findings.tasks, "tasks"),
         Row("webhooks", findings.webhooks, "webhooks"),
         Row("requests at receivers", findings.requests, "requests"),
+        Row("requests that told of progress", findings.progress, "requests"),
         *(Row(f"{_BROKEN}{what}", often, "times") for what, often in sorted(findings.happened.items())),
         *(
             Row(f"{_RIGHT}{each.title}", len(each.problems), f"of {each.of}", at_most=0)

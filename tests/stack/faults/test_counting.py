@@ -12,6 +12,7 @@ from tests.stack.faults.books import (
     DeadLetter,
     Emitted,
     End,
+    Progress,
     Receipt,
     Record,
     Refused,
@@ -889,3 +890,90 @@ def test_books_that_were_written_count_as_they_did() -> None:
 def test_bytes_that_users_put_into_an_item_can_be_written() -> None:
     books = replace(faultless(), items={"suno/one": {"mine": b"\xff\xfe"}})
     assert Books.from_json(books.to_json()).items == {"suno/one": {"mine": "__4="}}
+
+
+class TestProgress:
+    """What tells of progress: three times of one task, each 5 s after the other, and before its end is told."""
+
+    @staticmethod
+    def told(number: int, **changes: Any) -> Progress:
+        at_ms = TOLD_MS - 20_000 + number * 5_000
+        delivery_id = f"msg_progress_{number}"
+        record = Record(
+            delivery_id, "one", "to-progress", "delivered", at_ms - 50, (Tried(at_ms - 3, 8, 204),)
+        )
+        receipt = Receipt("to-progress", delivery_id, "one", at_ms, 204, at_ms + 5, told_status="progress")
+        return replace(Progress(record, (receipt,)), **changes)
+
+    def books(self, *more: Progress) -> Books:
+        return replace(faultless(), progress=(*(self.told(number) for number in range(3)), *more))
+
+    @staticmethod
+    def moved(told: Progress, by_ms: int) -> Progress:
+        (tried,) = told.record.attempts
+        (receipt,) = told.receipts
+        record = replace(told.record, attempts=(replace(tried, at_ms=tried.at_ms + by_ms),))
+        return replace(told, record=record, receipts=(replace(receipt, at_ms=receipt.at_ms + by_ms),))
+
+    @staticmethod
+    def halt(at_ms: int, for_s: float = 3.0) -> Done:
+        return Done(Moment(0.0, "halt", "webhooks", for_s), at_ms, "halted a worker of webhooks")
+
+    def test_nothing_is_wrong_with_it(self) -> None:
+        findings = count(self.books())
+
+        assert findings.missed == ()
+        assert (findings.progress, findings["progress_late"].of) == (3, 3)
+        assert (findings.requests, findings.webhooks) == (4, 4)
+
+    def test_what_is_overtaken_is_begun_by_nobody(self) -> None:
+        unsent = self.told(9)
+        overtaken = replace(unsent, record=replace(unsent.record, status="aborted", attempts=()), receipts=())
+
+        assert count(self.books(overtaken)).missed == ()
+
+    def test_one_that_is_begun_once_a_receiver_knows_the_end(self) -> None:
+        books = self.books(self.told(7))
+
+        assert "begun 14997 ms after" in only_problem(count(books), "progress_late")
+        # One whose worker was halted had looked before.
+        assert count(replace(books, done=(self.halt(TOLD_MS + 14_000),))).missed == ()
+
+    def test_two_within_5_s(self) -> None:
+        books = self.books(self.moved(self.told(3), -1_000))
+
+        assert "begun 4000 ms after" in only_problem(count(books), "progress_close")
+        assert count(replace(books, done=(self.halt(TOLD_MS - 9_000),))).missed == ()
+
+    def test_one_that_is_sent_again(self) -> None:
+        again = self.told(3)
+        by_record = replace(again.record, attempts=again.record.attempts * 2)
+
+        assert only_problem(
+            count(self.books(replace(again, receipts=again.receipts * 2))), "progress_repeated"
+        ).endswith("sent 2 times")
+        assert only_problem(count(self.books(replace(again, record=by_record))), "progress_repeated")
+
+    @pytest.mark.parametrize("status", ["no record", "pending"])
+    def test_one_that_is_of_no_record_or_never_ends(self, status: str) -> None:
+        told = self.told(3)
+        books = self.books(replace(told, record=replace(told.record, status=status)))
+
+        assert only_problem(count(books), "progress_unasked")
+
+    def test_one_that_nobody_has_asked_for(self) -> None:
+        problem = only_problem(count(self.books(self.told(3, is_asked=False))), "progress_unasked")
+
+        assert problem.endswith("its receiver has not asked for it")
+
+    def test_one_that_is_not_signed(self) -> None:
+        told = self.told(3)
+        (receipt,) = told.receipts
+        books = self.books(replace(told, receipts=(replace(receipt, fault="no signature"),)))
+
+        assert only_problem(count(books), "progress_unsigned").endswith("no signature")
+
+    def test_books_with_it_come_back_from_json(self) -> None:
+        books = self.books()
+
+        assert Books.from_json(books.to_json()).progress == books.progress

@@ -88,7 +88,7 @@ def test_tasks_and_moments_come_in_the_order_of_time(plans: list[Plan], long: Pl
 
 def test_one_subscription_of_each_format_takes_everything_and_one_has_a_filter(plans: list[Plan]) -> None:
     for plan in plans:
-        whole = [each for each in plan.subscriptions if each.only is None]
+        whole = [each for each in plan.subscriptions if each.only is None and not each.events]
         assert sorted(each.format for each in whole) == ["cloudevents", "provider", "standard"]
         filtered = [each for each in plan.subscriptions if each.only is not None]
         assert [each.is_late for each in filtered] == [False, True]
@@ -104,7 +104,8 @@ def test_one_subscription_of_each_format_takes_everything_and_one_has_a_filter(p
 
 def test_every_signature_and_schedules_of_their_own_are_there(plans: list[Plan], long: Plan) -> None:
     for plan in (*plans, long):
-        assert sorted(each.signature for each in plan.subscriptions if each.only is None) == [
+        whole = [each for each in plan.subscriptions if each.only is None and not each.events]
+        assert sorted(each.signature for each in whole) == [
             "both",
             "v1",
             "v1a",
@@ -308,3 +309,13 @@ def test_files_have_from_10_kb_to_5_mb(long: Plan) -> None:
     sizes = sorted(media.size(paths[0]) for task in long.tasks for paths in paths_of(task).values())
     assert SMALLEST_BYTES <= sizes[0] < 10_100
     assert 4_900_000 < sizes[-1] <= LARGEST_BYTES
+
+
+def test_one_subscription_is_told_of_progress_alone_and_refuses_some(plans: list[Plan], long: Plan) -> None:
+    for plan in (*plans, long):
+        (progress,) = (each for each in plan.subscriptions if each.events)
+        assert progress.fields == {"events": ["task.progress"]}
+        assert not any(progress.takes(task.task_id) for task in plan.tasks)
+        refused = [each for each in plan.receivers if each.receiver == progress.subscription_id]
+        assert {each.word for each in refused} == {"5xx"}
+        assert len(refused) == len(plan.tasks) // 5

@@ -97,6 +97,7 @@ def test_the_webhooks_are_those_that_go_out() -> None:
         "task.completed",
         "task.failed",
         "task.archived",
+        "task.progress",
         "subscription.failing",
         "subscription.disabled",
         "provider.unauthorised",

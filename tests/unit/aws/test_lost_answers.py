@@ -35,7 +35,7 @@ from tunehook.http.guard import NetworkPolicy
 from tunehook.ids import digest
 from tunehook.rate_limits import RateLimit
 from tunehook.secret_versions import FIRST, SecretVersions
-from tunehook.tasks import Format, Status, check_request
+from tunehook.tasks import Format, ProgressTold, Status, check_request
 
 # As documented, and not imported: a bound that moves is to be noticed.
 CLAIM_MS = 25_000
@@ -57,6 +57,7 @@ ENDED = NEW | {
     "since_ms": NOW_MS,
     "event_id": event_id_of(KEY, Status.COMPLETED, NOW_MS),
 }
+TOLD = ProgressTold(number=1, at_ms=NOW_MS, phase="queued", has_clip=False)
 TAKEN = PENDING | {"taken_in": True}
 HOOKED = check_request(NEW | {"notify_hook": "https://receiver.example/hook"}, NetworkPolicy.PUBLIC)
 ADOPTED = PENDING | {"notify_hook": "https://receiver.example/hook", "notify_format": "standard"}
@@ -209,6 +210,7 @@ CASES = [
         Start.BEGUN,
     ),
     Case("TasksTable.note", PENDING, lambda tasks: tasks.note(pending(), {"phase": "x", "last_error": None})),
+    Case("TasksTable.tell_progress", PENDING, lambda tasks: tasks.tell_progress(pending(), TOLD, None).done),
     Case("TasksTable.end", PENDING, lambda tasks: tasks.end(pending(), completed()), ended(metadata={})),
     Case("TasksTable.cancel", NEW, lambda tasks: tasks.cancel(KEY, NOW_MS).done, what="new"),
     Case("TasksTable.cancel", PENDING, lambda tasks: tasks.cancel(KEY, NOW_MS).done, what="pending"),

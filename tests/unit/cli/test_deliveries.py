@@ -296,6 +296,16 @@ def test_redeliver_begins_a_new_run_with_the_same_id(
     assert [(each["delivery_id"], each["run"], each["attempt"]) for each in messages()] == [("msg_1", 2, 1)]
 
 
+def test_what_tells_of_progress_is_neither_redelivered_nor_recovered(tunehook: Any, stack: None) -> None:
+    subscribe()
+    put_delivery("msg_progress_1", type="task.progress", **FAILED)
+    result = tunehook("deliveries", "redeliver", "msg_progress_1")
+    assert result.exit_code == 2
+    assert result.output.startswith("tunehook: ID: msg_progress_1 tells of the progress that a task has made")
+    assert tunehook("deliveries", "recover", "sub", "--since", "2h").output.startswith("Nothing to recover")
+    assert (delivery("msg_progress_1")["status"], messages()) == ("failed", [])
+
+
 def test_redeliver_as_json_is_the_new_record(tunehook: Any, stack: None) -> None:
     subscribe()
     put_delivery("msg_1", **FAILED)

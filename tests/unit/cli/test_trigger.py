@@ -55,7 +55,10 @@ def test_a_sample_that_is_not_taken_in_time_is_a_failure(tunehook: Any, stack: N
 @pytest.mark.parametrize(
     ("args", "complaint"),
     [
-        (("task.done", "--to", "a"), "EVENT: must be one of task.completed, task.failed, task.archived"),
+        (
+            ("task.done", "--to", "a"),
+            "EVENT: must be one of task.completed, task.failed, task.archived, task.progress",
+        ),
         (
             ("task.failed", "--to", "b"),
             "--to: there is no subscription b: `tunehook subscriptions list` lists them",

@@ -31,7 +31,16 @@ WRONG: list[Any] = [
     *(None, True, "", "words", 7, -1, 1.5, 10**17, 10**30, b"\x00", {"x", "y"}),
     *([], ["words", 7, None], [{"title": 7}], {}, {"a": {"b": [1]}}),
 ]
-INTERNAL = {"queue", "since_ms", "trouble", "suspicion", "not_found_count", "empty_count", "parked"}
+INTERNAL = {
+    "progress_told",
+    "queue",
+    "since_ms",
+    "trouble",
+    "suspicion",
+    "not_found_count",
+    "empty_count",
+    "parked",
+}
 
 
 def attributes_of(document: type[Document]) -> set[str]:

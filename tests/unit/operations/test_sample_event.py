@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from tunehook.deliveries import is_progress
 from tunehook.errors import InvalidInput
 from tunehook.operations.sample_event import sample_delivery, sample_event
 from tunehook.subscriptions import OPERATIONAL, SUBSCRIBABLE, Recipient, Subscription
@@ -92,6 +93,26 @@ def test_a_sample_in_a_gateways_form_is_a_task_object(kind: str, status: str) ->
     assert (task["status"], task["sample"]) == (status, True)
     assert bool(task["fail_reason"]) is (status == "FAILURE")
     assert len(task["data"]) == (2 if status == "SUCCESS" else 0)
+
+
+def test_a_sample_of_progress_has_a_stream_and_no_files() -> None:
+    told = sample("task.progress")
+    data = told["data"]
+    assert (data["status"], data["phase"], data["progress"], data["sample"]) == (
+        "pending",
+        "processing",
+        60,
+        True,
+    )
+    (clip,) = data["clips"]
+    assert clip["stream_url"]
+    assert "assets" not in clip
+    assert sample("task.progress", Format.PROVIDER)["status"] == "IN_PROGRESS"
+
+
+def test_a_sample_of_progress_is_attempted_as_any_sample() -> None:
+    made = sample_event("task.progress", Recipient("a", Format.STANDARD), "results", NOW_MS)
+    assert not is_progress(made.delivery_id)
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,7 @@ def _parts(aws: None, sandbox: Sandbox) -> None:
     create_table("PollerLeasesTable")
     create_table("ProviderStatesTable")
     create_table("CallbackHintsTable")
+    create_table("SubscriptionsTable")
     client("events").create_event_bus(Name=BUS)
     client("secretsmanager").create_secret(
         Name="providers", SecretString=json.dumps(sandbox.providers_secret())
@@ -148,6 +149,8 @@ def run(invocation: Invocation, **clients: Hanging) -> str:
         leases_table="PollerLeasesTable",
         provider_states_table="ProviderStatesTable",
         callback_hints_table="CallbackHintsTable",
+        subscriptions_table="SubscriptionsTable",
+        fulfillment_queue="https://sqs.example.com/fulfillment",
         results_bucket="results",
         event_bus=BUS,
         **dead_letter_queues(),

@@ -70,6 +70,8 @@ class World:
             leases_table="PollerLeasesTable",
             provider_states_table="ProviderStatesTable",
             callback_hints_table="CallbackHintsTable",
+            subscriptions_table="SubscriptionsTable",
+            fulfillment_queue="https://sqs.example.com/fulfillment",
             results_bucket="results",
             event_bus=BUS,
             **dead_letter_queues(),
@@ -120,6 +122,7 @@ def _tables(aws: None) -> None:
     create_table("PollerLeasesTable")
     create_table("ProviderStatesTable")
     create_table("CallbackHintsTable")
+    create_table("SubscriptionsTable")
     client("secretsmanager").create_secret(Name="providers", SecretString="{}")
 
 
@@ -374,6 +377,8 @@ def test_an_event_that_makes_no_sense_is_refused(event: dict[str, Any]) -> None:
 def test_the_handler_runs_a_pass_for_the_sample_event(monkeypatch: pytest.MonkeyPatch) -> None:
     values = {
         "TASKS_TABLE": "TasksTable",
+        "SUBSCRIPTIONS_TABLE": "SubscriptionsTable",
+        "FULFILLMENT_QUEUE": "https://sqs.example.com/fulfillment",
         "TASKS_STREAM": STREAM,
         "INTAKE_FUNCTION": "intake",
         "FULFILLMENT_FUNCTION": "fulfillment",

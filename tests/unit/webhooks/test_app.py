@@ -132,6 +132,7 @@ def stack(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
         "SECRET_VERSIONS_TABLE": "versions",
         "DEAD_LETTERS": stack.dead_letters,
         "GATES_TABLE": "gates",
+        "TASKS_TABLE": "tasks",
         "EVENT_BUS": "tunehook",
         "RESULTS_BUCKET": "results",
         "MASTER_SECRET": stack.secret,

@@ -17,6 +17,7 @@ from tunehook.aws.items import from_attributes, to_attributes
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.send_slots import SendSlots
 from tunehook.aws.subscriptions import SubscriptionsTable
+from tunehook.aws.tasks import TasksTable
 from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, message_for, new_delivery
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import NetworkPolicy
@@ -44,6 +45,7 @@ TABLES = {
     "subscriptions": "SubscriptionsTable",
     "versions": "SecretVersionsTable",
     "gates": "ReceiverGatesTable",
+    "tasks": "TasksTable",
 }
 
 
@@ -158,6 +160,7 @@ class World:
         self.client = client("dynamodb")
         create_tables(self.client)
         self.table: Any = DeliveriesTable(self.client, "deliveries")
+        self.tasks: Any = TasksTable(self.client, "tasks")
         self.versions: Any = SecretVersionsTable(self.client, "versions")
         self.subscriptions = self.read_subscriptions(SubscriptionsTable(self.client, "subscriptions"))
         self.bus = Bus()
@@ -226,6 +229,7 @@ class World:
         sender: Any = self.receiver
         secret: Any = Secret(self.master_secret)
         return Deliverer(
+            tasks=self.tasks,
             deliveries=self.table,
             batcher=MessageBatcher(queue, lambda: self.now_ms),
             subscriptions=self.subscriptions,

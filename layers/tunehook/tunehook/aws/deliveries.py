@@ -22,7 +22,15 @@ from pydantic import Field
 from tunehook.aws.pages import ALWAYS, DAY_MS, Period, Position, in_order, periods
 from tunehook.aws.resend import resend
 from tunehook.aws.table import KEYS_A_CALL, Appended, TableGateway, Write, WriteTokens
-from tunehook.deliveries import KEPT_S, Attempt, Delivery, DeliveryMessage, DeliveryStatus, message_for
+from tunehook.deliveries import (
+    KEPT_S,
+    Attempt,
+    Delivery,
+    DeliveryMessage,
+    DeliveryStatus,
+    is_progress,
+    message_for,
+)
 from tunehook.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -90,13 +98,15 @@ class Claim(Enum):
     """The result of a claim.
 
     ``TAKEN``: the caller makes the attempt. ``BUSY``: another worker is making it. ``RECORDED``: it has been made, and
-    the delivery is still pending. ``OVER``: the delivery has ended, began a new run, or is gone.
+    the delivery is still pending. ``OVER``: the delivery has ended, began a new run, or is gone. ``BEGUN``: its one
+    attempt was begun, and the worker that did has died.
     """
 
     TAKEN = auto()
     BUSY = auto()
     RECORDED = auto()
     OVER = auto()
+    BEGUN = auto()
 
 
 class Redelivery(Enum):
@@ -132,6 +142,16 @@ class DeliveriesTable(TableGateway):
         """Return a delivery with its attempts (strongly consistent), or None."""
         item = self._table.get(_key(delivery_id))
         return None if item is None else Delivery.model_validate(item)
+
+    def begun_at(self, delivery_id: str) -> int | None:
+        """Return when the first attempt of a delivery was begun (strongly consistent); None if none was."""
+        item = self._table.get(_key(delivery_id))
+        if item is None:
+            return None
+        if attempts := item.get("attempts"):
+            return int(attempts[0]["at_ms"])
+        claimed_until_ms = item.get("claimed_until_ms")
+        return None if claimed_until_ms is None else int(claimed_until_ms) - CLAIM_MS
 
     def ids_of_task(self, task_id: str, since_ms: int = 0) -> list[str]:
         """Return the deliveries for a task, of any provider, created at or after `since_ms`, newest first."""
@@ -300,16 +320,18 @@ class DeliveriesTable(TableGateway):
     def delivered_since(self, subscription_id: str, since_ms: int) -> bool:
         """Return whether a delivery that was created at or after `since_ms` has been delivered to a subscription.
 
+        What tells of progress does not count.
+
         Only the `LOOKED_AT` first and the `LOOKED_AT` last are read: the first are those of workers that did not know
         yet that the subscription fails, the last show how it does now.
         """
         return any(
-            item.get("status") == DeliveryStatus.DELIVERED.value
+            item.get("status") == DeliveryStatus.DELIVERED.value and not is_progress(item["delivery_id"])
             for newest_first in (False, True)
             for item in self._table.query(
                 Key("subscription_id").eq(subscription_id) & Key("created_at_ms").gte(since_ms),
                 index=BY_SUBSCRIPTION_INDEX,
-                attributes=["status"],
+                attributes=["delivery_id", "status"],
                 newest_first=newest_first,
                 paging={"MaxItems": LOOKED_AT, "PageSize": LOOKED_AT},
             )
@@ -318,17 +340,17 @@ class DeliveriesTable(TableGateway):
     def claim(self, message: DeliveryMessage, now_ms: int) -> tuple[Claim, Delivery | None]:
         """Claim the attempt that a message asks for, and read its delivery, in one call.
 
-        The delivery is None if it does not exist.
+        The delivery is None if it does not exist. What tells of progress is claimed once, whatever becomes of that.
         """
         with self._claims.of(message.delivery_id) as token:
             write = self._table.update(**_claim(message, token, now_ms))
-        return _claimed(message, write)
+        return _claimed(message, write, now_ms)
 
     async def claim_in_loop(self, message: DeliveryMessage, now_ms: int) -> tuple[Claim, Delivery | None]:
         """Claim an attempt as `claim` does, from the event loop."""
         with self._claims.of(message.delivery_id) as token:
             write = await self._table.update_in_loop(**_claim(message, token, now_ms))
-        return _claimed(message, write)
+        return _claimed(message, write, now_ms)
 
     def put_off(
         self, message: DeliveryMessage, until_ms: int, rate_limit: float
@@ -490,7 +512,9 @@ def _entry(message: DeliveryMessage, now_ms: int) -> dict[str, Any]:
 
 def _claim(message: DeliveryMessage, token: str, now_ms: int) -> dict[str, Any]:
     """Return the update that claims the attempt of a message, as `Table.update` takes it."""
-    is_unclaimed = Attr("claimed_until_ms").not_exists() | Attr("claimed_until_ms").lte(now_ms)
+    is_unclaimed: ConditionBase = Attr("claimed_until_ms").not_exists()
+    if not is_progress(message.delivery_id):
+        is_unclaimed |= Attr("claimed_until_ms").lte(now_ms)
     return {
         "key": _key(message.delivery_id),
         "set": {"claimed_until_ms": now_ms + CLAIM_MS, "claimed_by": token},
@@ -499,9 +523,15 @@ def _claim(message: DeliveryMessage, token: str, now_ms: int) -> dict[str, Any]:
     }
 
 
-def _claimed(message: DeliveryMessage, write: Write) -> tuple[Claim, Delivery | None]:
+def _claimed(message: DeliveryMessage, write: Write, now_ms: int) -> tuple[Claim, Delivery | None]:
     delivery = None if write.item is None else Delivery.model_validate(write.item)
-    return (Claim.TAKEN if write.done else _refused(message, delivery)), delivery
+    if write.done:
+        return Claim.TAKEN, delivery
+    refused = _refused(message, delivery)
+    is_over = (write.item or {}).get("claimed_until_ms", now_ms) <= now_ms
+    if refused is Claim.BUSY and is_over and is_progress(message.delivery_id):
+        return Claim.BEGUN, delivery
+    return refused, delivery
 
 
 def _record(

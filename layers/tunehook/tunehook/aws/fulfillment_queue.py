@@ -1,4 +1,4 @@
-"""The fulfillment queue, as those see it who ask for what is missing of an ended task."""
+"""The fulfillment queue, as those see it who send it anything but events."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tunehook.errors import Unavailable
-from tunehook.fulfillment_requests import ArchiveRequest, DeliveryRequest
+from tunehook.fulfillment_requests import ArchiveRequest, DeliveryRequest, ProgressRequest
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -22,7 +22,7 @@ class FulfillmentQueue:
     sqs: SQSClient
     url: str
 
-    def send(self, requests: Sequence[ArchiveRequest | DeliveryRequest]) -> None:
+    def send(self, requests: Sequence[ArchiveRequest | DeliveryRequest | ProgressRequest]) -> None:
         """Send requests.
 
         Raises `Unavailable` if the queue refuses some of them; those before are on their way.

@@ -17,6 +17,11 @@ class SubscriptionsTable(TableGateway):
         """Return every item as plain Python values (strongly consistent)."""
         return list(self._table.scan())
 
+    def naming(self, event: str) -> list[dict[str, Any]]:
+        """Return `enabled` and `providers` of the items whose `events` name one (strongly consistent)."""
+        attributes = ("enabled", "providers")
+        return list(self._table.scan(where=Attr("events").contains(event), attributes=attributes))
+
     def get(self, subscription_id: str) -> dict[str, Any] | None:
         """Return an item as plain Python values (strongly consistent), or None."""
         return self._table.get(_key(subscription_id))

@@ -18,6 +18,7 @@ from tunehook.tasks import (
     EndedTask,
     Failure,
     FailureCode,
+    ProgressTold,
     Status,
     Suspicion,
     TaskEnd,
@@ -39,6 +40,9 @@ PARKED: Final = "parked"
 
 TAKEN_IN: Final = "taken_in"
 """The attribute of a task that was taken in because its provider called back about it, until its user puts it too."""
+
+PROGRESS: Final = "progress_told"
+"""The attribute of a pending task that says what was told last of its progress."""
 
 OF_AN_END: Final = (
     *("event_id", "submitted_at_ms", "finished_at_ms", "detected_at_ms", "expires_at"),
@@ -100,6 +104,21 @@ def note_to_item(value: Any) -> Any:
     if not isinstance(value, Trouble | Suspicion):
         return value
     return {name: each for name, each in asdict(value).items() if each is not None and name != "is_kept"}
+
+
+def progress_on(item: Mapping[str, Any]) -> ProgressTold | None:
+    """Return what was told last of a task's progress; None if nothing was, or somebody has written it by hand."""
+    told = item.get(PROGRESS)
+    if not isinstance(told, Mapping):
+        return None
+    number: Any = told.get("number")
+    at_ms: Any = told.get("at_ms")
+    phase = told.get("phase")
+    if not is_whole(number, 1, _COUNT_MAX) or not is_whole(at_ms, 0, LATEST_MS) or not isinstance(phase, str):
+        return None
+    return ProgressTold(
+        number=int(number), at_ms=int(at_ms), phase=phase, has_clip=told.get("has_clip") is True
+    )
 
 
 def _trouble(noted: dict[str, Any] | None) -> Trouble | None:

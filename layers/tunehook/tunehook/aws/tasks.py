@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from enum import Enum, auto
 from functools import reduce
 from operator import and_
@@ -17,6 +18,7 @@ from tunehook.aws.task_items import (
     OF_A_RUN,
     OF_AN_END,
     PARKED,
+    PROGRESS,
     TAKEN_IN,
     end_to_item,
     ended_task,
@@ -24,9 +26,10 @@ from tunehook.aws.task_items import (
     note_to_item,
     parked_key,
     pending_task,
+    progress_on,
 )
 from tunehook.errors import InvalidInput, Unavailable
-from tunehook.events import event_id_of
+from tunehook.events import event_id_of, progress_event_id
 from tunehook.ids import shard_of
 from tunehook.tasks import (
     ENDED_KEPT_S,
@@ -36,6 +39,7 @@ from tunehook.tasks import (
     EndedRun,
     EndedTask,
     FailureCode,
+    ProgressTold,
     Status,
     TaskEnd,
     TaskKey,
@@ -78,7 +82,14 @@ UNPROJECTED: Final = ("streaming_since_ms", "suspicion", "trouble")
 UNPROJECTED_MARK: Final = "empty_count"
 """The projected attribute that a task with any of these has; 0 if it counts nothing else."""
 
-_OF_PENDING_TASKS: Final = ("phase", "last_error", "not_found_count", UNPROJECTED_MARK, *UNPROJECTED)
+_OF_PENDING_TASKS: Final = (
+    "phase",
+    "last_error",
+    "not_found_count",
+    UNPROJECTED_MARK,
+    *UNPROJECTED,
+    PROGRESS,
+)
 """Attributes that are removed when a task ends."""
 
 OF_EARLIER_RUNS: Final = (*_OF_PENDING_TASKS, *OF_AN_END, "deadline_ms", "assets", "archived_at_ms")
@@ -421,6 +432,24 @@ class TasksTable(TableGateway):
         )
         return write.done
 
+    def tell_progress(self, task: WorkItem, told: ProgressTold, before: ProgressTold | None) -> Write:
+        """Note that the progress of a pending task is told, if what was told last is still `before`.
+
+        Whoever succeeds tells it, once. The write has the item that refused it.
+        """
+        noted = asdict(told)
+        is_as_before = (
+            Attr(PROGRESS).not_exists() if before is None else Attr(f"{PROGRESS}.number").eq(before.number)
+        )
+        return self._table.update(
+            _key(task.key),
+            set={PROGRESS: noted},
+            condition=_is_pending(task) & is_as_before,
+            mine=lambda item: item.get(PROGRESS) == noted and item.get("since_ms") == task.since_ms,
+            # Two pollers may tell the same in the same millisecond.
+            only_in_doubt=True,
+        )
+
     def end(self, task: WorkItem, end: TaskEnd) -> EndedTask | None:
         """End a pending task, which stays in the work index for its event; return None if it is not pending."""
         values = end_to_item(task, end)
@@ -569,6 +598,14 @@ def listed_attributes(task_id: str, now_ms: int) -> dict[str, Any]:
 
 def _list(week: Period, number: int) -> str:
     return f"tasks#{week.day}#{number}"
+
+
+def is_told_last(key: TaskKey, item: Mapping[str, Any], event_id: str) -> bool:
+    """Return whether a task's item is pending, and `event_id` names what was told last of its progress."""
+    told, since_ms = progress_on(item), item.get("since_ms")
+    if told is None or not isinstance(since_ms, int) or item.get("status") != Status.PENDING:
+        return False
+    return progress_event_id(key, since_ms, told.number) == event_id
 
 
 def _is_pending(task: WorkItem) -> ConditionBase:

@@ -11,7 +11,7 @@ from tunehook.aws.circuits import LONGEST_WAIT_MS
 from tunehook.aws.deliveries import OVERDUE_MS, ListedDelivery, LoggedDelivery, Redelivery
 from tunehook.aws.links import link
 from tunehook.aws.pages import LOOKED_AT, Position, page_of
-from tunehook.deliveries import Delivery, DeliveryStatus
+from tunehook.deliveries import Delivery, DeliveryStatus, is_progress
 from tunehook.errors import Conflict, InvalidInput, NotFound
 from tunehook.http.headers import DEFAULT_HEADERS
 from tunehook.operations.documents import MASKED
@@ -323,6 +323,8 @@ def next_waits_s(stack: Stack, delivery: Delivery) -> list[int] | None:
     """
     if delivery.status is not DeliveryStatus.PENDING:
         return None
+    if is_progress(delivery.delivery_id):
+        return []
     waits_s: Sequence[int] = WAITS_S
     if delivery.url is None and (item := stack.subscriptions.get(delivery.subscription_id)) is not None:
         subscription = SubscriptionView.of(item, stack.network_policy).subscription
@@ -341,7 +343,8 @@ def redeliver(stack: Stack, delivery_id: str) -> tuple[Redelivery, Delivery]:
     """Begin a new run of a delivery that has ended, with the same ``webhook-id``; return what came of it.
 
     Raises `NotFound` if there is none, or its subscription is there no more; `Conflict` or `InvalidInput` if its
-    subscription is disabled, or cannot be used as it stands; `Conflict` for the check of an endpoint.
+    subscription is disabled, or cannot be used as it stands; `Conflict` for the check of an endpoint, and for what
+    tells of progress, which is sent once.
 
     >>> redeliver(stack, "msg_1")[0]
     <Redelivery.STARTED: 1>
@@ -351,6 +354,11 @@ def redeliver(stack: Stack, delivery_id: str) -> tuple[Redelivery, Delivery]:
         name = visible(delivery.subscription_id)
         again = f"`tunehook subscriptions test {name}` sends a test"
         raise Conflict("delivery_id", f"it was the check of an endpoint, which is not repeated: {again}")
+    if is_progress(delivery_id):
+        raise Conflict(
+            "delivery_id",
+            f"{visible(delivery_id)} tells of the progress that a task has made: that is sent once, and never again",
+        )
     if delivery.url is None:
         try:
             subscription_of(stack, delivery.subscription_id, "delivery_id")

@@ -17,7 +17,7 @@ from tunehook.operations.task_view import TaskView
 from tunehook.operations.tasks import ended_event, get_task
 from tunehook.operations.text import visible
 from tunehook.result_keys import manifest_key
-from tunehook.subscriptions import SUBSCRIBABLE, Subscription, WebhookType, check_subscription, supports
+from tunehook.subscriptions import OF_ENDED_TASKS, Subscription, WebhookType, check_subscription, supports
 from tunehook.tasks import TaskKey
 from tunehook.webhook_data import list_on, whole_data_of
 
@@ -60,8 +60,8 @@ def try_filter(
     Traceback (most recent call last):
     tunehook.errors.Conflict: task_id: task-1 has no event of its end (status completed), and filters look at that
     """
-    if event is not None and event not in SUBSCRIBABLE:
-        raise InvalidInput("event", f"must be one of {', '.join(SUBSCRIBABLE)}")
+    if event is not None and event not in OF_ENDED_TASKS:
+        raise InvalidInput("event", f"must be one of {', '.join(OF_ENDED_TASKS)}: nothing else is kept")
     subscription = check_subscription(get_subscription(stack, subscription_id).item, stack.network_policy)
     task = get_task(stack, task_id, provider)
     ended = ended_event(task)

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel
 
 from tunehook.aws.deliveries import FailedDelivery, LoggedDelivery, Redelivery, withdrawn
-from tunehook.deliveries import DeliveryStatus
+from tunehook.deliveries import DeliveryStatus, is_progress
 from tunehook.deliveries import delivery_id as id_of
 from tunehook.errors import InvalidInput
 from tunehook.event_patterns import EventPattern
@@ -231,9 +231,9 @@ class _Page:
         scope = self.scope
         return (
             (delivery.status is DeliveryStatus.FAILED or withdrawn(delivery))
-            and not delivery.is_check
+            and not (delivery.is_check or is_progress(delivery.delivery_id))
             and scope.has_event(delivery.type)
-            and scope.has_provider(delivery.provider)
+            and scope.has_provider(delivery.provider or "")
             and (scope.filter is None or scope.filter.matches(self._data_of(delivery)))
         )
 

@@ -77,6 +77,7 @@ _FILES: Final = (
     ("cover", "jpg", "image/jpeg"),
     ("lyrics", "txt", "text/plain"),
 )
+_METADATA: Final = {"user_id": "user-42", "order": 1001}
 _REASON: Final = "the lyrics were refused by the content filter"
 
 
@@ -100,11 +101,13 @@ def sample_event(kind: str, recipient: Recipient, bucket: str, now_ms: int) -> D
         raise InvalidInput("event", f"the format {recipient.format} has no {event}")
     if event in OPERATIONAL:
         return delivery_to(recipient, _operational(event, now_ms), now_ms, sample=True)
-    task_id, failed = f"sample-{secrets.token_hex(8)}", event is WebhookType.TASK_FAILED
-    is_own = recipient.format is Format.PROVIDER
-    content = (
-        _task_object(task_id, failed, now_ms) if is_own else _sample_data(task_id, failed, bucket, now_ms)
-    )
+    task_id = f"sample-{secrets.token_hex(8)}"
+    if recipient.format is Format.PROVIDER:
+        content = _task_object(task_id, event, now_ms)
+    elif event is WebhookType.TASK_PROGRESS:
+        content = _progress(task_id, now_ms)
+    else:
+        content = _sample_data(task_id, event is WebhookType.TASK_FAILED, bucket, now_ms)
     return new_delivery(
         event_id=f"evt_{secrets.token_hex(16)}",
         subscription_id=recipient.subscription_id,
@@ -159,11 +162,39 @@ def _sample_data(task_id: str, failed: bool, bucket: str, now_ms: int) -> dict[s
         "status": "failed" if failed else "completed",
         "submitted_at": iso(from_ms(now_ms - 95_000)),
         "finished_at": iso(from_ms(now_ms - 12_000)),
-        "metadata": {"user_id": "user-42", "order": 1001},
+        "metadata": _METADATA,
         "clips": [] if failed else [_sample_clip(number, task_id, now_ms) for number in range(len(_CLIPS))],
         "failure": {"code": "provider_failed", "reason": _REASON} if failed else None,
         "archive": "empty" if failed else "complete",
         "manifest": {"bucket": bucket, "key": manifest_key(SAMPLE_PROVIDER, task_id)},
+        "sample": True,
+    }
+
+
+def _progress(task_id: str, now_ms: int) -> dict[str, Any]:
+    title, duration_s, lyrics = _CLIPS[0]
+    return {
+        "task_id": task_id,
+        "provider": SAMPLE_PROVIDER,
+        "status": "pending",
+        "phase": "processing",
+        "progress": 60,
+        "submitted_at": iso(from_ms(now_ms - 45_000)),
+        "metadata": _METADATA,
+        "clips": [
+            {
+                "clip_id": "clip-1",
+                "title": title,
+                "tags": ["pop", "piano"],
+                "duration_s": duration_s,
+                "prompt": lyrics,
+                "model": "v4.5",
+                "created_at": iso(from_ms(now_ms - 40_000)),
+                "stream_url": "https://cdn.example.com/clip-1/stream",
+                "source_url": None,
+            }
+        ],
+        "truncated": False,
         "sample": True,
     }
 
@@ -194,9 +225,13 @@ def _sample_clip(number: int, task_id: str, now_ms: int) -> dict[str, Any]:
     }
 
 
-def _task_object(task_id: str, failed: bool, now_ms: int) -> dict[str, Any]:
+def _task_object(task_id: str, event: WebhookType, now_ms: int) -> dict[str, Any]:
     """Write a task as suno gateways do (docs/provider-contracts.md, "At a glance")."""
     host = "https://cdn.example.com"
+    task = {"task_id": task_id, "action": "MUSIC", "submit_time": now_ms // 1000 - 95, "sample": True}
+    if event is WebhookType.TASK_PROGRESS:
+        return task | {"status": "IN_PROGRESS", "fail_reason": "", "progress": "60%", "data": []}
+    failed = event is WebhookType.TASK_FAILED
     clips = [
         {
             "id": f"clip-{number}",
@@ -210,15 +245,11 @@ def _task_object(task_id: str, failed: bool, now_ms: int) -> dict[str, Any]:
         }
         for number, (title, duration_s, lyrics) in enumerate(_CLIPS, start=1)
     ]
-    return {
-        "task_id": task_id,
-        "action": "MUSIC",
-        "submit_time": now_ms // 1000 - 95,
+    return task | {
         "start_time": now_ms // 1000 - 94,
         "finish_time": now_ms // 1000 - 12,
         "status": "FAILURE" if failed else "SUCCESS",
         "fail_reason": _REASON if failed else "",
         "progress": "100%",
         "data": [] if failed else clips,
-        "sample": True,
     }

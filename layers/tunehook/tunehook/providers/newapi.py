@@ -52,6 +52,7 @@ _LINKS: Final = coerce.names(
     " result"
 )
 _RESULTS: Final = ("resultJson", "result_json", "response", "output", "result")
+_RESULT_PLACES: Final = tuple(dict.fromkeys((*_CLIP_LISTS, *_LINKS)))
 _FAIL_REASON: Final = ("fail_reason", "failReason", "fail_msg", "failMsg")
 _REASONS: Final = coerce.names(
     "error_message errorMessage error_msg errorMsg err_msg error failure_reason msg message detail reason"
@@ -167,7 +168,14 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     status = _TASK_STATUSES.classify(word)
     is_undelivered = status == "processing" and normal(word) == "callback_exception"
     is_unfinished = status in ("queued", "processing") and not is_undelivered
-    unfinished = pending(status, word, task.get("submit_time"), task.get("updated_at"))
+    unfinished = pending(
+        status,
+        word,
+        task.get("submit_time"),
+        task.get("updated_at"),
+        read=lambda: _Clips(task, origin).result,
+        may_have_clips=any(task.get(name) for name in _RESULT_PLACES),
+    )
     if status == "unknown" or (is_unfinished and not _is_hundred(task.get("progress"))):
         return unfinished
     clips = _Clips(task, origin)
@@ -197,7 +205,7 @@ def read_clip_list(data: list[Any], origin: Origin) -> Outcome:
     words: dict[StatusClass, Any] = {}
     for status, word in clips.statuses:
         if status not in ("succeeded", "failed", "seems_failed"):
-            return pending(status, word)
+            return pending(status, word, read=lambda: clips.result, may_have_clips=True)
         words.setdefault(status, word)
     if not words:
         return pending("queued", "")

@@ -3,6 +3,7 @@
 The table's "timed out" is decided by the poller. No text in an outcome holds the provider's key.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -47,6 +48,9 @@ class Pending:
     `word` is the provider's status word, shortened; `known` is false where no document mentions it (row 10). The task
     was `submitted_at`, and the gateway itself last read it at `refreshed_at`, in UTC, if the provider says so. What of
     the answer a recipe could not read is the `problem`.
+
+    `read` returns what the answer says of the task already, None where that is its status alone. Few ask for it, so it
+    is read when they do; where not `may_have_clips`, no clip is in it.
     """
 
     name: ClassVar[str] = "pending"
@@ -56,6 +60,8 @@ class Pending:
     known: bool = True
     refreshed_at: datetime | None = None
     problem: str = ""
+    read: Callable[[], TaskResult] | None = field(default=None, compare=False, repr=False)
+    may_have_clips: bool = field(default=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

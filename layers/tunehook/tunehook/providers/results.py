@@ -309,6 +309,29 @@ def has_audio(clip: Clip) -> bool:
     return "audio" in clip.inline or any(url is not None and not coerce.is_placeholder(url) for url in urls)
 
 
+def stream_link(clip: Clip) -> str | None:
+    """Return the link by which a clip can be streamed, if there is one."""
+    return clip.stream_url or clip.stream_source_url
+
+
+def file_link(clip: Clip) -> str | None:
+    """Return the link to the file that a clip is for; one that is known to stand where there is no file is none."""
+    urls = (clip.audio_url, clip.audio_source_url, clip.video_url, clip.image_url, clip.file_url)
+    return next((url for url in urls if url is not None and not coerce.is_placeholder(url)), None)
+
+
+def percentage(task: Mapping[str, Any]) -> int | None:
+    """Return how far a provider's task object says that the task is, in whole per cent; None if it does not say.
+
+    A fraction below 1 may be of 1 or of 100, and says nothing.
+    """
+    said = task.get("progress")
+    number = coerce.number(said.strip().removesuffix("%") if isinstance(said, str) else said)
+    if number is None or not 0 <= number <= 100 or 0 < number < 1:
+        return None
+    return int(number)
+
+
 def published(task: Mapping[str, Any]) -> dict[str, Any]:
     """Return a provider's task object without its internal fields, and without files inside it."""
     kept = {name: value for name, value in task.items() if name not in INTERNAL_FIELDS}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TypeAlias
 
 from tunehook.providers import coerce
-from tunehook.providers.outcomes import Pending
+from tunehook.providers.outcomes import Pending, TaskResult
 
 StatusClass: TypeAlias = Literal["queued", "processing", "succeeded", "failed", "seems_failed", "unknown"]
 
@@ -49,7 +49,15 @@ def normal(word: str) -> str:
     return word.strip().lower().replace("-", "_").replace(" ", "_")
 
 
-def pending(status: StatusClass, value: Any, submitted_at: Any = None, refreshed_at: Any = None) -> Pending:
+def pending(
+    status: StatusClass,
+    value: Any,
+    submitted_at: Any = None,
+    refreshed_at: Any = None,
+    *,
+    read: Callable[[], TaskResult] | None = None,
+    may_have_clips: bool = False,
+) -> Pending:
     """Return the outcome of a status that is not final. An unknown word counts as processing."""
     return Pending(
         phase="queued" if status == "queued" else "processing",
@@ -57,4 +65,6 @@ def pending(status: StatusClass, value: Any, submitted_at: Any = None, refreshed
         submitted_at=coerce.moment(submitted_at),
         known=status != "unknown",
         refreshed_at=coerce.moment(refreshed_at),
+        read=read,
+        may_have_clips=may_have_clips,
     )

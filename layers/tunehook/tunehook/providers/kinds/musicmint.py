@@ -8,9 +8,25 @@ from typing import Any
 
 from tunehook.providers import coerce
 from tunehook.providers.adapter import Adapter, Answer, Request, Screening, encoded_id
-from tunehook.providers.outcomes import Failed, NotFound, Outcome, Pending, SeemsFailed, Unauthorised
+from tunehook.providers.outcomes import (
+    Failed,
+    NotFound,
+    Outcome,
+    Pending,
+    SeemsFailed,
+    TaskResult,
+    Unauthorised,
+)
 from tunehook.providers.refusals import described, says_not_found
-from tunehook.providers.results import Origin, completed, read_clip, read_result, read_text, unwrapped
+from tunehook.providers.results import (
+    Origin,
+    ReadClip,
+    completed,
+    read_clip,
+    read_result,
+    read_text,
+    unwrapped,
+)
 from tunehook.providers.statuses import ENDED, StatusVocabulary, pending
 
 _STATUSES = StatusVocabulary(
@@ -97,16 +113,15 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     word = task.get("status")
     status = _STATUSES.classify(word)
     if status not in ENDED and status != "seems_failed":
-        return pending(status, word, task.get("created_at"))
-    results = unwrapped(task.get("results"))
-    if isinstance(results, dict):
-        results = [{"id": clip_id, **clip} for clip_id, clip in results.items() if isinstance(clip, dict)]
-    clips = [
-        read_text(source, coerce.text(task.get("id"), _MAX_ID) or "", is_wanted=_is_lyrics(source))
-        or read_clip(source, origin, tags_split_at_spaces=True)
-        for source in coerce.objects(results)
-    ]
-    result = read_result(task, clips, submitted_at=task.get("created_at"))
+        return pending(
+            status,
+            word,
+            task.get("created_at"),
+            read=lambda: _result(task, _clips(task, origin)),
+            may_have_clips=bool(task.get("results")),
+        )
+    clips = _clips(task, origin)
+    result = _result(task, clips)
     if status == "succeeded":
         return completed(result, is_streaming=any(not each.is_settled for each in clips))
     error = coerce.first(task, "error", "error_message", "fail_reason", "message")
@@ -116,6 +131,21 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     if status == "seems_failed":
         return SeemsFailed(said or coerce.text(word, _MAX_REASON) or "", result, "word")
     return Failed(said or "the provider gave no reason", result)
+
+
+def _clips(task: Mapping[str, Any], origin: Origin) -> list[ReadClip]:
+    results = unwrapped(task.get("results"))
+    if isinstance(results, dict):
+        results = [{"id": clip_id, **clip} for clip_id, clip in results.items() if isinstance(clip, dict)]
+    return [
+        read_text(source, coerce.text(task.get("id"), _MAX_ID) or "", is_wanted=_is_lyrics(source))
+        or read_clip(source, origin, tags_split_at_spaces=True)
+        for source in coerce.objects(results)
+    ]
+
+
+def _result(task: Mapping[str, Any], clips: Sequence[ReadClip]) -> TaskResult:
+    return read_result(task, clips, submitted_at=task.get("created_at"))
 
 
 def _is_lyrics(result: Mapping[str, Any]) -> bool | None:

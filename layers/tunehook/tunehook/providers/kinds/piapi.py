@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
 from tunehook.providers import coerce, results
 from tunehook.providers.adapter import Adapter, Answer, Request, encoded_id
-from tunehook.providers.outcomes import Failed, Outcome, SeemsFailed
+from tunehook.providers.outcomes import Failed, Outcome, SeemsFailed, TaskResult
 from tunehook.providers.results import Origin, ReadClip, unwrapped
 from tunehook.providers.statuses import StatusVocabulary, normal, pending
 
@@ -91,15 +91,15 @@ def _read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     times = task.get("meta")
     meta: Mapping[str, Any] = times if isinstance(times, dict) else {}
     if status in ("queued", "processing", "unknown"):
-        return pending(status, word, meta.get("created_at"))
+        return pending(
+            status,
+            word,
+            meta.get("created_at"),
+            read=lambda: _result(task, meta, _clips(task, origin)),
+            may_have_clips=bool(task.get("output")),
+        )
     clips = _clips(task, origin)
-    result = results.read_result(
-        task,
-        clips,
-        submitted_at=meta.get("created_at"),
-        started_at=meta.get("started_at"),
-        finished_at=meta.get("ended_at"),
-    )
+    result = _result(task, meta, clips)
     reason = _reason(task.get("error"))
     if status == "failed":
         return Failed(reason or "the provider gave no reason", result)
@@ -107,6 +107,16 @@ def _read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
         return SeemsFailed(reason or coerce.text(word, _MAX_REASON) or "", result, "word")
     is_streaming = any(not each.is_settled for each in clips)
     return results.completed(result, is_streaming=is_streaming, reason=reason)
+
+
+def _result(task: Mapping[str, Any], meta: Mapping[str, Any], clips: Iterable[ReadClip]) -> TaskResult:
+    return results.read_result(
+        task,
+        clips,
+        submitted_at=meta.get("created_at"),
+        started_at=meta.get("started_at"),
+        finished_at=meta.get("ended_at"),
+    )
 
 
 def _reason(error: Any) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
 from tunehook.providers import coerce, results
 from tunehook.providers.adapter import Adapter, Answer, Request, encoded_id
-from tunehook.providers.outcomes import Failed, NotFound, Outcome, SeemsFailed
+from tunehook.providers.outcomes import Failed, NotFound, Outcome, SeemsFailed, TaskResult
 from tunehook.providers.refusals import described, says_not_found
 from tunehook.providers.results import Origin, ReadClip, has_file, unwrapped
 from tunehook.providers.statuses import StatusVocabulary, normal, pending
@@ -121,13 +122,18 @@ def _read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     submitted_at = _zoned(task.get("createTime"))
     is_undelivered = status == "processing" and normal(word) == "callback_exception"
     if status in ("queued", "processing", "unknown") and not is_undelivered:
-        return pending(status, word, submitted_at)
+        return pending(
+            status,
+            word,
+            submitted_at,
+            read=lambda: _result(task, submitted_at, _clips(task, origin)),
+            may_have_clips=any(task.get(name) for name in _RESULTS),
+        )
     clips = _clips(task, origin)
     if is_undelivered and not (clips and all(has_file(each.clip) for each in clips)):
-        return pending(status, word, submitted_at)
-    result = results.read_result(
-        task, clips, submitted_at=submitted_at, finished_at=_zoned(task.get("completeTime"))
-    )
+        read = partial(_result, task, submitted_at, clips)
+        return pending(status, word, submitted_at, read=read, may_have_clips=bool(clips))
+    result = _result(task, submitted_at, clips)
     reason = _reason(task)
     if status == "failed":
         return Failed(reason or f"the provider says {coerce.text(word, _MAX_REASON)}, and no more", result)
@@ -135,6 +141,11 @@ def _read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
         return SeemsFailed(reason or coerce.text(word, _MAX_REASON) or "", result, "word")
     is_streaming = any(not each.is_settled for each in clips)
     return results.completed(result, is_streaming=is_streaming, reason=reason)
+
+
+def _result(task: Mapping[str, Any], submitted_at: Any, clips: Iterable[ReadClip]) -> TaskResult:
+    finished_at = _zoned(task.get("completeTime"))
+    return results.read_result(task, clips, submitted_at=submitted_at, finished_at=finished_at)
 
 
 def _zoned(written: Any) -> Any:

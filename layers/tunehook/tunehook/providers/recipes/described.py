@@ -344,7 +344,10 @@ class DescribedAdapter(Adapter):
             status = "unknown"
         if status not in ENDED:
             submitted_at = self._time(reading.first("task.submitted_at", recipe.submitted_at, task))
-            outcome = pending(status, word, submitted_at)
+            read = partial(self._read_unended, task, answer, submitted_at)
+            outcome = pending(
+                status, word, submitted_at, read=read, may_have_clips=self.recipe.clips is not None
+            )
             return dataclasses.replace(outcome, problem=reading.problem) if reading.problems else outcome
         ended = _Ended(
             task if isinstance(task, dict) else {"task": task},
@@ -359,6 +362,13 @@ class DescribedAdapter(Adapter):
             return self._completed(ended, clips, reading)
         said = _reason_text(reading.first("task.reason", recipe.reason, task))
         return Failed(said or _NO_REASON, ended.result(clips, reading))
+
+    def _read_unended(self, task: Any, answer: Answer, submitted_at: Any) -> TaskResult:
+        """Return what an answer says already of a task whose result stands in the same place once it has ended."""
+        reading = _Reading(None)
+        clips = self._clips(task, answer, reading) if self.recipe.result is None else []
+        ended = _Ended(task if isinstance(task, dict) else {"task": task}, submitted_at, None, None)
+        return ended.result(clips, reading)
 
     def _follow(self, result: Result, task: Any, ended: _Ended, reading: _Reading) -> Follow | Outcome:
         values: dict[str, str] = {}
