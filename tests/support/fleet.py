@@ -277,6 +277,7 @@ class Fleet:
         limiter = RateLimiter(SendSlots(self.client, self.names["ReceiverGatesTable"]), subscriptions, now_ms)
         return lambda: Deliverer(
             deliveries=table,
+            tasks=nobody,
             batcher=MessageBatcher(self.queue, now_ms),
             subscriptions=subscriptions,
             breaker=breaker,

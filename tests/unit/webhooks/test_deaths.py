@@ -6,7 +6,16 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from tests.unit.webhooks.world import START_MS, VISIBILITY_MS, Bus, Receiver, World, delivery, hook_delivery
+from tests.unit.webhooks.world import (
+    START_MS,
+    TABLES,
+    VISIBILITY_MS,
+    Bus,
+    Receiver,
+    World,
+    delivery,
+    hook_delivery,
+)
 
 from tunehook.aws.circuits import CircuitsTable
 from tunehook.aws.deliveries import DeliveriesTable
@@ -159,7 +168,7 @@ async def test_a_death_at_any_call_loses_nothing_and_records_nothing_twice(story
     expected = [each["attempt"] for each in ended["attempts"]]
     told = {event.event_id for event in unhurt.bus.events}
     for dies_at in range(len(unhurt.life.calls)):
-        for table in ("deliveries", "subscriptions", "versions", "gates"):
+        for table in TABLES:
             unhurt.client.delete_table(TableName=table)
         world = await live(story, dies_at, after=after)
         item = world.item(delivery())
