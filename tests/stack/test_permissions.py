@@ -238,10 +238,16 @@ CALLS: dict[str, tuple[Call, set[str]]] = {
     "send a delivery": (send("DeliveriesQueue"), {FULFILLMENT, WEBHOOKS, API}),
     "send an ended task": (send("FulfillmentQueue"), {INTAKE, API}),
     "take a dead letter": (receive("DeliveriesDeadLetters"), set()),
+    "count dead letters": (
+        lambda role: role.client("sqs").get_queue_attributes(
+            QueueUrl=role["DeliveriesDeadLetters"], AttributeNames=["ApproximateNumberOfMessages"]
+        ),
+        {POLLER, API},
+    ),
     "start intake": (invoke("IntakeFunction"), {POLLER}),
     "start the poller": (invoke("PollerFunction"), {INTAKE, POLLER, API, SCHEDULE}),
-    "start fulfillment": (invoke("FulfillmentFunction"), set()),
-    "start webhooks": (invoke("WebhooksFunction"), set()),
+    "warm up fulfillment": (invoke("FulfillmentFunction"), {POLLER}),
+    "warm up webhooks": (invoke("WebhooksFunction"), {POLLER}),
     "call the API without a key": (invoke("ApiFunction"), set()),
     # the stack itself
     "remove the tasks' table": (
