@@ -375,7 +375,7 @@ def usage_of_idle_month(
             "schedules": MINUTES_A_MONTH,
             "lambda_requests": MINUTES_A_MONTH,
             gb_s(figures): figures["template: poller: memory"] / 1024 * passed_s,
-            "sqs_requests": figures.get("idle hour: sqs GetQueueAttributes", 0.0) * HOURS_A_MONTH,
+            "sqs_requests": figures["idle hour: sqs GetQueueAttributes"] * HOURS_A_MONTH,
             "dynamodb_read_units": figures["idle hour: read units"] * HOURS_A_MONTH,
             "log_gb": (
                 figures[f"{size}: idle hour: log"] * HOURS_A_MONTH
