@@ -297,6 +297,8 @@ class Books:
         What was broken.
     schedules : mapping of str to tuple of int
         The waits between attempts, in seconds, of the receivers that have some of their own.
+    limits : mapping of str to float
+        How many attempts a second may begin, of the receivers that have a limit.
     replays : tuple of Replay
         What was replayed.
     gone : tuple of str
@@ -325,6 +327,7 @@ class Books:
     refused: tuple[Refused, ...] = ()
     done: tuple[Done, ...] = ()
     schedules: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
     replays: tuple[Replay, ...] = ()
     gone: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()

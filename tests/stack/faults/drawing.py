@@ -111,6 +111,9 @@ _PROGRESS_REFUSED: Final = 5
 _SCHEDULES: Final = ((), (3, 3, 10, 60, 300), (2, 4, 20, 60, 300))
 """The waits in seconds of each subscription; none is the default. They outlast what a run breaks for a while."""
 
+_LIMITED: Final = Format.CLOUDEVENTS
+"""Whose subscription has a limit."""
+
 
 def draw(seed: int, size: Size) -> Plan:
     """Draw the plan of a run.
@@ -130,7 +133,13 @@ def draw(seed: int, size: Size) -> Plan:
     dice = Dice(seed)
     subscriptions = (
         *(
-            PlannedSubscription(f"to-{form}", form.value, scheme.value, waits_s)
+            PlannedSubscription(
+                f"to-{form}",
+                form.value,
+                scheme.value,
+                waits_s,
+                max_per_second=size.per_second if form is _LIMITED else None,
+            )
             for form, scheme, waits_s in zip(Format, SignatureScheme, _SCHEDULES, strict=True)
         ),
         PlannedSubscription("to-some", Format.STANDARD.value, only="147"),

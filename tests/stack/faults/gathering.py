@@ -116,6 +116,9 @@ def gathered(
         schedules={
             each.subscription_id: each.retry_schedule for each in plan.subscriptions if each.retry_schedule
         },
+        limits={
+            each.subscription_id: each.max_per_second for each in plan.subscriptions if each.max_per_second
+        },
         replays=tuple(replays),
         gone=tuple(sorted(gone)),
         disabled=tuple(

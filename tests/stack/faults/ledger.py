@@ -13,6 +13,7 @@ from tests.stack.faults.books import Books, Progress, Receipt, Record, Tried, Wa
 from tests.stack.faults.explaining import (
     CLOCKS_MS,
     is_halted_webhooks,
+    is_held_up,
     is_sent_again,
     matched,
     why_dead,
@@ -24,6 +25,7 @@ from tunehook.schedules import WAITS_S
 
 ENDED: Final = ("completed", "failed")
 PROGRESS_APART_MS: Final = 5_000
+_ROUNDING: Final = 1e-6
 _EVENT: Final = {"completed": "TaskCompleted", "failed": "TaskFailed"}
 
 
@@ -70,9 +72,10 @@ class Findings:
     detection : Spread or None
         From a task's end at its provider, or from when it was put if that is later, to its end in its item.
     first_attempt : Spread or None
-        From the event of a task's end to the first request at a receiver: the copying of its files lies in between.
+        From the event of a task's end to the first request at a receiver without a limit: the copying of its files
+        lies in between.
     waiting : Spread or None
-        From when a delivery was made to its first request.
+        From when a delivery was made to its first request, at a receiver without a limit.
     attempts : mapping of int to int
         Deliveries by how many requests they took.
     happened : mapping of str to int
@@ -426,6 +429,43 @@ class _Ledger:
                 if max(often, last) > most:
                     yield f"{record.name}: {max(often, last)} attempts in run {run}, where there may be {most}"
 
+    def begun(self, receiver: str) -> list[tuple[int, str]]:
+        """Return when the attempts at a receiver began, oldest first, and whose they were.
+
+        That is when the request came. Where it came later than clocks explain, as a worker was halted on the way or
+        the receiver was busy, or never came, it is what the record says; without a record, a halt leaves it open.
+        """
+        begun = []
+        for record in self.books.records:
+            if record.receiver != receiver:
+                continue
+            receipts = self.by_delivery.get(record.delivery_id, [])
+            for tried, receipt in self.matches[record.delivery_id]:
+                if tried is not None:
+                    is_late = receipt is None or receipt.at_ms > tried.at_ms + CLOCKS_MS
+                    begun.append((tried.at_ms if is_late or receipt is None else receipt.at_ms, record.name))
+                elif receipt is not None:
+                    later = next(
+                        (each.at_ms for each in receipts if each.at_ms > receipt.at_ms), float("inf")
+                    )
+                    is_counted = is_sent_again(record, receipt, later)
+                    if not is_counted and not is_held_up(receipt, later, self.books.done):
+                        begun.append((receipt.at_ms, record.name))
+        return sorted(begun)
+
+    def beyond_the_limit(self) -> Iterator[str]:
+        """Fill up what the contract allows, ``limit * (T + 1) + 1`` in T seconds, and take one out for each attempt."""
+        for receiver, limit in self.books.limits.items():
+            most = limit * (1 + CLOCKS_MS / 1000) + 1
+            left, before_ms = most, 0
+            for at_ms, name in self.begun(receiver):
+                left = min(left + limit * (at_ms - before_ms) / 1000, most)
+                before_ms = at_ms
+                if left < 1 - _ROUNDING:
+                    yield f"{name}: began at {at_ms}, where {limit:g} a second leave {left:.2f} of an attempt"
+                else:
+                    left -= 1
+
     def replays_idle(self) -> Iterator[str]:
         for replay in self.books.replays:
             if not replay.asked:
@@ -498,7 +538,8 @@ class _Ledger:
 
     def _first_receipts(self) -> Iterator[tuple[Record, Receipt]]:
         for delivery_id, receipts in self.by_delivery.items():
-            if (record := self.records.get(delivery_id)) is not None:
+            record = self.records.get(delivery_id)
+            if record is not None and record.receiver not in self.books.limits:
                 yield record, receipts[0]
 
     def first_attempt_ms(self) -> Iterator[float]:
@@ -531,6 +572,10 @@ def _webhooks(ledger: _Ledger) -> int:
 
 def _requests(ledger: _Ledger) -> int:
     return len(ledger.books.receipts)
+
+
+def _limited(ledger: _Ledger) -> int:
+    return sum(len(ledger.begun(receiver)) for receiver in ledger.books.limits)
 
 
 def _replayed(ledger: _Ledger) -> int:
@@ -603,6 +648,7 @@ COUNTED: Final[tuple[tuple[str, str, _Of, _Problems], ...]] = (
         lambda ledger: len(ledger.books.records),
         _Ledger.attempts_beyond,
     ),
+    ("beyond_the_limit", "webhooks beyond the rate", _limited, _Ledger.beyond_the_limit),
     (
         "replays_idle",
         "replays that found nothing to make",

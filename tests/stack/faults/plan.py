@@ -39,6 +39,8 @@ class Size:
         How many times calls to AWS are disturbed for a while.
     restarts : int
         How often the embedded AWS is stopped and started again.
+    per_second : float
+        How many attempts a second one of the subscriptions takes: fewer than there are to make at times.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Size:
     moves: int
     windows: int
     restarts: int
+    per_second: float
 
 
 SHORT: Final = Size(
@@ -74,6 +77,7 @@ SHORT: Final = Size(
     moves=1,
     windows=12,
     restarts=0,
+    per_second=2,
 )
 LONG: Final = Size(
     "long",
@@ -91,6 +95,7 @@ LONG: Final = Size(
     moves=6,
     windows=66,
     restarts=1,
+    per_second=4,
 )
 SIZES: Final = {size.name: size for size in (SHORT, LONG)}
 
@@ -191,6 +196,7 @@ class PlannedSubscription:
     characters of the ids of the tasks that its filter asks for; None for all. `joins_at_s` is when it is made, in
     seconds after the run's start: what ended before is replayed; 0 for one that is there from the beginning.
     `events` are those that it names, none of which is about an end; empty for ends.
+    `max_per_second` is its limit of attempts; None for none.
     """
 
     subscription_id: str
@@ -200,6 +206,7 @@ class PlannedSubscription:
     only: str | None = None
     events: tuple[str, ...] = ()
     joins_at_s: float = 0.0
+    max_per_second: float | None = None
 
     @property
     def is_late(self) -> bool:

@@ -6,6 +6,7 @@ Pure but for `write`: the same results give the same document, and a test holds 
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from benchmarks.report import RESULTS, Row, report
 from tests.stack.faults.books import Books
 from tests.stack.faults.ledger import Findings, Spread
 from tests.stack.faults.plan import Plan
+from tests.support.fleet import excess
 from tests.support.template import ROOT
 
 NAME: Final = "faults"
@@ -102,6 +104,10 @@ def happened(plan: Plan, books: Books) -> dict[str, int]:
         found["a user: subscription made in the middle, and replayed"] = len(books.replays)
     if plan.gone:
         found["a receiver: wants no more, and its subscription is disabled"] = len(plan.gone)
+    for receiver, limit in books.limits.items():
+        made_ms = [record.created_at_ms for record in books.records if record.receiver == receiver]
+        if (waited := math.ceil(excess(made_ms, limit))) > 0:
+            found["a user: webhooks at once beyond a subscription's limit"] += waited
     for done in books.done:
         match done.moment.act:
             case "kill":

@@ -92,31 +92,33 @@ def record_of(task: Wanted, receiver: str, *tried: Tried, status: str = "deliver
     return Record(f"msg_{task.task_id}_{receiver}", task.task_id, receiver, status, MADE_MS, attempts)
 
 
+def ended(task: Wanted) -> dict[str, Any]:
+    return {
+        "status": task.status,
+        "event_id": f"evt_{task.task_id}",
+        "detected_at_ms": DETECTED_MS,
+        "archived_at_ms": MADE_MS,
+        "assets": assets_of(task),
+    }
+
+
+def emitted_of(task: Wanted) -> tuple[Emitted, Emitted]:
+    kind = "TaskFailed" if task.status == "failed" else "TaskCompleted"
+    return (
+        Emitted(kind, f"evt_{task.task_id}", task.task_id),
+        Emitted("TaskArchived", f"evt_{task.task_id}_archived", task.task_id),
+    )
+
+
 DISABLED = Trouble("msg_gone_watcher", "watcher", "subscription.disabled", "gone", is_accepted=True)
 
 
 def faultless() -> Books:
     return Books(
         wanted=TASKS,
-        items={
-            task.name: {
-                "status": task.status,
-                "event_id": f"evt_{task.task_id}",
-                "detected_at_ms": DETECTED_MS,
-                "archived_at_ms": MADE_MS,
-                "assets": assets_of(task),
-            }
-            for task in TASKS
-        },
+        items={task.name: ended(task) for task in TASKS},
         ends=frozenset(End(task.task_id, task.status, f"evt_{task.task_id}", DETECTED_MS) for task in TASKS),
-        emitted=tuple(
-            Emitted(kind, event_id, task.task_id)
-            for task in TASKS
-            for kind, event_id in (
-                ("TaskFailed" if task.status == "failed" else "TaskCompleted", f"evt_{task.task_id}"),
-                ("TaskArchived", f"evt_{task.task_id}_archived"),
-            )
-        ),
+        emitted=tuple(each for task in TASKS for each in emitted_of(task)),
         served=tuple(Serving(file.paths[0], digest_of(file)) for task in TASKS for file in task.files),
         objects={key_of(task, file): digest_of(file) for task in TASKS for file in task.files},
         manifests={task.name: {"assets": assets_of(task)} for task in TASKS},
@@ -151,6 +153,10 @@ def only_problem(findings: Findings, name: str) -> str:
 
 def kill(at_ms: int, function: str = "webhooks") -> Done:
     return Done(Moment(0.0, "kill", function), at_ms, f"killed a worker of {function}")
+
+
+def halt(at_ms: int, function: str = "webhooks") -> Done:
+    return Done(Moment(0.0, "halt", function, 3.0), at_ms, f"halted a worker of {function}")
 
 
 def hit(act: str, at_ms: int, about: str, operation: str = "UpdateItem") -> Done:
@@ -459,6 +465,106 @@ class TestAttemptsBeyond:
 
         assert count(books)["attempts_beyond"].problems == ()
         assert count(books)["attempts_early"].problems == ()
+
+
+def limited(*arrived_ms: int, limit: float = 2, done: tuple[Done, ...] = ()) -> Books:
+    """Let a receiver with a limit get a task's webhook at each moment, counted from the first."""
+    books = faultless()
+    tasks = tuple(wanted(f"limited-{number}", "failed", ()) for number in range(len(arrived_ms)))
+    moments = [(task, TOLD_MS + at_ms) for task, at_ms in zip(tasks, arrived_ms, strict=True)]
+    limited_tasks = tuple(replace(task, receivers=frozenset({"limited"})) for task in tasks)
+    return replace(
+        books,
+        wanted=(*books.wanted, *limited_tasks),
+        items={**books.items, **{task.name: ended(task) for task in tasks}},
+        emitted=(*books.emitted, *(each for task in tasks for each in emitted_of(task))),
+        receipts=(*books.receipts, *(receipt_of(task, "limited", at_ms) for task, at_ms in moments)),
+        records=(
+            *books.records,
+            *(record_of(task, "limited", Tried(at_ms - 10, 20, 204)) for task, at_ms in moments),
+        ),
+        limits={"limited": limit},
+        done=done,
+    )
+
+
+def with_record(books: Books, task_id: str, *tried: Tried) -> Books:
+    """Let the record of a delivery to the limited receiver tell of these attempts."""
+    records = [
+        replace(each, attempts=tried) if (each.task_id, each.receiver) == (task_id, "limited") else each
+        for each in books.records
+    ]
+    return replace(books, records=tuple(records))
+
+
+class TestBeyondTheLimit:
+    def test_as_many_as_a_limit_lets_begin(self) -> None:
+        findings = count(limited(0, 0, 0, 500, 1_000, 1_500, 2_000))
+
+        assert (findings.missed, findings["beyond_the_limit"].of) == ((), 7)
+
+    def test_one_more_at_once(self) -> None:
+        problem = only_problem(count(limited(0, 0, 0, 0)), "beyond_the_limit")
+
+        assert problem.startswith("msg_limited-3_limited to limited, task limited-3: began at ")
+        assert problem.endswith("where 2 a second leave 0.50 of an attempt")
+
+    def test_one_more_in_the_middle_of_a_long_window(self) -> None:
+        steady = [*range(0, 20_000, 500)]
+        findings = count(limited(*steady, 10_001, 10_002, 10_003))
+
+        assert [each.name for each in findings.missed] == ["beyond_the_limit"]
+
+    def test_a_little_faster_all_the_time(self) -> None:
+        findings = count(limited(*range(0, 20_000, 450)))
+
+        assert [each.name for each in findings.missed] == ["beyond_the_limit"]
+
+    def test_what_was_not_used_is_not_made_up_for(self) -> None:
+        assert only_problem(count(limited(0, 60_000, 60_000, 60_000, 60_000)), "beyond_the_limit")
+
+    def test_nobody_else_has_the_limit(self) -> None:
+        assert count(replace(limited(0, 0, 0, 0), limits={"main": 2})).missed == ()
+
+    def test_requests_that_come_together_though_their_attempts_did_not_begin_so(self) -> None:
+        books = limited(0, 3_000, 3_000, 3_000, 3_000)
+        for number in range(1, 5):
+            tried = Tried(TOLD_MS + number * 600, 3_100 - number * 600, 204)
+            books = with_record(books, f"limited-{number}", tried)
+
+        assert count(books).missed == ()
+
+    def test_attempts_that_no_receiver_saw_count(self) -> None:
+        refused = [Tried(TOLD_MS + number, 5, error="ConnectError") for number in range(3)]
+        books = with_record(limited(0), "limited-0", *refused, Tried(TOLD_MS + 2_000, 20, 204))
+        (receipt,) = (each for each in books.receipts if each.receiver == "limited")
+        came = replace(receipt, at_ms=TOLD_MS + 2_010, answered_at_ms=TOLD_MS + 2_015)
+        books = replace(books, receipts=tuple(came if each is receipt else each for each in books.receipts))
+
+        assert count(books)["beyond_the_limit"].of == 4
+        more = with_record(books, "limited-0", Tried(TOLD_MS + 3, 5, error="ConnectError"), *refused)
+        assert len(count(more)["beyond_the_limit"].problems) == 1
+
+    @pytest.mark.parametrize(
+        ("done", "problems"), [((), 1), ((kill(TOLD_MS + 5),), 1), ((halt(TOLD_MS),), 0)]
+    )
+    def test_requests_that_no_record_tells_of_count_unless_a_halt_may_have_held_them_up(
+        self, done: tuple[Done, ...], problems: int
+    ) -> None:
+        books = limited(0, 0, 0, 0, done=done)
+        for number in range(4):
+            books = with_record(books, f"limited-{number}")
+
+        assert len(count(books)["beyond_the_limit"].problems) == problems
+
+    def test_a_request_that_was_sent_again_at_once_is_one_attempt(self) -> None:
+        books = limited(0, 0, 0)
+        dropped = replace(receipt_of(wanted("limited-0"), "limited", TOLD_MS - 5, None), told_files={})
+        dropped = replace(dropped, told_status="failed")
+        books = replace(books, receipts=(*books.receipts, dropped))
+
+        findings = count(books)
+        assert (findings.missed, findings["beyond_the_limit"].of) == ((), 3)
 
 
 class TestDeliveriesLost:

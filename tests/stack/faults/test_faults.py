@@ -40,6 +40,11 @@ def test_some_attempts_had_to_wait(findings: Findings) -> None:
     assert findings["attempts_early"].of > 0
 
 
+def test_webhooks_had_to_wait_for_a_limit(findings: Findings) -> None:
+    assert findings["beyond_the_limit"].of >= SHORT.tasks
+    assert findings.happened.get("a user: webhooks at once beyond a subscription's limit", 0) > 0
+
+
 @pytest.mark.parametrize("function", ["intake", "poller", "fulfillment", "webhooks"])
 def test_each_function_lost_a_worker(findings: Findings, function: str) -> None:
     assert findings.happened.get(f"SIGKILL: {function}", 0) > 0

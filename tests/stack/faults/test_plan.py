@@ -116,6 +116,14 @@ def test_every_signature_and_schedules_of_their_own_are_there(plans: list[Plan],
         assert all(len(waits_s) >= plan.size.refusals + 3 for waits_s in schedules)
 
 
+def test_one_subscription_has_a_limit_that_a_run_has_time_for(plans: list[Plan], long: Plan) -> None:
+    for plan in (*plans, long):
+        (limit,) = (each.max_per_second for each in plan.subscriptions if each.max_per_second)
+        assert limit == plan.size.per_second
+        # As many as there are to make are made before the last task would have to be given up.
+        assert plan.size.tasks / limit < 2 * plan.size.put_within_s
+
+
 def test_every_fault_is_met_by_a_task(plans: list[Plan], long: Plan) -> None:
     planned = {f"provider:{word}" for word in troubles.PROVIDER}
     planned |= {f"asset:{word}" for word in troubles.ASSET}

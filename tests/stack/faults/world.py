@@ -94,6 +94,7 @@ class World:
                 **each.fields,
             }
             | ({"retry_schedule": list(each.retry_schedule)} if each.retry_schedule else {})
+            | ({"max_per_second": each.max_per_second} if each.max_per_second else {})
             for each in self.plan.subscriptions
             if each.is_late == late
         ]
