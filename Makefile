@@ -89,6 +89,7 @@ bench: ## run the benchmarks (50 minutes on an idle machine; some need nginx)
 	$(BIN)/python -m benchmarks.webhooks
 	$(BIN)/python -m benchmarks.dynamodb
 	$(BIN)/python -m benchmarks.isolation
+	$(BIN)/python -m benchmarks.rate_limit
 	$(BIN)/python -m benchmarks.end_to_end
 	$(BIN)/python -m benchmarks.cold
 	$(BIN)/python -m benchmarks.callbacks
