@@ -131,11 +131,7 @@ def is_halted_webhooks(done: Iterable[Done], from_ms: float, until_ms: float) ->
 def is_held_up(receipt: Receipt, until_ms: float, done: Iterable[Done]) -> bool:
     """Return whether a halt of a worker may have lain between the begin of an attempt and its request."""
     last_ms = min(until_ms, (receipt.answered_at_ms or receipt.at_ms + ATTEMPT_MS) + RECORDED_WITHIN_MS)
-    return any(
-        (each.moment.act, each.moment.target) == ("halt", "webhooks")
-        and _is_halted(each, receipt.at_ms - ATTEMPT_MS, last_ms)
-        for each in done
-    )
+    return is_halted_webhooks(done, receipt.at_ms - ATTEMPT_MS, last_ms)
 
 
 def _is_halted(done: Done, from_ms: float, until_ms: float) -> bool:
