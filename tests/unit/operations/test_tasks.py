@@ -44,6 +44,8 @@ def test_one_that_has_ended_has_its_hook_told(found: Stack) -> None:
         "provider": "suno",
         "event_id": "evt_1",
         "subscription_id": notify_hook_subscription_id(HOOK),
+        "events": None,
+        "filter": None,
     }
 
 
