@@ -122,7 +122,7 @@ def send(queue: str) -> Call:
 
 CALLS: dict[str, tuple[Call, set[str]]] = {
     # tasks
-    "read a task": (get("TasksTable", TASK), {POLLER, FULFILLMENT, API}),
+    "read a task": (get("TasksTable", TASK), {POLLER, FULFILLMENT, WEBHOOKS, API}),
     "write on a task": (update("TasksTable", TASK), {INTAKE, POLLER, FULFILLMENT, API}),
     "put a task": (put("TasksTable", TASK), {API}),
     "remove a task": (delete("TasksTable", TASK), set()),
@@ -133,7 +133,7 @@ CALLS: dict[str, tuple[Call, set[str]]] = {
     "write on a subscription": (update("SubscriptionsTable", SUBSCRIPTION), {FULFILLMENT, WEBHOOKS, API}),
     "put a subscription": (put("SubscriptionsTable", SUBSCRIPTION), {API}),
     "remove a subscription": (delete("SubscriptionsTable", SUBSCRIPTION), {API}),
-    "look through the subscriptions": (scan("SubscriptionsTable"), {FULFILLMENT, API}),
+    "look through the subscriptions": (scan("SubscriptionsTable"), {POLLER, FULFILLMENT, API}),
     # deliveries
     "read a delivery": (get("DeliveriesTable", DELIVERY), {FULFILLMENT, API}),
     "write on a delivery": (update("DeliveriesTable", DELIVERY), {WEBHOOKS, API}),
@@ -236,7 +236,7 @@ CALLS: dict[str, tuple[Call, set[str]]] = {
     "take an ended task": (receive("FulfillmentQueue"), {FULFILLMENT}),
     "take a delivery": (receive("DeliveriesQueue"), {WEBHOOKS}),
     "send a delivery": (send("DeliveriesQueue"), {FULFILLMENT, WEBHOOKS, API}),
-    "send an ended task": (send("FulfillmentQueue"), {INTAKE, API}),
+    "send to fulfillment": (send("FulfillmentQueue"), {INTAKE, POLLER, API}),
     "take a dead letter": (receive("DeliveriesDeadLetters"), set()),
     "count dead letters": (
         lambda role: role.client("sqs").get_queue_attributes(
