@@ -49,9 +49,7 @@ class WebhookAsset(_Part):
     )
 
 
-class WebhookClip(_Part):
-    """A clip of a task; prompts and texts are left out of bodies that would be too long."""
-
+class _Clip(_Part):
     clip_id: str
     title: str | None
     tags: tuple[str, ...]
@@ -60,6 +58,11 @@ class WebhookClip(_Part):
     text: str | None = None
     model: str | None
     created_at: Moment | None
+
+
+class WebhookClip(_Clip):
+    """A clip of a task; prompts and texts are left out of bodies that would be too long."""
+
     assets: tuple[WebhookAsset, ...]
 
 
@@ -107,17 +110,9 @@ def _operational_data(event: type[BaseModel]) -> type[BaseModel]:
 _Data: Any = Union[WebhookData, *(_operational_data(each) for each in get_args(OperationalEvent))]
 
 
-class ProgressClip(_Part):
+class ProgressClip(_Clip):
     """A clip of a task that has not ended; prompts and texts are left out of bodies that would be too long."""
 
-    clip_id: str
-    title: str | None
-    tags: tuple[str, ...]
-    duration_s: float | None
-    prompt: str | None = None
-    text: str | None = None
-    model: str | None
-    created_at: Moment | None
     stream_url: str | None = Field(description="The provider's own link to a live stream.")
     source_url: str | None = Field(description="The provider's own link to the file, which dies within days.")
 

@@ -46,6 +46,27 @@ _TIE_DIGITS: Final = 16
 _CURSOR_MAX: Final = 200
 
 
+def cursor_of(content: Sequence[Any]) -> str:
+    """Return a text for a query that holds a JSON list."""
+    written = json.dumps(content, separators=(",", ":"))
+    return base64.urlsafe_b64encode(written.encode()).decode().rstrip("=")
+
+
+def content_of_cursor(cursor: str, max_length: int) -> Any:
+    """Return what a cursor holds, which whoever sends it may have made up; None if it is none or too long.
+
+    >>> content_of_cursor(cursor_of([1, "tasks"]), 200)
+    [1, 'tasks']
+    """
+    try:
+        if len(cursor) > max_length:
+            raise ValueError
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        return json.loads(base64.b64decode(padded, b"-_", validate=True))
+    except (ValueError, RecursionError):
+        return None
+
+
 class Position(NamedTuple):
     """Where an item stands in a list: its moment, and a digest of its key."""
 
@@ -66,22 +87,14 @@ class Position(NamedTuple):
         >>> Position.of_cursor("tasks", Position(5, "0" * 16).cursor("tasks")).at_ms
         5
         """
-        content = json.dumps([_VERSION, kind, self.at_ms, self.tie], separators=(",", ":"))
-        return base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
+        return cursor_of([_VERSION, kind, self.at_ms, self.tie])
 
     @classmethod
     def of_cursor(cls, kind: str, cursor: str) -> Position:
         """Return the position that a cursor of this kind of list holds; raise `InvalidInput` if it is none."""
-        try:
-            if len(cursor) > _CURSOR_MAX:
-                raise ValueError
-            padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-            content: Any = json.loads(base64.b64decode(padded, b"-_", validate=True))
-        except (ValueError, RecursionError):
-            content = None
-        match content:
-            case [int(), str(), int(at_ms), str(tie)] if (
-                content[:2] == [_VERSION, kind]
+        match content_of_cursor(cursor, _CURSOR_MAX):
+            case [int(version), str(of_kind), int(at_ms), str(tie)] if (
+                (version, of_kind) == (_VERSION, kind)
                 and is_whole(at_ms, 0, LATEST_MS)
                 and len(tie) == _TIE_DIGITS
                 and set(tie) <= set("0123456789abcdef")

@@ -5,7 +5,6 @@ It goes by pages, so that no call takes long however many tasks have ended: each
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel
 
 from tunehook.aws.deliveries import FailedDelivery, LoggedDelivery, Redelivery, withdrawn
+from tunehook.aws.pages import content_of_cursor, cursor_of
 from tunehook.deliveries import DeliveryStatus, is_progress
 from tunehook.deliveries import delivery_id as id_of
 from tunehook.errors import InvalidInput
@@ -169,19 +169,11 @@ class _Place:
 
     @property
     def cursor(self) -> str:
-        content = json.dumps([_VERSION, self.phase, *(self.after or ())], separators=(",", ":"))
-        return base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
+        return cursor_of([_VERSION, self.phase, *(self.after or ())])
 
     @classmethod
     def of_cursor(cls, cursor: str) -> _Place:
-        try:
-            if len(cursor) > _CURSOR_MAX:
-                raise ValueError
-            padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-            content: Any = json.loads(base64.b64decode(padded, b"-_", validate=True))
-        except (ValueError, RecursionError):
-            content = None
-        match content:
+        match content_of_cursor(cursor, _CURSOR_MAX):
             case [1, "failed" | "ended" as phase]:
                 return cls(phase)
             case [1, "failed" | "ended" as phase, int(at_ms), str(first), str(second)] if (
