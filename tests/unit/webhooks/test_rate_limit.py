@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support import fleet as support
 from tests.support.aws import client
 from tests.support.fleet import Fleet, excess
 from tests.support.virtual import Clock, Seeded
@@ -281,6 +282,33 @@ def test_a_message_that_misses_its_slot_reserves_another() -> None:
     world.clock.run(live())
     assert world.steps == {Step.AWAITS_SLOT: 2, Step.ATTEMPTED: 1}
     assert 30_000 <= world.begun_at_ms()[0] - START_MS < 31_000
+
+
+@pytest.mark.parametrize(
+    ("late", "is_claimed"), [("_Nobody.get", False), ("DeliveriesTable.claim_in_loop", True)]
+)
+def test_an_attempt_whose_slot_passes_while_it_is_prepared_is_begun_in_another(
+    late: str, is_claimed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, _, method = late.partition(".")
+    answers = getattr(getattr(support, name), method)
+    late_by_s = [1.5]
+
+    async def answer(*args: Any) -> Any:
+        answered = await answers(*args)
+        await asyncio.sleep(late_by_s.pop() if late_by_s else 0)
+        return answered
+
+    monkeypatch.setattr(getattr(support, name), method, answer)
+    world = fleet(latest_ms=0)
+    world.subscribe(max_per_second=LIMIT.per_second)
+    made = world.add(1)
+    world.clock.run(world.work())
+    (begun,) = world.begun_at_ms()
+    assert begun - START_MS >= 10_000
+    # What was claimed comes again as a fault does; before that it is only sent on.
+    assert bool(world.faults) is is_claimed
+    assert [each["attempt"] for each in world.item(made)["attempts"]] == [1]
 
 
 def test_whoever_waits_is_not_overdue() -> None:
