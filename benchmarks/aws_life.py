@@ -86,6 +86,9 @@ PROBED_S = 300.0
 """How long messages wait for the probe of their receiver by their own worker. Half a second is enough on Lambda; a
 process that gets no processor for so long would send them on, to come a second later."""
 
+HANGING_ANSWER_S = 0.3
+"""How long the provider of a task that hangs takes to answer: a pass of that alone is billed for little else."""
+
 QUIET_S = (26.0, 51.0)
 """Between these moments after its PutItem nothing is new about a task that lasts longer."""
 
@@ -147,6 +150,13 @@ class Gateway:
         The present moment in milliseconds since 1970.
     assets_url : str
         Where the files of results are.
+
+    Attributes
+    ----------
+    questions : int
+        How often it was asked.
+    answers_in_s : float
+        How long it takes to answer.
     """
 
     def __init__(self, clock: Callable[[], int], assets_url: str) -> None:
@@ -154,6 +164,7 @@ class Gateway:
         self._assets_url = assets_url
         self._tasks: dict[str, tuple[int, Task]] = {}
         self.questions = 0
+        self.answers_in_s = 0.0
 
     async def __aenter__(self) -> Self:
         return self
@@ -176,6 +187,8 @@ class Gateway:
     ) -> Reply:
         """Answer a question, as `tunehook.http.reply.Transport` has it."""
         self.questions += 1
+        if self.answers_in_s:
+            await asyncio.sleep(self.answers_in_s)
         submitted_ms, task = self._tasks[url.rsplit("/", 1)[-1]]
         age_s = (self._clock() - submitted_ms) / 1000
         phase = Phase.QUEUED if age_s < QUEUED_S else Phase.PROCESSING
@@ -368,6 +381,7 @@ class Stack:
         self._begin()
 
         async def hang() -> list[Result]:
+            self._gateway.answers_in_s = HANGING_ANSWER_S
             schedule = asyncio.create_task(self._invoke_every_minute())
             await asyncio.sleep(MINUTE_S / 2)  # when no poller of a task that hangs is running
             await self._put([Task("hanging", 0.0, math.inf, TIMEOUT_MAX_S)])
@@ -380,6 +394,7 @@ class Stack:
                 self.work = Work()
                 self._gateway.questions = 0
             schedule.cancel()
+            self._gateway.answers_in_s = 0.0
             return counted
 
         return self._run(hang())
@@ -563,7 +578,7 @@ def opened(observability: Observability = Observability.LEAN) -> Iterator[Stack]
         for app in (intake.app, poller.app, fulfillment.app, webhooks.app):
             handler: Any = app.logger.registered_handler
             around.callback(handler.setStream, handler.setStream(meter) or handler.stream)
-        around.enter_context(patch.dict(os.environ, _environment(places, observability)))
+        around.enter_context(patch.dict(os.environ, variables(places, observability)))
         _begin_anew()
         around.callback(_begin_anew)
         yield Stack(ledger, sandbox, observability)
@@ -619,7 +634,7 @@ def _create(sandbox: Sandbox) -> dict[str, str]:
     return urls | {"ResultsBucket": "resultsbucket"}
 
 
-def _environment(places: Mapping[str, str], observability: Observability) -> dict[str, str]:
+def variables(places: Mapping[str, str], observability: Observability) -> dict[str, str]:
     """Return the variables of all four functions; what is not in `places` lies under its logical id."""
     parameters = template()["Parameters"] | {
         "NetworkPolicy": {"Default": "any"},

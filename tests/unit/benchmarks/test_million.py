@@ -1,0 +1,153 @@
+"""The books of the store in memory, and a few tasks through the whole simulation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from benchmarks.aws_cost import read_figures
+from benchmarks.million.__main__ import DEFAULTS, live, rows_of_life, usage_of
+from benchmarks.million.document import BEGIN, DOCUMENT, END, document
+from benchmarks.million.dynamodb import ATTEMPTS, WRITE_UNITS_MAX, Books, DynamoDB
+from benchmarks.million.expressions import condition, updated
+from benchmarks.million.simulation import Figures, Processor, Size
+from benchmarks.report import RESULTS
+from boto3.dynamodb.conditions import Attr, ConditionExpressionBuilder, Key
+from botocore.exceptions import ClientError
+from tests.support.template import table_definition
+
+from tunehook.aws.items import to_attributes
+from tunehook.aws.table import Appended, Table, ValueOf
+
+FIGURES = Figures(question_s=0.0003, call_s=0.001, delivery_s=0.0002, byte_s=4e-9)
+
+
+def holds(wanted: Any, item: dict[str, Any]) -> bool:
+    built = ConditionExpressionBuilder().build_expression(wanted)
+    return condition(built.condition_expression)(
+        to_attributes(item),
+        built.attribute_name_placeholders,
+        to_attributes(built.attribute_value_placeholders),
+    )
+
+
+class TestExpressions:
+    @pytest.mark.parametrize(
+        ("wanted", "expected"),
+        [
+            (Attr("a").eq(1), True),
+            (Attr("a").eq("1"), False),
+            (Attr("b").eq(1), False),
+            (Attr("a").ne(2) & Attr("b").not_exists(), True),
+            (~Attr("a").exists() | Attr("a").between(0, 1), True),
+            (Attr("a").lt(1) | (Attr("c").gte("x") & Attr("a").is_in([1, 5])), True),
+            (Attr("a").lte(Attr("d")), False),
+        ],
+    )
+    def test_a_condition_holds_as_dynamodb_has_it(self, wanted: Any, expected: bool) -> None:
+        assert holds(wanted, {"a": 1, "c": "x", "d": "text"}) is expected
+
+    def test_what_is_not_known_is_refused(self) -> None:
+        with pytest.raises(NotImplementedError):
+            holds(Attr("a").size().eq(1), {"a": "x"})
+        with pytest.raises(NotImplementedError):
+            updated("ADD #a :a", {}, {"#a": "a"}, {":a": {"N": "1"}})
+
+
+@pytest.fixture
+def table() -> Table:
+    definitions = {"TasksTable": table_definition("TasksTable")}
+    return Table(DynamoDB(definitions, lambda *_: None, lambda: 0.0), "TasksTable")  # type: ignore[arg-type]
+
+
+KEY = {"task_id": "task-1", "provider": "gw"}
+PENDING = {"status": "pending", "queue": "work#0", "since_ms": 5}
+
+
+class TestStore:
+    def test_updates_conditions_and_indexes_are_what_the_gateways_of_tables_expect(
+        self, table: Table
+    ) -> None:
+        assert table.create(KEY, KEY | PENDING).done
+        assert not table.create(KEY, KEY).done
+        write = table.update(KEY, set={"list": Appended([1]), "first": ValueOf("since_ms", 0)}, read=True)
+        assert write.item == KEY | PENDING | {"list": [1], "first": 5}
+        refused = table.update(KEY, set={"status": "x"}, condition=Attr("status").eq("completed"))
+        assert not refused.done
+        assert refused.item == write.item
+        work = Key("queue").eq("work#0")
+        assert [each["task_id"] for each in table.query(work & Key("since_ms").gte(5), index="work")] == [
+            "task-1"
+        ]
+        assert not list(table.query(work & Key("since_ms").gte(6), index="work"))
+        assert table.update(KEY, remove=["queue", "since_ms"]).done
+        assert not list(table.query(work, index="work"))
+        assert [each["status"] for each in table.get_many([KEY, KEY | {"provider": "other"}])] == ["pending"]
+
+    def test_a_write_takes_units_of_its_item_and_of_each_index_that_changes(self) -> None:
+        definitions = {"TasksTable": table_definition("TasksTable")}
+        dynamodb = DynamoDB(definitions, lambda *_: None, lambda: 0.0)
+        table = Table(dynamodb, "TasksTable")  # type: ignore[arg-type]
+        table.create(KEY, KEY | PENDING | {"provider_object": "x" * 3_100})
+        assert dynamodb.writes.busiest == {"TasksTable": (3 + 1, "task-1"), "TasksTable/work": (1, "work#0")}
+        table.update(KEY, set={"listed": "tasks#1", "listed_at_ms": 1})
+        assert dynamodb.writes.units == {"TasksTable": 8, "TasksTable/work": 1, "TasksTable/listed": 1}
+
+
+class TestBooks:
+    PLACE = ("TasksTable/work", "work#0")
+
+    def test_a_full_partition_makes_a_write_wait_for_a_later_second(self) -> None:
+        books = Books(WRITE_UNITS_MAX)
+        for _ in range(WRITE_UNITS_MAX):
+            assert books.take([(self.PLACE, 1.0)], 0.9) == 0
+        assert books.take([(self.PLACE, 1.0)], 0.9) > 0
+        assert books.throttled["TasksTable/work"] >= 1
+        assert books.busiest["TasksTable/work"] == (WRITE_UNITS_MAX, "work#0")
+        assert books.take([(("TasksTable/work", "work#1"), 1.0)], 0.9) == 0
+
+    def test_one_that_stays_full_refuses_the_call_in_the_end(self) -> None:
+        books = Books(1.0)
+        for second in range(10):
+            books.take([(self.PLACE, 1.0)], float(second))
+        with pytest.raises(ClientError, match="ProvisionedThroughputExceeded"):
+            books.take([(self.PLACE, 1.0)], 0.0)
+        assert books.throttled["TasksTable/work"] == ATTEMPTS
+        assert books.given_up["TasksTable/work"] == 1
+
+
+def test_a_processor_does_one_thing_after_the_other() -> None:
+    half = Processor(0.5)
+    assert half.use(1.0, 0.0) == 2.0
+    assert half.use(1.0, 0.0) == 4.0
+    assert half.use(1.0, 10.0) == 2.0
+    assert half.used_s == 3.0
+
+
+class TestSimulation:
+    def test_tasks_are_taken_in_asked_fulfilled_and_told_by_the_code_of_all_four(self) -> None:
+        world = live(Size(shard_count=2), FIGURES, rate=0.5, warm_s=10.0, measured_s=130.0)
+        assert world.told > 0
+        assert world.calls["fulfillment", "s3 PutObject"] >= 5 * world.told
+        assert all(function.invocations for function in world.functions)
+        assert min(world.detection_s) >= 0
+        assert max(world.told_s) < 15
+        assert not world.dynamodb.writes.throttled
+        rows = {row.name: row.value for row in rows_of_life(DEFAULTS, world, 130.0)}
+        assert 0 < rows["defaults: in use: poller's processor"] < 10
+        usage = usage_of(world, 130.0)
+        assert usage["s3_puts"] >= 6 * world.told
+        assert usage["dynamodb_write_units"] > 30 * world.told
+
+    def test_a_function_that_is_full_lets_messages_wait(self) -> None:
+        size = Size(fulfillment_concurrency=0)
+        world = live(size, FIGURES, rate=0.5, warm_s=10.0, measured_s=100.0)
+        assert world.told == 0
+        assert world.waiting > 0
+
+
+def test_the_document_is_what_the_results_make_of_it() -> None:
+    figures = read_figures(RESULTS / "million.json")
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert text == document(text, figures), "python -m benchmarks.million --write"
+    assert text.count(BEGIN) == text.count(END) == 1
