@@ -8,11 +8,9 @@ import threading
 import time
 
 from tests.stack.driving import HANG_S, DeployedStack, eventually
+from tests.stack.sending import DeliverySender
 
-from tunehook.aws.deliveries import BATCH_MAX, DeliveriesQueue, DeliveriesTable
-from tunehook.deliveries import Delivery, message_for, new_delivery
-from tunehook.tasks import Format
-from tunehook.times import now_ms
+from tunehook.deliveries import Delivery
 from webhooks.attempt import ATTEMPT_S
 
 DELIVERIES = 200
@@ -94,8 +92,7 @@ class Sender:
         self._stack = stack
         self._receivers = receivers
         self._unique = unique
-        self._table = DeliveriesTable(stack.client("dynamodb"), stack.outputs["DeliveriesTable"])
-        self._queue = DeliveriesQueue(stack.client("sqs"), stack.outputs["DeliveriesQueue"])
+        self._deliveries = DeliverySender(stack, unique)
 
     def p95_s(self, name: str, *, beside_one_that_hangs: bool) -> float:
         """Return the 95th percentile of the time from queue to receipt at a receiver that answers."""
@@ -106,35 +103,19 @@ class Sender:
             )
         sent: list[Delivery] = []
         for number in range(DELIVERIES):
-            sent.append(self._create(quick, number))
+            sent.append(self._deliveries.create(quick, number))
             if beside_one_that_hangs:
-                sent.append(self._create(stuck, number))
-        sent_at_s: dict[str, float] = {}
-        for start in range(0, len(sent), BATCH_MAX):
-            batch = sent[start : start + BATCH_MAX]
-            self._queue.send_batch([message_for(each) for each in batch], now_ms())
-            sent_at_s |= {each.delivery_id: time.time() for each in batch if each.subscription_id == quick}
+                sent.append(self._deliveries.create(stuck, number))
+        sent_at_s = self._deliveries.send(sent)
+        waited_for = {
+            each.delivery_id: sent_at_s[each.delivery_id] for each in sent if each.subscription_id == quick
+        }
         received = self._receivers.received_at_s
-        eventually(lambda: sent_at_s.keys() <= received.keys(), moved=lambda: [len(received)], every_s=0.1)
-        return statistics.quantiles((received[each] - sent_at_s[each] for each in sent_at_s), n=20)[-1]
+        eventually(lambda: waited_for.keys() <= received.keys(), moved=lambda: [len(received)], every_s=0.1)
+        return statistics.quantiles((received[each] - at_s for each, at_s in waited_for.items()), n=20)[-1]
 
     def clear(self) -> None:
         """Take away what still goes to the receivers that hang, and wait until no worker waits for one."""
         self._stack.client("sqs").purge_queue(QueueUrl=self._stack.outputs["DeliveriesQueue"])
         time.sleep(ATTEMPT_S + 2)
         self._stack.client("sqs").purge_queue(QueueUrl=self._stack.outputs["DeliveriesQueue"])
-
-    def _create(self, subscription_id: str, number: int) -> Delivery:
-        delivery = new_delivery(
-            event_id=f"evt_{number}",
-            subscription_id=subscription_id,
-            task_id=self._unique,
-            provider="musicmint",
-            type="task.completed",
-            event_at_ms=now_ms(),
-            format=Format.STANDARD,
-            payload='{"clips": []}',
-            now_ms=now_ms(),
-        )
-        assert self._table.create(delivery)
-        return delivery

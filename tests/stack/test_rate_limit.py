@@ -7,13 +7,11 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from tests.stack.driving import DeployedStack, eventually
+from tests.stack.sending import DeliverySender
 from tests.support.fleet import excess
 
-from tunehook.aws.deliveries import BATCH_MAX, DeliveriesQueue, DeliveriesTable
 from tunehook.aws.items import to_attributes
-from tunehook.deliveries import Delivery, message_for, new_delivery
-from tunehook.tasks import Format
-from tunehook.times import now_ms
+from tunehook.deliveries import Delivery
 from tunehook_local.sandbox import Sandbox
 
 WEBHOOKS: Final = 30
@@ -29,17 +27,15 @@ class Subscriptions:
         self._stack = stack
         self._sandbox = sandbox
         self._unique = unique
-        self._table = DeliveriesTable(stack.client("dynamodb"), stack.outputs["DeliveriesTable"])
-        self._queue = DeliveriesQueue(stack.client("sqs"), stack.outputs["DeliveriesQueue"])
+        self._deliveries = DeliverySender(stack, unique)
 
     @contextmanager
     def subscribed(self, name: str, **item: Any) -> Iterator[list[Delivery]]:
         """Have a subscription for a while, and yield the deliveries that were made for it and sent."""
         key = {"subscription_id": f"{name}-{self._unique}"}
         self._stack.put("SubscriptionsTable", **key, url=self._sandbox.receiver_url(name), **item)
-        made = [self._create(key["subscription_id"], number) for number in range(WEBHOOKS)]
-        for start in range(0, len(made), BATCH_MAX):
-            self._queue.send_batch([message_for(each) for each in made[start : start + BATCH_MAX]], now_ms())
+        made = [self._deliveries.create(key["subscription_id"], number) for number in range(WEBHOOKS)]
+        self._deliveries.send(made)
         try:
             yield made
         finally:
@@ -63,21 +59,6 @@ class Subscriptions:
 
     def items(self, made: list[Delivery]) -> list[dict[str, Any]]:
         return [self._stack.item("DeliveriesTable", delivery_id=each.delivery_id) for each in made]
-
-    def _create(self, subscription_id: str, number: int) -> Delivery:
-        delivery = new_delivery(
-            event_id=f"evt_{number}",
-            subscription_id=subscription_id,
-            task_id=self._unique,
-            provider="musicmint",
-            type="task.completed",
-            event_at_ms=now_ms(),
-            format=Format.STANDARD,
-            payload='{"clips": []}',
-            now_ms=now_ms(),
-        )
-        assert self._table.create(delivery)
-        return delivery
 
 
 def test_a_backlog_is_sent_no_faster_than_its_limit_and_holds_up_nobody_else(

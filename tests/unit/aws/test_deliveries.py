@@ -1,3 +1,4 @@
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -52,39 +53,43 @@ def record(table: DeliveriesTable, **options: Any) -> bool:
     return table.record(MESSAGE, **(values | options))  # type: ignore[arg-type]
 
 
+def claim(table: DeliveriesTable, message: DeliveryMessage, now_ms: int) -> tuple[Claim, Delivery | None]:
+    return asyncio.run(table.claim_in_loop(message, now_ms))
+
+
 def test_a_delivery_is_read_as_it_was_created(table: DeliveriesTable) -> None:
     assert table.create(DELIVERY)
-    assert table.claim(MESSAGE, NOW_MS) == (Claim.TAKEN, DELIVERY)
+    assert claim(table, MESSAGE, NOW_MS) == (Claim.TAKEN, DELIVERY)
 
 
 def test_a_delivery_is_created_once(table: DeliveriesTable) -> None:
     assert table.create(DELIVERY)
-    table.claim(MESSAGE, NOW_MS)
+    claim(table, MESSAGE, NOW_MS)
     record(table)
     assert not table.create(DELIVERY)
-    assert table.claim(MESSAGE, NOW_MS)[0] is Claim.RECORDED
+    assert claim(table, MESSAGE, NOW_MS)[0] is Claim.RECORDED
 
 
 def test_a_claim_holds_until_its_time_is_over(table: DeliveriesTable) -> None:
     table.create(DELIVERY)
-    table.claim(MESSAGE, NOW_MS)
-    assert table.claim(MESSAGE, NOW_MS + CLAIM_MS - 1)[0] is Claim.BUSY
-    assert table.claim(MESSAGE, NOW_MS + CLAIM_MS)[0] is Claim.TAKEN
+    claim(table, MESSAGE, NOW_MS)
+    assert claim(table, MESSAGE, NOW_MS + CLAIM_MS - 1)[0] is Claim.BUSY
+    assert claim(table, MESSAGE, NOW_MS + CLAIM_MS)[0] is Claim.TAKEN
 
 
 def test_a_record_lets_go_of_the_claim(table: DeliveriesTable) -> None:
     table.create(DELIVERY)
-    table.claim(MESSAGE, NOW_MS)
+    claim(table, MESSAGE, NOW_MS)
     record(table)
     following = MESSAGE.model_copy(update={"attempt": 2})
-    assert table.claim(following, NOW_MS)[0] is Claim.TAKEN
+    assert claim(table, following, NOW_MS)[0] is Claim.TAKEN
 
 
 def test_a_recorded_attempt_is_told_with_what_comes_next(table: DeliveriesTable) -> None:
     table.create(DELIVERY)
     record(table)
-    claim, delivery = table.claim(MESSAGE, NOW_MS)
-    assert claim is Claim.RECORDED
+    claimed, delivery = claim(table, MESSAGE, NOW_MS)
+    assert claimed is Claim.RECORDED
     assert delivery is not None
     assert delivery.attempts == (ATTEMPT,)
     assert message_for(delivery) == MESSAGE.model_copy(update={"attempt": 2, "due_at_ms": NOW_MS + 5_000})
@@ -94,8 +99,8 @@ def test_a_recorded_attempt_is_told_with_what_comes_next(table: DeliveriesTable)
 def test_an_ended_delivery_is_over(table: DeliveriesTable, status: DeliveryStatus) -> None:
     table.create(DELIVERY)
     record(table, status=status, next_attempt_at_ms=None, reason="because")
-    claim, delivery = table.claim(MESSAGE, NOW_MS)
-    assert claim is Claim.OVER
+    claimed, delivery = claim(table, MESSAGE, NOW_MS)
+    assert claimed is Claim.OVER
     assert delivery is not None
     assert (delivery.status, delivery.reason, delivery.next_attempt_at_ms) == (status, "because", None)
 
@@ -103,19 +108,19 @@ def test_an_ended_delivery_is_over(table: DeliveriesTable, status: DeliveryStatu
 @pytest.mark.parametrize("changes", [{"run": 2}, {"run": 0}, {"attempt": 2}, {"delivery_id": "msg_other"}])
 def test_a_message_that_fits_no_attempt_is_over(table: DeliveriesTable, changes: dict[str, Any]) -> None:
     table.create(DELIVERY)
-    assert table.claim(MESSAGE.model_copy(update=changes), NOW_MS)[0] is Claim.OVER
+    assert claim(table, MESSAGE.model_copy(update=changes), NOW_MS)[0] is Claim.OVER
 
 
 def test_a_refused_claim_creates_no_item(table: DeliveriesTable) -> None:
-    assert table.claim(MESSAGE, NOW_MS) == (Claim.OVER, None)
-    assert table.claim(MESSAGE, NOW_MS) == (Claim.OVER, None)
+    assert claim(table, MESSAGE, NOW_MS) == (Claim.OVER, None)
+    assert claim(table, MESSAGE, NOW_MS) == (Claim.OVER, None)
 
 
 def test_an_attempt_is_recorded_once(table: DeliveriesTable) -> None:
     table.create(DELIVERY)
     assert record(table)
     assert not record(table, status=DeliveryStatus.DELIVERED, next_attempt_at_ms=None)
-    delivery = table.claim(MESSAGE, NOW_MS)[1]
+    delivery = claim(table, MESSAGE, NOW_MS)[1]
     assert delivery is not None
     assert len(delivery.attempts) == 1
 
@@ -126,7 +131,7 @@ def test_attempts_are_kept_in_their_order(table: DeliveriesTable) -> None:
     second = MESSAGE.model_copy(update={"attempt": 2})
     made = ATTEMPT.model_copy(update={"attempt": 2, "error": None, "status_code": 200, "excerpt": "ok"})
     table.record(second, status=DeliveryStatus.DELIVERED, attempt=made)
-    delivery = table.claim(second, NOW_MS)[1]
+    delivery = claim(table, second, NOW_MS)[1]
     assert delivery is not None
     assert delivery.attempts == (ATTEMPT, made)
 
@@ -194,7 +199,11 @@ def test_a_delivery_is_kept_30_days() -> None:
 def test_trouble_with_the_table_is_raised() -> None:
     broken = Faulty(shared_client("dynamodb"), put_item=[fault()], update_item=[fault(), fault()])
     table = DeliveriesTable(broken, "deliveries")  # type: ignore[arg-type]
-    for call in (lambda: table.create(DELIVERY), lambda: table.claim(MESSAGE, NOW_MS), lambda: record(table)):
+    for call in (
+        lambda: table.create(DELIVERY),
+        lambda: claim(table, MESSAGE, NOW_MS),
+        lambda: record(table),
+    ):
         with pytest.raises(ClientError):
             call()
 

@@ -176,6 +176,10 @@ def tasks_beside(requests: ApiRequests) -> TasksTable:
     return TasksTable(requests.table._client, "TasksTable")
 
 
+def claim(deliveries: DeliveriesTable, now_ms: int) -> Claim:
+    return asyncio.run(deliveries.claim_in_loop(MESSAGE, now_ms))[0]
+
+
 def fail_a_trial(gates: CircuitsTable) -> Any:
     gates.acquire_probe("sub", NOW_MS)
     return gates.record_failure("sub", NOW_MS + 1, trial=True)
@@ -253,7 +257,6 @@ CASES = [
         what="no more",
     ),
     Case("DeliveriesTable.create", None, lambda table: table.create(DELIVERY)),
-    Case("DeliveriesTable.claim", MADE, lambda table: table.claim(MESSAGE, NOW_MS), (Claim.TAKEN, DELIVERY)),
     Case(
         "DeliveriesTable.claim_in_loop",
         MADE,
@@ -566,7 +569,7 @@ class TestWhatIsAnothersStaysSo:
     def test_a_claim(self, dynamodb: Any) -> None:
         create_table("DeliveriesTable")
         put("DeliveriesTable", MADE | {"claimed_by": "another", "claimed_until_ms": NOW_MS + CLAIM_MS})
-        assert DeliveriesTable(dynamodb, "DeliveriesTable").claim(MESSAGE, NOW_MS)[0] is Claim.BUSY
+        assert claim(DeliveriesTable(dynamodb, "DeliveriesTable"), NOW_MS) is Claim.BUSY
 
     def test_an_attempt(self, dynamodb: Any) -> None:
         create_table("DeliveriesTable")
@@ -639,9 +642,9 @@ class TestAWriteThatBotocoreGaveUp:
         put("DeliveriesTable", MADE)
         table = DeliveriesTable(Losing(client("dynamodb"), {0}, gives_up=True), "DeliveriesTable")
         with pytest.raises(ReadTimeoutError):
-            table.claim(MESSAGE, NOW_MS)
-        assert table.claim(MESSAGE, NOW_MS + 10_000)[0] is Claim.TAKEN
-        assert table.claim(MESSAGE, NOW_MS + 10_000)[0] is Claim.BUSY
+            claim(table, NOW_MS)
+        assert claim(table, NOW_MS + 10_000) is Claim.TAKEN
+        assert claim(table, NOW_MS + 10_000) is Claim.BUSY
 
     def test_a_task_has_ended_by_us(self, aws: None) -> None:
         create_table("TasksTable")

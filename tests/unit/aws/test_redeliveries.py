@@ -1,3 +1,4 @@
+import asyncio
 import json
 from typing import Any, ClassVar
 
@@ -94,8 +95,8 @@ def test_a_worker_can_claim_the_first_attempt_of_the_new_run_and_no_message_of_t
     _, delivery = world.begin()
     assert delivery is not None
     old = message_for(DELIVERY).model_copy(update={"attempt": 10})
-    assert world.table.claim(old, NOW_MS)[0] is Claim.OVER
-    assert world.table.claim(message_for(delivery), NOW_MS)[0] is Claim.TAKEN
+    assert asyncio.run(world.table.claim_in_loop(old, NOW_MS))[0] is Claim.OVER
+    assert asyncio.run(world.table.claim_in_loop(message_for(delivery), NOW_MS))[0] is Claim.TAKEN
 
 
 def test_a_pending_one_is_left_alone(world: World) -> None:

@@ -1,3 +1,4 @@
+import asyncio
 import io
 import json
 import threading
@@ -114,7 +115,7 @@ class Stack:
     def busy(self, subscription_id: str) -> str:
         """Return a message whose attempt another worker is making."""
         body = self.deliver_to(subscription_id, "https://example.com/")
-        self.deliveries.claim(message_of(body), now_ms())
+        asyncio.run(self.deliveries.claim_in_loop(message_of(body), now_ms()))
         return body
 
     def statuses(self) -> dict[str, str]:

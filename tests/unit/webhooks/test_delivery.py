@@ -203,7 +203,7 @@ async def test_duplicates_of_every_message_double_no_attempt() -> None:
 async def test_an_attempt_that_another_worker_is_making_comes_again() -> None:
     world = World(Receiver(OK))
     message = world.add(hook_delivery())
-    world.table.claim(message, START_MS)
+    await world.table.claim_in_loop(message, START_MS)
     with pytest.raises(Unavailable):
         await world.deliverer.handle(message)
     assert world.receiver.attempts == []
@@ -213,7 +213,7 @@ async def test_a_claim_whose_worker_died_is_taken_after_its_time() -> None:
     world = World(Receiver(OK))
     record = hook_delivery()
     message = world.add(record)
-    world.table.claim(message, START_MS)
+    await world.table.claim_in_loop(message, START_MS)
     world.now_ms += CLAIM_MS
     await world.run()
     assert world.item(record)["status"] == "delivered"

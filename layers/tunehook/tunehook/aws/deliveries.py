@@ -337,17 +337,11 @@ class DeliveriesTable(TableGateway):
             )
         )
 
-    def claim(self, message: DeliveryMessage, now_ms: int) -> tuple[Claim, Delivery | None]:
-        """Claim the attempt that a message asks for, and read its delivery, in one call.
+    async def claim_in_loop(self, message: DeliveryMessage, now_ms: int) -> tuple[Claim, Delivery | None]:
+        """Claim the attempt that a message asks for, and read its delivery, in one call from the event loop.
 
         The delivery is None if it does not exist. What tells of progress is claimed once, whatever becomes of that.
         """
-        with self._claims.of(message.delivery_id) as token:
-            write = self._table.update(**_claim(message, token, now_ms))
-        return _claimed(message, write, now_ms)
-
-    async def claim_in_loop(self, message: DeliveryMessage, now_ms: int) -> tuple[Claim, Delivery | None]:
-        """Claim an attempt as `claim` does, from the event loop."""
         with self._claims.of(message.delivery_id) as token:
             write = await self._table.update_in_loop(**_claim(message, token, now_ms))
         return _claimed(message, write, now_ms)
@@ -357,7 +351,7 @@ class DeliveriesTable(TableGateway):
     ) -> tuple[Claim, Delivery | None]:
         """Say that the attempt of a message waits for its subscription's limit, of so many attempts a second.
 
-        `until_ms` is when it comes again. The result is that of `claim`, where ``TAKEN`` says that it was put off.
+        `until_ms` is when it comes again. The result is that of a claim, where ``TAKEN`` says that it was put off.
         """
         write = self._table.update(
             _key(message.delivery_id),
