@@ -100,8 +100,8 @@ def _fields(form: FormData, *, is_new: bool) -> dict[str, Any]:
     schedule, timeout = text_of(form, "retry_schedule"), text_of(form, "timeout")
     fields: dict[str, Any] = {
         "url": text_of(form, "url"),
-        "events": [each for each in form.getlist("events") if isinstance(each, str)],
-        "providers": [each.strip() for each in text_of(form, "providers").split(",") if each.strip()],
+        "events": _chosen(form, "events"),
+        "providers": _named(form, "providers"),
         "format": text_of(form, "format"),
         "description": text_of(form, "description"),
         "signature": text_of(form, "signature") or None,
@@ -113,6 +113,16 @@ def _fields(form: FormData, *, is_new: bool) -> dict[str, Any]:
     if not is_new:
         return fields
     return {name: value for name, value in fields.items() if value not in (None, "", [])}
+
+
+def _chosen(form: FormData, name: str) -> list[str]:
+    """Return what is ticked of several boxes."""
+    return [each for each in form.getlist(name) if isinstance(each, str)]
+
+
+def _named(form: FormData, name: str) -> list[str]:
+    """Return the names that a field has, separated by commas."""
+    return [each.strip() for each in text_of(form, name).split(",") if each.strip()]
 
 
 async def create(request: Request) -> Response:
@@ -135,8 +145,8 @@ async def create(request: Request) -> Response:
 def _typed(form: FormData) -> dict[str, Any]:
     """Return a form as it was typed, to be shown once more."""
     lists = {
-        "events": [each for each in form.getlist("events") if isinstance(each, str)],
-        "providers": [each.strip() for each in text_of(form, "providers").split(",") if each.strip()],
+        "events": _chosen(form, "events"),
+        "providers": _named(form, "providers"),
     }
     texts = (
         "url",
@@ -332,8 +342,12 @@ async def recover(request: Request) -> Response:
     """Send what failed or was missed in a time, or count it."""
     stack, subscription_id = stack_of(request), request.query_params.get("id", "")
     form = await request.form()
-    typed = {name: text_of(form, name) for name in ("since", "until", "of_provider", "matching", "missing")}
-    typed["since"] = typed["since"] or "1d"
+    typed = {
+        "since": text_of(form, "since") or "1d",
+        "of_events": _chosen(form, "of_events"),
+        "of_providers": _named(form, "of_providers"),
+        **{name: text_of(form, name) for name in ("until", "matching", "missing")},
+    }
     dry_run = form.get("count") == "yes"
     try:
         scope = _scope(typed)
@@ -347,12 +361,13 @@ async def recover(request: Request) -> Response:
     )
 
 
-def _scope(typed: Mapping[str, str]) -> recovery.RecoveryScope:
+def _scope(typed: Mapping[str, Any]) -> recovery.RecoveryScope:
     now = now_ms()
     return recovery.RecoveryScope(
         since_ms=now - parse_duration(typed["since"], "since", at_most="14d"),
         until_ms=now - parse_duration(typed["until"], "until") if typed["until"] else LATEST_MS,
-        providers=frozenset(filter(None, [typed["of_provider"]])),
+        events=frozenset(typed["of_events"]),
+        providers=frozenset(typed["of_providers"]),
         filter=EventPattern.read(typed["matching"]) if typed["matching"] else None,
         only_missing=typed["missing"] == "yes",
     )

@@ -571,7 +571,7 @@ def test_what_a_subscription_missed_is_sent_and_counted(page: TestClient, found:
 
 def test_a_replay_is_counted_first_narrowed_and_keeps_what_was_typed(page: TestClient, found: Stack) -> None:
     fill(found, "odd")
-    typed = {"since": "1d", "until": "1s", "of_provider": "suno", "matching": '{"metadata": {"no": ["x"]}}'}
+    typed: dict[str, Any] = {"since": "1d", "until": "1s", "matching": '{"metadata": {"no": ["x"]}}'}
     text = page.post("/subscription/recover?id=sub-1", data=typed | {"missing": "yes", "count": "yes"}).text
     assert "0 would be sent again, 0 would be made" in text
     assert 'value="1s"' in text
@@ -580,6 +580,33 @@ def test_a_replay_is_counted_first_narrowed_and_keeps_what_was_typed(page: TestC
     assert 'role="alert"' in text
     assert 'name="until" value="1s"' in text
     assert "0 sent again" in page.post("/subscription/recover?id=sub-1", data=typed).text
+
+
+@pytest.mark.parametrize(
+    ("narrowed", "sent"),
+    [
+        ({"of_events": ["task.completed"]}, 1),
+        ({"of_events": ["task.failed", "task.archived"]}, 0),
+        ({"of_providers": "newapi, suno"}, 1),
+        ({"of_providers": "newapi, musicmint"}, 0),
+    ],
+)
+def test_a_replay_is_narrowed_to_events_and_to_several_providers(
+    page: TestClient, found: Stack, narrowed: dict[str, Any], sent: int
+) -> None:
+    fill(found, "odd")
+    text = page.post("/subscription/recover?id=sub-1", data={"since": "1d", "count": "yes"} | narrowed).text
+    assert f"{sent} would be sent again" in text
+    for each in narrowed.get("of_events", ()):
+        assert f'name="of_events" value="{each}" checked' in text
+    if "of_providers" in narrowed:
+        assert f'name="of_providers" value="{narrowed["of_providers"]}"' in text
+
+
+def test_a_replay_of_an_event_that_there_is_not_is_refused(page: TestClient) -> None:
+    answer = page.post("/subscription/recover?id=sub-1", data={"since": "1d", "of_events": "task.exploded"})
+    assert answer.status_code == 422
+    assert "events: must be among" in answer.text
 
 
 def test_a_provider_that_is_not_set_keeps_what_was_typed_but_for_the_key(page: TestClient) -> None:
