@@ -33,7 +33,12 @@ AGAIN_AFTER_MS: Final = 24 * 3600 * 1000
 """How long after an event the next one of the same queue is emitted, while it is not empty."""
 
 NEW_AFTER_MS: Final = 600_000
-"""How soon after an event what comes into a queue that was seen empty counts as new: counts of SQS are approximate."""
+"""How soon after an event the next one may be emitted: of a queue that has grown, or was seen empty in between, as
+counts of SQS are approximate."""
+
+GROWN_TIMES: Final = 2
+"""How many times as many messages as were told of make an event by themselves. An event whose own deliveries become
+dead letters adds some of them, and not as many again each time."""
 
 _COUNTS: Final = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
 
@@ -72,7 +77,7 @@ class DeadLetterWatch:
         now_ms = self.clock()
         if mark is None or (mark.is_empty and now_ms - mark.told_at_ms >= NEW_AFTER_MS):
             mark = self.marks.begin(queue, mark, now_ms)
-        if mark is None or (mark.told and (mark.is_empty or now_ms - mark.told_at_ms < AGAIN_AFTER_MS)):
+        if mark is None or not _is_due(mark, messages, now_ms):
             return
         event = DeadLettersFound(
             event_id=f"evt_{digest('DeadLettersFound', queue, str(mark.since_ms), str(mark.told))}",
@@ -84,8 +89,16 @@ class DeadLetterWatch:
         if not all(self.bus.put([event])):
             logger.warning("dead_letters_not_told", queue=queue)
             return
-        self.marks.record_told(queue, mark, now_ms)
+        self.marks.record_told(queue, mark, now_ms, messages)
         logger.warning("dead_letters_found", queue=queue, messages=messages)
+
+
+def _is_due(mark: DeadLetterMark, messages: int, now_ms: int) -> bool:
+    """Return whether somebody is to be told of a queue with so many messages."""
+    if not mark.told:
+        return True
+    has_grown = mark.messages is not None and messages >= GROWN_TIMES * mark.messages
+    return not mark.is_empty and now_ms - mark.told_at_ms >= (NEW_AFTER_MS if has_grown else AGAIN_AFTER_MS)
 
 
 def _messages(sqs: SQSClient, url: str) -> int:

@@ -450,7 +450,7 @@ CASES = [
     Case(
         "DeadLetterMarks.record_told",
         DEAD_LETTER_ITEM,
-        lambda marks: marks.record_told("intake", DeadLetterMark(NOW_MS), NOW_MS),
+        lambda marks: marks.record_told("intake", DeadLetterMark(NOW_MS), NOW_MS, 3),
     ),
     Case(
         "DeadLetterMarks.record_empty",

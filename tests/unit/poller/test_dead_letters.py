@@ -85,8 +85,7 @@ def test_the_first_dead_letter_is_told_at_the_next_look_and_not_again_each_minut
     world.sqs.messages["intake"] = 1
     (told,) = world.look()
     assert (told["queue"], told["messages"], told["since"]) == ("intake", 1, told["found_at"])
-    world.sqs.messages["intake"] = 5
-    assert [world.look() for _ in range(3)] == [[], [], []]
+    assert [world.look() for _ in range(20)] == [[]] * 20
 
 
 def test_what_somebody_looks_at_is_there_all_the_same(world: World) -> None:
@@ -97,13 +96,59 @@ def test_what_somebody_looks_at_is_there_all_the_same(world: World) -> None:
 
 
 def test_it_is_told_again_once_a_day_with_how_many_there_are_by_then(world: World) -> None:
-    world.sqs.messages["intake"] = 1
+    world.sqs.messages["intake"] = 4
     (first,) = world.look()
     world.sqs.messages["intake"] = 7
     assert world.look(after_ms=AGAIN_AFTER_MS - 1) == []
     (second,) = world.look(after_ms=1)
     assert (second["messages"], second["since"]) == (7, first["since"])
     assert second["event_id"] != first["event_id"]
+
+
+def test_twice_as_many_are_told_of_sooner_but_not_within_ten_minutes(world: World) -> None:
+    world.sqs.messages["intake"] = 3
+    (first,) = world.look()
+    world.sqs.messages["intake"] = 50
+    assert world.look(after_ms=NEW_AFTER_MS - 1) == []
+    (second,) = world.look(after_ms=1)
+    assert (second["messages"], second["since"]) == (50, first["since"])
+    assert second["event_id"] != first["event_id"]
+    world.sqs.messages["intake"] = 99
+    assert world.look(after_ms=HOUR_MS) == []
+    world.sqs.messages["intake"] = 100
+    assert counts(world.look()) == [("intake", 100)]
+
+
+def test_fewer_than_were_told_of_are_no_growth(world: World) -> None:
+    world.sqs.messages["intake"] = 10
+    world.look()
+    world.sqs.messages["intake"] = 1
+    assert world.look(after_ms=HOUR_MS) == []
+    world.sqs.messages["intake"] = 19
+    assert world.look(after_ms=HOUR_MS) == []
+
+
+@given(watchers=st.integers(1, 8), first=st.integers(1, 8))
+@settings(max_examples=10, deadline=None)
+def test_events_whose_own_deliveries_become_dead_letters_come_to_an_end(watchers: int, first: int) -> None:
+    with mock_aws():
+        world = World()
+        world.sqs.messages["deliveries"] = first
+        for _ in range(12):
+            world.sqs.messages["deliveries"] += watchers * len(world.look(after_ms=NEW_AFTER_MS))
+        assert len(world.told) <= 5
+        assert world.look(after_ms=NEW_AFTER_MS) == []
+
+
+def test_a_mark_without_a_number_of_messages_is_told_again_once_a_day(world: World) -> None:
+    world.sqs.messages["intake"] = 1
+    world.look()
+    (item,) = items("ProviderStatesTable")
+    del item["intake_messages"]
+    put("ProviderStatesTable", item)
+    world.sqs.messages["intake"] = 9
+    assert world.look(after_ms=AGAIN_AFTER_MS - 1) == []
+    assert counts(world.look(after_ms=1)) == [("intake", 9)]
 
 
 def test_each_queue_is_told_of_by_itself(world: World) -> None:
@@ -181,7 +226,7 @@ Step = tuple[int, int, Literal["well", "bus", "table"]]
     steps=st.lists(
         st.tuples(
             st.sampled_from((MINUTE_MS, 6 * MINUTE_MS, 25 * HOUR_MS)),
-            st.integers(0, 2),
+            st.integers(0, 4),
             st.sampled_from(("well", "well", "bus", "table")),
         ),
         max_size=10,
@@ -190,17 +235,17 @@ Step = tuple[int, int, Literal["well", "bus", "table"]]
 def test_in_any_order_of_troubles_faults_and_recoveries_it_is_as_the_model_says(steps: list[Step]) -> None:
     with mock_aws():
         world = World()
-        last_ms, was_empty = -AGAIN_AFTER_MS, True
+        last_ms, was_empty, last = -AGAIN_AFTER_MS, True, 0
         for after_ms, messages, outcome in steps:
             world.sqs.messages["intake"] = messages
             world.sqs.fault = fault("OverLimit", "GetQueueAttributes") if outcome == "table" else None
             world.of_the_bus[:] = [fault()] if outcome == "bus" else []
             told = world.look(after_ms=after_ms)
-            waits_ms = NEW_AFTER_MS if was_empty else AGAIN_AFTER_MS
+            waits_ms = NEW_AFTER_MS if was_empty or messages >= 2 * last else AGAIN_AFTER_MS
             is_due = bool(messages) and world.now_ms - last_ms >= waits_ms
             assert counts(told) == ([("intake", messages)] if is_due and outcome == "well" else [])
             if told:
-                last_ms, was_empty = world.now_ms, False
+                last_ms, was_empty, last = world.now_ms, False, messages
             elif not messages and outcome != "table":
                 was_empty = True
         assert len({each["event_id"] for each in world.told}) == len(world.told)

@@ -28,13 +28,15 @@ _COUNT_MAX: Final = 1_000_000_000
 class DeadLetterMark:
     """A queue with dead letters: not empty since `since_ms`, told of `told` times, the last time at `told_at_ms`.
 
-    `is_empty` says that it was seen empty after that: what comes then is new.
+    `messages` is how many were told of then; None where that was not noted. `is_empty` says that it was seen empty
+    after that: what comes then is new.
     """
 
     since_ms: int
     told: int = 0
     told_at_ms: int = 0
     is_empty: bool = False
+    messages: int | None = None
 
 
 class DeadLetterMarks(TableGateway):
@@ -62,9 +64,16 @@ class DeadLetterMarks(TableGateway):
         )
         return _marks(write.item).get(queue)
 
-    def record_told(self, queue: str, mark: DeadLetterMark, now_ms: int) -> bool:
-        """Note that a queue was told of once more than its `mark` says; return False if somebody else has."""
-        values = {f"{queue}_told": mark.told + 1, f"{queue}_told_at_ms": now_ms}
+    def record_told(self, queue: str, mark: DeadLetterMark, now_ms: int, messages: int) -> bool:
+        """Note that a queue was told of once more than its `mark` says, with so many messages.
+
+        Returns False if somebody else has.
+        """
+        values = {
+            f"{queue}_told": mark.told + 1,
+            f"{queue}_told_at_ms": now_ms,
+            f"{queue}_messages": messages,
+        }
         return self._table.update(
             {"provider": DEAD_LETTERS},
             set=values,
@@ -98,5 +107,10 @@ def _marks(item: Mapping[str, Any] | None) -> dict[str, DeadLetterMark]:
             and is_whole(told_at_ms, 0, LATEST_MS)
             and isinstance(is_empty, bool)
         ):
-            found[queue] = DeadLetterMark(since_ms, told, told_at_ms, is_empty)
+            messages: Any = item.get(f"{queue}_messages")
+            # One that was not told of yet may have those of the time before it.
+            is_known = bool(told) and is_whole(messages, 1, _COUNT_MAX)
+            found[queue] = DeadLetterMark(
+                since_ms, told, told_at_ms, is_empty, messages if is_known else None
+            )
     return found
