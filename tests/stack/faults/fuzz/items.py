@@ -8,6 +8,7 @@ from enum import Enum, auto
 from random import Random
 from typing import Final
 
+from tests.stack.faults.fuzz.fields import BAD, FINE, NO_EVENT, OPERATIONAL, bad_value
 from tests.stack.faults.fuzz.values import NUMBERS, TEXTS, Attribute, attribute, nested, text
 
 from tunehook.aws.tasks import OF_EARLIER_RUNS
@@ -23,6 +24,8 @@ TASK_OWN: Final = (*OF_EARLIER_RUNS, "shard", "ttl")
 SUBSCRIPTION_OWN: Final = (
     "failing_since_ms",
     "failing_warned_ms",
+    "signature_both_until_ms",
+    "max_per_second_since_ms",
 )
 
 URLS: Final = (
@@ -389,6 +392,20 @@ def _unknown_events(random: Random, name: str) -> Made:
     return _subscription(name, events=listed), End.UNUSABLE, ("events",)
 
 
+def _events_without_a_word(random: Random, name: str) -> Made:
+    """Make one whose format has no word for any of the events that it names."""
+    events = random.sample(("task.archived", *OPERATIONAL), random.randrange(1, 6))
+    fields: dict[str, Attribute] = {"format": {"S": "provider"}, "events": {"SS": events}}
+    return _subscription(name, **fields), End.UNUSABLE, ("events",)
+
+
+def _bad(field: str) -> Maker:
+    def make(random: Random, name: str) -> Made:
+        return _subscription(name, **{field: bad_value(random, field)}), End.UNUSABLE, (field,)
+
+    return make
+
+
 def _lists_of_others(random: Random, name: str) -> Made:
     field = random.choice(("events", "providers"))
     listed: Attribute = {"L": [attribute(random, but=("S",))]}
@@ -442,7 +459,7 @@ def _large_subscription(random: Random, name: str) -> Made:
 
 def _odd_but_usable(random: Random, name: str) -> Made:
     fine: dict[str, tuple[Attribute, ...]] = {
-        "events": ({"NULL": True}, {"L": []}, {"SS": ["task.failed", "task.completed"]}),
+        "events": ({"NULL": True}, {"L": []}, {"SS": ["task.failed", "task.completed", "task.progress"]}),
         "format": ({"NULL": True}, {"S": "cloudevents"}),
         "headers": (
             {"NULL": True},
@@ -459,10 +476,15 @@ def _odd_but_usable(random: Random, name: str) -> Made:
         ),
         "secret_version": ({"N": "1"}, {"N": "7"}, attribute(random)),
         "failing_since_ms": ({"N": "0"}, {"N": "1800000000000"}, {"NULL": True}),
+        **FINE,
     }
     fields = {
         key: random.choice(fine[key]) for key in random.sample(list(fine), random.randrange(1, len(fine)))
     }
+    if random.random() < 0.2:
+        # Most of them are about no provider, so that the one that there is not keeps none away.
+        events = random.sample((*OPERATIONAL, "task.progress"), random.randrange(1, 6))
+        fields |= {"events": {"SS": events}, "filter": NO_EVENT}
     odd_names = {f"_{text(random)[:250]}": attribute(random) for _ in range(random.randrange(3))}
     odd_id = random.choice((name, f" {name}", f"{name}\0", f"{name}\u202e🎵", f"{name}." + "x" * 1_000))
     return odd_names | _subscription(odd_id, **fields), End.USABLE, ()
@@ -481,6 +503,8 @@ _SUBSCRIPTIONS: Final[dict[str, Maker]] = {
     "headers": _headers,
     "format of another type": _unusable("format", ("S", "NULL")),
     "format": _unknown_format,
+    "events that its format has no word for": _events_without_a_word,
+    **{f"{field} that is none": _bad(field) for field in BAD},
     "bookkeeping forged": _bookkeeping,
     "the place of a hook": _place_of_a_hook,
     "odd but usable": _odd_but_usable,
