@@ -263,7 +263,7 @@ class Deliverer:
         return Outcome(step=Step.RATE_LIMITED, message=message, delivery=delivery, status=status)
 
     async def claim(self, message: DeliveryMessage) -> tuple[Claim, Delivery | None]:
-        """Claim the attempt, or raise `NotAttempted`; see `tunehook.aws.deliveries.DeliveriesTable.claim`."""
+        """Claim the attempt, or raise `NotAttempted`; see `tunehook.aws.deliveries.DeliveriesTable.claim_in_loop`."""
         if self.remaining_ms() < ATTEMPT_S * 1000 + RESERVE_MS:
             raise NotAttempted("too little time is left for an attempt")
         now_ms = self.now_ms()

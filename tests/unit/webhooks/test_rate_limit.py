@@ -17,7 +17,7 @@ from tests.support.virtual import Clock, Seeded
 
 from tunehook.aws.deliveries import Redeliveries, Redelivery
 from tunehook.aws.send_slots import FORMER_LIMIT_MS
-from tunehook.deliveries import message_for
+from tunehook.deliveries import DeliveryStatus, message_for
 from tunehook.rate_limits import UNSENT_MAX_MS, RateLimit
 from webhooks.delivery import Step
 from webhooks.policy import ResponseClass
@@ -129,6 +129,8 @@ def test_a_limit_delays_no_other_subscription() -> None:
 
 
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+STARTED = Redelivery.STARTED
 LIMIT = RateLimit(0.1)
 
 
@@ -243,6 +245,25 @@ class TestWhatCannotBeSentInTime:
         taken_us = int(gate["next_us"]["N"]) - (START_MS + UNSENT_MAX_MS - HOUR_MS // 2) * 1000
         assert taken_us == 360 * LIMIT.interval_us
 
+    def test_after_a_redelivery_they_count_from_that(self) -> None:
+        world = fleet()
+        world.subscribe(max_per_second=LIMIT.per_second)
+        made, again_ms = world.make(1), START_MS + 17 * DAY_MS
+
+        async def live() -> None:
+            world.table.record(message_for(made), status=DeliveryStatus.FAILED, reason="all attempts failed")
+            await asyncio.sleep((again_ms - world.clock()) / 1000)
+            assert Redeliveries(world.table, world.queue).begin(made.delivery_id, again_ms)[0] is STARTED
+            await asyncio.sleep((UNSENT_MAX_MS - HOUR_MS // 2) / 1000)
+            world.take_slots(360, LIMIT)
+            await world.work()
+
+        world.clock.run(live())
+        item = world.item(made)
+        assert (item["status"], item["run"], item["reason"][:12]) == ("failed", 2, "rate_limited")
+        assert 0 <= world.clock() - again_ms - UNSENT_MAX_MS <= 2_000
+        assert not world.begun
+
     def test_it_is_sent_if_its_slot_comes_before(self) -> None:
         world = self.waiting(UNSENT_MAX_MS - HOUR_MS // 2, ahead=100)
         assert world.item(world.made["sub"][0])["status"] == "delivered"
@@ -250,6 +271,22 @@ class TestWhatCannotBeSentInTime:
     def test_it_is_sent_however_old_where_nothing_waits(self) -> None:
         world = self.waiting(UNSENT_MAX_MS + HOUR_MS, ahead=0)
         assert world.item(world.made["sub"][0])["status"] == "delivered"
+
+
+QUARTERS = 4 * 24 * 13
+"""How many quarters of an hour 13 days have."""
+
+
+def test_what_has_its_slot_in_the_last_minute_of_13_days_is_sent_then() -> None:
+    world = fleet(workers=1)
+    world.subscribe(max_per_second=LIMIT.per_second)
+    world.take_slots(round(LIMIT.per_second * 13 * 86_400) - 3, LIMIT)
+    made = world.add(1)
+    world.clock.run(world.work())
+    assert world.item(made)["status"] == "delivered"
+    (begun_ms,) = world.begun_at_ms()
+    assert 0 < START_MS + 13 * DAY_MS - begun_ms <= 60_000
+    assert len(world.messages[made.delivery_id]) <= QUARTERS + 2
 
 
 def test_a_message_of_an_earlier_version_waits_as_any_other() -> None:
