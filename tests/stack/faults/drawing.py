@@ -105,6 +105,13 @@ _PASSING_RESETS: Final = 2
 _JOINS_AT: Final = 0.7
 """When a subscription is made whose replay makes what it missed, as a share of the time in which tasks are put."""
 
+_WATCHED: Final = 12
+"""How many tasks of a short run, a third of each kind, go on long enough that progress is told: two thirds by the number
+of questions, as those come later on a busy machine. Of others few are seen under way: they have ended by the second."""
+
+_ASKED_ALONE: Final = {"headers": {"x-asked": "alone"}}
+"""What keeps an answer out of lists of many tasks, so that a question of its own uses it up."""
+
 _PROGRESS_REFUSED: Final = 5
 """Of one task in so many each webhook that tells of progress is refused."""
 
@@ -183,9 +190,11 @@ def _tasks(size: Size, dice: Dice) -> Iterator[PlannedTask]:
         hook = hooks.get(number)
         status = next(statuses[kind])
         hangs = hook is not None and "hanging" in hook
-        troubled = number // len(Kind) < size.provider_share * size.tasks / len(Kind) and not hangs
+        beyond = number // len(Kind) - size.provider_share * size.tasks / len(Kind)
+        troubled = beyond < 0 and not hangs
+        is_watched = size is SHORT and 0 <= beyond < _WATCHED // len(Kind) and not hangs
         word = next(words[kind]) if troubled else None
-        put_at_s, age_s, runs_s = _times(size, dice, troubled=troubled, hangs=hangs)
+        put_at_s, age_s, runs_s = _times(size, dice, troubled=troubled, hangs=hangs, is_watched=is_watched)
         yield PlannedTask(
             kind=kind.value,
             # A list of many tasks is in the order of their ids, which is not that in which they are put.
@@ -194,7 +203,14 @@ def _tasks(size: Size, dice: Dice) -> Iterator[PlannedTask]:
             age_s=age_s,
             hook_name=hook,
             status=status,
-            rule=_rule(kind, status, _life(word, kind, status, age_s, runs_s, size, dice), dice),
+            rule=_rule(
+                kind,
+                status,
+                _watched_life(kind, status, age_s, runs_s, dice)
+                if is_watched
+                else _life(word, kind, status, age_s, runs_s, size, dice),
+                dice,
+            ),
             trouble=() if word is None else (f"provider:{word}",),
         )
 
@@ -212,7 +228,9 @@ def _statuses(dice: Dice) -> Iterator[str]:
         yield "failed" if dice.chance(_FAILED_SHARE) else "completed"
 
 
-def _times(size: Size, dice: Dice, *, troubled: bool, hangs: bool) -> tuple[float, float, float]:
+def _times(
+    size: Size, dice: Dice, *, troubled: bool, hangs: bool, is_watched: bool
+) -> tuple[float, float, float]:
     """Return when a task is put, how old it is then, and how long it goes on.
 
     In a short run what takes long comes early, and what comes late has ended or is so old that it is asked often.
@@ -227,6 +245,8 @@ def _times(size: Size, dice: Dice, *, troubled: bool, hangs: bool) -> tuple[floa
     early_s = size.put_within_s * 0.45
     if hangs:
         return dice.number(0, 4), 0.0, 0.0
+    if is_watched:
+        return dice.number(0, early_s), dice.number(*_KNOWN_AGE_S), size.runs_within_s
     if troubled or dice.chance(0.4):
         return dice.number(0, early_s), age_s, dice.number(3, size.runs_within_s)
     return dice.number(early_s, size.put_within_s), age_s, dice.number(1, 4) if age_s else 0.0
@@ -237,11 +257,7 @@ def _life(
 ) -> list[dict[str, Any]]:
     """Return the answers to the questions about a task, from its beginning on, which was `age_s` before its put."""
     running = {"phase": "processing"}
-    end = {"phase": status}
-    if status == "failed":
-        end["reason"] = dice.pick(_REASONS)
-        if kind is not Kind.MUSICMINT and dice.chance(0.4):
-            end["clips"] = 1
+    end = _end(kind, status, dice)
     ends_at_s = round(age_s + runs_s, 3)
     way: list[dict[str, Any]] = []
     if word == "out_of_order":
@@ -266,6 +282,35 @@ def _life(
     if dice.chance(0.5):
         return [*troubles.of_provider(word, running, times, dice), *way, end]
     return [*way, *troubles.of_provider(word, end, times, dice), end]
+
+
+def _watched_life(kind: Kind, status: str, age_s: float, runs_s: float, dice: Dice) -> list[dict[str, Any]]:
+    """Return the answers about a task that is asked often: it waits, is made, and where its kind says so streams."""
+    streams = {} if kind is Kind.MUSICMINT else {"clips": 1}
+    way: list[dict[str, Any]]
+    if kind is Kind.SUNO:
+        # One that a list leaves out is asked less often.
+        way = [
+            {"phase": "queued", "until_s": round(age_s + 1, 3)},
+            {"phase": "processing", "until_s": round(age_s + runs_s / 2, 3)},
+            {"phase": "processing", "until_s": round(age_s + runs_s, 3), **streams},
+        ]
+    else:
+        way = [
+            {"phase": "queued", "times": 1, **_ASKED_ALONE},
+            {"phase": "processing", "times": 1, **_ASKED_ALONE},
+            {"phase": "processing", "times": 2, **_ASKED_ALONE, **streams},
+        ]
+    return [*way, _end(kind, status, dice)]
+
+
+def _end(kind: Kind, status: str, dice: Dice) -> dict[str, Any]:
+    end: dict[str, Any] = {"phase": status}
+    if status == "failed":
+        end["reason"] = dice.pick(_REASONS)
+        if kind is not Kind.MUSICMINT and dice.chance(0.4):
+            end["clips"] = 1
+    return end
 
 
 def _rule(kind: Kind, status: str, answers: list[dict[str, Any]], dice: Dice) -> dict[str, Any]:

@@ -175,6 +175,17 @@ def test_a_phase_gives_way_by_time_or_after_a_question_of_its_own(long: Plan) ->
             assert not (is_plain and "times" in answer and answer["phase"] != "not_found")
 
 
+def test_some_tasks_of_each_kind_in_a_short_run_go_on_for_several_questions(plans: list[Plan]) -> None:
+    for plan in plans:
+        calm = [task for task in plan.tasks if not any(word.startswith("provider") for word in task.trouble)]
+        watched = [task for task in calm if len(task.rule["answers"]) == 4]
+        assert Counter(task.kind for task in watched).keys() == {"musicmint", "qhaigc", "suno"}
+        assert len(watched) >= 10
+        for task in watched:
+            phases = [answer["phase"] for answer in task.rule["answers"]]
+            assert phases == ["queued", "processing", "processing", task.status]
+
+
 def refusals(plan: Plan) -> Iterator[tuple[str, int]]:
     for asset in plan.assets:
         yield asset.word, sum(answer.get("times", 0) for answer in asset.answers)
