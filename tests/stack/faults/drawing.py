@@ -106,7 +106,7 @@ _JOINS_AT: Final = 0.7
 """When a subscription is made whose replay makes what it missed, as a share of the time in which tasks are put."""
 
 _WATCHED: Final = 12
-"""How many tasks of a short run, a third of each kind, go on long enough that progress is told: two thirds by the number
+"""How many tasks of a short run, a third of each kind, go on long enough that progress is told: two thirds by a number
 of questions, as those come later on a busy machine. Of others few are seen under way: they have ended by the second."""
 
 _ASKED_ALONE: Final = {"headers": {"x-asked": "alone"}}
