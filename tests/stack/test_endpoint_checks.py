@@ -14,9 +14,11 @@ import pytest
 from tests.stack.calling import Api, create_key
 from tests.stack.commanding import Command
 from tests.stack.driving import HANG_S, DeployedStack, eventually
+from tests.stack.faults.kills import kill_workers, worker_pids
 from tests.unit.http.certificates import server_and_client_contexts
 
 from tunehook.times import from_ms, iso, now_ms
+from tunehook_local.embedded.state import Home
 from tunehook_local.sandbox import Sandbox
 
 _TLS = b"\x16"
@@ -73,14 +75,36 @@ def hangs(connection: socket.socket) -> None:
         pass
 
 
-def over_tls(folder: Path) -> Answering:
-    context, _ = server_and_client_contexts(folder, "receiver.example")
+def over_tls(folder: Path, name: str = "receiver.example", *, days_left: int = 1) -> Answering:
+    """Take a certificate for a name, of an issuer that nobody knows: itself."""
+    folder.mkdir(exist_ok=True)
+    context, _ = server_and_client_contexts(folder, name, days_left=days_left)
 
     def answer(connection: socket.socket) -> None:
         with context.wrap_socket(connection, server_side=True) as tls:
-            tls.recv(1)
+            says("204 No Content")(tls)
 
     return answer
+
+
+@contextmanager
+def trusting(stack: DeployedStack, home: Home, bundle: Path) -> Iterator[None]:
+    """Have the webhooks function trust the certificates of a file, and no others, for a while."""
+    lambdas, function = stack.client("lambda"), stack.outputs["WebhooksFunction"]
+    configured = lambdas.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+
+    def configure(variables: dict[str, str]) -> None:
+        before = set(worker_pids(home, function))
+        lambdas.update_function_configuration(FunctionName=function, Environment={"Variables": variables})
+        # One that was being started meanwhile has the former ones, and would go on.
+        kill_workers(home, function)
+        eventually(lambda: not before & set(worker_pids(home, function)), every_s=0.1)
+
+    configure(configured | {"SSL_CERT_FILE": str(bundle)})
+    try:
+        yield
+    finally:
+        configure(configured)
 
 
 def late(connection: socket.socket) -> None:
@@ -124,6 +148,32 @@ def test_what_is_wrong_with_an_endpoint_is_said_in_words(
     with listening(says("1 What")) as place:
         assert check(f"http://{place}/{secret}")[2] == "malformed_answer"
     assert check(f"http://nobody-{unique}.invalid/{secret}")[2] == "name_not_resolved"
+
+
+def test_what_is_wrong_with_a_certificate_is_said_by_the_command(
+    stack: DeployedStack, home: Home, tmp_path: Path, unique: str
+) -> None:
+    tunehook = Command(stack)
+    receivers = {
+        "ok": over_tls(tmp_path / "valid", "127.0.0.1"),
+        "certificate_expired": over_tls(tmp_path / "expired", "127.0.0.1", days_left=-1),
+        "certificate_for_another_name": over_tls(tmp_path / "other"),
+    }
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(b"".join(each.read_bytes() for each in tmp_path.glob("*/certificate.pem")))
+    # Nobody vouches for this one.
+    receivers["certificate_of_unknown_issuer"] = over_tls(tmp_path / "unknown", "127.0.0.1")
+    found = {}
+    with trusting(stack, home, bundle):
+        for code, receiver in receivers.items():
+            with listening(receiver) as place:
+                made = tunehook("subscribe", f"https://{place}/{unique}", "--verify", "--json")
+                found[code] = (made["check"]["code"], made["state"], tunehook.status)
+                tunehook("subscriptions", "delete", made["subscription_id"])
+    assert found == {
+        code: (code, "enabled" if code == "ok" else "disabled", 0 if code == "ok" else 1)
+        for code in receivers
+    }
 
 
 def test_a_change_by_the_command_is_made_only_if_the_new_endpoint_answers_well(

@@ -203,6 +203,9 @@ MISTAKES: list[tuple[object, str]] = [
     ({"a": [{"cidr": "foo"}]}, f"{A}.cidr"),
     ({"a": [{"cidr": "10.0.0.1"}]}, f"{A}.cidr"),
     ({"a": [{"cidr": 7}]}, f"{A}.cidr"),
+    ({"a": [{"cidr": "10.0.0.0/255.0.0.0"}]}, f"{A}.cidr"),
+    ({"a": [{"cidr": "10.0.0.0/0.255.255.255"}]}, f"{A}.cidr"),
+    ({"a": [{"cidr": "10.0.0.0/"}]}, f"{A}.cidr"),
     ({"a": [{"anything-but": None}]}, f"{A}.anything-but"),
     ({"a": [{"anything-but": []}]}, f"{A}.anything-but"),
     ({"a": [{"anything-but": True}]}, f"{A}.anything-but"),
@@ -252,6 +255,22 @@ def test_a_mistake_is_refused_with_its_path(pattern: object, path: str) -> None:
 def test_the_longest_is_taken_and_white_space_does_not_count() -> None:
     longest = {"a": ["x" * (MAX_BYTES - len('{"a":[""]}'))]}
     assert EventPattern.read(json.dumps(longest, indent=8)) == EventPattern.read(longest)
+
+
+def deep(ors: int) -> dict[str, Any]:
+    """Return a pattern with so many `$or` within each other."""
+    pattern: dict[str, Any] = {"innermost": [{"prefix": {"equals-ignore-case": "x"}}]}
+    for number in range(ors):
+        pattern = {"$or": [pattern, {f"beside-{number}": [1]}]}
+    return pattern
+
+
+def test_a_pattern_is_no_deeper_than_a_table_can_keep() -> None:
+    # Each `$or` is an object and a list; the innermost field has four levels more.
+    pattern = EventPattern.read(deep(13))
+    assert pattern.matches({"innermost": "XYZ"})
+    with pytest.raises(InvalidInput, match="at most 30 objects and lists within each other"):
+        EventPattern.read(deep(14))
 
 
 def test_what_keeps_an_event_from_matching_is_that_of_the_nearest_alternative() -> None:

@@ -27,6 +27,9 @@ MAX_STEPS: Final = 16
 MAX_ALTERNATIVES: Final = 64
 """That the ``$or`` of a pattern amount to, multiplied where they stand beside each other."""
 
+MAX_LEVELS: Final = 30
+"""Of objects and lists within each other, those of ``$or`` too: DynamoDB keeps 32, of which two are ours."""
+
 MAX_FIELDS: Final = 1_024
 """That all alternatives ask of together: each is looked for by itself."""
 
@@ -117,6 +120,8 @@ class EventPattern:
         if not isinstance(content, Mapping):
             _refuse(name, 'must be an object, such as {"metadata": {"order": [1017]}}')
         text = _canonical(content, name)
+        if _levels(content) > MAX_LEVELS:
+            _refuse(name, f"must have at most {MAX_LEVELS} objects and lists within each other")
         alternatives = [tuple(fields.values()) for fields in _read_object(content, name, (), in_or=False)]
         return cls(text, tuple(alternatives), tuple(map(_tree, alternatives)))
 
@@ -183,6 +188,16 @@ def _canonical(content: Mapping[str, Any], name: str) -> str:
     if length > MAX_BYTES:
         _refuse(name, f"must be at most {MAX_BYTES} bytes of JSON: it has {length}")
     return text
+
+
+def _levels(content: Mapping[str, Any]) -> int:
+    """Return how many objects and lists are within each other, at the deepest place."""
+    levels, inner = 0, [content]
+    while inner:
+        levels += 1
+        inside = (each for one in inner for each in (one.values() if isinstance(one, Mapping) else one))
+        inner = [each for each in inside if isinstance(each, Mapping | list | tuple)]
+    return levels
 
 
 def _read_object(
@@ -420,11 +435,14 @@ def _comparison(operator: object, number: int | float, path: str, allowed: tuple
 
 
 def _cidr(value: object, path: str) -> _Test:
+    text = _text(value, path)
     try:
-        network = ip_network(_text(value, path), strict=False)
+        network = ip_network(text, strict=False)
     except ValueError:
         _refuse(path, "must be a network such as 10.0.0.0/8 or 2001:db8::/32")
-    if "/" not in str(value):
+    length = text.partition("/")[2]
+    if not (length.isascii() and length.isdigit()):
+        # Python takes a mask, too, and for an address alone its own network.
         _refuse(path, "must be a network with the length of its prefix, such as 10.0.0.0/8")
 
     def test(value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import ipaddress
 import ssl
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from cryptography.x509.oid import NameOID
 def server_and_client_contexts(
     folder: Path, name: str, *, days_left: int = 1
 ) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A context for a server called `name`, and one for clients that trust it and nobody else."""
+    """A context for a server called `name`, and one for clients that trust it and nobody else.
+
+    The certificate is left in the `folder` as ``certificate.pem``. A `name` may be an address.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
@@ -27,7 +31,7 @@ def server_and_client_contexts(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=9))
         .not_valid_after(now + datetime.timedelta(days=days_left))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([_called(name)]), critical=False)
         .sign(key, hashes.SHA256())
     )
     pem, key_pem = folder / "certificate.pem", folder / "key.pem"
@@ -42,3 +46,10 @@ def server_and_client_contexts(
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(pem, key_pem)
     return server, ssl.create_default_context(cafile=str(pem))
+
+
+def _called(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)

@@ -69,6 +69,7 @@ _BAD_PATTERNS: Final[tuple[dict[str, Any], ...]] = (
     {"task_id": [{"cidr": "10.0.0.0/33"}]},
     {"task_id": [{"cidr": "localhost"}]},
     {"task_id": [{"cidr": "10.0.0.1"}]},
+    {"task_id": [{"cidr": "10.0.0.0/255.0.0.0"}]},
     {"task_id": [{"anything-but": []}]},
     {"task_id": [{"anything-but": ["x", 1]}]},
     {"task_id": [{"anything-but": {"prefix": ""}}]},
