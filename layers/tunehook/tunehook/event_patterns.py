@@ -192,7 +192,7 @@ def _canonical(content: Mapping[str, Any], name: str) -> str:
 
 def _levels(content: Mapping[str, Any]) -> int:
     """Return how many objects and lists are within each other, at the deepest place."""
-    levels, inner = 0, [content]
+    levels, inner = 0, list[Any]([content])
     while inner:
         levels += 1
         inside = (each for one in inner for each in (one.values() if isinstance(one, Mapping) else one))
