@@ -299,7 +299,7 @@ def _watched_life(kind: Kind, status: str, age_s: float, runs_s: float, dice: Di
         way = [
             {"phase": "queued", "times": 1, **_ASKED_ALONE},
             {"phase": "processing", "times": 1, **_ASKED_ALONE},
-            {"phase": "processing", "times": 2, **_ASKED_ALONE, **streams},
+            {"phase": "processing", "times": 3, **_ASKED_ALONE, **streams},
         ]
     return [*way, _end(kind, status, dice)]
 

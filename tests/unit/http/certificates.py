@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import secrets
 import ssl
 from pathlib import Path
 
@@ -21,7 +22,8 @@ def server_and_client_contexts(
     The certificate is left in the `folder` as ``certificate.pem``. A `name` may be an address.
     """
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    # Its own, as who trusts several would look for an issuer by it.
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"tests {secrets.token_hex(8)}")])
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tunehook.providers.adapter import Answer
+from tunehook.providers.adapter import Answer, Screening
 from tunehook.providers.kinds import musicmint, piapi, qhaigc, suno, sunoapi
 from tunehook.providers.outcomes import Pending
 from tunehook.providers.results import file_link, percentage, stream_link
@@ -81,6 +81,20 @@ def test_the_links_of_a_clip_that_comes_early(
     assert outcome.read is not None
     (clip,) = outcome.read().clips
     assert (stream_link(clip), file_link(clip)) == links
+
+
+def test_a_list_of_musicmint_has_a_clip_where_it_says_more_than_its_documents() -> None:
+    told = {"id": "t", "status": 1, "results": [{"id": "c1", "audio_url": FILE}]}
+    document = {"code": 0, "data": {"items": [told, {"id": "u", "status": "processing"}]}}
+    screened = musicmint.ADAPTER.read_many(Answer(200, {}, json.dumps(document).encode()))
+    assert isinstance(screened, Screening)
+    streams, waits = screened.found["t"], screened.found["u"]
+    assert streams is not None
+    assert streams.may_have_clips
+    assert streams.read is not None
+    assert list(map(file_link, streams.read().clips)) == [FILE]
+    assert waits is not None
+    assert (waits.may_have_clips, waits.read) == (False, None)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from tunehook.providers.results import (
     read_text,
     unwrapped,
 )
-from tunehook.providers.statuses import ENDED, StatusVocabulary, pending
+from tunehook.providers.statuses import ENDED, StatusClass, StatusVocabulary, pending
 
 _STATUSES = StatusVocabulary(
     {"queued": "queuing", "processing": "processing", "succeeded": "completed", "failed": "failed failure"}
@@ -99,7 +99,7 @@ class Musicmint(Adapter):
         if code != 0 or not 200 <= answer.status < 300 or not isinstance(items, list):
             return None
         tasks = ((coerce.text(task.get("id"), _MAX_ID), task) for task in coerce.objects(items))
-        found = {task_id: _listed(task) for task_id, task in tasks if task_id is not None}
+        found = {task_id: _listed(task, answer.origin) for task_id, task in tasks if task_id is not None}
         return Screening(found, last=len(items) < _PAGE_SIZE)
 
 
@@ -113,13 +113,7 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     word = task.get("status")
     status = _STATUSES.classify(word)
     if status not in ENDED and status != "seems_failed":
-        return pending(
-            status,
-            word,
-            task.get("created_at"),
-            read=lambda: _result(task, _clips(task, origin)),
-            may_have_clips=bool(task.get("results")),
-        )
+        return _pending(status, word, task, origin)
     clips = _clips(task, origin)
     result = _result(task, clips)
     if status == "succeeded":
@@ -131,6 +125,16 @@ def read_task(task: Mapping[str, Any], origin: Origin) -> Outcome:
     if status == "seems_failed":
         return SeemsFailed(said or coerce.text(word, _MAX_REASON) or "", result, "word")
     return Failed(said or "the provider gave no reason", result)
+
+
+def _pending(status: StatusClass, word: object, task: Mapping[str, Any], origin: Origin) -> Pending:
+    return pending(
+        status,
+        word,
+        task.get("created_at"),
+        read=lambda: _result(task, _clips(task, origin)),
+        may_have_clips=bool(task.get("results")),
+    )
 
 
 def _clips(task: Mapping[str, Any], origin: Origin) -> list[ReadClip]:
@@ -162,13 +166,16 @@ def _is_gone(status: int, payload: Mapping[str, Any]) -> bool:
     )
 
 
-def _listed(task: Mapping[str, Any]) -> Pending | None:
+def _listed(task: Mapping[str, Any], origin: Origin) -> Pending | None:
     status = task.get("status")
     if type(status) is int:
         status = _LISTED_NUMBERS.get(status)
     status_class = _STATUSES.classify(status)
-    is_pending = status_class in ("queued", "processing") and status
-    return pending(status_class, status, task.get("created_at")) if is_pending else None
+    if status_class not in ("queued", "processing") or not status:
+        return None
+    if task.get("results"):  # the documents know of none in a list
+        return _pending(status_class, status, task, origin)
+    return pending(status_class, status, task.get("created_at"))
 
 
 ADAPTER = Musicmint()
