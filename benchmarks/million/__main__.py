@@ -348,6 +348,7 @@ def rows_of_life(scenario: Scenario, world: World, measured_s: float) -> Iterato
     name, writes = scenario.name, world.dynamodb.writes
     yield Row(f"{name}: put", world.put / measured_s, "tasks/s")
     yield Row(f"{name}: told", world.told / measured_s, "tasks/s")
+    yield Row(f"{name}: told more than once", world.told_again, "tasks", at_most=0)
     yield Row(f"{name}: backlog grows", (world.waiting - world.waiting_before) / measured_s, "messages/s")
     for what, seconds in (("end to detection", world.detection_s), ("end to webhook", world.told_s)):
         yield Row(f"{name}: {what}, p50", statistics.median(seconds), "s")

@@ -14,7 +14,7 @@ Attributes: TypeAlias = Mapping[str, Any]
 Operand: TypeAlias = Callable[[Attributes, Attributes, Attributes], Any]
 """Takes an item, the expression's names and its values; returns an attribute value, None where there is none."""
 
-_TOKEN = re.compile(r"\s*([#:][A-Za-z0-9_\-.]+|<>|<=|>=|[=<>(),]|[A-Za-z_]+)")
+_TOKEN = re.compile(r"\s*([#:][A-Za-z0-9_\-.]+|<>|<=|>=|[=<>(),+]|[A-Za-z_]+)")
 
 _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": lambda one, other: one < other,
@@ -44,7 +44,8 @@ def _update(text: str) -> tuple[tuple[tuple[str, Operand], ...], tuple[str, ...]
             target = parser.next()
             if clause == "SET":
                 parser.expect("=")
-                sets.append((target, parser.operand()))
+                value = parser.operand()
+                sets.append((target, _sum(value, parser.operand()) if parser.take("+") else value))
             elif clause == "REMOVE":
                 removed.append(target)
             else:
@@ -115,6 +116,13 @@ class _Parser:
             return _exists(self._argument())
         if self.take("attribute_not_exists"):
             return _not(_exists(self._argument()))
+        if self.take("contains"):
+            self.expect("(")
+            whole = self.operand()
+            self.expect(",")
+            part = self.operand()
+            self.expect(")")
+            return _contains(whole, part)
         left = self.operand()
         if self.take("BETWEEN"):
             lowest = self.operand()
@@ -158,6 +166,10 @@ class _Parser:
         return operand
 
 
+def _sum(one: Operand, other: Operand) -> Operand:
+    return lambda *given: {"N": str(sort_key(one(*given)) + sort_key(other(*given)))}
+
+
 def _or(one: Operand, other: Operand) -> Operand:
     return lambda *given: one(*given) or other(*given)
 
@@ -172,6 +184,19 @@ def _not(inner: Operand) -> Operand:
 
 def _exists(operand: Operand) -> Operand:
     return lambda *given: operand(*given) is not None
+
+
+def _contains(whole: Operand, part: Operand) -> Operand:
+    def holds(*given: Attributes) -> bool:
+        one, other = whole(*given), part(*given)
+        if one is None or other is None:
+            return False
+        ((kind, values),) = one.items()
+        if kind == "L":
+            return other in values
+        return kind in ("S", "SS") and "S" in other and other["S"] in values
+
+    return holds
 
 
 def _compared(sign: str, left: Operand, right: Operand) -> Operand:

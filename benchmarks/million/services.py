@@ -122,6 +122,15 @@ class Sqs:
             self.queues[QueueUrl].send(entry["MessageBody"], entry.get("DelaySeconds", 0))
         return {}
 
+    def get_queue_attributes(self, *, QueueUrl: str, AttributeNames: Sequence[str]) -> dict[str, Any]:  # noqa: N803
+        self.cost("sqs GetQueueAttributes")
+        queue = self.queues[QueueUrl]
+        numbers = {
+            "ApproximateNumberOfMessages": len(queue.waiting),
+            "ApproximateNumberOfMessagesNotVisible": len(queue.held),
+        }
+        return {"Attributes": {name: str(numbers[name]) for name in AttributeNames}}
+
     def change_message_visibility_batch(
         self,
         *,

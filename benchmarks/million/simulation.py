@@ -55,6 +55,7 @@ from tunehook.errors import InvalidInput
 from tunehook.http.reply import Reply
 from tunehook.metrics import Observability
 from tunehook.settings import load_settings
+from tunehook.subscriptions import WebhookType
 from tunehook.tasks import work_queue
 from tunehook.times import to_ms
 from webhooks.secret import MasterSecret
@@ -299,9 +300,11 @@ class World:
     size : Size
     figures : Figures
         What things take on a whole processor.
+    subscription : mapping
+        What the one subscription has beside its id and its URL.
     """
 
-    def __init__(self, size: Size, figures: Figures) -> None:
+    def __init__(self, size: Size, figures: Figures, subscription: Mapping[str, Any] | None = None) -> None:
         self.size = size
         self.figures = figures
         self.elapsed_s = 0.0
@@ -309,7 +312,7 @@ class World:
         self.calls: Counter[tuple[str, str]] = Counter()
         self.detection_s: list[float] = []
         self.told_s: list[float] = []
-        self.put = self.told = self.told_again = self.waiting_before = 0
+        self.put = self.told = self.told_again = self.told_of_progress = self.waiting_before = 0
         self.untold: dict[str, tuple[float, Task]] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._owners = itertools.count()
@@ -331,7 +334,7 @@ class World:
             "lambda": Lambdas(self.start_poller, self.cost),
             "secretsmanager": Secrets(_secrets(size), self.cost),
         }
-        self._prepare()
+        self._prepare(subscription or {})
 
     # ------------------------------------------------------------------------------------------------------------ time
 
@@ -362,7 +365,7 @@ class World:
 
     # ------------------------------------------------------------------------------------------------------- functions
 
-    def _prepare(self) -> None:
+    def _prepare(self, subscription: Mapping[str, Any]) -> None:
         figures = read_figures()
         environment = variables({"ResultsBucket": "resultsbucket"}, Observability.LEAN)
         environment["SHARD_COUNT"] = str(self.size.shard_count)
@@ -411,8 +414,12 @@ class World:
         self.dynamodb.put_item(
             TableName="ProviderStatesTable", Item=to_attributes({"provider": MARK, "stream": "TasksTable"})
         )
-        subscription = {"subscription_id": "receiver", "url": "https://receiver.example.com/hooks"}
-        self.dynamodb.put_item(TableName="SubscriptionsTable", Item=to_attributes(subscription))
+        receiver = {
+            "subscription_id": "receiver",
+            "url": "https://receiver.example.com/hooks",
+            **subscription,
+        }
+        self.dynamodb.put_item(TableName="SubscriptionsTable", Item=to_attributes(receiver))
         self._stream: list[deque[dict[str, Any]]] = [
             deque() for _ in range(STREAM_SHARDS * self.size.intake_concurrency)
         ]
@@ -443,7 +450,7 @@ class World:
         self.bus.chunks.clear()
         self.detection_s.clear()
         self.told_s.clear()
-        self.put = self.told = self.provider.questions = 0
+        self.put = self.told = self.told_of_progress = self.provider.questions = 0
         self.provider.asked_s = 0.0
         self.dynamodb.writes.begin_anew()
         self.dynamodb.reads.begin_anew()
@@ -460,6 +467,10 @@ class World:
 
     def _end(self, task: asyncio.Task[Any]) -> None:
         self._background.discard(task)
+        self._check(task)
+
+    def _check(self, task: asyncio.Task[Any]) -> None:
+        """End the simulation by what the code does not expect of AWS."""
         if not task.cancelled() and (error := task.exception()) is not None:
             self.failure = error
             self.loop.stop()
@@ -562,6 +573,9 @@ class World:
     def receive(self, payload: bytes) -> None:
         """Take note of a webhook at its receiver."""
         webhook = json.loads(payload)
+        if webhook["type"] == WebhookType.TASK_PROGRESS:
+            self.told_of_progress += 1
+            return
         known = self.untold.pop(webhook["data"]["task_id"], None)
         if known is None:
             self.told_again += 1
@@ -630,6 +644,8 @@ class World:
             "tunehook.aws.resend.sleep": lambda _: None,
             "tunehook.metrics.Metrics._write": lambda *_: None,
             "poller.service.HttpTransport": lambda **_: self.provider,
+            "poller.service.client": lambda service, **_: self.clients[service],
+            "poller.background._log_unexpected": self._check,
             "fulfillment.worker.client": lambda service, **_: self.clients[service],
             "fulfillment.worker.visibility_client": lambda: self.clients["sqs"],
             "fulfillment.worker.open_client": lambda **_: httpx.AsyncClient(

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from tests.support.template import table_definition
 
 from tunehook.aws.items import to_attributes
-from tunehook.aws.table import Appended, Table, ValueOf
+from tunehook.aws.table import Appended, Increased, Table, ValueOf
 
 COME_FOR_S = 30.0
 LIVED_S = COME_FOR_S + LONGEST_S + 15.0
@@ -46,10 +46,13 @@ class TestExpressions:
             (~Attr("a").exists() | Attr("a").between(0, 1), True),
             (Attr("a").lt(1) | (Attr("c").gte("x") & Attr("a").is_in([1, 5])), True),
             (Attr("a").lte(Attr("d")), False),
+            (Attr("d").contains("ex"), True),
+            (Attr("e").contains("x") & ~Attr("e").contains("z"), True),
+            (Attr("b").contains("x"), False),
         ],
     )
     def test_a_condition_holds_as_dynamodb_has_it(self, wanted: Any, expected: bool) -> None:
-        assert holds(wanted, {"a": 1, "c": "x", "d": "text"}) is expected
+        assert holds(wanted, {"a": 1, "c": "x", "d": "text", "e": ["x", "y"]}) is expected
 
     def test_what_is_not_known_is_refused(self) -> None:
         with pytest.raises(NotImplementedError):
@@ -76,6 +79,8 @@ class TestStore:
         assert not table.create(KEY, KEY).done
         write = table.update(KEY, set={"list": Appended([1]), "first": ValueOf("since_ms", 0)}, read=True)
         assert write.item == KEY | PENDING | {"list": [1], "first": 5}
+        assert table.update(KEY, set={"first": Increased(2)}, read=True).item == write.item | {"first": 7}
+        assert table.update(KEY, set={"first": 5}).done
         refused = table.update(KEY, set={"status": "x"}, condition=Attr("status").eq("completed"))
         assert not refused.done
         assert refused.item == write.item
@@ -128,16 +133,22 @@ def test_a_processor_does_one_thing_after_the_other() -> None:
     assert half.used_s == 3.0
 
 
+def lived(size: Size, **subscription: Any) -> World:
+    """Return a world in which a few tasks came and ended."""
+    world = World(size, FIGURES, subscription)
+
+    async def run() -> None:
+        world.start(world.live(arriving(world, lambda _: 0.4, COME_FOR_S, seed=1)))
+        await asyncio.sleep(LIVED_S)
+
+    world.run(run())
+    return world
+
+
 class TestSimulation:
     def test_each_task_is_told_once_by_the_code_of_all_four(self) -> None:
-        world = World(Size(shard_count=2), FIGURES)
-
-        async def run() -> None:
-            world.start(world.live(arriving(world, lambda _: 0.4, COME_FOR_S, seed=1)))
-            await asyncio.sleep(LIVED_S)
-
-        world.run(run())
-        assert world.told == world.put > 1
+        world = lived(Size(shard_count=2), events=["task.completed", "task.progress"])
+        assert world.told == world.told_of_progress == world.put > 1
         assert not world.untold
         assert not world.told_again
         assert not world.pending
@@ -158,6 +169,14 @@ class TestSimulation:
         assert world.told == 0
         assert world.waiting > 0
         assert world.untold
+
+    def test_what_the_code_does_not_expect_ends_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refused(*_: Any) -> Any:
+            raise NotImplementedError("contains")
+
+        monkeypatch.setattr("tunehook.aws.subscriptions.SubscriptionsTable.naming", refused)
+        with pytest.raises(NotImplementedError, match="contains"):
+            lived(Size())
 
 
 def test_what_things_take_is_among_the_results_of_the_benchmarks() -> None:
