@@ -15,13 +15,13 @@ from __future__ import annotations
 import asyncio
 import statistics
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.aws_cost import OPERATIONS, gb_s, lambda_log_bytes, read_figures, read_prices
-from benchmarks.million.document import write_document
+from benchmarks.million.document import OPTION, write_document
 from benchmarks.million.dynamodb import WRITE_UNITS_MAX
 from benchmarks.million.simulation import (
     STREAM_SHARDS,
@@ -62,6 +62,17 @@ LEAST_SHOWN: Final = 0.005
 BURST: Final = 4_000
 BURST_WITHIN_S: Final = 1.0
 BURST_WATCHED_S: Final = 30.0
+
+OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "`events` with `task.progress`": {"events": ["task.completed", "task.failed", "task.progress"]},
+    "`max_per_second`, not reached": {"max_per_second": 100},
+    "`max_per_second`, reached: webhooks wait": {"max_per_second": 1},
+}
+"""What a subscription may ask for, and what is counted of that, at the pace of 100,000 tasks a day."""
+
+OPTIONS_PACE: Final = 100_000 / DAY_S
+OPTIONS_COME_S: Final = 120.0
+OPTIONS_LIVED_S: Final = OPTIONS_COME_S + 200.0
 
 HELD_S: Final = 80.0
 """How long the queues are held until they are let drain."""
@@ -153,9 +164,11 @@ def measure(rate: float = PEAK, warm_s: float = WARM_S, measured_s: float = MEAS
         ]
         draining = processes.submit(drain, figures, rate)
         taking_in = processes.submit(intake_rate, figures)
+        options = processes.submit(rows_of_options, figures)
         bursts = [processes.submit(burst, name, size, figures) for name, size in BURSTS]
         *turned, defaults = (each.result() for each in scenarios)
         drained = Drained(taking_in.result(), *draining.result())
+        rows_of_all_options = options.result()
         rows_of_bursts = [row for each in bursts for row in each.result()]
     use = turned[0].use
     return [
@@ -181,6 +194,7 @@ def measure(rate: float = PEAK, warm_s: float = WARM_S, measured_s: float = MEAS
             for scenario, watched in zip(TURNED, turned, strict=True)
             for row in (*_rows_of_limits(scenario, watched.use, drained), *watched.life, *watched.cost)
         ),
+        *rows_of_all_options,
     ]
 
 
@@ -288,6 +302,40 @@ def burst(name: str, size: Size, figures: Figures) -> list[Row]:
             ("tasks taken in", taken_in, "tasks"),
         )
     ]
+
+
+def rows_of_options(
+    figures: Figures, come_s: float = OPTIONS_COME_S, lived_s: float = OPTIONS_LIVED_S
+) -> list[Row]:
+    """Return what each of `OPTIONS` adds to a task, by the difference to a stack whose subscription has none."""
+
+    def used(subscription: Mapping[str, Any]) -> tuple[World, dict[str, float]]:
+        world = World(Size(), figures, subscription)
+
+        async def run() -> None:
+            world.start(world.live(arriving(world, lambda _: OPTIONS_PACE, come_s, SEED)))
+            await asyncio.sleep(lived_s)
+
+        world.run(run())
+        if world.untold:
+            raise RuntimeError(f"{len(world.untold)} of {world.put} tasks were not told")
+        return world, usage_of(world, lived_s)
+
+    prices, (_, before) = read_prices(), used({})
+    rows = []
+    for option, subscription in OPTIONS.items():
+        world, usage = used(subscription)
+        added = {name: usage[name] - before.get(name, 0.0) for name in usage}
+        counted = (
+            ("webhooks", world.told_of_progress, "webhooks/task"),
+            ("write units", added["dynamodb_write_units"], "units/task"),
+            ("read units", added["dynamodb_read_units"], "units/task"),
+            ("SQS requests", added["sqs_requests"], "requests/task"),
+            ("invocations", added["lambda_requests"], "invocations/task"),
+            ("dollars for 1,000 tasks", 1_000 * prices.cost(added), "dollars"),
+        )
+        rows += [Row(f"{OPTION}{option}: {what}", value / world.put, unit) for what, value, unit in counted]
+    return rows
 
 
 def used_by(world: World) -> Use:

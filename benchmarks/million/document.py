@@ -1,4 +1,4 @@
-"""The tables of docs/scaling.md, made of the results: the same results give the same document."""
+"""The tables of docs/scaling.md, and one of docs/cost.md, made of the results: the same results give the same ones."""
 
 from __future__ import annotations
 
@@ -13,6 +13,19 @@ DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "scaling.md"
 BEGIN: Final = "<!-- tables: python -m benchmarks.million --write -->"
 END: Final = "<!-- end of tables -->"
 NAME: Final = "million"
+
+DOCUMENT_OF_OPTIONS: Final = DOCUMENT.with_name("cost.md")
+BEGIN_OF_OPTIONS: Final = "<!-- options: python -m benchmarks.million --write -->"
+END_OF_OPTIONS: Final = "<!-- end of options -->"
+OPTION: Final = "option: "
+OPTION_COLUMNS: Final = (
+    "webhooks",
+    "write units",
+    "read units",
+    "SQS requests",
+    "invocations",
+    "dollars for 1,000 tasks",
+)
 
 SCENARIOS: Final = ("defaults", "1 shard, turned", "4 shards, turned", "16 shards, turned")
 SIZES: Final[Mapping[str, Sequence[str]]] = {
@@ -109,14 +122,45 @@ def _round(value: float) -> str:
     return f"{float(f'{value:.2g}'):,.0f}"
 
 
+def options(figures: Figures) -> str:
+    """Return the table of what a subscription may ask for."""
+    last = OPTION_COLUMNS[-1]
+    names = [
+        name.removeprefix(OPTION).removesuffix(f": {last}")
+        for name in figures
+        if name.startswith(OPTION) and name.endswith(last)
+    ]
+    return _table(
+        ("a task, on top of the tables above", *OPTION_COLUMNS),
+        (
+            (
+                name,
+                *(f"{figures[f'{OPTION}{name}: {column}']:.2g}" for column in OPTION_COLUMNS[:-1]),
+                f"{figures[f'{OPTION}{name}: {last}']:.4f}",
+            )
+            for name in names
+        ),
+    )
+
+
 def document(text: str, figures: Figures) -> str:
     """Return the text of docs/scaling.md with its tables made anew."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{tables(figures)}\n\n{END}{after}"
+    return _replaced(text, BEGIN, tables(figures), END)
+
+
+def document_of_options(text: str, figures: Figures) -> str:
+    """Return the text of docs/cost.md with its table of options made anew."""
+    return _replaced(text, BEGIN_OF_OPTIONS, options(figures), END_OF_OPTIONS)
+
+
+def _replaced(text: str, begin: str, content: str, end: str) -> str:
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n\n{content}\n\n{end}{after}"
 
 
 def write_document() -> None:
-    """Write the tables of docs/scaling.md anew, from the last results."""
+    """Write the tables anew, from the last results."""
     figures = read_figures(RESULTS / f"{NAME}.json")
-    DOCUMENT.write_text(document(DOCUMENT.read_text(encoding="utf-8"), figures), encoding="utf-8")
+    for path, made in ((DOCUMENT, document), (DOCUMENT_OF_OPTIONS, document_of_options)):
+        path.write_text(made(path.read_text(encoding="utf-8"), figures), encoding="utf-8")

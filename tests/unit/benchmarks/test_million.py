@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from benchmarks.aws_cost import read_figures
-from benchmarks.million.__main__ import DEFAULTS, live, rows_of_life, usage_of
-from benchmarks.million.document import BEGIN, DOCUMENT, END, document
+from benchmarks.million.__main__ import DEFAULTS, live, rows_of_life, rows_of_options, usage_of
+from benchmarks.million.document import (
+    BEGIN,
+    BEGIN_OF_OPTIONS,
+    DOCUMENT,
+    DOCUMENT_OF_OPTIONS,
+    END,
+    END_OF_OPTIONS,
+    document,
+    document_of_options,
+)
 from benchmarks.million.dynamodb import ATTEMPTS, WRITE_UNITS_MAX, Books, DynamoDB
 from benchmarks.million.expressions import condition, updated
 from benchmarks.million.simulation import LONGEST_S, Figures, Processor, Size, World, arriving
@@ -185,8 +196,26 @@ def test_what_things_take_is_among_the_results_of_the_benchmarks() -> None:
     assert 0 < figures.byte_s < figures.delivery_s
 
 
-def test_the_document_is_what_the_results_make_of_it() -> None:
+def test_what_a_limit_adds_is_a_write_for_its_slots_and_one_for_each_wait() -> None:
+    rows = {row.name: row.value for row in rows_of_options(FIGURES, come_s=10.0, lived_s=150.0)}
+    limit = "option: `max_per_second`"
+    assert 0 < rows[f"{limit}, not reached: write units"] <= 1.2
+    assert rows[f"{limit}, not reached: SQS requests"] == 0
+    assert rows["option: `events` with `task.progress`: webhooks"] == 1
+    assert rows["option: `events` with `task.progress`: dollars for 1,000 tasks"] > 0
+
+
+@pytest.mark.parametrize(
+    ("path", "made", "marks"),
+    [
+        (DOCUMENT, document, (BEGIN, END)),
+        (DOCUMENT_OF_OPTIONS, document_of_options, (BEGIN_OF_OPTIONS, END_OF_OPTIONS)),
+    ],
+)
+def test_the_document_is_what_the_results_make_of_it(
+    path: Path, made: Callable[[str, Any], str], marks: tuple[str, str]
+) -> None:
     figures = read_figures(RESULTS / "million.json")
-    text = DOCUMENT.read_text(encoding="utf-8")
-    assert text == document(text, figures), "python -m benchmarks.million --write"
-    assert text.count(BEGIN) == text.count(END) == 1
+    text = path.read_text(encoding="utf-8")
+    assert text == made(text, figures), "python -m benchmarks.million --write"
+    assert [text.count(mark) for mark in marks] == [1, 1]
