@@ -225,6 +225,42 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """A check of the endpoint of a disabled subscription, which is enabled if it passes.
+
+    Attributes
+    ----------
+    receiver, delivery_id : str
+        Whose, and the test that was sent.
+    passed, code, status
+        What it found; `status` is what the receiver was said to have answered, None for nothing.
+    is_enabled : bool
+        Whether the subscription was enabled afterwards.
+    ended_as : str
+        The status of the test's record in the end.
+    attempts : int
+        How many the record has.
+    receipts : tuple of Receipt
+        What the receiver got of it.
+    """
+
+    receiver: str
+    delivery_id: str
+    passed: bool
+    code: str
+    status: int | None
+    is_enabled: bool
+    ended_as: str = ""
+    attempts: int = 0
+    receipts: tuple[Receipt, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.delivery_id} to {self.receiver}, {self.code}"
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A message in a dead-letter queue: whose, when it came there, and what it names."""
 
@@ -311,6 +347,10 @@ class Books:
         The deliveries of operational events.
     progress : tuple of Progress
         What was told of progress. It is in neither `receipts` nor `records`.
+    checks : tuple of Checked
+        The checks of endpoints. They are in neither, too.
+    failing : tuple of str
+        The subscriptions that count as failing, or were disabled for it, of those whose endpoints were checked.
     """
 
     wanted: tuple[Wanted, ...] = ()
@@ -334,6 +374,8 @@ class Books:
     watchers: tuple[str, ...] = ()
     troubles: tuple[Trouble, ...] = ()
     progress: tuple[Progress, ...] = ()
+    checks: tuple[Checked, ...] = ()
+    failing: tuple[str, ...] = ()
 
     def to_json(self) -> bytes:
         """Return them as JSON; bytes in items become base64."""

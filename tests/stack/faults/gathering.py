@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tests.stack.driving import DeployedStack
 from tests.stack.faults import looking
 from tests.stack.faults.books import (
     Books,
+    Checked,
     End,
     Progress,
     Receipt,
@@ -20,7 +22,7 @@ from tests.stack.faults.books import (
 )
 from tests.stack.faults.breaking import Done
 from tests.stack.faults.links import paths_of
-from tests.stack.faults.plan import WATCHER, Plan
+from tests.stack.faults.plan import CHECKED, WATCHER, Plan
 from tests.stack.faults.reading import Reader
 from tests.stack.faults.world import World
 
@@ -41,6 +43,7 @@ def gathered(
     events: Sequence[dict[str, Any]],
     done: Sequence[Done],
     replays: Sequence[Replay],
+    checks: Sequence[Checked] = (),
 ) -> Books:
     """Return the books of a run whose tasks have been put.
 
@@ -62,6 +65,8 @@ def gathered(
         What was broken.
     replays : sequence of Replay
         What was replayed.
+    checks : sequence of Checked
+        The endpoints that were checked, as each was found.
     """
     ended = {book.task_id: book.ended_at for book in world.task_books()}
     planned = {task.task_id for task in plan.tasks}
@@ -84,7 +89,11 @@ def gathered(
     deliveries = list(stack.items("DeliveriesTable"))
     receipts = tuple(reader.read(world.received()))
     gone = {each.subscription_id for each in plan.gone}
-    told = {WATCHER, *gone}
+    told = {WATCHER, *gone, *CHECKED}
+    subscriptions = {
+        item["subscription_id"]: item
+        for item in stack.items("SubscriptionsTable", "subscription_id", "enabled", "failing_since_ms")
+    }
     digests, manifests = looking.objects(stack)
     records = [
         looking.record_of(item, receivers)
@@ -123,13 +132,30 @@ def gathered(
         gone=tuple(sorted(gone)),
         disabled=tuple(
             sorted(
-                item["subscription_id"]
-                for item in stack.items("SubscriptionsTable", "subscription_id", "enabled")
-                if item.get("enabled") is False
+                name
+                for name, item in subscriptions.items()
+                if item.get("enabled") is False and name not in CHECKED
             )
         ),
         watchers=(WATCHER,),
         troubles=looking.troubles_of(deliveries, receipts, receivers),
+        checks=tuple(_with_its_end(each, deliveries, receipts) for each in checks),
+        failing=tuple(
+            name for name in CHECKED if subscriptions.get(name, {}).get("failing_since_ms") is not None
+        ),
+    )
+
+
+def _with_its_end(
+    check: Checked, deliveries: Sequence[Mapping[str, Any]], receipts: Sequence[Receipt]
+) -> Checked:
+    """Return a check with what its record and its receiver say in the end."""
+    item = next((each for each in deliveries if each["delivery_id"] == check.delivery_id), {})
+    return replace(
+        check,
+        ended_as=str(item.get("status", "no record")),
+        attempts=len(item.get("attempts", ())),
+        receipts=tuple(each for each in receipts if each.delivery_id == check.delivery_id),
     )
 
 

@@ -530,6 +530,35 @@ class _Ledger:
                 if receipt.fault:
                     yield f"{receipt.name}: {receipt.fault}"
 
+    def checks_wrong(self) -> Iterator[str]:
+        """What a check says must be what its receiver did; one whose worker died says that it knows nothing."""
+        for check in self.books.checks:
+            if check.passed and not any(each.is_accepted for each in check.receipts):
+                yield f"{check.name}: it passed, and its receiver accepted nothing"
+            if check.status is not None and check.status not in {each.status for each in check.receipts}:
+                yield f"{check.name}: {check.status}, which its receiver did not answer"
+            if check.is_enabled != check.passed:
+                was = "enabled" if check.is_enabled else "not enabled"
+                yield f"{check.name}: its subscription was {was} afterwards"
+
+    def checks_repeated(self) -> Iterator[str]:
+        for check in self.books.checks:
+            often = max(len(check.receipts), check.attempts)
+            if often > 1:
+                yield f"{check.name}: sent {often} times"
+            if check.ended_as in ("pending", "no record"):
+                yield f"{check.name}: its record is {check.ended_as}"
+
+    def checks_counted(self) -> Iterator[str]:
+        for name in self.books.failing:
+            yield f"{name} counts as failing by checks"
+
+    def checks_unsigned(self) -> Iterator[str]:
+        for check in self.books.checks:
+            for receipt in check.receipts:
+                if receipt.fault:
+                    yield f"{check.name}: {receipt.fault}"
+
     def detection_ms(self) -> Iterator[float]:
         for wanted in self.books.wanted:
             detected_ms = self.item(wanted).get("detected_at_ms")
@@ -584,6 +613,10 @@ def _replayed(ledger: _Ledger) -> int:
 
 def _progress(ledger: _Ledger) -> int:
     return len(ledger.books.progress)
+
+
+def _checks(ledger: _Ledger) -> int:
+    return len(ledger.books.checks)
 
 
 COUNTED: Final[tuple[tuple[str, str, _Of, _Problems], ...]] = (
@@ -685,6 +718,10 @@ COUNTED: Final[tuple[tuple[str, str, _Of, _Problems], ...]] = (
         _Ledger.progress_unasked,
     ),
     ("progress_unsigned", "progress with a wrong or missing signature", _progress, _Ledger.progress_unsigned),
+    ("checks_wrong", "checks that say other than their receiver did", _checks, _Ledger.checks_wrong),
+    ("checks_repeated", "checks sent more than once, or without an end", _checks, _Ledger.checks_repeated),
+    ("checks_counted", "subscriptions failing by checks alone", _checks, _Ledger.checks_counted),
+    ("checks_unsigned", "checks with a wrong or missing signature", _checks, _Ledger.checks_unsigned),
     ("attempts_differ", "attempts whose record and receiver differ", _requests, _Ledger.attempts_differ),
 )
 """What must be 0: its name, what people call it, out of how many it is, and what finds what is wrong."""

@@ -228,6 +228,9 @@ class PlannedSubscription:
 WATCHER: Final = "to-trouble"
 """The subscription that asks for every operational event, and for nothing else."""
 
+CHECKED: Final = {"checked-well": True, "checked-badly": False}
+"""The subscriptions whose endpoints are checked all through a run, and whether their receivers accept what comes."""
+
 GONE_ANSWERS: Final = 20
 """So many requests of one delivery are answered by 410: its worker may die before it has recorded the first."""
 

@@ -16,11 +16,12 @@ from tests.stack.driving import HANG_S
 from tests.stack.faults import looking, report
 from tests.stack.faults.books import Books
 from tests.stack.faults.breaking import Breaking
+from tests.stack.faults.checking import Checking
 from tests.stack.faults.deployment import Deployment, deployment
 from tests.stack.faults.forbidding import try_forbidden
 from tests.stack.faults.gathering import gathered
 from tests.stack.faults.ledger import ENDED, Findings, count
-from tests.stack.faults.plan import WATCHER, Plan
+from tests.stack.faults.plan import CHECKED, WATCHER, Plan
 from tests.stack.faults.reading import Keys, Reader
 from tests.stack.faults.replaying import look_again, replay
 from tests.stack.faults.world import World
@@ -83,7 +84,7 @@ def run(plan: Plan, folder: Path, say: Say = print) -> Findings:
         say(f"  at {moment.at_s:6.1f} s: {moment.act} {moment.target}{lasts}{share}")
     with World(plan) as world, deployment() as stack:
         stack.configure(world.providers_secret())
-        for subscription in (*world.subscriptions(), *world.watchers()):
+        for subscription in (*world.subscriptions(), *world.watchers(), *world.checked()):
             stack.put("SubscriptionsTable", **subscription)
         for output in WORK_QUEUES.values():
             stack.client("sqs").set_queue_attributes(
@@ -150,6 +151,7 @@ class _Run:
         self._late = {each.subscription_id: each for each in plan.subscriptions if each.is_late}
         self._replayed: dict[str, tuple[str, ...]] = {}
         self._all_archived = False
+        self._checking = Checking(stack, lambda line: say(f"{self.elapsed_s():6.1f} s: {line}"))
 
     def go(self) -> Books:
         """Put the tasks while things break, wait until everything is settled, and bring the books together."""
@@ -157,10 +159,13 @@ class _Run:
         putting = threading.Thread(target=self._put_all, name="putting", daemon=True)
         breaking.start()
         putting.start()
+        self._checking.start()
         try:
             self._wait(putting, breaking)
         finally:
             breaking.stop()
+            self._checking.end()
+            self._checking.join()
         putting.join()
         self._look()
         replays = [
@@ -178,6 +183,7 @@ class _Run:
             events=self._bus.seen(),
             done=breaking.done,
             replays=replays,
+            checks=self._checking.checks,
         )
 
     def elapsed_s(self) -> float:
@@ -228,6 +234,8 @@ class _Run:
                     self._replay()
                 settled = settled + 1 if self._is_settled() and is_over else 0
                 if is_over:
+                    # Their messages would never let the queues be empty.
+                    self._checking.end()
                     self._mend_the_stream()
             except (*_AWS_AWAY, Unavailable) as error:
                 settled = 0
@@ -245,7 +253,7 @@ class _Run:
     def _is_settled(self) -> bool:
         tasks = list(self._stack.items("TasksTable", "task_id", "status", "archived_at_ms"))
         made = list(self._stack.items("DeliveriesTable", "delivery_id", "subscription_id", "status", "type"))
-        told = {WATCHER, *(each.subscription_id for each in self._plan.gone)}
+        told = {WATCHER, *CHECKED, *(each.subscription_id for each in self._plan.gone)}
         # What tells of progress is owed to nobody, but ends like the others.
         deliveries = [
             each
@@ -258,7 +266,8 @@ class _Run:
         )
         statuses = Counter(str(each.get("status", "new")) for each in tasks)
         archived = sum("archived_at_ms" in each for each in tasks)
-        pending = sum(each["status"] == "pending" for each in made)
+        # A check that AWS kept from its end may be left so.
+        pending = sum(each["status"] == "pending" and each["subscription_id"] not in CHECKED for each in made)
         ended = sum(statuses[status] for status in ENDED)
         tasks, subscriptions = self._plan.tasks, self._plan.subscriptions
         wanted = sum(each.takes(task.task_id) for each in subscriptions for task in tasks)
@@ -303,7 +312,7 @@ class _Run:
 def _receivers_of(plan: Plan, world: World) -> dict[str, str]:
     """Return the receivers' names by the ids of their subscriptions; a task's own hook has one too."""
     hooks = {world.hook_url(task): task.hook_name for task in plan.tasks if task.hook_name is not None}
-    named = [WATCHER, *(each.subscription_id for each in (*plan.subscriptions, *plan.gone))]
+    named = [WATCHER, *CHECKED, *(each.subscription_id for each in (*plan.subscriptions, *plan.gone))]
     return {each: each for each in named} | {
         notify_hook_subscription_id(url): name for url, name in hooks.items()
     }

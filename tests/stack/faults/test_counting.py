@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.stack.faults.books import (
     Books,
+    Checked,
     DeadLetter,
     Emitted,
     End,
@@ -996,6 +997,86 @@ def test_books_that_were_written_count_as_they_did() -> None:
 def test_bytes_that_users_put_into_an_item_can_be_written() -> None:
     books = replace(faultless(), items={"suno/one": {"mine": b"\xff\xfe"}})
     assert Books.from_json(books.to_json()).items == {"suno/one": {"mine": "__4="}}
+
+
+class TestChecks:
+    """Checks of endpoints: one that passed, one that was refused, and one of which nothing is known."""
+
+    @staticmethod
+    def check(number: int, status: int | None, **changes: Any) -> Checked:
+        passed = status == 204
+        delivery_id, receiver = f"msg_check_{number}", "checked-well" if passed else "checked-badly"
+        receipt = Receipt(receiver, delivery_id, "", TOLD_MS, status, TOLD_MS + 5)
+        check = Checked(
+            receiver,
+            delivery_id,
+            passed=passed,
+            code="not_attempted" if status is None else str(status),
+            status=status,
+            is_enabled=passed,
+            ended_as="aborted" if status is None else "failed",
+            attempts=0 if status is None else 1,
+            receipts=() if status is None else (receipt,),
+        )
+        return replace(check, **changes)
+
+    def books(self, *more: Checked) -> Books:
+        known = (self.check(number, status) for number, status in enumerate((204, 503, None)))
+        return replace(faultless(), checks=(*known, *more))
+
+    def test_nothing_is_wrong_with_them(self) -> None:
+        findings = count(self.books())
+
+        assert findings.missed == ()
+        assert findings["checks_wrong"].of == 3
+        # One whose worker died after its attempt is not known to have passed.
+        reached = replace(self.check(9, None), receipts=self.check(9, 204).receipts)
+        assert count(self.books(reached)).missed == ()
+
+    @pytest.mark.parametrize(
+        ("changes", "name", "problem"),
+        [
+            ({"receipts": ()}, "checks_wrong", "accepted nothing"),
+            ({"is_enabled": False}, "checks_wrong", "not enabled afterwards"),
+            ({"passed": False}, "checks_wrong", "enabled afterwards"),
+            ({"ended_as": "pending"}, "checks_repeated", "its record is pending"),
+            ({"ended_as": "no record"}, "checks_repeated", "its record is no record"),
+            ({"attempts": 2}, "checks_repeated", "sent 2 times"),
+        ],
+    )
+    def test_one_that_went_wrong(self, changes: dict[str, Any], name: str, problem: str) -> None:
+        checked = self.check(9, 204)
+        if "receipts" in changes:
+            changes = changes | {"status": None}
+
+        assert only_problem(count(self.books(replace(checked, **changes))), name).endswith(problem)
+
+    def test_one_that_says_what_nobody_answered(self) -> None:
+        checked = replace(self.check(9, 503), status=500)
+
+        assert "500, which its receiver did not answer" in only_problem(
+            count(self.books(checked)), "checks_wrong"
+        )
+
+    def test_one_that_came_twice_or_unsigned(self) -> None:
+        checked = self.check(9, 503)
+        (receipt,) = checked.receipts
+        unsigned = replace(checked, receipts=(replace(receipt, fault="no signature"),))
+
+        assert only_problem(
+            count(self.books(replace(checked, receipts=(receipt, receipt)))), "checks_repeated"
+        )
+        assert only_problem(count(self.books(unsigned)), "checks_unsigned").endswith("no signature")
+
+    def test_a_subscription_that_fails_by_them(self) -> None:
+        books = replace(self.books(), failing=("checked-badly",))
+
+        assert only_problem(count(books), "checks_counted")
+
+    def test_books_with_them_come_back_from_json(self) -> None:
+        books = self.books()
+
+        assert Books.from_json(books.to_json()).checks == books.checks
 
 
 class TestProgress:

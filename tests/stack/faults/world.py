@@ -13,10 +13,11 @@ from aiohttp import web
 from tests.stack.faults.asset_host import AssetHost, Served
 from tests.stack.faults.links import FileName, paths_of
 from tests.stack.faults.media import Media
-from tests.stack.faults.plan import WATCHER, Plan, PlannedTask
+from tests.stack.faults.plan import CHECKED, GONE_ANSWERS, WATCHER, Plan, PlannedTask, ReceiverTrouble
 from tests.stack.faults.receivers import Receipt, Receivers
 from tests.stack.faults.tripwire import Tripped, Tripwire
 
+from tunehook.operations.sample_event import TASK_ID
 from tunehook.subscriptions import OPERATIONAL
 from tunehook_local.sandbox import Kind, Sandbox, Scenario, TaskRecord, TaskRule, parse
 from tunehook_local.sandbox.respond import ignore_disconnects
@@ -24,6 +25,12 @@ from tunehook_local.sandbox.respond import ignore_disconnects
 _SHUTDOWN_S: Final = 0.5
 _CALL_S: Final = 10.0
 _LARGEST_WEBHOOK_BYTES: Final = 1 << 20
+
+_OF_CHECKS: Final = tuple(
+    ReceiverTrouble(name, TASK_ID, "refused", [{"status": 503}] * GONE_ANSWERS)
+    for name, is_accepted in CHECKED.items()
+    if not is_accepted
+)
 
 T = TypeVar("T")
 
@@ -55,7 +62,7 @@ class World:
         self._media = Media(plan.seed)
         self._tripwire = Tripwire()
         self._assets = AssetHost(self._media, plan.assets)
-        troubles = (*plan.receivers, *(each.trouble for each in plan.gone))
+        troubles = (*plan.receivers, *(each.trouble for each in plan.gone), *_OF_CHECKS)
         self._receivers = Receivers(troubles, lambda: self._tripwire.url)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="world", daemon=True)
@@ -104,6 +111,18 @@ class World:
         watcher = {"subscription_id": WATCHER, "events": [each.value for each in OPERATIONAL]}
         gone = [{"subscription_id": each.subscription_id, **each.fields} for each in self.plan.gone]
         return [each | {"url": self._receiver_url(each["subscription_id"])} for each in (watcher, *gone)]
+
+    def checked(self) -> list[dict[str, Any]]:
+        """Return the items of the subscriptions whose endpoints are checked; they want no task."""
+        return [
+            {
+                "subscription_id": name,
+                "url": self._receiver_url(name),
+                "enabled": False,
+                "filter": {"task_id": [{"exists": False}]},
+            }
+            for name in CHECKED
+        ]
 
     def hook_url(self, task: PlannedTask) -> str | None:
         """Return the ``notify_hook`` that a task is to be put with; None if it has none."""
