@@ -106,7 +106,7 @@ class Watcher:
         self._usable_at = float("-inf")
 
     def read(self, key: TaskKey) -> TaskState:
-        item = self._stack.tasks.get(key)
+        item = self._stack.tasks.get_whole(key)
         if item is None:
             return TaskState(key, None, settled=True)
         task = TaskView.of(item)

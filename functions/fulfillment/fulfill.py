@@ -126,7 +126,7 @@ class Fulfillment:
             If something failed; to do it again from the start is safe.
         """
         key = TaskKey(event.task_id, event.provider)
-        item = await asyncio.to_thread(self.tasks.get, key)
+        item = await asyncio.to_thread(self.tasks.get_run, key, to_ms(event.detected_at))
         if item is None or item.get("event_id") != event.event_id:
             logger.warning("task_put_again", task_id=key.task_id, provider=key.provider)
             item = None

@@ -52,7 +52,7 @@ class Recovery:
         do it again is safe.
         """
         key = TaskKey(request.task_id, request.provider)
-        item = await asyncio.to_thread(self.tasks.get, key)
+        item = await asyncio.to_thread(self.tasks.get_whole, key)
         if item is None or item.get("event_id") != request.event_id:
             logger.warning("task_put_again", task_id=key.task_id, provider=key.provider)
             return

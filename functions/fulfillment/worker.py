@@ -165,7 +165,7 @@ class Worker:
             )
             return
         key = TaskKey(content.task_id, content.provider)
-        if (item := await asyncio.to_thread(self._tasks.get, key)) is None:
+        if (item := await asyncio.to_thread(self._tasks.get_whole, key)) is None:
             logger.warning("task_gone", task_id=key.task_id, provider=key.provider)
             return
         await fulfillment.fulfill(event_of_item(item), within_s=within_s, again_ms=content.requested_at_ms)

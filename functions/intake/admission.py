@@ -221,7 +221,7 @@ class Intake:
             return
         try:
             task = pending_task(item)
-            ended = ended_task(task, item)
+            ended = ended_task(task, self.tasks.with_details(dict(item)))
         except InvalidInput as error:
             logger.error("item_unreadable", task_id=item["task_id"], reason=error.reason)
             return

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from tests.support.patience import until
+from tests.support.task_items import as_read, is_of_details
 
 from tunehook.aws.items import from_attributes, to_attributes
+from tunehook.aws.task_items import details_of, with_details
 from tunehook.operations.queues import WORK_QUEUES, DeadLetters, depth
 from tunehook_local.embedded.state import LocalEnvironment
 from tunehook_local.sandbox import Kind, ReceivedRequest, Sandbox, TaskRule, parse
@@ -79,7 +81,12 @@ class DeployedStack:
         return from_attributes(answer.get("Item", {}))
 
     def task(self, task_id: str, provider: str) -> dict[str, Any]:
-        return self.item("TasksTable", task_id=task_id, provider=provider)
+        """Return the item of a task with its details, empty if there is none."""
+        item = self.item("TasksTable", task_id=task_id, provider=provider)
+        place = details_of(item)
+        if place is None:
+            return item
+        return with_details(item, self.item("TasksTable", task_id=task_id, provider=place.provider))
 
     def ended_task(self, task_id: str, provider: str) -> dict[str, Any]:
         def look() -> dict[str, Any] | None:
@@ -89,7 +96,10 @@ class DeployedStack:
         return eventually(look, moved=self.moved)
 
     def items(self, table: str, *fields: str) -> Iterator[dict[str, Any]]:
-        """Yield the items of a table, or some fields of them, as plain values."""
+        """Yield the items of a table, or some fields of them, as plain values; tasks with their details."""
+        is_tasks = table == "TasksTable"
+        if is_tasks and fields:
+            fields = ("provider", *(each for each in fields if each != "provider"))
         names = {f"#{number}": field for number, field in enumerate(fields)}
         chosen = (
             {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names} if fields else {}
@@ -99,8 +109,13 @@ class DeployedStack:
             .get_paginator("scan")
             .paginate(TableName=self.outputs[table], ConsistentRead=True, **chosen)
         )
-        for page in pages:
-            yield from map(from_attributes, page["Items"])
+        found = (from_attributes(item) for page in pages for item in page["Items"])
+        if not is_tasks:
+            yield from found
+        elif fields:
+            yield from (item for item in found if not is_of_details(item["provider"]))
+        else:
+            yield from as_read(found)
 
     def moved(self) -> tuple[int, ...]:
         """Count what the stack has done, for waits that last as long as it goes on.

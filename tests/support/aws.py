@@ -20,6 +20,7 @@ from moto.core.serialize import BaseJSONSerializer
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import Item
 from moto.secretsmanager.models import SecretsManagerBackend
+from tests.support.task_items import as_read
 from tests.support.template import table_definition
 
 from tunehook.aws.clients import client as made_client
@@ -114,7 +115,9 @@ def put(table: str, item: dict[str, Any]) -> None:
 
 
 def items(table: str) -> list[dict[str, Any]]:
-    return [from_attributes(item) for item in client("dynamodb").scan(TableName=table)["Items"]]
+    """Return the items of a table; tasks as they are read, each with its details."""
+    found = [from_attributes(item) for item in client("dynamodb").scan(TableName=table)["Items"]]
+    return as_read(found) if table == "TasksTable" else found
 
 
 def watched_bus() -> Callable[[], list[dict[str, Any]]]:

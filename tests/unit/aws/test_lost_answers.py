@@ -649,7 +649,8 @@ class TestAWriteThatBotocoreGaveUp:
     def test_a_task_has_ended_by_us(self, aws: None) -> None:
         create_table("TasksTable")
         put("TasksTable", PENDING)
-        table = TasksTable(Losing(client("dynamodb"), {0}, gives_up=True), "TasksTable")
+        # The first write is that of its details.
+        table = TasksTable(Losing(client("dynamodb"), {1}, gives_up=True), "TasksTable")
         with pytest.raises(ReadTimeoutError):
             table.end(pending(), completed())
         later = completed(detected_at_ms=NOW_MS + 70_000)

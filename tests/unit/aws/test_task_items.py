@@ -1,13 +1,21 @@
+import zlib
 from typing import Any
 
 import pytest
 from tests.support.tasks import KEY, NOW_MS, clip, completed
 
-from tunehook.aws.task_items import end_to_item, ended_task, note_to_item, pending_task
+from tunehook.aws.task_items import (
+    details_of,
+    end_to_items,
+    ended_task,
+    note_to_item,
+    pending_task,
+    with_details,
+)
 from tunehook.clips import Clip
 from tunehook.errors import InvalidInput
 from tunehook.events import task_ended
-from tunehook.tasks import FailureCode, Status
+from tunehook.tasks import FailureCode, Status, TaskKey
 from tunehook.times import from_ms
 
 PLACE: dict[str, Any] = {
@@ -166,7 +174,7 @@ def test_what_was_noted_without_a_count_was_seen_no_time(part: str, good: dict[s
 def test_an_output_comes_back_from_the_item_as_it_was() -> None:
     task = pending_task(PLACE)
     output = clip("a", audio_url=None, cover_url=None, image_url="https://h/a.png", is_output=True)
-    item = end_to_item(task, completed(clips=(output, clip("b"))))
+    item = with_details(*end_to_items(task, completed(clips=(output, clip("b")))))
     assert ["is_output" in each for each in item["clips"]] == [True, False]
     assert ended_task(task, item).end.clips == (output, clip("b"))
 
@@ -174,7 +182,56 @@ def test_an_output_comes_back_from_the_item_as_it_was() -> None:
 def test_what_a_clip_does_not_have_is_not_on_the_item() -> None:
     fields: dict[str, Any] = dict.fromkeys(Clip.__slots__) | {"clip_id": "c", "tags": (), "inline": ()}
     fields["is_output"] = False
-    item = end_to_item(pending_task(PLACE), completed(clips=(Clip(**fields),)))
-    assert [{name: each for name, each in clip.items() if each != ()} for clip in item["clips"]] == [
-        {"clip_id": "c"}
-    ]
+    item = with_details(*end_to_items(pending_task(PLACE), completed(clips=(Clip(**fields),))))
+    assert [
+        {name: each for name, each in clip.items() if each not in ((), [])} for clip in item["clips"]
+    ] == [{"clip_id": "c"}]
+
+
+def test_details_are_on_an_item_of_their_own_and_nothing_else_is() -> None:
+    end = completed(clips=(clip("a", title="长歌"), clip("b")))
+    values, details = end_to_items(pending_task(PLACE), end)
+    assert details is not None
+    item = PLACE | values
+    assert details_of(item) == TaskKey(KEY.task_id, details["provider"])
+    assert not {"clips", "provider_object"} & values.keys()
+    # Commands of earlier versions leave out what is parked, and intake what has a status.
+    assert (details["parked"], details["status"]) == (True, "completed")
+    assert details["expires_at"] > values["expires_at"]
+    assert ended_task(pending_task(PLACE), with_details(item, details)).end == end
+
+
+def test_an_end_without_details_has_no_other_item() -> None:
+    values, details = end_to_items(pending_task(PLACE), completed(clips=(), provider_object=None))
+    assert (details, details_of(PLACE | values)) == (None, None)
+
+
+def test_details_of_an_earlier_version_are_on_the_item_itself() -> None:
+    assert details_of(PLACE | {"clips": [{"clip_id": "c"}], "provider_object": "{}"}) is None
+
+
+@pytest.mark.parametrize(
+    "key", ["suno", "suno#1800000000000", "#end#1", "suno#end#", "suno#end#1x", 7, b"x", "x" * 70 + "#end#1"]
+)
+def test_a_key_that_tunehook_does_not_write_is_not_looked_for(key: object) -> None:
+    assert details_of(PLACE | {"details": key}) is None
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        None,
+        {},
+        {"content": "text"},
+        {"content": b"no zlib"},
+        {"content": zlib.compress(b"[1")},
+        {"content": zlib.compress(b"7")},
+    ],
+)
+def test_details_that_are_gone_or_spoilt_are_said_to_be_missing(found: Any) -> None:
+    assert with_details(PLACE, found) == PLACE | {"truncated": True}
+
+
+def test_what_unpacks_to_far_more_than_tunehook_writes_is_spoilt() -> None:
+    bomb = zlib.compress(b'{"clips": [' + b" " * 5_000_000 + b"]}")
+    assert with_details(PLACE, {"content": bomb})["truncated"] is True

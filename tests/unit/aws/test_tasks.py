@@ -1,11 +1,12 @@
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
-from tests.support.aws import Losing, client, create_table, items, put, stream_image
+from botocore.exceptions import ClientError, ReadTimeoutError
+from tests.support.aws import Faulty, Losing, client, create_table, fault, items, put, stream_image
 from tests.support.tasks import KEY, NOW_MS, clip, completed, pending
 
 from tunehook.aws.items import from_attributes, from_stream, to_attributes
@@ -440,6 +441,51 @@ class TestEnd:
         assert ended is not None
         assert ended.end == FAILED
 
+    def test_its_details_are_read_with_it_wherever_they_are(self, table: TasksTable) -> None:
+        end = completed()
+        table.end(accepted(table), end)
+        whole = table.get_whole(KEY)
+        assert whole is not None
+        assert ("clips" in item_of(table), len(whole["clips"])) == (False, 2)
+        of_another_run = table.get_run(KEY, end.detected_at_ms - 1)
+        assert table.get_run(KEY, end.detected_at_ms) == of_another_run == whole
+        assert table.of_id(KEY.task_id) == [whole]
+        assert [item["provider"] for item in table.scan(["provider"])] == [KEY.provider]
+        assert [item for items, _ in table.new_items() for item in items] == []
+        (listed,) = table.get_many([KEY], ["task_id", "provider", "clips"]).values()
+        assert listed["clips"] == whole["clips"]
+        assert "provider_object" not in listed
+
+    def test_details_on_the_item_itself_are_those_of_an_earlier_version(self, table: TasksTable) -> None:
+        table.end(accepted(table), completed())
+        whole = table.get_whole(KEY)
+        assert whole is not None
+        put(NAME, {name: value for name, value in whole.items() if name != "details"})
+        written = item_of(table)
+        assert table.get_whole(KEY) == table.get_run(KEY, 7) == written
+        assert table.of_id(KEY.task_id) == [written]
+        assert table.get_many([KEY], ["task_id", "provider", "clips"])[KEY]["clips"] == whole["clips"]
+
+    def test_of_two_pollers_that_end_a_run_each_has_details_of_its_own(self, table: TasksTable) -> None:
+        task = accepted(table)
+        first = completed(clips=(clip("first"),))
+        assert table.end(task, first) is not None
+        assert table.end(task, completed(detected_at_ms=first.detected_at_ms + 1)) is None
+        whole = table.get_whole(KEY)
+        assert whole is not None
+        assert [each["clip_id"] for each in whole["clips"]] == ["first"]
+
+    def test_details_that_could_not_be_written_end_nothing(self, table: TasksTable) -> None:
+        task = accepted(table)
+        failing = TasksTable(Faulty(client("dynamodb"), update_item=[fault()]), NAME)
+        with pytest.raises(ClientError):
+            failing.end(task, completed())
+        assert item_of(table)["status"] == "pending"
+
+    def test_what_an_end_is_written_as_is_small_however_long_its_result_is(self, table: TasksTable) -> None:
+        table.end(accepted(table), completed(provider_object='{"lyrics": "' + "歌" * 66_000 + '"}'))
+        assert len(json.dumps(item_of(table))) < 1_000
+
     def test_the_item_holds_the_id_of_its_event(self, table: TasksTable) -> None:
         ended = table.end(accepted(table), completed())
         assert ended is not None
@@ -485,7 +531,9 @@ class TestEnd:
         clips = (clip(prompt="歌" * 30_000), clip("clip-2", prompt="歌" * 30_000))
         end = completed(provider_object=provider_object, clips=clips)
         assert table.end(accepted(table), end) is not None
-        assert item_of(table)["provider_object"] == provider_object
+        item = table.get_whole(KEY)
+        assert item is not None
+        assert item["provider_object"] == provider_object
 
     @pytest.mark.parametrize("metadata", [{"set": {"a"}}, {"b": b"x"}, "text", {"long": "x" * 300_000}])
     def test_metadata_that_was_spoilt_after_acceptance_holds_nothing_up(

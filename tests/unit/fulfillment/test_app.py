@@ -26,7 +26,7 @@ from tests.support.tasks import NOW_MS, ended, pending
 from fulfillment import app
 from fulfillment.messages import content_of, event_of_item
 from fulfillment.worker import report
-from tunehook.aws.task_items import end_to_item
+from tunehook.aws.task_items import end_to_items, with_details
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import TaskCompleted, TaskFailed, task_ended
 from tunehook.fulfillment_requests import ArchiveRequest, DeliveryRequest
@@ -380,7 +380,7 @@ class TestContentOf:
 class TestEventOfItem:
     def test_it_is_the_event_that_told_of_the_end(self) -> None:
         task = ended()
-        item = end_to_item(pending(), task.end) | {"task_id": "task-1", "provider": "suno"}
+        item = with_details(*end_to_items(pending(), task.end)) | {"task_id": "task-1", "provider": "suno"}
         assert event_of_item(item | {"metadata": {"order": 7}}) == task_ended(task)
 
     def test_a_task_that_has_not_ended_has_none(self) -> None:

@@ -124,7 +124,7 @@ async def test_a_crash_after_the_update_loses_nothing(world: World) -> None:
 
 async def test_a_crash_after_the_event_emits_it_again_with_the_same_id(world: World) -> None:
     (task,) = world.tasks(1)
-    outbox = world.outbox(dynamodb=Faulty(client("dynamodb"), update_item=[None, fault()]))
+    outbox = world.outbox(dynamodb=Faulty(client("dynamodb"), update_item=[None, None, fault()]))
     assert await outbox.end(task, completed())
     assert world.event_pending() == ["task-0"]
     await world.next_pass()
@@ -188,7 +188,7 @@ async def test_what_could_not_leave_the_index_leaves_it_at_the_next_flush_withou
     world: World,
 ) -> None:
     (task,) = world.tasks(1)
-    outbox = world.outbox(dynamodb=Faulty(client("dynamodb"), update_item=[None, fault()]))
+    outbox = world.outbox(dynamodb=Faulty(client("dynamodb"), update_item=[None, None, fault()]))
     await outbox.end(task, completed())
     assert (len(world.emitted()), outbox.is_empty) == (1, False)
     await outbox.flush()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -36,7 +38,7 @@ _ITEM_TEXT_MAX_BYTES: Final = 350_000
 _COUNT_MAX: Final = 1_000_000
 
 PARKED: Final = "parked"
-"""The attribute of an item that holds an earlier run of a task, beside the item of the task itself."""
+"""The attribute of an item beside that of the task itself: it has an earlier run, or the details of an end."""
 
 TAKEN_IN: Final = "taken_in"
 """The attribute of a task that was taken in because its provider called back about it, until its user puts it too."""
@@ -44,9 +46,26 @@ TAKEN_IN: Final = "taken_in"
 PROGRESS: Final = "progress_told"
 """The attribute of a pending task that says what was told last of its progress."""
 
+OF_DETAILS: Final = ("provider_object", "clips")
+"""What is large of an end. It is on an item of its own, which is written once; up to 0.2 it was on the task's."""
+
+DETAILS: Final = "details"
+"""The attribute of an ended task that has details: the range key of their item. No provider's name has a ``#``."""
+
+_DETAILS_KEY: Final = re.compile(r"[A-Za-z0-9._-]{1,64}#end#[0-9]{1,16}", re.ASCII)
+
+_CONTENT: Final = "content"
+"""The attribute of an item of details that has them: JSON, compressed by zlib."""
+
+_CONTENT_MAX_BYTES: Final = 4_000_000
+"""Of details as JSON: more than tunehook writes."""
+
+_KEPT_LONGER_S: Final = 7 * 24 * 3600
+"""So much longer than the task's item its details are kept: TTL removes expired items in no order."""
+
 OF_AN_END: Final = (
     *("event_id", "submitted_at_ms", "finished_at_ms", "detected_at_ms", "expires_at"),
-    *("provider_object", "truncated", "failure", "error", "clips"),
+    *("truncated", "failure", "error", DETAILS, *OF_DETAILS),
 )
 """The attributes that the end of a run is made of."""
 
@@ -59,24 +78,66 @@ def parked_key(task: WorkItem | EndedTask) -> TaskKey:
     return TaskKey(task.key.task_id, f"{task.key.provider}#{task.since_ms}")
 
 
-def end_to_item(task: WorkItem, end: TaskEnd) -> dict[str, Any]:
-    """Return the attributes of the end of a run, without those that would be empty."""
+def end_to_items(task: WorkItem, end: TaskEnd) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Return the attributes of the end of a run, without those that would be empty, and the item of its details.
+
+    That is None where there are none.
+    """
     clips = [_clip_to_item(clip) for clip in end.clips]
     if _size(json.dumps(clips, ensure_ascii=False)) + _size(end.provider_object) > _ITEM_TEXT_MAX_BYTES:
         clips = [{name: value for name, value in clip.items() if name != "prompt"} for clip in clips]
+    given = {"provider_object": end.provider_object, "clips": clips}
+    details = {name: value for name, value in given.items() if value}
+    place = details_place(task.key, end.detected_at_ms)
+    expires_at = end.detected_at_ms // 1000 + ENDED_KEPT_S
     values: dict[str, Any] = {
         "status": end.status.value,
         "event_id": event_id_of(task.key, end.status, task.since_ms),
         "submitted_at_ms": end.submitted_at_ms,
         "finished_at_ms": end.finished_at_ms,
         "detected_at_ms": end.detected_at_ms,
-        "expires_at": end.detected_at_ms // 1000 + ENDED_KEPT_S,
-        "provider_object": end.provider_object,
+        "expires_at": expires_at,
         "truncated": end.truncated or None,
         "failure": end.failure and {"code": end.failure.code.value, "reason": end.failure.reason},
-        "clips": clips,
+        DETAILS: place.provider if details else None,
     }
-    return {name: value for name, value in values.items() if value is not None}
+    values = {name: value for name, value in values.items() if value is not None}
+    if not details:
+        return values, None
+    written = json.dumps(details, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return values, {
+        "task_id": place.task_id,
+        "provider": place.provider,
+        # Intake takes an item without a status for a new task.
+        "status": end.status.value,
+        PARKED: True,
+        _CONTENT: zlib.compress(written),
+        "expires_at": expires_at + _KEPT_LONGER_S,
+    }
+
+
+def details_place(key: TaskKey, detected_at_ms: int) -> TaskKey:
+    """Return the key of the details of an end. Two pollers' ends of one run have details of their own."""
+    return TaskKey(key.task_id, f"{key.provider}#end#{detected_at_ms}")
+
+
+def details_of(item: Mapping[str, Any]) -> TaskKey | None:
+    """Return the key of the details of an ended task's item; None if they are on the item itself, or it has none."""
+    key = item.get(DETAILS)
+    return TaskKey(item["task_id"], key) if isinstance(key, str) and _DETAILS_KEY.fullmatch(key) else None
+
+
+def with_details(item: Mapping[str, Any], found: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the item of a task as it would be with its details, from the item that was `found` under `details_of`.
+
+    It is `truncated` where that is gone, or was changed by hand.
+    """
+    try:
+        content = zlib.decompressobj().decompress((found or {})[_CONTENT], _CONTENT_MAX_BYTES)
+        details = json.loads(content)
+        return {**item, **{name: details[name] for name in OF_DETAILS if name in details}}
+    except (KeyError, TypeError, ValueError, zlib.error):
+        return {**item, "truncated": True}
 
 
 def pending_task(item: Mapping[str, Any]) -> WorkItem:

@@ -15,18 +15,23 @@ from tunehook.aws.items import exactly_from_attributes, from_attributes, to_attr
 from tunehook.aws.pages import DAY_MS, Period, Position, in_order, periods
 from tunehook.aws.table import KEYS_A_CALL, TableGateway, ValueOf, Write
 from tunehook.aws.task_items import (
+    DETAILS,
     OF_A_RUN,
     OF_AN_END,
+    OF_DETAILS,
     PARKED,
     PROGRESS,
     TAKEN_IN,
-    end_to_item,
+    details_of,
+    details_place,
+    end_to_items,
     ended_task,
     metadata_of,
     note_to_item,
     parked_key,
     pending_task,
     progress_on,
+    with_details,
 )
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import event_id_of, progress_event_id
@@ -310,8 +315,26 @@ class TasksTable(TableGateway):
                     entry.update({name: item[name] for name in UNPROJECTED if name in item})
 
     def get(self, key: TaskKey) -> dict[str, Any] | None:
-        """Return the item of a task as plain Python values (strongly consistent), or None."""
+        """Return the item of a task as plain Python values (strongly consistent), without its details, or None."""
         return self._table.get(_key(key))
+
+    def get_whole(self, key: TaskKey) -> dict[str, Any] | None:
+        """Return the item of a task with its details (strongly consistent), or None."""
+        item = self.get(key)
+        return None if item is None else self.with_details(item)
+
+    def with_details(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Return the item of a task with its details, which are read if they are on an item of their own."""
+        key = details_of(item)
+        return item if key is None else with_details(item, self.get(key))
+
+    def get_run(self, key: TaskKey, detected_at_ms: int) -> dict[str, Any] | None:
+        """Return what `get_whole` does, in one call if the item is of the run whose end was detected then."""
+        read = self._table.get_many([_key(key), _key(details_place(key, detected_at_ms))])
+        found = {TaskKey(item["task_id"], item["provider"]): item for item in read}
+        if (item := found.get(key)) is None or (place := details_of(item)) is None:
+            return item
+        return with_details(item, found[place] if place in found else self.get(place))
 
     def statuses(self, keys: Sequence[TaskKey]) -> dict[TaskKey, str | None]:
         """Return the statuses of those of the tasks that exist (strongly consistent); None of one not accepted yet."""
@@ -320,12 +343,19 @@ class TasksTable(TableGateway):
         return {TaskKey(item["task_id"], item["provider"]): item.get("status") for item in found}
 
     def of_id(self, task_id: str) -> list[dict[str, Any]]:
-        """Return the items of a task id, one a provider (strongly consistent), without parked runs."""
-        is_task = Attr(PARKED).not_exists()
-        return list(self._table.query(Key("task_id").eq(task_id), where=is_task, consistent=True))
+        """Return the items of a task id with their details, one a provider (strongly consistent)."""
+        found = {
+            item["provider"]: item for item in self._table.query(Key("task_id").eq(task_id), consistent=True)
+        }
+        tasks = []
+        for item in found.values():
+            if PARKED not in item:
+                key = details_of(item)
+                tasks.append(item if key is None else with_details(item, found.get(key.provider)))
+        return tasks
 
     def scan(self, attributes: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Scan the whole table for the named attributes (strongly consistent), without parked runs."""
+        """Scan the whole table for the named attributes of tasks' items (strongly consistent), without details."""
         return self._table.scan(attributes=attributes, where=Attr(PARKED).not_exists())
 
     def listed(
@@ -379,6 +409,20 @@ class TasksTable(TableGateway):
         self, keys: Sequence[TaskKey], attributes: Sequence[str], *, consistent: bool = True
     ) -> dict[TaskKey, dict[str, Any]]:
         """Return the named attributes of those tasks that are there (strongly consistent, unless told otherwise)."""
+        has_details = not set(OF_DETAILS).isdisjoint(attributes)
+        found = self._get_many(keys, (*attributes, DETAILS) if has_details else attributes, consistent)
+        if not has_details:
+            return found
+        places = {key: place for key, item in found.items() if (place := details_of(item)) is not None}
+        details = self._get_many(list(places.values()), (), consistent)
+        for key, place in places.items():
+            whole = with_details(found[key], details.get(place))
+            found[key] = {name: value for name, value in whole.items() if name in (*attributes, DETAILS)}
+        return found
+
+    def _get_many(
+        self, keys: Sequence[TaskKey], attributes: Sequence[str], consistent: bool
+    ) -> dict[TaskKey, dict[str, Any]]:
         found = self._table.get_many(
             [_key(key) for key in keys], attributes=attributes, consistent=consistent
         )
@@ -416,7 +460,7 @@ class TasksTable(TableGateway):
         for key in (task.key, parked_key(task)):
             item = self.get(key)
             if item is not None and item.get("queue") == task.queue and item.get("since_ms") == task.since_ms:
-                return ended_task(task, item)
+                return ended_task(task, self.with_details(item))
         return None
 
     def note(self, task: WorkItem, changes: Mapping[str, Any]) -> bool:
@@ -451,8 +495,15 @@ class TasksTable(TableGateway):
         )
 
     def end(self, task: WorkItem, end: TaskEnd) -> EndedTask | None:
-        """End a pending task, which stays in the work index for its event; return None if it is not pending."""
-        values = end_to_item(task, end)
+        """End a pending task, which stays in the work index for its event; return None if it is not pending.
+
+        Its details are written first: what is left of an end that was refused, nobody looks for, and TTL removes.
+        """
+        values, details = end_to_items(task, end)
+        if details is not None:
+            # An update, not a put: the poller's role may put nothing in this table.
+            beside = {name: details.pop(name) for name in ("task_id", "provider")}
+            self._table.update(beside, set=details)
         write = self._table.update(
             _key(task.key),
             set=values,
@@ -468,7 +519,7 @@ class TasksTable(TableGateway):
         item = write.item or {}
         if item.get("detected_at_ms", end.detected_at_ms) != end.detected_at_ms:
             # An earlier call has ended it, and what it wrote counts.
-            return ended_task(task, item)
+            return ended_task(task, self.with_details(item))
         metadata = metadata_of(item)
         return EndedTask(key=task.key, queue=task.queue, since_ms=task.since_ms, end=end, metadata=metadata)
 

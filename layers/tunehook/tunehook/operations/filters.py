@@ -108,7 +108,7 @@ def data_of_run(stack: Stack, key: TaskKey, event_id: str | None = None) -> Mapp
     >>> data_of_run(stack, TaskKey("nobody", "suno")) is None
     True
     """
-    item = stack.tasks.get(key)
+    item = stack.tasks.get_whole(key)
     task = None if item is None else TaskView.of(item)
     ended = None if task is None else ended_event(task)
     if task is None or ended is None or event_id not in (None, ended.event_id):

@@ -184,7 +184,7 @@ def add(
         found = write.item
         if not write.done and found is not None and TAKEN_IN in found:
             found = adopt(stack, item) or stack.tasks.get(key)
-        return Addition(task=TaskView.of(found or item), is_new=write.done)
+        return Addition(task=TaskView.of(stack.tasks.with_details(found or dict(item))), is_new=write.done)
     known = stack.tasks.get(key) if unless_pending else None
     if known is not None and (task := TaskView.of(known)).is_pending:
         return Addition(task=task, is_new=True)
@@ -418,7 +418,7 @@ def await_end(
         task = TaskView.of(item)
         left_s = until - clock()
         if has_settled(task) or left_s <= 0:
-            return task
+            return TaskView.of(stack.tasks.with_details(item))
         sleep(min(pause_s, left_s))
         pause_s = min(pause_s * _PAUSE_GROWS, _LONGEST_PAUSE_S)
 
