@@ -196,7 +196,7 @@ def test_details_are_on_an_item_of_their_own_and_nothing_else_is() -> None:
     assert details_of(item) == TaskKey(KEY.task_id, details["provider"])
     assert not {"clips", "provider_object"} & values.keys()
     # Commands of earlier versions leave out what is parked, and intake what has a status.
-    assert (details["parked"], details["status"]) == (True, "completed")
+    assert (details["parked"], details["status"]) == (True, "details")
     assert details["expires_at"] > values["expires_at"]
     assert ended_task(pending_task(PLACE), with_details(item, details)).end == end
 

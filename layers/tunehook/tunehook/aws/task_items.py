@@ -109,7 +109,7 @@ def end_to_items(task: WorkItem, end: TaskEnd) -> tuple[dict[str, Any], dict[str
         "task_id": place.task_id,
         "provider": place.provider,
         # Intake takes an item without a status for a new task.
-        "status": end.status.value,
+        "status": DETAILS,
         PARKED: True,
         _CONTENT: zlib.compress(written),
         "expires_at": expires_at + _KEPT_LONGER_S,
