@@ -29,7 +29,7 @@ RELIED_ON: dict[Callable[..., Any], str] = {
     ResponseHandler.data_received: "9bf7ecf8e50516cd",
     # Ends a body that has no other end, and fails whoever waits for a head.
     ResponseHandler.connection_lost: "84b98dfd8035e493",
-    # Makes the parser for one answer, in `_parser`; is called before a request is sent.
+    # Makes the parser for one answer, in `_parser`; is called before a request is sent, or where its head has come.
     ResponseHandler.set_response_params: "2eb047e322481533",
     # Is called for all that goes wrong, by aiohttp itself too.
     ResponseHandler.set_exception: "83971750bbd9f2f9",

@@ -30,7 +30,7 @@ from tunehook.http.errors import (
 )
 from tunehook.http.guard import ForbiddenAddress, NetworkPolicy
 from tunehook.http.reply import Reply
-from tunehook.http.transport import HttpTransport
+from tunehook.http.transport import Exchange, HttpTransport
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 ENDLESS = dripping(HEAD + b"content-length: 1000000000\r\n\r\n", b"x" * 65_536, pause_s=0)
@@ -887,28 +887,33 @@ async def test_without_a_word_about_it_100_connections_are_open_at_once() -> Non
 @in_virtual_time
 async def test_a_body_is_read_for_a_second_and_no_longer_than_the_whole_may_take() -> None:
     class Endless:
-        status, headers = 200, httpx.Headers()
+        status, headers, is_read = 200, httpx.Headers(), False
 
-        @property
-        def content(self) -> Any:
-            return self
+        def __init__(self) -> None:
+            self.body = bytearray()
+            self.is_closed = False
 
-        async def readany(self) -> bytes:
-            await asyncio.sleep(0.2)
-            return b"."
+        async def read(self) -> None:
+            while True:
+                await asyncio.sleep(0.2)
+                self.body += b"."
 
-        def release(self) -> None:
-            pass
+        def close(self) -> None:
+            self.is_closed = True
 
     class Answered(HttpTransport):
-        async def open(self, *_: Any, **__: Any) -> Any:
-            return Endless()
+        async def _exchange(self, *_: Any, **__: Any) -> Any:
+            return Exchange(self.endless, self.endless)  # type: ignore[arg-type]
+
+        endless = Endless()
 
     for deadline_s, pieces in ((30, 4), (0.5, 2)):
+        Answered.endless = Endless()
         reply = await Answered().send_for_status(
             "POST", "https://h/", {}, b"", max_bytes=99, deadline_s=deadline_s
         )
         assert (reply.status, len(reply.body)) == (200, pieces)
+        assert Answered.endless.is_closed
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import re
 import select
 import socket
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -14,6 +15,7 @@ import httpx
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
+from tunehook.http.answers import ParsedAnswer, ShortAnswer, short_answer
 from tunehook.http.errors import BrokenBody, UnreadableResponse
 from tunehook.http.guard import NetworkPolicy, check_address
 from tunehook.http.resolver import GuardedResolver, Lookup
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
     import ssl as tls
 
     from aiohttp.connector import Connection
+
+
+READ_BYTES: Final = 64 * 1024
+"""How much of a body is read ahead."""
 
 
 class Connector(aiohttp.TCPConnector):
@@ -76,6 +82,9 @@ class ResponseProtocol(ResponseHandler):
 
     `requests` counts those that the connection has carried, the present one included. `has_begun` says whether a byte
     of the present response has come.
+
+    A response is handed over by aiohttp's parser after `set_response_params`. After `expect_short` it is a
+    `ShortAnswer` where its head is simple.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -86,6 +95,9 @@ class ResponseProtocol(ResponseHandler):
         self._in_head = False
         self._head = b""
         self._heads_bytes = 0
+        self._max_bytes: int | None = None
+        self._short: ShortAnswer | None = None
+        self._waiting: select.poll | None = None
 
     def is_stale(self, kept_s: float) -> bool:
         """Return whether a kept connection can carry no other request.
@@ -98,14 +110,42 @@ class ResponseProtocol(ResponseHandler):
         peer = None if self.transport is None else self.transport.get_extra_info("socket")
         if peer is None or peer.fileno() < 0:
             return True
-        waiting = select.poll()
-        waiting.register(peer.fileno(), select.POLLIN)
-        return bool(waiting.poll(0))
+        if self._waiting is None:
+            self._waiting = select.poll()
+            self._waiting.register(peer.fileno(), select.POLLIN)
+        return bool(self._waiting.poll(0))
+
+    def expect_short(self, max_bytes: int, *, skip_payload: bool) -> None:
+        """Prepare for the response to a request of which a little more than `max_bytes` are read at most."""
+        self._begin(max_bytes)
+        self._skip_payload = skip_payload
+        self._parser = None
+        self._payload = None
+        self._read_timeout = None
+
+    async def read_head(self) -> ShortAnswer | ParsedAnswer:
+        """Return the answer that was expected, once its head has come."""
+        assert self._max_bytes is not None
+        found: Any
+        while True:
+            found, content = await self.read()
+            if isinstance(found, ShortAnswer):
+                return found
+            if found.code >= _FIRST_FINAL or found.code == HTTPStatus.SWITCHING_PROTOCOLS:
+                return ParsedAnswer(found, content, self._max_bytes)
 
     def set_response_params(self, **options: Any) -> None:
+        self._begin(None)
+        self._make_parser(**options)
+
+    def _begin(self, max_bytes: int | None) -> None:
         self.requests += 1
         self.has_begun = False
         self._in_head, self._head, self._heads_bytes = True, b"", 0
+        self._max_bytes = max_bytes
+        self._short = None
+
+    def _make_parser(self, **options: Any) -> None:
         super().set_response_params(
             read_until_eof=True,
             auto_decompress=False,
@@ -118,7 +158,10 @@ class ResponseProtocol(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         self.heard_at_s = time.time()
-        if not self._in_head or self._parser is None or not data:
+        if self._short is not None:
+            self._feed_short(self._short, data)
+            return
+        if not self._in_head or not data:
             super().data_received(data)
             return
         self.has_begun = True
@@ -127,7 +170,9 @@ class ResponseProtocol(ResponseHandler):
         except UnreadableHead as error:
             self._refuse(str(error))
             return
-        if body:
+        if body and self._short is not None:
+            self._feed_short(self._short, body)
+        elif body:
             # Apart from the head: where the body is longer than its Content-Length, the parser fails before it has
             # handed on what came in one piece.
             super().data_received(body)
@@ -149,12 +194,35 @@ class ResponseProtocol(ResponseHandler):
             if self._heads_bytes > MAX_HEAD_BYTES:
                 raise UnreadableHead(HEAD_TOO_LARGE)
             self._head = b""
-            self._hand_on(repaired(data[:end]))
+            if not self._is_short(data[:end]):
+                self._hand_on(repaired(data[:end]))
             data = data[end:]
             if not self._in_head:
                 return data
 
+    def _is_short(self, head: bytes) -> bool:
+        """Hand over the answer of a simple head; return whether it is one. After an interim one, the parser goes on."""
+        if self._max_bytes is None or self._parser is not None or self._skip_payload:
+            return False
+        answer = short_answer(head, self._max_bytes)
+        if answer is None:
+            return False
+        self._in_head = False
+        self._short = None if answer.is_read else answer
+        message: Any = (answer, None)
+        self.feed_data(message)
+        return True
+
+    def _feed_short(self, answer: ShortAnswer, data: bytes) -> None:
+        answer.feed(data)
+        if answer.is_read:
+            self._short = None
+            if not answer.is_in_order:
+                self.force_close()
+
     def _hand_on(self, repaired_head: Repaired) -> None:
+        if self._parser is None:
+            self._make_parser(skip_payload=self._skip_payload, read_bufsize=READ_BYTES)
         head, is_changed, fault = repaired_head
         if is_changed:
             self.force_close()
@@ -171,7 +239,7 @@ class ResponseProtocol(ResponseHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Take the end of the connection, which ends a head as well, and a body only where it was orderly."""
-        if self._in_head and self._parser is not None:
+        if self._in_head:
             try:
                 if (head := repaired_cut(self._head)) is not None:
                     self._hand_on(head)
@@ -179,7 +247,10 @@ class ResponseProtocol(ResponseHandler):
                 self._refuse(str(error))
             self._in_head = False
         if exc is not None:
-            self._break_payload("the connection broke in the middle of the body")
+            self._break_payload(_BROKE)
+        if self._short is not None:
+            self._short.fail(aiohttp.ClientPayloadError() if exc is None else BrokenBody(_BROKE))
+            self._short = None
         super().connection_lost(exc)
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
@@ -198,6 +269,8 @@ class ResponseProtocol(ResponseHandler):
             self._payload.set_exception(BrokenBody(reason))
 
 
+_BROKE: Final = "the connection broke in the middle of the body"
+_FIRST_FINAL: Final = 200
 _FIRST_WORDS: Final = re.compile(r"[A-Za-z][A-Za-z0-9 ,/.()'-]*")
 
 

@@ -1,26 +1,28 @@
 """The one way to the wire: requests over aiohttp's connector, byte for byte as their callers wrote them.
 
 aiohttp's session is not used: it follows redirects, keeps cookies and adds headers, and costs time. It also repeats too
-little (a POST never) and too much (what went over a fresh connection); see `HttpTransport.open`.
+little (a POST never) and too much (what went over a fresh connection); see `HttpTransport.open`. Nor are its requests
+and responses where an answer is short: those of questions, webhooks and DynamoDB are most of what the functions do.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
 
 import aiohttp
 from yarl import URL
 
 from tunehook.http.connection_words import NOT_REACHED
-from tunehook.http.connections import Connector, Response, ResponseProtocol
+from tunehook.http.connections import READ_BYTES, Connector, Response, ResponseProtocol
 from tunehook.http.errors import TRANSLATED, DeadlineExceeded, UnreadableResponse, translated
 from tunehook.http.guard import NetworkPolicy, check_url
 from tunehook.http.headers import DEFAULT_HEADERS
 from tunehook.http.reply import Reply
+from tunehook.http.request_bytes import BODY_HEADERS, WITHOUT_BODY, Peer, request_bytes
 from tunehook.http.resolver import Lookup, system_lookup
 from tunehook.http.response_head import CUT
 from tunehook.http.urls import MAX_WIRE_URL_LENGTH, split_wire_url
@@ -30,15 +32,17 @@ if TYPE_CHECKING:
 
     from aiohttp.connector import Connection
 
+    from tunehook.http.answers import Answer
+
 BODY_S: Final = 1.0
 """How long `HttpTransport.send_for_status` reads a body at most."""
 
 _NO_TIME_LIMIT: Final = aiohttp.ClientTimeout()
-_READ_BYTES: Final = 64 * 1024
-_WITHOUT_BODY: Final = frozenset({"GET", "HEAD"})
-_BODY_HEADERS: Final = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding"})
+_PEERS_KEPT: Final = 1_000
 _REQUEST_TIMEOUT: Final = 408
 _CONNECTION_ERRORS: Final = (aiohttp.ClientConnectionError, OSError)
+
+_Answered = TypeVar("_Answered", aiohttp.ClientResponse, "Answer")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,6 +67,7 @@ class HttpTransport:
     resends: bool = True
     lookup: Lookup = system_lookup
     _connector: Connector | None = field(default=None, init=False)
+    _peers: dict[str, Peer] = field(default_factory=dict, init=False)
 
     async def __aenter__(self) -> Self:
         return self
@@ -73,6 +78,7 @@ class HttpTransport:
     async def close(self) -> None:
         """Close every connection."""
         connector, self._connector = self._connector, None
+        self._peers.clear()
         if connector is not None:
             await connector.close()
 
@@ -80,17 +86,14 @@ class HttpTransport:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, max_bytes: int
     ) -> Reply:
         """Send a request and read the beginning of its answer; a body that ends badly is an error."""
-        limits = aiohttp.ClientTimeout(connect=self.connect_timeout_s)
-        response = await self.open(method, url, headers, body, limits=limits)
-        answer = bytearray()
+        exchange = await self._exchange(method, url, headers, body, max_bytes)
         try:
-            await _read_into(answer, response.content, max_bytes)
+            await exchange.answer.read()
         except TRANSLATED as error:
             raise translated(error) from error
         finally:
-            # This drops the connection of an answer that was not read to its end.
-            response.release()
-        return _reply(response, answer, max_bytes)
+            exchange.end()
+        return exchange.reply(max_bytes)
 
     async def send_for_status(
         self,
@@ -117,19 +120,18 @@ class HttpTransport:
 
         try:
             async with asyncio.timeout_at(until_s):
-                response = await self.open(method, url, headers, body, on_connection=is_connected)
+                exchange = await self._exchange(method, url, headers, body, max_bytes, is_connected)
         except TimeoutError:
             raise DeadlineExceeded(f"{lacking} within {deadline_s:g} s") from None
-        answer = bytearray()
         fault = None
         try:
             async with asyncio.timeout_at(min(loop.time() + BODY_S, until_s)) as limit:
-                await _read_into(answer, response.content, max_bytes)
+                await exchange.answer.read()
         except TRANSLATED as error:
             fault = "the body did not end in time" if limit.expired() else str(translated(error))
         finally:
-            response.release()
-        return _reply(response, answer, max_bytes, fault)
+            exchange.end()
+        return exchange.reply(max_bytes, fault)
 
     async def open(
         self,
@@ -139,8 +141,7 @@ class HttpTransport:
         body: bytes | None,
         *,
         limits: aiohttp.ClientTimeout = _NO_TIME_LIMIT,
-        read_bytes: int = _READ_BYTES,
-        on_connection: Callable[[], None] = lambda: None,
+        read_bytes: int = READ_BYTES,
     ) -> aiohttp.ClientResponse:
         """Send a request and read the head of its answer.
 
@@ -151,71 +152,112 @@ class HttpTransport:
         A GET without a body has no header that describes one either. The response is to be released by the caller; its
         body is read from `content`, and was never decompressed. `limits` are for the steps `connect` (a place among the
         connections, and the connection), `sock_connect` and `sock_read`; `read_bytes` of the body are read ahead.
+        """
+
+        async def ask(connection: Connection, protocol: ResponseProtocol) -> aiohttp.ClientResponse:
+            request = _request(method, url, headers, body)
+            protocol.set_response_params(
+                skip_payload=method == "HEAD", read_timeout=limits.sock_read, read_bufsize=read_bytes
+            )
+            response = await request.send(connection)
+            try:
+                await response.start(connection)
+            except BaseException:
+                response.close()
+                raise
+            return response
+
+        try:
+            peer, _ = self._destination(url)
+            _, response = await self._ask(method, peer, ask, limits)
+        except TRANSLATED as error:
+            raise translated(error) from error
+        return response
+
+    async def _exchange(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        max_bytes: int,
+        on_connection: Callable[[], None] | None = None,
+    ) -> Exchange:
+        """Do as `open` does, for an answer of which a little more than `max_bytes` is read at most.
+
         `on_connection` is called when there is a connection, before anything is sent.
         """
+
+        async def ask(connection: Connection, protocol: ResponseProtocol) -> Answer:
+            if on_connection is not None:
+                on_connection()
+            wire = connection.transport
+            if wire is None or wire.is_closing():
+                raise aiohttp.ClientConnectionResetError
+            protocol.expect_short(max_bytes, skip_payload=method == "HEAD")
+            wire.write(request)
+            return await protocol.read_head()
+
+        connect_s = self.connect_timeout_s
+        limits = _NO_TIME_LIMIT if connect_s is None else aiohttp.ClientTimeout(connect=connect_s)
+        try:
+            peer, target = self._destination(url)
+            request = request_bytes(method, target, peer, headers, body)
+            return Exchange(*await self._ask(method, peer, ask, limits))
+        except TRANSLATED as error:
+            raise translated(error) from error
+
+    def _destination(self, url: str) -> tuple[Peer, str]:
+        """Return where a request to a URL goes, and its target there."""
         if self.guard is NetworkPolicy.PUBLIC:
             check_url(url, self.guard, max_length=MAX_WIRE_URL_LENGTH)
+        origin, target = _split(url)
+        peer = self._peers.get(origin)
+        if peer is None:
+            if len(self._peers) == _PEERS_KEPT:
+                self._peers.clear()
+            peer = self._peers[origin] = Peer(origin, asyncio.get_running_loop())
+        return peer, target
+
+    async def _ask(
+        self,
+        method: str,
+        peer: Peer,
+        ask: Callable[[Connection, ResponseProtocol], Awaitable[_Answered]],
+        limits: aiohttp.ClientTimeout,
+    ) -> tuple[Connection, _Answered]:
+        """Send a request by `ask`, and once more where `open` says so; return its connection and its answer."""
         if self._connector is None:
             options = {"limit": self.max_connections, "keepalive_timeout": self.keepalive_s}
             self._connector = Connector(self.guard, self.lookup, ssl=self.ssl_context, **options)
-        try:
-            for is_again in (False, True):
-                request = _request(method, url, headers, body)
-                response = await self._send_once(
-                    request, limits, read_bytes, is_again=is_again, on_connection=on_connection
-                )
-                if response is not None:
-                    return response
-        except TRANSLATED as error:
-            raise translated(error) from error
+        for is_again in (False, True):
+            connection, protocol = await self._connect(peer, limits, is_fresh=is_again)
+            try:
+                answer = await ask(connection, protocol)
+            except BaseException as error:
+                connection.close()
+                if isinstance(error, TimeoutError) or not isinstance(error, _CONNECTION_ERRORS):
+                    raise
+                if protocol.has_begun:
+                    raise UnreadableResponse(CUT) from error
+                if protocol.requests == 1 or not self.resends:
+                    raise
+                continue
+            # Proxies say so on a connection that was idle for too long, before they close it.
+            was_idle = answer.status == _REQUEST_TIMEOUT and protocol.requests > 1 and protocol.should_close
+            if was_idle and method in WITHOUT_BODY:
+                connection.close()
+                continue
+            return connection, answer
         raise AssertionError("what is sent again is answered or raises")
 
-    async def _send_once(
-        self,
-        request: aiohttp.ClientRequest,
-        limits: aiohttp.ClientTimeout,
-        read_bytes: int,
-        *,
-        is_again: bool,
-        on_connection: Callable[[], None],
-    ) -> aiohttp.ClientResponse | None:
-        """Send a request once; return None if it is to be sent again."""
-        connection, protocol = await self._connect(request, limits, is_fresh=is_again)
-        on_connection()
-        response = None
-        try:
-            protocol.set_response_params(
-                skip_payload=request.method == "HEAD",
-                read_timeout=limits.sock_read,
-                read_bufsize=read_bytes,
-            )
-            response = await request.send(connection)
-            await response.start(connection)
-        except BaseException as error:
-            if response is not None:
-                response.close()
-            connection.close()
-            if isinstance(error, TimeoutError) or not isinstance(error, _CONNECTION_ERRORS):
-                raise
-            if protocol.has_begun:
-                raise UnreadableResponse(CUT) from error
-            if protocol.requests == 1 or not self.resends:
-                raise
-            return None
-        # Proxies say so on a connection that was idle for too long, before they close it.
-        was_idle = response.status == _REQUEST_TIMEOUT and protocol.requests > 1 and protocol.should_close
-        if was_idle and request.method in _WITHOUT_BODY:
-            response.close()
-            return None
-        return response
-
     async def _connect(
-        self, request: aiohttp.ClientRequest, limits: aiohttp.ClientTimeout, *, is_fresh: bool
+        self, peer: Peer, limits: aiohttp.ClientTimeout, *, is_fresh: bool
     ) -> tuple[Connection, ResponseProtocol]:
         assert self._connector is not None
         while True:
             try:
-                connection = await self._connector.connect(request, traces=[], timeout=limits)
+                connection = await self._connector.connect(peer, traces=[], timeout=limits)
             except TimeoutError as error:
                 raise aiohttp.ConnectionTimeoutError from error
             protocol = connection.protocol
@@ -225,15 +267,38 @@ class HttpTransport:
             connection.close()
 
 
-def _request(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> aiohttp.ClientRequest:
+class Exchange(NamedTuple):
+    """An answer whose head was read, and the connection that it comes over."""
+
+    connection: Connection
+    answer: Answer
+
+    def end(self) -> None:
+        """Keep the connection for another request, or drop it where the answer was not read to its end."""
+        if self.answer.is_read:
+            self.connection.release()
+        else:
+            self.connection.close()
+
+    def reply(self, max_bytes: int, fault: str | None = None) -> Reply:
+        status, headers, body = self.answer.status, self.answer.headers, self.answer.body
+        return Reply(status, headers, bytes(body[:max_bytes]), len(body) > max_bytes, fault)
+
+
+def _split(url: str) -> tuple[str, str]:
+    """Return origin and target of a URL; raise `ValueError` or an error of aiohttp's if no request can go to it."""
     try:
-        origin, target = split_wire_url(url)
+        return split_wire_url(url)
     except ValueError:
         if url.lower().startswith(("http://", "https://")):
             raise
         raise aiohttp.NonHttpUrlClientError(url) from None
+
+
+def _request(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> aiohttp.ClientRequest:
+    origin, target = _split(url)
     given = {name.lower() for name in headers}
-    left_out = _BODY_HEADERS if not body and method in _WITHOUT_BODY else frozenset()
+    left_out = BODY_HEADERS if not body and method in WITHOUT_BODY else frozenset()
     return aiohttp.ClientRequest(
         method,
         # As a path alone, the target stays as it is; yarl would drop an empty query.
@@ -251,14 +316,3 @@ def _request(method: str, url: str, headers: Mapping[str, str], body: bytes | No
 @functools.lru_cache(maxsize=1024)
 def _origin(origin: str) -> URL:
     return URL(origin, encoded=True)
-
-
-async def _read_into(body: bytearray, content: aiohttp.StreamReader, max_bytes: int) -> None:
-    while len(body) <= max_bytes and (piece := await content.readany()):
-        body += piece
-
-
-def _reply(
-    response: aiohttp.ClientResponse, body: bytearray, max_bytes: int, fault: str | None = None
-) -> Reply:
-    return Reply(response.status, response.headers, bytes(body[:max_bytes]), len(body) > max_bytes, fault)

@@ -1,0 +1,66 @@
+"""Requests as the bytes that go over the wire: headers and body in one piece, each header as it was given."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from yarl import URL
+
+from tunehook.http.headers import DEFAULT_HEADERS
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from aiohttp.client_reqrep import ConnectionKey
+
+WITHOUT_BODY: Final = frozenset({"GET", "HEAD"})
+BODY_HEADERS: Final = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding"})
+"""Those that describe a body: a request without one has none of them."""
+
+_FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
+_DEFAULTS: Final = {"accept": "*/*"} | DEFAULT_HEADERS
+
+
+class Peer(aiohttp.ClientRequest):
+    """Where the requests to one origin go: a connection is asked for by it, and they have its headers in common."""
+
+    def __init__(self, origin: str, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__("GET", URL(origin, encoded=True), loop=loop)
+        self.common = {
+            name.lower(): self.headers[name] for name in ("Host", "Authorization") if name in self.headers
+        }
+
+    @functools.cached_property
+    def connection_key(self) -> ConnectionKey:
+        return super().connection_key
+
+
+def request_bytes(
+    method: str, target: str, peer: Peer, headers: Mapping[str, str], body: bytes | None
+) -> bytes:
+    """Return a request; raise `ValueError` if a header cannot be carried.
+
+    A request without a body has no header that describes one, but a POST the length zero.
+    """
+    lines = [f"{method} {target} HTTP/1.1"]
+    left_out = _FRAMING if body or method not in WITHOUT_BODY else BODY_HEADERS
+    given = set()
+    for name, value in headers.items():
+        lower = name.lower()
+        given.add(lower)
+        if lower not in left_out:
+            lines.append(f"{name}: {value}")
+    lines += [f"{name}: {value}" for name, value in peer.common.items() if name not in given]
+    lines += [f"{name}: {value}" for name, value in _DEFAULTS.items() if name not in given]
+    if body or method not in WITHOUT_BODY:
+        lines.append(f"content-length: {len(body or b'')}")
+        if "content-type" not in given:
+            lines.append("content-type: application/octet-stream")
+    head = "\r\n".join(lines)
+    breaks = len(lines) - 1
+    if head.count("\n") != breaks or head.count("\r") != breaks or "\0" in head:
+        raise ValueError("a header holds a line break or a NUL")
+    return f"{head}\r\n\r\n".encode() + (body or b"")
