@@ -81,7 +81,9 @@ class CircuitBreaker:
 
     def permit(self, receiver: str) -> Permit:
         """Return the permit for an attempt at a receiver (see `receiver_of`), to be used by ``async with``."""
-        known = self._known.setdefault(receiver, _Known())
+        known = self._known.get(receiver)
+        if known is None:
+            known = self._known[receiver] = _Known()
         self._known.move_to_end(receiver)
         if len(self._known) > REMEMBERED:
             oldest = next(iter(self._known))

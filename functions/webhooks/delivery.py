@@ -151,7 +151,8 @@ class Deliverer:
         if isinstance(admitted, Outcome):
             return admitted
         # Only the attempt that a slot was reserved for has it.
-        slot, message = admitted.slot if limit else None, admitted.model_copy(update={"slot": None})
+        slot = admitted.slot if limit else None
+        message = admitted if admitted.slot is None else admitted.model_copy(update={"slot": None})
         receiver = receiver_of(message.subscription_id, known)
         async with self.breaker.permit(receiver) as permit:
             if permit.wait_until_ms is not None:
@@ -185,7 +186,7 @@ class Deliverer:
                 return await self._end(Step.OVERTAKEN, message, delivery, DeliveryStatus.ABORTED, why)
             result = await self.sender.attempt(delivery, subscription, master_secret, self.now_ms())
             # Where the URL was changed since the message was let in, the answer is another receiver's.
-            is_same = receiver_of(message.subscription_id, subscription) == receiver
+            is_same = subscription is known or receiver_of(message.subscription_id, subscription) == receiver
             permit.record_result(result.answered if is_same else None)
             status, change = await self._record_and_arrange(message, subscription, result)
         return Outcome(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import hmac
 from collections.abc import Sequence
@@ -96,6 +97,7 @@ def _derive(master_secret: str, info: str) -> bytes:
     return hkdf_sha256(master_secret.encode(), salt=_SALT, info=info.encode(), length=_SECRET_BYTES)
 
 
+@functools.lru_cache(maxsize=1024)
 def notify_hook_subscription_id(url: str) -> str:
     """Return the id of the subscription that a task's own ``notify_hook`` stands for: ``hook_`` and 32 hex digits.
 
@@ -125,6 +127,7 @@ def _signature(secret: bytes | str, content: bytes) -> str:
     return f"v1,{base64.b64encode(hmac.digest(key, content, 'sha256')).decode()}"
 
 
+@functools.lru_cache(maxsize=256)
 def _decoded(secret: str, prefix: str) -> bytes:
     try:
         return base64.b64decode(secret.removeprefix(prefix), validate=True)

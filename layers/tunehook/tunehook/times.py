@@ -47,4 +47,5 @@ def from_ms(value: int) -> datetime:
 
 def iso(moment: datetime) -> str:
     """Return `moment` as ISO-8601 in UTC with milliseconds: ``2026-11-20T16:01:57.123Z``."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return utc.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
+from pydantic_core import from_json, to_json
+
 from tunehook.aws.links import LINK_LIFE_S
 from tunehook.deliveries import Delivery
 from tunehook.errors import InvalidInput
@@ -48,10 +50,10 @@ def render(delivery: Delivery, sign_link: SignLink, now_ms: int) -> Body:
     if delivery.format is Format.PROVIDER:
         return Body(delivery.payload.encode("utf-8", "replace"), "application/json; charset=utf-8")
     try:
-        # NaN and the infinities, which Python's parser lets through, have no form in JSON.
-        data = json.loads(delivery.payload, parse_constant=lambda _: None)
-        expires_at = iso(from_ms(now_ms + LINK_LIFE_S * 1000))
-        for asset in _assets(data):
+        data = _parsed(delivery.payload)
+        assets = _assets(data)
+        expires_at = iso(from_ms(now_ms + LINK_LIFE_S * 1000)) if assets else None
+        for asset in assets:
             key = asset.get("key")
             asset.update({"url": sign_link(key), "url_expires_at": expires_at} if key else _NO_LINK)
     except (ValueError, TypeError, AttributeError):
@@ -88,9 +90,25 @@ def _fitting(data: Data, envelope: Data) -> bytes:
     return content
 
 
+def _parsed(payload: str) -> Any:
+    try:
+        return from_json(payload, allow_inf_nan=False)
+    except ValueError:
+        return _decode(payload)
+
+
 def _json(value: Data) -> bytes:
-    # A provider's text may hold half a surrogate pair, which UTF-8 cannot carry.
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    try:
+        return to_json(value)
+    except ValueError:
+        # A provider's text may hold half a surrogate pair, which UTF-8 cannot carry.
+        return _encode(value).encode("utf-8", "replace")
+
+
+# pydantic's take a quarter of the time of these, which take what those refuse.
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+# NaN and the infinities, which Python's parser lets through, have no form in JSON.
+_decode: Final = json.JSONDecoder(parse_constant=lambda _: None).decode
 
 
 def _leave_out_texts(data: Data) -> None:

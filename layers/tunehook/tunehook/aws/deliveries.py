@@ -21,7 +21,16 @@ from pydantic import Field
 
 from tunehook.aws.pages import ALWAYS, DAY_MS, Period, Position, in_order, periods
 from tunehook.aws.resend import resend
-from tunehook.aws.table import KEYS_A_CALL, Appended, TableGateway, Write, WriteTokens
+from tunehook.aws.table import (
+    KEYS_A_CALL,
+    Appended,
+    BuiltCondition,
+    Parameter,
+    PreparedCondition,
+    TableGateway,
+    Write,
+    WriteTokens,
+)
 from tunehook.deliveries import (
     KEPT_S,
     Attempt,
@@ -506,13 +515,15 @@ def _entry(message: DeliveryMessage, now_ms: int) -> dict[str, Any]:
 
 def _claim(message: DeliveryMessage, token: str, now_ms: int) -> dict[str, Any]:
     """Return the update that claims the attempt of a message, as `Table.update` takes it."""
-    is_unclaimed: ConditionBase = Attr("claimed_until_ms").not_exists()
-    if not is_progress(message.delivery_id):
-        is_unclaimed |= Attr("claimed_until_ms").lte(now_ms)
+    given = {"run": message.run, "attempt": message.attempt, "token": token}
+    if is_progress(message.delivery_id):
+        condition = _IS_UNCLAIMED_PROGRESS.given(**given)
+    else:
+        condition = _IS_UNCLAIMED.given(now_ms=now_ms, **given)
     return {
         "key": _key(message.delivery_id),
         "set": {"claimed_until_ms": now_ms + CLAIM_MS, "claimed_by": token},
-        "condition": _is_due(message) & (is_unclaimed | Attr("claimed_by").eq(token)),
+        "condition": condition,
         "read": True,
     }
 
@@ -561,13 +572,22 @@ def _record(
     }
 
 
-def _is_due(message: DeliveryMessage) -> ConditionBase:
+_NOT_RECORDED: Final[ConditionBase] = (
+    Attr("status").eq(DeliveryStatus.PENDING.value)
+    & Attr("run").eq(Parameter("run"))
+    & Attr("next_attempt").eq(Parameter("attempt"))
+)
+_NEVER_CLAIMED: Final = Attr("claimed_until_ms").not_exists() | Attr("claimed_by").eq(Parameter("token"))
+_IS_DUE: Final = PreparedCondition(_NOT_RECORDED)
+_IS_UNCLAIMED_PROGRESS: Final = PreparedCondition(_NOT_RECORDED & _NEVER_CLAIMED)
+_IS_UNCLAIMED: Final = PreparedCondition(
+    _NOT_RECORDED & (_NEVER_CLAIMED | Attr("claimed_until_ms").lte(Parameter("now_ms")))
+)
+
+
+def _is_due(message: DeliveryMessage) -> BuiltCondition:
     """Return the condition that the attempt of a message has not been recorded."""
-    return (
-        Attr("status").eq(DeliveryStatus.PENDING.value)
-        & Attr("run").eq(message.run)
-        & Attr("next_attempt").eq(message.attempt)
-    )
+    return _IS_DUE.given(run=message.run, attempt=message.attempt)
 
 
 def _refused(message: DeliveryMessage, delivery: Delivery | None) -> Claim:

@@ -16,6 +16,7 @@ import random
 import socket
 from binascii import crc32
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from hashlib import sha256
 from http import HTTPStatus
 from http.client import responses
@@ -31,6 +32,7 @@ from botocore.exceptions import HTTPClientError, NoCredentialsError
 from botocore.httpsession import URLLib3Session
 from botocore.retries.quota import RetryQuota
 from botocore.utils import get_environ_proxies
+from pydantic_core import from_json
 
 from tunehook.aws.errors import THROTTLED
 
@@ -116,6 +118,22 @@ class _Answer(NamedTuple):
         """The error's code, without its namespace."""
         code = str(self.body.get("__type") or self.status)
         return code.partition(":")[0].rpartition("#")[2]
+
+
+class _Request(AWSPreparedRequest):
+    """A signed request, as botocore's events and its session have them; the transport wants no more than `signed`."""
+
+    def __init__(self, url: str, signed: dict[str, str], body: bytes) -> None:
+        self.method = "POST"
+        self.url = url
+        self.signed = signed
+        self.body = body
+        self.stream_output = False
+        self.context = None
+
+    @cached_property
+    def headers(self) -> HeadersDict:  # type: ignore[override]
+        return HeadersDict(self.signed)
 
 
 AwsFault = AwsConnectionError | HTTPClientError
@@ -312,10 +330,10 @@ class LightDynamoDB:
 
         if self._transport is None:
             self._transport = open_transport(self._connections_max, self._connect_s, self._bundle)
-        reply = await sent(self._transport, self._url, request.headers, body, self._read_s)
+        reply = await sent(self._transport, self._url, request.signed, body, self._read_s)
         return _answer(reply.status, reply.headers, reply.body)
 
-    def _prepared(self, operation: str, body: bytes) -> tuple[Any, Any]:
+    def _prepared(self, operation: str, body: bytes) -> tuple[_Request, Any]:
         """Return a signed request, and the response that stands in for the wire's, if there is one."""
         if self._credentials is None:
             raise NoCredentialsError
@@ -323,8 +341,7 @@ class LightDynamoDB:
         credentials = self._credentials.get_frozen_credentials()
         headers = self._signer.headers(target, body, credentials, time())
         headers["User-Agent"] = self._agent
-        prepared: Any = AWSPreparedRequest
-        request = prepared("POST", self._url, HeadersDict(headers), body, False)
+        request = _Request(self._url, headers, body)
         # Whoever stands between the client and the wire (tests) does so by this event of botocore.
         _, response = self._emit(f"before-send.dynamodb.{operation}", request=request)
         return request, response
@@ -382,7 +399,7 @@ class _Paginator:
 
 
 def _body(request: dict[str, Any]) -> bytes:
-    return json.dumps(request, default=_encoded, separators=(",", ":")).encode()
+    return _encode(request).encode()
 
 
 def _answer(status: int, headers: Mapping[str, str], content: bytes) -> _Answer:
@@ -410,7 +427,7 @@ def _metadata(answer: _Answer, attempt: int) -> dict[str, Any]:
 def _parsed(content: bytes, status: int) -> dict[str, Any]:
     """Return the object that an answer is; of an error that is none, as proxies give them, its text or nothing."""
     try:
-        parsed = json.loads(content) if content else None
+        parsed = _loads(content) if content else None
     except ValueError:
         parsed = None
     if isinstance(parsed, dict):
@@ -420,6 +437,13 @@ def _parsed(content: bytes, status: int) -> dict[str, Any]:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR and content.strip()[:6] in (b"", b"<html>"):
         return {"message": responses.get(status, "")}
     return {"message": content.decode(errors="replace")}
+
+
+def _loads(content: bytes) -> Any:
+    try:
+        return from_json(content)
+    except ValueError:  # half a surrogate pair, which Python takes
+        return json.loads(content)
 
 
 def _encoded(value: Any) -> str:
@@ -432,6 +456,9 @@ def _encoded(value: Any) -> str:
         case _:
             raise TypeError(f"{type(value).__name__} is no part of a request to DynamoDB")
     return base64.b64encode(value).decode()
+
+
+_encode: Final = json.JSONEncoder(default=_encoded, separators=(",", ":")).encode
 
 
 def _decode_items(answer: dict[str, Any], name: str) -> None:

@@ -111,6 +111,40 @@ class WriteTokens:
             raise
 
 
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """In place of a value in a `PreparedCondition`: what is given for each write, by this name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltCondition:
+    """A condition as a request has it: its expression, and the names and plain values of its placeholders."""
+
+    expression: str
+    names: Mapping[str, str]
+    values: Mapping[str, Any]
+
+
+class PreparedCondition:
+    """A condition for many writes, put together once: that takes longer than all else that a request is made by."""
+
+    def __init__(self, condition: ConditionBase) -> None:
+        built = ConditionExpressionBuilder().build_expression(condition)
+        self._expression = built.condition_expression
+        self._names = built.attribute_name_placeholders
+        self._values = built.attribute_value_placeholders
+
+    def given(self, **values: Any) -> BuiltCondition:
+        """Return the condition with a value for each of its parameters; raise `KeyError` if one is missing."""
+        filled = {
+            placeholder: values[value.name] if isinstance(value, Parameter) else value
+            for placeholder, value in self._values.items()
+        }
+        return BuiltCondition(self._expression, self._names, filled)
+
+
 class _Expressions:
     """The expressions of one request, and their names and values."""
 
@@ -119,7 +153,11 @@ class _Expressions:
         self._names: dict[str, str] = {}
         self._values: dict[str, Any] = {}
 
-    def condition(self, condition: ConditionBase, *, is_key: bool = False) -> str:
+    def condition(self, condition: ConditionBase | BuiltCondition, *, is_key: bool = False) -> str:
+        if isinstance(condition, BuiltCondition):
+            self._names |= condition.names
+            self._values |= condition.values
+            return condition.expression
         built = self._builder.build_expression(condition, is_key_condition=is_key)
         self._names |= built.attribute_name_placeholders
         self._values |= built.attribute_value_placeholders
@@ -277,7 +315,7 @@ class Table:
         *,
         set: Mapping[str, Any] | None = None,  # noqa: A002 - DynamoDB's own word
         remove: Iterable[str] = (),
-        condition: ConditionBase | None = None,
+        condition: ConditionBase | BuiltCondition | None = None,
         mine: Callable[[dict[str, Any]], bool] | None = None,
         only_in_doubt: bool = False,
         read: bool = False,
@@ -299,7 +337,7 @@ class Table:
         *,
         set: Mapping[str, Any],  # noqa: A002 - DynamoDB's own word
         remove: Iterable[str] = (),
-        condition: ConditionBase,
+        condition: ConditionBase | BuiltCondition,
         mine: Callable[[dict[str, Any]], bool] | None = None,
         read: bool = False,
     ) -> Write:
@@ -424,7 +462,7 @@ class Table:
         operation: str,
         key: Mapping[str, Any],
         request: dict[str, Any],
-        condition: ConditionBase | None,
+        condition: ConditionBase | BuiltCondition | None,
         expressions: _Expressions | None = None,
         mine: Callable[[dict[str, Any]], bool] | None = None,
         only_in_doubt: bool = False,
@@ -436,7 +474,9 @@ class Table:
             return self._refused(operation, key, error, mine, only_in_doubt)
         return self._done(key, answer)
 
-    def _options(self, condition: ConditionBase | None, expressions: _Expressions) -> dict[str, Any]:
+    def _options(
+        self, condition: ConditionBase | BuiltCondition | None, expressions: _Expressions
+    ) -> dict[str, Any]:
         options: dict[str, Any] = {"TableName": self._name}
         if condition is not None:
             options["ConditionExpression"] = expressions.condition(condition)

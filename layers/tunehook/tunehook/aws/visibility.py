@@ -89,9 +89,7 @@ class VisibilityHeartbeat:
         self._receipts = {message.receipt for message in messages}
         self._on_fault = on_fault
         self._grace_s = grace_s
-        # A thread of its own, as those of the loop may all be busy, with parts of large files for example. And only
-        # one: a call is made after the one before it, even if the task that awaited that was cancelled.
-        self._thread = UnawaitedThreads(1, thread_name_prefix="visibility")
+        self._thread: UnawaitedThreads | None = None
         self._over = asyncio.Event()
         self._one_call = asyncio.Lock()
 
@@ -104,7 +102,8 @@ class VisibilityHeartbeat:
         try:
             await self._renewing
         finally:
-            self._thread.shutdown()
+            if self._thread is not None:
+                self._thread.shutdown()
 
     async def retry_after(self, message: Message, after_s: int) -> None:
         """Have a message received again after `after_s` seconds, unless it is deleted; it is not renewed any more."""
@@ -131,6 +130,10 @@ class VisibilityHeartbeat:
             {"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": for_s}
             for number, receipt in enumerate(receipts)
         ]
+        if self._thread is None:
+            # A thread of its own, as those of the loop may all be busy, with parts of large files for example. And only
+            # one: a call is made after the one before it, even if the task that awaited that was cancelled.
+            self._thread = UnawaitedThreads(1, thread_name_prefix="visibility")
         try:
             answer = await asyncio.get_running_loop().run_in_executor(
                 self._thread,

@@ -21,7 +21,9 @@ BODY_HEADERS: Final = frozenset({"content-type", "content-length", "content-enco
 """Those that describe a body: a request without one has none of them."""
 
 _FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
-_DEFAULTS: Final = {"accept": "*/*"} | DEFAULT_HEADERS
+_DEFAULTS: Final = [
+    (name, f"{name}: {value}") for name, value in ({"accept": "*/*"} | DEFAULT_HEADERS).items()
+]
 
 
 class Peer(aiohttp.ClientRequest):
@@ -29,9 +31,11 @@ class Peer(aiohttp.ClientRequest):
 
     def __init__(self, origin: str, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__("GET", URL(origin, encoded=True), loop=loop)
-        self.common = {
-            name.lower(): self.headers[name] for name in ("Host", "Authorization") if name in self.headers
-        }
+        self.common = [
+            (name, f"{name}: {self.headers[name]}")
+            for name in ("host", "authorization")
+            if name in self.headers
+        ]
 
     @functools.cached_property
     def connection_key(self) -> ConnectionKey:
@@ -53,8 +57,8 @@ def request_bytes(
         given.add(lower)
         if lower not in left_out:
             lines.append(f"{name}: {value}")
-    lines += [f"{name}: {value}" for name, value in peer.common.items() if name not in given]
-    lines += [f"{name}: {value}" for name, value in _DEFAULTS.items() if name not in given]
+    lines += [line for name, line in peer.common if name not in given]
+    lines += [line for name, line in _DEFAULTS if name not in given]
     if body or method not in WITHOUT_BODY:
         lines.append(f"content-length: {len(body or b'')}")
         if "content-type" not in given:

@@ -38,7 +38,7 @@ BODY_S: Final = 1.0
 """How long `HttpTransport.send_for_status` reads a body at most."""
 
 _NO_TIME_LIMIT: Final = aiohttp.ClientTimeout()
-_PEERS_KEPT: Final = 1_000
+_KEPT: Final = 1_000
 _REQUEST_TIMEOUT: Final = 408
 _CONNECTION_ERRORS: Final = (aiohttp.ClientConnectionError, OSError)
 
@@ -68,6 +68,7 @@ class HttpTransport:
     lookup: Lookup = system_lookup
     _connector: Connector | None = field(default=None, init=False)
     _peers: dict[str, Peer] = field(default_factory=dict, init=False)
+    _destinations: dict[str, tuple[Peer, str]] = field(default_factory=dict, init=False)
 
     async def __aenter__(self) -> Self:
         return self
@@ -79,6 +80,7 @@ class HttpTransport:
         """Close every connection."""
         connector, self._connector = self._connector, None
         self._peers.clear()
+        self._destinations.clear()
         if connector is not None:
             await connector.close()
 
@@ -124,9 +126,13 @@ class HttpTransport:
         except TimeoutError:
             raise DeadlineExceeded(f"{lacking} within {deadline_s:g} s") from None
         fault = None
+        limit = asyncio.timeout_at(min(loop.time() + BODY_S, until_s))
         try:
-            async with asyncio.timeout_at(min(loop.time() + BODY_S, until_s)) as limit:
+            if exchange.answer.is_read:
                 await exchange.answer.read()
+            else:
+                async with limit:
+                    await exchange.answer.read()
         except TRANSLATED as error:
             fault = "the body did not end in time" if limit.expired() else str(translated(error))
         finally:
@@ -209,14 +215,19 @@ class HttpTransport:
 
     def _destination(self, url: str) -> tuple[Peer, str]:
         """Return where a request to a URL goes, and its target there."""
+        known = self._destinations.get(url)
+        if known is not None:
+            return known
         if self.guard is NetworkPolicy.PUBLIC:
             check_url(url, self.guard, max_length=MAX_WIRE_URL_LENGTH)
         origin, target = _split(url)
+        if len(self._destinations) == _KEPT:
+            self._peers.clear()
+            self._destinations.clear()
         peer = self._peers.get(origin)
         if peer is None:
-            if len(self._peers) == _PEERS_KEPT:
-                self._peers.clear()
             peer = self._peers[origin] = Peer(origin, asyncio.get_running_loop())
+        self._destinations[url] = peer, target
         return peer, target
 
     async def _ask(
