@@ -97,7 +97,7 @@ class Outbox:
         run = (task.key, task.since_ms)
         self._ending.add(run)
         try:
-            ended = await asyncio.to_thread(self.tasks.end, task, end)
+            ended = await self.tasks.end_in_loop(task, end)
             if ended is None and run in self._unsure:
                 with suppress(InvalidInput):  # the work index will show it as what it is
                     ended = await asyncio.to_thread(self.tasks.get_ended, task)
@@ -182,7 +182,7 @@ class Outbox:
     async def _emit(self, batch: list[EndedTask]) -> None:
         """Emit the events of a batch; queue again what the bus has not taken."""
         try:
-            accepted = await asyncio.to_thread(self.bus.put, [task_ended(task) for task in batch])
+            accepted = await self.bus.put_in_loop([task_ended(task) for task in batch])
         except AWS_FAULTS as error:
             logger.warning("events_not_emitted", count=len(batch), error=code_of(error))
             accepted = [False] * len(batch)
@@ -194,7 +194,7 @@ class Outbox:
 
     async def _mark_sent(self, task: EndedTask) -> None:
         try:
-            await asyncio.to_thread(self.tasks.mark_event_sent, task)
+            await self.tasks.mark_event_sent_in_loop(task)
         except AWS_FAULTS as error:
             self._to_mark.append(task)
             logger.warning("event_not_marked_sent", task_id=task.key.task_id, error=code_of(error))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -209,7 +208,7 @@ class OutcomeHandler:
 
     async def _update(self, entry: ScheduledTask, changes: dict[str, Any]) -> None:
         try:
-            is_pending = await asyncio.to_thread(self.tasks.note, entry.task, changes)
+            is_pending = await self.tasks.note_in_loop(entry.task, changes)
         except AWS_FAULTS as error:
             logger.warning("task_not_updated", task_id=entry.task.key.task_id, error=code_of(error))
             return

@@ -23,7 +23,7 @@ from poller.registry import CONNECTIONS_MAX, ProviderRegistry
 from poller.settings import PollerSettings
 from tunehook.aws.bus import EventBus
 from tunehook.aws.callback_hints import CallbackHintsTable
-from tunehook.aws.clients import CONNECTIONS, client
+from tunehook.aws.clients import CONNECTIONS, client, close_in_loop
 from tunehook.aws.dead_letter_marks import DeadLetterMarks
 from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.aws.fulfillment_queue import FulfillmentQueue
@@ -261,4 +261,6 @@ class Poller:
             if warming_up is not None:
                 await asyncio.wait([warming_up], timeout=WARMED_UP_WITHIN_S)
             reserved_threads.shutdown()
+            await close_in_loop(self.dynamodb)
+            await close_in_loop(self.events)
             metrics.emit()

@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from pydantic import BaseModel
 from tests.support.aws import BUS, Faulty, client, fault, watched_bus
 
@@ -117,3 +118,17 @@ def test_a_request_has_240_kb_of_details_at_most(more: int, requests: list[int])
     service = Service()
     EventBus(service, BUS).put(told)  # type: ignore[arg-type]
     assert [len(request) for request in service.requests] == requests
+
+
+async def test_from_the_event_loop_the_same_is_emitted_and_refused() -> None:
+    service = Service({1, 3}, set(), {0})
+    failing = Faulty(service, put_events=[None, None, None, fault("ThrottlingException", "PutEvents")])
+    accepted = await EventBus(failing, BUS).put_in_loop(events(25))
+    assert accepted == [True] * 10 + [False] + [True] * 9 + [False] * 5
+    assert service.numbers() == [[*range(10)], [1, 3], [*range(10, 20)]]
+
+
+async def test_from_the_event_loop_a_fault_before_any_event_is_raised() -> None:
+    failing = Faulty(Service(), put_events=[fault("InternalException", "PutEvents")])
+    with pytest.raises(ClientError, match="InternalException"):
+        await EventBus(failing, BUS).put_in_loop(events(1))

@@ -18,7 +18,8 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from tests.support.aws import REGION
 
 from tunehook.aws.clients import client
-from tunehook.aws.dynamodb import LightDynamoDB, Signer
+from tunehook.aws.dynamodb import LightDynamoDB
+from tunehook.aws.light import Signer
 
 NOW_S = 1_796_000_000.0
 TABLE = "things"
@@ -264,7 +265,7 @@ def test_the_signed_host_is_without_its_default_port(monkeypatch: pytest.MonkeyP
 def _light(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> Any:
     """Return the request of a call that a client of the process's own makes in an environment."""
     monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
-    monkeypatch.setattr("tunehook.aws.dynamodb.time", lambda: NOW_S)
+    monkeypatch.setattr("tunehook.aws.light.time", lambda: NOW_S)
     known = {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"}
     for name, value in (known | environment).items():
         monkeypatch.setenv(name, value)

@@ -132,7 +132,7 @@ async def serving(*turns: Turn) -> AsyncIterator[Server]:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunehook.aws.dynamodb._longest_pause_s", lambda *_, **__: 0.0)
+    monkeypatch.setattr("tunehook.aws.light._longest_pause_s", lambda *_, **__: 0.0)
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
 
 

@@ -214,12 +214,28 @@ CASES = [
         Start.BEGUN,
     ),
     Case("TasksTable.note", PENDING, lambda tasks: tasks.note(pending(), {"phase": "x", "last_error": None})),
+    Case(
+        "TasksTable.note_in_loop",
+        PENDING,
+        lambda tasks: asyncio.run(tasks.note_in_loop(pending(), {"phase": "x", "last_error": None})),
+    ),
     Case("TasksTable.tell_progress", PENDING, lambda tasks: tasks.tell_progress(pending(), TOLD, None).done),
     Case("TasksTable.end", PENDING, lambda tasks: tasks.end(pending(), completed()), ended(metadata={})),
+    Case(
+        "TasksTable.end_in_loop",
+        PENDING,
+        lambda tasks: asyncio.run(tasks.end_in_loop(pending(), completed())),
+        ended(metadata={}),
+    ),
     Case("TasksTable.cancel", NEW, lambda tasks: tasks.cancel(KEY, NOW_MS).done, what="new"),
     Case("TasksTable.cancel", PENDING, lambda tasks: tasks.cancel(KEY, NOW_MS).done, what="pending"),
     Case("TasksTable.park", ENDED, lambda tasks: tasks.park(ended(), ENDED)),
     Case("TasksTable.mark_event_sent", ENDED, lambda tasks: tasks.mark_event_sent(ended())),
+    Case(
+        "TasksTable.mark_event_sent_in_loop",
+        ENDED,
+        lambda tasks: asyncio.run(tasks.mark_event_sent_in_loop(ended())),
+    ),
     Case(
         "TasksTable.record_assets",
         ENDED,

@@ -1,4 +1,4 @@
-"""boto3 clients with the house's settings; that of DynamoDB is a light one that stands in for it."""
+"""boto3 clients with the house's settings; those that are called often are light ones that stand in for them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,18 @@ from botocore.config import Config
 from pydantic import BaseModel
 
 from tunehook.aws.dynamodb import LightDynamoDB
+from tunehook.aws.light import LightClient
+from tunehook.aws.messages import LightEventBridge, LightSQS
 from tunehook.settings import load_settings
 
 CONNECTIONS: Final = 32
 """How many calls of one client may run at once."""
+
+_LIGHT: Final[dict[str, type[LightClient]]] = {
+    "dynamodb": LightDynamoDB,
+    "events": LightEventBridge,
+    "sqs": LightSQS,
+}
 
 
 def client(
@@ -22,7 +30,8 @@ def client(
     """Return a boto3 client that retries by itself (`standard` mode) and gives up on a silent peer within seconds.
 
     The session is the process's own by default; `overrides` are further settings of `botocore.config.Config`. In the
-    process's own, whose settings are the environment, the client of DynamoDB is a light one that stands in for boto3's.
+    process's own, whose settings are the environment, the clients of DynamoDB, EventBridge and SQS are light ones that
+    stand in for boto3's.
     """
     settings: dict[str, Any] = {
         "retries": {"mode": "standard", "total_max_attempts": 4},
@@ -32,7 +41,7 @@ def client(
     }
     maker: Any = session or boto3
     made = maker.client(service, endpoint_url=endpoint_url, config=Config(**settings | overrides))
-    return lightened(made) if service == "dynamodb" and session is None else made
+    return lightened(made, service) if service in _LIGHT and session is None else made
 
 
 class _Trust(BaseModel):
@@ -40,17 +49,18 @@ class _Trust(BaseModel):
     requests_ca_bundle: str | None = None
 
 
-def lightened(client: Any) -> Any:
-    """Return what does as a boto3 client of DynamoDB does: a light one, but where the endpoint has a path."""
+def lightened(client: Any, service: str = "dynamodb") -> Any:
+    """Return what does as a boto3 client of a service does: a light one, but where the endpoint has a path."""
     if urlsplit(client.meta.endpoint_url).path.strip("/"):
         return client
     # It was made with the client, if it was not there.
     session: Any = boto3.DEFAULT_SESSION
     trust = load_settings(_Trust)
-    return LightDynamoDB(client, session.get_credentials(), trust.aws_ca_bundle or trust.requests_ca_bundle)
+    bundle = trust.aws_ca_bundle or trust.requests_ca_bundle
+    return _LIGHT[service](client, session.get_credentials(), bundle)
 
 
 async def close_in_loop(client: Any) -> None:
-    """Close the connections that a client of DynamoDB has in the running event loop, if it has any."""
-    if isinstance(client, LightDynamoDB):
+    """Close the connections that a client has in the running event loop, if it has any."""
+    if isinstance(client, LightClient):
         await client.close_in_loop()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import sleep
 from typing import Final, TypeVar
 
@@ -25,6 +26,23 @@ def resend(
     for number in range(attempts - 1):
         if not waiting:
             break
-        sleep(_BACKOFF_S * 2**number * random.uniform(0.5, 1.0))  # noqa: S311 - a jitter
+        sleep(_pause_s(number))
         waiting = list(send(waiting))
     return waiting
+
+
+async def resend_in_loop(
+    send: Callable[[list[Entry]], Awaitable[Sequence[Entry]]], entries: Sequence[Entry], *, attempts: int = 3
+) -> list[Entry]:
+    """Do as `resend` does, from the event loop."""
+    waiting = list(await send(list(entries)))
+    for number in range(attempts - 1):
+        if not waiting:
+            break
+        await asyncio.sleep(_pause_s(number))
+        waiting = list(await send(waiting))
+    return waiting
+
+
+def _pause_s(number: int) -> float:
+    return _BACKOFF_S * 2.0**number * random.uniform(0.5, 1.0)  # noqa: S311 - a jitter

@@ -337,8 +337,9 @@ class Table:
         *,
         set: Mapping[str, Any],  # noqa: A002 - DynamoDB's own word
         remove: Iterable[str] = (),
-        condition: ConditionBase | BuiltCondition,
+        condition: ConditionBase | BuiltCondition | None = None,
         mine: Callable[[dict[str, Any]], bool] | None = None,
+        only_in_doubt: bool = False,
         read: bool = False,
     ) -> Write:
         """Change an item as `update` does, from the event loop, and without a thread where the client can do that."""
@@ -350,7 +351,7 @@ class Table:
             else:
                 answer = await asyncio.to_thread(self._client.update_item, **request)
         except (ClientError, BotoCoreError) as error:
-            return self._refused("update_item", key, error, mine)
+            return self._refused("update_item", key, error, mine, only_in_doubt)
         return self._done(key, answer)
 
     def create(

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from enum import Enum, auto
 from functools import reduce
 from operator import and_
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from boto3.dynamodb.conditions import Attr, Key
 
 from tunehook.aws.items import exactly_from_attributes, from_attributes, to_attributes
 from tunehook.aws.pages import DAY_MS, Period, Position, in_order, periods
-from tunehook.aws.table import KEYS_A_CALL, TableGateway, ValueOf, Write
+from tunehook.aws.table import (
+    KEYS_A_CALL,
+    BuiltCondition,
+    Parameter,
+    PreparedCondition,
+    TableGateway,
+    ValueOf,
+    Write,
+)
 from tunehook.aws.task_items import (
     DETAILS,
     OF_A_RUN,
@@ -55,9 +64,6 @@ from tunehook.tasks import (
 )
 from tunehook.times import LATEST_MS
 from tunehook.validation import is_whole
-
-if TYPE_CHECKING:
-    from boto3.dynamodb.conditions import ConditionBase
 
 WORK_INDEX: Final = "work"
 ENDED_INDEX: Final = "ended"
@@ -465,16 +471,11 @@ class TasksTable(TableGateway):
 
     def note(self, task: WorkItem, changes: Mapping[str, Any]) -> bool:
         """Set attributes of a task that is still pending, as `WorkItem` has them; one that is None is removed."""
-        marked = dict(changes)
-        if not changes.keys().isdisjoint((*UNPROJECTED, UNPROJECTED_MARK)):
-            marked[UNPROJECTED_MARK] = _mark(task, changes)
-        write = self._table.update(
-            _key(task.key),
-            set={name: note_to_item(value) for name, value in marked.items() if value is not None},
-            remove=[name for name, value in marked.items() if value is None],
-            condition=_is_pending(task),
-        )
-        return write.done
+        return self._table.update(**_note(task, changes)).done
+
+    async def note_in_loop(self, task: WorkItem, changes: Mapping[str, Any]) -> bool:
+        """Set attributes as `note` does, from the event loop."""
+        return (await self._table.update_in_loop(**_note(task, changes))).done
 
     def tell_progress(self, task: WorkItem, told: ProgressTold, before: ProgressTold | None) -> Write:
         """Note that the progress of a pending task is told, if what was told last is still `before`.
@@ -488,7 +489,9 @@ class TasksTable(TableGateway):
         return self._table.update(
             _key(task.key),
             set={PROGRESS: noted},
-            condition=_is_pending(task) & is_as_before,
+            condition=Attr("status").eq(Status.PENDING.value)
+            & Attr("since_ms").eq(task.since_ms)
+            & is_as_before,
             mine=lambda item: item.get(PROGRESS) == noted and item.get("since_ms") == task.since_ms,
             # Two pollers may tell the same in the same millisecond.
             only_in_doubt=True,
@@ -499,29 +502,30 @@ class TasksTable(TableGateway):
 
         Its details are written first: what is left of an end that was refused, nobody looks for, and TTL removes.
         """
-        values, details = end_to_items(task, end)
+        details, update = _end(task, end)
         if details is not None:
-            # An update, not a put: the poller's role may put nothing in this table.
-            beside = {name: details.pop(name) for name in ("task_id", "provider")}
-            self._table.update(beside, set=details)
-        write = self._table.update(
-            _key(task.key),
-            set=values,
-            remove=_OF_PENDING_TASKS,
-            condition=_is_pending(task),
-            mine=lambda item: item.get("event_id") == values["event_id"] and "queue" in item,
-            # Two pollers may end a task in the same way, even in the same millisecond; one of them emits its event.
-            only_in_doubt=True,
-            read=True,
-        )
+            self._table.update(**details)
+        write = self._table.update(**update)
         if not write.done:
             return None
-        item = write.item or {}
-        if item.get("detected_at_ms", end.detected_at_ms) != end.detected_at_ms:
-            # An earlier call has ended it, and what it wrote counts.
-            return ended_task(task, self.with_details(item))
-        metadata = metadata_of(item)
-        return EndedTask(key=task.key, queue=task.queue, since_ms=task.since_ms, end=end, metadata=metadata)
+        return self._ended_before(task, end, write.item or {}) or _ended_now(task, end, write.item or {})
+
+    async def end_in_loop(self, task: WorkItem, end: TaskEnd) -> EndedTask | None:
+        """End a task as `end` does, from the event loop."""
+        details, update = _end(task, end)
+        if details is not None:
+            await self._table.update_in_loop(**details)
+        write = await self._table.update_in_loop(**update)
+        if not write.done:
+            return None
+        before = None
+        if _is_of_another_call(end, item := write.item or {}):
+            before = await asyncio.to_thread(self._ended_before, task, end, item)
+        return before or _ended_now(task, end, item)
+
+    def _ended_before(self, task: WorkItem, end: TaskEnd, item: dict[str, Any]) -> EndedTask | None:
+        """Return the task as an earlier call has ended it, None if that was this one."""
+        return ended_task(task, self.with_details(item)) if _is_of_another_call(end, item) else None
 
     def cancel(self, key: TaskKey, now_ms: int) -> Write:
         """End a pending task, or a new item, as cancelled: it leaves the work index at once, and has no event.
@@ -554,19 +558,14 @@ class TasksTable(TableGateway):
 
     def mark_event_sent(self, task: EndedTask) -> bool:
         """Take an ended task out of the work index and let a parked item expire; return whether it is out."""
-        parked = {"expires_at": task.end.detected_at_ms // 1000}
-        return self._leave_index(task.key, task, {}) or self._leave_index(parked_key(task), task, parked)
+        return any(self._table.update(**each).done for each in _departures(task))
 
-    def _leave_index(self, key: TaskKey, task: EndedTask, values: Mapping[str, Any]) -> bool:
-        event_id = event_id_of(task.key, task.end.status, task.since_ms)
-        write = self._table.update(
-            _key(key),
-            set=values,
-            remove=["queue", "since_ms"],
-            condition=Attr("queue").eq(task.queue) & Attr("since_ms").eq(task.since_ms),
-            mine=lambda item: item.get("event_id") == event_id and "queue" not in item,
-        )
-        return write.done
+    async def mark_event_sent_in_loop(self, task: EndedTask) -> bool:
+        """Take a task out of the work index as `mark_event_sent` does, from the event loop."""
+        for each in _departures(task):
+            if (await self._table.update_in_loop(**each)).done:
+                return True
+        return False
 
     def record_assets(
         self,
@@ -659,8 +658,72 @@ def is_told_last(key: TaskKey, item: Mapping[str, Any], event_id: str) -> bool:
     return progress_event_id(key, since_ms, told.number) == event_id
 
 
-def _is_pending(task: WorkItem) -> ConditionBase:
-    return Attr("status").eq(Status.PENDING.value) & Attr("since_ms").eq(task.since_ms)
+def _note(task: WorkItem, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the update that sets attributes of a pending task, as `Table.update` takes it."""
+    marked = dict(changes)
+    if not changes.keys().isdisjoint((*UNPROJECTED, UNPROJECTED_MARK)):
+        marked[UNPROJECTED_MARK] = _mark(task, changes)
+    return {
+        "key": _key(task.key),
+        "set": {name: note_to_item(value) for name, value in marked.items() if value is not None},
+        "remove": [name for name, value in marked.items() if value is None],
+        "condition": _is_pending(task),
+    }
+
+
+def _end(task: WorkItem, end: TaskEnd) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """Return the updates that end a pending task, as `Table.update` takes them: of its details, if it has any, first."""
+    values, details = end_to_items(task, end)
+    beside = None
+    if details is not None:
+        # An update, not a put: the poller's role may put nothing in this table.
+        beside = {"key": {name: details.pop(name) for name in ("task_id", "provider")}, "set": details}
+    return beside, {
+        "key": _key(task.key),
+        "set": values,
+        "remove": _OF_PENDING_TASKS,
+        "condition": _is_pending(task),
+        "mine": lambda item: item.get("event_id") == values["event_id"] and "queue" in item,
+        # Two pollers may end a task in the same way, even in the same millisecond; one of them emits its event.
+        "only_in_doubt": True,
+        "read": True,
+    }
+
+
+def _is_of_another_call(end: TaskEnd, item: Mapping[str, Any]) -> bool:
+    """Return whether an earlier call has ended a task: what that wrote counts."""
+    return bool(item.get("detected_at_ms", end.detected_at_ms) != end.detected_at_ms)
+
+
+def _ended_now(task: WorkItem, end: TaskEnd, item: dict[str, Any]) -> EndedTask:
+    metadata = metadata_of(item)
+    return EndedTask(key=task.key, queue=task.queue, since_ms=task.since_ms, end=end, metadata=metadata)
+
+
+def _departures(task: EndedTask) -> Iterator[dict[str, Any]]:
+    """Yield the updates that may take an ended task out of the work index: of its own item, and of a parked one."""
+    event_id = event_id_of(task.key, task.end.status, task.since_ms)
+    parked = {"expires_at": task.end.detected_at_ms // 1000}
+    for key, values in ((task.key, {}), (parked_key(task), parked)):
+        yield {
+            "key": _key(key),
+            "set": values,
+            "remove": ["queue", "since_ms"],
+            "condition": _IS_IN_INDEX.given(queue=task.queue, since_ms=task.since_ms),
+            "mine": lambda item: item.get("event_id") == event_id and "queue" not in item,
+        }
+
+
+_IS_PENDING: Final = PreparedCondition(
+    Attr("status").eq(Status.PENDING.value) & Attr("since_ms").eq(Parameter("since_ms"))
+)
+_IS_IN_INDEX: Final = PreparedCondition(
+    Attr("queue").eq(Parameter("queue")) & Attr("since_ms").eq(Parameter("since_ms"))
+)
+
+
+def _is_pending(task: WorkItem) -> BuiltCondition:
+    return _IS_PENDING.given(since_ms=task.since_ms)
 
 
 def _mark(task: WorkItem, changes: Mapping[str, Any]) -> int | None:
