@@ -1,9 +1,11 @@
-"""How much processor time a call of DynamoDB takes: by boto3, by the light client, and from the event loop.
+"""How much processor time a call of AWS takes: by boto3, by the light clients, and from the event loop.
 
-DynamoDB is a server of this script, a process of its own that answers at once; what is measured is this process, all
-of its threads counted. The writes are a task's end (the poller's), and a delivery's creation (fulfillment's), ten at
-once in threads as the functions make them, and a delivery's claim (the webhooks'). The ways take turns, and the medians
-count.
+AWS is a server of this script, a process of its own that answers at once; what is measured is this process, all of its
+threads counted. The writes are a delivery's creation (fulfillment's), ten at once in threads as the function makes
+them, and a delivery's claim (the webhooks'); and all that is written for a task: by the poller at its end (the update,
+the event, the update that takes it out of the index), and by fulfillment afterwards (the item that is read, the event,
+the files on the item, one delivery and its message; S3, which boto3 writes to, is left out), for ten tasks at once. The
+ways take turns, and the medians count.
 
 Run it with ``python -m benchmarks.dynamodb [ROUNDS]``; it takes half a minute.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import statistics
 import subprocess
@@ -23,16 +26,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 import boto3
-from boto3.dynamodb.conditions import Attr
 
 from benchmarks.report import Row, report
+from fulfillment.archived_event import record_assets
+from poller.outbox import Outbox
+from tunehook.aws.bus import EventBus
 from tunehook.aws.clients import CONNECTIONS, client, close_in_loop
-from tunehook.aws.deliveries import DeliveriesTable
+from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.items import to_attributes
-from tunehook.aws.table import Table
+from tunehook.aws.tasks import TasksTable
+from tunehook.clips import Clip
 from tunehook.deliveries import Delivery, message_for, new_delivery
+from tunehook.events import ArchivedAsset, ManifestLocation, TaskArchived
 from tunehook.executors import UnawaitedThreads
-from tunehook.tasks import Format
+from tunehook.tasks import Format, Status, TaskEnd, TaskKey, WorkItem
+from tunehook.times import from_ms
 
 ROUNDS: Final = 11
 CALLS: Final = 200
@@ -45,6 +53,71 @@ _ENVIRONMENT: Final = {
     "AWS_ACCESS_KEY_ID": "nobody",
     "AWS_SECRET_ACCESS_KEY": "nothing",
 }
+
+
+_CLIPS: Final = tuple(
+    Clip(
+        clip_id=f"clip-{number}",
+        title="a title",
+        tags=("pop",),
+        prompt="la " * 200,
+        duration_s=180.5,
+        model="v5",
+        created_at=from_ms(1),
+        expires_at=None,
+        audio_url=f"https://files.example/{number}.mp3",
+        audio_source_url=None,
+        cover_url=f"https://files.example/{number}.jpeg",
+        cover_source_url=None,
+        large_cover_url=None,
+        video_url=None,
+        stream_url=None,
+        stream_source_url=None,
+    )
+    for number in range(2)
+)
+_END: Final = TaskEnd(
+    status=Status.COMPLETED,
+    detected_at_ms=2,
+    submitted_at_ms=1,
+    finished_at_ms=2,
+    clips=_CLIPS,
+    provider_object=json.dumps(_OBJECT),
+)
+_ARCHIVED: Final = TaskArchived(
+    event_id="evt_2",
+    task_event_id="evt_1",
+    task_id="task",
+    provider="my-gateway",
+    archived_at=from_ms(2),
+    archive="complete",
+    manifest=ManifestLocation(bucket="results", key="manifest.json"),
+    assets=tuple(
+        ArchivedAsset(
+            clip_id=clip.clip_id,
+            type=kind,
+            status="archived",
+            key=f"results/my-gateway/task/{clip.clip_id}",
+            content_type="audio/mpeg",
+            bytes=4_800_000,
+            sha256="0" * 64,
+        )
+        for clip in _CLIPS
+        for kind in ("audio", "cover")
+    ),
+)
+_TASK: Final = to_attributes(
+    {
+        "task_id": "task",
+        "provider": "my-gateway",
+        "status": "completed",
+        "event_id": "evt_1",
+        "detected_at_ms": 2,
+        "submitted_at_ms": 1,
+        "metadata": {"order": "17"},
+        "provider_object": json.dumps(_OBJECT),
+    }
+)
 
 
 def delivery() -> Delivery:
@@ -62,32 +135,45 @@ def delivery() -> Delivery:
     )
 
 
-class _DynamoDB(BaseHTTPRequestHandler):
-    """Answers every update with a delivery."""
+class _Aws(BaseHTTPRequestHandler):
+    """Answers reads with a task, updates with a delivery or a task, and takes whatever events and messages come."""
 
     protocol_version = "HTTP/1.1"
-    body = json.dumps(
-        {"Attributes": to_attributes(delivery().model_dump(mode="json", exclude_none=True))}
-    ).encode()
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
+        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        entries = request.get("Entries", ())
+        match self.headers["x-amz-target"].rpartition(".")[2]:
+            case "GetItem":
+                answer: Any = {"Item": _TASK}
+            case "PutEvents":
+                answer = {"FailedEntryCount": 0, "Entries": [{"EventId": "id"} for _ in entries]}
+            case "SendMessageBatch":
+                answer = {"Successful": [{"Id": each["Id"], "MessageId": "id"} for each in entries]}
+            case _ if "ReturnValues" in request:
+                answer = {"Attributes": _TASK if request["TableName"] == "tasks" else _DELIVERY}
+            case _:
+                answer = {}
+        body = json.dumps(answer).encode()
         head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\nx-amzn-requestid: request\r\n"
-        self.wfile.write(f"{head}content-length: {len(self.body)}\r\n\r\n".encode() + self.body)
+        self.wfile.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in http.server
         pass
 
 
+_DELIVERY: Final = to_attributes(delivery().model_dump(mode="json", exclude_none=True))
+
+
 def serve() -> None:
     """Serve until the process is ended; print the port first."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _DynamoDB)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Aws)
     print(server.server_port, flush=True)
     server.serve_forever()
 
 
 @contextmanager
-def dynamodb() -> Iterator[None]:
+def aws() -> Iterator[None]:
     """Run the server, and lead boto3 there."""
     command = [sys.executable, "-c", "from benchmarks.dynamodb import serve; serve()"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
@@ -99,61 +185,87 @@ def dynamodb() -> Iterator[None]:
             server.terminate()
 
 
-def end(table: Table) -> None:
-    """Write what a poller writes at a task's end, near enough."""
-    table.update(
-        {"task_id": "task", "provider": "my-gateway"},
-        set={"status": "completed", "event_id": "evt_1", "detected_at_ms": 1, "result": _OBJECT},
-        remove=["last_error", "next_poll_ms"],
-        condition=Attr("status").eq("pending") & Attr("submitted_at_ms").eq(1),
-    )
+class Poller:
+    """Ends tasks as the poller does."""
 
+    def __init__(self, dynamodb: Any, events: Any) -> None:
+        self._outbox = Outbox(TasksTable(dynamodb, "tasks"), EventBus(events, "bus"))
+        self._ended = 0
 
-def ways(light: Any, heavy: Any) -> dict[str, Callable[[], Awaitable[object]]]:
-    """Return each call in each way."""
-    message = message_for(delivery())
-
-    def threaded(call: Callable[[], object]) -> Callable[[], Awaitable[object]]:
-        return lambda: asyncio.to_thread(call)
-
-    found: dict[str, Callable[[], Awaitable[object]]] = {}
-    for who, asked in (("boto3", heavy), ("light", light)):
-        tasks, deliveries = Table(asked, "tasks"), DeliveriesTable(asked, "deliveries")
-        found[f"a task's end: {who}"] = threaded(lambda tasks=tasks: end(tasks))  # type: ignore[misc]
-        found[f"a delivery's creation: {who}"] = threaded(
-            lambda deliveries=deliveries: deliveries.create(delivery())  # type: ignore[misc]
+    async def end(self) -> None:
+        """End a task, emit its event, and take it out of the index."""
+        self._ended += 1
+        task = WorkItem(
+            key=TaskKey(f"task-{self._ended}", "my-gateway"),
+            queue="work#0",
+            since_ms=1,
+            deadline_ms=2,
+            submitted_at_ms=1,
         )
-        found[f"a delivery's claim: {who}"] = lambda deliveries=deliveries: deliveries.claim_in_loop(
-            message, 1
-        )  # type: ignore[misc]
-    return found
+        await self._outbox.end(task, _END)
+
+
+class Fulfillment:
+    """Writes what follows a task's end, but for its files and its manifest."""
+
+    def __init__(self, dynamodb: Any, events: Any, sqs: Any) -> None:
+        self._tasks = TasksTable(dynamodb, "tasks")
+        self._deliveries = DeliveriesTable(dynamodb, "deliveries")
+        self._queue = DeliveriesQueue(sqs, "https://queue")
+        self._bus = EventBus(events, "bus")
+
+    async def write(self) -> None:
+        """Make the calls, each in a thread."""
+        key = TaskKey("task", "my-gateway")
+        await asyncio.to_thread(self._tasks.get, key)
+        await asyncio.to_thread(self._bus.put, [_ARCHIVED])
+        await asyncio.to_thread(record_assets, self._tasks, key, "evt_1", _ARCHIVED.assets, 1)
+        made = delivery()
+        await asyncio.to_thread(self._deliveries.create, made)
+        await asyncio.to_thread(self._queue.send_batch, [message_for(made)], 1)
+
+
+def ways(who: str, session: boto3.Session | None) -> dict[str, Callable[[], Awaitable[object]]]:
+    """Return each call by the clients of a session, or by the process's own."""
+    dynamodb, events, sqs = (client(each, session=session) for each in ("dynamodb", "events", "sqs"))
+    deliveries, message = DeliveriesTable(dynamodb, "deliveries"), message_for(delivery())
+    return {
+        f"a delivery's creation: {who}": lambda: asyncio.to_thread(deliveries.create, delivery()),
+        f"a delivery's claim: {who}": lambda: deliveries.claim_in_loop(message, 1),
+        f"the poller's writes of a task's end: {who}": Poller(dynamodb, events).end,
+        f"fulfillment's writes of a task: {who}": Fulfillment(dynamodb, events, sqs).write,
+        f"closing: {who}": lambda: asyncio.gather(close_in_loop(dynamodb), close_in_loop(events)),
+    }
 
 
 async def measure(rounds: int) -> dict[str, float]:
-    """Return the median of each way's milliseconds of processor time a call."""
+    """Return the median of each way's milliseconds of processor time a call, or a task."""
     asyncio.get_running_loop().set_default_executor(UnawaitedThreads(CONNECTIONS))
-    light, heavy = client("dynamodb"), client("dynamodb", session=boto3.Session())
+    logging.disable(logging.INFO)
+    asked = ways("boto3", boto3.Session()) | ways("light", None)
+    closing = [asked.pop(f"closing: {who}") for who in ("boto3", "light")]
     taken: dict[str, list[float]] = {}
     for number in range(rounds + 1):
-        for name, call in ways(light, heavy).items():
+        for name, call in asked.items():
             began = time.process_time()
             for _ in range(CALLS // BATCH):
                 await asyncio.gather(*(call() for _ in range(BATCH)))
             if number:  # the first round connects
                 taken.setdefault(name, []).append((time.process_time() - began) / CALLS * 1000)
-    await close_in_loop(light)
+    for close in closing:
+        await close()
     return {name: statistics.median(each) for name, each in taken.items()}
 
 
 def main(rounds: int = ROUNDS) -> None:
     """Measure and report."""
-    with dynamodb():
+    with aws():
         medians = asyncio.run(measure(rounds))
     rows = [Row(name, medians[name], "ms") for name in sorted(medians)]
     for what in sorted({name.partition(":")[0] for name in medians}):
         ratio = medians[f"{what}: light"] / medians[f"{what}: boto3"]
         rows.append(Row(f"{what}, light / boto3", ratio, "ratio", at_most=0.5))
-    report("dynamodb", f"Processor time of a call of DynamoDB, ten at once, median of {rounds} rounds", rows)
+    report("dynamodb", f"Processor time of calls of AWS, ten at once, median of {rounds} rounds", rows)
 
 
 if __name__ == "__main__":

@@ -284,7 +284,7 @@ def measure(settings: WebhooksSettings, url: str) -> list[Row]:
             "tunehook without DynamoDB / bare aiohttp",
             _ratio(without.rates, bare.rates),
             "ratio",
-            at_least=0.4,
+            at_least=0.7,
         ),
         Row("processor time of a delivery: tunehook", statistics.median(whole.each_ms), "ms", at_most=1.4),
         Row("processor time of a delivery: with boto3's client", statistics.median(by_boto3.each_ms), "ms"),

@@ -7,7 +7,7 @@ from boto3.dynamodb.conditions import Attr
 from botocore.exceptions import ClientError, ReadTimeoutError
 from tests.support.aws import Faulty, Losing, client, create_table, fault, items, put
 
-from tunehook.aws.table import Table, Transaction
+from tunehook.aws.table import Parameter, PreparedCondition, Table, Transaction
 from tunehook.errors import Unavailable
 
 STATE: dict[str, Any] = {"provider": "gw", "state": "begun"}
@@ -111,3 +111,29 @@ def test_writes_of_others_that_never_end_are_said() -> None:
 def test_another_fault_is_not_taken_for_a_refusal() -> None:
     with pytest.raises(ClientError, match="TransactionCanceledException"):
         finish(Faulty(client("dynamodb"), transact_write_items=[cancelled("ValidationError", "None")]))
+
+
+class TestPreparedConditions:
+    ready = PreparedCondition(
+        Attr("state").eq("begun") & (Attr("n").lte(Parameter("n")) | Attr("x.y").not_exists())
+    )
+
+    @pytest.mark.parametrize(("limit", "done"), [(2, True), (1, False)])
+    def test_a_write_holds_for_what_is_given_with_it(self, limit: int, done: bool) -> None:
+        put("ProviderStatesTable", STATE | {"n": 2, "x": {"y": 1}})
+        table = Table(client("dynamodb"), "ProviderStatesTable")
+        write = table.update({"provider": "gw"}, set={"state": "done"}, condition=self.ready.given(n=limit))
+        assert write.done is done
+
+    def test_a_value_that_is_not_given_is_an_error_and_one_of_before_is_not_kept(self) -> None:
+        self.ready.given(n=1)
+        with pytest.raises(KeyError, match="n"):
+            self.ready.given()
+
+    def test_it_is_what_the_condition_is(self) -> None:
+        built = PreparedCondition(Attr("a").eq(Parameter("b")) & Attr("c").exists()).given(b=7)
+        assert (built.expression, built.names, built.values) == (
+            "(#n0 = :v0 AND attribute_exists(#n1))",
+            {"#n0": "a", "#n1": "c"},
+            {":v0": 7},
+        )
