@@ -535,7 +535,7 @@ def test_a_write_whose_answer_was_lost_says_what_it_would_have_said(aws: None, c
 def test_so_it_does_where_the_client_itself_makes_the_call_again(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tunehook.aws.dynamodb._longest_pause_s", lambda *_, **__: 0.0)
+    monkeypatch.setattr("tunehook.aws.light._longest_pause_s", lambda *_, **__: 0.0)
     with mock_aws():
         undisturbed = play(case, client("dynamodb"))
         assert play(case, losing_client()) == undisturbed
