@@ -672,7 +672,7 @@ def _note(task: WorkItem, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _end(task: WorkItem, end: TaskEnd) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """Return the updates that end a pending task, as `Table.update` takes them: of its details, if it has any, first."""
+    """Return the updates that end a pending task, as `Table.update` takes them: first that of its details, or None."""
     values, details = end_to_items(task, end)
     beside = None
     if details is not None:
