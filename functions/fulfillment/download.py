@@ -83,14 +83,22 @@ class Body:
         if not self._has_buffer:
             await self._buffers.acquire()
             self._has_buffer = True
-        self.part = bytearray(self._rest[:size])
-        self._rest = self._rest[size:]
-        while len(self.part) < size and (chunk := await anext(self._chunks, b"")):
-            self._hasher.update(chunk)
-            self.count += len(chunk)
-            room = size - len(self.part)
-            self.part += chunk[:room]
-            self._rest = chunk[room:]
+        # The first part is all of most files, and grows with them. Those that follow are full: one that grew would be
+        # moved about, and leave holes in memory.
+        part, end, chunk = bytearray(size if self.count else 0), 0, self._rest
+        while end < size and (chunk or (chunk := await self._next())):
+            piece = chunk[: size - end]
+            part[end : end + len(piece)] = piece
+            end += len(piece)
+            chunk = chunk[len(piece) :]
+        del part[end:]
+        self.part, self._rest = part, chunk
+
+    async def _next(self) -> bytes:
+        chunk = await anext(self._chunks, b"")
+        self._hasher.update(chunk)
+        self.count += len(chunk)
+        return chunk
 
     def hand_over(self) -> bytearray:
         """Return the part, and forget it."""

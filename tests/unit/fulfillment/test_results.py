@@ -19,7 +19,7 @@ from fulfillment.results import (
 from tunehook.times import from_ms
 
 # As documented, and not imported: a bound that moves is to be noticed.
-PARTS_AT_ONCE = 2
+PARTS_AT_ONCE = 4
 
 WHERE = {"Bucket": BUCKET, "Key": "results/x"}
 ABOUT = ObjectMetadata(content_type="audio/mpeg", disposition="inline", metadata={})
@@ -68,14 +68,14 @@ async def test_no_more_than_two_parts_of_a_file_are_on_their_way_at_a_time() -> 
 
     s3: Any = Slow()
     async with asyncio.timeout(HANG_S), Upload(s3, WHERE, ABOUT, None) as upload:
-        for _ in range(2):
+        for _ in range(PARTS_AT_ONCE):
             await upload.add(bytearray(b"x"))
-        third = asyncio.create_task(upload.add(bytearray(b"x")))
+        another = asyncio.create_task(upload.add(bytearray(b"x")))
         while s3.begun < PARTS_AT_ONCE:
             await asyncio.sleep(0.01)
-        assert (s3.begun, third.done()) == (2, False)
+        assert (s3.begun, another.done()) == (PARTS_AT_ONCE, False)
         released.set()
-        await third
+        await another
 
 
 async def test_an_upload_that_is_given_up_while_it_is_begun_is_aborted() -> None:
