@@ -322,6 +322,46 @@ def _spoilt_request(random: Random, name: str) -> tuple[str, Fate]:
     return json.dumps(request), Fate.DEAD
 
 
+_NO_MS: Final = (None, "soon", 1.5, -1, 10**30, [], {})
+_SPOILT: Final[dict[str, dict[str, tuple[Any, ...]]]] = {
+    "deliver": {
+        "event_id": _NO_TEXT,
+        "subscription_id": (*_NO_TEXT, "", "x" * 2_049),
+        "events": ("task.failed", [7], {}, 7, True),
+        "filter": ("{}", [], [{}], 7, True),
+    },
+    "progress": {
+        "since_ms": _NO_MS,
+        "at_ms": _NO_MS,
+        "submitted_at_ms": _NO_MS,
+        "number": (None, 0, -1, 10**7, "first", [], {}),
+        "phase": (None, "", "completed", "PROCESSING", 7, [], {}),
+        "progress": (-1, 101, 10**30, "half", [], {}),
+        "clips": (None, "x", 7, [7], [{}], [{"clip_id": None}], [{"clip_id": "c", "tags": "calm"}], {}),
+        "provider_object": (7, [], {}),
+    },
+}
+"""By request: what none of its fields may have."""
+
+
+def _spoilt_other_request(random: Random, name: str) -> tuple[str, Fate]:
+    kind = random.choice(list(_SPOILT))
+    moment = now_ms()
+    request: dict[str, Any] = {"request": kind, "task_id": name, "provider": "musicmint"} | {
+        "deliver": {"event_id": f"evt_{name}", "subscription_id": f"sub-{name}"},
+        "progress": {
+            "since_ms": moment,
+            "number": 1,
+            "at_ms": moment,
+            "submitted_at_ms": moment,
+            "phase": "queued",
+        },
+    }[kind]
+    field = random.choice(list(_SPOILT[kind]))
+    request[field] = random.choice(_SPOILT[kind][field])
+    return json.dumps(request), Fate.DEAD
+
+
 def _request_for_nothing(random: Random, name: str) -> tuple[str, Fate]:
     provider = random.choice(("musicmint", "no-such", "歌", "a b", "x" * 1_024))
     requested_at_ms = random.choice((0, 1, now_ms(), 253_402_300_799_999, "7", 7.0))
@@ -343,6 +383,7 @@ _FULFILLMENT: Final[dict[str, Maker]] = {
     "keys twice": _keys_twice,
     "half a surrogate pair": _half_a_pair,
     "a spoilt request": _spoilt_request,
+    "a spoilt request of another kind": _spoilt_other_request,
     "a request for nothing": _request_for_nothing,
 }
 
@@ -367,6 +408,19 @@ _WRONG_IN_DELIVERY: Final[dict[str, tuple[Any, ...]]] = {
     "attempt": _NO_COUNT,
     "run": _NO_COUNT,
     "due_at_ms": (None, "", "now", 1.5, -1, -(10**30), 10**16, 10**60, [], {}, "2026-11-20T16:00:00Z"),
+    "run_began_at_ms": ("", "now", 1.5, -1, 10**16, 10**60, [], {}),
+    "slot": (
+        7,
+        "now",
+        [],
+        {},
+        {"at_ms": 1, "interval_us": 1},
+        {"at_ms": -1, "interval_us": 1, "since_ms": 0},
+        {"at_ms": 1, "interval_us": 0, "since_ms": 0},
+        {"at_ms": 1, "interval_us": 1, "since_ms": 10**16},
+        {"at_ms": "soon", "interval_us": 1, "since_ms": 0},
+    ),
+    "is_check": (None, 7, "perhaps", [], {}),
 }
 
 
