@@ -173,6 +173,8 @@ MISTAKES: list[tuple[object, str]] = [
     ("x" * 99_999, "filter"),
     ({"a": ["\ud800"]}, "filter"),
     ({7: ["x"]}, "filter"),
+    ({"": ["x"]}, "filter"),
+    ({"a": {"": ["x"]}}, "filter.a"),
     ({"a": 1}, "filter.a"),
     ({"a": "x"}, "filter.a"),
     ({"a": None}, "filter.a"),

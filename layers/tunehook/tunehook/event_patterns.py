@@ -210,6 +210,8 @@ def _read_object(
     for name, value in content.items():
         if not isinstance(name, str):
             _refuse(path, "must have texts for names")
+        if not name:
+            _refuse(path, "must have a name for each field")
         here = f"{path}.{name}"
         if name == _OR:
             alternatives = _both(alternatives, _read_or(value, here, steps), here)

@@ -41,6 +41,7 @@ _OPEN_ESCAPE: Final = "ends with \\"
 _BAD_PATTERNS: Final[tuple[dict[str, Any], ...]] = (
     {},
     {"": []},
+    {"task_id": {"": [""]}},
     {"task_id": []},
     {"task_id": "x"},
     {"task_id": 1},
@@ -92,7 +93,7 @@ _BAD_PATTERNS: Final[tuple[dict[str, Any], ...]] = (
 
 _GOOD_PATTERNS: Final[tuple[dict[str, Any], ...]] = (
     {"task_id": ["", None, True, 0, 1.5, -1]},
-    {"": {"": [""]}},
+    {"a..b": {".": [""]}},
     {"task_id": [{"prefix": ""}, {"suffix": "\u202e"}, {"prefix": {"equals-ignore-case": "ß"}}]},
     {"task_id": [{"wildcard": "*"}, {"wildcard": "a\\*b\\\\"}, {"exactly": "*"}]},
     {
