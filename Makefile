@@ -93,6 +93,7 @@ bench: ## run the benchmarks (55 minutes on an idle machine; some need nginx)
 	$(BIN)/python -m benchmarks.rate_limit
 	$(BIN)/python -m benchmarks.end_to_end
 	$(BIN)/python -m benchmarks.cold
+	$(BIN)/python -m benchmarks.hop
 	$(BIN)/python -m benchmarks.callbacks
 	$(BIN)/python -m benchmarks.console
 	$(BIN)/python -m benchmarks.awake

@@ -1,4 +1,4 @@
-"""What callbacks save: from the end of a task at its provider to its detection, and how many questions that takes.
+"""What callbacks save: from the end of a task at its provider to its detection and to its webhook, and the questions.
 
 usage: python -m benchmarks.callbacks [TASKS]        (60 by default, about 5 minutes)
 
@@ -19,7 +19,7 @@ from typing import Final
 
 import httpx
 
-from benchmarks.embedded import EmbeddedStack, embedded_stack
+from benchmarks.embedded import EmbeddedStack, embedded_stack, first_question_after
 from benchmarks.report import Row, report
 from tunehook.operations.callbacks import callback_url
 from tunehook_local.sandbox import Kind, TaskRecord
@@ -33,6 +33,7 @@ SILENT: Final = "silent"
 FIRST: Final = 5
 FIRST_LAST_S: Final = 12.0
 WARM_UP_S: Final = 60.0
+RECEIVER: Final = "bench"
 
 
 def main(count: int) -> None:
@@ -43,13 +44,17 @@ def main(count: int) -> None:
         entry = stack.sandbox.providers_secret()[KIND.value]
         stack.configure({CALLING: entry, SILENT: entry})
         url = callback_url(stack.operations(), CALLING)
+        stack.subscribe(RECEIVER)
         _warm_up(stack, url)
         for number, each_s in enumerate(lasts_s):
             stack.submit(KIND, f"{CALLING}-{number:04}", each_s, provider=CALLING, callback_url=url)
             stack.submit(KIND, f"{SILENT}-{number:04}", each_s, provider=SILENT)
             time.sleep(1.0)
         calling, silent = (_detected(stack, provider, count) for provider in (CALLING, SILENT))
+        stack.wait_for_webhooks(RECEIVER, FIRST + 2 * count, PATIENCE_S)
+        steps = [each for key, each in stack.steps(RECEIVER).items() if key.startswith(f"{CALLING}-")]
         refused = sum(each.status != 200 for each in stack.sandbox.sent_callbacks())
+    told_s = [each.end_to_webhook_s for each in steps]
     delays_s, questions = _delays_s(calling), _questions(calling)
     report(
         "callbacks",
@@ -60,6 +65,14 @@ def main(count: int) -> None:
             Row("with callbacks: delay, p50", statistics.median(delays_s), "s"),
             Row("with callbacks: delay, p95", _p95(delays_s), "s", at_most=1.0),
             Row("with callbacks: delay, max", max(delays_s), "s"),
+            Row("with callbacks: tasks told", len(told_s), "tasks", at_least=count),
+            Row("with callbacks: end to webhook, p50", statistics.median(told_s), "s", at_most=1.0),
+            Row("with callbacks: end to webhook, p95", _p95(told_s), "s", at_most=2.0),
+            Row(
+                "with callbacks: answer to webhook, p50",
+                statistics.median(each.answer_to_webhook_s for each in steps),
+                "s",
+            ),
             Row("with callbacks: questions", questions, "questions/task"),
             Row("polling alone: delay, p50", statistics.median(_delays_s(silent)), "s"),
             Row("polling alone: delay, p95", _p95(_delays_s(silent)), "s"),
@@ -102,7 +115,8 @@ def _delay_s(record: TaskRecord) -> float | None:
     end = record.ended_at
     if end is None:
         return None
-    return next(((at - end).total_seconds() for at in record.polled_at if at >= end), None)
+    answered_at = first_question_after(end, record)
+    return None if answered_at is None else (answered_at - end).total_seconds()
 
 
 def _delays_s(records: Sequence[TaskRecord]) -> list[float]:

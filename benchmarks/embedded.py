@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,33 @@ from tunehook.operations.stack import Stack, find_stack
 from tunehook_local.embedded import ministack
 from tunehook_local.embedded.state import Home, LocalEnvironment
 from tunehook_local.embedded.up import bring_up
-from tunehook_local.sandbox import DEMO_SCENARIO, Kind, Sandbox, Scenario, TaskRule, parse, run_sandbox
+from tunehook_local.sandbox import (
+    DEMO_SCENARIO,
+    Kind,
+    Sandbox,
+    Scenario,
+    TaskRecord,
+    TaskRule,
+    parse,
+    run_sandbox,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """When a task ended at its provider, when an answer first showed that, and when its first webhook came."""
+
+    ended_at: datetime
+    answered_at: datetime
+    received_at: datetime
+
+    @property
+    def end_to_webhook_s(self) -> float:
+        return (self.received_at - self.ended_at).total_seconds()
+
+    @property
+    def answer_to_webhook_s(self) -> float:
+        return (self.received_at - self.answered_at).total_seconds()
 
 
 class EmbeddedStack:
@@ -83,9 +112,34 @@ class EmbeddedStack:
         )
         self._put("TasksTable", task_id=task_id, provider=provider or kind.value)
 
+    def steps(self, receiver: str) -> dict[str, Steps]:
+        """Return the steps of each task of whose end a webhook has come to a receiver, by its id."""
+        received_at: dict[str, datetime] = {}
+        for request in self.sandbox.received(receiver):
+            task_id = json.loads(request.body)["data"]["task_id"]
+            received_at[task_id] = min(request.received_at, received_at.get(task_id, request.received_at))
+        return {
+            record.task_id: Steps(record.ended_at, answered_at, received_at[record.task_id])
+            for record in self.sandbox.task_records()
+            if record.task_id in received_at
+            and record.ended_at is not None
+            and (answered_at := first_question_after(record.ended_at, record)) is not None
+        }
+
+    def wait_for_webhooks(self, receiver: str, count: int, patience_s: float) -> None:
+        """Wait until so many webhooks have come to a receiver, or patience is over."""
+        deadline = time.monotonic() + patience_s
+        while len(self.sandbox.received(receiver)) < count and time.monotonic() < deadline:
+            time.sleep(0.5)
+
     def _put(self, table: str, **attributes: str) -> None:
         item = {name: {"S": value} for name, value in attributes.items()}
         self._dynamodb.put_item(TableName=self.outputs[table], Item=item)
+
+
+def first_question_after(end: datetime, record: TaskRecord) -> datetime | None:
+    """Return when a task was first asked about at or after its end: the answer shows it."""
+    return next((at for at in record.polled_at if at >= end), None)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Final
@@ -124,13 +124,20 @@ class Archiver:
     _buffers: asyncio.Semaphore = field(init=False, default_factory=lambda: asyncio.Semaphore(BUFFERS))
 
     async def inspect(
-        self, run: TaskRun, assets: Sequence[Asset], recorded: Sequence[Recorded] = ()
+        self,
+        run: TaskRun,
+        assets: Sequence[Asset],
+        recorded: Sequence[Recorded] = (),
+        objects: Mapping[str, StoredObject] | None = None,
     ) -> TaskFiles:
         """Return what is known of a task's files before any host is asked; raise boto3's errors.
 
-        `recorded` has the digests of large files, and the files that were given up: these are not tried again.
+        `recorded` has the digests of large files, and the files that were given up: these are not tried again. The
+        bucket is listed, unless `objects` are those under the run's prefix.
         """
-        files = TaskFiles(run, assets, await self.results.list_objects(run.prefix) if assets else {}, {})
+        if objects is None:
+            objects = await self.results.list_objects(run.prefix) if assets else {}
+        files = TaskFiles(run, assets, dict(objects), {})
         by_key = {each.asset.key: each for each in recorded if each.asset.status == "archived"}
         given_up = by_name(each.asset for each in recorded if each.asset.status == "unavailable")
         for asset in assets:

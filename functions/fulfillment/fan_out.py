@@ -7,7 +7,7 @@ pending. So a later pass knows who is to be told of them, however many passes th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, TypeAlias, TypeVar
@@ -57,6 +57,14 @@ class News:
 
 
 @dataclass(frozen=True, slots=True)
+class _Made:
+    """The deliveries whose messages are to be sent, and how many there are of the task."""
+
+    to_send: Sequence[Delivery]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryFanOut:
     """Creates the deliveries; `notices` say who was told before the files were settled."""
 
@@ -85,16 +93,32 @@ class DeliveryFanOut:
         return len(recipients)
 
     async def create_deliveries(
-        self, news: News, archived_at_ms: int, *, may_have_been_told: bool = True
+        self,
+        news: News,
+        archived_at_ms: int,
+        *,
+        may_have_been_told: bool = True,
+        meanwhile: Awaitable[None] | None = None,
     ) -> int:
         """Create the deliveries of a task whose files were settled at `archived_at_ms`; return how many there are.
 
         Its end goes to whoever was not told of it, its files to whoever waits for them, whatever a filter says of them.
         `may_have_been_told` says whether a pass may have told of the end while files were pending. A delivery that is
-        there stays as it is.
+        there stays as it is. Their messages are sent after what is done `meanwhile`: whoever gets one finds that done.
 
-        Raises `AWS_FAULTS`, `Unavailable` or an ExceptionGroup of them if some could not be created.
+        Raises `AWS_FAULTS`, `Unavailable` or an ExceptionGroup of them if some could not be created, and what
+        `meanwhile` raises.
         """
+        records = self._create_records(news, archived_at_ms, may_have_been_told=may_have_been_told)
+        made, done = await asyncio.gather(records, meanwhile or _nothing(), return_exceptions=True)
+        if isinstance(made, BaseException):
+            raise made
+        if isinstance(done, BaseException):
+            raise done
+        await self._send(made.to_send)
+        return made.count
+
+    async def _create_records(self, news: News, archived_at_ms: int, *, may_have_been_told: bool) -> _Made:
         event = news.event
         notice = await self.notices.read(event.event_id) if may_have_been_told else Notice()
         recipients = await self._recipients(news.kind, news)
@@ -119,12 +143,11 @@ class DeliveryFanOut:
             *ends,
             *(each for each in begun if each.status is DeliveryStatus.PENDING and not each.attempts),
         ]
-        await self._send([each for each in unsent if each.subscription_id not in notice.sent])
         by_id = {each.subscription_id: each for each in (*waiting, *wanting)}
         archived = self._deliveries_to(by_id.values(), news, archived_at_ms)
         await in_threads(self.deliveries.create, archived)
-        await self._send(archived)
-        return len(ends) + len(archived)
+        to_send = [each for each in unsent if each.subscription_id not in notice.sent]
+        return _Made([*to_send, *archived], len(ends) + len(archived))
 
     async def create_operational_deliveries(self, event: OperationalEvent) -> int:
         """Create the deliveries of an operational event, once each; return how many there are.
@@ -178,6 +201,10 @@ class DeliveryFanOut:
 
     async def _send(self, deliveries: Sequence[Delivery]) -> None:
         await send(self.queue, deliveries, self.clock())
+
+
+async def _nothing() -> None:
+    return
 
 
 async def send(queue: DeliveriesQueue, deliveries: Sequence[Delivery], now_ms: int) -> None:

@@ -15,13 +15,13 @@ from fulfillment.assets import Asset, assets_of
 from fulfillment.fan_out import DeliveryFanOut, News
 from fulfillment.manifest import Manifest, assets_on, manifest_of, provider_object_of, read_manifest, texts_of
 from fulfillment.metrics import Metrics
-from fulfillment.results import PreconditionFailed, Results
+from fulfillment.results import PreconditionFailed, Results, StoredObject
 from fulfillment.retry_policy import Patience, RetryLater, due_at_ms
 from tunehook.aws.bus import EventBus
 from tunehook.aws.tasks import TasksTable
 from tunehook.errors import Unavailable
 from tunehook.events import ManifestLocation, TaskCompleted, TaskEnded, archived_part
-from tunehook.result_keys import manifest_key
+from tunehook.result_keys import manifest_key, task_prefix
 from tunehook.tasks import TaskKey
 from tunehook.times import from_ms, now_ms, to_ms
 
@@ -87,6 +87,15 @@ class _Task:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What lies in the bucket of a task: the bytes of its manifest, empty if there is none, and its files by key."""
+
+    body: bytes
+    etag: str | None
+    objects: dict[str, StoredObject]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fulfillment:
     """Archives the results of ended tasks and creates their deliveries.
@@ -126,23 +135,30 @@ class Fulfillment:
             If something failed; to do it again from the start is safe.
         """
         key = TaskKey(event.task_id, event.provider)
-        item = await asyncio.to_thread(self.tasks.get_run, key, to_ms(event.detected_at))
+        location = ManifestLocation(bucket=self.results.bucket, key=manifest_key(key.provider, key.task_id))
+        # At once: each is a call whose answer the others need not know.
+        item, found = await asyncio.gather(
+            asyncio.to_thread(self.tasks.get_run, key, to_ms(event.detected_at)), self._look(event, location.key)
+        )
         if item is None or item.get("event_id") != event.event_id:
             logger.warning("task_put_again", task_id=key.task_id, provider=key.provider)
             item = None
-        location = ManifestLocation(bucket=self.results.bucket, key=manifest_key(key.provider, key.task_id))
         task = _Task(event, item, location, again_ms)
         since_ms = self.clock() if since_ms is None else since_ms
         due_ms = due_at_ms(event, since_ms, self.patience_s * 1000)
-        manifest, was_there = await self._settle(task, Patience(since_ms, due_ms, within_s, self.clock))
-        if item is None or "archived_at_ms" not in item or again_ms is not None:
-            await self._emit_archived(task, manifest)
+        patience = Patience(since_ms, due_ms, within_s, self.clock)
+        manifest, was_there = await self._settle(task, found, patience)
+        is_to_emit = item is None or "archived_at_ms" not in item or again_ms is not None
+        emitting = self._emit_archived(task, manifest) if is_to_emit else None
         if manifest.copied_again and again_ms is not None:
+            if emitting is not None:
+                await emitting
             return
         deliveries = await self.fan_out.create_deliveries(
             News(event, item, manifest.provider_object, manifest.assets, location),
             to_ms(manifest.archived_at),
             may_have_been_told=was_there or not is_first or self.clock() >= due_ms - CLOCKS_DIFFER_MS,
+            meanwhile=emitting,
         )
         logger.info(
             "task_fulfilled",
@@ -153,14 +169,24 @@ class Fulfillment:
             deliveries=deliveries,
         )
 
-    async def _settle(self, task: _Task, patience: Patience) -> tuple[Manifest, bool]:
-        """Return a task's manifest, and whether it was there; if not, archive the files and write it."""
+    async def _look(self, event: TaskEnded, manifest_at: str) -> _Found:
+        """Return what lies in the bucket of a task; one without clips has no files."""
+        prefix = task_prefix(event.provider, event.task_id)
+        listed = self.results.list_objects(prefix) if event.clips else asyncio.sleep(0, {})
+        manifest, objects = await asyncio.gather(self.results.read(manifest_at), listed)
+        body, etag = manifest or (b"", None)
+        return _Found(body, etag, objects)
+
+    async def _settle(self, task: _Task, found: _Found, patience: Patience) -> tuple[Manifest, bool]:
+        """Return a task's manifest, and whether it was there; if not, archive the files and write it.
+
+        `found` is what lay in the bucket a moment ago.
+        """
         event, again_ms, archived_at_ms = task.event, task.again_ms, task.archived_at_ms
         # Whether the recipients were told before somebody asked for the files again.
         copied_again = again_ms is not None and archived_at_ms is not None and archived_at_ms < again_ms
         for _ in range(_ROUNDS):
-            body, etag = await self.results.read(task.location.key) or (b"", None)
-            manifest = read_manifest(body)
+            manifest = read_manifest(found.body)
             if manifest is not None and manifest.event_id == event.event_id:
                 if again_ms is None or to_ms(manifest.archived_at) >= again_ms:
                     return manifest, True
@@ -168,7 +194,8 @@ class Fulfillment:
             elif manifest is not None and manifest.detected_at > event.detected_at:
                 logger.warning("later_run_is_kept", task_id=event.task_id, provider=event.provider)
                 return _of_later_run(task, manifest, copied_again=copied_again), True
-            files = await self.archiver.inspect(task.run, task.assets(), task.recorded(manifest))
+            recorded = task.recorded(manifest)
+            files = await self.archiver.inspect(task.run, task.assets(), recorded, found.objects)
             if again_ms is None:
                 await self._archive_and_tell(task, files, patience)
             else:
@@ -183,8 +210,9 @@ class Fulfillment:
             )
             body = manifest_of(event, task.item, manifest)
             try:
-                await self.results.put(task.location.key, body, etag, ContentType="application/json")
+                await self.results.put(task.location.key, body, found.etag, ContentType="application/json")
             except PreconditionFailed:
+                found = await self._look(event, task.location.key)
                 continue
             duration_ms = to_ms(manifest.archived_at) - to_ms(event.detected_at)
             self.metrics.archived(event.provider, manifest.assets, duration_ms)

@@ -66,6 +66,11 @@ class Recipients:
         self._mark_some()
         return recipients
 
+    def read_ahead(self) -> None:
+        """Read the subscriptions if they are not fresh, so that who needs them soon need not wait."""
+        with contextlib.suppress(*AWS_FAULTS):  # who needs them meets that fault, or another answer
+            self._cache.get(None)
+
     def _mark_some(self) -> None:
         """Mark subscriptions with what was found of them, for `MARKING_S`; the next task marks the rest."""
         until_s = self.clock() + MARKING_S

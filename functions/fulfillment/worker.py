@@ -33,6 +33,7 @@ from tunehook.events import OperationalEvent, TaskCompleted, TaskEnded, TaskFail
 from tunehook.executors import UnawaitedThreads
 from tunehook.fulfillment_requests import ArchiveRequest, DeliveryRequest, ProgressRequest
 from tunehook.http.client import open_client
+from tunehook.http.connections import trusted_authorities
 from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import TaskKey
 from tunehook.times import now_ms
@@ -67,7 +68,7 @@ class Worker:
         deliveries = DeliveriesTable(dynamodb, settings.deliveries_table)
         queue = DeliveriesQueue(self._sqs, settings.deliveries_queue)
         versions = SecretVersionsTable(dynamodb, settings.secret_versions_table)
-        recipients = Recipients(subscriptions, policy, versions=versions)
+        self._recipients = recipients = Recipients(subscriptions, policy, versions=versions)
         self._fan_out = DeliveryFanOut(recipients.of, deliveries, queue, Notices(self._results))
         self._progress = ProgressFanOut(self._tasks, recipients.of, deliveries, queue)
         self._recovery = Recovery(self._tasks, subscriptions, deliveries, queue, self._results, policy)
@@ -88,6 +89,10 @@ class Worker:
             messages,
             on_fault=lambda fault: logger.warning("visibility_not_changed", error=code_of(fault)),
         )
+        reading_ahead = asyncio.create_task(asyncio.to_thread(self._recipients.read_ahead))
+        if not records:  # a batch by which the function is warmed up
+            trusted_authorities()
+            await reading_ahead
         async with heartbeat, open_client(guard=self._settings.network_policy, timeout=None) as http:
             fulfillment = Fulfillment(
                 archiver=Archiver(

@@ -207,12 +207,14 @@ class PollLoop:
         return False
 
     async def _sleep(self, seconds: float) -> None:
-        """Sleep until the next tick; poll at once what a provider calls back about meanwhile."""
+        """Sleep until the next tick; poll meanwhile what a provider calls back about, and a few tasks when due."""
         time = asyncio.get_running_loop().time
         until_s = time() + seconds
         while (left_s := until_s - time()) > 0:
             is_quick = self._hints.is_quick
-            if await self._hints.wait(min(left_s, QUICK_S) if is_quick else left_s):
+            due_in_s = self._scheduler.punctual_in_s()
+            wait_s = min(left_s, due_in_s, QUICK_S if is_quick else left_s)
+            if await self._hints.wait(wait_s) or due_in_s == wait_s < left_s:
                 await self._dispatcher.poll_due(is_configured=self._is_configured)
             elif is_quick and left_s > QUICK_S:
                 self._hints.start()

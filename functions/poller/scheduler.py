@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 from poller.decision import GIVE_UP_AFTER_MS, STREAMING_MAX_MS
@@ -26,6 +27,10 @@ RESTS_FROM_MS: Final = 600_000
 
 HINTED_APART_MS: Final = 5_000
 """How long after a question that a callback led to the next one may be, however often a provider calls back."""
+
+PUNCTUAL_MAX: Final = 5
+"""So few tasks are asked about at their moments rather than at the next tick. That makes no more requests than ticks
+do: each task has one in five seconds at most."""
 
 BEHIND_FROM_MS: Final = 12_000
 """How long a task waits for its poll until its provider is behind: longer than any one request takes."""
@@ -180,6 +185,20 @@ class PollScheduler:
         if is_usual and self.health.state_of(provider.name).callbacks_come:
             return provider.pace.with_callbacks()
         return provider.pace
+
+    def punctual_in_s(self) -> float:
+        """Return in how many seconds the next task is due; infinite where so many are pending that ticks count."""
+        if len(self.tasks) > PUNCTUAL_MAX:
+            return inf
+        now_ms = self.clock()
+        return min(
+            (
+                (each.due_ms - now_ms) / 1000
+                for each in self.tasks.values()
+                if each.poll is None and not each.is_writing and each.due_ms > now_ms
+            ),
+            default=inf,
+        )
 
     def can_rest(self, until_ms: int) -> bool:
         """Return whether a poller that polls all tasks at `until_ms` comes in time for each of them."""

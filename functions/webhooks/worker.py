@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +15,7 @@ from tunehook.aws.bus import EventBus
 from tunehook.aws.circuits import CircuitsTable
 from tunehook.aws.clients import CONNECTIONS, client, close_in_loop
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
-from tunehook.aws.errors import code_of
+from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.aws.links import link, s3_client
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.send_slots import SendSlots
@@ -24,6 +25,7 @@ from tunehook.aws.visibility import Message, VisibilityHeartbeat, backoff_s, dea
 from tunehook.deliveries import message_of
 from tunehook.errors import InvalidInput
 from tunehook.executors import UnawaitedThreads
+from tunehook.http.connections import trusted_authorities
 from tunehook.http.transport import HttpTransport
 from tunehook.times import now_ms
 from tunehook.validation import first_problem
@@ -72,6 +74,7 @@ class Worker:
             settings.network_policy,
         )
         bus = EventBus(client("events"), settings.event_bus)
+        self._master_secret = MasterSecret(client("secretsmanager"), settings.master_secret)
         sign_link = partial(link, s3_client(), settings.results_bucket)
         self._deliverer = partial(
             deliverer,
@@ -82,7 +85,7 @@ class Worker:
             limiter=RateLimiter(SendSlots(dynamodb, settings.gates_table), subscriptions, now_ms),
             health=SubscriptionHealth(subscriptions, deliveries, bus),
             sender=Sender(self._transport, settings.network_policy, sign_link),
-            master_secret=MasterSecret(client("secretsmanager"), settings.master_secret),
+            master_secret=self._master_secret,
             now_ms=now_ms,
             jitter=SystemRandom().random,
         )
@@ -108,6 +111,9 @@ class Worker:
     async def _handle(
         self, messages: Sequence[Message], remaining_ms: Callable[[], int]
     ) -> list[Outcome | Exception]:
+        if not messages:
+            await self._warm_up()
+            return []
         batcher = MessageBatcher(self._queue, now_ms)
         deliverer = self._deliverer(batcher=batcher, remaining_ms=remaining_ms)
         async with VisibilityHeartbeat(
@@ -116,6 +122,12 @@ class Worker:
             return await asyncio.gather(
                 *(self._handle_one(deliverer, message, heartbeat) for message in messages)
             )
+
+    async def _warm_up(self) -> None:
+        """Load what the first attempt needs beside the code."""
+        trusted_authorities()
+        with suppress(*AWS_FAULTS):  # the first attempt meets that fault, or another answer
+            await self._master_secret.get()
 
     async def _handle_one(
         self, deliverer: Deliverer, message: Message, heartbeat: VisibilityHeartbeat

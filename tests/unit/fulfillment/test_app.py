@@ -30,6 +30,7 @@ from tunehook.aws.task_items import end_to_items, with_details
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import TaskCompleted, TaskFailed, task_ended
 from tunehook.fulfillment_requests import ArchiveRequest, DeliveryRequest
+from tunehook.http.connections import trusted_authorities
 from tunehook.times import from_ms, iso, now_ms
 
 # As documented, and not imported: a bound that moves is to be noticed.
@@ -84,9 +85,23 @@ def told() -> list[str]:
 
 
 def test_an_empty_batch_warms_up(queue: str, capsys: pytest.CaptureFixture[str]) -> None:
+    trusted_authorities.cache_clear()
     assert handle({"Records": []}) == []
-    assert app._worker.cache_info().currsize == 1
+    assert (app._worker.cache_info().currsize, trusted_authorities.cache_info().currsize) == (1, 1)
     assert (capsys.readouterr().out, received(queue)) == ("", [])
+    # Who is told is known then: the table is not read again for the next task.
+    client("dynamodb").delete_item(TableName="SubscriptionsTable", Key={"subscription_id": {"S": "sub"}})
+    assert handle(sample("task_failed")) == []
+    assert [delivery["subscription_id"] for delivery in items("DeliveriesTable")] == ["sub"]
+
+
+def test_a_table_that_cannot_be_read_when_it_warms_up_is_read_for_the_next_task(queue: str) -> None:
+    client("dynamodb").delete_table(TableName="SubscriptionsTable")
+    assert handle({"Records": []}) == []
+    create_table("SubscriptionsTable")
+    put("SubscriptionsTable", {"subscription_id": "sub", "url": "https://hook.example.com/"})
+    assert handle(sample("task_failed")) == []
+    assert [delivery["subscription_id"] for delivery in items("DeliveriesTable")] == ["sub"]
 
 
 def test_the_sample_event_of_a_failed_task_makes_a_delivery(queue: str) -> None:

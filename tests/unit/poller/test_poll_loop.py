@@ -22,6 +22,10 @@ pytestmark = pytest.mark.usefixtures("aws")
 SECOND_MS = 1_000
 
 
+OTHERS = tuple(f"other-{number}" for number in range(5))
+"""With these beside it a task is asked at ticks."""
+
+
 class Looks:
     """Tasks as they are, for a test to change how they are looked for."""
 
@@ -39,6 +43,16 @@ class TestAsking:
         world.run(lasts_s=45)
         assert world.times_of() == [0, 20, 25, 30, 35, 40, 45]
 
+    @pytest.mark.parametrize(("others", "times_s"), [(4, [0, 1.7, 6.7, 11.7]), (5, [0, 2, 7, 12])])
+    def test_up_to_five_tasks_are_asked_about_when_they_are_due_and_more_of_them_at_the_next_tick(
+        self, others: int, times_s: list[float]
+    ) -> None:
+        world = World()
+        for name in ("task-1", *OTHERS[:others]):
+            world.add(name, age_s=18.3)
+        world.run(lasts_s=12)
+        assert world.times_of() == times_s
+
     def test_a_task_that_comes_during_a_pass_is_seen_within_two_seconds(self) -> None:
         world = World()
         world.add("first")
@@ -51,7 +65,8 @@ class TestAsking:
     def test_what_a_tick_waits_for_news_puts_no_task_off(self) -> None:
         world = World()
         world.clock.threads = Scripted(work=[Course(), *[Course(after_s=3)] * 50])
-        world.add()
+        for name in ("task-1", *OTHERS):
+            world.add(name)
         world.run(lasts_s=45)
         # A quarter of a second each time, which does not add up.
         assert world.times_of()[:6] == pytest.approx([0, 20.25, 25.25, 30.25, 35.25, 40.25])

@@ -17,6 +17,7 @@ from tunehook.aws.items import from_attributes, to_attributes
 from tunehook.aws.visibility import backoff_s
 from tunehook.deliveries import message_for, message_of
 from tunehook.errors import Misconfigured
+from tunehook.http.connections import trusted_authorities
 from tunehook.signatures import derive_secret
 from tunehook.times import now_ms
 from webhooks import app, worker
@@ -160,10 +161,26 @@ def test_a_message_ends_as_a_verified_webhook_with_a_link(stack: Stack, hooks: H
     assert stack.statuses() == {"one": "delivered"}
 
 
-def test_an_empty_batch_warms_up(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_batch_warms_up(stack: Stack, hooks: Hooks, capsys: pytest.CaptureFixture[str]) -> None:
+    trusted_authorities.cache_clear()
     assert handle({"Records": []}) == {"batchItemFailures": []}
-    assert app._worker.cache_info().currsize == 1
+    assert (app._worker.cache_info().currsize, trusted_authorities.cache_info().currsize) == (1, 1)
     assert capsys.readouterr().out == ""
+    # The secret is known then: it is not read again for the first attempt.
+    boto3.client("secretsmanager").delete_secret(SecretId=stack.secret, ForceDeleteWithoutRecovery=True)
+    handle(stack.event(stack.deliver_to("one", hooks.url())))
+    assert stack.statuses() == {"one": "delivered"}
+
+
+def test_a_secret_that_cannot_be_read_when_it_warms_up_is_read_for_the_first_attempt(
+    stack: Stack, hooks: Hooks
+) -> None:
+    secrets = boto3.client("secretsmanager")
+    secrets.delete_secret(SecretId=stack.secret)
+    assert handle({"Records": []}) == {"batchItemFailures": []}
+    secrets.restore_secret(SecretId=stack.secret)
+    handle(stack.event(stack.deliver_to("one", hooks.url())))
+    assert stack.statuses() == {"one": "delivered"}
 
 
 def test_a_failed_attempt_is_no_failure_of_the_batch_and_sends_the_next_message(

@@ -52,7 +52,7 @@ class Connector(aiohttp.TCPConnector):
         self._guard = guard
         self._guarded_resolver = GuardedResolver(guard, lookup)
         super().__init__(
-            ssl=ssl or _trusted(),
+            ssl=ssl or trusted_authorities(),
             resolver=self._guarded_resolver,
             use_dns_cache=False,  # the resolver has one that goes by the wall clock
             socket_factory=self._open_socket,
@@ -73,7 +73,8 @@ class Connector(aiohttp.TCPConnector):
 
 
 @functools.cache
-def _trusted() -> tls.SSLContext:
+def trusted_authorities() -> tls.SSLContext:
+    """Return what connections trust by default, which takes some 30 ms to load; once for the process."""
     return httpx.create_ssl_context()
 
 
