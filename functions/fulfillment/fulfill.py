@@ -138,7 +138,8 @@ class Fulfillment:
         location = ManifestLocation(bucket=self.results.bucket, key=manifest_key(key.provider, key.task_id))
         # At once: each is a call whose answer the others need not know.
         item, found = await asyncio.gather(
-            asyncio.to_thread(self.tasks.get_run, key, to_ms(event.detected_at)), self._look(event, location.key)
+            asyncio.to_thread(self.tasks.get_run, key, to_ms(event.detected_at)),
+            self._look(key, location.key),
         )
         if item is None or item.get("event_id") != event.event_id:
             logger.warning("task_put_again", task_id=key.task_id, provider=key.provider)
@@ -169,11 +170,14 @@ class Fulfillment:
             deliveries=deliveries,
         )
 
-    async def _look(self, event: TaskEnded, manifest_at: str) -> _Found:
-        """Return what lies in the bucket of a task; one without clips has no files."""
-        prefix = task_prefix(event.provider, event.task_id)
-        listed = self.results.list_objects(prefix) if event.clips else asyncio.sleep(0, {})
-        manifest, objects = await asyncio.gather(self.results.read(manifest_at), listed)
+    async def _look(self, key: TaskKey, manifest_at: str) -> _Found:
+        """Return what lies in the bucket of a task: mostly nothing, which one list of its keys says."""
+        keys = await self.results.list_keys(task_prefix(key.provider, key.task_id))
+        if manifest_at not in keys:
+            return _Found(b"", None, await self.results.objects(keys))
+        manifest, objects = await asyncio.gather(
+            self.results.read(manifest_at), self.results.objects(each for each in keys if each != manifest_at)
+        )
         body, etag = manifest or (b"", None)
         return _Found(body, etag, objects)
 
@@ -212,7 +216,7 @@ class Fulfillment:
             try:
                 await self.results.put(task.location.key, body, found.etag, ContentType="application/json")
             except PreconditionFailed:
-                found = await self._look(event, task.location.key)
+                found = await self._look(task.key, task.location.key)
                 continue
             duration_ms = to_ms(manifest.archived_at) - to_ms(event.detected_at)
             self.metrics.archived(event.provider, manifest.assets, duration_ms)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -112,14 +112,22 @@ class Results:
         self._s3: Any = s3
         self.bucket = bucket
 
-    async def list_objects(self, prefix: str) -> dict[str, StoredObject]:
-        """Return the objects whose keys begin with `prefix`, by key."""
+    async def list_keys(self, prefix: str) -> list[str]:
+        """Return the keys of objects that begin with `prefix`."""
 
         def keys() -> list[str]:
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
             return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
 
-        found = await asyncio.gather(*(self.head(key) for key in await asyncio.to_thread(keys)))
+        return await asyncio.to_thread(keys)
+
+    async def list_objects(self, prefix: str) -> dict[str, StoredObject]:
+        """Return the objects whose keys begin with `prefix`, by key."""
+        return await self.objects(await self.list_keys(prefix))
+
+    async def objects(self, keys: Iterable[str]) -> dict[str, StoredObject]:
+        """Return the objects of these keys that are there, by key."""
+        found = await asyncio.gather(*map(self.head, keys))
         return {stored.key: stored for stored in found if stored is not None}
 
     async def head(self, key: str) -> StoredObject | None:
