@@ -33,7 +33,7 @@ PART_BYTES: Final = 5 * 1024 * 1024
 OBJECT_MAX_BYTES: Final = PUT_BYTES + 9_999 * PART_BYTES
 """What the 10,000 parts hold that S3 allows an upload."""
 
-PARTS_AT_ONCE: Final = 4
+PARTS_AT_ONCE: Final = 3
 """How many parts of one file are on their way to S3 at a time, while the next one is being read; with two, S3 waits for
 the next one at times."""
 

@@ -19,7 +19,7 @@ from fulfillment.results import (
 from tunehook.times import from_ms
 
 # As documented, and not imported: a bound that moves is to be noticed.
-PARTS_AT_ONCE = 4
+PARTS_AT_ONCE = 3
 
 WHERE = {"Bucket": BUCKET, "Key": "results/x"}
 ABOUT = ObjectMetadata(content_type="audio/mpeg", disposition="inline", metadata={})
