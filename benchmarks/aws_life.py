@@ -572,7 +572,7 @@ def opened(observability: Observability = Observability.LEAN) -> Iterator[Stack]
         ledger.watch(session)
         around.enter_context(patch("boto3.DEFAULT_SESSION", session))
         # The ledger counts by boto3's events; the light client makes the same calls without them.
-        around.enter_context(patch("tunehook.aws.clients.lightened", lambda client: client))
+        around.enter_context(patch("tunehook.aws.clients.lightened", lambda client, _: client))
         meter: Any = LogMeter(ledger)
         around.enter_context(contextlib.redirect_stdout(meter))
         for app in (intake.app, poller.app, fulfillment.app, webhooks.app):
