@@ -87,7 +87,7 @@ class DeliveryFanOut:
         # First: whoever settles the files must find all who may have been told by then.
         await self.notices.add(event_id, receivers=ids)
         deliveries = self._deliveries_to(recipients, news)
-        await in_threads(self.deliveries.create, deliveries)
+        await create(self.deliveries, deliveries)
         await self._send(deliveries)
         await self.notices.add(event_id, sent=ids)
         return len(recipients)
@@ -126,7 +126,7 @@ class DeliveryFanOut:
         wanting = await self._recipients(WebhookType.TASK_ARCHIVED, news)
         ends = self._deliveries_to(recipients, news)
         # Each by itself: a batch write has no condition, and would make a delivery that is under way begin anew.
-        are_new = await in_threads(self.deliveries.create, ends)
+        are_new = await create(self.deliveries, ends)
         ids = {each.delivery_id for each, is_new in zip(ends, are_new, strict=True) if not is_new}
         ids |= {delivery_id(event.event_id, each) for each in notice.receivers}
         told = await in_threads(self.deliveries.get, sorted(ids))
@@ -145,7 +145,7 @@ class DeliveryFanOut:
         ]
         by_id = {each.subscription_id: each for each in (*waiting, *wanting)}
         archived = self._deliveries_to(by_id.values(), news, archived_at_ms)
-        await in_threads(self.deliveries.create, archived)
+        await create(self.deliveries, archived)
         to_send = [each for each in unsent if each.subscription_id not in notice.sent]
         return _Made([*to_send, *archived], len(ends) + len(archived))
 
@@ -160,7 +160,7 @@ class DeliveryFanOut:
         )
         recipients = [each for each in found if not is_about(event, each.subscription_id)]
         deliveries = [delivery_to(each, event, self.clock()) for each in recipients]
-        await in_threads(self.deliveries.create, deliveries)
+        await create(self.deliveries, deliveries)
         # Also of those that were there: whoever made them may have died before their messages were sent.
         await self._send(deliveries)
         return len(deliveries)
@@ -205,6 +205,13 @@ class DeliveryFanOut:
 
 async def _nothing() -> None:
     return
+
+
+async def create(deliveries: DeliveriesTable, wanted: Sequence[Delivery]) -> list[bool]:
+    """Create deliveries, those that share a payload with it written once; return of each whether it is new."""
+    by_payload = {each.payload_id: each for each in wanted}
+    await in_threads(deliveries.put_payload, by_payload.values())
+    return await in_threads(partial(deliveries.create, has_payload=True), wanted)
 
 
 async def send(queue: DeliveriesQueue, deliveries: Sequence[Delivery], now_ms: int) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from aws_lambda_powertools import Logger
 
-from fulfillment.fan_out import RecipientsOf, in_threads, send
+from fulfillment.fan_out import RecipientsOf, create, in_threads, send
 from fulfillment.payload import progress_payload_of
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.task_items import metadata_of
@@ -57,7 +57,7 @@ class ProgressFanOut:
         made = [delivery(each, progress_payload_of(each.format, request, data)) for each in recipients]
         if request.number > 1:
             made = await in_threads(partial(self._later, request), made)
-        await in_threads(self.deliveries.create, made)
+        await create(self.deliveries, made)
         # Also where they were there: a message that is one too many finds its attempt made.
         await send(self.queue, made, self.clock())
         logger.info("progress_fanned_out", task_id=key.task_id, provider=key.provider, deliveries=len(made))

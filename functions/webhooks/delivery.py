@@ -163,6 +163,8 @@ class Deliverer:
                 await self.batcher.send(message.model_copy(update={"due_at_ms": self.now_ms()}))
                 return Outcome(step=Step.AWAITS_SLOT, message=message)
             claim, delivery = await self.claim(message)
+            if delivery is not None and claim is Claim.TAKEN:
+                delivery = await self._with_payload(delivery, message)
             if claim is Claim.BEGUN:
                 reason = "its one attempt was begun, and what came of it is not known"
                 return await self._end(Step.UNKNOWN, message, delivery, DeliveryStatus.FAILED, reason)
@@ -209,6 +211,7 @@ class Deliverer:
         # The record counts: a message alone makes no check of a delivery.
         if claim is not Claim.TAKEN or delivery is None or not delivery.is_check:
             return Outcome(step=Step.DROPPED, message=message, delivery=delivery)
+        delivery = await self._with_payload(delivery, message)
         item = {**(delivery.candidate or {}), "subscription_id": delivery.subscription_id}
         candidate = await asyncio.to_thread(self.subscriptions.read, item)
         result = await self.sender.attempt(delivery, candidate, master_secret, self.now_ms())
@@ -276,6 +279,14 @@ class Deliverer:
             raise NotAttempted("the claim was answered too late for an attempt")
         return claim, delivery
 
+    async def _with_payload(self, delivery: Delivery, message: DeliveryMessage) -> Delivery:
+        """Return a claimed delivery with its payload: that of the message if it is the one that the record names."""
+        if message.payload is not None:
+            delivery = delivery.with_payload(message.payload)
+        if delivery.payload or delivery.payload_id is None:
+            return delivery
+        return await asyncio.to_thread(self.deliveries.with_payload, delivery)
+
     async def _end(
         self,
         step: Step,
@@ -332,7 +343,7 @@ class Deliverer:
         if claim is not Claim.RECORDED or receive_count == 1:
             return Outcome(step=Step.DROPPED, message=message, delivery=delivery)
         assert delivery is not None  # the attempt is recorded on it
-        await self.batcher.send(message_for(delivery))
+        await self.batcher.send(message_for(delivery).model_copy(update={"payload": message.payload}))
         return Outcome(step=Step.SENT_AGAIN, message=message, delivery=delivery)
 
     async def _record_and_arrange(

@@ -34,7 +34,7 @@ from tests.account.sandbox.books import Arrival, Books
 from tests.account.target import Target
 from tests.account.tasks import TASKS, SmokeTask, Way, digest
 from tests.support.patience import NotCome, until
-from tests.support.task_items import as_read
+from tests.support.reading import tasks_as_read
 from tests.support.template import ROOT, read_template
 
 from tunehook.aws.items import from_attributes, to_attributes
@@ -352,7 +352,7 @@ class Job:
             .paginate(TableName=self._outputs["TasksTable"], ConsistentRead=True)
         )
         items = (from_attributes(item) for page in pages for item in page["Items"])
-        return {item["task_id"]: item for item in as_read(items)}
+        return {item["task_id"]: item for item in tasks_as_read(items)}
 
     def _hear_events(self) -> None:
         sqs = self._target.client("sqs")

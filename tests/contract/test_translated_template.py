@@ -141,7 +141,7 @@ ALLOWED = {
             "sqs:SendMessage",
         },
         "TasksTable.Arn": {"dynamodb:GetItem"},
-        "DeliveriesTable.Arn": {"dynamodb:UpdateItem"},
+        "DeliveriesTable.Arn": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
         "DeliveriesTable.Arn/index/by_subscription": {"dynamodb:Query"},
         "SubscriptionsTable.Arn": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
         "SecretVersionsTable.Arn": {"dynamodb:GetItem", "dynamodb:PutItem"},

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from tests.support.patience import until
-from tests.support.task_items import as_read, is_of_details
+from tests.support.reading import KEYS, READINGS, is_beside
 
 from tunehook.aws.items import from_attributes, to_attributes
 from tunehook.aws.task_items import details_of, with_details
@@ -96,10 +96,10 @@ class DeployedStack:
         return eventually(look, moved=self.moved)
 
     def items(self, table: str, *fields: str) -> Iterator[dict[str, Any]]:
-        """Yield the items of a table, or some fields of them, as plain values; tasks with their details."""
-        is_tasks = table == "TasksTable"
-        if is_tasks and fields:
-            fields = ("provider", *(each for each in fields if each != "provider"))
+        """Yield the items of a table, or some fields, as plain values; tasks and deliveries as they are read."""
+        key = KEYS.get(table)
+        if fields and key is not None:
+            fields = (key, *(each for each in fields if each != key))
         names = {f"#{number}": field for number, field in enumerate(fields)}
         chosen = (
             {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names} if fields else {}
@@ -110,12 +110,12 @@ class DeployedStack:
             .paginate(TableName=self.outputs[table], ConsistentRead=True, **chosen)
         )
         found = (from_attributes(item) for page in pages for item in page["Items"])
-        if not is_tasks:
+        if key is None:
             yield from found
         elif fields:
-            yield from (item for item in found if not is_of_details(item["provider"]))
+            yield from (item for item in found if not is_beside(item[key]))
         else:
-            yield from as_read(found)
+            yield from READINGS[table](found)
 
     def moved(self) -> tuple[int, ...]:
         """Count what the stack has done, for waits that last as long as it goes on.

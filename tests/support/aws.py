@@ -20,7 +20,7 @@ from moto.core.serialize import BaseJSONSerializer
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import Item
 from moto.secretsmanager.models import SecretsManagerBackend
-from tests.support.task_items import as_read
+from tests.support.reading import READINGS
 from tests.support.template import table_definition
 
 from tunehook.aws.clients import client as made_client
@@ -115,9 +115,9 @@ def put(table: str, item: dict[str, Any]) -> None:
 
 
 def items(table: str) -> list[dict[str, Any]]:
-    """Return the items of a table; tasks as they are read, each with its details."""
+    """Return the items of a table; those of tasks and deliveries as they are read."""
     found = [from_attributes(item) for item in client("dynamodb").scan(TableName=table)["Items"]]
-    return as_read(found) if table == "TasksTable" else found
+    return READINGS[table](found) if table in READINGS else found
 
 
 def watched_bus() -> Callable[[], list[dict[str, Any]]]:

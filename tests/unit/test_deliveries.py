@@ -3,7 +3,14 @@ from typing import Any
 
 import pytest
 
-from tunehook.deliveries import Delivery, DeliveryMessage, message_for, message_of, new_delivery
+from tunehook.deliveries import (
+    Delivery,
+    DeliveryMessage,
+    message_for,
+    message_of,
+    new_delivery,
+    payload_id_of,
+)
 from tunehook.errors import InvalidInput
 from tunehook.tasks import Format
 
@@ -46,6 +53,27 @@ def test_a_field_that_no_table_could_hold_is_named(field: str, value: object) ->
     with pytest.raises(InvalidInput) as refused:
         message_of(json.dumps(WHOLE | {field: value}))
     assert refused.value.field == field
+
+
+def test_a_short_payload_is_in_the_message_and_a_long_one_is_not() -> None:
+    short, long = (
+        made(payload='{"title": "我"}', payload_id="payload_1"),
+        made(payload="x" * 20_000, payload_id="payload_2"),
+    )
+    assert [message_for(each).payload for each in (short, long)] == ['{"title": "我"}', None]
+    largest = message_for(made(payload="我" * 6_660, payload_id="payload_3")).model_dump_json(
+        exclude_none=True
+    )
+    assert 10 * len(largest.encode()) < 256 * 1024
+
+
+def test_only_the_payload_that_a_record_names_counts() -> None:
+    record = made(payload='{"title": "我"}', payload_id=payload_id_of('{"title": "我"}'))
+    read = record.model_copy(update={"payload": ""})
+    assert read.with_payload('{"title": "我"}') == record
+    assert read.with_payload('{"title": "forged"}') == read
+    earlier = made(payload_id=None)
+    assert earlier.with_payload('{"title": "forged"}') == earlier
 
 
 @pytest.mark.parametrize("body", ["", "{", "[]", "7", "[" * 100_000, "\ufeff{}", '"\\ud800"'])

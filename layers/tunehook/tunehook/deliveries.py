@@ -19,6 +19,9 @@ from tunehook.validation import first_problem
 KEPT_S: Final = 30 * 24 * 3600
 """How long a delivery and its attempts are kept (docs/webhook-contract.md, "Bookkeeping")."""
 
+IN_MESSAGE_MAX_BYTES: Final = 20_000
+"""Of a payload in a message, as JSON: ten messages a call are below the 256 kB that SQS takes."""
+
 _COUNT_MAX: Final = 1_000_000_000
 """Of runs and attempts: more than there can be, and within what DynamoDB takes as a number."""
 
@@ -67,7 +70,9 @@ class Delivery(_Model):
     `task_id` is None where it is about no task, and `provider` where it is about none (an operational event).
     `subscription_id` may be `tunehook.signatures.notify_hook_subscription_id` of a task's own hook, which alone has a
     `url` here: a subscription's own counts as it is at each attempt. `payload` is JSON: in the format ``provider`` the
-    body, otherwise the body's ``data``, in which each asset has its S3 ``key`` and no link yet. `run` (of the schedule)
+    body, otherwise the body's ``data``, in which each asset has its S3 ``key`` and no link yet. It is on an item of its
+    own, which `payload_id` names, or on the record itself as of earlier versions; empty until it is read, and where it
+    is gone. `run` (of the schedule)
     and `next_attempt` (in it) count from 1. `expires_at` is in seconds since 1970, for DynamoDB's TTL. `rate_limit` is
     set while the next attempt waits for its subscription's limit: so many attempts a second.
 
@@ -84,7 +89,8 @@ class Delivery(_Model):
     type: str
     event_at_ms: int
     format: Format
-    payload: str
+    payload: str = ""
+    payload_id: str | None = None
     url: str | None = None
     created_at_ms: int
     expires_at: int
@@ -114,6 +120,12 @@ class Delivery(_Model):
             return False
         return isinstance(data, dict) and data.get("archive") == "pending"
 
+    def with_payload(self, payload: str) -> Delivery:
+        """Return the delivery with this payload, or as it is where it names another one."""
+        if self.payload_id != payload_id_of(payload):
+            return self
+        return self.model_copy(update={"payload": payload})
+
 
 class Slot(_Model):
     """A moment that was reserved for one attempt, under one limit of its subscription (`tunehook.rate_limits`)."""
@@ -135,7 +147,8 @@ class DeliveryMessage(_Model):
     """A message on the deliveries queue: which attempt of which delivery is due, and when; whether it is a check.
 
     `run_began_at_ms` is None in messages of earlier versions; `slot` is set while the attempt waits for its
-    subscription's limit, and was due by its schedule before.
+    subscription's limit, and was due by its schedule before. `payload` is that of the delivery where it is short: it
+    counts only if the delivery's record names it.
     """
 
     delivery_id: HashKey
@@ -146,6 +159,7 @@ class DeliveryMessage(_Model):
     is_check: bool = False
     run_began_at_ms: int | None = Field(None, ge=0, le=LATEST_MS)
     slot: Slot | None = None
+    payload: str | None = Field(None, repr=False)
 
 
 def message_of(body: str) -> DeliveryMessage:
@@ -154,6 +168,11 @@ def message_of(body: str) -> DeliveryMessage:
         return DeliveryMessage.model_validate_json(body)
     except ValidationError as error:
         raise first_problem(error, "message") from None
+
+
+def payload_id_of(payload: str) -> str:
+    """Return the key of the item that has a payload: receivers that are told the same share it."""
+    return f"payload_{digest(payload)}"
 
 
 _PROGRESS: Final = "msg_progress_"
@@ -174,9 +193,15 @@ def is_progress(delivery_id: str) -> bool:
 
 
 def new_delivery(*, event_id: str, subscription_id: str, now_ms: int, **attributes: Any) -> Delivery:
-    """Return a delivery whose first attempt is due now; `attributes` are the others that `Delivery` requires."""
+    """Return a delivery whose first attempt is due now; `attributes` are the others that `Delivery` requires.
+
+    Its payload is kept as UTF-8, in which there are no halves of surrogate pairs.
+    """
+    payload = attributes.pop("payload").encode("utf-8", "replace").decode()
     return Delivery(
         **attributes,
+        payload=payload,
+        payload_id=payload_id_of(payload),
         delivery_id=delivery_id(event_id, subscription_id),
         subscription_id=subscription_id,
         event_id=event_id,
@@ -187,7 +212,9 @@ def new_delivery(*, event_id: str, subscription_id: str, now_ms: int, **attribut
 
 
 def message_for(delivery: Delivery) -> DeliveryMessage:
-    """Return the message for the next attempt of a pending delivery."""
+    """Return the message for the next attempt of a pending delivery, with its payload if that is known and short."""
+    size = len(json.dumps(delivery.payload, ensure_ascii=False).encode("utf-8", "replace"))
+    has_payload = delivery.payload_id is not None and delivery.payload and size <= IN_MESSAGE_MAX_BYTES
     return DeliveryMessage(
         delivery_id=delivery.delivery_id,
         subscription_id=delivery.subscription_id,
@@ -196,4 +223,5 @@ def message_for(delivery: Delivery) -> DeliveryMessage:
         due_at_ms=delivery.next_attempt_at_ms or delivery.created_at_ms,
         is_check=delivery.is_check,
         run_began_at_ms=max(delivery.run_began_at_ms, 0),
+        payload=delivery.payload if has_payload else None,
     )

@@ -45,8 +45,10 @@ def render(delivery: Delivery, sign_link: SignLink, now_ms: int) -> Body:
     Raises
     ------
     InvalidInput
-        If the record's payload was changed by hand into something else.
+        If the record's payload was changed by hand into something else, or is gone.
     """
+    if not delivery.payload:
+        raise InvalidInput("payload", "is gone, or not as tunehook writes it")
     if delivery.format is Format.PROVIDER:
         return Body(delivery.payload.encode("utf-8", "replace"), "application/json; charset=utf-8")
     try:

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,24 +12,40 @@ from tests.support.aws import client as shared_client
 
 import tunehook.aws.deliveries
 from tunehook.aws.deliveries import Claim, DeliveriesQueue, DeliveriesTable
-from tunehook.deliveries import Attempt, Delivery, DeliveryMessage, DeliveryStatus, message_for, new_delivery
+from tunehook.deliveries import (
+    KEPT_S,
+    Attempt,
+    Delivery,
+    DeliveryMessage,
+    DeliveryStatus,
+    message_for,
+    new_delivery,
+)
 from tunehook.tasks import Format
 
 # As documented, and not imported: a bound that moves is to be noticed.
 CLAIM_MS = 25_000
 
 NOW_MS = 1_800_000_000_000
-DELIVERY = new_delivery(
-    event_id="evt_1",
-    subscription_id="my sub",
-    task_id="task",
-    provider="suno",
-    type="task.completed",
-    event_at_ms=NOW_MS - 1,
-    format=Format.STANDARD,
-    payload='{"title": "我的曲目"}',
-    now_ms=NOW_MS,
-)
+DAY_MS = 86_400_000
+
+
+def made(**changes: Any) -> Delivery:
+    values: dict[str, Any] = {
+        "event_id": "evt_1",
+        "subscription_id": "my sub",
+        "task_id": "task",
+        "provider": "suno",
+        "type": "task.completed",
+        "event_at_ms": NOW_MS - 1,
+        "format": Format.STANDARD,
+        "payload": '{"title": "我的曲目"}',
+        "now_ms": NOW_MS,
+    }
+    return new_delivery(**values | changes)
+
+
+DELIVERY = made()
 MESSAGE = message_for(DELIVERY)
 ATTEMPT = Attempt(run=1, attempt=1, at_ms=NOW_MS, duration_ms=5, error="ReadTimeout")
 
@@ -48,6 +65,10 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeliveriesTable]:
         yield DeliveriesTable(client, "deliveries")
 
 
+def stored(table: DeliveriesTable) -> list[dict[str, Any]]:
+    return list(table.table.scan())
+
+
 def record(table: DeliveriesTable, **options: Any) -> bool:
     values = {"status": DeliveryStatus.PENDING, "attempt": ATTEMPT, "next_attempt_at_ms": NOW_MS + 5_000}
     return table.record(MESSAGE, **(values | options))  # type: ignore[arg-type]
@@ -59,7 +80,62 @@ def claim(table: DeliveriesTable, message: DeliveryMessage, now_ms: int) -> tupl
 
 def test_a_delivery_is_read_as_it_was_created(table: DeliveriesTable) -> None:
     assert table.create(DELIVERY)
-    assert claim(table, MESSAGE, NOW_MS) == (Claim.TAKEN, DELIVERY)
+    claimed, delivery = claim(table, MESSAGE, NOW_MS)
+    assert delivery is not None
+    assert (claimed, delivery.payload) == (Claim.TAKEN, "")
+    assert table.with_payload(delivery) == table.get(DELIVERY.delivery_id) == DELIVERY
+
+
+def test_a_payload_is_not_on_the_record_and_is_kept_longer(table: DeliveriesTable) -> None:
+    long = made(payload=json.dumps({"lyrics": "la " * 50_000}))
+    table.create(long)
+    record, payload = sorted(stored(table), key=lambda item: item["delivery_id"])
+    assert len(json.dumps(record)) < 1_000
+    assert (record["payload_id"], "payload" in record) == (payload["delivery_id"], False)
+    assert payload["expires_at"] > record["expires_at"]
+    assert table.get(long.delivery_id) == long
+
+
+def test_receivers_that_are_told_the_same_share_a_payload(table: DeliveriesTable) -> None:
+    other = made(subscription_id="other")
+    assert table.create(DELIVERY)
+    assert table.create(other, has_payload=True)
+    assert len(stored(table)) == 3
+    assert table.get(other.delivery_id) == other
+
+
+def test_a_record_of_an_earlier_version_has_its_payload_itself(table: DeliveriesTable) -> None:
+    earlier = DELIVERY.model_copy(update={"payload_id": None})
+    table.create(earlier)
+    assert [item["payload"] for item in stored(table)] == [DELIVERY.payload]
+    assert claim(table, MESSAGE, NOW_MS) == (Claim.TAKEN, earlier)
+    assert table.get(DELIVERY.delivery_id) == earlier
+    assert message_for(earlier).payload is None
+
+
+@pytest.mark.parametrize(
+    "content", [None, "text", b"no zlib", zlib.compress(b'{"forged": 1}'), zlib.compress(b"\xff")]
+)
+def test_a_payload_that_is_gone_or_changed_is_empty(table: DeliveriesTable, content: Any) -> None:
+    table.create(DELIVERY)
+    key = {"delivery_id": DELIVERY.payload_id}
+    if content is None:
+        table.table.delete(key)
+    else:
+        table.table.put(key | {"content": content})
+    assert table.get(DELIVERY.delivery_id) == DELIVERY.model_copy(update={"payload": ""})
+
+
+def test_a_redelivered_payload_is_kept_as_long_as_its_record(table: DeliveriesTable) -> None:
+    table.create(DELIVERY)
+    record(table, status=DeliveryStatus.FAILED, next_attempt_at_ms=None, reason="all attempts failed")
+    ended = table.get(DELIVERY.delivery_id)
+    assert ended is not None
+    begun = table.begin_run(ended, [], NOW_MS + 20 * DAY_MS)
+    assert begun is not None
+    assert (begun.run, begun.payload) == (2, DELIVERY.payload)
+    kept, payload = sorted(stored(table), key=lambda item: item["delivery_id"])
+    assert payload["expires_at"] > kept["expires_at"] == (NOW_MS + 20 * DAY_MS) // 1000 + KEPT_S
 
 
 def test_a_delivery_is_created_once(table: DeliveriesTable) -> None:
@@ -92,7 +168,8 @@ def test_a_recorded_attempt_is_told_with_what_comes_next(table: DeliveriesTable)
     assert claimed is Claim.RECORDED
     assert delivery is not None
     assert delivery.attempts == (ATTEMPT,)
-    assert message_for(delivery) == MESSAGE.model_copy(update={"attempt": 2, "due_at_ms": NOW_MS + 5_000})
+    following = {"attempt": 2, "due_at_ms": NOW_MS + 5_000, "payload": None}
+    assert message_for(delivery) == MESSAGE.model_copy(update=following)
 
 
 @pytest.mark.parametrize("status", [DeliveryStatus.DELIVERED, DeliveryStatus.FAILED, DeliveryStatus.ABORTED])
@@ -272,4 +349,4 @@ class TestIndexes:
     def test_one_is_read_as_of_all_writes(self, table: DeliveriesTable) -> None:
         client = Faulty(shared_client("dynamodb"))
         assert DeliveriesTable(client, "DeliveriesTable").get("msg_0") is not None  # type: ignore[arg-type]
-        assert [options["ConsistentRead"] for _, options in client.calls] == [True]
+        assert [options["ConsistentRead"] for _, options in client.calls] == [True, True]

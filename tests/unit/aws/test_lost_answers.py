@@ -273,6 +273,7 @@ CASES = [
         what="no more",
     ),
     Case("DeliveriesTable.create", None, lambda table: table.create(DELIVERY)),
+    Case("DeliveriesTable.put_payload", None, lambda table: table.put_payload(DELIVERY), None),
     Case(
         "DeliveriesTable.claim_in_loop",
         MADE,

@@ -228,6 +228,7 @@ def test_failed_deliveries_are_found_by_pages_and_only_what_is_asked_for_is_sent
     assert template is not None
     for number in range(5):
         update = {"delivery_id": f"msg_{number + 2}", "created_at_ms": 100 + number, "is_check": number == 4}
+        update |= {"payload_id": None}
         update |= {"provider": PROVIDERS[number % 2], "payload": f'{{"metadata": {{"order": {number}}}}}'}
         found.deliveries.create(template.model_copy(update=update | {"task_id": f"gone-{number}"}))
 

@@ -121,7 +121,7 @@ class Stack:
 
     def statuses(self) -> dict[str, str]:
         items = map(from_attributes, self.dynamodb.scan(TableName="deliveries")["Items"])
-        return {item["subscription_id"]: item["status"] for item in items}
+        return {item["subscription_id"]: item["status"] for item in items if "status" in item}
 
 
 @pytest.fixture
@@ -407,7 +407,7 @@ def test_a_connection_that_was_closed_between_two_batches_costs_no_attempt(
         closed.clear()
     assert set(stack.statuses().values()) == {"delivered"}
     records = [from_attributes(item) for item in stack.dynamodb.scan(TableName="deliveries")["Items"]]
-    assert [len(record["attempts"]) for record in records] == [1, 1, 1]
+    assert [len(record["attempts"]) for record in records if "status" in record] == [1, 1, 1]
     assert (hooks.connections, len(hooks.received)) == (3, 3)
     gates = [from_attributes(item) for item in stack.dynamodb.scan(TableName="gates")["Items"]]
     assert not any(name.startswith("failure_") for gate in gates for name in gate)

@@ -520,3 +520,29 @@ async def test_an_outcome_names_the_delivery_that_it_is_of() -> None:
     over = await world.deliverer.handle(message)
     assert (over.step, over.delivery and over.delivery.delivery_id) == (Step.DROPPED, record.delivery_id)
     assert (over.attempt, over.status) == (None, None)
+
+
+class TestPayload:
+    """What is sent is what the record names, wherever it is read."""
+
+    async def test_a_message_has_it_so_that_no_read_is_needed_for_any_attempt(self, monkeypatch: Any) -> None:
+        world = World(Receiver(FAILED, FAILED, OK))
+        world.add(hook_delivery(payload='{"n": 1}'))
+        monkeypatch.setattr(world.table, "with_payload", Mock(side_effect=AssertionError))
+        await world.run()
+        assert (world.receiver.payloads, world.faults) == (['{"n": 1}'] * 3, [])
+
+    @pytest.mark.parametrize("given", [None, '{"forged": true}'])
+    async def test_it_is_read_where_the_message_has_none_or_another(self, given: str | None) -> None:
+        world = World(Receiver(OK))
+        record = hook_delivery(payload='{"n": 1}')
+        world.table.create(record)
+        world.arrive(message_for(record).model_copy(update={"payload": given}), START_MS)
+        await world.run()
+        assert world.receiver.payloads == ['{"n": 1}']
+
+    async def test_a_record_of_an_earlier_version_has_it(self) -> None:
+        world = World(Receiver(OK))
+        world.add(hook_delivery(payload='{"n": 1}').model_copy(update={"payload_id": None}))
+        await world.run()
+        assert world.receiver.payloads == ['{"n": 1}']

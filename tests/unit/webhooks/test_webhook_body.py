@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from tests.unit.webhooks.world import START_MS, delivery
 
+from tunehook.errors import InvalidInput
 from tunehook.tasks import Format
 from tunehook.times import from_ms, iso
 from tunehook.webhook_body import Body, render
@@ -238,3 +239,11 @@ def test_very_many_outputs_are_told_without_links_before_they_are_not_told() -> 
     assert [clip["assets"][0]["url"] for clip in many["clips"]] == [None] * 12
     assert many["truncated"] is True
     assert body(data(clips=outputs(200, 800)))["data"]["clips"] == []
+
+
+@pytest.mark.parametrize("kind", list(Format))
+def test_a_payload_that_is_gone_is_not_sent_as_an_empty_body(kind: Format) -> None:
+    record = delivery(format=kind).model_copy(update={"payload": ""})
+    with pytest.raises(InvalidInput) as refused:
+        render(record, lambda _: LINK, START_MS)
+    assert refused.value.field == "payload"

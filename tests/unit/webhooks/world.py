@@ -93,8 +93,10 @@ class Receiver:
         self.classes = list(classes)
         self.retry_after = retry_after
         self.attempts: list[tuple[int, int, int]] = []
+        self.payloads: list[str] = []
 
     async def attempt(self, delivery: Delivery, subscription: Any, master_secret: str, now_ms: int) -> Result:
+        self.payloads.append(delivery.payload)
         self.attempts.append((delivery.run, delivery.next_attempt, now_ms))
         response_class = self.classes.pop(0) if len(self.classes) > 1 else self.classes[0]
         if isinstance(response_class, BaseException):

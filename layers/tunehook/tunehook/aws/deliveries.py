@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -75,6 +76,15 @@ EXCERPTS_KEPT: Final = 10
 
 _CLAIMED: Final = ("claimed_until_ms", "claimed_by")
 
+_CONTENT: Final = "content"
+"""The attribute of an item of a payload that has it, compressed by zlib."""
+
+_PAYLOAD_MAX_BYTES: Final = 1_000_000
+"""More than a payload has."""
+
+_KEPT_LONGER_S: Final = 7 * 24 * 3600
+"""So much longer than a delivery its payload is kept: TTL removes expired items in no order."""
+
 _PAGE: Final = 500
 _LISTED_A_PAGE: Final = 100
 
@@ -139,18 +149,41 @@ class DeliveriesTable(TableGateway):
         super().__init__(client, name)
         self._claims = WriteTokens()
 
-    def create(self, delivery: Delivery) -> bool:
-        """Put a new delivery; return False, and change nothing, if it is there already."""
+    def create(self, delivery: Delivery, *, has_payload: bool = False) -> bool:
+        """Put a new delivery, after its payload; return False, and change no delivery, if it is there already.
+
+        `has_payload` says that `put_payload` was called for it, or for another with the same.
+        """
+        if not has_payload:
+            self.put_payload(delivery)
+        left_out = {"payload"} if delivery.payload_id is not None else set()
         # The day is there for an index alone.
-        item = delivery.model_dump(mode="json", exclude_none=True) | {
+        item = delivery.model_dump(mode="json", exclude_none=True, exclude=left_out) | {
             "created_on": Period.of(delivery.created_at_ms, DAY_MS).day
         }
         return self._table.create(_key(delivery.delivery_id), item).done
 
+    def put_payload(self, delivery: Delivery) -> None:
+        """Put the payload of a delivery on an item of its own. One that is there is the same, and is kept longer."""
+        if delivery.payload_id is None:
+            return
+        self._table.put(_key(delivery.payload_id) | _payload_item(delivery.payload, delivery.expires_at))
+
     def get(self, delivery_id: str) -> Delivery | None:
-        """Return a delivery with its attempts (strongly consistent), or None."""
+        """Return a delivery with its attempts and its payload (strongly consistent), or None."""
         item = self._table.get(_key(delivery_id))
-        return None if item is None else Delivery.model_validate(item)
+        return None if item is None else self.with_payload(Delivery.model_validate(item))
+
+    def with_payload(self, delivery: Delivery) -> Delivery:
+        """Return a delivery with its payload, which is read unless it is there; empty if it is gone."""
+        if delivery.payload or delivery.payload_id is None:
+            return delivery
+        item = self._table.get(_key(delivery.payload_id))
+        try:
+            content = zlib.decompressobj().decompress((item or {})[_CONTENT], _PAYLOAD_MAX_BYTES)
+            return delivery.with_payload(content.decode())
+        except (KeyError, TypeError, ValueError, zlib.error):
+            return delivery
 
     def begun_at(self, delivery_id: str) -> int | None:
         """Return when the first attempt of a delivery was begun (strongly consistent); None if none was."""
@@ -406,8 +439,13 @@ class DeliveriesTable(TableGateway):
     def begin_run(self, delivery: Delivery, attempts: Sequence[Attempt], now_ms: int) -> Delivery | None:
         """Begin a new run of a delivery that has ended, with these of its earlier attempts.
 
-        Returns the delivery as it is now; None if another caller has begun a run of it since it was read.
+        Returns the delivery as it is now; None if another caller has begun a run of it since it was read. Its payload
+        is put once more, to be kept as long as it is.
         """
+        expires_at = max(delivery.expires_at, now_ms // 1000 + KEPT_S)
+        if delivery.payload and delivery.payload_id is not None:
+            # An update, not a put: whoever redelivers need not be allowed to make deliveries.
+            self._table.update(_key(delivery.payload_id), set=_payload_item(delivery.payload, expires_at))
         begun = {
             "status": DeliveryStatus.PENDING.value,
             "run": delivery.run + 1,
@@ -418,7 +456,7 @@ class DeliveriesTable(TableGateway):
             _key(delivery.delivery_id),
             set=begun
             | {
-                "expires_at": max(delivery.expires_at, now_ms // 1000 + KEPT_S),
+                "expires_at": expires_at,
                 "attempts": [each.model_dump(mode="json", exclude_none=True) for each in attempts],
             },
             remove=["reason", *_CLAIMED, "rate_limit"],
@@ -427,7 +465,7 @@ class DeliveriesTable(TableGateway):
             only_in_doubt=True,
             read=True,
         )
-        return Delivery.model_validate(write.item) if write.done else None
+        return Delivery.model_validate(write.item).with_payload(delivery.payload) if write.done else None
 
 
 class DeliveriesQueue:
@@ -596,6 +634,14 @@ def _refused(message: DeliveryMessage, delivery: Delivery | None) -> Claim:
     if delivery.next_attempt != message.attempt:
         return Claim.RECORDED if delivery.next_attempt > message.attempt else Claim.OVER
     return Claim.BUSY
+
+
+def _payload_item(payload: str, expires_at: int) -> dict[str, Any]:
+    """Return the attributes of a payload's item; `expires_at` is when the delivery does."""
+    return {
+        _CONTENT: zlib.compress(payload.encode("utf-8", "replace")),
+        "expires_at": expires_at + _KEPT_LONGER_S,
+    }
 
 
 def _key(delivery_id: str) -> dict[str, Any]:
