@@ -83,6 +83,9 @@ FEW_TASKS = 20
 
 VAIN_ATTEMPTS = 10
 
+WRITE_UNITS = 24
+"""Of a task at once, with the indexes of the HTTP API and one receiver."""
+
 
 def main() -> None:
     """Count and report; or write the document."""
@@ -276,13 +279,20 @@ def _rows_of_life(pace: Pace, ledger: Ledger, work: Work) -> list[Row]:
     ]
     writes: Counter[str] = Counter()
     for (who, item), number in ledger.item_writes.items():
-        if who in (INTAKE, POLLER) and item.startswith("TasksTable "):
+        # Not its details, which are written once, on an item of their own.
+        if who in (INTAKE, POLLER) and item.startswith("TasksTable ") and "#end#" not in item:
             writes[item] += number
     # The write that takes an item out of the work index follows its event.
     until_emitted = writes.total() - ledger.index_departures[POLLER, "TasksTable"]
     put_events = ledger.calls[POLLER, "events PutEvents"]
     return [
         *rows,
+        a_task(
+            "write units, together",
+            ledger.table_write_units.total() + ledger.index_write_units.total(),
+            "units",
+            at_most=WRITE_UNITS if pace.every_s == 0 else None,
+        ),
         Row(f"{pace.name}: poller: running, s", _polled_s(pace, work), "s/task"),
         a_task("questions", work.questions, "questions"),
         a_task("writes to its item, intake to emitted event", until_emitted, "writes", at_most=4),

@@ -328,13 +328,15 @@ class Stack:
         return self.work
 
     def stored_bytes(self, table: str) -> tuple[float, float]:
-        """Return how many bytes DynamoDB bills for an item's storage, on average: in the table, and in its indexes."""
+        """Return how many bytes DynamoDB bills for the storage of a task or a delivery: in the table, and in its indexes."""
         items = aws.client("dynamodb").scan(TableName=table)["Items"]
         indexes = indexes_of(table_definition(table))
         entries = [entry for item in items for index in indexes if (entry := index.entry(item)) is not None]
 
         def together(images: Sequence[Mapping[str, Any]]) -> float:
-            return sum(item_bytes(image) + STORED_BESIDE_BYTES for image in images) / len(items)
+            # What is large of it is on an item of its own.
+            number = sum("content" not in item for item in items)
+            return sum(item_bytes(image) + STORED_BESIDE_BYTES for image in images) / number
 
         return together(items), together(entries)
 
