@@ -328,7 +328,7 @@ class Stack:
         return self.work
 
     def stored_bytes(self, table: str) -> tuple[float, float]:
-        """Return how many bytes DynamoDB bills for the storage of a task or a delivery: in the table, and in its indexes."""
+        """Return how many bytes DynamoDB bills for storing a task or a delivery: in the table, and in its indexes."""
         items = aws.client("dynamodb").scan(TableName=table)["Items"]
         indexes = indexes_of(table_definition(table))
         entries = [entry for item in items for index in indexes if (entry := index.entry(item)) is not None]
