@@ -4,8 +4,10 @@ A delivery is: message in, claimed, signed, POSTed, recorded. The receiver is ng
 a process of its own. Every round delivers in each way in turn; rates are the medians of the rounds, ratios the medians
 of each round's own ratio. Processor time is that of this process alone, all of its threads counted.
 
-By the clock a worker cannot come to the bare client's rate: a batch ends with its last answer, where the bare client always
-has `BATCH` requests under way, and a delivery is a message read, a body made and signed, and a result told besides.
+By the clock a worker cannot come to the bare client's rate: a batch ends with its last answer, where the bare client
+always has `BATCH` requests under way, and a
+delivery is a message read, a body made and signed, and a result told besides.
+
 Run it with ``python -m benchmarks.webhooks``; it takes about a minute and needs nginx.
 """
 
