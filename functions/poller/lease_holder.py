@@ -69,6 +69,10 @@ class LeaseHolder:
         self._renewed_at_ms = now_ms
         return True
 
+    async def note_start(self) -> bool:
+        """Note the schedule's start without taking the lease; return False if it is held, or a start was missed."""
+        return await self._call(self.leases.note_start, self.owner, self.clock(), MISSED_AFTER_MS)
+
     async def read_positions(self, *, take_over: bool) -> dict[str, Position] | None:
         """Return the round-robin positions of the poller before, or None where they cannot be read."""
         try:

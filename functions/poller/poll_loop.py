@@ -46,6 +46,9 @@ WIND_UP_MARGIN_S: Final = 3.0
 FETCH_DELAYS_S: Final = (0.0, 1.0, 2.0)
 """The delays before each read of a pass that finds nothing, as the index may not show yet what intake has accepted."""
 
+POLLS_WITHOUT_LEASE_S: Final = 2.0
+"""How long a pass that holds no lease waits for its answers; then it takes the lease and goes on."""
+
 FINISH_WITHIN_S: Final = 10.0
 """How long a pass that was taken over waits for its requests: as long as one may take."""
 
@@ -159,6 +162,8 @@ class PollLoop:
         if not await self._fetch_until_found(FETCH_DELAYS_S[:1] if take_over else FETCH_DELAYS_S):
             return StopReason.NOTHING_PENDING
         await self._refresh()
+        if take_over and (reason := await self._poll_without_lease()) is not None:
+            return reason
         if not await self._take_lease(take_over=take_over):
             return StopReason.ALREADY_RUNNING
         logger.info("pass_began", shard=self.shard, pending=len(self._scheduler.tasks))
@@ -194,6 +199,30 @@ class PollLoop:
                 return StopReason.NOTHING_DUE if self._scheduler.tasks else StopReason.NOTHING_PENDING
             if not await self._take_lease(take_over=False):
                 return StopReason.TAKEN_OVER
+
+    async def _poll_without_lease(self) -> StopReason | None:
+        """Poll old tasks once, of which nothing else is to be expected in this minute; return None to go on as ever.
+
+        Nobody holds the lease meanwhile, so a task that comes starts a poller of its own: that this pass polls beside
+        it is of no harm, and it need not look for what came while it held the lease.
+        """
+        until_ms = self._began_at_ms + MINUTE_MS
+        is_quiet = self._is_configured and self._is_through() and self._hints.is_empty
+        if not is_quiet or not self._scheduler.may_rest(until_ms):
+            return None
+        if not await self._lease.note_start():
+            return None
+        logger.info("pass_began", shard=self.shard, pending=len(self._scheduler.tasks), lease="free")
+        time = asyncio.get_running_loop().time
+        until_s = time() + POLLS_WITHOUT_LEASE_S
+        while (left_s := until_s - time()) > 0:
+            await self._dispatcher.poll_due(is_configured=True)
+            for running in (self._dispatcher.loads, self._dispatcher.polls, self._writes):
+                await running.wait(max(until_s - time(), 0.0))
+            if self._is_through() and self._scheduler.can_rest(until_ms):
+                return StopReason.NOTHING_DUE if self._scheduler.tasks else StopReason.NOTHING_PENDING
+            await asyncio.sleep(min(left_s, TICK_S / 4))
+        return None
 
     async def _fetch_until_found(self, delays_s: Iterable[float]) -> bool:
         """Read work and hints after each delay until there are some; return whether there are, or may be."""

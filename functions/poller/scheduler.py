@@ -205,15 +205,25 @@ class PollScheduler:
         now_ms = self.clock()
         return now_ms < until_ms and all(self._rests(each, now_ms, until_ms) for each in self.tasks.values())
 
-    def _rests(self, entry: ScheduledTask, now_ms: int, until_ms: int) -> bool:
-        """Return whether nothing happens to a task before a moment, and no poll of it is due."""
+    def may_rest(self, until_ms: int) -> bool:
+        """Return whether a pass that polls all tasks now may rest until then, if their answers bring nothing new."""
+        now_ms = self.clock()
+        return all(self._is_quiet(each, now_ms, until_ms) for each in self.tasks.values())
+
+    def _is_quiet(self, entry: ScheduledTask, now_ms: int, until_ms: int) -> bool:
+        """Return whether a task is old, and nothing happens to it before a moment that is not an answer's doing."""
         task = entry.task
         if now_ms - task.submitted_at_ms < RESTS_FROM_MS or entry.hint is not None:
             return False
         ends_ms = [task.deadline_ms + (GIVE_UP_AFTER_MS if now_ms >= task.deadline_ms else 0)]
         if task.streaming_since_ms is not None:
             ends_ms.append(task.streaming_since_ms + STREAMING_MAX_MS)
-        if any(now_ms <= each < until_ms for each in ends_ms):
+        return not any(now_ms <= each < until_ms for each in ends_ms)
+
+    def _rests(self, entry: ScheduledTask, now_ms: int, until_ms: int) -> bool:
+        """Return whether nothing happens to a task before a moment, and no poll of it is due."""
+        task = entry.task
+        if not self._is_quiet(entry, now_ms, until_ms):
             return False
         provider = self.providers.get(task.key.provider)
         if provider is None or self.providers.pause_left_s(provider) * 1000 >= until_ms - now_ms:

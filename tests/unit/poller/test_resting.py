@@ -32,6 +32,9 @@ OLD_S = 3_600
 BRIEF_S = 5
 """How long a pass lasts at most whose only task has its answer at once."""
 
+NO_TIME_S = 0.3
+"""The same, where nobody holds the lease."""
+
 LATE: dict[str, Any] = {"deadline_ms": NOW_MS + 7 * 86_400_000}
 
 
@@ -55,6 +58,10 @@ class Schedule:
         """Let a poller have rested since it was started a minute ago, so that the first one may rest as well."""
         self.world.leases.take_over(0, "before", self.world.clock() - MINUTE_S * 1000)
         self.world.leases.give_up(0, "before", self.world.clock() - 56_000)
+
+    def hold(self) -> None:
+        """Let a poller hold the lease, so that the first pass takes it over, and rests when it has asked all."""
+        self.world.leases.take_over(0, "before", self.world.clock())
 
     def run(self, minutes: int, *beside: Any, without: frozenset[int] = frozenset()) -> None:
         starts = [self.start(minute) for minute in range(minutes) if minute not in without]
@@ -109,7 +116,7 @@ class TestResting:
         schedule.rest()
         schedule.run(4)
         assert set(schedule.reasons.values()) == {StopReason.NOTHING_DUE}
-        assert max(schedule.lasted_s.values()) <= BRIEF_S
+        assert max(schedule.lasted_s.values()) <= NO_TIME_S
         assert len(world.times_of()) == len(schedule.reasons)
         assert longest_gap_s(world) <= MINUTE_S + TICK_S
 
@@ -117,12 +124,61 @@ class TestResting:
         world = World()
         world.add("at once", age_s=OLD_S + 20.5, **LATE)
         world.add("later", age_s=OLD_S + 40.5, **LATE)
-        world.leases.take_over(0, "before", world.clock())
         schedule = Schedule(world)
+        schedule.hold()
         schedule.run(2)
         assert schedule.reasons[0] is schedule.reasons[1] is StopReason.NOTHING_DUE
         assert 40 <= schedule.lasted_s[0] <= 40 + BRIEF_S
         assert [at_s // MINUTE_S for at_s in world.times_of("later")] == [0, 1]
+
+    def test_an_end_found_without_the_lease_is_written_and_emitted(self) -> None:
+        world = World(gw=lambda _: COMPLETED)
+        world.add(age_s=OLD_S, **LATE)
+        schedule = Schedule(world)
+        schedule.rest()
+        schedule.run(1)
+        assert schedule.reasons == {0: StopReason.NOTHING_PENDING}
+        assert schedule.lasted_s[0] <= NO_TIME_S
+        assert world.emitted() == [("TaskCompleted", "task-1")]
+        assert "queue" not in world.item()
+
+    def test_an_end_whose_event_was_left_over_is_a_matter_of_the_lease(self) -> None:
+        world = World()
+        world.add(age_s=OLD_S, **LATE)
+        left_over = {"status": "failed", "event_id": "evt_1", "detected_at_ms": NOW_MS - 60_000}
+        world.add(
+            "left", age_s=OLD_S, **left_over, failure={"code": "provider_failed", "reason": "no"}, **LATE
+        )
+        schedule = Schedule(world)
+        schedule.rest()
+        schedule.run(1)
+        assert world.emitted() == [("TaskFailed", "left")]
+        assert schedule.lasted_s[0] > NO_TIME_S
+
+    def test_a_question_that_hangs_is_waited_for_with_the_lease(self) -> None:
+        async def hang() -> dict[str, Any]:
+            await asyncio.sleep(8)
+            return PROCESSING
+
+        world = World(gw=lambda _: hang())
+        world.add(age_s=OLD_S, **LATE)
+        schedule = Schedule(world)
+        schedule.rest()
+
+        async def held() -> bool:
+            return world.leases.is_live(0, world.clock())
+
+        seen: list[bool] = []
+
+        async def look() -> None:
+            for at_s in (1, 4):
+                await asyncio.sleep(at_s - world.seconds())
+                seen.append(await held())
+
+        schedule.run(1, look())
+        assert seen == [False, True]
+        assert schedule.reasons == {0: StopReason.NOTHING_DUE}
+        assert world.times_of() == [0]
 
     def test_an_end_is_found_as_soon_as_by_a_poller_that_always_runs(self) -> None:
         world = World(gw=lambda _: COMPLETED if world.seconds() >= 90 else PROCESSING)
@@ -242,11 +298,12 @@ class TestWhatKeepsItAwake:
 
 
 class TestNewTasks:
+    @pytest.mark.parametrize("is_held", [True, False])
     @pytest.mark.parametrize(
         ("put_s", "lag_s"), [(0.4, 0), (1.1, 0), (1.1, 0.5), (1.8, 0.5), (2.2, 0), (4.1, 0), (40, 0)]
     )
     def test_one_that_comes_at_any_moment_of_a_rest_is_asked_at_once(
-        self, put_s: float, lag_s: float
+        self, put_s: float, lag_s: float, is_held: bool
     ) -> None:
         world = World()
         world.add(age_s=OLD_S, **LATE)
@@ -260,14 +317,15 @@ class TestNewTasks:
             await asyncio.gather(*lambdas.started)
 
         schedule = Schedule(world)
-        schedule.rest()
+        schedule.hold() if is_held else schedule.rest()
         schedule.run(1, world.later(put_s, put))
         assert world.times_of("new")[0] <= put_s + 2 * TICK_S + 2 * lag_s + lambdas.takes_s + 0.3
 
-    @pytest.mark.parametrize("moment", ["before_give_up", "after_give_up"])
+    @pytest.mark.parametrize("write", ["give_up", "note_start"])
+    @pytest.mark.parametrize("moment", ["before", "after"])
     @pytest.mark.parametrize("between", ["item", "is_live", "begin_start"])
-    def test_however_its_intake_and_the_rest_interleave(self, moment: str, between: str) -> None:
-        """The lease goes between two steps of intake, or just before its first and after its last."""
+    def test_however_its_intake_and_the_rest_interleave(self, moment: str, between: str, write: str) -> None:
+        """A pass writes the lease between two steps of intake, or just before its first and after its last."""
         world = World()
         world.add(age_s=OLD_S, **LATE)
         lambdas = Lambdas(world)
@@ -277,41 +335,43 @@ class TestNewTasks:
             def is_live(self, shard: int, now_ms: int) -> bool:
                 live = super().is_live(shard, now_ms)
                 if between == "is_live":
-                    give_up()
+                    write_now()
                 return live
 
             def begin_start(self, shard: int, starter: str, now_ms: int) -> bool:
                 begun = super().begin_start(shard, starter, now_ms)
                 if between == "begin_start":
-                    give_up()
+                    write_now()
                 return begun
 
         class OfPass(Leases):
-            def give_up(self, shard: int, owner: str, now_ms: int) -> bool:
+            def give_up(self, *args: Any) -> bool:
+                return self._with_intake("give_up", super().give_up, *args)
+
+            def note_start(self, *args: Any) -> bool:
+                return self._with_intake("note_start", super().note_start, *args)
+
+            def _with_intake(self, name: str, call: Callable[..., bool], shard: int, *args: Any) -> bool:
                 given: list[bool] = []
-
-                def let_go() -> None:
-                    given.append(Leases.give_up(self, shard, owner, now_ms))
-
-                steps.append(let_go)
-                if not put_at:
+                steps.append(lambda: given.append(call(shard, *args)))
+                if name == write and not put_at:
                     put_at.append(world.seconds())
-                    if moment == "after_give_up":
-                        give_up()
+                    if moment == "after":
+                        write_now()
                     world.add("new")
                     if between == "item":
-                        give_up()
+                        write_now()
                     intake.wake_poller(shard)
-                give_up()
-                return bool(given[0])
+                write_now()
+                return given[0]
 
-        def give_up() -> None:
+        def write_now() -> None:
             while steps:
                 steps.pop()()
 
         put_at: list[float] = []
         intake = intake_of(world, lambdas, OfIntake(world.dynamodb, "PollerLeasesTable"))
         schedule = Schedule(world, OfPass(world.dynamodb, "PollerLeasesTable"))
-        schedule.rest()
-        schedule.run(1)
+        schedule.hold() if write == "give_up" else schedule.rest()
+        schedule.run(1, world.later(BRIEF_S, lambda: asyncio.gather(*lambdas.started)))
         assert world.times_of("new")[0] <= put_at[0] + 2 * TICK_S
