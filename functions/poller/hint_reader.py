@@ -77,6 +77,11 @@ class HintReader:
         return not self.questions and not any(_is_ripe(each, now_ms) for each in self._waiting.values())
 
     @property
+    def is_known_empty(self) -> bool:
+        """Whether the hints were read, and none waits for something that this pass does."""
+        return self._shown_from_ms >= 0 and self.is_empty
+
+    @property
     def is_quick(self) -> bool:
         """Whether the provider of a pending task calls back."""
         state_of = self.scheduler.health.state_of

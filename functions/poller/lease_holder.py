@@ -70,8 +70,12 @@ class LeaseHolder:
         return True
 
     async def note_start(self) -> bool:
-        """Note the schedule's start without taking the lease; return False if it is held, or a start was missed."""
-        return await self._call(self.leases.note_start, self.owner, self.clock(), MISSED_AFTER_MS)
+        """Note the schedule's start without taking the lease; return whether that was done.
+
+        It is not if a poller holds the lease, a start was missed, a provider is behind, or AWS is at fault.
+        """
+        noted = await self._try("start_not_noted", self.leases.note_start, self.clock(), MISSED_AFTER_MS)
+        return noted is True
 
     async def read_positions(self, *, take_over: bool) -> dict[str, Position] | None:
         """Return the round-robin positions of the poller before, or None where they cannot be read."""
@@ -110,5 +114,10 @@ class LeaseHolder:
             return
         self._positions_at_ms = now_ms
         if (positions := read()) != self._positions:
+            writes.start(self.save_positions(positions))
+
+    async def save_positions(self, positions: dict[str, Position]) -> None:
+        """Save the round-robin positions, where they have changed."""
+        if positions != self._positions:
             self._positions = positions
-            writes.start(self._try("positions_not_saved", self.leases.save_positions, self.owner, positions))
+            await self._try("positions_not_saved", self.leases.save_positions, self.owner, positions)

@@ -49,6 +49,9 @@ FETCH_DELAYS_S: Final = (0.0, 1.0, 2.0)
 POLLS_WITHOUT_LEASE_S: Final = 2.0
 """How long a pass that holds no lease waits for its answers; then it takes the lease and goes on."""
 
+POLLED_WITHOUT_LEASE_MAX: Final = 100
+"""How many tasks a pass that holds no lease polls at most: another pass may poll them at the same time."""
+
 FINISH_WITHIN_S: Final = 10.0
 """How long a pass that was taken over waits for its requests: as long as one may take."""
 
@@ -193,6 +196,8 @@ class PollLoop:
             if not is_over and not self._can_rest():
                 continue
             self._hints.stop()
+            self._scheduler.catch_up()
+            await self._lease.save_positions(self._positions())
             # Before the last read: a task put after that finds no live lease, and its intake starts a poller.
             await self._lease.release()
             if not await self._fetch_until_found(FETCH_DELAYS_S):
@@ -207,10 +212,10 @@ class PollLoop:
         it is of no harm, and it need not look for what came while it held the lease.
         """
         until_ms = self._began_at_ms + MINUTE_MS
-        is_quiet = self._is_configured and self._is_through() and self._hints.is_empty
-        if not is_quiet or not self._scheduler.may_rest(until_ms):
+        is_quiet = self._is_configured and self._is_through() and self._hints.is_known_empty
+        if not is_quiet or not 0 < len(self._scheduler.tasks) <= POLLED_WITHOUT_LEASE_MAX:
             return None
-        if not await self._lease.note_start():
+        if not self._scheduler.may_rest(until_ms) or not await self._lease.note_start():
             return None
         logger.info("pass_began", shard=self.shard, pending=len(self._scheduler.tasks), lease="free")
         time = asyncio.get_running_loop().time

@@ -200,6 +200,11 @@ class PollScheduler:
             default=inf,
         )
 
+    def catch_up(self) -> None:
+        """Note that no provider is behind any more whose tasks have all been polled."""
+        waiting = {each.task.key.provider for each in self.tasks.values() if not each.polled_at_ms}
+        self.round_robin.observe({}, waiting)
+
     def can_rest(self, until_ms: int) -> bool:
         """Return whether a poller that polls all tasks at `until_ms` comes in time for each of them."""
         now_ms = self.clock()

@@ -209,3 +209,45 @@ def test_a_shard_that_is_gone_is_retired_and_one_that_was_used_just_an_hour_ago_
     leases.register(3, NOW_MS)
     assert not leases.retire(3, NOW_MS - 1_000 + RETIRE_AFTER_MS)
     assert leases.retire(3, NOW_MS - 1_000 + RETIRE_AFTER_MS + 1)
+
+
+class TestNotingAStart:
+    MISSED_AFTER_MS = 90_000
+
+    def note(self, leases: Leases, now_ms: int) -> bool:
+        return leases.note_start(0, now_ms, self.MISSED_AFTER_MS)
+
+    def test_a_free_lease_stays_free_and_whose_it_was(self, leases: Leases) -> None:
+        leases.take_if_free(0, "a", NOW_MS)
+        leases.give_up(0, "a", NOW_MS)
+        assert self.note(leases, NOW_MS + 60_000)
+        assert self.note(leases, NOW_MS + 120_000)
+        assert owner() == "a"
+        assert not leases.is_live(0, NOW_MS + 120_000)
+        assert leases.take_if_free(0, "b", NOW_MS + 120_000)
+
+    def test_nothing_is_noted_where_a_poller_holds_it(self, leases: Leases) -> None:
+        leases.take_if_free(0, "a", NOW_MS)
+        assert not self.note(leases, NOW_MS + LEASE_MS - 1)
+        assert leases.is_live(0, NOW_MS + LEASE_MS - 1)
+
+    def test_nor_where_a_start_was_missed_or_there_was_none(self, leases: Leases) -> None:
+        assert not self.note(leases, NOW_MS)
+        assert items(NAME) == []
+        leases.take_if_free(0, "a", NOW_MS)
+        before = items(NAME)
+        assert not self.note(leases, NOW_MS + LEASE_MS + self.MISSED_AFTER_MS + 1)
+        assert items(NAME) == before
+
+    def test_nor_where_there_is_a_task_to_go_on_with(self, leases: Leases) -> None:
+        leases.take_if_free(0, "a", NOW_MS)
+        leases.save_positions(0, "a", {"gw": Position(1, "t1")})
+        leases.give_up(0, "a", NOW_MS)
+        assert not self.note(leases, NOW_MS + 60_000)
+        leases.save_positions(0, "a", {})
+        assert self.note(leases, NOW_MS + 60_000)
+
+    def test_a_poller_that_was_late_with_its_renewal_keeps_it(self, leases: Leases) -> None:
+        leases.take_if_free(0, "a", NOW_MS)
+        assert self.note(leases, NOW_MS + LEASE_MS + 1)
+        assert leases.renew(0, "a", NOW_MS + LEASE_MS + 2)

@@ -255,7 +255,7 @@ CASES = [
     Case("Leases.take_over", LEASE, lambda leases: leases.take_over(0, "me", NOW_MS - 5), True, "held"),
     Case("Leases.take_if_free", None, lambda leases: leases.take_if_free(0, "me", NOW_MS), what="new"),
     Case("Leases.take_if_free", LEASE, lambda leases: leases.take_if_free(0, "me", NOW_MS), what="run out"),
-    Case("Leases.note_start", LEASE, lambda leases: leases.note_start(0, "me", NOW_MS, 90_000)),
+    Case("Leases.note_start", LEASE, lambda leases: leases.note_start(0, NOW_MS, 90_000)),
     Case("Leases.renew", MY_LEASE, lambda leases: leases.renew(0, "me", NOW_MS)),
     Case("Leases.give_up", MY_LEASE, lambda leases: leases.give_up(0, "me", NOW_MS)),
     Case("Leases.begin_start", None, lambda leases: leases.begin_start(0, "me", NOW_MS), what="new"),

@@ -119,6 +119,40 @@ def test_a_pass_that_dies_at_any_call_loses_no_end_and_no_event(calls: int, last
     assert set(events) == {(task_id, world.item(task_id)["event_id"]) for task_id in TASKS}
 
 
+def rested() -> World:
+    """Return a world of old tasks, whose last poller rests: the next one polls without the lease."""
+    world = World(gw=answer)
+    for task_id in TASKS:
+        world.add(task_id, age_s=3_600, deadline_ms=NOW_MS + 86_400_000)
+    world.leases.take_over(0, "before", world.clock() - 60_000)
+    world.leases.give_up(0, "before", world.clock() - 56_000)
+    return world
+
+
+CALLS_WITHOUT_LEASE = CALLS - 2
+"""One that notes the start, in place of three about the lease."""
+
+
+def test_a_pass_without_the_lease_makes_two_calls_less() -> None:
+    process = Process(None)
+    run(rested(), process)
+    assert len(process.made) == CALLS_WITHOUT_LEASE
+
+
+@pytest.mark.parametrize("last_goes_through", [False, True])
+@pytest.mark.parametrize("calls", range(1, CALLS_WITHOUT_LEASE + 1))
+def test_one_that_dies_loses_no_end_and_no_event(calls: int, last_goes_through: bool) -> None:
+    world = rested()
+    with pytest.raises(Killed):
+        run(world, Process(calls, last_goes_through=last_goes_through))
+    assert not world.leases.is_live(0, world.clock())
+    run(world, Process(None))
+    assert {world.item(task_id)["status"] for task_id in TASKS} == {"completed", "failed"}
+    assert not any("queue" in world.item(task_id) for task_id in TASKS)
+    events = {(event["detail"]["task_id"], event["detail"]["event_id"]) for event in world.all_emitted()}
+    assert events == {(task_id, world.item(task_id)["event_id"]) for task_id in TASKS}
+
+
 def call_back(world: World) -> None:
     for task_id in TASKS:
         world.call_back(task_id)

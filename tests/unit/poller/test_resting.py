@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from tests.support.aws import BUS, client
+from tests.support.aws import BUS, client, fault
 from tests.support.tasks import NOW_MS
 from tests.support.virtual import Course, Scripted
 from tests.unit.poller.test_waiting import broken, refused, throttled
@@ -19,7 +19,7 @@ from poller.poll_loop import StopReason
 from poller.scheduler import RESTS_FROM_MS
 from tunehook.aws.bus import EventBus
 from tunehook.aws.fulfillment_queue import FulfillmentQueue
-from tunehook.aws.leases import Leases
+from tunehook.aws.leases import Leases, Position
 from tunehook.aws.stream_marks import StreamMarks
 from tunehook.aws.tasks import TasksTable
 from tunehook.http.guard import NetworkPolicy
@@ -179,6 +179,84 @@ class TestResting:
         assert seen == [False, True]
         assert schedule.reasons == {0: StopReason.NOTHING_DUE}
         assert world.times_of() == [0]
+
+    def test_two_at_once_ask_twice_and_end_it_once(self) -> None:
+        world = World(gw=lambda _: COMPLETED)
+        world.add(age_s=OLD_S, **LATE)
+        first, second = Schedule(world), Schedule(world)
+        first.rest()
+        world.run_together(first.start(0), second.start(0))
+        assert world.times_of() == [0, 0]
+        assert first.reasons == second.reasons == {0: StopReason.NOTHING_PENDING}
+        assert world.emitted() == [("TaskCompleted", "task-1")]
+
+    def test_a_callback_that_comes_meanwhile_starts_a_poller_that_asks(self) -> None:
+        async def hang() -> dict[str, Any]:
+            await asyncio.sleep(1)
+            return PROCESSING
+
+        world = World(gw=lambda _: hang())
+        world.add(age_s=OLD_S, **LATE)
+        lambdas = Lambdas(world)
+
+        async def call_back() -> None:
+            world.call_back()
+            intake_of(world, lambdas).wake_poller(0)
+            await asyncio.gather(*lambdas.started)
+
+        schedule = Schedule(world)
+        schedule.rest()
+        schedule.run(1, world.later(0.5, call_back))
+        assert schedule.reasons == {0: StopReason.NOTHING_DUE}
+        assert len(world.times_of()) == 2
+        assert 0.5 < world.times_of()[1] <= 0.5 + TICK_S + lambdas.takes_s
+        assert world.hinted() == []
+
+    def test_a_start_that_cannot_be_noted_takes_the_lease(self) -> None:
+        class Failing(Leases):
+            def note_start(self, *_: Any) -> bool:
+                raise fault("InternalServerError", "UpdateItem")
+
+        world = World()
+        world.add(age_s=OLD_S, **LATE)
+        schedule = Schedule(world, Failing(world.dynamodb, "PollerLeasesTable"))
+        schedule.rest()
+        schedule.run(1)
+        assert schedule.reasons == {0: StopReason.NOTHING_DUE}
+        assert schedule.lasted_s[0] > NO_TIME_S
+
+    @pytest.mark.parametrize("method", ["work", "of_shard"])
+    def test_tasks_and_hints_that_could_not_be_read_are_a_matter_of_the_lease(self, method: str) -> None:
+        world = World()
+        world.add(age_s=OLD_S, **LATE)
+        schedule = Schedule(world)
+        schedule.rest()
+        world.clock.threads = Scripted(**{method: [Course(lost=fault("InternalServerError", "Query"))]})
+        schedule.run(1)
+        assert schedule.reasons == {0: StopReason.NOTHING_DUE}
+        assert schedule.lasted_s[0] > NO_TIME_S
+        assert len(world.times_of()) == 1
+
+    @pytest.mark.parametrize(("number", "takes_it"), [(100, False), (101, True)])
+    def test_many_tasks_are_a_matter_of_the_lease(self, number: int, takes_it: bool) -> None:
+        world = World()
+        for each in range(number):
+            world.add(f"t{each}", age_s=OLD_S, **LATE)
+        schedule = Schedule(world)
+        schedule.rest()
+        schedule.run(1)
+        assert len(world.asked) == number
+        assert (schedule.lasted_s[0] > NO_TIME_S) is takes_it
+
+    def test_who_was_behind_is_forgotten_once_all_were_asked(self) -> None:
+        world = World()
+        world.add(age_s=OLD_S, **LATE)
+        schedule = Schedule(world)
+        schedule.rest()
+        world.leases.save_positions(0, "before", {"gw": Position(0, "")})
+        schedule.run(2)
+        assert schedule.lasted_s[0] > NO_TIME_S
+        assert schedule.lasted_s[1] <= NO_TIME_S
 
     def test_an_end_is_found_as_soon_as_by_a_poller_that_always_runs(self) -> None:
         world = World(gw=lambda _: COMPLETED if world.seconds() >= 90 else PROCESSING)

@@ -85,14 +85,18 @@ class Leases(TableGateway):
         """Take the lease if nobody else holds it; return whether it was taken."""
         return self._set(shard, owner, now_ms + LEASE_MS, _is_free(now_ms) | Attr("owner").eq(owner))
 
-    def note_start(self, shard: int, owner: str, now_ms: int, missed_after_ms: int) -> bool:
-        """Note that a start of the schedule was not missed, and leave the lease free.
+    def note_start(self, shard: int, now_ms: int, missed_after_ms: int) -> bool:
+        """Note that a start of the schedule was not missed, and leave the lease free, and whose it was.
 
-        Return False, and change nothing, if a poller holds it, or if none has held it or was noted for
-        `missed_after_ms`.
+        Return False, and change nothing, if a poller holds it, if none has held it or was noted for `missed_after_ms`,
+        or if it has positions to go on with.
         """
         is_known = Attr("until_ms").between(now_ms - missed_after_ms, now_ms)
-        return self._set(shard, owner, now_ms - _FREE_SINCE_MS, is_known)
+        return self._table.update(
+            {"shard": shard},
+            set={"until_ms": now_ms - _FREE_SINCE_MS},
+            condition=is_known & Attr("behind").not_exists(),
+        ).done
 
     def renew(self, shard: int, owner: str, now_ms: int) -> bool:
         """Extend the lease; return False if another poller has taken it over."""
