@@ -45,6 +45,9 @@ IN_VAIN = "attempt in vain"
 HOP = "hop"
 """An attempt that fails, and one of the messages that a long wait is made of: counted like paces, by the thousand."""
 
+HANGING = "hanging task, on top of an idle stack: "
+"""How rows begin about a task that stays pending."""
+
 FUNCTIONS = ("intake", "poller", "fulfillment", "webhooks")
 
 KEY_CHECK = "key check"
@@ -456,6 +459,8 @@ def tables(figures: Metrics, prices: PriceList, api: Metrics) -> str:
         _idle_table(figures, prices),
         "### 1,000 tasks, on top of an idle month",
         _tasks_table(figures, prices),
+        "### One task that hangs, on top of an idle month",
+        _hanging_table(figures),
         "### 100,000 tasks a day",
         _volume_table(figures, prices),
         "### Requests of the HTTP API, and callbacks",
@@ -639,6 +644,18 @@ def _volume_table(figures: Metrics, prices: PriceList) -> str:
             row("**together**", lambda size: prices.cost(whole(size)), "**"),
             row("less what is always free", lambda size: prices.cost_of_month(whole(size))),
             *(row(f"of this, {prices.prices[name].what}", by_name(name)) for name in largest[:5]),
+        ),
+    )
+
+
+def _hanging_table(figures: Metrics) -> str:
+    """What the poller costs because one task stays pending."""
+    return _table(
+        ("pending for", "dollars"),
+        (
+            (name.removeprefix(HANGING), _dollars(usd))
+            for name, usd in figures.items()
+            if name.startswith(HANGING)
         ),
     )
 

@@ -5,6 +5,7 @@ from urllib.parse import quote
 import boto3
 import pytest
 from benchmarks.aws_calls import PACES, Pace, measure, measure_watching, tasks_at
+from benchmarks.aws_cost import HANGING
 from benchmarks.aws_cost import PACES as BILLED
 from benchmarks.aws_life import Stack, Task, opened
 
@@ -34,8 +35,10 @@ def test_a_task_that_hangs_for_a_week_is_asked_once_a_minute_and_costs_cents(
     figures: dict[str, float],
 ) -> None:
     assert figures["hanging task: questions"] == 1
-    assert figures["hanging task: poller running"] <= 6
-    assert 0.01 < figures["hanging task: 7 days at list prices"] < 1
+    assert figures["hanging task: poller running"] <= 1
+    assert 0.01 < figures[f"{HANGING}7 days"] < 0.1
+    assert figures[f"{HANGING}7 days"] < figures["hanging task: 7 days at list prices"] < 0.2
+    assert figures[f"{HANGING}a month"] < 2
 
 
 def test_an_idle_month_of_a_lean_stack_has_no_custom_metric(figures: dict[str, float]) -> None:
