@@ -21,9 +21,10 @@ from tunehook.aws.tasks import TasksTable
 pytestmark = pytest.mark.usefixtures("aws")
 
 TASKS = ("task-0", "task-1", "task-2")
-CALLS = 13
+CALLS = 16
 """Of a pass over them: the lease, with whom the pass before would go on, what is known of the provider, three ends,
-their events in two batches, three ways out of the index, the lease, what is known of the provider now."""
+each with its details, their events in two batches, three ways out of the index, the lease, what is known of the
+provider now."""
 
 
 class Killed(SystemExit):
@@ -93,7 +94,7 @@ def test_a_pass_that_is_not_killed_makes_so_many_calls() -> None:
     process = Process(None)
     run(started(), process)
     assert Counter(process.made) == {
-        "update_item": 3 + 2 * len(TASKS),
+        "update_item": 3 + 3 * len(TASKS),
         "get_item": 1,
         "batch_get_item": 1,
         "put_events": 2,
