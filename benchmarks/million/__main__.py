@@ -174,8 +174,8 @@ def measure(rate: float = PEAK, warm_s: float = WARM_S, measured_s: float = MEAS
     return [
         Row("busiest hour", rate, "tasks/s"),
         Row("taken as: a question", figures.question_s * 1000, "ms"),
-        Row("taken as: a call of DynamoDB", figures.dynamodb_s * 1000, "ms"),
-        Row("taken as: another AWS call", figures.call_s * 1000, "ms"),
+        Row("taken as: an AWS call by a light client", figures.light_s * 1000, "ms"),
+        Row("taken as: an AWS call by boto3", figures.call_s * 1000, "ms"),
         Row("taken as: a delivery, beside its AWS calls", figures.delivery_s * 1000, "ms"),
         Row("taken as: a MB of a file", figures.byte_s * 1e9, "ms"),
         *rows_of_bursts,

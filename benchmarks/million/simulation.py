@@ -89,6 +89,9 @@ LATENCIES_S: Final[Mapping[str, float]] = {
 }
 """What an answer of each service takes, beside the processor's time of its call: assumed."""
 
+LIGHT: Final = ("dynamodb", "events", "sqs")
+"""The services that have a light client (`tunehook.aws.clients`); a call of theirs is taken as one of DynamoDB."""
+
 PROVIDER_S: Final = 0.2
 RECEIVER_S: Final = 0.1
 FILE_HOST_S: Final = 0.3
@@ -115,11 +118,11 @@ LONGEST_S: Final = 120.0
 class Figures:
     """What was measured on a whole processor, in seconds.
 
-    A question, a call of DynamoDB by the light client, one of another service by boto3, a delivery, a copied byte.
+    A question, an AWS call by a light client, one by boto3, a delivery, a copied byte.
     """
 
     question_s: float
-    dynamodb_s: float
+    light_s: float
     call_s: float
     delivery_s: float
     byte_s: float
@@ -137,7 +140,7 @@ class Figures:
         calls, alone_s = sends["DynamoDB calls of a delivery"], delivery_s("without DynamoDB")
         return cls(
             question_s=1 / polls["tunehook: one by one"],
-            dynamodb_s=(delivery_s("tunehook") - alone_s) / calls,
+            light_s=(delivery_s("tunehook") - alone_s) / calls,
             call_s=(delivery_s("with boto3's client") - alone_s) / calls,
             delivery_s=alone_s,
             byte_s=1 / (files["tunehook: 64 of 4 MiB"] * 1e6),
@@ -354,7 +357,7 @@ class World:
             return
         at_s = self.loop.time() + self.elapsed_s
         service = operation.partition(" ")[0]
-        call_s = self.figures.dynamodb_s if service == "dynamodb" else self.figures.call_s
+        call_s = self.figures.light_s if service in LIGHT else self.figures.call_s
         self.elapsed_s += environment.processor.use(call_s, at_s) + LATENCIES_S[service] + more_s
 
     async def work(self, seconds: float) -> None:

@@ -34,7 +34,7 @@ from tunehook.aws.table import Appended, Increased, Table, ValueOf
 COME_FOR_S = 30.0
 LIVED_S = COME_FOR_S + LONGEST_S + 15.0
 
-FIGURES = Figures(question_s=0.0003, dynamodb_s=0.0005, call_s=0.001, delivery_s=0.0002, byte_s=4e-9)
+FIGURES = Figures(question_s=0.0003, light_s=0.0005, call_s=0.001, delivery_s=0.0002, byte_s=4e-9)
 
 
 def holds(wanted: Any, item: dict[str, Any]) -> bool:
@@ -192,7 +192,7 @@ class TestSimulation:
 
 def test_what_things_take_is_among_the_results_of_the_benchmarks() -> None:
     figures = Figures.measured()
-    assert 0 < figures.dynamodb_s < figures.call_s
+    assert 0 < figures.light_s < figures.call_s
     assert 0 < figures.byte_s < figures.delivery_s
 
 
