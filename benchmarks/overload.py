@@ -63,22 +63,22 @@ class Shard:
     def of_shard(self, _shard: int) -> list[Hint]:
         return []
 
-    def note(self, _task: WorkItem, _changes: dict[str, Any]) -> bool:
+    async def note_in_loop(self, _task: WorkItem, _changes: dict[str, Any]) -> bool:
         """Take a change as made."""
         return True
 
-    def end(self, task: WorkItem, end: TaskEnd) -> EndedTask | None:
+    async def end_in_loop(self, task: WorkItem, end: TaskEnd) -> EndedTask | None:
         """End a task, once."""
         if self.tasks.pop(task.key, None) is None:
             return None
         self.ends[task.key.task_id] = end
         return EndedTask(key=task.key, queue=task.queue, since_ms=task.since_ms, end=end, metadata={})
 
-    def mark_event_sent(self, _task: EndedTask) -> bool:
+    async def mark_event_sent_in_loop(self, _task: EndedTask) -> bool:
         """An ended task is not in the index here."""
         return True
 
-    def put(self, events: list[Any]) -> list[bool]:
+    async def put_in_loop(self, events: list[Any]) -> list[bool]:
         """Take all events."""
         return [True] * len(events)
 
