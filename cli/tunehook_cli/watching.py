@@ -12,6 +12,7 @@ from typing import Final
 
 from tunehook.aws.error_messages import describe_error, is_transient
 from tunehook.aws.errors import AWS_FAULTS
+from tunehook.aws.tasks import KnownDetails
 from tunehook.deliveries import Delivery, DeliveryStatus, delivery_id
 from tunehook.events import archived_event_id
 from tunehook.operations.filters import data_on
@@ -102,14 +103,15 @@ class Watcher:
         self._stack = stack
         self._clock = clock
         self._runs: dict[TaskKey, _EndedRun] = {}
+        self._details: KnownDetails = {}
         self._usable: list[Subscription] = []
         self._usable_at = float("-inf")
 
     def read(self, key: TaskKey) -> TaskState:
-        item = self._stack.tasks.get_whole(key)
+        item = self._stack.tasks.get(key)
         if item is None:
             return TaskState(key, None, settled=True)
-        task = TaskView.of(item)
+        task = TaskView.of(self._stack.tasks.with_details(item, self._details))
         if task.is_cancelled:
             return TaskState(key, task, settled=True)
         if task.is_pending or task.is_in_index or task.event_id is None:
@@ -150,7 +152,7 @@ class Watcher:
         for each in [*(each for each in ids if each not in run.found), *run.found]:
             known = run.found.get(each)
             if known is None or known.status is DeliveryStatus.PENDING:
-                run.found[each] = self._stack.deliveries.get(each)
+                run.found[each] = self._stack.deliveries.get(each, known)
         return tuple(
             delivery
             for delivery in run.found.values()

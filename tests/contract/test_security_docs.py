@@ -24,7 +24,7 @@ from tests.support.template import (
 from tunehook.api_keys import ApiKey, Scope, digest_of, make_key
 from tunehook.aws.links import link, s3_client
 from tunehook.callbacks import callback_token
-from tunehook.deliveries import DeliveryMessage
+from tunehook.deliveries import Delivery, DeliveryMessage, payload_id_of
 from tunehook.errors import InvalidInput
 from tunehook.http.guard import ForbiddenAddress, NetworkPolicy, check_address, check_url
 from tunehook.operations.documents import key_document
@@ -245,13 +245,28 @@ def _() -> None:
 
 
 @holds(
-    "A message in the deliveries queue names a delivery, and carries nothing that is sent: "
-    "who can only send there has nothing else signed."
+    "A message in the deliveries queue names a delivery, and a payload in it is sent only if the delivery's record "
+    "names it by its digest: who can only send there has nothing else signed."
 )
 def _() -> None:
     carried = {"delivery_id", "subscription_id", "attempt", "run", "due_at_ms", "is_check"}
     carried |= {"run_began_at_ms", "slot"}  # when, and nothing of what
-    assert set(DeliveryMessage.model_fields) == carried
+    assert set(DeliveryMessage.model_fields) == carried | {"payload"}
+    recorded = Delivery.model_validate(
+        {
+            "delivery_id": "msg_1",
+            "subscription_id": "sub",
+            "event_id": "evt_1",
+            "type": "task.completed",
+            "event_at_ms": 0,
+            "format": "standard",
+            "created_at_ms": 0,
+            "expires_at": 0,
+            "payload_id": payload_id_of('{"of": "the record"}'),
+        }
+    )
+    assert recorded.with_payload('{"of": "the record"}').payload == '{"of": "the record"}'
+    assert recorded.with_payload('{"of": "a message"}').payload == ""
 
 
 @holds(

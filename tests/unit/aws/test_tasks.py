@@ -456,6 +456,16 @@ class TestEnd:
         assert listed["clips"] == whole["clips"]
         assert "provider_object" not in listed
 
+    def test_details_that_were_read_are_not_read_again(
+        self, table: TasksTable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        table.end(accepted(table), completed())
+        whole, item, known = table.get_whole(KEY), item_of(table), {}
+        assert table.with_details(item, known) == whole
+        monkeypatch.setattr(table, "get", lambda _: None)
+        assert table.with_details(item, known) == whole
+        assert table.with_details(item)["truncated"] is True
+
     def test_details_on_the_item_itself_are_those_of_an_earlier_version(self, table: TasksTable) -> None:
         table.end(accepted(table), completed())
         whole = table.get_whole(KEY)

@@ -384,8 +384,8 @@ def test_what_cannot_have_changed_is_not_read_again(world: World) -> None:
     world.end(world.deliver())
     world.deliver("other")
     calls = calls_of(world, 30)
-    # The task, and of its two deliveries the one that is pending; that which has ended once.
-    assert calls["GetItem"] == 30 + 30 + 1
+    # The task, and of its two deliveries the one that is pending; that which has ended once, and the payload of each.
+    assert calls["GetItem"] == 30 + 30 + 1 + 2
     assert calls["Query"] == 6
     assert calls["Scan"] == 2
 

@@ -252,7 +252,8 @@ def test_what_was_answered_is_settled_although_all_else_hangs(
     add(sandbox, Kind.MUSICMINT, "ended", phase="completed")
     add_everywhere(sandbox, hang=True)
     slow = hanging("dynamodb", "update_item", "TasksTable")
-    slow.on_hang = threading.Timer(1.5, slow.released.set).start  # longer than the pass goes on asking
+    # Longer than the pass goes on asking.
+    slow.on_hang = lambda: threading.Timer(1.5, slow.released.set).start()
     run(Invocation(until=slow.has_hung.is_set), dynamodb=slow)
     ended = [item["task_id"] for item in items("TasksTable") if item["status"] != "pending"]
     assert ended == ["ended"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -28,12 +29,15 @@ INLINE = {"status": "completed", "results": [CLIP | {"audio_url": "data:audio/mp
 
 
 def passes(world: World, until_s: float, lasts_s: float = 60) -> None:
-    """Let one pass follow another."""
+    """Let one pass follow another; after one that rests comes the next minute's."""
     number = 0
     while world.seconds() < until_s:
         number += 1
-        if world.run(owner=f"pass-{number}", lasts_s=lasts_s) is StopReason.NOTHING_PENDING:
+        reason = world.run(owner=f"pass-{number}", lasts_s=lasts_s)
+        if reason is StopReason.NOTHING_PENDING:
             return
+        if reason is StopReason.NOTHING_DUE:
+            world.clock.run(asyncio.sleep(60 - world.seconds() % 60))
 
 
 class TestSeemsFailed:

@@ -169,10 +169,16 @@ class DeliveriesTable(TableGateway):
             return
         self._table.put(_key(delivery.payload_id) | _payload_item(delivery.payload, delivery.expires_at))
 
-    def get(self, delivery_id: str) -> Delivery | None:
-        """Return a delivery with its attempts and its payload (strongly consistent), or None."""
+    def get(self, delivery_id: str, known: Delivery | None = None) -> Delivery | None:
+        """Return a delivery with its attempts and its payload (strongly consistent), or None.
+
+        The payload of `known`, as the delivery was read before, is not read again where it is the same.
+        """
         item = self._table.get(_key(delivery_id))
-        return None if item is None else self.with_payload(Delivery.model_validate(item))
+        if item is None:
+            return None
+        delivery = Delivery.model_validate(item)
+        return self.with_payload(delivery if known is None else delivery.with_payload(known.payload))
 
     def with_payload(self, delivery: Delivery) -> Delivery:
         """Return a delivery with its payload, which is read unless it is there; empty if it is gone."""

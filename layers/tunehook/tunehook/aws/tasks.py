@@ -8,7 +8,7 @@ from dataclasses import asdict
 from enum import Enum, auto
 from functools import reduce
 from operator import and_
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from boto3.dynamodb.conditions import Attr, Key
 
@@ -117,6 +117,10 @@ class Start(Enum):
     BEGUN = auto()
     BEGUN_BEFORE = auto()
     SUPERSEDED = auto()
+
+
+KnownDetails: TypeAlias = dict[TaskKey, dict[str, Any] | None]
+"""The items of details that were read, by their keys; None of one that is gone."""
 
 
 class TasksTable(TableGateway):
@@ -329,10 +333,18 @@ class TasksTable(TableGateway):
         item = self.get(key)
         return None if item is None else self.with_details(item)
 
-    def with_details(self, item: dict[str, Any]) -> dict[str, Any]:
-        """Return the item of a task with its details, which are read if they are on an item of their own."""
+    def with_details(self, item: dict[str, Any], known: KnownDetails | None = None) -> dict[str, Any]:
+        """Return the item of a task with its details, which are read if they are on an item of their own.
+
+        What is read is kept in `known`, and is not read again: details never change.
+        """
         key = details_of(item)
-        return item if key is None else with_details(item, self.get(key))
+        if key is None:
+            return item
+        known = {} if known is None else known
+        if key not in known:
+            known[key] = self.get(key)
+        return with_details(item, known[key])
 
     def get_run(self, key: TaskKey, detected_at_ms: int) -> dict[str, Any] | None:
         """Return what `get_whole` does, in one call if the item is of the run whose end was detected then."""

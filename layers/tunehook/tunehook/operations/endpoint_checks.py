@@ -165,7 +165,7 @@ def check_endpoint(stack: Stack, item: Mapping[str, Any], wait_s: float = WAIT_S
     if after.status is DeliveryStatus.PENDING:
         # Where the attempt was recorded in this moment, that record counts.
         stack.deliveries.record(message_for(delivery), status=DeliveryStatus.ABORTED, reason=NOT_IN_TIME)
-        after = stack.deliveries.get(delivery.delivery_id) or after
+        after = stack.deliveries.get(delivery.delivery_id, after) or after
     return diagnose(after, subscription)
 
 

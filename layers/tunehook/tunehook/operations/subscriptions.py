@@ -431,7 +431,7 @@ def await_attempt(stack: Stack, delivery: Delivery, wait_s: float) -> Delivery:
     until = time.monotonic() + wait_s
     while time.monotonic() < until and not delivery.attempts and delivery.reason is None:
         time.sleep(_READ_EVERY_S)
-        delivery = stack.deliveries.get(delivery.delivery_id) or delivery
+        delivery = stack.deliveries.get(delivery.delivery_id, delivery) or delivery
     return delivery
 
 
