@@ -122,7 +122,7 @@ def send(queue: str) -> Call:
 
 CALLS: dict[str, tuple[Call, set[str]]] = {
     # tasks
-    "read a task": (get("TasksTable", TASK), {POLLER, FULFILLMENT, WEBHOOKS, API}),
+    "read a task": (get("TasksTable", TASK), {INTAKE, POLLER, FULFILLMENT, WEBHOOKS, API}),
     "write on a task": (update("TasksTable", TASK), {INTAKE, POLLER, FULFILLMENT, API}),
     "put a task": (put("TasksTable", TASK), {API}),
     "remove a task": (delete("TasksTable", TASK), set()),
@@ -135,7 +135,7 @@ CALLS: dict[str, tuple[Call, set[str]]] = {
     "remove a subscription": (delete("SubscriptionsTable", SUBSCRIPTION), {API}),
     "look through the subscriptions": (scan("SubscriptionsTable"), {POLLER, FULFILLMENT, API}),
     # deliveries
-    "read a delivery": (get("DeliveriesTable", DELIVERY), {FULFILLMENT, API}),
+    "read a delivery": (get("DeliveriesTable", DELIVERY), {FULFILLMENT, WEBHOOKS, API}),
     "write on a delivery": (update("DeliveriesTable", DELIVERY), {WEBHOOKS, API}),
     "put a delivery": (put("DeliveriesTable", DELIVERY), {FULFILLMENT, API}),
     "remove a delivery": (delete("DeliveriesTable", DELIVERY), set()),

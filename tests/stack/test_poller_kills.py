@@ -122,7 +122,14 @@ def is_ended(item: dict[str, Any]) -> bool:
 
 
 def is_about(call: Call, task_id: str) -> bool:
-    return call.parameters["Key"].get("task_id") == {"S": task_id}
+    return bool(call.parameters["Key"] == {"task_id": {"S": task_id}, "provider": {"S": PROVIDER}})
+
+
+def details(task_id: str) -> Callable[[Call], bool]:
+    """Match the update that writes the details of a task's end, before that."""
+    return lambda call: (
+        call.parameters["Key"].get("task_id") == {"S": task_id} and not is_about(call, task_id)
+    )
 
 
 def ends(task_id: str) -> Callable[[Call], bool]:
@@ -153,6 +160,8 @@ def tells(task_id: str) -> Callable[[Call], bool]:
 @pytest.mark.parametrize(
     ("operation", "matching", "fate", "status_then", "events_then"),
     [
+        pytest.param("UpdateItem", details, dropped, "pending", 0, id="answered-no-details"),
+        pytest.param("UpdateItem", details, unanswered, "pending", 0, id="details-alone"),
         pytest.param("UpdateItem", ends, dropped, "pending", 0, id="answered-not-updated"),
         pytest.param("UpdateItem", ends, unanswered, "completed", 0, id="updated-unheard"),
         pytest.param("PutEvents", tells, dropped, "completed", 0, id="updated-not-emitted"),

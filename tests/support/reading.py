@@ -17,10 +17,12 @@ def tasks_as_read(found: Iterable[dict[str, Any]]) -> Items:
     by_key = {TaskKey(item["task_id"], item["provider"]): item for item in found}
     tasks = []
     for key, item in by_key.items():
-        if not is_beside(key.provider):
-            place = details_of(item)
-            whole = item if place is None else with_details(item, by_key.get(place))
-            tasks.append({name: value for name, value in whole.items() if name != DETAILS})
+        if is_beside(key.provider):
+            continue
+        if (place := details_of(item)) is not None:
+            item = with_details(item, by_key.get(place))
+            del item[DETAILS]
+        tasks.append(item)
     return tasks
 
 

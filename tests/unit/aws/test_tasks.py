@@ -456,6 +456,11 @@ class TestEnd:
         assert listed["clips"] == whole["clips"]
         assert "provider_object" not in listed
 
+    def test_a_run_of_a_provider_whose_name_is_too_long_is_read_as_well(self, table: TasksTable) -> None:
+        key = TaskKey("task", "x" * 1_024)
+        put(NAME, {"task_id": key.task_id, "provider": key.provider, "status": "rejected"})
+        assert table.get_run(key, 1_800_000_000_000) == table.get_whole(key)
+
     def test_details_that_were_read_are_not_read_again(
         self, table: TasksTable, monkeypatch: pytest.MonkeyPatch
     ) -> None:

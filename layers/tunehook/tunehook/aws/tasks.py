@@ -47,6 +47,7 @@ from tunehook.events import event_id_of, progress_event_id
 from tunehook.ids import shard_of
 from tunehook.tasks import (
     ENDED_KEPT_S,
+    PROVIDER_MAX_LENGTH,
     TIMEOUT_DEFAULT_S,
     TIMEOUT_MAX_S,
     USER_FIELDS,
@@ -348,6 +349,9 @@ class TasksTable(TableGateway):
 
     def get_run(self, key: TaskKey, detected_at_ms: int) -> dict[str, Any] | None:
         """Return what `get_whole` does, in one call if the item is of the run whose end was detected then."""
+        if len(key.provider) > PROVIDER_MAX_LENGTH:
+            # It was rejected, and has no details, whose key might be longer than DynamoDB takes.
+            return self.get_whole(key)
         read = self._table.get_many([_key(key), _key(details_place(key, detected_at_ms))])
         found = {TaskKey(item["task_id"], item["provider"]): item for item in read}
         if (item := found.get(key)) is None or (place := details_of(item)) is None:
