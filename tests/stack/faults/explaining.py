@@ -111,7 +111,8 @@ def why_not_recorded(receipt: Receipt, until_ms: float, done: Iterable[Done]) ->
         match each.moment.act:
             case "kill" if each.moment.target == "webhooks" and is_then:
                 return "kill of a webhooks worker"
-            case "restart" if is_then:
+            # While AWS is down no attempt is recorded that was begun before.
+            case "restart" if _is_halted(each, receipt.at_ms, last_ms):
                 return "restart of the embedded AWS"
             case "halt" if each.moment.target == "webhooks" and _is_halted(each, receipt.at_ms, last_ms):
                 return "halt of a webhooks worker"
@@ -135,7 +136,7 @@ def is_held_up(receipt: Receipt, until_ms: float, done: Iterable[Done]) -> bool:
 
 
 def _is_halted(done: Done, from_ms: float, until_ms: float) -> bool:
-    """Return whether a halt lies between two moments, if only in part."""
+    """Return whether a halt, or a restart, lies between two moments, if only in part."""
     resumed_ms = done.at_ms + done.moment.for_s * 1000
     return done.at_ms <= until_ms + CLOCKS_MS and resumed_ms >= from_ms - CLOCKS_MS
 

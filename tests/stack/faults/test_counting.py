@@ -764,6 +764,10 @@ def halt(at_ms: int, function: str = "webhooks") -> Done:
     return Done(Moment(0.0, "halt", function, for_s=2.5), at_ms, f"halted a worker of {function}")
 
 
+def restart(at_ms: int) -> Done:
+    return Done(Moment(0.0, "restart", "aws", for_s=2.5), at_ms, "restarted")
+
+
 class TestAcceptedTwice:
     def test_without_a_reason_it_is_counted(self) -> None:
         findings = count(accepted_twice())
@@ -777,7 +781,8 @@ class TestAcceptedTwice:
         ("done", "why"),
         [
             (kill(TOLD_MS + 50), "kill of a webhooks worker"),
-            (Done(Moment(0.0, "restart", ""), TOLD_MS + 50, "restarted"), "restart of the embedded AWS"),
+            (restart(TOLD_MS + 50), "restart of the embedded AWS"),
+            (restart(TOLD_MS - 2_400), "restart of the embedded AWS"),
             (hit("fail", TOLD_MS + 50, "msg_two_main"), "fail of the record's UpdateItem"),
             (hit("drop", TOLD_MS + 50, "msg_two_main"), "drop of the record's UpdateItem"),
             (hit("throttle", TOLD_MS + 50, "msg_two_main"), "throttle of the record's UpdateItem"),
@@ -801,6 +806,8 @@ class TestAcceptedTwice:
             halt(TOLD_MS - 5_000),
             halt(TOLD_MS + 31_000),
             halt(TOLD_MS + 50, "fulfillment"),
+            restart(TOLD_MS - 5_000),
+            restart(TOLD_MS + 31_000),
             hit("fail", TOLD_MS + 50, "msg_one_main"),
             hit("fail", TOLD_MS + 50, "msg_two_main", "PutItem"),
             hit("fail", TOLD_MS - 5_000, "msg_two_main"),
