@@ -104,6 +104,16 @@ def test_receivers_that_are_told_the_same_share_a_payload(table: DeliveriesTable
     assert table.get(other.delivery_id) == other
 
 
+def test_a_payload_that_is_known_is_not_read_again(
+    table: DeliveriesTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    another = made(payload="{}")
+    table.create(DELIVERY)
+    monkeypatch.setattr(table, "with_payload", lambda delivery: delivery)
+    assert table.get(DELIVERY.delivery_id, DELIVERY) == DELIVERY
+    assert table.get(DELIVERY.delivery_id, another) == DELIVERY.model_copy(update={"payload": ""})
+
+
 def test_a_record_of_an_earlier_version_has_its_payload_itself(table: DeliveriesTable) -> None:
     earlier = DELIVERY.model_copy(update={"payload_id": None})
     table.create(earlier)

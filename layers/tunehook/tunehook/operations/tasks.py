@@ -459,8 +459,13 @@ def deliveries_of(stack: Stack, task: TaskView) -> list[Delivery]:
     >>> [each.type for each in deliveries_of(stack, get_task(stack, "task-1"))]
     ['task.completed']
     """
-    found = (stack.deliveries.get(each) for each in stack.deliveries.ids_of_task(task.task_id))
-    return [each for each in found if each is not None and each.provider == task.provider]
+    found: list[Delivery] = []
+    for delivery_id in stack.deliveries.ids_of_task(task.task_id):
+        # Most have the payload of the one before, which is then not read again.
+        delivery = stack.deliveries.get(delivery_id, found[-1] if found else None)
+        if delivery is not None and delivery.provider == task.provider:
+            found.append(delivery)
+    return found
 
 
 def find_keys(stack: Stack, task_id: str | None = None, provider: str | None = None) -> list[TaskKey]:
