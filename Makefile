@@ -73,11 +73,12 @@ format: ## format the code
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: ## run the benchmarks (55 minutes on an idle machine; some need nginx)
+bench: ## run the benchmarks (an hour on an idle machine; some need nginx)
 	@$(SETUP) tests
 	$(BIN)/python -m benchmarks.cadence
 	$(BIN)/python -m benchmarks.poll_throughput
 	$(BIN)/python -m benchmarks.expressions
+	$(BIN)/python -m benchmarks.fulfillment
 	$(BIN)/python -m benchmarks.aws_calls
 	$(BIN)/python -m benchmarks.million
 	$(BIN)/python -m benchmarks.api_calls

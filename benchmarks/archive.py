@@ -80,6 +80,11 @@ def names_of_many() -> list[str]:
     return [f"many-{number}.mp3" for number in range(MANY)]
 
 
+def function_memory_mb() -> int:
+    """Return what memory the template gives fulfillment, in MB as Lambda has them: MiB."""
+    return int(resolved(resources("AWS::Serverless::Function")["FulfillmentFunction"]["MemorySize"]))
+
+
 class Heartbeats:
     """Stands where the client of SQS hides messages: keeps when it was called."""
 
@@ -110,7 +115,9 @@ async def copy_the_worst_batch(host: str, s3: Any) -> float:
         open_client(timeout=None) as http,
         asyncio.TaskGroup() as group,
     ):
-        archive = Archiver(Results(s3, _BUCKET), http, max_asset_bytes=2 * LARGE_BYTES)
+        archive = Archiver(
+            Results(s3, _BUCKET), http, max_asset_bytes=2 * LARGE_BYTES, memory_mb=function_memory_mb()
+        )
         for task in range(BATCH):
             names = [f"{task}-{number}" for number in range(CONCURRENCY)]
             assets = [Asset(name, "audio", (f"{host}/worst.mp3?{name}",)) for name in names]
@@ -124,7 +131,9 @@ async def copy_with_archive(host: str, names: Sequence[str], s3: Any) -> None:
     run = TaskRun(TaskKey(uuid.uuid4().hex, "bench"), run_ms=0)
     assets = [Asset(name, "audio", (f"{host}/{name}",)) for name in names]
     async with open_client(timeout=None) as http:
-        archive = Archiver(Results(s3, _BUCKET), http, max_asset_bytes=2 * LARGE_BYTES)
+        archive = Archiver(
+            Results(s3, _BUCKET), http, max_asset_bytes=2 * LARGE_BYTES, memory_mb=function_memory_mb()
+        )
         files = await archive.inspect(run, assets)
         await archive.archive(files)
     if missing := [each.reason for each in files.current() if each.status != "archived"]:
@@ -228,7 +237,7 @@ def measure() -> list[Row]:
             small = copy("archive", host, s3, ["small.mp3"])
     return [
         *_rows(f"{MANY} of {MANY_BYTES // MIB} MiB", MANY * MANY_BYTES, many, at_least=0.8),
-        *_rows("one of 1 GiB", LARGE_BYTES, large, at_least=0.9),
+        *_rows("one of 1 GiB", LARGE_BYTES, large, at_least=0.95),
         Row("tunehook: peak memory, one of 1 MiB", small.peak_mb, "MB"),
         Row("tunehook: peak memory, one of 1 GiB", max(ours.peak_mb for ours, _ in large), "MB"),
         Row(
@@ -247,12 +256,14 @@ def measure_the_worst() -> list[Row]:
     """Copy the worst batch that the limits allow."""
     with file_host() as host, s3_sink() as endpoint:
         worst = copy("worst", host, endpoint)
-    memory_mb = (
-        resolved(resources("AWS::Serverless::Function")["FulfillmentFunction"]["MemorySize"]) * MIB / 1e6
-    )
     what = f"worst batch, {BATCH} tasks of {CONCURRENCY} files at once"
     return [
-        Row(f"tunehook: peak memory, {what}", worst.peak_mb, "MB", at_most=0.7 * memory_mb),
+        Row(
+            f"tunehook: peak memory, {what}",
+            worst.peak_mb,
+            "MB",
+            at_most=0.7 * function_memory_mb() * MIB / 1e6,
+        ),
         Row(
             f"tunehook: longest time between heartbeats, {what}", worst.beat_s, "s", at_most=VISIBILITY_S / 2
         ),

@@ -23,6 +23,7 @@ from tests.support.template import function_name, is_made, resolved, resources, 
 
 from benchmarks import cadence
 from benchmarks.aws_cost import (
+    FULFILLMENT_RESULTS,
     HANGING,
     HOP,
     IN_VAIN,
@@ -32,6 +33,7 @@ from benchmarks.aws_cost import (
     Usage,
     gb_s,
     lambda_log_bytes,
+    read_figures,
     read_prices,
     usage_of_idle_month,
     usage_of_tasks,
@@ -97,7 +99,8 @@ def main() -> None:
         rows = measure(stack)
     with opened(Observability.FULL) as stack:
         rows += measure_watching(stack)
-    figures, prices = {row.name: row.value for row in rows}, read_prices()
+    prices = read_prices()
+    figures = {row.name: row.value for row in rows} | read_figures(FULFILLMENT_RESULTS)
     rows += [
         Row(
             "lean: an idle month",

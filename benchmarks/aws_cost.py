@@ -54,6 +54,7 @@ KEY_CHECK = "key check"
 """The gateway's question whose key a request has."""
 
 API_RESULTS = RESULTS / "api_calls.json"
+FULFILLMENT_RESULTS = RESULTS / "fulfillment.json"
 MILLION = 1_000_000
 _ALL_CALLS = ": AWS calls"
 
@@ -170,9 +171,18 @@ def read_prices(path: Path = PRICES) -> PriceList:
     )
 
 
-def read_figures(path: Path = RESULTS / "aws_calls.json") -> dict[str, float]:
-    """Read the results of the last count."""
-    return {row["name"]: row["value"] for row in json.loads(path.read_text(encoding="utf-8"))}
+def read_figures(*paths: Path) -> dict[str, float]:
+    """Read results: by default those of the last count, and how long fulfillment was seen to take."""
+    return {
+        row["name"]: row["value"]
+        for path in paths or (RESULTS / "aws_calls.json", FULFILLMENT_RESULTS)
+        for row in json.loads(path.read_text(encoding="utf-8"))
+    }
+
+
+def fulfillment_row(memory_mb: float, tasks: int, what: str = "time") -> str:
+    """Return the name of the result that says what an invocation of fulfillment takes (`benchmarks.fulfillment`)."""
+    return f"{memory_mb:g} MB: {what} of an invocation with {tasks} {'task' if tasks == 1 else 'tasks'}"
 
 
 def usage_of_function(
@@ -197,7 +207,10 @@ def usage_of_function(
     taken = 2 * invocations if messages else 0.0
     put = messages if function == "fulfillment" else 0.0
     gb = figures.get(f"template: {function}: memory", 0.0) / 1024
-    seconds = _seconds(prices, pace, function, invocations, counted("AWS calls"), counted("running, s"))
+    if function == "fulfillment":
+        seconds = fulfillment_s(figures, invocations, messages)
+    else:
+        seconds = _seconds(prices, pace, function, invocations, counted("AWS calls"), counted("running, s"))
     metrics = figures.get(f"{size}: {pace}: {function}: metrics", 0.0)
     log_bytes = TASKS * figures.get(f"{size}: {pace}: {function}: log", 0.0)
     return Usage(requests) + Usage(
@@ -251,10 +264,19 @@ def _seconds(
             return invocations * prices.assumed("intake_s") + calls * prices.assumed("intake_call_s")
         case "poller":
             return invocations * prices.assumed("pass_s") + running_s
-        case "fulfillment" | "webhooks":
-            return invocations * prices.assumed(f"{function}_s")
+        case "webhooks":
+            return invocations * prices.assumed("webhooks_s")
         case _:
             return 0.0
+
+
+def fulfillment_s(figures: Metrics, invocations: float, messages: float) -> float:
+    """Return how long invocations of fulfillment take that have so many messages: between what one takes and ten."""
+    if not invocations:
+        return 0.0
+    memory_mb = figures["template: fulfillment: memory"]
+    one_s, ten_s = (figures[fulfillment_row(memory_mb, tasks)] for tasks in (1, 10))
+    return invocations * (one_s + (messages / invocations - 1) * (ten_s - one_s) / 9)
 
 
 def lambda_log_bytes(figures: Metrics, prices: PriceList) -> float:

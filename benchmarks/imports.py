@@ -64,6 +64,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "PROVIDERS_SECRET": "providers",
     "PROVIDER_STATES_TABLE": "states",
     "RESULTS_BUCKET": "results",
+    "MEMORY_MB": "512",
     "ARCHIVE_PATIENCE_S": "60",
     "SHARD_COUNT": "1",
     "SECRET_VERSIONS_TABLE": "versions",

@@ -4,9 +4,9 @@ A described kind is asked about the same answers as the coded one, by a recipe t
 
 Every round asks in each way in turn; rates are the medians of the rounds, ratios the medians of each round's own
 ratio, so that a slow moment of the machine counts for both sides. Processor time is that of this process alone, all of
-its threads counted: a function of 512 MB has `SHARE` of a processor. Run it with ``python -m
-benchmarks.poll_throughput``;
-it takes about a minute and needs nginx.
+its threads counted. A function of 512 MB has `SHARE` of a processor: both are held to that too, in processes of their
+own, where control groups can be made; elsewhere it is computed from processor time. Run it with ``python -m
+benchmarks.poll_throughput``; it takes about two minutes and needs nginx.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import aiohttp
 import requests
 
 from benchmarks.gateway import gateway, task_ids
+from benchmarks.held import CannotHoldError, holding
 from benchmarks.memory import peak_memory_mb
 from benchmarks.nginx import NginxMissingError
 from benchmarks.report import Row, report
@@ -63,10 +64,13 @@ RECIPE = {
 SHARE = 0.29
 """Of a processor, what a function of 512 MB has (1,769 MB are a whole one)."""
 
+HELD_ROUNDS = 3
+
 THREADS = 64
 API_KEY = "sk-mm-0123456789abcdef"
 _HEADERS = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
 _PEAK_MEMORY = "--peak-memory"
+_HELD = "--held"
 
 
 async def ask_with_layer(base_url: str, kind: str, ids: Sequence[str], *, batch: bool = False) -> None:
@@ -151,6 +155,49 @@ def _peak_memory_of_a_pass_mb(base_url: str) -> float:
     return float(child.stdout)
 
 
+def _held_rate(way: str, base_url: str) -> float:
+    """Return how many questions a second a process asks that is held to `SHARE` of a processor."""
+    with (
+        holding(SHARE) as hold,
+        subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.poll_throughput", _HELD, way, base_url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as child,
+    ):
+        hold(child.pid)
+        took, _ = child.communicate("go\n", timeout=300)
+        return TASKS / float(took)
+
+
+def _ask_held(way: str, base_url: str) -> None:
+    """Ask once this process is held, which a line says, and print how many seconds that took."""
+    ids = task_ids(TASKS)
+    sys.stdin.readline()
+    began = time.perf_counter()
+    asyncio.run(ask_bare(base_url, ids) if way == "bare" else ask_with_layer(base_url, "musicmint", ids))
+    print(time.perf_counter() - began)
+
+
+def _held_rows(base_url: str, a_second: float) -> list[Row]:
+    """Ask held; where nothing can be held, return what follows from the questions of a second of processor time."""
+    what = f"{TASKS:,} tasks at {SHARE:g} of a processor"
+    try:
+        rounds = [(_held_rate("layer", base_url), _held_rate("bare", base_url)) for _ in range(HELD_ROUNDS)]
+    except CannotHoldError as error:
+        print(f"nothing is held: {error}", file=sys.stderr)
+        return [Row(f"{what}, computed", TASKS / a_second / SHARE, "s", at_most=60)]
+    ours, theirs = (statistics.median(each) for each in zip(*rounds, strict=True))
+    ratio = statistics.median(our / their for our, their in rounds)
+    return [
+        Row(f"held to {SHARE:g} of a processor: tunehook", ours, "questions/s"),
+        Row(f"held to {SHARE:g} of a processor: bare aiohttp", theirs, "questions/s"),
+        Row(f"held to {SHARE:g} of a processor: tunehook / bare aiohttp", ratio, "ratio", at_least=0.85),
+        Row(what, TASKS / ours, "s", at_most=60),
+    ]
+
+
 def measure(base_url: str) -> list[Row]:
     """Ask in each way, round by round."""
     ids = task_ids(TASKS)
@@ -179,7 +226,7 @@ def measure(base_url: str) -> list[Row]:
             "ratio",
             at_least=0.85,
         ),
-        Row(f"{TASKS:,} tasks at {SHARE:g} of a processor", TASKS / a_second / SHARE, "s", at_most=60),
+        *_held_rows(base_url, a_second),
         Row("tunehook: peak memory of a pass", _peak_memory_of_a_pass_mb(base_url), "MB", at_most=200),
     ]
 
@@ -205,7 +252,10 @@ class _Taken(list[Rate]):
 
 
 def main() -> None:
-    """Report how fast a pass is; with `--peak-memory <base URL>` make one and print its peak in MB."""
+    """Report how fast a pass is; with an option make one, and print its peak in MB or how long it took."""
+    if sys.argv[1:2] == [_HELD]:
+        _ask_held(*sys.argv[2:])
+        return
     if sys.argv[1:2] == [_PEAK_MEMORY]:
         asyncio.run(ask_with_layer(sys.argv[2], "musicmint", task_ids(TASKS)))
         print(peak_memory_mb())

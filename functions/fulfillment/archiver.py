@@ -33,9 +33,12 @@ CONCURRENCY: Final = 8
 KEEP_S: Final = 200.0
 """How long archiving may take: the function's time, less what telling the recipients needs."""
 
-BUFFERS: Final = 40
-"""How many parts may be in memory at once, of all files together: at most 320 MiB, and more than are uploaded at once
-(`CONNECTIONS`). Ten tasks stay below 70 % of the function's memory (``python -m benchmarks.archive worst``)."""
+MEMORY_MB: Final = 512
+"""What the function has at least."""
+
+BUFFER_MB: Final = 40
+"""For so much of the function's memory one part of a file may be in it: ten tasks stay below 70 % (``python -m
+benchmarks.archive worst``)."""
 
 EXPIRED: Final = "the link has expired"
 
@@ -110,18 +113,22 @@ class Archiver:
     """Copies the files of tasks to the results bucket, within one event loop.
 
     `http` is a guarded client; if that is `https_only`, plain http links are asked for over https. A host may send
-    nothing for `silence_s`.
+    nothing for `silence_s`. The function has `memory_mb`: one part of a file at a time for each `BUFFER_MB` of that.
     """
 
     results: Results
     http: httpx.AsyncClient
     _: KW_ONLY
     max_asset_bytes: int
+    memory_mb: int = MEMORY_MB
     https_only: bool = False
     silence_s: float = SILENCE_S
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], int] = now_ms
-    _buffers: asyncio.Semaphore = field(init=False, default_factory=lambda: asyncio.Semaphore(BUFFERS))
+    _buffers: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._buffers = asyncio.Semaphore(max(1, self.memory_mb // BUFFER_MB))
 
     async def inspect(
         self,

@@ -139,7 +139,7 @@ class Fulfillment:
         # At once: each is a call whose answer the others need not know.
         item, found = await asyncio.gather(
             asyncio.to_thread(self.tasks.get_run, key, to_ms(event.detected_at)),
-            self._look(key, location.key),
+            self._look(key, location.key, may_have_files=not is_first),
         )
         if item is None or item.get("event_id") != event.event_id:
             logger.warning("task_put_again", task_id=key.task_id, provider=key.provider)
@@ -170,8 +170,14 @@ class Fulfillment:
             deliveries=deliveries,
         )
 
-    async def _look(self, key: TaskKey, manifest_at: str) -> _Found:
-        """Return what lies in the bucket of a task: mostly nothing, which one list of its keys says."""
+    async def _look(self, key: TaskKey, manifest_at: str, *, may_have_files: bool = True) -> _Found:
+        """Return what lies in the bucket of a task: mostly nothing.
+
+        Where there is no manifest and no earlier try, no list is asked for, which costs twelve times what the question
+        for the manifest does: every write is conditional, and finds what lies there all the same.
+        """
+        if not may_have_files and await self.results.read(manifest_at) is None:
+            return _Found(b"", None, {})
         keys = await self.results.list_keys(task_prefix(key.provider, key.task_id))
         if manifest_at not in keys:
             return _Found(b"", None, await self.results.objects(keys))

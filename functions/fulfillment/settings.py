@@ -4,6 +4,7 @@ from typing import Final
 
 from pydantic import BaseModel, Field
 
+from fulfillment.archiver import MEMORY_MB
 from fulfillment.results import OBJECT_MAX_BYTES
 from tunehook.http.guard import NetworkPolicy
 from tunehook.metrics import Observability
@@ -26,5 +27,6 @@ class FulfillmentSettings(BaseModel):
     event_bus: str = Field(min_length=1)
     network_policy: NetworkPolicy
     max_asset_bytes: int = Field(gt=0, le=OBJECT_MAX_BYTES)
+    memory_mb: int = Field(MEMORY_MB, gt=0)
     archive_patience_s: int = Field(ge=0, le=ARCHIVE_PATIENCE_MAX_S)
     observability: Observability = Observability.FULL

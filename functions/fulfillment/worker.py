@@ -99,6 +99,7 @@ class Worker:
                     self._results,
                     http,
                     max_asset_bytes=self._settings.max_asset_bytes,
+                    memory_mb=self._settings.memory_mb,
                     https_only=self._settings.network_policy is NetworkPolicy.PUBLIC,
                 ),
                 results=self._results,

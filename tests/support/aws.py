@@ -8,6 +8,7 @@ import copy
 import functools
 import itertools
 import json
+import threading
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -15,6 +16,7 @@ import boto3
 import moto.core.models
 from botocore.exceptions import ClientError, ReadTimeoutError
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.models import botocore_stubber
 from moto.core.serialize import BaseJSONSerializer
 from moto.dynamodb.models import dynamodb_backends
@@ -32,6 +34,18 @@ BUS = "tunehook"
 
 # For the library requests, which nothing here uses, moto would register a thousand patterns in each test.
 moto.core.models.RESPONSES_METHODS.clear()
+
+# It knows nothing of threads: one that reads an item while another changes it fails.
+_one_at_a_time = threading.RLock()
+_process_request = BotocoreStubber.process_request
+
+
+def _process_alone(self: BotocoreStubber, request: Any) -> Any:
+    with _one_at_a_time:
+        return _process_request(self, request)
+
+
+BotocoreStubber.process_request = _process_alone
 
 _project_paths = Item.project
 

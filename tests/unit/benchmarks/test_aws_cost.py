@@ -45,7 +45,9 @@ FIGURES: Metrics = {
     "template: logs as JSON": 1,
     "template: intake: memory": 512,
     "template: poller: memory": 512,
-    "template: fulfillment: memory": 1024,
+    "template: fulfillment: memory": 512,
+    "512 MB: time of an invocation with 1 task": 1.0,
+    "512 MB: time of an invocation with 10 tasks": 2.8,
     "template: webhooks: memory": 512,
     "idle hour: read units": 30,
     "idle hour: sqs GetQueueAttributes": 240,
@@ -183,10 +185,16 @@ class TestFunctions:
         seconds = 10 * prices.assumed("intake_s") + 1_020 * prices.assumed("intake_call_s")
         assert usage(prices, "intake")["lambda_gb_s"] == pytest.approx(0.5 * seconds)
 
-    def test_fulfillment_is_billed_by_batches(self, prices: PriceList) -> None:
-        assert usage(prices, "fulfillment")["lambda_gb_s"] == pytest.approx(
-            100 * prices.assumed("fulfillment_s")
-        )
+    def test_fulfillment_is_billed_by_batches_as_long_as_such_were_seen_to_take(
+        self, prices: PriceList
+    ) -> None:
+        assert usage(prices, "fulfillment")["lambda_gb_s"] == pytest.approx(0.5 * 100 * 2.8)
+        alone = FIGURES | {"at once: fulfillment: invocations": 1}
+        used = usage_of_function(alone, prices, "at once", "fulfillment")
+        assert used["lambda_gb_s"] == pytest.approx(0.5 * 1_000 * 1.0)
+        twos = FIGURES | {"at once: fulfillment: invocations": 0.5}
+        used = usage_of_function(twos, prices, "at once", "fulfillment")
+        assert used["lambda_gb_s"] == pytest.approx(0.5 * 500 * 1.2)
 
     def test_units_of_tables_and_indexes_are_both_billed(self, prices: PriceList) -> None:
         assert usage(prices, "poller")["dynamodb_write_units"] == 21_000

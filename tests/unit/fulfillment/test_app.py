@@ -60,6 +60,7 @@ def queue(aws: None, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
         "DELIVERIES_QUEUE": queue,
         "FULFILLMENT_QUEUE": client("sqs").create_queue(QueueName="fulfillment")["QueueUrl"],
         "MAX_ASSET_BYTES": "1000000",
+        "MEMORY_MB": "512",
         "ARCHIVE_PATIENCE_S": "60",
         "DEAD_LETTERS": client("sqs").create_queue(QueueName="dead")["QueueUrl"],
         "RESULTS_BUCKET": BUCKET,

@@ -67,6 +67,7 @@ class Mortality:
         self.world = world
         self.downloads = 0
         self.videos = 0
+        self.is_first = False
         subscribe("one", "two")
         clips = (clip(cover_url=None, video_url="https://cdn.example.com/clip-1.mp4"),)
         self.event = world.end(completed(clips=clips), notify_hook=HOOK)
@@ -92,7 +93,7 @@ class Mortality:
         )
         clients: dict[str, Any] = {name: Mortal(client(name), life) for name in SERVICES if name != "http"}
         async with http:
-            await self.world.fulfill(self.event, clients=clients | {"http": http})
+            await self.world.fulfill(self.event, clients=clients | {"http": http}, is_first=self.is_first)
 
     def state(self) -> dict[str, Any]:
         s3 = client("s3")
@@ -115,7 +116,9 @@ def mortality(bucket: str) -> Mortality:
     return Mortality(World(lambda _: httpx.AsyncClient()))
 
 
-def test_wherever_a_run_dies_the_next_one_comes_to_the_same_end(mortality: Mortality) -> None:
+@pytest.mark.parametrize("is_first", [False, True], ids=["again", "another message"])
+def test_wherever_a_run_dies_the_next_one_comes_to_the_same_end(mortality: Mortality, is_first: bool) -> None:
+    mortality.is_first = is_first
     whole = Life()
     mortality.live(whole)
     expected = mortality.state()
@@ -130,7 +133,9 @@ def test_wherever_a_run_dies_the_next_one_comes_to_the_same_end(mortality: Morta
             assert mortality.state() == expected, f"died at call {last}, after it: {after}"
 
 
-def test_two_at_once_come_to_the_same_end_as_one(mortality: Mortality) -> None:
+@pytest.mark.parametrize("is_first", [False, True])
+def test_two_at_once_come_to_the_same_end_as_one(mortality: Mortality, is_first: bool) -> None:
+    mortality.is_first = is_first
     mortality.live(Life())
     expected = mortality.state()
     _wipe(mortality)

@@ -46,6 +46,17 @@ async def test_every_file_of_a_completed_task_is_kept_with_a_manifest(world: Wor
     assert manifest()["provider_object"] == {"task_id": "task-1", "status": "SUCCESS"}
 
 
+async def test_a_first_try_lists_nothing_and_finds_what_lies_there(world: World) -> None:
+    s3 = Faulty(client("s3"), get_paginator=[fault("AccessDenied", "ListObjectsV2")])
+    event = world.end()
+    await world.fulfill(event, clients={"s3": s3}, is_first=True)
+    await world.fulfill(event, is_first=True)
+    assert len(world.downloads) == 4
+    client("s3").delete_object(Bucket=BUCKET, Key=MANIFEST)
+    await world.fulfill(event, clients={"s3": s3}, is_first=True)
+    assert [asset["status"] for asset in manifest()["assets"]] == ["archived"] * 4
+
+
 async def test_lyrics_are_kept_whole_and_told_of(world: World) -> None:
     text = "[Verse]\n" + "la " * 10
     lyrics = clip("lyrics-1", prompt=None, audio_url=None, cover_url=None, text=text)

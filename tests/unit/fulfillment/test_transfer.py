@@ -12,7 +12,7 @@ from tests.support.patience import HANG_S
 from tests.support.tasks import KEY
 from tests.unit.fulfillment.world import keys, unfinished_uploads
 
-from fulfillment.archiver import BUFFERS, Archiver, TaskFiles, TaskRun, settles, source_in_metadata
+from fulfillment.archiver import Archiver, TaskFiles, TaskRun, settles, source_in_metadata
 from fulfillment.assets import Asset
 from fulfillment.download import Download, NotCopied
 from fulfillment.results import Results, StoredObject
@@ -63,9 +63,10 @@ async def copy(
     return await archiver(s3).transfer(files(asset, objects, run), asset, url, download)
 
 
-def archiver(s3: Any = None) -> Archiver:
+def archiver(s3: Any = None, *, memory_mb: int = 512) -> Archiver:
     unused: Any = None
-    return Archiver(Results(s3 or client("s3"), BUCKET), unused, max_asset_bytes=10 * PUT_BYTES)
+    results = Results(s3 or client("s3"), BUCKET)
+    return Archiver(results, unused, max_asset_bytes=10 * PUT_BYTES, memory_mb=memory_mb)
 
 
 def files(
@@ -199,11 +200,8 @@ async def test_memory_does_not_grow_with_the_file(http: Http) -> None:
     assert peak < 40_000_000
 
 
-async def test_what_was_sent_is_not_held_while_the_next_part_comes(
-    http: Http, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fulfillment.archiver.BUFFERS", 2)
-    archive = archiver(Swallowing())
+async def test_what_was_sent_is_not_held_while_the_next_part_comes(http: Http) -> None:
+    archive = archiver(Swallowing(), memory_mb=80)  # of two parts
     halted, waiting = asyncio.Event(), asyncio.Semaphore(0)
 
     async def body() -> AsyncIterator[bytes]:
@@ -350,11 +348,8 @@ async def test_what_cannot_be_aborted_hides_no_other_trouble(bucket: str, http: 
         await copy(http(serves(MP3.ljust(PUT_BYTES, b"\x00"))), s3=s3)
 
 
-async def test_what_could_not_be_copied_leaves_its_memory_to_the_next(
-    bucket: str, http: Http, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fulfillment.archiver.BUFFERS", 1)
-    archive = archiver()
+async def test_what_could_not_be_copied_leaves_its_memory_to_the_next(bucket: str, http: Http) -> None:
+    archive = archiver(memory_mb=40)  # of one part
     async with asyncio.timeout(HANG_S):
         for content in (HTML, MP3):
             download = Download(http(serves(content)), URL, max_bytes=PUT_BYTES, sleep=no_wait)
@@ -366,8 +361,32 @@ async def test_what_could_not_be_copied_leaves_its_memory_to_the_next(
     assert keys() == [OBJECT]
 
 
-def test_what_is_copied_at_once_fits_into_the_memory() -> None:
-    assert BUFFERS * PUT_BYTES <= 512 * 1024 * 1024
+@pytest.mark.parametrize(("memory_mb", "parts"), [(128, 3), (512, 12), (10_240, 256)])
+async def test_as_many_parts_are_in_memory_as_fit_into_the_functions(
+    http: Http, memory_mb: int, parts: int
+) -> None:
+    begun = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal begun
+        begun += 1
+        yield MP3
+        await asyncio.Event().wait()
+
+    archive = archiver(Swallowing(), memory_mb=memory_mb)
+    endless_files = http(lambda _: httpx.Response(200, content=endless()))
+    copies = [
+        asyncio.create_task(
+            archive.transfer(files(), AUDIO, URL, Download(endless_files, URL, max_bytes=PUT_BYTES))
+        )
+        for _ in range(parts + 3)
+    ]
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert begun == parts
+    for each in copies:
+        each.cancel()
+    await asyncio.gather(*copies, return_exceptions=True)
 
 
 async def test_what_others_write_each_time_is_given_up(bucket: str, http: Http) -> None:
