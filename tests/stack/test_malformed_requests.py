@@ -18,7 +18,7 @@ from tests.stack.driving import DeployedStack, begin_ended, eventually, webhooks
 from tests.stack.faults.fuzz.api_requests import FuzzedRequest, Keys, Targets, api_requests
 from tests.stack.faults.fuzz.callbacks import Aim, FuzzedCallback, callbacks
 from tests.stack.faults.fuzz.seeds import generator, words
-from tests.stack.watching import BusWatch, logged
+from tests.stack.watching import BusWatch, LogsFrom, logged
 
 from tunehook_local.embedded.logs import lines
 from tunehook_local.embedded.state import Home
@@ -40,6 +40,8 @@ class Outcome:
     """What was sent and answered, what was there before, and what came of it."""
 
     prefix: str
+    logs: LogsFrom
+    """What is logged from there on is of this file."""
     secrets: list[str] = field(default_factory=list)
     victims: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Ids of tasks that had not ended, by provider."""
@@ -68,7 +70,7 @@ def _send(outcome: Outcome, api: Api, keys: Keys, aim: Aim) -> None:
 def outcome(home: Home, stack: DeployedStack, sandbox: Sandbox, main_secret: str) -> Iterator[Outcome]:
     """All of it, sent while tasks of a sandbox of their own have not ended; then that ends them."""
     unique = uuid.uuid4().hex[:8]
-    outcome = Outcome(f"malformed-{unique}")
+    outcome = Outcome(f"malformed-{unique}", LogsFrom.now(home))
     configured = sandbox.providers_secret()
     with run_sandbox(parse(Scenario, {"tasks": []})) as own:
         aimed_at = {f"{kind}-{unique}": entry for kind, entry in own.providers_secret().items()}
@@ -171,13 +173,17 @@ def test_a_flood_of_callbacks_costs_one_question_more_per_task_and_5_s(outcome: 
 def test_no_invocation_failed(outcome: Outcome, stack: DeployedStack, home: Home) -> None:
     raw = [
         line
-        for text in logged(stack, home)
+        for text in logged(stack, home, outcome.logs)
         for line in text.splitlines()
         if not line.startswith("{")
         and any(mark in line for mark in ("Traceback", "failed processing", "timed out"))
     ]
     assert not raw, raw[:3]
-    errors = [line for line in lines(home, stack.environment, "api") if line.level in ("ERROR", "CRITICAL")]
+    errors = [
+        line
+        for line in lines(home, stack.environment, "api")
+        if line.level in ("ERROR", "CRITICAL") and line.at_ms >= outcome.logs.at_ms
+    ]
     assert not errors, (len(errors), str(errors[0])[:3_000])
 
 

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
@@ -178,12 +179,28 @@ def lives(stack: DeployedStack, task_id: str) -> list[dict[str, Any]]:
     return images
 
 
-def logged(stack: DeployedStack, home: Home) -> Iterator[str]:
+@dataclass(frozen=True)
+class LogsFrom:
+    """Where the logs of an embedded AWS are read from."""
+
+    byte: int = 0
+    at_ms: int = 0
+
+    @classmethod
+    def now(cls, home: Home) -> LogsFrom:
+        """Return what leaves out all that is there."""
+        return cls(home.log.stat().st_size, now_ms())
+
+
+def logged(stack: DeployedStack, home: Home, start: LogsFrom | None = None) -> Iterator[str]:
     """Yield all that the embedded AWS and the functions in it have logged, each text as it is."""
-    yield home.log.read_text(encoding="utf-8", errors="replace")
+    start = start or LogsFrom()
+    yield home.log.read_bytes()[start.byte :].decode("utf-8", "replace")
     logs = stack.client("logs")
     for groups in logs.get_paginator("describe_log_groups").paginate():
         for group in groups["logGroups"]:
-            pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
+            pages = logs.get_paginator("filter_log_events").paginate(
+                logGroupName=group["logGroupName"], startTime=start.at_ms
+            )
             for page in pages:
                 yield from (event["message"] for event in page["events"])
