@@ -23,6 +23,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -80,6 +81,7 @@ def names_of_many() -> list[str]:
     return [f"many-{number}.mp3" for number in range(MANY)]
 
 
+@cache
 def function_memory_mb() -> int:
     """Return what memory the template gives fulfillment, in MB as Lambda has them: MiB."""
     return int(resolved(resources("AWS::Serverless::Function")["FulfillmentFunction"]["MemorySize"]))
@@ -101,7 +103,7 @@ class Heartbeats:
         return max(later - earlier for earlier, later in pairwise([*self._at_s, time.monotonic()]))
 
 
-async def copy_the_worst_batch(host: str, s3: Any) -> float:
+async def copy_the_worst_batch(host: str, s3: Any, memory_mb: int) -> float:
     """Copy what fills the memory most, as fulfillment's worker does; return the longest wait between two heartbeats."""
     asyncio.get_running_loop().set_default_executor(UnawaitedThreads(CONNECTIONS))
     heartbeats: Any = Heartbeats()
@@ -115,9 +117,7 @@ async def copy_the_worst_batch(host: str, s3: Any) -> float:
         open_client(timeout=None) as http,
         asyncio.TaskGroup() as group,
     ):
-        archive = Archiver(
-            Results(s3, _BUCKET), http, max_asset_bytes=2 * LARGE_BYTES, memory_mb=function_memory_mb()
-        )
+        archive = Archiver(Results(s3, _BUCKET), http, max_asset_bytes=2 * LARGE_BYTES, memory_mb=memory_mb)
         for task in range(BATCH):
             names = [f"{task}-{number}" for number in range(CONCURRENCY)]
             assets = [Asset(name, "audio", (f"{host}/worst.mp3?{name}",)) for name in names]
@@ -126,14 +126,12 @@ async def copy_the_worst_batch(host: str, s3: Any) -> float:
     return float(heartbeats.longest_wait_s())
 
 
-async def copy_with_archive(host: str, names: Sequence[str], s3: Any) -> None:
+async def copy_with_archive(host: str, names: Sequence[str], s3: Any, memory_mb: int) -> None:
     """Copy files as fulfillment does, and insist that all are kept."""
     run = TaskRun(TaskKey(uuid.uuid4().hex, "bench"), run_ms=0)
     assets = [Asset(name, "audio", (f"{host}/{name}",)) for name in names]
     async with open_client(timeout=None) as http:
-        archive = Archiver(
-            Results(s3, _BUCKET), http, max_asset_bytes=2 * LARGE_BYTES, memory_mb=function_memory_mb()
-        )
+        archive = Archiver(Results(s3, _BUCKET), http, max_asset_bytes=2 * LARGE_BYTES, memory_mb=memory_mb)
         files = await archive.inspect(run, assets)
         await archive.archive(files)
     if missing := [each.reason for each in files.current() if each.status != "archived"]:
@@ -152,7 +150,7 @@ def copy_in_a_loop(host: str, names: Sequence[str], s3: Any) -> None:
 def copy(way: str, host: str, endpoint: str, names: Sequence[str] = ()) -> Copying:
     """Copy files in a process of its own; `way` is ``archive``, ``loop`` or ``worst``."""
     child = subprocess.run(
-        [sys.executable, "-m", "benchmarks.archive", way, host, endpoint, "eu-west-1", *names],
+        [sys.executable, "-m", "benchmarks.archive", way, host, endpoint, str(function_memory_mb()), *names],
         check=True,
         stdout=subprocess.PIPE,
         timeout=300,
@@ -160,18 +158,18 @@ def copy(way: str, host: str, endpoint: str, names: Sequence[str] = ()) -> Copyi
     return Copying(**json.loads(child.stdout))
 
 
-def _copy_here(way: str, host: str, endpoint: str, region: str, *names: str) -> None:
-    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=region)
+def _copy_here(way: str, host: str, endpoint: str, memory_mb: str, *names: str) -> None:
+    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="eu-west-1")
     started = time.perf_counter()
     figures: dict[str, float] = {}
     if way == "worst":
         for service in ("dynamodb", "events", "sqs"):  # which the function has, too
             client(service, session=session)
         s3 = client("s3", session=session, endpoint_url=endpoint, **S3_SETTINGS)
-        figures["beat_s"] = asyncio.run(copy_the_worst_batch(host, s3))
+        figures["beat_s"] = asyncio.run(copy_the_worst_batch(host, s3, int(memory_mb)))
     elif way == "archive":
         s3 = client("s3", session=session, endpoint_url=endpoint, **S3_SETTINGS)
-        asyncio.run(copy_with_archive(host, names, s3))
+        asyncio.run(copy_with_archive(host, names, s3, int(memory_mb)))
     else:
         copy_in_a_loop(host, names, session.client("s3", endpoint_url=endpoint))
     took_s = time.perf_counter() - started
@@ -286,7 +284,7 @@ def _rows(what: str, size: int, rounds: Sequence[Sequence[Copying]], *, at_least
 
 
 def main() -> None:
-    """Report how fast files are copied; with a way, a host, an endpoint, a region and names, copy them and tell."""
+    """Report how fast files are copied; with a way, a host, an endpoint, a memory and names, copy them and tell."""
     if len(sys.argv) > 2:
         _copy_here(*sys.argv[1:])
         return

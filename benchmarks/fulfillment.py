@@ -139,8 +139,15 @@ class Stack:
             )
         return {"Records": records}
 
+    def delete(self, event: dict[str, Any]) -> None:
+        """Delete the messages of an event, as Lambda does once they are handled."""
+        for record in event["Records"]:
+            self._aws.client("sqs").delete_message(
+                QueueUrl=self.variables["FULFILLMENT_QUEUE"], ReceiptHandle=record["receiptHandle"]
+            )
+
     def archived(self) -> int:
-        """Return how many tasks have all their files in the bucket, and a delivery."""
+        """Return how many tasks are archived."""
         found = self._aws.client("dynamodb").scan(TableName="TasksTable")["Items"]
         return sum("archived_at_ms" in each for each in found)
 
@@ -203,9 +210,11 @@ class Function:
         """Have it handle an event with so many tasks; raise `RuntimeError` if they are not archived afterwards."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(self._stack.event(tasks)) + "\n")
+        event = self._stack.event(tasks)
+        self.process.stdin.write(json.dumps(event) + "\n")
         self.process.stdin.flush()
         took: dict[str, float] = json.loads(self.process.stdout.readline())
+        self._stack.delete(event)
         self._handled += tasks
         if (archived := self._stack.archived()) != self._handled:
             raise RuntimeError(f"{archived} of {self._handled} tasks were archived")
