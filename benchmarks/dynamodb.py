@@ -215,14 +215,17 @@ class Fulfillment:
         self._bus = EventBus(events, "bus")
 
     async def write(self) -> None:
-        """Make the calls, each in a thread."""
+        """Make the calls in threads, as `fulfillment.fulfill` does."""
         key = TaskKey("task", "my-gateway")
         await asyncio.to_thread(self._tasks.get, key)
-        await asyncio.to_thread(self._bus.put, [_ARCHIVED])
-        await asyncio.to_thread(record_assets, self._tasks, key, "evt_1", _ARCHIVED.assets, 1)
+        await asyncio.to_thread(self._emit_and_record, key)
         made = delivery()
         await asyncio.to_thread(self._deliveries.create, made)
         await asyncio.to_thread(self._queue.send_batch, [message_for(made)], 1)
+
+    def _emit_and_record(self, key: TaskKey) -> None:
+        self._bus.put([_ARCHIVED])
+        record_assets(self._tasks, key, "evt_1", _ARCHIVED.assets, 1)
 
 
 def ways(who: str, session: boto3.Session | None) -> dict[str, Callable[[], Awaitable[object]]]:

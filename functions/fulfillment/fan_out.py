@@ -7,6 +7,7 @@ pending. So a later pass knows who is to be told of them, however many passes th
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -209,9 +210,12 @@ async def _nothing() -> None:
 
 async def create(deliveries: DeliveriesTable, wanted: Sequence[Delivery]) -> list[bool]:
     """Create deliveries, those that share a payload with it written once; return of each whether it is new."""
-    by_payload = {each.payload_id: each for each in wanted}
-    await in_threads(deliveries.put_payload, by_payload.values())
-    return await in_threads(partial(deliveries.create, has_payload=True), wanted)
+    sharing = Counter(each.payload_id for each in wanted)
+    shared = {each.payload_id: each for each in wanted if sharing[each.payload_id] > 1}
+    await in_threads(deliveries.put_payload, shared.values())
+    return await in_threads(
+        lambda each: deliveries.create(each, has_payload=each.payload_id in shared), wanted
+    )
 
 
 async def send(queue: DeliveriesQueue, deliveries: Sequence[Delivery], now_ms: int) -> None:

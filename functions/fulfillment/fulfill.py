@@ -290,12 +290,14 @@ class Fulfillment:
         event, archived_at_ms = task.event, to_ms(manifest.archived_at)
         again_ms = task.again_ms if manifest.copied_again else None
         emitted = archived_event(event, manifest.assets, task.location, archived_at_ms, again_ms)
-        if not all(await asyncio.to_thread(self.bus.put, [emitted])):
-            raise Unavailable("the bus did not take TaskArchived")
-        # After the event: where the item says archived, the event is out.
-        await asyncio.to_thread(
-            record_assets, self.tasks, task.key, event.event_id, manifest.assets, archived_at_ms
-        )
+
+        def emit_and_record() -> None:
+            if not all(self.bus.put([emitted])):
+                raise Unavailable("the bus did not take TaskArchived")
+            # After the event: where the item says archived, the event is out.
+            record_assets(self.tasks, task.key, event.event_id, manifest.assets, archived_at_ms)
+
+        await asyncio.to_thread(emit_and_record)
 
 
 def _of_later_run(task: _Task, manifest: Manifest, *, copied_again: bool) -> Manifest:

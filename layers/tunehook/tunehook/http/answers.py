@@ -7,9 +7,10 @@ the time of a parser, a stream and their events; all others are read by aiohttp'
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from tunehook.http.response_head import MAX_LINE_BYTES, MAX_LINES
 
@@ -56,7 +57,7 @@ class ShortAnswer:
 
     __slots__ = ("_error", "_left", "_waiter", "_wanted", "body", "headers", "is_read", "status")
 
-    def __init__(self, status: int, headers: dict[str, str], length: int, max_bytes: int) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], length: int, max_bytes: int) -> None:
         self.status = status
         self.headers = headers
         self.body = bytearray()
@@ -116,8 +117,23 @@ class ParsedAnswer:
             self.body += piece
 
 
+class _Head(NamedTuple):
+    """What a simple head says."""
+
+    status: int
+    headers: dict[str, str]
+    length: int
+
+
 def short_answer(head: bytes, max_bytes: int) -> ShortAnswer | None:
     """Return the answer that a whole head begins, None if a parser is needed to tell what it says."""
+    found = _simple_head(head)
+    return None if found is None else ShortAnswer(*found, max_bytes)
+
+
+@functools.lru_cache(maxsize=64)
+def _simple_head(head: bytes) -> _Head | None:
+    """Read a head that is simple; many answers of one second have the very same one."""
     if len(head) > MAX_LINE_BYTES:
         return None
     found = _SIMPLE.fullmatch(head.decode("utf-8", "surrogateescape"))
@@ -140,4 +156,4 @@ def short_answer(head: bytes, max_bytes: int) -> ShortAnswer | None:
         return None
     if headers.get("connection", "keep-alive").lower() != "keep-alive":
         return None
-    return ShortAnswer(status, headers, int(length), max_bytes)
+    return _Head(status, headers, int(length))

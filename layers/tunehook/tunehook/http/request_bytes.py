@@ -31,11 +31,11 @@ class Peer(aiohttp.ClientRequest):
 
     def __init__(self, origin: str, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__("GET", URL(origin, encoded=True), loop=loop)
-        self.common = [
+        self.common = tuple(
             (name, f"{name}: {self.headers[name]}")
             for name in ("host", "authorization")
             if name in self.headers
-        ]
+        )
 
     @functools.cached_property
     def connection_key(self) -> ConnectionKey:
@@ -49,22 +49,35 @@ def request_bytes(
 
     A request without a body has no header that describes one, but a POST the length zero.
     """
-    lines = [f"{method} {target} HTTP/1.1"]
-    left_out = _FRAMING if body or method not in WITHOUT_BODY else BODY_HEADERS
+    has_body = bool(body) or method not in WITHOUT_BODY
+    start = f"{method} {target} HTTP/1.1"
+    if "\n" in start or "\r" in start or "\0" in start:
+        raise ValueError("a request line holds a line break or a NUL")
+    lines = _header_lines(tuple(headers.items()), peer.common, has_body=has_body)
+    if has_body:
+        lines = f"{lines}\r\ncontent-length: {len(body or b'')}"
+    return f"{start}{lines}\r\n\r\n".encode() + (body or b"")
+
+
+@functools.lru_cache(maxsize=64)
+def _header_lines(
+    headers: tuple[tuple[str, str], ...], common: tuple[tuple[str, str], ...], *, has_body: bool
+) -> str:
+    """Return the lines of all headers but the length, a line break before each: most questions have the same ones."""
+    lines = [""]
+    left_out = _FRAMING if has_body else BODY_HEADERS
     given = set()
-    for name, value in headers.items():
+    for name, value in headers:
         lower = name.lower()
         given.add(lower)
         if lower not in left_out:
             lines.append(f"{name}: {value}")
-    lines += [line for name, line in peer.common if name not in given]
+    lines += [line for name, line in common if name not in given]
     lines += [line for name, line in _DEFAULTS if name not in given]
-    if body or method not in WITHOUT_BODY:
-        lines.append(f"content-length: {len(body or b'')}")
-        if "content-type" not in given:
-            lines.append("content-type: application/octet-stream")
-    head = "\r\n".join(lines)
+    if has_body and "content-type" not in given:
+        lines.append("content-type: application/octet-stream")
+    text = "\r\n".join(lines)
     breaks = len(lines) - 1
-    if head.count("\n") != breaks or head.count("\r") != breaks or "\0" in head:
+    if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text:
         raise ValueError("a header holds a line break or a NUL")
-    return f"{head}\r\n\r\n".encode() + (body or b"")
+    return text

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -72,6 +72,7 @@ def redact(text: str, secret: Secret) -> str:
     return strike_out(text)
 
 
+@lru_cache(maxsize=64)
 def _redactable(secret: Secret) -> tuple[str, ...]:
     secrets = (secret,) if isinstance(secret, str) else secret
     return tuple(each for each in secrets if len(each) >= _SHORTEST_SECRET)
