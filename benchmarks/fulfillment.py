@@ -1,6 +1,6 @@
 """What fulfilling a typical task takes by the function's memory: its time, and what 1,000 tasks cost with it.
 
-usage: python -m benchmarks.fulfillment        (about four minutes; needs nginx, and the right to make control groups)
+usage: python -m benchmarks.fulfillment        (about three minutes; needs nginx, and the right to make control groups)
 
 The handler of the function runs in a process of its own, warm, held to the share of a processor that Lambda gives a
 function of that memory. AWS is the embedded one, the files' host nginx, which sends each file with `HOST_BYTES_A_S`.
