@@ -23,7 +23,6 @@ from tests.support.template import function_name, is_made, resolved, resources, 
 
 from benchmarks import cadence
 from benchmarks.aws_cost import (
-    FULFILLMENT_RESULTS,
     HANGING,
     HOP,
     IN_VAIN,
@@ -33,10 +32,8 @@ from benchmarks.aws_cost import (
     Usage,
     gb_s,
     lambda_log_bytes,
-    read_figures,
     read_prices,
     usage_of_idle_month,
-    usage_of_tasks,
     write_document,
 )
 from benchmarks.aws_ledger import Ledger
@@ -100,19 +97,13 @@ def main() -> None:
     with opened(Observability.FULL) as stack:
         rows += measure_watching(stack)
     prices = read_prices()
-    figures = {row.name: row.value for row in rows} | read_figures(FULFILLMENT_RESULTS)
+    figures = {row.name: row.value for row in rows}
     rows += [
         Row(
             "lean: an idle month",
             prices.cost(usage_of_idle_month(figures, prices, Design.TUNEHOOK)),
             "dollars",
             at_most=2.2,
-        ),
-        Row(
-            "lean: 1,000 tasks over a month",
-            prices.cost(usage_of_tasks(figures, prices, "over a month", Design.TUNEHOOK)),
-            "dollars",
-            at_most=2.0,
         ),
     ]
     report("aws_calls", f"{PACES[0].tasks:,} tasks and their AWS requests, in virtual time", rows)
