@@ -89,13 +89,13 @@ class Scenario:
 DEFAULTS: Final = Scenario("defaults", Size())
 TURNED: Final = (
     Scenario(
-        "1 shard, turned", Size(1, fulfillment_concurrency=10, webhooks_concurrency=10, max_concurrency=128)
+        "1 shard, turned", Size(1, fulfillment_concurrency=20, webhooks_concurrency=10, max_concurrency=128)
     ),
     Scenario(
-        "4 shards, turned", Size(4, fulfillment_concurrency=10, webhooks_concurrency=10, max_concurrency=32)
+        "4 shards, turned", Size(4, fulfillment_concurrency=20, webhooks_concurrency=10, max_concurrency=32)
     ),
     Scenario(
-        "16 shards, turned", Size(16, fulfillment_concurrency=20, webhooks_concurrency=10, max_concurrency=16)
+        "16 shards, turned", Size(16, fulfillment_concurrency=50, webhooks_concurrency=10, max_concurrency=16)
     ),
 )
 BURSTS: Final = (

@@ -30,7 +30,7 @@ OPTION_COLUMNS: Final = (
 SCENARIOS: Final = ("defaults", "1 shard, turned", "4 shards, turned", "16 shards, turned")
 SIZES: Final[Mapping[str, Sequence[str]]] = {
     "`ShardCount`": ("1", "1", "4", "16"),
-    "`FulfillmentConcurrency`": ("2", "10", "10", "20"),
+    "`FulfillmentConcurrency`": ("2", "20", "20", "50"),
     "`WebhooksConcurrency`": ("4", "10", "10", "10"),
     "`max_concurrency` of the provider": ("32", "128", "32", "16"),
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from benchmarks.aws_cost import read_figures
-from benchmarks.million.__main__ import DEFAULTS, live, rows_of_life, rows_of_options, usage_of
+from benchmarks.million.__main__ import DEFAULTS, TURNED, live, rows_of_life, rows_of_options, usage_of
 from benchmarks.million.document import (
     BEGIN,
     BEGIN_OF_OPTIONS,
@@ -17,6 +17,8 @@ from benchmarks.million.document import (
     DOCUMENT_OF_OPTIONS,
     END,
     END_OF_OPTIONS,
+    SCENARIOS,
+    SIZES,
     document,
     document_of_options,
 )
@@ -219,3 +221,12 @@ def test_the_document_is_what_the_results_make_of_it(
     text = path.read_text(encoding="utf-8")
     assert text == made(text, figures), "python -m benchmarks.million --write"
     assert [text.count(mark) for mark in marks] == [1, 1]
+
+
+def test_the_document_has_the_sizes_that_were_simulated() -> None:
+    scenarios = (DEFAULTS, *TURNED)
+    assert tuple(each.name for each in scenarios) == SCENARIOS
+    assert list(SIZES.values()) == [
+        tuple(str(getattr(each.size, name)) for each in scenarios)
+        for name in ("shard_count", "fulfillment_concurrency", "webhooks_concurrency", "max_concurrency")
+    ]
