@@ -42,12 +42,12 @@ from benchmarks.aws_cost import (
     usage_of_function,
 )
 from benchmarks.held import WHOLE_MB, CannotHoldError, holding
-from benchmarks.memory import peak_memory_mb
 from benchmarks.nginx import NginxMissingError, nginx
 from benchmarks.report import Row, report
 from tunehook.aws.items import to_attributes
 from tunehook.aws.tasks import TasksTable
 from tunehook.events import task_ended
+from tunehook.metrics import Observability
 from tunehook.tasks import EndedTask, TaskKey
 from tunehook.times import now_ms
 from tunehook_local.embedded import ministack
@@ -106,24 +106,14 @@ class Stack:
         hidden = {"VisibilityTimeout": "1440"}
         queues = {
             name: sqs.create_queue(QueueName=name, Attributes=hidden)["QueueUrl"]
-            for name in ("deliveries", "fulfillment", "dead")
+            for name in ("DeliveriesQueue", "FulfillmentQueue", "FulfillmentDeadLetters")
         }
-        self.variables = aws.variables() | {
-            "TASKS_TABLE": "TasksTable",
-            "SUBSCRIPTIONS_TABLE": "SubscriptionsTable",
-            "SECRET_VERSIONS_TABLE": "SecretVersionsTable",
-            "DELIVERIES_TABLE": "DeliveriesTable",
-            "DELIVERIES_QUEUE": queues["deliveries"],
-            "FULFILLMENT_QUEUE": queues["fulfillment"],
-            "DEAD_LETTERS": queues["dead"],
-            "RESULTS_BUCKET": "results",
-            "EVENT_BUS": "bus",
-            "NETWORK_POLICY": "any",
-            "MAX_ASSET_BYTES": "536870912",
-            "ARCHIVE_PATIENCE_S": "60",
-            "OBSERVABILITY": "lean",
-            "POWERTOOLS_SERVICE_NAME": "fulfillment",
-        }
+        # The function's process, which is this module too, has no use for all of the functions and moto.
+        from benchmarks.aws_life import variables
+
+        places = queues | {"ResultsBucket": "results", "EventBus": "bus"}
+        self.variables = aws.variables() | variables(places, Observability.LEAN)
+        self.variables["POWERTOOLS_SERVICE_NAME"] = "fulfillment"
         self._tasks = TasksTable(dynamodb, "TasksTable")
 
     def event(self, tasks: int) -> dict[str, Any]:
@@ -244,8 +234,6 @@ def measure(memory_mb: int, host: str) -> list[Row]:
         for what in ("time", "processor time"):
             value = statistics.median(each[what] for each in took)
             rows.append(Row(fulfillment_row(memory_mb, tasks, what), value, "s"))
-    peak_mb = max(each["peak_mb"] for each in tens)
-    rows.append(Row(f"{memory_mb} MB: peak memory", peak_mb, "MB", at_most=0.7 * memory_mb * 1.048576))
     return rows
 
 
@@ -290,7 +278,6 @@ def handle() -> None:
         took = {
             "time": time.perf_counter() - began[0],
             "processor time": time.process_time() - began[1],
-            "peak_mb": peak_memory_mb(),
         }
         if failed:
             raise RuntimeError(f"not fulfilled: {failed}")
