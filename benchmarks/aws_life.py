@@ -537,10 +537,10 @@ class Stack:
 
 def _begin_anew() -> None:
     """Let fulfillment and webhooks remember nothing, as in a new process."""
-    fulfillment.app._worker.cache_clear()
-    if webhooks.app._worker.cache_info().currsize:
-        webhooks.app._worker().close()
-    webhooks.app._worker.cache_clear()
+    for app in (fulfillment.app, webhooks.app):
+        if app._worker.cache_info().currsize:
+            app._worker().close()
+        app._worker.cache_clear()
 
 
 class _Nothing:

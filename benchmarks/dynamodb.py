@@ -1,11 +1,10 @@
 """How much processor time a call of AWS takes: by boto3, by the light clients, and from the event loop.
 
 AWS is a server of this script, a process of its own that answers at once; what is measured is this process, all of its
-threads counted. The writes are a delivery's creation (fulfillment's), ten at once in threads as the function makes
-them, and a delivery's claim (the webhooks'); and all that is written for a task: by the poller at its end (the update,
-the event, the update that takes it out of the index), and by fulfillment afterwards (the item that is read, the event,
-the files on the item, one delivery and its message; S3, which boto3 writes to, is left out), for ten tasks at once. The
-ways take turns, and the medians count.
+threads counted. The writes are a delivery's creation (fulfillment's) and its claim (the webhooks'); and all that is
+written for a task: by the poller at its end (the update, the event, the update that takes it out of the index), and by
+fulfillment afterwards (the item that is read, the event, the files on the item, one delivery and its message; S3, which
+boto3 writes to, is left out), for ten tasks at once. The ways take turns, and the medians count.
 
 Run it with ``python -m benchmarks.dynamodb [ROUNDS]``; it takes half a minute.
 """
@@ -206,7 +205,7 @@ class Poller:
 
 
 class Fulfillment:
-    """Writes what follows a task's end, but for its files and its manifest."""
+    """Writes what follows a task's end, but for its files and its manifest, as `fulfillment.fulfill` does."""
 
     def __init__(self, dynamodb: Any, events: Any, sqs: Any) -> None:
         self._tasks = TasksTable(dynamodb, "tasks")
@@ -215,17 +214,14 @@ class Fulfillment:
         self._bus = EventBus(events, "bus")
 
     async def write(self) -> None:
-        """Make the calls in threads, as `fulfillment.fulfill` does."""
+        """Read a task, emit that it is archived and record that, create a delivery and send its message."""
         key = TaskKey("task", "my-gateway")
         await asyncio.to_thread(self._tasks.get, key)
-        await asyncio.to_thread(self._emit_and_record, key)
+        await self._bus.put_in_loop([_ARCHIVED])
+        await record_assets(self._tasks, key, "evt_1", _ARCHIVED.assets, 1)
         made = delivery()
-        await asyncio.to_thread(self._deliveries.create, made)
-        await asyncio.to_thread(self._queue.send_batch, [message_for(made)], 1)
-
-    def _emit_and_record(self, key: TaskKey) -> None:
-        self._bus.put([_ARCHIVED])
-        record_assets(self._tasks, key, "evt_1", _ARCHIVED.assets, 1)
+        await self._deliveries.create_in_loop(made)
+        await self._queue.send_batch([message_for(made)], 1)
 
 
 def ways(who: str, session: boto3.Session | None) -> dict[str, Callable[[], Awaitable[object]]]:
@@ -233,11 +229,11 @@ def ways(who: str, session: boto3.Session | None) -> dict[str, Callable[[], Awai
     dynamodb, events, sqs = (client(each, session=session) for each in ("dynamodb", "events", "sqs"))
     deliveries, message = DeliveriesTable(dynamodb, "deliveries"), message_for(delivery())
     return {
-        f"a delivery's creation: {who}": lambda: asyncio.to_thread(deliveries.create, delivery()),
+        f"a delivery's creation: {who}": lambda: deliveries.create_in_loop(delivery()),
         f"a delivery's claim: {who}": lambda: deliveries.claim_in_loop(message, 1),
         f"the poller's writes of a task's end: {who}": Poller(dynamodb, events).end,
         f"fulfillment's writes of a task: {who}": Fulfillment(dynamodb, events, sqs).write,
-        f"closing: {who}": lambda: asyncio.gather(close_in_loop(dynamodb), close_in_loop(events)),
+        f"closing: {who}": lambda: asyncio.gather(*map(close_in_loop, (dynamodb, events, sqs))),
     }
 
 

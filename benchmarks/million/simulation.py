@@ -534,7 +534,9 @@ class World:
 
     async def _fulfill(self, worker: fulfillment.worker.Worker, batch: Sequence[QueuedMessage]) -> list[bool]:
         ends_ms = self.now_ms() + _timeout_ms("FulfillmentFunction")
-        results = await worker.handle([each.record() for each in batch], lambda: ends_ms - self.now_ms())
+        results = await worker._handle(
+            [Message.of(each.record()) for each in batch], lambda: ends_ms - self.now_ms()
+        )
         return [fulfillment.worker.report(result) for result in results]
 
     async def _send(self, worker: webhooks.worker.Worker, batch: Sequence[QueuedMessage]) -> list[bool]:

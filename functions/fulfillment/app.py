@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,6 @@ def _worker() -> Worker:
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Do what follows the end of each task; report the messages that must come again."""
     records = event["Records"]
-    results = asyncio.run(_worker().handle(records, context.get_remaining_time_in_millis))
+    results = _worker().handle(records, context.get_remaining_time_in_millis)
     failed = [each["messageId"] for each, result in zip(records, results, strict=True) if report(result)]
     return {"batchItemFailures": [{"itemIdentifier": each} for each in failed]}

@@ -57,7 +57,7 @@ def archived_event(
     return detail
 
 
-def record_assets(
+async def record_assets(
     tasks: TasksTable, key: TaskKey, event_id: str, assets: Sequence[KnownAsset], archived_at_ms: int | None
 ) -> bool:
     """Write on a task's item what is archived of it, as far as DynamoDB's 400 kB an item allow; raise its other errors.
@@ -70,10 +70,10 @@ def record_assets(
     forms: tuple[list[dict[str, Any]], ...] = (whole, short, [])
     for form in forms:
         try:
-            return tasks.record_assets(key, event_id, form, archived_at_ms, truncated=form is not whole)
+            return await tasks.record_assets(key, event_id, form, archived_at_ms, truncated=form is not whole)
         except ClientError as error:
             if not is_oversized(error):
                 raise
-    return tasks.record_assets(
+    return await tasks.record_assets(
         key, event_id, [], archived_at_ms, truncated=True, without=("clips", "provider_object")
     )

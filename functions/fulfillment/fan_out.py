@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
 from fulfillment.notices import Notice, Notices
@@ -212,21 +212,26 @@ async def create(deliveries: DeliveriesTable, wanted: Sequence[Delivery]) -> lis
     """Create deliveries, those that share a payload with it written once; return of each whether it is new."""
     sharing = Counter(each.payload_id for each in wanted)
     shared = {each.payload_id: each for each in wanted if sharing[each.payload_id] > 1}
-    await in_threads(deliveries.put_payload, shared.values())
-    return await in_threads(
-        lambda each: deliveries.create(each, has_payload=each.payload_id in shared), wanted
+    await gathered(deliveries.put_payload_in_loop(each) for each in shared.values())
+    return await gathered(
+        deliveries.create_in_loop(each, has_payload=each.payload_id in shared) for each in wanted
     )
 
 
 async def send(queue: DeliveriesQueue, deliveries: Sequence[Delivery], now_ms: int) -> None:
-    """Send the message of the next attempt of each delivery; raise what `in_threads` does."""
+    """Send the message of the next attempt of each delivery; raise what `gathered` does."""
     messages = [message_for(each) for each in deliveries]
     batches = [messages[start : start + BATCH_MAX] for start in range(0, len(messages), BATCH_MAX)]
-    await in_threads(partial(queue.send_batch, now_ms=now_ms), batches)
+    await gathered(queue.send_batch(batch, now_ms) for batch in batches)
 
 
 async def in_threads(call: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Return what a blocking call returns for each item; all are made concurrently."""
+    """Return what a blocking call returns for each item; raise what `gathered` does."""
+    return await gathered(asyncio.to_thread(call, item) for item in items)
+
+
+async def gathered(calls: Iterable[Coroutine[Any, Any, R]]) -> list[R]:
+    """Return what each call returns; all are made concurrently. Raises an ExceptionGroup if some fail."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(asyncio.to_thread(call, item)) for item in items]
+        tasks = [group.create_task(call) for call in calls]
     return [task.result() for task in tasks]

@@ -265,9 +265,7 @@ class Fulfillment:
             raise told
         if task.item is not None:
             # The next pass asks only for what is pending.
-            await asyncio.to_thread(
-                record_assets, self.tasks, task.key, task.event.event_id, files.current(), None
-            )
+            await record_assets(self.tasks, task.key, task.event.event_id, files.current(), None)
         self.metrics.waiting_for(task.event.provider, files.pending_count)
         raise RetryLater(files.pending_count, after_s)
 
@@ -290,14 +288,10 @@ class Fulfillment:
         event, archived_at_ms = task.event, to_ms(manifest.archived_at)
         again_ms = task.again_ms if manifest.copied_again else None
         emitted = archived_event(event, manifest.assets, task.location, archived_at_ms, again_ms)
-
-        def emit_and_record() -> None:
-            if not all(self.bus.put([emitted])):
-                raise Unavailable("the bus did not take TaskArchived")
-            # After the event: where the item says archived, the event is out.
-            record_assets(self.tasks, task.key, event.event_id, manifest.assets, archived_at_ms)
-
-        await asyncio.to_thread(emit_and_record)
+        if not all(await self.bus.put_in_loop([emitted])):
+            raise Unavailable("the bus did not take TaskArchived")
+        # After the event: where the item says archived, the event is out.
+        await record_assets(self.tasks, task.key, event.event_id, manifest.assets, archived_at_ms)
 
 
 def _of_later_run(task: _Task, manifest: Manifest, *, copied_again: bool) -> Manifest:

@@ -118,9 +118,7 @@ class Recovery:
                     # The files were settled while the item was its user's, who had just put it.
                     archived_at_ms = to_ms(manifest.archived_at)
                     assets = manifest.assets
-                    await asyncio.to_thread(
-                        record_assets, self.tasks, key, event.event_id, assets, archived_at_ms
-                    )
+                    await record_assets(self.tasks, key, event.event_id, assets, archived_at_ms)
                 return event, manifest.provider_object, manifest.assets, archived_at_ms
         if archived_at_ms is None:
             raise Unavailable("the task's files are still waited for")

@@ -21,7 +21,7 @@ from fulfillment.results import S3_SETTINGS, Results
 from fulfillment.retry_policy import RetryLater, due_at_ms
 from fulfillment.settings import FulfillmentSettings
 from tunehook.aws.bus import EventBus
-from tunehook.aws.clients import CONNECTIONS, client
+from tunehook.aws.clients import CONNECTIONS, client, close_in_loop
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.aws.secret_versions import SecretVersionsTable
@@ -56,14 +56,17 @@ class Worker:
     """Handles batches of messages; made once for the life of the function's process."""
 
     def __init__(self, settings: FulfillmentSettings) -> None:
-        dynamodb = client("dynamodb")
+        dynamodb, events = client("dynamodb"), client("events")
         policy = settings.network_policy
         self._settings = settings
+        # Connections to AWS outlive a batch, and so does the loop that they belong to.
+        self._loop = asyncio.new_event_loop()
         self._sqs = client("sqs")
+        self._in_loop = (dynamodb, events, self._sqs)
         self._visibility = visibility_client()
         self._results = Results(client("s3", **S3_SETTINGS), settings.results_bucket)
         self._tasks = TasksTable(dynamodb, settings.tasks_table)
-        self._bus = EventBus(client("events"), settings.event_bus)
+        self._bus = EventBus(events, settings.event_bus)
         subscriptions = SubscriptionsTable(dynamodb, settings.subscriptions_table)
         deliveries = DeliveriesTable(dynamodb, settings.deliveries_table)
         queue = DeliveriesQueue(self._sqs, settings.deliveries_queue)
@@ -73,7 +76,7 @@ class Worker:
         self._progress = ProgressFanOut(self._tasks, recipients.of, deliveries, queue)
         self._recovery = Recovery(self._tasks, subscriptions, deliveries, queue, self._results, policy)
 
-    async def handle(
+    def handle(
         self, records: Sequence[Mapping[str, Any]], remaining_ms: Callable[[], int]
     ) -> list[BaseException | None]:
         """Handle the messages of a batch, the records of Lambda's event, concurrently.
@@ -81,8 +84,20 @@ class Worker:
         Returns for each, in order, None if it is done, the `InvalidInput` for which it lies in the dead letters, or why
         it comes again: `RetryLater` or a fault.
         """
-        asyncio.get_running_loop().set_default_executor(UnawaitedThreads(CONNECTIONS))
-        messages = [Message.of(record) for record in records]
+        # New ones for each batch: a call that hangs keeps its thread beyond it.
+        with UnawaitedThreads(CONNECTIONS) as threads:
+            self._loop.set_default_executor(threads)
+            return self._loop.run_until_complete(self._handle(list(map(Message.of, records)), remaining_ms))
+
+    def close(self) -> None:
+        """Close the connections; the worker is of no use any more."""
+        for each in self._in_loop:
+            self._loop.run_until_complete(close_in_loop(each))
+        self._loop.close()
+
+    async def _handle(
+        self, messages: Sequence[Message], remaining_ms: Callable[[], int]
+    ) -> list[BaseException | None]:
         heartbeat = VisibilityHeartbeat(
             self._visibility,
             self._settings.fulfillment_queue,
@@ -90,7 +105,7 @@ class Worker:
             on_fault=lambda fault: logger.warning("visibility_not_changed", error=code_of(fault)),
         )
         reading_ahead = asyncio.create_task(asyncio.to_thread(self._recipients.read_ahead))
-        if not records:  # a batch by which the function is warmed up
+        if not messages:  # a batch by which the function is warmed up
             trusted_authorities()
             await reading_ahead
         async with heartbeat, open_client(guard=self._settings.network_policy, timeout=None) as http:
@@ -110,10 +125,10 @@ class Worker:
                 metrics=Metrics(self._settings.observability),
             )
             return await asyncio.gather(
-                *(self._handle(fulfillment, message, heartbeat, remaining_ms) for message in messages)
+                *(self._handle_one(fulfillment, message, heartbeat, remaining_ms) for message in messages)
             )
 
-    async def _handle(
+    async def _handle_one(
         self,
         fulfillment: Fulfillment,
         message: Message,

@@ -43,4 +43,4 @@ class MessageBatcher:
         await asyncio.sleep(GATHERED_S)
         if self._gathering is messages:
             self._sending = None
-        await asyncio.to_thread(self._queue.send_batch, messages, self._now_ms())
+        await self._queue.send_batch(messages, self._now_ms())

@@ -104,7 +104,8 @@ class Worker:
     def close(self) -> None:
         """Close the connections; the worker is of no use any more."""
         self._loop.run_until_complete(self._transport.close())
-        self._loop.run_until_complete(close_in_loop(self._dynamodb))
+        for each in (self._dynamodb, self._sqs):
+            self._loop.run_until_complete(close_in_loop(each))
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tests.stack.driving import DeployedStack
 
 from tunehook.aws.deliveries import BATCH_MAX, DeliveriesQueue, DeliveriesTable
@@ -39,6 +41,6 @@ class DeliverySender:
         sent_at_s: dict[str, float] = {}
         for start in range(0, len(deliveries), BATCH_MAX):
             batch = deliveries[start : start + BATCH_MAX]
-            self._queue.send_batch([message_for(each) for each in batch], now_ms())
+            asyncio.run(self._queue.send_batch([message_for(each) for each in batch], now_ms()))
             sent_at_s |= {each.delivery_id: now_ms() / 1000 for each in batch}
         return sent_at_s

@@ -189,6 +189,21 @@ async def test_an_update_from_the_event_loop_does_the_same(both: tuple[Any, Any]
     assert answer["Attributes"] == BYTES | {"a": {"B": b"\1"}}
 
 
+async def test_an_item_that_is_put_from_the_event_loop_is_put_the_same(both: tuple[Any, Any]) -> None:
+    _, light = both
+    replaced = await light.put_item_in_loop(
+        TableName=TABLE, Item=BYTES | {"a": {"S": "x"}}, ReturnValues="ALL_OLD"
+    )
+    assert replaced["Attributes"] == BYTES
+    absent = {
+        "ConditionExpression": "attribute_not_exists(id)",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    with pytest.raises(ClientError) as refused:
+        await light.put_item_in_loop(TableName=TABLE, Item=BYTES, **absent)
+    assert refused.value.response["Item"] == BYTES | {"a": {"S": "x"}}
+
+
 def test_everything_else_is_boto3s(both: tuple[Any, Any]) -> None:
     own, light = both
     assert light.describe_table(TableName=TABLE)["Table"] == own.describe_table(TableName=TABLE)["Table"]

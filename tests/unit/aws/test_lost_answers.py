@@ -239,7 +239,7 @@ CASES = [
     Case(
         "TasksTable.record_assets",
         ENDED,
-        lambda tasks: tasks.record_assets(KEY, ENDED["event_id"], [{"key": "x"}], NOW_MS),
+        lambda tasks: asyncio.run(tasks.record_assets(KEY, ENDED["event_id"], [{"key": "x"}], NOW_MS)),
     ),
     Case("ApiKeysTable.create", None, lambda keys: keys.create(API_KEY)),
     Case(
@@ -274,7 +274,13 @@ CASES = [
         what="no more",
     ),
     Case("DeliveriesTable.create", None, lambda table: table.create(DELIVERY)),
-    Case("DeliveriesTable.put_payload", None, lambda table: table.put_payload(DELIVERY), None),
+    Case("DeliveriesTable.create_in_loop", None, lambda table: asyncio.run(table.create_in_loop(DELIVERY))),
+    Case(
+        "DeliveriesTable.put_payload_in_loop",
+        None,
+        lambda table: asyncio.run(table.put_payload_in_loop(DELIVERY)),
+        None,
+    ),
     Case(
         "DeliveriesTable.claim_in_loop",
         MADE,

@@ -24,6 +24,7 @@ ENTRY = {
     "DetailType": "TaskCompleted",
     "Detail": '{"a": "曲"}',
 }
+MESSAGE = {"Id": "0", "MessageBody": "曲", "DelaySeconds": 3}
 QUEUE = f"https://sqs.{REGION}.amazonaws.com/123456789012/"
 
 
@@ -77,10 +78,7 @@ def as_text(value: Any) -> str:
             LightSQS,
             lambda made: made.send_message_batch(
                 QueueUrl=f"{QUEUE}there",
-                Entries=[
-                    {"Id": "0", "MessageBody": "曲", "DelaySeconds": 3},
-                    {"Id": "1", "MessageBody": "b"},
-                ],
+                Entries=[MESSAGE, {"Id": "1", "MessageBody": "b"}],
             ),
         ),
         (
@@ -90,8 +88,17 @@ def as_text(value: Any) -> str:
                 QueueUrl=f"{QUEUE}nowhere", Entries=[{"Id": "0", "MessageBody": "a"}]
             ),
         ),
+        (
+            "sqs",
+            LightSQS,
+            lambda made: (
+                asyncio.run(made.send_message_batch_in_loop(QueueUrl=f"{QUEUE}there", Entries=[MESSAGE]))
+                if isinstance(made, LightSQS)
+                else made.send_message_batch(QueueUrl=f"{QUEUE}there", Entries=[MESSAGE])
+            ),
+        ),
     ],
-    ids=["events", "events from the loop", "messages", "messages for no queue"],
+    ids=["events", "events from the loop", "messages", "messages for no queue", "messages from the loop"],
 )
 def test_a_call_comes_to_the_same_as_boto3s(aws: None, service: str, light: Any, call: Any) -> None:
     boto3s = own(service)

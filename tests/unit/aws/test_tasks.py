@@ -1,3 +1,4 @@
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -158,7 +159,7 @@ class TestAccept:
         ended = table.end(accepted(table), replace(completed(), truncated=True))
         assert ended is not None
         table.mark_event_sent(ended)
-        table.record_assets(KEY, item_of(table)["event_id"], [{"key": "results/x"}], LATER_MS)
+        asyncio.run(table.record_assets(KEY, item_of(table)["event_id"], [{"key": "results/x"}], LATER_MS))
         client("dynamodb").update_item(
             TableName=NAME,
             Key=to_attributes({"task_id": "task-1", "provider": "suno"}),
@@ -692,26 +693,26 @@ class TestRecordAssets:
 
     def test_assets_are_kept_with_their_time(self, table: TasksTable) -> None:
         table.end(accepted(table), completed())
-        assert table.record_assets(KEY, item_of(table)["event_id"], self.ASSETS, LATER_MS)
+        assert asyncio.run(table.record_assets(KEY, item_of(table)["event_id"], self.ASSETS, LATER_MS))
         assert item_of(table)["assets"] == self.ASSETS
         assert item_of(table)["archived_at_ms"] == LATER_MS
 
     def test_while_some_are_waited_for_there_is_no_time_of_before(self, table: TasksTable) -> None:
         table.end(accepted(table), completed())
         event_id = item_of(table)["event_id"]
-        table.record_assets(KEY, event_id, self.ASSETS, LATER_MS)
-        assert table.record_assets(KEY, event_id, [], None)
+        asyncio.run(table.record_assets(KEY, event_id, self.ASSETS, LATER_MS))
+        assert asyncio.run(table.record_assets(KEY, event_id, [], None))
         assert "archived_at_ms" not in item_of(table)
 
     def test_assets_of_another_run_are_not(self, table: TasksTable) -> None:
         table.end(accepted(table), completed())
         event_id = item_of(table)["event_id"]
         table.end(accepted(table, now_ms=LATER_MS), completed())
-        assert not table.record_assets(KEY, event_id, self.ASSETS, LATER_MS)
+        assert not asyncio.run(table.record_assets(KEY, event_id, self.ASSETS, LATER_MS))
         assert "assets" not in item_of(table)
 
     def test_a_deleted_task_does_not_come_back(self, table: TasksTable) -> None:
-        assert not table.record_assets(KEY, "evt_1", self.ASSETS, LATER_MS)
+        assert not asyncio.run(table.record_assets(KEY, "evt_1", self.ASSETS, LATER_MS))
         assert items(NAME) == []
 
 
@@ -886,7 +887,7 @@ class TestListed:
         ended = table.end(task, completed())
         assert ended is not None
         table.mark_event_sent(ended)
-        table.record_assets(KEY, item_of(table)["event_id"], [{"key": "results/x"}], LATER_MS)
+        asyncio.run(table.record_assets(KEY, item_of(table)["event_id"], [{"key": "results/x"}], LATER_MS))
         assert {name: item_of(table)[name] for name in LISTED} == LISTED
         assert self.names(table) == ["task-1"]
 
@@ -936,7 +937,7 @@ def test_nothing_that_an_earlier_run_has_left_stays(table: TasksTable) -> None:
 def test_files_that_are_recorded_whole_are_not_called_cut(table: TasksTable) -> None:
     table.end(accepted(table), completed())
     before = item_of(table).get("truncated")
-    assert table.record_assets(KEY, item_of(table)["event_id"], [{"key": "results/x"}], LATER_MS)
+    assert asyncio.run(table.record_assets(KEY, item_of(table)["event_id"], [{"key": "results/x"}], LATER_MS))
     assert item_of(table).get("truncated") == before
 
 

@@ -11,7 +11,16 @@ from tests.support.template import ROOT
 TABLE = ROOT / "layers" / "tunehook" / "tunehook" / "aws" / "table.py"
 """The one module that calls DynamoDB's own writes."""
 
-_OF_TABLE = {"update", "update_in_loop", "update_and_create", "create", "put", "delete"}
+_OF_TABLE = {
+    "update",
+    "update_in_loop",
+    "update_and_create",
+    "create",
+    "create_in_loop",
+    "put",
+    "put_in_loop",
+    "delete",
+}
 _OF_DYNAMODB = {
     "update_item",
     "put_item",

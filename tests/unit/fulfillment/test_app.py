@@ -72,6 +72,8 @@ def queue(aws: None, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
     put("SubscriptionsTable", {"subscription_id": "sub", "url": "https://hook.example.com/"})
     app._worker.cache_clear()
     yield queue
+    if app._worker.cache_info().currsize:
+        app._worker().close()
     app._worker.cache_clear()
 
 

@@ -61,7 +61,7 @@ class Tasks:
         self.faults = list(faults)
         self.calls: list[tuple[Any, ...]] = []
 
-    def record_assets(self, key: Any, event_id: str, assets: Any, at_ms: int, **options: Any) -> bool:
+    async def record_assets(self, key: Any, event_id: str, assets: Any, at_ms: int, **options: Any) -> bool:
         self.calls.append((assets, options))
         if self.faults:
             raise self.faults.pop(0)
@@ -88,15 +88,15 @@ SHORT = {name: value for name, value in WHOLE.items() if name not in ("source_ur
         (3, ([], {"truncated": True, "without": ("clips", "provider_object")})),
     ],
 )
-def test_an_item_says_as_much_as_there_is_room_for(refusals: int, last: Any) -> None:
+async def test_an_item_says_as_much_as_there_is_room_for(refusals: int, last: Any) -> None:
     tasks: Any = Tasks(*[OVERSIZED] * refusals)
-    assert record_assets(tasks, KEY, EVENT.event_id, [asset()], NOW_MS)
+    assert await record_assets(tasks, KEY, EVENT.event_id, [asset()], NOW_MS)
     assert (len(tasks.calls), tasks.calls[-1]) == (refusals + 1, last)
 
 
-def test_any_other_trouble_is_raised_at_once() -> None:
+async def test_any_other_trouble_is_raised_at_once() -> None:
     throttled = ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "UpdateItem")
     tasks: Any = Tasks(throttled)
     with pytest.raises(ClientError):
-        record_assets(tasks, KEY, EVENT.event_id, [asset()], NOW_MS)
+        await record_assets(tasks, KEY, EVENT.event_id, [asset()], NOW_MS)
     assert len(tasks.calls) == 1

@@ -104,11 +104,13 @@ def message(number: int) -> DeliveryMessage:
     )
 
 
-def test_the_messages_that_sqs_refuses_are_sent_again_alone(queue: str) -> None:
-    DeliveriesQueue(Refusing(2), queue).send_batch([message(0), message(1), message(2)], NOW_MS)  # type: ignore[arg-type]
+async def test_the_messages_that_sqs_refuses_are_sent_again_alone(queue: str) -> None:
+    refusing: Any = Refusing(2)
+    await DeliveriesQueue(refusing, queue).send_batch([message(0), message(1), message(2)], NOW_MS)
     assert sorted(each["delivery_id"] for each in received(queue)) == ["msg_0", "msg_1", "msg_2"]
 
 
-def test_messages_that_sqs_refuses_each_time_are_an_error(queue: str) -> None:
+async def test_messages_that_sqs_refuses_each_time_are_an_error(queue: str) -> None:
+    refusing: Any = Refusing(9)
     with pytest.raises(Unavailable, match="1 messages"):
-        DeliveriesQueue(Refusing(9), queue).send_batch([message(0), message(1)], NOW_MS)  # type: ignore[arg-type]
+        await DeliveriesQueue(refusing, queue).send_batch([message(0), message(1)], NOW_MS)

@@ -1,6 +1,7 @@
 """What a fault of one message was: what may pass is told in its words, a bug as what it is."""
 
 import asyncio
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.support.virtual_tests import in_virtual_time
 from fulfillment import worker
 from fulfillment.retry_policy import RetryLater
 from fulfillment.worker import Worker, passing_reason, report
+from tunehook.aws.clients import CONNECTIONS
 from tunehook.aws.visibility import Message
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import task_ended
@@ -69,6 +71,34 @@ class Held:
         self.again.append(after_s)
 
 
+def test_the_loop_outlives_a_batch_and_threads_whose_calls_hang_do_not() -> None:
+    made, over = bare_worker(), threading.Event()
+    made._loop, made._in_loop = asyncio.new_event_loop(), ()
+    loops: list[object] = []
+
+    async def hang(*_: Any) -> list[None]:
+        loops.append(asyncio.get_running_loop())
+        for _ in range(CONNECTIONS):
+            loops[0].run_in_executor(None, over.wait)  # type: ignore[attr-defined]
+        return []
+
+    async def ask(*_: Any) -> list[Any]:
+        loops.append(asyncio.get_running_loop())
+        return [await asyncio.to_thread(threading.current_thread)]
+
+    try:
+        made._handle = hang
+        assert made.handle([], lambda: 0) == []
+        made._handle = ask
+        (thread,) = made.handle([], lambda: 0)
+        assert thread is not threading.current_thread()
+    finally:
+        over.set()
+    assert loops == [made._loop] * 2
+    made.close()
+    assert made._loop.is_closed()
+
+
 def bare_worker() -> Any:
     """A worker of whose clients none is needed."""
     made: Any = Worker.__new__(Worker)
@@ -116,7 +146,7 @@ async def test_copying_has_what_telling_leaves_of_the_time(
     made._fulfill = fulfil
     monkeypatch.setattr(worker, "content_of", lambda body: EVENT)
     held: Any = Held()
-    assert await made._handle(None, Message("", "receipt"), held, lambda: remaining_ms) is None
+    assert await made._handle_one(None, Message("", "receipt"), held, lambda: remaining_ms) is None
     assert (given, held.again) == ([within_s], [])
 
 
@@ -130,7 +160,7 @@ async def test_a_message_whose_files_may_come_is_looked_at_again_when_they_say(
 
     made._fulfill = wait
     monkeypatch.setattr(worker, "content_of", lambda body: EVENT)
-    result = await made._handle(None, Message("", "receipt", 4), held, lambda: 300_000)
+    result = await made._handle_one(None, Message("", "receipt", 4), held, lambda: 300_000)
     assert isinstance(result, RetryLater)
     assert held.again == [37]
 
@@ -142,7 +172,7 @@ async def test_a_message_that_can_never_be_handled_goes_to_the_dead_letters_and_
     made._sqs, made._settings.dead_letters = "sqs", "https://queue"
     monkeypatch.setattr(worker, "dead_letter", lambda *args: given_up.append(args))
     message = Message("no JSON", "receipt", 1)
-    result = await made._handle(None, message, held, lambda: 300_000)
+    result = await made._handle_one(None, message, held, lambda: 300_000)
     assert isinstance(result, InvalidInput)
     assert (given_up, held.again) == ([("sqs", "https://queue", message, result)], [])
 
@@ -159,6 +189,6 @@ async def test_a_message_that_takes_too_long_is_left_five_seconds_before_the_end
     made._fulfill = hang
     monkeypatch.setattr(worker, "content_of", lambda body: EVENT)
     monkeypatch.setattr(worker, "now_ms", lambda: DUE_MS)
-    result = await made._handle(None, Message("", "receipt", 2), held, lambda: 12_000)
+    result = await made._handle_one(None, Message("", "receipt", 2), held, lambda: 12_000)
     assert isinstance(result, TimeoutError)
     assert (asyncio.get_running_loop().time(), held.again) == (pytest.approx(7.0), [20])

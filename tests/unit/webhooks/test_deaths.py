@@ -102,8 +102,8 @@ class MortalWorld(World):
         bus: Any = self.mortal_bus
         self.health = SubscriptionHealth(self.subscriptions, self.table, bus)
 
-    def send_batch(self, messages: Any, now_ms: int) -> None:
-        self.life.mortal("send_batch", super().send_batch)(messages, now_ms)
+    async def send_batch(self, messages: Any, now_ms: int) -> None:
+        self.life.mortal("send_batch", self.send_all)(messages, now_ms)
 
     async def live(self, record: Delivery) -> None:
         """Handle everything, through all deaths."""
@@ -244,9 +244,9 @@ async def test_a_message_on_its_way_never_waits_longer_than_sqs_can() -> None:
     world = World(Receiver(FAILED))
     send = world.send_batch
 
-    def spy(messages: Any, now_ms: int) -> None:
+    async def spy(messages: Any, now_ms: int) -> None:
         delays_ms.extend(message.due_at_ms - now_ms for message in messages)
-        send(messages, now_ms)
+        await send(messages, now_ms)
 
     world.send_batch = spy  # type: ignore[method-assign]
     world.add(hook_delivery())

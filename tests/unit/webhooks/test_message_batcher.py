@@ -14,7 +14,7 @@ class Queue:
         self.calls: list[list[str]] = []
         self.fault = fault
 
-    def send_batch(self, messages: list[DeliveryMessage], now_ms: int) -> None:
+    async def send_batch(self, messages: list[DeliveryMessage], now_ms: int) -> None:
         assert now_ms == START_MS
         self.calls.append([message.delivery_id for message in messages])
         if self.fault is not None:

@@ -48,7 +48,7 @@ class Sending(World):
             self.receiver = Sender(client, NetworkPolicy.ANY, "https://bucket.example/{}".format)  # type: ignore[assignment]
             await self.run(messages)
 
-    def send_batch(self, messages: Any, now_ms: int) -> None:
+    async def send_batch(self, messages: Any, now_ms: int) -> None:
         for message in messages:
             # The next attempt is made at once, so that its time is the present, which verifiers look at.
             self.arrive(message.model_copy(update={"due_at_ms": self.now_ms}), self.now_ms)

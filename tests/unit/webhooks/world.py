@@ -179,8 +179,11 @@ class World:
             table, versions or self.versions, NetworkPolicy.ANY, clock=lambda: self.now_ms / 1000
         )
 
-    def send_batch(self, messages: list[DeliveryMessage], now_ms: int) -> None:
+    async def send_batch(self, messages: list[DeliveryMessage], now_ms: int) -> None:
         """Stands where `DeliveriesQueue.send_batch` does."""
+        self.send_all(messages, now_ms)
+
+    def send_all(self, messages: list[DeliveryMessage], now_ms: int) -> None:
         for message in messages:
             self.send(message, now_ms)
 

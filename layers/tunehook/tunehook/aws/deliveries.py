@@ -7,6 +7,7 @@ with the same ``webhook-id`` (docs/webhook-contract.md, "Bookkeeping").
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import itertools
 import zlib
@@ -20,8 +21,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from boto3.dynamodb.conditions import Attr, Key
 from pydantic import Field
 
+from tunehook.aws.messages import LightSQS
 from tunehook.aws.pages import ALWAYS, DAY_MS, Period, Position, in_order, periods
-from tunehook.aws.resend import resend
+from tunehook.aws.resend import resend_in_loop
 from tunehook.aws.table import (
     KEYS_A_CALL,
     Appended,
@@ -152,22 +154,22 @@ class DeliveriesTable(TableGateway):
     def create(self, delivery: Delivery, *, has_payload: bool = False) -> bool:
         """Put a new delivery, after its payload; return False, and change no delivery, if it is there already.
 
-        `has_payload` says that `put_payload` was called for it, or for another with the same.
+        `has_payload` says that `put_payload_in_loop` was called for it, or for another with the same.
         """
-        if not has_payload:
-            self.put_payload(delivery)
-        left_out = {"payload"} if delivery.payload_id is not None else set()
-        # The day is there for an index alone.
-        item = delivery.model_dump(mode="json", exclude_none=True, exclude=left_out) | {
-            "created_on": Period.of(delivery.created_at_ms, DAY_MS).day
-        }
-        return self._table.create(_key(delivery.delivery_id), item).done
+        if not has_payload and (payload := _payload_item(delivery)) is not None:
+            self._table.put(payload)
+        return self._table.create(_key(delivery.delivery_id), _item(delivery)).done
 
-    def put_payload(self, delivery: Delivery) -> None:
+    async def create_in_loop(self, delivery: Delivery, *, has_payload: bool = False) -> bool:
+        """Put a new delivery as `create` does, from the event loop."""
+        if not has_payload:
+            await self.put_payload_in_loop(delivery)
+        return (await self._table.create_in_loop(_key(delivery.delivery_id), _item(delivery))).done
+
+    async def put_payload_in_loop(self, delivery: Delivery) -> None:
         """Put the payload of a delivery on an item of its own. One that is there is the same, and is kept longer."""
-        if delivery.payload_id is None:
-            return
-        self._table.put(_key(delivery.payload_id) | _payload_item(delivery.payload, delivery.expires_at))
+        if (payload := _payload_item(delivery)) is not None:
+            await self._table.put_in_loop(payload)
 
     def get(self, delivery_id: str, known: Delivery | None = None) -> Delivery | None:
         """Return a delivery with its attempts and its payload (strongly consistent), or None.
@@ -451,7 +453,9 @@ class DeliveriesTable(TableGateway):
         expires_at = max(delivery.expires_at, now_ms // 1000 + KEPT_S)
         if delivery.payload and delivery.payload_id is not None:
             # An update, not a put: whoever redelivers need not be allowed to make deliveries.
-            self._table.update(_key(delivery.payload_id), set=_payload_item(delivery.payload, expires_at))
+            self._table.update(
+                _key(delivery.payload_id), set=_payload_attributes(delivery.payload, expires_at)
+            )
         begun = {
             "status": DeliveryStatus.PENDING.value,
             "run": delivery.run + 1,
@@ -478,14 +482,14 @@ class DeliveriesQueue:
     """The deliveries queue: SQS standard, with fair queues by subscription."""
 
     def __init__(self, client: SQSClient, url: str) -> None:
-        self._client = client
+        self._client: Any = client
         self._url = url
 
     def send(self, message: DeliveryMessage, now_ms: int) -> None:
         """Send a message that is received when it is due, or after 15 minutes if that is later."""
         self._client.send_message(QueueUrl=self._url, **_entry(message, now_ms))
 
-    def send_batch(self, messages: Sequence[DeliveryMessage], now_ms: int) -> None:
+    async def send_batch(self, messages: Sequence[DeliveryMessage], now_ms: int) -> None:
         """Send up to `BATCH_MAX` messages in one call, each as `send` does; those that SQS refuses are sent again.
 
         Raises `Unavailable` if SQS refuses some of them each time.
@@ -494,12 +498,16 @@ class DeliveriesQueue:
             {"Id": str(number)} | _entry(message, now_ms) for number, message in enumerate(messages)
         ]
 
-        def send(waiting: list[Any]) -> list[Any]:
-            answer = self._client.send_message_batch(QueueUrl=self._url, Entries=waiting)
+        async def send(waiting: list[Any]) -> list[Any]:
+            request: Any = {"QueueUrl": self._url, "Entries": waiting}
+            if isinstance(self._client, LightSQS):
+                answer = await self._client.send_message_batch_in_loop(**request)
+            else:
+                answer = await asyncio.to_thread(self._client.send_message_batch, **request)
             refused = {each["Id"] for each in answer.get("Failed", ())}
             return [entry for entry in waiting if entry["Id"] in refused]
 
-        if left := resend(send, entries):
+        if left := await resend_in_loop(send, entries):
             raise Unavailable(f"the deliveries queue did not take {len(left)} messages")
 
 
@@ -642,7 +650,23 @@ def _refused(message: DeliveryMessage, delivery: Delivery | None) -> Claim:
     return Claim.BUSY
 
 
-def _payload_item(payload: str, expires_at: int) -> dict[str, Any]:
+def _item(delivery: Delivery) -> dict[str, Any]:
+    """Return the item of a new delivery, whose payload is on an item of its own."""
+    left_out = {"payload"} if delivery.payload_id is not None else set()
+    # The day is there for an index alone.
+    return delivery.model_dump(mode="json", exclude_none=True, exclude=left_out) | {
+        "created_on": Period.of(delivery.created_at_ms, DAY_MS).day
+    }
+
+
+def _payload_item(delivery: Delivery) -> dict[str, Any] | None:
+    """Return the item of a delivery's payload; None if that is on the delivery's own."""
+    if delivery.payload_id is None:
+        return None
+    return _key(delivery.payload_id) | _payload_attributes(delivery.payload, delivery.expires_at)
+
+
+def _payload_attributes(payload: str, expires_at: int) -> dict[str, Any]:
     """Return the attributes of a payload's item; `expires_at` is when the delivery does."""
     return {
         _CONTENT: zlib.compress(payload.encode("utf-8", "replace")),

@@ -62,9 +62,16 @@ class LightDynamoDB(LightClient):
         _decode_items(answer, "LastEvaluatedKey")
         return answer
 
+    async def put_item_in_loop(self, **request: Any) -> dict[str, Any]:
+        """Do as `put_item` does, from the event loop and without a thread."""
+        return await self._write_in_loop("PutItem", request)
+
     async def update_item_in_loop(self, **request: Any) -> dict[str, Any]:
         """Do as `update_item` does, from the event loop and without a thread."""
-        answer = await self._call_in_loop("UpdateItem", request)
+        return await self._write_in_loop("UpdateItem", request)
+
+    async def _write_in_loop(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        answer = await self._call_in_loop(operation, request)
         _decode_items(answer, "Attributes")
         return answer
 

@@ -23,3 +23,7 @@ class LightSQS(LightClient):
 
     def send_message_batch(self, **request: Any) -> dict[str, Any]:
         return self._call("SendMessageBatch", request)
+
+    async def send_message_batch_in_loop(self, **request: Any) -> dict[str, Any]:
+        """Do as `send_message_batch` does, from the event loop and without a thread."""
+        return await self._call_in_loop("SendMessageBatch", request)

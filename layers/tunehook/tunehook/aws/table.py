@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
@@ -344,15 +345,9 @@ class Table:
     ) -> Write:
         """Change an item as `update` does, from the event loop, and without a thread where the client can do that."""
         expressions, request = _update(key, set, remove, read=read)
-        request |= self._options(condition, expressions)
-        try:
-            if isinstance(self._client, LightDynamoDB):
-                answer = await self._client.update_item_in_loop(**request)
-            else:
-                answer = await asyncio.to_thread(self._client.update_item, **request)
-        except (ClientError, BotoCoreError) as error:
-            return self._refused("update_item", key, error, mine, only_in_doubt)
-        return self._done(key, answer)
+        return await self._write_in_loop(
+            "update_item", key, request, condition, expressions, mine, only_in_doubt
+        )
 
     def create(
         self,
@@ -367,15 +362,16 @@ class Table:
         only where an answer may have been lost.
         """
         attributes = to_attributes(item)
-        condition = Attr(next(iter(key))).not_exists()
-        wanted = from_attributes(attributes)
+        is_same = mine or _is(attributes)
         return self._write(
-            "put_item",
-            key,
-            {"Item": attributes},
-            condition,
-            mine=mine or (lambda it: it == wanted),
-            only_in_doubt=mine is not None,
+            "put_item", key, {"Item": attributes}, _is_new(key), mine=is_same, only_in_doubt=mine is not None
+        )
+
+    async def create_in_loop(self, key: Mapping[str, Any], item: Mapping[str, Any]) -> Write:
+        """Put an item as `create` does, from the event loop, and without a thread where the client can do that."""
+        attributes = to_attributes(item)
+        return await self._write_in_loop(
+            "put_item", key, {"Item": attributes}, _is_new(key), mine=_is(attributes)
         )
 
     def update_and_create(
@@ -452,6 +448,10 @@ class Table:
         # What an earlier try has put replaces nothing.
         return None if was_repeated(answer) and replaced == from_attributes(attributes) else replaced
 
+    async def put_in_loop(self, item: Mapping[str, Any]) -> None:
+        """Put an item, whatever it replaces, from the event loop, and without a thread where the client can do that."""
+        await self._call_in_loop("put_item", {"TableName": self._name, "Item": to_attributes(item)})
+
     def delete(self, key: Mapping[str, Any], condition: ConditionBase | None = None) -> Write:
         """Delete an item, and say whether that was done: one that does not exist cannot be deleted."""
         exists = Attr(next(iter(key))).exists()
@@ -474,6 +474,30 @@ class Table:
         except (ClientError, BotoCoreError) as error:
             return self._refused(operation, key, error, mine, only_in_doubt)
         return self._done(key, answer)
+
+    async def _write_in_loop(
+        self,
+        operation: str,
+        key: Mapping[str, Any],
+        request: dict[str, Any],
+        condition: ConditionBase | BuiltCondition | None,
+        expressions: _Expressions | None = None,
+        mine: Callable[[dict[str, Any]], bool] | None = None,
+        only_in_doubt: bool = False,
+    ) -> Write:
+        request |= self._options(condition, expressions or _Expressions())
+        try:
+            answer = await self._call_in_loop(operation, request)
+        except (ClientError, BotoCoreError) as error:
+            return self._refused(operation, key, error, mine, only_in_doubt)
+        return self._done(key, answer)
+
+    async def _call_in_loop(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        if isinstance(self._client, LightDynamoDB):
+            call = getattr(self._client, f"{operation}_in_loop")
+            answer: dict[str, Any] = await call(**request)
+            return answer
+        return await asyncio.to_thread(getattr(self._client, operation), **request)
 
     def _options(
         self, condition: ConditionBase | BuiltCondition | None, expressions: _Expressions
@@ -507,6 +531,21 @@ class Table:
     def _done(self, key: Mapping[str, Any], answer: Mapping[str, Any]) -> Write:
         self._unanswered.pop(tuple(key.values()), None)
         return Write(True, from_attributes(answer["Attributes"]) if "Attributes" in answer else None)
+
+
+def _is_new(key: Mapping[str, Any]) -> BuiltCondition:
+    return _has_no(next(iter(key)))
+
+
+@cache
+def _has_no(attribute: str) -> BuiltCondition:
+    return PreparedCondition(Attr(attribute).not_exists()).given()
+
+
+def _is(attributes: Mapping[str, Any]) -> Callable[[dict[str, Any]], bool]:
+    """Return what says whether an item has this very content."""
+    wanted = from_attributes(attributes)
+    return lambda item: item == wanted
 
 
 def _update(

@@ -583,7 +583,7 @@ class TasksTable(TableGateway):
                 return True
         return False
 
-    def record_assets(
+    async def record_assets(
         self,
         key: TaskKey,
         event_id: str,
@@ -607,8 +607,9 @@ class TasksTable(TableGateway):
             values["archived_at_ms"] = archived_at_ms
         if truncated:
             values["truncated"] = True
-        is_run = Attr("event_id").eq(event_id)
-        return self._table.update(_key(key), set=values, remove=remove, condition=is_run).done
+        is_run = _IS_RUN.given(event_id=event_id)
+        write = await self._table.update_in_loop(_key(key), set=values, remove=remove, condition=is_run)
+        return write.done
 
     def ended(
         self,
@@ -733,6 +734,7 @@ def _departures(task: EndedTask) -> Iterator[dict[str, Any]]:
 _IS_PENDING: Final = PreparedCondition(
     Attr("status").eq(Status.PENDING.value) & Attr("since_ms").eq(Parameter("since_ms"))
 )
+_IS_RUN: Final = PreparedCondition(Attr("event_id").eq(Parameter("event_id")))
 _IS_IN_INDEX: Final = PreparedCondition(
     Attr("queue").eq(Parameter("queue")) & Attr("since_ms").eq(Parameter("since_ms"))
 )
