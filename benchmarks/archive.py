@@ -32,8 +32,8 @@ import boto3
 import requests
 from tests.support.template import resolved, resources
 
-from benchmarks.memory import peak_memory_mb
 from benchmarks.nginx import NginxMissingError, nginx
+from benchmarks.process import peak_memory_mb
 from benchmarks.report import Row, report
 from benchmarks.s3_sink import s3_sink
 from fulfillment.archiver import CONCURRENCY, Archiver, TaskRun

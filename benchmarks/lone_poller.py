@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from tests.support.template import table_definition
 
-from benchmarks.memory import peak_memory_mb
+from benchmarks.process import peak_memory_mb
 from tunehook.aws.items import from_attributes, to_attributes
 from tunehook.tasks import Status, work_queue
 from tunehook.times import now_ms

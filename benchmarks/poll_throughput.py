@@ -25,8 +25,8 @@ import requests
 
 from benchmarks.gateway import gateway, task_ids
 from benchmarks.held import CannotHoldError, holding
-from benchmarks.memory import peak_memory_mb
 from benchmarks.nginx import NginxMissingError
+from benchmarks.process import peak_memory_mb
 from benchmarks.report import Row, report
 from poller.registry import CONNECTIONS_MAX
 from tunehook.http.transport import HttpTransport

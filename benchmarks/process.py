@@ -1,7 +1,8 @@
-"""The memory of a process, as the system counts it."""
+"""The memory and the processor time of a process, as the system counts them."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -26,3 +27,24 @@ def peak_memory_mb(pid: int | None = None) -> float:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024 / 1e6
     raise RuntimeError("this system does not tell the peak of a process's memory")
+
+
+def processor_time_s(pid: int) -> float:
+    """Return how long a process has kept processors busy, all of its threads counted, in seconds.
+
+    Parameters
+    ----------
+    pid : int
+        A process that runs. What it has started is not counted.
+
+    Raises
+    ------
+    RuntimeError
+        If this system does not tell.
+    """
+    stat = Path("/proc", str(pid), "stat")
+    if not stat.is_file():
+        raise RuntimeError("this system does not tell the processor time of a process")
+    # Its second field, the program's name in brackets, may have spaces.
+    fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
