@@ -679,7 +679,7 @@ class World:
                         raise
         finally:
             logging.disable(level)
-            for environment in self.webhooks.environments:
+            for environment in (*self.fulfillment.environments, *self.webhooks.environments):
                 environment.worker._loop.close()
 
 
