@@ -135,22 +135,29 @@ def delivery() -> Delivery:
 
 
 class _Aws(BaseHTTPRequestHandler):
-    """Answers reads with a task, updates with a delivery or a task, and takes whatever events and messages come."""
+    """Answers reads with a task, updates with a delivery or a task, and takes whatever events and messages come.
+
+    The subscription is one to the receiver's URL, and of receivers nothing is known.
+    """
 
     protocol_version = "HTTP/1.1"
+    receiver = ""
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["content-length"])))
         entries = request.get("Entries", ())
         match self.headers["x-amz-target"].rpartition(".")[2]:
+            case "GetItem" if request["TableName"] == "subscriptions":
+                item = {"subscription_id": "sub", "url": self.receiver}
+                answer: Any = {"Item": to_attributes(item)}
             case "GetItem":
-                answer: Any = {"Item": _TASK}
+                answer = {"Item": _TASK} if request["TableName"] == "tasks" else {}
             case "PutEvents":
                 answer = {"FailedEntryCount": 0, "Entries": [{"EventId": "id"} for _ in entries]}
             case "SendMessageBatch":
                 answer = {"Successful": [{"Id": each["Id"], "MessageId": "id"} for each in entries]}
             case _ if "ReturnValues" in request:
-                answer = {"Attributes": _TASK if request["TableName"] == "tasks" else _DELIVERY}
+                answer = {"Attributes": _ITEMS.get(request["TableName"], {})}
             case _:
                 answer = {}
         body = json.dumps(answer).encode()
@@ -161,25 +168,28 @@ class _Aws(BaseHTTPRequestHandler):
         pass
 
 
-_DELIVERY: Final = to_attributes(delivery().model_dump(mode="json", exclude_none=True))
+_ITEMS: Final = {
+    "tasks": _TASK,
+    "deliveries": to_attributes(delivery().model_dump(mode="json", exclude_none=True)),
+}
 
 
-def serve() -> None:
+def serve(receiver: str) -> None:
     """Serve until the process is ended; print the port first."""
+    _Aws.receiver = receiver
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Aws)
     print(server.server_port, flush=True)
     server.serve_forever()
 
 
 @contextmanager
-def aws() -> Iterator[None]:
-    """Run the server, and lead boto3 there."""
-    command = [sys.executable, "-c", "from benchmarks.dynamodb import serve; serve()"]
+def quick_aws(receiver: str = "") -> Iterator[str]:
+    """Run the server, and yield its URL; `receiver` is the URL of the one subscription."""
+    command = [sys.executable, "-c", f"from benchmarks.dynamodb import serve; serve({receiver!r})"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        os.environ |= _ENVIRONMENT | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{int(server.stdout.readline())}"}
         try:
-            yield
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}"
         finally:
             server.terminate()
 
@@ -258,7 +268,8 @@ async def measure(rounds: int) -> dict[str, float]:
 
 def main(rounds: int = ROUNDS) -> None:
     """Measure and report."""
-    with aws():
+    with quick_aws() as url:
+        os.environ |= _ENVIRONMENT | {"AWS_ENDPOINT_URL": url}
         medians = asyncio.run(measure(rounds))
     rows = [Row(name, medians[name], "ms") for name in sorted(medians)]
     for what in sorted({name.partition(":")[0] for name in medians}):

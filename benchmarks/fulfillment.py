@@ -267,14 +267,14 @@ def costs(rows: list[Row]) -> Iterator[Row]:
 
 def handle() -> None:
     """Handle events, one a line, and print what each took; the function's process."""
-    from fulfillment.app import handler
+    from fulfillment import app
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what the function logs
     for line in sys.stdin:
         event = json.loads(line)
         began = time.perf_counter(), time.process_time()
-        failed = handler(event, Context())["batchItemFailures"]
+        failed = app.handler(event, Context())["batchItemFailures"]
         took = {
             "time": time.perf_counter() - began[0],
             "processor time": time.process_time() - began[1],
@@ -282,6 +282,7 @@ def handle() -> None:
         if failed:
             raise RuntimeError(f"not fulfilled: {failed}")
         print(json.dumps(took), file=answers, flush=True)
+    app._worker().close()
 
 
 def main() -> None:

@@ -4,9 +4,13 @@ A delivery is: message in, claimed, signed, POSTed, recorded. The receiver is ng
 a process of its own. Every round delivers in each way in turn; rates are the medians of the rounds, ratios the medians
 of each round's own ratio. Processor time is that of this process alone, all of its threads counted.
 
+The embedded AWS answers one call after the other, each after milliseconds: this process sleeps and wakes for each
+answer. So deliveries are made once more with a DynamoDB that answers at once and always the same, which is a process of
+its own too.
+
 By the clock a worker cannot come to the bare client's rate: a batch ends with its last answer, where the bare client
-always has `BATCH` requests under way, and a
-delivery is a message read, a body made and signed, and a result told besides.
+always has `BATCH` requests under way, and a delivery is a message read, a body made and signed, and a result told
+besides.
 
 Run it with ``python -m benchmarks.webhooks``; it takes about a minute and needs nginx.
 """
@@ -29,6 +33,7 @@ from typing import Any, Final, NamedTuple
 import aiohttp
 import boto3
 
+from benchmarks.dynamodb import delivery, quick_aws
 from benchmarks.gateway import gateway
 from benchmarks.nginx import NginxMissingError
 from benchmarks.report import Row, report
@@ -260,10 +265,15 @@ def measure(settings: WebhooksSettings, url: str) -> list[Row]:
         TableName="subscriptions", Item=to_attributes({"subscription_id": SUBSCRIPTION, "url": url})
     )
     body = render(deliveries_for(1, "body")[0], str, now_ms()).content
-    whole, by_boto3, without, bare = _Taken(), _Taken(), _Taken(), _Taken()
+    whole, by_boto3, at_once, without, bare = _Taken(), _Taken(), _Taken(), _Taken(), _Taken()
     calls: Counter[str] = Counter()
     heavy: Any = client("dynamodb", session=boto3.Session())
-    with working(Worker(settings, dynamodb)) as worker, working(Worker(settings, heavy)) as heavy_worker:
+    with (
+        quick_aws(url) as quick_url,
+        working(Worker(settings, dynamodb)) as worker,
+        working(Worker(settings, heavy)) as heavy_worker,
+        working(Worker(settings, client("dynamodb", endpoint_url=quick_url))) as quick_worker,
+    ):
         for number in range(ROUNDS):
             stored = deliveries_for(DELIVERIES_WITH_DYNAMODB, f"stored-{number}")
             for each in stored:
@@ -274,6 +284,8 @@ def measure(settings: WebhooksSettings, url: str) -> list[Row]:
             for each in stored:
                 table.create(each)
             by_boto3.add(len(stored), deliver(heavy_worker, stored))
+            same = [delivery()] * DELIVERIES_WITH_DYNAMODB
+            at_once.add(len(same), deliver(quick_worker, same))
             given = deliveries_for(DELIVERIES, f"given-{number}")
             stand_in: Any = NoDynamoDB(url)
             with working(Worker(settings, stand_in, without_records(given))) as unburdened:
@@ -293,6 +305,12 @@ def measure(settings: WebhooksSettings, url: str) -> list[Row]:
         ),
         Row("processor time of a delivery: tunehook", statistics.median(whole.each_ms), "ms", at_most=1.4),
         Row("processor time of a delivery: with boto3's client", statistics.median(by_boto3.each_ms), "ms"),
+        Row(
+            "processor time of a delivery: DynamoDB answers at once",
+            statistics.median(at_once.each_ms),
+            "ms",
+            at_most=1.4,
+        ),
         Row("processor time of a delivery: without DynamoDB", statistics.median(without.each_ms), "ms"),
         Row("processor time of a delivery: bare aiohttp", statistics.median(bare.each_ms), "ms"),
         Row("DynamoDB calls of a delivery", of_deliveries / delivered, "calls", at_most=2),
