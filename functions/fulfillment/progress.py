@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -15,7 +15,7 @@ from fulfillment.payload import progress_payload_of
 from tunehook.aws.deliveries import DeliveriesQueue, DeliveriesTable
 from tunehook.aws.task_items import metadata_of
 from tunehook.aws.tasks import TasksTable, is_told_last
-from tunehook.deliveries import Delivery, delivery_id, new_delivery
+from tunehook.deliveries import Delivery, DeliveryStatus, delivery_id, new_delivery
 from tunehook.events import progress_event_id
 from tunehook.fulfillment_requests import ProgressRequest
 from tunehook.subscriptions import Recipient, WebhookType
@@ -39,20 +39,26 @@ class ProgressFanOut:
     queue: DeliveriesQueue
     clock: Callable[[], int] = now_ms
 
-    async def create_deliveries(self, request: ProgressRequest) -> int:
+    async def create_deliveries(self, request: ProgressRequest, *, is_first: bool = False) -> int:
         """Create the deliveries of a request, unless its task has ended or more was told since; return how many.
+
+        `is_first` says that no earlier try can have been made. What one has created, and may not have sent, is sent
+        even then: nobody is told, but it ends.
 
         Raises `AWS_FAULTS`, `Unavailable` or an ExceptionGroup of them if some could not be created.
         """
         key = TaskKey(request.task_id, request.provider)
         event_id = progress_event_id(key, request.since_ms, request.number)
         item = await asyncio.to_thread(self.tasks.get, key)
-        if item is None or not is_told_last(key, item, event_id):
-            logger.info("progress_overtaken", task_id=key.task_id, provider=key.provider)
-            return 0
-        data = progress_data_of(request, metadata_of(item))
+        is_overtaken = item is None or not is_told_last(key, item, event_id)
+        if is_overtaken and is_first:
+            return _overtaken(key)
+        data = progress_data_of(request, metadata_of(item or {}))
         kind = WebhookType.TASK_PROGRESS
         recipients = await asyncio.to_thread(self.recipients_of, kind, key.provider, None, data)
+        if is_overtaken:
+            await self._send_created(event_id, recipients)
+            return _overtaken(key)
         delivery = partial(self._delivery, request, event_id)
         made = [delivery(each, progress_payload_of(each.format, request, data)) for each in recipients]
         if request.number > 1:
@@ -62,6 +68,12 @@ class ProgressFanOut:
         await send(self.queue, made, self.clock())
         logger.info("progress_fanned_out", task_id=key.task_id, provider=key.provider, deliveries=len(made))
         return len(made)
+
+    async def _send_created(self, event_id: str, recipients: Sequence[Recipient]) -> None:
+        ids = [delivery_id(event_id, each.subscription_id) for each in recipients]
+        found = [each for each in await in_threads(self.deliveries.get, ids) if each is not None]
+        unsent = [each for each in found if each.status is DeliveryStatus.PENDING and not each.attempts]
+        await send(self.queue, unsent, self.clock())
 
     def _delivery(
         self, request: ProgressRequest, event_id: str, recipient: Recipient, payload: str
@@ -91,3 +103,8 @@ class ProgressFanOut:
         if not now_ms < due_ms <= now_ms + APART_MS:
             return delivery
         return delivery.model_copy(update={"next_attempt_at_ms": due_ms})
+
+
+def _overtaken(key: TaskKey) -> int:
+    logger.info("progress_overtaken", task_id=key.task_id, provider=key.provider)
+    return 0

@@ -175,7 +175,7 @@ class Worker:
             await self._fan_out.create_operational_deliveries(content)
             return
         if isinstance(content, ProgressRequest):
-            await self._progress.create_deliveries(content)
+            await self._progress.create_deliveries(content, is_first=message.receive_count == 1)
             return
         if not isinstance(content, ArchiveRequest):
             await fulfillment.fulfill(

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
-from tests.support.aws import client, items, put
+from tests.support.aws import Faulty, client, fault, items, put, received
 from tests.support.tasks import KEY, NOW_MS
 from tests.unit.fulfillment.world import HOOK, World, subscribe
 
@@ -63,7 +63,7 @@ def request(number: int = 1, **fields: Any) -> ProgressRequest:
     return ProgressRequest(**values | fields)
 
 
-async def tell(world: World, asked: ProgressRequest) -> int:
+async def tell(world: World, asked: ProgressRequest, sqs: Any = None, *, is_first: bool = False) -> int:
     dynamodb = client("dynamodb")
     recipients = Recipients(
         SubscriptionsTable(dynamodb, "SubscriptionsTable"),
@@ -74,12 +74,12 @@ async def tell(world: World, asked: ProgressRequest) -> int:
         TasksTable(dynamodb, "TasksTable"),
         recipients.of,
         DeliveriesTable(dynamodb, "DeliveriesTable"),
-        DeliveriesQueue(client("sqs"), world.queue),
+        DeliveriesQueue(sqs or client("sqs"), world.queue),
         world.clock,
     )
     content = content_of(asked.model_dump_json())
     assert content == asked
-    return await fan_out.create_deliveries(asked)
+    return await fan_out.create_deliveries(asked, is_first=is_first)
 
 
 def made() -> dict[str, dict[str, Any]]:
@@ -166,6 +166,41 @@ async def test_what_is_overtaken_is_not_made(world: World, fields: dict[str, Any
     put_task(**fields)
     assert await tell(world, request()) == 0
     assert made() == {}
+
+
+@pytest.mark.parametrize("fields", [{"status": "completed"}, {"since_ms": NOW_MS + 1}, None])
+async def test_what_was_made_and_not_sent_before_it_was_overtaken_is_sent_so_that_it_ends(
+    world: World, fields: dict[str, Any] | None
+) -> None:
+    subscribe("sub", **WANTS)
+    subscribe("late", **WANTS)
+    put_task()
+    broken = Faulty(client("sqs"), send_message_batch=[fault(operation="SendMessageBatch")])
+    with pytest.raises(ExceptionGroup):
+        await tell(world, request(), broken, is_first=True)
+    client("dynamodb").delete_item(
+        TableName="DeliveriesTable", Key={"delivery_id": {"S": made()["late"]["delivery_id"]}}
+    )
+    if fields is None:
+        client("dynamodb").delete_item(
+            TableName="TasksTable", Key={"task_id": {"S": KEY.task_id}, "provider": {"S": KEY.provider}}
+        )
+    else:
+        put_task(**fields)
+    assert await tell(world, request()) == 0
+    assert set(made()) == {"sub"}
+    (message,) = received(world.queue)
+    assert message["delivery_id"] == made()["sub"]["delivery_id"]
+
+
+async def test_nothing_is_looked_for_where_there_was_no_earlier_try(world: World) -> None:
+    subscribe("sub", **WANTS)
+    put_task()
+    assert await tell(world, request()) == 1
+    assert len(received(world.queue)) == 1
+    put_task(status="completed")
+    assert await tell(world, request(), is_first=True) == 0
+    assert received(world.queue) == []
 
 
 async def test_a_message_that_comes_twice_makes_one_delivery(world: World) -> None:
