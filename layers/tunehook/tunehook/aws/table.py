@@ -11,7 +11,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
@@ -199,6 +199,19 @@ class _Expressions:
         return {name: value for name, value in given.items() if value}
 
 
+@dataclass(frozen=True, slots=True)
+class _Conditional:
+    """A write, to be made in a thread or from the loop; `mine` and `only_in_doubt` are those of `Table.update`."""
+
+    operation: str
+    key: Mapping[str, Any]
+    request: Mapping[str, Any]
+    condition: ConditionBase | BuiltCondition | None
+    expressions: _Expressions = field(default_factory=_Expressions)
+    mine: Callable[[dict[str, Any]], bool] | None = None
+    only_in_doubt: bool = False
+
+
 class Table:
     """A table; threads may share it."""
 
@@ -330,7 +343,8 @@ class Table:
         as it is after the write.
         """
         expressions, request = _update(key, set or {}, remove, read=read)
-        return self._write("update_item", key, request, condition, expressions, mine, only_in_doubt)
+        write = _Conditional("update_item", key, request, condition, expressions, mine, only_in_doubt)
+        return self._write(write)
 
     async def update_in_loop(
         self,
@@ -345,9 +359,8 @@ class Table:
     ) -> Write:
         """Change an item as `update` does, from the event loop, and without a thread where the client can do that."""
         expressions, request = _update(key, set, remove, read=read)
-        return await self._write_in_loop(
-            "update_item", key, request, condition, expressions, mine, only_in_doubt
-        )
+        write = _Conditional("update_item", key, request, condition, expressions, mine, only_in_doubt)
+        return await self._write_in_loop(write)
 
     def create(
         self,
@@ -361,18 +374,11 @@ class Table:
         Where others may put just the same, `mine` says whether the item that is there may be this call's; it is asked
         only where an answer may have been lost.
         """
-        attributes = to_attributes(item)
-        is_same = mine or _is(attributes)
-        return self._write(
-            "put_item", key, {"Item": attributes}, _is_new(key), mine=is_same, only_in_doubt=mine is not None
-        )
+        return self._write(_creation(key, item, mine))
 
     async def create_in_loop(self, key: Mapping[str, Any], item: Mapping[str, Any]) -> Write:
         """Put an item as `create` does, from the event loop, and without a thread where the client can do that."""
-        attributes = to_attributes(item)
-        return await self._write_in_loop(
-            "put_item", key, {"Item": attributes}, _is_new(key), mine=_is(attributes)
-        )
+        return await self._write_in_loop(_creation(key, item))
 
     def update_and_create(
         self,
@@ -456,41 +462,21 @@ class Table:
         """Delete an item, and say whether that was done: one that does not exist cannot be deleted."""
         exists = Attr(next(iter(key))).exists()
         condition = exists if condition is None else exists & condition
-        return self._write("delete_item", key, {"Key": to_attributes(key)}, condition)
+        return self._write(_Conditional("delete_item", key, {"Key": to_attributes(key)}, condition))
 
-    def _write(
-        self,
-        operation: str,
-        key: Mapping[str, Any],
-        request: dict[str, Any],
-        condition: ConditionBase | BuiltCondition | None,
-        expressions: _Expressions | None = None,
-        mine: Callable[[dict[str, Any]], bool] | None = None,
-        only_in_doubt: bool = False,
-    ) -> Write:
-        request |= self._options(condition, expressions or _Expressions())
+    def _write(self, write: _Conditional) -> Write:
         try:
-            answer = getattr(self._client, operation)(**request)
+            answer = getattr(self._client, write.operation)(**self._request(write))
         except (ClientError, BotoCoreError) as error:
-            return self._refused(operation, key, error, mine, only_in_doubt)
-        return self._done(key, answer)
+            return self._refused(write, error)
+        return self._done(write.key, answer)
 
-    async def _write_in_loop(
-        self,
-        operation: str,
-        key: Mapping[str, Any],
-        request: dict[str, Any],
-        condition: ConditionBase | BuiltCondition | None,
-        expressions: _Expressions | None = None,
-        mine: Callable[[dict[str, Any]], bool] | None = None,
-        only_in_doubt: bool = False,
-    ) -> Write:
-        request |= self._options(condition, expressions or _Expressions())
+    async def _write_in_loop(self, write: _Conditional) -> Write:
         try:
-            answer = await self._call_in_loop(operation, request)
+            answer = await self._call_in_loop(write.operation, self._request(write))
         except (ClientError, BotoCoreError) as error:
-            return self._refused(operation, key, error, mine, only_in_doubt)
-        return self._done(key, answer)
+            return self._refused(write, error)
+        return self._done(write.key, answer)
 
     async def _call_in_loop(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         if isinstance(self._client, LightDynamoDB):
@@ -499,53 +485,50 @@ class Table:
             return answer
         return await asyncio.to_thread(getattr(self._client, operation), **request)
 
-    def _options(
-        self, condition: ConditionBase | BuiltCondition | None, expressions: _Expressions
-    ) -> dict[str, Any]:
-        options: dict[str, Any] = {"TableName": self._name}
-        if condition is not None:
-            options["ConditionExpression"] = expressions.condition(condition)
-            options["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-        return options | expressions.placeholders()
+    def _request(self, write: _Conditional) -> dict[str, Any]:
+        request = {"TableName": self._name, **write.request}
+        if write.condition is not None:
+            request["ConditionExpression"] = write.expressions.condition(write.condition)
+            request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        return request | write.expressions.placeholders()
 
-    def _refused(
-        self,
-        operation: str,
-        key: Mapping[str, Any],
-        error: ClientError | BotoCoreError,
-        mine: Callable[[dict[str, Any]], bool] | None,
-        only_in_doubt: bool = False,
-    ) -> Write:
+    def _refused(self, write: _Conditional, error: ClientError | BotoCoreError) -> Write:
         """Return the result of a write whose condition does not hold; raise any other error, and remember it."""
-        item_key = tuple(key.values())
+        item_key = tuple(write.key.values())
         if not isinstance(error, ClientError) or not is_condition_failure(error):
             self._unanswered.remember(item_key, True)
             raise error
         in_doubt = self._unanswered.pop(item_key, False) or was_repeated(error.response)
         found: Any = error.response.get("Item")
         if not found:
-            return Write(done=operation == "delete_item" and in_doubt)
+            return Write(done=write.operation == "delete_item" and in_doubt)
         item = from_attributes(found)
-        return Write(mine is not None and (in_doubt or not only_in_doubt) and mine(item), item)
+        mine = write.mine
+        return Write(mine is not None and (in_doubt or not write.only_in_doubt) and mine(item), item)
 
     def _done(self, key: Mapping[str, Any], answer: Mapping[str, Any]) -> Write:
         self._unanswered.pop(tuple(key.values()), None)
         return Write(True, from_attributes(answer["Attributes"]) if "Attributes" in answer else None)
 
 
-def _is_new(key: Mapping[str, Any]) -> BuiltCondition:
-    return _has_no(next(iter(key)))
+def _creation(
+    key: Mapping[str, Any], item: Mapping[str, Any], mine: Callable[[dict[str, Any]], bool] | None = None
+) -> _Conditional:
+    attributes = to_attributes(item)
+    wanted = from_attributes(attributes)
+    return _Conditional(
+        "put_item",
+        key,
+        {"Item": attributes},
+        _has_no(next(iter(key))),
+        mine=mine or (lambda it: it == wanted),
+        only_in_doubt=mine is not None,
+    )
 
 
 @cache
 def _has_no(attribute: str) -> BuiltCondition:
     return PreparedCondition(Attr(attribute).not_exists()).given()
-
-
-def _is(attributes: Mapping[str, Any]) -> Callable[[dict[str, Any]], bool]:
-    """Return what says whether an item has this very content."""
-    wanted = from_attributes(attributes)
-    return lambda item: item == wanted
 
 
 def _update(
