@@ -6,6 +6,7 @@ Tasks last 25 to 60 s and are put one a second; each ends with one mp3 of 49 or 
 for its question is the provider's cadence. What comes after that is measured by itself, once more with five times as
 many tasks, put ten a second, whose first answer shows their end. New tasks are found once a second, so about ten of
 these are asked for at once; how many, and how long the embedded AWS's one process computes for each, is printed beside.
+So is how many processes of the functions were started meanwhile: who waits for one that starts waits for seconds.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from benchmarks.embedded import EmbeddedStack, embedded_stack
-from benchmarks.process import processor_time_s
+from benchmarks.process import children, processor_time_s
 from benchmarks.report import Row, report
 from tunehook_local.sandbox import Kind
 
@@ -49,10 +50,11 @@ def main(count: int) -> None:
         stack.wait_for_webhooks(RECEIVER, count, PATIENCE_S)
         _submit_at_rate(stack, WARMING, WARM_UP)
         stack.wait_for_webhooks(RECEIVER, count + WARM_UP, PATIENCE_S)
-        computed_s = processor_time_s(stack.environment.pid)
+        before, computed_s = children(stack.environment.pid), processor_time_s(stack.environment.pid)
         _submit_at_rate(stack, AT_ONCE, many)
         stack.wait_for_webhooks(RECEIVER, count + WARM_UP + many, PATIENCE_S)
         computed_s = processor_time_s(stack.environment.pid) - computed_s
+        started = children(stack.environment.pid) - before
         steps = stack.steps(RECEIVER)
     single = [each for task_id, each in steps.items() if task_id.startswith(ONCE)]
     quick = [each for task_id, each in steps.items() if task_id.startswith(AT_ONCE)]
@@ -82,6 +84,7 @@ def main(count: int) -> None:
                 computed_s / many * 1000,
                 "ms",
             ),
+            Row(f"{A_SECOND} a second: processes that were started meanwhile", len(started), "processes"),
         ],
     )
 

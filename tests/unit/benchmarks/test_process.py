@@ -1,9 +1,10 @@
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
-from benchmarks.process import peak_memory_mb, processor_time_s
+from benchmarks.process import children, peak_memory_mb, processor_time_s
 
 
 def test_the_peak_of_a_process_stays_when_its_memory_is_given_back() -> None:
@@ -43,3 +44,19 @@ def test_the_processor_time_of_a_process_is_what_it_has_computed(computes_s: flo
 def test_a_process_that_is_not_there_has_no_processor_time() -> None:
     with pytest.raises(RuntimeError, match="does not tell"):
         processor_time_s(2**30)
+
+
+def test_the_children_of_a_process_are_those_that_it_has_started_itself() -> None:
+    before = children(os.getpid())
+    with subprocess.Popen(["sh", "-c", "sleep 5 & echo $!; wait"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        grandchild = int(process.stdout.readline())
+        assert children(os.getpid()) - before == {process.pid}
+        assert children(process.pid) == {grandchild}
+        os.kill(grandchild, signal.SIGKILL)
+    assert children(os.getpid()) == before
+
+
+def test_a_process_that_is_not_there_has_no_children() -> None:
+    with pytest.raises(RuntimeError, match="does not tell"):
+        children(2**30)
