@@ -46,29 +46,26 @@ def processor_time_s(pid: int) -> float:
     stat = Path("/proc", str(pid), "stat")
     if not stat.is_file():
         raise RuntimeError("this system does not tell the processor time of a process")
-    fields = _fields(stat)
+    # Its second field, the program's name in brackets, may have spaces.
+    fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def children(pid: int) -> set[int]:
-    """Return the processes that a process has started and that run, or have ended and are not waited for yet.
+    """Return the processes that the threads of a process have started, and that are there still.
 
     Raises
     ------
     RuntimeError
         If this system does not tell.
     """
-    if not Path("/proc", str(pid), "stat").is_file():
-        raise RuntimeError("this system does not tell the children of a process")
-    found = set()
-    for each in Path("/proc").glob("[0-9]*/stat"):
-        # It may have ended since it was listed.
+    found: set[int] = set()
+    told = False
+    for each in Path("/proc", str(pid), "task").glob("*/children"):
+        # A thread may have ended since it was listed.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            if int(_fields(each)[1]) == pid:
-                found.add(int(each.parent.name))
+            found.update(map(int, each.read_text(encoding="ascii").split()))
+            told = True
+    if not told:
+        raise RuntimeError("this system does not tell the children of a process")
     return found
-
-
-def _fields(stat: Path) -> list[str]:
-    # The second field, the program's name in brackets, may have spaces; what is returned begins with the third.
-    return stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()

@@ -21,7 +21,6 @@ HOME_VARIABLE: Final = "TUNEHOOK_HOME"
 
 _HEALTH_PATH: Final = "/_ministack/health"
 _ANSWERS_WITHIN_S: Final = 2.0
-_PATIENCE_S: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +42,7 @@ class LocalEnvironment(EmbeddedAws):
         }
 
     def client(self, service: str) -> Any:
-        """Return a boto3 client of it, whatever the process's own environment says; the same one each time.
-
-        It waits for as long as a busy machine needs: a call that is given up and made again can happen twice.
-        """
+        """Return a plain boto3 client of it, whatever the process's own environment says; the same one each time."""
         return _client(self.endpoint, self.region, self.access_key_id, self.secret_access_key, service)
 
     def outputs(self) -> dict[str, str]:
@@ -69,11 +65,9 @@ class LocalEnvironment(EmbeddedAws):
 @cache
 def _client(endpoint: str, region: str, access_key_id: str, secret_access_key: str, service: str) -> Any:
     import boto3
-    from botocore.config import Config
 
     session = boto3.Session(access_key_id, secret_access_key, region_name=region)
-    patient = Config(read_timeout=_PATIENCE_S)
-    return session.client(service, endpoint_url=endpoint, config=patient)  # type: ignore[call-overload]
+    return session.client(service, endpoint_url=endpoint)  # type: ignore[call-overload]
 
 
 def checkout() -> Path:

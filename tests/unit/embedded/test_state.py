@@ -117,8 +117,3 @@ def test_the_variables_lead_boto3_and_the_command_to_the_stack() -> None:
 
 def test_the_checkout_is_the_folder_of_the_template() -> None:
     assert (state.checkout() / "template.yaml").is_file()
-
-
-def test_a_call_waits_for_as_long_as_a_busy_machine_needs_and_is_not_made_again(listener: int) -> None:
-    client = environment(listener, os.getpid()).client("dynamodb")
-    assert client.meta.config.read_timeout >= 600
