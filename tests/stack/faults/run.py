@@ -30,7 +30,6 @@ from tests.support.patience import Moves
 
 from tunehook.deliveries import is_progress
 from tunehook.errors import Unavailable
-from tunehook.operations.queues import WORK_QUEUES
 from tunehook.signatures import SignatureScheme, notify_hook_subscription_id
 from tunehook.times import now_ms
 
@@ -86,11 +85,7 @@ def run(plan: Plan, folder: Path, say: Say = print) -> Findings:
         stack.configure(world.providers_secret())
         for subscription in (*world.subscriptions(), *world.watchers(), *world.checked()):
             stack.put("SubscriptionsTable", **subscription)
-        for output in WORK_QUEUES.values():
-            stack.client("sqs").set_queue_attributes(
-                QueueUrl=stack.outputs[output],
-                Attributes={"VisibilityTimeout": str(HIDDEN_S[plan.size.refusals])},
-            )
+        stack.hide_messages_for(HIDDEN_S[plan.size.refusals])
         try:
             with BusWatch(stack) as bus:
                 running = _Run(plan, world, stack, bus, say)
