@@ -653,12 +653,14 @@ class World:
             "poller.background._log_unexpected": self._check,
             "fulfillment.worker.client": lambda service, **_: self.clients[service],
             "fulfillment.worker.visibility_client": lambda: self.clients["sqs"],
+            "fulfillment.worker.dead_letter_client": lambda: self.clients["sqs"],
             "fulfillment.worker.open_client": lambda **_: httpx.AsyncClient(
                 transport=_FileHost(self), trust_env=False
             ),
             "fulfillment.worker.Recipients": partial(Recipients, clock=seconds),
             "webhooks.worker.client": lambda service, **_: self.clients[service],
             "webhooks.worker.visibility_client": lambda: self.clients["sqs"],
+            "webhooks.worker.dead_letter_client": lambda: self.clients["sqs"],
             "webhooks.worker.s3_client": lambda: self.s3,
             "webhooks.worker.HttpTransport": lambda **_: _Receiver(self),
             "webhooks.worker.SubscriptionCache": partial(SubscriptionCache, clock=seconds),

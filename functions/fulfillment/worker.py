@@ -27,7 +27,14 @@ from tunehook.aws.errors import AWS_FAULTS, code_of
 from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
-from tunehook.aws.visibility import Message, VisibilityHeartbeat, backoff_s, dead_letter, visibility_client
+from tunehook.aws.visibility import (
+    Message,
+    VisibilityHeartbeat,
+    backoff_s,
+    dead_letter,
+    dead_letter_client,
+    visibility_client,
+)
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import OperationalEvent, TaskCompleted, TaskEnded, TaskFailed
 from tunehook.executors import UnawaitedThreads
@@ -64,6 +71,7 @@ class Worker:
         self._sqs = client("sqs")
         self._in_loop = (dynamodb, events, self._sqs)
         self._visibility = visibility_client()
+        self._dead_letters = dead_letter_client()
         self._results = Results(client("s3", **S3_SETTINGS), settings.results_bucket)
         self._tasks = TasksTable(dynamodb, settings.tasks_table)
         self._bus = EventBus(events, settings.event_bus)
@@ -145,7 +153,7 @@ class Worker:
                 except InvalidInput as error:
                     # The message, or the item that it is about, is malformed however often it comes.
                     await asyncio.to_thread(
-                        dead_letter, self._sqs, self._settings.dead_letters, message, error
+                        dead_letter, self._dead_letters, self._settings.dead_letters, message, error
                     )
                     return error
         except RetryLater as again:

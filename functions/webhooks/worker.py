@@ -21,7 +21,14 @@ from tunehook.aws.secret_versions import SecretVersionsTable
 from tunehook.aws.send_slots import SendSlots
 from tunehook.aws.subscriptions import SubscriptionsTable
 from tunehook.aws.tasks import TasksTable
-from tunehook.aws.visibility import Message, VisibilityHeartbeat, backoff_s, dead_letter, visibility_client
+from tunehook.aws.visibility import (
+    Message,
+    VisibilityHeartbeat,
+    backoff_s,
+    dead_letter,
+    dead_letter_client,
+    visibility_client,
+)
 from tunehook.deliveries import message_of
 from tunehook.errors import InvalidInput
 from tunehook.executors import UnawaitedThreads
@@ -60,6 +67,7 @@ class Worker:
         self.observability = settings.observability
         self._settings = settings
         self._visibility = visibility_client()
+        self._dead_letters = dead_letter_client()
         self._sqs = client("sqs")
         self._loop = asyncio.new_event_loop()
         # By default there would be as few as the machine has processors, and ten messages to handle.
@@ -139,7 +147,9 @@ class Worker:
             except (InvalidInput, ValidationError) as error:
                 # The message, or the record of its delivery, is not as tunehook writes it, however often it comes.
                 problem = error if isinstance(error, InvalidInput) else first_problem(error, "delivery")
-                await asyncio.to_thread(dead_letter, self._sqs, self._settings.dead_letters, message, problem)
+                await asyncio.to_thread(
+                    dead_letter, self._dead_letters, self._settings.dead_letters, message, problem
+                )
                 return problem
         except Exception as fault:  # noqa: BLE001 - one message's fault is not the others'
             await heartbeat.retry_after(message, backoff_s(message.receive_count))

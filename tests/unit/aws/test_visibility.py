@@ -4,12 +4,21 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionClosedError
 from tests.support.patience import HANG_S
 from tests.support.virtual_tests import in_virtual_time
+from tests.unit.http.wire import answering, serving
 
 from tunehook.aws import visibility as module
-from tunehook.aws.visibility import Message, VisibilityHeartbeat, backoff_s, visibility_client
+from tunehook.aws.visibility import (
+    Message,
+    VisibilityHeartbeat,
+    backoff_s,
+    dead_letter,
+    dead_letter_client,
+    visibility_client,
+)
+from tunehook.errors import InvalidInput
 
 # As documented, and not imported: a bound that moves is to be noticed.
 INTERVAL_S = 10.0
@@ -212,3 +221,14 @@ async def test_without_a_word_about_it_messages_are_hidden_at_once() -> None:
     async with VisibilityHeartbeat(queue, "queue", BATCH, on_fault=lambda fault: None):
         await asyncio.sleep(0.5)
         assert queue.hidden == [{each.receipt: VISIBILITY_S for each in BATCH}]
+
+
+async def test_a_dead_letter_whose_answer_is_lost_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(answering()) as wire:
+        url = f"http://127.0.0.1:{wire.port}/queue"
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", url.removesuffix("/queue"))
+        sqs = dead_letter_client()
+        with pytest.raises(ConnectionClosedError):
+            await asyncio.to_thread(dead_letter, sqs, url, BATCH[0], InvalidInput("message", "is odd"))
+    assert wire.connections == 1
+    assert sqs.meta.config.read_timeout == 20

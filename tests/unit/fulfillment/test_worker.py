@@ -169,7 +169,7 @@ async def test_a_message_that_can_never_be_handled_goes_to_the_dead_letters_and_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made, held, given_up = bare_worker(), Held(), []
-    made._sqs, made._settings.dead_letters = "sqs", "https://queue"
+    made._dead_letters, made._settings.dead_letters = "sqs", "https://queue"
     monkeypatch.setattr(worker, "dead_letter", lambda *args: given_up.append(args))
     message = Message("no JSON", "receipt", 1)
     result = await made._handle_one(None, message, held, lambda: 300_000)

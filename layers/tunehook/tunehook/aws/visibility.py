@@ -68,6 +68,15 @@ def visibility_client() -> SQSClient:
     return made
 
 
+def dead_letter_client() -> SQSClient:
+    """Return an SQS client for `dead_letter` that waits 20 s for an answer and never repeats a call.
+
+    A call that was given up may have been carried out: made again, it would put the message there twice.
+    """
+    made: SQSClient = client("sqs", read_timeout=20, retries={"mode": "standard", "total_max_attempts": 1})
+    return made
+
+
 class VisibilityHeartbeat:
     """Extends the visibility timeout of a batch of at most ten messages every `INTERVAL_S` while the context lasts.
 
@@ -149,7 +158,10 @@ class VisibilityHeartbeat:
 
 
 def dead_letter(sqs: SQSClient, dead_letters: str, message: Message, error: InvalidInput) -> None:
-    """Send a message that can never be handled to the dead-letter queue, with the reason in EventBridge's form."""
+    """Send a message that can never be handled to the dead-letter queue, with the reason in EventBridge's form.
+
+    The client is one of `dead_letter_client`. A fault is raised, and the message comes again.
+    """
     reasons: Any = {
         "ERROR_CODE": {"DataType": "String", "StringValue": type(error).__name__},
         "ERROR_MESSAGE": {"DataType": "String", "StringValue": str(error)},
