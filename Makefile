@@ -55,7 +55,7 @@ screenshots: setup ## create the pictures of the console in README.md (needs Chr
 test: $(TOOLS)/node/.made ## run every test that this machine can run
 	@$(SETUP) tests checks schemathesis $(BROWSER)
 	$(BIN)/pytest --numprocesses=auto --maxprocesses=8 tests/unit tests/contract
-	$(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder tests/account tests/stack
+	$(BIN)/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder tests/account tests/stack
 
 .PHONY: lint
 lint: ## check style, types and the template
