@@ -100,6 +100,15 @@ def test_intake_rejects_each_bad_item_by_its_field_and_raises_for_none(
     assert min(ended[End.ACCEPTED], ended[End.IGNORED], ended[End.FORGED]) > ROUNDS / 20
 
 
+def test_no_item_that_intake_has_to_see_may_be_taken_away_by_dynamodb_before() -> None:
+    expiring: Counter[End] = Counter(
+        item.end
+        for item in task_items(generator("tasks"), "fuzz", ROUNDS, huge=0)
+        if "N" in item.attributes.get("expires_at", {})
+    )
+    assert expiring.keys() == {End.IGNORED, End.FORGED}
+
+
 def test_intake_raises_for_no_item_that_claims_to_have_been_taken_in(
     intake: Intake, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
