@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from aws_lambda_powertools import Logger
 
@@ -45,6 +46,9 @@ from tunehook.http.guard import NetworkPolicy
 from tunehook.tasks import TaskKey
 from tunehook.times import now_ms
 
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
 logger = Logger(child=True)
 
 _Content: TypeAlias = TaskEnded | OperationalEvent | ArchiveRequest | DeliveryRequest | ProgressRequest
@@ -71,7 +75,6 @@ class Worker:
         self._sqs = client("sqs")
         self._in_loop = (dynamodb, events, self._sqs)
         self._visibility = visibility_client()
-        self._dead_letters = dead_letter_client()
         self._results = Results(client("s3", **S3_SETTINGS), settings.results_bucket)
         self._tasks = TasksTable(dynamodb, settings.tasks_table)
         self._bus = EventBus(events, settings.event_bus)
@@ -135,6 +138,11 @@ class Worker:
             return await asyncio.gather(
                 *(self._handle_one(fulfillment, message, heartbeat, remaining_ms) for message in messages)
             )
+
+    @cached_property
+    def _dead_letters(self) -> SQSClient:
+        # Hardly ever asked for, and so not made at the start.
+        return dead_letter_client()
 
     async def _handle_one(
         self,

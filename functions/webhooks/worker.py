@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final
 
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sqs import SQSClient
 
     from webhooks.settings import WebhooksSettings
 
@@ -67,7 +68,6 @@ class Worker:
         self.observability = settings.observability
         self._settings = settings
         self._visibility = visibility_client()
-        self._dead_letters = dead_letter_client()
         self._sqs = client("sqs")
         self._loop = asyncio.new_event_loop()
         # By default there would be as few as the machine has processors, and ten messages to handle.
@@ -137,6 +137,11 @@ class Worker:
         trusted_authorities()
         with suppress(*AWS_FAULTS):  # the first attempt meets that fault, or another answer
             await self._master_secret.get()
+
+    @cached_property
+    def _dead_letters(self) -> SQSClient:
+        # Hardly ever asked for, and so not made at the start.
+        return dead_letter_client()
 
     async def _handle_one(
         self, deliverer: Deliverer, message: Message, heartbeat: VisibilityHeartbeat

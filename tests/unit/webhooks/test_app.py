@@ -364,6 +364,23 @@ def test_what_can_never_succeed_lies_in_the_dead_letters_at_once_with_its_reason
     assert stack.statuses()["good"] == "delivered"
 
 
+def test_the_client_of_dead_letters_is_made_once_and_for_the_first_of_them(
+    stack: Stack, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+
+    def make() -> Any:
+        made.append(stack.sqs)
+        return stack.sqs
+
+    monkeypatch.setattr(worker, "dead_letter_client", make)
+    handle(stack.event(stack.deliver_to("good", hooks.url())))
+    assert made == []
+    for _ in range(2):
+        handle(stack.event("no json", "nor this"))
+    assert made == [stack.sqs]
+
+
 def test_a_message_that_cannot_be_put_aside_comes_again(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
