@@ -60,8 +60,8 @@ class TakeIn:
         """
         now_ms = self.clock()
         provider = self.providers.get(hint.key.provider)
-        if provider is None and not self.providers.read_at_ms:
-            return False  # nothing is configured yet
+        if provider is None and self.providers.read_at_ms < hint.hinted_at_ms:
+            return False  # it was configured when it called: the secret is read again soon
         if now_ms - hint.hinted_at_ms >= TAKE_IN_KEPT_MS:
             return True
         if not self._may_ask(now_ms):

@@ -151,5 +151,6 @@ def make_the_minute_pass(stack: DeployedStack, hint: dict[str, Any]) -> None:
         TableName=stack.outputs["CallbackHintsTable"],
         Key=to_attributes({"queue": hint["queue"], "hint": hint["hint"]}),
         UpdateExpression="SET take_in_at_ms = :now",
+        ConditionExpression="attribute_exists(hinted_at_ms)",
         ExpressionAttributeValues=to_attributes({":now": now_ms()}),
     )

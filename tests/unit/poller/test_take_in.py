@@ -137,6 +137,20 @@ def test_a_hint_of_a_provider_that_is_not_configured_waits_and_keeps_nobody_awak
     assert items("CallbackHintsTable") == [hint]
 
 
+def test_a_provider_that_is_newer_than_what_a_pass_knows_is_waited_for_seconds_and_not_minutes() -> None:
+    world = World()
+    world.add("known")
+
+    def configure() -> None:
+        world.gateways["newer"] = lambda _: COMPLETED
+        world.call_back_unknown("unheard", "newer", after_s=0)
+
+    world.run_together(world.shard_pass(lasts_s=20).run(take_over=True), world.later(1, configure))
+    (asked_s,) = world.times_of("unheard")
+    assert 1 <= asked_s <= 7
+    assert world.item("unheard")["taken_in"] is True
+
+
 def test_a_hint_of_a_provider_that_is_never_configured_goes_after_a_day() -> None:
     world = World()
     hints = CallbackHintsTable(client("dynamodb"), "CallbackHintsTable")
