@@ -40,6 +40,9 @@ BUSY_WITHIN_S: Final = 12.0
 APPEARS_WITHIN_S: Final = HANG_S
 """How long it waits while there is no worker: on a busy machine the first work for a function comes late."""
 
+LOOK_EVERY_S: Final = 0.25
+"""How often a window that is to be over looks whether a call was hit."""
+
 DELAYS_S: Final = (0.5, 5.0)
 """How long a delayed call waits; a function gives an answer up after 10 s."""
 
@@ -100,6 +103,9 @@ class Done:
 class Breaking:
     """Executes moments in a thread of its own.
 
+    A window in which no call was hit stays open for the first one, as a kill waits for a worker: on a busy machine the
+    work may come after it. Nobody has to wait for that: such calls may never come.
+
     Parameters
     ----------
     deployment : Deployment
@@ -121,6 +127,7 @@ class Breaking:
         self._seed = seed
         self._done: list[Done] = []
         self._functions: dict[str, str] = {}
+        self._awaited = len(self._moments)
         self._errors: list[BaseException] = []
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
@@ -133,8 +140,8 @@ class Breaking:
 
     @property
     def is_over(self) -> bool:
-        """Whether every moment has come, or one could not be executed."""
-        return not self._thread.is_alive()
+        """Whether every moment has come, but for calls that a window waits for, or one could not be executed."""
+        return not self._thread.is_alive() or not self._awaited
 
     def check(self) -> None:
         """Raise what stopped it, if something has."""
@@ -171,8 +178,11 @@ class Breaking:
                 group.create_task(self._one(moment))
 
     async def _one(self, moment: Moment) -> None:
-        if not await self._is_due(moment.at_s):
-            return
+        if await self._is_due(moment.at_s):
+            await self._execute_one(moment)
+        self._awaited -= 1
+
+    async def _execute_one(self, moment: Moment) -> None:
         # The same plan breaks the same share, whatever else comes at the same time.
         chance = Random(f"{self._seed} {moment}")
         self._functions |= await asyncio.to_thread(self._deployment.function_keys)
@@ -272,7 +282,11 @@ class Breaking:
         began_at_ms = now_ms()
         self._deployment.proxy.add(rule)
         try:
-            await self._is_due(moment.at_s + moment.for_s)
+            if await self._is_due(moment.at_s + moment.for_s) and not hit:
+                self._awaited -= 1
+                while not hit and await self._is_due(time.time() - self._started_at_s + LOOK_EVERY_S):
+                    pass
+                self._awaited += 1
         finally:
             self._deployment.proxy.remove(rule)
         self._functions |= await asyncio.to_thread(self._deployment.function_keys)

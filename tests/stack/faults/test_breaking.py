@@ -304,9 +304,25 @@ class TestWindows:
         with broken_by(deployment, Moment(0.4, "fail", "dynamodb:*", for_s=0.4, share=1)) as breaking:
             eventually(lambda: deployment.proxy._rules, every_s=0.01)
             assert time.monotonic() - began_s >= 0.4
-            eventually(lambda: breaking.is_over, every_s=0.01)
+            assert update(deployment) == "InternalServerError"
+            eventually(lambda: breaking.is_over and not deployment.proxy._rules, every_s=0.01)
             assert time.monotonic() - began_s >= 0.8
             assert update(deployment) == "well"
+
+    def test_one_that_nothing_came_in_stays_open_for_the_first_call(self, deployment: Broken) -> None:
+        with broken_by(deployment, Moment(0, "fail", "dynamodb:*", for_s=0.1, share=1)) as breaking:
+            eventually(lambda: breaking.is_over, every_s=0.01)
+            assert breaking.done == []
+            assert update(deployment) == "InternalServerError"
+            eventually(lambda: breaking.done, every_s=0.01)
+            assert update(deployment) == "well"
+        assert [len(each.calls) for each in breaking.done] == [1]
+
+    def test_nobody_waits_for_a_call_that_never_comes(self, deployment: Broken) -> None:
+        with broken_by(deployment, Moment(0, "fail", "dynamodb:*", for_s=0.1, share=1)) as breaking:
+            eventually(lambda: breaking.is_over, every_s=0.01)
+        assert [len(each.calls) for each in breaking.done] == [0]
+        assert update(deployment) == "well"
 
     def test_the_same_share_is_hit_each_time(self, deployment: Broken) -> None:
         def fates(seed: int) -> list[bool]:
