@@ -18,6 +18,7 @@ from tunehook_cli import output
 from tunehook_cli.commands.options import AsJson, StackName
 from tunehook_cli.durations import parse_duration
 from tunehook_cli.embedded_aws import EmbeddedAws
+from tunehook_cli.signals import Sleep, raise_on_ctrl_c
 from tunehook_cli.stack import embedded_aws_of, find_stack
 
 LONGEST: Final = "30d"
@@ -60,16 +61,16 @@ def logs(
     show = _print_json if as_json else _print
     since_ms = now_ms() - back_ms
     try:
-        past = read(since_ms)
-        shown = past if lines is None else list(deque(past, maxlen=lines))
-        for line in shown:
-            show(line)
-        if follow:
-            _follow(read, since_ms, past, show, embedded)
-        elif not past:
-            output.note(
-                f"No function has logged anything {'about this task ' if task else ''}in the last {since}."
-            )
+        with raise_on_ctrl_c() as sleep:
+            past = read(since_ms)
+            shown = past if lines is None else list(deque(past, maxlen=lines))
+            for line in shown:
+                show(line)
+            if follow:
+                _follow(read, since_ms, past, show, embedded, sleep)
+            elif not past:
+                about = "about this task " if task else ""
+                output.note(f"No function has logged anything {about}in the last {since}.")
     except KeyboardInterrupt:
         if not follow:
             raise
@@ -93,11 +94,12 @@ def _follow(
     past: Iterable[LogLine],
     show: Callable[[LogLine], None],
     embedded: EmbeddedAws | None,
+    sleep: Sleep,
 ) -> None:
     known = set(past)
     # The embedded AWS tells the lines of an invocation when that has ended, which takes up to 15 minutes.
     pace: dict[str, Any] = {} if embedded is None else {"every_s": 1.0, "late_ms": None}
-    for line in operations.follow_logs(read, since_ms, **pace):
+    for line in operations.follow_logs(read, since_ms, sleep=sleep, **pace):
         if line not in known:
             show(line)
 

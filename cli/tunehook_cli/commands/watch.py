@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Annotated, Any, TypeVar
@@ -20,6 +19,7 @@ from tunehook_cli.commands.options import AsJson, ProviderName, StackName
 from tunehook_cli.durations import parse_duration
 from tunehook_cli.layout import Lines
 from tunehook_cli.rendering import tasks as rendering
+from tunehook_cli.signals import raise_on_ctrl_c
 from tunehook_cli.stack import find_stack
 from tunehook_cli.watching import TaskState, Until, Watcher, follow
 
@@ -66,8 +66,8 @@ def watch(
     if not keys:
         print("No task is pending.", file=sys.stderr if as_json else sys.stdout)
         return
-    with _shown(until, as_json=as_json) as show:
-        states = follow(Watcher(found), keys, show, time.sleep, until=until, timeout_s=timeout_s)
+    with raise_on_ctrl_c() as sleep, _shown(until, as_json=as_json) as show:
+        states = follow(Watcher(found), keys, show, sleep, until=until, timeout_s=timeout_s)
     if waiting := [key for key in dict.fromkeys(keys) if key not in _done(states, until)]:
         names = ", ".join(output.printable(f"{key.provider} {key.task_id}") for key in waiting)
         output.note(f"Stopped watching after {timeout}; not done yet: {names}.")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import signal
 from collections.abc import Iterator, Mapping
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -17,6 +16,8 @@ from tunehook_local.embedded.docker_network import listening_address
 from tunehook_local.embedded.state import Home, LocalEnvironment
 from tunehook_local.embedded.up import bring_up, print_on_stderr
 from tunehook_local.own_command import own_name, path_line
+
+_DAY_S: Final = 86_400.0
 
 app = typer.Typer(
     no_args_is_help=True, help="An embedded AWS on this machine, with the real stack deployed to it."
@@ -60,7 +61,7 @@ def up(
     ran_before = home.running()
     is_up = False
     try:
-        with raise_on_signals():
+        with raise_on_signals() as sleep:
             if reset:
                 if ran_before is not None:
                     ministack.stop(home, ran_before)
@@ -85,7 +86,7 @@ def up(
                 return
             print_on_stderr("Ctrl-C stops it")
             while True:
-                signal.pause()
+                sleep(_DAY_S)
     except Terminated as told:
         # One that ran before is stopped only once this command has brought it up to date.
         if is_up or ran_before is None:

@@ -172,7 +172,7 @@ def table(operated: None, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
     monkeypatch.setattr(TasksTable, "scan", lambda *_: list(held))
     pages = [([], True), (held, True)]
     monkeypatch.setattr(status, "_first_pages", lambda *_, **scan: pages["IndexName" not in scan])
-    monkeypatch.setattr("tunehook_cli.commands.watch.time.sleep", interrupt)
+    monkeypatch.setattr("time.sleep", interrupt)
     s3 = client("s3")
     s3.create_bucket(Bucket="results", CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_object(

@@ -80,7 +80,7 @@ def test_following_goes_on_until_ctrl_c(tunehook: Any, logged: None, monkeypatch
     follow = operations.follow_logs
     monkeypatch.setattr(operations, "read_logs", read_logs)
     monkeypatch.setattr(
-        operations, "follow_logs", lambda *args, **options: follow(*args, **options, sleep=sleep)
+        operations, "follow_logs", lambda *args, **options: follow(*args, **options | {"sleep": sleep})
     )
     result = tunehook("logs", "--lines", "1", "--follow", "--json")
     assert result.exit_code == 0

@@ -274,7 +274,7 @@ def test_watch_as_json_is_a_line_a_change_and_the_last_one_is_settled(
     tunehook: Any, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rounds = iter([lambda: None, lambda: world.task(**ARCHIVED)])
-    monkeypatch.setattr("tunehook_cli.commands.watch.time.sleep", lambda _: next(rounds)())
+    monkeypatch.setattr("time.sleep", lambda _: next(rounds)())
     world.task(status="pending", phase="processing")
     result = tunehook("watch", "task-1", "--json")
     first, last = map(json.loads, result.stdout.splitlines())
@@ -302,7 +302,7 @@ def test_watch_says_each_change_in_a_line_and_tells_the_end_by_its_status(
             lambda: world.task(**ARCHIVED),
         ]
     )
-    monkeypatch.setattr("tunehook_cli.commands.watch.time.sleep", lambda _: next(rounds)())
+    monkeypatch.setattr("time.sleep", lambda _: next(rounds)())
     world.task()
     result = tunehook("watch", "task-1")
     assert result.exit_code == 0
@@ -328,7 +328,7 @@ def test_watch_of_all_leaves_those_out_that_had_ended(
     world.task(**ARCHIVED | {"status": "failed"})
     put("TasksTable", {"task_id": "task-2", "provider": "suno"})
     monkeypatch.setattr(
-        "tunehook_cli.commands.watch.time.sleep",
+        "time.sleep",
         lambda _: put("TasksTable", {"task_id": "task-2", "provider": "suno"} | ARCHIVED),
     )
     result = tunehook("watch")
@@ -352,7 +352,7 @@ def test_ctrl_c_ends_watch_quietly(tunehook: Any, world: World, monkeypatch: pyt
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tunehook_cli.commands.watch.time.sleep", interrupt)
+    monkeypatch.setattr("time.sleep", interrupt)
     world.task(status="pending")
     result = tunehook("watch", "task-1")
     assert (result.exit_code, result.stderr) == (130, "")
@@ -471,7 +471,7 @@ def test_a_completed_task_whose_files_are_not_kept_yet_is_waited_for(
     tunehook: Any, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.task(status="completed", event_id="evt_1", detected_at_ms=NOW_MS)
-    monkeypatch.setattr("tunehook_cli.commands.watch.time.sleep", lambda _: world.task(**ARCHIVED))
+    monkeypatch.setattr("time.sleep", lambda _: world.task(**ARCHIVED))
     result = tunehook("watch", "task-1")
     assert (result.exit_code, len(result.stdout.splitlines())) == (0, 2)
 
@@ -482,7 +482,7 @@ def test_until_told_waits_for_the_webhooks(
     world.subscribe()
     world.task(**ARCHIVED)
     delivery = world.deliver()
-    monkeypatch.setattr("tunehook_cli.commands.watch.time.sleep", lambda _: world.end(delivery))
+    monkeypatch.setattr("time.sleep", lambda _: world.end(delivery))
     result = tunehook("watch", "task-1", "--until", "told")
     assert result.exit_code == 0
     assert [line.rsplit("; ", 1)[1] for line in result.stdout.splitlines()] == [
@@ -506,7 +506,7 @@ def test_until_told_waits_for_the_webhooks(
 def test_a_task_that_will_not_complete_ends_a_watch_at_once(
     tunehook: Any, world: World, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], until: Until
 ) -> None:
-    monkeypatch.setattr("tunehook_cli.commands.watch.time.sleep", lambda _: pytest.fail("it waits"))
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it waits"))
     world.subscribe()
     world.task(**fields)
     result = tunehook("watch", "task-1", "--until", until)
@@ -522,7 +522,7 @@ def test_several_tasks_are_watched_until_the_last_is_done_and_one_that_failed_te
 
     world.task(status="failed", event_id="evt_1")
     other(status="pending")
-    monkeypatch.setattr("tunehook_cli.commands.watch.time.sleep", lambda _: other(**ARCHIVED))
+    monkeypatch.setattr("time.sleep", lambda _: other(**ARCHIVED))
     result = tunehook("watch", "task-1", "task-2", "task-1", "--json")
     assert result.exit_code == 1
     lines = [json.loads(line) for line in result.stdout.splitlines()]
