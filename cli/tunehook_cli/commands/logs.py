@@ -57,11 +57,11 @@ def logs(
     """
     back_ms = parse_duration(since, "since", at_most=LONGEST)
     wanted = None if function is None else _function(function)
-    read, embedded = _reader(find_stack(stack), wanted, task)
-    show = _print_json if as_json else _print
-    since_ms = now_ms() - back_ms
     try:
         with raise_on_ctrl_c() as sleep:
+            read, embedded = _reader(find_stack(stack), wanted, task)
+            show = _print_json if as_json else _print
+            since_ms = now_ms() - back_ms
             past = read(since_ms)
             shown = past if lines is None else list(deque(past, maxlen=lines))
             for line in shown:

@@ -60,14 +60,15 @@ def watch(
     exit status 1); the task goes on.
     """
     timeout_s = math.inf if timeout is None else parse_duration(timeout, "timeout") / 1000
-    found = find_stack(stack)
-    named: Sequence[str | None] = task_id if task_id else [None]
-    keys = [key for each in named for key in find_keys(found, each, provider)]
-    if not keys:
-        print("No task is pending.", file=sys.stderr if as_json else sys.stdout)
-        return
-    with raise_on_ctrl_c() as sleep, _shown(until, as_json=as_json) as show:
-        states = follow(Watcher(found), keys, show, sleep, until=until, timeout_s=timeout_s)
+    with raise_on_ctrl_c() as sleep:
+        found = find_stack(stack)
+        named: Sequence[str | None] = task_id if task_id else [None]
+        keys = [key for each in named for key in find_keys(found, each, provider)]
+        if not keys:
+            print("No task is pending.", file=sys.stderr if as_json else sys.stdout)
+            return
+        with _shown(until, as_json=as_json) as show:
+            states = follow(Watcher(found), keys, show, sleep, until=until, timeout_s=timeout_s)
     if waiting := [key for key in dict.fromkeys(keys) if key not in _done(states, until)]:
         names = ", ".join(output.printable(f"{key.provider} {key.task_id}") for key in waiting)
         output.note(f"Stopped watching after {timeout}; not done yet: {names}.")
