@@ -1,10 +1,12 @@
 import json
 import re
+import signal
 from types import ModuleType
 from typing import Any
 
 import pytest
 from tests.support.aws import client
+from tests.support.dropped_signals import close_what_nobody_holds
 from tests.unit.operations.test_logs import log, text
 
 from tunehook.operations import logs as operations
@@ -85,6 +87,24 @@ def test_following_goes_on_until_ctrl_c(tunehook: Any, logged: None, monkeypatch
     result = tunehook("logs", "--lines", "1", "--follow", "--json")
     assert result.exit_code == 0
     assert [json.loads(line)["message"] for line in result.stdout.splitlines()] == ["task\x1b", "late"]
+
+
+def test_ctrl_c_that_python_drops_ends_following_too(
+    tunehook: Any, logged: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = 0
+
+    def read_logs(*_: Any, **__: Any) -> list[operations.LogLine]:
+        nonlocal reads
+        reads += 1
+        if reads == 2:
+            close_what_nobody_holds(signal.SIGINT)
+        assert reads < 3, "it goes on"
+        return []
+
+    monkeypatch.setattr(operations, "read_logs", read_logs)
+    assert tunehook("logs", "--follow").exit_code == 0
+    assert reads == 2
 
 
 def test_what_the_embedded_aws_prints_is_told_too(

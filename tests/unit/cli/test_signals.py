@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import pytest
+from tests.support.dropped_signals import close_what_nobody_holds
 
 from tunehook_cli.signals import Sleep, Terminated, raise_on_ctrl_c, raise_on_signals
-
-
-class Told(io.RawIOBase):
-    """A file during whose closing a signal comes."""
-
-    def __init__(self, number: signal.Signals) -> None:
-        self.number: signal.Signals | None = number
-
-    def close(self) -> None:
-        number, self.number = self.number, None
-        if number is not None:
-            os.kill(os.getpid(), number)
-        super().close()
-
-
-def close_what_nobody_holds(number: signal.Signals) -> None:
-    """Have Python drop what the signal's handler raises."""
-    file = Told(number)
-    del file
-
 
 Raising = Callable[[], AbstractContextManager[Sleep]]
 

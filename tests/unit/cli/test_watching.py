@@ -1,4 +1,5 @@
 import json
+import signal
 from collections import Counter
 from dataclasses import asdict, replace
 from typing import Any
@@ -6,6 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from tests.support.aws import client, fault, items, put
+from tests.support.dropped_signals import close_what_nobody_holds
 
 from tunehook.aws.deliveries import DeliveriesTable
 from tunehook.deliveries import Delivery, DeliveryStatus, message_for, new_delivery
@@ -357,6 +359,22 @@ def test_ctrl_c_ends_watch_quietly(tunehook: Any, world: World, monkeypatch: pyt
     result = tunehook("watch", "task-1")
     assert (result.exit_code, result.stderr) == (130, "")
     assert len(items("TasksTable")) == 1
+
+
+def test_ctrl_c_that_python_drops_ends_watch_too(
+    tunehook: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Watcher.read
+
+    def read_and_drop(watcher: Watcher, key: TaskKey) -> Any:
+        close_what_nobody_holds(signal.SIGINT)
+        return read(watcher, key)
+
+    monkeypatch.setattr(Watcher, "read", read_and_drop)
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it goes on"))
+    world.task(status="pending")
+    result = tunehook("watch", "task-1")
+    assert (result.exit_code, result.stderr) == (130, "")
 
 
 def calls_of(world: World, rounds: int) -> Counter[str]:

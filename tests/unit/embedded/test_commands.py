@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.dropped_signals import close_what_nobody_holds
 from tests.support.serving import answering
 from typer.testing import CliRunner
 
@@ -107,6 +108,21 @@ def test_each_way_of_ending_up_stops_the_embedded_aws(
     assert (result.exit_code, stopped) == (0, [running])
     assert said[-1] == "stopped; its data is kept"
     assert json.loads(result.stdout)["endpoint"] == running.endpoint
+
+
+def test_a_signal_that_python_drops_ends_up_too(
+    running: LocalEnvironment, stopped: list[LocalEnvironment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "bring_up", lambda *_, **__: running)
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it goes on"))
+
+    def say(line: str) -> None:
+        if line == "Ctrl-C stops it":
+            close_what_nobody_holds(signal.SIGTERM)
+
+    monkeypatch.setattr(commands, "print_on_stderr", say)
+    result = CliRunner().invoke(app, ["local", "up"])
+    assert (result.exit_code, stopped) == (0, [running])
 
 
 def test_what_up_prints_at_its_end_names_a_command_that_the_shell_finds(
