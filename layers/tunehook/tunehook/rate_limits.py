@@ -46,10 +46,13 @@ def check_rate(value: object) -> float | None:
     """Return a subscription's `max_per_second`, None for no limit, or raise `InvalidInput`."""
     if value is None:
         return None
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not isinstance(value, int | float) or not MIN_PER_SECOND <= value <= MAX_PER_SECOND:
-        raise InvalidInput("max_per_second", f"must be a number from {MIN_PER_SECOND} to {MAX_PER_SECOND}")
-    return value
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and MIN_PER_SECOND <= value <= MAX_PER_SECOND
+    ):
+        return value
+    raise InvalidInput("max_per_second", f"must be a number from {MIN_PER_SECOND} to {MAX_PER_SECOND}")
 
 
 def parse_rate(text: str) -> float:

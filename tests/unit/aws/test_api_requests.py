@@ -100,6 +100,12 @@ class TestIdempotency:
         assert table.forget(begin(table))
         assert begin(table, body="another").state is State.BEGUN
 
+    def test_another_answer_of_the_same_worker_is_not_its_own_write_again(self, table: ApiRequests) -> None:
+        begun = begin(table)
+        assert table.finish(begun, ANSWER)
+        assert not table.finish(begun, Answer(500, {}))
+        assert begin(table).answer == ANSWER
+
     def test_one_that_was_answered_is_not_forgotten(self, table: ApiRequests) -> None:
         begun = begin(table)
         table.finish(begun, ANSWER)

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import NoCredentialsError, ParamValidationError
 from tests.support.aws import Faulty, client, fault, put
 from tests.unit.cli.conftest import OUTPUTS
 from tests.unit.cli.test_stack import set_status
@@ -12,7 +12,7 @@ from tests.unit.cli.test_stack import set_status
 from tunehook.aws.deliveries import OVERDUE_MS, DeliveriesTable
 from tunehook.aws.leases import Leases
 from tunehook.deliveries import new_delivery
-from tunehook.operations.checks import LATE_S, STOPPED_S
+from tunehook.operations.checks import LATE_S, STOPPED_S, examine
 from tunehook.signatures import notify_hook_subscription_id
 from tunehook.tasks import Format
 from tunehook.times import from_ms, now_ms
@@ -128,6 +128,16 @@ def test_what_is_wrong_stands_with_what_to_do(tunehook: Any, healthy: Lambdas) -
     assert lines[number + 1].strip() == (
         "-> `aws lambda update-event-source-mapping --uuid uuid-of-tunehook-webhooks --enabled`"
     )
+
+
+def test_a_fault_of_our_own_is_no_finding(clients: dict[str, Any]) -> None:
+    class Wrong:
+        def get_caller_identity(self) -> Any:
+            raise ParamValidationError(report="a call that the code makes wrongly")
+
+    clients["sts"] = Wrong()
+    with pytest.raises(ParamValidationError):
+        list(examine(lambda service, **_: clients[service], "tunehook"))
 
 
 def test_without_credentials_nothing_else_is_looked_at(tunehook: Any, clients: dict[str, Any]) -> None:

@@ -320,6 +320,10 @@ def test_an_answer_about_many_tasks_is_tried_by_their_ids(
     file = answer("many.json", {"task_ids": ["a", "b"], "answer": {"status": 200, "body": body}})
     told = json.loads(tunehook("providers", "try-recipe", str(recipe), file, "--json").stdout)
     assert told[0]["outcomes"] == {"a": "pending (processing): status running", "b": "completed, with 1 clip"}
+    refused = answer("many.json", {"task_ids": ["a"], "answer": {"status": 429, "body": {}}})
+    (told,) = json.loads(tunehook("providers", "try-recipe", str(recipe), refused, "--json").stdout)
+    assert list(told["outcomes"]) == [""]
+    assert "429" in told["outcomes"][""]
 
 
 def test_what_cannot_be_read_is_told_by_its_file_and_the_others_are_tried(

@@ -275,6 +275,17 @@ class TestArchived:
         await settle(world, event)
         assert world.told(ARCHIVED) == {"sub": "complete", "gone": "complete"}
 
+    async def test_a_delivery_that_was_deleted_by_hand_meanwhile_stops_nobody(self, world: World) -> None:
+        subscribe("sub", "gone")
+        event = world.end()
+        await pend(world, event)
+        deleted = {"delivery_id": {"S": world.deliveries()["gone"]["delivery_id"]}}
+        client("dynamodb").delete_item(TableName="DeliveriesTable", Key=deleted)
+        client("dynamodb").delete_item(TableName="SubscriptionsTable", Key={"subscription_id": {"S": "gone"}})
+        await settle(world, event)
+        assert world.told() == {"sub": "pending"}
+        assert world.told(ARCHIVED) == {"sub": "complete"}
+
     async def test_a_task_that_was_put_again_meanwhile_owes_its_old_run_nothing_less(
         self, world: World
     ) -> None:

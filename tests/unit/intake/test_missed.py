@@ -78,6 +78,12 @@ def test_a_look_stops_in_time_and_the_next_goes_on(marks: StreamMarks) -> None:
     assert looks in (3, 4)
 
 
+def test_with_just_enough_time_a_look_goes_on_to_the_end(marks: StreamMarks) -> None:
+    put_new(5)
+    World(dynamodb=TwoAPage()).intake.take_in_missed(lambda: STOP_BEFORE_MS)
+    assert (statuses(), marks.get()) == ({"pending"}, StreamMark(STREAM))
+
+
 def test_an_item_that_cannot_be_written_is_tried_again_and_holds_up_no_other(marks: StreamMarks) -> None:
     put_new(3)
     faults: list[Any] = []

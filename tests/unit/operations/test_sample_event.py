@@ -76,6 +76,8 @@ def test_a_sample_is_a_song_of_two_clips_with_their_files(kind: str, form: Forma
     for clip in data["clips"]:
         assert clip["text"]
         assert [asset["type"] for asset in clip["assets"]] == ["audio", "cover", "lyrics"]
+        types = {asset["type"]: asset["content_type"] for asset in clip["assets"]}
+        assert types == {"audio": "audio/mpeg", "cover": "image/jpeg", "lyrics": "text/plain"}
         for asset in clip["assets"]:
             assert asset["key"].startswith(f"results/sample/{data['task_id']}/{clip['clip_id']}/")
             assert asset["url"] == f"https://results.example/{asset['key']}?signed"

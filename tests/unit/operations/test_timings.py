@@ -55,6 +55,13 @@ def test_ends_are_counted_by_status_and_hour(found: Stack) -> None:
     assert timings.is_all_of_today
 
 
+def test_the_first_hour_of_the_day_has_its_median(found: Stack) -> None:
+    ended("a", 23 * HOUR_MS + 1, 2_000)
+    timings = read(found)
+    assert timings.detection_by_hour[0] == 2_000
+    assert timings.detection_by_hour[1:] == [None] * 23
+
+
 def test_median_and_p95_of_detection(found: Stack) -> None:
     for number in range(1, 101):
         ended(f"t-{number}", number, number * 10)

@@ -58,6 +58,17 @@ class TestHandover:
         assert world.times_of("new") == [0]
         assert 0 not in world.times_of("old")
 
+    def test_a_round_goes_on_with_the_task_at_which_the_poller_before_stopped(self) -> None:
+        world = World()
+        world.entry = {"requests_per_second": 1}
+        for number in range(20):
+            world.add(f"task-{number:02}", age_s=300 - number)
+        stopped_at = Position(world.item("task-12")["since_ms"], "task-12")
+        world.leases.take_over(0, "before", world.clock() - SECOND_MS)
+        world.leases.save_positions(0, "before", {"gw": stopped_at})
+        world.run(lasts_s=12)
+        assert [each for _, each in world.asked][:8] == [f"task-{number}" for number in range(12, 20)]
+
     def test_after_a_poller_that_was_killed_all_are_asked_at_once(self) -> None:
         world = World()
         world.leases.take_over(0, "killed", world.clock() - LEASE_MS)

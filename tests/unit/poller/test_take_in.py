@@ -108,6 +108,19 @@ def test_without_an_answer_it_is_asked_about_once_a_minute() -> None:
     assert world.hinted() == ["task-1"]
 
 
+def test_where_the_table_cannot_be_written_the_hint_stays_and_the_next_question_takes_it_in(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = unknown_world()
+    world.dynamodb = Faulty(client("dynamodb"), update_item=[fault("InternalServerError", "UpdateItem")])
+    minutes(world, 4)
+    assert len(world.times_of()) == 2
+    assert items("TasksTable") == [{"task_id": "task-1", "provider": "gw", "taken_in": True}]
+    assert world.hinted() == []
+    # What AWS refuses is a warning; an error would be a bug.
+    assert "ERROR" not in {record.levelname for record in caplog.records}
+
+
 def test_one_that_was_put_meanwhile_is_not_taken_in() -> None:
     world = unknown_world(COMPLETED)
     world.run_together(world.later(30, world.add))

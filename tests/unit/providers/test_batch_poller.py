@@ -88,6 +88,13 @@ async def test_two_hundred_and_fifty_suno_tasks_cost_three_calls() -> None:
     assert outcomes.keys() == gateway.tasks.keys()
 
 
+async def test_a_last_batch_of_one_task_is_asked_together_too_where_no_batch_has_failed() -> None:
+    gateway = Gateway({f"t{number}": "IN_PROGRESS" for number in range(101)})
+    await poll_all(provider(gateway), list(gateway.tasks))
+    assert [len(ids) for ids in gateway.together] == [100, 1]
+    assert gateway.singly == []
+
+
 async def test_tasks_are_told_apart_whatever_their_order() -> None:
     gateway = Gateway({"a": "SUCCESS", "b": "FAILURE", "c": "QUEUED"})
     outcomes = await poll_all(provider(gateway), ["a", "b", "c"])

@@ -119,6 +119,12 @@ async def test_a_warning_says_since_when_and_until_when(world: World) -> None:
     assert event.disabled_at.timestamp() * 1000 == START_MS + FAILING_MS
 
 
+async def test_no_warning_comes_a_millisecond_before_its_moment(world: World) -> None:
+    await attempt(world)
+    assert await attempt(world, after_ms=FAILING_MS // 2 - 1) is Change.NONE
+    assert world.bus.events == []
+
+
 async def test_of_warnings_that_are_due_together_the_last_is_given(world: World) -> None:
     await attempt(world)
     await attempt(world, after_ms=FAILING_MS * 75 // 100)

@@ -10,6 +10,7 @@ import pytest
 from tests.support.aws import Faulty, client, fault, items
 from tests.unit.api.calling import Answer, Api
 
+from api.routes import submissions as submission_routes
 from api.stack import ApiStack
 from tunehook_local.sandbox import Sandbox, Scenario, parse, run_sandbox
 
@@ -87,6 +88,24 @@ def test_the_secrets_are_read_once_for_many_submissions(
     assert [kwargs["SecretId"] for _, kwargs in secrets.calls] == ["providers", "master"]
     assert len(sandbox.submitted()) == 3
     assert "sandbox-key-suno" not in caplog.text
+
+
+def test_the_provider_is_asked_while_six_seconds_are_left_for_the_record(
+    api: Api, played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played()
+    allowed: list[float] = []
+    real = submission_routes.submit_through
+
+    def noted(*args: Any, **given: Any) -> Any:
+        allowed.append(given["deadline_s"])
+        return real(*args, **given)
+
+    monkeypatch.setattr(submission_routes, "submit_through", noted)
+    for remaining_ms in (20_000, 6_500):
+        api.remaining_ms = remaining_ms
+        submitted(api, key=None)
+    assert allowed == [14, 1]
 
 
 def test_secrets_are_shown_to_admins_alone(api: Api, played: Played) -> None:

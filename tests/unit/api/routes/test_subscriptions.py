@@ -210,6 +210,15 @@ class TestFilters:
         (mismatch,) = answer.json["mismatches"]
         assert mismatch == {"field": "filter", "path": "metadata.order", "pattern": [8], "values": [7]}
 
+    def test_a_providers_own_object_cannot_tell_of_archived_files(self, api: Api, made: str) -> None:
+        put_task(status="completed", event_id="evt_1", submitted_at_ms=1, detected_at_ms=1)
+        api("PATCH", made, {"format": "provider"})
+        query = {"task_id": "task-1", "event": "task.archived"}
+        answer = api("GET", f"{made}/filter-test", query=query)
+        assert (answer.status, answer.json["matches"]) == (200, False)
+        told = {each["field"]: (each["pattern"], each["values"]) for each in answer.json["mismatches"]}
+        assert told["format"] == (["provider"], ["task.archived"])
+
     def test_a_task_that_has_not_ended_and_one_that_is_not_there_are_problems(
         self, api: Api, made: str
     ) -> None:
@@ -283,10 +292,15 @@ class TestChanging:
             assert (answer.status, answer.json["field"]) == (422, field), body
         assert items("SubscriptionsTable") == before
 
-    def test_a_url_that_another_has_is_a_conflict(self, api: Api, made: str) -> None:
+    @pytest.mark.parametrize("verify", ["false", "true"])
+    def test_a_url_that_another_has_is_a_conflict(
+        self, api: Api, made: str, monkeypatch: pytest.MonkeyPatch, verify: str
+    ) -> None:
+        answer_checks(monkeypatch, 200)
         put("SubscriptionsTable", {"subscription_id": "other", "url": f"{URL}/other"})
-        assert api("PATCH", made, {"url": f"{URL}/other"}).status == 409
-        assert api("PATCH", made, {"url": f"{URL}/other"}, query="again=true").status == 200
+        query = f"verify={verify}"
+        assert api("PATCH", made, {"url": f"{URL}/other"}, query=query).status == 409
+        assert api("PATCH", made, {"url": f"{URL}/other"}, query=f"again=true&{query}").status == 200
 
     def test_it_is_disabled_enabled_and_deleted(self, api: Api, made: str) -> None:
         assert api("POST", f"{made}/disable").json["state"] == "disabled"
