@@ -143,6 +143,16 @@ def test_what_the_bus_does_not_take_is_told_by_the_next_pass(world: World) -> No
     assert len(world.begin().refuse()) == 1
 
 
+def test_what_the_bus_does_not_take_is_tried_again_after_five_seconds_and_not_before(world: World) -> None:
+    world.of_the_bus.append(fault())
+    one, began_ms = world.begin(), world.now_ms
+    assert one.refuse() == []
+    world.now_ms = began_ms + 4_999
+    assert one.refuse() == []
+    world.now_ms = began_ms + 5_000
+    assert len(one.refuse()) == 1
+
+
 def test_two_shards_that_find_it_at_once_tell_it_once(world: World) -> None:
     one, other = world.begin(), world.begin()
     assert len(one.refuse()) == 1
