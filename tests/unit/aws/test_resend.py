@@ -1,6 +1,8 @@
+import asyncio
+
 import pytest
 
-from tunehook.aws.resend import resend
+from tunehook.aws.resend import resend, resend_in_loop
 
 # As documented, and not imported: a bound that moves is to be noticed.
 ATTEMPTS = 3
@@ -51,3 +53,21 @@ def test_a_fault_is_raised(pauses: list[float]) -> None:
 
     with pytest.raises(OSError, match="down"):
         resend(send, ["a"])
+
+
+async def test_from_the_event_loop_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async def send(entries: list[str]) -> list[str]:
+        return service.send(entries)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    service = Service(*["b"] * 9)
+    assert await resend_in_loop(send, list("abc")) == ["b"]
+    assert service.calls == ["abc"] + ["b"] * (ATTEMPTS - 1)
+    assert [0.5 <= pause / (BACKOFF_S * 2**number) <= 1.0 for number, pause in enumerate(pauses)] == [
+        True
+    ] * 2

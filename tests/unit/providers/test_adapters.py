@@ -41,3 +41,12 @@ def test_two_recipes_have_two_adapters() -> None:
 def test_an_unknown_recipe_is_told_the_known_ones() -> None:
     with pytest.raises(InvalidInput, match="replicate"):
         described_adapter("no-such-recipe")
+
+
+def test_a_recipe_that_nests_too_deeply_is_refused_by_its_field() -> None:
+    nested: dict[str, Any] = {}
+    for _ in range(100_000):
+        nested = {"ask": nested}
+    with pytest.raises(InvalidInput) as refused:
+        described_adapter(nested)
+    assert refused.value.field == "recipe"
