@@ -1,5 +1,8 @@
 """What the errors of the code say of the caller's request, and what they do not."""
 
+import pytest
+from tests.support.aws import fault
+
 from api.problems import TITLES, Problem, problem_of
 from tunehook.errors import Conflict, InvalidInput, NotFound, Unavailable
 
@@ -41,3 +44,14 @@ def test_a_problem_has_its_title_and_its_own_members() -> None:
             "detail": "no",
             "provider_status": 401,
         }
+
+
+@pytest.mark.parametrize(
+    ("code", "level"), [("AccessDeniedException", "ERROR"), ("InternalServerError", "WARNING")]
+)
+def test_what_aws_refuses_is_a_503_and_only_what_stays_refused_is_an_error_in_the_log(
+    caplog: pytest.LogCaptureFixture, code: str, level: str
+) -> None:
+    problem = problem_of(fault(code, "GetItem"))
+    assert (problem.status, problem.code) == (503, "unavailable")
+    assert [record.levelname for record in caplog.records] == [level]
