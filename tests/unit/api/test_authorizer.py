@@ -136,3 +136,5 @@ def test_no_part_of_a_secret_is_logged_or_kept(
 def test_a_question_is_told_from_a_request() -> None:
     assert is_question(question(None))
     assert not is_question({"version": "2.0", "rawPath": "/v1/tasks", "requestContext": {}})
+    assert not is_question({"type": "REQUEST"})
+    assert not is_question({"routeArn": "arn:aws:execute-api:eu-west-1:123456789012:a1b2c3"})

@@ -7,8 +7,10 @@ from tests.support.aws import client
 from tests.unit.cli.conftest import MASTER_SECRET
 
 from tunehook.callbacks import is_token
+from tunehook.errors import Misconfigured
 from tunehook.operations import providers as operations
 from tunehook.operations.probe import Probe, advise
+from tunehook.operations.stack import Stack
 from tunehook.providers.config import parse_providers
 from tunehook.providers.outcomes import Transient
 from tunehook_local.sandbox import Sandbox, TaskRule, parse, run_sandbox
@@ -406,6 +408,20 @@ class TestCallbacks:
             assert (result.exit_code, result.stdout) == (2, "")
             assert result.stderr == "tunehook: NAME: no provider my-gw is configured\n"
         assert providers() == {}
+
+    def test_where_there_is_no_api_to_call_the_url_before_stays_good(
+        self, tunehook: Any, providers: Providers, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        providers(json.dumps({"my-gw": ENTRY}))
+
+        def missing(_: Stack) -> str:
+            raise Misconfigured("the stack has no HTTP API")
+
+        monkeypatch.setattr(Stack, "api_url", property(missing))
+        result = tunehook("providers", "callback-url", "my-gw", "--rotate")
+        assert result.exit_code != 0
+        assert "the stack has no HTTP API" in result.stderr
+        assert providers() == {"my-gw": ENTRY}
 
     def test_a_secret_and_a_scheme_are_stored_and_shown_masked(
         self, tunehook: Any, providers: Providers
