@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tunehook.fulfillment_requests import ArchiveRequest
+from tunehook.fulfillment_requests import ArchiveRequest, ProgressRequest
 
 WHOLE: dict[str, Any] = {"task_id": "task-1", "provider": "suno", "requested_at_ms": 1_800_000_000_000}
 
@@ -28,4 +28,39 @@ def test_the_longest_key_that_a_table_holds_is_taken() -> None:
 def test_a_request_that_can_be_for_no_task_is_refused(field: str, value: object) -> None:
     with pytest.raises(ValidationError) as refused:
         ArchiveRequest(**WHOLE | {field: value})
+    assert refused.value.errors()[0]["loc"] == (field,)
+
+
+PROGRESS: dict[str, Any] = {
+    "task_id": "task-1",
+    "provider": "suno",
+    "since_ms": 0,
+    "number": 1,
+    "at_ms": 0,
+    "submitted_at_ms": 0,
+    "phase": "queued",
+}
+
+
+@pytest.mark.parametrize("changed", [{}, {"progress": 0}, {"progress": 100}, {"number": 1_000_000}])
+def test_progress_is_taken_up_to_its_bounds(changed: dict[str, Any]) -> None:
+    assert ProgressRequest(**PROGRESS | changed).task_id == "task-1"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("since_ms", -1),
+        ("number", 0),
+        ("number", 1_000_001),
+        ("at_ms", -1),
+        ("submitted_at_ms", -1),
+        ("phase", "completed"),
+        ("progress", -1),
+        ("progress", 101),
+    ],
+)
+def test_progress_beyond_them_is_refused(field: str, value: object) -> None:
+    with pytest.raises(ValidationError) as refused:
+        ProgressRequest(**PROGRESS | {field: value})
     assert refused.value.errors()[0]["loc"] == (field,)

@@ -224,6 +224,16 @@ def test_a_clip_is_told_with_all_that_a_gateway_has_of_it() -> None:
     }
 
 
+def test_in_a_gateways_form_the_link_of_a_file_goes_before_that_of_its_source() -> None:
+    links = {
+        name: f"https://h/{name}"
+        for name in ("audio_url", "audio_source_url", "cover_url", "cover_source_url")
+    }
+    event = task_ended(ended(end=completed(clips=(clip(**links),))))
+    (told,) = payload(Format.PROVIDER, event, None)["data"]
+    assert (told["audio_url"], told["image_url"]) == ("https://h/audio_url", "https://h/cover_url")
+
+
 @pytest.mark.parametrize("name", ["audio_url", "audio_source_url"])
 def test_a_text_with_a_sound_is_a_clip_of_music_in_a_gateways_form(name: str) -> None:
     links = {"audio_url": None, "audio_source_url": None, name: "https://cdn.example.com/x"}

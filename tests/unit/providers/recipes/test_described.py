@@ -487,6 +487,11 @@ class TestSubmissions:
         assert not adapter(replaced(('callback = "config.hook.url"\n', ""), text=SUBMIT)).wants_callback({})
         assert adapter(QUERY).wants_callback({"hook": "x"})
 
+    def test_an_id_of_256_characters_is_read_whole_and_a_longer_one_is_not_cut_to_it(self) -> None:
+        read = adapter(SUBMIT).submitted_id
+        assert read({"id": "x" * 256}) == "x" * 256
+        assert read({"id": "x" * 300}) != "x" * 256
+
     def test_an_action_that_there_is_not_is_refused(self) -> None:
         with pytest.raises(InvalidInput, match="must be one of bare, music"):
             adapter(SUBMIT).submission("video", {})
