@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support import fleet as support
-from tests.support.aws import client
+from tests.support.aws import Faulty, client
 from tests.support.fleet import Fleet, excess
 from tests.support.virtual import Clock, Seeded
 
@@ -55,6 +55,20 @@ def test_a_burst_is_spread_in_order_and_uses_up_no_attempt() -> None:
     assert {(each["status"], each.get("rate_limit")) for each in items} == {("delivered", None)}
     assert max(map(len, world.messages.values())) <= 2
     assert not world.faults
+
+
+def test_the_messages_of_a_batch_share_the_writes_that_reserve_their_slots() -> None:
+    counted = Faulty(client("dynamodb"))
+    world = Fleet(counted, Clock(START_MS, Seeded(0, 0.01)), workers=1)
+    world.subscribe(max_per_second=1_000)
+    for number in range(10):
+        world.add(number)
+    counted.calls.clear()
+    world.clock.run(world.work())
+    assert world.steps == {Step.ATTEMPTED: 10}
+    written = [given["Key"] for name, given in counted.calls if name == "update_item"]
+    # Not all of a batch come to it within the few milliseconds for which a write gathers them.
+    assert sum(key.get("receiver", {"S": ""})["S"].startswith("limit_") for key in written) <= 2
 
 
 @given(
