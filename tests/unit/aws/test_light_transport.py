@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -57,3 +58,10 @@ async def test_a_failure_is_told_as_botocore_tells_it(
         await call(failure)
     assert type(raised.value) is told
     assert raised.value.kwargs["endpoint_url"] == URL
+
+
+async def test_an_answer_that_is_not_whole_is_a_failure() -> None:
+    whole = Reply(200, {}, b"{}", truncated=False)
+    assert await call(whole) is whole
+    with pytest.raises(HTTPClientError, match="too large"):
+        await call(replace(whole, truncated=True))
