@@ -104,7 +104,14 @@ class _Finder:
     def __init__(self, source: str) -> None:
         self._source = _Source(source)
         self.found: list[Change] = []
-        self._body(ast.parse(source).body, None)
+        tree = ast.parse(source)
+        self._made = {
+            target.id
+            for node in tree.body
+            for target in (node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)])
+            if isinstance(target, ast.Name)
+        }
+        self._body(tree.body, None)
 
     # What is walked: statements, with what stands around their expressions.
 
@@ -153,7 +160,12 @@ class _Finder:
         assert node.end_lineno is not None
         inside = frozenset(range(node.body[0].lineno, node.end_lineno + 1))
         called = _Around("", inside, is_called=True)
-        header = _Around(self._source.rows(node.lineno, node.body[0].lineno - 1), inside)
+        # `@router.get(...)` is run by the import, and whoever uses the router may notice.
+        used = {
+            each.id for part in node.decorator_list for each in ast.walk(part) if isinstance(each, ast.Name)
+        }
+        names = frozenset(used & self._made)
+        header = _Around(self._source.rows(node.lineno, node.body[0].lineno - 1), inside, names)
         for decorator in node.decorator_list:
             self._expression(decorator, self._at(decorator, header, mark="@"))
         for default in (*node.args.defaults, *node.args.kw_defaults):

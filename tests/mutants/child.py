@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from typing import Any
 import _hypothesis_pytestplugin
 import pytest
 import pytest_asyncio.plugin
+from _pytest.config import ConftestImportFailure
 
 PLUGINS = (_hypothesis_pytestplugin, pytest_asyncio.plugin)
 """Imported once: left to itself, pytest would look for plugins and import them for every order."""
@@ -41,6 +43,15 @@ class Chosen:
     def __init__(self, tests: list[str] | None) -> None:
         self._places = None if tests is None else {test: place for place, test in enumerate(tests)}
         self.failed: str | None = None
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_load_initial_conftests(self) -> Iterator[None]:
+        """Remember what tests are set up with, if it cannot even be imported: pytest takes that for a wrong order."""
+        try:
+            return (yield)
+        except ConftestImportFailure as error:
+            self.failed = str(error.path)
+            raise
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Drop what is not wanted."""

@@ -111,7 +111,7 @@ class Copy:
         """
         files = list(dict.fromkeys(test.partition("::")[0] for test in tests))
         answer = self._order({"files": files, "tests": list(tests), "seconds": seconds})
-        if answer["exit"] is not None and answer["exit"] not in (0, 1, 2):
+        if answer["failed"] is None and answer["exit"] not in (None, 0, 1, 2):
             raise RuntimeError(f"pytest ended with {answer['exit']} on {', '.join(files)}")
         return Ran(answer["failed"], answer["exit"] is None)
 

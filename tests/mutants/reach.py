@@ -111,18 +111,17 @@ class Reach:
         """Return the tests that run what is changed, those of the module's own file first, and the seconds of each.
 
         What is run once, by the import, is used by other names: its tests are those that run a line with one of them,
-        or whose file has one.
+        or whose file has one, beside those that run what is decorated.
         """
+        found = {test for line in change.lines for test in self._of_line.get((module, line), ())}
         if change.names:
             names, places = self._mentions.of(change.names)
-            found = {test for place in places for test in self._of_line.get(place, ())}
+            found.update(test for place in places for test in self._of_line.get(place, ()))
             for file, words in self._words.items():
                 if words & names:
                     found.update(self._of_file.get(file, ()))
-        else:
-            found = {test for line in change.lines for test in self._of_line.get((module, line), ())}
-            if not found:  # perhaps a function that is called by the import alone
-                found = {test for test in self._seconds if distance(module, test) == 0}
+        elif not found:  # perhaps a function that is called by the import alone
+            found = {test for test in self._seconds if distance(module, test) == 0}
         order = sorted(found, key=lambda test: (distance(module, test), self._seconds[test], test))
         return {test: self._seconds[test] for test in order}
 
@@ -180,10 +179,12 @@ def _definitions(tree: ast.Module) -> list[tuple[set[str], set[str]]]:
 
 
 def distance(module: str, test: str) -> int:
-    """Return how far a test stands from a module: 0 in the file of its name, 1 in its folder, 2 elsewhere."""
+    """Return how far a test stands from a module: 0 in the file of its name, 1 in its folder or above, 2 elsewhere."""
     path = Path(module.removeprefix("layers/tunehook/tunehook/").removeprefix("functions/"))
     file = Path(test.partition("::")[0])
     folder = Path("tests/unit") / path.parent
     if file == folder / f"test_{path.name}":
         return 0
-    return 1 if file.parent == folder or (folder in file.parents and path.parent != Path()) else 2
+    is_beside = folder in file.parents or file.parent == folder.parent
+    is_everywhere = Path("tests/unit") in (folder, file.parent)
+    return 1 if file.parent == folder or (is_beside and not is_everywhere) else 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType
 from typing import Any, Final
+from weakref import WeakSet
 
 import pytest
 
@@ -25,6 +27,9 @@ class Recorder:
     each function of the libraries too. It is to be made before anything imports those files. A statement that is run
     stands for all lines of it, or of its header, a handler for its header once it has caught something.
 
+    What functions of the tree remember (`functools.cache`) is forgotten before each test: else the first alone would
+    run them.
+
     `tests` maps the id of each test that passed to the seconds of a processor that it takes and to the lines of each
     file, by the file's path.
     """
@@ -34,6 +39,8 @@ class Recorder:
         self._ran: set[tuple[str, int, int]] = set()
         self._failed: set[str] = set()
         self.tests: dict[str, dict[str, Any]] = {}
+        self._caches: WeakSet[functools._lru_cache_wrapper[Any]] = WeakSet()
+        self._note_caches()
         setattr(builtins, _MARK, self._ran.add)
         compiled = SourceFileLoader.source_to_code
 
@@ -46,9 +53,28 @@ class Recorder:
         sys.pycache_prefix = os.devnull
         sys.dont_write_bytecode = True
 
+    def _note_caches(self) -> None:
+        """Have `functools.lru_cache` (of which `cache` is made) write down what it makes for the tree."""
+        make, tree = functools.lru_cache, Path.cwd()
+
+        def note(remembering: functools._lru_cache_wrapper[Any]) -> functools._lru_cache_wrapper[Any]:
+            code = getattr(remembering.__wrapped__, "__code__", None)
+            file = Path(code.co_filename) if code is not None else Path()
+            if file.is_relative_to(tree) and ".venv" not in file.parts:
+                self._caches.add(remembering)
+            return remembering
+
+        def noted(maxsize: Any = 128, typed: bool = False) -> Any:
+            made = make(maxsize, typed)
+            return note(made) if callable(maxsize) else lambda function: note(made(function))
+
+        functools.lru_cache = noted  # type: ignore[assignment]
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         """Collect what one test runs, is set up with and torn down."""
+        for remembering in [*self._caches]:
+            remembering.cache_clear()
         self._ran.clear()
         began_s = time.process_time()
         try:

@@ -73,6 +73,56 @@ def test_what_a_test_holds_is_noticed_and_the_tree_is_not_touched(root: Path) ->
     assert not copy.tree.exists()
 
 
+CACHED = (
+    "from functools import cache\n\n\n@cache\ndef most():\n    return 10\n\n\n"
+    "def price(count):\n    return min(count, most())\n"
+)
+
+
+def test_what_is_remembered_is_run_anew_for_each_test_that_is_recorded(root: Path) -> None:
+    (root / MODULE).write_text(CACHED)
+    with Copy(root, shared=()) as copy:
+        tests = copy.record(FILE, [MODULE], 600)
+    assert {test: ran["lines"] for test, ran in tests.items()} == {
+        f"{FILE}::test_price[3-3]": {MODULE: [6, 10]},
+        f"{FILE}::test_price[11-10]": {MODULE: [6, 10]},
+        f"{FILE}::test_nothing": {},
+    }
+
+
+def test_what_keeps_the_tests_setup_from_being_imported_is_noticed_and_tests_that_are_not_there_are_an_error(
+    root: Path,
+) -> None:
+    (root / "tests/unit/conftest.py").write_text("from shop.prices import MOST\n\nassert MOST < 11\n")
+    (change, *_) = [change for change in changes_of(SOURCE) if change.kind == "modconst"]
+    with Copy(root, shared=()) as copy:
+        ran = copy.run({f"{FILE}::test_nothing": 0.1}, 30)
+        assert not ran.has_noticed
+        copy.change(MODULE, change)
+        ran = copy.run({f"{FILE}::test_nothing": 0.1}, 30)
+        assert ran.failed == str(copy.tree / "tests/unit/conftest.py")
+        copy.restore(MODULE)
+        for missing in (f"{FILE}::test_that_is_gone", "tests/unit/shop/test_gone.py::test_a"):
+            with pytest.raises(RuntimeError, match=r"pytest ended with [45]"):
+                copy.run({missing: 0.1}, 30)
+
+
+def test_the_arguments_of_a_route_are_looked_for_where_its_router_is_used() -> None:
+    module, other = "functions/shop/routes.py", "functions/shop/resolver.py"
+    source = (
+        'router = Router()\n\n\n@router.get("/prices", description="All.")\ndef prices():\n    return 1\n'
+    )
+    sources = {
+        module: source,
+        other: "from shop import routes\n\n\ndef made():\n    return App(routes.router)\n",
+    }
+    ran = {"seconds": 0.1, "lines": {other: [5]}}
+    reach = Reach({FILE: Recorded("", {f"{FILE}::test_made": ran})}, sources, {FILE: ""})
+    (change,) = [change for change in changes_of(source) if change.before == '"All."']
+    assert reach.tests_of(module, change) == {f"{FILE}::test_made": 0.1}
+    assert reach.tests_of(module, next(each for each in changes_of(source) if each.kind == "return")) == {}
+
+
 def test_what_is_recorded_is_of_the_code_and_of_the_tests(root: Path) -> None:
     before, without = digest(root, FILE, [MODULE]), digest(root, FILE, [])
     assert digest(root, FILE, [MODULE]) == before
@@ -89,7 +139,11 @@ def test_what_is_recorded_is_of_the_code_and_of_the_tests(root: Path) -> None:
         ("functions/poller/decision.py", "tests/unit/poller/test_decision.py::test_a", 0),
         ("functions/poller/decision.py", "tests/unit/poller/test_kills.py::test_a", 1),
         ("layers/tunehook/tunehook/providers/kinds/suno.py", "tests/unit/providers/kinds/test_suno.py::a", 0),
+        ("functions/api/routes/tasks.py", "tests/unit/api/test_openapi.py::test_a", 1),
+        ("functions/api/resolver.py", "tests/unit/api/routes/test_tasks.py::test_a", 1),
+        ("functions/api/resolver.py", "tests/unit/test_keys.py::test_a", 2),
         ("layers/tunehook/tunehook/events.py", "tests/unit/test_events.py::test_a", 0),
+        ("layers/tunehook/tunehook/events.py", "tests/unit/test_keys.py::test_a", 1),
         ("layers/tunehook/tunehook/events.py", "tests/unit/poller/test_decision.py::test_a", 2),
         ("layers/tunehook/tunehook/events.py", "tests/contract/test_event_schemas.py::test_a", 2),
     ],
