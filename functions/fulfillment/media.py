@@ -186,7 +186,7 @@ def is_text(head: bytes) -> bool:
     Text of UTF-16 without a byte order mark has zeros between its ASCII.
     """
     head = head[:_TEXT_LOOKED_AT]
-    if not head.strip() or head.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return True
     for part in (head[::2], head[1::2]):
         if len(head) >= 4 and not any(part):

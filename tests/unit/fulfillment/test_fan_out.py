@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from tests.support.aws import BUCKET, Faulty, client, create_table, items, received
+from tests.support.aws import BUCKET, Faulty, client, create_table, items, put, received
 from tests.support.tasks import NOW_MS, ended
 from tests.unit.fulfillment.world import subscribe
 
@@ -80,6 +80,26 @@ async def test_a_delivery_that_is_under_way_does_not_begin_anew(queue: str) -> N
     await tell(queue)
     (after,) = items("DeliveriesTable")
     assert after == before | {"next_attempt": 2}
+
+
+async def test_of_those_who_were_told_before_only_who_waits_for_a_first_attempt_gets_another_message(
+    queue: str,
+) -> None:
+    """They are no recipients any more; the messages of their deliveries may never have been sent."""
+    names = ("waiting", "ended", "attempted")
+    subscribe(*names)
+    await tell(queue)
+    received(queue)
+    attempt = {"run": 1, "attempt": 1, "at_ms": NOW_MS, "duration_ms": 1}
+    changes: dict[str, dict[str, Any]] = {"ended": {"status": "aborted"}, "attempted": {"attempts": [attempt]}}
+    for item in items("DeliveriesTable"):
+        put("DeliveriesTable", item | changes.get(item["subscription_id"], {}))
+    for name in names:
+        client("dynamodb").delete_item(TableName="SubscriptionsTable", Key={"subscription_id": {"S": name}})
+    notices = Notices(Results(client("s3"), BUCKET))
+    await notices.add(EVENT.event_id, receivers=names)
+    await tell(queue)
+    assert [each["subscription_id"] for each in received(queue)] == ["waiting"]
 
 
 class Refusing:

@@ -2,6 +2,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.support.virtual_tests import in_virtual_time
 from tests.unit.webhooks.world import START_MS
 
 from tunehook.deliveries import DeliveryMessage
@@ -38,6 +39,19 @@ async def test_messages_of_one_moment_go_in_one_call() -> None:
     queue = Queue()
     await send(queue, 7)
     assert queue.calls == [[f"msg_{number}" for number in range(7)]]
+
+
+@in_virtual_time
+async def test_a_message_waits_for_those_that_come_within_milliseconds() -> None:
+    queue: Any = Queue()
+    batcher = MessageBatcher(queue, lambda: START_MS)
+
+    async def send_after(number: int, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        await batcher.send(message(number))
+
+    await asyncio.gather(send_after(1, 0), send_after(2, 0.004), send_after(3, 0.2))
+    assert queue.calls == [["msg_1", "msg_2"], ["msg_3"]]
 
 
 async def test_no_call_has_more_messages_than_sqs_takes() -> None:
