@@ -33,6 +33,12 @@ def test_its_outputs_are_those_of_the_template() -> None:
     assert {name: resolved(declared[name]["Value"]) for name in found} == dict(found)
 
 
+def test_what_the_environment_has_of_the_outputs_is_an_output_of_it() -> None:
+    given = environment().values()
+    declared = {name: resolved(each["Value"]) for name, each in translated()["Outputs"].items()}
+    assert opened().outputs.keys() == {name for name, value in declared.items() if value in given}
+
+
 def test_where_the_api_is_switched_off_it_has_no_url_as_cloudformation_would_say() -> None:
     found = opened(HttpApi="off")
     gone = opened().outputs.keys() - found.outputs.keys()

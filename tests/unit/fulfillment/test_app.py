@@ -23,14 +23,17 @@ from tests.support.aws import (
 from tests.support.events import queue_event, sample
 from tests.support.tasks import NOW_MS, ended, pending
 
-from fulfillment import app
+from fulfillment import app, worker
 from fulfillment.messages import content_of, event_of_item
+from fulfillment.settings import FulfillmentSettings
 from fulfillment.worker import report
+from tunehook.aws.clients import client as true_client
 from tunehook.aws.task_items import end_to_items, with_details
 from tunehook.errors import InvalidInput, Unavailable
 from tunehook.events import TaskCompleted, TaskFailed, task_ended
 from tunehook.fulfillment_requests import ArchiveRequest, DeliveryRequest
 from tunehook.http.connections import trusted_authorities
+from tunehook.settings import load_settings
 from tunehook.times import from_ms, iso, now_ms
 
 # As documented, and not imported: a bound that moves is to be noticed.
@@ -105,6 +108,24 @@ def test_a_table_that_cannot_be_read_when_it_warms_up_is_read_for_the_next_task(
     put("SubscriptionsTable", {"subscription_id": "sub", "url": "https://hook.example.com/"})
     assert handle(sample("task_failed")) == []
     assert [delivery["subscription_id"] for delivery in items("DeliveriesTable")] == ["sub"]
+
+
+def test_what_is_called_in_the_loop_is_closed_with_the_worker(
+    queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: dict[str, Any] = {}
+    closed: list[Any] = []
+
+    def make(service: str, **settings: Any) -> Any:
+        return made.setdefault(service, true_client(service, **settings))
+
+    async def close(each: Any) -> None:
+        closed.append(each)
+
+    monkeypatch.setattr(worker, "client", make)
+    monkeypatch.setattr(worker, "close_in_loop", close)
+    worker.Worker(load_settings(FulfillmentSettings)).close()
+    assert {name for name, each in made.items() if each in closed} == {"dynamodb", "events", "sqs"}
 
 
 def test_the_sample_event_of_a_failed_task_makes_a_delivery(queue: str) -> None:

@@ -91,7 +91,10 @@ async def test_of_those_who_were_told_before_only_who_waits_for_a_first_attempt_
     await tell(queue)
     received(queue)
     attempt = {"run": 1, "attempt": 1, "at_ms": NOW_MS, "duration_ms": 1}
-    changes: dict[str, dict[str, Any]] = {"ended": {"status": "aborted"}, "attempted": {"attempts": [attempt]}}
+    changes: dict[str, dict[str, Any]] = {
+        "ended": {"status": "aborted"},
+        "attempted": {"attempts": [attempt]},
+    }
     for item in items("DeliveriesTable"):
         put("DeliveriesTable", item | changes.get(item["subscription_id"], {}))
     for name in names:

@@ -12,16 +12,19 @@ from standardwebhooks import Webhook
 from tests.support.patience import HANG_S, until
 from tests.unit.webhooks.world import create_tables, delivery
 
+from tunehook.aws.clients import client
 from tunehook.aws.deliveries import CLAIM_MS, DeliveriesTable
 from tunehook.aws.items import from_attributes, to_attributes
 from tunehook.aws.visibility import backoff_s
 from tunehook.deliveries import message_for, message_of
 from tunehook.errors import Misconfigured
 from tunehook.http.connections import trusted_authorities
+from tunehook.settings import load_settings
 from tunehook.signatures import derive_secret
 from tunehook.times import now_ms
 from webhooks import app, worker
 from webhooks.attempt import ATTEMPT_S
+from webhooks.settings import WebhooksSettings
 from webhooks.subscription_cache import SubscriptionCache
 
 # As documented, and not imported: a bound that moves is to be noticed.
@@ -170,6 +173,24 @@ def test_an_empty_batch_warms_up(stack: Stack, hooks: Hooks, capsys: pytest.Capt
     boto3.client("secretsmanager").delete_secret(SecretId=stack.secret, ForceDeleteWithoutRecovery=True)
     handle(stack.event(stack.deliver_to("one", hooks.url())))
     assert stack.statuses() == {"one": "delivered"}
+
+
+def test_what_is_called_in_the_loop_is_closed_with_the_worker(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = {"dynamodb": client("dynamodb")}
+    closed: list[Any] = []
+
+    def make(service: str) -> Any:
+        return made.setdefault(service, client(service))
+
+    async def close(each: Any) -> None:
+        closed.append(each)
+
+    monkeypatch.setattr(worker, "client", make)
+    monkeypatch.setattr(worker, "close_in_loop", close)
+    worker.Worker(load_settings(WebhooksSettings), made["dynamodb"]).close()
+    assert {name for name, each in made.items() if each in closed} == {"dynamodb", "sqs"}
 
 
 def test_a_secret_that_cannot_be_read_when_it_warms_up_is_read_for_the_first_attempt(

@@ -51,6 +51,18 @@ def test_one_that_is_not_there_is_not_found(api: Api) -> None:
         assert api("POST", f"{PATH}/{name}/redeliver").status == 404
 
 
+def test_a_name_that_dynamodb_would_not_take_is_not_asked_for(api: Api) -> None:
+    for name, is_long in (("x" * 2048, False), ("x" * 2049, True), ("é" * 1024, False), ("é" * 1025, True)):
+        for answer in (api("GET", f"{PATH}/{name}"), api("POST", f"{PATH}/{name}/redeliver")):
+            assert ("nothing has so long a name" in answer.json["detail"]) is is_long
+            assert (answer.status, answer.json["field"]) == (404, "delivery_id")
+    refused = api("GET", PATH, query={"subscription": "é" * 1025})
+    assert (refused.status, refused.json["field"]) == (404, "subscription")
+    assert "nothing has so long a name" in refused.json["detail"]
+    # Of a URL a digest is asked for.
+    assert api("GET", PATH, query={"subscription": "https://x.example/" + "é" * 1025}).status == 200
+
+
 def test_one_that_has_failed_is_delivered_again_and_not_twice_at_once(api: Api) -> None:
     subscribe()
     path = f"{PATH}/{deliver().delivery_id}/redeliver"

@@ -255,6 +255,17 @@ class TestReading:
         put("SubscriptionsTable", {"subscription_id": "bad", "url": 7, "events": {"x"}})
         assert api("GET", f"{PATH}/bad").json["state"] == "unusable"
 
+    def test_a_name_that_dynamodb_would_not_take_is_not_asked_for(self, api: Api) -> None:
+        for name, is_long in (
+            ("x" * 2048, False),
+            ("x" * 2049, True),
+            ("é" * 1024, False),
+            ("é" * 1025, True),
+        ):
+            answer = api("GET", f"{PATH}/{name}")
+            assert (answer.status, answer.json["field"]) == (404, "subscription_id")
+            assert ("no subscription of so long a name" in answer.json["detail"]) is is_long
+
     def test_one_that_is_not_there_is_not_found_on_any_route(self, api: Api) -> None:
         since = {"since": iso(from_ms(now_ms()))}
         for name in ("no", "é😀", "x" * 3000, "a b+%"):
@@ -318,6 +329,15 @@ class TestSecrets:
         assert (first["secret_version"], second["secret_version"]) == (2, 3)
         assert first["signing_secret"] != second["signing_secret"]
         assert second["stopped_version"] == 1
+
+    def test_the_one_before_signs_on_for_a_day_or_as_long_as_is_said(
+        self, api: Api, made: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        at_ms = now_ms()
+        monkeypatch.setattr(subscriptions, "now_ms", lambda: at_ms)
+        for body, seconds in ((None, 86_400), ({}, 86_400), ({"grace_s": 604_800}, 604_800)):
+            until = api("POST", f"{made}/rotate-secret", body).json["previous_secret_until"]
+            assert until == iso(from_ms(at_ms + seconds * 1000)), body
 
     def test_the_grace_is_from_none_to_a_week(self, api: Api, made: str) -> None:
         for grace in (-1, 604_801, 1.5, "60", None, True, 10**40):

@@ -7,7 +7,7 @@ from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
-from tests.support.aws import Faulty, client, fault, items
+from tests.support.aws import Faulty, client, fault, items, put
 from tests.unit.api.calling import Api, put_task
 
 from api.routes import tasks as routes
@@ -286,6 +286,22 @@ class TestReading:
                 answer = api(method, f"/v1/tasks/{key}{rest}")
                 assert (answer.status, answer.json["field"]) == (404, "task_id")
 
+    @pytest.mark.parametrize(
+        ("method", "rest"), [("GET", ""), ("DELETE", ""), ("GET", "/results"), ("POST", "/archive")]
+    )
+    def test_what_is_longer_than_any_key_of_a_task_is_not_asked_for(
+        self, api: Api, method: str, rest: str
+    ) -> None:
+        for provider, task_id, is_long in (
+            ("p" * 64, "t" * 256, False),
+            ("p" * 65, "t", True),
+            ("p", "t" * 257, True),
+        ):
+            put("TasksTable", {"task_id": task_id, "provider": provider})
+            answer = api(method, f"/v1/tasks/{provider}/{task_id}{rest}")
+            assert ("there is no task of so long a name" in answer.text) is is_long
+            assert answer.status == 404 or not is_long
+
     def test_its_deliveries_are_told_with_it(self, api: Api) -> None:
         put_task(**ENDED)
         delivery = new_delivery(
@@ -363,6 +379,12 @@ class TestWaiting:
         put_task()
         api.remaining_ms = 3_000
         assert "preference-applied" not in self.wait(api).headers
+
+    def test_it_waits_for_25_seconds_at_most(self, api: Api, waits: list[float]) -> None:
+        put_task()
+        api.remaining_ms = 60_000
+        assert self.wait(api, "wait=60").headers["preference-applied"] == "wait=25"
+        assert waits == [25]
 
     def test_what_is_preferred_is_read_as_its_rfc_has_it(self, api: Api, waits: list[float]) -> None:
         for prefer, waited in PREFERRED:
