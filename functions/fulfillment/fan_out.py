@@ -98,7 +98,7 @@ class DeliveryFanOut:
         news: News,
         archived_at_ms: int,
         *,
-        may_have_been_told: bool = True,
+        may_have_been_told: bool,
         meanwhile: Awaitable[None] | None = None,
     ) -> int:
         """Create the deliveries of a task whose files were settled at `archived_at_ms`; return how many there are.

@@ -39,7 +39,7 @@ class ProgressFanOut:
     queue: DeliveriesQueue
     clock: Callable[[], int] = now_ms
 
-    async def create_deliveries(self, request: ProgressRequest, *, is_first: bool = False) -> int:
+    async def create_deliveries(self, request: ProgressRequest, *, is_first: bool) -> int:
         """Create the deliveries of a request, unless its task has ended or more was told since; return how many.
 
         `is_first` says that no earlier try can have been made. What one has created, and may not have sent, is sent

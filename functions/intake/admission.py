@@ -185,9 +185,7 @@ class Intake:
             self.fulfillment().send([wanted])
         return None
 
-    def _decide(
-        self, key: TaskKey, item: Mapping[str, Any], shard: int, adopted: _Adopted | None = None
-    ) -> Start:
+    def _decide(self, key: TaskKey, item: Mapping[str, Any], shard: int, adopted: _Adopted | None) -> Start:
         task: dict[str, Any] = {"task_id": key.task_id, "provider": key.provider}
         if adopted is not None:
             start = self.tasks.accept(

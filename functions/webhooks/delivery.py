@@ -130,7 +130,7 @@ class Deliverer:
     jitter: Callable[[], float]
     remaining_ms: Callable[[], int]
 
-    async def handle(self, message: DeliveryMessage, receive_count: int = 1) -> Outcome:
+    async def handle(self, message: DeliveryMessage, receive_count: int) -> Outcome:
         """Do what a message asks for: the stages are time, slot, permit, claim, attempt, record, and the next message.
 
         The queue has handed this very message over `receive_count` times, this time included.

@@ -58,7 +58,7 @@ async def test_a_message_for_no_delivery_is_dropped_at_once_and_sends_none_on(aw
     world = World(Receiver(ResponseClass.DELIVERED))
     drawn = delivery_messages(generator("nothing"), "fuzz", 1_500, huge=0)
     asked = [message_of(each.body) for each in drawn if each.fate is Fate.DROPPED]
-    outcomes = await asyncio.gather(*(world.deliverer.handle(message) for message in asked))
+    outcomes = await asyncio.gather(*(world.deliverer.handle(message, 1) for message in asked))
     assert {outcome.step for outcome in outcomes} == {Step.DROPPED}
     assert world.sent == []
     assert len(outcomes) > 100

@@ -84,7 +84,7 @@ async def test_a_receiver_that_hangs_is_tried_all_the_same() -> None:
     receiver.classes = [ResponseClass.DELIVERED]
     record = check()
     assert world.table.create(record)
-    outcome = await world.deliverer.handle(message_for(record))
+    outcome = await world.deliverer.handle(message_for(record), 1)
     assert outcome.step is Step.CHECKED
     assert world.item(record)["status"] == "delivered"
 
@@ -112,5 +112,5 @@ async def test_a_message_makes_no_check_of_a_delivery() -> None:
     world.subscribe(url=OLD)
     record = delivery()
     message = world.add(record)
-    outcome = await world.deliverer.handle(message.model_copy(update={"is_check": True}))
+    outcome = await world.deliverer.handle(message.model_copy(update={"is_check": True}), 1)
     assert (outcome.step, world.requests, world.item(record)["status"]) == (Step.DROPPED, [], "pending")

@@ -237,7 +237,7 @@ async def test_the_answer_of_a_url_that_was_changed_meanwhile_proves_nothing_of_
         return found
 
     monkeypatch.setattr(world.subscriptions, "get", changed)
-    outcome = await world.deliverer.handle(message)
+    outcome = await world.deliverer.handle(message, 1)
     assert outcome.status == "delivered"
     gates = [from_attributes(item) for item in world.client.scan(TableName="gates")["Items"]]
     assert [gate["receiver"] for gate in gates] == [notify_hook_subscription_id("https://old.example/")]

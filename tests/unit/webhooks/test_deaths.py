@@ -196,7 +196,7 @@ async def test_two_workers_with_the_same_message_make_one_attempt() -> None:
         permit.record_result(True)
     message = world.add(hook_delivery())
     outcomes = await asyncio.gather(
-        *(world.deliverer.handle(message) for _ in range(5)), return_exceptions=True
+        *(world.deliverer.handle(message, 1) for _ in range(5)), return_exceptions=True
     )
     assert len(world.receiver.attempts) == 1
     made = [each for each in outcomes if not isinstance(each, BaseException) and each.step is Step.ATTEMPTED]

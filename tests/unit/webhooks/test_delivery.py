@@ -205,7 +205,7 @@ async def test_an_attempt_that_another_worker_is_making_comes_again() -> None:
     message = world.add(hook_delivery())
     await world.table.claim_in_loop(message, START_MS)
     with pytest.raises(Unavailable):
-        await world.deliverer.handle(message)
+        await world.deliverer.handle(message, 1)
     assert world.receiver.attempts == []
 
 
@@ -225,12 +225,12 @@ async def test_a_message_of_an_earlier_run_is_dropped() -> None:
     world.add(record)
     await world.run()
     stale = message_for(record).model_copy(update={"run": 1})
-    assert (await world.deliverer.handle(stale)).step is Step.DROPPED
+    assert (await world.deliverer.handle(stale, 1)).step is Step.DROPPED
 
 
 async def test_a_message_whose_delivery_is_gone_is_dropped() -> None:
     world = World(Receiver(OK))
-    outcome = await world.deliverer.handle(message_for(hook_delivery()))
+    outcome = await world.deliverer.handle(message_for(hook_delivery()), 1)
     assert outcome.step is Step.DROPPED
     assert world.client.scan(TableName="deliveries")["Count"] == 0
 
@@ -373,7 +373,7 @@ async def test_a_worker_that_comes_late_with_its_record_changes_nothing() -> Non
 
     world.receiver.attempt = overtaken  # type: ignore[method-assign]
     with pytest.raises(Unavailable):
-        await world.deliverer.handle(message)
+        await world.deliverer.handle(message, 1)
     assert (world.item(record)["status"], world.item(record)["next_attempt"]) == ("pending", 2)
 
 
@@ -484,7 +484,7 @@ async def test_an_attempt_takes_two_calls_of_dynamodb() -> None:
 async def test_a_message_is_early_from_100_ms_to_48_h_before_its_time(ahead_ms: int, step: Step) -> None:
     world = World(Receiver(OK))
     message = world.add(hook_delivery()).model_copy(update={"due_at_ms": START_MS + ahead_ms})
-    outcome = await world.deliverer.handle(message)
+    outcome = await world.deliverer.handle(message, 1)
     assert outcome.step is step
     assert outcome.message == message
     assert world.sent == ([message] if step is Step.SENT_ON else [])
@@ -504,10 +504,10 @@ async def test_a_claim_that_took_8_s_leaves_time_for_an_attempt_and_its_record(
 
     monkeypatch.setattr(world.table, "claim_in_loop", slowly)
     if is_in_time:
-        assert (await world.deliverer.handle(message)).step is Step.ATTEMPTED
+        assert (await world.deliverer.handle(message, 1)).step is Step.ATTEMPTED
     else:
         with pytest.raises(Unavailable, match="too late"):
-            await world.deliverer.handle(message)
+            await world.deliverer.handle(message, 1)
     assert len(world.receiver.attempts) == is_in_time
 
 
@@ -515,9 +515,9 @@ async def test_an_outcome_names_the_delivery_that_it_is_of() -> None:
     world = World(Receiver(OK))
     record = delivery()
     message = world.add(record)
-    withdrawn = await world.deliverer.handle(message)
+    withdrawn = await world.deliverer.handle(message, 1)
     assert (withdrawn.step, withdrawn.delivery, withdrawn.status) == (Step.WITHDRAWN, record, "aborted")
-    over = await world.deliverer.handle(message)
+    over = await world.deliverer.handle(message, 1)
     assert (over.step, over.delivery and over.delivery.delivery_id) == (Step.DROPPED, record.delivery_id)
     assert (over.attempt, over.status) == (None, None)
 

@@ -34,7 +34,7 @@ async def attempt(world: World, *, after_ms: int = 0, response_class: Any = FAIL
     world.subscriptions._cache.forget("sub")
     record = delivery(event_id=f"evt_{len(world.receiver.attempts)}", now_ms=world.now_ms)
     assert world.table.create(record)
-    return (await world.deliverer.handle(message_for(record))).change
+    return (await world.deliverer.handle(message_for(record), 1)).change
 
 
 def that_has_read_it(world: World) -> SubscriptionCache:

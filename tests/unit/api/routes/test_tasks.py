@@ -171,12 +171,15 @@ class TestPutting:
         assert "did you mean suno?" in answer.json["detail"]
         assert items("TasksTable") == []
 
-    def test_providers_are_read_once_a_minute(self, api: Api) -> None:
+    def test_providers_are_read_once_a_minute(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         secrets = Faulty(client("secretsmanager"))
         api.stack._clients["secretsmanager"] = secrets
-        for number in range(3):
-            assert api("POST", "/v1/tasks", NEW | {"task_id": f"t{number}"}).status == 201
-        assert len(secrets.calls) == 1
+        present_ms = [now_ms()]
+        monkeypatch.setattr(routes, "now_ms", lambda: present_ms[0])
+        for later_ms, reads in ((0, 1), (59_999, 1), (1, 2), (59_999, 2)):
+            present_ms[0] += later_ms
+            assert api("POST", "/v1/tasks", NEW | {"task_id": f"t{present_ms[0]}"}).status == 201
+            assert len(secrets.calls) == reads
 
     def test_where_the_providers_may_not_be_read_the_task_is_put_all_the_same(self, api: Api) -> None:
         denied = fault("AccessDeniedException", "GetSecretValue")
