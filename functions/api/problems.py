@@ -42,6 +42,8 @@ TITLES: Final[Mapping[str, str]] = {
 }
 """The title of each problem, by the end of its type."""
 
+NO_HEADERS: Final[Mapping[str, str]] = {}
+
 
 class Problem(Exception):
     """A request that cannot be answered as wanted.
@@ -57,7 +59,7 @@ class Problem(Exception):
         detail: str,
         *,
         field: str | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] = NO_HEADERS,
         **members: Any,
     ) -> None:
         super().__init__(f"{code}: {detail}")
@@ -65,7 +67,7 @@ class Problem(Exception):
         self.code = code
         self.detail = detail
         self.field = field
-        self.headers = dict(headers or {})
+        self.headers = dict(headers)
         self.members = members
 
     def body(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.api_gateway import Router
 
-from api.problems import CONTENT_TYPE, Problem, invalid
+from api.problems import CONTENT_TYPE, NO_HEADERS, Problem, invalid
 from api.stack import ApiStack
 from tunehook.api_keys import Scope
 
@@ -55,10 +55,10 @@ def call_of(router: Router) -> Call:
 
 
 def reply(
-    status: int, document: Mapping[str, Any] | None, headers: Mapping[str, str] | None = None
+    status: int, document: Mapping[str, Any] | None, headers: Mapping[str, str] = NO_HEADERS
 ) -> Response[str]:
     """Return an answer of JSON values, which nobody on the way may keep; None is an answer without a body."""
-    told = {"Cache-Control": "no-store", **(headers or {})}
+    told = {"Cache-Control": "no-store", **headers}
     if document is None:
         return Response(int(status), body="", headers=told)
     return Response(int(status), _JSON, to_text(document), told)

@@ -86,7 +86,7 @@ def _first_problem(error: RequestValidationError) -> Problem:
     place, *names = first["loc"]
     if place == "response":
         raise error  # a bug of a route
-    field = ".".join(map(str, names)) or str(place)
+    field = ".".join(map(str, names))
     if place == "header":  # Powertools knows them in lower case
         field = field.title()
     if first["type"] == "missing":

@@ -20,6 +20,7 @@ def test_the_advice_of_the_command_is_left_out() -> None:
             "subscription_id: s is disabled",
         ),
         (InvalidInput("x", "is bad"), "x: is bad"),
+        (InvalidInput("x", "see `tunehook providers show`"), "x: see `tunehook providers show`"),
         (
             Unavailable("the manifest of t cannot be read (KeyError): `tunehook archive t` creates it again"),
             "the manifest of t cannot be read (KeyError)",
