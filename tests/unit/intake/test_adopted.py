@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
-from tests.support.aws import client, items, received
+from botocore.exceptions import ClientError
+from tests.support.aws import client, fault, items, received
 from tests.unit.intake.test_overwritten import ID, Stack
 from tests.unit.poller.world import COMPLETED, PROCESSING
 
@@ -23,6 +25,16 @@ PUT: dict[str, Any] = {
     "metadata": {"order": 7},
     "notify_hook": HOOK,
 }
+
+OVERSIZED = ClientError(
+    {
+        "Error": {
+            "Code": "ValidationException",
+            "Message": "Item size to update has exceeded the maximum allowed size",
+        }
+    },
+    "UpdateItem",
+)
 
 
 class Adopting(Stack):
@@ -165,6 +177,31 @@ class TestEnded:
         stack.fulfillment_url = url
         assert stack.tell("MODIFY", to_attributes(before), to_attributes(PUT)) == []
         assert len(stack.wanted()) == 1
+
+    def test_where_both_do_not_fit_on_one_item_the_end_is_told_and_the_record_holds_up_no_other(
+        self, stack: Adopting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stack.take_in()
+        stack.says[ID] = COMPLETED
+        stack.refuse(10_000)
+        stack.poll()
+        before = stack.item()
+        stack.refuse(0)
+        monkeypatch.setattr(stack.tasks, "restore", Mock(side_effect=OVERSIZED))
+        assert stack.put_again(before, PUT) == []
+        assert stack.told() == [("TaskCompleted", before["event_id"])]
+        assert stack.wanted() == []
+
+    def test_a_fault_of_the_table_has_the_record_come_again(
+        self, stack: Adopting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stack.take_in()
+        before = stack.end()
+        with monkeypatch.context() as faulty:
+            faulty.setattr(stack.tasks, "restore", Mock(side_effect=fault()))
+            assert stack.put_again(before, PUT) == ["1"]
+        assert stack.tell("MODIFY", to_attributes(before), to_attributes(PUT)) == []
+        assert stack.item()["status"] == "completed"
 
     def test_put_twice_before_intake_sees_it_its_end_is_not_lost(self, stack: Adopting) -> None:
         stack.take_in()

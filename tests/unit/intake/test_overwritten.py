@@ -219,7 +219,7 @@ def test_a_rejected_task_that_is_put_again_is_told_of(stack: Stack) -> None:
     assert stack.told() == [("TaskFailed", rejected["event_id"])]
 
 
-def test_an_end_that_was_told_of_is_told_of_once(stack: Stack) -> None:
+def test_an_end_that_was_told_of_is_told_of_once(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
     stack.add(ID)
     stack.poll()
     item = stack.item()
@@ -227,6 +227,7 @@ def test_an_end_that_was_told_of_is_told_of_once(stack: Stack) -> None:
     assert stack.told() == [("TaskCompleted", item["event_id"])]
     assert stack.put_again(item) == []
     assert stack.told() == []
+    assert "item_unreadable" not in [record.message for record in caplog.records]
 
 
 def test_a_new_run_that_is_cancelled_takes_nothing_from_the_end_of_the_one_before(stack: Stack) -> None:
