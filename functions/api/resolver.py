@@ -69,7 +69,6 @@ _VARIABLE: Final = re.compile(r"<(\w+)>")
 def resolver() -> ApiResolver:
     """Return the one resolver of this execution environment: a router tells only the last one what it is asked."""
     made = ApiResolver()
-    made.exception_handler(RequestValidationError)(_refuse)
     made.exception_handler(Exception)(_refuse)
     return made
 
