@@ -180,7 +180,7 @@ class Intake:
         if "queue" in before:
             # Its event is still to come, and finds the hook.
             return shard_of(key.task_id, self.shard_count)
-        wanted = late_hook({**before, **item, "notify_hook": request.notify_hook})
+        wanted = late_hook({**before, "notify_hook": request.notify_hook})
         if wanted is not None:
             self.fulfillment().send([wanted])
         return None

@@ -263,6 +263,14 @@ def test_a_task_that_has_not_ended_has_nothing_to_tell(stack: Stack) -> None:
     assert stack.told() == []
 
 
+def test_an_attribute_of_a_new_item_that_a_user_calls_queue_is_no_end(
+    stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert stack.put_again(NEW | {"queue": "mine"}) == []
+    assert stack.told() == []
+    assert "item_unreadable" not in [record.message for record in caplog.records]
+
+
 def test_a_run_that_a_pass_is_just_telling_of_is_known_to_it(stack: Stack) -> None:
     """Its own pass has it in memory: it tells of it once, and takes it out of the index where it is parked."""
     stack.add(ID)
