@@ -57,12 +57,14 @@ def texts_of(item: dict[str, Any] | None, name: str) -> dict[str, str]:
 
 def assets_on(item: dict[str, Any] | None) -> list[ArchivedAsset]:
     """Return the files of which an item says that they are archived, or unavailable."""
-    found = []
+    found: list[ArchivedAsset] = []
+    if item is None:
+        return found
     for written in list_on(item, "assets"):
         try:
             found.append(ArchivedAsset.model_validate(written))
         except ValidationError:
-            if item and not (isinstance(written, dict) and written.get("status") == "pending"):
+            if not (isinstance(written, dict) and written.get("status") == "pending"):
                 logger.warning("asset_unreadable", task_id=item["task_id"], provider=item["provider"])
     return found
 

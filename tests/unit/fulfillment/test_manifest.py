@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from tests.support.tasks import NOW_MS, clip, completed, ended
 
-from fulfillment.manifest import Manifest, event_in, manifest_of, provider_object_of, texts_of
+from fulfillment.manifest import Manifest, assets_on, event_in, manifest_of, provider_object_of, texts_of
 from tunehook.events import ArchivedAsset, task_ended
 from tunehook.tasks import Failure, FailureCode, Status, TaskEnd
 from tunehook.times import from_ms
@@ -92,6 +92,19 @@ def test_texts_that_are_none_are_left_out() -> None:
         {"clip_id": "c", "text": "c"},
     ]
     assert texts_of({"clips": clips}, "text") == {"c": "c"}
+
+
+def test_of_an_items_files_those_that_are_settled_count_and_what_is_none_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    waiting = {"clip_id": "clip-2", "type": "audio", "status": "pending"}
+    item = {"task_id": "task-1", "provider": "suno", "assets": [waiting, ASSET.model_dump(mode="json")]}
+    assert assets_on(item) == [ASSET]
+    assert caplog.records == []
+    for spoilt in (7, {"status": "archived"}, waiting | {"status": "lost"}):
+        assert assets_on(item | {"assets": [spoilt]}) == []
+        assert caplog.records.pop().message == "asset_unreadable"
+    assert assets_on(None) == []
 
 
 def test_it_is_laid_out_for_people() -> None:

@@ -82,7 +82,7 @@ async def test_an_unknown_receiver_is_tried_with_one_attempt(world: World) -> No
     first = await enter(world.breaker)
     second = await enter(world.breaker)
     assert (first.is_probe, first.wait_until_ms) == (True, None)
-    assert second.wait_until_ms == START_MS + module.LOOK_AGAIN_MS
+    assert second.wait_until_ms == START_MS + 1_000
 
 
 async def test_the_workers_try_a_receiver_with_one_attempt_together(world: World) -> None:
@@ -329,7 +329,7 @@ async def test_one_probe_is_made_after_the_wait_and_doubles_it_up_to_10_minutes(
         probe = another_worker(world)
         permit = await enter(probe)
         assert permit.is_probe
-        assert await waits_ms(world) == module.LOOK_AGAIN_MS
+        assert await waits_ms(world) == 1_000
         await leave(permit, answered=False)
     assert [wait // SECOND for wait in waits] == [30, 60, 120, 240, 480, 600, 600]
 
