@@ -85,6 +85,30 @@ def test_a_message_without_a_record_is_told_and_one_on_its_way_at_another_level(
     }
 
 
+def test_messages_are_counted_by_what_they_led_to() -> None:
+    counted = Counted()
+    for step in Step:
+        counted.record(Outcome(step=step, message=MESSAGE))
+    counted.record(Unavailable("busy"))
+    counted.record(InvalidInput("run", "is no number"))
+    assert [dimensions["step"] for name, _, dimensions in counted.added if name == "Messages"] == [
+        "attempted",
+        "sent_on",
+        "held_back",
+        "awaits_slot",
+        "rate_limited",
+        "sent_again",
+        "dropped",
+        "checked",
+        "withdrawn",
+        "cut_short",
+        "overtaken",
+        "unknown",
+        "fault",
+        "given_up",
+    ]
+
+
 def test_a_fault_lets_a_message_come_again_and_what_nothing_can_come_of_does_not() -> None:
     given_up = InvalidInput("run", "is no number")
     again, lines = told(Unavailable("busy"), OSError("a secret"), given_up)
