@@ -106,6 +106,16 @@ async def test_an_upload_that_is_given_up_while_it_is_begun_is_aborted() -> None
     assert aborted == ["1"]
 
 
+@pytest.mark.parametrize(("code", "lines"), [("NoSuchUpload", 0), ("SlowDown", 1)])
+async def test_an_upload_that_is_there_still_when_it_was_given_up_is_logged(
+    bucket: str, caplog: pytest.LogCaptureFixture, code: str, lines: int
+) -> None:
+    s3: Any = Faulty(client("s3"), abort_multipart_upload=[fault(code, "AbortMultipartUpload")])
+    async with Upload(s3, WHERE, ABOUT, None):
+        pass
+    assert [record.message for record in caplog.records] == ["upload_not_aborted"] * lines
+
+
 @pytest.mark.parametrize("code", ["404", "NoSuchKey", "NotFound"])
 async def test_an_object_that_is_not_there_is_said_by_many_codes(bucket: str, code: str) -> None:
     s3: Any = Faulty(client("s3"), head_object=[fault(code, "HeadObject")])
