@@ -119,7 +119,7 @@ class Worker:
         if not messages:  # a batch by which the function is warmed up
             trusted_authorities()
             await reading_ahead
-        async with heartbeat, open_client(guard=self._settings.network_policy, timeout=None) as http:
+        async with heartbeat, open_client(guard=self._settings.network_policy) as http:
             fulfillment = Fulfillment(
                 archiver=Archiver(
                     self._results,
