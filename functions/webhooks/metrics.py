@@ -67,8 +67,9 @@ class Metrics(metrics.Metrics):
         if ended is DeliveryStatus.FAILED:
             self.add("DeliveriesGivenUp")
         delivery, attempt = outcome.delivery, outcome.attempt
-        if delivery is None or attempt is None:
+        if attempt is None:
             return
+        assert delivery is not None  # the attempt is one of it
         # By an error such as ``DeadlineExceeded``, or the class of a status such as ``5xx``.
         delivered = outcome.status is DeliveryStatus.DELIVERED
         error = attempt.error or ("none" if delivered else f"{(attempt.status_code or 0) // 100}xx")

@@ -161,3 +161,48 @@ def test_an_attempt_counts_by_what_it_came_to(
     assert ended == ([] if status is DeliveryStatus.PENDING else [{"status": status.value}])
     given_up = [name for name, _, _ in counted.added if name == "DeliveriesGivenUp"]
     assert len(given_up) == (status is DeliveryStatus.FAILED)
+
+
+@pytest.mark.parametrize(
+    ("change", "metric"),
+    [
+        (Change.NONE, None),
+        (Change.WELL, None),
+        (Change.FAILING, "SubscriptionsFailing"),
+        (Change.WARNED, "SubscriptionsWarned"),
+        (Change.DISABLED, "SubscriptionsDisabled"),
+    ],
+)
+def test_what_an_attempt_changed_of_its_subscription_is_counted(change: Change, metric: str | None) -> None:
+    counted = Counted()
+    counted.record(Outcome(step=Step.DROPPED, message=MESSAGE, change=change))
+    assert [added for added in counted.added if added[0] != "Messages"] == (
+        [] if metric is None else [(metric, 1, {})]
+    )
+
+
+@pytest.mark.parametrize("status", [DeliveryStatus.PENDING, DeliveryStatus.FAILED, DeliveryStatus.DELIVERED])
+def test_what_tells_of_progress_raises_no_alarm_where_it_is_lost(status: DeliveryStatus) -> None:
+    progress = MESSAGE.model_copy(update={"delivery_id": "msg_progress_1"})
+    counted = Counted()
+    counted.record(
+        Outcome(step=Step.ATTEMPTED, message=progress, delivery=RECORD, attempt=ATTEMPT, status=status)
+    )
+    assert [added for added in counted.added if added[0] != "Messages"] == (
+        [] if status is DeliveryStatus.PENDING else [("ProgressEnded", 1, {"status": status.value})]
+    )
+
+
+def test_a_check_counts_for_nothing_but_itself() -> None:
+    counted = Counted()
+    counted.record(
+        Outcome(
+            step=Step.CHECKED,
+            message=MESSAGE,
+            delivery=RECORD,
+            attempt=ATTEMPT,
+            status=DeliveryStatus.FAILED,
+            change=Change.FAILING,
+        )
+    )
+    assert counted.added == [("Messages", 1, {"step": "checked"})]
