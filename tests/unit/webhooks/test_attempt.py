@@ -2,12 +2,15 @@ import asyncio
 import json
 from typing import Any
 
+import httpx
 import pytest
 from standardwebhooks import Webhook
 from tests.unit.http.wire import OK, Script, answering, serving
 from tests.unit.webhooks.world import delivery, subscribed
 
 from tunehook.deliveries import Delivery
+from tunehook.errors import InvalidInput
+from tunehook.http.errors import DeadlineExceeded, InvalidAnswer
 from tunehook.http.guard import NetworkPolicy
 from tunehook.http.reply import Reply
 from tunehook.http.resolver import Lookup, system_lookup
@@ -41,6 +44,18 @@ async def attempt(
 async def post_to(script: Script, **subscription: Any) -> Result:
     async with serving(script) as wire:
         return await attempt(delivery(), {"url": wire.url} | subscription)
+
+
+async def failing_with(failure: Exception) -> Result:
+    class Transport:
+        async def send_for_status(self, *_: Any, **__: Any) -> None:
+            raise failure
+
+    transport: Any = Transport()
+    sender = Sender(transport, ANY, "https://bucket/{}".format)
+    return await sender.attempt(
+        delivery(), subscribed({"url": "https://h.example/"}, ANY, FIRST), MASTER, now_ms()
+    )
 
 
 @pytest.mark.parametrize("kind", Format)
@@ -141,6 +156,31 @@ async def test_of_a_redirect_the_log_keeps_where_to_without_its_secrets(location
 async def test_a_location_beside_another_status_is_not_kept() -> None:
     script = answering(b"HTTP/1.1 201 Made\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n")
     assert (await post_to(script)).attempt.detail is None
+
+
+@pytest.mark.parametrize(
+    ("failure", "answered"),
+    [
+        (httpx.ReadTimeout("late"), False),
+        (DeadlineExceeded("late"), False),
+        (httpx.ConnectError("refused"), False),
+        (httpx.ReadError("broken"), False),
+        (httpx.RemoteProtocolError("gone"), False),
+        (InvalidAnswer("no HTTP"), True),
+        (httpx.ProxyError("ours"), None),
+        (InvalidInput("url", "is none"), None),
+    ],
+)
+async def test_how_an_attempt_failed_says_whether_its_receiver_answered(
+    failure: Exception, answered: bool | None
+) -> None:
+    result = await failing_with(failure)
+    assert (result.response_class, result.answered) == (ResponseClass.FAILED, answered)
+    assert (result.attempt.error, result.attempt.detail) == (type(failure).__name__, str(failure))
+
+
+async def test_a_failure_without_a_word_has_no_detail() -> None:
+    assert (await failing_with(httpx.ReadTimeout(""))).attempt.detail is None
 
 
 @pytest.mark.parametrize("status", [b"204 No Content", b"410 Gone"])
