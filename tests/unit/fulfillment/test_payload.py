@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from tests.support.tasks import NOW_MS, clip, completed, ended
 
-from fulfillment.payload import payload_of
+from fulfillment.payload import payload_of, progress_payload_of
 from tunehook.events import (
     ArchivedAsset,
     ManifestLocation,
@@ -13,6 +13,7 @@ from tunehook.events import (
     TaskFailed,
     task_ended,
 )
+from tunehook.fulfillment_requests import ProgressRequest
 from tunehook.tasks import Failure, FailureCode, Format, Status, TaskEnd
 
 MANIFEST = ManifestLocation(bucket="results", key="results/suno/task-1/manifest.json")
@@ -180,6 +181,47 @@ def test_a_payload_has_300_kb_at_most(size: int, clips: int) -> None:
     room = size - len(payload_of(Format.STANDARD, sized(""), None, (), MANIFEST).encode())
     told = payload_of(Format.STANDARD, sized("x" * room), None, (), MANIFEST)
     assert len(json.loads(told)["clips"]) == clips
+
+
+def test_a_text_that_is_too_long_is_left_out_of_its_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    event = task_ended(ended(end=completed(clips=(LYRICS,))))
+    monkeypatch.setattr(
+        "fulfillment.payload.PAYLOAD_MAX_BYTES",
+        len(payload_of(Format.STANDARD, event, None, (), MANIFEST).encode()) - 1,
+    )
+    (told,) = payload(event=event)["clips"]
+    assert (told["clip_id"], "text" in told) == (LYRICS.clip_id, False)
+
+
+@pytest.mark.parametrize(
+    ("phase", "progress", "status", "percent"),
+    [("queued", None, "QUEUED", ""), ("queued", 0, "QUEUED", "0%"), ("processing", 60, "IN_PROGRESS", "60%")],
+)
+def test_progress_is_told_by_its_data_or_by_an_object_of_the_provider(
+    phase: str, progress: int | None, status: str, percent: str
+) -> None:
+    asked = ProgressRequest(
+        task_id="task-1",
+        provider="suno",
+        since_ms=NOW_MS,
+        number=1,
+        at_ms=NOW_MS,
+        submitted_at_ms=NOW_MS,
+        phase=phase,
+        progress=progress,
+    )
+    data = {"task_id": "task-1", "title": "歌"}
+    for form in (Format.STANDARD, Format.CLOUDEVENTS):
+        assert progress_payload_of(form, asked, data) == '{"task_id":"task-1","title":"歌"}'
+    assert json.loads(progress_payload_of(Format.PROVIDER, asked, data)) == {
+        "task_id": "task-1",
+        "status": status,
+        "fail_reason": "",
+        "progress": percent,
+        "data": [],
+    }
+    whole = asked.model_copy(update={"provider_object": '{"status": "its own"}'})
+    assert progress_payload_of(Format.PROVIDER, whole, data) == '{"status": "its own"}'
 
 
 def test_a_file_that_may_still_come_is_told_with_the_providers_link() -> None:
