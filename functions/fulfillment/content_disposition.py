@@ -27,7 +27,7 @@ def content_disposition(asset: Asset, extension: str) -> str:
     """
     name = f"{_name(asset)}{_SUFFIX.get(asset.type, '')}.{extension}"
     plain = "".join(char if char.isascii() else "_" for char in name).replace("%", "_")
-    encoded = quote(name, safe="".join(_PLAIN), errors="replace")
+    encoded = quote(name, safe="".join(_PLAIN))
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"
 
 

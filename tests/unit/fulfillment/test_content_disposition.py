@@ -1,3 +1,4 @@
+import string
 from email.message import Message
 from email.utils import decode_rfc2231, unquote
 from urllib.parse import unquote as percent_decode
@@ -25,6 +26,11 @@ def test_the_title_is_the_files_name() -> None:
     assert disposition("City Lights") == (
         "attachment; filename=\"City Lights.mp3\"; filename*=UTF-8''City%20Lights.mp3"
     )
+
+
+def test_letters_and_digits_stay_as_they_are() -> None:
+    title = string.ascii_letters + string.digits
+    assert disposition(title) == f"attachment; filename=\"{title}.mp3\"; filename*=UTF-8''{title}.mp3"
 
 
 def test_a_title_beyond_ascii_has_both_forms() -> None:
