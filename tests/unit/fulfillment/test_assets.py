@@ -206,3 +206,14 @@ def test_an_output_that_is_html_or_empty_is_refused(kind: AssetType, head: bytes
     with pytest.raises(NotThatMedia) as caught:
         media_type_of(kind, head, host_says="application/zip", is_output=True)
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "content_type"), [("audio", "audio/mp4"), ("video", "video/mp4"), ("file", "video/mp4")]
+)
+def test_an_output_whose_index_lies_at_its_end_is_taken_for_what_is_wanted(
+    kind: AssetType, content_type: str
+) -> None:
+    head = b"\x00\x00\x00\x14ftypisom\x00\x00\x00\x00isom" + b"\x7f\xff\xff\xffmdat" + bytes(64)
+    media = media_type_of(kind, head, is_output=True)
+    assert (media.content_type, media.remark) == (content_type, None)
