@@ -65,7 +65,7 @@ async def record_assets(
     `archived_at_ms` is None while some files are pending. Returns False if the run that ended with `event_id` was
     replaced, or is gone.
     """
-    whole = [asset.model_dump(mode="json", exclude_none=True) for asset in assets]
+    whole = [asset.model_dump(exclude_none=True) for asset in assets]
     short = [{name: value for name, value in asset.items() if name not in _SHORT} for asset in whole]
     forms: tuple[list[dict[str, Any]], ...] = (whole, short, [])
     for form in forms:

@@ -40,7 +40,7 @@ def manifest_of(event: TaskEnded, item: dict[str, Any] | None, manifest: Manifes
             for clip in content["clips"]:
                 clip[name] = clip[name] or whole.get(clip["clip_id"])
     content["archived_at"] = iso(manifest.archived_at)
-    content["assets"] = [asset.model_dump(mode="json") for asset in manifest.assets]
+    content["assets"] = [asset.model_dump() for asset in manifest.assets]
     content["copied_again"] = manifest.copied_again
     content["provider_object"] = manifest.provider_object
     return json.dumps(content, ensure_ascii=False, indent=2).encode("utf-8", "replace")
