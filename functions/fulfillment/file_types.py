@@ -116,7 +116,9 @@ def file_type_of(head: bytes, *, wanted: str, host_says: str = "") -> MediaType 
         return _of_zip(head)
     if head[_TAR_MARK] == b"ustar":
         return TAR
-    if head.startswith(b"\x00\x01\x00\x00\x00") and 0 < head[5] < 64:  # how many tables it has
+    if (
+        head.startswith(b"\x00\x01\x00\x00\x00") and 0 < int.from_bytes(head[5:6]) < 64
+    ):  # how many tables it has
         return TTF
     if (found := recognise(head, wanted=wanted)) is not None:
         return found

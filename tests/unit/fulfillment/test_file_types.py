@@ -1,5 +1,6 @@
 """What an output is by its first bytes; that HTML is told in every dress, and nothing else is taken for it."""
 
+import codecs
 import io
 import json
 import re
@@ -79,9 +80,44 @@ def test_html_is_told_in_every_charset(charset: str, before: str) -> None:
     assert file_type_of((before + PAGE).encode(charset), wanted="video") is HTML
 
 
-def test_html_is_told_behind_a_big_endian_mark_and_in_an_eastern_charset() -> None:
-    assert file_type_of(b"\xfe\xff" + PAGE.encode("utf-16-be"), wanted="video") is HTML
+def test_html_is_told_in_an_eastern_charset() -> None:
     assert file_type_of("<!-- 過負荷 --><html>".encode("gb18030"), wanted="video") is HTML
+
+
+@pytest.mark.parametrize(
+    ("mark", "charset"),
+    [
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+        (codecs.BOM_UTF32_LE, "utf-32-le"),
+        (codecs.BOM_UTF32_BE, "utf-32-be"),
+    ],
+)
+def test_html_is_told_behind_every_mark(mark: bytes, charset: str) -> None:
+    assert file_type_of(mark + "<p>歌</p>".encode(charset), wanted="video") is HTML
+
+
+@pytest.mark.parametrize(
+    "comment", ["<!-- c -->", "<!-->", "<!--->", "<!-- c --><!-- d -->", "<!-- c -->\n<!-->"]
+)
+def test_behind_comments_as_browsers_end_them_markup_is_what_it_is(comment: str) -> None:
+    assert kind_of(f"{comment}<svg></svg>".encode()) == ("image/svg+xml", "svg")
+    assert file_type_of(f"{comment}<html>".encode(), wanted="video") is HTML
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    ['<?xml version="1.0"?><feed>', '<feed xmlns="http://www.w3.org/2005/Atom">', "<!DOCTYPE feed><feed>"],
+)
+def test_xml_whose_end_lies_further_on_is_xml(beginning: str) -> None:
+    assert kind_of(beginning.encode() + b"<entry>") == ("application/xml", "xml")
+
+
+def test_markup_is_looked_for_in_the_first_64_kib() -> None:
+    blank = b" " * (64 * 1024 - len(b"<html>"))
+    assert file_type_of(blank + b"<html>", wanted="video") is HTML
+    assert file_type_of(blank + b" <html>", wanted="video") is not HTML
 
 
 @pytest.mark.parametrize("host_says", ["text/html", "Text/HTML; charset=utf-8", "application/xhtml+xml"])
@@ -155,6 +191,20 @@ def test_a_text_that_its_host_calls_html_is_html(host_says: str) -> None:
 )
 def test_a_file_is_what_its_bytes_say(head: bytes, content_type: str, extension: str) -> None:
     assert kind_of(head, "application/octet-stream") == (content_type, extension)
+    for length in range(min(len(head), 256)):  # a file may end anywhere
+        kind_of(head[:length])
+
+
+def test_a_file_that_ends_behind_the_first_bytes_of_a_font_is_none() -> None:
+    for tables, is_font in (
+        (b"", False),
+        (b"\x00", False),
+        (b"\x01", True),
+        (b"\x3f", True),
+        (b"\x40", False),
+    ):
+        found = kind_of(b"\x00\x01\x00\x00\x00" + tables)
+        assert (found == ("font/ttf", "ttf")) is is_font
 
 
 @pytest.mark.parametrize(
