@@ -137,3 +137,11 @@ def test_the_values_of_headers_are_masked_and_no_secret_version_is_believed() ->
     assert told["headers"] == {"x-token": "****"}
     assert told["secret_version"] is None
     assert "signing_secret" not in told
+
+
+def test_a_number_is_not_read_from_a_text_nor_a_text_from_a_number() -> None:
+    wrong = {"timeout_s": "60", "truncated": "no", "notify_hook": 7, "clips": [{"title": 7}]}
+    told = TaskDocument.read({"task_id": "t", "provider": "suno", **wrong}).to_json()
+    assert [told[name] for name in ("timeout_s", "truncated", "notify_hook")] == [None, None, None]
+    assert told["clips"][0]["title"] is None
+    assert set(told["unreadable"]) == {"notify_hook", "timeout_s", "truncated", "clips.title"}
