@@ -6,8 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.support.aws import client
 
 from tunehook.errors import Misconfigured
+from tunehook.operations.checks import State, examine
 from tunehook.operations.stack import Stack
 
 
@@ -44,3 +46,15 @@ def test_on_the_embedded_aws_it_is_below_a_path(endpoint: str) -> None:
 def test_a_stack_without_it_says_how_it_gets_one() -> None:
     with pytest.raises(Misconfigured, match="HttpApi=on"):
         _ = stack("http://127.0.0.1:4800", HttpApi="off").api_url
+
+
+def test_who_waits_is_told_after_two_tries_that_aws_cannot_be_asked(aws: None) -> None:
+    opened: list[tuple[str, dict[str, Any]]] = []
+
+    def open_client(service: str, **settings: Any) -> Any:
+        opened.append((service, settings))
+        return client(service)
+
+    assert [each.state for each in examine(open_client, "other")] == [State.OK, State.FAIL]
+    twice = {"retries": {"mode": "standard", "total_max_attempts": 2}}
+    assert opened == [("sts", twice), ("cloudformation", twice)]
