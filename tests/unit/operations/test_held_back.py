@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 from tests.support.aws import put
 
+from tunehook.aws.circuits import Circuit
 from tunehook.aws.deliveries import OVERDUE_MS
 from tunehook.deliveries import Delivery, DeliveryStatus, new_delivery
-from tunehook.operations.deliveries import held_back
+from tunehook.operations.deliveries import _held_until_ms, held_back
 from tunehook.operations.stack import Stack
 from tunehook.signatures import notify_hook_subscription_id
 from tunehook.tasks import Format
@@ -76,6 +77,29 @@ def test_nothing_is_held_back_where_no_circuit_is_open(found: Stack, moments: di
     circuit(**moments)
     made = pending(found)
     assert held_back(found, [made]) == {}
+
+
+@pytest.mark.parametrize(
+    ("shut_in_ms", "tried_ago_ms", "due_in_ms", "held_for_ms"),
+    [
+        (600_000, NOW_MS, 0, 600_000),
+        (600_001, NOW_MS, 0, None),
+        (1, NOW_MS, 0, 1),
+        (1, NOW_MS, 1, None),
+        (0, NOW_MS, 0, 0),
+        (0, NOW_MS, 1, None),
+        (-59_999, NOW_MS, 0, 0),
+        (-60_000, NOW_MS, 0, None),
+        (-60_000, 0, 0, 0),
+        (-60_000, -1, 0, None),
+    ],
+)
+def test_an_attempt_is_held_back_to_the_millisecond(
+    shut_in_ms: int, tried_ago_ms: int, due_in_ms: int, held_for_ms: int | None
+) -> None:
+    found = Circuit(wait_ms=1, shut_until_ms=NOW_MS + shut_in_ms, trial_since_ms=NOW_MS - tried_ago_ms)
+    until_ms = None if held_for_ms is None else NOW_MS + held_for_ms
+    assert _held_until_ms(found, NOW_MS + due_in_ms, NOW_MS) == until_ms
 
 
 def test_what_has_ended_or_went_to_a_subscription_that_is_gone_is_not_held_back(found: Stack) -> None:
