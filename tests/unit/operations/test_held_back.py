@@ -8,8 +8,9 @@ from tests.support.aws import put
 from tunehook.aws.circuits import Circuit
 from tunehook.aws.deliveries import OVERDUE_MS
 from tunehook.deliveries import Delivery, DeliveryStatus, new_delivery
-from tunehook.operations.deliveries import _held_until_ms, held_back
+from tunehook.operations.deliveries import _held_until_ms, held_back, next_waits_s
 from tunehook.operations.stack import Stack
+from tunehook.schedules import WAITS_S
 from tunehook.signatures import notify_hook_subscription_id
 from tunehook.tasks import Format
 
@@ -113,6 +114,36 @@ def test_the_delivery_to_a_notify_hook_is_found_by_its_own_url(found: Stack) -> 
     circuit(wait_ms=60_000, shut_until_ms=NOW_MS + 40_000)
     made = pending(found, subscription_id=notify_hook_subscription_id(URL), url=URL)
     assert list(held_back(found)) == [made.delivery_id]
+
+
+def test_of_all_only_so_many_are_looked_at_for_each_subscription(
+    found: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunehook.operations.deliveries.HELD_BACK_SHOWN", 2)
+    circuit(wait_ms=60_000, shut_until_ms=NOW_MS + 40_000)
+    made = [pending(found, f"evt_{number}") for number in range(3)]
+    assert (len(held_back(found, made)), len(held_back(found))) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("next_attempt", "waits_s"), [(1, [10, 20, 30]), (2, [20, 30]), (3, [30]), (4, []), (5, None)]
+)
+def test_the_waits_that_are_left_are_those_of_the_schedule_as_it_is(
+    found: Stack, next_attempt: int, waits_s: list[int] | None
+) -> None:
+    put("SubscriptionsTable", {"subscription_id": "sub-1", "url": URL, "retry_schedule": [10, 20, 30]})
+    assert next_waits_s(found, pending(found, next_attempt=next_attempt)) == waits_s
+
+
+@pytest.mark.parametrize(
+    "changes", [{"subscription_id": "gone"}, {"url": URL}, {"subscription_id": "unusable"}]
+)
+def test_the_usual_waits_are_left_where_there_is_no_schedule(found: Stack, changes: dict[str, Any]) -> None:
+    put("SubscriptionsTable", {"subscription_id": "sub-1", "url": URL, "retry_schedule": [10, 20, 30]})
+    put(
+        "SubscriptionsTable", {"subscription_id": "unusable", "url": "no URL", "retry_schedule": [10, 20, 30]}
+    )
+    assert next_waits_s(found, pending(found, **changes)) == list(WAITS_S)
 
 
 def test_a_stack_of_an_earlier_version_says_nothing_of_it(found: Stack) -> None:

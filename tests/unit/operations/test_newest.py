@@ -232,3 +232,13 @@ def test_a_walk_that_broke_off_is_gone_on_with_and_asks_for_what_is_still_wanted
     table.is_unlisted = False
     assert newest.refresh(4) == [f"n{number} final" for number in range(9, 1, -1)]
     assert table.wanted == [10, 6]
+
+
+def test_no_more_than_the_most_are_read_however_many_are_asked_for(table: Table) -> None:
+    for number in range(10):
+        table.add(f"n{number}", number * LAG_MS * 2)
+    newest = table.newest(most=5)
+    newest.refresh(3)
+    assert newest.refresh(100) == [f"n{number} final" for number in range(9, 4, -1)]
+    assert [keys for keys, _ in table.reads] == [("n9", "n8", "n7"), ("n6", "n5")]
+    assert (newest.is_whole, newest.is_cut) == (True, True)
