@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import NoCredentialsError, ParamValidationError
 from tests.support.aws import Faulty, client, fault, put
+from tests.support.template import template
 from tests.unit.cli.conftest import OUTPUTS
 from tests.unit.cli.test_stack import set_status
 
 from tunehook.aws.deliveries import OVERDUE_MS, DeliveriesTable
 from tunehook.aws.leases import Leases
 from tunehook.deliveries import new_delivery
-from tunehook.operations.checks import LATE_S, STOPPED_S, examine
+from tunehook.operations.checks import LATE_S, STOPPED_S, State, _unwatched, examine
 from tunehook.signatures import notify_hook_subscription_id
 from tunehook.tasks import Format
 from tunehook.times import from_ms, now_ms
@@ -114,6 +115,26 @@ def test_a_healthy_stack_is_well_in_every_part(tunehook: Any, healthy: Lambdas) 
         "deliveries",
         "subscriptions",
     ]
+    words = [each["words"] for each in found if each["check"] not in ("credentials", "providers")]
+    names = ("intake", "poller", "fulfillment", "webhooks", "api")
+    assert words == [
+        "tunehook is CREATE_COMPLETE",
+        "the master secret can be read and is long enough",
+        "the providers secret can be read",
+        f"{SCHEDULE} is enabled, rate(1 minute)",
+        *(f"tunehook-{name} is ready, python3.13" for name in names),
+        "tunehook-intake reads from the Tasks stream",
+        "tunehook-fulfillment reads from the fulfillment queue",
+        "tunehook-webhooks reads from the deliveries queue",
+        "the account may run 10 functions at once, and this stack needs about 9",
+        "fulfillment: 0 waiting, 0 in progress, 0 delayed",
+        "deliveries: 0 waiting, 0 in progress, 0 delayed",
+        "there are none",
+        "shard 0: a poller watches 0 pending tasks",
+        "none is pending",
+        "0 pending, none of them held back",
+        "there is none",
+    ]
 
 
 def test_what_is_wrong_stands_with_what_to_do(tunehook: Any, healthy: Lambdas) -> None:
@@ -159,6 +180,7 @@ def test_a_stack_that_is_not_there_ends_the_examination(tunehook: Any, aws: None
     [
         ("UPDATE_IN_PROGRESS", "tunehook is UPDATE_IN_PROGRESS"),
         ("UPDATE_ROLLBACK_COMPLETE", "tunehook is UPDATE_ROLLBACK_COMPLETE: its last update failed"),
+        ("UPDATE_FAILED", "tunehook is UPDATE_FAILED: its last update failed"),
     ],
 )
 def test_a_stack_whose_update_is_under_way_or_failed_is_warned_of(
@@ -179,6 +201,14 @@ def test_no_provider_is_warned_of(tunehook: Any, healthy: Lambdas, providers: An
     assert findings(tunehook, "warn") == [
         ("providers", "none is configured, so tasks wait", "add one with `tunehook providers set`")
     ]
+
+
+def test_that_none_is_configured_is_not_said_of_a_provider_that_cannot_be_used(
+    tunehook: Any, healthy: Lambdas, providers: Any
+) -> None:
+    providers('{"broken": {"kind": "nope"}}')
+    ((check, words, _),) = findings(tunehook)
+    assert (check, words.startswith("broken cannot be used: ")) == ("providers", True)
 
 
 def test_a_providers_secret_that_is_no_json_is_a_failure(
@@ -275,6 +305,12 @@ def test_a_function_with_a_bound_is_well(tunehook: Any, healthy: Lambdas) -> Non
     assert findings(tunehook) == []
 
 
+@pytest.mark.parametrize("state", [{"State": "Inactive"}, {}])
+def test_a_function_that_is_asleep_is_well(tunehook: Any, healthy: Lambdas, state: dict[str, str]) -> None:
+    healthy.functions["tunehook-webhooks"]["Configuration"] = {"Runtime": "python3.13", **state}
+    assert findings(tunehook) == []
+
+
 def test_a_function_that_is_broken_is_a_failure(tunehook: Any, healthy: Lambdas) -> None:
     healthy.functions["tunehook-intake"]["Configuration"] |= {"State": "Failed", "StateReason": "no subnet"}
     ((check, words, _),) = findings(tunehook, "fail")
@@ -334,10 +370,10 @@ def test_pending_tasks_of_a_provider_that_does_not_exist_are_named_with_the_near
     )
 
 
-def put_delivery(late_ms: int) -> None:
+def put_delivery(late_ms: int, subscription_id: str = "sub-1") -> None:
     delivery = new_delivery(
         event_id="evt_1",
-        subscription_id="sub-1",
+        subscription_id=subscription_id,
         task_id="t",
         provider="suno",
         type="task.completed",
@@ -365,15 +401,39 @@ def test_deliveries_that_are_held_back_are_warned_of_with_their_receiver_and_unt
 ) -> None:
     url = "https://receiver.example/hangs"
     until_ms = now_ms() + 90_000
-    put("SubscriptionsTable", {"subscription_id": "sub-1", "url": url, "enabled": True, "format": "standard"})
-    circuit = {"wait_ms": 120_000, "shut_until_ms": until_ms}
-    put("ReceiverGatesTable", {"receiver": notify_hook_subscription_id(url), **circuit})
+    hang(url, until_ms)
     put_delivery(late_ms)
     told = {part: (message, advice) for part, message, advice in findings(tunehook, "warn")}
     assert told["deliveries"] == (
         f"1 delivery to {url} held back: the receiver hangs, and is tried again about {from_ms(until_ms):%H:%M} UTC",
         "nothing is lost; `tunehook deliveries list --status pending` shows them",
     )
+
+
+def hang(url: str, until_ms: int) -> None:
+    put("SubscriptionsTable", {"subscription_id": "sub-1", "url": url, "enabled": True, "format": "standard"})
+    circuit = {"wait_ms": 120_000, "shut_until_ms": until_ms}
+    put("ReceiverGatesTable", {"receiver": notify_hook_subscription_id(url), **circuit})
+
+
+def test_a_receiver_that_is_being_tried_again_is_said_to_be_tried_now(
+    tunehook: Any, healthy: Lambdas
+) -> None:
+    hang("https://receiver.example/", now_ms() - 1000)
+    put_delivery(1000)
+    ((_, words, _),) = findings(tunehook, "warn")
+    assert words.endswith("held back: the receiver hangs, and is tried again now")
+
+
+def test_where_more_may_be_held_back_than_is_looked_at_nothing_is_said_of_what_is_overdue(
+    tunehook: Any, healthy: Lambdas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunehook.operations.checks.HELD_BACK_SHOWN", 1)
+    hang("https://receiver.example/", now_ms() + 90_000)
+    put_delivery(OVERDUE_MS + 5000)
+    put_delivery(OVERDUE_MS + 5000, "elsewhere")
+    ((_, words, _),) = findings(tunehook, "warn")
+    assert words.startswith("at least 1 delivery to https://receiver.example/ held back: ")
 
 
 @pytest.mark.parametrize(
@@ -402,19 +462,43 @@ def test_work_that_no_poller_has_ever_watched_is_named(tunehook: Any, healthy: L
     assert words.startswith("shard 0: there is work, and no poller for 5 min ")
 
 
+def test_work_is_without_a_poller_since_the_oldest_of_it_came(tunehook: Any, healthy: Lambdas) -> None:
+    put("PollerLeasesTable", {"shard": 0, "owner": "a poller", "until_ms": 1})
+    put_work(now_ms() - 1000 * STOPPED_S - 5000, task_id="old")
+    put_work(now_ms(), "completed", task_id="new")
+    assert [check for check, _, _ in findings(tunehook, "fail")] == ["poller"]
+
+
+@pytest.mark.parametrize(
+    ("for_s", "state"), [(150, State.OK), (151, State.WARN), (300, State.WARN), (301, State.FAIL)]
+)
+def test_for_how_long_work_may_be_without_a_poller(for_s: int, state: State) -> None:
+    assert _unwatched(0, for_s)[0] is state
+
+
+def test_what_counts_as_stopped_is_when_the_alarm_rings() -> None:
+    alarm = template()["Resources"]["NoPollerPassAlarm"]["Properties"]
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == STOPPED_S
+
+
 def test_an_idle_stack_needs_no_poller(tunehook: Any, healthy: Lambdas) -> None:
     put("PollerLeasesTable", {"shard": 0, "owner": "a poller", "until_ms": 1})
     assert findings(tunehook) == []
 
 
 @pytest.mark.parametrize(
-    "item", [{"enabled": False}, {"failing_since_ms": 1}, {"url": "nope"}], ids=lambda item: next(iter(item))
+    ("item", "told"),
+    [
+        ({"enabled": False}, "1 disabled"),
+        ({"failing_since_ms": 1}, "1 failing"),
+        ({"url": "nope"}, "1 unusable"),
+    ],
 )
 def test_subscriptions_that_get_nothing_are_warned_of(
-    tunehook: Any, healthy: Lambdas, item: dict[str, Any]
+    tunehook: Any, healthy: Lambdas, item: dict[str, Any], told: str
 ) -> None:
     put("SubscriptionsTable", {"subscription_id": "s", "url": "https://example.com", **item})
-    assert [check for check, _, _ in findings(tunehook, "warn")] == ["subscriptions"]
+    assert [found[:2] for found in findings(tunehook, "warn")] == [("subscriptions", told)]
 
 
 def test_urls_to_which_the_same_comes_twice_are_listed(tunehook: Any, healthy: Lambdas) -> None:
@@ -475,6 +559,23 @@ def test_a_limit_that_one_may_not_read_is_a_note(
     assert findings(tunehook) == []
     ((_, words, _),) = [each for each in findings(tunehook, "ok") if each[0] == "concurrency"]
     assert "lambda:GetAccountSettings" in words
+
+
+def test_a_limit_that_aws_cannot_tell_now_is_a_failure(
+    tunehook: Any, healthy: Lambdas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> Any:
+        raise fault("ServiceException", "GetAccountSettings")
+
+    monkeypatch.setattr(healthy, "get_account_settings", fail)
+    assert [check for check, _, _ in findings(tunehook, "fail")] == ["concurrency"]
+
+
+def test_what_is_not_fed_needs_no_room_of_the_account(tunehook: Any, healthy: Lambdas) -> None:
+    """Two pollers, one intake and four webhooks."""
+    healthy.mappings["tunehook-fulfillment"] = []
+    healthy.limit = 7
+    assert [check for check, _, _ in findings(tunehook)] == ["mappings"]
 
 
 def test_a_check_that_aws_refuses_is_a_failure_and_the_others_go_on(

@@ -88,6 +88,17 @@ def test_tasks_with_one_trouble_are_counted_together_whatever_else_its_words_hol
     assert trouble_line.startswith("3 pending with errors: the provider refuses the key: HTTP 401: Invalid")
 
 
+def test_troubles_are_told_apart_by_what_was_told_of_them_or_else_by_their_kind(
+    tunehook: Any, now: int
+) -> None:
+    for number, (kind, said) in enumerate([("k", "a"), ("k", "a"), ("k", "b"), ("k", ""), ("l", "")]):
+        trouble = {"kind": kind, "count": 3, "since_ms": now, "told": said}
+        put_pending(f"t-{number}", now - 1_000, last_error=f"{kind}{said}", trouble=trouble, empty_count=0)
+    troubles = told(tunehook)["tasks"]["troubles"]
+    assert [each["count"] for each in troubles] == [2, 1, 1]
+    assert troubles[0]["last_error"] == "ka"
+
+
 def test_tasks_past_their_deadline_are_counted(tunehook: Any, now: int) -> None:
     put_pending("late", now - 100_000, deadline_ms=now - 1)
     put_pending("early", now - 100_000, deadline_ms=now + 60_000)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -21,11 +22,13 @@ from tunehook.operations.documents import (
     ProviderDocument,
     SubscriptionDocument,
     TaskDocument,
+    plain,
 )
 from tunehook.operations.subscriptions import SubscriptionView
 from tunehook.operations.task_view import TaskView
 from tunehook.providers.config import ProviderConfig
-from tunehook.tasks import USER_FIELDS
+from tunehook.secret_versions import SecretVersions
+from tunehook.tasks import USER_FIELDS, TaskKey
 
 WRONG: list[Any] = [
     *(None, True, "", "words", 7, -1, 1.5, 10**17, 10**30, b"\x00", {"x", "y"}),
@@ -137,3 +140,122 @@ def test_the_values_of_headers_are_masked_and_no_secret_version_is_believed() ->
     assert told["headers"] == {"x-token": "****"}
     assert told["secret_version"] is None
     assert "signing_secret" not in told
+
+
+def test_a_number_is_not_read_from_a_text_nor_a_text_from_a_number() -> None:
+    wrong = {"timeout_s": "60", "truncated": "no", "notify_hook": 7, "clips": [{"title": 7}]}
+    told = TaskDocument.read({"task_id": "t", "provider": "suno", **wrong}).to_json()
+    assert [told[name] for name in ("timeout_s", "truncated", "notify_hook")] == [None, None, None]
+    assert told["clips"][0]["title"] is None
+    assert set(told["unreadable"]) == {"notify_hook", "timeout_s", "truncated", "clips.title"}
+
+
+def test_what_an_item_holds_has_a_form_in_json() -> None:
+    given = {
+        "whole": Decimal(2),
+        "part": Decimal("2.5"),
+        "bytes": bytearray(b"x"),
+        "set": frozenset({"b", "a"}),
+        "list": (Decimal(1), {"c": b"y"}),
+        7: None,
+    }
+    told = plain(given)
+    assert told == {
+        "whole": 2,
+        "part": 2.5,
+        "bytes": "eA==",
+        "set": ["a", "b"],
+        "list": [1, {"c": "eQ=="}],
+        "7": None,
+    }
+    assert [type(told[name]) for name in ("whole", "part")] == [int, float]
+
+
+ENDED = {"task_id": "t", "provider": "suno", "status": "completed", "event_id": "evt_1"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "archive"),
+    [
+        ({"event_id": None}, None),
+        ({}, "pending"),
+        ({"assets": [{"status": "archived"}]}, "pending"),
+        ({"archived_at_ms": 1}, "empty"),
+        ({"archived_at_ms": 1, "event_id": None}, "empty"),
+        ({"archived_at_ms": 1, "assets": [{"status": "archived"}] * 2}, "complete"),
+        ({"archived_at_ms": 1, "assets": [{"status": "archived"}, {"status": "failed"}]}, "partial"),
+        ({"archived_at_ms": 1, "archive": "by hand"}, "empty"),
+    ],
+)
+def test_how_much_is_archived_is_made_of_the_files(fields: dict[str, Any], archive: str | None) -> None:
+    view = TaskView.of(ENDED | fields)
+    assert documents.task_document(view).archive == archive
+    assert documents.listed_task_document(view).archive is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_pending"),
+    [({}, False), ({"queue": "work#0"}, True), ({"queue": "work#0", "event_id": None}, False)],
+)
+def test_an_event_is_to_come_while_its_task_is_in_the_index_of_work(
+    fields: dict[str, Any], is_pending: bool
+) -> None:
+    view = TaskView.of(ENDED | fields | {"event_pending": "by hand"})
+    for document in (documents.task_document, documents.listed_task_document):
+        assert document(view).event_pending is is_pending
+
+
+def test_what_is_made_of_an_item_is_not_believed_where_a_user_has_written_it() -> None:
+    names = ("archive", "deliveries", "files", "webhooks", "signing_secret", "unreadable")
+    item = ENDED | dict.fromkeys(names, "by hand") | {"settled": True, "done": True}
+    for each in (documents.task_document, documents.listed_task_document):
+        assert "by hand" not in json.dumps(each(TaskView.of(item)).to_json())
+    key = TaskKey("t", "suno")
+    told = documents.watched_document(key, TaskView.of(item), [], settled=False, done=False).to_json()
+    assert (told["settled"], told["done"], told["files"], told["webhooks"]) == (False, False, {}, {})
+    assert "by hand" not in json.dumps(told)
+
+
+def test_a_watched_task_has_its_files_and_webhooks_counted() -> None:
+    key = TaskKey("t", "suno")
+    assets = [{"status": "archived"}, {"status": "archived"}, {"status": None}]
+    view = TaskView.of(ENDED | {"assets": assets, "clips": [{"title": "x"}]})
+    told = documents.watched_document(key, view, [], settled=True, done=False).to_json()
+    assert (told["files"], told["clips"]) == ({"archived": 2, "unknown": 1}, None)
+    assert (told["settled"], told["done"]) == (True, False)
+    told = documents.watched_document(key, None, [], settled=True, done=True).to_json()
+    assert (told["task_id"], told["provider"], told["status"]) == ("t", "suno", "deleted")
+    assert (told["files"], told["done"]) == (None, True)
+
+
+def test_what_is_not_said_is_as_it_usually_is() -> None:
+    assert ClipDocument.read({}).is_output is False
+    assert (SubscriptionDocument.read({}).enabled, SubscriptionDocument.read({}).timeout_s) == (True, 15)
+    task = TaskDocument.read({})
+    assert (task.truncated, task.taken_in, task.event_pending, task.status) == (False, False, False, "new")
+
+
+def test_a_list_shows_what_it_can_and_says_that_this_is_not_all() -> None:
+    told = DeliveryDocument.read({"attempts": [{"run": 1}, "by hand"]})
+    assert ([each.run for each in told.attempts or ()], told.unreadable) == ([1], ["attempts"])
+    told = DeliveryDocument.read({"attempts": "by hand"})
+    assert (told.attempts, told.unreadable) == (None, ["attempts"])
+
+
+@pytest.mark.parametrize(("until_ms", "told"), [(0, None), (1000, "1970-01-01T00:00:01.000Z")])
+def test_a_secret_that_never_was_another_has_none_before_it(until_ms: int, told: str | None) -> None:
+    view = SubscriptionView.of({"subscription_id": "s", "url": "https://x.example/"}, NetworkPolicy.ANY)
+    versions = SecretVersions(present=2, previous_until_ms=until_ms)
+    document = documents.subscription_document(view, versions)
+    assert (document.secret_version, document.previous_secret_until) == (2, told)
+
+
+def test_a_moment_that_is_none_is_null() -> None:
+    given = {"at_ms": True, "since_ms": "soon", "until_ms": 10**30, "duration_ms": 5, "of": [{"at_ms": None}]}
+    assert documents.with_moments(given) == {
+        "at": None,
+        "since": None,
+        "until": None,
+        "duration_ms": 5,
+        "of": [{"at": None}],
+    }

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.aws import client, items, put
 from tests.support.endpoints import answer_checks
+from tests.support.template import template
 
 from tunehook.deliveries import REFUSED, Attempt, Delivery, DeliveryStatus, message_for
 from tunehook.errors import Conflict
@@ -18,9 +19,10 @@ from tunehook.http.connection_words import NO_ROUTE, NOT_REACHED
 from tunehook.http.connection_words import REFUSED as NOT_LET_IN
 from tunehook.http.urls import without_secrets
 from tunehook.operations import deliveries, endpoint_checks, subscriptions
-from tunehook.operations.endpoint_checks import BEING_CHECKED, Code, diagnose
+from tunehook.operations.endpoint_checks import BEING_CHECKED, WAIT_S, Code, diagnose
 from tunehook.operations.sample_event import sample_delivery
 from tunehook.operations.stack import Stack
+from tunehook.schedules import MAX_TIMEOUT_S
 from tunehook.subscriptions import Subscription
 
 URL = "https://hooks.example.com:8443/in?key=hush"
@@ -50,6 +52,15 @@ def tried(
 OUTCOMES: list[tuple[Delivery, Code, str]] = [
     (tried(204), Code.OK, "it answered 204 after 0.04 s"),
     (tried(200, ms=3_000), Code.SLOW, "it answered 200 after 3 s of the 9 s that it has"),
+    (tried(200, ms=2_999), Code.OK, "it answered 200 after 3 s"),
+    (tried(299), Code.OK, "it answered 299"),
+    (tried(300), Code.REDIRECT, "leads nowhere"),
+    (tried(399), Code.REDIRECT, "leads nowhere"),
+    (tried(400), Code.CLIENT_ERROR, "it answered 400"),
+    (tried(499), Code.CLIENT_ERROR, "it answered 499"),
+    (tried(500), Code.SERVER_ERROR, "it answered 500"),
+    (tried(599), Code.SERVER_ERROR, "it answered 599"),
+    (tried(600), Code.UNEXPECTED_STATUS, "it answered 600"),
     (tried(301, detail="location: https://x.example/a"), Code.REDIRECT, "a redirect to https://x.example/a"),
     (
         tried(307, detail="location: /there/"),
@@ -87,6 +98,7 @@ OUTCOMES: list[tuple[Delivery, Code, str]] = [
         Code.FORBIDDEN_ADDRESS,
         "it leads to 10.0.0.1",
     ),
+    (tried(error="ForbiddenAddress", detail="is private"), Code.FORBIDDEN_ADDRESS, "it is private"),
     (
         tried(error="InvalidInput", detail="headers.x: is too long"),
         Code.NOT_SENDABLE,
@@ -106,6 +118,20 @@ def test_each_outcome_has_its_words(delivery: Delivery, code: Code, words: str) 
     assert (check.code, check.passed) == (code, code in (Code.OK, Code.SLOW))
     assert words in check.words
     assert "hush" not in check.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("url", "port"), [("https://x.example/", 443), ("http://x.example/", 80), ("http://x.example:81/", 81)]
+)
+def test_the_port_is_that_of_the_scheme_where_the_url_has_none(url: str, port: int) -> None:
+    subscription = Subscription(subscription_id="sub", url=url)
+    check = diagnose(tried(error="ConnectError", detail="x"), subscription)
+    assert check.message == f"there was no connection to x.example, port {port}"
+
+
+def test_an_outcome_is_waited_for_longer_than_an_attempt_takes_and_shorter_than_the_api_may() -> None:
+    api = template()["Resources"]["ApiFunction"]["Properties"]
+    assert MAX_TIMEOUT_S < WAIT_S < api["Timeout"]
 
 
 def test_every_code_is_that_of_some_outcome() -> None:

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from tests.support.aws import put
 
+from tunehook.aws.circuits import Circuit
 from tunehook.aws.deliveries import OVERDUE_MS
 from tunehook.deliveries import Delivery, DeliveryStatus, new_delivery
-from tunehook.operations.deliveries import held_back
+from tunehook.operations.deliveries import _held_until_ms, held_back, next_waits_s
 from tunehook.operations.stack import Stack
+from tunehook.schedules import WAITS_S
 from tunehook.signatures import notify_hook_subscription_id
 from tunehook.tasks import Format
 
@@ -78,6 +80,29 @@ def test_nothing_is_held_back_where_no_circuit_is_open(found: Stack, moments: di
     assert held_back(found, [made]) == {}
 
 
+@pytest.mark.parametrize(
+    ("shut_in_ms", "tried_ago_ms", "due_in_ms", "held_for_ms"),
+    [
+        (600_000, NOW_MS, 0, 600_000),
+        (600_001, NOW_MS, 0, None),
+        (1, NOW_MS, 0, 1),
+        (1, NOW_MS, 1, None),
+        (0, NOW_MS, 0, 0),
+        (0, NOW_MS, 1, None),
+        (-59_999, NOW_MS, 0, 0),
+        (-60_000, NOW_MS, 0, None),
+        (-60_000, 0, 0, 0),
+        (-60_000, -1, 0, None),
+    ],
+)
+def test_an_attempt_is_held_back_to_the_millisecond(
+    shut_in_ms: int, tried_ago_ms: int, due_in_ms: int, held_for_ms: int | None
+) -> None:
+    found = Circuit(wait_ms=1, shut_until_ms=NOW_MS + shut_in_ms, trial_since_ms=NOW_MS - tried_ago_ms)
+    until_ms = None if held_for_ms is None else NOW_MS + held_for_ms
+    assert _held_until_ms(found, NOW_MS + due_in_ms, NOW_MS) == until_ms
+
+
 def test_what_has_ended_or_went_to_a_subscription_that_is_gone_is_not_held_back(found: Stack) -> None:
     circuit(wait_ms=60_000, shut_until_ms=NOW_MS + 40_000)
     ended = pending(found, status=DeliveryStatus.FAILED)
@@ -89,6 +114,36 @@ def test_the_delivery_to_a_notify_hook_is_found_by_its_own_url(found: Stack) -> 
     circuit(wait_ms=60_000, shut_until_ms=NOW_MS + 40_000)
     made = pending(found, subscription_id=notify_hook_subscription_id(URL), url=URL)
     assert list(held_back(found)) == [made.delivery_id]
+
+
+def test_of_all_only_so_many_are_looked_at_for_each_subscription(
+    found: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunehook.operations.deliveries.HELD_BACK_SHOWN", 2)
+    circuit(wait_ms=60_000, shut_until_ms=NOW_MS + 40_000)
+    made = [pending(found, f"evt_{number}") for number in range(3)]
+    assert (len(held_back(found, made)), len(held_back(found))) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("next_attempt", "waits_s"), [(1, [10, 20, 30]), (2, [20, 30]), (3, [30]), (4, []), (5, None)]
+)
+def test_the_waits_that_are_left_are_those_of_the_schedule_as_it_is(
+    found: Stack, next_attempt: int, waits_s: list[int] | None
+) -> None:
+    put("SubscriptionsTable", {"subscription_id": "sub-1", "url": URL, "retry_schedule": [10, 20, 30]})
+    assert next_waits_s(found, pending(found, next_attempt=next_attempt)) == waits_s
+
+
+@pytest.mark.parametrize(
+    "changes", [{"subscription_id": "gone"}, {"url": URL}, {"subscription_id": "unusable"}]
+)
+def test_the_usual_waits_are_left_where_there_is_no_schedule(found: Stack, changes: dict[str, Any]) -> None:
+    put("SubscriptionsTable", {"subscription_id": "sub-1", "url": URL, "retry_schedule": [10, 20, 30]})
+    put(
+        "SubscriptionsTable", {"subscription_id": "unusable", "url": "no URL", "retry_schedule": [10, 20, 30]}
+    )
+    assert next_waits_s(found, pending(found, **changes)) == list(WAITS_S)
 
 
 def test_a_stack_of_an_earlier_version_says_nothing_of_it(found: Stack) -> None:

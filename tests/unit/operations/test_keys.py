@@ -8,7 +8,7 @@ import re
 import pytest
 from tests.support.aws import items
 
-from tunehook.api_keys import KeyState, Scope, parse_key
+from tunehook.api_keys import KeyState, Scope, make_key, parse_key
 from tunehook.errors import Conflict, InvalidInput, NotFound
 from tunehook.operations import keys
 from tunehook.operations.documents import key_document
@@ -66,6 +66,29 @@ def test_of_two_keys_of_one_name_one_is_good_at_most(found: Stack, clock: list[i
     assert keys.list_keys(found)[0].key_id == second.key_id
 
 
+def test_keys_of_other_names_are_good_beside_it(found: Stack) -> None:
+    names = ["shop", "x", "x" * 64]
+    for name in names:
+        keys.create_key(found, name)
+    assert sorted(each.name for each in keys.list_keys(found)) == names
+
+
+@pytest.mark.parametrize("life_ms", [60_000, 3650 * 86_400_000])
+def test_a_life_may_be_a_minute_or_ten_years(found: Stack, clock: list[int], life_ms: int) -> None:
+    assert keys.create_key(found, "shop", expires_in_ms=life_ms).key.expires_at_ms == clock[0] + life_ms
+
+
+def test_an_id_that_was_drawn_twice_makes_no_second_key(
+    found: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = make_key()
+    monkeypatch.setattr(keys, "make_key", lambda: drawn)
+    keys.create_key(found, "shop")
+    with pytest.raises(Conflict, match="drawn twice"):
+        keys.create_key(found, "other")
+    assert [each.name for each in keys.list_keys(found)] == ["shop"]
+
+
 def test_a_key_is_revoked_by_its_id_too(found: Stack, clock: list[int]) -> None:
     key = keys.create_key(found, "shop").key
     assert keys.revoke_key(found, key.key_id).revoked_at_ms == clock[0]
@@ -77,6 +100,7 @@ def test_nobody_writes_a_key_down_to_revoke_it(found: Stack) -> None:
     text = keys.create_key(found, "shop").text
     with pytest.raises(InvalidInput) as caught:
         keys.revoke_key(found, text)
+    assert type(caught.value) is InvalidInput
     assert text not in str(caught.value)
     assert keys.list_keys(found)[0].revoked_at_ms is None
 

@@ -1,5 +1,6 @@
 import itertools
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -104,9 +105,38 @@ def test_following_tells_each_line_once_also_one_that_comes_late() -> None:
         asked.append(since_ms)
         return next(rounds)
 
-    lines = follow_logs(read, 5, late_ms=2000, sleep=lambda _: None)
+    slept: list[float] = []
+    lines = follow_logs(read, 5, late_ms=2000, sleep=slept.append)
     assert [each.message for each in itertools.islice(lines, 3)] == ["a", "b", "c"]
     assert asked == [5, NOW_MS - 11_000, NOW_MS - 11_000]
+    assert slept == [2.0, 2.0]
+
+
+def test_following_reads_the_last_minute_again_and_nothing_before_its_beginning() -> None:
+    asked: list[int] = []
+    lines = iter([text("a", ago_s=50), text("b")])
+
+    def read(since_ms: int) -> Any:
+        asked.append(since_ms)
+        return [parse_line(next(lines))] if len(asked) < 3 else [parse_line(text("c"))]
+
+    found = follow_logs(read, NOW_MS - 70_000, sleep=lambda _: None)
+    assert [each.message for each in itertools.islice(found, 3)] == ["a", "b", "c"]
+    assert asked == [NOW_MS - 70_000, NOW_MS - 70_000, NOW_MS - 60_000]
+
+
+def test_cloudwatch_is_asked_for_no_more_than_is_wanted(found: Stack) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def paginate(**request: Any) -> list[Any]:
+        asked.append(request)
+        return []
+
+    found._clients["logs"] = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=paginate))
+    read_logs(found, Function.POLLER, task_id="t-1", since_ms=5)
+    read_logs(found, Function.POLLER, task_id="我的 t")
+    group = {"logGroupName": "/aws/lambda/tunehook-poller"}
+    assert asked == [group | {"startTime": 5, "filterPattern": '"t-1"'}, group]
 
 
 def test_following_may_read_all_of_the_past_each_time() -> None:

@@ -21,6 +21,7 @@ class Table:
     listed_keys: int = 0
     reads: list[tuple[tuple[str, ...], bool]] = field(default_factory=list)
     asked_since: list[int] = field(default_factory=list)
+    wanted: list[int] = field(default_factory=list)
     is_busy: bool = False
     is_unlisted: bool = False
     now_ms: int = 0
@@ -28,11 +29,14 @@ class Table:
     def add(self, name: str, at_ms: int, state: str = "final") -> None:
         self.entries[name], self.states[name] = at_ms, state
 
-    def listed(self, since_ms: int, after: Position | None, _: int) -> Iterator[tuple[Position, str]]:
+    def listed(self, since_ms: int, after: Position | None, wanted: int) -> Iterator[tuple[Position, str]]:
         self.asked_since.append(since_ms)
+        self.wanted.append(wanted)
         if self.is_unlisted:
             raise Unavailable("the index is busy")
         for name, at_ms in sorted(self.entries.items(), key=lambda each: -each[1]):
+            if self.is_unlisted:
+                raise Unavailable("the index is busy")
             if at_ms >= since_ms and (after is None or at_ms < after.at_ms):
                 self.listed_keys += 1
                 yield Position(at_ms, TIE), name
@@ -215,3 +219,26 @@ def test_what_is_too_much_is_cut_off_and_not_read_again(table: Table) -> None:
     table.reads.clear()
     newest.refresh(0)
     assert table.reads == []
+
+
+def test_a_walk_that_broke_off_is_gone_on_with_and_asks_for_what_is_still_wanted(table: Table) -> None:
+    for number in range(10):
+        table.add(f"n{number}", number * LAG_MS * 2)
+    newest = table.newest(most=10)
+    newest.refresh(4)
+    table.is_unlisted = True
+    with pytest.raises(Unavailable):
+        newest.refresh(4)
+    table.is_unlisted = False
+    assert newest.refresh(4) == [f"n{number} final" for number in range(9, 1, -1)]
+    assert table.wanted == [10, 6]
+
+
+def test_no_more_than_the_most_are_read_however_many_are_asked_for(table: Table) -> None:
+    for number in range(10):
+        table.add(f"n{number}", number * LAG_MS * 2)
+    newest = table.newest(most=5)
+    newest.refresh(3)
+    assert newest.refresh(100) == [f"n{number} final" for number in range(9, 4, -1)]
+    assert [keys for keys, _ in table.reads] == [("n9", "n8", "n7"), ("n6", "n5")]
+    assert (newest.is_whole, newest.is_cut) == (True, True)

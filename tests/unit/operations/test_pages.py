@@ -93,6 +93,7 @@ class TestTasks:
         assert task_ids(found, status="pending", since_ms=NOW_MS) == ["tagged", "other"]
         assert task_ids(found, metadata={"order": "7"}) == ["tagged"]
         assert task_ids(found, metadata={"order": "7"}, provider="gw") == []
+        assert page_tasks(found, provider="gw").looked_at == 4
 
     def test_one_that_was_accepted_before_the_index_is_found_where_the_table_is_read(
         self, found: Stack

@@ -251,3 +251,27 @@ def test_failed_deliveries_are_found_by_pages_and_only_what_is_asked_for_is_sent
             cursor = page.next_cursor
     assert sent == [["msg_2"], ["msg_3"], ["msg_4"], ["msg_5"], []]
     assert begun() == []
+
+
+@pytest.mark.parametrize("limit", [0, 5_001])
+def test_a_page_has_a_limit(found: Stack, limit: int) -> None:
+    with pytest.raises(InvalidInput, match="limit: must be 1 to 5000"):
+        recover_page(found, "sub-1", RecoveryScope(since_ms=0), limit=limit)
+    for taken in (1, 5_000):
+        page = recover_page(found, "sub-1", RecoveryScope(since_ms=0), dry_run=True, limit=taken)
+        assert page.recovered == ["msg_1"]
+
+
+@pytest.mark.parametrize(
+    ("payload", "recovered"),
+    [('{"provider": "suno"}', ["msg_2"]), ("changed by hand", []), ("[1]", [])],
+)
+def test_what_is_about_no_task_is_matched_by_what_was_to_be_sent(
+    found: Stack, payload: str, recovered: list[str]
+) -> None:
+    template = found.deliveries.get("msg_1")
+    assert template is not None
+    update = {"delivery_id": "msg_2", "task_id": None, "type": "provider.unauthorised", "payload_id": None}
+    found.deliveries.create(template.model_copy(update=update | {"created_at_ms": 60, "payload": payload}))
+    scope = RecoveryScope(since_ms=50, filter=EventPattern.read({"provider": ["suno"]}))
+    assert recover(found, "sub-1", scope, dry_run=True).recovered == recovered

@@ -1,4 +1,5 @@
 import json
+import re
 from typing import Any
 
 import pytest
@@ -138,3 +139,172 @@ def test_a_sample_of_an_operational_event_is_about_no_task(kind: str) -> None:
     assert (made.task_id, json.loads(made.payload)["sample"]) == (None, True)
     with pytest.raises(InvalidInput, match="the format provider has no"):
         sample(kind, Format.PROVIDER)
+
+
+LYRICS = (
+    "[Verse]\nThe city lights are calling me home\n\n[Chorus]\nHome, home again",
+    "[Verse]\nThe city lights are calling me home\n\n[Outro]\nHome",
+)
+TITLES = ("City Lights", "City Lights (acoustic)")
+SONG = {"tags": ["pop", "piano"], "model": "v4.5"}
+METADATA = {"user_id": "user-42", "order": 1001}
+REFUSED = "the lyrics were refused by the content filter"
+
+
+def payload(kind: str, form: Format = Format.STANDARD) -> tuple[str, Any]:
+    """The payload of a sample, and the id of what it is about, which is made up."""
+    made = sample_event(kind, Recipient("a", form), "results", NOW_MS)
+    told = json.loads(made.payload)
+    name = made.task_id or told.get("subscription_id", "")
+    assert re.fullmatch("sample-[0-9a-f]{16}", name) or kind in OPERATIONAL
+    assert re.fullmatch("evt_[0-9a-f]{32}", made.event_id)
+    return name, told
+
+
+def ended_sample(task_id: str, status: str) -> dict[str, Any]:
+    return {
+        "task_id": task_id,
+        "provider": "sample",
+        "status": status,
+        "submitted_at": "2027-01-15T07:58:25.000Z",
+        "finished_at": "2027-01-15T07:59:48.000Z",
+        "detected_at": "2027-01-15T08:00:00.000Z",
+        "metadata": METADATA,
+        "failure": None,
+        "manifest": {"bucket": "results", "key": f"results/sample/{task_id}/manifest.json"},
+        "truncated": False,
+        "sample": True,
+    }
+
+
+def test_what_a_sample_of_files_says_fits_together() -> None:
+    task_id, told = payload("task.archived")
+    assets = [clip.pop("assets") for clip in told["clips"]]
+    assert told == ended_sample(task_id, "completed") | {
+        "archive": "complete",
+        "clips": [
+            {
+                "clip_id": clip_id,
+                "title": title,
+                "prompt": lyrics,
+                "text": lyrics,
+                "duration_s": duration_s,
+                "created_at": "2027-01-15T07:58:30.000Z",
+                **SONG,
+            }
+            for clip_id, title, lyrics, duration_s in zip(
+                ("clip-1", "clip-2"), TITLES, LYRICS, (187.4, 171.9), strict=True
+            )
+        ],
+    }
+    for clip_id, lyrics, files in zip(("clip-1", "clip-2"), LYRICS, assets, strict=True):
+        digests = [each.pop("sha256") for each in files]
+        assert len({digest for digest in digests if re.fullmatch("[0-9a-f]{64}", digest)}) == 3
+        folder = f"results/sample/{task_id}/{clip_id}"
+        assert files == [
+            {
+                "type": kind,
+                "status": "archived",
+                "key": f"{folder}/{name}",
+                "content_type": mime,
+                "bytes": size,
+            }
+            for kind, name, mime, size in (
+                ("audio", "audio.mp3", "audio/mpeg", 3_000_000),
+                ("cover", "cover.jpg", "image/jpeg", 3_000_000),
+                ("lyrics", "lyrics.txt", "text/plain", len(lyrics)),
+            )
+        ]
+
+
+def test_a_sample_of_a_failure_has_all_that_a_failure_has() -> None:
+    task_id, told = payload("task.failed")
+    failure = {"code": "provider_failed", "reason": REFUSED}
+    assert told == ended_sample(task_id, "failed") | {"failure": failure, "archive": "empty", "clips": []}
+
+
+def test_a_sample_of_progress_has_all_that_progress_has() -> None:
+    task_id, told = payload("task.progress")
+    assert told == {
+        "task_id": task_id,
+        "provider": "sample",
+        "status": "pending",
+        "phase": "processing",
+        "progress": 60,
+        "submitted_at": "2027-01-15T07:59:15.000Z",
+        "metadata": METADATA,
+        "clips": [
+            {
+                "clip_id": "clip-1",
+                "title": TITLES[0],
+                "duration_s": 187.4,
+                "prompt": LYRICS[0],
+                "created_at": "2027-01-15T07:59:20.000Z",
+                "stream_url": "https://cdn.example.com/clip-1/stream",
+                "source_url": None,
+                **SONG,
+            }
+        ],
+        "truncated": False,
+        "sample": True,
+    }
+
+
+def test_samples_in_a_gateways_form_have_its_fields() -> None:
+    clips = [
+        {
+            "id": f"clip-{number}",
+            "title": title,
+            "tags": "pop, piano",
+            "prompt": lyrics,
+            "duration": duration_s,
+            "audio_url": f"https://cdn.example.com/clip-{number}.mp3",
+            "image_url": f"https://cdn.example.com/clip-{number}.jpeg",
+            "video_url": f"https://cdn.example.com/clip-{number}.mp4",
+        }
+        for number, title, lyrics, duration_s in zip((1, 2), TITLES, LYRICS, (187.4, 171.9), strict=True)
+    ]
+    over = {"start_time": 1_799_999_906, "finish_time": 1_799_999_988, "progress": "100%"}
+    for kind, content in {
+        "task.progress": {"status": "IN_PROGRESS", "fail_reason": "", "progress": "60%", "data": []},
+        "task.completed": {"status": "SUCCESS", "fail_reason": "", "data": clips, **over},
+        "task.failed": {"status": "FAILURE", "fail_reason": REFUSED, "data": [], **over},
+    }.items():
+        task_id, told = payload(kind, Format.PROVIDER)
+        task = {"task_id": task_id, "action": "MUSIC", "submit_time": 1_799_999_905, "sample": True}
+        assert told == task | content
+
+
+def test_the_moments_of_an_operational_sample_fit_together() -> None:
+    name, told = payload("subscription.failing")
+    assert told == {
+        "subscription_id": name,
+        "failing_since": "2027-01-12T20:00:00.000Z",
+        "percent": 50,
+        "disabled_at": "2027-01-17T20:00:00.000Z",
+        "sample": True,
+    }
+    name, told = payload("subscription.disabled")
+    assert told == {
+        "subscription_id": name,
+        "disabled_at": "2027-01-15T08:00:00.000Z",
+        "failing_since": "2027-01-10T08:00:00.000Z",
+        "reason": "every attempt has failed for 5 days",
+        "sample": True,
+    }
+    assert payload("provider.unauthorised")[1] == {
+        "provider": "sample",
+        "reason": "key",
+        "message": "HTTP 401: Invalid token",
+        "was_accepted": True,
+        "since": "2027-01-15T08:00:00.000Z",
+        "tasks_waiting": 3,
+        "sample": True,
+    }
+    assert payload("dead_letters.found")[1] == {
+        "queue": "deliveries",
+        "messages": 1,
+        "since": "2027-01-15T08:00:00.000Z",
+        "found_at": "2027-01-15T08:00:00.000Z",
+        "sample": True,
+    }

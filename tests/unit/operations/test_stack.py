@@ -6,9 +6,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
+from tests.support.aws import Faulty, client, fault
 
 from tunehook.errors import Misconfigured
-from tunehook.operations.stack import Stack
+from tunehook.operations.checks import State, examine
+from tunehook.operations.stack import Stack, find_stack
 
 
 def stack(endpoint: str, suffix: str = "amazonaws.com", **parameters: str) -> Stack:
@@ -44,3 +47,23 @@ def test_on_the_embedded_aws_it_is_below_a_path(endpoint: str) -> None:
 def test_a_stack_without_it_says_how_it_gets_one() -> None:
     with pytest.raises(Misconfigured, match="HttpApi=on"):
         _ = stack("http://127.0.0.1:4800", HttpApi="off").api_url
+
+
+def test_who_waits_is_told_after_two_tries_that_aws_cannot_be_asked(aws: None) -> None:
+    opened: list[tuple[str, dict[str, Any]]] = []
+
+    def open_client(service: str, **settings: Any) -> Any:
+        opened.append((service, settings))
+        return client(service)
+
+    assert [each.state for each in examine(open_client, "other")] == [State.OK, State.FAIL]
+    twice = {"retries": {"mode": "standard", "total_max_attempts": 2}}
+    assert opened == [("sts", twice), ("cloudformation", twice)]
+
+
+def test_what_hinders_the_search_for_a_stack_is_not_taken_for_its_absence() -> None:
+    refused = fault("AccessDenied", "DescribeStacks")
+    real = SimpleNamespace(meta=SimpleNamespace(region_name="r"), describe_stacks=lambda **_: {})
+    asked = Faulty(real, describe_stacks=[refused])
+    with pytest.raises(ClientError, match="AccessDenied"):
+        find_stack(lambda *_, **__: asked, "tunehook")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -262,6 +263,7 @@ def test_the_order_of_names_in_a_body_says_nothing(found: Stack) -> None:
         ({"idempotency_key": "a b"}, InvalidInput, "idempotency_key"),
         ({"idempotency_key": ""}, InvalidInput, "idempotency_key"),
         ({"idempotency_key": "é"}, InvalidInput, "idempotency_key"),
+        ({"idempotency_key": "k" * 256}, InvalidInput, "idempotency_key"),
         ({"body": {"a": float("nan")}}, InvalidInput, "body"),
         ({"body": {"a": "x" * 300_000}}, InvalidInput, "body"),
     ],
@@ -277,6 +279,43 @@ def test_what_is_not_acceptable_is_named_before_anything_is_written(
     assert raised.value.field == field
     assert type(raised.value) is error
     assert gateway.asked == items("ApiRequestsTable") == items("TasksTable") == []
+
+
+@pytest.mark.parametrize("key", ["k", "k" * 255])
+def test_a_key_of_one_character_or_many_is_acceptable(found: Stack, key: str) -> None:
+    assert submitted(found, Gateway(), key=key).submission.item["task_id"] == ID
+
+
+def test_a_body_may_have_256_kilobytes_of_json(found: Stack) -> None:
+    rest = 256 * 1024 - len(json.dumps({"prompt": ""}))
+    assert submitted(found, Gateway(), {"prompt": "x" * rest}).submission.item["task_id"] == ID
+    with pytest.raises(InvalidInput, match="body: is 262145 bytes of JSON, more than 262144"):
+        submitted(found, Gateway(), {"prompt": "x" * (rest + 1)}, "another")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"message": "额度"}, 'gw refused the task: HTTP 403 {"message": "额度"}'),
+        ("x" * 501, f"gw refused the task: HTTP 403 {'x' * 500}"),
+        ("", "gw refused the task: HTTP 403"),
+    ],
+)
+def test_a_refusal_says_the_providers_words(found: Stack, body: Any, words: str) -> None:
+    with pytest.raises(ProviderRefused) as raised:
+        submitted(found, Gateway(Refused(403, body)))
+    assert str(raised.value) == words
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"), [(Submitted(ID), 201), (Refused(403, "no"), 502), (Unclear("no answer"), 504)]
+)
+def test_what_is_recorded_of_an_answer_can_be_read_by_another_version(
+    found: Stack, answer: SubmitResult, status: int
+) -> None:
+    with contextlib.suppress(ProviderRefused, SubmissionUnclear):
+        submitted(found, Gateway(answer))
+    assert [item["status"] for item in items("ApiRequestsTable")] == [status]
 
 
 def test_a_refusal_is_told_again_and_another_key_may_try_again(found: Stack) -> None:
@@ -311,13 +350,23 @@ def test_what_was_never_sent_may_be_sent_again(found: Stack) -> None:
     assert submitted(found, gateway).submission.item["task_id"] == ID
 
 
-@pytest.mark.parametrize("later_ms", [0, 1_000, IN_PROGRESS_MS, DAY_MS - 1_000])
-def test_one_that_died_on_the_way_stays_unknown(found: Stack, clock: Clock, later_ms: int) -> None:
+@pytest.mark.parametrize(
+    ("later_ms", "words"),
+    [
+        (0, "is under way, or has died"),
+        (1_000, "is under way, or has died"),
+        (IN_PROGRESS_MS, "has left no answer"),
+        (DAY_MS - 1_000, "has left no answer"),
+    ],
+)
+def test_one_that_died_on_the_way_stays_unknown(
+    found: Stack, clock: Clock, later_ms: int, words: str
+) -> None:
     gateway = Gateway(SystemExit(), Submitted(ID))
     with pytest.raises(SystemExit):
         submitted(found, gateway)
     clock.now_ms += later_ms
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(OutcomeUnknown, match=words):
         submitted(found, gateway)
     assert len(gateway.asked) == 1
 
@@ -530,14 +579,17 @@ def test_a_key_is_refused_in_many_words(found: Stack, clock: Clock, status: int,
     assert keys.keys == [OLD_KEY, NEW_KEY]
 
 
-def test_a_second_call_is_made_only_where_there_is_time_for_it(found: Stack, clock: Clock) -> None:
-    keys = KeptKeys(found, clock, KeptKeys.NO_KEY)
+@pytest.mark.parametrize(("takes_ms", "used"), [(15_000, [OLD_KEY, NEW_KEY]), (15_001, [OLD_KEY])])
+def test_a_second_call_is_made_only_where_there_is_time_for_it(
+    found: Stack, clock: Clock, takes_ms: int, used: list[str]
+) -> None:
+    keys = KeptKeys(found, clock, KeptKeys.NO_KEY, KeptKeys.NO_KEY)
     keys.kept.provider("gw")
     entries_are(api_key=NEW_KEY)
-    keys.takes_ms = 15_001
+    keys.takes_ms = takes_ms
     with pytest.raises(ProviderRefused):
         keys.submit()
-    assert keys.keys == [OLD_KEY]
+    assert keys.keys == used
 
 
 def test_where_the_secret_cannot_be_read_anew_the_refusal_stands(found: Stack, clock: Clock) -> None:

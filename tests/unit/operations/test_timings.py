@@ -1,9 +1,14 @@
 """How long the last tasks took, from items of the tables."""
 
-from tests.support.aws import put
+from typing import Any
 
-from tunehook.aws.tasks import listed_attributes
+import pytest
+from tests.support.aws import put
+from tests.support.template import ROOT
+
+from tunehook.aws.tasks import TasksTable, listed_attributes
 from tunehook.deliveries import Attempt, DeliveryStatus, new_delivery
+from tunehook.operations import timings as module
 from tunehook.operations.stack import Stack
 from tunehook.operations.timings import RecentTimings, Timings
 from tunehook.tasks import Format
@@ -18,7 +23,7 @@ def ended(task_id: str, ago_ms: int, detection_ms: int, status: str = "completed
     put("TasksTable", {"task_id": task_id, "provider": "suno", "status": status} | times | listed)
 
 
-def sent(stack: Stack, task_id: str, arrived_ms: int, run: int = 1) -> None:
+def sent(stack: Stack, task_id: str, arrived_ms: int, run: int = 1, **differing: Any) -> None:
     made = new_delivery(
         event_id=f"evt-{task_id}-{run}",
         subscription_id="sub-1",
@@ -31,7 +36,7 @@ def sent(stack: Stack, task_id: str, arrived_ms: int, run: int = 1) -> None:
         now_ms=arrived_ms,
     )
     attempt = Attempt(run=run, attempt=1, at_ms=arrived_ms - 100, duration_ms=100, status_code=204)
-    update = {"status": DeliveryStatus.DELIVERED, "attempts": (attempt,), "run": run}
+    update = {"status": DeliveryStatus.DELIVERED, "attempts": (attempt,), "run": run, **differing}
     stack.deliveries.create(made.model_copy(update=update))
 
 
@@ -89,3 +94,84 @@ def test_a_pending_task_is_counted_once_it_has_ended(found: Stack) -> None:
     assert timings.ended == 0
     ended("t", 0, 500)
     assert recent.read(0).today == {"completed": 1}
+
+
+def test_a_day_begins_24_hours_ago_and_ends_now(found: Stack) -> None:
+    ended("before", 24 * HOUR_MS + 1, 1_000)
+    ended("first", 24 * HOUR_MS, 2_000)
+    ended("now", 0, 3_000)
+    timings = read(found)
+    assert (timings.today, timings.reaches_ms) == ({"completed": 2}, NOW_MS - 24 * HOUR_MS - 1)
+    assert timings.by_hour == [(1, 0), *[(0, 0)] * 23]
+    assert timings.detection_by_hour == [2_000, *[None] * 23]
+
+
+@pytest.mark.parametrize(
+    ("last_ago_ms", "is_all"),
+    [(23 * HOUR_MS, False), (24 * HOUR_MS, False), (24 * HOUR_MS + 1, True)],
+)
+def test_that_all_of_today_is_counted_is_said_where_what_is_read_reaches_beyond_it(
+    found: Stack, monkeypatch: pytest.MonkeyPatch, last_ago_ms: int, is_all: bool
+) -> None:
+    monkeypatch.setattr(module, "LOOKED_AT", 2)
+    ended("newest", 1, 1)
+    ended("last", last_ago_ms, 1)
+    ended("not-read", 48 * HOUR_MS, 1)
+    timings = read(found)
+    assert (timings.read, timings.reaches_ms) == (2, NOW_MS - last_ago_ms)
+    assert timings.is_all_of_today is is_all
+
+
+def test_where_none_of_many_has_ended_it_is_not_known_what_did_today(
+    found: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOKED_AT", 1)
+    put(
+        "TasksTable",
+        {"task_id": "t", "provider": "suno", "status": "pending"} | listed_attributes("t", NOW_MS),
+    )
+    timings = read(found)
+    assert (timings.read, timings.reaches_ms, timings.is_all_of_today) == (1, None, False)
+
+
+def test_it_is_whole_once_tasks_and_deliveries_are_read(found: Stack) -> None:
+    ended("a", 1, 1)
+    ended("b", 2, 1)
+    recent = RecentTimings(found, lambda: NOW_MS)
+    looks = [recent.read(2) for _ in range(4)]
+    assert [look.is_all_of_today for look in looks] == [False, True, True, True]
+    assert [look.is_whole for look in looks] == [False, False, True, True]
+
+
+def test_the_last_that_ended_count(found: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LAST", 2)
+    for number in range(3):
+        ended(f"t-{number}", number, 1)
+    timings = read(found)
+    assert (timings.ended, timings.read, timings.reaches_ms) == (2, 3, NOW_MS - 1)
+
+
+def test_over_how_many_the_console_takes_the_times_is_documented() -> None:
+    text = (ROOT / "docs/console.md").read_text(encoding="utf-8")
+    assert f"over the last {module.LAST:,} ended tasks" in text
+
+
+def test_what_did_not_arrive_has_no_time_to_the_webhook(found: Stack) -> None:
+    for number, differing in enumerate([{"status": DeliveryStatus.PENDING}, {"attempts": ()}]):
+        ended(f"t-{number}", 10_000, 1_000)
+        sent(found, f"t-{number}", NOW_MS - 5_000, **differing)
+    assert read(found).webhook.count == 0
+
+
+def test_an_end_after_its_detection_by_the_providers_clock_took_no_time(found: Stack) -> None:
+    ended("a", 1_000, -500)
+    assert read(found).detection.median_ms == 0
+
+
+def test_what_has_ended_for_good_is_read_once(found: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended("t", 1_000, 500)
+    recent = RecentTimings(found, lambda: NOW_MS)
+    while not recent.read(100).is_whole:
+        pass
+    monkeypatch.setattr(TasksTable, "get_many", lambda *_, **__: pytest.fail("it is read again"))
+    assert recent.read(100).ended == 1

@@ -364,8 +364,8 @@ def _deliveries(stack: Stack) -> Iterator[Found]:
         count = (
             f"{'at least ' if len(waiting) >= HELD_BACK_SHOWN else ''}{counted(len(waiting), *_DELIVERIES)}"
         )
-        until_ms = min(each.until_ms for each in waiting)
-        again = f"about {from_ms(until_ms):%H:%M} UTC" if until_ms > now else "now"
+        until_ms = waiting[0].until_ms  # of all: they wait for the same receiver
+        again = f"about {from_ms(until_ms):%H:%M} UTC" if until_ms > now_ms() else "now"
         message = f"{count} to {visible(url)} held back: the receiver hangs, and is tried again {again}"
         yield State.WARN, message, f"nothing is lost; {look}"
     # What is held back may be overdue by its schedule; whatever else is overdue, nothing explains.

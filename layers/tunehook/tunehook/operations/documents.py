@@ -364,8 +364,8 @@ class WatchedTaskDocument(TaskDocument):
 
     files: dict[str, int] | None = None
     webhooks: dict[str, int] = Field(default_factory=dict)
-    settled: bool = False
-    done: bool = False
+    settled: bool
+    done: bool
 
 
 class SubscriptionDocument(Document):

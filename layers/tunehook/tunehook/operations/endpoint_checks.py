@@ -334,12 +334,9 @@ _FAILURES: Final[Mapping[str | None, _Words]] = {
 
 
 def _place(url: str) -> tuple[str, int]:
-    """Return host and port of a URL, without its user name."""
-    try:
-        parts = urlsplit(url)
-        return parts.hostname or "the host", parts.port or (80 if parts.scheme == "http" else 443)
-    except ValueError:
-        return "the host", 443
+    """Return host and port of a URL that was checked, without its user name."""
+    parts = urlsplit(url)
+    return str(parts.hostname), parts.port or (80 if parts.scheme == "http" else 443)
 
 
 def _location(attempt: Attempt, url: str) -> str | None:

@@ -41,8 +41,8 @@ class KeptSecrets:
 
         Raises what `tunehook.operations.providers.get_provider` does.
         """
-        is_kept, known = self._providers.peek(_ALL)
-        if is_kept and (known is None or name not in known.usable):
+        _, known = self._providers.peek(_ALL)
+        if known is not None and name not in known.usable:
             self.forget_providers()
         return usable_provider(self._providers.get(_ALL), name)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from tunehook.api_keys import PREFIX, ApiKey, KeyState, Scope, digest_of, key_text, make_key
 from tunehook.errors import Conflict, InvalidInput, NotFound
@@ -17,10 +17,8 @@ SHORTEST_LIFE_MS: Final = 60_000
 LONGEST_LIFE_MS: Final = 3650 * 86_400_000
 
 
-class CreatedKey(BaseModel):
+class CreatedKey(BaseModel, frozen=True, defer_build=True):
     """A new key: what is kept of it, and `text`, which its holder sends and nobody can be told again."""
-
-    model_config = ConfigDict(frozen=True, defer_build=True)
 
     key: ApiKey
     text: str

@@ -108,7 +108,7 @@ def get_link(stack: Stack, key: str) -> Link:
     return Link(url=url, expires_at_ms=now_ms() + LINK_LIFE_S * 1000)
 
 
-def read_file(stack: Stack, key: str, start: int = 0) -> Iterator[bytes]:
+def read_file(stack: Stack, key: str, start: int) -> Iterator[bytes]:
     """Yield the bytes of an archived file from `start` on; nothing if it ends before.
 
     >>> b"".join(read_file(stack, "results/suno/task-1/c/audio.mp3", 3))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
@@ -49,7 +49,10 @@ class Stack:
     parameters: Mapping[str, str]
     open_client: OpenClient
     status: str = "CREATE_COMPLETE"
-    _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @cached_property
+    def _clients(self) -> dict[str, Any]:
+        return {}
 
     def output(self, name: str) -> str:
         """Return the value of an output; raise `Misconfigured` if the stack has none of this name."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from tunehook.aws.deliveries import BY_SUBSCRIPTION_INDEX, OVERDUE_MS
 from tunehook.aws.error_messages import describe_error
@@ -40,8 +40,8 @@ _NOBODY: Final = "nobody"
 T = TypeVar("T")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, defer_build=True)
+class _Part(BaseModel, frozen=True, defer_build=True):
+    pass
 
 
 class OldestTask(_Part):

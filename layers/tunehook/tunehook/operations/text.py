@@ -31,7 +31,7 @@ def duration(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
-def counted(number: int, noun: str, plural: str | None = None) -> str:
+def counted(number: int, noun: str, plural: str = "") -> str:
     """Write a number and what it counts.
 
     >>> counted(1, "clip"), counted(2, "delivery", "deliveries")

@@ -26,10 +26,7 @@ DELIVERIES_READ: Final = 1_000
 HOURS: Final = 24
 
 _HOUR_MS: Final = 3_600_000
-_READ: Final = (
-    *("task_id", "provider", "status", "submitted_at_ms", "finished_at_ms", "detected_at_ms"),
-    "archived_at_ms",
-)
+_READ: Final = ("task_id", "provider", "status", "finished_at_ms", "detected_at_ms", "archived_at_ms")
 
 
 class Spread(BaseModel, frozen=True):
@@ -84,11 +81,8 @@ class RecentTimings:
         else:
             self._known, self._sent = self._tasks.refresh(0), self._deliveries.refresh(0)
         known, deliveries = self._known, self._sent
-        ended = sorted(
-            (each for each in known if each.detected_at_ms is not None),
-            key=lambda each: each.detected_at_ms or 0,
-            reverse=True,
-        )[:LAST]
+        ends = ((each.detected_at_ms, each) for each in known if each.detected_at_ms is not None)
+        ended = sorted(ends, key=lambda end: end[0], reverse=True)[:LAST]
         whole = self._tasks.is_whole and self._deliveries.is_whole
         return _timings(
             ended,
@@ -101,7 +95,7 @@ class RecentTimings:
 
 
 def _timings(
-    ended: Sequence[TaskView],
+    ends: Sequence[tuple[int, TaskView]],
     deliveries: Sequence[LoggedDelivery],
     now: int,
     read: int,
@@ -110,13 +104,12 @@ def _timings(
     is_all: bool,
 ) -> Timings:
     since = now - HOURS * _HOUR_MS
-    ends = [(each.detected_at_ms or 0, each) for each in ended]
     counts = [[0, 0] for _ in range(HOURS)]
     for at_ms, task in ends:
         if since <= at_ms < now:
             counts[(at_ms - since) // _HOUR_MS][task.status != Status.COMPLETED] += 1
     finished: dict[tuple[str | None, str | None], int | None] = {
-        (each.task_id, each.provider): each.finished_at_ms for each in ended
+        (each.task_id, each.provider): each.finished_at_ms for _, each in ends
     }
     detection = [(at_ms, at_ms - task.finished_at_ms) for at_ms, task in ends if task.finished_at_ms]
     webhook = [
@@ -127,7 +120,7 @@ def _timings(
     ]
     reaches_ms = min((at_ms for at_ms, _ in ends), default=None)
     return Timings(
-        ended=len(ended),
+        ended=len(ends),
         reaches_ms=reaches_ms,
         is_all_of_today=is_all or (reaches_ms is not None and reaches_ms < since),
         today=dict(Counter(task.status for at_ms, task in ends if at_ms >= since)),
@@ -164,5 +157,5 @@ def _spread(lengths: Iterable[int]) -> Spread:
     return Spread(
         count=len(ordered),
         median_ms=ordered[len(ordered) // 2],
-        p95_ms=ordered[min(len(ordered) * 95 // 100, len(ordered) - 1)],
+        p95_ms=ordered[len(ordered) * 95 // 100],
     )
