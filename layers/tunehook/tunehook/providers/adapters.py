@@ -29,9 +29,7 @@ def adapter_of(config: ProviderConfig) -> Adapter:
 
     Recipes are loaded only where a provider is described: whoever has none does not wait for them.
     """
-    if config.kind == DESCRIBED and config.recipe is not None:
-        return described_adapter(config.recipe)
-    return ADAPTERS[config.kind]
+    return ADAPTERS[config.kind] if config.recipe is None else described_adapter(config.recipe)
 
 
 def described_adapter(recipe: str | Mapping[str, Any]) -> DescribedAdapter:

@@ -91,14 +91,16 @@ class ProviderConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check_scheme(self) -> ProviderConfig:
-        if (self.callback_scheme is None) is not (self.callback_secret is None):
-            missing = "callback_secret" if self.callback_secret is None else "callback_scheme"
+        scheme, secret = self.callback_scheme, self.callback_secret
+        if scheme is None and secret is None:
+            return self
+        if scheme is None or secret is None:
+            missing = "callback_secret" if secret is None else "callback_scheme"
             raise PydanticCustomError(missing, "is needed: a secret and a scheme belong together")
-        if self.callback_scheme is not None and self.callback_secret is not None:
-            try:
-                check_callback_secret(self.callback_scheme, self.callback_secret.get_secret_value())
-            except InvalidInput as error:
-                raise PydanticCustomError("callback_secret", error.reason) from None
+        try:
+            check_callback_secret(scheme, secret.get_secret_value())
+        except InvalidInput as error:
+            raise PydanticCustomError("callback_secret", error.reason) from None
         return self
 
     @model_validator(mode="after")

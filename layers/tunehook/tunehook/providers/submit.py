@@ -59,9 +59,7 @@ async def _send(
     try:
         async with asyncio.timeout(deadline_s) as limit:
             reply = await http.send(request.method, url, headers, request.content(), max_bytes=MAX_BODY_BYTES)
-        answer = Answer(
-            reply.status, reply.headers, plain_body(reply), secret=secrets, base_url=config.base_url
-        )
+        answer = Answer(reply.status, reply.headers, plain_body(reply), secret=secrets)
         return adapter.read_submission(answer)
     except UnreadablePayloadError as error:
         return Unclear(f"HTTP {reply.status}: {error}")

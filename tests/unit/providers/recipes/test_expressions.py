@@ -128,6 +128,8 @@ def test_what_answers_of_task_apis_need_besides(text: str, expected: Any) -> Non
         ("contains(status, n)", "it compares or searches values of different types"),
         ("join('', songs[].id | [@[0], `null`])", "join() takes array-string, and was given null"),
         ("split(status, '')", "it cannot be evaluated (ValueError)"),
+        ("split(n, '/')", "split() takes string, and was given number"),
+        ("split(status, n)", "split() takes string, and was given number"),
         ("ceil(`1e999`)", None),
         ("&status", "it gives an expression and no value"),
         ("[&status]", "it gives an expression and no value"),
