@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
 from tests.support.gateways import Handler, PlayedTransport
+from tests.support.virtual_tests import in_virtual_time
 from tests.unit.providers.support import PENDING, Clock, config, json_answer
 
 from tunehook.providers.adapters import adapter_of
 from tunehook.providers.fair_semaphore import Priority
+from tunehook.providers.outcomes import Throttled
 from tunehook.providers.task_poller import TaskPoller
 
 # As documented, and not imported: a bound that moves is to be noticed.
@@ -20,8 +24,8 @@ BAD_GATEWAY = httpx.Response(502)
 OVERDUE = frozenset({"t", "other"})
 
 
-def poller(handler: Handler, clock: Clock) -> TaskPoller:
-    given = config()
+def poller(handler: Handler, clock: Clock, **fields: Any) -> TaskPoller:
+    given = config(**fields)
     return TaskPoller(given, adapter_of(given), PlayedTransport(handler), clock, lambda: datetime.now(UTC))
 
 
@@ -66,3 +70,25 @@ class TestOverdue:
         await poll(asked, "other")
         assert asked.priority("t", OVERDUE) is Priority.DOUBTED
         assert asked.priority("other", OVERDUE) is Priority.OVERDUE
+
+
+@pytest.mark.parametrize("is_paused", [True, False], ids=["paused", "unwanted"])
+@in_virtual_time
+async def test_what_is_not_sent_waits_for_no_slot(is_paused: bool) -> None:
+    answered = asyncio.Event()
+
+    async def answer(_: httpx.Request) -> httpx.Response:
+        await answered.wait()
+        return json_answer(PENDING)
+
+    asked = poller(answer, Clock(), max_concurrency=1)
+    first = asyncio.create_task(poll(asked))
+    await asyncio.sleep(0)
+    if is_paused:
+        asked.breaker.restore(30, Throttled.name)
+    began_s = asyncio.get_running_loop().time()
+    outcome = await asked.poll("other", "key", lambda _: is_paused)
+    assert outcome == Throttled(30 if is_paused else 0, asked=False)
+    assert asyncio.get_running_loop().time() == began_s
+    answered.set()
+    await first
