@@ -80,7 +80,7 @@ def test_a_byte_order_mark_or_zero_bytes_tell_the_charset_whatever_is_declared(
     assert parse(body({"title": CHINESE}, codec), "", content_type) == {"title": CHINESE}
 
 
-@pytest.mark.parametrize("title", ["你好", "運命", "運", "一", "夏天的雨落在我心里" * 20])
+@pytest.mark.parametrize("title", ["你好", "運命", "運", "一", "亐亐", "夏天的雨落在我心里" * 20])
 @pytest.mark.parametrize("content_type", ["", JSON, f"{JSON}; charset=utf-8", f"{JSON}; charset=nonsense"])
 def test_gbk_that_does_not_say_so_is_read(title: str, content_type: str) -> None:
     encoded = body({"title": title}, "gbk")

@@ -92,3 +92,23 @@ async def test_what_is_not_sent_waits_for_no_slot(is_paused: bool) -> None:
     assert asyncio.get_running_loop().time() == began_s
     answered.set()
     await first
+
+
+@in_virtual_time
+async def test_one_that_is_cancelled_while_it_waits_for_the_rate_is_not_sent() -> None:
+    sent: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return json_answer(PENDING)
+
+    asked = poller(answer, Clock(), requests_per_second=0.5, max_concurrency=1)
+    await poll(asked)
+    waiting = asyncio.create_task(poll(asked, "other"))
+    await asyncio.sleep(1)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert len(sent) == 1
+    await poll(asked)
+    assert len(sent) == 2
