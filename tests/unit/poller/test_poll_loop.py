@@ -336,6 +336,17 @@ class TestFaults:
         assert world.run(tasks=tasks) is StopReason.NOTHING_PENDING
         assert world.emitted() == [("TaskCompleted", "task-1")]
 
+    def test_a_time_limit_that_is_not_that_of_the_pass_is_a_fault(self) -> None:
+        world = World()
+        world.add()
+
+        class Hanging(Leases):
+            def take_over(self, shard: int, owner: str, now_ms: int) -> bool:
+                raise TimeoutError
+
+        with pytest.raises(TimeoutError):
+            world.run(leases=Hanging(world.dynamodb, "PollerLeasesTable"))
+
     def test_a_renewal_that_fails_ends_no_pass(self) -> None:
         world = World()
         world.add()

@@ -90,6 +90,11 @@ def test_gbk_that_does_not_say_so_is_read(title: str, content_type: str) -> None
         assert parse(encoded, "", content_type) == {"title": title}
 
 
+def test_gbk_that_is_called_utf_16_is_read() -> None:
+    encoded = body({"title": "你好"}, "gbk") + b" "  # of whole characters of UTF-16
+    assert parse(encoded, "", f"{JSON}; charset=utf-16le") == {"title": "你好"}
+
+
 @pytest.mark.parametrize("label", ["gbk", "big5", "shift_jis", "iso-8859-1", "us-ascii", "windows-1252"])
 def test_utf_8_that_is_called_something_else_is_read(label: str) -> None:
     assert parse(body({"title": CHINESE}, "utf-8"), "", f"{JSON}; charset={label}") == {"title": CHINESE}
