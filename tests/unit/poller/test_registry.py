@@ -124,6 +124,7 @@ async def test_a_pause_goes_on_while_the_process_is_halted_and_is_not_longer_for
     await secret.directory.refresh()
     gateway = secret.directory.get("gw")
     assert gateway is not None
+    assert secret.directory.pause_left_s(gateway) == 0
     gateway.restore_pause(60, "throttled")
     secret.now_ms += 20_000
     assert secret.directory.pause_left_s(gateway) == pytest.approx(40)
