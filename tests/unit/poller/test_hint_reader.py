@@ -372,10 +372,26 @@ class TestLooks:
         assert looks == [0, 1, 0]
 
 
+class TestReads:
+    def test_four_run_at_most_and_each_has_a_second_to_itself(self) -> None:
+        reader, _ = one_reader({})
+        clock, running = Clock(NOW_MS, lambda *_: HANGING), []
+        reader.clock = clock
+
+        async def read() -> None:
+            for after_s in (0, 0.999, 0.001, 1, 1, 1):
+                await asyncio.sleep(after_s)
+                reader.start()
+                running.append(len(reader.reads))
+
+        clock.run(read())
+        assert running == [1, 1, 2, 3, 4, 4]
+
+
 def one_reader(item: dict[str, Any]) -> tuple[HintReader, list[str]]:
     """Return a reader of the hints of a pass without tasks, and whose hints it deletes."""
     gone: list[str] = []
-    hints: Any = SimpleNamespace(delete=lambda hint: gone.append(hint.key.task_id))
+    hints: Any = SimpleNamespace(delete=lambda hint: gone.append(hint.key.task_id), of_shard=lambda _: [])
     tasks: Any = SimpleNamespace(get=lambda _: item)
     scheduler: Any = SimpleNamespace(tasks={})
     writes = BackgroundTasks()
