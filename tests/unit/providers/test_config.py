@@ -146,6 +146,11 @@ def test_what_is_no_url_is_told_so_in_our_own_words(url: str) -> None:
         parse_providers(secret(base_url=url))
 
 
+def test_a_rate_that_is_no_number_is_told_so() -> None:
+    with pytest.raises(InvalidInput, match="finite number"):
+        parse_providers(secret(requests_per_second="nan"))
+
+
 def test_an_unacceptable_entry_shows_no_value_in_its_error() -> None:
     with pytest.raises(ValidationError) as refused:
         ProviderConfig.model_validate(

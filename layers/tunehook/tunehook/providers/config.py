@@ -65,7 +65,9 @@ def _at(field: str, reason: str) -> PydanticCustomError:
     return PydanticCustomError(field, "{reason}", {"reason": reason})
 
 
-class ProviderConfig(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True):
+class ProviderConfig(
+    BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False, defer_build=True
+):
     """One configured provider: `name` is what tasks carry, `batch` whether to use query-many where the kind has it.
 
     `callback_version` is that of its callback URL; with a `callback_scheme` and its `callback_secret`, only callbacks
