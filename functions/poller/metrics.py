@@ -23,7 +23,7 @@ class Metrics(metrics.Metrics):
         self, observability: Observability = Observability.FULL, *, oldest_alarm_ms: int = 0
     ) -> None:
         super().__init__(observability)
-        self._least_age_ms = oldest_alarm_ms if self._is_lean else -1
+        self._oldest_alarm_ms = oldest_alarm_ms
         self._pending = 0
         self._oldest_age_ms = 0
 
@@ -69,6 +69,6 @@ class Metrics(metrics.Metrics):
         """
         if not self._is_lean:
             self._write({}, {"Passes": [1], "PendingTasks": [self._pending]})
-        if self._pending and self._oldest_age_ms > self._least_age_ms:
+        if self._pending and (not self._is_lean or self._oldest_age_ms > self._oldest_alarm_ms):
             self.add("OldestPendingAge", self._oldest_age_ms)
         super().emit()

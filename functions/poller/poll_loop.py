@@ -134,7 +134,6 @@ class PollLoop:
         self._refreshes = BackgroundTasks()
         self._emitting: asyncio.Task[None] | None = None
         self._is_configured = False
-        self._began_at_ms = 0
 
     async def run(self, *, take_over: bool) -> StopReason:
         """Poll the shard until there is a reason to stop; the next pass finds in the index what is unfinished then.

@@ -10,14 +10,19 @@ from hypothesis import strategies as st
 from moto import mock_aws
 from tests.support.aws import BUS, Faulty, client, create_table, fault, items, put, watched_bus
 from tests.support.tasks import NOW_MS
+from tests.support.virtual import HANGING, Clock, Scripted
 
-from poller.dead_letters import AGAIN_AFTER_MS, NEW_AFTER_MS, DeadLetterWatch
+from poller.dead_letters import DeadLetterWatch
 from tunehook.aws.bus import EventBus
 from tunehook.aws.dead_letter_marks import DEAD_LETTERS, DeadLetterMarks
 from tunehook.aws.provider_states import ProviderStates
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
+
+# As documented, and not imported: a bound that moves is to be noticed.
+AGAIN_AFTER_MS = 24 * HOUR_MS
+NEW_AFTER_MS = 10 * MINUTE_MS
 
 
 class Queues:
@@ -86,6 +91,12 @@ def test_the_first_dead_letter_is_told_at_the_next_look_and_not_again_each_minut
     (told,) = world.look()
     assert (told["queue"], told["messages"], told["since"]) == ("intake", 1, told["found_at"])
     assert [world.look() for _ in range(20)] == [[]] * 20
+
+
+def test_a_look_that_hangs_is_over_after_five_seconds(world: World) -> None:
+    clock = Clock(NOW_MS, Scripted(_messages=[HANGING]))
+    clock.run(world.watch().look())
+    assert clock() == NOW_MS + 5_000
 
 
 def test_what_somebody_looks_at_is_there_all_the_same(world: World) -> None:

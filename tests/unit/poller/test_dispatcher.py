@@ -160,6 +160,37 @@ class TestProviders:
         assert (world.asked, world.item()) == ([], before)
 
 
+class TestBehind:
+    """A provider that can be asked about one task in two seconds has twenty that are due every five."""
+
+    def world(self) -> World:
+        world = World()
+        world.entry = {"requests_per_second": 0.5, "max_concurrency": 1}
+        for number in range(20):
+            world.add(f"task-{number:02}", age_s=100 - number)
+        return world
+
+    def test_a_new_task_waits_for_none_that_was_asked_about_before(self) -> None:
+        world = self.world()
+        world.run_together(
+            world.shard_pass(lasts_s=80).run(take_over=True), world.later(60.5, lambda: world.add("new"))
+        )
+        assert world.times_of("new")[0] <= 65
+
+    def test_nor_does_one_whose_deadline_comes(self) -> None:
+        world = self.world()
+        world.add("late", age_s=101, deadline_ms=NOW_MS + 60 * SECOND_MS)
+        world.run(lasts_s=80)
+        assert world.item("late")["failure"]["code"] == "timed_out"
+        assert world.item("late")["detected_at_ms"] <= NOW_MS + 65 * SECOND_MS
+
+    def test_nobody_is_asked_about_again_before_all_were_asked_about(self) -> None:
+        world = self.world()
+        world.run(lasts_s=80)
+        first = [task_id for _, task_id in world.asked[:20]]
+        assert len(set(first)) == 20
+
+
 class TestUnreadableConfiguration:
     def test_it_costs_no_write_while_a_task_waits(self) -> None:
         world = World()

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from tests.support.aws import Faulty, client, fault, items, put
-from tests.support.virtual import HANGING, Course, Scripted
+from tests.support.patience import HANG_S
+from tests.support.tasks import NOW_MS
+from tests.support.virtual import HANGING, Clock, Course, Scripted
 from tests.unit.poller.world import COMPLETED, FAILED, PROCESSING, Answer, World
 
+from poller.background import BackgroundTasks
+from poller.hint_reader import HintReader
 from poller.poll_loop import StopReason
-from tunehook.aws.callback_hints import CallbackHintsTable
+from tunehook.aws.callback_hints import CallbackHintsTable, Hint
 from tunehook.aws.provider_states import CALLBACKS_COME_AT, ProviderState
+from tunehook.tasks import TaskKey
 
 pytestmark = pytest.mark.usefixtures("aws")
 
 # As documented, and not imported: a bound that moves is to be noticed.
 APART_S = 5
 QUICK_S = 0.25
+UNACCEPTED_MS = 60_000
 
 
 class Ending(World):
@@ -306,6 +314,88 @@ class TestStopping:
         world.call_back("gone")
         assert world.run(take_over=False) is StopReason.ALREADY_RUNNING
         assert world.hinted() == ["gone"]
+
+
+class TestUnaccepted:
+    """A hint of a task that is in the table, and that intake has not accepted yet."""
+
+    @pytest.mark.parametrize(
+        ("age_ms", "deleted"), [(UNACCEPTED_MS - 1, []), (UNACCEPTED_MS, ["new"])], ids=["young", "old"]
+    )
+    def test_it_waits_for_a_minute(self, age_ms: int, deleted: list[str]) -> None:
+        reader, gone = one_reader({"task_id": "new", "provider": "gw"})
+        hint = Hint(0, TaskKey("new", "gw"), NOW_MS - age_ms)
+
+        async def read() -> None:
+            reader.begin()
+            reader.apply(NOW_MS, [hint])
+            await reader.questions.wait(HANG_S)
+            await reader.writes.wait(HANG_S)
+
+        Clock(NOW_MS).run(read())
+        assert gone == deleted
+
+
+class TestLooks:
+    def test_an_item_is_looked_at_once_a_second(self) -> None:
+        reader, _ = one_reader({"task_id": "new", "provider": "gw"})
+        clock, looks = Clock(NOW_MS), []
+        reader.clock = clock
+        hint = Hint(0, TaskKey("new", "gw"), NOW_MS)
+
+        async def read() -> None:
+            reader.begin()
+            for after_s in (0, 0.999, 0.001, 0.999, 0.001):
+                await asyncio.sleep(after_s)
+                reader.apply(clock(), [hint])
+                looks.append(len(reader.questions))
+                await reader.questions.wait(HANG_S)
+
+        clock.run(read())
+        assert looks == [1, 0, 1, 0, 1]
+
+    def test_before_it_has_the_lease_and_after_that_it_only_reads(self) -> None:
+        reader, _ = one_reader({"task_id": "new", "provider": "gw"})
+        clock, looks = Clock(NOW_MS), []
+        reader.clock = clock
+        hint = Hint(0, TaskKey("new", "gw"), NOW_MS)
+
+        async def read() -> None:
+            for turn in (lambda: None, reader.begin, reader.stop):
+                await asyncio.sleep(2)
+                turn()
+                reader.apply(clock(), [hint])
+                looks.append(len(reader.questions))
+                await reader.questions.wait(HANG_S)
+
+        clock.run(read())
+        assert looks == [0, 1, 0]
+
+
+class TestReads:
+    def test_four_run_at_most_and_each_has_a_second_to_itself(self) -> None:
+        reader, _ = one_reader({})
+        clock, running = Clock(NOW_MS, lambda *_: HANGING), []
+        reader.clock = clock
+
+        async def read() -> None:
+            for after_s in (0, 0.999, 0.001, 1, 1, 1):
+                await asyncio.sleep(after_s)
+                reader.start()
+                running.append(len(reader.reads))
+
+        clock.run(read())
+        assert running == [1, 1, 2, 3, 4, 4]
+
+
+def one_reader(item: dict[str, Any]) -> tuple[HintReader, list[str]]:
+    """Return a reader of the hints of a pass without tasks, and whose hints it deletes."""
+    gone: list[str] = []
+    hints: Any = SimpleNamespace(delete=lambda hint: gone.append(hint.key.task_id), of_shard=lambda _: [])
+    tasks: Any = SimpleNamespace(get=lambda _: item)
+    scheduler: Any = SimpleNamespace(tasks={})
+    writes = BackgroundTasks()
+    return HintReader(0, hints, tasks, scheduler, None, writes, None, lambda: NOW_MS), gone
 
 
 def put_new(world: World) -> None:

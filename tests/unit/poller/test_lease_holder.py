@@ -2,21 +2,27 @@
 
 import asyncio
 import itertools
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.support.patience import HANG_S
 from tests.support.tasks import NOW_MS
+from tests.support.virtual import HANGING, Clock
 from tests.unit.poller.world import COMPLETED, World
 
 from poller.background import BackgroundTasks
 from poller.lease_holder import LeaseHolder
 from poller.poll_loop import StopReason
-from tunehook.aws.leases import LEASE_MS, RENEW_EVERY_MS, Leases, Position
+from tunehook.aws.leases import LEASE_MS, RENEW_EVERY_MS, Handover, Leases, Position
 
 pytestmark = pytest.mark.usefixtures("aws")
 
 SECOND_MS = 1_000
+POSITIONS = {"gw": Position(1, "task-1")}
+
+# As documented, and not imported: a bound that moves is to be noticed.
+MISSED_AFTER_MS = 90_000
 
 
 class TestHandover:
@@ -123,6 +129,55 @@ class TestRenewal:
 
         asyncio.run(course())
         assert renewed_at_ms == [0, RENEW_EVERY_MS, 2 * RENEW_EVERY_MS]
+
+    def test_while_one_hangs_no_other_is_begun(self) -> None:
+        clock = Clock(NOW_MS, lambda *_: HANGING)
+        leases: Any = SimpleNamespace(renew=lambda *_: True)
+        holder = LeaseHolder(0, "a", leases, None, clock)
+
+        async def course() -> list[int]:
+            running = []
+            for _ in range(2):
+                await asyncio.sleep(RENEW_EVERY_MS / 1000)
+                holder.renew_when_due()
+                running.append(len(holder.renewals))
+            return running
+
+        assert clock.run(course()) == [1, 1]
+
+
+class TestHandedOver:
+    def holder(self, until_ms: int) -> tuple[LeaseHolder, Clock]:
+        clock = Clock(NOW_MS)
+        leases: Any = SimpleNamespace(
+            take_over=lambda *_: False,
+            take_if_free=lambda *_: True,
+            handover=lambda _: Handover(until_ms, POSITIONS),
+        )
+        return LeaseHolder(0, "a", leases, None, clock), clock
+
+    @pytest.mark.parametrize(
+        ("take_over", "ago_ms", "is_on_schedule"),
+        [(True, MISSED_AFTER_MS, True), (True, MISSED_AFTER_MS + 1, False), (False, 0, False)],
+    )
+    def test_a_pass_is_on_schedule_if_no_start_was_missed_before_it(
+        self, take_over: bool, ago_ms: int, is_on_schedule: bool
+    ) -> None:
+        holder, clock = self.holder(NOW_MS - ago_ms)
+
+        async def begin() -> dict[str, Position] | None:
+            assert await holder.take(take_over=take_over)
+            return await holder.read_positions(take_over=take_over)
+
+        assert clock.run(begin()) == POSITIONS
+        assert holder.is_on_schedule is is_on_schedule
+
+    def test_what_the_poller_before_has_left_is_waited_for_two_seconds(self) -> None:
+        holder, clock = self.holder(NOW_MS)
+        clock.threads = lambda *_: HANGING
+        assert clock.run(holder.read_positions(take_over=True)) is None
+        assert clock() == NOW_MS + 2_000
+        assert not holder.is_on_schedule
 
 
 class TestPositions:

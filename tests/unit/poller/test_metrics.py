@@ -180,3 +180,26 @@ class TestLean:
         figures.ended("b", Status.COMPLETED, 5)
         figures.emit()
         assert told(capsys) == [{"TasksEnded": [2.0], "dimensions": []}]
+
+
+@pytest.mark.parametrize(
+    ("observability", "age_ms", "ages"),
+    [(Observability.FULL, 0, [[0.0]]), (Observability.LEAN, 0, []), (Observability.LEAN, 1, [[1.0]])],
+)
+def test_the_age_of_a_task_that_has_just_come_is_told_in_full(
+    observability: Observability, age_ms: int, ages: list[list[float]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = Metrics(observability)
+    figures.backlog(1, age_ms)
+    figures.emit()
+    assert [line["OldestPendingAge"] for line in figure(capsys, "OldestPendingAge")] == ages
+
+
+def test_what_was_told_of_progress_is_counted_by_provider(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = Metrics()
+    figures.told_progress("a")
+    figures.told_progress("b")
+    figures.emit()
+    assert figure(capsys, "ProgressTold") == [
+        {"ProgressTold": [1.0], "provider": name, "dimensions": ["provider"]} for name in ("a", "b")
+    ]

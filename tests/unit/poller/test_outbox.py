@@ -251,6 +251,29 @@ async def test_what_the_index_still_shows_is_not_emitted_again_by_the_same_pass(
     assert world.emitted() == ["task-0"]
 
 
+async def test_what_this_pass_has_emitted_is_not_found_again(world: World) -> None:
+    (task,) = world.tasks(1)
+    outbox = world.outbox()
+    await outbox.end(task, completed())
+    outbox.add_found([task])
+    assert outbox.is_empty
+
+
+@pytest.mark.parametrize("ahead_ms", [0, 1_000_000_000], ids=["its end", "its finding"])
+async def test_for_ten_seconds_an_event_is_its_owners(world: World, ahead_ms: int) -> None:
+    (task,) = world.tasks(1)
+    outbox = world.outbox()
+    world.healthy.end(task, completed(detected_at_ms=DETECTED_MS + ahead_ms))
+    for now_ms, emitted in (
+        (DETECTED_MS, []),
+        (DETECTED_MS + OWNERS_MS - 1, []),
+        (DETECTED_MS + OWNERS_MS, ["task-0"]),
+    ):
+        world.now_ms = now_ms
+        await emit_found(outbox, world.healthy.work(0).event_pending)
+        assert world.emitted() == emitted
+
+
 async def test_what_was_put_again_meanwhile_is_not_emitted_from_the_later_run(world: World) -> None:
     (task,) = world.tasks(1)
     world.healthy.end(task, completed())

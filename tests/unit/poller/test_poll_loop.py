@@ -6,7 +6,7 @@ import pytest
 from tests.support.aws import BUS, Faulty, client, fault, items
 from tests.support.gateways import PlayedTransport
 from tests.support.tasks import NOW_MS, pending
-from tests.support.virtual import Course, Scripted
+from tests.support.virtual import HANGING, Course, Scripted
 from tests.unit.poller.world import COMPLETED, FAILED, PROCESSING, Answer, World
 
 from poller.metrics import Metrics
@@ -259,6 +259,37 @@ class TestStopping:
         world.run()
         assert not world.leases.is_live(0, world.clock())
 
+    @pytest.mark.parametrize(
+        "courses",
+        [
+            {"get_many": [HANGING]},
+            {"secret": [Course(), HANGING]},
+            {"renew": [HANGING] * 9},
+            {"work": [Course()] + [HANGING] * 9},
+            {"of_shard": [Course()] + [HANGING] * 9},
+            {"get": [HANGING]},
+            {"note": [HANGING]},
+            {"answer": [HANGING]},
+        ],
+        ids=lambda courses: next(iter(courses)),
+    )
+    def test_what_hangs_does_not_go_on_after_its_pass(self, courses: dict[str, list[Course]]) -> None:
+        async def hang(_: str) -> Answer:
+            await asyncio.sleep(9)
+            return PROCESSING
+
+        world = World(gw=hang if "answer" in courses else lambda _: PROCESSING)
+        world.clock.threads = Scripted(**courses)
+        world.add()
+        world.call_back("gone")
+        lasts_s = {"get_many": 0.9, "secret": 62}.get(next(iter(courses)), 5)
+
+        async def left_over() -> set[asyncio.Task[Any]]:
+            await world.shard_pass(lasts_s=lasts_s).run(take_over=True)
+            return asyncio.all_tasks() - {asyncio.current_task()}
+
+        assert world.clock.run(left_over()) == set()
+
     def test_a_task_that_comes_while_the_lease_is_given_up_is_not_missed(self) -> None:
         world = World(gw=lambda _: COMPLETED)
 
@@ -304,6 +335,17 @@ class TestFaults:
         tasks = Failing(world.shard_pass().tasks)
         assert world.run(tasks=tasks) is StopReason.NOTHING_PENDING
         assert world.emitted() == [("TaskCompleted", "task-1")]
+
+    def test_a_time_limit_that_is_not_that_of_the_pass_is_a_fault(self) -> None:
+        world = World()
+        world.add()
+
+        class Hanging(Leases):
+            def take_over(self, shard: int, owner: str, now_ms: int) -> bool:
+                raise TimeoutError
+
+        with pytest.raises(TimeoutError):
+            world.run(leases=Hanging(world.dynamodb, "PollerLeasesTable"))
 
     def test_a_renewal_that_fails_ends_no_pass(self) -> None:
         world = World()

@@ -166,3 +166,10 @@ def test_a_kind_is_bounded_as_well() -> None:
     longer = problem_of(Transient("x" * 600))
     assert longer is not None
     assert longer.message == "x" * 500
+
+
+@pytest.mark.parametrize("reason", ["key", "credit", "access"])
+def test_a_refusal_is_certain(reason: Any) -> None:
+    problem = problem_of(Unauthorised("no", reason))
+    assert problem is not None
+    assert problem.is_certain

@@ -74,6 +74,31 @@ async def test_a_new_provider_is_found_soon() -> None:
     assert secret.directory.get("new") is not None
 
 
+async def test_while_a_name_is_wanted_that_there_is_not_the_secret_is_read_every_five_seconds() -> None:
+    secret = Secret(gw=entry())
+    await secret.directory.refresh()
+    for reads in (1, 2):
+        secret.directory.get("new")
+        await secret.later(RETRY_AFTER_MS - 1)
+        secret.directory.get("new")
+        assert secret.reads == reads
+        await secret.later(1)
+        assert secret.reads == reads + 1
+
+
+async def test_once_the_secret_is_good_again_what_was_wrong_with_it_is_forgotten() -> None:
+    secret = Secret()
+    secret.text = "[]"
+    await secret.directory.refresh()
+    assert (
+        secret.directory.problem("gw").message
+        == "the provider gw cannot be used: providers: is not a JSON object"
+    )
+    secret.write(other=entry())
+    await secret.later()
+    assert secret.directory.problem("gw").message == "the provider gw is not configured"
+
+
 async def test_a_removed_provider_is_gone() -> None:
     secret = Secret(gw=entry(), old=entry())
     await secret.directory.refresh()
@@ -99,6 +124,7 @@ async def test_a_pause_goes_on_while_the_process_is_halted_and_is_not_longer_for
     await secret.directory.refresh()
     gateway = secret.directory.get("gw")
     assert gateway is not None
+    assert secret.directory.pause_left_s(gateway) == 0
     gateway.restore_pause(60, "throttled")
     secret.now_ms += 20_000
     assert secret.directory.pause_left_s(gateway) == pytest.approx(40)

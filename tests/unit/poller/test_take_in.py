@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import httpx
 import pytest
 from tests.support.aws import Faulty, client, fault, items
+from tests.support.tasks import NOW_MS
 from tests.unit.poller.world import COMPLETED, FAILED, PROCESSING, Answer, World
 
 from poller.poll_loop import StopReason
-from tunehook.aws.callback_hints import CallbackHintsTable
+from poller.take_in import TakeIn
+from tunehook.aws.callback_hints import CallbackHintsTable, Hint
 from tunehook.aws.tasks import TasksTable
+from tunehook.providers.outcomes import (
+    Completed,
+    CompletedWithoutResults,
+    Failed,
+    NotFound,
+    Outcome,
+    Pending,
+    SeemsFailed,
+    TaskResult,
+    Throttled,
+    Transient,
+    Unauthorised,
+)
 from tunehook.tasks import TaskKey
 
 pytestmark = pytest.mark.usefixtures("aws")
 
 # As documented, and not imported: a bound that moves is to be noticed.
+ASK_AGAIN_MS = 60 * 1000
 UNCONFIGURED_MS = 10 * 60 * 1000
 TAKE_IN_KEPT_MS = 24 * 3600 * 1000
+QUESTIONS_A_SECOND = 5
+
+RESULT = TaskResult(clips=(), submitted_at=None, started_at=None, finished_at=None, provider_object={})
+HINT = Hint(0, TaskKey("task-1", "gw"), NOW_MS, NOW_MS)
 
 
 def missing(_: str) -> Answer:
@@ -232,3 +255,139 @@ def test_many_forged_ids_use_up_little_of_what_a_provider_lets_us_ask() -> None:
     world.run(lasts_s=10)
     assert len([each for _, each in world.asked if each != "real"]) <= 55
     assert world.times_of("real") == [0, 5, 10]
+
+
+class Questions:
+    """The neighbours of `TakeIn`: a provider that says one thing of all tasks, the tables, the clock."""
+
+    name = "gw"
+
+    def __init__(self, outcome: Outcome = NotFound(), *, is_configured: bool = True) -> None:  # noqa: B008
+        self.outcome = outcome
+        self.is_configured = is_configured
+        self.read_at_ms = self.now_ms = NOW_MS
+        self.is_claimable = True
+        self.is_at_fault = ""
+        self.claimed_until_ms: list[int] = []
+        self.asked: list[str] = []
+        self.counted: list[tuple[str, str]] = []
+        self.taken_in: list[TaskKey] = []
+        parts: Any = self
+        self.take_in = TakeIn(parts, Tasks(self), parts, parts, lambda: self.now_ms)  # type: ignore[arg-type]
+
+    def get(self, name: str) -> Any:
+        assert name == "gw"
+        return self if self.is_configured else None
+
+    async def poll_many(self, task_ids: tuple[str, ...]) -> AsyncIterator[tuple[str, Outcome]]:
+        self.asked += task_ids
+        yield task_ids[0], self.outcome
+
+    def polled(self, provider: str, outcome: str) -> None:
+        self.counted.append((provider, outcome))
+
+    def claim_take_in(self, hint: Hint, until_ms: int) -> Hint | None:
+        if self.is_at_fault == "claim":
+            raise fault()
+        self.claimed_until_ms.append(until_ms)
+        return hint if self.is_claimable else None
+
+    async def ask(self, *, hinted_ago_ms: int = 0) -> bool:
+        return await self.take_in.ask(replace(HINT, hinted_at_ms=self.now_ms - hinted_ago_ms))
+
+
+class Tasks:
+    """The Tasks table."""
+
+    def __init__(self, questions: Questions) -> None:
+        self._questions = questions
+
+    def take_in(self, key: TaskKey) -> None:
+        if self._questions.is_at_fault == "put":
+            raise fault()
+        self._questions.taken_in.append(key)
+
+
+class TestQuestions:
+    @pytest.mark.parametrize(
+        ("outcome", "is_taken_in", "has_done_its_work"),
+        [
+            (Pending(phase="processing", word="RUNNING"), True, True),
+            (Pending(phase="processing", word="ODD", known=False), False, False),
+            (SeemsFailed(reason="why", result=RESULT, evidence="word"), True, True),
+            (Completed(result=RESULT), True, True),
+            (CompletedWithoutResults(result=RESULT), True, True),
+            (Failed(reason="why", result=RESULT), True, True),
+            (NotFound(), False, True),
+            (Throttled(), False, False),
+            (Unauthorised("no"), False, False),
+            (Transient("HTTP 502"), False, False),
+        ],
+        ids=lambda value: getattr(value, "name", None),
+    )
+    async def test_what_an_answer_means(
+        self, outcome: Outcome, is_taken_in: bool, has_done_its_work: bool
+    ) -> None:
+        questions = Questions(outcome)
+        assert await questions.ask() is has_done_its_work
+        assert questions.taken_in == ([HINT.key] if is_taken_in else [])
+        assert questions.claimed_until_ms == [NOW_MS + ASK_AGAIN_MS]
+        assert questions.asked == ["task-1"]
+        assert questions.counted == [("gw", outcome.name)]
+
+    async def test_one_that_somebody_else_has_claimed_is_not_asked(self) -> None:
+        questions = Questions()
+        questions.is_claimable = False
+        assert not await questions.ask()
+        assert questions.asked == []
+
+    @pytest.mark.parametrize("call", ["claim", "put"])
+    async def test_where_aws_fails_the_hint_stays(self, call: str) -> None:
+        questions = Questions(Completed(result=RESULT))
+        questions.is_at_fault = call
+        assert not await questions.ask()
+
+    async def test_a_hint_waits_a_day(self) -> None:
+        questions = Questions(Transient("HTTP 502"))
+        assert not await questions.ask(hinted_ago_ms=TAKE_IN_KEPT_MS - 1)
+        assert await questions.ask(hinted_ago_ms=TAKE_IN_KEPT_MS)
+        assert questions.asked == ["task-1"]
+
+    async def test_five_are_asked_within_a_second(self) -> None:
+        questions = Questions()
+        assert [await questions.ask() for _ in range(QUESTIONS_A_SECOND + 1)] == [True] * 5 + [False]
+        questions.now_ms += 999
+        assert not await questions.ask()
+        questions.now_ms += 1
+        assert await questions.ask()
+        assert len(questions.asked) == QUESTIONS_A_SECOND + 1
+
+
+class TestUnconfigured:
+    @pytest.mark.parametrize("is_claimable", [True, False])
+    async def test_its_hint_waits_ten_minutes_and_whoever_claims_it_says_so(
+        self, is_claimable: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        questions = Questions(is_configured=False)
+        questions.is_claimable = is_claimable
+        assert not await questions.ask()
+        assert questions.claimed_until_ms == [NOW_MS + UNCONFIGURED_MS]
+        assert questions.asked == []
+        assert ("task_not_taken_in" in caplog.text) is is_claimable
+
+    async def test_one_that_may_be_newer_than_the_configuration_is_left_alone(self) -> None:
+        questions = Questions(is_configured=False)
+        questions.read_at_ms -= 1
+        assert not await questions.ask()
+        assert questions.claimed_until_ms == []
+
+    async def test_where_aws_fails_the_hint_stays(self) -> None:
+        questions = Questions(is_configured=False)
+        questions.is_at_fault = "claim"
+        assert not await questions.ask()
+
+    async def test_five_are_made_wait_within_a_second(self) -> None:
+        questions = Questions(is_configured=False)
+        for _ in range(QUESTIONS_A_SECOND + 1):
+            await questions.ask()
+        assert len(questions.claimed_until_ms) == QUESTIONS_A_SECOND

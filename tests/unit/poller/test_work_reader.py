@@ -25,12 +25,14 @@ class Index:
         self.pending: list[WorkItem] = []
         self.unreadable: list[TaskKey] = []
         self.error: Exception | None = None
+        self.added = 0
+        self.is_empty = True
 
     def knows(self, key: Any, since_ms: int) -> bool:
         return False
 
     def add(self, task: WorkItem) -> None:
-        pass
+        self.added += 1
 
     def add_found(self, tasks: Any) -> None:
         pass
@@ -122,3 +124,31 @@ async def test_six_reads_run_at_most() -> None:
     assert [len(each) for each in started] == [1] * 6 + [0, 0]
     await asyncio.gather(*(task for each in started for task in each))
     assert len(reading.index.since) == 6
+
+
+@in_virtual_time
+async def test_where_there_is_nothing_it_reads_after_each_delay() -> None:
+    reading = Reading()
+    began_s = asyncio.get_running_loop().time()
+    assert not await reading.reader.fetch_until_found([1.0, 2.0])
+    assert len(reading.index.since) == 2
+    assert asyncio.get_running_loop().time() - began_s == pytest.approx(3)
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        {"pending": [pending(since_ms=NOW_MS)]},
+        {"error": fault("ThrottlingException", "Query")},
+        {"is_empty": False},
+    ],
+    ids=lambda news: next(iter(news)),
+)
+@in_virtual_time
+async def test_where_there_is_something_or_may_be_it_reads_no_further(news: dict[str, Any]) -> None:
+    reading = Reading()
+    for name, value in news.items():
+        setattr(reading.index, name, value)
+    reading.index.added = 7
+    assert await reading.reader.fetch_until_found([1.0, 2.0])
+    assert len(reading.index.since) == 1

@@ -242,6 +242,29 @@ async def test_leaving_early_stops_the_requests_under_way() -> None:
     assert stopped.is_set()
 
 
+async def test_polls_that_were_left_early_count_no_more() -> None:
+    async def gateway(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("slow"):
+            await asyncio.Event().wait()
+        return json_answer(PENDING) if request.url.path.endswith("fast") else httpx.Response(401)
+
+    clock = Clock()
+    asked = provider(gateway, batch=False, clock=clock)
+    async with contextlib.aclosing(asked.poll_many(["slow", "fast"])) as outcomes:
+        await anext(outcomes)
+    clock.now += 11  # a refusal right after an answer would be doubted as well
+    await asked.poll("refused")
+    assert asked.is_paused()
+
+
+async def test_of_a_batch_what_is_no_longer_wanted_is_told_as_while_the_provider_is_paused() -> None:
+    gateway = Gateway({"a": "IN_PROGRESS", "b": "IN_PROGRESS", "c": "IN_PROGRESS"})
+    polls = provider(gateway).poll_many(["a", "b", "c"], is_wanted=lambda task_id: task_id != "b")
+    outcomes = {task_id: outcome async for task_id, outcome in polls}
+    assert outcomes.keys() == {"a", "b", "c"}
+    assert outcomes["b"] == Throttled(0.0, asked=False)
+
+
 class Fragile(Gateway):
     """A gateway that cannot read some of its rows, and fails as a whole about every batch with one of them."""
 

@@ -80,7 +80,7 @@ def test_a_byte_order_mark_or_zero_bytes_tell_the_charset_whatever_is_declared(
     assert parse(body({"title": CHINESE}, codec), "", content_type) == {"title": CHINESE}
 
 
-@pytest.mark.parametrize("title", ["你好", "運命", "運", "一", "夏天的雨落在我心里" * 20])
+@pytest.mark.parametrize("title", ["你好", "運命", "運", "一", "亐亐", "夏天的雨落在我心里" * 20])
 @pytest.mark.parametrize("content_type", ["", JSON, f"{JSON}; charset=utf-8", f"{JSON}; charset=nonsense"])
 def test_gbk_that_does_not_say_so_is_read(title: str, content_type: str) -> None:
     encoded = body({"title": title}, "gbk")
@@ -88,6 +88,11 @@ def test_gbk_that_does_not_say_so_is_read(title: str, content_type: str) -> None
         assert parse(encoded, "", content_type) == {"title": "һ"}
     else:
         assert parse(encoded, "", content_type) == {"title": title}
+
+
+def test_gbk_that_is_called_utf_16_is_read() -> None:
+    encoded = body({"title": "你好"}, "gbk") + b" "  # of whole characters of UTF-16
+    assert parse(encoded, "", f"{JSON}; charset=utf-16le") == {"title": "你好"}
 
 
 @pytest.mark.parametrize("label", ["gbk", "big5", "shift_jis", "iso-8859-1", "us-ascii", "windows-1252"])

@@ -97,6 +97,17 @@ async def test_slow_failures_beside_good_answers_pause_nothing() -> None:
     assert not breaker.is_open()
 
 
+async def test_quick_failures_beside_good_answers_are_failures() -> None:
+    clock = Clock()
+    breaker = CircuitBreaker(clock)
+    failing = [await permitted(breaker) for _ in range(5)]
+    clock.now += 1
+    breaker.record_result(await permitted(breaker), None)
+    for permit in failing:
+        breaker.record_result(permit, Transient("x"))
+    assert breaker.is_open()
+
+
 async def test_a_good_answer_between_transients_starts_the_row_over() -> None:
     breaker = CircuitBreaker(Clock())
     await meet(breaker, *[Transient("x")] * 4, None, *[Transient("x")] * 4)

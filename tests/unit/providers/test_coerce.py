@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -409,3 +410,13 @@ def test_tags_are_parted_by_any_comma(separator: str) -> None:
 @pytest.mark.parametrize("scheme", ["da\0ta:audio/mpeg", "data:au\ufffddio/mpeg", "audio/mpeg", ""])
 def test_what_follows_the_word_base64_is_left_out_whatever_is_before_it(scheme: str) -> None:
     assert coerce.without_data(f"see {scheme};Base64,SUQz+/=! there") == f"see {scheme};base64! there"
+
+
+def test_a_time_without_a_zone_is_in_utc_wherever_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    try:
+        assert coerce.moment("2026-11-20 16:00:00") == datetime(2026, 11, 20, 16, tzinfo=UTC)
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from tests.support.recipes import BASE_URL, RECIPE
 
 from tunehook.errors import InvalidInput
-from tunehook.providers.config import ProviderConfig, parse_providers, read_providers
+from tunehook.providers.config import ProviderConfig, better_base_urls, parse_providers, read_providers
 from tunehook.providers.kinds import ADAPTERS
 
 KEY = "sk-0123456789abcdef"
@@ -80,7 +80,8 @@ def test_an_unacceptable_field_is_named(field: str, value: Any) -> None:
         ({"callback_scheme": "header"}, "callback_secret"),
         ({"callback_scheme": "hmac", "callback_secret": "a-secret"}, "callback_scheme"),
         ({"callback_scheme": "header", "callback_secret": "a\nb"}, "callback_secret"),
-        ({"callback_scheme": "standard-webhooks", "callback_secret": "no base64!"}, "callback_secret"),
+        ({"callback_scheme": "standard-webhooks", "callback_secret": "no base64"}, "callback_secret"),
+        ({"callback_scheme": "standard-webhooks", "callback_secret": "no-base64!"}, "callback_secret"),
         ({"callback_version": 0}, "callback_version"),
         ({"callback_version": "two"}, "callback_version"),
     ],
@@ -143,6 +144,11 @@ def test_the_kinds_are_the_modules_of_the_folder() -> None:
 def test_what_is_no_url_is_told_so_in_our_own_words(url: str) -> None:
     with pytest.raises(InvalidInput, match=r"base_url: is not an http\(s\) URL$"):
         parse_providers(secret(base_url=url))
+
+
+def test_a_rate_that_is_no_number_is_told_so() -> None:
+    with pytest.raises(InvalidInput, match="finite number"):
+        parse_providers(secret(requests_per_second="nan"))
 
 
 def test_an_unacceptable_entry_shows_no_value_in_its_error() -> None:
@@ -209,3 +215,28 @@ def test_a_recipe_that_nests_without_end_is_one_more_that_is_wrong() -> None:
 def test_a_key_is_redacted_as_urls_have_it_too() -> None:
     config = parse_providers(secret(api_key="id:a+key/with=signs"))["my-gw"]
     assert config.secrets == ("id:a+key/with=signs", "id%3Aa%2Bkey%2Fwith%3Dsigns")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "better"),
+    [
+        ("https://h", []),
+        ("https://h/", []),
+        ("https://h/my-api", []),
+        ("https://h/v1/my-api", []),
+        ("https://h/v1", ["https://h"]),
+        (" https://h/Console/ ", ["https://h"]),
+        ("https://h/my-api/v1", ["https://h/my-api", "https://h"]),
+        (
+            "https://h:8080/my-api//suno/submit/music",
+            [
+                "https://h:8080/my-api",
+                "https://h:8080/my-api/suno",
+                "https://h:8080/my-api/suno/submit",
+                "https://h:8080",
+            ],
+        ),
+    ],
+)
+def test_what_a_base_url_with_a_path_of_the_api_was_meant_to_be(base_url: str, better: list[str]) -> None:
+    assert better_base_urls(base_url) == better

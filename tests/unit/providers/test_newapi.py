@@ -265,3 +265,26 @@ def test_what_an_item_holds_is_a_part_of_a_clip_or_a_clip_by_its_link() -> None:
     ):
         (clip,) = read(DONE | {"data": [item]}).result.clips
         assert (clip.clip_id, clip.audio_url) == ("c", "https://h/1.mp3")
+
+
+@pytest.mark.parametrize(("levels", "are_found"), [(3, True), (4, False)])
+def test_clips_are_looked_for_three_lists_deep(levels: int, are_found: bool) -> None:
+    data: Any = [CLIP]
+    for _ in range(levels):
+        data = {"result": data}
+    assert isinstance(read(DONE | {"data": data}), Completed) is are_found
+
+
+@pytest.mark.parametrize(
+    ("data", "clips"),
+    [
+        ([], None),
+        ([CLIP | {"status": "queued"}], 1),
+        ([CLIP | {"status": "SUCCESS"}, {"id": "d", "status": "x"}], 2),
+    ],
+)
+def test_a_list_of_clips_in_place_of_the_task_that_has_not_ended(data: Any, clips: int | None) -> None:
+    outcome = read(data)
+    assert isinstance(outcome, Pending)
+    assert (None if outcome.read is None else len(outcome.read().clips)) == clips
+    assert outcome.may_have_clips is (clips is not None)

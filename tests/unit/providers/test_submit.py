@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import socket
 from pathlib import Path
@@ -11,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 from tests.support.patience import HANG_S
-from tests.support.recipes import KEY_IN_QUERY
+from tests.support.recipes import KEY_IN_QUERY, RECIPE
 from tests.support.virtual_tests import in_virtual_time
 from tests.unit.http.certificates import server_and_client_contexts
 from tests.unit.http.wire import Script, Wire, answering, serving, silent
@@ -106,6 +107,15 @@ async def test_neither_key_nor_callback_is_in_what_is_told() -> None:
     assert isinstance(as_id, Unclear)
 
 
+async def test_an_id_that_holds_the_key_in_the_end_is_told_to_nobody() -> None:
+    recipe = RECIPE | {"submit": {"actions": {"run": "/make"}, "id": "join('', parts)"}}
+    answer = http("200 OK", {"parts": [API_KEY[:9], API_KEY[9:]]})
+    async with asyncio.timeout(HANG_S), serving(answering(answer)) as wire, HttpTransport() as client:
+        api = config("described", recipe=recipe, base_url=f"http://127.0.0.1:{wire.port}")
+        result = await submit(api, adapter_of(api).submission("run", {}, URL), client)
+    assert result == Unclear("its task id holds a secret")
+
+
 async def test_where_nothing_listens_nothing_was_sent() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -146,6 +156,35 @@ async def test_an_answer_that_does_not_come_in_time_is_unclear() -> None:
     began = asyncio.get_running_loop().time()
     assert await submit(config(), REQUEST, Hanging()) == Unclear("no answer within 20 s")
     assert asyncio.get_running_loop().time() - began == SUBMIT_DEADLINE_S
+
+
+class Failing:
+    """A transport that raises an error."""
+
+    def __init__(self, error: Exception, *, when_cancelled: bool = False) -> None:
+        self._error = error
+        self._when_cancelled = when_cancelled
+
+    async def send(self, *_: Any, **__: Any) -> Reply:
+        try:
+            if self._when_cancelled:
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise self._error from None
+        raise self._error
+
+
+async def test_a_time_limit_of_the_network_is_not_taken_for_that_of_the_submission() -> None:
+    timed_out = TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+    result = await submit(config(), REQUEST, Failing(timed_out))
+    assert result == Unclear("the host does not take the connection")
+
+
+@in_virtual_time
+async def test_what_a_connection_says_when_its_time_is_over_is_told() -> None:
+    refused = Failing(ConnectionRefusedError(errno.ECONNREFUSED, "refused"), when_cancelled=True)
+    result = await submit(config(), REQUEST, refused)
+    assert result == Unclear("the connection was refused")
 
 
 async def test_a_connection_that_does_not_come_about_in_time_is_given_up_before_that() -> None:

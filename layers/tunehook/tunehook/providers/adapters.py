@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from tunehook.errors import InvalidInput
@@ -21,17 +21,13 @@ DESCRIBED: Final = "described"
 KINDS: Final = (*sorted(ADAPTERS), DESCRIBED)
 """The names of all kinds."""
 
-_REMEMBERED: Final = 64
-
 
 def adapter_of(config: ProviderConfig) -> Adapter:
     """Return the adapter of a provider: one a kind, or one a recipe.
 
     Recipes are loaded only where a provider is described: whoever has none does not wait for them.
     """
-    if config.kind == DESCRIBED and config.recipe is not None:
-        return described_adapter(config.recipe)
-    return ADAPTERS[config.kind]
+    return ADAPTERS[config.kind] if config.recipe is None else described_adapter(config.recipe)
 
 
 def described_adapter(recipe: str | Mapping[str, Any]) -> DescribedAdapter:
@@ -48,7 +44,7 @@ def described_adapter(recipe: str | Mapping[str, Any]) -> DescribedAdapter:
     return _described("", own)
 
 
-@lru_cache(_REMEMBERED)
+@functools.lru_cache(maxsize=64)
 def _described(name: str, own: str | None) -> DescribedAdapter:
     from tunehook.providers.recipes.described import DescribedAdapter
     from tunehook.providers.recipes.given import recipe_of

@@ -117,8 +117,6 @@ def declared_codec(content_type: str) -> str | None:
 
 def _is_utf8(body: bytes, declared: str) -> bool:
     """Return whether a body that is valid as UTF-8 is so, whatever is declared."""
-    if declared == "utf-8" or body.startswith(codecs.BOM_UTF8):
-        return True
     # Characters of two bytes alone can as well be Chinese in GBK. Longer ones by chance are next to impossible.
     return declared not in _STATEFUL and (declared in _WESTERN or _WIDE.search(body) is not None)
 

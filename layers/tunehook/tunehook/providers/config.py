@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from tunehook.callback_schemes import FIRST_VERSION, CallbackScheme, check_callback_secret
@@ -65,17 +65,15 @@ def _at(field: str, reason: str) -> PydanticCustomError:
     return PydanticCustomError(field, "{reason}", {"reason": reason})
 
 
-class ProviderConfig(BaseModel):
+class ProviderConfig(
+    BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False, defer_build=True
+):
     """One configured provider: `name` is what tasks carry, `batch` whether to use query-many where the kind has it.
 
     `callback_version` is that of its callback URL; with a `callback_scheme` and its `callback_secret`, only callbacks
     count that show the secret. A path in the `base_url` is kept, a trailing slash is not. The `recipe` of a described
     provider is the name of a bundled one, or a recipe itself; its base URL counts where the entry gives none.
     """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False, defer_build=True
-    )
 
     name: Annotated[str, Field(pattern=_NAME)]
     kind: Annotated[str, AfterValidator(_known_kind)]
@@ -91,14 +89,16 @@ class ProviderConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check_scheme(self) -> ProviderConfig:
-        if (self.callback_scheme is None) is not (self.callback_secret is None):
-            missing = "callback_secret" if self.callback_secret is None else "callback_scheme"
+        scheme, secret = self.callback_scheme, self.callback_secret
+        if scheme is None and secret is None:
+            return self
+        if scheme is None or secret is None:
+            missing = "callback_secret" if secret is None else "callback_scheme"
             raise PydanticCustomError(missing, "is needed: a secret and a scheme belong together")
-        if self.callback_scheme is not None and self.callback_secret is not None:
-            try:
-                check_callback_secret(self.callback_scheme, self.callback_secret.get_secret_value())
-            except InvalidInput as error:
-                raise PydanticCustomError("callback_secret", error.reason) from None
+        try:
+            check_callback_secret(scheme, secret.get_secret_value())
+        except InvalidInput as error:
+            raise PydanticCustomError("callback_secret", error.reason) from None
         return self
 
     @model_validator(mode="after")

@@ -6,11 +6,12 @@ adds NaN. None of them leaves this module.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -72,7 +73,7 @@ def redact(text: str, secret: Secret) -> str:
     return strike_out(text)
 
 
-@lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=64)
 def _redactable(secret: Secret) -> tuple[str, ...]:
     secrets = (secret,) if isinstance(secret, str) else secret
     return tuple(each for each in secrets if len(each) >= _SHORTEST_SECRET)

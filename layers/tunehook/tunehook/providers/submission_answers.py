@@ -84,9 +84,9 @@ def read(
     payload: Any,
     *,
     accepted: bool | None,
-    own_id: str | None = None,
-    content_type: str = "",
-    secret: Secret = "",
+    own_id: str | None,
+    content_type: str,
+    secret: Secret,
 ) -> SubmissionAnswer:
     """Turn an answer into what it says of a submission. Raises nothing.
 

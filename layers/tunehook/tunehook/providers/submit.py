@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from tunehook.http.errors import was_sent
 from tunehook.http.reply import Transport
@@ -59,9 +59,7 @@ async def _send(
     try:
         async with asyncio.timeout(deadline_s) as limit:
             reply = await http.send(request.method, url, headers, request.content(), max_bytes=MAX_BODY_BYTES)
-        answer = Answer(
-            reply.status, reply.headers, plain_body(reply), secret=secrets, base_url=config.base_url
-        )
+        answer = Answer(reply.status, reply.headers, plain_body(reply), secret=secrets)
         return adapter.read_submission(answer)
     except UnreadablePayloadError as error:
         return Unclear(f"HTTP {reply.status}: {error}")
@@ -77,15 +75,6 @@ def _struck_out(result: SubmitResult, secrets: tuple[str, ...]) -> SubmitResult:
         case Submitted(task_id):
             is_secret = redact(task_id, secrets) != task_id
             return Unclear("its task id holds a secret") if is_secret else result
-        case Refused(_, body):
-            return replace(result, body=_without(body, secrets))
+        case Refused():
+            return result  # its body was read without them
     return replace(result, reason=redact(result.reason, secrets))
-
-
-def _without(value: Any, secrets: tuple[str, ...]) -> Any:
-    """Return a JSON value without secrets, wherever they stand in it."""
-    if isinstance(value, str):
-        return redact(value, secrets)
-    if isinstance(value, dict):
-        return {redact(name, secrets): _without(each, secrets) for name, each in value.items()}
-    return [_without(each, secrets) for each in value] if isinstance(value, list) else value

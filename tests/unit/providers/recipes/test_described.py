@@ -248,6 +248,13 @@ class TestClips:
         trace = described.explain(answer(task("done", **fields))).gave
         assert len({each.name.partition(".")[0] for each in trace if each.name.startswith("clips[")}) == count
 
+    def test_a_task_that_goes_on_has_its_clips_already(self) -> None:
+        pending = read(task("running", songs=[CLIP]))
+        assert isinstance(pending, Pending)
+        assert pending.read is not None
+        assert [clip.clip_id for clip in pending.read().clips] == ["c1"]
+        assert pending.may_have_clips
+
     def test_a_text_is_a_result(self) -> None:
         completed = read(task("done", song={"words": ["one", "two"], "id": "t"}))
         assert isinstance(completed, Completed)

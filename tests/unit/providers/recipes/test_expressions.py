@@ -128,6 +128,8 @@ def test_what_answers_of_task_apis_need_besides(text: str, expected: Any) -> Non
         ("contains(status, n)", "it compares or searches values of different types"),
         ("join('', songs[].id | [@[0], `null`])", "join() takes array-string, and was given null"),
         ("split(status, '')", "it cannot be evaluated (ValueError)"),
+        ("split(n, '/')", "split() takes string, and was given number"),
+        ("split(status, n)", "split() takes string, and was given number"),
         ("ceil(`1e999`)", None),
         ("&status", "it gives an expression and no value"),
         ("[&status]", "it gives an expression and no value"),
@@ -141,6 +143,15 @@ def test_what_raises_is_no_value_and_says_why(text: str, reason: str | None) -> 
             Expression(text)
     else:
         assert because(text) == reason
+
+
+def test_whatever_the_library_raises_of_a_text_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: str) -> None:
+        raise IndexError
+
+    monkeypatch.setattr(jmespath, "compile", fail)
+    with pytest.raises(ValueError, match=r"^does not compile \(IndexError\)$"):
+        Expression("a.b")
 
 
 def test_a_reason_holds_nothing_of_the_answer() -> None:
@@ -215,6 +226,8 @@ MULTIPLY = " | [@, @, @, @, @, @, @, @][]"
         ("merge(@, @)", dict.fromkeys(map(str, range(6_000)))),
         ("map(&@, @)", [1] * 20_000),
         ("sum(@)", [1] * 20_000),
+        ("@[]", [1] * 20_000),
+        ("@[]", [[]] * 20_000),
         ("reverse(@)", [1] * 20_000),
         ("[*].reverse(@)", [TEXT] * 50),
         ("a == b", {"a": [[1] * 6_000] * 2, "b": [[1] * 6_000] * 2}),

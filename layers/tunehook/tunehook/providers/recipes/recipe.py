@@ -12,7 +12,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     model_validator,
@@ -191,15 +190,10 @@ Body: TypeAlias = Annotated[dict[str, Any], AfterValidator(_usable_body)]
 Words: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_scalars)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        hide_input_in_errors=True,
-        arbitrary_types_allowed=True,
-        defer_build=True,
-    )
+class _Part(
+    BaseModel, frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True, defer_build=True
+):
+    """A part of a recipe."""
 
 
 class Key(_Part):
