@@ -88,14 +88,9 @@ class _Paginator:
     def __init__(self, read: Callable[..., dict[str, Any]]) -> None:
         self._read = read
 
-    def paginate(
-        self,
-        *,
-        PaginationConfig: Mapping[str, int] | None = None,  # noqa: N803 - boto3's name
-        **request: Any,
-    ) -> Iterator[dict[str, Any]]:
+    def paginate(self, **request: Any) -> Iterator[dict[str, Any]]:
         """Yield pages of ``PageSize`` items, until ``MaxItems`` were read or there is no more."""
-        config = PaginationConfig or {}
+        config: Mapping[str, int] = request.pop("PaginationConfig", {})
         left = config.get("MaxItems")
         if "PageSize" in config:
             request["Limit"] = config["PageSize"]

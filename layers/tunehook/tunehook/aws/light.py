@@ -209,10 +209,8 @@ class LightClient:
         self._base_s = _BASE_S.get(self._name, _DEFAULT_BASE_S)
         events: Any = client.meta.events
         self._emit = events.emit_until_response
-        proxies = config.proxies or get_environ_proxies(self._url)
-        self._proxies = proxies
+        self._proxies = config.proxies or get_environ_proxies(self._url)
         self._bundle = bundle
-        self._is_direct = not proxies  # which the transport does not know
         self._transport: HttpTransport | None = None
         self._places = asyncio.Semaphore()
         self._connections_max: int = config.max_pool_connections
@@ -279,9 +277,9 @@ class LightClient:
 
     async def _send_in_loop(self, operation: str, body: bytes) -> Answer:
         """Make one call over the one transport; raise what botocore raises where no whole answer came."""
+        if self._proxies:  # which the transport does not know
+            return await asyncio.to_thread(self._send, operation, body)
         request, response = self._prepared(operation, body)
-        if response is None and not self._is_direct:
-            response = await asyncio.to_thread(self._http.send, request)
         if response is not None:
             return _answer(response.status_code, response.headers, response.content)
         # Only a function that has an event loop has use for aiohttp.
