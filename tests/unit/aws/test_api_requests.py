@@ -69,6 +69,7 @@ class TestIdempotency:
         assert begin(table, NOW_MS + 60_001).state is State.IN_PROGRESS
         assert not table.finish(first, Answer(500, {}))
         assert table.finish(second, ANSWER)
+        assert not table.finish(first, ANSWER)
         assert begin(table, NOW_MS + 60_002).answer == ANSWER
 
     def test_of_two_at_once_one_takes_it_over(self, table: ApiRequests) -> None:
@@ -140,6 +141,15 @@ class TestIdempotency:
         assert items("TasksTable") == [item]
         assert begin(table).answer == ANSWER
 
+    def test_of_one_that_was_taken_over_no_task_is_put_and_no_other_answer(self, table: ApiRequests) -> None:
+        create_table("TasksTable")
+        tasks = TasksTable(client("dynamodb"), "TasksTable")
+        first, second = begin(table), begin(table, NOW_MS + 60_000)
+        assert table.finish(second, ANSWER)
+        late = table.finish_with_task(first, ANSWER, tasks, {"task_id": "t", "provider": "suno"})
+        other = table.finish_with_task(second, Answer(500, {}), tasks, {"task_id": "t", "provider": "suno"})
+        assert (late.done, other.done, items("TasksTable")) == (False, False, [])
+
 
 def test_an_id_is_of_one_key_route_and_idempotency_key() -> None:
     ids = {
@@ -209,6 +219,23 @@ class TestWaiting:
         slow = Overtaken(client("dynamodb"))
         assert self.claim(ApiRequests(slow, NAME), "slow", limit=1) is None
         assert [name for name, _ in slow.calls] == ["get_item", "update_item"]
+
+    def test_where_others_are_faster_each_time_it_is_given_up_after_three(
+        self, table: ApiRequests, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(random, "choice", min)
+
+        class Overtaken(Faulty):
+            """Another takes each place between the read and the write."""
+
+            def __getattr__(self, name: str) -> Any:
+                if name == "update_item":
+                    assert TestWaiting().claim(table, f"faster {len(self.calls)}", limit=9)
+                return super().__getattr__(name)
+
+        slow = Overtaken(client("dynamodb"))
+        assert self.claim(ApiRequests(slow, NAME), "slow", limit=9) is None
+        assert [name for name, _ in slow.calls] == ["get_item", *["update_item"] * 3]
 
     def test_the_item_expires_a_day_after_the_last_one_has_waited(self, table: ApiRequests) -> None:
         self.claim(table, "a")

@@ -150,7 +150,7 @@ class ApiRequests(TableGateway):
                 set=values,
                 remove=[*_OF_BEFORE, *({"intended"} - values.keys())],
                 condition=is_new,
-                mine=lambda item: item.get("holder") == token and item.get("state") == _BEGUN,
+                mine=lambda item: item.get("holder") == token,
             )
             if write.done:
                 # An earlier call, which was given up, may have taken it over.
