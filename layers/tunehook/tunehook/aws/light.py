@@ -61,7 +61,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 class Signer:
     """Signs requests of one host and service by AWS Signature Version 4; the key of a day is derived once."""
 
-    def __init__(self, host: str, region: str, service: str = "dynamodb", json_version: str = "1.0") -> None:
+    def __init__(self, host: str, region: str, service: str, json_version: str) -> None:
         self._host = host
         self._region = region
         self._service = service
@@ -188,10 +188,9 @@ class LightClient:
         `bundle` is a file of the authorities to trust instead of botocore's own.
         """
         config: Any = client.meta.config
-        endpoint = urlsplit(client.meta.endpoint_url)
+        endpoint: Any = urlsplit(client.meta.endpoint_url)
         port = endpoint.port
-        host = endpoint.hostname or ""
-        host = f"[{host}]" if ":" in host else host
+        host = f"[{endpoint.hostname}]" if ":" in endpoint.hostname else endpoint.hostname
         if port is not None and port != _DEFAULT_PORTS.get(endpoint.scheme):
             host = f"{host}:{port}"
         self._client = client
@@ -212,7 +211,6 @@ class LightClient:
         self._proxies = config.proxies or get_environ_proxies(self._url)
         self._bundle = bundle
         self._transport: HttpTransport | None = None
-        self._places = asyncio.Semaphore()
         self._connections_max: int = config.max_pool_connections
         self._connect_s: float = config.connect_timeout
         self._read_s: float = config.read_timeout

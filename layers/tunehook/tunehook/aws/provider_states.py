@@ -97,7 +97,7 @@ class ProviderState:
     @property
     def callbacks_come(self) -> bool:
         """Whether the provider has called back about each of the last tasks that ended."""
-        return (self.ends_called_back or 0) >= CALLBACKS_COME_AT
+        return self.ends_called_back == CALLBACKS_COME_AT
 
     def is_no_longer_accepted(self, key: str) -> bool:
         """Return whether a key of this digest that is refused now was accepted before."""
