@@ -137,8 +137,7 @@ def _hints(shard: int, items: Iterator[Mapping[str, Any]]) -> Iterator[Hint]:
     """Yield what items say that tunehook can have written."""
     for item in items:
         task_id, provider = item.get("task_id"), item.get("provider")
-        hinted_at_ms: Any = item.get("hinted_at_ms")
-        take_in_at_ms = item.get("take_in_at_ms")
+        hinted_at_ms, take_in_at_ms = item.get("hinted_at_ms"), item.get("take_in_at_ms")
         if (
             isinstance(task_id, str)
             and isinstance(provider, str)

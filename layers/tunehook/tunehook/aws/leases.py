@@ -148,7 +148,7 @@ class Leases(TableGateway):
         positions = {
             name: Position(each["since_ms"], each["task_id"]) for name, each in saved if _is_position(each)
         }
-        return Handover(int(until_ms) if is_whole(until_ms, 0, LATEST_MS) else 0, positions)  # type: ignore[arg-type]
+        return Handover(until_ms if is_whole(until_ms, 0, LATEST_MS) else 0, positions)
 
     def save_positions(self, shard: int, owner: str, positions: Mapping[str, Position]) -> bool:
         """Save the task to go on with by provider; return False if another poller has taken over."""
