@@ -21,6 +21,7 @@ from tunehook.deliveries import (
     message_for,
     new_delivery,
 )
+from tunehook.events import PROGRESS_EVENT
 from tunehook.tasks import Format
 
 # As documented, and not imported: a bound that moves is to be noticed.
@@ -134,6 +135,23 @@ def test_a_payload_that_is_gone_or_changed_is_empty(table: DeliveriesTable, cont
     else:
         table.table.put(key | {"content": content})
     assert table.get(DELIVERY.delivery_id) == DELIVERY.model_copy(update={"payload": ""})
+
+
+@pytest.mark.parametrize(("length", "is_read"), [(1_000_000, True), (1_000_001, False)])
+def test_of_a_payload_a_megabyte_is_read(table: DeliveriesTable, length: int, is_read: bool) -> None:
+    table.create(long := made(payload="x" * length))
+    read = table.get(long.delivery_id)
+    assert read is not None
+    assert read.payload == (long.payload if is_read else "")
+
+
+@pytest.mark.parametrize(("after_ms", "result"), [(CLAIM_MS - 1, Claim.BUSY), (CLAIM_MS, Claim.BEGUN)])
+def test_what_tells_of_progress_is_claimed_once_whatever_becomes_of_that(
+    table: DeliveriesTable, after_ms: int, result: Claim
+) -> None:
+    table.create(told := made(event_id=f"{PROGRESS_EVENT}1"))
+    assert claim(table, message_for(told), NOW_MS)[0] is Claim.TAKEN
+    assert claim(table, message_for(told), NOW_MS + after_ms)[0] is result
 
 
 def test_a_redelivered_payload_is_kept_as_long_as_its_record(table: DeliveriesTable) -> None:

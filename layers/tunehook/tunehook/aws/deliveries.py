@@ -205,22 +205,22 @@ class DeliveriesTable(TableGateway):
 
     def ids_of_task(self, task_id: str, since_ms: int = 0) -> list[str]:
         """Return the deliveries for a task, of any provider, created at or after `since_ms`, newest first."""
-        return list(self._ids("task_id", task_id, since_ms))
+        return list(self._ids("task_id", task_id, since_ms, {}))
 
     def ids_of_subscription(
         self, subscription_id: str, limit: int | None = None, *, since_ms: int = 0
     ) -> list[str]:
         """Return the latest deliveries to a subscription, created at or after `since_ms`, newest first."""
-        paging = None if limit is None else {"MaxItems": limit}
-        return list(self._ids("subscription_id", subscription_id, since_ms, paging=paging))
+        paging = {} if limit is None else {"MaxItems": limit}
+        return list(self._ids("subscription_id", subscription_id, since_ms, paging))
 
     def _ids(
         self,
         key: str,
         value: str,
         since_ms: int,
+        paging: Mapping[str, int],
         statuses: Collection[DeliveryStatus] = (),
-        paging: Mapping[str, int] | None = None,
     ) -> Iterator[str]:
         found = self._table.query(
             Key(key).eq(value) & Key("created_at_ms").gte(since_ms),
@@ -247,9 +247,9 @@ class DeliveriesTable(TableGateway):
         `since_ms`. Without task and subscription, this reads a whole index.
         """
         if task_id is not None:
-            ids = self._ids("task_id", task_id, since_ms, statuses, {"PageSize": _PAGE})
+            ids = self._ids("task_id", task_id, since_ms, {"PageSize": _PAGE}, statuses)
         elif subscription_id is not None:
-            ids = self._ids("subscription_id", subscription_id, since_ms, statuses, {"PageSize": _PAGE})
+            ids = self._ids("subscription_id", subscription_id, since_ms, {"PageSize": _PAGE}, statuses)
         else:
             ids = self._scan_ids(statuses, since_ms, limit)
         found = (
@@ -585,8 +585,11 @@ def _claimed(message: DeliveryMessage, write: Write, now_ms: int) -> tuple[Claim
     if write.done:
         return Claim.TAKEN, delivery
     refused = _refused(message, delivery)
-    is_over = (write.item or {}).get("claimed_until_ms", now_ms) <= now_ms
-    if refused is Claim.BUSY and is_over and is_progress(message.delivery_id):
+    if (
+        refused is Claim.BUSY
+        and is_progress(message.delivery_id)
+        and write.found["claimed_until_ms"] <= now_ms
+    ):
         return Claim.BEGUN, delivery
     return refused, delivery
 
@@ -599,7 +602,7 @@ def _record(
     reason: str | None,
 ) -> dict[str, Any]:
     """Return the update that records the attempt of a message, as `Table.update` takes it."""
-    made = attempt and attempt.model_dump(mode="json", exclude_none=True)
+    made = None if attempt is None else attempt.model_dump(mode="json", exclude_none=True)
     state: dict[str, Any] = {"status": status.value}
     remove = [*_CLAIMED, "candidate", "rate_limit"]
     if reason is not None:

@@ -79,8 +79,7 @@ class Leases(TableGateway):
             condition=~mine,
             read=True,
         )
-        lease: Any = write.item
-        return int(lease["was_until_ms"]) > now_ms
+        return int(write.found["was_until_ms"]) > now_ms
 
     def take_if_free(self, shard: int, owner: str, now_ms: int) -> bool:
         """Take the lease if nobody else holds it; return whether it was taken."""

@@ -155,7 +155,7 @@ class ProviderStates(TableGateway):
             condition=Attr("alert_key").not_exists() if before is None else _is(before),
             read=True,
         )
-        return _alert(write.item or {})
+        return _alert(write.found)
 
     def record_told(self, provider: str, alert: Alert, now_ms: int) -> bool:
         """Note that an alert is out; return False if there is another one by now."""

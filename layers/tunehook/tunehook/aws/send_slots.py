@@ -138,7 +138,7 @@ class SendSlots(TableGateway):
             mine=lambda item: item.get("reserved_by") == token,
             read=True,
         )
-        item = write.item or {}
+        item = write.found
         with self._lock:
             self._known[receiver] = item
             self._known.move_to_end(receiver)

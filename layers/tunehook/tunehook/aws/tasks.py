@@ -277,7 +277,7 @@ class TasksTable(TableGateway):
         )
         if write.done:
             return Start.BEGUN
-        return Start.BEGUN_BEFORE if "queue" in (write.item or {}) else Start.SUPERSEDED
+        return Start.BEGUN_BEFORE if "queue" in write.found else Start.SUPERSEDED
 
     def work(
         self,
@@ -524,7 +524,8 @@ class TasksTable(TableGateway):
         write = self._table.update(**update)
         if not write.done:
             return None
-        return self._ended_before(task, end, write.item or {}) or _ended_now(task, end, write.item or {})
+        item = write.found
+        return self._ended_before(task, end, item) or _ended_now(task, end, item)
 
     async def end_in_loop(self, task: WorkItem, end: TaskEnd) -> EndedTask | None:
         """End a task as `end` does, from the event loop."""
@@ -535,7 +536,7 @@ class TasksTable(TableGateway):
         if not write.done:
             return None
         before = None
-        if _is_of_another_call(end, item := write.item or {}):
+        if _is_of_another_call(end, item := write.found):
             before = await asyncio.to_thread(self._ended_before, task, end, item)
         return before or _ended_now(task, end, item)
 
