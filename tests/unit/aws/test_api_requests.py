@@ -1,5 +1,6 @@
 import json
 import random
+import zlib
 from typing import Any
 
 import pytest
@@ -128,6 +129,14 @@ class TestIdempotency:
         noise = random.Random(1).randbytes(400_000).hex()
         table.finish(begin(table), Answer(200, {"noise": noise}))
         assert begin(table).answer == Answer(200, None)
+
+    @pytest.mark.parametrize(("length", "is_kept"), [(300_000, True), (300_001, False)])
+    def test_of_one_that_is_longer_than_300_kb_too(
+        self, table: ApiRequests, monkeypatch: pytest.MonkeyPatch, length: int, is_kept: bool
+    ) -> None:
+        monkeypatch.setattr(zlib, "compress", lambda _: b"x" * length)
+        table.finish(begin(table), ANSWER)
+        assert ("document" in items(NAME)[0]) is is_kept
 
     def test_an_answer_may_have_no_document(self, table: ApiRequests) -> None:
         table.finish(begin(table), Answer(204, None))

@@ -11,6 +11,7 @@ LATEST_MS = 253_402_300_799_999
 MOST = 1_000_000_000
 
 NAME = "ProviderStatesTable"
+NEW = DeadLetterMark(NOW_MS, told=0, told_at_ms=0, is_empty=False, messages=None)
 TOLD: dict[str, Any] = {
     "intake_since_ms": NOW_MS,
     "intake_told": 1,
@@ -32,8 +33,8 @@ def noted(**fields: Any) -> dict[str, Any]:
 
 def test_a_queue_that_was_not_told_of_is_marked_as_just_that(marks: DeadLetterMarks) -> None:
     assert marks.get() == {}
-    assert marks.begin("intake", None, NOW_MS) == DeadLetterMark(NOW_MS, 0, 0, False, None)
-    assert marks.get() == {"intake": DeadLetterMark(NOW_MS, 0, 0, False, None)}
+    assert marks.begin("intake", None, NOW_MS) == NEW
+    assert marks.get() == {"intake": NEW}
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,10 @@ class DeadLetterMark:
     """
 
     since_ms: int
-    told: int = 0
-    told_at_ms: int = 0
-    is_empty: bool = False
-    messages: int | None = None
+    told: int
+    told_at_ms: int
+    is_empty: bool
+    messages: int | None
 
 
 class DeadLetterMarks(TableGateway):
