@@ -275,7 +275,11 @@ CASES = [
         what="no more",
     ),
     Case("DeliveriesTable.create", None, lambda table: table.create(DELIVERY)),
-    Case("DeliveriesTable.create_in_loop", None, lambda table: asyncio.run(table.create_in_loop(DELIVERY))),
+    Case(
+        "DeliveriesTable.create_in_loop",
+        None,
+        lambda table: asyncio.run(table.create_in_loop(DELIVERY, has_payload=False)),
+    ),
     Case(
         "DeliveriesTable.put_payload_in_loop",
         None,

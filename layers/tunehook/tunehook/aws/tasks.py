@@ -411,9 +411,7 @@ class TasksTable(TableGateway):
                     return
                 yield position, TaskKey(item["task_id"], item["provider"])
 
-    def listed_by_scan(
-        self, since_ms: int = 0, after: Position | None = None
-    ) -> Iterator[tuple[Position, TaskKey]]:
+    def listed_by_scan(self, since_ms: int, after: Position | None) -> Iterator[tuple[Position, TaskKey]]:
         """Yield tasks as `listed` does, where there is no such index: this reads the whole table.
 
         Those of versions without the index are among them, by the moment at which they were submitted.
