@@ -18,6 +18,7 @@ from tunehook.deliveries import (
     Delivery,
     DeliveryMessage,
     DeliveryStatus,
+    Slot,
     message_for,
     new_delivery,
 )
@@ -257,6 +258,26 @@ def test_a_message_is_delayed_until_it_is_due_and_at_most_15_minutes(due_in_ms: 
     DeliveriesQueue(client, "url").send(message, NOW_MS)
     assert sent[0]["DelaySeconds"] == delay_s
     assert DeliveryMessage.model_validate_json(sent[0]["MessageBody"]) == message
+
+
+@pytest.mark.parametrize(
+    ("slot_in_ms", "delay_s"), [(0, 0), (749, 0), (750, 1), (1_749, 1), (1_750, 2), (86_400_000, 900)]
+)
+def test_one_that_has_a_slot_comes_up_to_750_ms_before_it_and_250_ms_after_its_begin_at_the_latest(
+    slot_in_ms: int, delay_s: int
+) -> None:
+    sent: list[dict[str, Any]] = []
+
+    class Client:
+        def send_message(self, **arguments: Any) -> None:
+            sent.append(arguments)
+
+    client: Any = Client()
+    slot = Slot(at_ms=NOW_MS + slot_in_ms, interval_us=1, since_ms=0)
+    message = MESSAGE.model_copy(update={"due_at_ms": slot.at_ms, "slot": slot})
+    DeliveriesQueue(client, "url").send(message, NOW_MS)
+    DeliveriesQueue(client, "url").send(message.model_copy(update={"due_at_ms": slot.at_ms + 1}), NOW_MS)
+    assert [each["DelaySeconds"] for each in sent] == [delay_s, min(slot_in_ms // 1000 + 1, 900)]
 
 
 def test_messages_are_grouped_by_subscription_whatever_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
