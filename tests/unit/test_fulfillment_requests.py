@@ -65,6 +65,16 @@ def test_progress_is_taken_up_to_its_bounds(changed: dict[str, Any]) -> None:
     assert ProgressRequest(**PROGRESS | changed).task_id == "task-1"
 
 
+def test_progress_of_which_no_more_is_said_is_told_whole_and_without_clips() -> None:
+    request = ProgressRequest(**PROGRESS)
+    assert (request.truncated, request.clips, request.progress, request.provider_object) == (
+        False,
+        (),
+        None,
+        None,
+    )
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

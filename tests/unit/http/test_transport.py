@@ -815,6 +815,7 @@ async def test_headers_beyond_their_bounds_are_an_error_that_says_so(head: bytes
     [
         (b"", "the connection was closed before the answer"),
         (HEAD + b"conte", "the connection was closed in the middle of the headers"),
+        (HEAD + b"x: secret\r\n" * 501, "the answer has more than 500 header lines"),
         (HEAD + b"content-length: 50\r\n\r\nhello", "the body ended before it was whole"),
         (b"SSH-2.0-secret\r\n\r\n", "the answer is no valid HTTP"),
         (b"<html>secret</html>\r\n\r\n", "the answer is no valid HTTP"),
