@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from tunehook.aws.deliveries import LoggedDelivery
 from tunehook.deliveries import (
     Delivery,
     DeliveryMessage,
@@ -62,9 +63,9 @@ def test_a_short_payload_is_in_the_message_and_a_long_one_is_not() -> None:
         made(payload="x" * 20_000, payload_id="payload_2"),
     )
     assert [message_for(each).payload for each in (short, long)] == ['{"title": "我"}', None]
-    largest = message_for(made(payload="我" * 6_660, payload_id="payload_3")).model_dump_json(
-        exclude_none=True
-    )
+    message = message_for(made(payload="我" * 6_660, payload_id="payload_3"))
+    assert message.payload == "我" * 6_660
+    largest = message.model_dump_json(exclude_none=True)
     assert 10 * len(largest.encode()) < 256 * 1024
 
 
@@ -146,6 +147,14 @@ def test_a_message_is_for_the_next_attempt_and_where_no_moment_is_said_due_since
 def test_a_message_says_since_when_its_run_goes_on_and_1970_where_a_record_says_what_cannot_be() -> None:
     assert message_for(made()).run_began_at_ms == 5_000
     assert message_for(made(expires_at=0)).run_began_at_ms == 0
+
+
+def test_no_payload_and_no_headers_are_shown_where_a_delivery_is() -> None:
+    record = made(candidate={"headers": {"authorization": "a secret"}})
+    assert "secret" not in repr(record)
+    record = made(payload="a secret", payload_id="payload_1")
+    assert "secret" not in repr(message_for(record))
+    assert "secret" not in repr(LoggedDelivery.model_validate(record.model_dump()))
 
 
 SLOT: dict[str, Any] = {"at_ms": 5, "interval_us": 5, "since_ms": 5}

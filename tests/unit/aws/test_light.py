@@ -43,22 +43,22 @@ class World:
         self.light: LightClient = client(service, **settings)
         self._call = CALLS[service]
         self._answers: list[Answered] = []
-        self.asked = 0
+        self.bodies: list[bytes] = []
         self.light.meta.events.register_first("before-send", self._answer)
 
-    def _answer(self, **_: Any) -> Any:
-        self.asked += 1
+    def _answer(self, request: Any, **_: Any) -> Any:
+        self.bodies.append(request.body)
         status, body = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         return SimpleNamespace(status_code=status, headers={}, content=json.dumps(body).encode())
 
-    def tries(self, answers: Iterable[Answered]) -> int:
+    def tries(self, answers: Iterable[Answered], **request: Any) -> int:
         """Make a call, and return how often it was tried."""
-        self._answers, before = [*answers], self.asked
+        self._answers, before = [*answers], len(self.bodies)
         try:
-            getattr(self.light, self._call)()
+            getattr(self.light, self._call)(**request)
         except ClientError as error:
             self.last = error
-        return self.asked - before
+        return len(self.bodies) - before
 
 
 @pytest.mark.parametrize(
@@ -150,6 +150,12 @@ def test_each_success_at_once_gives_back_a_little(monkeypatch: pytest.MonkeyPatc
     assert world.tries([BROKEN]) == 1
     world.tries([FINE])
     assert world.tries([BROKEN]) == 2
+
+
+def test_a_request_has_no_byte_more_than_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.tries([FINE], TableName="t", Key={"id": {"B": b"a"}})
+    assert world.bodies == [b'{"TableName":"t","Key":{"id":{"B":"YQ=="}}}']
 
 
 @pytest.mark.parametrize(("bundle", "trusted"), [("/authorities.pem", "/authorities.pem"), (None, True)])
