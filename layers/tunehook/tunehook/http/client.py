@@ -40,7 +40,6 @@ def open_client(*, timeout: httpx.Timeout | float | None = None, **options: Any)
         headers=DEFAULT_HEADERS,
         cookies=http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[])),
         trust_env=False,
-        max_redirects=MAX_REDIRECTS,
     )
 
 
