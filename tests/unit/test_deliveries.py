@@ -69,6 +69,10 @@ def test_a_short_payload_is_in_the_message_and_a_long_one_is_not() -> None:
     assert 10 * len(largest.encode()) < 256 * 1024
 
 
+def test_a_payload_that_is_gone_is_in_no_message() -> None:
+    assert message_for(made(payload="", payload_id="payload_1")).payload is None
+
+
 def test_only_the_payload_that_a_record_names_counts() -> None:
     record = made(payload='{"title": "我"}', payload_id=payload_id_of('{"title": "我"}'))
     read = record.model_copy(update={"payload": ""})

@@ -132,6 +132,11 @@ OTHERS = [
     of("c-count", {"numeric": [">", 0, "<", 5]}),
     of("state", {"numeric": [">", 0]}),
     of("spot", {"numeric": ["<", 1]}),
+    of("spot", {"numeric": ["=", 0]}),
+    of("spot", {"numeric": ["<=", 1]}),
+    of("spot", {"numeric": [">", -1]}),
+    of("spot", {"numeric": [">=", 0]}),
+    of("c-count", {"cidr": "0.0.0.0/0"}),
     of("source-ip", {"cidr": "10.0.1.0/24"}),
     of("source-ip", {"cidr": "2001:db8::/32"}),
     of("state", {"cidr": "0.0.0.0/0"}),
@@ -214,6 +219,8 @@ MISTAKES: list[tuple[object, str]] = [
     ({"a": [{"cidr": "10.0.0.0/255.0.0.0"}]}, f"{A}.cidr"),
     ({"a": [{"cidr": "10.0.0.0/0.255.255.255"}]}, f"{A}.cidr"),
     ({"a": [{"cidr": "10.0.0.0/"}]}, f"{A}.cidr"),
+    ({"a": [{"cidr": "10.0.0.0/٨"}]}, f"{A}.cidr"),
+    ({"a": [{"cidr": "10.0.0.0/²"}]}, f"{A}.cidr"),
     ({"a": [{"anything-but": None}]}, f"{A}.anything-but"),
     ({"a": [{"anything-but": []}]}, f"{A}.anything-but"),
     ({"a": [{"anything-but": True}]}, f"{A}.anything-but"),
@@ -369,6 +376,10 @@ def test_a_dotted_name_of_an_event_is_found_as_it_is_written_and_as_nested() -> 
         {"metadata.order.id": [7]},
     ):
         assert EventPattern.read(pattern).matches(event)
+
+
+def test_a_text_that_is_an_operators_name_is_a_text() -> None:
+    assert EventPattern.read({"a": ["it exists"]}).matches({"a": "it exists"})
 
 
 def test_a_wildcard_with_many_stars_ends_on_a_long_text() -> None:

@@ -78,6 +78,14 @@ async def test_a_name_without_addresses_does_not_resolve() -> None:
         await hosts(GuardedResolver(PUBLIC, fixed()))
 
 
+async def test_a_name_that_had_no_addresses_is_asked_for_again() -> None:
+    left = [[], answers("8.8.8.8")]
+    resolver = GuardedResolver(PUBLIC, lambda host, port, family: left.pop(0))
+    with pytest.raises(socket.gaierror):
+        await resolver.resolve("name.example", 443)
+    assert [each["host"] for each in await resolver.resolve("name.example", 443)] == ["8.8.8.8"]
+
+
 async def test_who_names_no_port_and_no_family_asks_for_none() -> None:
     asked: list[tuple[str, int, socket.AddressFamily]] = []
 

@@ -96,7 +96,7 @@ class _Paginator:
             request["Limit"] = config["PageSize"]
         while True:
             page = self._read(**request)
-            if left is not None and "Items" in page:
+            if left is not None:
                 page["Items"] = page["Items"][:left]
                 left -= len(page["Items"])
             yield page
