@@ -271,6 +271,26 @@ def test_the_endpoint_is_the_one_that_boto3_finds(
     assert asked.url == url
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://dynamodb.eu-west-1.amazonaws.com",
+        "http://127.0.0.1:4566",
+        "http://[::1]:4566",
+        "http://[::1]",
+        "https://aws.example:443",
+    ],
+)
+def test_a_call_is_signed_for_the_host_that_is_asked(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    moment = datetime.fromtimestamp(NOW_S, UTC).replace(tzinfo=None)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda *_: moment)
+    asked = _light(monkeypatch, {"AWS_ENDPOINT_URL": endpoint})
+    given = {name: asked.headers[name] for name in ("Content-Type", "X-Amz-Target")}
+    request = AWSRequest("POST", asked.url, headers=given, data=asked.body)
+    SigV4Auth(Credentials("id", "secret", "testing"), "dynamodb", "eu-west-1").add_auth(request)
+    assert asked.headers["Authorization"] == request.headers["Authorization"]
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_the_signed_host_is_without_its_default_port(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     port = {"http": 80, "https": 443}[scheme]

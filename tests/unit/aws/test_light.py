@@ -152,6 +152,12 @@ def test_each_success_at_once_gives_back_a_little(monkeypatch: pytest.MonkeyPatc
     assert world.tries([BROKEN]) == 2
 
 
+def test_half_of_a_surrogate_pair_comes_as_python_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.tries([(200, {"Item": {"id": {"S": "\ud800"}}})])
+    assert world.light.get_item()["Item"] == {"id": {"S": "\ud800"}}
+
+
 def test_a_request_has_no_byte_more_than_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch)
     world.tries([FINE], TableName="t", Key={"id": {"B": b"a"}})
