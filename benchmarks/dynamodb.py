@@ -230,7 +230,7 @@ class Fulfillment:
         await self._bus.put_in_loop([_ARCHIVED])
         await record_assets(self._tasks, key, "evt_1", _ARCHIVED.assets, 1)
         made = delivery()
-        await self._deliveries.create_in_loop(made)
+        await self._deliveries.create_in_loop(made, has_payload=False)
         await self._queue.send_batch([message_for(made)], 1)
 
 
@@ -239,7 +239,7 @@ def ways(who: str, session: boto3.Session | None) -> dict[str, Callable[[], Awai
     dynamodb, events, sqs = (client(each, session=session) for each in ("dynamodb", "events", "sqs"))
     deliveries, message = DeliveriesTable(dynamodb, "deliveries"), message_for(delivery())
     return {
-        f"a delivery's creation: {who}": lambda: deliveries.create_in_loop(delivery()),
+        f"a delivery's creation: {who}": lambda: deliveries.create_in_loop(delivery(), has_payload=False),
         f"a delivery's claim: {who}": lambda: deliveries.claim_in_loop(message, 1),
         f"the poller's writes of a task's end: {who}": Poller(dynamodb, events).end,
         f"fulfillment's writes of a task: {who}": Fulfillment(dynamodb, events, sqs).write,

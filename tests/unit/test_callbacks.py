@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 from typing import Any
 
 import pytest
@@ -49,6 +50,17 @@ class TestOwnPlaces:
         assert self.ids({"ticket": "t-1"}) == {"t-1": Place.TASK_ID}
         assert self.ids({"ticket": "t-1", "id": "evt-1"}) == {"t-1": Place.TASK_ID, "evt-1": Place.ID}
 
+    def test_it_is_searched_for_in_json_whose_numbers_can_all_be_ids(self) -> None:
+        seen: list[Any] = []
+
+        def own(payload: Any) -> list[str]:
+            seen.append(payload)
+            return []
+
+        numbers = {"a": 10**39, "b": 10**40, "c": -(10**38), "d": -(10**39), "e": 1.5, "f": math.nan}
+        find_task_ids(Callback(json.dumps(numbers).encode(), {}), own)
+        assert seen == [{"a": 10**39, "b": None, "c": -(10**38), "d": None, "e": None, "f": None}]
+
     def test_general_names_count_beside_it(self) -> None:
         assert self.ids({"data": {"task_id": "t-2"}}) == {"t-2": Place.TASK_ID}
 
@@ -88,9 +100,10 @@ class TestTokens:
     def test_its_own_is(self) -> None:
         assert is_token(callback_token(MASTER, "suno", 3), MASTER, "suno", 3)
 
-    def test_a_short_master_secret_is_no_secret(self) -> None:
+    def test_a_master_secret_of_fewer_than_32_characters_is_no_secret(self) -> None:
+        assert callback_token("m" * 32, "suno", 1)
         with pytest.raises(Misconfigured):
-            callback_token("short", "suno", 1)
+            callback_token("m" * 31, "suno", 1)
 
 
 SUNOAPI = {
@@ -185,10 +198,75 @@ class TestIds:
             (b"<task><task_id>t-1</task_id></task>", ["t-1"]),
             (b"task id unknown, taskId: t-1", ["t-1"]),
             (b"0a1b2c3d-e5\n", ["0a1b2c3d-e5"]),
+            (b"X-1b2c3d-eX", ["X-1b2c3d-eX"]),
+            (b' \t{"id": "t-1", "lyrics": "a\nb"}\0\r\n', ["t-1"]),
+            ({"id": "i", "data": [{"task_id": "t-1"}]}, ["t-1", "i"]),
+            ({"data": [{"task_id": "t-1_1"}], "task": {"task_id": "t-1"}}, ["t-1", "t-1_1"]),
+            ([{"request_id": "r"}, {"id": "i"}], ["i", "r"]),
+            ({"id": "t-1", "data": {"request_id": "t-1", "task_id": "t-1"}}, ["t-1"]),
         ],
     )
     def test_they_are_found_in_the_places_that_providers_use(self, body: Any, found: list[str]) -> None:
         assert ids_in(body) == found
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("task_id", "taskId", "taskID", "taskid", "TaskId", "job_id", "jobId"),
+            *("id", "Id", "ID", "request_id", "requestId"),
+        ],
+    )
+    def test_they_have_any_of_the_names_that_providers_use(self, name: str) -> None:
+        assert ids_in({name: "t-1"}) == ["t-1"]
+
+    @pytest.mark.parametrize(
+        ("name", "has_ids_of_tasks"),
+        [
+            *[(name, True) for name in ("data", "task", "object")],
+            *[
+                (name, False)
+                for name in ("result", "payload", "body", "event", "record", "response", "params")
+            ],
+        ],
+    )
+    def test_in_some_objects_an_id_is_rather_that_of_a_result(
+        self, name: str, has_ids_of_tasks: bool
+    ) -> None:
+        body = {name: {"task_id": "t-1", "id": "i", "data": {"id": "j"}}}
+        assert ids_in(body) == (["t-1", "i", "j"] if has_ids_of_tasks else ["t-1"])
+
+    @pytest.mark.parametrize("name", ["metadata", "output", "clips"])
+    def test_others_are_not_searched(self, name: str) -> None:
+        assert ids_in({name: {"task_id": "t-1"}}) == []
+
+    def test_one_is_found_within_four_objects_or_lists_and_no_deeper(self) -> None:
+        objects = lists = {"task_id": "t-1"}
+        for _ in range(4):
+            objects, lists = {"data": objects}, [lists]
+        assert (ids_in(objects), ids_in(lists)) == (["t-1"], ["t-1"])
+        assert (ids_in({"data": objects}), ids_in([lists])) == ([], [])
+
+    def test_200_objects_are_searched_and_200_of_a_list(self) -> None:
+        nothing, task = [{}], [{"task_id": "t-1"}]
+        assert ids_in({"data": nothing * 150, "task": nothing * 48 + task}) == ["t-1"]
+        assert ids_in({"data": nothing * 150, "task": nothing * 49 + task}) == []
+        assert ids_in([1] * 199 + task) == ["t-1"]
+        assert ids_in([1] * 200 + task) == []
+
+    def test_five_texts_are_read_as_json(self) -> None:
+        names = ("data", "task", "object", "result", "payload", "body")
+        body = {name: json.dumps({"task_id": f"t-{number}"}) for number, name in enumerate(names)}
+        assert ids_in(body) == ["t-0", "t-1", "t-2", "t-3", "t-4"]
+
+    def test_200_fields_of_a_form_are_read_and_8192_characters_of_a_query(self) -> None:
+        assert ids_in(b"a=1&" * 199 + b"id=t-1") == ["t-1"]
+        assert ids_in(b"a=1&" * 200 + b"id=t-1") == []
+        assert ids_in(b"", f"a={'x' * 8_183}&id=t-1") == ["t-1"]
+        assert ids_in(b"", f"a={'x' * 8_184}&id=t-1") == ["t-"]
+
+    def test_one_has_up_to_256_characters(self) -> None:
+        assert ids_in({"task_id": "x" * 256}) == ["x" * 256]
+        assert ids_in({"task_id": "x" * 257}) == []
 
     @pytest.mark.parametrize(
         ("query", "found"),
@@ -276,10 +354,14 @@ def kie(task_id: str, at_s: int, secret: str = "key-of-kie", **headers: str) -> 
 
 
 class TestVerification:
-    @pytest.mark.parametrize("at_s", [NOW_S, NOW_S - 299, NOW_S + 299])
+    @pytest.mark.parametrize("at_s", [NOW_S, NOW_S - 300, NOW_S + 300, NOW_S * 1000])
     def test_kies_signature_is_over_the_task_and_the_time(self, at_s: int) -> None:
         found = verified_ids(kie("t-1", at_s), ["t-1", "t-2"], CallbackScheme.KIE, "key-of-kie", NOW_S)
         assert found == ["t-1"]
+
+    @pytest.mark.parametrize(("at", "now_s"), [(10**11, 10**11), (10**11 + 1, 10**8)])
+    def test_a_time_beyond_the_year_5138_is_in_milliseconds(self, at: int, now_s: int) -> None:
+        assert verified_ids(kie("t-1", at), ["t-1"], CallbackScheme.KIE, "key-of-kie", now_s) == ["t-1"]
 
     @pytest.mark.parametrize(
         "callback",

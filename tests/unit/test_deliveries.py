@@ -3,9 +3,11 @@ from typing import Any
 
 import pytest
 
+from tunehook.aws.deliveries import LoggedDelivery
 from tunehook.deliveries import (
     Delivery,
     DeliveryMessage,
+    Slot,
     message_for,
     message_of,
     new_delivery,
@@ -61,10 +63,14 @@ def test_a_short_payload_is_in_the_message_and_a_long_one_is_not() -> None:
         made(payload="x" * 20_000, payload_id="payload_2"),
     )
     assert [message_for(each).payload for each in (short, long)] == ['{"title": "我"}', None]
-    largest = message_for(made(payload="我" * 6_660, payload_id="payload_3")).model_dump_json(
-        exclude_none=True
-    )
+    message = message_for(made(payload="我" * 6_660, payload_id="payload_3"))
+    assert message.payload == "我" * 6_660
+    largest = message.model_dump_json(exclude_none=True)
     assert 10 * len(largest.encode()) < 256 * 1024
+
+
+def test_a_payload_that_is_gone_is_in_no_message() -> None:
+    assert message_for(made(payload="", payload_id="payload_1")).payload is None
 
 
 def test_only_the_payload_that_a_record_names_counts() -> None:
@@ -140,6 +146,50 @@ def test_a_message_is_for_the_next_attempt_and_where_no_moment_is_said_due_since
     message = message_for(made(next_attempt=3, run=2, next_attempt_at_ms=7_000))
     assert (message.attempt, message.run, message.due_at_ms) == (3, 2, 7_000)
     assert message_for(made(next_attempt_at_ms=None)).due_at_ms == 5_000
+
+
+def test_a_message_says_since_when_its_run_goes_on_and_1970_where_a_record_says_what_cannot_be() -> None:
+    assert message_for(made()).run_began_at_ms == 5_000
+    assert message_for(made(expires_at=0)).run_began_at_ms == 0
+
+
+def test_no_payload_and_no_headers_are_shown_where_a_delivery_is() -> None:
+    record = made(candidate={"headers": {"authorization": "a secret"}})
+    assert "secret" not in repr(record)
+    record = made(payload="a secret", payload_id="payload_1")
+    assert "secret" not in repr(message_for(record))
+    assert "secret" not in repr(LoggedDelivery.model_validate(record.model_dump()))
+
+
+SLOT: dict[str, Any] = {"at_ms": 5, "interval_us": 5, "since_ms": 5}
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [("at_ms", 0, LATEST_MS), ("interval_us", 1, 1_000_000_000), ("since_ms", 0, LATEST_MS)],
+)
+def test_a_slot_is_taken_within_its_bounds(name: str, least: int, most: int) -> None:
+    for value in (least, most):
+        message = message_of(json.dumps(WHOLE | {"slot": SLOT | {name: value}}))
+        assert message.slot == Slot(**SLOT | {name: value})
+    for value in (least - 1, most + 1):
+        with pytest.raises(InvalidInput, match=f"slot.{name}"):
+            message_of(json.dumps(WHOLE | {"slot": SLOT | {name: value}}))
+
+
+@pytest.mark.parametrize("name", ["due_at_ms", "run_began_at_ms"])
+def test_a_moment_of_a_message_may_be_any_that_can_be_written(name: str) -> None:
+    for value in (0, LATEST_MS):
+        assert getattr(message_of(json.dumps(WHOLE | {name: value})), name) == value
+    for value in (-1, LATEST_MS + 1):
+        with pytest.raises(InvalidInput, match=name):
+            message_of(json.dumps(WHOLE | {name: value}))
+
+
+@pytest.mark.parametrize(("more", "is_in_it"), [(0, True), (1, False)])
+def test_a_payload_of_20_kb_as_json_is_in_the_message(more: int, is_in_it: bool) -> None:
+    payload = "x" * (20_000 - 2 + more)
+    assert (message_for(made(payload=payload, payload_id="payload_1")).payload == payload) is is_in_it
 
 
 @pytest.mark.parametrize(

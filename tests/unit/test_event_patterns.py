@@ -74,12 +74,14 @@ MATCHING = [
     of("spot", {"anything-but": 0}),
     of("c-count", {"numeric": [">", 0, "<=", 5]}),
     of("c-count", {"numeric": ["<", 10]}),
+    of("c-count", {"numeric": [">=", 5]}),
     of("x-limit", {"numeric": ["=", 3.018e2]}),
     of("x-limit", 3.018e2),
     of("c-count", 5.0),
     of("spot", False),
     of("reason", None),
     of("source-ip", {"cidr": "10.0.0.0/24"}),
+    of("source-ip", {"cidr": "10.0.0.99/24"}),
     of("source-ip6", {"cidr": "2001:db8::/32"}),
     of("c-count", {"exists": True}),
     of("reason", {"exists": True}),
@@ -104,6 +106,10 @@ OTHERS = [
     of("state", "Running"),
     of("state", {"exactly": "run"}),
     of("state", {"prefix": "unning"}),
+    of("state", {"prefix": "RUN"}),
+    of("state", {"suffix": "NING"}),
+    of("c-count", {"numeric": ["<", 5]}),
+    of("c-count", {"numeric": [">", 5]}),
     of("state", {"wildcard": "r*z*g"}),
     of("state", {"wildcard": "run*nning"}),
     of("state", {"wildcard": "unn*"}),
@@ -126,6 +132,11 @@ OTHERS = [
     of("c-count", {"numeric": [">", 0, "<", 5]}),
     of("state", {"numeric": [">", 0]}),
     of("spot", {"numeric": ["<", 1]}),
+    of("spot", {"numeric": ["=", 0]}),
+    of("spot", {"numeric": ["<=", 1]}),
+    of("spot", {"numeric": [">", -1]}),
+    of("spot", {"numeric": [">=", 0]}),
+    of("c-count", {"cidr": "0.0.0.0/0"}),
     of("source-ip", {"cidr": "10.0.1.0/24"}),
     of("source-ip", {"cidr": "2001:db8::/32"}),
     of("state", {"cidr": "0.0.0.0/0"}),
@@ -208,6 +219,8 @@ MISTAKES: list[tuple[object, str]] = [
     ({"a": [{"cidr": "10.0.0.0/255.0.0.0"}]}, f"{A}.cidr"),
     ({"a": [{"cidr": "10.0.0.0/0.255.255.255"}]}, f"{A}.cidr"),
     ({"a": [{"cidr": "10.0.0.0/"}]}, f"{A}.cidr"),
+    ({"a": [{"cidr": "10.0.0.0/٨"}]}, f"{A}.cidr"),
+    ({"a": [{"cidr": "10.0.0.0/²"}]}, f"{A}.cidr"),
     ({"a": [{"anything-but": None}]}, f"{A}.anything-but"),
     ({"a": [{"anything-but": []}]}, f"{A}.anything-but"),
     ({"a": [{"anything-but": True}]}, f"{A}.anything-but"),
@@ -252,6 +265,62 @@ def test_a_mistake_is_refused_with_its_path(pattern: object, path: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         EventPattern.read(pattern)
     assert refused.value.field == path
+
+
+@pytest.mark.parametrize(
+    "pattern", [{7: ["x"], "a": ["y"]}, {"a": [10**5_000]}], ids=["names of two types", "a long number"]
+)
+def test_what_json_cannot_hold_is_refused_as_that(pattern: dict[Any, Any]) -> None:
+    with pytest.raises(InvalidInput, match="is no JSON: a name that is no text, a number that is too long"):
+        EventPattern.read(pattern)
+
+
+def test_so_is_what_is_nested_too_deeply_to_be_read_or_written() -> None:
+    nested: list[Any] = ["x"]
+    for _ in range(100_000):
+        nested = [nested]
+    for pattern in ({"a": nested}, "[" * 60_000):
+        with pytest.raises(InvalidInput, match="nested too deeply"):
+            EventPattern.read(pattern)
+
+
+def test_half_of_a_surrogate_pair_is_told_as_that() -> None:
+    with pytest.raises(InvalidInput, match="half of a surrogate pair"):
+        EventPattern.read({"a": ["\ud800"]})
+
+
+def test_a_text_of_64_kib_is_read() -> None:
+    text = '{"a": [1]}'.ljust(65_536)
+    assert EventPattern.read(text) == EventPattern.read({"a": [1]})
+    with pytest.raises(InvalidInput, match="at most 4096 bytes"):
+        EventPattern.read(text + " ")
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_number_is_one_that_a_table_keeps(sign: int) -> None:
+    for number in (0, 1e-100, 9.9e37):
+        assert EventPattern.read({"a": [sign * number]}).matches({"a": sign * number})
+    for number in (9.9e-101, 1e38):
+        with pytest.raises(InvalidInput, match="must be 0, or a number between 1e-100 and 1e"):
+            EventPattern.read({"a": [sign * number]})
+
+
+def test_a_field_is_16_names_deep_at_most_and_a_wildcard_has_16_stars() -> None:
+    assert EventPattern.read({".".join("a" * 16): [1]})
+    with pytest.raises(InvalidInput, match="is more than 16 names deep"):
+        EventPattern.read({".".join("a" * 17): [1]})
+    assert EventPattern.read({"a": [{"wildcard": "*a" * 16}]})
+    with pytest.raises(InvalidInput, match=r"at most 16 \*"):
+        EventPattern.read({"a": [{"wildcard": "*a" * 17}]})
+
+
+def test_a_pattern_has_4096_bytes_and_amounts_to_64_alternatives_at_most() -> None:
+    assert EventPattern.read({"a": ["x" * (4_096 - len('{"a":[""]}'))]})
+    with pytest.raises(InvalidInput, match="at most 4096 bytes of JSON: it has 4097"):
+        EventPattern.read({"a": ["x" * (4_097 - len('{"a":[""]}'))]})
+    assert EventPattern.read({"$or": [{"a": [number]} for number in range(64)]})
+    with pytest.raises(InvalidInput, match="at most 64 alternatives"):
+        EventPattern.read({"$or": [{"a": [number]} for number in range(65)]})
 
 
 def test_the_longest_is_taken_and_white_space_does_not_count() -> None:
@@ -307,6 +376,10 @@ def test_a_dotted_name_of_an_event_is_found_as_it_is_written_and_as_nested() -> 
         {"metadata.order.id": [7]},
     ):
         assert EventPattern.read(pattern).matches(event)
+
+
+def test_a_text_that_is_an_operators_name_is_a_text() -> None:
+    assert EventPattern.read({"a": ["it exists"]}).matches({"a": "it exists"})
 
 
 def test_a_wildcard_with_many_stars_ends_on_a_long_text() -> None:

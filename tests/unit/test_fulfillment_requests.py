@@ -5,7 +5,15 @@ from pydantic import ValidationError
 
 from tunehook.fulfillment_requests import ArchiveRequest, ProgressRequest
 
+# As documented, and not imported: a bound that moves is to be noticed.
+LATEST_MS = 253_402_300_799_999
+
 WHOLE: dict[str, Any] = {"task_id": "task-1", "provider": "suno", "requested_at_ms": 1_800_000_000_000}
+
+
+@pytest.mark.parametrize("moment_ms", [0, LATEST_MS])
+def test_files_are_asked_for_at_any_moment_that_can_be_written(moment_ms: int) -> None:
+    assert ArchiveRequest(**WHOLE | {"requested_at_ms": moment_ms}).requested_at_ms == moment_ms
 
 
 def test_the_longest_key_that_a_table_holds_is_taken() -> None:
@@ -22,6 +30,7 @@ def test_the_longest_key_that_a_table_holds_is_taken() -> None:
         ("provider", ""),
         ("provider", "歌" * 342),
         ("requested_at_ms", -1),
+        ("requested_at_ms", LATEST_MS + 1),
         ("requested_at_ms", 10**30),
     ],
 )
@@ -42,19 +51,41 @@ PROGRESS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("changed", [{}, {"progress": 0}, {"progress": 100}, {"number": 1_000_000}])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"progress": 0},
+        {"progress": 100},
+        {"number": 1_000_000},
+        {"since_ms": LATEST_MS, "at_ms": LATEST_MS, "submitted_at_ms": LATEST_MS},
+    ],
+)
 def test_progress_is_taken_up_to_its_bounds(changed: dict[str, Any]) -> None:
     assert ProgressRequest(**PROGRESS | changed).task_id == "task-1"
+
+
+def test_progress_of_which_no_more_is_said_is_told_whole_and_without_clips() -> None:
+    request = ProgressRequest(**PROGRESS)
+    assert (request.truncated, request.clips, request.progress, request.provider_object) == (
+        False,
+        (),
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         ("since_ms", -1),
+        ("since_ms", LATEST_MS + 1),
         ("number", 0),
         ("number", 1_000_001),
         ("at_ms", -1),
+        ("at_ms", LATEST_MS + 1),
         ("submitted_at_ms", -1),
+        ("submitted_at_ms", LATEST_MS + 1),
         ("phase", "completed"),
         ("progress", -1),
         ("progress", 101),

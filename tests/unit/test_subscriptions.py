@@ -90,9 +90,10 @@ def test_a_private_url_is_a_matter_of_the_policy() -> None:
 
 
 BOOKKEEPING = ("failing_since_ms", "failing_warned_ms")
+MOMENTS = (*BOOKKEEPING, "signature_both_until_ms", "max_per_second_since_ms")
 
 
-@pytest.mark.parametrize("name", BOOKKEEPING)
+@pytest.mark.parametrize("name", MOMENTS)
 @pytest.mark.parametrize("value", ["1", -1, 1.5, True, 10**30, b"1", [1]])
 def test_bookkeeping_that_tunehook_cannot_have_written_is_named(name: str, value: object) -> None:
     assert refused(**{name: value}) == name
@@ -248,6 +249,7 @@ def test_an_end_is_told_by_its_own_type() -> None:
 def test_an_id_and_a_url_are_all_that_a_subscription_needs() -> None:
     bare = Subscription(subscription_id="sub", url="https://hook.example.com/")
     assert bare == checked()
+    assert {bare, checked()} == {bare}
     assert (bare.headers, bare.providers, bare.enabled) == ({}, frozenset(), True)
 
 

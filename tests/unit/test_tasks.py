@@ -18,7 +18,9 @@ from tunehook.tasks import (
     TaskEnd,
     TaskKey,
     TaskRequest,
+    Trouble,
     Work,
+    WorkItem,
     check_metadata,
     check_request,
     check_storable,
@@ -279,6 +281,17 @@ def test_the_codes_of_failures_are_those_of_the_contract() -> None:
         "completed_without_results",
         "timed_out",
     ]
+
+
+def test_what_is_not_said_of_a_task_is_none_of_it() -> None:
+    task = WorkItem(key=TaskKey("t", "p"), queue="q", since_ms=1, deadline_ms=2, submitted_at_ms=1)
+    assert (task.not_found_count, task.empty_count) == (0, 0)
+    told = (task.phase, task.last_error, task.streaming_since_ms, task.suspicion, task.trouble)
+    assert told == (None,) * 5
+    trouble = Trouble(kind="k", count=1, since_ms=1)
+    assert (trouble.told, trouble.is_kept) == (None, False)
+    end = TaskEnd(status=Status.COMPLETED, detected_at_ms=2, submitted_at_ms=1)
+    assert (end.truncated, end.clips) == (False, ())
 
 
 def test_what_there_is_to_do_is_seen_until_the_latest_of_all() -> None:

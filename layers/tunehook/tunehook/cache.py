@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -21,11 +21,15 @@ RETRY_S: Final = 5.0
 """How long an old value is used after a refresh has failed."""
 
 
+class _Known(NamedTuple, Generic[Value]):
+    value: Value
+    fresh_from_s: float
+    fresh_until_s: float
+
+
 @dataclass(slots=True)
 class _Entry(Generic[Value]):
-    known: tuple[Value] | None = None
-    fresh_from_s: float = 0.0
-    fresh_until_s: float = 0.0
+    known: _Known[Value] | None = None
     reading: Future[Value] | None = None
 
 
@@ -61,8 +65,8 @@ class Cache(Generic[Key, Value]):
             self._entries.move_to_end(key)
             if len(self._entries) > self._max_size:
                 self._entries.popitem(last=False)
-            if entry.known is not None and self._is_fresh(entry):
-                return entry.known[0]
+            if entry.known is not None and self._is_fresh(entry.known):
+                return entry.known.value
             is_first = entry.reading is None
             reading = entry.reading = entry.reading or Future()
         if is_first:
@@ -73,35 +77,36 @@ class Cache(Generic[Key, Value]):
         """Return whether the value of a key is fresh, and if so, the value; never blocks."""
         with self._lock:
             entry = self._entries.get(key)
-            if entry is None or entry.known is None or not self._is_fresh(entry):
+            if entry is None or entry.known is None or not self._is_fresh(entry.known):
                 return False, None
-            return True, entry.known[0]
+            return True, entry.known.value
 
     def forget(self, key: Key) -> None:
         """Forget a value that was changed; one that is being read is not kept."""
         with self._lock:
             self._entries.pop(key, None)
 
-    def _is_fresh(self, entry: _Entry[Value]) -> bool:
-        return entry.fresh_from_s <= self._clock() < entry.fresh_until_s
+    def _is_fresh(self, known: _Known[Value]) -> bool:
+        return known.fresh_from_s <= self._clock() < known.fresh_until_s
 
     def _read_into(self, entry: _Entry[Value], key: Key, reading: Future[Value]) -> None:
-        known: tuple[Value] | None
+        known: _Known[Value] | None = None
         fault: BaseException | None = None
-        began_s, kept_s = self._clock(), self._max_age_s
+        began_s = self._clock()
         try:
-            known = (self._read(key),)
+            known = _Known(self._read(key), began_s, began_s + self._max_age_s)
         except BaseException as error:  # noqa: BLE001 - reported, or raised by the result
-            known, fault = entry.known if isinstance(error, Exception) else None, error
-            began_s, kept_s = self._clock(), RETRY_S
+            fault = error
+            if isinstance(error, Exception) and entry.known is not None:
+                failed_s = self._clock()
+                known = _Known(entry.known.value, failed_s, failed_s + RETRY_S)
         with self._lock:
             entry.reading = None
             if known is not None:
                 entry.known = known
-                entry.fresh_from_s, entry.fresh_until_s = began_s, began_s + kept_s
         if known is None:
             reading.set_exception(fault)
             return
-        reading.set_result(known[0])
+        reading.set_result(known.value)
         if isinstance(fault, Exception):
             self._on_fault(fault)

@@ -13,7 +13,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, auto
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote_plus
 
@@ -56,11 +56,11 @@ OwnIds: TypeAlias = Callable[[Any], Iterable[str]]
 class Place(IntEnum):
     """Where an id was found: the lower, the surer it is a task's."""
 
-    TASK_ID = 0
-    LISTED_TASK_ID = 1
+    TASK_ID = auto()
+    LISTED_TASK_ID = auto()
     """Within a list of an object: clips have a ``task_id`` of their own at gateways of suno (a task's, and ``_1``)."""
-    ID = 2
-    REQUEST_ID = 3
+    ID = auto()
+    REQUEST_ID = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +172,6 @@ def _same(given: str, expected: str) -> bool:
 def _usable(value: Any) -> str | None:
     """Return what can be a task's id in the Tasks table, or None."""
     if isinstance(value, bool) or not isinstance(value, str | int):
-        return None
-    if isinstance(value, int) and not -(10**40) < value < 10**40:
         return None
     task_id = str(value).strip()
     if not task_id or len(task_id) > TASK_ID_MAX_LENGTH:

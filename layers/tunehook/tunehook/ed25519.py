@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-SEED_BYTES: Final = 32
 SECRET_KEY_BYTES: Final = 64
 _SIGNATURE_BYTES: Final = 64
 

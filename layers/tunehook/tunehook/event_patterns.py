@@ -443,7 +443,7 @@ def _cidr(value: object, path: str) -> _Test:
     except ValueError:
         _refuse(path, "must be a network such as 10.0.0.0/8 or 2001:db8::/32")
     length = text.partition("/")[2]
-    if not (length.isascii() and length.isdigit()):
+    if not length.isdigit():
         # Python takes a mask, too, and for an address alone its own network.
         _refuse(path, "must be a network with the length of its prefix, such as 10.0.0.0/8")
 

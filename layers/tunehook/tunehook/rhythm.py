@@ -106,12 +106,13 @@ def _plausible(period_ms: float | None) -> int | None:
 
 def _period_of(steps: tuple[int | None, ...]) -> int | None:
     """Return the interval whose multiples nearly all steps are, or None."""
-    base_ms = min((step_ms for step_ms in steps if step_ms is not None and step_ms >= SHORTEST_MS), default=0)
-    if not base_ms:
+    known = [step_ms for step_ms in steps if step_ms is not None]
+    base_ms = min((step_ms for step_ms in known if step_ms >= SHORTEST_MS), default=None)
+    if base_ms is None:
         return None
     single = []
-    for step_ms in steps:
-        times = 0 if step_ms is None else round(step_ms / base_ms)
-        if step_ms is not None and times and abs(step_ms - times * base_ms) <= _TOLERANCE_MS:
+    for step_ms in known:
+        times = round(step_ms / base_ms)
+        if times and abs(step_ms - times * base_ms) <= _TOLERANCE_MS:
             single.append(step_ms / times)
     return _plausible(statistics.fmean(single)) if len(single) >= _FIT * len(steps) else None

@@ -41,21 +41,22 @@ _FAILING_S: Final = 5 * _DAY_S
 
 def check_schedule(value: object) -> tuple[int, ...]:
     """Return the waits of a subscription's own schedule, in whole seconds, or raise `InvalidInput`."""
-    is_list = isinstance(value, list | tuple) and 1 <= len(value) <= MAX_WAITS
-    waits_s = value if is_list and isinstance(value, list | tuple) else ()
-    if not waits_s or not all(is_whole(each, MIN_WAIT_S, MAX_WAIT_S) for each in waits_s):
+    waits_s = tuple(value) if isinstance(value, list | tuple) else ()
+    if not 1 <= len(waits_s) <= MAX_WAITS or not all(
+        is_whole(each, MIN_WAIT_S, MAX_WAIT_S) for each in waits_s
+    ):
         raise InvalidInput(
             "retry_schedule",
             f"must be a list of 1 to {MAX_WAITS} waits, each in whole seconds from {MIN_WAIT_S} to {MAX_WAIT_S}",
         )
     if sum(waits_s) > MAX_SCHEDULE_S:
         raise InvalidInput("retry_schedule", f"must be {MAX_SCHEDULE_S} seconds (7 days) in all at most")
-    return tuple(waits_s)
+    return waits_s
 
 
 def check_timeout(value: object) -> int:
     """Return how long a subscription's attempts may take, in whole seconds, or raise `InvalidInput`."""
-    if not isinstance(value, int) or not is_whole(value, MIN_TIMEOUT_S, MAX_TIMEOUT_S):
+    if not is_whole(value, MIN_TIMEOUT_S, MAX_TIMEOUT_S):
         raise InvalidInput(
             "timeout_s", f"must be a whole number of seconds from {MIN_TIMEOUT_S} to {MAX_TIMEOUT_S}"
         )

@@ -264,7 +264,7 @@ def _check_names(item: Mapping[str, Any]) -> None:
     for name in sorted(item.keys() - {"task_id", "provider", *USER_FIELDS}):
         from difflib import get_close_matches  # most items have no other attribute
 
-        if meant := get_close_matches(_letters(name), _FIELDS_BY_LETTERS, 1, _ALMOST):
+        if meant := get_close_matches(_letters(name), _FIELDS_BY_LETTERS, cutoff=_ALMOST):
             raise InvalidInput(
                 name, f"is no attribute of a task: did you mean {_FIELDS_BY_LETTERS[meant[0]]}?"
             )

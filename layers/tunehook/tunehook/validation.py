@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from tunehook.errors import InvalidInput
 
@@ -21,7 +21,7 @@ def first_problem(error: ValidationError, whole: str) -> InvalidInput:
     return InvalidInput(field, problem["msg"].removeprefix("Value error, "))
 
 
-def is_whole(value: object, least: int, most: int) -> bool:
+def is_whole(value: object, least: int, most: int) -> TypeGuard[int]:
     """Return whether a value is a whole number from `least` to `most`; truth values are none."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 

@@ -8,7 +8,10 @@ import pytest
 from tests.support.aws import client, create_table
 
 from tunehook.api_keys import ApiKey, Scope
-from tunehook.aws.api_keys import NOTED_EVERY_MS, ApiKeysTable
+from tunehook.aws.api_keys import ApiKeysTable
+
+# As documented, and not imported: a bound that moves is to be noticed.
+NOTED_EVERY_MS = 3_600_000
 
 NOW_MS = 1_800_000_000_000
 KEY = ApiKey("key-1", "shop", Scope.WRITE, "digest", created_at_ms=NOW_MS)
@@ -51,5 +54,13 @@ def test_the_use_that_another_has_just_noted_is_not_noted_again(keys: ApiKeysTab
     assert keys.note_use(KEY, NOW_MS)
     # It has read the key before that.
     assert not keys.note_use(KEY, NOW_MS + 1)
+    assert not keys.note_use(KEY, NOW_MS + NOTED_EVERY_MS - 1)
     assert keys.note_use(KEY, NOW_MS + NOTED_EVERY_MS)
     assert keys.get("key-1") == replace(KEY, last_used_at_ms=NOW_MS + NOTED_EVERY_MS)
+
+
+def test_whoever_knows_of_a_use_within_the_hour_asks_nobody(keys: ApiKeysTable) -> None:
+    keys.create(used := replace(KEY, last_used_at_ms=NOW_MS))
+    asks_nobody = ApiKeysTable(None, "ApiKeysTable")  # type: ignore[arg-type]
+    assert not asks_nobody.note_use(used, NOW_MS + NOTED_EVERY_MS - 1)
+    assert keys.note_use(used, NOW_MS + NOTED_EVERY_MS)

@@ -1,5 +1,6 @@
 import json
 import random
+import zlib
 from typing import Any
 
 import pytest
@@ -69,6 +70,7 @@ class TestIdempotency:
         assert begin(table, NOW_MS + 60_001).state is State.IN_PROGRESS
         assert not table.finish(first, Answer(500, {}))
         assert table.finish(second, ANSWER)
+        assert not table.finish(first, ANSWER)
         assert begin(table, NOW_MS + 60_002).answer == ANSWER
 
     def test_of_two_at_once_one_takes_it_over(self, table: ApiRequests) -> None:
@@ -128,6 +130,14 @@ class TestIdempotency:
         table.finish(begin(table), Answer(200, {"noise": noise}))
         assert begin(table).answer == Answer(200, None)
 
+    @pytest.mark.parametrize(("length", "is_kept"), [(300_000, True), (300_001, False)])
+    def test_of_one_that_is_longer_than_300_kb_too(
+        self, table: ApiRequests, monkeypatch: pytest.MonkeyPatch, length: int, is_kept: bool
+    ) -> None:
+        monkeypatch.setattr(zlib, "compress", lambda _: b"x" * length)
+        table.finish(begin(table), ANSWER)
+        assert ("document" in items(NAME)[0]) is is_kept
+
     def test_an_answer_may_have_no_document(self, table: ApiRequests) -> None:
         table.finish(begin(table), Answer(204, None))
         assert begin(table).answer == Answer(204, None)
@@ -139,6 +149,15 @@ class TestIdempotency:
         assert table.finish_with_task(begin(table), ANSWER, tasks, item).done
         assert items("TasksTable") == [item]
         assert begin(table).answer == ANSWER
+
+    def test_of_one_that_was_taken_over_no_task_is_put_and_no_other_answer(self, table: ApiRequests) -> None:
+        create_table("TasksTable")
+        tasks = TasksTable(client("dynamodb"), "TasksTable")
+        first, second = begin(table), begin(table, NOW_MS + 60_000)
+        assert table.finish(second, ANSWER)
+        late = table.finish_with_task(first, ANSWER, tasks, {"task_id": "t", "provider": "suno"})
+        other = table.finish_with_task(second, Answer(500, {}), tasks, {"task_id": "t", "provider": "suno"})
+        assert (late.done, other.done, items("TasksTable")) == (False, False, [])
 
 
 def test_an_id_is_of_one_key_route_and_idempotency_key() -> None:
@@ -209,6 +228,23 @@ class TestWaiting:
         slow = Overtaken(client("dynamodb"))
         assert self.claim(ApiRequests(slow, NAME), "slow", limit=1) is None
         assert [name for name, _ in slow.calls] == ["get_item", "update_item"]
+
+    def test_where_others_are_faster_each_time_it_is_given_up_after_three(
+        self, table: ApiRequests, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(random, "choice", min)
+
+        class Overtaken(Faulty):
+            """Another takes each place between the read and the write."""
+
+            def __getattr__(self, name: str) -> Any:
+                if name == "update_item":
+                    assert TestWaiting().claim(table, f"faster {len(self.calls)}", limit=9)
+                return super().__getattr__(name)
+
+        slow = Overtaken(client("dynamodb"))
+        assert self.claim(ApiRequests(slow, NAME), "slow", limit=9) is None
+        assert [name for name, _ in slow.calls] == ["get_item", *["update_item"] * 3]
 
     def test_the_item_expires_a_day_after_the_last_one_has_waited(self, table: ApiRequests) -> None:
         self.claim(table, "a")

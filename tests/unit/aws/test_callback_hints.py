@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from moto import mock_aws
@@ -26,6 +27,22 @@ def test_a_shard_has_its_own_hints(hints: CallbackHintsTable) -> None:
     hints.put(0, KEY, NOW_MS)
     hints.put(1, TaskKey("other", "suno"), NOW_MS)
     assert hints.of_shard(0) == [Hint(0, KEY, NOW_MS)]
+
+
+@pytest.mark.parametrize("consistent", [{}, {"consistent": False}, {"consistent": True}])
+def test_they_are_read_as_of_all_writes_only_where_that_is_asked_for(
+    hints: CallbackHintsTable, consistent: dict[str, bool]
+) -> None:
+    requests: list[dict[str, Any]] = []
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        requests.append(params)
+
+    events = client("dynamodb").meta.events
+    events.register("provide-client-params.dynamodb.Query", note)
+    hints.of_shard(0, **consistent)
+    events.unregister("provide-client-params.dynamodb.Query", note)
+    assert [each["ConsistentRead"] for each in requests] == [consistent.get("consistent", False)]
 
 
 def test_a_task_of_each_provider_has_its_own(hints: CallbackHintsTable) -> None:
@@ -75,6 +92,30 @@ def test_an_id_that_is_too_long_for_the_key_is_kept_whole(hints: CallbackHintsTa
     assert hints.delete(read)
 
 
+def test_a_hint_expires_after_an_hour_and_one_of_an_unknown_task_a_day_after_it_may_be_taken_in(
+    hints: CallbackHintsTable,
+) -> None:
+    hints.put(0, KEY, NOW_MS + 999)
+    hints.put_unknown(1, KEY, NOW_MS, LATER_MS + 999)
+    expire = {item["queue"]: item["expires_at"] for item in items("CallbackHintsTable")}
+    assert expire == {"hints#0": NOW_MS // 1000 + 3_600, "hints#1": LATER_MS // 1000 + 24 * 3600}
+
+
+def test_the_longest_key_that_the_table_takes_is_kept_as_it_is(hints: CallbackHintsTable) -> None:
+    for length, is_kept in ((1_024, True), (1_025, False)):
+        key = TaskKey("x" * (length - len("suno#")), "suno")
+        hints.put(length, key, NOW_MS)
+        (hint,) = (each["hint"] for each in items("CallbackHintsTable") if each["queue"] == f"hints#{length}")
+        assert (hint == f"suno#{key.task_id}") is is_kept
+
+
+@pytest.mark.parametrize("ms", [0, 253_402_300_799_999])
+def test_a_hint_has_any_moment_that_can_be_written(hints: CallbackHintsTable, ms: int) -> None:
+    item = {"queue": "hints#0", "hint": "a", "task_id": "t", "provider": "p", "hinted_at_ms": ms}
+    put("CallbackHintsTable", item | {"take_in_at_ms": ms})
+    assert hints.of_shard(0) == [Hint(0, TaskKey("t", "p"), ms, ms)]
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -82,7 +123,11 @@ def test_an_id_that_is_too_long_for_the_key_is_kept_whole(hints: CallbackHintsTa
         {"provider": None},
         {"hinted_at_ms": "now"},
         {"hinted_at_ms": -1},
+        {"hinted_at_ms": 253_402_300_800_000},
+        {"hinted_at_ms": None},
         {"take_in_at_ms": 0.5},
+        {"take_in_at_ms": -1},
+        {"take_in_at_ms": 253_402_300_800_000},
     ],
 )
 def test_an_edited_item_hides_no_other(hints: CallbackHintsTable, change: dict[str, object]) -> None:

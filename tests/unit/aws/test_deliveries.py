@@ -18,9 +18,11 @@ from tunehook.deliveries import (
     Delivery,
     DeliveryMessage,
     DeliveryStatus,
+    Slot,
     message_for,
     new_delivery,
 )
+from tunehook.events import PROGRESS_EVENT
 from tunehook.tasks import Format
 
 # As documented, and not imported: a bound that moves is to be noticed.
@@ -99,7 +101,7 @@ def test_a_payload_is_not_on_the_record_and_is_kept_longer(table: DeliveriesTabl
 def test_receivers_that_are_told_the_same_share_a_payload(table: DeliveriesTable) -> None:
     other = made(subscription_id="other")
     assert table.create(DELIVERY)
-    assert table.create(other, has_payload=True)
+    assert asyncio.run(table.create_in_loop(other, has_payload=True))
     assert len(stored(table)) == 3
     assert table.get(other.delivery_id) == other
 
@@ -134,6 +136,23 @@ def test_a_payload_that_is_gone_or_changed_is_empty(table: DeliveriesTable, cont
     else:
         table.table.put(key | {"content": content})
     assert table.get(DELIVERY.delivery_id) == DELIVERY.model_copy(update={"payload": ""})
+
+
+@pytest.mark.parametrize(("length", "is_read"), [(1_000_000, True), (1_000_001, False)])
+def test_of_a_payload_a_megabyte_is_read(table: DeliveriesTable, length: int, is_read: bool) -> None:
+    table.create(long := made(payload="x" * length))
+    read = table.get(long.delivery_id)
+    assert read is not None
+    assert read.payload == (long.payload if is_read else "")
+
+
+@pytest.mark.parametrize(("after_ms", "result"), [(CLAIM_MS - 1, Claim.BUSY), (CLAIM_MS, Claim.BEGUN)])
+def test_what_tells_of_progress_is_claimed_once_whatever_becomes_of_that(
+    table: DeliveriesTable, after_ms: int, result: Claim
+) -> None:
+    table.create(told := made(event_id=f"{PROGRESS_EVENT}1"))
+    assert claim(table, message_for(told), NOW_MS)[0] is Claim.TAKEN
+    assert claim(table, message_for(told), NOW_MS + after_ms)[0] is result
 
 
 def test_a_redelivered_payload_is_kept_as_long_as_its_record(table: DeliveriesTable) -> None:
@@ -239,6 +258,26 @@ def test_a_message_is_delayed_until_it_is_due_and_at_most_15_minutes(due_in_ms: 
     DeliveriesQueue(client, "url").send(message, NOW_MS)
     assert sent[0]["DelaySeconds"] == delay_s
     assert DeliveryMessage.model_validate_json(sent[0]["MessageBody"]) == message
+
+
+@pytest.mark.parametrize(
+    ("slot_in_ms", "delay_s"), [(0, 0), (749, 0), (750, 1), (1_749, 1), (1_750, 2), (86_400_000, 900)]
+)
+def test_one_that_has_a_slot_comes_up_to_750_ms_before_it_and_250_ms_after_its_begin_at_the_latest(
+    slot_in_ms: int, delay_s: int
+) -> None:
+    sent: list[dict[str, Any]] = []
+
+    class Client:
+        def send_message(self, **arguments: Any) -> None:
+            sent.append(arguments)
+
+    client: Any = Client()
+    slot = Slot(at_ms=NOW_MS + slot_in_ms, interval_us=1, since_ms=0)
+    message = MESSAGE.model_copy(update={"due_at_ms": slot.at_ms, "slot": slot})
+    DeliveriesQueue(client, "url").send(message, NOW_MS)
+    DeliveriesQueue(client, "url").send(message.model_copy(update={"due_at_ms": slot.at_ms + 1}), NOW_MS)
+    assert [each["DelaySeconds"] for each in sent] == [delay_s, min(slot_in_ms // 1000 + 1, 900)]
 
 
 def test_messages_are_grouped_by_subscription_whatever_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -219,7 +219,7 @@ def test_a_request_is_signed_as_botocore_signs_it(
     moment = datetime.fromtimestamp(NOW_S, UTC)
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda *_: moment.replace(tzinfo=None))
     credentials, body = Credentials("AKID", "s3cret", token), '{"曲": 1}'.encode()
-    signer = Signer(url.split("/")[2], "cn-north-1")
+    signer = Signer(url.split("/")[2], "cn-north-1", "dynamodb", "1.0")
     headers = signer.headers("DynamoDB_20120810.PutItem", body, credentials.get_frozen_credentials(), NOW_S)
     given = {name: headers[name] for name in ("Content-Type", "X-Amz-Target")}
     request = AWSRequest("POST", url, headers=given, data=body)
@@ -228,7 +228,7 @@ def test_a_request_is_signed_as_botocore_signs_it(
 
 
 def test_a_key_is_derived_anew_for_another_day_and_for_other_credentials() -> None:
-    signer = Signer("host", "eu-west-1")
+    signer = Signer("host", "eu-west-1", "dynamodb", "1.0")
     asked = [(secret, NOW_S + days * 86_400) for secret in ("one", "two") for days in (0, 1)]
 
     def signatures(signers: list[Signer]) -> list[str]:
@@ -237,7 +237,9 @@ def test_a_key_is_derived_anew_for_another_day_and_for_other_credentials() -> No
             for each, (secret, at_s) in zip(signers, asked, strict=True)
         ]
 
-    assert signatures([signer] * 4) == signatures([Signer("host", "eu-west-1") for _ in asked])
+    assert signatures([signer] * 4) == signatures(
+        [Signer("host", "eu-west-1", "dynamodb", "1.0") for _ in asked]
+    )
     assert len(set(signatures([signer] * 4))) == 4
 
 
@@ -267,6 +269,26 @@ def test_the_endpoint_is_the_one_that_boto3_finds(
 ) -> None:
     asked = _light(monkeypatch, environment)
     assert asked.url == url
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://dynamodb.eu-west-1.amazonaws.com",
+        "http://127.0.0.1:4566",
+        "http://[::1]:4566",
+        "http://[::1]",
+        "https://aws.example:443",
+    ],
+)
+def test_a_call_is_signed_for_the_host_that_is_asked(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    moment = datetime.fromtimestamp(NOW_S, UTC).replace(tzinfo=None)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda *_: moment)
+    asked = _light(monkeypatch, {"AWS_ENDPOINT_URL": endpoint})
+    given = {name: asked.headers[name] for name in ("Content-Type", "X-Amz-Target")}
+    request = AWSRequest("POST", asked.url, headers=given, data=asked.body)
+    SigV4Auth(Credentials("id", "secret", "testing"), "dynamodb", "eu-west-1").add_auth(request)
+    assert asked.headers["Authorization"] == request.headers["Authorization"]
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

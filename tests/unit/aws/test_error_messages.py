@@ -57,6 +57,40 @@ def test_an_answer_of_aws_is_put_into_words(error: Exception, words: str) -> Non
     assert (describe_error(error) or "").startswith(words)
 
 
+@pytest.mark.parametrize(
+    ("words", "codes"),
+    [
+        (
+            "the AWS credentials have expired",
+            ["ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"],
+        ),
+        (
+            "AWS does not accept these credentials",
+            [
+                "AuthFailure",
+                "IncompleteSignature",
+                "IncompleteSignatureException",
+                "InvalidAccessKeyId",
+                "InvalidClientTokenId",
+                "InvalidSignatureException",
+                "InvalidToken",
+                "MissingAuthenticationToken",
+                "MissingAuthenticationTokenException",
+                "NotAuthorized",
+                "OptInRequired",
+                "SignatureDoesNotMatch",
+                "UnrecognizedClientException",
+            ],
+        ),
+        ("AWS denies DescribeStacks", ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"]),
+    ],
+)
+def test_whatever_a_service_calls_a_refusal_is_put_into_the_same_words(words: str, codes: list[str]) -> None:
+    for code in codes:
+        assert (describe_error(refusal(code)) or "").startswith(f"{words} ({code})")
+        assert is_denied(refusal(code)) is words.startswith("AWS denies")
+
+
 @pytest.mark.parametrize("bug", [KeyError("x"), ValueError("x"), ParamValidationError(report="x")])
 def test_a_bug_is_not_put_into_words(bug: Exception) -> None:
     assert describe_error(bug) is None

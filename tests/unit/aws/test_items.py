@@ -110,6 +110,12 @@ def test_numbers_of_a_stream_image_stay_exact() -> None:
     assert from_stream({"number": {"N": DIGITS}}) == {"number": Decimal(DIGITS)}
 
 
+def test_so_they_do_however_deep_they_lie() -> None:
+    number, exact = {"N": DIGITS}, Decimal(DIGITS)
+    image = {"map": {"M": {"in": number, "list": {"L": [number]}, "set": {"NS": [DIGITS]}}}}
+    assert from_stream(image) == {"map": {"in": exact, "list": [exact], "set": {exact}}}
+
+
 LARGEST = "9" * 38 + "0" * 88
 """DynamoDB's largest number, written out as it comes back: 126 digits, of which boto3 takes 38."""
 

@@ -8,6 +8,7 @@ from tunehook.aws.leases import RENEW_EVERY_MS, Leases, Position
 LEASE_MS = 12_000
 RETIRE_AFTER_MS = 3_600_000
 START_AGAIN_AFTER_MS = 10_000
+LATEST_MS = 253_402_300_799_999
 
 NAME = "PollerLeasesTable"
 
@@ -23,8 +24,9 @@ def owner() -> str:
     return str(item["owner"])
 
 
-def test_without_an_item_there_is_no_live_lease(leases: Leases) -> None:
-    assert not leases.is_live(0, NOW_MS)
+def test_without_an_item_there_is_no_live_lease_be_the_time_what_it_may(leases: Leases) -> None:
+    assert not leases.is_live(0, 0)
+    assert not leases.take_over(0, "a", 0)
 
 
 def test_a_lease_lives_until_its_time_is_over(leases: Leases) -> None:
@@ -190,6 +192,17 @@ def test_until_when_the_lease_was_held_before_is_known_to_who_took_it_over(lease
 def test_what_tunehook_cannot_have_noted_says_nothing(leases: Leases, noted: object) -> None:
     put(NAME, {"shard": 0, "behind": noted})
     assert leases.handover(0).positions == {}
+
+
+@pytest.mark.parametrize(
+    ("ms", "is_a_moment"), [(-1, False), (0, True), (LATEST_MS, True), (LATEST_MS + 1, False)]
+)
+def test_moments_are_read_up_to_the_last_that_can_be_written(
+    leases: Leases, ms: int, is_a_moment: bool
+) -> None:
+    put(NAME, {"shard": 0, "was_until_ms": ms, "behind": {"gw": {"since_ms": ms, "task_id": "t"}}})
+    read = ({"gw": Position(ms, "t")}, ms) if is_a_moment else ({}, 0)
+    assert (leases.handover(0).positions, leases.handover(0).until_ms) == read
 
 
 def test_a_shard_that_is_made_known_is_free_since_a_second(leases: Leases) -> None:

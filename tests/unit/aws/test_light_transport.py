@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
+import certifi
 import httpx
 import pytest
 from botocore.exceptions import (
@@ -15,8 +17,9 @@ from botocore.exceptions import (
     ReadTimeoutError,
     SSLError,
 )
+from tests.support.virtual_tests import in_virtual_time
 
-from tunehook.aws.light_transport import sent
+from tunehook.aws.light_transport import open_transport, sent
 from tunehook.http.errors import TlsFailure
 from tunehook.http.reply import Reply
 
@@ -29,7 +32,8 @@ class Wire:
     def __init__(self, outcome: Exception | Reply) -> None:
         self.outcome = outcome
 
-    async def send(self, *_: Any, **__: Any) -> Reply:
+    async def send(self, *given: Any, **options: Any) -> Reply:
+        self.asked = (given, options)
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
@@ -58,6 +62,38 @@ async def test_a_failure_is_told_as_botocore_tells_it(
         await call(failure)
     assert type(raised.value) is told
     assert raised.value.kwargs["endpoint_url"] == URL
+
+
+async def test_what_is_sent_is_a_post_whose_answer_may_have_16_mib() -> None:
+    wire = Wire(Reply(200, {}, b"{}", truncated=False))
+    await sent(wire, URL, {"x-a": "1"}, b"body", 5)  # type: ignore[arg-type]
+    assert wire.asked == (("POST", URL, {"x-a": "1"}, b"body"), {"max_bytes": 16 * 1024 * 1024})
+
+
+@in_virtual_time
+async def test_what_takes_too_long_is_given_up() -> None:
+    class Silent:
+        async def send(self, *_: Any, **__: Any) -> Reply:
+            await asyncio.sleep(60)
+            raise AssertionError
+
+    loop = asyncio.get_running_loop()
+    with pytest.raises(ReadTimeoutError):
+        await sent(Silent(), URL, {}, b"{}", 5)  # type: ignore[arg-type]
+    assert loop.time() == 5
+
+
+def test_the_transport_has_the_clients_settings_and_repeats_nothing_by_itself() -> None:
+    made = open_transport(5, 3, None)
+    assert (made.max_connections, made.connect_timeout_s, made.ssl_context, made.resends) == (
+        5,
+        3,
+        None,
+        False,
+    )
+    trusting = open_transport(5, 3, certifi.where()).ssl_context
+    assert trusting is not None
+    assert trusting.get_ca_certs()
 
 
 async def test_an_answer_that_is_not_whole_is_a_failure() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.support.template import ROOT
 
 from tunehook.aws.clients import client
-from tunehook.aws.links import LINK_LIFE_S, link, s3_client
+from tunehook.aws.links import link, s3_client
 from tunehook.operations.results import get_link
 from tunehook.operations.stack import Stack
 
@@ -48,7 +48,7 @@ def test_a_link_names_the_bucket_by_the_host_of_its_region(partition: str, regio
     assert told.path == "/results/suno/task/clip/ein%20Lied%20%C3%BC.mp3"
     signed = parse_qs(told.query)
     assert signed["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
-    assert signed["X-Amz-Expires"] == [str(LINK_LIFE_S)]
+    assert signed["X-Amz-Expires"] == ["3600"]
     assert signed["X-Amz-Credential"][0].split("/")[2:] == [region, "s3", "aws4_request"]
 
 

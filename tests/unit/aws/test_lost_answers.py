@@ -141,6 +141,7 @@ ALERT_ITEM = {
     "alert_told_at_ms": 0,
     "alert_is_over": False,
 }
+DEAD_LETTER_MARK = DeadLetterMark(NOW_MS, told=0, told_at_ms=0, is_empty=False, messages=None)
 DEAD_LETTER_ITEM = {
     "provider": DEAD_LETTERS,
     "intake_since_ms": NOW_MS,
@@ -274,7 +275,11 @@ CASES = [
         what="no more",
     ),
     Case("DeliveriesTable.create", None, lambda table: table.create(DELIVERY)),
-    Case("DeliveriesTable.create_in_loop", None, lambda table: asyncio.run(table.create_in_loop(DELIVERY))),
+    Case(
+        "DeliveriesTable.create_in_loop",
+        None,
+        lambda table: asyncio.run(table.create_in_loop(DELIVERY, has_payload=False)),
+    ),
     Case(
         "DeliveriesTable.put_payload_in_loop",
         None,
@@ -469,17 +474,17 @@ CASES = [
         "DeadLetterMarks.begin",
         None,
         lambda marks: marks.begin("intake", None, NOW_MS),
-        DeadLetterMark(NOW_MS),
+        DEAD_LETTER_MARK,
     ),
     Case(
         "DeadLetterMarks.record_told",
         DEAD_LETTER_ITEM,
-        lambda marks: marks.record_told("intake", DeadLetterMark(NOW_MS), NOW_MS, 3),
+        lambda marks: marks.record_told("intake", DEAD_LETTER_MARK, NOW_MS, 3),
     ),
     Case(
         "DeadLetterMarks.record_empty",
         DEAD_LETTER_ITEM,
-        lambda marks: marks.record_empty("intake", DeadLetterMark(NOW_MS)),
+        lambda marks: marks.record_empty("intake", DEAD_LETTER_MARK),
     ),
     Case("StreamMarks.set", None, lambda marks: marks.set(StreamMark("arn", KEY)), None),
     Case("CallbackHintsTable.put", None, lambda hints: hints.put(0, KEY, NOW_MS), None, "first"),

@@ -1,10 +1,20 @@
+import base64
 from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import Any
 
 import pytest
 
-from tunehook.aws.pages import LOOKED_AT, Period, Position, in_order, page_of, periods
+from tunehook.aws.pages import (
+    LOOKED_AT,
+    Period,
+    Position,
+    content_of_cursor,
+    cursor_of,
+    in_order,
+    page_of,
+    periods,
+)
 from tunehook.errors import InvalidInput
 
 TIE = "0123456789abcdef"
@@ -89,6 +99,37 @@ def test_before_1970_there_is_no_period() -> None:
 def test_a_position_comes_back_from_its_cursor() -> None:
     position = Position(1_800_000_000_000, TIE)
     assert Position.of_cursor("tasks", position.cursor("tasks")) == position
+
+
+def test_a_cursor_that_somebody_has_goes_on_counting() -> None:
+    assert (
+        base64.urlsafe_b64decode(Position(5, TIE).cursor("tasks") + "==")
+        == b'[1,"tasks",5,"0123456789abcdef"]'
+    )
+    for version, is_good in ((0, False), (1, True), (2, False)):
+        cursor = cursor_of([version, "tasks", 5, TIE])
+        if is_good:
+            assert Position.of_cursor("tasks", cursor) == Position(5, TIE)
+        else:
+            with pytest.raises(InvalidInput):
+                Position.of_cursor("tasks", cursor)
+
+
+@pytest.mark.parametrize("at_ms", [0, 253_402_300_799_999])
+def test_a_position_has_any_moment_that_can_be_written(at_ms: int) -> None:
+    assert Position.of_cursor("tasks", Position(at_ms, TIE).cursor("tasks")).at_ms == at_ms
+
+
+def test_a_cursor_has_200_characters_at_most() -> None:
+    assert content_of_cursor(cursor_of(["x" * 146]), 200) == ["x" * 146]
+    assert len(cursor_of(["x" * 146])) == 200
+    assert content_of_cursor(cursor_of(["x" * 147]), 200) is None
+    kind = "k" * (150 - len('[1,"",5,"0123456789abcdef"]'))
+    longest = Position(5, TIE).cursor(kind)
+    assert len(longest) == 200
+    assert Position.of_cursor(kind, longest) == Position(5, TIE)
+    with pytest.raises(InvalidInput):
+        Position.of_cursor(kind + "k", Position(5, TIE).cursor(kind + "k"))
 
 
 @pytest.mark.parametrize(

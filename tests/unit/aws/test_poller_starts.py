@@ -40,7 +40,7 @@ def test_a_shard_without_a_poller_gets_one() -> None:
         starts(lambdas, log).start(2)
     (invocation,) = lambdas.invocations
     assert (invocation["FunctionName"], invocation["InvocationType"]) == ("the-poller", "Event")
-    assert json.loads(invocation["Payload"])["shard"] == 2
+    assert json.loads(invocation["Payload"]) == {"started_by": "intake", "shard": 2}
     assert log.lines == [("poller_started", {"shard": 2})]
 
 
@@ -52,6 +52,15 @@ def test_one_that_fails_is_undone_and_may_be_tried_again() -> None:
     lambdas = Lambdas()
     starts(lambdas, log).start(0)
     assert len(lambdas.invocations) == 1
+
+
+@pytest.mark.parametrize("call", ["get_item", "update_item"])
+def test_one_that_was_not_begun_is_not_undone(call: str) -> None:
+    lambdas, log = Lambdas(), Log()
+    faulty = Faulty(client("dynamodb"), **{call: [fault("ThrottlingException")]})
+    starts(lambdas, log, faulty).start(0)
+    assert log.lines == [("poller_not_started", {"shard": 0, "error": "ThrottlingException"})]
+    assert (lambdas.invocations, faulty.calls[-1][0]) == ([], call)
 
 
 def test_one_that_cannot_be_undone_is_said_to_be_so() -> None:

@@ -5,7 +5,7 @@ import pytest
 from tests.support.aws import Faulty, client, create_table, items, put
 from tests.support.tasks import NOW_MS
 
-from tunehook.aws.provider_states import Pause, ProviderState, ProviderStates, Refusal
+from tunehook.aws.provider_states import Alert, Pause, ProviderState, ProviderStates, Refusal
 from tunehook.aws.table import KEYS_A_CALL
 from tunehook.errors import Unavailable
 
@@ -100,6 +100,47 @@ def test_a_read_of_all_may_be_a_moment_old(states: ProviderStates) -> None:
     assert not request.get("ConsistentRead"), "it costs twice as much"
 
 
+def test_what_else_the_table_holds_is_no_provider(states: ProviderStates) -> None:
+    for name in ("#tasks-stream", "#dead-letters"):
+        put(NAME, {"provider": name})
+    states.save(UNKNOWN, KNOWN)
+    assert states.all() == {"gw": KNOWN}
+
+
+ALERT_ITEM: dict[str, Any] = {
+    "alert_key": "k",
+    "alert_since_ms": 5,
+    "alert_told_at_ms": 7,
+    "alert_is_over": True,
+}
+
+
+@pytest.mark.parametrize("ms", [0, 253_402_300_799_999])
+def test_an_alert_has_any_moments_that_can_be_written(states: ProviderStates, ms: int) -> None:
+    put(NAME, {"provider": "gw"} | ALERT_ITEM | {"alert_since_ms": ms, "alert_told_at_ms": ms})
+    assert states.get("gw").alert == Alert(key="k", since_ms=ms, told_at_ms=ms, is_over=True)
+
+
+@pytest.mark.parametrize("value", [None, "x", 5.5, -1, 253_402_300_800_000])
+@pytest.mark.parametrize("name", ["alert_since_ms", "alert_told_at_ms", "alert_is_over"])
+def test_an_alert_that_tunehook_cannot_have_written_is_none(
+    states: ProviderStates, name: str, value: Any
+) -> None:
+    put(NAME, {"provider": "gw"} | ALERT_ITEM | {name: value})
+    assert states.get("gw") == UNKNOWN
+    put(NAME, {"provider": "gw"} | ALERT_ITEM | {"alert_key": value if value != "x" else 7})
+    assert states.get("gw") == UNKNOWN
+
+
+def test_an_alert_of_a_key_is_followed_by_another_an_hour_after_it_was_told_and_of_another_key_at_once() -> (
+    None
+):
+    told = Alert(key="a", since_ms=NOW_MS, told_at_ms=NOW_MS, is_over=True)
+    assert [told.may_be_followed("a", NOW_MS + 3_600_000 + more) for more in (-1, 0)] == [False, True]
+    assert not replace(told, is_over=False).may_be_followed("a", NOW_MS + 3_600_000)
+    assert told.may_be_followed("b", NOW_MS)
+
+
 def test_a_key_that_was_accepted_is_told_from_one_that_never_was() -> None:
     assert KNOWN.is_no_longer_accepted("a" * 32)
     assert not KNOWN.is_no_longer_accepted("b" * 32)
@@ -133,6 +174,10 @@ def test_how_many_ends_were_called_back_about_is_known(states: ProviderStates, v
         {"pause": {"until_ms": 1}},
         {"refresh_every_ms": -1},
         {"refresh_every_ms": True},
+        {"refresh_every_ms": 253_402_300_800_000},
+        {"ends_called_back": 0},
+        {"ends_called_back": 4},
+        {"ends_called_back": "3"},
     ],
 )
 def test_what_tunehook_cannot_have_written_says_nothing(states: ProviderStates, fields: Any) -> None:

@@ -119,6 +119,23 @@ def test_a_refusal_that_is_nobodys_change_is_told(aws: None) -> None:
         assert read_secret(client("secretsmanager"), "providers") == "a"
 
 
+@pytest.mark.parametrize("code", ["InvalidParameterException", "InvalidRequestException"])
+def test_a_label_that_is_gone_already_is_no_trouble(aws: None, code: str) -> None:
+    client("secretsmanager").create_secret(Name="providers", SecretString="a")
+    gone = Faulty(
+        client("secretsmanager"), update_secret_version_stage=[None, fault(code, "UpdateSecretVersionStage")]
+    )
+    assert change("b", gone) == "a"
+    assert read_secret(client("secretsmanager"), "providers") == "b"
+
+
+def test_that_a_label_cannot_be_removed_is_told(aws: None) -> None:
+    client("secretsmanager").create_secret(Name="providers", SecretString="a")
+    denied = fault("AccessDeniedException", "UpdateSecretVersionStage")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        change("b", Faulty(client("secretsmanager"), update_secret_version_stage=[None, denied]))
+
+
 def test_a_secret_that_is_not_there_is_a_misconfiguration(aws: None) -> None:
     with pytest.raises(Misconfigured, match="the secret providers is not there"):
         read_secret(client("secretsmanager"), "providers")

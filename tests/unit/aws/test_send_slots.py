@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.aws import client, create_table, items
+from tests.support.aws import client, create_table, items, put
 
 from tunehook.aws.send_slots import SendSlots, _numbered
+from tunehook.errors import Unavailable
 from tunehook.rate_limits import RateLimit
 
 NOW_MS = 1_800_000_000_000
@@ -108,6 +109,48 @@ def test_what_a_clock_that_was_wrong_has_reserved_is_void(worker: Any, ahead_ms:
     wrong, right = worker(), worker()
     after(wrong, 5, at_ms=NOW_MS + ahead_ms)
     assert after(right, 2) == [0, 0.25]
+
+
+@pytest.mark.parametrize(("ahead_ms", "begin"), [(60_000, 61.25), (60_001, 0)])
+def test_a_clock_that_is_a_minute_ahead_is_believed(worker: Any, ahead_ms: int, begin: float) -> None:
+    ahead, right = worker(), worker()
+    after(ahead, 5, at_ms=NOW_MS + ahead_ms)
+    assert after(right) == [begin]
+
+
+@pytest.mark.parametrize(("more_us", "is_believed"), [(0, True), (1, False)])
+def test_what_is_reserved_further_ahead_than_anything_may_wait_is_void(
+    worker: Any, more_us: int, is_believed: bool
+) -> None:
+    after(worker())
+    (item,) = items("ReceiverGatesTable")
+    put("ReceiverGatesTable", item | {"next_us": (FOR_EVER + 60_000) * 1000 + more_us})
+    reserved = worker().reserve("sub", LIMIT, [FOR_EVER], NOW_MS).at_us
+    assert reserved == ((None,) if is_believed else (NOW_US,))
+
+
+def test_what_is_known_of_slots_is_forgotten_an_hour_after_the_last_may_be_used(worker: Any) -> None:
+    after(worker(), at_ms=NOW_MS + 999)
+    (item,) = items("ReceiverGatesTable")
+    assert item["expires_at"] == FOR_EVER // 1000 + 3600
+
+
+def test_who_is_always_too_late_gives_up_after_eight_tries(worker: Any) -> None:
+    other = worker()
+    after(other, 100)
+
+    class Overtaken(Counting):
+        """Another reserves before each write."""
+
+        def update_item(self, **request: Any) -> Any:
+            after(other)
+            return super().update_item(**request)
+
+    counting = Overtaken()
+    slow = SendSlots(counting, "ReceiverGatesTable")  # type: ignore[arg-type]
+    with pytest.raises(Unavailable):
+        after(slow, limit=RateLimit(10), former=(250_000, 0))
+    assert counting.writes == 8
 
 
 def test_a_slot_that_comes_too_late_for_one_is_left_to_others(worker: Any) -> None:

@@ -99,13 +99,16 @@ def test_boto3_repeats_it_under_one_token() -> None:
     assert finish(faulty) == Transaction(done=True)
     first, second = (kwargs["ClientRequestToken"] for _, kwargs in faulty.calls)
     assert first == second
+    assert len(first) <= 36, "DynamoDB refuses a longer one"
     assert state_and_task() == ([DONE], [TASK])
 
 
 def test_writes_of_others_that_never_end_are_said() -> None:
     conflict = cancelled("TransactionConflict", "None")
+    faulty = Faulty(client("dynamodb"), transact_write_items=[conflict] * 9)
     with pytest.raises(Unavailable, match="being written by others"):
-        finish(Faulty(client("dynamodb"), transact_write_items=[conflict] * 9))
+        finish(faulty)
+    assert len(faulty.calls) == 4
 
 
 def test_another_fault_is_not_taken_for_a_refusal() -> None:

@@ -1,4 +1,6 @@
+import json
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,12 +12,13 @@ from tunehook.aws.task_items import (
     ended_task,
     note_to_item,
     pending_task,
+    progress_on,
     with_details,
 )
 from tunehook.clips import Clip
 from tunehook.errors import InvalidInput
 from tunehook.events import task_ended
-from tunehook.tasks import FailureCode, Status, TaskKey
+from tunehook.tasks import FailureCode, ProgressTold, Status, TaskKey
 from tunehook.times import from_ms
 
 PLACE: dict[str, Any] = {
@@ -235,3 +238,68 @@ def test_details_that_are_gone_or_spoilt_are_said_to_be_missing(found: Any) -> N
 def test_what_unpacks_to_far_more_than_tunehook_writes_is_spoilt() -> None:
     bomb = zlib.compress(b'{"clips": [' + b" " * 5_000_000 + b"]}")
     assert with_details(PLACE, {"content": bomb})["truncated"] is True
+
+
+def test_details_expire_a_week_after_the_task_which_is_kept_for_90_days() -> None:
+    end = replace(completed(), detected_at_ms=NOW_MS + 999)
+    values, details = end_to_items(pending_task(PLACE), end)
+    assert details is not None
+    assert values["expires_at"] == NOW_MS // 1000 + 90 * 24 * 3600
+    assert details["expires_at"] == values["expires_at"] + 7 * 24 * 3600
+
+
+@pytest.mark.parametrize(("more", "has_prompt"), [(0, True), (1, False)])
+def test_of_an_end_of_more_than_350_kb_the_prompts_are_left_out(more: int, has_prompt: bool) -> None:
+    task, clips = pending_task(PLACE), (clip("a", prompt="ein Lied für zwei"),)
+    item = with_details(*end_to_items(task, completed(clips=clips, provider_object=None)))
+    room = 350_000 - len(json.dumps(item["clips"], ensure_ascii=False).encode())
+    item = with_details(*end_to_items(task, completed(clips=clips, provider_object="x" * (room + more))))
+    assert ("prompt" in item["clips"][0]) is has_prompt
+
+
+@pytest.mark.parametrize(("more", "is_spoilt"), [(0, False), (1, True)])
+def test_details_have_4_mb_at_most(more: int, is_spoilt: bool) -> None:
+    content = b'{"clips": [' + b" " * (4_000_000 + more - 13) + b"]}"
+    assert with_details(PLACE, {"content": zlib.compress(content)}).get("truncated", False) is is_spoilt
+
+
+TOLD: dict[str, Any] = {"number": 2, "at_ms": NOW_MS, "phase": "queued", "has_clip": True}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"number": 1},
+        {"number": 1_000_000},
+        {"at_ms": 0},
+        {"at_ms": 253_402_300_799_999},
+        {"has_clip": False},
+    ],
+)
+def test_what_was_told_of_progress_is_read_as_it_was_noted(change: dict[str, Any]) -> None:
+    assert progress_on({"progress_told": TOLD | change}) == ProgressTold(**TOLD | change)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        None,
+        "x",
+        TOLD | {"number": 0},
+        TOLD | {"number": 1_000_001},
+        TOLD | {"number": None},
+        TOLD | {"at_ms": -1},
+        TOLD | {"at_ms": 253_402_300_800_000},
+        TOLD | {"phase": 7},
+    ],
+)
+def test_what_tunehook_cannot_have_told_of_progress_is_nothing(told: Any) -> None:
+    assert progress_on({"progress_told": told}) is None
+    assert progress_on({}) is None
+
+
+def test_whether_a_clip_was_told_of_is_true_or_not() -> None:
+    read = progress_on({"progress_told": TOLD | {"has_clip": 1}})
+    assert read is not None
+    assert read.has_clip is False

@@ -46,9 +46,9 @@ class Queue:
         return answer
 
 
-def hold(queue: Any, faults: list[Exception] | None = None, grace_s: float = 0.0) -> VisibilityHeartbeat:
+def hold(queue: Any, faults: list[Exception] | None = None, **options: float) -> VisibilityHeartbeat:
     told = [] if faults is None else faults
-    return VisibilityHeartbeat(queue, "queue", BATCH, on_fault=told.append, grace_s=grace_s)
+    return VisibilityHeartbeat(queue, "queue", BATCH, on_fault=told.append, **options)
 
 
 def test_a_record_of_lambda_is_read() -> None:
@@ -59,6 +59,7 @@ def test_a_record_of_lambda_is_read() -> None:
 
 def test_a_record_without_attributes_was_received_once() -> None:
     assert Message.of({"body": "", "receiptHandle": "handle"}) == Message("", "handle", 1, None)
+    assert Message("", "handle") == Message("", "handle", 1, None)
 
 
 @pytest.mark.parametrize(("count", "seconds"), [(1, 10), (2, 20), (4, 80), (7, 640), (8, 720), (1000, 720)])
@@ -74,8 +75,9 @@ def test_twenty_receives_after_faults_take_hours() -> None:
 async def test_the_whole_batch_is_hidden_at_once_for_a_short_time() -> None:
     queue = Queue()
     async with hold(queue):
-        await asyncio.sleep(INTERVAL_S / 2)
+        await asyncio.sleep(0.1)
         assert queue.hidden == [{each.receipt: VISIBILITY_S for each in BATCH}]
+        await asyncio.sleep(INTERVAL_S / 2)
     assert len(queue.hidden) == 1
 
 
@@ -169,6 +171,11 @@ def test_a_call_is_given_up_soon_and_never_made_again(aws: None) -> None:
     config = visibility_client().meta.config
     assert (config.connect_timeout, config.read_timeout) == (1, 2)
     assert config.retries["total_max_attempts"] == 1
+
+
+def test_a_dead_letter_is_waited_for_20_s_and_never_sent_again(aws: None) -> None:
+    config = dead_letter_client().meta.config
+    assert (config.read_timeout, config.retries["total_max_attempts"]) == (20, 1)
 
 
 async def test_a_call_whose_waiter_is_gone_comes_before_a_later_one() -> None:

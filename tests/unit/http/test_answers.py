@@ -118,6 +118,19 @@ async def test_a_reader_waits_for_the_end_of_the_body() -> None:
     await reading
 
 
+async def test_what_comes_for_a_reader_that_has_gone_does_no_harm() -> None:
+    read, broken = (answer_to(START + LENGTH + b"\r\n") for _ in range(2))
+    for answer in (read, broken):
+        reading = asyncio.create_task(answer.read())
+        await asyncio.sleep(0)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+    read.feed(b"ok")
+    broken.fail(ValueError("broke"))
+    assert read.is_read
+    assert broken.is_read
+
+
 async def test_a_body_that_breaks_fails_its_reader_and_one_that_was_read_does_not() -> None:
     broken, whole = (answer_to(START + LENGTH + b"\r\n") for _ in range(2))
     reading = asyncio.create_task(broken.read())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 import ssl
 from collections import Counter
@@ -190,6 +191,24 @@ def test_an_error_is_of_its_kind_and_says_what_happened(
     seen = translated(error)
     assert type(seen) is kind
     assert words is None or str(seen) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ECONNREFUSED, "the connection was refused: "),
+        (errno.ENETUNREACH, "there is no route to the address: "),
+        (errno.EHOSTUNREACH, "there is no route to the address: "),
+        (errno.ENETDOWN, "there is no route to the address: "),
+        (errno.EHOSTDOWN, "there is no route to the address: "),
+        (errno.EADDRNOTAVAIL, "there is no route to the address: "),
+        (errno.ETIMEDOUT, "no connection in time: "),
+        (errno.EPERM, ""),
+    ],
+)
+def test_why_a_connection_was_not_made_comes_before_the_systems_words(number: int, words: str) -> None:
+    error = aiohttp.ClientConnectorError(KEY, OSError(number, "no"))
+    assert str(translated(error)) == f"{words}{error}"
 
 
 @pytest.mark.parametrize(

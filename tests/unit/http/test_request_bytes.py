@@ -62,6 +62,16 @@ async def test_name_and_password_of_an_origin_become_a_header() -> None:
     assert "authorization: Basic bWU6c2VjcmV0" in lines_of(request)
 
 
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [("GET", "/a\r\nx: y"), ("GET", "/\n"), ("GET", "/\r"), ("GET", "/\0"), ("G\nET", "/")],
+)
+async def test_a_line_that_would_be_more_than_one_is_refused(method: str, target: str) -> None:
+    peer = Peer("https://h.example", asyncio.get_running_loop())
+    with pytest.raises(ValueError, match="request line holds a line break"):
+        request_bytes(method, target, peer, {}, None)
+
+
 @pytest.mark.parametrize("header", [{"x-a": "1\r\nx-b: 2"}, {"x-a": "1\n"}, {"x-a\r": "1"}, {"x-a": "\0"}])
 async def test_a_header_that_would_be_more_than_one_is_refused(header: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="line break"):

@@ -69,13 +69,32 @@ async def test_odd_spellings_are_judged_by_what_the_system_makes_of_them(name: s
 
 @pytest.mark.parametrize("name", ["a" * 64 + ".example", "a..b"])
 async def test_a_name_that_dns_cannot_carry_does_not_resolve(name: str) -> None:
-    with pytest.raises(socket.gaierror):
+    with pytest.raises(socket.gaierror, match="not a name that DNS can carry"):
         await hosts(GuardedResolver(PUBLIC), name)
 
 
 async def test_a_name_without_addresses_does_not_resolve() -> None:
-    with pytest.raises(socket.gaierror):
+    with pytest.raises(socket.gaierror, match="the name has no address"):
         await hosts(GuardedResolver(PUBLIC, fixed()))
+
+
+async def test_a_name_that_had_no_addresses_is_asked_for_again() -> None:
+    left = [[], answers("8.8.8.8")]
+    resolver = GuardedResolver(PUBLIC, lambda host, port, family: left.pop(0))
+    with pytest.raises(socket.gaierror):
+        await resolver.resolve("name.example", 443)
+    assert [each["host"] for each in await resolver.resolve("name.example", 443)] == ["8.8.8.8"]
+
+
+async def test_who_names_no_port_and_no_family_asks_for_none() -> None:
+    asked: list[tuple[str, int, socket.AddressFamily]] = []
+
+    def lookup(host: str, port: int, family: socket.AddressFamily) -> list[tuple[Any, ...]]:
+        asked.append((host, port, family))
+        return answers("8.8.8.8")
+
+    (found,) = await GuardedResolver(PUBLIC, lookup).resolve("name.example")
+    assert (asked, found["port"]) == ([("name.example", 0, socket.AF_UNSPEC)], 0)
 
 
 @pytest.mark.parametrize("name", ["localhost", "LocalHost", "localhost.", "app.localhost"])

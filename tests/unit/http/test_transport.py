@@ -610,6 +610,30 @@ async def test_a_request_whose_answer_has_begun_is_not_sent_again(begin: bytes) 
     assert peer.connections == 1
 
 
+@pytest.mark.parametrize(("lost", "connections"), [(1, 2), (2, 2)])
+async def test_a_connection_that_is_lost_before_anything_was_sent_is_replaced_once(
+    lost: int, connections: int
+) -> None:
+    left = [True] * lost
+
+    def lose() -> None:
+        assert client._connector is not None
+        for protocol in client._connector._acquired if left and left.pop() else ():
+            assert protocol.transport is not None
+            protocol.transport.abort()
+
+    async with asyncio.timeout(HANG_S), serving(OK) as wire, HttpTransport() as client:
+        asking = client._exchange("POST", wire.url, {}, b"x", 9, lose)
+        if lost == 2:
+            with pytest.raises(httpx.ReadError):
+                await asking
+        else:
+            exchange = await asking
+            assert exchange.answer.status == 200
+            exchange.end()
+    assert wire.connections == connections
+
+
 async def test_a_request_is_sent_again_once_and_never_over_another_kept_connection() -> None:
     whole = 0
     connections = 0
@@ -815,6 +839,7 @@ async def test_headers_beyond_their_bounds_are_an_error_that_says_so(head: bytes
     [
         (b"", "the connection was closed before the answer"),
         (HEAD + b"conte", "the connection was closed in the middle of the headers"),
+        (HEAD + b"x: secret\r\n" * 501, "the answer has more than 500 header lines"),
         (HEAD + b"content-length: 50\r\n\r\nhello", "the body ended before it was whole"),
         (b"SSH-2.0-secret\r\n\r\n", "the answer is no valid HTTP"),
         (b"<html>secret</html>\r\n\r\n", "the answer is no valid HTTP"),

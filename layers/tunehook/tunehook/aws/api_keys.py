@@ -41,7 +41,7 @@ class ApiKeysTable(TableGateway):
             condition=Attr("key_id").exists(),
             read=True,
         )
-        return _key(write.item) if write.done and write.item is not None else None
+        return None if write.item is None else _key(write.item)
 
     def note_use(self, key: ApiKey, now_ms: int) -> bool:
         """Write that a key is used now, unless that was written within the last hour, or the key is gone.

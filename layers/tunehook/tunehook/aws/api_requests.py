@@ -150,16 +150,16 @@ class ApiRequests(TableGateway):
                 set=values,
                 remove=[*_OF_BEFORE, *({"intended"} - values.keys())],
                 condition=is_new,
-                mine=lambda item: item.get("holder") == token and item.get("state") == _BEGUN,
+                mine=lambda item: item.get("holder") == token,
             )
             if write.done:
                 # An earlier call, which was given up, may have taken it over.
-                was_taken_over = (write.item or {}).get("taken_over", False)
+                was_taken_over = write.found.get("taken_over", False)
                 return Request(request_id, State.TAKEN_OVER if was_taken_over else State.BEGUN, token)
-            found = _found(request_id, write.item or {}, body_digest, now_ms)
+            found = _found(request_id, write.found, body_digest, now_ms)
             if found.state is not State.UNANSWERED or not takes_over:
                 return found
-            return self._take_over(found, write.item or {}, token, now_ms)
+            return self._take_over(found, write.found, token, now_ms)
 
     def _take_over(self, request: Request, item: Mapping[str, Any], token: str, now_ms: int) -> Request:
         write = self._table.update(
@@ -170,7 +170,7 @@ class ApiRequests(TableGateway):
         )
         if write.done:
             return Request(request.request_id, State.TAKEN_OVER, token, intended=request.intended)
-        return _found(request.request_id, write.item or {}, item["body"], now_ms)
+        return _found(request.request_id, write.found, item["body"], now_ms)
 
     def finish(self, request: Request, answer: Answer) -> bool:
         """Record the answer to a request; return False if another worker has taken it over."""
@@ -223,7 +223,7 @@ class ApiRequests(TableGateway):
             write = self._take_place(number, holder, until_ms, now_ms)
             if write.done:
                 return WaitingPlace(number, holder)
-            item = write.item or {}
+            item = write.found
         return None
 
     def _take_place(self, number: int, holder: str, until_ms: int, now_ms: int) -> Write:

@@ -110,7 +110,7 @@ class CallbackHintsTable(TableGateway):
     def delete(self, hint: Hint) -> bool:
         """Delete a hint, unless another callback has come since it was read; return whether it is gone."""
         write = self._table.delete(_key(hint.shard, hint.key), Attr("hinted_at_ms").eq(hint.hinted_at_ms))
-        return write.done or write.item is None
+        return write.item is None
 
 
 def _queue(shard: int) -> str:
@@ -138,8 +138,10 @@ def _hints(shard: int, items: Iterator[Mapping[str, Any]]) -> Iterator[Hint]:
     for item in items:
         task_id, provider = item.get("task_id"), item.get("provider")
         hinted_at_ms, take_in_at_ms = item.get("hinted_at_ms"), item.get("take_in_at_ms")
-        moments = (hinted_at_ms, 0 if take_in_at_ms is None else take_in_at_ms)
-        if not all(is_whole(each, 0, LATEST_MS) for each in moments):
-            continue
-        if isinstance(task_id, str) and isinstance(provider, str):
-            yield Hint(shard, TaskKey(task_id, provider), int(hinted_at_ms or 0), take_in_at_ms)
+        if (
+            isinstance(task_id, str)
+            and isinstance(provider, str)
+            and is_whole(hinted_at_ms, 0, LATEST_MS)
+            and (take_in_at_ms is None or is_whole(take_in_at_ms, 0, LATEST_MS))
+        ):
+            yield Hint(shard, TaskKey(task_id, provider), hinted_at_ms, take_in_at_ms)

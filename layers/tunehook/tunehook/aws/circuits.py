@@ -86,7 +86,7 @@ class CircuitsTable(TableGateway):
             ),
             read=True,
         )
-        return write.done, _circuit(write.item)
+        return write.done, _circuit(write.found)
 
     def close(self, receiver: str, now_ms: int) -> None:
         """Say that the receiver has answered, and forget what went before."""
@@ -119,7 +119,7 @@ class CircuitsTable(TableGateway):
             mine=lambda item: item.get("failed") == token,
             read=True,
         )
-        return _circuit(write.item) if write.done else None
+        return _circuit(write.found) if write.done else None
 
     def open(self, receiver: str, now_ms: int, wait_ms: int, *, after_ms: int) -> bool:
         """Leave the receiver alone for `wait_ms`, if it was left alone for `after_ms` the last time, 0 being never.
@@ -141,7 +141,6 @@ class CircuitsTable(TableGateway):
         self._table.update({"receiver": receiver}, remove=_TRIAL, condition=Attr("trial_by").eq(self._worker))
 
 
-def _circuit(item: Mapping[str, Any] | None) -> Circuit:
-    known = dict(item or {})
-    known["third_last_failure_ms"] = known.get("failure_3_ms", 0)
+def _circuit(item: Mapping[str, Any]) -> Circuit:
+    known = {**item, "third_last_failure_ms": item.get("failure_3_ms", 0)}
     return Circuit(**{each.name: known.get(each.name, 0) for each in fields(Circuit)})

@@ -33,10 +33,10 @@ class DeadLetterMark:
     """
 
     since_ms: int
-    told: int = 0
-    told_at_ms: int = 0
-    is_empty: bool = False
-    messages: int | None = None
+    told: int
+    told_at_ms: int
+    is_empty: bool
+    messages: int | None
 
 
 class DeadLetterMarks(TableGateway):
@@ -96,8 +96,6 @@ def _marks(item: Mapping[str, Any] | None) -> dict[str, DeadLetterMark]:
     item, found = item or {}, {}
     for name, since_ms in item.items():
         queue = name.removesuffix("_since_ms")
-        told: Any
-        told_at_ms: Any
         told, told_at_ms = item.get(f"{queue}_told"), item.get(f"{queue}_told_at_ms")
         is_empty = item.get(f"{queue}_is_empty")
         if (
@@ -107,7 +105,7 @@ def _marks(item: Mapping[str, Any] | None) -> dict[str, DeadLetterMark]:
             and is_whole(told_at_ms, 0, LATEST_MS)
             and isinstance(is_empty, bool)
         ):
-            messages: Any = item.get(f"{queue}_messages")
+            messages = item.get(f"{queue}_messages")
             # One that was not told of yet may have those of the time before it.
             is_known = bool(told) and is_whole(messages, 1, _COUNT_MAX)
             found[queue] = DeadLetterMark(

@@ -151,17 +151,17 @@ class DeliveriesTable(TableGateway):
         super().__init__(client, name)
         self._claims = WriteTokens()
 
-    def create(self, delivery: Delivery, *, has_payload: bool = False) -> bool:
-        """Put a new delivery, after its payload; return False, and change no delivery, if it is there already.
-
-        `has_payload` says that `put_payload_in_loop` was called for it, or for another with the same.
-        """
-        if not has_payload and (payload := _payload_item(delivery)) is not None:
+    def create(self, delivery: Delivery) -> bool:
+        """Put a new delivery, after its payload; return False, and change no delivery, if it is there already."""
+        if (payload := _payload_item(delivery)) is not None:
             self._table.put(payload)
         return self._table.create(_key(delivery.delivery_id), _item(delivery)).done
 
-    async def create_in_loop(self, delivery: Delivery, *, has_payload: bool = False) -> bool:
-        """Put a new delivery as `create` does, from the event loop."""
+    async def create_in_loop(self, delivery: Delivery, *, has_payload: bool) -> bool:
+        """Put a new delivery as `create` does, from the event loop.
+
+        `has_payload` says that `put_payload_in_loop` was called for it, or for another with the same.
+        """
         if not has_payload:
             await self.put_payload_in_loop(delivery)
         return (await self._table.create_in_loop(_key(delivery.delivery_id), _item(delivery))).done
@@ -205,22 +205,19 @@ class DeliveriesTable(TableGateway):
 
     def ids_of_task(self, task_id: str, since_ms: int = 0) -> list[str]:
         """Return the deliveries for a task, of any provider, created at or after `since_ms`, newest first."""
-        return list(self._ids("task_id", task_id, since_ms))
+        return list(self._ids("task_id", task_id, since_ms, {}))
 
-    def ids_of_subscription(
-        self, subscription_id: str, limit: int | None = None, *, since_ms: int = 0
-    ) -> list[str]:
-        """Return the latest deliveries to a subscription, created at or after `since_ms`, newest first."""
-        paging = None if limit is None else {"MaxItems": limit}
-        return list(self._ids("subscription_id", subscription_id, since_ms, paging=paging))
+    def ids_of_subscription(self, subscription_id: str, limit: int) -> list[str]:
+        """Return the latest deliveries to a subscription, newest first."""
+        return list(self._ids("subscription_id", subscription_id, 0, {"MaxItems": limit}))
 
     def _ids(
         self,
         key: str,
         value: str,
         since_ms: int,
+        paging: Mapping[str, int],
         statuses: Collection[DeliveryStatus] = (),
-        paging: Mapping[str, int] | None = None,
     ) -> Iterator[str]:
         found = self._table.query(
             Key(key).eq(value) & Key("created_at_ms").gte(since_ms),
@@ -247,9 +244,9 @@ class DeliveriesTable(TableGateway):
         `since_ms`. Without task and subscription, this reads a whole index.
         """
         if task_id is not None:
-            ids = self._ids("task_id", task_id, since_ms, statuses, {"PageSize": _PAGE})
+            ids = self._ids("task_id", task_id, since_ms, {"PageSize": _PAGE}, statuses)
         elif subscription_id is not None:
-            ids = self._ids("subscription_id", subscription_id, since_ms, statuses, {"PageSize": _PAGE})
+            ids = self._ids("subscription_id", subscription_id, since_ms, {"PageSize": _PAGE}, statuses)
         else:
             ids = self._scan_ids(statuses, since_ms, limit)
         found = (
@@ -300,7 +297,7 @@ class DeliveriesTable(TableGateway):
                 yield position, ListedDelivery(item["delivery_id"], item.get("status"))
 
     def listed_by_scan(
-        self, since_ms: int = 0, after: Position | None = None
+        self, since_ms: int, after: Position | None
     ) -> Iterator[tuple[Position, ListedDelivery]]:
         """Yield all deliveries as `listed` does, where there is no index by day: this reads another one whole."""
         items = self._table.scan(
@@ -314,7 +311,7 @@ class DeliveriesTable(TableGateway):
             yield position, ListedDelivery(item["delivery_id"], item.get("status"))
 
     def failed(
-        self, subscription_id: str, since_ms: int, until_ms: int, after: FailedDelivery | None = None
+        self, subscription_id: str, since_ms: int, until_ms: int, after: FailedDelivery | None
     ) -> Iterator[FailedDelivery]:
         """Yield what failed or was aborted of what was created from `since_ms` to before `until_ms`, oldest first.
 
@@ -585,8 +582,11 @@ def _claimed(message: DeliveryMessage, write: Write, now_ms: int) -> tuple[Claim
     if write.done:
         return Claim.TAKEN, delivery
     refused = _refused(message, delivery)
-    is_over = (write.item or {}).get("claimed_until_ms", now_ms) <= now_ms
-    if refused is Claim.BUSY and is_over and is_progress(message.delivery_id):
+    if (
+        refused is Claim.BUSY
+        and is_progress(message.delivery_id)
+        and write.found["claimed_until_ms"] <= now_ms
+    ):
         return Claim.BEGUN, delivery
     return refused, delivery
 
@@ -599,7 +599,7 @@ def _record(
     reason: str | None,
 ) -> dict[str, Any]:
     """Return the update that records the attempt of a message, as `Table.update` takes it."""
-    made = attempt and attempt.model_dump(mode="json", exclude_none=True)
+    made = None if attempt is None else attempt.model_dump(mode="json", exclude_none=True)
     state: dict[str, Any] = {"status": status.value}
     remove = [*_CLAIMED, "candidate", "rate_limit"]
     if reason is not None:

@@ -88,20 +88,15 @@ class _Paginator:
     def __init__(self, read: Callable[..., dict[str, Any]]) -> None:
         self._read = read
 
-    def paginate(
-        self,
-        *,
-        PaginationConfig: Mapping[str, int] | None = None,  # noqa: N803 - boto3's name
-        **request: Any,
-    ) -> Iterator[dict[str, Any]]:
+    def paginate(self, **request: Any) -> Iterator[dict[str, Any]]:
         """Yield pages of ``PageSize`` items, until ``MaxItems`` were read or there is no more."""
-        config = PaginationConfig or {}
+        config: Mapping[str, int] = request.pop("PaginationConfig", {})
         left = config.get("MaxItems")
         if "PageSize" in config:
             request["Limit"] = config["PageSize"]
         while True:
             page = self._read(**request)
-            if left is not None and "Items" in page:
+            if left is not None:
                 page["Items"] = page["Items"][:left]
                 left -= len(page["Items"])
             yield page

@@ -62,7 +62,7 @@ class Leases(TableGateway):
     def retire(self, shard: int, now_ms: int) -> bool:
         """Forget a shard that has had no work for `RETIRE_AFTER_MS`; return whether it is forgotten."""
         write = self._table.delete({"shard": shard}, Attr("until_ms").lt(now_ms - RETIRE_AFTER_MS))
-        return write.done or write.item is None
+        return write.item is None
 
     def is_live(self, shard: int, now_ms: int) -> bool:
         """Return whether a poller holds the lease of `shard`."""
@@ -79,7 +79,7 @@ class Leases(TableGateway):
             condition=~mine,
             read=True,
         )
-        return int((write.item or {}).get("was_until_ms", 0)) > now_ms
+        return int(write.found["was_until_ms"]) > now_ms
 
     def take_if_free(self, shard: int, owner: str, now_ms: int) -> bool:
         """Take the lease if nobody else holds it; return whether it was taken."""
@@ -147,7 +147,7 @@ class Leases(TableGateway):
         positions = {
             name: Position(each["since_ms"], each["task_id"]) for name, each in saved if _is_position(each)
         }
-        return Handover(int(until_ms) if is_whole(until_ms, 0, LATEST_MS) else 0, positions)  # type: ignore[arg-type]
+        return Handover(until_ms if is_whole(until_ms, 0, LATEST_MS) else 0, positions)
 
     def save_positions(self, shard: int, owner: str, positions: Mapping[str, Position]) -> bool:
         """Save the task to go on with by provider; return False if another poller has taken over."""

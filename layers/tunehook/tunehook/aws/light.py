@@ -61,7 +61,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 class Signer:
     """Signs requests of one host and service by AWS Signature Version 4; the key of a day is derived once."""
 
-    def __init__(self, host: str, region: str, service: str = "dynamodb", json_version: str = "1.0") -> None:
+    def __init__(self, host: str, region: str, service: str, json_version: str) -> None:
         self._host = host
         self._region = region
         self._service = service
@@ -188,10 +188,9 @@ class LightClient:
         `bundle` is a file of the authorities to trust instead of botocore's own.
         """
         config: Any = client.meta.config
-        endpoint = urlsplit(client.meta.endpoint_url)
+        endpoint: Any = urlsplit(client.meta.endpoint_url)
         port = endpoint.port
-        host = endpoint.hostname or ""
-        host = f"[{host}]" if ":" in host else host
+        host = f"[{endpoint.hostname}]" if ":" in endpoint.hostname else endpoint.hostname
         if port is not None and port != _DEFAULT_PORTS.get(endpoint.scheme):
             host = f"{host}:{port}"
         self._client = client
@@ -209,12 +208,9 @@ class LightClient:
         self._base_s = _BASE_S.get(self._name, _DEFAULT_BASE_S)
         events: Any = client.meta.events
         self._emit = events.emit_until_response
-        proxies = config.proxies or get_environ_proxies(self._url)
-        self._proxies = proxies
+        self._proxies = config.proxies or get_environ_proxies(self._url)
         self._bundle = bundle
-        self._is_direct = not proxies  # which the transport does not know
         self._transport: HttpTransport | None = None
-        self._places = asyncio.Semaphore()
         self._connections_max: int = config.max_pool_connections
         self._connect_s: float = config.connect_timeout
         self._read_s: float = config.read_timeout
@@ -279,9 +275,9 @@ class LightClient:
 
     async def _send_in_loop(self, operation: str, body: bytes) -> Answer:
         """Make one call over the one transport; raise what botocore raises where no whole answer came."""
+        if self._proxies:  # which the transport does not know
+            return await asyncio.to_thread(self._send, operation, body)
         request, response = self._prepared(operation, body)
-        if response is None and not self._is_direct:
-            response = await asyncio.to_thread(self._http.send, request)
         if response is not None:
             return _answer(response.status_code, response.headers, response.content)
         # Only a function that has an event loop has use for aiohttp.

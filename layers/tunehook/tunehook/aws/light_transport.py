@@ -50,13 +50,13 @@ async def sent(
     except TlsFailure as error:
         raise SSLError(endpoint_url=url, error=error) from error
     except httpx.ConnectTimeout as error:
-        raise ConnectTimeoutError(endpoint_url=url, error=error) from error
+        raise ConnectTimeoutError(endpoint_url=url) from error
     except httpx.ConnectError as error:
-        raise EndpointConnectionError(endpoint_url=url, error=error) from error
+        raise EndpointConnectionError(endpoint_url=url) from error
     except (httpx.TimeoutException, TimeoutError) as error:
-        raise ReadTimeoutError(endpoint_url=url, error=error) from error
+        raise ReadTimeoutError(endpoint_url=url) from error
     except httpx.TransportError as error:
-        raise ConnectionClosedError(endpoint_url=url, error=error) from error
+        raise ConnectionClosedError(endpoint_url=url) from error
     if reply.truncated:
         raise HTTPClientError(error="the answer is too large")
     return reply

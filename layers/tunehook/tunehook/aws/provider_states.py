@@ -97,7 +97,7 @@ class ProviderState:
     @property
     def callbacks_come(self) -> bool:
         """Whether the provider has called back about each of the last tasks that ended."""
-        return (self.ends_called_back or 0) >= CALLBACKS_COME_AT
+        return self.ends_called_back == CALLBACKS_COME_AT
 
     def is_no_longer_accepted(self, key: str) -> bool:
         """Return whether a key of this digest that is refused now was accepted before."""
@@ -155,7 +155,7 @@ class ProviderStates(TableGateway):
             condition=Attr("alert_key").not_exists() if before is None else _is(before),
             read=True,
         )
-        return _alert(write.item or {})
+        return _alert(write.found)
 
     def record_told(self, provider: str, alert: Alert, now_ms: int) -> bool:
         """Note that an alert is out; return False if there is another one by now."""
@@ -194,12 +194,11 @@ def _is(alert: Alert) -> ConditionBase:
 def _alert(item: Mapping[str, Any]) -> Alert | None:
     key, since_ms = item.get("alert_key"), item.get("alert_since_ms")
     told_at_ms, is_over = item.get("alert_told_at_ms"), item.get("alert_is_over")
-    moments = (since_ms, told_at_ms)
     if not isinstance(key, str) or not isinstance(is_over, bool):
         return None
-    if not all(is_whole(each, 0, LATEST_MS) for each in moments):
+    if not is_whole(since_ms, 0, LATEST_MS) or not is_whole(told_at_ms, 0, LATEST_MS):
         return None
-    return Alert(key=key, since_ms=int(since_ms), told_at_ms=int(told_at_ms), is_over=is_over)  # type: ignore[arg-type]
+    return Alert(key=key, since_ms=since_ms, told_at_ms=told_at_ms, is_over=is_over)
 
 
 def _part(value: Any, texts: tuple[str, ...], moment: str) -> dict[str, Any] | None:

@@ -43,7 +43,7 @@ class SecretVersionsTable(TableGateway):
         """Store the versions of a subscription that has none; return what is stored afterwards."""
         key = _key(subscription_id)
         write = self._table.create(key, key | _attributes(versions))
-        return versions if write.done else _versions(write.item or {})
+        return versions if write.done else _versions(write.found)
 
     def rotate(
         self, item: Mapping[str, Any], versions: SecretVersions, *, previous_until_ms: int, rotation: str

@@ -91,10 +91,12 @@ class SendSlots(TableGateway):
         receiver = f"limit_{digest(subscription_id)}"
         known, is_read = self._known.get(receiver, {}), False
         for _ in range(_TRIES):
-            of_known = (known.get("interval_us", 0), known.get("since_ms", 0))
             if not _is_ahead(known, now_ms):
                 start = _Start(now_ms * 1000, Attr("next_us").not_exists() | ~_is_ahead_now(now_ms))
-            elif of_known == (limit.interval_us, limit.since_ms):
+            elif (of_known := (known["interval_us"], known["since_ms"])) == (
+                limit.interval_us,
+                limit.since_ms,
+            ):
                 start = _Start(known["next_us"], _is_ahead_now(now_ms) & _is_of(limit), goes_on=True)
             elif of_known == former:
                 begins_us = min(known["next_us"], (now_ms + FORMER_LIMIT_MS) * 1000)
@@ -138,7 +140,7 @@ class SendSlots(TableGateway):
             mine=lambda item: item.get("reserved_by") == token,
             read=True,
         )
-        item = write.item or {}
+        item = write.found
         with self._lock:
             self._known[receiver] = item
             self._known.move_to_end(receiver)
@@ -149,9 +151,9 @@ class SendSlots(TableGateway):
 
 def _is_ahead(item: dict[str, Any], now_ms: int) -> bool:
     """Return whether slots are reserved up to a moment that has not passed, by a clock that can be believed."""
-    next_us = int(item.get("next_us", 0))
-    is_believed = int(item.get("reserved_at_ms", 0)) <= now_ms + CLOCKS_DIFFER_MS
-    return is_believed and now_ms * 1000 <= next_us <= (now_ms + _FURTHEST_MS) * 1000
+    if not item or item["reserved_at_ms"] > now_ms + CLOCKS_DIFFER_MS:
+        return False
+    return bool(now_ms * 1000 <= item["next_us"] <= (now_ms + _FURTHEST_MS) * 1000)
 
 
 def _is_ahead_now(now_ms: int) -> ConditionBase:

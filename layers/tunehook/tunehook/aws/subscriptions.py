@@ -37,7 +37,7 @@ class SubscriptionsTable(TableGateway):
     def mark(self, subscription_id: str, disabled_reason: str | None) -> None:
         """Set the reason why nothing is delivered to a subscription, or remove it with None."""
         if disabled_reason is None:
-            self._update(subscription_id, remove=["disabled_reason"])
+            self._update(subscription_id, {}, ["disabled_reason"])
         else:
             self._update(subscription_id, {"disabled_reason": disabled_reason})
 
@@ -75,9 +75,7 @@ class SubscriptionsTable(TableGateway):
         """Enable a subscription, and forget since when it fails; return False if there is none."""
         return self._update(subscription_id, {"enabled": True}, ["disabled_reason", *_FAILING])
 
-    def _update(
-        self, subscription_id: str, values: Mapping[str, Any] | None = None, remove: Iterable[str] = ()
-    ) -> bool:
+    def _update(self, subscription_id: str, values: Mapping[str, Any], remove: Iterable[str] = ()) -> bool:
         """Update an item; one that was deleted meanwhile stays deleted."""
         return self._table.update(_key(subscription_id), set=values, remove=remove, condition=_IS_THERE).done
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from secrets import token_hex
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from boto3.dynamodb.conditions import Attr, ConditionExpressionBuilder
@@ -38,6 +39,7 @@ HASH_KEY_MAX_BYTES: Final = 2048
 _READ_ATTEMPTS: Final = 5
 _CONFLICTS_MAX: Final = 4
 _UNANSWERED_MAX: Final = 1_000
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ class Write:
 
     done: bool
     item: dict[str, Any] | None = None
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """The item, empty if there is none."""
+        return self.item or {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +268,7 @@ class Table:
         attributes: Sequence[str] = (),
         newest_first: bool = False,
         consistent: bool = False,
-        paging: Mapping[str, int] | None = None,
+        paging: Mapping[str, int] = _NOTHING,
         after: Mapping[str, Any] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Yield the items that a `Key` condition finds, page by page, with these attributes or with all; None scans.
@@ -272,7 +279,7 @@ class Table:
         those to come follow.
         """
         expressions = _Expressions()
-        request: dict[str, Any] = {"ConsistentRead": consistent, "PaginationConfig": dict(paging or {})}
+        request: dict[str, Any] = {"ConsistentRead": consistent, "PaginationConfig": dict(paging)}
         if condition is not None:
             request["KeyConditionExpression"] = expressions.condition(condition, is_key=True)
             request["ScanIndexForward"] = not newest_first
@@ -327,7 +334,7 @@ class Table:
         self,
         key: Mapping[str, Any],
         *,
-        set: Mapping[str, Any] | None = None,  # noqa: A002 - DynamoDB's own word
+        set: Mapping[str, Any] = _NOTHING,  # noqa: A002 - DynamoDB's own word
         remove: Iterable[str] = (),
         condition: ConditionBase | BuiltCondition | None = None,
         mine: Callable[[dict[str, Any]], bool] | None = None,
@@ -342,7 +349,7 @@ class Table:
         earlier write of this item has failed: for writes that another may make just the same. `read` returns the item
         as it is after the write.
         """
-        expressions, request = _update(key, set or {}, remove, read=read)
+        expressions, request = _update(key, set, remove, read=read)
         write = _Conditional("update_item", key, request, condition, expressions, mine, only_in_doubt)
         return self._write(write)
 

@@ -172,14 +172,10 @@ def progress_on(item: Mapping[str, Any]) -> ProgressTold | None:
     told = item.get(PROGRESS)
     if not isinstance(told, Mapping):
         return None
-    number: Any = told.get("number")
-    at_ms: Any = told.get("at_ms")
-    phase = told.get("phase")
+    number, at_ms, phase = told.get("number"), told.get("at_ms"), told.get("phase")
     if not is_whole(number, 1, _COUNT_MAX) or not is_whole(at_ms, 0, LATEST_MS) or not isinstance(phase, str):
         return None
-    return ProgressTold(
-        number=int(number), at_ms=int(at_ms), phase=phase, has_clip=told.get("has_clip") is True
-    )
+    return ProgressTold(number=number, at_ms=at_ms, phase=phase, has_clip=told.get("has_clip") is True)
 
 
 def _trouble(noted: dict[str, Any] | None) -> Trouble | None:
@@ -215,10 +211,10 @@ def _count(item: Mapping[str, Any], name: str) -> int:
 
 
 def _whole(item: Mapping[str, Any], name: str, default: int | None, most: int) -> int:
-    value: Any = item.get(name, default)
+    value = item.get(name, default)
     if not is_whole(value, 0, most):
         raise InvalidInput(name, f"is no whole number from 0 to {most}")
-    return int(value)
+    return value
 
 
 def _of_type(kind: type, item: Mapping[str, Any], name: str, default: Any = None) -> Any:

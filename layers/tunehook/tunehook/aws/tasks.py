@@ -277,7 +277,7 @@ class TasksTable(TableGateway):
         )
         if write.done:
             return Start.BEGUN
-        return Start.BEGUN_BEFORE if "queue" in (write.item or {}) else Start.SUPERSEDED
+        return Start.BEGUN_BEFORE if "queue" in write.found else Start.SUPERSEDED
 
     def work(
         self,
@@ -411,9 +411,7 @@ class TasksTable(TableGateway):
                     return
                 yield position, TaskKey(item["task_id"], item["provider"])
 
-    def listed_by_scan(
-        self, since_ms: int = 0, after: Position | None = None
-    ) -> Iterator[tuple[Position, TaskKey]]:
+    def listed_by_scan(self, since_ms: int, after: Position | None) -> Iterator[tuple[Position, TaskKey]]:
         """Yield tasks as `listed` does, where there is no such index: this reads the whole table.
 
         Those of versions without the index are among them, by the moment at which they were submitted.
@@ -524,7 +522,8 @@ class TasksTable(TableGateway):
         write = self._table.update(**update)
         if not write.done:
             return None
-        return self._ended_before(task, end, write.item or {}) or _ended_now(task, end, write.item or {})
+        item = write.found
+        return self._ended_before(task, end, item) or _ended_now(task, end, item)
 
     async def end_in_loop(self, task: WorkItem, end: TaskEnd) -> EndedTask | None:
         """End a task as `end` does, from the event loop."""
@@ -535,7 +534,7 @@ class TasksTable(TableGateway):
         if not write.done:
             return None
         before = None
-        if _is_of_another_call(end, item := write.item or {}):
+        if _is_of_another_call(end, item := write.found):
             before = await asyncio.to_thread(self._ended_before, task, end, item)
         return before or _ended_now(task, end, item)
 

@@ -26,8 +26,8 @@ VISIBILITY_S: Final = 30
 INTERVAL_S: Final = 10.0
 """How often that is renewed: two calls may fail."""
 
-_BACKOFF_MIN_S: Final = 10.0
-_BACKOFF_MAX_S: Final = 720.0
+_BACKOFF_MIN_S: Final = 10
+_BACKOFF_MAX_S: Final = 720
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Message:
 
 def backoff_s(receive_count: int) -> int:
     """Return after how many seconds a message is received again whose n-th handling failed by a fault of ours."""
-    return int(min(_BACKOFF_MIN_S * 2 ** min(receive_count - 1, 10), _BACKOFF_MAX_S))
+    return int(min(_BACKOFF_MIN_S * 2 ** (receive_count - 1), _BACKOFF_MAX_S))
 
 
 def visibility_client() -> SQSClient:

@@ -40,8 +40,6 @@ def open_client(*, timeout: httpx.Timeout | float | None = None, **options: Any)
         headers=DEFAULT_HEADERS,
         cookies=http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[])),
         trust_env=False,
-        follow_redirects=False,
-        max_redirects=MAX_REDIRECTS,
     )
 
 
@@ -83,7 +81,7 @@ async def _get_once(
     request = client.build_request(
         "GET", url, headers=headers, timeout=limits, extensions={"target": target.encode()}
     )
-    return await client.send(request, stream=True, follow_redirects=False)
+    return await client.send(request, stream=True)
 
 
 def _location(headers: Sequence[tuple[bytes, bytes]]) -> bytes:

@@ -128,7 +128,7 @@ def _as_punycode(host: str) -> str | None:
     import idna
 
     try:
-        labels = idna.uts46_remap(host, std3_rules=False, transitional=False).split(".")
+        labels = idna.uts46_remap(host, std3_rules=False).split(".")
     except idna.IDNAError:
         return None
     ascii_labels = (each if each.isascii() else f"xn--{each.encode('punycode').decode()}" for each in labels)

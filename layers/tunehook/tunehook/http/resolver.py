@@ -46,7 +46,7 @@ def system_lookup(host: str, port: int, family: socket.AddressFamily) -> _Answer
     return [
         answer
         for address in ("127.0.0.1", "::1")
-        for answer in socket.getaddrinfo(address, port, socket.AF_UNSPEC, socket.SOCK_STREAM, flags=_NUMERIC)
+        for answer in socket.getaddrinfo(address, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
         if family in (socket.AF_UNSPEC, answer[0])
     ]
 

@@ -251,7 +251,7 @@ class HttpTransport:
                     raise
                 if protocol.has_begun:
                     raise UnreadableResponse(CUT) from error
-                if protocol.requests == 1 or not self.resends:
+                if is_again or protocol.requests == 1 or not self.resends:
                     raise
                 continue
             # Proxies say so on a connection that was idle for too long, before they close it.
