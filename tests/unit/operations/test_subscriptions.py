@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from tests.support.aws import put
 
+from tunehook.deliveries import Attempt, DeliveryStatus
 from tunehook.errors import InvalidInput, NotFound
 from tunehook.operations import subscriptions
 from tunehook.operations.stack import Stack
-from tunehook.operations.subscriptions import change_subscription, send_sample
+from tunehook.operations.subscriptions import await_attempt, change_subscription, send_sample
 from tunehook.tasks import Format
 
 NOW_MS = 1_800_000_000_000
@@ -73,3 +76,46 @@ def test_where_a_sample_cannot_go_is_named(
     with pytest.raises(error) as raised:
         send_sample(found, "task.completed", to, form)
     assert (type(raised.value), raised.value.field) == (error, field)
+
+
+@dataclass
+class Clock:
+    """Seconds that pass while somebody sleeps; `meanwhile` is called for each sleep."""
+
+    meanwhile: Callable[[int], None] = lambda _: None
+    slept_s: list[float] = field(default_factory=list)
+
+    def monotonic(self) -> float:
+        return sum(self.slept_s)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept_s.append(seconds)
+        self.meanwhile(len(self.slept_s))
+
+
+def test_the_first_attempt_is_waited_for_with_a_look_twice_a_second(
+    found: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, delivery = send_sample(found, "task.completed", "https://x.example/", None)
+    attempt = Attempt(run=1, attempt=1, at_ms=NOW_MS, duration_ms=5, status_code=200)
+    ended = {"status": DeliveryStatus.DELIVERED.value, "attempts": [attempt.model_dump(mode="json")]}
+    key = {"delivery_id": delivery.delivery_id}
+
+    def meanwhile(number: int) -> None:
+        if number == 3:
+            assert found.deliveries.table.update(key, set=ended).done
+
+    clock = Clock(meanwhile)
+    monkeypatch.setattr(subscriptions, "time", clock)
+    assert await_attempt(found, delivery, 5).attempts == (attempt,)
+    assert clock.slept_s == [0.5] * 3
+
+
+def test_an_attempt_that_does_not_come_is_not_waited_for_longer_than_was_said(
+    found: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, delivery = send_sample(found, "task.completed", "https://x.example/", None)
+    clock = Clock()
+    monkeypatch.setattr(subscriptions, "time", clock)
+    assert await_attempt(found, delivery, 2).attempts == ()
+    assert clock.slept_s == [0.5] * 4

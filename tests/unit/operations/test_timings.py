@@ -175,3 +175,11 @@ def test_what_has_ended_for_good_is_read_once(found: Stack, monkeypatch: pytest.
         pass
     monkeypatch.setattr(TasksTable, "get_many", lambda *_, **__: pytest.fail("it is read again"))
     assert recent.read(100).ended == 1
+
+
+def test_of_deliveries_the_last_are_read(found: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "DELIVERIES_READ", 2)
+    for number in range(3):
+        ended(f"t-{number}", 10_000, 1_000)
+        sent(found, f"t-{number}", NOW_MS - number)
+    assert read(found).webhook.count == 2
