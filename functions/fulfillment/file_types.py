@@ -116,9 +116,8 @@ def file_type_of(head: bytes, *, wanted: str, host_says: str = "") -> MediaType 
         return _of_zip(head)
     if head[_TAR_MARK] == b"ustar":
         return TAR
-    if (
-        head.startswith(b"\x00\x01\x00\x00\x00") and 0 < int.from_bytes(head[5:6]) < 64
-    ):  # how many tables it has
+    tables = int.from_bytes(head[5:6])
+    if head.startswith(b"\x00\x01\x00\x00\x00") and 0 < tables < 64:
         return TTF
     if (found := recognise(head, wanted=wanted)) is not None:
         return found

@@ -134,8 +134,10 @@ class _Finder:
             for decorator in node.decorator_list:
                 self._expression(decorator, self._at(decorator, _Around("", frozenset(), names), mark="@"))
             inner = _Around("", frozenset(), names, outer is not None and outer.is_called)
-            for base in (*node.bases, *(keyword.value for keyword in node.keywords)):
+            for base in node.bases:
                 self._expression(base, self._at(base, inner))
+            for keyword in node.keywords:
+                self._expression(keyword.value, self._at(keyword.value, inner, mark=f"{keyword.arg}="))
             self._body(node.body, inner)
             return
         around = self._around(node, outer)

@@ -95,6 +95,11 @@ def test_a_decorator_is_a_statement_of_its_own() -> None:
     assert only(source, "kwdrop").statement == "@dataclass(frozen=True)"
 
 
+def test_the_keyword_of_a_class_is_told_with_its_value() -> None:
+    source = "class A(Model, frozen=True, strict=True):\n    pass\n"
+    assert [change.statement for change in changes_of(source)] == ["frozen=True", "strict=True"]
+
+
 def test_the_docstring_of_a_constant_is_left_as_it_is() -> None:
     found = changes_of('MOST = 10\n"""What is said of it."""\n')
     assert {change.before for change in found} == {"10"}

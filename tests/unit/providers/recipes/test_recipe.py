@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from tests.support.recipes import RECIPE
 
 from tunehook.errors import InvalidInput
+from tunehook.providers.recipes.recipe import Recipe
 from tunehook.providers.recipes.recipe_file import read_recipe_json
 
 ASK: dict[str, Any] = {"method": "POST", "path": "/tasks/{task_id}"}
@@ -109,3 +111,15 @@ def test_it_is_taken_up_to_its_bounds_and_refused_beyond(given: Any, least: int 
         read_recipe_json(RECIPE | given(least))
         with pytest.raises(InvalidInput):
             read_recipe_json(RECIPE | given(least - 1))
+
+
+def test_what_a_recipe_sends_is_not_in_its_error() -> None:
+    # A header may hold a second secret of the provider.
+    faulty = RECIPE | {"headers": {"x-second-key": "sk-second"}, "ask": {"path": 1}}
+    with pytest.raises(ValidationError) as raised:
+        Recipe.model_validate(faulty)
+    assert "sk-second" not in str(raised.value)
+    with pytest.raises(ValidationError) as raised:
+        Recipe.model_validate(RECIPE | {"headers": [{"x-second-key": "sk-second"}]})
+    assert "headers" in str(raised.value)
+    assert "sk-second" not in str(raised.value)

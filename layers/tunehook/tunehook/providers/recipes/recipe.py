@@ -191,7 +191,13 @@ Words: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_scalars)]
 
 
 class _Part(
-    BaseModel, frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True, defer_build=True
+    BaseModel,
+    frozen=True,
+    extra="forbid",
+    strict=True,
+    hide_input_in_errors=True,
+    arbitrary_types_allowed=True,
+    defer_build=True,
 ):
     """A part of a recipe."""
 
