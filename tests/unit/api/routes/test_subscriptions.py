@@ -9,6 +9,7 @@ from tests.support.aws import client, items, put
 from tests.support.endpoints import answer_checks
 from tests.unit.api.calling import Api, put_task
 
+from api.routes import subscriptions as routes
 from tunehook.aws.deliveries import DeliveriesTable
 from tunehook.deliveries import DeliveryStatus, new_delivery
 from tunehook.operations import subscriptions
@@ -439,3 +440,14 @@ class TestSending:
         ):
             answer = api("POST", f"{made}/recover", {"since": since})
             assert (answer.status, answer.json["field"]) == (422, "since"), since
+
+    def test_what_was_missed_just_14_days_ago_is_recovered(
+        self, api: Api, made: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        at_ms = now_ms()
+        monkeypatch.setattr(routes, "now_ms", lambda: at_ms)
+        oldest_ms = at_ms - 14 * 86_400_000
+        told = [
+            api("POST", f"{made}/recover", {"since": iso(from_ms(at))}) for at in (oldest_ms, oldest_ms - 1)
+        ]
+        assert [answer.status for answer in told] == [200, 422]
