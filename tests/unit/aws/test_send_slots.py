@@ -118,6 +118,12 @@ def test_a_clock_that_is_a_minute_ahead_is_believed(worker: Any, ahead_ms: int, 
     assert after(right) == [begin]
 
 
+def test_a_worker_whose_own_clock_was_wrong_reserves_anew_once_it_is_right(worker: Any) -> None:
+    one = worker()
+    after(one, 5, at_ms=NOW_MS + 60_001)
+    assert after(one, 2) == [0, 0.25]
+
+
 @pytest.mark.parametrize(("more_us", "is_believed"), [(0, True), (1, False)])
 def test_what_is_reserved_further_ahead_than_anything_may_wait_is_void(
     worker: Any, more_us: int, is_believed: bool

@@ -171,6 +171,17 @@ class TestAccept:
         assert set(item_of(table)) == set(USER_ITEM) | ours
 
     @pytest.mark.parametrize(
+        ("told_ms", "submitted_at_ms"), [(NOW_MS - 1, NOW_MS - 1), (NOW_MS, NOW_MS), (NOW_MS + 1, NOW_MS)]
+    )
+    def test_a_run_that_goes_on_was_submitted_when_the_provider_took_it_and_never_later_than_now(
+        self, table: TasksTable, told_ms: int, submitted_at_ms: int
+    ) -> None:
+        put(NAME, USER_ITEM)
+        item = image(USER_ITEM)
+        assert table.accept(request(item), item, 0, NOW_MS, submitted_at_ms=told_ms) is Start.BEGUN
+        assert item_of(table)["submitted_at_ms"] == submitted_at_ms
+
+    @pytest.mark.parametrize(
         "now_there",
         [
             USER_ITEM | {"timeout_s": 601},

@@ -49,6 +49,14 @@ def test_a_manifest_holds_the_event_the_assets_and_the_providers_object() -> Non
     assert content["provider_object"] == {"task_id": "task-1", "title": "歌"}
 
 
+def test_a_manifest_that_does_not_say_so_was_not_made_by_copying_again() -> None:
+    # Those of versions that did not know of it are read by this one.
+    content = manifest()
+    assert content.pop("copied_again") is False
+    assert not Manifest.model_validate(content).copied_again
+    assert Manifest.model_validate(content | {"copied_again": True}).copied_again
+
+
 def test_a_manifest_has_the_prompts_that_the_event_left_out() -> None:
     prompt = "歌" * 40_000
     clips = (clip("clip-1", prompt=prompt), clip("clip-2", prompt=prompt))

@@ -51,6 +51,11 @@ def test_white_space_around_a_url_and_its_fragment_are_left_out() -> None:
     assert wire_url(" \n https://h.example/a#b c \r\n") == "https://h.example/a"
 
 
+def test_what_is_left_out_around_a_url_ends_with_the_blank() -> None:
+    around = "".join(map(chr, range(33)))
+    assert wire_url(f"{around}https://h.example/a!{around}") == "https://h.example/a!"
+
+
 def test_a_name_that_is_not_ascii_goes_in_idna() -> None:
     assert wire_url("HTTPS://Bücher.example:8443/x") == "https://xn--bcher-kva.example:8443/x"
 

@@ -238,15 +238,18 @@ class TestTrust:
         assert world.state().ends_called_back is None
         assert world.times_of("other")[:4] == [0, 60, 65, 70]
 
-    def test_an_end_that_its_usual_question_found_first_counts_neither_way(self) -> None:
+    @pytest.mark.parametrize(("ago_s", "count"), [(3, 3), (4, 3), (5, None)])
+    def test_an_end_that_its_usual_question_found_within_5_s_counts_neither_way(
+        self, ago_s: int, count: int | None
+    ) -> None:
         world = Ending()
         world.entry = {"kind": "suno"}
-        world.gateways["gw"] = lambda task_id: suno_success(task_id, world.clock() // 1000 - 3)
+        world.gateways["gw"] = lambda task_id: suno_success(task_id, world.clock() // 1000 - ago_s)
         world.trust()
         world.add()
         run(world)
-        assert world.item()["detected_at_ms"] - world.item()["finished_at_ms"] == 3_000
-        assert world.state().ends_called_back == 3
+        assert world.item()["detected_at_ms"] - world.item()["finished_at_ms"] == ago_s * 1000
+        assert world.state().ends_called_back == count
 
     def test_a_deadline_says_nothing_of_callbacks(self) -> None:
         world = Ending()

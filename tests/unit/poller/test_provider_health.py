@@ -95,6 +95,16 @@ class TestKeys:
         assert (refusal.reason, refusal.since_ms) == ("key", NOW_MS)
         assert "Invalid token" in refusal.words
 
+    def test_a_new_pass_asks_at_once_whether_the_key_is_accepted_by_now(self) -> None:
+        world = World(gw=lambda _: refused() if world.seconds() < 100 else PROCESSING)
+        world.add(age_s=30)
+        world.run(lasts_s=20)
+        world.clock.run(world.later(600, lambda: None))
+        began_s = round(world.seconds())
+        world.run(owner="b", lasts_s=30)
+        assert round(next(at_s for at_s in world.times_of() if at_s >= began_s)) == began_s
+        assert world.state().refusal is None
+
     def test_it_is_forgotten_with_the_next_answer(self) -> None:
         world = World(gw=lambda _: refused() if world.seconds() < 100 else PROCESSING)
         world.add(age_s=30)

@@ -154,8 +154,10 @@ class TestUnasked:
         world.secret = unreadable  # type: ignore[method-assign]
         world.run(lasts_s=60)
         assert world.item("young")["status"] == "pending"
-        reason = world.item("old")["failure"]["reason"]
-        assert reason.endswith(": the configuration of the providers cannot be read: AccessDeniedException")
+        assert world.item("old")["failure"]["reason"] == (
+            "not ended within 3600 s; could not be asked after that: "
+            "the configuration of the providers cannot be read: AccessDeniedException"
+        )
 
     def test_one_that_never_gets_its_turn_does_too(self) -> None:
         world = World()

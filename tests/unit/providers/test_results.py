@@ -458,6 +458,22 @@ def test_milliseconds_are_a_length_where_no_other_is() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "endings"),
+    [
+        ("image", "jpg jpeg png webp gif avif heic svg bmp tif tiff jxl ico"),
+        ("audio", "mp3 m4a wav flac ogg opus aac aiff weba"),
+        ("video", "mp4 m4v mov webm mkv"),
+        ("file", "zip pdf glb"),
+    ],
+)
+def test_an_output_that_nobody_names_is_known_by_its_ending(kind: str, endings: str) -> None:
+    for ending in endings.split():
+        clip = read_output(f"https://h/1.{ending}", "a").clip
+        links = {name for name, url in asdict(clip).items() if name.endswith("_url") and url is not None}
+        assert links == {f"{kind}_url"}, ending
+
+
+@pytest.mark.parametrize(
     ("value", "named", "kind"),
     [
         ("https://h/a.png", None, "image"),
