@@ -19,7 +19,7 @@ from tunehook.http.connection_words import NO_ROUTE, NOT_REACHED
 from tunehook.http.connection_words import REFUSED as NOT_LET_IN
 from tunehook.http.urls import without_secrets
 from tunehook.operations import deliveries, endpoint_checks, subscriptions
-from tunehook.operations.endpoint_checks import BEING_CHECKED, WAIT_S, Code, diagnose
+from tunehook.operations.endpoint_checks import WAIT_S, Code, diagnose
 from tunehook.operations.sample_event import sample_delivery
 from tunehook.operations.stack import Stack
 from tunehook.schedules import MAX_TIMEOUT_S
@@ -230,7 +230,7 @@ def test_one_whose_check_never_ends_is_disabled(
     with pytest.raises(KeyboardInterrupt):
         endpoint_checks.subscribe(found, {"url": NEW_URL})
     (item,) = (each for each in items("SubscriptionsTable") if each["url"] == NEW_URL)
-    assert (item["enabled"], item["disabled_reason"]) == (False, BEING_CHECKED)
+    assert (item["enabled"], item["disabled_reason"]) == (False, "its endpoint is being checked")
 
 
 def test_a_change_is_made_only_if_the_endpoint_as_it_would_be_passes(found: Stack, answer: Any) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,7 +9,7 @@ from tests.unit.providers.support import config
 
 from tunehook.errors import Misconfigured
 from tunehook.http.reply import Reply
-from tunehook.operations.probe import Probe, _Recorder, describe_probe, is_known_key, verdict
+from tunehook.operations.probe import Probe, _Recorder, advise, describe_probe, is_known_key, verdict
 from tunehook.providers.outcomes import (
     Completed,
     CompletedWithoutResults,
@@ -49,6 +50,36 @@ def test_each_outcome_has_words_and_a_verdict(outcome: Outcome, useful: bool, wo
     probe = Probe("task", "HTTP 200, application/json", 0.1, outcome)
     assert words in describe_probe(probe)
     assert probe.useful is useful
+
+
+@pytest.mark.parametrize(
+    ("status", "base_url", "advice"),
+    [
+        *[
+            (
+                status,
+                "https://gw.example",
+                "the base URL leads to a web page: give the API's address, which may be",
+            )
+            for status in (200, 404, 405)
+        ],
+        (200, "https://gw.example/de", "give the API's address, usually https://gw.example"),
+        *[
+            (status, "https://gw.example", "something before the gateway answers")
+            for status in (403, 429, 503)
+        ],
+    ],
+)
+def test_where_a_page_answers_the_status_says_whose_it_is(status: int, base_url: str, advice: str) -> None:
+    probe = Probe("task", "text/html", 0.1, Transient("a page"), status, is_page=True)
+    assert advice in (advise(probe, config(base_url=base_url), was_accepted=False) or "")
+
+
+def test_a_path_that_is_not_there_is_for_the_base_url_or_the_kind() -> None:
+    answered = Probe("task", "application/json", 0.1, Transient("no path"), 404)
+    told = advise(answered, config(), was_accepted=False)
+    assert told == "the gateway has no such path: check the base URL and the kind"
+    assert advise(replace(answered, status=500), config(), was_accepted=False) is None
 
 
 def test_an_id_that_no_request_can_carry_was_not_asked_about() -> None:

@@ -49,6 +49,40 @@ def test_a_stack_without_it_says_how_it_gets_one() -> None:
         _ = stack("http://127.0.0.1:4800", HttpApi="off").api_url
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        *[
+            (status, None)
+            for status in (
+                "CREATE_COMPLETE",
+                "UPDATE_IN_PROGRESS",
+                "UPDATE_COMPLETE",
+                "UPDATE_FAILED",
+                "UPDATE_ROLLBACK_FAILED",
+                "IMPORT_COMPLETE",
+            )
+        ],
+        ("CREATE_IN_PROGRESS", "wait until it is done"),
+        ("CREATE_FAILED", "delete it and deploy it again"),
+        ("ROLLBACK_COMPLETE", "delete it and deploy it again"),
+        ("DELETE_IN_PROGRESS", "wait until it is done"),
+    ],
+)
+def test_a_stack_is_used_once_it_was_made_and_while_it_is_updated(status: str, words: str | None) -> None:
+    cloudformation = SimpleNamespace(
+        meta=SimpleNamespace(region_name="eu-west-1"),
+        describe_stacks=lambda StackName: {"Stacks": [{"StackName": StackName, "StackStatus": status}]},  # noqa: N803
+    )
+    if words is None:
+        found = find_stack(lambda *_, **__: cloudformation, "a")
+        assert (found.name, found.region, found.outputs, found.parameters) == ("a", "eu-west-1", {}, {})
+        return
+    with pytest.raises(Misconfigured) as raised:
+        find_stack(lambda *_, **__: cloudformation, "a")
+    assert str(raised.value) == f"the stack a in eu-west-1 is {status}: {words}"
+
+
 def test_who_waits_is_told_after_two_tries_that_aws_cannot_be_asked(aws: None) -> None:
     opened: list[tuple[str, dict[str, Any]]] = []
 

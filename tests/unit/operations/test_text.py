@@ -14,6 +14,7 @@ from tunehook.operations.text import counted, duration, visible
         (7_500, "2 h 5 min"),
         (7_205, "2 h"),
         (90_000, "1 d 1 h"),
+        (90_061, "1 d 1 h"),
     ],
 )
 def test_a_duration_is_told_in_its_two_largest_units(seconds: float, words: str) -> None:

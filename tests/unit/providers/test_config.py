@@ -187,7 +187,7 @@ def test_a_bundled_recipe_is_named_and_another_is_called_own() -> None:
         (described(None), "recipe"),
         (described(7), "recipe"),
         (described("no-such-recipe"), "recipe"),
-        (described({}), "recipe."),
+        (described({}), "recipe.ask"),
         (described(RECIPE | {"words": {"succeeded": ["done"], "failed": ["done"]}}), "recipe.words"),
         (described(RECIPE | {"task": {"status": "status["}}), "recipe.task.status"),
         (described(RECIPE | {"base_url": "no url"}), "recipe.base_url"),
@@ -201,7 +201,7 @@ def test_what_is_wrong_with_a_recipe_is_told_by_its_place_and_leaves_the_others_
 ) -> None:
     usable, errors = read_providers(json.dumps(json.loads(entry) | json.loads(secret("good"))))
     assert set(usable) == {"good"}
-    assert errors["my-gw"].field.startswith(f"providers.my-gw.{field}")
+    assert errors["my-gw"].field == f"providers.my-gw.{field}"
 
 
 def test_a_recipe_that_nests_without_end_is_one_more_that_is_wrong() -> None:
