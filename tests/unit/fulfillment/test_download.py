@@ -13,7 +13,7 @@ import pytest
 from tests.support.tasks import NOW_MS
 from tests.support.virtual import Clock
 
-from fulfillment.download import Download, NotCopied, StartOver
+from fulfillment.download import Body, Download, NotCopied, StartOver
 from tunehook.errors import InvalidInput
 from tunehook.http.client import open_client
 from tunehook.http.guard import ForbiddenAddress
@@ -526,3 +526,30 @@ def test_the_rest_of_a_file_may_leave_its_length_open(total: str) -> None:
     first = broken(50)
     first.headers["content-length"] = str(len(DATA))
     assert fetch(Host(first, answer)) == (DATA, WAITS_S[1], 0)
+
+
+class TestBody:
+    async def test_a_part_that_is_being_sent_keeps_its_buffer_until_it_is_sent(self) -> None:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b"abcdefgh"
+
+        async def send() -> str:
+            await may_end.wait()
+            return "etag"
+
+        may_end, buffers = asyncio.Event(), asyncio.Semaphore(1)
+        async with Body(chunks(), buffers) as body:
+            await body.read(4)
+            assert body.hand_over() == b"abcd"
+            sending = asyncio.create_task(send())
+            body.release_after(sending)
+            reading = asyncio.create_task(body.read(4))
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert not reading.done()
+            may_end.set()
+            await reading
+            assert (body.hand_over(), body.count) == (b"efgh", 8)
+        # One is free again, and no more than there were.
+        await buffers.acquire()
+        assert buffers.locked()

@@ -10,6 +10,7 @@ from tests.support.tasks import NOW_MS
 from tests.unit.providers.support import PENDING, answering, json_answer, provider
 
 from poller.provider_health import ProviderHealth, ProviderHealthStore
+from tunehook.aws.provider_states import Refusal
 from tunehook.providers.outcomes import Pending, Throttled, Transient
 from tunehook.rhythm import Rhythm
 
@@ -87,3 +88,20 @@ class TestProviderHealth:
         health.record_outcome(Transient("a"), NOW_MS)
         problem = health.record_outcome(Throttled(None, asked=False), NOW_MS + 5)
         assert (problem, health.problems, health.since_ms) == (health.problem, 1, NOW_MS)
+
+    @pytest.mark.parametrize(
+        ("reason", "message"),
+        [
+            ("key", "the provider refuses the key: no such key"),
+            ("credit", "no such key"),
+            ("access", "no such key"),
+            ("else", "the provider refuses the key: no such key"),
+        ],
+    )
+    def test_a_new_pass_tells_of_a_refusal_as_the_one_before_did(self, reason: str, message: str) -> None:
+        _, health = self.loaded()
+        refusal = Refusal(reason=reason, words="no such key", since_ms=NOW_MS - 1, key=health.key)
+        health.state = replace(health.state, refusal=refusal)
+        health.restore(NOW_MS)
+        assert health.shared_problem is not None
+        assert (health.shared_problem.message, health.since_ms) == (message, NOW_MS - 1)

@@ -288,3 +288,21 @@ def test_a_list_of_clips_in_place_of_the_task_that_has_not_ended(data: Any, clip
     assert isinstance(outcome, Pending)
     assert (None if outcome.read is None else len(outcome.read().clips)) == clips
     assert outcome.may_have_clips is (clips is not None)
+
+
+@pytest.mark.parametrize("name", ["text", "lyrics", "lyric"])
+def test_a_text_is_read_by_many_names(name: str) -> None:
+    written = {name: "[Verse] la"}
+    for task in (written, {"data": written}, {"action": "LYRICS", **written}):
+        found = read({"task_id": "t", "status": "SUCCESS", **task})
+        assert isinstance(found, Completed), task
+        assert [clip.text for clip in found.result.clips] == ["[Verse] la"], task
+
+
+@pytest.mark.parametrize("name", ["output", "result"])
+def test_of_a_task_for_texts_alone_an_output_is_a_text(name: str) -> None:
+    found = read({"task_id": "t", "status": "SUCCESS", "action": "LYRICS", "data": {name: "[Verse] la"}})
+    assert isinstance(found, Completed)
+    assert [clip.text for clip in found.result.clips] == ["[Verse] la"]
+    other = read({"task_id": "t", "status": "SUCCESS", "action": "VIDEO", "data": {name: "[Verse] la"}})
+    assert not isinstance(other, Completed)

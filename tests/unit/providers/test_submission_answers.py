@@ -69,3 +69,11 @@ def test_an_error_counts_where_no_envelope_says_yes(
     accepted: bool | None, kind: type[SubmissionAnswer]
 ) -> None:
     assert type(answered(200, {"task_id": "one-1", "error": "odd"}, accepted=accepted)) is kind
+
+
+@pytest.mark.parametrize(
+    "word", ["", " ", "0", "null", "None", "undefined", "NIL", "NaN", "false", "n/a", "-", 0, False]
+)
+def test_what_stands_for_nothing_is_no_id_and_leaves_a_refusal_one(word: Any) -> None:
+    assert isinstance(answered(200, {"task_id": word}), Unclear)
+    assert isinstance(answered(422, NO | {"task_id": word}), Refused)
