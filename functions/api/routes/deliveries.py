@@ -10,9 +10,9 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from api.models import PAGE_DEFAULT, Cursor, DeliveryId, Limit, Since, moment_ms
 from api.request import Call, call_of, new_router, reply
 from tunehook.aws.deliveries import Redelivery
-from tunehook.aws.table import HASH_KEY_MAX_BYTES
 from tunehook.errors import Conflict, NotFound
 from tunehook.http.guard import MAX_URL_LENGTH
+from tunehook.keys import HASH_KEY_MAX_BYTES
 from tunehook.operations import deliveries
 from tunehook.operations.documents import delivery_document
 from tunehook.tasks import TASK_ID_MAX_LENGTH

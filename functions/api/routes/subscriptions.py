@@ -27,9 +27,9 @@ from api.models import (
 )
 from api.problems import Problem
 from api.request import Call, call_of, new_router, reply
-from tunehook.aws.table import HASH_KEY_MAX_BYTES
 from tunehook.errors import Conflict, InvalidInput, NotFound
 from tunehook.event_patterns import EventPattern
+from tunehook.keys import HASH_KEY_MAX_BYTES
 from tunehook.operations import deliveries, endpoint_checks, filters, recovery, subscriptions
 from tunehook.operations.documents import (
     created_subscription_document,

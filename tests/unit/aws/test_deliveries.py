@@ -155,6 +155,13 @@ def test_what_tells_of_progress_is_claimed_once_whatever_becomes_of_that(
     assert claim(table, message_for(told), NOW_MS + after_ms)[0] is result
 
 
+def test_what_tells_of_progress_and_was_edited_by_hand_counts_as_begun(table: DeliveriesTable) -> None:
+    table.create(told := made(event_id=f"{PROGRESS_EVENT}1"))
+    item = next(each for each in stored(table) if each["delivery_id"] == told.delivery_id)
+    table.table.put(item | {"next_attempt": "1"})
+    assert claim(table, message_for(told), NOW_MS)[0] is Claim.BEGUN
+
+
 def test_a_redelivered_payload_is_kept_as_long_as_its_record(table: DeliveriesTable) -> None:
     table.create(DELIVERY)
     record(table, status=DeliveryStatus.FAILED, next_attempt_at_ms=None, reason="all attempts failed")

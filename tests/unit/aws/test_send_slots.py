@@ -118,6 +118,15 @@ def test_a_clock_that_is_a_minute_ahead_is_believed(worker: Any, ahead_ms: int, 
     assert after(right) == [begin]
 
 
+def test_slots_without_their_limit_are_another_limits(worker: Any) -> None:
+    after(worker(), 20)
+    (item,) = items("ReceiverGatesTable")
+    put("ReceiverGatesTable", {k: v for k, v in item.items() if k not in ("interval_us", "since_ms")})
+    one = worker()
+    assert after(one) == (0, 0)
+    assert after(one, former=(0, 0)) == [5]
+
+
 def test_a_worker_whose_own_clock_was_wrong_reserves_anew_once_it_is_right(worker: Any) -> None:
     one = worker()
     after(one, 5, at_ms=NOW_MS + 60_001)

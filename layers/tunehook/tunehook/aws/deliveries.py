@@ -582,11 +582,8 @@ def _claimed(message: DeliveryMessage, write: Write, now_ms: int) -> tuple[Claim
     if write.done:
         return Claim.TAKEN, delivery
     refused = _refused(message, delivery)
-    if (
-        refused is Claim.BUSY
-        and is_progress(message.delivery_id)
-        and write.found["claimed_until_ms"] <= now_ms
-    ):
+    is_over = write.found.get("claimed_until_ms", now_ms) <= now_ms
+    if refused is Claim.BUSY and is_over and is_progress(message.delivery_id):
         return Claim.BEGUN, delivery
     return refused, delivery
 

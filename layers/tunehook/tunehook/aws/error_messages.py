@@ -85,7 +85,7 @@ def endpoint_of(error: Exception) -> str:
 
 def _is_nearby(endpoint: str) -> bool:
     """Return whether an endpoint is on this machine: loopback, or its address on the containers' network."""
-    host = str(urlsplit(endpoint).hostname)
+    host = urlsplit(endpoint).hostname or ""
     try:
         return ipaddress.ip_address(host).is_private
     except ValueError:

@@ -91,12 +91,10 @@ class SendSlots(TableGateway):
         receiver = f"limit_{digest(subscription_id)}"
         known, is_read = self._known.get(receiver, {}), False
         for _ in range(_TRIES):
+            of_known = (known.get("interval_us", 0), known.get("since_ms", 0))
             if not _is_ahead(known, now_ms):
                 start = _Start(now_ms * 1000, Attr("next_us").not_exists() | ~_is_ahead_now(now_ms))
-            elif (of_known := (known["interval_us"], known["since_ms"])) == (
-                limit.interval_us,
-                limit.since_ms,
-            ):
+            elif of_known == (limit.interval_us, limit.since_ms):
                 start = _Start(known["next_us"], _is_ahead_now(now_ms) & _is_of(limit), goes_on=True)
             elif of_known == former:
                 begins_us = min(known["next_us"], (now_ms + FORMER_LIMIT_MS) * 1000)

@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 KEYS_A_CALL: Final = 100
 """How many items BatchGetItem reads at most."""
 
-HASH_KEY_MAX_BYTES: Final = 2048
-"""DynamoDB refuses a longer hash key, also where one is only looked for."""
-
 _READ_ATTEMPTS: Final = 5
 _CONFLICTS_MAX: Final = 4
 _UNANSWERED_MAX: Final = 1_000

@@ -336,7 +336,7 @@ _FAILURES: Final[Mapping[str | None, _Words]] = {
 def _place(url: str) -> tuple[str, int]:
     """Return host and port of a URL that was checked, without its user name."""
     parts = urlsplit(url)
-    return str(parts.hostname), parts.port or (80 if parts.scheme == "http" else 443)
+    return parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443)
 
 
 def _location(attempt: Attempt, url: str) -> str | None:
